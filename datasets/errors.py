@@ -1,0 +1,23 @@
+"""What can go wrong with a benchmark's files; each is also the builtin a caller would catch."""
+
+
+class DatasetError(Exception):
+    """Root of the errors of this room; the message says where, expected, got, and what to do."""
+
+
+class BenchmarkNotFoundError(DatasetError, KeyError):
+    """No benchmark bears this name."""
+
+    __str__ = Exception.__str__  # KeyError would print the message as a quoted key
+
+
+class SourceError(DatasetError, OSError):
+    """An input file that cannot be read as what its name says."""
+
+
+class RowError(DatasetError, ValueError):
+    """A row that is not of the benchmark's form; the message names file, line and field."""
+
+
+class MediaError(DatasetError, ValueError):
+    """An image that cannot be used: missing, damaged, too large or outside the media root."""

@@ -1,0 +1,106 @@
+"""Image files: found below one folder, decoded to RGB the way a person would see them."""
+
+import hashlib
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from savs.datasets.errors import MediaError
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFolder:
+    """The folder below which all media of a run lie."""
+
+    root: Path
+
+    def path(self, name: str) -> Path:
+        """Return the path of a medium.
+
+        Raises
+        ------
+        MediaError
+            The name leads out of the folder.
+        """
+        root = self.root.resolve()
+        path = (root / name).resolve()
+        if not path.is_relative_to(root):
+            raise MediaError(
+                f"{name} lies outside the media root {self.root}; give --media-root a folder that"
+                " holds all images"
+            )
+        return path
+
+    def read(self, name: str) -> bytes:
+        """Return a medium's bytes.
+
+        Raises
+        ------
+        MediaError
+            Missing, unreadable, empty, or outside the folder.
+        """
+        path = self.path(name)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError as error:
+            raise MediaError(f"{name} is not in the media root {self.root}") from error
+        except OSError as error:
+            raise MediaError(f"{name} cannot be read: {error.strerror}") from error
+        if not data:
+            raise MediaError(f"{name} is empty (0 bytes)")
+        return data
+
+
+def sha256(data: bytes) -> str:
+    """Return the digest by which equal media are recognised, whatever their names."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def decode_image(data: bytes, name: str) -> Image.Image:
+    """Decode an image file to 8-bit RGB.
+
+    The EXIF orientation is applied, transparency is laid on white, 16-bit greys keep their upper
+    byte, and an animation gives its first frame.
+
+    Raises
+    ------
+    MediaError
+        Not an image, damaged, truncated, or so large that it looks like a decompression bomb.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.filterwarnings("ignore", category=UserWarning)  # odd metadata is no matter
+            with Image.open(io.BytesIO(data)) as image:
+                image.load()
+                upright = ImageOps.exif_transpose(image)
+                return _to_rgb(image if upright is None else upright)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise MediaError(f"{name} has too many pixels: {error}") from error
+    except Exception as error:  # a decoder may raise anything on damaged bytes
+        raise MediaError(f"{name} cannot be decoded: {error}") from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        deep = image.convert("F")
+        _, top = deep.getextrema()
+        scale = 1 / 257 if isinstance(top, float) and top > 255 else 1.0
+        return deep.point(lambda value: value * scale).convert("L").convert("RGB")
+    if image.has_transparency_data:
+        pixels = image.convert("RGBA")
+        white = Image.new("RGBA", pixels.size, "white")
+        return Image.alpha_composite(white, pixels).convert("RGB")
+    return image.convert("RGB")
+
+
+def thumbnail(image: Image.Image, side_px: int) -> bytes:
+    """Return a small JPEG of an image, at most `side_px` wide and high."""
+    small = image.copy()
+    small.thumbnail((side_px, side_px))
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()

@@ -1,0 +1,85 @@
+"""From predictions to one score a unit; means, error bars and comparisons come from those alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+Classes = Mapping[str | None, Sequence[str]]
+"""Subtask (None where there are none) -> the classes that a prediction can name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """One metric before it is averaged."""
+
+    name: str
+    """What is measured, e.g. `accuracy`."""
+    scores: pl.DataFrame
+    """Columns `score` (float, 0 to 1), `cluster` (text; units that are not independent share it)
+    and `stratum` (text). The metric is the mean over strata of the mean score in each."""
+    chance: float
+    """Expected value for a guess that knows nothing but the classes."""
+    majority: float | None = None
+    """Value for always naming the most frequent class of the test set."""
+
+
+def accuracy(predictions: pl.DataFrame, classes: Classes, name: str = "accuracy") -> Units:
+    """Score each example 1 where the prediction is right, 0 where it is wrong or was skipped.
+
+    Parameters
+    ----------
+    predictions
+        One row an example with `label`, `correct`, `subtask` and `cluster`.
+    classes
+        The classes of each subtask.
+
+    Returns
+    -------
+    Units
+        One unit an example, one stratum; chance is the mean of 1 / classes.
+    """
+    return Units(name, _scores(predictions, pl.lit("all")), *_baselines(predictions, classes))
+
+
+def subtask_accuracies(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
+    """Score each subtask by itself, then all of them with equal weight (`accuracy, macro`)."""
+    parts = [
+        (str(subtask), predictions.filter(pl.col("subtask") == subtask))
+        for subtask in predictions["subtask"].unique(maintain_order=True)
+    ]
+    single = [accuracy(part, classes, f"accuracy, {subtask}") for subtask, part in parts]
+    majorities = [units.majority for units in single if units.majority is not None]
+    macro = Units(
+        "accuracy, macro",
+        _scores(predictions, pl.col("subtask")),
+        chance=sum(units.chance for units in single) / len(single),
+        majority=sum(majorities) / len(majorities),
+    )
+    return [*single, macro]
+
+
+def balanced_accuracy(predictions: pl.DataFrame, classes: Classes) -> Units:
+    """Score each example as `accuracy` does, each class of the test set with equal weight.
+
+    Its chance is that of a guess among the classes; naming one class always gives 1 / classes too.
+    """
+    chance, _ = _baselines(predictions, classes)
+    return Units("balanced accuracy", _scores(predictions, pl.col("label")), chance)
+
+
+def _scores(predictions: pl.DataFrame, stratum: pl.Expr) -> pl.DataFrame:
+    return predictions.select(
+        score=pl.col("correct").cast(pl.Float64), cluster="cluster", stratum=stratum
+    )
+
+
+def _baselines(predictions: pl.DataFrame, classes: Classes) -> tuple[float, float]:
+    """Return the accuracy of a uniform guess and of the most frequent test label, by subtask."""
+    rows = hits = 0
+    guesses = 0.0
+    for (subtask,), part in predictions.group_by("subtask"):
+        rows += part.height
+        guesses += part.height / len(classes[str(subtask) if subtask is not None else None])
+        hits += int(part["label"].value_counts()["count"].to_numpy().max())
+    return guesses / rows, hits / rows

@@ -1,0 +1,149 @@
+"""Random scenes: what stands where, before anything is drawn."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+IMAGE_PX = 112
+"""Width and height of a scene."""
+
+COLORS = {
+    "red": (215, 40, 40),
+    "green": (40, 160, 60),
+    "blue": (45, 80, 215),
+    "yellow": (235, 210, 45),
+    "purple": (150, 60, 180),
+    "cyan": (50, 200, 215),
+}
+SHAPES = ("circle", "square", "triangle", "star")
+SIZES = {"small": (9.5, 11.5), "large": (16.0, 19.0)}
+"""Size -> range of the radius in px."""
+TEXTURES = ("plain", "gradient", "noise", "stripes")
+
+Kind = tuple[str, str]
+"""`(color, shape)`."""
+KINDS: tuple[Kind, ...] = tuple((color, shape) for color in COLORS for shape in SHAPES)
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """One coloured shape."""
+
+    color: str
+    shape: str
+    size: str
+    x: float
+    """Centre, in px from the left."""
+    y: float
+    """Centre, in px from the top."""
+    radius: float
+    rgb: tuple[int, int, int]
+    """The colour as drawn: the named one with a little jitter."""
+
+    @property
+    def kind(self) -> Kind:
+        """Colour and shape."""
+        return self.color, self.shape
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """What a scene is drawn on."""
+
+    texture: str
+    base: tuple[int, int, int]
+    strength: float
+    """Contrast of the texture, in grey levels."""
+    period_px: int
+    """Width of a pair of stripes."""
+    upright: bool
+    """Whether the texture varies from left to right."""
+    seed: int
+    """Of the noise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Things that do not overlap, on a background."""
+
+    things: tuple[Thing, ...]
+    background: Background
+
+    @property
+    def kinds(self) -> set[Kind]:
+        """All colour-shape pairs that are present."""
+        return {thing.kind for thing in self.things}
+
+
+def random_kinds(rng: random.Random, count: int) -> list[Kind]:
+    """Draw kinds of things; later ones often share the first one's colour or shape."""
+    kinds: list[Kind] = [rng.choice(KINDS)]
+    while len(kinds) < count:
+        color, shape = kinds[0]
+        chance = rng.random()
+        if chance < 0.22:
+            kinds.append((color, rng.choice(SHAPES)))
+        elif chance < 0.44:
+            kinds.append((rng.choice(tuple(COLORS)), shape))
+        else:
+            kinds.append(rng.choice(KINDS))
+    return kinds
+
+
+def random_scene(rng: random.Random, kinds: Sequence[Kind] | None = None) -> Scene:
+    """Draw a scene of the given kinds of things, or of one to four random ones."""
+    if kinds is None:
+        kinds = random_kinds(rng, rng.choices((1, 2, 3, 4), (0.2, 0.35, 0.25, 0.2))[0])
+    while True:
+        sizes = [rng.choice(tuple(SIZES)) for _ in kinds]
+        radii = [rng.uniform(*SIZES[size]) for size in sizes]
+        centres = _place(rng, radii)
+        if centres is not None:
+            break
+    things = [
+        Thing(color, shape, size, x, y, radius, _jitter(rng, COLORS[color]))
+        for (color, shape), size, radius, (x, y) in zip(kinds, sizes, radii, centres, strict=True)
+    ]
+    return Scene(tuple(things), random_background(rng))
+
+
+def _place(rng: random.Random, radii: Sequence[float]) -> list[tuple[float, float]] | None:
+    """Return centres that keep things apart, or None where thirty throws a thing do not suffice."""
+    centres: list[tuple[float, float]] = []
+    for radius in radii:
+        for _ in range(30):
+            x, y = (rng.uniform(radius + 2, IMAGE_PX - radius - 3) for _ in range(2))
+            gaps = (
+                (x - a) ** 2 + (y - b) ** 2 > (1.12 * (radius + other) + 3) ** 2
+                for (a, b), other in zip(centres, radii, strict=False)
+            )
+            if all(gaps):
+                centres.append((x, y))
+                break
+        else:
+            return None
+    return centres
+
+
+def _jitter(rng: random.Random, rgb: tuple[int, int, int]) -> tuple[int, int, int]:
+    red, green, blue = (min(255, max(0, value + rng.randint(-14, 14))) for value in rgb)
+    return red, green, blue
+
+
+def random_background(rng: random.Random) -> Background:
+    """Draw a nearly grey background of one of the four textures."""
+    texture = rng.choice(TEXTURES)
+    grey = rng.randint(0, 255)
+    if 70 <= grey <= 150:  # mid greys hide the things
+        grey = rng.choice((30, 60, 170, 220, 245))
+    red, green, blue = (min(255, max(0, grey + rng.randint(-12, 12))) for _ in range(3))
+    ranges = {"plain": (0, 0), "gradient": (15, 35), "noise": (8, 16), "stripes": (14, 26)}
+    return Background(
+        texture=texture,
+        base=(red, green, blue),
+        strength=rng.uniform(*ranges[texture])
+        * (rng.choice((-1, 1)) if texture == "gradient" else 1),
+        period_px=rng.choice((8, 10, 14, 20)),
+        upright=rng.random() < 0.5,
+        seed=rng.getrandbits(32),
+    )

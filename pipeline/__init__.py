@@ -1,0 +1,54 @@
+"""The two stages: `extract` on a GPU box, `select` and `evaluate` anywhere.
+
+Nothing heavy is imported before it is used: `from savs.pipeline import extract` needs no torch,
+which is asked for when it is called.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from savs.pipeline.errors import SavsError
+    from savs.pipeline.evaluation import Evaluation, evaluate
+    from savs.pipeline.extraction.stage import Extraction, extract
+    from savs.pipeline.selection import Selection, select
+    from savs.pipeline.selection_file import (
+        load_selection,
+        reference_dictionary,
+        save_selection,
+    )
+    from savs.stores import open_store
+
+__all__ = [
+    "Evaluation",
+    "Extraction",
+    "SavsError",
+    "Selection",
+    "evaluate",
+    "extract",
+    "load_selection",
+    "open_store",
+    "reference_dictionary",
+    "save_selection",
+    "select",
+]
+
+_HOMES = {
+    "Evaluation": "savs.pipeline.evaluation",
+    "Extraction": "savs.pipeline.extraction.stage",
+    "SavsError": "savs.pipeline.errors",
+    "Selection": "savs.pipeline.selection",
+    "evaluate": "savs.pipeline.evaluation",
+    "extract": "savs.pipeline.extraction.stage",
+    "load_selection": "savs.pipeline.selection_file",
+    "open_store": "savs.stores",
+    "reference_dictionary": "savs.pipeline.selection_file",
+    "save_selection": "savs.pipeline.selection_file",
+    "select": "savs.pipeline.selection",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,51 @@
+"""The `savs` command: parse, call one stage, print."""
+
+import signal
+import sys
+from typing import NoReturn
+
+import typer
+
+from savs.pipeline.commands.benchmarks import benchmarks_command
+from savs.pipeline.commands.demo import demo_command
+from savs.pipeline.commands.evaluate import evaluate_command
+from savs.pipeline.commands.extract import extract_command
+from savs.pipeline.commands.output import say
+from savs.pipeline.commands.select import select_command
+from savs.pipeline.commands.show import show_command
+from savs.pipeline.errors import SavsError
+from savs.stores import StoreCorruptError, StoreFormatError, StoreIncompleteError
+
+EXIT_FAILURE = 1
+EXIT_STORE = 3
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="savs",
+    help="Few-shot classification out of a frozen large multimodal model, from stored features.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    context_settings={"auto_envvar_prefix": "SAVS", "help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo_command)
+app.command("extract")(extract_command)
+app.command("select")(select_command)
+app.command("evaluate")(evaluate_command)
+app.command("show")(show_command)
+app.command("benchmarks")(benchmarks_command)
+
+
+def main() -> NoReturn:
+    """Run the command; exit 0 done, 1 failed, 2 usage, 3 store incomplete or corrupt, 130 stopped.
+
+    An error of the input is one line on stderr; an error of the program keeps its traceback.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        app()
+    except SavsError as error:
+        say(f"error: {error}")
+        of_store = (StoreIncompleteError, StoreCorruptError, StoreFormatError)
+        sys.exit(EXIT_STORE if isinstance(error, of_store) else EXIT_FAILURE)
+    sys.exit(0)

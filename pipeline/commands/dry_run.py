@@ -1,0 +1,45 @@
+"""`savs extract --dry-run`: what it would take."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from savs.pipeline.commands.output import print_json, print_table, say
+from savs.pipeline.extraction.stage import require_extra
+
+MISSING_SHOWN = 10
+
+
+def print_estimate(benchmark: str, *, out: Path, as_json: bool, **settings: Any) -> None:
+    """Print counts, disk space and estimated time; nothing is written."""
+    require_extra()
+    from savs.pipeline.extraction.estimate import estimate
+
+    say("dry run: reading the input, loading the model, timing a short probe")
+    found = estimate(benchmark, **settings)
+    folder = next(p for p in (out, *out.absolute().parents) if p.exists())
+    free = shutil.disk_usage(folder).free
+    if as_json:
+        print_json(
+            {
+                "examples": found.examples,
+                "missing_media": found.missing_media,
+                "bytes": found.bytes,
+                "free_bytes": free,
+                "examples_per_second": found.examples_per_second,
+                "seconds": found.seconds,
+            }
+        )
+        return
+    rows = [[f"{split} examples", f"{count:,}"] for split, count in found.examples.items()]
+    rows.append(["images not found", f"{len(found.missing_media):,}"])
+    rows.append(["features", f"{found.bytes / 1e9:.3g} GB"])
+    rows.append([f"free in {folder}", f"{free / 1e9:.3g} GB"])
+    if found.seconds is None:
+        rows.append(["estimated time", "unknown: no example could be run"])
+    else:
+        rows.append(["examples a second", f"{found.examples_per_second:.1f}"])
+        rows.append(["estimated time", f"{found.seconds / 60:.1f} min"])
+    print_table(["dry run", ""], rows)
+    for name in found.missing_media[:MISSING_SHOWN]:
+        say(f"not found: {name}")

@@ -1,0 +1,81 @@
+"""`savs evaluate`: predictions and metrics from a store, without a GPU."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from savs.pipeline.commands.options import (
+    ConfigOption,
+    JsonOption,
+    ReadoutOption,
+    StoreArgument,
+)
+from savs.pipeline.commands.output import print_json, say
+from savs.pipeline.commands.tables import print_evaluation
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation import evaluate
+from savs.pipeline.selection import Selection, select
+from savs.pipeline.selection_file import load_selection, save_selection
+from savs.pipeline.training import train_digest
+from savs.stores import FeatureStore, open_store
+from savs.stores.results import (
+    METRICS,
+    PREDICTIONS,
+    SELECTION,
+    results_folder,
+    write_metrics,
+    write_predictions,
+)
+
+
+def evaluate_command(
+    store: StoreArgument,
+    selection: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A selection.npz [default: STORE/results/READOUT]."),
+    ] = None,
+    readout: ReadoutOption = "vote",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of the results [default: STORE/results/READOUT]."),
+    ] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Classify the test examples with a selection and measure how well.
+
+    Without a selection, the one that `savs select` left in the store is used, else a default one is
+    made.
+    """
+    opened = open_store(store)
+    opened.require_complete()
+    folder = out or results_folder(store, readout)
+    result = evaluate(opened, _find_selection(opened, selection, readout))
+    save_selection(result.selection, folder / SELECTION)
+    metrics = write_metrics(folder / METRICS, result.to_json())
+    predictions = write_predictions(folder / PREDICTIONS, result.predictions)
+    if as_json:
+        files = {"metrics_file": str(metrics), "predictions_file": str(predictions)}
+        print_json(result.to_json() | files)
+    else:
+        print_evaluation(result)
+    say(f"wrote {metrics} and {predictions}")
+
+
+def _find_selection(store: FeatureStore, path: Path | None, readout: str) -> Selection:
+    if path is not None:
+        return load_selection(path)
+    saved = results_folder(store.path, readout) / SELECTION
+    if not saved.exists():
+        selection = select(store, readout=readout)
+        say(f"no selection yet: made the default one, {len(selection.tasks[0].heads)} heads")
+        return selection
+    selection = load_selection(saved)
+    if selection.train != train_digest(store):
+        raise SelectionError(
+            f"{saved} was made from other training examples than the store holds now; make it again"
+            f" with: savs select {store.path} --readout {readout}"
+        )
+    say(f"using {saved}")
+    return selection

@@ -1,0 +1,131 @@
+"""`savs extract`: stage 1 on the command line."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from savs.pipeline.commands.options import ConfigOption, JsonOption
+from savs.pipeline.commands.output import print_json, progress, say
+from savs.pipeline.extraction.stage import DEFAULT_BATCH_SIZE, Extraction, Reporting, extract
+from savs.stores.layout import DEFAULT_SHARD_ROWS
+
+EXIT_TOO_MANY_SKIPPED = 4
+SKIPS_SHOWN = 10
+
+
+def extract_command(
+    benchmark: Annotated[str, typer.Argument(metavar="BENCHMARK", help="See `savs benchmarks`.")],
+    train: Annotated[Path, typer.Option(metavar="FILE", help="The labelled few-shot examples.")],
+    test: Annotated[Path, typer.Option(metavar="FILE", help="The examples to classify.")],
+    model: Annotated[str, typer.Option(metavar="ID", help="Hugging Face id, folder, or `demo`.")],
+    out: Annotated[Path, typer.Option(metavar="STORE", help="Folder of the feature store.")],
+    media_root: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of the images [default: each file's own]."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Examples a split; raise it later to go on.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count, time a short probe, write nothing.")
+    ] = False,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Examples a forward pass at most.")
+    ] = DEFAULT_BATCH_SIZE,
+    shard_rows: Annotated[
+        int, typer.Option(min=1, help="Examples a file: what a killed run can lose.")
+    ] = DEFAULT_SHARD_ROWS,
+    dtype: Annotated[
+        str, typer.Option(help="auto (the checkpoint's), bfloat16, float16 or float32.")
+    ] = "auto",
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
+    device: Annotated[
+        str, typer.Option(help="auto (all GPUs, else CPU), cpu, cuda:1 ...")
+    ] = "auto",
+    attention: Annotated[
+        str | None, typer.Option(help="sdpa, eager, flash_attention_2 ... [default: the model's]")
+    ] = None,
+    min_pixels: Annotated[
+        int | None, typer.Option(min=1, help="Scale smaller images up to it.")
+    ] = None,
+    max_pixels: Annotated[
+        int | None, typer.Option(min=1, help="Scale larger images down to it.")
+    ] = None,
+    thumbnails: Annotated[
+        bool, typer.Option("--thumbnails", help="Keep a small JPEG of each first image.")
+    ] = False,
+    max_skip: Annotated[
+        int, typer.Option(min=0, help="Exit with 4 if more examples cannot be read.")
+    ] = 0,
+    rank: Annotated[int, typer.Option(min=0, help="Which of --ranks processes this is.")] = 0,
+    ranks: Annotated[int, typer.Option(min=1, help="Processes that share the store.")] = 1,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Run a model once over train and test examples and store every head's features.
+
+    Run it again to resume: finished shards are left alone.
+    """
+    if rank >= ranks:
+        raise typer.BadParameter(f"--rank {rank} of --ranks {ranks}; ranks count from 0")
+    loading: dict[str, Any] = {
+        "revision": revision,
+        "dtype": dtype,
+        "device": device,
+        "attention": attention,
+        "min_pixels": min_pixels,
+        "max_pixels": max_pixels,
+    }
+    source: dict[str, Any] = {
+        "train": train,
+        "test": test,
+        "model": model,
+        "media_root": media_root,
+        "limit": limit,
+        "batch_size": batch_size,
+    }
+    if dry_run:
+        from savs.pipeline.commands.dry_run import print_estimate
+
+        print_estimate(benchmark, out=out, as_json=as_json, **source, **loading)
+        return
+    done = extract(
+        benchmark,
+        out=out,
+        shard_rows=shard_rows,
+        thumbnails=thumbnails,
+        rank=rank,
+        ranks=ranks,
+        reporting=Reporting(say, progress),
+        **source,
+        **loading,
+    )
+    if as_json:
+        print_json(_summary(done))
+    else:
+        print(done.store.path)
+    _report_skips(done)
+    if len(done.skipped) > max_skip:
+        say(
+            f"{len(done.skipped)} examples were skipped, --max-skip allows {max_skip}; mend the"
+            " images and extract into another folder, or go on without them: the store is whole"
+        )
+        raise typer.Exit(EXIT_TOO_MANY_SKIPPED)
+
+
+def _summary(done: Extraction) -> dict[str, Any]:
+    return {
+        "store": str(done.store.path),
+        "rows": done.rows,
+        "seconds": round(done.seconds, 3),
+        "missing_shards": [shard.name for shard in done.store.missing()],
+        "skipped": [{"split": s, "id": i, "reason": r} for s, i, r in done.skipped],
+    }
+
+
+def _report_skips(done: Extraction) -> None:
+    for split, identifier, reason in done.skipped[:SKIPS_SHOWN]:
+        say(f"skipped {split} {identifier}: {reason}")
+    if len(done.skipped) > SKIPS_SHOWN:
+        say(f"... and {len(done.skipped) - SKIPS_SHOWN} more; `savs show` lists all")

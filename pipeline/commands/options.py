@@ -1,0 +1,78 @@
+"""Options that several commands share."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from savs.pipeline.readouts import READOUTS
+from savs.pipeline.scoring import SCORINGS
+
+
+def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
+    """Take a command's options from its table in a TOML file; flags and environment beat it."""
+    if path is None:
+        return None
+    try:
+        tables = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise typer.BadParameter(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{path} is not TOML: {error}") from error
+    table = tables.get(str(context.info_name), {})
+    values = {str(key).replace("-", "_"): value for key, value in table.items()}
+    known = {parameter.name for parameter in context.command.params}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise typer.BadParameter(
+            f"{path}: [{context.info_name}] has no option {unknown[0]!r}; it has"
+            f" {', '.join(sorted(str(name) for name in known))}"
+        )
+    context.default_map = {
+        **(context.default_map or {}),
+        **{k: _plain(v) for k, v in values.items()},
+    }
+    return path
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, bool | list) else str(value)
+
+
+StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="Folder of a feature store.")]
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        callback=_apply_config,
+        is_eager=True,
+        help="TOML file with a table of this command's name; flags and environment beat it.",
+    ),
+]
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+
+HeadsOption = Annotated[
+    str, typer.Option("--heads", metavar="N|all", help="How many heads to keep.")
+]
+
+ReadoutOption = Annotated[
+    str,
+    typer.Option("--readout", help=f"Rule from head features to classes: {', '.join(READOUTS)}."),
+]
+
+ScoringOption = Annotated[
+    str, typer.Option("--scoring", help=f"How heads are scored: {', '.join(SCORINGS)}.")
+]
+
+
+def parse_heads(text: str) -> Any:
+    """Return a number of heads or `all`; a usage error otherwise."""
+    if text == "all":
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise typer.BadParameter(f"--heads is {text!r}, expected a number from 1 on, or all")
+    return int(text)

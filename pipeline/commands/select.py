@@ -1,0 +1,59 @@
+"""`savs select`: choose heads from a store's training examples."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from savs.pipeline.commands.options import (
+    ConfigOption,
+    HeadsOption,
+    JsonOption,
+    ReadoutOption,
+    ScoringOption,
+    StoreArgument,
+    parse_heads,
+)
+from savs.pipeline.commands.output import print_json, say
+from savs.pipeline.commands.tables import print_selection
+from savs.pipeline.selection import DEFAULT_HEADS, select
+from savs.pipeline.selection_file import save_selection
+from savs.stores import head_name, open_store
+from savs.stores.results import SELECTION, results_folder
+
+
+def select_command(
+    store: StoreArgument,
+    heads: HeadsOption = str(DEFAULT_HEADS),
+    readout: ReadoutOption = "vote",
+    scoring: ScoringOption = "resubstitution",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of the result [default: STORE/results/READOUT]."),
+    ] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Choose the heads that tell the training classes apart, for each subtask by itself."""
+    opened = open_store(store)
+    selection = select(opened, heads=parse_heads(heads), readout=readout, scoring=scoring)
+    path = save_selection(selection, (out or results_folder(store, readout)) / SELECTION)
+    if as_json:
+        tasks = [
+            {
+                "subtask": task.subtask,
+                "classes": list(task.classes),
+                "examples": task.examples,
+                "heads": [
+                    {"head": head_name(head), "score": score, "margin": margin}
+                    for head, score, margin in zip(
+                        task.heads, task.scores, task.margins, strict=True
+                    )
+                ],
+            }
+            for task in selection.tasks
+        ]
+        print_json({"selection": str(path), "readout": readout, "scoring": scoring, "tasks": tasks})
+    else:
+        print_selection(selection)
+    say(f"wrote {path}; next: savs evaluate {store}")

@@ -1,0 +1,27 @@
+"""Errors of the stages, and the family that holds all errors of the three rooms."""
+
+from savs.datasets.errors import DatasetError
+from savs.stores.errors import StoreError
+
+
+class PipelineError(Exception):
+    """Root of the stages' errors; the message says where, expected, got, and what to do."""
+
+
+class ModelError(PipelineError, ValueError):
+    """A checkpoint that cannot be loaded, or whose heads or prompts cannot be found."""
+
+
+class MissingExtraError(PipelineError, ImportError):
+    """Stage 1 was called where torch is not installed."""
+
+
+class SelectionError(PipelineError, ValueError):
+    """A selection that cannot be made from these examples, or does not fit this store."""
+
+
+SavsError = (PipelineError, StoreError, DatasetError)
+"""What `except SavsError` catches: every error that is the input's fault, not the program's.
+
+The rooms do not know each other, so they share no base class; this names their three roots.
+"""

@@ -1,0 +1,190 @@
+"""Stage 2, `evaluate`: stored features and a selection -> predictions and metrics."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from savs.datasets import find_benchmark
+from savs.datasets.clusters import cluster_ids
+from savs.pipeline.centroids import Array
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.readouts import ClassScores
+from savs.pipeline.selection import Selection, TaskSelection, select
+from savs.pipeline.statistics import Metric, summarise
+from savs.stores import FeatureStore, Head
+
+VOTES_KEPT = 20
+"""Classes named in a prediction's `votes`."""
+
+PREDICTION_SCHEMA = {
+    "id": pl.String,
+    "split": pl.String,
+    "label": pl.String,
+    "prediction": pl.String,
+    "correct": pl.Boolean,
+    "margin": pl.Float32,
+    "votes": pl.List(pl.Struct({"class": pl.String, "score": pl.Float32})),
+    "group": pl.String,
+    "subtask": pl.String,
+    "category": pl.String,
+    "cluster": pl.String,
+}
+"""Columns of the predictions. A skipped example has no prediction and is not correct."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a selection makes of a store's test examples."""
+
+    metrics: tuple[Metric, ...]
+    """The headline first."""
+    predictions: pl.DataFrame
+    """One row a test example, in the order of the input file; columns `PREDICTION_SCHEMA`."""
+    selection: Selection
+    planned: int
+    """Test examples in the input file, or up to `--limit`."""
+    skipped: int
+    """Test examples that could not be read; they count as wrong."""
+    notes: tuple[str, ...]
+    """What a reader of the numbers must know."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form that metrics.json holds."""
+        return {
+            "model": dict(self.selection.model),
+            "readout": self.selection.readout,
+            "scoring": self.selection.scoring,
+            "heads": max(len(task.heads) for task in self.selection.tasks),
+            "planned": self.planned,
+            "scored": self.planned - self.skipped,
+            "skipped": self.skipped,
+            "metrics": [metric.to_json() for metric in self.metrics],
+            "notes": list(self.notes),
+        }
+
+
+def evaluate(store: FeatureStore, selection: Selection | None = None) -> Evaluation:
+    """Classify the test examples and measure how well, from stored features alone.
+
+    Memory holds the chosen heads of one shard at a time. A skipped test example counts as wrong,
+    and so does one whose label training never had; both are reported.
+
+    Parameters
+    ----------
+    store
+        Features of a complete extraction.
+    selection
+        Made by `select`; by default `select(store)`, which the notes then say.
+
+    Raises
+    ------
+    StoreIncompleteError
+        A planned shard is missing.
+    SelectionError
+        The selection is of another model, or lacks a subtask of the test split.
+    """
+    store.require_complete()
+    notes = []
+    if selection is None:
+        selection = select(store)
+        notes.append(
+            f"no selection was given: the default one was made ({len(selection.tasks[0].heads)}"
+            f" heads, readout {selection.readout})"
+        )
+    if selection.model != dict(store.manifest.identity.model):
+        raise SelectionError(
+            f"the selection is of model {selection.model.get('name')!r}, the store of"
+            f" {store.manifest.identity.model['name']!r} (or of another revision or other weights);"
+            " select again from this store"
+        )
+    predictions = _predict(store, selection)
+    skipped = store.skipped("test").height
+    notes += _unseen_notes(predictions, selection)
+    if skipped:
+        notes.append(f"{skipped} test examples were skipped at extraction; they count as wrong")
+    benchmark = find_benchmark(store.manifest.identity.benchmark["name"])
+    classes = {task.subtask: task.classes for task in selection.tasks}
+    return Evaluation(
+        metrics=tuple(summarise(units) for units in benchmark.measure(predictions, classes)),
+        predictions=predictions,
+        selection=selection,
+        planned=predictions.height,
+        skipped=skipped,
+        notes=tuple(notes),
+    )
+
+
+def _predict(store: FeatureStore, selection: Selection) -> pl.DataFrame:
+    examples = store.examples("test").with_row_index("row")
+    tasks = {task.subtask: task for task in selection.tasks}
+    for subtask in examples["subtask"].unique(maintain_order=True):
+        if subtask not in tasks:
+            raise SelectionError(
+                f"the selection has no subtask {subtask!r}, which the test split has; it has"
+                f" {sorted(map(str, tasks))}"
+            )
+    heads = list(dict.fromkeys(head for task in selection.tasks for head in task.heads))
+    parts, start = [], 0
+    for block in store.blocks("test", heads):
+        rows = examples.slice(start, block.shape[1])
+        for (subtask,), part in rows.group_by("subtask", maintain_order=True):
+            task = tasks[None if subtask is None else str(subtask)]
+            features = _task_features(store, block, heads, task, part["row"].to_numpy() - start)
+            parts.append(_table(part, task, task.fitted.scores(features)))
+        start += block.shape[1]
+    skipped = store.skipped("test").with_columns(correct=pl.lit(False))
+    everything = pl.concat([*parts, skipped], how="diagonal_relaxed").sort("index")
+    ties = [
+        [*([f"group {group}"] if group is not None else []), *(hashes or names)]
+        for group, hashes, names in everything.select("group", "media_sha256", "media").iter_rows()
+    ]
+    return everything.with_columns(cluster=pl.Series(cluster_ids(ties), dtype=pl.String)).select(
+        pl.col(name).cast(dtype)
+        if name in everything.columns or name == "cluster"
+        else pl.lit(None, dtype=dtype).alias(name)
+        for name, dtype in PREDICTION_SCHEMA.items()
+    )
+
+
+def _task_features(
+    store: FeatureStore, block: Array, heads: list[Head], task: TaskSelection, rows: Array
+) -> Array:
+    """Return `(task heads, rows, d)`, as wide as the task's own widest head."""
+    widths = {grid.layer: grid.head_dim for grid in store.grid}
+    places = [heads.index(head) for head in task.heads]
+    return block[np.asarray(places)[:, None], rows][
+        :, :, : max(widths[layer] for layer, _ in task.heads)
+    ]
+
+
+def _table(examples: pl.DataFrame, task: TaskSelection, found: ClassScores) -> pl.DataFrame:
+    rows = np.arange(examples.height)
+    chosen = found.scores[rows, found.choice]
+    others = found.scores.copy()
+    others[rows, found.choice] = -np.inf
+    order = np.argsort(-found.scores, axis=1, kind="stable")[:, :VOTES_KEPT]
+    names = np.array(task.classes, dtype=object)
+    return examples.with_columns(
+        prediction=pl.Series(names[found.choice], dtype=pl.String),
+        margin=pl.Series(chosen - others.max(axis=1), dtype=pl.Float32),
+        votes=pl.Series(
+            [
+                [{"class": names[c], "score": float(scores[c])} for c in best]
+                for best, scores in zip(order, found.scores, strict=True)
+            ],
+            dtype=PREDICTION_SCHEMA["votes"],
+        ),
+    ).with_columns(correct=pl.col("prediction") == pl.col("label"))
+
+
+def _unseen_notes(predictions: pl.DataFrame, selection: Selection) -> list[str]:
+    known = {(task.subtask, label) for task in selection.tasks for label in task.classes}
+    pairs = zip(predictions["subtask"], predictions["label"], strict=True)
+    unseen = Counter(label for subtask, label in pairs if (subtask, label) not in known)
+    return [
+        f"label {label!r} of {count} test examples was never seen in training; they count as wrong"
+        for label, count in unseen.items()
+    ]

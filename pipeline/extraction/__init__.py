@@ -1,0 +1,1 @@
+"""Stage 1: the only rooms that import torch, transformers and accelerate."""

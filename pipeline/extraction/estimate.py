@@ -1,0 +1,92 @@
+"""What an extraction will take, from a short probe; nothing is written."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from savs.datasets import Example, MediaError, MediaFolder, find_benchmark
+from savs.pipeline.extraction.inputs import Prepared, prepare
+from savs.pipeline.extraction.model import LoadedModel, load_model
+from savs.pipeline.extraction.plan import make_batches
+from savs.pipeline.extraction.stage import Source, example_bytes
+
+PROBE_BATCHES = 3
+"""One to warm up, the others are timed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The cost of an extraction."""
+
+    examples: dict[str, int]
+    """Split -> number of examples."""
+    missing_media: list[str]
+    """Names of images that are not in the media root, in order of first use."""
+    bytes: int
+    """Size of the features."""
+    examples_per_second: float | None
+    """Rate of the probe; None where no example could be run."""
+
+    @property
+    def seconds(self) -> float | None:
+        """Estimated time of the whole extraction, loading the model not counted."""
+        total = sum(self.examples.values())
+        return None if self.examples_per_second is None else total / self.examples_per_second
+
+
+def estimate(
+    benchmark: str,
+    *,
+    train: Path,
+    test: Path,
+    model: str,
+    media_root: Path | None,
+    limit: int | None,
+    batch_size: int,
+    **loading: Any,
+) -> Estimate:
+    """Count the examples, look for their images, and time a few batches of the test split."""
+    source = Source(find_benchmark(benchmark), train, test, media_root, limit)
+    examples = source.examples()
+    missing = [
+        name
+        for split, found in examples.items()
+        for name in dict.fromkeys(name for example in found for name in example.media)
+        if not _is_there(source.media(split), name)
+    ]
+    loaded = load_model(model, **loading)
+    total = sum(len(found) for found in examples.values())
+    return Estimate(
+        examples={split: len(found) for split, found in examples.items()},
+        missing_media=missing,
+        bytes=total * example_bytes(loaded),
+        examples_per_second=_probe(loaded, examples["test"], source.media("test"), batch_size),
+    )
+
+
+def _is_there(media: MediaFolder, name: str) -> bool:
+    try:
+        return media.path(name).is_file()
+    except MediaError:
+        return False
+
+
+def _probe(
+    model: LoadedModel, examples: Sequence[Example], media: MediaFolder, batch_size: int
+) -> float | None:
+    """Return examples a second over batches spread over the whole range of lengths."""
+    batches = make_batches(examples, batch_size)
+    step = max(1, len(batches) // PROBE_BATCHES)
+    done, seconds = 0, 0.0
+    for number, batch in enumerate(batches[::step][:PROBE_BATCHES]):
+        started = time.perf_counter()
+        rows = 0
+        for part in prepare(model, examples, batch, media):
+            if isinstance(part, Prepared):
+                model.read_heads(part.inputs)
+                rows += len(part.places)
+        if number or len(batches) == 1:
+            done, seconds = done + rows, seconds + time.perf_counter() - started
+    return done / seconds if done else None

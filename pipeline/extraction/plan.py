@@ -1,0 +1,45 @@
+"""Which examples are planned and which run together: pure functions of examples and settings."""
+
+from collections.abc import Sequence
+
+from savs.datasets import Example
+from savs.stores import PlannedRow
+from savs.stores.layout import digest
+
+
+def planned_rows(examples: Sequence[Example]) -> list[PlannedRow]:
+    """Return what the store's plan keeps of each example: its id and a digest of its contents."""
+    return [
+        PlannedRow(
+            example.id,
+            digest(
+                [
+                    example.index,
+                    example.label,
+                    example.prompt,
+                    list(example.media),
+                    example.group,
+                    example.subtask,
+                    example.category,
+                ]
+            ),
+        )
+        for example in examples
+    ]
+
+
+def make_batches(examples: Sequence[Example], size: int) -> list[list[int]]:
+    """Return the places of the examples that run together, of similar length, so little is padded.
+
+    Examples are ordered by number of images, then by length of the prompt, then by place.
+
+    Examples
+    --------
+    >>> long, short = (Example(str(n), "test", n, "x", "?" * n) for n in (9, 1))
+    >>> make_batches([long, short, long], 2)
+    [[1, 0], [2]]
+    """
+    order = sorted(
+        range(len(examples)), key=lambda i: (len(examples[i].media), len(examples[i].prompt), i)
+    )
+    return [order[start : start + size] for start in range(0, len(order), size)]

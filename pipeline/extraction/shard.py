@@ -1,0 +1,134 @@
+"""One shard's worth of features: each distinct prompt runs once, every row gets its features."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from savs.datasets import Example, MediaError, MediaFolder
+from savs.datasets.media import decode_image, sha256, thumbnail
+from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.inputs import Prepared, Refused, prepare, prepared_ahead
+from savs.pipeline.extraction.model import LoadedModel
+from savs.pipeline.extraction.plan import make_batches
+from savs.stores import ShardContent
+from savs.stores.columns import json_cell
+from savs.stores.layout import STORED_DTYPES, THUMBNAIL_PX
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def extract_shard(
+    model: LoadedModel,
+    examples: Sequence[Example],
+    media: MediaFolder,
+    *,
+    batch_size: int,
+    thumbnails: bool,
+    run: Mapping[str, Any],
+    on_rows: Callable[[int], None],
+) -> ShardContent:
+    """Run the examples of one shard and return what its file shall hold.
+
+    Rows with equal images (by content) and equal prompts run once. An example whose image cannot be
+    read, or that the processor refuses, is skipped with its reason. `on_rows` is told how many
+    rows are done, batch by batch.
+    """
+    reasons: dict[int, str] = {}
+    hashes: dict[int, tuple[str, ...]] = {}
+    for place, example in enumerate(examples):
+        try:
+            hashes[place] = tuple(sha256(media.read(name)) for name in example.media)
+        except MediaError as error:
+            reasons[place] = str(error)
+    on_rows(len(reasons))
+    twins: dict[tuple[tuple[str, ...], str], list[int]] = {}
+    for place, found in hashes.items():
+        twins.setdefault((found, examples[place].prompt), []).append(place)
+    same = {places[0]: places for places in twins.values()}
+
+    layers = _empty_layers(model, len(examples))
+    firsts = list(same)
+    batches = [
+        [firsts[i] for i in batch]
+        for batch in make_batches([examples[place] for place in firsts], batch_size)
+    ]
+    for batch in prepared_ahead(model, examples, batches, media):
+        if isinstance(batch, Refused):
+            reasons |= dict.fromkeys(same[batch.place], batch.reason)
+            on_rows(len(same[batch.place]))
+            continue
+        for part, values in _run(model, examples, batch, media):
+            for column, first in enumerate(part):
+                for layer, heads in values.items():
+                    layers[layer][:, same[first]] = heads[:, column, None]
+                on_rows(len(same[first]))
+    kept = [place for place in range(len(examples)) if place not in reasons]
+    skipped = sorted(reasons)
+    columns = _columns(examples, kept, hashes)
+    if thumbnails:
+        columns["thumbnail"] = [_thumbnail(examples[place], media) for place in kept]
+    return ShardContent(
+        layers={layer: values[:, kept] for layer, values in layers.items()},
+        examples=columns,
+        skipped=_columns(examples, skipped, hashes) | {"reason": [reasons[p] for p in skipped]},
+        run=run,
+    )
+
+
+def _empty_layers(model: LoadedModel, rows: int) -> dict[int, Array]:
+    return {
+        tap.grid.layer: np.zeros(
+            (len(tap.grid.heads), rows, tap.grid.head_dim), STORED_DTYPES[model.dtype]
+        )
+        for tap in model.taps
+    }
+
+
+def _run(
+    model: LoadedModel, examples: Sequence[Example], batch: Prepared, media: MediaFolder
+) -> list[tuple[tuple[int, ...], dict[int, Array]]]:
+    """Run a batch; where it does not fit the GPU's memory, run its halves."""
+    try:
+        return [(batch.places, model.read_heads(batch.inputs))]
+    except torch.OutOfMemoryError as error:
+        if len(batch.places) == 1:
+            raise ModelError(
+                f"example {examples[batch.places[0]].id!r} alone does not fit the memory of"
+                f" {model.model.device}: {error}; lower --max-pixels, or use a larger GPU"
+            ) from error
+    torch.cuda.empty_cache()
+    half = len(batch.places) // 2
+    parts = []
+    for places in (batch.places[:half], batch.places[half:]):
+        for again in prepare(model, examples, places, media):
+            if isinstance(again, Prepared):
+                parts += _run(model, examples, again, media)
+    return parts
+
+
+def _columns(
+    examples: Sequence[Example], places: Sequence[int], hashes: Mapping[int, tuple[str, ...]]
+) -> dict[str, list[Any]]:
+    rows = [examples[place] for place in places]
+    return {
+        "index": [row.index for row in rows],
+        "id": [row.id for row in rows],
+        "split": [row.split for row in rows],
+        "label": [row.label for row in rows],
+        "group": [row.group for row in rows],
+        "subtask": [row.subtask for row in rows],
+        "category": [row.category for row in rows],
+        "prompt": [row.prompt for row in rows],
+        "media": [json_cell(list(row.media)) for row in rows],
+        "media_sha256": [json_cell(list(hashes.get(place, ()))) for place in places],
+        "extra": [json_cell(dict(row.extra)) for row in rows],
+    }
+
+
+def _thumbnail(example: Example, media: MediaFolder) -> bytes | None:
+    if not example.media:
+        return None
+    name = example.media[0]
+    return thumbnail(decode_image(media.read(name), name), THUMBNAIL_PX)

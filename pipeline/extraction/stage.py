@@ -1,0 +1,238 @@
+"""Stage 1, `extract`: run a model once over all examples, store every head's features."""
+
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from savs.datasets import (
+    Benchmark,
+    Example,
+    MediaFolder,
+    check_splits,
+    find_benchmark,
+    read_examples,
+)
+from savs.pipeline.errors import MissingExtraError
+from savs.pipeline.extraction.plan import planned_rows
+from savs.stores import FeatureStore, StoreWriteError, open_store, open_writer
+from savs.stores.layout import DEFAULT_SHARD_ROWS, STORED_DTYPES
+
+if TYPE_CHECKING:
+    from savs.pipeline.extraction.model import LoadedModel
+
+DEFAULT_BATCH_SIZE = 8
+EXTRA_PACKAGES = ("torch", "transformers", "accelerate")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is to be extracted."""
+
+    benchmark: Benchmark
+    train: Path
+    test: Path
+    media_root: Path | None = None
+    """Folder of the images; each input file's own folder by default."""
+    limit: int | None = None
+    """Examples a split, from the start of the file; all by default."""
+
+    def examples(self) -> dict[str, list[Example]]:
+        """Read and check both splits; split -> examples, in the order of the input file."""
+        files = {"train": self.train, "test": self.test}
+        found = {
+            split: read_examples(self.benchmark, path, split, self.limit)
+            for split, path in files.items()
+        }
+        check_splits(found["train"], found["test"])
+        return found
+
+    def media(self, split: str) -> MediaFolder:
+        """Return the folder below which a split's images lie."""
+        return MediaFolder(
+            self.media_root or {"train": self.train, "test": self.test}[split].parent
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reporting:
+    """What a caller hears while extraction runs; silent by default."""
+
+    say: Callable[[str], None] = lambda text: None
+    """Gets whole messages."""
+    progress: Callable[[int], AbstractContextManager[Callable[[int], None]]] = lambda total: (
+        nullcontext(lambda rows: None)
+    )
+    """Gets the number of rows to do; what it gives is told the rows done, batch by batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """What an extraction left on disk."""
+
+    store: FeatureStore
+    rows: int
+    """Examples that this run did."""
+    seconds: float
+    """Time that they took, loading the model not counted."""
+    skipped: list[tuple[str, str, str]]
+    """`(split, id, reason)` of every skipped example in the store."""
+
+
+def extract(
+    benchmark: str | Benchmark,
+    *,
+    train: str | Path,
+    test: str | Path,
+    model: str,
+    out: str | Path,
+    media_root: str | Path | None = None,
+    limit: int | None = None,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    shard_rows: int = DEFAULT_SHARD_ROWS,
+    thumbnails: bool = False,
+    rank: int = 0,
+    ranks: int = 1,
+    reporting: Reporting = Reporting(),
+    **loading: Any,
+) -> Extraction:
+    """Run a model over a benchmark's examples and write every head's last-token features.
+
+    A store that is there already is resumed: shards that have their file are left alone.
+
+    Parameters
+    ----------
+    benchmark
+        Name of a benchmark, or one of your own.
+    train, test
+        Input files of the two splits.
+    model
+        A Hugging Face id, a local folder, or `demo`.
+    out
+        Folder of the store.
+    media_root
+        Folder of the images; each input file's own folder by default.
+    limit
+        Examples a split, from the start; all by default. Raising it later extends the store.
+    batch_size
+        Examples a forward pass at most; halved by itself where memory does not suffice.
+    shard_rows
+        Examples a shard file at most: what a killed run can lose.
+    thumbnails
+        Keep a small JPEG of each example's first image.
+    rank, ranks
+        This process does each `ranks`-th shard, from `rank` on.
+    reporting
+        What hears messages and progress.
+    **loading
+        `revision`, `dtype`, `device`, `attention`, `min_pixels`, `max_pixels`, as `load_model`.
+
+    Raises
+    ------
+    MissingExtraError
+        torch and transformers are not installed.
+    DatasetError, ModelError, StoreError
+        What was given does not work; shards that were finished before stay.
+    """
+    require_extra()
+    from savs.pipeline.extraction.model import load_model
+
+    chosen = find_benchmark(benchmark) if isinstance(benchmark, str) else benchmark
+    source = Source(
+        chosen, Path(train), Path(test), None if media_root is None else Path(media_root), limit
+    )
+    examples = source.examples()
+    reporting.say(f"loading {model}")
+    loaded = load_model(model, **loading)
+    facts = {"name": chosen.name, "options": dict(chosen.options)}
+    plan = {split: planned_rows(found) for split, found in examples.items()}
+    with open_writer(
+        Path(out), loaded.identity(facts), plan, shard_rows=shard_rows, rank=rank, ranks=ranks
+    ) as writer:
+        if writer.takeover:
+            reporting.say(writer.takeover)
+        missing = writer.missing()
+        rows = sum(spec.rows for spec in missing)
+        _check_space(writer.path, rows, loaded, reporting)
+        run = _run_record(loaded, batch_size, rank, ranks)
+        started = time.monotonic()
+        with reporting.progress(rows) as on_rows:
+            for spec in missing:
+                writer.write(
+                    spec,
+                    _shard(
+                        loaded,
+                        examples[spec.split][spec.start : spec.stop],
+                        source.media(spec.split),
+                        {"batch_size": batch_size, "thumbnails": thumbnails, "run": run},
+                        on_rows,
+                    ),
+                )
+        seconds = time.monotonic() - started
+        writer.seal()
+    store = open_store(out)
+    return Extraction(store, rows, seconds, _skips(store))
+
+
+def _shard(
+    model: "LoadedModel",
+    examples: Sequence[Example],
+    media: MediaFolder,
+    settings: Mapping[str, Any],
+    on_rows: Callable[[int], None],
+) -> Any:
+    from savs.pipeline.extraction.shard import extract_shard
+
+    return extract_shard(model, examples, media, on_rows=on_rows, **settings)
+
+
+def require_extra() -> None:
+    """Raise MissingExtraError with the install command where stage 1 cannot run."""
+    missing = [name for name in EXTRA_PACKAGES if find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            f"extraction needs {', '.join(missing)}; install with: pip install 'savs[extract]'"
+        )
+
+
+def example_bytes(model: "LoadedModel") -> int:
+    """Return the bytes that one example's features take in a shard."""
+    values = sum(len(tap.grid.heads) * tap.grid.head_dim for tap in model.taps)
+    return values * STORED_DTYPES[model.dtype].itemsize
+
+
+def _check_space(folder: Path, rows: int, model: "LoadedModel", reporting: Reporting) -> None:
+    needed, free = rows * example_bytes(model), shutil.disk_usage(folder).free
+    reporting.say(f"{rows:,} examples to do: {needed / 1e9:.3g} GB, {free / 1e9:.3g} GB are free")
+    if needed > free:
+        raise StoreWriteError(
+            f"{folder} needs {needed / 1e9:.3g} GB for {rows:,} examples, {free / 1e9:.3g} GB are"
+            " free; give --out a larger disk, or --limit"
+        )
+
+
+def _run_record(model: "LoadedModel", batch_size: int, rank: int, ranks: int) -> dict[str, Any]:
+    packages = ("savs", "torch", "transformers", "h5py", "numpy", "pillow")
+    return {
+        "batch_size": batch_size,
+        "attention": model.model.config._attn_implementation,
+        "device": str(model.model.device),
+        "rank": rank,
+        "ranks": ranks,
+        "versions": {package: version(package) for package in packages},
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _skips(store: FeatureStore) -> list[tuple[str, str, str]]:
+    return [
+        row
+        for split in store.manifest.plan.splits
+        if not store.missing(split)
+        for row in store.skipped(split).select("split", "id", "reason").iter_rows()
+    ]

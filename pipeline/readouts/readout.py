@@ -1,0 +1,47 @@
+"""What a readout is: a rule from head features to class scores. One rule a file."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from savs.pipeline.centroids import Array
+from savs.pipeline.scoring import HeadScores
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScores:
+    """What a readout says of n examples."""
+
+    scores: Array
+    """`(n, classes)` float32, in the readout's own unit: votes, probabilities."""
+    choice: Array
+    """`(n,)` the predicted class's number, the readout's tie rule applied."""
+    soft: Array
+    """`(n, classes)` float32 without ties in practice, for metrics that compare examples."""
+
+
+class Fitted(Protocol):
+    """A readout fitted to training examples."""
+
+    def scores(self, features: Array) -> ClassScores:
+        """Score `(heads, n, d)` features, heads in the order of the fit, best first."""
+        ...
+
+    def arrays(self) -> Mapping[str, Array]:
+        """Return all that was fitted, by name, so that a selection can be saved."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Readout:
+    """One readout; each is a constant in a file of its own."""
+
+    name: str
+    """As the command line spells it."""
+    summary: str
+    score_heads: Callable[[Array, Array, Sequence[str], str], HeadScores]
+    """`(heads, n, d)` features, `(n,)` class numbers, classes, scoring -> scores of the heads."""
+    fit: Callable[[Array, Array, Sequence[str]], Fitted]
+    """`(heads, n, d)` features of the chosen heads, best first, `(n,)` class numbers, classes."""
+    load: Callable[[Mapping[str, Array]], Fitted]
+    """What `Fitted.arrays` gave -> the same fit."""

@@ -1,0 +1,64 @@
+"""The training examples of a store, subtask by subtask."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from savs.pipeline.centroids import Array
+from savs.pipeline.errors import SelectionError
+from savs.stores import FeatureStore
+
+
+def train_digest(store: FeatureStore) -> str:
+    """Return what changes when the store's training examples do."""
+    return "+".join(s.digest for s in store.manifest.plan.splits["train"].segments)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingTask:
+    """The training examples of one subtask."""
+
+    subtask: str | None
+    classes: tuple[str, ...]
+    rows: Array
+    """`(n,)` rows of the train split."""
+    labels: Array
+    """`(n,)` class numbers."""
+
+
+def training_tasks(store: FeatureStore) -> list[TrainingTask]:
+    """Return the training examples by subtask, classes in order of first appearance.
+
+    Raises
+    ------
+    SelectionError
+        A class has no usable example, or a subtask has one class only.
+    """
+    usable = store.examples("train").with_row_index("row")
+    planned = pl.concat([usable, store.skipped("train")], how="diagonal").sort("index")
+    tasks = []
+    for (subtask,), part in planned.group_by("subtask", maintain_order=True):
+        name = None if subtask is None else str(subtask)
+        classes = tuple(part["label"].unique(maintain_order=True))
+        kept = part.filter(pl.col("row").is_not_null())
+        _check_classes(name, classes, set(kept["label"]))
+        numbers = {label: number for number, label in enumerate(classes)}
+        labels = np.array([numbers[label] for label in kept["label"]])
+        tasks.append(TrainingTask(name, classes, kept["row"].to_numpy(), labels))
+    return tasks
+
+
+def _check_classes(subtask: str | None, classes: tuple[str, ...], usable: set[str]) -> None:
+    where = "" if subtask is None else f" of subtask {subtask!r}"
+    for label in classes:
+        if label not in usable:
+            raise SelectionError(
+                f"class {label!r}{where} has no training example left: all of them were skipped"
+                " at extraction; `savs show` says why"
+            )
+    if len(classes) < 2:
+        raise SelectionError(
+            f"the training examples{where} have one class only, {next(iter(classes))!r};"
+            " a classifier needs at least two"
+        )

@@ -1,0 +1,49 @@
+"""Feature stores: the only rooms that know HDF5 and result files."""
+
+from savs.stores.errors import (
+    FeatureValueError,
+    HeadNotFoundError,
+    ResultError,
+    StoreCorruptError,
+    StoreError,
+    StoreFormatError,
+    StoreIncompleteError,
+    StoreLockedError,
+    StoreMismatchError,
+    StoreNotFoundError,
+    StoreWriteError,
+)
+from savs.stores.layout import FORMAT, Head, LayerGrid, head_name
+from savs.stores.manifest import Identity, Manifest
+from savs.stores.plan import PlannedRow, ShardSpec, StorePlan
+from savs.stores.reader import FeatureStore, open_store
+from savs.stores.shards import ShardContent
+from savs.stores.writer import FeatureWriter, open_writer
+
+__all__ = [
+    "FORMAT",
+    "FeatureStore",
+    "FeatureValueError",
+    "FeatureWriter",
+    "Head",
+    "HeadNotFoundError",
+    "Identity",
+    "LayerGrid",
+    "Manifest",
+    "PlannedRow",
+    "ResultError",
+    "ShardContent",
+    "ShardSpec",
+    "StoreCorruptError",
+    "StoreError",
+    "StoreFormatError",
+    "StoreIncompleteError",
+    "StoreLockedError",
+    "StoreMismatchError",
+    "StoreNotFoundError",
+    "StorePlan",
+    "StoreWriteError",
+    "head_name",
+    "open_store",
+    "open_writer",
+]

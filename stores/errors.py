@@ -1,0 +1,47 @@
+"""What can go wrong with a store. Each error is also the builtin that a caller would catch."""
+
+
+class StoreError(Exception):
+    """Root of the store's errors; the message says where, what was expected, and what to do."""
+
+
+class StoreNotFoundError(StoreError, FileNotFoundError):
+    """The folder is not there, or holds no store."""
+
+
+class StoreFormatError(StoreError, ValueError):
+    """The store is of a format version that this release does not read."""
+
+
+class StoreCorruptError(StoreError, ValueError):
+    """Bytes on disk are not what the writer left there."""
+
+
+class StoreIncompleteError(StoreError, LookupError):
+    """Planned shards are missing."""
+
+
+class StoreMismatchError(StoreError, ValueError):
+    """Two things that must agree to share a store do not: models, settings or examples."""
+
+
+class StoreLockedError(StoreError, BlockingIOError):
+    """Another live process writes to this store."""
+
+
+class StoreWriteError(StoreError, OSError):
+    """The disk refused: full, read-only or gone."""
+
+
+class FeatureValueError(StoreError, ValueError):
+    """Features that must not be stored: NaN, infinity, a wrong shape."""
+
+
+class HeadNotFoundError(StoreError, KeyError):
+    """A head was asked for that the store does not hold."""
+
+    __str__ = Exception.__str__  # KeyError would print the message as a quoted key
+
+
+class ResultError(StoreError, ValueError):
+    """A result file that cannot be read back."""

@@ -1,0 +1,219 @@
+"""Read a store: facts at once, examples and features when asked, head by head."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from savs.stores.errors import HeadNotFoundError, StoreIncompleteError
+from savs.stores.layout import (
+    INDEX_COLUMN,
+    REASON_COLUMN,
+    RESULTS,
+    STORED_DTYPES,
+    THUMBNAIL_COLUMN,
+    Head,
+    LayerGrid,
+    head_name,
+    to_float32,
+)
+from savs.stores.manifest import Manifest, read_manifest
+from savs.stores.plan import ShardSpec
+from savs.stores.shards import open_shard
+
+Features = np.ndarray[Any, np.dtype[Any]]
+
+_JSON_COLUMNS = ("media", "media_sha256")
+_COLUMN_TYPES: dict[str, pl.DataType] = {
+    INDEX_COLUMN: pl.Int64(),
+    THUMBNAIL_COLUMN: pl.Binary(),
+    **dict.fromkeys(_JSON_COLUMNS, pl.List(pl.String)),
+}
+"""Columns that are not text."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureStore:
+    """A store that is open for reading; made by `open_store`. Files are opened at each read."""
+
+    path: Path
+    manifest: Manifest
+    _tables: dict[tuple[str, bool], pl.DataFrame] = field(default_factory=dict, repr=False)
+
+    @property
+    def grid(self) -> tuple[LayerGrid, ...]:
+        """The heads, layer by layer, with their width."""
+        return self.manifest.identity.grid
+
+    @property
+    def heads(self) -> list[Head]:
+        """All heads as `(layer, head)`, layer by layer."""
+        return [(grid.layer, head) for grid in self.grid for head in grid.heads]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the store is of and how far it is, without reading a feature."""
+        shards = self.manifest.plan.shards()
+        return {
+            "path": str(self.path),
+            "model": dict(self.manifest.identity.model),
+            "processor": dict(self.manifest.identity.processor),
+            "benchmark": dict(self.manifest.identity.benchmark),
+            "dtype": self.manifest.identity.dtype,
+            "layers": len(self.grid),
+            "heads": len(self.heads),
+            "head_dims": sorted({grid.head_dim for grid in self.grid}),
+            "planned": {s: len(p.ids) for s, p in self.manifest.plan.splits.items()},
+            "shards": len(shards),
+            "missing_shards": [shard.name for shard in self.missing()],
+            "bytes": sum((self.path / s.name).stat().st_size for s in self._present()),
+            "sealed": self.manifest.shards is not None,
+            "runs": [dict(run) for run in self.manifest.runs],
+            "results": sorted(p.parent.name for p in self.path.glob(f"{RESULTS}/*/metrics.json")),
+        }
+
+    def missing(self, split: str | None = None) -> list[ShardSpec]:
+        """Return the planned shards that have no file, in plan order."""
+        return [s for s in self._planned(split) if not (self.path / s.name).exists()]
+
+    def _planned(self, split: str | None) -> list[ShardSpec]:
+        return [s for s in self.manifest.plan.shards() if split is None or s.split == split]
+
+    def _present(self, split: str | None = None) -> list[ShardSpec]:
+        return [s for s in self._planned(split) if (self.path / s.name).exists()]
+
+    def require_complete(self) -> None:
+        """Raise `StoreIncompleteError` while a planned shard is missing."""
+        missing = self.missing()
+        if missing:
+            total = len(self.manifest.plan.shards())
+            raise StoreIncompleteError(
+                f"{self.path} is incomplete: {len(missing)} of {total} shards are missing"
+                f" ({missing[0].name} first); run the same `savs extract` command again, it resumes"
+            )
+
+    def examples(self, split: str | None = None) -> pl.DataFrame:
+        """Return the examples with features, in the order of the input file, train before test."""
+        return self._table(split, skipped=False)
+
+    def skipped(self, split: str | None = None) -> pl.DataFrame:
+        """Return the examples that could not be read, with the column `reason`."""
+        return self._table(split, skipped=True)
+
+    def _table(self, split: str | None, *, skipped: bool) -> pl.DataFrame:
+        if split is None:
+            splits = self.manifest.plan.splits
+            return pl.concat([self._table(s, skipped=skipped) for s in splits], how="vertical")
+        if (split, skipped) not in self._tables:
+            frames = [self._shard_table(spec, skipped) for spec in self._present(split)]
+            if not frames:
+                raise StoreIncompleteError(f"{self.path} holds no finished {split} shard yet")
+            self._tables[split, skipped] = pl.concat(frames, how="vertical")
+        return self._tables[split, skipped]
+
+    def _shard_table(self, spec: ShardSpec, skipped: bool) -> pl.DataFrame:
+        with open_shard(self.path / spec.name, spec, self.manifest.identity) as shard:
+            columns = shard.skipped() if skipped else shard.examples()
+        if skipped:
+            columns.setdefault(REASON_COLUMN, [])
+        frame = {
+            name: [json.loads(v) for v in values] if name in _JSON_COLUMNS else values
+            for name, values in columns.items()
+        }
+        types = {name: _COLUMN_TYPES.get(name, pl.String()) for name in columns}
+        return pl.DataFrame(frame, schema=types)
+
+    def features(
+        self, split: str, heads: Sequence[Head] | None = None, *, raw: bool = False
+    ) -> Features:
+        """Return the features of a split, in the order of `examples(split)`.
+
+        Parameters
+        ----------
+        split
+            `train` or `test`.
+        heads
+            Which heads, in which order; all of `self.heads` by default.
+        raw
+            Return the stored values, bfloat16 as its bits in uint16, instead of float32.
+
+        Returns
+        -------
+        ndarray
+            `(heads, examples, head_dim)`. Heads narrower than the widest one asked for are padded
+            with zeros, which change no inner product.
+
+        Raises
+        ------
+        HeadNotFoundError
+            The store does not hold one of the heads.
+        StoreIncompleteError
+            A planned shard of the split is missing.
+        StoreCorruptError
+            A head fails its checksum.
+        """
+        blocks = list(self.blocks(split, heads, raw=raw))
+        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
+
+    def blocks(
+        self, split: str, heads: Sequence[Head] | None = None, *, raw: bool = False
+    ) -> Iterator[Features]:
+        """Yield `features(split, heads)` shard by shard: memory is bounded by one shard."""
+        wanted = self.heads if heads is None else [(int(a), int(b)) for a, b in heads]
+        missing = self.missing(split)
+        if missing or split not in self.manifest.plan.splits:
+            what = (
+                f"shard {missing[0].name} is missing" if missing else f"there is no split {split}"
+            )
+            raise StoreIncompleteError(f"{self.path}: {what}; run `savs extract` again to resume")
+        by_layer = self._by_layer(wanted)
+        width = max(grid.head_dim for grid, _ in by_layer)
+        dtype = self.manifest.identity.dtype
+        for spec in self._planned(split):
+            with open_shard(self.path / spec.name, spec, self.manifest.identity) as shard:
+                block = np.zeros((len(wanted), shard.rows, width), STORED_DTYPES[dtype])
+                for grid, places in by_layer:
+                    slabs = shard.heads(grid, [wanted[place][1] for place in places])
+                    for place, slab in zip(places, slabs, strict=True):
+                        block[place, :, : grid.head_dim] = slab
+            yield block if raw else to_float32(block, dtype)
+
+    def _by_layer(self, heads: Sequence[Head]) -> list[tuple[LayerGrid, list[int]]]:
+        """Return each layer's grid with the places of its heads among those asked for."""
+        held = set(self.heads)
+        absent = [head for head in heads if head not in held]
+        if absent or not heads:
+            what = (
+                f"no head {head_name(absent[0])}"
+                if absent
+                else "no answer to an empty list of heads"
+            )
+            raise HeadNotFoundError(
+                f"{self.path} holds {what}; it has {len(held)} heads from"
+                f" {head_name(self.heads[0])} to {head_name(self.heads[-1])}"
+            )
+        places = [
+            (grid, [place for place, (layer, _) in enumerate(heads) if layer == grid.layer])
+            for grid in self.grid
+        ]
+        return [(grid, found) for grid, found in places if found]
+
+
+def open_store(path: str | Path) -> FeatureStore:
+    """Open a store for reading; nothing but store.json is read.
+
+    Raises
+    ------
+    StoreNotFoundError
+        No such folder, or no store in it.
+    StoreFormatError
+        A format version that this release does not read.
+    StoreCorruptError
+        store.json is damaged.
+    """
+    folder = Path(path)
+    return FeatureStore(folder, read_manifest(folder))

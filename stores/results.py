@@ -1,0 +1,93 @@
+"""Result files of stage 2: selections, metrics, predictions. Written whole or not at all."""
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from savs.stores.errors import ResultError, StoreWriteError
+from savs.stores.layout import RESULTS
+
+SELECTION = "selection.npz"
+METRICS = "metrics.json"
+PREDICTIONS = "predictions.parquet"
+_HEADER = "header"
+
+Arrays = Mapping[str, np.ndarray[Any, Any]]
+
+
+def results_folder(store: Path, name: str) -> Path:
+    """Return the folder of the results of this name in a store."""
+    return store / RESULTS / name
+
+
+def write_selection(path: Path, header: Mapping[str, Any], arrays: Arrays) -> Path:
+    """Write a selection: a JSON header and named arrays in one npz file, without pickle."""
+    text = json.dumps(dict(header), ensure_ascii=False).encode("utf-8")
+    buffer = io.BytesIO()
+    everything: dict[str, Any] = {_HEADER: np.frombuffer(text, dtype=np.uint8), **arrays}
+    np.savez(buffer, **everything)
+    _write(path, buffer.getvalue())
+    return path
+
+
+def read_selection(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
+    """Read what `write_selection` wrote.
+
+    Raises
+    ------
+    ResultError
+        Not there, or not a selection file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        return json.loads(arrays.pop(_HEADER).tobytes().decode("utf-8")), arrays
+    except FileNotFoundError as error:
+        raise ResultError(f"{path} is not there; `savs select` writes it") from error
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise ResultError(
+            f"{path} is no selection file ({error}); make it again with `savs select`"
+        ) from error
+
+
+def write_metrics(path: Path, metrics: Mapping[str, Any]) -> Path:
+    """Write metrics.json."""
+    _write(path, (json.dumps(dict(metrics), indent=1, ensure_ascii=False) + "\n").encode("utf-8"))
+    return path
+
+
+def write_predictions(path: Path, predictions: pl.DataFrame) -> Path:
+    """Write predictions.parquet."""
+    buffer = io.BytesIO()
+    predictions.write_parquet(buffer)
+    _write(path, buffer.getvalue())
+    return path
+
+
+def _write(path: Path, content: bytes) -> None:
+    with _disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        try:
+            partial.write_bytes(content)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreWriteError(
+            f"{path} cannot be written: {error.strerror or error}; give --out a folder that can"
+        ) from error

@@ -1,0 +1,223 @@
+"""Fill a store: the manifest first, then shard after shard, then the seal."""
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from savs.stores.errors import (
+    FeatureValueError,
+    StoreMismatchError,
+    StoreNotFoundError,
+    StoreWriteError,
+)
+from savs.stores.layout import DEFAULT_SHARD_ROWS, MANIFEST, STORED_DTYPES, to_float32
+from savs.stores.locks import writer_lock
+from savs.stores.manifest import Identity, Manifest, SealedShard, read_manifest
+from savs.stores.plan import PlannedRow, ShardSpec, make_plan
+from savs.stores.shards import ShardContent, open_shard, publish, write_shard
+
+PlannedRows = Mapping[str, Sequence[PlannedRow]]
+"""Split -> its examples, in the order of the input file."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureWriter:
+    """A store that is open for writing as one rank; made by `open_writer`."""
+
+    path: Path
+    """The store's folder."""
+    manifest: Manifest
+    rank: int
+    ranks: int
+    takeover: str | None
+    """Says whose lock was taken over, if a dead writer left one."""
+
+    def missing(self) -> list[ShardSpec]:
+        """Return the planned shards of this rank that have no file yet, in plan order."""
+        return [
+            shard
+            for place, shard in enumerate(self.manifest.plan.shards())
+            if place % self.ranks == self.rank and not (self.path / shard.name).exists()
+        ]
+
+    def write(self, spec: ShardSpec, content: ShardContent) -> Path:
+        """Write one planned shard; nothing is left under its name unless it is whole.
+
+        Raises
+        ------
+        FeatureValueError
+            A wrong shape or type, NaN or infinity; the message names the layer and the example.
+        StoreWriteError
+            The disk refused; the shards written before stay as they are.
+        """
+        self._check(spec, content)
+        path = self.path / spec.name
+        with _disk_errors(path):
+            write_shard(path, spec, self.manifest.identity, content)
+        return path
+
+    def _check(self, spec: ShardSpec, content: ShardContent) -> None:
+        identity, ids = self.manifest.identity, content.examples["id"]
+        if len(ids) + len(content.skipped["id"]) != spec.rows:
+            raise FeatureValueError(
+                f"{spec.name}: {len(ids)} examples and {len(content.skipped['id'])} skipped for"
+                f" {spec.rows} planned rows"
+            )
+        for grid in identity.grid:
+            values = content.layers[grid.layer]
+            expected = (len(grid.heads), len(ids), grid.head_dim)
+            dtype = STORED_DTYPES[identity.dtype]
+            if values.shape != expected or values.dtype != dtype:
+                raise FeatureValueError(
+                    f"{spec.name}: layer {grid.layer} is {values.shape} {values.dtype}, expected"
+                    f" {expected} {dtype}"
+                )
+            finite = np.isfinite(to_float32(values, identity.dtype)).all(axis=(0, 2))
+            if not finite.all():
+                row = int(np.argmin(finite))
+                raise FeatureValueError(
+                    f"{spec.name}: layer {grid.layer} of example {ids[row]!r} holds NaN or infinity"
+                    f" in {identity.dtype}; run the model in the type it was trained in, or with"
+                    " --dtype float32"
+                )
+
+    def seal(self) -> bool:
+        """List all shards, digests and runs in store.json; False while any shard is missing."""
+        specs = self.manifest.plan.shards()
+        if not all((self.path / spec.name).exists() for spec in specs):
+            return False
+        sealed, runs = [], []
+        for spec in specs:
+            path = self.path / spec.name
+            with open_shard(path, spec, self.manifest.identity) as shard:
+                rows = shard.rows
+                if shard.run not in runs:
+                    runs.append(shard.run)
+            with path.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            sealed.append(SealedShard(spec.name, rows, path.stat().st_size, sha256))
+        done = replace(self.manifest, runs=tuple(runs), shards=tuple(sealed))
+        with _disk_errors(self.path / MANIFEST):
+            _write_manifest(self.path, done, replace_old=True)
+        return True
+
+
+@contextmanager
+def open_writer(
+    path: Path,
+    identity: Identity,
+    rows: PlannedRows,
+    *,
+    shard_rows: int = DEFAULT_SHARD_ROWS,
+    rank: int = 0,
+    ranks: int = 1,
+) -> Iterator[FeatureWriter]:
+    """Make a store, or resume or extend the one that is there, as the writer of one rank.
+
+    Parameters
+    ----------
+    path
+        The store's folder; made if it is not there.
+    identity
+        What the features are of; must equal that of a store that is there.
+    rows
+        All examples of each split, in the order of the input file.
+    shard_rows
+        Examples a shard at most.
+    rank, ranks
+        Of the planned shards, this process writes each `ranks`-th, from `rank` on.
+
+    Raises
+    ------
+    StoreMismatchError
+        The store there is of another model, other settings or other examples; nothing is changed.
+    StoreLockedError
+        A live process writes to it as this rank.
+    StoreWriteError
+        The folder cannot be made or written.
+    """
+    if not 0 <= rank < ranks:
+        raise ValueError(f"rank is {rank} of {ranks}, expected 0 <= rank < ranks")
+    with _disk_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+        lock = writer_lock(path, rank)
+        takeover = lock.__enter__()
+    try:
+        with _disk_errors(path / MANIFEST):
+            manifest = _agree(path, identity, rows, shard_rows)
+        yield FeatureWriter(path, manifest, rank, ranks, takeover)
+    finally:
+        lock.__exit__(None, None, None)
+
+
+def _agree(path: Path, identity: Identity, rows: PlannedRows, shard_rows: int) -> Manifest:
+    """Return the manifest that both the folder and this run hold to."""
+    try:
+        found = read_manifest(path)
+    except StoreNotFoundError:
+        strangers = [p.name for p in path.glob("*.h5")]
+        if strangers:
+            raise StoreMismatchError(
+                f"{path} holds {strangers[0]} but no {MANIFEST}; give --out an empty folder"
+            ) from None
+        wanted = Manifest(identity, make_plan(rows, shard_rows))
+        try:
+            _write_manifest(path, wanted)
+        except FileExistsError:  # another rank was first
+            return _agree(path, identity, rows, shard_rows)
+        return wanted
+    differences = found.identity.differences(identity)
+    if differences:
+        raise StoreMismatchError(
+            f"{path} was made with other settings:\n  "
+            + "\n  ".join(differences)
+            + "\ngive --out another folder, or the settings that the store was made with"
+        )
+    try:
+        plan = make_plan(rows, shard_rows, found.plan)
+    except StoreMismatchError as error:
+        raise StoreMismatchError(f"{path}: {error}") from error
+    if plan == found.plan:
+        return found
+    extended = found.unsealed(plan)
+    _write_manifest(path, extended, replace_old=True)
+    return extended
+
+
+def _write_manifest(path: Path, manifest: Manifest, *, replace_old: bool = False) -> None:
+    partial = path / f"{MANIFEST}.{os.getpid()}.partial"
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(manifest.to_text())
+        file.flush()
+        os.fsync(file.fileno())
+    if replace_old:
+        os.replace(partial, path / MANIFEST)
+        return
+    try:
+        publish(partial, path / MANIFEST)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    """Turn the disk's refusals into one line that says what is safe and what to do."""
+    safe = "the shards that are finished stay as they are; run the same command again to go on"
+    try:
+        yield
+    except (StoreWriteError, BlockingIOError, FileExistsError):
+        raise
+    except PermissionError as error:
+        raise StoreWriteError(
+            f"{path} cannot be written: {error.strerror}; give --out a folder of yours"
+        ) from error
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        what = "the disk is full" if full else f"the disk refused: {error}"
+        raise StoreWriteError(f"{path}: {what}; {safe}") from error

@@ -1,0 +1,112 @@
+"""Small stores made from arrays, without a model."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from savs.stores import (
+    FeatureStore,
+    Identity,
+    LayerGrid,
+    PlannedRow,
+    ShardContent,
+    open_store,
+    open_writer,
+)
+from savs.stores.layout import digest
+
+GRID = (LayerGrid(0, (0, 1), 4), LayerGrid(2, (0, 1, 2), 4))
+"""Layer 1 is absent, layers differ in their number of heads."""
+
+
+def identity(
+    dtype: str = "float32", grid: tuple[LayerGrid, ...] = GRID, model: str = "toy"
+) -> Identity:
+    """Return the identity of a toy model's features."""
+    return Identity(
+        model={"name": model, "revision": None, "class": "Toy", "config": "c", "weights": "w"},
+        processor={"class": "ToyProcessor", "settings": "s"},
+        dtype=dtype,
+        benchmark={"name": "general", "options": {}},
+        prompt="p",
+        grid=grid,
+    )
+
+
+def to_stored(values: np.ndarray, dtype: str) -> np.ndarray:
+    """Return values as a shard holds them: bfloat16 as its bits."""
+    if dtype == "bfloat16":
+        return values.astype(ml_dtypes.bfloat16).view(np.uint16)
+    return values.astype(dtype)
+
+
+def columns(split: str, rows: Sequence[Mapping[str, Any]], start: int = 0) -> dict[str, list[Any]]:
+    """Return the columns of rows that give `label` and what else they want."""
+    found = {
+        "index": [row.get("index", start + i) for i, row in enumerate(rows)],
+        "id": [row.get("id", f"{split}:{start + i}") for i, row in enumerate(rows)],
+        "split": [split] * len(rows),
+        "media": [row.get("media", "[]") for row in rows],
+        "media_sha256": [row.get("media_sha256", "[]") for row in rows],
+        "extra": [row.get("extra", "{}") for row in rows],
+        "prompt": [row.get("prompt", "?") for row in rows],
+    }
+    for name in ("label", "group", "subtask", "category"):
+        found[name] = [row.get(name) for row in rows]
+    return found
+
+
+def planned(split: str, count: int) -> list[PlannedRow]:
+    """Return planned rows with the ids that `columns` gives."""
+    return [PlannedRow(f"{split}:{i}", digest([split, i])) for i in range(count)]
+
+
+def make_store(
+    folder: Path,
+    train: np.ndarray,
+    train_labels: Sequence[str],
+    test: np.ndarray,
+    test_labels: Sequence[str],
+    *,
+    dtype: str = "float32",
+    shard_rows: int = 3,
+    train_rows: Sequence[Mapping[str, Any]] | None = None,
+    test_rows: Sequence[Mapping[str, Any]] | None = None,
+    model: str = "toy",
+) -> FeatureStore:
+    """Write a complete one-layer store of `(heads, rows, d)` features.
+
+    `train_rows` and `test_rows` add columns to the labels.
+    """
+    heads, _, width = train.shape
+    what = identity(dtype, (LayerGrid(0, tuple(range(heads)), width),), model)
+    features = {"train": train, "test": test}
+    labels = {"train": train_labels, "test": test_labels}
+    extra = {
+        "train": train_rows or [{}] * len(train_labels),
+        "test": test_rows or [{}] * len(test_labels),
+    }
+    plan = {split: planned(split, len(found)) for split, found in labels.items()}
+    with open_writer(folder, what, plan, shard_rows=shard_rows) as writer:
+        for spec in writer.missing():
+            part = slice(spec.start, spec.stop)
+            rows = [
+                {"label": label, **more}
+                for label, more in zip(
+                    labels[spec.split][part], extra[spec.split][part], strict=True
+                )
+            ]
+            writer.write(
+                spec,
+                ShardContent(
+                    layers={0: to_stored(features[spec.split][:, part], dtype)},
+                    examples=columns(spec.split, rows, spec.start),
+                    skipped=columns(spec.split, []) | {"reason": []},
+                    run={"made": "by hand"},
+                ),
+            )
+        writer.seal()
+    return open_store(folder)
