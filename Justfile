@@ -16,6 +16,10 @@ check *args:
 test *args:
     scripts/test {{args}}
 
+# Build the wheel, install it into a fresh environment without torch, and use it there
+wheel:
+    .venv/bin/python -m pytest -q -m slow tests/end_to_end/test_wheel.py
+
 # Format the code and mend what the linter can
 format:
     .venv/bin/ruff check --fix .

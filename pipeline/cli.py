@@ -22,7 +22,10 @@ EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="savs",
-    help="Few-shot classification out of a frozen large multimodal model, from stored features.",
+    help=(
+        "Few-shot classification out of a frozen large multimodal model, from stored features. "
+        "Every option is also read from SAVS_<COMMAND>_<OPTION> and from --config."
+    ),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_show_locals=False,
@@ -49,3 +52,7 @@ def main() -> NoReturn:
         of_store = (StoreIncompleteError, StoreCorruptError, StoreFormatError)
         sys.exit(EXIT_STORE if isinstance(error, of_store) else EXIT_FAILURE)
     sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -57,7 +57,8 @@ def summarise(units: Units) -> Metric:
         weight=1 / (pl.col("stratum").n_unique() * pl.len().over("stratum")),
         mean=pl.col("score").mean().over("stratum"),
     )
-    value = float(frame.select((pl.col("weight") * pl.col("score")).sum()).item())
+    strata = frame.group_by("stratum", maintain_order=True).agg(pl.col("score").mean())
+    value = float(np.mean(strata["score"].to_numpy()))
     residual = (pl.col("weight") * (pl.col("score") - pl.col("mean"))).sum()
     sums = frame.group_by("cluster").agg(residual.alias("residual"))["residual"].to_numpy()
     low, high = _interval(frame, value, sums)

@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from savs.pipeline.commands.options import ConfigOption, JsonOption
+from savs.pipeline.commands.options import ConfigOption, JsonOption, option
 from savs.pipeline.commands.output import print_json, progress, say
 from savs.pipeline.commands.tables import print_evaluation, print_selection
 from savs.pipeline.demo.story import run_demo
@@ -23,7 +21,7 @@ from savs.stores.results import (
 
 def demo_command(
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder for the scenes, the store and the results.")
+        Path, option(metavar="DIR", help="Folder for the scenes, the store and the results.")
     ] = Path("savs-demo"),
     as_json: JsonOption = False,
     config: ConfigOption = None,

@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from savs.pipeline.commands.options import (
     ConfigOption,
     JsonOption,
     ReadoutOption,
     StoreArgument,
+    option,
 )
 from savs.pipeline.commands.output import print_json, say
 from savs.pipeline.commands.tables import print_evaluation
@@ -33,12 +32,12 @@ def evaluate_command(
     store: StoreArgument,
     selection: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A selection.npz [default: STORE/results/READOUT]."),
+        option(metavar="FILE", help="A selection.npz (default: STORE/results/READOUT)."),
     ] = None,
     readout: ReadoutOption = "vote",
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Folder of the results [default: STORE/results/READOUT]."),
+        option(metavar="DIR", help="Folder of the results (default: STORE/results/READOUT)."),
     ] = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,

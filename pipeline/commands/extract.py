@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from savs.pipeline.commands.options import ConfigOption, JsonOption
+from savs.pipeline.commands.options import ConfigOption, JsonOption, option
 from savs.pipeline.commands.output import print_json, progress, say
 from savs.pipeline.extraction.stage import DEFAULT_BATCH_SIZE, Extraction, Reporting, extract
 from savs.stores.layout import DEFAULT_SHARD_ROWS
@@ -16,50 +16,44 @@ SKIPS_SHOWN = 10
 
 def extract_command(
     benchmark: Annotated[str, typer.Argument(metavar="BENCHMARK", help="See `savs benchmarks`.")],
-    train: Annotated[Path, typer.Option(metavar="FILE", help="The labelled few-shot examples.")],
-    test: Annotated[Path, typer.Option(metavar="FILE", help="The examples to classify.")],
-    model: Annotated[str, typer.Option(metavar="ID", help="Hugging Face id, folder, or `demo`.")],
-    out: Annotated[Path, typer.Option(metavar="STORE", help="Folder of the feature store.")],
+    train: Annotated[Path, option(metavar="FILE", help="The labelled few-shot examples.")],
+    test: Annotated[Path, option(metavar="FILE", help="The examples to classify.")],
+    model: Annotated[str, option(metavar="ID", help="Hugging Face id, folder, or `demo`.")],
+    out: Annotated[Path, option(metavar="STORE", help="Folder of the feature store.")],
     media_root: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Folder of the images [default: each file's own]."),
+        option(metavar="DIR", help="Folder of the images (default: each file's own)."),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Examples a split; raise it later to go on.")
+        int | None, option(min=1, help="Examples a split; raise it later to go on.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Count, time a short probe, write nothing.")
+        bool, option("--dry-run", help="Count, time a short probe, write nothing.")
     ] = False,
     batch_size: Annotated[
-        int, typer.Option(min=1, help="Examples a forward pass at most.")
+        int, option(min=1, help="Examples a forward pass at most.")
     ] = DEFAULT_BATCH_SIZE,
     shard_rows: Annotated[
-        int, typer.Option(min=1, help="Examples a file: what a killed run can lose.")
+        int, option(min=1, help="Examples a file: what a killed run can lose.")
     ] = DEFAULT_SHARD_ROWS,
     dtype: Annotated[
-        str, typer.Option(help="auto (the checkpoint's), bfloat16, float16 or float32.")
+        str, option(help="auto (the checkpoint's), bfloat16, float16 or float32.")
     ] = "auto",
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
-    device: Annotated[
-        str, typer.Option(help="auto (all GPUs, else CPU), cpu, cuda:1 ...")
-    ] = "auto",
+    revision: Annotated[str | None, option(help="Branch, tag or commit on the hub.")] = None,
+    device: Annotated[str, option(help="auto (all GPUs, else CPU), cpu, cuda:1 ...")] = "auto",
     attention: Annotated[
-        str | None, typer.Option(help="sdpa, eager, flash_attention_2 ... [default: the model's]")
+        str | None, option(help="sdpa, eager, flash_attention_2 ... (default: the model's)")
     ] = None,
-    min_pixels: Annotated[
-        int | None, typer.Option(min=1, help="Scale smaller images up to it.")
-    ] = None,
-    max_pixels: Annotated[
-        int | None, typer.Option(min=1, help="Scale larger images down to it.")
-    ] = None,
+    min_pixels: Annotated[int | None, option(min=1, help="Scale smaller images up to it.")] = None,
+    max_pixels: Annotated[int | None, option(min=1, help="Scale larger images down to it.")] = None,
     thumbnails: Annotated[
-        bool, typer.Option("--thumbnails", help="Keep a small JPEG of each first image.")
+        bool, option("--thumbnails", help="Keep a small JPEG of each first image.")
     ] = False,
     max_skip: Annotated[
-        int, typer.Option(min=0, help="Exit with 4 if more examples cannot be read.")
+        int, option(min=0, help="Exit with 4 if more examples cannot be read.")
     ] = 0,
-    rank: Annotated[int, typer.Option(min=0, help="Which of --ranks processes this is.")] = 0,
-    ranks: Annotated[int, typer.Option(min=1, help="Processes that share the store.")] = 1,
+    rank: Annotated[int, option(min=0, help="Which of --ranks processes this is.")] = 0,
+    ranks: Annotated[int, option(min=1, help="Processes that share the store.")] = 1,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:

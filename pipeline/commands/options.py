@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import tomllib
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,6 +9,9 @@ import typer
 
 from savs.pipeline.readouts import READOUTS
 from savs.pipeline.scoring import SCORINGS
+
+option = partial(typer.Option, show_envvar=False)
+"""An option; its environment variable, SAVS_<COMMAND>_<OPTION>, is not spelt out in each help."""
 
 
 def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
@@ -44,7 +48,7 @@ StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="Folder of 
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option(
+    option(
         "--config",
         metavar="FILE",
         callback=_apply_config,
@@ -53,19 +57,17 @@ ConfigOption = Annotated[
     ),
 ]
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+JsonOption = Annotated[bool, option("--json", help="Print JSON on stdout.")]
 
-HeadsOption = Annotated[
-    str, typer.Option("--heads", metavar="N|all", help="How many heads to keep.")
-]
+HeadsOption = Annotated[str, option("--heads", metavar="N|all", help="How many heads to keep.")]
 
 ReadoutOption = Annotated[
     str,
-    typer.Option("--readout", help=f"Rule from head features to classes: {', '.join(READOUTS)}."),
+    option("--readout", help=f"Rule from head features to classes: {', '.join(READOUTS)}."),
 ]
 
 ScoringOption = Annotated[
-    str, typer.Option("--scoring", help=f"How heads are scored: {', '.join(SCORINGS)}.")
+    str, option("--scoring", help=f"How heads are scored: {', '.join(SCORINGS)}.")
 ]
 
 

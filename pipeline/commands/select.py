@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from savs.pipeline.commands.options import (
     ConfigOption,
     HeadsOption,
@@ -12,6 +10,7 @@ from savs.pipeline.commands.options import (
     ReadoutOption,
     ScoringOption,
     StoreArgument,
+    option,
     parse_heads,
 )
 from savs.pipeline.commands.output import print_json, say
@@ -29,14 +28,15 @@ def select_command(
     scoring: ScoringOption = "resubstitution",
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Folder of the result [default: STORE/results/READOUT]."),
+        option(metavar="DIR", help="Folder of the result (default: STORE/results/READOUT)."),
     ] = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Choose the heads that tell the training classes apart, for each subtask by itself."""
+    count = parse_heads(heads)
     opened = open_store(store)
-    selection = select(opened, heads=parse_heads(heads), readout=readout, scoring=scoring)
+    selection = select(opened, heads=count, readout=readout, scoring=scoring)
     path = save_selection(selection, (out or results_folder(store, readout)) / SELECTION)
     if as_json:
         tasks = [

@@ -165,7 +165,7 @@ def load_model(
     path = str(DEMO_MODEL) if name == DEMO_NAME else name
     where: Any = ("auto" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     with _loading(name):
-        processor = AutoProcessor.from_pretrained(path, revision=revision, **pixels)
+        processor = AutoProcessor.from_pretrained(path, revision=revision)
         model = AutoModelForImageTextToText.from_pretrained(
             path, revision=revision, dtype=dtype, device_map=where, attn_implementation=attention
         ).eval()
@@ -175,7 +175,7 @@ def load_model(
             f"{name} has no chat template, so its prompt form is unknown; put a chat_template.jinja"
             " beside its config.json and give the folder as --model"
         )
-    _check_pixels(name, processor, pixels)
+    _limit_pixels(name, processor, pixels)
     return LoadedModel(
         name=Path(name).name if Path(name).is_dir() else name,
         model=model,
@@ -204,13 +204,15 @@ def _loading(name: str) -> Any:
             logging.enable_progress_bar()
 
 
-def _check_pixels(name: str, processor: Any, pixels: Mapping[str, int]) -> None:
-    size = getattr(processor.image_processor, "size", None) or {}
-    edges = {"min_pixels": "shortest_edge", "max_pixels": "longest_edge"}
+def _limit_pixels(name: str, processor: Any, pixels: Mapping[str, int]) -> None:
+    """Set the limits in a processor that has them: there its size means pixels, not edges."""
+    images = processor.image_processor
     for key, value in pixels.items():
-        if dict(size).get(edges[key]) != value:
+        if key not in getattr(images.valid_kwargs, "__annotations__", {}):
             option = "--" + key.replace("_", "-")
             raise ModelError(f"the image processor of {name} has no pixel limits; drop {option}")
+        edge = {"min_pixels": "shortest_edge", "max_pixels": "longest_edge"}[key]
+        images.size = type(images.size)(**{**dict(images.size), edge: value})
 
 
 def _commit(path: str | None) -> str | None:

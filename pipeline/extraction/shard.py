@@ -1,6 +1,7 @@
 """One shard's worth of features: each distinct prompt runs once, every row gets its features."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,21 @@ from savs.stores.layout import STORED_DTYPES, THUMBNAIL_PX
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
+@dataclass(frozen=True, slots=True)
+class ShardSettings:
+    """How a shard is made."""
+
+    batch_size: int
+    """Examples a forward pass at most."""
+    thumbnails: bool
+    """Whether a small JPEG of each example's first image is kept."""
+
+
 def extract_shard(
     model: LoadedModel,
     examples: Sequence[Example],
     media: MediaFolder,
-    *,
-    batch_size: int,
-    thumbnails: bool,
+    settings: ShardSettings,
     run: Mapping[str, Any],
     on_rows: Callable[[int], None],
 ) -> ShardContent:
@@ -52,7 +61,7 @@ def extract_shard(
     firsts = list(same)
     batches = [
         [firsts[i] for i in batch]
-        for batch in make_batches([examples[place] for place in firsts], batch_size)
+        for batch in make_batches([examples[place] for place in firsts], settings.batch_size)
     ]
     for batch in prepared_ahead(model, examples, batches, media):
         if isinstance(batch, Refused):
@@ -67,7 +76,7 @@ def extract_shard(
     kept = [place for place in range(len(examples)) if place not in reasons]
     skipped = sorted(reasons)
     columns = _columns(examples, kept, hashes)
-    if thumbnails:
+    if settings.thumbnails:
         columns["thumbnail"] = [_thumbnail(examples[place], media) for place in kept]
     return ShardContent(
         layers={layer: values[:, kept] for layer, values in layers.items()},

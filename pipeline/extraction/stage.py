@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -141,6 +141,7 @@ def extract(
     """
     require_extra()
     from savs.pipeline.extraction.model import load_model
+    from savs.pipeline.extraction.shard import ShardSettings, extract_shard
 
     chosen = find_benchmark(benchmark) if isinstance(benchmark, str) else benchmark
     source = Source(
@@ -159,36 +160,26 @@ def extract(
         missing = writer.missing()
         rows = sum(spec.rows for spec in missing)
         _check_space(writer.path, rows, loaded, reporting)
+        settings = ShardSettings(batch_size, thumbnails)
         run = _run_record(loaded, batch_size, rank, ranks)
         started = time.monotonic()
-        with reporting.progress(rows) as on_rows:
-            for spec in missing:
-                writer.write(
-                    spec,
-                    _shard(
-                        loaded,
-                        examples[spec.split][spec.start : spec.stop],
-                        source.media(spec.split),
-                        {"batch_size": batch_size, "thumbnails": thumbnails, "run": run},
-                        on_rows,
-                    ),
-                )
+        try:
+            with reporting.progress(rows) as on_rows:
+                for spec in missing:
+                    part = examples[spec.split][spec.start : spec.stop]
+                    media = source.media(spec.split)
+                    writer.write(spec, extract_shard(loaded, part, media, settings, run, on_rows))
+        except KeyboardInterrupt:
+            safe = len(missing) - len(writer.missing())
+            reporting.say(
+                f"interrupted: {safe} of {len(missing)} shards of this run are safe in"
+                f" {writer.path}; run the same command again to go on"
+            )
+            raise
         seconds = time.monotonic() - started
         writer.seal()
     store = open_store(out)
     return Extraction(store, rows, seconds, _skips(store))
-
-
-def _shard(
-    model: "LoadedModel",
-    examples: Sequence[Example],
-    media: MediaFolder,
-    settings: Mapping[str, Any],
-    on_rows: Callable[[int], None],
-) -> Any:
-    from savs.pipeline.extraction.shard import extract_shard
-
-    return extract_shard(model, examples, media, on_rows=on_rows, **settings)
 
 
 def require_extra() -> None:

@@ -85,8 +85,7 @@ def _qwen_ids() -> dict[str, int]:
     names = ("vision_start", "vision_end", "image", "video")
     tokens = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
     return {
-        f"{name}_token_id": SPECIAL.index(token)
-        for name, token in zip(names, tokens, strict=True)
+        f"{name}_token_id": SPECIAL.index(token) for name, token in zip(names, tokens, strict=True)
     }
 
 

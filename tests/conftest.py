@@ -1,0 +1,127 @@
+"""Fixtures that several rooms share; what is slow to make is made once a session."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from savs.datasets.shapes import ShapesFiles, write_shapes
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return the folder of a tiny random checkpoint of a family."""
+    from tiny_models import build
+
+    made: dict[str, Path] = {}
+
+    def get(family: str) -> Path:
+        if family not in made:
+            made[family] = build(family, tmp_path_factory.mktemp("models") / family)
+        return made[family]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> ShapesFiles:
+    """Return a small drawn benchmark of two subtasks."""
+    return write_shapes(
+        tmp_path_factory.mktemp("scenes"),
+        seed=7,
+        subtasks=("exists", "animal"),
+        train_per_class=5,
+        test_per_subtask=10,
+    )
+
+
+class Inputs:
+    """A folder of images and JSON Lines files that a test fills."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def image(self, name: str, seed: int = 0, size: tuple[int, int] = (40, 56)) -> str:
+        """Save an image of noise and return its name."""
+        pixels = np.random.default_rng(seed).integers(0, 255, (*size, 3), dtype=np.uint8)
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+        return name
+
+    def rows(self, name: str, rows: list[dict[str, Any]]) -> Path:
+        """Write rows as JSON Lines and return the path."""
+        path = self.root / name
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        return path
+
+    def few_shots(self, train: int = 6, test: int = 5) -> tuple[Path, Path]:
+        """Write a two-class train and test file with their images; return the paths."""
+        files = []
+        for split, count, shift in (("train", train, 0), ("test", test, 100)):
+            rows = [
+                {
+                    "image": self.image(f"images/{split}{i}.png", i + shift),
+                    "question": f"What is it{'?' * (i % 3 + 1)}",
+                    "label": "ab"[i % 2],
+                }
+                for i in range(count)
+            ]
+            files.append(self.rows(f"{split}.jsonl", rows))
+        return files[0], files[1]
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Inputs:
+    """Return an empty input folder."""
+    root = tmp_path / "inputs"
+    root.mkdir()
+    return Inputs(root)
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What one call of the command left."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def savs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., Ran]]:
+    """Run the `savs` command in an empty folder, in this process: starting one takes seconds.
+
+    What only a process of its own can show is tested in `test_interrupt.py` and `test_imports.py`.
+    """
+    from savs.pipeline.cli import main
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: Any, env: dict[str, str] | None = None) -> Ran:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", ["savs", *map(str, args)])
+            for name, value in ({"NO_COLOR": "1", "COLUMNS": "200"} | (env or {})).items():
+                patch.setenv(name, value)
+            capfd.readouterr()
+            with pytest.raises(SystemExit) as stopped:
+                main()
+        code = stopped.value.code
+        assert code is None or isinstance(code, int)
+        return Ran(code or 0, *capfd.readouterr())
+
+    yield run
+    signal.signal(signal.SIGTERM, before)

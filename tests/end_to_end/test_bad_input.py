@@ -1,0 +1,168 @@
+"""What a user sees when something is wrong: one line that says where, what, and what to do."""
+
+import pytest
+
+
+@pytest.fixture
+def extract(savs, inputs, tmp_path):
+    train, test = inputs.few_shots()
+
+    def run(*more, benchmark="general", train=train, test=test, model="demo", out="store"):
+        return savs(
+            *("extract", benchmark, "--train", train, "--test", test),
+            *("--model", model, "--out", tmp_path / out, *more),
+        )
+
+    return run
+
+
+def failed(done, code, *texts):
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    for text in texts:
+        assert text in done.stderr
+
+
+def test_unknown_benchmark(extract):
+    failed(extract(benchmark="genral"), 1, "'genral' (did you mean 'general'?)")
+
+
+def test_unknown_model(extract):
+    failed(extract(model="no/such-model"), 1, "model 'no/such-model' cannot be loaded")
+
+
+def test_missing_file(extract, tmp_path):
+    failed(extract(test=tmp_path / "no.jsonl"), 1, "no.jsonl cannot be read: No such file")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"question": "?"}, "line 2: field 'label' is missing"),
+        ({"question": "?", "label": None}, "line 2: field 'label' is null"),
+        ({"label": "a"}, "line 2: field 'question' is missing"),
+        ({"question": "? <image>", "label": "a"}, "line 2: 1 <image> marks for 0 images"),
+        ({"question": "?", "label": "a", "id": "x"}, "line 2: id 'x' is taken by"),
+    ],
+    ids=["no label", "null label", "no question", "mark without image", "duplicate id"],
+)
+def test_bad_rows(extract, inputs, row, message):
+    first = {"question": "?", "label": "a", "id": "x"}
+    failed(extract(test=inputs.rows("bad.jsonl", [first, row])), 1, "bad.jsonl", message)
+
+
+def test_empty_split(extract, inputs):
+    failed(extract(train=inputs.rows("empty.jsonl", [])), 1, "empty.jsonl holds no rows")
+
+
+def test_one_class_only(extract, inputs):
+    rows = [{"question": "?", "label": "a"}] * 2
+    failed(extract(train=inputs.rows("one.jsonl", rows)), 1, "one class only, 'a'")
+
+
+def test_bad_images_are_skipped_counted_and_exit_4(extract, savs, inputs, tmp_path):
+    (inputs.root / "text.png").write_text("no image")
+    rows = [
+        {"image": name, "question": "?", "label": "a"}
+        for name in ("text.png", "absent.png", "images/test0.png")
+    ]
+    test = inputs.rows("some.jsonl", rows)
+    failed(
+        extract(test=test),
+        4,
+        "skipped test some:0: text.png cannot be decoded",
+        "skipped test some:1: absent.png is not in the media root",
+        "2 examples were skipped, --max-skip allows 0",
+    )
+    assert extract("--max-skip", "2", test=test).returncode == 0
+    scored = savs("evaluate", tmp_path / "store")
+    assert scored.returncode == 0, scored.stderr
+    assert "3 test examples planned, 1 scored, 2 skipped" in scored.stderr
+    assert "they count as wrong" in scored.stderr
+
+
+def test_a_class_without_a_usable_training_example(extract, savs, inputs, tmp_path):
+    rows = [
+        {"question": "?", "label": "a"},
+        {"question": "!", "label": "a"},
+        {"image": "absent.png", "question": "?", "label": "gone"},
+        {"question": "??", "label": "b"},
+    ]
+    assert extract(train=inputs.rows("train.jsonl", rows)).returncode == 4
+    failed(savs("evaluate", tmp_path / "store"), 1, "class 'gone' has no training example left")
+
+
+def test_a_test_label_that_training_never_had(extract, savs, inputs, tmp_path):
+    rows = [{"question": "?", "label": label} for label in ("a", "c", "c")]
+    assert extract(test=inputs.rows("new.jsonl", rows)).returncode == 0
+    scored = savs("evaluate", tmp_path / "store")
+    assert scored.returncode == 0
+    assert "label 'c' of 2 test examples was never seen in training" in scored.stderr
+
+
+def test_incomplete_store(extract, savs, tmp_path):
+    assert extract("--shard-rows", "2").returncode == 0
+    (tmp_path / "store" / "test-00001.h5").unlink()
+    failed(
+        savs("evaluate", tmp_path / "store"),
+        3,
+        "1 of 6 shards are missing (test-00001.h5 first)",
+        "run the same `savs extract` command again",
+    )
+    shown = savs("show", tmp_path / "store")
+    assert shown.returncode == 0
+    assert "1 missing" in shown.stdout
+
+
+def test_damaged_store(extract, savs, tmp_path):
+    assert extract().returncode == 0
+    shard = tmp_path / "store" / "train-00000.h5"
+    shard.write_bytes(shard.read_bytes()[:3000])
+    failed(savs("evaluate", tmp_path / "store"), 3, "train-00000.h5")
+
+
+def test_two_models_in_one_store(extract, tiny_model):
+    assert extract().returncode == 0
+    failed(
+        extract(model=tiny_model("qwen2_vl")),
+        1,
+        "was made with other settings",
+        "model.name: 'demo' in the store, 'qwen2_vl' now",
+        "give --out another folder",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("evaluate",), "Missing argument"),
+        (("extract", "general"), "Missing option"),
+        (("extrakt",), "No such command"),
+        (("select", "s", "--heads", "some"), "expected a number from 1 on, or all"),
+        (("select", "s", "--config", "no.toml"), "no.toml cannot be read"),
+    ],
+    ids=["argument", "option", "command", "heads", "config"],
+)
+def test_usage_errors_exit_2(savs, arguments, message):
+    done = savs(*arguments)
+    failed(done, 2)
+    assert message in " ".join(done.stderr.split())
+
+
+def test_an_unknown_key_of_a_config_file(savs, tmp_path):
+    (tmp_path / "run.toml").write_text("[select]\nhaeds = 3\n")
+    done = savs("select", "s", "--config", "run.toml")
+    failed(done, 2)
+    assert "[select] has no option 'haeds'" in " ".join(done.stderr.split())
+
+
+def test_no_store_there(savs, tmp_path):
+    failed(savs("show", tmp_path / "none"), 1, "none is not a folder, so it is no store")
+
+
+def test_an_image_outside_the_media_root(extract, inputs):
+    inputs.image("../outside.png")
+    rows = [{"image": "../outside.png", "question": "?", "label": "a"}]
+    failed(
+        extract(test=inputs.rows("out.jsonl", rows)), 4, "outside.png lies outside the media root"
+    )

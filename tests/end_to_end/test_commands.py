@@ -1,0 +1,140 @@
+import json
+
+import polars as pl
+import pytest
+
+from savs.pipeline import open_store
+
+
+@pytest.fixture(scope="module")
+def store(scenes, tmp_path_factory, request):
+    """Return a store of drawn scenes that the shipped model extracted through the command line."""
+    import subprocess
+    import sys
+
+    folder = tmp_path_factory.mktemp("commands") / "store"
+    command = [
+        *(sys.executable, "-P", "-m", "savs.pipeline.cli", "extract", "general"),
+        *("--train", scenes.train, "--test", scenes.test, "--model", "demo", "--out", folder),
+        *("--batch-size", "16"),
+    ]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{folder}\n"
+    assert "50 examples to do" in done.stderr
+    return folder
+
+
+def test_extract_select_evaluate(savs, store):
+    chosen = savs("select", store, "--heads", "5")
+    assert chosen.returncode == 0, chosen.stderr
+    assert "no estimate of performance" in chosen.stderr
+    scored = savs("evaluate", store)
+    assert scored.returncode == 0, scored.stderr
+    assert "accuracy, macro" in scored.stdout
+    assert "chance" in scored.stdout
+    assert f"using {store}/results/vote/selection.npz" in scored.stderr
+    results = store / "results" / "vote"
+    metrics = {m["name"]: m for m in json.loads((results / "metrics.json").read_text())["metrics"]}
+    assert metrics["accuracy, exists"]["value"] >= 0.8
+    assert metrics["accuracy, animal"]["value"] >= 0.8
+    assert metrics["accuracy, animal"]["chance"] == 0.25
+    predictions = pl.read_parquet(results / "predictions.parquet")
+    assert predictions.columns == [
+        *("id", "split", "label", "prediction", "correct", "margin", "votes"),
+        *("group", "subtask", "category", "cluster"),
+    ]
+    assert predictions["correct"].mean() == metrics["accuracy"]["value"]
+
+
+def test_running_again_finds_nothing_to_do(savs, store, scenes):
+    done = savs(
+        *("extract", "general", "--train", scenes.train, "--test", scenes.test),
+        *("--model", "demo", "--out", store, "--json"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["rows"] == 0
+
+
+def test_evaluate_without_a_selection_makes_the_default_one(savs, store, tmp_path):
+    done = savs("evaluate", store, "--out", tmp_path / "mine", "--selection", store / "none.npz")
+    assert done.returncode == 1
+    assert "none.npz is not there" in done.stderr
+    for path in (store / "results").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    done = savs("evaluate", store, "--out", tmp_path / "mine", "--json")
+    assert "no selection yet: made the default one, 20 heads" in done.stderr
+    assert json.loads(done.stdout)["heads"] == 20
+    assert sorted(p.name for p in (tmp_path / "mine").iterdir()) == [
+        *("metrics.json", "predictions.parquet", "selection.npz"),
+    ]
+
+
+def test_show(savs, store):
+    shown = savs("show", store)
+    assert shown.returncode == 0
+    assert "demo (Qwen2VLForConditionalGeneration)" in shown.stdout
+    assert "48 in 6 layers, 16 wide, bfloat16" in shown.stdout
+    facts = json.loads(savs("show", store, "--json").stdout)
+    assert facts["planned"] == {"train": 30, "test": 20}
+    assert sum(c["examples"] for c in facts["classes"]) == 50
+    assert facts["runs"][0]["batch_size"] == 16
+
+
+def test_benchmarks(savs):
+    listed = savs("benchmarks")
+    assert listed.stdout.startswith("general: ")
+    names = [b["name"] for b in json.loads(savs("benchmarks", "--json").stdout)]
+    assert names == ["general", "shapes"]
+
+
+def test_dry_run_writes_nothing(savs, scenes, tmp_path):
+    done = savs(
+        *("extract", "general", "--train", scenes.train, "--test", scenes.test),
+        *("--model", "demo", "--out", tmp_path / "never", "--dry-run", "--json"),
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["examples"] == {"train": 30, "test": 20}
+    assert found["bytes"] == 50 * 6 * 8 * 16 * 2  # examples x layers x heads x width x bfloat16
+    assert found["seconds"] > 0
+    assert found["missing_media"] == []
+    assert not (tmp_path / "never").exists()
+
+
+def test_options_come_from_flags_then_environment_then_file(savs, store, tmp_path):
+    config = tmp_path / "run.toml"
+    config.write_text('[select]\nheads = 3\nout = "from-file"\n')
+
+    def heads(*flags, env=None):
+        done = savs("select", store, "--config", config, "--json", *flags, env=env)
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        assert found["selection"] == "from-file/selection.npz"
+        return len(found["tasks"][0]["heads"])
+
+    assert heads() == 3
+    assert heads(env={"SAVS_SELECT_HEADS": "4"}) == 4
+    assert heads("--heads", "5", env={"SAVS_SELECT_HEADS": "4"}) == 5
+
+
+def test_an_extraction_can_be_a_file(savs, inputs, tmp_path):
+    train, test = inputs.few_shots()
+    config = tmp_path / "run.toml"
+    config.write_text(
+        f'[extract]\nbenchmark = "general"\ntrain = "{train}"\ntest = "{test}"\nmodel = "demo"\n'
+        f'out = "{tmp_path}/store"\nlimit = 4\nshard-rows = 2\nthumbnails = true\n'
+    )
+    done = savs("extract", "--config", config)
+    assert done.returncode == 0, done.stderr
+    store = open_store(tmp_path / "store")
+    assert store.facts["planned"] == {"train": 4, "test": 4}
+    assert store.facts["shards"] == 4
+    assert "thumbnail" in store.examples().columns
+
+
+def test_help_names_every_command(savs):
+    shown = savs("--help").stdout
+    for command in ("demo", "extract", "select", "evaluate", "show", "benchmarks"):
+        assert command in shown

@@ -1,0 +1,48 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from savs.pipeline import open_store
+
+pytestmark = pytest.mark.thorough
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
+def test_an_interrupted_extraction_resumes_to_the_same_bits(savs, inputs, tmp_path, how):
+    train, test = inputs.few_shots(train=40, test=120)
+    out = tmp_path / "store"
+    arguments = [
+        *("extract", "general", "--model", "demo", "--train", train, "--test", test),
+        *("--shard-rows", "4", "--batch-size", "1"),
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "savs.pipeline.cli", *map(str, arguments), "--out", str(out)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ,
+    )
+    give_up = time.monotonic() + 60
+    while len(list(out.glob("*.h5"))) < 2 and time.monotonic() < give_up:
+        time.sleep(0.01)
+    process.send_signal(how)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == 130, messages
+    assert "Traceback" not in messages
+    assert "run the same command again to go on" in messages
+    done = {path.name for path in out.glob("*.h5")}
+    assert 2 <= len(done) < 40
+    assert not list(out.glob("*.partial"))
+    assert not list(out.glob("*.lock"))
+
+    assert savs(*arguments, "--out", out).returncode == 0
+    assert savs(*arguments, "--out", tmp_path / "whole").returncode == 0
+    whole, resumed = open_store(tmp_path / "whole"), open_store(out)
+    for split in ("train", "test"):
+        np.testing.assert_array_equal(
+            resumed.features(split, raw=True), whole.features(split, raw=True)
+        )

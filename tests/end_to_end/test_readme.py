@@ -1,0 +1,52 @@
+"""The README's commands and code, as they are written there, on the shipped model."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.fixture
+def own_images(inputs, tmp_path, monkeypatch):
+    """Put the files that the README names into the folder where commands run."""
+    train, test = inputs.few_shots()
+    train.rename(tmp_path / "train.jsonl")
+    test.rename(tmp_path / "test.jsonl")
+    (inputs.root / "images").rename(tmp_path / "images")
+    monkeypatch.chdir(tmp_path)
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_commands(savs, own_images):
+    lines = [
+        shlex.split(line)
+        for block in blocks("bash")
+        for line in block.replace("\\\n", " ").splitlines()
+        if line.startswith("savs ")
+    ]
+    assert [line[1] for line in lines] == ["extract", "select", "evaluate", "show"]
+    for line in lines:
+        swapped = [{"Qwen/Qwen2-VL-7B-Instruct": "demo", "photos": "."}.get(a, a) for a in line]
+        done = savs(*swapped[1:])
+        assert done.returncode == 0, done.stderr
+
+
+def test_the_python(own_images):
+    (code,) = blocks("python")
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["result"].predictions.height == 5
+
+
+def test_the_scripts_and_pages_are_there():
+    for name in re.findall(r"\./(scripts/\w+)", README):
+        assert (ROOT / name).stat().st_mode & 0o111, f"{name} cannot be run"
+    for name in re.findall(r"\]\((\w+\.md)\)", README):
+        assert (ROOT / name).exists()

@@ -1,0 +1,236 @@
+import shutil
+import threading
+
+import numpy as np
+import pytest
+
+from savs.datasets import RowError
+from savs.pipeline import extract
+from savs.pipeline.errors import MissingExtraError
+from savs.pipeline.extraction import stage
+from savs.pipeline.extraction.stage import Reporting
+from savs.stores import FeatureValueError, StoreMismatchError, StoreWriteError, open_store
+
+
+@pytest.fixture
+def run(inputs, tiny_model, tmp_path):
+    """Extract the small two-class input into a store."""
+    train, test = inputs.few_shots()
+
+    def go(name="store", **options):
+        given = {"train": train, "test": test, "model": str(tiny_model("qwen2_vl"))} | options
+        return extract("general", out=tmp_path / name, **given)
+
+    return go
+
+
+def test_batch_size_and_shards_do_not_change_features(run):
+    one = run("one", batch_size=1, dtype="float32").store
+    many = run("many", batch_size=4, shard_rows=4, dtype="float32").store
+    for split in ("train", "test"):
+        np.testing.assert_allclose(one.features(split), many.features(split), rtol=1e-4, atol=1e-5)
+        assert one.examples(split).equals(many.examples(split))
+
+
+def test_the_columns_of_a_store(run, inputs):
+    examples = run().store.examples()
+    row = examples.row(1, named=True)
+    assert row["id"] == "train:1"
+    assert (row["split"], row["index"], row["label"]) == ("train", 1, "b")
+    assert row["prompt"] == "What is it??"
+    assert row["media"] == ["images/train1.png"]
+    assert len(row["media_sha256"][0]) == 64
+    assert examples["split"].to_list() == ["train"] * 6 + ["test"] * 5
+
+
+def test_resuming_gives_the_bits_of_an_uninterrupted_run(run, tmp_path):
+    whole = run("whole", shard_rows=2)
+    resumed = run("resumed", shard_rows=2).store
+    for name in ("train-00001.h5", "test-00002.h5"):
+        (tmp_path / "resumed" / name).unlink()
+    kept = (tmp_path / "resumed" / "train-00000.h5").stat().st_mtime_ns
+    again = run("resumed", shard_rows=2)
+    assert again.rows == 3  # two rows and the last one
+    assert (tmp_path / "resumed" / "train-00000.h5").stat().st_mtime_ns == kept
+    for split in ("train", "test"):
+        np.testing.assert_array_equal(
+            whole.store.features(split, raw=True), resumed.features(split, raw=True)
+        )
+
+
+def test_raising_the_limit_extends_the_store(run):
+    short = run(limit=3, shard_rows=2)
+    assert short.store.facts["planned"] == {"train": 3, "test": 3}
+    longer = run(limit=5, shard_rows=2)
+    assert longer.rows == 4
+    assert longer.store.facts["planned"] == {"train": 5, "test": 5}
+    assert longer.store.facts["sealed"]
+    whole = run("whole", limit=5, shard_rows=8).store
+    np.testing.assert_allclose(
+        longer.store.features("test"), whole.features("test"), rtol=2e-2, atol=2e-2
+    )
+    with pytest.raises(StoreMismatchError, match="smaller --limit"):
+        run(limit=3, shard_rows=2)
+
+
+def test_equal_rows_of_a_shard_run_once(run, inputs, monkeypatch):
+    rows = [{"image": "images/test0.png", "question": "Same?", "label": "ab"[i]} for i in (0, 1, 0)]
+    shutil.copy(inputs.root / "images/test0.png", inputs.root / "images/copy.png")
+    rows.append({"image": "images/copy.png", "question": "Same?", "label": "a"})
+    rows.append({"image": "images/copy.png", "question": "Other?", "label": "a"})
+    sizes = []
+    from savs.pipeline.extraction.model import LoadedModel
+
+    read = LoadedModel.read_heads
+    monkeypatch.setattr(
+        LoadedModel,
+        "read_heads",
+        lambda self, x: sizes.append(len(x["input_ids"])) or read(self, x),
+    )
+    store = run(test=inputs.rows("twins.jsonl", rows), batch_size=1).store
+    assert len(sizes) == 6 + 2
+    features = store.features("test")
+    for twin in (1, 2, 3):
+        np.testing.assert_array_equal(features[:, 0], features[:, twin])
+    assert (features[:, 0] != features[:, 4]).any()
+
+
+def test_bad_images_are_skipped_with_a_reason(run, inputs):
+    (inputs.root / "images/broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and nothing else")
+    rows = [
+        {"image": name, "question": "?", "label": "a"}
+        for name in ("images/broken.png", "images/absent.png", "images/test0.png")
+    ]
+    inputs.image("images/sliver.png", size=(2, 900))
+    rows.append({"image": "images/sliver.png", "question": "?", "label": "a"})
+    done = run(test=inputs.rows("bad.jsonl", rows))
+    assert [(split, name) for split, name, _ in done.skipped] == [
+        ("test", "bad:0"),
+        ("test", "bad:1"),
+        ("test", "bad:3"),
+    ]
+    reasons = [reason for *_, reason in done.skipped]
+    assert "broken.png cannot be decoded" in reasons[0]
+    assert "absent.png is not in the media root" in reasons[1]
+    assert "the processor refuses it" in reasons[2]
+    assert done.store.examples("test")["id"].to_list() == ["bad:2"]
+    assert done.store.features("test").shape == (12, 1, 12)
+
+
+def test_another_model_is_refused_and_nothing_is_lost(run, tiny_model):
+    before = run().store.features("test", raw=True)
+    with pytest.raises(
+        StoreMismatchError, match=r"model\.class: 'Qwen2VL.* in the store, 'Qwen2_5"
+    ):
+        run(model=str(tiny_model("qwen2_5_vl")))
+    np.testing.assert_array_equal(run().store.features("test", raw=True), before)
+
+
+def test_changed_labels_are_refused(run, inputs):
+    run()
+    rows = [{"image": f"images/test{i}.png", "question": "?", "label": "b"} for i in range(5)]
+    with pytest.raises(StoreMismatchError, match="its 5 test examples are not the first"):
+        run(test=inputs.rows("test.jsonl", rows))
+
+
+def test_ranks_share_one_store(run):
+    alone = run("alone", shard_rows=2).store
+    first = run("shared", shard_rows=2, rank=0, ranks=2)
+    assert not first.store.facts["sealed"]
+    second = run("shared", shard_rows=2, rank=1, ranks=2)
+    assert second.store.facts["sealed"]
+    assert first.rows + second.rows == 11
+    for split in ("train", "test"):
+        np.testing.assert_array_equal(
+            second.store.features(split, raw=True), alone.features(split, raw=True)
+        )
+
+
+def test_not_finite_features_stop_the_run_and_name_the_example(run, monkeypatch):
+    from savs.pipeline.extraction.model import LoadedModel
+
+    read = LoadedModel.read_heads
+
+    def poisoned(self, inputs):
+        found = read(self, inputs)
+        found[1][0, -1, 0] = np.nan
+        return found
+
+    monkeypatch.setattr(LoadedModel, "read_heads", poisoned)
+    with pytest.raises(FeatureValueError, match=r"layer 1 of example 'train:.' holds NaN"):
+        run(dtype="float32", batch_size=1)
+
+
+def test_batches_that_do_not_fit_are_halved(run, monkeypatch):
+    import torch
+
+    from savs.pipeline.extraction.model import LoadedModel
+
+    whole = run("whole", dtype="float32", batch_size=4).store
+    read = LoadedModel.read_heads
+
+    def small_memory(self, inputs):
+        if len(inputs["input_ids"]) > 1:
+            raise torch.OutOfMemoryError("no room")
+        return read(self, inputs)
+
+    monkeypatch.setattr(LoadedModel, "read_heads", small_memory)
+    halved = run("halved", dtype="float32", batch_size=4).store
+    np.testing.assert_allclose(
+        whole.features("test"), halved.features("test"), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_no_room_on_the_disk_is_said_before_anything_is_computed(run, monkeypatch, tmp_path):
+    usage = type("usage", (), {"free": 10})
+    monkeypatch.setattr(stage.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(StoreWriteError, match="give --out a larger disk"):
+        run()
+    assert not list((tmp_path / "store").glob("*.h5"))
+
+
+def test_one_class_only_and_an_empty_split(run, inputs):
+    same = [{"question": "?", "label": "a"}] * 3
+    with pytest.raises(RowError, match="one class only, 'a'"):
+        run(train=inputs.rows("same.jsonl", same))
+
+
+def test_thumbnails(run):
+    thumbnail = run(thumbnails=True).store.examples("test")["thumbnail"][0]
+    assert thumbnail[:2] == b"\xff\xd8"  # a JPEG
+
+
+def test_progress_is_told_of_every_row(run):
+    told = []
+
+    class Bar:
+        def __init__(self, total):
+            self.total = total
+
+        def __enter__(self):
+            return told.append
+
+        def __exit__(self, *error):
+            return None
+
+    messages = []
+    done = run(reporting=Reporting(messages.append, Bar), batch_size=2)
+    assert sum(told) == done.rows == 11
+    assert any("11 examples to do" in message for message in messages)
+
+
+def test_inputs_are_prepared_in_one_thread_that_ends(run):
+    run()
+    assert not [t for t in threading.enumerate() if t.name.startswith("savs-inputs")]
+
+
+def test_without_torch_the_install_command_is_told(run, monkeypatch):
+    monkeypatch.setattr(stage, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'savs\[extract\]'"):
+        run()
+
+
+def test_a_store_opens_without_its_inputs(run, inputs, tmp_path):
+    run()
+    shutil.rmtree(inputs.root)
+    assert open_store(tmp_path / "store").features("train").shape == (12, 6, 12)

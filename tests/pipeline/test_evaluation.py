@@ -1,0 +1,99 @@
+import numpy as np
+import oracle
+import pytest
+
+from savs.pipeline import evaluate, select
+from savs.pipeline.errors import SelectionError
+from stores import make_store
+
+
+@pytest.fixture
+def arrays():
+    rng = np.random.default_rng(5)
+    labels, truth = list("abababab"), list("aabbabz")
+    pull = rng.normal(size=(6, 2, 5))
+    train = (pull[:, [0, 1] * 4] + rng.normal(size=(6, 8, 5))).astype(np.float32)
+    test = (pull[:, [0, 0, 1, 1, 0, 1, 0]] + rng.normal(size=(6, 7, 5))).astype(np.float32)
+    return train, labels, test, truth
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_predictions_votes_and_accuracy_equal_the_slow_method(tmp_path, arrays, dtype):
+    store = make_store(tmp_path / "s", *arrays, dtype=dtype)
+    result = evaluate(store, select(store, heads=5))
+    train, test = store.features("train"), store.features("test")
+    numbers = [0, 1] * 4
+    order = oracle.ranking(train.astype(float).tolist(), numbers, 2, "resubstitution")[:5]
+    slow = oracle.vote(
+        train[order].astype(float).tolist(), numbers, 2, test[order].astype(float).tolist()
+    )
+    found = result.predictions
+    assert found["id"].to_list() == [f"test:{i}" for i in range(7)]
+    assert found["prediction"].to_list() == ["ab"[choice] for choice, _ in slow]
+    for row, (choice, votes) in zip(found.iter_rows(named=True), slow, strict=True):
+        assert {v["class"]: v["score"] for v in row["votes"] if v["score"]} == {
+            "ab"[c]: n for c, n in votes.items()
+        }
+        assert row["margin"] == votes[choice] - votes.get(1 - choice, 0)
+    right = sum("ab"[choice] == y for (choice, _), y in zip(slow, arrays[3], strict=True))
+    assert result.metrics[0].value == pytest.approx(right / 7)
+
+
+def test_a_label_that_training_never_had_is_wrong_and_named(tmp_path, arrays):
+    store = make_store(tmp_path / "s", *arrays)
+    result = evaluate(store, select(store, heads=3))
+    last = result.predictions.row(6, named=True)
+    assert (last["label"], last["correct"]) == ("z", False)
+    assert any("label 'z' of 1 test examples was never seen" in note for note in result.notes)
+
+
+def test_without_a_selection_the_default_one_is_made_and_said(tmp_path):
+    rng = np.random.default_rng(0)
+    train = rng.normal(size=(25, 4, 3)).astype(np.float32)
+    store = make_store(tmp_path / "s", train, list("abab"), train, list("abab"))
+    result = evaluate(store)
+    assert len(result.selection.top_heads) == 20
+    assert any("the default one was made (20 heads" in note for note in result.notes)
+
+
+def test_a_selection_of_another_model_is_refused(tmp_path, arrays):
+    theirs = make_store(tmp_path / "theirs", *arrays, model="other")
+    ours = make_store(tmp_path / "ours", *arrays)
+    with pytest.raises(SelectionError, match="is of model 'other', the store of 'toy'"):
+        evaluate(ours, select(theirs, heads=2))
+
+
+def test_a_subtask_that_the_selection_lacks_is_refused(tmp_path, arrays):
+    train, labels, test, truth = arrays
+    plain = make_store(tmp_path / "plain", *arrays)
+    rows = {"train_rows": [{"subtask": "t"}] * 8, "test_rows": [{"subtask": "t"}] * 7}
+    store = make_store(tmp_path / "tasks", train, labels, test, truth, **rows)
+    with pytest.raises(SelectionError, match="no subtask 't'"):
+        evaluate(store, select(plain, heads=2))
+
+
+def test_examples_that_share_an_image_are_one_cluster(tmp_path, arrays):
+    images = ["x", "x", "y", "z", "y", "w", "w"]
+    rows = [{"media_sha256": f'["{image}"]', "media": '["m"]'} for image in images]
+    store = make_store(tmp_path / "s", *arrays, test_rows=rows)
+    result = evaluate(store, select(store, heads=3))
+    assert result.predictions["cluster"].to_list() == ["0", "0", "2", "3", "2", "5", "5"]
+    assert (result.metrics[0].units, result.metrics[0].clusters) == (7, 4)
+
+
+def test_results_are_the_same_whatever_the_shards(tmp_path, arrays):
+    results = []
+    for rows in (1, 3, 100):
+        store = make_store(tmp_path / str(rows), *arrays, shard_rows=rows)
+        results.append(evaluate(store, select(store, heads=4)))
+    assert results[0].predictions.equals(results[1].predictions)
+    assert results[0].predictions.equals(results[2].predictions)
+    assert results[0].metrics == results[2].metrics
+
+
+def test_metrics_can_be_written_as_json(tmp_path, arrays):
+    store = make_store(tmp_path / "s", *arrays)
+    found = evaluate(store, select(store, heads=3)).to_json()
+    assert (found["planned"], found["scored"], found["skipped"]) == (7, 7, 0)
+    assert found["metrics"][0]["name"] == "accuracy"
+    assert found["metrics"][0]["chance"] == 0.5

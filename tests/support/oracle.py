@@ -1,0 +1,91 @@
+"""The method, slowly: one head, one example, one class at a time, in float64. Shares no code."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+Vector = Sequence[float]
+
+
+def cosine(a: Vector, b: Vector) -> float:
+    """Return the cosine; 0 with a zero vector."""
+    lengths = math.sqrt(sum(x * x for x in a)) * math.sqrt(sum(x * x for x in b))
+    return sum(x * y for x, y in zip(a, b, strict=True)) / lengths if lengths else 0.0
+
+
+def mean(vectors: Sequence[Vector]) -> list[float]:
+    """Return the mean vector."""
+    return [sum(column) / len(vectors) for column in zip(*vectors, strict=True)]
+
+
+def nearest(x: Vector, centroids: Sequence[Vector]) -> int:
+    """Return the first class of greatest cosine."""
+    values = [cosine(x, centroid) for centroid in centroids]
+    return values.index(max(values))
+
+
+def centroids_of(head: Sequence[Vector], labels: Sequence[int], classes: int) -> list[list[float]]:
+    """Return one head's class centroids."""
+    return [mean([x for x, y in zip(head, labels, strict=True) if y == c]) for c in range(classes)]
+
+
+def held_out_centroids(
+    head: Sequence[Vector], labels: Sequence[int], classes: int, out: int
+) -> list[list[float]]:
+    """Return the centroids without example `out`, where its class has another example."""
+    found = []
+    for c in range(classes):
+        members = [i for i, y in enumerate(labels) if y == c]
+        others = [i for i in members if i != out]
+        found.append(mean([head[i] for i in (others or members)]))
+    return found
+
+
+def successes(head: Sequence[Vector], labels: Sequence[int], classes: int, scoring: str) -> int:
+    """Return how many training examples a head puts in the right class."""
+    whole = centroids_of(head, labels, classes)
+    count = 0
+    for i, (x, y) in enumerate(zip(head, labels, strict=True)):
+        centroids = whole if scoring == "resubstitution" else held_out_centroids(
+            head, labels, classes, i
+        )  # fmt: skip
+        count += nearest(x, centroids) == y
+    return count
+
+
+def margin(head: Sequence[Vector], labels: Sequence[int], classes: int) -> float:
+    """Return the mean held-out margin of a head."""
+    total = 0.0
+    for i, (x, y) in enumerate(zip(head, labels, strict=True)):
+        values = [cosine(x, c) for c in held_out_centroids(head, labels, classes, i)]
+        total += values[y] - max(v for c, v in enumerate(values) if c != y)
+    return total / len(labels)
+
+
+def ranking(
+    features: Sequence[Sequence[Vector]], labels: Sequence[int], classes: int, scoring: str
+) -> list[int]:
+    """Return the places of the heads, best first."""
+    keys = [
+        (-successes(h, labels, classes, scoring), -margin(h, labels, classes), place)
+        for place, h in enumerate(features)
+    ]
+    return [place for *_, place in sorted(keys)]
+
+
+def vote(
+    train: Sequence[Sequence[Vector]],
+    labels: Sequence[int],
+    classes: int,
+    test: Sequence[Sequence[Vector]],
+) -> list[tuple[int, dict[int, int]]]:
+    """Return each test example's class and its votes, from heads given best first."""
+    found = []
+    for i in range(len(test[0])):
+        ballots = [
+            nearest(test_head[i], centroids_of(train_head, labels, classes))
+            for train_head, test_head in zip(train, test, strict=True)
+        ]
+        counts = Counter(ballots)  # keeps the order of first appearance among equals
+        found.append((counts.most_common(1)[0][0], dict(counts)))
+    return found
