@@ -69,6 +69,8 @@ def read_examples(
     RowError
         A row misses a field, or two rows share an id.
     """
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit is {limit}, expected at least 1")
     seen: dict[str, str] = {}
     examples = []
     for row in read_rows(path)[:limit]:
@@ -113,9 +115,11 @@ def check_splits(train: Sequence[Example], test: Sequence[Example]) -> None:
     Raises
     ------
     RowError
-        A subtask has one class only, or is tested but has no training examples, or only some
-        examples name a subtask.
+        There are no training examples, a subtask has one class only, or is tested but has no training examples,
+        or only some examples name a subtask.
     """
+    if not train:
+        raise RowError("there are no training examples; give at least one of each class")
     for example in (*train, *test):
         if (example.subtask is None) != (train[0].subtask is None):
             raise RowError(

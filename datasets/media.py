@@ -2,11 +2,11 @@
 
 import hashlib
 import io
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageOps
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from savs.datasets.errors import MediaError
 
@@ -23,10 +23,13 @@ class MediaFolder:
         Raises
         ------
         MediaError
-            The name leads out of the folder.
+            The name leads out of the folder, or is no file name.
         """
         root = self.root.resolve()
-        path = (root / name).resolve()
+        try:
+            path = (root / name).resolve()
+        except (OSError, RuntimeError, ValueError) as error:
+            raise MediaError(f"{name!r} is no usable file name: {error}") from error
         if not path.is_relative_to(root):
             raise MediaError(
                 f"{name} lies outside the media root {self.root}; give --media-root a folder that"
@@ -63,7 +66,7 @@ def decode_image(data: bytes, name: str) -> Image.Image:
     """Decode an image file to 8-bit RGB.
 
     The EXIF orientation is applied, transparency is laid on white, 16-bit greys keep their upper
-    byte, and an animation gives its first frame.
+    byte, and an animation gives its first frame. PostScript is refused: decoding would run it.
 
     Raises
     ------
@@ -71,25 +74,33 @@ def decode_image(data: bytes, name: str) -> Image.Image:
         Not an image, damaged, truncated, or so large that it looks like a decompression bomb.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            warnings.filterwarnings("ignore", category=UserWarning)  # odd metadata is no matter
-            with Image.open(io.BytesIO(data)) as image:
-                image.load()
-                upright = ImageOps.exif_transpose(image)
-                return _to_rgb(image if upright is None else upright)
+        with Image.open(io.BytesIO(data)) as image:
+            limit = Image.MAX_IMAGE_PIXELS
+            if limit is not None and image.width * image.height > limit:
+                raise MediaError(
+                    f"{name} has {image.width} x {image.height} pixels, more than {limit:,}:"
+                    " scale it down"
+                )
+            if image.format == "EPS":
+                raise MediaError(f"{name} is a PostScript program, not an image; convert it")
+            image.load()
+            upright = ImageOps.exif_transpose(image)
+            return _to_rgb(image if upright is None else upright)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise MediaError(f"{name} has too many pixels: {error}") from error
+    except MediaError:
+        raise
+    except UnidentifiedImageError as error:
+        raise MediaError(f"{name} is no image of a known format") from error
     except Exception as error:  # a decoder may raise anything on damaged bytes
         raise MediaError(f"{name} cannot be decoded: {error}") from error
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        deep = image.convert("F")
-        _, top = deep.getextrema()
-        scale = 1 / 257 if isinstance(top, float) and top > 255 else 1.0
-        return deep.point(lambda value: value * scale).convert("L").convert("RGB")
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise ValueError("32-bit pixels have no fixed white; save it with 8 or 16 bits")
     if image.has_transparency_data:
         pixels = image.convert("RGBA")
         white = Image.new("RGBA", pixels.size, "white")

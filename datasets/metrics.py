@@ -60,12 +60,10 @@ def subtask_accuracies(predictions: pl.DataFrame, classes: Classes) -> list[Unit
 
 
 def balanced_accuracy(predictions: pl.DataFrame, classes: Classes) -> Units:
-    """Score each example as `accuracy` does, each class of the test set with equal weight.
-
-    Its chance is that of a guess among the classes; naming one class always gives 1 / classes too.
-    """
-    chance, _ = _baselines(predictions, classes)
-    return Units("balanced accuracy", _scores(predictions, pl.col("label")), chance)
+    """Score each example as `accuracy` does, each class of the test set with equal weight."""
+    guesses = predictions.select(_guess(classes).mean().over("label").alias("guess"), "label")
+    chance = guesses.unique("label").select(pl.col("guess").mean()).item()
+    return Units("balanced accuracy", _scores(predictions, pl.col("label")), float(chance))
 
 
 def _scores(predictions: pl.DataFrame, stratum: pl.Expr) -> pl.DataFrame:
@@ -74,12 +72,22 @@ def _scores(predictions: pl.DataFrame, stratum: pl.Expr) -> pl.DataFrame:
     )
 
 
+def _guess(classes: Classes) -> pl.Expr:
+    """Return what a uniform guess among the classes scores; 0 where the label is none of them."""
+    chances = [
+        pl.when(pl.col("subtask").eq_missing(pl.lit(subtask)) & pl.col("label").is_in(names))
+        .then(1 / len(names))
+        .otherwise(0.0)
+        for subtask, names in classes.items()
+    ]
+    return pl.sum_horizontal(chances)
+
+
 def _baselines(predictions: pl.DataFrame, classes: Classes) -> tuple[float, float]:
-    """Return the accuracy of a uniform guess and of the most frequent test label, by subtask."""
-    rows = hits = 0
-    guesses = 0.0
+    """Return the accuracy of a uniform guess and of the most frequent label that can be named."""
+    hits = 0
     for (subtask,), part in predictions.group_by("subtask"):
-        rows += part.height
-        guesses += part.height / len(classes[str(subtask) if subtask is not None else None])
-        hits += int(part["label"].value_counts()["count"].to_numpy().max())
-    return guesses / rows, hits / rows
+        names = classes[str(subtask) if subtask is not None else None]
+        known = part.filter(pl.col("label").is_in(names))["label"].value_counts()["count"]
+        hits += int(known.to_numpy().max(initial=0))
+    return float(predictions.select(_guess(classes).mean()).item()), hits / predictions.height

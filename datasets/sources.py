@@ -37,6 +37,8 @@ class Row:
             what = "is null" if name in self.values else "is missing"
             have = ", ".join(map(str, self.values)) or "none"
             raise self.error(f"field {name!r} {what}", f"the row has the fields {have}")
+        if value == "":
+            raise self.error(f"field {name!r} is empty", "give it a value")
         return self._scalar(name, value)
 
     def optional(self, name: str) -> str | None:
@@ -46,6 +48,12 @@ class Row:
 
     def _scalar(self, name: str, value: Any) -> str:
         if isinstance(value, str):
+            try:
+                value.encode("utf-8")
+            except UnicodeEncodeError as error:
+                raise self.error(
+                    f"field {name!r} holds half a character ({error.reason})", "mend the text"
+                ) from error
             return value
         if isinstance(value, bool | int | float):
             return json.dumps(value)
@@ -70,7 +78,7 @@ class Row:
 def read_rows(path: Path) -> list[Row]:
     """Read all rows of a `.jsonl`, `.json`, `.csv` or `.parquet` file.
 
-    Blank lines of a JSON Lines file are passed over; every CSV value is text.
+    Blank lines are passed over. Every CSV value is text, an empty one is null.
 
     Raises
     ------
@@ -118,8 +126,8 @@ def _json_lines(path: Path, data: bytes) -> Iterator[Row]:
             continue
         where = f"{path} line {number}"
         try:
-            value = json.loads(line)
-        except ValueError as error:
+            value = _json(line)
+        except (ValueError, RecursionError) as error:
             raise RowError(f"{where} is not JSON ({error}); put one object on each line") from error
         yield _row(where, index, value)
         index += 1
@@ -127,13 +135,31 @@ def _json_lines(path: Path, data: bytes) -> Iterator[Row]:
 
 def _json_list(path: Path, data: bytes) -> Iterator[Row]:
     try:
-        values = json.loads(_text(path, data))
-    except ValueError as error:
+        values = _json(_text(path, data))
+    except (ValueError, RecursionError) as error:
         raise SourceError(f"{path} is not JSON: {error}; mend it, or name it .jsonl") from error
     if not isinstance(values, list):
         raise SourceError(f"{path} holds a {type(values).__name__}, expected a list of objects")
     for index, value in enumerate(values):
         yield _row(f"{path} row {index}", index, value)
+
+
+def _json(text: str) -> Any:
+    """Decode JSON, but neither NaN nor an object that names a field twice."""
+    return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON value")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"field {twice!r} is there twice")
+    return values
 
 
 def _row(where: str, index: int, value: Any) -> Row:
@@ -145,17 +171,21 @@ def _row(where: str, index: int, value: Any) -> Row:
 def _csv(path: Path, data: bytes) -> Iterator[Row]:
     import csv
 
-    reader = csv.DictReader(io.StringIO(_text(path, data), newline=""), strict=True)
+    lines = csv.reader(io.StringIO(_text(path, data), newline=""), strict=True)
     try:
-        for index, values in enumerate(reader):
-            where = f"{path} line {reader.line_num}"
-            if None in values or None in values.values():
+        names = next(lines, [])
+        if len(set(names)) < len(names):
+            raise SourceError(f"{path} line 1 names a column twice: {', '.join(names)}")
+        for index, values in enumerate(filter(None, lines)):
+            where = f"{path} line {lines.line_num}"
+            if len(values) != len(names):
                 raise RowError(
-                    f"{where} has not as many values as the first line has names; quote the commas"
+                    f"{where} has {len(values)} values for {len(names)} columns; quote the commas"
                 )
-            yield Row(where, index, values)
+            cells = {name: value or None for name, value in zip(names, values, strict=True)}
+            yield Row(where, index, cells)
     except csv.Error as error:
-        raise SourceError(f"{path} line {reader.line_num} is not CSV: {error}") from error
+        raise SourceError(f"{path} line {lines.line_num} is not CSV: {error}") from error
 
 
 def _parquet(path: Path, data: bytes) -> Iterator[Row]:

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import warnings
 from typing import NoReturn
 
 import typer
@@ -44,6 +45,7 @@ def main() -> NoReturn:
 
     An error of the input is one line on stderr; an error of the program keeps its traceback.
     """
+    warnings.filterwarnings("ignore", module="PIL")  # of odd metadata, which is no matter
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()

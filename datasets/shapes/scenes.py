@@ -1,5 +1,6 @@
 """Random scenes: what stands where, before anything is drawn."""
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ COLORS = {
 SHAPES = ("circle", "square", "triangle", "star")
 SIZES = {"small": (9.5, 11.5), "large": (16.0, 19.0)}
 """Size -> range of the radius in px."""
+REACHES = {"circle": 1.0, "square": 1.245, "triangle": 1.313, "star": 1.12}
+"""Shape -> distance of its farthest corner from the centre, in radii."""
+GAP_PX = 2
 TEXTURES = ("plain", "gradient", "noise", "stripes")
 
 Kind = tuple[str, str]
@@ -97,7 +101,8 @@ def random_scene(rng: random.Random, kinds: Sequence[Kind] | None = None) -> Sce
     while True:
         sizes = [rng.choice(tuple(SIZES)) for _ in kinds]
         radii = [rng.uniform(*SIZES[size]) for size in sizes]
-        centres = _place(rng, radii)
+        reaches = [REACHES[shape] * r for (_, shape), r in zip(kinds, radii, strict=True)]
+        centres = _place(rng, reaches)
         if centres is not None:
             break
     things = [
@@ -107,17 +112,17 @@ def random_scene(rng: random.Random, kinds: Sequence[Kind] | None = None) -> Sce
     return Scene(tuple(things), random_background(rng))
 
 
-def _place(rng: random.Random, radii: Sequence[float]) -> list[tuple[float, float]] | None:
-    """Return centres that keep things apart, or None where thirty throws a thing do not suffice."""
+def _place(rng: random.Random, reaches: Sequence[float]) -> list[tuple[float, float]] | None:
+    """Return centres of things that stay apart, or None where thirty throws a thing do not do."""
     centres: list[tuple[float, float]] = []
-    for radius in radii:
+    for reach in reaches:
         for _ in range(30):
-            x, y = (rng.uniform(radius + 2, IMAGE_PX - radius - 3) for _ in range(2))
-            gaps = (
-                (x - a) ** 2 + (y - b) ** 2 > (1.12 * (radius + other) + 3) ** 2
-                for (a, b), other in zip(centres, radii, strict=False)
+            x, y = (rng.uniform(reach + 1, IMAGE_PX - reach - 2) for _ in range(2))
+            apart = (
+                math.hypot(x - a, y - b) > reach + other + GAP_PX
+                for (a, b), other in zip(centres, reaches, strict=False)
             )
-            if all(gaps):
+            if all(apart):
                 centres.append((x, y))
                 break
         else:

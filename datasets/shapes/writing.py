@@ -46,6 +46,9 @@ def write_shapes(
     test_per_subtask
         Test examples of each subtask.
     """
+    unknown = [name for name in subtasks if name not in SUBTASKS]
+    if unknown or len(set(subtasks)) < len(subtasks):
+        raise ValueError(f"subtasks are {list(subtasks)}, expected each once of {list(SUBTASKS)}")
     splits: dict[str, list[dict[str, str]]] = {"train": [], "test": []}
     for subtask in subtasks:
         rng = random.Random(f"savs shapes {seed} {subtask}")

@@ -6,6 +6,7 @@ from typing import Any
 
 from savs.pipeline.commands.output import print_json, print_table, say
 from savs.pipeline.extraction.stage import require_extra
+from savs.pipeline.units import format_bytes, format_seconds
 
 MISSING_SHOWN = 10
 
@@ -33,13 +34,13 @@ def print_estimate(benchmark: str, *, out: Path, as_json: bool, **settings: Any)
         return
     rows = [[f"{split} examples", f"{count:,}"] for split, count in found.examples.items()]
     rows.append(["images not found", f"{len(found.missing_media):,}"])
-    rows.append(["features", f"{found.bytes / 1e9:.3g} GB"])
-    rows.append([f"free in {folder}", f"{free / 1e9:.3g} GB"])
+    rows.append(["features", format_bytes(found.bytes)])
+    rows.append([f"free in {folder}", format_bytes(free)])
     if found.seconds is None:
         rows.append(["estimated time", "unknown: no example could be run"])
     else:
         rows.append(["examples a second", f"{found.examples_per_second:.1f}"])
-        rows.append(["estimated time", f"{found.seconds / 60:.1f} min"])
+        rows.append(["estimated time", format_seconds(found.seconds)])
     print_table(["dry run", ""], rows)
     for name in found.missing_media[:MISSING_SHOWN]:
         say(f"not found: {name}")

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from savs.pipeline.units import format_seconds
+
 LINE_EVERY_S = 5.0
 """Off a terminal, progress is a plain line this often."""
 BAR_EVERY_S = 0.1
@@ -48,10 +50,8 @@ def progress(total: int) -> Iterator[Callable[[int], None]]:
     def line() -> str:
         rate = done / max(time.monotonic() - started, 1e-9)
         left = (total - done) / rate if rate else 0.0
-        share = 100 * done // max(total, 1)
-        return (
-            f"{done:,} of {total:,} examples ({share} %), {rate:.1f} a second, {_clock(left)} left"
-        )
+        share = f"{done:,} of {total:,} examples ({100 * done // max(total, 1)} %)"
+        return f"{share}, {rate:.1f} a second, {format_seconds(left)} left"
 
     def on_rows(rows: int) -> None:
         nonlocal done, shown
@@ -69,10 +69,5 @@ def progress(total: int) -> Iterator[Callable[[int], None]]:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
     if done:
         seconds = time.monotonic() - started
-        say(f"{done:,} examples in {_clock(seconds)}, {done / max(seconds, 1e-9):.1f} a second")
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+        rate = done / max(seconds, 1e-9)
+        say(f"{done:,} examples in {format_seconds(seconds)}, {rate:.1f} a second")

@@ -6,6 +6,7 @@ import polars as pl
 
 from savs.pipeline.commands.options import ConfigOption, JsonOption, StoreArgument
 from savs.pipeline.commands.output import print_json, print_table, say
+from savs.pipeline.units import format_bytes
 from savs.stores import FeatureStore, open_store
 
 
@@ -29,7 +30,7 @@ def show_command(
         ["heads", f"{heads} in {facts['layers']} layers, {widths} wide, {facts['dtype']}"],
         ["planned", ", ".join(f"{count:,} {split}" for split, count in facts["planned"].items())],
         ["shards", f"{facts['shards']}, {missing or 'none'} missing"],
-        ["size", f"{facts['bytes'] / 1e6:,.1f} MB"],
+        ["size", format_bytes(facts["bytes"])],
         ["results", ", ".join(facts["results"]) or "none yet"],
     ]
     width = max(len(name) for name, _ in rows)

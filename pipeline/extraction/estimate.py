@@ -12,8 +12,9 @@ from savs.pipeline.extraction.model import LoadedModel, load_model
 from savs.pipeline.extraction.plan import make_batches
 from savs.pipeline.extraction.stage import Source, example_bytes
 
-PROBE_BATCHES = 3
-"""One to warm up, the others are timed."""
+PROBE_S = 5.0
+"""The probe runs at least this long, if there are examples enough."""
+WARM_UP_BATCHES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +77,19 @@ def _is_there(media: MediaFolder, name: str) -> bool:
 def _probe(
     model: LoadedModel, examples: Sequence[Example], media: MediaFolder, batch_size: int
 ) -> float | None:
-    """Return examples a second over batches spread over the whole range of lengths."""
+    """Return examples a second, in the order of a real run from the middle length on."""
     batches = make_batches(examples, batch_size)
-    step = max(1, len(batches) // PROBE_BATCHES)
+    middle = len(batches) // 2
     done, seconds = 0, 0.0
-    for number, batch in enumerate(batches[::step][:PROBE_BATCHES]):
+    for number, batch in enumerate(batches[middle:] + batches[:middle]):
         started = time.perf_counter()
         rows = 0
         for part in prepare(model, examples, batch, media):
             if isinstance(part, Prepared):
                 model.read_heads(part.inputs)
                 rows += len(part.places)
-        if number or len(batches) == 1:
+        if number >= WARM_UP_BATCHES or number == len(batches) - 1:
             done, seconds = done + rows, seconds + time.perf_counter() - started
+        if seconds > PROBE_S:
+            break
     return done / seconds if done else None

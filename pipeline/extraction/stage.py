@@ -20,6 +20,7 @@ from savs.datasets import (
 )
 from savs.pipeline.errors import MissingExtraError
 from savs.pipeline.extraction.plan import planned_rows
+from savs.pipeline.units import format_bytes
 from savs.stores import FeatureStore, StoreWriteError, open_store, open_writer
 from savs.stores.layout import DEFAULT_SHARD_ROWS, STORED_DTYPES
 
@@ -199,10 +200,10 @@ def example_bytes(model: "LoadedModel") -> int:
 
 def _check_space(folder: Path, rows: int, model: "LoadedModel", reporting: Reporting) -> None:
     needed, free = rows * example_bytes(model), shutil.disk_usage(folder).free
-    reporting.say(f"{rows:,} examples to do: {needed / 1e9:.3g} GB, {free / 1e9:.3g} GB are free")
+    reporting.say(f"{rows:,} examples to do: {format_bytes(needed)}, {format_bytes(free)} are free")
     if needed > free:
         raise StoreWriteError(
-            f"{folder} needs {needed / 1e9:.3g} GB for {rows:,} examples, {free / 1e9:.3g} GB are"
+            f"{folder} needs {format_bytes(needed)} for {rows:,} examples, {format_bytes(free)} are"
             " free; give --out a larger disk, or --limit"
         )
 

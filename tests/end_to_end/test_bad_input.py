@@ -70,7 +70,7 @@ def test_bad_images_are_skipped_counted_and_exit_4(extract, savs, inputs, tmp_pa
     failed(
         extract(test=test),
         4,
-        "skipped test some:0: text.png cannot be decoded",
+        "skipped test some:0: text.png is no image of a known format",
         "skipped test some:1: absent.png is not in the media root",
         "2 examples were skipped, --max-skip allows 0",
     )

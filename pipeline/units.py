@@ -1,0 +1,30 @@
+"""Numbers with units, as people read them."""
+
+
+def format_bytes(count: int) -> str:
+    """Return a number of bytes in decimal units, three digits.
+
+    Examples
+    --------
+    >>> [format_bytes(n) for n in (0, 950, 1_320_000, 1_530_000_000)]
+    ['0 B', '950 B', '1.32 MB', '1.53 GB']
+    """
+    value, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.3g} {unit}"
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a duration as minutes and seconds, with hours where it has any.
+
+    Examples
+    --------
+    >>> [format_seconds(s) for s in (4.2, 75, 3723)]
+    ['0:04', '1:15', '1:02:03']
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

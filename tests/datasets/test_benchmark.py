@@ -1,0 +1,147 @@
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from savs.datasets import (
+    BENCHMARKS,
+    BenchmarkNotFoundError,
+    Example,
+    RowError,
+    find_benchmark,
+    read_examples,
+)
+
+GENERAL = find_benchmark("general")
+
+
+def written(folder: Path, *rows: dict[str, Any], name: str = "train.jsonl") -> Path:
+    path = folder / name
+    lines = (json.dumps({"question": "Q?", "label": "a"} | row) + "\n" for row in rows)
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
+
+
+def read(path: Path, limit: int | None = None) -> list[Example]:
+    return read_examples(GENERAL, path, "train", limit)
+
+
+def test_every_field_of_a_row_comes_through(tmp_path: Path) -> None:
+    row = {
+        "id": "e1",
+        "images": ["b.png", "a.png"],
+        "question": "Is <image> like <image>?",
+        "label": "No",
+        "group": "g",
+        "subtask": "s",
+        "category": "c",
+        "source": {"web": [1, None]},
+    }
+    assert read_examples(GENERAL, written(tmp_path, {}, row), "test")[1] == Example(
+        id="e1",
+        split="test",
+        index=1,
+        label="No",
+        prompt="Is <image> like <image>?",
+        media=("b.png", "a.png"),
+        group="g",
+        subtask="s",
+        category="c",
+        extra={"source": {"web": [1, None]}},
+    )
+
+
+def test_what_a_row_leaves_out_is_empty(tmp_path: Path) -> None:
+    (example,) = read(written(tmp_path, {"group": None}))
+    assert example == Example("train:0", "train", 0, "a", "Q?", (), None, None, None, {})
+
+
+def test_rows_without_an_id_are_numbered_within_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, {}, {"id": "mine"}, {"id": None}, {"id": 0}, name="my.set.jsonl")
+    assert [example.id for example in read(path)] == ["my.set:0", "mine", "my.set:2", "0"]
+
+
+def test_blank_lines_take_no_number(tmp_path: Path) -> None:
+    path = written(tmp_path, {}, {})
+    path.write_text(path.read_text().replace("\n", "\n\n"))
+    assert [(e.id, e.index) for e in read(path)] == [("train:0", 0), ("train:1", 1)]
+
+
+@pytest.mark.parametrize("second", ["x", "train:0"], ids=["given twice", "given like a number"])
+def test_an_id_that_is_taken_names_both_lines(tmp_path: Path, second: str) -> None:
+    first = {} if second == "train:0" else {"id": second}
+    path = written(tmp_path, first, {}, {"id": second})
+    where = re.escape(str(path))
+    with pytest.raises(
+        RowError, match=f"^{where} line 3: id '{second}' is taken by {where} line 1;"
+    ):
+        read(path)
+
+
+@pytest.mark.parametrize(("limit", "kept"), [(None, 3), (2, 2), (3, 3), (9, 3)])
+def test_a_limit_keeps_the_first_rows(tmp_path: Path, limit: int | None, kept: int) -> None:
+    path = written(tmp_path, {"label": "a"}, {"label": "b"}, {"label": "c"})
+    assert [example.label for example in read(path, limit)] == ["a", "b", "c"][:kept]
+
+
+@pytest.mark.parametrize(
+    "label", [" Yes", "Yes ", "yes", "猫\u200d", "é", "e\u0301", "a\tb\n", "0"]
+)
+def test_labels_are_kept_byte_for_byte(tmp_path: Path, label: str) -> None:
+    assert read(written(tmp_path, {"label": label}))[0].label.encode() == label.encode()
+
+
+@pytest.mark.parametrize(("label", "text"), [(7, "7"), (0.5, "0.5"), (False, "false")])
+def test_labels_that_are_no_text_read_as_json_spells_them(
+    tmp_path: Path, label: object, text: str
+) -> None:
+    assert read(written(tmp_path, {"label": label}))[0].label == text
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ({"label": None}, "field 'label' is null"),
+        ({"question": None}, "field 'question' is null"),
+        ({"label": ["a"]}, "field 'label' holds a list"),
+        ({"group": {}}, "field 'group' holds a dict"),
+        ({"id": [1]}, "field 'id' holds a list"),
+        ({"image": "a", "images": ["b"]}, "has both 'image' and 'images'"),
+        ({"image": "a", "question": "<image> <image>"}, "2 <image> marks for 1 images"),
+        ({"images": ["a", "b"], "question": "<image>?"}, "1 <image> marks for 2 images"),
+        ({"question": "<image>?"}, "1 <image> marks for 0 images"),
+    ],
+)
+def test_a_bad_row_is_named_by_file_line_and_field(
+    tmp_path: Path, row: dict[str, object], problem: str
+) -> None:
+    path = written(tmp_path, {}, row)
+    with pytest.raises(RowError, match=f"^{re.escape(f'{path} line 2: {problem}')}"):
+        read(path)
+
+
+@pytest.mark.parametrize("name", ["question", "label"])
+def test_a_missing_field_is_named_with_those_there_are(tmp_path: Path, name: str) -> None:
+    other = {"question": "label", "label": "question"}[name]
+    path = tmp_path / "train.csv"
+    path.write_text(f"{other},note\nx,y\n")
+    message = f"{path} line 2: field '{name}' is missing; the row has the fields {other}, note"
+    with pytest.raises(RowError, match=re.escape(message)):
+        read(path)
+
+
+def test_benchmarks_are_found_by_the_name_they_bear() -> None:
+    assert {name: find_benchmark(name).name for name in BENCHMARKS} == {n: n for n in BENCHMARKS}
+
+
+def test_an_unknown_benchmark_is_met_with_the_nearest_name() -> None:
+    with pytest.raises(BenchmarkNotFoundError) as caught:
+        find_benchmark("genral")
+    assert str(caught.value) == (
+        "no benchmark is called 'genral' (did you mean 'general'?); there are: "
+        + ", ".join(BENCHMARKS)
+    )
+    with pytest.raises(KeyError, match="no benchmark is called 'zzz'; there are: general"):
+        find_benchmark("zzz")

@@ -1,0 +1,79 @@
+import re
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from savs.datasets.prompt import IMAGE_MARK, split_prompt
+
+PROMPTS = st.lists(
+    st.one_of(st.sampled_from([IMAGE_MARK, "<image", "image>", "<", " ", "\n"]), st.text())
+).map("".join)
+"""Texts in which marks, and what looks like one, are frequent."""
+
+
+@pytest.mark.parametrize(
+    ("prompt", "media", "pieces"),
+    [
+        ("What is this?", 0, ("What is this?",)),
+        ("What is this?", 1, (0, "What is this?")),
+        ("Same?", 3, (0, 1, 2, "Same?")),
+        ("<image>What is this?", 1, (0, "What is this?")),
+        ("What is <image>", 1, ("What is ", 0)),
+        ("Is <image> like <image>?", 2, ("Is ", 0, " like ", 1, "?")),
+        ("<image><image>", 2, (0, 1)),
+        ("<image>\n<image>", 2, (0, "\n", 1)),
+        ("<Image> <img> < image>", 1, (0, "<Image> <img> < image>")),
+        ("<<image>>", 1, ("<", 0, ">")),
+        ("", 2, (0, 1)),
+        ("", 0, ()),
+    ],
+)
+def test_pieces_stand_in_reading_order(
+    prompt: str, media: int, pieces: tuple[str | int, ...]
+) -> None:
+    assert split_prompt(prompt, media) == pieces
+
+
+@pytest.mark.parametrize(
+    ("prompt", "media", "marks"),
+    [
+        ("<image>", 0, 1),
+        ("<image>", 2, 1),
+        ("<image><image>", 1, 2),
+        ("a <image> b <image> c <image>", 2, 3),
+    ],
+)
+def test_marks_and_images_must_match(prompt: str, media: int, marks: int) -> None:
+    with pytest.raises(ValueError, match=f"^{marks} <image> marks for {media} images$"):
+        split_prompt(prompt, media)
+
+
+@given(PROMPTS)
+def test_joining_the_pieces_gives_the_prompt_back(prompt: str) -> None:
+    pieces = split_prompt(prompt, prompt.count(IMAGE_MARK))
+    assert "".join(IMAGE_MARK if isinstance(p, int) else p for p in pieces) == prompt
+
+
+@given(PROMPTS, st.integers(0, 5))
+def test_images_come_first_where_none_is_marked(prompt: str, media: int) -> None:
+    plain = prompt.replace(IMAGE_MARK, "")
+    if IMAGE_MARK in plain:  # "<ima<image>ge>"
+        return
+    pieces = split_prompt(plain, media)
+    assert pieces[:media] == tuple(range(media))
+    assert "".join(map(str, pieces[media:])) == plain
+
+
+@given(PROMPTS, st.integers(0, 5))
+def test_each_image_stands_once_and_no_text_is_empty_or_split(prompt: str, media: int) -> None:
+    marks = len(re.findall(IMAGE_MARK, prompt))
+    if marks not in (0, media):
+        with pytest.raises(ValueError, match=f"^{marks} <image> marks for {media} images$"):
+            split_prompt(prompt, media)
+        return
+    pieces = split_prompt(prompt, media)
+    assert [piece for piece in pieces if isinstance(piece, int)] == list(range(media))
+    assert "" not in pieces
+    assert not any(isinstance(a, str) and isinstance(b, str) for a, b in pairwise(pieces))
