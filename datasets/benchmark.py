@@ -115,8 +115,8 @@ def check_splits(train: Sequence[Example], test: Sequence[Example]) -> None:
     Raises
     ------
     RowError
-        There are no training examples, a subtask has one class only, or is tested but has no training examples,
-        or only some examples name a subtask.
+        There are no training examples, a subtask has one class only or is tested without training
+        examples, or only some examples name a subtask.
     """
     if not train:
         raise RowError("there are no training examples; give at least one of each class")
