@@ -1,0 +1,180 @@
+import hashlib
+import json
+from dataclasses import replace
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from savs.stores import (
+    FeatureValueError,
+    open_store,
+    open_writer,
+)
+from stores import planned
+
+DTYPES = ["float32", "float16", "bfloat16"]
+
+
+def finite_bits(dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Return random bit patterns of a type, all exponents alike, without NaN and infinity."""
+    unsigned, exponent = {
+        "float32": (np.uint32, 0x7F800000),
+        "float16": (np.uint16, 0x7C00),
+        "bfloat16": (np.uint16, 0x7F80),
+    }[dtype]
+    rng = np.random.default_rng(5)
+    bits = rng.integers(0, np.iinfo(unsigned).max, shape, dtype=unsigned, endpoint=True)
+    bits[(bits & exponent) == exponent] = 0
+    bits.flat[:4] = [0, 1, bits.flat[-1] ^ 1, 1 << (8 * bits.itemsize - 1)]  # 0, subnormal, any, -0
+    return bits
+
+
+def slow_float32(bits: np.ndarray, dtype: str) -> np.ndarray:
+    """Widen bit patterns without ml_dtypes: bfloat16 is the upper half of a float32."""
+    if dtype == "bfloat16":
+        return (bits.astype(np.uint32) << 16).view(np.float32)
+    return bits.view(dtype).astype(np.float32)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_features_come_back_bit_for_bit(tmp_path, toy, dtype) -> None:
+    toy.dtype, toy.shard_rows = dtype, 300
+    bits = {grid.layer: finite_bits(dtype, (len(grid.heads), 300, 4)) for grid in toy.grid}
+    stored = {n: b.view(np.uint16 if dtype == "bfloat16" else dtype) for n, b in bits.items()}
+    rows = {"train": planned("train", 300)}
+    with open_writer(tmp_path, toy.identity(), rows, shard_rows=300) as writer:
+        (spec,) = writer.missing()
+        toy.values = lambda split, layer: np.zeros((len(bits[layer]), 300, 4), np.float32)
+        writer.write(spec, replace(toy.content(spec), layers=stored))
+    store, expected = open_store(tmp_path), np.concatenate([bits[0], bits[2]])
+    raw, wide = store.features("train", raw=True), store.features("train")
+    np.testing.assert_array_equal(raw.view(expected.dtype), expected, strict=True)
+    np.testing.assert_array_equal(
+        wide.view(np.uint32), slow_float32(expected, dtype).view(np.uint32), strict=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [
+        ("float32", np.nan),
+        ("float32", -np.inf),
+        ("bfloat16", np.nan),
+        ("float16", 65520.0),  # halfway between the largest float16, 65504, and 2**16: rounds up
+        ("bfloat16", 3.4e38),  # the largest bfloat16 is 3.39e38
+    ],
+)
+def test_values_that_are_not_finite_are_refused(tmp_path, toy, listing, dtype, value) -> None:
+    toy.dtype = dtype
+    toy.write(tmp_path, only=1)
+    before, good = listing(tmp_path), toy.values
+    with open_writer(tmp_path, toy.identity(), toy.rows(), shard_rows=2) as writer:
+        spec = writer.missing()[0]  # rows 2 and 3
+        toy.values = lambda split, layer: good(split, layer).copy()
+        with np.errstate(over="ignore"):
+            content = toy.content(spec)
+            bad = np.float32(value).astype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
+        content.layers[2][1, 1, 3] = bad.view(np.uint16) if dtype == "bfloat16" else bad
+        message = rf"train-00001\.h5: layer 2 of example 'train:3' holds NaN or infinity in {dtype}"
+        with pytest.raises(FeatureValueError, match=message):
+            writer.write(spec, content)
+        assert writer.missing()[0] == spec
+    assert listing(tmp_path) == before
+
+
+WRONG = {
+    "a row less": (lambda v: v[:, :1], r"layer 2 is \(3, 1, 4\) float32, expected \(3, 2, 4\)"),
+    "a head less": (lambda v: v[:2], r"\(2, 2, 4\) float32, expected \(3, 2, 4\) float32"),
+    "narrower": (lambda v: v[..., :3], r"\(3, 2, 3\)"),
+    "row-major": (lambda v: v.transpose(1, 0, 2), r"\(2, 3, 4\)"),
+    "another type": (lambda v: v.astype(np.float64), "float64, expected .* float32"),
+    "bfloat16 values": (lambda v: v.astype(ml_dtypes.bfloat16), "bfloat16, expected .* float32"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), WRONG.values(), ids=WRONG.keys())
+def test_wrong_shapes_and_types_are_refused(tmp_path, toy, change, message) -> None:
+    with open_writer(tmp_path, toy.identity(), toy.rows(), shard_rows=2) as writer:
+        spec = writer.missing()[0]
+        content = toy.content(spec)
+        layers = {0: content.layers[0], 2: change(content.layers[2])}
+        with pytest.raises(FeatureValueError, match=message):
+            writer.write(spec, replace(content, layers=layers))
+    assert [path.name for path in tmp_path.iterdir()] == ["store.json"]
+
+
+def test_bfloat16_is_taken_as_bits_alone(tmp_path, toy) -> None:
+    toy.dtype = "bfloat16"
+    with open_writer(tmp_path, toy.identity(), toy.rows(), shard_rows=2) as writer:
+        spec = writer.missing()[0]
+        content = toy.content(spec)
+        values = {n: v.view(ml_dtypes.bfloat16) for n, v in content.layers.items()}
+        with pytest.raises(FeatureValueError, match=r"bfloat16, expected .* uint16"):
+            writer.write(spec, replace(content, layers=values))
+
+
+def test_another_number_of_rows_than_planned_is_refused(tmp_path, toy) -> None:
+    with open_writer(tmp_path, toy.identity(), toy.rows(), shard_rows=2) as writer:
+        spec = writer.missing()[0]
+        short = toy.content(replace(spec, stop=spec.start + 1))
+        with pytest.raises(FeatureValueError, match="1 examples and 0 skipped for 2 planned rows"):
+            writer.write(spec, short)
+
+
+def test_sealing_lists_every_shard_once_all_are_there(tmp_path, toy) -> None:
+    toy.skip = {"train": {3: "unreadable"}}
+    assert not toy.write(tmp_path, only=4)
+    assert "shards" not in json.loads((tmp_path / "store.json").read_text("utf-8"))
+    assert toy.write(tmp_path)
+    sealed = json.loads((tmp_path / "store.json").read_text("utf-8"))
+    rows = {"train-00000": 2, "train-00001": 1, "train-00002": 1, "test-00000": 2, "test-00001": 1}
+    assert sealed["shards"] == [
+        {
+            "name": f"{name}.h5",
+            "rows": count,
+            "bytes": len(data := (tmp_path / f"{name}.h5").read_bytes()),
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
+        for name, count in rows.items()
+    ]
+    assert sealed["runs"] == [{"made": "by hand"}]  # once, though it stands in five shards
+    assert {path.suffix for path in tmp_path.iterdir()} == {".h5", ".json"}
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 7])
+def test_ranks_share_the_shards_disjointly_and_completely(tmp_path, toy, ranks) -> None:
+    shares = []
+    for rank in range(ranks):
+        with open_writer(
+            tmp_path, toy.identity(), toy.rows(), shard_rows=2, rank=rank, ranks=ranks
+        ) as writer:
+            shares.append([spec.name for spec in writer.missing()])
+            planned_names = [spec.name for spec in writer.manifest.plan.shards()]
+    assert sorted(name for share in shares for name in share) == sorted(planned_names)
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_ranks_that_write_at_once_make_one_store(tmp_path, toy) -> None:
+    def start(rank: int):
+        return open_writer(tmp_path, toy.identity(), toy.rows(), shard_rows=2, rank=rank, ranks=2)
+
+    with start(0) as first, start(1) as second:
+        for spec in first.missing():
+            first.write(spec, toy.content(spec))
+        assert not first.seal()
+        for spec in second.missing():
+            second.write(spec, toy.content(spec))
+        assert second.seal()
+    store = open_store(tmp_path)
+    np.testing.assert_array_equal(store.features("train")[:2], toy.values("train", 0)[:, :5])
+
+
+@pytest.mark.parametrize(("rank", "ranks"), [(-1, 1), (1, 1), (0, 0)])
+def test_a_rank_beyond_the_ranks_is_refused(tmp_path, toy, rank, ranks) -> None:
+    with (
+        pytest.raises(ValueError, match=f"rank is {rank} of {ranks}"),
+        open_writer(tmp_path / "s", toy.identity(), toy.rows(), rank=rank, ranks=ranks),
+    ):
+        pass
+    assert not (tmp_path / "s").exists()
