@@ -8,14 +8,7 @@ import h5py
 import numpy as np
 
 from savs.stores.errors import StoreCorruptError
-from savs.stores.hdf5 import (
-    Array,
-    crc32,
-    member_dataset,
-    member_group,
-    read_attribute,
-    read_values,
-)
+from savs.stores.hdf5 import Array, crc32, damage, member_group, read_array
 from savs.stores.layout import INDEX_COLUMN, REASON_COLUMN, TEXT_COLUMNS, THUMBNAIL_COLUMN
 
 Columns = Mapping[str, Sequence[Any]]
@@ -44,47 +37,41 @@ def _write_bytes(group: h5py.Group, values: Sequence[str | bytes | None]) -> Non
     group.attrs["crc32"] = np.uint32(crc32(block, offsets, valid))
 
 
-def read_columns(group: h5py.Group, where: str) -> dict[str, list[Any]]:
-    """Read what `write_columns` wrote, each column checked against its crc32.
+def read_columns(group: h5py.Group, where: str, rows: int) -> dict[str, list[Any]]:
+    """Read what `write_columns` wrote for a number of rows, each column checked by its crc32.
 
     Raises
     ------
     StoreCorruptError
-        A column is missing, of another length than the others, or not what was written.
+        A column is missing, of another length, or not what was written.
     """
-    columns: dict[str, list[Any]] = {INDEX_COLUMN: _read_index(group, where)}
+    with damage(f"{where}/{INDEX_COLUMN}"):
+        index = read_array(group, INDEX_COLUMN, where, np.int64, rows)
+        _check(group[INDEX_COLUMN], f"{where}/{INDEX_COLUMN}", index)
+    columns: dict[str, list[Any]] = {INDEX_COLUMN: index.tolist()}
     for name in (*TEXT_COLUMNS, REASON_COLUMN, THUMBNAIL_COLUMN):
         if name in TEXT_COLUMNS or name in group:
-            column = member_group(group, name, where)
-            columns[name] = _read_bytes(column, f"{where}/{name}", name == THUMBNAIL_COLUMN)
-    lengths = {name: len(values) for name, values in columns.items()}
-    if len(set(lengths.values())) != 1:
-        raise StoreCorruptError(f"{where}: columns of different lengths: {lengths}")
+            with damage(f"{where}/{name}"):
+                column = member_group(group, name, where)
+                cells = _read_bytes(column, f"{where}/{name}", rows)
+                binary = name == THUMBNAIL_COLUMN
+                columns[name] = [c if c is None or binary else c.decode("utf-8") for c in cells]
     return columns
 
 
-def _read_index(group: h5py.Group, where: str) -> list[int]:
-    dataset = member_dataset(group, INDEX_COLUMN, where)
-    values = read_values(dataset, f"{where}/{INDEX_COLUMN}")
-    _check(dataset, f"{where}/{INDEX_COLUMN}", values)
-    return values.tolist()
-
-
-def _read_bytes(group: h5py.Group, where: str, binary: bool) -> list[Any]:
-    block, offsets, valid = (
-        read_values(member_dataset(group, name, where), f"{where}/{name}")
-        for name in ("bytes", "offsets", "valid")
-    )
+def _read_bytes(group: h5py.Group, where: str, rows: int) -> list[bytes | None]:
+    block = read_array(group, "bytes", where, np.uint8, None)
+    offsets = read_array(group, "offsets", where, np.int64, rows + 1)
+    valid = read_array(group, "valid", where, np.uint8, rows)
     _check(group, where, block, offsets, valid)
     text = block.tobytes()
-    cells = [
+    return [
         text[a:b] if ok else None for a, b, ok in zip(offsets[:-1], offsets[1:], valid, strict=True)
     ]
-    return cells if binary else [cell if cell is None else cell.decode("utf-8") for cell in cells]
 
 
-def _check(member: h5py.Group | h5py.Dataset, where: str, *values: Array) -> None:
-    if int(read_attribute(member, "crc32", where)) != crc32(*values):
+def _check(member: Any, where: str, *values: Array) -> None:
+    if int(member.attrs["crc32"]) != crc32(*values):
         raise StoreCorruptError(f"{where} fails its crc32; extract this shard again")
 
 

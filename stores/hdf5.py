@@ -5,14 +5,30 @@ objects, or ask for filters. A shard does none of it, so a file that does is ref
 """
 
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import h5py
 import numpy as np
 
-from savs.stores.errors import StoreCorruptError
+from savs.stores.errors import StoreCorruptError, StoreError
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@contextmanager
+def damage(where: str) -> Iterator[None]:
+    """Turn whatever reading damaged bytes raises into a StoreCorruptError that names the place."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:  # HDF5, numpy and JSON each have their own
+        raise StoreCorruptError(
+            f"{where} is damaged: {type(error).__name__}: {error}; delete the file and run"
+            " `savs extract` again"
+        ) from error
 
 
 def member_dataset(parent: h5py.Group, name: str, where: str) -> h5py.Dataset:
@@ -43,30 +59,21 @@ def member_group(parent: h5py.Group, name: str, where: str) -> h5py.Group:
 
 
 def _member(parent: h5py.Group, name: str, where: str) -> Any:
-    try:
-        link = parent.get(name, getlink=True)
-        if isinstance(link, h5py.HardLink):
-            return parent[name]
-    except (KeyError, OSError, RuntimeError) as error:
-        raise StoreCorruptError(f"{where}/{name} cannot be read: {error}") from error
+    link = parent.get(name, getlink=True)
+    if isinstance(link, h5py.HardLink):
+        return parent[name]
     kind = "missing" if link is None else f"a {type(link).__name__}"
     raise StoreCorruptError(f"{where}/{name} is {kind}; extract this shard again")
 
 
-def read_values(dataset: h5py.Dataset, where: str, place: Any = ()) -> Array:
-    """Return a dataset's values, or those at one place; StoreCorruptError where it cannot."""
-    try:
-        return np.asarray(dataset[place])
-    except (OSError, RuntimeError, ValueError, IndexError) as error:
-        raise StoreCorruptError(f"{where} cannot be read: {error}") from error
-
-
-def read_attribute(member: h5py.Group | h5py.Dataset, name: str, where: str) -> Array:
-    """Return an attribute; StoreCorruptError where it is missing or cannot be read."""
-    try:
-        return np.asarray(member.attrs[name])
-    except (KeyError, OSError, RuntimeError, TypeError) as error:
-        raise StoreCorruptError(f"{where} has no readable attribute {name!r}: {error}") from error
+def read_array(parent: h5py.Group, name: str, where: str, dtype: Any, length: int | None) -> Array:
+    """Return a one-dimensional dataset of a known type, and of a known length if one is given."""
+    dataset = member_dataset(parent, name, where)
+    if dataset.dtype != np.dtype(dtype) or dataset.ndim != 1:
+        raise StoreCorruptError(f"{where}/{name} is {dataset.shape} {dataset.dtype}, not a column")
+    if length is not None and dataset.shape[0] != length:
+        raise StoreCorruptError(f"{where}/{name} has {dataset.shape[0]} values, expected {length}")
+    return np.asarray(dataset[()])
 
 
 def crc32(*arrays: Array) -> int:

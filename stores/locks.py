@@ -47,7 +47,7 @@ def _locked(path: Path, rank: int) -> Iterator[IO[str]]:
     import fcntl  # not on Windows, where stage 2 alone runs
 
     while True:
-        with path.open("a+", encoding="utf-8") as file:
+        with path.open("a+", encoding="utf-8", errors="replace") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -57,14 +57,21 @@ def _locked(path: Path, rank: int) -> Iterator[IO[str]]:
                     " for it, stop it, or give this process another --rank"
                 ) from error
             # The holder before us may have removed the name between our open and our lock.
-            if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+            if _is_at(path, file):
                 yield file
                 return
+
+
+def _is_at(path: Path, file: IO[str]) -> bool:
+    try:
+        return path.stat().st_ino == os.fstat(file.fileno()).st_ino
+    except FileNotFoundError:
+        return False
 
 
 def _who(text: str) -> str:
     try:
         holder = json.loads(text)
         return f"process {holder['pid']} on {holder['host']}"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return "another process"

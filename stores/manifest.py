@@ -46,7 +46,7 @@ class Identity:
 
     def differences(self, other: "Identity") -> list[str]:
         """Return one line for each field in which `other` departs from this identity."""
-        ours, theirs = dict(_leaves(self.to_json())), dict(_leaves(other.to_json()))
+        ours, theirs = (dict(_leaves(json.loads(json.dumps(i.to_json())))) for i in (self, other))
         keys = list(dict.fromkeys([*ours, *theirs]))
         return [
             f"{key}: {ours.get(key)!r} in the store, {theirs.get(key)!r} now"
@@ -59,7 +59,7 @@ def _leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
     for key, item in value.items():
         if isinstance(item, dict):
             yield from _leaves(item, f"{prefix}{key}.")
-        elif key == "heads":
+        elif key == "heads" and not prefix:
             yield "head grid", f"{len(item)} layers, {sum(len(g['heads']) for g in item)} heads"
             yield "head grid digest", digest(item)
         else:
@@ -128,13 +128,13 @@ def read_manifest(folder: Path) -> Manifest:
         raise StoreNotFoundError(
             f"{folder} {what}, so it is no store; give the folder that `savs extract --out` made"
         ) from error
-    except UnicodeDecodeError as error:
-        raise StoreCorruptError(f"{path} is not UTF-8 text: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreCorruptError(f"{path} is no text file: {error}") from error
     try:
         return parse_manifest(json.loads(text))
     except StoreFormatError as error:
         raise StoreFormatError(f"{path}: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except Exception as error:  # whatever a damaged or foreign file leads to
         raise StoreCorruptError(
             f"{path} is damaged: {type(error).__name__}: {error}; restore it from a copy, or"
             " extract into another folder"
@@ -143,12 +143,14 @@ def read_manifest(folder: Path) -> Manifest:
 
 def parse_manifest(value: Mapping[str, Any]) -> Manifest:
     """Return the manifest in a decoded store.json; any builtin lookup error means damage."""
-    if value["format"] != FORMAT:
+    if type(value["format"]) is not int or value["format"] != FORMAT:
         raise StoreFormatError(
             f"format {value['format']!r} is not read by this release, which knows format {FORMAT};"
             " install the savs release that wrote the store"
         )
     identity, plan, shards = value["identity"], value["plan"], value.get("shards")
+    if not identity["heads"]:
+        raise ValueError("it has no heads")
     if identity["dtype"] not in STORED_DTYPES:
         raise ValueError(f"unknown dtype {identity['dtype']!r}")
     return Manifest(

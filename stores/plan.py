@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from savs.stores.errors import StoreMismatchError
-from savs.stores.layout import digest, shard_name
+from savs.stores.layout import SPLITS, digest, shard_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,8 @@ def make_plan(
     StoreMismatchError
         The earlier plan is not of the same examples, or of more of them, or of other shards.
     """
+    if shard_rows < 1:
+        raise ValueError(f"shard_rows is {shard_rows}, expected at least 1")
     if earlier is not None and earlier.shard_rows != shard_rows:
         raise StoreMismatchError(
             f"its shards have {earlier.shard_rows} rows, not {shard_rows}; give --shard-rows"
@@ -159,6 +161,8 @@ def parse_plan(value: Mapping[str, Any]) -> StorePlan:
     if shard_rows < 1:
         raise ValueError(f"shard_rows is {shard_rows}, expected at least 1")
     splits = {split: _parse_split(split, plan) for split, plan in value["splits"].items()}
+    if not set(splits) <= set(SPLITS):
+        raise ValueError(f"splits are {sorted(splits)}, expected {SPLITS}")
     return StorePlan(shard_rows, splits)
 
 
@@ -168,6 +172,6 @@ def _parse_split(split: str, value: Mapping[str, Any]) -> SplitPlan:
         segments=tuple(Segment(int(s["rows"]), str(s["digest"])) for s in value["segments"]),
     )
     planned = sum(segment.rows for segment in plan.segments)
-    if planned != len(plan.ids):
+    if planned != len(plan.ids) or any(segment.rows < 1 for segment in plan.segments):
         raise ValueError(f"split {split}: {len(plan.ids)} ids for {planned} planned rows")
     return plan

@@ -12,7 +12,6 @@ import polars as pl
 from savs.stores.errors import HeadNotFoundError, StoreIncompleteError
 from savs.stores.layout import (
     INDEX_COLUMN,
-    REASON_COLUMN,
     RESULTS,
     STORED_DTYPES,
     THUMBNAIL_COLUMN,
@@ -107,19 +106,20 @@ class FeatureStore:
     def _table(self, split: str | None, *, skipped: bool) -> pl.DataFrame:
         if split is None:
             splits = self.manifest.plan.splits
-            return pl.concat([self._table(s, skipped=skipped) for s in splits], how="vertical")
+            return pl.concat([self._table(s, skipped=skipped) for s in splits], how="diagonal")
         if (split, skipped) not in self._tables:
             frames = [self._shard_table(spec, skipped) for spec in self._present(split)]
             if not frames:
                 raise StoreIncompleteError(f"{self.path} holds no finished {split} shard yet")
-            self._tables[split, skipped] = pl.concat(frames, how="vertical")
+            table = pl.concat(frames, how="diagonal")  # some shards may have thumbnails
+            if self.missing(split):
+                return table
+            self._tables[split, skipped] = table
         return self._tables[split, skipped]
 
     def _shard_table(self, spec: ShardSpec, skipped: bool) -> pl.DataFrame:
         with open_shard(self.path / spec.name, spec, self.manifest.identity) as shard:
             columns = shard.skipped() if skipped else shard.examples()
-        if skipped:
-            columns.setdefault(REASON_COLUMN, [])
         frame = {
             name: [json.loads(v) for v in values] if name in _JSON_COLUMNS else values
             for name, values in columns.items()

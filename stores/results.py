@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,10 +29,12 @@ def results_folder(store: Path, name: str) -> Path:
 
 def write_selection(path: Path, header: Mapping[str, Any], arrays: Arrays) -> Path:
     """Write a selection: a JSON header and named arrays in one npz file, without pickle."""
+    if {_HEADER, "file"} & set(arrays):
+        raise ValueError(f"no array may be called {_HEADER!r} or 'file'")
     text = json.dumps(dict(header), ensure_ascii=False).encode("utf-8")
     buffer = io.BytesIO()
     everything: dict[str, Any] = {_HEADER: np.frombuffer(text, dtype=np.uint8), **arrays}
-    np.savez(buffer, **everything)
+    np.savez(buffer, allow_pickle=False, **everything)
     _write(path, buffer.getvalue())
     return path
 
@@ -47,12 +48,12 @@ def read_selection(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray[Any
         Not there, or not a selection file.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         return json.loads(arrays.pop(_HEADER).tobytes().decode("utf-8")), arrays
     except FileNotFoundError as error:
         raise ResultError(f"{path} is not there; `savs select` writes it") from error
-    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except Exception as error:  # zip, npy and JSON each have their own
         raise ResultError(
             f"{path} is no selection file ({error}); make it again with `savs select`"
         ) from error
@@ -60,7 +61,8 @@ def read_selection(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray[Any
 
 def write_metrics(path: Path, metrics: Mapping[str, Any]) -> Path:
     """Write metrics.json."""
-    _write(path, (json.dumps(dict(metrics), indent=1, ensure_ascii=False) + "\n").encode("utf-8"))
+    text = json.dumps(dict(metrics), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    _write(path, text.encode("utf-8"))
     return path
 
 

@@ -1,5 +1,6 @@
 """One shard: written whole or not at all, read head by head."""
 
+import io
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,19 +14,13 @@ import numpy as np
 
 from savs.stores.columns import Columns, read_columns, write_columns
 from savs.stores.errors import StoreCorruptError
-from savs.stores.hdf5 import (
-    Array,
-    crc32,
-    member_dataset,
-    member_group,
-    read_attribute,
-    read_values,
-)
+from savs.stores.hdf5 import Array, crc32, damage, member_dataset, member_group
 from savs.stores.layout import (
     EXAMPLES,
     FORMAT,
     INDEX_COLUMN,
     LAYERS,
+    REASON_COLUMN,
     SKIPPED,
     STORED_DTYPES,
     LayerGrid,
@@ -49,8 +44,10 @@ class ShardContent:
     """What the writer records about itself."""
 
 
-def write_shard(path: Path, spec: ShardSpec, identity: Identity, content: ShardContent) -> None:
-    """Write a shard as `<name>.partial`, make it durable, then give it its final name.
+def write_shard(
+    path: Path, spec: ShardSpec, identity: Identity, content: ShardContent, rank: int
+) -> None:
+    """Write a shard as `<name>.<rank>.partial`, make it durable, then give it its final name.
 
     The final name is given only where no file bears it yet.
 
@@ -61,17 +58,24 @@ def write_shard(path: Path, spec: ShardSpec, identity: Identity, content: ShardC
     OSError
         The disk refused.
     """
-    partial = path.with_name(path.name + ".partial")
-    partial.unlink(missing_ok=True)
+    partial = path.with_name(f"{path.name}.{rank}.partial")
+    image = _image(spec, identity, content)
     try:
-        with h5py.File(partial, "x") as file:
-            _fill(file, spec, identity, content)
-        with partial.open("rb") as file:
+        with partial.open("wb") as file:
+            file.write(image)
+            file.flush()
             os.fsync(file.fileno())
         publish(partial, path)
-    except BaseException:
+    finally:
         partial.unlink(missing_ok=True)
-        raise
+
+
+def _image(spec: ShardSpec, identity: Identity, content: ShardContent) -> bytes:
+    """Return the bytes of a shard's file, made in memory: HDF5 does not survive a full disk."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        _fill(file, spec, identity, content)
+    return buffer.getvalue()
 
 
 def _fill(file: h5py.File, spec: ShardSpec, identity: Identity, content: ShardContent) -> None:
@@ -117,33 +121,54 @@ def publish(partial: Path, path: Path) -> None:
 class Shard:
     """A finished shard, open for reading."""
 
-    def __init__(self, file: h5py.File, path: Path, identity: Identity) -> None:
+    def __init__(self, file: h5py.File, path: Path, spec: ShardSpec, identity: Identity) -> None:
         self._file = file
         self._path = path
+        self._spec = spec
         self._identity = identity
 
     @property
     def run(self) -> dict[str, Any]:
         """What the writer recorded about itself."""
-        text = read_attribute(self._file, "run", str(self._path)).item()
-        return json.loads(text.decode("utf-8"))
+        with damage(f"{self._path} attribute run"):
+            return json.loads(self._file.attrs["run"].decode("utf-8"))
 
     @property
     def rows(self) -> int:
         """Number of examples with features."""
-        examples, where = self._group(EXAMPLES)
-        return member_dataset(examples, INDEX_COLUMN, where).shape[0]
+        rows, skipped = self._rows(EXAMPLES), self._rows(SKIPPED)
+        if rows + skipped != self._spec.rows:
+            raise StoreCorruptError(
+                f"{self._path} holds {rows} examples and {skipped} skipped ones, planned are"
+                f" {self._spec.rows}; delete it and extract again"
+            )
+        return rows
+
+    def _rows(self, name: str) -> int:
+        with damage(f"{self._path}:/{name}"):
+            group = member_group(self._file, name, f"{self._path}:")
+            rows = member_dataset(group, INDEX_COLUMN, f"{self._path}:/{name}").shape[0]
+        if rows > self._spec.rows:
+            raise StoreCorruptError(
+                f"{self._path}:/{name} has {rows} rows, planned are {self._spec.rows};"
+                " do not trust this file"
+            )
+        return rows
 
     def examples(self) -> dict[str, list[Any]]:
         """Return the columns of the examples with features."""
-        return read_columns(*self._group(EXAMPLES))
+        return self._columns(EXAMPLES)
 
     def skipped(self) -> dict[str, list[Any]]:
-        """Return the columns of the skipped examples."""
-        return read_columns(*self._group(SKIPPED))
+        """Return the columns of the skipped examples, with `reason`."""
+        columns = self._columns(SKIPPED)
+        if REASON_COLUMN not in columns:
+            raise StoreCorruptError(f"{self._path}:/{SKIPPED} has lost its reasons")
+        return columns
 
-    def _group(self, name: str) -> tuple[h5py.Group, str]:
-        return member_group(self._file, name, f"{self._path}:"), f"{self._path}:/{name}"
+    def _columns(self, name: str) -> dict[str, list[Any]]:
+        rows = self.rows if name == EXAMPLES else self._spec.rows - self.rows
+        return read_columns(self._file[name], f"{self._path}:/{name}", rows)
 
     def heads(self, grid: LayerGrid, heads: Sequence[int]) -> Iterator[Array]:
         """Yield `(rows, head_dim)` in the stored type for each asked head of one layer.
@@ -153,21 +178,25 @@ class Shard:
         StoreCorruptError
             The layer is not as the store declares it, or a head fails its crc32.
         """
-        layers, where = self._group(LAYERS)
-        dataset = member_dataset(layers, layer_name(grid.layer), where)
-        where = f"{where}/{layer_name(grid.layer)}"
-        declared = (len(grid.heads), self.rows, grid.head_dim)
-        dtype = STORED_DTYPES[self._identity.dtype]
-        if dataset.shape != declared or dataset.dtype != dtype:
-            raise StoreCorruptError(
-                f"{where} holds {dataset.shape} {dataset.dtype}, expected {declared} {dtype};"
-                " extract this shard again"
-            )
-        checksums = read_attribute(dataset, "crc32", where)
+        name = layer_name(grid.layer)
+        where = f"{self._path}:/{LAYERS}/{name}"
+        with damage(where):
+            layers = member_group(self._file, LAYERS, f"{self._path}:")
+            dataset = member_dataset(layers, name, f"{self._path}:/{LAYERS}")
+            declared = (len(grid.heads), self.rows, grid.head_dim)
+            dtype = STORED_DTYPES[self._identity.dtype]
+            if dataset.shape != declared or dataset.dtype != dtype:
+                raise StoreCorruptError(
+                    f"{where} holds {dataset.shape} {dataset.dtype}, expected {declared} {dtype};"
+                    " extract this shard again"
+                )
+            checksums = dataset.attrs["crc32"]
         for head in heads:
             place = grid.heads.index(head)
-            values = read_values(dataset, where, place)
-            if crc32(values) != checksums[place]:
+            with damage(where):
+                values = np.asarray(dataset[place])
+                intact = crc32(values) == checksums[place]
+            if not intact:
                 raise StoreCorruptError(
                     f"{where} head {head} fails its crc32: the file was changed after it was"
                     f" written; delete {self._path.name} and run `savs extract` again"
@@ -199,10 +228,11 @@ def open_shard(path: Path, spec: ShardSpec, identity: Identity) -> Iterator[Shar
             "identity": identity.digest.encode(),
         }
         for name, value in expected.items():
-            got = read_attribute(file, name, str(path)).item()
+            with damage(f"{path} attribute {name}"):
+                got = np.asarray(file.attrs[name]).item()
             if got != value:
                 raise StoreCorruptError(
                     f"{path} is not this store's shard: {name} is {got!r}, expected {value!r};"
                     " move it away and run `savs extract` again"
                 )
-        yield Shard(file, path, identity)
+        yield Shard(file, path, spec, identity)

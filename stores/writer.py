@@ -5,7 +5,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,15 @@ from savs.stores.errors import (
     StoreNotFoundError,
     StoreWriteError,
 )
-from savs.stores.layout import DEFAULT_SHARD_ROWS, MANIFEST, STORED_DTYPES, to_float32
+from savs.stores.layout import (
+    DEFAULT_SHARD_ROWS,
+    INDEX_COLUMN,
+    MANIFEST,
+    REASON_COLUMN,
+    STORED_DTYPES,
+    TEXT_COLUMNS,
+    to_float32,
+)
 from savs.stores.locks import writer_lock
 from savs.stores.manifest import Identity, Manifest, SealedShard, read_manifest
 from savs.stores.plan import PlannedRow, ShardSpec, make_plan
@@ -37,6 +45,8 @@ class FeatureWriter:
     ranks: int
     takeover: str | None
     """Says whose lock was taken over, if a dead writer left one."""
+    _written: set[str] = field(default_factory=set, repr=False)
+    """Shards that this process has written."""
 
     def missing(self) -> list[ShardSpec]:
         """Return the planned shards of this rank that have no file yet, in plan order."""
@@ -55,28 +65,29 @@ class FeatureWriter:
             A wrong shape or type, NaN or infinity; the message names the layer and the example.
         StoreWriteError
             The disk refused; the shards written before stay as they are.
+        StoreMismatchError
+            The shard has its file already.
         """
         self._check(spec, content)
         path = self.path / spec.name
+        if path.exists():
+            raise StoreMismatchError(f"{path} is finished and is not written again")
         with _disk_errors(path):
-            write_shard(path, spec, self.manifest.identity, content)
+            write_shard(path, spec, self.manifest.identity, content, self.rank)
+        self._written.add(spec.name)
         return path
 
     def _check(self, spec: ShardSpec, content: ShardContent) -> None:
+        _check_columns(spec, self.manifest.plan.splits[spec.split].ids, content)
         identity, ids = self.manifest.identity, content.examples["id"]
-        if len(ids) + len(content.skipped["id"]) != spec.rows:
-            raise FeatureValueError(
-                f"{spec.name}: {len(ids)} examples and {len(content.skipped['id'])} skipped for"
-                f" {spec.rows} planned rows"
-            )
         for grid in identity.grid:
-            values = content.layers[grid.layer]
             expected = (len(grid.heads), len(ids), grid.head_dim)
             dtype = STORED_DTYPES[identity.dtype]
-            if values.shape != expected or values.dtype != dtype:
+            values = content.layers.get(grid.layer)
+            if values is None or values.shape != expected or values.dtype != dtype:
+                got = "missing" if values is None else f"{values.shape} {values.dtype}"
                 raise FeatureValueError(
-                    f"{spec.name}: layer {grid.layer} is {values.shape} {values.dtype}, expected"
-                    f" {expected} {dtype}"
+                    f"{spec.name}: layer {grid.layer} is {got}, expected {expected} {dtype}"
                 )
             finite = np.isfinite(to_float32(values, identity.dtype)).all(axis=(0, 2))
             if not finite.all():
@@ -88,24 +99,50 @@ class FeatureWriter:
                 )
 
     def seal(self) -> bool:
-        """List all shards, digests and runs in store.json; False while any shard is missing."""
-        specs = self.manifest.plan.shards()
+        """List all shards, digests and runs in store.json; False while any shard is missing.
+
+        What an earlier seal says of a shard that was not written again is kept, so that a later
+        run cannot bless a damaged file.
+        """
+        now = read_manifest(self.path)  # another rank may have extended the plan
+        specs = now.plan.shards()
         if not all((self.path / spec.name).exists() for spec in specs):
             return False
-        sealed, runs = [], []
+        before = {shard.name: shard for shard in now.shards or ()}
+        runs, sealed = list(now.runs), []
         for spec in specs:
+            if spec.name in before and spec.name not in self._written:
+                sealed.append(before[spec.name])
+                continue
             path = self.path / spec.name
-            with open_shard(path, spec, self.manifest.identity) as shard:
-                rows = shard.rows
-                if shard.run not in runs:
-                    runs.append(shard.run)
+            with open_shard(path, spec, now.identity) as shard:
+                rows, run = shard.rows, shard.run
+            if run not in runs:
+                runs.append(run)
             with path.open("rb") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             sealed.append(SealedShard(spec.name, rows, path.stat().st_size, sha256))
-        done = replace(self.manifest, runs=tuple(runs), shards=tuple(sealed))
         with _disk_errors(self.path / MANIFEST):
+            done = replace(now, runs=tuple(runs), shards=tuple(sealed))
             _write_manifest(self.path, done, replace_old=True)
         return True
+
+
+def _check_columns(spec: ShardSpec, planned: Sequence[str], content: ShardContent) -> None:
+    for what, columns in (("example", content.examples), ("skipped", content.skipped)):
+        needed = {INDEX_COLUMN, *TEXT_COLUMNS} | ({REASON_COLUMN} if what == "skipped" else set())
+        lengths = {name: len(values) for name, values in columns.items()}
+        if needed - set(lengths) or len(set(lengths.values())) != 1:
+            raise FeatureValueError(
+                f"{spec.name}: the {what} columns have lengths {lengths}; give all of"
+                f" {sorted(needed)}, equally long"
+            )
+    ids = sorted([*content.examples["id"], *content.skipped["id"]])
+    if ids != sorted(planned[spec.start : spec.stop]):
+        raise FeatureValueError(
+            f"{spec.name}: {len(ids)} examples from {ids[:1]} on, planned are {spec.rows} from"
+            f" {planned[spec.start]!r} on; write each shard with the rows planned for it"
+        )
 
 
 @contextmanager
@@ -144,6 +181,8 @@ def open_writer(
     """
     if not 0 <= rank < ranks:
         raise ValueError(f"rank is {rank} of {ranks}, expected 0 <= rank < ranks")
+    if path.exists() and not path.is_dir():
+        raise StoreWriteError(f"{path} is a file, not a folder; give --out another name")
     with _disk_errors(path):
         path.mkdir(parents=True, exist_ok=True)
         lock = writer_lock(path, rank)
@@ -192,15 +231,15 @@ def _agree(path: Path, identity: Identity, rows: PlannedRows, shard_rows: int) -
 
 def _write_manifest(path: Path, manifest: Manifest, *, replace_old: bool = False) -> None:
     partial = path / f"{MANIFEST}.{os.getpid()}.partial"
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(manifest.to_text())
-        file.flush()
-        os.fsync(file.fileno())
-    if replace_old:
-        os.replace(partial, path / MANIFEST)
-        return
     try:
-        publish(partial, path / MANIFEST)
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(manifest.to_text())
+            file.flush()
+            os.fsync(file.fileno())
+        if replace_old:
+            os.replace(partial, path / MANIFEST)
+        else:
+            publish(partial, path / MANIFEST)
     finally:
         partial.unlink(missing_ok=True)
 

@@ -61,14 +61,14 @@ def plain(rows: int) -> dict[str, list]:
 def test_columns_come_back_as_written(columns: dict[str, list]) -> None:
     with memory_file() as file:
         write_columns(file, columns)
-        assert read_columns(file, "here") == columns
+        assert read_columns(file, "here", len(columns["index"])) == columns
 
 
 def test_a_thumbnail_comes_back_as_bytes_even_where_they_are_text() -> None:
     columns = plain(2) | {"thumbnail": [b"text", b"\xff\xd8\xff\x00"]}
     with memory_file() as file:
         write_columns(file, columns)
-        assert read_columns(file, "here")["thumbnail"] == [b"text", b"\xff\xd8\xff\x00"]
+        assert read_columns(file, "here", 2)["thumbnail"] == [b"text", b"\xff\xd8\xff\x00"]
 
 
 def test_every_dataset_lies_plainly_in_the_file() -> None:
@@ -101,36 +101,36 @@ def test_a_flipped_bit_is_refused_naming_the_column(
 ) -> None:
     written[f"{column}/{part}"][1] ^= 1
     with pytest.raises(StoreCorruptError, match=f"^here/{column} fails its crc32"):
-        read_columns(written, "here")
+        read_columns(written, "here", 3)
 
 
 def test_a_flipped_bit_of_the_index_is_refused(written: h5py.File) -> None:
     written["index"][2] ^= 1 << 40
     with pytest.raises(StoreCorruptError, match=r"^here/index fails its crc32"):
-        read_columns(written, "here")
+        read_columns(written, "here", 3)
 
 
 @pytest.mark.parametrize("column", ["index", "id", "label", "extra"])
 def test_a_missing_column_is_refused_by_name(written: h5py.File, column: str) -> None:
     del written[column]
     with pytest.raises(StoreCorruptError, match=f"^here/{column} is missing"):
-        read_columns(written, "here")
+        read_columns(written, "here", 3)
 
 
 def test_a_missing_part_or_checksum_is_refused_by_name(written: h5py.File) -> None:
     del written["label"].attrs["crc32"]
-    with pytest.raises(StoreCorruptError, match=r"^here/label has no readable attribute 'crc32'"):
-        read_columns(written, "here")
+    with pytest.raises(StoreCorruptError, match=r"^here/label is damaged: KeyError"):
+        read_columns(written, "here", 3)
     del written["label/offsets"]
     with pytest.raises(StoreCorruptError, match=r"^here/label/offsets is missing"):
-        read_columns(written, "here")
+        read_columns(written, "here", 3)
 
 
 def test_a_column_that_swapped_places_with_a_dataset_is_refused(written: h5py.File) -> None:
     del written["label"]
     written["label"] = np.zeros(3)
     with pytest.raises(StoreCorruptError, match=r"^here/label is no group"):
-        read_columns(written, "here")
+        read_columns(written, "here", 3)
 
 
 @pytest.mark.parametrize("column", ["index", "label", "thumbnail"])
@@ -138,8 +138,10 @@ def test_columns_of_different_lengths_are_refused(column: str) -> None:
     columns = plain(3) | {"thumbnail": [None] * 3}
     with memory_file() as file:
         write_columns(file, columns | {column: columns[column][:2]})
-        with pytest.raises(StoreCorruptError, match=f"different lengths: .*'{column}': 2"):
-            read_columns(file, "here")
+        with pytest.raises(
+            StoreCorruptError, match=f"^here/{column}.* has [23] values, expected [34]"
+        ):
+            read_columns(file, "here", 3)
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ SHARDS = {
     "another split": (other_split, "split is b'test', expected b'train'"),
     "another store": (other_model, "identity is "),
     "other examples": (other_examples, "plan is "),
-    "no identity": (no_identity, "has no readable attribute 'identity'"),
+    "no identity": (no_identity, "attribute identity is damaged"),
     "another format": (next_format, "format is 2, expected 1"),
 }
 

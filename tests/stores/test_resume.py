@@ -10,7 +10,7 @@ def test_resuming_writes_only_the_missing_shards(tmp_path, toy, listing) -> None
     assert not toy.write(tmp_path, only=2)
     before = listing(tmp_path)
     assert set(before) == {"store.json", "train-00000.h5", "train-00001.h5"}
-    (tmp_path / "train-00002.h5.partial").write_text("what a killed run left")
+    (tmp_path / "train-00002.h5.0.partial").write_text("what a killed run left")
     with open_writer(tmp_path, toy.identity(), toy.rows(), shard_rows=2) as writer:
         missing = writer.missing()
         assert [s.name for s in missing] == ["train-00002.h5", "test-00000.h5", "test-00001.h5"]
@@ -21,6 +21,8 @@ def test_resuming_writes_only_the_missing_shards(tmp_path, toy, listing) -> None
     after = listing(tmp_path)
     assert set(after) - set(before) == {spec.name for spec in missing}
     assert {name: after[name] for name in before} == before
+    facts = open_store(tmp_path).facts
+    assert (facts["missing_shards"], facts["sealed"]) == ([], False)  # nobody has sealed it yet
 
 
 def test_raising_the_limit_adds_shards_and_unseals(tmp_path, toy, listing) -> None:

@@ -118,7 +118,7 @@ def test_another_number_of_rows_than_planned_is_refused(tmp_path, toy) -> None:
     with open_writer(tmp_path, toy.identity(), toy.rows(), shard_rows=2) as writer:
         spec = writer.missing()[0]
         short = toy.content(replace(spec, stop=spec.start + 1))
-        with pytest.raises(FeatureValueError, match="1 examples and 0 skipped for 2 planned rows"):
+        with pytest.raises(FeatureValueError, match=r"1 examples from .* planned are 2"):
             writer.write(spec, short)
 
 
@@ -140,41 +140,3 @@ def test_sealing_lists_every_shard_once_all_are_there(tmp_path, toy) -> None:
     ]
     assert sealed["runs"] == [{"made": "by hand"}]  # once, though it stands in five shards
     assert {path.suffix for path in tmp_path.iterdir()} == {".h5", ".json"}
-
-
-@pytest.mark.parametrize("ranks", [1, 2, 3, 7])
-def test_ranks_share_the_shards_disjointly_and_completely(tmp_path, toy, ranks) -> None:
-    shares = []
-    for rank in range(ranks):
-        with open_writer(
-            tmp_path, toy.identity(), toy.rows(), shard_rows=2, rank=rank, ranks=ranks
-        ) as writer:
-            shares.append([spec.name for spec in writer.missing()])
-            planned_names = [spec.name for spec in writer.manifest.plan.shards()]
-    assert sorted(name for share in shares for name in share) == sorted(planned_names)
-    assert max(map(len, shares)) - min(map(len, shares)) <= 1
-
-
-def test_ranks_that_write_at_once_make_one_store(tmp_path, toy) -> None:
-    def start(rank: int):
-        return open_writer(tmp_path, toy.identity(), toy.rows(), shard_rows=2, rank=rank, ranks=2)
-
-    with start(0) as first, start(1) as second:
-        for spec in first.missing():
-            first.write(spec, toy.content(spec))
-        assert not first.seal()
-        for spec in second.missing():
-            second.write(spec, toy.content(spec))
-        assert second.seal()
-    store = open_store(tmp_path)
-    np.testing.assert_array_equal(store.features("train")[:2], toy.values("train", 0)[:, :5])
-
-
-@pytest.mark.parametrize(("rank", "ranks"), [(-1, 1), (1, 1), (0, 0)])
-def test_a_rank_beyond_the_ranks_is_refused(tmp_path, toy, rank, ranks) -> None:
-    with (
-        pytest.raises(ValueError, match=f"rank is {rank} of {ranks}"),
-        open_writer(tmp_path / "s", toy.identity(), toy.rows(), rank=rank, ranks=ranks),
-    ):
-        pass
-    assert not (tmp_path / "s").exists()
