@@ -86,8 +86,7 @@ def read_examples(
                 " a file: rename one, or drop the column and rows are numbered"
             )
         seen[identifier] = row.where
-        known = {"id", *benchmark.columns}
-        extra = {name: value for name, value in row.values.items() if name not in known}
+        extra = row.rest({"id", *benchmark.columns})
         examples.append(_example(identifier, split, row.index, fields, extra))
     return examples
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,18 +19,15 @@ class MediaFolder:
     root: Path
 
     def path(self, name: str) -> Path:
-        """Return the path of a medium.
+        """Return the path of a medium; a link in the folder may lead anywhere.
 
         Raises
         ------
         MediaError
-            The name leads out of the folder, or is no file name.
+            The name leads out of the folder.
         """
-        root = self.root.resolve()
-        try:
-            path = (root / name).resolve()
-        except (OSError, RuntimeError, ValueError) as error:
-            raise MediaError(f"{name!r} is no usable file name: {error}") from error
+        root = Path(os.path.abspath(self.root))  # noqa: PTH100 - links stay as they are
+        path = Path(os.path.abspath(root / name))  # noqa: PTH100
         if not path.is_relative_to(root):
             raise MediaError(
                 f"{name} lies outside the media root {self.root}; give --media-root a folder that"
@@ -50,8 +48,10 @@ class MediaFolder:
             data = path.read_bytes()
         except FileNotFoundError as error:
             raise MediaError(f"{name} is not in the media root {self.root}") from error
-        except OSError as error:
-            raise MediaError(f"{name} cannot be read: {error.strerror}") from error
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            shown = name if name.isprintable() else ascii(name)
+            raise MediaError(f"{shown} cannot be read: {reason}") from error
         if not data:
             raise MediaError(f"{name} is empty (0 bytes)")
         return data

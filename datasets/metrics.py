@@ -61,7 +61,7 @@ def subtask_accuracies(predictions: pl.DataFrame, classes: Classes) -> list[Unit
 
 def balanced_accuracy(predictions: pl.DataFrame, classes: Classes) -> Units:
     """Score each example as `accuracy` does, each class of the test set with equal weight."""
-    guesses = predictions.select(_guess(classes).mean().over("label").alias("guess"), "label")
+    guesses = predictions.select(guess(classes).mean().over("label").alias("guess"), "label")
     chance = guesses.unique("label").select(pl.col("guess").mean()).item()
     return Units("balanced accuracy", _scores(predictions, pl.col("label")), float(chance))
 
@@ -72,7 +72,7 @@ def _scores(predictions: pl.DataFrame, stratum: pl.Expr) -> pl.DataFrame:
     )
 
 
-def _guess(classes: Classes) -> pl.Expr:
+def guess(classes: Classes) -> pl.Expr:
     """Return what a uniform guess among the classes scores; 0 where the label is none of them."""
     chances = [
         pl.when(pl.col("subtask").eq_missing(pl.lit(subtask)) & pl.col("label").is_in(names))
@@ -90,4 +90,4 @@ def _baselines(predictions: pl.DataFrame, classes: Classes) -> tuple[float, floa
         names = classes[str(subtask) if subtask is not None else None]
         known = part.filter(pl.col("label").is_in(names))["label"].value_counts()["count"]
         hits += int(known.to_numpy().max(initial=0))
-    return float(predictions.select(_guess(classes).mean()).item()), hits / predictions.height
+    return float(predictions.select(guess(classes).mean()).item()), hits / predictions.height

@@ -2,7 +2,8 @@
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,8 @@ class Row:
                     f"field {name!r} holds half a character ({error.reason})", "mend the text"
                 ) from error
             return value
+        if isinstance(value, float) and not math.isfinite(value):
+            raise self.error(f"field {name!r} is {value}, which is no value", "mend the number")
         if isinstance(value, bool | int | float):
             return json.dumps(value)
         raise self.error(
@@ -72,7 +75,21 @@ class Row:
             raise self.error(f"has both {one!r} and {many!r}", "keep one of them")
         if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
             raise self.error(f"field {many!r} holds {value!r}", "expected a list of file names")
-        return tuple(value)
+        return tuple(self._scalar(many, name) for name in value)
+
+    def rest(self, known: Collection[str]) -> dict[str, Any]:
+        """Return the fields that are not known, as JSON can hold them; raw bytes are left out."""
+        rest = {
+            name: value
+            for name, value in self.values.items()
+            if name not in known and not isinstance(value, bytes)
+        }
+        text = json.dumps(rest, default=str, ensure_ascii=False)
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise self.error(f"it holds half a character ({error.reason})", "mend it") from error
+        return json.loads(text)
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from savs.pipeline.answers import zero_shot
     from savs.pipeline.errors import SavsError
     from savs.pipeline.evaluation import Evaluation, evaluate
     from savs.pipeline.extraction.stage import Extraction, extract
@@ -31,6 +32,7 @@ __all__ = [
     "reference_dictionary",
     "save_selection",
     "select",
+    "zero_shot",
 ]
 
 _HOMES = {
@@ -45,6 +47,7 @@ _HOMES = {
     "reference_dictionary": "savs.pipeline.selection_file",
     "save_selection": "savs.pipeline.selection_file",
     "select": "savs.pipeline.selection",
+    "zero_shot": "savs.pipeline.answers",
 }
 
 

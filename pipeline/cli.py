@@ -19,7 +19,6 @@ from savs.stores import StoreCorruptError, StoreFormatError, StoreIncompleteErro
 
 EXIT_FAILURE = 1
 EXIT_STORE = 3
-EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="savs",

@@ -1,13 +1,14 @@
 """Stage 2, `evaluate`: stored features and a selection -> predictions and metrics."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from savs.datasets import find_benchmark
+from savs.datasets import Benchmark, find_benchmark
 from savs.datasets.clusters import cluster_ids
 from savs.pipeline.centroids import Array
 from savs.pipeline.errors import SelectionError
@@ -15,9 +16,13 @@ from savs.pipeline.readouts import ClassScores
 from savs.pipeline.selection import Selection, TaskSelection, select
 from savs.pipeline.statistics import Metric, summarise
 from savs.stores import FeatureStore, Head
+from savs.stores.manifest import differences
 
 VOTES_KEPT = 20
 """Classes named in a prediction's `votes`."""
+
+ZERO_SHOT = "zero-shot"
+"""Name of the readout that is the model's own answer; see `answers.py`."""
 
 PREDICTION_SCHEMA = {
     "id": pl.String,
@@ -43,7 +48,10 @@ class Evaluation:
     """The headline first."""
     predictions: pl.DataFrame
     """One row a test example, in the order of the input file; columns `PREDICTION_SCHEMA`."""
-    selection: Selection
+    selection: Selection | None
+    """None where the model's own answers were taken."""
+    model: Mapping[str, Any]
+    """Identity of the model."""
     planned: int
     """Test examples in the input file, or up to `--limit`."""
     skipped: int
@@ -51,13 +59,19 @@ class Evaluation:
     notes: tuple[str, ...]
     """What a reader of the numbers must know."""
 
+    @property
+    def readout(self) -> str:
+        """Name of the rule that made the predictions."""
+        return self.selection.readout if self.selection else ZERO_SHOT
+
     def to_json(self) -> dict[str, Any]:
         """Return the form that metrics.json holds."""
+        chosen = self.selection
         return {
-            "model": dict(self.selection.model),
-            "readout": self.selection.readout,
-            "scoring": self.selection.scoring,
-            "heads": max(len(task.heads) for task in self.selection.tasks),
+            "model": dict(self.model),
+            "readout": self.readout,
+            "scoring": chosen.scoring if chosen else None,
+            "heads": max(len(task.heads) for task in chosen.tasks) if chosen else 0,
             "planned": self.planned,
             "scored": self.planned - self.skipped,
             "skipped": self.skipped,
@@ -66,7 +80,12 @@ class Evaluation:
         }
 
 
-def evaluate(store: FeatureStore, selection: Selection | None = None) -> Evaluation:
+def evaluate(
+    store: FeatureStore,
+    selection: Selection | None = None,
+    *,
+    benchmark: Benchmark | None = None,
+) -> Evaluation:
     """Classify the test examples and measure how well, from stored features alone.
 
     Memory holds the chosen heads of one shard at a time. A skipped test example counts as wrong,
@@ -78,6 +97,8 @@ def evaluate(store: FeatureStore, selection: Selection | None = None) -> Evaluat
         Features of a complete extraction.
     selection
         Made by `select`; by default `select(store)`, which the notes then say.
+    benchmark
+        Whose metrics to take, where the store is of a benchmark of your own.
 
     Raises
     ------
@@ -94,30 +115,72 @@ def evaluate(store: FeatureStore, selection: Selection | None = None) -> Evaluat
             f"no selection was given: the default one was made ({len(selection.tasks[0].heads)}"
             f" heads, readout {selection.readout})"
         )
-    if selection.model != dict(store.manifest.identity.model):
+    apart = differences(store.manifest.identity.source(), selection.source, "in the selection")
+    if apart:
         raise SelectionError(
-            f"the selection is of model {selection.model.get('name')!r}, the store of"
-            f" {store.manifest.identity.model['name']!r} (or of another revision or other weights);"
-            " select again from this store"
+            f"the selection was not made from features of the same kind as {store.path}:\n  "
+            + "\n  ".join(apart)
+            + "\nselect again from this store"
         )
-    predictions = _predict(store, selection)
-    skipped = store.skipped("test").height
-    notes += _unseen_notes(predictions, selection)
-    if skipped:
-        notes.append(f"{skipped} test examples were skipped at extraction; they count as wrong")
-    benchmark = find_benchmark(store.manifest.identity.benchmark["name"])
+    parts = _predict(store, selection)
     classes = {task.subtask: task.classes for task in selection.tasks}
+    return assess(store, parts, classes, selection, notes, benchmark)
+
+
+def assess(
+    store: FeatureStore,
+    parts: Sequence[pl.DataFrame],
+    classes: Mapping[str | None, Sequence[str]],
+    selection: Selection | None,
+    notes: Sequence[str] = (),
+    benchmark: Benchmark | None = None,
+) -> Evaluation:
+    """Return the evaluation of predictions: what was skipped is wrong, clusters, metrics, notes.
+
+    Parameters
+    ----------
+    store
+        The store that the predictions are about.
+    parts
+        Test examples with `prediction`, `correct`, `margin` and `votes`, see `predicted`.
+    classes
+        The classes of each subtask.
+    selection
+        What made the predictions, if a selection did.
+    notes
+        What is known already that a reader must know.
+    benchmark
+        Whose metrics to take; the store's by default.
+    """
+    skipped = store.skipped("test").with_columns(correct=pl.lit(False))
+    skipped = skipped.filter([subtask in classes for subtask in skipped["subtask"]])
+    whole = pl.concat([*parts, skipped], how="diagonal_relaxed").sort("index")
+    ties = [
+        [*([f"group {group}"] if group is not None else []), *(hashes or names)]
+        for group, hashes, names in whole.select("group", "media_sha256", "media").iter_rows()
+    ]
+    whole = whole.with_columns(cluster=pl.Series(cluster_ids(ties), dtype=pl.String))
+    notes = [*notes, *_unseen_notes(whole, classes)]
+    if skipped.height:
+        notes.append(f"{skipped.height} test examples were skipped at extraction; they are wrong")
+    chosen = benchmark or find_benchmark(store.manifest.identity.benchmark["name"])
     return Evaluation(
-        metrics=tuple(summarise(units) for units in benchmark.measure(predictions, classes)),
-        predictions=predictions,
+        metrics=tuple(summarise(units) for units in chosen.measure(whole, classes)),
+        predictions=whole.select(_column(whole, name) for name in PREDICTION_SCHEMA),
         selection=selection,
-        planned=predictions.height,
-        skipped=skipped,
+        model=dict(store.manifest.identity.model),
+        planned=whole.height,
+        skipped=skipped.height,
         notes=tuple(notes),
     )
 
 
-def _predict(store: FeatureStore, selection: Selection) -> pl.DataFrame:
+def _column(frame: pl.DataFrame, name: str) -> pl.Expr:
+    dtype = PREDICTION_SCHEMA[name]
+    return (pl.col(name) if name in frame.columns else pl.lit(None)).cast(dtype).alias(name)
+
+
+def _predict(store: FeatureStore, selection: Selection) -> list[pl.DataFrame]:
     examples = store.examples("test").with_row_index("row")
     tasks = {task.subtask: task for task in selection.tasks}
     for subtask in examples["subtask"].unique(maintain_order=True):
@@ -133,20 +196,9 @@ def _predict(store: FeatureStore, selection: Selection) -> pl.DataFrame:
         for (subtask,), part in rows.group_by("subtask", maintain_order=True):
             task = tasks[None if subtask is None else str(subtask)]
             features = _task_features(store, block, heads, task, part["row"].to_numpy() - start)
-            parts.append(_table(part, task, task.fitted.scores(features)))
+            parts.append(predicted(part, task.classes, task.fitted.scores(features)))
         start += block.shape[1]
-    skipped = store.skipped("test").with_columns(correct=pl.lit(False))
-    everything = pl.concat([*parts, skipped], how="diagonal_relaxed").sort("index")
-    ties = [
-        [*([f"group {group}"] if group is not None else []), *(hashes or names)]
-        for group, hashes, names in everything.select("group", "media_sha256", "media").iter_rows()
-    ]
-    return everything.with_columns(cluster=pl.Series(cluster_ids(ties), dtype=pl.String)).select(
-        pl.col(name).cast(dtype)
-        if name in everything.columns or name == "cluster"
-        else pl.lit(None, dtype=dtype).alias(name)
-        for name, dtype in PREDICTION_SCHEMA.items()
-    )
+    return parts
 
 
 def _task_features(
@@ -160,13 +212,14 @@ def _task_features(
     ]
 
 
-def _table(examples: pl.DataFrame, task: TaskSelection, found: ClassScores) -> pl.DataFrame:
+def predicted(examples: pl.DataFrame, classes: Sequence[str], found: ClassScores) -> pl.DataFrame:
+    """Return examples with their prediction, whether it is right, its margin and its votes."""
     rows = np.arange(examples.height)
     chosen = found.scores[rows, found.choice]
     others = found.scores.copy()
     others[rows, found.choice] = -np.inf
     order = np.argsort(-found.scores, axis=1, kind="stable")[:, :VOTES_KEPT]
-    names = np.array(task.classes, dtype=object)
+    names = np.array(classes, dtype=object)
     return examples.with_columns(
         prediction=pl.Series(names[found.choice], dtype=pl.String),
         margin=pl.Series(chosen - others.max(axis=1), dtype=pl.Float32),
@@ -180,8 +233,10 @@ def _table(examples: pl.DataFrame, task: TaskSelection, found: ClassScores) -> p
     ).with_columns(correct=pl.col("prediction") == pl.col("label"))
 
 
-def _unseen_notes(predictions: pl.DataFrame, selection: Selection) -> list[str]:
-    known = {(task.subtask, label) for task in selection.tasks for label in task.classes}
+def _unseen_notes(
+    predictions: pl.DataFrame, classes: Mapping[str | None, Sequence[str]]
+) -> list[str]:
+    known = {(subtask, label) for subtask, labels in classes.items() for label in labels}
     pairs = zip(predictions["subtask"], predictions["label"], strict=True)
     unseen = Counter(label for subtask, label in pairs if (subtask, label) not in known)
     return [

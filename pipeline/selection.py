@@ -39,14 +39,19 @@ class TaskSelection:
 class Selection:
     """A few-shot classifier, whole: heads, classes, fit, and the model that they belong to."""
 
-    model: Mapping[str, Any]
-    """Identity of the model whose features were selected from."""
+    source: Mapping[str, Any]
+    """What the features are of: model, processor, dtype, prompt and heads of the store."""
     train: str
     """Digest of the training examples."""
     readout: str
     scoring: str
     tasks: tuple[TaskSelection, ...]
     """One a subtask, in the order of the train file."""
+
+    @property
+    def model(self) -> Mapping[str, Any]:
+        """The model that the heads belong to."""
+        return self.source["model"]
 
     @property
     def top_heads(self) -> list[tuple[int, int, int]]:
@@ -119,7 +124,7 @@ def select(
     tasks = training_tasks(store)
     scores = _score_all(store, rule, scoring, tasks)
     return Selection(
-        model=dict(store.manifest.identity.model),
+        source=store.manifest.identity.source(),
         train=train_digest(store),
         readout=readout,
         scoring=scoring,

@@ -5,15 +5,17 @@ from typing import Any
 
 import numpy as np
 
+from savs.pipeline.centroids import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection import Selection, TaskSelection, find_readout
+from savs.stores import ResultError
 from savs.stores.results import read_selection, write_selection
 
 
 def save_selection(selection: Selection, path: str | Path) -> Path:
     """Write the selection to one npz file, without pickle."""
     header = {
-        "model": dict(selection.model),
+        "source": dict(selection.source),
         "train": selection.train,
         "readout": selection.readout,
         "scoring": selection.scoring,
@@ -48,6 +50,18 @@ def load_selection(path: str | Path) -> Selection:
         Made with a readout that is not known here.
     """
     header, arrays = read_selection(Path(path))
+    try:
+        return _selection(header, arrays)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, SelectionError):
+            raise
+        raise ResultError(
+            f"{path} is no selection of this release ({type(error).__name__}: {error}); make it"
+            " again with `savs select`"
+        ) from error
+
+
+def _selection(header: dict[str, Any], arrays: dict[str, Array]) -> Selection:
     readout = find_readout(header["readout"])
     tasks = []
     for number, task in enumerate(header["tasks"]):
@@ -64,8 +78,9 @@ def load_selection(path: str | Path) -> Selection:
                 fitted=readout.load(mine),
             )
         )
-    model, train = header["model"], header["train"]
-    return Selection(model, train, header["readout"], header["scoring"], tuple(tasks))
+    return Selection(
+        header["source"], header["train"], header["readout"], header["scoring"], tuple(tasks)
+    )
 
 
 def reference_dictionary(selection: Selection) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from savs.datasets import Units
 
 LEVEL = 0.95
 """Coverage of every interval."""
+Z = 1.959963984540054
+"""97.5 % quantile of the normal distribution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,10 @@ def summarise(units: Units) -> Metric:
     The standard error is clustered: with weights w_i that make the mean over strata of the stratum
     means, SE^2 = C / (C - 1) * sum over clusters of (sum of w_i (s_i - stratum mean))^2; with one
     stratum this is the formula of Miller, arXiv 2411.00640, with the small-sample factor. The
-    interval is Student's t with C - 1 degrees of freedom, clipped to [0, 1]. Where all scores are
-    equal, or each unit is its own cluster and scores are 0 or 1, it is Wilson's, with the number
-    of clusters, so that 0 % and 100 % have a width too.
+    interval is Student's t with C - 1 degrees of freedom, clipped to [0, 1]. A stratum whose scores
+    are all equal shows no spread of its own: it adds that of Wilson's interval for its number of
+    clusters. With one stratum, where all scores are equal, or each unit is its own cluster and
+    scores are 0 or 1, the interval is Wilson's, so that 0 % and 100 % have a width too.
 
     Examples
     --------
@@ -78,17 +81,35 @@ def _interval(
     frame: pl.DataFrame, value: float, residuals: np.ndarray[Any, Any]
 ) -> tuple[float | None, float | None]:
     clusters = len(residuals)
+    strata = frame["stratum"].n_unique()
     binary = frame["score"].is_in([0.0, 1.0]).all()
-    single = clusters == frame.height and frame["stratum"].n_unique() == 1
-    if binary and (single or frame["score"].n_unique() == 1):
+    independent = clusters == frame.height or frame["score"].n_unique() == 1
+    if strata == 1 and binary and independent:
         return wilson_interval(value, clusters)
     if clusters < 2:
         return None, None
     from scipy.special import stdtrit  # scipy.stats takes five times as long to import
 
-    error = math.sqrt(clusters / (clusters - 1) * float((residuals**2).sum()))
+    spread = clusters / (clusters - 1) * float((residuals**2).sum())
+    error = math.sqrt(spread + _spread_of_uniform(frame, strata))
     reach = float(stdtrit(clusters - 1, (1 + LEVEL) / 2)) * error
     return max(0.0, value - reach), min(1.0, value + reach)
+
+
+def _spread_of_uniform(frame: pl.DataFrame, strata: int) -> float:
+    """Return the variance that strata with equal scores add to the mean over strata."""
+    uniform = (
+        frame.group_by("stratum")
+        .agg(
+            pl.col("score").first(), same=pl.col("score").n_unique() == 1, n=pl.n_unique("cluster")
+        )
+        .filter("same")
+    )
+    reaches = []
+    for score, n in uniform.select("score", "n").iter_rows():
+        low, high = wilson_interval(score, n)
+        reaches.append(max(score - low, high - score) / Z)
+    return sum((reach / strata) ** 2 for reach in reaches)
 
 
 def wilson_interval(share: float, n: int) -> tuple[float, float]:
@@ -99,7 +120,6 @@ def wilson_interval(share: float, n: int) -> tuple[float, float]:
     >>> [round(end, 4) for end in wilson_interval(0.5, 10)]
     [0.2366, 0.7634]
     """
-    z = 1.959963984540054  # 97.5 % quantile of the normal distribution
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    reach = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    centre = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
+    reach = Z / (1 + Z * Z / n) * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
     return max(0.0, centre - reach), min(1.0, centre + reach)

@@ -1,5 +1,6 @@
 """Feature stores: the only rooms that know HDF5 and result files."""
 
+from savs.stores.content import ShardContent
 from savs.stores.errors import (
     FeatureValueError,
     HeadNotFoundError,
@@ -11,13 +12,13 @@ from savs.stores.errors import (
     StoreLockedError,
     StoreMismatchError,
     StoreNotFoundError,
+    StoreReadError,
     StoreWriteError,
 )
 from savs.stores.layout import FORMAT, Head, LayerGrid, head_name
 from savs.stores.manifest import Identity, Manifest
 from savs.stores.plan import PlannedRow, ShardSpec, StorePlan
 from savs.stores.reader import FeatureStore, open_store
-from savs.stores.shards import ShardContent
 from savs.stores.writer import FeatureWriter, open_writer
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "StoreMismatchError",
     "StoreNotFoundError",
     "StorePlan",
+    "StoreReadError",
     "StoreWriteError",
     "head_name",
     "open_store",

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 from savs.stores.errors import StoreCorruptError
-from savs.stores.hdf5 import Array, crc32, damage, member_group, read_array
+from savs.stores.hdf5 import Array, attribute, crc32, damage, member_group, read_array
 from savs.stores.layout import INDEX_COLUMN, REASON_COLUMN, TEXT_COLUMNS, THUMBNAIL_COLUMN
 
 Columns = Mapping[str, Sequence[Any]]
@@ -71,7 +71,7 @@ def _read_bytes(group: h5py.Group, where: str, rows: int) -> list[bytes | None]:
 
 
 def _check(member: Any, where: str, *values: Array) -> None:
-    if int(member.attrs["crc32"]) != crc32(*values):
+    if int(attribute(member, "crc32")) != crc32(*values):
         raise StoreCorruptError(f"{where} fails its crc32; extract this shard again")
 
 

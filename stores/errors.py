@@ -33,6 +33,10 @@ class StoreWriteError(StoreError, OSError):
     """The disk refused: full, read-only or gone."""
 
 
+class StoreReadError(StoreError, OSError):
+    """The disk or its permissions keep a file from being read; the file may be whole."""
+
+
 class FeatureValueError(StoreError, ValueError):
     """Features that must not be stored: NaN, infinity, a wrong shape."""
 

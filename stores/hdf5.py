@@ -22,7 +22,7 @@ def damage(where: str) -> Iterator[None]:
     """Turn whatever reading damaged bytes raises into a StoreCorruptError that names the place."""
     try:
         yield
-    except StoreError:
+    except (StoreError, MemoryError):
         raise
     except Exception as error:  # HDF5, numpy and JSON each have their own
         raise StoreCorruptError(
@@ -47,6 +47,11 @@ def member_dataset(parent: h5py.Group, name: str, where: str) -> h5py.Dataset:
             f"{where}/{name} is virtual, external, chunked or of objects, which no shard is;"
             " do not trust this file"
         )
+    if member.id.get_storage_size() != member.nbytes:
+        raise StoreCorruptError(
+            f"{where}/{name} declares {member.nbytes:,} bytes and holds"
+            f" {member.id.get_storage_size():,}; do not trust this file"
+        )
     return member
 
 
@@ -64,6 +69,11 @@ def _member(parent: h5py.Group, name: str, where: str) -> Any:
         return parent[name]
     kind = "missing" if link is None else f"a {type(link).__name__}"
     raise StoreCorruptError(f"{where}/{name} is {kind}; extract this shard again")
+
+
+def attribute(member: h5py.Group | h5py.Dataset, name: str) -> Any:
+    """Return an attribute's value; call it where `damage` catches what goes wrong."""
+    return member.attrs[name]
 
 
 def read_array(parent: h5py.Group, name: str, where: str, dtype: Any, length: int | None) -> Array:

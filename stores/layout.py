@@ -13,6 +13,7 @@ A shard is an HDF5 file::
     /layers/00012          (heads, rows, head_dim), contiguous; attributes `heads`, `crc32`
     /examples/index        (rows,) int64, position in the input file
     /examples/<column>     group: `bytes` uint8, `offsets` (rows + 1,) int64, `valid` (rows,) uint8
+    /outputs/<name>        optional, (rows, ...) contiguous, attribute `crc32`: OUTPUTS
     /skipped/...           the same columns for examples that could not be read, and `reason`
 
 bfloat16 is stored as its bits in uint16, because HDF5 has no such type; the root attribute `dtype`
@@ -22,7 +23,7 @@ says how to view them.
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any, NewType
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -34,6 +35,7 @@ MANIFEST = "store.json"
 RESULTS = "results"
 LAYERS = "layers"
 EXAMPLES = "examples"
+OUTPUTS = "outputs"
 SKIPPED = "skipped"
 
 SHARD_ATTRIBUTES = (
@@ -45,6 +47,14 @@ SHARD_ATTRIBUTES = (
     "dtype",  # bfloat16, float16 or float32
     "run",  # JSON: what the writer recorded about itself
 )
+
+OUTPUT_NAMES = (
+    "answers",  # (rows, answer tokens) float32, logits of the tokens that the identity lists
+    "top_tokens",  # (rows, 64) int32, the tokens of greatest logit, best first
+    "top_logits",  # (rows, 64) float32, their logits
+    "hidden",  # (rows, hidden size) in the features' type, the last hidden state
+)
+"""What a store may keep of the last position beside the heads."""
 
 SPLITS = ("train", "test")
 DEFAULT_SHARD_ROWS = 256
@@ -70,8 +80,6 @@ THUMBNAIL_PX = 192
 Head = tuple[int, int]
 """`(layer, head)`, both counted from 0 in the language model's decoder."""
 
-HeadName = NewType("HeadName", str)
-
 STORED_DTYPES: dict[str, np.dtype[Any]] = {
     "bfloat16": np.dtype(np.uint16),
     "float16": np.dtype(np.float16),
@@ -96,13 +104,13 @@ class LayerGrid:
         return {"layer": self.layer, "heads": list(self.heads), "head_dim": self.head_dim}
 
 
-def head_name(head: Head) -> HeadName:
+def head_name(head: Head) -> str:
     """Return the written form of a head.
 
     >>> head_name((12, 7))
     'L12.H7'
     """
-    return HeadName(f"L{head[0]}.H{head[1]}")
+    return f"L{head[0]}.H{head[1]}"
 
 
 def shard_name(split: str, number: int) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ class Identity:
     """Digest of the chat template and of all that words a prompt beside the examples."""
     grid: tuple[LayerGrid, ...]
     """The heads, layer by layer, ascending."""
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    """What is kept beside the heads: `answers` (label -> its first token), `hidden` (size)."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that store.json holds."""
@@ -37,6 +39,7 @@ class Identity:
             "benchmark": dict(self.benchmark),
             "prompt": self.prompt,
             "heads": [layer.to_json() for layer in self.grid],
+            "outputs": dict(self.outputs),
         }
 
     @property
@@ -44,15 +47,27 @@ class Identity:
         """SHA-256 of the whole identity."""
         return digest(self.to_json())
 
+    def source(self) -> dict[str, Any]:
+        """Return what a selection must share with the store that it is applied to."""
+        whole = json.loads(json.dumps(self.to_json()))
+        return {key: whole[key] for key in ("model", "processor", "dtype", "prompt", "heads")}
+
     def differences(self, other: "Identity") -> list[str]:
         """Return one line for each field in which `other` departs from this identity."""
-        ours, theirs = (dict(_leaves(json.loads(json.dumps(i.to_json())))) for i in (self, other))
-        keys = list(dict.fromkeys([*ours, *theirs]))
-        return [
-            f"{key}: {ours.get(key)!r} in the store, {theirs.get(key)!r} now"
-            for key in keys
-            if ours.get(key) != theirs.get(key)
-        ]
+        return differences(self.to_json(), other.to_json())
+
+
+def differences(
+    stored: Mapping[str, Any], given: Mapping[str, Any], where: str = "now"
+) -> list[str]:
+    """Return one line for each field in which a given identity departs from a stored one."""
+    ours, theirs = (dict(_leaves(json.loads(json.dumps(i)))) for i in (stored, given))
+    keys = list(dict.fromkeys([*ours, *theirs]))
+    return [
+        f"{key}: {ours.get(key)!r} in the store, {theirs.get(key)!r} {where}"
+        for key in keys
+        if ours.get(key) != theirs.get(key)
+    ]
 
 
 def _leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -85,8 +100,13 @@ class Manifest:
     plan: StorePlan
     runs: tuple[Mapping[str, Any], ...] = ()
     """Recorded, never compared: batch size, attention implementation, versions, device, times."""
-    shards: tuple[SealedShard, ...] | None = None
-    """None until the store is sealed."""
+    shards: tuple[SealedShard, ...] = ()
+    """What the last seal says of each shard's file. All of them, once the store is complete."""
+
+    @property
+    def sealed(self) -> bool:
+        """Whether every planned shard is listed."""
+        return {shard.name for shard in self.shards} == {s.name for s in self.plan.shards()}
 
     def to_text(self) -> str:
         """Return store.json's text."""
@@ -96,16 +116,12 @@ class Manifest:
             "plan": self.plan.to_json(),
             "runs": [dict(run) for run in self.runs],
         }
-        if self.shards is not None:
+        if self.shards:
             value["shards"] = [
                 {"name": s.name, "rows": s.rows, "bytes": s.bytes, "sha256": s.sha256}
                 for s in self.shards
             ]
         return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
-
-    def unsealed(self, plan: StorePlan) -> "Manifest":
-        """Return this manifest with another plan and no shard list."""
-        return replace(self, plan=plan, shards=None)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -148,7 +164,7 @@ def parse_manifest(value: Mapping[str, Any]) -> Manifest:
             f"format {value['format']!r} is not read by this release, which knows format {FORMAT};"
             " install the savs release that wrote the store"
         )
-    identity, plan, shards = value["identity"], value["plan"], value.get("shards")
+    identity, plan, shards = value["identity"], value["plan"], value.get("shards", [])
     if not identity["heads"]:
         raise ValueError("it has no heads")
     if identity["dtype"] not in STORED_DTYPES:
@@ -164,12 +180,11 @@ def parse_manifest(value: Mapping[str, Any]) -> Manifest:
                 LayerGrid(int(g["layer"]), tuple(map(int, g["heads"])), int(g["head_dim"]))
                 for g in identity["heads"]
             ),
+            outputs=dict(identity.get("outputs", {})),
         ),
         plan=parse_plan(plan),
         runs=tuple(dict(run) for run in value["runs"]),
-        shards=None
-        if shards is None
-        else tuple(
+        shards=tuple(
             SealedShard(str(s["name"]), int(s["rows"]), int(s["bytes"]), str(s["sha256"]))
             for s in shards
         ),

@@ -98,7 +98,7 @@ class PlannedRow:
 
     id: str
     digest: str
-    """Changes when anything that the store keeps of the example changes."""
+    """Changes when the example's row does."""
 
 
 def make_plan(

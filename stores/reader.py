@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from savs.stores.errors import HeadNotFoundError, StoreIncompleteError
+from savs.stores.errors import HeadNotFoundError, ResultError, StoreIncompleteError
 from savs.stores.layout import (
     INDEX_COLUMN,
     RESULTS,
@@ -22,7 +22,7 @@ from savs.stores.layout import (
 )
 from savs.stores.manifest import Manifest, read_manifest
 from savs.stores.plan import ShardSpec
-from savs.stores.shards import open_shard
+from savs.stores.shard_reading import open_shard
 
 Features = np.ndarray[Any, np.dtype[Any]]
 
@@ -70,7 +70,7 @@ class FeatureStore:
             "shards": len(shards),
             "missing_shards": [shard.name for shard in self.missing()],
             "bytes": sum((self.path / s.name).stat().st_size for s in self._present()),
-            "sealed": self.manifest.shards is not None,
+            "sealed": self.manifest.sealed,
             "runs": [dict(run) for run in self.manifest.runs],
             "results": sorted(p.parent.name for p in self.path.glob(f"{RESULTS}/*/metrics.json")),
         }
@@ -164,12 +164,7 @@ class FeatureStore:
     ) -> Iterator[Features]:
         """Yield `features(split, heads)` shard by shard: memory is bounded by one shard."""
         wanted = self.heads if heads is None else [(int(a), int(b)) for a, b in heads]
-        missing = self.missing(split)
-        if missing or split not in self.manifest.plan.splits:
-            what = (
-                f"shard {missing[0].name} is missing" if missing else f"there is no split {split}"
-            )
-            raise StoreIncompleteError(f"{self.path}: {what}; run `savs extract` again to resume")
+        self._require_split(split)
         by_layer = self._by_layer(wanted)
         width = max(grid.head_dim for grid, _ in by_layer)
         dtype = self.manifest.identity.dtype
@@ -181,6 +176,44 @@ class FeatureStore:
                     for place, slab in zip(places, slabs, strict=True):
                         block[place, :, : grid.head_dim] = slab
             yield block if raw else to_float32(block, dtype)
+
+    def output(self, split: str, name: str) -> Features:
+        """Return what was kept of the last position beside the heads, one row an example.
+
+        Parameters
+        ----------
+        split
+            `train` or `test`.
+        name
+            `answers` `(examples, labels)`, `top_tokens` and `top_logits` `(examples, 64)`, or
+            `hidden` `(examples, hidden size)`, each as float32 but for the tokens.
+
+        Raises
+        ------
+        ResultError
+            The store was extracted without it.
+        StoreIncompleteError
+            A planned shard of the split is missing.
+        """
+        kept = self.manifest.identity.outputs
+        if ("hidden" if name == "hidden" else "answers") not in kept:
+            option = "--hidden" if name == "hidden" else "--answers labels"
+            raise ResultError(f"{self.path} keeps no {name}; extract again with {option}")
+        self._require_split(split)
+        parts = []
+        for spec in self._planned(split):
+            with open_shard(self.path / spec.name, spec, self.manifest.identity) as shard:
+                parts.append(shard.output(name))
+        values = np.concatenate(parts)
+        return to_float32(values, self.manifest.identity.dtype) if name == "hidden" else values
+
+    def _require_split(self, split: str) -> None:
+        missing = self.missing(split)
+        if missing or split not in self.manifest.plan.splits:
+            what = (
+                f"shard {missing[0].name} is missing" if missing else f"there is no split {split}"
+            )
+            raise StoreIncompleteError(f"{self.path}: {what}; run `savs extract` again to resume")
 
     def _by_layer(self, heads: Sequence[Head]) -> list[tuple[LayerGrid, list[int]]]:
         """Return each layer's grid with the places of its heads among those asked for."""

@@ -8,27 +8,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
+from savs.stores.content import ShardContent, check_content
 from savs.stores.errors import (
-    FeatureValueError,
     StoreMismatchError,
     StoreNotFoundError,
     StoreWriteError,
 )
 from savs.stores.layout import (
     DEFAULT_SHARD_ROWS,
-    INDEX_COLUMN,
     MANIFEST,
-    REASON_COLUMN,
-    STORED_DTYPES,
-    TEXT_COLUMNS,
-    to_float32,
 )
 from savs.stores.locks import writer_lock
 from savs.stores.manifest import Identity, Manifest, SealedShard, read_manifest
 from savs.stores.plan import PlannedRow, ShardSpec, make_plan
-from savs.stores.shards import ShardContent, open_shard, publish, write_shard
+from savs.stores.shard_reading import open_shard
+from savs.stores.shards import publish, write_shard
 
 PlannedRows = Mapping[str, Sequence[PlannedRow]]
 """Split -> its examples, in the order of the input file."""
@@ -68,7 +62,9 @@ class FeatureWriter:
         StoreMismatchError
             The shard has its file already.
         """
-        self._check(spec, content)
+        check_content(
+            spec, self.manifest.plan.splits[spec.split].ids, self.manifest.identity, content
+        )
         path = self.path / spec.name
         if path.exists():
             raise StoreMismatchError(f"{path} is finished and is not written again")
@@ -76,27 +72,6 @@ class FeatureWriter:
             write_shard(path, spec, self.manifest.identity, content, self.rank)
         self._written.add(spec.name)
         return path
-
-    def _check(self, spec: ShardSpec, content: ShardContent) -> None:
-        _check_columns(spec, self.manifest.plan.splits[spec.split].ids, content)
-        identity, ids = self.manifest.identity, content.examples["id"]
-        for grid in identity.grid:
-            expected = (len(grid.heads), len(ids), grid.head_dim)
-            dtype = STORED_DTYPES[identity.dtype]
-            values = content.layers.get(grid.layer)
-            if values is None or values.shape != expected or values.dtype != dtype:
-                got = "missing" if values is None else f"{values.shape} {values.dtype}"
-                raise FeatureValueError(
-                    f"{spec.name}: layer {grid.layer} is {got}, expected {expected} {dtype}"
-                )
-            finite = np.isfinite(to_float32(values, identity.dtype)).all(axis=(0, 2))
-            if not finite.all():
-                row = int(np.argmin(finite))
-                raise FeatureValueError(
-                    f"{spec.name}: layer {grid.layer} of example {ids[row]!r} holds NaN or infinity"
-                    f" in {identity.dtype}; run the model in the type it was trained in, or with"
-                    " --dtype float32"
-                )
 
     def seal(self) -> bool:
         """List all shards, digests and runs in store.json; False while any shard is missing.
@@ -108,7 +83,7 @@ class FeatureWriter:
         specs = now.plan.shards()
         if not all((self.path / spec.name).exists() for spec in specs):
             return False
-        before = {shard.name: shard for shard in now.shards or ()}
+        before = {shard.name: shard for shard in now.shards}
         runs, sealed = list(now.runs), []
         for spec in specs:
             if spec.name in before and spec.name not in self._written:
@@ -126,23 +101,6 @@ class FeatureWriter:
             done = replace(now, runs=tuple(runs), shards=tuple(sealed))
             _write_manifest(self.path, done, replace_old=True)
         return True
-
-
-def _check_columns(spec: ShardSpec, planned: Sequence[str], content: ShardContent) -> None:
-    for what, columns in (("example", content.examples), ("skipped", content.skipped)):
-        needed = {INDEX_COLUMN, *TEXT_COLUMNS} | ({REASON_COLUMN} if what == "skipped" else set())
-        lengths = {name: len(values) for name, values in columns.items()}
-        if needed - set(lengths) or len(set(lengths.values())) != 1:
-            raise FeatureValueError(
-                f"{spec.name}: the {what} columns have lengths {lengths}; give all of"
-                f" {sorted(needed)}, equally long"
-            )
-    ids = sorted([*content.examples["id"], *content.skipped["id"]])
-    if ids != sorted(planned[spec.start : spec.stop]):
-        raise FeatureValueError(
-            f"{spec.name}: {len(ids)} examples from {ids[:1]} on, planned are {spec.rows} from"
-            f" {planned[spec.start]!r} on; write each shard with the rows planned for it"
-        )
 
 
 @contextmanager
@@ -181,9 +139,9 @@ def open_writer(
     """
     if not 0 <= rank < ranks:
         raise ValueError(f"rank is {rank} of {ranks}, expected 0 <= rank < ranks")
-    if path.exists() and not path.is_dir():
-        raise StoreWriteError(f"{path} is a file, not a folder; give --out another name")
     with _disk_errors(path):
+        if path.exists() and not path.is_dir():
+            raise StoreWriteError(f"{path} is a file, not a folder; give --out another name")
         path.mkdir(parents=True, exist_ok=True)
         lock = writer_lock(path, rank)
         takeover = lock.__enter__()
@@ -222,11 +180,11 @@ def _agree(path: Path, identity: Identity, rows: PlannedRows, shard_rows: int) -
         plan = make_plan(rows, shard_rows, found.plan)
     except StoreMismatchError as error:
         raise StoreMismatchError(f"{path}: {error}") from error
-    if plan == found.plan:
-        return found
-    extended = found.unsealed(plan)
-    _write_manifest(path, extended, replace_old=True)
-    return extended
+    listed = tuple(shard for shard in found.shards if (path / shard.name).exists())
+    agreed = replace(found, plan=plan, shards=listed)
+    if agreed != found:
+        _write_manifest(path, agreed, replace_old=True)
+    return agreed
 
 
 def _write_manifest(path: Path, manifest: Manifest, *, replace_old: bool = False) -> None:

@@ -39,9 +39,9 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> ShapesFiles:
     return write_shapes(
         tmp_path_factory.mktemp("scenes"),
         seed=7,
-        subtasks=("exists", "animal"),
+        tasks=("exists", "animal"),
         train_per_class=5,
-        test_per_subtask=10,
+        test_units=10,
     )
 
 

@@ -2,7 +2,8 @@
 
 from savs.datasets.benchmark import Benchmark
 from savs.datasets.general import GENERAL
-from savs.datasets.shapes.questions import SUBTASKS
+from savs.datasets.shapes.measures import measure
+from savs.datasets.shapes.tasks import TASKS, Task
 from savs.datasets.shapes.writing import ShapesFiles, write_shapes
 
 SHAPES = Benchmark(
@@ -10,7 +11,7 @@ SHAPES = Benchmark(
     summary="drawn scenes of coloured shapes, from a seed; what `savs demo` runs on",
     columns=GENERAL.columns,
     parse_row=GENERAL.parse_row,
-    measure=GENERAL.measure,
+    measure=measure,
 )
 
-__all__ = ["SHAPES", "SUBTASKS", "ShapesFiles", "write_shapes"]
+__all__ = ["SHAPES", "TASKS", "ShapesFiles", "Task", "write_shapes"]

@@ -5,9 +5,6 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-IMAGE_PX = 112
-"""Width and height of a scene."""
-
 COLORS = {
     "red": (215, 40, 40),
     "green": (40, 160, 60),
@@ -21,12 +18,26 @@ SIZES = {"small": (9.5, 11.5), "large": (16.0, 19.0)}
 """Size -> range of the radius in px."""
 REACHES = {"circle": 1.0, "square": 1.245, "triangle": 1.313, "star": 1.12}
 """Shape -> distance of its farthest corner from the centre, in radii."""
-GAP_PX = 2
 TEXTURES = ("plain", "gradient", "noise", "stripes")
+
+Canvas = tuple[int, int]
+"""Width and height in px."""
+CANVASES: tuple[Canvas, ...] = ((112, 112), (140, 84), (84, 140))
+GAP_PX = 2
+TILT = 20
+"""Things are turned by up to this many degrees."""
 
 Kind = tuple[str, str]
 """`(color, shape)`."""
 KINDS: tuple[Kind, ...] = tuple((color, shape) for color in COLORS for shape in SHAPES)
+NOVEL_KINDS: tuple[Kind, ...] = (
+    ("red", "star"),
+    ("green", "circle"),
+    ("blue", "triangle"),
+    ("yellow", "square"),
+)
+"""Pairs that the demo model never saw or read in training: they test composition."""
+FAMILIAR_KINDS = tuple(kind for kind in KINDS if kind not in NOVEL_KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,8 @@ class Thing:
     y: float
     """Centre, in px from the top."""
     radius: float
+    angle: float
+    """Turn against the upright, in degrees."""
     rgb: tuple[int, int, int]
     """The colour as drawn: the named one with a little jitter."""
 
@@ -72,6 +85,7 @@ class Scene:
 
     things: tuple[Thing, ...]
     background: Background
+    canvas: Canvas
 
     @property
     def kinds(self) -> set[Kind]:
@@ -79,45 +93,51 @@ class Scene:
         return {thing.kind for thing in self.things}
 
 
-def random_kinds(rng: random.Random, count: int) -> list[Kind]:
+def random_kinds(
+    rng: random.Random, count: int, allowed: Sequence[Kind] = FAMILIAR_KINDS
+) -> list[Kind]:
     """Draw kinds of things; later ones often share the first one's colour or shape."""
-    kinds: list[Kind] = [rng.choice(KINDS)]
+    kinds: list[Kind] = [rng.choice(allowed)]
+    color, shape = kinds[0]
     while len(kinds) < count:
-        color, shape = kinds[0]
         chance = rng.random()
-        if chance < 0.22:
-            kinds.append((color, rng.choice(SHAPES)))
-        elif chance < 0.44:
-            kinds.append((rng.choice(tuple(COLORS)), shape))
-        else:
-            kinds.append(rng.choice(KINDS))
+        near = [
+            kind
+            for kind in allowed
+            if (chance < 0.22 and kind[0] == color) or (0.22 <= chance < 0.44 and kind[1] == shape)
+        ]
+        kinds.append(rng.choice(near or allowed))
     return kinds
 
 
-def random_scene(rng: random.Random, kinds: Sequence[Kind] | None = None) -> Scene:
-    """Draw a scene of the given kinds of things, or of one to four random ones."""
+def random_scene(
+    rng: random.Random, kinds: Sequence[Kind] | None = None, canvas: Canvas = CANVASES[0]
+) -> Scene:
+    """Draw a scene of the given kinds of things, or of one to four random familiar ones."""
     if kinds is None:
         kinds = random_kinds(rng, rng.choices((1, 2, 3, 4), (0.2, 0.35, 0.25, 0.2))[0])
     while True:
         sizes = [rng.choice(tuple(SIZES)) for _ in kinds]
         radii = [rng.uniform(*SIZES[size]) for size in sizes]
         reaches = [REACHES[shape] * r for (_, shape), r in zip(kinds, radii, strict=True)]
-        centres = _place(rng, reaches)
+        centres = _place(rng, reaches, canvas)
         if centres is not None:
             break
     things = [
-        Thing(color, shape, size, x, y, radius, _jitter(rng, COLORS[color]))
+        Thing(color, shape, size, x, y, radius, rng.uniform(-TILT, TILT), _jitter(rng, color))
         for (color, shape), size, radius, (x, y) in zip(kinds, sizes, radii, centres, strict=True)
     ]
-    return Scene(tuple(things), random_background(rng))
+    return Scene(tuple(things), random_background(rng), canvas)
 
 
-def _place(rng: random.Random, reaches: Sequence[float]) -> list[tuple[float, float]] | None:
+def _place(
+    rng: random.Random, reaches: Sequence[float], canvas: Canvas
+) -> list[tuple[float, float]] | None:
     """Return centres of things that stay apart, or None where thirty throws a thing do not do."""
     centres: list[tuple[float, float]] = []
     for reach in reaches:
         for _ in range(30):
-            x, y = (rng.uniform(reach + 1, IMAGE_PX - reach - 2) for _ in range(2))
+            x, y = (rng.uniform(reach + 1, side - reach - 2) for side in canvas)
             apart = (
                 math.hypot(x - a, y - b) > reach + other + GAP_PX
                 for (a, b), other in zip(centres, reaches, strict=False)
@@ -130,8 +150,8 @@ def _place(rng: random.Random, reaches: Sequence[float]) -> list[tuple[float, fl
     return centres
 
 
-def _jitter(rng: random.Random, rgb: tuple[int, int, int]) -> tuple[int, int, int]:
-    red, green, blue = (min(255, max(0, value + rng.randint(-14, 14))) for value in rgb)
+def _jitter(rng: random.Random, color: str) -> tuple[int, int, int]:
+    red, green, blue = (min(255, max(0, v + rng.randint(-14, 14))) for v in COLORS[color])
     return red, green, blue
 
 
@@ -143,11 +163,11 @@ def random_background(rng: random.Random) -> Background:
         grey = rng.choice((30, 60, 170, 220, 245))
     red, green, blue = (min(255, max(0, grey + rng.randint(-12, 12))) for _ in range(3))
     ranges = {"plain": (0, 0), "gradient": (15, 35), "noise": (8, 16), "stripes": (14, 26)}
+    sign = rng.choice((-1, 1)) if texture == "gradient" else 1
     return Background(
         texture=texture,
         base=(red, green, blue),
-        strength=rng.uniform(*ranges[texture])
-        * (rng.choice((-1, 1)) if texture == "gradient" else 1),
+        strength=sign * rng.uniform(*ranges[texture]),
         period_px=rng.choice((8, 10, 14, 20)),
         upright=rng.random() < 0.5,
         seed=rng.getrandbits(32),

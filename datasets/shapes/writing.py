@@ -1,14 +1,25 @@
 """The shapes benchmark on disk: image files and one JSON Lines file a split."""
 
+import hashlib
 import json
 import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from PIL import Image
 
 from savs.datasets.shapes.drawing import draw
-from savs.datasets.shapes.questions import SUBTASKS, Item
+from savs.datasets.shapes.items import Item, drawer
+from savs.datasets.shapes.scenes import CANVASES
+from savs.datasets.shapes.tasks import TASKS, Task
+
+SQUARE_SHARE = 0.6
+"""Share of the scenes on the square canvas; the others are wide or tall."""
+FORMATS = ("png", "jpeg", "rgba")
+"""How an image is written; `rgba` has a transparent corner, which lies on white when it is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +36,13 @@ def write_shapes(
     folder: Path,
     *,
     seed: int = 0,
-    subtasks: Sequence[str] = tuple(SUBTASKS),
+    tasks: Sequence[str] = tuple(TASKS),
     train_per_class: int = 20,
-    test_per_subtask: int = 100,
+    test_units: int = 100,
 ) -> ShapesFiles:
     """Draw the benchmark into a folder: the same seed and sizes give the same files.
 
-    Training examples are balanced, test examples come as they fall. No scene is drawn twice.
+    Training examples are balanced, test examples come as they fall. No image is in both splits.
 
     Parameters
     ----------
@@ -39,61 +50,114 @@ def write_shapes(
         Made if it is not there; files of the same names are written over.
     seed
         Of everything random.
-    subtasks
-        Which of `SUBTASKS`, in which order.
+    tasks
+        Which of `TASKS`, in which order.
     train_per_class
-        Training examples of each class of each subtask.
-    test_per_subtask
-        Test examples of each subtask.
+        Training examples of each class of each task.
+    test_units
+        Test units of each task: questions, pairs of two or groups of four.
+
+    Raises
+    ------
+    ValueError
+        A task is unknown, or named twice.
     """
-    unknown = [name for name in subtasks if name not in SUBTASKS]
-    if unknown or len(set(subtasks)) < len(subtasks):
-        raise ValueError(f"subtasks are {list(subtasks)}, expected each once of {list(SUBTASKS)}")
-    splits: dict[str, list[dict[str, str]]] = {"train": [], "test": []}
-    for subtask in subtasks:
-        rng = random.Random(f"savs shapes {seed} {subtask}")
-        train = _draw_balanced(rng, subtask, train_per_class)
-        test = [_draw_item(rng, subtask) for _ in range(test_per_subtask)]
-        for split, items in (("train", train), ("test", test)):
-            splits[split] += [
-                _write_item(folder, split, subtask, number, item)
-                for number, item in enumerate(items)
-            ]
+    unknown = [name for name in tasks if name not in TASKS]
+    if unknown or len(set(tasks)) < len(tasks):
+        raise ValueError(f"tasks are {list(tasks)}, expected each once of {list(TASKS)}")
+    rows: dict[str, list[dict[str, Any]]] = {"train": [], "test": []}
+    seen: set[str] = set()
+    for name in tasks:
+        writer = _Writer(folder, TASKS[name], random.Random(f"savs shapes {seed} {name}"), seen)
+        rows["train"] += writer.balanced(train_per_class)
+        rows["test"] += writer.units(test_units)
     files = ShapesFiles(folder, folder / "train.jsonl", folder / "test.jsonl")
-    for path, rows in ((files.train, splits["train"]), (files.test, splits["test"])):
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    for path, split in ((files.train, "train"), (files.test, "test")):
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows[split]), encoding="utf-8")
     return files
 
 
-def _draw_item(rng: random.Random, subtask: str) -> Item:
-    while True:
-        item = SUBTASKS[subtask](rng)
-        if item is not None:
-            return item
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    folder: Path
+    task: Task
+    rng: random.Random
+    seen: set[str]
+    """Digests of the images written so far: none is written twice."""
 
+    def balanced(self, per_class: int) -> list[dict[str, Any]]:
+        """Write training examples, one a unit, until each class has its share."""
+        labels = {item.label for _ in range(200) for item in self._draw()}
+        counts: Counter[str] = Counter()
+        rows = []
+        while sum(counts.values()) < per_class * len(labels):
+            item = self.rng.choice(self._draw())
+            if item.label in labels and counts[item.label] < per_class:
+                counts[item.label] += 1
+                rows.append(self._row("train", len(rows), item, None))
+        return rows
 
-def _draw_balanced(rng: random.Random, subtask: str, per_class: int) -> list[Item]:
-    """Draw until each class has its share; the classes of a subtask show in 200 items."""
-    labels = {_draw_item(random.Random(number), subtask).label for number in range(200)}
-    items: list[Item] = []
-    counts: Counter[str] = Counter()
-    while sum(counts.values()) < per_class * len(labels):
-        item = _draw_item(rng, subtask)
-        if counts[item.label] < per_class:
-            counts[item.label] += 1
-            items.append(item)
-    return items
+    def units(self, count: int) -> list[dict[str, Any]]:
+        """Write whole units; the items of one share a group."""
+        rows: list[dict[str, Any]] = []
+        for number in range(count):
+            unit = self._draw()
+            group = f"{self.task.name}-{number:04d}" if len(unit) > 1 else None
+            names: dict[int, str] = {}
+            for item in unit:
+                rows.append(self._row("test", len(rows), item, group, names))
+        return rows
 
+    def _draw(self) -> tuple[Item, ...]:
+        while True:
+            square = self.rng.random() < SQUARE_SHARE
+            canvas = CANVASES[0] if square else self.rng.choice(CANVASES[1:])
+            unit = self.task.ask(self.rng, drawer(self.rng, canvas=canvas))
+            if unit:
+                return unit
 
-def _write_item(folder: Path, split: str, subtask: str, number: int, item: Item) -> dict[str, str]:
-    name = f"images/{split}/{subtask}-{number:04d}.png"
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draw(item.scene).save(path)
-    return {
-        "id": f"{split}-{subtask}-{number:04d}",
-        "image": name,
-        "question": item.question,
-        "label": item.label,
-        "subtask": subtask,
-    }
+    def _row(
+        self,
+        split: str,
+        number: int,
+        item: Item,
+        group: str | None,
+        names: dict[int, str] | None = None,
+    ) -> dict[str, Any]:
+        """Write an item's images, those of `names` once a unit, and return its row."""
+        known = {} if names is None else names
+        images = []
+        for place, scene in enumerate(item.scenes):
+            if id(scene) not in known:
+                stem = f"images/{split}/{self.task.name}-{number:04d}-{place}"
+                known[id(scene)] = self._save(stem, draw(scene), item.grey)
+            images.append(known[id(scene)])
+        row: dict[str, Any] = {
+            "id": f"{split}-{self.task.name}-{number:04d}",
+            "images": images,
+            "question": item.question,
+            "label": item.label,
+            "subtask": self.task.name,
+            "category": self.task.family,
+        }
+        return row if group is None else row | {"group": group}
+
+    def _save(self, stem: str, image: Image.Image, grey: bool) -> str:
+        kind = self.rng.choice(FORMATS)
+        name = f"{stem}.{'jpg' if kind == 'jpeg' else 'png'}"
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if grey:
+            image = image.convert("L")
+        elif kind == "rgba":
+            image = image.convert("RGBA")
+            image.paste((0, 0, 0, 0), (0, 0, 3, 3))
+        if kind == "jpeg":
+            image.save(path, quality=self.rng.randint(85, 95))
+        else:
+            image.save(path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if digest in self.seen:
+            raise RuntimeError(f"{name} repeats an image that is there already; use another seed")
+        self.seen.add(digest)
+        return name

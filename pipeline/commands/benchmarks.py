@@ -5,9 +5,9 @@ from savs.pipeline.commands.options import JsonOption
 from savs.pipeline.commands.output import print_json
 
 
-def benchmarks_command(as_json: JsonOption = False) -> None:
+def benchmarks_command(json: JsonOption = False) -> None:
     """List the benchmarks and the columns that their input files have."""
-    if as_json:
+    if json:
         print_json(
             [
                 {"name": b.name, "summary": b.summary, "columns": dict(b.columns)}

@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
+from savs.pipeline.commands.heatmap import heat_map
 from savs.pipeline.commands.options import ConfigOption, JsonOption, option
-from savs.pipeline.commands.output import print_json, progress, say
-from savs.pipeline.commands.tables import print_evaluation, print_selection
-from savs.pipeline.demo.story import run_demo
+from savs.pipeline.commands.output import percent, print_json, print_table, progress, say
+from savs.pipeline.demo.story import HEADS, Demo, run_demo
+from savs.pipeline.evaluation import ZERO_SHOT
 from savs.pipeline.extraction.stage import Reporting
 from savs.pipeline.selection_file import save_selection
 from savs.stores.results import (
@@ -23,30 +24,52 @@ def demo_command(
     out: Annotated[
         Path, option(metavar="DIR", help="Folder for the scenes, the store and the results.")
     ] = Path("savs-demo"),
-    as_json: JsonOption = False,
+    json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Draw a small data set, extract it with the shipped model, select heads, evaluate."""
     demo = run_demo(out, Reporting(say, progress))
-    store = demo.extraction.store.path
-    folder = results_folder(store, demo.selection.readout)
-    save_selection(demo.selection, folder / SELECTION)
-    write_metrics(folder / METRICS, demo.evaluation.to_json())
-    write_predictions(folder / PREDICTIONS, demo.evaluation.predictions)
-    if as_json:
-        print_json(demo.evaluation.to_json() | {"store": str(store)})
+    store = demo.extraction.store
+    for name, result in (("vote", demo.evaluation), (ZERO_SHOT, demo.own_answers)):
+        folder = results_folder(store.path, name)
+        write_metrics(folder / METRICS, result.to_json())
+        write_predictions(folder / PREDICTIONS, result.predictions)
+    save_selection(demo.selection, results_folder(store.path, "vote") / SELECTION)
+    if json:
+        own = {"zero_shot": demo.own_answers.to_json()}
+        print_json(demo.evaluation.to_json() | own | {"store": str(store.path)})
         return
-    print()
-    print_selection(demo.selection)
-    print()
-    print_evaluation(demo.evaluation)
+    _print_story(demo)
+
+
+def _print_story(demo: Demo) -> None:
+    store = demo.extraction.store
+    print("\nThe heads that were chosen, the darker the more tasks chose them:\n")
+    print("\n".join(heat_map(demo.selection, store.grid)))
+    print(f"\n{HEADS} heads vote, beside the model's own answers to the same prompts (%):\n")
+    own = {metric.name: metric.value for metric in demo.own_answers.metrics}
+    rows = [
+        [
+            metric.name.removeprefix("accuracy, "),
+            percent(metric.value),
+            f"{percent(metric.low)} .. {percent(metric.high)}",
+            percent(own.get(metric.name)),
+            percent(metric.chance),
+        ]
+        for metric in demo.evaluation.metrics
+        if metric.name not in ("accuracy", "accuracy, macro")
+    ]
+    print_table(["task", "heads", "95 % interval", "zero-shot", "chance"], rows)
     print(
         f"""
-scenes and questions  {demo.files.root}
-features              {store}
-metrics, predictions  {folder}
+animal, fruit and creature have labels that the model never met (a red thing is a "mango"): it
+cannot answer, but 20 examples of each class tell its heads what is meant.
 
-next: savs show {store}
-      savs select {store} --heads 5 && savs evaluate {store}
+scenes and questions  {demo.files.root}
+features              {store.path}
+metrics, predictions  {store.path}/results
+
+next: savs show {store.path}
+      savs select {store.path} --heads 5 && savs evaluate {store.path}
       savs extract general --train TRAIN.jsonl --test TEST.jsonl --model ID --out features"""
     )

@@ -3,17 +3,18 @@
 from pathlib import Path
 from typing import Annotated
 
+from savs.pipeline.answers import zero_shot
 from savs.pipeline.commands.options import (
     ConfigOption,
     JsonOption,
-    ReadoutOption,
     StoreArgument,
     option,
 )
 from savs.pipeline.commands.output import print_json, say
 from savs.pipeline.commands.tables import print_evaluation
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation import evaluate
+from savs.pipeline.evaluation import ZERO_SHOT, evaluate
+from savs.pipeline.readouts import READOUTS
 from savs.pipeline.selection import Selection, select
 from savs.pipeline.selection_file import load_selection, save_selection
 from savs.pipeline.training import train_digest
@@ -34,12 +35,17 @@ def evaluate_command(
         Path | None,
         option(metavar="FILE", help="A selection.npz (default: STORE/results/READOUT)."),
     ] = None,
-    readout: ReadoutOption = "vote",
+    readout: Annotated[
+        str, option(help=f"{', '.join(READOUTS)}, or {ZERO_SHOT}: the model's own answer.")
+    ] = "vote",
     out: Annotated[
         Path | None,
-        option(metavar="DIR", help="Folder of the results (default: STORE/results/READOUT)."),
+        option(
+            metavar="DIR",
+            help="Folder of the results (default: STORE/results/NAME).",
+        ),
     ] = None,
-    as_json: JsonOption = False,
+    json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Classify the test examples with a selection and measure how well.
@@ -49,12 +55,16 @@ def evaluate_command(
     """
     opened = open_store(store)
     opened.require_complete()
-    folder = out or results_folder(store, readout)
-    result = evaluate(opened, _find_selection(opened, selection, readout))
-    save_selection(result.selection, folder / SELECTION)
+    folder = out or results_folder(store, selection.parent.name if selection else readout)
+    if readout == ZERO_SHOT:
+        result = zero_shot(opened)
+    else:
+        result = evaluate(opened, _find_selection(opened, selection, readout))
+    if result.selection is not None:
+        save_selection(result.selection, folder / SELECTION)
     metrics = write_metrics(folder / METRICS, result.to_json())
     predictions = write_predictions(folder / PREDICTIONS, result.predictions)
-    if as_json:
+    if json:
         files = {"metrics_file": str(metrics), "predictions_file": str(predictions)}
         print_json(result.to_json() | files)
     else:

@@ -49,12 +49,17 @@ def extract_command(
     thumbnails: Annotated[
         bool, option("--thumbnails", help="Keep a small JPEG of each first image.")
     ] = False,
+    answers: Annotated[
+        str | None,
+        option(metavar="labels", help="Keep the logits of the labels, for readout zero-shot."),
+    ] = None,
+    hidden: Annotated[bool, option("--hidden", help="Keep the last hidden state.")] = False,
     max_skip: Annotated[
         int, option(min=0, help="Exit with 4 if more examples cannot be read.")
     ] = 0,
     rank: Annotated[int, option(min=0, help="Which of --ranks processes this is.")] = 0,
     ranks: Annotated[int, option(min=1, help="Processes that share the store.")] = 1,
-    as_json: JsonOption = False,
+    json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Run a model once over train and test examples and store every head's features.
@@ -63,6 +68,8 @@ def extract_command(
     """
     if rank >= ranks:
         raise typer.BadParameter(f"--rank {rank} of --ranks {ranks}; ranks count from 0")
+    if answers not in (None, "labels"):
+        raise typer.BadParameter(f"--answers is {answers!r}, expected: labels")
     loading: dict[str, Any] = {
         "revision": revision,
         "dtype": dtype,
@@ -82,20 +89,22 @@ def extract_command(
     if dry_run:
         from savs.pipeline.commands.dry_run import print_estimate
 
-        print_estimate(benchmark, out=out, as_json=as_json, **source, **loading)
+        print_estimate(benchmark, out=out, as_json=json, **source, **loading)
         return
     done = extract(
         benchmark,
         out=out,
         shard_rows=shard_rows,
         thumbnails=thumbnails,
+        answers=answers is not None,
+        hidden=hidden,
         rank=rank,
         ranks=ranks,
         reporting=Reporting(say, progress),
         **source,
         **loading,
     )
-    if as_json:
+    if json:
         print_json(_summary(done))
     else:
         print(done.store.path)

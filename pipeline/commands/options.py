@@ -24,6 +24,13 @@ def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
         raise typer.BadParameter(f"{path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise typer.BadParameter(f"{path} is not TOML: {error}") from error
+    parent = context.parent.command if context.parent else None
+    commands = set(getattr(parent, "commands", {}))
+    for name, table in tables.items():
+        if name not in commands or not isinstance(table, dict):
+            raise typer.BadParameter(
+                f"{path}: {name!r} is no command's table; there are {', '.join(sorted(commands))}"
+            )
     table = tables.get(str(context.info_name), {})
     values = {str(key).replace("-", "_"): value for key, value in table.items()}
     known = {parameter.name for parameter in context.command.params}

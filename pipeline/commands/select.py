@@ -30,7 +30,7 @@ def select_command(
         Path | None,
         option(metavar="DIR", help="Folder of the result (default: STORE/results/READOUT)."),
     ] = None,
-    as_json: JsonOption = False,
+    json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Choose the heads that tell the training classes apart, for each subtask by itself."""
@@ -38,7 +38,7 @@ def select_command(
     opened = open_store(store)
     selection = select(opened, heads=count, readout=readout, scoring=scoring)
     path = save_selection(selection, (out or results_folder(store, readout)) / SELECTION)
-    if as_json:
+    if json:
         tasks = [
             {
                 "subtask": task.subtask,
@@ -56,4 +56,5 @@ def select_command(
         print_json({"selection": str(path), "readout": readout, "scoring": scoring, "tasks": tasks})
     else:
         print_selection(selection)
-    say(f"wrote {path}; next: savs evaluate {store}")
+    given = f" --selection {path}" if out else ""
+    say(f"wrote {path}; next: savs evaluate {store}{given}")

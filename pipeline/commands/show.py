@@ -11,12 +11,12 @@ from savs.stores import FeatureStore, open_store
 
 
 def show_command(
-    store: StoreArgument, as_json: JsonOption = False, config: ConfigOption = None
+    store: StoreArgument, json: JsonOption = False, config: ConfigOption = None
 ) -> None:
     """Show what a store is of, how far it is, its classes, and what was skipped and why."""
     opened = open_store(store)
     facts: dict[str, Any] = opened.facts | {"classes": _counts(opened), "skipped": _skipped(opened)}
-    if as_json:
+    if json:
         print_json(facts)
         return
     model, heads = facts["model"], facts["heads"]
@@ -60,7 +60,9 @@ def _finished(store: FeatureStore) -> list[str]:
 
 
 def _counts(store: FeatureStore) -> list[dict[str, Any]]:
-    frames = [store.examples(split) for split in _finished(store)]
+    frames = [
+        store.examples(split).select("split", "subtask", "label") for split in _finished(store)
+    ]
     if not frames:
         return []
     return (

@@ -1,9 +1,10 @@
-"""`savs demo`: scenes drawn, features extracted, heads selected, classes predicted."""
+"""`savs demo`: scenes drawn, features extracted, heads selected, classes predicted twice."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from savs.datasets.shapes import ShapesFiles, write_shapes
+from savs.pipeline.answers import zero_shot
 from savs.pipeline.demo import DEMO_NAME
 from savs.pipeline.evaluation import Evaluation, evaluate
 from savs.pipeline.extraction.stage import Extraction, Reporting, extract
@@ -12,6 +13,21 @@ from savs.pipeline.selection import Selection, select
 SEED = 2026
 """Of the demo's scenes; the shipped model saw others in training."""
 BATCH_SIZE = 32
+HEADS = 10
+TASKS = (
+    "color",
+    "shape",
+    "position",
+    "exists",
+    "relation",
+    "group-exists",
+    "group-binding",
+    "which-image",
+    "animal",
+    "fruit",
+    "creature",
+)
+"""A few of each family; the last three have labels that the model never met."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +38,8 @@ class Demo:
     extraction: Extraction
     selection: Selection
     evaluation: Evaluation
+    own_answers: Evaluation
+    """The model's own answers on the same examples, from the same pass."""
 
 
 def run_demo(folder: Path, reporting: Reporting) -> Demo:
@@ -29,8 +47,8 @@ def run_demo(folder: Path, reporting: Reporting) -> Demo:
 
     The scenes lie in `folder/data`, the features in `folder/features`.
     """
-    files = write_shapes(folder / "data", seed=SEED)
-    reporting.say(f"drew the scenes of {files.train} and {files.test}")
+    files = write_shapes(folder / "data", seed=SEED, tasks=TASKS)
+    reporting.say(f"drew {len(TASKS)} tasks of scenes below {files.root}")
     extraction = extract(
         "shapes",
         train=files.train,
@@ -38,7 +56,9 @@ def run_demo(folder: Path, reporting: Reporting) -> Demo:
         model=DEMO_NAME,
         out=folder / "features",
         batch_size=BATCH_SIZE,
+        answers=True,
         reporting=reporting,
     )
-    selection = select(extraction.store)
-    return Demo(files, extraction, selection, evaluate(extraction.store, selection))
+    store = extraction.store
+    selection = select(store, heads=HEADS)
+    return Demo(files, extraction, selection, evaluate(store, selection), zero_shot(store))

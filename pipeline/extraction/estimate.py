@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets import Example, MediaError, MediaFolder, find_benchmark
-from savs.pipeline.extraction.inputs import Prepared, prepare
+from savs.pipeline.extraction.inputs import Refused, prepare
 from savs.pipeline.extraction.model import LoadedModel, load_model
+from savs.pipeline.extraction.outputs import NO_OUTPUTS
 from savs.pipeline.extraction.plan import make_batches
+from savs.pipeline.extraction.shard import run_batch
 from savs.pipeline.extraction.stage import Source, example_bytes
 
 PROBE_S = 5.0
@@ -70,7 +72,7 @@ def estimate(
 def _is_there(media: MediaFolder, name: str) -> bool:
     try:
         return media.path(name).is_file()
-    except MediaError:
+    except (MediaError, OSError):
         return False
 
 
@@ -85,9 +87,8 @@ def _probe(
         started = time.perf_counter()
         rows = 0
         for part in prepare(model, examples, batch, media):
-            if isinstance(part, Prepared):
-                model.read_heads(part.inputs)
-                rows += len(part.places)
+            done_now = run_batch(model, examples, part, media, NO_OUTPUTS)
+            rows += sum(len(run[0]) for run in done_now if not isinstance(run, Refused))
         if number >= WARM_UP_BATCHES or number == len(batches) - 1:
             done, seconds = done + rows, seconds + time.perf_counter() - started
         if seconds > PROBE_S:

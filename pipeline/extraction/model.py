@@ -17,6 +17,7 @@ from transformers.utils.hub import cached_file
 from savs.pipeline.demo import DEMO_MODEL, DEMO_NAME
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.identity import model_facts, processor_facts, prompt_digest
+from savs.pipeline.extraction.outputs import NO_OUTPUTS, Outputs, last_hidden_state, stored
 from savs.pipeline.extraction.taps import Tap, find_taps, reading
 from savs.stores import Identity
 
@@ -24,6 +25,16 @@ Pieces = tuple[str | Image.Image, ...]
 """A prompt as text and images in reading order."""
 
 DTYPES = ("auto", "bfloat16", "float16", "float32")
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What one forward pass says at the last token of each sequence."""
+
+    heads: Mapping[int, np.ndarray[Any, Any]]
+    """Layer -> `(heads, batch, head_dim)` in the stored type (bfloat16 as bits in uint16)."""
+    outputs: Mapping[str, np.ndarray[Any, Any]]
+    """What was kept beside the heads, `(batch, ...)` each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +55,7 @@ class LoadedModel:
         """Type that the model computes in."""
         return str(self.model.dtype).removeprefix("torch.")
 
-    def identity(self, benchmark: Mapping[str, Any]) -> Identity:
+    def identity(self, benchmark: Mapping[str, Any], outputs: Outputs = NO_OUTPUTS) -> Identity:
         """Return what a store of this model's features on a benchmark is of."""
         return Identity(
             model=model_facts(self.name, self.revision, self.model),
@@ -53,6 +64,7 @@ class LoadedModel:
             benchmark=benchmark,
             prompt=prompt_digest(self.processor),
             grid=tuple(tap.grid for tap in self.taps),
+            outputs=outputs.to_json(),
         )
 
     def inputs(self, prompts: Sequence[Pieces]) -> Any:
@@ -87,13 +99,8 @@ class LoadedModel:
             known.search(piece) for pieces in prompts for piece in pieces if isinstance(piece, str)
         )
 
-    def read_heads(self, inputs: Any) -> dict[int, np.ndarray[Any, Any]]:
-        """Run one forward pass and return every head's output at the last token.
-
-        Returns
-        -------
-        dict
-            Layer -> `(heads, batch, head_dim)` in the stored type (bfloat16 as bits in uint16).
+    def read(self, inputs: Any, outputs: Outputs = NO_OUTPUTS) -> Read:
+        """Run one forward pass and return what it says at the last token.
 
         Raises
         ------
@@ -101,12 +108,20 @@ class LoadedModel:
             A sequence ends in padding, or the model computes in another type than it says.
         """
         if not bool(inputs["attention_mask"][:, -1].all()):
-            raise ModelError(
-                f"the processor of {self.name} does not pad on the left as it was told"
-            )
-        with torch.inference_mode(), reading(self.taps) as read:
-            self.model(**inputs.to(self.model.device), use_cache=False)
-        return {tap.grid.layer: self._stored(tap, read[tap.grid.layer]) for tap in self.taps}
+            raise ModelError(f"the processor of {self.name} does not pad on the left as told")
+        inputs, kept = inputs.to(self.model.device), {}
+        with (
+            torch.inference_mode(),
+            last_hidden_state(self.model) as hidden,
+            reading(self.taps, to_the_end=outputs.wanted) as read,
+        ):
+            if outputs.wanted:
+                logits = self.model(**inputs, use_cache=False, logits_to_keep=1).logits[:, -1]
+                kept = outputs.of(logits, hidden[0])
+            else:
+                self.model(**inputs, use_cache=False)
+        heads = {tap.grid.layer: self._stored(tap, read[tap.grid.layer]) for tap in self.taps}
+        return Read(heads, kept)
 
     def _stored(self, tap: Tap, values: torch.Tensor) -> np.ndarray[Any, Any]:
         if values.dtype != self.model.dtype:
@@ -115,8 +130,7 @@ class LoadedModel:
                 f" {self.model.dtype}; give --dtype float32"
             )
         heads = values.view(len(values), len(tap.grid.heads), tap.grid.head_dim).transpose(0, 1)
-        bits = heads.contiguous().cpu()
-        return (bits.view(torch.uint16) if bits.dtype == torch.bfloat16 else bits).numpy()
+        return stored(heads)
 
 
 def _content(piece: str | Image.Image) -> dict[str, Any]:
@@ -160,16 +174,30 @@ def load_model(
     """
     if dtype not in DTYPES:
         raise ModelError(f"no dtype is called {dtype!r}; there are: {', '.join(DTYPES)}")
+    if min_pixels is not None and max_pixels is not None and min_pixels > max_pixels:
+        raise ModelError(f"min_pixels is {min_pixels}, more than max_pixels, {max_pixels}")
     given = {"min_pixels": min_pixels, "max_pixels": max_pixels}
     pixels = {key: value for key, value in given.items() if value is not None}
     path = str(DEMO_MODEL) if name == DEMO_NAME else name
     where: Any = ("auto" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     with _loading(name):
         processor = AutoProcessor.from_pretrained(path, revision=revision)
-        model = AutoModelForImageTextToText.from_pretrained(
-            path, revision=revision, dtype=dtype, device_map=where, attn_implementation=attention
-        ).eval()
+        loaded: Any = AutoModelForImageTextToText.from_pretrained(
+            path,
+            revision=revision,
+            dtype=dtype,
+            device_map=where,
+            attn_implementation=attention,
+            output_loading_info=True,
+        )
+        model, report = loaded
         config = cached_file(path, "config.json", revision=revision)
+    absent = sorted([*report["missing_keys"], *report["mismatched_keys"]])
+    if absent:
+        raise ModelError(
+            f"{len(absent)} weights of {name} are not in its files, or not of their shape, and"
+            f" would be random: {absent[0]} ...; get the whole checkpoint"
+        )
     if getattr(processor, "chat_template", None) is None:
         raise ModelError(
             f"{name} has no chat template, so its prompt form is unknown; put a chat_template.jinja"
@@ -177,8 +205,8 @@ def load_model(
         )
     _limit_pixels(name, processor, pixels)
     return LoadedModel(
-        name=Path(name).name if Path(name).is_dir() else name,
-        model=model,
+        name=Path(name).resolve().name if Path(name).is_dir() else name,
+        model=model.eval(),
         processor=processor,
         taps=find_taps(model),
         revision=_commit(config),
@@ -193,7 +221,7 @@ def _loading(name: str) -> Any:
     logging.disable_progress_bar()
     try:
         yield
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except Exception as error:  # every layer below has its own
         reason = next((line for line in str(error).splitlines() if line.strip()), repr(error))
         raise ModelError(
             f"model {name!r} cannot be loaded: {reason}; give --model a Hugging Face id, a folder"

@@ -8,7 +8,7 @@ from savs.stores.layout import digest
 
 
 def planned_rows(examples: Sequence[Example]) -> list[PlannedRow]:
-    """Return what the store's plan keeps of each example: its id and a digest of its contents."""
+    """Return what the plan keeps of each example: its id and a digest of its row."""
     return [
         PlannedRow(
             example.id,
@@ -21,6 +21,7 @@ def planned_rows(examples: Sequence[Example]) -> list[PlannedRow]:
                     example.group,
                     example.subtask,
                     example.category,
+                    dict(example.extra),
                 ]
             ),
         )
@@ -39,6 +40,8 @@ def make_batches(examples: Sequence[Example], size: int) -> list[list[int]]:
     >>> make_batches([long, short, long], 2)
     [[1, 0], [2]]
     """
+    if size < 1:
+        raise ValueError(f"the batch size is {size}, expected at least 1")
     order = sorted(
         range(len(examples)), key=lambda i: (len(examples[i].media), len(examples[i].prompt), i)
     )

@@ -11,7 +11,8 @@ from savs.datasets import Example, MediaError, MediaFolder
 from savs.datasets.media import decode_image, sha256, thumbnail
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.inputs import Prepared, Refused, prepare, prepared_ahead
-from savs.pipeline.extraction.model import LoadedModel
+from savs.pipeline.extraction.model import LoadedModel, Read
+from savs.pipeline.extraction.outputs import Outputs
 from savs.pipeline.extraction.plan import make_batches
 from savs.stores import ShardContent
 from savs.stores.columns import json_cell
@@ -28,6 +29,8 @@ class ShardSettings:
     """Examples a forward pass at most."""
     thumbnails: bool
     """Whether a small JPEG of each example's first image is kept."""
+    outputs: Outputs
+    """What is kept beside the heads."""
 
 
 def extract_shard(
@@ -53,27 +56,33 @@ def extract_shard(
             reasons[place] = str(error)
     on_rows(len(reasons))
     twins: dict[tuple[tuple[str, ...], str], list[int]] = {}
-    for place, found in hashes.items():
-        twins.setdefault((found, examples[place].prompt), []).append(place)
+    for place, digests in hashes.items():
+        twins.setdefault((digests, examples[place].prompt), []).append(place)
     same = {places[0]: places for places in twins.values()}
 
     layers = _empty_layers(model, len(examples))
+    found: dict[int, dict[str, Array]] = {}
     firsts = list(same)
     batches = [
         [firsts[i] for i in batch]
         for batch in make_batches([examples[place] for place in firsts], settings.batch_size)
     ]
     for batch in prepared_ahead(model, examples, batches, media):
-        if isinstance(batch, Refused):
-            reasons |= dict.fromkeys(same[batch.place], batch.reason)
-            on_rows(len(same[batch.place]))
-            continue
-        for part, values in _run(model, examples, batch, media):
-            for column, first in enumerate(part):
-                for layer, heads in values.items():
+        for done in run_batch(model, examples, batch, media, settings.outputs):
+            if isinstance(done, Refused):
+                reasons |= dict.fromkeys(same[done.place], done.reason)
+                on_rows(len(same[done.place]))
+                continue
+            places, read = done
+            for column, first in enumerate(places):
+                for layer, heads in read.heads.items():
                     layers[layer][:, same[first]] = heads[:, column, None]
+                row = {name: values[column] for name, values in read.outputs.items()}
+                found |= dict.fromkeys(same[first], row)
                 on_rows(len(same[first]))
     kept = [place for place in range(len(examples)) if place not in reasons]
+    if set(found) != set(kept):
+        raise RuntimeError(f"{len(kept)} rows to keep, {len(found)} were computed")
     skipped = sorted(reasons)
     columns = _columns(examples, kept, hashes)
     if settings.thumbnails:
@@ -83,7 +92,26 @@ def extract_shard(
         examples=columns,
         skipped=_columns(examples, skipped, hashes) | {"reason": [reasons[p] for p in skipped]},
         run=run,
+        outputs=_stack(model, found, kept, settings.outputs),
     )
+
+
+def _stack(
+    model: LoadedModel, found: Mapping[int, dict[str, Array]], kept: Sequence[int], wanted: Outputs
+) -> dict[str, Array]:
+    """Return each output with one row a kept example; empty ones have the right type too."""
+    names = ["answers", "top_logits", "top_tokens"] if wanted.answers else []
+    names += ["hidden"] if wanted.hidden is not None else []
+    empty = {
+        "answers": np.zeros((0, len(wanted.answers)), np.float32),
+        "top_logits": np.zeros((0, 0), np.float32),
+        "top_tokens": np.zeros((0, 0), np.int32),
+        "hidden": np.zeros((0, wanted.hidden or 0), STORED_DTYPES[model.dtype]),
+    }
+    return {
+        name: np.stack([found[place][name] for place in kept]) if kept else empty[name]
+        for name in names
+    }
 
 
 def _empty_layers(model: LoadedModel, rows: int) -> dict[int, Array]:
@@ -95,12 +123,18 @@ def _empty_layers(model: LoadedModel, rows: int) -> dict[int, Array]:
     }
 
 
-def _run(
-    model: LoadedModel, examples: Sequence[Example], batch: Prepared, media: MediaFolder
-) -> list[tuple[tuple[int, ...], dict[int, Array]]]:
+def run_batch(
+    model: LoadedModel,
+    examples: Sequence[Example],
+    batch: Prepared | Refused,
+    media: MediaFolder,
+    outputs: Outputs,
+) -> list[tuple[tuple[int, ...], Read] | Refused]:
     """Run a batch; where it does not fit the GPU's memory, run its halves."""
+    if isinstance(batch, Refused):
+        return [batch]
     try:
-        return [(batch.places, model.read_heads(batch.inputs))]
+        return [(batch.places, model.read(batch.inputs, outputs))]
     except torch.OutOfMemoryError as error:
         if len(batch.places) == 1:
             raise ModelError(
@@ -109,12 +143,12 @@ def _run(
             ) from error
     torch.cuda.empty_cache()
     half = len(batch.places) // 2
-    parts = []
-    for places in (batch.places[:half], batch.places[half:]):
-        for again in prepare(model, examples, places, media):
-            if isinstance(again, Prepared):
-                parts += _run(model, examples, again, media)
-    return parts
+    return [
+        done
+        for places in (batch.places[:half], batch.places[half:])
+        for again in prepare(model, examples, places, media)
+        for done in run_batch(model, examples, again, media, outputs)
+    ]
 
 
 def _columns(

@@ -97,6 +97,8 @@ def extract(
     batch_size: int = DEFAULT_BATCH_SIZE,
     shard_rows: int = DEFAULT_SHARD_ROWS,
     thumbnails: bool = False,
+    answers: bool = False,
+    hidden: bool = False,
     rank: int = 0,
     ranks: int = 1,
     reporting: Reporting = Reporting(),
@@ -126,6 +128,11 @@ def extract(
         Examples a shard file at most: what a killed run can lose.
     thumbnails
         Keep a small JPEG of each example's first image.
+    answers
+        Keep the last position's logits of the training labels' first tokens, and the 64 greatest,
+        for the model's own answer (readout `zero-shot`).
+    hidden
+        Keep the last hidden state.
     rank, ranks
         This process does each `ranks`-th shard, from `rank` on.
     reporting
@@ -142,6 +149,7 @@ def extract(
     """
     require_extra()
     from savs.pipeline.extraction.model import load_model
+    from savs.pipeline.extraction.outputs import Outputs, first_tokens
     from savs.pipeline.extraction.shard import ShardSettings, extract_shard
 
     chosen = find_benchmark(benchmark) if isinstance(benchmark, str) else benchmark
@@ -153,15 +161,25 @@ def extract(
     loaded = load_model(model, **loading)
     facts = {"name": chosen.name, "options": dict(chosen.options)}
     plan = {split: planned_rows(found) for split, found in examples.items()}
+    labels = dict.fromkeys(example.label for example in examples["train"]) if answers else {}
+    outputs = Outputs(
+        first_tokens(loaded.processor, list(labels)),
+        loaded.model.get_output_embeddings().in_features if hidden else None,
+    )
     with open_writer(
-        Path(out), loaded.identity(facts), plan, shard_rows=shard_rows, rank=rank, ranks=ranks
+        Path(out),
+        loaded.identity(facts, outputs),
+        plan,
+        shard_rows=shard_rows,
+        rank=rank,
+        ranks=ranks,
     ) as writer:
         if writer.takeover:
             reporting.say(writer.takeover)
         missing = writer.missing()
         rows = sum(spec.rows for spec in missing)
         _check_space(writer.path, rows, loaded, reporting)
-        settings = ShardSettings(batch_size, thumbnails)
+        settings = ShardSettings(batch_size, thumbnails, outputs)
         run = _run_record(loaded, batch_size, rank, ranks)
         started = time.monotonic()
         try:

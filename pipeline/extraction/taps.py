@@ -77,11 +77,11 @@ class _LastTapReached(Exception):  # noqa: N818 - it ends a forward pass, it rep
 
 
 @contextmanager
-def reading(taps: Sequence[Tap]) -> Iterator[dict[int, torch.Tensor]]:
+def reading(taps: Sequence[Tap], *, to_the_end: bool) -> Iterator[dict[int, torch.Tensor]]:
     """Read the heads at the last position of each sequence during one forward pass.
 
-    Only that position is kept. The pass ends early, at the last tap: no logits are computed.
-    The pass must run inside the `with` block.
+    Only that position is kept. Unless the pass shall run `to_the_end`, it stops at the last tap: no
+    logits are computed. The pass must run inside the `with` block.
 
     Yields
     ------
@@ -93,7 +93,7 @@ def reading(taps: Sequence[Tap]) -> Iterator[dict[int, torch.Tensor]]:
     def hook(tap: Tap, last: bool) -> Any:
         def keep(_module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
             read[tap.grid.layer] = inputs[0][:, -1].detach()
-            if last:
+            if last and not to_the_end:
                 raise _LastTapReached
 
         return tap.projection.register_forward_pre_hook(keep)

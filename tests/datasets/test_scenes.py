@@ -1,19 +1,22 @@
 import math
 import random
-import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from savs.datasets.shapes import SUBTASKS
 from savs.datasets.shapes.drawing import draw
-from savs.datasets.shapes.questions import Item
-from savs.datasets.shapes.scenes import Background, Scene, Thing, random_scene
+from savs.datasets.shapes.scenes import (
+    CANVASES,
+    KINDS,
+    Background,
+    Canvas,
+    Scene,
+    Thing,
+    random_scene,
+)
 
-SIDE = 112
 RGB = {
     "red": (215, 40, 40),
     "green": (40, 160, 60),
@@ -22,136 +25,140 @@ RGB = {
     "purple": (150, 60, 180),
     "cyan": (50, 200, 215),
 }
-SHAPES = {"circle", "square", "triangle", "star"}
-QUESTIONS = {
-    "exists": r"Does this image show a (?P<color>\w+) (?P<shape>\w+)\? Answer with Yes or No\.",
-    "color": r"What color is the (?P<shape>\w+)\?",
-    "shape": r"What shape is the (?P<color>\w+) object\?",
-    "position": r"Is the (?P<color>\w+) (?P<shape>\w+) on the left or on the right\?",
-    "animal": r"What animal is this\? Choose from cat, dog, bird, fish\.",
-}
-ANIMALS = {"circle": "cat", "square": "dog", "triangle": "bird", "star": "fish"}
+SHAPES = ("circle", "square", "triangle", "star")
+JITTER = 14
 BLACK = Background("plain", (0, 0, 0), 0.0, 8, True, 0)
+RIM = 40
 
 
-def items(subtask: str, count: int = 300) -> Iterator[Item]:
-    rng = random.Random(subtask)
-    while count:
-        item = SUBTASKS[subtask](rng)
-        if item is not None:
-            count -= 1
-            yield item
+def random_scenes(canvas: Canvas, count: int = 200) -> Iterator[Scene]:
+    for seed in range(count):
+        rng = random.Random(seed)
+        kinds = [rng.choice(KINDS) for _ in range(rng.randint(1, 4))]  # novel ones, too
+        yield random_scene(rng, kinds, canvas)
 
 
-def asked_about(item: Item, subtask: str) -> list[Thing]:
-    """The things of the scene that have the colour and the shape that the question names."""
-    found = re.fullmatch(QUESTIONS[subtask], item.question)
-    assert found is not None, item.question
-    return [
-        thing
-        for thing in item.scene.things
-        if all(getattr(thing, name) == word for name, word in found.groupdict().items())
-    ]
+def pixels_of(thing: Thing, canvas: Canvas) -> np.ndarray:
+    """Where a thing is drawn, alone, as `(height, width)` bool."""
+    scene = Scene((replace(thing, rgb=(255, 255, 255)),), BLACK, canvas)
+    return np.asarray(draw(scene)).any(axis=2)
 
 
-def answer(item: Item, subtask: str) -> str:
-    things = asked_about(item, subtask)
-    if subtask == "exists":
-        return "Yes" if things else "No"
-    (thing,) = things  # the question is about one thing, or it has no answer
-    if subtask == "position":
-        assert abs(thing.x - SIDE / 2) >= 8, "on no side"
-        return "left" if thing.x < SIDE / 2 else "right"
-    return {"color": thing.color, "shape": thing.shape, "animal": ANIMALS[thing.shape]}[subtask]
+def upright(shape: str, angle: float = 0.0) -> np.ndarray:
+    return pixels_of(Thing("red", shape, "large", 56.0, 56.0, 30.0, angle, RGB["red"]), (112, 112))
 
 
-@pytest.mark.parametrize("subtask", SUBTASKS)
-def test_labels_follow_from_the_scene(subtask: str) -> None:
-    assert [item.label for item in items(subtask)] == [
-        answer(item, subtask) for item in items(subtask)
-    ]
+def reach(mask: np.ndarray) -> list[int]:
+    """How far a mask reaches from (56, 56) to the left, up, right and down."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return [56 - columns[0], 56 - rows[0], columns[-1] - 56, rows[-1] - 56]
 
 
-@pytest.mark.parametrize("subtask", SUBTASKS)
-def test_no_label_prevails(subtask: str) -> None:
-    counts = Counter(item.label for item in items(subtask))
-    even = 300 / len(counts)
-    # all labels are equally likely: 5 standard deviations of a binomial count
-    spread = 5 * math.sqrt(even * (1 - 1 / len(counts)))
-    assert all(abs(count - even) < spread for count in counts.values()), counts
-
-
-def test_a_pair_that_is_not_there_shares_a_colour_or_a_shape_with_one_that_is() -> None:
-    for item in items("exists"):
-        color, shape = re.fullmatch(QUESTIONS["exists"], item.question).groups()
-        assert color in RGB
-        assert shape in SHAPES
-        assert any(t.color == color or t.shape == shape for t in item.scene.things)
-
-
-COS_18, COS_36 = math.cos(math.pi / 10), math.cos(math.pi / 5)
-TIP = 1.12
-"""How far a star reaches, in radii; the first of its five tips points straight up."""
-REACH = {
-    "circle": (1, 1, 1, 1),
-    "square": (0.88, 0.88, 0.88, 0.88),
-    "triangle": (1, 1, 1, 0.85),
-    # tips every 72 degrees: the second is 18 above the level of the centre, the third 36 off down
-    "star": (TIP * COS_18, TIP, TIP * COS_18, TIP * COS_36),
-}
-"""How far a thing reaches to the left, up, right and down, in radii."""
-
-
-def random_scenes(count: int = 400) -> Iterator[Scene]:
-    return (random_scene(random.Random(seed)) for seed in range(count))
-
-
-def test_things_lie_within_the_image() -> None:
-    for scene in random_scenes(3000):
+@pytest.mark.parametrize("canvas", CANVASES)
+def test_nothing_is_cut_off_at_the_edge_of_the_canvas(canvas: Canvas) -> None:
+    width, height = canvas
+    for scene in random_scenes(canvas, 400):
+        assert scene.canvas == canvas
         for thing in scene.things:
-            left, up, right, down = (reach * thing.radius for reach in REACH[thing.shape])
-            # half a pixel: the tip of a large star may round into the outermost row
-            assert min(thing.x - left, thing.y - up) >= -0.5, thing
-            assert max(thing.x + right, thing.y + down) <= SIDE - 0.5, thing
+            moved = replace(thing, x=thing.x + RIM, y=thing.y + RIM)
+            mask = pixels_of(moved, (width + 2 * RIM, height + 2 * RIM))
+            inside = mask[RIM : RIM + height, RIM : RIM + width]
+            assert inside.any()
+            assert inside.sum() == mask.sum(), thing
 
 
-def pixels_of(thing: Thing) -> np.ndarray:
-    """Where a thing is drawn, alone, as `(112, 112)` bool."""
-    alone = draw(Scene((replace(thing, rgb=(255, 255, 255)),), BLACK))
-    return np.asarray(alone).any(axis=2)
+@pytest.mark.parametrize("canvas", CANVASES)
+def test_things_share_no_pixel(canvas: Canvas) -> None:
+    for scene in random_scenes(canvas):
+        covers = sum(pixels_of(thing, canvas).astype(int) for thing in scene.things)
+        assert covers.max() == 1, scene
 
 
-def shared_pixels(scene: Scene) -> int:
-    """Pixels that more than one thing covers."""
-    return int((sum(pixels_of(thing).astype(int) for thing in scene.things) > 1).sum())
-
-
-def test_things_do_not_overlap() -> None:
-    assert [shared_pixels(scene) for scene in random_scenes()] == [0] * 400
-
-
-@pytest.mark.parametrize("seed", [14288, 9996, 2212])
-def test_corners_do_not_overlap_either(seed: int) -> None:
-    assert shared_pixels(random_scene(random.Random(seed))) == 0
-
-
-def test_scenes_are_drawn_as_rgb_of_112_px_the_same_each_time() -> None:
-    for scene in random_scenes(40):
-        image = draw(scene)
-        assert (image.mode, image.size) == ("RGB", (SIDE, SIDE))
-        assert image.tobytes() == draw(scene).tobytes()
-
-
-def test_the_pixel_at_the_centre_has_the_colour_of_the_thing() -> None:
+@pytest.mark.parametrize("canvas", CANVASES)
+def test_the_pixel_at_the_centre_has_the_colour_of_the_thing(canvas: Canvas) -> None:
     seen = set()
-    for scene in random_scenes():
+    for scene in random_scenes(canvas):
         image = draw(scene)
         for thing in scene.things:
             pixel = image.getpixel((round(thing.x), round(thing.y)))
             assert pixel == thing.rgb
-            assert max(abs(a - b) for a, b in zip(pixel, RGB[thing.color], strict=True)) <= 14
+            assert max(abs(a - b) for a, b in zip(pixel, RGB[thing.color], strict=True)) <= JITTER
             seen.add((thing.color, thing.shape))
     assert seen == {(color, shape) for color in RGB for shape in SHAPES}
+
+
+@pytest.mark.parametrize("canvas", CANVASES)
+def test_a_scene_is_drawn_as_rgb_of_its_canvas_the_same_each_time(canvas: Canvas) -> None:
+    drawn = set()
+    for scene in random_scenes(canvas, 40):
+        image = draw(scene)
+        assert (image.mode, image.size) == ("RGB", canvas)
+        assert image.tobytes() == draw(scene).tobytes()
+        drawn.add(image.tobytes())
+    assert len(drawn) == 40
+
+
+def test_a_scene_has_the_kinds_it_is_asked_for_in_order() -> None:
+    wanted = [("red", "star"), ("cyan", "circle"), ("red", "star")]
+    scene = random_scene(random.Random(0), wanted, CANVASES[1])
+    assert [(t.color, t.shape) for t in scene.things] == wanted
+    assert scene.kinds == {("red", "star"), ("cyan", "circle")}
+
+
+def test_things_are_turned_both_ways_by_at_most_twenty_degrees() -> None:
+    angles = [t.angle for scene in random_scenes((112, 112)) for t in scene.things]
+    assert -20 <= min(angles) < -15
+    assert 15 < max(angles) <= 20
+
+
+def test_sizes_do_not_meet() -> None:
+    radii: dict[str, list[float]] = {"small": [], "large": []}
+    for scene in random_scenes((112, 112)):
+        for thing in scene.things:
+            radii[thing.size].append(thing.radius)
+    assert 9.5 <= min(radii["small"]) <= max(radii["small"]) <= 11.5
+    assert 16 <= min(radii["large"]) <= max(radii["large"]) <= 19
+
+
+@pytest.mark.parametrize("angle", [-20, 20])
+@pytest.mark.parametrize("shape", ["square", "triangle", "star"])
+def test_a_turn_moves_the_corners_but_keeps_the_area(shape: str, angle: float) -> None:
+    straight, turned = upright(shape), upright(shape, angle)
+    assert (straight != turned).sum() > 0.05 * straight.sum()
+    assert turned.sum() == pytest.approx(straight.sum(), rel=0.05)
+
+
+def test_opposite_turns_are_mirror_images_and_a_circle_has_none() -> None:
+    assert np.array_equal(upright("circle"), upright("circle", 20))
+    left, right = upright("triangle", -20), upright("triangle", 20)
+    mirrored = left[:, 112:0:-1]  # column 56 + d of one is column 56 - d of the other
+    # edges round to pixels, on the left otherwise than on the right
+    assert (mirrored != right[:, 1:]).sum() < 0.1 * right.sum()
+    assert (left != right).sum() > 0.2 * right.sum()
+
+
+COS_18, COS_36 = math.cos(math.pi / 10), math.cos(math.pi / 5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "angle", "radii"),
+    [
+        ("circle", 0, (1, 1, 1, 1)),
+        ("square", 0, (0.88, 0.88, 0.88, 0.88)),
+        # a diagonal: 0.88 times the root of 2
+        ("square", 45, (1.245, 1.245, 1.245, 1.245)),
+        ("triangle", 0, (1, 1, 1, 0.85)),
+        ("triangle", 180, (1, 0.85, 1, 1)),
+        # tips of 1.12 radii every 72 degrees: the second is 18 above the level of the centre, the
+        # third 36 off straight down
+        ("star", 0, (1.12 * COS_18, 1.12, 1.12 * COS_18, 1.12 * COS_36)),
+        ("star", 180, (1.12 * COS_18, 1.12 * COS_36, 1.12 * COS_18, 1.12)),
+    ],
+)
+def test_each_shape_reaches_as_far_as_it_should(
+    shape: str, angle: float, radii: tuple[float, ...]
+) -> None:
+    assert reach(upright(shape, angle)) == pytest.approx([30 * r for r in radii], abs=1)
 
 
 @pytest.mark.parametrize(
@@ -165,23 +172,28 @@ def test_the_pixel_at_the_centre_has_the_colour_of_the_thing() -> None:
     ],
 )
 def test_each_shape_covers_its_area(shape: str, share: float) -> None:
-    thing = Thing("red", shape, "large", 56.0, 56.0, 30.0, RGB["red"])
     # an edge may gain half a pixel all around: about 2 r pi / 2 px of 900 times the share
-    assert pixels_of(thing).sum() == pytest.approx(share * 30**2, rel=0.08)
+    assert upright(shape).sum() == pytest.approx(share * 30**2, rel=0.08)
 
 
-@pytest.mark.parametrize("shape", sorted(SHAPES))
-def test_each_shape_reaches_as_far_as_it_should(shape: str) -> None:
-    mask = pixels_of(Thing("red", shape, "large", 56.0, 56.0, 30.0, RGB["red"]))
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    reach = [56 - columns[0], 56 - rows[0], columns[-1] - 56, rows[-1] - 56]
-    assert reach == pytest.approx([30 * radii for radii in REACH[shape]], abs=1)
-
-
-@pytest.mark.parametrize(("texture", "upright"), [("gradient", True), ("stripes", False)])
-def test_a_texture_varies_along_one_axis_alone(texture: str, upright: bool) -> None:
-    background = Background(texture, (200, 190, 210), 20.0, 8, upright, 0)
-    pixels = np.asarray(draw(Scene((), background))).astype(int)
-    along, across = (1, 0) if upright else (0, 1)
-    assert np.abs(np.diff(pixels, axis=across)).max() == 0
+@pytest.mark.parametrize("canvas", CANVASES)
+@pytest.mark.parametrize(("texture", "along"), [("gradient", 1), ("stripes", 0)])
+def test_a_texture_varies_along_one_axis_alone(texture: str, along: int, canvas: Canvas) -> None:
+    background = Background(texture, (200, 190, 210), 20.0, 8, along == 1, 0)
+    pixels = np.asarray(draw(Scene((), background, canvas))).astype(int)
+    assert np.abs(np.diff(pixels, axis=1 - along)).max() == 0
     assert np.ptp(pixels, axis=along).min() >= 19
+
+
+def test_a_plain_background_is_flat_and_noise_is_neither_flat_nor_the_same_for_two_seeds() -> None:
+    plain = Background("plain", (200, 190, 210), 0.0, 8, True, 0)
+    flat = np.asarray(draw(Scene((), plain, (140, 84))))
+    assert {tuple(pixel) for pixel in flat.reshape(-1, 3).tolist()} == {(200, 190, 210)}
+    noises = [
+        np.asarray(
+            draw(Scene((), replace(plain, texture="noise", strength=10.0, seed=n), (84, 140)))
+        )
+        for n in range(2)
+    ]
+    assert all(noise.std() > 5 for noise in noises)
+    assert not np.array_equal(*noises)

@@ -16,6 +16,9 @@ def extract(savs, inputs, tmp_path):
     return run
 
 
+PATHS = ("--train", "t", "--test", "e", "--model", "m", "--out", "o")
+
+
 def failed(done, code, *texts):
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
@@ -78,7 +81,7 @@ def test_bad_images_are_skipped_counted_and_exit_4(extract, savs, inputs, tmp_pa
     scored = savs("evaluate", tmp_path / "store")
     assert scored.returncode == 0, scored.stderr
     assert "3 test examples planned, 1 scored, 2 skipped" in scored.stderr
-    assert "they count as wrong" in scored.stderr
+    assert "2 test examples were skipped at extraction; they are wrong" in scored.stderr
 
 
 def test_a_class_without_a_usable_training_example(extract, savs, inputs, tmp_path):
@@ -140,8 +143,9 @@ def test_two_models_in_one_store(extract, tiny_model):
         (("extrakt",), "No such command"),
         (("select", "s", "--heads", "some"), "expected a number from 1 on, or all"),
         (("select", "s", "--config", "no.toml"), "no.toml cannot be read"),
+        (("extract", "general", *PATHS, "--answers", "all"), "expected: labels"),
     ],
-    ids=["argument", "option", "command", "heads", "config"],
+    ids=["argument", "option", "command", "heads", "config", "answers"],
 )
 def test_usage_errors_exit_2(savs, arguments, message):
     done = savs(*arguments)
@@ -154,6 +158,10 @@ def test_an_unknown_key_of_a_config_file(savs, tmp_path):
     done = savs("select", "s", "--config", "run.toml")
     failed(done, 2)
     assert "[select] has no option 'haeds'" in " ".join(done.stderr.split())
+    (tmp_path / "run.toml").write_text("[slect]\nheads = 3\n")
+    done = savs("select", "s", "--config", "run.toml")
+    failed(done, 2)
+    assert "'slect' is no command's table" in " ".join(done.stderr.split())
 
 
 def test_no_store_there(savs, tmp_path):

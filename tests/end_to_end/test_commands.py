@@ -134,6 +134,38 @@ def test_an_extraction_can_be_a_file(savs, inputs, tmp_path):
     assert "thumbnail" in store.examples().columns
 
 
+def test_a_given_selection_leaves_the_stores_own_alone(savs, store, tmp_path):
+    assert savs("select", store, "--heads", "5").returncode == 0
+    chosen = savs("select", store, "--heads", "3", "--out", tmp_path / "three")
+    file = tmp_path / "three/selection.npz"
+    assert f"next: savs evaluate {store} --selection {file}" in chosen.stderr
+    done = savs("evaluate", store, "--selection", tmp_path / "three/selection.npz", "--json")
+    assert json.loads(done.stdout)["heads"] == 3
+    assert (store / "results/three/metrics.json").exists()
+    again = json.loads(savs("evaluate", store, "--json").stdout)
+    assert again["heads"] == 5
+
+
+def test_json_comes_from_the_environment_too(savs, store):
+    assert json.loads(savs("show", store, env={"SAVS_SHOW_JSON": "1"}).stdout)["heads"] == 48
+
+
+def test_zero_shot_beside_the_heads_vote(savs, scenes, store, tmp_path):
+    refused = savs("evaluate", store, "--readout", "zero-shot")
+    assert refused.returncode == 1
+    assert "keeps no answers; extract again with --answers labels" in refused.stderr
+    kept = savs(
+        *("extract", "general", "--train", scenes.train, "--test", scenes.test),
+        *("--model", "demo", "--out", tmp_path / "kept", "--answers", "labels", "--hidden"),
+    )
+    assert kept.returncode == 0, kept.stderr
+    own = json.loads(savs("evaluate", tmp_path / "kept", "--readout", "zero-shot", "--json").stdout)
+    metrics = {metric["name"]: metric["value"] for metric in own["metrics"]}
+    assert metrics["accuracy, exists"] >= 0.8  # it was trained to answer this
+    assert metrics["accuracy, animal"] <= 0.7  # and never heard these labels
+    assert (tmp_path / "kept/results/zero-shot/predictions.parquet").exists()
+
+
 def test_help_names_every_command(savs):
     shown = savs("--help").stdout
     for command in ("demo", "extract", "select", "evaluate", "show", "benchmarks"):

@@ -103,3 +103,14 @@ def test_files_have_a_docstring_and_stay_small(path):
     text = path.read_text()
     assert ast.get_docstring(ast.parse(text))
     assert len(text.splitlines()) <= 260
+
+
+def test_no_module_of_the_pipeline_stands_outside_the_walls():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    torch_wall = next(c for c in contracts["contracts"] if "torch" in c["name"])
+    modules = {
+        f"savs.pipeline.{path.stem}"
+        for path in (ROOT / "pipeline").iterdir()
+        if (path.suffix == ".py" or (path / "__init__.py").exists()) and path.stem != "__init__"
+    }
+    assert modules - {"savs.pipeline.extraction"} <= set(torch_wall["source_modules"])

@@ -60,6 +60,15 @@ def test_stratified_error_is_that_of_the_mean_of_means():
     assert found.high == pytest.approx(0.45 + reach)
 
 
+def test_a_stratum_without_spread_of_its_own_has_wilsons():
+    # x: 10 of 10, Wilson from .7225; y: 0 of 10, to .2775; each reach .2775 / 1.96 = .14161
+    # error = sqrt(2 (.14161 / 2)^2) = .10014; t(19) = 2.0930
+    found = summarise(units([1] * 10 + [0] * 10, strata=["x"] * 10 + ["y"] * 10))
+    assert found.value == 0.5
+    assert found.low == pytest.approx(0.5 - 2.0930 * 0.10014, abs=1e-3)
+    assert found.high == pytest.approx(0.5 + 2.0930 * 0.10014, abs=1e-3)
+
+
 def test_independent_right_and_wrong_get_wilsons_interval():
     found = summarise(units([1, 1, 1, 0]))
     assert (found.low, found.high) == wilson_interval(0.75, 4)

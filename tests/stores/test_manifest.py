@@ -27,7 +27,7 @@ def test_a_manifest_comes_back_as_written(tmp_path, toy, only) -> None:
     manifest = read_manifest(tmp_path)
     assert manifest.identity == toy.identity()
     assert manifest.to_text() == (tmp_path / "store.json").read_text("utf-8")
-    assert (manifest.shards is None) == (only is not None)
+    assert manifest.sealed == (only is None)
 
 
 CHANGES = {

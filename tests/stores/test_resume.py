@@ -1,5 +1,7 @@
+import hashlib
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 
@@ -101,3 +103,25 @@ def test_a_folder_with_shards_of_nobody_is_refused(tmp_path, toy) -> None:
     with pytest.raises(StoreMismatchError, match=r"holds old\.h5 but no store\.json"):
         toy.write(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["old.h5"]
+
+
+def test_a_shard_made_again_over_two_runs_gets_its_new_digest(tmp_path, toy) -> None:
+    toy.write(tmp_path)
+    for name in ("train-00000.h5", "train-00001.h5"):
+        (tmp_path / name).unlink()
+    assert not toy.write(tmp_path, only=1)  # stopped after the first
+    assert toy.write(tmp_path)
+    for shard in open_store(tmp_path).manifest.shards:
+        data = (tmp_path / shard.name).read_bytes()
+        assert (shard.bytes, shard.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+
+
+def test_extending_a_store_keeps_what_was_said_of_a_changed_shard(tmp_path, toy) -> None:
+    toy.write(tmp_path)
+    before = {s.name: s for s in open_store(tmp_path).manifest.shards}
+    with h5py.File(tmp_path / "train-00000.h5", "r+") as file:
+        file["layers/00000"][0, 0, 0] += 1
+    assert toy.write(tmp_path, train=7)
+    after = {s.name: s for s in open_store(tmp_path).manifest.shards}
+    assert len(after) == len(before) + 1
+    assert {name: after[name] for name in before} == before

@@ -29,7 +29,7 @@ def test_a_shard_is_what_format_1_says(tmp_path, toy, dtype) -> None:
             "identity": toy.identity().digest.encode(),
             "dtype": dtype.encode(),
         }
-        assert set(file) == {"layers", "examples", "skipped"}
+        assert set(file) == {"layers", "outputs", "examples", "skipped"}
         assert set(file["layers"]) == {"00000", "00002"}
         for grid in toy.grid:
             layer = file[f"layers/{grid.layer:05d}"]

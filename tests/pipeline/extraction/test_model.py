@@ -12,13 +12,17 @@ from savs.pipeline.extraction.model import load_model
 from savs.stores.layout import to_float32
 
 FAMILIES = list(BUILDERS)
-TOLERANCE = {"float32": 1e-5, "bfloat16": 4e-2}
-"""Relative L2 a head; bfloat16 keeps 8 bits, and padding moves every sum."""
+TOLERANCE = {"float32": 1e-5, "float16": 5e-3, "bfloat16": 4e-2}
+"""Relative L2 a head. Random heads 12 wide are the hard case: up to 2.8e-2 was seen in bfloat16."""
 
 
 def picture(height: int, width: int) -> Image.Image:
     pixels = np.random.default_rng(height * 1000 + width).integers(0, 255, (height, width, 3))
     return Image.fromarray(pixels.astype(np.uint8))
+
+
+def heads_of(model, inputs):
+    return model.read(inputs).heads
 
 
 PROMPTS = [
@@ -33,9 +37,9 @@ PROMPTS = [
 @pytest.mark.parametrize("family", FAMILIES)
 def test_batched_features_equal_single_ones(tiny_model, family, dtype):
     model = load_model(str(tiny_model(family)), dtype=dtype)
-    batch = model.read_heads(model.inputs(PROMPTS))
+    batch = heads_of(model, model.inputs(PROMPTS))
     for place, prompt in enumerate(PROMPTS):
-        alone = model.read_heads(model.inputs([prompt]))
+        alone = heads_of(model, model.inputs([prompt]))
         for layer in range(LAYERS):
             ours = to_float32(batch[layer][:, place], dtype)
             theirs = to_float32(alone[layer][:, 0], dtype)
@@ -57,7 +61,7 @@ def test_features_are_the_input_of_the_output_projection(tiny_model, family):
             )
     with torch.inference_mode():
         model.model(**inputs)  # a whole ordinary pass, logits and all
-    features = model.read_heads(inputs)
+    features = heads_of(model, inputs)
     assert sorted(seen) == sorted(features) == list(range(LAYERS))
     for layer, values in seen.items():
         expected = values[0, -1].numpy().reshape(HEADS, HEAD_DIM)
@@ -95,13 +99,13 @@ def test_nothing_is_computed_after_the_last_attention(tiny_model):
     model.model.lm_head.register_forward_hook(lambda *_: calls.append("head"))
     last = model.model.get_decoder().layers[-1]
     last.mlp.register_forward_hook(lambda *_: calls.append("mlp"))
-    model.read_heads(model.inputs(PROMPTS))
+    heads_of(model, model.inputs(PROMPTS))
     assert calls == []
 
 
 def test_bfloat16_bits_are_kept(tiny_model):
     model = load_model(str(tiny_model("qwen2_vl")), dtype="bfloat16")
-    found = model.read_heads(model.inputs(PROMPTS[:1]))
+    found = heads_of(model, model.inputs(PROMPTS[:1]))
     assert model.dtype == "bfloat16"
     assert found[0].dtype == np.uint16
     assert np.isfinite(to_float32(found[0], "bfloat16")).all()
@@ -151,3 +155,28 @@ def test_identity_tells_weights_apart(tiny_model, tmp_path):
     other.processor.save_pretrained(tmp_path / "qwen2_vl")
     second = load_model(str(tmp_path / "qwen2_vl")).identity({})
     assert [line.split(":")[0] for line in first.differences(second)] == ["model.weights"]
+
+
+def test_a_checkpoint_that_lacks_weights_is_refused(tiny_model, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder = shutil.copytree(tiny_model("qwen2_vl"), tmp_path / "holes")
+    weights = load_file(folder / "model.safetensors")
+    gone = next(name for name in weights if name.endswith("layers.1.self_attn.q_proj.weight"))
+    del weights[gone]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"1 weights of .* are not in its files"):
+        load_model(str(folder))
+
+
+def test_weights_that_cannot_be_read_are_one_line(tiny_model, tmp_path):
+    folder = shutil.copytree(tiny_model("qwen2_vl"), tmp_path / "cut")
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[:1000])
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_model(str(folder))
+
+
+def test_pixel_limits_the_wrong_way_round():
+    with pytest.raises(ModelError, match="min_pixels is 900, more than max_pixels, 800"):
+        load_model("demo", min_pixels=900, max_pixels=800)

@@ -3,13 +3,20 @@ import threading
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from savs.datasets import RowError
 from savs.pipeline import extract
 from savs.pipeline.errors import MissingExtraError
 from savs.pipeline.extraction import stage
 from savs.pipeline.extraction.stage import Reporting
-from savs.stores import FeatureValueError, StoreMismatchError, StoreWriteError, open_store
+from savs.stores import (
+    FeatureValueError,
+    ResultError,
+    StoreMismatchError,
+    StoreWriteError,
+    open_store,
+)
 
 
 @pytest.fixture
@@ -81,11 +88,11 @@ def test_equal_rows_of_a_shard_run_once(run, inputs, monkeypatch):
     sizes = []
     from savs.pipeline.extraction.model import LoadedModel
 
-    read = LoadedModel.read_heads
+    read = LoadedModel.read
     monkeypatch.setattr(
         LoadedModel,
-        "read_heads",
-        lambda self, x: sizes.append(len(x["input_ids"])) or read(self, x),
+        "read",
+        lambda self, x, outputs: sizes.append(len(x["input_ids"])) or read(self, x, outputs),
     )
     store = run(test=inputs.rows("twins.jsonl", rows), batch_size=1).store
     assert len(sizes) == 6 + 2
@@ -149,14 +156,14 @@ def test_ranks_share_one_store(run):
 def test_not_finite_features_stop_the_run_and_name_the_example(run, monkeypatch):
     from savs.pipeline.extraction.model import LoadedModel
 
-    read = LoadedModel.read_heads
+    read = LoadedModel.read
 
-    def poisoned(self, inputs):
-        found = read(self, inputs)
-        found[1][0, -1, 0] = np.nan
+    def poisoned(self, inputs, outputs):
+        found = read(self, inputs, outputs)
+        found.heads[1][0, -1, 0] = np.nan
         return found
 
-    monkeypatch.setattr(LoadedModel, "read_heads", poisoned)
+    monkeypatch.setattr(LoadedModel, "read", poisoned)
     with pytest.raises(FeatureValueError, match=r"layer 1 of example 'train:.' holds NaN"):
         run(dtype="float32", batch_size=1)
 
@@ -167,14 +174,14 @@ def test_batches_that_do_not_fit_are_halved(run, monkeypatch):
     from savs.pipeline.extraction.model import LoadedModel
 
     whole = run("whole", dtype="float32", batch_size=4).store
-    read = LoadedModel.read_heads
+    read = LoadedModel.read
 
-    def small_memory(self, inputs):
+    def small_memory(self, inputs, outputs):
         if len(inputs["input_ids"]) > 1:
             raise torch.OutOfMemoryError("no room")
-        return read(self, inputs)
+        return read(self, inputs, outputs)
 
-    monkeypatch.setattr(LoadedModel, "read_heads", small_memory)
+    monkeypatch.setattr(LoadedModel, "read", small_memory)
     halved = run("halved", dtype="float32", batch_size=4).store
     np.testing.assert_allclose(
         whole.features("test"), halved.features("test"), rtol=1e-4, atol=1e-5
@@ -234,3 +241,59 @@ def test_a_store_opens_without_its_inputs(run, inputs, tmp_path):
     run()
     shutil.rmtree(inputs.root)
     assert open_store(tmp_path / "store").features("train").shape == (12, 6, 12)
+
+
+def test_a_batch_size_below_one_is_refused(run):
+    with pytest.raises(ValueError, match="the batch size is 0"):
+        run(batch_size=0)
+
+
+def test_extra_columns_of_any_type_are_kept_as_json(run, inputs):
+    import datetime
+
+    import polars as pl
+
+    path = inputs.root / "dates.parquet"
+    pl.DataFrame(
+        {"question": ["?", "!"], "label": ["a", "b"], "when": [datetime.date(2026, 1, 2)] * 2}
+    ).write_parquet(path)
+    assert run(train=path).store.examples("train")["extra"][0] == '{"when":"2026-01-02"}'
+
+
+def test_answers_and_the_last_hidden_state_are_kept_and_leave_the_features_alone(run):
+    plain = run("plain", dtype="float32")
+    full = run("full", dtype="float32", answers=True, hidden=True)
+    np.testing.assert_allclose(
+        plain.store.features("test"), full.store.features("test"), rtol=1e-4, atol=1e-5
+    )
+    assert list(full.store.manifest.identity.outputs["answers"]) == ["a", "b"]
+    assert full.store.output("test", "answers").shape == (5, 2)
+    assert full.store.output("test", "hidden").shape == (5, 48)
+    top = full.store.output("test", "top_logits")
+    assert top.shape == (5, 64)
+    assert (np.diff(top, axis=1) <= 0).all()
+    with pytest.raises(StoreMismatchError, match="outputs"):
+        run("full", dtype="float32")
+
+
+def test_answer_logits_are_those_of_an_ordinary_pass(run, inputs, tiny_model):
+    import torch
+
+    from savs.pipeline.extraction.model import load_model
+
+    store = run(dtype="float32", answers=True, batch_size=4).store
+    model = load_model(str(tiny_model("qwen2_vl")), dtype="float32")
+    images = [Image.open(inputs.root / f"images/test{i}.png").convert("RGB") for i in range(5)]
+    tokens = [model.processor.tokenizer.convert_tokens_to_ids(label) for label in "ab"]
+    for row, image in enumerate(images):
+        given = model.inputs([(image, f"What is it{'?' * (row % 3 + 1)}")])
+        with torch.inference_mode():
+            logits = model.model(**given).logits[0, -1]
+        np.testing.assert_allclose(
+            store.output("test", "answers")[row], logits[tokens].numpy(), rtol=1e-3, atol=1e-4
+        )
+
+
+def test_a_store_without_answers_says_how_to_get_them(run):
+    with pytest.raises(ResultError, match="keeps no answers; extract again with --answers labels"):
+        run().store.output("test", "answers")

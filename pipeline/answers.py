@@ -1,0 +1,76 @@
+"""The model's own answer, from the logits that extraction kept: no training example is used."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from savs.datasets import Benchmark
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation import Evaluation, assess, predicted
+from savs.pipeline.readouts import ClassScores
+from savs.pipeline.training import training_tasks
+from savs.stores import FeatureStore
+
+
+def zero_shot(store: FeatureStore, *, benchmark: Benchmark | None = None) -> Evaluation:
+    """Classify each test example by the label whose first token the model finds likeliest.
+
+    Exact for labels that are told apart by their first token; a subtask whose labels are not is
+    left out, and a note says why. Equal logits go to the first class. The scores are the
+    probabilities of the labels' first tokens among themselves.
+
+    Parameters
+    ----------
+    store
+        A complete store that was extracted with `answers`.
+    benchmark
+        Whose metrics to take, where the store is of a benchmark of your own.
+
+    Raises
+    ------
+    ResultError
+        The store keeps no answers.
+    SelectionError
+        In every subtask, two labels begin with the same token.
+    StoreIncompleteError
+        A planned shard is missing.
+    """
+    store.require_complete()
+    logits = store.output("test", "answers")
+    tokens = dict(store.manifest.identity.outputs["answers"])
+    place = {label: column for column, label in enumerate(tokens)}
+    examples = store.examples("test").with_row_index("row")
+    classes = {task.subtask: task.classes for task in training_tasks(store)}
+    alike = {subtask: _alike(subtask, labels, tokens) for subtask, labels in classes.items()}
+    notes = [f"left out: {reason}" for reason in alike.values() if reason]
+    answerable = {subtask: classes[subtask] for subtask, reason in alike.items() if not reason}
+    if not answerable:
+        raise SelectionError(next(reason for reason in alike.values() if reason))
+    parts = []
+    for subtask, labels in answerable.items():
+        part = examples.filter(pl.col("subtask").eq_missing(pl.lit(subtask)))
+        columns = [place[label] for label in labels]
+        parts.append(predicted(part, labels, _scores(logits[part["row"].to_numpy()][:, columns])))
+    return assess(store, parts, answerable, None, notes, benchmark)
+
+
+def _alike(subtask: str | None, labels: Sequence[str], tokens: dict[str, int]) -> str | None:
+    """Return why labels cannot be told apart by their first token, None where they can."""
+    first: dict[int, str] = {}
+    for label in labels:
+        twin = first.setdefault(tokens[label], label)
+        if twin != label:
+            where = "" if subtask is None else f" of subtask {subtask!r}"
+            return (
+                f"labels {twin!r} and {label!r}{where} begin with the same token, so the model's"
+                " first token cannot tell them apart"
+            )
+    return None
+
+
+def _scores(logits: np.ndarray) -> ClassScores:
+    """Return `(n, classes)` logits as probabilities."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    return ClassScores(probabilities, logits.argmax(axis=1), logits)
