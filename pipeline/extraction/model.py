@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,7 +112,7 @@ class LoadedModel:
         inputs, kept = inputs.to(self.model.device), {}
         with (
             torch.inference_mode(),
-            last_hidden_state(self.model) as hidden,
+            last_hidden_state(self.model) if outputs.wanted else nullcontext([]) as hidden,
             reading(self.taps, to_the_end=outputs.wanted) as read,
         ):
             if outputs.wanted:

@@ -31,6 +31,8 @@ class ShardSettings:
     """Whether a small JPEG of each example's first image is kept."""
     outputs: Outputs
     """What is kept beside the heads."""
+    run: Mapping[str, Any]
+    """What the run records about itself."""
 
 
 def extract_shard(
@@ -38,7 +40,6 @@ def extract_shard(
     examples: Sequence[Example],
     media: MediaFolder,
     settings: ShardSettings,
-    run: Mapping[str, Any],
     on_rows: Callable[[int], None],
 ) -> ShardContent:
     """Run the examples of one shard and return what its file shall hold.
@@ -91,7 +92,7 @@ def extract_shard(
         layers={layer: values[:, kept] for layer, values in layers.items()},
         examples=columns,
         skipped=_columns(examples, skipped, hashes) | {"reason": [reasons[p] for p in skipped]},
-        run=run,
+        run=settings.run,
         outputs=_stack(model, found, kept, settings.outputs),
     )
 

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -21,11 +21,12 @@ from savs.datasets import (
 from savs.pipeline.errors import MissingExtraError
 from savs.pipeline.extraction.plan import planned_rows
 from savs.pipeline.units import format_bytes
-from savs.stores import FeatureStore, StoreWriteError, open_store, open_writer
+from savs.stores import FeatureStore, FeatureWriter, StoreWriteError, open_store, open_writer
 from savs.stores.layout import DEFAULT_SHARD_ROWS, STORED_DTYPES
 
 if TYPE_CHECKING:
     from savs.pipeline.extraction.model import LoadedModel
+    from savs.pipeline.extraction.shard import ShardSettings
 
 DEFAULT_BATCH_SIZE = 8
 EXTRA_PACKAGES = ("torch", "transformers", "accelerate")
@@ -150,7 +151,7 @@ def extract(
     require_extra()
     from savs.pipeline.extraction.model import load_model
     from savs.pipeline.extraction.outputs import Outputs, first_tokens
-    from savs.pipeline.extraction.shard import ShardSettings, extract_shard
+    from savs.pipeline.extraction.shard import ShardSettings
 
     chosen = find_benchmark(benchmark) if isinstance(benchmark, str) else benchmark
     source = Source(
@@ -176,29 +177,43 @@ def extract(
     ) as writer:
         if writer.takeover:
             reporting.say(writer.takeover)
-        missing = writer.missing()
-        rows = sum(spec.rows for spec in missing)
-        _check_space(writer.path, rows, loaded, reporting)
-        settings = ShardSettings(batch_size, thumbnails, outputs)
         run = _run_record(loaded, batch_size, rank, ranks)
-        started = time.monotonic()
-        try:
-            with reporting.progress(rows) as on_rows:
-                for spec in missing:
-                    part = examples[spec.split][spec.start : spec.stop]
-                    media = source.media(spec.split)
-                    writer.write(spec, extract_shard(loaded, part, media, settings, run, on_rows))
-        except KeyboardInterrupt:
-            safe = len(missing) - len(writer.missing())
-            reporting.say(
-                f"interrupted: {safe} of {len(missing)} shards of this run are safe in"
-                f" {writer.path}; run the same command again to go on"
-            )
-            raise
-        seconds = time.monotonic() - started
+        settings = ShardSettings(batch_size, thumbnails, outputs, run)
+        rows, seconds = _fill(writer, loaded, source, examples, settings, reporting)
         writer.seal()
     store = open_store(out)
     return Extraction(store, rows, seconds, _skips(store))
+
+
+def _fill(
+    writer: FeatureWriter,
+    model: "LoadedModel",
+    source: Source,
+    examples: Mapping[str, Sequence[Example]],
+    settings: "ShardSettings",
+    reporting: Reporting,
+) -> tuple[int, float]:
+    """Write the shards that are missing; return how many rows they have and the seconds it took."""
+    from savs.pipeline.extraction.shard import extract_shard
+
+    missing = writer.missing()
+    rows = sum(spec.rows for spec in missing)
+    _check_space(writer.path, rows, model, reporting)
+    started = time.monotonic()
+    try:
+        with reporting.progress(rows) as on_rows:
+            for spec in missing:
+                part = examples[spec.split][spec.start : spec.stop]
+                media = source.media(spec.split)
+                writer.write(spec, extract_shard(model, part, media, settings, on_rows))
+    except KeyboardInterrupt:
+        safe = len(missing) - len(writer.missing())
+        reporting.say(
+            f"interrupted: {safe} of {len(missing)} shards of this run are safe in {writer.path};"
+            " run the same command again to go on"
+        )
+        raise
+    return rows, time.monotonic() - started
 
 
 def require_extra() -> None:
