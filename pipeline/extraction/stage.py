@@ -10,16 +10,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from savs.datasets import (
-    Benchmark,
-    Example,
-    MediaFolder,
-    check_splits,
-    find_benchmark,
-    read_examples,
-)
+from savs.datasets import Benchmark, Example, find_benchmark
 from savs.pipeline.errors import MissingExtraError
 from savs.pipeline.extraction.plan import planned_rows
+from savs.pipeline.extraction.source import Source
 from savs.pipeline.units import format_bytes
 from savs.stores import FeatureStore, FeatureWriter, StoreWriteError, open_store, open_writer
 from savs.stores.layout import DEFAULT_SHARD_ROWS, STORED_DTYPES
@@ -30,35 +24,6 @@ if TYPE_CHECKING:
 
 DEFAULT_BATCH_SIZE = 8
 EXTRA_PACKAGES = ("torch", "transformers", "accelerate")
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What is to be extracted."""
-
-    benchmark: Benchmark
-    train: Path
-    test: Path
-    media_root: Path | None = None
-    """Folder of the images; each input file's own folder by default."""
-    limit: int | None = None
-    """Examples a split, from the start of the file; all by default."""
-
-    def examples(self) -> dict[str, list[Example]]:
-        """Read and check both splits; split -> examples, in the order of the input file."""
-        files = {"train": self.train, "test": self.test}
-        found = {
-            split: read_examples(self.benchmark, path, split, self.limit)
-            for split, path in files.items()
-        }
-        check_splits(found["train"], found["test"])
-        return found
-
-    def media(self, split: str) -> MediaFolder:
-        """Return the folder below which a split's images lie."""
-        return MediaFolder(
-            self.media_root or {"train": self.train, "test": self.test}[split].parent
-        )
 
 
 @dataclass(frozen=True, slots=True)

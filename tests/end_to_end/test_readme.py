@@ -48,5 +48,5 @@ def test_the_python(own_images):
 def test_the_scripts_and_pages_are_there():
     for name in re.findall(r"\./(scripts/\w+)", README):
         assert (ROOT / name).stat().st_mode & 0o111, f"{name} cannot be run"
-    for name in re.findall(r"\]\((\w+\.md)\)", README):
+    for name in re.findall(r"\]\(([\w/-]+\.md)\)", README):
         assert (ROOT / name).exists()
