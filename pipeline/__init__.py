@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from savs.pipeline.answers import zero_shot
     from savs.pipeline.errors import SavsError
     from savs.pipeline.evaluation import Evaluation, evaluate
+    from savs.pipeline.evaluation_file import save_evaluation
     from savs.pipeline.extraction.stage import Extraction, extract
     from savs.pipeline.selection import Selection, select
     from savs.pipeline.selection_file import (
@@ -30,6 +31,7 @@ __all__ = [
     "load_selection",
     "open_store",
     "reference_dictionary",
+    "save_evaluation",
     "save_selection",
     "select",
     "zero_shot",
@@ -45,6 +47,7 @@ _HOMES = {
     "load_selection": "savs.pipeline.selection_file",
     "open_store": "savs.stores",
     "reference_dictionary": "savs.pipeline.selection_file",
+    "save_evaluation": "savs.pipeline.evaluation_file",
     "save_selection": "savs.pipeline.selection_file",
     "select": "savs.pipeline.selection",
     "zero_shot": "savs.pipeline.answers",

@@ -8,16 +8,9 @@ from savs.pipeline.commands.options import ConfigOption, JsonOption, option
 from savs.pipeline.commands.output import percent, print_json, print_table, progress, say
 from savs.pipeline.demo.story import HEADS, Demo, run_demo
 from savs.pipeline.evaluation import ZERO_SHOT
+from savs.pipeline.evaluation_file import save_evaluation
 from savs.pipeline.extraction.stage import Reporting
-from savs.pipeline.selection_file import save_selection
-from savs.stores.results import (
-    METRICS,
-    PREDICTIONS,
-    SELECTION,
-    results_folder,
-    write_metrics,
-    write_predictions,
-)
+from savs.stores.results import results_folder
 
 
 def demo_command(
@@ -31,10 +24,7 @@ def demo_command(
     demo = run_demo(out, Reporting(say, progress))
     store = demo.extraction.store
     for name, result in (("vote", demo.evaluation), (ZERO_SHOT, demo.own_answers)):
-        folder = results_folder(store.path, name)
-        write_metrics(folder / METRICS, result.to_json())
-        write_predictions(folder / PREDICTIONS, result.predictions)
-    save_selection(demo.selection, results_folder(store.path, "vote") / SELECTION)
+        save_evaluation(result, results_folder(store.path, name))
     if json:
         own = {"zero_shot": demo.own_answers.to_json()}
         print_json(demo.evaluation.to_json() | own | {"store": str(store.path)})

@@ -14,18 +14,15 @@ from savs.pipeline.commands.output import print_json, say
 from savs.pipeline.commands.tables import print_evaluation
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation import ZERO_SHOT, evaluate
+from savs.pipeline.evaluation_file import save_evaluation
 from savs.pipeline.readouts import READOUTS
 from savs.pipeline.selection import Selection, select
-from savs.pipeline.selection_file import load_selection, save_selection
+from savs.pipeline.selection_file import load_selection
 from savs.pipeline.training import train_digest
 from savs.stores import FeatureStore, open_store
 from savs.stores.results import (
-    METRICS,
-    PREDICTIONS,
     SELECTION,
     results_folder,
-    write_metrics,
-    write_predictions,
 )
 
 
@@ -60,10 +57,7 @@ def evaluate_command(
         result = zero_shot(opened)
     else:
         result = evaluate(opened, _find_selection(opened, selection, readout))
-    if result.selection is not None:
-        save_selection(result.selection, folder / SELECTION)
-    metrics = write_metrics(folder / METRICS, result.to_json())
-    predictions = write_predictions(folder / PREDICTIONS, result.predictions)
+    metrics, predictions = save_evaluation(result, folder)
     if json:
         files = {"metrics_file": str(metrics), "predictions_file": str(predictions)}
         print_json(result.to_json() | files)
