@@ -47,7 +47,9 @@ class MediaFolder:
         try:
             data = path.read_bytes()
         except FileNotFoundError as error:
-            raise MediaError(f"{name} is not in the media root {self.root}") from error
+            raise MediaError(
+                f"{name} is not in the media root {self.root.absolute()} (--media-root)"
+            ) from error
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             shown = name if name.isprintable() else ascii(name)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub.utils import logging as hub_logging
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from transformers.utils import logging
@@ -181,6 +182,9 @@ def load_model(
     path = str(DEMO_MODEL) if name == DEMO_NAME else name
     where: Any = ("auto" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     with _loading(name):
+        config = cached_file(
+            path, "config.json", revision=revision
+        )  # fails at once if it is absent
         processor = AutoProcessor.from_pretrained(path, revision=revision)
         loaded: Any = AutoModelForImageTextToText.from_pretrained(
             path,
@@ -191,7 +195,6 @@ def load_model(
             output_loading_info=True,
         )
         model, report = loaded
-        config = cached_file(path, "config.json", revision=revision)
     absent = sorted([*report["missing_keys"], *report["mismatched_keys"]])
     if absent:
         raise ModelError(
@@ -217,17 +220,19 @@ def load_model(
 @contextmanager
 def _loading(name: str) -> Any:
     """Keep transformers quiet while it loads, and turn what it raises into one line."""
-    bars = logging.is_progress_bar_enabled()
+    bars, hub_level = logging.is_progress_bar_enabled(), hub_logging.get_verbosity()
     logging.disable_progress_bar()
+    hub_logging.set_verbosity_error()  # a line for each of many retries
     try:
         yield
     except Exception as error:  # every layer below has its own
         reason = next((line for line in str(error).splitlines() if line.strip()), repr(error))
         raise ModelError(
-            f"model {name!r} cannot be loaded: {reason}; give --model a Hugging Face id, a folder"
+            f"model {name!r} cannot be loaded: {reason.rstrip('.')}; give --model a Hugging Face id, a folder"
             f" with config.json and weights, or {DEMO_NAME!r}"
         ) from error
     finally:
+        hub_logging.set_verbosity(hub_level)
         if bars:
             logging.enable_progress_bar()
 
