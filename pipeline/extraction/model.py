@@ -226,9 +226,10 @@ def _loading(name: str) -> Any:
     try:
         yield
     except Exception as error:  # every layer below has its own
-        reason = next((line for line in str(error).splitlines() if line.strip()), repr(error))
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = lines[0].rstrip(".") if lines else repr(error)
         raise ModelError(
-            f"model {name!r} cannot be loaded: {reason.rstrip('.')}; give --model a Hugging Face id, a folder"
+            f"model {name!r} cannot be loaded: {reason}; give --model a Hugging Face id, a folder"
             f" with config.json and weights, or {DEMO_NAME!r}"
         ) from error
     finally:
