@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from savs.datasets import Example, MediaError, MediaFolder, find_benchmark
+from savs.datasets import Example, MediaFolder, find_benchmark
 from savs.pipeline.extraction.inputs import Refused, prepare
 from savs.pipeline.extraction.model import LoadedModel, load_model
 from savs.pipeline.extraction.outputs import NO_OUTPUTS
@@ -58,7 +58,7 @@ def estimate(
         name
         for split, found in examples.items()
         for name in dict.fromkeys(name for example in found for name in example.media)
-        if not _is_there(source.media(split), name)
+        if not source.has_medium(split, name)
     ]
     loaded = load_model(model, **loading)
     total = sum(len(found) for found in examples.values())
@@ -68,13 +68,6 @@ def estimate(
         bytes=total * example_bytes(loaded),
         examples_per_second=_probe(loaded, examples["test"], source.media("test"), batch_size),
     )
-
-
-def _is_there(media: MediaFolder, name: str) -> bool:
-    try:
-        return media.path(name).is_file()
-    except (MediaError, OSError):
-        return False
 
 
 def _probe(

@@ -174,3 +174,10 @@ def test_an_image_outside_the_media_root(extract, inputs):
     failed(
         extract(test=inputs.rows("out.jsonl", rows)), 4, "outside.png lies outside the media root"
     )
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)], ids=["extract", "dry run"])
+def test_a_wrong_media_root_stops_before_the_model_is_loaded(extract, tmp_path, more):
+    done = extract("--media-root", tmp_path / "nowhere", *more, model="no/such-model")
+    failed(done, 1, "none of the 11 images is there", "nowhere; give --media-root")
+    assert not (tmp_path / "store").exists()
