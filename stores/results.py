@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +49,8 @@ def read_selection(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray[Any
         Not there, or not a selection file.
     """
     try:
+        if not zipfile.is_zipfile(path) and path.exists():
+            raise ValueError("it is no npz archive")
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         return json.loads(arrays.pop(_HEADER).tobytes().decode("utf-8")), arrays

@@ -53,6 +53,10 @@ def evaluate_command(
     opened = open_store(store)
     opened.require_complete()
     folder = out or results_folder(store, selection.parent.name if selection else readout)
+    if readout not in (*READOUTS, ZERO_SHOT):
+        raise SelectionError(
+            f"no readout is called {readout!r}; there are: {', '.join((*READOUTS, ZERO_SHOT))}"
+        )
     if readout == ZERO_SHOT:
         result = zero_shot(opened)
     else:

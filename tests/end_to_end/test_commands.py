@@ -166,6 +166,19 @@ def test_zero_shot_beside_the_heads_vote(savs, scenes, store, tmp_path):
     assert (tmp_path / "kept/results/zero-shot/predictions.parquet").exists()
 
 
+def test_an_unknown_readout_is_told_all_there_are(savs, store):
+    done = savs("evaluate", store, "--readout", "knn")
+    assert done.returncode == 1
+    assert "no readout is called 'knn'; there are: vote, zero-shot" in done.stderr
+
+
+def test_a_text_file_is_no_selection(savs, store, tmp_path):
+    (tmp_path / "run.toml").write_text("[select]\n")
+    done = savs("evaluate", store, "--selection", "run.toml")
+    assert done.returncode == 1
+    assert "run.toml is no selection file (it is no npz archive)" in done.stderr
+
+
 def test_help_names_every_command(savs):
     shown = savs("--help").stdout
     for command in ("demo", "extract", "select", "evaluate", "show", "benchmarks"):
