@@ -208,12 +208,15 @@ class FeatureStore:
         return to_float32(values, self.manifest.identity.dtype) if name == "hidden" else values
 
     def _require_split(self, split: str) -> None:
+        splits = list(self.manifest.plan.splits)
+        if split not in splits:
+            raise StoreIncompleteError(f"{self.path}: there is no split {split!r}, only {splits}")
         missing = self.missing(split)
-        if missing or split not in self.manifest.plan.splits:
-            what = (
-                f"shard {missing[0].name} is missing" if missing else f"there is no split {split}"
+        if missing:
+            name = missing[0].name
+            raise StoreIncompleteError(
+                f"{self.path}: shard {name} is missing; run `savs extract` again to resume"
             )
-            raise StoreIncompleteError(f"{self.path}: {what}; run `savs extract` again to resume")
 
     def _by_layer(self, heads: Sequence[Head]) -> list[tuple[LayerGrid, list[int]]]:
         """Return each layer's grid with the places of its heads among those asked for."""

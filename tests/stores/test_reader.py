@@ -165,7 +165,9 @@ def test_a_complete_store_is_complete(store) -> None:
 
 
 def test_a_split_that_is_not_there_is_named(store) -> None:
-    with pytest.raises(StoreIncompleteError, match="there is no split val"):
+    with pytest.raises(
+        StoreIncompleteError, match=r"there is no split 'val', only .'train', 'test'."
+    ):
         store.features("val")
     with pytest.raises(StoreIncompleteError, match="no finished val shard"):
         store.examples("val")
