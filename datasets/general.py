@@ -37,8 +37,9 @@ GENERAL = Benchmark(
     name="general",
     summary="your own images, questions and labels",
     columns={
+        "id": "optional: unique in the file; without it rows are `<file stem>:<row>`",
         "image": "name of one image below the media root (or `images`, or neither)",
-        "images": "list of names; `<image>` in the question marks the place of each",
+        "images": "list of names; `<image>` in the question marks the place of each; not in CSV",
         "question": "the prompt, as it is put to the model",
         "label": "the class, any text",
         "group": "optional: examples that are not independent share it",

@@ -21,6 +21,9 @@ from savs.stores.manifest import differences
 VOTES_KEPT = 20
 """Classes named in a prediction's `votes`."""
 
+FEW_CLUSTERS = 10
+"""With fewer clusters than this, a note says so."""
+
 ZERO_SHOT = "zero-shot"
 """Name of the readout that is the model's own answer; see `answers.py`."""
 
@@ -164,6 +167,12 @@ def assess(
     if skipped.height:
         notes.append(f"{skipped.height} test examples were skipped at extraction; they are wrong")
     chosen = benchmark or find_benchmark(store.manifest.identity.benchmark["name"])
+    clusters = whole["cluster"].n_unique()
+    if clusters < FEW_CLUSTERS < whole.height:
+        notes.append(
+            f"examples that share an image or a group are one cluster, and there are {clusters}:"
+            " intervals are wide, or missing where there is one"
+        )
     return Evaluation(
         metrics=tuple(summarise(units) for units in chosen.measure(whole, classes)),
         predictions=whole.select(_column(whole, name) for name in PREDICTION_SCHEMA),

@@ -72,11 +72,15 @@ def differences(
 
 def _leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, item in value.items():
-        if isinstance(item, dict):
-            yield from _leaves(item, f"{prefix}{key}.")
-        elif key == "heads" and not prefix:
+        if key == "heads" and not prefix:
             yield "head grid", f"{len(item)} layers, {sum(len(g['heads']) for g in item)} heads"
             yield "head grid digest", digest(item)
+        elif key == "answers":
+            yield "answer logits (--answers labels)", f"{', '.join(item)} ({digest(item)[:8]})"
+        elif key == "hidden":
+            yield "last hidden state (--hidden)", item
+        elif isinstance(item, dict):
+            yield from _leaves(item, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", item
 

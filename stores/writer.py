@@ -24,6 +24,9 @@ from savs.stores.plan import PlannedRow, ShardSpec, make_plan
 from savs.stores.shard_reading import open_shard
 from savs.stores.shards import publish, write_shard
 
+OWN_SUFFIXES = (".lock", ".partial")
+"""What a writer may have left in a folder before there was a store.json."""
+
 PlannedRows = Mapping[str, Sequence[PlannedRow]]
 """Split -> its examples, in the order of the input file."""
 
@@ -158,10 +161,11 @@ def _agree(path: Path, identity: Identity, rows: PlannedRows, shard_rows: int) -
     try:
         found = read_manifest(path)
     except StoreNotFoundError:
-        strangers = [p.name for p in path.glob("*.h5")]
+        strangers = sorted(p.name for p in path.iterdir() if p.suffix not in OWN_SUFFIXES)
         if strangers:
             raise StoreMismatchError(
-                f"{path} holds {strangers[0]} but no {MANIFEST}; give --out an empty folder"
+                f"{path} holds {strangers[0]} but no {MANIFEST}, so it is another thing's folder;"
+                " give --out a new or empty one"
             ) from None
         wanted = Manifest(identity, make_plan(rows, shard_rows))
         try:

@@ -38,9 +38,15 @@ def show_command(
         print(f"{name.ljust(width)}  {value}")
     print()
     print_table(
-        ["split", "subtask", "class", "examples"],
+        ["split", "subtask", "class", "examples", "skipped"],
         [
-            [c["split"], c["subtask"] or "-", c["label"], f"{c['examples']:,}"]
+            [
+                c["split"],
+                c["subtask"] or "-",
+                c["label"],
+                f"{c['examples']:,}",
+                f"{c['skipped']:,}",
+            ]
             for c in facts["classes"]
         ],
     )
@@ -61,14 +67,16 @@ def _finished(store: FeatureStore) -> list[str]:
 
 def _counts(store: FeatureStore) -> list[dict[str, Any]]:
     frames = [
-        store.examples(split).select("split", "subtask", "label") for split in _finished(store)
+        table.select("split", "subtask", "label", skipped=pl.lit(skipped))
+        for split in _finished(store)
+        for table, skipped in ((store.examples(split), False), (store.skipped(split), True))
     ]
     if not frames:
         return []
     return (
         pl.concat(frames)
         .group_by("split", "subtask", "label", maintain_order=True)
-        .agg(examples=pl.len())
+        .agg(examples=(~pl.col("skipped")).sum(), skipped=pl.col("skipped").sum())
         .to_dicts()
     )
 

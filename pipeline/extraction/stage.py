@@ -187,6 +187,7 @@ def require_extra() -> None:
     if missing:
         raise MissingExtraError(
             f"extraction needs {', '.join(missing)}; install with: pip install 'savs[extract]'"
+            " (in a copy of the repository: pip install '.[extract]')"
         )
 
 

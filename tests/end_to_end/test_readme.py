@@ -1,5 +1,6 @@
 """The README's commands and code, as they are written there, on the shipped model."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -41,8 +42,17 @@ def test_the_commands(savs, own_images):
 def test_the_python(own_images):
     (code,) = blocks("python")
     names: dict[str, object] = {}
+    code = code.replace('"photos"', '"."')
     exec(compile(code, "README.md", "exec"), names)
     assert names["result"].predictions.height == 5
+
+
+def test_the_config_file(savs, own_images):
+    (text,) = blocks("toml")
+    Path("run.toml").write_text(text.replace("Qwen/Qwen2-VL-7B-Instruct", "demo"))
+    done = savs("extract", "general", "--config", "run.toml", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["store"] == "features"
 
 
 def test_the_scripts_and_pages_are_there():

@@ -1,5 +1,6 @@
 """What a writer refuses, and what it leaves behind when it does."""
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,11 +12,12 @@ import savs.stores.shards
 from savs.stores import (
     StoreCorruptError,
     StoreError,
+    StoreMismatchError,
     StoreWriteError,
     open_store,
     open_writer,
 )
-from stores import identity
+from stores import identity, planned
 
 FULL = """
 import sys, resource
@@ -201,3 +203,25 @@ def test_a_resealed_store_keeps_what_it_said_of_a_changed_shard(tmp_path, toy) -
     with open_writer(tmp_path, toy.identity(), toy.rows(), shard_rows=2) as writer:
         assert writer.seal()
     assert open_store(tmp_path).manifest.shards == before
+
+
+def test_a_folder_of_something_else_is_no_place_for_a_store(tmp_path) -> None:
+    (tmp_path / "holiday.jpg").write_bytes(b"x")
+    with (
+        pytest.raises(StoreMismatchError, match=r"holds holiday\.jpg but no store\.json"),
+        open_writer(tmp_path, identity(), {"train": planned("train", 2)}),
+    ):
+        pass
+    assert not (tmp_path / "store.json").exists()
+
+
+def test_outputs_that_differ_are_named_by_their_option(tmp_path) -> None:
+    rows = {"train": planned("train", 2)}
+    with open_writer(tmp_path, identity(), rows):
+        pass
+    wanted = replace(identity(), outputs={"answers": {"cat": 3, "dog": 9}, "hidden": 64})
+    with pytest.raises(StoreMismatchError) as caught, open_writer(tmp_path, wanted, rows):
+        pass
+    lines = str(caught.value).splitlines()
+    assert re.search(r"--answers labels\): None in the store, 'cat, dog \(\w{8}\)' now", lines[1])
+    assert lines[2].strip() == "last hidden state (--hidden): None in the store, 64 now"
