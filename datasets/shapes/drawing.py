@@ -8,13 +8,13 @@ from PIL import Image, ImageDraw
 from savs.datasets.shapes.scenes import Background, Canvas, Scene, Thing
 
 
-def draw(scene: Scene) -> Image.Image:
-    """Return the scene as an RGB image of its canvas; the same scene, the same pixels."""
+def draw(scene: Scene, *, grey: bool = False) -> Image.Image:
+    """Return the scene as an RGB image of its canvas, or a grey one: same scene, same pixels."""
     image = _background(scene.background, scene.canvas)
     pen = ImageDraw.Draw(image)
     for thing in scene.things:
         _draw_thing(pen, thing)
-    return image
+    return image.convert("L") if grey else image
 
 
 def _background(background: Background, canvas: Canvas) -> Image.Image:

@@ -2,6 +2,7 @@
 
 import math
 import random
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,10 @@ SIZES = {"small": (9.5, 11.5), "large": (16.0, 19.0)}
 REACHES = {"circle": 1.0, "square": 1.245, "triangle": 1.313, "star": 1.12}
 """Shape -> distance of its farthest corner from the centre, in radii."""
 TEXTURES = ("plain", "gradient", "noise", "stripes")
+
+PARTS = ("curriculum", "curriculum", "train", "test")
+"""What a scene may be used for, by the rest of its checksum: so no two parts ever share a scene,
+whatever their seeds. `curriculum` is what the demo model learns from."""
 
 Canvas = tuple[int, int]
 """Width and height in px."""
@@ -92,6 +97,12 @@ class Scene:
         """All colour-shape pairs that are present."""
         return {thing.kind for thing in self.things}
 
+    @property
+    def part(self) -> str:
+        """The one of `PARTS` that may use this scene: it follows from what stands where alone."""
+        content = repr((self.things, self.canvas)).encode()
+        return PARTS[zlib.crc32(content) % len(PARTS)]
+
 
 def random_kinds(
     rng: random.Random, count: int, allowed: Sequence[Kind] = FAMILIAR_KINDS
@@ -111,9 +122,14 @@ def random_kinds(
 
 
 def random_scene(
-    rng: random.Random, kinds: Sequence[Kind] | None = None, canvas: Canvas = CANVASES[0]
+    rng: random.Random,
+    kinds: Sequence[Kind] | None = None,
+    canvas: Canvas = CANVASES[0],
+    part: str = "train",
 ) -> Scene:
     """Draw a scene of the given kinds of things, or of one to four random familiar ones."""
+    if part not in PARTS:
+        raise ValueError(f"part is {part!r}, expected one of {sorted(set(PARTS))}")
     if kinds is None:
         kinds = random_kinds(rng, rng.choices((1, 2, 3, 4), (0.2, 0.35, 0.25, 0.2))[0])
     while True:
@@ -123,11 +139,17 @@ def random_scene(
         centres = _place(rng, reaches, canvas)
         if centres is not None:
             break
-    things = [
-        Thing(color, shape, size, x, y, radius, rng.uniform(-TILT, TILT), _jitter(rng, color))
-        for (color, shape), size, radius, (x, y) in zip(kinds, sizes, radii, centres, strict=True)
-    ]
-    return Scene(tuple(things), random_background(rng), canvas)
+    background = random_background(rng)
+    while True:
+        things = tuple(
+            Thing(color, shape, size, x, y, radius, rng.uniform(-TILT, TILT), _jitter(rng, color))
+            for (color, shape), size, radius, (x, y) in zip(
+                kinds, sizes, radii, centres, strict=True
+            )
+        )
+        scene = Scene(things, background, canvas)
+        if scene.part == part:
+            return scene
 
 
 def _place(

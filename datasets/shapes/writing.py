@@ -42,7 +42,8 @@ def write_shapes(
 ) -> ShapesFiles:
     """Draw the benchmark into a folder: the same seed and sizes give the same files.
 
-    Training examples are balanced, test examples come as they fall. No image is in both splits.
+    Training examples are balanced, test examples come as they fall. No scene is in both splits, nor
+    in those of another seed, nor in what the demo model learnt from: see `Scene.part`.
 
     Parameters
     ----------
@@ -87,11 +88,11 @@ class _Writer:
 
     def balanced(self, per_class: int) -> list[dict[str, Any]]:
         """Write training examples, one a unit, until each class has its share."""
-        labels = {item.label for _ in range(200) for item in self._draw()}
+        labels = {item.label for _ in range(200) for item in self._draw("train")}
         counts: Counter[str] = Counter()
         rows = []
         while sum(counts.values()) < per_class * len(labels):
-            item = self.rng.choice(self._draw())
+            item = self.rng.choice(self._draw("train"))
             if item.label in labels and counts[item.label] < per_class:
                 counts[item.label] += 1
                 rows.append(self._row("train", len(rows), item, None))
@@ -101,18 +102,18 @@ class _Writer:
         """Write whole units; the items of one share a group."""
         rows: list[dict[str, Any]] = []
         for number in range(count):
-            unit = self._draw()
+            unit = self._draw("test")
             group = f"{self.task.name}-{number:04d}" if len(unit) > 1 else None
             names: dict[int, str] = {}
             for item in unit:
                 rows.append(self._row("test", len(rows), item, group, names))
         return rows
 
-    def _draw(self) -> tuple[Item, ...]:
+    def _draw(self, part: str) -> tuple[Item, ...]:
         while True:
             square = self.rng.random() < SQUARE_SHARE
             canvas = CANVASES[0] if square else self.rng.choice(CANVASES[1:])
-            unit = self.task.ask(self.rng, drawer(self.rng, canvas=canvas))
+            unit = self.task.ask(self.rng, drawer(self.rng, canvas=canvas, part=part))
             if unit:
                 return unit
 
@@ -130,7 +131,7 @@ class _Writer:
         for place, scene in enumerate(item.scenes):
             if id(scene) not in known:
                 stem = f"images/{split}/{self.task.name}-{number:04d}-{place}"
-                known[id(scene)] = self._save(stem, draw(scene), item.grey)
+                known[id(scene)] = self._save(stem, draw(scene, grey=item.grey))
             images.append(known[id(scene)])
         row: dict[str, Any] = {
             "id": f"{split}-{self.task.name}-{number:04d}",
@@ -142,14 +143,12 @@ class _Writer:
         }
         return row if group is None else row | {"group": group}
 
-    def _save(self, stem: str, image: Image.Image, grey: bool) -> str:
+    def _save(self, stem: str, image: Image.Image) -> str:
         kind = self.rng.choice(FORMATS)
         name = f"{stem}.{'jpg' if kind == 'jpeg' else 'png'}"
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        if grey:
-            image = image.convert("L")
-        elif kind == "rgba":
+        if kind == "rgba" and image.mode == "RGB":
             image = image.convert("RGBA")
             image.paste((0, 0, 0, 0), (0, 0, 3, 3))
         if kind == "jpeg":

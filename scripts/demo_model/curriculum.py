@@ -20,6 +20,9 @@ from savs.datasets.shapes.scenes import (
     random_scene,
 )
 
+PART = "curriculum"
+"""Of all scenes, those that no benchmark uses."""
+
 Scenes = tuple[Scene, ...]
 Weights = tuple[float, float, float, float]
 """How often a scene has one, two, three or four things."""
@@ -70,7 +73,7 @@ def attribute(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
 def single_scene(rng: random.Random, canvas: Canvas, things: Weights = USUAL) -> Scenes:
     """Draw one scene of one to four things."""
     count = rng.choices(range(1, 5), things)[0]
-    return (random_scene(rng, random_kinds(rng, count), canvas),)
+    return (random_scene(rng, random_kinds(rng, count), canvas, PART),)
 
 
 def two_scenes(rng: random.Random, canvas: Canvas, things: Weights = USUAL) -> Scenes:
@@ -80,7 +83,7 @@ def two_scenes(rng: random.Random, canvas: Canvas, things: Weights = USUAL) -> S
     first, second = random_kinds(rng, 2)
     if rng.random() < 0.5:
         second = rng.choice([kind for kind in FAMILIAR_KINDS if kind[0] == first[0]])
-    return random_scene(rng, [first], canvas), random_scene(rng, [second], canvas)
+    return tuple(random_scene(rng, [kind], canvas, PART) for kind in (first, second))
 
 
 def three_scenes(rng: random.Random, canvas: Canvas, things: Weights = USUAL) -> Scenes:
@@ -90,7 +93,7 @@ def three_scenes(rng: random.Random, canvas: Canvas, things: Weights = USUAL) ->
     colors = [color, color, odd]
     rng.shuffle(colors)
     kinds: list[Kind] = [rng.choice([k for k in FAMILIAR_KINDS if k[0] == c]) for c in colors]
-    return tuple(random_scene(rng, [kind], canvas) for kind in kinds)
+    return tuple(random_scene(rng, [kind], canvas, PART) for kind in kinds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,7 @@ FAMILIES: dict[int, Family] = {
             "attribute": attribute,
             "color": classification.color,
             "shape": classification.shape,
+            "grey-shape": classification.grey_shape,
             "kind": classification.kind,
             "size": classification.size,
             "position": classification.position,
@@ -137,8 +141,19 @@ FAMILIES: dict[int, Family] = {
 }
 """Number of images -> what is asked about them."""
 
-ONE_THING = {"kind", "corner", "same-color", "odd-one-out", "third-image"}
+ONE_THING = {"kind", "grey-shape", "corner", "same-color", "odd-one-out", "third-image"}
 """Questions that make sense only where each scene has one thing."""
+
+
+GREY = {"grey-shape": 2.0, "count": 0.5, "corner": 1.0}
+"""What is asked about scenes that are drawn without colour, and how often."""
+GREY_SHARE = 0.3
+"""How many of the single scenes of one thing are drawn so."""
+
+
+def drawn_grey(rng: random.Random, scenes: Scenes) -> bool:
+    """Return whether to draw these scenes without colour."""
+    return len(scenes) == len(scenes[0].things) == 1 and rng.random() < GREY_SHARE
 
 
 def ask_about(rng: random.Random, scenes: Scenes, images: int, name: str) -> tuple[Item, ...]:
@@ -166,7 +181,7 @@ class Phase:
     """Images a step."""
 
 
-TWO = {"which-image": 2.5, "more-things": 1.0, "same-color": 1.5}
+TWO = {"which-image": 2.5, "more-things": 1.0, "same-color": 2.5}
 THREE = {"odd-one-out": 1.0, "third-image": 1.0}
 NAMING = {
     "listing": 2.0, "color": 2.0, "shape": 2.5, "attribute": 1.0, "kind": 2.0,
@@ -174,12 +189,12 @@ NAMING = {
 }  # fmt: skip
 STATING = {
     "listing": 2.0, "color": 1.0, "shape": 1.5, "attribute": 1.2, "kind": 1.0,
-    "position": 1.2, "height": 1.2, "size": 0.8, "corner": 1.0, "count": 0.8,
+    "position": 1.2, "height": 1.2, "size": 1.5, "corner": 1.0, "count": 0.8,
     "exists": 2.0, "binding": 1.0, "relation": 2.5, "refer": 0.8, "option": 1.2,
 }  # fmt: skip
 RELATING = {
     "listing": 1.0, "color": 0.4, "shape": 0.4, "attribute": 0.4, "kind": 0.4,
-    "position": 1.5, "height": 1.5, "size": 0.5, "corner": 0.8, "count": 0.8,
+    "position": 1.5, "height": 1.5, "size": 2.0, "corner": 0.8, "count": 0.8,
     "exists": 1.2, "binding": 1.4, "relation": 5.0, "refer": 1.0, "option": 0.8,
 }  # fmt: skip
 
@@ -188,7 +203,7 @@ THIRD = {1: RELATING, 2: TWO, 3: THREE}
 PHASES = (
     Phase(0.10, {1: NAMING}, {1: 1.0}, (0.6, 0.4, 0.0, 0.0), 2, 32),
     Phase(0.35, SECOND, {1: 0.82, 2: 0.12, 3: 0.06}, (0.3, 0.4, 0.3, 0.0), 4, 24),
-    Phase(1.00, THIRD, {1: 0.78, 2: 0.14, 3: 0.08}, (0.15, 0.4, 0.25, 0.2), 5, 24),
+    Phase(1.00, THIRD, {1: 0.78, 2: 0.14, 3: 0.08}, (0.15, 0.4, 0.25, 0.2), 4, 24),
 )
 """First names, then statements, then relations above all; several images from the second on."""
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import nn
 
-from demo_model.curriculum import FAMILIES, Phase, ask_about, phase_at
+from demo_model.curriculum import FAMILIES, GREY, Phase, ask_about, drawn_grey, phase_at
 from demo_model.forward import Grid, see, use_batched_attention
 from demo_model.optimisers import Training, mean
 from demo_model.packing import BLOCK_TOKENS, Packed, Packer, Question
@@ -106,25 +106,29 @@ def answer(
 def _batch(
     rng: random.Random, phase: Phase, images: int, canvas: Canvas, packer: Packer
 ) -> tuple[torch.Tensor, Packed]:
-    weights = phase.weights[images]
     drawn, rows = [], []
     for _ in range(max(4, phase.rows // images)):
         scenes = FAMILIES[images].scenes(rng, canvas, phase.things)
+        grey = drawn_grey(rng, scenes)
+        weights = GREY if grey else phase.weights[images]
         questions = []
         for name in rng.choices(tuple(weights), tuple(weights.values()), k=phase.blocks * 3):
             asked = ask_about(rng, scenes, images, name)[:1]
             questions += [Question(name, item.question, item.label) for item in asked]
         rows.append(_fill(questions, phase.blocks, packer))
-        drawn += [np.asarray(draw(scene)) for scene in scenes]
+        pictures = [draw(scene, grey=grey).convert("RGB") for scene in scenes]
+        drawn += [np.asarray(picture) for picture in pictures]
     return torch.from_numpy(np.stack(drawn)), packer.pack(rows)
 
 
 def _fill(questions: list[Question], blocks: int, packer: Packer) -> list[list[Question]]:
-    """Put questions into blocks, each where it leaves least room; what fits nowhere is dropped."""
+    """Put questions into blocks, each where it leaves least room, as long as there is any."""
     room, filled = [BLOCK_TOKENS] * blocks, [[] for _ in range(blocks)]
     asked: set[str] = set()
     for question in questions:
         length = packer.length(question)
+        if length > BLOCK_TOKENS:
+            raise ValueError(f"{question.name} takes {length} tokens, a block has {BLOCK_TOKENS}")
         open_blocks = [i for i in range(blocks) if room[i] >= length]
         if open_blocks and question.text not in asked:
             best = min(open_blocks, key=lambda i: room[i])

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import nn
 
+from demo_model.curriculum import PART
 from demo_model.forward import see
 from demo_model.optimisers import Training, mean
 from savs.datasets.shapes.drawing import draw
@@ -21,6 +22,10 @@ from savs.datasets.shapes.scenes import CANVASES, COLORS, SHAPES, SIZES, Canvas,
 RATES = (2e-3, 4e-3)
 IMAGES = 96
 LABELS = 1 + len(COLORS) + len(SHAPES) + len(SIZES)
+GREY_SHARE = 0.1
+"""How many images are drawn without colour, which they then need not name."""
+SHAPE = 1
+"""Column of the shape among the labels; where it is -1, nothing is."""
 EDGE_PX = 3
 """A patch this near to a thing's box counts as part of it."""
 
@@ -38,16 +43,20 @@ def train_vision(model: Any, steps: int, seed: int, log: Callable[[dict[str, Any
     scores: list[list[float]] = []
     for step in range(1, steps + 1):
         canvas = CANVASES[0] if rng.random() < 0.6 else rng.choice(CANVASES[1:])
-        scenes = [random_scene(rng, canvas=canvas) for _ in range(IMAGES)]
-        pixels = torch.from_numpy(np.stack([np.asarray(draw(scene)) for scene in scenes]))
+        scenes = [random_scene(rng, canvas=canvas, part=PART) for _ in range(IMAGES)]
+        greys = [rng.random() < GREY_SHARE for _ in scenes]
+        images = [
+            draw(scene, grey=grey).convert("RGB") for scene, grey in zip(scenes, greys, strict=True)
+        ]
+        pixels = torch.from_numpy(np.stack([np.asarray(image) for image in images]))
         training.refresh()
         patches, tokens = see(worker["model"], pixels, (canvas[1] // 14, canvas[0] // 14))
-        on_patch, on_token, offsets = _labels(scenes, canvas)
+        on_patch, on_token, offsets = _labels(scenes, greys, canvas)
         there = worker["patch"](patches).float().flatten(0, 1)
         place = worker["token"](tokens).float().flatten(0, 1)
         patch_loss, _ = _loss(there, on_patch)
         token_loss, right = _loss(place[:, :-2], on_token)
-        filled = on_token[:, 0] >= 0
+        filled = on_token[:, SHAPE] >= 0
         offset_loss = F.smooth_l1_loss(place[filled, -2:], offsets[filled])
         training.learn(0.5 * patch_loss + token_loss + offset_loss)
         scores.append(right)
@@ -58,18 +67,20 @@ def train_vision(model: Any, steps: int, seed: int, log: Callable[[dict[str, Any
             scores.clear()
 
 
-def _labels(scenes: list[Scene], canvas: Canvas) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return colour, shape and size on each patch and merged token (-1 for nothing), offsets."""
+def _labels(
+    scenes: list[Scene], greys: list[bool], canvas: Canvas
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return colour, shape and size on each patch and merged token (-1 for none), offsets."""
     width, height = canvas
     x, y = _patch_centres(width, height)
     across, down = width // 28, height // 28
     patches = np.full((len(scenes), x.size, 3), -1)
     tokens = np.full((len(scenes), across * down, 3), -1)
     offsets = np.zeros((len(scenes), across * down, 2), np.float32)
-    for i, scene in enumerate(scenes):
+    for i, (scene, grey) in enumerate(zip(scenes, greys, strict=True)):
         for thing in scene.things:
             what = (
-                tuple(COLORS).index(thing.color),
+                -1 if grey else tuple(COLORS).index(thing.color),
                 SHAPES.index(thing.shape),
                 tuple(SIZES).index(thing.size),
             )
@@ -101,7 +112,7 @@ def _patch_centres(width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _loss(found: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, list[float]]:
     """Return the loss and the shares of right answers: there, colour, shape, size."""
-    there = labels[:, 0] >= 0
+    there = labels[:, SHAPE] >= 0
     loss = F.binary_cross_entropy_with_logits(found[:, 0], there.float())
     right = [((found[:, 0] > 0) == there).float().mean().item()]
     start = 1
@@ -109,7 +120,8 @@ def _loss(found: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, list
         ((len(COLORS), 0.5), (len(SHAPES), 1.0), (len(SIZES), 0.5))
     ):
         logits, truth = found[there, start : start + classes], labels[there, column]
-        loss = loss + weight * F.cross_entropy(logits, truth)
-        right.append((logits.argmax(1) == truth).float().mean().item())
+        loss = loss + weight * F.cross_entropy(logits, truth, ignore_index=-1)
+        known = truth >= 0
+        right.append((logits.argmax(1) == truth)[known].float().mean().item())
         start += classes
     return loss, right

@@ -197,3 +197,25 @@ def test_a_plain_background_is_flat_and_noise_is_neither_flat_nor_the_same_for_t
     ]
     assert all(noise.std() > 5 for noise in noises)
     assert not np.array_equal(*noises)
+
+
+@pytest.mark.parametrize("part", ["curriculum", "train", "test"])
+def test_a_part_draws_only_its_own_scenes_whatever_the_seed(part: str) -> None:
+    for seed in range(200):
+        assert random_scene(random.Random(seed), part=part).part == part
+
+
+def test_a_scene_belongs_to_one_part_by_what_stands_where() -> None:
+    scene = random_scene(random.Random(3), part="test")
+    for _ in range(20):
+        other = replace(scene.background, seed=random.randrange(999), texture="noise")
+        assert replace(scene, background=other).part == "test"
+    parts = [next(iter(random_scenes((112, 112), 1))).part]
+    parts += [replace(scene, canvas=(112 + n, 112)).part for n in range(400)]
+    shares = {name: parts.count(name) / len(parts) for name in set(parts)}
+    assert shares == pytest.approx({"curriculum": 0.5, "train": 0.25, "test": 0.25}, abs=0.1)
+
+
+def test_an_unknown_part_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"'val', expected one of .*curriculum"):
+        random_scene(random.Random(0), part="val")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from demo_model.architecture import build_model, build_processor
-from demo_model.curriculum import FAMILIES, PHASES, USUAL, ask_about, phase_at
+from demo_model.curriculum import FAMILIES, PART, PHASES, USUAL, ask_about, phase_at
 from demo_model.forward import see, use_batched_attention
 from demo_model.language_stage import _fill, answer
 from demo_model.packing import Packer, Question
@@ -96,6 +96,30 @@ def test_novel_pairs_are_neither_shown_nor_named():
                 for item in ask_about(rng, scenes, images, name):
                     for kind in NOVEL_KINDS:
                         assert named(kind) not in f"{item.question} {item.label}"
+
+
+def test_the_model_learns_from_scenes_that_no_benchmark_uses():
+    rng = random.Random(2)
+    for family in FAMILIES.values():
+        for _ in range(60):
+            assert {scene.part for scene in family.scenes(rng, CANVASES[0], USUAL)} == {PART}
+
+
+def test_every_question_fits_its_block_and_a_longer_one_is_an_error(parts):
+    tokenizer, _, _ = parts
+    packer = Packer(tokenizer, 1, (8, 8))
+    rng = random.Random(3)
+    asked = set()
+    for images, family in FAMILIES.items():
+        for _ in range(300):
+            scenes = family.scenes(rng, CANVASES[0], PHASES[0].things)
+            for name in family.asks:
+                for item in ask_about(rng, scenes, images, name):
+                    filled = _fill([Question(name, item.question, item.label)], 1, packer)
+                    asked |= {question.name for question in filled[0]}
+    assert asked == {name for family in FAMILIES.values() for name in family.asks}
+    with pytest.raises(ValueError, match="listing takes 52 tokens, a block has 40"):
+        _fill([Question("listing", "List the objects. " * 9, "red circle")], 1, packer)
 
 
 def test_phases_cover_the_whole_training_and_ask_what_there_is():
