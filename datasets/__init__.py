@@ -1,6 +1,6 @@
 """Benchmarks: rows of input files -> examples, media, and metrics over predictions."""
 
-from savs.datasets.benchmark import Benchmark, Fields, check_splits, read_examples
+from savs.datasets.benchmark import Benchmark, Fields, read_examples
 from savs.datasets.catalogue import BENCHMARKS, find_benchmark
 from savs.datasets.errors import (
     BenchmarkNotFoundError,
@@ -10,9 +10,13 @@ from savs.datasets.errors import (
     SourceError,
 )
 from savs.datasets.example import Example
+from savs.datasets.files import find_files
+from savs.datasets.leaks import Leaks, find_leaks
 from savs.datasets.media import MediaFolder
 from savs.datasets.metrics import Units
-from savs.datasets.sources import Row
+from savs.datasets.rows import Row
+from savs.datasets.shots import Shots
+from savs.datasets.splits import check_splits, unknown_labels
 
 __all__ = [
     "BENCHMARKS",
@@ -21,13 +25,18 @@ __all__ = [
     "DatasetError",
     "Example",
     "Fields",
+    "Leaks",
     "MediaError",
     "MediaFolder",
     "Row",
     "RowError",
+    "Shots",
     "SourceError",
     "Units",
     "check_splits",
     "find_benchmark",
+    "find_files",
+    "find_leaks",
     "read_examples",
+    "unknown_labels",
 ]

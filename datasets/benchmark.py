@@ -1,6 +1,6 @@
 """What a benchmark is: how to read a row, how to word its prompt, which metrics."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,19 +11,23 @@ from savs.datasets.errors import RowError
 from savs.datasets.example import Example
 from savs.datasets.metrics import Classes, Units
 from savs.datasets.prompt import split_prompt
-from savs.datasets.sources import Row, read_rows
+from savs.datasets.rows import Row
+from savs.datasets.sources import read_rows
 
 
 @dataclass(frozen=True, slots=True)
 class Fields:
     """What a benchmark finds in one row."""
 
-    label: str
+    label: str | None
+    """None where the benchmark hides the answers of its test split."""
     prompt: str
     media: tuple[str, ...] = ()
     group: str | None = None
     subtask: str | None = None
     category: str | None = None
+    id: str | None = None
+    """Unique in its file; `<file stem>:<row>` by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,27 +40,31 @@ class Benchmark:
     """One line for `savs benchmarks`."""
     columns: Mapping[str, str]
     """Column of the input file -> what it holds, for `savs benchmarks`."""
-    parse_row: Callable[[Row], Fields]
-    """Reads one row; raises RowError through `Row.error`."""
+    parse_row: Callable[[Row], Iterable[Fields]]
+    """Reads the examples in one row, mostly one; raises RowError through `Row.error`."""
     measure: Callable[[pl.DataFrame, Classes], list[Units]]
     """Predictions -> the metrics, the headline first."""
+    grouped_train: bool = True
+    """Whether groups mean anything in a train file."""
+    submission: Callable[[pl.DataFrame], Mapping[str, Any]] | None = None
+    """Predictions -> the JSON file that the benchmark's official evaluation takes."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """What was chosen where the benchmark leaves a choice; part of a store's identity."""
 
 
 def read_examples(
-    benchmark: Benchmark, path: Path, split: str, limit: int | None = None
+    benchmark: Benchmark, source: str | Path, split: str, limit: int | None = None
 ) -> list[Example]:
     """Read the examples of one split.
 
-    An example's id is the file's column `id`, else `<file stem>:<row>`.
+    An example's id is what the benchmark takes for one, else `<file stem>:<row>`.
 
     Parameters
     ----------
     benchmark
         How to read a row.
-    path
-        A JSON Lines, JSON, CSV or Parquet file.
+    source
+        A JSON Lines, JSON, CSV or Parquet file, or what else `find_files` knows.
     split
         `train` or `test`.
     limit
@@ -72,73 +80,36 @@ def read_examples(
     if limit is not None and limit < 1:
         raise ValueError(f"limit is {limit}, expected at least 1")
     seen: dict[str, str] = {}
-    examples = []
-    for row in read_rows(path)[:limit]:
-        fields = benchmark.parse_row(row)
-        try:
-            split_prompt(fields.prompt, len(fields.media))
-        except ValueError as error:
-            raise row.error(str(error), "mark each image once, or none") from error
-        identifier = row.optional("id") or f"{path.stem}:{row.index}"
-        if identifier in seen:
-            raise RowError(
-                f"{row.where}: id {identifier!r} is taken by {seen[identifier]}; ids are unique in"
-                " a file: rename one, or drop the column and rows are numbered"
-            )
-        seen[identifier] = row.where
-        extra = row.rest({"id", *benchmark.columns})
-        examples.append(_example(identifier, split, row.index, fields, extra))
+    examples: list[Example] = []
+    for row in read_rows(source):
+        for fields in benchmark.parse_row(row):
+            if len(examples) == limit:
+                return examples
+            example = _example(benchmark, row, fields, split, len(examples))
+            if example.id in seen:
+                raise RowError(
+                    f"{row.where}: id {example.id!r} is taken by {seen[example.id]}; ids are unique"
+                    " in a file: rename one, or drop the column and rows are numbered"
+                )
+            seen[example.id] = row.where
+            examples.append(example)
     return examples
 
 
-def _example(
-    identifier: str, split: str, index: int, fields: Fields, extra: Mapping[str, Any]
-) -> Example:
+def _example(benchmark: Benchmark, row: Row, fields: Fields, split: str, index: int) -> Example:
+    try:
+        split_prompt(fields.prompt, len(fields.media))
+    except ValueError as error:
+        raise row.error(str(error), "mark each image once, or none") from error
     return Example(
-        id=identifier,
+        id=fields.id or row.id,
         split=split,
         index=index,
         label=fields.label,
         prompt=fields.prompt,
         media=fields.media,
-        group=fields.group,
+        group=fields.group if split != "train" or benchmark.grouped_train else None,
         subtask=fields.subtask,
         category=fields.category,
-        extra=extra,
+        extra=row.rest(benchmark.columns),
     )
-
-
-def check_splits(train: Sequence[Example], test: Sequence[Example]) -> None:
-    """Check that the training examples can tell at least two classes apart, in each subtask.
-
-    Raises
-    ------
-    RowError
-        There are no training examples, a subtask has one class only or is tested without training
-        examples, or only some examples name a subtask.
-    """
-    if not train:
-        raise RowError("there are no training examples; give at least one of each class")
-    for example in (*train, *test):
-        if (example.subtask is None) != (train[0].subtask is None):
-            raise RowError(
-                f"{example.split} example {example.id!r} has"
-                f" {'no' if example.subtask is None else 'a'} subtask, train example"
-                f" {train[0].id!r} is otherwise; give every row a subtask, or none"
-            )
-    classes: dict[str | None, set[str]] = {}
-    for example in train:
-        classes.setdefault(example.subtask, set()).add(example.label)
-    for subtask, labels in classes.items():
-        if len(labels) < 2:
-            where = "" if subtask is None else f" of subtask {subtask!r}"
-            raise RowError(
-                f"the training examples{where} have one class only, {labels.pop()!r}; a classifier"
-                " needs at least two: add examples of the others"
-            )
-    for example in test:
-        if example.subtask not in classes:
-            raise RowError(
-                f"test example {example.id!r} is of subtask {example.subtask!r}, which has no"
-                f" training examples; the training file has {sorted(map(str, classes))}"
-            )

@@ -3,11 +3,17 @@
 import difflib
 
 from savs.datasets.benchmark import Benchmark
+from savs.datasets.blink import BLINK
 from savs.datasets.errors import BenchmarkNotFoundError
 from savs.datasets.general import GENERAL
+from savs.datasets.naturalbench import NATURALBENCH
+from savs.datasets.naturalbench_retrieval import NATURALBENCH_RETRIEVAL
 from savs.datasets.shapes import SHAPES
 
-BENCHMARKS: dict[str, Benchmark] = {benchmark.name: benchmark for benchmark in (GENERAL, SHAPES)}
+BENCHMARKS: dict[str, Benchmark] = {
+    benchmark.name: benchmark
+    for benchmark in (GENERAL, SHAPES, NATURALBENCH, NATURALBENCH_RETRIEVAL, BLINK)
+}
 """Name -> benchmark, in the order in which `savs benchmarks` lists them."""
 
 

@@ -15,8 +15,8 @@ class Example:
     """`train` or `test`."""
     index: int
     """Row in the input file, from 0."""
-    label: str
-    """The right class, byte for byte as the file spells it."""
+    label: str | None
+    """The right class, byte for byte as the file spells it; None where a test split hides it."""
     prompt: str
     """The text as it is put to the model; `<image>` marks the place of an image."""
     media: tuple[str, ...] = ()

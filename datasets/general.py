@@ -1,5 +1,7 @@
 """`general`: your own images, questions and labels."""
 
+from collections.abc import Iterator
+
 import polars as pl
 
 from savs.datasets.benchmark import Benchmark, Fields
@@ -10,12 +12,13 @@ from savs.datasets.metrics import (
     balanced_accuracy,
     subtask_accuracies,
 )
-from savs.datasets.sources import Row
+from savs.datasets.rows import Row
 
 
-def parse_row(row: Row) -> Fields:
+def parse_row(row: Row) -> Iterator[Fields]:
     """Read `image` or `images`, `question` and `label`, and what groups the row, if anything."""
-    return Fields(
+    yield Fields(
+        id=row.optional("id"),
         label=row.text("label"),
         prompt=row.text("question"),
         media=row.names("image", "images"),

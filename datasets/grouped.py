@@ -3,13 +3,15 @@
 Groups are found by id, never by line position.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import polars as pl
 
 from savs.datasets.errors import RowError
 from savs.datasets.metrics import Classes, Units, guess
 
+NAMED = 5
+"""Incomplete groups that a note names."""
 GROUP_ROWS = 4
 """A NaturalBench group is two images x two questions."""
 
@@ -26,7 +28,7 @@ def together(
     classes
         The classes of each subtask.
     name
-        Of the metric; the number of incomplete sets, which are left out, is added to it.
+        Of the metric.
     by
         What a set of rows shares.
     rows
@@ -35,7 +37,8 @@ def together(
     Returns
     -------
     Units
-        One unit a complete set; chance is that of independent uniform guesses.
+        One unit a complete set; chance is that of independent uniform guesses. A note counts and
+        names the groups of incomplete sets, which are left out.
 
     Raises
     ------
@@ -52,6 +55,7 @@ def together(
             score=pl.col("correct").all().cast(pl.Float64),
             guess=pl.col("guess").product(),
             cluster=pl.col("cluster").first(),
+            of=pl.col("group").first(),
             rows=pl.len(),
         )
     )
@@ -61,12 +65,21 @@ def together(
             f"{name}: no set of {rows} rows that share {', '.join(by)} is complete; was the"
             " test file cut inside a group, by --limit?"
         )
-    left_out = sets.height - whole.height
     return Units(
-        name + (f" ({left_out} incomplete left out)" if left_out else ""),
+        name,
         whole.select("score", "cluster", stratum=pl.lit("all")),
         chance=float(whole.select(pl.col("guess").mean()).item()),
+        notes=left_out(name, sets.filter(pl.col("rows") != rows)["of"]),
     )
+
+
+def left_out(name: str, groups: Iterable[str]) -> tuple[str, ...]:
+    """Return the note that counts and names incomplete groups, if there are any."""
+    found = list(dict.fromkeys(groups))
+    if not found:
+        return ()
+    names = ", ".join(found[:NAMED]) + (" ..." if len(found) > NAMED else "")
+    return (f"{name}: incomplete groups left out: {len(found)} ({names})",)
 
 
 def group_metrics(predictions: pl.DataFrame, classes: Classes, of: str = "") -> list[Units]:

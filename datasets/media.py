@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from savs.datasets.errors import MediaError
+from savs.datasets.packed import is_packed, packed_file, read_packed
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,23 +18,53 @@ class MediaFolder:
     """The folder below which all media of a run lie."""
 
     root: Path
+    packed: Path | None = None
+    """Folder of the Parquet files that hold media; `root` by default."""
 
     def path(self, name: str) -> Path:
         """Return the path of a medium; a link in the folder may lead anywhere.
+
+        An absolute path of another machine is looked for below the root: its longest end that is
+        there counts.
 
         Raises
         ------
         MediaError
             The name leads out of the folder.
         """
-        root = Path(os.path.abspath(self.root))  # noqa: PTH100 - links stay as they are
-        path = Path(os.path.abspath(root / name))  # noqa: PTH100
-        if not path.is_relative_to(root):
-            raise MediaError(
-                f"{name} lies outside the media root {self.root}; give --media-root a folder that"
-                " holds all images"
-            )
-        return path
+        root = _absolute(self.root)
+        path = _absolute(root / name)
+        if path.is_relative_to(root):
+            return path
+        if Path(name).is_absolute():
+            parts = path.parts[1:]
+            ends = (root.joinpath(*parts[start:]) for start in range(len(parts)))
+            found = next((end for end in ends if end.exists()), None)
+            if found is not None:
+                return found
+        raise MediaError(
+            f"{name} lies outside the media root {self.root}; give --media-root a folder that"
+            " holds all images"
+        )
+
+    def has(self, name: str) -> bool:
+        """Return whether a medium is there; what it holds is not looked at."""
+        try:
+            if is_packed(name):
+                return self._packed_path(name).is_file()
+            return self.path(name).is_file()
+        except (MediaError, OSError, ValueError):
+            return False
+
+    def size(self, name: str) -> int | None:
+        """Return a medium's size in bytes, or None where it is not there."""
+        try:
+            return len(self.read(name)) if is_packed(name) else self.path(name).stat().st_size
+        except (MediaError, OSError, ValueError):
+            return None
+
+    def _packed_path(self, name: str) -> Path:
+        return MediaFolder(self.packed or self.root).path(packed_file(name))
 
     def read(self, name: str) -> bytes:
         """Return a medium's bytes.
@@ -43,6 +74,8 @@ class MediaFolder:
         MediaError
             Missing, unreadable, empty, or outside the folder.
         """
+        if is_packed(name):
+            return read_packed(self._packed_path(name), name)
         path = self.path(name)
         try:
             data = path.read_bytes()
@@ -57,6 +90,10 @@ class MediaFolder:
         if not data:
             raise MediaError(f"{name} is empty (0 bytes)")
         return data
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))  # noqa: PTH100 - links stay as they are
 
 
 def sha256(data: bytes) -> str:

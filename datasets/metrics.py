@@ -22,6 +22,8 @@ class Units:
     """Expected value for a guess that knows nothing but the classes."""
     majority: float | None = None
     """Value for always naming the most frequent class of the test set."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the number must know."""
 
 
 def accuracy(predictions: pl.DataFrame, classes: Classes, name: str = "accuracy") -> Units:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from savs.pipeline.answers import zero_shot
+    from savs.pipeline.assessment import Evaluation
     from savs.pipeline.errors import SavsError
-    from savs.pipeline.evaluation import Evaluation, evaluate
+    from savs.pipeline.evaluation import evaluate
     from savs.pipeline.evaluation_file import save_evaluation
     from savs.pipeline.extraction.stage import Extraction, extract
     from savs.pipeline.selection import Selection, select
@@ -38,7 +39,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Evaluation": "savs.pipeline.evaluation",
+    "Evaluation": "savs.pipeline.assessment",
     "Extraction": "savs.pipeline.extraction.stage",
     "SavsError": "savs.pipeline.errors",
     "Selection": "savs.pipeline.selection",

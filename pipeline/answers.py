@@ -6,14 +6,16 @@ import numpy as np
 import polars as pl
 
 from savs.datasets import Benchmark
+from savs.pipeline.assessment import Evaluation, assess, predicted
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation import Evaluation, assess, predicted
 from savs.pipeline.readouts import ClassScores
 from savs.pipeline.training import training_tasks
 from savs.stores import FeatureStore
 
 
-def zero_shot(store: FeatureStore, *, benchmark: Benchmark | None = None) -> Evaluation:
+def zero_shot(
+    store: FeatureStore, *, benchmark: Benchmark | None = None, drop_leaks: bool = False
+) -> Evaluation:
     """Classify each test example by the label whose first token the model finds likeliest.
 
     Exact for labels that are told apart by their first token; a subtask whose labels are not is
@@ -26,6 +28,8 @@ def zero_shot(store: FeatureStore, *, benchmark: Benchmark | None = None) -> Eva
         A complete store that was extracted with `answers`.
     benchmark
         Whose metrics to take, where the store is of a benchmark of your own.
+    drop_leaks
+        Leave out test examples that training has seen, with their whole groups.
 
     Raises
     ------
@@ -52,7 +56,7 @@ def zero_shot(store: FeatureStore, *, benchmark: Benchmark | None = None) -> Eva
         part = examples.filter(pl.col("subtask").eq_missing(pl.lit(subtask)))
         columns = [place[label] for label in labels]
         parts.append(predicted(part, labels, _scores(logits[part["row"].to_numpy()][:, columns])))
-    return assess(store, parts, answerable, None, notes, benchmark)
+    return assess(store, parts, answerable, None, notes, benchmark, drop_leaks=drop_leaks)
 
 
 def _alike(subtask: str | None, labels: Sequence[str], tokens: dict[str, int]) -> str | None:

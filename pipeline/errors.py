@@ -20,6 +20,10 @@ class SelectionError(PipelineError, ValueError):
     """A selection that cannot be made from these examples, or does not fit this store."""
 
 
+class LeakError(PipelineError, ValueError):
+    """Every test example was seen in training, so without the leaks there is nothing to score."""
+
+
 SavsError = (PipelineError, StoreError, DatasetError)
 """What `except SavsError` catches: every error that is the input's fault, not the program's.
 

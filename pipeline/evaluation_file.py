@@ -2,19 +2,20 @@
 
 from pathlib import Path
 
-from savs.pipeline.evaluation import Evaluation
+from savs.pipeline.assessment import Evaluation
 from savs.pipeline.selection_file import save_selection
 from savs.stores.results import (
     METRICS,
     PREDICTIONS,
     SELECTION,
-    write_metrics,
+    SUBMISSION,
+    write_json,
     write_predictions,
 )
 
 
 def save_evaluation(evaluation: Evaluation, folder: str | Path) -> tuple[Path, Path]:
-    """Write metrics.json, predictions.parquet and, if there is one, selection.npz.
+    """Write metrics.json, predictions.parquet, and selection.npz and submission.json, if any.
 
     Returns
     -------
@@ -29,7 +30,9 @@ def save_evaluation(evaluation: Evaluation, folder: str | Path) -> tuple[Path, P
     place = Path(folder)
     if evaluation.selection is not None:
         save_selection(evaluation.selection, place / SELECTION)
+    if evaluation.submission is not None:
+        write_json(place / SUBMISSION, evaluation.submission)
     return (
-        write_metrics(place / METRICS, evaluation.to_json()),
+        write_json(place / METRICS, evaluation.to_json()),
         write_predictions(place / PREDICTIONS, evaluation.predictions),
     )

@@ -17,6 +17,8 @@ from savs.stores.layout import RESULTS
 
 SELECTION = "selection.npz"
 METRICS = "metrics.json"
+SUBMISSION = "submission.json"
+"""Predictions in the form that a benchmark's official evaluation takes."""
 PREDICTIONS = "predictions.parquet"
 _HEADER = "header"
 
@@ -62,9 +64,9 @@ def read_selection(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray[Any
         ) from error
 
 
-def write_metrics(path: Path, metrics: Mapping[str, Any]) -> Path:
-    """Write metrics.json."""
-    text = json.dumps(dict(metrics), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+def write_json(path: Path, value: Mapping[str, Any]) -> Path:
+    """Write metrics.json or submission.json."""
+    text = json.dumps(dict(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     _write(path, text.encode("utf-8"))
     return path
 

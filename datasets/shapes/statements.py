@@ -12,13 +12,14 @@ INVERSE = {
     "below": "above",
 }
 """Relation -> the one that holds the other way round."""
+IMAGE_SHOWS = "Does this image show "
 CLEAR_PX = 16
 """Centres must be this far apart for a relation to hold."""
 
 
 def statement(scene: Scene, text: str, true: bool) -> Item:
     """Return the item that asks whether a scene shows what the text says."""
-    return Item((scene,), f"Does this image show {text}?{YES_NO}", "Yes" if true else "No")
+    return Item((scene,), f"{IMAGE_SHOWS}{text}?{YES_NO}", "Yes" if true else "No")
 
 
 def both(first: Kind, second: Kind) -> str:

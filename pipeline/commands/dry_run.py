@@ -25,6 +25,7 @@ def print_estimate(benchmark: str, *, out: Path, as_json: bool, **settings: Any)
             {
                 "examples": found.examples,
                 "missing_media": found.missing_media,
+                "notes": found.notes,
                 "bytes": found.bytes,
                 "free_bytes": free,
                 "examples_per_second": found.examples_per_second,
@@ -42,5 +43,7 @@ def print_estimate(benchmark: str, *, out: Path, as_json: bool, **settings: Any)
         rows.append(["examples a second", f"{found.examples_per_second:.1f}"])
         rows.append(["estimated time", format_seconds(found.seconds)])
     print_table(["dry run", ""], rows)
+    for note in found.notes:
+        say(note)
     for name in found.missing_media[:MISSING_SHOWN]:
         say(f"not found: {name}")

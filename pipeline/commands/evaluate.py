@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from savs.pipeline.answers import zero_shot
+from savs.pipeline.assessment import ZERO_SHOT
 from savs.pipeline.commands.options import (
     ConfigOption,
     JsonOption,
@@ -13,7 +14,7 @@ from savs.pipeline.commands.options import (
 from savs.pipeline.commands.output import print_json, say
 from savs.pipeline.commands.tables import print_evaluation
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation import ZERO_SHOT, evaluate
+from savs.pipeline.evaluation import evaluate
 from savs.pipeline.evaluation_file import save_evaluation
 from savs.pipeline.readouts import READOUTS
 from savs.pipeline.selection import Selection, select
@@ -22,6 +23,7 @@ from savs.pipeline.training import train_digest
 from savs.stores import FeatureStore, open_store
 from savs.stores.results import (
     SELECTION,
+    SUBMISSION,
     results_folder,
 )
 
@@ -42,6 +44,10 @@ def evaluate_command(
             help="Folder of the results (default: STORE/results/NAME).",
         ),
     ] = None,
+    drop_leaks: Annotated[
+        bool,
+        option("--drop-leaks", help="Leave out test examples that share an image with training."),
+    ] = False,
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -58,9 +64,11 @@ def evaluate_command(
             f"no readout is called {readout!r}; there are: {', '.join((*READOUTS, ZERO_SHOT))}"
         )
     if readout == ZERO_SHOT:
-        result = zero_shot(opened)
+        result = zero_shot(opened, drop_leaks=drop_leaks)
     else:
-        result = evaluate(opened, _find_selection(opened, selection, readout))
+        result = evaluate(
+            opened, _find_selection(opened, selection, readout), drop_leaks=drop_leaks
+        )
     metrics, predictions = save_evaluation(result, folder)
     if json:
         files = {"metrics_file": str(metrics), "predictions_file": str(predictions)}
@@ -68,6 +76,8 @@ def evaluate_command(
     else:
         print_evaluation(result)
     say(f"wrote {metrics} and {predictions}")
+    if result.submission is not None:
+        say(f"wrote {folder / SUBMISSION}, for the official evaluation")
 
 
 def _find_selection(store: FeatureStore, path: Path | None, readout: str) -> Selection:

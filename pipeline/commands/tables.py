@@ -1,7 +1,7 @@
 """Selections and evaluations as tables."""
 
+from savs.pipeline.assessment import Evaluation
 from savs.pipeline.commands.output import percent, print_table, say
-from savs.pipeline.evaluation import Evaluation
 from savs.pipeline.selection import Selection
 from savs.stores import head_name
 
@@ -40,11 +40,14 @@ def print_evaluation(evaluation: Evaluation) -> None:
         ]
         for metric in evaluation.metrics
     ]
-    print_table(["metric (%)", "value", "95 % interval", "chance", "majority", "examples"], rows)
-    scored = evaluation.planned - evaluation.skipped
+    if rows:
+        header = ["metric (%)", "value", "95 % interval", "chance", "majority", "examples"]
+        print_table(header, rows)
+    left_out = evaluation.planned - evaluation.predictions.height
     say(
-        f"{evaluation.planned:,} test examples planned, {scored:,} scored,"
-        f" {evaluation.skipped:,} skipped"
+        f"{evaluation.planned:,} test examples planned,"
+        f" {evaluation.predictions.height - evaluation.skipped:,} scored,"
+        f" {evaluation.skipped:,} skipped" + (f", {left_out:,} left out" if left_out else "")
     )
     for note in evaluation.notes:
         say(f"note: {note}")

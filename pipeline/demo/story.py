@@ -5,8 +5,9 @@ from pathlib import Path
 
 from savs.datasets.shapes import ShapesFiles, write_shapes
 from savs.pipeline.answers import zero_shot
+from savs.pipeline.assessment import Evaluation
 from savs.pipeline.demo import DEMO_NAME
-from savs.pipeline.evaluation import Evaluation, evaluate
+from savs.pipeline.evaluation import evaluate
 from savs.pipeline.extraction.stage import Extraction, Reporting, extract
 from savs.pipeline.selection import Selection, select
 

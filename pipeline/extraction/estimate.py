@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from savs.datasets import Example, MediaFolder, find_benchmark
+from savs.datasets import Example, MediaFolder, Shots, find_benchmark, unknown_labels
 from savs.pipeline.extraction.inputs import Refused, prepare
 from savs.pipeline.extraction.model import LoadedModel, load_model
 from savs.pipeline.extraction.outputs import NO_OUTPUTS
@@ -28,6 +28,8 @@ class Estimate:
     """Split -> number of examples."""
     missing_media: list[str]
     """Names of images that are not in the media root, in order of first use."""
+    notes: list[str]
+    """What is worth a word before the run: labels that training lacks, leaks."""
     bytes: int
     """Size of the features."""
     examples_per_second: float | None
@@ -43,28 +45,33 @@ class Estimate:
 def estimate(
     benchmark: str,
     *,
-    train: Path,
-    test: Path,
+    train: str | Path | None,
+    test: str | Path,
     model: str,
     media_root: Path | None,
     limit: int | None,
+    shots: Shots | None,
     batch_size: int,
     **loading: Any,
 ) -> Estimate:
     """Count the examples, look for their images, and time a few batches of the test split."""
-    source = Source(find_benchmark(benchmark), train, test, media_root, limit)
+    source = Source(find_benchmark(benchmark), train, test, media_root, limit, shots)
     examples = source.examples()
     missing = [
         name
         for split, found in examples.items()
         for name in dict.fromkeys(name for example in found for name in example.media)
-        if not source.has_medium(split, name)
+        if not source.media(split).has(name)
     ]
     loaded = load_model(model, **loading)
     total = sum(len(found) for found in examples.values())
     return Estimate(
         examples={split: len(found) for split, found in examples.items()},
         missing_media=missing,
+        notes=[
+            *unknown_labels(examples["train"], examples["test"]),
+            *source.leaks(examples).summary(),
+        ],
         bytes=total * example_bytes(loaded),
         examples_per_second=_probe(loaded, examples["test"], source.media("test"), batch_size),
     )

@@ -1,16 +1,27 @@
-"""What is to be extracted: a benchmark, its two files, the folder of its images."""
+"""What is to be extracted: a benchmark, its input files, the folder of its images."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import polars as pl
 
 from savs.datasets import (
     Benchmark,
     Example,
+    Leaks,
     MediaError,
     MediaFolder,
+    Shots,
+    SourceError,
     check_splits,
+    find_files,
+    find_leaks,
     read_examples,
 )
+from savs.datasets.media import sha256
+
+Splits = dict[str, list[Example]]
+"""Split -> its examples, in the order of the input file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,49 +29,114 @@ class Source:
     """What is to be extracted."""
 
     benchmark: Benchmark
-    train: Path
-    test: Path
+    train: str | Path | None
+    """Input files of the training examples; without them, `shots` are drawn from the test files."""
+    test: str | Path
     media_root: Path | None = None
     """Folder of the images; each input file's own folder by default."""
     limit: int | None = None
     """Examples a split, from the start of the file; all by default."""
+    shots: Shots | None = None
+    """How training examples are drawn; all of `train` by default."""
 
-    def examples(self) -> dict[str, list[Example]]:
-        """Read and check both splits; split -> examples, in the order of the input file.
+    def examples(self) -> Splits:
+        """Read and check both splits.
 
         Raises
         ------
         DatasetError
             A file cannot be read, a row is not of its form, or no image at all is there.
         """
-        files = {"train": self.train, "test": self.test}
+        train, test = self._read()
         found = {
-            split: read_examples(self.benchmark, path, split, self.limit)
-            for split, path in files.items()
+            "train": _numbered(train[: self.limit], "train"),
+            "test": _numbered(test[: self.limit], "test"),
         }
         check_splits(found["train"], found["test"])
         self._require_media(found)
         return found
 
-    def _require_media(self, examples: dict[str, list[Example]]) -> None:
+    def _read(self) -> tuple[list[Example], list[Example]]:
+        if self.train is not None:
+            train = read_examples(self.benchmark, self.train, "train")
+            if self.shots is not None:
+                train, _ = self.shots.draw(train, test_the_rest=False)
+            return train, read_examples(self.benchmark, self.test, "test", self.limit)
+        if self.shots is None:
+            raise SourceError(
+                "there are no training examples: give --train FILE, or have them drawn from the"
+                " test file with --shots N (examples a class) or --train-groups N"
+            )
+        pool = read_examples(self.benchmark, self.test, "test")
+        return self.shots.draw(pool, test_the_rest=True)
+
+    def _require_media(self, examples: Splits) -> None:
         """Raise MediaError where not one of the images that are named is there."""
         named = [(s, name) for s, rows in examples.items() for row in rows for name in row.media]
-        if named and not any(self.has_medium(split, name) for split, name in named):
+        if named and not any(self.media(split).has(name) for split, name in named):
             split, name = named[0]
             raise MediaError(
                 f"none of the {len(named):,} images is there: {name} is not in"
                 f" {self.media(split).root.absolute()}; give --media-root the folder of the images"
             )
 
-    def has_medium(self, split: str, name: str) -> bool:
-        """Return whether a split's image is a file in its folder."""
-        try:
-            return self.media(split).path(name).is_file()
-        except (MediaError, OSError, ValueError):
-            return False
-
     def media(self, split: str) -> MediaFolder:
         """Return the folder below which a split's images lie."""
-        return MediaFolder(
-            self.media_root or {"train": self.train, "test": self.test}[split].parent
+        source = self.train if split == "train" and self.train is not None else self.test
+        folder = find_files(source).root
+        return MediaFolder(self.media_root or folder, folder)
+
+    def leaks(self, examples: Splits) -> Leaks:
+        """Compare the splits by the content of their media; what cannot be read matches nothing.
+
+        Of the test media, those are read whose size a training medium has.
+        """
+        trained, tested = self.media("train"), self.media("test")
+        digests = {
+            n: sha256(data) for n in _names(examples["train"]) if (data := _read(trained, n))
+        }
+        sizes = {trained.size(name) for name in digests}
+        seen = {
+            name: sha256(data)
+            for name in _names(examples["test"])
+            if tested.size(name) in sizes and (data := _read(tested, name))
+        }
+        return find_leaks(_table(examples["train"], digests), _table(examples["test"], seen))
+
+
+def _numbered(examples: list[Example], split: str) -> list[Example]:
+    """Return the examples of a split numbered by their place in it."""
+    return [replace(e, split=split, index=index) for index, e in enumerate(examples)]
+
+
+def _names(examples: list[Example]) -> list[str]:
+    return list(dict.fromkeys(name for example in examples for name in example.media))
+
+
+def _read(media: MediaFolder, name: str) -> bytes | None:
+    try:
+        return media.read(name)
+    except MediaError:
+        return None
+
+
+def _table(examples: list[Example], digests: dict[str, str]) -> pl.DataFrame:
+    """Return what `find_leaks` compares; a medium without a digest is known by itself alone."""
+    rows = [
+        (
+            e.id,
+            e.group,
+            e.prompt,
+            list(e.media),
+            [digests.get(n, f"{e.split} {n}") for n in e.media],
         )
+        for e in examples
+    ]
+    schema = {
+        "id": pl.String,
+        "group": pl.String,
+        "prompt": pl.String,
+        "media": pl.List(pl.String),
+        "media_sha256": pl.List(pl.String),
+    }
+    return pl.DataFrame(rows, schema=schema, orient="row")

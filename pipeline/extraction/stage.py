@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from savs.datasets import Benchmark, Example, find_benchmark
+from savs.datasets import Benchmark, Example, Shots, find_benchmark, unknown_labels
 from savs.pipeline.errors import MissingExtraError
 from savs.pipeline.extraction.plan import planned_rows
 from savs.pipeline.extraction.source import Source
@@ -54,10 +54,11 @@ class Extraction:
 def extract(
     benchmark: str | Benchmark,
     *,
-    train: str | Path,
+    train: str | Path | None = None,
     test: str | Path,
     model: str,
     out: str | Path,
+    shots: Shots | None = None,
     media_root: str | Path | None = None,
     limit: int | None = None,
     batch_size: int = DEFAULT_BATCH_SIZE,
@@ -79,11 +80,15 @@ def extract(
     benchmark
         Name of a benchmark, or one of your own.
     train, test
-        Input files of the two splits.
+        Input files of the two splits: a file, a folder of Parquet files, a pattern with `*`, or
+        `hf://owner/name`.
     model
         A Hugging Face id, a local folder, or `demo`.
     out
         Folder of the store.
+    shots
+        How training examples are drawn: from `train`, or, without it, from `test`, of which the
+        others are then tested.
     media_root
         Folder of the images; each input file's own folder by default.
     limit
@@ -119,15 +124,19 @@ def extract(
     from savs.pipeline.extraction.shard import ShardSettings
 
     chosen = find_benchmark(benchmark) if isinstance(benchmark, str) else benchmark
-    source = Source(
-        chosen, Path(train), Path(test), None if media_root is None else Path(media_root), limit
-    )
+    root = None if media_root is None else Path(media_root)
+    source = Source(chosen, train, test, root, limit, shots)
     examples = source.examples()
+    for line in (
+        *unknown_labels(examples["train"], examples["test"]),
+        *source.leaks(examples).summary(),
+    ):
+        reporting.say(line)
     reporting.say(f"loading {model}")
     loaded = load_model(model, **loading)
     facts = {"name": chosen.name, "options": dict(chosen.options)}
     plan = {split: planned_rows(found) for split, found in examples.items()}
-    labels = dict.fromkeys(example.label for example in examples["train"]) if answers else {}
+    labels = dict.fromkeys(str(e.label) for e in examples["train"]) if answers else {}
     outputs = Outputs(
         first_tokens(loaded.processor, list(labels)),
         loaded.model.get_output_embeddings().in_features if hidden else None,

@@ -94,26 +94,26 @@ def test_sets_keep_their_clusters_in_one_stratum() -> None:
     }
 
 
-def test_incomplete_sets_are_left_out_and_counted_in_the_name() -> None:
+def test_incomplete_sets_are_left_out_and_counted_in_a_note() -> None:
     # c is without q1i1: its question q1 and its image i1 have one row, its group three
     units = group_metrics(GROUPS.head(11), YES_NO, "s")
-    assert [u.name for u in units] == [
-        f"{metric}, s (1 incomplete left out)" for metric in ("Q-Acc", "I-Acc", "G-Acc")
-    ]
+    assert [u.name for u in units] == ["Q-Acc, s", "I-Acc, s", "G-Acc, s"]
+    for unit in units:
+        assert unit.notes == (f"{unit.name}: incomplete groups left out: 1 (c)",)
     # questions: 2 + 1 + 1 of 5; images: 2 + 1 + 0 of 5; groups: a of a and b
     assert [value(u) for u in units] == pytest.approx([4 / 5, 3 / 5, 1 / 2])
     assert [u.chance for u in units] == [0.25, 0.25, 0.0625]
     # p and q are halved
     halves = PAIRS.filter(~((pl.col("group").is_in(["p", "q"])) & (pl.col("prompt") == "q0")))
     both = pair_metric(halves, YES_NO, "t")
-    assert both.name == "both right, t (2 incomplete left out)"
+    assert both.notes == ("both right, t: incomplete groups left out: 2 (p, q)",)
     assert both.scores["cluster"].to_list() == ["c r", "c s", "c t"]
 
 
 def test_too_many_rows_make_no_set_either() -> None:
     twice = frame(pair("p", "++"), pair("p", "++"), pair("q", "++"))
     units = together(twice, YES_NO, "m", ["group"], 2)
-    assert (units.name, units.scores.height) == ("m (1 incomplete left out)", 1)
+    assert (units.notes, units.scores.height) == (("m: incomplete groups left out: 1 (p)",), 1)
 
 
 def test_no_complete_set_is_an_error() -> None:

@@ -176,9 +176,9 @@ def test_a_parquet_file_without_rows_is_refused(write: Write) -> None:
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"gone\.csv cannot be read: No such file"):
         read_rows(tmp_path / "gone.csv")
-    (tmp_path / "folder.json").mkdir()
-    with pytest.raises(SourceError, match=r"folder\.json cannot be read: Is a directory"):
-        read_rows(tmp_path / "folder.json")
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(SourceError, match=r"photos: no file in .*photos matches \*\*/\*\.parquet"):
+        read_rows(tmp_path / "photos")
 
 
 def test_a_broken_csv_quote_names_its_line(write: Write) -> None:

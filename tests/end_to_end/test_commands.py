@@ -42,7 +42,7 @@ def test_extract_select_evaluate(savs, store):
     predictions = pl.read_parquet(results / "predictions.parquet")
     assert predictions.columns == [
         *("id", "split", "label", "prediction", "correct", "margin", "votes"),
-        *("group", "subtask", "category", "cluster"),
+        *("group", "subtask", "category", "cluster", "leak"),
     ]
     assert predictions["correct"].mean() == metrics["accuracy"]["value"]
 
@@ -86,7 +86,7 @@ def test_benchmarks(savs):
     listed = savs("benchmarks")
     assert listed.stdout.startswith("general: ")
     names = [b["name"] for b in json.loads(savs("benchmarks", "--json").stdout)]
-    assert names == ["general", "shapes"]
+    assert names == ["general", "shapes", "naturalbench", "naturalbench-retrieval", "blink"]
 
 
 def test_dry_run_writes_nothing(savs, scenes, tmp_path):

@@ -1,6 +1,7 @@
 import numpy as np
 import oracle
 import pytest
+from polars.testing import assert_frame_equal
 
 from savs.pipeline import evaluate, select
 from savs.pipeline.errors import SelectionError
@@ -86,8 +87,8 @@ def test_results_are_the_same_whatever_the_shards(tmp_path, arrays):
     for rows in (1, 3, 100):
         store = make_store(tmp_path / str(rows), *arrays, shard_rows=rows)
         results.append(evaluate(store, select(store, heads=4)))
-    assert results[0].predictions.equals(results[1].predictions)
-    assert results[0].predictions.equals(results[2].predictions)
+    for other in results[1:]:  # soft scores are sums, and their rounding may depend on the block
+        assert_frame_equal(results[0].predictions, other.predictions, rel_tol=1e-6)
     assert results[0].metrics == results[2].metrics
 
 

@@ -11,7 +11,7 @@ from savs.stores import ResultError, StoreWriteError
 from savs.stores.results import (
     read_selection,
     results_folder,
-    write_metrics,
+    write_json,
     write_predictions,
     write_selection,
 )
@@ -91,7 +91,7 @@ def test_a_missing_selection_is_named(tmp_path) -> None:
 
 def test_metrics_come_back_as_written(tmp_path) -> None:
     metrics = {"accuracy": {"value": 2 / 3, "interval": [0.1, None]}, "classes": ["数据", "\n"]}
-    path = write_metrics(tmp_path / "new" / "metrics.json", metrics)
+    path = write_json(tmp_path / "new" / "metrics.json", metrics)
     text = path.read_text("utf-8")
     assert json.loads(text) == metrics
     assert "数据" in text
@@ -115,7 +115,7 @@ def test_predictions_come_back_as_written(tmp_path) -> None:
 
 WRITERS = {
     "selection": lambda path: write_selection(path, HEADER, ARRAYS),
-    "metrics": lambda path: write_metrics(path, {"a": 1}),
+    "metrics": lambda path: write_json(path, {"a": 1}),
     "predictions": lambda path: write_predictions(path, pl.DataFrame({"id": ["a"]})),
 }
 

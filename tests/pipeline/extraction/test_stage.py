@@ -272,7 +272,7 @@ def test_answers_and_the_last_hidden_state_are_kept_and_leave_the_features_alone
     top = full.store.output("test", "top_logits")
     assert top.shape == (5, 64)
     assert (np.diff(top, axis=1) <= 0).all()
-    with pytest.raises(StoreMismatchError, match="outputs"):
+    with pytest.raises(StoreMismatchError, match="--answers labels"):
         run("full", dtype="float32")
 
 

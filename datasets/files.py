@@ -1,0 +1,97 @@
+"""The files that a source names: one file, a folder of Parquet files, a pattern, a hub data set."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from savs.datasets.errors import SourceError
+
+HUB = "hf://"
+PARQUET = "**/*.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Input files below one folder, in the order of their names."""
+
+    root: Path
+    """Folder that names of media are relative to, where no media root is given."""
+    paths: tuple[Path, ...]
+
+    def __iter__(self) -> Iterator[Path]:
+        return iter(self.paths)
+
+    def stem(self, path: Path) -> str:
+        """Return what example ids begin with: the file's name, below the root where it has peers.
+
+        Examples
+        --------
+        >>> files = Files(Path("b"), (Path("b/Jigsaw/val.parquet"), Path("b/IQ/val.parquet")))
+        >>> files.stem(files.paths[0])
+        'Jigsaw/val'
+        """
+        if len(self.paths) == 1:
+            return path.stem
+        return path.relative_to(self.root).with_suffix("").as_posix()
+
+
+def find_files(source: str | Path) -> Files:
+    """Return the files that a source names.
+
+    Parameters
+    ----------
+    source
+        A file; a folder, which stands for all Parquet files below it; a pattern with `*`; or
+        `hf://owner/name`, a data set of the Hugging Face hub, with a pattern behind it or without.
+
+    Raises
+    ------
+    SourceError
+        Nothing is there, or the hub cannot be reached.
+    """
+    text = str(source)
+    if text.startswith(HUB):
+        return _from_hub(text)
+    if text.startswith("hf:/"):
+        raise SourceError(f"{text}: a path drops slashes; give the text {HUB}{text[4:]}")
+    path = Path(source)
+    if "*" in text and not path.exists():
+        steps = path.parts
+        fixed = next(i for i, step in enumerate(steps) if "*" in step)
+        return _below(Path(*steps[:fixed]), str(Path(*steps[fixed:])), text)
+    if path.is_dir():
+        return _below(path, PARQUET, text)
+    return Files(path.parent, (path,))
+
+
+def _below(root: Path, pattern: str, text: str) -> Files:
+    paths = sorted(path for path in root.glob(pattern) if path.is_file())
+    if not paths:
+        raise SourceError(
+            f"{text}: no file in {root.absolute()} matches {pattern}; give a file, a folder of"
+            " Parquet files, or a pattern such as 'DIR/*/val-*.parquet'"
+        )
+    return Files(root, tuple(paths))
+
+
+def _from_hub(text: str) -> Files:
+    owner, name, *rest = (*text.removeprefix(HUB).split("/", 2), "")
+    if not owner or not name:
+        raise SourceError(f"{text}: expected {HUB}owner/name, a data set of the hub")
+    pattern = rest[0] or PARQUET
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise SourceError(
+            f"{text} needs the package huggingface_hub; install with: pip install huggingface_hub,"
+            " or download the files and give their folder"
+        ) from error
+    try:
+        root = snapshot_download(f"{owner}/{name}", repo_type="dataset", allow_patterns=[pattern])
+    except Exception as error:  # each failure of the hub has a class of its own
+        raise SourceError(
+            f"{text} cannot be fetched ({type(error).__name__}: {str(error).splitlines()[0]});"
+            " check the name and the network (HF_TOKEN for a gated set), or download the files and"
+            " give their folder"
+        ) from error
+    return _below(Path(root), pattern, text)

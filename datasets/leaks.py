@@ -1,0 +1,109 @@
+"""Test examples that training has seen: the same media with the same prompt, or the same media.
+
+Media are compared by content where their digests are known, else by name; prompts byte for byte.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+REPEATED = "repeated"
+"""A test example that training has whole: the same media in the same order, and the same prompt."""
+SHARED = "shared medium"
+"""A test example with a medium that training has, under another prompt."""
+NAMED = 3
+"""Examples that a summary names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaks:
+    """What the test split shares with the training split."""
+
+    kinds: tuple[str | None, ...]
+    """`REPEATED`, `SHARED` or None for each test example, in order."""
+    trained: int
+    """Training examples that the test split has whole."""
+    train: int
+    """Training examples."""
+    groups: tuple[str | None, ...]
+    """Group of each test example."""
+    ids: tuple[str, ...]
+    """Id of each test example."""
+
+    def __bool__(self) -> bool:
+        return any(self.kinds)
+
+    def count(self, *kinds: str) -> int:
+        """Return how many test examples leak in one of these ways."""
+        return sum(kind in kinds for kind in self.kinds)
+
+    def dropped(self) -> list[bool]:
+        """Return which test examples leak, or stand in a group with one that does."""
+        tainted = {g for g, kind in zip(self.groups, self.kinds, strict=True) if kind and g}
+        return [
+            kind is not None or group in tainted
+            for kind, group in zip(self.kinds, self.groups, strict=True)
+        ]
+
+    def summary(self) -> list[str]:
+        """Return one line for each kind of leak that there is."""
+        lines = []
+        if repeated := self.count(REPEATED):
+            lines.append(
+                f"leak: {self.trained} of {self.train} training examples are in the test split;"
+                f" with repeats they are {repeated} test examples{self._groups(REPEATED)}"
+                f" ({self._named(REPEATED)})"
+            )
+        if self.count(SHARED):
+            sharing = self.count(REPEATED, SHARED)
+            first = self._named(REPEATED, SHARED)
+            lines.append(
+                f"leak: {sharing} test examples share an image with a training example ({first})"
+            )
+        return lines
+
+    def _groups(self, kind: str) -> str:
+        pairs = list(zip(self.groups, self.kinds, strict=True))
+        touched = {group for group, found in pairs if group and found == kind}
+        wholly = touched - {group for group, found in pairs if found != kind}
+        return f" in {len(touched)} groups, {len(wholly)} of them wholly" if touched else ""
+
+    def _named(self, *kinds: str) -> str:
+        names = [i for i, kind in zip(self.ids, self.kinds, strict=True) if kind in kinds]
+        return ", ".join(names[:NAMED]) + (" ..." if len(names) > NAMED else "")
+
+
+def find_leaks(train: pl.DataFrame, test: pl.DataFrame) -> Leaks:
+    """Compare test examples with training examples.
+
+    Parameters
+    ----------
+    train, test
+        One row an example with `id`, `prompt`, `media` (list of names), `media_sha256` (list of
+        digests, empty where they are not known) and, for the test examples, `group`. An example
+        without media and prompt is like no other.
+    """
+    trained, tested = _keys(train), _keys(test)
+    whole = {(media, prompt) for media, prompt in trained if media or prompt}
+    media = {medium for key, _ in trained for medium in key}
+    kinds = [
+        REPEATED if key in whole else SHARED if media.intersection(key[0]) else None
+        for key in tested
+    ]
+    there = set(tested)
+    return Leaks(
+        kinds=tuple(kinds),
+        trained=sum(key in there and key in whole for key in trained),
+        train=len(trained),
+        groups=tuple(test["group"]),
+        ids=tuple(test["id"]),
+    )
+
+
+def _keys(examples: pl.DataFrame) -> list[tuple[tuple[str, ...], str]]:
+    columns: Iterable[Sequence[Any]] = examples.select(
+        "media", "media_sha256", "prompt"
+    ).iter_rows()
+    return [(tuple(digests or names), prompt) for names, digests, prompt in columns]

@@ -1,0 +1,146 @@
+"""Images inside Parquet files: named by file, row and column, read when they are needed."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from savs.datasets.errors import MediaError, SourceError
+
+CHUNK_ROWS = 64
+"""Rows whose images are read together; two chunks are kept."""
+_NAME = re.compile(r"(?P<file>.+\.parquet)#(?P<row>\d+)/(?P<column>[^/]+)(/(?P<place>\d+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class PackedMedium:
+    """A medium whose bytes lie in a Parquet file."""
+
+    name: str
+    """`FILE#ROW/COLUMN`, with the place in a list behind it where the column holds lists."""
+
+
+def is_packed(name: str) -> bool:
+    """Return whether a name is of a medium in a Parquet file.
+
+    Examples
+    --------
+    >>> is_packed("val.parquet#12/image_1"), is_packed("photos/1.jpg")
+    (True, False)
+    """
+    return _NAME.fullmatch(name) is not None
+
+
+def packed_file(name: str) -> str:
+    """Return the file in a packed medium's name."""
+    return _match(name)["file"]
+
+
+def _match(name: str) -> re.Match[str]:
+    found = _NAME.fullmatch(name)
+    if found is None:
+        raise ValueError(f"{name!r} is not the name of a medium in a Parquet file")
+    return found
+
+
+def read_packed(path: Path, name: str) -> bytes:
+    """Return the bytes of the medium of this name, which lies in the Parquet file at `path`.
+
+    Raises
+    ------
+    MediaError
+        The file cannot be read, or has no such row or column.
+    """
+    found = _match(name)
+    row, column, place = int(found["row"]), found["column"], found["place"]
+    try:
+        values = _chunk(path, path.stat().st_mtime_ns, column, row // CHUNK_ROWS)
+        value = values[row % CHUNK_ROWS]
+        data = value if place is None else value[int(place)]
+    except (pl.exceptions.PolarsError, OSError, LookupError, TypeError) as error:
+        raise MediaError(f"{name} cannot be read: {error}") from error
+    if not data:
+        raise MediaError(f"{name} is empty (0 bytes)")
+    return data
+
+
+@lru_cache(maxsize=4)
+def _chunk(path: Path, changed: int, column: str, number: int) -> pl.Series:
+    del changed  # a file that was written again is read again
+    frame = pl.scan_parquet(path, glob=False)
+    bytes_of = media_columns(frame.collect_schema())[column]
+    rows = frame.select(bytes_of.alias(column)).slice(number * CHUNK_ROWS, CHUNK_ROWS)
+    return rows.collect()[column]
+
+
+def media_columns(schema: Mapping[str, Any]) -> dict[str, pl.Expr]:
+    """Return the columns that hold media: bytes, `{bytes, path}` as the hub has it, lists of them.
+
+    Returns
+    -------
+    dict
+        Column -> its bytes, or its lists of bytes.
+    """
+    found = {}
+    for name, dtype in schema.items():
+        if dtype == pl.Binary or dtype == pl.List(pl.Binary):
+            found[name] = pl.col(name)
+        elif _is_image(dtype):
+            found[name] = pl.col(name).struct.field("bytes")
+        elif isinstance(dtype, pl.List) and _is_image(dtype.inner):
+            found[name] = pl.col(name).list.eval(pl.element().struct.field("bytes"))
+    return found
+
+
+def _is_image(dtype: Any) -> bool:
+    return isinstance(dtype, pl.Struct) and dtype.to_schema().get("bytes") == pl.Binary
+
+
+def parquet_values(path: Path, name: str) -> Iterator[dict[str, Any]]:
+    """Yield each row of a Parquet file, with `PackedMedium` in place of bytes.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        What the names of its media begin with: the file's path below the media's folder.
+
+    Raises
+    ------
+    SourceError
+        It is no Parquet file.
+    """
+    try:
+        frame = pl.scan_parquet(path, glob=False)
+        schema = frame.collect_schema()
+        media = media_columns(schema)
+        counts = {c: _count(schema[c], bytes_of).alias(c) for c, bytes_of in media.items()}
+        rows = frame.with_columns(**counts).collect(engine="streaming")
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise SourceError(f"{path} is not a Parquet file: {error}") from error
+    for number, values in enumerate(rows.iter_rows(named=True)):
+        packed = {
+            column: _packed(f"{name}#{number}/{column}", values[column], schema[column])
+            for column in media
+        }
+        yield values | packed
+
+
+def _count(dtype: Any, bytes_of: pl.Expr) -> pl.Expr:
+    """Return null where a row has no medium, else how many it has in this column."""
+    if isinstance(dtype, pl.List):
+        return bytes_of.list.len()
+    return pl.when(bytes_of.is_not_null()).then(1)
+
+
+def _packed(name: str, count: int | None, dtype: Any) -> Any:
+    if count is None:
+        return None
+    if isinstance(dtype, pl.List):
+        return [PackedMedium(f"{name}/{place}") for place in range(count)]
+    return PackedMedium(name)
