@@ -1,13 +1,12 @@
 """The model's own answer, from the logits that extraction kept: no training example is used."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import polars as pl
 
 from savs.datasets import Benchmark
 from savs.pipeline.assessment import Evaluation, assess, predicted
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.first_tokens import alike
 from savs.pipeline.readouts import ClassScores
 from savs.pipeline.training import training_tasks
 from savs.stores import FeatureStore
@@ -46,31 +45,17 @@ def zero_shot(
     place = {label: column for column, label in enumerate(tokens)}
     examples = store.examples("test").with_row_index("row")
     classes = {task.subtask: task.classes for task in training_tasks(store)}
-    alike = {subtask: _alike(subtask, labels, tokens) for subtask, labels in classes.items()}
-    notes = [f"left out: {reason}" for reason in alike.values() if reason]
-    answerable = {subtask: classes[subtask] for subtask, reason in alike.items() if not reason}
+    reasons = {subtask: alike(subtask, labels, tokens) for subtask, labels in classes.items()}
+    notes = [f"left out: {reason}" for reason in reasons.values() if reason]
+    answerable = {subtask: classes[subtask] for subtask, reason in reasons.items() if not reason}
     if not answerable:
-        raise SelectionError(next(reason for reason in alike.values() if reason))
+        raise SelectionError(next(reason for reason in reasons.values() if reason))
     parts = []
     for subtask, labels in answerable.items():
         part = examples.filter(pl.col("subtask").eq_missing(pl.lit(subtask)))
         columns = [place[label] for label in labels]
         parts.append(predicted(part, labels, _scores(logits[part["row"].to_numpy()][:, columns])))
     return assess(store, parts, answerable, None, notes, benchmark, drop_leaks=drop_leaks)
-
-
-def _alike(subtask: str | None, labels: Sequence[str], tokens: dict[str, int]) -> str | None:
-    """Return why labels cannot be told apart by their first token, None where they can."""
-    first: dict[int, str] = {}
-    for label in labels:
-        twin = first.setdefault(tokens[label], label)
-        if twin != label:
-            where = "" if subtask is None else f" of subtask {subtask!r}"
-            return (
-                f"labels {twin!r} and {label!r}{where} begin with the same token, so the model's"
-                " first token cannot tell them apart"
-            )
-    return None
 
 
 def _scores(logits: np.ndarray) -> ClassScores:

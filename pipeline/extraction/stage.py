@@ -14,6 +14,7 @@ from savs.datasets import Benchmark, Example, Shots, find_benchmark, unknown_lab
 from savs.pipeline.errors import MissingExtraError
 from savs.pipeline.extraction.plan import planned_rows
 from savs.pipeline.extraction.source import Source
+from savs.pipeline.first_tokens import alike
 from savs.pipeline.units import format_bytes
 from savs.stores import FeatureStore, FeatureWriter, StoreWriteError, open_store, open_writer
 from savs.stores.layout import DEFAULT_SHARD_ROWS, STORED_DTYPES
@@ -141,6 +142,8 @@ def extract(
         first_tokens(loaded.processor, list(labels)),
         loaded.model.get_output_embeddings().in_features if hidden else None,
     )
+    for reason in _alike_labels(examples["train"], outputs.answers):
+        reporting.say(f"zero-shot will leave out: {reason}")
     with open_writer(
         Path(out),
         loaded.identity(facts, outputs),
@@ -157,6 +160,15 @@ def extract(
         writer.seal()
     store = open_store(out)
     return Extraction(store, rows, seconds, _skips(store))
+
+
+def _alike_labels(train: Sequence[Example], tokens: Mapping[str, int]) -> list[str]:
+    """Return why the model's own answers cannot tell the labels apart, one line a subtask."""
+    labels: dict[str | None, dict[str, None]] = {}
+    for example in train if tokens else ():
+        labels.setdefault(example.subtask, {})[str(example.label)] = None
+    found = [alike(subtask, names, tokens) for subtask, names in labels.items()]
+    return [reason for reason in found if reason]
 
 
 def _fill(

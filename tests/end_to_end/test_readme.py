@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from savs.datasets.shapes.official import write_blink
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
@@ -32,9 +34,11 @@ def test_the_commands(savs, own_images):
         for line in block.replace("\\\n", " ").splitlines()
         if line.startswith("savs ")
     ]
-    assert [line[1] for line in lines] == ["extract", "select", "evaluate", "show"]
+    assert [line[1] for line in lines] == ["extract", "select", "evaluate", "show", "extract"]
+    write_blink(Path("BLINK"), rows_each=90)
+    swaps = {"Qwen/Qwen2-VL-7B-Instruct": "demo", "photos": "."}
     for line in lines:
-        swapped = [{"Qwen/Qwen2-VL-7B-Instruct": "demo", "photos": "."}.get(a, a) for a in line]
+        swapped = [swaps.get(a, a.replace("hf://BLINK-Benchmark/", "")) for a in line]
         done = savs(*swapped[1:])
         assert done.returncode == 0, done.stderr
 
