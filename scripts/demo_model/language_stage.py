@@ -6,7 +6,7 @@ relations are learnt late or never.
 
 import random
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import nn
 
+from demo_model.ahead import one_ahead
 from demo_model.curriculum import FAMILIES, GREY, Phase, ask_about, drawn_grey, phase_at
 from demo_model.forward import Grid, see, use_batched_attention
 from demo_model.optimisers import Training, mean
@@ -47,12 +48,15 @@ def train_language(
     def packer(images: int, grid: Grid) -> Packer:
         return Packer(tokenizer, images, grid)
 
-    for step in range(1, steps + 1):
-        phase = phase_at((step - 1) / steps)
-        images = rng.choices(tuple(phase.images), tuple(phase.images.values()))[0]
-        canvas = CANVASES[0] if rng.random() < 0.6 else rng.choice(CANVASES[1:])
-        grid = (canvas[1] // 14, canvas[0] // 14)
-        pixels, packed = _batch(rng, phase, images, canvas, packer(images, grid))
+    def batches() -> Iterator[tuple[Grid, torch.Tensor, Packed]]:
+        for step in range(steps):
+            phase = phase_at(step / steps)
+            images = rng.choices(tuple(phase.images), tuple(phase.images.values()))[0]
+            canvas = CANVASES[0] if rng.random() < 0.6 else rng.choice(CANVASES[1:])
+            grid = (canvas[1] // 14, canvas[0] // 14)
+            yield grid, *_batch(rng, phase, images, canvas, packer(images, grid))
+
+    for step, (grid, pixels, packed) in enumerate(one_ahead(batches()), start=1):
         training.refresh()
         hidden, early = answer(worker["model"], pixels, packed, grid)
         logits = worker["model"].lm_head(hidden[packed.rows, packed.places]).float()

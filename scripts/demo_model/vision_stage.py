@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import nn
 
+from demo_model.ahead import one_ahead
 from demo_model.curriculum import PART
 from demo_model.forward import see
 from demo_model.optimisers import Training, mean
@@ -26,6 +27,7 @@ GREY_SHARE = 0.1
 """How many images are drawn without colour, which they then need not name."""
 SHAPE = 1
 """Column of the shape among the labels; where it is -1, nothing is."""
+Labels = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 EDGE_PX = 3
 """A patch this near to a thing's box counts as part of it."""
 
@@ -41,17 +43,10 @@ def train_vision(model: Any, steps: int, seed: int, log: Callable[[dict[str, Any
     worker: Any = training.worker
     rng = random.Random(f"savs training vision {seed}")
     scores: list[list[float]] = []
-    for step in range(1, steps + 1):
-        canvas = CANVASES[0] if rng.random() < 0.6 else rng.choice(CANVASES[1:])
-        scenes = [random_scene(rng, canvas=canvas, part=PART) for _ in range(IMAGES)]
-        greys = [rng.random() < GREY_SHARE for _ in scenes]
-        images = [
-            draw(scene, grey=grey).convert("RGB") for scene, grey in zip(scenes, greys, strict=True)
-        ]
-        pixels = torch.from_numpy(np.stack([np.asarray(image) for image in images]))
+    for step, batch in enumerate(one_ahead(_batch(rng) for _ in range(steps)), start=1):
+        canvas, pixels, (on_patch, on_token, offsets) = batch
         training.refresh()
         patches, tokens = see(worker["model"], pixels, (canvas[1] // 14, canvas[0] // 14))
-        on_patch, on_token, offsets = _labels(scenes, greys, canvas)
         there = worker["patch"](patches).float().flatten(0, 1)
         place = worker["token"](tokens).float().flatten(0, 1)
         patch_loss, _ = _loss(there, on_patch)
@@ -67,9 +62,18 @@ def train_vision(model: Any, steps: int, seed: int, log: Callable[[dict[str, Any
             scores.clear()
 
 
-def _labels(
-    scenes: list[Scene], greys: list[bool], canvas: Canvas
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _batch(rng: random.Random) -> tuple[Canvas, torch.Tensor, Labels]:
+    canvas = CANVASES[0] if rng.random() < 0.6 else rng.choice(CANVASES[1:])
+    scenes = [random_scene(rng, canvas=canvas, part=PART) for _ in range(IMAGES)]
+    greys = [rng.random() < GREY_SHARE for _ in scenes]
+    images = [
+        draw(scene, grey=grey).convert("RGB") for scene, grey in zip(scenes, greys, strict=True)
+    ]
+    pixels = torch.from_numpy(np.stack([np.asarray(image) for image in images]))
+    return canvas, pixels, _labels(scenes, greys, canvas)
+
+
+def _labels(scenes: list[Scene], greys: list[bool], canvas: Canvas) -> Labels:
     """Return colour, shape and size on each patch and merged token (-1 for none), offsets."""
     width, height = canvas
     x, y = _patch_centres(width, height)
