@@ -44,6 +44,8 @@ class Benchmark:
     """Reads the examples in one row, mostly one; raises RowError through `Row.error`."""
     measure: Callable[[pl.DataFrame, Classes], list[Units]]
     """Predictions -> the metrics, the headline first."""
+    aliases: tuple[str, ...] = ()
+    """Other names that the command line takes, those of the public reference."""
     grouped_train: bool = True
     """Whether groups mean anything in a train file."""
     submission: Callable[[pl.DataFrame], Mapping[str, Any]] | None = None

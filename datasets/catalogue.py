@@ -30,8 +30,9 @@ def find_benchmark(name: str) -> Benchmark:
     >>> find_benchmark("general").summary
     'your own images, questions and labels'
     """
-    if name in BENCHMARKS:
-        return BENCHMARKS[name]
+    for benchmark in BENCHMARKS.values():
+        if name in (benchmark.name, *benchmark.aliases):
+            return benchmark
     close = difflib.get_close_matches(name, BENCHMARKS, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     raise BenchmarkNotFoundError(

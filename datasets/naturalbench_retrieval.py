@@ -46,4 +46,5 @@ NATURALBENCH_RETRIEVAL = Benchmark(
     parse_row=parse_row,
     measure=measure,
     grouped_train=False,
+    aliases=("natural_ret",),
 )

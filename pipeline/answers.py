@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 
 from savs.datasets import Benchmark
-from savs.pipeline.assessment import Evaluation, assess, predicted
+from savs.pipeline.assessment import Evaluation, assess, partial_notes, predicted
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.first_tokens import alike
 from savs.pipeline.readouts import ClassScores
@@ -46,7 +46,8 @@ def zero_shot(
     examples = store.examples("test").with_row_index("row")
     classes = {task.subtask: task.classes for task in training_tasks(store)}
     reasons = {subtask: alike(subtask, labels, tokens) for subtask, labels in classes.items()}
-    notes = [f"left out: {reason}" for reason in reasons.values() if reason]
+    notes = partial_notes(store)
+    notes += [f"left out: {reason}" for reason in reasons.values() if reason]
     answerable = {subtask: classes[subtask] for subtask, reason in reasons.items() if not reason}
     if not answerable:
         raise SelectionError(next(reason for reason in reasons.values() if reason))

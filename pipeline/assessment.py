@@ -157,6 +157,21 @@ def assess(
     )
 
 
+def partial_notes(store: FeatureStore) -> list[str]:
+    """Return what is missing of each split, where a store is taken for whole that is not."""
+    notes = []
+    for split, plan in store.manifest.plan.splits.items():
+        missing = store.missing(split)
+        if missing:
+            rows = sum(spec.rows for spec in missing)
+            names = ", ".join(spec.name for spec in missing[:3]) + (" ..." if missing[3:] else "")
+            notes.append(
+                f"partial: {rows:,} of {len(plan.ids):,} {split} examples are not extracted yet"
+                f" ({names})"
+            )
+    return notes
+
+
 def _without_leaks(predictions: pl.DataFrame, leaks: Leaks) -> pl.DataFrame:
     kept = predictions.filter([not dropped for dropped in leaks.dropped()])
     if not kept.height:

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import typer
 
+from savs.pipeline.commands import exits
 from savs.pipeline.commands.benchmarks import benchmarks_command
 from savs.pipeline.commands.demo import demo_command
 from savs.pipeline.commands.evaluate import evaluate_command
@@ -14,11 +15,9 @@ from savs.pipeline.commands.extract import extract_command
 from savs.pipeline.commands.output import say
 from savs.pipeline.commands.select import select_command
 from savs.pipeline.commands.show import show_command
+from savs.pipeline.commands.verify import repair_command, verify_command
 from savs.pipeline.errors import SavsError
 from savs.stores import StoreCorruptError, StoreFormatError, StoreIncompleteError
-
-EXIT_FAILURE = 1
-EXIT_STORE = 3
 
 app = typer.Typer(
     name="savs",
@@ -36,6 +35,8 @@ app.command("extract")(extract_command)
 app.command("select")(select_command)
 app.command("evaluate")(evaluate_command)
 app.command("show")(show_command)
+app.command("verify")(verify_command)
+app.command("repair")(repair_command)
 app.command("benchmarks")(benchmarks_command)
 
 
@@ -51,7 +52,7 @@ def main() -> NoReturn:
     except SavsError as error:
         say(f"error: {error}")
         of_store = (StoreIncompleteError, StoreCorruptError, StoreFormatError)
-        sys.exit(EXIT_STORE if isinstance(error, of_store) else EXIT_FAILURE)
+        sys.exit(exits.STORE if isinstance(error, of_store) else exits.FAILURE)
     sys.exit(0)
 
 

@@ -4,11 +4,11 @@ import numpy as np
 import polars as pl
 
 from savs.datasets import Benchmark
-from savs.pipeline.assessment import Evaluation, assess, predicted
+from savs.pipeline.assessment import Evaluation, assess, partial_notes, predicted
 from savs.pipeline.centroids import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection import Selection, TaskSelection, select
-from savs.stores import FeatureStore, Head
+from savs.stores import FeatureStore, Head, StoreIncompleteError
 from savs.stores.manifest import differences
 
 
@@ -27,7 +27,7 @@ def evaluate(
     Parameters
     ----------
     store
-        Features of a complete extraction.
+        Features of a complete extraction, or what is there of one, opened with `partial`.
     selection
         Made by `select`; by default `select(store)`, which the notes then say.
     benchmark
@@ -45,7 +45,7 @@ def evaluate(
         All test examples would be left out.
     """
     store.require_complete()
-    notes = []
+    notes = partial_notes(store)
     if selection is None:
         selection = select(store)
         notes.append(
@@ -60,7 +60,18 @@ def evaluate(
             + "\nselect again from this store"
         )
     parts = _predict(store, selection)
+    if not parts:
+        raise StoreIncompleteError(
+            f"{store.path}: no test example that is extracted has training examples yet; wait for"
+            " `savs extract`, or run it again to resume"
+        )
     classes = {task.subtask: task.classes for task in selection.tasks}
+    if store.partial:
+        notes += [
+            f"partial: subtask {subtask!r} is left out, its training examples are not extracted yet"
+            for subtask in store.examples("test")["subtask"].unique(maintain_order=True)
+            if subtask not in classes
+        ]
     return assess(store, parts, classes, selection, notes, benchmark, drop_leaks=drop_leaks)
 
 
@@ -68,7 +79,7 @@ def _predict(store: FeatureStore, selection: Selection) -> list[pl.DataFrame]:
     examples = store.examples("test").with_row_index("row")
     tasks = {task.subtask: task for task in selection.tasks}
     for subtask in examples["subtask"].unique(maintain_order=True):
-        if subtask not in tasks:
+        if subtask not in tasks and not store.partial:
             raise SelectionError(
                 f"the selection has no subtask {subtask!r}, which the test split has; it has"
                 f" {sorted(map(str, tasks))}"
@@ -78,7 +89,9 @@ def _predict(store: FeatureStore, selection: Selection) -> list[pl.DataFrame]:
     for block in store.blocks("test", heads):
         rows = examples.slice(start, block.shape[1])
         for (subtask,), part in rows.group_by("subtask", maintain_order=True):
-            task = tasks[None if subtask is None else str(subtask)]
+            task = tasks.get(None if subtask is None else str(subtask))
+            if task is None:
+                continue  # of a partial store: its training examples are not extracted yet
             features = _task_features(store, block, heads, task, part["row"].to_numpy() - start)
             parts.append(predicted(part, task.classes, task.fitted.scores(features)))
         start += block.shape[1]

@@ -8,11 +8,14 @@ import polars as pl
 from savs.pipeline.centroids import Array
 from savs.pipeline.errors import SelectionError
 from savs.stores import FeatureStore
+from savs.stores.layout import digest
 
 
 def train_digest(store: FeatureStore) -> str:
-    """Return what changes when the store's training examples do."""
-    return "+".join(s.digest for s in store.manifest.plan.splits["train"].segments)
+    """Return what changes when the store's training examples do, or those of them with features."""
+    planned = "+".join(s.digest for s in store.manifest.plan.splits["train"].segments)
+    skipped = store.skipped("train")["id"].to_list()
+    return f"{planned} without {digest(skipped)}" if skipped else planned
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from savs.datasets.shapes import TASKS, write_shapes
 from savs.pipeline import Evaluation, evaluate, extract, select, zero_shot
-from savs.pipeline.extraction.stage import Reporting
+from savs.pipeline.extraction.reporting import Reporting
 
 DRAWS = 5
 FIRST_SEED = 9000

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from savs.stores.errors import StoreLockedError
+from savs.stores.layout import SPLITS
 
 
 def lock_name(rank: int) -> str:
@@ -75,3 +76,31 @@ def _who(text: str) -> str:
         return f"process {holder['pid']} on {holder['host']}"
     except (ValueError, KeyError, TypeError, RecursionError):
         return "another process"
+
+
+def left_overs(folder: Path) -> list[Path]:
+    """Return the lock files and partial files in a store whose writers are gone.
+
+    A rank's files are left alone while a process holds its lock, and those of no rank while any
+    process holds one.
+    """
+    locks = {path: _is_held(path) for path in sorted(folder.glob("writer-*.lock"))}
+    live = {path.name for path, held in locks.items() if held}
+    found = [path for path, held in locks.items() if not held]
+    for path in sorted(folder.glob("*.partial")):
+        rank = path.name.split(".")[-2]
+        of_shard = path.name.startswith(SPLITS) and rank.isdecimal()
+        if not (live & {lock_name(int(rank))} if of_shard else live):
+            found.append(path)
+    return found
+
+
+def _is_held(path: Path) -> bool:
+    import fcntl
+
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False

@@ -113,7 +113,7 @@ class Manifest:
         return {shard.name for shard in self.shards} == {s.name for s in self.plan.shards()}
 
     def to_text(self) -> str:
-        """Return store.json's text."""
+        """Return store.json's text; its `check` is the digest of everything else in it."""
         value = {
             "format": FORMAT,
             "identity": self.identity.to_json(),
@@ -125,7 +125,8 @@ class Manifest:
                 {"name": s.name, "rows": s.rows, "bytes": s.bytes, "sha256": s.sha256}
                 for s in self.shards
             ]
-        return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+        checked = value | {"check": digest(value)}
+        return json.dumps(checked, indent=1, ensure_ascii=False) + "\n"
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 
 from savs.stores.errors import HeadNotFoundError, ResultError, StoreIncompleteError
+from savs.stores.facts import store_facts
 from savs.stores.layout import (
     INDEX_COLUMN,
-    RESULTS,
     STORED_DTYPES,
     THUMBNAIL_COLUMN,
     Head,
@@ -41,6 +41,8 @@ class FeatureStore:
 
     path: Path
     manifest: Manifest
+    partial: bool = False
+    """Whether the shards that are there stand for the whole, while others are still missing."""
     _tables: dict[tuple[str, bool], pl.DataFrame] = field(default_factory=dict, repr=False)
 
     @property
@@ -56,24 +58,7 @@ class FeatureStore:
     @property
     def facts(self) -> dict[str, Any]:
         """What the store is of and how far it is, without reading a feature."""
-        shards = self.manifest.plan.shards()
-        return {
-            "path": str(self.path),
-            "model": dict(self.manifest.identity.model),
-            "processor": dict(self.manifest.identity.processor),
-            "benchmark": dict(self.manifest.identity.benchmark),
-            "dtype": self.manifest.identity.dtype,
-            "layers": len(self.grid),
-            "heads": len(self.heads),
-            "head_dims": sorted({grid.head_dim for grid in self.grid}),
-            "planned": {s: len(p.ids) for s, p in self.manifest.plan.splits.items()},
-            "shards": len(shards),
-            "missing_shards": [shard.name for shard in self.missing()],
-            "bytes": sum((self.path / s.name).stat().st_size for s in self._present()),
-            "sealed": self.manifest.sealed,
-            "runs": [dict(run) for run in self.manifest.runs],
-            "results": sorted(p.parent.name for p in self.path.glob(f"{RESULTS}/*/metrics.json")),
-        }
+        return store_facts(self.path, self.manifest)
 
     def missing(self, split: str | None = None) -> list[ShardSpec]:
         """Return the planned shards that have no file, in plan order."""
@@ -88,7 +73,7 @@ class FeatureStore:
     def require_complete(self) -> None:
         """Raise `StoreIncompleteError` while a planned shard is missing."""
         missing = self.missing()
-        if missing:
+        if missing and not self.partial:
             total = len(self.manifest.plan.shards())
             raise StoreIncompleteError(
                 f"{self.path} is incomplete: {len(missing)} of {total} shards are missing"
@@ -168,7 +153,7 @@ class FeatureStore:
         by_layer = self._by_layer(wanted)
         width = max(grid.head_dim for grid, _ in by_layer)
         dtype = self.manifest.identity.dtype
-        for spec in self._planned(split):
+        for spec in self._present(split):
             with open_shard(self.path / spec.name, spec, self.manifest.identity) as shard:
                 block = np.zeros((len(wanted), shard.rows, width), STORED_DTYPES[dtype])
                 for grid, places in by_layer:
@@ -201,7 +186,7 @@ class FeatureStore:
             raise ResultError(f"{self.path} keeps no {name}; extract again with {option}")
         self._require_split(split)
         parts = []
-        for spec in self._planned(split):
+        for spec in self._present(split):
             with open_shard(self.path / spec.name, spec, self.manifest.identity) as shard:
                 parts.append(shard.output(name))
         values = np.concatenate(parts)
@@ -212,7 +197,7 @@ class FeatureStore:
         if split not in splits:
             raise StoreIncompleteError(f"{self.path}: there is no split {split!r}, only {splits}")
         missing = self.missing(split)
-        if missing:
+        if missing and not (self.partial and self._present(split)):
             name = missing[0].name
             raise StoreIncompleteError(
                 f"{self.path}: shard {name} is missing; run `savs extract` again to resume"
@@ -239,8 +224,15 @@ class FeatureStore:
         return [(grid, found) for grid, found in places if found]
 
 
-def open_store(path: str | Path) -> FeatureStore:
+def open_store(path: str | Path, *, partial: bool = False) -> FeatureStore:
     """Open a store for reading; nothing but store.json is read.
+
+    Parameters
+    ----------
+    path
+        The store's folder.
+    partial
+        Take the shards that are there for the whole, while an extraction still writes others.
 
     Raises
     ------
@@ -252,4 +244,4 @@ def open_store(path: str | Path) -> FeatureStore:
         store.json is damaged.
     """
     folder = Path(path)
-    return FeatureStore(folder, read_manifest(folder))
+    return FeatureStore(folder, read_manifest(folder), partial)

@@ -24,11 +24,17 @@ from savs.stores.plan import ShardSpec
 
 
 def write_shard(
-    path: Path, spec: ShardSpec, identity: Identity, content: ShardContent, rank: int
+    path: Path,
+    spec: ShardSpec,
+    identity: Identity,
+    content: ShardContent,
+    rank: int,
+    *,
+    replace_old: bool = False,
 ) -> None:
     """Write a shard as `<name>.<rank>.partial`, make it durable, then give it its final name.
 
-    The final name is given only where no file bears it yet.
+    The final name is given only where no file bears it yet, unless `replace_old` is set.
 
     Raises
     ------
@@ -44,7 +50,7 @@ def write_shard(
             file.write(image)
             file.flush()
             os.fsync(file.fileno())
-        publish(partial, path)
+        publish(partial, path, replace_old=replace_old)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -81,10 +87,19 @@ def _fill(file: h5py.File, spec: ShardSpec, identity: Identity, content: ShardCo
     write_columns(file.create_group(SKIPPED), content.skipped)
 
 
-def publish(partial: Path, path: Path) -> None:
-    """Give a finished file its final name, never over another one, and make the name durable."""
+def publish(partial: Path, path: Path, *, replace_old: bool = False) -> None:
+    """Give a finished file its final name, and make the name durable.
+
+    Raises
+    ------
+    FileExistsError
+        A file bears the name already, and `replace_old` is not set.
+    """
     try:
-        os.link(partial, path)
+        if replace_old:
+            os.replace(partial, path)
+        else:
+            os.link(partial, path)
     except FileExistsError:
         raise
     except OSError:  # a file system without hard links
@@ -92,7 +107,7 @@ def publish(partial: Path, path: Path) -> None:
             raise FileExistsError(f"{path} is there already") from None
         partial.rename(path)
     else:
-        partial.unlink()
+        partial.unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

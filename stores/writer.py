@@ -44,14 +44,35 @@ class FeatureWriter:
     """Says whose lock was taken over, if a dead writer left one."""
     _written: set[str] = field(default_factory=set, repr=False)
     """Shards that this process has written."""
+    _reopened: set[str] = field(default_factory=set, repr=False)
+    """Finished shards that this process may write once more."""
 
     def missing(self) -> list[ShardSpec]:
         """Return the planned shards of this rank that have no file yet, in plan order."""
-        return [
-            shard
-            for place, shard in enumerate(self.manifest.plan.shards())
-            if place % self.ranks == self.rank and not (self.path / shard.name).exists()
-        ]
+        return [spec for spec in self._of_rank() if not (self.path / spec.name).exists()]
+
+    def _of_rank(self) -> list[ShardSpec]:
+        specs = self.manifest.plan.shards()
+        return [spec for place, spec in enumerate(specs) if place % self.ranks == self.rank]
+
+    def reopen_skipped(self) -> list[ShardSpec]:
+        """Let this rank's shards that skipped an example be written again, and return them.
+
+        Until then they stay as they are; each is replaced as a whole, or not at all.
+        """
+        found = []
+        for spec in self._of_rank():
+            if (self.path / spec.name).exists():
+                with open_shard(self.path / spec.name, spec, self.manifest.identity) as shard:
+                    if shard.rows < spec.rows:
+                        found.append(spec)
+        self._reopened.update(spec.name for spec in found)
+        if found:
+            now = read_manifest(self.path)
+            kept = tuple(shard for shard in now.shards if shard.name not in self._reopened)
+            with _disk_errors(self.path / MANIFEST):
+                _write_manifest(self.path, replace(now, shards=kept), replace_old=True)
+        return found
 
     def write(self, spec: ShardSpec, content: ShardContent) -> Path:
         """Write one planned shard; nothing is left under its name unless it is whole.
@@ -63,17 +84,19 @@ class FeatureWriter:
         StoreWriteError
             The disk refused; the shards written before stay as they are.
         StoreMismatchError
-            The shard has its file already.
+            The shard has its file already, and was not reopened.
         """
         check_content(
             spec, self.manifest.plan.splits[spec.split].ids, self.manifest.identity, content
         )
         path = self.path / spec.name
-        if path.exists():
+        again = spec.name in self._reopened
+        if path.exists() and not again:
             raise StoreMismatchError(f"{path} is finished and is not written again")
         with _disk_errors(path):
-            write_shard(path, spec, self.manifest.identity, content, self.rank)
+            write_shard(path, spec, self.manifest.identity, content, self.rank, replace_old=again)
         self._written.add(spec.name)
+        self._reopened.discard(spec.name)
         return path
 
     def seal(self) -> bool:

@@ -9,7 +9,7 @@ from savs.pipeline.commands.options import ConfigOption, JsonOption, option
 from savs.pipeline.commands.output import percent, print_json, print_table, progress, say
 from savs.pipeline.demo.story import HEADS, Demo, run_demo
 from savs.pipeline.evaluation_file import save_evaluation
-from savs.pipeline.extraction.stage import Reporting
+from savs.pipeline.extraction.reporting import Reporting
 from savs.stores.results import results_folder
 
 

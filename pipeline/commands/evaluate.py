@@ -48,6 +48,9 @@ def evaluate_command(
         bool,
         option("--drop-leaks", help="Leave out test examples that share an image with training."),
     ] = False,
+    partial: Annotated[
+        bool, option("--partial", help="Score what is there while extraction still runs.")
+    ] = False,
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -56,9 +59,10 @@ def evaluate_command(
     Without a selection, the one that `savs select` left in the store is used, else a default one is
     made.
     """
-    opened = open_store(store)
+    opened = open_store(store, partial=partial)
     opened.require_complete()
-    folder = out or results_folder(store, selection.parent.name if selection else readout)
+    name = selection.parent.name if selection else readout
+    folder = out or results_folder(store, f"{name}-partial" if opened.missing() else name)
     if readout not in (*READOUTS, ZERO_SHOT):
         raise SelectionError(
             f"no readout is called {readout!r}; there are: {', '.join((*READOUTS, ZERO_SHOT))}"
@@ -84,7 +88,7 @@ def _find_selection(store: FeatureStore, path: Path | None, readout: str) -> Sel
     if path is not None:
         return load_selection(path)
     saved = results_folder(store.path, readout) / SELECTION
-    if not saved.exists():
+    if store.missing("train") or not saved.exists():
         selection = select(store, readout=readout)
         say(f"no selection yet: made the default one, {len(selection.tasks[0].heads)} heads")
         return selection

@@ -6,12 +6,13 @@ from typing import Annotated, Any
 import typer
 
 from savs.datasets import Shots
+from savs.pipeline.commands import exits
 from savs.pipeline.commands.options import ConfigOption, JsonOption, option
 from savs.pipeline.commands.output import print_json, progress, say
-from savs.pipeline.extraction.stage import DEFAULT_BATCH_SIZE, Extraction, Reporting, extract
+from savs.pipeline.extraction.reporting import Reporting
+from savs.pipeline.extraction.stage import DEFAULT_BATCH_SIZE, Extraction, extract
 from savs.stores.layout import DEFAULT_SHARD_ROWS
 
-EXIT_TOO_MANY_SKIPPED = 4
 SKIPS_SHOWN = 10
 
 
@@ -69,6 +70,9 @@ def extract_command(
     max_skip: Annotated[
         int, option(min=0, help="Exit with 4 if more examples cannot be read.")
     ] = 0,
+    retry_skipped: Annotated[
+        bool, option("--retry-skipped", help="Do shards again that skipped examples.")
+    ] = False,
     rank: Annotated[int, option(min=0, help="Which of --ranks processes this is.")] = 0,
     ranks: Annotated[int, option(min=1, help="Processes that share the store.")] = 1,
     json: JsonOption = False,
@@ -114,6 +118,7 @@ def extract_command(
         thumbnails=thumbnails,
         answers=answers is not None,
         hidden=hidden,
+        retry_skipped=retry_skipped,
         rank=rank,
         ranks=ranks,
         reporting=Reporting(say, progress),
@@ -128,9 +133,9 @@ def extract_command(
     if len(done.skipped) > max_skip:
         say(
             f"{len(done.skipped)} examples were skipped, --max-skip allows {max_skip}; mend the"
-            " images and extract into another folder, or go on without them: the store is whole"
+            " images and run again with --retry-skipped, or go on without them: the store is whole"
         )
-        raise typer.Exit(EXIT_TOO_MANY_SKIPPED)
+        raise typer.Exit(exits.TOO_MANY_SKIPPED)
 
 
 def _summary(done: Extraction) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from savs.pipeline.answers import zero_shot
 from savs.pipeline.assessment import Evaluation
 from savs.pipeline.demo import DEMO_NAME
 from savs.pipeline.evaluation import evaluate
-from savs.pipeline.extraction.stage import Extraction, Reporting, extract
+from savs.pipeline.extraction.reporting import Reporting
+from savs.pipeline.extraction.stage import Extraction, extract
 from savs.pipeline.selection import Selection, select
 
 SEED = 2026

@@ -13,7 +13,7 @@ from savs.pipeline.extraction.outputs import NO_OUTPUTS
 from savs.pipeline.extraction.plan import make_batches
 from savs.pipeline.extraction.shard import run_batch
 from savs.pipeline.extraction.source import Source
-from savs.pipeline.extraction.stage import example_bytes
+from savs.pipeline.extraction.space import example_bytes
 
 PROBE_S = 5.0
 """The probe runs at least this long, if there are examples enough."""

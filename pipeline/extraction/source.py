@@ -1,6 +1,6 @@
 """What is to be extracted: a benchmark, its input files, the folder of its images."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -48,10 +48,7 @@ class Source:
             A file cannot be read, a row is not of its form, or no image at all is there.
         """
         train, test = self._read()
-        found = {
-            "train": _numbered(train[: self.limit], "train"),
-            "test": _numbered(test[: self.limit], "test"),
-        }
+        found = {"train": train[: self.limit], "test": test[: self.limit]}
         check_splits(found["train"], found["test"])
         self._require_media(found)
         return found
@@ -102,11 +99,6 @@ class Source:
             if tested.size(name) in sizes and (data := _read(tested, name))
         }
         return find_leaks(_table(examples["train"], digests), _table(examples["test"], seen))
-
-
-def _numbered(examples: list[Example], split: str) -> list[Example]:
-    """Return the examples of a split numbered by their place in it."""
-    return [replace(e, split=split, index=index) for index, e in enumerate(examples)]
 
 
 def _names(examples: list[Example]) -> list[str]:

@@ -1,9 +1,7 @@
 """Stage 1, `extract`: run a model once over all examples, store every head's features."""
 
-import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -13,11 +11,18 @@ from typing import TYPE_CHECKING, Any
 from savs.datasets import Benchmark, Example, Shots, find_benchmark, unknown_labels
 from savs.pipeline.errors import MissingExtraError
 from savs.pipeline.extraction.plan import planned_rows
+from savs.pipeline.extraction.reporting import SILENT, Reporting
 from savs.pipeline.extraction.source import Source
+from savs.pipeline.extraction.space import check_space
 from savs.pipeline.first_tokens import alike
-from savs.pipeline.units import format_bytes
-from savs.stores import FeatureStore, FeatureWriter, StoreWriteError, open_store, open_writer
-from savs.stores.layout import DEFAULT_SHARD_ROWS, STORED_DTYPES
+from savs.stores import (
+    FeatureStore,
+    FeatureWriter,
+    ShardSpec,
+    open_store,
+    open_writer,
+)
+from savs.stores.layout import DEFAULT_SHARD_ROWS
 
 if TYPE_CHECKING:
     from savs.pipeline.extraction.model import LoadedModel
@@ -25,18 +30,6 @@ if TYPE_CHECKING:
 
 DEFAULT_BATCH_SIZE = 8
 EXTRA_PACKAGES = ("torch", "transformers", "accelerate")
-
-
-@dataclass(frozen=True, slots=True)
-class Reporting:
-    """What a caller hears while extraction runs; silent by default."""
-
-    say: Callable[[str], None] = lambda text: None
-    """Gets whole messages."""
-    progress: Callable[[int], AbstractContextManager[Callable[[int], None]]] = lambda total: (
-        nullcontext(lambda rows: None)
-    )
-    """Gets the number of rows to do; what it gives is told the rows done, batch by batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +60,10 @@ def extract(
     thumbnails: bool = False,
     answers: bool = False,
     hidden: bool = False,
+    retry_skipped: bool = False,
     rank: int = 0,
     ranks: int = 1,
-    reporting: Reporting = Reporting(),
+    reporting: Reporting = SILENT,
     **loading: Any,
 ) -> Extraction:
     """Run a model over a benchmark's examples and write every head's last-token features.
@@ -105,6 +99,8 @@ def extract(
         for the model's own answer (readout `zero-shot`).
     hidden
         Keep the last hidden state.
+    retry_skipped
+        Do finished shards again that skipped an example: their images may be mended by now.
     rank, ranks
         This process does each `ranks`-th shard, from `rank` on.
     reporting
@@ -156,7 +152,8 @@ def extract(
             reporting.say(writer.takeover)
         run = _run_record(loaded, batch_size, rank, ranks)
         settings = ShardSettings(batch_size, thumbnails, outputs, run)
-        rows, seconds = _fill(writer, loaded, source, examples, settings, reporting)
+        wanted = writer.missing() + (writer.reopen_skipped() if retry_skipped else [])
+        rows, seconds = _fill(writer, wanted, loaded, source, examples, settings, reporting)
         writer.seal()
     store = open_store(out)
     return Extraction(store, rows, seconds, _skips(store))
@@ -173,29 +170,29 @@ def _alike_labels(train: Sequence[Example], tokens: Mapping[str, int]) -> list[s
 
 def _fill(
     writer: FeatureWriter,
+    wanted: Sequence[ShardSpec],
     model: "LoadedModel",
     source: Source,
     examples: Mapping[str, Sequence[Example]],
     settings: "ShardSettings",
     reporting: Reporting,
 ) -> tuple[int, float]:
-    """Write the shards that are missing; return how many rows they have and the seconds it took."""
+    """Write the wanted shards; return how many rows they have and the seconds it took."""
     from savs.pipeline.extraction.shard import extract_shard
 
-    missing = writer.missing()
-    rows = sum(spec.rows for spec in missing)
-    _check_space(writer.path, rows, model, reporting)
+    rows, safe = sum(spec.rows for spec in wanted), 0
+    check_space(writer.path, rows, model, reporting)
     started = time.monotonic()
     try:
         with reporting.progress(rows) as on_rows:
-            for spec in missing:
+            for spec in wanted:
                 part = examples[spec.split][spec.start : spec.stop]
                 media = source.media(spec.split)
                 writer.write(spec, extract_shard(model, part, media, settings, on_rows))
+                safe += 1
     except KeyboardInterrupt:
-        safe = len(missing) - len(writer.missing())
         reporting.say(
-            f"interrupted: {safe} of {len(missing)} shards of this run are safe in {writer.path};"
+            f"interrupted: {safe} of {len(wanted)} shards of this run are safe in {writer.path};"
             " run the same command again to go on"
         )
         raise
@@ -209,22 +206,6 @@ def require_extra() -> None:
         raise MissingExtraError(
             f"extraction needs {', '.join(missing)}; install with: pip install 'savs[extract]'"
             " (in a copy of the repository: pip install '.[extract]')"
-        )
-
-
-def example_bytes(model: "LoadedModel") -> int:
-    """Return the bytes that one example's features take in a shard."""
-    values = sum(len(tap.grid.heads) * tap.grid.head_dim for tap in model.taps)
-    return values * STORED_DTYPES[model.dtype].itemsize
-
-
-def _check_space(folder: Path, rows: int, model: "LoadedModel", reporting: Reporting) -> None:
-    needed, free = rows * example_bytes(model), shutil.disk_usage(folder).free
-    reporting.say(f"{rows:,} examples to do: {format_bytes(needed)}, {format_bytes(free)} are free")
-    if needed > free:
-        raise StoreWriteError(
-            f"{folder} needs {format_bytes(needed)} for {rows:,} examples, {format_bytes(free)} are"
-            " free; give --out a larger disk, or --limit"
         )
 
 

@@ -64,7 +64,7 @@ def test_ranks_of_two_counts_do_not_share_a_partial_file(tmp_path, toy, monkeypa
         def fill_a(file, *args):
             fill(file, *args)
             monkeypatch.setattr(savs.stores.shards, "_fill", half)
-            monkeypatch.setattr(savs.stores.shards, "publish", lambda *a: None)
+            monkeypatch.setattr(savs.stores.shards, "publish", lambda *a, **k: None)
             b.write(spec, toy.content(spec))  # half way: begun, not published
             monkeypatch.undo()
 

@@ -9,7 +9,7 @@ from savs.datasets import RowError
 from savs.pipeline import extract
 from savs.pipeline.errors import MissingExtraError
 from savs.pipeline.extraction import stage
-from savs.pipeline.extraction.stage import Reporting
+from savs.pipeline.extraction.reporting import Reporting
 from savs.stores import (
     FeatureValueError,
     ResultError,
@@ -190,7 +190,7 @@ def test_batches_that_do_not_fit_are_halved(run, monkeypatch):
 
 def test_no_room_on_the_disk_is_said_before_anything_is_computed(run, monkeypatch, tmp_path):
     usage = type("usage", (), {"free": 10})
-    monkeypatch.setattr(stage.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(StoreWriteError, match="give --out a larger disk"):
         run()
     assert not list((tmp_path / "store").glob("*.h5"))

@@ -1,0 +1,8 @@
+"""Exit codes of the `savs` command; 0 is done, 2 a wrong argument, 130 interrupted."""
+
+FAILURE = 1
+"""An error that one line explains."""
+STORE = 3
+"""The store is incomplete or damaged."""
+TOO_MANY_SKIPPED = 4
+"""More examples could not be read than `--max-skip` allows."""

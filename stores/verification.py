@@ -1,0 +1,177 @@
+"""Compare a store with what it says of itself: every shard, every byte, every stray file."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from savs.stores.errors import StoreCorruptError, StoreReadError
+from savs.stores.layout import MANIFEST
+from savs.stores.locks import left_overs
+from savs.stores.manifest import Manifest, SealedShard, read_manifest
+from savs.stores.plan import ShardSpec
+from savs.stores.shard_reading import Shard, open_shard
+
+REDO = "run the same `savs extract` command again"
+REPAIR = "run `savs repair` and then the same `savs extract` command again"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is not as it should be."""
+
+    file: str
+    """Name in the store's folder."""
+    kind: str
+    """manifest, missing, damaged, foreign, duplicate or left-over."""
+    what: str
+    remedy: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form that `savs verify --json` prints."""
+        return {"file": self.file, "kind": self.kind, "what": self.what, "remedy": self.remedy}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a verification found."""
+
+    shards: int
+    """Planned shards."""
+    bytes: int
+    """Bytes that were read of the shards that are there."""
+    sealed: bool
+    """Whether store.json has the digest of every shard; without, headers cannot be compared."""
+    problems: tuple[Problem, ...]
+
+
+def verify(
+    folder: Path, *, quick: bool = False, on_bytes: Callable[[int], None] = lambda _: None
+) -> Report:
+    """Verify a store.
+
+    A full verification reads every byte: of a sealed store it finds any that changed, of one that
+    is not finished yet those of features and columns. Results are not looked at.
+
+    Parameters
+    ----------
+    folder
+        The store.
+    quick
+        Compare names, sizes and headers only.
+    on_bytes
+        Is told the bytes read, shard by shard.
+
+    Raises
+    ------
+    StoreNotFoundError, StoreFormatError, StoreCorruptError
+        There is no store.json to compare with.
+    """
+    manifest = read_manifest(folder)
+    problems = list(_manifest_problems(folder, manifest))
+    sealed = {shard.name: shard for shard in manifest.shards}
+    planned = manifest.plan.shards()
+    done = 0
+    for spec in planned:
+        path = folder / spec.name
+        if not path.exists():
+            problems.append(_missing(folder, spec, sealed.get(spec.name)))
+            continue
+        problem = _shard_problem(path, spec, manifest, sealed.get(spec.name), quick)
+        if problem is not None:
+            problems.append(problem)
+        size = path.stat().st_size
+        done += 0 if quick else size
+        on_bytes(size)
+    problems += _strays(folder, manifest)
+    return Report(len(planned), done, manifest.sealed, tuple(problems))
+
+
+def _manifest_problems(folder: Path, manifest: Manifest) -> Iterator[Problem]:
+    text = (folder / MANIFEST).read_text("utf-8")
+    if text != manifest.to_text():
+        yield Problem(
+            MANIFEST,
+            "manifest",
+            "it is not byte for byte what a writer leaves: it was edited, or a byte has changed",
+            "restore it from a copy, or extract into another folder; the shards may be whole",
+        )
+
+
+def _missing(folder: Path, spec: ShardSpec, sealed: SealedShard | None) -> Problem:
+    if sealed is None:
+        return Problem(spec.name, "missing", "it was not extracted yet", REDO)
+    twin = next((p.name for p in _others(folder) if _sha256(p) == sealed.sha256), None)
+    if twin is None:
+        return Problem(spec.name, "missing", "it was there when the store was sealed", REDO)
+    return Problem(spec.name, "missing", f"it was renamed to {twin}", f"rename {twin} back")
+
+
+def _shard_problem(
+    path: Path, spec: ShardSpec, manifest: Manifest, sealed: SealedShard | None, quick: bool
+) -> Problem | None:
+    size = path.stat().st_size
+    if sealed is not None and size != sealed.bytes:
+        what = f"it has {size:,} bytes, the seal says {sealed.bytes:,}"
+        return Problem(spec.name, "damaged", what, REPAIR)
+    try:
+        with open_shard(path, spec, manifest.identity) as shard:
+            rows = shard.rows
+            if not quick:
+                _read_all(shard, manifest, spec)
+    except (StoreCorruptError, StoreReadError) as error:
+        return Problem(spec.name, "damaged", _short(str(error)), REPAIR)
+    if sealed is not None and rows != sealed.rows:
+        what = f"it has {rows} examples, the seal says {sealed.rows}"
+        return Problem(spec.name, "damaged", what, REPAIR)
+    if sealed is not None and not quick and _sha256(path) != sealed.sha256:
+        what = "its SHA-256 is not that of the seal, though features and columns are whole"
+        return Problem(spec.name, "damaged", what, REPAIR)
+    return None
+
+
+def _read_all(shard: Shard, manifest: Manifest, spec: ShardSpec) -> None:
+    """Read everything in a shard, which checks it; raise StoreCorruptError at the first damage."""
+    ids = manifest.plan.splits[spec.split].ids[spec.start : spec.stop]
+    found = [*shard.examples()["id"], *shard.skipped()["id"]]
+    if sorted(found) != sorted(ids):
+        odd = next(iter({*found} ^ {*ids}), "one twice")
+        raise StoreCorruptError(f"its examples are not those of the plan ({odd!r})")
+    for grid in manifest.identity.grid:
+        for _ in shard.heads(grid, grid.heads):
+            pass
+    kept = manifest.identity.outputs
+    names = ["answers", "top_tokens", "top_logits"] if "answers" in kept else []
+    for name in [*names, *(["hidden"] if "hidden" in kept else [])]:
+        shard.output(name)
+
+
+def _short(message: str) -> str:
+    """Return a message without its remedy: `repair` is the remedy for all of them."""
+    return message.split("; ", 1)[0]
+
+
+def _others(folder: Path) -> list[Path]:
+    """Return the HDF5 files that no plan names."""
+    planned = {spec.name for spec in read_manifest(folder).plan.shards()}
+    return sorted(path for path in folder.glob("*.h5") if path.name not in planned)
+
+
+def _strays(folder: Path, manifest: Manifest) -> Iterator[Problem]:
+    """Return what is in the folder and in no plan: other shards, left-over files of writers."""
+    digests = {shard.sha256: shard.name for shard in manifest.shards}
+    for path in _others(folder):
+        twin = digests.get(_sha256(path))
+        if twin is not None:
+            what = f"it has the bytes of {twin}"
+            yield Problem(path.name, "duplicate", what, "delete it, or rename it if that is gone")
+        else:
+            yield Problem(path.name, "foreign", "the plan does not name it", "move it away")
+    for path in left_overs(folder):
+        yield Problem(path.name, "left-over", "a writer that is gone left it", "run `savs repair`")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
