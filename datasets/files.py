@@ -87,10 +87,15 @@ def _from_hub(text: str) -> Files:
             " or download the files and give their folder"
         ) from error
     try:
-        root = snapshot_download(f"{owner}/{name}", repo_type="dataset", allow_patterns=[pattern])
+        root = snapshot_download(
+            f"{owner}/{name}",
+            repo_type="dataset",
+            allow_patterns=[pattern, pattern.replace("**/", "")],  # to the hub `*` is any path
+        )
     except Exception as error:  # each failure of the hub has a class of its own
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise SourceError(
-            f"{text} cannot be fetched ({type(error).__name__}: {str(error).splitlines()[0]});"
+            f"{text} cannot be fetched ({reason});"
             " check the name and the network (HF_TOKEN for a gated set), or download the files and"
             " give their folder"
         ) from error

@@ -27,6 +27,8 @@ class Leaks:
     """Training examples that the test split has whole."""
     train: int
     """Training examples."""
+    sharing: tuple[bool, ...]
+    """Whether each test example has a medium that training has."""
     groups: tuple[str | None, ...]
     """Group of each test example."""
     ids: tuple[str, ...]
@@ -35,9 +37,9 @@ class Leaks:
     def __bool__(self) -> bool:
         return any(self.kinds)
 
-    def count(self, *kinds: str) -> int:
-        """Return how many test examples leak in one of these ways."""
-        return sum(kind in kinds for kind in self.kinds)
+    def count(self, kind: str) -> int:
+        """Return how many test examples leak in this way."""
+        return sum(found == kind for found in self.kinds)
 
     def dropped(self) -> list[bool]:
         """Return which test examples leak, or stand in a group with one that does."""
@@ -57,10 +59,10 @@ class Leaks:
                 f" ({self._named(REPEATED)})"
             )
         if self.count(SHARED):
-            sharing = self.count(REPEATED, SHARED)
-            first = self._named(REPEATED, SHARED)
+            sharing = [i for i, shares in zip(self.ids, self.sharing, strict=True) if shares]
             lines.append(
-                f"leak: {sharing} test examples share an image with a training example ({first})"
+                f"leak: {len(sharing)} test examples share an image with a training example"
+                f" ({_first(sharing)})"
             )
         return lines
 
@@ -70,9 +72,12 @@ class Leaks:
         wholly = touched - {group for group, found in pairs if found != kind}
         return f" in {len(touched)} groups, {len(wholly)} of them wholly" if touched else ""
 
-    def _named(self, *kinds: str) -> str:
-        names = [i for i, kind in zip(self.ids, self.kinds, strict=True) if kind in kinds]
-        return ", ".join(names[:NAMED]) + (" ..." if len(names) > NAMED else "")
+    def _named(self, kind: str) -> str:
+        return _first([i for i, found in zip(self.ids, self.kinds, strict=True) if found == kind])
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (" ..." if len(names) > NAMED else "")
 
 
 def find_leaks(train: pl.DataFrame, test: pl.DataFrame) -> Leaks:
@@ -88,15 +93,17 @@ def find_leaks(train: pl.DataFrame, test: pl.DataFrame) -> Leaks:
     trained, tested = _keys(train), _keys(test)
     whole = {(media, prompt) for media, prompt in trained if media or prompt}
     media = {medium for key, _ in trained for medium in key}
+    sharing = [bool(media.intersection(names)) for names, _ in tested]
     kinds = [
-        REPEATED if key in whole else SHARED if media.intersection(key[0]) else None
-        for key in tested
+        REPEATED if key in whole else SHARED if shares else None
+        for key, shares in zip(tested, sharing, strict=True)
     ]
     there = set(tested)
     return Leaks(
         kinds=tuple(kinds),
         trained=sum(key in there and key in whole for key in trained),
         train=len(trained),
+        sharing=tuple(sharing),
         groups=tuple(test["group"]),
         ids=tuple(test["id"]),
     )

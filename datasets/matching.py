@@ -50,6 +50,9 @@ def matching_metrics(predictions: pl.DataFrame) -> list[Units]:
             whole=(pl.len() == GROUP_ROWS)
             & (pl.col("prompt").n_unique() == 2)
             & (pl.col("image").n_unique() == 2)
+            & (pl.struct("prompt", "image").n_unique() == GROUP_ROWS)
+            & (pl.col("prompt").filter("own").n_unique() == 2)
+            & (pl.col("image").filter("own").n_unique() == 2)
             & (pl.col("own").sum() == 2),
             text=pl.col("by_image").all(),
             image_=pl.col("by_caption").all(),
@@ -82,4 +85,4 @@ def _own_wins(by: str) -> pl.Expr:
     """Return whether, of a group's rows that agree in a column, the true pair scores higher."""
     own = pl.col("score").filter(pl.col("own")).max().over("group", by)
     other = pl.col("score").filter(~pl.col("own")).max().over("group", by)
-    return (own > other).fill_null(value=False)
+    return (own.is_finite() & other.is_finite() & (own > other)).fill_null(value=False)

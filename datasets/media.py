@@ -39,7 +39,7 @@ class MediaFolder:
         if Path(name).is_absolute():
             parts = path.parts[1:]
             ends = (root.joinpath(*parts[start:]) for start in range(len(parts)))
-            found = next((end for end in ends if end.exists()), None)
+            found = next((end for end in ends if _there(end)), None)
             if found is not None:
                 return found
         raise MediaError(
@@ -90,6 +90,13 @@ class MediaFolder:
         if not data:
             raise MediaError(f"{name} is empty (0 bytes)")
         return data
+
+
+def _there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name too long
+        return False
 
 
 def _absolute(path: Path) -> Path:

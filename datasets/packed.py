@@ -13,7 +13,7 @@ from savs.datasets.errors import MediaError, SourceError
 
 CHUNK_ROWS = 64
 """Rows whose images are read together; two chunks are kept."""
-_NAME = re.compile(r"(?P<file>.+\.parquet)#(?P<row>\d+)/(?P<column>[^/]+)(/(?P<place>\d+))?")
+_NAME = re.compile(r"(?P<file>.+\.(?i:parquet))#(?P<row>\d+)/(?P<column>.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +56,34 @@ def read_packed(path: Path, name: str) -> bytes:
         The file cannot be read, or has no such row or column.
     """
     found = _match(name)
-    row, column, place = int(found["row"]), found["column"], found["place"]
+    row, column = int(found["row"]), found["column"]
+    changed = path.stat().st_mtime_ns if path.exists() else 0
     try:
-        values = _chunk(path, path.stat().st_mtime_ns, column, row // CHUNK_ROWS)
-        value = values[row % CHUNK_ROWS]
+        columns = _media_columns(path, changed)
+        place = None
+        if column not in columns:
+            column, _, place = column.rpartition("/")
+        value = _chunk(path, changed, column, row // CHUNK_ROWS)[row % CHUNK_ROWS]
         data = value if place is None else value[int(place)]
-    except (pl.exceptions.PolarsError, OSError, LookupError, TypeError) as error:
+    except (pl.exceptions.PolarsError, OSError, LookupError, TypeError, ValueError) as error:
         raise MediaError(f"{name} cannot be read: {error}") from error
+    if not isinstance(data, bytes | None):
+        raise MediaError(f"{name} is no single medium; add /0, /1 ... for a place in a list")
     if not data:
         raise MediaError(f"{name} is empty (0 bytes)")
     return data
 
 
 @lru_cache(maxsize=4)
-def _chunk(path: Path, changed: int, column: str, number: int) -> pl.Series:
+def _media_columns(path: Path, changed: int) -> dict[str, pl.Expr]:
     del changed  # a file that was written again is read again
+    return media_columns(pl.scan_parquet(path, glob=False).collect_schema())
+
+
+@lru_cache(maxsize=4)
+def _chunk(path: Path, changed: int, column: str, number: int) -> pl.Series:
     frame = pl.scan_parquet(path, glob=False)
-    bytes_of = media_columns(frame.collect_schema())[column]
+    bytes_of = _media_columns(path, changed)[column]
     rows = frame.select(bytes_of.alias(column)).slice(number * CHUNK_ROWS, CHUNK_ROWS)
     return rows.collect()[column]
 

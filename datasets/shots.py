@@ -49,7 +49,7 @@ class Shots:
         """
         if self.groups is not None:
             wanted = Wanted(self.groups, "groups", "--train-groups", test_the_rest)
-            return _draw(pool, wanted, self.seed, _group_of)
+            return _draw(pool, wanted, self.seed, _grouping(pool))
         if self.each_class is None:
             raise ValueError("neither a number of examples a class nor of groups was given")
         groups = [example.group for example in pool if example.group is not None]
@@ -69,10 +69,20 @@ def _label_of(example: Example) -> tuple[str, str]:
     return f"class {example.label!r}{where}", example.id
 
 
-def _group_of(example: Example) -> tuple[str, str]:
-    if example.group is None:
-        raise RowError(f"example {example.id!r} is in no group; draw single ones with --shots")
-    return "the file" if example.subtask is None else f"subtask {example.subtask!r}", example.group
+def _grouping(pool: Sequence[Example]) -> Callable[[Example], tuple[str, str]]:
+    """Return what names an example's group and its stratum: the subtasks that the group is of."""
+    subtasks: dict[str, dict[str | None, None]] = {}
+    for example in pool:
+        if example.group is None:
+            raise RowError(f"example {example.id!r} is in no group; draw single ones with --shots")
+        subtasks.setdefault(example.group, {})[example.subtask] = None
+
+    def key_of(example: Example) -> tuple[str, str]:
+        group = str(example.group)
+        names = [repr(name) for name in subtasks[group] if name is not None]
+        return f"subtask {' with '.join(names)}" if names else "the file", group
+
+    return key_of
 
 
 def _draw(
@@ -92,9 +102,11 @@ def _draw(
     for stratum, units in strata.items():
         if len(units) < wanted.count + wanted.test_the_rest:
             short = ", which would leave none to test" if len(units) >= wanted.count else ""
+            most = len(units) - wanted.test_the_rest
+            remedy = f"give {most} at most" if most else "give the training examples with --train"
             raise RowError(
                 f"{stratum} has {len(units)} {wanted.what}, {wanted.option} asks for"
-                f" {wanted.count}{short}; give {len(units) - wanted.test_the_rest} at most"
+                f" {wanted.count}{short}; {remedy}"
             )
         order = list(units)
         random.Random(f"savs shots {seed} {stratum}").shuffle(order)

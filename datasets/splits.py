@@ -19,8 +19,9 @@ def check_splits(train: Sequence[Example], test: Sequence[Example]) -> None:
     """
     if not train:
         raise RowError("there are no training examples; give at least one of each class")
+    hidden = all(example.label is None for example in test)
     for example in (*train, *test):
-        if example.label is None and (example.split == "train" or test[0].label is not None):
+        if example.label is None and (example.split == "train" or not hidden):
             raise RowError(
                 f"{example.split} example {example.id!r} has no label; training examples need one,"
                 " and test examples all have one or none has"
@@ -73,7 +74,7 @@ def unknown_labels(train: Sequence[Example], test: Sequence[Example]) -> list[st
     )
     lines = []
     for (subtask, label), count in unknown.items():
-        known = {name.strip().casefold(): name for name in sorted(classes[subtask])}
+        known = {name.strip().casefold(): name for name in sorted(classes.get(subtask, ()))}
         near = difflib.get_close_matches(label.strip().casefold(), known, n=1, cutoff=0.8)
         hint = f" (did you mean {known[near[0]]!r}?)" if near else ""
         where = "" if subtask is None else f" of subtask {subtask!r}"

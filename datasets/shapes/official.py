@@ -7,6 +7,7 @@ where the real images cannot be had.
 import io
 import json
 import random
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import polars as pl
 
 from savs.datasets.shapes import choices, groups
 from savs.datasets.shapes.drawing import draw
-from savs.datasets.shapes.items import Ask, Item, drawer
+from savs.datasets.shapes.items import LETTER, Ask, Item, drawer
 from savs.datasets.shapes.scenes import Scene
 from savs.datasets.shapes.statements import IMAGE_SHOWS
 
@@ -124,13 +125,13 @@ def _blink_row(idx: str, task: str, item: Item) -> dict[str, Any]:
         for n in range(1, 5)
     }
     question = item.question.split(" (A)", 1)[0]
-    choices_given = ["the first image", "the second image", "the third image"][: len(item.scenes)]
+    options = re.split(r" \([A-C]\) ", item.question.removesuffix(LETTER))[1:]
     return {
         "idx": idx,
         "question": question,
         "sub_task": task,
         **images,
-        "choices": choices_given,
+        "choices": options,
         "answer": f"({item.label})",
         "prompt": item.question,
         "explanation": None,

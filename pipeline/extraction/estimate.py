@@ -57,11 +57,12 @@ def estimate(
     """Count the examples, look for their images, and time a few batches of the test split."""
     source = Source(find_benchmark(benchmark), train, test, media_root, limit, shots)
     examples = source.examples()
+    media = {split: source.media(split) for split in examples}
     missing = [
         name
         for split, found in examples.items()
         for name in dict.fromkeys(name for example in found for name in example.media)
-        if not source.media(split).has(name)
+        if not media[split].has(name)
     ]
     loaded = load_model(model, **loading)
     total = sum(len(found) for found in examples.values())

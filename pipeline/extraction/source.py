@@ -69,12 +69,13 @@ class Source:
 
     def _require_media(self, examples: Splits) -> None:
         """Raise MediaError where not one of the images that are named is there."""
+        folders = {split: self.media(split) for split in examples}
         named = [(s, name) for s, rows in examples.items() for row in rows for name in row.media]
-        if named and not any(self.media(split).has(name) for split, name in named):
+        if named and not any(folders[split].has(name) for split, name in named):
             split, name = named[0]
             raise MediaError(
                 f"none of the {len(named):,} images is there: {name} is not in"
-                f" {self.media(split).root.absolute()}; give --media-root the folder of the images"
+                f" {folders[split].root.absolute()}; give --media-root the folder of the images"
             )
 
     def media(self, split: str) -> MediaFolder:

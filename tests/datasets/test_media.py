@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from PIL import Image
 
@@ -52,6 +53,57 @@ def test_the_root_itself_may_be_a_link(media: MediaFolder, tmp_path: Path) -> No
     assert MediaFolder(tmp_path / "link").read("a.png") == b"a.png"
 
 
+@pytest.mark.parametrize("name", ["/home/you/in/b.png", "/b.png", "/x/media/in/../in/b.png"])
+@pytest.mark.parametrize("below", ["", "in", "you/in"])
+def test_a_path_of_another_machine_is_found_by_its_longest_end(
+    media: MediaFolder, name: str, below: str
+) -> None:
+    there = media.root / below / "b.png"
+    there.parent.mkdir(parents=True, exist_ok=True)
+    there.write_bytes(b"here")
+    if name.endswith(f"{below}/b.png"):
+        assert (media.path(name), media.read(name)) == (there, b"here")
+        (media.root / "b.png").write_bytes(b"a shorter end")
+        assert media.read(name) == (b"here" if below else b"a shorter end")
+    else:
+        with pytest.raises(MediaError, match=f"^{re.escape(name)} lies outside the media root"):
+            media.read(name)
+
+
+def test_a_missing_path_below_the_root_is_not_looked_for_elsewhere(media: MediaFolder) -> None:
+    with pytest.raises(MediaError, match="is not in the media root"):
+        media.read(f"{media.root}/in/a.png")  # though a.png is there
+    with pytest.raises(MediaError, match=r"^\.\./a\.png lies outside the media root"):
+        media.read("../a.png")
+
+
+def test_media_are_there_or_not_and_have_a_size(media: MediaFolder) -> None:
+    there = ("a.png", "in/../a.png", f"{media.root}/a.png", "/home/you/a.png")
+    for name in there:
+        assert (media.has(name), media.size(name)) == (True, len(b"a.png"))
+    for name in ("b.png", "../secret.png", "/etc/passwd", "a.png/b", "a\0.png", "\ud800.png"):
+        assert (media.has(name), media.size(name)) == (False, None)
+    assert not media.has("in")  # a folder is no medium
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["beside the files", "in a folder of its own"])
+def test_packed_media_lie_in_their_own_folder_or_in_the_root(
+    media: MediaFolder, tmp_path: Path, apart: bool
+) -> None:
+    folder = tmp_path / "packed" if apart else media.root
+    (folder / "s").mkdir(parents=True)
+    pl.DataFrame({"x": [b"one", b""]}).write_parquet(folder / "s" / "v.parquet")
+    both = MediaFolder(media.root, folder if apart else None)
+    assert (both.read("a.png"), both.read("s/v.parquet#0/x")) == (b"a.png", b"one")
+    assert (both.has("s/v.parquet#0/x"), both.size("s/v.parquet#0/x")) == (True, 3)
+    for name in ("s/v.parquet#1/x", "s/v.parquet#9/x", "v.parquet#0/x", "../v.parquet#0/x"):
+        assert both.size(name) is None
+        with pytest.raises(MediaError, match=r"v\.parquet"):
+            both.read(name)
+    assert not both.has("v.parquet#0/x")
+    assert MediaFolder(media.root).has("s/v.parquet#0/x") is not apart
+
+
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
@@ -68,7 +120,11 @@ def test_what_cannot_be_read_is_named(media: MediaFolder, name: str, problem: st
         media.read(name)
 
 
-@pytest.mark.parametrize("name", ["loop.png", "a\0.png", "\ud800.png"], ids=["loop", "nul", "half"])
+@pytest.mark.parametrize(
+    "name",
+    ["loop.png", "a\0.png", "\ud800.png", "/elsewhere/" + "a" * 300 + ".png"],
+    ids=["loop", "nul", "half", "long"],
+)
 def test_names_that_the_system_refuses_are_media_errors(media: MediaFolder, name: str) -> None:
     (media.root / "loop.png").symlink_to("loop.png")
     with pytest.raises(MediaError, match=r"\.png"):

@@ -1,0 +1,160 @@
+"""BLINK's files through the commands: one to three images, lettered options, hidden answers."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from savs.datasets.shapes.official import BLINK_TASKS, write_blink, write_blink_json
+from savs.pipeline import open_store
+
+pytestmark = pytest.mark.thorough
+
+TASKS = sorted(BLINK_TASKS)
+"""Subtasks in the order of the folders, which is that of their names."""
+OPTIONS = {"Object_Option": 2, "Third_Image": 3, "Which_Image": 2}
+SHOTS = 8
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Return BLINK's folders: 50 questions a subtask with answers, 8 without."""
+    folder = tmp_path_factory.mktemp("blink")
+    write_blink(folder, rows_each=50, split="val")
+    return write_blink(folder, rows_each=8, split="test")
+
+
+@pytest.fixture
+def extract(savs, tmp_path):
+    def run(*more, out=tmp_path / "store"):
+        return savs(
+            *("extract", "blink", "--model", "demo", "--batch-size", "32", "--out", out, *more)
+        )
+
+    return run
+
+
+def results(savs, store):
+    """Run `select` and `evaluate`; return metrics.json, submission.json and the predictions."""
+    assert savs("select", store).returncode == 0
+    done = savs("evaluate", store)
+    assert done.returncode == 0, done.stderr
+    place = Path(store) / "results" / "vote"
+    assert f"wrote {place / 'submission.json'}, for the official evaluation" in done.stderr
+    return (
+        json.loads((place / "metrics.json").read_text()),
+        json.loads((place / "submission.json").read_text()),
+        pl.read_parquet(place / "predictions.parquet"),
+    )
+
+
+def answers(folder, split):
+    """Return subtask -> idx -> answer, as the files have them."""
+    files = {task: next((folder / task).glob(f"{split}-*.parquet")) for task in TASKS}
+    return {
+        task: dict(pl.read_parquet(file).select("idx", "answer").iter_rows())
+        for task, file in files.items()
+    }
+
+
+def _check_prompts(examples, folder):
+    """Check that prompts are the files', with as many images as the question has."""
+    rows = []
+    for task, images in zip(TASKS, (1, 3, 2), strict=True):
+        file = f"{task}/test-00000-of-00001.parquet"
+        for number, prompt in enumerate(pl.read_parquet(folder / file)["prompt"]):
+            rows.append((prompt, [f"{file}#{number}/image_{n + 1}" for n in range(images)]))
+    assert list(examples.select("prompt", "media").iter_rows()) == rows
+
+
+def test_shots_of_val_train_and_the_rest_is_scored(savs, extract, folder, tmp_path):
+    done = extract("--test", folder / "*" / "val-*.parquet", "--shots", SHOTS)
+    assert done.returncode == 0, done.stderr
+    written, submission, predictions = results(savs, tmp_path / "store")
+    trained = set(open_store(tmp_path / "store").examples("train")["id"])
+    hits, classes = {}, {}
+    for task, truth in answers(folder, "val").items():
+        classes[task] = sorted(set(truth.values()))
+        assert len(trained & set(truth)) == SHOTS * len(classes[task])
+        hits[task] = [submission[i] == a for i, a in truth.items() if i not in trained]
+    assert {task: len(found) for task, found in classes.items()} == OPTIONS
+    means = {f"accuracy, {task}": sum(hits[task]) / len(hits[task]) for task in TASKS}
+    everything = [hit for task in TASKS for hit in hits[task]]
+    expected = {
+        "accuracy, macro": sum(means.values()) / 3,
+        **means,
+        "accuracy, micro": sum(everything) / len(everything),
+    }
+    metrics = {metric["name"]: metric for metric in written["metrics"]}
+    assert list(metrics) == list(expected)
+    assert {k: m["value"] for k, m in metrics.items()} == pytest.approx(expected, rel=1e-12)
+    assert metrics["accuracy, macro"]["value"] >= 0.8
+    assert metrics["accuracy, macro"]["chance"] == pytest.approx((1 / 2 + 1 / 3 + 1 / 2) / 3)
+    assert [metrics[f"accuracy, {task}"]["chance"] for task in TASKS] == pytest.approx(
+        [1 / OPTIONS[task] for task in TASKS]
+    )
+    assert written["planned"] == len(everything) == len(submission) == 150 - SHOTS * 7
+    assert dict(predictions.select("id", "prediction").iter_rows()) == submission
+    assert predictions["subtask"].unique(maintain_order=True).to_list() == TASKS
+    assert predictions["correct"].to_list() == everything
+
+
+def test_hidden_answers_give_a_submission_and_no_metrics(savs, extract, folder, tmp_path):
+    done = extract(
+        *("--train", folder / "*" / "val-*.parquet", "--shots", 3),
+        *("--test", folder / "*" / "test-*.parquet"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "in no training example" not in done.stderr  # a hidden answer is no unknown label
+    written, submission, predictions = results(savs, tmp_path / "store")
+    assert written["metrics"] == []
+    assert written["notes"] == [
+        "the test examples have no labels: there are predictions, and no metrics"
+    ]
+    assert (written["planned"], written["scored"], written["skipped"]) == (24, 24, 0)
+    truth = answers(folder, "test")
+    assert list(submission) == [idx for task in TASKS for idx in truth[task]]
+    assert {answer for found in truth.values() for answer in found.values()} == {"hidden"}
+    for task in TASKS:
+        letters = {f"({letter})" for letter in "ABC"[: OPTIONS[task]]}
+        assert {submission[idx] for idx in truth[task]} <= letters
+    assert predictions["label"].null_count() == predictions["correct"].null_count() == 24
+    assert predictions["prediction"].to_list() == list(submission.values())
+    _check_prompts(open_store(tmp_path / "store").examples("test"), folder)
+    shown = savs("evaluate", tmp_path / "store")
+    assert "24 test examples planned, 24 scored" in shown.stderr
+    assert "accuracy" not in shown.stdout
+
+
+def test_hidden_answers_cannot_train(extract, folder):
+    done = extract("--test", folder / "*" / "test-*.parquet", "--shots", 2)
+    assert done.returncode == 1
+    assert (
+        "error: example 'test_Object_Option_1' has no label, so it cannot train; give --train"
+        in done.stderr
+    )
+
+
+def test_the_references_json_has_one_task_and_marked_images(savs, extract, tmp_path):
+    train = write_blink_json(tmp_path / "json", rows=40, part="train")
+    test = write_blink_json(tmp_path / "json", rows=30, part="test")
+    done = extract("--train", train, "--test", test)
+    assert done.returncode == 0, done.stderr
+    written, submission, _ = results(savs, tmp_path / "store")
+    rows = json.loads(test.read_text())
+    examples = open_store(tmp_path / "store").examples("test")
+    assert examples["prompt"].to_list() == [row["question"] for row in rows]
+    assert examples["media"].to_list() == [[row["image_1"], row["image_2"]] for row in rows]
+    right = [submission[f"test:{n}"] == row["label"] for n, row in enumerate(rows)]
+    metrics = {metric["name"]: metric for metric in written["metrics"]}
+    assert list(metrics) == ["accuracy", "balanced accuracy"]
+    assert metrics["accuracy"]["value"] == pytest.approx(sum(right) / 30, rel=1e-12)
+    assert metrics["accuracy"]["value"] >= 0.75
+    assert metrics["accuracy"]["chance"] == metrics["balanced accuracy"]["chance"] == 0.5
+    of = {
+        label: [hit for hit, row in zip(right, rows, strict=True) if row["label"] == label]
+        for label in ("(A)", "(B)")
+    }
+    balanced = sum(sum(hits) / len(hits) for hits in of.values()) / 2
+    assert metrics["balanced accuracy"]["value"] == pytest.approx(balanced, rel=1e-12)

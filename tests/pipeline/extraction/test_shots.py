@@ -1,0 +1,178 @@
+"""Training examples drawn from a file: apart from what is tested, and the same for a seed."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from savs.datasets import RowError, Shots, SourceError, find_benchmark
+from savs.datasets.shapes.official import write_naturalbench
+from savs.pipeline import extract
+from savs.pipeline.extraction.source import Source
+from savs.stores import StoreMismatchError, open_store
+
+GENERAL, NATURALBENCH = map(find_benchmark, ("general", "naturalbench"))
+
+
+@pytest.fixture
+def pool(inputs):
+    """Return a file of 24 questions: two subtasks of two classes, six examples each."""
+    rows = [
+        {"question": f"Question {n}?", "label": "ab"[n // 2 % 2], "subtask": "xy"[n % 2]}
+        for n in range(24)
+    ]
+    return inputs.rows("pool.jsonl", rows)
+
+
+@pytest.fixture
+def grouped(inputs):
+    """Return a NaturalBench file of four groups of each kind of question."""
+    return write_naturalbench(inputs.root / "groups.parquet", groups_each=4)
+
+
+def ids(examples):
+    return [example.id for example in examples]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_shots_of_the_test_file_train_and_only_the_others_are_tested(pool, seed):
+    found = Source(GENERAL, None, pool, shots=Shots(2, seed=seed)).examples()
+    train, test = found["train"], found["test"]
+    assert set(ids(train)).isdisjoint(ids(test))
+    assert sorted(ids(train) + ids(test)) == sorted(f"pool:{n}" for n in range(24))
+    assert Counter((e.subtask, e.label) for e in train) == {(s, c): 2 for s in "xy" for c in "ab"}
+    for split, examples in found.items():
+        assert {e.split for e in examples} == {split}
+        places = [int(e.id.removeprefix("pool:")) for e in examples]
+        assert [e.index for e in examples] == places == sorted(places)  # in the order of the file
+
+
+def test_shots_of_the_train_file_leave_the_test_file_whole(pool, inputs):
+    rows = [{"question": f"Other {n}?", "label": "ab"[n % 2], "subtask": "x"} for n in range(5)]
+    test = inputs.rows("test.jsonl", rows)
+    found = Source(GENERAL, pool, test, shots=Shots(3)).examples()
+    assert ids(found["test"]) == [f"test:{n}" for n in range(5)]
+    assert len(found["train"]) == 12
+    assert all(name.startswith("pool:") for name in ids(found["train"]))
+    whole = Source(GENERAL, pool, test, shots=Shots(6)).examples()["train"]
+    assert len(whole) == 24  # all may train, where the test examples are others
+
+
+def test_a_seed_draws_the_same_and_more_shots_add_to_fewer(pool):
+    def drawn(count, seed):
+        source = Source(GENERAL, None, pool, shots=Shots(count, seed=seed))
+        return set(ids(source.examples()["train"]))
+
+    assert drawn(3, 4) == drawn(3, 4)
+    assert drawn(1, 4) < drawn(3, 4) < drawn(5, 4)
+    assert len({frozenset(drawn(3, seed)) for seed in range(5)}) == 5
+
+
+def test_whole_groups_are_drawn_of_each_subtask(grouped):
+    source = Source(NATURALBENCH, None, grouped, shots=Shots(groups=1, seed=2))
+    found = source.examples()
+    trained, tested = (Counter((e.subtask, e.group) for e in found[s]) for s in ("train", "test"))
+    assert sorted(subtask for subtask, _ in trained) == ["multiple_choice", "yes_no"]
+    assert len(tested) == 6
+    assert not set(trained) & set(tested)
+    assert set((trained | tested).values()) == {4}
+    assert not source.leaks(found)
+    kept = Source(NATURALBENCH, None, grouped, limit=6, shots=Shots(groups=1, seed=2)).examples()
+    assert ids(kept["test"]) == ids(found["test"])[:6]
+
+
+def test_a_medium_that_drawing_shares_is_named_as_a_leak(inputs):
+    image = inputs.image("same.png")
+    rows = [{"image": image, "question": f"{n}?", "label": "ab"[n % 2]} for n in range(6)]
+    source = Source(GENERAL, None, inputs.rows("pool.jsonl", rows), shots=Shots(1))
+    assert source.leaks(source.examples()).summary() == [
+        "leak: 4 test examples share an image with a training example"
+        f" ({', '.join(ids(source.examples()['test'])[:3])} ...)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shots", "error", "text"),
+    [
+        (None, SourceError, r"give --train FILE, or .* --shots N .* or --train-groups N"),
+        (Shots(6), RowError, r"class 'a' of subtask 'x' has 6 examples, .* give 5 at most"),
+        (Shots(groups=1), RowError, "'pool:0' is in no group; draw single ones with --shots"),
+    ],
+    ids=["nothing to draw", "too many", "no groups"],
+)
+def test_what_cannot_be_drawn_is_refused(pool, shots, error, text):
+    with pytest.raises(error, match=text):
+        Source(GENERAL, None, pool, shots=shots).examples()
+
+
+def test_single_examples_are_not_torn_out_of_tested_groups(grouped):
+    with pytest.raises(RowError, match=r"stand in groups \('0' first\).* --train-groups"):
+        Source(NATURALBENCH, None, grouped, shots=Shots(2)).examples()
+    with pytest.raises(RowError, match=r"subtask 'yes_no' has 4 groups, .* give 3 at most"):
+        Source(NATURALBENCH, None, grouped, shots=Shots(groups=4)).examples()
+    found = Source(NATURALBENCH, grouped, grouped, shots=Shots(2)).examples()
+    assert len(found["train"]) == 8  # of a train file they may be
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "text"),
+    [
+        (("--shots", "2", "--train-groups", "1"), 2, "are two ways to draw; give one"),
+        (("--shots", "0"), 2, "--shots"),
+        ((), 1, "error: there are no training examples: give --train FILE, or have them drawn"),
+        (("--shots", "2"), 1, "draw whole groups with --train-groups"),
+    ],
+    ids=["both", "none asked for", "neither", "groups torn"],
+)
+def test_the_command_refuses_with_one_reason(savs, grouped, tmp_path, more, code, text):
+    done = savs(
+        *("extract", "naturalbench", "--test", grouped, "--model", "demo"),
+        *("--out", tmp_path / "store", *more),
+    )
+    assert done.returncode == code, done.stderr
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.thorough
+def test_a_store_is_resumed_with_its_seed_and_refuses_another(savs, pool, tmp_path):
+    def run(*more):
+        return savs(
+            *("extract", "general", "--test", pool, "--model", "demo", "--json"),
+            *("--out", tmp_path / "store", "--shard-rows", "8", *more),
+        )
+
+    first = run("--shots", "2", "--seed", "3")
+    assert json.loads(first.stdout)["rows"] == 24, first.stderr
+    before = open_store(tmp_path / "store").manifest
+    (tmp_path / "store" / "test-00001.h5").unlink()
+    again = run("--shots", "2", "--seed", "3")
+    assert json.loads(again.stdout)["rows"] == 8
+    after = open_store(tmp_path / "store").manifest
+    assert (after.identity, after.plan) == (before.identity, before.plan)
+    for changed in (("--shots", "2"), ("--shots", "3", "--seed", "3")):
+        other = run(*changed)
+        assert other.returncode == 1
+        assert "train examples are not the first of the" in other.stderr
+    drawn = Source(GENERAL, None, pool, shots=Shots(2, seed=3)).examples()
+    assert open_store(tmp_path / "store").examples("train")["id"].to_list() == ids(drawn["train"])
+
+
+def test_in_python_another_seed_is_a_mismatch(pool, tiny_model, tmp_path):
+    given = {"test": pool, "model": str(tiny_model("qwen2_vl")), "out": tmp_path / "store"}
+    assert extract("general", shots=Shots(2, seed=3), **given).rows == 24
+    assert extract("general", shots=Shots(2, seed=3), **given).rows == 0
+    with pytest.raises(StoreMismatchError, match="its 8 train examples are not the first"):
+        extract("general", shots=Shots(2, seed=4), **given)
+
+
+@pytest.mark.thorough
+def test_a_dry_run_counts_what_would_be_drawn(savs, grouped, tmp_path):
+    done = savs(
+        *("extract", "naturalbench", "--test", grouped, "--train-groups", "1"),
+        *("--model", "demo", "--out", tmp_path / "never", "--dry-run", "--json"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["examples"] == {"train": 8, "test": 24}
+    assert not (tmp_path / "never").exists()
