@@ -128,13 +128,13 @@ def assess(
     skipped = store.skipped("test").with_columns(correct=pl.lit(False))
     skipped = skipped.filter([subtask in classes for subtask in skipped["subtask"]])
     whole = pl.concat([*parts, skipped], how="diagonal_relaxed").sort("index")
-    planned, notes = whole.height, list(notes)
+    planned, notes = len(store.manifest.plan.splits["test"].ids), list(notes)
     leaks = find_leaks(store.examples("train"), whole)
     notes += leaks.summary()
     whole = whole.with_columns(leak=pl.Series(leaks.kinds, dtype=pl.String))
     if drop_leaks:
         whole = _without_leaks(whole, leaks)
-        notes.append(f"{planned - whole.height} test examples were left out (--drop-leaks)")
+        notes.append(f"{sum(leaks.dropped())} test examples were left out (--drop-leaks)")
     ties = [
         [*([f"group {group}"] if group is not None else []), *(hashes or names)]
         for group, hashes, names in whole.select("group", "media_sha256", "media").iter_rows()

@@ -12,7 +12,9 @@ from savs.pipeline.commands.benchmarks import benchmarks_command
 from savs.pipeline.commands.demo import demo_command
 from savs.pipeline.commands.evaluate import evaluate_command
 from savs.pipeline.commands.extract import extract_command
+from savs.pipeline.commands.moving import export_command, merge_command, slim_command
 from savs.pipeline.commands.output import say
+from savs.pipeline.commands.query import query_command
 from savs.pipeline.commands.select import select_command
 from savs.pipeline.commands.show import show_command
 from savs.pipeline.commands.verify import repair_command, verify_command
@@ -34,7 +36,11 @@ app.command("demo")(demo_command)
 app.command("extract")(extract_command)
 app.command("select")(select_command)
 app.command("evaluate")(evaluate_command)
+app.command("query")(query_command)
 app.command("show")(show_command)
+app.command("export")(export_command)
+app.command("slim")(slim_command)
+app.command("merge")(merge_command)
 app.command("verify")(verify_command)
 app.command("repair")(repair_command)
 app.command("benchmarks")(benchmarks_command)

@@ -20,6 +20,14 @@ class SelectionError(PipelineError, ValueError):
     """A selection that cannot be made from these examples, or does not fit this store."""
 
 
+class QueryError(PipelineError, ValueError):
+    """A query that cannot be answered from the tables there are."""
+
+
+class ExportError(PipelineError, ValueError):
+    """A form that cannot be written, or a part of the store that is not there."""
+
+
 class LeakError(PipelineError, ValueError):
     """Every test example was seen in training, so without the leaks there is nothing to score."""
 

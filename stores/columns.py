@@ -1,7 +1,7 @@
 """Text columns in HDF5 without object types: one block of bytes, its offsets, its nulls."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import h5py
@@ -37,8 +37,12 @@ def _write_bytes(group: h5py.Group, values: Sequence[str | bytes | None]) -> Non
     group.attrs["crc32"] = np.uint32(crc32(block, offsets, valid))
 
 
-def read_columns(group: h5py.Group, where: str, rows: int) -> dict[str, list[Any]]:
+def read_columns(
+    group: h5py.Group, where: str, rows: int, names: Collection[str] | None = None
+) -> dict[str, list[Any]]:
     """Read what `write_columns` wrote for a number of rows, each column checked by its crc32.
+
+    `index` is always read, of the others those in `names`, or all.
 
     Raises
     ------
@@ -50,6 +54,8 @@ def read_columns(group: h5py.Group, where: str, rows: int) -> dict[str, list[Any
         _check(group[INDEX_COLUMN], f"{where}/{INDEX_COLUMN}", index)
     columns: dict[str, list[Any]] = {INDEX_COLUMN: index.tolist()}
     for name in (*TEXT_COLUMNS, REASON_COLUMN, THUMBNAIL_COLUMN):
+        if names is not None and name not in names:
+            continue
         if name in TEXT_COLUMNS or name in group:
             with damage(f"{where}/{name}"):
                 column = member_group(group, name, where)

@@ -84,10 +84,11 @@ def left_overs(folder: Path) -> list[Path]:
     A rank's files are left alone while a process holds its lock, and those of no rank while any
     process holds one.
     """
-    locks = {path: _is_held(path) for path in sorted(folder.glob("writer-*.lock"))}
+    names = filter(Path.is_file, sorted(folder.glob("writer-*.lock")))
+    locks = {path: _is_held(path) for path in names}
     live = {path.name for path, held in locks.items() if held}
     found = [path for path, held in locks.items() if not held]
-    for path in sorted(folder.glob("*.partial")):
+    for path in filter(Path.is_file, sorted(folder.glob("*.partial"))):
         rank = path.name.split(".")[-2]
         of_shard = path.name.startswith(SPLITS) and rank.isdecimal()
         if not (live & {lock_name(int(rank))} if of_shard else live):
@@ -98,9 +99,11 @@ def left_overs(folder: Path) -> list[Path]:
 def _is_held(path: Path) -> bool:
     import fcntl
 
-    with path.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
         return False
+    except OSError:  # held, or another user's: whoever may not look leaves it alone
+        return True
+    return False

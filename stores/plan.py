@@ -92,6 +92,10 @@ class StorePlan:
         }
 
 
+ROW_COLUMNS = ("index", "label", "prompt", "media", "group", "subtask", "category", "extra")
+"""What an example's row is, beside its id: with another value in one, it is another example."""
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedRow:
     """One example, as far as a plan needs to know it."""
@@ -99,6 +103,28 @@ class PlannedRow:
     id: str
     digest: str
     """Changes when the example's row does."""
+
+
+def row_digest(values: Mapping[str, Any]) -> str:
+    """Return the digest of an example's row, from its columns `ROW_COLUMNS`.
+
+    `media` is a list of names, `extra` a JSON object.
+    """
+    return digest([values[name] for name in ROW_COLUMNS])
+
+
+def plan_parts(parts: Mapping[str, Sequence[Sequence[PlannedRow]]], shard_rows: int) -> StorePlan:
+    """Plan shards of given rows: each part of a split becomes one, of at most `shard_rows` rows."""
+    return StorePlan(
+        shard_rows,
+        {
+            split: SplitPlan(
+                tuple(row.id for part in found for row in part),
+                tuple(_segment(part) for part in found),
+            )
+            for split, found in parts.items()
+        },
+    )
 
 
 def make_plan(

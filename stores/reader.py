@@ -1,6 +1,5 @@
 """Read a store: facts at once, examples and features when asked, head by head."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +11,7 @@ import polars as pl
 from savs.stores.errors import HeadNotFoundError, ResultError, StoreIncompleteError
 from savs.stores.facts import store_facts
 from savs.stores.layout import (
-    INDEX_COLUMN,
     STORED_DTYPES,
-    THUMBNAIL_COLUMN,
     Head,
     LayerGrid,
     head_name,
@@ -22,17 +19,11 @@ from savs.stores.layout import (
 )
 from savs.stores.manifest import Manifest, read_manifest
 from savs.stores.plan import ShardSpec
+from savs.stores.scanning import scan_shards
 from savs.stores.shard_reading import open_shard
+from savs.stores.tables import shard_table
 
 Features = np.ndarray[Any, np.dtype[Any]]
-
-_JSON_COLUMNS = ("media", "media_sha256")
-_COLUMN_TYPES: dict[str, pl.DataType] = {
-    INDEX_COLUMN: pl.Int64(),
-    THUMBNAIL_COLUMN: pl.Binary(),
-    **dict.fromkeys(_JSON_COLUMNS, pl.List(pl.String)),
-}
-"""Columns that are not text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +58,8 @@ class FeatureStore:
     def _planned(self, split: str | None) -> list[ShardSpec]:
         return [s for s in self.manifest.plan.shards() if split is None or s.split == split]
 
-    def _present(self, split: str | None = None) -> list[ShardSpec]:
+    def present(self, split: str | None = None) -> list[ShardSpec]:
+        """Return the planned shards that have a file, in plan order."""
         return [s for s in self._planned(split) if (self.path / s.name).exists()]
 
     def require_complete(self) -> None:
@@ -93,7 +85,7 @@ class FeatureStore:
             splits = self.manifest.plan.splits
             return pl.concat([self._table(s, skipped=skipped) for s in splits], how="diagonal")
         if (split, skipped) not in self._tables:
-            frames = [self._shard_table(spec, skipped) for spec in self._present(split)]
+            frames = [self._shard_table(spec, skipped) for spec in self.present(split)]
             if not frames:
                 raise StoreIncompleteError(f"{self.path} holds no finished {split} shard yet")
             table = pl.concat(frames, how="diagonal")  # some shards may have thumbnails
@@ -104,13 +96,21 @@ class FeatureStore:
 
     def _shard_table(self, spec: ShardSpec, skipped: bool) -> pl.DataFrame:
         with open_shard(self.path / spec.name, spec, self.manifest.identity) as shard:
-            columns = shard.skipped() if skipped else shard.examples()
-        frame = {
-            name: [json.loads(v) for v in values] if name in _JSON_COLUMNS else values
-            for name, values in columns.items()
-        }
-        types = {name: _COLUMN_TYPES.get(name, pl.String()) for name in columns}
-        return pl.DataFrame(frame, schema=types)
+            return shard_table(shard, skipped=skipped)
+
+    def scan(self) -> pl.LazyFrame:
+        """Return all examples as one lazy table: their columns, then one column a head, `L12.H7`.
+
+        Nothing is read before `collect`, and then only the rows and heads that the query names; see
+        `scan_shards`.
+
+        Raises
+        ------
+        StoreIncompleteError
+            A planned shard is missing.
+        """
+        self.require_complete()
+        return scan_shards(self.path, self.manifest.identity, self.present())
 
     def features(
         self, split: str, heads: Sequence[Head] | None = None, *, raw: bool = False
@@ -153,7 +153,7 @@ class FeatureStore:
         by_layer = self._by_layer(wanted)
         width = max(grid.head_dim for grid, _ in by_layer)
         dtype = self.manifest.identity.dtype
-        for spec in self._present(split):
+        for spec in self.present(split):
             with open_shard(self.path / spec.name, spec, self.manifest.identity) as shard:
                 block = np.zeros((len(wanted), shard.rows, width), STORED_DTYPES[dtype])
                 for grid, places in by_layer:
@@ -186,7 +186,7 @@ class FeatureStore:
             raise ResultError(f"{self.path} keeps no {name}; extract again with {option}")
         self._require_split(split)
         parts = []
-        for spec in self._present(split):
+        for spec in self.present(split):
             with open_shard(self.path / spec.name, spec, self.manifest.identity) as shard:
                 parts.append(shard.output(name))
         values = np.concatenate(parts)
@@ -197,14 +197,14 @@ class FeatureStore:
         if split not in splits:
             raise StoreIncompleteError(f"{self.path}: there is no split {split!r}, only {splits}")
         missing = self.missing(split)
-        if missing and not (self.partial and self._present(split)):
+        if missing and not (self.partial and self.present(split)):
             name = missing[0].name
             raise StoreIncompleteError(
                 f"{self.path}: shard {name} is missing; run `savs extract` again to resume"
             )
 
-    def _by_layer(self, heads: Sequence[Head]) -> list[tuple[LayerGrid, list[int]]]:
-        """Return each layer's grid with the places of its heads among those asked for."""
+    def require_heads(self, heads: Sequence[Head]) -> None:
+        """Raise HeadNotFoundError where the store does not hold one of the heads."""
         held = set(self.heads)
         absent = [head for head in heads if head not in held]
         if absent or not heads:
@@ -217,6 +217,10 @@ class FeatureStore:
                 f"{self.path} holds {what}; it has {len(held)} heads from"
                 f" {head_name(self.heads[0])} to {head_name(self.heads[-1])}"
             )
+
+    def _by_layer(self, heads: Sequence[Head]) -> list[tuple[LayerGrid, list[int]]]:
+        """Return each layer's grid with the places of its heads among those asked for."""
+        self.require_heads(heads)
         places = [
             (grid, [place for place, (layer, _) in enumerate(heads) if layer == grid.layer])
             for grid in self.grid

@@ -58,7 +58,7 @@ def repair(
         for path in stale:
             path.unlink(missing_ok=True)
         for name in damaged:
-            os.replace(folder / name, folder / (name + ASIDE))
+            os.replace(folder / name, _aside(folder / name))
     except OSError as error:
         raise StoreWriteError(
             f"{folder} cannot be repaired: {error}; repair it where the folder can be written"
@@ -73,3 +73,10 @@ def repair(
         to_redo=tuple(name for name in planned if name in redo),
         report=Report(before.shards, before.bytes, before.sealed, tuple(left)),
     )
+
+
+def _aside(path: Path) -> Path:
+    """Return a name that no file bears: `NAME.damaged`, then `NAME.damaged.2` and so on."""
+    first = path.with_name(path.name + ASIDE)
+    later = (path.with_name(f"{path.name}{ASIDE}.{number}") for number in range(2, 10_000))
+    return next(name for name in (first, *later) if not name.exists())

@@ -1,7 +1,7 @@
 """Read one shard, head by head, every value checked."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -72,21 +72,21 @@ class Shard:
             )
         return rows
 
-    def examples(self) -> dict[str, list[Any]]:
-        """Return the columns of the examples with features."""
-        return self._columns(EXAMPLES)
+    def examples(self, names: Collection[str] | None = None) -> dict[str, list[Any]]:
+        """Return the columns of the examples with features: `index` and those named, or all."""
+        return self._columns(EXAMPLES, names)
 
-    def skipped(self) -> dict[str, list[Any]]:
+    def skipped(self, names: Collection[str] | None = None) -> dict[str, list[Any]]:
         """Return the columns of the skipped examples, with `reason`."""
-        columns = self._columns(SKIPPED)
+        columns = self._columns(SKIPPED, None if names is None else {*names, REASON_COLUMN})
         if REASON_COLUMN not in columns:
             raise StoreCorruptError(f"{self._path}:/{SKIPPED} has lost its reasons")
         return columns
 
-    def _columns(self, name: str) -> dict[str, list[Any]]:
+    def _columns(self, name: str, names: Collection[str] | None) -> dict[str, list[Any]]:
         rows = self.rows if name == EXAMPLES else self._spec.rows - self.rows
         where = f"{self._path}:/{name}"
-        return read_columns(member_group(self._file, name, f"{self._path}:"), where, rows)
+        return read_columns(member_group(self._file, name, f"{self._path}:"), where, rows, names)
 
     def output(self, name: str) -> Array:
         """Return one of `OUTPUT_NAMES`, one row an example.

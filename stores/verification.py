@@ -24,7 +24,7 @@ class Problem:
     file: str
     """Name in the store's folder."""
     kind: str
-    """manifest, missing, damaged, foreign, duplicate or left-over."""
+    """manifest, missing, damaged, unreadable, foreign, duplicate or left-over."""
     what: str
     remedy: str
 
@@ -69,7 +69,10 @@ def verify(
         There is no store.json to compare with.
     """
     manifest = read_manifest(folder)
-    problems = list(_manifest_problems(folder, manifest))
+    problem = _manifest_problem(folder, manifest)
+    if problem is not None:  # nothing can be judged by a manifest that is not to be trusted
+        return Report(len(manifest.plan.shards()), 0, manifest.sealed, (problem,))
+    problems = []
     sealed = {shard.name: shard for shard in manifest.shards}
     planned = manifest.plan.shards()
     done = 0
@@ -88,15 +91,16 @@ def verify(
     return Report(len(planned), done, manifest.sealed, tuple(problems))
 
 
-def _manifest_problems(folder: Path, manifest: Manifest) -> Iterator[Problem]:
-    text = (folder / MANIFEST).read_text("utf-8")
-    if text != manifest.to_text():
-        yield Problem(
-            MANIFEST,
-            "manifest",
-            "it is not byte for byte what a writer leaves: it was edited, or a byte has changed",
-            "restore it from a copy, or extract into another folder; the shards may be whole",
-        )
+def _manifest_problem(folder: Path, manifest: Manifest) -> Problem | None:
+    if (folder / MANIFEST).read_bytes() == manifest.to_text().encode("utf-8"):
+        return None
+    return Problem(
+        MANIFEST,
+        "manifest",
+        "it is not byte for byte what a writer leaves: it was edited, or a byte has changed; the"
+        " shards were not compared with it, they may be whole",
+        "restore it from a copy, or extract into another folder",
+    )
 
 
 def _missing(folder: Path, spec: ShardSpec, sealed: SealedShard | None) -> Problem:
@@ -120,8 +124,10 @@ def _shard_problem(
             rows = shard.rows
             if not quick:
                 _read_all(shard, manifest, spec)
-    except (StoreCorruptError, StoreReadError) as error:
-        return Problem(spec.name, "damaged", _short(str(error)), REPAIR)
+    except StoreCorruptError as error:
+        return Problem(spec.name, "damaged", _short(error, path), REPAIR)
+    except StoreReadError as error:
+        return Problem(spec.name, "unreadable", _short(error, path), "check its permissions")
     if sealed is not None and rows != sealed.rows:
         what = f"it has {rows} examples, the seal says {sealed.rows}"
         return Problem(spec.name, "damaged", what, REPAIR)
@@ -133,6 +139,7 @@ def _shard_problem(
 
 def _read_all(shard: Shard, manifest: Manifest, spec: ShardSpec) -> None:
     """Read everything in a shard, which checks it; raise StoreCorruptError at the first damage."""
+    _ = shard.run
     ids = manifest.plan.splits[spec.split].ids[spec.start : spec.stop]
     found = [*shard.examples()["id"], *shard.skipped()["id"]]
     if sorted(found) != sorted(ids):
@@ -147,22 +154,23 @@ def _read_all(shard: Shard, manifest: Manifest, spec: ShardSpec) -> None:
         shard.output(name)
 
 
-def _short(message: str) -> str:
-    """Return a message without its remedy: `repair` is the remedy for all of them."""
-    return message.split("; ", 1)[0]
+def _short(error: Exception, path: Path) -> str:
+    """Return a message without the file's name and its remedy, which a problem has anyway."""
+    return str(error).split("; ", 1)[0].replace(f"{path}:", "").replace(f"{path} ", "it ")
 
 
 def _others(folder: Path) -> list[Path]:
     """Return the HDF5 files that no plan names."""
     planned = {spec.name for spec in read_manifest(folder).plan.shards()}
-    return sorted(path for path in folder.glob("*.h5") if path.name not in planned)
+    found = sorted(path for path in folder.glob("*.h5") if path.name not in planned)
+    return [path for path in found if path.is_file()]
 
 
 def _strays(folder: Path, manifest: Manifest) -> Iterator[Problem]:
     """Return what is in the folder and in no plan: other shards, left-over files of writers."""
     digests = {shard.sha256: shard.name for shard in manifest.shards}
     for path in _others(folder):
-        twin = digests.get(_sha256(path))
+        twin = digests.get(_sha256(path) or "")
         if twin is not None:
             what = f"it has the bytes of {twin}"
             yield Problem(path.name, "duplicate", what, "delete it, or rename it if that is gone")
@@ -172,6 +180,10 @@ def _strays(folder: Path, manifest: Manifest) -> Iterator[Problem]:
         yield Problem(path.name, "left-over", "a writer that is gone left it", "run `savs repair`")
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256(path: Path) -> str | None:
+    """Return a file's digest, None where it may not be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None

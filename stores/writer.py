@@ -1,14 +1,13 @@
 """Fill a store: the manifest first, then shard after shard, then the seal."""
 
-import errno
 import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from savs.stores.content import ShardContent, check_content
+from savs.stores.disk import disk_errors, write_manifest
 from savs.stores.errors import (
     StoreMismatchError,
     StoreNotFoundError,
@@ -22,7 +21,7 @@ from savs.stores.locks import writer_lock
 from savs.stores.manifest import Identity, Manifest, SealedShard, read_manifest
 from savs.stores.plan import PlannedRow, ShardSpec, make_plan
 from savs.stores.shard_reading import open_shard
-from savs.stores.shards import publish, write_shard
+from savs.stores.shards import write_shard
 
 OWN_SUFFIXES = (".lock", ".partial")
 """What a writer may have left in a folder before there was a store.json."""
@@ -70,8 +69,8 @@ class FeatureWriter:
         if found:
             now = read_manifest(self.path)
             kept = tuple(shard for shard in now.shards if shard.name not in self._reopened)
-            with _disk_errors(self.path / MANIFEST):
-                _write_manifest(self.path, replace(now, shards=kept), replace_old=True)
+            with disk_errors(self.path / MANIFEST):
+                write_manifest(self.path, replace(now, shards=kept), replace_old=True)
         return found
 
     def write(self, spec: ShardSpec, content: ShardContent) -> Path:
@@ -93,7 +92,7 @@ class FeatureWriter:
         again = spec.name in self._reopened
         if path.exists() and not again:
             raise StoreMismatchError(f"{path} is finished and is not written again")
-        with _disk_errors(path):
+        with disk_errors(path):
             write_shard(path, spec, self.manifest.identity, content, self.rank, replace_old=again)
         self._written.add(spec.name)
         self._reopened.discard(spec.name)
@@ -123,9 +122,9 @@ class FeatureWriter:
             with path.open("rb") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             sealed.append(SealedShard(spec.name, rows, path.stat().st_size, sha256))
-        with _disk_errors(self.path / MANIFEST):
+        with disk_errors(self.path / MANIFEST):
             done = replace(now, runs=tuple(runs), shards=tuple(sealed))
-            _write_manifest(self.path, done, replace_old=True)
+            write_manifest(self.path, done, replace_old=True)
         return True
 
 
@@ -165,18 +164,39 @@ def open_writer(
     """
     if not 0 <= rank < ranks:
         raise ValueError(f"rank is {rank} of {ranks}, expected 0 <= rank < ranks")
-    with _disk_errors(path):
+    with disk_errors(path):
         if path.exists() and not path.is_dir():
             raise StoreWriteError(f"{path} is a file, not a folder; give --out another name")
         path.mkdir(parents=True, exist_ok=True)
         lock = writer_lock(path, rank)
         takeover = lock.__enter__()
     try:
-        with _disk_errors(path / MANIFEST):
+        with disk_errors(path / MANIFEST):
             manifest = _agree(path, identity, rows, shard_rows)
         yield FeatureWriter(path, manifest, rank, ranks, takeover)
     finally:
         lock.__exit__(None, None, None)
+
+
+@contextmanager
+def new_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
+    """Make a store of a manifest that is known already: a copy, a part or a union of others.
+
+    Raises
+    ------
+    StoreMismatchError
+        The folder is not empty.
+    StoreWriteError
+        The folder cannot be made or written.
+    """
+    with disk_errors(path):
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise StoreMismatchError(f"{path} is there already; give a new or empty folder")
+        path.mkdir(parents=True, exist_ok=True)
+    with writer_lock(path, 0):
+        with disk_errors(path / MANIFEST):
+            write_manifest(path, manifest)
+        yield FeatureWriter(path, manifest, 0, 1, None)
 
 
 def _agree(path: Path, identity: Identity, rows: PlannedRows, shard_rows: int) -> Manifest:
@@ -192,7 +212,7 @@ def _agree(path: Path, identity: Identity, rows: PlannedRows, shard_rows: int) -
             ) from None
         wanted = Manifest(identity, make_plan(rows, shard_rows))
         try:
-            _write_manifest(path, wanted)
+            write_manifest(path, wanted)
         except FileExistsError:  # another rank was first
             return _agree(path, identity, rows, shard_rows)
         return wanted
@@ -210,38 +230,5 @@ def _agree(path: Path, identity: Identity, rows: PlannedRows, shard_rows: int) -
     listed = tuple(shard for shard in found.shards if (path / shard.name).exists())
     agreed = replace(found, plan=plan, shards=listed)
     if agreed != found:
-        _write_manifest(path, agreed, replace_old=True)
+        write_manifest(path, agreed, replace_old=True)
     return agreed
-
-
-def _write_manifest(path: Path, manifest: Manifest, *, replace_old: bool = False) -> None:
-    partial = path / f"{MANIFEST}.{os.getpid()}.partial"
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(manifest.to_text())
-            file.flush()
-            os.fsync(file.fileno())
-        if replace_old:
-            os.replace(partial, path / MANIFEST)
-        else:
-            publish(partial, path / MANIFEST)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    """Turn the disk's refusals into one line that says what is safe and what to do."""
-    safe = "the shards that are finished stay as they are; run the same command again to go on"
-    try:
-        yield
-    except (StoreWriteError, BlockingIOError, FileExistsError):
-        raise
-    except PermissionError as error:
-        raise StoreWriteError(
-            f"{path} cannot be written: {error.strerror}; give --out a folder of yours"
-        ) from error
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        what = "the disk is full" if full else f"the disk refused: {error}"
-        raise StoreWriteError(f"{path}: {what}; {safe}") from error

@@ -40,7 +40,7 @@ def verify_command(
     else:
         _print_problems(report.problems)
     read = "names, sizes and headers" if quick else format_bytes(report.bytes)
-    say(f"{report.shards} shards planned, {read} compared, {len(report.problems)} problems")
+    say(f"{report.shards} shards planned, {read} compared, problems: {len(report.problems)}")
     if not report.sealed:
         say("the store is not finished: what no seal lists yet was compared with its own checksums")
     if report.problems:
@@ -85,6 +85,6 @@ def repair_command(
     for problem in others:
         say(f"{problem.file}: {problem.what}; {problem.remedy}")
     if done.to_redo:
-        say(f"{len(done.to_redo)} shards to do again: run the same `savs extract` command")
+        say(f"shards to do again: {len(done.to_redo)}; run the same `savs extract` command")
     elif not others:
         say("nothing to do: the store is whole")

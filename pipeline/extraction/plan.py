@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from savs.datasets import Example
 from savs.stores import PlannedRow
-from savs.stores.layout import digest
+from savs.stores.plan import ROW_COLUMNS, row_digest
 
 
 def planned_rows(examples: Sequence[Example]) -> list[PlannedRow]:
@@ -12,17 +12,9 @@ def planned_rows(examples: Sequence[Example]) -> list[PlannedRow]:
     return [
         PlannedRow(
             example.id,
-            digest(
-                [
-                    example.index,
-                    example.label,
-                    example.prompt,
-                    list(example.media),
-                    example.group,
-                    example.subtask,
-                    example.category,
-                    dict(example.extra),
-                ]
+            row_digest(
+                {name: getattr(example, name) for name in ROW_COLUMNS}
+                | {"media": list(example.media), "extra": dict(example.extra)}
             ),
         )
         for example in examples

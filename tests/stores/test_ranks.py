@@ -3,7 +3,7 @@ import os
 import numpy as np
 import pytest
 
-import savs.stores.writer
+import savs.stores.disk
 from savs.stores import StoreMismatchError, open_store, open_writer
 from savs.stores.shards import publish
 
@@ -48,7 +48,7 @@ def test_the_rank_that_comes_second_takes_the_plan_of_the_first(
         monkeypatch.undo()
         publish(partial, path)
 
-    monkeypatch.setattr(savs.stores.writer, "publish", meanwhile)
+    monkeypatch.setattr(savs.stores.disk, "publish", meanwhile)
     if model == "toy":
         assert toy.write(tmp_path)
     else:

@@ -1,0 +1,96 @@
+"""Features in the files of other programs: Parquet, npz, safetensors."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from savs.pipeline.errors import ExportError
+from savs.stores import FeatureStore, Head, StoreWriteError, head_name
+
+EXAMPLE_COLUMNS = ("id", "split", "label", "group", "subtask", "category", "prompt")
+
+
+def export_store(
+    store: FeatureStore, path: Path, heads: Sequence[Head], splits: Sequence[str], form: str
+) -> Path:
+    """Write some heads of some splits into one file.
+
+    Parameters
+    ----------
+    store
+        A complete store, or a partial one.
+    path
+        The file; written whole or not at all.
+    heads
+        Which heads, in which order.
+    splits
+        `train`, `test` or both.
+    form
+        `parquet`: a row an example, its columns, one fixed-size list of float32 a head; shard by
+        shard. `npz` and `safetensors`: an array `L12.H7` `(examples, head_dim)` a head, with `id`,
+        `label` and `split`; memory holds them all.
+
+    Raises
+    ------
+    ExportError
+        An unknown form or split, or a package is missing.
+    StoreWriteError
+        The file cannot be written.
+    """
+    if form not in FORMS:
+        raise ExportError(f"no form is called {form!r}; there are: {', '.join(FORMS)}")
+    known = list(store.manifest.plan.splits)
+    if not splits or not set(splits) <= set(known):
+        raise ExportError(f"splits are {list(splits)}, expected some of {known}")
+    store.require_heads(heads)
+    names = [head_name(head) for head in heads]
+    rows = store.scan().filter(pl.col("split").is_in(list(splits)))
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        FORMS[form](rows, names, partial)
+        os.replace(partial, path)
+    except OSError as error:
+        raise StoreWriteError(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def _parquet(rows: pl.LazyFrame, names: list[str], path: Path) -> None:
+    rows.select(*EXAMPLE_COLUMNS, *names).sink_parquet(path)
+
+
+def _npz(rows: pl.LazyFrame, names: list[str], path: Path) -> None:
+    frame = rows.select("id", "label", "split", *names).collect()
+    texts = {
+        name: frame[name].fill_null("").to_numpy().astype(np.str_)
+        for name in ("id", "label", "split")
+    }
+    with path.open("wb") as file:
+        np.savez(file, allow_pickle=False, **texts, **{n: frame[n].to_numpy() for n in names})
+
+
+def _safetensors(rows: pl.LazyFrame, names: list[str], path: Path) -> None:
+    if find_spec("safetensors") is None:
+        raise ExportError("this form needs a package: pip install safetensors")
+    from safetensors.numpy import save_file
+
+    frame = rows.select("id", "label", "split", *names).collect()
+    texts = {
+        n: json.dumps(frame[n].to_list(), ensure_ascii=False) for n in ("id", "label", "split")
+    }
+    save_file({n: np.ascontiguousarray(frame[n].to_numpy()) for n in names}, path, metadata=texts)
+
+
+FORMS: dict[str, Callable[[pl.LazyFrame, list[str], Path], None]] = {
+    "parquet": _parquet,
+    "npz": _npz,
+    "safetensors": _safetensors,
+}
+"""Name on the command line -> writer."""

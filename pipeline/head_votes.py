@@ -1,0 +1,140 @@
+"""What each single head says of each example: similarities to the centroids, vote, margin."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from savs.pipeline.centroids import Array, class_centroids, cosines, nearest_centroids
+from savs.pipeline.training import training_tasks
+from savs.stores import FeatureStore, Head, head_name
+
+HEAD_VOTE_SCHEMA: Mapping[str, pl.DataType] = {
+    "id": pl.String(),
+    "split": pl.String(),
+    "subtask": pl.String(),
+    "label": pl.String(),
+    "layer": pl.Int32(),
+    "head": pl.Int32(),
+    "name": pl.String(),
+    "vote": pl.String(),
+    "correct": pl.Boolean(),
+    "margin": pl.Float32(),
+    "similarity": pl.List(pl.Struct({"class": pl.String, "cosine": pl.Float32})),
+}
+"""Columns of `heads_frame`. `margin` is the cosine of the vote's centroid less the next best."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One subtask's classes and their centroids in each head."""
+
+    classes: tuple[str, ...]
+    centroids: Array
+    """`(heads, classes, d)`."""
+
+
+def heads_frame(
+    store: FeatureStore, heads: Sequence[Head] | None = None, split: str = "test"
+) -> pl.LazyFrame:
+    """Return one row per example and head: what that head alone makes of that example.
+
+    Centroids are the class means over the store's training examples, subtask by subtask. Rows come
+    shard by shard, so memory is bounded by one shard's heads.
+
+    Parameters
+    ----------
+    store
+        Features; the train split is read when the frame is collected.
+    heads
+        Which heads, in which order; all of them by default.
+    split
+        Whose examples. Of the training examples, each is part of its own centroid.
+
+    Returns
+    -------
+    LazyFrame
+        Columns `HEAD_VOTE_SCHEMA`.
+
+    Raises
+    ------
+    HeadNotFoundError
+        The store does not hold one of the heads.
+    StoreIncompleteError
+        A planned shard of the split is missing.
+    """
+    wanted = list(store.heads if heads is None else heads)
+
+    def read(
+        with_columns: list[str] | None,
+        predicate: pl.Expr | None,
+        n_rows: int | None,
+        batch_size: int | None,
+    ) -> Iterator[pl.DataFrame]:
+        del batch_size  # a shard is a batch
+        left = n_rows
+        for frame in _frames(store, wanted, split):
+            kept = frame if predicate is None else frame.filter(predicate)
+            kept = kept if left is None else kept.head(left)
+            left = None if left is None else left - kept.height
+            yield kept if with_columns is None else kept.select(with_columns)
+            if left == 0:
+                return
+
+    return register_io_source(read, schema=HEAD_VOTE_SCHEMA, explain_name="savs head votes")
+
+
+def _frames(store: FeatureStore, heads: list[Head], split: str) -> Iterator[pl.DataFrame]:
+    tasks = {
+        task.subtask: _Task(
+            task.classes,
+            class_centroids(
+                store.features("train", heads)[:, task.rows], task.labels, len(task.classes)
+            ),
+        )
+        for task in training_tasks(store)
+    }
+    examples, start = store.examples(split), 0
+    for block in store.blocks(split, heads):
+        rows = examples.slice(start, block.shape[1]).with_row_index("row")
+        start += block.shape[1]
+        for (subtask,), part in rows.group_by("subtask", maintain_order=True):
+            task = tasks[None if subtask is None else str(subtask)]
+            yield _votes(part, heads, block[:, part["row"].to_numpy()], task)
+
+
+def _votes(examples: pl.DataFrame, heads: list[Head], features: Array, task: _Task) -> pl.DataFrame:
+    """Return the rows of some examples: all heads of the first, then all of the next."""
+    found = cosines(features, task.centroids).transpose(1, 0, 2)  # (n, heads, classes)
+    chosen = nearest_centroids(features, task.centroids).T  # (n, heads)
+    best = np.take_along_axis(found, chosen[..., None], axis=2)[..., 0]
+    others = found.copy()
+    np.put_along_axis(others, chosen[..., None], -np.inf, axis=2)
+    names = np.array(task.classes, dtype=object)
+    n, count = chosen.shape
+    repeated = examples.select(
+        pl.col(name).repeat_by(count).explode() for name in ("id", "split", "subtask", "label")
+    )
+    return (
+        repeated.with_columns(
+            pl.Series("layer", [layer for layer, _ in heads] * n, dtype=pl.Int32),
+            pl.Series("head", [head for _, head in heads] * n, dtype=pl.Int32),
+            pl.Series("name", [head_name(head) for head in heads] * n),
+            pl.Series("vote", names[chosen].ravel(), dtype=pl.String),
+            pl.Series("margin", (best - others.max(axis=2)).ravel(), dtype=pl.Float32),
+            _similarities(found.reshape(n * count, -1), task.classes),
+        )
+        .with_columns(correct=pl.col("vote") == pl.col("label"))
+        .select(list(HEAD_VOTE_SCHEMA))
+    )
+
+
+def _similarities(found: Array, classes: Sequence[str]) -> pl.Series:
+    """Return `(rows, classes)` cosines as lists of class and cosine."""
+    flat = pl.DataFrame(
+        {"class": list(classes) * len(found), "cosine": found.ravel()},
+        schema={"class": pl.String, "cosine": pl.Float32},
+    ).to_struct("similarity")
+    return flat.reshape((len(found), len(classes))).arr.to_list()

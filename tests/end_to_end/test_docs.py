@@ -1,0 +1,57 @@
+"""The code in docs/store.md, as it is written there."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from savs.pipeline import evaluate, select
+from savs.stores import open_store
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "store.md").read_text("utf-8")
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch) -> Path:
+    """Return the store that the page's Python block writes."""
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "docs/store.md", "exec"), {})
+    return tmp_path / "own"
+
+
+def test_the_python_makes_a_store(own):
+    store = open_store(own)
+    assert store.facts["planned"] == {"train": 2, "test": 1}
+    assert store.facts["sealed"]
+    assert store.examples("train")["label"].to_list() == ["hot", "cold"]
+    assert store.examples("test")["id"].to_list() == ["test:cool"]
+    expected = np.random.default_rng(2).standard_normal((2, 2, 8), np.float32)
+    np.testing.assert_array_equal(store.features("train"), expected)
+
+
+def test_the_store_can_be_selected_from_and_evaluated(own):
+    store = open_store(own)
+    selection = select(store, heads=2)
+    result = evaluate(store, selection)
+    assert result.predictions["id"].to_list() == ["test:cool"]
+    assert set(result.predictions["prediction"]) <= {"hot", "cold"}
+
+
+def test_the_commands_that_the_page_names_work_on_it(savs, own):
+    for command, *more in (("select", "--heads", "2"), ("evaluate",), ("verify",)):
+        assert f"`savs {command}" in PAGE
+        done = savs(command, "own", "--json", *more)
+        assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["problems"] == []
+
+
+def test_the_page_names_what_a_store_holds():
+    from savs.stores.layout import OUTPUT_NAMES, SHARD_ATTRIBUTES, TEXT_COLUMNS
+
+    for name in (*OUTPUT_NAMES, *SHARD_ATTRIBUTES, *TEXT_COLUMNS):
+        assert f"`{name}`" in PAGE, name
+    assert (ROOT / "tests/data/format-1/store.json").exists()

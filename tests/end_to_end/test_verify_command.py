@@ -1,0 +1,182 @@
+"""`savs verify` and `savs repair`, and the flags of an unfinished or a mended store."""
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from savs.pipeline import open_store
+
+SHARD = "test-00001.h5"
+
+
+@pytest.fixture
+def extract(savs, inputs, tmp_path):
+    """Return a function that extracts four train and six test examples, two a shard."""
+    train, test = inputs.few_shots(train=4, test=6)
+
+    def run(*more, code=0):
+        done = savs(
+            *("extract", "general", "--train", train, "--test", test, "--model", "demo"),
+            *("--out", tmp_path / "store", "--shard-rows", "2", *more),
+        )
+        assert done.returncode == code, done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture
+def store(extract, tmp_path) -> Path:
+    extract()
+    return tmp_path / "store"
+
+
+def flip_feature(path: Path) -> None:
+    with h5py.File(path) as file:
+        place = file["layers/00000"].id.get_offset()
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+
+
+def shards(store: Path) -> dict[str, tuple[bytes, int]]:
+    return {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in store.glob("*.h5")}
+
+
+def problems(savs, store: Path, *flags: str) -> list[dict[str, str]]:
+    done = savs("verify", store, "--json", *flags)
+    found = json.loads(done.stdout)
+    assert done.returncode == (3 if found["problems"] else 0)
+    return found["problems"]
+
+
+def test_a_whole_store_exits_with_0(savs, store):
+    size = sum(path.stat().st_size for path in store.glob("*.h5"))
+    done = savs("verify", store)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.startswith("5 shards planned, ")
+    assert done.stderr.endswith(" compared, 0 problems\n")
+    assert json.loads(savs("verify", store, "--json").stdout) == {
+        "store": str(store),
+        "shards": 5,
+        "bytes": size,
+        "sealed": True,
+        "problems": [],
+    }
+    quick = savs("verify", store, "--quick")
+    assert quick.stderr == "5 shards planned, names, sizes and headers compared, 0 problems\n"
+
+
+def test_a_damaged_store_exits_with_3_and_says_what_to_do(savs, store):
+    flip_feature(store / SHARD)
+    (store / "writer-0.lock").write_text("x")
+    done = savs("verify", store)
+    assert done.returncode == 3
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        ["file", "problem"],
+        [SHARD, "damaged"],
+        ["writer-0.lock", "left-over"],
+    ]
+    shard, lock, last = done.stderr.splitlines()
+    assert shard.startswith(f"{SHARD}: ")
+    assert "/layers/00000 head 0 fails its crc32: the file was changed after it was" in shard
+    assert shard.endswith("; run `savs repair` and then the same `savs extract` command again")
+    assert lock == "writer-0.lock: a writer that is gone left it; run `savs repair`"
+    assert last.endswith(" compared, 2 problems")
+    found = problems(savs, store)
+    assert [(p["file"], p["kind"]) for p in found] == [
+        *((SHARD, "damaged"), ("writer-0.lock", "left-over")),
+    ]
+    assert all(set(p) == {"file", "kind", "what", "remedy"} for p in found)
+    assert [p["file"] for p in problems(savs, store, "--quick")] == ["writer-0.lock"]
+
+
+def test_a_damaged_store_json_exits_with_3(savs, store):
+    text = (store / "store.json").read_text("utf-8")
+    (store / "store.json").write_text(text[:-9], "utf-8")
+    done = savs("verify", store)
+    assert done.returncode == 3
+    assert "store.json is damaged" in done.stderr
+    assert "restore it from a copy, or extract into another folder" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert savs("verify", store / "nowhere").returncode == 1
+
+
+def test_repair_then_the_same_extract_then_verify_is_clean(savs, extract, store):
+    features = open_store(store).features("test", raw=True)
+    flip_feature(store / SHARD)
+    (store / "train-00000.h5").unlink()
+    (store / "writer-0.lock").write_text("x")
+    before = shards(store)
+    done = savs("repair", store)
+    assert done.returncode == 0
+    assert [tuple(line.split(maxsplit=1)) for line in done.stdout.splitlines()[1:]] == [
+        *(("writer-0.lock", "removed"), (SHARD, "set aside")),
+        *(("train-00000.h5", "to do again"), (SHARD, "to do again")),
+    ]
+    assert "2 shards to do again: run the same `savs extract` command" in done.stderr
+    assert json.loads(savs("repair", store, "--json").stdout)["to_redo"] == [
+        *("train-00000.h5", SHARD),
+    ]
+
+    again = extract("--json")
+    assert json.loads(again.stdout)["rows"] == 4
+    assert savs("verify", store).returncode == 0
+    np.testing.assert_array_equal(open_store(store).features("test", raw=True), features)
+    after = shards(store)
+    for name in ("train-00001.h5", "test-00000.h5", "test-00002.h5"):
+        assert after[name] == before[name]
+    assert savs("repair", store).stderr == "nothing to do: the store is whole\n"
+
+
+def test_a_partial_evaluation_says_what_is_missing(savs, store):
+    (store / SHARD).unlink()
+    refused = savs("evaluate", store)
+    assert refused.returncode == 3
+    assert f"1 of 5 shards are missing ({SHARD} first); run the same" in refused.stderr
+    done = savs("evaluate", store, "--partial")
+    assert done.returncode == 0, done.stderr
+    note = f"partial: 2 of 6 test examples are not extracted yet ({SHARD})"
+    assert note in done.stdout + done.stderr
+    metrics = json.loads((store / "results/vote-partial/metrics.json").read_text("utf-8"))
+    assert metrics["scored"] == 4
+    assert metrics["notes"] == [note]
+    assert not (store / "results/vote").exists()
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_mended_image_is_retried(savs, extract, inputs, tmp_path, split):
+    store, image = tmp_path / "store", inputs.root / f"images/{split}2.png"
+    good = image.read_bytes()
+    image.write_bytes(good[: len(good) // 2])
+    first = extract(code=4)
+    assert f"skipped {split} {split}:2: " in first.stderr
+    assert "mend the images and run again with --retry-skipped" in first.stderr
+    assert savs("select", store, "--heads", "3").returncode == 0
+    before = shards(store)
+    extract(code=4)  # without the flag nothing is retried
+    assert shards(store) == before
+
+    image.write_bytes(good)
+    done = json.loads(extract("--retry-skipped", "--json").stdout)
+    assert (done["rows"], done["skipped"]) == (2, [])
+    mended, after = f"{split}-00001.h5", shards(store)
+    assert after.pop(mended) != before.pop(mended)
+    assert after == before
+    assert problems(savs, store) == []
+    assert f"{split}:2" in open_store(store).examples(split)["id"].to_list()
+
+    scored = savs("evaluate", store)
+    if split == "train":
+        assert scored.returncode == 1
+        assert "was made from other training examples than the store holds now" in scored.stderr
+        assert f"make it again with: savs select {store} --readout vote" in scored.stderr
+        assert savs("select", store, "--heads", "3").returncode == 0
+        assert savs("evaluate", store).returncode == 0
+    else:
+        assert scored.returncode == 0, scored.stderr
+        assert f"using {store}/results/vote/selection.npz" in scored.stderr
