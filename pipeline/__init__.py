@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from savs.pipeline.evaluation import evaluate
     from savs.pipeline.evaluation_file import save_evaluation
     from savs.pipeline.extraction.stage import Extraction, extract
+    from savs.pipeline.head_votes import heads_frame
     from savs.pipeline.selection import Selection, select
     from savs.pipeline.selection_file import (
         load_selection,
@@ -29,6 +30,7 @@ __all__ = [
     "Selection",
     "evaluate",
     "extract",
+    "heads_frame",
     "load_selection",
     "open_store",
     "reference_dictionary",
@@ -45,6 +47,7 @@ _HOMES = {
     "Selection": "savs.pipeline.selection",
     "evaluate": "savs.pipeline.evaluation",
     "extract": "savs.pipeline.extraction.stage",
+    "heads_frame": "savs.pipeline.head_votes",
     "load_selection": "savs.pipeline.selection_file",
     "open_store": "savs.stores",
     "reference_dictionary": "savs.pipeline.selection_file",

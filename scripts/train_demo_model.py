@@ -19,7 +19,7 @@ from demo_model.tokens import build_tokenizer
 from demo_model.vision_stage import train_vision
 
 VISION_STEPS = 1000
-LANGUAGE_STEPS = 3400
+LANGUAGE_STEPS = 4000
 THREADS = 2
 
 

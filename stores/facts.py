@@ -5,12 +5,13 @@ from typing import Any
 
 from savs.stores.layout import RESULTS
 from savs.stores.manifest import Manifest
+from savs.stores.places import is_remote
 
 
 def store_facts(folder: Path, manifest: Manifest) -> dict[str, Any]:
     """Return the facts that `savs show` prints, as JSON can hold them."""
     shards, grid = manifest.plan.shards(), manifest.identity.grid
-    present = [folder / shard.name for shard in shards if (folder / shard.name).exists()]
+    present = [shard.name for shard in shards if has_shard(folder, manifest, shard.name)]
     return {
         "path": str(folder),
         "model": dict(manifest.identity.model),
@@ -22,9 +23,24 @@ def store_facts(folder: Path, manifest: Manifest) -> dict[str, Any]:
         "head_dims": sorted({layer.head_dim for layer in grid}),
         "planned": {split: len(plan.ids) for split, plan in manifest.plan.splits.items()},
         "shards": len(shards),
-        "missing_shards": [s.name for s in shards if not (folder / s.name).exists()],
-        "bytes": sum(path.stat().st_size for path in present),
+        "missing_shards": [s.name for s in shards if s.name not in present],
+        "bytes": sum(_size(folder, manifest, name) for name in present),
         "sealed": manifest.sealed,
         "runs": [dict(run) for run in manifest.runs],
-        "results": sorted(p.parent.name for p in folder.glob(f"{RESULTS}/*/metrics.json")),
+        "results": []
+        if is_remote(folder)
+        else sorted(p.parent.name for p in folder.glob(f"{RESULTS}/*/metrics.json")),
     }
+
+
+def has_shard(folder: Path, manifest: Manifest, name: str) -> bool:
+    """Return whether a planned shard has its file; a finished remote store is taken at its word."""
+    if is_remote(folder) and manifest.sealed:
+        return True
+    return (folder / name).exists()
+
+
+def _size(folder: Path, manifest: Manifest, name: str) -> int:
+    if is_remote(folder) and manifest.sealed:
+        return next(shard.bytes for shard in manifest.shards if shard.name == name)
+    return (folder / name).stat().st_size

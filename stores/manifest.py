@@ -8,6 +8,7 @@ from typing import Any
 
 from savs.stores.errors import StoreCorruptError, StoreFormatError, StoreNotFoundError
 from savs.stores.layout import FORMAT, MANIFEST, STORED_DTYPES, LayerGrid, digest
+from savs.stores.places import is_remote
 from savs.stores.plan import StorePlan, parse_plan
 
 
@@ -145,7 +146,8 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         text = path.read_text("utf-8")
     except (FileNotFoundError, NotADirectoryError) as error:
-        what = "holds no store.json" if folder.is_dir() else "is not a folder"
+        is_folder = is_remote(folder) or folder.is_dir()
+        what = "holds no store.json" if is_folder else "is not a folder"
         raise StoreNotFoundError(
             f"{folder} {what}, so it is no store; give the folder that `savs extract --out` made"
         ) from error

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from savs.stores.errors import HeadNotFoundError, ResultError, StoreIncompleteError
-from savs.stores.facts import store_facts
+from savs.stores.facts import has_shard, store_facts
 from savs.stores.layout import (
     STORED_DTYPES,
     Head,
@@ -18,6 +18,7 @@ from savs.stores.layout import (
     to_float32,
 )
 from savs.stores.manifest import Manifest, read_manifest
+from savs.stores.places import find_place
 from savs.stores.plan import ShardSpec
 from savs.stores.scanning import scan_shards
 from savs.stores.shard_reading import open_shard
@@ -53,14 +54,14 @@ class FeatureStore:
 
     def missing(self, split: str | None = None) -> list[ShardSpec]:
         """Return the planned shards that have no file, in plan order."""
-        return [s for s in self._planned(split) if not (self.path / s.name).exists()]
+        return [s for s in self._planned(split) if not has_shard(self.path, self.manifest, s.name)]
 
     def _planned(self, split: str | None) -> list[ShardSpec]:
         return [s for s in self.manifest.plan.shards() if split is None or s.split == split]
 
     def present(self, split: str | None = None) -> list[ShardSpec]:
         """Return the planned shards that have a file, in plan order."""
-        return [s for s in self._planned(split) if (self.path / s.name).exists()]
+        return [s for s in self._planned(split) if has_shard(self.path, self.manifest, s.name)]
 
     def require_complete(self) -> None:
         """Raise `StoreIncompleteError` while a planned shard is missing."""
@@ -234,7 +235,7 @@ def open_store(path: str | Path, *, partial: bool = False) -> FeatureStore:
     Parameters
     ----------
     path
-        The store's folder.
+        The store's folder, or its address: `https://`, `s3://`, `hf://` and what else fsspec reads.
     partial
         Take the shards that are there for the whole, while an extraction still writes others.
 
@@ -247,5 +248,5 @@ def open_store(path: str | Path, *, partial: bool = False) -> FeatureStore:
     StoreCorruptError
         store.json is damaged.
     """
-    folder = Path(path)
+    folder = find_place(path)
     return FeatureStore(folder, read_manifest(folder), partial)

@@ -32,6 +32,7 @@ from savs.stores.layout import (
     layer_name,
 )
 from savs.stores.manifest import Identity
+from savs.stores.places import is_remote, open_bytes
 from savs.stores.plan import ShardSpec
 
 
@@ -151,14 +152,16 @@ def open_shard(path: Path, spec: ShardSpec, identity: Identity) -> Iterator[Shar
         Not a readable shard of this store and this place in its plan.
     """
     try:
-        if path.is_file():
+        if not is_remote(path) and path.is_file():
             path.open("rb").close()
+        source = open_bytes(path)
     except OSError as error:
         raise StoreReadError(
-            f"{path} cannot be read: {error.strerror}; check its permissions and the disk"
+            f"{path} cannot be read: {error.strerror or error}; check its permissions and the disk"
         ) from error
     try:
-        file = h5py.File(path, "r", locking=False)
+        locking = {} if is_remote(path) else {"locking": False}
+        file = h5py.File(source, "r", **locking)
     except OSError as error:
         raise StoreCorruptError(
             f"{path} cannot be opened as HDF5 ({error}); delete it and run `savs extract` again"

@@ -10,6 +10,7 @@ from savs.pipeline.commands.options import (
     JsonOption,
     StoreArgument,
     option,
+    result_place,
 )
 from savs.pipeline.commands.output import print_json, say
 from savs.pipeline.commands.tables import print_evaluation
@@ -21,6 +22,7 @@ from savs.pipeline.selection import Selection, select
 from savs.pipeline.selection_file import load_selection
 from savs.pipeline.training import train_digest
 from savs.stores import FeatureStore, open_store
+from savs.stores.places import is_remote
 from savs.stores.results import (
     SELECTION,
     SUBMISSION,
@@ -62,7 +64,7 @@ def evaluate_command(
     opened = open_store(store, partial=partial)
     opened.require_complete()
     name = selection.parent.name if selection else readout
-    folder = out or results_folder(store, f"{name}-partial" if opened.missing() else name)
+    folder = result_place(opened, out, f"{name}-partial" if opened.missing() else name)
     if readout not in (*READOUTS, ZERO_SHOT):
         raise SelectionError(
             f"no readout is called {readout!r}; there are: {', '.join((*READOUTS, ZERO_SHOT))}"
@@ -88,7 +90,7 @@ def _find_selection(store: FeatureStore, path: Path | None, readout: str) -> Sel
     if path is not None:
         return load_selection(path)
     saved = results_folder(store.path, readout) / SELECTION
-    if store.missing("train") or not saved.exists():
+    if is_remote(store.path) or store.missing("train") or not saved.exists():
         selection = select(store, readout=readout)
         say(f"no selection yet: made the default one, {len(selection.tasks[0].heads)} heads")
         return selection

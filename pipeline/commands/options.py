@@ -9,6 +9,9 @@ import typer
 
 from savs.pipeline.readouts import READOUTS
 from savs.pipeline.scoring import SCORINGS
+from savs.stores import FeatureStore
+from savs.stores.places import is_remote
+from savs.stores.results import results_folder
 
 option = partial(typer.Option, show_envvar=False)
 """An option; its environment variable, SAVS_<COMMAND>_<OPTION>, is not spelt out in each help."""
@@ -51,7 +54,10 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, bool | list) else str(value)
 
 
-StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="Folder of a feature store.")]
+StoreArgument = Annotated[
+    str,
+    typer.Argument(metavar="STORE", help="Folder of a feature store, or its address (https://)."),
+]
 
 ConfigOption = Annotated[
     Path | None,
@@ -76,6 +82,15 @@ ReadoutOption = Annotated[
 ScoringOption = Annotated[
     str, option("--scoring", help=f"How heads are scored: {', '.join(SCORINGS)}.")
 ]
+
+
+def result_place(store: FeatureStore, out: Path | None, name: str) -> Path:
+    """Return a result's folder: `--out`, else one in the store; a usage error if it is remote."""
+    if out is not None:
+        return out
+    if is_remote(store.path):
+        raise typer.BadParameter(f"{store.path} is read, not written; say with --out DIR where to")
+    return results_folder(store.path, name)
 
 
 def parse_heads(text: str) -> Any:

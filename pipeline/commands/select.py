@@ -12,13 +12,14 @@ from savs.pipeline.commands.options import (
     StoreArgument,
     option,
     parse_heads,
+    result_place,
 )
 from savs.pipeline.commands.output import print_json, say
 from savs.pipeline.commands.tables import print_selection
 from savs.pipeline.selection import DEFAULT_HEADS, select
 from savs.pipeline.selection_file import save_selection
 from savs.stores import head_name, open_store
-from savs.stores.results import SELECTION, results_folder
+from savs.stores.results import SELECTION
 
 
 def select_command(
@@ -37,7 +38,7 @@ def select_command(
     count = parse_heads(heads)
     opened = open_store(store)
     selection = select(opened, heads=count, readout=readout, scoring=scoring)
-    path = save_selection(selection, (out or results_folder(store, readout)) / SELECTION)
+    path = save_selection(selection, result_place(opened, out, readout) / SELECTION)
     if json:
         tasks = [
             {

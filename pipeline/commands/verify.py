@@ -1,5 +1,6 @@
 """`savs verify` and `savs repair`: is a store what it says of itself, and what to do if not."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,7 +27,7 @@ def verify_command(
 
     Exits with 3 if there is any.
     """
-    report = verify(store, quick=quick)
+    report = verify(Path(store), quick=quick)
     if json:
         print_json(
             {
@@ -64,7 +65,7 @@ def repair_command(
 
     Nothing good is touched; a damaged shard is renamed to NAME.damaged.
     """
-    done = repair(store, quick=quick)
+    done = repair(Path(store), quick=quick)
     if json:
         print_json(
             {
