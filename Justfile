@@ -20,6 +20,14 @@ test *args:
 wheel:
     .venv/bin/python -m pytest -q -m slow tests/end_to_end/test_wheel.py
 
+# Kill extractions at sixty random moments, and before each change of their folder
+crash:
+    .venv/bin/python -m pytest -q -m slow tests/end_to_end/test_crash.py
+
+# Read ten thousand mutated shards
+fuzz:
+    .venv/bin/python -m pytest -q -n 2 -m thorough tests/stores/test_fuzz.py
+
 # Train the shipped model again, and measure it on fresh scenes (half an hour on two cores)
 demo-model seed="0":
     PYTHONSAFEPATH= .venv/bin/python scripts/train_demo_model.py --out build/demo-model --seed {{seed}}

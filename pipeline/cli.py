@@ -1,12 +1,12 @@
 """The `savs` command: parse, call one stage, print."""
 
-import signal
 import sys
 import warnings
 from typing import NoReturn
 
 import typer
 
+from savs.pipeline import interruption
 from savs.pipeline.commands import exits
 from savs.pipeline.commands.benchmarks import benchmarks_command
 from savs.pipeline.commands.demo import demo_command
@@ -52,7 +52,7 @@ def main() -> NoReturn:
     An error of the input is one line on stderr; an error of the program keeps its traceback.
     """
     warnings.filterwarnings("ignore", module="PIL")  # of odd metadata, which is no matter
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interruption.listen()
     try:
         app()
     except SavsError as error:

@@ -49,6 +49,12 @@ def read_columns(
     StoreCorruptError
         A column is missing, of another length, or not what was written.
     """
+    with damage(where):
+        unknown = sorted(
+            set(group) - {INDEX_COLUMN, REASON_COLUMN, THUMBNAIL_COLUMN, *TEXT_COLUMNS}
+        )
+        if unknown:
+            raise StoreCorruptError(f"{where} has {unknown[0]!r}, which is no column of format 1")
     with damage(f"{where}/{INDEX_COLUMN}"):
         index = read_array(group, INDEX_COLUMN, where, np.int64, rows)
         _check(group[INDEX_COLUMN], f"{where}/{INDEX_COLUMN}", index)

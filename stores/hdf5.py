@@ -4,13 +4,13 @@ HDF5 files can point into other files (external links, external storage, virtual
 objects, or ask for filters. A shard does none of it, so a file that does is refused unread.
 """
 
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import h5py
 import numpy as np
+from zlib_ng import zlib_ng
 
 from savs.stores.errors import StoreCorruptError, StoreError
 
@@ -90,5 +90,5 @@ def crc32(*arrays: Array) -> int:
     """Return the CRC-32 of the arrays' bytes, one after the other."""
     value = 0
     for array in arrays:
-        value = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, value)
+        value = zlib_ng.crc32(np.ascontiguousarray(array).view(np.uint8).data, value)
     return value

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from savs.stores.places import is_remote
 from savs.stores.plan import StorePlan, parse_plan
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Identity:
     """What must agree before two runs may share a store."""
 
@@ -43,7 +44,7 @@ class Identity:
             "outputs": dict(self.outputs),
         }
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the whole identity."""
         return digest(self.to_json())

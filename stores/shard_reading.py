@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ class Shard:
         with damage(f"{self._path} attribute run"):
             return json.loads(attribute(self._file, "run").decode("utf-8"))
 
-    @property
+    @cached_property
     def rows(self) -> int:
         """Number of examples with features."""
         rows, skipped = self._rows(EXAMPLES), self._rows(SKIPPED)
@@ -61,6 +62,10 @@ class Shard:
                 f" {self._spec.rows}; delete it and extract again"
             )
         return rows
+
+    @cached_property
+    def _layers(self) -> h5py.Group:
+        return member_group(self._file, LAYERS, f"{self._path}:")
 
     def _rows(self, name: str) -> int:
         with damage(f"{self._path}:/{name}"):
@@ -119,8 +124,7 @@ class Shard:
         name = layer_name(grid.layer)
         where = f"{self._path}:/{LAYERS}/{name}"
         with damage(where):
-            layers = member_group(self._file, LAYERS, f"{self._path}:")
-            dataset = member_dataset(layers, name, f"{self._path}:/{LAYERS}")
+            dataset = member_dataset(self._layers, name, f"{self._path}:/{LAYERS}")
             declared = (len(grid.heads), self.rows, grid.head_dim)
             dtype = STORED_DTYPES[self._identity.dtype]
             if dataset.shape != declared or dataset.dtype != dtype:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from savs.pipeline import interruption
 from savs.pipeline.units import format_seconds
 
 LINE_EVERY_S = 5.0
@@ -55,6 +56,7 @@ def progress(total: int) -> Iterator[Callable[[int], None]]:
 
     def on_rows(rows: int) -> None:
         nonlocal done, shown
+        interruption.raise_if_asked()
         done += rows
         now = time.monotonic()
         if now - shown >= every:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from savs.datasets import Benchmark, Example, Shots, find_benchmark, unknown_labels
+from savs.pipeline import interruption
 from savs.pipeline.errors import MissingExtraError
 from savs.pipeline.extraction.plan import planned_rows
 from savs.pipeline.extraction.reporting import SILENT, Reporting
@@ -186,6 +187,7 @@ def _fill(
     try:
         with reporting.progress(rows) as on_rows:
             for spec in wanted:
+                interruption.raise_if_asked()
                 part = examples[spec.split][spec.start : spec.stop]
                 media = source.media(spec.split)
                 writer.write(spec, extract_shard(model, part, media, settings, on_rows))

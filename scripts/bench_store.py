@@ -1,0 +1,234 @@
+"""Measure the store against other ways to keep features, side by side in one run.
+
+    python scripts/bench_store.py --work build/bench-store
+
+Needs about 10 GB of disk for a NaturalBench-size store (7,600 x 784 x 128, bfloat16) and its
+rivals, and 15 GB more for `--long`, one ten times as long. Files are read from the page cache, the
+best of three times counts. Ratios depend less on the machine than times do.
+"""
+
+import argparse
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import polars as pl
+
+from savs.stores import Identity, LayerGrid, PlannedRow, ShardContent, open_store, open_writer
+from savs.stores.layout import TEXT_COLUMNS
+
+LAYERS, HEADS, WIDTH = 28, 28, 128
+SHARD_ROWS, TRAIN_ROWS = 256, 40
+CHOSEN = [(layer, (7 * layer) % HEADS) for layer in range(4, 24)]
+CLASSES = ("Yes", "No")
+
+
+def main() -> None:
+    """Write the stores, measure, print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, required=True, help="folder for the files")
+    parser.add_argument("--rows", type=int, default=7600)
+    parser.add_argument("--long", action="store_true", help="measure one ten times as long, too")
+    options = parser.parse_args()
+    shutil.rmtree(options.work, ignore_errors=True)
+    options.work.mkdir(parents=True)
+    print("| what | value |\n| --- | --- |")
+    bits = _bits(SHARD_ROWS)
+    folder = options.work / "store"
+    written = _write_store(folder, bits, options.rows)
+    plain = _write_plain(options.work / "plain.bin", bits, options.rows)
+    _row(f"writing, of the disk's plain rate ({plain / 1e6:,.0f} MB/s)", written / plain)
+    _reads(folder, options.work, bits, options.rows)
+    _opening(options.work)
+    seconds = _evaluate(folder)
+    print(f"| `savs evaluate`, whole process | {seconds:.2f} s |")
+    if options.long:
+        shutil.rmtree(options.work / "rivals")
+        _long(options.work, bits, options.rows, folder)
+
+
+def _bits(rows: int) -> np.ndarray:
+    """Return `(layers, heads, rows, width)` bfloat16 bits of normal values."""
+    values = np.random.default_rng(0).standard_normal((LAYERS, HEADS, rows, WIDTH), np.float32)
+    return (values.view(np.uint32) >> 16).astype(np.uint16)
+
+
+def _identity() -> Identity:
+    grid = tuple(LayerGrid(layer, tuple(range(HEADS)), WIDTH) for layer in range(LAYERS))
+    names = ["name", "revision", "class", "config", "weights"]
+    model: dict[str, str] = dict.fromkeys(names, "random")
+    return Identity(
+        model, {"class": "none"}, "bfloat16", {"name": "general", "options": {}}, "-", grid
+    )
+
+
+def _write_store(folder: Path, bits: np.ndarray, rows: int) -> float:
+    """Write a store of so many test rows; return bytes a second."""
+    counts = {"train": TRAIN_ROWS, "test": rows}
+    plan = {s: [PlannedRow(f"{s}:{i}", str(i)) for i in range(n)] for s, n in counts.items()}
+    started = time.perf_counter()
+    with open_writer(folder, _identity(), plan, shard_rows=SHARD_ROWS) as writer:
+        for spec in writer.missing():
+            columns: dict[str, list[object]] = dict.fromkeys(TEXT_COLUMNS, [None] * spec.rows)
+            columns |= {
+                "index": list(range(spec.start, spec.stop)),
+                "id": [f"{spec.split}:{i}" for i in range(spec.start, spec.stop)],
+                "split": [spec.split] * spec.rows,
+                "label": [CLASSES[i % 2] for i in range(spec.start, spec.stop)],
+                "prompt": ["Is it there?"] * spec.rows,
+                **dict.fromkeys(("media", "media_sha256"), ["[]"] * spec.rows),
+                "extra": ["{}"] * spec.rows,
+            }
+            nothing: dict[str, list[object]] = {name: [] for name in (*columns, "reason")}
+            layers = {layer: bits[layer, :, : spec.rows] for layer in range(LAYERS)}
+            writer.write(spec, ShardContent(layers, columns, nothing, run={}))
+    seconds = time.perf_counter() - started
+    with open_writer(folder, _identity(), plan, shard_rows=SHARD_ROWS) as writer:
+        writer.seal()
+    return (rows + TRAIN_ROWS) * bits[:, :, 0].nbytes / seconds
+
+
+def _write_plain(path: Path, bits: np.ndarray, rows: int) -> float:
+    """Write as many bytes in the same pieces, fsync each; return bytes a second."""
+    data = np.ascontiguousarray(bits).tobytes()
+    started = time.perf_counter()
+    written = 0
+    for number in range(rows // SHARD_ROWS + 1):
+        piece = path.with_suffix(f".{number}")
+        with piece.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        written += len(data)
+    seconds = time.perf_counter() - started
+    for piece in path.parent.glob("plain.*"):
+        piece.unlink()
+    return written / seconds
+
+
+def _reads(folder: Path, work: Path, bits: np.ndarray, rows: int) -> None:
+    """Compare reading 20 heads of all test rows with the rivals."""
+    rivals = work / "rivals"
+    rivals.mkdir()
+    _write_rivals(rivals, bits, rows)
+    slabs = len(CHOSEN) * rows * WIDTH * 2
+    store = open_store(folder)
+    ours = lambda: store.features("test", CHOSEN, raw=True)  # noqa: E731
+    before = _read_bytes()
+    ours()
+    _row("bytes read for 20 heads, of the bytes of those heads", (_read_bytes() - before) / slabs)
+    seconds = _best(ours)
+    places = [layer * HEADS + head for layer, head in CHOSEN]
+    mapped = np.load(rivals / "heads.npy", mmap_mode="r")
+    others: dict[str, Callable[[], object]] = {
+        "a head-major .npy memory map, no checksum": lambda: np.array(mapped[places]),
+        "row-major HDF5": lambda: _row_major(rivals / "rows.h5", places),
+        "Parquet, a column a head": lambda: pl.read_parquet(
+            rivals / "heads.parquet", columns=[f"h{p}" for p in places]
+        ),
+    }
+    for name, read in others.items():
+        _row(f"time to read 20 heads with their crc32, of {name}", seconds / _best(read))
+
+
+def _write_rivals(folder: Path, bits: np.ndarray, rows: int) -> None:
+    heads = bits.reshape(LAYERS * HEADS, SHARD_ROWS, WIDTH)
+    repeats = -(-rows // SHARD_ROWS)
+    shape = (LAYERS * HEADS, rows, WIDTH)
+    array = np.lib.format.open_memmap(folder / "heads.npy", "w+", np.uint16, shape)
+    with h5py.File(folder / "rows.h5", "w") as file:
+        dataset = file.create_dataset("features", (rows, LAYERS * HEADS, WIDTH), np.uint16)
+        for number in range(repeats):
+            part = slice(number * SHARD_ROWS, min((number + 1) * SHARD_ROWS, rows))
+            count = part.stop - part.start
+            array[:, part] = heads[:, :count]
+            dataset[part] = heads[:, :count].transpose(1, 0, 2)
+    array.flush()
+    columns = {
+        f"h{number}": pl.Series(np.asarray(array[number]), dtype=pl.Array(pl.UInt16, WIDTH))
+        for number in range(LAYERS * HEADS)
+    }
+    pl.DataFrame(columns).write_parquet(
+        folder / "heads.parquet", compression="uncompressed", row_group_size=SHARD_ROWS
+    )
+
+
+def _row_major(path: Path, places: list[int]) -> np.ndarray:
+    with h5py.File(path) as file:
+        features: Any = file["features"]
+        return features[:, sorted(places)]
+
+
+def _opening(work: Path) -> None:
+    folder = work / "hundred"
+    plan = {"train": [PlannedRow(f"t{i}", str(i)) for i in range(25_600)]}
+    with open_writer(folder, _identity(), plan, shard_rows=SHARD_ROWS):
+        pass
+    seconds = _best(lambda: open_store(folder))
+    print(f"| `open_store` on 100 shards | {1000 * seconds:.0f} ms |")
+
+
+def _evaluate(folder: Path) -> float:
+    _savs("select", folder)
+    return _best(lambda: _savs("evaluate", folder))
+
+
+def _savs(*arguments: str | Path) -> None:
+    savs = Path(sys.executable).with_name("savs")
+    subprocess.run([savs, *arguments], check=True, capture_output=True)
+
+
+def _long(work: Path, bits: np.ndarray, rows: int, folder: Path) -> None:
+    """Compare one ten times as long: time by rows, and memory of reading it shard by shard."""
+    long = work / "long"
+    _write_store(long, bits, 10 * rows)
+    seconds = [_best(lambda s=s: list(_blocks(s))) for s in (folder, long)]
+    _row(
+        "time of 20 heads of ten times the rows, of ten times the time",
+        seconds[1] / seconds[0] / 10,
+    )
+    peaks = [_peak(path) for path in (folder, long)]
+    _row(
+        "peak memory of `savs evaluate` on ten times the rows, of that on one", peaks[1] / peaks[0]
+    )
+
+
+def _blocks(folder: Path) -> Iterator[np.ndarray]:
+    return open_store(folder).blocks("test", CHOSEN, raw=True)
+
+
+def _peak(folder: Path) -> int:
+    _savs("select", folder)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    _savs("evaluate", folder)
+    return max(before, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+
+
+def _best(work: Callable[[], object], times: int = 3) -> float:
+    found = []
+    for _ in range(times):
+        started = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - started)
+    return min(found)
+
+
+def _read_bytes() -> int:
+    lines = Path("/proc/self/io").read_text().splitlines()
+    return int(dict(line.split(": ") for line in lines)["rchar"])
+
+
+def _row(name: str, ratio: float) -> None:
+    print(f"| {name} | {ratio:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

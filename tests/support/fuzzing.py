@@ -1,0 +1,135 @@
+"""Mutated shards, read by a process of its own: `python fuzzing.py FOLDER FIRST STOP`.
+
+It prints `SEED` before it reads the file of a seed and ` OUTCOME` after, so that whoever started it
+sees which file crashed or hung it.
+"""
+
+import resource
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mutations import metadata_places, mutate
+
+from savs.stores import ShardContent, StoreError, open_store, open_writer
+from savs.stores.layout import OUTPUT_NAMES
+from savs.stores.shard_reading import open_shard
+from savs.stores.verification import verify
+from stores import GRID, columns, identity, planned
+
+SHARD = "train-00000.h5"
+ROWS = 5
+SKIPPED = 1
+OUTPUTS = {"answers": {"a": 1, "b": 2}, "hidden": 6}
+MORE_MEMORY_BYTES = 500 * 2**20
+
+
+def write_original(folder: Path) -> None:
+    """Write a store of one shard that has skipped examples and all outputs, and no seal."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {"label": "ab"[i % 2], "group": f"g{i}", "subtask": f"s{i}", "category": f"c{i}"}
+        | {"media": f'["{i}.png"]', "media_sha256": f'["{i:064x}"]', "extra": f'{{"n":{i}}}'}
+        for i in range(ROWS)
+    ]
+    kept = ROWS - SKIPPED
+    content = ShardContent(
+        layers={
+            g.layer: rng.normal(size=(len(g.heads), kept, g.head_dim)).astype(np.float32)
+            for g in GRID
+        },
+        examples=columns("train", rows[:kept]),
+        skipped=columns("train", rows[kept:], kept) | {"reason": ["it is damaged"] * SKIPPED},
+        run={"made": "by hand"},
+        outputs={
+            "answers": rng.normal(size=(kept, 2)).astype(np.float32),
+            "top_tokens": rng.integers(0, 99, (kept, 4)).astype(np.int32),
+            "top_logits": rng.normal(size=(kept, 4)).astype(np.float32),
+            "hidden": rng.normal(size=(kept, 6)).astype(np.float32),
+        },
+    )
+    plan = {"train": planned("train", ROWS)}
+    with open_writer(folder, replace(identity(), outputs=OUTPUTS), plan) as writer:
+        writer.write(writer.missing()[0], content)
+
+
+def read_all(folder: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Yield every way to read the shard, by name; `verify` alone reads it once more."""
+    store = open_store(folder)
+    (spec,) = store.manifest.plan.shards()
+    yield "features", lambda: store.features("train")
+    yield "examples", lambda: store.examples("train").to_dict(as_series=False)
+    yield "skipped", lambda: store.skipped("train").to_dict(as_series=False)
+    yield "hidden", lambda: store.output("train", "hidden")
+    with ExitStack() as stack:
+        try:
+            opened = open_shard(folder / spec.name, spec, store.manifest.identity)
+            shard = stack.enter_context(opened)
+        except StoreError:
+            return
+        yield "shard rows", lambda: shard.rows
+        yield "shard run", lambda: bool(shard.run)  # its text has no checksum
+        for grid in store.grid:
+            yield f"layer {grid.layer}", lambda grid=grid: list(shard.heads(grid, grid.heads))
+        for name in OUTPUT_NAMES:
+            yield f"output {name}", lambda name=name: shard.output(name)
+
+
+def outcome(folder: Path, original: dict[str, Any]) -> str:
+    """Read a store in every way; return `whole`, `refused`, or what is wrong."""
+    wrong, refused = [], []
+    for name, read in read_all(folder):
+        try:
+            if not same(read(), original[name]):
+                wrong.append(f"{name}: other values in silence")
+        except StoreError:
+            refused.append(name)
+        except Exception as error:
+            wrong.append(f"{name}: {type(error).__name__}: {error}")
+    try:
+        damaged = any(problem.kind == "damaged" for problem in verify(folder).problems)
+        if refused and not damaged:
+            wrong.append(f"verify: finds nothing where {refused} are refused")
+    except Exception as error:
+        wrong.append(f"verify: {type(error).__name__}: {error}")
+    return "; ".join(wrong).replace("\n", " ") or ("refused" if refused else "whole")
+
+
+def same(one: Any, two: Any) -> bool:
+    """Return whether two results are equal bit for bit."""
+    if isinstance(one, np.ndarray):
+        return one.dtype == two.dtype and one.shape == two.shape and one.tobytes() == two.tobytes()
+    if isinstance(one, list) and one and isinstance(one[0], np.ndarray):
+        return len(one) == len(two) and all(map(same, one, two))
+    return bool(one == two)
+
+
+def main(folder: Path, first: int, stop: int) -> None:
+    """Read the mutated files of the seeds from `first` to `stop`."""
+    whole = (folder / SHARD).read_bytes()
+    places = metadata_places(folder / SHARD)
+    original = {name: read() for name, read in read_all(folder)}
+    for seed in range(first, stop):
+        print(seed, end="", flush=True)
+        before = _in_use()
+        (folder / "next").write_bytes(mutate(whole, places, seed))
+        (folder / "next").replace(folder / SHARD)  # a file of its own: HDF5 knows files by inode
+        found = outcome(folder, original)
+        files, memory_bytes = np.subtract(_in_use(), before)
+        if files or memory_bytes > MORE_MEMORY_BYTES:
+            found = f"{files} files left open, {memory_bytes:,} bytes more memory; {found}"
+        print("", found, flush=True)
+
+
+def _in_use() -> tuple[int, int]:
+    """Return the number of open files and the most memory that this process had, in bytes."""
+    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return len(list(Path("/proc/self/fd").iterdir())), peak_kib * 1024
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
