@@ -29,12 +29,15 @@ def blocks(language: str) -> list[str]:
 
 def test_the_commands(savs, own_images):
     lines = [
-        shlex.split(line)
+        shlex.split(line, comments=True)
         for block in blocks("bash")
         for line in block.replace("\\\n", " ").splitlines()
         if line.startswith("savs ")
     ]
-    assert [line[1] for line in lines] == ["extract", "select", "evaluate", "show", "extract"]
+    assert [line[1] for line in lines] == [
+        *("extract", "select", "evaluate", "show", "extract"),
+        *("verify", "repair", "evaluate", "query", "slim", "export"),
+    ]
     write_blink(Path("BLINK"), rows_each=90)
     swaps = {"Qwen/Qwen2-VL-7B-Instruct": "demo", "photos": "."}
     for line in lines:
