@@ -8,7 +8,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from savs.pipeline.centroids import Array, class_centroids, cosines, nearest_centroids
-from savs.pipeline.training import training_tasks
+from savs.pipeline.training import TrainingTask, training_tasks
 from savs.stores import FeatureStore, Head, head_name
 
 HEAD_VOTE_SCHEMA: Mapping[str, pl.DataType] = {
@@ -63,7 +63,8 @@ def heads_frame(
     HeadNotFoundError
         The store does not hold one of the heads.
     StoreIncompleteError
-        A planned shard of the split is missing.
+        A planned shard of the split is missing. Of a store that is opened with `partial`, subtasks
+        without training examples are left out.
     """
     wanted = list(store.heads if heads is None else heads)
 
@@ -87,22 +88,36 @@ def heads_frame(
 
 
 def _frames(store: FeatureStore, heads: list[Head], split: str) -> Iterator[pl.DataFrame]:
+    found = training_tasks(store)
+    centroids = _centroids(store, heads, found)
     tasks = {
-        task.subtask: _Task(
-            task.classes,
-            class_centroids(
-                store.features("train", heads)[:, task.rows], task.labels, len(task.classes)
-            ),
-        )
-        for task in training_tasks(store)
+        task.subtask: _Task(task.classes, own) for task, own in zip(found, centroids, strict=True)
     }
     examples, start = store.examples(split), 0
     for block in store.blocks(split, heads):
         rows = examples.slice(start, block.shape[1]).with_row_index("row")
         start += block.shape[1]
         for (subtask,), part in rows.group_by("subtask", maintain_order=True):
-            task = tasks[None if subtask is None else str(subtask)]
+            task = tasks.get(None if subtask is None else str(subtask))
+            if task is None:
+                continue  # of a partial store: its training examples are not extracted yet
             yield _votes(part, heads, block[:, part["row"].to_numpy()], task)
+
+
+def _centroids(
+    store: FeatureStore, heads: list[Head], tasks: Sequence[TrainingTask]
+) -> list[Array]:
+    """Return `(heads, classes, d)` for each task; memory holds one layer of the train split."""
+    width = max(grid.head_dim for grid in store.grid)
+    found = [np.zeros((len(heads), len(task.classes), width), np.float32) for task in tasks]
+    for layer in dict.fromkeys(layer for layer, _ in heads):
+        places = [place for place, head in enumerate(heads) if head[0] == layer]
+        features = store.features("train", [heads[place] for place in places])
+        for task, own in zip(tasks, found, strict=True):
+            part = class_centroids(features[:, task.rows], task.labels, len(task.classes))
+            own[places, :, : part.shape[2]] = part
+    used = max(g.head_dim for g in store.grid if any(layer == g.layer for layer, _ in heads))
+    return [own[:, :, :used] for own in found]
 
 
 def _votes(examples: pl.DataFrame, heads: list[Head], features: Array, task: _Task) -> pl.DataFrame:

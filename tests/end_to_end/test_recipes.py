@@ -1,0 +1,277 @@
+"""The code in docs/polars.md, as it is written there, and the notebook that repeats it."""
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections import Counter
+from itertools import combinations
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import oracle
+import polars as pl
+import pytest
+from PIL import Image
+from polars.testing import assert_frame_equal
+
+from savs.datasets.shapes import write_shapes
+from savs.pipeline import extract
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "polars.md").read_text("utf-8")
+NOTEBOOK = ROOT / "docs" / "notebooks" / "reanalysis.py"
+TASKS = ("exists", "which-image", "fruit", "animal")
+SKIPPED = "test-animal-0003"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Return a folder with what `savs demo` leaves, but smaller and with an unreadable image."""
+    folder = tmp_path_factory.mktemp("recipes")
+    files = write_shapes(
+        folder / "savs-demo/data", seed=5, tasks=TASKS, train_per_class=4, test_units=14
+    )
+    (spoilt,) = files.root.glob("images/test/animal-0003-0.*")
+    spoilt.write_bytes(b"")
+    extract(
+        *("shapes",),
+        train=files.train,
+        test=files.test,
+        media_root=files.root,
+        model="demo",
+        out=folder / "savs-demo/features",
+        shard_rows=24,
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(folder) -> SimpleNamespace:
+    """Return the names that the page's Python blocks leave, run in order."""
+    names: dict[str, object] = {}
+    blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    assert len(blocks) == 11
+    with contextlib.chdir(folder):
+        for block in blocks:
+            code = block.replace("savs-demo/", f"{folder.as_posix()}/savs-demo/")
+            exec(compile(code, "docs/polars.md", "exec"), names)
+    return SimpleNamespace(**names)
+
+
+@pytest.fixture(scope="module")
+def rows(folder) -> list[dict[str, str]]:
+    """Return the test examples that have features, as the input file has them."""
+    lines = (folder / "savs-demo/data/test.jsonl").read_text().splitlines()
+    return [row for row in map(json.loads, lines) if row["id"] != SKIPPED]
+
+
+@pytest.fixture(scope="module")
+def votes(page) -> dict[str, list[str]]:
+    """Return what each chosen head of `animal` answers, found slowly."""
+    classes, found = page.animal.classes, {}
+    trained = page.store.examples("train")["subtask"] == "animal"
+    tested = page.store.examples("test")["subtask"] == "animal"
+    labels = [classes.index(a) for a in page.store.examples("train").filter(trained)["label"]]
+    for layer, head in page.animal.heads:
+        train, test = (
+            page.store.features(split, [(layer, head)])[0][mask.to_numpy()].tolist()
+            for split, mask in (("train", trained), ("test", tested))
+        )
+        centroids = oracle.centroids_of(train, labels, len(classes))
+        found[f"L{layer}.H{head}"] = [classes[oracle.nearest(x, centroids)] for x in test]
+    return found
+
+
+def of_animal(rows) -> list[str]:
+    return [row["label"] for row in rows if row["subtask"] == "animal"]
+
+
+def accuracies(rows, page, key) -> dict[object, tuple[int, float]]:
+    """Return the number of test examples and the accuracy by what `key` says of a row."""
+    right = dict(page.result.predictions.select("id", "correct").iter_rows())
+    hits: dict[object, list[bool]] = {}
+    for row in rows:
+        hits.setdefault(key(row), []).append(right[row["id"]])
+    return {key: (len(values), sum(values) / len(values)) for key, values in hits.items()}
+
+
+def test_a_scan_has_a_row_an_example_and_a_column_a_head(page):
+    frame = page.table.collect()
+    assert frame["id"].to_list() == page.store.examples()["id"].to_list()
+    assert SKIPPED not in frame["id"]
+    heads = [f"L{layer}.H{head}" for layer, head in page.store.heads]
+    assert frame.columns == [*page.store.examples().columns, *heads]
+    assert frame.schema["L4.H1"] == pl.Array(pl.Float32, 16)
+
+
+def test_agreement_of_heads(page, votes):
+    found = {frozenset(pair): share for *pair, share in page.agreement.iter_rows()}
+    assert len(found) == page.agreement.height == 45  # pairs of ten
+    for one, other in combinations(votes, 2):
+        same = [a == b for a, b in zip(votes[one], votes[other], strict=True)]
+        assert found[frozenset((one, other))] == pytest.approx(sum(same) / len(same))
+    assert page.agreement["agree"].is_sorted(descending=True)
+
+
+def test_accuracy_by_class(page, votes, rows):
+    labels, best = of_animal(rows), next(iter(votes.values()))
+    hits = Counter(label for label, vote in zip(labels, best, strict=True) if label == vote)
+    expected = [(a, n, hits[a] / n) for a, n in sorted(Counter(labels).items())]
+    assert page.by_class.rows() == expected
+    assert 0 < hits.total() < len(labels)  # neither all right nor all wrong
+
+
+def test_shared_heads(page):
+    heads = {task.subtask: set(task.heads) for task in page.selection.tasks}
+    both = {pair: heads[pair[0]] & heads[pair[1]] for pair in combinations(sorted(heads), 2)}
+    found = {(a, b): (n, names) for a, b, n, names in page.shared.iter_rows()}
+    assert found == {
+        pair: (len(common), sorted(f"L{layer}.H{head}" for layer, head in common))
+        for pair, common in both.items()
+        if common
+    }
+    assert found
+
+
+def test_mistakes(page):
+    wrong = page.result.predictions.filter(~pl.col("correct"))
+    assert SKIPPED in wrong["id"]
+    expected = Counter(
+        row for row in wrong.select("subtask", "label", "prediction").iter_rows() if row[2]
+    )
+    columns = ("subtask", "label", "prediction", "mistakes")
+    assert expected
+    assert {(s, a, b): n for s, a, b, n in page.confused.select(columns).iter_rows()} == expected
+    assert page.mistakes.height == wrong.height - 1
+
+
+def test_accuracy_by_image_size(page, rows, folder):
+    def size(row) -> str:
+        with Image.open(folder / "savs-demo/data" / row["images"][0]) as image:
+            height, width, _ = np.asarray(image.convert("RGB")).shape
+        return f"{width} x {height}"
+
+    expected = accuracies(rows, page, size)
+    assert page.by_size.rows() == [(name, *expected[name]) for name in sorted(expected)]
+    assert len(expected) == 3  # square, wide and tall
+
+
+def test_accuracy_by_prompt_length(page, rows):
+    expected = accuracies(rows, page, lambda row: len(row["question"].split()))
+    columns = ("words", "examples", "correct")
+    found = page.by_words.select(columns).rows()
+    assert found == [(words, *expected[words]) for words in sorted(expected)]
+    assert len(expected) > 2
+
+
+def test_nearest_training_examples(page):
+    train, test = (page.store.examples(split) for split in ("train", "test"))
+    features = {s: page.store.features(s, page.animal.heads[:1])[0] for s in ("train", "test")}
+    query = features["test"][test["subtask"].to_list().index("animal")].tolist()
+    cosines = [
+        (oracle.cosine(x.tolist(), query), name)
+        for x, name, subtask in zip(features["train"], train["id"], train["subtask"], strict=True)
+        if subtask == "animal"
+    ]
+    expected = sorted(cosines, reverse=True)[:5]
+    assert page.nearest["id"].to_list() == [name for _, name in expected]
+    assert page.nearest["cosine"].to_list() == pytest.approx([c for c, _ in expected], abs=1e-5)
+
+
+def test_twenty_heads_as_parquet(page, folder):
+    frame = pl.read_parquet(folder / "heads.parquet")
+    names = frame.columns[4:]
+    uses = Counter(page.chosen["name"])
+    assert len(names) == 20
+    assert min(uses[n] for n in names) >= max(n for name, n in uses.items() if name not in names)
+    assert frame["id"].to_list() == page.store.examples()["id"].to_list()
+    for name in names:
+        layer, head = map(int, re.findall(r"\d+", name))
+        values = [page.store.features(split, [(layer, head)])[0] for split in ("train", "test")]
+        np.testing.assert_array_equal(frame[name].to_numpy(), np.concatenate(values))
+
+
+def test_the_same_in_sql(savs, page, folder, votes, rows, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert savs("select", "savs-demo/features", "--heads", "10").returncode == 0
+    assert savs("evaluate", "savs-demo/features").returncode == 0
+    (block,) = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
+    found = []
+    for line in block.replace("\\\n", " ").splitlines():
+        command = [word for word in shlex.split(line)[1:] if word != "--csv"]
+        done = savs(*command, "--json")
+        assert done.returncode == 0, done.stderr
+        found.append(json.loads(done.stdout))
+    counted, alone, mistakes, values = found
+    assert sum(row["n"] for row in counted) == page.store.examples().height
+    by_name = {row["name"]: row["accuracy"] for row in alone}
+    assert set(by_name) == set(page.chosen["name"])
+    for name, answers in votes.items():
+        right = [a == b for a, b in zip(answers, of_animal(rows), strict=True)]
+        assert by_name[name] == pytest.approx(sum(right) / len(right))
+    assert [row["id"] for row in mistakes] == page.mistakes["id"].sort().to_list()
+    first = page.store.features("train", [(4, 1)])[0][:3]
+    np.testing.assert_array_equal([row["L4.H1"] for row in values], first)
+
+
+def test_the_command_that_exports(savs, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    (line,) = re.findall(r"`(savs export [^`]+)`", PAGE)
+    done = savs(*shlex.split(line)[1:])
+    assert done.returncode == 0, done.stderr
+    assert pl.read_parquet_schema("two.parquet").keys() >= {"id", "L4.H1", "L5.H0"}
+
+
+RUN = """
+import runpy
+import sys
+import polars as pl
+
+outputs, _ = runpy.run_path(sys.argv[1])["app"].run()
+for number, output in enumerate(outputs):
+    if isinstance(output, pl.DataFrame):
+        output.write_parquet(f"{number:02}.parquet")
+print(len(outputs), sum(output is None for output in outputs))
+"""
+
+
+def run_python(*args: object, store: Path, where: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *map(str, args)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=where,
+        env=os.environ | {"SAVS_STORE": str(store)},
+    )
+
+
+@pytest.mark.thorough
+def test_the_notebook_runs_as_a_script(folder, tmp_path):
+    done = run_python(NOTEBOOK, store=folder / "savs-demo/features", where=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "heads.parquet").exists()
+    done = run_python(NOTEBOOK, store=tmp_path / "nowhere", where=tmp_path)
+    assert done.returncode != 0
+    assert "nowhere" in done.stderr
+
+
+@pytest.mark.thorough
+def test_the_notebook_shows_what_the_page_computes(page, folder, tmp_path):
+    done = run_python("-c", RUN, NOTEBOOK, store=folder / "savs-demo/features", where=tmp_path)
+    assert done.returncode == 0, done.stderr
+    tables = [pl.read_parquet(path) for path in sorted(tmp_path.glob("??.parquet"))]
+    counts, chosen, *recipes, by_head, written = tables
+    names = ["agreement", "by_class", "shared", "confused", "by_size", "by_words", "nearest"]
+    for name, table in zip(names, recipes, strict=True):
+        assert_frame_equal(table, getattr(page, name))
+    assert counts["examples"].sum() == page.store.examples().height
+    assert chosen["subtask"].to_list() == list(TASKS)
+    assert set(by_head["name"]) == {f"L{layer}.H{head}" for layer, head in page.animal.heads}
+    assert_frame_equal(written, pl.read_parquet(folder / "heads.parquet").head(3))
+    assert done.stdout.split()[-1] == "1"  # only the cell that looks the subtask up shows nothing
