@@ -9,6 +9,7 @@ import typer
 from savs.pipeline import interruption
 from savs.pipeline.commands import exits
 from savs.pipeline.commands.benchmarks import benchmarks_command
+from savs.pipeline.commands.check_model import check_model_command
 from savs.pipeline.commands.demo import demo_command
 from savs.pipeline.commands.evaluate import evaluate_command
 from savs.pipeline.commands.extract import extract_command
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo_command)
 app.command("extract")(extract_command)
+app.command("check-model")(check_model_command)
 app.command("select")(select_command)
 app.command("evaluate")(evaluate_command)
 app.command("query")(query_command)

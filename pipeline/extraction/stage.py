@@ -151,13 +151,36 @@ def extract(
     ) as writer:
         if writer.takeover:
             reporting.say(writer.takeover)
-        run = _run_record(loaded, batch_size, rank, ranks)
-        settings = ShardSettings(batch_size, thumbnails, outputs, run)
         wanted = writer.missing() + (writer.reopen_skipped() if retry_skipped else [])
+        size = batch_size
+        if wanted and batch_size > 1:
+            size = _safe_batch_size(loaded, source, examples, batch_size, reporting)
+        run = _run_record(loaded, size, rank, ranks)
+        settings = ShardSettings(size, thumbnails, outputs, run)
         rows, seconds = _fill(writer, wanted, loaded, source, examples, settings, reporting)
         writer.seal()
     store = open_store(out)
     return Extraction(store, rows, seconds, _skips(store))
+
+
+def _safe_batch_size(
+    model: "LoadedModel",
+    source: Source,
+    examples: Mapping[str, Sequence[Example]],
+    batch_size: int,
+    reporting: Reporting,
+) -> int:
+    """Return the batch size, or 1 where a few examples differ between a batch and alone."""
+    from savs.pipeline.extraction.precheck import precheck
+
+    check = precheck(model, source, examples)
+    if check is None or check.passed:
+        return batch_size
+    reporting.say(
+        f"batches change this model's features ({check.what}): running single examples instead;"
+        f" savs check-model {model.name} says more"
+    )
+    return 1
 
 
 def _alike_labels(train: Sequence[Example], tokens: Mapping[str, int]) -> list[str]:

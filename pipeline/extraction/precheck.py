@@ -1,0 +1,43 @@
+"""A short proof before a long run: that this model's batches give what single examples give."""
+
+from collections.abc import Mapping, Sequence
+
+from savs.datasets import Example, MediaError
+from savs.pipeline.extraction.inputs import pieces_of
+from savs.pipeline.extraction.model import LoadedModel, Pieces
+from savs.pipeline.extraction.proof import Check, check_batches, run_single
+from savs.pipeline.extraction.source import Source
+
+COMPARED = 4
+"""Examples that are run alone and in one batch."""
+
+
+def precheck(
+    model: LoadedModel, source: Source, examples: Mapping[str, Sequence[Example]]
+) -> Check | None:
+    """Compare a few examples of the test split, alone and in one batch.
+
+    Examples of different lengths are taken, so that some are padded.
+
+    Returns
+    -------
+    Check or None
+        None where there are not two examples that can be read.
+    """
+    media = source.media("test")
+    rows = sorted(examples["test"], key=lambda e: (len(e.media), len(e.prompt)))
+    steps = range(COMPARED)
+    places = dict.fromkeys(round(step * (len(rows) - 1) / (COMPARED - 1)) for step in steps)
+    prompts: list[Pieces] = []
+    for place in places:
+        try:
+            prompts.append(pieces_of(rows[place], media))
+        except MediaError:
+            continue
+    if len(prompts) < 2:
+        return None
+    try:
+        singles = [run_single(model, pieces) for pieces in prompts]
+    except ValueError:  # what the processor refuses is skipped, and told, by the run itself
+        return None
+    return check_batches(model, prompts, singles, len(prompts))
