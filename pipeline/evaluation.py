@@ -10,7 +10,7 @@ from savs.datasets import Benchmark
 from savs.pipeline.assessment import Evaluation, assess, partial_notes, predicted
 from savs.pipeline.centroids import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.selection import Selection, TaskSelection, select
+from savs.pipeline.selection import Selection, TaskSelection, default_heads, select
 from savs.stores import FeatureStore, Head, StoreIncompleteError
 from savs.stores.manifest import differences
 
@@ -50,7 +50,7 @@ def evaluate(
     store.require_complete()
     notes = partial_notes(store)
     if selection is None:
-        selection = select(store)
+        selection = select(store, heads=default_heads(store))
         notes.append(
             f"no selection was given: the default one was made ({len(selection.tasks[0].heads)}"
             f" heads, readout {selection.readout})"

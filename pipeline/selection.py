@@ -81,6 +81,11 @@ def find_readout(name: str) -> Readout:
     return READOUTS[name]
 
 
+def default_heads(store: FeatureStore) -> int:
+    """Return how many heads are kept where nobody says: 20, or all of a store that has fewer."""
+    return min(DEFAULT_HEADS, len(store.heads))
+
+
 def select(
     store: FeatureStore,
     *,

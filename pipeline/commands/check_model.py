@@ -5,6 +5,17 @@ from typing import Annotated, Any
 import typer
 
 from savs.pipeline.commands import exits
+from savs.pipeline.commands.model_options import (
+    AdapterOption,
+    AttentionOption,
+    CodeOption,
+    DeviceOption,
+    DtypeOption,
+    KwargsOption,
+    RevisionOption,
+    TrustOption,
+    parse_kwargs,
+)
 from savs.pipeline.commands.options import ConfigOption, JsonOption, option
 from savs.pipeline.commands.output import print_json, print_table, say
 from savs.pipeline.extraction.stage import DEFAULT_BATCH_SIZE, require_extra
@@ -15,14 +26,14 @@ def check_model_command(
     batch_size: Annotated[
         int, option(min=2, help="The largest batch to compare with single examples.")
     ] = DEFAULT_BATCH_SIZE,
-    dtype: Annotated[
-        str, option(help="auto (the checkpoint's), bfloat16, float16 or float32.")
-    ] = "auto",
-    revision: Annotated[str | None, option(help="Branch, tag or commit on the hub.")] = None,
-    device: Annotated[str, option(help="auto (all GPUs, else CPU), cpu, cuda:1 ...")] = "auto",
-    attention: Annotated[
-        str | None, option(help="sdpa, eager, flash_attention_2 ... (default: the model's)")
-    ] = None,
+    dtype: DtypeOption = "auto",
+    revision: RevisionOption = None,
+    device: DeviceOption = "auto",
+    attention: AttentionOption = None,
+    adapter: AdapterOption = None,
+    model_code: CodeOption = None,
+    model_kwargs: KwargsOption = None,
+    trust_remote_code: TrustOption = False,
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -39,6 +50,10 @@ def check_model_command(
         "dtype": dtype,
         "device": device,
         "attention": attention,
+        "adapter": adapter,
+        "model_code": model_code,
+        "model_kwargs": parse_kwargs(model_kwargs),
+        "trust_remote_code": trust_remote_code,
     }
     found = check_up(model, batch_size, **loading)
     if json:

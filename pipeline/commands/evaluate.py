@@ -18,7 +18,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation import evaluate
 from savs.pipeline.evaluation_file import save_evaluation
 from savs.pipeline.readouts import READOUTS
-from savs.pipeline.selection import Selection, select
+from savs.pipeline.selection import Selection, default_heads, select
 from savs.pipeline.selection_file import load_selection
 from savs.pipeline.training import train_digest
 from savs.stores import FeatureStore, open_store
@@ -91,7 +91,7 @@ def _find_selection(store: FeatureStore, path: Path | None, readout: str) -> Sel
         return load_selection(path)
     saved = results_folder(store.path, readout) / SELECTION
     if is_remote(store.path) or store.missing("train") or not saved.exists():
-        selection = select(store, readout=readout)
+        selection = select(store, heads=default_heads(store), readout=readout)
         say(f"no selection yet: made the default one, {len(selection.tasks[0].heads)} heads")
         return selection
     selection = load_selection(saved)

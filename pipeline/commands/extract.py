@@ -7,6 +7,17 @@ import typer
 
 from savs.datasets import Shots
 from savs.pipeline.commands import exits
+from savs.pipeline.commands.model_options import (
+    AdapterOption,
+    AttentionOption,
+    CodeOption,
+    DeviceOption,
+    DtypeOption,
+    KwargsOption,
+    RevisionOption,
+    TrustOption,
+    parse_kwargs,
+)
 from savs.pipeline.commands.options import ConfigOption, JsonOption, option
 from savs.pipeline.commands.output import print_json, progress, say
 from savs.pipeline.extraction.reporting import Reporting
@@ -49,14 +60,14 @@ def extract_command(
     shard_rows: Annotated[
         int, option(min=1, help="Examples a file: what a killed run can lose.")
     ] = DEFAULT_SHARD_ROWS,
-    dtype: Annotated[
-        str, option(help="auto (the checkpoint's), bfloat16, float16 or float32.")
-    ] = "auto",
-    revision: Annotated[str | None, option(help="Branch, tag or commit on the hub.")] = None,
-    device: Annotated[str, option(help="auto (all GPUs, else CPU), cpu, cuda:1 ...")] = "auto",
-    attention: Annotated[
-        str | None, option(help="sdpa, eager, flash_attention_2 ... (default: the model's)")
-    ] = None,
+    dtype: DtypeOption = "auto",
+    revision: RevisionOption = None,
+    device: DeviceOption = "auto",
+    attention: AttentionOption = None,
+    adapter: AdapterOption = None,
+    model_code: CodeOption = None,
+    model_kwargs: KwargsOption = None,
+    trust_remote_code: TrustOption = False,
     min_pixels: Annotated[int | None, option(min=1, help="Scale smaller images up to it.")] = None,
     max_pixels: Annotated[int | None, option(min=1, help="Scale larger images down to it.")] = None,
     thumbnails: Annotated[
@@ -94,6 +105,10 @@ def extract_command(
         "dtype": dtype,
         "device": device,
         "attention": attention,
+        "adapter": adapter,
+        "model_code": model_code,
+        "model_kwargs": parse_kwargs(model_kwargs),
+        "trust_remote_code": trust_remote_code,
         "min_pixels": min_pixels,
         "max_pixels": max_pixels,
     }

@@ -10,7 +10,9 @@ import torch
 
 from savs.datasets.shapes.drawing import draw
 from savs.datasets.shapes.scenes import CANVASES, random_scene
-from savs.pipeline.extraction.model import LoadedModel, Pieces, load_model
+from savs.pipeline.extraction.loading import load_model
+from savs.pipeline.extraction.model import LoadedModel
+from savs.pipeline.extraction.prompting import Pieces
 from savs.pipeline.extraction.proof import Check, prove
 from savs.pipeline.units import format_bytes
 
@@ -60,9 +62,10 @@ def sample_prompts(count: int, images: int = 2) -> list[Pieces]:
         number = len(prompts)
         scenes = [
             draw(random_scene(rng, canvas=CANVASES[(number + i) % len(CANVASES)]))
-            for i in range(1 + number % images)
+            for i in range(min(images, 1 + number % 2))
         ]
-        prompts.append((*scenes, "What do you see?" + LONG * (number % 3 == 1)))
+        text = f"What do you see in picture {number}?" + LONG * (number % 3 == 1)
+        prompts.append((*scenes, text))
     return prompts
 
 
@@ -83,13 +86,15 @@ def check_up(name: str, batch_size: int, **loading: Any) -> Checkup:
 
 
 def _images_a_turn(model: LoadedModel) -> int:
-    """Return how many images the processor takes in one turn, 1 or 2."""
+    """Return how many images the processor takes in one turn: none, 1 or 2."""
     scene = draw(random_scene(random.Random(0)))
-    try:
-        model.inputs([(scene, scene, "Compare.")])
-    except Exception:  # each processor has its own way to refuse
-        return 1
-    return 2
+    for count in (2, 1):
+        try:
+            model.inputs([(*[scene] * count, "Compare.")])
+        except Exception:
+            continue
+        return count
+    return 0
 
 
 def _facts(model: LoadedModel) -> dict[str, str]:

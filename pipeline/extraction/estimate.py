@@ -8,7 +8,8 @@ from typing import Any
 
 from savs.datasets import Example, MediaFolder, Shots, find_benchmark, unknown_labels
 from savs.pipeline.extraction.inputs import Refused, prepare
-from savs.pipeline.extraction.model import LoadedModel, load_model
+from savs.pipeline.extraction.loading import load_model
+from savs.pipeline.extraction.model import LoadedModel
 from savs.pipeline.extraction.outputs import NO_OUTPUTS
 from savs.pipeline.extraction.plan import make_batches
 from savs.pipeline.extraction.shard import run_batch

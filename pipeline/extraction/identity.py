@@ -52,7 +52,8 @@ def weights_digest(model: Any) -> str:
 
 def processor_facts(processor: Any, pixels: Mapping[str, int]) -> dict[str, Any]:
     """Return class, digest of the image settings, and the pixel limits that were asked for."""
-    settings = json.loads(processor.image_processor.to_json_string())
+    images = getattr(processor, "image_processor", None)
+    settings = {} if images is None else json.loads(images.to_json_string())
     return {
         "class": type(processor).__name__,
         "settings": digest(_portable(settings)),
@@ -63,4 +64,6 @@ def processor_facts(processor: Any, pixels: Mapping[str, int]) -> dict[str, Any]
 
 def prompt_digest(processor: Any) -> str:
     """Return the digest of all that words a prompt beside the examples: the chat template."""
-    return digest({"chat_template": processor.chat_template, "turns": "one user turn"})
+    return digest(
+        {"chat_template": getattr(processor, "chat_template", None), "turns": "one user turn"}
+    )

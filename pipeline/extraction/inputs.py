@@ -11,7 +11,8 @@ from PIL import Image
 from savs.datasets import Example, MediaError, MediaFolder
 from savs.datasets.media import decode_image
 from savs.datasets.prompt import split_prompt
-from savs.pipeline.extraction.model import LoadedModel, Pieces
+from savs.pipeline.extraction.model import LoadedModel
+from savs.pipeline.extraction.prompting import Pieces
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,9 +77,10 @@ def first_tokens(processor: Any, labels: Sequence[str]) -> dict[str, int]:
     ModelError
         The tokenizer joins a label's beginning with the end of the prompt.
     """
-    turn = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
+    content: Any = [{"type": "text", "text": "?"}]
+    turn = [{"role": "user", "content": content if hasattr(processor, "tokenizer") else "?"}]
     prompt = processor.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
-    encode = processor.tokenizer.encode
+    encode = getattr(processor, "tokenizer", processor).encode
     before = encode(prompt, add_special_tokens=False)
     found = {}
     for label in labels:

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from savs.datasets import Example, MediaError
 from savs.pipeline.extraction.inputs import pieces_of
-from savs.pipeline.extraction.model import LoadedModel, Pieces
+from savs.pipeline.extraction.model import LoadedModel
+from savs.pipeline.extraction.prompting import Pieces
 from savs.pipeline.extraction.proof import Check, check_batches, run_single
 from savs.pipeline.extraction.source import Source
 

@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model import LoadedModel, Pieces, Read
+from savs.pipeline.extraction.model import LoadedModel, Read
+from savs.pipeline.extraction.prompting import Pieces
 from savs.stores.layout import to_float32
 
 TOLERANCES = {"float32": 1e-4, "bfloat16": 1e-1, "float16": 1e-2}

@@ -107,7 +107,8 @@ def extract(
     reporting
         What hears messages and progress.
     **loading
-        `revision`, `dtype`, `device`, `attention`, `min_pixels`, `max_pixels`, as `load_model`.
+        `revision`, `dtype`, `device`, `attention`, `min_pixels`, `max_pixels`, `adapter` and what
+        else `load_model` takes.
 
     Raises
     ------
@@ -117,7 +118,7 @@ def extract(
         What was given does not work; shards that were finished before stay.
     """
     require_extra()
-    from savs.pipeline.extraction.model import load_model
+    from savs.pipeline.extraction.loading import load_model
     from savs.pipeline.extraction.outputs import Outputs, first_tokens
     from savs.pipeline.extraction.shard import ShardSettings
 

@@ -1,0 +1,47 @@
+"""Options of the commands that load a model."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from savs.pipeline.commands.options import option
+
+DtypeOption = Annotated[
+    str, option("--dtype", help="auto (the checkpoint's), bfloat16, float16 or float32.")
+]
+RevisionOption = Annotated[
+    str | None, option("--revision", help="Branch, tag or commit on the hub.")
+]
+DeviceOption = Annotated[
+    str, option("--device", help="auto (all GPUs, else CPU), cpu, cuda:1, mps ...")
+]
+AttentionOption = Annotated[
+    str | None,
+    option("--attention", help="sdpa, eager, flash_attention_2 ... (default: the model's)"),
+]
+AdapterOption = Annotated[
+    str | None, option("--adapter", metavar="ID", help="A PEFT adapter to put on the model.")
+]
+CodeOption = Annotated[
+    str | None,
+    option("--model-code", metavar="FILE", help="Python with find_heads or to_inputs of your own."),
+]
+KwargsOption = Annotated[
+    str | None,
+    option("--model-kwargs", metavar="JSON", help="More arguments of from_pretrained, as JSON."),
+]
+TrustOption = Annotated[
+    bool, option("--trust-remote-code", help="Run code that comes with the checkpoint.")
+]
+
+
+def parse_kwargs(text: str | None) -> dict[str, Any]:
+    """Return `--model-kwargs` as a dictionary; a usage error where it is no JSON object."""
+    try:
+        value = json.loads(text or "{}")
+    except ValueError as error:
+        raise typer.BadParameter(f"--model-kwargs is no JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise typer.BadParameter(f"--model-kwargs is {text!r}, expected an object such as {{}}")
+    return value

@@ -1,0 +1,79 @@
+"""From prompts to a model's inputs: one user turn in its chat template, padded on the left."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from PIL import Image
+
+Pieces = tuple[str | Image.Image, ...]
+"""A prompt as text and images in reading order."""
+
+
+def chat_inputs(processor: Any, prompts: Sequence[Pieces]) -> Any:
+    """Return a batch of prompts as a multimodal processor makes it, generation prompt included.
+
+    The model's own control tokens in a prompt's text are put to it as plain text.
+
+    Raises
+    ------
+    ValueError
+        The processor refuses a prompt or an image.
+    """
+    turns = [
+        [{"role": "user", "content": [_content(piece) for piece in pieces]}] for pieces in prompts
+    ]
+    mentioned = _mention_control_tokens(processor.tokenizer, prompts)
+    try:
+        return processor.apply_chat_template(
+            turns,
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            sanitize_control_tokens=mentioned,
+            processor_kwargs={"padding": True, "padding_side": "left"},
+        )
+    except NotImplementedError as error:  # some tokenizers cannot tell the two apart
+        raise ValueError(
+            "the prompt's text holds one of the model's control tokens, which this processor cannot"
+            f" put to it as plain text ({error})"
+        ) from error
+
+
+def text_inputs(tokenizer: Any, prompts: Sequence[Pieces]) -> Any:
+    """Return a batch of prompts of text as the tokenizer of a language model makes it.
+
+    Raises
+    ------
+    ValueError
+        A prompt has an image.
+    """
+    for pieces in prompts:
+        if any(isinstance(piece, Image.Image) for piece in pieces):
+            raise ValueError("this model reads text only, and the prompt has an image")
+    turns = [[{"role": "user", "content": "".join(map(str, pieces))}] for pieces in prompts]
+    return tokenizer.apply_chat_template(
+        turns,
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+        padding=True,
+        tokenizer_kwargs={"padding_side": "left"},
+        sanitize_control_tokens=_mention_control_tokens(tokenizer, prompts),
+    )
+
+
+def _content(piece: str | Image.Image) -> dict[str, Any]:
+    if isinstance(piece, str):
+        return {"type": "text", "text": piece}
+    return {"type": "image", "image": piece}
+
+
+def _mention_control_tokens(tokenizer: Any, prompts: Sequence[Pieces]) -> bool:
+    tokens = [str(token) for token in tokenizer.added_tokens_decoder.values()]
+    known = re.compile("|".join(map(re.escape, tokens)) or "(?!)")
+    return any(
+        known.search(piece) for pieces in prompts for piece in pieces if isinstance(piece, str)
+    )
