@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+import torch
+
 from savs.datasets import Example, MediaError
+from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.inputs import pieces_of
 from savs.pipeline.extraction.model import LoadedModel
 from savs.pipeline.extraction.prompting import Pieces
@@ -23,7 +26,7 @@ def precheck(
     Returns
     -------
     Check or None
-        None where there are not two examples that can be read.
+        None where there are not two examples that can be read, or a batch of them cannot be run.
     """
     media = source.media("test")
     rows = sorted(examples["test"], key=lambda e: (len(e.media), len(e.prompt)))
@@ -39,6 +42,6 @@ def precheck(
         return None
     try:
         singles = [run_single(model, pieces) for pieces in prompts]
-    except ValueError:  # what the processor refuses is skipped, and told, by the run itself
-        return None
-    return check_batches(model, prompts, singles, len(prompts))
+        return check_batches(model, prompts, singles, len(prompts))
+    except (ModelError, ValueError, torch.OutOfMemoryError):
+        return None  # the run itself skips, halves or fails, and says so

@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from savs.datasets.shapes.drawing import draw
 from savs.datasets.shapes.items import named
 from savs.datasets.shapes.scenes import CANVASES, NOVEL_KINDS
-from savs.pipeline.extraction.model import load_model
+from savs.pipeline.extraction.loading import load_model
 
 ROOT = Path(__file__).parents[2]
 

@@ -176,10 +176,10 @@ def test_batches_that_do_not_fit_are_halved(run, monkeypatch):
     whole = run("whole", dtype="float32", batch_size=4).store
     read = LoadedModel.read
 
-    def small_memory(self, inputs, outputs):
+    def small_memory(self, inputs, *outputs):
         if len(inputs["input_ids"]) > 1:
             raise torch.OutOfMemoryError("no room")
-        return read(self, inputs, outputs)
+        return read(self, inputs, *outputs)
 
     monkeypatch.setattr(LoadedModel, "read", small_memory)
     halved = run("halved", dtype="float32", batch_size=4).store
@@ -279,7 +279,7 @@ def test_answers_and_the_last_hidden_state_are_kept_and_leave_the_features_alone
 def test_answer_logits_are_those_of_an_ordinary_pass(run, inputs, tiny_model):
     import torch
 
-    from savs.pipeline.extraction.model import load_model
+    from savs.pipeline.extraction.loading import load_model
 
     store = run(dtype="float32", answers=True, batch_size=4).store
     model = load_model(str(tiny_model("qwen2_vl")), dtype="float32")
