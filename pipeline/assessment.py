@@ -127,7 +127,7 @@ def assess(
     """
     skipped = store.skipped("test").with_columns(correct=pl.lit(False))
     skipped = skipped.filter([subtask in classes for subtask in skipped["subtask"]])
-    whole = pl.concat([*parts, skipped], how="diagonal_relaxed").sort("index")
+    whole = store.in_order("test", pl.concat([*parts, skipped], how="diagonal_relaxed"))
     planned, notes = len(store.manifest.plan.splits["test"].ids), list(notes)
     leaks = find_leaks(store.examples("train"), whole)
     notes += leaks.summary()

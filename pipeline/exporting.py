@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def export_store(
     if not splits or not set(splits) <= set(known):
         raise ExportError(f"splits are {list(splits)}, expected some of {known}")
     store.require_heads(heads)
-    names = [head_name(head) for head in heads]
+    names = [head_name(head) for head in dict.fromkeys(heads)]
     rows = store.scan().filter(pl.col("split").is_in(list(splits)))
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
@@ -58,7 +59,8 @@ def export_store(
     except OSError as error:
         raise StoreWriteError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
     return path
 
 

@@ -1,5 +1,6 @@
 """What each single head says of each example: similarities to the centroids, vote, margin."""
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from savs.pipeline.centroids import Array, class_centroids, cosines, nearest_centroids
+from savs.pipeline.errors import SelectionError
 from savs.pipeline.training import TrainingTask, training_tasks
 from savs.stores import FeatureStore, Head, head_name
 
@@ -62,6 +64,8 @@ def heads_frame(
     ------
     HeadNotFoundError
         The store does not hold one of the heads.
+    SelectionError
+        A subtask has no training examples.
     StoreIncompleteError
         A planned shard of the split is missing. Of a store that is opened with `partial`, subtasks
         without training examples are left out.
@@ -75,13 +79,13 @@ def heads_frame(
         batch_size: int | None,
     ) -> Iterator[pl.DataFrame]:
         del batch_size  # a shard is a batch
-        left = n_rows
+        left = sys.maxsize if n_rows is None else n_rows
         for frame in _frames(store, wanted, split):
-            kept = frame if predicate is None else frame.filter(predicate)
-            kept = kept if left is None else kept.head(left)
-            left = None if left is None else left - kept.height
+            cut = frame.head(left)  # a limit comes before the predicate
+            left -= frame.height
+            kept = cut if predicate is None else cut.filter(predicate)
             yield kept if with_columns is None else kept.select(with_columns)
-            if left == 0:
+            if left <= 0:
                 return
 
     return register_io_source(read, schema=HEAD_VOTE_SCHEMA, explain_name="savs head votes")
@@ -99,8 +103,13 @@ def _frames(store: FeatureStore, heads: list[Head], split: str) -> Iterator[pl.D
         start += block.shape[1]
         for (subtask,), part in rows.group_by("subtask", maintain_order=True):
             task = tasks.get(None if subtask is None else str(subtask))
+            if task is None and store.partial:
+                continue  # its training examples are not extracted yet
             if task is None:
-                continue  # of a partial store: its training examples are not extracted yet
+                raise SelectionError(
+                    f"subtask {subtask!r} of the {split} split has no training examples, so no"
+                    " head can vote on it"
+                )
             yield _votes(part, heads, block[:, part["row"].to_numpy()], task)
 
 

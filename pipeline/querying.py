@@ -1,5 +1,7 @@
 """A store as SQL tables: its examples with their heads, predictions, and single heads' votes."""
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
@@ -8,7 +10,11 @@ from savs.pipeline.errors import QueryError
 from savs.pipeline.head_votes import heads_frame
 from savs.pipeline.selection_file import load_selection
 from savs.stores import FeatureStore
+from savs.stores.places import is_remote
 from savs.stores.results import PREDICTIONS, SELECTION, results_folder
+
+FILES = {"predictions": PREDICTIONS, "votes": SELECTION}
+"""Table -> the result file that it is made of."""
 
 
 def query_store(store: FeatureStore, sql: str, result: str = "vote") -> pl.DataFrame:
@@ -29,23 +35,39 @@ def query_store(store: FeatureStore, sql: str, result: str = "vote") -> pl.DataF
     QueryError
         The query is no SQL, or names a table or column that is not there.
     """
-    tables = _tables(store, result)
+    there = _there(store, result)
+    tables = _tables(store, there, sql)
     try:
         return pl.SQLContext(tables, eager=False).execute(sql).collect()
     except pl.exceptions.PolarsError as error:
+        reason = str(error).strip().split("\n\nResolved plan", 1)[0]
+        absent = [name for name in FILES if name not in there and _mentions(sql, name)]
+        hint = f"; {absent[0]} are there after `savs evaluate {store.path}`" if absent else ""
         raise QueryError(
-            f"{str(error).strip()}\n(query: {sql}; tables: {', '.join(tables)};"
-            ' a head is a column in double quotes, "L12.H7")'
+            f"{reason}\n(query: {sql}; tables: {', '.join(['examples', *there])};"
+            f' a head is a column in double quotes, "L12.H7"{hint})'
         ) from error
 
 
-def _tables(store: FeatureStore, result: str) -> dict[str, pl.LazyFrame]:
+def _mentions(sql: str, name: str) -> bool:
+    return re.search(rf"\b{name}\b", sql, re.IGNORECASE) is not None
+
+
+def _there(store: FeatureStore, result: str) -> dict[str, Path]:
+    """Return the tables that results hold, with their files; a remote store has none."""
+    if is_remote(store.path):
+        return {}
+    folder = results_folder(store.path, result)
+    return {name: folder / file for name, file in FILES.items() if (folder / file).exists()}
+
+
+def _tables(store: FeatureStore, there: Mapping[str, Path], sql: str) -> dict[str, pl.LazyFrame]:
+    """Return the tables that a query mentions; `examples` always is."""
     tables = {"examples": store.scan()}
-    folder = Path(results_folder(store.path, result))
-    if (folder / PREDICTIONS).exists():
-        tables["predictions"] = pl.scan_parquet(folder / PREDICTIONS, glob=False)
-    if (folder / SELECTION).exists():
-        tasks = load_selection(folder / SELECTION).tasks
+    if "predictions" in there and _mentions(sql, "predictions"):
+        tables["predictions"] = pl.scan_parquet(there["predictions"], glob=False)
+    if "votes" in there and _mentions(sql, "votes"):
+        tasks = load_selection(there["votes"]).tasks
         heads = list(dict.fromkeys(head for task in tasks for head in task.heads))
         tables["votes"] = heads_frame(store, heads)
     return tables

@@ -39,7 +39,7 @@ def training_tasks(store: FeatureStore) -> list[TrainingTask]:
         A class has no usable example, or a subtask has one class only.
     """
     usable = store.examples("train").with_row_index("row")
-    planned = pl.concat([usable, store.skipped("train")], how="diagonal").sort("index")
+    planned = store.in_order("train", pl.concat([usable, store.skipped("train")], how="diagonal"))
     tasks = []
     for (subtask,), part in planned.group_by("subtask", maintain_order=True):
         name = None if subtask is None else str(subtask)

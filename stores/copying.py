@@ -1,12 +1,10 @@
 """Stores made of stores: only some heads of one, or the shards of several."""
 
-import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +12,7 @@ from savs.stores.content import ShardContent
 from savs.stores.errors import StoreIncompleteError, StoreMismatchError
 from savs.stores.layout import OUTPUT_NAMES, Head, LayerGrid
 from savs.stores.manifest import Identity, Manifest, differences
-from savs.stores.plan import ROW_COLUMNS, PlannedRow, ShardSpec, plan_parts, row_digest
+from savs.stores.plan import ShardSpec, SplitPlan, StorePlan
 from savs.stores.reader import FeatureStore, open_store
 from savs.stores.shard_reading import Shard, open_shard
 from savs.stores.writer import FeatureWriter, new_writer
@@ -37,7 +35,7 @@ def slim_store(store: FeatureStore, heads: Sequence[Head], out: Path) -> Feature
     StoreMismatchError
         `out` is not empty.
     """
-    store.require_complete()
+    _require_whole(store)
     store.require_heads(heads)
     wanted = set(heads)
     grid = tuple(
@@ -46,7 +44,8 @@ def slim_store(store: FeatureStore, heads: Sequence[Head], out: Path) -> Feature
         if (kept := tuple(head for head in g.heads if (g.layer, head) in wanted))
     )
     identity = replace(store.manifest.identity, grid=grid)
-    return _write(identity, [(store, spec) for spec in store.present()], out)
+    parts = [(store, spec) for spec in store.present()]
+    return _write(Manifest(identity, store.manifest.plan), parts, out)
 
 
 def merge_stores(stores: Sequence[FeatureStore], out: Path) -> FeatureStore:
@@ -75,9 +74,25 @@ def merge_stores(stores: Sequence[FeatureStore], out: Path) -> FeatureStore:
     if all(store.manifest.plan == first.manifest.plan for store in stores):
         return _unite(stores, out)
     for store in stores:
-        store.require_complete()
-    parts = _parts(stores)
-    return _write(first.manifest.identity, parts, out)
+        _require_whole(store)
+    sizes = sorted({store.manifest.plan.shard_rows for store in stores})
+    if len(sizes) > 1:
+        raise StoreMismatchError(
+            f"the stores have shards of {' and '.join(map(str, sizes))} rows; extract them with the"
+            " same --shard-rows"
+        )
+    plans, parts = {}, []
+    for split in first.manifest.plan.splits:
+        taken = _taken(stores, split)
+        plans[split] = _joined([store.manifest.plan.splits[split] for store in taken])
+        parts += [(store, spec) for store in taken for spec in store.present(split)]
+    plan = StorePlan(sizes[0], plans)
+    return _write(Manifest(first.manifest.identity, plan), parts, out)
+
+
+def _require_whole(store: FeatureStore) -> None:
+    """Raise StoreIncompleteError while a planned shard is missing, however the store was opened."""
+    replace(store, partial=False).require_complete()
 
 
 def _unite(stores: Sequence[FeatureStore], out: Path) -> FeatureStore:
@@ -97,36 +112,37 @@ def _unite(stores: Sequence[FeatureStore], out: Path) -> FeatureStore:
     return open_store(out)
 
 
-def _parts(stores: Sequence[FeatureStore]) -> list[Part]:
-    """Return all shards in their new order; a split that all stores share is taken once."""
-    found: list[Part] = []
-    for split in stores[0].manifest.plan.splits:
-        plans = [store.manifest.plan.splits[split] for store in stores]
-        same = all(plan == plans[0] for plan in plans)
-        seen: dict[str, Path] = {}
-        for store, plan in zip(stores[:1] if same else stores, plans, strict=False):
-            for identifier in plan.ids:
-                if identifier in seen:
-                    raise StoreMismatchError(
-                        f"{split} example {identifier!r} is in {seen[identifier]} and in"
-                        f" {store.path}; each may be in one store only"
-                    )
-                seen[identifier] = store.path
-            found += [(store, spec) for spec in store.present(split)]
-    return found
+def _taken(stores: Sequence[FeatureStore], split: str) -> Sequence[FeatureStore]:
+    """Return whose examples of a split are taken: of one store where all have the same."""
+    plans = [store.manifest.plan.splits[split] for store in stores]
+    if all(plan == plans[0] for plan in plans):
+        return stores[:1]
+    seen: dict[str, Path] = {}
+    for store, plan in zip(stores, plans, strict=True):
+        for identifier in plan.ids:
+            if identifier in seen:
+                raise StoreMismatchError(
+                    f"{split} example {identifier!r} is in {seen[identifier]} and in"
+                    f" {store.path}; each may be in one store only"
+                )
+            seen[identifier] = store.path
+    return stores
 
 
-def _write(identity: Identity, parts: Sequence[Part], out: Path) -> FeatureStore:
+def _joined(plans: Sequence[SplitPlan]) -> SplitPlan:
+    """Return plans one after the other: the same segments give the same shards."""
+    return SplitPlan(
+        tuple(identifier for plan in plans for identifier in plan.ids),
+        tuple(segment for plan in plans for segment in plan.segments),
+    )
+
+
+def _write(manifest: Manifest, parts: Sequence[Part], out: Path) -> FeatureStore:
     """Write shards as those of a new store, one after the other; memory holds one of them."""
-    rows: dict[str, list[list[PlannedRow]]] = {}
-    for store, spec in parts:
-        with _open(store, spec) as shard:
-            rows.setdefault(spec.split, []).append(_planned(store, spec, shard))
-    manifest = Manifest(identity, plan_parts(rows, max(len(p) for s in rows.values() for p in s)))
     with new_writer(out, manifest) as writer:
         for (store, old), new in zip(parts, manifest.plan.shards(), strict=True):
             with _open(store, old) as shard:
-                _copy(shard, store.grid, identity, writer, new)
+                _copy(shard, store.grid, manifest.identity, writer, new)
         writer.seal()
     return open_store(out)
 
@@ -135,18 +151,6 @@ def _write(identity: Identity, parts: Sequence[Part], out: Path) -> FeatureStore
 def _open(store: FeatureStore, spec: ShardSpec) -> Iterator[Shard]:
     with open_shard(store.path / spec.name, spec, store.manifest.identity) as shard:
         yield shard
-
-
-def _planned(store: FeatureStore, spec: ShardSpec, shard: Shard) -> list[PlannedRow]:
-    """Return the planned rows of a shard, from its own columns."""
-    digests: dict[str, str] = {}
-    for columns in (shard.examples(), shard.skipped()):
-        for place, identifier in enumerate(columns["id"]):
-            values: dict[str, Any] = {name: columns[name][place] for name in ROW_COLUMNS}
-            values |= {name: json.loads(values[name]) for name in ("media", "extra")}
-            digests[identifier] = row_digest(values)
-    ids = store.manifest.plan.splits[spec.split].ids[spec.start : spec.stop]
-    return [PlannedRow(identifier, digests[identifier]) for identifier in ids]
 
 
 def _copy(

@@ -113,20 +113,6 @@ def row_digest(values: Mapping[str, Any]) -> str:
     return digest([values[name] for name in ROW_COLUMNS])
 
 
-def plan_parts(parts: Mapping[str, Sequence[Sequence[PlannedRow]]], shard_rows: int) -> StorePlan:
-    """Plan shards of given rows: each part of a split becomes one, of at most `shard_rows` rows."""
-    return StorePlan(
-        shard_rows,
-        {
-            split: SplitPlan(
-                tuple(row.id for part in found for row in part),
-                tuple(_segment(part) for part in found),
-            )
-            for split, found in parts.items()
-        },
-    )
-
-
 def make_plan(
     rows: Mapping[str, Sequence[PlannedRow]], shard_rows: int, earlier: StorePlan | None = None
 ) -> StorePlan:

@@ -99,6 +99,12 @@ class FeatureStore:
         with open_shard(self.path / spec.name, spec, self.manifest.identity) as shard:
             return shard_table(shard, skipped=skipped)
 
+    def in_order(self, split: str, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return rows of a split, known by their `id`, in the order of the plan."""
+        places = {name: place for place, name in enumerate(self.manifest.plan.splits[split].ids)}
+        order = np.argsort([places[name] for name in rows["id"]], kind="stable")
+        return rows[order]
+
     def scan(self) -> pl.LazyFrame:
         """Return all examples as one lazy table: their columns, then one column a head, `L12.H7`.
 

@@ -1,5 +1,6 @@
 """A store as one polars table: a row an example, a column a head, read only where asked for."""
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,14 +44,14 @@ def scan_shards(folder: Path, identity: Identity, specs: Sequence[ShardSpec]) ->
         del batch_size  # a shard is a batch
         names = list(schema) if with_columns is None else with_columns
         query = _Query(identity.dtype, heads, names, predicate)
-        left = n_rows
+        left = sys.maxsize if n_rows is None else n_rows
         for spec in specs:
-            if left == 0:
+            if left <= 0:
                 return
             with open_shard(folder / spec.name, spec, identity) as shard:
                 frame = query.rows(shard, left)
+                left -= shard.rows
             if frame is not None:
-                left = None if left is None else left - frame.height
                 yield frame
 
     return register_io_source(read, schema=schema, is_pure=True, explain_name="savs store")
@@ -72,20 +73,22 @@ class _Query:
         self._heads = {name: heads[name] for name in heads if name in roots.union(names)}
         self._is_about_heads = bool(roots & set(heads))
 
-    def rows(self, shard: Shard, limit: int | None) -> pl.DataFrame | None:
-        """Return the wanted rows of a shard, at most `limit` of them; None without any."""
-        frame = shard_table(shard, names=self._columns).with_row_index(_ROW)
+    def rows(self, shard: Shard, limit: int) -> pl.DataFrame | None:
+        """Return the wanted ones of the first `limit` rows of a shard; None without any.
+
+        A limit comes before the predicate: so polars means the two where it pushes both down.
+        """
+        frame = shard_table(shard, names=self._columns).with_row_index(_ROW).head(limit)
         if not self._is_about_heads:
-            frame = self._filtered(frame, limit)
+            frame = self._filtered(frame)
         if frame.height:
             frame = frame.with_columns(self._features(shard, frame[_ROW].to_numpy()))
         if frame.height and self._is_about_heads:
-            frame = self._filtered(frame, limit)
+            frame = self._filtered(frame)
         return frame.select(self._names) if frame.height else None
 
-    def _filtered(self, frame: pl.DataFrame, limit: int | None) -> pl.DataFrame:
-        kept = frame if self._predicate is None else frame.filter(self._predicate)
-        return kept if limit is None else kept.head(limit)
+    def _filtered(self, frame: pl.DataFrame) -> pl.DataFrame:
+        return frame if self._predicate is None else frame.filter(self._predicate)
 
     def _features(self, shard: Shard, rows: np.ndarray) -> list[pl.Series]:
         found = []

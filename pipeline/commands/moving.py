@@ -100,7 +100,7 @@ def _heads(store: FeatureStore, choice: str, selection: Path | None) -> Sequence
     found = [_HEAD.fullmatch(name) for name in names]
     if not all(found):
         raise typer.BadParameter(f"--heads is {choice!r}, expected chosen, all or L1.H2,L3.H4 ...")
-    return [(int(match[1]), int(match[2])) for match in found if match]
+    return list(dict.fromkeys((int(match[1]), int(match[2])) for match in found if match))
 
 
 def _saved(store: FeatureStore) -> Path:

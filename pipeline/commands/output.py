@@ -21,8 +21,8 @@ def say(text: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON on stdout."""
-    print(json.dumps(value, indent=1, ensure_ascii=False))
+    """Print a value as JSON on stdout; what JSON does not know, dates say, as text."""
+    print(json.dumps(value, indent=1, ensure_ascii=False, default=str))
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
