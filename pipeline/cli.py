@@ -13,6 +13,7 @@ from savs.pipeline.commands.check_model import check_model_command
 from savs.pipeline.commands.demo import demo_command
 from savs.pipeline.commands.evaluate import evaluate_command
 from savs.pipeline.commands.extract import extract_command
+from savs.pipeline.commands.models import models_command
 from savs.pipeline.commands.moving import export_command, merge_command, slim_command
 from savs.pipeline.commands.output import say
 from savs.pipeline.commands.query import query_command
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo_command)
 app.command("extract")(extract_command)
+app.command("models")(models_command)
 app.command("check-model")(check_model_command)
 app.command("select")(select_command)
 app.command("evaluate")(evaluate_command)

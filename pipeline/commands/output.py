@@ -25,13 +25,18 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=1, ensure_ascii=False, default=str))
 
 
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print columns on stdout: the first to the left, the others to the right."""
+def print_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, right: bool = True
+) -> None:
+    """Print columns on stdout: the first to the left, the others to the right, or left, too."""
     cells = [list(header), *map(list, rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     for row in cells:
         first = row[0].ljust(widths[0])
-        others = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        others = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width in zip(row[1:], widths[1:], strict=True)
+        ]
         print("  ".join([first, *others]).rstrip())
 
 

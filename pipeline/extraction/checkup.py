@@ -78,14 +78,14 @@ def check_up(name: str, batch_size: int, **loading: Any) -> Checkup:
         The model cannot be loaded, or a scene cannot be run by itself.
     """
     model = load_model(name, **loading)
-    prompts = sample_prompts(max(batch_size, 6), _images_a_turn(model))
+    prompts = sample_prompts(max(batch_size, 6), images_a_turn(model))
     sizes = [2**n for n in range(1, batch_size.bit_length()) if 2**n < batch_size] + [batch_size]
     checks = prove(model, prompts, sizes)
     good = [size for size, check in zip(sizes, checks[-len(sizes) :], strict=True) if check.passed]
     return Checkup(_facts(model), tuple(checks), max(good, default=1))
 
 
-def _images_a_turn(model: LoadedModel) -> int:
+def images_a_turn(model: LoadedModel) -> int:
     """Return how many images the processor takes in one turn: none, 1 or 2."""
     scene = draw(random_scene(random.Random(0)))
     for count in (2, 1):

@@ -69,7 +69,7 @@ def _process(model: LoadedModel, batch: list[tuple[int, Pieces]]) -> list[Prepar
     try:
         inputs = model.inputs([pieces for _, pieces in batch])
         return [Prepared(tuple(place for place, _ in batch), inputs)]
-    except ValueError as error:
+    except (ValueError, IndexError) as error:
         if len(batch) == 1:
             sizes = [piece.size for piece in batch[0][1] if isinstance(piece, Image.Image)]
             return [

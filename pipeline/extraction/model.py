@@ -83,7 +83,7 @@ class LoadedModel:
         """
         if not bool(inputs["attention_mask"][:, -1].all()):
             raise ModelError(f"the processor of {self.name} does not pad on the left as told")
-        inputs, kept = inputs.to(self.model.device), {}
+        inputs, kept = self.placed(inputs), {}
         with (
             torch.inference_mode(),
             last_hidden_state(self.model) if outputs.wanted else nullcontext([]) as hidden,
@@ -96,6 +96,14 @@ class LoadedModel:
                 self.model(**inputs, use_cache=False)
         heads = {tap.grid.layer: self._stored(tap, read[tap.grid.layer]) for tap in self.taps}
         return Read(heads, kept)
+
+    def placed(self, inputs: Any) -> Any:
+        """Return inputs on the model's device; pixels in its type, as some processors do not."""
+        placed = inputs.to(self.model.device)
+        for name, value in placed.items():
+            if torch.is_tensor(value) and value.is_floating_point():
+                placed[name] = value.to(self.model.dtype)
+        return placed
 
     def _stored(self, tap: Tap, values: torch.Tensor) -> np.ndarray[Any, Any]:
         if values.dtype != self.model.dtype:

@@ -24,6 +24,7 @@ def planned_rows(examples: Sequence[Example]) -> list[PlannedRow]:
 def make_batches(examples: Sequence[Example], size: int) -> list[list[int]]:
     """Return the places of the examples that run together, of similar length, so little is padded.
 
+    A batch has one number of images: some models are wrong where it differs within a batch.
     Examples are ordered by number of images, then by length of the prompt, then by place.
 
     Examples
@@ -37,4 +38,12 @@ def make_batches(examples: Sequence[Example], size: int) -> list[list[int]]:
     order = sorted(
         range(len(examples)), key=lambda i: (len(examples[i].media), len(examples[i].prompt), i)
     )
-    return [order[start : start + size] for start in range(0, len(order), size)]
+    batches: list[list[int]] = []
+    for place in order:
+        last = batches[-1] if batches else []
+        alike = last and len(examples[last[0]].media) == len(examples[place].media)
+        if alike and len(last) < size:
+            last.append(place)
+        else:
+            batches.append([place])
+    return batches

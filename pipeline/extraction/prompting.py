@@ -24,7 +24,8 @@ def chat_inputs(processor: Any, prompts: Sequence[Pieces]) -> Any:
         [{"role": "user", "content": [_content(piece) for piece in pieces]}] for pieces in prompts
     ]
     mentioned = _mention_control_tokens(processor.tokenizer, prompts)
-    try:
+
+    def applied(**more: Any) -> Any:
         return processor.apply_chat_template(
             turns,
             add_generation_prompt=True,
@@ -33,8 +34,16 @@ def chat_inputs(processor: Any, prompts: Sequence[Pieces]) -> Any:
             return_tensors="pt",
             sanitize_control_tokens=mentioned,
             processor_kwargs={"padding": True, "padding_side": "left"},
+            **more,
         )
-    except NotImplementedError as error:  # some tokenizers cannot tell the two apart
+
+    try:
+        return applied()
+    except NotImplementedError:  # the tokenizer begins each text itself, the template shall do it
+        template = "{{ bos_token }}" + str(processor.chat_template)
+    try:
+        return applied(chat_template=template)
+    except NotImplementedError as error:
         raise ValueError(
             "the prompt's text holds one of the model's control tokens, which this processor cannot"
             f" put to it as plain text ({error})"

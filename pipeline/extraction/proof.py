@@ -18,10 +18,10 @@ from savs.pipeline.extraction.model import LoadedModel, Read
 from savs.pipeline.extraction.prompting import Pieces
 from savs.stores.layout import to_float32
 
-TOLERANCES = {"float32": 1e-4, "bfloat16": 1e-1, "float16": 1e-2}
+TOLERANCES = {"float32": 1e-4, "bfloat16": 2.5e-1, "float16": 2.5e-2}
 """Greatest relative L2 distance, head by head, of batched from single features. Rounding alone gave
-up to 7e-7 in float32 and 4e-2 in bfloat16, on the shipped model and on tiny random ones of several
-architectures; wrong padding, positions or images give distances near 1."""
+up to 8e-6 in float32, 1.7e-1 in bfloat16 and 1.1e-2 in float16, on the shipped model and on tiny
+random ones of twenty architectures; wrong padding, positions or images give distances near 1."""
 DEAD = 1e-6
 """A head whose features are all shorter than this says nothing, and is not compared."""
 
@@ -79,20 +79,28 @@ def distance(single: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float
 def check_batches(
     model: LoadedModel, prompts: Sequence[Pieces], singles: Sequence[Single], size: int
 ) -> Check:
-    """Check that prompts in batches of a size give what they give by themselves."""
+    """Check that prompts in batches of a size give what they give by themselves.
+
+    As in an extraction, a batch has one number of images.
+    """
     worst, place = 0.0, 0
-    for start in range(0, len(prompts), size):
-        batch = prompts[start : start + size]
-        found = _stacked(model, model.read(model.inputs(batch)))
-        for number, single in enumerate(singles[start : start + size]):
-            apart = distance(single.heads, found[:, number])
+    for batch in _batches(prompts, size):
+        found = _stacked(model, model.read(model.inputs([prompts[i] for i in batch])))
+        for column, number in enumerate(batch):
+            apart = distance(singles[number].heads, found[:, column])
             if not apart <= worst:
-                worst, place = apart, start + number
+                worst, place = apart, number
     limit = TOLERANCES[model.dtype]
     what = f"greatest distance of a head {worst:.1e}, allowed {limit:.0e} ({model.dtype})"
     if not worst <= limit:
         what += f"; example {place} of {len(prompts)}"
     return Check(f"batches of {size} equal single examples", bool(worst <= limit), what)
+
+
+def _batches(prompts: Sequence[Pieces], size: int) -> list[list[int]]:
+    counts = [sum(isinstance(piece, Image.Image) for piece in pieces) for pieces in prompts]
+    alike = [[i for i, c in enumerate(counts) if c == count] for count in sorted(set(counts))]
+    return [group[i : i + size] for group in alike for i in range(0, len(group), size)]
 
 
 def check_reading(model: LoadedModel, pieces: Pieces, single: Single) -> Check:
@@ -102,10 +110,13 @@ def check_reading(model: LoadedModel, pieces: Pieces, single: Single) -> Check:
         tap.projection.register_forward_pre_hook(partial(_keep, seen, tap.grid.layer))
         for tap in model.taps
     ]
-    inputs = model.inputs([pieces]).to(model.model.device)
+    inputs = model.placed(model.inputs([pieces]))
     try:
         with torch.inference_mode():
             model.model(**inputs, use_cache=False)
+    except Exception:  # how some model returns its logits is no matter of the heads
+        if len(seen) < len(model.taps):
+            raise
     finally:
         for handle in handles:
             handle.remove()
@@ -178,10 +189,12 @@ def prove(model: LoadedModel, prompts: Sequence[Pieces], sizes: Sequence[int]) -
         A prompt cannot be run by itself.
     """
     singles = [run_single(model, pieces) for pieces in prompts]
-    with_image = next((i for i, p in enumerate(prompts) if _has_image(p)), None)
+    by_length = sorted(range(len(prompts)), key=lambda i: singles[i].tokens)
+    # the shortest with an image: attention windows may end before the start of a long one
+    with_image = next((i for i in by_length if _has_image(prompts[i])), None)
     changed = None if with_image is None else run_single(model, _inverted(prompts[with_image]))
-    widest = max(range(len(prompts)), key=lambda i: singles[i].tokens)
-    checks = [check_reading(model, prompts[widest], singles[widest])]
+    longest = by_length[-1]
+    checks = [check_reading(model, prompts[longest], singles[longest])]
     checks += check_values(model, singles)
     checks.append(check_images(model, singles[with_image or 0], changed))
     for size in sizes:

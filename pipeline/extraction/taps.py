@@ -11,8 +11,10 @@ from torch import nn
 from savs.pipeline.errors import ModelError
 from savs.stores import LayerGrid
 
-PROJECTION_NAMES = ("o_proj", "out_proj")
-"""What transformers calls an attention block's output projection."""
+ATTENTION_NAMES = ("self_attn", "self_attention", "attn")
+"""What transformers calls a decoder layer's self-attention."""
+PROJECTION_NAMES = ("o_proj", "out_proj", "dense")
+"""What it calls the output projection of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,48 +30,62 @@ class Tap:
 def find_taps(model: Any) -> tuple[Tap, ...]:
     """Return the taps of a model's language decoder, found by structure.
 
-    The decoder is what `get_decoder()` names; a layer without a `self_attn` that has an output
-    projection is passed over, so that layers may be absent. A head's width is the projection's
-    input width divided by the number of heads, which may differ from hidden size / heads.
+    The decoder is what `get_decoder()` names, its layers the first list of modules in it of which
+    one has self-attention with an output projection; layers without are passed over, so they may be
+    absent. A head's width is the projection's input width divided by the number of heads, which
+    may differ from hidden size / heads.
 
     Raises
     ------
     ModelError
         There is no decoder with attention heads, or a width is not a multiple of the heads.
     """
+    if getattr(model.config, "is_encoder_decoder", False):
+        raise ModelError(
+            f"{type(model).__name__} is an encoder with a decoder: its decoder's last token is no"
+            " place where the prompt has been read; give --model-code with find_heads"
+        )
     decoder = model.get_decoder()
-    layers = getattr(decoder, "layers", None)
-    if not isinstance(layers, nn.ModuleList):
-        raise ModelError(
-            f"{type(model).__name__} has no list of decoder layers below get_decoder(), which is a"
-            f" {type(decoder).__name__}; this architecture is not supported"
-        )
-    taps = []
-    for number, layer in enumerate(layers):
-        attention = getattr(layer, "self_attn", None)
-        projection = next(
-            (p for name in PROJECTION_NAMES if (p := getattr(attention, name, None)) is not None),
-            None,
-        )
-        if projection is not None:
-            taps.append(Tap(_grid(number, attention, projection), projection))
-    if not taps:
-        raise ModelError(
-            f"no layer of {type(decoder).__name__} has self_attn with {PROJECTION_NAMES}; this"
-            " architecture is not supported"
-        )
-    return tuple(taps)
+    for layers in decoder.modules():
+        if isinstance(layers, nn.ModuleList):
+            taps = [tap for n, layer in enumerate(layers) if (tap := _tap(n, layer)) is not None]
+            if taps:
+                return tuple(taps)
+    raise ModelError(
+        f"{type(model).__name__}: no layer of its decoder, {type(decoder).__name__}, has"
+        f" self-attention ({', '.join(ATTENTION_NAMES)}) with an output projection"
+        f" ({', '.join(PROJECTION_NAMES)}); give --model-code with find_heads"
+    )
 
 
-def _grid(number: int, attention: Any, projection: Any) -> LayerGrid:
-    heads = int(attention.config.num_attention_heads)
-    width = int(projection.in_features)
-    if width % heads:
+def _tap(number: int, layer: nn.Module) -> Tap | None:
+    for name in ATTENTION_NAMES:
+        attention = getattr(layer, name, None)
+        for projection_name in PROJECTION_NAMES:
+            projection = getattr(attention, projection_name, None)
+            heads = _head_count(attention)
+            if projection is not None and heads:  # linear attention has no count
+                return Tap(_grid(number, heads, projection), projection)
+    return None
+
+
+def _head_count(attention: Any) -> int | None:
+    """Return the number of heads of an attention block; a configuration may have one a layer."""
+    try:
+        found = attention.config.num_attention_heads
+    except AttributeError:
+        found = getattr(attention, "num_heads", None)
+    return found if isinstance(found, int) else None
+
+
+def _grid(number: int, heads: int, projection: Any) -> LayerGrid:
+    width = getattr(projection, "in_features", None)
+    if not width or int(width) % heads:
         raise ModelError(
-            f"layer {number}: its output projection takes {width} values, which its {heads} heads"
-            " cannot share equally"
+            f"layer {number}: its output projection, a {type(projection).__name__}, takes {width}"
+            f" values, which {heads} heads cannot share equally; give --model-code with find_heads"
         )
-    return LayerGrid(number, tuple(range(heads)), width // heads)
+    return LayerGrid(number, tuple(range(heads)), int(width) // heads)
 
 
 class _LastTapReached(Exception):  # noqa: N818 - it ends a forward pass, it reports no error

@@ -30,6 +30,8 @@ JITTER = 14
 BLACK = Background("plain", (0, 0, 0), 0.0, 8, True, 0)
 RIM = 40
 
+pytestmark = pytest.mark.thorough
+
 
 def random_scenes(canvas: Canvas, count: int = 200) -> Iterator[Scene]:
     for seed in range(count):

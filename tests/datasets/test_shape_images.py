@@ -9,6 +9,8 @@ from savs.datasets import Example, MediaFolder, read_examples
 from savs.datasets.media import decode_image
 from savs.datasets.shapes import SHAPES, ShapesFiles, write_shapes
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> ShapesFiles:

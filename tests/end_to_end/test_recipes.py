@@ -28,6 +28,8 @@ NOTEBOOK = ROOT / "docs" / "notebooks" / "reanalysis.py"
 TASKS = ("exists", "which-image", "fruit", "animal")
 SKIPPED = "test-animal-0003"
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:

@@ -58,7 +58,7 @@ def test_a_whole_store_exits_with_0(savs, store):
     done = savs("verify", store)
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.startswith("5 shards planned, ")
-    assert done.stderr.endswith(" compared, 0 problems\n")
+    assert done.stderr.endswith(" compared, problems: 0\n")
     assert json.loads(savs("verify", store, "--json").stdout) == {
         "store": str(store),
         "shards": 5,
@@ -67,7 +67,7 @@ def test_a_whole_store_exits_with_0(savs, store):
         "problems": [],
     }
     quick = savs("verify", store, "--quick")
-    assert quick.stderr == "5 shards planned, names, sizes and headers compared, 0 problems\n"
+    assert quick.stderr == "5 shards planned, names, sizes and headers compared, problems: 0\n"
 
 
 def test_a_damaged_store_exits_with_3_and_says_what_to_do(savs, store):
@@ -85,7 +85,7 @@ def test_a_damaged_store_exits_with_3_and_says_what_to_do(savs, store):
     assert "/layers/00000 head 0 fails its crc32: the file was changed after it was" in shard
     assert shard.endswith("; run `savs repair` and then the same `savs extract` command again")
     assert lock == "writer-0.lock: a writer that is gone left it; run `savs repair`"
-    assert last.endswith(" compared, 2 problems")
+    assert last.endswith(" compared, problems: 2")
     found = problems(savs, store)
     assert [(p["file"], p["kind"]) for p in found] == [
         *((SHARD, "damaged"), ("writer-0.lock", "left-over")),
@@ -117,7 +117,7 @@ def test_repair_then_the_same_extract_then_verify_is_clean(savs, extract, store)
         *(("writer-0.lock", "removed"), (SHARD, "set aside")),
         *(("train-00000.h5", "to do again"), (SHARD, "to do again")),
     ]
-    assert "2 shards to do again: run the same `savs extract` command" in done.stderr
+    assert "shards to do again: 2; run the same `savs extract` command" in done.stderr
     assert json.loads(savs("repair", store, "--json").stdout)["to_redo"] == [
         *("train-00000.h5", SHARD),
     ]

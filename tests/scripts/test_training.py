@@ -26,6 +26,8 @@ from savs.pipeline.extraction.loading import load_model
 
 ROOT = Path(__file__).parents[2]
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def parts():
@@ -131,7 +133,6 @@ def test_phases_cover_the_whole_training_and_ask_what_there_is():
             assert set(weights) <= set(FAMILIES[images].asks)
 
 
-@pytest.mark.thorough
 def test_the_script_trains_saves_and_reproduces(tmp_path):
     for name in ("first", "second"):
         subprocess.run(

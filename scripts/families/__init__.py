@@ -1,0 +1,1 @@
+"""How small random models of every architecture are made, and what is tried on them."""

@@ -1,0 +1,98 @@
+"""What is tried on one architecture: its heads, alone and in batches, by our own proof."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import CONFIG_MAPPING, AutoModelForImageTextToText, BatchFeature
+
+from families.shrinking import shrink
+from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.checkup import images_a_turn, sample_prompts
+from savs.pipeline.extraction.loading import load_model
+from savs.pipeline.extraction.model import LoadedModel
+from savs.pipeline.extraction.prompting import Pieces
+from savs.pipeline.extraction.proof import prove
+from savs.pipeline.extraction.taps import find_taps
+
+VERIFIED, TEXT, UNTESTED, UNSUPPORTED = "verified", "verified (text)", "untested", "unsupported"
+PROMPTS = (("Short.",), ("One that is rather longer.",), ("In between.",))
+FIRST_WORD = 10
+"""Ids below it are control tokens in a small vocabulary."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of trying an architecture."""
+
+    family: str
+    model: str
+    status: str
+    what: str
+
+    def to_json(self) -> dict[str, str]:
+        """Return the form that families.json holds."""
+        return {
+            "family": self.family,
+            "class": self.model,
+            "status": self.status,
+            "what": self.what,
+        }
+
+
+def try_structure(family: str, model_class: str) -> Outcome:
+    """Try a small random model on text: without a processor its images cannot be."""
+
+    def outcome(status: str, what: str) -> Outcome:
+        return Outcome(family, model_class, status, what)
+
+    torch.manual_seed(0)
+    try:
+        config = shrink(CONFIG_MAPPING[family]())
+        model: Any = AutoModelForImageTextToText.from_config(config).float().eval()
+    except Exception as error:  # each configuration has its own
+        return outcome(UNTESTED, f"no small model can be made: {_line(error)}")
+    try:
+        taps = find_taps(model)
+    except ModelError as error:
+        return outcome(UNSUPPORTED, _line(error))
+    loaded = LoadedModel(family, model, None, taps, None, {}, to_inputs=_text)
+    try:
+        checks = prove(loaded, PROMPTS, [len(PROMPTS)])
+    except Exception as error:  # many need an image
+        return outcome(UNTESTED, f"text alone does not run: {_line(error)}")
+    failed = [f"{check.name}: {check.what}" for check in checks if check.passed is False]
+    if failed:
+        return outcome(UNSUPPORTED, "; ".join(failed))
+    heads = sum(len(tap.grid.heads) for tap in taps)
+    return outcome(TEXT, f"{heads} heads in {len(taps)} layers of a small random model, text only")
+
+
+def try_whole(family: str, folder: Path) -> Outcome:
+    """Try a small checkpoint with its real processor: text, one image, two where it takes them."""
+    loaded = load_model(str(folder), dtype="float32")
+    images = images_a_turn(loaded)
+    checks = prove(loaded, sample_prompts(6, images), [2, 6])
+    failed = [f"{check.name}: {check.what}" for check in checks if check.passed is False]
+    model_class = type(loaded.model).__name__
+    if failed:
+        return Outcome(family, model_class, UNSUPPORTED, "; ".join(failed))
+    what = {0: "text only", 1: "text and one image", 2: "text, one and several images"}[images]
+    processor = type(loaded.processor).__name__
+    return Outcome(family, model_class, VERIFIED, f"{what}, with {processor}, in batches")
+
+
+def _text(_processor: Any, prompts: Sequence[Pieces]) -> BatchFeature:
+    """Return texts as made-up tokens, one a character, padded on the left."""
+    rows = [[FIRST_WORD + ord(c) % 200 for c in str(pieces[0])] for pieces in prompts]
+    width = max(map(len, rows))
+    ids = torch.tensor([[0] * (width - len(row)) + row for row in rows])
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
+    return BatchFeature({"input_ids": ids, "attention_mask": mask})
+
+
+def _line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:160]

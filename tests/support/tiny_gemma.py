@@ -1,0 +1,145 @@
+"""Tiny checkpoints of the Gemma families."""
+
+from pathlib import Path
+
+from tiny_parts import save, text, tokenizer, tower
+from transformers import (
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+    Gemma3ImageProcessor,
+    Gemma3Processor,
+    Gemma4AudioFeatureExtractor,
+    Gemma4Config,
+    Gemma4ForConditionalGeneration,
+    Gemma4ImageProcessor,
+    Gemma4Processor,
+    Gemma4VideoProcessor,
+)
+
+SPECIAL = (
+    "<pad>",
+    "<eos>",
+    "<bos>",
+    "<start_of_turn>",
+    "<end_of_turn>",
+    "<start_of_image>",
+    "<end_of_image>",
+    "<image_soft_token>",
+)
+IDS = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2}
+TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}<start_of_turn>{{ m['role'] }}\n"
+    "{% for c in m['content'] %}{% if c['type'] == 'image' %}<start_of_image>{% else %}"
+    "{{ c['text'] | trim }}{% endif %}{% endfor %}<end_of_turn>\n{% endfor %}"
+    "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
+)
+
+
+def build_gemma3(folder: Path) -> None:
+    """Save a Gemma 3: local and global layers, image tokens that see each other, wide heads."""
+    config = Gemma3Config(
+        text_config=text(
+            head_dim=20,
+            query_pre_attn_scalar=20,
+            sliding_window=32,
+            layer_types=["sliding_attention", "sliding_attention", "full_attention"],
+            **IDS,
+        ),
+        vision_config=tower("siglip_vision_model", vision_use_head=False),
+        mm_tokens_per_image=4,
+        boi_token_index=SPECIAL.index("<start_of_image>"),
+        eoi_token_index=SPECIAL.index("<end_of_image>"),
+        image_token_index=SPECIAL.index("<image_soft_token>"),
+    )
+    processor = Gemma3Processor(
+        image_processor=Gemma3ImageProcessor(size={"height": 28, "width": 28}),
+        tokenizer=tokenizer(
+            SPECIAL,
+            pad="<pad>",
+            eos="<eos>",
+            bos="<bos>",
+            named={
+                "boi_token": "<start_of_image>",
+                "eoi_token": "<end_of_image>",
+                "image_token": "<image_soft_token>",
+            },
+        ),
+        image_seq_length=4,
+        chat_template=TEMPLATE,
+    )
+    save(folder, Gemma3ForConditionalGeneration(config), processor)
+
+
+GEMMA4 = (
+    "<pad>",
+    "<eos>",
+    "<bos>",
+    "<|turn>",
+    "<turn|>",
+    "<|image>",
+    "<image|>",
+    "<|image|>",
+    "<|audio>",
+    "<audio|>",
+    "<|audio|>",
+    "<|video|>",
+)
+GEMMA4_NAMED = {
+    "boi_token": "<|image>",
+    "eoi_token": "<image|>",
+    "image_token": "<|image|>",
+    "boa_token": "<|audio>",
+    "eoa_token": "<audio|>",
+    "audio_token": "<|audio|>",
+}
+GEMMA4_TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}<|turn>{{ m['role'] }}\n"
+    "{% for c in m['content'] %}{% if c['type'] == 'image' %}<|image|>{% else %}"
+    "{{ c['text'] | trim }}{% endif %}{% endfor %}<turn|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|turn>model\n{% endif %}"
+)
+
+
+def build_gemma4(folder: Path) -> None:
+    """Save a Gemma 4: heads wider in global layers, keys and values that the last layers share."""
+    config = Gemma4Config(
+        text_config=text(
+            num_hidden_layers=4,
+            layer_types=["sliding_attention", "full_attention"] * 2,
+            head_dim=12,
+            global_head_dim=24,
+            sliding_window=32,
+            num_kv_shared_layers=2,
+            hidden_size_per_layer_input=8,
+            vocab_size_per_layer_input=320,
+            **IDS,
+        ),
+        vision_config={
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 2,
+            "head_dim": 16,
+            "patch_size": 4,
+            "position_embedding_size": 128,
+        },
+        boi_token_id=GEMMA4.index("<|image>"),
+        eoi_token_id=GEMMA4.index("<image|>"),
+        image_token_id=GEMMA4.index("<|image|>"),
+        video_token_id=GEMMA4.index("<|video|>"),
+        boa_token_id=GEMMA4.index("<|audio>"),
+        eoa_token_index=GEMMA4.index("<audio|>"),
+        audio_token_id=GEMMA4.index("<|audio|>"),
+    )
+    processor = Gemma4Processor(
+        feature_extractor=Gemma4AudioFeatureExtractor(),
+        image_processor=Gemma4ImageProcessor(patch_size=4, max_soft_tokens=70),
+        tokenizer=tokenizer(GEMMA4, pad="<pad>", eos="<eos>", bos="<bos>", named=GEMMA4_NAMED),
+        video_processor=Gemma4VideoProcessor(patch_size=4),
+        chat_template=GEMMA4_TEMPLATE,
+    )
+    save(folder, Gemma4ForConditionalGeneration(config), processor)
+
+
+BUILDERS = {"gemma3": build_gemma3, "gemma4": build_gemma4}

@@ -1,0 +1,137 @@
+"""Tiny checkpoints of the LLaVA families."""
+
+from pathlib import Path
+from typing import Any
+
+from tiny_parts import save, text, tokenizer, tower
+from tiny_qwen import SPECIAL as QWEN
+from tiny_qwen import chat_template as qwen_template
+from tiny_qwen import qwen_tokenizer
+from transformers import (
+    CLIPImageProcessor,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaNextConfig,
+    LlavaNextForConditionalGeneration,
+    LlavaNextImageProcessor,
+    LlavaNextProcessor,
+    LlavaOnevisionConfig,
+    LlavaOnevisionForConditionalGeneration,
+    LlavaOnevisionImageProcessor,
+    LlavaOnevisionProcessor,
+    LlavaOnevisionVideoProcessor,
+    LlavaProcessor,
+    PreTrainedTokenizerFast,
+    VipLlavaConfig,
+    VipLlavaForConditionalGeneration,
+)
+
+SPECIAL = ("<pad>", "<s>", "</s>", "<image>")
+PINPOINTS = [[28, 28], [28, 56], [56, 28], [56, 56]]
+IMAGES_THEN_TEXT = (
+    "{% for c in m['content'] if c['type'] == 'image' %}<image>\n{% endfor %}"
+    "{% for c in m['content'] if c['type'] == 'text' %}{{ c['text'] }} {% endfor %}"
+)
+"""A turn in LLaVA's form: all images stand before the text, wherever they were in it."""
+VICUNA = (
+    "{% for m in messages %}{{ m['role'].upper() }}: " + IMAGES_THEN_TEXT + "{% endfor %}"
+    "{% if add_generation_prompt %}ASSISTANT:{% endif %}"
+)
+MISTRAL = "{% for m in messages %}[INST] " + IMAGES_THEN_TEXT + "[/INST]{% endfor %}"
+
+
+def _ids() -> dict[str, int]:
+    return {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+
+
+def _tokenizer() -> PreTrainedTokenizerFast:
+    return tokenizer(SPECIAL, pad="<pad>", bos="<s>", eos="</s>")
+
+
+def _clip_processor(template: str) -> LlavaProcessor:
+    return LlavaProcessor(
+        image_processor=CLIPImageProcessor(
+            size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}
+        ),
+        tokenizer=_tokenizer(),
+        patch_size=14,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=template,
+    )
+
+
+def build_llava(folder: Path) -> None:
+    """Save a LLaVA-1.5: CLIP tower, Llama decoder, a fixed number of image tokens."""
+    config = LlavaConfig(
+        text_config=text(model_type="llama", **_ids()),
+        vision_config=tower("clip_vision_model"),
+        image_token_index=SPECIAL.index("<image>"),
+        image_seq_length=4,
+    )
+    save(folder, LlavaForConditionalGeneration(config), _clip_processor(VICUNA))
+
+
+def build_vipllava(folder: Path) -> None:
+    """Save a ViP-LLaVA: the features of several layers of its CLIP tower side by side."""
+    config = VipLlavaConfig(
+        text_config=text(model_type="llama", **_ids()),
+        vision_config=tower("clip_vision_model"),
+        image_token_index=SPECIAL.index("<image>"),
+        image_seq_length=4,
+        vision_feature_layers=[-2, -1],
+    )
+    save(folder, VipLlavaForConditionalGeneration(config), _clip_processor(VICUNA))
+
+
+def build_llava_next(folder: Path) -> None:
+    """Save a LLaVA-NeXT: CLIP tower, Mistral decoder, any-resolution tiles."""
+    config = LlavaNextConfig(
+        text_config=text(model_type="mistral", **_ids()),
+        vision_config=tower("clip_vision_model"),
+        image_token_index=SPECIAL.index("<image>"),
+        image_grid_pinpoints=PINPOINTS,
+    )
+    processor = LlavaNextProcessor(
+        image_processor=LlavaNextImageProcessor(
+            size={"shortest_edge": 28},
+            crop_size={"height": 28, "width": 28},
+            image_grid_pinpoints=PINPOINTS,
+        ),
+        tokenizer=_tokenizer(),
+        patch_size=14,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=MISTRAL,
+    )
+    save(folder, LlavaNextForConditionalGeneration(config), processor)
+
+
+def build_llava_onevision(folder: Path) -> None:
+    """Save a LLaVA-OneVision: SigLIP tower, Qwen2 decoder, any-resolution tiles."""
+    size: dict[str, Any] = {"height": 28, "width": 28}
+    config = LlavaOnevisionConfig(
+        text_config=text(model_type="qwen2"),
+        vision_config=tower("siglip_vision_model", vision_use_head=False),
+        image_token_index=QWEN.index("<image>"),
+        video_token_index=QWEN.index("<video>"),
+        image_grid_pinpoints=PINPOINTS,
+        vision_feature_layer=-1,
+    )
+    processor = LlavaOnevisionProcessor(
+        image_processor=LlavaOnevisionImageProcessor(size=size, image_grid_pinpoints=PINPOINTS),
+        tokenizer=qwen_tokenizer(),
+        video_processor=LlavaOnevisionVideoProcessor(size=size),
+        chat_template=qwen_template("<image>"),
+        num_image_tokens=4,
+        vision_feature_select_strategy="full",
+    )
+    save(folder, LlavaOnevisionForConditionalGeneration(config), processor)
+
+
+BUILDERS = {
+    "llava_onevision": build_llava_onevision,
+    "llava": build_llava,
+    "llava_next": build_llava_next,
+    "vipllava": build_vipllava,
+}

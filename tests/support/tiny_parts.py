@@ -1,0 +1,87 @@
+"""What the tiny random checkpoints of all families share: sizes, tokenizer, saving."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
+
+LAYERS, HEADS, HIDDEN = 3, 4, 48
+HEAD_DIM = HIDDEN // HEADS
+
+
+def tokenizer(
+    special: Sequence[str],
+    *,
+    pad: str,
+    eos: str,
+    bos: str | None = None,
+    named: dict[str, str] | None = None,
+) -> PreTrainedTokenizerFast:
+    """Return a byte-level tokenizer without merges: one token a byte.
+
+    Special tokens have the ids 0, 1, 2 ... in their order. With `bos` it adds that token, as the
+    tokenizers of such families do; `named` become attributes that some processors read.
+    """
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: number for number, token in enumerate([*special, *alphabet])}
+    core = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    given: dict[str, Any] = dict(named or {})
+    if bos is not None:
+        given["bos_token"] = bos
+        core.post_processor = processors.TemplateProcessing(
+            single=f"{bos} $A", pair=None, special_tokens=[(bos, vocabulary[bos])]
+        )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        eos_token=eos,
+        pad_token=pad,
+        additional_special_tokens=list(special),
+        padding_side="right",  # as several published checkpoints have it
+        **given,
+    )
+
+
+def text(**more: Any) -> dict[str, Any]:
+    """Return the configuration of a tiny language decoder."""
+    return {
+        "vocab_size": 320,
+        "hidden_size": HIDDEN,
+        "intermediate_size": 64,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": HEADS,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 2048,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+        "pad_token_id": 0,
+        **more,
+    }
+
+
+def tower(model_type: str, **more: Any) -> dict[str, Any]:
+    """Return the configuration of a tiny vision tower: 28 x 28 px in patches of 14 x 14."""
+    return {
+        "model_type": model_type,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 28,
+        "patch_size": 14,
+        **more,
+    }
+
+
+def save(folder: Path, model: Any, processor: Any) -> None:
+    """Save a checkpoint, its weights wide enough that heads differ."""
+    with torch.no_grad():
+        for weight in model.parameters():  # the usual 0.02 leaves heads that barely differ
+            if weight.ndim > 1:
+                weight.normal_(std=weight.shape[-1] ** -0.5)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)

@@ -1,0 +1,154 @@
+"""Tiny checkpoints of the Qwen families."""
+
+from pathlib import Path
+from typing import Any
+
+from tiny_parts import HIDDEN, save, text, tokenizer
+from transformers import (
+    PreTrainedTokenizerFast,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2_5_VLProcessor,
+    Qwen2VLConfig,
+    Qwen2VLForConditionalGeneration,
+    Qwen2VLImageProcessor,
+    Qwen2VLProcessor,
+    Qwen2VLVideoProcessor,
+    Qwen3_5Config,
+    Qwen3_5ForConditionalGeneration,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
+    Qwen3VLProcessor,
+    Qwen3VLVideoProcessor,
+)
+
+SPECIAL = (
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|vision_pad|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+    "<image>",
+    "<video>",
+)
+
+
+def qwen_tokenizer() -> PreTrainedTokenizerFast:
+    """Return a tokenizer with Qwen's special tokens."""
+    return tokenizer(SPECIAL, pad="<|endoftext|>", eos="<|im_end|>")
+
+
+def chat_template(image: str) -> str:
+    """Return a template in Qwen's form that puts `image` at the place of an image."""
+    return (
+        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n"
+        "{% for c in m['content'] %}{% if c['type'] == 'image' %}" + image + "{% else %}"
+        "{{ c['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+
+
+def _ids() -> dict[str, int]:
+    names = ("vision_start", "vision_end", "image", "video")
+    tokens = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
+    return {
+        f"{name}_token_id": SPECIAL.index(token) for name, token in zip(names, tokens, strict=True)
+    }
+
+
+def _parts(patch: int, video_processor: Any) -> dict[str, Any]:
+    pixels = {"shortest_edge": (2 * patch) ** 2, "longest_edge": (8 * patch) ** 2}
+    return {
+        "image_processor": Qwen2VLImageProcessor(size=pixels, patch_size=patch),
+        "tokenizer": qwen_tokenizer(),
+        "video_processor": video_processor,
+        "chat_template": chat_template("<|vision_start|><|image_pad|><|vision_end|>"),
+    }
+
+
+def _rope(**more: Any) -> dict[str, Any]:
+    return {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 2, 2], **more}
+
+
+def build_qwen2_vl(folder: Path) -> None:
+    """Save a Qwen2-VL."""
+    config = Qwen2VLConfig(
+        text_config=text(rope_parameters=_rope()),
+        vision_config={"depth": 2, "embed_dim": 32, "hidden_size": HIDDEN, "num_heads": 2},
+        **_ids(),
+    )
+    processor = Qwen2VLProcessor(**_parts(14, Qwen2VLVideoProcessor()))
+    save(folder, Qwen2VLForConditionalGeneration(config), processor)
+
+
+def build_qwen2_5_vl(folder: Path) -> None:
+    """Save a Qwen2.5-VL."""
+    config = Qwen2_5_VLConfig(
+        text_config=text(rope_parameters=_rope()),
+        vision_config={
+            "depth": 2,
+            "hidden_size": 32,
+            "out_hidden_size": HIDDEN,
+            "intermediate_size": 48,
+            "num_heads": 2,
+            "fullatt_block_indexes": [1],
+            "window_size": 56,
+        },
+        **_ids(),
+    )
+    processor = Qwen2_5_VLProcessor(**_parts(14, Qwen2VLVideoProcessor()))
+    save(folder, Qwen2_5_VLForConditionalGeneration(config), processor)
+
+
+def _deep_tower(**more: Any) -> dict[str, Any]:
+    return {
+        "depth": 2,
+        "hidden_size": 32,
+        "out_hidden_size": HIDDEN,
+        "intermediate_size": 48,
+        "num_heads": 2,
+        "num_position_embeddings": 16,
+        **more,
+    }
+
+
+def build_qwen3_vl(folder: Path) -> None:
+    """Save a Qwen3-VL: image features enter several decoder layers, too; heads 16 wide."""
+    config = Qwen3VLConfig(
+        text_config=text(head_dim=16, rope_parameters=_rope(mrope_section=[4, 2, 2])),
+        vision_config=_deep_tower(deepstack_visual_indexes=[0, 1]),
+        **_ids(),
+    )
+    processor = Qwen3VLProcessor(**_parts(16, Qwen3VLVideoProcessor(cap_pixels_per_frame=True)))
+    save(folder, Qwen3VLForConditionalGeneration(config), processor)
+
+
+def build_qwen3_5(folder: Path) -> None:
+    """Save a Qwen3.5: of four decoder layers the second and the last have attention heads."""
+    config = Qwen3_5Config(
+        text_config=text(
+            num_hidden_layers=4,
+            layer_types=["linear_attention", "full_attention"] * 2,
+            head_dim=16,
+            linear_key_head_dim=8,
+            linear_value_head_dim=8,
+            linear_num_key_heads=2,
+            linear_num_value_heads=4,
+            rope_parameters=_rope(mrope_section=[4, 2, 2], partial_rotary_factor=1.0),
+        ),
+        vision_config=_deep_tower(),
+        **_ids(),
+    )
+    processor = Qwen3VLProcessor(**_parts(16, Qwen3VLVideoProcessor(cap_pixels_per_frame=True)))
+    save(folder, Qwen3_5ForConditionalGeneration(config), processor)
+
+
+BUILDERS = {
+    "qwen2_vl": build_qwen2_vl,
+    "qwen2_5_vl": build_qwen2_5_vl,
+    "qwen3_vl": build_qwen3_vl,
+    "qwen3_5": build_qwen3_5,
+}
