@@ -44,4 +44,9 @@ def parse_kwargs(text: str | None) -> dict[str, Any]:
         raise typer.BadParameter(f"--model-kwargs is no JSON: {error}") from error
     if not isinstance(value, dict):
         raise typer.BadParameter(f"--model-kwargs is {text!r}, expected an object such as {{}}")
+    if isinstance(value.get("max_memory"), dict):  # JSON has no numbers as keys, devices have
+        value["max_memory"] = {
+            int(device) if device.isdigit() else device: limit
+            for device, limit in value["max_memory"].items()
+        }
     return value

@@ -63,13 +63,16 @@ def extract_shard(
 
     layers = _empty_layers(model, len(examples))
     found: dict[int, dict[str, Array]] = {}
+    halved = 0
     firsts = list(same)
     batches = [
         [firsts[i] for i in batch]
         for batch in make_batches([examples[place] for place in firsts], settings.batch_size)
     ]
     for batch in prepared_ahead(model, examples, batches, media):
-        for done in run_batch(model, examples, batch, media, settings.outputs):
+        parts = run_batch(model, examples, batch, media, settings.outputs)
+        halved += len(parts) > 1
+        for done in parts:
             if isinstance(done, Refused):
                 reasons |= dict.fromkeys(same[done.place], done.reason)
                 on_rows(len(same[done.place]))
@@ -92,7 +95,7 @@ def extract_shard(
         layers={layer: values[:, kept] for layer, values in layers.items()},
         examples=columns,
         skipped=_columns(examples, skipped, hashes) | {"reason": [reasons[p] for p in skipped]},
-        run=settings.run,
+        run={**settings.run, "batch_size": settings.batch_size, "halved_batches": halved},
         outputs=_stack(model, found, kept, settings.outputs),
     )
 

@@ -1,25 +1,19 @@
 """Stage 1, `extract`: run a model once over all examples, store every head's features."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from savs.datasets import Benchmark, Example, Shots, find_benchmark, unknown_labels
-from savs.pipeline import interruption
 from savs.pipeline.errors import MissingExtraError
 from savs.pipeline.extraction.plan import planned_rows
 from savs.pipeline.extraction.reporting import SILENT, Reporting
 from savs.pipeline.extraction.source import Source
-from savs.pipeline.extraction.space import check_space
 from savs.pipeline.first_tokens import alike
 from savs.stores import (
     FeatureStore,
-    FeatureWriter,
-    ShardSpec,
     open_store,
     open_writer,
 )
@@ -27,8 +21,6 @@ from savs.stores.layout import DEFAULT_SHARD_ROWS
 
 if TYPE_CHECKING:
     from savs.pipeline.extraction.model import LoadedModel
-    from savs.pipeline.extraction.shard import ShardSettings
-
 DEFAULT_BATCH_SIZE = 8
 EXTRA_PACKAGES = ("torch", "transformers", "accelerate")
 
@@ -118,6 +110,7 @@ def extract(
         What was given does not work; shards that were finished before stay.
     """
     require_extra()
+    from savs.pipeline.extraction.filling import fill, run_record
     from savs.pipeline.extraction.loading import load_model
     from savs.pipeline.extraction.outputs import Outputs, first_tokens
     from savs.pipeline.extraction.shard import ShardSettings
@@ -156,9 +149,9 @@ def extract(
         size = batch_size
         if wanted and batch_size > 1:
             size = _safe_batch_size(loaded, source, examples, batch_size, reporting)
-        run = _run_record(loaded, size, rank, ranks)
+        run = run_record(loaded, rank, ranks)
         settings = ShardSettings(size, thumbnails, outputs, run)
-        rows, seconds = _fill(writer, wanted, loaded, source, examples, settings, reporting)
+        rows, seconds = fill(writer, wanted, loaded, source, examples, settings, reporting)
         writer.seal()
     store = open_store(out)
     return Extraction(store, rows, seconds, _skips(store))
@@ -193,38 +186,6 @@ def _alike_labels(train: Sequence[Example], tokens: Mapping[str, int]) -> list[s
     return [reason for reason in found if reason]
 
 
-def _fill(
-    writer: FeatureWriter,
-    wanted: Sequence[ShardSpec],
-    model: "LoadedModel",
-    source: Source,
-    examples: Mapping[str, Sequence[Example]],
-    settings: "ShardSettings",
-    reporting: Reporting,
-) -> tuple[int, float]:
-    """Write the wanted shards; return how many rows they have and the seconds it took."""
-    from savs.pipeline.extraction.shard import extract_shard
-
-    rows, safe = sum(spec.rows for spec in wanted), 0
-    check_space(writer.path, rows, model, reporting)
-    started = time.monotonic()
-    try:
-        with reporting.progress(rows) as on_rows:
-            for spec in wanted:
-                interruption.raise_if_asked()
-                part = examples[spec.split][spec.start : spec.stop]
-                media = source.media(spec.split)
-                writer.write(spec, extract_shard(model, part, media, settings, on_rows))
-                safe += 1
-    except KeyboardInterrupt:
-        reporting.say(
-            f"interrupted: {safe} of {len(wanted)} shards of this run are safe in {writer.path};"
-            " run the same command again to go on"
-        )
-        raise
-    return rows, time.monotonic() - started
-
-
 def require_extra() -> None:
     """Raise MissingExtraError with the install command where stage 1 cannot run."""
     missing = [name for name in EXTRA_PACKAGES if find_spec(name) is None]
@@ -233,19 +194,6 @@ def require_extra() -> None:
             f"extraction needs {', '.join(missing)}; install with: pip install 'savs[extract]'"
             " (in a copy of the repository: pip install '.[extract]')"
         )
-
-
-def _run_record(model: "LoadedModel", batch_size: int, rank: int, ranks: int) -> dict[str, Any]:
-    packages = ("savs", "torch", "transformers", "h5py", "numpy", "pillow")
-    return {
-        "batch_size": batch_size,
-        "attention": model.model.config._attn_implementation,
-        "device": str(model.model.device),
-        "rank": rank,
-        "ranks": ranks,
-        "versions": {package: version(package) for package in packages},
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
 
 
 def _skips(store: FeatureStore) -> list[tuple[str, str, str]]:

@@ -1,4 +1,7 @@
-"""A model of an odd structure, read by thirty lines of one's own."""
+"""A model of an odd structure, read by the few lines that docs/models.md shows."""
+
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,31 +11,8 @@ from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.loading import load_model
 from savs.pipeline.extraction.own_code import load_own_code
 
-HEADS = '''
-from savs.pipeline.extraction.taps import Tap
-from savs.stores import LayerGrid
-
-
-def find_heads(model):
-    """Take the two heads of the last layer's feed-forward block, as if they were heads."""
-    layer = model.get_decoder().layers[-1]
-    return [Tap(LayerGrid(0, (0, 1), layer.mlp.down_proj.in_features // 2), layer.mlp.down_proj)]
-'''
-INPUTS = '''
-IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
-
-
-def to_inputs(processor, prompts):
-    """Put prompts without a chat template."""
-    texts = [
-        "".join(piece if isinstance(piece, str) else IMAGE for piece in pieces)
-        for pieces in prompts
-    ]
-    images = [piece for pieces in prompts for piece in pieces if not isinstance(piece, str)]
-    return processor(
-        text=texts, images=images or None, padding=True, padding_side="left", return_tensors="pt"
-    )
-'''
+PAGE = (Path(__file__).parents[3] / "docs" / "models.md").read_text("utf-8")
+HEADS, INPUTS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 PROMPT = (Image.new("RGB", (56, 56), "red"), "What is it?")
 
 

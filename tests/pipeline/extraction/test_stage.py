@@ -1,6 +1,8 @@
+import json
 import shutil
 import threading
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -182,7 +184,18 @@ def test_batches_that_do_not_fit_are_halved(run, monkeypatch):
         return read(self, inputs, *outputs)
 
     monkeypatch.setattr(LoadedModel, "read", small_memory)
-    halved = run("halved", dtype="float32", batch_size=4).store
+    said = []
+    reporting = Reporting(say=said.append)
+    halved = run("halved", dtype="float32", batch_size=4, reporting=reporting).store
+    assert [line.split(" did not fit")[0] for line in said if "halves" in line] == [
+        "batches of 4",
+        "batches of 2",
+    ]
+    recorded = []
+    for name in ("train-00000.h5", "test-00000.h5"):
+        with h5py.File(halved.path / name) as file:
+            recorded.append(json.loads(file.attrs["run"]))
+    assert [(run["batch_size"], run["halved_batches"]) for run in recorded] == [(4, 2), (2, 2)]
     np.testing.assert_allclose(
         whole.features("test"), halved.features("test"), rtol=1e-4, atol=1e-5
     )
