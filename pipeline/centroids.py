@@ -34,8 +34,12 @@ def class_centroids(features: Array, labels: Array, classes: int) -> Array:
     counts = np.bincount(labels, minlength=classes)
     if not counts.all():
         raise ValueError(f"class {int(np.argmin(counts))} has no examples")
-    means = [features[:, labels == c].mean(axis=1, dtype=np.float64) for c in range(classes)]
-    return np.stack(means, axis=1).astype(np.float32)
+    order = np.argsort(labels, kind="stable")
+    starts = np.cumsum(counts) - counts
+    means = np.empty((len(features), classes, features.shape[2]), np.float32)
+    for head, mean in zip(features, means, strict=True):
+        mean[:] = np.add.reduceat(head[order], starts, dtype=np.float64) / counts[:, None]
+    return means
 
 
 def unit(vectors: Array) -> Array:

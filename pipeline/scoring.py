@@ -1,13 +1,17 @@
 """How well each head tells the training classes apart, and the order that follows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from savs.pipeline.centroids import Array, class_centroids, cosines, nearest_centroids, unit
+from savs.pipeline.centroids import Array, class_centroids, nearest_centroids, unit
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.folds import fold_count, stratified_folds
 from savs.stores import Head
+
+TABLE = 2**24
+"""Cosines held at a time, heads x examples x classes: 64 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,38 +49,85 @@ def leave_one_out(features: Array, labels: Array, classes: Sequence[str]) -> Hea
     SelectionError
         A class has one example only, so nothing is left to make its centroid of.
     """
-    counts = np.bincount(labels, minlength=len(classes))
-    if (counts < 2).any():
-        raise SelectionError(
-            f"class {classes[int(np.argmin(counts))]!r} has one training example, and leave-one-out"
-            " scoring needs two of each class; use --scoring resubstitution"
-        )
+    require_pairs(labels, classes, "leave-one-out")
     centroids = class_centroids(features, labels, len(classes))
-    right = _held_out_cosines(features, labels, centroids).argmax(axis=2) == labels
-    return HeadScores(right.sum(axis=1).astype(np.float64), _margins(features, labels, centroids))
+    right = np.zeros(len(features))
+    for rows, table in held_out_cosines(features, labels, centroids):
+        right += (table.argmax(axis=2) == labels[rows]).sum(axis=1)
+    return HeadScores(right, _margins(features, labels, centroids))
 
 
-SCORINGS: dict[str, Scoring] = {"resubstitution": resubstitution, "loo": leave_one_out}
+def k_fold(features: Array, labels: Array, classes: Sequence[str]) -> HeadScores:
+    """Count right examples where a fifth of each class is left out of all centroids at a time.
+
+    Raises
+    ------
+    SelectionError
+        A class has one example only.
+    """
+    require_pairs(labels, classes, "k-fold")
+    folds = stratified_folds(labels, fold_count(labels))
+    right = np.zeros(len(features))
+    for fold in range(fold_count(labels)):
+        out = folds == fold
+        centroids = class_centroids(features[:, ~out], labels[~out], len(classes))
+        right += (nearest_centroids(features[:, out], centroids) == labels[out]).sum(axis=1)
+    centroids = class_centroids(features, labels, len(classes))
+    return HeadScores(right, _margins(features, labels, centroids))
+
+
+SCORINGS: dict[str, Scoring] = {
+    "resubstitution": resubstitution,
+    "loo": leave_one_out,
+    "kfold": k_fold,
+}
 """Name on the command line -> scoring."""
 
 
-def _held_out_cosines(features: Array, labels: Array, centroids: Array) -> Array:
-    """Return `(heads, n, classes)` cosines; the own centroid lacks the example where it can."""
-    table = cosines(features, centroids)
-    counts = np.bincount(labels, minlength=centroids.shape[1])[labels].astype(np.float32)  # (n,)
-    own = centroids[:, labels]  # (heads, n, d)
-    weight = counts[None, :, None]
-    without = np.where(weight > 1, (weight * own - features) / np.maximum(weight - 1, 1), own)
-    table[:, np.arange(len(labels)), labels] = (unit(features) * unit(without)).sum(axis=2)
-    return table
+def require_pairs(labels: Array, classes: Sequence[str], what: str) -> None:
+    """Raise SelectionError where a class has one example, which `what` would leave out."""
+    counts = np.bincount(labels, minlength=len(classes))
+    if (counts < 2).any():
+        raise SelectionError(
+            f"class {classes[int(np.argmin(counts))]!r} has one training example, and {what}"
+            " scoring needs two of each class; use --scoring resubstitution"
+        )
+
+
+def held_out_cosines(
+    features: Array, labels: Array, centroids: Array
+) -> Iterator[tuple[slice, Array]]:
+    """Yield examples and their cosines with all centroids; the own one lacks the example.
+
+    A class with one example keeps it.
+
+    Yields
+    ------
+    tuple
+        Rows, and `(heads, rows, classes)` float32; at most `TABLE` cosines at a time.
+    """
+    heads, classes = centroids.shape[:2]
+    counts = np.bincount(labels, minlength=classes)[labels].astype(np.float32)  # (n,)
+    directions = unit(centroids).transpose(0, 2, 1)
+    step = max(1, TABLE // (heads * classes))
+    for start in range(0, len(labels), step):
+        rows = slice(start, start + step)
+        part, own, weight = features[:, rows], centroids[:, labels[rows]], counts[None, rows, None]
+        without = np.where(weight > 1, (weight * own - part) / np.maximum(weight - 1, 1), own)
+        lengths = unit(part)
+        table = lengths @ directions
+        table[:, np.arange(part.shape[1]), labels[rows]] = (lengths * unit(without)).sum(axis=2)
+        yield rows, table
 
 
 def _margins(features: Array, labels: Array, centroids: Array) -> Array:
-    table = _held_out_cosines(features, labels, centroids)
-    rows = np.arange(len(labels))
-    own = table[:, rows, labels]  # (heads, n)
-    table[:, rows, labels] = -np.inf
-    return (own - table.max(axis=2)).mean(axis=1, dtype=np.float64)
+    total = np.zeros(len(features))
+    for rows, table in held_out_cosines(features, labels, centroids):
+        places = np.arange(table.shape[1])
+        own = table[:, places, labels[rows]]  # (heads, rows)
+        table[:, places, labels[rows]] = -np.inf
+        total += (own - table.max(axis=2)).sum(axis=1, dtype=np.float64)
+    return total / len(labels)
 
 
 def rank_heads(scores: HeadScores, heads: Sequence[Head]) -> list[int]:

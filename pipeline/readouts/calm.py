@@ -1,0 +1,99 @@
+"""`calm`: heads weigh by how sure they are of each class, on examples that they had not seen."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from savs.pipeline.centroids import Array, class_centroids, cosines
+from savs.pipeline.readouts.posterior import TAU
+from savs.pipeline.readouts.probabilities import softmax
+from savs.pipeline.readouts.readout import ClassScores, Readout
+from savs.pipeline.readouts.vote import score_heads
+from savs.pipeline.scoring import held_out_cosines
+
+
+@dataclass(frozen=True, slots=True)
+class FittedCalm:
+    """Centroids, and a weight for each head and class."""
+
+    centroids: Array
+    """`(heads, classes, d)` float32."""
+    weights: Array
+    """`(heads, classes)` float32; over the heads they sum to 1."""
+
+    def scores(self, features: Array) -> ClassScores:
+        """Return weighted means of probabilities; of equal ones the first class wins."""
+        total = np.zeros((features.shape[1], self.weights.shape[1]), np.float32)
+        for head, weights in enumerate(self.weights):
+            one = slice(head, head + 1)
+            total += weights * softmax(cosines(features[one], self.centroids[one])[0], TAU)
+        return ClassScores(total, total.argmax(axis=1), total)
+
+    def arrays(self) -> Mapping[str, Array]:
+        """Return centroids and weights."""
+        return {"centroids": self.centroids, "weights": self.weights}
+
+
+def reliability(features: Array, labels: Array, centroids: Array) -> Array:
+    """Return how sure each head is of each class: the mean of max(0, p_true - p_best_other).
+
+    Each example is left out of its own class's centroid.
+
+    Parameters
+    ----------
+    features
+        `(heads, n, d)`.
+    labels
+        `(n,)` class numbers.
+    centroids
+        `(heads, classes, d)` of the same features.
+
+    Returns
+    -------
+    ndarray
+        `(heads, classes)` float64; 0 for a class with one example, which nothing is left of.
+    """
+    heads, classes = centroids.shape[:2]
+    total = np.zeros((heads, classes))
+    for rows, table in held_out_cosines(features, labels, centroids):
+        p, places = softmax(table, TAU), np.arange(table.shape[1])
+        true = p[:, places, labels[rows]]
+        p[:, places, labels[rows]] = -np.inf
+        sure = np.maximum(true - p.max(axis=2), 0)  # (heads, rows)
+        np.add.at(total.T, labels[rows], sure.T)
+    counts = np.bincount(labels, minlength=classes)
+    return np.where(counts > 1, total / counts, 0.0)
+
+
+def fit(
+    features: Array, labels: Array, classes: Sequence[str], shrinkage: float = 0.0
+) -> FittedCalm:
+    """Take centroids, and weights from the training examples, each left out in turn.
+
+    Parameters
+    ----------
+    features, labels, classes
+        As for every readout.
+    shrinkage
+        Examples' worth of trust in a head's mean over classes: r n / (n + s) + mean(r) s / (n + s)
+        with n examples of the class.
+    """
+    centroids = class_centroids(features, labels, len(classes))
+    found = reliability(features, labels, centroids)
+    counts = np.bincount(labels, minlength=len(classes))
+    trust = counts / (counts + shrinkage)
+    found = found * trust + found.mean(axis=1, keepdims=True) * (1 - trust)
+    sums = found.sum(axis=0)
+    even = np.full_like(found, 1 / len(features))
+    weights = np.where(sums > 0, found / np.where(sums > 0, sums, 1), even)
+    return FittedCalm(centroids, weights.astype(np.float32))
+
+
+CALM = Readout(
+    name="calm",
+    summary="probabilities weighted by head and class on left-out examples (arXiv 2602.07077)",
+    score_heads=score_heads,
+    fit=fit,
+    load=lambda arrays: FittedCalm(arrays["centroids"], arrays["weights"]),
+)

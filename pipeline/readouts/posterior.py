@@ -1,0 +1,50 @@
+"""`posterior`: the mean over the chosen heads of each head's class probabilities."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from savs.pipeline.centroids import Array, class_centroids, cosines
+from savs.pipeline.readouts.probabilities import softmax
+from savs.pipeline.readouts.readout import ClassScores, Readout
+from savs.pipeline.readouts.vote import score_heads
+
+TAU = 0.07
+"""Temperature of the cosines. Source: CALM, arXiv 2602.07077."""
+
+
+@dataclass(frozen=True, slots=True)
+class FittedPosterior:
+    """The centroids that probabilities are taken from."""
+
+    centroids: Array
+    """`(heads, classes, d)` float32."""
+
+    def scores(self, features: Array) -> ClassScores:
+        """Return mean probabilities; of equal ones the first class wins."""
+        heads, classes = self.centroids.shape[:2]
+        total = np.zeros((features.shape[1], classes), np.float32)
+        for head in range(heads):  # one at a time: with many classes a table is large
+            one = slice(head, head + 1)
+            total += softmax(cosines(features[one], self.centroids[one])[0], TAU)
+        mean = total / heads
+        return ClassScores(mean, mean.argmax(axis=1), mean)
+
+    def arrays(self) -> Mapping[str, Array]:
+        """Return the centroids."""
+        return {"centroids": self.centroids}
+
+
+def fit(features: Array, labels: Array, classes: Sequence[str]) -> FittedPosterior:
+    """Take each class's centroid in each chosen head."""
+    return FittedPosterior(class_centroids(features, labels, len(classes)))
+
+
+POSTERIOR = Readout(
+    name="posterior",
+    summary="mean over heads of softmax(cosine / 0.07) (CALM's posterior, arXiv 2602.07077)",
+    score_heads=score_heads,
+    fit=fit,
+    load=lambda arrays: FittedPosterior(arrays["centroids"]),
+)
