@@ -4,6 +4,8 @@ import json as json_format
 from importlib.resources import files
 from typing import Annotated, Any
 
+import typer
+
 from savs.pipeline.commands.options import JsonOption, option
 from savs.pipeline.commands.output import print_json, print_table, say
 
@@ -21,6 +23,9 @@ def models_command(
     found: dict[str, Any] = json_format.loads(
         files("savs.pipeline").joinpath("families.json").read_text("utf-8")
     )
+    statuses = sorted({family["status"] for family in found["families"]})
+    if status is not None and status not in statuses:
+        raise typer.BadParameter(f"--status is {status!r}, expected: {', '.join(statuses)}")
     families = [f for f in found["families"] if status is None or f["status"] == status]
     if json:
         print_json(found | {"families": families})

@@ -108,14 +108,14 @@ def _facts(model: LoadedModel) -> dict[str, str]:
         "heads": f"{sum(len(g.heads) for g in grids)} in {len(grids)} layers,"
         f" {' and '.join(map(str, widths))} wide",
         "layers without heads": str(absent),
-        "computes in": f"{model.dtype} on {model.model.device},"
+        "computes in": f"{model.dtype} on {model.device},"
         f" {model.model.config._attn_implementation} attention",
         "peak memory": format_bytes(_peak_bytes(model)),
     }
 
 
 def _peak_bytes(model: LoadedModel) -> int:
-    if model.model.device.type == "cuda":
+    if model.device.type == "cuda":
         return torch.cuda.max_memory_allocated()
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -64,7 +64,7 @@ def run_record(model: LoadedModel, rank: int, ranks: int) -> dict[str, Any]:
     packages = ("savs", "torch", "transformers", "h5py", "numpy", "pillow")
     return {
         "attention": model.model.config._attn_implementation,
-        "device": str(model.model.device),
+        "device": str(model.device),
         "rank": rank,
         "ranks": ranks,
         "versions": {package: version(package) for package in packages},

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from accelerate.utils import align_module_device
 
 from savs.stores.layout import digest
 
@@ -21,21 +22,21 @@ def model_facts(name: str, revision: str | None, model: Any) -> dict[str, Any]:
         "name": name,
         "revision": revision,
         "class": type(model).__name__,
-        "config": digest(_portable(model.config.to_dict())),
+        "config": digest(portable(model.config.to_dict())),
         "weights": weights_digest(model),
     }
 
 
-def _portable(value: Any) -> Any:
-    """Return a configuration without what differs between machines and releases."""
+def portable(value: Any) -> Any:
+    """Return settings as JSON has them, without what differs between machines and releases."""
     if isinstance(value, dict):
         return {
-            str(key): _portable(item)
+            str(key): portable(item)
             for key, item in value.items()
             if key not in _NOT_PART_OF_A_MODEL
         }
     if isinstance(value, list | tuple):
-        return [_portable(item) for item in value]
+        return [portable(item) for item in value]
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
@@ -44,9 +45,13 @@ def weights_digest(model: Any) -> str:
     sha = hashlib.sha256()
     for name, weight in sorted(model.named_parameters()):
         sha.update(f"{name} {tuple(weight.shape)}".encode())
-        if weight.device.type != "meta":
-            values = weight.detach().flatten()[:SAMPLED_VALUES].cpu().contiguous()
-            sha.update(values.view(torch.uint8).numpy().tobytes())
+        owner, _, leaf = name.rpartition(".")
+        module = model.get_submodule(owner)
+        with align_module_device(module):  # what lies on the disk comes for a moment
+            values = getattr(module, leaf).detach().flatten()[:SAMPLED_VALUES]
+            if values.device.type != "meta":
+                values = values.cpu().contiguous()
+                sha.update(values.view(torch.uint8).numpy().tobytes())
     return sha.hexdigest()
 
 
@@ -56,7 +61,7 @@ def processor_facts(processor: Any, pixels: Mapping[str, int]) -> dict[str, Any]
     settings = {} if images is None else json.loads(images.to_json_string())
     return {
         "class": type(processor).__name__,
-        "settings": digest(_portable(settings)),
+        "settings": digest(portable(settings)),
         "min_pixels": pixels.get("min_pixels"),
         "max_pixels": pixels.get("max_pixels"),
     }

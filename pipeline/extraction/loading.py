@@ -1,13 +1,11 @@
 """Load a checkpoint: from the hub, from a folder, or the shipped one."""
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.utils import logging as hub_logging
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -16,19 +14,33 @@ from transformers import (
     AutoProcessor,
     AutoTokenizer,
 )
-from transformers.utils import logging
 from transformers.utils.hub import cached_file
 
 from savs.pipeline.demo import DEMO_MODEL, DEMO_NAME
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.identity import portable
 from savs.pipeline.extraction.model import LoadedModel
 from savs.pipeline.extraction.own_code import OwnCode, load_own_code
 from savs.pipeline.extraction.prompting import chat_inputs, text_inputs
+from savs.pipeline.extraction.remedies import explained
 from savs.pipeline.extraction.taps import find_taps
 
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 KINDS = (AutoModelForImageTextToText, AutoModelForMultimodalLM, AutoModelForCausalLM)
 """What a checkpoint is loaded as: the first that knows its architecture."""
+WITH_OPTIONS = {
+    "dtype": "--dtype",
+    "torch_dtype": "--dtype",
+    "attn_implementation": "--attention",
+    "revision": "--revision",
+    "trust_remote_code": "--trust-remote-code",
+}
+"""Keyword arguments of `from_pretrained` that are options here."""
+NO_MATTER = (
+    *("device_map", "max_memory", "offload_folder", "offload_buffers"),
+    *("cache_dir", "force_download", "local_files_only", "token"),
+)
+"""Those that say where weights come from and lie, not what they are."""
 
 
 def load_model(
@@ -68,7 +80,8 @@ def load_model(
         A Python file, or an entry point's name, with a `find_heads` or `to_inputs` of one's own,
         see `OwnCode`. It runs as it stands: give it only if you trust it.
     model_kwargs
-        More keyword arguments of `from_pretrained`, for example for quantised loads.
+        More keyword arguments of `from_pretrained`, for example for quantised loads; a
+        `device_map` among them, for example over `cpu` and `disk`, replaces `device`.
     trust_remote_code
         Run Python code that comes with the checkpoint. Off, unless asked for.
 
@@ -84,10 +97,13 @@ def load_model(
     given = {"min_pixels": min_pixels, "max_pixels": max_pixels}
     pixels = {key: value for key, value in given.items() if value is not None}
     path = str(DEMO_MODEL) if name == DEMO_NAME else name
+    keywords = dict(model_kwargs or {})
+    if taken := [key for key in keywords if key in WITH_OPTIONS]:
+        raise ModelError(f"model_kwargs has {taken[0]!r}; give {WITH_OPTIONS[taken[0]]} instead")
     own = load_own_code(model_code) if model_code else OwnCode()
     where: Any = ("auto" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     source: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
-    with _loading(name):
+    with explained("model", name):
         found = cached_file(path, "config.json", revision=revision)  # fails at once if it is absent
         kind = _kind(AutoConfig.from_pretrained(path, **source))
         text_only = kind is AutoModelForCausalLM
@@ -95,16 +111,15 @@ def load_model(
         loaded: Any = kind.from_pretrained(
             path,
             dtype=dtype,
-            device_map=where,
             attn_implementation=attention,
             output_loading_info=True,
             **source,
-            **(model_kwargs or {}),
+            **{"device_map": where, **keywords},
         )
         model, report = loaded
-        if adapter is not None:
-            model.load_adapter(adapter)
-    _require_weights(name, report)
+    _require_weights(name, [*report["missing_keys"], *report["mismatched_keys"]])
+    if adapter is not None:
+        _put_on(model, adapter)
     if own.to_inputs is None and getattr(processor, "chat_template", None) is None:
         raise ModelError(
             f"{name} has no chat template, so its prompt form is unknown; put a chat_template.jinja"
@@ -112,9 +127,13 @@ def load_model(
             " to_inputs"
         )
     _limit_pixels(name, processor, pixels)
-    settings = {"adapter": adapter, "code": own.digest, "kwargs": dict(model_kwargs or {})}
+    settings = {
+        "adapter": adapter and _plain_name(adapter),
+        "code": own.digest,
+        "kwargs": portable({k: v for k, v in keywords.items() if k not in NO_MATTER}),
+    }
     return LoadedModel(
-        name=Path(name).resolve().name if Path(name).is_dir() else name,
+        name=_plain_name(name),
         model=model.eval(),
         processor=processor,
         taps=tuple((own.find_heads or find_taps)(model)),
@@ -137,49 +156,29 @@ def _kind(config: Any) -> Any:
     )
 
 
-def _require_weights(name: str, report: Mapping[str, Any]) -> None:
-    absent = sorted([*report["missing_keys"], *report["mismatched_keys"]])
-    if absent:
+def _require_weights(name: str, absent: Iterable[Any]) -> None:
+    if found := sorted(map(str, absent)):
         raise ModelError(
-            f"{len(absent)} weights of {name} are not in its files, or not of their shape, and"
-            f" would be random: {absent[0]} ...; get the whole checkpoint"
+            f"{len(found)} weights of {name} are not in its files, or not of their shape, and"
+            f" would be random: {found[0]} ...; get the whole checkpoint"
         )
 
 
-@contextmanager
-def _loading(name: str) -> Iterator[None]:
-    """Keep transformers quiet while it loads, and turn what it raises into one line."""
-    bars, hub_level = logging.is_progress_bar_enabled(), hub_logging.get_verbosity()
-    logging.disable_progress_bar()
-    hub_logging.set_verbosity_error()  # a line for each of many retries
-    try:
-        yield
-    except Exception as error:  # every layer below has its own
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        reason = lines[0].rstrip(".") if lines else repr(error)
+def _put_on(model: Any, adapter: str) -> None:
+    """Put a PEFT adapter on a model, all of it: what does not fit would be random, or left out."""
+    with explained("adapter", adapter):
+        report = model.load_adapter(adapter)
+    wrong = sorted({*report.missing_keys, *report.unexpected_keys})
+    if wrong:
         raise ModelError(
-            f"model {name!r} cannot be loaded: {reason}; {_remedy(error, str(error))}"
-        ) from error
-    finally:
-        hub_logging.set_verbosity(hub_level)
-        if bars:
-            logging.enable_progress_bar()
+            f"adapter {adapter} does not fit the model: {len(wrong)} weights are in one of them"
+            f" only: {wrong[0]} ...; give --adapter one that was trained on this model"
+        )
 
 
-def _remedy(error: Exception, text: str) -> str:
-    """Return what to do about a checkpoint that cannot be loaded."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return "it needs more memory: a larger GPU, --device auto over several, or --model-kwargs"
-    if "gated" in text.lower():
-        return "ask for access on its page, then set HF_TOKEN"
-    if "trust_remote_code" in text:
-        return "if you trust the code that comes with it, give --trust-remote-code"
-    if isinstance(error, ImportError):
-        return "install what it names"
-    return (
-        "give --model a Hugging Face id, a folder with config.json and weights, or"
-        f" {DEMO_NAME!r} (offline, only what was fetched before can be loaded)"
-    )
+def _plain_name(name: str) -> str:
+    """Return a folder's own name, wherever it lies, or the hub's id."""
+    return Path(name).resolve().name if Path(name).is_dir() else name
 
 
 def _limit_pixels(name: str, processor: Any, pixels: Mapping[str, int]) -> None:

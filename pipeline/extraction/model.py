@@ -47,6 +47,13 @@ class LoadedModel:
     """What else changes features: an adapter, code of one's own, keyword arguments."""
 
     @property
+    def device(self) -> torch.device:
+        """Where inputs go: the device of the first weight, or what runs it from the disk."""
+        if self.model.device.type == "meta":
+            return torch.device(self.model._hf_hook.execution_device)
+        return self.model.device
+
+    @property
     def dtype(self) -> str:
         """Type that the model computes in."""
         return str(self.model.dtype).removeprefix("torch.")
@@ -99,7 +106,7 @@ class LoadedModel:
 
     def placed(self, inputs: Any) -> Any:
         """Return inputs on the model's device; pixels in its type, as some processors do not."""
-        placed = inputs.to(self.model.device)
+        placed = inputs.to(self.device)
         for name, value in placed.items():
             if torch.is_tensor(value) and value.is_floating_point():
                 placed[name] = value.to(self.model.dtype)

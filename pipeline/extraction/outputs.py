@@ -62,7 +62,9 @@ def last_hidden_state(model: Any) -> Iterator[list[torch.Tensor]]:
     """Catch what goes into the output embeddings at the last position, `(batch, size)`."""
     caught: list[torch.Tensor] = []
     head = model.get_output_embeddings()
-    hook = head.register_forward_pre_hook(lambda _m, inputs: caught.append(inputs[0][:, -1]))
+    hook = head.register_forward_pre_hook(
+        lambda _m, inputs: caught.append(inputs[0][:, -1].clone())
+    )
     try:
         yield caught
     finally:

@@ -20,6 +20,8 @@ def chat_inputs(processor: Any, prompts: Sequence[Pieces]) -> Any:
     ValueError
         The processor refuses a prompt or an image.
     """
+    if getattr(processor, "image_processor", None) is None:  # some would leave images out
+        _refuse_images(prompts)
     turns = [
         [{"role": "user", "content": [_content(piece) for piece in pieces]}] for pieces in prompts
     ]
@@ -58,9 +60,7 @@ def text_inputs(tokenizer: Any, prompts: Sequence[Pieces]) -> Any:
     ValueError
         A prompt has an image.
     """
-    for pieces in prompts:
-        if any(isinstance(piece, Image.Image) for piece in pieces):
-            raise ValueError("this model reads text only, and the prompt has an image")
+    _refuse_images(prompts)
     turns = [[{"role": "user", "content": "".join(map(str, pieces))}] for pieces in prompts]
     return tokenizer.apply_chat_template(
         turns,
@@ -72,6 +72,11 @@ def text_inputs(tokenizer: Any, prompts: Sequence[Pieces]) -> Any:
         tokenizer_kwargs={"padding_side": "left"},
         sanitize_control_tokens=_mention_control_tokens(tokenizer, prompts),
     )
+
+
+def _refuse_images(prompts: Sequence[Pieces]) -> None:
+    if any(isinstance(piece, Image.Image) for pieces in prompts for piece in pieces):
+        raise ValueError("this model reads no images, and the prompt has one")
 
 
 def _content(piece: str | Image.Image) -> dict[str, Any]:

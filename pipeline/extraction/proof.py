@@ -91,7 +91,7 @@ def check_batches(
             if not apart <= worst:
                 worst, place = apart, number
     limit = TOLERANCES[model.dtype]
-    what = f"greatest distance of a head {worst:.1e}, allowed {limit:.0e} ({model.dtype})"
+    what = f"greatest distance of a head {worst:.1e}, allowed {limit:g} ({model.dtype})"
     if not worst <= limit:
         what += f"; example {place} of {len(prompts)}"
     return Check(f"batches of {size} equal single examples", bool(worst <= limit), what)

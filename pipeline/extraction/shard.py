@@ -143,7 +143,7 @@ def run_batch(
         if len(batch.places) == 1:
             raise ModelError(
                 f"example {examples[batch.places[0]].id!r} alone does not fit the memory of"
-                f" {model.model.device}: {error}; lower --max-pixels, or use a larger GPU"
+                f" {model.device}: {error}; lower --max-pixels, or use a larger GPU"
             ) from error
     torch.cuda.empty_cache()
     half = len(batch.places) // 2

@@ -172,7 +172,7 @@ def _safe_batch_size(
         return batch_size
     reporting.say(
         f"batches change this model's features ({check.what}): running single examples instead;"
-        f" savs check-model {model.name} says more"
+        " savs check-model says more"
     )
     return 1
 

@@ -108,7 +108,8 @@ def reading(taps: Sequence[Tap], *, to_the_end: bool) -> Iterator[dict[int, torc
 
     def hook(tap: Tap, last: bool) -> Any:
         def keep(_module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-            read[tap.grid.layer] = inputs[0][:, -1].detach()
+            # a copy: a view would keep the whole sequence of every layer
+            read[tap.grid.layer] = inputs[0][:, -1].clone()
             if last and not to_the_end:
                 raise _LastTapReached
 

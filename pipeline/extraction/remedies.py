@@ -1,0 +1,62 @@
+"""What to do about a checkpoint that cannot be loaded: transformers' errors as one line."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from huggingface_hub.utils import logging as hub_logging
+from transformers.utils import logging
+
+from savs.pipeline.demo import DEMO_NAME
+from savs.pipeline.errors import ModelError
+
+NO_MEMORY = ("can't allocate memory", "not enough memory")
+"""What torch says in a RuntimeError where the memory beside the CPU does not suffice."""
+USUAL = {
+    "model": f"give --model a Hugging Face id, a folder with config.json and weights, or"
+    f" {DEMO_NAME!r}",
+    "adapter": "give --adapter the id or the folder of a PEFT adapter",
+}
+
+
+@contextmanager
+def explained(kind: str, name: str) -> Iterator[None]:
+    """Keep transformers quiet while it loads, and turn what it raises into one line.
+
+    `kind` is `model` or `adapter`.
+    """
+    bars, hub_level = logging.is_progress_bar_enabled(), hub_logging.get_verbosity()
+    logging.disable_progress_bar()
+    hub_logging.set_verbosity_error()  # a line for each of many retries
+    try:
+        yield
+    except Exception as error:  # every layer below has its own
+        raise ModelError(
+            f"{kind} {name!r} cannot be loaded: {_reason(error)}; {_remedy(kind, error)}"
+        ) from error
+    finally:
+        hub_logging.set_verbosity(hub_level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if lines and lines[0].startswith("Repo id must"):
+        return "there is no such folder, and no id of the hub has this form"
+    return lines[0].rstrip(".") if lines else repr(error)
+
+
+def _remedy(kind: str, error: Exception) -> str:
+    text = str(error)
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+        sign in text for sign in NO_MEMORY
+    ):
+        return "it needs more memory: a larger GPU, --device auto over several, or --model-kwargs"
+    if "gated" in text.lower():
+        return "ask for access on its page, then set HF_TOKEN"
+    if "trust_remote_code" in text:
+        return "if you trust the code that comes with it, give --trust-remote-code"
+    if isinstance(error, ImportError):
+        return "install what it names"
+    return f"{USUAL[kind]} (offline, only what was fetched before can be loaded)"

@@ -1,0 +1,85 @@
+"""`savs models`: what is said of each architecture, and that the list is whole."""
+
+import json
+
+import pytest
+import transformers
+from tiny_models import BUILDERS
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+STATUSES = {"verified", "verified (text)", "untested", "unsupported"}
+TYPES = {"pixtral": "llava"}
+"""What a builder's checkpoint calls itself where that is not the builder's name: Pixtral is a
+LLaVA with another vision tower."""
+
+
+def listed(savs, *options):
+    done = savs("models", "--json", *options)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_table_has_a_line_for_each_architecture(savs):
+    done = savs("models")
+    assert done.returncode == 0
+    header, *lines = done.stdout.splitlines()
+    assert header.split() == ["family", "status", "what", "was", "seen"]
+    families = listed(savs)["families"]
+    assert [line.split()[0] for line in lines] == [f["family"] for f in families]
+    start = header.index("status")
+    for line, family in zip(lines, families, strict=True):
+        assert line[start:].startswith(family["status"] + " ")
+    assert done.stderr.startswith(f"{len(families)} architectures, tried with transformers 5.")
+
+
+def test_json_says_class_status_and_what_was_seen(savs):
+    found = listed(savs)
+    assert set(found) == {"transformers", "families"}
+    for family in found["families"]:
+        assert set(family) == {"family", "class", "status", "what"}
+        assert all(family.values()), family
+        assert family["status"] in STATUSES
+    one = next(f for f in found["families"] if f["family"] == "qwen2_vl")
+    assert (one["class"], one["status"]) == ("Qwen2VLForConditionalGeneration", "verified")
+
+
+@pytest.mark.parametrize("status", sorted(STATUSES))
+def test_a_status_leaves_only_those_of_it(savs, status):
+    everything = listed(savs)["families"]
+    some = listed(savs, "--status", status)["families"]
+    assert some == [f for f in everything if f["status"] == status]
+    assert 0 < len(some) < len(everything)
+    done = savs("models", "--status", status)
+    assert len(done.stdout.splitlines()) == 1 + len(some)
+    assert done.stderr.startswith(f"{len(some)} architectures")
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["table", "json"])
+def test_an_unknown_status_is_told_all_there_are(savs, form):
+    done = savs("models", "--status", "verifed", *form)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    text = " ".join(done.stderr.replace("│", " ").split())
+    message = "--status is 'verifed', expected: unsupported, untested, verified, verified (text)"
+    assert message in text
+
+
+def test_every_architecture_of_the_named_release_is_listed_once(savs):
+    found = listed(savs)
+    if found["transformers"] != transformers.__version__:
+        pytest.skip(f"the list is of transformers {found['transformers']}, not of this release")
+    known = dict(MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES)
+    names = [family["family"] for family in found["families"]]
+    assert sorted(names) == sorted(known)
+    assert {family["family"]: family["class"] for family in found["families"]} == known
+
+
+def test_at_least_forty_are_verified(savs):
+    statuses = [family["status"] for family in listed(savs)["families"]]
+    assert sum(status in ("verified", "verified (text)") for status in statuses) >= 40
+
+
+def test_every_family_that_tests_build_whole_is_verified(savs):
+    statuses = {family["family"]: family["status"] for family in listed(savs)["families"]}
+    found = {family: statuses[TYPES.get(family, family)] for family in BUILDERS}
+    assert found == dict.fromkeys(BUILDERS, "verified")

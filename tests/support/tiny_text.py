@@ -1,0 +1,93 @@
+"""Tiny checkpoints of models that read no images, and what may be put beside them."""
+
+import json
+from pathlib import Path
+
+import torch
+from tiny_parts import save, text, tokenizer
+from tiny_qwen import chat_template, qwen_tokenizer
+from transformers import (
+    Qwen2AudioConfig,
+    Qwen2AudioForConditionalGeneration,
+    Qwen2AudioProcessor,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    WhisperFeatureExtractor,
+)
+
+TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+AUDIO = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|audio_bos|>", "<|AUDIO|>")
+REMOTE = """
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+
+class MineConfig(Qwen2Config):
+    model_type = "mine"
+
+
+class MineForCausalLM(Qwen2ForCausalLM):
+    config_class = MineConfig
+"""
+
+
+def build_text(folder: Path, layers: int = 3, vocabulary: int = 320) -> Path:
+    """Save a Qwen2, a decoder of text."""
+    config = Qwen2Config(**text(num_hidden_layers=layers, vocab_size=vocabulary))
+    torch.manual_seed(0)
+    words = qwen_tokenizer()
+    words.chat_template = TEMPLATE
+    save(folder, Qwen2ForCausalLM(config), words)
+    return folder
+
+
+def build_audio(folder: Path) -> Path:
+    """Save a Qwen2-Audio: its decoder reads sound and text."""
+    torch.manual_seed(0)
+    config = Qwen2AudioConfig(
+        audio_config={
+            "num_mel_bins": 8,
+            "encoder_layers": 1,
+            "encoder_attention_heads": 2,
+            "encoder_ffn_dim": 16,
+            "d_model": 16,
+            "max_source_positions": 20,
+        },
+        text_config={"model_type": "qwen2", **text(pad_token_id=None)},
+        audio_token_id=AUDIO.index("<|AUDIO|>"),
+    )
+    processor = Qwen2AudioProcessor(
+        WhisperFeatureExtractor(feature_size=8, chunk_length=1),
+        tokenizer(AUDIO, pad=AUDIO[0], eos="<|im_end|>"),
+        chat_template=chat_template(""),
+    )
+    save(folder, Qwen2AudioForConditionalGeneration(config), processor)
+    return folder
+
+
+def build_lora(base: Path, folder: Path, seed: int = 0) -> Path:
+    """Save an adapter of the queries and values of a decoder of text that changes what they say."""
+    from peft import LoraConfig, get_peft_model  # takes a second
+
+    torch.manual_seed(seed)
+    settings = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+    get_peft_model(Qwen2ForCausalLM.from_pretrained(base), settings).save_pretrained(folder)
+    return folder
+
+
+def make_remote(folder: Path) -> Path:
+    """Make a folder of `build_text` one whose model is of a class that only its own code knows."""
+    (folder / "mine.py").write_text(REMOTE)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {
+        "model_type": "mine",
+        "architectures": ["MineForCausalLM"],
+        "auto_map": {
+            "AutoConfig": "mine.MineConfig",
+            "AutoModelForCausalLM": "mine.MineForCausalLM",
+        },
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
