@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from savs.pipeline.answers import zero_shot
     from savs.pipeline.assessment import Evaluation
+    from savs.pipeline.comparing import compare
     from savs.pipeline.errors import SavsError
     from savs.pipeline.evaluation import evaluate
     from savs.pipeline.evaluation_file import save_evaluation
@@ -28,6 +29,7 @@ __all__ = [
     "Extraction",
     "SavsError",
     "Selection",
+    "compare",
     "evaluate",
     "extract",
     "heads_frame",
@@ -45,6 +47,7 @@ _HOMES = {
     "Extraction": "savs.pipeline.extraction.stage",
     "SavsError": "savs.pipeline.errors",
     "Selection": "savs.pipeline.selection",
+    "compare": "savs.pipeline.comparing",
     "evaluate": "savs.pipeline.evaluation",
     "extract": "savs.pipeline.extraction.stage",
     "heads_frame": "savs.pipeline.head_votes",

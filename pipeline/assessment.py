@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from savs.datasets import Benchmark, Leaks, find_benchmark, find_leaks
+from savs.datasets import Benchmark, Leaks, Units, find_benchmark, find_leaks
 from savs.datasets.clusters import cluster_ids
 from savs.datasets.leaks import REPEATED, SHARED
 from savs.pipeline.errors import LeakError
@@ -50,6 +50,8 @@ class Evaluation:
 
     metrics: tuple[Metric, ...]
     """The headline first."""
+    units: tuple[Units, ...]
+    """What each metric is the mean of, in the same order."""
     predictions: pl.DataFrame
     """One row a test example, in the order of the input file; columns `PREDICTION_SCHEMA`."""
     selection: Selection | None
@@ -147,6 +149,7 @@ def assess(
     predictions = whole.select(_column(whole, name) for name in PREDICTION_SCHEMA)
     return Evaluation(
         metrics=tuple(summarise(metric) for metric in units),
+        units=tuple(units),
         predictions=predictions,
         selection=selection,
         model=dict(store.manifest.identity.model),

@@ -10,6 +10,7 @@ from savs.pipeline import interruption
 from savs.pipeline.commands import exits
 from savs.pipeline.commands.benchmarks import benchmarks_command
 from savs.pipeline.commands.check_model import check_model_command
+from savs.pipeline.commands.compare import compare_command
 from savs.pipeline.commands.demo import demo_command
 from savs.pipeline.commands.evaluate import evaluate_command
 from savs.pipeline.commands.extract import extract_command
@@ -40,6 +41,7 @@ app.command("models")(models_command)
 app.command("check-model")(check_model_command)
 app.command("select")(select_command)
 app.command("evaluate")(evaluate_command)
+app.command("compare")(compare_command)
 app.command("query")(query_command)
 app.command("show")(show_command)
 app.command("export")(export_command)

@@ -24,6 +24,10 @@ class QueryError(PipelineError, ValueError):
     """A query that cannot be answered from the tables there are."""
 
 
+class ComparisonError(PipelineError, ValueError):
+    """Results that cannot be compared: of other examples, measured otherwise, or given twice."""
+
+
 class ExportError(PipelineError, ValueError):
     """A form that cannot be written, or a part of the store that is not there."""
 

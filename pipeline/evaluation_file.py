@@ -1,7 +1,11 @@
-"""An evaluation on disk: metrics, predictions, and the selection that made them."""
+"""An evaluation on disk: metrics, predictions, units, and the selection that made them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import polars as pl
+
+from savs.datasets import Units
 from savs.pipeline.assessment import Evaluation
 from savs.pipeline.selection_file import save_selection
 from savs.stores.results import (
@@ -9,13 +13,27 @@ from savs.stores.results import (
     PREDICTIONS,
     SELECTION,
     SUBMISSION,
+    UNITS,
     write_json,
-    write_predictions,
+    write_table,
 )
+
+UNIT_SCHEMA = pl.Schema(
+    {
+        "metric": pl.String,
+        "unit": pl.UInt32,
+        "score": pl.Float64,
+        "cluster": pl.String,
+        "stratum": pl.String,
+    }
+)
+"""Columns of units.parquet; `unit` counts from 0 in each metric, in the order of the examples."""
 
 
 def save_evaluation(evaluation: Evaluation, folder: str | Path) -> tuple[Path, Path]:
-    """Write metrics.json, predictions.parquet, and selection.npz and submission.json, if any.
+    """Write metrics.json and the two tables, and selection.npz and submission.json, if any.
+
+    predictions.parquet has a row an example, units.parquet a row a metric and unit.
 
     Returns
     -------
@@ -32,7 +50,20 @@ def save_evaluation(evaluation: Evaluation, folder: str | Path) -> tuple[Path, P
         save_selection(evaluation.selection, place / SELECTION)
     if evaluation.submission is not None:
         write_json(place / SUBMISSION, evaluation.submission)
+    write_table(place / UNITS, unit_table(evaluation.units))
     return (
         write_json(place / METRICS, evaluation.to_json()),
-        write_predictions(place / PREDICTIONS, evaluation.predictions),
+        write_table(place / PREDICTIONS, evaluation.predictions),
     )
+
+
+def unit_table(units: Sequence[Units]) -> pl.DataFrame:
+    """Return the scores of all metrics, one row a metric and unit; columns `UNIT_SCHEMA`."""
+    parts = [
+        metric.scores.with_row_index("unit")
+        .with_columns(metric=pl.lit(metric.name))
+        .select(list(UNIT_SCHEMA))
+        .cast(UNIT_SCHEMA)
+        for metric in units
+    ]
+    return pl.concat([pl.DataFrame(schema=UNIT_SCHEMA), *parts])

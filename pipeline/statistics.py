@@ -56,52 +56,96 @@ def summarise(units: Units) -> Metric:
     >>> metric.value, round(metric.low, 3), metric.high
     (1.0, 0.676, 1.0)
     """
-    frame = units.scores.with_columns(
-        weight=1 / (pl.col("stratum").n_unique() * pl.len().over("stratum")),
-        mean=pl.col("score").mean().over("stratum"),
-    )
-    strata = frame.group_by("stratum", maintain_order=True).agg(pl.col("score").mean())
-    value = float(np.mean(strata["score"].to_numpy()))
-    residual = (pl.col("weight") * (pl.col("score") - pl.col("mean"))).sum()
-    sums = frame.group_by("cluster").agg(residual.alias("residual"))["residual"].to_numpy()
-    low, high = _interval(frame, value, sums)
+    found = estimate(units.scores)
+    reach = found.reach()
+    if _is_wilsons(units.scores, found.clusters):
+        low, high = wilson_interval(found.value, found.clusters)
+    elif reach is None:
+        low = high = None
+    else:
+        low, high = max(0.0, found.value - reach), min(1.0, found.value + reach)
     return Metric(
         name=units.name,
-        value=value,
+        value=found.value,
         low=low,
         high=high,
         chance=units.chance,
         majority=units.majority,
-        units=frame.height,
-        clusters=len(sums),
+        units=units.scores.height,
+        clusters=found.clusters,
     )
 
 
-def _interval(
-    frame: pl.DataFrame, value: float, residuals: np.ndarray[Any, Any]
-) -> tuple[float | None, float | None]:
-    clusters = len(residuals)
-    strata = frame["stratum"].n_unique()
-    binary = frame["score"].is_in([0.0, 1.0]).all()
-    independent = clusters == frame.height or frame["score"].n_unique() == 1
-    if strata == 1 and binary and independent:
-        return wilson_interval(value, clusters)
-    if clusters < 2:
-        return None, None
-    from scipy.special import stdtrit  # scipy.stats takes five times as long to import
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean over strata of stratum means, and how well it is known."""
 
-    spread = clusters / (clusters - 1) * float((residuals**2).sum())
-    error = math.sqrt(spread + _spread_of_uniform(frame, strata))
-    reach = float(stdtrit(clusters - 1, (1 + LEVEL) / 2)) * error
-    return max(0.0, value - reach), min(1.0, value + reach)
+    value: float
+    error: float | None
+    """Clustered standard error; None where there is one cluster."""
+    clusters: int
+
+    def reach(self) -> float | None:
+        """Return half the width of the 95 % interval by Student's t; None without an error."""
+        if self.error is None:
+            return None
+        from scipy.special import stdtrit  # scipy.stats takes five times as long to import
+
+        return float(stdtrit(self.clusters - 1, (1 + LEVEL) / 2)) * self.error
+
+
+def estimate(scores: pl.DataFrame) -> Estimate:
+    """Return the mean of units and its clustered standard error, by the formula of `summarise`.
+
+    Parameters
+    ----------
+    scores
+        One row a unit with `score` (0 to 1, or -1 to 1 for a difference of two), `cluster` and
+        `stratum`.
+    """
+    frame = weigh(scores)
+    strata = frame.group_by("stratum", maintain_order=True).agg(pl.col("score").mean())
+    value = float(np.mean(strata["score"].to_numpy()))
+    sums = cluster_sums(frame, pl.col("weight") * (pl.col("score") - pl.col("mean")))
+    clusters = len(sums)
+    if clusters < 2:
+        return Estimate(value, None, clusters)
+    spread = clusters / (clusters - 1) * float((sums**2).sum())
+    return Estimate(value, math.sqrt(spread + _spread_of_uniform(frame, strata.height)), clusters)
+
+
+def weigh(scores: pl.DataFrame) -> pl.DataFrame:
+    """Return units with their `weight` in the mean over strata and the `mean` of their stratum."""
+    return scores.with_columns(
+        weight=1 / (pl.col("stratum").n_unique() * pl.len().over("stratum")),
+        mean=pl.col("score").mean().over("stratum"),
+    )
+
+
+def cluster_sums(units: pl.DataFrame, values: pl.Expr) -> np.ndarray[Any, Any]:
+    """Return the sum of an expression over each cluster, in order of first appearance."""
+    return (
+        units.group_by("cluster", maintain_order=True)
+        .agg(values.sum().alias("sum"))["sum"]
+        .to_numpy()
+    )
+
+
+def _is_wilsons(scores: pl.DataFrame, clusters: int) -> bool:
+    """Return whether the units are trials of one share: 0 or 1, independent, in one stratum."""
+    binary = scores["score"].is_in([0.0, 1.0]).all()
+    independent = clusters == scores.height or scores["score"].n_unique() == 1
+    return bool(scores["stratum"].n_unique() == 1 and binary and independent)
 
 
 def _spread_of_uniform(frame: pl.DataFrame, strata: int) -> float:
     """Return the variance that strata with equal scores add to the mean over strata."""
     uniform = (
-        frame.group_by("stratum")
+        frame.group_by("stratum", maintain_order=True)
         .agg(
-            pl.col("score").first(), same=pl.col("score").n_unique() == 1, n=pl.n_unique("cluster")
+            pl.col("score").first().abs(),
+            same=pl.col("score").n_unique() == 1,
+            n=pl.n_unique("cluster"),
         )
         .filter("same")
     )

@@ -1,10 +1,10 @@
-"""Result files of stage 2: selections, metrics, predictions. Written whole or not at all."""
+"""Result files of stage 2: selections, metrics, tables. Written whole or not at all."""
 
 import io
 import json
 import os
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ METRICS = "metrics.json"
 SUBMISSION = "submission.json"
 """Predictions in the form that a benchmark's official evaluation takes."""
 PREDICTIONS = "predictions.parquet"
+UNITS = "units.parquet"
+"""The scores that each metric is the mean of; what `savs compare` reads."""
 _HEADER = "header"
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
@@ -71,12 +73,54 @@ def write_json(path: Path, value: Mapping[str, Any]) -> Path:
     return path
 
 
-def write_predictions(path: Path, predictions: pl.DataFrame) -> Path:
-    """Write predictions.parquet."""
+def write_table(path: Path, table: pl.DataFrame) -> Path:
+    """Write predictions.parquet, units.parquet or another table."""
     buffer = io.BytesIO()
-    predictions.write_parquet(buffer)
+    table.write_parquet(buffer)
     _write(path, buffer.getvalue())
     return path
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read what `write_json` wrote.
+
+    Raises
+    ------
+    ResultError
+        Not there, or no JSON object.
+    """
+    with _reading(path):
+        found = json.loads(path.read_text("utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError(f"it holds a {type(found).__name__}, expected an object")
+        return found
+
+
+def read_table(path: Path, columns: Sequence[str]) -> pl.DataFrame:
+    """Read columns of what `write_table` wrote.
+
+    Raises
+    ------
+    ResultError
+        Not there, no Parquet, or without one of the columns.
+    """
+    with _reading(path), path.open("rb") as file:
+        return pl.read_parquet(file, columns=list(columns))
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ResultError(
+            f"{path} is not there; `savs evaluate` writes it: run it again"
+        ) from error
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        reason = str(error).strip().partition("\n")[0]  # polars adds its query plan
+        raise ResultError(
+            f"{path} cannot be read ({reason}); make it again with `savs evaluate`"
+        ) from error
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -67,7 +67,7 @@ def test_evaluate_without_a_selection_makes_the_default_one(savs, store, tmp_pat
     assert "no selection yet: made the default one, 20 heads" in done.stderr
     assert json.loads(done.stdout)["heads"] == 20
     assert sorted(p.name for p in (tmp_path / "mine").iterdir()) == [
-        *("metrics.json", "predictions.parquet", "selection.npz"),
+        *("metrics.json", "predictions.parquet", "selection.npz", "units.parquet"),
     ]
 
 
@@ -181,5 +181,5 @@ def test_a_text_file_is_no_selection(savs, store, tmp_path):
 
 def test_help_names_every_command(savs):
     shown = savs("--help").stdout
-    for command in ("demo", "extract", "select", "evaluate", "show", "benchmarks"):
+    for command in ("demo", "extract", "select", "evaluate", "compare", "show", "benchmarks"):
         assert command in shown

@@ -9,11 +9,13 @@ import pytest
 
 from savs.stores import ResultError, StoreWriteError
 from savs.stores.results import (
+    read_json,
     read_selection,
+    read_table,
     results_folder,
     write_json,
-    write_predictions,
     write_selection,
+    write_table,
 )
 
 HEADER = {"readout": "vote", "classes": ["数据", "b\n"], "heads": [[12, 7]], "scores": [0.1, None]}
@@ -93,12 +95,12 @@ def test_metrics_come_back_as_written(tmp_path) -> None:
     metrics = {"accuracy": {"value": 2 / 3, "interval": [0.1, None]}, "classes": ["数据", "\n"]}
     path = write_json(tmp_path / "new" / "metrics.json", metrics)
     text = path.read_text("utf-8")
-    assert json.loads(text) == metrics
+    assert json.loads(text) == read_json(path) == metrics
     assert "数据" in text
     assert text.endswith("}\n")
 
 
-def test_predictions_come_back_as_written(tmp_path) -> None:
+def test_tables_come_back_as_written(tmp_path) -> None:
     frame = pl.DataFrame(
         {
             "id": ["a", "数据"],
@@ -107,16 +109,25 @@ def test_predictions_come_back_as_written(tmp_path) -> None:
             "votes": [[{"class": "b", "score": 1.5}], []],
         }
     )
-    path = write_predictions(tmp_path / "new" / "predictions.parquet", frame)
-    found = pl.read_parquet(path)
+    path = write_table(tmp_path / "new" / "predictions.parquet", frame)
+    found = read_table(path, frame.columns)
     assert found.schema == frame.schema
     assert found.equals(frame)
+    assert read_table(path, ["margin"]).columns == ["margin"]
+
+
+def test_a_table_without_a_column_is_named(tmp_path) -> None:
+    path = write_table(tmp_path / "units.parquet", pl.DataFrame({"id": ["a"]}))
+    with pytest.raises(
+        ResultError, match=r"units\.parquet cannot be read .*score.*; make it again"
+    ):
+        read_table(path, ["id", "score"])
 
 
 WRITERS = {
     "selection": lambda path: write_selection(path, HEADER, ARRAYS),
     "metrics": lambda path: write_json(path, {"a": 1}),
-    "predictions": lambda path: write_predictions(path, pl.DataFrame({"id": ["a"]})),
+    "predictions": lambda path: write_table(path, pl.DataFrame({"id": ["a"]})),
 }
 
 

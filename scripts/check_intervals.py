@@ -1,0 +1,171 @@
+"""Measure the intervals and tests of docs/statistics.md by simulation; prints its tables.
+
+    python scripts/check_intervals.py
+
+Takes under a minute on one core. With 800 samples a coverage near 95 % has a standard error of
+0.8 points. Clusters have 1 to 8 units and a rate of their own (beta, intra-cluster correlation .3).
+"""
+
+import argparse
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+
+from savs.datasets import Units
+from savs.pipeline.paired import mcnemar, sign_flip, subtract
+from savs.pipeline.statistics import summarise
+
+RATES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
+CORRELATION = 0.3
+LARGEST_CLUSTER = 8
+STRATA = 10
+Array = np.ndarray
+
+
+def main() -> None:
+    """Measure, print Markdown tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--draws", type=int, default=800, help="samples a cell")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    rng = np.random.default_rng(options.seed)
+    counts = (10, 20, 50, 200)
+    heads = [f"{count} clusters" for count in counts]
+    _header("rate", *heads, f"200 clusters, {STRATA} strata")
+    for rate in RATES:
+        cells = [coverage(rng, rate, count, options.draws) for count in counts]
+        _row(f"{100 * rate:g} %", *cells, coverage(rng, rate, 200, options.draws, strata=STRATA))
+    _header("units that differ", "50 clusters", "200 clusters", f"200, {STRATA} strata")
+    for share in (0.02, 0.05, 0.1, 0.3):
+        cells = [paired_coverage(rng, share, count, options.draws) for count in (50, 200)]
+        strata = paired_coverage(rng, share, 200, options.draws, strata=STRATA)
+        _row(f"{100 * share:g} %", *cells, strata)
+    _header("n", "exact", "mid-p", "chi-square, corrected", "`mcnemar`")
+    for n, share in ((100, 0.1), (200, 0.2), (500, 0.1), (1000, 0.2)):
+        errors = [mcnemar_error(p, n, share) for p in (exact, mid_p, corrected, ours)]
+        _row(f"{n}, {100 * share:g} % differ", *errors)
+    _header("clusters", "10", "20", "100")
+    _row("sign flip", *(sign_flip_error(rng, count, options.draws) for count in (10, 20, 100)))
+
+
+def sizes_and_rates(rng: np.random.Generator, rate: float, clusters: int) -> tuple[Array, Array]:
+    """Return the cluster of each unit and the rate of its cluster."""
+    strength = (1 - CORRELATION) / CORRELATION
+    sizes = rng.integers(1, LARGEST_CLUSTER + 1, clusters)
+    cluster = np.repeat(np.arange(clusters), sizes)
+    return cluster, rng.beta(rate * strength, (1 - rate) * strength, clusters)[cluster]
+
+
+def _frame(scores: Array, cluster: Array, strata: int) -> pl.DataFrame:
+    return pl.DataFrame(
+        {"score": scores.astype(float), "cluster": cluster, "stratum": cluster % strata}
+    )
+
+
+def coverage(
+    rng: np.random.Generator, rate: float, clusters: int, draws: int, strata: int = 1
+) -> float:
+    """Return how often the interval of `summarise` holds the rate that samples were drawn with."""
+    hits = 0
+    for _ in range(draws):
+        cluster, rates = sizes_and_rates(rng, rate, clusters)
+        scores = rng.random(len(rates)) < rates
+        found = summarise(Units("accuracy", _frame(scores, cluster, strata), chance=0.5))
+        hits += _holds(found.low, found.high, rate)
+    return hits / draws
+
+
+def paired_coverage(
+    rng: np.random.Generator, share: float, clusters: int, draws: int, strata: int = 1
+) -> float:
+    """Return how often the interval of `subtract` holds the true difference.
+
+    The systems differ on a share of the units, and B is right on three quarters of those.
+    """
+    hits = 0
+    for _ in range(draws):
+        cluster, rates = sizes_and_rates(rng, share, clusters)
+        differ = rng.random(len(rates)) < rates
+        b = np.where(differ, rng.random(len(rates)) < 0.75, 1)
+        a = np.where(differ, 1 - b, b)
+        found = subtract(*(_frame(scores, cluster, strata) for scores in (a, b)))
+        hits += _holds(found.low, found.high, share / 2)
+    return hits / draws
+
+
+def _holds(low: float | None, high: float | None, truth: float) -> bool:
+    return low is not None and high is not None and low <= truth <= high
+
+
+def mcnemar_error(p_value: Callable[[int, int], float], n: int, share: float) -> float:
+    """Return how often a test of n independent units rejects, without a true difference, at 5 %.
+
+    No simulation: the sum over all numbers of units that differ, and all their divisions.
+    """
+    from scipy.special import gammaln, xlogy
+
+    def binomial(n: int, p: float) -> Array:
+        k = np.arange(n + 1)
+        ways = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+        return np.exp(ways + xlogy(k, p) + xlogy(n - k, 1 - p))
+
+    error = 0.0
+    for differ, weight in enumerate(binomial(n, share)):
+        if weight > 1e-9:
+            rejected = [p_value(a, differ - a) < 0.05 for a in range(differ + 1)]
+            error += weight * float(binomial(differ, 0.5)[rejected].sum())
+    return error
+
+
+def exact(a: int, b: int) -> float:
+    """Return McNemar's exact p."""
+    from scipy.special import bdtr
+
+    return 1.0 if a == b else 2 * float(bdtr(min(a, b), a + b, 0.5))
+
+
+def mid_p(a: int, b: int) -> float:
+    """Return McNemar's mid-p."""
+    from scipy.special import bdtr
+
+    n, fewer = a + b, min(a, b)
+    return 1.0 if a == b else float(bdtr(fewer, n, 0.5) + (bdtr(fewer - 1, n, 0.5) if fewer else 0))
+
+
+def corrected(a: int, b: int) -> float:
+    """Return the p of the chi-square with continuity correction."""
+    from scipy.special import chdtrc
+
+    return float(chdtrc(1, max(abs(a - b) - 1, 0) ** 2 / (a + b))) if a + b else 1.0
+
+
+def ours(a: int, b: int) -> float:
+    """Return the p of `mcnemar`."""
+    return mcnemar(a, b).p
+
+
+def sign_flip_error(
+    rng: np.random.Generator, clusters: int, draws: int, flips: int = 1999
+) -> float:
+    """Return how often `sign_flip` rejects at 5 % where the systems are alike."""
+    rejected = 0
+    for draw in range(draws):
+        cluster, rates = sizes_and_rates(rng, 0.3, clusters)
+        signs = np.where(rng.random(clusters) < 0.5, 1, -1)[cluster]
+        differ = (rng.random(len(rates)) < rates) * signs
+        sums = np.bincount(cluster, differ, clusters) / len(rates)
+        rejected += sign_flip(sums, seed=draw, flips=flips).p < 0.05
+    return rejected / draws
+
+
+def _header(*cells: str) -> None:
+    print("\n| " + " | ".join(cells) + " |\n|" + " --- |" * len(cells))
+
+
+def _row(name: str, *shares: float) -> None:
+    print(f"| {name} | " + " | ".join(f"{100 * share:.1f} %" for share in shares) + " |")
+
+
+if __name__ == "__main__":
+    main()

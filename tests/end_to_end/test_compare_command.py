@@ -1,0 +1,86 @@
+"""`savs compare`: a table, JSON or a file; one clear message where it fails."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from small_results import save_result
+
+from savs.pipeline import compare
+
+
+@pytest.fixture
+def results(tmp_path) -> list[Path]:
+    return [
+        save_result(tmp_path / "nb/vote", [1, 0, 1, 0, 0, 0, 0, 0, 0, 0]),
+        save_result(tmp_path / "nb/lda", [1, 1, 1, 1, 1, 1, 1, 1, 1, 0]),
+        save_result(tmp_path / "blink/vote", [1] * 6, stem="blink", clusters="000000"),
+        save_result(tmp_path / "blink/lda", [1, 0] * 3, stem="blink", clusters="000000"),
+    ]
+
+
+def test_a_table_for_each_two(savs, results):
+    done = savs("compare", *results)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert lines[0][2:4] == ["nb/vote", "nb/lda"]
+    assert lines[1][:4] == ["accuracy", "20.0", "90.0", "+70.0"]
+    assert lines[1][-6:] == ["10", "10", "McNemar,", "exact", "0.0156", "0.0312"]
+    assert lines[2][-1] == "-"  # not the headline
+    assert lines[3] == []
+    assert lines[4][2:4] == ["blink/vote", "blink/lda"]
+    assert lines[5][3:7] == ["-50.0", "-", "..", "-"]  # one cluster has no interval
+    assert "corrected for 2 tests of the headline metric" in done.stderr
+
+
+def test_json_and_the_file_are_what_python_returns(savs, results, tmp_path):
+    done = savs("compare", *results, "--json", "--out", tmp_path / "new/found.parquet")
+    assert done.returncode == 0, done.stderr
+    expected = compare(results)
+    assert json.loads(done.stdout) == expected.to_dicts()
+    assert pl.read_parquet(tmp_path / "new/found.parquet").equals(expected)
+    assert done.stderr == f"wrote {tmp_path}/new/found.parquet\n"
+
+
+def test_one_metric(savs, results):
+    done = savs("compare", *results[:2], "--metric", "balanced accuracy", "--json")
+    assert [row["metric"] for row in json.loads(done.stdout)] == ["balanced accuracy"]
+    done = savs("compare", *results, "--metric", "auc")
+    assert done.returncode == 1
+    assert "is called 'auc'; there are: accuracy, balanced accuracy" in done.stderr
+
+
+def test_small_p_are_not_0(savs, tmp_path):
+    pair = [save_result(tmp_path / str(hit), [hit] * 40) for hit in (0, 1)]
+    done = savs("compare", *pair)
+    assert done.stdout.splitlines()[1].endswith("McNemar, mid-p  < 0.0001  < 0.0001")
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "reason"),
+    [
+        ([], 2, "Missing argument"),
+        (["nb/vote"], 2, "a comparison needs two or more"),
+        (["nb/vote", "nb/lda", "--out", "found.csv"], 2, "expected a name that ends in .parquet"),
+        (["nb/vote", "nb/lda", "--metrics", "accuracy"], 2, "No such option"),
+        (["nb/vote", "nb/none"], 1, "nb/none is no folder; give a folder that `savs evaluate` wr"),
+        (["nb/vote", "nb"], 1, "nb/metrics.json is not there; `savs evaluate` writes it"),
+        (["nb/vote", "blink/vote"], 1, "10 test examples here, 6 there"),
+        (["nb/vote", "nb/vote/"], 1, "are the same folder; give each once"),
+    ],
+)
+@pytest.mark.usefixtures("results")
+def test_what_cannot_be_compared_exits_with_one_message(savs, args, code, reason):
+    done = savs("compare", *args)
+    assert done.returncode == code
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_file_that_cannot_be_written(savs, results, tmp_path):
+    (tmp_path / "folder.parquet").mkdir()
+    done = savs("compare", *results[:2], "--out", "folder.parquet")
+    assert done.returncode == 1
+    assert "folder.parquet cannot be written: Is a directory; give --out" in done.stderr
