@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+import polars as pl
+
 
 def cluster_ids(ties: Sequence[Iterable[str]]) -> list[str]:
     """Return a cluster name for each example: examples with a tie in common, near or far, share it.
@@ -33,3 +35,18 @@ def cluster_ids(ties: Sequence[Iterable[str]]) -> list[str]:
             a, b = sorted((root(first_with.setdefault(name, place)), root(place)))
             parents[b] = a
     return [str(root(place)) for place in range(len(ties))]
+
+
+def clusters_of(examples: pl.DataFrame) -> pl.Series:
+    """Return the cluster of each example: those of one group, or with an image in common, share it.
+
+    Parameters
+    ----------
+    examples
+        Columns `group`, `media_sha256` and `media`; images count by content, where that is known.
+    """
+    ties = [
+        [*([f"group {group}"] if group is not None else []), *(hashes or names)]
+        for group, hashes, names in examples.select("group", "media_sha256", "media").iter_rows()
+    ]
+    return pl.Series("cluster", cluster_ids(ties), dtype=pl.String)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from savs.pipeline.answers import zero_shot
     from savs.pipeline.assessment import Evaluation
     from savs.pipeline.comparing import compare
+    from savs.pipeline.cross_validation import cross_validate
     from savs.pipeline.errors import SavsError
     from savs.pipeline.evaluation import evaluate
     from savs.pipeline.evaluation_file import save_evaluation
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         reference_dictionary,
         save_selection,
     )
+    from savs.pipeline.sweeping import Sweep, sweep
     from savs.stores import open_store
 
 __all__ = [
@@ -29,7 +31,9 @@ __all__ = [
     "Extraction",
     "SavsError",
     "Selection",
+    "Sweep",
     "compare",
+    "cross_validate",
     "evaluate",
     "extract",
     "heads_frame",
@@ -39,6 +43,7 @@ __all__ = [
     "save_evaluation",
     "save_selection",
     "select",
+    "sweep",
     "zero_shot",
 ]
 
@@ -47,7 +52,9 @@ _HOMES = {
     "Extraction": "savs.pipeline.extraction.stage",
     "SavsError": "savs.pipeline.errors",
     "Selection": "savs.pipeline.selection",
+    "Sweep": "savs.pipeline.sweeping",
     "compare": "savs.pipeline.comparing",
+    "cross_validate": "savs.pipeline.cross_validation",
     "evaluate": "savs.pipeline.evaluation",
     "extract": "savs.pipeline.extraction.stage",
     "heads_frame": "savs.pipeline.head_votes",
@@ -57,6 +64,7 @@ _HOMES = {
     "save_evaluation": "savs.pipeline.evaluation_file",
     "save_selection": "savs.pipeline.selection_file",
     "select": "savs.pipeline.selection",
+    "sweep": "savs.pipeline.sweeping",
     "zero_shot": "savs.pipeline.answers",
 }
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from savs.datasets import Benchmark, Leaks, Units, find_benchmark, find_leaks
-from savs.datasets.clusters import cluster_ids
+from savs.datasets.clusters import clusters_of
 from savs.datasets.leaks import REPEATED, SHARED
 from savs.pipeline.errors import LeakError
 from savs.pipeline.readouts import ClassScores
@@ -137,11 +137,7 @@ def assess(
     if drop_leaks:
         whole = _without_leaks(whole, leaks)
         notes.append(f"{sum(leaks.dropped())} test examples were left out (--drop-leaks)")
-    ties = [
-        [*([f"group {group}"] if group is not None else []), *(hashes or names)]
-        for group, hashes, names in whole.select("group", "media_sha256", "media").iter_rows()
-    ]
-    whole = whole.with_columns(cluster=pl.Series(cluster_ids(ties), dtype=pl.String))
+    whole = whole.with_columns(cluster=clusters_of(whole))
     notes += _notes(whole, classes)
     chosen = benchmark or find_benchmark(store.manifest.identity.benchmark["name"])
     units = [] if _unlabelled(whole) else chosen.measure(whole, classes)
@@ -215,22 +211,25 @@ def predicted(examples: pl.DataFrame, classes: Sequence[str], found: ClassScores
     chosen = found.scores[rows, found.choice]
     others = found.scores.copy()
     others[rows, found.choice] = -np.inf
-    order = np.argsort(-found.scores, axis=1, kind="stable")[:, :VOTES_KEPT]
     names = np.array(classes, dtype=object)
     return examples.with_columns(
         prediction=pl.Series(names[found.choice], dtype=pl.String),
         margin=pl.Series(chosen - others.max(axis=1), dtype=pl.Float32),
-        votes=pl.Series(
-            [
-                [
-                    {"class": names[c], "score": float(scores[c]), "soft": float(soft[c])}
-                    for c in best
-                ]
-                for best, scores, soft in zip(order, found.scores, found.soft, strict=True)
-            ],
-            dtype=PREDICTION_SCHEMA["votes"],
-        ),
+        votes=_votes(classes, found),
     ).with_columns(correct=pl.col("prediction") == pl.col("label"))
+
+
+def _votes(classes: Sequence[str], found: ClassScores) -> pl.Series:
+    """Return each example's best classes with their scores, as lists of structs."""
+    order = np.argsort(-found.scores, axis=1, kind="stable")[:, :VOTES_KEPT]
+    flat = pl.DataFrame(
+        {
+            "class": pl.Series(list(classes), dtype=pl.String)[order.ravel()],
+            "score": np.take_along_axis(found.scores, order, axis=1).ravel(),
+            "soft": np.take_along_axis(found.soft, order, axis=1).ravel(),
+        }
+    ).cast({"score": pl.Float32, "soft": pl.Float32})
+    return flat.to_struct("votes").reshape(order.shape).arr.to_list()
 
 
 def _unseen_notes(

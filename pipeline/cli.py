@@ -20,6 +20,7 @@ from savs.pipeline.commands.output import say
 from savs.pipeline.commands.query import query_command
 from savs.pipeline.commands.select import select_command
 from savs.pipeline.commands.show import show_command
+from savs.pipeline.commands.sweep import sweep_command
 from savs.pipeline.commands.verify import repair_command, verify_command
 from savs.pipeline.errors import SavsError
 from savs.stores import StoreCorruptError, StoreFormatError, StoreIncompleteError
@@ -42,6 +43,7 @@ app.command("check-model")(check_model_command)
 app.command("select")(select_command)
 app.command("evaluate")(evaluate_command)
 app.command("compare")(compare_command)
+app.command("sweep")(sweep_command)
 app.command("query")(query_command)
 app.command("show")(show_command)
 app.command("export")(export_command)

@@ -12,6 +12,10 @@ class ModelError(PipelineError, ValueError):
     """A checkpoint that cannot be loaded, or whose heads or prompts cannot be found."""
 
 
+class OwnCodeError(PipelineError, ValueError):
+    """A Python file of one's own that is not there, or fails when it runs."""
+
+
 class MissingExtraError(PipelineError, ImportError):
     """Stage 1 was called where torch is not installed."""
 

@@ -1,8 +1,5 @@
 """Stage 2, `evaluate`: stored features and a selection -> predictions and metrics."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import numpy as np
 import polars as pl
 
@@ -10,9 +7,9 @@ from savs.datasets import Benchmark
 from savs.pipeline.assessment import Evaluation, assess, partial_notes, predicted
 from savs.pipeline.centroids import Array
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.same_model import require_same_model
 from savs.pipeline.selection import Selection, TaskSelection, default_heads, select
 from savs.stores import FeatureStore, Head, StoreIncompleteError
-from savs.stores.manifest import differences
 
 
 def evaluate(
@@ -55,7 +52,8 @@ def evaluate(
             f"no selection was given: the default one was made ({len(selection.tasks[0].heads)}"
             f" heads, readout {selection.readout})"
         )
-    _require_same_kind(store, selection)
+    chosen = {head for task in selection.tasks for head in task.heads}
+    require_same_model(store, selection.source, chosen)
     parts = _predict(store, selection)
     if not parts:
         raise StoreIncompleteError(
@@ -70,27 +68,6 @@ def evaluate(
             if subtask not in classes
         ]
     return assess(store, parts, classes, selection, notes, benchmark, drop_leaks=drop_leaks)
-
-
-def _require_same_kind(store: FeatureStore, selection: Selection) -> None:
-    """Raise SelectionError where a selection is of another model, or its heads are not there."""
-    ours, theirs = store.manifest.identity.source(), dict(selection.source)
-    held, meant = (_widths(source["heads"]) for source in (ours, theirs))
-    chosen = {head for task in selection.tasks for head in task.heads}
-    if all(head in held and held[head] == meant.get(head) for head in chosen):
-        theirs["heads"] = ours["heads"]  # a slim store has fewer heads than it was chosen from
-    apart = differences(ours, theirs, "in the selection")
-    if apart:
-        raise SelectionError(
-            f"the selection was not made from features of the same kind as {store.path}:\n  "
-            + "\n  ".join(apart)
-            + "\nselect again from this store"
-        )
-
-
-def _widths(grids: Sequence[Mapping[str, Any]]) -> dict[Head, int]:
-    """Return the width of every head in a grid, as JSON has it."""
-    return {(grid["layer"], head): grid["head_dim"] for grid in grids for head in grid["heads"]}
 
 
 def _predict(store: FeatureStore, selection: Selection) -> list[pl.DataFrame]:

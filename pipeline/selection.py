@@ -4,35 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.readouts import READOUTS, Fitted, Readout
-from savs.pipeline.scoring import SCORINGS, HeadScores, rank_heads
-from savs.pipeline.training import TrainingTask, train_digest, training_tasks
+from savs.pipeline.readouts import find_readout
+from savs.pipeline.same_model import require_same_model
+from savs.pipeline.scoring import SCORINGS
+from savs.pipeline.task_selection import TaskSelection, best_heads, given_heads, score_tasks
+from savs.pipeline.training import train_digest, training_tasks
 from savs.stores import FeatureStore, Head
 
 DEFAULT_HEADS = 20
-
-
-@dataclass(frozen=True, slots=True)
-class TaskSelection:
-    """The chosen heads of one subtask, and the classifier that they make."""
-
-    subtask: str | None
-    """None where the benchmark has no subtasks."""
-    classes: tuple[str, ...]
-    """In order of first appearance in the train file."""
-    heads: tuple[Head, ...]
-    """Best first."""
-    scores: tuple[float, ...]
-    """Train-side score of each chosen head: what chose it, no estimate of performance."""
-    margins: tuple[float, ...]
-    """Train-side margin of each chosen head."""
-    examples: int
-    """Number of training examples."""
-    fitted: Fitted
-    """What the readout fitted on the chosen heads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +27,8 @@ class Selection:
     scoring: str
     tasks: tuple[TaskSelection, ...]
     """One a subtask, in the order of the train file."""
+    heads_from: str | None = None
+    """Digest of the training examples that chose the heads, where those were others."""
 
     @property
     def model(self) -> Mapping[str, Any]:
@@ -74,13 +56,6 @@ class Selection:
         return self.tasks[0]
 
 
-def find_readout(name: str) -> Readout:
-    """Return the readout of a name; SelectionError lists those there are."""
-    if name not in READOUTS:
-        raise SelectionError(f"no readout is called {name!r}; there are: {', '.join(READOUTS)}")
-    return READOUTS[name]
-
-
 def default_heads(store: FeatureStore) -> int:
     """Return how many heads are kept where nobody says: 20, or all of a store that has fewer."""
     return min(DEFAULT_HEADS, len(store.heads))
@@ -92,6 +67,7 @@ def select(
     heads: int | Literal["all"] = DEFAULT_HEADS,
     readout: str = "vote",
     scoring: str = "resubstitution",
+    heads_from: Selection | None = None,
 ) -> Selection:
     """Choose the heads that tell the training classes apart, for each subtask by itself.
 
@@ -107,71 +83,74 @@ def select(
     readout
         The rule that is fitted on the chosen heads.
     scoring
-        How heads are scored: `resubstitution` as in the paper, or `loo`.
+        How heads are scored: `resubstitution` as in the paper, `loo` or `kfold`.
+    heads_from
+        Take the heads of this selection, which may be of another task, and fit them on this
+        store's training examples; then `heads` says nothing.
 
     Raises
     ------
     SelectionError
         Unknown readout or scoring, more heads than the store has, a class without a usable
-        training example, or one class only.
+        training example, one class only, or heads of another model.
     StoreIncompleteError
         A shard of the train split is missing.
     """
     rule = find_readout(readout)
-    if scoring not in SCORINGS:
-        raise SelectionError(f"no scoring is called {scoring!r}; there are: {', '.join(SCORINGS)}")
+    require_scoring(scoring)
+    tasks = training_tasks(store)
+    if heads_from is not None:
+        given = _heads_of(store, heads_from, [task.subtask for task in tasks])
+        found = [
+            given_heads(store, rule, scoring, task, chosen)
+            for task, chosen in zip(tasks, given, strict=True)
+        ]
+    else:
+        count = head_count(store, heads)
+        scores = score_tasks(store, rule, scoring, tasks)
+        found = [
+            best_heads(store, rule, task, own, count)
+            for task, own in zip(tasks, scores, strict=True)
+        ]
+    return Selection(
+        source=store.manifest.identity.source(),
+        train=train_digest(store),
+        readout=rule.name,
+        scoring=scoring,
+        tasks=tuple(found),
+        heads_from=heads_from.train if heads_from else None,
+    )
+
+
+def require_scoring(name: str) -> None:
+    """Raise SelectionError where no scoring has this name."""
+    if name not in SCORINGS:
+        raise SelectionError(f"no scoring is called {name!r}; there are: {', '.join(SCORINGS)}")
+
+
+def head_count(store: FeatureStore, heads: int | Literal["all"]) -> int:
+    """Return a number of heads; SelectionError where the store has fewer."""
     count = len(store.heads) if heads == "all" else heads
     if not 1 <= count <= len(store.heads):
         raise SelectionError(
             f"{count} heads asked for, but the store has {len(store.heads)}; give --heads 1 to"
             f" {len(store.heads)}, or all"
         )
-    tasks = training_tasks(store)
-    scores = _score_all(store, rule, scoring, tasks)
-    return Selection(
-        source=store.manifest.identity.source(),
-        train=train_digest(store),
-        readout=readout,
-        scoring=scoring,
-        tasks=tuple(
-            _select_task(store, rule, task, found, count)
-            for task, found in zip(tasks, scores, strict=True)
-        ),
-    )
+    return count
 
 
-def _score_all(
-    store: FeatureStore, rule: Readout, scoring: str, tasks: list[TrainingTask]
-) -> list[HeadScores]:
-    """Return the scores of all heads, in the order of `store.heads`, for each task."""
-    parts: list[list[HeadScores]] = [[] for _ in tasks]
-    for grid in store.grid:
-        features = store.features("train", [(grid.layer, head) for head in grid.heads])
-        for task, found in zip(tasks, parts, strict=True):
-            found.append(
-                rule.score_heads(features[:, task.rows], task.labels, task.classes, scoring)
-            )
-    return [
-        HeadScores(
-            np.concatenate([layer.score for layer in found]),
-            np.concatenate([layer.margin for layer in found]),
+def _heads_of(
+    store: FeatureStore, selection: Selection, subtasks: list[str | None]
+) -> list[tuple[Head, ...]]:
+    """Return a selection's heads for each subtask: its own, or those of its only one."""
+    heads = {task.subtask: task.heads for task in selection.tasks}
+    require_same_model(store, selection.source, {h for own in heads.values() for h in own})
+    if len(heads) == 1:
+        return [next(iter(heads.values()))] * len(subtasks)
+    absent = [subtask for subtask in subtasks if subtask not in heads]
+    if absent:
+        raise SelectionError(
+            f"the selection whose heads are taken has no subtask {absent[0]!r}; it has"
+            f" {', '.join(map(str, heads))}: give one of a single task, or of the same subtasks"
         )
-        for found in parts
-    ]
-
-
-def _select_task(
-    store: FeatureStore, rule: Readout, task: TrainingTask, scores: HeadScores, count: int
-) -> TaskSelection:
-    chosen = rank_heads(scores, store.heads)[:count]
-    heads = tuple(store.heads[place] for place in chosen)
-    features = store.features("train", heads)[:, task.rows]
-    return TaskSelection(
-        subtask=task.subtask,
-        classes=task.classes,
-        heads=heads,
-        scores=tuple(float(scores.score[place]) for place in chosen),
-        margins=tuple(float(scores.margin[place]) for place in chosen),
-        examples=len(task.rows),
-        fitted=rule.fit(features, task.labels, task.classes),
-    )
+    return [heads[subtask] for subtask in subtasks]

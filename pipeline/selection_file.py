@@ -7,7 +7,8 @@ import numpy as np
 
 from savs.pipeline.centroids import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.selection import Selection, TaskSelection, find_readout
+from savs.pipeline.readouts import find_readout
+from savs.pipeline.selection import Selection, TaskSelection
 from savs.stores import ResultError
 from savs.stores.results import read_selection, write_selection
 
@@ -19,6 +20,7 @@ def save_selection(selection: Selection, path: str | Path) -> Path:
         "train": selection.train,
         "readout": selection.readout,
         "scoring": selection.scoring,
+        "heads_from": selection.heads_from,
         "tasks": [
             {
                 "subtask": task.subtask,
@@ -79,7 +81,12 @@ def _selection(header: dict[str, Any], arrays: dict[str, Array]) -> Selection:
             )
         )
     return Selection(
-        header["source"], header["train"], header["readout"], header["scoring"], tuple(tasks)
+        source=header["source"],
+        train=header["train"],
+        readout=header["readout"],
+        scoring=header["scoring"],
+        tasks=tuple(tasks),
+        heads_from=header.get("heads_from"),
     )
 
 

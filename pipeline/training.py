@@ -1,6 +1,6 @@
 """The training examples of a store, subtask by subtask."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -28,6 +28,10 @@ class TrainingTask:
     """`(n,)` rows of the train split."""
     labels: Array
     """`(n,)` class numbers."""
+
+    def part(self, kept: Array) -> "TrainingTask":
+        """Return the task with some of its examples: `(n,)` flags, or places."""
+        return replace(self, rows=self.rows[kept], labels=self.labels[kept])
 
 
 def training_tasks(store: FeatureStore) -> list[TrainingTask]:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 from savs.pipeline.answers import zero_shot
 from savs.pipeline.assessment import ZERO_SHOT
 from savs.pipeline.commands.options import (
@@ -14,10 +16,11 @@ from savs.pipeline.commands.options import (
 )
 from savs.pipeline.commands.output import print_json, say
 from savs.pipeline.commands.tables import print_evaluation
+from savs.pipeline.cross_validation import cross_validate
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation import evaluate
 from savs.pipeline.evaluation_file import save_evaluation
-from savs.pipeline.readouts import READOUTS
+from savs.pipeline.readouts import READOUTS, find_readout
 from savs.pipeline.selection import Selection, default_heads, select
 from savs.pipeline.selection_file import load_selection
 from savs.pipeline.training import train_digest
@@ -53,6 +56,9 @@ def evaluate_command(
     partial: Annotated[
         bool, option("--partial", help="Score what is there while extraction still runs.")
     ] = False,
+    cv: Annotated[
+        bool, option("--cv", help="Cross-validate on the training examples; no test is read.")
+    ] = False,
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -61,19 +67,22 @@ def evaluate_command(
     Without a selection, the one that `savs select` left in the store is used, else a default one is
     made.
     """
+    if readout != ZERO_SHOT:
+        readout = find_readout(readout, also=[ZERO_SHOT]).name
+    elif cv:
+        raise typer.BadParameter("--cv estimates a selection; the model's own answer has none")
     opened = open_store(store, partial=partial)
     opened.require_complete()
-    name = selection.parent.name if selection else readout
+    name = (selection.parent.name if selection else readout) + ("-cv" if cv else "")
     folder = result_place(opened, out, f"{name}-partial" if opened.missing() else name)
-    if readout not in (*READOUTS, ZERO_SHOT):
-        raise SelectionError(
-            f"no readout is called {readout!r}; there are: {', '.join((*READOUTS, ZERO_SHOT))}"
-        )
     if readout == ZERO_SHOT:
         result = zero_shot(opened, drop_leaks=drop_leaks)
     else:
-        result = evaluate(
-            opened, _find_selection(opened, selection, readout), drop_leaks=drop_leaks
+        chosen = _find_selection(opened, selection, readout)
+        result = (
+            cross_validate(opened, chosen)
+            if cv
+            else evaluate(opened, chosen, drop_leaks=drop_leaks)
         )
     metrics, predictions = save_evaluation(result, folder)
     if json:

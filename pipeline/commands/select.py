@@ -17,7 +17,7 @@ from savs.pipeline.commands.options import (
 from savs.pipeline.commands.output import print_json, say
 from savs.pipeline.commands.tables import print_selection
 from savs.pipeline.selection import DEFAULT_HEADS, select
-from savs.pipeline.selection_file import save_selection
+from savs.pipeline.selection_file import load_selection, save_selection
 from savs.stores import head_name, open_store
 from savs.stores.results import SELECTION
 
@@ -27,6 +27,10 @@ def select_command(
     heads: HeadsOption = str(DEFAULT_HEADS),
     readout: ReadoutOption = "vote",
     scoring: ScoringOption = "resubstitution",
+    heads_from: Annotated[
+        Path | None,
+        option(metavar="FILE", help="Fit the heads of another task's selection.npz instead."),
+    ] = None,
     out: Annotated[
         Path | None,
         option(metavar="DIR", help="Folder of the result (default: STORE/results/READOUT)."),
@@ -37,7 +41,9 @@ def select_command(
     """Choose the heads that tell the training classes apart, for each subtask by itself."""
     count = parse_heads(heads)
     opened = open_store(store)
-    selection = select(opened, heads=count, readout=readout, scoring=scoring)
+    given = load_selection(heads_from) if heads_from else None
+    selection = select(opened, heads=count, readout=readout, scoring=scoring, heads_from=given)
+    readout = selection.readout
     path = save_selection(selection, result_place(opened, out, readout) / SELECTION)
     if json:
         tasks = [
@@ -57,5 +63,5 @@ def select_command(
         print_json({"selection": str(path), "readout": readout, "scoring": scoring, "tasks": tasks})
     else:
         print_selection(selection)
-    given = f" --selection {path}" if out else ""
-    say(f"wrote {path}; next: savs evaluate {store}{given}")
+    more = f" --selection {path}" if out else f" --readout {readout}" if readout != "vote" else ""
+    say(f"wrote {path}; next: savs evaluate {store}{more}")

@@ -43,9 +43,10 @@ def print_evaluation(evaluation: Evaluation) -> None:
     if rows:
         header = ["metric (%)", "value", "95 % interval", "chance", "majority", "examples"]
         print_table(header, rows)
+    split = evaluation.predictions["split"].first()
     left_out = evaluation.planned - evaluation.predictions.height
     say(
-        f"{evaluation.planned:,} test examples planned,"
+        f"{evaluation.planned:,} {split} examples planned,"
         f" {evaluation.predictions.height - evaluation.skipped:,} scored,"
         f" {evaluation.skipped:,} skipped" + (f", {left_out:,} left out" if left_out else "")
     )

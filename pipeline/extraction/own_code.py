@@ -12,15 +12,14 @@ returns a batch that is padded on the left, with `attention_mask`.
 
 import hashlib
 import importlib.metadata
-import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.taps import Tap
+from savs.pipeline.own_files import load_file
 
 GROUP = "savs.models"
 
@@ -40,10 +39,12 @@ def load_own_code(source: str) -> OwnCode:
 
     Raises
     ------
+    OwnCodeError
+        Not there, or fails when it runs.
     ModelError
-        Not there, fails when it runs, or has neither function.
+        Has neither function, or no entry point has this name.
     """
-    module = _file(Path(source)) if source.endswith(".py") else _entry_point(source)
+    module = load_file(source, "--model-code") if source.endswith(".py") else _entry_point(source)
     code = OwnCode(
         getattr(module, "find_heads", None),
         getattr(module, "to_inputs", None),
@@ -54,18 +55,6 @@ def load_own_code(source: str) -> OwnCode:
             f"{source} has neither find_heads(model) nor to_inputs(processor, prompts)"
         )
     return code
-
-
-def _file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"savs_model_code_{path.stem}", path)
-    if not path.is_file() or spec is None or spec.loader is None:
-        raise ModelError(f"{path} is no Python file; give --model-code a file that is there")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # whatever the file does
-        raise ModelError(f"{path} fails when it runs: {type(error).__name__}: {error}") from error
-    return module
 
 
 def _entry_point(name: str) -> Any:

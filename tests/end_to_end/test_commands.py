@@ -167,9 +167,10 @@ def test_zero_shot_beside_the_heads_vote(savs, scenes, store, tmp_path):
 
 
 def test_an_unknown_readout_is_told_all_there_are(savs, store):
-    done = savs("evaluate", store, "--readout", "knn")
+    done = savs("evaluate", store, "--readout", "nobody")
     assert done.returncode == 1
-    assert "no readout is called 'knn'; there are: vote, zero-shot" in done.stderr
+    assert "no readout is called 'nobody'; there are: vote, posterior" in done.stderr
+    assert "knn, zero-shot, or give --readout the path" in done.stderr
 
 
 def test_a_text_file_is_no_selection(savs, store, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 
 from savs.datasets.shapes.official import write_retrieval
 from savs.pipeline import open_store
-from savs.pipeline import selection as stage
+from savs.pipeline import task_selection as stage
 from savs.pipeline.scoring import rank_heads
 
 pytestmark = pytest.mark.thorough

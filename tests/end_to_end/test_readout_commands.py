@@ -1,0 +1,115 @@
+"""Readouts on the command line: those of the page, one's own, heads from elsewhere, --cv, sweep."""
+
+import json
+import re
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from savs.pipeline.readouts import READOUTS
+
+PAGE = (Path(__file__).parents[2] / "docs" / "readouts.md").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Return a store of two classes of noise around two centres."""
+    import numpy as np
+
+    from stores import make_store
+
+    labels = ["a", "b"] * 8
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(4, 2, 8))[:, [0, 1] * 8]
+    train, test = (centres + rng.normal(size=(4, 16, 8)) for _ in range(2))
+    folder = tmp_path_factory.mktemp("readouts") / "features"
+    make_store(folder, train.astype("f4"), labels, test.astype("f4"), labels)
+    return folder
+
+
+def ok(done):
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_readout_of_ones_own(savs, store, tmp_path):
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "mine.py").write_text(code)
+    made = ok(savs("select", store, "--heads", "3", "--readout", tmp_path / "mine.py", "--json"))
+    assert made["readout"] == "ranked"
+    assert Path(made["selection"]).parent.name == "ranked"
+    found = ok(savs("evaluate", store, "--readout", tmp_path / "mine.py", "--json"))
+    assert found["readout"] == "ranked"
+    assert found["heads"] == 3
+    READOUTS.pop("ranked")  # as in the next process
+    unknown = savs("evaluate", store, "--readout", "ranked")
+    assert unknown.returncode == 1
+    assert "there are: vote, posterior" in unknown.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("x = 1", "has no READOUT"),
+        ("1 / 0", "fails when it runs: ZeroDivisionError"),
+        (None, "is no Python file"),
+        ("from savs.pipeline.readouts.vote import VOTE as READOUT", "the name 'vote' is taken"),
+    ],
+)
+def test_a_file_that_is_no_readout(savs, store, tmp_path, code, message):
+    if code is not None:
+        (tmp_path / "mine.py").write_text(code)
+    done = savs("select", store, "--heads", "3", "--readout", tmp_path / "mine.py")
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_cross_validation(savs, store):
+    found = ok(savs("evaluate", store, "--cv", "--json"))
+    assert found["planned"] == 16
+    assert "cross-validated" in found["notes"][0]
+    assert Path(found["metrics_file"]).parent.name == "vote-cv"
+    done = savs("evaluate", store, "--cv", "--readout", "zero-shot")
+    assert done.returncode == 2
+    assert "has none" in done.stderr
+
+
+def test_heads_from_another_selection(savs, store, tmp_path):
+    one = ok(savs("select", store, "--heads", "2", "--out", tmp_path / "one", "--json"))
+    given = ["--heads-from", one["selection"], "--out", tmp_path / "two", "--readout", "lda"]
+    two = ok(savs("select", store, *given, "--json"))
+    heads = [[h["head"] for h in found["tasks"][0]["heads"]] for found in (one, two)]
+    assert heads[0] == heads[1]
+    done = savs("select", store, "--heads-from", tmp_path / "gone.npz")
+    assert done.returncode == 1
+    assert "gone.npz" in done.stderr
+
+
+def test_sweep(savs, store, tmp_path):
+    given = ["--heads", "1,all", "--shots", "1,3", "--draws", "2", "--readouts", "vote,lda"]
+    found = ok(savs("sweep", store, *given, "--out", tmp_path, "--json"))
+    assert len(found["summary"]) == 2 * 2 * 2
+    draws = pl.read_parquet(tmp_path / "draws.parquet")
+    assert draws.filter(pl.col("metric") == "accuracy").height == 2 * 2 * 2 * 2
+    assert pl.read_parquet(tmp_path / "summary.parquet").columns[-1] == "draws"
+    table = savs("sweep", store, *given, "--out", tmp_path)
+    assert table.stdout.splitlines()[0].split()[:3] == ["readout", "shots", "heads"]
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "message"),
+    [
+        (["--heads", "1,x"], 2, "--heads is 'x'"),
+        (["--shots", "0"], 2, "--shots holds '0'"),
+        (["--shots", "8"], 1, "the pool has 8 examples of class 'a'"),
+        (["--heads", "9"], 1, "9 heads asked for, but the store has 4"),
+        (["--readouts", "vote,nobody"], 1, "no readout is called 'nobody'"),
+        (["--metric", "joy", "--draws", "1"], 2, "there are: accuracy"),
+    ],
+)
+def test_a_sweep_that_cannot_be(savs, store, given, code, message):
+    done = savs("sweep", store, *given)
+    assert done.returncode == code
+    assert message in " ".join(done.stderr.replace("│", " ").split())
