@@ -32,14 +32,19 @@ def class_centroids(features: Array, labels: Array, classes: int) -> Array:
             [1., 1.]]], dtype=float32)
     """
     counts = np.bincount(labels, minlength=classes)
+    means = np.empty((len(features), classes, features.shape[2]), np.float32)
+    for head, mean in zip(features, means, strict=True):
+        mean[:] = class_sums(head, labels, classes) / counts[:, None]
+    return means
+
+
+def class_sums(head: Array, labels: Array, classes: int) -> Array:
+    """Return the sum of each class's features in one head, `(n, d)` -> `(classes, d)` float64."""
+    counts = np.bincount(labels, minlength=classes)
     if not counts.all():
         raise ValueError(f"class {int(np.argmin(counts))} has no examples")
     order = np.argsort(labels, kind="stable")
-    starts = np.cumsum(counts) - counts
-    means = np.empty((len(features), classes, features.shape[2]), np.float32)
-    for head, mean in zip(features, means, strict=True):
-        mean[:] = np.add.reduceat(head[order], starts, dtype=np.float64) / counts[:, None]
-    return means
+    return np.add.reduceat(head[order], np.cumsum(counts) - counts, dtype=np.float64)
 
 
 def unit(vectors: Array) -> Array:
@@ -52,7 +57,7 @@ def unit(vectors: Array) -> Array:
 def cosines(features: Array, centroids: Array) -> Array:
     """Return the cosine of every feature with every class's centroid.
 
-    A zero vector has cosine 0 with everything.
+    A zero vector has cosine 0 with everything. Bit-identical centroids get bit-identical cosines.
 
     Parameters
     ----------
@@ -66,7 +71,28 @@ def cosines(features: Array, centroids: Array) -> Array:
     ndarray
         `(heads, n, classes)` float32.
     """
-    return unit(features) @ unit(centroids).transpose(0, 2, 1)
+    base = unit(centroids)
+    return level_twins(unit(features) @ base.transpose(0, 2, 1), base)
+
+
+def level_twins(table: Array, base: Array) -> Array:
+    """Give bit-identical classes the cosines of the first of them, in place, and return the table.
+
+    A matrix product rounds equal columns differently, by their place, which would decide ties.
+
+    Parameters
+    ----------
+    table
+        `(heads, n, classes)`.
+    base
+        `(heads, classes, d)`.
+    """
+    for head, vectors in zip(table, base, strict=True):
+        places: dict[bytes, int] = {}
+        first = [places.setdefault(v.tobytes(), number) for number, v in enumerate(vectors)]
+        if len(places) < len(first):
+            head[:] = head[:, first]
+    return table
 
 
 def nearest_centroids(features: Array, centroids: Array) -> Array:

@@ -5,13 +5,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from savs.pipeline.centroids import Array, class_centroids, nearest_centroids, unit
+from savs.pipeline.centroids import (
+    Array,
+    class_centroids,
+    class_sums,
+    level_twins,
+    nearest_centroids,
+    unit,
+)
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.folds import fold_count, stratified_folds
 from savs.stores import Head
 
-TABLE = 2**24
-"""Cosines held at a time, heads x examples x classes: 64 MB."""
+TABLE = 2**23
+"""Cosines in a table, heads x examples x classes: 32 MB, and two tables are there at a time. As
+many features of those examples at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +107,9 @@ def held_out_cosines(
 ) -> Iterator[tuple[slice, Array]]:
     """Yield examples and their cosines with all centroids; the own one lacks the example.
 
-    A class with one example keeps it.
+    A class with one example keeps it. Where the own centroid without the example is bit-identical
+    to the best other one, as in a head that gives the same features for everything, the two cosines
+    are equal, so that the order of the classes decides and not rounding.
 
     Yields
     ------
@@ -107,16 +117,24 @@ def held_out_cosines(
         Rows, and `(heads, rows, classes)` float32; at most `TABLE` cosines at a time.
     """
     heads, classes = centroids.shape[:2]
-    counts = np.bincount(labels, minlength=classes)[labels].astype(np.float32)  # (n,)
-    directions = unit(centroids).transpose(0, 2, 1)
-    step = max(1, TABLE // (heads * classes))
+    directions = unit(centroids)
+    sums = [class_sums(head, labels, classes) for head in features]
+    others = np.bincount(labels, minlength=classes)[labels][:, None] - 1  # (n, 1)
+    step = max(1, TABLE // (heads * max(classes, features.shape[2])))
     for start in range(0, len(labels), step):
         rows = slice(start, start + step)
-        part, own, weight = features[:, rows], centroids[:, labels[rows]], counts[None, rows, None]
-        without = np.where(weight > 1, (weight * own - part) / np.maximum(weight - 1, 1), own)
-        lengths = unit(part)
-        table = lengths @ directions
-        table[:, np.arange(part.shape[1]), labels[rows]] = (lengths * unit(without)).sum(axis=2)
+        part, own = unit(features[:, rows]), labels[rows]
+        table = level_twins(part @ directions.transpose(0, 2, 1), directions)
+        places = np.arange(len(own))
+        table[:, places, own] = -np.inf
+        for head, cosines in enumerate(table):
+            best = cosines.argmax(axis=1)
+            # from the sum in float64: what little is left of a centroid may be all rounding
+            left = (sums[head][own] - features[head, rows]) / np.maximum(others[rows], 1)
+            without = unit(np.where(others[rows] > 0, left, centroids[head, own]))
+            same = (without == directions[head, best]).all(axis=1)
+            held_out = (part[head] * without).sum(axis=1)
+            cosines[places, own] = np.where(same, cosines[places, best], held_out)
         yield rows, table
 
 

@@ -2,8 +2,9 @@
 
 Source: HEC-V, arXiv 2603.24181. With unit features x, class means mu and the centred rows X of N
 examples, S = X^T X / (N - 1) and P = d inv((N - 1) S + reg trace(S) I); the logit of class c is
--1/2 (x - mu_c)^T P (x - mu_c) + log prior_c. Of that, -1/2 x^T P x is the same for all classes, so
-a fit is linear: weights P mu_c, and a bias.
+-1/2 (x - mu_c)^T P (x - mu_c) + log prior_c. With x and mu_c measured from the mean m of the class
+means, -1/2 (x - m)^T P (x - m) is the same for all classes, so a fit is linear: weights
+P (mu_c - m), and a bias. Features that differ little make P large, and P mu_c all rounding.
 """
 
 from collections.abc import Mapping, Sequence
@@ -52,13 +53,15 @@ def fit(features: Array, labels: Array, classes: Sequence[str]) -> FittedLda:
     bias = np.empty(means.shape[:2], np.float32)
     for head, mean in enumerate(means.astype(np.float64)):
         centred = unit(features[head]).astype(np.float64) - mean[labels]
-        weights[head] = precise = _precision_times(centred, mean, _width(features[head]))
-        bias[head] = np.log(counts / len(labels)) - (mean * precise).sum(axis=1) / 2
+        middle = mean.mean(axis=0)
+        apart = mean - middle
+        weights[head] = precise = _precision_times(centred, apart, _width(features[head]))
+        bias[head] = np.log(counts / len(labels)) - ((apart / 2 + middle) * precise).sum(axis=1)
     return FittedLda(weights, bias)
 
 
 def _precision_times(centred: Array, means: Array, width: int) -> Array:
-    """Return P mu for each class, `(classes, d)`, by the smaller of two systems of equations."""
+    """Return P m for each row m, `(classes, d)`, by the smaller of two systems of equations."""
     n, d = centred.shape
     ridge = SHRINKAGE * float((centred**2).sum()) / max(n - 1, 1)
     if ridge == 0:  # one example a class: nothing is known of the spread

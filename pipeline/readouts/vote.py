@@ -31,8 +31,11 @@ class FittedVote:
             counts[rows, vote] += 1
         leads = counts == counts.max(axis=1, keepdims=True)  # (n, classes)
         best_head = leads[rows, votes].argmax(axis=0)  # (n,) first head that named a leader
-        soft = cosines(features, self.centroids).mean(axis=0)
-        return ClassScores(counts, votes[best_head, rows], soft)
+        soft = np.zeros_like(counts)
+        for head in range(len(votes)):  # one at a time: with many classes a table is large
+            one = slice(head, head + 1)
+            soft += cosines(features[one], self.centroids[one])[0]
+        return ClassScores(counts, votes[best_head, rows], soft / len(votes))
 
     def arrays(self) -> Mapping[str, Array]:
         """Return the centroids."""

@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+import readout_oracles as slowly
+from readout_cases import CASES, draw
+
+from savs.pipeline.readouts.knn import KNN, NEIGHBOURS, SPARE, FittedKnn
+
+
+@pytest.mark.parametrize("make", CASES.values(), ids=CASES)
+def test_counts_and_choices_equal_the_formula(make):
+    case = make()
+    labels = case.labels.tolist()
+    found = KNN.fit(case.train, case.labels, case.classes).scores(case.test)
+    k = min(5, min(map(labels.count, labels)))
+    slow = slowly.knn(case.train, labels, len(case.classes), case.test, k)
+    assert found.scores.tolist() == [counts for _, counts in slow]
+    assert found.choice.tolist() == [choice for choice, _ in slow]
+    assert found.soft.argmax(axis=1).tolist() == found.choice.tolist()
+    assert (np.abs(found.soft - found.scores) < 0.5).all()  # never overturns a count
+
+
+@pytest.mark.parametrize("queries", [1, 19, 20, 300], ids=lambda n: f"{n} queries")
+@pytest.mark.parametrize("copies", [NEIGHBOURS, NEIGHBOURS + SPARE, NEIGHBOURS + SPARE + 1, 60])
+def test_the_earlier_of_exact_duplicates_are_the_neighbours(copies, queries):
+    # Far examples first, then `copies` of one example, labelled 0 1 0 1 ...: of the nearest, the
+    # first five count, however many there are: three of class 0, two of class 1.
+    rng = np.random.default_rng(copies)
+    twin, far = rng.normal(size=(1, 16)), rng.normal(size=(7, 16))
+    base = np.concatenate([far, np.repeat(twin, copies, axis=0), far]).astype(np.float32)
+    labels = np.array([1, 0] * 3 + [1] + [0, 1] * (copies // 2) + [0] * (copies % 2) + [1] * 7)
+    x = (twin + 0.05 * rng.normal(size=(queries, 16))).astype(np.float32)
+    found = KNN.fit(base[None], labels, ["a", "b"]).scores(x[None])
+    assert found.scores.tolist() == [[3, 2]] * queries
+    assert (found.choice == 0).all()
+
+
+@pytest.mark.parametrize("queries", [1, 19, 20, 300], ids=lambda n: f"{n} queries")
+@pytest.mark.parametrize("copies", [SPARE, NEIGHBOURS + SPARE, 60])
+def test_nearer_examples_leave_the_earliest_duplicate_in(copies, queries):
+    # four later examples are nearer than the copies, of which the first alone is of class 0
+    rng = np.random.default_rng(copies)
+    near, off = rng.normal(size=(1, 16)), rng.normal(size=(1, 16))
+    base = np.concatenate([np.repeat(near + off, copies, axis=0), np.repeat(near, 4, axis=0)])
+    labels = np.array([0] + [1] * (copies - 1) + [2] * 4)
+    fitted = KNN.fit(base[None].astype(np.float32), labels, ["a", "b", "c"])
+    several = FittedKnn(
+        np.concatenate([fitted.features, np.tile(-near, (1, 12, 1)).astype(np.float32)], axis=1),
+        np.concatenate([labels, [0] * 4, [1] * 4, [2] * 4]),  # five of each class: k = 5
+    )
+    x = (near + 0.02 * rng.normal(size=(queries, 16))).astype(np.float32)
+    assert several.scores(x[None]).scores.tolist() == [[1, 0, 4]] * queries
+
+
+def test_equal_counts_go_to_the_greatest_sum_of_cosines_then_to_the_first_class():
+    # one neighbour a head. Head 0 sees (4, 3): class 0 at .8; head 1 sees (5, 12): class 1 at 12/13
+    axes = np.tile(np.eye(2, dtype=np.float32), (2, 1, 1))
+    fitted = KNN.fit(axes, np.array([0, 1]), ["a", "b"])
+    found = fitted.scores(np.float32([[[4, 3], [4, 3]], [[5, 12], [3, 4]]]))
+    assert found.scores.tolist() == [[1, 1], [1, 1]]
+    assert found.choice.tolist() == [1, 0]  # 12/13 > .8; .8 = .8
+    # soft: count + sum / (2 k heads + 1)
+    np.testing.assert_allclose(found.soft[0], [1 + 0.8 / 5, 1 + 12 / 13 / 5], rtol=1e-6)
+
+
+def test_a_zero_vector_is_equally_near_to_all_and_takes_the_first_examples():
+    case = draw(0, 1, (9, 9), 4)
+    found = KNN.fit(case.train, case.labels, case.classes).scores(np.zeros((1, 3, 4), np.float32))
+    first = case.labels[:NEIGHBOURS].tolist()
+    assert found.scores.tolist() == [[first.count(0), first.count(1)]] * 3
+
+
+def test_features_that_are_not_finite_are_refused():
+    fitted = FittedKnn(np.eye(2, dtype=np.float32)[None], np.array([0, 1]))
+    with pytest.raises(ValueError, match="NaN"):
+        fitted.scores(np.float32([[[np.nan, 1]]]))
