@@ -1,11 +1,16 @@
 """Class centroids and the nearest of them, head by head."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import faiss
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+SMALL_SEARCH = 2**20
+"""Queries x vectors up to which a search takes one thread."""
 
 
 def class_centroids(features: Array, labels: Array, classes: int) -> Array:
@@ -88,11 +93,22 @@ def level_twins(table: Array, base: Array) -> Array:
         `(heads, classes, d)`.
     """
     for head, vectors in zip(table, base, strict=True):
-        places: dict[bytes, int] = {}
-        first = [places.setdefault(v.tobytes(), number) for number, v in enumerate(vectors)]
-        if len(places) < len(first):
+        first = first_twins(vectors)
+        if (first != np.arange(len(first))).any():
             head[:] = head[:, first]
     return table
+
+
+def first_twins(vectors: Array) -> Array:
+    """Return, for each of `(n, d)` vectors, the place of the first that equals it bit by bit.
+
+    Examples
+    --------
+    >>> first_twins(np.float32([[1, 2], [3, 4], [1, 2]])).tolist()
+    [0, 1, 0]
+    """
+    places: dict[bytes, int] = {}
+    return np.array([places.setdefault(v.tobytes(), place) for place, v in enumerate(vectors)])
 
 
 def nearest_centroids(features: Array, centroids: Array) -> Array:
@@ -134,15 +150,26 @@ def _search(queries: Array, base: Array) -> Array:
     FAISS breaks exact ties by position or by rounding, not by class order, so bit-identical
     centroids are collapsed to their first class, and the first class is taken among equal scores.
     """
-    _, first = np.unique(base, axis=0, return_index=True)
-    first.sort()
+    first = np.unique(first_twins(base))
     index = faiss.IndexFlatIP(base.shape[1])
     index.add(np.ascontiguousarray(base[first]))
-    found = _first_of_best(index, queries, min(2, len(first)))
-    open_ties = found < 0
-    if open_ties.any():
-        found[open_ties] = _first_of_best(index, queries[open_ties], len(first))
+    with few_threads(len(queries) * len(first)):
+        found = _first_of_best(index, queries, min(2, len(first)))
+        open_ties = found < 0
+        if open_ties.any():
+            found[open_ties] = _first_of_best(index, queries[open_ties], len(first))
     return first[found]
+
+
+@contextmanager
+def few_threads(cosines: int) -> Iterator[None]:
+    """Search with one thread where there is little to do: waking more takes longer than that."""
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1 if cosines < SMALL_SEARCH else threads)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(threads)
 
 
 def _first_of_best(index: Any, queries: Array, k: int) -> Array:

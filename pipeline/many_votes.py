@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from savs.pipeline.centroids import Array, unit
+from savs.pipeline.centroids import Array, first_twins, unit
 from savs.pipeline.readouts import ClassScores
 
 TABLE = 2**25
@@ -44,7 +44,7 @@ def many_votes(
     step = max(1, TABLE // (heads * n * classes))
     for start in range(0, len(centroids), step):
         some = np.stack(centroids[start : start + step])  # (fits, heads, classes, d)
-        first = np.stack([_first_twins(own) for own in some])  # (fits, heads, classes)
+        first = np.stack([[first_twins(c) for c in own] for own in some])  # (fits, heads, classes)
         targets = unit(some).transpose(1, 3, 0, 2).reshape(heads, d, -1)
         table = (directions @ targets).reshape(heads, n, len(some), classes)
         for fit, order in enumerate(orders[start : start + step]):
@@ -52,15 +52,6 @@ def many_votes(
             cosines = table[ranked, :, fit]  # (count, n, classes)
             votes = np.take_along_axis(first[fit, ranked], cosines.argmax(axis=2), axis=1)
             yield list(_cumulated(votes, cosines, counts))
-
-
-def _first_twins(centroids: Array) -> Array:
-    """Return, for each head and class, the first class with the same centroid, bit by bit."""
-    found = np.tile(np.arange(centroids.shape[1]), (len(centroids), 1))
-    for c in range(1, centroids.shape[1]):
-        same = (centroids[:, :c] == centroids[:, c, None]).all(axis=2)  # (heads, c)
-        found[:, c] = np.where(same.any(axis=1), same.argmax(axis=1), c)
-    return found
 
 
 def _cumulated(votes: Array, cosines: Array, counts: Sequence[int]) -> Iterator[ClassScores]:

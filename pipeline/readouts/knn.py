@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import faiss
 import numpy as np
 
-from savs.pipeline.centroids import Array, unit
+from savs.pipeline.centroids import Array, few_threads, unit
 from savs.pipeline.readouts.readout import ClassScores, Readout
 from savs.pipeline.readouts.vote import score_heads
 
@@ -61,11 +61,12 @@ def _nearest(base: Array, queries: Array, k: int) -> tuple[Array, Array]:
     index = faiss.IndexFlatIP(base.shape[1])
     index.add(np.ascontiguousarray(base))
     searched = min(k + SPARE, len(base))
-    cosines, places = index.search(np.ascontiguousarray(queries), searched)
-    if (places < 0).any():
-        raise ValueError("features hold NaN or infinity; they cannot be compared")
-    if searched < len(base) and (cosines[:, k - 1] == cosines[:, -1]).any():
-        cosines, places = index.search(np.ascontiguousarray(queries), len(base))
+    with few_threads(len(queries) * len(base)):
+        cosines, places = index.search(np.ascontiguousarray(queries), searched)
+        if (places < 0).any():
+            raise ValueError("features hold NaN or infinity; they cannot be compared")
+        if searched < len(base) and (cosines[:, k - 1] == cosines[:, -1]).any():
+            cosines, places = index.search(np.ascontiguousarray(queries), len(base))
     order = np.lexsort((places, -cosines), axis=1)[:, :k]
     return np.take_along_axis(cosines, order, 1), np.take_along_axis(places, order, 1)
 

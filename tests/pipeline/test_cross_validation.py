@@ -51,15 +51,23 @@ def test_each_part_is_classified_by_a_selection_of_the_others(tmp_path, readout,
     assert "cross-validated" in found.notes[0]
 
 
+@pytest.fixture(scope="module")
+def noise_stores(tmp_path_factory):
+    """Return six stores of 784 heads of noise, which fit 40 examples wholly."""
+    labels = ["a", "b"] * 20
+    parts = [noise(784, 40, 128, seed) for seed in range(6)]
+    folder = tmp_path_factory.mktemp("noise")
+    return [
+        make_store(folder / str(n), part, labels, part[:, :2], labels[:2], shard_rows=40)
+        for n, part in enumerate(parts)
+    ]
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("readout", READOUTS)
-def test_noise_is_at_chance(tmp_path, readout):
-    # 784 heads of noise fit 40 examples wholly; 4 x 10 examples in one store each, 5 stores
+def test_noise_is_at_chance(noise_stores, readout):
     right = []
-    labels = ["a", "b"] * 20
-    for seed in range(6):
-        train = noise(784, 40, 128, seed)
-        store = make_store(tmp_path / str(seed), train, labels, train[:, :2], labels[:2])
+    for store in noise_stores:
         found = cross_validate(store, select(store, readout=readout))
         right += found.predictions["correct"].to_list()
     assert abs(np.mean(right) - 0.5) < 4 * 0.5 / len(right) ** 0.5
