@@ -1,6 +1,6 @@
 """Benchmarks: rows of input files -> examples, media, and metrics over predictions."""
 
-from savs.datasets.benchmark import Benchmark, Fields, read_examples
+from savs.datasets.benchmark import About, Benchmark, Fields, read_examples
 from savs.datasets.catalogue import BENCHMARKS, find_benchmark
 from savs.datasets.errors import (
     BenchmarkNotFoundError,
@@ -20,6 +20,7 @@ from savs.datasets.splits import check_splits, unknown_labels
 
 __all__ = [
     "BENCHMARKS",
+    "About",
     "Benchmark",
     "BenchmarkNotFoundError",
     "DatasetError",

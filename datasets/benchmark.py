@@ -31,6 +31,26 @@ class Fields:
 
 
 @dataclass(frozen=True, slots=True)
+class About:
+    """What `savs benchmarks` says of a benchmark."""
+
+    task: str
+    """What is asked, in a few words."""
+    metrics: tuple[str, ...]
+    """Names of the metrics, the headline first."""
+    sizes: str
+    """Examples or groups of each split."""
+    source: str
+    """Paper and repository."""
+    licence: str
+    """Of the data, as its authors state it; `not stated` where they do not."""
+    files: str
+    """How to get the files."""
+    sample: Mapping[str, Any]
+    """One row, as the file has it: its prompt is shown, and a test reads it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Benchmark:
     """One benchmark; each is a constant in a file of its own."""
 
@@ -50,6 +70,8 @@ class Benchmark:
     """Whether groups mean anything in a train file."""
     submission: Callable[[pl.DataFrame], Mapping[str, Any]] | None = None
     """Predictions -> the JSON file that the benchmark's official evaluation takes."""
+    about: About | None = None
+    """Where it is from and how it is worded; a benchmark of one's own may leave it out."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """What was chosen where the benchmark leaves a choice; part of a store's identity."""
 

@@ -5,8 +5,18 @@ from typing import Annotated, Any
 
 import typer
 
-from savs.datasets import Shots
 from savs.pipeline.commands import exits
+from savs.pipeline.commands.input_options import (
+    BenchmarkArgument,
+    GroupsOption,
+    LimitOption,
+    MediaOption,
+    SeedOption,
+    ShotsOption,
+    TestOption,
+    TrainOption,
+    parse_shots,
+)
 from savs.pipeline.commands.model_options import (
     AdapterOption,
     AttentionOption,
@@ -28,29 +38,16 @@ SKIPS_SHOWN = 10
 
 
 def extract_command(
-    benchmark: Annotated[str, typer.Argument(metavar="BENCHMARK", help="See `savs benchmarks`.")],
-    test: Annotated[
-        str, option(metavar="FILE", help="The examples to classify: a file, folder or hf:// set.")
-    ],
+    benchmark: BenchmarkArgument,
+    test: TestOption,
     model: Annotated[str, option(metavar="ID", help="Hugging Face id, folder, or `demo`.")],
     out: Annotated[Path, option(metavar="STORE", help="Folder of the feature store.")],
-    train: Annotated[
-        str | None, option(metavar="FILE", help="The labelled few-shot examples.")
-    ] = None,
-    shots: Annotated[
-        int | None, option(min=1, help="Draw N training examples a class (from --train or --test).")
-    ] = None,
-    train_groups: Annotated[
-        int | None, option(min=1, help="Draw N whole groups (of each subtask) to train.")
-    ] = None,
-    seed: Annotated[int, option(help="Of --shots and --train-groups.")] = 0,
-    media_root: Annotated[
-        Path | None,
-        option(metavar="DIR", help="Folder of the images (default: each file's own)."),
-    ] = None,
-    limit: Annotated[
-        int | None, option(min=1, help="Examples a split; raise it later to go on.")
-    ] = None,
+    train: TrainOption = None,
+    shots: ShotsOption = None,
+    train_groups: GroupsOption = None,
+    seed: SeedOption = 0,
+    media_root: MediaOption = None,
+    limit: LimitOption = None,
     dry_run: Annotated[
         bool, option("--dry-run", help="Count, time a short probe, write nothing.")
     ] = False,
@@ -97,9 +94,6 @@ def extract_command(
         raise typer.BadParameter(f"--rank {rank} of --ranks {ranks}; ranks count from 0")
     if answers not in (None, "labels"):
         raise typer.BadParameter(f"--answers is {answers!r}, expected: labels")
-    if shots is not None and train_groups is not None:
-        raise typer.BadParameter("--shots and --train-groups are two ways to draw; give one")
-    drawn = shots is not None or train_groups is not None
     loading: dict[str, Any] = {
         "revision": revision,
         "dtype": dtype,
@@ -115,7 +109,7 @@ def extract_command(
     source: dict[str, Any] = {
         "train": train,
         "test": test,
-        "shots": Shots(shots, train_groups, seed) if drawn else None,
+        "shots": parse_shots(shots, train_groups, seed),
         "model": model,
         "media_root": media_root,
         "limit": limit,
