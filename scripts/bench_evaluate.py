@@ -3,12 +3,13 @@
     python scripts/bench_evaluate.py --work build/bench-evaluate
 
 Random features of 784 heads x 128, as Qwen2-VL-7B has them. Times are the best of three; ratios
-depend less on the machine than times do. Needs 2 GB of disk and takes a few minutes on two cores;
-`--sweep` adds the whole grid of `savs sweep` on 7,600 test examples.
+depend less on the machine than times do. Needs 2 GB of disk and takes a few minutes on two cores.
+`--sweep` adds the whole grid of `savs sweep` on 7,600 test examples for the named readouts,
+`--scale` time and peak memory with up to 10,000 classes and 100,000 examples (4 GB of disk).
 """
 
 import argparse
-import resource
+import os
 import subprocess
 import sys
 import time
@@ -33,20 +34,24 @@ from savs.stores import (
 from savs.stores.layout import TEXT_COLUMNS
 
 LAYERS, HEADS, WIDTH, SHARD_ROWS = 28, 28, 128, 256
+SCALE_LAYERS = 4
+SCALES = [(1000, 5000, 2000), (10, 200, 100_000), (1000, 5000, 100_000), (10_000, 20_000, 10_000)]
+"""Classes, training examples, test examples."""
 
 
 def main() -> None:
     """Print Markdown tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="folder for the stores")
-    parser.add_argument("--sweep", action="store_true", help="time the sweep of all readouts, too")
+    parser.add_argument("--sweep", nargs="*", default=[], metavar="READOUT", choices=[*READOUTS])
+    parser.add_argument("--scale", action="store_true", help="many classes and examples, too")
     options = parser.parse_args()
     print("| heads | examples | classes | ours | plain numpy | loop over heads |")
     print("| --- | --- | --- | --- | --- | --- |")
     for heads, examples, classes in [(20, 1000, 2), (20, 10_000, 2), (784, 1000, 2),
                                      (20, 1000, 100), (20, 1000, 1000)]:  # fmt: skip
         _scoring(heads, examples, classes)
-    store = make_store(options.work / "naturalbench", 7600, 2, 40 if not options.sweep else 80)
+    store = make_store(options.work / "naturalbench", 7600, 2, 80)
     print("\n| what | seconds |\n| --- | --- |")
     _time(
         f"`select` of 784 heads on {store.facts['planned']['train']} examples",
@@ -56,23 +61,43 @@ def main() -> None:
         chosen = select(store, readout=name)
         _time(f"`evaluate`, 7,600 examples, {name}", partial(evaluate, store, chosen))
     _process(options.work / "naturalbench")
-    if options.sweep:
-        for name in READOUTS:
-            _time(f"`sweep` 6 x 5 x 10, {name}", partial(sweep, store, readouts=[name]), times=1)
-    many = make_store(options.work / "classes", 2000, 1000, 5000)
-    chosen = select(many)
-    _time("`select`, 1,000 classes, 5,000 examples", lambda: select(many), times=1)
-    _time("`evaluate`, 1,000 classes, 2,000 examples", lambda: evaluate(many, chosen), times=1)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(f"| peak memory of all of it | {peak:.1f} GB |")
+    for name in options.sweep:
+        _time(f"`sweep` 6 x 5 x 10, {name}", partial(sweep, store, readouts=[name]), times=1)
+    if options.scale:
+        print("\n| classes | train | test | heads | `savs select` | `savs evaluate` |")
+        print("| --- | --- | --- | --- | --- | --- |")
+        for classes, train, test in SCALES:
+            _scale(options.work / f"{classes}-{test}", classes, train, test)
 
 
-def make_store(folder: Path, rows: int, classes: int, train: int) -> FeatureStore:
+def _scale(folder: Path, classes: int, train: int, test: int) -> None:
+    make_store(folder, test, classes, train, SCALE_LAYERS)
+    cells = []
+    for command in ("select", "evaluate"):
+        started = time.perf_counter()
+        child = subprocess.Popen(
+            [sys.executable, "-m", "savs.pipeline.cli", command, str(folder)],
+            stdout=subprocess.DEVNULL,
+        )
+        _, status, usage = os.wait4(child.pid, 0)
+        if status:
+            raise SystemExit(f"savs {command} {folder} ended with {status}")
+        seconds = time.perf_counter() - started
+        cells.append(f"{seconds:.0f} s, {usage.ru_maxrss / 1e6:.1f} GB")
+    heads = SCALE_LAYERS * HEADS
+    print(
+        f"| {classes:,} | {train:,} | {test:,} | {heads} | " + " | ".join(cells) + " |", flush=True
+    )
+
+
+def make_store(
+    folder: Path, rows: int, classes: int, train: int, layers: int = LAYERS
+) -> FeatureStore:
     """Write a store of random features, or open the one that is there."""
     if (folder / "store.json").exists():
         return open_store(folder)
     rng = np.random.default_rng(0)
-    grid = tuple(LayerGrid(layer, tuple(range(HEADS)), WIDTH) for layer in range(LAYERS))
+    grid = tuple(LayerGrid(layer, tuple(range(HEADS)), WIDTH) for layer in range(layers))
     model: dict[str, str] = dict.fromkeys(["name", "revision", "class", "config", "weights"], "-")
     facts = {"name": "general", "options": {}}
     identity = Identity(model, {"class": "none"}, "bfloat16", facts, "-", grid)
@@ -94,13 +119,13 @@ def make_store(folder: Path, rows: int, classes: int, train: int) -> FeatureStor
                 **dict.fromkeys(("media", "media_sha256"), ["[]"] * spec.rows),
                 "extra": ["{}"] * spec.rows,
             }
-            layers = {}
-            for layer in range(LAYERS):
+            features = {}
+            for layer in range(layers):
                 noise = rng.standard_normal((HEADS, spec.rows, WIDTH), np.float32)
                 values = noise + 0.02 * layer * means[numbers]
-                layers[layer] = (values.view(np.uint32) >> 16).astype(np.uint16)
+                features[layer] = (values.view(np.uint32) >> 16).astype(np.uint16)
             nothing: dict[str, list[object]] = {name: [] for name in (*columns, "reason")}
-            writer.write(spec, ShardContent(layers, columns, nothing, run={}))
+            writer.write(spec, ShardContent(features, columns, nothing, run={}))
         writer.seal()
     return open_store(folder)
 
