@@ -14,11 +14,15 @@ RevisionOption = Annotated[
     str | None, option("--revision", help="Branch, tag or commit on the hub.")
 ]
 DeviceOption = Annotated[
-    str, option("--device", help="auto (all GPUs, else CPU), cpu, cuda:1, mps ...")
+    str, option("--device", "--device-map", help="auto (all GPUs, else CPU), cpu, cuda:1, mps ...")
 ]
 AttentionOption = Annotated[
     str | None,
-    option("--attention", help="sdpa, eager, flash_attention_2 ... (default: the model's)"),
+    option(
+        "--attention",
+        "--attn-implementation",
+        help="sdpa, eager, flash_attention_2 ... (default: the model's)",
+    ),
 ]
 AdapterOption = Annotated[
     str | None, option("--adapter", metavar="ID", help="A PEFT adapter to put on the model.")
@@ -30,6 +34,14 @@ CodeOption = Annotated[
 KwargsOption = Annotated[
     str | None,
     option("--model-kwargs", metavar="JSON", help="More arguments of from_pretrained, as JSON."),
+]
+PlaceholdersOption = Annotated[
+    str,
+    option(
+        "--placeholders",
+        metavar="split|keep",
+        help="Images at their marks, or all first with the marks kept in the text.",
+    ),
 ]
 TrustOption = Annotated[
     bool, option("--trust-remote-code", help="Run code that comes with the checkpoint.")

@@ -93,6 +93,7 @@ def test_dry_run_writes_nothing(savs, scenes, tmp_path):
     done = savs(
         *("extract", "general", "--train", scenes.train, "--test", scenes.test),
         *("--model", "demo", "--out", tmp_path / "never", "--dry-run", "--json"),
+        *("--device-map", "cpu", "--attn-implementation", "eager"),  # as transformers spells them
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
