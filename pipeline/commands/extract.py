@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from savs.datasets.prompt import PLACEHOLDERS, SPLIT
 from savs.pipeline.commands import exits
 from savs.pipeline.commands.input_options import (
     BenchmarkArgument,
@@ -24,6 +25,7 @@ from savs.pipeline.commands.model_options import (
     DeviceOption,
     DtypeOption,
     KwargsOption,
+    PlaceholdersOption,
     RevisionOption,
     TrustOption,
     parse_kwargs,
@@ -65,6 +67,7 @@ def extract_command(
     model_code: CodeOption = None,
     model_kwargs: KwargsOption = None,
     trust_remote_code: TrustOption = False,
+    placeholders: PlaceholdersOption = SPLIT,
     min_pixels: Annotated[int | None, option(min=1, help="Scale smaller images up to it.")] = None,
     max_pixels: Annotated[int | None, option(min=1, help="Scale larger images down to it.")] = None,
     thumbnails: Annotated[
@@ -94,6 +97,10 @@ def extract_command(
         raise typer.BadParameter(f"--rank {rank} of --ranks {ranks}; ranks count from 0")
     if answers not in (None, "labels"):
         raise typer.BadParameter(f"--answers is {answers!r}, expected: labels")
+    if placeholders not in PLACEHOLDERS:
+        raise typer.BadParameter(
+            f"--placeholders is {placeholders!r}, expected {' or '.join(PLACEHOLDERS)}"
+        )
     loading: dict[str, Any] = {
         "revision": revision,
         "dtype": dtype,
@@ -103,6 +110,7 @@ def extract_command(
         "model_code": model_code,
         "model_kwargs": parse_kwargs(model_kwargs),
         "trust_remote_code": trust_remote_code,
+        "placeholders": placeholders,
         "min_pixels": min_pixels,
         "max_pixels": max_pixels,
     }

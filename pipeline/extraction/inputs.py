@@ -10,7 +10,7 @@ from PIL import Image
 
 from savs.datasets import Example, MediaError, MediaFolder
 from savs.datasets.media import decode_image
-from savs.datasets.prompt import split_prompt
+from savs.datasets.prompt import SPLIT, split_prompt
 from savs.pipeline.extraction.model import LoadedModel
 from savs.pipeline.extraction.prompting import Pieces
 
@@ -33,7 +33,7 @@ class Refused:
     reason: str
 
 
-def pieces_of(example: Example, media: MediaFolder) -> Pieces:
+def pieces_of(example: Example, media: MediaFolder, placeholders: str = SPLIT) -> Pieces:
     """Return an example's prompt with its images decoded.
 
     Raises
@@ -44,7 +44,7 @@ def pieces_of(example: Example, media: MediaFolder) -> Pieces:
     images = [decode_image(media.read(name), name) for name in example.media]
     return tuple(
         images[piece] if isinstance(piece, int) else piece
-        for piece in split_prompt(example.prompt, len(images))
+        for piece in split_prompt(example.prompt, len(images), placeholders)
     )
 
 
@@ -56,7 +56,8 @@ def prepare(
     usable: list[tuple[int, Pieces]] = []
     for place in places:
         try:
-            usable.append((place, pieces_of(examples[place], media)))
+            pieces = pieces_of(examples[place], media, model.placeholders)
+            usable.append((place, pieces))
         except MediaError as error:
             found.append(Refused(place, str(error)))
     return [*found, *_process(model, usable)]

@@ -16,12 +16,13 @@ from transformers import (
 )
 from transformers.utils.hub import cached_file
 
+from savs.datasets.prompt import SPLIT
 from savs.pipeline.demo import DEMO_MODEL, DEMO_NAME
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.identity import portable
 from savs.pipeline.extraction.model import LoadedModel
 from savs.pipeline.extraction.own_code import OwnCode, load_own_code
-from savs.pipeline.extraction.prompting import chat_inputs, text_inputs
+from savs.pipeline.extraction.prompting import chat_inputs, require_plain_mark, text_inputs
 from savs.pipeline.extraction.remedies import explained
 from savs.pipeline.extraction.taps import find_taps
 
@@ -56,6 +57,7 @@ def load_model(
     model_code: str | None = None,
     model_kwargs: Mapping[str, Any] | None = None,
     trust_remote_code: bool = False,
+    placeholders: str = SPLIT,
 ) -> LoadedModel:
     """Load a checkpoint by hub id, by folder, or the shipped one by the name `demo`.
 
@@ -84,11 +86,15 @@ def load_model(
         `device_map` among them, for example over `cpu` and `disk`, replaces `device`.
     trust_remote_code
         Run Python code that comes with the checkpoint. Off, unless asked for.
+    placeholders
+        `split` puts each image at its `<image>` mark; `keep` puts all images first and leaves the
+        marks in the text, as the public reference does on Qwen.
 
     Raises
     ------
     ModelError
-        Not found, no model with a language decoder, without a chat template, or without heads.
+        Not found, no model with a language decoder, without a chat template, or without heads; or
+        `keep` for a model to which the mark is a token of its own.
     """
     if dtype not in DTYPES:
         raise ModelError(f"no dtype is called {dtype!r}; there are: {', '.join(DTYPES)}")
@@ -127,10 +133,13 @@ def load_model(
             " to_inputs"
         )
     _limit_pixels(name, processor, pixels)
+    if placeholders != SPLIT:
+        require_plain_mark(name, processor, placeholders)
     settings = {
         "adapter": adapter and _plain_name(adapter),
         "code": own.digest,
         "kwargs": portable({k: v for k, v in keywords.items() if k not in NO_MATTER}),
+        "placeholders": placeholders if placeholders != SPLIT else None,
     }
     return LoadedModel(
         name=_plain_name(name),
@@ -141,6 +150,7 @@ def load_model(
         pixels=pixels,
         to_inputs=own.to_inputs or (text_inputs if text_only else chat_inputs),
         settings={key: value for key, value in settings.items() if value},
+        placeholders=placeholders,
     )
 
 

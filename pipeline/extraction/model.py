@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from savs.datasets.prompt import SPLIT
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.identity import model_facts, processor_facts, prompt_digest
 from savs.pipeline.extraction.outputs import NO_OUTPUTS, Outputs, last_hidden_state, stored
@@ -45,6 +46,8 @@ class LoadedModel:
     """Makes a batch of prompts into the model's inputs."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """What else changes features: an adapter, code of one's own, keyword arguments."""
+    placeholders: str = SPLIT
+    """What is done with the marks of images in a prompt: `split` or `keep`."""
 
     @property
     def device(self) -> torch.device:

@@ -35,7 +35,7 @@ def precheck(
     prompts: list[Pieces] = []
     for place in places:
         try:
-            prompts.append(pieces_of(rows[place], media))
+            prompts.append(pieces_of(rows[place], media, model.placeholders))
         except MediaError:
             continue
     if len(prompts) < 2:

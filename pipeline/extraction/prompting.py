@@ -6,6 +6,9 @@ from typing import Any
 
 from PIL import Image
 
+from savs.datasets.prompt import IMAGE_MARK, KEEP, PLACEHOLDERS
+from savs.pipeline.errors import ModelError
+
 Pieces = tuple[str | Image.Image, ...]
 """A prompt as text and images in reading order."""
 
@@ -74,6 +77,25 @@ def text_inputs(tokenizer: Any, prompts: Sequence[Pieces]) -> Any:
     )
 
 
+def require_plain_mark(name: str, processor: Any, placeholders: str) -> None:
+    """Check that the mark of an image can stay in a prompt's text, where `keep` leaves it there.
+
+    Raises
+    ------
+    ModelError
+        To this model the mark is a token of its own; or `placeholders` is not known.
+    """
+    if placeholders not in PLACEHOLDERS:
+        raise ModelError(
+            f"--placeholders is {placeholders!r}, expected {' or '.join(PLACEHOLDERS)}"
+        )
+    if placeholders == KEEP and IMAGE_MARK in _control_tokens(processor):
+        raise ModelError(
+            f"--placeholders keep would leave {IMAGE_MARK} in the text, which is a token of its own"
+            f" to {name} and no plain text; drop the option: each image then stands at its mark"
+        )
+
+
 def _refuse_images(prompts: Sequence[Pieces]) -> None:
     if any(isinstance(piece, Image.Image) for pieces in prompts for piece in pieces):
         raise ValueError("this model reads no images, and the prompt has one")
@@ -86,8 +108,13 @@ def _content(piece: str | Image.Image) -> dict[str, Any]:
 
 
 def _mention_control_tokens(tokenizer: Any, prompts: Sequence[Pieces]) -> bool:
-    tokens = [str(token) for token in tokenizer.added_tokens_decoder.values()]
+    tokens = _control_tokens(tokenizer)
     known = re.compile("|".join(map(re.escape, tokens)) or "(?!)")
     return any(
         known.search(piece) for pieces in prompts for piece in pieces if isinstance(piece, str)
     )
+
+
+def _control_tokens(processor: Any) -> list[str]:
+    tokenizer = getattr(processor, "tokenizer", processor)
+    return [str(token) for token in tokenizer.added_tokens_decoder.values()]

@@ -27,6 +27,8 @@ from transformers import (
 )
 
 SPECIAL = ("<pad>", "<s>", "</s>", "<image>")
+MARKS = ("<image>", "<video>")
+"""What LLaVA-OneVision has beside Qwen's special tokens."""
 PINPOINTS = [[28, 28], [28, 56], [56, 28], [56, 56]]
 IMAGES_THEN_TEXT = (
     "{% for c in m['content'] if c['type'] == 'image' %}<image>\n{% endfor %}"
@@ -113,14 +115,14 @@ def build_llava_onevision(folder: Path) -> None:
     config = LlavaOnevisionConfig(
         text_config=text(model_type="qwen2"),
         vision_config=tower("siglip_vision_model", vision_use_head=False),
-        image_token_index=QWEN.index("<image>"),
-        video_token_index=QWEN.index("<video>"),
+        image_token_index=len(QWEN),
+        video_token_index=len(QWEN) + 1,
         image_grid_pinpoints=PINPOINTS,
         vision_feature_layer=-1,
     )
     processor = LlavaOnevisionProcessor(
         image_processor=LlavaOnevisionImageProcessor(size=size, image_grid_pinpoints=PINPOINTS),
-        tokenizer=qwen_tokenizer(),
+        tokenizer=qwen_tokenizer(*MARKS),
         video_processor=LlavaOnevisionVideoProcessor(size=size),
         chat_template=qwen_template("<image>"),
         num_image_tokens=4,

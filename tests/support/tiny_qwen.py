@@ -31,14 +31,12 @@ SPECIAL = (
     "<|vision_pad|>",
     "<|image_pad|>",
     "<|video_pad|>",
-    "<image>",
-    "<video>",
 )
 
 
-def qwen_tokenizer() -> PreTrainedTokenizerFast:
-    """Return a tokenizer with Qwen's special tokens."""
-    return tokenizer(SPECIAL, pad="<|endoftext|>", eos="<|im_end|>")
+def qwen_tokenizer(*more: str) -> PreTrainedTokenizerFast:
+    """Return a tokenizer with Qwen's special tokens, and more behind them."""
+    return tokenizer((*SPECIAL, *more), pad="<|endoftext|>", eos="<|im_end|>")
 
 
 def chat_template(image: str) -> str:
