@@ -8,6 +8,7 @@ import polars as pl
 from savs.datasets.errors import RowError
 from savs.datasets.grouped import GROUP_ROWS, left_out
 from savs.datasets.metrics import Units
+from savs.datasets.preferences import preference
 
 YES = "Yes"
 CHANCES = {"text": 0.25, "image": 0.25, "group": 1 / 6}
@@ -15,7 +16,7 @@ CHANCES = {"text": 0.25, "image": 0.25, "group": 1 / 6}
 orders of four scores, a sixth."""
 
 
-def matching_metrics(predictions: pl.DataFrame) -> list[Units]:
+def matching_metrics(predictions: pl.DataFrame, of: str = "") -> list[Units]:
     """Return the official text, image and group score of groups of two captions and two images.
 
     A pair's score s(caption, image) is how far the readout prefers Yes. Text: each image scores
@@ -27,6 +28,8 @@ def matching_metrics(predictions: pl.DataFrame) -> list[Units]:
     predictions
         One row an example with `group`, `prompt`, `media`, `label` (Yes where caption and image
         belong together), `cluster` and `votes`, whose field `soft` is the readout's score.
+    of
+        What the names of the metrics end in.
 
     Raises
     ------
@@ -36,8 +39,7 @@ def matching_metrics(predictions: pl.DataFrame) -> list[Units]:
     rows = (
         predictions.drop_nulls("group")
         .with_columns(
-            score=_soft(pl.element().struct.field("class") == YES)
-            - _soft(pl.element().struct.field("class") != YES),
+            score=preference(YES),
             image=pl.col("media").list.join("\n"),
             own=pl.col("label") == YES,
         )
@@ -65,7 +67,7 @@ def matching_metrics(predictions: pl.DataFrame) -> list[Units]:
     notes = left_out("text, image and group score", groups.filter(~pl.col("whole"))["group"])
     return [
         Units(
-            f"{name} score (official)",
+            f"{name} score (official)" + (f", {of}" if of else ""),
             whole.select(
                 pl.col(name).cast(pl.Float64).alias("score"), "cluster", stratum=pl.lit("all")
             ),
@@ -74,11 +76,6 @@ def matching_metrics(predictions: pl.DataFrame) -> list[Units]:
         )
         for name, chance in CHANCES.items()
     ]
-
-
-def _soft(which: pl.Expr) -> pl.Expr:
-    """Return the soft score of the class that an expression over `votes` picks."""
-    return pl.col("votes").list.eval(pl.element().struct.field("soft").filter(which)).list.max()
 
 
 def _own_wins(by: str) -> pl.Expr:

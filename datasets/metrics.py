@@ -16,8 +16,9 @@ class Units:
     name: str
     """What is measured, e.g. `accuracy`."""
     scores: pl.DataFrame
-    """Columns `score` (float, 0 to 1), `cluster` (text; units that are not independent share it)
-    and `stratum` (text). The metric is the mean over strata of the mean score in each."""
+    """Columns `score` (float; 0 to 1, beyond it where the units of `ranking.py` stand for an order),
+    `cluster` (text; units that are not independent share it) and `stratum` (text). The metric is
+    the mean over strata of the mean score in each."""
     chance: float
     """Expected value for a guess that knows nothing but the classes."""
     majority: float | None = None
@@ -61,11 +62,35 @@ def subtask_accuracies(predictions: pl.DataFrame, classes: Classes) -> list[Unit
     return [*single, macro]
 
 
-def balanced_accuracy(predictions: pl.DataFrame, classes: Classes) -> Units:
+def balanced_accuracy(
+    predictions: pl.DataFrame, classes: Classes, name: str = "balanced accuracy"
+) -> Units:
     """Score each example as `accuracy` does, each class of the test set with equal weight."""
     guesses = predictions.select(guess(classes).mean().over("label").alias("guess"), "label")
     chance = guesses.unique("label").select(pl.col("guess").mean()).item()
-    return Units("balanced accuracy", _scores(predictions, pl.col("label")), float(chance))
+    return Units(name, _scores(predictions, pl.col("label")), float(chance))
+
+
+def averaged(name: str, parts: Sequence[Units]) -> Units:
+    """Return the mean of metrics with equal weight; each has equally many strata.
+
+    Parameters
+    ----------
+    name
+        Of the mean.
+    parts
+        The metrics, one or more.
+    """
+    majorities = [part.majority for part in parts if part.majority is not None]
+    return Units(
+        name,
+        pl.concat(
+            part.scores.with_columns(stratum=pl.format("{} {}", pl.lit(number), "stratum"))
+            for number, part in enumerate(parts)
+        ),
+        chance=sum(part.chance for part in parts) / len(parts),
+        majority=sum(majorities) / len(parts) if len(majorities) == len(parts) else None,
+    )
 
 
 def _scores(predictions: pl.DataFrame, stratum: pl.Expr) -> pl.DataFrame:
