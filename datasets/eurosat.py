@@ -13,7 +13,7 @@ from savs.datasets.rows import Row
 
 
 def parse_row(row: Row) -> Iterator[Fields]:
-    """Read one image; the class is `label`, and `answer`, its letter, is kept beside the example."""
+    """Read one image; its class is `label`, and `answer`, a letter, is kept beside the example."""
     yield Fields(
         label=row.text("label"),
         prompt=f"\n{row.text('question')} Answer with the class name.",

@@ -16,9 +16,9 @@ class Units:
     name: str
     """What is measured, e.g. `accuracy`."""
     scores: pl.DataFrame
-    """Columns `score` (float; 0 to 1, beyond it where the units of `ranking.py` stand for an order),
-    `cluster` (text; units that are not independent share it) and `stratum` (text). The metric is
-    the mean over strata of the mean score in each."""
+    """Columns `score` (float, 0 to 1; beyond these where values of `ranking.py` stand for an
+    order), `cluster` (text; units that are not independent share it) and `stratum` (text). The
+    metric is the mean over strata of the mean score in each."""
     chance: float
     """Expected value for a guess that knows nothing but the classes."""
     majority: float | None = None

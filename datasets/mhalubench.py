@@ -43,7 +43,8 @@ MHALUBENCH = Benchmark(
         sizes="train 40 (20 a class, as the reference ships it)",
         source="Chen et al., arXiv 2402.03190; files of github.com/chancharikmitra/SAVs",
         licence="not stated in the files",
-        files="mahalu_train.json and the test file of the reference; images of COCO 2014 and TextVQA",
+        files="mahalu_train.json and the test file of the reference; images of COCO 2014 and"
+        " TextVQA",
         sample={
             "image_path": "train2014/COCO_train2014_000000000001.jpg",
             "claim": "A man rides a green motorcycle",

@@ -82,8 +82,8 @@ def average_precision_units(scores: Array, positive: Array) -> Array:
     --------
     The precisions at the two positive examples are 1/1 and 2/3:
 
-    >>> units = average_precision_units(np.array([3.0, 1, 2, 0]), np.array([True, True, False, False]))
-    >>> round(float(units.mean()), 6)
+    >>> positive = np.array([True, True, False, False])
+    >>> round(float(average_precision_units(np.array([3.0, 1.0, 2.0, 0.0]), positive).mean()), 6)
     0.833333
     """
     levels, place = np.unique(scores, return_inverse=True)  # ascending

@@ -1,7 +1,7 @@
 """`winoground`: two images and two captions of the same words, to be matched.
 
-Source: Thrush et al., Winoground, arXiv 2204.03162; data set facebook/winoground, 400 groups. It has
-no prompt of its own: this is NaturalBench-Retrieval's.
+Source: Thrush et al., Winoground, arXiv 2204.03162; data set facebook/winoground, 400 groups.
+It has no prompt of its own: this one is NaturalBench-Retrieval's.
 """
 
 from collections.abc import Iterator
