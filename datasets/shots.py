@@ -49,7 +49,7 @@ class Shots:
         """
         if self.groups is not None:
             wanted = Wanted(self.groups, "groups", "--train-groups", test_the_rest)
-            return _draw(pool, wanted, self.seed, _grouping(pool))
+            return _draw(pool, wanted, self.seed, grouping(pool))
         if self.each_class is None:
             raise ValueError("neither a number of examples a class nor of groups was given")
         groups = [example.group for example in pool if example.group is not None]
@@ -59,18 +59,19 @@ class Shots:
                 " tear these apart; draw whole groups with --train-groups"
             )
         wanted = Wanted(self.each_class, "examples", "--shots", test_the_rest)
-        return _draw(pool, wanted, self.seed, _label_of)
+        return _draw(pool, wanted, self.seed, class_of)
 
 
-def _label_of(example: Example) -> tuple[str, str]:
+def class_of(example: Example) -> tuple[str, str]:
+    """Return an example's stratum, its class in its subtask, and its id; RowError without label."""
     if example.label is None:
         raise RowError(f"example {example.id!r} has no label, so it cannot train; give --train")
     where = "" if example.subtask is None else f" of subtask {example.subtask!r}"
     return f"class {example.label!r}{where}", example.id
 
 
-def _grouping(pool: Sequence[Example]) -> Callable[[Example], tuple[str, str]]:
-    """Return what names an example's group and its stratum: the subtasks that the group is of."""
+def grouping(pool: Sequence[Example]) -> Callable[[Example], tuple[str, str]]:
+    """Return what names an example's stratum, the subtasks that its group is of, and its group."""
     subtasks: dict[str, dict[str | None, None]] = {}
     for example in pool:
         if example.group is None:

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import polars as pl
-
 from savs.datasets import (
     Benchmark,
     Example,
@@ -15,10 +13,9 @@ from savs.datasets import (
     SourceError,
     check_splits,
     find_files,
-    find_leaks,
     read_examples,
 )
-from savs.datasets.media import sha256
+from savs.datasets.contents import compare_splits
 
 Splits = dict[str, list[Example]]
 """Split -> its examples, in the order of the input file."""
@@ -90,46 +87,4 @@ class Source:
         Of the test media, those are read whose size a training medium has.
         """
         trained, tested = self.media("train"), self.media("test")
-        digests = {
-            n: sha256(data) for n in _names(examples["train"]) if (data := _read(trained, n))
-        }
-        sizes = {trained.size(name) for name in digests}
-        seen = {
-            name: sha256(data)
-            for name in _names(examples["test"])
-            if tested.size(name) in sizes and (data := _read(tested, name))
-        }
-        return find_leaks(_table(examples["train"], digests), _table(examples["test"], seen))
-
-
-def _names(examples: list[Example]) -> list[str]:
-    return list(dict.fromkeys(name for example in examples for name in example.media))
-
-
-def _read(media: MediaFolder, name: str) -> bytes | None:
-    try:
-        return media.read(name)
-    except MediaError:
-        return None
-
-
-def _table(examples: list[Example], digests: dict[str, str]) -> pl.DataFrame:
-    """Return what `find_leaks` compares; a medium without a digest is known by itself alone."""
-    rows = [
-        (
-            e.id,
-            e.group,
-            e.prompt,
-            list(e.media),
-            [digests.get(n, f"{e.split} {n}") for n in e.media],
-        )
-        for e in examples
-    ]
-    schema = {
-        "id": pl.String,
-        "group": pl.String,
-        "prompt": pl.String,
-        "media": pl.List(pl.String),
-        "media_sha256": pl.List(pl.String),
-    }
-    return pl.DataFrame(rows, schema=schema, orient="row")
+        return compare_splits(examples["train"], examples["test"], trained, tested)
