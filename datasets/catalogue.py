@@ -4,21 +4,58 @@ import difflib
 
 from savs.datasets.benchmark import Benchmark
 from savs.datasets.blink import BLINK
+from savs.datasets.camerabench import CAMERABENCH
 from savs.datasets.errors import BenchmarkNotFoundError
+from savs.datasets.eurosat import EUROSAT
 from savs.datasets.general import GENERAL
+from savs.datasets.installed import Installed, load_installed
+from savs.datasets.mhalubench import MHALUBENCH
+from savs.datasets.mmvp import MMVP
+from savs.datasets.multimodal_rewardbench import MULTIMODAL_REWARDBENCH
 from savs.datasets.naturalbench import NATURALBENCH
 from savs.datasets.naturalbench_retrieval import NATURALBENCH_RETRIEVAL
+from savs.datasets.pets import PETS
 from savs.datasets.shapes import SHAPES
+from savs.datasets.sugarcrepe import SUGARCREPE
+from savs.datasets.vizwiz import VIZWIZ
+from savs.datasets.vlguard import VLGUARD
+from savs.datasets.winoground import WINOGROUND
 
 BENCHMARKS: dict[str, Benchmark] = {
     benchmark.name: benchmark
-    for benchmark in (GENERAL, SHAPES, NATURALBENCH, NATURALBENCH_RETRIEVAL, BLINK)
+    for benchmark in (
+        GENERAL,
+        SHAPES,
+        NATURALBENCH,
+        NATURALBENCH_RETRIEVAL,
+        BLINK,
+        SUGARCREPE,
+        WINOGROUND,
+        MMVP,
+        VLGUARD,
+        MHALUBENCH,
+        VIZWIZ,
+        EUROSAT,
+        PETS,
+        CAMERABENCH,
+        MULTIMODAL_REWARDBENCH,
+    )
 }
 """Name -> benchmark, in the order in which `savs benchmarks` lists them."""
 
 
+def known_names() -> set[str]:
+    """Return the names and aliases of our own benchmarks."""
+    return {name for b in BENCHMARKS.values() for name in (b.name, *b.aliases)}
+
+
+def installed_benchmarks() -> Installed:
+    """Return the benchmarks of installed packages, and why others cannot be had."""
+    return load_installed(known_names())
+
+
 def find_benchmark(name: str) -> Benchmark:
-    """Return the benchmark of a name.
+    """Return the benchmark of a name, ours or that of an installed package.
 
     Raises
     ------
@@ -33,8 +70,16 @@ def find_benchmark(name: str) -> Benchmark:
     for benchmark in BENCHMARKS.values():
         if name in (benchmark.name, *benchmark.aliases):
             return benchmark
-    close = difflib.get_close_matches(name, BENCHMARKS, n=1)
+    installed = installed_benchmarks()
+    for benchmark in installed.benchmarks.values():
+        if name in (benchmark.name, *benchmark.aliases):
+            return benchmark
+    if name in installed.problems:
+        raise BenchmarkNotFoundError(installed.problems[name])
+    there = [*BENCHMARKS, *installed.benchmarks]
+    close = difflib.get_close_matches(name, there, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     raise BenchmarkNotFoundError(
-        f"no benchmark is called {name!r}{hint}; there are: {', '.join(BENCHMARKS)}"
+        f"no benchmark is called {name!r}{hint}; there are: {', '.join(there)}, or give the path of"
+        " a Python file with a BENCHMARK of your own"
     )

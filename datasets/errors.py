@@ -21,3 +21,11 @@ class RowError(DatasetError, ValueError):
 
 class MediaError(DatasetError, ValueError):
     """An image that cannot be used: missing, damaged, too large or outside the media root."""
+
+
+class OptionError(DatasetError, ValueError):
+    """An option that a benchmark does not have, or a value that fits none of its rows."""
+
+
+class BenchmarkFaultError(DatasetError, RuntimeError):
+    """A benchmark whose own code fails, or gives what is not of the form that it shall give."""

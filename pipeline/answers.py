@@ -1,5 +1,7 @@
 """The model's own answer, from the logits that extraction kept: no training example is used."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 
@@ -7,13 +9,17 @@ from savs.datasets import Benchmark
 from savs.pipeline.assessment import Evaluation, assess, partial_notes, predicted
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.first_tokens import alike
+from savs.pipeline.own_benchmarks import stored_benchmark
 from savs.pipeline.readouts import ClassScores
 from savs.pipeline.training import training_tasks
 from savs.stores import FeatureStore
 
 
 def zero_shot(
-    store: FeatureStore, *, benchmark: Benchmark | None = None, drop_leaks: bool = False
+    store: FeatureStore,
+    *,
+    benchmark: str | Path | Benchmark | None = None,
+    drop_leaks: bool = False,
 ) -> Evaluation:
     """Classify each test example by the label whose first token the model finds likeliest.
 
@@ -26,7 +32,7 @@ def zero_shot(
     store
         A complete store that was extracted with `answers`.
     benchmark
-        Whose metrics to take, where the store is of a benchmark of your own.
+        The store's: needed where it is in a Python file of your own (its path) or an object.
     drop_leaks
         Leave out test examples that training has seen, with their whole groups.
 
@@ -40,6 +46,7 @@ def zero_shot(
         A planned shard is missing.
     """
     store.require_complete()
+    measuring = stored_benchmark(store, benchmark)
     logits = store.output("test", "answers")
     tokens = dict(store.manifest.identity.outputs["answers"])
     place = {label: column for column, label in enumerate(tokens)}
@@ -56,7 +63,7 @@ def zero_shot(
         part = examples.filter(pl.col("subtask").eq_missing(pl.lit(subtask)))
         columns = [place[label] for label in labels]
         parts.append(predicted(part, labels, _scores(logits[part["row"].to_numpy()][:, columns])))
-    return assess(store, parts, answerable, None, notes, benchmark, drop_leaks=drop_leaks)
+    return assess(store, parts, answerable, None, notes, measuring, drop_leaks=drop_leaks)
 
 
 def _scores(logits: np.ndarray) -> ClassScores:

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from savs.datasets import Benchmark, Leaks, Units, find_benchmark, find_leaks
+from savs.datasets import Benchmark, Leaks, Units, find_leaks
 from savs.datasets.clusters import clusters_of
+from savs.datasets.faults import measured, submitted
 from savs.datasets.leaks import REPEATED, SHARED
 from savs.pipeline.errors import LeakError
+from savs.pipeline.own_benchmarks import stored_benchmark
 from savs.pipeline.readouts import ClassScores
 from savs.pipeline.selection import Selection
 from savs.pipeline.statistics import Metric, summarise
@@ -39,9 +41,11 @@ PREDICTION_SCHEMA = {
     "category": pl.String,
     "cluster": pl.String,
     "leak": pl.String,
+    "extra": pl.String,
 }
 """Columns of the predictions. A skipped example has no prediction and is not correct. `votes` has
-the readout's score of each class, and its soft score, which ties in practice never have."""
+the readout's score of each class, and its soft score, which ties in practice never have. `extra` is
+a JSON object of the input's columns that the benchmark does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +143,8 @@ def assess(
         notes.append(f"{sum(leaks.dropped())} test examples were left out (--drop-leaks)")
     whole = whole.with_columns(cluster=clusters_of(whole))
     notes += _notes(whole, classes)
-    chosen = benchmark or find_benchmark(store.manifest.identity.benchmark["name"])
-    units = [] if _unlabelled(whole) else chosen.measure(whole, classes)
+    chosen = stored_benchmark(store, benchmark)
+    units = [] if _unlabelled(whole) else measured(chosen, whole, classes)
     notes += dict.fromkeys(note for metric in units for note in metric.notes)
     predictions = whole.select(_column(whole, name) for name in PREDICTION_SCHEMA)
     return Evaluation(
@@ -152,7 +156,7 @@ def assess(
         planned=planned,
         skipped=int(whole["prediction"].null_count()),
         notes=tuple(notes),
-        submission=chosen.submission(predictions) if chosen.submission else None,
+        submission=submitted(chosen, predictions),
     )
 
 

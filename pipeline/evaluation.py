@@ -1,5 +1,7 @@
 """Stage 2, `evaluate`: stored features and a selection -> predictions and metrics."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 
@@ -7,6 +9,7 @@ from savs.datasets import Benchmark
 from savs.pipeline.assessment import Evaluation, assess, partial_notes, predicted
 from savs.pipeline.centroids import Array
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.own_benchmarks import stored_benchmark
 from savs.pipeline.same_model import require_same_model
 from savs.pipeline.selection import Selection, TaskSelection, default_heads, select
 from savs.stores import FeatureStore, Head, StoreIncompleteError
@@ -16,7 +19,7 @@ def evaluate(
     store: FeatureStore,
     selection: Selection | None = None,
     *,
-    benchmark: Benchmark | None = None,
+    benchmark: str | Path | Benchmark | None = None,
     drop_leaks: bool = False,
 ) -> Evaluation:
     """Classify the test examples and measure how well, from stored features alone.
@@ -31,7 +34,7 @@ def evaluate(
     selection
         Made by `select`; by default `select(store)`, which the notes then say.
     benchmark
-        Whose metrics to take, where the store is of a benchmark of your own.
+        The store's: needed where it is in a Python file of your own (its path) or an object.
     drop_leaks
         Leave out test examples that training has seen, with their whole groups.
 
@@ -41,10 +44,13 @@ def evaluate(
         A planned shard is missing.
     SelectionError
         The selection is of another model, or lacks a subtask of the test split.
+    BenchmarkNotFoundError
+        The store's benchmark is one of your own, and was not given, or another one was.
     LeakError
         All test examples would be left out.
     """
     store.require_complete()
+    measuring = stored_benchmark(store, benchmark)
     notes = partial_notes(store)
     if selection is None:
         selection = select(store, heads=default_heads(store))
@@ -67,7 +73,7 @@ def evaluate(
             for subtask in store.examples("test")["subtask"].unique(maintain_order=True)
             if subtask not in classes
         ]
-    return assess(store, parts, classes, selection, notes, benchmark, drop_leaks=drop_leaks)
+    return assess(store, parts, classes, selection, notes, measuring, drop_leaks=drop_leaks)
 
 
 def _predict(store: FeatureStore, selection: Selection) -> list[pl.DataFrame]:

@@ -1,14 +1,17 @@
 """`sweep`: every readout, number of heads and number of shots, over the same few-shot draws."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import polars as pl
 
-from savs.datasets import Benchmark, Units, find_benchmark
+from savs.datasets import Benchmark, Units
 from savs.datasets.clusters import clusters_of
+from savs.datasets.faults import measured
 from savs.pipeline.draws import make_draws, pool_size
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.own_benchmarks import stored_benchmark
 from savs.pipeline.readouts import find_readout
 from savs.pipeline.scoring import rank_heads
 from savs.pipeline.selection import head_count, require_scoring
@@ -32,7 +35,7 @@ def sweep(
     readouts: Sequence[str] = ("vote",),
     scoring: str = "resubstitution",
     seed: int = 0,
-    benchmark: Benchmark | None = None,
+    benchmark: str | Path | Benchmark | None = None,
 ) -> Sweep:
     """Measure readouts over numbers of heads and shots, on the same draws of training examples.
 
@@ -57,7 +60,7 @@ def sweep(
     seed
         Of the draws, and of the bootstrap.
     benchmark
-        Whose metrics to take; the store's by default.
+        The store's: needed where it is in a Python file of your own (its path) or an object.
 
     Raises
     ------
@@ -68,6 +71,7 @@ def sweep(
     """
     store.require_complete()
     require_scoring(scoring)
+    chosen = stored_benchmark(store, benchmark)
     rules = [find_readout(name) for name in dict.fromkeys(readouts)]
     if draws < 1:
         raise SelectionError(f"{draws} draws asked for, expected at least 1")
@@ -77,7 +81,6 @@ def sweep(
     counts = sorted({head_count(store, n) for n in given})
     drawn = make_draws(tasks, sorted(set(wanted)), draws, seed)
     plan = SweepPlan(store, tasks, drawn, counts, store.features("train"), _test(store))
-    chosen = benchmark or find_benchmark(store.manifest.identity.benchmark["name"])
     skipped = store.skipped("test").with_columns(correct=pl.lit(False))
     classes = {task.subtask: task.classes for task in tasks}
     cells: dict[Cell, list[Units]] = {}
@@ -86,7 +89,7 @@ def sweep(
         orders = [rank_heads(own, store.heads)[: counts[-1]] for own in scores]
         for cell, found in run_draws(plan, rule, orders):
             whole = pl.concat([*found, skipped], how="diagonal_relaxed")
-            cells[cell] = chosen.measure(whole.sort("index"), classes)
+            cells[cell] = measured(chosen, whole.sort("index"), classes)
     return summarise_cells(cells, seed)
 
 

@@ -8,6 +8,7 @@ import typer
 from savs.pipeline.answers import zero_shot
 from savs.pipeline.assessment import ZERO_SHOT
 from savs.pipeline.commands.options import (
+    BenchmarkOption,
     ConfigOption,
     JsonOption,
     StoreArgument,
@@ -20,6 +21,7 @@ from savs.pipeline.cross_validation import cross_validate
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation import evaluate
 from savs.pipeline.evaluation_file import save_evaluation
+from savs.pipeline.own_benchmarks import stored_benchmark
 from savs.pipeline.readouts import READOUTS, find_readout
 from savs.pipeline.selection import Selection, default_heads, select
 from savs.pipeline.selection_file import load_selection
@@ -59,6 +61,7 @@ def evaluate_command(
     cv: Annotated[
         bool, option("--cv", help="Cross-validate on the training examples; no test is read.")
     ] = False,
+    benchmark: BenchmarkOption = None,
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -76,14 +79,13 @@ def evaluate_command(
     name = (selection.parent.name if selection else readout) + ("-cv" if cv else "")
     folder = result_place(opened, out, f"{name}-partial" if opened.missing() else name)
     if readout == ZERO_SHOT:
-        result = zero_shot(opened, drop_leaks=drop_leaks)
+        result = zero_shot(opened, benchmark=benchmark, drop_leaks=drop_leaks)
+    elif cv:
+        result = cross_validate(opened, _find_selection(opened, selection, readout))
     else:
+        measuring = stored_benchmark(opened, benchmark)
         chosen = _find_selection(opened, selection, readout)
-        result = (
-            cross_validate(opened, chosen)
-            if cv
-            else evaluate(opened, chosen, drop_leaks=drop_leaks)
-        )
+        result = evaluate(opened, chosen, benchmark=measuring, drop_leaks=drop_leaks)
     metrics, predictions = save_evaluation(result, folder)
     if json:
         files = {"metrics_file": str(metrics), "predictions_file": str(predictions)}

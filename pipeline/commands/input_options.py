@@ -9,7 +9,10 @@ from savs.datasets import Shots
 from savs.pipeline.commands.options import option
 
 BenchmarkArgument = Annotated[
-    str, typer.Argument(metavar="BENCHMARK", help="See `savs benchmarks`.")
+    str,
+    typer.Argument(
+        metavar="BENCHMARK", help="See `savs benchmarks`, or a Python file of your own: mine.py."
+    ),
 ]
 TestOption = Annotated[
     str,

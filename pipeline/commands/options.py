@@ -70,6 +70,15 @@ ConfigOption = Annotated[
     ),
 ]
 
+BenchmarkOption = Annotated[
+    str | None,
+    option(
+        "--benchmark",
+        metavar="FILE.py",
+        help="The store's benchmark, where that is a Python file of your own.",
+    ),
+]
+
 JsonOption = Annotated[bool, option("--json", help="Print JSON on stdout.")]
 
 HeadsOption = Annotated[str, option("--heads", metavar="N|all", help="How many heads to keep.")]

@@ -7,6 +7,7 @@ import polars as pl
 import typer
 
 from savs.pipeline.commands.options import (
+    BenchmarkOption,
     ConfigOption,
     JsonOption,
     ScoringOption,
@@ -44,6 +45,7 @@ def sweep_command(
     out: Annotated[
         Path | None, option(metavar="DIR", help="Folder of the tables (default: in the store).")
     ] = None,
+    benchmark: BenchmarkOption = None,
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -61,6 +63,7 @@ def sweep_command(
         readouts=readouts.split(","),
         scoring=scoring,
         seed=seed,
+        benchmark=benchmark,
     )
     names = found.summary["metric"].unique(maintain_order=True).to_list()
     if metric is not None and metric not in names:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from savs.datasets import Example, MediaFolder, Shots, find_benchmark, unknown_labels
+from savs.datasets import Example, MediaFolder, Shots, unknown_labels
 from savs.pipeline.extraction.inputs import Refused, prepare
 from savs.pipeline.extraction.loading import load_model
 from savs.pipeline.extraction.model import LoadedModel
@@ -15,6 +15,7 @@ from savs.pipeline.extraction.plan import make_batches
 from savs.pipeline.extraction.shard import run_batch
 from savs.pipeline.extraction.source import Source
 from savs.pipeline.extraction.space import example_bytes
+from savs.pipeline.own_benchmarks import choose_benchmark
 
 PROBE_S = 5.0
 """The probe runs at least this long, if there are examples enough."""
@@ -56,7 +57,7 @@ def estimate(
     **loading: Any,
 ) -> Estimate:
     """Count the examples, look for their images, and time a few batches of the test split."""
-    source = Source(find_benchmark(benchmark), train, test, media_root, limit, shots)
+    source = Source(choose_benchmark(benchmark), train, test, media_root, limit, shots)
     examples = source.examples()
     media = {split: source.media(split) for split in examples}
     missing = [

@@ -6,12 +6,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from savs.datasets import Benchmark, Example, Shots, find_benchmark, unknown_labels
+from savs.datasets import Benchmark, Example, Shots, unknown_labels
 from savs.pipeline.errors import MissingExtraError
 from savs.pipeline.extraction.plan import planned_rows
 from savs.pipeline.extraction.reporting import SILENT, Reporting
 from savs.pipeline.extraction.source import Source
 from savs.pipeline.first_tokens import alike
+from savs.pipeline.own_benchmarks import choose_benchmark
 from savs.stores import (
     FeatureStore,
     open_store,
@@ -39,7 +40,7 @@ class Extraction:
 
 
 def extract(
-    benchmark: str | Benchmark,
+    benchmark: str | Path | Benchmark,
     *,
     train: str | Path | None = None,
     test: str | Path,
@@ -66,7 +67,7 @@ def extract(
     Parameters
     ----------
     benchmark
-        Name of a benchmark, or one of your own.
+        Name of a benchmark, path of a Python file with one of your own, or a benchmark.
     train, test
         Input files of the two splits: a file, a folder of Parquet files, a pattern with `*`, or
         `hf://owner/name`.
@@ -115,7 +116,7 @@ def extract(
     from savs.pipeline.extraction.outputs import Outputs, first_tokens
     from savs.pipeline.extraction.shard import ShardSettings
 
-    chosen = find_benchmark(benchmark) if isinstance(benchmark, str) else benchmark
+    chosen = choose_benchmark(benchmark)
     root = None if media_root is None else Path(media_root)
     source = Source(chosen, train, test, root, limit, shots)
     examples = source.examples()

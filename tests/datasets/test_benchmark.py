@@ -142,6 +142,7 @@ def test_an_unknown_benchmark_is_met_with_the_nearest_name() -> None:
     assert str(caught.value) == (
         "no benchmark is called 'genral' (did you mean 'general'?); there are: "
         + ", ".join(BENCHMARKS)
+        + ", or give the path of a Python file with a BENCHMARK of your own"
     )
     with pytest.raises(KeyError, match="no benchmark is called 'zzz'; there are: general"):
         find_benchmark("zzz")

@@ -42,7 +42,7 @@ def test_extract_select_evaluate(savs, store):
     predictions = pl.read_parquet(results / "predictions.parquet")
     assert predictions.columns == [
         *("id", "split", "label", "prediction", "correct", "margin", "votes"),
-        *("group", "subtask", "category", "cluster", "leak"),
+        *("group", "subtask", "category", "cluster", "leak", "extra"),
     ]
     assert predictions["correct"].mean() == metrics["accuracy"]["value"]
 
