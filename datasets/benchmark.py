@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -67,6 +68,8 @@ class Benchmark:
     """Predictions -> the JSON file that the benchmark's official evaluation takes."""
     check_rows: Callable[[Sequence[Row], str], None] | None = None
     """Looks at all rows of a split (`train`, `test`) before they are read, and raises."""
+    read_folder: Callable[[Path], Sequence[Row]] | None = None
+    """Reads rows out of a folder of media, where there are no input files; media lie below it."""
     about: About | None = None
     """Where it is from and how it is worded; a benchmark of one's own may leave it out."""
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from savs.datasets.camerabench import CAMERABENCH
 from savs.datasets.errors import BenchmarkNotFoundError
 from savs.datasets.eurosat import EUROSAT
 from savs.datasets.general import GENERAL
+from savs.datasets.image_folder import IMAGE_FOLDER
 from savs.datasets.installed import Installed, load_installed
 from savs.datasets.mhalubench import MHALUBENCH
 from savs.datasets.mmvp import MMVP
@@ -39,6 +40,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         PETS,
         CAMERABENCH,
         MULTIMODAL_REWARDBENCH,
+        IMAGE_FOLDER,
     )
 }
 """Name -> benchmark, in the order in which `savs benchmarks` lists them."""

@@ -42,7 +42,9 @@ def read_examples(
         raise ValueError(f"limit is {limit}, expected at least 1")
     seen: dict[str, str] = {}
     examples: list[Example] = []
-    for row in checked(benchmark, read_rows(source), split):
+    folder = benchmark.read_folder
+    rows = read_rows(source) if folder is None else folder(Path(source))
+    for row in checked(benchmark, rows, split):
         for fields in parsed(benchmark, row):
             if len(examples) == limit:
                 return examples

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from savs.datasets import Benchmark
 from savs.pipeline.commands.output import print_json, print_table, say
 from savs.pipeline.extraction.stage import require_extra
 from savs.pipeline.units import format_bytes, format_seconds
@@ -11,7 +12,9 @@ from savs.pipeline.units import format_bytes, format_seconds
 MISSING_SHOWN = 10
 
 
-def print_estimate(benchmark: str, *, out: Path, as_json: bool, **settings: Any) -> None:
+def print_estimate(
+    benchmark: str | Benchmark, *, out: Path, as_json: bool, **settings: Any
+) -> None:
     """Print counts, disk space and estimated time; nothing is written."""
     require_extra()
     from savs.pipeline.extraction.estimate import estimate
