@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         reference_dictionary,
         save_selection,
     )
+    from savs.pipeline.splitting import Splitting, split
     from savs.pipeline.sweeping import Sweep, sweep
     from savs.stores import open_store
 
@@ -31,6 +32,7 @@ __all__ = [
     "Extraction",
     "SavsError",
     "Selection",
+    "Splitting",
     "Sweep",
     "compare",
     "cross_validate",
@@ -43,6 +45,7 @@ __all__ = [
     "save_evaluation",
     "save_selection",
     "select",
+    "split",
     "sweep",
     "zero_shot",
 ]
@@ -52,6 +55,7 @@ _HOMES = {
     "Extraction": "savs.pipeline.extraction.stage",
     "SavsError": "savs.pipeline.errors",
     "Selection": "savs.pipeline.selection",
+    "Splitting": "savs.pipeline.splitting",
     "Sweep": "savs.pipeline.sweeping",
     "compare": "savs.pipeline.comparing",
     "cross_validate": "savs.pipeline.cross_validation",
@@ -64,6 +68,7 @@ _HOMES = {
     "save_evaluation": "savs.pipeline.evaluation_file",
     "save_selection": "savs.pipeline.selection_file",
     "select": "savs.pipeline.selection",
+    "split": "savs.pipeline.splitting",
     "sweep": "savs.pipeline.sweeping",
     "zero_shot": "savs.pipeline.answers",
 }

@@ -20,6 +20,7 @@ from savs.pipeline.commands.output import say
 from savs.pipeline.commands.query import query_command
 from savs.pipeline.commands.select import select_command
 from savs.pipeline.commands.show import show_command
+from savs.pipeline.commands.split import split_command
 from savs.pipeline.commands.sweep import sweep_command
 from savs.pipeline.commands.verify import repair_command, verify_command
 from savs.pipeline.errors import SavsError
@@ -37,6 +38,7 @@ app = typer.Typer(
     context_settings={"auto_envvar_prefix": "SAVS", "help_option_names": ["-h", "--help"]},
 )
 app.command("demo")(demo_command)
+app.command("split")(split_command)
 app.command("extract")(extract_command)
 app.command("models")(models_command)
 app.command("check-model")(check_model_command)
