@@ -1,4 +1,7 @@
-"""Images inside Parquet files: named by file, row and column, read when they are needed."""
+"""Media inside the rows of a file: named by file, row and column, read when they are needed.
+
+Bytes in Parquet files, and base64 in files of any kind.
+"""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -9,23 +12,25 @@ from typing import Any
 
 import polars as pl
 
+from savs.datasets.embedded import decode_embedded, name_embedded, read_embedded
 from savs.datasets.errors import MediaError, SourceError
 
 CHUNK_ROWS = 64
 """Rows whose images are read together; two chunks are kept."""
-_NAME = re.compile(r"(?P<file>.+\.(?i:parquet))#(?P<row>\d+)/(?P<column>.+)")
+_FILE = r"(?P<file>.+\.(?i:parquet|jsonl|ndjson|json|csv|tsv))"
+_NAME = re.compile(_FILE + r"#(?P<row>\d+)/(?P<column>.+)")
 
 
 @dataclass(frozen=True, slots=True)
 class PackedMedium:
-    """A medium whose bytes lie in a Parquet file."""
+    """A medium whose bytes lie in the row of a file."""
 
     name: str
     """`FILE#ROW/COLUMN`, with the place in a list behind it where the column holds lists."""
 
 
 def is_packed(name: str) -> bool:
-    """Return whether a name is of a medium in a Parquet file.
+    """Return whether a name is of a medium in the row of a file.
 
     Examples
     --------
@@ -43,23 +48,25 @@ def packed_file(name: str) -> str:
 def _match(name: str) -> re.Match[str]:
     found = _NAME.fullmatch(name)
     if found is None:
-        raise ValueError(f"{name!r} is not the name of a medium in a Parquet file")
+        raise ValueError(f"{name!r} is not the name of a medium in a file's row")
     return found
 
 
 def read_packed(path: Path, name: str) -> bytes:
-    """Return the bytes of the medium of this name, which lies in the Parquet file at `path`.
+    """Return the bytes of the medium of this name, which lies in the file at `path`.
 
     Raises
     ------
     MediaError
-        The file cannot be read, or has no such row or column.
+        The file cannot be read, or has no such row or column, or what it holds is not base64.
     """
     found = _match(name)
     row, column = int(found["row"]), found["column"]
+    if path.suffix.lower() != ".parquet":
+        return read_embedded(path, name, row, column)
     changed = path.stat().st_mtime_ns if path.exists() else 0
     try:
-        columns = _media_columns(path, changed)
+        columns = _columns(path, changed)
         place = None
         if column not in columns:
             column, _, place = column.rpartition("/")
@@ -67,6 +74,8 @@ def read_packed(path: Path, name: str) -> bytes:
         data = value if place is None else value[int(place)]
     except (pl.exceptions.PolarsError, OSError, LookupError, TypeError, ValueError) as error:
         raise MediaError(f"{name} cannot be read: {error}") from error
+    if isinstance(data, str | dict):
+        data = decode_embedded(data, name)
     if not isinstance(data, bytes | None):
         raise MediaError(f"{name} is no single medium; add /0, /1 ... for a place in a list")
     if not data:
@@ -75,15 +84,23 @@ def read_packed(path: Path, name: str) -> bytes:
 
 
 @lru_cache(maxsize=4)
-def _media_columns(path: Path, changed: int) -> dict[str, pl.Expr]:
+def _columns(path: Path, changed: int) -> dict[str, pl.Expr]:
+    """Return the columns that hold bytes, or may hold base64."""
     del changed  # a file that was written again is read again
-    return media_columns(pl.scan_parquet(path, glob=False).collect_schema())
+    schema = pl.scan_parquet(path, glob=False).collect_schema()
+    texts = {name: pl.col(name) for name, dtype in schema.items() if _may_embed(dtype)}
+    return texts | media_columns(schema)
+
+
+def _may_embed(dtype: Any) -> bool:
+    inner = dtype.inner if isinstance(dtype, pl.List) else dtype
+    return inner == pl.String or isinstance(inner, pl.Struct)
 
 
 @lru_cache(maxsize=4)
 def _chunk(path: Path, changed: int, column: str, number: int) -> pl.Series:
     frame = pl.scan_parquet(path, glob=False)
-    bytes_of = _media_columns(path, changed)[column]
+    bytes_of = _columns(path, changed)[column]
     rows = frame.select(bytes_of.alias(column)).slice(number * CHUNK_ROWS, CHUNK_ROWS)
     return rows.collect()[column]
 
@@ -139,7 +156,7 @@ def parquet_values(path: Path, name: str) -> Iterator[dict[str, Any]]:
             column: _packed(f"{name}#{number}/{column}", values[column], schema[column])
             for column in media
         }
-        yield values | packed
+        yield name_embedded(values | packed, f"{name}#{number}", PackedMedium)
 
 
 def _count(dtype: Any, bytes_of: pl.Expr) -> pl.Expr:

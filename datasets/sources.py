@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from savs.datasets.embedded import name_embedded
 from savs.datasets.errors import RowError, SourceError
 from savs.datasets.files import Files, find_files
-from savs.datasets.packed import parquet_values
+from savs.datasets.packed import PackedMedium, parquet_values
 from savs.datasets.rows import Row
 
 Place = tuple[str, int, Any]
@@ -41,13 +42,18 @@ def read_rows(source: str | Path | Files) -> list[Row]:
 
 
 def _read(path: Path, root: Path) -> Iterator[Place]:
+    name = path.relative_to(root).as_posix()
     if path.suffix.lower() == ".parquet":
-        name = path.relative_to(root).as_posix()
         if not path.exists():
             raise SourceError(f"{path} cannot be read: there is no such file; check the path")
         for index, values in enumerate(parquet_values(path, name)):
             yield f"{path} row {index}", index, values
         return
+    for where, index, values in _read_plain(path):
+        yield where, index, name_embedded(values, f"{name}#{index}", PackedMedium)
+
+
+def _read_plain(path: Path) -> Iterator[Place]:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         known = ", ".join([*_READERS, ".parquet"])
@@ -57,6 +63,11 @@ def _read(path: Path, root: Path) -> Iterator[Place]:
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}; check the path") from error
     yield from reader(path, data)
+
+
+def read_plain(path: Path) -> list[Any]:
+    """Return the fields of each row of a JSON Lines, JSON or CSV file, as they are written."""
+    return [values for _, _, values in _read_plain(path)]
 
 
 def _text(path: Path, data: bytes) -> str:

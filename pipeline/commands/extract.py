@@ -9,14 +9,27 @@ from savs.datasets.prompt import PLACEHOLDERS, SPLIT
 from savs.pipeline.commands import exits
 from savs.pipeline.commands.input_options import (
     BenchmarkArgument,
+    CategoryColumnOption,
+    FetchOption,
+    FramesOption,
+    GroupColumnOption,
     GroupsOption,
+    IdColumnOption,
+    ImageColumnOption,
+    ImagesColumnOption,
+    LabelColumnOption,
     LimitOption,
     MediaOption,
+    OutsideOption,
+    QuestionColumnOption,
+    QuestionOption,
     SeedOption,
     ShotsOption,
+    SubtaskColumnOption,
     TestOption,
     TrainOption,
     parse_shots,
+    worded,
 )
 from savs.pipeline.commands.model_options import (
     AdapterOption,
@@ -47,8 +60,20 @@ def extract_command(
     train: TrainOption = None,
     shots: ShotsOption = None,
     train_groups: GroupsOption = None,
+    question: QuestionOption = None,
+    image_column: ImageColumnOption = None,
+    images_column: ImagesColumnOption = None,
+    question_column: QuestionColumnOption = None,
+    label_column: LabelColumnOption = None,
+    id_column: IdColumnOption = None,
+    group_column: GroupColumnOption = None,
+    subtask_column: SubtaskColumnOption = None,
+    category_column: CategoryColumnOption = None,
     seed: SeedOption = 0,
     media_root: MediaOption = None,
+    video_frames: FramesOption = None,
+    allow_outside: OutsideOption = False,
+    fetch_urls: FetchOption = False,
     limit: LimitOption = None,
     dry_run: Annotated[
         bool, option("--dry-run", help="Count, time a short probe, write nothing.")
@@ -101,6 +126,20 @@ def extract_command(
         raise typer.BadParameter(
             f"--placeholders is {placeholders!r}, expected {' or '.join(PLACEHOLDERS)}"
         )
+    chosen = worded(
+        benchmark,
+        question,
+        {
+            "image": image_column,
+            "images": images_column,
+            "question": question_column,
+            "label": label_column,
+            "id": id_column,
+            "group": group_column,
+            "subtask": subtask_column,
+            "category": category_column,
+        },
+    )
     loading: dict[str, Any] = {
         "revision": revision,
         "dtype": dtype,
@@ -120,16 +159,19 @@ def extract_command(
         "shots": parse_shots(shots, train_groups, seed),
         "model": model,
         "media_root": media_root,
+        "video_frames": video_frames,
+        "allow_outside": allow_outside,
+        "fetch_urls": fetch_urls,
         "limit": limit,
         "batch_size": batch_size,
     }
     if dry_run:
         from savs.pipeline.commands.dry_run import print_estimate
 
-        print_estimate(benchmark, out=out, as_json=json, **source, **loading)
+        print_estimate(chosen, out=out, as_json=json, **source, **loading)
         return
     done = extract(
-        benchmark,
+        chosen,
         out=out,
         shard_rows=shard_rows,
         thumbnails=thumbnails,

@@ -1,12 +1,14 @@
 """Options of the commands that read a benchmark's files."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from savs.datasets import Shots
+from savs.datasets import Benchmark, OptionError, Shots
 from savs.pipeline.commands.options import option
+from savs.pipeline.own_benchmarks import choose_benchmark
 
 BenchmarkArgument = Annotated[
     str,
@@ -29,13 +31,52 @@ GroupsOption = Annotated[
     int | None,
     option("--train-groups", min=1, help="Draw N whole groups (of each subtask) to train."),
 ]
+QuestionOption = Annotated[
+    str | None,
+    option("--question", metavar="TEXT", help="The prompt of every row: of general, image-folder."),
+]
 SeedOption = Annotated[int, option("--seed", help="Of --shots and --train-groups.")]
 MediaOption = Annotated[
     Path | None,
     option("--media-root", metavar="DIR", help="Folder of the images (default: each file's own)."),
 ]
+FramesOption = Annotated[
+    int | None,
+    option("--video-frames", min=1, help="Frames that stand for a video (default: 8)."),
+]
+OutsideOption = Annotated[
+    bool, option("--allow-outside", help="Let names of media lead out of the media root.")
+]
+FetchOption = Annotated[
+    bool, option("--fetch-urls", help="Fetch media at http(s) addresses, into STORE.fetched.")
+]
 LimitOption = Annotated[
     int | None, option("--limit", min=1, help="Examples a split; raise it later to go on.")
+]
+ImageColumnOption = Annotated[
+    str | None,
+    option("--image-column", metavar="NAME", help="Of general: column of the image's name."),
+]
+ImagesColumnOption = Annotated[
+    str | None, option("--images-column", metavar="NAME", help="Column of the lists of names.")
+]
+QuestionColumnOption = Annotated[
+    str | None, option("--question-column", metavar="NAME", help="Column of the prompt.")
+]
+LabelColumnOption = Annotated[
+    str | None, option("--label-column", metavar="NAME", help="Column of the class.")
+]
+IdColumnOption = Annotated[
+    str | None, option("--id-column", metavar="NAME", help="Column of the example's id.")
+]
+GroupColumnOption = Annotated[
+    str | None, option("--group-column", metavar="NAME", help="Column of the group.")
+]
+SubtaskColumnOption = Annotated[
+    str | None, option("--subtask-column", metavar="NAME", help="Column of the subtask.")
+]
+CategoryColumnOption = Annotated[
+    str | None, option("--category-column", metavar="NAME", help="Column of the category.")
 ]
 
 
@@ -45,3 +86,24 @@ def parse_shots(shots: int | None, train_groups: int | None, seed: int) -> Shots
         raise typer.BadParameter("--shots and --train-groups are two ways to draw; give one")
     drawn = shots is not None or train_groups is not None
     return Shots(shots, train_groups, seed) if drawn else None
+
+
+def worded(
+    benchmark: str, question: str | None, columns: Mapping[str, str | None] | None = None
+) -> Benchmark:
+    """Return the benchmark with a question and columns of one's own; a usage error if it has none.
+
+    Parameters
+    ----------
+    benchmark
+        A name, or the path of a Python file.
+    question
+        The prompt of every row.
+    columns
+        Field -> the column that holds it, or None.
+    """
+    named = {field: column for field, column in (columns or {}).items() if column is not None}
+    try:
+        return choose_benchmark(benchmark, columns=named, question=question)
+    except OptionError as error:
+        raise typer.BadParameter(str(error)) from error

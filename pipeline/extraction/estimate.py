@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from savs.datasets import Example, MediaFolder, Shots, unknown_labels
+from savs.datasets import Benchmark, Example, MediaFolder, Shots, unknown_labels
+from savs.datasets.fetching import Fetching
+from savs.datasets.media import MediaRules
 from savs.pipeline.extraction.inputs import Refused, prepare
 from savs.pipeline.extraction.loading import load_model
 from savs.pipeline.extraction.model import LoadedModel
@@ -45,7 +47,7 @@ class Estimate:
 
 
 def estimate(
-    benchmark: str,
+    benchmark: str | Path | Benchmark,
     *,
     train: str | Path | None,
     test: str | Path,
@@ -54,10 +56,14 @@ def estimate(
     limit: int | None,
     shots: Shots | None,
     batch_size: int,
+    video_frames: int | None = None,
+    allow_outside: bool = False,
+    fetch_urls: bool = False,
     **loading: Any,
 ) -> Estimate:
     """Count the examples, look for their images, and time a few batches of the test split."""
-    source = Source(choose_benchmark(benchmark), train, test, media_root, limit, shots)
+    rules = MediaRules(video_frames, allow_outside, Fetching() if fetch_urls else None)
+    source = Source(choose_benchmark(benchmark), train, test, media_root, limit, shots, rules)
     examples = source.examples()
     media = {split: source.media(split) for split in examples}
     missing = [
@@ -73,6 +79,7 @@ def estimate(
         missing_media=missing,
         notes=[
             *unknown_labels(examples["train"], examples["test"]),
+            *source.survey(examples),
             *source.leaks(examples).summary(),
         ],
         bytes=total * example_bytes(loaded),

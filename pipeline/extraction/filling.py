@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any
 
 from savs.datasets import Example
@@ -61,7 +62,8 @@ def _smaller(settings: ShardSettings, reporting: Reporting) -> ShardSettings:
 
 def run_record(model: LoadedModel, rank: int, ranks: int) -> dict[str, Any]:
     """Return what a shard records about how it was made."""
-    packages = ("savs", "torch", "transformers", "h5py", "numpy", "pillow")
+    packages = ["savs", "torch", "transformers", "h5py", "numpy", "pillow"]
+    packages += ["av"] if find_spec("av") else []
     return {
         "attention": model.model.config._attn_implementation,
         "device": str(model.device),

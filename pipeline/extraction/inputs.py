@@ -4,12 +4,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from PIL import Image
 
 from savs.datasets import Example, MediaError, MediaFolder
-from savs.datasets.media import decode_image
 from savs.datasets.prompt import SPLIT, split_prompt
 from savs.pipeline.extraction.model import LoadedModel
 from savs.pipeline.extraction.prompting import Pieces
@@ -34,24 +34,27 @@ class Refused:
 
 
 def pieces_of(example: Example, media: MediaFolder, placeholders: str = SPLIT) -> Pieces:
-    """Return an example's prompt with its images decoded.
+    """Return an example's prompt with its images decoded; a video stands as its frames, in order.
 
     Raises
     ------
     MediaError
-        An image is missing or cannot be decoded.
+        An image or a video is missing or cannot be decoded.
     """
-    images = [decode_image(media.read(name), name) for name in example.media]
-    return tuple(
-        images[piece] if isinstance(piece, int) else piece
-        for piece in split_prompt(example.prompt, len(images), placeholders)
-    )
+    images = [media.images(name) for name in example.media]
+    pieces = split_prompt(example.prompt, len(images), placeholders)
+    seen = [images[piece] if isinstance(piece, int) else [piece] for piece in pieces]
+    return tuple(chain.from_iterable(seen))
 
 
 def prepare(
     model: LoadedModel, examples: Sequence[Example], places: Sequence[int], media: MediaFolder
 ) -> list[Prepared | Refused]:
-    """Return the inputs of one batch; what cannot be read or processed is refused by itself."""
+    """Return the inputs of one batch; what cannot be read or processed is refused by itself.
+
+    Where examples differ in their number of images, as videos make them, each number is a batch
+    of its own: some models are wrong where it differs within a batch.
+    """
     found: list[Prepared | Refused] = []
     usable: list[tuple[int, Pieces]] = []
     for place in places:
@@ -60,7 +63,15 @@ def prepare(
             usable.append((place, pieces))
         except MediaError as error:
             found.append(Refused(place, str(error)))
-    return [*found, *_process(model, usable)]
+    alike: dict[int, list[tuple[int, Pieces]]] = {}
+    for place, pieces in usable:
+        alike.setdefault(images_in(pieces), []).append((place, pieces))
+    return [*found, *chain.from_iterable(_process(model, part) for part in alike.values())]
+
+
+def images_in(pieces: Pieces) -> int:
+    """Return how many images a prompt has."""
+    return sum(isinstance(piece, Image.Image) for piece in pieces)
 
 
 def _process(model: LoadedModel, batch: list[tuple[int, Pieces]]) -> list[Prepared | Refused]:

@@ -61,11 +61,17 @@ class LoadedModel:
         """Type that the model computes in."""
         return str(self.model.dtype).removeprefix("torch.")
 
-    def identity(self, benchmark: Mapping[str, Any], outputs: Outputs = NO_OUTPUTS) -> Identity:
+    def identity(
+        self,
+        benchmark: Mapping[str, Any],
+        outputs: Outputs = NO_OUTPUTS,
+        video_frames: int | None = None,
+    ) -> Identity:
         """Return what a store of this model's features on a benchmark is of."""
+        frames = {} if video_frames is None else {"video_frames": video_frames}
         return Identity(
             model=model_facts(self.name, self.revision, self.model) | dict(self.settings),
-            processor=processor_facts(self.processor, self.pixels),
+            processor=processor_facts(self.processor, self.pixels) | frames,
             dtype=self.dtype,
             benchmark=benchmark,
             prompt=prompt_digest(self.processor),

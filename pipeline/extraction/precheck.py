@@ -1,12 +1,13 @@
 """A short proof before a long run: that this model's batches give what single examples give."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import torch
 
 from savs.datasets import Example, MediaError
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.inputs import pieces_of
+from savs.pipeline.extraction.inputs import images_in, pieces_of
 from savs.pipeline.extraction.model import LoadedModel
 from savs.pipeline.extraction.prompting import Pieces
 from savs.pipeline.extraction.proof import Check, check_batches, run_single
@@ -21,7 +22,8 @@ def precheck(
 ) -> Check | None:
     """Compare a few examples of the test split, alone and in one batch.
 
-    Examples of different lengths are taken, so that some are padded.
+    Examples of different lengths are taken, so that some are padded, and, as in every batch, of
+    one number of images.
 
     Returns
     -------
@@ -38,6 +40,8 @@ def precheck(
             prompts.append(pieces_of(rows[place], media, model.placeholders))
         except MediaError:
             continue
+    often = Counter(map(images_in, prompts)).most_common(1)
+    prompts = [pieces for pieces in prompts if images_in(pieces) == often[0][0]]
     if len(prompts) < 2:
         return None
     try:

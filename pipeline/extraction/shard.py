@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from savs.datasets import Example, MediaError, MediaFolder
-from savs.datasets.media import decode_image, sha256, thumbnail
+from savs.datasets.images import thumbnail
+from savs.datasets.media import sha256
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.inputs import Prepared, Refused, prepare, prepared_ahead
 from savs.pipeline.extraction.model import LoadedModel, Read
@@ -177,5 +178,4 @@ def _columns(
 def _thumbnail(example: Example, media: MediaFolder) -> bytes | None:
     if not example.media:
         return None
-    name = example.media[0]
-    return thumbnail(decode_image(media.read(name), name), THUMBNAIL_PX)
+    return thumbnail(media.first_image(example.media[0]), THUMBNAIL_PX)

@@ -15,7 +15,10 @@ from savs.datasets import (
     find_files,
     read_examples,
 )
-from savs.datasets.contents import compare_splits
+from savs.datasets.containers import is_video_name
+from savs.datasets.contents import compare_splits, media_names
+from savs.datasets.media import DEFAULT_RULES, MediaRules
+from savs.datasets.videos import DEFAULT_FRAMES
 
 Splits = dict[str, list[Example]]
 """Split -> its examples, in the order of the input file."""
@@ -35,6 +38,8 @@ class Source:
     """Examples a split, from the start of the file; all by default."""
     shots: Shots | None = None
     """How training examples are drawn; all of `train` by default."""
+    rules: MediaRules = DEFAULT_RULES
+    """How media are found and decoded."""
 
     def examples(self) -> Splits:
         """Read and check both splits.
@@ -71,15 +76,39 @@ class Source:
         if named and not any(folders[split].has(name) for split, name in named):
             split, name = named[0]
             raise MediaError(
-                f"none of the {len(named):,} images is there: {name} is not in"
-                f" {folders[split].root.absolute()}; give --media-root the folder of the images"
+                f"none of the {len(named):,} images is there: {folders[split].absence(name)}"
             )
 
     def media(self, split: str) -> MediaFolder:
         """Return the folder below which a split's images lie."""
         source = self.train if split == "train" and self.train is not None else self.test
-        folder = find_files(source).root
-        return MediaFolder(self.media_root or folder, folder)
+        folder = Path(source) if self.benchmark.read_folder else find_files(source).root
+        return MediaFolder(self.media_root or folder, folder, self.rules)
+
+    def survey(self, examples: Splits) -> list[str]:
+        """Return what is worth a word about where the media lie; fetch those at an address.
+
+        Raises
+        ------
+        MediaError
+            Two paths of another place would be one file.
+        """
+        names = {split: media_names(found) for split, found in examples.items()}
+        lines = [
+            f"{split}: {line}"
+            for split, own in names.items()
+            for line in self.media(split).rerooted(own)
+        ]
+        if self.rules.fetching is not None:
+            lines += self.rules.fetching.fetch_all([name for own in names.values() for name in own])
+        return lines
+
+    def video_frames(self, examples: Splits) -> int | None:
+        """Return the frames a video, where it was asked for or a name is that of a video."""
+        if self.rules.video_frames is not None:
+            return self.rules.video_frames
+        names = (name for found in examples.values() for e in found for name in e.media)
+        return DEFAULT_FRAMES if any(map(is_video_name, names)) else None
 
     def leaks(self, examples: Splits) -> Leaks:
         """Compare the splits by the content of their media; what cannot be read matches nothing.

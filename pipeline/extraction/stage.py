@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from savs.datasets import Benchmark, Example, Shots, unknown_labels
+from savs.datasets.fetching import Fetching
+from savs.datasets.media import MediaRules
 from savs.pipeline.errors import MissingExtraError
 from savs.pipeline.extraction.plan import planned_rows
 from savs.pipeline.extraction.reporting import SILENT, Reporting
@@ -46,8 +48,13 @@ def extract(
     test: str | Path,
     model: str,
     out: str | Path,
+    columns: Mapping[str, str] | None = None,
+    question: str | None = None,
     shots: Shots | None = None,
     media_root: str | Path | None = None,
+    video_frames: int | None = None,
+    allow_outside: bool = False,
+    fetch_urls: bool = False,
     limit: int | None = None,
     batch_size: int = DEFAULT_BATCH_SIZE,
     shard_rows: int = DEFAULT_SHARD_ROWS,
@@ -75,11 +82,22 @@ def extract(
         A Hugging Face id, a local folder, or `demo`.
     out
         Folder of the store.
+    columns
+        Field of `general` -> the column that holds it: `{"question": "prompt"}`.
+    question
+        The prompt of every row, for files of `general` without questions, and for `image-folder`.
     shots
         How training examples are drawn: from `train`, or, without it, from `test`, of which the
         others are then tested.
     media_root
         Folder of the images; each input file's own folder by default.
+    video_frames
+        Frames that stand for a video, evenly spaced in time; 8 by default.
+    allow_outside
+        Whether names of media may lead out of `media_root`.
+    fetch_urls
+        Whether media at an http or https address are fetched; they are kept beside the store, in
+        a folder of its name with `.fetched` behind it.
     limit
         Examples a split, from the start; all by default. Raising it later extends the store.
     batch_size
@@ -116,12 +134,15 @@ def extract(
     from savs.pipeline.extraction.outputs import Outputs, first_tokens
     from savs.pipeline.extraction.shard import ShardSettings
 
-    chosen = choose_benchmark(benchmark)
+    chosen = choose_benchmark(benchmark, columns=columns, question=question)
     root = None if media_root is None else Path(media_root)
-    source = Source(chosen, train, test, root, limit, shots)
+    fetching = Fetching(Path(f"{Path(out)}.fetched")) if fetch_urls else None
+    rules = MediaRules(video_frames, allow_outside, fetching)
+    source = Source(chosen, train, test, root, limit, shots, rules)
     examples = source.examples()
     for line in (
         *unknown_labels(examples["train"], examples["test"]),
+        *source.survey(examples),
         *source.leaks(examples).summary(),
     ):
         reporting.say(line)
@@ -138,7 +159,7 @@ def extract(
         reporting.say(f"zero-shot will leave out: {reason}")
     with open_writer(
         Path(out),
-        loaded.identity(facts, outputs),
+        loaded.identity(facts, outputs, source.video_frames(examples)),
         plan,
         shard_rows=shard_rows,
         rank=rank,

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from savs.datasets import MediaError
-from savs.datasets.media import decode_image
+from savs.datasets.images import decode_image
 
 RED, GREEN, BLUE, WHITE, BLACK = (
     (255, 0, 0),

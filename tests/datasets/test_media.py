@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from savs.datasets import MediaError, MediaFolder
-from savs.datasets.media import decode_image, sha256, thumbnail
+from savs.datasets.images import decode_image, thumbnail
+from savs.datasets.media import sha256
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from savs.datasets import Example, MediaFolder, find_benchmark, read_examples
-from savs.datasets.media import decode_image
+from savs.datasets.images import decode_image
 from savs.datasets.shapes import official
 from savs.datasets.shapes.drawing import draw
 from savs.datasets.shapes.scenes import COLORS, SHAPES, Scene

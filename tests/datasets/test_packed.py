@@ -158,7 +158,7 @@ def test_packed_names_are_told_from_file_names(name: str, file: str | None) -> N
     if file is not None:
         assert packed_file(name) == file
     else:
-        with pytest.raises(ValueError, match=r"is not the name of a medium in a Parquet file$"):
+        with pytest.raises(ValueError, match=r"is not the name of a medium in a file's row$"):
             packed_file(name)
 
 

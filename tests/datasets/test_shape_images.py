@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from savs.datasets import Example, MediaFolder, read_examples
-from savs.datasets.media import decode_image
+from savs.datasets.images import decode_image
 from savs.datasets.shapes import SHAPES, ShapesFiles, write_shapes
 
 pytestmark = pytest.mark.thorough

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from savs.datasets import MediaFolder, check_splits, find_benchmark, read_examples
-from savs.datasets.media import decode_image
+from savs.datasets.images import decode_image
 from savs.datasets.shapes import SHAPES, TASKS, ShapesFiles, write_shapes
 
 PER_CLASS, UNITS = 2, 4

@@ -1,0 +1,137 @@
+"""Media at an address: fetched once, kept in a folder; only http and https."""
+
+import hashlib
+import os
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from pathlib import Path
+from urllib import request
+
+from savs.datasets.errors import MediaError
+
+TIMEOUT_S = 20.0
+"""How long a server may be silent."""
+DEADLINE_S = 300.0
+"""How long one medium may take."""
+MAX_BYTES = 512 * 2**20
+"""A medium is no larger than this."""
+AT_ONCE = 8
+"""Media that are fetched at the same time."""
+_PIECE = 2**16
+
+
+def is_address(name: str) -> bool:
+    """Return whether a medium's name is an address of the web.
+
+    Examples
+    --------
+    >>> is_address("https://host/1.png"), is_address("photos/1.png")
+    (True, False)
+    """
+    return name.lower().startswith(("http://", "https://"))
+
+
+@dataclass(frozen=True, slots=True)
+class Fetching:
+    """How media at an address are fetched."""
+
+    folder: Path | None = None
+    """Where they are kept, named by the digest of the address; None keeps none."""
+    timeout_s: float = TIMEOUT_S
+    max_bytes: int = MAX_BYTES
+    failed: dict[str, str] = field(default_factory=dict, compare=False)
+    """Address -> why it could not be fetched; it is not tried again."""
+
+    def kept(self, address: str) -> Path | None:
+        """Return the file of a medium that was fetched before, if it was."""
+        path = self._place(address)
+        return path if path is not None and path.is_file() else None
+
+    def fetch(self, address: str) -> bytes:
+        """Return the bytes at an address, from the folder where they are there.
+
+        Raises
+        ------
+        MediaError
+            The server refuses, is silent, or sends more than `max_bytes`.
+        """
+        kept = self.kept(address)
+        if kept is not None:
+            return kept.read_bytes()
+        if address not in self.failed:
+            try:
+                data = self._download(address)
+            except (OSError, HTTPException, ValueError) as error:  # URLError is an OSError
+                reason = getattr(error, "reason", None) or error
+                self.failed[address] = f"cannot be fetched: {reason}"
+            else:
+                self._keep(address, data)
+                return data
+        raise MediaError(f"{address} {self.failed[address]}")
+
+    def fetch_all(self, names: Iterable[str]) -> list[str]:
+        """Fetch the media among the names that are at an address; return a line on them, if any.
+
+        Without a folder none is fetched beforehand.
+        """
+        addresses = list(dict.fromkeys(filter(is_address, names)))
+        if not addresses or self.folder is None:
+            return []
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="savs-fetching") as pool:
+            there = sum(pool.map(self._try, addresses))
+        return [f"{there:,} of {len(addresses):,} media at an address are in {self.folder}"]
+
+    def _try(self, address: str) -> bool:
+        try:
+            return bool(self.kept(address) or self.fetch(address))
+        except MediaError:
+            return False  # it is told where the medium is needed
+
+    def _download(self, address: str) -> bytes:
+        started, data = time.monotonic(), bytearray()
+        with _opener().open(address, timeout=self.timeout_s) as answer:
+            while piece := answer.read(_PIECE):
+                data += piece
+                if len(data) > self.max_bytes:
+                    raise ValueError(f"it has more than {self.max_bytes:,} bytes")
+                if time.monotonic() - started > DEADLINE_S:
+                    raise ValueError(f"it takes more than {DEADLINE_S:.0f} s")
+            if answer.length:  # what was announced and did not come
+                raise ValueError(f"the connection broke off, {answer.length:,} bytes early")
+        return bytes(data)
+
+    def _keep(self, address: str, data: bytes) -> None:
+        path = self._place(address)
+        if path is None:
+            return
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+            partial.write_bytes(data)
+            partial.replace(path)
+        except OSError as error:
+            raise MediaError(f"{path} cannot be written: {error.strerror}; make room") from error
+
+    def _place(self, address: str) -> Path | None:
+        name = hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()
+        return None if self.folder is None else self.folder / name
+
+
+def _opener() -> request.OpenerDirector:
+    """Return what opens http and https alone: a redirect leads to no file and no other protocol."""
+    opener = request.OpenerDirector()
+    for handler in (
+        request.ProxyHandler(),
+        request.UnknownHandler(),
+        request.HTTPHandler(),
+        request.HTTPSHandler(),
+        request.HTTPDefaultErrorHandler(),
+        request.HTTPRedirectHandler(),
+        request.HTTPErrorProcessor(),
+    ):
+        opener.add_handler(handler)
+    opener.addheaders = [("User-Agent", "savs")]
+    return opener
