@@ -1,6 +1,7 @@
 """A benchmark's own code, run so that what it does wrong is told as its fault, in one line."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from traceback import extract_tb
 from typing import Any
 
@@ -157,7 +158,7 @@ def fault(
     line: int | None = None,
 ) -> BenchmarkFaultError:
     """Return the error that says what a benchmark's function does wrong, and at which row."""
-    name = getattr(function, "__name__", type(function).__name__)
+    name = getattr(_plain(function), "__name__", type(function).__name__)
     where = _file(function) + (f" line {line}" if line else "")
     row = f" at {at}" if at else ""
     return BenchmarkFaultError(
@@ -166,6 +167,10 @@ def fault(
     )
 
 
+def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
+    return _plain(function.func) if isinstance(function, partial) else function
+
+
 def _file(function: Callable[..., Any]) -> str:
-    code = getattr(function, "__code__", None)
+    code = getattr(_plain(function), "__code__", None)
     return getattr(code, "co_filename", repr(function))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets import Benchmark, BenchmarkNotFoundError, find_benchmark
+from savs.datasets.adapting import adapt
 from savs.datasets.catalogue import known_names
 from savs.datasets.installed import name_problem
 from savs.pipeline.errors import OwnCodeError
@@ -15,10 +16,22 @@ from savs.stores.layout import digest
 CONSTANT = "BENCHMARK"
 
 
-def choose_benchmark(given: str | Path | Benchmark, option: str = "BENCHMARK") -> Benchmark:
+def choose_benchmark(
+    given: str | Path | Benchmark,
+    option: str = "BENCHMARK",
+    columns: Mapping[str, str] | None = None,
+    question: str | None = None,
+) -> Benchmark:
     """Return the benchmark of a name, that of a Python file, or the one given.
 
-    `option` is what it was given to, for the message.
+    Parameters
+    ----------
+    given
+        A name, the path of a Python file with a `BENCHMARK`, or a benchmark.
+    option
+        What it was given to, for the message.
+    columns, question
+        What is chosen where the benchmark leaves a choice, see `savs.datasets.adapting`.
 
     Raises
     ------
@@ -26,7 +39,13 @@ def choose_benchmark(given: str | Path | Benchmark, option: str = "BENCHMARK") -
         None bears this name.
     OwnCodeError
         The file is not there, fails when it runs, or has no benchmark that can be taken.
+    OptionError
+        The benchmark leaves no such choice.
     """
+    return adapt(_found(given, option), columns, question)
+
+
+def _found(given: str | Path | Benchmark, option: str) -> Benchmark:
     if isinstance(given, Benchmark):
         return given
     if not str(given).endswith(".py"):
