@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from savs.datasets.benchmark import Benchmark, Fields
+from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.metrics import (
     Classes,
     Units,
@@ -81,4 +81,24 @@ BLINK = Benchmark(
     parse_row=parse_row,
     measure=measure,
     submission=submission,
+    about=About(
+        task="fourteen tasks of perception, one to four images, lettered options",
+        metrics=("accuracy, macro", "accuracy of each subtask", "accuracy, micro"),
+        sizes="val 1,901 (117 to 172 a subtask), test 1,907 with hidden answers",
+        source="Fu et al., BLINK, arXiv 2404.12390; hf://BLINK-Benchmark/BLINK",
+        licence="not stated here; see the source",
+        files="--test 'hf://BLINK-Benchmark/BLINK/*/val-*.parquet' --shots 20; the reference's JSON"
+        " is read too, with --placeholders keep as it worded Qwen's prompts",
+        sample={
+            "idx": "val_Visual_Similarity_1",
+            "sub_task": "Visual_Similarity",
+            "prompt": "Given the first image <image>, which is more like it, the second <image> or"
+            " the third <image>?\n(A) the second\n(B) the third\n",
+            "image_1": "1_1.jpg",
+            "image_2": "1_2.jpg",
+            "image_3": "1_3.jpg",
+            "image_4": None,
+            "answer": "(A)",
+        },
+    ),
 )

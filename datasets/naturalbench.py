@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from savs.datasets.benchmark import Benchmark, Fields
+from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.grouped import group_metrics
 from savs.datasets.metrics import Classes, Units, accuracy
 from savs.datasets.rows import Row
@@ -71,4 +71,26 @@ NATURALBENCH = Benchmark(
     },
     parse_row=parse_row,
     measure=measure,
+    about=About(
+        task="visual question answering: two images, two questions, opposite answers",
+        metrics=("accuracy", "Q-Acc", "I-Acc", "G-Acc", "accuracy of each kind of question"),
+        sizes="1,900 groups of 4 examples; to train, groups of them or the official finetune split",
+        source="Li et al., NaturalBench, arXiv 2410.14669; github.com/Baiqi-Li/NaturalBench",
+        licence="not stated here; see the source",
+        files="--test hf://BaiqiL/NaturalBench --train-groups 10; the repository's folder"
+        " dataset_split_for_finetuning has the finetune split",
+        sample={
+            "Index": 0,
+            "Image_0": "0_image_0.jpg",
+            "Image_1": "0_image_1.jpg",
+            "Question_0": "Is the dog on the sofa?\n",
+            "Image_0_Question_0": "Yes",
+            "Image_1_Question_0": "No",
+            "Question_1": "Is the dog on the floor?\n",
+            "Image_0_Question_1": "No",
+            "Image_1_Question_1": "Yes",
+            "Question_Type": "yes_no",
+            "Source": "Flickr30K",
+        },
+    ),
 )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from savs.datasets.benchmark import Benchmark, Fields
+from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.grouped import group_metrics
 from savs.datasets.matching import matching_metrics
 from savs.datasets.metrics import Classes, Units, accuracy
@@ -47,4 +47,26 @@ NATURALBENCH_RETRIEVAL = Benchmark(
     measure=measure,
     grouped_train=False,
     aliases=("natural_ret",),
+    about=About(
+        task="does this image show this caption? two images and two captions a group",
+        metrics=(
+            "accuracy",
+            "Q-Acc",
+            "I-Acc",
+            "G-Acc",
+            "text, image and group score (official)",
+        ),
+        sizes="test 950 groups of 4 examples, 667 sets of groups that share no image; train 40",
+        source="Li et al., arXiv 2410.14669; files of github.com/chancharikmitra/SAVs",
+        licence="not stated here; see the source",
+        files="naturalbench_ret_train.jsonl and naturalbench_ret_test.jsonl of the reference;"
+        " --media-root is the folder of NaturalBench's images; its 40 training rows are the test"
+        " file's first, so evaluate with --drop-leaks",
+        sample={
+            "image": "images/0_image_0.jpg",
+            "question": "Does this image show 'A dog sleeps on a sofa.'?",
+            "question_id": 1,
+            "label": "Yes",
+        },
+    ),
 )

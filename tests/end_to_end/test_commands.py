@@ -82,13 +82,6 @@ def test_show(savs, store):
     assert facts["runs"][0]["batch_size"] == 16
 
 
-def test_benchmarks(savs):
-    listed = savs("benchmarks")
-    assert listed.stdout.startswith("general: ")
-    names = [b["name"] for b in json.loads(savs("benchmarks", "--json").stdout)]
-    assert names == ["general", "shapes", "naturalbench", "naturalbench-retrieval", "blink"]
-
-
 def test_dry_run_writes_nothing(savs, scenes, tmp_path):
     done = savs(
         *("extract", "general", "--train", scenes.train, "--test", scenes.test),
