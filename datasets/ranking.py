@@ -41,7 +41,8 @@ def roc_auc_units(scores: Array, positive: Array) -> Array:
 
     Examples
     --------
-    >>> roc_auc_units(np.array([3.0, 1.0, 2.0, 0.0]), np.array([True, True, False, False])).mean()
+    >>> positive = np.array([True, True, False, False])
+    >>> float(roc_auc_units(np.array([3.0, 1.0, 2.0, 0.0]), positive).mean())
     0.75
     """
     above, below = scores[positive], scores[~positive]

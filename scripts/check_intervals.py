@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from savs.datasets import Units
+from savs.datasets.ranking import average_precision_units, roc_auc_units
 from savs.pipeline.paired import mcnemar, sign_flip, subtract
 from savs.pipeline.statistics import summarise
 
@@ -20,6 +21,8 @@ RATES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 CORRELATION = 0.3
 LARGEST_CLUSTER = 8
 STRATA = 10
+RANKED_CLUSTER = 4
+RANKED = {"average precision": average_precision_units, "ROC-AUC": roc_auc_units}
 Array = np.ndarray
 
 
@@ -45,6 +48,13 @@ def main() -> None:
     for n, share in ((100, 0.1), (200, 0.2), (500, 0.1), (1000, 0.2)):
         errors = [mcnemar_error(p, n, share) for p in (exact, mid_p, corrected, ours)]
         _row(f"{n}, {100 * share:g} % differ", *errors)
+    sizes = (100, 300, 1000)
+    heads = [f"{name}, {n}" for name in RANKED for n in sizes]
+    _header("positive", *heads)
+    for share, shift in ((0.1, 1.5), (0.25, 1.0), (0.25, 2.0)):
+        found = [ranking_coverage(rng, n, share, shift, options.draws) for n in sizes]
+        cells = [coverages[name] for name in RANKED for coverages in found]
+        _row(f"{100 * share:g} %, {shift:g} SD apart", *cells)
     _header("clusters", "10", "20", "100")
     _row("sign flip", *(sign_flip_error(rng, count, options.draws) for count in (10, 20, 100)))
 
@@ -92,6 +102,36 @@ def paired_coverage(
         found = subtract(*(_frame(scores, cluster, strata) for scores in (a, b)))
         hits += _holds(found.low, found.high, share / 2)
     return hits / draws
+
+
+def ranking_coverage(
+    rng: np.random.Generator, n: int, share: float, shift: float, draws: int
+) -> dict[str, float]:
+    """Return how often the intervals of `RANKED` hold what an endless test set would have.
+
+    Scores are normal, those of positive examples `shift` standard deviations higher. Four examples
+    are a cluster, which half of the variance is between.
+    """
+    from scipy.stats import norm
+
+    grid = np.linspace(-8, 8 + shift, 100_001)
+    true, false = norm.sf(grid, shift), norm.sf(grid)
+    precision = share * true / (share * true + (1 - share) * false)
+    truths = {
+        "average precision": float(np.trapezoid(norm.pdf(grid, shift) * precision, grid)),
+        "ROC-AUC": float(norm.cdf(shift / np.sqrt(2))),
+    }
+    hits = dict.fromkeys(RANKED, 0)
+    cluster = np.arange(n) // RANKED_CLUSTER
+    for _ in range(draws):
+        positive = rng.random(n) < share
+        between = rng.normal(size=n // RANKED_CLUSTER + 1)[cluster]
+        scores = np.sqrt(0.5) * (between + rng.normal(size=n)) + shift * positive
+        for name, values_of in RANKED.items():
+            units = _frame(values_of(scores, positive), cluster, 1)
+            found = summarise(Units(name, units, chance=0.5))
+            hits[name] += _holds(found.low, found.high, truths[name])
+    return {name: count / draws for name, count in hits.items()}
 
 
 def _holds(low: float | None, high: float | None, truth: float) -> bool:

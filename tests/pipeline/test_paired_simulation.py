@@ -14,6 +14,7 @@ from check_intervals import (
     mcnemar_error,
     ours,
     paired_coverage,
+    ranking_coverage,
     sign_flip_error,
 )
 
@@ -42,3 +43,11 @@ def test_mcnemar_rejects_near_5_percent(n):
 def test_the_sign_flip_rejects_near_5_percent():
     found = sign_flip_error(np.random.default_rng(13), 60, draws := 3000, flips=999)
     assert abs(found - 0.05) < 3.3 * math.sqrt(0.05 * 0.95 / draws)  # 3.7 to 6.3 %
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("share", "shift"), [(0.1, 1.5), (0.25, 1.0)])
+def test_intervals_of_rank_metrics_hold_the_value_in_92_to_97_percent(share, shift):
+    found = ranking_coverage(np.random.default_rng(14), 1000, share, shift, 800)
+    assert set(found) == {"average precision", "ROC-AUC"}
+    assert all(0.92 < coverage < 0.97 for coverage in found.values())
