@@ -8,6 +8,8 @@ from savs.datasets.errors import SourceError
 
 HUB = "hf://"
 PARQUET = "**/*.parquet"
+SHOWN = 200
+"""Characters of a name that cannot be one that a message shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,19 @@ def find_files(source: str | Path) -> Files:
         return _from_hub(text)
     if text.startswith("hf:/"):
         raise SourceError(f"{text}: a path drops slashes; give the text {HUB}{text[4:]}")
-    path = Path(source)
+    if not text:
+        raise SourceError("the name of the input file is empty; give a file, a folder or a pattern")
+    try:
+        return _on_disk(Path(source), text)
+    except (OSError, ValueError, NotImplementedError) as error:
+        if isinstance(error, SourceError):
+            raise
+        shown = text if text.isprintable() else ascii(text)
+        reason = getattr(error, "strerror", None) or error
+        raise SourceError(f"{shown[:SHOWN]} cannot be looked for: {reason}") from error
+
+
+def _on_disk(path: Path, text: str) -> Files:
     if "*" in text and not path.exists():
         steps = path.parts
         fixed = next(i for i, step in enumerate(steps) if "*" in step)

@@ -56,9 +56,9 @@ class Row:
         return value
 
     def optional(self, name: str) -> str | None:
-        """Return a text field, or None where it is missing or null."""
+        """Return a text field, or None where it is missing, null or empty, as it is in CSV."""
         value = self.values.get(name)
-        return None if value is None else self._scalar(name, value)
+        return None if value is None or value == "" else self._scalar(name, value)
 
     def _scalar(self, name: str, value: Any) -> str:
         if isinstance(value, str):
@@ -79,9 +79,19 @@ class Row:
         )
 
     def medium(self, name: str) -> str | None:
-        """Return the name of the medium in a field, or None where there is none."""
+        """Return the name of the medium in a field, or None where it is missing or null.
+
+        Raises
+        ------
+        RowError
+            The field is empty, or holds what is no name.
+        """
         value = self.values.get(name)
-        return value.name if isinstance(value, PackedMedium) else self.optional(name)
+        if isinstance(value, PackedMedium):
+            return value.name
+        if value == "":
+            raise self.error(f"field {name!r} is empty", "name a file, or make it null")
+        return self.optional(name)
 
     def names(self, one: str, many: str) -> tuple[str, ...]:
         """Return the media in field `one` (a name) or `many` (a list); empty without either."""
@@ -94,19 +104,46 @@ class Row:
         if not isinstance(value, list):
             raise self.error(f"field {many!r} holds {value!r}", "expected a list of file names")
         names = [item.name if isinstance(item, PackedMedium) else item for item in value]
-        if not all(isinstance(name, str) for name in names):
+        if not all(isinstance(name, str) and name for name in names):
             raise self.error(f"field {many!r} holds {value!r}", "expected a list of file names")
         return tuple(self._scalar(many, name) for name in names)
 
     def rest(self, known: Collection[str]) -> dict[str, Any]:
-        """Return the fields that are not known, as JSON can hold them; media are left out."""
-        rest = {name: v for name, v in self.values.items() if name not in known and not _media(v)}
-        text = json.dumps(rest, default=str, ensure_ascii=False)
+        """Return the fields that are not known, as JSON can hold them.
+
+        Media are left out; NaN and infinities are null; other bytes are told by their number; what
+        else JSON does not know, dates say, is text.
+
+        Raises
+        ------
+        RowError
+            A text holds half a character.
+        """
+        rest = {
+            str(name): _plain(value)
+            for name, value in self.values.items()
+            if name not in known and not _media(value)
+        }
+        text = json.dumps(rest, ensure_ascii=False)
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
             raise self.error(f"it holds half a character ({error.reason})", "mend it") from error
         return json.loads(text)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
+    if isinstance(value, PackedMedium):
+        return value.name
+    return value if isinstance(value, str | int | None) else str(value)
 
 
 def _media(value: Any) -> bool:

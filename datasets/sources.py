@@ -1,5 +1,6 @@
 """Rows of JSON Lines, JSON, CSV and Parquet files."""
 
+import codecs
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -60,8 +61,9 @@ def _read_plain(path: Path) -> Iterator[Place]:
         raise SourceError(f"{path}: expected a name that ends in {known}, got {path.suffix!r}")
     try:
         data = path.read_bytes()
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror}; check the path") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SourceError(f"{path} cannot be read: {reason}; check the path") from error
     yield from reader(path, data)
 
 
@@ -71,6 +73,8 @@ def read_plain(path: Path) -> list[Any]:
 
 
 def _text(path: Path, data: bytes) -> str:
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise SourceError(f"{path} line 1 is not UTF-8 but UTF-16; save the file as UTF-8")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -137,6 +141,11 @@ def _csv(path: Path, data: bytes) -> Iterator[Place]:
         names = next(lines, [])
         if len(set(names)) < len(names):
             raise SourceError(f"{path} line 1 names a column twice: {', '.join(names)}")
+        if len(names) == 1 and (";" in names[0] or "\t" in names[0]):
+            raise SourceError(
+                f"{path} line 1 has one column, {names[0]!r}; expected columns with commas between"
+                " them: save the file as comma-separated"
+            )
         for index, values in enumerate(filter(None, lines)):
             where = f"{path} line {lines.line_num}"
             if len(values) != len(names):
