@@ -23,9 +23,14 @@ ORDER = "preferred higher"
 
 def parse_row(row: Row) -> Iterator[Fields]:
     """Read a pair of answers (`Output1`, `Output2`), or a single one (`Output`)."""
-    pair = "Output" not in row.values
+    forms = [column for column in LABELS if column in row.values]
+    if len(forms) != 1:
+        raise row.error(
+            f"has {' and '.join(map(repr, forms)) or 'no answer'}",
+            "expected 'Output1' and 'Output2' (a pair), or 'Output' (a single answer)",
+        )
+    pair, known = forms == ["Output1"], LABELS[forms[0]]
     label = label_of(row, "label", "Better")
-    known = LABELS["Output1" if pair else "Output"]
     if label not in known:
         raise row.error(f"the label is {label!r}", f"expected {' or '.join(known)}")
     text = f"Question: {row.text('Text')}\n\n"
