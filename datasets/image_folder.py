@@ -119,7 +119,7 @@ def image_folder(question: str) -> Benchmark:
     {'question': 'Which animal is this?'}
     """
     if not question.strip():
-        raise OptionError("the question is empty; give the text that is put beside each image")
+        raise OptionError("--question is empty; give the text that is put beside each image")
     return replace(
         IMAGE_FOLDER,
         parse_row=partial(parse_row, question=question),
