@@ -6,14 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForImageTextToText,
-    AutoModelForMultimodalLM,
-    AutoProcessor,
-    AutoTokenizer,
-)
 from transformers.utils.hub import cached_file
 
 from savs.datasets.prompt import SPLIT
@@ -22,13 +14,17 @@ from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.identity import portable
 from savs.pipeline.extraction.model import LoadedModel
 from savs.pipeline.extraction.own_code import OwnCode, load_own_code
+from savs.pipeline.extraction.processors import (
+    limit_pixels,
+    parse_limits,
+    read_checkpoint,
+    require_template,
+)
 from savs.pipeline.extraction.prompting import chat_inputs, require_plain_mark, text_inputs
 from savs.pipeline.extraction.remedies import explained
 from savs.pipeline.extraction.taps import find_taps
 
 DTYPES = ("auto", "bfloat16", "float16", "float32")
-KINDS = (AutoModelForImageTextToText, AutoModelForMultimodalLM, AutoModelForCausalLM)
-"""What a checkpoint is loaded as: the first that knows its architecture."""
 WITH_OPTIONS = {
     "dtype": "--dtype",
     "torch_dtype": "--dtype",
@@ -98,10 +94,7 @@ def load_model(
     """
     if dtype not in DTYPES:
         raise ModelError(f"no dtype is called {dtype!r}; there are: {', '.join(DTYPES)}")
-    if min_pixels is not None and max_pixels is not None and min_pixels > max_pixels:
-        raise ModelError(f"min_pixels is {min_pixels}, more than max_pixels, {max_pixels}")
-    given = {"min_pixels": min_pixels, "max_pixels": max_pixels}
-    pixels = {key: value for key, value in given.items() if value is not None}
+    pixels = parse_limits(min_pixels, max_pixels)
     path = str(DEMO_MODEL) if name == DEMO_NAME else name
     keywords = dict(model_kwargs or {})
     if taken := [key for key in keywords if key in WITH_OPTIONS]:
@@ -111,10 +104,9 @@ def load_model(
     source: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     with explained("model", name):
         found = cached_file(path, "config.json", revision=revision)  # fails at once if it is absent
-        kind = _kind(AutoConfig.from_pretrained(path, **source))
-        text_only = kind is AutoModelForCausalLM
-        processor = (AutoTokenizer if text_only else AutoProcessor).from_pretrained(path, **source)
-        loaded: Any = kind.from_pretrained(
+        checkpoint = read_checkpoint(path, **source)
+        processor = checkpoint.processor
+        loaded: Any = checkpoint.kind.from_pretrained(
             path,
             dtype=dtype,
             attn_implementation=attention,
@@ -126,13 +118,9 @@ def load_model(
     _require_weights(name, [*report["missing_keys"], *report["mismatched_keys"]])
     if adapter is not None:
         _put_on(model, adapter)
-    if own.to_inputs is None and getattr(processor, "chat_template", None) is None:
-        raise ModelError(
-            f"{name} has no chat template, so its prompt form is unknown; put a chat_template.jinja"
-            " beside its config.json and give the folder as --model, or give --model-code with"
-            " to_inputs"
-        )
-    _limit_pixels(name, processor, pixels)
+    if own.to_inputs is None:
+        require_template(name, processor)
+    limit_pixels(name, processor, pixels)
     if placeholders != SPLIT:
         require_plain_mark(name, processor, placeholders)
     settings = {
@@ -148,21 +136,9 @@ def load_model(
         taps=tuple((own.find_heads or find_taps)(model)),
         revision=_commit(found),
         pixels=pixels,
-        to_inputs=own.to_inputs or (text_inputs if text_only else chat_inputs),
+        to_inputs=own.to_inputs or (text_inputs if checkpoint.text_only else chat_inputs),
         settings={key: value for key, value in settings.items() if value},
         placeholders=placeholders,
-    )
-
-
-def _kind(config: Any) -> Any:
-    """Return the class that loads a checkpoint; code that comes with it may know more of them."""
-    remote = getattr(config, "auto_map", None) or {}
-    for kind in KINDS:
-        if type(config) in kind._model_mapping or kind.__name__ in remote:
-            return kind
-    raise ValueError(
-        f"{type(config).__name__} is no architecture with a language decoder that this"
-        " transformers release can load"
     )
 
 
@@ -189,18 +165,6 @@ def _put_on(model: Any, adapter: str) -> None:
 def _plain_name(name: str) -> str:
     """Return a folder's own name, wherever it lies, or the hub's id."""
     return Path(name).resolve().name if Path(name).is_dir() else name
-
-
-def _limit_pixels(name: str, processor: Any, pixels: Mapping[str, int]) -> None:
-    """Set the limits in a processor that has them: there its size means pixels, not edges."""
-    images = getattr(processor, "image_processor", None)
-    for key, value in pixels.items():
-        if key not in getattr(getattr(images, "valid_kwargs", None), "__annotations__", {}):
-            option = "--" + key.replace("_", "-")
-            raise ModelError(f"the image processor of {name} has no pixel limits; drop {option}")
-        edge = {"min_pixels": "shortest_edge", "max_pixels": "longest_edge"}[key]
-        sizes: Any = images
-        sizes.size = type(sizes.size)(**{**dict(sizes.size), edge: value})
 
 
 def _commit(path: str | None) -> str | None:
