@@ -78,6 +78,7 @@ def _scale(folder: Path, classes: int, train: int, test: int) -> None:
         child = subprocess.Popen(
             [sys.executable, "-m", "savs.pipeline.cli", command, str(folder)],
             stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         _, status, usage = os.wait4(child.pid, 0)
         if status:
