@@ -1,11 +1,12 @@
-"""`image-folder`: a folder with one folder of images a class, and one question for all of them."""
+"""`image-folder`: one folder of images (or videos) a class, and one question for all of them."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from savs.datasets.benchmark import About, Benchmark, Fields
+from savs.datasets.containers import is_video_name
 from savs.datasets.errors import OptionError, SourceError
 from savs.datasets.general import measure
 from savs.datasets.rows import Row
@@ -69,11 +70,12 @@ def _images(folder: Path) -> list[Path]:
         )
     if not files:
         raise SourceError(f"{folder} holds no image; fill the class, or take its folder away")
-    others = [path for path in files if path.suffix.lower() not in SUFFIXES]
+    others = [path for path in files if not _is_medium(path.name)]
     if others:
         raise SourceError(
-            f"{folder} holds {_told(others)}, no image by name ({' '.join(sorted(SUFFIXES))}); move"
-            " it away, or begin its name with a dot"
+            f"{folder} holds {_told(others)}, by name neither an image"
+            f" ({' '.join(sorted(SUFFIXES))}) nor a video; move it away, or begin its name with a"
+            " dot"
         )
     return files
 
@@ -88,6 +90,10 @@ def _parted(folder: Path) -> tuple[list[Path], list[Path]]:
         raise SourceError(f"{folder} cannot be read: {error.strerror}; check its rights") from error
     folders = {path: path.is_dir() for path in paths}
     return [path for path in paths if folders[path]], [path for path in paths if not folders[path]]
+
+
+def _is_medium(name: str) -> bool:
+    return PurePath(name).suffix.lower() in SUFFIXES or is_video_name(name)
 
 
 def _is_hidden(name: str) -> bool:

@@ -24,13 +24,13 @@ def read(root: Path, split: str = "test") -> list[Example]:
 
 
 def test_a_folder_is_a_class_and_names_give_the_order(tmp_path: Path) -> None:
-    root = filled(tmp_path, "dog/b.JPG", "cat/10.png", "cat/9.webp", "dog/a.jpeg")
+    root = filled(tmp_path, "dog/b.JPG", "cat/10.png", "cat/9.webp", "dog/a.jpeg", "dog/c.mp4")
     examples = read(root, "train")
-    names = ["cat/10.png", "cat/9.webp", "dog/a.jpeg", "dog/b.JPG"]
+    names = ["cat/10.png", "cat/9.webp", "dog/a.jpeg", "dog/b.JPG", "dog/c.mp4"]
     assert [e.id for e in examples] == names
     assert [e.media for e in examples] == [(name,) for name in names]
-    assert [e.label for e in examples] == ["cat", "cat", "dog", "dog"]
-    assert [e.index for e in examples] == [0, 1, 2, 3]
+    assert [e.label for e in examples] == ["cat", "cat", "dog", "dog", "dog"]
+    assert [e.index for e in examples] == [0, 1, 2, 3, 4]
     assert {e.prompt for e in examples} == {QUESTION}
     assert {(e.split, e.group, e.subtask) for e in examples} == {("train", None, None)}
     assert {str(e.extra) for e in examples} == {"{}"}
@@ -57,8 +57,8 @@ def test_links_lead_anywhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "problem"),
     [
-        (["a/1.png", "a/notes.txt"], "a holds notes.txt, no image by name (.bmp"),
-        (["a/1.png", *(f"a/{n}.txt" for n in range(5))], "0.txt, 1.txt, 2.txt and 2 more, no im"),
+        (["a/1.png", "a/notes.txt"], "a holds notes.txt, by name neither an image (.bmp"),
+        (["a/1.png", *(f"a/{n}.txt" for n in range(5))], "0.txt, 1.txt, 2.txt and 2 more, by name"),
         (["a/1.png", "1.png"], "holds 1.png beside the folders of its classes; move it into one"),
         (["train/a/1.png", "test/a/1.png"], "give --train or --test"),
         ([".x"], "holds no folder; expected one folder of images a class"),

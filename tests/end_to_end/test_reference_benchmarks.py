@@ -1,0 +1,150 @@
+"""Every benchmark of the reference through the commands, on drawn images: extract to evaluate."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from drawn_benchmarks import FILES, draw, in_folders
+
+from savs.datasets import find_benchmark
+from savs.pipeline import open_store
+
+pytestmark = pytest.mark.thorough
+
+METRICS = {
+    "sugarcrepe": [
+        "both right",
+        "true caption higher (official)",
+        "accuracy",
+        "both right, add_obj",
+        "both right, swap_obj",
+        "true caption higher (official), add_obj",
+        "true caption higher (official), swap_obj",
+    ],
+    "winoground": [
+        "group score (official)",
+        "text score (official)",
+        "image score (official)",
+        "accuracy",
+        *(
+            f"{side} score (official), {tag}"
+            for tag in ("Object", "Both")
+            for side in ("text", "image", "group")
+        ),
+    ],
+    "mmvp": ["both right", "accuracy"],
+    "camerabench": [
+        f"{name}, {of}"
+        for of in ("macro", "Is there a circle in the image?", "Is there a star in the image?")
+        for name in ("average precision", "ROC-AUC", "balanced accuracy", "accuracy")
+    ],
+    "mrb": ["accuracy", "accuracy, safety: bias", "accuracy, safety: other"],
+    "mrb_individual": ["accuracy", "preferred higher"],
+}
+PLAIN = ["accuracy", "balanced accuracy"]
+ABOVE_CHANCE = {"sugarcrepe", "winoground", "mmvp", "camerabench", "eurosat", "pets"}
+"""What the shipped model, whose prompts were worded otherwise, is bound to see."""
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    root = tmp_path_factory.mktemp("drawn")
+    return {part: draw(root, part, groups, 8) for part, groups in (("train", 8), ("test", 12))}
+
+
+def results(savs, *arguments):
+    """Extract, select, evaluate; return the metrics by name, the predictions and the notes."""
+    done = savs("extract", *arguments, "--model", "demo", "--batch-size", "32", "--out", "store")
+    assert done.returncode == 0, done.stderr
+    assert savs("select", "store").returncode == 0
+    done = savs("evaluate", "store", "--json")
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    written = json.loads(Path(facts["metrics_file"]).read_text())
+    metrics = {metric["name"]: metric for metric in written["metrics"]}
+    return metrics, pl.read_parquet(facts["predictions_file"]), written["notes"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_benchmark_is_extracted_selected_and_evaluated(savs, scenes, tmp_path, name):
+    files = []
+    for part, found in scenes.items():
+        files += [f"--{part}", tmp_path / f"{part}.json"]
+        files[-1].write_text(json.dumps(FILES[name](found)))
+    metrics, predictions, notes = results(savs, name, *files, "--media-root", scenes["test"].root)
+    assert list(metrics) == METRICS.get(name, PLAIN)
+    assert notes == []
+    assert open_store("store").manifest.identity.benchmark["name"] == find_benchmark(name).name
+    for metric in metrics.values():
+        assert metric["low"] <= metric["value"] <= metric["high"]
+    right = (predictions["prediction"] == predictions["label"]).to_list()
+    if "accuracy" in metrics:
+        assert metrics["accuracy"]["value"] == pytest.approx(sum(right) / len(right))
+    if name in ABOVE_CHANCE:
+        headline = next(iter(metrics.values()))
+        assert headline["value"] > headline["chance"] + 0.15
+
+
+def test_images_in_folders(savs, scenes, tmp_path):
+    train, test = (in_folders(found, tmp_path / part) for part, found in scenes.items())
+    question = "What shape is this?"
+    metrics, predictions, _ = results(
+        savs, "image-folder", "--train", train, "--test", test, "--question", question
+    )
+    assert list(metrics) == PLAIN
+    assert metrics["accuracy"]["value"] > metrics["accuracy"]["chance"] + 0.15
+    names = sorted(path.relative_to(test).as_posix() for path in test.glob("*/*.png"))
+    assert predictions["id"].to_list() == names
+    assert predictions["label"].to_list() == [name.split("/")[0] for name in names]
+    store = open_store("store")
+    assert set(store.examples("test")["prompt"]) == {question}
+    assert store.manifest.identity.benchmark == {
+        "name": "image-folder",
+        "options": {"question": question},
+    }
+    other = ("image-folder", "--train", train, "--test", test, "--question", "Another?")
+    done = savs("extract", *other, "--model", "demo", "--out", "store")
+    assert done.returncode == 1
+    assert f"benchmark.options.question: {question!r} in the store, 'Another?' now" in done.stderr
+
+
+def test_shots_of_a_folder_are_drawn_by_seed(savs, scenes, tmp_path):
+    root = in_folders(scenes["test"], tmp_path / "all")
+    trained = []
+    for seed in (0, 0, 1):
+        out = tmp_path / f"store{len(trained)}"
+        drawn = ("--test", root, "--shots", 3, "--seed", seed)
+        done = savs("extract", "image-folder", *drawn, "--model", "demo", "--out", out)
+        assert done.returncode == 0, done.stderr
+        store = open_store(out)
+        trained.append(store.examples("train")["id"].to_list())
+        assert set(store.examples("train")["label"].value_counts()["count"]) == {3}
+        whole = {*trained[-1], *store.examples("test")["id"]}
+        assert whole == {p.relative_to(root).as_posix() for p in root.glob("*/*.png")}
+    assert trained[0] == trained[1] != trained[2]
+
+
+def test_what_goes_wrong_is_told_in_one_line(savs, scenes, tmp_path):
+    def refused(*arguments):
+        done = savs("extract", *arguments, "--model", "demo", "--out", "store")
+        assert "Traceback" not in done.stderr
+        assert not Path("store").exists()
+        return done.returncode, done.stderr
+
+    code, told = refused("image-folder", "--test", "nowhere", "--shots", 2)
+    assert (code, told) == (
+        1, "error: nowhere is not there; expected a folder with one folder a class\n"
+    )  # fmt: skip
+    code, told = refused("sugarcrepe", "--test", "nowhere.jsonl", "--shots", 2)
+    assert code == 1
+    assert "nowhere.jsonl" in told
+    code, told = refused("vizwiz", "--test", "nowhere.jsonl", "--shots", 2, "--question", "Why?")
+    assert code == 2
+    assert "--question" in told
+    path = tmp_path / "test.json"
+    path.write_text(json.dumps(FILES["sugarcrepe"](scenes["test"])))
+    drawn = ("--shots", 2, "--media-root", scenes["test"].root)
+    code, told = refused("sugarcrepe", "--test", path, *drawn)
+    assert code == 1
+    assert "draw whole groups with --train-groups" in told
