@@ -45,12 +45,17 @@ def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
     whole = predictions.filter(pl.len().over("group") == GROUP_ROWS)
     categories = whole["category"].drop_nulls().unique(maintain_order=True)
     parts = [(str(name), whole.filter(pl.col("category") == name)) for name in categories]
-    text, image, group = matching_metrics(predictions)
     return [
-        *(group, text, image),
+        *_scores(predictions),
         accuracy(predictions, classes),
-        *(units for name, part in parts for units in matching_metrics(part, name)),
+        *(units for name, part in parts for units in _scores(part, name)),
     ]
+
+
+def _scores(predictions: pl.DataFrame, of: str = "") -> list[Units]:
+    """Return the three scores, the strictest first."""
+    text, image, group = matching_metrics(predictions, of)
+    return [group, text, image]
 
 
 WINOGROUND = Benchmark(
@@ -73,7 +78,7 @@ WINOGROUND = Benchmark(
             "text score (official)",
             "image score (official)",
             "accuracy",
-            "group score (official), <category>",
+            "the three scores, <category>",
         ),
         sizes="test 400 groups of four",
         source="Thrush et al., arXiv 2204.03162; hf://facebook/winoground",

@@ -30,7 +30,7 @@ METRICS = {
         *(
             f"{side} score (official), {tag}"
             for tag in ("Object", "Both")
-            for side in ("text", "image", "group")
+            for side in ("group", "text", "image")
         ),
     ],
     "mmvp": ["both right", "accuracy"],
