@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
@@ -12,7 +12,7 @@ from savs.datasets.errors import MediaError
 from savs.datasets.fetching import Fetching, is_address
 from savs.datasets.images import decode_image
 from savs.datasets.packed import is_packed, packed_file, read_packed
-from savs.datasets.places import advice, is_foreign, locate
+from savs.datasets.places import absolute, advice, is_foreign, locate
 from savs.datasets.videos import DEFAULT_FRAMES, decode_video, first_frame
 
 NO_ADDRESS = "is an address, which is fetched with --fetch-urls alone"
@@ -169,13 +169,11 @@ class MediaFolder:
             Two different names would be one and the same file.
         """
         found: dict[Path, str] = {}
-        own = replace(self.rules, allow_outside=False)
-        inside = MediaFolder(self.root, self.packed, own)
         for name in dict.fromkeys(names):
             if is_address(name) or is_packed(name) or not is_foreign(self.root, name):
                 continue
             path = self._file(name)
-            if path is None or path != inside._file(name):  # as it is, outside the root
+            if path is None or path == absolute(Path(name)):  # not there, or there as it is
                 continue
             if path in found:
                 raise MediaError(

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 
 INDEXED_FILES = 1_000_000
 """Files below a folder that are looked at, at most, to name those that may be meant."""
@@ -26,24 +26,21 @@ def locate(root: Path, name: str, *, outside: bool = False) -> Path | None:
     outside
         Whether a name may lead out of the root: an absolute path that is there then counts first.
     """
-    base = absolute(root)
-    foreign = _foreign(name)
-    path = absolute(base / name)
-    if path.is_relative_to(base) and not isinstance(foreign, PureWindowsPath):
-        return path
-    if outside and (foreign is None or _there(path)):
-        return path
-    if foreign is None:
-        return None
-    parts = _parts(foreign)
-    ends = (base.joinpath(*parts[start:]) for start in range(len(parts)))
-    return next((end for end in ends if _there(end)), None)
+    if not is_foreign(root, name):
+        path = absolute(root / name)
+        return path if outside or _below(path, absolute(root)) else None
+    if outside and _there(name):
+        return absolute(Path(name))
+    base, parts = str(absolute(root)), _parts(name)
+    ends = ("/".join((base, *parts[start:])) for start in range(len(parts)))
+    return next((Path(end) for end in ends if _there(end)), None)
 
 
 def is_foreign(root: Path, name: str) -> bool:
     """Return whether a name is an absolute path that does not lie below the root."""
-    foreign = _foreign(name)
-    return foreign is not None and not absolute(root / name).is_relative_to(absolute(root))
+    if name.startswith("/"):
+        return not _below(absolute(Path(name)), absolute(root))
+    return _is_of_windows(name)
 
 
 def possible_places(root: Path, name: str) -> list[PurePosixPath]:
@@ -52,10 +49,9 @@ def possible_places(root: Path, name: str) -> list[PurePosixPath]:
     Those that share the longest end with it, relative to the root, in order of their names. All
     files below the root are listed once.
     """
-    foreign = _foreign(name)
-    if foreign is None:
+    if not is_foreign(root, name):
         return []
-    parts = _parts(foreign)
+    parts = _parts(name)
     same = _by_name(absolute(root)).get(parts[-1] if parts else "", [])
     shared = [(_shared(path.parts, parts), path) for path in same]
     longest = max((length for length, _ in shared), default=0)
@@ -68,7 +64,7 @@ def advice(root: Path, name: str) -> str:
     if not places:
         return "give --media-root a folder that holds all images, or --allow-outside"
     shown = ", ".join(map(str, places[:NAMED])) + (" ..." if len(places) > NAMED else "")
-    parts = _parts(_foreign(name) or PurePosixPath(name))
+    parts = _parts(name)
     folders = dict.fromkeys(
         absolute(root).joinpath(*path.parts[: -_shared(path.parts, parts)]) for path in places
     )
@@ -81,17 +77,18 @@ def absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
 
 
-def _foreign(name: str) -> PurePath | None:
-    for kind in (PurePosixPath, PureWindowsPath):
-        path = kind(name)
-        if path.is_absolute() and (kind is PurePosixPath or len(path.drive) == 2):
-            return path
-    return None
+def _below(path: Path, base: Path) -> bool:
+    return path == base or str(path).startswith(f"{str(base).rstrip('/')}/")
 
 
-def _parts(path: PurePath) -> tuple[str, ...]:
+def _is_of_windows(name: str) -> bool:
+    return name[1:3] in (":\\", ":/") and name[0].isalpha()
+
+
+def _parts(name: str) -> tuple[str, ...]:
     """Return the folders and the name of an absolute path, `..` taken back."""
-    return PurePosixPath(os.path.normpath(PurePosixPath("/", *path.parts[1:]))).parts[1:]
+    path = name[2:].replace("\\", "/") if _is_of_windows(name) else name
+    return PurePosixPath(os.path.normpath(path)).parts[1:]
 
 
 def _shared(one: tuple[str, ...], other: tuple[str, ...]) -> int:
@@ -121,8 +118,8 @@ def _files(root: Path) -> Iterator[PurePosixPath]:
         yield from (below / name for name in names)
 
 
-def _there(path: Path) -> bool:
+def _there(path: str) -> bool:
     try:
-        return path.exists()
+        return os.path.exists(path)  # noqa: PTH110 - a hundred thousand paths are looked for
     except (OSError, ValueError):  # a name too long, or one that the system refuses
         return False
