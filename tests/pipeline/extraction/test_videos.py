@@ -1,0 +1,105 @@
+"""A video is put to a model as its frames, at the place of its mark."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from clips import PALETTE, encode, nearest, plain
+from PIL import Image
+
+from savs.datasets.videos import decode_video
+from savs.pipeline import extract
+from savs.stores import StoreMismatchError, open_store
+
+QUESTION = "Before <image> and after."
+
+
+@pytest.fixture
+def files(inputs):
+    """Clips of 9, 9, 2 and 2 frames, two a class, and the same prompts with frames as images."""
+    clips, images = [], []
+    for number, count in enumerate((9, 9, 2, 2)):
+        data = encode("mp4", [plain(PALETTE[(number * 7 + i) % 27]) for i in range(count)])
+        (inputs.root / f"{number}.mp4").write_bytes(data)
+        frames = decode_video(data, "x", 3)
+        assert len(frames) == min(3, count)
+        names = []
+        for place, frame in enumerate(frames):
+            names.append(f"{number}-{place}.png")
+            frame.save(inputs.root / names[-1])
+        label = "ab"[number % 2]
+        clips.append({"image": f"{number}.mp4", "question": QUESTION, "label": label})
+        marked = QUESTION.replace("<image>", "<image>" * len(names))
+        images.append({"images": names, "question": marked, "label": label})
+    return inputs.rows("clips.jsonl", clips), inputs.rows("frames.jsonl", images)
+
+
+@pytest.mark.parametrize(
+    "family",
+    ["qwen2_vl", pytest.param("idefics3", marks=pytest.mark.thorough)],
+)
+def test_a_clip_gives_the_features_of_its_frames(files, tiny_model, tmp_path, family):
+    clips, frames = files
+    given = {"model": str(tiny_model(family)), "dtype": "float32"}
+    many = extract(
+        *("general",), train=clips, test=clips, out=tmp_path / "c", video_frames=3, **given
+    )
+    one = extract("general", train=frames, test=frames, out=tmp_path / "f", batch_size=1, **given)
+    assert many.skipped == one.skipped == []
+    for split in ("train", "test"):
+        features = many.store.features(split)
+        np.testing.assert_allclose(features, one.store.features(split), rtol=1e-4, atol=1e-5)
+        assert len(np.unique(features[-1], axis=0)) == 4  # each clip is told from the others
+
+
+def test_videos_are_in_the_identity_of_a_store_only_where_there_are_some(
+    files, inputs, tiny_model, tmp_path
+):
+    clips, frames = files
+    model = str(tiny_model("qwen2_vl"))
+
+    def processor(name, rows, **options):
+        extract("general", train=rows, test=rows, model=model, out=tmp_path / name, **options)
+        return open_store(tmp_path / name).manifest.identity.processor
+
+    plain_facts = processor("images", frames)
+    assert "video_frames" not in plain_facts
+    assert processor("clips", clips) == {**plain_facts, "video_frames": 8}
+    assert processor("given", frames, video_frames=2) == {**plain_facts, "video_frames": 2}
+    processor("clips", clips, video_frames=8)  # what it had by default
+    with pytest.raises(StoreMismatchError, match=r"processor\.video_frames: 8 in the store, 4 now"):
+        processor("clips", clips, video_frames=4)
+
+
+@pytest.mark.parametrize("limit", ["min_pixels", "max_pixels"])
+def test_pixel_limits_are_in_the_identity_of_a_store(inputs, tiny_model, tmp_path, limit):
+    train, test = inputs.few_shots(2, 2)
+
+    def run(**limits):
+        model = str(tiny_model("qwen2_vl"))
+        done = extract("general", train=train, test=test, model=model, out=tmp_path / "s", **limits)
+        return done.store
+
+    store = run(**{limit: 28 * 28})
+    other = "max_pixels" if limit == "min_pixels" else "min_pixels"
+    facts = store.manifest.identity.processor
+    assert (facts[limit], facts[other]) == (784, None)
+    assert json.loads((tmp_path / "s/store.json").read_text())["identity"]["processor"] == facts
+    for limits in ({}, {limit: 785}):
+        now = limits.get(limit)
+        with pytest.raises(
+            StoreMismatchError, match=rf"processor\.{limit}: 784 in the store, {now} now"
+        ):
+            run(**limits)
+    assert run(**{limit: 784}).features("test").shape == store.features("test").shape
+
+
+def test_a_thumbnail_of_a_video_is_its_first_frame(files, inputs, tiny_model, tmp_path):
+    clips, _ = files
+    model = str(tiny_model("qwen2_vl"))
+    done = extract(
+        "general", train=clips, test=clips, model=model, out=tmp_path / "t", thumbnails=True
+    )
+    small = [Image.open(io.BytesIO(data)) for data in done.store.examples("test")["thumbnail"]]
+    assert [nearest(image) for image in small] == [0, 7, 14, 21]
