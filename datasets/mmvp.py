@@ -22,8 +22,8 @@ def parse_row(row: Row) -> Iterator[Fields]:
     official = ANSWER in row.values
     if official:
         prompt = f"{row.text('Question')} {row.text('Options')}"
-        named = row.values.get("image") is not None
-        image = medium_of(row, "image") if named else f"MMVP Images/{row.index + 1}.jpg"
+        numbered = f"MMVP Images/{row.index + 1}.jpg"
+        image = medium_of(row, "image") if "image" in row.values else numbered
     else:
         prompt, image = row.text("question"), medium_of(row, "image")
     yield Fields(
