@@ -18,6 +18,10 @@ from savs.datasets.errors import MediaError, SourceError
 CHUNK_ROWS = 64
 """Rows whose images are read together; two chunks are kept."""
 _FILE = r"(?P<file>.+\.(?i:parquet|jsonl|ndjson|json|csv|tsv))"
+DECODED_ROWS = 512
+"""Rows that become Python values together."""
+DAMAGE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+"""What polars raises on a file that is damaged; the second is no `Exception`."""
 _NAME = re.compile(_FILE + r"#(?P<row>\d+)/(?P<column>.+)")
 
 
@@ -72,7 +76,7 @@ def read_packed(path: Path, name: str) -> bytes:
             column, _, place = column.rpartition("/")
         value = _chunk(path, changed, column, row // CHUNK_ROWS)[row % CHUNK_ROWS]
         data = value if place is None else value[int(place)]
-    except (pl.exceptions.PolarsError, OSError, LookupError, TypeError, ValueError) as error:
+    except (*DAMAGE, LookupError, TypeError, ValueError) as error:
         raise MediaError(f"{name} cannot be read: {error}") from error
     if isinstance(data, str | dict):
         data = decode_embedded(data, name)
@@ -147,16 +151,31 @@ def parquet_values(path: Path, name: str) -> Iterator[dict[str, Any]]:
         frame = pl.scan_parquet(path, glob=False)
         schema = frame.collect_schema()
         media = media_columns(schema)
-        counts = {c: _count(schema[c], bytes_of).alias(c) for c, bytes_of in media.items()}
-        rows = frame.with_columns(**counts).collect(engine="streaming")
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise SourceError(f"{path} is not a Parquet file: {error}") from error
-    for number, values in enumerate(rows.iter_rows(named=True)):
+        counts = [_count(schema[c], bytes_of).alias(c) for c, bytes_of in media.items()]
+        rows = frame.with_columns(counts).collect(engine="streaming")
+    except DAMAGE as error:
+        reason = " ".join(str(error).split())
+        raise SourceError(f"{path} is not a Parquet file: {reason}; write it again") from error
+    for number, values in enumerate(_decoded(rows, path)):
         packed = {
             column: _packed(f"{name}#{number}/{column}", values[column], schema[column])
             for column in media
         }
         yield name_embedded(values | packed, f"{name}#{number}", PackedMedium)
+
+
+def _decoded(rows: pl.DataFrame, path: Path) -> Iterator[dict[str, Any]]:
+    """Yield each row as Python has it; SourceError for a value that Python has not."""
+    for start in range(0, rows.height, DECODED_ROWS):
+        part = rows.slice(start, DECODED_ROWS)
+        try:
+            yield from part.rows(named=True)
+        except (*DAMAGE, ValueError, OverflowError, LookupError) as error:
+            reason = " ".join(str(error).split())
+            raise SourceError(
+                f"{path} rows {start} to {start + part.height - 1}: a value cannot be read"
+                f" ({reason}); mend it, or drop its column"
+            ) from error
 
 
 def _count(dtype: Any, bytes_of: pl.Expr) -> pl.Expr:

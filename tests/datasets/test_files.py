@@ -96,6 +96,19 @@ def test_what_matches_nothing_is_named_with_the_folder(
         find_files(root / source)
 
 
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("", "the name of the input file is empty"),
+        ("a" * 300 + ".jsonl", "a{200} cannot be looked for: File name too long"),
+    ],
+    ids=["empty", "too long"],
+)
+def test_a_name_that_cannot_be_one_is_told(source: str, problem: str) -> None:
+    with pytest.raises(SourceError, match=f"^{problem}"):
+        find_files(source)
+
+
 def test_ids_of_several_files_begin_with_their_paths(root: Path) -> None:
     examples = read_examples(find_benchmark("general"), str(root / "*" / "val-0.parquet"), "test")
     assert [(e.id, e.index, e.label) for e in examples] == [

@@ -1,3 +1,5 @@
+from datetime import date
+
 import pytest
 
 from savs.datasets import Row, RowError
@@ -48,9 +50,28 @@ def test_a_required_field_that_is_null_is_told_from_a_missing_one() -> None:
         row(label=None).text("label")
 
 
-def test_an_optional_field_may_be_missing_or_null() -> None:
+def test_an_optional_field_may_be_missing_null_or_empty() -> None:
     assert row().optional("group") is None
     assert row(group=None).optional("group") is None
+    assert row(group="").optional("group") is None
+    assert row(group=" ").optional("group") == " "
+
+
+def test_an_image_s_name_is_not_empty() -> None:
+    assert row(image=None).medium("image") is None
+    with pytest.raises(RowError, match=r"^x.jsonl line 7: field 'image' is empty; name a file"):
+        row(image="").medium("image")
+
+
+def test_fields_that_are_not_known_are_kept_as_json_has_them() -> None:
+    nan, inf = float("nan"), float("inf")
+    kept = row(label="a", n=nan, x=[1, inf, {"a": b"\x00\x01"}], when=date(2024, 2, 29), t=(1, 2))
+    assert kept.rest(["label"]) == {
+        "n": None,
+        "x": [1, None, {"a": "<2 bytes>"}],
+        "when": "2024-02-29",
+        "t": [1, 2],
+    }
 
 
 @pytest.mark.parametrize(
@@ -77,7 +98,9 @@ def test_both_fields_at_once_are_refused(images: list[str]) -> None:
         row(image="a.png", images=images).names("image", "images")
 
 
-@pytest.mark.parametrize("images", ["a.png", ["a.png", 1], ["a.png", None], {"a.png": 0}, 5])
+@pytest.mark.parametrize(
+    "images", ["a.png", ["a.png", 1], ["a.png", None], ["a.png", ""], {"a.png": 0}, 5]
+)
 def test_a_list_of_names_holds_texts_alone(images: object) -> None:
     with pytest.raises(RowError, match=r"line 7: field 'images' holds .*expected a list of file"):
         row(images=images).names("image", "images")
