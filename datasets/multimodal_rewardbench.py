@@ -91,7 +91,7 @@ MULTIMODAL_REWARDBENCH = Benchmark(
         "Output2": "pair form: second answer",
         "Output": "single form: the answer",
         "label": "Output1 or Output2; single form: preferred or non-preferred",
-        "Better": "the same as label in the official all_data.json",
+        "Better": "the same as label, as the authors' file spells it",
     },
     parse_row=parse_row,
     measure=measure,
@@ -102,9 +102,8 @@ MULTIMODAL_REWARDBENCH = Benchmark(
         sizes="about 5,000 pairs in 6 categories",
         source="Yasunaga et al., arXiv 2502.14191; files of github.com/chancharikmitra/SAVs",
         licence="CC BY-NC; the images' own",
-        files="data/all_data.json of github.com/facebookresearch/multimodal_rewardbench, whose"
-        " script fetches the images; the single form from data/mm_rwbench_testset/individual of"
-        " the reference",
+        files="data/mm_rwbench_testset of the reference, its folder individual for the single form;"
+        " the script of github.com/facebookresearch/multimodal_rewardbench fetches the images",
         sample={
             "Category": "safety",
             "ID": "pairs_0000",
