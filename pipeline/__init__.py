@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from savs.pipeline.evaluation_file import save_evaluation
     from savs.pipeline.extraction.stage import Extraction, extract
     from savs.pipeline.head_votes import heads_frame
+    from savs.pipeline.previewing.writing import preview
     from savs.pipeline.selection import Selection, select
     from savs.pipeline.selection_file import (
         load_selection,
@@ -41,6 +42,7 @@ __all__ = [
     "heads_frame",
     "load_selection",
     "open_store",
+    "preview",
     "reference_dictionary",
     "save_evaluation",
     "save_selection",
@@ -64,6 +66,7 @@ _HOMES = {
     "heads_frame": "savs.pipeline.head_votes",
     "load_selection": "savs.pipeline.selection_file",
     "open_store": "savs.stores",
+    "preview": "savs.pipeline.previewing.writing",
     "reference_dictionary": "savs.pipeline.selection_file",
     "save_evaluation": "savs.pipeline.evaluation_file",
     "save_selection": "savs.pipeline.selection_file",

@@ -17,6 +17,7 @@ from savs.pipeline.commands.extract import extract_command
 from savs.pipeline.commands.models import models_command
 from savs.pipeline.commands.moving import export_command, merge_command, slim_command
 from savs.pipeline.commands.output import say
+from savs.pipeline.commands.preview import preview_command
 from savs.pipeline.commands.query import query_command
 from savs.pipeline.commands.select import select_command
 from savs.pipeline.commands.show import show_command
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo_command)
 app.command("split")(split_command)
+app.command("preview")(preview_command)
 app.command("extract")(extract_command)
 app.command("models")(models_command)
 app.command("check-model")(check_model_command)

@@ -55,6 +55,8 @@ def split(
     train: str | Path,
     test: str | Path,
     shots: Shots,
+    columns: Mapping[str, str] | None = None,
+    question: str | None = None,
     media_root: str | Path | None = None,
     force: bool = False,
 ) -> Splitting:
@@ -73,6 +75,8 @@ def split(
         The files to write, of the same form as the source.
     shots
         How many examples of each class, or groups of each subtask, train; and the seed.
+    columns, question
+        As `extract` takes them.
     media_root
         Folder of the images; the source's own folder by default.
     force
@@ -92,7 +96,9 @@ def split(
     MediaError
         None of the images is there.
     """
-    chosen, files = choose_benchmark(benchmark), find_files(source)
+    chosen = choose_benchmark(benchmark, columns=columns, question=question)
+    _check_form(chosen)
+    files = find_files(source)
     targets = {"train": Path(train), "test": Path(test)}
     pool = read_examples(chosen, source, "test")
     _check_targets(files, targets, force=force)
@@ -118,6 +124,14 @@ def split(
         missing=missing,
         media_root=_other_root(pool, media, targets),
     )
+
+
+def _check_form(benchmark: Benchmark) -> None:
+    if benchmark.read_folder is not None:
+        raise SourceError(
+            f"{benchmark.name} reads folders, and only files can be split; let savs extract draw:"
+            " --test DIR --shots N --seed S"
+        )
 
 
 def _check_targets(files: Files, targets: Mapping[str, Path], *, force: bool) -> None:

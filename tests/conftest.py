@@ -11,11 +11,28 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browser import browser_required, find_browser
 from PIL import Image
 
 from savs.datasets.shapes import ShapesFiles, write_shapes
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs a browser where there is none, unless one is required."""
+    if find_browser() is None and not browser_required():
+        gone = [item for item in items if item.get_closest_marker("browser")]
+        items[:] = [item for item in items if not item.get_closest_marker("browser")]
+        config.hook.pytest_deselected(items=gone)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say so."""
+    if find_browser() is None and not browser_required():
+        terminalreporter.write_line(
+            "tests marked `browser` were left out: no chromium or google-chrome is on the PATH"
+        )
 
 
 @pytest.fixture(scope="session")

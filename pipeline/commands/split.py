@@ -7,11 +7,21 @@ import typer
 
 from savs.pipeline.commands.input_options import (
     BenchmarkArgument,
+    CategoryColumnOption,
+    GroupColumnOption,
     GroupsOption,
+    IdColumnOption,
+    ImageColumnOption,
+    ImagesColumnOption,
+    LabelColumnOption,
     MediaOption,
+    QuestionColumnOption,
+    QuestionOption,
     SeedOption,
     ShotsOption,
+    SubtaskColumnOption,
     parse_shots,
+    worded,
 )
 from savs.pipeline.commands.options import ConfigOption, JsonOption, option
 from savs.pipeline.commands.output import print_json, print_table, say
@@ -27,6 +37,15 @@ def split_command(
     test: Annotated[Path, option("--test", metavar="FILE", help="Where all others go.")],
     shots: ShotsOption = None,
     train_groups: GroupsOption = None,
+    question: QuestionOption = None,
+    image_column: ImageColumnOption = None,
+    images_column: ImagesColumnOption = None,
+    question_column: QuestionColumnOption = None,
+    label_column: LabelColumnOption = None,
+    id_column: IdColumnOption = None,
+    group_column: GroupColumnOption = None,
+    subtask_column: SubtaskColumnOption = None,
+    category_column: CategoryColumnOption = None,
     seed: SeedOption = 0,
     media_root: MediaOption = None,
     force: Annotated[bool, option("--force", help="Replace files that are there.")] = False,
@@ -40,8 +59,18 @@ def split_command(
     drawn = parse_shots(shots, train_groups, seed)
     if drawn is None:
         raise typer.BadParameter("give --shots N (examples a class) or --train-groups N")
+    columns = {
+        "image": image_column,
+        "images": images_column,
+        "question": question_column,
+        "label": label_column,
+        "id": id_column,
+        "group": group_column,
+        "subtask": subtask_column,
+        "category": category_column,
+    }
     done = split(
-        benchmark,
+        worded(benchmark, question, columns),
         source,
         train=train,
         test=test,

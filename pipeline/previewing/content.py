@@ -1,0 +1,104 @@
+"""What a preview shows of a benchmark's files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from savs.datasets import Example
+
+SIDE_PX = 320
+"""An image is at most this wide and high on the page."""
+TEXT, TOKEN, IMAGE = "text", "token", "image"
+"""Kinds of a run of tokens: plain text, a control token, image tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One image, made small; or the place of one that cannot be shown."""
+
+    name: str
+    width: int
+    """Of the image as it was, in pixels."""
+    height: int
+    jpeg: bytes
+    """Empty where it cannot be read."""
+    frame: str = ""
+    """`frame 2 of 8` where it is of a video."""
+
+    @property
+    def shown_width(self) -> int:
+        """Width on the page, in pixels."""
+        return round(self.width * min(1.0, SIDE_PX / max(self.width, self.height, 1)))
+
+
+Piece = str | Picture
+"""A part of a prompt, in reading order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Neighbouring tokens of one kind."""
+
+    kind: str
+    """`text`, `token` or `image`."""
+    text: str
+    """What they say; of image tokens, one of them."""
+    count: int
+    """How many they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worded:
+    """A prompt's final text, as the model reads it."""
+
+    runs: tuple[Run, ...]
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens."""
+        return sum(run.count for run in self.runs)
+
+    @property
+    def image_tokens(self) -> int:
+        """Number of image tokens."""
+        return sum(run.count for run in self.runs if run.kind == IMAGE)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One example."""
+
+    example: Example
+    pieces: tuple[Piece, ...]
+    """Its prompt."""
+    skipped: str | None = None
+    """Why it would be skipped."""
+    worded: Worded | None = None
+    """What the model reads, where a model was given."""
+
+
+@dataclass(frozen=True, slots=True)
+class SplitContent:
+    """One split."""
+
+    name: str
+    source: str
+    """Where its examples are from."""
+    examples: int
+    labels: Mapping[tuple[str | None, str | None], int]
+    """Subtask and label -> examples, in order of first appearance."""
+    absent: Mapping[str, str]
+    """Id of each example with a medium that is not there -> the medium."""
+    shown: tuple[Shown, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewContent:
+    """All of a page."""
+
+    benchmark: str
+    summary: str
+    model: str | None
+    placeholders: str
+    notes: tuple[str, ...]
+    """Leaks, labels that training lacks."""
+    splits: tuple[SplitContent, ...]

@@ -1,0 +1,138 @@
+"""From a benchmark's files to what a preview shows."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from PIL import Image
+
+from savs.datasets import Example, MediaError, MediaFolder, unknown_labels
+from savs.datasets.images import thumbnail
+from savs.datasets.prompt import split_prompt
+from savs.pipeline.extraction.source import Source
+from savs.pipeline.previewing.content import (
+    SIDE_PX,
+    Picture,
+    Piece,
+    PreviewContent,
+    Shown,
+    SplitContent,
+    Worded,
+)
+
+Worder = Callable[[tuple[str | Image.Image, ...]], Worded]
+"""A prompt with its images -> what the model reads; ValueError where the processor refuses it."""
+
+
+def gather(
+    source: Source,
+    count: int,
+    *,
+    model: str | None = None,
+    placeholders: str,
+    word: Worder | None = None,
+) -> PreviewContent:
+    """Return the first examples of both splits, their images decoded, and counts of all.
+
+    Parameters
+    ----------
+    source
+        The benchmark and its files.
+    count
+        Examples of each split that are shown.
+    model
+        Name of the model that `word` speaks for.
+    placeholders
+        What is done with the marks of images, see `split_prompt`.
+    word
+        Says what the model reads.
+
+    Raises
+    ------
+    DatasetError
+        The files cannot be read, or no image at all is there.
+    """
+    examples = source.examples()
+    notes = (
+        *unknown_labels(examples["train"], examples["test"]),
+        *source.survey(examples),
+        *source.leaks(examples).summary(),
+    )
+    drawn = " (drawn)" if source.shots is not None else ""
+    sources = {
+        "train": f"{source.train if source.train is not None else source.test}{drawn}",
+        "test": str(source.test),
+    }
+    return PreviewContent(
+        benchmark=source.benchmark.name,
+        summary=source.benchmark.summary,
+        model=model,
+        placeholders=placeholders,
+        notes=notes,
+        splits=tuple(
+            SplitContent(
+                name=split,
+                source=sources[split],
+                examples=len(found),
+                labels=Counter((e.subtask, e.label) for e in found),
+                absent=_absent(found, source.media(split)),
+                shown=tuple(
+                    _show(e, source.media(split), placeholders, word) for e in found[:count]
+                ),
+            )
+            for split, found in examples.items()
+        ),
+    )
+
+
+def _absent(examples: Sequence[Example], media: MediaFolder) -> dict[str, str]:
+    first = {e.id: next((n for n in e.media if not media.has(n)), None) for e in examples}
+    return {identifier: name for identifier, name in first.items() if name is not None}
+
+
+def _show(example: Example, media: MediaFolder, placeholders: str, word: Worder | None) -> Shown:
+    """Return an example with its images in their places; with the reason where it is skipped."""
+    images, reason = _images(example, media)
+    pieces: list[Piece] = []
+    seen: list[str | Image.Image] = []
+    for piece in split_prompt(example.prompt, len(example.media), placeholders):
+        if isinstance(piece, str):
+            pieces.append(piece)
+            seen.append(piece)
+            continue
+        name = example.media[piece]
+        pieces += _pictures(name, images[name]) or [Picture(name, 0, 0, b"")]
+        seen += images[name]
+    if reason is not None or word is None:
+        return Shown(example, tuple(pieces), skipped=reason)
+    try:
+        return Shown(example, tuple(pieces), worded=word(tuple(seen)))
+    except (ValueError, IndexError) as error:  # what an extraction skips, too
+        return Shown(example, tuple(pieces), skipped=f"the processor refuses it: {error}")
+
+
+def _images(
+    example: Example, media: MediaFolder
+) -> tuple[dict[str, list[Image.Image]], str | None]:
+    """Return the images of each medium, none of an unusable one, and why it is."""
+    images: dict[str, list[Image.Image]] = {}
+    reason = None
+    for name in dict.fromkeys(example.media):
+        try:
+            images[name] = media.images(name)
+        except MediaError as error:
+            images[name] = []
+            reason = reason or str(error)
+    return images, reason
+
+
+def _pictures(name: str, images: Sequence[Image.Image]) -> list[Picture]:
+    return [
+        Picture(
+            name,
+            image.width,
+            image.height,
+            thumbnail(image, SIDE_PX),
+            f"frame {number} of {len(images)}" if len(images) > 1 else "",
+        )
+        for number, image in enumerate(images, start=1)
+    ]
