@@ -6,11 +6,13 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from http.client import HTTPException
 from pathlib import Path
-from urllib import request
+from typing import TYPE_CHECKING
 
 from savs.datasets.errors import MediaError
+
+if TYPE_CHECKING:
+    from urllib.request import OpenerDirector
 
 TIMEOUT_S = 20.0
 """How long a server may be silent."""
@@ -62,6 +64,8 @@ class Fetching:
         if kept is not None:
             return kept.read_bytes()
         if address not in self.failed:
+            from http.client import HTTPException  # no other command waits for this import
+
             try:
                 data = self._download(address)
             except (OSError, HTTPException, ValueError) as error:  # URLError is an OSError
@@ -120,8 +124,10 @@ class Fetching:
         return None if self.folder is None else self.folder / name
 
 
-def _opener() -> request.OpenerDirector:
+def _opener() -> "OpenerDirector":
     """Return what opens http and https alone: a redirect leads to no file and no other protocol."""
+    from urllib import request
+
     opener = request.OpenerDirector()
     for handler in (
         request.ProxyHandler(),
