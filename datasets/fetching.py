@@ -62,7 +62,10 @@ class Fetching:
         """
         kept = self.kept(address)
         if kept is not None:
-            return kept.read_bytes()
+            try:
+                return kept.read_bytes()
+            except OSError as error:
+                raise MediaError(f"{kept} cannot be read: {error.strerror}; remove it") from error
         if address not in self.failed:
             from http.client import HTTPException  # no other command waits for this import
 

@@ -17,7 +17,7 @@ from savs.datasets.errors import MediaError, SourceError
 
 CHUNK_ROWS = 64
 """Rows whose images are read together; two chunks are kept."""
-_FILE = r"(?P<file>.+\.(?i:parquet|jsonl|ndjson|json|csv|tsv))"
+_FILE = r"(?P<file>.+\.(?i:parquet|jsonl|ndjson|json|csv))"
 DECODED_ROWS = 512
 """Rows that become Python values together."""
 DAMAGE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
@@ -151,7 +151,7 @@ def parquet_values(path: Path, name: str) -> Iterator[dict[str, Any]]:
         frame = pl.scan_parquet(path, glob=False)
         schema = frame.collect_schema()
         media = media_columns(schema)
-        counts = [_count(schema[c], bytes_of).alias(c) for c, bytes_of in media.items()]
+        counts = [_count(c, schema[c], bytes_of).alias(c) for c, bytes_of in media.items()]
         rows = frame.with_columns(counts).collect(engine="streaming")
     except DAMAGE as error:
         reason = " ".join(str(error).split())
@@ -178,16 +178,22 @@ def _decoded(rows: pl.DataFrame, path: Path) -> Iterator[dict[str, Any]]:
             ) from error
 
 
-def _count(dtype: Any, bytes_of: pl.Expr) -> pl.Expr:
-    """Return null where a row has no medium, else how many it has in this column."""
+def _count(column: str, dtype: Any, bytes_of: pl.Expr) -> pl.Expr:
+    """Return what is in a row's column: in a list how many media, else an empty text for one.
+
+    Null is none; where there are no bytes, but the path of a file, it is that.
+    """
     if isinstance(dtype, pl.List):
         return bytes_of.list.len()
-    return pl.when(bytes_of.is_not_null()).then(1)
+    there = pl.when(bytes_of.is_not_null()).then(pl.lit(""))
+    if isinstance(dtype, pl.Struct) and dtype.to_schema().get("path") == pl.String:
+        return there.otherwise(pl.col(column).struct.field("path"))
+    return there
 
 
-def _packed(name: str, count: int | None, dtype: Any) -> Any:
-    if count is None:
+def _packed(name: str, found: int | str | None, dtype: Any) -> Any:
+    if found is None:
         return None
     if isinstance(dtype, pl.List):
-        return [PackedMedium(f"{name}/{place}") for place in range(count)]
-    return PackedMedium(name)
+        return [PackedMedium(f"{name}/{place}") for place in range(int(found))]
+    return found or PackedMedium(name)

@@ -136,6 +136,7 @@ def _place(where: str, index: int, value: Any) -> Place:
 def _csv(path: Path, data: bytes) -> Iterator[Place]:
     import csv
 
+    csv.field_size_limit(2**31 - 1)  # a cell may hold an image
     lines = csv.reader(io.StringIO(_text(path, data), newline=""), strict=True)
     try:
         names = next(lines, [])

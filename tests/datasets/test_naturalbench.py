@@ -117,7 +117,7 @@ def test_images_may_be_files_and_the_index_may_be_left_out(tmp_path: Path) -> No
         ({"Image_0_Question_1": "no"}, "'Image_0_Question_1' is 'no'; expected Yes or No"),
         ({"Image_1_Question_0": "A"}, "'Image_1_Question_0' is 'A'; expected Yes or No"),
         ({"Image_1": None}, "'Image_1' has no image; a group needs two"),
-        ({"Image_0": {"bytes": None, "path": "x.jpg"}}, "'Image_0' has no image; a group needs"),
+        ({"Image_0": {"bytes": None, "path": None}}, "'Image_0' has no image; a group needs"),
         ({"Question_1": None}, "'Question_1' is null"),
     ],
 )

@@ -42,21 +42,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "values"),
+    ("dtype", "values", "second"),
     [
-        (pl.Binary, [b"one", None]),
-        (IMAGE, [image(b"one"), None]),
-        (IMAGE, [image(b"one"), image(None)]),
+        (pl.Binary, [b"one", None], None),
+        (IMAGE, [image(b"one"), None], None),
+        (IMAGE, [image(b"one"), {"bytes": None, "path": None}], None),
+        (IMAGE, [image(b"one"), image(None)], "somewhere.png"),
     ],
-    ids=["bytes", "struct", "struct without bytes"],
+    ids=["bytes", "struct", "empty struct", "struct without bytes"],
 )
 def test_a_medium_is_named_by_file_row_and_column(
-    tmp_path: Path, dtype: pl.DataType, values: list[Any]
+    tmp_path: Path, dtype: pl.DataType, values: list[Any], second: str | None
 ) -> None:
     path = written(tmp_path, "val.parquet", {"n": [7, 8], "image_1": values}, image_1=dtype)
     assert list(parquet_values(path, "in/val.parquet")) == [
         {"n": 7, "image_1": PackedMedium("in/val.parquet#0/image_1")},
-        {"n": 8, "image_1": None},
+        {"n": 8, "image_1": second},
     ]
     assert read_packed(path, "in/val.parquet#0/image_1") == b"one"
 

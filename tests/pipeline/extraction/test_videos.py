@@ -8,8 +8,12 @@ import pytest
 from clips import PALETTE, encode, nearest, plain
 from PIL import Image
 
+from savs.datasets import MediaFolder, find_benchmark, read_examples
+from savs.datasets.media import MediaRules
 from savs.datasets.videos import decode_video
 from savs.pipeline import extract
+from savs.pipeline.extraction.inputs import Prepared, Refused, images_in, prepare
+from savs.pipeline.extraction.model import LoadedModel
 from savs.stores import StoreMismatchError, open_store
 
 QUESTION = "Before <image> and after."
@@ -103,3 +107,23 @@ def test_a_thumbnail_of_a_video_is_its_first_frame(files, inputs, tiny_model, tm
     )
     small = [Image.open(io.BytesIO(data)) for data in done.store.examples("test")["thumbnail"]]
     assert [nearest(image) for image in small] == [0, 7, 14, 21]
+
+
+def test_a_batch_has_one_number_of_images(files, inputs):
+    class Counting(LoadedModel):
+        """A model whose inputs are the number of images in each prompt."""
+
+        def inputs(self, prompts):
+            return [images_in(pieces) for pieces in prompts]
+
+    (inputs.root / "4.mp4").write_bytes(b"no video")
+    more = [{"image": "4.mp4", "question": QUESTION, "label": "a"}]
+    own = [json.loads(line) for line in files[0].read_text().splitlines()]
+    rows = inputs.rows("five.jsonl", [own[0], own[2], *more, own[1], own[3]])
+    examples = read_examples(find_benchmark("general"), rows, "test")
+    media = MediaFolder(inputs.root, rules=MediaRules(video_frames=3))
+    model = Counting("m", None, None, (), None, {})
+    refused, three, two = prepare(model, examples, range(5), media)
+    assert isinstance(refused, Refused)
+    assert refused.place == 2
+    assert (three, two) == (Prepared((0, 3), [3, 3]), Prepared((1, 4), [2, 2]))
