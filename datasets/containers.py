@@ -10,8 +10,9 @@ MP4, MATROSKA, AVI = "mp4", "matroska", "avi"
 SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm")
 """Names of videos end in one of these."""
 _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
-_STILL_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"hevx", b"mif1", b"msf1")
-"""Brands of images in the container of MP4."""
+HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"mif1", b"msf1")
+"""Brands of the photographs of phones, in the container of MP4."""
+_STILL_BRANDS = (b"avif", b"avis", *HEIC_BRANDS)
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 

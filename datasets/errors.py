@@ -20,7 +20,7 @@ class RowError(DatasetError, ValueError):
 
 
 class MediaError(DatasetError, ValueError):
-    """An image that cannot be used: missing, damaged, too large or outside the media root."""
+    """An image or a video that cannot be used: missing, damaged, too large or outside the media root."""
 
 
 class OptionError(DatasetError, ValueError):

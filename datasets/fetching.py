@@ -3,10 +3,12 @@
 import hashlib
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from savs.datasets.errors import MediaError
@@ -18,7 +20,7 @@ TIMEOUT_S = 20.0
 """How long a server may be silent."""
 DEADLINE_S = 300.0
 """How long one medium may take."""
-MAX_BYTES = 512 * 2**20
+MAX_BYTES = 256 * 2**20
 """A medium is no larger than this."""
 AT_ONCE = 8
 """Media that are fetched at the same time."""
@@ -125,6 +127,16 @@ class Fetching:
     def _place(self, address: str) -> Path | None:
         name = hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()
         return None if self.folder is None else self.folder / name
+
+
+@contextmanager
+def fetching_for_now(*, wanted: bool) -> Iterator[Fetching | None]:
+    """Yield how media are fetched, each once, kept until the block ends; None if not wanted."""
+    if not wanted:
+        yield None
+        return
+    with TemporaryDirectory(prefix="savs-fetched-") as folder:
+        yield Fetching(Path(folder))
 
 
 def _opener() -> "OpenerDirector":

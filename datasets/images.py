@@ -5,6 +5,7 @@ import io
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from savs.datasets.containers import HEIC_BRANDS
 from savs.datasets.errors import MediaError
 
 
@@ -32,6 +33,8 @@ def decode_image(data: bytes, name: str) -> Image.Image:
     except MediaError:
         raise
     except UnidentifiedImageError as error:
+        if data[4:8] == b"ftyp" and data[8:12] in HEIC_BRANDS:
+            raise MediaError(f"{name} is a HEIC photograph: save it as JPEG or PNG") from error
         raise MediaError(f"{name} is no image of a known format") from error
     except Exception as error:  # a decoder may raise anything on damaged bytes
         raise MediaError(f"{name} cannot be decoded: {error}") from error

@@ -255,6 +255,7 @@ WRONG: dict[str, tuple[bytes, str]] = {
         b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
         "is no image of a known format",
     ),
+    "HEIC": (b"\0\0\0\x18ftypheic" + b"\0" * 12, "is a HEIC photograph: save it as JPEG or PNG"),
     "a PNG signature": (b"\x89PNG\r\n\x1a\n", "is no image of a known format|cannot be decoded"),
     "half a PNG": (busy("PNG")[:5000], "cannot be decoded"),
     "a PNG with a changed byte": (broken_check(), "cannot be decoded"),
