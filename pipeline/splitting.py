@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from savs.datasets import (
@@ -20,7 +20,9 @@ from savs.datasets.cluster_shots import draw_clusters
 from savs.datasets.clusters import cluster_ids
 from savs.datasets.contents import compare_splits, content_ties, media_names
 from savs.datasets.faults import parsed
+from savs.datasets.fetching import fetching_for_now, is_address
 from savs.datasets.files import Files
+from savs.datasets.media import MediaRules
 from savs.datasets.packed import is_packed
 from savs.datasets.raw_rows import copy_rows, count_rows, form_of
 from savs.datasets.sources import read_rows
@@ -58,6 +60,8 @@ def split(
     columns: Mapping[str, str] | None = None,
     question: str | None = None,
     media_root: str | Path | None = None,
+    allow_outside: bool = False,
+    fetch_urls: bool = False,
     force: bool = False,
 ) -> Splitting:
     """Draw training examples from a file; write these to one file and all others to another.
@@ -75,7 +79,7 @@ def split(
         The files to write, of the same form as the source.
     shots
         How many examples of each class, or groups of each subtask, train; and the seed.
-    columns, question
+    columns, question, allow_outside, fetch_urls
         As `extract` takes them.
     media_root
         Folder of the images; the source's own folder by default.
@@ -102,20 +106,24 @@ def split(
     targets = {"train": Path(train), "test": Path(test)}
     pool = read_examples(chosen, source, "test")
     _check_targets(files, targets, force=force)
-    media = MediaFolder(files.root if media_root is None else Path(media_root), files.root)
-    missing = _missing(pool, media)
-    of_rows = _examples_of_rows(chosen, source, files)
-    clusters = _clusters(pool, of_rows, media)
-    trains = draw_clusters(pool, clusters, shots)
-    sides = ["train" if any(trains[place] for place in row) else "test" for row in of_rows]
-    with staged(targets) as paths:
-        for name, path in paths.items():
-            copy_rows(files, [row for row, side in enumerate(sides) if side == name], path)
-        found = {name: read_examples(chosen, path, name) for name, path in paths.items()}
-        check_splits(found["train"], found["test"])
-        _prove(chosen, found, paths, media.root, len(pool))
-        for name, path in paths.items():
-            publish(path, targets[name], OPTIONS[name], force=force)
+    root = files.root if media_root is None else Path(media_root)
+    with fetching_for_now(wanted=fetch_urls) as fetching:
+        media = MediaFolder(root, files.root, MediaRules(None, allow_outside, fetching))
+        if fetching is not None:
+            fetching.fetch_all(media_names(pool))
+        missing = _missing(pool, media)
+        of_rows = _examples_of_rows(chosen, source, files)
+        clusters = _clusters(pool, of_rows, media)
+        trains = draw_clusters(pool, clusters, shots)
+        sides = ["train" if any(trains[place] for place in row) else "test" for row in of_rows]
+        with staged(targets) as paths:
+            for name, path in paths.items():
+                copy_rows(files, [row for row, side in enumerate(sides) if side == name], path)
+            found = {name: read_examples(chosen, path, name) for name, path in paths.items()}
+            check_splits(found["train"], found["test"])
+            _prove(chosen, found, paths, media, len(pool))
+            for name, path in paths.items():
+                publish(path, targets[name], OPTIONS[name], force=force)
     return Splitting(
         paths=targets,
         rows=Counter(sides),
@@ -187,11 +195,11 @@ def _prove(
     benchmark: Benchmark,
     found: Mapping[str, Sequence[Example]],
     paths: Mapping[str, Path],
-    root: Path,
+    pooled: MediaFolder,
     total: int,
 ) -> None:
     """Check, from the written files alone, that no example is lost and nothing is shared."""
-    media = {name: MediaFolder(root, path.parent) for name, path in paths.items()}
+    media = {name: replace(pooled, packed=path.parent) for name, path in paths.items()}
     leaks = compare_splits(found["train"], found["test"], media["train"], media["test"])
     groups = [
         {e.group for e in read_examples(benchmark, path, "test") if e.group is not None}
@@ -210,7 +218,7 @@ def _prove(
 def _other_root(
     pool: Sequence[Example], media: MediaFolder, targets: Mapping[str, Path]
 ) -> Path | None:
-    named = any(not is_packed(name) for name in media_names(pool))
+    named = any(not is_packed(name) and not is_address(name) for name in media_names(pool))
     root = media.root.resolve()
     away = any(target.resolve().parent != root for target in targets.values())
     return media.root if named and away else None

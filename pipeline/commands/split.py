@@ -15,6 +15,7 @@ from savs.pipeline.commands.input_options import (
     ImagesColumnOption,
     LabelColumnOption,
     MediaOption,
+    OutsideOption,
     QuestionColumnOption,
     QuestionOption,
     SeedOption,
@@ -48,6 +49,8 @@ def split_command(
     category_column: CategoryColumnOption = None,
     seed: SeedOption = 0,
     media_root: MediaOption = None,
+    allow_outside: OutsideOption = False,
+    fetch_urls: Annotated[bool, option("--fetch-urls", help="Fetch media at an address.")] = False,
     force: Annotated[bool, option("--force", help="Replace files that are there.")] = False,
     json: JsonOption = False,
     config: ConfigOption = None,
@@ -76,6 +79,8 @@ def split_command(
         test=test,
         shots=drawn,
         media_root=media_root,
+        allow_outside=allow_outside,
+        fetch_urls=fetch_urls,
         force=force,
     )
     if json:

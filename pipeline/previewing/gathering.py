@@ -8,7 +8,7 @@ from PIL import Image
 from savs.datasets import Example, MediaError, MediaFolder, unknown_labels
 from savs.datasets.images import thumbnail
 from savs.datasets.prompt import split_prompt
-from savs.pipeline.extraction.source import Source
+from savs.pipeline.extraction.source import Source, Splits
 from savs.pipeline.previewing.content import (
     SIDE_PX,
     Picture,
@@ -54,7 +54,7 @@ def gather(
     examples = source.examples()
     notes = (
         *unknown_labels(examples["train"], examples["test"]),
-        *source.survey(examples),
+        *_survey(source, examples),
         *source.leaks(examples).summary(),
     )
     drawn = " (drawn)" if source.shots is not None else ""
@@ -82,6 +82,13 @@ def gather(
             for split, found in examples.items()
         ),
     )
+
+
+def _survey(source: Source, examples: Splits) -> list[str]:
+    """Return what is worth a word about the media; where they are fetched to is none of it."""
+    fetching = source.rules.fetching
+    folder = None if fetching is None or fetching.folder is None else str(fetching.folder)
+    return [line for line in source.survey(examples) if folder is None or folder not in line]
 
 
 def _absent(examples: Sequence[Example], media: MediaFolder) -> dict[str, str]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from savs.datasets import Benchmark, Shots, SourceError
-from savs.datasets.fetching import Fetching
+from savs.datasets.fetching import fetching_for_now
 from savs.datasets.media import MediaRules
 from savs.datasets.prompt import SPLIT
 from savs.pipeline.extraction.source import Source
@@ -77,9 +77,7 @@ def preview(
     if examples < 1:
         raise ValueError(f"examples is {examples}, expected at least 1")
     chosen = choose_benchmark(benchmark, columns=columns, question=question)
-    rules = MediaRules(video_frames, allow_outside, Fetching() if fetch_urls else None)
     root = None if media_root is None else Path(media_root)
-    source = Source(chosen, train, test, root, limit, shots, rules)
     word = None
     if model is not None:
         require_extra()
@@ -93,7 +91,10 @@ def preview(
             trust_remote_code=trust_remote_code,
             placeholders=placeholders,
         )
-    content = gather(source, examples, model=model, placeholders=placeholders, word=word)
+    with fetching_for_now(wanted=fetch_urls) as fetching:
+        rules = MediaRules(video_frames, allow_outside, fetching)
+        source = Source(chosen, train, test, root, limit, shots, rules)
+        content = gather(source, examples, model=model, placeholders=placeholders, word=word)
     with staged({"page": target}) as paths:
         paths["page"].write_text(render(content), encoding="utf-8")
         publish(paths["page"], target, "--out", force=True)

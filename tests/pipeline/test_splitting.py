@@ -3,13 +3,16 @@
 import csv
 import json
 import shutil
+import threading
 from collections import Counter
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import polars as pl
 import pytest
 
-from savs.datasets import RowError, Shots, SourceError, find_benchmark, read_examples
+from savs.datasets import MediaError, RowError, Shots, SourceError, find_benchmark, read_examples
 from savs.datasets.shapes.official import write_blink, write_naturalbench, write_retrieval
 from savs.pipeline import split
 from savs.pipeline.extraction.source import Source
@@ -189,3 +192,38 @@ def _tears(pool, shots):
     )
     drawn = {e.index for e in train}
     return (0 in drawn) != (1 in drawn)
+
+
+@pytest.fixture
+def address(inputs):
+    """Return the address of the input folder."""
+    handler = partial(QuietHandler, directory=str(inputs.root))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+def test_media_at_an_address_are_compared_by_content_too(inputs, address):
+    rows = [
+        {"image": f"{address}/{inputs.image(f'{n}.png', n)}", "question": "?", "label": "ab"[n % 2]}
+        for n in range(8)
+    ]
+    shutil.copy(inputs.root / "0.png", inputs.root / "1.png")
+    pool = inputs.rows("all.jsonl", rows)
+    done = split("general", pool, **halves(pool), shots=Shots(2), fetch_urls=True)
+    assert (done.clusters, done.missing, done.media_root) == (7, (), None)
+    sides = ids_by_side(done, "image")
+    assert sum(f"{address}/{n}.png" in sides["train"] for n in (0, 1)) in (0, 2)
+    with pytest.raises(MediaError, match="none of the 8 images is there"):
+        split("general", pool, **halves(pool), shots=Shots(2), force=True)
+
+
+def test_folders_cannot_be_split(inputs):
+    with pytest.raises(SourceError, match="image-folder reads folders, and only files can be"):
+        split("image-folder", inputs.root, **halves(inputs.root / "x.jsonl"), shots=Shots(1))
