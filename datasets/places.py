@@ -3,9 +3,10 @@
 import os
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
-INDEXED_FILES = 1_000_000
+INDEXED_FILES = 200_000
 """Files below a folder that are looked at, at most, to name those that may be meant."""
 NAMED = 3
 """Files that an error names."""
@@ -44,18 +45,17 @@ def is_foreign(root: Path, name: str) -> bool:
 
 
 def possible_places(root: Path, name: str) -> list[PurePosixPath]:
-    """Return the files below the root whose path ends as an absolute name does.
+    """Return files below the root whose path ends as an absolute name does.
 
-    Those that share the longest end with it, relative to the root, in order of their names. All
-    files below the root are listed once.
+    Of those that share the longest end with it the first few, relative to the root, in order of
+    their names. All files below the root are listed once.
     """
     if not is_foreign(root, name):
         return []
     parts = _parts(name)
-    same = _by_name(absolute(root)).get(parts[-1] if parts else "", [])
-    shared = [(_shared(path.parts, parts), path) for path in same]
-    longest = max((length for length, _ in shared), default=0)
-    return sorted(path for length, path in shared if length == longest)
+    ends = _by_end(absolute(root))
+    found = (ends.get("/".join(parts[start:]), []) for start in range(len(parts)))
+    return next(filter(None, found), [])
 
 
 def advice(root: Path, name: str) -> str:
@@ -102,12 +102,14 @@ def _shared(one: tuple[str, ...], other: tuple[str, ...]) -> int:
 
 
 @lru_cache(maxsize=4)
-def _by_name(root: Path) -> dict[str, list[PurePosixPath]]:
+def _by_end(root: Path) -> dict[str, list[PurePosixPath]]:
+    """Return each end of a path below the root -> the first few files that have it."""
     found: dict[str, list[PurePosixPath]] = {}
-    for number, path in enumerate(_files(root)):
-        if number == INDEXED_FILES:
-            break
-        found.setdefault(path.name, []).append(path)
+    for path in islice(_files(root), INDEXED_FILES):
+        for start in range(len(path.parts)):
+            same = found.setdefault("/".join(path.parts[start:]), [])
+            if len(same) <= NAMED:
+                same.append(path)
     return found
 
 
@@ -115,7 +117,7 @@ def _files(root: Path) -> Iterator[PurePosixPath]:
     for folder, folders, names in os.walk(root):
         folders.sort()
         below = PurePosixPath(Path(folder).relative_to(root).as_posix())
-        yield from (below / name for name in names)
+        yield from (below / name for name in sorted(names))
 
 
 def _there(path: str) -> bool:

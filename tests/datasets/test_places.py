@@ -142,7 +142,7 @@ def test_a_hundred_thousand_paths_of_another_machine_take_seconds(tmp_path: Path
     assert all(media.has(name) for name in names)
     assert time.monotonic() - started < 60
     started = time.monotonic()
-    for n in range(1000):
+    for n in range(20_000):
         with pytest.raises(MediaError, match="may be meant"):
-            media.path(f"/home/you/{n}.jpg")
+            media.path(f"/home/you/{n % 1000}.jpg")
     assert time.monotonic() - started < 60
