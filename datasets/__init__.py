@@ -21,9 +21,12 @@ from savs.datasets.metrics import (
     Classes,
     Units,
     accuracy,
+    averaged,
     balanced_accuracy,
     subtask_accuracies,
 )
+from savs.datasets.pairs import order_metric
+from savs.datasets.ranking import ranking_metrics
 from savs.datasets.reading import read_examples
 from savs.datasets.rows import Row
 from savs.datasets.shots import Shots
@@ -49,6 +52,7 @@ __all__ = [
     "SourceError",
     "Units",
     "accuracy",
+    "averaged",
     "balanced_accuracy",
     "check_splits",
     "find_benchmark",
@@ -57,7 +61,9 @@ __all__ = [
     "group_metrics",
     "installed_benchmarks",
     "matching_metrics",
+    "order_metric",
     "pair_metric",
+    "ranking_metrics",
     "read_examples",
     "subtask_accuracies",
     "together",

@@ -1,7 +1,9 @@
 """A benchmark's own code, run so that what it does wrong is told as its fault, in one line."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from traceback import extract_tb
 from typing import Any
 
@@ -11,6 +13,7 @@ from savs.datasets.benchmark import Benchmark, Fields
 from savs.datasets.errors import BenchmarkFaultError, DatasetError
 from savs.datasets.metrics import Classes, Units
 from savs.datasets.rows import Row
+from savs.datasets.sources import read_rows
 
 TEXTS = ("label", "group", "subtask", "category", "id")
 """Fields that are text or None."""
@@ -18,23 +21,37 @@ COLUMNS = ("score", "cluster", "stratum")
 """Columns of the scores of a metric."""
 
 
-def checked(benchmark: Benchmark, rows: Sequence[Row], split: str) -> Sequence[Row]:
+@contextmanager
+def _blamed(
+    benchmark: Benchmark, function: Callable[..., Any], at: str | None = None
+) -> Iterator[None]:
+    """Turn what a benchmark's function raises into its fault; errors of the input stay."""
+    try:
+        yield
+    except DatasetError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise failure(benchmark, function, error, at) from error
+
+
+def listed(benchmark: Benchmark, source: str | Path, split: str) -> Sequence[Row]:
     """Return the rows of a split, which the benchmark has looked at.
 
     Raises
     ------
     DatasetError
-        The benchmark refuses them.
+        The files cannot be read, or the benchmark refuses them.
     BenchmarkFaultError
-        `check_rows` fails otherwise.
+        `read_folder` or `check_rows` fails otherwise.
     """
+    if benchmark.read_folder is None:
+        rows: Sequence[Row] = read_rows(source)
+    else:
+        with _blamed(benchmark, benchmark.read_folder, str(source)):
+            rows = benchmark.read_folder(Path(source))
     if benchmark.check_rows is not None:
-        try:
+        with _blamed(benchmark, benchmark.check_rows):
             benchmark.check_rows(rows, split)
-        except DatasetError:
-            raise
-        except Exception as error:
-            raise failure(benchmark, benchmark.check_rows, error) from error
     return rows
 
 
@@ -49,17 +66,13 @@ def parsed(benchmark: Benchmark, row: Row) -> Iterator[Fields]:
         `parse_row` fails otherwise, or gives what is no `Fields` with text.
     """
     count = 0
-    try:
+    with _blamed(benchmark, benchmark.parse_row, row.where):
         for fields in benchmark.parse_row(row):
             problem = _problem(fields)
             if problem:
                 raise fault(benchmark, benchmark.parse_row, f"gives {problem}", row.where)
             yield fields
             count += 1
-    except DatasetError:
-        raise
-    except Exception as error:
-        raise failure(benchmark, benchmark.parse_row, error, row.where) from error
     if not count:
         raise fault(benchmark, benchmark.parse_row, "gives no example", row.where)
 
@@ -92,12 +105,8 @@ def measured(benchmark: Benchmark, predictions: pl.DataFrame, classes: Classes) 
     BenchmarkFaultError
         `measure` fails otherwise, or gives what are no metrics.
     """
-    try:
+    with _blamed(benchmark, benchmark.measure):
         units = list(benchmark.measure(predictions, classes))
-    except DatasetError:
-        raise
-    except Exception as error:
-        raise failure(benchmark, benchmark.measure, error) from error
     if not units:
         raise fault(benchmark, benchmark.measure, "gives no metric")
     for metric in units:
@@ -130,16 +139,12 @@ def submitted(benchmark: Benchmark, predictions: pl.DataFrame) -> Mapping[str, A
     """
     if benchmark.submission is None:
         return None
-    try:
+    with _blamed(benchmark, benchmark.submission):
         return benchmark.submission(predictions)
-    except DatasetError:
-        raise
-    except Exception as error:
-        raise failure(benchmark, benchmark.submission, error) from error
 
 
 def failure(
-    benchmark: Benchmark, function: Callable[..., Any], error: Exception, at: str | None = None
+    benchmark: Benchmark, function: Callable[..., Any], error: BaseException, at: str | None = None
 ) -> BenchmarkFaultError:
     """Return the error that names the line at which a benchmark's function raised another one."""
     file = _file(function)

@@ -34,7 +34,7 @@ def load_installed(taken: Collection[str]) -> Installed:
         where = f"the entry point {point.name} = {point.value} of the group {GROUP}"
         try:
             benchmark = point.load()
-        except Exception as error:  # whatever the package does
+        except (Exception, SystemExit) as error:  # whatever the package does
             text = " ".join(f"{type(error).__name__}: {error}".split())
             found.problems[point.name] = f"{where} cannot be loaded ({text}); mend the package"
             continue

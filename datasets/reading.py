@@ -5,10 +5,9 @@ from pathlib import Path
 from savs.datasets.benchmark import Benchmark, Fields
 from savs.datasets.errors import RowError
 from savs.datasets.example import Example
-from savs.datasets.faults import checked, parsed
+from savs.datasets.faults import listed, parsed
 from savs.datasets.prompt import split_prompt
 from savs.datasets.rows import Row
-from savs.datasets.sources import read_rows
 
 
 def read_examples(
@@ -42,9 +41,7 @@ def read_examples(
         raise ValueError(f"limit is {limit}, expected at least 1")
     seen: dict[str, str] = {}
     examples: list[Example] = []
-    folder = benchmark.read_folder
-    rows = read_rows(source) if folder is None else folder(Path(source))
-    for row in checked(benchmark, rows, split):
+    for row in listed(benchmark, source, split):
         for fields in parsed(benchmark, row):
             if len(examples) == limit:
                 return examples

@@ -1,6 +1,7 @@
 """What a benchmark's own code does wrong is told as its fault, with its line and the row."""
 
 import inspect
+import sys
 from dataclasses import replace
 from functools import partial
 
@@ -8,7 +9,7 @@ import polars as pl
 import pytest
 
 from savs.datasets import Benchmark, BenchmarkFaultError, Fields, Row, RowError, Units
-from savs.datasets.faults import checked, measured, parsed, submitted
+from savs.datasets.faults import listed, measured, parsed, submitted
 
 ROW = Row("x.jsonl line 7", 0, {"label": "a"}, "x")
 FRAME = pl.DataFrame({"score": [1.0], "cluster": ["0"], "stratum": ["all"]})
@@ -103,8 +104,10 @@ def test_what_is_right_comes_through() -> None:
     assert measured(own(None, lambda p, c: (units,)), FRAME, {}) == [units]
     assert submitted(own(), FRAME) is None
     assert submitted(own(submission=lambda p: {"a": p.height}), FRAME) == {"a": 1}
-    assert checked(own(), [ROW], "test") == [ROW]
-    assert checked(own(check_rows=lambda rows, split: None), [ROW], "test") == [ROW]
+    seen = []
+    reading = own(read_folder=lambda _: [ROW], check_rows=lambda *given: seen.append(given))
+    assert listed(reading, "folder", "test") == [ROW]
+    assert seen == [([ROW], "test")]
 
 
 def test_the_other_functions_are_told_too() -> None:
@@ -112,5 +115,9 @@ def test_the_other_functions_are_told_too() -> None:
         measured(own(None, fails), FRAME, {})
     with refused("raises KeyError"):
         submitted(own(submission=fails), FRAME)
-    with refused("raises KeyError"):
-        checked(own(check_rows=fails), [ROW], "test")
+    with refused("raises KeyError: 'image'; mend the benchmark$"):
+        listed(own(read_folder=lambda _: [ROW], check_rows=fails), "folder", "test")
+    with refused("raises KeyError: 'image' at folder; mend the benchmark"):
+        listed(own(read_folder=fails), "folder", "test")
+    with refused("raises SystemExit: 0"):
+        submitted(own(submission=lambda predictions: sys.exit(0)), FRAME)

@@ -22,7 +22,7 @@ from malformed import (
     write_row,
 )
 
-from savs.datasets import BENCHMARKS, Benchmark, DatasetError, Example
+from savs.datasets import BENCHMARKS, Benchmark, DatasetError, Example, MediaError, MediaFolder
 from savs.datasets.general import FIELDS, general
 
 OWN_COLUMNS = general({field: f"my {field}" for field in FIELDS if field != "images"})
@@ -57,7 +57,11 @@ def check_storable(examples: Sequence[Example]) -> None:
         for text in (example.id, example.label, example.group, example.subtask, example.category):
             assert text is None or (text and text.encode())
         assert example.prompt.encode()
-        assert all(name and name.encode() for name in example.media)
+        for name in example.media:
+            assert name
+            assert name.encode()
+            with pytest.raises(MediaError):  # it is not there: what a run counts as skipped
+                MediaFolder(Path("/nowhere at all")).read(name)
         json.dumps(dict(example.extra), ensure_ascii=False, allow_nan=False).encode()
 
 
