@@ -201,10 +201,8 @@ def _prove(
     """Check, from the written files alone, that no example is lost and nothing is shared."""
     media = {name: replace(pooled, packed=path.parent) for name, path in paths.items()}
     leaks = compare_splits(found["train"], found["test"], media["train"], media["test"])
-    groups = [
-        {e.group for e in read_examples(benchmark, path, "test") if e.group is not None}
-        for path in paths.values()
-    ]
+    grouped = found if benchmark.grouped_train else _read_as_tested(benchmark, paths)
+    groups = [{e.group for e in grouped[name] if e.group is not None} for name in paths]
     written = sum(len(examples) for examples in found.values())
     if leaks or groups[0] & groups[1] or written != total:
         raise SourceError(
@@ -213,6 +211,11 @@ def _prove(
             f"{'; '.join(['', *leaks.summary()])}): did the input change meanwhile? nothing was"
             " kept, run it again"
         )
+
+
+def _read_as_tested(benchmark: Benchmark, paths: Mapping[str, Path]) -> dict[str, list[Example]]:
+    """Read both files as test files, where training examples would have no groups."""
+    return {name: read_examples(benchmark, path, "test") for name, path in paths.items()}
 
 
 def _other_root(
