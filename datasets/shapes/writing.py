@@ -33,7 +33,7 @@ class ShapesFiles:
 
 
 def write_shapes(
-    folder: Path,
+    folder: str | Path,
     *,
     seed: int = 0,
     tasks: Sequence[str] = tuple(TASKS),
@@ -66,13 +66,14 @@ def write_shapes(
     unknown = [name for name in tasks if name not in TASKS]
     if unknown or len(set(tasks)) < len(tasks):
         raise ValueError(f"tasks are {list(tasks)}, expected each once of {list(TASKS)}")
+    root = Path(folder)
     rows: dict[str, list[dict[str, Any]]] = {"train": [], "test": []}
     seen: set[str] = set()
     for name in tasks:
-        writer = _Writer(folder, TASKS[name], random.Random(f"savs shapes {seed} {name}"), seen)
+        writer = _Writer(root, TASKS[name], random.Random(f"savs shapes {seed} {name}"), seen)
         rows["train"] += writer.balanced(train_per_class)
         rows["test"] += writer.units(test_units)
-    files = ShapesFiles(folder, folder / "train.jsonl", folder / "test.jsonl")
+    files = ShapesFiles(root, root / "train.jsonl", root / "test.jsonl")
     for path, split in ((files.train, "train"), (files.test, "test")):
         path.write_text("".join(json.dumps(row) + "\n" for row in rows[split]), encoding="utf-8")
     return files
