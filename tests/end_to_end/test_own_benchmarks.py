@@ -62,7 +62,7 @@ def refused(done, *texts):
 def test_the_page(savs, folder, capfd) -> None:
     (row,) = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
     assert json.loads(Path("train.jsonl").read_text().splitlines()[0]) == json.loads(row)
-    assert len(COMMANDS) == 8
+    assert len(COMMANDS) == 9
     shutil.rmtree("features")
     printed = []
     for command in COMMANDS:
@@ -71,7 +71,7 @@ def test_the_page(savs, folder, capfd) -> None:
         printed.append(done.stdout)
     assert "Is there a red circle? Answer with Yes or No." in printed[2]
     table = re.findall(r"```text\n(metric.*?)```", PAGE, re.DOTALL)[0]
-    assert [line.split()[0] for line in printed[6].splitlines()] == [
+    assert [line.split()[0] for line in printed[7].splitlines()] == [
         line.split()[0] for line in table.splitlines()
     ]
     exec(compile(EXTRA, "docs/benchmarks.md", "exec"), {})
