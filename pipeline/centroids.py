@@ -1,6 +1,6 @@
 """Class centroids and the nearest of them, head by head."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -77,10 +77,11 @@ def cosines(features: Array, centroids: Array) -> Array:
         `(heads, n, classes)` float32.
     """
     base = unit(centroids)
-    return level_twins(unit(features) @ base.transpose(0, 2, 1), base)
+    twins = [first_twins(vectors) for vectors in base]
+    return level_twins(unit(features) @ base.transpose(0, 2, 1), twins)
 
 
-def level_twins(table: Array, base: Array) -> Array:
+def level_twins(table: Array, twins: Sequence[Array]) -> Array:
     """Give bit-identical classes the cosines of the first of them, in place, and return the table.
 
     A matrix product rounds equal columns differently, by their place, which would decide ties.
@@ -89,11 +90,10 @@ def level_twins(table: Array, base: Array) -> Array:
     ----------
     table
         `(heads, n, classes)`.
-    base
-        `(heads, classes, d)`.
+    twins
+        `(classes,)` for each head: `first_twins` of its classes.
     """
-    for head, vectors in zip(table, base, strict=True):
-        first = first_twins(vectors)
+    for head, first in zip(table, twins, strict=True):
         if (first != np.arange(len(first))).any():
             head[:] = head[:, first]
     return table

@@ -9,6 +9,7 @@ from savs.pipeline.centroids import (
     Array,
     class_centroids,
     class_sums,
+    first_twins,
     level_twins,
     nearest_centroids,
     unit,
@@ -118,13 +119,14 @@ def held_out_cosines(
     """
     heads, classes = centroids.shape[:2]
     directions = unit(centroids)
+    twins = [first_twins(vectors) for vectors in directions]
     sums = [class_sums(head, labels, classes) for head in features]
     others = np.bincount(labels, minlength=classes)[labels][:, None] - 1  # (n, 1)
     step = max(1, TABLE // (heads * max(classes, features.shape[2])))
     for start in range(0, len(labels), step):
         rows = slice(start, start + step)
         part, own = unit(features[:, rows]), labels[rows]
-        table = level_twins(part @ directions.transpose(0, 2, 1), directions)
+        table = level_twins(part @ directions.transpose(0, 2, 1), twins)
         places = np.arange(len(own))
         table[:, places, own] = -np.inf
         for head, cosines in enumerate(table):
