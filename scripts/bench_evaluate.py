@@ -9,7 +9,6 @@ depend less on the machine than times do. Needs 2 GB of disk and takes a few min
 """
 
 import argparse
-import os
 import subprocess
 import sys
 import time
@@ -37,6 +36,13 @@ LAYERS, HEADS, WIDTH, SHARD_ROWS = 28, 28, 128, 256
 SCALE_LAYERS = 4
 SCALES = [(1000, 5000, 2000), (10, 200, 100_000), (1000, 5000, 100_000), (10_000, 20_000, 10_000)]
 """Classes, training examples, test examples."""
+MEASURE = """
+import resource, subprocess, sys, time
+started = time.perf_counter()
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+"""A small process in between: a child's peak begins with that of the process that started it."""
 
 
 def main() -> None:
@@ -74,17 +80,11 @@ def _scale(folder: Path, classes: int, train: int, test: int) -> None:
     make_store(folder, test, classes, train, SCALE_LAYERS)
     cells = []
     for command in ("select", "evaluate"):
-        started = time.perf_counter()
-        child = subprocess.Popen(
-            [sys.executable, "-m", "savs.pipeline.cli", command, str(folder)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        _, status, usage = os.wait4(child.pid, 0)
-        if status:
-            raise SystemExit(f"savs {command} {folder} ended with {status}")
-        seconds = time.perf_counter() - started
-        cells.append(f"{seconds:.0f} s, {usage.ru_maxrss / 1e6:.1f} GB")
+        call = [sys.executable, "-m", "savs.pipeline.cli", command, str(folder)]
+        measured = [sys.executable, "-c", MEASURE, *call]
+        done = subprocess.run(measured, check=True, capture_output=True, text=True)
+        seconds, peak_kib = map(float, done.stdout.split())
+        cells.append(f"{seconds:.0f} s, {peak_kib / 1e6:.1f} GB")
     heads = SCALE_LAYERS * HEADS
     print(
         f"| {classes:,} | {train:,} | {test:,} | {heads} | " + " | ".join(cells) + " |", flush=True

@@ -118,8 +118,8 @@ def reading(taps: Sequence[Tap], *, to_the_end: bool) -> Iterator[dict[int, torc
     handles = [hook(tap, place == len(taps) - 1) for place, tap in enumerate(taps)]
     try:
         yield read
-    except _LastTapReached:
-        pass
+    except _LastTapReached as reached:
+        reached.__traceback__ = None  # its frames hold the activations of whole sequences
     finally:
         for handle in handles:
             handle.remove()

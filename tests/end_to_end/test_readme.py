@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,18 @@ README = (ROOT / "README.md").read_text()
 @pytest.fixture
 def own_images(inputs, tmp_path, monkeypatch):
     """Put the files that the README names into the folder where commands run."""
-    train, test = inputs.few_shots()
-    train.rename(tmp_path / "train.jsonl")
-    test.rename(tmp_path / "test.jsonl")
-    (inputs.root / "images").rename(tmp_path / "images")
+    photos = [(kind, number) for number in range(24) for kind in ("cat", "dog")]
+    rows = [
+        {
+            "image": inputs.image(f"{kind}/{number:03}.png", 2 * number + (kind == "dog")),
+            "question": "Is the animal in the picture asleep?",
+            "label": ("asleep", "awake")[number % 2],
+        }
+        for kind, number in photos
+    ]
+    for name, part in (("all", rows), ("train", rows[:40]), ("test", rows[40:])):
+        inputs.rows(f"{name}.jsonl", part).rename(tmp_path / f"{name}.jsonl")
+    inputs.root.rename(tmp_path / "photos")
     monkeypatch.chdir(tmp_path)
 
 
@@ -35,12 +44,17 @@ def test_the_commands(savs, own_images):
         if line.startswith("savs ")
     ]
     assert [line[1] for line in lines] == [
-        *("extract", "select", "evaluate", "show", "extract"),
+        *("split", "preview", "extract", "select", "evaluate", "show"),
+        *("select", "evaluate", "evaluate", "sweep", "compare", "select", "extract", "extract"),
         *("verify", "repair", "evaluate", "query", "slim", "export"),
     ]
     write_blink(Path("BLINK"), rows_each=90)
-    swaps = {"Qwen/Qwen2-VL-7B-Instruct": "demo", "photos": "."}
+    for name in ("train.jsonl", "test.jsonl"):  # split writes them
+        Path(name).unlink()
+    swaps = {"Qwen/Qwen2-VL-7B-Instruct": "demo"}
     for line in lines:
+        if line[2] == "other":
+            shutil.copytree("features", "other")
         swapped = [swaps.get(a, a.replace("hf://BLINK-Benchmark/", "")) for a in line]
         done = savs(*swapped[1:])
         assert done.returncode == 0, done.stderr
@@ -49,9 +63,8 @@ def test_the_commands(savs, own_images):
 def test_the_python(own_images):
     (code,) = blocks("python")
     names: dict[str, object] = {}
-    code = code.replace('"photos"', '"."')
     exec(compile(code, "README.md", "exec"), names)
-    assert names["result"].predictions.height == 5
+    assert names["result"].predictions.height == 8
 
 
 def test_the_config_file(savs, own_images):
