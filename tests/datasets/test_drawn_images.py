@@ -13,6 +13,8 @@ from PIL import Image, ImageDraw
 from savs.datasets import MediaError
 from savs.datasets.images import decode_image
 
+pytestmark = pytest.mark.thorough
+
 RED, GREEN, BLUE, WHITE, BLACK = (
     (255, 0, 0),
     (0, 255, 0),

@@ -25,6 +25,8 @@ from malformed import (
 from savs.datasets import BENCHMARKS, Benchmark, DatasetError, Example, MediaError, MediaFolder
 from savs.datasets.general import FIELDS, general
 
+pytestmark = pytest.mark.thorough
+
 OWN_COLUMNS = general({field: f"my {field}" for field in FIELDS if field != "images"})
 READERS = [*(b for b in BENCHMARKS.values() if b.read_folder is None), OWN_COLUMNS]
 IDS = [b.name + (" with columns" if b is OWN_COLUMNS else "") for b in READERS]

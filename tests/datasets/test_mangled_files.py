@@ -12,6 +12,8 @@ from malformed import FORMS, examples_or_error, sample_of, write_row
 from savs.datasets import BENCHMARKS, SourceError
 from savs.datasets.sources import read_rows
 
+pytestmark = pytest.mark.thorough
+
 NAMES = ("general", "blink", "naturalbench")
 PUT_IN = (
     *(b"\xef\xbb\xbf", b"\xff\xfe", b"\0", b"\r", b"\n\n", b"\xc3"),

@@ -12,6 +12,8 @@ from savs.datasets import MediaFolder, check_splits, find_benchmark, read_exampl
 from savs.datasets.images import decode_image
 from savs.datasets.shapes import SHAPES, TASKS, ShapesFiles, write_shapes
 
+pytestmark = pytest.mark.thorough
+
 PER_CLASS, UNITS = 2, 4
 CLASSES = {"grey-shape": 4, "shape": 4, "color": 6, "kind": 12, "count": 4, "texture": 4}
 CLASSES |= {"corner": 4, "odd-one-out": 3, "third-image": 3, "animal": 4, "fruit": 6}

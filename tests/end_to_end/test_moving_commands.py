@@ -11,6 +11,8 @@ from savs.pipeline import load_selection, open_store
 from savs.stores import FeatureStore
 from stores import make_store
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def store(tmp_path) -> FeatureStore:

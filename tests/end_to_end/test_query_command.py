@@ -10,6 +10,8 @@ import pytest
 
 from stores import make_store
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def store(tmp_path):

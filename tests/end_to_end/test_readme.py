@@ -36,6 +36,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
+@pytest.mark.thorough
 def test_the_commands(savs, own_images):
     lines = [
         shlex.split(line, comments=True)

@@ -9,6 +9,8 @@ import pytest
 
 from savs.pipeline.readouts import READOUTS
 
+pytestmark = pytest.mark.thorough
+
 PAGE = (Path(__file__).parents[2] / "docs" / "readouts.md").read_text("utf-8")
 
 

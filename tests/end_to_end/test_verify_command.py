@@ -9,6 +9,8 @@ import pytest
 
 from savs.pipeline import open_store
 
+pytestmark = pytest.mark.thorough
+
 SHARD = "test-00001.h5"
 
 

@@ -10,6 +10,8 @@ from savs.pipeline.folds import stratified_folds
 from savs.pipeline.readouts import READOUTS
 from stores import make_store
 
+pytestmark = pytest.mark.thorough
+
 
 def noise(heads, rows, width, seed):
     return np.random.default_rng(seed).normal(size=(heads, rows, width)).astype(np.float32)

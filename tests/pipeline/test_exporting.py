@@ -22,6 +22,8 @@ from savs.stores import (
 )
 from stores import columns, identity, planned, to_stored
 
+pytestmark = pytest.mark.thorough
+
 BOTH = ("train", "test")
 WIDTHS = (LayerGrid(1, (0, 2), 4), LayerGrid(3, (4,), 6))
 HEADS = [(3, 4), (1, 0)]

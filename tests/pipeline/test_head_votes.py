@@ -11,6 +11,8 @@ from savs.pipeline.head_votes import HEAD_VOTE_SCHEMA, heads_frame
 from savs.stores import HeadNotFoundError, StoreIncompleteError, open_store
 from stores import make_store
 
+pytestmark = pytest.mark.thorough
+
 TASKS = {"train": [None, "t", "t", None] * 3, "test": ["t", None, None, "t", None]}
 LABELS = {"train": ["b", "x", "y", "a"] * 3, "test": ["y", "a", "b", "x", "new"]}
 """Two subtasks with classes of their own; `b` comes before `a`, and `new` was never trained."""

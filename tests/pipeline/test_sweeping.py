@@ -15,6 +15,8 @@ from savs.pipeline.sweep_summary import Cell, summarise_cells
 from savs.pipeline.training import training_tasks
 from stores import make_store
 
+pytestmark = pytest.mark.thorough
+
 CLASSES = ("cat", "dog", "bird")
 
 

@@ -11,6 +11,8 @@ from savs.stores import FeatureStore, StoreIncompleteError, open_store
 from savs.stores.copying import merge_stores, slim_store
 from stores import make_store
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def store(tmp_path) -> FeatureStore:

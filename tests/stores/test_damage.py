@@ -7,6 +7,8 @@ import pytest
 from savs.stores import StoreCorruptError, open_store
 from stores import planned
 
+pytestmark = pytest.mark.thorough
+
 SHARD = "train-00001.h5"
 LAYER = "layers/00002"
 

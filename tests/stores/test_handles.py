@@ -15,6 +15,8 @@ import pytest
 
 from savs.stores import FeatureStore, StoreError, StoreIncompleteError, open_store, open_writer
 
+pytestmark = pytest.mark.thorough
+
 CHILD_TIMEOUT_S = 60
 NOBODY = 65534
 

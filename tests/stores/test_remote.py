@@ -12,7 +12,10 @@ from savs.pipeline import evaluate, select
 from savs.stores import StoreNotFoundError, StoreReadError, open_store
 from stores import make_store
 
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # of aiohttp's own sessions
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # of aiohttp's own sessions
+]
 HEADS, ROWS, WIDTH = 40, 64, 128
 
 

@@ -10,6 +10,8 @@ from savs.stores import StoreNotFoundError, StoreWriteError, open_store, open_wr
 from savs.stores.repair import repair
 from savs.stores.verification import verify
 
+pytestmark = pytest.mark.thorough
+
 SHARDS = [f"train-0000{n}.h5" for n in range(3)] + ["test-00000.h5", "test-00001.h5"]
 BAD = ["train-00001.h5", "test-00000.h5"]
 GONE = "train-00002.h5"

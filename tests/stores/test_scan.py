@@ -13,6 +13,8 @@ from polars.testing import assert_frame_equal
 from savs.stores import FeatureStore, LayerGrid, StoreIncompleteError, open_store
 from savs.stores.tables import EXAMPLE_SCHEMA
 
+pytestmark = pytest.mark.thorough
+
 DATA = Path(__file__).parents[1] / "data" / "format-1"
 WIDTHS = (LayerGrid(0, (0, 1), 4), LayerGrid(3, (2,), 6), LayerGrid(7, (1, 3), 2))
 NAMES = {"L0.H0": 4, "L0.H1": 4, "L3.H2": 6, "L7.H1": 2, "L7.H3": 2}

@@ -9,6 +9,8 @@ import pytest
 from savs.stores import open_writer
 from savs.stores.verification import verify
 
+pytestmark = pytest.mark.thorough
+
 SHARDS = [f"train-0000{n}.h5" for n in range(3)] + ["test-00000.h5", "test-00001.h5"]
 SHARD = "train-00001.h5"
 

@@ -16,6 +16,8 @@ from savs.pipeline.extraction.inputs import Prepared, Refused, images_in, prepar
 from savs.pipeline.extraction.model import LoadedModel
 from savs.stores import StoreMismatchError, open_store
 
+pytestmark = pytest.mark.thorough
+
 QUESTION = "Before <image> and after."
 
 
