@@ -5,27 +5,20 @@ from typing import Annotated, Any
 
 import typer
 
-from savs.datasets.prompt import PLACEHOLDERS, SPLIT
+from savs.datasets.prompt import SPLIT
 from savs.pipeline.commands import exits
+from savs.pipeline.commands.column_options import ColumnsOption, column_options
 from savs.pipeline.commands.input_options import (
     BenchmarkArgument,
-    CategoryColumnOption,
     FetchOption,
     FramesOption,
-    GroupColumnOption,
     GroupsOption,
-    IdColumnOption,
-    ImageColumnOption,
-    ImagesColumnOption,
-    LabelColumnOption,
     LimitOption,
     MediaOption,
     OutsideOption,
-    QuestionColumnOption,
     QuestionOption,
     SeedOption,
     ShotsOption,
-    SubtaskColumnOption,
     TestOption,
     TrainOption,
     parse_shots,
@@ -52,6 +45,7 @@ from savs.stores.layout import DEFAULT_SHARD_ROWS
 SKIPS_SHOWN = 10
 
 
+@column_options
 def extract_command(
     benchmark: BenchmarkArgument,
     test: TestOption,
@@ -61,14 +55,7 @@ def extract_command(
     shots: ShotsOption = None,
     train_groups: GroupsOption = None,
     question: QuestionOption = None,
-    image_column: ImageColumnOption = None,
-    images_column: ImagesColumnOption = None,
-    question_column: QuestionColumnOption = None,
-    label_column: LabelColumnOption = None,
-    id_column: IdColumnOption = None,
-    group_column: GroupColumnOption = None,
-    subtask_column: SubtaskColumnOption = None,
-    category_column: CategoryColumnOption = None,
+    columns: ColumnsOption = None,
     seed: SeedOption = 0,
     media_root: MediaOption = None,
     video_frames: FramesOption = None,
@@ -122,24 +109,7 @@ def extract_command(
         raise typer.BadParameter(f"--rank {rank} of --ranks {ranks}; ranks count from 0")
     if answers not in (None, "labels"):
         raise typer.BadParameter(f"--answers is {answers!r}, expected: labels")
-    if placeholders not in PLACEHOLDERS:
-        raise typer.BadParameter(
-            f"--placeholders is {placeholders!r}, expected {' or '.join(PLACEHOLDERS)}"
-        )
-    chosen = worded(
-        benchmark,
-        question,
-        {
-            "image": image_column,
-            "images": images_column,
-            "question": question_column,
-            "label": label_column,
-            "id": id_column,
-            "group": group_column,
-            "subtask": subtask_column,
-            "category": category_column,
-        },
-    )
+    chosen = worded(benchmark, question, columns)
     loading: dict[str, Any] = {
         "revision": revision,
         "dtype": dtype,

@@ -53,31 +53,6 @@ FetchOption = Annotated[
 LimitOption = Annotated[
     int | None, option("--limit", min=1, help="Examples a split; raise it later to go on.")
 ]
-ImageColumnOption = Annotated[
-    str | None,
-    option("--image-column", metavar="NAME", help="Of general: column of the image's name."),
-]
-ImagesColumnOption = Annotated[
-    str | None, option("--images-column", metavar="NAME", help="Column of the lists of names.")
-]
-QuestionColumnOption = Annotated[
-    str | None, option("--question-column", metavar="NAME", help="Column of the prompt.")
-]
-LabelColumnOption = Annotated[
-    str | None, option("--label-column", metavar="NAME", help="Column of the class.")
-]
-IdColumnOption = Annotated[
-    str | None, option("--id-column", metavar="NAME", help="Column of the example's id.")
-]
-GroupColumnOption = Annotated[
-    str | None, option("--group-column", metavar="NAME", help="Column of the group.")
-]
-SubtaskColumnOption = Annotated[
-    str | None, option("--subtask-column", metavar="NAME", help="Column of the subtask.")
-]
-CategoryColumnOption = Annotated[
-    str | None, option("--category-column", metavar="NAME", help="Column of the category.")
-]
 
 
 def parse_shots(shots: int | None, train_groups: int | None, seed: int) -> Shots | None:
@@ -88,9 +63,7 @@ def parse_shots(shots: int | None, train_groups: int | None, seed: int) -> Shots
     return Shots(shots, train_groups, seed) if drawn else None
 
 
-def worded(
-    benchmark: str, question: str | None, columns: Mapping[str, str | None] | None = None
-) -> Benchmark:
+def worded(benchmark: str, question: str | None, columns: Mapping[str, str] | None) -> Benchmark:
     """Return the benchmark with a question and columns of one's own; a usage error if it has none.
 
     Parameters
@@ -100,10 +73,9 @@ def worded(
     question
         The prompt of every row.
     columns
-        Field -> the column that holds it, or None.
+        Field -> the column that holds it.
     """
-    named = {field: column for field, column in (columns or {}).items() if column is not None}
     try:
-        return choose_benchmark(benchmark, columns=named, question=question)
+        return choose_benchmark(benchmark, columns=columns, question=question)
     except OptionError as error:
         raise typer.BadParameter(str(error)) from error

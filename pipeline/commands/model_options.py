@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from savs.datasets.prompt import PLACEHOLDERS
 from savs.pipeline.commands.options import option
 
 DtypeOption = Annotated[
@@ -35,11 +36,20 @@ KwargsOption = Annotated[
     str | None,
     option("--model-kwargs", metavar="JSON", help="More arguments of from_pretrained, as JSON."),
 ]
+
+
+def _known_placeholders(value: str) -> str:
+    if value not in PLACEHOLDERS:
+        raise typer.BadParameter(f"{value!r}, expected {' or '.join(PLACEHOLDERS)}")
+    return value
+
+
 PlaceholdersOption = Annotated[
     str,
     option(
         "--placeholders",
         metavar="split|keep",
+        callback=_known_placeholders,
         help="Images at their marks, or all first with the marks kept in the text.",
     ),
 ]

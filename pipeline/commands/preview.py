@@ -5,26 +5,19 @@ from typing import Annotated
 
 import typer
 
-from savs.datasets.prompt import PLACEHOLDERS, SPLIT
+from savs.datasets.prompt import SPLIT
+from savs.pipeline.commands.column_options import ColumnsOption, column_options
 from savs.pipeline.commands.input_options import (
     BenchmarkArgument,
-    CategoryColumnOption,
     FetchOption,
     FramesOption,
-    GroupColumnOption,
     GroupsOption,
-    IdColumnOption,
-    ImageColumnOption,
-    ImagesColumnOption,
-    LabelColumnOption,
     LimitOption,
     MediaOption,
     OutsideOption,
-    QuestionColumnOption,
     QuestionOption,
     SeedOption,
     ShotsOption,
-    SubtaskColumnOption,
     TestOption,
     TrainOption,
     parse_shots,
@@ -37,6 +30,7 @@ from savs.pipeline.previewing.content import PreviewContent
 from savs.pipeline.previewing.writing import DEFAULT_EXAMPLES, SUFFIXES, preview
 
 
+@column_options
 def preview_command(
     benchmark: BenchmarkArgument,
     test: TestOption,
@@ -45,14 +39,7 @@ def preview_command(
     shots: ShotsOption = None,
     train_groups: GroupsOption = None,
     question: QuestionOption = None,
-    image_column: ImageColumnOption = None,
-    images_column: ImagesColumnOption = None,
-    question_column: QuestionColumnOption = None,
-    label_column: LabelColumnOption = None,
-    id_column: IdColumnOption = None,
-    group_column: GroupColumnOption = None,
-    subtask_column: SubtaskColumnOption = None,
-    category_column: CategoryColumnOption = None,
+    columns: ColumnsOption = None,
     seed: SeedOption = 0,
     media_root: MediaOption = None,
     video_frames: FramesOption = None,
@@ -78,22 +65,8 @@ def preview_command(
 
     It needs no network. With --model, it has the text and the image tokens that the model reads.
     """
-    if placeholders not in PLACEHOLDERS:
-        raise typer.BadParameter(
-            f"--placeholders is {placeholders!r}, expected {' or '.join(PLACEHOLDERS)}"
-        )
     if out.suffix.lower() not in SUFFIXES:
         raise typer.BadParameter(f"--out is {str(out)!r}, expected a name that ends in .html")
-    columns = {
-        "image": image_column,
-        "images": images_column,
-        "question": question_column,
-        "label": label_column,
-        "id": id_column,
-        "group": group_column,
-        "subtask": subtask_column,
-        "category": category_column,
-    }
     content = preview(
         worded(benchmark, question, columns),
         test=test,

@@ -5,22 +5,15 @@ from typing import Annotated
 
 import typer
 
+from savs.pipeline.commands.column_options import ColumnsOption, column_options
 from savs.pipeline.commands.input_options import (
     BenchmarkArgument,
-    CategoryColumnOption,
-    GroupColumnOption,
     GroupsOption,
-    IdColumnOption,
-    ImageColumnOption,
-    ImagesColumnOption,
-    LabelColumnOption,
     MediaOption,
     OutsideOption,
-    QuestionColumnOption,
     QuestionOption,
     SeedOption,
     ShotsOption,
-    SubtaskColumnOption,
     parse_shots,
     worded,
 )
@@ -29,6 +22,7 @@ from savs.pipeline.commands.output import print_json, print_table, say
 from savs.pipeline.splitting import Splitting, split
 
 
+@column_options
 def split_command(
     benchmark: BenchmarkArgument,
     source: Annotated[
@@ -39,14 +33,7 @@ def split_command(
     shots: ShotsOption = None,
     train_groups: GroupsOption = None,
     question: QuestionOption = None,
-    image_column: ImageColumnOption = None,
-    images_column: ImagesColumnOption = None,
-    question_column: QuestionColumnOption = None,
-    label_column: LabelColumnOption = None,
-    id_column: IdColumnOption = None,
-    group_column: GroupColumnOption = None,
-    subtask_column: SubtaskColumnOption = None,
-    category_column: CategoryColumnOption = None,
+    columns: ColumnsOption = None,
     seed: SeedOption = 0,
     media_root: MediaOption = None,
     allow_outside: OutsideOption = False,
@@ -62,16 +49,6 @@ def split_command(
     drawn = parse_shots(shots, train_groups, seed)
     if drawn is None:
         raise typer.BadParameter("give --shots N (examples a class) or --train-groups N")
-    columns = {
-        "image": image_column,
-        "images": images_column,
-        "question": question_column,
-        "label": label_column,
-        "id": id_column,
-        "group": group_column,
-        "subtask": subtask_column,
-        "category": category_column,
-    }
     done = split(
         worded(benchmark, question, columns),
         source,
