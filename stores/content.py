@@ -8,16 +8,22 @@ import numpy as np
 
 from savs.stores.columns import Columns
 from savs.stores.errors import FeatureValueError
-from savs.stores.hdf5 import Array
+from savs.stores.integrity import Array
 from savs.stores.layout import (
     INDEX_COLUMN,
     REASON_COLUMN,
     STORED_DTYPES,
     TEXT_COLUMNS,
-    to_float32,
 )
 from savs.stores.manifest import Identity
 from savs.stores.plan import ShardSpec
+
+EXPONENTS: dict[str, tuple[type[np.unsignedinteger[Any]], int]] = {
+    "bfloat16": (np.uint16, 0x7F80),
+    "float16": (np.uint16, 0x7C00),
+    "float32": (np.uint32, 0x7F80_0000),
+}
+"""Numeric type -> how to view its bits, and the exponent that NaN and the infinities have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +64,10 @@ def check_content(
             raise FeatureValueError(
                 f"{spec.name}: layer {grid.layer} is {got}, expected {expected} {dtype}"
             )
-        finite = np.isfinite(to_float32(values, identity.dtype)).all(axis=(0, 2))
-        if not finite.all():
-            row = int(np.argmin(finite))
+        bits, exponent = EXPONENTS[identity.dtype]
+        endless = (values.view(bits) & exponent) == exponent
+        if endless.any():
+            row = int(np.argmax(endless.any(axis=(0, 2))))
             raise FeatureValueError(
                 f"{spec.name}: layer {grid.layer} of example {ids[row]!r} holds NaN or infinity"
                 f" in {identity.dtype}; run the model in the type it was trained in, or with"

@@ -167,7 +167,8 @@ def _copy(
         spec,
         ShardContent(
             layers={
-                g.layer: np.stack(list(shard.heads(held[g.layer], g.heads))) for g in identity.grid
+                g.layer: np.stack(shard.heads([(held[g.layer], head) for head in g.heads]))
+                for g in identity.grid
             },
             examples=shard.examples(),
             skipped=shard.skipped(),

@@ -4,91 +4,93 @@ HDF5 files can point into other files (external links, external storage, virtual
 objects, or ask for filters. A shard does none of it, so a file that does is refused unread.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import h5py
 import numpy as np
-from zlib_ng import zlib_ng
 
-from savs.stores.errors import StoreCorruptError, StoreError
-
-Array = np.ndarray[Any, np.dtype[Any]]
-
-
-@contextmanager
-def damage(where: str) -> Iterator[None]:
-    """Turn whatever reading damaged bytes raises into a StoreCorruptError that names the place."""
-    try:
-        yield
-    except (StoreError, MemoryError):
-        raise
-    except Exception as error:  # HDF5, numpy and JSON each have their own
-        raise StoreCorruptError(
-            f"{where} is damaged: {type(error).__name__}: {error}; delete the file and run"
-            " `savs extract` again"
-        ) from error
+from savs.stores.errors import StoreCorruptError
+from savs.stores.header import Extent
+from savs.stores.integrity import Array
 
 
-def member_dataset(parent: h5py.Group, name: str, where: str) -> h5py.Dataset:
-    """Return a plain dataset of a group.
+class Hdf5Header:
+    """What a shard declares of itself in HDF5; see `Header`, whose methods these are."""
 
-    Raises
-    ------
-    StoreCorruptError
-        It is missing, is no dataset, or its values do not lie plainly in this file.
-    """
-    member = _member(parent, name, where)
+    def __init__(self, file: h5py.File, where: str) -> None:
+        self._file = file
+        self._where = where
+        self._sums: dict[str, Array] = {}
+
+    def attribute(self, name: str) -> int | str:
+        """Return an attribute of the file."""
+        value = np.asarray(self._file.attrs[name]).item()
+        return value.decode("utf-8") if isinstance(value, bytes) else value
+
+    def members(self, group: str) -> set[str]:
+        """Return the names of what lies in a group."""
+        return set(self._group(group))
+
+    def extent(self, name: str) -> Extent:
+        """Return where an array lies; a dataset that is not plainly in this file is refused."""
+        return _extent(self._member(name), f"{self._where}:/{name}")
+
+    def checksum(self, name: str, place: int = 0) -> int:
+        """Return the crc32 of an output, a column, or the head at a place of a layer."""
+        if name not in self._sums:
+            self._sums[name] = _checksums(self._member(name))
+        return int(self._sums[name][place])
+
+    def table(self, attributes: tuple[str, ...]) -> dict[str, Any]:
+        """Return all that a `WrittenHeader` of this file holds."""
+        arrays: dict[str, list[Any]] = {}
+        sums: dict[str, str] = {}
+
+        def take(name: str, member: h5py.Group | h5py.Dataset) -> None:
+            if isinstance(member, h5py.Dataset):
+                arrays[name] = [*_extent(member, f"{self._where}:/{name}")]
+            if "crc32" in member.attrs:
+                sums[name] = _checksums(member).astype(">u4").tobytes().hex()
+
+        self._file.visititems(take)
+        held = {name: self.attribute(name) for name in attributes}
+        return {"attributes": held, "arrays": arrays, "crc32": sums}
+
+    def _group(self, name: str) -> h5py.Group:
+        member = self._member(name)
+        if not isinstance(member, h5py.Group):
+            raise StoreCorruptError(f"{self._where}:/{name} is no group; extract this shard again")
+        return member
+
+    def _member(self, name: str) -> Any:
+        """Return what bears a name, which no link of another kind may lead to."""
+        way, _, last = name.rpartition("/")
+        parent = self._group(way) if way else self._file
+        link = parent.get(last, getlink=True)
+        if isinstance(link, h5py.HardLink):
+            return parent[last]
+        kind = "missing" if link is None else f"a {type(link).__name__}"
+        raise StoreCorruptError(f"{self._where}:/{name} is {kind}; extract this shard again")
+
+
+def _extent(member: Any, where: str) -> Extent:
     if not isinstance(member, h5py.Dataset):
-        raise StoreCorruptError(f"{where}/{name} is no dataset; extract this shard again")
+        raise StoreCorruptError(f"{where} is no dataset; extract this shard again")
     if member.is_virtual or member.external or member.chunks or member.dtype.hasobject:
         raise StoreCorruptError(
-            f"{where}/{name} is virtual, external, chunked or of objects, which no shard is;"
+            f"{where} is virtual, external, chunked or of objects, which no shard is;"
             " do not trust this file"
         )
     if member.id.get_storage_size() != member.nbytes:
         raise StoreCorruptError(
-            f"{where}/{name} declares {member.nbytes:,} bytes and holds"
+            f"{where} declares {member.nbytes:,} bytes and holds"
             f" {member.id.get_storage_size():,}; do not trust this file"
         )
-    return member
+    place = member.id.get_offset() if member.nbytes else 0  # no bytes have no place
+    if place is None:
+        raise StoreCorruptError(f"{where} is not contiguous; do not trust this file")
+    return Extent(place, member.dtype.str, list(member.shape))
 
 
-def member_group(parent: h5py.Group, name: str, where: str) -> h5py.Group:
-    """Return a group of a group; StoreCorruptError where it is missing or is none."""
-    member = _member(parent, name, where)
-    if not isinstance(member, h5py.Group):
-        raise StoreCorruptError(f"{where}/{name} is no group; extract this shard again")
-    return member
-
-
-def _member(parent: h5py.Group, name: str, where: str) -> Any:
-    link = parent.get(name, getlink=True)
-    if isinstance(link, h5py.HardLink):
-        return parent[name]
-    kind = "missing" if link is None else f"a {type(link).__name__}"
-    raise StoreCorruptError(f"{where}/{name} is {kind}; extract this shard again")
-
-
-def attribute(member: h5py.Group | h5py.Dataset, name: str) -> Any:
-    """Return an attribute's value; call it where `damage` catches what goes wrong."""
-    return member.attrs[name]
-
-
-def read_array(parent: h5py.Group, name: str, where: str, dtype: Any, length: int | None) -> Array:
-    """Return a one-dimensional dataset of a known type, and of a known length if one is given."""
-    dataset = member_dataset(parent, name, where)
-    if dataset.dtype != np.dtype(dtype) or dataset.ndim != 1:
-        raise StoreCorruptError(f"{where}/{name} is {dataset.shape} {dataset.dtype}, not a column")
-    if length is not None and dataset.shape[0] != length:
-        raise StoreCorruptError(f"{where}/{name} has {dataset.shape[0]} values, expected {length}")
-    return np.asarray(dataset[()])
-
-
-def crc32(*arrays: Array) -> int:
-    """Return the CRC-32 of the arrays' bytes, one after the other."""
-    value = 0
-    for array in arrays:
-        value = zlib_ng.crc32(np.ascontiguousarray(array).view(np.uint8).data, value)
-    return value
+def _checksums(member: h5py.Group | h5py.Dataset) -> Array:
+    return np.atleast_1d(np.asarray(member.attrs["crc32"]))

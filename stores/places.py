@@ -41,9 +41,9 @@ def is_remote(place: Any) -> bool:
 
 
 def open_bytes(place: Any) -> Any:
-    """Return a shard's file as HDF5 opens it: a path, or a file of which pieces are fetched."""
+    """Return a shard's file, open for reading; of a remote one, pieces are fetched and kept."""
     if not is_remote(place):
-        return place
+        return place.open("rb", buffering=0)
     return place.open(
         "rb",
         block_size=BLOCK_BYTES,

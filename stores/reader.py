@@ -10,8 +10,8 @@ import polars as pl
 
 from savs.stores.errors import HeadNotFoundError, ResultError, StoreIncompleteError
 from savs.stores.facts import has_shard, store_facts
+from savs.stores.gathering import Features, gather
 from savs.stores.layout import (
-    STORED_DTYPES,
     Head,
     LayerGrid,
     head_name,
@@ -23,8 +23,6 @@ from savs.stores.plan import ShardSpec
 from savs.stores.scanning import scan_shards
 from savs.stores.shard_reading import open_shard
 from savs.stores.tables import shard_table
-
-Features = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,26 +146,21 @@ class FeatureStore:
         StoreCorruptError
             A head fails its checksum.
         """
-        blocks = list(self.blocks(split, heads, raw=raw))
-        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
+        specs, wanted = self._readable(split), self._wanted(heads)
+        return gather(self.path, self.manifest.identity, specs, wanted, raw=raw)
 
     def blocks(
         self, split: str, heads: Sequence[Head] | None = None, *, raw: bool = False
     ) -> Iterator[Features]:
         """Yield `features(split, heads)` shard by shard: memory is bounded by one shard."""
+        specs, wanted = self._readable(split), self._wanted(heads)
+        for spec in specs:
+            yield gather(self.path, self.manifest.identity, [spec], wanted, raw=raw)
+
+    def _wanted(self, heads: Sequence[Head] | None) -> list[Head]:
         wanted = self.heads if heads is None else [(int(a), int(b)) for a, b in heads]
-        self._require_split(split)
-        by_layer = self._by_layer(wanted)
-        width = max(grid.head_dim for grid, _ in by_layer)
-        dtype = self.manifest.identity.dtype
-        for spec in self.present(split):
-            with open_shard(self.path / spec.name, spec, self.manifest.identity) as shard:
-                block = np.zeros((len(wanted), shard.rows, width), STORED_DTYPES[dtype])
-                for grid, places in by_layer:
-                    slabs = shard.heads(grid, [wanted[place][1] for place in places])
-                    for place, slab in zip(places, slabs, strict=True):
-                        block[place, :, : grid.head_dim] = slab
-            yield block if raw else to_float32(block, dtype)
+        self.require_heads(wanted)
+        return wanted
 
     def output(self, split: str, name: str) -> Features:
         """Return what was kept of the last position beside the heads, one row an example.
@@ -191,24 +184,25 @@ class FeatureStore:
         if ("hidden" if name == "hidden" else "answers") not in kept:
             option = "--hidden" if name == "hidden" else "--answers labels"
             raise ResultError(f"{self.path} keeps no {name}; extract again with {option}")
-        self._require_split(split)
         parts = []
-        for spec in self.present(split):
+        for spec in self._readable(split):
             with open_shard(self.path / spec.name, spec, self.manifest.identity) as shard:
                 parts.append(shard.output(name))
         values = np.concatenate(parts)
         return to_float32(values, self.manifest.identity.dtype) if name == "hidden" else values
 
-    def _require_split(self, split: str) -> None:
+    def _readable(self, split: str) -> list[ShardSpec]:
+        """Return the shards of a split that are there: all of them, or some of a partial store."""
         splits = list(self.manifest.plan.splits)
         if split not in splits:
             raise StoreIncompleteError(f"{self.path}: there is no split {split!r}, only {splits}")
-        missing = self.missing(split)
-        if missing and not (self.partial and self.present(split)):
-            name = missing[0].name
+        planned, present = self._planned(split), self.present(split)
+        if len(present) < len(planned) and not (self.partial and present):
+            name = next(spec.name for spec in planned if spec not in present)
             raise StoreIncompleteError(
                 f"{self.path}: shard {name} is missing; run `savs extract` again to resume"
             )
+        return present
 
     def require_heads(self, heads: Sequence[Head]) -> None:
         """Raise HeadNotFoundError where the store does not hold one of the heads."""
@@ -224,15 +218,6 @@ class FeatureStore:
                 f"{self.path} holds {what}; it has {len(held)} heads from"
                 f" {head_name(self.heads[0])} to {head_name(self.heads[-1])}"
             )
-
-    def _by_layer(self, heads: Sequence[Head]) -> list[tuple[LayerGrid, list[int]]]:
-        """Return each layer's grid with the places of its heads among those asked for."""
-        self.require_heads(heads)
-        places = [
-            (grid, [place for place, (layer, _) in enumerate(heads) if layer == grid.layer])
-            for grid in self.grid
-        ]
-        return [(grid, found) for grid, found in places if found]
 
 
 def open_store(path: str | Path, *, partial: bool = False) -> FeatureStore:

@@ -93,7 +93,7 @@ class _Query:
     def _features(self, shard: Shard, rows: np.ndarray) -> list[pl.Series]:
         found = []
         for name, (grid, head) in self._heads.items():
-            (values,) = shard.heads(grid, [head])
+            (values,) = shard.heads([(grid, head)])
             wanted = values if len(rows) == len(values) else values[rows]
             array = np.ascontiguousarray(to_float32(wanted, self._dtype))
             found.append(pl.Series(name, array, dtype=pl.Array(pl.Float32, grid.head_dim)))

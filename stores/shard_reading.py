@@ -7,19 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
-from savs.stores.columns import read_columns
-from savs.stores.errors import StoreCorruptError, StoreReadError
-from savs.stores.hdf5 import (
-    Array,
-    attribute,
-    crc32,
-    damage,
-    member_dataset,
-    member_group,
-)
+from savs.stores.columns import INT64, read_columns
+from savs.stores.errors import StoreCorruptError
+from savs.stores.integrity import Array, crc32, damage
 from savs.stores.layout import (
     EXAMPLES,
     FORMAT,
@@ -33,14 +25,14 @@ from savs.stores.layout import (
     layer_name,
 )
 from savs.stores.manifest import Identity
-from savs.stores.places import is_remote, open_bytes
 from savs.stores.plan import ShardSpec
+from savs.stores.shard_file import ShardFile, open_file
 
 
 class Shard:
     """A finished shard, open for reading."""
 
-    def __init__(self, file: h5py.File, path: Path, spec: ShardSpec, identity: Identity) -> None:
+    def __init__(self, file: ShardFile, path: Path, spec: ShardSpec, identity: Identity) -> None:
         self._file = file
         self._path = path
         self._spec = spec
@@ -50,7 +42,7 @@ class Shard:
     def run(self) -> dict[str, Any]:
         """What the writer recorded about itself."""
         with damage(f"{self._path} attribute run"):
-            return json.loads(attribute(self._file, "run").decode("utf-8"))
+            return json.loads(str(self._file.header.attribute("run")))
 
     @cached_property
     def rows(self) -> int:
@@ -63,87 +55,96 @@ class Shard:
             )
         return rows
 
-    @cached_property
-    def _layers(self) -> h5py.Group:
-        return member_group(self._file, LAYERS, f"{self._path}:")
-
-    def _rows(self, name: str) -> int:
-        with damage(f"{self._path}:/{name}"):
-            group = member_group(self._file, name, f"{self._path}:")
-            rows = member_dataset(group, INDEX_COLUMN, f"{self._path}:/{name}").shape[0]
+    def _rows(self, group: str) -> int:
+        (rows,) = self._file.find(f"{group}/{INDEX_COLUMN}", INT64, [None]).shape
         if rows > self._spec.rows:
             raise StoreCorruptError(
-                f"{self._path}:/{name} has {rows} rows, planned are {self._spec.rows};"
+                f"{self._file.place(group)} has {rows} rows, planned are {self._spec.rows};"
                 " do not trust this file"
             )
         return rows
 
     def examples(self, names: Collection[str] | None = None) -> dict[str, list[Any]]:
         """Return the columns of the examples with features: `index` and those named, or all."""
-        return self._columns(EXAMPLES, names)
+        return read_columns(self._file, EXAMPLES, self.rows, names)
 
     def skipped(self, names: Collection[str] | None = None) -> dict[str, list[Any]]:
         """Return the columns of the skipped examples, with `reason`."""
-        columns = self._columns(SKIPPED, None if names is None else {*names, REASON_COLUMN})
+        wanted = None if names is None else {*names, REASON_COLUMN}
+        columns = read_columns(self._file, SKIPPED, self._spec.rows - self.rows, wanted)
         if REASON_COLUMN not in columns:
-            raise StoreCorruptError(f"{self._path}:/{SKIPPED} has lost its reasons")
+            raise StoreCorruptError(f"{self._file.place(SKIPPED)} has lost its reasons")
         return columns
 
-    def _columns(self, name: str, names: Collection[str] | None) -> dict[str, list[Any]]:
-        rows = self.rows if name == EXAMPLES else self._spec.rows - self.rows
-        where = f"{self._path}:/{name}"
-        return read_columns(member_group(self._file, name, f"{self._path}:"), where, rows, names)
-
     def output(self, name: str) -> Array:
-        """Return one of `OUTPUT_NAMES`, one row an example.
+        """Return one of `OUTPUT_NAMES`, `(examples, ...)`.
 
         Raises
         ------
         StoreCorruptError
-            It is missing, of another length than the examples, or fails its crc32.
+            It is missing, of another type or length than the examples, or fails its crc32.
         """
-        where = f"{self._path}:/{OUTPUTS}/{name}"
-        with damage(where):
-            outputs = member_group(self._file, OUTPUTS, f"{self._path}:")
-            dataset = member_dataset(outputs, name, f"{self._path}:/{OUTPUTS}")
-            if dataset.shape[:1] != (self.rows,):
-                raise StoreCorruptError(f"{where} has {dataset.shape[:1]} rows, not {self.rows}")
-            values = np.asarray(dataset[()])
-            if crc32(values) != int(attribute(dataset, "crc32")):
-                raise StoreCorruptError(f"{where} fails its crc32; extract this shard again")
+        types = {"top_tokens": np.dtype(np.int32), "hidden": STORED_DTYPES[self._identity.dtype]}
+        dtype = types.get(name, np.dtype(np.float32))
+        values = self._file.array(f"{OUTPUTS}/{name}", dtype, [self.rows, None])
+        self._file.check(f"{OUTPUTS}/{name}", values)
         return values
 
-    def heads(self, grid: LayerGrid, heads: Sequence[int]) -> Iterator[Array]:
-        """Yield `(rows, head_dim)` in the stored type for each asked head of one layer.
+    def heads(
+        self, wanted: Sequence[tuple[LayerGrid, int]], out: Sequence[Array] | None = None
+    ) -> list[Array]:
+        """Return `(rows, head_dim)` in the stored type for each asked head.
+
+        Parameters
+        ----------
+        wanted
+            The heads, each as its layer and its number there.
+        out
+            Arrays to put the values into, one a head; new ones by default.
 
         Raises
         ------
         StoreCorruptError
-            The layer is not as the store declares it, or a head fails its crc32.
+            A layer is not as the store declares it, or a head fails its crc32.
         """
-        name = layer_name(grid.layer)
-        where = f"{self._path}:/{LAYERS}/{name}"
-        with damage(where):
-            dataset = member_dataset(self._layers, name, f"{self._path}:/{LAYERS}")
-            declared = (len(grid.heads), self.rows, grid.head_dim)
-            dtype = STORED_DTYPES[self._identity.dtype]
-            if dataset.shape != declared or dataset.dtype != dtype:
+        slabs = [self._slab(grid, head) for grid, head in wanted]
+        dtype = STORED_DTYPES[self._identity.dtype]
+        if out is None:
+            out = [np.empty((self.rows, grid.head_dim), dtype) for grid, _ in wanted]
+        for (offset, checksum), values, head in zip(slabs, out, wanted, strict=True):
+            read = values if values.flags.c_contiguous else np.empty(values.shape, dtype)
+            self._file.fill(read, offset)
+            if crc32(read) != checksum:
                 raise StoreCorruptError(
-                    f"{where} holds {dataset.shape} {dataset.dtype}, expected {declared} {dtype};"
-                    " extract this shard again"
+                    f"{self._file.place(_layer(head[0]))} head {head[1]} fails its crc32: the file"
+                    f" was changed after it was written; delete {self._path.name} and run `savs"
+                    " extract` again"
                 )
-            checksums = attribute(dataset, "crc32")
-        for head in heads:
-            place = grid.heads.index(head)
-            with damage(where):
-                values = np.asarray(dataset[place])
-                intact = crc32(values) == checksums[place]
-            if not intact:
-                raise StoreCorruptError(
-                    f"{where} head {head} fails its crc32: the file was changed after it was"
-                    f" written; delete {self._path.name} and run `savs extract` again"
-                )
-            yield values
+            if read is not values:
+                values[...] = read
+        return list(out)
+
+    def compare_header(self) -> None:
+        """Compare the header that the file begins with, if it does, with what its HDF5 declares.
+
+        Raises
+        ------
+        StoreCorruptError
+            They differ, so that other programs would read other values.
+        """
+        self._file.compare_header()
+
+    def _slab(self, grid: LayerGrid, head: int) -> tuple[int, int]:
+        """Return where the values of a head begin in the file, and their crc32."""
+        name, dtype = _layer(grid), STORED_DTYPES[self._identity.dtype]
+        place, shape = grid.heads.index(head), [len(grid.heads), self.rows, grid.head_dim]
+        start = self._file.find(name, dtype, shape).offset
+        size = self.rows * grid.head_dim * dtype.itemsize
+        return start + place * size, self._file.checksum(name, place)
+
+
+def _layer(grid: LayerGrid) -> str:
+    return f"{LAYERS}/{layer_name(grid.layer)}"
 
 
 @contextmanager
@@ -154,33 +155,20 @@ def open_shard(path: Path, spec: ShardSpec, identity: Identity) -> Iterator[Shar
     ------
     StoreCorruptError
         Not a readable shard of this store and this place in its plan.
+    StoreReadError
+        It may not or cannot be read.
     """
-    try:
-        if not is_remote(path) and path.is_file():
-            path.open("rb").close()
-        source = open_bytes(path)
-    except OSError as error:
-        raise StoreReadError(
-            f"{path} cannot be read: {error.strerror or error}; check its permissions and the disk"
-        ) from error
-    try:
-        locking = {} if is_remote(path) else {"locking": False}
-        file = h5py.File(source, "r", **locking)
-    except OSError as error:
-        raise StoreCorruptError(
-            f"{path} cannot be opened as HDF5 ({error}); delete it and run `savs extract` again"
-        ) from error
-    with file:
-        expected = {
-            "format": FORMAT,
-            "split": spec.split.encode(),
-            "number": spec.number,
-            "plan": spec.digest.encode(),
-            "identity": identity.digest.encode(),
-        }
+    expected = {
+        "format": FORMAT,
+        "split": spec.split,
+        "number": spec.number,
+        "plan": spec.digest,
+        "identity": identity.digest,
+    }
+    with open_file(path) as file:
         for name, value in expected.items():
             with damage(f"{path} attribute {name}"):
-                got = np.asarray(attribute(file, name)).item()
+                got = file.header.attribute(name)
             if got != value:
                 raise StoreCorruptError(
                     f"{path} is not this store's shard: {name} is {got!r}, expected {value!r};"

@@ -3,14 +3,18 @@
 import io
 import json
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
 from savs.stores.columns import write_columns
 from savs.stores.content import ShardContent
-from savs.stores.hdf5 import crc32
+from savs.stores.hdf5_writing import Hdf5Writer
+from savs.stores.header import block_bytes, write_header
+from savs.stores.integrity import Array
 from savs.stores.layout import (
     EXAMPLES,
     FORMAT,
@@ -21,6 +25,12 @@ from savs.stores.layout import (
 )
 from savs.stores.manifest import Identity
 from savs.stores.plan import ShardSpec
+from savs.stores.sparse import SparseFile
+
+ALIGNED_FROM_BYTES, ALIGNMENT_BYTES = 2**16, 4096
+"""Layers of some size begin with a page of memory: the kernel then copies their heads faster."""
+HEADER_BYTES = 5_000
+"""Room for what a header holds beside the checksums of its heads; it gets more if it needs more."""
 
 
 def write_shard(
@@ -44,10 +54,10 @@ def write_shard(
         The disk refused.
     """
     partial = path.with_name(f"{path.name}.{rank}.partial")
-    image = _image(spec, identity, content)
     try:
         with partial.open("wb") as file:
-            file.write(image)
+            for piece in _pieces(spec, identity, content):
+                file.write(piece)
             file.flush()
             os.fsync(file.fileno())
         publish(partial, path, replace_old=replace_old)
@@ -55,36 +65,69 @@ def write_shard(
         partial.unlink(missing_ok=True)
 
 
-def _image(spec: ShardSpec, identity: Identity, content: ShardContent) -> bytes:
-    """Return the bytes of a shard's file, made in memory: HDF5 does not survive a full disk."""
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        _fill(file, spec, identity, content)
-    return buffer.getvalue()
+def _pieces(spec: ShardSpec, identity: Identity, content: ShardContent) -> Iterator[Any]:
+    """Yield the bytes of a shard's file, from the first to the last.
+
+    HDF5 makes its part in memory, because it does not survive a full disk, and leaves room for the
+    layers, whose values go from where they are to the file.
+    """
+    layers = {g.layer: np.ascontiguousarray(content.layers[g.layer]) for g in identity.grid}
+    heads = sum(len(grid.heads) for grid in identity.grid)
+    block = block_bytes(HEADER_BYTES + 8 * heads)
+    while True:
+        file, header, places = _outline(block, spec, identity, content, layers)
+        if len(header) <= block:
+            break
+        block = block_bytes(len(header))
+    file.seek(0)
+    file.write(header)
+    file.seek(0)
+    for number in sorted(places, key=places.__getitem__):
+        yield file.read(places[number] - file.tell())
+        yield layers[number].data
+        file.seek(layers[number].nbytes, io.SEEK_CUR)
+    yield file.read()
 
 
-def _fill(file: h5py.File, spec: ShardSpec, identity: Identity, content: ShardContent) -> None:
-    file.attrs["format"] = np.int64(FORMAT)
-    file.attrs["number"] = np.int64(spec.number)
-    for name, text in (
-        ("split", spec.split),
-        ("plan", spec.digest),
-        ("identity", identity.digest),
-        ("dtype", identity.dtype),
-        ("run", json.dumps(dict(content.run))),
-    ):
-        file.attrs[name] = np.bytes_(text.encode("utf-8"))  # fixed length: no object type
-    layers = file.create_group(LAYERS)
-    for grid in identity.grid:
-        values = np.ascontiguousarray(content.layers[grid.layer])
-        dataset = layers.create_dataset(layer_name(grid.layer), data=values)
-        dataset.attrs["heads"] = np.asarray(grid.heads, dtype=np.uint32)
-        dataset.attrs["crc32"] = np.array([crc32(head) for head in values], dtype=np.uint32)
-    outputs = file.create_group(OUTPUTS)
-    for name, values in content.outputs.items():
-        outputs.create_dataset(name, data=values).attrs["crc32"] = np.uint32(crc32(values))
-    write_columns(file.create_group(EXAMPLES), content.examples)
-    write_columns(file.create_group(SKIPPED), content.skipped)
+def _outline(
+    block: int,
+    spec: ShardSpec,
+    identity: Identity,
+    content: ShardContent,
+    layers: Mapping[int, Array],
+) -> tuple[SparseFile, bytes, dict[int, int]]:
+    """Return a shard without header and layers, its header, and where each layer's values go."""
+    file = SparseFile()
+    with h5py.File(
+        file,
+        "w",
+        userblock_size=block,
+        alignment_threshold=ALIGNED_FROM_BYTES,
+        alignment_interval=ALIGNMENT_BYTES,
+    ) as hdf5:
+        writer = Hdf5Writer(hdf5)
+        for name, value in (
+            ("format", FORMAT),
+            ("split", spec.split),
+            ("number", spec.number),
+            ("plan", spec.digest),
+            ("identity", identity.digest),
+            ("dtype", identity.dtype),
+            ("run", json.dumps(dict(content.run))),
+        ):
+            writer.attribute(name, value)
+        write_columns(writer, EXAMPLES, content.examples)
+        write_columns(writer, SKIPPED, content.skipped)
+        writer.group(OUTPUTS)
+        for name, values in content.outputs.items():
+            writer.array(f"{OUTPUTS}/{name}", values)
+            writer.checksum(f"{OUTPUTS}/{name}", values)
+        places = {
+            g.layer: writer.layer(f"{LAYERS}/{layer_name(g.layer)}", g.heads, layers[g.layer])
+            for g in identity.grid
+        }
+    header = write_header({"bytes": file.seek(0, io.SEEK_END), **writer.table()})
+    return file, header, places
 
 
 def publish(partial: Path, path: Path, *, replace_old: bool = False) -> None:

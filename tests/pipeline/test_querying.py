@@ -62,9 +62,9 @@ def test_heads_are_columns_in_double_quotes(store) -> None:
 def test_only_the_heads_that_a_query_names_are_read(store, monkeypatch) -> None:
     read, heads = set(), savs.stores.shard_reading.Shard.heads
 
-    def counting(shard, grid, wanted):
-        read.update((grid.layer, head) for head in wanted)
-        return heads(shard, grid, wanted)
+    def counting(shard, wanted, out=None):
+        read.update((grid.layer, head) for grid, head in wanted)
+        return heads(shard, wanted, out)
 
     monkeypatch.setattr(savs.stores.shard_reading.Shard, "heads", counting)
     query_store(store, "SELECT label, count(*) FROM examples GROUP BY label")

@@ -1,5 +1,5 @@
+import io
 import json
-from collections.abc import Iterator
 
 import h5py
 import numpy as np
@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 
 from savs.stores import StoreCorruptError
 from savs.stores.columns import json_cell, read_columns, write_columns
+from savs.stores.hdf5 import Hdf5Header
+from savs.stores.hdf5_writing import Hdf5Writer
 from savs.stores.layout import TEXT_COLUMNS
+from savs.stores.shard_file import ShardFile
 
 SCRIPTS = [
     None,
@@ -31,8 +34,19 @@ TEXTS = st.none() | st.text(max_size=9) | st.sampled_from(SCRIPTS)
 THUMBNAILS = st.none() | st.binary(max_size=9)
 
 
-def memory_file() -> h5py.File:
-    return h5py.File("columns", "w", driver="core", backing_store=False)
+class Written:
+    """Columns as a shard's examples, in HDF5 in memory."""
+
+    def __init__(self, columns: dict[str, list]) -> None:
+        self._raw = io.BytesIO()
+        self._file = h5py.File(self._raw, "w")
+        write_columns(Hdf5Writer(self._file), "examples", columns)
+        self.group = self._file["examples"]
+
+    def read(self, rows: int) -> dict[str, list]:
+        self._file.flush()
+        shard = ShardFile(self._raw, Hdf5Header(self._file, "here"), "here")
+        return read_columns(shard, "examples", rows)
 
 
 @st.composite
@@ -59,89 +73,80 @@ def plain(rows: int) -> dict[str, list]:
 @example(plain(len(SCRIPTS)) | {"label": SCRIPTS, "reason": SCRIPTS[::-1]})
 @example(plain(2) | {"label": [None, ""], "thumbnail": [None, b""]})
 def test_columns_come_back_as_written(columns: dict[str, list]) -> None:
-    with memory_file() as file:
-        write_columns(file, columns)
-        assert read_columns(file, "here", len(columns["index"])) == columns
+    assert Written(columns).read(len(columns["index"])) == columns
 
 
 def test_a_thumbnail_comes_back_as_bytes_even_where_they_are_text() -> None:
     columns = plain(2) | {"thumbnail": [b"text", b"\xff\xd8\xff\x00"]}
-    with memory_file() as file:
-        write_columns(file, columns)
-        assert read_columns(file, "here", 2)["thumbnail"] == [b"text", b"\xff\xd8\xff\x00"]
+    assert Written(columns).read(2)["thumbnail"] == [b"text", b"\xff\xd8\xff\x00"]
 
 
 def test_every_dataset_lies_plainly_in_the_file() -> None:
     kinds = {}
-    with memory_file() as file:
-        write_columns(file, plain(3) | {"thumbnail": [b"x", None, b""]})
-        file.visititems(
-            lambda name, item: (
-                kinds.update({name: (item.dtype, item.chunks)})
-                if isinstance(item, h5py.Dataset)
-                else None
-            )
+    written = Written(plain(3) | {"thumbnail": [b"x", None, b""]})
+    written.group.visititems(
+        lambda name, item: (
+            kinds.update({name: (item.dtype, item.chunks)})
+            if isinstance(item, h5py.Dataset)
+            else None
         )
+    )
     assert kinds.pop("index") == (np.int64, None)
     assert {name.rsplit("/")[-1] for name in kinds} == {"bytes", "offsets", "valid"}
     assert set(kinds.values()) == {(np.dtype(np.uint8), None), (np.dtype(np.int64), None)}
 
 
 @pytest.fixture
-def written() -> Iterator[h5py.File]:
-    with memory_file() as file:
-        write_columns(file, plain(3) | {"reason": ["x", "y", "z"], "thumbnail": [b"x", None, b"z"]})
-        yield file
+def written() -> Written:
+    return Written(plain(3) | {"reason": ["x", "y", "z"], "thumbnail": [b"x", None, b"z"]})
 
 
 @pytest.mark.parametrize("part", ["bytes", "offsets", "valid"])
 @pytest.mark.parametrize("column", [*TEXT_COLUMNS, "reason", "thumbnail"])
 def test_a_flipped_bit_is_refused_naming_the_column(
-    written: h5py.File, column: str, part: str
+    written: Written, column: str, part: str
 ) -> None:
-    written[f"{column}/{part}"][1] ^= 1
-    with pytest.raises(StoreCorruptError, match=f"^here/{column} fails its crc32"):
-        read_columns(written, "here", 3)
+    written.group[f"{column}/{part}"][1] ^= 1
+    with pytest.raises(StoreCorruptError, match=f"^here:/examples/{column} fails its crc32"):
+        written.read(3)
 
 
-def test_a_flipped_bit_of_the_index_is_refused(written: h5py.File) -> None:
-    written["index"][2] ^= 1 << 40
-    with pytest.raises(StoreCorruptError, match=r"^here/index fails its crc32"):
-        read_columns(written, "here", 3)
+def test_a_flipped_bit_of_the_index_is_refused(written: Written) -> None:
+    written.group["index"][2] ^= 1 << 40
+    with pytest.raises(StoreCorruptError, match=r"^here:/examples/index fails its crc32"):
+        written.read(3)
 
 
 @pytest.mark.parametrize("column", ["index", "id", "label", "extra"])
-def test_a_missing_column_is_refused_by_name(written: h5py.File, column: str) -> None:
-    del written[column]
-    with pytest.raises(StoreCorruptError, match=f"^here/{column} is missing"):
-        read_columns(written, "here", 3)
+def test_a_missing_column_is_refused_by_name(written: Written, column: str) -> None:
+    del written.group[column]
+    with pytest.raises(StoreCorruptError, match=f"^here:/examples/{column} is missing"):
+        written.read(3)
 
 
-def test_a_missing_part_or_checksum_is_refused_by_name(written: h5py.File) -> None:
-    del written["label"].attrs["crc32"]
-    with pytest.raises(StoreCorruptError, match=r"^here/label is damaged: KeyError"):
-        read_columns(written, "here", 3)
-    del written["label/offsets"]
-    with pytest.raises(StoreCorruptError, match=r"^here/label/offsets is missing"):
-        read_columns(written, "here", 3)
+def test_a_missing_part_or_checksum_is_refused_by_name(written: Written) -> None:
+    del written.group["label"].attrs["crc32"]
+    with pytest.raises(StoreCorruptError, match=r"^here:/examples/label is damaged: KeyError"):
+        written.read(3)
+    del written.group["label/offsets"]
+    with pytest.raises(StoreCorruptError, match=r"^here:/examples/label/offsets is missing"):
+        written.read(3)
 
 
-def test_a_column_that_swapped_places_with_a_dataset_is_refused(written: h5py.File) -> None:
-    del written["label"]
-    written["label"] = np.zeros(3)
-    with pytest.raises(StoreCorruptError, match=r"^here/label is no group"):
-        read_columns(written, "here", 3)
+def test_a_column_that_swapped_places_with_a_dataset_is_refused(written: Written) -> None:
+    del written.group["label"]
+    written.group["label"] = np.zeros(3)
+    with pytest.raises(StoreCorruptError, match=r"^here:/examples/label is no group"):
+        written.read(3)
 
 
 @pytest.mark.parametrize("column", ["index", "label", "thumbnail"])
 def test_columns_of_different_lengths_are_refused(column: str) -> None:
     columns = plain(3) | {"thumbnail": [None] * 3}
-    with memory_file() as file:
-        write_columns(file, columns | {column: columns[column][:2]})
-        with pytest.raises(
-            StoreCorruptError, match=f"^here/{column}.* has [23] values, expected [34]"
-        ):
-            read_columns(file, "here", 3)
+    written = Written(columns | {column: columns[column][:2]})
+    message = rf"^here:/examples/{column}.* holds \([23],\) \w+, expected \([34],\)"
+    with pytest.raises(StoreCorruptError, match=message):
+        written.read(3)
 
 
 @pytest.mark.parametrize(

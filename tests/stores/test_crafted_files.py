@@ -3,6 +3,7 @@
 import h5py
 import numpy as np
 import pytest
+from shard_files import cut_header
 
 from savs.stores import (
     ResultError,
@@ -131,6 +132,7 @@ def test_a_store_json_that_is_a_folder_is_no_traceback(tmp_path) -> None:
 )  # fmt: skip
 def test_a_crafted_or_decayed_shard_is_refused_by_a_store_error(tmp_path, toy, damage) -> None:
     toy.write(tmp_path)
+    cut_header(tmp_path / "train-00000.h5")
     with h5py.File(tmp_path / "train-00000.h5", "r+") as file:
         damage(file)
     with pytest.raises(StoreCorruptError):  # noqa: PT012
@@ -142,6 +144,7 @@ def test_a_crafted_or_decayed_shard_is_refused_by_a_store_error(tmp_path, toy, d
 def test_a_skipped_shard_that_lost_its_reasons_is_refused(tmp_path, toy) -> None:
     toy.skip = {"train": {1: "why"}}
     toy.write(tmp_path)
+    cut_header(tmp_path / "train-00000.h5")
     with h5py.File(tmp_path / "train-00000.h5", "r+") as file:
         del file["skipped/reason"]
     with pytest.raises(StoreCorruptError):

@@ -3,6 +3,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from shard_files import cut_header
 
 from savs.stores import StoreCorruptError, open_store
 from stores import planned
@@ -17,6 +18,14 @@ LAYER = "layers/00002"
 def folder(tmp_path, toy) -> Path:
     toy.write(tmp_path / "store")
     return tmp_path / "store"
+
+
+@pytest.fixture
+def plain(folder) -> Path:
+    """Return the folder of a store whose shards are HDF5 alone, and found through it."""
+    for path in folder.glob("*.h5"):
+        cut_header(path)
+    return folder
 
 
 def other_number(folder: Path, toy) -> None:
@@ -48,12 +57,19 @@ def truncate(folder: Path, toy) -> None:
     (folder / SHARD).write_bytes((folder / SHARD).read_bytes()[:-1])
 
 
+def truncate_hdf5(folder: Path, toy) -> None:
+    cut_header(folder / SHARD)
+    truncate(folder, toy)
+
+
 def no_identity(folder: Path, toy) -> None:
+    cut_header(folder / SHARD)
     with h5py.File(folder / SHARD, "r+") as file:
         del file.attrs["identity"]
 
 
 def next_format(folder: Path, toy) -> None:
+    cut_header(folder / SHARD)
     with h5py.File(folder / SHARD, "r+") as file:
         file.attrs["format"] = np.int64(2)
 
@@ -61,10 +77,11 @@ def next_format(folder: Path, toy) -> None:
 SHARDS = {
     "text": (lambda folder, toy: (folder / SHARD).write_text("hello"), "cannot be opened as HDF5"),
     "empty": (lambda folder, toy: (folder / SHARD).write_bytes(b""), "cannot be opened as HDF5"),
-    "folder": (make_folder, "cannot be opened as HDF5"),
-    "truncated": (truncate, r"cannot be opened as HDF5 .*truncated"),
+    "folder": (make_folder, "is a folder, not a shard"),
+    "truncated": (truncate, r"is truncated or too long"),
+    "truncated HDF5": (truncate_hdf5, r"cannot be opened as HDF5 .*truncated"),
     "another number": (other_number, "number is 0, expected 1"),
-    "another split": (other_split, "split is b'test', expected b'train'"),
+    "another split": (other_split, "split is 'test', expected 'train'"),
     "another store": (other_model, "identity is "),
     "other examples": (other_examples, "plan is "),
     "no identity": (no_identity, "attribute identity is damaged"),
@@ -84,7 +101,9 @@ def test_a_file_that_is_not_the_planned_shard_is_refused(folder, toy, damage, me
 @pytest.mark.parametrize(
     "byte", [0, 13, 31]
 )  # first, some and last byte of a head of 2 x 4 float32
-def test_a_flipped_byte_is_found_where_its_head_is_read(folder, toy, byte) -> None:
+@pytest.mark.parametrize("kind", ["folder", "plain"])
+def test_a_flipped_byte_is_found_where_its_head_is_read(request, toy, kind, byte) -> None:
+    folder = request.getfixturevalue(kind)
     with h5py.File(folder / SHARD) as file:
         start = file[LAYER].id.get_offset() + 32  # head 1 follows the 32 bytes of head 0
     data = bytearray((folder / SHARD).read_bytes())
@@ -160,7 +179,8 @@ LAYERS = {
 
 
 @pytest.mark.parametrize(("put", "message"), LAYERS.values(), ids=LAYERS.keys())
-def test_what_is_no_plain_layer_is_refused(folder, tmp_path, put, message) -> None:
+def test_what_is_no_plain_layer_is_refused(plain, tmp_path, put, message) -> None:
+    folder = plain
     good = tmp_path / "good.h5"  # whatever points there would read values that pass the crc32
     good.write_bytes((folder / SHARD).read_bytes())
     with h5py.File(folder / SHARD, "r+") as file:
@@ -175,10 +195,10 @@ def test_what_is_no_plain_layer_is_refused(folder, tmp_path, put, message) -> No
 
 
 @pytest.mark.parametrize("name", ["layers", "examples", "examples/label", "skipped/reason/bytes"])
-def test_a_soft_link_on_the_way_is_refused(folder, name) -> None:
-    with h5py.File(folder / SHARD, "r+") as file:
+def test_a_soft_link_on_the_way_is_refused(plain, name) -> None:
+    with h5py.File(plain / SHARD, "r+") as file:
         file.move(name, "elsewhere")
         file[name] = h5py.SoftLink("/elsewhere")
-    store = open_store(folder)
+    store = open_store(plain)
     with pytest.raises(StoreCorruptError, match=f"{SHARD}:?/?/{name} is a SoftLink"):
         (store.features("train"), store.examples("train"), store.skipped("train"))

@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 import pytest
 from mutations import metadata_places, mutate
+from shard_files import cut_header
 
 from savs.stores import ShardContent, ShardSpec, StoreError, open_store, open_writer
 from savs.stores.verification import verify
@@ -22,7 +23,7 @@ from stores import planned
 
 pytestmark = pytest.mark.thorough
 
-IN_SUITE, BATCH = 1_000, 250
+IN_SUITE, BATCH = 1_000, fuzzing.BATCH
 BATCHES = [
     pytest.param(first, marks=[] if first < IN_SUITE else pytest.mark.slow, id=f"seed {first}")
     for first in range(0, 10_000, BATCH)
@@ -85,6 +86,7 @@ def test_mutations_are_the_same_for_a_seed_and_half_of_them_hit_metadata(tmp_pat
 
 def test_whatever_keeps_a_store_from_being_sealed_is_found_by_verify(tmp_path) -> None:
     fuzzing.write_original(tmp_path)
+    cut_header(tmp_path / fuzzing.SHARD)
     with h5py.File(tmp_path / fuzzing.SHARD, "r+") as file:
         file.attrs["run"] = np.bytes_(b"{")
     store, plan = open_store(tmp_path), {"train": planned("train", fuzzing.ROWS)}

@@ -2,6 +2,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+import savs.stores.gathering
 import savs.stores.reader
 from savs.stores import (
     HeadNotFoundError,
@@ -119,6 +120,7 @@ def test_facts_are_known_without_opening_a_shard(tmp_path, store, monkeypatch) -
     def refuse(*args):
         raise AssertionError("a shard was opened")
 
+    monkeypatch.setattr(savs.stores.gathering, "open_shard", refuse)
     monkeypatch.setattr(savs.stores.reader, "open_shard", refuse)
     for name, file in (("b", "metrics.json"), ("a", "metrics.json"), ("c", "selection.npz")):
         (tmp_path / "results" / name).mkdir(parents=True)

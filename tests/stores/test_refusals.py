@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import h5py
 import pytest
+from shard_files import cut_header
 
 import savs.stores.shards
 from savs.stores import (
@@ -54,24 +55,23 @@ def test_a_full_disk_ends_in_one_line_and_no_crash(tmp_path) -> None:
 
 
 def test_ranks_of_two_counts_do_not_share_a_partial_file(tmp_path, toy, monkeypatch) -> None:
-    fill = savs.stores.shards._fill
+    pieces = savs.stores.shards._pieces
     with (
         open_writer(tmp_path, toy.identity(), toy.rows(), shard_rows=2) as a,
         open_writer(tmp_path, toy.identity(), toy.rows(), shard_rows=2, rank=1, ranks=2) as b,
     ):
         spec = b.missing()[0]
 
-        def fill_a(file, *args):
-            fill(file, *args)
-            monkeypatch.setattr(savs.stores.shards, "_fill", half)
+        def pieces_a(*args):
+            first, *others = pieces(*args)
+            yield first
+            monkeypatch.setattr(savs.stores.shards, "_pieces", lambda *args: [b"half"])
             monkeypatch.setattr(savs.stores.shards, "publish", lambda *a, **k: None)
             b.write(spec, toy.content(spec))  # half way: begun, not published
             monkeypatch.undo()
+            yield from others
 
-        def half(file, *args):
-            file.attrs["format"] = 1
-
-        monkeypatch.setattr(savs.stores.shards, "_fill", fill_a)
+        monkeypatch.setattr(savs.stores.shards, "_pieces", pieces_a)
         a.write(spec, toy.content(spec))
     with h5py.File(tmp_path / spec.name) as file:
         assert "layers" in file
@@ -80,6 +80,7 @@ def test_ranks_of_two_counts_do_not_share_a_partial_file(tmp_path, toy, monkeypa
 @pytest.mark.parametrize("column", ["examples/index", "examples/prompt/offsets"])
 def test_a_column_of_another_byte_order_is_refused(tmp_path, toy, column) -> None:
     toy.write(tmp_path)
+    cut_header(tmp_path / "train-00000.h5")
     with h5py.File(tmp_path / "train-00000.h5", "r+") as file:
         values, attrs = file[column][...], dict(file[column].attrs)
         del file[column]

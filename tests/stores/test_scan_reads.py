@@ -29,9 +29,9 @@ def read(monkeypatch) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     heads = savs.stores.shard_reading.Shard.heads
 
-    def counting(shard, grid, wanted):
-        found.extend((shard._path.stem, f"L{grid.layer}.H{head}") for head in wanted)
-        return heads(shard, grid, wanted)
+    def counting(shard, wanted, out=None):
+        found.extend((shard._path.stem, f"L{grid.layer}.H{head}") for grid, head in wanted)
+        return heads(shard, wanted, out)
 
     monkeypatch.setattr(savs.stores.shard_reading.Shard, "heads", counting)
     return found

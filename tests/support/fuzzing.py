@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from mutations import metadata_places, mutate
+from shard_files import cut_header
 
 from savs.stores import ShardContent, StoreError, open_store, open_writer
 from savs.stores.layout import OUTPUT_NAMES
@@ -25,6 +26,8 @@ SHARD = "train-00000.h5"
 ROWS = 5
 SKIPPED = 1
 OUTPUTS = {"answers": {"a": 1, "b": 2}, "hidden": 6}
+BATCH = 250
+"""Seeds whose file is the same: one with a header, the next of HDF5 alone, turn by turn."""
 MORE_MEMORY_BYTES = 500 * 2**20
 
 
@@ -74,7 +77,8 @@ def read_all(folder: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
         yield "shard rows", lambda: shard.rows
         yield "shard run", lambda: bool(shard.run)  # its text has no checksum
         for grid in store.grid:
-            yield f"layer {grid.layer}", lambda grid=grid: list(shard.heads(grid, grid.heads))
+            wanted = [(grid, head) for head in grid.heads]
+            yield f"layer {grid.layer}", lambda wanted=wanted: shard.heads(wanted)
         for name in OUTPUT_NAMES:
             yield f"output {name}", lambda name=name: shard.output(name)
 
@@ -110,6 +114,8 @@ def same(one: Any, two: Any) -> bool:
 
 def main(folder: Path, first: int, stop: int) -> None:
     """Read the mutated files of the seeds from `first` to `stop`."""
+    if first // BATCH % 2:
+        cut_header(folder / SHARD)
     whole = (folder / SHARD).read_bytes()
     places = metadata_places(folder / SHARD)
     original = {name: read() for name, read in read_all(folder)}

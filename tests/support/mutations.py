@@ -6,9 +6,17 @@ from typing import Any
 import h5py
 import numpy as np
 
+from savs.stores.header import MARK, parse_first_line
+
 
 def metadata_places(path: Path) -> np.ndarray[Any, Any]:
-    """Return the places of a shard's bytes that hold no dataset's values."""
+    """Return the places of a shard's bytes that say where its values lie.
+
+    Those are its header or, where it has none, all that hold no dataset's values.
+    """
+    data = path.read_bytes()
+    if data.startswith(MARK):
+        return np.arange(parse_first_line(data, str(path))[0])
     free = np.ones(path.stat().st_size, bool)
 
     def take(name: str, member: Any) -> None:

@@ -1,0 +1,66 @@
+"""Write the HDF5 part of a shard, and note what its header shall say of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import h5py
+import numpy as np
+
+from savs.stores.integrity import Array, crc32
+
+
+class Hdf5Writer:
+    """An HDF5 file that is made, and the table of what it holds. Names are those of format 1."""
+
+    def __init__(self, file: h5py.File) -> None:
+        self._file = file
+        self._attributes: dict[str, int | str] = {}
+        self._arrays: dict[str, list[Any]] = {}
+        self._sums: dict[str, str] = {}
+
+    def table(self) -> dict[str, Mapping[str, Any]]:
+        """Return what a header says of what was written; see `WrittenHeader`."""
+        return {"attributes": self._attributes, "arrays": self._arrays, "crc32": self._sums}
+
+    def attribute(self, name: str, value: int | str) -> None:
+        """Write an attribute of the file."""
+        self._attributes[name] = value
+        text = isinstance(value, str)  # of fixed length: no object type
+        self._file.attrs[name] = np.bytes_(value.encode("utf-8")) if text else np.int64(value)
+
+    def group(self, name: str) -> None:
+        """Make a group, which may stay empty."""
+        self._file.create_group(name)
+
+    def array(self, name: str, values: Array) -> None:
+        """Write an array."""
+        self._note(name, self._file.create_dataset(name, data=values))
+
+    def column(self, name: str, parts: Mapping[str, Array]) -> None:
+        """Write arrays below a name that have one crc32."""
+        for part, values in parts.items():
+            self.array(f"{name}/{part}", values)
+        self.checksum(name, *parts.values())
+
+    def layer(self, name: str, heads: tuple[int, ...], values: Array) -> int:
+        """Declare a layer and leave room for its values; return where they go in the file."""
+        room = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        room.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        room.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        dataset = self._file.create_dataset(name, values.shape, values.dtype, dcpl=room)
+        self._note(name, dataset)
+        sums = np.array([crc32(head) for head in values], dtype=np.uint32)
+        dataset.attrs["heads"] = np.asarray(heads, dtype=np.uint32)
+        dataset.attrs["crc32"] = sums
+        self._sums[name] = sums.astype(">u4").tobytes().hex()
+        return self._arrays[name][0]
+
+    def checksum(self, name: str, *values: Array) -> None:
+        """Write the crc32 of what lies under a name."""
+        found = crc32(*values)
+        self._file[name].attrs["crc32"] = np.uint32(found)
+        self._sums[name] = f"{found:08x}"
+
+    def _note(self, name: str, dataset: h5py.Dataset) -> None:
+        place = dataset.id.get_offset() if dataset.nbytes else 0  # no bytes have no place
+        self._arrays[name] = [place, dataset.dtype.str, list(dataset.shape)]
