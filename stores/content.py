@@ -50,7 +50,7 @@ def check_content(
     Raises
     ------
     FeatureValueError
-        Other rows, columns, outputs, shapes or types than planned, NaN or infinity.
+        Other rows, columns, outputs, shapes or types than planned.
     """
     _check_columns(spec, planned, content)
     ids = content.examples["id"]
@@ -64,15 +64,21 @@ def check_content(
             raise FeatureValueError(
                 f"{spec.name}: layer {grid.layer} is {got}, expected {expected} {dtype}"
             )
-        bits, exponent = EXPONENTS[identity.dtype]
-        endless = (values.view(bits) & exponent) == exponent
-        if endless.any():
-            row = int(np.argmax(endless.any(axis=(0, 2))))
-            raise FeatureValueError(
-                f"{spec.name}: layer {grid.layer} of example {ids[row]!r} holds NaN or infinity"
-                f" in {identity.dtype}; run the model in the type it was trained in, or with"
-                " --dtype float32"
-            )
+
+
+def check_finite(
+    spec: ShardSpec, identity: Identity, layer: int, ids: Sequence[str], values: Array
+) -> None:
+    """Raise FeatureValueError where a layer holds NaN or infinity."""
+    bits, exponent = EXPONENTS[identity.dtype]
+    endless = (values.view(bits) & exponent) == exponent
+    if endless.any():
+        row = int(np.argmax(endless.any(axis=(0, 2))))
+        raise FeatureValueError(
+            f"{spec.name}: layer {layer} of example {ids[row]!r} holds NaN or infinity"
+            f" in {identity.dtype}; run the model in the type it was trained in, or with"
+            " --dtype float32"
+        )
 
 
 def _check_outputs(spec: ShardSpec, identity: Identity, content: ShardContent, rows: int) -> None:

@@ -42,18 +42,21 @@ class Hdf5Writer:
             self.array(f"{name}/{part}", values)
         self.checksum(name, *parts.values())
 
-    def layer(self, name: str, heads: tuple[int, ...], values: Array) -> int:
+    def room(self, name: str, values: Array) -> int:
         """Declare a layer and leave room for its values; return where they go in the file."""
         room = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         room.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
         room.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
         dataset = self._file.create_dataset(name, values.shape, values.dtype, dcpl=room)
         self._note(name, dataset)
-        sums = np.array([crc32(head) for head in values], dtype=np.uint32)
-        dataset.attrs["heads"] = np.asarray(heads, dtype=np.uint32)
-        dataset.attrs["crc32"] = sums
-        self._sums[name] = sums.astype(">u4").tobytes().hex()
         return self._arrays[name][0]
+
+    def heads(self, name: str, heads: tuple[int, ...], values: Array) -> None:
+        """Write the numbers of a layer's heads and the crc32 of each."""
+        sums = np.array([crc32(head) for head in values], dtype=np.uint32)
+        self._file[name].attrs["heads"] = np.asarray(heads, dtype=np.uint32)
+        self._file[name].attrs["crc32"] = sums
+        self._sums[name] = sums.astype(">u4").tobytes().hex()
 
     def checksum(self, name: str, *values: Array) -> None:
         """Write the crc32 of what lies under a name."""

@@ -3,15 +3,16 @@
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import h5py
 import numpy as np
 
 from savs.stores.columns import write_columns
-from savs.stores.content import ShardContent
+from savs.stores.content import ShardContent, check_finite
 from savs.stores.hdf5_writing import Hdf5Writer
 from savs.stores.header import block_bytes, write_header
 from savs.stores.integrity import Array
@@ -54,80 +55,96 @@ def write_shard(
         The disk refused.
     """
     partial = path.with_name(f"{path.name}.{rank}.partial")
+    heads = sum(len(grid.heads) for grid in identity.grid)
+    block = block_bytes(HEADER_BYTES + 8 * heads)
     try:
         with partial.open("wb") as file:
-            for piece in _pieces(spec, identity, content):
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
+            while (needed := _write(file, block, spec, identity, content)) > block:
+                block = block_bytes(needed)
+                file.seek(0)
+                file.truncate()
         publish(partial, path, replace_old=replace_old)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _pieces(spec: ShardSpec, identity: Identity, content: ShardContent) -> Iterator[Any]:
-    """Yield the bytes of a shard's file, from the first to the last.
+def _write(
+    file: BinaryIO, block: int, spec: ShardSpec, identity: Identity, content: ShardContent
+) -> int:
+    """Write a shard and make it durable, if its header fits; return the bytes that it needs.
 
     HDF5 makes its part in memory, because it does not survive a full disk, and leaves room for the
-    layers, whose values go from where they are to the file.
+    layers. Their values go to the disk from where they are, while they are checked here.
     """
     layers = {g.layer: np.ascontiguousarray(content.layers[g.layer]) for g in identity.grid}
-    heads = sum(len(grid.heads) for grid in identity.grid)
-    block = block_bytes(HEADER_BYTES + 8 * heads)
-    while True:
-        file, header, places = _outline(block, spec, identity, content, layers)
-        if len(header) <= block:
-            break
-        block = block_bytes(len(header))
-    file.seek(0)
-    file.write(header)
-    file.seek(0)
-    for number in sorted(places, key=places.__getitem__):
-        yield file.read(places[number] - file.tell())
-        yield layers[number].data
-        file.seek(layers[number].nbytes, io.SEEK_CUR)
-    yield file.read()
+    memory = SparseFile()
+    with ThreadPoolExecutor(1) as disk:
+        with h5py.File(
+            memory,
+            "w",
+            userblock_size=block,
+            alignment_threshold=ALIGNED_FROM_BYTES,
+            alignment_interval=ALIGNMENT_BYTES,
+        ) as hdf5:
+            writer = Hdf5Writer(hdf5)
+            names = {number: f"{LAYERS}/{layer_name(number)}" for number in layers}
+            places = [(writer.room(names[number], v), v) for number, v in layers.items()]
+            writing = disk.submit(_write_values, file, places)
+            for grid in identity.grid:
+                values = layers[grid.layer]
+                check_finite(spec, identity, grid.layer, content.examples["id"], values)
+                writer.heads(names[grid.layer], grid.heads, values)
+            _write_rest(writer, spec, identity, content)
+        header = write_header({"bytes": memory.seek(0, io.SEEK_END), **writer.table()})
+        writing.result()
+    if len(header) <= block:
+        memory.seek(0)
+        memory.write(header)
+        _write_between(file, places, memory)
+        os.fsync(file.fileno())
+    return len(header)
 
 
-def _outline(
-    block: int,
-    spec: ShardSpec,
-    identity: Identity,
-    content: ShardContent,
-    layers: Mapping[int, Array],
-) -> tuple[SparseFile, bytes, dict[int, int]]:
-    """Return a shard without header and layers, its header, and where each layer's values go."""
-    file = SparseFile()
-    with h5py.File(
-        file,
-        "w",
-        userblock_size=block,
-        alignment_threshold=ALIGNED_FROM_BYTES,
-        alignment_interval=ALIGNMENT_BYTES,
-    ) as hdf5:
-        writer = Hdf5Writer(hdf5)
-        for name, value in (
-            ("format", FORMAT),
-            ("split", spec.split),
-            ("number", spec.number),
-            ("plan", spec.digest),
-            ("identity", identity.digest),
-            ("dtype", identity.dtype),
-            ("run", json.dumps(dict(content.run))),
-        ):
-            writer.attribute(name, value)
-        write_columns(writer, EXAMPLES, content.examples)
-        write_columns(writer, SKIPPED, content.skipped)
-        writer.group(OUTPUTS)
-        for name, values in content.outputs.items():
-            writer.array(f"{OUTPUTS}/{name}", values)
-            writer.checksum(f"{OUTPUTS}/{name}", values)
-        places = {
-            g.layer: writer.layer(f"{LAYERS}/{layer_name(g.layer)}", g.heads, layers[g.layer])
-            for g in identity.grid
-        }
-    header = write_header({"bytes": file.seek(0, io.SEEK_END), **writer.table()})
-    return file, header, places
+def _write_values(file: BinaryIO, places: Sequence[tuple[int, Array]]) -> None:
+    for place, values in places:
+        file.seek(place)
+        file.write(values.data)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _write_between(file: BinaryIO, places: Sequence[tuple[int, Array]], memory: SparseFile) -> None:
+    """Write what lies between the layers, and before and after them."""
+    memory.seek(0)
+    for place, nbytes in sorted((place, values.nbytes) for place, values in places):
+        file.seek(memory.tell())
+        file.write(memory.read(place - memory.tell()))
+        memory.seek(nbytes, io.SEEK_CUR)
+    file.seek(memory.tell())
+    file.write(memory.read())
+    file.flush()
+
+
+def _write_rest(
+    writer: Hdf5Writer, spec: ShardSpec, identity: Identity, content: ShardContent
+) -> None:
+    """Write all of a shard but its layers."""
+    for name, value in (
+        ("format", FORMAT),
+        ("split", spec.split),
+        ("number", spec.number),
+        ("plan", spec.digest),
+        ("identity", identity.digest),
+        ("dtype", identity.dtype),
+        ("run", json.dumps(dict(content.run))),
+    ):
+        writer.attribute(name, value)
+    write_columns(writer, EXAMPLES, content.examples)
+    write_columns(writer, SKIPPED, content.skipped)
+    writer.group(OUTPUTS)
+    for name, values in content.outputs.items():
+        writer.array(f"{OUTPUTS}/{name}", values)
+        writer.checksum(f"{OUTPUTS}/{name}", values)
 
 
 def publish(partial: Path, path: Path, *, replace_old: bool = False) -> None:

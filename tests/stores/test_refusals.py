@@ -55,23 +55,21 @@ def test_a_full_disk_ends_in_one_line_and_no_crash(tmp_path) -> None:
 
 
 def test_ranks_of_two_counts_do_not_share_a_partial_file(tmp_path, toy, monkeypatch) -> None:
-    pieces = savs.stores.shards._pieces
+    between = savs.stores.shards._write_between
     with (
         open_writer(tmp_path, toy.identity(), toy.rows(), shard_rows=2) as a,
         open_writer(tmp_path, toy.identity(), toy.rows(), shard_rows=2, rank=1, ranks=2) as b,
     ):
         spec = b.missing()[0]
 
-        def pieces_a(*args):
-            first, *others = pieces(*args)
-            yield first
-            monkeypatch.setattr(savs.stores.shards, "_pieces", lambda *args: [b"half"])
+        def between_a(*args):
+            monkeypatch.setattr(savs.stores.shards, "_write_between", lambda *args: None)
             monkeypatch.setattr(savs.stores.shards, "publish", lambda *a, **k: None)
             b.write(spec, toy.content(spec))  # half way: begun, not published
             monkeypatch.undo()
-            yield from others
+            between(*args)
 
-        monkeypatch.setattr(savs.stores.shards, "_pieces", pieces_a)
+        monkeypatch.setattr(savs.stores.shards, "_write_between", between_a)
         a.write(spec, toy.content(spec))
     with h5py.File(tmp_path / spec.name) as file:
         assert "layers" in file
