@@ -10,12 +10,11 @@ times do.
 
 import argparse
 import os
-import resource
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +37,18 @@ LAYERS, HEADS, WIDTH = 28, 28, 128
 SHARD_ROWS, TRAIN_ROWS = 256, 40
 CHOSEN = [(layer, (7 * layer) % HEADS) for layer in range(4, 24)]
 CLASSES = ("Yes", "No")
+SAVS = str(Path(sys.executable).with_name("savs"))
+WALK = f"""
+import sys
+from savs.stores import open_store
+for _ in open_store(sys.argv[1]).blocks("test", {CHOSEN}, raw=True):
+    pass
+"""
+PEAK = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, capture_output=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
 
 
 def main() -> None:
@@ -196,34 +207,39 @@ def _evaluate(folder: Path) -> float:
 
 
 def _savs(*arguments: str | Path) -> None:
-    savs = Path(sys.executable).with_name("savs")
-    subprocess.run([savs, *arguments], check=True, capture_output=True)
+    subprocess.run([SAVS, *arguments], check=True, capture_output=True)
 
 
 def _long(work: Path, bits: np.ndarray, rows: int, folder: Path) -> None:
-    """Compare one ten times as long: time by rows, and memory of reading it shard by shard."""
+    """Compare one ten times as long: time by rows, and memory."""
     long = work / "long"
     _write_store(long, bits, 10 * rows)
-    seconds = [_best(lambda s=s: list(_blocks(s))) for s in (folder, long)]
+    _savs("select", long)
+    seconds = [_best(lambda s=s: _walk(s)) for s in (folder, long)]
     _row(
         "time of 20 heads of ten times the rows, of ten times the time",
         seconds[1] / seconds[0] / 10,
     )
-    peaks = [_peak(path) for path in (folder, long)]
-    _row(
-        "peak memory of `savs evaluate` on ten times the rows, of that on one", peaks[1] / peaks[0]
-    )
+    for what, command in (
+        ("reading 20 heads shard by shard", [sys.executable, "-c", WALK]),
+        ("`savs evaluate`", [SAVS, "evaluate"]),
+    ):
+        one, ten = (_peak([*command, str(path)]) for path in (folder, long))
+        _row(f"peak memory of {what} of ten times the rows, of that of one", ten / one)
 
 
-def _blocks(folder: Path) -> Iterator[np.ndarray]:
-    return open_store(folder).blocks("test", CHOSEN, raw=True)
+def _walk(folder: Path) -> None:
+    for _ in open_store(folder).blocks("test", CHOSEN, raw=True):
+        pass
 
 
-def _peak(folder: Path) -> int:
-    _savs("select", folder)
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    _savs("evaluate", folder)
-    return max(before, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+def _peak(command: list[str]) -> int:
+    """Return the most memory of a command, in kibibytes.
+
+    It is asked of a small process between: a child's figure begins with its parent's.
+    """
+    between = [sys.executable, "-c", PEAK, *command]
+    return int(subprocess.run(between, check=True, capture_output=True, text=True).stdout)
 
 
 def _best(work: Callable[[], object], times: int = 7) -> float:

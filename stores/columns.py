@@ -22,9 +22,7 @@ def write_columns(file: Hdf5Writer, group: str, columns: Columns) -> None:
     """Write the columns of a shard's examples, or of its skipped examples, below `group`."""
     for name, values in columns.items():
         if name == INDEX_COLUMN:
-            array = np.asarray(values, dtype=np.int64)
-            file.array(f"{group}/{name}", array)
-            file.checksum(f"{group}/{name}", array)
+            file.checked(f"{group}/{name}", np.asarray(values, dtype=np.int64))
         else:
             file.column(f"{group}/{name}", _parts(values))
 

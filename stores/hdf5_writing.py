@@ -14,6 +14,7 @@ class Hdf5Writer:
 
     def __init__(self, file: h5py.File) -> None:
         self._file = file
+        self._groups: dict[str, h5py.Group] = {"": file}
         self._attributes: dict[str, int | str] = {}
         self._arrays: dict[str, list[Any]] = {}
         self._sums: dict[str, str] = {}
@@ -28,28 +29,38 @@ class Hdf5Writer:
         text = isinstance(value, str)  # of fixed length: no object type
         self._file.attrs[name] = np.bytes_(value.encode("utf-8")) if text else np.int64(value)
 
-    def group(self, name: str) -> None:
-        """Make a group, which may stay empty."""
-        self._file.create_group(name)
+    def group(self, name: str) -> h5py.Group:
+        """Return a group, which is made if it is not there; it may stay empty."""
+        if name not in self._groups:
+            way, _, last = name.rpartition("/")
+            self._groups[name] = self.group(way).create_group(last)
+        return self._groups[name]
 
-    def array(self, name: str, values: Array) -> None:
+    def array(self, name: str, values: Array) -> h5py.Dataset:
         """Write an array."""
-        self._note(name, self._file.create_dataset(name, data=values))
+        way, _, last = name.rpartition("/")
+        dataset = self.group(way).create_dataset(last, data=values)
+        self._note(name, dataset, values)
+        return dataset
 
     def column(self, name: str, parts: Mapping[str, Array]) -> None:
         """Write arrays below a name that have one crc32."""
         for part, values in parts.items():
             self.array(f"{name}/{part}", values)
-        self.checksum(name, *parts.values())
+        self._sum(name, self.group(name), *parts.values())
+
+    def checked(self, name: str, values: Array) -> None:
+        """Write an array that has a crc32 of its own."""
+        self._sum(name, self.array(name, values), values)
 
     def room(self, name: str, values: Array) -> int:
         """Declare a layer and leave room for its values; return where they go in the file."""
         room = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         room.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
         room.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-        dataset = self._file.create_dataset(name, values.shape, values.dtype, dcpl=room)
-        self._note(name, dataset)
-        return self._arrays[name][0]
+        way, _, last = name.rpartition("/")
+        dataset = self.group(way).create_dataset(last, values.shape, values.dtype, dcpl=room)
+        return self._note(name, dataset, values)
 
     def heads(self, name: str, heads: tuple[int, ...], values: Array) -> None:
         """Write the numbers of a layer's heads and the crc32 of each."""
@@ -58,12 +69,12 @@ class Hdf5Writer:
         self._file[name].attrs["crc32"] = sums
         self._sums[name] = sums.astype(">u4").tobytes().hex()
 
-    def checksum(self, name: str, *values: Array) -> None:
-        """Write the crc32 of what lies under a name."""
+    def _sum(self, name: str, member: h5py.Group | h5py.Dataset, *values: Array) -> None:
         found = crc32(*values)
-        self._file[name].attrs["crc32"] = np.uint32(found)
+        member.attrs["crc32"] = np.uint32(found)
         self._sums[name] = f"{found:08x}"
 
-    def _note(self, name: str, dataset: h5py.Dataset) -> None:
-        place = dataset.id.get_offset() if dataset.nbytes else 0  # no bytes have no place
-        self._arrays[name] = [place, dataset.dtype.str, list(dataset.shape)]
+    def _note(self, name: str, dataset: h5py.Dataset, values: Array) -> int:
+        place = dataset.id.get_offset() if values.nbytes else 0  # no bytes have no place
+        self._arrays[name] = [place, values.dtype.str, list(values.shape)]
+        return self._arrays[name][0]

@@ -7,7 +7,7 @@ A store is a folder::
     writer-0.lock                       held by the process that writes as rank 0
     results/<name>/                     what stage 2 made of the features
 
-A shard is an HDF5 file::
+A shard is an HDF5 file that may begin with a header (`header.py`)::
 
     /                      attributes: SHARD_ATTRIBUTES
     /layers/00012          (heads, rows, head_dim), contiguous; attributes `heads`, `crc32`

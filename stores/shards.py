@@ -143,8 +143,7 @@ def _write_rest(
     write_columns(writer, SKIPPED, content.skipped)
     writer.group(OUTPUTS)
     for name, values in content.outputs.items():
-        writer.array(f"{OUTPUTS}/{name}", values)
-        writer.checksum(f"{OUTPUTS}/{name}", values)
+        writer.checked(f"{OUTPUTS}/{name}", values)
 
 
 def publish(partial: Path, path: Path, *, replace_old: bool = False) -> None:

@@ -85,6 +85,7 @@ def test_a_shard_is_the_same_without_its_header(store) -> None:
     assert plain.skipped().equals(before[2])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("byte", [0, 5, 11, 12, 19, 20, 22, 28, 29, 30, 200, -1])
 def test_a_changed_byte_of_a_header_is_never_another_value(store, byte) -> None:
     path, before = store.path / SHARD, store.features("train")
@@ -131,6 +132,7 @@ CRAFTED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("change", "message"), CRAFTED.values(), ids=CRAFTED.keys())
 def test_a_crafted_header_is_refused(store, change, message) -> None:
     rewrite(store.path / SHARD, change)

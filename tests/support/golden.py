@@ -1,7 +1,7 @@
 """The store in `tests/data/format-1`, value by value; written once, read by every release.
 
-`python tests/support/golden.py FOLDER` wrote it. Do not write it again: a reader that no longer
-reads it has broken format 1.
+`python tests/support/golden.py FOLDER` wrote it, before and after shards began with a header. Do
+not write it again: a reader that no longer reads one of the two has broken format 1.
 """
 
 import sys
