@@ -81,6 +81,7 @@ ROWS = st.lists(
 )
 
 
+@pytest.mark.thorough
 @settings(deadline=None, max_examples=30)
 @given(ROWS, st.data())
 def test_perfect_and_constant_predictors_in_any_order(rows: list[Row], data: st.DataObject) -> None:

@@ -177,6 +177,7 @@ def test_incomplete_groups_are_left_out_and_named(tmp_path: Path) -> None:
     assert units["G-Acc"].scores.rows() == [(1.0, "3", "all")]
 
 
+@pytest.mark.thorough
 @settings(deadline=None, max_examples=20)
 @given(st.data())
 def test_a_perfect_predictor_is_right_in_any_order(

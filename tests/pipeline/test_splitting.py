@@ -209,6 +209,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
         pass
 
 
+@pytest.mark.thorough
 def test_media_at_an_address_are_compared_by_content_too(inputs, address):
     rows = [
         {"image": f"{address}/{inputs.image(f'{n}.png', n)}", "question": "?", "label": "ab"[n % 2]}

@@ -163,6 +163,7 @@ def test_verify_finds_that_hdf5_says_something_else(tmp_path, toy) -> None:
     assert open_store(tmp_path, partial=True).features("train").shape == (5, 2, 4)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("heads", [1, 3000])
 def test_a_header_has_the_room_that_it_needs(tmp_path, toy, heads) -> None:
     toy.grid = (LayerGrid(0, tuple(range(heads)), 2),)

@@ -99,6 +99,7 @@ def test_a_shard_that_none_has_is_named(tmp_path, halves) -> None:
     assert not (tmp_path / "merged").exists()
 
 
+@pytest.mark.thorough
 def test_parts_of_a_test_file_come_one_after_the_other(tmp_path, toy, part) -> None:
     toy.skip = {"test": {1: "gone"}, "train": {3: "gone"}}
     parts = [part("x", rows=3, shift=1), part("y", rows=4, shift=2), part("z", rows=1, shift=3)]

@@ -47,6 +47,7 @@ def test_a_shard_that_may_not_be_read_is_not_set_aside(folder, monkeypatch) -> N
     assert shards(folder) == before
 
 
+@pytest.mark.thorough
 def test_what_was_set_aside_before_is_kept(folder) -> None:
     path = sorted(folder.glob("*.h5"))[0]
     good = path.read_bytes()

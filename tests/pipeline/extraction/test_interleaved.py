@@ -91,6 +91,7 @@ def test_an_unknown_choice_is_refused(tiny_model):
         load_model(str(tiny_model("qwen2_vl")), placeholders="both")
 
 
+@pytest.mark.thorough
 def test_kept_marks_are_part_of_a_store_and_split_ones_are_not(inputs, tiny_model, tmp_path):
     def rows(split):
         return inputs.rows(

@@ -23,6 +23,7 @@ def test_answers_and_the_last_hidden_state_are_kept_and_leave_the_features_alone
         run("full", dtype="float32")
 
 
+@pytest.mark.thorough
 def test_answer_logits_are_those_of_an_ordinary_pass(run, inputs, tiny_model):
     import torch
 

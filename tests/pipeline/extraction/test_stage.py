@@ -37,6 +37,7 @@ def test_the_columns_of_a_store(run, inputs):
     assert examples["split"].to_list() == ["train"] * 6 + ["test"] * 5
 
 
+@pytest.mark.thorough
 def test_resuming_gives_the_bits_of_an_uninterrupted_run(run, tmp_path):
     whole = run("whole", shard_rows=2)
     resumed = run("resumed", shard_rows=2).store
@@ -52,6 +53,7 @@ def test_resuming_gives_the_bits_of_an_uninterrupted_run(run, tmp_path):
         )
 
 
+@pytest.mark.thorough
 def test_raising_the_limit_extends_the_store(run):
     short = run(limit=3, shard_rows=2)
     assert short.store.facts["planned"] == {"train": 3, "test": 3}
@@ -127,6 +129,7 @@ def test_changed_labels_are_refused(run, inputs):
         run(test=inputs.rows("test.jsonl", rows))
 
 
+@pytest.mark.thorough
 def test_ranks_share_one_store(run):
     alone = run("alone", shard_rows=2).store
     first = run("shared", shard_rows=2, rank=0, ranks=2)
