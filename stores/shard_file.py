@@ -184,10 +184,11 @@ def _written_header(raw: BinaryIO, where: str) -> WrittenHeader | None:
         text += rest.tobytes()
     with damage(f"{where} header"):
         header = parse_header(text[FIRST_LINE_BYTES:stop], checksum, where)
-        if header.table["bytes"] != size:
+        whole = header.table["bytes"]
+        if whole != size:
             raise StoreCorruptError(
-                f"{where} is truncated or too long: it has {size:,} bytes, its header says"
-                f" {header.table['bytes']:,}; delete it and run `savs extract` again"
+                f"{where} is {'truncated' if size < whole else 'too long'}: it has {size:,} bytes,"
+                f" its header says {whole:,}; delete it and run `savs extract` again"
             )
     return header
 

@@ -78,7 +78,7 @@ SHARDS = {
     "text": (lambda folder, toy: (folder / SHARD).write_text("hello"), "cannot be opened as HDF5"),
     "empty": (lambda folder, toy: (folder / SHARD).write_bytes(b""), "cannot be opened as HDF5"),
     "folder": (make_folder, "is a folder, not a shard"),
-    "truncated": (truncate, r"is truncated or too long"),
+    "truncated": (truncate, r"is truncated: it has"),
     "truncated HDF5": (truncate_hdf5, r"cannot be opened as HDF5 .*truncated"),
     "another number": (other_number, "number is 0, expected 1"),
     "another split": (other_split, "split is 'test', expected 'train'"),

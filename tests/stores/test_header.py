@@ -126,7 +126,7 @@ CRAFTED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     ),
     "no arrays": (lambda table: table.pop("arrays"), "is missing"),
     "no bytes": (lambda table: table.pop("bytes"), "header is damaged: KeyError"),
-    "other bytes": (lambda table: table.update(bytes=1), "truncated or too long"),
+    "other bytes": (lambda table: table.update(bytes=1), "is too long: it has"),
     "no attributes": (lambda table: table.pop("attributes"), "attribute format is damaged"),
     "no object": (lambda table: table.clear(), "header is damaged"),
 }
