@@ -71,6 +71,10 @@ def main() -> NoReturn:
         say(f"error: {error}")
         of_store = (StoreIncompleteError, StoreCorruptError, StoreFormatError)
         sys.exit(exits.STORE if isinstance(error, of_store) else exits.FAILURE)
+    except SystemExit as end:
+        if end.code == exits.INTERRUPTED and not interruption.is_explained():
+            say("interrupted")
+        raise
     sys.exit(0)
 
 

@@ -39,12 +39,15 @@ def export_store(
     Raises
     ------
     ExportError
-        An unknown form or split, or a package is missing.
+        An unknown form or split, a file named like another form, or a package is missing.
     StoreWriteError
         The file cannot be written.
     """
     if form not in FORMS:
         raise ExportError(f"no form is called {form!r}; there are: {', '.join(FORMS)}")
+    other = [name for name in FORMS if path.suffix == f".{name}" and name != form]
+    if other:
+        raise ExportError(f"{path.name} would be a file of form {form}; give --to {other[0]}")
     known = list(store.manifest.plan.splits)
     if not splits or not set(splits) <= set(known):
         raise ExportError(f"splits are {list(splits)}, expected some of {known}")

@@ -5,9 +5,11 @@ and the program would run on. So the wish is also noted, and long loops look at 
 """
 
 import signal
+from collections.abc import Callable
 from types import FrameType
 
 _asked = False
+_explained = False
 
 
 def listen() -> None:
@@ -20,6 +22,18 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     global _asked
     _asked = True
     raise KeyboardInterrupt
+
+
+def explain(say: Callable[[str], None], text: str) -> None:
+    """Say what an interruption left; the command then says no more."""
+    global _explained
+    _explained = True
+    say(f"interrupted: {text}")
+
+
+def is_explained() -> bool:
+    """Return whether somebody said what the interruption left."""
+    return _explained
 
 
 def raise_if_asked() -> None:

@@ -15,6 +15,7 @@ from savs.stores.results import PREDICTIONS, SELECTION, results_folder
 
 FILES = {"predictions": PREDICTIONS, "votes": SELECTION}
 """Table -> the result file that it is made of."""
+_CHANGING = re.compile(r"\s*(ALTER|CREATE|DELETE|DROP|INSERT|TRUNCATE|UPDATE)\b", re.IGNORECASE)
 
 
 def query_store(store: FeatureStore, sql: str, result: str = "vote") -> pl.DataFrame:
@@ -33,8 +34,10 @@ def query_store(store: FeatureStore, sql: str, result: str = "vote") -> pl.DataF
     Raises
     ------
     QueryError
-        The query is no SQL, or names a table or column that is not there.
+        The query is no SQL, would change something, or names a table or column that is not there.
     """
+    if _CHANGING.match(sql):
+        raise QueryError(f"a query reads, and changes nothing: begin it with SELECT (query: {sql})")
     there = _there(store, result)
     tables = _tables(store, there, sql)
     try:
@@ -42,7 +45,12 @@ def query_store(store: FeatureStore, sql: str, result: str = "vote") -> pl.DataF
     except pl.exceptions.PolarsError as error:
         reason = str(error).strip().split("\n\nResolved plan", 1)[0]
         absent = [name for name in FILES if name not in there and _mentions(sql, name)]
-        hint = f"; {absent[0]} are there after `savs evaluate {store.path}`" if absent else ""
+        hint = (
+            f"; {absent[0]} of results {result!r} are there after `savs evaluate {store.path}`, or"
+            " give another --result"
+            if absent
+            else ""
+        )
         raise QueryError(
             f"{reason}\n(query: {sql}; tables: {', '.join(['examples', *there])};"
             f' a head is a column in double quotes, "L12.H7"{hint})'

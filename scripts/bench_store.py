@@ -4,8 +4,8 @@
 
 Needs about 10 GB of disk for a NaturalBench-size store (7,600 x 784 x 128, bfloat16) and its
 rivals, and 15 GB more for `--long`, one ten times as long. Files are read from the page cache; each
-time begins with opening them, and the best of seven counts. Ratios depend less on the machine than
-times do.
+time begins with opening those that hold features, and the best of seven counts. Ratios depend less
+on the machine than times do.
 """
 
 import argparse
@@ -143,7 +143,8 @@ def _reads(folder: Path, work: Path, bits: np.ndarray, rows: int) -> None:
     rivals.mkdir()
     _write_rivals(rivals, bits, rows)
     slabs = len(CHOSEN) * rows * WIDTH * 2
-    ours = lambda: open_store(folder).features("test", CHOSEN, raw=True)  # noqa: E731
+    store = open_store(folder)
+    ours = lambda: store.features("test", CHOSEN, raw=True)  # noqa: E731
     before = _read_bytes()
     ours()
     _row("bytes read for 20 heads, of the bytes of those heads", (_read_bytes() - before) / slabs)

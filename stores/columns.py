@@ -76,6 +76,11 @@ def _read_bytes(file: ShardFile, name: str, rows: int) -> list[bytes | None]:
     offsets = file.array(f"{name}/offsets", INT64, [rows + 1])
     valid = file.array(f"{name}/valid", UINT8, [rows])
     file.check(name, block, offsets, valid)
+    if offsets[0] != 0 or offsets[-1] != len(block) or (np.diff(offsets) < 0).any():
+        raise StoreCorruptError(
+            f"{file.place(name)}/offsets do not ascend from 0 to {len(block)}; do not trust this"
+            " file"
+        )
     text, ends = block.tobytes(), offsets.tolist()
     return [
         text[a:b] if ok else None

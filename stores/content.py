@@ -14,6 +14,7 @@ from savs.stores.layout import (
     REASON_COLUMN,
     STORED_DTYPES,
     TEXT_COLUMNS,
+    output_dtype,
 )
 from savs.stores.manifest import Identity
 from savs.stores.plan import ShardSpec
@@ -89,6 +90,13 @@ def _check_outputs(spec: ShardSpec, identity: Identity, content: ShardContent, r
         raise FeatureValueError(
             f"{spec.name}: outputs have lengths {lengths}, expected {sorted(needed)} of {rows} rows"
         )
+    for name, values in content.outputs.items():
+        dtype = output_dtype(name, identity.dtype)
+        if values.ndim != 2 or values.dtype != dtype:
+            raise FeatureValueError(
+                f"{spec.name}: output {name} is {values.shape} {values.dtype}, expected"
+                f" ({rows}, any) {dtype}"
+            )
 
 
 def _check_columns(spec: ShardSpec, planned: Sequence[str], content: ShardContent) -> None:

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from savs.stores.content import ShardContent
-from savs.stores.errors import StoreIncompleteError, StoreMismatchError
+from savs.stores.disk import disk_errors
+from savs.stores.errors import StoreCorruptError, StoreIncompleteError, StoreMismatchError
 from savs.stores.layout import OUTPUT_NAMES, Head, LayerGrid
 from savs.stores.manifest import Identity, Manifest, differences
 from savs.stores.plan import ShardSpec, SplitPlan, StorePlan
 from savs.stores.reader import FeatureStore, open_store
 from savs.stores.shard_reading import Shard, open_shard
+from savs.stores.verification import shard_problem
 from savs.stores.writer import FeatureWriter, new_writer
 
 Part = tuple[FeatureStore, ShardSpec]
@@ -96,20 +98,51 @@ def _require_whole(store: FeatureStore) -> None:
 
 
 def _unite(stores: Sequence[FeatureStore], out: Path) -> FeatureStore:
-    """Copy each planned shard from the first store that has it."""
-    plan = stores[0].manifest.plan
-    homes = {spec.name: store.path for store in reversed(stores) for spec in store.present()}
-    missing = [spec.name for spec in plan.shards() if spec.name not in homes]
+    """Copy each planned shard from the first store that has it whole."""
+    manifest = stores[0].manifest
+    homes = {spec: [s for s in stores if spec in s.present()] for spec in manifest.plan.shards()}
+    missing = [spec.name for spec, having in homes.items() if not having]
     if missing:
         raise StoreIncompleteError(
             f"{len(missing)} planned shards are in none of the stores ({missing[0]} first);"
             " extract them, or merge the store that has them, too"
         )
-    with new_writer(out, Manifest(stores[0].manifest.identity, plan)) as writer:
-        for name, home in homes.items():
-            shutil.copyfile(home / name, out / name)
+    with _new_store(out, Manifest(manifest.identity, manifest.plan)) as writer:
+        for spec, having in homes.items():
+            with disk_errors(out / spec.name):
+                shutil.copyfile(_whole(spec, having), out / spec.name)
         writer.seal()
     return open_store(out)
+
+
+def _whole(spec: ShardSpec, having: Sequence[FeatureStore]) -> Path:
+    """Return the file of a shard in the first store where it is not damaged."""
+    found = []
+    for store in having:
+        path = store.path / spec.name
+        sealed = {shard.name: shard for shard in store.manifest.shards}
+        problem = shard_problem(path, spec, store.manifest, sealed.get(spec.name))
+        if problem is None:
+            return path
+        found.append(f"{path}: {problem.what}; {problem.remedy}")
+    raise StoreCorruptError("\n".join(found))
+
+
+@contextmanager
+def _new_store(out: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
+    """Write a new store whole, or leave the folder as it was."""
+    was_there, begun = out.exists(), False
+    try:
+        with new_writer(out, manifest) as writer:
+            begun = True
+            yield writer
+    except BaseException:
+        if begun:
+            for path in out.iterdir():
+                path.unlink()
+            if not was_there:
+                out.rmdir()
+        raise
 
 
 def _taken(stores: Sequence[FeatureStore], split: str) -> Sequence[FeatureStore]:
@@ -139,7 +172,7 @@ def _joined(plans: Sequence[SplitPlan]) -> SplitPlan:
 
 def _write(manifest: Manifest, parts: Sequence[Part], out: Path) -> FeatureStore:
     """Write shards as those of a new store, one after the other; memory holds one of them."""
-    with new_writer(out, manifest) as writer:
+    with _new_store(out, manifest) as writer:
         for (store, old), new in zip(parts, manifest.plan.shards(), strict=True):
             with _open(store, old) as shard:
                 _copy(shard, store.grid, manifest.identity, writer, new)

@@ -1,5 +1,8 @@
 """What can go wrong with a store. Each error is also the builtin that a caller would catch."""
 
+REPAIR = "run `savs repair` and then the same `savs extract` command again"
+"""What to do about a damaged shard; what is left of it is set aside, not deleted."""
+
 
 class StoreError(Exception):
     """Root of the store's errors; the message says where, what was expected, and what to do."""

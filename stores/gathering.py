@@ -45,10 +45,13 @@ def gather(
     wanted = [(grids[layer], head) for layer, head in heads]
     width = max(grid.head_dim for grid, _ in wanted)
     planned = sum(spec.rows for spec in specs)
-    values = np.zeros((len(heads), planned, width), STORED_DTYPES[identity.dtype])
+    values: Features = np.zeros((0, 0, 0))
     start = stop = 0
     for spec in specs:
         with open_shard(folder / spec.name, spec, identity) as shard:
+            if spec is specs[0]:  # a shard bears the declared sizes out: there may be so much
+                shard.require(wanted)
+                values = np.zeros((len(heads), planned, width), STORED_DTYPES[identity.dtype])
             start, stop = stop, stop + shard.rows
             places = zip(values, wanted, strict=True)
             shard.heads(wanted, [part[start:stop, : grid.head_dim] for part, (grid, _) in places])

@@ -4,12 +4,13 @@ HDF5 files can point into other files (external links, external storage, virtual
 objects, or ask for filters. A shard does none of it, so a file that does is refused unread.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import h5py
 import numpy as np
 
-from savs.stores.errors import StoreCorruptError
+from savs.stores.errors import REPAIR, StoreCorruptError
 from savs.stores.header import Extent
 from savs.stores.integrity import Array
 
@@ -41,25 +42,50 @@ class Hdf5Header:
             self._sums[name] = _checksums(self._member(name))
         return int(self._sums[name][place])
 
-    def table(self, attributes: tuple[str, ...]) -> dict[str, Any]:
-        """Return all that a `WrittenHeader` of this file holds."""
+    def heads(self, name: str) -> list[int]:
+        """Return the numbers of a layer's heads."""
+        return np.asarray(self._member(name).attrs["heads"]).tolist()
+
+    def table(self, attributes: Sequence[str]) -> dict[str, Any]:
+        """Return all that a `WrittenHeader` of this file holds; what format 1 has not is refused.
+
+        Parameters
+        ----------
+        attributes
+            Which attributes a file has.
+        """
+        if set(self._file.attrs) != set(attributes):
+            raise StoreCorruptError(
+                f"{self._where} has the attributes {sorted(self._file.attrs)}, expected"
+                f" {sorted(attributes)}; do not trust this file"
+            )
         arrays: dict[str, list[Any]] = {}
         sums: dict[str, str] = {}
-
-        def take(name: str, member: h5py.Group | h5py.Dataset) -> None:
+        for name, member in self._walk(""):
             if isinstance(member, h5py.Dataset):
                 arrays[name] = [*_extent(member, f"{self._where}:/{name}")]
             if "crc32" in member.attrs:
                 sums[name] = _checksums(member).astype(">u4").tobytes().hex()
-
-        self._file.visititems(take)
         held = {name: self.attribute(name) for name in attributes}
         return {"attributes": held, "arrays": arrays, "crc32": sums}
+
+    def _walk(self, way: str) -> Iterator[tuple[str, Any]]:
+        """Yield everything in the file by name; a link of another kind is refused."""
+        for last in map(str, self._group(way) if way else self._file):
+            name = f"{way}/{last}" if way else last
+            member = self._member(name)
+            if set(member.attrs) - {"crc32", "heads"}:
+                raise StoreCorruptError(
+                    f"{self._where}:/{name} has attributes that format 1 has not; do not trust it"
+                )
+            yield name, member
+            if isinstance(member, h5py.Group):
+                yield from self._walk(name)
 
     def _group(self, name: str) -> h5py.Group:
         member = self._member(name)
         if not isinstance(member, h5py.Group):
-            raise StoreCorruptError(f"{self._where}:/{name} is no group; extract this shard again")
+            raise StoreCorruptError(f"{self._where}:/{name} is no group; {REPAIR}")
         return member
 
     def _member(self, name: str) -> Any:
@@ -70,12 +96,12 @@ class Hdf5Header:
         if isinstance(link, h5py.HardLink):
             return parent[last]
         kind = "missing" if link is None else f"a {type(link).__name__}"
-        raise StoreCorruptError(f"{self._where}:/{name} is {kind}; extract this shard again")
+        raise StoreCorruptError(f"{self._where}:/{name} is {kind}; {REPAIR}")
 
 
 def _extent(member: Any, where: str) -> Extent:
     if not isinstance(member, h5py.Dataset):
-        raise StoreCorruptError(f"{where} is no dataset; extract this shard again")
+        raise StoreCorruptError(f"{where} is no dataset; {REPAIR}")
     if member.is_virtual or member.external or member.chunks or member.dtype.hasobject:
         raise StoreCorruptError(
             f"{where} is virtual, external, chunked or of objects, which no shard is;"

@@ -38,8 +38,9 @@ class Hdf5Writer:
 
     def array(self, name: str, values: Array) -> h5py.Dataset:
         """Write an array."""
-        way, _, last = name.rpartition("/")
-        dataset = self.group(way).create_dataset(last, data=values)
+        dataset = self._create(name, values)
+        if values.size:
+            dataset.id.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(values))
         self._note(name, dataset, values)
         return dataset
 
@@ -53,21 +54,30 @@ class Hdf5Writer:
         """Write an array that has a crc32 of its own."""
         self._sum(name, self.array(name, values), values)
 
-    def room(self, name: str, values: Array) -> int:
+    def room(self, name: str, heads: tuple[int, ...], values: Array) -> int:
         """Declare a layer and leave room for its values; return where they go in the file."""
         room = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         room.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
         room.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-        way, _, last = name.rpartition("/")
-        dataset = self.group(way).create_dataset(last, values.shape, values.dtype, dcpl=room)
+        dataset = self._create(name, values, room)
+        dataset.attrs["heads"] = np.asarray(heads, dtype=np.uint32)
+        self._sums[name] = "0" * 8 * len(heads)  # as long as what `checksums` puts there
         return self._note(name, dataset, values)
 
-    def heads(self, name: str, heads: tuple[int, ...], values: Array) -> None:
-        """Write the numbers of a layer's heads and the crc32 of each."""
+    def checksums(self, name: str, values: Array) -> None:
+        """Write the crc32 of each head of a layer."""
         sums = np.array([crc32(head) for head in values], dtype=np.uint32)
-        self._file[name].attrs["heads"] = np.asarray(heads, dtype=np.uint32)
         self._file[name].attrs["crc32"] = sums
         self._sums[name] = sums.astype(">u4").tobytes().hex()
+
+    def _create(
+        self, name: str, values: Array, settings: h5py.h5p.PropDCID | None = None
+    ) -> h5py.Dataset:
+        """Make a dataset for values; `Group.create_dataset` would look up what is known here."""
+        way, _, last = name.rpartition("/")
+        kind, space = h5py.h5t.py_create(values.dtype), h5py.h5s.create_simple(values.shape)
+        parent = self.group(way).id
+        return h5py.Dataset(h5py.h5d.create(parent, last.encode(), kind, space, settings))
 
     def _sum(self, name: str, member: h5py.Group | h5py.Dataset, *values: Array) -> None:
         found = crc32(*values)

@@ -21,13 +21,13 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from savs.stores.errors import StoreCorruptError
+from savs.stores.errors import REPAIR, StoreCorruptError
 from savs.stores.integrity import crc32
 
 MARK = b"savs-header "
 _FIRST_LINE = re.compile(rb"savs-header (\d{8}) ([0-9a-f]{8})\n")
 FIRST_LINE_BYTES = len(MARK) + 8 + 1 + 8 + 1
-MAX_BYTES = 2**25
+MAX_BYTES = 2**21
 """Longer headers are refused: that of a shard with 100,000 heads has less than a megabyte."""
 SMALLEST_BLOCK = 512
 """Bytes of the smallest user block that HDF5 knows; each other is twice as long as the one before.
@@ -91,9 +91,7 @@ class WrittenHeader:
         try:
             return Extent(*self.table["arrays"][name])
         except KeyError:
-            raise StoreCorruptError(
-                f"{self.where}:/{name} is missing; extract this shard again"
-            ) from None
+            raise StoreCorruptError(f"{self.where}:/{name} is missing; {REPAIR}") from None
 
     def checksum(self, name: str, place: int = 0) -> int:
         """Return the crc32 of an output, a column, or the head at a place of a layer."""
@@ -110,9 +108,7 @@ def parse_first_line(text: bytes, where: str) -> tuple[int, int]:
     """
     found = _FIRST_LINE.match(text)
     if found is None or int(found[1]) > MAX_BYTES:
-        raise StoreCorruptError(
-            f"{where} has a damaged header; delete it and run `savs extract` again"
-        )
+        raise StoreCorruptError(f"{where} has a damaged header; {REPAIR}")
     return FIRST_LINE_BYTES + int(found[1]), int(found[2], 16)
 
 
@@ -125,9 +121,7 @@ def parse_header(text: bytes, checksum: int, where: str) -> WrittenHeader:
         The text is not the one that was written.
     """
     if crc32(np.frombuffer(text, np.uint8)) != checksum:
-        raise StoreCorruptError(
-            f"{where} fails the crc32 of its header; delete it and run `savs extract` again"
-        )
+        raise StoreCorruptError(f"{where} fails the crc32 of its header; {REPAIR}")
     return WrittenHeader(where, json.loads(text))
 
 

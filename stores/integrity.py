@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from zlib_ng import zlib_ng
 
-from savs.stores.errors import StoreCorruptError, StoreError
+from savs.stores.errors import REPAIR, StoreCorruptError, StoreError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -26,8 +26,7 @@ class damage:  # noqa: N801, used as a function is; contextlib's way takes twice
             return
         if isinstance(error, Exception):  # HDF5, numpy and JSON each have their own
             raise StoreCorruptError(
-                f"{self._where} is damaged: {type(error).__name__}: {error}; delete the file and"
-                " run `savs extract` again"
+                f"{self._where} is damaged: {type(error).__name__}: {error}; {REPAIR}"
             ) from error
 
 

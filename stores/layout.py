@@ -88,6 +88,13 @@ STORED_DTYPES: dict[str, np.dtype[Any]] = {
 """Numeric type that the model computed in -> type of the datasets in a shard."""
 
 
+def output_dtype(name: str, dtype: str) -> np.dtype[Any]:
+    """Return the type of one of `OUTPUT_NAMES` in a store of features of a numeric type."""
+    if name == "hidden":
+        return STORED_DTYPES[dtype]
+    return np.dtype(np.int32 if name == "top_tokens" else np.float32)
+
+
 @dataclass(frozen=True, slots=True)
 class LayerGrid:
     """The attention heads of one decoder layer that a store holds."""

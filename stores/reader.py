@@ -196,7 +196,8 @@ class FeatureStore:
         splits = list(self.manifest.plan.splits)
         if split not in splits:
             raise StoreIncompleteError(f"{self.path}: there is no split {split!r}, only {splits}")
-        planned, present = self._planned(split), self.present(split)
+        planned = self._planned(split)
+        present = [spec for spec in planned if has_shard(self.path, self.manifest, spec.name)]
         if len(present) < len(planned) and not (self.partial and present):
             name = next(spec.name for spec in planned if spec not in present)
             raise StoreIncompleteError(

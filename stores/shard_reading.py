@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from savs.stores.columns import INT64, read_columns
-from savs.stores.errors import StoreCorruptError
+from savs.stores.errors import REPAIR, StoreCorruptError
 from savs.stores.integrity import Array, crc32, damage
 from savs.stores.layout import (
     EXAMPLES,
@@ -23,6 +23,7 @@ from savs.stores.layout import (
     STORED_DTYPES,
     LayerGrid,
     layer_name,
+    output_dtype,
 )
 from savs.stores.manifest import Identity
 from savs.stores.plan import ShardSpec
@@ -51,7 +52,7 @@ class Shard:
         if rows + skipped != self._spec.rows:
             raise StoreCorruptError(
                 f"{self._path} holds {rows} examples and {skipped} skipped ones, planned are"
-                f" {self._spec.rows}; delete it and extract again"
+                f" {self._spec.rows}; {REPAIR}"
             )
         return rows
 
@@ -84,8 +85,7 @@ class Shard:
         StoreCorruptError
             It is missing, of another type or length than the examples, or fails its crc32.
         """
-        types = {"top_tokens": np.dtype(np.int32), "hidden": STORED_DTYPES[self._identity.dtype]}
-        dtype = types.get(name, np.dtype(np.float32))
+        dtype = output_dtype(name, self._identity.dtype)
         values = self._file.array(f"{OUTPUTS}/{name}", dtype, [self.rows, None])
         self._file.check(f"{OUTPUTS}/{name}", values)
         return values
@@ -117,27 +117,32 @@ class Shard:
             if crc32(read) != checksum:
                 raise StoreCorruptError(
                     f"{self._file.place(_layer(head[0]))} head {head[1]} fails its crc32: the file"
-                    f" was changed after it was written; delete {self._path.name} and run `savs"
-                    " extract` again"
+                    f" was changed after it was written; {REPAIR}"
                 )
             if read is not values:
                 values[...] = read
         return list(out)
 
-    def compare_header(self) -> None:
-        """Compare the header that the file begins with, if it does, with what its HDF5 declares.
+    def check_hdf5(self) -> None:
+        """Check that the file's HDF5 part declares what this store and its header do.
 
         Raises
         ------
         StoreCorruptError
-            They differ, so that other programs would read other values.
+            It does not, so that other programs would read other values.
         """
-        self._file.compare_header()
+        self._file.check_hdf5({_layer(grid): list(grid.heads) for grid in self._identity.grid})
+
+    def require(self, wanted: Sequence[tuple[LayerGrid, int]]) -> None:
+        """Raise StoreCorruptError where a head is not as the store declares it; none is read."""
+        for grid, head in wanted:
+            self._slab(grid, head)
 
     def _slab(self, grid: LayerGrid, head: int) -> tuple[int, int]:
         """Return where the values of a head begin in the file, and their crc32."""
         name, dtype = _layer(grid), STORED_DTYPES[self._identity.dtype]
-        place, shape = grid.heads.index(head), [len(grid.heads), self.rows, grid.head_dim]
+        place = grid.heads.index(head)
+        shape: list[int | None] = [len(grid.heads), self.rows, grid.head_dim]
         start = self._file.find(name, dtype, shape).offset
         size = self.rows * grid.head_dim * dtype.itemsize
         return start + place * size, self._file.checksum(name, place)
@@ -172,6 +177,6 @@ def open_shard(path: Path, spec: ShardSpec, identity: Identity) -> Iterator[Shar
             if got != value:
                 raise StoreCorruptError(
                     f"{path} is not this store's shard: {name} is {got!r}, expected {value!r};"
-                    " move it away and run `savs extract` again"
+                    " it is another's, or store.json was changed: `savs verify` tells"
                 )
         yield Shard(file, path, spec, identity)

@@ -22,6 +22,7 @@ from savs.stores.layout import (
     LAYERS,
     OUTPUTS,
     SKIPPED,
+    LayerGrid,
     layer_name,
 )
 from savs.stores.manifest import Identity
@@ -30,8 +31,10 @@ from savs.stores.sparse import SparseFile
 
 ALIGNED_FROM_BYTES, ALIGNMENT_BYTES = 2**16, 4096
 """Layers of some size begin with a page of memory: the kernel then copies their heads faster."""
-HEADER_BYTES = 5_000
-"""Room for what a header holds beside the checksums of its heads; it gets more if it needs more."""
+HEADER_BYTES, HEADER_LAYER_BYTES = 6_000, 50
+"""What a header is likely to need beside its `run` and the checksums of its heads."""
+LONGEST_FILE_BYTES = 2**60
+"""Stands for the length of a file in its header, until it is known."""
 
 
 def write_shard(
@@ -55,28 +58,32 @@ def write_shard(
         The disk refused.
     """
     partial = path.with_name(f"{path.name}.{rank}.partial")
-    heads = sum(len(grid.heads) for grid in identity.grid)
-    block = block_bytes(HEADER_BYTES + 8 * heads)
     try:
         with partial.open("wb") as file:
-            while (needed := _write(file, block, spec, identity, content)) > block:
-                block = block_bytes(needed)
-                file.seek(0)
-                file.truncate()
+            block: int | None = _likely_block(identity, content)
+            while block is not None:
+                block = _write(file, block, spec, identity, content)
+            os.fsync(file.fileno())
         publish(partial, path, replace_old=replace_old)
     finally:
         partial.unlink(missing_ok=True)
 
 
+def _likely_block(identity: Identity, content: ShardContent) -> int:
+    """Return the bytes of the user block that the header is likely to need."""
+    heads = sum(len(grid.heads) for grid in identity.grid)
+    layers, run = len(identity.grid), len(json.dumps(dict(content.run)))
+    return block_bytes(HEADER_BYTES + HEADER_LAYER_BYTES * layers + 8 * heads + run)
+
+
 def _write(
     file: BinaryIO, block: int, spec: ShardSpec, identity: Identity, content: ShardContent
-) -> int:
-    """Write a shard and make it durable, if its header fits; return the bytes that it needs.
+) -> int | None:
+    """Write a shard; where its header does not fit, write nothing and return the block it needs.
 
     HDF5 makes its part in memory, because it does not survive a full disk, and leaves room for the
-    layers. Their values go to the disk from where they are, while they are checked here.
+    layers. Their values go to the disk by a thread, while they are checked here.
     """
-    layers = {g.layer: np.ascontiguousarray(content.layers[g.layer]) for g in identity.grid}
     memory = SparseFile()
     with ThreadPoolExecutor(1) as disk:
         with h5py.File(
@@ -87,29 +94,38 @@ def _write(
             alignment_interval=ALIGNMENT_BYTES,
         ) as hdf5:
             writer = Hdf5Writer(hdf5)
-            names = {number: f"{LAYERS}/{layer_name(number)}" for number in layers}
-            places = [(writer.room(names[number], v), v) for number, v in layers.items()]
-            writing = disk.submit(_write_values, file, places)
-            for grid in identity.grid:
-                values = layers[grid.layer]
-                check_finite(spec, identity, grid.layer, content.examples["id"], values)
-                writer.heads(names[grid.layer], grid.heads, values)
             _write_rest(writer, spec, identity, content)
-        header = write_header({"bytes": memory.seek(0, io.SEEK_END), **writer.table()})
+            places = []
+            for grid in identity.grid:
+                values = content.layers[grid.layer]
+                places.append((writer.room(_layer(grid), grid.heads, values), values))
+            needed = len(write_header({"bytes": LONGEST_FILE_BYTES, **writer.table()}))
+            if needed > block:
+                return block_bytes(needed)
+            writing = disk.submit(_write_values, file, places)
+            for grid, (_, values) in zip(identity.grid, places, strict=True):
+                check_finite(spec, identity, grid.layer, content.examples["id"], values)
+                writer.checksums(_layer(grid), values)
         writing.result()
-    if len(header) <= block:
-        memory.seek(0)
-        memory.write(header)
-        _write_between(file, places, memory)
-        os.fsync(file.fileno())
-    return len(header)
+    header = write_header({"bytes": memory.seek(0, io.SEEK_END), **writer.table()})
+    memory.seek(0)
+    memory.write(header)
+    _write_between(file, places, memory)
+    return None
+
+
+def _layer(grid: LayerGrid) -> str:
+    return f"{LAYERS}/{layer_name(grid.layer)}"
 
 
 def _write_values(file: BinaryIO, places: Sequence[tuple[int, Array]]) -> None:
+    """Write the layers; the disk begins with each while the next one is written."""
     for place, values in places:
         file.seek(place)
-        file.write(values.data)
-    file.flush()
+        file.write(np.ascontiguousarray(values).data)
+        file.flush()
+        if hasattr(os, "posix_fadvise"):  # of Linux: it begins to write what is to be forgotten
+            os.posix_fadvise(file.fileno(), place, values.nbytes, os.POSIX_FADV_DONTNEED)
     os.fsync(file.fileno())
 
 

@@ -36,6 +36,12 @@ class SparseFile(io.RawIOBase):
     def truncate(self, size: int | None = None) -> int:
         """End the file after so many bytes, or at this place."""
         self._size = self._place if size is None else size
+        kept = -(-self._size // PAGE_BYTES)
+        for page in [page for page in self._pages if page >= kept]:
+            del self._pages[page]
+        if kept - 1 in self._pages:  # zeros behind the end, should it grow again
+            last = self._size - (kept - 1) * PAGE_BYTES
+            self._pages[kept - 1][last:] = bytes(PAGE_BYTES - last)
         return self._size
 
     def write(self, data: Any) -> int:

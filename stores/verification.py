@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from savs.stores.errors import StoreCorruptError, StoreReadError
+from savs.stores.errors import REPAIR, StoreCorruptError, StoreReadError
 from savs.stores.layout import MANIFEST
 from savs.stores.locks import left_overs
 from savs.stores.manifest import Manifest, SealedShard, read_manifest
@@ -14,7 +14,6 @@ from savs.stores.plan import ShardSpec
 from savs.stores.shard_reading import Shard, open_shard
 
 REDO = "run the same `savs extract` command again"
-REPAIR = "run `savs repair` and then the same `savs extract` command again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,8 @@ class Report:
     bytes: int
     """Bytes that were read of the shards that are there."""
     sealed: bool
-    """Whether store.json has the digest of every shard; without, headers cannot be compared."""
+    """Whether store.json has the digest of every shard; without, changed bytes are found in
+    features, columns and declarations alone."""
     problems: tuple[Problem, ...]
 
 
@@ -59,7 +59,7 @@ def verify(
     folder
         The store.
     quick
-        Compare names, sizes and headers only.
+        Compare names, sizes and what each shard declares to be; read no values.
     on_bytes
         Is told the bytes read, shard by shard.
 
@@ -81,7 +81,7 @@ def verify(
         if not path.exists():
             problems.append(_missing(folder, spec, sealed.get(spec.name)))
             continue
-        problem = _shard_problem(path, spec, manifest, sealed.get(spec.name), quick)
+        problem = shard_problem(path, spec, manifest, sealed.get(spec.name), quick=quick)
         if problem is not None:
             problems.append(problem)
         size = path.stat().st_size
@@ -112,9 +112,29 @@ def _missing(folder: Path, spec: ShardSpec, sealed: SealedShard | None) -> Probl
     return Problem(spec.name, "missing", f"it was renamed to {twin}", f"rename {twin} back")
 
 
-def _shard_problem(
-    path: Path, spec: ShardSpec, manifest: Manifest, sealed: SealedShard | None, quick: bool
+def shard_problem(
+    path: Path,
+    spec: ShardSpec,
+    manifest: Manifest,
+    sealed: SealedShard | None,
+    *,
+    quick: bool = False,
 ) -> Problem | None:
+    """Return what is wrong with the file of a shard, as `verify` reports it; None if nothing is.
+
+    Parameters
+    ----------
+    path
+        The file, which is there.
+    spec
+        Its place in the plan.
+    manifest
+        That of its store.
+    sealed
+        What the store's seal says of it, if anything.
+    quick
+        Compare size and declarations only; read no values.
+    """
     size = path.stat().st_size
     if sealed is not None and size != sealed.bytes:
         what = f"it has {size:,} bytes, the seal says {sealed.bytes:,}"
@@ -140,7 +160,7 @@ def _shard_problem(
 def _read_all(shard: Shard, manifest: Manifest, spec: ShardSpec) -> None:
     """Read everything in a shard, which checks it; raise StoreCorruptError at the first damage."""
     _ = shard.run
-    shard.compare_header()
+    shard.check_hdf5()
     ids = manifest.plan.splits[spec.split].ids[spec.start : spec.stop]
     found = [*shard.examples()["id"], *shard.skipped()["id"]]
     if sorted(found) != sorted(ids):

@@ -6,3 +6,5 @@ STORE = 3
 """The store is incomplete or damaged."""
 TOO_MANY_SKIPPED = 4
 """More examples could not be read than `--max-skip` allows."""
+INTERRUPTED = 130
+"""Ctrl-C or SIGTERM; what a shell gives for it."""

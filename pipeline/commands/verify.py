@@ -40,7 +40,8 @@ def verify_command(
         )
     else:
         _print_problems(report.problems)
-    read = "names, sizes and headers" if quick else format_bytes(report.bytes)
+    unread = any(problem.kind == "manifest" for problem in report.problems)
+    read = "names, sizes and headers" if quick and not unread else format_bytes(report.bytes)
     say(f"{report.shards} shards planned, {read} compared, problems: {len(report.problems)}")
     if not report.sealed:
         say("the store is not finished: what no seal lists yet was compared with its own checksums")
@@ -63,7 +64,8 @@ def repair_command(
 ) -> None:
     """Remove what dead writers left, set damaged shards aside, list the shards to do again.
 
-    Nothing good is touched; a damaged shard is renamed to NAME.damaged.
+    Nothing good is touched; a damaged shard is renamed to NAME.damaged. Exits with 3 where
+    store.json itself is damaged, and nothing can be judged.
     """
     done = repair(Path(store), quick=quick)
     if json:
@@ -89,3 +91,5 @@ def repair_command(
         say(f"shards to do again: {len(done.to_redo)}; run the same `savs extract` command")
     elif not others:
         say("nothing to do: the store is whole")
+    if any(problem.kind == "manifest" for problem in others):
+        raise typer.Exit(exits.STORE)

@@ -42,9 +42,10 @@ def fill(
                 if content.run["halved_batches"]:
                     settings = _smaller(settings, reporting)
     except KeyboardInterrupt:
-        reporting.say(
-            f"interrupted: {safe} of {len(wanted)} shards of this run are safe in {writer.path};"
-            " run the same command again to go on"
+        interruption.explain(
+            reporting.say,
+            f"{safe} of {len(wanted)} shards of this run are safe in {writer.path}; run the same"
+            " command again to go on",
         )
         raise
     return rows, time.monotonic() - started

@@ -93,7 +93,9 @@ def extract_shard(
     if settings.thumbnails:
         columns["thumbnail"] = [_thumbnail(examples[place], media) for place in kept]
     return ShardContent(
-        layers={layer: values[:, kept] for layer, values in layers.items()},
+        layers={layer: values.take(kept, axis=1) for layer, values in layers.items()}
+        if skipped
+        else layers,
         examples=columns,
         skipped=_columns(examples, skipped, hashes) | {"reason": [reasons[p] for p in skipped]},
         run={**settings.run, "batch_size": settings.batch_size, "halved_batches": halved},

@@ -3,15 +3,38 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
-from savs.pipeline import open_store
-
-pytestmark = pytest.mark.thorough
+from savs.pipeline import open_store, start
 
 
+@pytest.mark.parametrize("moment", ["while it imports", "in a command"])
+def test_an_interruption_is_one_line(monkeypatch, capsys, moment) -> None:
+    if moment == "while it imports":
+        monkeypatch.setattr("builtins.__import__", interrupted(__import__))
+    else:
+        monkeypatch.setattr("savs.pipeline.cli.app", lambda: sys.exit(130))  # as typer does
+    with pytest.raises(SystemExit) as end:
+        start.main()
+    monkeypatch.undo()
+    assert end.value.code == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def interrupted(before: Callable[..., Any]) -> Callable[..., Any]:
+    def find(name: str, *others: Any) -> Any:
+        if name == "savs.pipeline.cli":
+            raise KeyboardInterrupt
+        return before(name, *others)
+
+    return find
+
+
+@pytest.mark.thorough
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
 def test_an_interrupted_extraction_resumes_to_the_same_bits(savs, inputs, tmp_path, how):
     train, test = inputs.few_shots(train=40, test=120)

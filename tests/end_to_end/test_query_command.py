@@ -166,3 +166,8 @@ def test_an_incomplete_or_damaged_store_exits_with_3(query, store) -> None:
     assert "test-00000.h5 is truncated" in query("SELECT id FROM examples", code=3).stderr
     shard.unlink()
     assert "(test-00000.h5 first)" in query("SELECT id FROM examples", code=3).stderr
+
+
+def test_a_query_that_would_change_something_is_refused(query) -> None:
+    done = query("drop table examples", code=1)
+    assert "a query reads, and changes nothing: begin it with SELECT" in done.stderr

@@ -107,6 +107,17 @@ def test_without_safetensors_it_says_what_to_install(store, tmp_path, monkeypatc
 
 
 @pytest.mark.thorough
+def test_a_file_that_is_named_like_another_form_is_refused(store, tmp_path) -> None:
+    for form, name in (
+        ("parquet", "a.npz"),
+        ("npz", "a.safetensors"),
+        ("safetensors", "a.parquet"),
+    ):
+        with pytest.raises(ExportError, match=rf"{name} would be a file of form {form}; give --to"):
+            export_store(store, tmp_path / name, HEADS, BOTH, form)
+    assert list(tmp_path.glob("a.*")) == []
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_file_that_is_there_is_replaced_and_its_folder_made(store, tmp_path, form) -> None:
     path = tmp_path / "deep" / "er" / "out"

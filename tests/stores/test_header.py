@@ -4,13 +4,12 @@ import io
 import json
 import zlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
-from shard_files import SIGNATURE, cut_header
+from shard_files import SIGNATURE, cut_header, header, rewrite
 
 from savs.stores import (
     FeatureStore,
@@ -33,25 +32,6 @@ def store(tmp_path, toy) -> FeatureStore:
     toy.skip = {"train": {1: "no image"}}
     toy.write(tmp_path / "store")
     return open_store(tmp_path / "store")
-
-
-def header(path: Path) -> dict[str, Any]:
-    data = path.read_bytes()
-    length = int(data[12:20])
-    text = data[FIRST_LINE_BYTES : FIRST_LINE_BYTES + length]
-    assert zlib.crc32(text) == int(data[21:29], 16)
-    return json.loads(text)
-
-
-def rewrite(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change a header, and give it the checksum that it needs: an attacker can."""
-    data, table = path.read_bytes(), header(path)
-    change(table)
-    text = json.dumps(table).encode()
-    line = b"savs-header %08d %08x\n" % (len(text), zlib.crc32(text))
-    start = data.index(SIGNATURE)
-    assert len(line + text) <= start
-    path.write_bytes((line + text).ljust(start, b"\0") + data[start:])
 
 
 def test_a_header_says_what_hdf5_says(store) -> None:
@@ -88,18 +68,16 @@ def test_a_shard_is_the_same_without_its_header(store) -> None:
 @pytest.mark.thorough
 @pytest.mark.parametrize("byte", [0, 5, 11, 12, 19, 20, 22, 28, 29, 30, 200, -1])
 def test_a_changed_byte_of_a_header_is_never_another_value(store, byte) -> None:
-    path, before = store.path / SHARD, store.features("train")
+    path = store.path / SHARD
     data, length = (
         bytearray(path.read_bytes()),
         len(json.dumps(header(path), separators=(",", ":"))),
     )
     data[byte if byte >= 0 else FIRST_LINE_BYTES + length - 1] ^= 1
     path.write_bytes(data)
-    if byte in range(12):  # no header any more, and HDF5 begins where it did
-        np.testing.assert_array_equal(open_store(store.path).features("train"), before)
-    else:
-        with pytest.raises(StoreCorruptError, match=rf"{SHARD}.* header"):
-            open_store(store.path).features("train")
+    with pytest.raises(StoreCorruptError, match=rf"{SHARD}.* header"):
+        open_store(store.path).features("train")
+    assert [p.file for p in verify(store.path, quick=True).problems] == [SHARD]
 
 
 def place(name: str, value: list[Any]) -> Callable[[dict[str, Any]], object]:
@@ -113,9 +91,9 @@ CRAFTED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "between two bytes": (place(LAYER, [8.5, "<f4", [3, 2, 4]]), "does not lie within"),
     "nowhere": (place(LAYER, [None, "<f4", [3, 2, 4]]), "is damaged: TypeError"),
     "without a type": (place(LAYER, [8, [3, 2, 4]]), "is damaged: TypeError"),
-    "huge": (place(LAYER, [8, "<f4", [3, 2, 10**15]]), r"expected \(3, 2, 4\) float32"),
-    "negative": (place(LAYER, [8, "<f4", [3, 2, -4]]), r"expected \(3, 2, 4\) float32"),
-    "objects": (place(LAYER, [8, "|O", [3, 2, 4]]), r"holds \(3, 2, 4\) object, expected"),
+    "huge": (place(LAYER, [8, "<f4", [3, 2, 10**15]]), r"expected \[3, 2, 4\] <f4"),
+    "negative": (place(LAYER, [8, "<f4", [3, 2, -4]]), r"expected \[3, 2, 4\] <f4"),
+    "objects": (place(LAYER, [8, "|O", [3, 2, 4]]), r"holds \[3, 2, 4\] \|O, expected"),
     "another byte order": (place(LAYER, [8, ">f4", [3, 2, 4]]), "holds .* >f4, expected"),
     "another place": (place(LAYER, [8, "<f4", [3, 2, 4]]), "head 0 fails its crc32"),
     "no layer": (lambda table: table["arrays"].pop(LAYER), "is missing"),
@@ -125,7 +103,7 @@ CRAFTED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         "is damaged: ValueError",
     ),
     "no arrays": (lambda table: table.pop("arrays"), "is missing"),
-    "no bytes": (lambda table: table.pop("bytes"), "header is damaged: KeyError"),
+    "no bytes": (lambda table: table.pop("bytes"), "the header is damaged: KeyError"),
     "other bytes": (lambda table: table.update(bytes=1), "is too long: it has"),
     "no attributes": (lambda table: table.pop("attributes"), "attribute format is damaged"),
     "no object": (lambda table: table.clear(), "header is damaged"),
@@ -146,7 +124,7 @@ def test_a_header_of_another_text_is_refused(store) -> None:
         data = path.read_bytes()
         line = b"savs-header %08d %08x\n" % (len(text), zlib.crc32(text))
         path.write_bytes(line + text + data[len(line + text) :])
-        with pytest.raises(StoreCorruptError, match=rf"{SHARD} header is damaged"):
+        with pytest.raises(StoreCorruptError, match=rf"{SHARD}: the header is damaged"):
             open_store(store.path).features("train")
 
 
@@ -156,7 +134,7 @@ def test_verify_finds_that_hdf5_says_something_else(tmp_path, toy) -> None:
     with h5py.File(path, "r+") as file:
         file["examples/label"].attrs["crc32"] = np.uint32(0)
     (problem,) = [p for p in verify(tmp_path).problems if p.file == path.name]
-    assert (problem.kind, "declares other arrays in HDF5" in problem.what) == ("damaged", True)
+    assert (problem.kind, "declares other arrays or heads" in problem.what) == ("damaged", True)
     path.write_bytes(path.read_bytes().replace(SIGNATURE, bytes(8)))
     (problem,) = [p for p in verify(tmp_path).problems if p.file == path.name]
     assert (problem.kind, "cannot be opened as HDF5" in problem.what) == ("damaged", True)

@@ -13,8 +13,10 @@ from shard_files import SIGNATURE
 from savs.stores import (
     FeatureStore,
     PlannedRow,
+    StoreCorruptError,
     StoreIncompleteError,
     StoreMismatchError,
+    StoreWriteError,
     open_store,
     open_writer,
 )
@@ -79,15 +81,46 @@ def test_two_halves_of_one_plan_are_the_whole_store_again(tmp_path, halves) -> N
     assert [shards(half.path) for half in halves] == before
 
 
-@pytest.mark.thorough
-def test_a_shard_that_both_have_is_taken_from_the_first(tmp_path, halves) -> None:
+def test_a_shard_that_both_have_is_taken_from_the_one_that_has_it_whole(tmp_path, halves) -> None:
     name = "test-00001.h5"
     even = (tmp_path / "whole" / name).read_bytes()
-    odd = even.replace(b"\0" + SIGNATURE, b"\1" + SIGNATURE)  # behind the header is no meaning
-    for half, data in zip(halves, (even, odd), strict=True):
-        (half.path / name).write_bytes(data)
-    assert shards(merge_stores(halves, tmp_path / "a").path)[name] == even != odd
-    assert shards(merge_stores(halves[::-1], tmp_path / "b").path)[name] == odd
+    odd = even.replace(b"\0" + SIGNATURE, b"\1" + SIGNATURE)  # only a seal's SHA-256 finds it
+    for place, order in enumerate([(even, odd), (odd, even)]):
+        for half, data in zip(halves, order, strict=True):
+            (half.path / name).write_bytes(data)
+        assert shards(merge_stores(halves, tmp_path / str(place)).path)[name] == even
+
+
+def test_a_shard_that_is_damaged_everywhere_is_named_and_nothing_is_left(tmp_path, halves) -> None:
+    name = "test-00001.h5"
+    (halves[0].path / name).write_text("no HDF5")
+    (halves[1].path / name).unlink(missing_ok=True)
+    (halves[1].path / name).mkdir()
+    (tmp_path / "empty").mkdir()
+    for out in (tmp_path / "merged", tmp_path / "empty"):
+        with pytest.raises(StoreCorruptError) as caught:
+            merge_stores(halves, out)
+        first, second = str(caught.value).splitlines()
+        assert first.startswith(f"{halves[0].path / name}: it has 7 bytes, the seal says")
+        assert second.startswith(f"{halves[1].path / name}: ")
+    assert not (tmp_path / "merged").exists()
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_a_merge_that_ends_early_leaves_nothing(tmp_path, halves, monkeypatch, error) -> None:
+    copies = []
+
+    def copy(source: Path, target: Path) -> None:
+        if len(copies) == 2:
+            raise error
+        copies.append(target.write_bytes(source.read_bytes()))
+
+    monkeypatch.setattr("savs.stores.copying.shutil.copyfile", copy)
+    with pytest.raises((KeyboardInterrupt, StoreWriteError)):
+        merge_stores(halves, tmp_path / "merged")
+    assert len(copies) == 2
+    assert not (tmp_path / "merged").exists()
 
 
 def test_a_shard_that_none_has_is_named(tmp_path, halves) -> None:

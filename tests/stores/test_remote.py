@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 from range_server import serve
+from shard_files import cut_header
 
 from savs.pipeline import evaluate, select
 from savs.stores import StoreNotFoundError, StoreReadError, open_store
@@ -49,6 +50,40 @@ def test_only_the_blocks_of_the_wanted_heads_are_fetched(far) -> None:
     fetched = sum(size for name, size in sent if name == "test-00000.h5")
     slab, whole = ROWS * WIDTH * 4, HEADS * ROWS * WIDTH * 4
     assert slab < fetched < slab + 6 * 2**16 < whole / 2
+
+
+@pytest.mark.parametrize("has_header", [True, False], ids=["header", "HDF5 alone"])
+def test_a_shard_of_skipped_examples_is_read(tmp_path, toy, has_header) -> None:
+    toy.skip = {"train": {0: "gone", 1: "gone"}, "test": {2: "gone"}}
+    toy.write(tmp_path)
+    if not has_header:
+        for path in tmp_path.glob("*.h5"):
+            cut_header(path)
+    expected = open_store(tmp_path)
+    with serve(tmp_path) as (address, _):
+        store = open_store(address)
+        for split in ("train", "test"):
+            np.testing.assert_array_equal(store.features(split), expected.features(split))
+        assert_frame_equal(store.examples(), expected.examples())
+        assert_frame_equal(store.skipped(), expected.skipped())
+
+
+def test_all_columns_are_fetched_in_few_requests(far) -> None:
+    store, sent = far
+    sent.clear()
+    store.examples("test")
+    assert len([name for name, _ in sent if name == "test-00000.h5"]) <= 3
+
+
+def test_a_network_that_fails_is_no_damage(far, monkeypatch) -> None:
+    store, _ = far
+
+    def fail(*args):
+        raise ValueError("the server hung up")  # as fsspec says it, which is no OSError
+
+    monkeypatch.setattr("fsspec.spec.AbstractBufferedFile.readinto", fail)
+    with pytest.raises(StoreReadError, match=r"cannot be read: the server hung up; .* network"):
+        store.features("test", [(0, 1)])
 
 
 def test_it_can_be_evaluated(local, far) -> None:
