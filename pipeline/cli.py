@@ -2,7 +2,8 @@
 
 import sys
 import warnings
-from typing import NoReturn
+from importlib.metadata import version
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -29,15 +30,40 @@ from savs.stores import StoreCorruptError, StoreFormatError, StoreIncompleteErro
 
 app = typer.Typer(
     name="savs",
-    help=(
-        "Few-shot classification out of a frozen large multimodal model, from stored features. "
-        "Every option is also read from SAVS_<COMMAND>_<OPTION> and from --config."
-    ),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_show_locals=False,
     context_settings={"auto_envvar_prefix": "SAVS", "help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(version("savs"))
+        raise typer.Exit
+
+
+@app.callback(
+    help=(
+        "Few-shot classification out of a frozen large multimodal model, from stored features. "
+        "Every option is also read from SAVS_<COMMAND>_<OPTION> and from --config."
+    )
+)
+def _before(
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version and exit.",
+            callback=_print_version,
+            is_eager=True,
+            show_envvar=False,
+        ),
+    ] = False,
+) -> None:
+    """Read the options that stand before a command."""
+
+
 app.command("demo")(demo_command)
 app.command("split")(split_command)
 app.command("preview")(preview_command)

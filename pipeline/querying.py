@@ -46,8 +46,8 @@ def query_store(store: FeatureStore, sql: str, result: str = "vote") -> pl.DataF
         reason = str(error).strip().split("\n\nResolved plan", 1)[0]
         absent = [name for name in FILES if name not in there and _mentions(sql, name)]
         hint = (
-            f"; {absent[0]} of results {result!r} are there after `savs evaluate {store.path}`, or"
-            " give another --result"
+            f"; {absent[0]} are there after `savs evaluate {store.path}` (results {result!r};"
+            " --result names others)"
             if absent
             else ""
         )
