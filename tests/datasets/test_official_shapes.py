@@ -16,6 +16,8 @@ from savs.datasets.shapes import official
 from savs.datasets.shapes.drawing import draw
 from savs.datasets.shapes.scenes import COLORS, SHAPES, Scene
 
+pytestmark = pytest.mark.thorough
+
 KIND = re.compile(rf"({'|'.join(COLORS)}) ({'|'.join(SHAPES)})")
 Write = Callable[[Path, int, str], Path]
 """Writes a small file into a folder, with a seed, and returns what a benchmark reads."""

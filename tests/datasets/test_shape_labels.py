@@ -9,6 +9,8 @@ from savs.datasets.shapes import TASKS
 from savs.datasets.shapes.items import Item, drawer
 from savs.datasets.shapes.scenes import CANVASES, NOVEL_KINDS, Scene, Thing
 
+pytestmark = pytest.mark.thorough
+
 COLORS = ("red", "green", "blue", "yellow", "purple", "cyan")
 SHAPES = ("circle", "square", "triangle", "star")
 NOVEL = {("red", "star"), ("green", "circle"), ("blue", "triangle"), ("yellow", "square")}

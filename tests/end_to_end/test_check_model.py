@@ -7,6 +7,8 @@ import pytest
 
 from savs.pipeline import open_store
 
+pytestmark = pytest.mark.thorough
+
 UNMARKED = """
 from savs.pipeline.extraction.prompting import chat_inputs
 

@@ -13,6 +13,8 @@ from savs.stores import (
 )
 from savs.stores.results import read_selection, write_selection
 
+pytestmark = pytest.mark.thorough
+
 
 def array_attribute(file):
     file.attrs["number"] = np.array([0, 1])
