@@ -33,7 +33,7 @@ class RawFile:
             self.file = open_bytes(path)
             self.size_bytes: int = self.file.seek(0, 2)
         except Exception as error:
-            raise self._refused(error) from error
+            raise self.refused(error) from error
 
     def __enter__(self) -> "RawFile":
         return self
@@ -70,7 +70,7 @@ class RawFile:
                     )
                 done += count
         except Exception as error:
-            raise self._refused(error) from error
+            raise self.refused(error) from error
 
     def require_same(self) -> None:
         """Raise StoreReadError where another file bears the name by now."""
@@ -85,8 +85,8 @@ class RawFile:
             what = "a folder" if stat.S_ISDIR(mode) else "no regular file"
             raise StoreCorruptError(f"{self.where} is {what}, not a shard; move it away")
 
-    def _refused(self, error: Exception) -> Exception:
-        """Return what to raise: a network's errors have many types, a disk's have one."""
+    def refused(self, error: Exception) -> Exception:
+        """Return what to raise for an error: a network's have many types, a disk's have one."""
         known = isinstance(error, StoreError | MemoryError)
         if known or not (self._is_remote or isinstance(error, OSError)):
             return error

@@ -187,6 +187,8 @@ def _open_hdf5(raw: RawFile) -> Iterator[h5py.File]:
         raise StoreCorruptError(
             f"{raw.where} cannot be opened as HDF5 ({error}); {REPAIR}"
         ) from error
+    except Exception as error:
+        raise raw.refused(error) from error
     with file:
         raw.require_same()  # this opened it a second time, by its name
         yield file

@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -124,7 +125,7 @@ def _write_values(file: BinaryIO, places: Sequence[tuple[int, Array]]) -> None:
         file.seek(place)
         file.write(np.ascontiguousarray(values).data)
         file.flush()
-        if hasattr(os, "posix_fadvise"):  # of Linux: it begins to write what is to be forgotten
+        with suppress(AttributeError, OSError):  # Linux begins to write what is to be forgotten
             os.posix_fadvise(file.fileno(), place, values.nbytes, os.POSIX_FADV_DONTNEED)
     os.fsync(file.fileno())
 
