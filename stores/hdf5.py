@@ -30,7 +30,7 @@ class Hdf5Header:
 
     def members(self, group: str) -> set[str]:
         """Return the names of what lies in a group."""
-        return set(self._group(group))
+        return set(map(str, self._group(group)))  # a name that is no UTF-8 comes as bytes
 
     def extent(self, name: str) -> Extent:
         """Return where an array lies; a dataset that is not plainly in this file is refused."""

@@ -46,6 +46,11 @@ def array_checksum(file):
     file["examples/label"].attrs["crc32"] = np.zeros(2, np.uint32)
 
 
+def odd_names(file):
+    file["examples"].create_group(b"\xff\xfe")
+    file["examples"].create_group("unknown")
+
+
 def bad_utf8(file):
     import zlib
 
@@ -130,7 +135,7 @@ def test_a_store_json_that_is_a_folder_is_no_traceback(tmp_path) -> None:
 @pytest.mark.parametrize(
     "damage",
     [array_attribute, time_type, scalar_index, short_checksums, scalar_checksum, array_checksum,
-     bad_utf8, huge],
+     bad_utf8, odd_names, huge],
 )  # fmt: skip
 def test_a_crafted_or_decayed_shard_is_refused_by_a_store_error(tmp_path, toy, damage) -> None:
     toy.write(tmp_path)
