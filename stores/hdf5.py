@@ -1,7 +1,8 @@
 """The few HDF5 features that format 1 uses, and the refusal of all others.
 
 HDF5 files can point into other files (external links, external storage, virtual datasets), hold
-objects, or ask for filters. A shard does none of it, so a file that does is refused unread.
+objects, or ask for filters. A shard does none of it, so what does is refused unread; where a header
+says where the arrays lie, HDF5 is not asked, and `savs verify` compares the two.
 """
 
 from collections.abc import Iterator, Sequence
@@ -61,7 +62,7 @@ class Hdf5Header:
             )
         arrays: dict[str, list[Any]] = {}
         sums: dict[str, str] = {}
-        for name, member in self._walk(""):
+        for name, member in self._walk("", set()):
             if isinstance(member, h5py.Dataset):
                 arrays[name] = [*_extent(member, f"{self._where}:/{name}")]
             if "crc32" in member.attrs:
@@ -69,8 +70,11 @@ class Hdf5Header:
         held = {name: self.attribute(name) for name in attributes}
         return {"attributes": held, "arrays": arrays, "crc32": sums}
 
-    def _walk(self, way: str) -> Iterator[tuple[str, Any]]:
-        """Yield everything in the file by name; a link of another kind is refused."""
+    def _walk(self, way: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+        """Yield everything in the file by name; what is linked otherwise, or twice, is refused.
+
+        Names of one thing can make loops, or ways without number.
+        """
         for last in map(str, self._group(way) if way else self._file):
             name = f"{way}/{last}" if way else last
             member = self._member(name)
@@ -78,9 +82,15 @@ class Hdf5Header:
                 raise StoreCorruptError(
                     f"{self._where}:/{name} has attributes that format 1 has not; do not trust it"
                 )
+            address = h5py.h5o.get_info(member.id).addr  # type: ignore[attr-defined]
+            if address in seen:
+                raise StoreCorruptError(
+                    f"{self._where}:/{name} has another name, too; do not trust this file"
+                )
+            seen.add(address)
             yield name, member
             if isinstance(member, h5py.Group):
-                yield from self._walk(name)
+                yield from self._walk(name, seen)
 
     def _group(self, name: str) -> h5py.Group:
         member = self._member(name)

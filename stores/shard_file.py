@@ -26,8 +26,6 @@ from savs.stores.raw_file import RawFile
 
 LIKELY_BYTES = 2**14
 """Read at once of a file's beginning; a longer header is read in two pieces."""
-
-
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 """What an HDF5 file begins with."""
 

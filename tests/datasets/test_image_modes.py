@@ -1,26 +1,12 @@
-import io
 from typing import Any
 
 import numpy as np
 import pytest
+from drawn_files import BLACK, BLUE, GREEN, RED, WHITE, saved
 from PIL import Image
 
 from savs.datasets import MediaError
 from savs.datasets.images import decode_image
-
-RED, GREEN, BLUE, WHITE, BLACK = (
-    (255, 0, 0),
-    (0, 255, 0),
-    (0, 0, 255),
-    (255, 255, 255),
-    (0, 0, 0),
-)
-
-
-def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
-    data = io.BytesIO()
-    image.save(data, kind, **options)
-    return data.getvalue()
 
 
 def row(mode: str, *pixels: Any) -> Image.Image:
@@ -54,24 +40,24 @@ HALF = 127  # 0 at half cover on white: 255 * (1 - 128 / 255)
 @pytest.mark.parametrize(
     ("data", "pixels"),
     [
-        (encoded(row("RGB", RED, (1, 2, 3)), "PNG"), [RED, (1, 2, 3)]),
-        (encoded(row("L", 0, 77, 255), "PNG"), [BLACK, (77, 77, 77), WHITE]),
-        (encoded(row("1", 0, 255), "PNG"), [BLACK, WHITE]),
-        (encoded(indexed(RED, BLUE), "PNG"), [RED, BLUE]),
-        (encoded(indexed(RED, BLUE), "PNG", transparency=0), [WHITE, BLUE]),
-        (encoded(indexed(RED, BLACK), "PNG", transparency=b"\xff\x80"), [RED, (HALF,) * 3]),
-        (encoded(row("L", 0, 77), "PNG", transparency=0), [WHITE, (77, 77, 77)]),
-        (encoded(row("RGB", RED, BLUE), "PNG", transparency=RED), [WHITE, BLUE]),
+        (saved(row("RGB", RED, (1, 2, 3)), "PNG"), [RED, (1, 2, 3)]),
+        (saved(row("L", 0, 77, 255), "PNG"), [BLACK, (77, 77, 77), WHITE]),
+        (saved(row("1", 0, 255), "PNG"), [BLACK, WHITE]),
+        (saved(indexed(RED, BLUE), "PNG"), [RED, BLUE]),
+        (saved(indexed(RED, BLUE), "PNG", transparency=0), [WHITE, BLUE]),
+        (saved(indexed(RED, BLACK), "PNG", transparency=b"\xff\x80"), [RED, (HALF,) * 3]),
+        (saved(row("L", 0, 77), "PNG", transparency=0), [WHITE, (77, 77, 77)]),
+        (saved(row("RGB", RED, BLUE), "PNG", transparency=RED), [WHITE, BLUE]),
         (
-            encoded(row("RGBA", (255, 0, 0, 255), (0, 0, 0, 0), (0, 0, 255, 128)), "PNG"),
+            saved(row("RGBA", (255, 0, 0, 255), (0, 0, 0, 0), (0, 0, 255, 128)), "PNG"),
             [RED, WHITE, (HALF, HALF, 255)],
         ),
         (
-            encoded(row("LA", (0, 255), (0, 0), (0, 128), (200, 255)), "PNG"),
+            saved(row("LA", (0, 255), (0, 0), (0, 128), (200, 255)), "PNG"),
             [BLACK, WHITE, (HALF,) * 3, (200,) * 3],
         ),
         (
-            encoded(row("CMYK", (0, 255, 255, 0), (0, 0, 0, 255), (0, 0, 0, 0)), "TIFF"),
+            saved(row("CMYK", (0, 255, 255, 0), (0, 0, 0, 255), (0, 0, 0, 0)), "TIFF"),
             [RED, BLACK, WHITE],
         ),
     ],
@@ -85,7 +71,7 @@ def test_colours_are_those_that_a_person_would_see(
 
 def test_an_8_bit_image_is_decoded_without_loss() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
-    image = decode_image(encoded(Image.fromarray(pixels), "PNG"), "x")
+    image = decode_image(saved(Image.fromarray(pixels), "PNG"), "x")
     assert np.array_equal(np.asarray(image), pixels)
 
 
@@ -95,18 +81,18 @@ def test_an_8_bit_image_is_decoded_without_loss() -> None:
 )
 def test_16_bit_greys_keep_their_lightness(kind: str) -> None:
     # 0x8080 is mid grey; clipped it would be white, and its lower byte alone is 0x80 by chance
-    data = encoded(greys("uint16", 0, 0x4000, 0x8080, 0xC000, 0xFFFF), kind)
+    data = saved(greys("uint16", 0, 0x4000, 0x8080, 0xC000, 0xFFFF), kind)
     assert [g for g, _, _ in decoded(data)] == pytest.approx([0, 0x40, 0x80, 0xC0, 0xFF], abs=1)
 
 
 def test_a_16_bit_image_that_is_dark_throughout_stays_dark() -> None:
-    assert decoded(encoded(greys("uint16", 10, 200), "PNG")) == [BLACK, BLACK]
+    assert decoded(saved(greys("uint16", 10, 200), "PNG")) == [BLACK, BLACK]
 
 
 @pytest.mark.parametrize("dtype", ["int32", "float32"])
 def test_32_bit_pixels_have_no_fixed_white(dtype: str) -> None:
     with pytest.raises(MediaError, match="save it with 8 or 16 bits"):
-        decoded(encoded(greys(dtype, 0, 64), "TIFF"))
+        decoded(saved(greys(dtype, 0, 64), "TIFF"))
 
 
 def test_postscript_is_not_run() -> None:
@@ -137,7 +123,7 @@ def quarters(letters: str) -> Image.Image:
 def test_exif_orientation_is_applied(orientation: int, seen: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    data = encoded(quarters("rgbw"), "JPEG", exif=exif, quality=95, subsampling=0)
+    data = saved(quarters("rgbw"), "JPEG", exif=exif, quality=95, subsampling=0)
     image = decode_image(data, "x.jpg")
     for place, letter in enumerate(seen):
         x, y = TILE * (place % 2) + TILE // 2, TILE * (place // 2) + TILE // 2
@@ -147,19 +133,19 @@ def test_exif_orientation_is_applied(orientation: int, seen: str) -> None:
 def test_a_turned_image_swaps_width_and_height() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    data = encoded(Image.new("RGB", (40, 20)), "JPEG", exif=exif)
+    data = saved(Image.new("RGB", (40, 20)), "JPEG", exif=exif)
     assert decode_image(data, "x.jpg").size == (20, 40)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF:UserWarning")
 def test_damaged_metadata_is_no_matter() -> None:
     broken = b"Exif\0\0MM\0*\0\0\0\x08\0\x05\x01\x12"  # five entries, none of them whole
-    data = encoded(Image.new("RGB", (8, 8), RED), "JPEG", exif=broken, quality=95)
+    data = saved(Image.new("RGB", (8, 8), RED), "JPEG", exif=broken, quality=95)
     assert broken in data
     assert decode_image(data, "x.jpg").getpixel((4, 4)) == pytest.approx(RED, abs=3)
 
 
 def test_an_animation_gives_its_first_frame() -> None:
     frames = [Image.new("RGB", (8, 8), color) for color in (RED, BLUE, GREEN)]
-    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=100)
+    data = saved(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=100)
     assert decode_image(data, "x.gif").getpixel((4, 4)) == RED

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from savs.stores.header import FIRST_LINE_BYTES
-
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
+from savs.stores.shard_file import SIGNATURE
 
 
 def cut_header(path: Path) -> None:
