@@ -1,7 +1,7 @@
 """Benchmarks: rows of input files -> examples, media, and metrics over predictions."""
 
 from savs.datasets.benchmark import About, Benchmark, Fields
-from savs.datasets.catalogue import BENCHMARKS, find_benchmark, installed_benchmarks
+from savs.datasets.benchmarks.catalogue import BENCHMARKS, find_benchmark, installed_benchmarks
 from savs.datasets.errors import (
     BenchmarkFaultError,
     BenchmarkNotFoundError,
@@ -12,12 +12,10 @@ from savs.datasets.errors import (
     SourceError,
 )
 from savs.datasets.example import Example
-from savs.datasets.files import find_files
-from savs.datasets.grouped import group_metrics, pair_metric, together
-from savs.datasets.leaks import Leaks, find_leaks
-from savs.datasets.matching import matching_metrics
-from savs.datasets.media import MediaFolder
-from savs.datasets.metrics import (
+from savs.datasets.media.media import MediaFolder
+from savs.datasets.metrics.groups import group_metrics, pair_metric, together
+from savs.datasets.metrics.matching import matching_metrics
+from savs.datasets.metrics.metrics import (
     Classes,
     Units,
     accuracy,
@@ -25,12 +23,14 @@ from savs.datasets.metrics import (
     balanced_accuracy,
     subtask_accuracies,
 )
-from savs.datasets.pairs import order_metric
-from savs.datasets.ranking import ranking_metrics
-from savs.datasets.reading import read_examples
-from savs.datasets.rows import Row
-from savs.datasets.shots import Shots
-from savs.datasets.splits import check_splits, unknown_labels
+from savs.datasets.metrics.pairs import order_metric
+from savs.datasets.metrics.ranking import ranking_metrics
+from savs.datasets.rows.files import find_files
+from savs.datasets.rows.reading import read_examples
+from savs.datasets.rows.rows import Row
+from savs.datasets.splits.leaks import Leaks, find_leaks
+from savs.datasets.splits.shots import Shots
+from savs.datasets.splits.splits import check_splits, unknown_labels
 
 __all__ = [
     "BENCHMARKS",

@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from savs.datasets.metrics import Classes, Units
-from savs.datasets.rows import Row
+from savs.datasets.metrics.metrics import Classes, Units
+from savs.datasets.rows.rows import Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,24 +8,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from savs.pipeline.answers import zero_shot
-    from savs.pipeline.assessment import Evaluation
-    from savs.pipeline.comparing import compare
-    from savs.pipeline.cross_validation import cross_validate
+    from savs.pipeline.comparing.compare import compare
     from savs.pipeline.errors import SavsError
-    from savs.pipeline.evaluation import evaluate
-    from savs.pipeline.evaluation_file import save_evaluation
+    from savs.pipeline.evaluation.assessment import Evaluation
+    from savs.pipeline.evaluation.cross_validation import cross_validate
+    from savs.pipeline.evaluation.evaluation import evaluate
+    from savs.pipeline.evaluation.evaluation_file import save_evaluation
+    from savs.pipeline.evaluation.zero_shot import zero_shot
     from savs.pipeline.extraction.stage import Extraction, extract
-    from savs.pipeline.head_votes import heads_frame
-    from savs.pipeline.previewing.writing import preview
-    from savs.pipeline.selection import Selection, select
-    from savs.pipeline.selection_file import (
+    from savs.pipeline.heads.head_votes import heads_frame
+    from savs.pipeline.previewing.preview import preview
+    from savs.pipeline.selection.selection import Selection, select
+    from savs.pipeline.selection.selection_file import (
         load_selection,
         reference_dictionary,
         save_selection,
     )
-    from savs.pipeline.splitting import Splitting, split
-    from savs.pipeline.sweeping import Sweep, sweep
+    from savs.pipeline.splitting.split import Splitting, split
+    from savs.pipeline.sweeping.sweep import Sweep, sweep
     from savs.stores import open_store
 
 __all__ = [
@@ -53,27 +53,27 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Evaluation": "savs.pipeline.assessment",
+    "Evaluation": "savs.pipeline.evaluation.assessment",
     "Extraction": "savs.pipeline.extraction.stage",
     "SavsError": "savs.pipeline.errors",
-    "Selection": "savs.pipeline.selection",
-    "Splitting": "savs.pipeline.splitting",
-    "Sweep": "savs.pipeline.sweeping",
-    "compare": "savs.pipeline.comparing",
-    "cross_validate": "savs.pipeline.cross_validation",
-    "evaluate": "savs.pipeline.evaluation",
+    "Selection": "savs.pipeline.selection.selection",
+    "Splitting": "savs.pipeline.splitting.split",
+    "Sweep": "savs.pipeline.sweeping.sweep",
+    "compare": "savs.pipeline.comparing.compare",
+    "cross_validate": "savs.pipeline.evaluation.cross_validation",
+    "evaluate": "savs.pipeline.evaluation.evaluation",
     "extract": "savs.pipeline.extraction.stage",
-    "heads_frame": "savs.pipeline.head_votes",
-    "load_selection": "savs.pipeline.selection_file",
+    "heads_frame": "savs.pipeline.heads.head_votes",
+    "load_selection": "savs.pipeline.selection.selection_file",
     "open_store": "savs.stores",
-    "preview": "savs.pipeline.previewing.writing",
-    "reference_dictionary": "savs.pipeline.selection_file",
-    "save_evaluation": "savs.pipeline.evaluation_file",
-    "save_selection": "savs.pipeline.selection_file",
-    "select": "savs.pipeline.selection",
-    "split": "savs.pipeline.splitting",
-    "sweep": "savs.pipeline.sweeping",
-    "zero_shot": "savs.pipeline.answers",
+    "preview": "savs.pipeline.previewing.preview",
+    "reference_dictionary": "savs.pipeline.selection.selection_file",
+    "save_evaluation": "savs.pipeline.evaluation.evaluation_file",
+    "save_selection": "savs.pipeline.selection.selection_file",
+    "select": "savs.pipeline.selection.selection",
+    "split": "savs.pipeline.splitting.split",
+    "sweep": "savs.pipeline.sweeping.sweep",
+    "zero_shot": "savs.pipeline.evaluation.zero_shot",
 }
 
 

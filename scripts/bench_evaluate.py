@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from savs.pipeline import evaluate, select, sweep
-from savs.pipeline.centroids import nearest_centroids
+from savs.pipeline.heads.centroids import nearest_centroids
 from savs.pipeline.readouts import READOUTS
 from savs.stores import (
     FeatureStore,
@@ -30,7 +30,7 @@ from savs.stores import (
     open_store,
     open_writer,
 )
-from savs.stores.layout import TEXT_COLUMNS
+from savs.stores.format.layout import TEXT_COLUMNS
 
 LAYERS, HEADS, WIDTH, SHARD_ROWS = 28, 28, 128, 256
 SCALE_LAYERS = 4
@@ -80,7 +80,7 @@ def _scale(folder: Path, classes: int, train: int, test: int) -> None:
     make_store(folder, test, classes, train, SCALE_LAYERS)
     cells = []
     for command in ("select", "evaluate"):
-        call = [sys.executable, "-m", "savs.pipeline.cli", command, str(folder)]
+        call = [sys.executable, "-m", "savs.pipeline.cli.app", command, str(folder)]
         measured = [sys.executable, "-c", MEASURE, *call]
         done = subprocess.run(measured, check=True, capture_output=True, text=True)
         seconds, peak_kib = map(float, done.stdout.split())
@@ -165,7 +165,7 @@ def _loop(features: np.ndarray, centroids: np.ndarray) -> list[list[int]]:
 
 def _process(store: Path) -> None:
     for command in ("select", "evaluate"):
-        call = [sys.executable, "-m", "savs.pipeline.cli", command, str(store)]
+        call = [sys.executable, "-m", "savs.pipeline.cli.app", command, str(store)]
         _time(f"`savs {command}`, whole process",
               lambda call=call: subprocess.run(call, check=True, capture_output=True))  # fmt: skip
 

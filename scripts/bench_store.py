@@ -31,7 +31,7 @@ from savs.stores import (
     open_store,
     open_writer,
 )
-from savs.stores.layout import TEXT_COLUMNS
+from savs.stores.format.layout import TEXT_COLUMNS
 
 LAYERS, HEADS, WIDTH = 28, 28, 128
 SHARD_ROWS, TRAIN_ROWS = 256, 40

@@ -13,9 +13,9 @@ import numpy as np
 import polars as pl
 
 from savs.datasets import Units
-from savs.datasets.ranking import average_precision_units, roc_auc_units
-from savs.pipeline.paired import mcnemar, sign_flip, subtract
-from savs.pipeline.statistics import summarise
+from savs.datasets.metrics.ranking import average_precision_units, roc_auc_units
+from savs.pipeline.statistics.intervals import summarise
+from savs.pipeline.statistics.paired_tests import mcnemar, sign_flip, subtract
 
 RATES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 CORRELATION = 0.3

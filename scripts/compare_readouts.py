@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from savs.datasets.shapes import write_shapes
+from savs.datasets.benchmarks.shapes import write_shapes
 from savs.pipeline import extract
-from savs.pipeline.paired import Difference, holm, subtract
+from savs.pipeline.heads.head_scores import rank_heads
 from savs.pipeline.readouts import READOUTS
-from savs.pipeline.scoring import rank_heads
+from savs.pipeline.statistics.paired_tests import Difference, holm, subtract
 from savs.stores import FeatureStore, open_store
 
 TASKS = ("color", "shape", "size", "relation", "composition", "same-color", "third-image",

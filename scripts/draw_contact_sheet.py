@@ -10,10 +10,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from savs.datasets.shapes import TASKS
-from savs.datasets.shapes.drawing import draw
-from savs.datasets.shapes.items import Item, drawer
-from savs.datasets.shapes.scenes import CANVASES
+from savs.datasets.benchmarks.shapes import TASKS
+from savs.datasets.benchmarks.shapes.drawing import draw
+from savs.datasets.benchmarks.shapes.items import Item, drawer
+from savs.datasets.benchmarks.shapes.scenes import CANVASES
 
 COLUMNS = 3
 CELL = (460, 268)

@@ -12,9 +12,9 @@ import statistics
 from collections import defaultdict
 from pathlib import Path
 
-from savs.datasets.shapes import TASKS, write_shapes
+from savs.datasets.benchmarks.shapes import TASKS, write_shapes
 from savs.pipeline import Evaluation, evaluate, extract, select, zero_shot
-from savs.pipeline.extraction.reporting import Reporting
+from savs.pipeline.running.progress import Reporting
 
 DRAWS = 5
 FIRST_SEED = 9000

@@ -1,6 +1,6 @@
 """Try every architecture that transformers knows as a multimodal model, and write down what came.
 
-    python scripts/verify_families.py --out pipeline/families.json
+    python scripts/verify_families.py --out pipeline/extraction/families.json
 
 Those that `tests/support` builds with their real processors are tried on text and images; of the
 others a small random model is tried on text. `savs models` prints the file.

@@ -1,6 +1,5 @@
 """Feature stores: the only rooms that know HDF5 and result files."""
 
-from savs.stores.content import ShardContent
 from savs.stores.errors import (
     FeatureValueError,
     HeadNotFoundError,
@@ -15,11 +14,12 @@ from savs.stores.errors import (
     StoreReadError,
     StoreWriteError,
 )
-from savs.stores.layout import FORMAT, Head, LayerGrid, head_name
-from savs.stores.manifest import Identity, Manifest
-from savs.stores.plan import PlannedRow, ShardSpec, StorePlan
-from savs.stores.reader import FeatureStore, open_store
-from savs.stores.writer import FeatureWriter, open_writer
+from savs.stores.format.layout import FORMAT, Head, LayerGrid, head_name
+from savs.stores.format.manifest import Identity, Manifest
+from savs.stores.format.plan import PlannedRow, ShardSpec, StorePlan
+from savs.stores.read.store import FeatureStore, open_store
+from savs.stores.shard.content import ShardContent
+from savs.stores.write.writer import FeatureWriter, open_writer
 
 __all__ = [
     "FORMAT",

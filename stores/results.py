@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from savs.stores.errors import ResultError, StoreWriteError
-from savs.stores.layout import RESULTS
+from savs.stores.format.layout import RESULTS
 
 SELECTION = "selection.npz"
 METRICS = "metrics.json"

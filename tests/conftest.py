@@ -14,7 +14,7 @@ import pytest
 from browser import browser_required, find_browser
 from PIL import Image
 
-from savs.datasets.shapes import ShapesFiles, write_shapes
+from savs.datasets.benchmarks.shapes import ShapesFiles, write_shapes
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -123,7 +123,7 @@ def savs(
 
     What only a process of its own can show is tested in `test_interrupt.py` and `test_imports.py`.
     """
-    from savs.pipeline.cli import main
+    from savs.pipeline.cli.app import main
 
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.chdir(tmp_path)

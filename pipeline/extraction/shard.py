@@ -8,16 +8,16 @@ import numpy as np
 import torch
 
 from savs.datasets import Example, MediaError, MediaFolder
-from savs.datasets.images import thumbnail
-from savs.datasets.media import sha256
+from savs.datasets.media.images import thumbnail
+from savs.datasets.media.media import sha256
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.inputs import Prepared, Refused, prepare, prepared_ahead
-from savs.pipeline.extraction.model import LoadedModel, Read
-from savs.pipeline.extraction.outputs import Outputs
-from savs.pipeline.extraction.plan import make_batches
+from savs.pipeline.extraction.batches.plan import make_batches
+from savs.pipeline.extraction.batches.prepare import Prepared, Refused, prepare, prepared_ahead
+from savs.pipeline.extraction.model.extra_outputs import Outputs
+from savs.pipeline.extraction.model.loaded_model import LoadedModel, Read
 from savs.stores import ShardContent
-from savs.stores.columns import json_cell
-from savs.stores.layout import STORED_DTYPES, THUMBNAIL_PX
+from savs.stores.format.layout import STORED_DTYPES, THUMBNAIL_PX
+from savs.stores.shard.text_columns import json_cell
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

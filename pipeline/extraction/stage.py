@@ -7,23 +7,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from savs.datasets import Benchmark, Example, Shots, unknown_labels
-from savs.datasets.fetching import Fetching
-from savs.datasets.media import MediaRules
+from savs.datasets.media.download import Fetching
+from savs.datasets.media.media import MediaRules
 from savs.pipeline.errors import MissingExtraError
-from savs.pipeline.extraction.plan import planned_rows
-from savs.pipeline.extraction.reporting import SILENT, Reporting
-from savs.pipeline.extraction.source import Source
-from savs.pipeline.first_tokens import alike
-from savs.pipeline.own_benchmarks import choose_benchmark
+from savs.pipeline.evaluation.first_tokens import alike
+from savs.pipeline.extraction.batches.plan import planned_rows
+from savs.pipeline.inputs.source import Source
+from savs.pipeline.plugins.benchmark import choose_benchmark
+from savs.pipeline.running.progress import SILENT, Reporting
 from savs.stores import (
     FeatureStore,
     open_store,
     open_writer,
 )
-from savs.stores.layout import DEFAULT_SHARD_ROWS
+from savs.stores.format.layout import DEFAULT_SHARD_ROWS
 
 if TYPE_CHECKING:
-    from savs.pipeline.extraction.model import LoadedModel
+    from savs.pipeline.extraction.model.loaded_model import LoadedModel
 DEFAULT_BATCH_SIZE = 8
 EXTRA_PACKAGES = ("torch", "transformers", "accelerate")
 
@@ -129,10 +129,10 @@ def extract(
         What was given does not work; shards that were finished before stay.
     """
     require_extra()
-    from savs.pipeline.extraction.filling import fill, run_record
-    from savs.pipeline.extraction.loading import load_model
-    from savs.pipeline.extraction.outputs import Outputs, first_tokens
+    from savs.pipeline.extraction.model.extra_outputs import Outputs, first_tokens
+    from savs.pipeline.extraction.model.load import load_model
     from savs.pipeline.extraction.shard import ShardSettings
+    from savs.pipeline.extraction.shard_loop import fill, run_record
 
     chosen = choose_benchmark(benchmark, columns=columns, question=question)
     root = None if media_root is None else Path(media_root)
@@ -187,7 +187,7 @@ def _safe_batch_size(
     reporting: Reporting,
 ) -> int:
     """Return the batch size, or 1 where a few examples differ between a batch and alone."""
-    from savs.pipeline.extraction.precheck import precheck
+    from savs.pipeline.extraction.checks.preflight import precheck
 
     check = precheck(model, source, examples)
     if check is None or check.passed:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from PIL import Image
 
 from savs.datasets import Example, MediaError, MediaFolder, unknown_labels
-from savs.datasets.images import thumbnail
+from savs.datasets.media.images import thumbnail
 from savs.datasets.prompt import split_prompt
-from savs.pipeline.extraction.source import Source, Splits
+from savs.pipeline.inputs.source import Source, Splits
 from savs.pipeline.previewing.content import (
     SIDE_PX,
     Picture,

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from savs.pipeline.centroids import Array, class_centroids, cosines
+from savs.pipeline.heads.centroids import Array, class_centroids, cosines
+from savs.pipeline.heads.head_scores import held_out_cosines
 from savs.pipeline.readouts.posterior import TAU
 from savs.pipeline.readouts.probabilities import softmax
 from savs.pipeline.readouts.readout import ClassScores, Readout
 from savs.pipeline.readouts.vote import score_heads
-from savs.pipeline.scoring import held_out_cosines
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from savs.pipeline.centroids import Array, class_centroids, unit
-from savs.pipeline.folds import fold_count, stratified_folds
+from savs.pipeline.heads.centroids import Array, class_centroids, unit
+from savs.pipeline.heads.folds import fold_count, stratified_folds
+from savs.pipeline.heads.head_scores import HeadScores, require_pairs
 from savs.pipeline.readouts.probabilities import softmax
 from savs.pipeline.readouts.readout import ClassScores, Readout
-from savs.pipeline.scoring import HeadScores, require_pairs
 
 TAU = 10.0
 """Temperature of the logits."""

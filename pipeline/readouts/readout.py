@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from savs.pipeline.centroids import Array
-from savs.pipeline.scoring import HeadScores
+from savs.pipeline.heads.centroids import Array
+from savs.pipeline.heads.head_scores import HeadScores
 
 
 @dataclass(frozen=True, slots=True)

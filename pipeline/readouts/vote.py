@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from savs.pipeline.centroids import Array, class_centroids, cosines, nearest_centroids
+from savs.pipeline.heads.centroids import Array, class_centroids, cosines, nearest_centroids
+from savs.pipeline.heads.head_scores import SCORINGS, HeadScores
 from savs.pipeline.readouts.readout import ClassScores, Readout
-from savs.pipeline.scoring import SCORINGS, HeadScores
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from savs.datasets.shapes import choices, classification, statements
-from savs.datasets.shapes.items import YES_NO, Ask, Draw, Item, alone, named
-from savs.datasets.shapes.scenes import (
+from savs.datasets.benchmarks.shapes import choices, classification, statements
+from savs.datasets.benchmarks.shapes.items import YES_NO, Ask, Draw, Item, alone, named
+from savs.datasets.benchmarks.shapes.scenes import (
     COLORS,
     FAMILIAR_KINDS,
     SHAPES,

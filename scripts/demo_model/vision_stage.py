@@ -17,8 +17,16 @@ from demo_model.ahead import one_ahead
 from demo_model.curriculum import PART
 from demo_model.forward import see
 from demo_model.optimisers import Training, mean
-from savs.datasets.shapes.drawing import draw
-from savs.datasets.shapes.scenes import CANVASES, COLORS, SHAPES, SIZES, Canvas, Scene, random_scene
+from savs.datasets.benchmarks.shapes.drawing import draw
+from savs.datasets.benchmarks.shapes.scenes import (
+    CANVASES,
+    COLORS,
+    SHAPES,
+    SIZES,
+    Canvas,
+    Scene,
+    random_scene,
+)
 
 RATES = (2e-3, 4e-3)
 IMAGES = 96

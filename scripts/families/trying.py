@@ -10,12 +10,12 @@ from transformers import CONFIG_MAPPING, AutoModelForImageTextToText, BatchFeatu
 
 from families.shrinking import shrink
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.checkup import images_a_turn, sample_prompts
-from savs.pipeline.extraction.loading import load_model
-from savs.pipeline.extraction.model import LoadedModel
-from savs.pipeline.extraction.prompting import Pieces
-from savs.pipeline.extraction.proof import prove
-from savs.pipeline.extraction.taps import find_taps
+from savs.pipeline.extraction.checks.batch_equality import prove
+from savs.pipeline.extraction.checks.check_model import images_a_turn, sample_prompts
+from savs.pipeline.extraction.model.attention_hooks import find_taps
+from savs.pipeline.extraction.model.load import load_model
+from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.model.prompts import Pieces
 
 VERIFIED, TEXT, UNTESTED, UNSUPPORTED = "verified", "verified (text)", "untested", "unsupported"
 PROMPTS = (("Short.",), ("One that is rather longer.",), ("In between.",))

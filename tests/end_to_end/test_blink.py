@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from savs.datasets.shapes.official import BLINK_TASKS, write_blink, write_blink_json
+from savs.datasets.benchmarks.shapes.official import BLINK_TASKS, write_blink, write_blink_json
 from savs.pipeline import open_store
 
 pytestmark = pytest.mark.thorough

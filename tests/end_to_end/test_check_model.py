@@ -10,7 +10,7 @@ from savs.pipeline import open_store
 pytestmark = pytest.mark.thorough
 
 UNMARKED = """
-from savs.pipeline.extraction.prompting import chat_inputs
+from savs.pipeline.extraction.model.prompts import chat_inputs
 
 
 def to_inputs(processor, prompts):
@@ -19,7 +19,7 @@ def to_inputs(processor, prompts):
     return inputs
 """
 MIXED = """
-from savs.pipeline.extraction.prompting import chat_inputs
+from savs.pipeline.extraction.model.prompts import chat_inputs
 
 
 def to_inputs(processor, prompts):
@@ -29,7 +29,7 @@ def to_inputs(processor, prompts):
     return inputs
 """
 DEAF = """
-from savs.pipeline.extraction.prompting import chat_inputs
+from savs.pipeline.extraction.model.prompts import chat_inputs
 
 
 def to_inputs(processor, prompts):

@@ -14,7 +14,7 @@ def store(scenes, tmp_path_factory, request):
 
     folder = tmp_path_factory.mktemp("commands") / "store"
     command = [
-        *(sys.executable, "-P", "-m", "savs.pipeline.cli", "extract", "general"),
+        *(sys.executable, "-P", "-m", "savs.pipeline.cli.app", "extract", "general"),
         *("--train", scenes.train, "--test", scenes.test, "--model", "demo", "--out", folder),
         *("--batch-size", "16"),
     ]

@@ -10,8 +10,8 @@ import pytest
 from victim import Order, Victims, warm_victims
 
 from savs.stores import FeatureStore, StoreNotFoundError, open_store
-from savs.stores.repair import repair
-from savs.stores.verification import verify
+from savs.stores.maintain.repair import repair
+from savs.stores.maintain.verify import verify
 
 pytestmark = pytest.mark.thorough
 

@@ -50,7 +50,7 @@ def test_the_commands_that_the_page_names_work_on_it(savs, own):
 
 
 def test_the_page_names_what_a_store_holds():
-    from savs.stores.layout import OUTPUT_NAMES, SHARD_ATTRIBUTES, TEXT_COLUMNS
+    from savs.stores.format.layout import OUTPUT_NAMES, SHARD_ATTRIBUTES, TEXT_COLUMNS
 
     for name in (*OUTPUT_NAMES, *SHARD_ATTRIBUTES, *TEXT_COLUMNS):
         assert f"`{name}`" in PAGE, name

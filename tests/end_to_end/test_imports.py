@@ -40,7 +40,7 @@ def test_stage_two_runs_where_torch_is_not_installed(tmp_path, command):
     make_store(tmp_path / "s", features, list("abab"), features, list("abab"))
     done = without_torch(
         f"sys.argv = ['savs', {command!r}, {str(tmp_path / 's')!r}]\n"
-        "from savs.pipeline.cli import main\nmain()"
+        "from savs.pipeline.cli.app import main\nmain()"
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout
@@ -59,7 +59,7 @@ def test_stage_two_imports_neither_torch_nor_what_is_slow():
     done = subprocess.run(
         [
             *(sys.executable, "-P", "-c"),
-            "import sys, savs.pipeline.cli, savs.pipeline.evaluation\n"
+            "import sys, savs.pipeline.cli.app, savs.pipeline.evaluation.evaluation\n"
             "print([m for m in sys.modules if m in "
             f"{(*HEAVY, 'scipy.stats', 'sklearn', 'PIL.Image')}])",
         ],

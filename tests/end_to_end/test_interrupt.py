@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from savs.pipeline import open_store, start
+from savs.pipeline import open_store
+from savs.pipeline.cli import main as start
 
 
 @pytest.mark.parametrize("moment", ["while it imports", "in a command"])
@@ -17,7 +18,7 @@ def test_an_interruption_is_one_line(monkeypatch, capsys, moment) -> None:
     if moment == "while it imports":
         monkeypatch.setattr("builtins.__import__", interrupted(__import__))
     else:
-        monkeypatch.setattr("savs.pipeline.cli.app", lambda: sys.exit(130))  # as typer does
+        monkeypatch.setattr("savs.pipeline.cli.app.app", lambda: sys.exit(130))  # as typer does
     with pytest.raises(SystemExit) as end:
         start.main()
     monkeypatch.undo()
@@ -27,7 +28,7 @@ def test_an_interruption_is_one_line(monkeypatch, capsys, moment) -> None:
 
 def interrupted(before: Callable[..., Any]) -> Callable[..., Any]:
     def find(name: str, *others: Any) -> Any:
-        if name == "savs.pipeline.cli":
+        if name == "savs.pipeline.cli.app":
             raise KeyboardInterrupt
         return before(name, *others)
 
@@ -44,7 +45,15 @@ def test_an_interrupted_extraction_resumes_to_the_same_bits(savs, inputs, tmp_pa
         *("--shard-rows", "4", "--batch-size", "1"),
     ]
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "savs.pipeline.cli", *map(str, arguments), "--out", str(out)],
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "savs.pipeline.cli.app",
+            *map(str, arguments),
+            "--out",
+            str(out),
+        ],
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ,

@@ -6,10 +6,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from savs.datasets.shapes.official import write_naturalbench
+from savs.datasets.benchmarks.shapes.official import write_naturalbench
 from savs.pipeline import open_store
-from savs.pipeline import task_selection as stage
-from savs.pipeline.scoring import rank_heads
+from savs.pipeline.heads.head_scores import rank_heads
+from savs.pipeline.selection import task_selection as stage
 
 pytestmark = pytest.mark.thorough
 

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 from polars.testing import assert_frame_equal
 
-from savs.datasets.shapes import write_shapes
+from savs.datasets.benchmarks.shapes import write_shapes
 from savs.pipeline import extract
 
 ROOT = Path(__file__).parents[2]

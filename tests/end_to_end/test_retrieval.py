@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from savs.datasets.shapes.official import write_retrieval
+from savs.datasets.benchmarks.shapes.official import write_retrieval
 from savs.pipeline import open_store
-from savs.pipeline import task_selection as stage
-from savs.pipeline.scoring import rank_heads
+from savs.pipeline.heads.head_scores import rank_heads
+from savs.pipeline.selection import task_selection as stage
 
 pytestmark = pytest.mark.thorough
 

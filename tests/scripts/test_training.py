@@ -19,10 +19,10 @@ from demo_model.packing import Packer, Question
 from demo_model.tokens import build_tokenizer
 from safetensors.torch import load_file
 
-from savs.datasets.shapes.drawing import draw
-from savs.datasets.shapes.items import named
-from savs.datasets.shapes.scenes import CANVASES, NOVEL_KINDS
-from savs.pipeline.extraction.loading import load_model
+from savs.datasets.benchmarks.shapes.drawing import draw
+from savs.datasets.benchmarks.shapes.items import named
+from savs.datasets.benchmarks.shapes.scenes import CANVASES, NOVEL_KINDS
+from savs.pipeline.extraction.model.load import load_model
 
 ROOT = Path(__file__).parents[2]
 

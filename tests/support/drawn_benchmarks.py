@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from savs.datasets.shapes import write_shapes
-from savs.datasets.shapes.official import write_retrieval
+from savs.datasets.benchmarks.shapes import write_shapes
+from savs.datasets.benchmarks.shapes.official import write_retrieval
 
 Row = dict[str, Any]
 

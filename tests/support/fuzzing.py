@@ -17,9 +17,9 @@ from mutations import metadata_places, mutate
 from shard_files import cut_header
 
 from savs.stores import ShardContent, StoreError, open_store, open_writer
-from savs.stores.layout import OUTPUT_NAMES
-from savs.stores.shard_reading import open_shard
-from savs.stores.verification import verify
+from savs.stores.format.layout import OUTPUT_NAMES
+from savs.stores.maintain.verify import verify
+from savs.stores.shard.read import open_shard
 from stores import GRID, columns, identity, planned
 
 SHARD = "train-00000.h5"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from savs.stores import Identity, LayerGrid, PlannedRow, ShardContent, ShardSpec, open_writer
-from savs.stores.layout import digest
+from savs.stores.format.layout import digest
 from stores import to_stored
 
 IDENTITY = Identity(

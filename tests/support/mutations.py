@@ -6,7 +6,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from savs.stores.header import MARK, parse_first_line
+from savs.stores.shard.header import MARK, parse_first_line
 
 
 def metadata_places(path: Path) -> np.ndarray[Any, Any]:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from savs.stores.header import FIRST_LINE_BYTES
-from savs.stores.shard_file import SIGNATURE
+from savs.stores.shard.header import FIRST_LINE_BYTES
+from savs.stores.shard.shard_file import SIGNATURE
 
 
 def cut_header(path: Path) -> None:

@@ -7,8 +7,8 @@ import polars as pl
 
 from savs.datasets import Benchmark, find_benchmark
 from savs.pipeline import Evaluation, save_evaluation
-from savs.pipeline.assessment import PREDICTION_SCHEMA
-from savs.pipeline.statistics import summarise
+from savs.pipeline.evaluation.assessment import PREDICTION_SCHEMA
+from savs.pipeline.statistics.intervals import summarise
 
 
 def save_result(

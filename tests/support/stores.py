@@ -16,7 +16,7 @@ from savs.stores import (
     open_store,
     open_writer,
 )
-from savs.stores.layout import digest
+from savs.stores.format.layout import digest
 
 GRID = (LayerGrid(0, (0, 1), 4), LayerGrid(2, (0, 1, 2), 4))
 """Layer 1 is absent, layers differ in their number of heads."""

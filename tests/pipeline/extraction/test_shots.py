@@ -6,9 +6,9 @@ from collections import Counter
 import pytest
 
 from savs.datasets import RowError, Shots, SourceError, find_benchmark
-from savs.datasets.shapes.official import write_naturalbench
+from savs.datasets.benchmarks.shapes.official import write_naturalbench
 from savs.pipeline import extract
-from savs.pipeline.extraction.source import Source
+from savs.pipeline.inputs.source import Source
 from savs.stores import StoreMismatchError, open_store
 
 GENERAL, NATURALBENCH = map(find_benchmark, ("general", "naturalbench"))

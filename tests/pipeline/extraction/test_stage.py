@@ -9,7 +9,7 @@ import pytest
 from savs.datasets import RowError
 from savs.pipeline.errors import MissingExtraError
 from savs.pipeline.extraction import stage
-from savs.pipeline.extraction.reporting import Reporting
+from savs.pipeline.running.progress import Reporting
 from savs.stores import (
     FeatureValueError,
     StoreMismatchError,
@@ -75,7 +75,7 @@ def test_equal_rows_of_a_shard_run_once(run, inputs, monkeypatch):
     rows.append({"image": "images/copy.png", "question": "Same?", "label": "a"})
     rows.append({"image": "images/copy.png", "question": "Other?", "label": "a"})
     sizes = []
-    from savs.pipeline.extraction.model import LoadedModel
+    from savs.pipeline.extraction.model.loaded_model import LoadedModel
 
     read = LoadedModel.read
     monkeypatch.setattr(
@@ -144,7 +144,7 @@ def test_ranks_share_one_store(run):
 
 
 def test_not_finite_features_stop_the_run_and_name_the_example(run, monkeypatch):
-    from savs.pipeline.extraction.model import LoadedModel
+    from savs.pipeline.extraction.model.loaded_model import LoadedModel
 
     read = LoadedModel.read
 
@@ -161,7 +161,7 @@ def test_not_finite_features_stop_the_run_and_name_the_example(run, monkeypatch)
 def test_batches_that_do_not_fit_are_halved(run, monkeypatch):
     import torch
 
-    from savs.pipeline.extraction.model import LoadedModel
+    from savs.pipeline.extraction.model.loaded_model import LoadedModel
 
     whole = run("whole", dtype="float32", batch_size=4).store
     read = LoadedModel.read

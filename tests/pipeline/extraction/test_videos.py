@@ -9,11 +9,11 @@ from clips import PALETTE, encode, nearest, plain
 from PIL import Image
 
 from savs.datasets import MediaFolder, find_benchmark, read_examples
-from savs.datasets.media import MediaRules
-from savs.datasets.videos import decode_video
+from savs.datasets.media.media import MediaRules
+from savs.datasets.media.videos import decode_video
 from savs.pipeline import extract
-from savs.pipeline.extraction.inputs import Prepared, Refused, images_in, prepare
-from savs.pipeline.extraction.model import LoadedModel
+from savs.pipeline.extraction.batches.prepare import Prepared, Refused, images_in, prepare
+from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.stores import StoreMismatchError, open_store
 
 pytestmark = pytest.mark.thorough

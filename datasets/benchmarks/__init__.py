@@ -1,0 +1,1 @@
+"""One benchmark a file, and the catalogue of all."""

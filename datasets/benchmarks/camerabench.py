@@ -1,0 +1,91 @@
+"""`camerabench`: primitives of camera motion in videos, one yes/no question each.
+
+Source: Lin et al., CameraBench, arXiv 2504.15376. Source of the files and the prompt: the public
+reference of arXiv 2412.00142.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import polars as pl
+
+from savs.datasets.benchmark import About, Benchmark, Fields
+from savs.datasets.metrics.metrics import Classes, Units, accuracy, averaged
+from savs.datasets.metrics.ranking import RANKED, ranking_metrics
+from savs.datasets.rows.row_fields import medium_of
+from savs.datasets.rows.rows import Row
+
+
+def parse_row(row: Row) -> Iterator[Fields]:
+    """Read one video with a question; each question is a primitive, with heads of its own."""
+    question = row.text("question")
+    yield Fields(
+        label=row.choice("label", ("Yes", "No")),
+        prompt=f"{question} Please answer with Yes or No.",
+        media=(medium_of(row, "image"),),
+        subtask=question,
+        category=row.optional("split"),
+    )
+
+
+def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
+    """Average precision, ROC-AUC, balanced and plain accuracy of each primitive.
+
+    With several primitives, their means come first. One whose test videos all have the same answer
+    has an accuracy alone, which a note says.
+    """
+    primitives = predictions["subtask"].unique(maintain_order=True).to_list()
+    parts = [predictions.filter(pl.col("subtask") == primitive) for primitive in primitives]
+    names = primitives if len(primitives) > 1 else [""]
+    ranked = [
+        ranking_metrics(part, classes, "Yes", name) for part, name in zip(parts, names, strict=True)
+    ]
+    plain = [
+        _noted(accuracy(part, classes, ", ".join(filter(None, ("accuracy", name)))), primitive, own)
+        for part, name, primitive, own in zip(parts, names, primitives, ranked, strict=True)
+    ]
+    single = [units for own, alone in zip(ranked, plain, strict=True) for units in (*own, alone)]
+    if len(primitives) == 1:
+        return single
+    columns = zip(*filter(None, ranked), strict=True)
+    means = [averaged(f"{n}, macro", own) for n, own in zip(RANKED, columns, strict=False)]
+    return [*means, averaged("accuracy, macro", plain), *single]
+
+
+def _noted(units: Units, primitive: str, ranked: list[Units]) -> Units:
+    if ranked:
+        return units
+    return replace(
+        units,
+        notes=(f"{primitive!r}: all test answers are the same; it has an accuracy alone",),
+    )
+
+
+CAMERABENCH = Benchmark(
+    name="camerabench",
+    summary="does the camera move in this way? one question a primitive of camera motion",
+    columns={
+        "image": "name of the video; of someone else's path, the end below the media root counts",
+        "question": "the primitive, e.g. Does the camera zoom in?; heads are selected for each by"
+        " itself",
+        "split": "optional: kept as the category",
+        "label": "Yes or No",
+    },
+    parse_row=parse_row,
+    measure=measure,
+    about=About(
+        task="camera motion in videos, 7 to 29 % of the test answers are Yes",
+        metrics=("average precision", "ROC-AUC", "balanced accuracy", "accuracy"),
+        sizes="15 primitives; train 40 each (20 a class)",
+        source="Lin et al., arXiv 2504.15376; files of github.com/chancharikmitra/SAVs",
+        licence="not stated in the files",
+        files="data/camerabench_trainset and data/camerabench_testset of the reference; videos from"
+        " its authors (github.com/sy77777en/CameraBench)",
+        sample={
+            "image": "videos/a.0.1.mp4",
+            "question": "Does the camera zoom in?",
+            "question_id": 0,
+            "label": "No",
+        },
+    ),
+)

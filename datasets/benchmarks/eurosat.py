@@ -1,0 +1,51 @@
+"""`eurosat`: satellite images of ten kinds of land.
+
+Source: Helber et al., EuroSAT, arXiv 1709.00029. Source of the files and the prompt: the public
+reference of arXiv 2412.00142. Each question lists four options, with the truth among them.
+"""
+
+from collections.abc import Iterator
+
+from savs.datasets.benchmark import About, Benchmark, Fields
+from savs.datasets.benchmarks.general import measure
+from savs.datasets.rows.row_fields import medium_of
+from savs.datasets.rows.rows import Row
+
+
+def parse_row(row: Row) -> Iterator[Fields]:
+    """Read one image; its class is `label`, and `answer`, a letter, is kept beside the example."""
+    yield Fields(
+        label=row.text("label"),
+        prompt=f"\n{row.text('question')} Answer with the class name.",
+        media=(medium_of(row, "image"),),
+    )
+
+
+COLUMNS = {
+    "image": "name of the image; of someone else's path, the end below the media root counts",
+    "question": "the question, with four options that hold the truth",
+    "label": "the class",
+}
+
+EUROSAT = Benchmark(
+    name="eurosat",
+    summary="which of ten kinds of land does this satellite image show?",
+    columns=COLUMNS,
+    parse_row=parse_row,
+    measure=measure,
+    about=About(
+        task="classification of satellite images, ten classes, four options a question",
+        metrics=("accuracy", "balanced accuracy"),
+        sizes="train 200 (20 a class), test 27,000",
+        source="Helber et al., arXiv 1709.00029; files of github.com/chancharikmitra/SAVs",
+        licence="MIT",
+        files="eurosat_train.json and the test file of the reference; images from phelber/EuroSAT",
+        sample={
+            "image": "EuroSAT/Forest/Forest_1.jpg",
+            "question": "What type of remote sensing image does the given image belong to?\n"
+            "A. River B. Forest C. Pasture D. Highway",
+            "answer": "B",
+            "label": "Forest",
+        },
+    ),
+)

@@ -1,0 +1,166 @@
+"""`general`: your own images, questions and labels, in columns of any names."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+import polars as pl
+
+from savs.datasets.benchmark import About, Benchmark, Fields
+from savs.datasets.errors import OptionError
+from savs.datasets.metrics.metrics import (
+    Classes,
+    Units,
+    accuracy,
+    balanced_accuracy,
+    subtask_accuracies,
+)
+from savs.datasets.rows.rows import Row
+
+FIELDS = {
+    "id": "optional: unique in the file; without it rows are `<file stem>:<row>`",
+    "image": "name of one image below the media root (or `images`, or neither)",
+    "images": "list of names; `<image>` in the question marks the place of each; not in CSV",
+    "question": "the prompt, as it is put to the model",
+    "label": "the class, any text",
+    "group": "optional: examples that are not independent share it",
+    "subtask": "optional: heads are selected for each subtask by itself",
+    "category": "optional: kept beside the predictions",
+}
+"""Field -> what it holds; each is read from the column of its name, or from one that is named."""
+TEST_ALONE = ("id", "group", "category")
+"""Fields that a training file need not have where the test file has them."""
+MEDIA = ("image", "images")
+"""Fields of which one is enough."""
+
+
+def parse_row(row: Row, columns: Mapping[str, str], question: str | None) -> Iterator[Fields]:
+    """Read the media, the question and the label, and what groups the row, if anything.
+
+    Parameters
+    ----------
+    row
+        One row.
+    columns
+        Field -> its column.
+    question
+        The prompt of every row, where the file has none.
+    """
+    yield Fields(
+        id=row.optional(columns["id"]),
+        label=row.text(columns["label"]),
+        prompt=row.text(columns["question"]) if question is None else question,
+        media=row.names(columns["image"], columns["images"]),
+        group=row.optional(columns["group"]),
+        subtask=row.optional(columns["subtask"]),
+        category=row.optional(columns["category"]),
+    )
+
+
+def check_rows(
+    rows: Sequence[Row], split: str, columns: Mapping[str, str], question: str | None
+) -> None:
+    """Check that the columns of a split are there that were named, and no other question is.
+
+    Raises
+    ------
+    OptionError
+        No row has a column that was named, or one has a question beside the one that was given.
+    """
+    there = dict.fromkeys(column for row in rows for column in row.values)
+    if question is not None and "question" in there:
+        first = next(row for row in rows if "question" in row.values)
+        raise OptionError(
+            f"{first.where}: has a column 'question', and --question gives one for all rows; drop"
+            " one of the two"
+        )
+    wanted = {
+        field: column
+        for field, column in columns.items()
+        if not (split == "train" and field in TEST_ALONE)
+    }
+    media = [wanted[field] for field in MEDIA if field in wanted]
+    found = any(column in there for column in media)
+    for field, column in wanted.items():
+        if column not in there and not (field in MEDIA and found):
+            raise OptionError(
+                f"{rows[0].where} and the other {split} rows: none has the column {column!r}, which"
+                f" --{field}-column names; they have {', '.join(there) or 'no columns'}"
+            )
+
+
+def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
+    """Accuracy, plain and balanced; where there are subtasks, each of them and their mean."""
+    overall = [accuracy(predictions, classes)]
+    if predictions["subtask"].null_count():
+        return [*overall, balanced_accuracy(predictions, classes)]
+    return [*overall, *subtask_accuracies(predictions, classes)]
+
+
+def general(columns: Mapping[str, str] | None = None, question: str | None = None) -> Benchmark:
+    """Return the benchmark with columns or a question of one's own, part of a store's identity.
+
+    Parameters
+    ----------
+    columns
+        Field -> the column that holds it, where that has another name.
+    question
+        The prompt of every row, where the files have none.
+
+    Raises
+    ------
+    OptionError
+        A field is not known, `image` and `images` are one column, or the question is empty.
+
+    Examples
+    --------
+    >>> general({"question": "prompt", "label": "label"}).options
+    {'columns': {'question': 'prompt'}}
+    """
+    given = dict(columns or {})
+    unknown = [field for field in given if field not in FIELDS]
+    if unknown:
+        raise OptionError(f"columns has {unknown[0]!r}, expected some of {', '.join(FIELDS)}")
+    if question is not None and "question" in given:
+        raise OptionError("--question-column and --question both give the prompt; keep one")
+    if question is not None and not question.strip():
+        raise OptionError("--question is empty; give the text that is put beside each image")
+    names = {field: given.get(field, field) for field in FIELDS}
+    if names["image"] == names["images"]:
+        raise OptionError(
+            f"--image-column and --images-column both name {names['image']!r}; give the one that"
+            " it is: a name, or a list of names"
+        )
+    named = {field: names[field] for field in FIELDS if names[field] != field}
+    described = {names[field]: what for field, what in FIELDS.items()}
+    return replace(
+        GENERAL,
+        columns=described,
+        parse_row=partial(parse_row, columns=names, question=question),
+        check_rows=partial(check_rows, columns=named, question=question),
+        options=({"columns": named} if named else {})
+        | ({} if question is None else {"question": question}),
+    )
+
+
+GENERAL = Benchmark(
+    name="general",
+    summary="your own images, questions and labels",
+    columns=FIELDS,
+    parse_row=partial(parse_row, columns={field: field for field in FIELDS}, question=None),
+    measure=measure,
+    about=About(
+        task="classification of your own images and questions",
+        metrics=("accuracy", "balanced accuracy", "accuracy of each subtask, and their mean"),
+        sizes="yours",
+        source="yours",
+        licence="yours",
+        files="--train and --test: .jsonl, .json, .csv or .parquet; or `savs split` makes the two"
+        " of one",
+        sample={
+            "image": "cats/001.jpg",
+            "question": "Is the animal in the picture asleep?",
+            "label": "asleep",
+        },
+    ),
+)

@@ -1,0 +1,156 @@
+"""`image-folder`: one folder of images (or videos) a class, and one question for all of them."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path, PurePath
+
+from savs.datasets.benchmark import About, Benchmark, Fields
+from savs.datasets.benchmarks.general import measure
+from savs.datasets.errors import OptionError, SourceError
+from savs.datasets.media.video_containers import is_video_name
+from savs.datasets.rows.rows import Row
+
+SUFFIXES = frozenset(
+    (".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+)
+"""How the name of an image ends, in small letters."""
+PASSED_OVER = frozenset(("desktop.ini", "thumbs.db"))
+"""Files that systems leave, passed over as hidden ones are; in small letters."""
+QUESTION = "What is in the image?"
+NAMED = 3
+"""Files that an error names."""
+
+
+def read_folder(source: Path) -> list[Row]:
+    """Read a folder's classes, one folder each, in the order of their names.
+
+    Hidden files and folders, whose names begin with a dot, are passed over.
+
+    Parameters
+    ----------
+    source
+        The folder; images lie one level below the folders of the classes' names, no deeper.
+
+    Returns
+    -------
+    list of Row
+        `image` (its name below the folder) and `label`, class by class, by name.
+
+    Raises
+    ------
+    SourceError
+        There is no such folder, a class has no image, or a file or a folder is out of place.
+    """
+    if not source.is_dir():
+        what = "a file" if source.exists() else "not there"
+        raise SourceError(f"{source} is {what}; expected a folder with one folder a class")
+    classes, loose = _parted(source)
+    if loose:
+        raise SourceError(
+            f"{source} holds {_told(loose)} beside the folders of its classes; move it into one, or"
+            " away"
+        )
+    if not classes:
+        raise SourceError(f"{source} holds no folder; expected one folder of images a class")
+    images = [image for folder in classes for image in _images(folder)]
+    return [
+        Row(str(image), index, {"image": f"{image.parent.name}/{image.name}",
+                                "label": image.parent.name}, source.name)
+        for index, image in enumerate(images)
+    ]  # fmt: skip
+
+
+def _images(folder: Path) -> list[Path]:
+    folders, files = _parted(folder)
+    if folders:
+        raise SourceError(
+            f"{folder} holds the folder {folders[0].name}; expected images, as the name of a class;"
+            f" if {folder.name} is a split, give --train or --test {folder}"
+        )
+    if not files:
+        raise SourceError(f"{folder} holds no image; fill the class, or take its folder away")
+    others = [path for path in files if not _is_medium(path.name)]
+    if others:
+        raise SourceError(
+            f"{folder} holds {_told(others)}, by name neither an image"
+            f" ({' '.join(sorted(SUFFIXES))}) nor a video; move it away, or begin its name with a"
+            " dot"
+        )
+    return files
+
+
+def _parted(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return what lies in a folder, by name: folders, and files."""
+    try:
+        paths = sorted(
+            (p for p in folder.iterdir() if not _is_hidden(p.name)), key=lambda path: path.name
+        )
+    except OSError as error:
+        raise SourceError(f"{folder} cannot be read: {error.strerror}; check its rights") from error
+    folders = {path: path.is_dir() for path in paths}
+    return [path for path in paths if folders[path]], [path for path in paths if not folders[path]]
+
+
+def _is_medium(name: str) -> bool:
+    return PurePath(name).suffix.lower() in SUFFIXES or is_video_name(name)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in PASSED_OVER
+
+
+def _told(paths: list[Path]) -> str:
+    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+    return ", ".join(path.name for path in paths[:NAMED]) + more
+
+
+def parse_row(row: Row, question: str) -> Iterator[Fields]:
+    """Read one image; its folder names the class, and its place below the source is the id."""
+    name = row.text("image")
+    yield Fields(id=name, label=row.text("label"), prompt=question, media=(name,))
+
+
+def image_folder(question: str) -> Benchmark:
+    """Return the benchmark with a question of one's own, which becomes part of a store's identity.
+
+    Raises
+    ------
+    OptionError
+        The question is empty.
+
+    Examples
+    --------
+    >>> image_folder("Which animal is this?").options
+    {'question': 'Which animal is this?'}
+    """
+    if not question.strip():
+        raise OptionError("--question is empty; give the text that is put beside each image")
+    return replace(
+        IMAGE_FOLDER,
+        parse_row=partial(parse_row, question=question),
+        options={"question": question},
+    )
+
+
+IMAGE_FOLDER = Benchmark(
+    name="image-folder",
+    summary="a folder with one folder of images a class; --question words the prompt",
+    columns={
+        "image": "DIR/CLASS/NAME.jpg: --test (and --train, or --shots) is the folder DIR",
+        "label": "CLASS, the name of the folder",
+    },
+    parse_row=partial(parse_row, question=QUESTION),
+    measure=measure,
+    read_folder=read_folder,
+    options={"question": QUESTION},
+    about=About(
+        task="classification of your own images, sorted into folders",
+        metrics=("accuracy", "balanced accuracy"),
+        sizes="yours",
+        source="yours",
+        licence="yours",
+        files="DIR/CLASS/*.jpg; --train DIR/train --test DIR/test, or --test DIR --shots 20",
+        sample={"image": "cat/001.jpg", "label": "cat"},
+    ),
+)

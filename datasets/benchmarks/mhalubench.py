@@ -1,0 +1,54 @@
+"""`mhalubench`: whether a claim about an image hallucinates.
+
+Source: Chen et al., Unified Hallucination Detection, arXiv 2402.03190. Source of the files and the
+prompt: the public reference of arXiv 2412.00142.
+"""
+
+from collections.abc import Iterator
+
+from savs.datasets.benchmark import About, Benchmark, Fields
+from savs.datasets.benchmarks.general import measure
+from savs.datasets.rows.row_fields import label_of, medium_of
+from savs.datasets.rows.rows import Row
+
+
+def parse_row(row: Row) -> Iterator[Fields]:
+    """Read one claim about an image."""
+    yield Fields(
+        label=label_of(row, "claim_label", "label"),
+        prompt=(
+            f"\nClaim:{row.text('claim')}. Is the Claim hallucinating?"
+            " Answer the question with Yes or No."
+        ),
+        media=(medium_of(row, "image_path"),),
+    )
+
+
+MHALUBENCH = Benchmark(
+    name="mhalubench",
+    summary="does this claim about this image hallucinate?",
+    columns={
+        "image_path": "name of the image; of someone else's path, the end below the media root"
+        " counts",
+        "claim": "the claim, without a full stop: the prompt adds one",
+        "claim_label": "hallucination or non-hallucination, as the file spells it",
+        "label": "the same in the reference's train file",
+    },
+    parse_row=parse_row,
+    measure=measure,
+    aliases=("MHalu",),
+    about=About(
+        task="hallucination: is a claim about an image true?",
+        metrics=("accuracy", "balanced accuracy"),
+        sizes="train 40 (20 a class, as the reference ships it)",
+        source="Chen et al., arXiv 2402.03190; files of github.com/chancharikmitra/SAVs",
+        licence="not stated in the files",
+        files="mahalu_train.json and the test file of the reference; images of COCO 2014 and"
+        " TextVQA",
+        sample={
+            "image_path": "train2014/COCO_train2014_000000000001.jpg",
+            "claim": "A man rides a green motorcycle",
+            "claim_label": "non-hallucination",
+        },
+    ),
+)

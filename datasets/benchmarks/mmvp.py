@@ -1,0 +1,71 @@
+"""`mmvp`: pairs of images that CLIP takes for alike, and a question that tells them apart.
+
+Source: Tong et al., Eyes Wide Shut?, arXiv 2401.06209. Prompt and the images' names: its official
+evaluation script, which numbers the rows of `Questions.csv` from 1.
+"""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from savs.datasets.benchmark import About, Benchmark, Fields
+from savs.datasets.metrics.groups import pair_metric
+from savs.datasets.metrics.metrics import Classes, Units, accuracy
+from savs.datasets.rows.row_fields import medium_of
+from savs.datasets.rows.rows import Row
+
+ANSWER = "Correct Answer"
+
+
+def parse_row(row: Row) -> Iterator[Fields]:
+    """Read one image with its question; rows 2i and 2i + 1 of a file are a pair."""
+    official = ANSWER in row.values
+    if official:
+        prompt = f"{row.text('Question')} {row.text('Options')}"
+        numbered = f"MMVP Images/{row.index + 1}.jpg"
+        image = medium_of(row, "image") if "image" in row.values else numbered
+    else:
+        prompt, image = row.text("question"), medium_of(row, "image")
+    yield Fields(
+        label=row.text(ANSWER if official else "label"),
+        prompt=prompt,
+        media=(image,),
+        group=f"{row.stem}:{row.index // 2}",
+    )
+
+
+def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
+    """Both images of a pair right, then accuracy."""
+    return [pair_metric(predictions, classes), accuracy(predictions, classes)]
+
+
+MMVP = Benchmark(
+    name="mmvp",
+    summary="two images a pair that look alike to CLIP, right only together",
+    columns={
+        "Question": "the question (official Questions.csv)",
+        "Options": "its options: (a) ... (b) ...",
+        ANSWER: "(a) or (b), as the file spells it",
+        "image": "the image; without it, MMVP Images/<row from 1>.jpg",
+        "question": "other files: the question with its options",
+        "label": "other files: the answer",
+    },
+    parse_row=parse_row,
+    measure=measure,
+    grouped_train=False,
+    about=About(
+        task="visual patterns that CLIP misses, two options",
+        metrics=("both right", "accuracy"),
+        sizes="test 300 images in 150 pairs",
+        source="Tong et al., arXiv 2401.06209; github.com/tsb0601/MMVP",
+        licence="MIT",
+        files="Questions.csv and the folder MMVP Images of hf://MMVP/MMVP; the Parquet copy"
+        " lmms-lab-eval/MMVP has two pairs of answers mended",
+        sample={
+            "Question": "Is the dog facing left or right?",
+            "Options": "(a) Left (b) Right",
+            ANSWER: "(a)",
+            "image": "MMVP Images/1.jpg",
+        },
+    ),
+)

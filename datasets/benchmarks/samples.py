@@ -1,0 +1,51 @@
+"""The examples that a benchmark reads from its sample row."""
+
+from savs.datasets.benchmark import Benchmark, Fields
+from savs.datasets.prompt import split_prompt
+from savs.datasets.rows.plugin_guard import parsed
+from savs.datasets.rows.rows import Row
+
+
+def sample_fields(benchmark: Benchmark) -> list[Fields]:
+    """Return what a benchmark finds in the row that it shows; nothing where it shows none.
+
+    Raises
+    ------
+    BenchmarkFaultError
+        It cannot read its own row.
+
+    Examples
+    --------
+    >>> from savs.datasets import find_benchmark
+    >>> [fields.label for fields in sample_fields(find_benchmark("naturalbench"))]
+    ['Yes', 'No', 'No', 'Yes']
+    """
+    if benchmark.about is None:
+        return []
+    row = Row("the sample row", 0, dict(benchmark.about.sample), "sample")
+    return list(parsed(benchmark, row))
+
+
+def reading_order(fields: Fields) -> str:
+    r"""Return a prompt as a model reads it: names of media in brackets, text with escaped newlines.
+
+    Examples
+    --------
+    >>> print(reading_order(Fields("a", "Is <image> like\n<image>?", ("1.jpg", "2.jpg"))))
+    Is [1.jpg] like\n[2.jpg]?
+    """
+    return "".join(
+        f"[{fields.media[piece]}]" if isinstance(piece, int) else escaped(piece)
+        for piece in split_prompt(fields.prompt, len(fields.media))
+    )
+
+
+def escaped(text: str) -> str:
+    r"""Return text on one line: newlines and tabs as `\n` and `\t`, a backslash as two.
+
+    Examples
+    --------
+    >>> print(escaped("a\nb"))
+    a\nb
+    """
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")

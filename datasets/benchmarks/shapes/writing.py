@@ -1,0 +1,163 @@
+"""The shapes benchmark on disk: image files and one JSON Lines file a split."""
+
+import hashlib
+import json
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from savs.datasets.benchmarks.shapes.drawing import draw
+from savs.datasets.benchmarks.shapes.items import Item, drawer
+from savs.datasets.benchmarks.shapes.scenes import CANVASES
+from savs.datasets.benchmarks.shapes.tasks import TASKS, Task
+
+SQUARE_SHARE = 0.6
+"""Share of the scenes on the square canvas; the others are wide or tall."""
+FORMATS = ("png", "jpeg", "rgba")
+"""How an image is written; `rgba` has a transparent corner, which lies on white when it is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShapesFiles:
+    """Where a generated benchmark lies."""
+
+    root: Path
+    """Media root: the names in both files are relative to it."""
+    train: Path
+    test: Path
+
+
+def write_shapes(
+    folder: str | Path,
+    *,
+    seed: int = 0,
+    tasks: Sequence[str] = tuple(TASKS),
+    train_per_class: int = 20,
+    test_units: int = 100,
+) -> ShapesFiles:
+    """Draw the benchmark into a folder: the same seed and sizes give the same files.
+
+    Training examples are balanced, test examples come as they fall. No scene is in both splits, nor
+    in those of another seed, nor in what the demo model learnt from: see `Scene.part`.
+
+    Parameters
+    ----------
+    folder
+        Made if it is not there; files of the same names are written over.
+    seed
+        Of everything random.
+    tasks
+        Which of `TASKS`, in which order.
+    train_per_class
+        Training examples of each class of each task.
+    test_units
+        Test units of each task: questions, pairs of two or groups of four.
+
+    Raises
+    ------
+    ValueError
+        A task is unknown, or named twice.
+    """
+    unknown = [name for name in tasks if name not in TASKS]
+    if unknown or len(set(tasks)) < len(tasks):
+        raise ValueError(f"tasks are {list(tasks)}, expected each once of {list(TASKS)}")
+    root = Path(folder)
+    rows: dict[str, list[dict[str, Any]]] = {"train": [], "test": []}
+    seen: set[str] = set()
+    for name in tasks:
+        writer = _Writer(root, TASKS[name], random.Random(f"savs shapes {seed} {name}"), seen)
+        rows["train"] += writer.balanced(train_per_class)
+        rows["test"] += writer.units(test_units)
+    files = ShapesFiles(root, root / "train.jsonl", root / "test.jsonl")
+    for path, split in ((files.train, "train"), (files.test, "test")):
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows[split]), encoding="utf-8")
+    return files
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    folder: Path
+    task: Task
+    rng: random.Random
+    seen: set[str]
+    """Digests of the images written so far: none is written twice."""
+
+    def balanced(self, per_class: int) -> list[dict[str, Any]]:
+        """Write training examples, one a unit, until each class has its share."""
+        labels = {item.label for _ in range(200) for item in self._draw("train")}
+        counts: Counter[str] = Counter()
+        rows = []
+        while sum(counts.values()) < per_class * len(labels):
+            item = self.rng.choice(self._draw("train"))
+            if item.label in labels and counts[item.label] < per_class:
+                counts[item.label] += 1
+                rows.append(self._row("train", len(rows), item, None))
+        return rows
+
+    def units(self, count: int) -> list[dict[str, Any]]:
+        """Write whole units; the items of one share a group."""
+        rows: list[dict[str, Any]] = []
+        for number in range(count):
+            unit = self._draw("test")
+            group = f"{self.task.name}-{number:04d}" if len(unit) > 1 else None
+            names: dict[int, str] = {}
+            for item in unit:
+                rows.append(self._row("test", len(rows), item, group, names))
+        return rows
+
+    def _draw(self, part: str) -> tuple[Item, ...]:
+        while True:
+            square = self.rng.random() < SQUARE_SHARE
+            canvas = CANVASES[0] if square else self.rng.choice(CANVASES[1:])
+            unit = self.task.ask(self.rng, drawer(self.rng, canvas=canvas, part=part))
+            if unit:
+                return unit
+
+    def _row(
+        self,
+        split: str,
+        number: int,
+        item: Item,
+        group: str | None,
+        names: dict[int, str] | None = None,
+    ) -> dict[str, Any]:
+        """Write an item's images, those of `names` once a unit, and return its row."""
+        known = {} if names is None else names
+        images = []
+        for place, scene in enumerate(item.scenes):
+            if id(scene) not in known:
+                stem = f"images/{split}/{self.task.name}-{number:04d}-{place}"
+                known[id(scene)] = self._save(stem, draw(scene, grey=item.grey))
+            images.append(known[id(scene)])
+        row: dict[str, Any] = {
+            "id": f"{split}-{self.task.name}-{number:04d}",
+            "images": images,
+            "question": item.question,
+            "label": item.label,
+            "subtask": self.task.name,
+            "category": self.task.family,
+        }
+        return row if group is None else row | {"group": group}
+
+    def _save(self, stem: str, image: Image.Image) -> str:
+        kind = self.rng.choice(FORMATS)
+        name = f"{stem}.{'jpg' if kind == 'jpeg' else 'png'}"
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if kind == "rgba" and image.mode == "RGB":
+            image = image.convert("RGBA")
+            image.paste((0, 0, 0, 0), (0, 0, 3, 3))
+        if kind == "jpeg":
+            image.save(path, quality=self.rng.randint(85, 95))
+        else:
+            image.save(path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if digest in self.seen:
+            raise RuntimeError(f"{name} repeats an image that is there already; use another seed")
+        self.seen.add(digest)
+        return name

@@ -1,0 +1,93 @@
+"""`sugarcrepe`: a true and a false caption of each image.
+
+Source: Hsieh et al., SugarCrepe, arXiv 2306.14610. Source of the files, the prompt and the rule
+"both right": the public reference of arXiv 2412.00142.
+"""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from savs.datasets.benchmark import About, Benchmark, Fields
+from savs.datasets.metrics.groups import together
+from savs.datasets.metrics.metrics import Classes, Units, accuracy
+from savs.datasets.metrics.pairs import order_metric
+from savs.datasets.rows.row_fields import medium_of
+from savs.datasets.rows.rows import Row
+
+PAIR = ["group", "media"]
+ORDER = "true caption higher (official)"
+
+
+def parse_row(row: Row) -> Iterator[Fields]:
+    """Read one caption; `question_id` counts the pairs of each category (`split`) from 0."""
+    category = row.optional("split")
+    number = row.text("question_id")
+    yield Fields(
+        label=row.choice("label", ("Yes", "No")),
+        prompt=f"{row.text('question')} Please answer with Yes or No.",
+        media=(medium_of(row, "image"),),
+        group=number if category is None else f"{category}:{number}",
+        category=category,
+    )
+
+
+def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
+    """Both captions right, the true one higher by score, accuracy; then each category's first two.
+
+    A pair shares category, `question_id` and image.
+    """
+    images = pl.col("media").list.join("\n")
+    whole = predictions.filter(pl.len().over("group", images) == 2)
+    parts = {
+        str(category): whole.filter(pl.col("category") == category)
+        for category in whole["category"].drop_nulls().unique(maintain_order=True)
+    }
+    return [
+        together(predictions, classes, "both right", PAIR, 2),
+        order_metric(predictions, "Yes", PAIR, ORDER),
+        accuracy(predictions, classes),
+        *(
+            together(part, classes, f"both right, {category}", PAIR, 2)
+            for category, part in parts.items()
+        ),
+        *(order_metric(part, "Yes", PAIR, ORDER, category) for category, part in parts.items()),
+    ]
+
+
+SUGARCREPE = Benchmark(
+    name="sugarcrepe",
+    summary="does this image show this caption? a true and a false caption of each image",
+    columns={
+        "image": "name of the image; of someone else's path, the end below the media root counts",
+        "question": "Does this image show '...'?",
+        "split": "the category: add_att, add_obj, replace_att, replace_obj, replace_rel, swap_att,"
+        " swap_obj",
+        "question_id": "number of the pair in its category; not read in a train file",
+        "label": "Yes or No",
+    },
+    parse_row=parse_row,
+    measure=measure,
+    grouped_train=False,
+    about=About(
+        task="compositionality: a true or a false caption?",
+        metrics=(
+            "both right",
+            ORDER,
+            "accuracy",
+            "both right, <category>",
+            f"{ORDER}, <category>",
+        ),
+        sizes="test 7,511 pairs in 7 categories",
+        source="Hsieh et al., arXiv 2306.14610; files of github.com/chancharikmitra/SAVs",
+        licence="not stated in the files; COCO's for the images",
+        files="the sugarcrepe files of the reference; images of COCO 2017 val",
+        sample={
+            "image": "val2017/000000000001.jpg",
+            "question": "Does this image show 'A cat swats at the plant.'?",
+            "split": "swap_obj",
+            "question_id": "0",
+            "label": "Yes",
+        },
+    ),
+)

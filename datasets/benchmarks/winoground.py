@@ -1,0 +1,97 @@
+"""`winoground`: two images and two captions of the same words, to be matched.
+
+Source: Thrush et al., Winoground, arXiv 2204.03162; data set facebook/winoground, 400 groups.
+It has no prompt of its own: this one is NaturalBench-Retrieval's.
+"""
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+import polars as pl
+
+from savs.datasets.benchmark import About, Benchmark, Fields
+from savs.datasets.metrics.groups import GROUP_ROWS
+from savs.datasets.metrics.matching import matching_metrics
+from savs.datasets.metrics.metrics import Classes, Units, accuracy
+from savs.datasets.rows.parquet_media import is_packed
+from savs.datasets.rows.row_fields import medium_of
+from savs.datasets.rows.rows import Row
+
+
+def parse_row(row: Row) -> Iterator[Fields]:
+    """Read the four examples of a group, in the order c0i0, c0i1, c1i0, c1i1."""
+    group = row.text("id")
+    images = [_file(medium_of(row, f"image_{number}")) for number in range(2)]
+    for caption in range(2):
+        text = row.text(f"caption_{caption}")
+        for image in range(2):
+            yield Fields(
+                id=f"{group}:c{caption}i{image}",
+                label="Yes" if caption == image else "No",
+                prompt=f"\nDoes this image show '{text}'? Answer with Yes or No.",
+                media=(images[image],),
+                group=group,
+                category=row.optional("collapsed_tag"),
+            )
+
+
+def _file(name: str) -> str:
+    """Return a file's name; examples.jsonl leaves out `.png`."""
+    return name if is_packed(name) or PurePosixPath(name).suffix else f"{name}.png"
+
+
+def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
+    """Group, text and image score, accuracy, then the three scores of each category."""
+    whole = predictions.filter(pl.len().over("group") == GROUP_ROWS)
+    categories = whole["category"].drop_nulls().unique(maintain_order=True)
+    parts = [(str(name), whole.filter(pl.col("category") == name)) for name in categories]
+    return [
+        *_scores(predictions),
+        accuracy(predictions, classes),
+        *(units for name, part in parts for units in _scores(part, name)),
+    ]
+
+
+def _scores(predictions: pl.DataFrame, of: str = "") -> list[Units]:
+    """Return the three scores, the strictest first."""
+    text, image, group = matching_metrics(predictions, of)
+    return [group, text, image]
+
+
+WINOGROUND = Benchmark(
+    name="winoground",
+    summary="two images, two captions of the same words: which caption fits which image?",
+    columns={
+        "id": "the group's id",
+        "image_0": "first image: its bytes in the Parquet file, or a name below the media root",
+        "image_1": "second image",
+        "caption_0": "the caption of the first image",
+        "caption_1": "the caption of the second image",
+        "collapsed_tag": "optional: Object, Relation or Both, reported by themselves",
+    },
+    parse_row=parse_row,
+    measure=measure,
+    about=About(
+        task="compositionality: matching two captions to two images",
+        metrics=(
+            "group score (official)",
+            "text score (official)",
+            "image score (official)",
+            "accuracy",
+            "the three scores, <category>",
+        ),
+        sizes="test 400 groups of four",
+        source="Thrush et al., arXiv 2204.03162; hf://facebook/winoground",
+        licence="a licence of its own, for research; access on request",
+        files="examples.jsonl and the unpacked images.zip of facebook/winoground, with"
+        " --media-root images",
+        sample={
+            "id": 0,
+            "image_0": "ex_0_img_0",
+            "image_1": "ex_0_img_1",
+            "caption_0": "an old person kisses a young person",
+            "caption_1": "a young person kisses an old person",
+            "collapsed_tag": "Relation",
+        },
+    ),
+)

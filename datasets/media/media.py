@@ -1,0 +1,211 @@
+"""Media of a run: found below one folder, in the rows of files, or at an address; read, decoded."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from savs.datasets.errors import MediaError
+from savs.datasets.media.download import Fetching, is_address
+from savs.datasets.media.images import decode_image
+from savs.datasets.media.paths import absolute, advice, is_foreign, locate
+from savs.datasets.media.video_containers import container_of, is_video_name
+from savs.datasets.media.videos import DEFAULT_FRAMES, decode_video, first_frame
+from savs.datasets.rows.parquet_media import is_packed, packed_file, read_packed
+
+NO_ADDRESS = "is an address, which is fetched with --fetch-urls alone"
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRules:
+    """How media are found and decoded."""
+
+    video_frames: int | None = None
+    """Frames a video; `DEFAULT_FRAMES` where nothing is asked for."""
+    allow_outside: bool = False
+    """Whether names may lead out of the media root."""
+    fetching: Fetching | None = None
+    """How media at an address are fetched; None fetches none."""
+
+
+DEFAULT_RULES = MediaRules()
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFolder:
+    """The folder below which all media of a run lie."""
+
+    root: Path
+    packed: Path | None = None
+    """Folder of the files whose rows hold media; `root` by default."""
+    rules: MediaRules = DEFAULT_RULES
+
+    def path(self, name: str) -> Path:
+        """Return the path of a medium; a link in the folder may lead anywhere.
+
+        An absolute path of another machine is looked for below the root: its longest end that is
+        there counts, from the root on.
+
+        Raises
+        ------
+        MediaError
+            The name leads out of the folder.
+        """
+        path = locate(self.root, name, outside=self.rules.allow_outside)
+        if path is None:
+            raise MediaError(
+                f"{name} lies outside the media root {self.root}; {advice(self.root, name)}"
+            )
+        return path
+
+    def has(self, name: str) -> bool:
+        """Return whether a medium is there, or may be fetched; what it holds is not looked at."""
+        if is_address(name):
+            return self.rules.fetching is not None
+        try:
+            path = self._file(name)
+            return path is not None and path.is_file()
+        except (OSError, ValueError):
+            return False
+
+    def absence(self, name: str) -> str:
+        """Return where a medium that is not there was looked for, and what to do."""
+        if is_address(name):
+            return f"{name} {NO_ADDRESS}"
+        try:
+            self.path(name)
+        except MediaError as error:
+            return str(error)
+        folder = self.root.absolute()
+        return f"{name} is not in {folder}; give --media-root the folder of the images"
+
+    def size(self, name: str) -> int | None:
+        """Return a medium's size in bytes, or None where it is not there, or not fetched yet."""
+        try:
+            if is_packed(name) and not is_address(name):
+                return len(self.read(name))
+            path = self._file(name)
+            return None if path is None else path.stat().st_size
+        except (MediaError, OSError, ValueError):
+            return None
+
+    def _file(self, name: str) -> Path | None:
+        """Return the file that a medium is, or is in, if it can be told; nothing is read."""
+        if is_address(name):
+            return None if self.rules.fetching is None else self.rules.fetching.kept(name)
+        if is_packed(name):
+            return locate(self.packed or self.root, packed_file(name))
+        return locate(self.root, name, outside=self.rules.allow_outside)
+
+    def read(self, name: str) -> bytes:
+        """Return a medium's bytes.
+
+        Raises
+        ------
+        MediaError
+            Missing, unreadable, empty, outside the folder, or not to be fetched.
+        """
+        if is_address(name):
+            if self.rules.fetching is None:
+                raise MediaError(f"{name} {NO_ADDRESS}; or download it and name the file")
+            data = self.rules.fetching.fetch(name)
+        elif is_packed(name):
+            file = packed_file(name)
+            data = read_packed(MediaFolder(self.packed or self.root).path(file), name)
+        else:
+            data = self._read_file(name)
+        if not data:
+            raise MediaError(f"{name} is empty (0 bytes)")
+        return data
+
+    def _read_file(self, name: str) -> bytes:
+        path = self.path(name)
+        try:
+            return path.read_bytes()
+        except FileNotFoundError as error:
+            raise MediaError(
+                f"{name} is not in the media root {self.root.absolute()} (--media-root)"
+            ) from error
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            shown = name if name.isprintable() else ascii(name)
+            raise MediaError(f"{shown} cannot be read: {reason}") from error
+
+    def images(self, name: str) -> list[Image.Image]:
+        """Return what a model sees of a medium: the image, or the frames of a video.
+
+        Returns
+        -------
+        list of PIL.Image.Image
+            8-bit RGB, upright; at least one.
+
+        Raises
+        ------
+        MediaError
+            It cannot be read or decoded.
+        """
+        return decode_medium(self.read(name), name, self.rules.video_frames or DEFAULT_FRAMES)
+
+    def first_image(self, name: str) -> Image.Image:
+        """Return the image, or the first frame of a video; MediaError as in `images`."""
+        data = self.read(name)
+        if container_of(data) is None:
+            return decode_medium(data, name, 1)[0]
+        return first_frame(data, name)
+
+    def rerooted(self, names: Iterable[str]) -> list[str]:
+        """Return a line on the names that lead elsewhere and were found below the root, if any.
+
+        Parameters
+        ----------
+        names
+            Media of one split.
+
+        Raises
+        ------
+        MediaError
+            Two different names would be one and the same file.
+        """
+        found: dict[Path, str] = {}
+        for name in dict.fromkeys(names):
+            if is_address(name) or is_packed(name) or not is_foreign(self.root, name):
+                continue
+            path = self._file(name)
+            if path is None or path == absolute(Path(name)):  # not there, or there as it is
+                continue
+            if path in found:
+                raise MediaError(
+                    f"{found[path]} and {name} end alike: below the media root both are {path};"
+                    " give --media-root a folder that holds more of their paths"
+                )
+            found[path] = name
+        if not found:
+            return []
+        path, name = next(iter(found.items()))
+        count = f"{len(found):,} paths of another place are"
+        return [f"{count} read below {self.root}: {name} is {path}"]
+
+
+def decode_medium(data: bytes, name: str, frames: int = DEFAULT_FRAMES) -> list[Image.Image]:
+    """Decode an image, or the frames of a video, whatever its name ends in.
+
+    Raises
+    ------
+    MediaError
+        It cannot be decoded.
+    """
+    if container_of(data) is not None:
+        return decode_video(data, name, frames)
+    try:
+        return [decode_image(data, name)]
+    except MediaError:
+        if is_video_name(name):
+            return decode_video(data, name, frames)  # says which videos are known
+        raise
+
+
+def sha256(data: bytes) -> str:
+    """Return the digest by which equal media are recognised, whatever their names."""
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,216 @@
+"""Video files: a few frames, evenly spaced in time, decoded to RGB."""
+
+import io
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from PIL import Image
+
+from savs.datasets.errors import MediaError
+from savs.datasets.media.images import require_size
+from savs.datasets.media.video_containers import AVI, container_of, missing_bytes
+
+DEFAULT_FRAMES = 8
+"""Frames a video where nothing else is asked for; a store that does not say has this many."""
+WHOLE = 0.9
+"""A video that has less than this share of what it declares is damaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Clip:
+    """An open video."""
+
+    container: Any
+    stream: Any
+    name: str
+    numbered: bool
+    """Whether frames are known by their number: AVI has one rate and no times of its own."""
+
+
+def decode_video(data: bytes, name: str, frames: int = DEFAULT_FRAMES) -> list[Image.Image]:
+    """Decode the frames of a video that are shown at the centres of equal parts of it.
+
+    Parameters
+    ----------
+    data
+        An MP4, MOV, Matroska, WebM or AVI file.
+    name
+        What an error calls it.
+    frames
+        Number of parts. A frame that is shown at several centres is given once; a video with no
+        more frames than parts gives all.
+
+    Returns
+    -------
+    list of PIL.Image.Image
+        8-bit RGB, upright, in the order of time; at least one.
+
+    Raises
+    ------
+    MediaError
+        Damaged, truncated, without pictures, too large, or the package `av` is missing.
+    """
+    try:
+        with _opened(data, name) as clip:
+            starts, end, keys = _times(clip)
+            wanted = [starts[place] for place in pick(starts, end, frames)]
+        with _opened(data, name) as clip:
+            found = None if clip.numbered else _by_seeking(clip, wanted, keys)
+        if found is None:
+            with _opened(data, name) as clip:
+                found = _in_order(clip, wanted)
+    except MediaError:
+        raise
+    except Exception as error:  # a decoder may raise anything on damaged bytes
+        raise MediaError(f"{name} cannot be decoded as a video: {error}") from error
+    if len(found) < len(wanted):
+        raise MediaError(f"{name} cannot be decoded: {len(wanted) - len(found)} frames are missing")
+    return found
+
+
+def first_frame(data: bytes, name: str) -> Image.Image:
+    """Decode the first frame of a video; MediaError as in `decode_video`."""
+    try:
+        with _opened(data, name) as clip:
+            for frame in clip.container.decode(clip.stream):
+                return _to_rgb(frame, clip)
+    except MediaError:
+        raise
+    except Exception as error:  # as above
+        raise MediaError(f"{name} cannot be decoded as a video: {error}") from error
+    raise MediaError(f"{name} has no frame")
+
+
+def pick(starts: Sequence[int], end: int, parts: int) -> list[int]:
+    """Return which frames are shown at the centres of equal parts of a clip, each once.
+
+    Parameters
+    ----------
+    starts
+        When each frame begins to be shown, ascending.
+    end
+        When the last one ends.
+    parts
+        Number of parts; no more frames than that, and all are picked.
+
+    Examples
+    --------
+    >>> pick([0, 1, 2, 3, 4, 5, 6, 7], 8, 2)
+    [2, 6]
+    >>> pick([0, 1, 10], 12, 2)
+    [1]
+    """
+    if len(starts) <= parts:
+        return list(range(len(starts)))
+    length = end - starts[0]
+    centres = (starts[0] + Fraction((2 * part + 1) * length, 2 * parts) for part in range(parts))
+    return list(dict.fromkeys(bisect_right(starts, centre) - 1 for centre in centres))
+
+
+@contextmanager
+def _opened(data: bytes, name: str) -> Iterator[_Clip]:
+    """Open a video by the container that it is: no other reader, no other file, no network."""
+    try:
+        import av
+    except ImportError as error:
+        raise MediaError(
+            f"{name} is a video, which needs the package av; install with: pip install av"
+        ) from error
+    kind = container_of(data)
+    if kind is None:
+        raise MediaError(f"{name} is no video of a known format (MP4, MOV, Matroska, WebM, AVI)")
+    if missing := missing_bytes(data):
+        raise MediaError(f"{name} is truncated: {missing:,} bytes are missing at its end")
+    with av.open(io.BytesIO(data), format=kind) as container:
+        pictures = [s for s in container.streams.video if not _is_cover(s)]
+        if not pictures:
+            raise MediaError(f"{name} has no pictures: it is sound only, or empty")
+        stream = pictures[0]
+        require_size(stream.codec_context.width, stream.codec_context.height, name)
+        stream.thread_type = "AUTO"
+        yield _Clip(container, stream, name, kind == AVI)
+
+
+def _is_cover(stream: Any) -> bool:
+    return "attached_pic" in str(stream.disposition).lower()
+
+
+def _times(clip: _Clip) -> tuple[list[int], int, list[int]]:
+    """Return when each frame begins, when the last one ends, and when the key frames begin."""
+    there = [packet for packet in clip.container.demux(clip.stream) if packet.size]
+    packets = [packet for packet in there if not packet.is_discard]
+    if not packets:
+        raise MediaError(f"{clip.name} has no frame")
+    if len(there) < WHOLE * clip.stream.frames:
+        raise MediaError(
+            f"{clip.name} is damaged: {len(there)} of {clip.stream.frames} frames are there"
+        )
+    if clip.numbered:
+        return list(range(len(packets))), len(packets), []
+    shown = sorted({p.pts: p for p in packets if p.pts is not None}.items())
+    if not shown:
+        raise MediaError(f"{clip.name} does not say when its frames are shown")
+    starts = [start for start, _ in shown]
+    last = shown[-1][1].duration or (starts[-1] - starts[0]) // max(1, len(starts) - 1) or 1
+    end = starts[-1] + last
+    shown_s, said_s = float(end * clip.stream.time_base), _said_s(clip.stream)
+    if shown_s < WHOLE * said_s:
+        raise MediaError(f"{clip.name} is damaged: {shown_s:.1f} of {said_s:.1f} s are there")
+    return starts, end, [start for start, p in shown if p.is_keyframe]
+
+
+def _said_s(stream: Any) -> float:
+    """Return the length in seconds that Matroska's tag says, 0 where there is none."""
+    found = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    if found is None:
+        return 0
+    hours, minutes, seconds = map(float, found.groups())
+    return 3600 * hours + 60 * minutes + seconds
+
+
+def _by_seeking(
+    clip: _Clip, wanted: Sequence[int], keys: Sequence[int]
+) -> list[Image.Image] | None:
+    """Decode from the key frame before each wanted time on; None where it cannot be reached so."""
+    found: list[Image.Image] = []
+    at: int | None = None
+    frames = clip.container.decode(clip.stream)
+    for time in wanted:
+        key = keys[bisect_right(keys, time) - 1] if keys and keys[0] <= time else None
+        if key is not None and (at is None or key > at):
+            clip.container.seek(key, stream=clip.stream)
+            frames = clip.container.decode(clip.stream)
+        frame = next((f for f in frames if f.pts is not None and f.pts >= time), None)
+        if frame is None or frame.pts != time:
+            return None
+        at = frame.pts
+        found.append(_to_rgb(frame, clip))
+    return found
+
+
+def _in_order(clip: _Clip, wanted: Sequence[int]) -> list[Image.Image]:
+    """Decode from the start on; of each wanted time the last frame that begins by then."""
+    found: list[Image.Image] = []
+    before = None
+    for number, frame in enumerate(clip.container.decode(clip.stream)):
+        time = number if clip.numbered else frame.pts
+        while len(found) < len(wanted) and time is not None and time >= wanted[len(found)]:
+            exact = time == wanted[len(found)] or before is None
+            found.append(_to_rgb(frame if exact else before, clip))
+        if len(found) == len(wanted):
+            break
+        before = frame
+    return found
+
+
+def _to_rgb(frame: Any, clip: _Clip) -> Image.Image:
+    require_size(frame.width, frame.height, clip.name)
+    if frame.is_corrupt:
+        raise MediaError(f"{clip.name} is damaged: a frame cannot be decoded whole")
+    image = frame.to_image()
+    return image.rotate(frame.rotation, expand=True) if frame.rotation else image

@@ -1,0 +1,76 @@
+"""Pairs of a positive and a negative example: which of the two scores higher."""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from savs.datasets.errors import RowError
+from savs.datasets.metrics.groups import left_out
+from savs.datasets.metrics.metrics import Units
+from savs.datasets.metrics.preferences import preference
+
+
+def order_metric(
+    predictions: pl.DataFrame, positive: str, by: Sequence[str], name: str, of: str = ""
+) -> Units:
+    """Score a pair 1 where its positive example scores higher than its negative one.
+
+    The score is how far the readout prefers the positive class. Equal scores fail, and so does a
+    pair with a skipped example.
+
+    Parameters
+    ----------
+    predictions
+        One row an example with `label`, `cluster`, `group`, `votes` and the columns `by`.
+    positive
+        Label of the example that should score higher.
+    by
+        What the two examples of a pair share.
+    name, of
+        Name of the metric, and what it ends in.
+
+    Returns
+    -------
+    Units
+        One unit a pair; chance is a half. A note counts and names what is no pair of a positive
+        and a negative example, which is left out.
+
+    Raises
+    ------
+    RowError
+        There is no pair.
+    """
+    full = name + (f", {of}" if of else "")
+    keys = [
+        pl.col(column).list.join("\n") if column == "media" else pl.col(column) for column in by
+    ]
+    own = pl.col("label") == positive
+    pairs = (
+        predictions.drop_nulls("group")
+        .with_columns(score=preference(positive))
+        .group_by(keys, maintain_order=True)
+        .agg(
+            better=pl.col("score").filter(own).first(),
+            worse=pl.col("score").filter(~own).first(),
+            whole=(pl.len() == 2) & (own.sum() == 1),
+            cluster=pl.col("cluster").first(),
+            of=pl.col("group").first(),
+        )
+    )
+    whole = pairs.filter("whole")
+    if not whole.height:
+        raise RowError(
+            f"{full}: no pair of an example labelled {positive!r} and another one is complete; was"
+            " the test split cut inside a pair, by --limit?"
+        )
+    wins = (
+        pl.col("better").is_finite()
+        & pl.col("worse").is_finite()
+        & (pl.col("better") > pl.col("worse"))
+    ).fill_null(value=False)
+    return Units(
+        full,
+        whole.select(wins.cast(pl.Float64).alias("score"), "cluster", stratum=pl.lit("all")),
+        chance=0.5,
+        notes=left_out(full, pairs.filter(~pl.col("whole"))["of"]),
+    )

@@ -1,0 +1,151 @@
+"""Metrics of the order in which a class's scores put examples: average precision and ROC-AUC.
+
+Neither is a mean over examples, so each becomes one by its influence values (infinitesimal
+jackknife: Jaeckel 1972; Efron, The Jackknife, the Bootstrap and Other Resampling Plans, 1982): with
+weights w on the examples, all 1, unit i scores T + n dT/dw_i. Their mean is the metric T, since it
+does not change when all weights are scaled, and their clustered standard error is that of T to
+first order. For ROC-AUC these are DeLong's placements (Biometrics 44, 1988).
+"""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from savs.datasets.metrics.metrics import Classes, Units, balanced_accuracy
+from savs.datasets.metrics.preferences import preference
+
+Array = np.ndarray[Any, Any]
+
+RANKED = ("average precision", "ROC-AUC", "balanced accuracy")
+"""What `ranking_metrics` returns, in this order."""
+
+
+def roc_auc_units(scores: Array, positive: Array) -> Array:
+    """Return values whose mean is the area under the ROC curve.
+
+    The area is the share of pairs of a positive and a negative example in which the positive one
+    scores higher; equal scores count half.
+
+    Parameters
+    ----------
+    scores
+        `(n,)` float; infinite ones are allowed, NaN is not.
+    positive
+        `(n,)` bool, with both values.
+
+    Returns
+    -------
+    array
+        `(n,)` float64, not confined to 0 to 1.
+
+    Examples
+    --------
+    >>> positive = np.array([True, True, False, False])
+    >>> float(roc_auc_units(np.array([3.0, 1.0, 2.0, 0.0]), positive).mean())
+    0.75
+    """
+    above, below = scores[positive], scores[~positive]
+    placements = np.empty(len(scores))
+    placements[positive] = _share_below(above, below)
+    placements[~positive] = 1 - _share_below(below, above)
+    area = float(placements[positive].mean())
+    sizes = np.where(positive, len(above), len(below))
+    return area + len(scores) / sizes * (placements - area)
+
+
+def _share_below(of: Array, among: Array) -> Array:
+    """Return the share of `among` that is below each score, equal ones counted half."""
+    ordered = np.sort(among)
+    found = [np.searchsorted(ordered, of, side) for side in ("left", "right")]
+    return (found[0] + found[1]) / (2 * len(among))
+
+
+def average_precision_units(scores: Array, positive: Array) -> Array:
+    """Return values whose mean is the average precision.
+
+    That is the mean, over positive examples, of the precision among all examples that score at
+    least as high; equal scores are one step, as in scikit-learn.
+
+    Parameters
+    ----------
+    scores
+        `(n,)` float; infinite ones are allowed, NaN is not.
+    positive
+        `(n,)` bool, with both values.
+
+    Returns
+    -------
+    array
+        `(n,)` float64, not confined to 0 to 1.
+
+    Examples
+    --------
+    The precisions at the two positive examples are 1/1 and 2/3:
+
+    >>> positive = np.array([True, True, False, False])
+    >>> round(float(average_precision_units(np.array([3.0, 1.0, 2.0, 0.0]), positive).mean()), 6)
+    0.833333
+    """
+    levels, place = np.unique(scores, return_inverse=True)  # ascending
+    hits = np.bincount(place, weights=positive, minlength=len(levels))
+    all_from = np.cumsum(np.bincount(place, minlength=len(levels))[::-1])[::-1]
+    hits_from = np.cumsum(hits[::-1])[::-1]
+    precision = hits_from / all_from
+    count = hits.sum()
+    average = float((hits * precision).sum() / count)
+    # One more example at a score changes the precision of every positive one at or below it.
+    if_negative = -np.cumsum(hits * hits_from / all_from**2)
+    if_positive = if_negative + np.cumsum(hits / all_from) + precision - average
+    slopes = np.where(positive, if_positive[place], if_negative[place]) / count
+    return average + len(scores) * slopes
+
+
+def ranking_metrics(
+    predictions: pl.DataFrame, classes: Classes, positive: str, of: str = ""
+) -> list[Units]:
+    """Return average precision, ROC-AUC and balanced accuracy of a two-class task.
+
+    Examples are ranked by how far the readout prefers the positive class. A skipped example, and
+    one without a finite score, is ranked as wrongly as can be.
+
+    Parameters
+    ----------
+    predictions
+        One row an example with `label`, `correct`, `subtask`, `cluster` and `votes`.
+    classes
+        The classes of each subtask.
+    positive
+        The class that is looked for.
+    of
+        What the names of the metrics end in.
+
+    Returns
+    -------
+    list of Units
+        None where all labels are positive, or none is. Chance is the share of positive examples
+        for average precision, a half for the others.
+    """
+    is_positive = (predictions["label"] == positive).to_numpy()
+    if is_positive.all() or not is_positive.any():
+        return []
+    scores = predictions.select(preference(positive).cast(pl.Float64)).to_series().to_numpy()
+    worst = np.where(is_positive, -np.inf, np.inf)
+    ranked = np.where(np.isfinite(scores), scores, worst)
+    values = (average_precision_units(ranked, is_positive), roc_auc_units(ranked, is_positive))
+    names = [name + (f", {of}" if of else "") for name in RANKED]
+    return [
+        *(
+            Units(
+                name,
+                predictions.select("cluster", score=pl.Series(units), stratum=pl.lit("all")).select(
+                    "score", "cluster", "stratum"
+                ),
+                chance=chance,
+            )
+            for name, units, chance in zip(
+                names, values, (float(is_positive.mean()), 0.5), strict=False
+            )
+        ),
+        balanced_accuracy(predictions, classes, names[2]),
+    ]

@@ -1,0 +1,1 @@
+"""Rows of input files, read into examples."""

@@ -1,0 +1,181 @@
+"""A benchmark's own code, run so that what it does wrong is told as its fault, in one line."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from traceback import extract_tb
+from typing import Any
+
+import polars as pl
+
+from savs.datasets.benchmark import Benchmark, Fields
+from savs.datasets.errors import BenchmarkFaultError, DatasetError
+from savs.datasets.metrics.metrics import Classes, Units
+from savs.datasets.rows.readers import read_rows
+from savs.datasets.rows.rows import Row
+
+TEXTS = ("label", "group", "subtask", "category", "id")
+"""Fields that are text or None."""
+COLUMNS = ("score", "cluster", "stratum")
+"""Columns of the scores of a metric."""
+
+
+@contextmanager
+def _blamed(
+    benchmark: Benchmark, function: Callable[..., Any], at: str | None = None
+) -> Iterator[None]:
+    """Turn what a benchmark's function raises into its fault; errors of the input stay."""
+    try:
+        yield
+    except DatasetError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise failure(benchmark, function, error, at) from error
+
+
+def listed(benchmark: Benchmark, source: str | Path, split: str) -> Sequence[Row]:
+    """Return the rows of a split, which the benchmark has looked at.
+
+    Raises
+    ------
+    DatasetError
+        The files cannot be read, or the benchmark refuses them.
+    BenchmarkFaultError
+        `read_folder` or `check_rows` fails otherwise.
+    """
+    if benchmark.read_folder is None:
+        rows: Sequence[Row] = read_rows(source)
+    else:
+        with _blamed(benchmark, benchmark.read_folder, str(source)):
+            rows = benchmark.read_folder(Path(source))
+    if benchmark.check_rows is not None:
+        with _blamed(benchmark, benchmark.check_rows):
+            benchmark.check_rows(rows, split)
+    return rows
+
+
+def parsed(benchmark: Benchmark, row: Row) -> Iterator[Fields]:
+    """Yield what a benchmark reads in a row.
+
+    Raises
+    ------
+    RowError
+        The benchmark refuses the row.
+    BenchmarkFaultError
+        `parse_row` fails otherwise, or gives what is no `Fields` with text.
+    """
+    count = 0
+    with _blamed(benchmark, benchmark.parse_row, row.where):
+        for fields in benchmark.parse_row(row):
+            problem = _problem(fields)
+            if problem:
+                raise fault(benchmark, benchmark.parse_row, f"gives {problem}", row.where)
+            yield fields
+            count += 1
+    if not count:
+        raise fault(benchmark, benchmark.parse_row, "gives no example", row.where)
+
+
+def _problem(fields: Any) -> str | None:
+    """Return what is wrong with what `parse_row` gave, if anything."""
+    if not isinstance(fields, Fields):
+        return f"a {type(fields).__name__}, expected `yield Fields(...)`"
+    if not isinstance(fields.prompt, str):
+        return f"the prompt {fields.prompt!r}, expected text"
+    if not isinstance(fields.media, tuple) or not all(isinstance(n, str) for n in fields.media):
+        return f"the media {fields.media!r}, expected a tuple of names: (name,)"
+    for name in TEXTS:
+        value = getattr(fields, name)
+        if value is not None and (not isinstance(value, str) or not value):
+            return f"the {name} {value!r}, expected text or None"
+    for text in (fields.prompt, *fields.media, *(getattr(fields, name) or "" for name in TEXTS)):
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            return f"the text {text!r}, which holds half a character"
+    return None
+
+
+def measured(benchmark: Benchmark, predictions: pl.DataFrame, classes: Classes) -> list[Units]:
+    """Return a benchmark's metrics of predictions, the headline first.
+
+    Raises
+    ------
+    DatasetError
+        The benchmark refuses the predictions.
+    BenchmarkFaultError
+        `measure` fails otherwise, or gives what are no metrics.
+    """
+    with _blamed(benchmark, benchmark.measure):
+        units = list(benchmark.measure(predictions, classes))
+    if not units:
+        raise fault(benchmark, benchmark.measure, "gives no metric")
+    for metric in units:
+        problem = _metric_problem(metric)
+        if problem:
+            raise fault(benchmark, benchmark.measure, f"gives {problem}")
+    return units
+
+
+def _metric_problem(metric: Any) -> str | None:
+    if not isinstance(metric, Units):
+        return f"a {type(metric).__name__}, expected savs.datasets.Units"
+    if not isinstance(metric.scores, pl.DataFrame) or not set(COLUMNS) <= {*metric.scores.columns}:
+        return f"the metric {metric.name!r} without the columns {', '.join(COLUMNS)} in scores"
+    score = metric.scores["score"]
+    if not score.dtype.is_numeric() and score.dtype != pl.Boolean:
+        return f"the metric {metric.name!r} with scores of {score.dtype}, expected numbers"
+    if not score.len() or not score.cast(pl.Float64).is_finite().fill_null(value=False).all():
+        return f"the metric {metric.name!r} with a score that is no number, or without scores"
+    return None
+
+
+def submitted(benchmark: Benchmark, predictions: pl.DataFrame) -> Mapping[str, Any] | None:
+    """Return what the benchmark's official evaluation takes, if it has one.
+
+    Raises
+    ------
+    BenchmarkFaultError
+        `submission` fails.
+    """
+    if benchmark.submission is None:
+        return None
+    with _blamed(benchmark, benchmark.submission):
+        return benchmark.submission(predictions)
+
+
+def failure(
+    benchmark: Benchmark, function: Callable[..., Any], error: BaseException, at: str | None = None
+) -> BenchmarkFaultError:
+    """Return the error that names the line at which a benchmark's function raised another one."""
+    file = _file(function)
+    lines = [(f.filename, f.lineno) for f in extract_tb(error.__traceback__)]
+    own = [line for name, line in lines if name == file]
+    text = " ".join(str(error).split())
+    what = f"raises {type(error).__name__}" + (f": {text}" if text else "")
+    return fault(benchmark, function, what, at, own[-1] if own else None)
+
+
+def fault(
+    benchmark: Benchmark,
+    function: Callable[..., Any],
+    what: str,
+    at: str | None = None,
+    line: int | None = None,
+) -> BenchmarkFaultError:
+    """Return the error that says what a benchmark's function does wrong, and at which row."""
+    name = getattr(_plain(function), "__name__", type(function).__name__)
+    where = _file(function) + (f" line {line}" if line else "")
+    row = f" at {at}" if at else ""
+    return BenchmarkFaultError(
+        f"{where}: {name} of the benchmark {benchmark.name!r} {what}{row}; mend the benchmark"
+        + (", or the row (Row.text and Row.error say what is wrong with it)" if at else "")
+    )
+
+
+def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
+    return _plain(function.func) if isinstance(function, partial) else function
+
+
+def _file(function: Callable[..., Any]) -> str:
+    code = getattr(_plain(function), "__code__", None)
+    return getattr(code, "co_filename", repr(function))

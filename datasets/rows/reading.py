@@ -1,0 +1,75 @@
+"""From the files of a split to its examples, by the rules of a benchmark."""
+
+from pathlib import Path
+
+from savs.datasets.benchmark import Benchmark, Fields
+from savs.datasets.errors import RowError
+from savs.datasets.example import Example
+from savs.datasets.prompt import split_prompt
+from savs.datasets.rows.plugin_guard import listed, parsed
+from savs.datasets.rows.rows import Row
+
+
+def read_examples(
+    benchmark: Benchmark, source: str | Path, split: str, limit: int | None = None
+) -> list[Example]:
+    """Read the examples of one split.
+
+    An example's id is what the benchmark takes for one, else `<file stem>:<row>`.
+
+    Parameters
+    ----------
+    benchmark
+        How to read a row.
+    source
+        A JSON Lines, JSON, CSV or Parquet file, or what else `find_files` knows.
+    split
+        `train` or `test`.
+    limit
+        Keep this many examples from the start; all by default.
+
+    Raises
+    ------
+    SourceError
+        The file cannot be read, or is empty.
+    RowError
+        A row misses a field, or two rows share an id.
+    BenchmarkFaultError
+        The benchmark's own code fails.
+    """
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit is {limit}, expected at least 1")
+    seen: dict[str, str] = {}
+    examples: list[Example] = []
+    for row in listed(benchmark, source, split):
+        for fields in parsed(benchmark, row):
+            if len(examples) == limit:
+                return examples
+            example = _example(benchmark, row, fields, split, len(examples))
+            if example.id in seen:
+                raise RowError(
+                    f"{row.where}: id {example.id!r} is taken by {seen[example.id]}; ids are unique"
+                    " in a file: rename one, or drop the column and rows are numbered"
+                )
+            seen[example.id] = row.where
+            examples.append(example)
+    return examples
+
+
+def _example(benchmark: Benchmark, row: Row, fields: Fields, split: str, index: int) -> Example:
+    try:
+        split_prompt(fields.prompt, len(fields.media))
+    except ValueError as error:
+        raise row.error(str(error), "mark each image once, or none") from error
+    return Example(
+        id=fields.id or row.id,
+        split=split,
+        index=index,
+        label=fields.label,
+        prompt=fields.prompt,
+        media=fields.media,
+        group=fields.group if split != "train" or benchmark.grouped_train else None,
+        subtask=fields.subtask,
+        category=fields.category,
+        extra=row.rest(benchmark.columns),
+    )

@@ -1,0 +1,1 @@
+"""Training and test split: shots, clusters, leaks."""

@@ -1,0 +1,1 @@
+"""The `savs` command: parse, call one stage, print."""

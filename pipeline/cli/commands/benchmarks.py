@@ -1,0 +1,128 @@
+"""`savs benchmarks`: what can be extracted, and how its prompts read."""
+
+import shutil
+import textwrap
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from savs.datasets import BENCHMARKS, Benchmark, BenchmarkNotFoundError, installed_benchmarks
+from savs.datasets.benchmarks.samples import reading_order, sample_fields
+from savs.pipeline.cli.options.shared import ConfigOption, JsonOption
+from savs.pipeline.cli.output import print_json, say
+from savs.pipeline.plugins.benchmark import choose_benchmark
+
+FACTS = ("task", "metrics", "sizes", "source", "licence", "files")
+WIDEST = 100
+"""Characters of a line at most; a terminal may have fewer."""
+
+
+def benchmarks_command(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="One of them, or a Python file of your own: mine.py."),
+    ] = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """List the benchmarks: task, metrics, sizes, source, licence, files.
+
+    With a NAME also the columns of its files, and a sample row with its exact prompt.
+    """
+    if name is not None:
+        _show(_find(name), as_json=json)
+        return
+    installed = installed_benchmarks()
+    found = [*BENCHMARKS.values(), *installed.benchmarks.values()]
+    if json:
+        print_json([_to_json(benchmark) for benchmark in found])
+    else:
+        for benchmark in found:
+            _print_facts(benchmark)
+            print()
+        print("savs benchmarks NAME shows the columns of its files and the prompt of a sample row")
+    for problem in installed.problems.values():
+        say(f"left out: {problem}")
+
+
+def _find(name: str) -> Benchmark:
+    try:
+        return choose_benchmark(name)
+    except BenchmarkNotFoundError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _show(benchmark: Benchmark, *, as_json: bool) -> None:
+    if as_json:
+        print_json(_to_json(benchmark))
+        return
+    _print_facts(benchmark)
+    print("\ncolumns")
+    _print_pairs(benchmark.columns)
+    if benchmark.about is None:
+        return
+    print("\nsample row")
+    _print_pairs({key: _shown(value) for key, value in benchmark.about.sample.items()})
+    examples = _examples(benchmark)
+    for number, example in enumerate(examples, start=1):
+        print(f"\nexample {number} of {len(examples)}" if len(examples) > 1 else "\nits example")
+        shown = example | {"prompt": example["reads"], "media": ", ".join(example["media"])}
+        for key in ("prompt", "label", "media", "group", "subtask", "category"):
+            if shown[key]:
+                print(f"    {key.ljust(8)}  {shown[key]}")
+
+
+def _to_json(benchmark: Benchmark) -> dict[str, Any]:
+    about = benchmark.about
+    facts = {name: getattr(about, name) for name in FACTS} if about else {}
+    sample = {"row": dict(about.sample), "examples": _examples(benchmark)} if about else None
+    return {
+        "name": benchmark.name,
+        "aliases": list(benchmark.aliases),
+        "summary": benchmark.summary,
+        **facts,
+        "columns": dict(benchmark.columns),
+        "options": dict(benchmark.options),
+        "sample": sample,
+    }
+
+
+def _examples(benchmark: Benchmark) -> list[dict[str, Any]]:
+    return [
+        {
+            "prompt": fields.prompt,
+            "reads": reading_order(fields),
+            "label": fields.label,
+            "media": list(fields.media),
+            "group": fields.group,
+            "subtask": fields.subtask,
+            "category": fields.category,
+        }
+        for fields in sample_fields(benchmark)
+    ]
+
+
+def _print_facts(benchmark: Benchmark) -> None:
+    print(f"{benchmark.name}: {benchmark.summary}")
+    facts = {"also": ", ".join(benchmark.aliases)} if benchmark.aliases else {}
+    if benchmark.about is not None:
+        facts |= {name: getattr(benchmark.about, name) for name in FACTS}
+        facts["metrics"] = "; ".join(benchmark.about.metrics)
+    if facts:
+        _print_pairs(facts)
+
+
+def _print_pairs(pairs: Mapping[str, str]) -> None:
+    """Print names and texts in two columns; a long text goes on below its beginning."""
+    width = max(map(len, pairs))
+    room = max(min(shutil.get_terminal_size().columns, WIDEST) - width - 6, 30)
+    for name, text in pairs.items():
+        first, *rest = textwrap.wrap(text, room, break_on_hyphens=False) or [""]
+        print(f"    {name.ljust(width)}  {first}".rstrip())
+        for line in rest:
+            print(" " * (width + 6) + line)
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else repr(value) if isinstance(value, str) else str(value)

@@ -1,0 +1,93 @@
+"""`savs compare`: evaluations on the same test examples, unit by unit."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import polars as pl
+import typer
+
+from savs.pipeline.cli.options.shared import ConfigOption, JsonOption, option
+from savs.pipeline.cli.output import percent, print_json, print_table, say
+from savs.pipeline.comparing.compare import compare
+from savs.stores.results import write_table
+
+SMALLEST_SHOWN = 0.0001
+HEADER = ("difference", "95 % interval", "units", "clusters", "test", "p", "p (Holm)")
+
+
+def compare_command(
+    results: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RESULT",
+            help="Folders that evaluate wrote, e.g. STORE/results/vote; the first is the baseline.",
+            show_default=False,
+        ),
+    ],
+    metric: Annotated[
+        str | None, option(metavar="NAME", help="Compare this metric alone (default: all).")
+    ] = None,
+    out: Annotated[
+        Path | None, option(metavar="FILE.parquet", help="Write the comparison as a table, too.")
+    ] = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Say how far evaluations are apart, with intervals and p values.
+
+    Results of several test sets can be given together: on each, the first is the baseline.
+    """
+    if len(results) < 2:
+        raise typer.BadParameter("one result was given; a comparison needs two or more")
+    if out is not None and out.suffix != ".parquet":
+        raise typer.BadParameter(f"--out is {out}, expected a name that ends in .parquet")
+    found = compare(results, metric=metric)
+    if json:
+        print_json(found.to_dicts())
+    else:
+        _print(found)
+    if out is not None:
+        say(f"wrote {write_table(out, found)}")
+
+
+def _print(found: pl.DataFrame) -> None:
+    """Print one table for each two results, then what the columns mean."""
+    for place, ((a, b), part) in enumerate(found.group_by("a", "b", maintain_order=True)):
+        if place:
+            print()
+        print_table(
+            ["metric (%)", str(a), str(b), *HEADER],
+            [_cells(row) for row in part.iter_rows(named=True)],
+        )
+    count = found["p_holm"].count()
+    say("difference: the second less the first, in points")
+    say(
+        f"p (Holm): corrected for {count:,} {'test' if count == 1 else 'tests'} of the headline"
+        " metric; the other p are not corrected"
+    )
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    interval = [_points(row["low"]), _points(row["high"])]
+    return [
+        row["metric"],
+        percent(row["value_a"]),
+        percent(row["value_b"]),
+        _points(row["difference"]),
+        " .. ".join(interval),
+        f"{row['units']:,}",
+        f"{row['clusters']:,}",
+        row["test"],
+        _p(row["p"]),
+        _p(row["p_holm"]),
+    ]
+
+
+def _points(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:+.1f}"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"< {SMALLEST_SHOWN}" if value < SMALLEST_SHOWN else f"{value:.4f}"

@@ -1,0 +1,35 @@
+"""`savs models`: which architectures were tried, and what came of it."""
+
+import json as json_format
+from importlib.resources import files
+from typing import Annotated, Any
+
+import typer
+
+from savs.pipeline.cli.options.shared import JsonOption, option
+from savs.pipeline.cli.output import print_json, print_table, say
+
+
+def models_command(
+    status: Annotated[
+        str | None, option(help="Only those of a status: verified, untested, unsupported ...")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """List every multimodal architecture of transformers: verified, untested or unsupported.
+
+    `savs check-model` runs the same proof on a checkpoint of your own.
+    """
+    found: dict[str, Any] = json_format.loads(
+        files("savs.pipeline.extraction").joinpath("families.json").read_text("utf-8")
+    )
+    statuses = sorted({family["status"] for family in found["families"]})
+    if status is not None and status not in statuses:
+        raise typer.BadParameter(f"--status is {status!r}, expected: {', '.join(statuses)}")
+    families = [f for f in found["families"] if status is None or f["status"] == status]
+    if json:
+        print_json(found | {"families": families})
+        return
+    rows = [[f["family"], f["status"], f["what"][:100]] for f in families]
+    print_table(["family", "status", "what was seen"], rows, right=False)
+    say(f"{len(families)} architectures, tried with transformers {found['transformers']}")

@@ -1,0 +1,67 @@
+"""`savs select`: choose heads from a store's training examples."""
+
+from pathlib import Path
+from typing import Annotated
+
+from savs.pipeline.cli.options.shared import (
+    ConfigOption,
+    HeadsOption,
+    JsonOption,
+    ReadoutOption,
+    ScoringOption,
+    StoreArgument,
+    option,
+    parse_heads,
+    result_place,
+)
+from savs.pipeline.cli.output import print_json, say
+from savs.pipeline.cli.tables import print_selection
+from savs.pipeline.selection.selection import DEFAULT_HEADS, select
+from savs.pipeline.selection.selection_file import load_selection, save_selection
+from savs.stores import head_name, open_store
+from savs.stores.results import SELECTION
+
+
+def select_command(
+    store: StoreArgument,
+    heads: HeadsOption = str(DEFAULT_HEADS),
+    readout: ReadoutOption = "vote",
+    scoring: ScoringOption = "resubstitution",
+    heads_from: Annotated[
+        Path | None,
+        option(metavar="FILE", help="Fit the heads of another task's selection.npz instead."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        option(metavar="DIR", help="Folder of the result (default: STORE/results/READOUT)."),
+    ] = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Choose the heads that tell the training classes apart, for each subtask by itself."""
+    count = parse_heads(heads)
+    opened = open_store(store)
+    given = load_selection(heads_from) if heads_from else None
+    selection = select(opened, heads=count, readout=readout, scoring=scoring, heads_from=given)
+    readout = selection.readout
+    path = save_selection(selection, result_place(opened, out, readout) / SELECTION)
+    if json:
+        tasks = [
+            {
+                "subtask": task.subtask,
+                "classes": list(task.classes),
+                "examples": task.examples,
+                "heads": [
+                    {"head": head_name(head), "score": score, "margin": margin}
+                    for head, score, margin in zip(
+                        task.heads, task.scores, task.margins, strict=True
+                    )
+                ],
+            }
+            for task in selection.tasks
+        ]
+        print_json({"selection": str(path), "readout": readout, "scoring": scoring, "tasks": tasks})
+    else:
+        print_selection(selection)
+    more = f" --selection {path}" if out else f" --readout {readout}" if readout != "vote" else ""
+    say(f"wrote {path}; next: savs evaluate {store}{more}")

@@ -1,0 +1,86 @@
+"""`savs show`: what a store holds."""
+
+from typing import Any
+
+import polars as pl
+
+from savs.pipeline.cli.options.shared import ConfigOption, JsonOption, StoreArgument
+from savs.pipeline.cli.output import print_json, print_table, say
+from savs.pipeline.running.formatting import format_bytes
+from savs.stores import FeatureStore, open_store
+
+
+def show_command(
+    store: StoreArgument, json: JsonOption = False, config: ConfigOption = None
+) -> None:
+    """Show what a store is of, how far it is, its classes, and what was skipped and why."""
+    opened = open_store(store)
+    facts: dict[str, Any] = opened.facts | {"classes": _counts(opened), "skipped": _skipped(opened)}
+    if json:
+        print_json(facts)
+        return
+    model, heads = facts["model"], facts["heads"]
+    widths = " and ".join(map(str, facts["head_dims"]))
+    missing = len(facts["missing_shards"])
+    rows = [
+        ["store", facts["path"]],
+        ["benchmark", facts["benchmark"]["name"]],
+        ["model", f"{model['name']} ({model['class']})"],
+        ["revision", model["revision"] or "local"],
+        ["heads", f"{heads} in {facts['layers']} layers, {widths} wide, {facts['dtype']}"],
+        ["planned", ", ".join(f"{count:,} {split}" for split, count in facts["planned"].items())],
+        ["shards", f"{facts['shards']}, {missing or 'none'} missing"],
+        ["size", format_bytes(facts["bytes"])],
+        ["results", ", ".join(facts["results"]) or "none yet"],
+    ]
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        print(f"{name.ljust(width)}  {value}")
+    print()
+    print_table(
+        ["split", "subtask", "class", "examples", "skipped"],
+        [
+            [
+                c["split"],
+                c["subtask"] or "-",
+                c["label"],
+                f"{c['examples']:,}",
+                f"{c['skipped']:,}",
+            ]
+            for c in facts["classes"]
+        ],
+    )
+    for skip in facts["skipped"]:
+        print(f"skipped {skip['split']} {skip['id']}: {skip['reason']}")
+    if missing:
+        say(f"{missing} shards are missing: run the same `savs extract` command again to resume")
+
+
+def _finished(store: FeatureStore) -> list[str]:
+    """Return the splits of which at least one shard is there."""
+    return [
+        split
+        for split, plan in store.manifest.plan.splits.items()
+        if len(store.missing(split)) < len(list(plan.shards(split, store.manifest.plan.shard_rows)))
+    ]
+
+
+def _counts(store: FeatureStore) -> list[dict[str, Any]]:
+    frames = [
+        table.select("split", "subtask", "label", skipped=pl.lit(skipped))
+        for split in _finished(store)
+        for table, skipped in ((store.examples(split), False), (store.skipped(split), True))
+    ]
+    if not frames:
+        return []
+    return (
+        pl.concat(frames)
+        .group_by("split", "subtask", "label", maintain_order=True)
+        .agg(examples=(~pl.col("skipped")).sum(), skipped=pl.col("skipped").sum())
+        .to_dicts()
+    )
+
+
+def _skipped(store: FeatureStore) -> list[dict[str, Any]]:
+    frames = [store.skipped(split).select("split", "id", "reason") for split in _finished(store)]
+    return pl.concat(frames).to_dicts() if frames else []

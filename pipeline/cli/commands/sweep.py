@@ -1,0 +1,99 @@
+"""`savs sweep`: readouts, numbers of heads and of shots, over the same few-shot draws."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import polars as pl
+import typer
+
+from savs.pipeline.cli.options.shared import (
+    BenchmarkOption,
+    ConfigOption,
+    JsonOption,
+    ScoringOption,
+    StoreArgument,
+    option,
+    parse_heads,
+    result_place,
+)
+from savs.pipeline.cli.output import percent, print_json, print_table, say
+from savs.pipeline.sweeping.sweep import DRAWS, sweep
+from savs.stores import open_store
+from savs.stores.results import write_table
+
+DRAWS_FILE = "draws.parquet"
+SUMMARY_FILE = "summary.parquet"
+
+
+def sweep_command(
+    store: StoreArgument,
+    heads: Annotated[
+        str | None, option(metavar="N,N|all", help="Default: those of 1,5,10,20,50,all that fit.")
+    ] = None,
+    shots: Annotated[
+        str | None, option(metavar="N,N", help="Default: those of 1,2,5,10,20 below the pool.")
+    ] = None,
+    draws: Annotated[int, option(min=1, help="Draws of training examples a number.")] = DRAWS,
+    readouts: Annotated[
+        str, option(metavar="NAME,NAME", help="See `savs select --readout`.")
+    ] = "vote",
+    scoring: ScoringOption = "resubstitution",
+    seed: Annotated[int, option(help="Of the draws and of the intervals.")] = 0,
+    metric: Annotated[
+        str | None, option(help="Which to print; the files hold all (default: the headline).")
+    ] = None,
+    out: Annotated[
+        Path | None, option(metavar="DIR", help="Folder of the tables (default: in the store).")
+    ] = None,
+    benchmark: BenchmarkOption = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Measure how accuracy depends on readout, heads and shots, over few-shot draws.
+
+    The store's training examples are the pool; every readout gets the same draws.
+    """
+    opened = open_store(store)
+    folder = result_place(opened, out, "sweep")
+    found = sweep(
+        opened,
+        heads=[parse_heads(text) for text in heads.split(",")] if heads else None,
+        shots=[_number("--shots", text) for text in shots.split(",")] if shots else None,
+        draws=draws,
+        readouts=readouts.split(","),
+        scoring=scoring,
+        seed=seed,
+        benchmark=benchmark,
+    )
+    names = found.summary["metric"].unique(maintain_order=True).to_list()
+    if metric is not None and metric not in names:
+        raise typer.BadParameter(f"--metric is {metric!r}; there are: {'; '.join(names)}")
+    files = [
+        write_table(folder / DRAWS_FILE, found.draws),
+        write_table(folder / SUMMARY_FILE, found.summary),
+    ]
+    shown = found.summary.filter(pl.col("metric") == (metric or names[0]))
+    if json:
+        print_json({"files": [str(path) for path in files], "summary": shown.to_dicts()})
+    else:
+        header = ["readout", "shots", "heads", f"{metric or names[0]} (%)", "SD", "95 % interval"]
+        print_table(header, [_row(row) for row in shown.iter_rows(named=True)])
+        say(f"chance {percent(shown['chance'][0])}; means and SD over {draws} draws")
+    say(f"wrote {files[0]} and {files[1]}")
+
+
+def _row(row: dict[str, Any]) -> list[str]:
+    return [
+        row["readout"],
+        str(row["shots"]),
+        str(row["heads"]),
+        percent(row["mean"]),
+        percent(row["sd"]),
+        f"{percent(row['low'])} .. {percent(row['high'])}",
+    ]
+
+
+def _number(name: str, text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise typer.BadParameter(f"{name} holds {text!r}, expected numbers from 1 on: 1,2,5")
+    return int(text)

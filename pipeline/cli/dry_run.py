@@ -1,0 +1,52 @@
+"""`savs extract --dry-run`: what it would take."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from savs.datasets import Benchmark
+from savs.pipeline.cli.output import print_json, print_table, say
+from savs.pipeline.extraction.stage import require_extra
+from savs.pipeline.running.formatting import format_bytes, format_seconds
+
+MISSING_SHOWN = 10
+
+
+def print_estimate(
+    benchmark: str | Benchmark, *, out: Path, as_json: bool, **settings: Any
+) -> None:
+    """Print counts, disk space and estimated time; nothing is written."""
+    require_extra()
+    from savs.pipeline.extraction.checks.dry_run import estimate
+
+    say("dry run: reading the input, loading the model, timing a short probe")
+    found = estimate(benchmark, **settings)
+    folder = next(p for p in (out, *out.absolute().parents) if p.exists())
+    free = shutil.disk_usage(folder).free
+    if as_json:
+        print_json(
+            {
+                "examples": found.examples,
+                "missing_media": found.missing_media,
+                "notes": found.notes,
+                "bytes": found.bytes,
+                "free_bytes": free,
+                "examples_per_second": found.examples_per_second,
+                "seconds": found.seconds,
+            }
+        )
+        return
+    rows = [[f"{split} examples", f"{count:,}"] for split, count in found.examples.items()]
+    rows.append(["images not found", f"{len(found.missing_media):,}"])
+    rows.append(["features", format_bytes(found.bytes)])
+    rows.append([f"free in {folder}", format_bytes(free)])
+    if found.seconds is None:
+        rows.append(["estimated time", "unknown: no example could be run"])
+    else:
+        rows.append(["examples a second", f"{found.examples_per_second:.1f}"])
+        rows.append(["estimated time", format_seconds(found.seconds)])
+    print_table(["dry run", ""], rows)
+    for note in found.notes:
+        say(note)
+    for name in found.missing_media[:MISSING_SHOWN]:
+        say(f"not found: {name}")

@@ -1,0 +1,17 @@
+"""Where the `savs` command starts: Ctrl-C while Python still imports is no traceback either."""
+
+import sys
+from typing import NoReturn
+
+from savs.pipeline.cli import exit_codes as exits
+
+
+def main() -> NoReturn:
+    """Run the command; see `savs.pipeline.cli.app`."""
+    try:
+        from savs.pipeline.cli.app import main as run
+
+        run()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(exits.INTERRUPTED)

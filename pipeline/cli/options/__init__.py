@@ -1,0 +1,1 @@
+"""Command-line options, each written once for all commands that take it."""

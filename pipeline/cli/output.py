@@ -1,0 +1,80 @@
+"""What commands print: data on stdout, messages and progress on stderr."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from savs.pipeline.running import signals as interruption
+from savs.pipeline.running.formatting import format_seconds
+
+LINE_EVERY_S = 5.0
+"""Off a terminal, progress is a plain line this often."""
+BAR_EVERY_S = 0.1
+
+
+def say(text: str) -> None:
+    """Print a message on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON on stdout; what JSON does not know, dates say, as text."""
+    print(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+
+
+def print_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, right: bool = True
+) -> None:
+    """Print columns on stdout: the first to the left, the others to the right, or left, too."""
+    cells = [list(header), *map(list, rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    for row in cells:
+        first = row[0].ljust(widths[0])
+        others = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width in zip(row[1:], widths[1:], strict=True)
+        ]
+        print("  ".join([first, *others]).rstrip())
+
+
+def percent(value: float | None) -> str:
+    """Return a share as a percentage, a dash where there is none."""
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Callable[[int], None]]:
+    """Show rows done, rate and time left on stderr while the block runs."""
+    terminal = sys.stderr.isatty()
+    every = BAR_EVERY_S if terminal else LINE_EVERY_S
+    started = shown = time.monotonic()
+    done = 0
+
+    def line() -> str:
+        rate = done / max(time.monotonic() - started, 1e-9)
+        left = (total - done) / rate if rate else 0.0
+        share = f"{done:,} of {total:,} examples ({100 * done // max(total, 1)} %)"
+        return f"{share}, {rate:.1f} a second, {format_seconds(left)} left"
+
+    def on_rows(rows: int) -> None:
+        nonlocal done, shown
+        interruption.raise_if_asked()
+        done += rows
+        now = time.monotonic()
+        if now - shown >= every:
+            shown = now
+            print(f"\r{line()}\x1b[K" if terminal else line(), end="" if terminal else "\n",
+                  file=sys.stderr, flush=True)  # fmt: skip
+
+    try:
+        yield on_rows
+    finally:
+        if terminal and done:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    if done:
+        seconds = time.monotonic() - started
+        rate = done / max(seconds, 1e-9)
+        say(f"{done:,} examples in {format_seconds(seconds)}, {rate:.1f} a second")

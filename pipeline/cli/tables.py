@@ -1,0 +1,54 @@
+"""Selections and evaluations as tables."""
+
+from savs.pipeline.cli.output import percent, print_table, say
+from savs.pipeline.evaluation.assessment import Evaluation
+from savs.pipeline.selection.selection import Selection
+from savs.stores import head_name
+
+HEADS_SHOWN = 8
+
+
+def print_selection(selection: Selection) -> None:
+    """Print each subtask's classes, examples and best heads with their train-side scores."""
+    rows = []
+    for task in selection.tasks:
+        names = [head_name(head) for head in task.heads[:HEADS_SHOWN]]
+        more = len(task.heads) - len(names)
+        rows.append(
+            [
+                task.subtask or "all",
+                str(len(task.classes)),
+                str(task.examples),
+                f"{task.scores[0]:g}..{task.scores[-1]:g} of {task.examples}",
+                " ".join(names) + (f" and {more} more" if more else ""),
+            ]
+        )
+    print_table(["subtask", "classes", "examples", "train-side score", "heads, best first"], rows)
+    say("train-side scores choose heads; they are no estimate of performance")
+
+
+def print_evaluation(evaluation: Evaluation) -> None:
+    """Print the metrics with intervals and baselines, then what a reader must know."""
+    rows = [
+        [
+            metric.name,
+            percent(metric.value),
+            f"{percent(metric.low)} .. {percent(metric.high)}",
+            percent(metric.chance),
+            percent(metric.majority),
+            f"{metric.units:,}",
+        ]
+        for metric in evaluation.metrics
+    ]
+    if rows:
+        header = ["metric (%)", "value", "95 % interval", "chance", "majority", "examples"]
+        print_table(header, rows)
+    split = evaluation.predictions["split"].first()
+    left_out = evaluation.planned - evaluation.predictions.height
+    say(
+        f"{evaluation.planned:,} {split} examples planned,"
+        f" {evaluation.predictions.height - evaluation.skipped:,} scored,"
+        f" {evaluation.skipped:,} skipped" + (f", {left_out:,} left out" if left_out else "")
+    )
+    for note in evaluation.notes:
+        say(f"note: {note}")

@@ -1,0 +1,1 @@
+"""Results of several evaluations, compared on the same examples."""

@@ -1,0 +1,173 @@
+"""Result folders that `evaluate` left: read back, named shortly, grouped by their examples."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from savs.pipeline.errors import ComparisonError
+from savs.pipeline.evaluation.evaluation_file import UNIT_SCHEMA
+from savs.pipeline.statistics.intervals import estimate
+from savs.stores.errors import ResultError
+from savs.stores.format.layout import MANIFEST, RESULTS
+from savs.stores.results import METRICS, PREDICTIONS, UNITS, read_json, read_table
+
+EXAMPLE_COLUMNS = {
+    "id": "ids",
+    "label": "labels",
+    "group": "groups",
+    "subtask": "subtasks",
+    "category": "categories",
+}
+"""What makes a test example the same one in two results, besides its cluster; each in plural."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one evaluation left, as far as a comparison needs it."""
+
+    folder: Path
+    examples: pl.DataFrame
+    """One row a test example, in order: `EXAMPLE_COLUMNS`, `cluster`, `prediction`."""
+    units: Mapping[str, pl.DataFrame]
+    """Metric -> `score`, `cluster` and `stratum` of its units; the headline first."""
+
+
+def read_result(folder: Path) -> Result:
+    """Read a result folder.
+
+    Raises
+    ------
+    ComparisonError
+        It is no folder of results, or its files are of different evaluations.
+    ResultError
+        A file of it is missing or damaged.
+    """
+    if not folder.is_dir():
+        raise ComparisonError(
+            f"{folder} is no folder; give a folder that `savs evaluate` wrote, e.g. "
+            f"STORE/{RESULTS}/vote"
+        )
+    if (folder / MANIFEST).exists():
+        there = sorted(path.parent for path in folder.glob(f"{RESULTS}/*/{METRICS}"))
+        raise ComparisonError(
+            f"{folder} is a store; give folders of results in it: "
+            + (", ".join(map(str, there)) or f"there are none yet, run savs evaluate {folder}")
+        )
+    values = _values(folder / METRICS)
+    table = read_table(folder / UNITS, list(UNIT_SCHEMA))
+    units = {
+        str(name): part.select("score", "cluster", "stratum")
+        for (name,), part in table.group_by("metric", maintain_order=True)
+    }
+    means = {name: estimate(part).value for name, part in units.items()}
+    if list(means) != list(values) or not all(
+        math.isclose(means[name], value, abs_tol=1e-9) for name, value in values.items()
+    ):
+        raise ComparisonError(
+            f"{folder}: {METRICS} and {UNITS} are not of one evaluation; run `savs evaluate` again"
+        )
+    if not units:
+        raise ComparisonError(
+            f"{folder} has predictions and no metrics: its test examples have no labels"
+        )
+    columns = [*EXAMPLE_COLUMNS, "cluster", "prediction"]
+    return Result(folder, read_table(folder / PREDICTIONS, columns), units)
+
+
+def _values(path: Path) -> dict[str, float]:
+    """Return each metric's value, from metrics.json."""
+    try:
+        return {str(m["name"]): float(m["value"]) for m in read_json(path)["metrics"]}
+    except (KeyError, TypeError) as error:
+        raise ResultError(
+            f"{path} has no metrics with name and value; make it again with `savs evaluate`"
+        ) from error
+
+
+def short_names(folders: Sequence[Path]) -> list[str]:
+    """Return the end of each path, as short as tells it from the others.
+
+    Examples
+    --------
+    >>> short_names([Path("a/results/vote"), Path("b/results/vote"), Path("a/results/lda")])
+    ['a/results/vote', 'b/results/vote', 'lda']
+    """
+    paths = [folder.resolve().parts for folder in folders]
+    names = []
+    for place, parts in enumerate(paths):
+        others = [other for i, other in enumerate(paths) if i != place]
+        length = next(
+            n
+            for n in range(1, len(parts) + 1)
+            if n == len(parts) or all(other[-n:] != parts[-n:] for other in others)
+        )
+        names.append("/".join(parts[-length:]))
+    return names
+
+
+def group_results(results: Sequence[Result]) -> list[list[Result]]:
+    """Return the results of each data set: those that are about the same examples.
+
+    The same examples have the same ids, labels, groups, subtasks, categories and clusters in the
+    same order. Where examples were skipped, clusters may differ: the images of a skipped one are
+    not known.
+
+    Raises
+    ------
+    ComparisonError
+        A result shares its examples with no other.
+    """
+    groups: list[list[Result]] = []
+    for result in results:
+        for group in groups:
+            if not _differences(result, group[0]):
+                group.append(result)
+                break
+        else:
+            groups.append([result])
+    for group in groups:
+        if len(group) == 1:
+            raise ComparisonError(_alone(group[0], [r for r in results if r is not group[0]]))
+    return groups
+
+
+def _alone(result: Result, others: Sequence[Result]) -> str:
+    ids = set(result.examples["id"])
+    nearest = max(others, key=lambda other: len(ids & set(other.examples["id"])))
+    return (
+        f"{result.folder} shares its test examples with no other result given; compared with"
+        f" {nearest.folder}:\n  "
+        + "\n  ".join(_differences(result, nearest))
+        + "\na comparison needs the same examples in the same order: evaluate both on one test set,"
+        " with the same --drop-leaks and --partial"
+    )
+
+
+def _differences(a: Result, b: Result) -> list[str]:
+    """Return how the examples of a, "here", differ from those of b; nothing where they do not."""
+    here, there = a.examples, b.examples
+    found = []
+    if here.height != there.height:
+        found.append(f"{here.height:,} test examples here, {there.height:,} there")
+    shared = min(here.height, there.height)
+    for column, several in EXAMPLE_COLUMNS.items():
+        ours, theirs = (frame[column].cast(pl.String)[:shared] for frame in (here, there))
+        apart = ours.ne_missing(theirs).arg_true()
+        if len(apart):
+            row = apart[0]
+            where = f"row {row}" if column == "id" else repr(here["id"][row])
+            found.append(
+                f"{several} differ in {len(apart):,} examples, first in {where}: {ours[row]!r}"
+                f" here, {theirs[row]!r} there"
+            )
+            break  # other columns of other examples differ, too
+    if not found and not _skipped(a, b) and not here["cluster"].equals(there["cluster"]):
+        found.append("ids and labels are the same, images are not: other examples share one")
+    return found
+
+
+def _skipped(a: Result, b: Result) -> bool:
+    return bool(a.examples["prediction"].null_count() or b.examples["prediction"].null_count())

@@ -1,0 +1,1 @@
+"""From a selection and a store to predictions and metrics."""

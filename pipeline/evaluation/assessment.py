@@ -1,0 +1,250 @@
+"""From predictions to an evaluation: skips are wrong, leaks are named, metrics have intervals."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from savs.datasets import Benchmark, Leaks, Units, find_leaks
+from savs.datasets.rows.plugin_guard import measured, submitted
+from savs.datasets.splits.clusters import clusters_of
+from savs.datasets.splits.leaks import REPEATED, SHARED
+from savs.pipeline.errors import LeakError
+from savs.pipeline.plugins.benchmark import stored_benchmark
+from savs.pipeline.readouts import ClassScores
+from savs.pipeline.selection.selection import Selection
+from savs.pipeline.statistics.intervals import Metric, summarise
+from savs.stores import FeatureStore
+
+VOTES_KEPT = 20
+"""Classes named in a prediction's `votes`."""
+
+FEW_CLUSTERS = 10
+"""With fewer clusters than this, a note says so."""
+
+ZERO_SHOT = "zero-shot"
+"""Name of the readout that is the model's own answer; see `answers.py`."""
+
+PREDICTION_SCHEMA = {
+    "id": pl.String,
+    "split": pl.String,
+    "label": pl.String,
+    "prediction": pl.String,
+    "correct": pl.Boolean,
+    "margin": pl.Float32,
+    "votes": pl.List(pl.Struct({"class": pl.String, "score": pl.Float32, "soft": pl.Float32})),
+    "group": pl.String,
+    "subtask": pl.String,
+    "category": pl.String,
+    "cluster": pl.String,
+    "leak": pl.String,
+    "extra": pl.String,
+}
+"""Columns of the predictions. A skipped example has no prediction and is not correct. `votes` has
+the readout's score of each class, and its soft score, which ties in practice never have. `extra` is
+a JSON object of the input's columns that the benchmark does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a selection makes of a store's test examples."""
+
+    metrics: tuple[Metric, ...]
+    """The headline first."""
+    units: tuple[Units, ...]
+    """What each metric is the mean of, in the same order."""
+    predictions: pl.DataFrame
+    """One row a test example, in the order of the input file; columns `PREDICTION_SCHEMA`."""
+    selection: Selection | None
+    """None where the model's own answers were taken."""
+    model: Mapping[str, Any]
+    """Identity of the model."""
+    planned: int
+    """Test examples in the input file, or up to `--limit`."""
+    skipped: int
+    """Test examples that could not be read; they count as wrong."""
+    notes: tuple[str, ...]
+    """What a reader of the numbers must know."""
+    submission: Mapping[str, Any] | None = None
+    """What the benchmark's official evaluation takes, if there is one."""
+
+    @property
+    def readout(self) -> str:
+        """Name of the rule that made the predictions."""
+        return self.selection.readout if self.selection else ZERO_SHOT
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form that metrics.json holds."""
+        chosen = self.selection
+        return {
+            "model": dict(self.model),
+            "readout": self.readout,
+            "scoring": chosen.scoring if chosen else None,
+            "heads": max(len(task.heads) for task in chosen.tasks) if chosen else 0,
+            "planned": self.planned,
+            "scored": self.predictions.height - self.skipped,
+            "skipped": self.skipped,
+            "left_out": self.planned - self.predictions.height,
+            "leaks": {
+                kind: self.predictions.filter(pl.col("leak") == kind)["id"].to_list()
+                for kind in (REPEATED, SHARED)
+            },
+            "metrics": [metric.to_json() for metric in self.metrics],
+            "notes": list(self.notes),
+        }
+
+
+def assess(
+    store: FeatureStore,
+    parts: Sequence[pl.DataFrame],
+    classes: Mapping[str | None, Sequence[str]],
+    selection: Selection | None,
+    notes: Sequence[str] = (),
+    benchmark: Benchmark | None = None,
+    *,
+    drop_leaks: bool = False,
+) -> Evaluation:
+    """Return the evaluation of predictions: what was skipped is wrong, clusters, metrics, notes.
+
+    Parameters
+    ----------
+    store
+        The store that the predictions are about.
+    parts
+        Test examples with `prediction`, `correct`, `margin` and `votes`, see `predicted`.
+    classes
+        The classes of each subtask.
+    selection
+        What made the predictions, if a selection did.
+    notes
+        What is known already that a reader must know.
+    benchmark
+        Whose metrics to take; the store's by default.
+    drop_leaks
+        Leave out test examples that training has seen, with their whole groups.
+
+    Raises
+    ------
+    LeakError
+        Nothing would be left.
+    """
+    skipped = store.skipped("test").with_columns(correct=pl.lit(False))
+    skipped = skipped.filter([subtask in classes for subtask in skipped["subtask"]])
+    whole = store.in_order("test", pl.concat([*parts, skipped], how="diagonal_relaxed"))
+    planned, notes = len(store.manifest.plan.splits["test"].ids), list(notes)
+    leaks = find_leaks(store.examples("train"), whole)
+    notes += leaks.summary()
+    whole = whole.with_columns(leak=pl.Series(leaks.kinds, dtype=pl.String))
+    if drop_leaks:
+        whole = _without_leaks(whole, leaks)
+        notes.append(f"{sum(leaks.dropped())} test examples were left out (--drop-leaks)")
+    whole = whole.with_columns(cluster=clusters_of(whole))
+    notes += _notes(whole, classes)
+    chosen = stored_benchmark(store, benchmark)
+    units = [] if _unlabelled(whole) else measured(chosen, whole, classes)
+    notes += dict.fromkeys(note for metric in units for note in metric.notes)
+    predictions = whole.select(_column(whole, name) for name in PREDICTION_SCHEMA)
+    return Evaluation(
+        metrics=tuple(summarise(metric) for metric in units),
+        units=tuple(units),
+        predictions=predictions,
+        selection=selection,
+        model=dict(store.manifest.identity.model),
+        planned=planned,
+        skipped=int(whole["prediction"].null_count()),
+        notes=tuple(notes),
+        submission=submitted(chosen, predictions),
+    )
+
+
+def partial_notes(store: FeatureStore) -> list[str]:
+    """Return what is missing of each split, where a store is taken for whole that is not."""
+    notes = []
+    for split, plan in store.manifest.plan.splits.items():
+        missing = store.missing(split)
+        if missing:
+            rows = sum(spec.rows for spec in missing)
+            names = ", ".join(spec.name for spec in missing[:3]) + (" ..." if missing[3:] else "")
+            notes.append(
+                f"partial: {rows:,} of {len(plan.ids):,} {split} examples are not extracted yet"
+                f" ({names})"
+            )
+    return notes
+
+
+def _without_leaks(predictions: pl.DataFrame, leaks: Leaks) -> pl.DataFrame:
+    kept = predictions.filter([not dropped for dropped in leaks.dropped()])
+    if not kept.height:
+        raise LeakError(
+            f"all {predictions.height} test examples share an image with training, or stand in a"
+            " group with one that does; leave out --drop-leaks, or take other training examples"
+        )
+    return kept
+
+
+def _unlabelled(predictions: pl.DataFrame) -> bool:
+    return predictions["label"].null_count() == predictions.height
+
+
+def _notes(predictions: pl.DataFrame, classes: Mapping[str | None, Sequence[str]]) -> list[str]:
+    notes = _unseen_notes(predictions, classes)
+    if _unlabelled(predictions):
+        notes.append("the test examples have no labels: there are predictions, and no metrics")
+    if skipped := predictions["prediction"].null_count():
+        notes.append(f"{skipped} test examples were skipped at extraction; they are wrong")
+    clusters = predictions["cluster"].n_unique()
+    if clusters < FEW_CLUSTERS < predictions.height:
+        notes.append(
+            f"examples that share an image or a group are one cluster, and there are {clusters}:"
+            " intervals are wide, or missing where there is one"
+        )
+    return notes
+
+
+def _column(frame: pl.DataFrame, name: str) -> pl.Expr:
+    dtype = PREDICTION_SCHEMA[name]
+    return (pl.col(name) if name in frame.columns else pl.lit(None)).cast(dtype).alias(name)
+
+
+def predicted(examples: pl.DataFrame, classes: Sequence[str], found: ClassScores) -> pl.DataFrame:
+    """Return examples with their prediction, whether it is right, its margin and its votes."""
+    rows = np.arange(examples.height)
+    chosen = found.scores[rows, found.choice]
+    others = found.scores.copy()
+    others[rows, found.choice] = -np.inf
+    names = np.array(classes, dtype=object)
+    return examples.with_columns(
+        prediction=pl.Series(names[found.choice], dtype=pl.String),
+        margin=pl.Series(chosen - others.max(axis=1), dtype=pl.Float32),
+        votes=_votes(classes, found),
+    ).with_columns(correct=pl.col("prediction") == pl.col("label"))
+
+
+def _votes(classes: Sequence[str], found: ClassScores) -> pl.Series:
+    """Return each example's best classes with their scores, as lists of structs."""
+    order = np.argsort(-found.scores, axis=1, kind="stable")[:, :VOTES_KEPT]
+    flat = pl.DataFrame(
+        {
+            "class": pl.Series(list(classes), dtype=pl.String)[order.ravel()],
+            "score": np.take_along_axis(found.scores, order, axis=1).ravel(),
+            "soft": np.take_along_axis(found.soft, order, axis=1).ravel(),
+        }
+    ).cast({"score": pl.Float32, "soft": pl.Float32})
+    return flat.to_struct("votes").reshape(order.shape).arr.to_list()
+
+
+def _unseen_notes(
+    predictions: pl.DataFrame, classes: Mapping[str | None, Sequence[str]]
+) -> list[str]:
+    known = {(subtask, label) for subtask, labels in classes.items() for label in labels}
+    pairs = zip(predictions["subtask"], predictions["label"], strict=True)
+    unseen = Counter(
+        label for subtask, label in pairs if label is not None and (subtask, label) not in known
+    )
+    return [
+        f"label {label!r} of {count} test examples was never seen in training; they count as wrong"
+        for label, count in unseen.items()
+    ]

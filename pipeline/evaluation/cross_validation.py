@@ -1,0 +1,152 @@
+"""`evaluate --cv`: what to expect of a selection, from nothing but the training examples.
+
+Nested K-fold: in each part's turn, heads are scored, chosen and fitted on the other parts alone,
+with the selection's own number of heads, scoring and readout, and classify the part left out.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from savs.datasets.metrics.metrics import accuracy, balanced_accuracy, subtask_accuracies
+from savs.datasets.splits.clusters import clusters_of
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.assessment import PREDICTION_SCHEMA, Evaluation, predicted
+from savs.pipeline.heads.centroids import Array
+from savs.pipeline.heads.folds import FOLDS, fold_count, stratified_folds
+from savs.pipeline.heads.training_set import TrainingTask, training_tasks
+from savs.pipeline.readouts import Readout, find_readout
+from savs.pipeline.selection.selection import Selection
+from savs.pipeline.selection.task_selection import (
+    TaskSelection,
+    best_heads,
+    given_heads,
+    score_tasks,
+)
+from savs.pipeline.statistics.intervals import summarise
+from savs.stores import FeatureStore
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One part of a task's examples, and the others."""
+
+    task: TrainingTask
+    like: TaskSelection
+    """What was selected on the whole task."""
+    out: Array
+    """`(n,)` flags of the part that is classified."""
+
+    @property
+    def others(self) -> TrainingTask:
+        return self.task.part(~self.out)
+
+
+def cross_validate(store: FeatureStore, selection: Selection, folds: int = FOLDS) -> Evaluation:
+    """Estimate a selection's accuracy by selecting again on parts of its training examples.
+
+    Examples that share an image or a group stay in one part. Heads that were taken from elsewhere
+    (`heads_from`) are only fitted again.
+
+    Parameters
+    ----------
+    store
+        Features; the train split is read, one layer at a time.
+    selection
+        Made by `select` from this store's training examples: what is estimated.
+    folds
+        Parts; fewer where a class has fewer examples.
+
+    Returns
+    -------
+    Evaluation
+        Of the training examples, each classified by heads that never saw it.
+
+    Raises
+    ------
+    SelectionError
+        A class has one example, or all its examples share an image or a group.
+    """
+    rule = find_readout(selection.readout)
+    examples = store.examples("train").with_row_index("row")
+    clusters = clusters_of(examples).to_list()
+    parts = [
+        _Part(task, like, out)
+        for task, like in zip(training_tasks(store), selection.tasks, strict=True)
+        for out in _held_out(task, [clusters[row] for row in task.rows], folds)
+    ]
+    chosen = _choose(store, rule, selection, parts)
+    frames = []
+    for part, found in zip(parts, chosen, strict=True):
+        features = store.features("train", found.heads)[:, part.task.rows[part.out]]
+        rows = examples[part.task.rows[part.out]]
+        frames.append(predicted(rows, part.task.classes, found.fitted.scores(features)))
+    whole = pl.concat(frames).sort("row").with_columns(
+        cluster=pl.Series(clusters, dtype=pl.String), leak=pl.lit(None, pl.String)
+    )  # fmt: skip
+    classes = {task.subtask: task.classes for task in selection.tasks}
+    units = [accuracy(whole, classes), balanced_accuracy(whole, classes)]
+    if len(classes) > 1:
+        *single, macro = subtask_accuracies(whole, classes)
+        units = [macro, *units, *single]
+    counts = sorted(set(Counter(part.task.subtask for part in parts).values()))
+    return Evaluation(
+        metrics=tuple(summarise(metric) for metric in units),
+        units=tuple(units),
+        predictions=whole.select(pl.col(name).cast(t) for name, t in PREDICTION_SCHEMA.items()),
+        selection=selection,
+        model=dict(store.manifest.identity.model),
+        planned=len(store.manifest.plan.splits["train"].ids),
+        skipped=0,
+        notes=(
+            f"cross-validated on the training examples, in {' or '.join(map(str, counts))} parts:"
+            " each is classified by heads that were chosen and fitted without its part",
+        ),
+    )
+
+
+def _held_out(task: TrainingTask, clusters: Sequence[str], folds: int) -> list[Array]:
+    """Return the flags of each part of a task."""
+    where = "" if task.subtask is None else f" of subtask {task.subtask!r}"
+    tied = {
+        label: len({clusters[int(i)] for i in np.flatnonzero(task.labels == number)})
+        for number, label in enumerate(task.classes)
+    }
+    rarest = min(tied, key=lambda label: tied[label])
+    if tied[rarest] < 2:
+        raise SelectionError(
+            f"cross-validation needs two independent examples of each class, and class {rarest!r}"
+            f"{where} has one, or its examples share an image or a group; give more examples"
+        )
+    count = min(fold_count(task.labels, folds), tied[rarest])
+    found = stratified_folds(task.labels, count, clusters)
+    parts = [found == fold for fold in range(count)]
+    for out in parts:
+        absent = set(range(len(task.classes))) - set(task.labels[~out].tolist())
+        if absent:
+            raise SelectionError(
+                f"cross-validation cannot part the examples of class"
+                f" {task.classes[min(absent)]!r}{where}: those that share images or groups stay"
+                " together; give more independent examples"
+            )
+    return parts
+
+
+def _choose(
+    store: FeatureStore, rule: Readout, selection: Selection, parts: Sequence[_Part]
+) -> list[TaskSelection]:
+    """Return what is selected for each part from the others."""
+    if selection.heads_from is not None:
+        return [
+            given_heads(store, rule, selection.scoring, part.others, part.like.heads)
+            for part in parts
+        ]
+    others = [part.others for part in parts]
+    scores = score_tasks(store, rule, selection.scoring, others)
+    return [
+        best_heads(store, rule, other, own, len(part.like.heads))
+        for part, other, own in zip(parts, others, scores, strict=True)
+    ]

@@ -1,0 +1,110 @@
+"""Stage 2, `evaluate`: stored features and a selection -> predictions and metrics."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from savs.datasets import Benchmark
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes, predicted
+from savs.pipeline.heads.centroids import Array
+from savs.pipeline.plugins.benchmark import stored_benchmark
+from savs.pipeline.selection.compatibility import require_same_model
+from savs.pipeline.selection.selection import Selection, TaskSelection, default_heads, select
+from savs.stores import FeatureStore, Head, StoreIncompleteError
+
+
+def evaluate(
+    store: FeatureStore,
+    selection: Selection | None = None,
+    *,
+    benchmark: str | Path | Benchmark | None = None,
+    drop_leaks: bool = False,
+) -> Evaluation:
+    """Classify the test examples and measure how well, from stored features alone.
+
+    Memory holds the chosen heads of one shard at a time. A skipped test example counts as wrong,
+    and so does one whose label training never had; both are reported.
+
+    Parameters
+    ----------
+    store
+        Features of a complete extraction, or what is there of one, opened with `partial`.
+    selection
+        Made by `select`; by default `select(store)`, which the notes then say.
+    benchmark
+        The store's: needed where it is in a Python file of your own (its path) or an object.
+    drop_leaks
+        Leave out test examples that training has seen, with their whole groups.
+
+    Raises
+    ------
+    StoreIncompleteError
+        A planned shard is missing.
+    SelectionError
+        The selection is of another model, or lacks a subtask of the test split.
+    BenchmarkNotFoundError
+        The store's benchmark is one of your own, and was not given, or another one was.
+    LeakError
+        All test examples would be left out.
+    """
+    store.require_complete()
+    measuring = stored_benchmark(store, benchmark)
+    notes = partial_notes(store)
+    if selection is None:
+        selection = select(store, heads=default_heads(store))
+        notes.append(
+            f"no selection was given: the default one was made ({len(selection.tasks[0].heads)}"
+            f" heads, readout {selection.readout})"
+        )
+    chosen = {head for task in selection.tasks for head in task.heads}
+    require_same_model(store, selection.source, chosen)
+    parts = _predict(store, selection)
+    if not parts:
+        raise StoreIncompleteError(
+            f"{store.path}: no test example that is extracted has training examples yet; wait for"
+            " `savs extract`, or run it again to resume"
+        )
+    classes = {task.subtask: task.classes for task in selection.tasks}
+    if store.partial:
+        notes += [
+            f"partial: subtask {subtask!r} is left out, its training examples are not extracted yet"
+            for subtask in store.examples("test")["subtask"].unique(maintain_order=True)
+            if subtask not in classes
+        ]
+    return assess(store, parts, classes, selection, notes, measuring, drop_leaks=drop_leaks)
+
+
+def _predict(store: FeatureStore, selection: Selection) -> list[pl.DataFrame]:
+    examples = store.examples("test").with_row_index("row")
+    tasks = {task.subtask: task for task in selection.tasks}
+    for subtask in examples["subtask"].unique(maintain_order=True):
+        if subtask not in tasks and not store.partial:
+            raise SelectionError(
+                f"the selection has no subtask {subtask!r}, which the test split has; it has"
+                f" {sorted(map(str, tasks))}"
+            )
+    heads = list(dict.fromkeys(head for task in selection.tasks for head in task.heads))
+    parts, start = [], 0
+    for block in store.blocks("test", heads):
+        rows = examples.slice(start, block.shape[1])
+        for (subtask,), part in rows.group_by("subtask", maintain_order=True):
+            task = tasks.get(None if subtask is None else str(subtask))
+            if task is None:
+                continue  # of a partial store: its training examples are not extracted yet
+            features = _task_features(store, block, heads, task, part["row"].to_numpy() - start)
+            parts.append(predicted(part, task.classes, task.fitted.scores(features)))
+        start += block.shape[1]
+    return parts
+
+
+def _task_features(
+    store: FeatureStore, block: Array, heads: list[Head], task: TaskSelection, rows: Array
+) -> Array:
+    """Return `(task heads, rows, d)`, as wide as the task's own widest head."""
+    widths = {grid.layer: grid.head_dim for grid in store.grid}
+    places = [heads.index(head) for head in task.heads]
+    return block[np.asarray(places)[:, None], rows][
+        :, :, : max(widths[layer] for layer, _ in task.heads)
+    ]

@@ -1,0 +1,1 @@
+"""Ways to look into a store: SQL, and files for other programs."""

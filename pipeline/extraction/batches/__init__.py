@@ -1,0 +1,1 @@
+"""From planned examples to the batches that the model runs."""

@@ -1,0 +1,1 @@
+"""What is checked or measured on a model before a long run."""

@@ -1,0 +1,121 @@
+"""The whole proof on drawn scenes: what `savs check-model` runs."""
+
+import random
+import resource
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from savs.datasets.benchmarks.shapes.drawing import draw
+from savs.datasets.benchmarks.shapes.scenes import CANVASES, random_scene
+from savs.pipeline.extraction.checks.batch_equality import Check, prove
+from savs.pipeline.extraction.model.load import load_model
+from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.model.prompts import Pieces
+from savs.pipeline.running.formatting import format_bytes
+
+LONG = " Look at every part of the picture, one after the other, before you answer." * 3
+
+
+@dataclass(frozen=True, slots=True)
+class Checkup:
+    """What was found out about a model."""
+
+    facts: dict[str, str]
+    checks: tuple[Check, ...]
+    batch_size: int
+    """The largest batch that gives what single examples give; 1 where none does."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check that applies holds."""
+        return all(check.passed is not False for check in self.checks)
+
+    @property
+    def verdict(self) -> str:
+        """One sentence for a person."""
+        failed = [check.name for check in self.checks if check.passed is False]
+        if not failed:
+            return f"features can be trusted, in batches of up to {self.batch_size}, too"
+        if all(name.startswith("batches of") for name in failed):
+            return f"batches change the features: extract with --batch-size {self.batch_size}"
+        return f"do not trust this model's features: {', '.join(failed)}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form that `savs check-model --json` prints."""
+        return {
+            "facts": self.facts,
+            "checks": [check.to_json() for check in self.checks],
+            "batch_size": self.batch_size,
+            "passed": self.passed,
+            "verdict": self.verdict,
+        }
+
+
+def sample_prompts(count: int, images: int = 2) -> list[Pieces]:
+    """Return prompts of many lengths: text only, one image, several up to `images`."""
+    rng = random.Random("savs check-model")
+    prompts: list[Pieces] = [("Is the sky blue? Answer with Yes or No.",)]
+    while len(prompts) < count:
+        number = len(prompts)
+        scenes = [
+            draw(random_scene(rng, canvas=CANVASES[(number + i) % len(CANVASES)]))
+            for i in range(min(images, 1 + number % 2))
+        ]
+        text = f"What do you see in picture {number}?" + LONG * (number % 3 == 1)
+        prompts.append((*scenes, text))
+    return prompts
+
+
+def check_up(name: str, batch_size: int, **loading: Any) -> Checkup:
+    """Load a model and prove it on drawn scenes, in batches of 2, 4 ... up to `batch_size`.
+
+    Raises
+    ------
+    ModelError
+        The model cannot be loaded, or a scene cannot be run by itself.
+    """
+    model = load_model(name, **loading)
+    prompts = sample_prompts(max(batch_size, 6), images_a_turn(model))
+    sizes = [2**n for n in range(1, batch_size.bit_length()) if 2**n < batch_size] + [batch_size]
+    checks = prove(model, prompts, sizes)
+    good = [size for size, check in zip(sizes, checks[-len(sizes) :], strict=True) if check.passed]
+    return Checkup(_facts(model), tuple(checks), max(good, default=1))
+
+
+def images_a_turn(model: LoadedModel) -> int:
+    """Return how many images the processor takes in one turn: none, 1 or 2."""
+    scene = draw(random_scene(random.Random(0)))
+    for count in (2, 1):
+        try:
+            model.inputs([(*[scene] * count, "Compare.")])
+        except Exception:
+            continue
+        return count
+    return 0
+
+
+def _facts(model: LoadedModel) -> dict[str, str]:
+    grids = [tap.grid for tap in model.taps]
+    widths = sorted({grid.head_dim for grid in grids})
+    layers = int(getattr(model.model.get_decoder().config, "num_hidden_layers", len(grids)))
+    absent = layers - len(grids)
+    return {
+        "model": f"{model.name} ({type(model.model).__name__})",
+        "processor": type(model.processor).__name__,
+        "heads": f"{sum(len(g.heads) for g in grids)} in {len(grids)} layers,"
+        f" {' and '.join(map(str, widths))} wide",
+        "layers without heads": str(absent),
+        "computes in": f"{model.dtype} on {model.device},"
+        f" {model.model.config._attn_implementation} attention",
+        "peak memory": format_bytes(_peak_bytes(model)),
+    }
+
+
+def _peak_bytes(model: LoadedModel) -> int:
+    if model.device.type == "cuda":
+        return torch.cuda.max_memory_allocated()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

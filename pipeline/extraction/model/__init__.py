@@ -1,0 +1,1 @@
+"""The loaded checkpoint: weights, processor, prompts, hooks on its attention heads."""

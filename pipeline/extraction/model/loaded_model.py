@@ -1,0 +1,136 @@
+"""A frozen model that prompts are put to, and its heads at the last token."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from savs.datasets.prompt import SPLIT
+from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.attention_hooks import Tap, reading
+from savs.pipeline.extraction.model.extra_outputs import (
+    NO_OUTPUTS,
+    Outputs,
+    last_hidden_state,
+    stored,
+)
+from savs.pipeline.extraction.model.identity import model_facts, processor_facts, prompt_digest
+from savs.pipeline.extraction.model.prompts import Pieces, chat_inputs
+from savs.stores import Identity
+
+ToInputs = Callable[[Any, Sequence[Pieces]], Any]
+"""Processor and prompts -> what the model takes, padded on the left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What one forward pass says at the last token of each sequence."""
+
+    heads: Mapping[int, np.ndarray[Any, Any]]
+    """Layer -> `(heads, batch, head_dim)` in the stored type (bfloat16 as bits in uint16)."""
+    outputs: Mapping[str, np.ndarray[Any, Any]]
+    """What was kept beside the heads, `(batch, ...)` each."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A frozen model with its processor and the taps on its heads; made by `load_model`."""
+
+    name: str
+    model: Any
+    processor: Any
+    taps: tuple[Tap, ...]
+    revision: str | None
+    """Commit of the checkpoint where it came from the hub."""
+    pixels: Mapping[str, int]
+    """`min_pixels` and `max_pixels`, where they were given."""
+    to_inputs: ToInputs = chat_inputs
+    """Makes a batch of prompts into the model's inputs."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What else changes features: an adapter, code of one's own, keyword arguments."""
+    placeholders: str = SPLIT
+    """What is done with the marks of images in a prompt: `split` or `keep`."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where inputs go: the device of the first weight, or what runs it from the disk."""
+        if self.model.device.type == "meta":
+            return torch.device(self.model._hf_hook.execution_device)
+        return self.model.device
+
+    @property
+    def dtype(self) -> str:
+        """Type that the model computes in."""
+        return str(self.model.dtype).removeprefix("torch.")
+
+    def identity(
+        self,
+        benchmark: Mapping[str, Any],
+        outputs: Outputs = NO_OUTPUTS,
+        video_frames: int | None = None,
+    ) -> Identity:
+        """Return what a store of this model's features on a benchmark is of."""
+        frames = {} if video_frames is None else {"video_frames": video_frames}
+        return Identity(
+            model=model_facts(self.name, self.revision, self.model) | dict(self.settings),
+            processor=processor_facts(self.processor, self.pixels) | frames,
+            dtype=self.dtype,
+            benchmark=benchmark,
+            prompt=prompt_digest(self.processor),
+            grid=tuple(tap.grid for tap in self.taps),
+            outputs=outputs.to_json(),
+        )
+
+    def inputs(self, prompts: Sequence[Pieces]) -> Any:
+        """Return the model's inputs for a batch of prompts, padded on the left.
+
+        Raises
+        ------
+        ValueError
+            A prompt or an image cannot be put to this model.
+        """
+        return self.to_inputs(self.processor, prompts)
+
+    def read(self, inputs: Any, outputs: Outputs = NO_OUTPUTS) -> Read:
+        """Run one forward pass and return what it says at the last token.
+
+        Raises
+        ------
+        ModelError
+            A sequence ends in padding, or the model computes in another type than it says.
+        """
+        if not bool(inputs["attention_mask"][:, -1].all()):
+            raise ModelError(f"the processor of {self.name} does not pad on the left as told")
+        inputs, kept = self.placed(inputs), {}
+        with (
+            torch.inference_mode(),
+            last_hidden_state(self.model) if outputs.wanted else nullcontext([]) as hidden,
+            reading(self.taps, to_the_end=outputs.wanted) as read,
+        ):
+            if outputs.wanted:
+                logits = self.model(**inputs, use_cache=False, logits_to_keep=1).logits[:, -1]
+                kept = outputs.of(logits, hidden[0])
+            else:
+                self.model(**inputs, use_cache=False)
+        heads = {tap.grid.layer: self._stored(tap, read[tap.grid.layer]) for tap in self.taps}
+        return Read(heads, kept)
+
+    def placed(self, inputs: Any) -> Any:
+        """Return inputs on the model's device; pixels in its type, as some processors do not."""
+        placed = inputs.to(self.device)
+        for name, value in placed.items():
+            if torch.is_tensor(value) and value.is_floating_point():
+                placed[name] = value.to(self.model.dtype)
+        return placed
+
+    def _stored(self, tap: Tap, values: torch.Tensor) -> np.ndarray[Any, Any]:
+        if values.dtype != self.model.dtype:
+            raise ModelError(
+                f"layer {tap.grid.layer} computes in {values.dtype}, the model in"
+                f" {self.model.dtype}; give --dtype float32"
+            )
+        heads = values.view(len(values), len(tap.grid.heads), tap.grid.head_dim).transpose(0, 1)
+        return stored(heads)

@@ -1,0 +1,58 @@
+"""Parts of the training examples for cross-validation: every class in every part."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from savs.pipeline.heads.centroids import Array
+
+FOLDS = 5
+"""Parts, or fewer where the smallest class has fewer examples."""
+
+
+def stratified_folds(labels: Array, folds: int, clusters: Sequence[str] | None = None) -> Array:
+    """Return the part of each example: classes spread evenly, clusters whole.
+
+    Clusters go, largest first, where their classes are fewest so far; where each example is its own
+    cluster, the i-th example of a class goes to part i modulo `folds`.
+
+    Parameters
+    ----------
+    labels
+        `(n,)` class numbers.
+    folds
+        Number of parts, at least 2.
+    clusters
+        For each example, the name of what must stay together; each by itself by default.
+
+    Returns
+    -------
+    ndarray
+        `(n,)` numbers from 0 to `folds` - 1.
+
+    Examples
+    --------
+    >>> stratified_folds(np.array([0, 0, 1, 1, 0]), 2).tolist()
+    [0, 1, 0, 1, 0]
+    >>> stratified_folds(np.array([0, 1, 0, 1]), 2, ["a", "a", "b", "b"]).tolist()
+    [0, 0, 1, 1]
+    """
+    members: dict[str, list[int]] = {}
+    for place, name in enumerate(clusters or map(str, range(len(labels)))):
+        members.setdefault(name, []).append(place)
+    held = np.zeros((folds, int(labels.max()) + 1), np.int64)
+    found = np.zeros(len(labels), np.int64)
+    for places in sorted(members.values(), key=lambda m: -len(m)):  # stable: then by first place
+        own = labels[places]
+        part = min(
+            range(folds),
+            key=lambda f: (held[f, own].sum(), held[f].sum() if len(own) > 1 else 0, f),
+        )
+        found[places] = part
+        np.add.at(held[part], own, 1)
+    return found
+
+
+def fold_count(labels: Array, most: int = FOLDS) -> int:
+    """Return how many parts there can be: `most`, or the number of examples of the rarest class."""
+    return min(most, int(np.bincount(labels).min()))

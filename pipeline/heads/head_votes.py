@@ -1,0 +1,164 @@
+"""What each single head says of each example: similarities to the centroids, vote, margin."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.heads.centroids import Array, class_centroids, cosines, nearest_centroids
+from savs.pipeline.heads.training_set import TrainingTask, training_tasks
+from savs.stores import FeatureStore, Head, head_name
+
+HEAD_VOTE_SCHEMA: Mapping[str, pl.DataType] = {
+    "id": pl.String(),
+    "split": pl.String(),
+    "subtask": pl.String(),
+    "label": pl.String(),
+    "layer": pl.Int32(),
+    "head": pl.Int32(),
+    "name": pl.String(),
+    "vote": pl.String(),
+    "correct": pl.Boolean(),
+    "margin": pl.Float32(),
+    "similarity": pl.List(pl.Struct({"class": pl.String, "cosine": pl.Float32})),
+}
+"""Columns of `heads_frame`. `margin` is the cosine of the vote's centroid less the next best."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One subtask's classes and their centroids in each head."""
+
+    classes: tuple[str, ...]
+    centroids: Array
+    """`(heads, classes, d)`."""
+
+
+def heads_frame(
+    store: FeatureStore, heads: Sequence[Head] | None = None, split: str = "test"
+) -> pl.LazyFrame:
+    """Return one row per example and head: what that head alone makes of that example.
+
+    Centroids are the class means over the store's training examples, subtask by subtask. Rows come
+    shard by shard, so memory is bounded by one shard's heads.
+
+    Parameters
+    ----------
+    store
+        Features; the train split is read when the frame is collected.
+    heads
+        Which heads, in which order; all of them by default.
+    split
+        Whose examples. Of the training examples, each is part of its own centroid.
+
+    Returns
+    -------
+    LazyFrame
+        Columns `HEAD_VOTE_SCHEMA`.
+
+    Raises
+    ------
+    HeadNotFoundError
+        The store does not hold one of the heads.
+    SelectionError
+        A subtask has no training examples.
+    StoreIncompleteError
+        A planned shard of the split is missing. Of a store that is opened with `partial`, subtasks
+        without training examples are left out.
+    """
+    wanted = list(store.heads if heads is None else heads)
+
+    def read(
+        with_columns: list[str] | None,
+        predicate: pl.Expr | None,
+        n_rows: int | None,
+        batch_size: int | None,
+    ) -> Iterator[pl.DataFrame]:
+        del batch_size  # a shard is a batch
+        left = sys.maxsize if n_rows is None else n_rows
+        for frame in _frames(store, wanted, split):
+            cut = frame.head(left)  # a limit comes before the predicate
+            left -= frame.height
+            kept = cut if predicate is None else cut.filter(predicate)
+            yield kept if with_columns is None else kept.select(with_columns)
+            if left <= 0:
+                return
+
+    return register_io_source(read, schema=HEAD_VOTE_SCHEMA, explain_name="savs head votes")
+
+
+def _frames(store: FeatureStore, heads: list[Head], split: str) -> Iterator[pl.DataFrame]:
+    found = training_tasks(store)
+    centroids = _centroids(store, heads, found)
+    tasks = {
+        task.subtask: _Task(task.classes, own) for task, own in zip(found, centroids, strict=True)
+    }
+    examples, start = store.examples(split), 0
+    for block in store.blocks(split, heads):
+        rows = examples.slice(start, block.shape[1]).with_row_index("row")
+        start += block.shape[1]
+        for (subtask,), part in rows.group_by("subtask", maintain_order=True):
+            task = tasks.get(None if subtask is None else str(subtask))
+            if task is None and store.partial:
+                continue  # its training examples are not extracted yet
+            if task is None:
+                raise SelectionError(
+                    f"subtask {subtask!r} of the {split} split has no training examples, so no"
+                    " head can vote on it"
+                )
+            yield _votes(part, heads, block[:, part["row"].to_numpy()], task)
+
+
+def _centroids(
+    store: FeatureStore, heads: list[Head], tasks: Sequence[TrainingTask]
+) -> list[Array]:
+    """Return `(heads, classes, d)` for each task; memory holds one layer of the train split."""
+    width = max(grid.head_dim for grid in store.grid)
+    found = [np.zeros((len(heads), len(task.classes), width), np.float32) for task in tasks]
+    for layer in dict.fromkeys(layer for layer, _ in heads):
+        places = [place for place, head in enumerate(heads) if head[0] == layer]
+        features = store.features("train", [heads[place] for place in places])
+        for task, own in zip(tasks, found, strict=True):
+            part = class_centroids(features[:, task.rows], task.labels, len(task.classes))
+            own[places, :, : part.shape[2]] = part
+    used = max(g.head_dim for g in store.grid if any(layer == g.layer for layer, _ in heads))
+    return [own[:, :, :used] for own in found]
+
+
+def _votes(examples: pl.DataFrame, heads: list[Head], features: Array, task: _Task) -> pl.DataFrame:
+    """Return the rows of some examples: all heads of the first, then all of the next."""
+    found = cosines(features, task.centroids).transpose(1, 0, 2)  # (n, heads, classes)
+    chosen = nearest_centroids(features, task.centroids).T  # (n, heads)
+    best = np.take_along_axis(found, chosen[..., None], axis=2)[..., 0]
+    others = found.copy()
+    np.put_along_axis(others, chosen[..., None], -np.inf, axis=2)
+    names = np.array(task.classes, dtype=object)
+    n, count = chosen.shape
+    repeated = examples.select(
+        pl.col(name).repeat_by(count).explode() for name in ("id", "split", "subtask", "label")
+    )
+    return (
+        repeated.with_columns(
+            pl.Series("layer", [layer for layer, _ in heads] * n, dtype=pl.Int32),
+            pl.Series("head", [head for _, head in heads] * n, dtype=pl.Int32),
+            pl.Series("name", [head_name(head) for head in heads] * n),
+            pl.Series("vote", names[chosen].ravel(), dtype=pl.String),
+            pl.Series("margin", (best - others.max(axis=2)).ravel(), dtype=pl.Float32),
+            _similarities(found.reshape(n * count, -1), task.classes),
+        )
+        .with_columns(correct=pl.col("vote") == pl.col("label"))
+        .select(list(HEAD_VOTE_SCHEMA))
+    )
+
+
+def _similarities(found: Array, classes: Sequence[str]) -> pl.Series:
+    """Return `(rows, classes)` cosines as lists of class and cosine."""
+    flat = pl.DataFrame(
+        {"class": list(classes) * len(found), "cosine": found.ravel()},
+        schema={"class": pl.String, "cosine": pl.Float32},
+    ).to_struct("similarity")
+    return flat.reshape((len(found), len(classes))).arr.to_list()

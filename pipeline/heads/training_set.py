@@ -1,0 +1,71 @@
+"""The training examples of a store, subtask by subtask."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.heads.centroids import Array
+from savs.stores import FeatureStore
+from savs.stores.format.layout import digest
+
+
+def train_digest(store: FeatureStore) -> str:
+    """Return what changes when the store's training examples do, or those of them with features."""
+    planned = "+".join(s.digest for s in store.manifest.plan.splits["train"].segments)
+    skipped = store.skipped("train")["id"].to_list()
+    return f"{planned} without {digest(skipped)}" if skipped else planned
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingTask:
+    """The training examples of one subtask."""
+
+    subtask: str | None
+    classes: tuple[str, ...]
+    rows: Array
+    """`(n,)` rows of the train split."""
+    labels: Array
+    """`(n,)` class numbers."""
+
+    def part(self, kept: Array) -> "TrainingTask":
+        """Return the task with some of its examples: `(n,)` flags, or places."""
+        return replace(self, rows=self.rows[kept], labels=self.labels[kept])
+
+
+def training_tasks(store: FeatureStore) -> list[TrainingTask]:
+    """Return the training examples by subtask, classes in order of first appearance.
+
+    Raises
+    ------
+    SelectionError
+        A class has no usable example, or a subtask has one class only.
+    """
+    usable = store.examples("train").with_row_index("row")
+    planned = store.in_order("train", pl.concat([usable, store.skipped("train")], how="diagonal"))
+    tasks = []
+    for (subtask,), part in planned.group_by("subtask", maintain_order=True):
+        name = None if subtask is None else str(subtask)
+        classes = tuple(part["label"].unique(maintain_order=True))
+        kept = part.filter(pl.col("row").is_not_null())
+        _check_classes(name, classes, set(kept["label"]))
+        numbers = {label: number for number, label in enumerate(classes)}
+        labels = np.array([numbers[label] for label in kept["label"]])
+        tasks.append(TrainingTask(name, classes, kept["row"].to_numpy(), labels))
+    return tasks
+
+
+def _check_classes(subtask: str | None, classes: tuple[str, ...], usable: set[str]) -> None:
+    where = "" if subtask is None else f" of subtask {subtask!r}"
+    for label in classes:
+        if label not in usable:
+            raise SelectionError(
+                f"class {label!r}{where} has no training example left: all of them were skipped"
+                " at extraction; `savs show` says why"
+            )
+    if len(classes) < 2:
+        raise SelectionError(
+            f"the training examples{where} have one class only, {next(iter(classes))!r};"
+            " a classifier needs at least two"
+        )

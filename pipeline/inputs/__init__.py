@@ -1,0 +1,1 @@
+"""The input files of both splits, read and checked."""

@@ -1,0 +1,1 @@
+"""Python files and packages of the user that extend savs."""

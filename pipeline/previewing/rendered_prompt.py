@@ -1,0 +1,86 @@
+"""What a model reads of a prompt: the chat template's final text and its image tokens."""
+
+from collections.abc import Callable
+from itertools import groupby
+from typing import Any
+
+from savs.datasets.prompt import SPLIT
+from savs.pipeline.demo import DEMO_MODEL, DEMO_NAME
+from savs.pipeline.extraction.model.load_errors import explained
+from savs.pipeline.extraction.model.processor import (
+    Checkpoint,
+    limit_pixels,
+    parse_limits,
+    read_checkpoint,
+    require_template,
+)
+from savs.pipeline.extraction.model.prompts import (
+    Pieces,
+    chat_inputs,
+    require_plain_mark,
+    text_inputs,
+)
+from savs.pipeline.previewing.content import IMAGE, TEXT, TOKEN, Run, Worded
+
+IMAGE_IDS = ("image_token_id", "image_token_index")
+"""What configurations and processors call the token that stands for a patch of an image."""
+
+
+def load_wording(
+    name: str,
+    *,
+    revision: str | None = None,
+    min_pixels: int | None = None,
+    max_pixels: int | None = None,
+    trust_remote_code: bool = False,
+    placeholders: str = SPLIT,
+) -> Callable[[Pieces], Worded]:
+    """Return what says how a model reads a prompt; its processor is loaded, its weights are not.
+
+    The parameters are those of `load_model`.
+
+    Raises
+    ------
+    ModelError
+        Not found, without a chat template, or without the limits that are asked for.
+    """
+    pixels = parse_limits(min_pixels, max_pixels)
+    path = str(DEMO_MODEL) if name == DEMO_NAME else name
+    with explained("model", name):
+        checkpoint = read_checkpoint(path, revision=revision, trust_remote_code=trust_remote_code)
+    processor = checkpoint.processor
+    require_template(name, processor)
+    limit_pixels(name, processor, pixels)
+    require_plain_mark(name, processor, placeholders)
+    to_inputs = text_inputs if checkpoint.text_only else chat_inputs
+    images = _image_ids(checkpoint)
+
+    def word(pieces: Pieces) -> Worded:
+        ids = to_inputs(processor, [pieces])["input_ids"][0].tolist()
+        return Worded(_runs(getattr(processor, "tokenizer", processor), ids, images))
+
+    return word
+
+
+def _image_ids(checkpoint: Checkpoint) -> set[int]:
+    found = (
+        getattr(owner, name, None)
+        for owner in (checkpoint.processor, checkpoint.config)
+        for name in IMAGE_IDS
+    )
+    return {int(value) for value in found if value is not None}
+
+
+def _runs(tokenizer: Any, ids: list[int], images: set[int]) -> tuple[Run, ...]:
+    control = set(tokenizer.added_tokens_decoder)
+
+    def kind_of(token: int) -> str:
+        return IMAGE if token in images else TOKEN if token in control else TEXT
+
+    runs = []
+    for kind, group in groupby(ids, key=kind_of):
+        part = list(group)
+        said = part[:1] if kind == IMAGE else part
+        text = tokenizer.decode(said, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        runs.append(Run(kind, text, len(part)))
+    return tuple(runs)

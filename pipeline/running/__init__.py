@@ -1,0 +1,1 @@
+"""What every run needs: signals, progress, files that appear whole, numbers as text."""

@@ -1,0 +1,161 @@
+"""Stage 2, `select`: score the heads on the training examples, keep the best, fit the readout."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.heads.head_scores import SCORINGS
+from savs.pipeline.heads.training_set import train_digest, training_tasks
+from savs.pipeline.readouts import find_readout
+from savs.pipeline.selection.compatibility import require_same_model
+from savs.pipeline.selection.task_selection import (
+    TaskSelection,
+    best_heads,
+    given_heads,
+    score_tasks,
+)
+from savs.stores import FeatureStore, Head
+
+DEFAULT_HEADS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A few-shot classifier, whole: heads, classes, fit, and the model that they belong to."""
+
+    source: Mapping[str, Any]
+    """What the features are of: model, processor, dtype, prompt and heads of the store."""
+    train: str
+    """Digest of the training examples."""
+    readout: str
+    scoring: str
+    tasks: tuple[TaskSelection, ...]
+    """One a subtask, in the order of the train file."""
+    heads_from: str | None = None
+    """Digest of the training examples that chose the heads, where those were others."""
+
+    @property
+    def model(self) -> Mapping[str, Any]:
+        """The model that the heads belong to."""
+        return self.source["model"]
+
+    @property
+    def top_heads(self) -> list[tuple[int, int, int]]:
+        """The heads as the public reference writes them: `(layer, head, -1)`, best first.
+
+        Raises
+        ------
+        SelectionError
+            There are several subtasks; take `tasks[i].heads`.
+        """
+        return [(layer, head, -1) for layer, head in self.only_task().heads]
+
+    def only_task(self) -> TaskSelection:
+        """Return the only subtask's selection; SelectionError where there are several."""
+        if len(self.tasks) != 1:
+            names = [task.subtask for task in self.tasks]
+            raise SelectionError(
+                f"{len(names)} subtasks were selected ({names}); take one of tasks"
+            )
+        return self.tasks[0]
+
+
+def default_heads(store: FeatureStore) -> int:
+    """Return how many heads are kept where nobody says: 20, or all of a store that has fewer."""
+    return min(DEFAULT_HEADS, len(store.heads))
+
+
+def select(
+    store: FeatureStore,
+    *,
+    heads: int | Literal["all"] = DEFAULT_HEADS,
+    readout: str = "vote",
+    scoring: str = "resubstitution",
+    heads_from: Selection | None = None,
+) -> Selection:
+    """Choose the heads that tell the training classes apart, for each subtask by itself.
+
+    Heads are ordered by score, then margin, then (layer, head). Memory holds the training features
+    of one layer at a time.
+
+    Parameters
+    ----------
+    store
+        Features; the train split is read.
+    heads
+        How many to keep, or `all`.
+    readout
+        The rule that is fitted on the chosen heads.
+    scoring
+        How heads are scored: `resubstitution` as in the paper, `loo` or `kfold`.
+    heads_from
+        Take the heads of this selection, which may be of another task, and fit them on this
+        store's training examples; then `heads` says nothing.
+
+    Raises
+    ------
+    SelectionError
+        Unknown readout or scoring, more heads than the store has, a class without a usable
+        training example, one class only, or heads of another model.
+    StoreIncompleteError
+        A shard of the train split is missing.
+    """
+    rule = find_readout(readout)
+    require_scoring(scoring)
+    tasks = training_tasks(store)
+    if heads_from is not None:
+        given = _heads_of(store, heads_from, [task.subtask for task in tasks])
+        found = [
+            given_heads(store, rule, scoring, task, chosen)
+            for task, chosen in zip(tasks, given, strict=True)
+        ]
+    else:
+        count = head_count(store, heads)
+        scores = score_tasks(store, rule, scoring, tasks)
+        found = [
+            best_heads(store, rule, task, own, count)
+            for task, own in zip(tasks, scores, strict=True)
+        ]
+    return Selection(
+        source=store.manifest.identity.source(),
+        train=train_digest(store),
+        readout=rule.name,
+        scoring=scoring,
+        tasks=tuple(found),
+        heads_from=heads_from.train if heads_from else None,
+    )
+
+
+def require_scoring(name: str) -> None:
+    """Raise SelectionError where no scoring has this name."""
+    if name not in SCORINGS:
+        raise SelectionError(f"no scoring is called {name!r}; there are: {', '.join(SCORINGS)}")
+
+
+def head_count(store: FeatureStore, heads: int | Literal["all"]) -> int:
+    """Return a number of heads; SelectionError where the store has fewer."""
+    count = len(store.heads) if heads == "all" else heads
+    if not 1 <= count <= len(store.heads):
+        raise SelectionError(
+            f"{count} heads asked for, but the store has {len(store.heads)}; give --heads 1 to"
+            f" {len(store.heads)}, or all"
+        )
+    return count
+
+
+def _heads_of(
+    store: FeatureStore, selection: Selection, subtasks: list[str | None]
+) -> list[tuple[Head, ...]]:
+    """Return a selection's heads for each subtask: its own, or those of its only one."""
+    heads = {task.subtask: task.heads for task in selection.tasks}
+    require_same_model(store, selection.source, {h for own in heads.values() for h in own})
+    if len(heads) == 1:
+        return [next(iter(heads.values()))] * len(subtasks)
+    absent = [subtask for subtask in subtasks if subtask not in heads]
+    if absent:
+        raise SelectionError(
+            f"the selection whose heads are taken has no subtask {absent[0]!r}; it has"
+            f" {', '.join(map(str, heads))}: give one of a single task, or of the same subtasks"
+        )
+    return [heads[subtask] for subtask in subtasks]

@@ -1,0 +1,91 @@
+"""The heads of one subtask: scored on its training examples, ranked, fitted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from savs.pipeline.heads.head_scores import HeadScores, rank_heads
+from savs.pipeline.heads.training_set import TrainingTask
+from savs.pipeline.readouts import Fitted, Readout
+from savs.stores import FeatureStore, Head
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSelection:
+    """The chosen heads of one subtask, and the classifier that they make."""
+
+    subtask: str | None
+    """None where the benchmark has no subtasks."""
+    classes: tuple[str, ...]
+    """In order of first appearance in the train file."""
+    heads: tuple[Head, ...]
+    """Best first."""
+    scores: tuple[float, ...]
+    """Train-side score of each chosen head: what chose it, no estimate of performance."""
+    margins: tuple[float, ...]
+    """Train-side margin of each chosen head."""
+    examples: int
+    """Number of training examples."""
+    fitted: Fitted
+    """What the readout fitted on the chosen heads."""
+
+
+def score_tasks(
+    store: FeatureStore, rule: Readout, scoring: str, tasks: Sequence[TrainingTask]
+) -> list[HeadScores]:
+    """Return the scores of all heads, in the order of `store.heads`, for each task.
+
+    Memory holds the training features of one layer at a time, and one pass serves all tasks.
+    """
+    parts: list[list[HeadScores]] = [[] for _ in tasks]
+    for grid in store.grid:
+        features = store.features("train", [(grid.layer, head) for head in grid.heads])
+        for task, found in zip(tasks, parts, strict=True):
+            found.append(
+                rule.score_heads(features[:, task.rows], task.labels, task.classes, scoring)
+            )
+    return [
+        HeadScores(
+            np.concatenate([layer.score for layer in found]),
+            np.concatenate([layer.margin for layer in found]),
+        )
+        for found in parts
+    ]
+
+
+def best_heads(
+    store: FeatureStore, rule: Readout, task: TrainingTask, scores: HeadScores, count: int
+) -> TaskSelection:
+    """Return the `count` best heads of a task, fitted."""
+    chosen = rank_heads(scores, store.heads)[:count]
+    return _fitted(store, rule, task, [store.heads[i] for i in chosen], scores, chosen)
+
+
+def given_heads(
+    store: FeatureStore, rule: Readout, scoring: str, task: TrainingTask, heads: Sequence[Head]
+) -> TaskSelection:
+    """Return heads that were chosen elsewhere, in their order, scored and fitted on a task."""
+    features = store.features("train", heads)[:, task.rows]
+    scores = rule.score_heads(features, task.labels, task.classes, scoring)
+    return _fitted(store, rule, task, heads, scores, range(len(heads)))
+
+
+def _fitted(
+    store: FeatureStore,
+    rule: Readout,
+    task: TrainingTask,
+    heads: Sequence[Head],
+    scores: HeadScores,
+    places: Sequence[int],
+) -> TaskSelection:
+    features = store.features("train", heads)[:, task.rows]
+    return TaskSelection(
+        subtask=task.subtask,
+        classes=task.classes,
+        heads=tuple(heads),
+        scores=tuple(float(scores.score[place]) for place in places),
+        margins=tuple(float(scores.margin[place]) for place in places),
+        examples=len(task.rows),
+        fitted=rule.fit(features, task.labels, task.classes),
+    )

@@ -1,0 +1,1 @@
+"""One labelled file, split into training and test files."""

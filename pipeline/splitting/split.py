@@ -1,0 +1,227 @@
+"""One file into a train and a test file that share nothing: no group, no medium, no example."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from savs.datasets import (
+    Benchmark,
+    Example,
+    MediaError,
+    MediaFolder,
+    Shots,
+    SourceError,
+    check_splits,
+    find_files,
+    read_examples,
+)
+from savs.datasets.media.digests import compare_splits, content_ties, media_names
+from savs.datasets.media.download import fetching_for_now, is_address
+from savs.datasets.media.media import MediaRules
+from savs.datasets.rows.files import Files
+from savs.datasets.rows.parquet_media import is_packed
+from savs.datasets.rows.plugin_guard import parsed
+from savs.datasets.rows.readers import read_rows
+from savs.datasets.rows.rewrite import copy_rows, count_rows, form_of
+from savs.datasets.splits.cluster_shots import draw_clusters
+from savs.datasets.splits.clusters import cluster_ids
+from savs.pipeline.plugins.benchmark import choose_benchmark
+from savs.pipeline.running.staged_files import check_free, publish, staged
+
+OPTIONS = {"train": "--train", "test": "--test"}
+
+
+@dataclass(frozen=True, slots=True)
+class Splitting:
+    """Two files that share nothing."""
+
+    paths: Mapping[str, Path]
+    """Split -> its file."""
+    rows: Mapping[str, int]
+    """Split -> rows of its file."""
+    classes: Mapping[str, Mapping[tuple[str | None, str], int]]
+    """Split -> subtask and class -> examples, in the order of the file."""
+    clusters: int
+    """Sets of examples that share a group or a medium, single examples included."""
+    missing: tuple[str, ...]
+    """Media that are not there, and so are told apart by name alone."""
+    media_root: Path | None
+    """What `savs extract --media-root` needs; None where each file's own folder will do."""
+
+
+def split(
+    benchmark: str | Path | Benchmark,
+    source: str | Path,
+    *,
+    train: str | Path,
+    test: str | Path,
+    shots: Shots,
+    columns: Mapping[str, str] | None = None,
+    question: str | None = None,
+    media_root: str | Path | None = None,
+    allow_outside: bool = False,
+    fetch_urls: bool = False,
+    force: bool = False,
+) -> Splitting:
+    """Draw training examples from a file; write these to one file and all others to another.
+
+    Rows that share a group, a medium (by content, whatever its name) or, without media, a prompt
+    go to the same side. Both files are read again and compared before they get their names.
+
+    Parameters
+    ----------
+    benchmark
+        Name of a benchmark, path of a Python file with one of your own, or a benchmark.
+    source
+        The file to split, or what else `savs extract --test` takes.
+    train, test
+        The files to write, of the same form as the source.
+    shots
+        How many examples of each class, or groups of each subtask, train; and the seed.
+    columns, question, allow_outside, fetch_urls
+        As `extract` takes them.
+    media_root
+        Folder of the images; the source's own folder by default.
+    force
+        Replace files that are there.
+
+    Returns
+    -------
+    Splitting
+        What is in the two files.
+
+    Raises
+    ------
+    SourceError
+        A file cannot be read or written, is there already, or is of another form.
+    RowError
+        A class has too few examples, or none that could be tested.
+    MediaError
+        None of the images is there.
+    """
+    chosen = choose_benchmark(benchmark, columns=columns, question=question)
+    _check_form(chosen)
+    files = find_files(source)
+    targets = {"train": Path(train), "test": Path(test)}
+    pool = read_examples(chosen, source, "test")
+    _check_targets(files, targets, force=force)
+    root = files.root if media_root is None else Path(media_root)
+    with fetching_for_now(wanted=fetch_urls) as fetching:
+        media = MediaFolder(root, files.root, MediaRules(None, allow_outside, fetching))
+        if fetching is not None:
+            fetching.fetch_all(media_names(pool))
+        missing = _missing(pool, media)
+        of_rows = _examples_of_rows(chosen, source, files)
+        clusters = _clusters(pool, of_rows, media)
+        trains = draw_clusters(pool, clusters, shots)
+        sides = ["train" if any(trains[place] for place in row) else "test" for row in of_rows]
+        with staged(targets) as paths:
+            for name, path in paths.items():
+                copy_rows(files, [row for row, side in enumerate(sides) if side == name], path)
+            found = {name: read_examples(chosen, path, name) for name, path in paths.items()}
+            check_splits(found["train"], found["test"])
+            _prove(chosen, found, paths, media, len(pool))
+            for name, path in paths.items():
+                publish(path, targets[name], OPTIONS[name], force=force)
+    return Splitting(
+        paths=targets,
+        rows=Counter(sides),
+        classes={name: Counter((e.subtask, str(e.label)) for e in found[name]) for name in found},
+        clusters=len(set(clusters)),
+        missing=missing,
+        media_root=_other_root(pool, media, targets),
+    )
+
+
+def _check_form(benchmark: Benchmark) -> None:
+    if benchmark.read_folder is not None:
+        raise SourceError(
+            f"{benchmark.name} reads folders, and only files can be split; let savs extract draw:"
+            " --test DIR --shots N --seed S"
+        )
+
+
+def _check_targets(files: Files, targets: Mapping[str, Path], *, force: bool) -> None:
+    sources = {path.resolve() for path in files}
+    for name, target in targets.items():
+        if target.resolve() in sources:
+            raise SourceError(f"{target} is the file to split; give {OPTIONS[name]} another name")
+        form = form_of(files.paths[0])
+        if form_of(target) != form:
+            raise SourceError(
+                f"{target} would be {form_of(target)}, and {files.paths[0].name} is {form}; give"
+                f" {OPTIONS[name]} a name that ends in {files.paths[0].suffix}"
+            )
+        check_free(target, OPTIONS[name], force=force)
+    if targets["train"].resolve() == targets["test"].resolve():
+        raise SourceError(f"{targets['test']} is both --train and --test; give two names")
+
+
+def _missing(pool: Sequence[Example], media: MediaFolder) -> tuple[str, ...]:
+    names = media_names(pool)
+    missing = tuple(name for name in names if not media.has(name))
+    if missing and len(missing) == len(names):
+        raise MediaError(
+            f"none of the {len(names):,} images is there, so shared ones cannot be found:"
+            f" {names[0]} is not in {media.root.absolute()}; give --media-root the folder of the"
+            " images"
+        )
+    return missing
+
+
+def _examples_of_rows(benchmark: Benchmark, source: str | Path, files: Files) -> list[range]:
+    """Return the places of each row's examples in the pool."""
+    rows = read_rows(source)
+    if len(rows) != count_rows(files):
+        raise SourceError(f"{source} changed while it was read; nothing was written: run it again")
+    found, start = [], 0
+    for row in rows:
+        count = sum(1 for _ in parsed(benchmark, row))
+        found.append(range(start, start + count))
+        start += count
+    return found
+
+
+def _clusters(pool: Sequence[Example], of_rows: Sequence[range], media: MediaFolder) -> list[str]:
+    ties = content_ties(pool, media)
+    for number, places in enumerate(of_rows):
+        for place in places:
+            ties[place].append(f"row {number}")
+    return cluster_ids(ties)
+
+
+def _prove(
+    benchmark: Benchmark,
+    found: Mapping[str, Sequence[Example]],
+    paths: Mapping[str, Path],
+    pooled: MediaFolder,
+    total: int,
+) -> None:
+    """Check, from the written files alone, that no example is lost and nothing is shared."""
+    media = {name: replace(pooled, packed=path.parent) for name, path in paths.items()}
+    leaks = compare_splits(found["train"], found["test"], media["train"], media["test"])
+    grouped = found if benchmark.grouped_train else _read_as_tested(benchmark, paths)
+    groups = [{e.group for e in grouped[name] if e.group is not None} for name in paths]
+    written = sum(len(examples) for examples in found.values())
+    if leaks or groups[0] & groups[1] or written != total:
+        raise SourceError(
+            f"the files that were written do not stand the check ({written} of {total} examples,"
+            f" {len(groups[0] & groups[1])} groups on both sides"
+            f"{'; '.join(['', *leaks.summary()])}): did the input change meanwhile? nothing was"
+            " kept, run it again"
+        )
+
+
+def _read_as_tested(benchmark: Benchmark, paths: Mapping[str, Path]) -> dict[str, list[Example]]:
+    """Read both files as test files, where training examples would have no groups."""
+    return {name: read_examples(benchmark, path, "test") for name, path in paths.items()}
+
+
+def _other_root(
+    pool: Sequence[Example], media: MediaFolder, targets: Mapping[str, Path]
+) -> Path | None:
+    named = any(not is_packed(name) and not is_address(name) for name in media_names(pool))
+    root = media.root.resolve()
+    away = any(target.resolve().parent != root for target in targets.values())
+    return media.root if named and away else None

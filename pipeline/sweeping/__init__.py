@@ -1,0 +1,1 @@
+"""Readouts, numbers of heads and shots, measured over the same few-shot draws."""

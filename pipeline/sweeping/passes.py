@@ -1,0 +1,202 @@
+"""The passes of a sweep over the test split: all draws that fit into memory in each."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.assessment import VOTES_KEPT, predicted
+from savs.pipeline.heads.centroids import Array, class_centroids
+from savs.pipeline.heads.training_set import TrainingTask
+from savs.pipeline.readouts import ClassScores, Readout
+from savs.pipeline.sweeping.draws import Draw
+from savs.pipeline.sweeping.summary import Cell
+from savs.pipeline.sweeping.vote_batched import many_votes
+from savs.stores import FeatureStore
+
+MEMORY = 2**30
+"""Bytes of results and fits that one pass may hold; more draws than that take more passes."""
+LARGEST_TABLE = 2**27
+"""Cosines of one shard, heads x examples x classes, up to which votes are counted all at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPlan:
+    """What is swept on one store."""
+
+    store: FeatureStore
+    tasks: list[TrainingTask]
+    draws: list[Draw]
+    counts: list[int]
+    """Numbers of heads, ascending."""
+    pool: Array
+    """`(heads, n, d)`: the training features of all heads."""
+    test: pl.DataFrame
+    """The test examples with features, with their clusters."""
+
+
+def run_draws(
+    plan: SweepPlan, rule: Readout, orders: Sequence[Sequence[int]]
+) -> Iterator[tuple[Cell, list[pl.DataFrame]]]:
+    """Yield each cell of the grid with its predictions, task by task.
+
+    Parameters
+    ----------
+    plan
+        The store and its draws.
+    rule
+        The readout.
+    orders
+        For each draw, its best heads as places in `store.heads`.
+    """
+    numbers = sorted({draw.number for draw in plan.draws})
+    step = max(1, MEMORY // _bytes_a_number(plan, rule))
+    for start in range(0, len(numbers), step):
+        some = set(numbers[start : start + step])
+        places = [i for i, draw in enumerate(plan.draws) if draw.number in some]
+        yield from _pass(plan, rule, orders, places)
+
+
+def _bytes_a_number(plan: SweepPlan, rule: Readout) -> int:
+    """Return about how many bytes one number of draws takes: results, and training examples."""
+    del rule
+    classes = max(len(task.classes) for task in plan.tasks)
+    shots = {draw.shots for draw in plan.draws}
+    results = plan.test.height * len(plan.counts) * len(shots) * (8 + 8 * min(classes, VOTES_KEPT))
+    fits = sum(len(d.task.rows) for d in plan.draws if d.number == 0) * sum(plan.counts)
+    return results + 4 * fits * plan.pool.shape[2]
+
+
+def _pass(
+    plan: SweepPlan, rule: Readout, orders: Sequence[Sequence[int]], places: Sequence[int]
+) -> Iterator[tuple[Cell, list[pl.DataFrame]]]:
+    """Run some draws over the test split once."""
+    rows: list[list[Array]] = [[] for _ in plan.tasks]
+    found: dict[int, list[list[ClassScores]]] = {place: [] for place in places}
+    fits = [_Fits(plan, rule, orders, mine) for mine in _by_task(plan, places)]
+    numbers, start = _task_numbers(plan), 0
+    for block in plan.store.blocks("test"):
+        part = numbers[start : start + block.shape[1]]
+        for number in np.unique(part):
+            inside = np.flatnonzero(part == number)
+            rows[number].append(inside + start)
+            for place, scores in fits[number].scores(block[:, inside]):
+                found[place].append([_small(one) for one in scores])
+        start += block.shape[1]
+    yield from _cells(plan, rule, rows, found)
+
+
+def _by_task(plan: SweepPlan, places: Sequence[int]) -> list[list[int]]:
+    return [
+        [place for place in places if plan.draws[place].pool == number]
+        for number in range(len(plan.tasks))
+    ]
+
+
+def _task_numbers(plan: SweepPlan) -> Array:
+    """Return the task of each test example."""
+    numbers = {task.subtask: number for number, task in enumerate(plan.tasks)}
+    subtasks = plan.test["subtask"].to_list()
+    absent = next((s for s in subtasks if s not in numbers), None)
+    if absent is not None:
+        raise SelectionError(f"subtask {absent!r} of the test split has no training examples")
+    return np.array([numbers[subtask] for subtask in subtasks])
+
+
+class _Fits:
+    """What a readout fitted on the draws of one task."""
+
+    def __init__(
+        self,
+        plan: SweepPlan,
+        rule: Readout,
+        orders: Sequence[Sequence[int]],
+        places: Sequence[int],
+    ) -> None:
+        self._counts = plan.counts
+        self._places = places
+        self._orders = [list(orders[place]) for place in places]
+        draws = [plan.draws[place] for place in places]
+        classes = len(draws[0].task.classes) if draws else 0
+        block = min(plan.test.height, max(s.rows for s in plan.store.manifest.plan.shards()))
+        small = len(plan.pool) * block * classes <= LARGEST_TABLE
+        self._centroids: list[Array] | None = None
+        if rule.name == "vote" and small:
+            self._centroids = [
+                class_centroids(plan.pool[:, d.task.rows], d.task.labels, classes) for d in draws
+            ]
+            return
+        self._fitted = [
+            [
+                rule.fit(plan.pool[order[:count]][:, d.task.rows], d.task.labels, d.task.classes)
+                for count in self._counts
+            ]
+            for d, order in zip(draws, self._orders, strict=True)
+        ]
+
+    def scores(self, features: Array) -> Iterator[tuple[int, list[ClassScores]]]:
+        """Yield each draw with its scores of `(all heads, n, d)` features, by number of heads."""
+        if self._centroids is not None:
+            found = many_votes(features, self._centroids, self._orders, self._counts)
+            yield from zip(self._places, found, strict=True)
+            return
+        for place, order, fitted in zip(self._places, self._orders, self._fitted, strict=True):
+            ranked = features[order]
+            yield (
+                place,
+                [
+                    one.scores(ranked[:count])
+                    for count, one in zip(self._counts, fitted, strict=True)
+                ],
+            )
+
+
+def _small(scores: ClassScores) -> ClassScores:
+    """Return scores without those of single classes, where these would fill the memory."""
+    if scores.scores.shape[1] <= VOTES_KEPT:
+        return scores
+    nothing = np.zeros((len(scores.choice), 0), np.float32)
+    return ClassScores(nothing, scores.choice, nothing)
+
+
+def _cells(
+    plan: SweepPlan,
+    rule: Readout,
+    rows: Sequence[Sequence[Array]],
+    found: dict[int, list[list[ClassScores]]],
+) -> Iterator[tuple[Cell, list[pl.DataFrame]]]:
+    tasks = [np.concatenate(parts) if parts else np.zeros(0, np.int64) for parts in rows]
+    examples = [plan.test[own] for own in tasks]
+    keys = dict.fromkeys((plan.draws[p].shots, plan.draws[p].number) for p in found)
+    for shots, number in keys:
+        same = [p for p in found if (plan.draws[p].shots, plan.draws[p].number) == (shots, number)]
+        for column, count in enumerate(plan.counts):
+            yield (
+                Cell(rule.name, count, shots, number),
+                [
+                    _frame(
+                        examples[plan.draws[place].pool],
+                        plan.draws[place].task.classes,
+                        [scores[column] for scores in found[place]],
+                    )
+                    for place in same
+                    if found[place]
+                ],
+            )
+
+
+def _frame(
+    examples: pl.DataFrame, classes: Sequence[str], parts: Sequence[ClassScores]
+) -> pl.DataFrame:
+    choice = np.concatenate([part.choice for part in parts])
+    scores, soft = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("scores", "soft")
+    )
+    if scores.shape[1]:
+        return predicted(examples, classes, ClassScores(scores, choice, soft))
+    names = np.array(classes, dtype=object)[choice]
+    return examples.with_columns(prediction=pl.Series(names, dtype=pl.String)).with_columns(
+        correct=pl.col("prediction") == pl.col("label")
+    )

@@ -1,0 +1,100 @@
+"""`sweep`: every readout, number of heads and number of shots, over the same few-shot draws."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+
+from savs.datasets import Benchmark, Units
+from savs.datasets.rows.plugin_guard import measured
+from savs.datasets.splits.clusters import clusters_of
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.heads.head_scores import rank_heads
+from savs.pipeline.heads.training_set import training_tasks
+from savs.pipeline.plugins.benchmark import stored_benchmark
+from savs.pipeline.readouts import find_readout
+from savs.pipeline.selection.selection import head_count, require_scoring
+from savs.pipeline.selection.task_selection import score_tasks
+from savs.pipeline.sweeping.draws import make_draws, pool_size
+from savs.pipeline.sweeping.passes import SweepPlan, run_draws
+from savs.pipeline.sweeping.summary import Cell, Sweep, summarise_cells
+from savs.stores import FeatureStore
+
+HEADS: tuple[int | Literal["all"], ...] = (1, 5, 10, 20, 50, "all")
+SHOTS = (1, 2, 5, 10, 20)
+DRAWS = 10
+
+
+def sweep(
+    store: FeatureStore,
+    *,
+    heads: Sequence[int | Literal["all"]] | None = None,
+    shots: Sequence[int] | None = None,
+    draws: int = DRAWS,
+    readouts: Sequence[str] = ("vote",),
+    scoring: str = "resubstitution",
+    seed: int = 0,
+    benchmark: str | Path | Benchmark | None = None,
+) -> Sweep:
+    """Measure readouts over numbers of heads and shots, on the same draws of training examples.
+
+    The store's training examples are the pool that shots are drawn from; heads are scored, chosen
+    and fitted on each draw alone, and all test examples are classified. Memory holds the pool's
+    features, one shard of the test split, and what the readouts fitted.
+
+    Parameters
+    ----------
+    store
+        Features of a complete extraction.
+    heads
+        Numbers of heads, or `all`; by default those of 1, 5, 10, 20, 50 and all that the store has.
+    shots
+        Examples a class; by default those of 1, 2, 5, 10 and 20 that are below the pool's size.
+    draws
+        How often examples are drawn for each number of shots.
+    readouts
+        Names, see `savs.pipeline.readouts`.
+    scoring
+        How heads are scored.
+    seed
+        Of the draws, and of the bootstrap.
+    benchmark
+        The store's: needed where it is in a Python file of your own (its path) or an object.
+
+    Raises
+    ------
+    SelectionError
+        Unknown names, more heads than there are, or as many shots as the pool has.
+    StoreIncompleteError
+        A planned shard is missing.
+    """
+    store.require_complete()
+    require_scoring(scoring)
+    chosen = stored_benchmark(store, benchmark)
+    rules = [find_readout(name) for name in dict.fromkeys(readouts)]
+    if draws < 1:
+        raise SelectionError(f"{draws} draws asked for, expected at least 1")
+    tasks = training_tasks(store)
+    wanted = list(shots) if shots else [n for n in SHOTS if n < pool_size(tasks)[0]] or [1]
+    given = heads or [n for n in HEADS if n == "all" or n <= len(store.heads)]
+    counts = sorted({head_count(store, n) for n in given})
+    drawn = make_draws(tasks, sorted(set(wanted)), draws, seed)
+    plan = SweepPlan(store, tasks, drawn, counts, store.features("train"), _test(store))
+    skipped = store.skipped("test").with_columns(correct=pl.lit(False))
+    classes = {task.subtask: task.classes for task in tasks}
+    cells: dict[Cell, list[Units]] = {}
+    for rule in rules:
+        scores = score_tasks(store, rule, scoring, [draw.task for draw in drawn])
+        orders = [rank_heads(own, store.heads)[: counts[-1]] for own in scores]
+        for cell, found in run_draws(plan, rule, orders):
+            whole = pl.concat([*found, skipped], how="diagonal_relaxed")
+            cells[cell] = measured(chosen, whole.sort("index"), classes)
+    return summarise_cells(cells, seed)
+
+
+def _test(store: FeatureStore) -> pl.DataFrame:
+    """Return the test examples with their clusters, skipped ones counted in."""
+    examples = store.examples("test")
+    whole = pl.concat([examples, store.skipped("test").select(examples.columns)])
+    return examples.with_columns(cluster=clusters_of(whole).head(examples.height))

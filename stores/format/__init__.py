@@ -1,0 +1,1 @@
+"""Format 1 of the feature store: names, plan, manifest."""

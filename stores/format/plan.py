@@ -1,0 +1,189 @@
+"""Which examples make which shard: a pure function of the examples and of earlier limits."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from savs.stores.errors import StoreMismatchError
+from savs.stores.format.layout import SPLITS, digest, shard_name
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Examples that were planned together: the first `--limit`, then what a raised one added."""
+
+    rows: int
+    """Number of examples."""
+    digest: str
+    """SHA-256 of the examples' contents."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardSpec:
+    """One planned shard."""
+
+    split: str
+    number: int
+    """Counts the shards of the split from 0."""
+    start: int
+    """First row in the split's plan."""
+    stop: int
+    """One past the last row."""
+    digest: str
+    """SHA-256 that ties a shard's file to the examples planned for it."""
+
+    @property
+    def name(self) -> str:
+        """File name."""
+        return shard_name(self.split, self.number)
+
+    @property
+    def rows(self) -> int:
+        """Number of planned examples."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class SplitPlan:
+    """All planned examples of a split, in the order of the input file."""
+
+    ids: tuple[str, ...]
+    segments: tuple[Segment, ...]
+
+    def shards(self, split: str, shard_rows: int) -> Iterator[ShardSpec]:
+        """Cut each segment into shards of at most `shard_rows` rows."""
+        number = start = 0
+        for segment in self.segments:
+            end = start + segment.rows
+            for first in range(start, end, shard_rows):
+                last = min(first + shard_rows, end)
+                key = digest([segment.digest, first - start, last - start])
+                yield ShardSpec(split, number, first, last, key)
+                number += 1
+            start = end
+
+
+@dataclass(frozen=True, slots=True)
+class StorePlan:
+    """What a complete store holds. It never depends on what is done already."""
+
+    shard_rows: int
+    splits: Mapping[str, SplitPlan]
+
+    def shards(self) -> list[ShardSpec]:
+        """Return all planned shards, split by split."""
+        return [
+            shard
+            for split, plan in self.splits.items()
+            for shard in plan.shards(split, self.shard_rows)
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form that store.json holds."""
+        return {
+            "shard_rows": self.shard_rows,
+            "splits": {
+                split: {
+                    "ids": list(plan.ids),
+                    "segments": [{"rows": s.rows, "digest": s.digest} for s in plan.segments],
+                }
+                for split, plan in self.splits.items()
+            },
+        }
+
+
+ROW_COLUMNS = ("index", "label", "prompt", "media", "group", "subtask", "category", "extra")
+"""What an example's row is, beside its id: with another value in one, it is another example."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRow:
+    """One example, as far as a plan needs to know it."""
+
+    id: str
+    digest: str
+    """Changes when the example's row does."""
+
+
+def row_digest(values: Mapping[str, Any]) -> str:
+    """Return the digest of an example's row, from its columns `ROW_COLUMNS`.
+
+    `media` is a list of names, `extra` a JSON object.
+    """
+    return digest([values[name] for name in ROW_COLUMNS])
+
+
+def make_plan(
+    rows: Mapping[str, Sequence[PlannedRow]], shard_rows: int, earlier: StorePlan | None = None
+) -> StorePlan:
+    """Plan the shards of each split.
+
+    Where a store was planned `earlier`, for fewer examples, its segments are kept, so that its
+    shards stay valid, and what is new makes one more segment. With the same rows the same plan
+    comes back.
+
+    Raises
+    ------
+    StoreMismatchError
+        The earlier plan is not of the same examples, or of more of them, or of other shards.
+    """
+    if shard_rows < 1:
+        raise ValueError(f"shard_rows is {shard_rows}, expected at least 1")
+    if earlier is not None and earlier.shard_rows != shard_rows:
+        raise StoreMismatchError(
+            f"its shards have {earlier.shard_rows} rows, not {shard_rows}; give --shard-rows"
+            f" {earlier.shard_rows} or another --out"
+        )
+    before = {} if earlier is None else earlier.splits
+    for split in before:
+        if split not in rows:
+            raise StoreMismatchError(f"it plans a {split} split that this run leaves out; add it")
+    return StorePlan(
+        shard_rows,
+        {
+            split: _plan_split(split, new, before.get(split, SplitPlan((), ())))
+            for split, new in rows.items()
+        },
+    )
+
+
+def _plan_split(split: str, rows: Sequence[PlannedRow], earlier: SplitPlan) -> SplitPlan:
+    segments, start = list(earlier.segments), 0
+    for segment in segments:
+        part = rows[start : start + segment.rows]
+        if len(part) < segment.rows or _segment(part) != segment:
+            raise StoreMismatchError(
+                f"its {len(earlier.ids)} {split} examples are not the first of the {len(rows)} now"
+                " given (other rows, labels, prompts or order, or a smaller --limit); give the same"
+                " input or another --out"
+            )
+        start += segment.rows
+    if start < len(rows):
+        segments.append(_segment(rows[start:]))
+    return SplitPlan(tuple(row.id for row in rows), tuple(segments))
+
+
+def _segment(rows: Sequence[PlannedRow]) -> Segment:
+    return Segment(len(rows), digest([[row.id, row.digest] for row in rows]))
+
+
+def parse_plan(value: Mapping[str, Any]) -> StorePlan:
+    """Return the plan in a decoded store.json; any builtin lookup error means damage."""
+    shard_rows = int(value["shard_rows"])
+    if shard_rows < 1:
+        raise ValueError(f"shard_rows is {shard_rows}, expected at least 1")
+    splits = {split: _parse_split(split, plan) for split, plan in value["splits"].items()}
+    if not set(splits) <= set(SPLITS):
+        raise ValueError(f"splits are {sorted(splits)}, expected {SPLITS}")
+    return StorePlan(shard_rows, splits)
+
+
+def _parse_split(split: str, value: Mapping[str, Any]) -> SplitPlan:
+    plan = SplitPlan(
+        ids=tuple(map(str, value["ids"])),
+        segments=tuple(Segment(int(s["rows"]), str(s["digest"])) for s in value["segments"]),
+    )
+    planned = sum(segment.rows for segment in plan.segments)
+    if planned != len(plan.ids) or any(segment.rows < 1 for segment in plan.segments):
+        raise ValueError(f"split {split}: {len(plan.ids)} ids for {planned} planned rows")
+    return plan

@@ -1,0 +1,211 @@
+"""Stores made of stores: only some heads of one, or the shards of several."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from savs.stores.errors import StoreCorruptError, StoreIncompleteError, StoreMismatchError
+from savs.stores.format.layout import OUTPUT_NAMES, Head, LayerGrid
+from savs.stores.format.manifest import Identity, Manifest, differences
+from savs.stores.format.plan import ShardSpec, SplitPlan, StorePlan
+from savs.stores.maintain.verify import shard_problem
+from savs.stores.read.store import FeatureStore, open_store
+from savs.stores.shard.content import ShardContent
+from savs.stores.shard.read import Shard, open_shard
+from savs.stores.write.disk import disk_errors
+from savs.stores.write.writer import FeatureWriter, new_writer
+
+Part = tuple[FeatureStore, ShardSpec]
+"""A shard and the store that it is of."""
+
+
+def slim_store(store: FeatureStore, heads: Sequence[Head], out: Path) -> FeatureStore:
+    """Write a store that holds only some heads of another, in their order by layer and head.
+
+    Everything else is kept, bit for bit: examples, skips, answers, hidden states, runs.
+
+    Raises
+    ------
+    HeadNotFoundError
+        The store does not hold one of the heads.
+    StoreIncompleteError
+        A planned shard is missing.
+    StoreMismatchError
+        `out` is not empty.
+    """
+    _require_whole(store)
+    store.require_heads(heads)
+    wanted = set(heads)
+    grid = tuple(
+        LayerGrid(g.layer, kept, g.head_dim)
+        for g in store.grid
+        if (kept := tuple(head for head in g.heads if (g.layer, head) in wanted))
+    )
+    identity = replace(store.manifest.identity, grid=grid)
+    parts = [(store, spec) for spec in store.present()]
+    return _write(Manifest(identity, store.manifest.plan), parts, out)
+
+
+def merge_stores(stores: Sequence[FeatureStore], out: Path) -> FeatureStore:
+    """Write one store of the shards of several that are of the same model, settings and benchmark.
+
+    Stores of one plan (several machines that shared the work) are put together; each shard must be
+    in one of them. Stores of other plans (several parts of a test file) are put one after the
+    other; training examples that all of them have are taken once.
+
+    Raises
+    ------
+    StoreMismatchError
+        The stores are not of the same model and settings, share some examples, or `out` is not
+        empty.
+    StoreIncompleteError
+        A planned shard is in none of them.
+    """
+    first = stores[0]
+    for other in stores[1:]:
+        ours, theirs = (s.manifest.identity.to_json() for s in (first, other))
+        apart = differences(ours, theirs, "in the other")
+        if apart:
+            raise StoreMismatchError(
+                f"{first.path} and {other.path} are not of the same kind:\n  " + "\n  ".join(apart)
+            )
+    if all(store.manifest.plan == first.manifest.plan for store in stores):
+        return _unite(stores, out)
+    for store in stores:
+        _require_whole(store)
+    sizes = sorted({store.manifest.plan.shard_rows for store in stores})
+    if len(sizes) > 1:
+        raise StoreMismatchError(
+            f"the stores have shards of {' and '.join(map(str, sizes))} rows; extract them with the"
+            " same --shard-rows"
+        )
+    plans, parts = {}, []
+    for split in first.manifest.plan.splits:
+        taken = _taken(stores, split)
+        plans[split] = _joined([store.manifest.plan.splits[split] for store in taken])
+        parts += [(store, spec) for store in taken for spec in store.present(split)]
+    plan = StorePlan(sizes[0], plans)
+    return _write(Manifest(first.manifest.identity, plan), parts, out)
+
+
+def _require_whole(store: FeatureStore) -> None:
+    """Raise StoreIncompleteError while a planned shard is missing, however the store was opened."""
+    replace(store, partial=False).require_complete()
+
+
+def _unite(stores: Sequence[FeatureStore], out: Path) -> FeatureStore:
+    """Copy each planned shard from the first store that has it whole."""
+    manifest = stores[0].manifest
+    homes = {spec: [s for s in stores if spec in s.present()] for spec in manifest.plan.shards()}
+    missing = [spec.name for spec, having in homes.items() if not having]
+    if missing:
+        raise StoreIncompleteError(
+            f"{len(missing)} planned shards are in none of the stores ({missing[0]} first);"
+            " extract them, or merge the store that has them, too"
+        )
+    with _new_store(out, Manifest(manifest.identity, manifest.plan)) as writer:
+        for spec, having in homes.items():
+            with disk_errors(out / spec.name):
+                shutil.copyfile(_whole(spec, having), out / spec.name)
+        writer.seal()
+    return open_store(out)
+
+
+def _whole(spec: ShardSpec, having: Sequence[FeatureStore]) -> Path:
+    """Return the file of a shard in the first store where it is not damaged."""
+    found = []
+    for store in having:
+        path = store.path / spec.name
+        sealed = {shard.name: shard for shard in store.manifest.shards}
+        problem = shard_problem(path, spec, store.manifest, sealed.get(spec.name))
+        if problem is None:
+            return path
+        found.append(f"{path}: {problem.what}; {problem.remedy}")
+    raise StoreCorruptError("\n".join(found))
+
+
+@contextmanager
+def _new_store(out: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
+    """Write a new store whole, or leave the folder as it was."""
+    was_there, begun = out.exists(), False
+    try:
+        with new_writer(out, manifest) as writer:
+            begun = True
+            yield writer
+    except BaseException:
+        if begun:
+            for path in out.iterdir():
+                path.unlink()
+            if not was_there:
+                out.rmdir()
+        raise
+
+
+def _taken(stores: Sequence[FeatureStore], split: str) -> Sequence[FeatureStore]:
+    """Return whose examples of a split are taken: of one store where all have the same."""
+    plans = [store.manifest.plan.splits[split] for store in stores]
+    if all(plan == plans[0] for plan in plans):
+        return stores[:1]
+    seen: dict[str, Path] = {}
+    for store, plan in zip(stores, plans, strict=True):
+        for identifier in plan.ids:
+            if identifier in seen:
+                raise StoreMismatchError(
+                    f"{split} example {identifier!r} is in {seen[identifier]} and in"
+                    f" {store.path}; each may be in one store only"
+                )
+            seen[identifier] = store.path
+    return stores
+
+
+def _joined(plans: Sequence[SplitPlan]) -> SplitPlan:
+    """Return plans one after the other: the same segments give the same shards."""
+    return SplitPlan(
+        tuple(identifier for plan in plans for identifier in plan.ids),
+        tuple(segment for plan in plans for segment in plan.segments),
+    )
+
+
+def _write(manifest: Manifest, parts: Sequence[Part], out: Path) -> FeatureStore:
+    """Write shards as those of a new store, one after the other; memory holds one of them."""
+    with _new_store(out, manifest) as writer:
+        for (store, old), new in zip(parts, manifest.plan.shards(), strict=True):
+            with _open(store, old) as shard:
+                _copy(shard, store.grid, manifest.identity, writer, new)
+        writer.seal()
+    return open_store(out)
+
+
+@contextmanager
+def _open(store: FeatureStore, spec: ShardSpec) -> Iterator[Shard]:
+    with open_shard(store.path / spec.name, spec, store.manifest.identity) as shard:
+        yield shard
+
+
+def _copy(
+    shard: Shard,
+    grids: Sequence[LayerGrid],
+    identity: Identity,
+    writer: FeatureWriter,
+    spec: ShardSpec,
+) -> None:
+    """Write the heads of an identity, and all else in a shard, as another shard."""
+    kept, held = identity.outputs, {grid.layer: grid for grid in grids}
+    names = [n for n in OUTPUT_NAMES if ("hidden" if n == "hidden" else "answers") in kept]
+    writer.write(
+        spec,
+        ShardContent(
+            layers={
+                g.layer: np.stack(shard.heads([(held[g.layer], head) for head in g.heads]))
+                for g in identity.grid
+            },
+            examples=shard.examples(),
+            skipped=shard.skipped(),
+            run=shard.run,
+            outputs={name: shard.output(name) for name in names},
+        ),
+    )

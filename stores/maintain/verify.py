@@ -1,0 +1,209 @@
+"""Compare a store with what it says of itself: every shard, every byte, every stray file."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from savs.stores.errors import REPAIR, StoreCorruptError, StoreReadError
+from savs.stores.format.layout import MANIFEST
+from savs.stores.format.manifest import Manifest, SealedShard, read_manifest
+from savs.stores.format.plan import ShardSpec
+from savs.stores.shard.read import Shard, open_shard
+from savs.stores.write.locks import left_overs
+
+REDO = "run the same `savs extract` command again"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is not as it should be."""
+
+    file: str
+    """Name in the store's folder."""
+    kind: str
+    """manifest, missing, damaged, unreadable, foreign, duplicate or left-over."""
+    what: str
+    remedy: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form that `savs verify --json` prints."""
+        return {"file": self.file, "kind": self.kind, "what": self.what, "remedy": self.remedy}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a verification found."""
+
+    shards: int
+    """Planned shards."""
+    bytes: int
+    """Bytes that were read of the shards that are there."""
+    sealed: bool
+    """Whether store.json has the digest of every shard; without, changed bytes are found in
+    features, columns and declarations alone."""
+    problems: tuple[Problem, ...]
+
+
+def verify(
+    folder: Path, *, quick: bool = False, on_bytes: Callable[[int], None] = lambda _: None
+) -> Report:
+    """Verify a store.
+
+    A full verification reads every byte: of a sealed store it finds any that changed, of one that
+    is not finished yet those of features and columns. Results are not looked at.
+
+    Parameters
+    ----------
+    folder
+        The store.
+    quick
+        Compare names, sizes and what each shard declares to be; read no values.
+    on_bytes
+        Is told the bytes read, shard by shard.
+
+    Raises
+    ------
+    StoreNotFoundError, StoreFormatError, StoreCorruptError
+        There is no store.json to compare with.
+    """
+    manifest = read_manifest(folder)
+    problem = _manifest_problem(folder, manifest)
+    if problem is not None:  # nothing can be judged by a manifest that is not to be trusted
+        return Report(len(manifest.plan.shards()), 0, manifest.sealed, (problem,))
+    problems = []
+    sealed = {shard.name: shard for shard in manifest.shards}
+    planned = manifest.plan.shards()
+    done = 0
+    for spec in planned:
+        path = folder / spec.name
+        if not path.exists():
+            problems.append(_missing(folder, spec, sealed.get(spec.name)))
+            continue
+        problem = shard_problem(path, spec, manifest, sealed.get(spec.name), quick=quick)
+        if problem is not None:
+            problems.append(problem)
+        size = path.stat().st_size
+        done += 0 if quick else size
+        on_bytes(size)
+    problems += _strays(folder, manifest)
+    return Report(len(planned), done, manifest.sealed, tuple(problems))
+
+
+def _manifest_problem(folder: Path, manifest: Manifest) -> Problem | None:
+    if (folder / MANIFEST).read_bytes() == manifest.to_text().encode("utf-8"):
+        return None
+    return Problem(
+        MANIFEST,
+        "manifest",
+        "it is not byte for byte what a writer leaves: it was edited, or a byte has changed; the"
+        " shards were not compared with it, they may be whole",
+        "restore it from a copy, or extract into another folder",
+    )
+
+
+def _missing(folder: Path, spec: ShardSpec, sealed: SealedShard | None) -> Problem:
+    if sealed is None:
+        return Problem(spec.name, "missing", "it was not extracted yet", REDO)
+    twin = next((p.name for p in _others(folder) if _sha256(p) == sealed.sha256), None)
+    if twin is None:
+        return Problem(spec.name, "missing", "it was there when the store was sealed", REDO)
+    return Problem(spec.name, "missing", f"it was renamed to {twin}", f"rename {twin} back")
+
+
+def shard_problem(
+    path: Path,
+    spec: ShardSpec,
+    manifest: Manifest,
+    sealed: SealedShard | None,
+    *,
+    quick: bool = False,
+) -> Problem | None:
+    """Return what is wrong with the file of a shard, as `verify` reports it; None if nothing is.
+
+    Parameters
+    ----------
+    path
+        The file, which is there.
+    spec
+        Its place in the plan.
+    manifest
+        That of its store.
+    sealed
+        What the store's seal says of it, if anything.
+    quick
+        Compare size and declarations only; read no values.
+    """
+    size = path.stat().st_size
+    if sealed is not None and size != sealed.bytes:
+        what = f"it has {size:,} bytes, the seal says {sealed.bytes:,}"
+        return Problem(spec.name, "damaged", what, REPAIR)
+    try:
+        with open_shard(path, spec, manifest.identity) as shard:
+            rows = shard.rows
+            if not quick:
+                _read_all(shard, manifest, spec)
+    except StoreCorruptError as error:
+        return Problem(spec.name, "damaged", _short(error, path), REPAIR)
+    except StoreReadError as error:
+        return Problem(spec.name, "unreadable", _short(error, path), "check its permissions")
+    if sealed is not None and rows != sealed.rows:
+        what = f"it has {rows} examples, the seal says {sealed.rows}"
+        return Problem(spec.name, "damaged", what, REPAIR)
+    if sealed is not None and not quick and _sha256(path) != sealed.sha256:
+        what = "its SHA-256 is not that of the seal, though features and columns are whole"
+        return Problem(spec.name, "damaged", what, REPAIR)
+    return None
+
+
+def _read_all(shard: Shard, manifest: Manifest, spec: ShardSpec) -> None:
+    """Read everything in a shard, which checks it; raise StoreCorruptError at the first damage."""
+    _ = shard.run
+    shard.check_hdf5()
+    ids = manifest.plan.splits[spec.split].ids[spec.start : spec.stop]
+    found = [*shard.examples()["id"], *shard.skipped()["id"]]
+    if sorted(found) != sorted(ids):
+        odd = next(iter({*found} ^ {*ids}), "one twice")
+        raise StoreCorruptError(f"its examples are not those of the plan ({odd!r})")
+    for grid in manifest.identity.grid:
+        shard.heads([(grid, head) for head in grid.heads])
+    kept = manifest.identity.outputs
+    names = ["answers", "top_tokens", "top_logits"] if "answers" in kept else []
+    for name in [*names, *(["hidden"] if "hidden" in kept else [])]:
+        shard.output(name)
+
+
+def _short(error: Exception, path: Path) -> str:
+    """Return a message without the file's name and its remedy, which a problem has anyway."""
+    return str(error).split("; ", 1)[0].replace(f"{path}:", "").replace(f"{path} ", "it ")
+
+
+def _others(folder: Path) -> list[Path]:
+    """Return the HDF5 files that no plan names."""
+    planned = {spec.name for spec in read_manifest(folder).plan.shards()}
+    found = sorted(path for path in folder.glob("*.h5") if path.name not in planned)
+    return [path for path in found if path.is_file()]
+
+
+def _strays(folder: Path, manifest: Manifest) -> Iterator[Problem]:
+    """Return what is in the folder and in no plan: other shards, left-over files of writers."""
+    digests = {shard.sha256: shard.name for shard in manifest.shards}
+    for path in _others(folder):
+        twin = digests.get(_sha256(path) or "")
+        if twin is not None:
+            what = f"it has the bytes of {twin}"
+            yield Problem(path.name, "duplicate", what, "delete it, or rename it if that is gone")
+        else:
+            yield Problem(path.name, "foreign", "the plan does not name it", "move it away")
+    for path in left_overs(folder):
+        yield Problem(path.name, "left-over", "a writer that is gone left it", "run `savs repair`")
+
+
+def _sha256(path: Path) -> str | None:
+    """Return a file's digest, None where it may not be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None

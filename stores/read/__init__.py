@@ -1,0 +1,1 @@
+"""A store that is open for reading."""

@@ -1,0 +1,59 @@
+"""Some heads of some shards as one array."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from savs.stores.format.layout import STORED_DTYPES, Head, to_float32
+from savs.stores.format.manifest import Identity
+from savs.stores.format.plan import ShardSpec
+from savs.stores.shard.read import open_shard
+
+Features = np.ndarray[Any, np.dtype[Any]]
+
+
+def gather(
+    folder: Any, identity: Identity, specs: Sequence[ShardSpec], heads: Sequence[Head], *, raw: bool
+) -> Features:
+    """Return some heads of some shards, example by example in the order of the shards.
+
+    Parameters
+    ----------
+    folder
+        The store's folder or address.
+    identity
+        What the store is of.
+    specs
+        Which shards; all have their file.
+    heads
+        Which heads; the store holds all of them.
+    raw
+        Return the stored values, bfloat16 as its bits in uint16, instead of float32.
+
+    Returns
+    -------
+    ndarray
+        `(heads, examples, head_dim)`. Heads narrower than the widest one are padded with zeros.
+
+    Raises
+    ------
+    StoreCorruptError
+        A shard is not as the store declares it, or a head fails its checksum.
+    """
+    grids = {grid.layer: grid for grid in identity.grid}
+    wanted = [(grids[layer], head) for layer, head in heads]
+    width = max(grid.head_dim for grid, _ in wanted)
+    planned = sum(spec.rows for spec in specs)
+    values: Features = np.zeros((0, 0, 0))
+    start = stop = 0
+    for spec in specs:
+        with open_shard(folder / spec.name, spec, identity) as shard:
+            if spec is specs[0]:  # a shard bears the declared sizes out: there may be so much
+                shard.require(wanted)
+                values = np.zeros((len(heads), planned, width), STORED_DTYPES[identity.dtype])
+            start, stop = stop, stop + shard.rows
+            places = zip(values, wanted, strict=True)
+            shard.heads(wanted, [part[start:stop, : grid.head_dim] for part, (grid, _) in places])
+    kept = np.ascontiguousarray(values[:, :stop])  # planned examples may have been skipped
+    return kept if raw else to_float32(kept, identity.dtype)

@@ -1,0 +1,244 @@
+"""Read a store: facts at once, examples and features when asked, head by head."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from savs.stores.errors import HeadNotFoundError, ResultError, StoreIncompleteError
+from savs.stores.files.paths import find_place
+from savs.stores.format.layout import (
+    Head,
+    LayerGrid,
+    head_name,
+    to_float32,
+)
+from savs.stores.format.manifest import Manifest, read_manifest
+from savs.stores.format.plan import ShardSpec
+from savs.stores.read.facts import has_shard, store_facts
+from savs.stores.read.gathering import Features, gather
+from savs.stores.read.scan import scan_shards
+from savs.stores.read.tables import shard_table
+from savs.stores.shard.read import open_shard
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureStore:
+    """A store that is open for reading; made by `open_store`. Files are opened at each read."""
+
+    path: Path
+    manifest: Manifest
+    partial: bool = False
+    """Whether the shards that are there stand for the whole, while others are still missing."""
+    _tables: dict[tuple[str, bool], pl.DataFrame] = field(default_factory=dict, repr=False)
+
+    @property
+    def grid(self) -> tuple[LayerGrid, ...]:
+        """The heads, layer by layer, with their width."""
+        return self.manifest.identity.grid
+
+    @property
+    def heads(self) -> list[Head]:
+        """All heads as `(layer, head)`, layer by layer."""
+        return [(grid.layer, head) for grid in self.grid for head in grid.heads]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the store is of and how far it is, without reading a feature."""
+        return store_facts(self.path, self.manifest)
+
+    def missing(self, split: str | None = None) -> list[ShardSpec]:
+        """Return the planned shards that have no file, in plan order."""
+        return [s for s in self._planned(split) if not has_shard(self.path, self.manifest, s.name)]
+
+    def _planned(self, split: str | None) -> list[ShardSpec]:
+        return [s for s in self.manifest.plan.shards() if split is None or s.split == split]
+
+    def present(self, split: str | None = None) -> list[ShardSpec]:
+        """Return the planned shards that have a file, in plan order."""
+        return [s for s in self._planned(split) if has_shard(self.path, self.manifest, s.name)]
+
+    def require_complete(self) -> None:
+        """Raise `StoreIncompleteError` while a planned shard is missing."""
+        missing = self.missing()
+        if missing and not self.partial:
+            total = len(self.manifest.plan.shards())
+            raise StoreIncompleteError(
+                f"{self.path} is incomplete: {len(missing)} of {total} shards are missing"
+                f" ({missing[0].name} first); run the same `savs extract` command again, it resumes"
+            )
+
+    def examples(self, split: str | None = None) -> pl.DataFrame:
+        """Return the examples with features, in the order of the input file, train before test."""
+        return self._table(split, skipped=False)
+
+    def skipped(self, split: str | None = None) -> pl.DataFrame:
+        """Return the examples that could not be read, with the column `reason`."""
+        return self._table(split, skipped=True)
+
+    def _table(self, split: str | None, *, skipped: bool) -> pl.DataFrame:
+        if split is None:
+            splits = self.manifest.plan.splits
+            return pl.concat([self._table(s, skipped=skipped) for s in splits], how="diagonal")
+        if (split, skipped) not in self._tables:
+            frames = [self._shard_table(spec, skipped) for spec in self.present(split)]
+            if not frames:
+                raise StoreIncompleteError(f"{self.path} holds no finished {split} shard yet")
+            table = pl.concat(frames, how="diagonal")  # some shards may have thumbnails
+            if self.missing(split):
+                return table
+            self._tables[split, skipped] = table
+        return self._tables[split, skipped]
+
+    def _shard_table(self, spec: ShardSpec, skipped: bool) -> pl.DataFrame:
+        with open_shard(self.path / spec.name, spec, self.manifest.identity) as shard:
+            return shard_table(shard, skipped=skipped)
+
+    def in_order(self, split: str, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return rows of a split, known by their `id`, in the order of the plan."""
+        places = {name: place for place, name in enumerate(self.manifest.plan.splits[split].ids)}
+        order = np.argsort([places[name] for name in rows["id"]], kind="stable")
+        return rows[order]
+
+    def scan(self) -> pl.LazyFrame:
+        """Return all examples as one lazy table: their columns, then one column a head, `L12.H7`.
+
+        Nothing is read before `collect`, and then only the rows and heads that the query names; see
+        `scan_shards`.
+
+        Raises
+        ------
+        StoreIncompleteError
+            A planned shard is missing.
+        """
+        self.require_complete()
+        return scan_shards(self.path, self.manifest.identity, self.present())
+
+    def features(
+        self, split: str, heads: Sequence[Head] | None = None, *, raw: bool = False
+    ) -> Features:
+        """Return the features of a split, in the order of `examples(split)`.
+
+        Parameters
+        ----------
+        split
+            `train` or `test`.
+        heads
+            Which heads, in which order; all of `self.heads` by default.
+        raw
+            Return the stored values, bfloat16 as its bits in uint16, instead of float32.
+
+        Returns
+        -------
+        ndarray
+            `(heads, examples, head_dim)`. Heads narrower than the widest one asked for are padded
+            with zeros, which change no inner product.
+
+        Raises
+        ------
+        HeadNotFoundError
+            The store does not hold one of the heads.
+        StoreIncompleteError
+            A planned shard of the split is missing.
+        StoreCorruptError
+            A head fails its checksum.
+        """
+        specs, wanted = self._readable(split), self._wanted(heads)
+        return gather(self.path, self.manifest.identity, specs, wanted, raw=raw)
+
+    def blocks(
+        self, split: str, heads: Sequence[Head] | None = None, *, raw: bool = False
+    ) -> Iterator[Features]:
+        """Yield `features(split, heads)` shard by shard: memory is bounded by one shard."""
+        specs, wanted = self._readable(split), self._wanted(heads)
+        for spec in specs:
+            yield gather(self.path, self.manifest.identity, [spec], wanted, raw=raw)
+
+    def _wanted(self, heads: Sequence[Head] | None) -> list[Head]:
+        wanted = self.heads if heads is None else [(int(a), int(b)) for a, b in heads]
+        self.require_heads(wanted)
+        return wanted
+
+    def output(self, split: str, name: str) -> Features:
+        """Return what was kept of the last position beside the heads, one row an example.
+
+        Parameters
+        ----------
+        split
+            `train` or `test`.
+        name
+            `answers` `(examples, labels)`, `top_tokens` and `top_logits` `(examples, 64)`, or
+            `hidden` `(examples, hidden size)`, each as float32 but for the tokens.
+
+        Raises
+        ------
+        ResultError
+            The store was extracted without it.
+        StoreIncompleteError
+            A planned shard of the split is missing.
+        """
+        kept = self.manifest.identity.outputs
+        if ("hidden" if name == "hidden" else "answers") not in kept:
+            option = "--hidden" if name == "hidden" else "--answers labels"
+            raise ResultError(f"{self.path} keeps no {name}; extract again with {option}")
+        parts = []
+        for spec in self._readable(split):
+            with open_shard(self.path / spec.name, spec, self.manifest.identity) as shard:
+                parts.append(shard.output(name))
+        values = np.concatenate(parts)
+        return to_float32(values, self.manifest.identity.dtype) if name == "hidden" else values
+
+    def _readable(self, split: str) -> list[ShardSpec]:
+        """Return the shards of a split that are there: all of them, or some of a partial store."""
+        splits = list(self.manifest.plan.splits)
+        if split not in splits:
+            raise StoreIncompleteError(f"{self.path}: there is no split {split!r}, only {splits}")
+        planned = self._planned(split)
+        present = [spec for spec in planned if has_shard(self.path, self.manifest, spec.name)]
+        if len(present) < len(planned) and not (self.partial and present):
+            name = next(spec.name for spec in planned if spec not in present)
+            raise StoreIncompleteError(
+                f"{self.path}: shard {name} is missing; run `savs extract` again to resume"
+            )
+        return present
+
+    def require_heads(self, heads: Sequence[Head]) -> None:
+        """Raise HeadNotFoundError where the store does not hold one of the heads."""
+        held = set(self.heads)
+        absent = [head for head in heads if head not in held]
+        if absent or not heads:
+            what = (
+                f"no head {head_name(absent[0])}"
+                if absent
+                else "no answer to an empty list of heads"
+            )
+            raise HeadNotFoundError(
+                f"{self.path} holds {what}; it has {len(held)} heads from"
+                f" {head_name(self.heads[0])} to {head_name(self.heads[-1])}"
+            )
+
+
+def open_store(path: str | Path, *, partial: bool = False) -> FeatureStore:
+    """Open a store for reading; nothing but store.json is read.
+
+    Parameters
+    ----------
+    path
+        The store's folder, or its address: `https://`, `s3://`, `hf://` and what else fsspec reads.
+    partial
+        Take the shards that are there for the whole, while an extraction still writes others.
+
+    Raises
+    ------
+    StoreNotFoundError
+        No such folder, or no store in it.
+    StoreFormatError
+        A format version that this release does not read.
+    StoreCorruptError
+        store.json is damaged.
+    """
+    folder = find_place(path)
+    return FeatureStore(folder, read_manifest(folder), partial)

@@ -1,0 +1,1 @@
+"""One shard file: what it holds, how it is written and read."""

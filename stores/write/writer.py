@@ -1,0 +1,234 @@
+"""Fill a store: the manifest first, then shard after shard, then the seal."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from savs.stores.errors import (
+    StoreMismatchError,
+    StoreNotFoundError,
+    StoreWriteError,
+)
+from savs.stores.format.layout import (
+    DEFAULT_SHARD_ROWS,
+    MANIFEST,
+)
+from savs.stores.format.manifest import Identity, Manifest, SealedShard, read_manifest
+from savs.stores.format.plan import PlannedRow, ShardSpec, make_plan
+from savs.stores.shard.content import ShardContent, check_content
+from savs.stores.shard.read import open_shard
+from savs.stores.shard.write import write_shard
+from savs.stores.write.disk import disk_errors, write_manifest
+from savs.stores.write.locks import writer_lock
+
+OWN_SUFFIXES = (".lock", ".partial")
+"""What a writer may have left in a folder before there was a store.json."""
+
+PlannedRows = Mapping[str, Sequence[PlannedRow]]
+"""Split -> its examples, in the order of the input file."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureWriter:
+    """A store that is open for writing as one rank; made by `open_writer`."""
+
+    path: Path
+    """The store's folder."""
+    manifest: Manifest
+    rank: int
+    ranks: int
+    takeover: str | None
+    """Says whose lock was taken over, if a dead writer left one."""
+    _written: set[str] = field(default_factory=set, repr=False)
+    """Shards that this process has written."""
+    _reopened: set[str] = field(default_factory=set, repr=False)
+    """Finished shards that this process may write once more."""
+
+    def missing(self) -> list[ShardSpec]:
+        """Return the planned shards of this rank that have no file yet, in plan order."""
+        return [spec for spec in self._of_rank() if not (self.path / spec.name).exists()]
+
+    def _of_rank(self) -> list[ShardSpec]:
+        specs = self.manifest.plan.shards()
+        return [spec for place, spec in enumerate(specs) if place % self.ranks == self.rank]
+
+    def reopen_skipped(self) -> list[ShardSpec]:
+        """Let this rank's shards that skipped an example be written again, and return them.
+
+        Until then they stay as they are; each is replaced as a whole, or not at all.
+        """
+        found = []
+        for spec in self._of_rank():
+            if (self.path / spec.name).exists():
+                with open_shard(self.path / spec.name, spec, self.manifest.identity) as shard:
+                    if shard.rows < spec.rows:
+                        found.append(spec)
+        self._reopened.update(spec.name for spec in found)
+        if found:
+            now = read_manifest(self.path)
+            kept = tuple(shard for shard in now.shards if shard.name not in self._reopened)
+            with disk_errors(self.path / MANIFEST):
+                write_manifest(self.path, replace(now, shards=kept), replace_old=True)
+        return found
+
+    def write(self, spec: ShardSpec, content: ShardContent) -> Path:
+        """Write one planned shard; nothing is left under its name unless it is whole.
+
+        Raises
+        ------
+        FeatureValueError
+            A wrong shape or type, NaN or infinity; the message names the layer and the example.
+        StoreWriteError
+            The disk refused; the shards written before stay as they are.
+        StoreMismatchError
+            The shard has its file already, and was not reopened.
+        """
+        check_content(
+            spec, self.manifest.plan.splits[spec.split].ids, self.manifest.identity, content
+        )
+        path = self.path / spec.name
+        again = spec.name in self._reopened
+        if path.exists() and not again:
+            raise StoreMismatchError(f"{path} is finished and is not written again")
+        with disk_errors(path):
+            write_shard(path, spec, self.manifest.identity, content, self.rank, replace_old=again)
+        self._written.add(spec.name)
+        self._reopened.discard(spec.name)
+        return path
+
+    def seal(self) -> bool:
+        """List all shards, digests and runs in store.json; False while any shard is missing.
+
+        What an earlier seal says of a shard that was not written again is kept, so that a later
+        run cannot bless a damaged file.
+        """
+        now = read_manifest(self.path)  # another rank may have extended the plan
+        specs = now.plan.shards()
+        if not all((self.path / spec.name).exists() for spec in specs):
+            return False
+        before = {shard.name: shard for shard in now.shards}
+        runs, sealed = list(now.runs), []
+        for spec in specs:
+            if spec.name in before and spec.name not in self._written:
+                sealed.append(before[spec.name])
+                continue
+            path = self.path / spec.name
+            with open_shard(path, spec, now.identity) as shard:
+                rows, run = shard.rows, shard.run
+            if run not in runs:
+                runs.append(run)
+            with path.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            sealed.append(SealedShard(spec.name, rows, path.stat().st_size, sha256))
+        with disk_errors(self.path / MANIFEST):
+            done = replace(now, runs=tuple(runs), shards=tuple(sealed))
+            write_manifest(self.path, done, replace_old=True)
+        return True
+
+
+@contextmanager
+def open_writer(
+    path: Path,
+    identity: Identity,
+    rows: PlannedRows,
+    *,
+    shard_rows: int = DEFAULT_SHARD_ROWS,
+    rank: int = 0,
+    ranks: int = 1,
+) -> Iterator[FeatureWriter]:
+    """Make a store, or resume or extend the one that is there, as the writer of one rank.
+
+    Parameters
+    ----------
+    path
+        The store's folder; made if it is not there.
+    identity
+        What the features are of; must equal that of a store that is there.
+    rows
+        All examples of each split, in the order of the input file.
+    shard_rows
+        Examples a shard at most.
+    rank, ranks
+        Of the planned shards, this process writes each `ranks`-th, from `rank` on.
+
+    Raises
+    ------
+    StoreMismatchError
+        The store there is of another model, other settings or other examples; nothing is changed.
+    StoreLockedError
+        A live process writes to it as this rank.
+    StoreWriteError
+        The folder cannot be made or written.
+    """
+    if not 0 <= rank < ranks:
+        raise ValueError(f"rank is {rank} of {ranks}, expected 0 <= rank < ranks")
+    with disk_errors(path):
+        if path.exists() and not path.is_dir():
+            raise StoreWriteError(f"{path} is a file, not a folder; give --out another name")
+        path.mkdir(parents=True, exist_ok=True)
+        lock = writer_lock(path, rank)
+        takeover = lock.__enter__()
+    try:
+        with disk_errors(path / MANIFEST):
+            manifest = _agree(path, identity, rows, shard_rows)
+        yield FeatureWriter(path, manifest, rank, ranks, takeover)
+    finally:
+        lock.__exit__(None, None, None)
+
+
+@contextmanager
+def new_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
+    """Make a store of a manifest that is known already: a copy, a part or a union of others.
+
+    Raises
+    ------
+    StoreMismatchError
+        The folder is not empty.
+    StoreWriteError
+        The folder cannot be made or written.
+    """
+    with disk_errors(path):
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise StoreMismatchError(f"{path} is there already; give a new or empty folder")
+        path.mkdir(parents=True, exist_ok=True)
+    with writer_lock(path, 0):
+        with disk_errors(path / MANIFEST):
+            write_manifest(path, manifest)
+        yield FeatureWriter(path, manifest, 0, 1, None)
+
+
+def _agree(path: Path, identity: Identity, rows: PlannedRows, shard_rows: int) -> Manifest:
+    """Return the manifest that both the folder and this run hold to."""
+    try:
+        found = read_manifest(path)
+    except StoreNotFoundError:
+        strangers = sorted(p.name for p in path.iterdir() if p.suffix not in OWN_SUFFIXES)
+        if strangers:
+            raise StoreMismatchError(
+                f"{path} holds {strangers[0]} but no {MANIFEST}, so it is another thing's folder;"
+                " give --out a new or empty one"
+            ) from None
+        wanted = Manifest(identity, make_plan(rows, shard_rows))
+        try:
+            write_manifest(path, wanted)
+        except FileExistsError:  # another rank was first
+            return _agree(path, identity, rows, shard_rows)
+        return wanted
+    differences = found.identity.differences(identity)
+    if differences:
+        raise StoreMismatchError(
+            f"{path} was made with other settings:\n  "
+            + "\n  ".join(differences)
+            + "\ngive --out another folder, or the settings that the store was made with"
+        )
+    try:
+        plan = make_plan(rows, shard_rows, found.plan)
+    except StoreMismatchError as error:
+        raise StoreMismatchError(f"{path}: {error}") from error
+    listed = tuple(shard for shard in found.shards if (path / shard.name).exists())
+    agreed = replace(found, plan=plan, shards=listed)
+    if agreed != found:
+        write_manifest(path, agreed, replace_old=True)
+    return agreed

@@ -1,0 +1,237 @@
+"""Metrics of the pair, group and category benchmarks, on predictions worked out by hand."""
+
+import polars as pl
+import pytest
+from two_class import predictions_of, value
+
+from savs.datasets import Example, RowError, Units, find_benchmark
+from savs.datasets.metrics.pairs import order_metric
+
+YES_NO = {None: ["Yes", "No"]}
+ORDER = "true caption higher (official)"
+
+
+def example(number: int, label: str, **known: object) -> Example:
+    facts = {"prompt": f"q{number}", "media": (f"{number}.png",)} | known
+    return Example(id=str(number), split="test", index=number, label=label, **facts)  # type: ignore
+
+
+def captions(*pairs: tuple[str, str, str]) -> list[Example]:
+    """A true and a false caption of each `(category, question_id, image)`."""
+    return [
+        example(
+            2 * place + (label == "No"),
+            label,
+            media=(image,),
+            group=f"{category}:{number}",
+            category=category,
+        )
+        for place, (category, number, image) in enumerate(pairs)
+        for label in ("Yes", "No")
+    ]
+
+
+def measured(name: str, rows: pl.DataFrame, classes: object = YES_NO) -> dict[str, Units]:
+    units = find_benchmark(name).measure(rows, classes)  # type: ignore
+    assert len({u.name for u in units}) == len(units)
+    return {u.name: u for u in units}
+
+
+def values(units: dict[str, Units]) -> dict[str, float]:
+    return {name: value(one) for name, one in units.items()}
+
+
+def test_sugarcrepe_counts_pairs_by_answer_and_by_score() -> None:
+    # number 0 is there in both categories, and number 1 of swap_obj for two images
+    rows = predictions_of(
+        captions(
+            ("add_att", "0", "a"), ("swap_obj", "0", "a"),
+            ("swap_obj", "1", "a"), ("swap_obj", "1", "b"),
+        ),
+        [0.9, 0.1, 0.4, 0.3, 0.9, 0.7, 0.6, 0.8],
+    )  # fmt: skip
+    found = measured("sugarcrepe", rows)
+    # both right: pair 0 alone. Higher: .9 > .1, .4 > .3, .9 > .7, not .6 > .8. Right: 2 1 1 1.
+    assert values(found) == pytest.approx(
+        {
+            "both right": 1 / 4,
+            ORDER: 3 / 4,
+            "accuracy": 5 / 8,
+            "both right, add_att": 1,
+            "both right, swap_obj": 0,
+            f"{ORDER}, add_att": 1,
+            f"{ORDER}, swap_obj": 2 / 3,
+        }
+    )
+    chances = [u.chance for u in found.values()]
+    assert chances == [0.25, 0.5, 0.5, 0.25, 0.25, 0.5, 0.5]
+    assert all(u.notes == () for u in found.values())
+
+
+def test_pairs_are_found_in_any_order_of_rows() -> None:
+    rows = predictions_of(
+        captions(*(("swap_att", str(n), f"{n}") for n in range(6))),
+        [0.9, 0.1, 0.4, 0.3, 0.6, 0.7, 0.8, 0.2, 0.3, 0.9, 0.7, 0.6],
+    )
+    mixed = rows.sample(fraction=1, shuffle=True, seed=3)
+    assert values(measured("sugarcrepe", mixed)) == values(measured("sugarcrepe", rows))
+
+
+def test_equal_scores_and_skipped_captions_fail_their_pairs() -> None:
+    pairs = captions(("a", "0", "i"), ("a", "1", "i"), ("a", "2", "i"))
+    rows = predictions_of(pairs, [0.7, 0.7, None, 0.1, 0.9, None])
+    found = measured("sugarcrepe", rows)
+    assert found[ORDER].scores["score"].to_list() == [0, 0, 0]
+    assert found["both right"].scores["score"].to_list() == [0, 0, 0]
+
+
+def test_what_is_no_pair_is_left_out_and_named() -> None:
+    pairs = captions(("a", "0", "i"), ("a", "1", "i"), ("b", "0", "i"))
+    rows = predictions_of(pairs[:-1], [0.9, 0.1, 0.9, 0.8, 0.7])
+    found = measured("sugarcrepe", rows)
+    assert found[ORDER].notes == (f"{ORDER}: incomplete groups left out: 1 (b:0)",)
+    assert found["both right"].notes == ("both right: incomplete groups left out: 1 (b:0)",)
+    assert "both right, b" not in found
+    assert found[ORDER].scores.rows() == [(1.0, "0", "all"), (1.0, "2", "all")]
+    twins = [example(n, "Yes", group="g", media=("i",)) for n in range(2)]
+    with pytest.raises(RowError, match="order: no pair of an example labelled 'Yes' and another"):
+        order_metric(predictions_of(twins, [0.9, 0.8]), "Yes", ["group"], "order")
+
+
+def test_mmvp_needs_both_images_of_a_pair() -> None:
+    examples = [example(n, ("(a)", "(b)")[n % 2], group=f"Q:{n // 2}") for n in range(6)]
+    rows = predictions_of(examples, [0.9, 0.1, 0.9, 0.8, None, 0.2], ("(a)", "(b)"))
+    found = measured("mmvp", rows, {None: ["(a)", "(b)"]})
+    assert values(found) == pytest.approx({"both right": 1 / 3, "accuracy": 4 / 6})
+    assert [u.chance for u in found.values()] == [0.25, 0.5]
+
+
+def quartet(number: int, category: str) -> list[Example]:
+    return [
+        example(
+            4 * number + 2 * caption + image,
+            "Yes" if caption == image else "No",
+            prompt=f"c{caption} of {number}",
+            media=(f"{number}{image}",),
+            group=str(number),
+            category=category,
+        )
+        for caption in range(2)
+        for image in range(2)
+    ]
+
+
+def test_winoground_compares_scores_in_a_group() -> None:
+    examples = quartet(0, "Object") + quartet(1, "Object") + quartet(2, "Both")
+    # group 1: c0 prefers i1 (.6 < .7), each image prefers its own caption (.6 > .5, .8 > .7)
+    rows = predictions_of(examples, [0.9, 0.2, 0.1, 0.8, 0.6, 0.7, 0.5, 0.8, 0.5, 0.5, 0.5, 0.5])
+    found = values(measured("winoground", rows))
+    assert list(found)[:4] == [
+        "group score (official)",
+        "text score (official)",
+        "image score (official)",
+        "accuracy",
+    ]
+    assert list(found.values())[:3] == pytest.approx([1 / 3, 2 / 3, 1 / 3])
+    # group 0: all. group 1: c0i0 and c1i1 by Yes, c1i0 by No (.5 is no Yes). group 2: both No
+    assert found["accuracy"] == pytest.approx((4 + 3 + 2) / 12)
+    assert found["text score (official), Object"] == 1
+    assert found["group score (official), Object"] == 0.5
+    assert found["image score (official), Both"] == 0
+
+
+def test_rewardbench_has_categories_and_their_parts() -> None:
+    kinds = ["safety: bias", "safety: other", "safety: other", "reasoning: math", "vqa", "vqa"]
+    examples = [
+        example(n, "Output1", subtask=kind.split(":")[0], category=kind)
+        for n, kind in enumerate(kinds)
+    ]
+    rows = predictions_of(examples, [0.9, 0.9, 0.1, 0.9, 0.1, 0.1], ("Output1", "Output2"))
+    classes = {key: ["Output1", "Output2"] for key in ("safety", "reasoning", "vqa")}
+    found = measured("multimodal-rewardbench", rows, classes)
+    assert values(found) == pytest.approx(
+        {
+            "accuracy": 3 / 6,
+            "accuracy, safety": 2 / 3,
+            "accuracy, reasoning": 1,
+            "accuracy, vqa": 0,
+            "accuracy, safety: bias": 1,
+            "accuracy, safety: other": 1 / 2,
+            "accuracy, reasoning: math": 1,
+        }
+    )
+    assert {u.chance for u in found.values()} == {0.5}
+
+
+def test_single_answers_are_compared_with_the_other_one() -> None:
+    labels = ("preferred", "non-preferred")
+    examples = [
+        example(n, labels[n % 2], group=f"q{n // 2}", subtask="vqa", category="vqa")
+        for n in range(6)
+    ]
+    rows = predictions_of(examples, [0.4, 0.3, 0.6, 0.9, 0.9, 0.1], labels)
+    found = measured("mrb_individual", rows, {"vqa": list(labels)})
+    # higher: .4 > .3 and .9 > .1; right: No Yes-as-No .3, .6, .9 wrong, .9, .1
+    assert values(found) == pytest.approx({"accuracy": 4 / 6, "preferred higher": 2 / 3})
+
+
+def videos(answers: dict[str, str]) -> list[Example]:
+    labels = {"Y": "Yes", "N": "No"}
+    pairs = [(question, sign) for question, signs in answers.items() for sign in signs]
+    return [example(n, labels[sign], subtask=q) for n, (q, sign) in enumerate(pairs)]
+
+
+def test_camerabench_has_ranks_of_each_primitive_and_their_means() -> None:
+    rows = predictions_of(
+        videos({"zoom?": "YNYN", "pan?": "NYNNN"}),
+        [0.9, 0.6, 0.4, 0.2, 0.8, 0.3, 0.2, 0.1, 0.1],
+    )
+    found = measured("camerabench", rows, {key: ["Yes", "No"] for key in ("zoom?", "pan?")})
+    # zoom: + - + -, answers + + - -: AP (1 + 2/3) / 2, 3 of 4 pairs, both classes half right
+    # pan: - + - - -: AP 1/2, 3 of 4 pairs; Yes never found, 3 of 4 No right
+    assert values(found) == pytest.approx(
+        {
+            "average precision, macro": (5 / 6 + 1 / 2) / 2,
+            "ROC-AUC, macro": 3 / 4,
+            "balanced accuracy, macro": (1 / 2 + 3 / 8) / 2,
+            "accuracy, macro": (2 / 4 + 3 / 5) / 2,
+            "average precision, zoom?": 5 / 6,
+            "ROC-AUC, zoom?": 3 / 4,
+            "balanced accuracy, zoom?": 1 / 2,
+            "accuracy, zoom?": 2 / 4,
+            "average precision, pan?": 1 / 2,
+            "ROC-AUC, pan?": 3 / 4,
+            "balanced accuracy, pan?": 3 / 8,
+            "accuracy, pan?": 3 / 5,
+        }
+    )
+    assert found["average precision, macro"].chance == (0.5 + 0.2) / 2
+    assert found["accuracy, macro"].majority == pytest.approx((0.5 + 0.8) / 2)
+
+
+def test_one_primitive_has_plain_names() -> None:
+    rows = predictions_of(videos({"zoom?": "YN"}), [0.9, 0.1])
+    found = measured("camerabench", rows, {"zoom?": ["Yes", "No"]})
+    names = ["average precision", "ROC-AUC", "balanced accuracy", "accuracy"]
+    assert values(found) == dict.fromkeys(names, 1)
+
+
+def test_a_primitive_with_one_answer_has_an_accuracy_alone() -> None:
+    rows = predictions_of(videos({"zoom?": "NN", "pan?": "YN"}), [0.9, 0.1, 0.9, 0.1])
+    found = measured("camerabench", rows, {key: ["Yes", "No"] for key in ("zoom?", "pan?")})
+    assert values(found)["average precision, macro"] == 1
+    assert values(found)["accuracy, macro"] == (1 / 2 + 1) / 2
+    assert "ROC-AUC, zoom?" not in found
+    assert found["accuracy, zoom?"].notes == (
+        "'zoom?': all test answers are the same; it has an accuracy alone",
+    )
+
+
+@pytest.mark.parametrize("name", ["vlguard", "mhalubench", "vizwiz", "eurosat", "pets"])
+def test_classes_have_plain_and_balanced_accuracy(name: str) -> None:
+    labels = ["Yes", "Yes", "Yes", "No"]
+    examples = [example(n, label) for n, label in enumerate(labels)]
+    rows = predictions_of(examples, [0.9, 0.9, 0.1, 0.9])
+    found = measured(name, rows)
+    # answers Yes Yes No Yes: 2 of 4 right; of the classes 2/3 and 0
+    assert values(found) == pytest.approx({"accuracy": 2 / 4, "balanced accuracy": 1 / 3})

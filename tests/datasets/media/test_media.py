@@ -1,0 +1,186 @@
+import hashlib
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from savs.datasets import MediaError, MediaFolder
+from savs.datasets.media.images import decode_image, thumbnail
+from savs.datasets.media.media import sha256
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> MediaFolder:
+    """A media root with `a.png`, beside a secret and a folder whose name starts alike."""
+    root = tmp_path / "media"
+    (root / "in").mkdir(parents=True)
+    (tmp_path / "media2").mkdir()
+    for path in (root / "a.png", tmp_path / "secret.png", tmp_path / "media2" / "b.png"):
+        path.write_bytes(path.name.encode())
+    return MediaFolder(root)
+
+
+@pytest.mark.parametrize("name", ["a.png", "./a.png", "in/../a.png", "{root}/a.png"])
+def test_names_below_the_root_are_read(media: MediaFolder, name: str) -> None:
+    assert media.read(name.format(root=media.root)) == b"a.png"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../secret.png", "in/../../secret.png", "../media2/b.png", "{root}2/b.png", "/etc/passwd"],
+)
+def test_names_that_lead_out_of_the_root_are_refused(media: MediaFolder, name: str) -> None:
+    name = name.format(root=media.root)
+    with pytest.raises(MediaError, match=f"^{re.escape(name)} lies outside the media root"):
+        media.read(name)
+
+
+def test_a_link_in_the_folder_may_lead_anywhere(media: MediaFolder) -> None:
+    # a model hub's cache is made of such links: snapshots/<commit>/x.png -> ../../blobs/<digest>
+    (media.root / "out.png").symlink_to("../secret.png")
+    (media.root / "stay.png").symlink_to("a.png")
+    assert media.read("stay.png") == b"a.png"
+    assert media.read("out.png") == (media.root.parent / "secret.png").read_bytes()
+    with pytest.raises(MediaError, match=r"^in/\.\./\.\./secret\.png lies outside the media root"):
+        media.read("in/../../secret.png")
+
+
+def test_the_root_itself_may_be_a_link(media: MediaFolder, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(media.root)
+    assert MediaFolder(tmp_path / "link").read("a.png") == b"a.png"
+
+
+@pytest.mark.parametrize("name", ["/home/you/in/b.png", "/b.png", "/x/media/in/../in/b.png"])
+@pytest.mark.parametrize("below", ["", "in", "you/in"])
+def test_a_path_of_another_machine_is_found_by_its_longest_end(
+    media: MediaFolder, name: str, below: str
+) -> None:
+    there = media.root / below / "b.png"
+    there.parent.mkdir(parents=True, exist_ok=True)
+    there.write_bytes(b"here")
+    if name.endswith(f"{below}/b.png"):
+        assert (media.path(name), media.read(name)) == (there, b"here")
+        (media.root / "b.png").write_bytes(b"a shorter end")
+        assert media.read(name) == (b"here" if below else b"a shorter end")
+    else:
+        with pytest.raises(MediaError, match=f"^{re.escape(name)} lies outside the media root"):
+            media.read(name)
+
+
+def test_a_missing_path_below_the_root_is_not_looked_for_elsewhere(media: MediaFolder) -> None:
+    with pytest.raises(MediaError, match="is not in the media root"):
+        media.read(f"{media.root}/in/a.png")  # though a.png is there
+    with pytest.raises(MediaError, match=r"^\.\./a\.png lies outside the media root"):
+        media.read("../a.png")
+
+
+def test_media_are_there_or_not_and_have_a_size(media: MediaFolder) -> None:
+    there = ("a.png", "in/../a.png", f"{media.root}/a.png", "/home/you/a.png")
+    for name in there:
+        assert (media.has(name), media.size(name)) == (True, len(b"a.png"))
+    for name in ("b.png", "../secret.png", "/etc/passwd", "a.png/b", "a\0.png", "\ud800.png"):
+        assert (media.has(name), media.size(name)) == (False, None)
+    assert not media.has("in")  # a folder is no medium
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["beside the files", "in a folder of its own"])
+def test_packed_media_lie_in_their_own_folder_or_in_the_root(
+    media: MediaFolder, tmp_path: Path, apart: bool
+) -> None:
+    folder = tmp_path / "packed" if apart else media.root
+    (folder / "s").mkdir(parents=True)
+    pl.DataFrame({"x": [b"one", b""]}).write_parquet(folder / "s" / "v.parquet")
+    both = MediaFolder(media.root, folder if apart else None)
+    assert (both.read("a.png"), both.read("s/v.parquet#0/x")) == (b"a.png", b"one")
+    assert (both.has("s/v.parquet#0/x"), both.size("s/v.parquet#0/x")) == (True, 3)
+    for name in ("s/v.parquet#1/x", "s/v.parquet#9/x", "v.parquet#0/x", "../v.parquet#0/x"):
+        assert both.size(name) is None
+        with pytest.raises(MediaError, match=r"v\.parquet"):
+            both.read(name)
+    assert not both.has("v.parquet#0/x")
+    assert MediaFolder(media.root).has("s/v.parquet#0/x") is not apart
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("gone.png", r"is not in the media root .*media \(--media-root\)$"),
+        ("in/gone.png", r"is not in the media root .*media \(--media-root\)$"),
+        ("in", "cannot be read: Is a directory$"),
+        ("a.png/b.png", "cannot be read: Not a directory$"),
+        ("empty.png", r"is empty \(0 bytes\)$"),
+    ],
+)
+def test_what_cannot_be_read_is_named(media: MediaFolder, name: str, problem: str) -> None:
+    (media.root / "empty.png").touch()
+    with pytest.raises(MediaError, match=f"^{name} {problem}"):
+        media.read(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["loop.png", "a\0.png", "\ud800.png", "/elsewhere/" + "a" * 300 + ".png"],
+    ids=["loop", "nul", "half", "long"],
+)
+def test_names_that_the_system_refuses_are_media_errors(media: MediaFolder, name: str) -> None:
+    (media.root / "loop.png").symlink_to("loop.png")
+    with pytest.raises(MediaError, match=r"\.png"):
+        media.read(name)
+
+
+def test_media_are_told_apart_by_content() -> None:
+    assert sha256(b"a") == hashlib.sha256(b"a").hexdigest() != sha256(b"b")
+
+
+def noise(kind: str, side: int) -> bytes:
+    """An image file that does not compress, and so goes on for long after its header."""
+    pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, kind)
+    return data.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (noise("JPEG", 64)[:2000], "cannot be decoded: "),
+        (noise("PNG", 64)[:6000], "cannot be decoded: "),
+        (noise("PNG", 64)[:20], "cannot be decoded: "),
+        (b"some text\n", "is no image of a known format$"),
+        (b"", "is no image of a known format$"),
+    ],
+    ids=["half a JPEG", "half a PNG", "a PNG header", "text", "nothing"],
+)
+def test_what_is_no_whole_image_is_named(data: bytes, problem: str) -> None:
+    with pytest.raises(MediaError, match=rf"^in/x\.png {problem}"):
+        decode_image(data, "in/x.png")
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("side", [11, 15], ids=["Pillow would warn", "Pillow would refuse"])
+def test_too_many_pixels_look_like_a_bomb(monkeypatch: pytest.MonkeyPatch, side: int) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow warns above, refuses above 200
+    with pytest.raises(MediaError, match=r"^x\.png has .*pixels"):
+        decode_image(noise("PNG", side), "x.png")
+
+
+def test_as_many_pixels_as_allowed_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert decode_image(noise("PNG", 10), "x.png").size == (10, 10)
+
+
+@pytest.mark.parametrize(
+    ("size", "small"), [((100, 50), (32, 16)), ((50, 100), (16, 32)), ((20, 10), (20, 10))]
+)
+def test_a_thumbnail_is_a_jpeg_that_keeps_the_proportions(
+    size: tuple[int, int], small: tuple[int, int]
+) -> None:
+    image = Image.new("RGB", size, (200, 30, 30))
+    with Image.open(io.BytesIO(thumbnail(image, 32))) as shrunk:
+        assert (shrunk.format, shrunk.size) == ("JPEG", small)
+        assert shrunk.getpixel((5, 5)) == pytest.approx((200, 30, 30), abs=4)
+    assert image.size == size  # the image itself stays as it is

@@ -1,0 +1,271 @@
+import io
+import struct
+from pathlib import Path
+
+import av
+import pytest
+from clips import CODECS, PALETTE, encode, nearest, plain, sound_only
+from PIL import Image
+
+from savs.datasets import MediaError, MediaFolder
+from savs.datasets.media import videos as video_files
+from savs.datasets.media.media import MediaRules, decode_medium
+from savs.datasets.media.video_containers import container_of, missing_bytes
+from savs.datasets.media.videos import decode_video, first_frame, pick
+
+
+def clip(suffix: str, count: int, **options: str) -> bytes:
+    """A clip whose frames are the palette's colours, in order."""
+    return encode(suffix, [plain(color) for color in PALETTE[:count]], **options)
+
+
+@pytest.mark.parametrize(
+    ("starts", "end", "parts", "picked"),
+    [
+        # centres of 4 parts of 8: 1, 3, 5, 7
+        (range(8), 8, 4, [1, 3, 5, 7]),
+        # centres of 3 parts of 10: 1.67, 5, 8.33
+        (range(10), 10, 3, [1, 5, 8]),
+        # the clip begins at 100: centres of 2 parts of 10 are 102.5 and 107.5
+        (range(100, 110), 110, 2, [2, 7]),
+        # frames 0 and 1 last 1, frame 2 lasts 10: centres of 2 parts of 12 are 3 and 9
+        ([0, 1, 2], 12, 2, [2]),
+        # the first lasts 9 of 12: centres of 3 parts are 2, 6, 10
+        ([0, 9, 10, 11], 12, 3, [0, 2]),
+        (range(5), 5, 5, [0, 1, 2, 3, 4]),
+        (range(3), 3, 8, [0, 1, 2]),
+        ([0, 1, 100], 101, 3, [0, 1, 2]),
+        ([7], 8, 1, [0]),
+        (range(7), 7, 1, [3]),
+    ],
+)
+def test_frames_are_those_shown_at_the_centres_of_equal_parts(starts, end, parts, picked) -> None:
+    assert pick(list(starts), end, parts) == picked
+
+
+@pytest.mark.parametrize("suffix", CODECS)
+@pytest.mark.parametrize(
+    ("count", "frames", "numbers"),
+    [
+        (24, 8, [1, 4, 7, 10, 13, 16, 19, 22]),  # centres 1.5, 4.5, ... of parts of 3 frames
+        (27, 2, [6, 20]),  # 6.75 and 20.25
+        (5, 8, [0, 1, 2, 3, 4]),
+        (1, 8, [0]),
+    ],
+)
+def test_the_frames_of_a_clip_have_the_colours_of_their_times(
+    suffix: str, count: int, frames: int, numbers: list[int]
+) -> None:
+    images = decode_video(clip(suffix, count), "x", frames)
+    assert [nearest(image) for image in images] == numbers
+    assert {(image.mode, image.size) for image in images} == {("RGB", (64, 48))}
+
+
+@pytest.mark.parametrize("options", [{"g": "4", "bf": "0"}, {"g": "5", "bf": "2"}, {"g": "100"}])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm"])
+def test_key_frames_change_nothing(suffix: str, options: dict[str, str]) -> None:
+    images = decode_video(clip(suffix, 27, **options), "x", 5)
+    assert [nearest(image) for image in images] == [2, 8, 13, 18, 24]  # 2.7, 8.1, 13.5, 18.9, 24.3
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm"])
+def test_where_key_frames_cannot_be_reached_all_is_decoded(
+    suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = clip(suffix, 27, g="4")
+    sought = [image.tobytes() for image in decode_video(data, "x", 6)]
+    monkeypatch.setattr(video_files, "_by_seeking", lambda *_: None)
+    assert [image.tobytes() for image in decode_video(data, "x", 6)] == sought
+
+
+def test_a_long_clip_is_not_decoded_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encode("mp4", [plain(PALETTE[n // 20]) for n in range(400)], g="10", bf="0")
+    decoded = []
+    to_rgb = video_files._to_rgb
+    monkeypatch.setattr(
+        video_files, "_in_order", lambda *_: pytest.fail("it is decoded from the start on")
+    )
+    monkeypatch.setattr(
+        video_files, "_to_rgb", lambda frame, clip: decoded.append(frame.pts) or to_rgb(frame, clip)
+    )
+    images = decode_video(data, "x", 4)
+    assert [nearest(image) for image in images] == [2, 7, 12, 17]  # frames 50, 150, 250, 350
+    assert len(decoded) == 4
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_time_counts_and_not_the_number_of_frames(suffix: str) -> None:
+    # frames 0 to 5 are shown for a tenth of a second each, frame 6 from 0.6 s to 5.4 s, frame 7
+    # and 8 from then on; the last one lasts a tenth, so that the clip has 5.6 s: parts of 1.4 s
+    times = [0, 1, 2, 3, 4, 5, 6, 54, 55]
+    data = encode(suffix, [plain(color) for color in PALETTE[:9]], times)
+    assert [nearest(image) for image in decode_video(data, "x", 4)] == [6]
+    assert [nearest(image) for image in decode_video(data, "x", 9)] == list(range(9))
+    # 8 parts of 0.7 s: centres 0.35 (frame 3), 1.05 ... 5.25: frame 6 once
+    assert [nearest(image) for image in decode_video(data, "x", 8)] == [3, 6]
+
+
+def turned(data: bytes, matrix: tuple[int, ...]) -> bytes:
+    """An MP4 whose track header says how its pictures are turned (ISO/IEC 14496-12, 8.3.2)."""
+    track = data.index(b"tkhd")
+    place = track + 4 + 4 + 20 + 16  # name, version and flags, times and ids, layer to volume
+    assert struct.unpack(">9i", data[place : place + 36])[0] == 0x10000
+    return data[:place] + struct.pack(">9i", *matrix) + data[place + 36 :]
+
+
+ONE, LAST = 1 << 16, 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("matrix", "size", "corner"),
+    [
+        # (x, y) -> (x a + y c, x b + y d), written a b u, c d v, x y w
+        ((ONE, 0, 0, 0, ONE, 0, 0, 0, LAST), (64, 48), (0.1, 0.1)),
+        ((0, ONE, 0, -ONE, 0, 0, 48 * ONE, 0, LAST), (48, 64), (0.9, 0.1)),  # clockwise
+        ((0, -ONE, 0, ONE, 0, 0, 0, 64 * ONE, LAST), (48, 64), (0.1, 0.9)),
+        ((-ONE, 0, 0, 0, -ONE, 0, 64 * ONE, 48 * ONE, LAST), (64, 48), (0.9, 0.9)),
+    ],
+    ids=["upright", "clockwise", "counterclockwise", "upside down"],
+)
+def test_a_clip_of_a_turned_phone_is_upright(
+    matrix: tuple[int, ...], size: tuple[int, int], corner: tuple[float, float]
+) -> None:
+    image = plain(PALETTE[0])
+    image.paste(PALETTE[26], (0, 0, 24, 24))  # the first row and column that are stored
+    data = turned(encode("mp4", [image] * 3), matrix)
+    for seen in (*decode_video(data, "x", 2), first_frame(data, "x")):
+        assert seen.size == size
+        corners = [(x, y) for x in (0.1, 0.9) for y in (0.1, 0.9)]
+        assert [at for at in corners if nearest(seen, at) == 26] == [corner]
+
+
+def test_a_thumbnail_is_of_the_first_frame(tmp_path: Path) -> None:
+    (tmp_path / "x.mkv").write_bytes(clip("mkv", 20))
+    media = MediaFolder(tmp_path, rules=MediaRules(video_frames=3))
+    assert nearest(media.first_image("x.mkv")) == 0
+    assert [nearest(image) for image in media.images("x.mkv")] == [3, 10, 16]
+
+
+@pytest.mark.parametrize("suffix", CODECS)
+def test_what_a_file_holds_counts_and_not_its_name(suffix: str) -> None:
+    data = clip(suffix, 3)
+    assert [nearest(image) for image in decode_medium(data, "x.png", 8)] == [0, 1, 2]
+    picture = io.BytesIO()
+    plain(PALETTE[5]).save(picture, "PNG")
+    (image,) = decode_medium(picture.getvalue(), f"x.{suffix}", 8)
+    assert nearest(image) == 5
+
+
+@pytest.mark.parametrize("suffix", CODECS)
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+def test_a_truncated_clip_is_named(suffix: str, share: float) -> None:
+    data = clip(suffix, 20)
+    short = data[: int(share * len(data))]
+    assert missing_bytes(data) == 0
+    with pytest.raises(MediaError, match=r"^x is truncated: [\d,]+ bytes are missing at its end$"):
+        decode_video(short, "x", 8)
+
+
+def without_frames() -> bytes:
+    """A Matroska file that ends behind the header of its track."""
+    data = clip("mkv", 1)
+    cluster = data.index(b"\x1f\x43\xb6\x75")
+    segment = data.index(b"\x18\x53\x80\x67") + 4
+    assert data[segment] == 0x01  # a size of eight bytes follows
+    size = (cluster - segment - 8).to_bytes(7)
+    return data[: segment + 1] + size + data[segment + 8 : cluster]
+
+
+def damaged(suffix: str) -> bytes:
+    data = bytearray(clip(suffix, 20, g="5"))
+    for place in range(len(data) // 4, 3 * len(data) // 4, 3):
+        data[place] ^= 0x5A
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (sound_only(), "has no pictures: it is sound only, or empty"),
+        (without_frames(), "has no frame|cannot be decoded"),
+        (damaged("mp4"), "."),
+        (damaged("mkv"), "."),
+        (damaged("webm"), "."),
+        (damaged("mov"), "."),
+        (b"\x1a\x45\xdf\xa3" + b"no more" * 30, "cannot be decoded as a video|truncated"),
+        (b"RIFF\x10\0\0\0AVI LIST\0\0\0\0no more" * 3, "has no pictures"),
+        (b"\0\0\0\x10ftypisom" + b"\0" * 4, "cannot be decoded as a video"),
+        (b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", "is no video of a known format"),
+        (b"ffconcat version 1.0\nfile /etc/passwd\n", "is no video of a known format"),
+        (b"some text", r"is no video of a known format \(MP4, MOV, Matroska, WebM, AVI\)"),
+    ],
+)
+def test_what_is_no_whole_clip_is_named(data: bytes, problem: str) -> None:
+    with pytest.raises(MediaError, match=f"^x.mp4 .*({problem})"):
+        decode_medium(data, "x.mp4", 8)
+
+
+def test_sound_beside_pictures_is_no_matter() -> None:
+    data = encode("mp4", [plain(color) for color in PALETTE[:12]], sound=True)
+    with av.open(io.BytesIO(data)) as container:
+        assert len(container.streams.audio) == 1
+    assert [nearest(image) for image in decode_video(data, "x", 3)] == [2, 6, 10]
+
+
+def test_too_many_pixels_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = clip("mp4", 2)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 48 - 1)
+    with pytest.raises(MediaError, match=r"^x has 64 x 48 pixels, more than 3,071: scale it down"):
+        decode_video(data, "x")
+
+
+def test_without_av_the_install_command_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    data = clip("mp4", 2)
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(MediaError, match=r"^x is a video, .* pip install av$"):
+        decode_video(data, "x")
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"\0\0\0\x20ftypisom", "mp4"),
+        (b"\0\0\0\x20ftypqt  ", "mp4"),
+        (b"\0\0\0\x08wide\0\0\0\0", "mp4"),
+        (b"\0\0\0\x20ftypavif", None),
+        (b"\0\0\0\x20ftypheic", None),
+        (b"\x1a\x45\xdf\xa3....", "matroska"),
+        (b"RIFF\0\0\0\0AVI LIST", "avi"),
+        (b"RIFF\0\0\0\0WEBPVP8 ", None),
+        (b"\x89PNG\r\n\x1a\n", None),
+        (b"", None),
+    ],
+)
+def test_containers_are_told_by_their_first_bytes(data: bytes, kind: str | None) -> None:
+    assert container_of(data) == kind
+
+
+@pytest.mark.parametrize(
+    ("data", "missing"),
+    [
+        # boxes of 12 and 20 bytes; 64-bit size of 24; size 0 goes to the end of the file
+        (b"\0\0\0\x0cftyp1234" + b"\0\0\0\x14mdat" + b"." * 12, 0),
+        (b"\0\0\0\x0cftyp1234" + b"\0\0\0\x14mdat" + b"." * 5, 7),
+        (b"\0\0\0\x0cftyp1234" + b"\0\0\0\x01mdat" + (24).to_bytes(8) + b"." * 8, 0),
+        (b"\0\0\0\x0cftyp1234" + b"\0\0\0\x01mdat" + (24).to_bytes(8) + b"." * 3, 5),
+        (b"\0\0\0\x0cftyp1234" + b"\0\0\0\0mdat" + b"." * 3, 0),
+        # RIFF: 8 bytes and those that are declared
+        (b"RIFF\x0a\0\0\0AVI 123456", 0),
+        (b"RIFF\x0a\0\0\0AVI 1234", 2),
+        # EBML header of 2 bytes, segment of 5; then a segment of unknown size
+        (b"\x1a\x45\xdf\xa3\x82ab\x18\x53\x80\x67\x8512345", 0),
+        (b"\x1a\x45\xdf\xa3\x82ab\x18\x53\x80\x67\x8512", 3),
+        (b"\x1a\x45\xdf\xa3\x82ab\x18\x53\x80\x67\x40\x0512", 3),
+        (b"\x1a\x45\xdf\xa3\x82ab\x18\x53\x80\x67\xff12", 0),
+        (b"\x1a\x45\xdf\xa3\x82ab\x18\x53\x80\x67\x01" + b"\xff" * 7, 0),
+    ],
+)
+def test_what_a_container_declares_and_does_not_have_is_counted(data: bytes, missing: int) -> None:
+    assert missing_bytes(data) == missing

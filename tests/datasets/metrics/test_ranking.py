@@ -1,0 +1,147 @@
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
+from two_class import predictions_of, value
+
+from savs.datasets import Example, Units
+from savs.datasets.metrics.metrics import averaged
+from savs.datasets.metrics.ranking import average_precision_units, ranking_metrics, roc_auc_units
+from savs.pipeline.statistics.intervals import estimate, summarise
+
+CLASSES = {None: ["Yes", "No"]}
+PAIRS = [(roc_auc_units, roc_auc_score), (average_precision_units, average_precision_score)]
+IDS = ["ROC-AUC", "average precision"]
+
+
+def drawn(seed, n=40, levels=12):
+    """Scores with ties, about a third positive, both classes there."""
+    rng = np.random.default_rng(seed)
+    positive = rng.random(n) < 0.3
+    positive[:2] = True, False
+    return rng.integers(0, levels, n) + 3.0 * positive, positive
+
+
+def yes_no(labels):
+    return [
+        Example(id=str(i), split="test", index=i, label=label, prompt="?")
+        for i, label in enumerate(labels)
+    ]
+
+
+@pytest.mark.parametrize(("units", "theirs"), PAIRS, ids=IDS)
+@pytest.mark.parametrize("seed", range(8))
+def test_the_mean_is_scikit_learns_value(units, theirs, seed):
+    scores, positive = drawn(seed, levels=3 + 4 * seed)
+    assert units(scores, positive).mean() == pytest.approx(theirs(positive, scores), abs=1e-12)
+
+
+@pytest.mark.parametrize(("units", "theirs"), PAIRS, ids=IDS)
+def test_each_value_is_the_slope_in_the_weight_of_its_example(units, theirs):
+    scores, positive = drawn(5)
+    step, n = 1e-6, len(scores)
+    slopes = []
+    for place in range(n):
+        nudge = step * (np.arange(n) == place)
+        up, down = (theirs(positive, scores, sample_weight=1 + sign * nudge) for sign in (1, -1))
+        slopes.append((up - down) / (2 * step))
+    expected = theirs(positive, scores) + n * np.array(slopes)
+    assert units(scores, positive) == pytest.approx(expected, abs=1e-6)
+
+
+def test_values_worked_out_by_hand():
+    # Ranking: + - + -. Pairs won: 2 of the first +, 1 of the second: 3 of 4. Placements: + 1, 1/2;
+    # - (share of + above) 1/2, 1. n / class size = 2, so 3/4 + 2 (placement - 3/4).
+    scores = np.array([4.0, 3.0, 2.0, 1.0])
+    positive = np.array([True, False, True, False])
+    assert roc_auc_units(scores, positive).tolist() == [1.25, 0.25, 0.25, 1.25]
+    # Precision at the positives: 1/1 and 2/3, mean 5/6. The first -, between them, takes
+    # 2/9 / 2 from it, times n = 4: 5/6 - 4/9. The last - changes nothing: 5/6.
+    found = average_precision_units(scores, positive)
+    assert found[[1, 3]] == pytest.approx([5 / 6 - 4 / 9, 5 / 6])
+    # First +: (1 - 5/6) for itself, + (1/1 - 1/1) + (1/3 - 2/9), over 2; second: (2/3 - 5/6) + 1/9.
+    assert found[[0, 2]] == pytest.approx(
+        [5 / 6 + 4 * (1 / 6 + 1 / 9) / 2, 5 / 6 + 4 * (-1 / 6 + 1 / 9) / 2]
+    )
+
+
+def test_the_standard_error_of_the_area_is_delongs():
+    scores, positive = drawn(3)
+    above, below = scores[positive], scores[~positive]
+    wins = (above[:, None] > below) + 0.5 * (above[:, None] == below)
+    area = wins.mean()
+    variance = ((wins.mean(axis=1) - area) ** 2).sum() / len(above) ** 2 + (
+        (wins.mean(axis=0) - area) ** 2
+    ).sum() / len(below) ** 2
+    n = len(scores)
+    frame = pl.DataFrame(
+        {"score": roc_auc_units(scores, positive), "cluster": map(str, range(n)), "stratum": "all"}
+    )
+    found = estimate(frame)
+    assert found.value == pytest.approx(area)
+    assert found.error == pytest.approx(math.sqrt(variance * n / (n - 1)))
+
+
+def test_metrics_of_predictions():
+    # Yes-scores .9 .6 .4 .2 with labels Yes No Yes No: the ranking of the test above.
+    rows = predictions_of(yes_no(["Yes", "No", "Yes", "No"]), [0.9, 0.6, 0.4, 0.2])
+    precision, area, balanced = ranking_metrics(rows, CLASSES, "Yes", "zoom")
+    assert [u.name for u in (precision, area, balanced)] == [
+        "average precision, zoom",
+        "ROC-AUC, zoom",
+        "balanced accuracy, zoom",
+    ]
+    assert [value(u) for u in (precision, area, balanced)] == pytest.approx([5 / 6, 0.75, 0.5])
+    assert [u.chance for u in (precision, area, balanced)] == [0.5, 0.5, 0.5]
+    assert precision.scores["cluster"].to_list() == ["0", "1", "2", "3"]
+
+
+def test_a_perfect_order_has_an_interval():
+    rows = predictions_of(yes_no(["Yes", "Yes", "No", "No"]), [0.9, 0.8, 0.3, 0.2])
+    for units in ranking_metrics(rows, CLASSES, "Yes"):
+        metric = summarise(units)
+        assert (metric.value, metric.high) == (1, 1)
+        assert metric.low is not None
+        assert metric.low < 0.6
+
+
+@pytest.mark.parametrize(
+    ("scores", "precision", "area"),
+    [
+        # a skipped Yes is last of four: precisions 1/1 and 2/4; it loses to both No: 2 of 4 pairs
+        ([0.9, None, 0.6, 0.2], (1 + 2 / 4) / 2, 2 / 4),
+        # a skipped No is first: precisions 1/2 and 2/3; each Yes beats the other No: 2 of 4
+        ([0.9, 0.8, None, 0.2], (1 / 2 + 2 / 3) / 2, 2 / 4),
+    ],
+)
+def test_a_skipped_example_is_ranked_as_wrongly_as_can_be(scores, precision, area):
+    rows = predictions_of(yes_no(["Yes", "Yes", "No", "No"]), scores)
+    found = ranking_metrics(rows, CLASSES, "Yes")
+    assert [value(u) for u in found[:2]] == pytest.approx([precision, area])
+
+
+def test_the_chance_of_average_precision_is_the_share_of_positives():
+    rows = predictions_of(yes_no(["Yes", *["No"] * 4]), [0.5, 0.1, 0.2, 0.8, 0.9])
+    assert [u.chance for u in ranking_metrics(rows, CLASSES, "Yes")] == [0.2, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("label", ["Yes", "No"])
+def test_labels_that_are_all_the_same_have_no_order(label):
+    rows = predictions_of(yes_no([label] * 3), [0.9, 0.2, 0.3])
+    assert ranking_metrics(rows, CLASSES, "Yes") == []
+
+
+def test_a_mean_of_metrics_gives_each_the_same_weight():
+    parts = [
+        Units("a", pl.DataFrame({"score": s, "cluster": c, "stratum": "all"}), chance, majority)
+        for s, c, chance, majority in (
+            ([1.0, 0.0, 0.0, 0.0], list("abcd"), 0.5, 0.75),
+            ([1.0, 1.0], list("ab"), 0.25, 0.5),
+        )
+    ]
+    mean = averaged("both", parts)
+    assert value(mean) == (1 / 4 + 1) / 2
+    assert (mean.chance, mean.majority) == (0.375, 0.625)
+    assert mean.scores["cluster"].to_list() == list("abcdab")

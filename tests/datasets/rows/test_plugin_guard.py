@@ -1,0 +1,123 @@
+"""What a benchmark's own code does wrong is told as its fault, with its line and the row."""
+
+import inspect
+import sys
+from dataclasses import replace
+from functools import partial
+
+import polars as pl
+import pytest
+
+from savs.datasets import Benchmark, BenchmarkFaultError, Fields, Row, RowError, Units
+from savs.datasets.rows.plugin_guard import listed, measured, parsed, submitted
+
+ROW = Row("x.jsonl line 7", 0, {"label": "a"}, "x")
+FRAME = pl.DataFrame({"score": [1.0], "cluster": ["0"], "stratum": ["all"]})
+GOOD = Fields(label="a", prompt="?")
+
+
+def own(parse_row=None, measure=None, **more) -> Benchmark:
+    return Benchmark("mine", "of mine", {}, parse_row, measure, **more)
+
+
+def refused(message: str):
+    return pytest.raises(BenchmarkFaultError, match=message)
+
+
+def fails(*_args):
+    raise KeyError("image")
+
+
+LINE = inspect.getsourcelines(fails)[1] + 1
+
+
+@pytest.mark.parametrize("function", [fails, partial(fails, "more")], ids=["plain", "partial"])
+def test_an_exception_is_told_with_its_line_and_the_row(function) -> None:
+    message = (
+        rf"^{__file__} line {LINE}: fails of the benchmark 'mine' raises KeyError: 'image' at"
+        r" x\.jsonl line 7; mend the benchmark, or the row"
+    )
+    with refused(message):
+        list(parsed(own(function), ROW))
+
+
+def test_a_generator_that_fails_half_way_gives_what_came_before() -> None:
+    def halfway(row):
+        yield GOOD
+        fails()
+
+    found = parsed(own(halfway), ROW)
+    assert next(found) == GOOD
+    with refused("halfway of the benchmark 'mine' raises KeyError"):
+        next(found)
+
+
+def test_an_error_of_the_row_stays_one() -> None:
+    def complains(row):
+        raise row.error("the boxes overlap", "mend them")
+
+    with pytest.raises(RowError, match=r"^x\.jsonl line 7: the boxes overlap; mend them$"):
+        list(parsed(own(complains), ROW))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([], "gives no example at x.jsonl line 7"),
+        (["a"], "gives a str, expected `yield Fields"),
+        ([replace(GOOD, label=3)], "gives the label 3, expected text or None"),
+        ([replace(GOOD, label="")], "gives the label '', expected text or None"),
+        ([replace(GOOD, group=1.5)], "gives the group 1.5, expected text or None"),
+        ([replace(GOOD, prompt=None)], "gives the prompt None, expected text"),
+        ([replace(GOOD, media="a.png")], "gives the media 'a.png', expected a tuple of names"),
+        ([replace(GOOD, media=["a.png"])], r"gives the media \['a.png'\], expected a tuple"),
+        ([replace(GOOD, media=(None,))], "expected a tuple of names"),
+        ([replace(GOOD, prompt="\ud800")], "which holds half a character"),
+        (None, "raises TypeError: 'NoneType' object is not iterable"),
+        (GOOD, "raises TypeError: 'Fields' object is not iterable"),
+    ],
+)
+def test_what_is_no_example_is_told(given, message) -> None:
+    with refused(message):
+        list(parsed(own(lambda row: given), ROW))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([], "gives no metric"),
+        (None, "raises TypeError"),
+        ([0.5], "gives a float, expected savs.datasets.Units"),
+        ([Units("m", FRAME.drop("stratum"), 0.5)], "'m' without the columns score, cluster, stra"),
+        ([Units("m", FRAME.clear(), 0.5)], "'m' with a score that is no number, or without"),
+        ([Units("m", FRAME.with_columns(score=pl.lit(None, pl.Float64)), 0.5)], "is no number"),
+        ([Units("m", FRAME.with_columns(score=pl.lit("1")), 0.5)], "scores of String"),
+    ],
+)
+def test_what_is_no_metric_is_told(given, message) -> None:
+    with refused(message):
+        measured(own(None, lambda predictions, classes: given), FRAME, {})
+
+
+def test_what_is_right_comes_through() -> None:
+    units = Units("m", FRAME, 0.5)
+    assert measured(own(None, lambda p, c: (units,)), FRAME, {}) == [units]
+    assert submitted(own(), FRAME) is None
+    assert submitted(own(submission=lambda p: {"a": p.height}), FRAME) == {"a": 1}
+    seen = []
+    reading = own(read_folder=lambda _: [ROW], check_rows=lambda *given: seen.append(given))
+    assert listed(reading, "folder", "test") == [ROW]
+    assert seen == [([ROW], "test")]
+
+
+def test_the_other_functions_are_told_too() -> None:
+    with refused(f"line {LINE}: fails of the benchmark 'mine' raises KeyError: 'image'; mend"):
+        measured(own(None, fails), FRAME, {})
+    with refused("raises KeyError"):
+        submitted(own(submission=fails), FRAME)
+    with refused("raises KeyError: 'image'; mend the benchmark$"):
+        listed(own(read_folder=lambda _: [ROW], check_rows=fails), "folder", "test")
+    with refused("raises KeyError: 'image' at folder; mend the benchmark"):
+        listed(own(read_folder=fails), "folder", "test")
+    with refused("raises SystemExit: 0"):
+        submitted(own(submission=lambda predictions: sys.exit(0)), FRAME)

@@ -1,0 +1,199 @@
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from savs.datasets import RowError, SourceError
+from savs.datasets.rows.readers import read_rows
+
+TEXTS = [
+    {"question": 'Is it, "so"?', "label": "Ja"},
+    {"question": "two\nor three\r\nlines", "label": " spaced "},
+    {"question": "这是什么?", "label": "猫"},
+    {"question": "\u2028 and \x85 end no line", "label": "b"},
+]
+MIXED = [{"n": 3, "x": 0.5, "ok": True, "none": None, "names": ["a", "b"]}]
+
+
+def as_jsonl(rows: Sequence[dict[str, Any]]) -> bytes:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
+def as_json(rows: Sequence[dict[str, Any]]) -> bytes:
+    return json.dumps(rows, indent=1).encode()
+
+
+def as_csv(rows: Sequence[dict[str, Any]]) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, rows[0])
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def as_parquet(rows: Sequence[dict[str, Any]]) -> bytes:
+    data = io.BytesIO()
+    pl.DataFrame(rows).write_parquet(data)
+    return data.getvalue()
+
+
+Write = Callable[[str, bytes], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write_bytes(name: str, data: bytes) -> Path:
+        (tmp_path / name).write_bytes(data)
+        return tmp_path / name
+
+    return write_bytes
+
+
+@pytest.mark.parametrize(
+    ("name", "encode"),
+    [
+        ("rows.jsonl", as_jsonl),
+        ("rows.ndjson", as_jsonl),
+        ("ROWS.JSONL", as_jsonl),
+        ("rows.json", as_json),
+        ("rows.csv", as_csv),
+        ("rows.parquet", as_parquet),
+    ],
+)
+def test_every_kind_of_file_gives_the_same_rows(
+    write: Write, name: str, encode: Callable[..., bytes]
+) -> None:
+    rows = read_rows(write(name, encode(TEXTS)))
+    assert [dict(row.values) for row in rows] == TEXTS
+    assert [row.index for row in rows] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "encode"),
+    [("a.jsonl", as_jsonl), ("a.json", as_json), ("a.parquet", as_parquet)],
+)
+def test_numbers_lists_and_nulls_keep_their_types(
+    write: Write, name: str, encode: Callable[..., bytes]
+) -> None:
+    assert dict(read_rows(write(name, encode(MIXED)))[0].values) == MIXED[0]
+
+
+def test_csv_values_are_text(write: Write) -> None:
+    (row,) = read_rows(write("a.csv", b"label,n,none\n01,1e3,\n"))
+    assert row.values == {"label": "01", "n": "1e3", "none": None}
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["lf", "crlf"])
+def test_blank_lines_are_passed_over_but_counted(write: Write, end: bytes) -> None:
+    path = write("a.jsonl", end.join([b"", b'{"a": 1}', b"  \t", b"", b'{"a": 2}']))
+    rows = read_rows(path)
+    assert [(row.where, row.index, row.values["a"]) for row in rows] == [
+        (f"{path} line 2", 0, 1),
+        (f"{path} line 5", 1, 2),
+    ]
+
+
+def test_csv_rows_name_the_line_they_end_on(write: Write) -> None:
+    path = write("a.csv", b'label,q\n\na,"x\ny"\n\nb,z\n')
+    assert [row.where for row in read_rows(path)] == [f"{path} line 4", f"{path} line 6"]
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.parquet"])
+def test_rows_without_lines_name_their_number(write: Write, name: str) -> None:
+    path = write(name, as_json(TEXTS) if name == "a.json" else as_parquet(TEXTS))
+    assert [row.where for row in read_rows(path)] == [f"{path} row {n}" for n in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("a.jsonl", as_jsonl(TEXTS)), ("a.json", as_json(TEXTS)), ("a.csv", as_csv(TEXTS))],
+)
+def test_a_byte_order_mark_is_no_part_of_the_text(write: Write, name: str, data: bytes) -> None:
+    rows = read_rows(write(name, b"\xef\xbb\xbf" + data))
+    assert [dict(row.values) for row in rows] == TEXTS
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "error", "problem"),
+    [
+        ("a.jsonl", b'{"a": 1}\n\n{"a": "\xff"}\n', SourceError, " line 3 is not UTF-8"),
+        ("a.json", b'[{"a": "\n\xe4"}]', SourceError, " line 2 is not UTF-8"),
+        ("a.csv", b"a\nb\nc\nd\n\xe9\n", SourceError, " line 5 is not UTF-8"),
+        (
+            "a.jsonl",
+            '{"a": 1}'.encode("utf-16"),
+            SourceError,
+            " line 1 is not UTF-8 but UTF-16; save the file as UTF-8",
+        ),
+        ("a.csv", b"q;label\na;b\n", SourceError, " line 1 has one column, 'q;label'; expected"),
+        ("a.csv", b"q\tlabel\na\tb\n", SourceError, " line 1 has one column, 'q\\tlabel';"),
+        ("a.jsonl", b'{"a": 1}\n\n{"a": }\n', RowError, " line 3 is not JSON"),
+        ("a.jsonl", b'{"a": 1} {"a": 2}\n', RowError, " line 1 is not JSON"),
+        ("a.jsonl", b'{"a": 1}\n[1]\n', RowError, " line 2 holds a list, expected an object"),
+        ("a.jsonl", b"\nnull\n", RowError, " line 2 holds a NoneType, expected an object"),
+        ("a.json", b'[{"a": 1}, "b"]', RowError, " row 1 holds a str, expected an object"),
+        ("a.json", b'{"a": 1}', SourceError, " holds a dict, expected a list"),
+        ("a.json", b'{"a": 1}\n{"a": 2}\n', SourceError, " is not JSON: Extra data: line 2"),
+        ("a.json", b"", SourceError, " is not JSON"),
+        ("a.jsonl", b"", SourceError, " holds no rows"),
+        ("a.jsonl", b"\n  \n", SourceError, " holds no rows"),
+        ("a.json", b"[]", SourceError, " holds no rows"),
+        ("a.csv", b"", SourceError, " holds no rows"),
+        ("a.csv", b"label,q\n", SourceError, " holds no rows"),
+        ("a.parquet", as_parquet([{"a": 1}, {"a": 2}])[:-9], SourceError, " is not a Parquet file"),
+        ("a.parquet", b"", SourceError, " is not a Parquet file"),
+        ("a.csv", b"label,q\na,b\n\nc\n", RowError, " line 4 has 1 values for 2 columns"),
+        ("a.csv", b"label,q\na,b,c\n", RowError, " line 2 has 3 values for 2 columns"),
+        ("a.csv", b"label,label\na,b\n", SourceError, " line 1 names a column twice"),
+        (
+            "a.jsonl",
+            b'{"a": 1, "a": 2}\n',
+            RowError,
+            " line 1 is not JSON (field 'a' is there twice)",
+        ),
+        ("a.jsonl", b'{"a": NaN}\n', RowError, " line 1 is not JSON (NaN is no JSON value)"),
+        ("a.csv", b'label,q\n"a,b\n', SourceError, "is not CSV: unexpected end of data"),
+        ("a.txt", b"a", SourceError, ": expected a name that ends in .jsonl, .ndjson, .json, .csv"),
+        ("a", b"a", SourceError, "got ''"),
+        ("a.jsonl.gz", b"a", SourceError, "got '.gz'"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said_with_its_place(
+    write: Write, name: str, data: bytes, error: type[Exception], problem: str
+) -> None:
+    path = write(name, data)
+    joint = "" if problem.startswith((" ", ":")) else ".*"
+    with pytest.raises(error, match=f"^{re.escape(str(path))}{joint}{re.escape(problem)}"):
+        read_rows(path)
+
+
+def test_a_parquet_file_without_rows_is_refused(write: Write) -> None:
+    data = io.BytesIO()
+    pl.DataFrame(schema={"label": pl.String}).write_parquet(data)
+    with pytest.raises(SourceError, match=r"a\.parquet holds no rows"):
+        read_rows(write("a.parquet", data.getvalue()))
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"gone\.csv cannot be read: No such file"):
+        read_rows(tmp_path / "gone.csv")
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(SourceError, match=r"photos: no file in .*photos matches \*\*/\*\.parquet"):
+        read_rows(tmp_path / "photos")
+
+
+def test_a_broken_csv_quote_names_its_line(write: Write) -> None:
+    with pytest.raises(SourceError, match=r"a\.csv line 4 is not CSV"):
+        read_rows(write("a.csv", b'label,q\na,b\nc,d\n"e"f,g\n'))
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_json_too_deep_to_read_is_named(write: Write, name: str) -> None:
+    with pytest.raises((RowError, SourceError), match=re.escape(name)):
+        read_rows(write(name, b"[" * 100_000))

@@ -1,0 +1,161 @@
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from savs.datasets import Leaks, find_leaks
+from savs.datasets.splits.leaks import REPEATED, SHARED
+
+SCHEMA = {
+    "id": pl.String,
+    "group": pl.String,
+    "prompt": pl.String,
+    "media": pl.List(pl.String),
+    "media_sha256": pl.List(pl.String),
+}
+Row = tuple[str, str | None, str, list[str], list[str]]
+
+
+def frame(rows: list[Row]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+
+def split(*rows: tuple[str, str], groups: str = "") -> pl.DataFrame:
+    """A row for each prompt and images, whose letters are digests; names differ from each other."""
+    return frame(
+        [
+            (str(n), groups[n] if groups else None, prompt, [f"{n}{i}" for i in images], [*images])
+            for n, (prompt, images) in enumerate(rows)
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("prompt", "images", "kind"),
+    [
+        ("Cat?", "ab", REPEATED),
+        ("Cat?", "ba", SHARED),  # the same images in another order are another question
+        ("Cat? ", "ab", SHARED),
+        ("cat?", "ab", SHARED),
+        ("Cat?", "a", SHARED),
+        ("Cat?", "abc", SHARED),
+        ("Dog?", "cb", SHARED),
+        ("Cat?", "cd", None),
+        ("Cat?", "", None),
+        ("Text only", "", REPEATED),
+        ("text only", "", None),
+    ],
+)
+def test_a_test_example_is_repeated_shares_a_medium_or_is_new(
+    prompt: str, images: str, kind: str | None
+) -> None:
+    train = split(("Cat?", "ab"), ("Text only", ""), ("", ""))
+    leaks = find_leaks(train, split((prompt, images)))
+    assert leaks.kinds == (kind,)
+    assert bool(leaks) is (kind is not None)
+    assert leaks.count(REPEATED) + leaks.count(SHARED) == bool(kind)
+
+
+def test_an_example_of_nothing_is_like_no_other() -> None:
+    assert not find_leaks(split(("", "")), split(("", "")))
+
+
+def test_media_are_compared_by_content_where_it_is_known() -> None:
+    train = frame([("t", None, "?", ["a.png"], ["1"]), ("u", None, "?", ["c.png"], [])])
+    test = frame(
+        [
+            ("renamed", None, "?", ["x.png"], ["1"]),
+            ("other image of that name", None, "?", ["a.png"], ["2"]),
+            ("not read, other name", None, "?", ["d.png"], []),
+            ("not read, same name", None, "?", ["c.png"], []),
+        ]
+    )
+    leaks = find_leaks(train, test)
+    assert leaks.kinds == (REPEATED, None, None, REPEATED)
+    assert (leaks.trained, leaks.train) == (2, 2)
+
+
+def test_ids_say_nothing() -> None:
+    # both splits number their rows alike
+    assert find_leaks(split(("p", "a"), ("q", "b")), split(("r", "c"), ("s", "d"))).dropped() == [
+        False,
+        False,
+    ]
+
+
+def test_a_leak_taints_its_whole_group() -> None:
+    train = split(("p", "a"))
+    rows = [("p", "a"), ("p", "b"), ("q", "c"), ("q", "d"), ("r", "a"), ("r", "e"), ("s", "f")]
+    leaks = find_leaks(train, split(*rows, groups="112233" + "4"))
+    assert leaks.kinds == (REPEATED, None, None, None, SHARED, None, None)
+    assert leaks.dropped() == [True, True, False, False, True, True, False]
+    # without groups each stands for itself
+    alone = find_leaks(train, split(*rows))
+    assert alone.kinds == leaks.kinds
+    assert alone.dropped() == [True, False, False, False, True, False, False]
+
+
+def test_the_summary_counts_both_sides() -> None:
+    # of three training examples p and q are tested, p three times; group 1 leaks wholly, 2 in part
+    train = split(("p", "a"), ("q", "b"), ("z", "x"))
+    rows = [("p", "a"), ("q", "b"), ("p", "a"), ("n", "c"), ("p", "a"), ("m", "x"), ("o", "d")]
+    leaks = find_leaks(train, split(*rows, groups="1122334"))
+    assert (leaks.trained, leaks.train, leaks.count(REPEATED), leaks.count(SHARED)) == (2, 3, 4, 1)
+    assert leaks.summary() == [
+        "leak: 2 of 3 training examples are in the test split; with repeats they are 4 test"
+        " examples in 3 groups, 1 of them wholly (0, 1, 2 ...)",
+        "leak: 5 test examples share an image with a training example (0, 1, 2 ...)",
+    ]
+
+
+def test_the_summary_names_what_there_is_alone() -> None:
+    train = split(("p", "a"), ("q", "b"))
+    assert find_leaks(train, split(("r", "c"))).summary() == []
+    assert find_leaks(train, split(("r", "c"), ("p", "a"))).summary() == [
+        "leak: 1 of 2 training examples are in the test split; with repeats they are 1 test"
+        " examples (1)"
+    ]
+    assert find_leaks(train, split(("r", "a"), ("r", "b"), ("s", "ab"))).summary() == [
+        "leak: 3 test examples share an image with a training example (0, 1, 2)"
+    ]
+
+
+ROWS = st.lists(
+    st.tuples(st.sampled_from(["p", "q", ""]), st.text("abc", max_size=2)), min_size=1, max_size=8
+)
+
+
+def slow_kind(row: tuple[str, str], train: list[tuple[str, str]]) -> str | None:
+    if row != ("", "") and row in train:
+        return REPEATED
+    return SHARED if any(set(row[1]) & set(images) for _, images in train) else None
+
+
+@settings(deadline=None)
+@given(ROWS, ROWS)
+def test_order_does_not_matter(train: list[tuple[str, str]], test: list[tuple[str, str]]) -> None:
+    leaks = find_leaks(split(*train), split(*test))
+    assert leaks.kinds == tuple(slow_kind(row, train) for row in test)
+    assert leaks.trained == sum(row in test and row != ("", "") for row in train)
+    other = find_leaks(split(*train[::-1]), split(*test[::-1]))
+    assert other.kinds == leaks.kinds[::-1]
+    assert (other.trained, other.train) == (leaks.trained, leaks.train)
+
+
+@settings(deadline=None)
+@given(ROWS)
+def test_a_split_repeats_itself_and_shares_nothing_with_a_strange_one(
+    rows: list[tuple[str, str]],
+) -> None:
+    whole = find_leaks(split(*rows), split(*rows))
+    assert isinstance(whole, Leaks)
+    assert [k == REPEATED for k in whole.kinds] == [row != ("", "") for row in rows]
+    strange = [(f"other {prompt}", images.upper()) for prompt, images in rows]
+    assert not find_leaks(split(*strange), split(*rows))
+
+
+def test_a_repeat_without_media_shares_no_image() -> None:
+    train = split(("q", ""), ("q", "m"))
+    leaks = find_leaks(train, split(("q", ""), ("z", "m")))
+    assert leaks.kinds == (REPEATED, SHARED)
+    assert leaks.summary()[1].startswith("leak: 1 test examples share an image")

@@ -1,0 +1,134 @@
+"""Cross-validation selects anew without what it scores."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from savs.pipeline import cross_validate, evaluate, select
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.heads.folds import stratified_folds
+from savs.pipeline.readouts import READOUTS
+from stores import make_store
+
+pytestmark = pytest.mark.thorough
+
+
+def noise(heads, rows, width, seed):
+    return np.random.default_rng(seed).normal(size=(heads, rows, width)).astype(np.float32)
+
+
+def separable(labels, heads=5, width=6, seed=0):
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(7).normal(size=(heads, 2, width)) * 0.8
+    places = ["ab".index(label) for label in labels]
+    return (centres[:, places] + rng.normal(size=(heads, len(labels), width))).astype(np.float32)
+
+
+@pytest.mark.parametrize(("readout", "scoring"), [("vote", "kfold"), ("lda", "resubstitution")])
+def test_each_part_is_classified_by_a_selection_of_the_others(tmp_path, readout, scoring):
+    labels = list("abbabaabbaab")
+    features = separable(labels)
+    store = make_store(tmp_path / "s", features, labels, features[:, :2], labels[:2])
+    found = cross_validate(store, select(store, heads=2, readout=readout, scoring=scoring))
+    folds = stratified_folds(np.array(["ab".index(label) for label in labels]), 5)
+    expected = {}
+    for fold in range(5):
+        kept, out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        others = make_store(
+            tmp_path / f"without-{fold}",
+            features[:, kept],
+            [labels[i] for i in kept],
+            features[:, out],
+            [labels[i] for i in out],
+        )
+        selection = select(others, heads=2, readout=readout, scoring=scoring)
+        names = evaluate(others, selection).predictions["prediction"]
+        if selection.tasks[0].classes != ("a", "b"):  # classes keep the order of the whole file
+            continue
+        expected |= dict(zip(out.tolist(), names, strict=True))
+    assert len(expected) >= 6
+    ours = found.predictions["prediction"].to_list()
+    assert {i: ours[i] for i in expected} == expected
+    assert found.predictions["split"].unique().to_list() == ["train"]
+    assert "cross-validated" in found.notes[0]
+
+
+@pytest.fixture(scope="module")
+def noise_stores(tmp_path_factory):
+    """Return six stores of 784 heads of noise, which fit 40 examples wholly."""
+    labels = ["a", "b"] * 20
+    parts = [noise(784, 40, 128, seed) for seed in range(6)]
+    folder = tmp_path_factory.mktemp("noise")
+    return [
+        make_store(folder / str(n), part, labels, part[:, :2], labels[:2], shard_rows=40)
+        for n, part in enumerate(parts)
+    ]
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("readout", READOUTS)
+def test_noise_is_at_chance(noise_stores, readout):
+    right = []
+    for store in noise_stores:
+        found = cross_validate(store, select(store, readout=readout))
+        right += found.predictions["correct"].to_list()
+    assert abs(np.mean(right) - 0.5) < 4 * 0.5 / len(right) ** 0.5
+
+
+def test_examples_that_share_an_image_stay_together(tmp_path):
+    labels = list("ab" * 6)
+    rows = [{"media": '["x"]', "media_sha256": f'["{i // 4}"]'} for i in range(12)]
+    features = separable(labels)
+    store = make_store(
+        tmp_path / "s", features, labels, features[:, :2], labels[:2], train_rows=rows
+    )
+    found = cross_validate(store, select(store, heads=2))
+    assert found.predictions["cluster"].n_unique() == 3
+    assert "in 3 parts" in found.notes[0]
+
+
+def test_a_class_with_one_example_is_named(tmp_path):
+    labels = list("aab")
+    features = separable(labels)
+    store = make_store(tmp_path / "s", features, labels, features[:, :2], labels[:2])
+    with pytest.raises(SelectionError, match=r"two independent examples.*class 'b'"):
+        cross_validate(store, select(store, heads=2))
+
+
+def test_heads_from_elsewhere_are_kept(tmp_path):
+    labels = list("ab" * 5)
+    features = separable(labels)
+    store = make_store(tmp_path / "s", features, labels, features[:, :2], labels[:2])
+    other = select(store, heads=1)
+    given = select(store, heads_from=other, readout="posterior")
+    assert given.tasks[0].heads == other.tasks[0].heads
+    assert given.heads_from == other.train
+    found = cross_validate(store, given)
+    assert found.selection is given
+
+
+def test_subtasks_are_validated_each_by_itself(tmp_path):
+    labels = list("ab" * 8)
+    rows = [{"subtask": "one" if i < 8 else "two"} for i in range(16)]
+    features = separable(labels)
+    store = make_store(
+        tmp_path / "s",
+        features,
+        labels,
+        features[:, :2],
+        labels[:2],
+        train_rows=rows,
+        test_rows=rows[:2],
+    )
+    found = cross_validate(store, select(store, heads=2))
+    assert [m.name for m in found.metrics] == [
+        "accuracy, macro",
+        "accuracy",
+        "balanced accuracy",
+        "accuracy, one",
+        "accuracy, two",
+    ]
+    by_subtask = found.predictions.group_by("subtask", maintain_order=True).agg(
+        pl.col("correct").mean()
+    )
+    assert found.metrics[3].value == pytest.approx(by_subtask["correct"][0])

@@ -1,0 +1,196 @@
+"""Every model family that has a tiny checkpoint, through its own processor and chat template."""
+
+import re
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_models import BUILDERS, HEAD_DIM
+
+from savs.pipeline.extraction.checks.batch_equality import prove
+from savs.pipeline.extraction.model.extra_outputs import Outputs, first_tokens
+from savs.pipeline.extraction.model.load import load_model
+
+ALWAYS = ("qwen3_vl", "llava", "gemma3")
+"""Families of `just check`; the others are thorough."""
+WIDTHS = {
+    "qwen3_vl": {16},
+    "qwen3_5": {16},
+    "gemma3": {20},
+    "gemma4": {12, 24},
+    "mistral3": {20},
+    "pixtral": {20},
+}
+"""Widths of heads where they are configured, and are not hidden size / heads."""
+REFUSING = ("llava", "llava_next", "vipllava", "idefics2", "idefics3", "lfm2_vl", "internvl")
+"""Their processors refuse some prompts whose text holds a control token."""
+TOLERANCE = 1e-5
+"""Relative L2 a head, in float32."""
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation:DeprecationWarning"  # GLM-4V's processor
+)
+
+
+def picture(height, width, seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+TEXT = ("No image at all.",)
+ONE = (picture(60, 40), "What is it?")
+TWO = ("Compare ", picture(30, 90), " with ", picture(56, 56), ", please, at some length.")
+LARGE = (picture(100, 100), "?")
+PROMPTS = {"text": TEXT, "one": ONE, "two": TWO, "large": LARGE}
+
+
+def _cases():
+    for family in BUILDERS:
+        marks = [] if family in ALWAYS else [pytest.mark.thorough]
+        if family == "smolvlm":
+            absent = find_spec("num2words") is None
+            marks.append(pytest.mark.skipif(absent, reason="its processor needs num2words"))
+        yield pytest.param(family, marks=marks)
+
+
+@pytest.fixture(scope="module", params=_cases())
+def model(request, tiny_model):
+    """Return a loaded model of each family; its name is the family's."""
+    return load_model(str(tiny_model(request.param)), dtype="float32")
+
+
+def features(model, prompts):
+    """Return layer -> `(heads, batch, head_dim)`."""
+    return model.read(model.inputs(prompts)).heads
+
+
+def gap(ours, theirs):
+    """Return the greatest relative L2 distance of two `(heads, head_dim)` arrays."""
+    return (np.linalg.norm(ours - theirs, axis=1) / np.linalg.norm(theirs, axis=1)).max()
+
+
+def ordinary_pass(model, inputs):
+    """Return the last logits of a whole pass and, layer -> what last entered its projection.
+
+    Modules are found by their names in the whole model, towers and connectors left out, without
+    what `taps` does.
+    """
+    seen, handles = {}, []
+    for name, module in model.model.named_modules():
+        found = re.search(r"\blayers\.(\d+)\.self_attn\.(o_proj|out_proj)$", name)
+        if found is None or re.search(r"\b(vision|visual|audio|connector)", name):
+            continue
+        handles.append(
+            module.register_forward_hook(
+                lambda _m, args, _out, layer=int(found[1]): seen.update({layer: args[0][0, -1]})
+            )
+        )
+    with torch.inference_mode():
+        logits = model.model(**inputs).logits[0, -1]
+    for handle in handles:
+        handle.remove()
+    return logits, seen
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_features_are_what_enters_the_output_projection(model, prompt):
+    inputs = model.inputs([PROMPTS[prompt]])
+    _, seen = ordinary_pass(model, inputs)
+    heads = model.read(inputs).heads
+    assert sorted(heads) == sorted(seen)
+    for layer, values in seen.items():
+        np.testing.assert_array_equal(heads[layer][:, 0].ravel(), values.numpy())
+
+
+@pytest.mark.parametrize("text_first", [True, False], ids=["text first", "text last"])
+def test_a_batch_of_different_lengths_says_what_single_prompts_say(model, text_first):
+    prompts = list(PROMPTS.values())[:: 1 if text_first else -1]
+    inputs = model.inputs(prompts)
+    assert len(set(inputs["attention_mask"].sum(1).tolist())) > 2
+    batch = model.read(inputs).heads
+    for place, prompt in enumerate(prompts):
+        for layer, values in features(model, [prompt]).items():
+            assert gap(batch[layer][:, place], values[:, 0]) < TOLERANCE
+
+
+def test_a_batch_of_one_shape_says_what_single_prompts_say(model):
+    prompts = [(picture(56, 56, seed), f"Number {seed}?") for seed in range(3)]
+    batch = features(model, prompts)
+    for place, prompt in enumerate(prompts):
+        for layer, values in features(model, [prompt]).items():
+            assert gap(batch[layer][:, place], values[:, 0]) < TOLERANCE
+
+
+@pytest.mark.parametrize("place", [1, 3], ids=["first image", "second image"])
+def test_another_image_changes_every_head_of_the_last_layer(model, place):
+    width, height = TWO[place].size
+    other = (*TWO[:place], picture(height, width, seed=1), *TWO[place + 1 :])
+    before, after = features(model, [TWO]), features(model, [other])
+    last = max(before)
+    moved = np.linalg.norm(before[last] - after[last], axis=-1)
+    assert (moved > 1e-3 * np.linalg.norm(before[last], axis=-1)).all()
+
+
+def test_the_grid_is_the_configured_one(model):
+    config = model.model.config.get_text_config()
+    kinds = getattr(config, "layer_types", None) or ["full_attention"] * config.num_hidden_layers
+    assert [tap.grid.layer for tap in model.taps] == [
+        number for number, kind in enumerate(kinds) if kind not in ("conv", "linear_attention")
+    ]
+    assert {tap.grid.head_dim for tap in model.taps} == WIDTHS.get(model.name, {HEAD_DIM})
+    for tap in model.taps:
+        assert len(tap.grid.heads) == config.num_attention_heads
+        assert len(tap.grid.heads) * tap.grid.head_dim == tap.projection.in_features
+        assert tap.projection.out_features == config.hidden_size
+
+
+def test_prompts_go_through_the_template_and_begin_once(model):
+    tokenizer = model.processor.tokenizer
+    turn = [{"role": "user", "content": [{"type": "text", "text": TEXT[0]}]}]
+    rendered = model.processor.apply_chat_template(turn, add_generation_prompt=True)
+    assert TEXT[0] in rendered != TEXT[0]
+    bos = tokenizer.bos_token or ""
+    ids = model.inputs([TEXT])["input_ids"][0]
+    assert tokenizer.decode(ids) == bos + rendered.removeprefix(bos)
+
+
+@pytest.mark.parametrize("kind", ["end of turn", "image"])
+def test_a_control_token_in_the_text_is_plain_text_or_refused(model, kind):
+    tokenizer = model.processor.tokenizer
+    token = tokenizer.eos_token if kind == "end of turn" else model.processor.image_token
+    usual = model.inputs([(ONE[0], "Say it!")])["input_ids"][0].tolist()
+    prompt = (ONE[0], f"Say {token}!")
+    try:
+        ids = model.inputs([prompt])["input_ids"][0].tolist()
+    except ValueError:
+        assert model.name in REFUSING
+        return
+    number = tokenizer.convert_tokens_to_ids(token)
+    assert ids.count(number) == usual.count(number)
+    assert prompt[1] in tokenizer.decode(ids)
+
+
+def test_answers_and_hidden_state_are_those_of_an_ordinary_pass(model):
+    inputs = model.inputs([ONE])
+    logits, _ = ordinary_pass(model, inputs)
+    answers = first_tokens(model.processor, ["a", "b"])
+    size = model.model.config.get_text_config().hidden_size
+    kept = model.read(inputs, Outputs(answers, hidden=size)).outputs
+    np.testing.assert_allclose(kept["answers"][0], logits[list(answers.values())], atol=1e-4)
+    assert kept["top_tokens"][0, 0] == logits.argmax()
+    assert kept["hidden"].shape == (1, size)
+
+
+def test_identity_is_the_same_after_loading_again(model, tiny_model):
+    again = load_model(str(tiny_model(model.name)), dtype="float32")
+    assert model.identity({}) == again.identity({})
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("family", ["mllama", "llama4"])
+def test_limited_families_are_right_in_batches_of_one_number_of_images(tiny_model, family):
+    model = load_model(str(tiny_model(family)), dtype="float32")
+    checks = prove(model, (ONE, TWO, LARGE, TEXT), [2])
+    assert [check.passed for check in checks] == [True] * len(checks)

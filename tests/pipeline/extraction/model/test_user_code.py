@@ -1,0 +1,89 @@
+"""A model of an odd structure, read by the few lines that docs/models.md shows."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from savs.pipeline.errors import ModelError, OwnCodeError
+from savs.pipeline.extraction.model.load import load_model
+from savs.pipeline.extraction.model.user_code import load_own_code
+
+PAGE = (Path(__file__).parents[4] / "docs" / "models.md").read_text("utf-8")
+HEADS, INPUTS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+PROMPT = (Image.new("RGB", (56, 56), "red"), "What is it?")
+
+
+@pytest.fixture
+def code(tmp_path):
+    def write(text: str):
+        path = tmp_path / "mine.py"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_heads_of_ones_own_are_read(tiny_model, code) -> None:
+    model = load_model(str(tiny_model("qwen2_vl")), dtype="float32", model_code=code(HEADS))
+    assert [(t.grid.heads, t.grid.head_dim) for t in model.taps] == [((0, 1), 32)]
+    assert model.read(model.inputs([PROMPT])).heads[0].shape == (2, 1, 32)
+
+
+def test_prompts_of_ones_own_are_put(tiny_model, code) -> None:
+    folder = str(tiny_model("qwen2_vl"))
+    own = load_model(folder, dtype="float32", model_code=code(INPUTS))
+    ids = own.inputs([PROMPT, ("Text.",)])["input_ids"]
+    text = own.processor.tokenizer.decode(ids[0])
+    assert text.endswith("<|vision_end|>What is it?")
+    assert own.read(own.inputs([PROMPT])).heads[0].shape[1] == 1
+    plain = load_model(folder, dtype="float32")
+    apart = [m.read(m.inputs([PROMPT])).heads[2] for m in (own, plain)]
+    assert not np.allclose(*apart)
+
+
+def test_other_code_is_another_identity(tiny_model, code) -> None:
+    folder, facts = str(tiny_model("qwen2_vl")), {"name": "general", "options": {}}
+    models = [
+        load_model(folder, model_code=code(text)) for text in (HEADS, HEADS + "\n# changed\n")
+    ]
+    one, other = (model.identity(facts) for model in models)
+    assert any("model.code" in line for line in one.differences(other))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\n", r"has neither find_heads\(model\) nor to_inputs"),
+        ("1 / 0\n", r"fails when it runs: ZeroDivisionError"),
+    ],
+)
+def test_code_that_is_no_use_is_named(code, text, message) -> None:
+    with pytest.raises((ModelError, OwnCodeError), match=message):
+        load_own_code(code(text))
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("gone.py", r"gone\.py is no Python file"),
+        ("nobody", r"an entry point of the group savs\.models"),
+    ],
+)
+def test_code_that_is_not_there_is_named(source, message) -> None:
+    with pytest.raises((ModelError, OwnCodeError), match=message):
+        load_own_code(source)
+
+
+def test_an_entry_point_is_code_too(monkeypatch) -> None:
+    import importlib.metadata as metadata
+
+    point = metadata.EntryPoint(
+        "mine", "savs.pipeline.extraction.model.attention_hooks", "savs.models"
+    )
+    points = metadata.EntryPoints([point])
+    monkeypatch.setattr(metadata, "entry_points", lambda group: points)
+    with pytest.raises(ModelError, match="mine has neither"):
+        load_own_code("mine")

@@ -1,0 +1,81 @@
+import numpy as np
+import oracle
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from savs.pipeline.heads.centroids import class_centroids, cosines, nearest_centroids
+
+small_integers = hnp.arrays(
+    np.float32,
+    st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(1, 4)),
+    elements=st.integers(-3, 3).map(float),
+)
+
+
+def test_centroids_are_plain_means():
+    # class 0: ((1, 1) + (3, 5)) / 2 = (2, 3), not the mean of unit vectors; class 1: (0, 4)
+    features = np.float32([[[1, 1], [0, 4], [3, 5]]])
+    found = class_centroids(features, np.array([0, 1, 0]), 2)
+    assert found.tolist() == [[[2.0, 3.0], [0.0, 4.0]]]
+    assert found.dtype == np.float32
+
+
+def test_a_class_without_examples_has_no_centroid():
+    with pytest.raises(ValueError, match="class 1 has no examples"):
+        class_centroids(np.ones((1, 2, 3), np.float32), np.array([0, 2]), 3)
+
+
+def test_cosine_of_a_zero_vector_is_zero():
+    found = cosines(np.float32([[[0, 0], [3, 4]]]), np.float32([[[4, 3], [0, 0]]]))
+    # (3, 4) with (4, 3): 24 / 25
+    np.testing.assert_allclose(found, [[[0, 0], [0.96, 0]]], rtol=1e-6)
+
+
+@given(small_integers, st.data())
+@settings(max_examples=200, deadline=None)
+def test_nearest_equals_the_slow_search_with_exact_ties(queries, data):
+    heads, _, width = queries.shape
+    base = data.draw(
+        hnp.arrays(
+            np.float32,
+            (heads, data.draw(st.integers(1, 5)), width),
+            elements=st.integers(-2, 2).map(float),
+        )
+    )
+    found = nearest_centroids(queries, base)
+    for h in range(heads):
+        for i, query in enumerate(queries[h]):
+            values = [oracle.cosine(query, c) for c in base[h]]
+            tied = [c for c, v in enumerate(values) if v > max(values) - 1e-6]
+            if values[found[h, i]] < max(values) - 1e-6:
+                pytest.fail(f"{query} is nearest to {tied}, not {found[h, i]}")
+            identical = [c for c in tied if (base[h, c] == base[h, found[h, i]]).all()]
+            assert found[h, i] == identical[0]
+
+
+@pytest.mark.parametrize("queries", [1, 19, 20, 300], ids=lambda n: f"{n} queries")
+def test_bit_identical_centroids_go_to_the_first_class(queries):
+    rng = np.random.default_rng(0)
+    twin = rng.normal(size=(1, 1, 64)).astype(np.float32)
+    others = rng.normal(size=(1, 3, 64)).astype(np.float32)
+    base = np.concatenate([others[:, :1], twin, others[:, 1:], twin, twin], axis=1)
+    x = twin + 0.1 * rng.normal(size=(1, queries, 64)).astype(np.float32)
+    assert (nearest_centroids(x, base) == 1).all()
+
+
+def test_all_classes_tie_for_a_zero_query():
+    base = np.eye(5, dtype=np.float32)[None]
+    assert nearest_centroids(np.zeros((1, 3, 5), np.float32), base).tolist() == [[0, 0, 0]]
+
+
+def test_three_way_ties_beyond_the_first_two_neighbours():
+    # (1, 1, 1, 0) has the same cosine with the first three axes, in whatever order FAISS finds them
+    base = np.eye(4, dtype=np.float32)[[3, 2, 0, 1]][None]
+    assert nearest_centroids(np.float32([[[1, 1, 1, 0]]]), base).tolist() == [[1]]
+
+
+def test_features_that_are_not_finite_are_refused():
+    with pytest.raises(ValueError, match="NaN"):
+        nearest_centroids(np.float32([[[np.nan, 1]]]), np.float32([[[1, 0], [0, 1]]]))

@@ -1,0 +1,174 @@
+"""A preview page: what it shows, and that nothing in it runs or is fetched."""
+
+import base64
+import io
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+from PIL import Image
+
+from savs.datasets import MediaError, Shots, SourceError
+from savs.pipeline import preview
+
+ATTACK = "<script>alert('&amp;\"')</script>"
+
+
+class Page(HTMLParser):
+    """A page's text, and its tags with their attributes."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.tags, self.texts = [], []
+        self.feed(path.read_text("utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    @property
+    def text(self):
+        return "".join(self.texts)
+
+
+@pytest.fixture
+def files(inputs):
+    """Return a train and a test file with all that can go wrong."""
+    inputs.image("big.png", 1, (800, 400))
+    inputs.image("a.png", 2)
+    (inputs.root / "junk.png").write_bytes(b"junk")
+    train = [
+        {"image": "big.png", "question": "What\nis\tthis?", "label": ATTACK, "group": "g<1>"},
+        {"images": ["a.png", "big.png"], "question": "Is <image> like <image>?", "label": "b"},
+        {"image": "junk.png", "question": "Broken?", "label": "b", "category": ATTACK},
+        {"image": 'no"such.png', "question": ATTACK, "label": "b"},
+    ]
+    test = [{"question": f"Text alone {n}?", "label": "b"} for n in range(5)]
+    return {
+        "train": inputs.rows("train.jsonl", train),
+        "test": inputs.rows("test.jsonl", test),
+        "out": inputs.root / "page.html",
+    }
+
+
+def test_images_stand_in_the_place_where_they_are_read(files):
+    preview("general", **files)
+    html = files["out"].read_text("utf-8")
+    cards = re.findall(r"<article.*?</article>", html, re.DOTALL)
+    assert len(cards) == 4 + 5
+    order = re.sub(r"<figure.*?</figure>", "[image]", cards[1].split('class="prompt"')[1])
+    assert "Is [image] like [image]?" in order
+    assert order.index("[image]") > order.index("Is ")
+    assert re.search(r'class="prompt"><figure', cards[0])  # without a mark, the image comes first
+
+
+def test_images_are_in_the_page_and_small(files):
+    preview("general", **files)
+    images = Page(files["out"]).all("img")
+    sizes = []
+    for image in images:
+        head, data = image["src"].split(",", 1)
+        assert head == "data:image/jpeg;base64"
+        sizes.append(Image.open(io.BytesIO(base64.b64decode(data))).size)
+    assert sizes == [(160, 320), (56, 40), (160, 320)]  # of 400 x 800 and 56 x 40 px
+    assert [image["alt"] for image in images] == ["big.png", "a.png", "big.png"]
+    assert "400 \N{MULTIPLICATION SIGN} 800 px" in Page(files["out"]).text
+
+
+def test_every_text_of_the_files_is_escaped_and_nothing_runs(files):
+    preview("general", **files)
+    page = Page(files["out"])
+    assert page.all("script") == []
+    assert page.text.count(ATTACK) >= 4  # its label, its count, a category, a prompt
+    assert "g<1>" in page.text
+    policy = next(m["content"] for m in page.all("meta") if "http-equiv" in m)
+    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    allowed = {"src", "href"}
+    targets = [v for _, a in page.tags for n, v in a.items() if n in allowed]
+    assert all(target.startswith(("data:image/jpeg", "#")) for target in targets)
+    assert not any(name.startswith("on") for _, a in page.tags for name in a)
+
+
+def test_skipped_ones_say_why_and_labels_are_counted(files):
+    content = preview("general", **files)
+    page = Page(files["out"])
+    assert "skipped: junk.png is no image of a known format" in page.text
+    assert 'skipped: no"such.png is not in' in page.text
+    assert [s.example.id for s in content.splits[0].shown if s.skipped] == ["train:2", "train:3"]
+    assert content.splits[0].absent == {"train:3": 'no"such.png'}
+    assert content.splits[0].labels == {(None, ATTACK): 1, (None, "b"): 3}
+    assert {a["aria-label"] for a in page.all("span") if "aria-label" in a} == {
+        "no image: junk.png", 'no image: no"such.png',
+    }  # fmt: skip
+
+
+def test_only_the_first_are_shown_and_all_are_counted(files):
+    content = preview("general", examples=2, **files)
+    assert [len(s.shown) for s in content.splits] == [2, 2]
+    text = Page(files["out"]).text
+    assert "test: 5 examples" in text
+    assert "the first 2 are shown" in text
+
+
+def test_kept_marks_and_drawn_examples(inputs):
+    rows = [
+        {"image": inputs.image(f"{n}.png", n), "question": "Is <image> it?", "label": "ab"[n % 2]}
+        for n in range(8)
+    ]
+    out = inputs.root / "p.HTM"
+    content = preview(
+        "general", test=inputs.rows("all.jsonl", rows), out=out, shots=Shots(1), placeholders="keep"
+    )
+    assert [s.examples for s in content.splits] == [2, 6]
+    cards = re.findall(r"<article.*?</article>", out.read_text("utf-8"), re.DOTALL)
+    assert all(re.search(r'"prompt"><figure.*Is &lt;image&gt; it\?', c, re.DOTALL) for c in cards)
+    assert "all.jsonl (drawn)" in Page(out).text
+
+
+def test_a_very_long_prompt_is_cut_and_says_so(inputs):
+    rows = [{"question": "x" * 9000 + "end", "label": label} for label in "ab"]
+    path = inputs.rows("t.jsonl", rows)
+    preview("general", train=path, test=path, out=inputs.root / "p.html")
+    text = Page(inputs.root / "p.html").text
+    assert "... and 3,003 more characters" in text
+    assert "leak: 2 of 2 training examples are in the test split" in text
+
+
+def test_what_cannot_be_shown_is_refused(files, inputs):
+    with pytest.raises(SourceError, match=r"page.txt is no name of a page; .* ends in .html"):
+        preview("general", **files | {"out": inputs.root / "page.txt"})
+    with pytest.raises(SourceError, match=r"absent.jsonl cannot be read"):
+        preview("general", **files | {"train": inputs.root / "absent.jsonl"})
+    with pytest.raises(MediaError, match="none of the 5 images is there"):
+        preview("general", media_root=inputs.root / "nowhere", **files)
+    assert not files["out"].exists()
+    (inputs.root / "file").write_text("")
+    with pytest.raises(SourceError, match="cannot be written"):
+        preview("general", **files | {"out": inputs.root / "file" / "p.html"})
+
+
+def test_torch_is_not_needed_without_a_model(files):
+    block = "import sys; sys.modules.update(dict.fromkeys(('torch', 'transformers', 'accelerate')))"
+    arguments = ["savs", "preview", "general", *("--train", str(files["train"])),
+                 *("--test", str(files["test"])), *("--out", str(files["out"]))]  # fmt: skip
+    code = f"{block}\nsys.argv = {arguments}\nfrom savs.pipeline.cli.app import main\nmain()"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(files["out"])
+    assert "train: 4 examples, 4 shown, 2 of them would be skipped; 1 lack a medium" in done.stderr
+
+
+def test_pages_are_replaced_and_nothing_else_is_left(files):
+    files["out"].write_text("old")
+    preview("general", **files)
+    assert files["out"].read_text("utf-8").startswith("<!doctype html>")
+    assert not list(files["out"].parent.glob(".savs-*"))

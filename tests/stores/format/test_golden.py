@@ -1,0 +1,203 @@
+"""A store of format 1 that was written once, read as any release must read it."""
+
+import hashlib
+import json
+import shutil
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import golden
+import h5py
+import numpy as np
+import pytest
+
+from savs.stores import StoreFormatError, open_store
+from savs.stores.maintain.verify import verify
+
+DATA = Path(__file__).parents[2] / "data"
+STORES = ("format-1", "format-1-header")
+"""The same store twice: of HDF5 alone, and of shards that begin with a header."""
+SPLITS = ("train", "test")
+JSON_COLUMNS = ("media", "media_sha256")
+
+
+@pytest.fixture(params=STORES)
+def data(request) -> Path:
+    return DATA / request.param
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("skipped", [False, True], ids=["examples", "skipped"])
+def test_every_column_is_read(data, split, skipped) -> None:
+    store = open_store(data)
+    found = store.skipped(split) if skipped else store.examples(split)
+    expected = [golden.cells(split, place) for place in golden.kept(split, skipped=skipped)]
+    for place, row in zip(golden.kept(split, skipped=skipped), expected, strict=True):
+        row |= {name: json.loads(row[name]) for name in JSON_COLUMNS}
+        row |= {"reason": golden.SKIPPED[split][place]} if skipped else {}
+    assert found.to_dicts() == expected
+    assert set(found.columns) == {*golden.cells("test", 0)} | ({"reason"} if skipped else set())
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_every_feature_and_output_is_read(data, split) -> None:
+    store = open_store(data)
+    assert store.heads == [(0, 0), (0, 1), (2, 0), (2, 2)]
+    narrow = np.pad(golden.features(split, 2), ((0, 0), (0, 0), (0, 1)))  # to the width of layer 0
+    expected = np.concatenate([golden.features(split, 0), narrow])
+    found = store.features(split)
+    np.testing.assert_array_equal(found, expected, strict=True)
+    np.testing.assert_array_equal(np.signbit(found), np.signbit(expected))  # 0 and -0 differ
+    for name, values in golden.outputs(split).items():
+        np.testing.assert_array_equal(store.output(split, name), values, strict=True)
+
+
+def test_the_facts_are_read(data) -> None:
+    assert open_store(data).facts == {
+        "path": str(data),
+        "model": golden.IDENTITY.model,
+        "processor": golden.IDENTITY.processor,
+        "benchmark": golden.IDENTITY.benchmark,
+        "dtype": "bfloat16",
+        "layers": 2,
+        "heads": 4,
+        "head_dims": [3, 4],
+        "planned": {"train": 5, "test": 4},
+        "shards": 4,
+        "missing_shards": [],
+        "bytes": sum(path.stat().st_size for path in data.glob("*.h5")),
+        "sealed": True,
+        "runs": [golden.RUN],
+        "results": [],
+    }
+    assert open_store(data).manifest.identity == golden.IDENTITY
+
+
+def test_it_verifies(data) -> None:
+    report = verify(data)
+    assert (report.problems, report.shards, report.sealed) == ((), 4, True)
+
+
+@pytest.mark.parametrize("version", [2, 0, "1", None, 1.0, True], ids=repr)
+def test_an_unknown_version_is_refused_with_a_remedy(tmp_path, data, version) -> None:
+    shutil.copytree(data, tmp_path / "store")
+    path = tmp_path / "store" / "store.json"
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"format": version}), "utf-8")
+    message = rf"store\.json: format {version!r} is not read .* format 1; install the savs release"
+    for read in (open_store, verify):
+        with pytest.raises(StoreFormatError, match=message):
+            read(tmp_path / "store")
+
+
+def test_the_page_suffices_to_read_a_shard(data) -> None:
+    """Follow docs/store.md with h5py and numpy alone."""
+    with h5py.File(data / "test-00000.h5") as file:
+        attributes = {n: v.decode() if isinstance(v, bytes) else v for n, v in file.attrs.items()}
+        assert len(attributes.pop("plan")) == 64
+        assert json.loads(attributes.pop("run")) == golden.RUN
+        assert attributes.pop("identity") == sha256_of(manifest(data)["identity"])
+        assert attributes == {"format": 1, "split": "test", "number": 0, "dtype": "bfloat16"}
+
+        layer = file["layers/00002"]
+        assert (layer.shape, layer.dtype, layer.chunks) == ((2, 2, 3), np.dtype("<u2"), None)
+        assert layer.attrs["heads"].tolist() == [0, 2]
+        sums = [zlib.crc32(head.tobytes()) for head in layer[()]]
+        assert layer.attrs["crc32"].tolist() == sums
+        floats = (layer[1].astype(np.uint32) << 16).view(np.float32)  # bfloat16: the upper half
+        assert floats.tolist() == [[100, 101, 102], [103, 104, 105]]
+
+        index = file["examples/index"]
+        assert index[()].tolist() == [0, 2]  # example 1 was skipped
+        assert index.attrs["crc32"] == zlib.crc32(index[()].tobytes())
+        assert column(file["examples/label"]) == ["un chat", "鳥"]
+        assert column(file["examples/subtask"]) == ["one", None]
+        assert column(file["skipped/id"]) == ["test:1"]
+        assert column(file["skipped/reason"]) == ["broken.png: the image is truncated (ß)"]
+
+        answers = file["outputs/answers"]
+        np.testing.assert_array_equal(answers[()], np.float32(golden.ANSWERS["test"][:2]))
+        assert answers.attrs["crc32"] == zlib.crc32(answers[()].tobytes())
+
+
+def test_the_page_suffices_to_read_a_shard_by_its_header() -> None:
+    """Follow docs/store.md with the standard library alone."""
+    data = (DATA / "format-1-header" / "test-00000.h5").read_bytes()
+    word, length, checksum = data[:29].split(b" ")
+    assert (word, data[29:30]) == (b"savs-header", b"\n")
+    text, zeros = data[30 : 30 + int(length)], data[30 + int(length) : 8192]
+    assert (zlib.crc32(text), set(zeros)) == (int(checksum, 16), {0})
+    assert data[8192:8200] == b"\x89HDF\r\n\x1a\n"
+    header = json.loads(text)
+    assert header["bytes"] == len(data)
+    assert {n: header["attributes"][n] for n in ("format", "split")} == {
+        "format": 1,
+        "split": "test",
+    }
+
+    offset, dtype, shape = header["arrays"]["layers/00002"]
+    assert (dtype, shape) == ("<u2", [2, 2, 3])
+    slabs = [data[offset + 12 * n : offset + 12 * (n + 1)] for n in (0, 1)]
+    assert header["crc32"]["layers/00002"] == "".join(f"{zlib.crc32(slab):08x}" for slab in slabs)
+    floats = [struct.unpack("<f", bytes(2) + slabs[1][i : i + 2])[0] for i in range(0, 12, 2)]
+    assert floats == [100, 101, 102, 103, 104, 105]
+
+    names = [f"examples/label/{part}" for part in ("bytes", "offsets", "valid")]
+    places = [header["arrays"][name] for name in names]
+    sizes = {"|u1": 1, "<i8": 8}
+    parts = [data[o : o + n * sizes[dtype]] for o, dtype, (n,) in places]
+    assert parts[0].decode("utf-8") == "un chat鳥"
+    assert header["crc32"]["examples/label"] == f"{zlib.crc32(b''.join(parts)):08x}"
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "store.json").read_text("utf-8"))
+
+
+def sha256_of(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def column(group: h5py.Group) -> list[str | None]:
+    parts = [group[name][()] for name in ("bytes", "offsets", "valid")]
+    assert [part.dtype for part in parts] == [np.uint8, np.dtype("<i8"), np.uint8]
+    assert group.attrs["crc32"] == zlib.crc32(b"".join(part.tobytes() for part in parts))
+    block, offsets, valid = parts
+    ends = zip(offsets[:-1], offsets[1:], valid, strict=True)
+    return [block[a:b].tobytes().decode("utf-8") if ok else None for a, b, ok in ends]
+
+
+def test_the_page_suffices_to_check_store_json(data) -> None:
+    value = manifest(data)
+    assert value.pop("check") == sha256_of(value)
+    assert [shard["rows"] for shard in value["shards"]] == [3, 2, 2, 1]
+    for shard in value["shards"]:
+        found = (data / shard["name"]).read_bytes()
+        assert (len(found), hashlib.sha256(found).hexdigest()) == (shard["bytes"], shard["sha256"])
+
+
+def test_this_release_writes_the_same(tmp_path, data) -> None:
+    golden.write_golden(tmp_path)
+    for key in ("format", "identity", "plan", "runs"):
+        ours, theirs = (json.loads((f / "store.json").read_text("utf-8")) for f in (tmp_path, data))
+        assert ours[key] == theirs[key]
+    for path in sorted(data.glob("*.h5")):
+        assert contents(tmp_path / path.name) == contents(path), path.name
+
+
+def contents(path: Path) -> dict[str, object]:
+    """Return all datasets and attributes; another HDF5 release may lay out its bytes otherwise."""
+    found: dict[str, object] = {}
+
+    def look(name: str, member: h5py.Group | h5py.Dataset) -> None:
+        found.update({f"{name}@{n}": np.asarray(v).tolist() for n, v in member.attrs.items()})
+        if isinstance(member, h5py.Dataset):
+            found[name] = (member.shape, member.dtype.str, member[()].tobytes())
+
+    with h5py.File(path) as file:
+        look("", file)
+        file.visititems(look)
+    assert len(found) > 100
+    return found

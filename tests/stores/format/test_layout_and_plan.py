@@ -1,0 +1,141 @@
+import hashlib
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from savs.stores import PlannedRow, StoreMismatchError
+from savs.stores.format.layout import digest, head_name, layer_name, shard_name, to_float32
+from savs.stores.format.plan import make_plan, parse_plan
+from stores import planned
+
+
+def cuts(plan) -> list[tuple[str, int, int]]:
+    return [(shard.name, shard.start, shard.stop) for shard in plan.shards()]
+
+
+def test_names_are_frozen() -> None:
+    assert (head_name((12, 7)), layer_name(7)) == ("L12.H7", "00007")
+    assert (shard_name("train", 3), shard_name("test", 123456)) == (
+        "train-00003.h5",
+        "test-123456.h5",
+    )
+
+
+def test_a_digest_is_that_of_compact_sorted_utf8_json() -> None:
+    expected = hashlib.sha256('{"a":[1,null],"b":"é"}'.encode()).hexdigest()
+    assert digest({"b": "é", "a": [1, None]}) == expected
+
+
+@pytest.mark.parametrize(
+    ("bits", "dtype", "value"),
+    [
+        # bfloat16 is the upper half of a float32: sign, 8 bits of exponent, 7 of fraction
+        (np.uint16(0x3F80), "bfloat16", 1.0),
+        (np.uint16(0xC020), "bfloat16", -2.5),
+        (np.uint16(0x0001), "bfloat16", 2.0**-133),  # the least subnormal: 2**-126 * 2**-7
+        (np.float16(65504), "float16", 65504.0),
+        (np.float32(1e-40), "float32", float(np.float32(1e-40))),
+    ],
+)
+def test_stored_values_become_float32_exactly(bits, dtype: str, value: float) -> None:
+    found = to_float32(np.array([bits]), dtype)
+    assert found.dtype == np.float32
+    assert found[0] == value
+
+
+def test_shards_are_cut_from_the_start_and_the_last_is_shorter() -> None:
+    plan = make_plan({"train": planned("train", 5), "test": planned("test", 2)}, 2)
+    assert cuts(plan) == [
+        ("train-00000.h5", 0, 2),
+        ("train-00001.h5", 2, 4),
+        ("train-00002.h5", 4, 5),
+        ("test-00000.h5", 0, 2),
+    ]
+
+
+def test_a_shards_digest_covers_ids_contents_and_place() -> None:
+    rows = [PlannedRow("x", "1"), PlannedRow("y", "2"), PlannedRow("z", "3")]
+    segment = hashlib.sha256(b'[["x","1"],["y","2"],["z","3"]]').hexdigest()
+    expected = hashlib.sha256(f'["{segment}",2,3]'.encode()).hexdigest()
+    assert make_plan({"train": rows}, 2).shards()[1].digest == expected
+
+
+def test_the_same_rows_give_the_same_plan() -> None:
+    rows = {"train": planned("train", 5), "test": planned("test", 3)}
+    plan = make_plan(rows, 2)
+    assert make_plan(rows, 2) == plan
+    assert make_plan(rows, 2, plan) == plan
+
+
+def test_a_limit_raised_twice_keeps_all_earlier_shards() -> None:
+    plans = [make_plan({"train": planned("train", 3)}, 2)]
+    for count in (5, 8):
+        plans.append(make_plan({"train": planned("train", count)}, 2, plans[-1]))
+    # 3 rows, 2 more, 3 more: each addition begins a shard of its own
+    bounds = [(0, 2), (2, 3), (3, 5), (5, 7), (7, 8)]
+    assert [(start, stop) for _, start, stop in cuts(plans[2])] == bounds
+    for before, after in pairwise(plans):
+        assert after.shards()[: len(before.shards())] == before.shards()
+    assert len({shard.digest for shard in plans[2].shards()}) == 5
+
+
+def test_a_split_may_be_added() -> None:
+    before = make_plan({"train": planned("train", 3)}, 2)
+    after = make_plan({"train": planned("train", 3), "test": planned("test", 1)}, 2, before)
+    assert [name for name, _, _ in cuts(after)][-1] == "test-00000.h5"
+    assert after.shards()[:2] == before.shards()
+
+
+ROWS = planned("train", 6)
+OTHER = {
+    "content": [*ROWS[:1], PlannedRow(ROWS[1].id, "other"), *ROWS[2:]],
+    "content of the last": [*ROWS[:5], PlannedRow(ROWS[5].id, "other")],
+    "id": [PlannedRow("other", ROWS[0].digest), *ROWS[1:]],
+    "order": [ROWS[1], ROWS[0], *ROWS[2:]],
+    "order across segments": [*ROWS[:3], ROWS[4], ROWS[3], *ROWS[5:]],
+    "smaller limit": ROWS[:5],
+    "limit of the first segment": ROWS[:4],
+    "none": [],
+}
+
+
+@pytest.mark.parametrize("rows", OTHER.values(), ids=OTHER.keys())
+def test_other_examples_are_refused(rows: list[PlannedRow]) -> None:
+    earlier = make_plan({"train": ROWS}, 2, make_plan({"train": ROWS[:4]}, 2))
+    with pytest.raises(StoreMismatchError, match=f"6 train examples are not .* {len(rows)} now"):
+        make_plan({"train": rows}, 2, earlier)
+
+
+def test_other_shard_rows_are_refused() -> None:
+    earlier = make_plan({"train": ROWS}, 2)
+    with pytest.raises(StoreMismatchError, match="have 2 rows, not 3; give --shard-rows 2"):
+        make_plan({"train": ROWS}, 3, earlier)
+
+
+def test_a_dropped_split_is_refused() -> None:
+    earlier = make_plan({"train": ROWS, "test": planned("test", 1)}, 2)
+    with pytest.raises(StoreMismatchError, match="plans a test split that this run leaves out"):
+        make_plan({"train": ROWS}, 2, earlier)
+
+
+@settings(deadline=None)
+@given(
+    limits=st.lists(st.integers(1, 30), min_size=1, max_size=4, unique=True).map(sorted),
+    shard_rows=st.integers(1, 12),
+)
+def test_shards_tile_the_rows_once_whatever_the_limits(limits: list[int], shard_rows: int) -> None:
+    plan = None
+    for limit in limits:
+        plan = make_plan({"train": planned("train", limit)}, shard_rows, plan)
+    assert plan is not None
+    shards = plan.shards()
+    assert [row for s in shards for row in range(s.start, s.stop)] == list(range(limits[-1]))
+    assert [shard.number for shard in shards] == list(range(len(shards)))
+    assert all(1 <= shard.rows <= shard_rows for shard in shards)
+    assert set(limits) <= {shard.stop for shard in shards}
+    assert len({shard.digest for shard in shards}) == len(shards)
+    assert parse_plan(json.loads(json.dumps(plan.to_json()))) == plan

@@ -1,0 +1,125 @@
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from savs.stores import (
+    LayerGrid,
+    StoreCorruptError,
+    StoreFormatError,
+    StoreNotFoundError,
+    open_store,
+)
+from savs.stores.format.manifest import read_manifest
+from stores import identity
+
+
+@pytest.fixture
+def folder(tmp_path, toy):
+    toy.write(tmp_path / "store")
+    return tmp_path / "store"
+
+
+@pytest.mark.parametrize("only", [0, 2, None], ids=["new", "half", "sealed"])
+def test_a_manifest_comes_back_as_written(tmp_path, toy, only) -> None:
+    toy.write(tmp_path, only=only)
+    manifest = read_manifest(tmp_path)
+    assert manifest.identity == toy.identity()
+    assert manifest.to_text() == (tmp_path / "store.json").read_text("utf-8")
+    assert manifest.sealed == (only is None)
+
+
+CHANGES = {
+    "model": replace(identity(), model={"name": "toy", "revision": None}),
+    "revision": replace(identity(), model=identity().model | {"revision": "r"}),
+    "processor": replace(identity(), processor={}),
+    "dtype": replace(identity(), dtype="float16"),
+    "benchmark": replace(identity(), benchmark={"name": "general", "options": {"k": 1}}),
+    "prompt": replace(identity(), prompt="q"),
+    "heads": replace(identity(), grid=(LayerGrid(0, (0, 1), 4), LayerGrid(2, (0, 1, 3), 4))),
+    "width": replace(identity(), grid=(LayerGrid(0, (0, 1), 8), LayerGrid(2, (0, 1, 2), 4))),
+}
+
+
+@pytest.mark.parametrize("other", CHANGES.values(), ids=CHANGES.keys())
+def test_any_change_of_identity_changes_the_digest_and_is_told(other) -> None:
+    assert identity().digest != other.digest
+    assert identity().differences(other)
+    assert identity().differences(identity()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nothing", "nothing is not a folder, so it is no store; give the folder"),
+        ("empty", r"empty holds no store\.json"),
+        ("file", "file is not a folder"),
+    ],
+)
+def test_what_is_no_store_is_not_found(tmp_path, name, message) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StoreNotFoundError, match=message) as refusal:
+        open_store(tmp_path / name)
+    assert isinstance(refusal.value, FileNotFoundError)
+
+
+@pytest.mark.parametrize("version", ["2", "0", '"1"', "null"])
+def test_another_format_is_refused(folder, version) -> None:
+    path = folder / "store.json"
+    text = path.read_text("utf-8")
+    path.write_text(text.replace('"format": 1,', f'"format": {version},'), "utf-8")
+    with pytest.raises(StoreFormatError, match=r"store\.json: format .* which knows format 1;"):
+        open_store(folder)
+
+
+def change(*place, value) -> Callable[[str], bytes]:
+    """Return a function that sets, or with `...` removes, one value in a JSON text."""
+
+    def apply(text: str) -> bytes:
+        whole = found = json.loads(text)
+        *path, key = place
+        for step in path:
+            found = found[step]
+        if value is ...:
+            del found[key]
+        else:
+            found[key] = value
+        return json.dumps(whole).encode()
+
+    return apply
+
+
+MANIFESTS = {
+    "empty": lambda text: b"",
+    "truncated": lambda text: text.encode()[:-20],
+    "not UTF-8": lambda text: text.replace("toy", "ö").encode("latin-1"),
+    "UTF-16": lambda text: text.encode("utf-16"),
+    "list": lambda text: b"[]",
+    "null": lambda text: b"null",
+    "no format": change("format", value=...),
+    "no plan": change("plan", value=...),
+    "no runs": change("runs", value=...),
+    "no prompt": change("identity", "prompt", value=...),
+    "model is null": change("identity", "model", value=None),
+    "unknown dtype": change("identity", "dtype", value="int8"),
+    "dtype is a list": change("identity", "dtype", value=["float32"]),
+    "heads are null": change("identity", "heads", value=None),
+    "head is text": change("identity", "heads", 0, "heads", 1, value="x"),
+    "splits are a list": change("plan", "splits", value=[]),
+    "no shard rows": change("plan", "shard_rows", value=0),
+    "an id less": change("plan", "splits", "train", "ids", 0, value=...),
+    "a row more": change("plan", "splits", "train", "segments", 0, "rows", value=6),
+    "a run is text": change("runs", 0, value="x"),
+    "a shard is a number": change("shards", 0, value=1),
+    "a size is text": change("shards", 0, "bytes", value="many"),
+}
+
+
+@pytest.mark.parametrize("damage", MANIFESTS.values(), ids=MANIFESTS.keys())
+def test_a_damaged_manifest_is_refused(folder, damage) -> None:
+    path = folder / "store.json"
+    path.write_bytes(damage(path.read_text("utf-8")))
+    with pytest.raises(StoreCorruptError, match=r"store/store\.json is "):
+        open_store(folder)

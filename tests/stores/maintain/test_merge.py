@@ -1,0 +1,209 @@
+"""`merge_stores`: the halves of one plan put together, or parts of a test file in a row."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from shard_files import SIGNATURE
+
+from savs.stores import (
+    FeatureStore,
+    PlannedRow,
+    StoreCorruptError,
+    StoreIncompleteError,
+    StoreMismatchError,
+    StoreWriteError,
+    open_store,
+    open_writer,
+)
+from savs.stores.format.layout import digest
+from savs.stores.maintain.copy import merge_stores
+from savs.stores.maintain.verify import verify
+from stores import planned
+
+
+@pytest.fixture
+def halves(tmp_path, toy) -> list[FeatureStore]:
+    """Return what two ranks have written of the store in `tmp_path / "whole"`."""
+    toy.write(tmp_path / "whole")
+    for rank in (0, 1):
+        shutil.copytree(tmp_path / "whole", tmp_path / f"rank{rank}")
+        for path in sorted((tmp_path / f"rank{rank}").glob("*.h5"))[1 - rank :: 2]:
+            path.unlink()
+    return [open_store(tmp_path / f"rank{rank}", partial=True) for rank in (0, 1)]
+
+
+@pytest.fixture
+def part(tmp_path, toy):
+    """Return a function that writes a store of test examples of its own, `name:0` and so on."""
+
+    def write(name: str, rows: int = 3, shift: float = 0, train: int = 5, model: str = "toy"):
+        names = {f"test:{i}": f"{name}:{i}" for i in range(rows)}
+        plan = {
+            "train": planned("train", train),
+            "test": [PlannedRow(new, digest([name, i])) for i, new in enumerate(names.values())],
+        }
+        folder = tmp_path / f"{name}-{model}-{train}"
+        identity = toy.identity(model)
+        with open_writer(folder, identity, plan, shard_rows=toy.shard_rows) as writer:
+            for spec in writer.missing():
+                made = toy.content(spec)
+                if spec.split == "test":
+                    layers = {layer: values + shift for layer, values in made.layers.items()}
+                    columns = [
+                        dict(c) | {"id": [names[i] for i in c["id"]]}
+                        for c in (made.examples, made.skipped)
+                    ]
+                    made = replace(made, layers=layers, examples=columns[0], skipped=columns[1])
+                writer.write(spec, made)
+            assert writer.seal()
+        return open_store(folder)
+
+    return write
+
+
+def shards(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*.h5")}
+
+
+def test_two_halves_of_one_plan_are_the_whole_store_again(tmp_path, halves) -> None:
+    before = [shards(half.path) for half in halves]
+    assert before[0].keys().isdisjoint(before[1])
+    merged = merge_stores(halves, tmp_path / "merged")
+    assert shards(merged.path) == shards(tmp_path / "whole")
+    report = verify(merged.path)
+    assert (report.problems, report.sealed) == ((), True)
+    assert merged.manifest == open_store(tmp_path / "whole").manifest
+    assert [shards(half.path) for half in halves] == before
+
+
+def test_a_shard_that_both_have_is_taken_from_the_one_that_has_it_whole(tmp_path, halves) -> None:
+    name = "test-00001.h5"
+    even = (tmp_path / "whole" / name).read_bytes()
+    odd = even.replace(b"\0" + SIGNATURE, b"\1" + SIGNATURE)  # only a seal's SHA-256 finds it
+    for place, order in enumerate([(even, odd), (odd, even)]):
+        for half, data in zip(halves, order, strict=True):
+            (half.path / name).write_bytes(data)
+        assert shards(merge_stores(halves, tmp_path / str(place)).path)[name] == even
+
+
+def test_a_shard_that_is_damaged_everywhere_is_named_and_nothing_is_left(tmp_path, halves) -> None:
+    name = "test-00001.h5"
+    (halves[0].path / name).write_text("no HDF5")
+    (halves[1].path / name).unlink(missing_ok=True)
+    (halves[1].path / name).mkdir()
+    (tmp_path / "empty").mkdir()
+    for out in (tmp_path / "merged", tmp_path / "empty"):
+        with pytest.raises(StoreCorruptError) as caught:
+            merge_stores(halves, out)
+        first, second = str(caught.value).splitlines()
+        assert first.startswith(f"{halves[0].path / name}: it has 7 bytes, the seal says")
+        assert second.startswith(f"{halves[1].path / name}: ")
+    assert not (tmp_path / "merged").exists()
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_a_merge_that_ends_early_leaves_nothing(tmp_path, halves, monkeypatch, error) -> None:
+    copies = []
+
+    def copy(source: Path, target: Path) -> None:
+        if len(copies) == 2:
+            raise error
+        copies.append(target.write_bytes(source.read_bytes()))
+
+    monkeypatch.setattr("savs.stores.maintain.copy.shutil.copyfile", copy)
+    with pytest.raises((KeyboardInterrupt, StoreWriteError)):
+        merge_stores(halves, tmp_path / "merged")
+    assert len(copies) == 2
+    assert not (tmp_path / "merged").exists()
+
+
+def test_a_shard_that_none_has_is_named(tmp_path, halves) -> None:
+    with pytest.raises(
+        StoreIncompleteError,
+        match=r"^2 planned shards are in none of the stores \(train-00001\.h5 first\); extract",
+    ):
+        merge_stores([halves[0], halves[0]], tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()
+
+
+@pytest.mark.thorough
+def test_parts_of_a_test_file_come_one_after_the_other(tmp_path, toy, part) -> None:
+    toy.skip = {"test": {1: "gone"}, "train": {3: "gone"}}
+    parts = [part("x", rows=3, shift=1), part("y", rows=4, shift=2), part("z", rows=1, shift=3)]
+    merged = merge_stores(parts, tmp_path / "merged")
+    assert verify(merged.path).problems == ()
+    assert merged.manifest.plan.splits["test"].ids == (
+        *(f"x:{i}" for i in range(3)),
+        *(f"y:{i}" for i in range(4)),
+        "z:0",
+    )
+    assert merged.manifest.plan.splits["train"].ids == tuple(f"train:{i}" for i in range(5))
+    for raw in (False, True):
+        tests = np.concatenate([p.features("test", raw=raw) for p in parts], axis=1)
+        np.testing.assert_array_equal(merged.features("test", raw=raw), tests, strict=True)
+        train = parts[0].features("train", raw=raw)
+        np.testing.assert_array_equal(merged.features("train", raw=raw), train, strict=True)
+    assert_frame_equal(merged.examples("test"), pl.concat(p.examples("test") for p in parts))
+    assert_frame_equal(merged.examples("train"), parts[0].examples("train"))
+    assert merged.skipped("test")["id"].to_list() == ["x:1", "y:1"]
+    assert merged.skipped("train")["id"].to_list() == ["train:3"]
+    assert merged.scan().collect()["id"].to_list() == merged.examples()["id"].to_list()
+
+
+@pytest.mark.thorough
+def test_parts_with_other_shard_sizes_are_refused(tmp_path, toy, part) -> None:
+    toy.shard_rows = 3
+    first = part("x", rows=5)
+    toy.shard_rows = 1
+    with pytest.raises(StoreMismatchError, match=r"shards of 1 and 3 rows; .* same --shard-rows"):
+        merge_stores([first, part("y", rows=2, shift=1)], tmp_path / "merged")
+
+
+@pytest.mark.thorough
+def test_an_example_in_two_stores_is_named_with_both(tmp_path, toy, part) -> None:
+    first, second = part("x"), part("y", shift=1)
+    message = r"test example 'x:0' is in .*x-toy-5 and in .*x-toy-5; each may be in one store only"
+    with pytest.raises(StoreMismatchError, match=message):
+        merge_stores([first, second, first], tmp_path / "merged")
+    other = part("z", train=7)  # then train is not the same, and shares five examples
+    message = r"train example 'train:0' is in .*x-toy-5 and in .*z-toy-7; each may be in one"
+    with pytest.raises(StoreMismatchError, match=message):
+        merge_stores([first, other], tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()
+
+
+def test_stores_of_another_kind_are_refused_line_by_line(tmp_path, toy, part) -> None:
+    first = part("x")
+    toy.dtype, toy.grid = "float16", toy.grid[:1]
+    with pytest.raises(StoreMismatchError, match="are not of the same kind:") as refused:
+        merge_stores([first, part("y", model="other")], tmp_path / "merged")
+    where, *lines = str(refused.value).splitlines()
+    assert str(first.path) in where
+    assert "y-other-5" in where
+    assert "  model.name: 'toy' in the store, 'other' in the other" in lines
+    assert "  dtype: 'float32' in the store, 'float16' in the other" in lines
+    assert any(line.startswith("  head grid: '2 layers, 5 heads' in the store") for line in lines)
+    assert not (tmp_path / "merged").exists()
+
+
+@pytest.mark.thorough
+def test_a_folder_with_something_in_it_is_refused(halves, part) -> None:
+    for stores in (halves, [part("x"), part("y", shift=1)]):
+        before = shards(stores[0].path)
+        with pytest.raises(StoreMismatchError, match="is there already; give a new or empty"):
+            merge_stores(stores, stores[0].path)
+        assert shards(stores[0].path) == before
+
+
+def test_an_incomplete_part_is_refused(tmp_path, part) -> None:
+    first, second = part("x"), part("y", shift=1)
+    (second.path / "test-00001.h5").unlink()
+    with pytest.raises(StoreIncompleteError, match=r"y-toy-5 is incomplete: 1 of 5 shards"):
+        merge_stores([first, open_store(second.path)], tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()

@@ -1,0 +1,152 @@
+import errno
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from savs.stores import StoreNotFoundError, StoreWriteError, open_store, open_writer
+from savs.stores.maintain.repair import repair
+from savs.stores.maintain.verify import verify
+
+pytestmark = pytest.mark.thorough
+
+SHARDS = [f"train-0000{n}.h5" for n in range(3)] + ["test-00000.h5", "test-00001.h5"]
+BAD = ["train-00001.h5", "test-00000.h5"]
+GONE = "train-00002.h5"
+TO_REDO = ["train-00001.h5", "train-00002.h5", "test-00000.h5"]
+
+
+@pytest.fixture
+def folder(tmp_path, toy) -> Path:
+    toy.skip = {"test": {1: "no image"}}
+    assert toy.write(tmp_path / "store")
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def damaged(folder) -> Path:
+    """Return a store with two damaged shards, in reverse order of the plan, and a missing one."""
+    for name in reversed(BAD):
+        data = bytearray((folder / name).read_bytes())
+        data[len(data) // 2] ^= 1
+        (folder / name).write_bytes(data)
+    (folder / GONE).unlink()
+    return folder
+
+
+def test_a_whole_store_is_left_as_it_is(folder, listing) -> None:
+    before = listing(folder)
+    done = repair(folder)
+    assert (done.removed, done.set_aside, done.to_redo, done.report.problems) == ((), (), (), ())
+    assert listing(folder) == before
+
+
+def test_damaged_shards_are_set_aside_and_good_ones_stay(damaged, listing) -> None:
+    before = listing(damaged)
+    done = repair(damaged)
+    assert set(done.set_aside) == set(BAD)
+    assert done.to_redo == tuple(TO_REDO)
+    assert [problem.file for problem in done.report.problems] == [GONE]
+    expected = {f"{name}.damaged" if name in BAD else name: at for name, at in before.items()}
+    assert listing(damaged) == expected  # bytes and times
+
+
+def test_what_was_set_aside_can_be_written_again(damaged, toy, listing) -> None:
+    repair(damaged)
+    before = listing(damaged)
+    with open_writer(damaged, toy.identity(), toy.rows(), shard_rows=2) as writer:
+        assert [spec.name for spec in writer.missing()] == TO_REDO
+        for spec in writer.missing():
+            writer.write(spec, toy.content(spec))
+        assert writer.seal()
+    report = verify(damaged)
+    assert (report.problems, report.sealed) == ((), True)
+    after, untouched = listing(damaged), set(SHARDS) - set(TO_REDO)
+    assert {name: after[name] for name in untouched} == {name: before[name] for name in untouched}
+
+    store = open_store(damaged)
+    for split, places in (("train", range(5)), ("test", (0, 2))):
+        expected = np.concatenate([toy.values(split, n)[:, places] for n in (0, 2)])
+        np.testing.assert_array_equal(store.features(split), expected)
+    assert store.skipped("test")["reason"].to_list() == ["no image"]
+    assert repair(damaged).to_redo == ()
+
+
+def test_quick_judges_by_sizes_and_headers(damaged, listing) -> None:
+    os.truncate(damaged / "train-00000.h5", 1000)
+    done = repair(damaged, quick=True)
+    assert done.set_aside == ("train-00000.h5",)
+    assert done.to_redo == ("train-00000.h5", GONE)
+    assert {*BAD} <= set(listing(damaged))
+
+
+def test_what_dead_writers_left_goes(folder, listing) -> None:
+    before = listing(folder)
+    left = ["writer-0.lock", "writer-3.lock", "store.json.77.partial", "train-00001.h5.0.partial"]
+    for name in left:
+        (folder / name).write_text("x")
+    done = repair(folder)
+    assert set(done.removed) == set(left)
+    assert (done.set_aside, done.to_redo, done.report.problems) == ((), (), ())
+    assert listing(folder) == before
+
+
+def test_what_a_live_writer_holds_stays(damaged, toy, listing) -> None:
+    mine = ["train-00002.h5.0.partial", "store.json.77.partial"]
+    dead = ["train-00002.h5.1.partial", "writer-1.lock"]
+    with open_writer(damaged, toy.identity(), toy.rows(), shard_rows=2):
+        for name in [*mine, *dead]:
+            (damaged / name).write_text("x")
+        done = repair(damaged)
+        assert set(done.removed) == set(dead)
+        assert {*mine, "writer-0.lock"} <= set(listing(damaged))
+        assert not {*dead} & set(listing(damaged))
+    assert done.to_redo == tuple(TO_REDO)
+
+
+def test_strays_are_told_and_stay(damaged, listing) -> None:
+    (damaged / "mine.h5").write_text("hello")
+    shutil.copyfile(damaged / "train-00000.h5", damaged / "copy.h5")
+    problems = {problem.file: problem.kind for problem in repair(damaged).report.problems}
+    assert problems == {GONE: "missing", "mine.h5": "foreign", "copy.h5": "duplicate"}
+    assert {"mine.h5", "copy.h5"} <= set(listing(damaged))
+
+
+def test_an_unfinished_store_lists_what_was_never_done(tmp_path, toy) -> None:
+    toy.write(tmp_path, only=2)
+    (tmp_path / "train-00000.h5").write_text("hello")
+    done = repair(tmp_path)
+    assert done.set_aside == ("train-00000.h5",)
+    assert done.to_redo == ("train-00000.h5", *SHARDS[2:])
+    assert not done.report.sealed
+
+
+def refuse(*args: object) -> None:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+@pytest.mark.parametrize("step", ["replace", "unlink"])
+def test_a_folder_that_cannot_be_written_is_told(damaged, listing, monkeypatch, step) -> None:
+    (damaged / "writer-0.lock").write_text("x")
+    before = listing(damaged)
+    with monkeypatch.context() as patch:
+        if step == "replace":
+            patch.setattr(os, "replace", refuse)
+            (damaged / "writer-0.lock").unlink()
+            del before["writer-0.lock"]
+        else:
+            patch.setattr(Path, "unlink", lambda self, missing_ok=False: refuse())
+        message = r"store cannot be repaired: .*Read-only file system; repair it where the folder"
+        with pytest.raises(StoreWriteError, match=message) as refusal:
+            repair(damaged)
+    assert isinstance(refusal.value, OSError)
+    assert listing(damaged) == before
+
+
+def test_no_store_is_no_store(tmp_path, listing) -> None:
+    (tmp_path / "writer-0.lock").write_text("x")
+    with pytest.raises(StoreNotFoundError, match=r"holds no store\.json"):
+        repair(tmp_path)
+    assert set(listing(tmp_path)) == {"writer-0.lock"}

@@ -1,0 +1,90 @@
+"""What a repair leaves alone: whatever it cannot judge, and whatever it set aside before."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import savs.stores.maintain.verify
+from savs.stores import StoreReadError
+from savs.stores.maintain.repair import repair
+from savs.stores.maintain.verify import verify
+
+
+@pytest.fixture
+def folder(tmp_path, toy) -> Path:
+    toy.write(tmp_path)
+    return tmp_path
+
+
+def shards(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.h5"))}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(b"toy", b"toz"), (b"\n", b"\r"), (b' "sha256": "', b' "sha256": "0')]
+)
+def test_no_shard_is_judged_by_a_manifest_that_has_changed(folder, old, new) -> None:
+    path, before = folder / "store.json", shards(folder)
+    path.write_bytes(path.read_bytes().replace(old, new, 1))
+    (problem,) = verify(folder).problems
+    assert (problem.file, problem.kind) == ("store.json", "manifest")
+    done = repair(folder)
+    assert (done.set_aside, done.to_redo) == ((), ())
+    assert shards(folder) == before
+
+
+def test_a_shard_that_may_not_be_read_is_not_set_aside(folder, monkeypatch) -> None:
+    def refuse(path, *_):
+        raise StoreReadError(f"{path} cannot be read: Permission denied; check its permissions")
+
+    monkeypatch.setattr(savs.stores.maintain.verify, "open_shard", refuse)
+    before = shards(folder)
+    problems = verify(folder).problems
+    assert {problem.kind for problem in problems} == {"unreadable"}
+    assert problems[0].what == "it cannot be read: Permission denied"
+    assert repair(folder).set_aside == ()
+    assert shards(folder) == before
+
+
+@pytest.mark.thorough
+def test_what_was_set_aside_before_is_kept(folder) -> None:
+    path = sorted(folder.glob("*.h5"))[0]
+    good = path.read_bytes()
+    for end in (b"a", b"b", b"c"):
+        path.write_bytes(good + end)
+        repair(folder)
+        path.write_bytes(good)
+    aside = [folder / f"{path.name}.damaged{end}" for end in ("", ".2", ".3")]
+    assert [p.read_bytes()[-1:] for p in aside] == [b"a", b"b", b"c"]
+    assert verify(folder).problems == ()
+
+
+def test_odd_things_in_the_folder_end_nothing(folder) -> None:
+    for name in ("x.h5", "writer-7.lock", "y.partial"):
+        (folder / name).mkdir()
+    (folder / "z.h5").symlink_to("nowhere")
+    assert verify(folder).problems == ()
+    assert repair(folder).removed == ()
+
+
+def test_a_lock_that_may_not_be_opened_is_left_alone(folder, monkeypatch) -> None:
+    (folder / "writer-0.lock").write_text("{}")
+    opened = Path.open
+
+    def refuse(path, *args, **more):
+        if path.suffix == ".lock":
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *args, **more)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    assert verify(folder).problems == ()
+    assert repair(folder).removed == ()
+
+
+def test_an_unreadable_stray_is_foreign(folder, monkeypatch) -> None:
+    shutil.copy(sorted(folder.glob("*.h5"))[0], folder / "stray.h5")
+    assert [problem.kind for problem in verify(folder).problems] == ["duplicate"]
+    monkeypatch.setattr(savs.stores.maintain.verify, "_sha256", lambda path: None)
+    kinds = {problem.file: problem.kind for problem in verify(folder, quick=True).problems}
+    assert kinds == {"stray.h5": "foreign"}

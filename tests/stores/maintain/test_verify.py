@@ -1,0 +1,171 @@
+import os
+import re
+import shutil
+from pathlib import Path
+
+import h5py
+import pytest
+
+from savs.stores import open_writer
+from savs.stores.maintain.verify import verify
+
+pytestmark = pytest.mark.thorough
+
+SHARDS = [f"train-0000{n}.h5" for n in range(3)] + ["test-00000.h5", "test-00001.h5"]
+SHARD = "train-00001.h5"
+
+
+@pytest.fixture
+def folder(tmp_path, toy) -> Path:
+    toy.skip = {"test": {1: "no image"}}
+    assert toy.write(tmp_path / "store")
+    return tmp_path / "store"
+
+
+def found(folder: Path, *, quick: bool = False) -> list[tuple[str, str]]:
+    return [(problem.file, problem.kind) for problem in verify(folder, quick=quick).problems]
+
+
+def flip_feature(path: Path) -> None:
+    with h5py.File(path) as file:
+        place = file["layers/00002"].id.get_offset()
+    data = bytearray(path.read_bytes())
+    data[place + 17] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_whole_store_has_no_problems_whatever_its_results(folder) -> None:
+    shutil.copytree(folder, folder / "results" / "vote")
+    (folder / "results" / "vote" / "x.h5").write_text("no HDF5")
+    (folder / "results" / "writer-1.lock").write_text("")
+    sizes, told = sum((folder / name).stat().st_size for name in SHARDS), []
+    report = verify(folder, on_bytes=told.append)
+    assert (report.problems, report.shards, report.bytes, report.sealed) == ((), 5, sizes, True)
+    assert told == [(folder / name).stat().st_size for name in SHARDS]
+    quick = verify(folder, quick=True)
+    assert (quick.problems, quick.bytes) == ((), 0)
+
+
+def truncate(folder: Path) -> None:
+    os.truncate(folder / SHARD, (folder / SHARD).stat().st_size - 1)
+
+
+def lengthen(folder: Path) -> None:
+    with (folder / SHARD).open("ab") as file:
+        file.write(b"\0")
+
+
+def swap(folder: Path) -> None:
+    (folder / SHARD).rename(folder / "aside")
+    (folder / "train-00000.h5").rename(folder / SHARD)
+    (folder / "aside").rename(folder / "train-00000.h5")
+
+
+def copy_of_another(folder: Path) -> None:
+    shutil.copyfile(folder / "train-00000.h5", folder / SHARD)
+
+
+def make_folder(folder: Path) -> None:
+    (folder / SHARD).unlink()
+    (folder / SHARD).mkdir()
+
+
+def left_behind(folder: Path) -> None:
+    for name in ("train-00001.h5.0.partial", "store.json.77.partial", "writer-0.lock"):
+        (folder / name).write_text('{"pid": 1, "host": "gone"}')
+
+
+DAMAGES = {
+    "truncated": (truncate, [(SHARD, "damaged")], r"it has [\d,]+ bytes, the seal says"),
+    "longer": (lengthen, [(SHARD, "damaged")], r"it has [\d,]+ bytes, the seal says"),
+    "empty": (
+        lambda folder: (folder / SHARD).write_bytes(b""),
+        [(SHARD, "damaged")],
+        "it has 0 bytes",
+    ),
+    "folder": (make_folder, [(SHARD, "damaged")], "bytes|HDF5"),
+    "missing": (
+        lambda folder: (folder / SHARD).unlink(),
+        [(SHARD, "missing")],
+        "it was there when the store was sealed",
+    ),
+    "renamed": (
+        lambda folder: (folder / SHARD).rename(folder / "mine.h5"),
+        [(SHARD, "missing"), ("mine.h5", "duplicate")],
+        "it was renamed to mine.h5",
+    ),
+    "foreign": (
+        lambda folder: (folder / "train-00003.h5").write_text("hello"),
+        [("train-00003.h5", "foreign")],
+        "the plan does not name it",
+    ),
+    "duplicate": (
+        lambda folder: shutil.copyfile(folder / SHARD, folder / "copy.h5"),
+        [("copy.h5", "duplicate")],
+        f"it has the bytes of {SHARD}",
+    ),
+    "swapped": (
+        swap,
+        [("train-00000.h5", "damaged"), (SHARD, "damaged")],
+        r"number is 1, expected 0|bytes, the seal says",
+    ),
+    "a copy": (copy_of_another, [(SHARD, "damaged")], "number is 0, expected 1"),
+    "left over": (
+        left_behind,
+        [
+            ("writer-0.lock", "left-over"),
+            ("store.json.77.partial", "left-over"),
+            ("train-00001.h5.0.partial", "left-over"),
+        ],
+        "a writer that is gone left it",
+    ),
+}
+
+
+@pytest.mark.parametrize(("damage", "problems", "what"), DAMAGES.values(), ids=DAMAGES.keys())
+def test_what_is_wrong_is_named_even_by_a_quick_look(folder, damage, problems, what) -> None:
+    damage(folder)
+    for quick in (False, True):
+        report = verify(folder, quick=quick)
+        assert [(problem.file, problem.kind) for problem in report.problems] == problems
+        assert re.search(what, report.problems[0].what)
+        assert all(problem.remedy for problem in report.problems)
+
+
+def test_a_header_of_another_store_is_found(tmp_path, folder, toy) -> None:
+    toy.write(tmp_path / "other", model="other")
+    shutil.copyfile(tmp_path / "other" / SHARD, folder / SHARD)
+    for quick in (False, True):
+        (problem,) = verify(folder, quick=quick).problems
+        assert (problem.file, problem.kind) == (SHARD, "damaged")
+        assert "identity is " in problem.what
+
+
+def test_quick_reads_no_feature(folder) -> None:
+    flip_feature(folder / SHARD)
+    assert found(folder, quick=True) == []
+    assert found(folder) == [(SHARD, "damaged")]
+
+
+def test_a_changed_feature_of_an_unsealed_store_is_found(tmp_path, toy) -> None:
+    assert not toy.write(tmp_path, only=2)
+    unfinished = [(name, "missing") for name in SHARDS[2:]]
+    assert found(tmp_path) == unfinished
+    assert not verify(tmp_path).sealed
+    flip_feature(tmp_path / SHARD)
+    assert found(tmp_path) == [(SHARD, "damaged"), *unfinished]
+    damaged, missing, *_ = verify(tmp_path).problems
+    assert "/layers/00002 head 0 fails its crc32" in damaged.what
+    assert (missing.what, missing.remedy) == (
+        "it was not extracted yet",
+        "run the same `savs extract` command again",
+    )
+
+
+def test_what_a_live_writer_holds_is_no_problem(folder, toy) -> None:
+    names = ["train-00001.h5.0.partial", "train-00001.h5.1.partial", "store.json.77.partial"]
+    with open_writer(folder, toy.identity(), toy.rows(), shard_rows=2):  # rank 0 lives
+        for name in [*names, "writer-1.lock"]:
+            (folder / name).write_text("")
+        assert found(folder) == [("writer-1.lock", "left-over"), (names[1], "left-over")]
+        assert (folder / "writer-0.lock").exists()

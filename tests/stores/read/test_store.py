@@ -1,0 +1,175 @@
+import numpy as np
+import polars as pl
+import pytest
+
+import savs.stores.read.gathering
+import savs.stores.read.store
+from savs.stores import (
+    HeadNotFoundError,
+    LayerGrid,
+    StoreIncompleteError,
+    open_store,
+)
+
+GAPS = (LayerGrid(1, (2, 5), 4), LayerGrid(4, (0,), 6), LayerGrid(7, (1, 3), 2))
+"""Layers and heads with gaps, of three widths."""
+
+
+@pytest.fixture
+def store(tmp_path, toy):
+    toy.grid = GAPS
+    assert toy.write(tmp_path)
+    return open_store(tmp_path)
+
+
+def expected(toy, split: str, rows: int, heads) -> np.ndarray:
+    """Return the features that the toy store holds, padded head by head."""
+    width = max(grid.head_dim for grid in toy.grid if grid.layer in {layer for layer, _ in heads})
+    block = np.zeros((len(heads), rows, width), np.float32)
+    for place, (layer, head) in enumerate(heads):
+        (grid,) = [grid for grid in toy.grid if grid.layer == layer]
+        values = toy.values(split, layer)[grid.heads.index(head), :rows]
+        block[place, :, : grid.head_dim] = values
+    return block
+
+
+ALL = [(1, 2), (1, 5), (4, 0), (7, 1), (7, 3)]
+ASKED = {
+    "in order": ALL,
+    "backwards": ALL[::-1],
+    "layers mixed": [(7, 3), (1, 2), (7, 1), (1, 5)],
+    "one": [(4, 0)],
+    "one width": [(7, 3), (7, 1)],
+    "twice": [(1, 5), (1, 2), (1, 5)],
+    "numpy numbers": [tuple(np.array([7, 3])), tuple(np.array([1, 2]))],
+}
+
+
+def test_heads_are_listed_layer_by_layer(store) -> None:
+    assert store.heads == ALL
+
+
+@pytest.mark.parametrize(("split", "rows"), [("train", 5), ("test", 3)])
+def test_all_heads_come_by_default_in_their_order(store, toy, split, rows) -> None:
+    np.testing.assert_array_equal(
+        store.features(split), expected(toy, split, rows, ALL), strict=True
+    )
+
+
+@pytest.mark.parametrize("heads", ASKED.values(), ids=ASKED.keys())
+def test_heads_come_in_the_order_asked_padded_with_zeros(store, toy, heads) -> None:
+    found = store.features("train", heads)
+    np.testing.assert_array_equal(found, expected(toy, "train", 5, heads), strict=True)
+
+
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize("heads", [None, [(7, 3), (1, 2)]])
+def test_blocks_are_the_shards_of_the_features(tmp_path, toy, raw, heads) -> None:
+    toy.grid, toy.dtype = GAPS, "bfloat16"
+    toy.write(tmp_path)
+    store = open_store(tmp_path)
+    blocks = list(store.blocks("train", heads, raw=raw))
+    assert [block.shape[1] for block in blocks] == [2, 2, 1]
+    features = store.features("train", heads, raw=raw)
+    assert features.dtype == (np.uint16 if raw else np.float32)
+    np.testing.assert_array_equal(np.concatenate(blocks, axis=1), features, strict=True)
+
+
+def test_examples_come_in_the_order_of_the_input_with_their_types(store) -> None:
+    frame = store.examples()
+    ids = [f"train:{i}" for i in range(5)] + [f"test:{i}" for i in range(3)]
+    assert frame["id"].to_list() == ids
+    assert frame["label"].to_list() == list("abcab") + list("abc")
+    assert frame["index"].to_list() == [0, 1, 2, 3, 4, 0, 1, 2]
+    assert frame["media"].to_list() == [[]] * 8
+    assert frame.schema["index"] == pl.Int64
+    assert frame.schema["media"] == frame.schema["media_sha256"] == pl.List(pl.String)
+    assert frame.schema["group"] == frame.schema["extra"] == pl.String
+    assert store.examples("test").equals(frame[5:])
+
+
+def test_skipped_examples_stand_apart_with_their_reasons(tmp_path, toy) -> None:
+    # shard 0 keeps both rows, shard 1 keeps one, shard 2 (row 4 alone) keeps none
+    toy.skip = {"train": {2: "no such image", 4: "数据 is broken"}}
+    toy.write(tmp_path)
+    store = open_store(tmp_path)
+    skipped = store.skipped("train").select("index", "id", "label", "reason").rows()
+    assert skipped == [(2, "train:2", "c", "no such image"), (4, "train:4", "b", "数据 is broken")]
+    assert store.skipped("test").height == 0
+    assert store.skipped().height == 2
+    assert store.examples("train")["index"].to_list() == [0, 1, 3]
+    np.testing.assert_array_equal(
+        store.features("train", [(0, 1)])[0], toy.values("train", 0)[1, [0, 1, 3]]
+    )
+
+
+@pytest.mark.parametrize("head", [(1, 3), (2, 2), (7, 0), (-1, 2)])
+def test_a_head_that_is_not_there_is_named(store, head) -> None:
+    message = rf"holds no head L{head[0]}\.H{head[1]}; it has 5 heads from L1\.H2 to L7\.H3$"
+    with pytest.raises(HeadNotFoundError, match=message) as refusal:
+        store.features("train", [(1, 2), head])
+    assert isinstance(refusal.value, KeyError)
+
+
+def test_no_heads_at_all_are_refused(store) -> None:
+    with pytest.raises(HeadNotFoundError, match="no answer to an empty list of heads"):
+        store.features("train", [])
+
+
+def test_facts_are_known_without_opening_a_shard(tmp_path, store, monkeypatch) -> None:
+    def refuse(*args):
+        raise AssertionError("a shard was opened")
+
+    monkeypatch.setattr(savs.stores.read.gathering, "open_shard", refuse)
+    monkeypatch.setattr(savs.stores.read.store, "open_shard", refuse)
+    for name, file in (("b", "metrics.json"), ("a", "metrics.json"), ("c", "selection.npz")):
+        (tmp_path / "results" / name).mkdir(parents=True)
+        (tmp_path / "results" / name / file).write_text("{}")
+    facts = open_store(str(tmp_path)).facts
+    assert facts == {
+        "path": str(tmp_path),
+        "model": {"name": "toy", "revision": None, "class": "Toy", "config": "c", "weights": "w"},
+        "processor": {"class": "ToyProcessor", "settings": "s"},
+        "benchmark": {"name": "general", "options": {}},
+        "dtype": "float32",
+        "layers": 3,
+        "heads": 5,
+        "head_dims": [2, 4, 6],
+        "planned": {"train": 5, "test": 3},
+        "shards": 5,
+        "missing_shards": [],
+        "bytes": sum(path.stat().st_size for path in tmp_path.glob("*.h5")),
+        "sealed": True,
+        "runs": [{"made": "by hand"}],
+        "results": ["a", "b"],
+    }
+    with pytest.raises(AssertionError, match="was opened"):
+        store.features("train")
+
+
+def test_an_incomplete_store_gives_facts_and_no_features(tmp_path, store) -> None:
+    for name in ("train-00001.h5", "train-00002.h5"):
+        (tmp_path / name).unlink()
+    assert store.facts["missing_shards"] == ["train-00001.h5", "train-00002.h5"]
+    assert store.facts["bytes"] == sum(path.stat().st_size for path in tmp_path.glob("*.h5"))
+    assert store.missing("test") == []
+    with pytest.raises(StoreIncompleteError, match=r"shard train-00001\.h5 is missing"):
+        store.features("train")
+    with pytest.raises(StoreIncompleteError, match=r"2 of 5 shards .*train-00001\.h5 first"):
+        store.require_complete()
+    assert store.features("test").shape == (5, 3, 6)
+    assert store.examples("train")["id"].to_list() == ["train:0", "train:1"]
+
+
+def test_a_complete_store_is_complete(store) -> None:
+    store.require_complete()
+    assert store.missing() == []
+
+
+def test_a_split_that_is_not_there_is_named(store) -> None:
+    with pytest.raises(
+        StoreIncompleteError, match=r"there is no split 'val', only .'train', 'test'."
+    ):
+        store.features("val")
+    with pytest.raises(StoreIncompleteError, match="no finished val shard"):
+        store.examples("val")

@@ -1,0 +1,116 @@
+import errno
+import os
+from pathlib import Path
+
+import h5py
+import pytest
+
+import savs.stores.shard.write
+from savs.stores import StoreError, StoreWriteError, open_writer
+from savs.stores.shard.write import publish
+
+REFUSALS = {
+    "full": (errno.ENOSPC, "the disk is full; the shards that are finished stay"),
+    "quota": (errno.EDQUOT, "the disk is full"),
+    "too large": (errno.EFBIG, "the disk is full"),
+    "read-only": (errno.EROFS, "the disk refused: .*Read-only.*run the same command again"),
+    "not permitted": (errno.EACCES, "cannot be written: Permission denied; give --out"),
+    "broken": (errno.EIO, "the disk refused: "),
+}
+
+
+def refuse(monkeypatch, owner, name: str, code: int) -> None:
+    def refusing(*args, **kwargs):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(owner, name, refusing)
+
+
+@pytest.mark.parametrize("step", ["create", "flush"])
+@pytest.mark.parametrize(("code", "message"), REFUSALS.values(), ids=REFUSALS.keys())
+def test_a_refusing_disk_leaves_only_earlier_shards(
+    tmp_path, toy, listing, monkeypatch, code, message, step
+) -> None:
+    toy.write(tmp_path, only=1)
+    before = listing(tmp_path)
+    with open_writer(tmp_path, toy.identity(), toy.rows(), shard_rows=2) as writer:
+        spec = writer.missing()[0]
+        owner, name = {"create": (h5py, "File"), "flush": (os, "fsync")}[step]
+        refuse(monkeypatch, owner, name, code)
+        with pytest.raises(StoreWriteError, match=rf"train-00001\.h5.*{message}") as refusal:
+            writer.write(spec, toy.content(spec))
+    assert isinstance(refusal.value, OSError)
+    assert listing(tmp_path) == before
+    monkeypatch.undo()
+    assert toy.write(tmp_path)
+
+
+def test_an_interrupted_shard_leaves_nothing(tmp_path, toy, listing, monkeypatch) -> None:
+    toy.write(tmp_path, only=1)
+    before = listing(tmp_path)
+
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(savs.stores.shard.write, "write_columns", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        toy.write(tmp_path)
+    assert listing(tmp_path) == before
+
+
+def test_a_folder_below_a_file_is_refused(tmp_path, toy) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StoreWriteError, match=r"file/store: the disk refused: .*Not a directory"):
+        toy.write(tmp_path / "file" / "store")
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path, toy, monkeypatch) -> None:
+    refuse(monkeypatch, os, "mkdir", errno.EACCES)
+    with pytest.raises(StoreWriteError, match="store cannot be written: Permission denied"):
+        toy.write(tmp_path / "store")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_cannot_be_made_is_refused(tmp_path, toy) -> None:
+    (tmp_path / "writer-0.lock").mkdir()
+    with pytest.raises(StoreWriteError, match=r"the disk refused: .*Is a directory"):
+        toy.write(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["writer-0.lock"]
+
+
+def test_a_manifest_that_cannot_be_written_lets_the_lock_go(tmp_path, toy, monkeypatch) -> None:
+    refuse(monkeypatch, os, "fsync", errno.ENOSPC)
+    with pytest.raises(StoreWriteError, match=r"store\.json: the disk is full"):
+        toy.write(tmp_path)
+    assert not (tmp_path / "store.json").exists()
+    assert not (tmp_path / "writer-0.lock").exists()
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+def test_publishing_never_overwrites(tmp_path, monkeypatch, links) -> None:
+    if not links:
+        refuse(monkeypatch, os, "link", errno.EPERM)
+    partial, path = tmp_path / "x.partial", tmp_path / "x"
+    partial.write_text("new")
+    publish(partial, path)
+    assert (path.read_text(), partial.exists()) == ("new", False)
+    partial.write_text("newer")
+    with pytest.raises(FileExistsError, match="x"):
+        publish(partial, path)
+    assert path.read_text() == "new"
+
+
+def test_a_finished_shard_is_never_written_again(tmp_path, toy, listing) -> None:
+    toy.write(tmp_path, only=1)
+    before = listing(tmp_path)
+    with open_writer(tmp_path, toy.identity(), toy.rows(), shard_rows=2) as writer:
+        spec = writer.manifest.plan.shards()[0]
+        with pytest.raises((FileExistsError, StoreError), match=r"train-00000\.h5"):
+            writer.write(spec, toy.content(spec))
+    assert listing(tmp_path) == before
+
+
+def test_a_store_is_whole_without_hard_links(tmp_path: Path, toy, monkeypatch) -> None:
+    refuse(monkeypatch, os, "link", errno.EPERM)
+    assert toy.write(tmp_path)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".h5", ".json"}
