@@ -1,8 +1,10 @@
 """What can go wrong with a benchmark's files; each is also the builtin a caller would catch."""
 
+from savs.foundation.errors import SavsError
 
-class DatasetError(Exception):
-    """Root of the errors of this room; the message says where, expected, got, and what to do."""
+
+class DatasetError(SavsError):
+    """Root of the errors of this room."""
 
 
 class BenchmarkNotFoundError(DatasetError, KeyError):

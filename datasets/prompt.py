@@ -1,5 +1,7 @@
 """Where the images of a prompt stand: at each `<image>` mark, or before the text."""
 
+from savs.foundation.errors import ParameterError
+
 IMAGE_MARK = "<image>"
 SPLIT = "split"
 """Each image stands at its mark, and the mark is no text: the default."""
@@ -26,7 +28,9 @@ def split_prompt(prompt: str, media: int, placeholders: str = SPLIT) -> tuple[st
     Raises
     ------
     ValueError
-        The prompt has marks, but not one for each image; or `placeholders` is neither.
+        The prompt has marks, but not one for each image.
+    ParameterError
+        `placeholders` is neither.
 
     Examples
     --------
@@ -38,7 +42,9 @@ def split_prompt(prompt: str, media: int, placeholders: str = SPLIT) -> tuple[st
     (0, 1, 'Is <image> like <image>?')
     """
     if placeholders not in PLACEHOLDERS:
-        raise ValueError(f"placeholders is {placeholders!r}, expected {' or '.join(PLACEHOLDERS)}")
+        raise ParameterError(
+            f"placeholders is {placeholders!r}, expected {' or '.join(PLACEHOLDERS)}"
+        )
     texts = prompt.split(IMAGE_MARK)
     marks = len(texts) - 1
     if marks not in (0, media):

@@ -8,8 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from savs.foundation.errors import SavsError
     from savs.pipeline.comparing.compare import compare
-    from savs.pipeline.errors import SavsError
     from savs.pipeline.evaluation.assessment import Evaluation
     from savs.pipeline.evaluation.cross_validation import cross_validate
     from savs.pipeline.evaluation.evaluation import evaluate
@@ -55,7 +55,7 @@ __all__ = [
 _HOMES = {
     "Evaluation": "savs.pipeline.evaluation.assessment",
     "Extraction": "savs.pipeline.extraction.stage",
-    "SavsError": "savs.pipeline.errors",
+    "SavsError": "savs.foundation.errors",
     "Selection": "savs.pipeline.selection.selection",
     "Splitting": "savs.pipeline.splitting.split",
     "Sweep": "savs.pipeline.sweeping.sweep",

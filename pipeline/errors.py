@@ -1,11 +1,10 @@
-"""Errors of the stages, and the family that holds all errors of the three rooms."""
+"""Errors of the stages. Each is also the builtin that a caller would catch."""
 
-from savs.datasets.errors import DatasetError
-from savs.stores.errors import StoreError
+from savs.foundation.errors import SavsError
 
 
-class PipelineError(Exception):
-    """Root of the stages' errors; the message says where, expected, got, and what to do."""
+class PipelineError(SavsError):
+    """Root of the stages' errors."""
 
 
 class ModelError(PipelineError, ValueError):
@@ -36,12 +35,9 @@ class ExportError(PipelineError, ValueError):
     """A form that cannot be written, or a part of the store that is not there."""
 
 
+class OutputError(PipelineError, OSError):
+    """A file that cannot be written: its name is taken, or the disk refuses."""
+
+
 class LeakError(PipelineError, ValueError):
     """Every test example was seen in training, so without the leaks there is nothing to score."""
-
-
-SavsError = (PipelineError, StoreError, DatasetError)
-"""What `except SavsError` catches: every error that is the input's fault, not the program's.
-
-The rooms do not know each other, so they share no base class; this names their three roots.
-"""

@@ -14,6 +14,7 @@ import polars as pl
 
 from savs.datasets import Units
 from savs.datasets.metrics.ranking import average_precision_units, roc_auc_units
+from savs.foundation.arrays import Array
 from savs.pipeline.statistics.intervals import summarise
 from savs.pipeline.statistics.paired_tests import mcnemar, sign_flip, subtract
 
@@ -23,7 +24,6 @@ LARGEST_CLUSTER = 8
 STRATA = 10
 RANKED_CLUSTER = 4
 RANKED = {"average precision": average_precision_units, "ROC-AUC": roc_auc_units}
-Array = np.ndarray
 
 
 def main() -> None:

@@ -1,11 +1,13 @@
 """What can go wrong with a store. Each error is also the builtin that a caller would catch."""
 
+from savs.foundation.errors import SavsError
+
 REPAIR = "run `savs repair` and then the same `savs extract` command again"
 """What to do about a damaged shard; what is left of it is set aside, not deleted."""
 
 
-class StoreError(Exception):
-    """Root of the store's errors; the message says where, what was expected, and what to do."""
+class StoreError(SavsError):
+    """Root of the store's errors."""
 
 
 class StoreNotFoundError(StoreError, FileNotFoundError):

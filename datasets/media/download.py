@@ -1,7 +1,6 @@
 """Media at an address: fetched once, kept in a folder; only http and https."""
 
 import hashlib
-import os
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from savs.datasets.errors import MediaError
+from savs.foundation.whole_files import whole_file
 
 if TYPE_CHECKING:
     from urllib.request import OpenerDirector
@@ -118,9 +118,8 @@ class Fetching:
             return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-            partial.write_bytes(data)
-            partial.replace(path)
+            with whole_file(path) as partial:
+                partial.write_bytes(data)
         except OSError as error:
             raise MediaError(f"{path} cannot be written: {error.strerror}; make room") from error
 

@@ -7,15 +7,12 @@ does not change when all weights are scaled, and their clustered standard error 
 first order. For ROC-AUC these are DeLong's placements (Biometrics 44, 1988).
 """
 
-from typing import Any
-
 import numpy as np
 import polars as pl
 
 from savs.datasets.metrics.metrics import Classes, Units, balanced_accuracy
 from savs.datasets.metrics.preferences import preference
-
-Array = np.ndarray[Any, Any]
+from savs.foundation.arrays import Array
 
 RANKED = ("average precision", "ROC-AUC", "balanced accuracy")
 """What `ranking_metrics` returns, in this order."""

@@ -8,6 +8,7 @@ from savs.datasets.example import Example
 from savs.datasets.prompt import split_prompt
 from savs.datasets.rows.plugin_guard import listed, parsed
 from savs.datasets.rows.rows import Row
+from savs.foundation.errors import ParameterError
 
 
 def read_examples(
@@ -38,7 +39,7 @@ def read_examples(
         The benchmark's own code fails.
     """
     if limit is not None and limit < 1:
-        raise ValueError(f"limit is {limit}, expected at least 1")
+        raise ParameterError(f"limit is {limit}, expected at least 1")
     seen: dict[str, str] = {}
     examples: list[Example] = []
     for row in listed(benchmark, source, split):

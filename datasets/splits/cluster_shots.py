@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from savs.datasets.errors import RowError
 from savs.datasets.example import Example
 from savs.datasets.splits.shots import Shots, class_of, grouping
+from savs.foundation.errors import ParameterError
 
 
 def draw_clusters(pool: Sequence[Example], clusters: Sequence[str], shots: Shots) -> list[bool]:
@@ -75,7 +76,7 @@ def _wanted(pool: Sequence[Example], shots: Shots) -> tuple[int, str, str, Key]:
             )
     count = shots.groups if shots.groups is not None else shots.each_class
     if count is None or count < 1:
-        raise ValueError(f"{shots} asks for no number of examples or groups from 1 on")
+        raise ParameterError(f"{shots} asks for no number of examples or groups from 1 on")
     if shots.groups is not None:
         return count, "groups", "--train-groups", grouping(pool)
     return count, "examples", "--shots", class_of

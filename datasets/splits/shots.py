@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from savs.datasets.errors import RowError
 from savs.datasets.example import Example
+from savs.foundation.errors import ParameterError
 
 Drawn = tuple[list[Example], list[Example]]
 """The training examples, and what is left; both in the order of the file."""
@@ -51,7 +52,7 @@ class Shots:
             wanted = Wanted(self.groups, "groups", "--train-groups", test_the_rest)
             return _draw(pool, wanted, self.seed, grouping(pool))
         if self.each_class is None:
-            raise ValueError("neither a number of examples a class nor of groups was given")
+            raise ParameterError("neither a number of examples a class nor of groups was given")
         groups = [example.group for example in pool if example.group is not None]
         if test_the_rest and len(set(groups)) < len(groups):
             raise RowError(
@@ -94,7 +95,7 @@ def _draw(
 ) -> Drawn:
     """Draw units of each stratum; `key_of` gives an example's stratum and its unit."""
     if wanted.count < 1:
-        raise ValueError(f"{wanted.option} is {wanted.count}, expected at least 1")
+        raise ParameterError(f"{wanted.option} is {wanted.count}, expected at least 1")
     strata: dict[str, dict[str, None]] = {}
     for example in pool:
         stratum, unit = key_of(example)

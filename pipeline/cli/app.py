@@ -7,6 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from savs.foundation.errors import SavsError
 from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.cli.commands.benchmarks import benchmarks_command
 from savs.pipeline.cli.commands.check_model import check_model_command
@@ -24,7 +25,6 @@ from savs.pipeline.cli.commands.split import split_command
 from savs.pipeline.cli.commands.sweep import sweep_command
 from savs.pipeline.cli.commands.verify import repair_command, verify_command
 from savs.pipeline.cli.output import say
-from savs.pipeline.errors import SavsError
 from savs.pipeline.running import signals as interruption
 from savs.stores import StoreCorruptError, StoreFormatError, StoreIncompleteError
 

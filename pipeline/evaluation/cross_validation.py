@@ -13,9 +13,9 @@ import polars as pl
 
 from savs.datasets.metrics.metrics import accuracy, balanced_accuracy, subtask_accuracies
 from savs.datasets.splits.clusters import clusters_of
+from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import PREDICTION_SCHEMA, Evaluation, predicted
-from savs.pipeline.heads.centroids import Array
 from savs.pipeline.heads.folds import FOLDS, fold_count, stratified_folds
 from savs.pipeline.heads.training_set import TrainingTask, training_tasks
 from savs.pipeline.readouts import Readout, find_readout

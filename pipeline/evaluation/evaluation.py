@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 
 from savs.datasets import Benchmark
+from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes, predicted
-from savs.pipeline.heads.centroids import Array
 from savs.pipeline.plugins.benchmark import stored_benchmark
 from savs.pipeline.selection.compatibility import require_same_model
 from savs.pipeline.selection.selection import Selection, TaskSelection, default_heads, select
@@ -60,51 +60,54 @@ def evaluate(
         )
     chosen = {head for task in selection.tasks for head in task.heads}
     require_same_model(store, selection.source, chosen)
-    parts = _predict(store, selection)
+    parts, left_out = _predict(store, selection)
     if not parts:
         raise StoreIncompleteError(
             f"{store.path}: no test example that is extracted has training examples yet; wait for"
             " `savs extract`, or run it again to resume"
         )
     classes = {task.subtask: task.classes for task in selection.tasks}
-    if store.partial:
-        notes += [
-            f"partial: subtask {subtask!r} is left out, its training examples are not extracted yet"
-            for subtask in store.examples("test")["subtask"].unique(maintain_order=True)
-            if subtask not in classes
-        ]
+    notes += [
+        f"partial: subtask {subtask!r} is left out, its training examples are not extracted yet"
+        for subtask in left_out
+    ]
     return assess(store, parts, classes, selection, notes, measuring, drop_leaks=drop_leaks)
 
 
-def _predict(store: FeatureStore, selection: Selection) -> list[pl.DataFrame]:
-    examples = store.examples("test").with_row_index("row")
+def _predict(
+    store: FeatureStore, selection: Selection
+) -> tuple[list[pl.DataFrame], list[str | None]]:
+    """Return the test examples with their predictions, and subtasks that cannot be predicted yet.
+
+    Memory holds the chosen heads of one shard; its rows and features come from one opening.
+    """
     tasks = {task.subtask: task for task in selection.tasks}
-    for subtask in examples["subtask"].unique(maintain_order=True):
-        if subtask not in tasks and not store.partial:
-            raise SelectionError(
-                f"the selection has no subtask {subtask!r}, which the test split has; it has"
-                f" {sorted(map(str, tasks))}"
-            )
     heads = list(dict.fromkeys(head for task in selection.tasks for head in task.heads))
-    parts, start = [], 0
+    parts, left_out = [], {}
     for block in store.blocks("test", heads):
-        rows = examples.slice(start, block.shape[1])
-        for (subtask,), part in rows.group_by("subtask", maintain_order=True):
-            task = tasks.get(None if subtask is None else str(subtask))
+        places = block.examples.with_row_index("place")
+        for (name,), part in places.group_by("subtask", maintain_order=True):
+            subtask = None if name is None else str(name)
+            task = tasks.get(subtask)
+            if task is None and store.partial:
+                left_out[subtask] = None
+                continue
             if task is None:
-                continue  # of a partial store: its training examples are not extracted yet
-            features = _task_features(store, block, heads, task, part["row"].to_numpy() - start)
+                raise SelectionError(
+                    f"the selection has no subtask {subtask!r}, which the test split has; it has"
+                    f" {sorted(map(str, tasks))}"
+                )
+            features = _task_features(store, block.features, heads, task, part["place"].to_numpy())
             parts.append(predicted(part, task.classes, task.fitted.scores(features)))
-        start += block.shape[1]
-    return parts
+    return parts, list(left_out)
 
 
 def _task_features(
-    store: FeatureStore, block: Array, heads: list[Head], task: TaskSelection, rows: Array
+    store: FeatureStore, features: Array, heads: list[Head], task: TaskSelection, rows: Array
 ) -> Array:
     """Return `(task heads, rows, d)`, as wide as the task's own widest head."""
     widths = {grid.layer: grid.head_dim for grid in store.grid}
     places = [heads.index(head) for head in task.heads]
-    return block[np.asarray(places)[:, None], rows][
+    return features[np.asarray(places)[:, None], rows][
         :, :, : max(widths[layer] for layer, _ in task.heads)
     ]

@@ -1,15 +1,14 @@
 """Features in the files of other programs: Parquet, npz, safetensors."""
 
 import json
-import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from savs.foundation.whole_files import whole_file
 from savs.pipeline.errors import ExportError
 from savs.stores import FeatureStore, Head, StoreWriteError, head_name
 
@@ -54,16 +53,12 @@ def export_store(
     store.require_heads(heads)
     names = [head_name(head) for head in dict.fromkeys(heads)]
     rows = store.scan().filter(pl.col("split").is_in(list(splits)))
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        FORMS[form](rows, names, partial)
-        os.replace(partial, path)
+        with whole_file(path) as partial:
+            FORMS[form](rows, names, partial)
     except OSError as error:
         raise StoreWriteError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
     return path
 
 

@@ -10,6 +10,7 @@ import torch
 from savs.datasets import Example, MediaError, MediaFolder
 from savs.datasets.media.images import thumbnail
 from savs.datasets.media.media import sha256
+from savs.foundation.arrays import Array
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.plan import make_batches
 from savs.pipeline.extraction.batches.prepare import Prepared, Refused, prepare, prepared_ahead
@@ -18,8 +19,6 @@ from savs.pipeline.extraction.model.loaded_model import LoadedModel, Read
 from savs.stores import ShardContent
 from savs.stores.format.layout import STORED_DTYPES, THUMBNAIL_PX
 from savs.stores.shard.text_columns import json_cell
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)

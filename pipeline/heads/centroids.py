@@ -7,7 +7,7 @@ from typing import Any
 import faiss
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from savs.foundation.arrays import Array
 
 SMALL_SEARCH = 2**20
 """Queries x vectors up to which a search takes one thread."""

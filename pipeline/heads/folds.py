@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from savs.pipeline.heads.centroids import Array
+from savs.foundation.arrays import Array
 
 FOLDS = 5
 """Parts, or fewer where the smallest class has fewer examples."""

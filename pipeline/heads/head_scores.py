@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.centroids import (
-    Array,
     class_centroids,
     class_sums,
     first_twins,

@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.heads.centroids import Array, class_centroids, cosines, nearest_centroids
+from savs.pipeline.heads.centroids import class_centroids, cosines, nearest_centroids
 from savs.pipeline.heads.training_set import TrainingTask, training_tasks
 from savs.stores import FeatureStore, Head, head_name
 
@@ -97,11 +98,10 @@ def _frames(store: FeatureStore, heads: list[Head], split: str) -> Iterator[pl.D
     tasks = {
         task.subtask: _Task(task.classes, own) for task, own in zip(found, centroids, strict=True)
     }
-    examples, start = store.examples(split), 0
     for block in store.blocks(split, heads):
-        rows = examples.slice(start, block.shape[1]).with_row_index("row")
-        start += block.shape[1]
-        for (subtask,), part in rows.group_by("subtask", maintain_order=True):
+        for (subtask,), part in block.examples.with_row_index("place").group_by(
+            "subtask", maintain_order=True
+        ):
             task = tasks.get(None if subtask is None else str(subtask))
             if task is None and store.partial:
                 continue  # its training examples are not extracted yet
@@ -110,7 +110,7 @@ def _frames(store: FeatureStore, heads: list[Head], split: str) -> Iterator[pl.D
                     f"subtask {subtask!r} of the {split} split has no training examples, so no"
                     " head can vote on it"
                 )
-            yield _votes(part, heads, block[:, part["row"].to_numpy()], task)
+            yield _votes(part, heads, block.features[:, part["place"].to_numpy()], task)
 
 
 def _centroids(

@@ -7,13 +7,14 @@ from savs.datasets import Benchmark, Shots, SourceError
 from savs.datasets.media.download import fetching_for_now
 from savs.datasets.media.media import MediaRules
 from savs.datasets.prompt import SPLIT
+from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.stage import require_extra
 from savs.pipeline.inputs.source import Source
 from savs.pipeline.plugins.benchmark import choose_benchmark
 from savs.pipeline.previewing.content import PreviewContent
 from savs.pipeline.previewing.gathering import gather
 from savs.pipeline.previewing.page import render
-from savs.pipeline.running.staged_files import publish, staged
+from savs.pipeline.running.output_files import output_files
 
 SUFFIXES = (".html", ".htm")
 DEFAULT_EXAMPLES = 20
@@ -75,7 +76,7 @@ def preview(
     if target.suffix.lower() not in SUFFIXES or target.is_dir():
         raise SourceError(f"{out} is no name of a page; give --out a file that ends in .html")
     if examples < 1:
-        raise ValueError(f"examples is {examples}, expected at least 1")
+        raise ParameterError(f"examples is {examples}, expected at least 1")
     chosen = choose_benchmark(benchmark, columns=columns, question=question)
     root = None if media_root is None else Path(media_root)
     word = None
@@ -95,7 +96,6 @@ def preview(
         rules = MediaRules(video_frames, allow_outside, fetching)
         source = Source(chosen, train, test, root, limit, shots, rules)
         content = gather(source, examples, model=model, placeholders=placeholders, word=word)
-    with staged({"page": target}) as paths:
-        paths["page"].write_text(render(content), encoding="utf-8")
-        publish(paths["page"], target, "--out", force=True)
+    with output_files({"--out": target}, force=True) as paths:
+        paths["--out"].write_text(render(content), encoding="utf-8")
     return content

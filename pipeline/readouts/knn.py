@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import faiss
 import numpy as np
 
-from savs.pipeline.heads.centroids import Array, few_threads, unit
+from savs.foundation.arrays import Array
+from savs.pipeline.heads.centroids import few_threads, unit
 from savs.pipeline.readouts.readout import ClassScores, Readout
 from savs.pipeline.readouts.vote import score_heads
 

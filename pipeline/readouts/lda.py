@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from savs.pipeline.heads.centroids import Array, class_centroids, unit
+from savs.foundation.arrays import Array
+from savs.pipeline.heads.centroids import class_centroids, unit
 from savs.pipeline.heads.folds import fold_count, stratified_folds
 from savs.pipeline.heads.head_scores import HeadScores, require_pairs
 from savs.pipeline.readouts.probabilities import softmax

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from savs.pipeline.heads.centroids import Array, unit
+from savs.foundation.arrays import Array
+from savs.pipeline.heads.centroids import unit
 from savs.pipeline.readouts.probabilities import softmax
 from savs.pipeline.readouts.readout import ClassScores, Readout
 from savs.pipeline.readouts.vote import score_heads

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from savs.pipeline.heads.centroids import Array
+from savs.foundation.arrays import Array
 
 
 def softmax(values: Array, tau: float) -> Array:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from savs.pipeline.heads.centroids import Array
+from savs.foundation.arrays import Array
 from savs.pipeline.heads.head_scores import HeadScores
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from savs.pipeline.heads.centroids import Array, class_centroids, cosines, nearest_centroids
+from savs.foundation.arrays import Array
+from savs.pipeline.heads.centroids import class_centroids, cosines, nearest_centroids
 from savs.pipeline.heads.head_scores import SCORINGS, HeadScores
 from savs.pipeline.readouts.readout import ClassScores, Readout
 

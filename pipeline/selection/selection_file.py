@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.heads.centroids import Array
 from savs.pipeline.readouts import find_readout
 from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.stores import ResultError

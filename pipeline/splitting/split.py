@@ -27,7 +27,7 @@ from savs.datasets.rows.rewrite import copy_rows, count_rows, form_of
 from savs.datasets.splits.cluster_shots import draw_clusters
 from savs.datasets.splits.clusters import cluster_ids
 from savs.pipeline.plugins.benchmark import choose_benchmark
-from savs.pipeline.running.staged_files import check_free, publish, staged
+from savs.pipeline.running.output_files import check_free, output_files
 
 OPTIONS = {"train": "--train", "test": "--test"}
 
@@ -94,7 +94,9 @@ def split(
     Raises
     ------
     SourceError
-        A file cannot be read or written, is there already, or is of another form.
+        The source cannot be read, or a file to write would be of another form.
+    OutputError
+        A file to write is there already, or cannot be written.
     RowError
         A class has too few examples, or none that could be tested.
     MediaError
@@ -116,14 +118,13 @@ def split(
         clusters = _clusters(pool, of_rows, media)
         trains = draw_clusters(pool, clusters, shots)
         sides = ["train" if any(trains[place] for place in row) else "test" for row in of_rows]
-        with staged(targets) as paths:
+        with output_files({OPTIONS[n]: path for n, path in targets.items()}, force=force) as new:
+            paths = {name: new[option] for name, option in OPTIONS.items()}
             for name, path in paths.items():
                 copy_rows(files, [row for row, side in enumerate(sides) if side == name], path)
             found = {name: read_examples(chosen, path, name) for name, path in paths.items()}
             check_splits(found["train"], found["test"])
             _prove(chosen, found, paths, media, len(pool))
-            for name, path in paths.items():
-                publish(path, targets[name], OPTIONS[name], force=force)
     return Splitting(
         paths=targets,
         rows=Counter(sides),

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
 
+from savs.foundation.arrays import Array
 from savs.pipeline.statistics.intervals import cluster_sums, estimate, weigh
 
 EXACT_BELOW = 25
@@ -17,8 +17,6 @@ SEED = 0
 """Of the random sign flips: a comparison gives the same p each time."""
 _TIE = 1e-9
 """Sums of flipped differences closer than this, relative to the largest, are equal."""
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)

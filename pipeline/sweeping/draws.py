@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.heads.centroids import Array
 from savs.pipeline.heads.training_set import TrainingTask
 
 

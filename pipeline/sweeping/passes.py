@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import VOTES_KEPT, predicted
-from savs.pipeline.heads.centroids import Array, class_centroids
+from savs.pipeline.heads.centroids import class_centroids
 from savs.pipeline.heads.training_set import TrainingTask
 from savs.pipeline.readouts import ClassScores, Readout
 from savs.pipeline.sweeping.draws import Draw
@@ -76,15 +77,15 @@ def _pass(
     rows: list[list[Array]] = [[] for _ in plan.tasks]
     found: dict[int, list[list[ClassScores]]] = {place: [] for place in places}
     fits = [_Fits(plan, rule, orders, mine) for mine in _by_task(plan, places)]
-    numbers, start = _task_numbers(plan), 0
+    numbers = _task_numbers(plan)
+    places_of = {name: place for place, name in enumerate(plan.test["id"])}
     for block in plan.store.blocks("test"):
-        part = numbers[start : start + block.shape[1]]
-        for number in np.unique(part):
-            inside = np.flatnonzero(part == number)
-            rows[number].append(inside + start)
-            for place, scores in fits[number].scores(block[:, inside]):
+        own = np.array([places_of[name] for name in block.examples["id"]])
+        for number in np.unique(numbers[own]):
+            inside = np.flatnonzero(numbers[own] == number)
+            rows[number].append(own[inside])
+            for place, scores in fits[number].scores(block.features[:, inside]):
                 found[place].append([_small(one) for one in scores])
-        start += block.shape[1]
     yield from _cells(plan, rule, rows, found)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from savs.datasets import Units
-from savs.pipeline.heads.centroids import Array
+from savs.foundation.arrays import Array
 
 RESAMPLES = 1000
 LEVEL = 0.95

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from savs.pipeline.heads.centroids import Array, first_twins, unit
+from savs.foundation.arrays import Array
+from savs.pipeline.heads.centroids import first_twins, unit
 from savs.pipeline.readouts import ClassScores
 
 TABLE = 2**25

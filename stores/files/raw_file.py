@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from savs.foundation.arrays import Array
 from savs.stores.errors import REPAIR, StoreCorruptError, StoreError, StoreReadError
 from savs.stores.files.paths import is_remote, open_bytes
-from savs.stores.shard.checksums import Array
 
 
 class RawFile:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from savs.foundation.errors import ParameterError
 from savs.stores.errors import StoreMismatchError
 from savs.stores.format.layout import SPLITS, digest, shard_name
 
@@ -128,7 +129,7 @@ def make_plan(
         The earlier plan is not of the same examples, or of more of them, or of other shards.
     """
     if shard_rows < 1:
-        raise ValueError(f"shard_rows is {shard_rows}, expected at least 1")
+        raise ParameterError(f"shard_rows is {shard_rows}, expected at least 1")
     if earlier is not None and earlier.shard_rows != shard_rows:
         raise StoreMismatchError(
             f"its shards have {earlier.shard_rows} rows, not {shard_rows}; give --shard-rows"

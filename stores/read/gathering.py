@@ -1,16 +1,52 @@
 """Some heads of some shards as one array."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import polars as pl
 
+from savs.foundation.arrays import Array
 from savs.stores.format.layout import STORED_DTYPES, Head, to_float32
 from savs.stores.format.manifest import Identity
 from savs.stores.format.plan import ShardSpec
+from savs.stores.read.tables import shard_table
 from savs.stores.shard.read import open_shard
 
-Features = np.ndarray[Any, np.dtype[Any]]
+Features = Array
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The examples of one shard with some of their heads, read from one opening of its file."""
+
+    examples: pl.DataFrame
+    """One row an example, in the order of the shard; the columns of `FeatureStore.examples`."""
+    features: Features
+    """`(heads, examples, head_dim)`."""
+
+
+def read_block(
+    folder: Any, identity: Identity, spec: ShardSpec, heads: Sequence[Head], *, raw: bool
+) -> Block:
+    """Return the examples of a shard with some of its heads; the parameters are those of `gather`.
+
+    Raises
+    ------
+    StoreCorruptError
+        The shard is not as the store declares it, or fails a checksum.
+    """
+    grids = {grid.layer: grid for grid in identity.grid}
+    wanted = [(grids[layer], head) for layer, head in heads]
+    width = max(grid.head_dim for grid, _ in wanted)
+    with open_shard(folder / spec.name, spec, identity) as shard:
+        shard.require(wanted)
+        values = np.zeros((len(heads), shard.rows, width), STORED_DTYPES[identity.dtype])
+        places = zip(values, wanted, strict=True)
+        shard.heads(wanted, [part[:, : grid.head_dim] for part, (grid, _) in places])
+        examples = shard_table(shard)
+    return Block(examples, values if raw else to_float32(values, identity.dtype))
 
 
 def gather(

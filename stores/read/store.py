@@ -19,7 +19,7 @@ from savs.stores.format.layout import (
 from savs.stores.format.manifest import Manifest, read_manifest
 from savs.stores.format.plan import ShardSpec
 from savs.stores.read.facts import has_shard, store_facts
-from savs.stores.read.gathering import Features, gather
+from savs.stores.read.gathering import Block, Features, gather, read_block
 from savs.stores.read.scan import scan_shards
 from savs.stores.read.tables import shard_table
 from savs.stores.shard.read import open_shard
@@ -151,11 +151,14 @@ class FeatureStore:
 
     def blocks(
         self, split: str, heads: Sequence[Head] | None = None, *, raw: bool = False
-    ) -> Iterator[Features]:
-        """Yield `features(split, heads)` shard by shard: memory is bounded by one shard."""
+    ) -> Iterator[Block]:
+        """Yield examples and their heads shard by shard: memory is bounded by one shard.
+
+        The parameters are those of `features`.
+        """
         specs, wanted = self._readable(split), self._wanted(heads)
         for spec in specs:
-            yield gather(self.path, self.manifest.identity, [spec], wanted, raw=raw)
+            yield read_block(self.path, self.manifest.identity, spec, wanted, raw=raw)
 
     def _wanted(self, heads: Sequence[Head] | None) -> list[Head]:
         wanted = self.heads if heads is None else [(int(a), int(b)) for a, b in heads]

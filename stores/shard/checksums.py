@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 from zlib_ng import zlib_ng
 
+from savs.foundation.arrays import Array
 from savs.stores.errors import REPAIR, StoreCorruptError, StoreError
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class damage:  # noqa: N801, used as a function is; contextlib's way takes twice as long

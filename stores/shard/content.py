@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from savs.foundation.arrays import Array
 from savs.stores.errors import FeatureValueError
 from savs.stores.format.layout import (
     INDEX_COLUMN,
@@ -16,7 +17,6 @@ from savs.stores.format.layout import (
 )
 from savs.stores.format.manifest import Identity
 from savs.stores.format.plan import ShardSpec
-from savs.stores.shard.checksums import Array
 from savs.stores.shard.text_columns import Columns
 
 EXPONENTS: dict[str, tuple[type[np.unsignedinteger[Any]], int]] = {

@@ -11,8 +11,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from savs.foundation.arrays import Array
 from savs.stores.errors import REPAIR, StoreCorruptError
-from savs.stores.shard.checksums import Array
 from savs.stores.shard.header import Extent
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from savs.stores.shard.checksums import Array, crc32
+from savs.foundation.arrays import Array
+from savs.stores.shard.checksums import crc32
 
 
 class Hdf5Writer:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from savs.foundation.arrays import Array
 from savs.stores.errors import REPAIR, StoreCorruptError
 from savs.stores.format.layout import (
     EXAMPLES,
@@ -25,7 +26,7 @@ from savs.stores.format.layout import (
 )
 from savs.stores.format.manifest import Identity
 from savs.stores.format.plan import ShardSpec
-from savs.stores.shard.checksums import Array, crc32, damage
+from savs.stores.shard.checksums import crc32, damage
 from savs.stores.shard.shard_file import ShardFile, open_file
 from savs.stores.shard.text_columns import INT64, read_columns
 

@@ -8,11 +8,12 @@ from typing import Any
 import h5py
 import numpy as np
 
+from savs.foundation.arrays import Array
 from savs.stores.errors import REPAIR, StoreCorruptError
 from savs.stores.files.paths import is_remote
 from savs.stores.files.raw_file import RawFile
 from savs.stores.format.layout import SHARD_ATTRIBUTES
-from savs.stores.shard.checksums import Array, crc32, damage
+from savs.stores.shard.checksums import crc32, damage
 from savs.stores.shard.hdf5_safety import Hdf5Header
 from savs.stores.shard.header import (
     FIRST_LINE_BYTES,

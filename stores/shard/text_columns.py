@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from savs.foundation.arrays import Array
 from savs.stores.errors import StoreCorruptError
 from savs.stores.format.layout import INDEX_COLUMN, REASON_COLUMN, TEXT_COLUMNS, THUMBNAIL_COLUMN
-from savs.stores.shard.checksums import Array, damage
+from savs.stores.shard.checksums import damage
 from savs.stores.shard.hdf5_writing import Hdf5Writer
 from savs.stores.shard.shard_file import ShardFile
 

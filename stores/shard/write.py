@@ -12,6 +12,8 @@ from typing import BinaryIO
 import h5py
 import numpy as np
 
+from savs.foundation.arrays import Array
+from savs.foundation.whole_files import whole_file
 from savs.stores.format.layout import (
     EXAMPLES,
     FORMAT,
@@ -23,7 +25,6 @@ from savs.stores.format.layout import (
 )
 from savs.stores.format.manifest import Identity
 from savs.stores.format.plan import ShardSpec
-from savs.stores.shard.checksums import Array
 from savs.stores.shard.content import ShardContent, check_finite
 from savs.stores.shard.hdf5_writing import Hdf5Writer
 from savs.stores.shard.header import block_bytes, write_header
@@ -58,16 +59,13 @@ def write_shard(
     OSError
         The disk refused.
     """
-    partial = path.with_name(f"{path.name}.{rank}.partial")
-    try:
-        with partial.open("wb") as file:
-            block: int | None = _likely_block(identity, content)
-            while block is not None:
-                block = _write(file, block, spec, identity, content)
-            os.fsync(file.fileno())
-        publish(partial, path, replace_old=replace_old)
-    finally:
-        partial.unlink(missing_ok=True)
+    with (
+        whole_file(path, replace=replace_old, owner=str(rank)) as partial,
+        partial.open("wb") as file,
+    ):
+        block: int | None = _likely_block(identity, content)
+        while block is not None:
+            block = _write(file, block, spec, identity, content)
 
 
 def _likely_block(identity: Identity, content: ShardContent) -> int:
@@ -161,31 +159,3 @@ def _write_rest(
     writer.group(OUTPUTS)
     for name, values in content.outputs.items():
         writer.checked(f"{OUTPUTS}/{name}", values)
-
-
-def publish(partial: Path, path: Path, *, replace_old: bool = False) -> None:
-    """Give a finished file its final name, and make the name durable.
-
-    Raises
-    ------
-    FileExistsError
-        A file bears the name already, and `replace_old` is not set.
-    """
-    try:
-        if replace_old:
-            os.replace(partial, path)
-        else:
-            os.link(partial, path)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links
-        if path.exists():
-            raise FileExistsError(f"{path} is there already") from None
-        partial.rename(path)
-    else:
-        partial.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -1,15 +1,14 @@
 """What a writer asks of the disk, and what it says where the disk refuses."""
 
 import errno
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from savs.foundation.whole_files import whole_file
 from savs.stores.errors import StoreWriteError
 from savs.stores.format.layout import MANIFEST
 from savs.stores.format.manifest import Manifest
-from savs.stores.shard.write import publish
 
 
 def write_manifest(path: Path, manifest: Manifest, *, replace_old: bool = False) -> None:
@@ -20,18 +19,8 @@ def write_manifest(path: Path, manifest: Manifest, *, replace_old: bool = False)
     FileExistsError
         There is one already, and `replace_old` is not set.
     """
-    partial = path / f"{MANIFEST}.{os.getpid()}.partial"
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(manifest.to_text())
-            file.flush()
-            os.fsync(file.fileno())
-        if replace_old:
-            os.replace(partial, path / MANIFEST)
-        else:
-            publish(partial, path / MANIFEST)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path / MANIFEST, replace=replace_old) as partial:
+        partial.write_text(manifest.to_text(), encoding="utf-8")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,9 @@ from pathlib import Path
 from typing import IO
 
 from savs.stores.errors import StoreLockedError
-from savs.stores.format.layout import SPLITS
+
+_PARTIAL_SHARD = re.compile(r".+-\d+\.h5\.(\d+)\.")
+"""Name of an unfinished shard, with the rank of its writer."""
 
 
 def lock_name(rank: int) -> str:
@@ -89,11 +92,18 @@ def left_overs(folder: Path) -> list[Path]:
     live = {path.name for path, held in locks.items() if held}
     found = [path for path, held in locks.items() if not held]
     for path in filter(Path.is_file, sorted(folder.glob("*.partial"))):
-        rank = path.name.split(".")[-2]
-        of_shard = path.name.startswith(SPLITS) and rank.isdecimal()
-        if not (live & {lock_name(int(rank))} if of_shard else live):
+        shard = _PARTIAL_SHARD.match(path.name)
+        if not (live & {lock_name(int(shard[1]))} if shard else live):
             found.append(path)
     return found
+
+
+def remove_partial_shards(folder: Path, rank: int) -> None:
+    """Remove the unfinished shards of a rank whose lock this process holds: their writer died."""
+    for path in folder.glob("*.partial"):
+        shard = _PARTIAL_SHARD.match(path.name)
+        if shard and int(shard[1]) == rank:
+            path.unlink(missing_ok=True)
 
 
 def _is_held(path: Path) -> bool:

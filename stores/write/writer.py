@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from savs.foundation.errors import ParameterError
 from savs.stores.errors import (
     StoreMismatchError,
     StoreNotFoundError,
@@ -21,7 +22,7 @@ from savs.stores.shard.content import ShardContent, check_content
 from savs.stores.shard.read import open_shard
 from savs.stores.shard.write import write_shard
 from savs.stores.write.disk import disk_errors, write_manifest
-from savs.stores.write.locks import writer_lock
+from savs.stores.write.locks import remove_partial_shards, writer_lock
 
 OWN_SUFFIXES = (".lock", ".partial")
 """What a writer may have left in a folder before there was a store.json."""
@@ -163,7 +164,7 @@ def open_writer(
         The folder cannot be made or written.
     """
     if not 0 <= rank < ranks:
-        raise ValueError(f"rank is {rank} of {ranks}, expected 0 <= rank < ranks")
+        raise ParameterError(f"rank is {rank} of {ranks}, expected 0 <= rank < ranks")
     with disk_errors(path):
         if path.exists() and not path.is_dir():
             raise StoreWriteError(f"{path} is a file, not a folder; give --out another name")
@@ -172,6 +173,7 @@ def open_writer(
         takeover = lock.__enter__()
     try:
         with disk_errors(path / MANIFEST):
+            remove_partial_shards(path, rank)
             manifest = _agree(path, identity, rows, shard_rows)
         yield FeatureWriter(path, manifest, rank, ranks, takeover)
     finally:

@@ -6,11 +6,10 @@ Nothing is shared with the pipeline, and nothing is rearranged: `calm` leaves ou
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from savs.foundation.arrays import Array
 
 
 def unit(x: Array) -> Array:

@@ -6,6 +6,8 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from savs.foundation.errors import ParameterError
+
 COLORS = {
     "red": (215, 40, 40),
     "green": (40, 160, 60),
@@ -129,7 +131,7 @@ def random_scene(
 ) -> Scene:
     """Draw a scene of the given kinds of things, or of one to four random familiar ones."""
     if part not in PARTS:
-        raise ValueError(f"part is {part!r}, expected one of {sorted(set(PARTS))}")
+        raise ParameterError(f"part is {part!r}, expected one of {sorted(set(PARTS))}")
     if kinds is None:
         kinds = random_kinds(rng, rng.choices((1, 2, 3, 4), (0.2, 0.35, 0.25, 0.2))[0])
     while True:

@@ -15,6 +15,7 @@ from savs.datasets.benchmarks.shapes.drawing import draw
 from savs.datasets.benchmarks.shapes.items import Item, drawer
 from savs.datasets.benchmarks.shapes.scenes import CANVASES
 from savs.datasets.benchmarks.shapes.tasks import TASKS, Task
+from savs.foundation.errors import ParameterError
 
 SQUARE_SHARE = 0.6
 """Share of the scenes on the square canvas; the others are wide or tall."""
@@ -60,12 +61,12 @@ def write_shapes(
 
     Raises
     ------
-    ValueError
+    ParameterError
         A task is unknown, or named twice.
     """
     unknown = [name for name in tasks if name not in TASKS]
     if unknown or len(set(tasks)) < len(tasks):
-        raise ValueError(f"tasks are {list(tasks)}, expected each once of {list(TASKS)}")
+        raise ParameterError(f"tasks are {list(tasks)}, expected each once of {list(TASKS)}")
     root = Path(folder)
     rows: dict[str, list[dict[str, Any]]] = {"train": [], "test": []}
     seen: set[str] = set()

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from savs.datasets import Example
+from savs.foundation.errors import ParameterError
 from savs.stores import PlannedRow
 from savs.stores.format.plan import ROW_COLUMNS, row_digest
 
@@ -34,7 +35,7 @@ def make_batches(examples: Sequence[Example], size: int) -> list[list[int]]:
     [[1, 0], [2]]
     """
     if size < 1:
-        raise ValueError(f"the batch size is {size}, expected at least 1")
+        raise ParameterError(f"the batch size is {size}, expected at least 1")
     order = sorted(
         range(len(examples)), key=lambda i: (len(examples[i].media), len(examples[i].prompt), i)
     )

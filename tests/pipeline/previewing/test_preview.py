@@ -12,6 +12,7 @@ from PIL import Image
 
 from savs.datasets import MediaError, Shots, SourceError
 from savs.pipeline import preview
+from savs.pipeline.errors import OutputError
 
 ATTACK = "<script>alert('&amp;\"')</script>"
 
@@ -150,7 +151,7 @@ def test_what_cannot_be_shown_is_refused(files, inputs):
         preview("general", media_root=inputs.root / "nowhere", **files)
     assert not files["out"].exists()
     (inputs.root / "file").write_text("")
-    with pytest.raises(SourceError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be written"):
         preview("general", **files | {"out": inputs.root / "file" / "p.html"})
 
 

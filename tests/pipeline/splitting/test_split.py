@@ -19,6 +19,7 @@ from savs.datasets.benchmarks.shapes.official import (
     write_retrieval,
 )
 from savs.pipeline import split
+from savs.pipeline.errors import OutputError
 from savs.pipeline.inputs.source import Source
 
 
@@ -155,7 +156,7 @@ def test_retrieval_keeps_groups_that_share_an_image_together(inputs):
 def test_nothing_is_overwritten_unasked_and_never_the_source(pool):
     targets = halves(pool)
     targets["test"].write_text("mine")
-    with pytest.raises(SourceError, match=r"test.jsonl is there already; give --test .*--force"):
+    with pytest.raises(OutputError, match=r"test.jsonl is there already; give --test .*--force"):
         split("general", pool, **targets, shots=Shots(2))
     assert targets["test"].read_text() == "mine"
     assert not targets["train"].exists()

@@ -69,10 +69,17 @@ def test_blocks_are_the_shards_of_the_features(tmp_path, toy, raw, heads) -> Non
     toy.write(tmp_path)
     store = open_store(tmp_path)
     blocks = list(store.blocks("train", heads, raw=raw))
-    assert [block.shape[1] for block in blocks] == [2, 2, 1]
+    assert [block.features.shape[1] for block in blocks] == [2, 2, 1]
+    assert [block.examples["id"].to_list() for block in blocks] == [
+        ["train:0", "train:1"],
+        ["train:2", "train:3"],
+        ["train:4"],
+    ]
     features = store.features("train", heads, raw=raw)
     assert features.dtype == (np.uint16 if raw else np.float32)
-    np.testing.assert_array_equal(np.concatenate(blocks, axis=1), features, strict=True)
+    np.testing.assert_array_equal(
+        np.concatenate([block.features for block in blocks], axis=1), features, strict=True
+    )
 
 
 def test_examples_come_in_the_order_of_the_input_with_their_types(store) -> None:

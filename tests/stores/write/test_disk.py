@@ -6,8 +6,8 @@ import h5py
 import pytest
 
 import savs.stores.shard.write
+from savs.foundation.whole_files import publish
 from savs.stores import StoreError, StoreWriteError, open_writer
-from savs.stores.shard.write import publish
 
 REFUSALS = {
     "full": (errno.ENOSPC, "the disk is full; the shards that are finished stay"),
@@ -92,11 +92,11 @@ def test_publishing_never_overwrites(tmp_path, monkeypatch, links) -> None:
         refuse(monkeypatch, os, "link", errno.EPERM)
     partial, path = tmp_path / "x.partial", tmp_path / "x"
     partial.write_text("new")
-    publish(partial, path)
+    publish(partial, path, replace=False)
     assert (path.read_text(), partial.exists()) == ("new", False)
     partial.write_text("newer")
     with pytest.raises(FileExistsError, match="x"):
-        publish(partial, path)
+        publish(partial, path, replace=False)
     assert path.read_text() == "new"
 
 

@@ -3,9 +3,9 @@ import os
 import numpy as np
 import pytest
 
-import savs.stores.write.disk
+import savs.foundation.whole_files
+from savs.foundation.whole_files import publish
 from savs.stores import StoreMismatchError, open_store, open_writer
-from savs.stores.shard.write import publish
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 7])
@@ -40,15 +40,15 @@ def test_ranks_that_write_at_once_make_one_store(tmp_path, toy) -> None:
 def test_the_rank_that_comes_second_takes_the_plan_of_the_first(
     tmp_path, toy, monkeypatch, model
 ) -> None:
-    def meanwhile(partial, path) -> None:
+    def meanwhile(partial, path, *, replace) -> None:
         monkeypatch.undo()
         monkeypatch.setattr(os, "getpid", lambda: 1)  # the other rank is another process
         with open_writer(tmp_path, toy.identity(model), toy.rows(), shard_rows=2, rank=1, ranks=2):
             pass
         monkeypatch.undo()
-        publish(partial, path)
+        publish(partial, path, replace=replace)
 
-    monkeypatch.setattr(savs.stores.write.disk, "publish", meanwhile)
+    monkeypatch.setattr(savs.foundation.whole_files, "publish", meanwhile)
     if model == "toy":
         assert toy.write(tmp_path)
     else:

@@ -9,6 +9,7 @@ import h5py
 import pytest
 from shard_files import cut_header
 
+import savs.foundation.whole_files
 import savs.stores.shard.write
 from savs.stores import (
     StoreCorruptError,
@@ -64,7 +65,7 @@ def test_ranks_of_two_counts_do_not_share_a_partial_file(tmp_path, toy, monkeypa
 
         def between_a(*args):
             monkeypatch.setattr(savs.stores.shard.write, "_write_between", lambda *args: None)
-            monkeypatch.setattr(savs.stores.shard.write, "publish", lambda *a, **k: None)
+            monkeypatch.setattr(savs.foundation.whole_files, "publish", lambda *a, **k: None)
             b.write(spec, toy.content(spec))  # half way: begun, not published
             monkeypatch.undo()
             between(*args)

@@ -1,0 +1,92 @@
+"""Files that appear under their name whole, or not at all."""
+
+import os
+import re
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PARTIAL = ".partial"
+"""What the name of an unfinished file ends in; its writer removes it, or left it when it died."""
+
+
+@contextmanager
+def whole_file(
+    path: Path, *, replace: bool = True, owner: str = "", keep_suffix: bool = False
+) -> Iterator[Path]:
+    """Yield a new path beside `path` to write to; when the block ends it gets the path's name.
+
+    The content is on the disk before the name is. Where the block raises, nothing is left.
+
+    Parameters
+    ----------
+    path
+        The final name, in a folder that is there.
+    replace
+        Replace a file of that name.
+    owner
+        Begins the tag of the partial file: `NAME.OWNER.TAG.partial`.
+    keep_suffix
+        End the partial name in the suffix of `path`, for writers that go by it.
+
+    Raises
+    ------
+    FileExistsError
+        The name is taken, and `replace` is not set; that file stays as it is.
+    OSError
+        The disk refused.
+    """
+    name = ".".join(filter(None, (path.name, owner, _tag()))) + PARTIAL
+    partial = path.with_name(name + path.suffix if keep_suffix else name)
+    try:
+        yield partial
+        _flush(partial)
+        publish(partial, path, replace=replace)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _tag() -> str:
+    """Return what no other writer has: equal process numbers may run on several hosts."""
+    host = re.sub(r"\W", "_", socket.gethostname())
+    return f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def publish(partial: Path, path: Path, *, replace: bool) -> None:
+    """Give a finished file its final name, and make the name durable.
+
+    Raises
+    ------
+    FileExistsError
+        The name is taken, and `replace` is not set.
+    """
+    if replace:
+        os.replace(partial, path)
+    else:
+        _name_once(partial, path)
+    _flush(path.parent)
+
+
+def _name_once(partial: Path, path: Path) -> None:
+    """Name a file by a hard link, which fails where the name is taken, whoever took it."""
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if path.exists():
+            raise FileExistsError(f"{path} is there already") from None
+        partial.rename(path)
+    else:
+        partial.unlink()
+
+
+def _flush(path: Path) -> None:
+    """Make a file's content, or the names in a folder, durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

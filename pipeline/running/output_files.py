@@ -1,0 +1,59 @@
+"""Files that a command was told to write: whole, under names that were free, or not at all."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from savs.foundation.errors import SavsError
+from savs.foundation.whole_files import whole_file
+from savs.pipeline.errors import OutputError
+
+
+def check_free(path: Path, option: str, *, force: bool) -> None:
+    """Raise OutputError where a file is there already, unless it may be replaced."""
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; give {option} the name of a file")
+    if path.exists() and not force:
+        raise OutputError(
+            f"{path} is there already; give {option} another name, or --force to replace it"
+        )
+
+
+@contextmanager
+def output_files(targets: Mapping[str, Path], *, force: bool = False) -> Iterator[dict[str, Path]]:
+    """Yield a path to write to for each option's file; all get their names when the block ends.
+
+    Old files that are replaced go first, so that a crash leaves none beside a new one.
+
+    Parameters
+    ----------
+    targets
+        Option -> the file.
+    force
+        Replace files that are there.
+
+    Raises
+    ------
+    OutputError
+        A name is taken, or a file cannot be written.
+    """
+    for option, path in targets.items():
+        check_free(path, option, force=force)
+    try:
+        with ExitStack() as stack:
+            paths = {}
+            for option, path in targets.items():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                new = whole_file(path, replace=False, keep_suffix=True)
+                paths[option] = stack.enter_context(new)
+            yield paths
+            for path in targets.values() if force else ():
+                path.unlink(missing_ok=True)
+    except OSError as error:
+        if isinstance(error, SavsError):
+            raise
+        where = ", ".join(map(str, targets.values()))
+        raise OutputError(
+            f"{where} cannot be written: {error.strerror or error}; give {' and '.join(targets)}"
+            " another name"
+        ) from error
