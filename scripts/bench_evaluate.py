@@ -30,7 +30,7 @@ from savs.stores import (
     open_store,
     open_writer,
 )
-from savs.stores.format.layout import TEXT_COLUMNS
+from savs.stores.format.layout import EXAMPLE_COLUMNS
 
 LAYERS, HEADS, WIDTH, SHARD_ROWS = 28, 28, 128, 256
 SCALE_LAYERS = 4
@@ -110,14 +110,14 @@ def make_store(
     with open_writer(folder, identity, plan, shard_rows=SHARD_ROWS) as writer:
         for spec in writer.missing():
             numbers = np.arange(spec.start, spec.stop) % classes
-            columns: dict[str, list[object]] = dict.fromkeys(TEXT_COLUMNS, [None] * spec.rows)
+            columns: dict[str, list[object]] = dict.fromkeys(EXAMPLE_COLUMNS, [None] * spec.rows)
             columns |= {
                 "index": list(range(spec.start, spec.stop)),
                 "id": [f"{spec.split}:{i}" for i in range(spec.start, spec.stop)],
                 "split": [spec.split] * spec.rows,
                 "label": [f"class {n}" for n in numbers],
                 "prompt": ["?"] * spec.rows,
-                **dict.fromkeys(("media", "media_sha256"), ["[]"] * spec.rows),
+                **dict.fromkeys(("media", "media_sha256"), [[]] * spec.rows),
                 "extra": ["{}"] * spec.rows,
             }
             features = {}

@@ -31,7 +31,7 @@ from savs.stores import (
     open_store,
     open_writer,
 )
-from savs.stores.format.layout import TEXT_COLUMNS
+from savs.stores.format.layout import EXAMPLE_COLUMNS
 
 LAYERS, HEADS, WIDTH = 28, 28, 128
 SHARD_ROWS, TRAIN_ROWS = 256, 40
@@ -112,14 +112,14 @@ def _write_store(folder: Path, bits: np.ndarray, rows: int, plain: bytes = b"") 
 
 
 def _content(spec: ShardSpec, bits: np.ndarray) -> ShardContent:
-    columns: dict[str, list[object]] = dict.fromkeys(TEXT_COLUMNS, [None] * spec.rows)
+    columns: dict[str, list[object]] = dict.fromkeys(EXAMPLE_COLUMNS, [None] * spec.rows)
     columns |= {
         "index": list(range(spec.start, spec.stop)),
         "id": [f"{spec.split}:{i}" for i in range(spec.start, spec.stop)],
         "split": [spec.split] * spec.rows,
         "label": [CLASSES[i % 2] for i in range(spec.start, spec.stop)],
         "prompt": ["Is it there?"] * spec.rows,
-        **dict.fromkeys(("media", "media_sha256"), ["[]"] * spec.rows),
+        **dict.fromkeys(("media", "media_sha256"), [[]] * spec.rows),
         "extra": ["{}"] * spec.rows,
     }
     nothing: dict[str, list[object]] = {name: [] for name in (*columns, "reason")}

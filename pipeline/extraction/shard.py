@@ -1,5 +1,6 @@
 """One shard's worth of features: each distinct prompt runs once, every row gets its features."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,6 @@ from savs.pipeline.extraction.model.extra_outputs import Outputs
 from savs.pipeline.extraction.model.loaded_model import LoadedModel, Read
 from savs.stores import ShardContent
 from savs.stores.format.layout import STORED_DTYPES, THUMBNAIL_PX
-from savs.stores.shard.text_columns import json_cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,25 +98,18 @@ def extract_shard(
         examples=columns,
         skipped=_columns(examples, skipped, hashes) | {"reason": [reasons[p] for p in skipped]},
         run={**settings.run, "batch_size": settings.batch_size, "halved_batches": halved},
-        outputs=_stack(model, found, kept, settings.outputs),
+        outputs=_stack(found, kept, settings.outputs),
     )
 
 
 def _stack(
-    model: LoadedModel, found: Mapping[int, dict[str, Array]], kept: Sequence[int], wanted: Outputs
+    found: Mapping[int, dict[str, Array]], kept: Sequence[int], wanted: Outputs
 ) -> dict[str, Array]:
-    """Return each output with one row a kept example; empty ones have the right type too."""
-    names = ["answers", "top_logits", "top_tokens"] if wanted.answers else []
-    names += ["hidden"] if wanted.hidden is not None else []
-    empty = {
-        "answers": np.zeros((0, len(wanted.answers)), np.float32),
-        "top_logits": np.zeros((0, 0), np.float32),
-        "top_tokens": np.zeros((0, 0), np.int32),
-        "hidden": np.zeros((0, wanted.hidden or 0), STORED_DTYPES[model.dtype]),
-    }
+    """Return each output with one row a kept example; an empty one has the right type too."""
+    empty = np.zeros((0, len(wanted.answers)), np.float32)
     return {
-        name: np.stack([found[place][name] for place in kept]) if kept else empty[name]
-        for name in names
+        name: np.stack([found[place][name] for place in kept]) if kept else empty
+        for name in wanted.to_json()
     }
 
 
@@ -170,10 +163,14 @@ def _columns(
         "subtask": [row.subtask for row in rows],
         "category": [row.category for row in rows],
         "prompt": [row.prompt for row in rows],
-        "media": [json_cell(list(row.media)) for row in rows],
-        "media_sha256": [json_cell(list(hashes.get(place, ()))) for place in places],
-        "extra": [json_cell(dict(row.extra)) for row in rows],
+        "media": [list(row.media) for row in rows],
+        "media_sha256": [list(hashes.get(place, ())) for place in places],
+        "extra": [_json(dict(row.extra)) for row in rows],
     }
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _thumbnail(example: Example, media: MediaFolder) -> bytes | None:

@@ -27,14 +27,15 @@ def fill(
     reporting: Reporting,
 ) -> tuple[int, float]:
     """Write the wanted shards; return how many rows they have and the seconds it took."""
-    rows, safe = sum(spec.rows for spec in wanted), 0
-    check_space(writer.path, rows, model, reporting)
+    total, safe = sum(spec.rows for spec in wanted), 0
+    check_space(writer.path, total, model, reporting)
     started = time.monotonic()
     try:
-        with reporting.progress(rows) as on_rows:
+        with reporting.progress(total) as on_rows:
             for spec in wanted:
                 interruption.raise_if_asked()
-                part = examples[spec.split][spec.start : spec.stop]
+                rows = writer.manifest.plan.splits[spec.split].rows(spec)
+                part = [examples[spec.split][row] for row in rows]
                 media = source.media(spec.split)
                 content = extract_shard(model, part, media, settings, on_rows)
                 writer.write(spec, content)
@@ -48,7 +49,7 @@ def fill(
             " command again to go on",
         )
         raise
-    return rows, time.monotonic() - started
+    return total, time.monotonic() - started
 
 
 def _smaller(settings: ShardSettings, reporting: Reporting) -> ShardSettings:

@@ -60,7 +60,6 @@ def extract(
     shard_rows: int = DEFAULT_SHARD_ROWS,
     thumbnails: bool = False,
     answers: bool = False,
-    hidden: bool = False,
     retry_skipped: bool = False,
     rank: int = 0,
     ranks: int = 1,
@@ -107,10 +106,8 @@ def extract(
     thumbnails
         Keep a small JPEG of each example's first image.
     answers
-        Keep the last position's logits of the training labels' first tokens, and the 64 greatest,
-        for the model's own answer (readout `zero-shot`).
-    hidden
-        Keep the last hidden state.
+        Keep the last position's logits of the training labels' first tokens, for the model's own
+        answer (readout `zero-shot`).
     retry_skipped
         Do finished shards again that skipped an example: their images may be mended by now.
     rank, ranks
@@ -151,10 +148,7 @@ def extract(
     facts = {"name": chosen.name, "options": dict(chosen.options)}
     plan = {split: planned_rows(found) for split, found in examples.items()}
     labels = dict.fromkeys(str(e.label) for e in examples["train"]) if answers else {}
-    outputs = Outputs(
-        first_tokens(loaded.processor, list(labels)),
-        loaded.model.get_output_embeddings().in_features if hidden else None,
-    )
+    outputs = Outputs(first_tokens(loaded.processor, list(labels)))
     for reason in _alike_labels(examples["train"], outputs.answers):
         reporting.say(f"zero-shot will leave out: {reason}")
     with open_writer(

@@ -1,6 +1,5 @@
-"""The bytes of a file that is there or behind an address, read in pieces."""
+"""The bytes of a file on disk or behind an address, read in pieces."""
 
-import os
 import stat
 from types import TracebackType
 from typing import Any
@@ -8,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.stores.errors import REPAIR, StoreCorruptError, StoreError, StoreReadError
+from savs.foundation.errors import SavsError
+from savs.stores.errors import REPAIR, StoreCorruptError, StoreReadError
 from savs.stores.files.paths import is_remote, open_bytes
 
 
@@ -20,7 +20,7 @@ class RawFile:
     StoreReadError
         It may not or cannot be read.
     StoreCorruptError
-        It is no file.
+        It is a folder, a pipe or a device.
     """
 
     def __init__(self, path: Any) -> None:
@@ -29,11 +29,11 @@ class RawFile:
         self._is_remote = is_remote(path)
         try:
             if not self._is_remote:
-                self._require_file()
+                self._require_regular()
             self.file = open_bytes(path)
             self.size_bytes: int = self.file.seek(0, 2)
         except Exception as error:
-            raise self.refused(error) from error
+            raise self._refused(error) from error
 
     def __enter__(self) -> "RawFile":
         return self
@@ -70,24 +70,23 @@ class RawFile:
                     )
                 done += count
         except Exception as error:
-            raise self.refused(error) from error
+            raise self._refused(error) from error
 
-    def require_same(self) -> None:
-        """Raise StoreReadError where another file bears the name by now."""
-        if self._is_remote:
-            return
-        if not os.path.samestat(os.fstat(self.file.fileno()), self.path.stat()):
-            raise StoreReadError(f"{self.where} was replaced while it was read; read it again")
+    def read_all(self) -> bytes:
+        """Return all bytes of the file."""
+        values = np.empty(self.size_bytes, np.uint8)
+        self.fill(values, 0)
+        return values.tobytes()
 
-    def _require_file(self) -> None:
+    def _require_regular(self) -> None:
         mode = self.path.stat().st_mode
         if not stat.S_ISREG(mode):
             what = "a folder" if stat.S_ISDIR(mode) else "no regular file"
-            raise StoreCorruptError(f"{self.where} is {what}, not a shard; move it away")
+            raise StoreCorruptError(f"{self.where} is {what}, expected a file; move it away")
 
-    def refused(self, error: Exception) -> Exception:
+    def _refused(self, error: Exception) -> Exception:
         """Return what to raise for an error: a network's have many types, a disk's have one."""
-        known = isinstance(error, StoreError | MemoryError)
+        known = isinstance(error, SavsError | MemoryError)
         if known or not (self._is_remote or isinstance(error, OSError)):
             return error
         what = getattr(error, "strerror", None) or error

@@ -7,14 +7,14 @@ A store is a folder::
     writer-0.lock                       held by the process that writes as rank 0
     results/<name>/                     what stage 2 made of the features
 
-A shard is an HDF5 file that may begin with a header (`header.py`)::
+A shard is an ordinary HDF5 file::
 
     /                      attributes: SHARD_ATTRIBUTES
-    /layers/00012          (heads, rows, head_dim), contiguous; attributes `heads`, `crc32`
-    /examples/index        (rows,) int64, position in the input file
-    /examples/<column>     group: `bytes` uint8, `offsets` (rows + 1,) int64, `valid` (rows,) uint8
-    /outputs/<name>        optional, (rows, ...) contiguous, attribute `crc32`: OUTPUTS
-    /skipped/...           the same columns for examples that could not be read, and `reason`
+    /layers/00012          (heads, rows, head_dim), contiguous; attribute `heads`
+    /examples/<column>     (bytes,) uint8: a JSON list with one value a row; EXAMPLE_COLUMNS
+    /outputs/<name>        optional, (rows, ...) contiguous: what the identity lists
+    /skipped/<column>      the same columns for examples that could not be read, and `reason`
+    /index                 (bytes,) uint8, the end of the file: where everything lies, checksums
 
 bfloat16 is stored as its bits in uint16, because HDF5 has no such type; the root attribute `dtype`
 says how to view them.
@@ -22,6 +22,7 @@ says how to view them.
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,7 @@ LAYERS = "layers"
 EXAMPLES = "examples"
 OUTPUTS = "outputs"
 SKIPPED = "skipped"
+INDEX = "index"
 
 SHARD_ATTRIBUTES = (
     "format",  # int, FORMAT
@@ -48,33 +50,31 @@ SHARD_ATTRIBUTES = (
     "run",  # JSON: what the writer recorded about itself
 )
 
-OUTPUT_NAMES = (
-    "answers",  # (rows, answer tokens) float32, logits of the tokens that the identity lists
-    "top_tokens",  # (rows, 64) int32, the tokens of greatest logit, best first
-    "top_logits",  # (rows, 64) float32, their logits
-    "hidden",  # (rows, hidden size) in the features' type, the last hidden state
-)
-"""What a store may keep of the last position beside the heads."""
+OUTPUT_TYPES = ("<f4", "<i4")
+"""Types that an output may have, as numpy writes them: float32 and int32."""
 
 SPLITS = ("train", "test")
+"""The splits that `savs extract` makes; a store may have others, named like `SPLIT_NAME`."""
+SPLIT_NAME = re.compile(r"[a-z][a-z0-9_]*")
 DEFAULT_SHARD_ROWS = 256
 
-TEXT_COLUMNS = (
-    "id",
-    "split",
-    "label",
-    "group",
-    "subtask",
-    "category",
-    "prompt",
-    "media",  # JSON list of names, as the input file gives them
-    "media_sha256",  # JSON list, one digest a medium
-    "extra",  # JSON object of the columns that the benchmark does not know
-)
-INDEX_COLUMN = "index"
+EXAMPLE_COLUMNS: dict[str, bool] = {
+    "index": True,  # position in the input file, from 0
+    "id": True,
+    "split": True,
+    "label": False,
+    "group": False,
+    "subtask": False,
+    "category": False,
+    "prompt": True,
+    "media": True,  # list of names, as the input file gives them
+    "media_sha256": True,  # list, one digest a medium
+    "extra": True,  # JSON object of the columns that the benchmark does not know, as text
+}
+"""Column of an example -> whether each row has a value."""
 REASON_COLUMN = "reason"
 THUMBNAIL_COLUMN = "thumbnail"
-"""Optional bytes column: a JPEG of at most 192 px a side, of the example's first image."""
+"""Optional column of bytes: a JPEG of at most 192 px a side, of the example's first image."""
 THUMBNAIL_PX = 192
 
 Head = tuple[int, int]
@@ -86,13 +86,6 @@ STORED_DTYPES: dict[str, np.dtype[Any]] = {
     "float32": np.dtype(np.float32),
 }
 """Numeric type that the model computed in -> type of the datasets in a shard."""
-
-
-def output_dtype(name: str, dtype: str) -> np.dtype[Any]:
-    """Return the type of one of `OUTPUT_NAMES` in a store of features of a numeric type."""
-    if name == "hidden":
-        return STORED_DTYPES[dtype]
-    return np.dtype(np.int32 if name == "top_tokens" else np.float32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from savs.stores.errors import StoreCorruptError, StoreFormatError, StoreNotFoundError
+from savs.stores.errors import (
+    StoreCorruptError,
+    StoreFormatError,
+    StoreNotFoundError,
+    StoreReadError,
+)
 from savs.stores.files.paths import is_remote
+from savs.stores.files.raw_file import RawFile
 from savs.stores.format.layout import FORMAT, MANIFEST, STORED_DTYPES, LayerGrid, digest
 from savs.stores.format.plan import StorePlan, parse_plan
 
@@ -30,7 +36,7 @@ class Identity:
     grid: tuple[LayerGrid, ...]
     """The heads, layer by layer, ascending."""
     outputs: Mapping[str, Any] = field(default_factory=dict)
-    """What is kept beside the heads: `answers` (label -> its first token), `hidden` (size)."""
+    """Output that is kept beside the heads -> its facts: `answers` (label -> its first token)."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that store.json holds."""
@@ -79,8 +85,6 @@ def _leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield "head grid digest", digest(item)
         elif key == "answers":
             yield "answer logits (--answers labels)", f"{', '.join(item)} ({digest(item)[:8]})"
-        elif key == "hidden":
-            yield "last hidden state (--hidden)", item
         elif isinstance(item, dict):
             yield from _leaves(item, f"{prefix}{key}.")
         else:
@@ -142,20 +146,23 @@ def read_manifest(folder: Path) -> Manifest:
         A format version that this release does not read.
     StoreCorruptError
         Not JSON, or not of the form that format 1 describes.
+    StoreReadError
+        It may not or cannot be read: permissions, a folder of that name, the network.
     """
     path = folder / MANIFEST
     try:
-        text = path.read_text("utf-8")
-    except (FileNotFoundError, NotADirectoryError) as error:
+        with RawFile(path) as file:
+            data = file.read_all()
+    except StoreReadError as error:
+        if not isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            raise
         is_folder = is_remote(folder) or folder.is_dir()
-        what = "holds no store.json" if is_folder else "is not a folder"
+        what = f"holds no {MANIFEST}" if is_folder else "is not a folder"
         raise StoreNotFoundError(
             f"{folder} {what}, so it is no store; give the folder that `savs extract --out` made"
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise StoreCorruptError(f"{path} is no text file: {error}") from error
     try:
-        return parse_manifest(json.loads(text))
+        return parse_manifest(json.loads(data.decode("utf-8")))
     except StoreFormatError as error:
         raise StoreFormatError(f"{path}: {error}") from error
     except Exception as error:  # whatever a damaged or foreign file leads to

@@ -6,7 +6,7 @@ from typing import Any
 
 from savs.foundation.errors import ParameterError
 from savs.stores.errors import StoreMismatchError
-from savs.stores.format.layout import SPLITS, digest, shard_name
+from savs.stores.format.layout import SPLIT_NAME, digest, shard_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,9 @@ class ShardSpec:
     number: int
     """Counts the shards of the split from 0."""
     start: int
-    """First row in the split's plan."""
+    """First of its rows in the split's order."""
     stop: int
-    """One past the last row."""
+    """One past the last."""
     digest: str
     """SHA-256 that ties a shard's file to the examples planned for it."""
 
@@ -46,10 +46,19 @@ class ShardSpec:
 
 @dataclass(frozen=True, slots=True)
 class SplitPlan:
-    """All planned examples of a split, in the order of the input file."""
+    """All planned examples of a split."""
 
     ids: tuple[str, ...]
+    """In the order of the input file."""
     segments: tuple[Segment, ...]
+    order: tuple[int, ...] | None = None
+    """Row numbers in the order in which they fill the shards, segment by segment; None where that
+    is the order of the input file."""
+
+    def rows(self, spec: ShardSpec) -> Sequence[int]:
+        """Return the numbers of a shard's planned rows, counted from 0 in the input file."""
+        places = range(spec.start, spec.stop)
+        return places if self.order is None else [self.order[place] for place in places]
 
     def shards(self, split: str, shard_rows: int) -> Iterator[ShardSpec]:
         """Cut each segment into shards of at most `shard_rows` rows."""
@@ -79,6 +88,11 @@ class StorePlan:
             for shard in plan.shards(split, self.shard_rows)
         ]
 
+    def planned_ids(self, spec: ShardSpec) -> list[str]:
+        """Return the ids of a shard's planned rows."""
+        plan = self.splits[spec.split]
+        return [plan.ids[row] for row in plan.rows(spec)]
+
     def to_json(self) -> dict[str, Any]:
         """Return the form that store.json holds."""
         return {
@@ -87,6 +101,7 @@ class StorePlan:
                 split: {
                     "ids": list(plan.ids),
                     "segments": [{"rows": s.rows, "digest": s.digest} for s in plan.segments],
+                    **({} if plan.order is None else {"order": list(plan.order)}),
                 }
                 for split, plan in self.splits.items()
             },
@@ -104,6 +119,8 @@ class PlannedRow:
     id: str
     digest: str
     """Changes when the example's row does."""
+    group: str = ""
+    """Rows of a segment that name the same group fill the shards side by side."""
 
 
 def row_digest(values: Mapping[str, Any]) -> str:
@@ -149,9 +166,10 @@ def make_plan(
 
 
 def _plan_split(split: str, rows: Sequence[PlannedRow], earlier: SplitPlan) -> SplitPlan:
-    segments, start = list(earlier.segments), 0
+    segments, order = list(earlier.segments), list(earlier.order or range(len(earlier.ids)))
+    start = 0
     for segment in segments:
-        part = rows[start : start + segment.rows]
+        part = [rows[row] for row in order[start : start + segment.rows] if row < len(rows)]
         if len(part) < segment.rows or _segment(part) != segment:
             raise StoreMismatchError(
                 f"its {len(earlier.ids)} {split} examples are not the first of the {len(rows)} now"
@@ -160,8 +178,21 @@ def _plan_split(split: str, rows: Sequence[PlannedRow], earlier: SplitPlan) -> S
             )
         start += segment.rows
     if start < len(rows):
-        segments.append(_segment(rows[start:]))
-    return SplitPlan(tuple(row.id for row in rows), tuple(segments))
+        new = _grouped(rows, start)
+        segments.append(_segment([rows[row] for row in new]))
+        order += new
+    is_sorted = all(row == place for place, row in enumerate(order))
+    return SplitPlan(
+        tuple(row.id for row in rows), tuple(segments), None if is_sorted else tuple(order)
+    )
+
+
+def _grouped(rows: Sequence[PlannedRow], start: int) -> list[int]:
+    """Return the numbers of the rows from `start` on, those of one group side by side."""
+    groups: dict[str, list[int]] = {}
+    for number in range(start, len(rows)):
+        groups.setdefault(rows[number].group or f"\0{number}", []).append(number)
+    return [number for members in groups.values() for number in members]
 
 
 def _segment(rows: Sequence[PlannedRow]) -> Segment:
@@ -174,17 +205,22 @@ def parse_plan(value: Mapping[str, Any]) -> StorePlan:
     if shard_rows < 1:
         raise ValueError(f"shard_rows is {shard_rows}, expected at least 1")
     splits = {split: _parse_split(split, plan) for split, plan in value["splits"].items()}
-    if not set(splits) <= set(SPLITS):
-        raise ValueError(f"splits are {sorted(splits)}, expected {SPLITS}")
+    if not splits:
+        raise ValueError("it plans no split")
     return StorePlan(shard_rows, splits)
 
 
 def _parse_split(split: str, value: Mapping[str, Any]) -> SplitPlan:
+    if not SPLIT_NAME.fullmatch(split):
+        raise ValueError(f"a split is called {split!r}, expected small letters, digits and _")
     plan = SplitPlan(
         ids=tuple(map(str, value["ids"])),
         segments=tuple(Segment(int(s["rows"]), str(s["digest"])) for s in value["segments"]),
+        order=tuple(map(int, value["order"])) if "order" in value else None,
     )
     planned = sum(segment.rows for segment in plan.segments)
     if planned != len(plan.ids) or any(segment.rows < 1 for segment in plan.segments):
         raise ValueError(f"split {split}: {len(plan.ids)} ids for {planned} planned rows")
+    if plan.order is not None and sorted(plan.order) != list(range(planned)):
+        raise ValueError(f"split {split}: its order is no permutation of {planned} rows")
     return plan

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from savs.stores.errors import StoreCorruptError, StoreIncompleteError, StoreMismatchError
-from savs.stores.format.layout import OUTPUT_NAMES, Head, LayerGrid
+from savs.stores.format.layout import Head, LayerGrid
 from savs.stores.format.manifest import Identity, Manifest, differences
 from savs.stores.format.plan import ShardSpec, SplitPlan, StorePlan
 from savs.stores.maintain.verify import shard_problem
@@ -164,9 +164,14 @@ def _taken(stores: Sequence[FeatureStore], split: str) -> Sequence[FeatureStore]
 
 def _joined(plans: Sequence[SplitPlan]) -> SplitPlan:
     """Return plans one after the other: the same segments give the same shards."""
+    order: list[int] = []
+    for plan in plans:
+        before = len(order)
+        order += [before + row for row in plan.order or range(len(plan.ids))]
     return SplitPlan(
         tuple(identifier for plan in plans for identifier in plan.ids),
         tuple(segment for plan in plans for segment in plan.segments),
+        tuple(order) if any(plan.order for plan in plans) else None,
     )
 
 
@@ -194,8 +199,7 @@ def _copy(
     spec: ShardSpec,
 ) -> None:
     """Write the heads of an identity, and all else in a shard, as another shard."""
-    kept, held = identity.outputs, {grid.layer: grid for grid in grids}
-    names = [n for n in OUTPUT_NAMES if ("hidden" if n == "hidden" else "answers") in kept]
+    held = {grid.layer: grid for grid in grids}
     writer.write(
         spec,
         ShardContent(
@@ -203,9 +207,9 @@ def _copy(
                 g.layer: np.stack(shard.heads([(held[g.layer], head) for head in g.heads]))
                 for g in identity.grid
             },
-            examples=shard.examples(),
-            skipped=shard.skipped(),
+            examples=shard.examples().to_dict(as_series=False),
+            skipped=shard.skipped().to_dict(as_series=False),
             run=shard.run,
-            outputs={name: shard.output(name) for name in names},
+            outputs={name: shard.output(name) for name in identity.outputs},
         ),
     )

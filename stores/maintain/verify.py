@@ -161,16 +161,14 @@ def _read_all(shard: Shard, manifest: Manifest, spec: ShardSpec) -> None:
     """Read everything in a shard, which checks it; raise StoreCorruptError at the first damage."""
     _ = shard.run
     shard.check_hdf5()
-    ids = manifest.plan.splits[spec.split].ids[spec.start : spec.stop]
+    ids = manifest.plan.planned_ids(spec)
     found = [*shard.examples()["id"], *shard.skipped()["id"]]
     if sorted(found) != sorted(ids):
         odd = next(iter({*found} ^ {*ids}), "one twice")
         raise StoreCorruptError(f"its examples are not those of the plan ({odd!r})")
     for grid in manifest.identity.grid:
         shard.heads([(grid, head) for head in grid.heads])
-    kept = manifest.identity.outputs
-    names = ["answers", "top_tokens", "top_logits"] if "answers" in kept else []
-    for name in [*names, *(["hidden"] if "hidden" in kept else [])]:
+    for name in manifest.identity.outputs:
         shard.output(name)
 
 

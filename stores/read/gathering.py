@@ -1,20 +1,16 @@
-"""Some heads of some shards as one array."""
+"""Some heads of some shards as arrays."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
 
 from savs.foundation.arrays import Array
-from savs.stores.format.layout import STORED_DTYPES, Head, to_float32
-from savs.stores.format.manifest import Identity
+from savs.stores.format.layout import STORED_DTYPES, Head, LayerGrid, to_float32
 from savs.stores.format.plan import ShardSpec
-from savs.stores.read.tables import shard_table
-from savs.stores.shard.read import open_shard
-
-Features = Array
+from savs.stores.read.shards import Shards
+from savs.stores.shard.read import Shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,45 +19,30 @@ class Block:
 
     examples: pl.DataFrame
     """One row an example, in the order of the shard; the columns of `FeatureStore.examples`."""
-    features: Features
+    features: Array
     """`(heads, examples, head_dim)`."""
 
 
-def read_block(
-    folder: Any, identity: Identity, spec: ShardSpec, heads: Sequence[Head], *, raw: bool
-) -> Block:
-    """Return the examples of a shard with some of its heads; the parameters are those of `gather`.
-
-    Raises
-    ------
-    StoreCorruptError
-        The shard is not as the store declares it, or fails a checksum.
-    """
-    grids = {grid.layer: grid for grid in identity.grid}
-    wanted = [(grids[layer], head) for layer, head in heads]
-    width = max(grid.head_dim for grid, _ in wanted)
-    with open_shard(folder / spec.name, spec, identity) as shard:
-        shard.require(wanted)
-        values = np.zeros((len(heads), shard.rows, width), STORED_DTYPES[identity.dtype])
-        places = zip(values, wanted, strict=True)
-        shard.heads(wanted, [part[:, : grid.head_dim] for part, (grid, _) in places])
-        examples = shard_table(shard)
-    return Block(examples, values if raw else to_float32(values, identity.dtype))
+def read_block(shards: Shards, spec: ShardSpec, heads: Sequence[Head], *, raw: bool) -> Block:
+    """Return the examples of a shard with some of its heads; see `gather`."""
+    dtype = shards.manifest.identity.dtype
+    with shards.open(spec) as shard:
+        values = _empty(shards, shard, heads, shard.rows)
+        _fill(shard, _wanted(shards, heads), values, 0)
+        return Block(shard.examples(), values if raw else to_float32(values, dtype))
 
 
 def gather(
-    folder: Any, identity: Identity, specs: Sequence[ShardSpec], heads: Sequence[Head], *, raw: bool
-) -> Features:
+    shards: Shards, specs: Sequence[ShardSpec], heads: Sequence[Head], *, raw: bool
+) -> Array:
     """Return some heads of some shards, example by example in the order of the shards.
 
     Parameters
     ----------
-    folder
-        The store's folder or address.
-    identity
-        What the store is of.
+    shards
+        The store's.
     specs
-        Which shards; all have their file.
+        Which of them, at least one; all have their file.
     heads
         Which heads; the store holds all of them.
     raw
@@ -77,19 +58,31 @@ def gather(
     StoreCorruptError
         A shard is not as the store declares it, or a head fails its checksum.
     """
-    grids = {grid.layer: grid for grid in identity.grid}
-    wanted = [(grids[layer], head) for layer, head in heads]
-    width = max(grid.head_dim for grid, _ in wanted)
-    planned = sum(spec.rows for spec in specs)
-    values: Features = np.zeros((0, 0, 0))
-    start = stop = 0
+    planned, stop = sum(spec.rows for spec in specs), 0
+    values: Array = np.zeros(0)
     for spec in specs:
-        with open_shard(folder / spec.name, spec, identity) as shard:
-            if spec is specs[0]:  # a shard bears the declared sizes out: there may be so much
-                shard.require(wanted)
-                values = np.zeros((len(heads), planned, width), STORED_DTYPES[identity.dtype])
-            start, stop = stop, stop + shard.rows
-            places = zip(values, wanted, strict=True)
-            shard.heads(wanted, [part[start:stop, : grid.head_dim] for part, (grid, _) in places])
+        with shards.open(spec) as shard:
+            if spec is specs[0]:  # the file bears the declared sizes out, so memory may be taken
+                values = _empty(shards, shard, heads, planned)
+            stop += _fill(shard, _wanted(shards, heads), values, stop)
     kept = np.ascontiguousarray(values[:, :stop])  # planned examples may have been skipped
-    return kept if raw else to_float32(kept, identity.dtype)
+    return kept if raw else to_float32(kept, shards.manifest.identity.dtype)
+
+
+def _wanted(shards: Shards, heads: Sequence[Head]) -> list[tuple[LayerGrid, int]]:
+    grids = {grid.layer: grid for grid in shards.manifest.identity.grid}
+    return [(grids[layer], head) for layer, head in heads]
+
+
+def _empty(shards: Shards, shard: Shard, heads: Sequence[Head], rows: int) -> Array:
+    wanted = _wanted(shards, heads)
+    shard.slabs(wanted)
+    width = max(grid.head_dim for grid, _ in wanted)
+    return np.zeros((len(heads), rows, width), STORED_DTYPES[shards.manifest.identity.dtype])
+
+
+def _fill(shard: Shard, wanted: list[tuple[LayerGrid, int]], values: Array, start: int) -> int:
+    """Put the heads of a shard into `values[:, start:]`; return how many rows they have."""
+    part = values[:, start : start + shard.rows]
+    shard.heads(wanted, [v[:, : grid.head_dim] for v, (grid, _) in zip(part, wanted, strict=True)])
+    return shard.rows

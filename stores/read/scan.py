@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,16 +9,16 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from savs.stores.format.layout import LayerGrid, head_name, to_float32
-from savs.stores.format.manifest import Identity
 from savs.stores.format.plan import ShardSpec
-from savs.stores.read.tables import EXAMPLE_SCHEMA, shard_table
-from savs.stores.shard.read import Shard, open_shard
+from savs.stores.read.shards import Shards
+from savs.stores.shard.read import Shard
+from savs.stores.shard.text_columns import EXAMPLE_SCHEMA
 
 _ROW = "\0row"
 """Column with a row's place in its shard; no column of a store can have this name."""
 
 
-def scan_shards(folder: Path, identity: Identity, specs: Sequence[ShardSpec]) -> pl.LazyFrame:
+def scan_shards(shards: Shards, specs: Sequence[ShardSpec]) -> pl.LazyFrame:
     """Return the examples and heads of some shards of a store as a LazyFrame.
 
     Shards are read one after the other: first the example columns that the query names; then, if
@@ -31,6 +30,7 @@ def scan_shards(folder: Path, identity: Identity, specs: Sequence[ShardSpec]) ->
     LazyFrame
         The columns of `EXAMPLE_SCHEMA`, then one `Array(Float32, head_dim)` a head, `L12.H7`.
     """
+    identity = shards.manifest.identity
     heads = {head_name((g.layer, head)): (g, head) for g in identity.grid for head in g.heads}
     schema: dict[str, Any] = dict(EXAMPLE_SCHEMA)
     schema |= {name: pl.Array(pl.Float32, grid.head_dim) for name, (grid, _) in heads.items()}
@@ -48,7 +48,7 @@ def scan_shards(folder: Path, identity: Identity, specs: Sequence[ShardSpec]) ->
         for spec in specs:
             if left <= 0:
                 return
-            with open_shard(folder / spec.name, spec, identity) as shard:
+            with shards.open(spec) as shard:
                 frame = query.rows(shard, left)
                 left -= shard.rows
             if frame is not None:
@@ -78,7 +78,7 @@ class _Query:
 
         A limit comes before the predicate: so polars means the two where it pushes both down.
         """
-        frame = shard_table(shard, names=self._columns).with_row_index(_ROW).head(limit)
+        frame = shard.examples(self._columns).with_row_index(_ROW).head(limit)
         if not self._is_about_heads:
             frame = self._filtered(frame)
         if frame.height:

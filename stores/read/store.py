@@ -8,21 +8,20 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from savs.foundation.arrays import Array
 from savs.stores.errors import HeadNotFoundError, ResultError, StoreIncompleteError
 from savs.stores.files.paths import find_place
 from savs.stores.format.layout import (
     Head,
     LayerGrid,
     head_name,
-    to_float32,
 )
 from savs.stores.format.manifest import Manifest, read_manifest
 from savs.stores.format.plan import ShardSpec
 from savs.stores.read.facts import has_shard, store_facts
-from savs.stores.read.gathering import Block, Features, gather, read_block
+from savs.stores.read.gathering import Block, gather, read_block
 from savs.stores.read.scan import scan_shards
-from savs.stores.read.tables import shard_table
-from savs.stores.shard.read import open_shard
+from savs.stores.read.shards import Shards
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +30,23 @@ class FeatureStore:
 
     path: Path
     manifest: Manifest
+    _shards: Shards
     partial: bool = False
     """Whether the shards that are there stand for the whole, while others are still missing."""
-    _tables: dict[tuple[str, bool], pl.DataFrame] = field(default_factory=dict, repr=False)
+    _tables: dict[tuple[str, bool], pl.DataFrame] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Return one line: where it lies, what it is of, how far it is.
+
+        Missing shards are counted only where the store is not finished.
+        """
+        identity, plan = self.manifest.identity, self.manifest.plan
+        rows = ", ".join(f"{len(split.ids):,} {name}" for name, split in plan.splits.items())
+        state = "" if self.manifest.sealed else ", unfinished"
+        return (
+            f"FeatureStore({str(self.path)!r}: {identity.model.get('name')}, {len(self.heads)}"
+            f" heads, {rows}{state})"
+        )
 
     @property
     def grid(self) -> tuple[LayerGrid, ...]:
@@ -72,7 +85,7 @@ class FeatureStore:
             )
 
     def examples(self, split: str | None = None) -> pl.DataFrame:
-        """Return the examples with features, in the order of the input file, train before test."""
+        """Return the examples with features, in the order of the input file, split by split."""
         return self._table(split, skipped=False)
 
     def skipped(self, split: str | None = None) -> pl.DataFrame:
@@ -88,14 +101,16 @@ class FeatureStore:
             if not frames:
                 raise StoreIncompleteError(f"{self.path} holds no finished {split} shard yet")
             table = pl.concat(frames, how="diagonal")  # some shards may have thumbnails
+            if self.manifest.plan.splits[split].order is not None:
+                table = self.in_order(split, table)
             if self.missing(split):
                 return table
             self._tables[split, skipped] = table
         return self._tables[split, skipped]
 
     def _shard_table(self, spec: ShardSpec, skipped: bool) -> pl.DataFrame:
-        with open_shard(self.path / spec.name, spec, self.manifest.identity) as shard:
-            return shard_table(shard, skipped=skipped)
+        with self._shards.open(spec) as shard:
+            return shard.skipped() if skipped else shard.examples()
 
     def in_order(self, split: str, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows of a split, known by their `id`, in the order of the plan."""
@@ -115,11 +130,11 @@ class FeatureStore:
             A planned shard is missing.
         """
         self.require_complete()
-        return scan_shards(self.path, self.manifest.identity, self.present())
+        return scan_shards(self._shards, self.present())
 
     def features(
         self, split: str, heads: Sequence[Head] | None = None, *, raw: bool = False
-    ) -> Features:
+    ) -> Array:
         """Return the features of a split, in the order of `examples(split)`.
 
         Parameters
@@ -147,7 +162,9 @@ class FeatureStore:
             A head fails its checksum.
         """
         specs, wanted = self._readable(split), self._wanted(heads)
-        return gather(self.path, self.manifest.identity, specs, wanted, raw=raw)
+        values = gather(self._shards, specs, wanted, raw=raw)
+        order = self._file_order(split)
+        return values if order is None else values[:, order]
 
     def blocks(
         self, split: str, heads: Sequence[Head] | None = None, *, raw: bool = False
@@ -158,14 +175,26 @@ class FeatureStore:
         """
         specs, wanted = self._readable(split), self._wanted(heads)
         for spec in specs:
-            yield read_block(self.path, self.manifest.identity, spec, wanted, raw=raw)
+            yield read_block(self._shards, spec, wanted, raw=raw)
+
+    def _file_order(self, split: str) -> Array | None:
+        """Return the order that puts the rows of a split's shards as the input file has them."""
+        plan = self.manifest.plan.splits[split]
+        if plan.order is None:
+            return None
+        numbers = {name: number for number, name in enumerate(plan.ids)}
+        rows = []
+        for spec in self._readable(split):
+            with self._shards.open(spec) as shard:
+                rows += [numbers[name] for name in shard.examples(["id"])["id"]]
+        return np.argsort(rows, kind="stable")
 
     def _wanted(self, heads: Sequence[Head] | None) -> list[Head]:
         wanted = self.heads if heads is None else [(int(a), int(b)) for a, b in heads]
         self.require_heads(wanted)
         return wanted
 
-    def output(self, split: str, name: str) -> Features:
+    def output(self, split: str, name: str) -> Array:
         """Return what was kept of the last position beside the heads, one row an example.
 
         Parameters
@@ -173,8 +202,7 @@ class FeatureStore:
         split
             `train` or `test`.
         name
-            `answers` `(examples, labels)`, `top_tokens` and `top_logits` `(examples, 64)`, or
-            `hidden` `(examples, hidden size)`, each as float32 but for the tokens.
+            `answers`: `(examples, labels)` float32; or another output that the store lists.
 
         Raises
         ------
@@ -184,15 +212,15 @@ class FeatureStore:
             A planned shard of the split is missing.
         """
         kept = self.manifest.identity.outputs
-        if ("hidden" if name == "hidden" else "answers") not in kept:
-            option = "--hidden" if name == "hidden" else "--answers labels"
-            raise ResultError(f"{self.path} keeps no {name}; extract again with {option}")
+        if name not in kept:
+            remedy = "extract again with --answers labels" if name == "answers" else "it is unknown"
+            raise ResultError(f"{self.path} keeps no {name}; {remedy}")
         parts = []
         for spec in self._readable(split):
-            with open_shard(self.path / spec.name, spec, self.manifest.identity) as shard:
+            with self._shards.open(spec) as shard:
                 parts.append(shard.output(name))
-        values = np.concatenate(parts)
-        return to_float32(values, self.manifest.identity.dtype) if name == "hidden" else values
+        values, order = np.concatenate(parts), self._file_order(split)
+        return values if order is None else values[order]
 
     def _readable(self, split: str) -> list[ShardSpec]:
         """Return the shards of a split that are there: all of them, or some of a partial store."""
@@ -244,4 +272,5 @@ def open_store(path: str | Path, *, partial: bool = False) -> FeatureStore:
         store.json is damaged.
     """
     folder = find_place(path)
-    return FeatureStore(folder, read_manifest(folder), partial)
+    manifest = read_manifest(folder)
+    return FeatureStore(folder, manifest, Shards(folder, manifest), partial=partial)

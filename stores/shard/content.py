@@ -9,11 +9,11 @@ import numpy as np
 from savs.foundation.arrays import Array
 from savs.stores.errors import FeatureValueError
 from savs.stores.format.layout import (
-    INDEX_COLUMN,
+    EXAMPLE_COLUMNS,
+    OUTPUT_TYPES,
     REASON_COLUMN,
     STORED_DTYPES,
-    TEXT_COLUMNS,
-    output_dtype,
+    THUMBNAIL_COLUMN,
 )
 from savs.stores.format.manifest import Identity
 from savs.stores.format.plan import ShardSpec
@@ -40,18 +40,18 @@ class ShardContent:
     run: Mapping[str, Any]
     """What the writer records about itself."""
     outputs: Mapping[str, Array] = field(default_factory=dict)
-    """`OUTPUT_NAMES` that the identity promises -> one row an example."""
+    """Name of each output that the identity lists -> one row an example, of `OUTPUT_TYPES`."""
 
 
 def check_content(
     spec: ShardSpec, planned: Sequence[str], identity: Identity, content: ShardContent
 ) -> None:
-    """Check that a content is that of a planned shard.
+    """Check that a content is that of a planned shard, whose rows have the ids `planned`.
 
     Raises
     ------
     FeatureValueError
-        Other rows, columns, outputs, shapes or types than planned.
+        Other rows, columns, outputs, shapes or types than planned, or NaN or infinity.
     """
     _check_columns(spec, planned, content)
     ids = content.examples["id"]
@@ -65,9 +65,10 @@ def check_content(
             raise FeatureValueError(
                 f"{spec.name}: layer {grid.layer} is {got}, expected {expected} {dtype}"
             )
+        _check_finite(spec, identity, grid.layer, ids, values)
 
 
-def check_finite(
+def _check_finite(
     spec: ShardSpec, identity: Identity, layer: int, ids: Sequence[str], values: Array
 ) -> None:
     """Raise FeatureValueError where a layer holds NaN or infinity."""
@@ -83,34 +84,32 @@ def check_finite(
 
 
 def _check_outputs(spec: ShardSpec, identity: Identity, content: ShardContent, rows: int) -> None:
-    needed = {"answers", "top_tokens", "top_logits"} if "answers" in identity.outputs else set()
-    needed |= {"hidden"} & set(identity.outputs)
     lengths = {name: len(values) for name, values in content.outputs.items()}
-    if lengths != dict.fromkeys(needed, rows):
+    if lengths != dict.fromkeys(identity.outputs, rows):
         raise FeatureValueError(
-            f"{spec.name}: outputs have lengths {lengths}, expected {sorted(needed)} of {rows} rows"
+            f"{spec.name}: outputs have lengths {lengths}, expected {sorted(identity.outputs)} of"
+            f" {rows} rows"
         )
     for name, values in content.outputs.items():
-        dtype = output_dtype(name, identity.dtype)
-        if values.ndim != 2 or values.dtype != dtype:
+        if values.dtype.str not in OUTPUT_TYPES:
             raise FeatureValueError(
-                f"{spec.name}: output {name} is {values.shape} {values.dtype}, expected"
-                f" ({rows}, any) {dtype}"
+                f"{spec.name}: output {name} is {values.dtype}, expected float32 or int32"
             )
 
 
 def _check_columns(spec: ShardSpec, planned: Sequence[str], content: ShardContent) -> None:
     for what, columns in (("example", content.examples), ("skipped", content.skipped)):
-        needed = {INDEX_COLUMN, *TEXT_COLUMNS} | ({REASON_COLUMN} if what == "skipped" else set())
+        needed = {*EXAMPLE_COLUMNS} | ({REASON_COLUMN} if what == "skipped" else set())
         lengths = {name: len(values) for name, values in columns.items()}
-        if needed - set(lengths) or len(set(lengths.values())) != 1:
+        known = needed <= set(lengths) <= needed | {THUMBNAIL_COLUMN}
+        if not known or len(set(lengths.values())) != 1:
             raise FeatureValueError(
                 f"{spec.name}: the {what} columns have lengths {lengths}; give all of"
-                f" {sorted(needed)}, equally long"
+                f" {sorted(needed)}, equally long, and no others but {THUMBNAIL_COLUMN}"
             )
     ids = sorted([*content.examples["id"], *content.skipped["id"]])
-    if ids != sorted(planned[spec.start : spec.stop]):
+    if ids != sorted(planned):
         raise FeatureValueError(
             f"{spec.name}: {len(ids)} examples from {ids[:1]} on, planned are {spec.rows} from"
-            f" {planned[spec.start]!r} on; write each shard with the rows planned for it"
+            f" {planned[0]!r} on; write each shard with the rows planned for it"
         )

@@ -4,97 +4,131 @@ import json
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
+import polars as pl
 
 from savs.foundation.arrays import Array
 from savs.stores.errors import REPAIR, StoreCorruptError
+from savs.stores.files.raw_file import RawFile
 from savs.stores.format.layout import (
+    EXAMPLE_COLUMNS,
     EXAMPLES,
     FORMAT,
-    INDEX_COLUMN,
+    INDEX,
     LAYERS,
+    OUTPUT_TYPES,
     OUTPUTS,
     REASON_COLUMN,
+    SHARD_ATTRIBUTES,
     SKIPPED,
     STORED_DTYPES,
+    THUMBNAIL_COLUMN,
     LayerGrid,
     layer_name,
-    output_dtype,
 )
 from savs.stores.format.manifest import Identity
 from savs.stores.format.plan import ShardSpec
 from savs.stores.shard.checksums import crc32, damage
-from savs.stores.shard.shard_file import ShardFile, open_file
-from savs.stores.shard.text_columns import INT64, read_columns
+from savs.stores.shard.hdf5_check import hdf5_table
+from savs.stores.shard.index import Entry, Index, read_index
+from savs.stores.shard.text_columns import decode_column
+
+UINT8 = np.dtype(np.uint8).str
 
 
 class Shard:
     """A finished shard, open for reading."""
 
-    def __init__(self, file: ShardFile, path: Path, spec: ShardSpec, identity: Identity) -> None:
+    def __init__(self, file: RawFile, index: Index, spec: ShardSpec, identity: Identity) -> None:
         self._file = file
-        self._path = path
+        self._index = index
         self._spec = spec
         self._identity = identity
+        self._dtype = STORED_DTYPES[identity.dtype]
+
+    @property
+    def fingerprint(self) -> int:
+        """What changes when the shard is written again with anything else in it."""
+        return self._index.fingerprint
 
     @property
     def run(self) -> dict[str, Any]:
         """What the writer recorded about itself."""
-        with damage(f"{self._path} attribute run"):
-            return json.loads(str(self._file.header.attribute("run")))
+        with damage(f"{self._file.where} attribute run"):
+            return json.loads(str(self._index.attribute("run")))
 
     @cached_property
     def rows(self) -> int:
-        """Number of examples with features."""
-        rows, skipped = self._rows(EXAMPLES), self._rows(SKIPPED)
-        if rows + skipped != self._spec.rows:
-            raise StoreCorruptError(
-                f"{self._path} holds {rows} examples and {skipped} skipped ones, planned are"
-                f" {self._spec.rows}; {REPAIR}"
-            )
-        return rows
-
-    def _rows(self, group: str) -> int:
-        (rows,) = self._file.find(f"{group}/{INDEX_COLUMN}", INT64, [None]).shape
+        """Number of examples with features: what its layers have; the others were skipped."""
+        grid = self._identity.grid[0]
+        shape = (len(grid.heads), None, grid.head_dim)
+        rows = self._index.entry(_layer(grid), self._dtype.str, shape).shape[1]
         if rows > self._spec.rows:
             raise StoreCorruptError(
-                f"{self._file.place(group)} has {rows} rows, planned are {self._spec.rows};"
-                " do not trust this file"
+                f"{self._file.where} has {rows} rows, planned are {self._spec.rows}; do not trust"
+                " this file"
             )
         return rows
 
-    def examples(self, names: Collection[str] | None = None) -> dict[str, list[Any]]:
+    def examples(self, names: Collection[str] | None = None) -> pl.DataFrame:
         """Return the columns of the examples with features: `index` and those named, or all."""
-        return read_columns(self._file, EXAMPLES, self.rows, names)
+        return self._table(EXAMPLES, self.rows, names)
 
-    def skipped(self, names: Collection[str] | None = None) -> dict[str, list[Any]]:
+    def skipped(self, names: Collection[str] | None = None) -> pl.DataFrame:
         """Return the columns of the skipped examples, with `reason`."""
         wanted = None if names is None else {*names, REASON_COLUMN}
-        columns = read_columns(self._file, SKIPPED, self._spec.rows - self.rows, wanted)
-        if REASON_COLUMN not in columns:
-            raise StoreCorruptError(f"{self._file.place(SKIPPED)} has lost its reasons")
-        return columns
+        return self._table(SKIPPED, self._spec.rows - self.rows, wanted)
+
+    def _table(self, group: str, rows: int, names: Collection[str] | None) -> pl.DataFrame:
+        needed = [*EXAMPLE_COLUMNS] + ([REASON_COLUMN] if group == SKIPPED else [])
+        held = self._index.members(group)
+        if unknown := held - {*needed, THUMBNAIL_COLUMN}:
+            raise StoreCorruptError(
+                f"{self._file.where}:/{group} has {min(unknown)!r}, which is no column of format 1;"
+                " do not trust this file"
+            )
+        columns = [*needed, *({THUMBNAIL_COLUMN} & held)]
+        wanted = [n for n in columns if names is None or n in names or n == "index"]
+        return pl.DataFrame([self._column(group, name, rows) for name in wanted])
+
+    def _column(self, group: str, name: str, rows: int) -> pl.Series:
+        stored = self._array(f"{group}/{name}", UINT8, (None,))
+        with damage(f"{self._file.where}:/{group}/{name}"):
+            return decode_column(name, stored, rows)
 
     def output(self, name: str) -> Array:
-        """Return one of `OUTPUT_NAMES`, `(examples, ...)`.
+        """Return an output that the identity lists, `(examples, ...)`.
 
         Raises
         ------
         StoreCorruptError
             It is missing, of another type or length than the examples, or fails its crc32.
         """
-        dtype = output_dtype(name, self._identity.dtype)
-        values = self._file.array(f"{OUTPUTS}/{name}", dtype, [self.rows, None])
-        self._file.check(f"{OUTPUTS}/{name}", values)
+        path = f"{OUTPUTS}/{name}"
+        with damage(f"{self._file.where}:/{path}"):
+            _, dtype, shape, _ = self._index.table["arrays"][path]
+            if dtype not in OUTPUT_TYPES or not shape:
+                raise ValueError(f"it is {shape!s:.60} {dtype!s:.20}")
+            return self._array(path, dtype, (self.rows, *[None] * (len(shape) - 1)))
+
+    def _array(self, name: str, dtype: str, shape: tuple[int | None, ...]) -> Array:
+        """Return an array, checked by its crc32."""
+        entry = self._index.entry(name, dtype, shape)
+        values = np.empty(entry.shape, dtype)
+        self._file.fill(values, entry.offset)
+        with damage(f"{self._file.where}:/{name}"):
+            expected = entry.checksum()
+        if crc32(values) != expected:
+            raise StoreCorruptError(f"{self._file.where}:/{name} fails its crc32; {REPAIR}")
         return values
 
     def heads(
         self, wanted: Sequence[tuple[LayerGrid, int]], out: Sequence[Array] | None = None
     ) -> list[Array]:
-        """Return `(rows, head_dim)` in the stored type for each asked head.
+        """Return `(rows, head_dim)` in the stored type for each head.
 
         Parameters
         ----------
@@ -108,45 +142,65 @@ class Shard:
         StoreCorruptError
             A layer is not as the store declares it, or a head fails its crc32.
         """
-        slabs = [self._slab(grid, head) for grid, head in wanted]
-        dtype = STORED_DTYPES[self._identity.dtype]
+        slabs = self.slabs(wanted)
+        dtype = self._dtype
         if out is None:
             out = [np.empty((self.rows, grid.head_dim), dtype) for grid, _ in wanted]
-        for (offset, checksum), values, head in zip(slabs, out, wanted, strict=True):
+        for (offset, checksum), values, (grid, head) in zip(slabs, out, wanted, strict=True):
             read = values if values.flags.c_contiguous else np.empty(values.shape, dtype)
             self._file.fill(read, offset)
             if crc32(read) != checksum:
                 raise StoreCorruptError(
-                    f"{self._file.place(_layer(head[0]))} head {head[1]} fails its crc32: the file"
-                    f" was changed after it was written; {REPAIR}"
+                    f"{self._file.where}:/{_layer(grid)} head {head} fails its crc32: the file was"
+                    f" changed after it was written; {REPAIR}"
                 )
             if read is not values:
                 values[...] = read
         return list(out)
 
+    def slabs(self, wanted: Sequence[tuple[LayerGrid, int]]) -> list[tuple[int, int]]:
+        """Return where each head begins in the file, in bytes, and its crc32; none is read.
+
+        Raises
+        ------
+        StoreCorruptError
+            A layer is not as the store declares it.
+        """
+        dtype = self._dtype
+        entries: dict[int, Entry] = {}
+        found = []
+        for grid, head in wanted:
+            if grid.layer not in entries:
+                shape = (len(grid.heads), self.rows, grid.head_dim)
+                entries[grid.layer] = self._index.entry(_layer(grid), dtype.str, shape)
+            entry, number = entries[grid.layer], grid.heads.index(head)
+            with damage(f"{self._file.where}:/{_layer(grid)}"):
+                start = entry.offset + number * self.rows * grid.head_dim * dtype.itemsize
+                found.append((start, entry.checksum(number)))
+        return found
+
     def check_hdf5(self) -> None:
-        """Check that the file's HDF5 part declares what this store and its header do.
+        """Check that the file's HDF5 structure declares what this store and the index do.
 
         Raises
         ------
         StoreCorruptError
             It does not, so that other programs would read other values.
         """
-        self._file.check_hdf5({_layer(grid): list(grid.heads) for grid in self._identity.grid})
-
-    def require(self, wanted: Sequence[tuple[LayerGrid, int]]) -> None:
-        """Raise StoreCorruptError where a head is not as the store declares it; none is read."""
-        for grid, head in wanted:
-            self._slab(grid, head)
-
-    def _slab(self, grid: LayerGrid, head: int) -> tuple[int, int]:
-        """Return where the values of a head begin in the file, and their crc32."""
-        name, dtype = _layer(grid), STORED_DTYPES[self._identity.dtype]
-        place = grid.heads.index(head)
-        shape: list[int | None] = [len(grid.heads), self.rows, grid.head_dim]
-        start = self._file.find(name, dtype, shape).offset
-        size = self.rows * grid.head_dim * dtype.itemsize
-        return start + place * size, self._file.checksum(name, place)
+        where = self._file.where
+        with damage(f"{where}: its HDF5 structure"), h5py.File(self._file.file, "r") as file:
+            declared, heads = hdf5_table(file, where)
+        kept = {n: e[:3] for n, e in self._index.table["arrays"].items()}
+        told = {n: self._index.attribute(n) for n in SHARD_ATTRIBUTES}
+        arrays = declared["arrays"]
+        end = arrays.pop(INDEX, [0, "", [0]])
+        ours = {_layer(grid): list(grid.heads) for grid in self._identity.grid}
+        ends = end[0] + end[2][0] == self._index.size_bytes
+        if not ends or (arrays, declared["attributes"], heads) != (kept, told, ours):
+            raise StoreCorruptError(
+                f"{where} declares other arrays, attributes or heads in HDF5 than in its index;"
+                f" {REPAIR}"
+            )
 
 
 def _layer(grid: LayerGrid) -> str:
@@ -154,13 +208,13 @@ def _layer(grid: LayerGrid) -> str:
 
 
 @contextmanager
-def open_shard(path: Path, spec: ShardSpec, identity: Identity) -> Iterator[Shard]:
+def open_shard(path: Any, spec: ShardSpec, identity: Identity) -> Iterator[Shard]:
     """Open a finished shard without a lock and check that it is the planned one.
 
     Raises
     ------
     StoreCorruptError
-        Not a readable shard of this store and this place in its plan.
+        Not a readable shard of this store with this number in its plan.
     StoreReadError
         It may not or cannot be read.
     """
@@ -171,13 +225,13 @@ def open_shard(path: Path, spec: ShardSpec, identity: Identity) -> Iterator[Shar
         "plan": spec.digest,
         "identity": identity.digest,
     }
-    with open_file(path) as file:
+    with RawFile(path) as file:
+        index = read_index(file)
         for name, value in expected.items():
-            with damage(f"{path} attribute {name}"):
-                got = file.header.attribute(name)
+            got = index.attribute(name)
             if got != value:
                 raise StoreCorruptError(
-                    f"{path} is not this store's shard: {name} is {got!r}, expected {value!r};"
-                    " it is another's, or store.json was changed: `savs verify` tells"
+                    f"{path} is not this store's shard: {name} is {got!r}, expected {value!r}; it"
+                    " belongs to another store, or store.json was changed: run `savs verify`"
                 )
-        yield Shard(file, path, spec, identity)
+        yield Shard(file, index, spec, identity)

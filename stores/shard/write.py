@@ -2,41 +2,31 @@
 
 import io
 import json
-import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 import h5py
 import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.foundation.whole_files import whole_file
+from savs.stores.errors import FeatureValueError
 from savs.stores.format.layout import (
     EXAMPLES,
     FORMAT,
+    INDEX,
     LAYERS,
     OUTPUTS,
     SKIPPED,
-    LayerGrid,
     layer_name,
 )
 from savs.stores.format.manifest import Identity
 from savs.stores.format.plan import ShardSpec
-from savs.stores.shard.content import ShardContent, check_finite
-from savs.stores.shard.hdf5_writing import Hdf5Writer
-from savs.stores.shard.header import block_bytes, write_header
-from savs.stores.shard.sparse import SparseFile
-from savs.stores.shard.text_columns import write_columns
-
-ALIGNED_FROM_BYTES, ALIGNMENT_BYTES = 2**16, 4096
-"""Layers of some size begin with a page of memory: the kernel then copies their heads faster."""
-HEADER_BYTES, HEADER_LAYER_BYTES = 6_000, 50
-"""What a header is likely to need beside its `run` and the checksums of its heads."""
-LONGEST_FILE_BYTES = 2**60
-"""Stands for the length of a file in its header, until it is known."""
+from savs.stores.shard.checksums import crc32
+from savs.stores.shard.content import ShardContent
+from savs.stores.shard.index import PAGE_BYTES, Entry, write_index
+from savs.stores.shard.text_columns import encode_column
 
 
 def write_shard(
@@ -48,114 +38,81 @@ def write_shard(
     *,
     replace_old: bool = False,
 ) -> None:
-    """Write a shard as `<name>.<rank>.partial`, make it durable, then give it its final name.
+    """Write a shard under a temporary name, make it durable, then give it its final name.
 
-    The final name is given only where no file bears it yet, unless `replace_old` is set.
+    HDF5 makes the file in memory, because it does not survive a full disk.
 
     Raises
     ------
+    FeatureValueError
+        A column has a value of another type than it shall have.
     FileExistsError
-        A shard of that name is there already.
+        A shard of that name is there already, and `replace_old` is not set.
     OSError
         The disk refused.
     """
-    with (
-        whole_file(path, replace=replace_old, owner=str(rank)) as partial,
-        partial.open("wb") as file,
-    ):
-        block: int | None = _likely_block(identity, content)
-        while block is not None:
-            block = _write(file, block, spec, identity, content)
+    buffer = _in_memory(spec, identity, content)
+    with whole_file(path, replace=replace_old, owner=str(rank)) as partial:
+        partial.write_bytes(buffer.getbuffer())
 
 
-def _likely_block(identity: Identity, content: ShardContent) -> int:
-    """Return the bytes of the user block that the header is likely to need."""
-    heads = sum(len(grid.heads) for grid in identity.grid)
-    layers, run = len(identity.grid), len(json.dumps(dict(content.run)))
-    return block_bytes(HEADER_BYTES + HEADER_LAYER_BYTES * layers + 8 * heads + run)
+def _in_memory(spec: ShardSpec, identity: Identity, content: ShardContent) -> io.BytesIO:
+    """Return the file; its datasets begin with pages, which the kernel copies faster."""
+    buffer = io.BytesIO()
+    attributes = {
+        "format": FORMAT,
+        "split": spec.split,
+        "number": spec.number,
+        "plan": spec.digest,
+        "identity": identity.digest,
+        "dtype": identity.dtype,
+        "run": json.dumps(dict(content.run)),
+    }
+    with h5py.File(
+        buffer, "w", alignment_threshold=PAGE_BYTES, alignment_interval=PAGE_BYTES
+    ) as file:
+        for name, value in attributes.items():  # text of fixed length: no object type
+            text = isinstance(value, str)
+            file.attrs[name] = np.bytes_(value.encode("utf-8")) if text else np.int64(value)
+        for group in (LAYERS, EXAMPLES, OUTPUTS, SKIPPED):
+            file.create_group(group)
+        entries = {n: _write(file, n, values) for n, values in _arrays(content, spec.name).items()}
+        for grid in identity.grid:
+            name = f"{LAYERS}/{layer_name(grid.layer)}"
+            entries[name] = _write(file, name, content.layers[grid.layer], each=True)
+            file[name].attrs["heads"] = np.asarray(grid.heads, dtype=np.uint32)
+        index = write_index(attributes, entries)
+        file.create_dataset(INDEX, data=index)
+    if not buffer.getbuffer()[-len(index) :] == index.data:
+        raise RuntimeError(f"HDF5 put other bytes behind the index of {spec.name}")
+    return buffer
 
 
-def _write(
-    file: BinaryIO, block: int, spec: ShardSpec, identity: Identity, content: ShardContent
-) -> int | None:
-    """Write a shard; where its header does not fit, write nothing and return the block it needs.
-
-    HDF5 makes its part in memory, because it does not survive a full disk, and leaves room for the
-    layers. Their values go to the disk by a thread, while they are checked here.
-    """
-    memory = SparseFile()
-    with ThreadPoolExecutor(1) as disk:
-        with h5py.File(
-            memory,
-            "w",
-            userblock_size=block,
-            alignment_threshold=ALIGNED_FROM_BYTES,
-            alignment_interval=ALIGNMENT_BYTES,
-        ) as hdf5:
-            writer = Hdf5Writer(hdf5)
-            _write_rest(writer, spec, identity, content)
-            places = []
-            for grid in identity.grid:
-                values = content.layers[grid.layer]
-                places.append((writer.room(_layer(grid), grid.heads, values), values))
-            needed = len(write_header({"bytes": LONGEST_FILE_BYTES, **writer.table()}))
-            if needed > block:
-                return block_bytes(needed)
-            writing = disk.submit(_write_values, file, places)
-            for grid, (_, values) in zip(identity.grid, places, strict=True):
-                check_finite(spec, identity, grid.layer, content.examples["id"], values)
-                writer.checksums(_layer(grid), values)
-        writing.result()
-    header = write_header({"bytes": memory.seek(0, io.SEEK_END), **writer.table()})
-    memory.seek(0)
-    memory.write(header)
-    _write_between(file, places, memory)
-    return None
+def _arrays(content: ShardContent, where: str) -> dict[str, Array]:
+    """Return all of a shard but its layers: name -> array."""
+    columns: Mapping[str, Mapping[str, Any]] = {
+        EXAMPLES: content.examples,
+        SKIPPED: content.skipped,
+    }
+    texts = {
+        f"{group}/{name}": _encoded(name, values, f"{where}: {group} column {name}")
+        for group, own in columns.items()
+        for name, values in own.items()
+    }
+    return texts | {f"{OUTPUTS}/{name}": values for name, values in content.outputs.items()}
 
 
-def _layer(grid: LayerGrid) -> str:
-    return f"{LAYERS}/{layer_name(grid.layer)}"
+def _encoded(name: str, values: Sequence[Any], where: str) -> Array:
+    try:
+        return encode_column(name, values)
+    except ValueError as error:
+        raise FeatureValueError(f"{where} cannot be stored: {error}") from error
 
 
-def _write_values(file: BinaryIO, places: Sequence[tuple[int, Array]]) -> None:
-    """Write the layers; the disk begins with each while the next one is written."""
-    for place, values in places:
-        file.seek(place)
-        file.write(np.ascontiguousarray(values).data)
-        file.flush()
-        with suppress(AttributeError, OSError):  # Linux begins to write what is to be forgotten
-            os.posix_fadvise(file.fileno(), place, values.nbytes, os.POSIX_FADV_DONTNEED)
-    os.fsync(file.fileno())
-
-
-def _write_between(file: BinaryIO, places: Sequence[tuple[int, Array]], memory: SparseFile) -> None:
-    """Write what lies between the layers, and before and after them."""
-    memory.seek(0)
-    for place, nbytes in sorted((place, values.nbytes) for place, values in places):
-        file.seek(memory.tell())
-        file.write(memory.read(place - memory.tell()))
-        memory.seek(nbytes, io.SEEK_CUR)
-    file.seek(memory.tell())
-    file.write(memory.read())
-    file.flush()
-
-
-def _write_rest(
-    writer: Hdf5Writer, spec: ShardSpec, identity: Identity, content: ShardContent
-) -> None:
-    """Write all of a shard but its layers."""
-    for name, value in (
-        ("format", FORMAT),
-        ("split", spec.split),
-        ("number", spec.number),
-        ("plan", spec.digest),
-        ("identity", identity.digest),
-        ("dtype", identity.dtype),
-        ("run", json.dumps(dict(content.run))),
-    ):
-        writer.attribute(name, value)
-    write_columns(writer, EXAMPLES, content.examples)
-    write_columns(writer, SKIPPED, content.skipped)
-    writer.group(OUTPUTS)
-    for name, values in content.outputs.items():
-        writer.checked(f"{OUTPUTS}/{name}", values)
+def _write(file: h5py.File, name: str, values: Array, *, each: bool = False) -> Entry:
+    """Write an array and return its entry: with one checksum, or one for each head."""
+    dataset = file.create_dataset(name, data=values)
+    offset = dataset.id.get_offset() if values.nbytes else 0  # no bytes lie nowhere
+    sums = [crc32(head) for head in values] if each else [crc32(values)]
+    checksums = "".join(f"{value:08x}" for value in sums)
+    return Entry(offset, values.dtype.str, values.shape, checksums)

@@ -86,9 +86,7 @@ class FeatureWriter:
         StoreMismatchError
             The shard has its file already, and was not reopened.
         """
-        check_content(
-            spec, self.manifest.plan.splits[spec.split].ids, self.manifest.identity, content
-        )
+        check_content(spec, self.manifest.plan.planned_ids(spec), self.manifest.identity, content)
         path = self.path / spec.name
         again = spec.name in self._reopened
         if path.exists() and not again:

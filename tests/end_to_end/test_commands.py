@@ -150,7 +150,7 @@ def test_zero_shot_beside_the_heads_vote(savs, scenes, store, tmp_path):
     assert "keeps no answers; extract again with --answers labels" in refused.stderr
     kept = savs(
         *("extract", "general", "--train", scenes.train, "--test", scenes.test),
-        *("--model", "demo", "--out", tmp_path / "kept", "--answers", "labels", "--hidden"),
+        *("--model", "demo", "--out", tmp_path / "kept", "--answers", "labels"),
     )
     assert kept.returncode == 0, kept.stderr
     own = json.loads(savs("evaluate", tmp_path / "kept", "--readout", "zero-shot", "--json").stdout)

@@ -50,8 +50,8 @@ def test_the_commands_that_the_page_names_work_on_it(savs, own):
 
 
 def test_the_page_names_what_a_store_holds():
-    from savs.stores.format.layout import OUTPUT_NAMES, SHARD_ATTRIBUTES, TEXT_COLUMNS
+    from savs.stores.format.layout import EXAMPLE_COLUMNS, SHARD_ATTRIBUTES
 
-    for name in (*OUTPUT_NAMES, *SHARD_ATTRIBUTES, *TEXT_COLUMNS):
+    for name in ("answers", *SHARD_ATTRIBUTES, *EXAMPLE_COLUMNS):
         assert f"`{name}`" in PAGE, name
     assert (ROOT / "tests/data/format-1/store.json").exists()

@@ -99,10 +99,8 @@ def test_all_names_that_a_window_shows_are_there(room):
     [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))],
     ids=lambda path: str(path.relative_to(ROOT)),
 )
-def test_files_have_a_docstring_and_stay_small(path):
-    text = path.read_text()
-    assert ast.get_docstring(ast.parse(text))
-    assert len(text.splitlines()) <= 260
+def test_files_have_a_docstring(path):
+    assert ast.get_docstring(ast.parse(path.read_text()))
 
 
 def test_no_module_of_the_pipeline_stands_outside_the_walls():

@@ -163,7 +163,10 @@ def test_an_incomplete_or_damaged_store_exits_with_3(query, store) -> None:
     shard = store.path / "test-00000.h5"
     data = shard.read_bytes()
     shard.write_bytes(data[: len(data) // 2])
-    assert "test-00000.h5 is truncated" in query("SELECT id FROM examples", code=3).stderr
+    assert (
+        "test-00000.h5 does not end in the index of a shard: it is truncated"
+        in query("SELECT id FROM examples", code=3).stderr
+    )
     shard.unlink()
     assert "(test-00000.h5 first)" in query("SELECT id FROM examples", code=3).stderr
 

@@ -14,10 +14,8 @@ from typing import Any
 
 import numpy as np
 from mutations import metadata_places, mutate
-from shard_files import cut_header
 
 from savs.stores import ShardContent, StoreError, open_store, open_writer
-from savs.stores.format.layout import OUTPUT_NAMES
 from savs.stores.maintain.verify import verify
 from savs.stores.shard.read import open_shard
 from stores import GRID, columns, identity, planned
@@ -25,9 +23,9 @@ from stores import GRID, columns, identity, planned
 SHARD = "train-00000.h5"
 ROWS = 5
 SKIPPED = 1
-OUTPUTS = {"answers": {"a": 1, "b": 2}, "hidden": 6}
+OUTPUTS = {"answers": {"a": 1, "b": 2}, "ranks": {}}
 BATCH = 250
-"""Seeds whose file is the same: one with a header, the next of HDF5 alone, turn by turn."""
+"""Seeds that one process reads."""
 MORE_MEMORY_BYTES = 500 * 2**20
 
 
@@ -50,9 +48,7 @@ def write_original(folder: Path) -> None:
         run={"made": "by hand"},
         outputs={
             "answers": rng.normal(size=(kept, 2)).astype(np.float32),
-            "top_tokens": rng.integers(0, 99, (kept, 4)).astype(np.int32),
-            "top_logits": rng.normal(size=(kept, 4)).astype(np.float32),
-            "hidden": rng.normal(size=(kept, 6)).astype(np.float32),
+            "ranks": rng.integers(0, 99, (kept, 4, 2)).astype(np.int32),
         },
     )
     plan = {"train": planned("train", ROWS)}
@@ -67,7 +63,7 @@ def read_all(folder: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "features", lambda: store.features("train")
     yield "examples", lambda: store.examples("train").to_dict(as_series=False)
     yield "skipped", lambda: store.skipped("train").to_dict(as_series=False)
-    yield "hidden", lambda: store.output("train", "hidden")
+    yield "ranks", lambda: store.output("train", "ranks")
     with ExitStack() as stack:
         try:
             opened = open_shard(folder / spec.name, spec, store.manifest.identity)
@@ -79,7 +75,7 @@ def read_all(folder: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
         for grid in store.grid:
             wanted = [(grid, head) for head in grid.heads]
             yield f"layer {grid.layer}", lambda wanted=wanted: shard.heads(wanted)
-        for name in OUTPUT_NAMES:
+        for name in OUTPUTS:
             yield f"output {name}", lambda name=name: shard.output(name)
 
 
@@ -114,8 +110,6 @@ def same(one: Any, two: Any) -> bool:
 
 def main(folder: Path, first: int, stop: int) -> None:
     """Read the mutated files of the seeds from `first` to `stop`."""
-    if first // BATCH % 2:
-        cut_header(folder / SHARD)
     whole = (folder / SHARD).read_bytes()
     places = metadata_places(folder / SHARD)
     original = {name: read() for name, read in read_all(folder)}

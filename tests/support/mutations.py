@@ -3,30 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
-
-from savs.stores.shard.header import MARK, parse_first_line
+from shard_files import index_start
 
 
 def metadata_places(path: Path) -> np.ndarray[Any, Any]:
-    """Return the places of a shard's bytes that say where its values lie.
-
-    Those are its header or, where it has none, all that hold no dataset's values.
-    """
+    """Return the places of a shard's bytes that say where its values lie: its index."""
     data = path.read_bytes()
-    if data.startswith(MARK):
-        return np.arange(parse_first_line(data, str(path))[0])
-    free = np.ones(path.stat().st_size, bool)
-
-    def take(name: str, member: Any) -> None:
-        if isinstance(member, h5py.Dataset) and member.nbytes:
-            start = member.id.get_offset()
-            free[start : start + member.nbytes] = False
-
-    with h5py.File(path) as file:
-        file.visititems(take)
-    return np.flatnonzero(free)
+    return np.arange(index_start(data), len(data))
 
 
 def mutate(data: bytes, places: np.ndarray[Any, Any], seed: int) -> bytes:

@@ -1,5 +1,6 @@
 """Small stores made from arrays, without a model."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,8 @@ def columns(split: str, rows: Sequence[Mapping[str, Any]], start: int = 0) -> di
         "index": [row.get("index", start + i) for i, row in enumerate(rows)],
         "id": [row.get("id", f"{split}:{start + i}") for i, row in enumerate(rows)],
         "split": [split] * len(rows),
-        "media": [row.get("media", "[]") for row in rows],
-        "media_sha256": [row.get("media_sha256", "[]") for row in rows],
+        "media": [json.loads(row.get("media", "[]")) for row in rows],
+        "media_sha256": [json.loads(row.get("media_sha256", "[]")) for row in rows],
         "extra": [row.get("extra", "{}") for row in rows],
         "prompt": [row.get("prompt", "?") for row in rows],
     }

@@ -89,7 +89,6 @@ def extract_command(
         str | None,
         option(metavar="labels", help="Keep the logits of the labels, for readout zero-shot."),
     ] = None,
-    hidden: Annotated[bool, option("--hidden", help="Keep the last hidden state.")] = False,
     max_skip: Annotated[
         int, option(min=0, help="Exit with 4 if more examples cannot be read.")
     ] = 0,
@@ -146,7 +145,6 @@ def extract_command(
         shard_rows=shard_rows,
         thumbnails=thumbnails,
         answers=answers is not None,
-        hidden=hidden,
         retry_skipped=retry_skipped,
         rank=rank,
         ranks=ranks,

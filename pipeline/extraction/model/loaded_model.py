@@ -1,7 +1,6 @@
 """A frozen model that prompts are put to, and its heads at the last token."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +13,6 @@ from savs.pipeline.extraction.model.attention_hooks import Tap, reading
 from savs.pipeline.extraction.model.extra_outputs import (
     NO_OUTPUTS,
     Outputs,
-    last_hidden_state,
     stored,
 )
 from savs.pipeline.extraction.model.identity import model_facts, processor_facts, prompt_digest
@@ -107,12 +105,11 @@ class LoadedModel:
         inputs, kept = self.placed(inputs), {}
         with (
             torch.inference_mode(),
-            last_hidden_state(self.model) if outputs.wanted else nullcontext([]) as hidden,
             reading(self.taps, to_the_end=outputs.wanted) as read,
         ):
             if outputs.wanted:
                 logits = self.model(**inputs, use_cache=False, logits_to_keep=1).logits[:, -1]
-                kept = outputs.of(logits, hidden[0])
+                kept = outputs.of(logits)
             else:
                 self.model(**inputs, use_cache=False)
         heads = {tap.grid.layer: self._stored(tap, read[tap.grid.layer]) for tap in self.taps}

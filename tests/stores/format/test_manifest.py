@@ -7,6 +7,7 @@ import pytest
 from savs.stores import (
     LayerGrid,
     StoreCorruptError,
+    StoreError,
     StoreFormatError,
     StoreNotFoundError,
     open_store,
@@ -123,3 +124,47 @@ def test_a_damaged_manifest_is_refused(folder, damage) -> None:
     path.write_bytes(damage(path.read_text("utf-8")))
     with pytest.raises(StoreCorruptError, match=r"store/store\.json is "):
         open_store(folder)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda t: t.replace('"shard_rows": 2', '"shard_rows": Infinity'),
+        lambda t: t.replace('"head_dim": 4', '"head_dim": 1e999'),
+        lambda t: "[" * 100_000,
+    ],
+    ids=["infinite", "too large", "too deep"],
+)
+def test_a_manifest_of_any_bytes_is_refused_by_a_store_error(tmp_path, toy, damage) -> None:
+    toy.write(tmp_path)
+    path = tmp_path / "store.json"
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(StoreCorruptError):
+        open_store(tmp_path)
+
+
+@pytest.mark.parametrize("value", ["true", "1.0"])
+def test_a_format_that_is_no_integer_is_refused(tmp_path, toy, value) -> None:
+    toy.write(tmp_path)
+    path = tmp_path / "store.json"
+    path.write_text(path.read_text().replace('"format": 1,', f'"format": {value},'))
+    with pytest.raises(StoreError):
+        open_store(tmp_path)
+
+
+def test_a_split_outside_the_folder_is_refused(tmp_path, toy) -> None:
+    toy.write(tmp_path / "s")
+    path = tmp_path / "s" / "store.json"
+    path.write_text(path.read_text().replace('"train": {', '"../train": {'))
+    with pytest.raises(StoreCorruptError):
+        open_store(tmp_path / "s")
+
+
+def test_a_manifest_without_heads_is_refused(tmp_path, toy) -> None:
+    toy.write(tmp_path)
+    path = tmp_path / "store.json"
+    value = json.loads(path.read_text())
+    value["identity"]["heads"] = []
+    path.write_text(json.dumps(value))
+    with pytest.raises(StoreError):
+        open_store(tmp_path).features("train")

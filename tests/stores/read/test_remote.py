@@ -7,7 +7,6 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 from range_server import serve
-from shard_files import cut_header
 
 from savs.pipeline import evaluate, select
 from savs.stores import StoreNotFoundError, StoreReadError, open_store
@@ -52,28 +51,9 @@ def test_only_the_blocks_of_the_wanted_heads_are_fetched(far) -> None:
     assert slab < fetched < slab + 6 * 2**16 < whole / 2
 
 
-def test_a_network_that_fails_while_hdf5_is_opened_is_no_damage(tmp_path, toy, monkeypatch) -> None:
-    toy.write(tmp_path)
-    for path in tmp_path.glob("*.h5"):
-        cut_header(path)
-    with serve(tmp_path) as (address, _):
-        store = open_store(address)
-
-        def fail(*args, **options):
-            raise ValueError("the server hung up")
-
-        monkeypatch.setattr("savs.stores.shard.shard_file.h5py.File", fail)
-        with pytest.raises(StoreReadError, match=r"cannot be read: the server hung up"):
-            store.features("test")
-
-
-@pytest.mark.parametrize("has_header", [True, False], ids=["header", "HDF5 alone"])
-def test_a_shard_of_skipped_examples_is_read(tmp_path, toy, has_header) -> None:
+def test_a_shard_of_skipped_examples_is_read(tmp_path, toy) -> None:
     toy.skip = {"train": {0: "gone", 1: "gone"}, "test": {2: "gone"}}
     toy.write(tmp_path)
-    if not has_header:
-        for path in tmp_path.glob("*.h5"):
-            cut_header(path)
     expected = open_store(tmp_path)
     with serve(tmp_path) as (address, _):
         store = open_store(address)

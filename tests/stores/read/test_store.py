@@ -2,8 +2,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-import savs.stores.read.gathering
-import savs.stores.read.store
+import savs.stores.read.shards
 from savs.stores import (
     HeadNotFoundError,
     LayerGrid,
@@ -127,8 +126,7 @@ def test_facts_are_known_without_opening_a_shard(tmp_path, store, monkeypatch) -
     def refuse(*args):
         raise AssertionError("a shard was opened")
 
-    monkeypatch.setattr(savs.stores.read.gathering, "open_shard", refuse)
-    monkeypatch.setattr(savs.stores.read.store, "open_shard", refuse)
+    monkeypatch.setattr(savs.stores.read.shards, "open_shard", refuse)
     for name, file in (("b", "metrics.json"), ("a", "metrics.json"), ("c", "selection.npz")):
         (tmp_path / "results" / name).mkdir(parents=True)
         (tmp_path / "results" / name / file).write_text("{}")
@@ -180,3 +178,11 @@ def test_a_split_that_is_not_there_is_named(store) -> None:
         store.features("val")
     with pytest.raises(StoreIncompleteError, match="no finished val shard"):
         store.examples("val")
+
+
+def test_examples_read_while_incomplete_are_not_kept_for_later(tmp_path, toy) -> None:
+    toy.write(tmp_path, only=1)
+    store = open_store(tmp_path)
+    assert store.examples("train").height == 2
+    toy.write(tmp_path)
+    assert store.examples("train").height == store.features("train").shape[1]

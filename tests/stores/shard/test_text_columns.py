@@ -1,23 +1,19 @@
 import json
-import tempfile
-from pathlib import Path
+from zlib import crc32
 
-import h5py
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from shard_files import index_start, rewrite
 
-from savs.stores import StoreCorruptError
-from savs.stores.files.raw_file import RawFile
-from savs.stores.format.layout import TEXT_COLUMNS
-from savs.stores.shard.hdf5_safety import Hdf5Header
-from savs.stores.shard.hdf5_writing import Hdf5Writer
-from savs.stores.shard.shard_file import ShardFile
-from savs.stores.shard.text_columns import json_cell, read_columns, write_columns
+from savs.stores import StoreCorruptError, StoreError, open_store, open_writer
+from savs.stores.format.layout import EXAMPLE_COLUMNS
+from savs.stores.maintain.verify import verify
+from savs.stores.shard.text_columns import column_type, decode_column, encode_column
 
 SCRIPTS = [
-    None,
     "",
     "ok",
     "Žluťoučký",
@@ -31,132 +27,114 @@ SCRIPTS = [
     "\ufeff",
     "\u2028",
 ]
-INDEXES = st.integers(-(2**63), 2**63 - 1)
-TEXTS = st.none() | st.text(max_size=9) | st.sampled_from(SCRIPTS)
-THUMBNAILS = st.none() | st.binary(max_size=9)
-
-
-class Written:
-    """Columns as a shard's examples, in the HDF5 of a file."""
-
-    def __init__(self, columns: dict[str, list]) -> None:
-        self._held = tempfile.NamedTemporaryFile()  # noqa: SIM115, gone with this object
-        self._file = h5py.File(self._held.name, "w", locking=False)
-        write_columns(Hdf5Writer(self._file), "examples", columns)
-        self.group = self._file["examples"]
-
-    def read(self, rows: int) -> dict[str, list]:
-        self._file.flush()
-        with RawFile(Path(self._held.name)) as raw:
-            raw.where = "here"
-            return read_columns(ShardFile(raw, Hdf5Header(self._file, "here")), "examples", rows)
-
-
-@st.composite
-def all_columns(draw: st.DrawFn) -> dict[str, list]:
-    rows = draw(st.integers(0, 4))
-    kinds = {"index": INDEXES, **dict.fromkeys(TEXT_COLUMNS, TEXTS)}
-    if draw(st.booleans()):
-        kinds["reason"] = TEXTS
-    if draw(st.booleans()):
-        kinds["thumbnail"] = THUMBNAILS
-    return {n: draw(st.lists(k, min_size=rows, max_size=rows)) for n, k in kinds.items()}
-
-
-def plain(rows: int) -> dict[str, list]:
-    return {"index": list(range(rows))} | {
-        name: [f"{name}{row}" for row in range(rows)] for name in TEXT_COLUMNS
-    }
+TEXTS = st.text(max_size=9) | st.sampled_from(SCRIPTS)
+KINDS = {
+    "index": st.integers(-(2**63), 2**63 - 1),
+    "id": TEXTS,
+    "label": st.none() | TEXTS,
+    "media": st.lists(TEXTS, max_size=3),
+    "thumbnail": st.none() | st.binary(max_size=9),
+    "reason": TEXTS,
+}
 
 
 @settings(deadline=None, max_examples=60)
-@given(all_columns())
-@example(plain(0))
-@example(plain(0) | {"reason": [], "thumbnail": []})
-@example(plain(len(SCRIPTS)) | {"label": SCRIPTS, "reason": SCRIPTS[::-1]})
-@example(plain(2) | {"label": [None, ""], "thumbnail": [None, b""]})
-def test_columns_come_back_as_written(columns: dict[str, list]) -> None:
-    assert Written(columns).read(len(columns["index"])) == columns
+@given(st.sampled_from(sorted(KINDS)).flatmap(lambda n: st.tuples(st.just(n), st.lists(KINDS[n]))))
+@example(("id", SCRIPTS))
+@example(("label", [None, "", *SCRIPTS]))
+@example(("media", [[], SCRIPTS]))
+@example(("thumbnail", [b"text", b"\xff\xd8\xff\x00", None, b""]))
+def test_a_column_comes_back_as_written(column: tuple[str, list]) -> None:
+    name, values = column
+    stored = encode_column(name, values)
+    assert stored.dtype == np.uint8
+    found = decode_column(name, stored, len(values))
+    assert (found.name, found.dtype, found.to_list()) == (name, column_type(name), values)
 
 
-def test_a_thumbnail_comes_back_as_bytes_even_where_they_are_text() -> None:
-    columns = plain(2) | {"thumbnail": [b"text", b"\xff\xd8\xff\x00"]}
-    assert Written(columns).read(2)["thumbnail"] == [b"text", b"\xff\xd8\xff\x00"]
-
-
-def test_every_dataset_lies_plainly_in_the_file() -> None:
-    kinds = {}
-    written = Written(plain(3) | {"thumbnail": [b"x", None, b""]})
-    written.group.visititems(
-        lambda name, item: (
-            kinds.update({name: (item.dtype, item.chunks)})
-            if isinstance(item, h5py.Dataset)
-            else None
-        )
+def test_text_is_compact_readable_json() -> None:
+    assert encode_column("media", [["a.png", "数据 📷.jpg"], []]).tobytes().decode() == (
+        '[["a.png","数据 📷.jpg"],[]]'
     )
-    assert kinds.pop("index") == (np.int64, None)
-    assert {name.rsplit("/")[-1] for name in kinds} == {"bytes", "offsets", "valid"}
-    assert set(kinds.values()) == {(np.dtype(np.uint8), None), (np.dtype(np.int64), None)}
+    assert json.loads(encode_column("index", [0, 2]).tobytes()) == [0, 2]
 
 
-@pytest.fixture
-def written() -> Written:
-    return Written(plain(3) | {"reason": ["x", "y", "z"], "thumbnail": [b"x", None, b"z"]})
+WRONG = {
+    "no JSON": ("label", "[", "JSONDecodeError"),
+    "no list": ("label", "{}", "it is no JSON list of 2 values"),
+    "too long": ("label", '["a","b","c"]', "it is no JSON list of 2 values"),
+    "a number": ("label", '["a",1]', "row 1 is 1, expected text"),
+    "a list": ("prompt", '["a",["b"]]', "row 1 is .*, expected text"),
+    "no id": ("id", '["a",null]', "row 1 is None, expected text"),
+    "no prompt": ("prompt", '[null,"b"]', "row 0 is None, expected text"),
+    "media as text": ("media", '["a.png",[]]', "row 0 is 'a.png', expected a list of text"),
+    "media with null": ("media", '[["a.png",null],[]]', "row 0 is .*, expected a list of text"),
+    "an index of text": ("index", '[0,"1"]', "row 1 is '1', expected a whole number"),
+    "too deep": ("extra", "[" * 3_000, "RecursionError"),
+}
 
 
-@pytest.mark.parametrize("part", ["bytes", "offsets", "valid"])
-@pytest.mark.parametrize("column", [*TEXT_COLUMNS, "reason", "thumbnail"])
-def test_a_flipped_bit_is_refused_naming_the_column(
-    written: Written, column: str, part: str
+@pytest.mark.thorough
+@pytest.mark.parametrize(("column", "text", "reason"), WRONG.values(), ids=WRONG.keys())
+def test_bad_content_with_a_valid_checksum_is_refused_and_found(
+    tmp_path, toy, column, text, reason
 ) -> None:
-    written.group[f"{column}/{part}"][1] ^= 1
-    with pytest.raises(StoreCorruptError, match=f"^here:/examples/{column} fails its crc32"):
-        written.read(3)
+    toy.write(tmp_path, only=1)
+    path, data = tmp_path / "train-00000.h5", text.encode()
+    whole = path.read_bytes()
+    start = index_start(whole)
+    path.write_bytes(whole[:start] + data + whole[start:])
+    entry = [start, "|u1", [len(data)], f"{crc32(data):08x}"]
+    rewrite(path, lambda table: table["arrays"].update({f"examples/{column}": entry}))
+    with pytest.raises(StoreCorruptError, match=rf"examples/{column} is damaged: .*{reason}"):
+        open_store(tmp_path, partial=True).examples("train")
+    assert "damaged" in [problem.kind for problem in verify(tmp_path).problems]
 
 
-def test_a_flipped_bit_of_the_index_is_refused(written: Written) -> None:
-    written.group["index"][2] ^= 1 << 40
-    with pytest.raises(StoreCorruptError, match=r"^here:/examples/index fails its crc32"):
-        written.read(3)
+@pytest.mark.parametrize("name", [*EXAMPLE_COLUMNS, "reason"])
+def test_a_missing_column_is_refused_by_name(tmp_path, toy, name) -> None:
+    toy.skip = {"train": {0: "why"}}
+    toy.write(tmp_path)
+    group = "skipped" if name == "reason" else "examples"
+    rewrite(tmp_path / "train-00000.h5", lambda table: table["arrays"].pop(f"{group}/{name}"))
+    with pytest.raises(StoreCorruptError, match=rf"{group}/{name} is missing"):
+        open_store(tmp_path).skipped("train") if group == "skipped" else open_store(
+            tmp_path
+        ).examples("train")
 
 
-@pytest.mark.parametrize("column", ["index", "id", "label", "extra"])
-def test_a_missing_column_is_refused_by_name(written: Written, column: str) -> None:
-    del written.group[column]
-    with pytest.raises(StoreCorruptError, match=f"^here:/examples/{column} is missing"):
-        written.read(3)
+def test_a_column_that_format_1_has_not_is_refused(tmp_path, toy) -> None:
+    toy.write(tmp_path)
 
+    def rename(table) -> None:
+        table["arrays"]["examples/labels"] = table["arrays"].pop("examples/label")
 
-def test_a_missing_part_or_checksum_is_refused_by_name(written: Written) -> None:
-    del written.group["label"].attrs["crc32"]
-    with pytest.raises(StoreCorruptError, match=r"^here:/examples/label is damaged: KeyError"):
-        written.read(3)
-    del written.group["label/offsets"]
-    with pytest.raises(StoreCorruptError, match=r"^here:/examples/label/offsets is missing"):
-        written.read(3)
-
-
-def test_a_column_that_swapped_places_with_a_dataset_is_refused(written: Written) -> None:
-    del written.group["label"]
-    written.group["label"] = np.zeros(3)
-    with pytest.raises(StoreCorruptError, match=r"^here:/examples/label is no group"):
-        written.read(3)
-
-
-@pytest.mark.parametrize("column", ["index", "label", "thumbnail"])
-def test_columns_of_different_lengths_are_refused(column: str) -> None:
-    columns = plain(3) | {"thumbnail": [None] * 3}
-    written = Written(columns | {column: columns[column][:2]})
-    message = rf"^here:/examples/{column}.* holds \[[23]\] \S+, expected \[[34]\]"
-    with pytest.raises(StoreCorruptError, match=message):
-        written.read(3)
+    rewrite(tmp_path / "train-00000.h5", rename)
+    with pytest.raises(StoreCorruptError, match="has 'labels', which is no column of format 1"):
+        open_store(tmp_path).examples("train")
 
 
 @pytest.mark.parametrize(
-    "value", [[], ["a.png", "数据 📷.jpg"], {"b": 1, "a": [None, 2.5]}], ids=repr
+    ("column", "value"),
+    [
+        *(("label", 3), ("prompt", None), ("media", "a.png"), ("media", [None])),
+        *(("index", "0"), ("thumbnail", "text"), ("label", "\ud800")),
+    ],
 )
-def test_a_json_cell_is_compact_and_readable(value) -> None:
-    cell = json_cell(value)
-    assert json.loads(cell) == value
-    assert "\\u" not in cell
-    assert ": " not in cell
+def test_a_value_of_another_type_is_refused_before_anything_is_written(
+    tmp_path, toy, column, value
+) -> None:
+    with open_writer(tmp_path, toy.identity(), toy.rows(), shard_rows=2) as writer:
+        spec = writer.missing()[0]
+        content = toy.content(spec)
+        examples = dict(content.examples)
+        examples[column] = [value, examples.get(column, [None, b"x"])[1]]
+        with pytest.raises(StoreError, match=rf"train-00000\.h5: .*{column}"):
+            writer.write(spec, type(content)(content.layers, examples, content.skipped, {}))
+    assert not list(tmp_path.glob("*.h5*"))
+
+
+def test_tables_are_typed(tmp_path, toy) -> None:
+    toy.write(tmp_path)
+    frame = open_store(tmp_path).examples()
+    assert frame.schema == pl.Schema({name: column_type(name) for name in EXAMPLE_COLUMNS})

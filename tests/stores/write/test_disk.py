@@ -52,7 +52,7 @@ def test_an_interrupted_shard_leaves_nothing(tmp_path, toy, listing, monkeypatch
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(savs.stores.shard.write, "write_columns", interrupt)
+    monkeypatch.setattr(savs.stores.shard.write, "encode_column", interrupt)
     with pytest.raises(KeyboardInterrupt):
         toy.write(tmp_path)
     assert listing(tmp_path) == before

@@ -20,7 +20,7 @@ from savs.pipeline.extraction.model.load import load_model
 FLOAT = 4
 """Bytes of a float32."""
 VOCABULARY = 5_000
-KEPT = Outputs({"a": 20, "b": 21}, hidden=HIDDEN)
+KEPT = Outputs({"a": 20, "b": 21})
 OUTPUTS = [
     pytest.param(NO_OUTPUTS, id="heads"),
     pytest.param(KEPT, id="heads and outputs", marks=pytest.mark.thorough),

@@ -1,0 +1,163 @@
+r"""The index of a shard: where each array lies in the file, its type, shape and checksums.
+
+HDF5 finds a dataset by many small reads. A shard therefore ends in a dataset `/index`, whose bytes
+are the last of the file, so that a reader needs one look at the end::
+
+    {"attributes": {...},                      those of the HDF5 file's root
+     "arrays": {"layers/00012": [offset in the file, "<u2", [heads, rows, head_dim], crc32], ...}}
+    spaces, up to one page
+    savs-index <bytes of what stands before, 8 digits> <their crc32, 8 hexadecimal digits>\n
+
+A crc32 is a string of 8 hexadecimal digits; that of a layer has as many for each of its heads.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from savs.foundation.arrays import Array
+from savs.stores.errors import REPAIR, StoreCorruptError
+from savs.stores.files.raw_file import RawFile
+from savs.stores.shard.checksums import crc32, damage
+
+PAGE_BYTES = 4096
+"""An index is no shorter, so that HDF5 puts it at the end of the file and nowhere before."""
+_TRAILER = re.compile(rb"savs-index (\d{8}) ([0-9a-f]{8})\n")
+_TRAILER_BYTES = 29
+_LIKELY_BYTES = 2**14
+"""Read at once of a file's end; a longer index is read in two pieces."""
+_MAX_BYTES = 2**22
+"""Longer indexes are refused: that of a shard with 100,000 heads has less than a megabyte."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where an array lies, as the index declares it."""
+
+    offset: int
+    """In bytes from the beginning of the file."""
+    dtype: str
+    """As numpy writes it: `<u2`."""
+    shape: tuple[int, ...]
+    crc32: str
+    """Eight hexadecimal digits, or as many for each head."""
+
+    def checksum(self, number: int = 0) -> int:
+        """Return the CRC-32 of the array, or of the head at a position in a layer."""
+        return int(self.crc32[8 * number : 8 * number + 8], 16)
+
+    @property
+    def nbytes(self) -> int:
+        """Length in bytes."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """What a shard declares of itself. Names are those of format 1, as in `layers/00012`."""
+
+    where: str
+    """The file, for messages."""
+    size_bytes: int
+    """Length of the file."""
+    table: Mapping[str, Any]
+    fingerprint: int
+    """Changes when anything in the file does, because it covers all checksums."""
+
+    def attribute(self, name: str) -> int | str:
+        """Return an attribute of the file; StoreCorruptError where it is missing."""
+        with damage(f"{self.where} attribute {name}"):
+            return self.table["attributes"][name]
+
+    def members(self, group: str) -> set[str]:
+        """Return the names of the arrays in a group."""
+        start = f"{group}/"
+        with damage(f"{self.where}:/{group}"):
+            return {n[len(start) :] for n in self.table["arrays"] if n.startswith(start)}
+
+    def entry(self, name: str, dtype: str, shape: tuple[int | None, ...]) -> Entry:
+        """Return where an array lies, if it is as expected; `shape` has None for any length.
+
+        Raises
+        ------
+        StoreCorruptError
+            It is missing, of another type or shape, or not within the file.
+        """
+        where = f"{self.where}:/{name}"
+        with damage(where):
+            try:
+                offset, kind, sizes, sums = self.table["arrays"][name]
+            except KeyError:
+                raise StoreCorruptError(f"{where} is missing; {REPAIR}") from None
+            if kind != dtype or not _fits(sizes, shape, self.size_bytes):
+                wanted = ", ".join("any" if n is None else str(n) for n in shape)
+                raise StoreCorruptError(
+                    f"{where} holds {sizes!s:.60} {kind!s:.20}, expected [{wanted}] {dtype};"
+                    f" {REPAIR}"
+                )
+            found = Entry(offset, kind, tuple(sizes), str(sums))
+            within = type(offset) is int and 0 <= offset <= self.size_bytes - found.nbytes
+            if not within:
+                raise StoreCorruptError(f"{where} does not lie within the file; {REPAIR}")
+        return found
+
+
+def _fits(sizes: Any, wanted: tuple[int | None, ...], limit: int) -> bool:
+    """Return whether a declared shape is of whole numbers, as wanted, and not beyond a limit."""
+    return (
+        type(sizes) is list
+        and len(sizes) == len(wanted)
+        and all(
+            type(n) is int and 0 <= n <= limit and m in (None, n)
+            for n, m in zip(sizes, wanted, strict=True)
+        )
+    )
+
+
+def write_index(attributes: Mapping[str, Any], arrays: Mapping[str, Entry]) -> Array:
+    """Return the bytes of `/index`, `(bytes,)` uint8."""
+    entries = {n: [e.offset, e.dtype, list(e.shape), e.crc32] for n, e in arrays.items()}
+    table = {"attributes": dict(attributes), "arrays": entries}
+    text = json.dumps(table, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    text = text.ljust(PAGE_BYTES - _TRAILER_BYTES)
+    check = crc32(np.frombuffer(text, np.uint8))
+    return np.frombuffer(text + b"savs-index %08d %08x\n" % (len(text), check), np.uint8)
+
+
+def read_index(file: RawFile) -> Index:
+    """Return the index that a file ends in.
+
+    Raises
+    ------
+    StoreCorruptError
+        The file ends in none, or it is not the one that was written.
+    StoreReadError
+        The disk or the network refuses.
+    """
+    end = _tail(file, _LIKELY_BYTES)
+    found = _TRAILER.fullmatch(end[-_TRAILER_BYTES:])
+    if found is None or not 0 < int(found[1]) <= _MAX_BYTES:
+        raise StoreCorruptError(
+            f"{file.where} does not end in the index of a shard: it is truncated, longer than it"
+            f" was, or no shard of format 1; {REPAIR}"
+        )
+    length = int(found[1])
+    if length + _TRAILER_BYTES > len(end):
+        end = _tail(file, length + _TRAILER_BYTES)
+    text = end[-length - _TRAILER_BYTES : -_TRAILER_BYTES]
+    if crc32(np.frombuffer(text, np.uint8)) != int(found[2], 16):
+        raise StoreCorruptError(f"{file.where}:/index fails its crc32; {REPAIR}")
+    with damage(f"{file.where}:/index"):
+        return Index(file.where, file.size_bytes, json.loads(text), int(found[2], 16))
+
+
+def _tail(file: RawFile, count: int) -> bytes:
+    """Return the last bytes of a file, all of a shorter one."""
+    values = np.empty(min(count, file.size_bytes), np.uint8)
+    file.fill(values, file.size_bytes - len(values))
+    return values.tobytes()

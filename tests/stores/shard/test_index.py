@@ -1,0 +1,170 @@
+"""The index that a shard ends in: what it says, what it refuses, that HDF5 says the same."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from shard_files import TRAILER_BYTES, craft, index, index_bytes, index_start, rewrite
+
+from savs.stores import (
+    FeatureStore,
+    LayerGrid,
+    ShardContent,
+    StoreCorruptError,
+    open_store,
+    open_writer,
+)
+from savs.stores.maintain.verify import verify
+from stores import columns, identity, planned
+
+SHARD = "train-00001.h5"
+
+
+@pytest.fixture
+def store(tmp_path, toy) -> FeatureStore:
+    toy.skip = {"train": {1: "no image"}}
+    toy.write(tmp_path / "store")
+    return open_store(tmp_path / "store")
+
+
+def test_an_index_says_what_hdf5_says(store) -> None:
+    for path in store.path.glob("*.h5"):
+        table, data = index(path), path.read_bytes()
+        with h5py.File(path) as file:
+            assert file["index"][()].tobytes() == data[index_start(data) :]
+            kept = {n: v.decode() if isinstance(v, bytes) else v for n, v in file.attrs.items()}
+            assert table["attributes"] == kept
+            names: list[str] = []
+            file.visititems(lambda n, m, to=names: to.append(n) if hasattr(m, "shape") else None)
+            assert {*names} == {*table["arrays"], "index"}
+            for name, (offset, dtype, shape, _) in table["arrays"].items():
+                values = np.ndarray(shape, dtype, data, offset)
+                np.testing.assert_array_equal(values, file[name][()], strict=True)
+
+
+@pytest.mark.thorough
+def test_every_changed_byte_of_an_index_is_refused(store) -> None:
+    path = store.path / SHARD
+    data = path.read_bytes()
+    start = index_start(data)
+    places = [*range(start, start + 700, 7), *range(len(data) - TRAILER_BYTES, len(data))]
+    for place in places:
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        with pytest.raises(StoreCorruptError, match=rf"{SHARD}.*index"):
+            open_store(store.path).features("train")
+    assert [p.file for p in verify(store.path, quick=True).problems] == [SHARD]
+
+
+def array(name: str, value: list[Any]) -> Callable[[dict[str, Any]], object]:
+    return lambda table: table["arrays"].update({name: value})
+
+
+LAYER, ZEROS = "layers/00002", "0" * 24
+CRAFTED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "behind the end": (array(LAYER, [2**40, "<f4", [3, 2, 4], ZEROS]), "does not lie within"),
+    "before the beginning": (array(LAYER, [-8, "<f4", [3, 2, 4], ZEROS]), "does not lie within"),
+    "between two bytes": (array(LAYER, [8.5, "<f4", [3, 2, 4], ZEROS]), "does not lie within"),
+    "nowhere": (array(LAYER, [None, "<f4", [3, 2, 4], ZEROS]), "does not lie within"),
+    "without a type": (array(LAYER, [8, [3, 2, 4], ZEROS]), "is damaged: ValueError"),
+    "huge": (array(LAYER, [8, "<f4", [3, 2, 10**15], ZEROS]), r"expected \[3, 2, 4\] <f4"),
+    "negative": (array(LAYER, [8, "<f4", [3, 2, -4], ZEROS]), r"expected \[3, 2, 4\] <f4"),
+    "objects": (array(LAYER, [8, "|O", [3, 2, 4], ZEROS]), r"holds \[3, 2, 4\] \|O, expected"),
+    "another byte order": (array(LAYER, [8, ">f4", [3, 2, 4], ZEROS]), "holds .* >f4, expected"),
+    "another array's bytes": (array(LAYER, [8, "<f4", [3, 2, 4], ZEROS]), "head 0 fails its crc32"),
+    "no layer": (lambda table: table["arrays"].pop(LAYER), "is missing"),
+    "too few crc32": (
+        lambda table: table["arrays"][LAYER].__setitem__(3, ZEROS[:16]),
+        "is damaged: ValueError",
+    ),
+    "no arrays": (lambda table: table.pop("arrays"), "is missing"),
+    "no attributes": (lambda table: table.pop("attributes"), "attribute format is damaged"),
+    "no object": (lambda table: table.clear(), "attribute format is damaged"),
+}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("change", "message"), CRAFTED.values(), ids=CRAFTED.keys())
+def test_a_crafted_index_is_refused(store, change, message) -> None:
+    rewrite(store.path / SHARD, change)
+    with pytest.raises(StoreCorruptError, match=rf"{SHARD}.*{message}"):
+        open_store(store.path).features("train")
+
+
+@pytest.mark.parametrize("text", [b"[" * 5000, b"[]", b"\xff\xff", b'{"attributes":[]}'], ids=repr)
+def test_an_index_of_another_text_is_refused(store, text) -> None:
+    path = store.path / SHARD
+    data = path.read_bytes()
+    path.write_bytes(data[: index_start(data)] + index_bytes(text))
+    with pytest.raises(StoreCorruptError, match=rf"{SHARD}.*is damaged"):
+        open_store(store.path).features("train")
+
+
+@pytest.mark.parametrize("length", [0, 2**22 + 1, 99_999_999])
+def test_an_index_of_a_false_length_is_refused(store, length) -> None:
+    path = store.path / SHARD
+    data = path.read_bytes()
+    path.write_bytes(data[:-TRAILER_BYTES] + b"savs-index %08d 00000000\n" % length)
+    with pytest.raises(StoreCorruptError, match=r"index"):
+        open_store(store.path).features("train")
+
+
+def test_verify_finds_that_hdf5_says_something_else(tmp_path, toy) -> None:
+    toy.write(tmp_path, only=1)  # no seal, whose SHA-256 would find it
+    path = tmp_path / "train-00000.h5"
+    craft(path, lambda file: file["layers/00000"].attrs.modify("heads", np.uint32([1, 0])))
+    (problem,) = [p for p in verify(tmp_path).problems if p.file == path.name]
+    assert (problem.kind, "other arrays, attributes or heads" in problem.what) == ("damaged", True)
+    path.write_bytes(path.read_bytes().replace(b"\x89HDF\r\n\x1a\n", bytes(8)))
+    (problem,) = [p for p in verify(tmp_path).problems if p.file == path.name]
+    assert (problem.kind, "HDF5 structure is damaged" in problem.what) == ("damaged", True)
+    assert open_store(tmp_path, partial=True).features("train").shape == (5, 2, 4)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("heads", [1, 3000])
+@pytest.mark.parametrize("rows", [1, 2])
+def test_the_index_ends_the_file_whatever_its_size(tmp_path, toy, heads, rows) -> None:
+    toy.grid = (LayerGrid(0, tuple(range(heads)), 2),)
+    toy.shard_rows = rows
+    content = toy.content
+
+    def long_run(spec):
+        found = content(spec)
+        return type(found)(found.layers, found.examples, found.skipped, {"note": "x" * 9_000})
+
+    toy.content = long_run
+    toy.write(tmp_path)
+    data = (tmp_path / "train-00000.h5").read_bytes()
+    assert len(data) - index_start(data) > 9_000 + 8 * heads
+    store = open_store(tmp_path)
+    np.testing.assert_array_equal(store.features("train"), toy.values("train", 0)[:, :5])
+    assert verify(tmp_path).problems == ()
+
+
+def test_layers_of_some_size_begin_with_a_page(tmp_path) -> None:
+    grid = (LayerGrid(0, (0, 1), 4), LayerGrid(1, (0,), 4096), LayerGrid(2, (0,), 4096))
+    plan = {"train": planned("train", 8)}
+    with open_writer(tmp_path, identity(grid=grid), plan) as writer:
+        spec = writer.missing()[0]
+        nothing = columns("train", []) | {"reason": []}
+        layers = {g.layer: np.ones((len(g.heads), 8, g.head_dim), np.float32) for g in grid}
+        writer.write(spec, ShardContent(layers, columns("train", [{}] * 8), nothing, {}))
+    arrays = index(tmp_path / "train-00000.h5")["arrays"]
+    assert [arrays[f"layers/0000{n}"][0] % 4096 for n in (1, 2)] == [0, 0]
+
+
+def test_a_shard_that_is_written_again_while_it_is_read_is_refused(tmp_path, toy) -> None:
+    toy.skip = {"train": {1: "no image"}}
+    toy.write(tmp_path)
+    store: FeatureStore = open_store(tmp_path)
+    assert store.examples("train").height == 4
+    toy.skip = {}
+    (Path(tmp_path) / "other").mkdir()
+    toy.write(tmp_path / "other")
+    (tmp_path / "other" / "train-00000.h5").replace(tmp_path / "train-00000.h5")
+    with pytest.raises(ValueError, match=r"train-00000\.h5 was written again while it was read"):
+        store.features("train")
+    assert open_store(tmp_path).features("train").shape[1] == 5
