@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from savs.foundation.whole_files import whole_file
 from savs.stores.errors import (
     StoreCorruptError,
     StoreFormatError,
@@ -170,6 +171,18 @@ def read_manifest(folder: Path) -> Manifest:
             f"{path} is damaged: {type(error).__name__}: {error}; restore it from a copy, or"
             " extract into another folder"
         ) from error
+
+
+def write_manifest(folder: Path, manifest: Manifest, *, replace_old: bool = False) -> None:
+    """Write store.json, whole or not at all.
+
+    Raises
+    ------
+    FileExistsError
+        There is one already, and `replace_old` is not set.
+    """
+    with whole_file(folder / MANIFEST, replace=replace_old) as partial:
+        partial.write_text(manifest.to_text(), encoding="utf-8")
 
 
 def parse_manifest(value: Mapping[str, Any]) -> Manifest:

@@ -16,7 +16,7 @@ from savs.stores.maintain.verify import shard_problem
 from savs.stores.read.store import FeatureStore, open_store
 from savs.stores.shard.content import ShardContent
 from savs.stores.shard.read import Shard, open_shard
-from savs.stores.write.disk import disk_errors
+from savs.stores.write.disk_errors import disk_errors
 from savs.stores.write.writer import FeatureWriter, new_writer
 
 Part = tuple[FeatureStore, ShardSpec]

@@ -16,12 +16,18 @@ from savs.stores.format.layout import (
     DEFAULT_SHARD_ROWS,
     MANIFEST,
 )
-from savs.stores.format.manifest import Identity, Manifest, SealedShard, read_manifest
+from savs.stores.format.manifest import (
+    Identity,
+    Manifest,
+    SealedShard,
+    read_manifest,
+    write_manifest,
+)
 from savs.stores.format.plan import PlannedRow, ShardSpec, make_plan
 from savs.stores.shard.content import ShardContent, check_content
 from savs.stores.shard.read import open_shard
 from savs.stores.shard.write import write_shard
-from savs.stores.write.disk import disk_errors, write_manifest
+from savs.stores.write.disk_errors import disk_errors
 from savs.stores.write.locks import remove_partial_shards, writer_lock
 
 OWN_SUFFIXES = (".lock", ".partial")

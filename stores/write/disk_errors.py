@@ -1,26 +1,11 @@
-"""What a writer asks of the disk, and what it says where the disk refuses."""
+"""What a writer says where the disk refuses."""
 
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from savs.foundation.whole_files import whole_file
 from savs.stores.errors import StoreWriteError
-from savs.stores.format.layout import MANIFEST
-from savs.stores.format.manifest import Manifest
-
-
-def write_manifest(path: Path, manifest: Manifest, *, replace_old: bool = False) -> None:
-    """Write store.json, whole or not at all.
-
-    Raises
-    ------
-    FileExistsError
-        There is one already, and `replace_old` is not set.
-    """
-    with whole_file(path / MANIFEST, replace=replace_old) as partial:
-        partial.write_text(manifest.to_text(), encoding="utf-8")
 
 
 @contextmanager
