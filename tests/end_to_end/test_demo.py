@@ -1,22 +1,70 @@
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 pytestmark = pytest.mark.thorough
 
+README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+OTHER_INSTRUCTIONS = {
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_CBWR": "COMPATIBLE",
+    "OPENBLAS_CORETYPE": "Haswell",
+}
+"""Make torch and numpy compute as on an older x86 processor; elsewhere they change nothing."""
 
-def test_the_demo_tells_classes_apart_and_says_where_everything_is(savs, tmp_path):
-    done = savs("demo", "--out", "here")
+
+def demo(folder: Path, env: dict[str, str]) -> str:
+    done = subprocess.run(
+        [Path(sys.executable).with_name("savs"), "demo", "--out", "here"],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=os.environ | env,
+    )
     assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def table(text: str) -> list[str]:
+    """Return the lines of the table of tasks."""
+    lines = text.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("task "))
+    return [line for line in lines[start : start + 18] if line]
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory) -> tuple[Path, str]:
+    """Return a folder with what the demo left, and what it printed."""
+    folder = tmp_path_factory.mktemp("demo")
+    return folder, demo(folder, {})
+
+
+def test_the_demo_prints_the_table_of_the_readme(here):
+    _, printed = here
+    assert table(printed) == table(README)
+    assert len(table(README)) == 18
     for text in ("the darker the more tasks", "zero-shot", "here/data", "savs show here/features"):
-        assert text in done.stdout
+        assert text in printed
+
+
+def test_an_older_processor_gives_the_same_table(tmp_path):
+    assert table(demo(tmp_path, OTHER_INSTRUCTIONS)) == table(README)
+
+
+def test_the_demo_leaves_what_it_says(savs, here):
+    folder, _ = here
     found = {}
     for name in ("vote", "zero-shot"):
-        folder = tmp_path / "here/features/results" / name
-        metrics = json.loads((folder / "metrics.json").read_text())["metrics"]
+        result = folder / "here/features/results" / name
+        metrics = json.loads((result / "metrics.json").read_text())["metrics"]
         found[name] = {metric["name"]: metric for metric in metrics}
-        assert pl.read_parquet(folder / "predictions.parquet").height > 1000
+        assert pl.read_parquet(result / "predictions.parquet").height > 1000
     heads, own = found["vote"], found["zero-shot"]
     for task in ("color", "shape", "position", "exists", "animal", "fruit", "which-image"):
         metric = heads[f"accuracy, {task}"]
@@ -25,7 +73,7 @@ def test_the_demo_tells_classes_apart_and_says_where_everything_is(savs, tmp_pat
     for task in ("animal", "fruit"):  # labels that the model never met
         assert heads[f"accuracy, {task}"]["value"] > own[f"accuracy, {task}"]["value"] + 0.2
     assert heads["G-Acc, group-exists"]["value"] > 0.5
-    assert (tmp_path / "here/data/images/test/animal-0000-0.png").exists() or (
-        tmp_path / "here/data/images/test/animal-0000-0.jpg"
+    assert (folder / "here/data/images/test/animal-0000-0.png").exists() or (
+        folder / "here/data/images/test/animal-0000-0.jpg"
     ).exists()
-    assert savs("evaluate", "here/features", "--json").returncode == 0
+    assert savs("evaluate", folder / "here/features", "--json").returncode == 0
