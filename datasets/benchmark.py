@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from savs.datasets.metrics.metrics import Classes, Units
-from savs.datasets.rows.rows import Row
+from savs.datasets.row import Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from savs.datasets.metrics.metrics import (
     balanced_accuracy,
     subtask_accuracies,
 )
-from savs.datasets.rows.rows import Row
+from savs.datasets.row import Row
 
 IMAGES = tuple(f"image_{number}" for number in range(1, 5))
 HIDDEN = "hidden"

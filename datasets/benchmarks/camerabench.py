@@ -10,10 +10,9 @@ from dataclasses import replace
 import polars as pl
 
 from savs.datasets.benchmark import About, Benchmark, Fields
-from savs.datasets.metrics.metrics import Classes, Units, accuracy, averaged
+from savs.datasets.metrics.metrics import Classes, Units, accuracy, mean_metric
 from savs.datasets.metrics.ranking import RANKED, ranking_metrics
-from savs.datasets.rows.row_fields import medium_of
-from savs.datasets.rows.rows import Row
+from savs.datasets.row import Row
 
 
 def parse_row(row: Row) -> Iterator[Fields]:
@@ -22,7 +21,7 @@ def parse_row(row: Row) -> Iterator[Fields]:
     yield Fields(
         label=row.choice("label", ("Yes", "No")),
         prompt=f"{question} Please answer with Yes or No.",
-        media=(medium_of(row, "image"),),
+        media=(row.required_medium("image"),),
         subtask=question,
         category=row.optional("split"),
     )
@@ -48,8 +47,8 @@ def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
     if len(primitives) == 1:
         return single
     columns = zip(*filter(None, ranked), strict=True)
-    means = [averaged(f"{n}, macro", own) for n, own in zip(RANKED, columns, strict=False)]
-    return [*means, averaged("accuracy, macro", plain), *single]
+    means = [mean_metric(f"{n}, macro", own) for n, own in zip(RANKED, columns, strict=False)]
+    return [*means, mean_metric("accuracy, macro", plain), *single]
 
 
 def _noted(units: Units, primitive: str, ranked: list[Units]) -> Units:

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.benchmarks.general import measure
-from savs.datasets.rows.row_fields import medium_of
-from savs.datasets.rows.rows import Row
+from savs.datasets.row import Row
 
 
 def parse_row(row: Row) -> Iterator[Fields]:
@@ -17,7 +16,7 @@ def parse_row(row: Row) -> Iterator[Fields]:
     yield Fields(
         label=row.text("label"),
         prompt=f"\n{row.text('question')} Answer with the class name.",
-        media=(medium_of(row, "image"),),
+        media=(row.required_medium("image"),),
     )
 
 

@@ -15,7 +15,7 @@ from savs.datasets.metrics.metrics import (
     balanced_accuracy,
     subtask_accuracies,
 )
-from savs.datasets.rows.rows import Row
+from savs.datasets.row import Row
 
 FIELDS = {
     "id": "optional: unique in the file; without it rows are `<file stem>:<row>`",

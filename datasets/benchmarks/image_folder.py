@@ -9,7 +9,7 @@ from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.benchmarks.general import measure
 from savs.datasets.errors import OptionError, SourceError
 from savs.datasets.media.video_containers import is_video_name
-from savs.datasets.rows.rows import Row
+from savs.datasets.row import Row
 
 SUFFIXES = frozenset(
     (".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")

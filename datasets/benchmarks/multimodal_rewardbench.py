@@ -11,8 +11,7 @@ import polars as pl
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.metrics.metrics import Classes, Units, accuracy
 from savs.datasets.metrics.pairs import order_metric
-from savs.datasets.rows.row_fields import label_of, medium_of
-from savs.datasets.rows.rows import Row
+from savs.datasets.row import Row
 
 PARTS = {"safety": ("pairs", "bias", "other"), "reasoning": ("math", "math", "coding")}
 """Category that has two parts -> how ids of the first begin, the first, the second."""
@@ -30,7 +29,7 @@ def parse_row(row: Row) -> Iterator[Fields]:
             "expected 'Output1' and 'Output2' (a pair), or 'Output' (a single answer)",
         )
     pair, known = forms == ["Output1"], LABELS[forms[0]]
-    label = label_of(row, "label", "Better")
+    label = row.label_in("label", "Better")
     if label not in known:
         raise row.error(f"the label is {label!r}", f"expected {' or '.join(known)}")
     text = f"Question: {row.text('Text')}\n\n"
@@ -41,7 +40,7 @@ def parse_row(row: Row) -> Iterator[Fields]:
         prompt=text + f"Answer 1: {row.text('Output1')}\n\nAnswer 2: {row.text('Output2')}"
         if pair
         else text + f" Answer: {row.text('Output')}",
-        media=(medium_of(row, "Image"),),
+        media=(row.required_medium("Image"),),
         group=None if pair else row.text("ID_original"),
         subtask=category,
         category=_part(category, identifier),

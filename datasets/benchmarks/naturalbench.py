@@ -10,7 +10,7 @@ import polars as pl
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.metrics.groups import group_metrics
 from savs.datasets.metrics.metrics import Classes, Units, accuracy
-from savs.datasets.rows.rows import Row
+from savs.datasets.row import Row
 
 SUFFIXES = {
     "yes_no": "Please answer Yes or No.",

@@ -12,7 +12,7 @@ from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.metrics.groups import group_metrics
 from savs.datasets.metrics.matching import matching_metrics
 from savs.datasets.metrics.metrics import Classes, Units, accuracy
-from savs.datasets.rows.rows import Row
+from savs.datasets.row import Row
 
 
 def parse_row(row: Row) -> Iterator[Fields]:
@@ -20,7 +20,7 @@ def parse_row(row: Row) -> Iterator[Fields]:
     yield Fields(
         label=row.choice("label", ("Yes", "No")),
         prompt=f"\n{row.text('question')} Answer with Yes or No.",
-        media=(row.text("image"),),
+        media=(row.required_medium("image"),),
         group=row.text("question_id"),
     )
 

@@ -2,8 +2,8 @@
 
 from savs.datasets.benchmark import Benchmark, Fields
 from savs.datasets.prompt import split_prompt
-from savs.datasets.rows.plugin_guard import parsed
-from savs.datasets.rows.rows import Row
+from savs.datasets.row import Row
+from savs.datasets.rows.plugin_guard import parse_fields
 
 
 def sample_fields(benchmark: Benchmark) -> list[Fields]:
@@ -23,7 +23,7 @@ def sample_fields(benchmark: Benchmark) -> list[Fields]:
     if benchmark.about is None:
         return []
     row = Row("the sample row", 0, dict(benchmark.about.sample), "sample")
-    return list(parsed(benchmark, row))
+    return list(parse_fields(benchmark, row))
 
 
 def reading_order(fields: Fields) -> str:

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 import polars as pl
 
 from savs.datasets.benchmark import About, Benchmark, Fields
-from savs.datasets.metrics.groups import together
+from savs.datasets.metrics.groups import set_accuracy
 from savs.datasets.metrics.metrics import Classes, Units, accuracy
 from savs.datasets.metrics.pairs import order_metric
-from savs.datasets.rows.row_fields import medium_of
-from savs.datasets.rows.rows import Row
+from savs.datasets.row import Row
 
 PAIR = ["group", "media"]
 ORDER = "true caption higher (official)"
@@ -26,7 +25,7 @@ def parse_row(row: Row) -> Iterator[Fields]:
     yield Fields(
         label=row.choice("label", ("Yes", "No")),
         prompt=f"{row.text('question')} Please answer with Yes or No.",
-        media=(medium_of(row, "image"),),
+        media=(row.required_medium("image"),),
         group=number if category is None else f"{category}:{number}",
         category=category,
     )
@@ -44,11 +43,11 @@ def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
         for category in whole["category"].drop_nulls().unique(maintain_order=True)
     }
     return [
-        together(predictions, classes, "both right", PAIR, 2),
+        set_accuracy(predictions, classes, "both right", PAIR, 2),
         order_metric(predictions, "Yes", PAIR, ORDER),
         accuracy(predictions, classes),
         *(
-            together(part, classes, f"both right, {category}", PAIR, 2)
+            set_accuracy(part, classes, f"both right, {category}", PAIR, 2)
             for category, part in parts.items()
         ),
         *(order_metric(part, "Yes", PAIR, ORDER, category) for category, part in parts.items()),

@@ -13,15 +13,14 @@ from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.metrics.groups import GROUP_ROWS
 from savs.datasets.metrics.matching import matching_metrics
 from savs.datasets.metrics.metrics import Classes, Units, accuracy
-from savs.datasets.rows.parquet_media import is_packed
-from savs.datasets.rows.row_fields import medium_of
-from savs.datasets.rows.rows import Row
+from savs.datasets.row import Row
+from savs.datasets.rows.packed_media import is_packed
 
 
 def parse_row(row: Row) -> Iterator[Fields]:
     """Read the four examples of a group, in the order c0i0, c0i1, c1i0, c1i1."""
     group = row.text("id")
-    images = [_file(medium_of(row, f"image_{number}")) for number in range(2)]
+    images = [_file(row.required_medium(f"image_{number}")) for number in range(2)]
     for caption in range(2):
         text = row.text(f"caption_{caption}")
         for image in range(2):

@@ -6,9 +6,9 @@ Source: Thrush et al., Winoground, arXiv 2204.03162; NaturalBench's official ret
 import polars as pl
 
 from savs.datasets.errors import RowError
-from savs.datasets.metrics.groups import GROUP_ROWS, left_out
+from savs.datasets.metrics.class_margin import class_margin
+from savs.datasets.metrics.groups import GROUP_ROWS, incomplete_note
 from savs.datasets.metrics.metrics import Units
-from savs.datasets.metrics.preferences import preference
 
 YES = "Yes"
 CHANCES = {"text": 0.25, "image": 0.25, "group": 1 / 6}
@@ -39,7 +39,7 @@ def matching_metrics(predictions: pl.DataFrame, of: str = "") -> list[Units]:
     rows = (
         predictions.drop_nulls("group")
         .with_columns(
-            score=preference(YES),
+            score=class_margin(YES),
             image=pl.col("media").list.join("\n"),
             own=pl.col("label") == YES,
         )
@@ -64,7 +64,7 @@ def matching_metrics(predictions: pl.DataFrame, of: str = "") -> list[Units]:
     whole = groups.filter("whole").with_columns(group=pl.col("text") & pl.col("image"))
     if not whole.height:
         raise RowError("no group of two captions and two images is complete; test whole groups")
-    notes = left_out("text, image and group score", groups.filter(~pl.col("whole"))["group"])
+    notes = incomplete_note("text, image and group score", groups.filter(~pl.col("whole"))["group"])
     return [
         Units(
             f"{name} score (official)" + (f", {of}" if of else ""),

@@ -11,7 +11,7 @@ Classes = Mapping[str | None, Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """One metric before it is averaged."""
+    """One metric before it is mean_metric."""
 
     name: str
     """What is measured, e.g. `accuracy`."""
@@ -66,12 +66,12 @@ def balanced_accuracy(
     predictions: pl.DataFrame, classes: Classes, name: str = "balanced accuracy"
 ) -> Units:
     """Score each example as `accuracy` does, each class of the test set with equal weight."""
-    guesses = predictions.select(guess(classes).mean().over("label").alias("guess"), "label")
+    guesses = predictions.select(guess_score(classes).mean().over("label").alias("guess"), "label")
     chance = guesses.unique("label").select(pl.col("guess").mean()).item()
     return Units(name, _scores(predictions, pl.col("label")), float(chance))
 
 
-def averaged(name: str, parts: Sequence[Units]) -> Units:
+def mean_metric(name: str, parts: Sequence[Units]) -> Units:
     """Return the mean of metrics with equal weight; each has equally many strata.
 
     Parameters
@@ -99,7 +99,7 @@ def _scores(predictions: pl.DataFrame, stratum: pl.Expr) -> pl.DataFrame:
     )
 
 
-def guess(classes: Classes) -> pl.Expr:
+def guess_score(classes: Classes) -> pl.Expr:
     """Return what a uniform guess among the classes scores; 0 where the label is none of them."""
     chances = [
         pl.when(pl.col("subtask").eq_missing(pl.lit(subtask)) & pl.col("label").is_in(names))
@@ -117,4 +117,4 @@ def _baselines(predictions: pl.DataFrame, classes: Classes) -> tuple[float, floa
         names = classes[str(subtask) if subtask is not None else None]
         known = part.filter(pl.col("label").is_in(names))["label"].value_counts()["count"]
         hits += int(known.to_numpy().max(initial=0))
-    return float(predictions.select(guess(classes).mean()).item()), hits / predictions.height
+    return float(predictions.select(guess_score(classes).mean()).item()), hits / predictions.height

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import polars as pl
 
 from savs.datasets.errors import RowError
-from savs.datasets.metrics.groups import left_out
+from savs.datasets.metrics.class_margin import class_margin
+from savs.datasets.metrics.groups import incomplete_note
 from savs.datasets.metrics.metrics import Units
-from savs.datasets.metrics.preferences import preference
 
 
 def order_metric(
@@ -47,7 +47,7 @@ def order_metric(
     own = pl.col("label") == positive
     pairs = (
         predictions.drop_nulls("group")
-        .with_columns(score=preference(positive))
+        .with_columns(score=class_margin(positive))
         .group_by(keys, maintain_order=True)
         .agg(
             better=pl.col("score").filter(own).first(),
@@ -72,5 +72,5 @@ def order_metric(
         full,
         whole.select(wins.cast(pl.Float64).alias("score"), "cluster", stratum=pl.lit("all")),
         chance=0.5,
-        notes=left_out(full, pairs.filter(~pl.col("whole"))["of"]),
+        notes=incomplete_note(full, pairs.filter(~pl.col("whole"))["of"]),
     )

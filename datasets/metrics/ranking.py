@@ -10,8 +10,8 @@ first order. For ROC-AUC these are DeLong's placements (Biometrics 44, 1988).
 import numpy as np
 import polars as pl
 
+from savs.datasets.metrics.class_margin import class_margin
 from savs.datasets.metrics.metrics import Classes, Units, balanced_accuracy
-from savs.datasets.metrics.preferences import preference
 from savs.foundation.arrays import Array
 
 RANKED = ("average precision", "ROC-AUC", "balanced accuracy")
@@ -126,7 +126,7 @@ def ranking_metrics(
     is_positive = (predictions["label"] == positive).to_numpy()
     if is_positive.all() or not is_positive.any():
         return []
-    scores = predictions.select(preference(positive).cast(pl.Float64)).to_series().to_numpy()
+    scores = predictions.select(class_margin(positive).cast(pl.Float64)).to_series().to_numpy()
     worst = np.where(is_positive, -np.inf, np.inf)
     ranked = np.where(np.isfinite(scores), scores, worst)
     values = (average_precision_units(ranked, is_positive), roc_auc_units(ranked, is_positive))

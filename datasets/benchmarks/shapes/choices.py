@@ -2,7 +2,7 @@
 
 import random
 
-from savs.datasets.benchmarks.shapes.items import LETTER, YES_NO, Draw, Item, absent_kind, named
+from savs.datasets.benchmarks.shapes.items import LETTER, YES_NO, Draw, Item, absent_kind, spell
 from savs.datasets.benchmarks.shapes.scenes import COLORS, FAMILIAR_KINDS, SHAPES
 
 TWO_IMAGES = " (A) the first image (B) the second image"
@@ -16,7 +16,7 @@ def which_image(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
     only = sorted(scenes[place].kinds - scenes[1 - place].kinds)
     if not only:
         return ()
-    question = f"Which image shows a {named(rng.choice(only))}?{TWO_IMAGES}{LETTER}"
+    question = f"Which image shows a {spell(rng.choice(only))}?{TWO_IMAGES}{LETTER}"
     return (Item(scenes, question, "AB"[place]),)
 
 
@@ -79,7 +79,7 @@ def option(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
     options = [rng.choice(sorted(scene.kinds)), absent]
     place = rng.randrange(2)
     first, second = options if place == 0 else options[::-1]
-    question = f"Which object is in the image? (A) {named(first)} (B) {named(second)}{LETTER}"
+    question = f"Which object is in the image? (A) {spell(first)} (B) {spell(second)}{LETTER}"
     return (Item((scene,), question, "AB"[place]),)
 
 

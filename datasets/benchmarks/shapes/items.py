@@ -32,12 +32,12 @@ def drawer(rng: random.Random, **settings: object) -> Draw:
     return lambda kinds: random_scene(rng, kinds, **settings)  # type: ignore[arg-type]
 
 
-def named(kind: Kind) -> str:
-    """Return a kind as a prompt spells it."""
+def spell(kind: Kind) -> str:
+    """Return a kind as prompts spell it: `red circle`."""
     return f"{kind[0]} {kind[1]}"
 
 
-def alone(things: Sequence[Thing], *attributes: str) -> list[Thing]:
+def unique_things(things: Sequence[Thing], *attributes: str) -> list[Thing]:
     """Return the things that no other equals in the given attributes."""
     keys = [tuple(getattr(thing, name) for name in attributes) for thing in things]
     return [thing for thing, key in zip(things, keys, strict=True) if keys.count(key) == 1]

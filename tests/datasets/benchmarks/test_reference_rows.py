@@ -7,7 +7,7 @@ import pytest
 from reference_cases import CASES, JUDGED, PAIR, SINGLE, read_row
 
 from savs.datasets import BENCHMARKS, Example, RowError, find_benchmark
-from savs.datasets.rows.rows import Row
+from savs.datasets.row import Row
 
 
 @pytest.mark.parametrize(("name", "row", "expected"), CASES, ids=[case[0] for case in CASES])

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from savs.datasets import MediaError, MediaFolder, RowError, find_benchmark, read_examples
+from savs.datasets.row import PackedMedium
 from savs.datasets.rows.base64_media import decode_embedded, is_embedded
-from savs.datasets.rows.parquet_media import PackedMedium
 from savs.datasets.rows.readers import read_rows
 
 

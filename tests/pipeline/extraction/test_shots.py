@@ -4,9 +4,9 @@ import json
 from collections import Counter
 
 import pytest
+from official_files import write_naturalbench
 
 from savs.datasets import RowError, Shots, SourceError, find_benchmark
-from savs.datasets.benchmarks.shapes.official import write_naturalbench
 from savs.pipeline import extract
 from savs.pipeline.inputs.source import Source
 from savs.stores import StoreMismatchError, open_store
