@@ -27,8 +27,7 @@ MHALUBENCH = Benchmark(
     name="mhalubench",
     summary="does this claim about this image hallucinate?",
     columns={
-        "image_path": "name of the image; of someone else's path, the end below the media root"
-        " counts",
+        "image_path": "name of the image; a path of another machine is matched by its end",
         "claim": "the claim, without a full stop: the prompt adds one",
         "claim_label": "hallucination or non-hallucination, as the file spells it",
         "label": "the same in the reference's train file",

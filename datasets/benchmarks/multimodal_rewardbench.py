@@ -14,9 +14,9 @@ from savs.datasets.metrics.pairs import order_metric
 from savs.datasets.row import Row
 
 PARTS = {"safety": ("pairs", "bias", "other"), "reasoning": ("math", "math", "coding")}
-"""Category that has two parts -> how ids of the first begin, the first, the second."""
+"""Category with two parts -> prefix of the first part's ids, the first part, the second."""
 LABELS = {"Output1": ("Output1", "Output2"), "Output": ("preferred", "non-preferred")}
-"""Column that only one form has -> its labels."""
+"""Column that only one form has -> the labels of that form."""
 ORDER = "preferred higher"
 
 
@@ -57,7 +57,7 @@ def _part(category: str, identifier: str) -> str:
 def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
     """Accuracy over all, of each category, and of the parts of safety and reasoning.
 
-    Single answers also have how often the preferred one of two scores higher.
+    Single answers also have the share of pairs whose preferred answer scores higher.
     """
     categories = predictions["subtask"].unique(maintain_order=True)
     parts = [
@@ -81,9 +81,9 @@ MULTIMODAL_REWARDBENCH = Benchmark(
     name="multimodal-rewardbench",
     summary="which of two answers is better, or is this one the better of two?",
     columns={
-        "Category": "safety, reasoning ...; heads are selected for each by itself",
+        "Category": "safety, reasoning ...; heads are selected separately for each",
         "ID": "the example's id; those of bias begin with pairs, those of math with math",
-        "ID_original": "single form: what the two answers of a question share",
+        "ID_original": "single form: id that the two answers of a question share",
         "Text": "the question",
         "Image": "name of the image below the media root",
         "Output1": "pair form: first answer",

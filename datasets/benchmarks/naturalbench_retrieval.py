@@ -38,9 +38,9 @@ NATURALBENCH_RETRIEVAL = Benchmark(
     name="naturalbench-retrieval",
     summary="does this image show this caption? two images x two captions a group",
     columns={
-        "image": "name of the image; of someone else's path, the end below the media root counts",
+        "image": "name of the image; a path of another machine is matched by its end",
         "question": "Does this image show '...'?",
-        "question_id": "the group; a row number in a train file, where it is not read",
+        "question_id": "the group; a row number in a train file, where it is ignored",
         "label": "Yes or No",
     },
     parse_row=parse_row,

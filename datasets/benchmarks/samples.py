@@ -7,12 +7,12 @@ from savs.datasets.rows.plugin_guard import parse_fields
 
 
 def sample_fields(benchmark: Benchmark) -> list[Fields]:
-    """Return what a benchmark finds in the row that it shows; nothing where it shows none.
+    """Return the examples in a benchmark's sample row; empty without a sample row.
 
     Raises
     ------
     BenchmarkFaultError
-        It cannot read its own row.
+        The benchmark cannot read its own sample.
 
     Examples
     --------
@@ -27,7 +27,7 @@ def sample_fields(benchmark: Benchmark) -> list[Fields]:
 
 
 def reading_order(fields: Fields) -> str:
-    r"""Return a prompt as a model reads it: names of media in brackets, text with escaped newlines.
+    r"""Return a prompt in reading order: names of media in brackets, newlines escaped.
 
     Examples
     --------

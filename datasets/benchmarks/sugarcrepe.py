@@ -19,7 +19,7 @@ ORDER = "true caption higher (official)"
 
 
 def parse_row(row: Row) -> Iterator[Fields]:
-    """Read one caption; `question_id` counts the pairs of each category (`split`) from 0."""
+    """Read one caption; `question_id` numbers the pairs of each category (`split`) from 0."""
     category = row.optional("split")
     number = row.text("question_id")
     yield Fields(
@@ -32,9 +32,9 @@ def parse_row(row: Row) -> Iterator[Fields]:
 
 
 def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
-    """Both captions right, the true one higher by score, accuracy; then each category's first two.
+    """Both captions right, true caption higher, accuracy; then the first two of each category.
 
-    A pair shares category, `question_id` and image.
+    The captions of a pair share category, `question_id` and image.
     """
     images = pl.col("media").list.join("\n")
     whole = predictions.filter(pl.len().over("group", images) == 2)
@@ -58,7 +58,7 @@ SUGARCREPE = Benchmark(
     name="sugarcrepe",
     summary="does this image show this caption? a true and a false caption of each image",
     columns={
-        "image": "name of the image; of someone else's path, the end below the media root counts",
+        "image": "name of the image; a path of another machine is matched by its end",
         "question": "Does this image show '...'?",
         "split": "the category: add_att, add_obj, replace_att, replace_obj, replace_rel, swap_att,"
         " swap_obj",

@@ -12,7 +12,7 @@ from savs.datasets.row import Row
 
 
 def parse_row(row: Row) -> Iterator[Fields]:
-    """Read one question about a photo; the file's `question_id` is kept beside the example."""
+    """Read one question about a photo; the file's `question_id` is kept in `extra`."""
     yield Fields(
         label=row.text("label"),
         prompt=(
@@ -28,7 +28,7 @@ VIZWIZ = Benchmark(
     summary="can this question be answered from the photo?",
     columns={
         "image": "name of the photo below the media root",
-        "question": "what was asked",
+        "question": "the question",
         "label": "answerable or unanswerable, as the file spells it",
     },
     parse_row=parse_row,

@@ -27,8 +27,8 @@ VLGUARD = Benchmark(
     name="vlguard",
     summary="is this image with this instruction harmful?",
     columns={
-        "image": "name of the image; of someone else's path, the end below the media root counts",
-        "instruction": "what the user asks of the image",
+        "image": "name of the image; a path of another machine is matched by its end",
+        "instruction": "the user's request about the image",
         "label": "harmful or unharmful, as the file spells it",
         "answer": "the same in other files of the reference",
     },

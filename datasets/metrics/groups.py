@@ -1,4 +1,4 @@
-"""Metrics over examples that count only together: pairs, and NaturalBench's groups of four.
+"""Metrics over sets of examples: pairs, and NaturalBench's groups of four.
 
 Groups are found by id, never by line position.
 """
@@ -11,7 +11,7 @@ from savs.datasets.errors import RowError
 from savs.datasets.metrics.metrics import Classes, Units, guess_score
 
 NAMED = 5
-"""Incomplete groups that a note names."""
+"""Number of incomplete groups that a note names."""
 GROUP_ROWS = 4
 """A NaturalBench group is two images x two questions."""
 
@@ -19,26 +19,26 @@ GROUP_ROWS = 4
 def set_accuracy(
     predictions: pl.DataFrame, classes: Classes, name: str, by: Sequence[str], rows: int
 ) -> Units:
-    """Score 1 where all rows that agree in the columns `by` are right.
+    """Score 1 for each set of rows, equal in the columns `by`, whose predictions are all right.
 
     Parameters
     ----------
     predictions
-        One row an example with `correct`, `label`, `subtask`, `cluster` and the columns `by`.
+        One row per example with `correct`, `label`, `subtask`, `cluster` and the columns `by`.
     classes
         The classes of each subtask.
     name
-        Of the metric.
+        Name of the metric.
     by
-        What a set of rows shares.
+        Columns that define a set.
     rows
         Rows of a complete set.
 
     Returns
     -------
     Units
-        One unit a complete set; chance is that of independent uniform guesses. A note counts and
-        names the groups of incomplete sets, which are left out.
+        One unit per complete set; chance is that of independent uniform guesses. A note counts
+        and names the groups of incomplete sets, which are left out.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def set_accuracy(
 
 
 def incomplete_note(name: str, groups: Iterable[str]) -> tuple[str, ...]:
-    """Return the note that counts and names incomplete groups, if there are any."""
+    """Return a note that counts and names incomplete groups, if any."""
     found = list(dict.fromkeys(groups))
     if not found:
         return ()
@@ -97,7 +97,7 @@ def group_metrics(predictions: pl.DataFrame, classes: Classes, of: str = "") -> 
 
 
 def pair_metric(predictions: pl.DataFrame, classes: Classes, of: str = "") -> Units:
-    """Return how often both captions of a pair are right: the true one Yes, the false one No."""
+    """Return the share of pairs with both captions right: the true one Yes, the false one No."""
     return set_accuracy(
         predictions, classes, "both right" + (f", {of}" if of else ""), ["group"], 2
     )

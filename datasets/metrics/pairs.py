@@ -1,4 +1,4 @@
-"""Pairs of a positive and a negative example: which of the two scores higher."""
+"""Order of scores in pairs of a positive and a negative example."""
 
 from collections.abc import Sequence
 
@@ -13,32 +13,32 @@ from savs.datasets.metrics.metrics import Units
 def order_metric(
     predictions: pl.DataFrame, positive: str, by: Sequence[str], name: str, of: str = ""
 ) -> Units:
-    """Score a pair 1 where its positive example scores higher than its negative one.
+    """Score a pair 1 if its positive example scores higher than its negative one.
 
-    The score is how far the readout prefers the positive class. Equal scores fail, and so does a
+    The score is the margin of the positive class. Equal scores fail, and so does a
     pair with a skipped example.
 
     Parameters
     ----------
     predictions
-        One row an example with `label`, `cluster`, `group`, `votes` and the columns `by`.
+        One row per example with `label`, `cluster`, `group`, `votes` and the columns `by`.
     positive
         Label of the example that should score higher.
     by
-        What the two examples of a pair share.
+        Columns that define a pair.
     name, of
-        Name of the metric, and what it ends in.
+        Name of the metric, and its suffix.
 
     Returns
     -------
     Units
-        One unit a pair; chance is a half. A note counts and names what is no pair of a positive
-        and a negative example, which is left out.
+        One unit per pair; chance is 0.5. A note counts and names incomplete pairs, which are left
+        out.
 
     Raises
     ------
     RowError
-        There is no pair.
+        No pair is complete.
     """
     full = name + (f", {of}" if of else "")
     keys = [

@@ -76,15 +76,14 @@ def read_packed(path: Path, name: str) -> bytes:
 
 def _parquet_value(path: Path, changed: int, row: int, column: str) -> Any:
     column, index = _column_and_index(column, _parquet_columns(path, changed))
-    value = _chunk(path, changed, column, row // CHUNK_ROWS)[row % CHUNK_ROWS]
-    return value if index is None else value[index]
+    return _item(_chunk(path, changed, column, row // CHUNK_ROWS)[row % CHUNK_ROWS], index)
 
 
 def _text_value(path: Path, changed: int, row: int, column: str) -> Any:
     lines = path.suffix.lower() in JSON_LINES
     values = _line(path, changed, row) if lines else _rows(path, changed)[row]
     column, index = _column_and_index(column, values)
-    return values[column] if index is None else values[column][index]
+    return _item(values[column], index)
 
 
 def _column_and_index(column: str, known: Container[str]) -> tuple[str, int | None]:
@@ -95,6 +94,14 @@ def _column_and_index(column: str, known: Container[str]) -> tuple[str, int | No
     if name not in known or not index.isdecimal():
         raise LookupError(f"there is no column {column!r} with media")
     return name, int(index)
+
+
+def _item(value: Any, index: int | None) -> Any:
+    if index is None:
+        return value
+    if not isinstance(value, list | pl.Series):
+        raise LookupError(f"the value is not a list, so it has no item {index}")
+    return value[index]
 
 
 # In the cached functions below, `changed` makes a file that was rewritten be read again.

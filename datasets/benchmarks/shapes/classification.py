@@ -6,7 +6,7 @@ from savs.datasets.benchmarks.shapes.items import Draw, Item, spell, unique_thin
 from savs.datasets.benchmarks.shapes.scenes import FAMILIAR_KINDS
 
 CLEAR_PX = 8
-"""A thing nearer to the middle than this is on no side."""
+"""Minimum distance from the middle for a thing to be on one side."""
 TWELVE_KINDS = FAMILIAR_KINDS[::2][:10] + FAMILIAR_KINDS[1:4:2]
 
 
@@ -62,7 +62,7 @@ def position(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
 
 
 def height(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """Ask whether the only thing of its kind is up or down: 2 classes."""
+    """Ask whether the only thing of its kind is at the top or the bottom: 2 classes."""
     scene = draw(None)
     middle = scene.canvas[1] / 2
     single = [t for t in unique_things(scene.things, "kind") if abs(t.y - middle) >= CLEAR_PX]
@@ -84,7 +84,7 @@ def size(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
 
 
 def texture(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """Ask for the background's texture, which the demo model was never asked for: 4 classes."""
+    """Ask for the background's texture, which is not in the demo model's training: 4 classes."""
     del rng
     scene = draw(None)
     question = "What is the background texture? Answer with one word."

@@ -1,4 +1,4 @@
-"""Groups and pairs that must be right as a whole: NaturalBench's and SugarCrepe's forms.
+"""Groups and pairs of items, as in NaturalBench and SugarCrepe.
 
 A group is two images and two statements, each true of exactly one image, in the order q0i0, q0i1,
 q1i0, q1i1. A pair is one image with a true and a false caption.
@@ -35,7 +35,7 @@ def group_exists(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
 
 
 def group_binding(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """Hard: both images have the same colours and shapes, bound the other way round."""
+    """Hard: both images have the same colours and shapes, in other combinations."""
     (c1, c2), (s1, s2) = rng.sample(tuple(COLORS), 2), rng.sample(SHAPES, 2)
     straight: tuple[Kind, Kind] = (c1, s1), (c2, s2)
     crossed: tuple[Kind, Kind] = (c1, s2), (c2, s1)
@@ -45,7 +45,7 @@ def group_binding(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
 
 
 def group_relation(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """Hard: both images have the same two things, which stand the other way round."""
+    """Hard: both images have the same two things in opposite relations."""
     first = draw(None)
     if len(first.things) != 2 or first.things[0].kind == first.things[1].kind:
         return ()
@@ -66,7 +66,7 @@ def group_relation(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
 
 
 def caption_swap(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """Pair a true caption of two kinds with one that exchanges their shapes."""
+    """Pair a true caption of two kinds with one that swaps their shapes."""
     scene = draw(None)
     if len(scene.kinds) < 2:
         return ()

@@ -11,24 +11,24 @@ INVERSE = {
     "above": "below",
     "below": "above",
 }
-"""Relation -> the one that holds the other way round."""
+"""Relation -> its inverse."""
 IMAGE_SHOWS = "Does this image show "
 CLEAR_PX = 16
-"""Centres must be this far apart for a relation to hold."""
+"""Minimum distance of the centres for a relation to hold."""
 
 
 def statement(scene: Scene, text: str, true: bool) -> Item:
-    """Return the item that asks whether a scene shows what the text says."""
+    """Return the item that asks whether a scene shows what the text describes."""
     return Item((scene,), f"{IMAGE_SHOWS}{text}?{YES_NO}", "Yes" if true else "No")
 
 
 def both_text(first: Kind, second: Kind) -> str:
-    """Return the text that both kinds are there."""
+    """Return the text that names two kinds."""
     return f"a {spell(first)} and a {spell(second)}"
 
 
 def relation_text(first: Kind, relation: str, second: Kind) -> str:
-    """Return the text that one kind stands in a relation to another."""
+    """Return the text that relates one kind to another."""
     return f"a {spell(first)} {relation} a {spell(second)}"
 
 
@@ -44,7 +44,7 @@ def holds(first: Thing, relation: str, second: Thing) -> bool:
 
 
 def exists(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """State that a kind is there; a false one mostly mixes attributes of what is."""
+    """State that a kind is shown; a false statement mostly mixes attributes of shown things."""
     scene = draw(None)
     absent = absent_kind(rng, scene)
     true = rng.random() < 0.5
@@ -53,7 +53,7 @@ def exists(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
 
 
 def binding(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """State that two kinds are there; a false one swaps their shapes, or names an absent one."""
+    """State that two kinds are shown; a false one swaps their shapes or names an absent kind."""
     scene = draw(None)
     if len(scene.kinds) < 2:
         return ()
@@ -72,7 +72,7 @@ def binding(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
 
 
 def relation(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """State how two kinds stand to each other; a false statement has the relation turned round."""
+    """State a relation of two kinds; a false statement inverts it or names an absent kind."""
     scene = draw(None)
     pairs = [
         (a, word, b)
@@ -100,7 +100,7 @@ def relation(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
 
 
 def _any_holds(scene: Scene, first: Kind, word: str, second: Kind) -> bool | None:
-    """Return whether the relation holds for any two things of these kinds; None where unclear."""
+    """Return whether the relation holds for any two things of these kinds; None if unclear."""
     pairs = [
         (a, b)
         for a in scene.things
@@ -113,7 +113,7 @@ def _any_holds(scene: Scene, first: Kind, word: str, second: Kind) -> bool | Non
 
 
 def composition(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """State that a kind is there that the demo model never met, true or with one part exchanged."""
+    """State that a kind is shown that the demo model never saw; a false one changes one part."""
     novel = rng.choice(NOVEL_KINDS)
     scene = draw([novel, *([rng.choice(KINDS)] if rng.random() < 0.5 else [])])
     true = rng.random() < 0.5
