@@ -132,12 +132,7 @@ class MediaFolder:
             raise MediaError(f"{shown} cannot be read: {reason}") from error
 
     def images(self, name: str) -> list[Image.Image]:
-        """Return the images that a model sees: the image itself, or the frames of a video.
-
-        Returns
-        -------
-        list of PIL.Image.Image
-            8-bit RGB, upright; at least one.
+        """Return the image, or the frames of a video: 8-bit RGB, upright, at least one.
 
         Raises
         ------

@@ -58,7 +58,7 @@ def decode_video(data: bytes, name: str, frames: int = DEFAULT_FRAMES) -> list[I
     try:
         with _opened(data, name) as clip:
             starts, end, keys = _times(clip)
-            wanted = [starts[place] for place in pick(starts, end, frames)]
+            wanted = [starts[index] for index in pick(starts, end, frames)]
         with _opened(data, name) as clip:
             found = None if clip.numbered else _by_seeking(clip, wanted, keys)
         if found is None:
@@ -146,11 +146,11 @@ def _times(clip: _Clip) -> tuple[list[int], int, list[int]]:
     packets = [packet for packet in there if not packet.is_discard]
     if not packets:
         raise MediaError(f"{clip.name} has no frame")
-    if clip.numbered and len(there) < WHOLE * clip.stream.frames:
-        raise MediaError(
-            f"{clip.name} is damaged: {len(there)} of {clip.stream.frames} frames are there"
-        )
     if clip.numbered:
+        if len(there) < WHOLE * clip.stream.frames:
+            raise MediaError(
+                f"{clip.name} is damaged: {len(there)} of {clip.stream.frames} frames are there"
+            )
         return list(range(len(packets))), len(packets), []
     shown = sorted({p.pts: p for p in packets if p.pts is not None}.items())
     if not shown:
