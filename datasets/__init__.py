@@ -13,21 +13,21 @@ from savs.datasets.errors import (
 )
 from savs.datasets.example import Example
 from savs.datasets.media.media import MediaFolder
-from savs.datasets.metrics.groups import group_metrics, pair_metric, together
+from savs.datasets.metrics.groups import group_metrics, pair_metric, set_accuracy
 from savs.datasets.metrics.matching import matching_metrics
 from savs.datasets.metrics.metrics import (
     Classes,
     Units,
     accuracy,
-    averaged,
     balanced_accuracy,
+    mean_metric,
     subtask_accuracies,
 )
 from savs.datasets.metrics.pairs import order_metric
 from savs.datasets.metrics.ranking import ranking_metrics
+from savs.datasets.row import Row
 from savs.datasets.rows.files import find_files
 from savs.datasets.rows.reading import read_examples
-from savs.datasets.rows.rows import Row
 from savs.datasets.splits.leaks import Leaks, find_leaks
 from savs.datasets.splits.shots import Shots
 from savs.datasets.splits.splits import check_splits, unknown_labels
@@ -52,7 +52,6 @@ __all__ = [
     "SourceError",
     "Units",
     "accuracy",
-    "averaged",
     "balanced_accuracy",
     "check_splits",
     "find_benchmark",
@@ -61,11 +60,12 @@ __all__ = [
     "group_metrics",
     "installed_benchmarks",
     "matching_metrics",
+    "mean_metric",
     "order_metric",
     "pair_metric",
     "ranking_metrics",
     "read_examples",
+    "set_accuracy",
     "subtask_accuracies",
-    "together",
     "unknown_labels",
 ]

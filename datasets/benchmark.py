@@ -1,4 +1,4 @@
-"""What a benchmark is: how to read a row, how to word its prompt, which metrics."""
+"""A benchmark: how to read a row into prompts and labels, and which metrics to compute."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,15 +8,15 @@ from typing import Any
 import polars as pl
 
 from savs.datasets.metrics.metrics import Classes, Units
-from savs.datasets.rows.rows import Row
+from savs.datasets.row import Row
 
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """What a benchmark finds in one row."""
+    """One example that a benchmark finds in a row."""
 
     label: str | None
-    """None where the benchmark hides the answers of its test split."""
+    """None if the benchmark hides the answers of its test split."""
     prompt: str
     media: tuple[str, ...] = ()
     group: str | None = None
@@ -28,10 +28,10 @@ class Fields:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What `savs benchmarks` says of a benchmark."""
+    """Facts that `savs benchmarks` shows."""
 
     task: str
-    """What is asked, in a few words."""
+    """The task, in a few words."""
     metrics: tuple[str, ...]
     """Names of the metrics, the headline first."""
     sizes: str
@@ -39,38 +39,38 @@ class About:
     source: str
     """Paper and repository."""
     licence: str
-    """Of the data, as its authors state it; `not stated` where they do not."""
+    """Licence of the data by its authors, or `not stated`."""
     files: str
     """How to get the files."""
     sample: Mapping[str, Any]
-    """One row, as the file has it: its prompt is shown, and a test reads it."""
+    """A row of the file; its prompt is shown, and a test reads it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """One benchmark; each is a constant in a file of its own."""
+    """One benchmark; each is a constant in its own file."""
 
     name: str
-    """As the command line spells it."""
+    """Name on the command line."""
     summary: str
     """One line for `savs benchmarks`."""
     columns: Mapping[str, str]
-    """Column of the input file -> what it holds, for `savs benchmarks`."""
+    """Column of the input file -> description, for `savs benchmarks`."""
     parse_row: Callable[[Row], Iterable[Fields]]
-    """Reads the examples in one row, mostly one; raises RowError through `Row.error`."""
+    """Yields the examples of a row, usually one; raises `Row.error` for a bad row."""
     measure: Callable[[pl.DataFrame, Classes], list[Units]]
-    """Predictions -> the metrics, the headline first."""
+    """Predictions and classes -> the metrics, the headline first."""
     aliases: tuple[str, ...] = ()
-    """Other names that the command line takes, those of the public reference."""
+    """Other names on the command line, as in the public reference."""
     grouped_train: bool = True
-    """Whether groups mean anything in a train file."""
+    """Whether groups are read from a training file."""
     submission: Callable[[pl.DataFrame], Mapping[str, Any]] | None = None
-    """Predictions -> the JSON file that the benchmark's official evaluation takes."""
+    """Predictions -> the JSON object for the benchmark's official evaluation."""
     check_rows: Callable[[Sequence[Row], str], None] | None = None
-    """Looks at all rows of a split (`train`, `test`) before they are read, and raises."""
+    """Checks all rows of a split (`train`, `test`) before they are parsed; raises."""
     read_folder: Callable[[Path], Sequence[Row]] | None = None
-    """Reads rows out of a folder of media, where there are no input files; media lie below it."""
+    """Reads rows from a folder of media, for benchmarks without input files."""
     about: About | None = None
-    """Where it is from and how it is worded; a benchmark of one's own may leave it out."""
+    """Facts and a sample row; optional for user benchmarks."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """What was chosen where the benchmark leaves a choice; part of a store's identity."""
+    """The user's choices, such as a question; part of a store's identity."""

@@ -1,4 +1,4 @@
-"""What can go wrong with a benchmark's files; each is also the builtin a caller would catch."""
+"""Errors of a benchmark's files; each is also the builtin that a caller would catch."""
 
 from savs.foundation.errors import SavsError
 
@@ -8,17 +8,17 @@ class DatasetError(SavsError):
 
 
 class BenchmarkNotFoundError(DatasetError, KeyError):
-    """No benchmark bears this name."""
+    """No benchmark has this name."""
 
     __str__ = Exception.__str__  # KeyError would print the message as a quoted key
 
 
 class SourceError(DatasetError, OSError):
-    """An input file that cannot be read as what its name says."""
+    """An input file that is missing, damaged, or not in the format of its suffix."""
 
 
 class RowError(DatasetError, ValueError):
-    """A row that is not of the benchmark's form; the message names file, line and field."""
+    """A row that the benchmark cannot read; the message names file, line and field."""
 
 
 class MediaError(DatasetError, ValueError):
@@ -26,8 +26,8 @@ class MediaError(DatasetError, ValueError):
 
 
 class OptionError(DatasetError, ValueError):
-    """An option that a benchmark does not have, or a value that fits none of its rows."""
+    """An option that a benchmark does not have, or a value that no row matches."""
 
 
 class BenchmarkFaultError(DatasetError, RuntimeError):
-    """A benchmark whose own code fails, or gives what is not of the form that it shall give."""
+    """A benchmark whose own code fails, or returns values of the wrong type."""

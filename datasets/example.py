@@ -1,4 +1,4 @@
-"""One example: a prompt with its images, a label, and what groups it with others."""
+"""One example: a prompt with images, a label, and its group."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,25 +7,25 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One row of a benchmark, ready to be put to a model."""
+    """One example of a benchmark, ready for a model."""
 
     id: str
     """Unique in its split: the file's `id` column, else `<file stem>:<row>`."""
     split: str
     """`train` or `test`."""
     index: int
-    """Row in the input file, from 0."""
+    """Position among the examples that were read, from 0."""
     label: str | None
-    """The right class, byte for byte as the file spells it; None where a test split hides it."""
+    """The right class, byte for byte as in the file; None if a test split hides it."""
     prompt: str
-    """The text as it is put to the model; `<image>` marks the place of an image."""
+    """The text for the model; `<image>` marks the position of an image."""
     media: tuple[str, ...] = ()
-    """Names of the images, relative to the media root, in the order of their marks."""
+    """Names of the images, in the order of their marks; files relative to the media root."""
     group: str | None = None
-    """Examples that are scored together share it."""
+    """Examples that are scored together have the same group."""
     subtask: str | None = None
-    """Heads are selected for each subtask by itself."""
+    """Heads are selected separately for each subtask."""
     category: str | None = None
-    """A part of the benchmark that is reported by itself."""
+    """A part of the benchmark that is also reported separately."""
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """Columns of the row that the benchmark does not know."""
+    """Columns of the row that the benchmark does not read."""

@@ -1,34 +1,34 @@
-"""Where the images of a prompt stand: at each `<image>` mark, or before the text."""
+"""Positions of images in a prompt: at each `<image>` mark, or before the text."""
 
 from savs.foundation.errors import ParameterError
 
 IMAGE_MARK = "<image>"
 SPLIT = "split"
-"""Each image stands at its mark, and the mark is no text: the default."""
+"""Put each image at its mark and remove the mark: the default."""
 KEEP = "keep"
-"""All images come first, and the marks stay in the text: the public reference on Qwen."""
+"""Put all images first and leave the marks in the text, as the public reference does on Qwen."""
 PLACEHOLDERS = (SPLIT, KEEP)
-"""What can be done with the marks."""
+"""How marks can be treated."""
 
 
 def split_prompt(prompt: str, media: int, placeholders: str = SPLIT) -> tuple[str | int, ...]:
-    """Return a prompt as pieces of text and image numbers, in reading order.
+    """Split a prompt into pieces of text and image numbers, in reading order.
 
-    A prompt without marks has its images first. No piece of text is empty.
+    The images of a prompt without marks come first. No piece of text is empty.
 
     Parameters
     ----------
     prompt
-        Text, with `<image>` at the place of each image, or without marks.
+        Text, with `<image>` at the position of each image, or without marks.
     media
-        Number of images that belong to it.
+        Number of its images.
     placeholders
-        `split` or `keep`: what is done with the marks.
+        `split` or `keep`: how the marks are treated.
 
     Raises
     ------
     ValueError
-        The prompt has marks, but not one for each image.
+        The number of marks is neither 0 nor the number of images.
     ParameterError
         `placeholders` is neither.
 

@@ -16,15 +16,15 @@ from savs.datasets.metrics.metrics import (
     balanced_accuracy,
     subtask_accuracies,
 )
-from savs.datasets.rows.rows import Row
+from savs.datasets.row import Row
 
 IMAGES = tuple(f"image_{number}" for number in range(1, 5))
 HIDDEN = "hidden"
-"""What the official test split has for an answer."""
+"""Answer of every row in the official test split."""
 
 
 def parse_row(row: Row) -> Iterator[Fields]:
-    """Read a question of the official Parquet files, or of the public reference's JSON."""
+    """Read a question of the official Parquet files or of the public reference's JSON."""
     media = [row.medium(name) for name in IMAGES]
     known = [name for name in media if name is not None]
     if not known or media[: len(known)] != known:
@@ -67,15 +67,15 @@ BLINK = Benchmark(
     summary="fourteen perception tasks, one to four images (hf://BLINK-Benchmark/BLINK)",
     columns={
         "idx": "the example's id (official files)",
-        "sub_task": "the task (official files); heads are selected for each by itself",
+        "sub_task": "the task (official files); heads are selected separately for each",
         "prompt": "question with its options (official files)",
-        "question": "the same in the reference's JSON; `<image>` marks the place of each image",
-        "choices": "official files: the options, which `prompt` has too",
+        "question": "the same in the reference's JSON; `<image>` marks the position of each image",
+        "choices": "official files: the options, which are also in `prompt`",
         "image_1": "first image: its bytes in the Parquet file, or a name below the media root",
-        "image_2": "second image, or null",
-        "image_3": "third image, or null",
-        "image_4": "fourth image, or null",
-        "answer": "(A), (B) ...; `hidden` in the test split, which gives predictions only",
+        "image_2": "second image, or null or empty",
+        "image_3": "third image, or null or empty",
+        "image_4": "fourth image, or null or empty",
+        "answer": "(A), (B) ...; `hidden` in the test split, which has predictions only",
         "label": "the same in the reference's JSON",
     },
     parse_row=parse_row,

@@ -10,29 +10,28 @@ from dataclasses import replace
 import polars as pl
 
 from savs.datasets.benchmark import About, Benchmark, Fields
-from savs.datasets.metrics.metrics import Classes, Units, accuracy, averaged
+from savs.datasets.metrics.metrics import Classes, Units, accuracy, mean_metric
 from savs.datasets.metrics.ranking import RANKED, ranking_metrics
-from savs.datasets.rows.row_fields import medium_of
-from savs.datasets.rows.rows import Row
+from savs.datasets.row import Row
 
 
 def parse_row(row: Row) -> Iterator[Fields]:
-    """Read one video with a question; each question is a primitive, with heads of its own."""
+    """Read one video with a question; each question is a primitive and a subtask."""
     question = row.text("question")
     yield Fields(
         label=row.choice("label", ("Yes", "No")),
         prompt=f"{question} Please answer with Yes or No.",
-        media=(medium_of(row, "image"),),
+        media=(row.required_medium("image"),),
         subtask=question,
         category=row.optional("split"),
     )
 
 
 def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
-    """Average precision, ROC-AUC, balanced and plain accuracy of each primitive.
+    """Average precision, ROC-AUC, balanced accuracy and accuracy of each primitive.
 
-    With several primitives, their means come first. One whose test videos all have the same answer
-    has an accuracy alone, which a note says.
+    The means over several primitives come first. A primitive whose test videos all have the same
+    answer has only an accuracy, with a note.
     """
     primitives = predictions["subtask"].unique(maintain_order=True).to_list()
     parts = [predictions.filter(pl.col("subtask") == primitive) for primitive in primitives]
@@ -44,12 +43,12 @@ def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
         _noted(accuracy(part, classes, ", ".join(filter(None, ("accuracy", name)))), primitive, own)
         for part, name, primitive, own in zip(parts, names, primitives, ranked, strict=True)
     ]
-    single = [units for own, alone in zip(ranked, plain, strict=True) for units in (*own, alone)]
+    single = [units for own, one in zip(ranked, plain, strict=True) for units in (*own, one)]
     if len(primitives) == 1:
         return single
     columns = zip(*filter(None, ranked), strict=True)
-    means = [averaged(f"{n}, macro", own) for n, own in zip(RANKED, columns, strict=False)]
-    return [*means, averaged("accuracy, macro", plain), *single]
+    means = [mean_metric(f"{n}, macro", own) for n, own in zip(RANKED, columns, strict=False)]
+    return [*means, mean_metric("accuracy, macro", plain), *single]
 
 
 def _noted(units: Units, primitive: str, ranked: list[Units]) -> Units:
@@ -65,9 +64,9 @@ CAMERABENCH = Benchmark(
     name="camerabench",
     summary="does the camera move in this way? one question a primitive of camera motion",
     columns={
-        "image": "name of the video; of someone else's path, the end below the media root counts",
-        "question": "the primitive, e.g. Does the camera zoom in?; heads are selected for each by"
-        " itself",
+        "image": "name of the video; a path of another machine is matched by its end",
+        "question": "the primitive, e.g. Does the camera zoom in?; heads are selected for each"
+        " separately",
         "split": "optional: kept as the category",
         "label": "Yes or No",
     },

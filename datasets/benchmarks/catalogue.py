@@ -47,22 +47,22 @@ BENCHMARKS: dict[str, Benchmark] = {
 
 
 def known_names() -> set[str]:
-    """Return the names and aliases of our own benchmarks."""
+    """Return the names and aliases of the built-in benchmarks."""
     return {name for b in BENCHMARKS.values() for name in (b.name, *b.aliases)}
 
 
 def installed_benchmarks() -> Installed:
-    """Return the benchmarks of installed packages, and why others cannot be had."""
+    """Return the benchmarks of installed packages, and why others cannot be loaded."""
     return load_installed(known_names())
 
 
 def find_benchmark(name: str) -> Benchmark:
-    """Return the benchmark of a name, ours or that of an installed package.
+    """Return the benchmark with a name or alias, built in or of an installed package.
 
     Raises
     ------
     BenchmarkNotFoundError
-        None bears it; the message lists those there are.
+        No benchmark has it; the message lists the known names.
 
     Examples
     --------

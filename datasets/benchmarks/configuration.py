@@ -1,4 +1,4 @@
-"""A benchmark with what a user chose: columns, or a question."""
+"""Benchmarks with the user's choice of columns or question."""
 
 from collections.abc import Mapping
 
@@ -11,21 +11,21 @@ from savs.datasets.errors import OptionError
 def adapt(
     benchmark: Benchmark, columns: Mapping[str, str] | None = None, question: str | None = None
 ) -> Benchmark:
-    """Return the benchmark as options word it; as it is where there are none.
+    """Return the benchmark with the given options, or unchanged without any.
 
     Parameters
     ----------
     benchmark
-        Which one.
+        The benchmark.
     columns
-        Field -> the column that holds it: of `general` alone.
+        Field -> the column that holds it; for `general` only.
     question
-        The prompt of every row: of `general` and `image-folder`.
+        The prompt of every row; for `general` and `image-folder` only.
 
     Raises
     ------
     OptionError
-        The benchmark leaves no such choice, or the choice cannot be.
+        The benchmark has no such option, or the value is invalid.
 
     Examples
     --------
@@ -41,6 +41,6 @@ def adapt(
     given = f"--{next(iter(columns))}-column" if columns else "--question"
     takers = "general" if columns else "general and image-folder"
     raise OptionError(
-        f"{given} is an option of {takers}; the benchmark {benchmark.name!r} says itself what it"
-        " reads; leave it out"
+        f"{given} is an option of {takers}; the benchmark {benchmark.name!r} has fixed columns and"
+        " prompts; leave it out"
     )

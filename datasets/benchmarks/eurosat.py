@@ -8,21 +8,20 @@ from collections.abc import Iterator
 
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.benchmarks.general import measure
-from savs.datasets.rows.row_fields import medium_of
-from savs.datasets.rows.rows import Row
+from savs.datasets.row import Row
 
 
 def parse_row(row: Row) -> Iterator[Fields]:
-    """Read one image; its class is `label`, and `answer`, a letter, is kept beside the example."""
+    """Read one image; the class is `label`; `answer`, a letter, is kept in `extra`."""
     yield Fields(
         label=row.text("label"),
         prompt=f"\n{row.text('question')} Answer with the class name.",
-        media=(medium_of(row, "image"),),
+        media=(row.required_medium("image"),),
     )
 
 
 COLUMNS = {
-    "image": "name of the image; of someone else's path, the end below the media root counts",
+    "image": "name of the image; a path of another machine is matched by its end",
     "question": "the question, with four options that hold the truth",
     "label": "the class",
 }

@@ -15,27 +15,27 @@ from savs.datasets.metrics.metrics import (
     balanced_accuracy,
     subtask_accuracies,
 )
-from savs.datasets.rows.rows import Row
+from savs.datasets.row import Row
 
 FIELDS = {
     "id": "optional: unique in the file; without it rows are `<file stem>:<row>`",
     "image": "name of one image below the media root (or `images`, or neither)",
-    "images": "list of names; `<image>` in the question marks the place of each; not in CSV",
-    "question": "the prompt, as it is put to the model",
+    "images": "list of names; `<image>` in the question marks the position of each; not in CSV",
+    "question": "the prompt",
     "label": "the class, any text",
-    "group": "optional: examples that are not independent share it",
-    "subtask": "optional: heads are selected for each subtask by itself",
-    "category": "optional: kept beside the predictions",
+    "group": "optional: examples that are not independent have the same group",
+    "subtask": "optional: heads are selected separately for each subtask",
+    "category": "optional: kept with the predictions",
 }
-"""Field -> what it holds; each is read from the column of its name, or from one that is named."""
+"""Field -> description. A field is read from the column of its name unless the user maps it."""
 TEST_ALONE = ("id", "group", "category")
-"""Fields that a training file need not have where the test file has them."""
+"""Fields that a training file may lack even if the test file has them."""
 MEDIA = ("image", "images")
-"""Fields of which one is enough."""
+"""Fields of which one is required."""
 
 
 def parse_row(row: Row, columns: Mapping[str, str], question: str | None) -> Iterator[Fields]:
-    """Read the media, the question and the label, and what groups the row, if anything.
+    """Read the media, question, label and optional fields of a row.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def parse_row(row: Row, columns: Mapping[str, str], question: str | None) -> Ite
     columns
         Field -> its column.
     question
-        The prompt of every row, where the file has none.
+        The prompt of every row, for files without one.
     """
     yield Fields(
         id=row.optional(columns["id"]),
@@ -60,12 +60,12 @@ def parse_row(row: Row, columns: Mapping[str, str], question: str | None) -> Ite
 def check_rows(
     rows: Sequence[Row], split: str, columns: Mapping[str, str], question: str | None
 ) -> None:
-    """Check that the columns of a split are there that were named, and no other question is.
+    """Check that a split has the columns that the user mapped, and only one question.
 
     Raises
     ------
     OptionError
-        No row has a column that was named, or one has a question beside the one that was given.
+        No row has a mapped column, or a row has a question although the user gave one.
     """
     there = dict.fromkeys(column for row in rows for column in row.values)
     if question is not None and "question" in there:
@@ -90,7 +90,7 @@ def check_rows(
 
 
 def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
-    """Accuracy, plain and balanced; where there are subtasks, each of them and their mean."""
+    """Accuracy and balanced accuracy; with subtasks, the accuracy of each and their mean."""
     overall = [accuracy(predictions, classes)]
     if predictions["subtask"].null_count():
         return [*overall, balanced_accuracy(predictions, classes)]
@@ -98,19 +98,19 @@ def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
 
 
 def general(columns: Mapping[str, str] | None = None, question: str | None = None) -> Benchmark:
-    """Return the benchmark with columns or a question of one's own, part of a store's identity.
+    """Return the benchmark with the user's columns or question, part of a store's identity.
 
     Parameters
     ----------
     columns
-        Field -> the column that holds it, where that has another name.
+        Field -> the column that holds it, if it has another name.
     question
         The prompt of every row, where the files have none.
 
     Raises
     ------
     OptionError
-        A field is not known, `image` and `images` are one column, or the question is empty.
+        A field is unknown, `image` and `images` are the same column, or the question is empty.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""`image-folder`: one folder of images (or videos) a class, and one question for all of them."""
+"""`image-folder`: one folder of images or videos per class, and one question for all."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,47 +9,47 @@ from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.benchmarks.general import measure
 from savs.datasets.errors import OptionError, SourceError
 from savs.datasets.media.video_containers import is_video_name
-from savs.datasets.rows.rows import Row
+from savs.datasets.row import Row
 
 SUFFIXES = frozenset(
     (".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 )
-"""How the name of an image ends, in small letters."""
-PASSED_OVER = frozenset(("desktop.ini", "thumbs.db"))
-"""Files that systems leave, passed over as hidden ones are; in small letters."""
+"""Suffixes of images, in lower case."""
+SKIPPED = frozenset(("desktop.ini", "thumbs.db"))
+"""Files of operating systems, skipped like hidden ones; in lower case."""
 QUESTION = "What is in the image?"
 NAMED = 3
-"""Files that an error names."""
+"""Number of files that an error names."""
 
 
 def read_folder(source: Path) -> list[Row]:
-    """Read a folder's classes, one folder each, in the order of their names.
+    """Read the classes of a folder, one subfolder each, in the order of their names.
 
-    Hidden files and folders, whose names begin with a dot, are passed over.
+    Hidden files and folders (names that begin with a dot) are skipped.
 
     Parameters
     ----------
     source
-        The folder; images lie one level below the folders of the classes' names, no deeper.
+        The folder; images are directly in the subfolders, which are named after the classes.
 
     Returns
     -------
     list of Row
-        `image` (its name below the folder) and `label`, class by class, by name.
+        Fields `image` (its name below the folder) and `label`, sorted by class and name.
 
     Raises
     ------
     SourceError
-        There is no such folder, a class has no image, or a file or a folder is out of place.
+        The folder does not exist, a class has no image, or a file or folder is misplaced.
     """
     if not source.is_dir():
         what = "a file" if source.exists() else "not there"
         raise SourceError(f"{source} is {what}; expected a folder with one folder a class")
-    classes, loose = _parted(source)
+    classes, loose = _list_folder(source)
     if loose:
         raise SourceError(
-            f"{source} holds {_told(loose)} beside the folders of its classes; move it into one, or"
-            " away"
+            f"{source} holds {_first_names(loose)} beside the folders of its classes; move it into"
+            " one, or away"
         )
     if not classes:
         raise SourceError(f"{source} holds no folder; expected one folder of images a class")
@@ -62,7 +62,7 @@ def read_folder(source: Path) -> list[Row]:
 
 
 def _images(folder: Path) -> list[Path]:
-    folders, files = _parted(folder)
+    folders, files = _list_folder(folder)
     if folders:
         raise SourceError(
             f"{folder} holds the folder {folders[0].name}; expected images, as the name of a class;"
@@ -73,15 +73,15 @@ def _images(folder: Path) -> list[Path]:
     others = [path for path in files if not _is_medium(path.name)]
     if others:
         raise SourceError(
-            f"{folder} holds {_told(others)}, by name neither an image"
+            f"{folder} holds {_first_names(others)}, by name neither an image"
             f" ({' '.join(sorted(SUFFIXES))}) nor a video; move it away, or begin its name with a"
             " dot"
         )
     return files
 
 
-def _parted(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Return what lies in a folder, by name: folders, and files."""
+def _list_folder(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the folders and the files in a folder, sorted by name."""
     try:
         paths = sorted(
             (p for p in folder.iterdir() if not _is_hidden(p.name)), key=lambda path: path.name
@@ -97,22 +97,22 @@ def _is_medium(name: str) -> bool:
 
 
 def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name.lower() in PASSED_OVER
+    return name.startswith(".") or name.lower() in SKIPPED
 
 
-def _told(paths: list[Path]) -> str:
+def _first_names(paths: list[Path]) -> str:
     more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
     return ", ".join(path.name for path in paths[:NAMED]) + more
 
 
 def parse_row(row: Row, question: str) -> Iterator[Fields]:
-    """Read one image; its folder names the class, and its place below the source is the id."""
+    """Read one image; its folder is the class, and its name below the source is the id."""
     name = row.text("image")
     yield Fields(id=name, label=row.text("label"), prompt=question, media=(name,))
 
 
 def image_folder(question: str) -> Benchmark:
-    """Return the benchmark with a question of one's own, which becomes part of a store's identity.
+    """Return the benchmark with the user's question, part of a store's identity.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def image_folder(question: str) -> Benchmark:
 
 IMAGE_FOLDER = Benchmark(
     name="image-folder",
-    summary="a folder with one folder of images a class; --question words the prompt",
+    summary="one folder of images per class; --question gives the prompt",
     columns={
         "image": "DIR/CLASS/NAME.jpg: --test (and --train, or --shots) is the folder DIR",
         "label": "CLASS, the name of the folder",

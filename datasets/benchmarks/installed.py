@@ -12,21 +12,21 @@ GROUP = "savs.benchmarks"
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """What the entry points name."""
+    """Result of loading the entry points."""
 
     benchmarks: dict[str, Benchmark]
     """Name -> benchmark, in the order of the entry points' names."""
     problems: dict[str, str]
-    """Name of an entry point that gives none -> why, in one line."""
+    """Name of an entry point without a usable benchmark -> why, in one line."""
 
 
 def load_installed(taken: Collection[str]) -> Installed:
-    """Import the benchmarks of installed packages; one that fails is a problem, not an error.
+    """Import the benchmarks of installed packages; a failure becomes a problem, not an error.
 
     Parameters
     ----------
     taken
-        Names and aliases that an installed benchmark must not bear.
+        Names and aliases that an installed benchmark must not have.
     """
     found = Installed({}, {})
     names = set(taken)
@@ -36,7 +36,7 @@ def load_installed(taken: Collection[str]) -> Installed:
             benchmark = point.load()
         except (Exception, SystemExit) as error:  # whatever the package does
             text = " ".join(f"{type(error).__name__}: {error}".split())
-            found.problems[point.name] = f"{where} cannot be loaded ({text}); mend the package"
+            found.problems[point.name] = f"{where} cannot be loaded ({text}); fix the package"
             continue
         problem = name_problem(benchmark, names)
         if problem:
@@ -48,14 +48,14 @@ def load_installed(taken: Collection[str]) -> Installed:
 
 
 def name_problem(value: object, taken: Collection[str]) -> str | None:
-    """Return why a value cannot stand beside the benchmarks whose names are taken, if it cannot."""
+    """Return why a value is not a benchmark with a free name, or None if it is one."""
     if not isinstance(value, Benchmark):
         return f"is a {type(value).__name__}, expected a savs.datasets.Benchmark"
     for name in (value.name, *value.aliases):
         if not isinstance(name, str) or not name or name.endswith(".py"):
-            return f"bears the name {name!r}, expected text that does not end in .py"
+            return f"has the name {name!r}, expected text that does not end in .py"
         if name in taken:
-            return f"bears the name {name!r}, which is taken; give it another"
+            return f"has the name {name!r}, which is taken; give it another"
     try:
         json.dumps(dict(value.options))
     except (TypeError, ValueError) as error:

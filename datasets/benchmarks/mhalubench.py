@@ -8,19 +8,18 @@ from collections.abc import Iterator
 
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.benchmarks.general import measure
-from savs.datasets.rows.row_fields import label_of, medium_of
-from savs.datasets.rows.rows import Row
+from savs.datasets.row import Row
 
 
 def parse_row(row: Row) -> Iterator[Fields]:
     """Read one claim about an image."""
     yield Fields(
-        label=label_of(row, "claim_label", "label"),
+        label=row.label_in("claim_label", "label"),
         prompt=(
             f"\nClaim:{row.text('claim')}. Is the Claim hallucinating?"
             " Answer the question with Yes or No."
         ),
-        media=(medium_of(row, "image_path"),),
+        media=(row.required_medium("image_path"),),
     )
 
 
@@ -28,8 +27,7 @@ MHALUBENCH = Benchmark(
     name="mhalubench",
     summary="does this claim about this image hallucinate?",
     columns={
-        "image_path": "name of the image; of someone else's path, the end below the media root"
-        " counts",
+        "image_path": "name of the image; a path of another machine is matched by its end",
         "claim": "the claim, without a full stop: the prompt adds one",
         "claim_label": "hallucination or non-hallucination, as the file spells it",
         "label": "the same in the reference's train file",

@@ -11,8 +11,7 @@ import polars as pl
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.metrics.groups import pair_metric
 from savs.datasets.metrics.metrics import Classes, Units, accuracy
-from savs.datasets.rows.row_fields import medium_of
-from savs.datasets.rows.rows import Row
+from savs.datasets.row import Row
 
 ANSWER = "Correct Answer"
 
@@ -23,9 +22,9 @@ def parse_row(row: Row) -> Iterator[Fields]:
     if official:
         prompt = f"{row.text('Question')} {row.text('Options')}"
         numbered = f"MMVP Images/{row.index + 1}.jpg"
-        image = medium_of(row, "image") if "image" in row.values else numbered
+        image = row.required_medium("image") if "image" in row.values else numbered
     else:
-        prompt, image = row.text("question"), medium_of(row, "image")
+        prompt, image = row.text("question"), row.required_medium("image")
     yield Fields(
         label=row.text(ANSWER if official else "label"),
         prompt=prompt,

@@ -11,13 +11,12 @@ import polars as pl
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.metrics.metrics import Classes, Units, accuracy
 from savs.datasets.metrics.pairs import order_metric
-from savs.datasets.rows.row_fields import label_of, medium_of
-from savs.datasets.rows.rows import Row
+from savs.datasets.row import Row
 
 PARTS = {"safety": ("pairs", "bias", "other"), "reasoning": ("math", "math", "coding")}
-"""Category that has two parts -> how ids of the first begin, the first, the second."""
+"""Category with two parts -> prefix of the first part's ids, the first part, the second."""
 LABELS = {"Output1": ("Output1", "Output2"), "Output": ("preferred", "non-preferred")}
-"""Column that only one form has -> its labels."""
+"""Column that only one form has -> the labels of that form."""
 ORDER = "preferred higher"
 
 
@@ -30,7 +29,7 @@ def parse_row(row: Row) -> Iterator[Fields]:
             "expected 'Output1' and 'Output2' (a pair), or 'Output' (a single answer)",
         )
     pair, known = forms == ["Output1"], LABELS[forms[0]]
-    label = label_of(row, "label", "Better")
+    label = row.label_in("label", "Better")
     if label not in known:
         raise row.error(f"the label is {label!r}", f"expected {' or '.join(known)}")
     text = f"Question: {row.text('Text')}\n\n"
@@ -41,7 +40,7 @@ def parse_row(row: Row) -> Iterator[Fields]:
         prompt=text + f"Answer 1: {row.text('Output1')}\n\nAnswer 2: {row.text('Output2')}"
         if pair
         else text + f" Answer: {row.text('Output')}",
-        media=(medium_of(row, "Image"),),
+        media=(row.required_medium("Image"),),
         group=None if pair else row.text("ID_original"),
         subtask=category,
         category=_part(category, identifier),
@@ -58,7 +57,7 @@ def _part(category: str, identifier: str) -> str:
 def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
     """Accuracy over all, of each category, and of the parts of safety and reasoning.
 
-    Single answers also have how often the preferred one of two scores higher.
+    Single answers also have the share of pairs whose preferred answer scores higher.
     """
     categories = predictions["subtask"].unique(maintain_order=True)
     parts = [
@@ -82,9 +81,9 @@ MULTIMODAL_REWARDBENCH = Benchmark(
     name="multimodal-rewardbench",
     summary="which of two answers is better, or is this one the better of two?",
     columns={
-        "Category": "safety, reasoning ...; heads are selected for each by itself",
+        "Category": "safety, reasoning ...; heads are selected separately for each",
         "ID": "the example's id; those of bias begin with pairs, those of math with math",
-        "ID_original": "single form: what the two answers of a question share",
+        "ID_original": "single form: id that the two answers of a question share",
         "Text": "the question",
         "Image": "name of the image below the media root",
         "Output1": "pair form: first answer",

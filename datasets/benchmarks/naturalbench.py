@@ -10,13 +10,13 @@ import polars as pl
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.metrics.groups import group_metrics
 from savs.datasets.metrics.metrics import Classes, Units, accuracy
-from savs.datasets.rows.rows import Row
+from savs.datasets.row import Row
 
 SUFFIXES = {
     "yes_no": "Please answer Yes or No.",
     "multiple_choice": "Please output the letter corresponding to the correct option.",
 }
-"""`Question_Type` -> what the official script puts right behind the question."""
+"""`Question_Type` -> text that the official script appends to the question."""
 ANSWERS = {"yes_no": ("Yes", "No"), "multiple_choice": ("A", "B")}
 
 
@@ -41,7 +41,7 @@ def parse_row(row: Row) -> Iterator[Fields]:
 
 
 def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
-    """Acc, Q-Acc, I-Acc and G-Acc over all groups, and the accuracy of each kind of question."""
+    """Acc, Q-Acc, I-Acc and G-Acc over all groups, then the accuracy of each question type."""
     kinds = predictions["subtask"].unique(maintain_order=True)
     return [
         accuracy(predictions, classes),
@@ -66,8 +66,8 @@ NATURALBENCH = Benchmark(
         "Image_1_Question_0": "answer",
         "Image_0_Question_1": "answer",
         "Image_1_Question_1": "answer",
-        "Question_Type": "yes_no or multiple_choice; heads are selected for each by itself",
-        "Source": "optional: where the images are from",
+        "Question_Type": "yes_no or multiple_choice; heads are selected separately for each",
+        "Source": "optional: source of the images",
     },
     parse_row=parse_row,
     measure=measure,

@@ -12,7 +12,7 @@ from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.metrics.groups import group_metrics
 from savs.datasets.metrics.matching import matching_metrics
 from savs.datasets.metrics.metrics import Classes, Units, accuracy
-from savs.datasets.rows.rows import Row
+from savs.datasets.row import Row
 
 
 def parse_row(row: Row) -> Iterator[Fields]:
@@ -20,7 +20,7 @@ def parse_row(row: Row) -> Iterator[Fields]:
     yield Fields(
         label=row.choice("label", ("Yes", "No")),
         prompt=f"\n{row.text('question')} Answer with Yes or No.",
-        media=(row.text("image"),),
+        media=(row.required_medium("image"),),
         group=row.text("question_id"),
     )
 
@@ -38,9 +38,9 @@ NATURALBENCH_RETRIEVAL = Benchmark(
     name="naturalbench-retrieval",
     summary="does this image show this caption? two images x two captions a group",
     columns={
-        "image": "name of the image; of someone else's path, the end below the media root counts",
+        "image": "name of the image; a path of another machine is matched by its end",
         "question": "Does this image show '...'?",
-        "question_id": "the group; a row number in a train file, where it is not read",
+        "question_id": "the group; a row number in a train file, where it is ignored",
         "label": "Yes or No",
     },
     parse_row=parse_row,

@@ -2,17 +2,17 @@
 
 from savs.datasets.benchmark import Benchmark, Fields
 from savs.datasets.prompt import split_prompt
-from savs.datasets.rows.plugin_guard import parsed
-from savs.datasets.rows.rows import Row
+from savs.datasets.row import Row
+from savs.datasets.rows.plugin_guard import parse_fields
 
 
 def sample_fields(benchmark: Benchmark) -> list[Fields]:
-    """Return what a benchmark finds in the row that it shows; nothing where it shows none.
+    """Return the examples in a benchmark's sample row; empty without a sample row.
 
     Raises
     ------
     BenchmarkFaultError
-        It cannot read its own row.
+        The benchmark cannot read its own sample.
 
     Examples
     --------
@@ -23,11 +23,11 @@ def sample_fields(benchmark: Benchmark) -> list[Fields]:
     if benchmark.about is None:
         return []
     row = Row("the sample row", 0, dict(benchmark.about.sample), "sample")
-    return list(parsed(benchmark, row))
+    return list(parse_fields(benchmark, row))
 
 
 def reading_order(fields: Fields) -> str:
-    r"""Return a prompt as a model reads it: names of media in brackets, text with escaped newlines.
+    r"""Return a prompt in reading order: names of media in brackets, newlines escaped.
 
     Examples
     --------

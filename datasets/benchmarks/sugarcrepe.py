@@ -9,33 +9,32 @@ from collections.abc import Iterator
 import polars as pl
 
 from savs.datasets.benchmark import About, Benchmark, Fields
-from savs.datasets.metrics.groups import together
+from savs.datasets.metrics.groups import set_accuracy
 from savs.datasets.metrics.metrics import Classes, Units, accuracy
 from savs.datasets.metrics.pairs import order_metric
-from savs.datasets.rows.row_fields import medium_of
-from savs.datasets.rows.rows import Row
+from savs.datasets.row import Row
 
 PAIR = ["group", "media"]
 ORDER = "true caption higher (official)"
 
 
 def parse_row(row: Row) -> Iterator[Fields]:
-    """Read one caption; `question_id` counts the pairs of each category (`split`) from 0."""
+    """Read one caption; `question_id` numbers the pairs of each category (`split`) from 0."""
     category = row.optional("split")
     number = row.text("question_id")
     yield Fields(
         label=row.choice("label", ("Yes", "No")),
         prompt=f"{row.text('question')} Please answer with Yes or No.",
-        media=(medium_of(row, "image"),),
+        media=(row.required_medium("image"),),
         group=number if category is None else f"{category}:{number}",
         category=category,
     )
 
 
 def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
-    """Both captions right, the true one higher by score, accuracy; then each category's first two.
+    """Both captions right, true caption higher, accuracy; then the first two of each category.
 
-    A pair shares category, `question_id` and image.
+    The captions of a pair share category, `question_id` and image.
     """
     images = pl.col("media").list.join("\n")
     whole = predictions.filter(pl.len().over("group", images) == 2)
@@ -44,11 +43,11 @@ def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
         for category in whole["category"].drop_nulls().unique(maintain_order=True)
     }
     return [
-        together(predictions, classes, "both right", PAIR, 2),
+        set_accuracy(predictions, classes, "both right", PAIR, 2),
         order_metric(predictions, "Yes", PAIR, ORDER),
         accuracy(predictions, classes),
         *(
-            together(part, classes, f"both right, {category}", PAIR, 2)
+            set_accuracy(part, classes, f"both right, {category}", PAIR, 2)
             for category, part in parts.items()
         ),
         *(order_metric(part, "Yes", PAIR, ORDER, category) for category, part in parts.items()),
@@ -59,7 +58,7 @@ SUGARCREPE = Benchmark(
     name="sugarcrepe",
     summary="does this image show this caption? a true and a false caption of each image",
     columns={
-        "image": "name of the image; of someone else's path, the end below the media root counts",
+        "image": "name of the image; a path of another machine is matched by its end",
         "question": "Does this image show '...'?",
         "split": "the category: add_att, add_obj, replace_att, replace_obj, replace_rel, swap_att,"
         " swap_obj",

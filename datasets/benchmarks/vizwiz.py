@@ -8,19 +8,18 @@ from collections.abc import Iterator
 
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.benchmarks.general import measure
-from savs.datasets.rows.row_fields import medium_of
-from savs.datasets.rows.rows import Row
+from savs.datasets.row import Row
 
 
 def parse_row(row: Row) -> Iterator[Fields]:
-    """Read one question about a photo; the file's `question_id` is kept beside the example."""
+    """Read one question about a photo; the file's `question_id` is kept in `extra`."""
     yield Fields(
         label=row.text("label"),
         prompt=(
             f"\n{row.text('question')} \nWhen the provided information is insufficient, respond"
             " with Unanswerable.\nAnswer the question using a single word or phrase."
         ),
-        media=(medium_of(row, "image"),),
+        media=(row.required_medium("image"),),
     )
 
 
@@ -29,7 +28,7 @@ VIZWIZ = Benchmark(
     summary="can this question be answered from the photo?",
     columns={
         "image": "name of the photo below the media root",
-        "question": "what was asked",
+        "question": "the question",
         "label": "answerable or unanswerable, as the file spells it",
     },
     parse_row=parse_row,

@@ -1,7 +1,7 @@
 """`winoground`: two images and two captions of the same words, to be matched.
 
 Source: Thrush et al., Winoground, arXiv 2204.03162; data set facebook/winoground, 400 groups.
-It has no prompt of its own: this one is NaturalBench-Retrieval's.
+It defines no prompt; this one is NaturalBench-Retrieval's.
 """
 
 from collections.abc import Iterator
@@ -13,15 +13,14 @@ from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.metrics.groups import GROUP_ROWS
 from savs.datasets.metrics.matching import matching_metrics
 from savs.datasets.metrics.metrics import Classes, Units, accuracy
-from savs.datasets.rows.parquet_media import is_packed
-from savs.datasets.rows.row_fields import medium_of
-from savs.datasets.rows.rows import Row
+from savs.datasets.row import Row
+from savs.datasets.rows.packed_media import is_packed
 
 
 def parse_row(row: Row) -> Iterator[Fields]:
     """Read the four examples of a group, in the order c0i0, c0i1, c1i0, c1i1."""
     group = row.text("id")
-    images = [_file(medium_of(row, f"image_{number}")) for number in range(2)]
+    images = [_file(row.required_medium(f"image_{number}")) for number in range(2)]
     for caption in range(2):
         text = row.text(f"caption_{caption}")
         for image in range(2):
@@ -36,7 +35,7 @@ def parse_row(row: Row) -> Iterator[Fields]:
 
 
 def _file(name: str) -> str:
-    """Return a file's name; examples.jsonl leaves out `.png`."""
+    """Return the file's name; examples.jsonl omits `.png`."""
     return name if is_packed(name) or PurePosixPath(name).suffix else f"{name}.png"
 
 
@@ -67,7 +66,7 @@ WINOGROUND = Benchmark(
         "image_1": "second image",
         "caption_0": "the caption of the first image",
         "caption_1": "the caption of the second image",
-        "collapsed_tag": "optional: Object, Relation or Both, reported by themselves",
+        "collapsed_tag": "optional: Object, Relation or Both, also reported separately",
     },
     parse_row=parse_row,
     measure=measure,
@@ -82,7 +81,7 @@ WINOGROUND = Benchmark(
         ),
         sizes="test 400 groups of four",
         source="Thrush et al., arXiv 2204.03162; hf://facebook/winoground",
-        licence="a licence of its own, for research; access on request",
+        licence="its own, for research; access on request",
         files="examples.jsonl and the unpacked images.zip of facebook/winoground, with"
         " --media-root images",
         sample={

@@ -1,4 +1,4 @@
-"""Media at an address: fetched once, kept in a folder; only http and https."""
+"""Media at an http or https address, fetched once and kept in a folder."""
 
 import hashlib
 import time
@@ -21,9 +21,9 @@ TIMEOUT_S = 20.0
 DEADLINE_S = 300.0
 """How long one medium may take."""
 MAX_BYTES = 256 * 2**20
-"""A medium is no larger than this."""
+"""Largest medium."""
 AT_ONCE = 8
-"""Media that are fetched at the same time."""
+"""Media that are fetched in parallel."""
 _PIECE = 2**16
 
 
@@ -43,19 +43,19 @@ class Fetching:
     """How media at an address are fetched."""
 
     folder: Path | None = None
-    """Where they are kept, named by the digest of the address; None keeps none."""
+    """Folder for fetched files, named by the digest of the address; None keeps none."""
     timeout_s: float = TIMEOUT_S
     max_bytes: int = MAX_BYTES
     failed: dict[str, str] = field(default_factory=dict, compare=False)
     """Address -> why it could not be fetched; it is not tried again."""
 
     def kept(self, address: str) -> Path | None:
-        """Return the file of a medium that was fetched before, if it was."""
-        path = self._place(address)
+        """Return the file of a medium that was fetched before, or None."""
+        path = self._path_of(address)
         return path if path is not None and path.is_file() else None
 
     def fetch(self, address: str) -> bytes:
-        """Return the bytes at an address, from the folder where they are there.
+        """Return the bytes at an address, from the folder if they are kept there.
 
         Raises
         ------
@@ -82,9 +82,9 @@ class Fetching:
         raise MediaError(f"{address} {self.failed[address]}")
 
     def fetch_all(self, names: Iterable[str]) -> list[str]:
-        """Fetch the media among the names that are at an address; return a line on them, if any.
+        """Fetch all names that are addresses; return a line that counts them, if any.
 
-        Without a folder none is fetched beforehand.
+        Without a folder nothing is fetched.
         """
         addresses = list(dict.fromkeys(filter(is_address, names)))
         if not addresses or self.folder is None:
@@ -97,7 +97,7 @@ class Fetching:
         try:
             return bool(self.kept(address) or self.fetch(address))
         except MediaError:
-            return False  # it is told where the medium is needed
+            return False  # reported when the medium is read
 
     def _download(self, address: str) -> bytes:
         started, data = time.monotonic(), bytearray()
@@ -108,12 +108,12 @@ class Fetching:
                     raise ValueError(f"it has more than {self.max_bytes:,} bytes")
                 if time.monotonic() - started > DEADLINE_S:
                     raise ValueError(f"it takes more than {DEADLINE_S:.0f} s")
-            if answer.length:  # what was announced and did not come
+            if answer.length:  # bytes that were announced and did not arrive
                 raise ValueError(f"the connection broke off, {answer.length:,} bytes early")
         return bytes(data)
 
     def _keep(self, address: str, data: bytes) -> None:
-        path = self._place(address)
+        path = self._path_of(address)
         if path is None:
             return
         try:
@@ -123,14 +123,14 @@ class Fetching:
         except OSError as error:
             raise MediaError(f"{path} cannot be written: {error.strerror}; make room") from error
 
-    def _place(self, address: str) -> Path | None:
+    def _path_of(self, address: str) -> Path | None:
         name = hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()
         return None if self.folder is None else self.folder / name
 
 
 @contextmanager
-def fetching_for_now(*, wanted: bool) -> Iterator[Fetching | None]:
-    """Yield how media are fetched, each once, kept until the block ends; None if not wanted."""
+def temporary_fetching(*, wanted: bool) -> Iterator[Fetching | None]:
+    """Yield a `Fetching` whose folder is removed when the block ends; None if not wanted."""
     if not wanted:
         yield None
         return
@@ -139,7 +139,7 @@ def fetching_for_now(*, wanted: bool) -> Iterator[Fetching | None]:
 
 
 def _opener() -> "OpenerDirector":
-    """Return what opens http and https alone: a redirect leads to no file and no other protocol."""
+    """Return an opener for http and https only, so that no redirect reaches another protocol."""
     from urllib import request
 
     opener = request.OpenerDirector()

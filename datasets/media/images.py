@@ -1,4 +1,4 @@
-"""Image files: decoded to RGB the way a person would see them."""
+"""Image files, decoded to RGB as an image viewer shows them."""
 
 import io
 
@@ -12,8 +12,8 @@ from savs.datasets.media.video_containers import HEIC_BRANDS
 def decode_image(data: bytes, name: str) -> Image.Image:
     """Decode an image file to 8-bit RGB.
 
-    The EXIF orientation is applied, transparency is laid on white, 16-bit greys keep their upper
-    byte, and an animation gives its first frame. PostScript is refused: decoding would run it.
+    The EXIF orientation is applied, transparency becomes white, 16-bit greys keep their upper byte,
+    and an animation gives its first frame. PostScript is refused, because decoding would run it.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def decode_image(data: bytes, name: str) -> Image.Image:
 
 
 def require_size(width: int, height: int, name: str) -> None:
-    """Raise MediaError for more pixels than Pillow takes for safe."""
+    """Raise MediaError for more pixels than Pillow considers safe."""
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and width * height > limit:
         raise MediaError(

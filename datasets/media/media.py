@@ -1,4 +1,4 @@
-"""Media of a run: found below one folder, in the rows of files, or at an address; read, decoded."""
+"""Media of a run: files below one folder, rows of files, or web addresses; read and decoded."""
 
 import hashlib
 from collections.abc import Iterable
@@ -10,10 +10,10 @@ from PIL import Image
 from savs.datasets.errors import MediaError
 from savs.datasets.media.download import Fetching, is_address
 from savs.datasets.media.images import decode_image
-from savs.datasets.media.paths import absolute, advice, is_foreign, locate
+from savs.datasets.media.paths import absolute, is_foreign, locate
 from savs.datasets.media.video_containers import container_of, is_video_name
 from savs.datasets.media.videos import DEFAULT_FRAMES, decode_video, first_frame
-from savs.datasets.rows.parquet_media import is_packed, packed_file, read_packed
+from savs.datasets.rows.packed_media import is_packed, packed_file, read_packed
 
 NO_ADDRESS = "is an address, which is fetched with --fetch-urls alone"
 
@@ -23,11 +23,11 @@ class MediaRules:
     """How media are found and decoded."""
 
     video_frames: int | None = None
-    """Frames a video; `DEFAULT_FRAMES` where nothing is asked for."""
+    """Frames per video; None for `DEFAULT_FRAMES`."""
     allow_outside: bool = False
-    """Whether names may lead out of the media root."""
+    """Allow names that lead out of the media root."""
     fetching: Fetching | None = None
-    """How media at an address are fetched; None fetches none."""
+    """How media at an address are fetched; None refuses them."""
 
 
 DEFAULT_RULES = MediaRules()
@@ -35,18 +35,15 @@ DEFAULT_RULES = MediaRules()
 
 @dataclass(frozen=True, slots=True)
 class MediaFolder:
-    """The folder below which all media of a run lie."""
+    """The folder that holds the media of a run."""
 
     root: Path
     packed: Path | None = None
-    """Folder of the files whose rows hold media; `root` by default."""
+    """Folder of the files whose rows store media; `root` by default."""
     rules: MediaRules = DEFAULT_RULES
 
     def path(self, name: str) -> Path:
-        """Return the path of a medium; a link in the folder may lead anywhere.
-
-        An absolute path of another machine is looked for below the root: its longest end that is
-        there counts, from the root on.
+        """Return the path of a medium, see `locate`; links in the folder may lead anywhere.
 
         Raises
         ------
@@ -56,12 +53,13 @@ class MediaFolder:
         path = locate(self.root, name, outside=self.rules.allow_outside)
         if path is None:
             raise MediaError(
-                f"{name} lies outside the media root {self.root}; {advice(self.root, name)}"
+                f"{name} lies outside the media root {self.root}; give --media-root the folder that"
+                " holds it, or --allow-outside"
             )
         return path
 
     def has(self, name: str) -> bool:
-        """Return whether a medium is there, or may be fetched; what it holds is not looked at."""
+        """Return whether a medium exists, or may be fetched; its content is not read."""
         if is_address(name):
             return self.rules.fetching is not None
         try:
@@ -71,7 +69,7 @@ class MediaFolder:
             return False
 
     def absence(self, name: str) -> str:
-        """Return where a medium that is not there was looked for, and what to do."""
+        """Return where a missing medium was expected, and what to do."""
         if is_address(name):
             return f"{name} {NO_ADDRESS}"
         try:
@@ -82,7 +80,7 @@ class MediaFolder:
         return f"{name} is not in {folder}; give --media-root the folder of the images"
 
     def size(self, name: str) -> int | None:
-        """Return a medium's size in bytes, or None where it is not there, or not fetched yet."""
+        """Return a medium's size in bytes, or None if it is missing or not fetched yet."""
         try:
             if is_packed(name) and not is_address(name):
                 return len(self.read(name))
@@ -92,7 +90,7 @@ class MediaFolder:
             return None
 
     def _file(self, name: str) -> Path | None:
-        """Return the file that a medium is, or is in, if it can be told; nothing is read."""
+        """Return the file that a medium is, or is stored in, if that is known; nothing is read."""
         if is_address(name):
             return None if self.rules.fetching is None else self.rules.fetching.kept(name)
         if is_packed(name):
@@ -105,7 +103,7 @@ class MediaFolder:
         Raises
         ------
         MediaError
-            Missing, unreadable, empty, outside the folder, or not to be fetched.
+            Missing, unreadable, empty, outside the folder, or an address that is not fetched.
         """
         if is_address(name):
             if self.rules.fetching is None:
@@ -134,17 +132,12 @@ class MediaFolder:
             raise MediaError(f"{shown} cannot be read: {reason}") from error
 
     def images(self, name: str) -> list[Image.Image]:
-        """Return what a model sees of a medium: the image, or the frames of a video.
-
-        Returns
-        -------
-        list of PIL.Image.Image
-            8-bit RGB, upright; at least one.
+        """Return the image, or the frames of a video: 8-bit RGB, upright, at least one.
 
         Raises
         ------
         MediaError
-            It cannot be read or decoded.
+            The medium cannot be read or decoded.
         """
         return decode_medium(self.read(name), name, self.rules.video_frames or DEFAULT_FRAMES)
 
@@ -156,7 +149,7 @@ class MediaFolder:
         return first_frame(data, name)
 
     def rerooted(self, names: Iterable[str]) -> list[str]:
-        """Return a line on the names that lead elsewhere and were found below the root, if any.
+        """Return a line that counts the absolute paths that were matched by their end, if any.
 
         Parameters
         ----------
@@ -166,14 +159,14 @@ class MediaFolder:
         Raises
         ------
         MediaError
-            Two different names would be one and the same file.
+            Two different names match the same file.
         """
         found: dict[Path, str] = {}
         for name in dict.fromkeys(names):
             if is_address(name) or is_packed(name) or not is_foreign(self.root, name):
                 continue
             path = self._file(name)
-            if path is None or path == absolute(Path(name)):  # not there, or there as it is
+            if path is None or path == absolute(Path(name)):  # missing, or taken as it is
                 continue
             if path in found:
                 raise MediaError(
@@ -184,17 +177,17 @@ class MediaFolder:
         if not found:
             return []
         path, name = next(iter(found.items()))
-        count = f"{len(found):,} paths of another place are"
+        count = f"{len(found):,} paths of another machine are"
         return [f"{count} read below {self.root}: {name} is {path}"]
 
 
 def decode_medium(data: bytes, name: str, frames: int = DEFAULT_FRAMES) -> list[Image.Image]:
-    """Decode an image, or the frames of a video, whatever its name ends in.
+    """Decode an image, or the frames of a video, by its content rather than its name.
 
     Raises
     ------
     MediaError
-        It cannot be decoded.
+        The medium cannot be decoded.
     """
     if container_of(data) is not None:
         return decode_video(data, name, frames)
@@ -202,10 +195,10 @@ def decode_medium(data: bytes, name: str, frames: int = DEFAULT_FRAMES) -> list[
         return [decode_image(data, name)]
     except MediaError:
         if is_video_name(name):
-            return decode_video(data, name, frames)  # says which videos are known
+            return decode_video(data, name, frames)  # its error lists the known formats
         raise
 
 
 def sha256(data: bytes) -> str:
-    """Return the digest by which equal media are recognised, whatever their names."""
+    """Return the hexadecimal SHA-256 of a medium's bytes: equal content, equal digest."""
     return hashlib.sha256(data).hexdigest()

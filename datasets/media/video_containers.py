@@ -1,4 +1,4 @@
-"""The containers of videos: which one a file is, and whether it is all there.
+"""Video containers: which one a file is, and whether the file is complete.
 
 Sources: ISO/IEC 14496-12 (boxes), RFC 8794 (EBML), Microsoft's AVI RIFF reference.
 """
@@ -8,16 +8,16 @@ from urllib.parse import urlsplit
 
 MP4, MATROSKA, AVI = "mp4", "matroska", "avi"
 SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm")
-"""Names of videos end in one of these."""
+"""Suffixes of video files."""
 _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"mif1", b"msf1")
-"""Brands of the photographs of phones, in the container of MP4."""
+"""Brands of phone photographs, which use the MP4 container."""
 _STILL_BRANDS = (b"avif", b"avis", *HEIC_BRANDS)
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
 def is_video_name(name: str) -> bool:
-    """Return whether a medium's name says that it is a video.
+    """Return whether a medium's name is that of a video.
 
     Examples
     --------
@@ -31,7 +31,7 @@ def is_video_name(name: str) -> bool:
 
 
 def container_of(data: bytes) -> str | None:
-    """Return the container that a file's first bytes say: `mp4`, `matroska`, `avi` or None."""
+    """Return the container by a file's first bytes: `mp4`, `matroska`, `avi` or None."""
     if data[4:8] in _BOXES and not (data[4:8] == b"ftyp" and data[8:12] in _STILL_BRANDS):
         return MP4
     if data.startswith(_EBML):
@@ -42,23 +42,25 @@ def container_of(data: bytes) -> str | None:
 def missing_bytes(data: bytes) -> int:
     """Return how many bytes a video's container declares beyond the end of the file.
 
-    0 where it is whole, or does not say.
+    FFmpeg ends such a file as if it were complete. Fewer packets or less duration than declared
+    do not prove a cut: a trimmed MP4, an AVI with a variable rate and a Matroska copy of some
+    packets have both and are complete. 0 if the file is complete or declares no size.
     """
     end = {MP4: _mp4_end, MATROSKA: _matroska_end, AVI: _avi_end}[container_of(data) or MP4](data)
     return max(0, end - len(data))
 
 
 def _mp4_end(data: bytes) -> int:
-    """Follow the outermost boxes: a size of 32 bits; of 64 where it is 1; 0 is the file's end."""
-    place = 0
-    while place + 8 <= len(data):
-        size = int.from_bytes(data[place : place + 4])
+    """Follow the outermost boxes: a size of 32 bits, of 64 if that is 1; 0 is the file's end."""
+    offset = 0
+    while offset + 8 <= len(data):
+        size = int.from_bytes(data[offset : offset + 4])
         if size == 1:
-            size = int.from_bytes(data[place + 8 : place + 16])
+            size = int.from_bytes(data[offset + 8 : offset + 16])
         if size < 8:
             return len(data)
-        place += size
-    return place
+        offset += size
+    return offset
 
 
 def _avi_end(data: bytes) -> int:
@@ -66,7 +68,7 @@ def _avi_end(data: bytes) -> int:
 
 
 def _matroska_end(data: bytes) -> int:
-    """Return where the segment behind the EBML header ends."""
+    """Return the end of the segment behind the EBML header."""
     header = _variable(data, 4)
     segment = sum(header)
     if data[segment : segment + 4] != _SEGMENT:
@@ -75,9 +77,9 @@ def _matroska_end(data: bytes) -> int:
     return start + size
 
 
-def _variable(data: bytes, place: int) -> tuple[int, int]:
-    """Return the place behind an EBML size, and the size; 0 where all its bits say "unknown"."""
-    first = data[place] if place < len(data) else 0
+def _variable(data: bytes, offset: int) -> tuple[int, int]:
+    """Return the offset behind an EBML size, and the size; 0 for an unknown one (all bits set)."""
+    first = data[offset] if offset < len(data) else 0
     width = 9 - first.bit_length()
-    value = int.from_bytes(data[place : place + width]) & ((1 << 7 * width) - 1)
-    return place + width, 0 if value == (1 << 7 * width) - 1 else value
+    value = int.from_bytes(data[offset : offset + width]) & ((1 << 7 * width) - 1)
+    return offset + width, 0 if value == (1 << 7 * width) - 1 else value

@@ -16,9 +16,9 @@ from savs.datasets.media.images import require_size
 from savs.datasets.media.video_containers import AVI, container_of, missing_bytes
 
 DEFAULT_FRAMES = 8
-"""Frames a video where nothing else is asked for; a store that does not say has this many."""
+"""Frames per video by default; also those of a store that does not record the number."""
 WHOLE = 0.9
-"""A video that has less than this share of what it declares is damaged."""
+"""A video with less than this share of its declared frames or duration is damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +29,21 @@ class _Clip:
     stream: Any
     name: str
     numbered: bool
-    """Whether frames are known by their number: AVI has one rate and no times of its own."""
+    """Frames are identified by number rather than time: AVI has a constant rate and no times."""
 
 
 def decode_video(data: bytes, name: str, frames: int = DEFAULT_FRAMES) -> list[Image.Image]:
-    """Decode the frames of a video that are shown at the centres of equal parts of it.
+    """Decode the frames of a video that are shown at the centres of equal parts of its duration.
 
     Parameters
     ----------
     data
         An MP4, MOV, Matroska, WebM or AVI file.
     name
-        What an error calls it.
+        Name for error messages.
     frames
-        Number of parts. A frame that is shown at several centres is given once; a video with no
-        more frames than parts gives all.
+        Number of parts. A frame that is shown at several centres is returned once; a video with
+        no more frames than parts returns all.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def decode_video(data: bytes, name: str, frames: int = DEFAULT_FRAMES) -> list[I
     try:
         with _opened(data, name) as clip:
             starts, end, keys = _times(clip)
-            wanted = [starts[place] for place in pick(starts, end, frames)]
+            wanted = [starts[index] for index in pick(starts, end, frames)]
         with _opened(data, name) as clip:
             found = None if clip.numbered else _by_seeking(clip, wanted, keys)
         if found is None:
@@ -87,16 +87,16 @@ def first_frame(data: bytes, name: str) -> Image.Image:
 
 
 def pick(starts: Sequence[int], end: int, parts: int) -> list[int]:
-    """Return which frames are shown at the centres of equal parts of a clip, each once.
+    """Return the indices of the frames that are shown at the centres of equal parts, each once.
 
     Parameters
     ----------
     starts
-        When each frame begins to be shown, ascending.
+        Start time of each frame, ascending.
     end
-        When the last one ends.
+        End time of the last one.
     parts
-        Number of parts; no more frames than that, and all are picked.
+        Number of parts; with no more frames than parts, all are picked.
 
     Examples
     --------
@@ -114,7 +114,7 @@ def pick(starts: Sequence[int], end: int, parts: int) -> list[int]:
 
 @contextmanager
 def _opened(data: bytes, name: str) -> Iterator[_Clip]:
-    """Open a video by the container that it is: no other reader, no other file, no network."""
+    """Open a video with the demuxer of its own container: no other file, no network."""
     try:
         import av
     except ImportError as error:
@@ -141,16 +141,16 @@ def _is_cover(stream: Any) -> bool:
 
 
 def _times(clip: _Clip) -> tuple[list[int], int, list[int]]:
-    """Return when each frame begins, when the last one ends, and when the key frames begin."""
+    """Return the start of each frame, the end of the last one, and the starts of key frames."""
     there = [packet for packet in clip.container.demux(clip.stream) if packet.size]
     packets = [packet for packet in there if not packet.is_discard]
     if not packets:
         raise MediaError(f"{clip.name} has no frame")
-    if len(there) < WHOLE * clip.stream.frames:
-        raise MediaError(
-            f"{clip.name} is damaged: {len(there)} of {clip.stream.frames} frames are there"
-        )
     if clip.numbered:
+        if len(there) < WHOLE * clip.stream.frames:
+            raise MediaError(
+                f"{clip.name} is damaged: {len(there)} of {clip.stream.frames} frames are there"
+            )
         return list(range(len(packets))), len(packets), []
     shown = sorted({p.pts: p for p in packets if p.pts is not None}.items())
     if not shown:
@@ -165,7 +165,7 @@ def _times(clip: _Clip) -> tuple[list[int], int, list[int]]:
 
 
 def _said_s(stream: Any) -> float:
-    """Return the length in seconds that Matroska's tag says, 0 where there is none."""
+    """Return the duration in seconds of Matroska's tag, 0 without one."""
     found = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
     if found is None:
         return 0
@@ -176,7 +176,7 @@ def _said_s(stream: Any) -> float:
 def _by_seeking(
     clip: _Clip, wanted: Sequence[int], keys: Sequence[int]
 ) -> list[Image.Image] | None:
-    """Decode from the key frame before each wanted time on; None where it cannot be reached so."""
+    """Decode from the key frame before each wanted time; None if one is not reached that way."""
     found: list[Image.Image] = []
     at: int | None = None
     frames = clip.container.decode(clip.stream)
@@ -194,7 +194,7 @@ def _by_seeking(
 
 
 def _in_order(clip: _Clip, wanted: Sequence[int]) -> list[Image.Image]:
-    """Decode from the start on; of each wanted time the last frame that begins by then."""
+    """Decode from the start; for each wanted time, take the last frame that begins by then."""
     found: list[Image.Image] = []
     before = None
     for number, frame in enumerate(clip.container.decode(clip.stream)):

@@ -1,4 +1,4 @@
-"""Metrics over examples that count only together: pairs, and NaturalBench's groups of four.
+"""Metrics over sets of examples: pairs, and NaturalBench's groups of four.
 
 Groups are found by id, never by line position.
 """
@@ -8,37 +8,37 @@ from collections.abc import Iterable, Sequence
 import polars as pl
 
 from savs.datasets.errors import RowError
-from savs.datasets.metrics.metrics import Classes, Units, guess
+from savs.datasets.metrics.metrics import Classes, Units, guess_score
 
 NAMED = 5
-"""Incomplete groups that a note names."""
+"""Number of incomplete groups that a note names."""
 GROUP_ROWS = 4
 """A NaturalBench group is two images x two questions."""
 
 
-def together(
+def set_accuracy(
     predictions: pl.DataFrame, classes: Classes, name: str, by: Sequence[str], rows: int
 ) -> Units:
-    """Score 1 where all rows that agree in the columns `by` are right.
+    """Score 1 for each set of rows, equal in the columns `by`, whose predictions are all right.
 
     Parameters
     ----------
     predictions
-        One row an example with `correct`, `label`, `subtask`, `cluster` and the columns `by`.
+        One row per example with `correct`, `label`, `subtask`, `cluster` and the columns `by`.
     classes
         The classes of each subtask.
     name
-        Of the metric.
+        Name of the metric.
     by
-        What a set of rows shares.
+        Columns that define a set.
     rows
         Rows of a complete set.
 
     Returns
     -------
     Units
-        One unit a complete set; chance is that of independent uniform guesses. A note counts and
-        names the groups of incomplete sets, which are left out.
+        One unit per complete set; chance is that of independent uniform guesses. A note counts
+        and names the groups of incomplete sets, which are left out.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def together(
             for column in by]  # fmt: skip
     sets = (
         predictions.drop_nulls("group")
-        .with_columns(guess=guess(classes))
+        .with_columns(guess=guess_score(classes))
         .group_by(keys, maintain_order=True)
         .agg(
             score=pl.col("correct").all().cast(pl.Float64),
@@ -69,12 +69,12 @@ def together(
         name,
         whole.select("score", "cluster", stratum=pl.lit("all")),
         chance=float(whole.select(pl.col("guess").mean()).item()),
-        notes=left_out(name, sets.filter(pl.col("rows") != rows)["of"]),
+        notes=incomplete_note(name, sets.filter(pl.col("rows") != rows)["of"]),
     )
 
 
-def left_out(name: str, groups: Iterable[str]) -> tuple[str, ...]:
-    """Return the note that counts and names incomplete groups, if there are any."""
+def incomplete_note(name: str, groups: Iterable[str]) -> tuple[str, ...]:
+    """Return a note that counts and names incomplete groups, if any."""
     found = list(dict.fromkeys(groups))
     if not found:
         return ()
@@ -90,12 +90,14 @@ def group_metrics(predictions: pl.DataFrame, classes: Classes, of: str = "") -> 
     """
     suffix = f", {of}" if of else ""
     return [
-        together(predictions, classes, f"Q-Acc{suffix}", ["group", "prompt"], 2),
-        together(predictions, classes, f"I-Acc{suffix}", ["group", "media"], 2),
-        together(predictions, classes, f"G-Acc{suffix}", ["group"], GROUP_ROWS),
+        set_accuracy(predictions, classes, f"Q-Acc{suffix}", ["group", "prompt"], 2),
+        set_accuracy(predictions, classes, f"I-Acc{suffix}", ["group", "media"], 2),
+        set_accuracy(predictions, classes, f"G-Acc{suffix}", ["group"], GROUP_ROWS),
     ]
 
 
 def pair_metric(predictions: pl.DataFrame, classes: Classes, of: str = "") -> Units:
-    """Return how often both captions of a pair are right: the true one Yes, the false one No."""
-    return together(predictions, classes, "both right" + (f", {of}" if of else ""), ["group"], 2)
+    """Return the share of pairs with both captions right: the true one Yes, the false one No."""
+    return set_accuracy(
+        predictions, classes, "both right" + (f", {of}" if of else ""), ["group"], 2
+    )

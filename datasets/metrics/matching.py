@@ -1,4 +1,4 @@
-"""Which caption fits which image, by score: Winoground's text, image and group score.
+"""Winoground's text, image and group score, from scores of captions and images.
 
 Source: Thrush et al., Winoground, arXiv 2204.03162; NaturalBench's official retrieval score.
 """
@@ -6,30 +6,30 @@ Source: Thrush et al., Winoground, arXiv 2204.03162; NaturalBench's official ret
 import polars as pl
 
 from savs.datasets.errors import RowError
-from savs.datasets.metrics.groups import GROUP_ROWS, left_out
+from savs.datasets.metrics.class_margin import class_margin
+from savs.datasets.metrics.groups import GROUP_ROWS, incomplete_note
 from savs.datasets.metrics.metrics import Units
-from savs.datasets.metrics.preferences import preference
 
 YES = "Yes"
 CHANCES = {"text": 0.25, "image": 0.25, "group": 1 / 6}
-"""Expected for scores in random order; `group` needs both true pairs above both false ones: of the
-orders of four scores, a sixth."""
+"""Expected for scores in random order. `group` needs both true pairs above both false ones, as in a
+sixth of the orders of four scores."""
 
 
 def matching_metrics(predictions: pl.DataFrame, of: str = "") -> list[Units]:
     """Return the official text, image and group score of groups of two captions and two images.
 
-    A pair's score s(caption, image) is how far the readout prefers Yes. Text: each image scores
-    its own caption higher than the other one. Image: each caption scores its own image higher.
-    Group: both. Equal scores fail, and so does a group with a skipped example.
+    A pair's score s(caption, image) is the margin of Yes. Text: each image scores its own caption
+    higher than the other one. Image: each caption scores its own image higher. Group: both. Equal
+    scores fail, and so does a group with a skipped example.
 
     Parameters
     ----------
     predictions
-        One row an example with `group`, `prompt`, `media`, `label` (Yes where caption and image
-        belong together), `cluster` and `votes`, whose field `soft` is the readout's score.
+        One row per example with `group`, `prompt`, `media`, `label` (Yes if caption and image
+        match), `cluster` and `votes`, whose field `soft` is the readout's score.
     of
-        What the names of the metrics end in.
+        Suffix of the metrics' names.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def matching_metrics(predictions: pl.DataFrame, of: str = "") -> list[Units]:
     rows = (
         predictions.drop_nulls("group")
         .with_columns(
-            score=preference(YES),
+            score=class_margin(YES),
             image=pl.col("media").list.join("\n"),
             own=pl.col("label") == YES,
         )
@@ -64,7 +64,7 @@ def matching_metrics(predictions: pl.DataFrame, of: str = "") -> list[Units]:
     whole = groups.filter("whole").with_columns(group=pl.col("text") & pl.col("image"))
     if not whole.height:
         raise RowError("no group of two captions and two images is complete; test whole groups")
-    notes = left_out("text, image and group score", groups.filter(~pl.col("whole"))["group"])
+    notes = incomplete_note("text, image and group score", groups.filter(~pl.col("whole"))["group"])
     return [
         Units(
             f"{name} score (official)" + (f", {of}" if of else ""),
@@ -79,7 +79,7 @@ def matching_metrics(predictions: pl.DataFrame, of: str = "") -> list[Units]:
 
 
 def _own_wins(by: str) -> pl.Expr:
-    """Return whether, of a group's rows that agree in a column, the true pair scores higher."""
+    """Return whether the true pair scores higher among a group's rows with equal `by`."""
     own = pl.col("score").filter(pl.col("own")).max().over("group", by)
     other = pl.col("score").filter(~pl.col("own")).max().over("group", by)
     return (own.is_finite() & other.is_finite() & (own > other)).fill_null(value=False)

@@ -1,4 +1,4 @@
-"""From predictions to one score a unit; means, error bars and comparisons come from those alone."""
+"""From predictions to one score per unit, from which means and error bars are computed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,47 +6,47 @@ from dataclasses import dataclass
 import polars as pl
 
 Classes = Mapping[str | None, Sequence[str]]
-"""Subtask (None where there are none) -> the classes that a prediction can name."""
+"""Subtask (None without subtasks) -> the classes that can be predicted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """One metric before it is averaged."""
+    """One metric before it is mean_metric."""
 
     name: str
-    """What is measured, e.g. `accuracy`."""
+    """For example `accuracy`."""
     scores: pl.DataFrame
-    """Columns `score` (float, 0 to 1; beyond these where values of `ranking.py` stand for an
-    order), `cluster` (text; units that are not independent share it) and `stratum` (text). The
-    metric is the mean over strata of the mean score in each."""
+    """Columns `score` (float, 0 to 1, or an influence value of `ranking.py`), `cluster` (text;
+    dependent units share it) and `stratum` (text). The metric is the mean over strata of the mean
+    score in each."""
     chance: float
-    """Expected value for a guess that knows nothing but the classes."""
+    """Expected value of a uniform guess among the classes."""
     majority: float | None = None
-    """Value for always naming the most frequent class of the test set."""
+    """Value of always predicting the most frequent class of the test set."""
     notes: tuple[str, ...] = ()
-    """What a reader of the number must know."""
+    """Remarks that are printed with the number."""
 
 
 def accuracy(predictions: pl.DataFrame, classes: Classes, name: str = "accuracy") -> Units:
-    """Score each example 1 where the prediction is right, 0 where it is wrong or was skipped.
+    """Score each example 1 if the prediction is right, 0 if it is wrong or was skipped.
 
     Parameters
     ----------
     predictions
-        One row an example with `label`, `correct`, `subtask` and `cluster`.
+        One row per example with `label`, `correct`, `subtask` and `cluster`.
     classes
         The classes of each subtask.
 
     Returns
     -------
     Units
-        One unit an example, one stratum; chance is the mean of 1 / classes.
+        One unit per example, one stratum; chance is the mean of 1 / classes.
     """
     return Units(name, _scores(predictions, pl.lit("all")), *_baselines(predictions, classes))
 
 
 def subtask_accuracies(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
-    """Score each subtask by itself, then all of them with equal weight (`accuracy, macro`)."""
+    """Return the accuracy of each subtask, then their mean (`accuracy, macro`)."""
     parts = [
         (str(subtask), predictions.filter(pl.col("subtask") == subtask))
         for subtask in predictions["subtask"].unique(maintain_order=True)
@@ -65,22 +65,14 @@ def subtask_accuracies(predictions: pl.DataFrame, classes: Classes) -> list[Unit
 def balanced_accuracy(
     predictions: pl.DataFrame, classes: Classes, name: str = "balanced accuracy"
 ) -> Units:
-    """Score each example as `accuracy` does, each class of the test set with equal weight."""
-    guesses = predictions.select(guess(classes).mean().over("label").alias("guess"), "label")
+    """Score each example as `accuracy` does, with equal weight for each class of the test set."""
+    guesses = predictions.select(guess_score(classes).mean().over("label").alias("guess"), "label")
     chance = guesses.unique("label").select(pl.col("guess").mean()).item()
     return Units(name, _scores(predictions, pl.col("label")), float(chance))
 
 
-def averaged(name: str, parts: Sequence[Units]) -> Units:
-    """Return the mean of metrics with equal weight; each has equally many strata.
-
-    Parameters
-    ----------
-    name
-        Of the mean.
-    parts
-        The metrics, one or more.
-    """
+def mean_metric(name: str, parts: Sequence[Units]) -> Units:
+    """Return the mean of one or more metrics, which have equally many strata."""
     majorities = [part.majority for part in parts if part.majority is not None]
     return Units(
         name,
@@ -99,8 +91,8 @@ def _scores(predictions: pl.DataFrame, stratum: pl.Expr) -> pl.DataFrame:
     )
 
 
-def guess(classes: Classes) -> pl.Expr:
-    """Return what a uniform guess among the classes scores; 0 where the label is none of them."""
+def guess_score(classes: Classes) -> pl.Expr:
+    """Return the expected score of a uniform guess; 0 if the label is not among the classes."""
     chances = [
         pl.when(pl.col("subtask").eq_missing(pl.lit(subtask)) & pl.col("label").is_in(names))
         .then(1 / len(names))
@@ -111,10 +103,10 @@ def guess(classes: Classes) -> pl.Expr:
 
 
 def _baselines(predictions: pl.DataFrame, classes: Classes) -> tuple[float, float]:
-    """Return the accuracy of a uniform guess and of the most frequent label that can be named."""
+    """Return the accuracy of a uniform guess and of the most frequent label of the classes."""
     hits = 0
     for (subtask,), part in predictions.group_by("subtask"):
         names = classes[str(subtask) if subtask is not None else None]
         known = part.filter(pl.col("label").is_in(names))["label"].value_counts()["count"]
         hits += int(known.to_numpy().max(initial=0))
-    return float(predictions.select(guess(classes).mean()).item()), hits / predictions.height
+    return float(predictions.select(guess_score(classes).mean()).item()), hits / predictions.height

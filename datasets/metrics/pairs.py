@@ -1,44 +1,44 @@
-"""Pairs of a positive and a negative example: which of the two scores higher."""
+"""Order of scores in pairs of a positive and a negative example."""
 
 from collections.abc import Sequence
 
 import polars as pl
 
 from savs.datasets.errors import RowError
-from savs.datasets.metrics.groups import left_out
+from savs.datasets.metrics.class_margin import class_margin
+from savs.datasets.metrics.groups import incomplete_note
 from savs.datasets.metrics.metrics import Units
-from savs.datasets.metrics.preferences import preference
 
 
 def order_metric(
     predictions: pl.DataFrame, positive: str, by: Sequence[str], name: str, of: str = ""
 ) -> Units:
-    """Score a pair 1 where its positive example scores higher than its negative one.
+    """Score a pair 1 if its positive example scores higher than its negative one.
 
-    The score is how far the readout prefers the positive class. Equal scores fail, and so does a
+    The score is the margin of the positive class. Equal scores fail, and so does a
     pair with a skipped example.
 
     Parameters
     ----------
     predictions
-        One row an example with `label`, `cluster`, `group`, `votes` and the columns `by`.
+        One row per example with `label`, `cluster`, `group`, `votes` and the columns `by`.
     positive
         Label of the example that should score higher.
     by
-        What the two examples of a pair share.
+        Columns that define a pair.
     name, of
-        Name of the metric, and what it ends in.
+        Name of the metric, and its suffix.
 
     Returns
     -------
     Units
-        One unit a pair; chance is a half. A note counts and names what is no pair of a positive
-        and a negative example, which is left out.
+        One unit per pair; chance is 0.5. A note counts and names incomplete pairs, which are left
+        out.
 
     Raises
     ------
     RowError
-        There is no pair.
+        No pair is complete.
     """
     full = name + (f", {of}" if of else "")
     keys = [
@@ -47,7 +47,7 @@ def order_metric(
     own = pl.col("label") == positive
     pairs = (
         predictions.drop_nulls("group")
-        .with_columns(score=preference(positive))
+        .with_columns(score=class_margin(positive))
         .group_by(keys, maintain_order=True)
         .agg(
             better=pl.col("score").filter(own).first(),
@@ -72,5 +72,5 @@ def order_metric(
         full,
         whole.select(wins.cast(pl.Float64).alias("score"), "cluster", stratum=pl.lit("all")),
         chance=0.5,
-        notes=left_out(full, pairs.filter(~pl.col("whole"))["of"]),
+        notes=incomplete_note(full, pairs.filter(~pl.col("whole"))["of"]),
     )

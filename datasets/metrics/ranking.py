@@ -1,4 +1,4 @@
-"""Metrics of the order in which a class's scores put examples: average precision and ROC-AUC.
+"""Ranking metrics of a class's scores: average precision and ROC-AUC.
 
 Neither is a mean over examples, so each becomes one by its influence values (infinitesimal
 jackknife: Jaeckel 1972; Efron, The Jackknife, the Bootstrap and Other Resampling Plans, 1982): with
@@ -10,8 +10,8 @@ first order. For ROC-AUC these are DeLong's placements (Biometrics 44, 1988).
 import numpy as np
 import polars as pl
 
+from savs.datasets.metrics.class_margin import class_margin
 from savs.datasets.metrics.metrics import Classes, Units, balanced_accuracy
-from savs.datasets.metrics.preferences import preference
 from savs.foundation.arrays import Array
 
 RANKED = ("average precision", "ROC-AUC", "balanced accuracy")
@@ -21,8 +21,8 @@ RANKED = ("average precision", "ROC-AUC", "balanced accuracy")
 def roc_auc_units(scores: Array, positive: Array) -> Array:
     """Return values whose mean is the area under the ROC curve.
 
-    The area is the share of pairs of a positive and a negative example in which the positive one
-    scores higher; equal scores count half.
+    The area is the share of pairs of a positive and a negative example whose positive one scores
+    higher; equal scores count half.
 
     Parameters
     ----------
@@ -84,9 +84,9 @@ def average_precision_units(scores: Array, positive: Array) -> Array:
     >>> round(float(average_precision_units(np.array([3.0, 1.0, 2.0, 0.0]), positive).mean()), 6)
     0.833333
     """
-    levels, place = np.unique(scores, return_inverse=True)  # ascending
-    hits = np.bincount(place, weights=positive, minlength=len(levels))
-    all_from = np.cumsum(np.bincount(place, minlength=len(levels))[::-1])[::-1]
+    levels, level = np.unique(scores, return_inverse=True)  # ascending
+    hits = np.bincount(level, weights=positive, minlength=len(levels))
+    all_from = np.cumsum(np.bincount(level, minlength=len(levels))[::-1])[::-1]
     hits_from = np.cumsum(hits[::-1])[::-1]
     precision = hits_from / all_from
     count = hits.sum()
@@ -94,7 +94,7 @@ def average_precision_units(scores: Array, positive: Array) -> Array:
     # One more example at a score changes the precision of every positive one at or below it.
     if_negative = -np.cumsum(hits * hits_from / all_from**2)
     if_positive = if_negative + np.cumsum(hits / all_from) + precision - average
-    slopes = np.where(positive, if_positive[place], if_negative[place]) / count
+    slopes = np.where(positive, if_positive[level], if_negative[level]) / count
     return average + len(scores) * slopes
 
 
@@ -103,30 +103,30 @@ def ranking_metrics(
 ) -> list[Units]:
     """Return average precision, ROC-AUC and balanced accuracy of a two-class task.
 
-    Examples are ranked by how far the readout prefers the positive class. A skipped example, and
-    one without a finite score, is ranked as wrongly as can be.
+    Examples are ranked by the margin of the positive class. A skipped example, or one without a
+    finite score, gets the worst rank for its label.
 
     Parameters
     ----------
     predictions
-        One row an example with `label`, `correct`, `subtask`, `cluster` and `votes`.
+        One row per example with `label`, `correct`, `subtask`, `cluster` and `votes`.
     classes
         The classes of each subtask.
     positive
-        The class that is looked for.
+        The class that is to be found.
     of
-        What the names of the metrics end in.
+        Suffix of the metrics' names.
 
     Returns
     -------
     list of Units
-        None where all labels are positive, or none is. Chance is the share of positive examples
-        for average precision, a half for the others.
+        Empty if all labels are positive, or none is. Chance is the share of positive examples for
+        average precision, 0.5 for the others.
     """
     is_positive = (predictions["label"] == positive).to_numpy()
     if is_positive.all() or not is_positive.any():
         return []
-    scores = predictions.select(preference(positive).cast(pl.Float64)).to_series().to_numpy()
+    scores = predictions.select(class_margin(positive).cast(pl.Float64)).to_series().to_numpy()
     worst = np.where(is_positive, -np.inf, np.inf)
     ranked = np.where(np.isfinite(scores), scores, worst)
     values = (average_precision_units(ranked, is_positive), roc_auc_units(ranked, is_positive))

@@ -1,4 +1,4 @@
-"""The files that a source names: one file, a folder of Parquet files, a pattern, a hub data set."""
+"""Input files that a source names: a file, a folder of Parquet files, a pattern, a hub data set."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from savs.datasets.errors import SourceError
 HUB = "hf://"
 PARQUET = "**/*.parquet"
 SHOWN = 200
-"""Characters of a name that cannot be one that a message shows."""
+"""Characters of an invalid name that an error shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,14 +17,14 @@ class Files:
     """Input files below one folder, in the order of their names."""
 
     root: Path
-    """Folder that names of media are relative to, where no media root is given."""
+    """Folder that names of media are relative to, unless a media root is given."""
     paths: tuple[Path, ...]
 
     def __iter__(self) -> Iterator[Path]:
         return iter(self.paths)
 
     def stem(self, path: Path) -> str:
-        """Return what example ids begin with: the file's name, below the root where it has peers.
+        """Return the prefix of example ids: the file's name, or its path if there are several.
 
         Examples
         --------
@@ -43,13 +43,13 @@ def find_files(source: str | Path) -> Files:
     Parameters
     ----------
     source
-        A file; a folder, which stands for all Parquet files below it; a pattern with `*`; or
-        `hf://owner/name`, a data set of the Hugging Face hub, with a pattern behind it or without.
+        A file; a folder, for all Parquet files below it; a pattern with `*`; or `hf://owner/name`,
+        a data set of the Hugging Face hub, optionally followed by a pattern.
 
     Raises
     ------
     SourceError
-        Nothing is there, or the hub cannot be reached.
+        No file matches, or the hub cannot be reached.
     """
     text = str(source)
     if text.startswith(HUB):

@@ -1,4 +1,4 @@
-"""A benchmark's own code, run so that what it does wrong is told as its fault, in one line."""
+"""Calls of a benchmark's own functions; what they do wrong becomes a one-line error."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,8 +12,9 @@ import polars as pl
 from savs.datasets.benchmark import Benchmark, Fields
 from savs.datasets.errors import BenchmarkFaultError, DatasetError
 from savs.datasets.metrics.metrics import Classes, Units
+from savs.datasets.row import Row
+from savs.datasets.rows.files import Files
 from savs.datasets.rows.readers import read_rows
-from savs.datasets.rows.rows import Row
 
 TEXTS = ("label", "group", "subtask", "category", "id")
 """Fields that are text or None."""
@@ -22,20 +23,20 @@ COLUMNS = ("score", "cluster", "stratum")
 
 
 @contextmanager
-def _blamed(
+def _guard(
     benchmark: Benchmark, function: Callable[..., Any], at: str | None = None
 ) -> Iterator[None]:
-    """Turn what a benchmark's function raises into its fault; errors of the input stay."""
+    """Turn what a benchmark's function raises into a BenchmarkFaultError; DatasetErrors pass."""
     try:
         yield
     except DatasetError:
         raise
     except (Exception, SystemExit) as error:
-        raise failure(benchmark, function, error, at) from error
+        raise _failure(benchmark, function, error, at) from error
 
 
-def listed(benchmark: Benchmark, source: str | Path, split: str) -> Sequence[Row]:
-    """Return the rows of a split, which the benchmark has looked at.
+def read_split_rows(benchmark: Benchmark, source: str | Path | Files, split: str) -> Sequence[Row]:
+    """Read the rows of a split, by `read_folder` if the benchmark has one, and check them.
 
     Raises
     ------
@@ -47,38 +48,39 @@ def listed(benchmark: Benchmark, source: str | Path, split: str) -> Sequence[Row
     if benchmark.read_folder is None:
         rows: Sequence[Row] = read_rows(source)
     else:
-        with _blamed(benchmark, benchmark.read_folder, str(source)):
-            rows = benchmark.read_folder(Path(source))
+        folder = source.root if isinstance(source, Files) else Path(source)
+        with _guard(benchmark, benchmark.read_folder, str(folder)):
+            rows = benchmark.read_folder(folder)
     if benchmark.check_rows is not None:
-        with _blamed(benchmark, benchmark.check_rows):
+        with _guard(benchmark, benchmark.check_rows):
             benchmark.check_rows(rows, split)
     return rows
 
 
-def parsed(benchmark: Benchmark, row: Row) -> Iterator[Fields]:
-    """Yield what a benchmark reads in a row.
+def parse_fields(benchmark: Benchmark, row: Row) -> Iterator[Fields]:
+    """Yield the fields of each example that a benchmark finds in a row.
 
     Raises
     ------
     RowError
         The benchmark refuses the row.
     BenchmarkFaultError
-        `parse_row` fails otherwise, or gives what is no `Fields` with text.
+        `parse_row` fails otherwise, or gives no valid `Fields`.
     """
     count = 0
-    with _blamed(benchmark, benchmark.parse_row, row.where):
+    with _guard(benchmark, benchmark.parse_row, row.where):
         for fields in benchmark.parse_row(row):
-            problem = _problem(fields)
+            problem = _fields_problem(fields)
             if problem:
-                raise fault(benchmark, benchmark.parse_row, f"gives {problem}", row.where)
+                raise _fault(benchmark, benchmark.parse_row, f"gives {problem}", row.where)
             yield fields
             count += 1
     if not count:
-        raise fault(benchmark, benchmark.parse_row, "gives no example", row.where)
+        raise _fault(benchmark, benchmark.parse_row, "gives no example", row.where)
 
 
-def _problem(fields: Any) -> str | None:
-    """Return what is wrong with what `parse_row` gave, if anything."""
+def _fields_problem(fields: Any) -> str | None:
+    """Return what is wrong with a value that `parse_row` gave, if anything."""
     if not isinstance(fields, Fields):
         return f"a {type(fields).__name__}, expected `yield Fields(...)`"
     if not isinstance(fields.prompt, str):
@@ -91,11 +93,13 @@ def _problem(fields: Any) -> str | None:
             return f"the {name} {value!r}, expected text or None"
     for text in (fields.prompt, *fields.media, *(getattr(fields, name) or "" for name in TEXTS)):
         if any("\ud800" <= character <= "\udfff" for character in text):
-            return f"the text {text!r}, which holds half a character"
+            return f"the text {text!r}, which holds a lone surrogate"
     return None
 
 
-def measured(benchmark: Benchmark, predictions: pl.DataFrame, classes: Classes) -> list[Units]:
+def compute_metrics(
+    benchmark: Benchmark, predictions: pl.DataFrame, classes: Classes
+) -> list[Units]:
     """Return a benchmark's metrics of predictions, the headline first.
 
     Raises
@@ -103,16 +107,16 @@ def measured(benchmark: Benchmark, predictions: pl.DataFrame, classes: Classes) 
     DatasetError
         The benchmark refuses the predictions.
     BenchmarkFaultError
-        `measure` fails otherwise, or gives what are no metrics.
+        `measure` fails otherwise, or gives no valid metrics.
     """
-    with _blamed(benchmark, benchmark.measure):
+    with _guard(benchmark, benchmark.measure):
         units = list(benchmark.measure(predictions, classes))
     if not units:
-        raise fault(benchmark, benchmark.measure, "gives no metric")
+        raise _fault(benchmark, benchmark.measure, "gives no metric")
     for metric in units:
         problem = _metric_problem(metric)
         if problem:
-            raise fault(benchmark, benchmark.measure, f"gives {problem}")
+            raise _fault(benchmark, benchmark.measure, f"gives {problem}")
     return units
 
 
@@ -129,8 +133,8 @@ def _metric_problem(metric: Any) -> str | None:
     return None
 
 
-def submitted(benchmark: Benchmark, predictions: pl.DataFrame) -> Mapping[str, Any] | None:
-    """Return what the benchmark's official evaluation takes, if it has one.
+def make_submission(benchmark: Benchmark, predictions: pl.DataFrame) -> Mapping[str, Any] | None:
+    """Return the JSON object for the benchmark's official evaluation, if it has one.
 
     Raises
     ------
@@ -139,23 +143,23 @@ def submitted(benchmark: Benchmark, predictions: pl.DataFrame) -> Mapping[str, A
     """
     if benchmark.submission is None:
         return None
-    with _blamed(benchmark, benchmark.submission):
+    with _guard(benchmark, benchmark.submission):
         return benchmark.submission(predictions)
 
 
-def failure(
+def _failure(
     benchmark: Benchmark, function: Callable[..., Any], error: BaseException, at: str | None = None
 ) -> BenchmarkFaultError:
-    """Return the error that names the line at which a benchmark's function raised another one."""
+    """Return the error for an exception in a benchmark's function, with the line that raised it."""
     file = _file(function)
     lines = [(f.filename, f.lineno) for f in extract_tb(error.__traceback__)]
     own = [line for name, line in lines if name == file]
     text = " ".join(str(error).split())
     what = f"raises {type(error).__name__}" + (f": {text}" if text else "")
-    return fault(benchmark, function, what, at, own[-1] if own else None)
+    return _fault(benchmark, function, what, at, own[-1] if own else None)
 
 
-def fault(
+def _fault(
     benchmark: Benchmark,
     function: Callable[..., Any],
     what: str,
@@ -167,7 +171,7 @@ def fault(
     where = _file(function) + (f" line {line}" if line else "")
     row = f" at {at}" if at else ""
     return BenchmarkFaultError(
-        f"{where}: {name} of the benchmark {benchmark.name!r} {what}{row}; mend the benchmark"
+        f"{where}: {name} of the benchmark {benchmark.name!r} {what}{row}; fix the benchmark"
         + (", or the row (Row.text and Row.error say what is wrong with it)" if at else "")
     )
 

@@ -1,6 +1,7 @@
 """Rows of JSON Lines, JSON, CSV and Parquet files."""
 
 import codecs
+import csv
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -8,24 +9,28 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets.errors import RowError, SourceError
+from savs.datasets.row import Row
 from savs.datasets.rows.base64_media import name_embedded
 from savs.datasets.rows.files import Files, find_files
-from savs.datasets.rows.parquet_media import PackedMedium, parquet_values
-from savs.datasets.rows.rows import Row
+from savs.datasets.rows.parquet_media import parquet_values
 
-Place = tuple[str, int, Any]
-"""Where a row stands, its number in the file, and its fields."""
+JSON_LINES = (".jsonl", ".ndjson")
+PARQUET = ".parquet"
+
+Values = dict[str, Any]
+Located = tuple[str, Values]
+"""File and line (or row) for error messages, and the row's fields."""
 
 
 def read_rows(source: str | Path | Files) -> list[Row]:
     """Read all rows of the `.jsonl`, `.json`, `.csv` or `.parquet` files that a source names.
 
-    Blank lines are passed over. Every CSV value is text, an empty one is null.
+    Blank lines are skipped. CSV values are text, and an empty one is null.
 
     Raises
     ------
     SourceError
-        A file is missing, of another kind, or not what its name says.
+        A file is missing, empty, of another kind, or not what its name says.
     RowError
         A line is not a JSON object.
     """
@@ -34,7 +39,7 @@ def read_rows(source: str | Path | Files) -> list[Row]:
     for path in files:
         found = [
             Row(where, index, values, files.stem(path))
-            for where, index, values in _read(path, files.root)
+            for index, (where, values) in enumerate(_read(path, files.root))
         ]
         if not found:
             raise SourceError(f"{path} holds no rows; give a file with at least one example")
@@ -42,37 +47,43 @@ def read_rows(source: str | Path | Files) -> list[Row]:
     return rows
 
 
-def _read(path: Path, root: Path) -> Iterator[Place]:
+def read_values(path: Path) -> list[Values]:
+    """Return the fields of each row of a JSON Lines, JSON or CSV file, media included.
+
+    Raises
+    ------
+    SourceError, RowError
+        As `read_rows`.
+    """
+    return [values for _, values in _read_text(path)]
+
+
+def _read(path: Path, root: Path) -> Iterator[Located]:
     name = path.relative_to(root).as_posix()
-    if path.suffix.lower() == ".parquet":
+    if path.suffix.lower() == PARQUET:
         if not path.exists():
             raise SourceError(f"{path} cannot be read: there is no such file; check the path")
         for index, values in enumerate(parquet_values(path, name)):
-            yield f"{path} row {index}", index, values
+            yield f"{path} row {index}", values
         return
-    for where, index, values in _read_plain(path):
-        yield where, index, name_embedded(values, f"{name}#{index}", PackedMedium)
+    for index, (where, values) in enumerate(_read_text(path)):
+        yield where, name_embedded(values, f"{name}#{index}")
 
 
-def _read_plain(path: Path) -> Iterator[Place]:
+def _read_text(path: Path) -> Iterator[Located]:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        known = ", ".join([*_READERS, ".parquet"])
+        known = ", ".join([*_READERS, PARQUET])
         raise SourceError(f"{path}: expected a name that ends in {known}, got {path.suffix!r}")
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SourceError(f"{path} cannot be read: {reason}; check the path") from error
-    yield from reader(path, data)
+    yield from reader(path, _decode(path, data))
 
 
-def read_plain(path: Path) -> list[Any]:
-    """Return the fields of each row of a JSON Lines, JSON or CSV file, as they are written."""
-    return [values for _, _, values in _read_plain(path)]
-
-
-def _text(path: Path, data: bytes) -> str:
+def _decode(path: Path, data: bytes) -> str:
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise SourceError(f"{path} line 1 is not UTF-8 but UTF-16; save the file as UTF-8")
     try:
@@ -84,9 +95,8 @@ def _text(path: Path, data: bytes) -> str:
         ) from error
 
 
-def _json_lines(path: Path, data: bytes) -> Iterator[Place]:
-    index = 0
-    for number, line in enumerate(_text(path, data).split("\n"), start=1):
+def _json_lines(path: Path, text: str) -> Iterator[Located]:
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         where = f"{path} line {number}"
@@ -94,23 +104,23 @@ def _json_lines(path: Path, data: bytes) -> Iterator[Place]:
             value = _json(line)
         except (ValueError, RecursionError) as error:
             raise RowError(f"{where} is not JSON ({error}); put one object on each line") from error
-        yield _place(where, index, value)
-        index += 1
+        yield where, _require_object(where, value)
 
 
-def _json_list(path: Path, data: bytes) -> Iterator[Place]:
+def _json_list(path: Path, text: str) -> Iterator[Located]:
     try:
-        values = _json(_text(path, data))
+        values = _json(text)
     except (ValueError, RecursionError) as error:
-        raise SourceError(f"{path} is not JSON: {error}; mend it, or name it .jsonl") from error
+        raise SourceError(f"{path} is not JSON: {error}; correct it, or name it .jsonl") from error
     if not isinstance(values, list):
         raise SourceError(f"{path} holds a {type(values).__name__}, expected a list of objects")
     for index, value in enumerate(values):
-        yield _place(f"{path} row {index}", index, value)
+        where = f"{path} row {index}"
+        yield where, _require_object(where, value)
 
 
 def _json(text: str) -> Any:
-    """Decode JSON, but neither NaN nor an object that names a field twice."""
+    """Decode JSON, but refuse NaN, infinity and an object that names a field twice."""
     return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
 
 
@@ -118,7 +128,7 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON value")
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, Any]]) -> Values:
     values = dict(pairs)
     if len(values) < len(pairs):
         names = [name for name, _ in pairs]
@@ -127,17 +137,15 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _place(where: str, index: int, value: Any) -> Place:
+def _require_object(where: str, value: Any) -> Values:
     if not isinstance(value, dict):
         raise RowError(f"{where} holds a {type(value).__name__}, expected an object with fields")
-    return where, index, value
+    return value
 
 
-def _csv(path: Path, data: bytes) -> Iterator[Place]:
-    import csv
-
+def _csv(path: Path, text: str) -> Iterator[Located]:
     csv.field_size_limit(2**31 - 1)  # a cell may hold an image
-    lines = csv.reader(io.StringIO(_text(path, data), newline=""), strict=True)
+    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         names = next(lines, [])
         if len(set(names)) < len(names):
@@ -147,22 +155,20 @@ def _csv(path: Path, data: bytes) -> Iterator[Place]:
                 f"{path} line 1 has one column, {names[0]!r}; expected columns with commas between"
                 " them: save the file as comma-separated"
             )
-        for index, values in enumerate(filter(None, lines)):
+        for values in filter(None, lines):
             where = f"{path} line {lines.line_num}"
             if len(values) != len(names):
                 raise RowError(
                     f"{where} has {len(values)} values for {len(names)} columns; quote the commas"
                 )
-            cells = {name: value or None for name, value in zip(names, values, strict=True)}
-            yield where, index, cells
+            yield where, {name: value or None for name, value in zip(names, values, strict=True)}
     except csv.Error as error:
         raise SourceError(f"{path} line {lines.line_num} is not CSV: {error}") from error
 
 
-_READERS: dict[str, Callable[[Path, bytes], Iterator[Place]]] = {
-    ".jsonl": _json_lines,
-    ".ndjson": _json_lines,
+_READERS: dict[str, Callable[[Path, str], Iterator[Located]]] = {
+    **dict.fromkeys(JSON_LINES, _json_lines),
     ".json": _json_list,
     ".csv": _csv,
 }
-"""Suffix -> reader, for files that are read whole."""
+"""Suffix -> reader, for text files."""

@@ -1,29 +1,33 @@
 """From the files of a split to its examples, by the rules of a benchmark."""
 
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from savs.datasets.benchmark import Benchmark, Fields
 from savs.datasets.errors import RowError
 from savs.datasets.example import Example
 from savs.datasets.prompt import split_prompt
-from savs.datasets.rows.plugin_guard import listed, parsed
-from savs.datasets.rows.rows import Row
+from savs.datasets.row import Row
+from savs.datasets.rows.files import Files
+from savs.datasets.rows.plugin_guard import parse_fields, read_split_rows
 from savs.foundation.errors import ParameterError
 
 
 def read_examples(
-    benchmark: Benchmark, source: str | Path, split: str, limit: int | None = None
+    benchmark: Benchmark, source: str | Path | Files, split: str, limit: int | None = None
 ) -> list[Example]:
     """Read the examples of one split.
 
-    An example's id is what the benchmark takes for one, else `<file stem>:<row>`.
+    An example's id is the one that the benchmark finds, else `<file stem>:<row>`.
 
     Parameters
     ----------
     benchmark
         How to read a row.
     source
-        A JSON Lines, JSON, CSV or Parquet file, or what else `find_files` knows.
+        A JSON Lines, JSON, CSV or Parquet file, or anything else that `find_files` accepts or
+        returns.
     split
         `train` or `test`.
     limit
@@ -34,27 +38,33 @@ def read_examples(
     SourceError
         The file cannot be read, or is empty.
     RowError
-        A row misses a field, or two rows share an id.
+        A row lacks a field, or two rows share an id.
     BenchmarkFaultError
         The benchmark's own code fails.
     """
     if limit is not None and limit < 1:
         raise ParameterError(f"limit is {limit}, expected at least 1")
+    return [example for _, example in islice(iter_examples(benchmark, source, split), limit)]
+
+
+def iter_examples(
+    benchmark: Benchmark, source: str | Path | Files, split: str
+) -> Iterator[tuple[int, Example]]:
+    """Yield the examples of one split, each with the number of its row over all files, from 0.
+
+    Parameters and errors are those of `read_examples`.
+    """
     seen: dict[str, str] = {}
-    examples: list[Example] = []
-    for row in listed(benchmark, source, split):
-        for fields in parsed(benchmark, row):
-            if len(examples) == limit:
-                return examples
-            example = _example(benchmark, row, fields, split, len(examples))
+    for number, row in enumerate(read_split_rows(benchmark, source, split)):
+        for fields in parse_fields(benchmark, row):
+            example = _example(benchmark, row, fields, split, len(seen))
             if example.id in seen:
                 raise RowError(
                     f"{row.where}: id {example.id!r} is taken by {seen[example.id]}; ids are unique"
                     " in a file: rename one, or drop the column and rows are numbered"
                 )
             seen[example.id] = row.where
-            examples.append(example)
-    return examples
+            yield number, example
 
 
 def _example(benchmark: Benchmark, row: Row, fields: Fields, split: str, index: int) -> Example:

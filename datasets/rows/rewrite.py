@@ -1,38 +1,34 @@
-"""Rows as their files have them, written again unchanged: JSON Lines, JSON, CSV, Parquet."""
+"""Some rows of input files, written to a new file of the same form."""
 
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 import polars as pl
 
 from savs.datasets.errors import SourceError
 from savs.datasets.rows.files import Files
+from savs.datasets.rows.parquet_media import DAMAGE
+from savs.datasets.rows.readers import JSON_LINES, PARQUET, Values, read_values
 
-FORMS = {".jsonl": "JSON Lines", ".ndjson": "JSON Lines", ".json": "JSON", ".csv": "CSV"}
-"""Suffix -> form, of files of text."""
-PARQUET = ".parquet"
-
-
-@dataclass(frozen=True, slots=True)
-class _Texts:
-    """The rows of a file of text, character for character."""
-
-    head: str
-    """What stands before the rows: the column names of a CSV file."""
-    rows: tuple[str, ...]
+FORMS = {
+    **dict.fromkeys(JSON_LINES, "JSON Lines"),
+    ".json": "JSON",
+    ".csv": "CSV",
+    PARQUET: "Parquet",
+}
+"""Suffix -> form."""
 
 
 def form_of(path: Path) -> str:
-    """Return the form that a file's name says.
+    """Return the form of a file by its name.
 
     Raises
     ------
     SourceError
-        It is none of those that can be written.
+        The suffix is none of the known ones.
 
     Examples
     --------
@@ -40,144 +36,99 @@ def form_of(path: Path) -> str:
     ('JSON Lines', 'Parquet')
     """
     suffix = path.suffix.lower()
-    if suffix == PARQUET:
-        return "Parquet"
     if suffix not in FORMS:
-        known = ", ".join([*FORMS, PARQUET])
-        raise SourceError(f"{path}: expected a name that ends in {known}, got {path.suffix!r}")
+        raise SourceError(
+            f"{path}: expected a name that ends in {', '.join(FORMS)}, got {suffix!r}"
+        )
     return FORMS[suffix]
 
 
-def copy_rows(files: Files, places: Sequence[int], target: Path) -> None:
-    """Write some of the rows of files to a file of the same form, in their order.
+def common_form(files: Files) -> str:
+    """Return the form that all files have; SourceError if they have several."""
+    forms = sorted({form_of(path) for path in files})
+    if len(forms) > 1:
+        raise SourceError(
+            f"{files.paths[0]} and the other files are {' and '.join(forms)}; give files of one"
+            " form"
+        )
+    return forms[0]
 
-    A row of JSON Lines, JSON or CSV is the same text; one of Parquet has the same values, media
-    included, in columns of the same types.
+
+def copy_rows(files: Files, numbers: Sequence[int], target: Path) -> None:
+    """Write some of the rows of files to a file of their form, in their order.
+
+    The values that are read back are equal, media included, and Parquet columns keep their types.
+    Spacing, quotes and the spelling of JSON numbers (`1e3`, `1000.0`) may differ.
 
     Parameters
     ----------
     files
         The input files, all of one form; several CSV files have the same columns.
-    places
-        Which rows: their numbers, counted over all files from 0, ascending.
+    numbers
+        Row numbers, counted over all files from 0. Numbers beyond the last row are ignored.
     target
-        The file to write; what is there is replaced.
+        The file to write; an existing file is replaced.
 
     Raises
     ------
     SourceError
-        The files are of several forms, or of other columns, or their rows cannot be told apart.
+        The files have several forms or different columns, or a row cannot be written.
     """
-    if form_of(files.paths[0]) == "Parquet":
-        _copy_parquet(files, places, target)
+    form, wanted = common_form(files), set(numbers)
+    if form == "Parquet":
+        _copy_parquet(files, sorted(wanted), target)
         return
-    form = form_of(files.paths[0])
-    texts = [_READERS[form](path, _text(path)) for path in files]
-    heads = {text.head for text in texts}
-    if len(heads) > 1:
+    rows = [values for path in files for values in read_values(path)]
+    kept = [values for number, values in enumerate(rows) if number in wanted]
+    try:
+        text = _csv(kept, _columns(rows, files)) if form == "CSV" else _json(kept, form)
+        target.write_bytes(text.encode("utf-8"))
+    except ValueError as error:  # a lone surrogate, or a number that is too large for a float
+        raise SourceError(
+            f"{files.paths[0]}: a value cannot be written ({error}); correct it"
+        ) from error
+
+
+def _json(rows: Sequence[Values], form: str) -> str:
+    lines = [json.dumps(values, ensure_ascii=False, allow_nan=False) for values in rows]
+    if form == "JSON":
+        return "[\n" + ",\n".join(lines) + "\n]\n"
+    return "".join(line + "\n" for line in lines)
+
+
+def _columns(rows: Sequence[Values], files: Files) -> tuple[str, ...]:
+    found = {tuple(values) for values in rows}
+    if len(found) > 1:
         raise SourceError(
             f"{files.paths[0]} and the other files have different columns; split one at a time"
         )
-    rows = [row for text in texts for row in text.rows]
-    wanted = [rows[place] for place in places]
-    if form == "JSON":
-        whole = "[\n" + ",\n".join(wanted) + "\n]\n"
-    else:
-        whole = heads.pop() + "".join(wanted)
-    target.write_bytes(whole.encode("utf-8"))
+    return found.pop()
 
 
-def count_rows(files: Files) -> int:
-    """Return how many rows files of one form have.
-
-    Raises
-    ------
-    SourceError
-        They are of several forms, or of one that cannot be written.
-    """
-    forms = {form_of(path) for path in files}
-    if len(forms) > 1:
-        raise SourceError(
-            f"{files.paths[0]} and the other files are {' and '.join(sorted(forms))}; give files of"
-            " one form"
-        )
-    if forms == {"Parquet"}:
-        return int(_parquet(files).select(pl.len()).collect().item())
-    return sum(len(_READERS[form_of(path)](path, _text(path)).rows) for path in files)
+def _csv(rows: Sequence[Values], columns: Sequence[str]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
-def _copy_parquet(files: Files, places: Sequence[int], target: Path) -> None:
-    frame = _parquet(files)
-    number = "row"
-    while number in frame.collect_schema():
-        number += "_"
-    wanted = pl.Series(places, dtype=pl.UInt32).implode()
-    rows = frame.with_row_index(number).filter(pl.col(number).is_in(wanted)).drop(number)
-    try:
-        rows.sink_parquet(target)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise SourceError(f"{target} cannot be written: {error}") from error
-
-
-def _parquet(files: Files) -> pl.LazyFrame:
+def _copy_parquet(files: Files, numbers: Sequence[int], target: Path) -> None:
+    wanted = pl.Series(numbers, dtype=pl.UInt32).implode()
     try:
         frame = pl.concat([pl.scan_parquet(path, glob=False) for path in files])
-        frame.collect_schema()
-    except (pl.exceptions.PolarsError, OSError) as error:
+        number = _free_name(frame.collect_schema())
+        rows = frame.with_row_index(number).filter(pl.col(number).is_in(wanted)).drop(number)
+        rows.sink_parquet(target)
+    except DAMAGE as error:
         raise SourceError(
-            f"{files.paths[0]} and the files beside it cannot be read together: {error}; split one"
-            " at a time"
+            f"the rows of {files.paths[0]} cannot be copied to {target}: {error}; split one file at"
+            " a time if the columns differ"
         ) from error
-    return frame
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror}; check the path") from error
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{path} is not UTF-8 ({error.reason}); save it as UTF-8") from error
-
-
-def _json_lines(_path: Path, text: str) -> _Texts:
-    return _Texts("", tuple(line + "\n" for line in text.split("\n") if line.strip()))
-
-
-def _json_list(path: Path, text: str) -> _Texts:
-    decoder, rows = json.JSONDecoder(), []
-    place = _skip(text, 0)
-    if text[place : place + 1] != "[":
-        raise SourceError(f"{path} is no list, so it cannot be split; make it JSON Lines")
-    place = _skip(text, place + 1)
-    while text[place : place + 1] not in ("]", ""):
-        _, end = decoder.raw_decode(text, place)
-        rows.append(text[place:end])
-        place = _skip(text, end, ", \t\r\n")
-    return _Texts("", tuple(rows))
-
-
-def _skip(text: str, place: int, blank: str = " \t\r\n") -> int:
-    while place < len(text) and text[place] in blank:
-        place += 1
-    return place
-
-
-def _csv(_path: Path, text: str) -> _Texts:
-    lines = list(io.StringIO(text, newline=""))
-    if lines and not lines[-1].endswith(("\n", "\r")):
-        lines[-1] += "\r\n" if lines[0].endswith("\r\n") else "\n"
-    reader, rows, start = csv.reader(lines, strict=True), [], 0
-    for values in reader:
-        if values:
-            rows.append("".join(lines[start : reader.line_num]))
-        start = reader.line_num
-    return _Texts(rows[0], tuple(rows[1:])) if rows else _Texts("", ())
-
-
-_READERS: dict[str, Callable[[Path, str], _Texts]] = {
-    "JSON Lines": _json_lines,
-    "JSON": _json_list,
-    "CSV": _csv,
-}
-"""Form -> its rows; the files have been read, and refused, by `read_rows` before."""
+def _free_name(taken: Container[str]) -> str:
+    name = "row"
+    while name in taken:
+        name += "_"
+    return name

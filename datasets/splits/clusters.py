@@ -1,15 +1,20 @@
-"""Which examples are not independent: those of one group, and those that share an image."""
+"""Clusters of examples that are not independent: one group, or an image in common."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import polars as pl
 
+from savs.datasets.example import Example
+from savs.datasets.media.digests import digests_of, media_names
+from savs.datasets.media.media import MediaFolder
+
 
 def cluster_ids(ties: Sequence[Iterable[str]]) -> list[str]:
-    """Return a cluster name for each example: examples with a tie in common, near or far, share it.
+    """Return a cluster name for each example; examples connected by ties share one.
 
     Clusters are the connected components of examples and ties, named after the first example in
-    each. An example without ties is alone.
+    each. An example without ties is a cluster by itself.
 
     Parameters
     ----------
@@ -23,30 +28,59 @@ def cluster_ids(ties: Sequence[Iterable[str]]) -> list[str]:
     """
     parents = list(range(len(ties)))
 
-    def root(place: int) -> int:
-        while parents[place] != place:
-            parents[place] = parents[parents[place]]
-            place = parents[place]
-        return place
+    def root(index: int) -> int:
+        while parents[index] != index:
+            parents[index] = parents[parents[index]]
+            index = parents[index]
+        return index
 
     first_with: dict[str, int] = {}
-    for place, names in enumerate(ties):
+    for index, names in enumerate(ties):
         for name in names:
-            a, b = sorted((root(first_with.setdefault(name, place)), root(place)))
+            a, b = sorted((root(first_with.setdefault(name, index)), root(index)))
             parents[b] = a
-    return [str(root(place)) for place in range(len(ties))]
+    return [str(root(index)) for index in range(len(ties))]
 
 
 def clusters_of(examples: pl.DataFrame) -> pl.Series:
-    """Return the cluster of each example: those of one group, or with an image in common, share it.
+    """Return the cluster of each example: examples with a group or an image in common share it.
 
     Parameters
     ----------
     examples
-        Columns `group`, `media_sha256` and `media`; images count by content, where that is known.
+        Columns `group`, `media_sha256` and `media`; images are compared by content where the
+        digest is known, else by name.
     """
     ties = [
-        [*([f"group {group}"] if group is not None else []), *(hashes or names)]
+        [*_group_tie(group), *(hashes or names)]
         for group, hashes, names in examples.select("group", "media_sha256", "media").iter_rows()
     ]
     return pl.Series("cluster", cluster_ids(ties), dtype=pl.String)
+
+
+def content_ties(examples: Sequence[Example], media: MediaFolder) -> list[list[str]]:
+    """Return what ties each example to others: its group, and its media by content.
+
+    Only media whose size is not unique are read; one that cannot be read is compared by name.
+    Examples without media are tied by their prompt.
+
+    Returns
+    -------
+    list of lists
+        For each example, the ties that `cluster_ids` takes.
+    """
+    names = media_names(examples)
+    sizes = {name: media.size(name) for name in names}
+    often = Counter(sizes.values())
+    digests = digests_of((n for n in names if sizes[n] is not None and often[sizes[n]] > 1), media)
+    return [
+        [
+            *_group_tie(e.group),
+            *([f"medium {digests.get(n, n)}" for n in e.media] or [f"prompt {e.prompt}"]),
+        ]
+        for e in examples
+    ]
+
+
+def _group_tie(group: str | None) -> list[str]:
+    return [] if group is None else [f"group {group}"]

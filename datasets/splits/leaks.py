@@ -1,18 +1,22 @@
-"""Test examples that training has seen: the same media with the same prompt, or the same media.
+"""Leaks: test examples that repeat a training example, or share a medium with one.
 
 Media are compared by content where their digests are known, else by name; prompts byte for byte.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
+from savs.datasets.example import Example
+from savs.datasets.media.digests import digests_of, media_names
+from savs.datasets.media.media import MediaFolder
+
 REPEATED = "repeated"
-"""A test example that training has whole: the same media in the same order, and the same prompt."""
+"""Kind of leak: the same media in the same order and the same prompt as a training example."""
 SHARED = "shared medium"
-"""A test example with a medium that training has, under another prompt."""
+"""Kind of leak: a medium of a training example, under another prompt."""
 NAMED = 3
 """Examples that a summary names."""
 
@@ -24,9 +28,9 @@ class Leaks:
     kinds: tuple[str | None, ...]
     """`REPEATED`, `SHARED` or None for each test example, in order."""
     trained: int
-    """Training examples that the test split has whole."""
+    """Number of training examples that the test split repeats."""
     train: int
-    """Training examples."""
+    """Number of training examples."""
     sharing: tuple[bool, ...]
     """Whether each test example has a medium that training has."""
     groups: tuple[str | None, ...]
@@ -42,7 +46,7 @@ class Leaks:
         return sum(found == kind for found in self.kinds)
 
     def dropped(self) -> list[bool]:
-        """Return which test examples leak, or stand in a group with one that does."""
+        """Return which test examples leak, or share a group with one that does."""
         tainted = {g for g, kind in zip(self.groups, self.kinds, strict=True) if kind and g}
         return [
             kind is not None or group in tainted
@@ -87,8 +91,8 @@ def find_leaks(train: pl.DataFrame, test: pl.DataFrame) -> Leaks:
     ----------
     train, test
         One row an example with `id`, `prompt`, `media` (list of names), `media_sha256` (list of
-        digests, empty where they are not known) and, for the test examples, `group`. An example
-        without media and prompt is like no other.
+        digests, empty where they are unknown) and, for the test examples, `group`. An example
+        without media and prompt equals no other.
     """
     trained, tested = _keys(train), _keys(test)
     whole = {(media, prompt) for media, prompt in trained if media or prompt}
@@ -114,3 +118,45 @@ def _keys(examples: pl.DataFrame) -> list[tuple[tuple[str, ...], str]]:
         "media", "media_sha256", "prompt"
     ).iter_rows()
     return [(tuple(digests or names), prompt) for names, digests, prompt in columns]
+
+
+def compare_splits(
+    train: Sequence[Example], test: Sequence[Example], trained: MediaFolder, tested: MediaFolder
+) -> Leaks:
+    """Compare two splits by the content of their media; unreadable media match nothing.
+
+    Only those test media are read whose size equals that of a training medium.
+
+    Parameters
+    ----------
+    train, test
+        The examples.
+    trained, tested
+        The folders of their media.
+    """
+    digests = digests_of(media_names(train), trained)
+    sizes = {trained.size(name) for name in digests}
+    alike = (name for name in media_names(test) if tested.size(name) in sizes)
+    return find_leaks(_table(train, digests), _table(test, digests_of(alike, tested)))
+
+
+def _table(examples: Sequence[Example], digests: Mapping[str, str]) -> pl.DataFrame:
+    """Return the frame that `find_leaks` takes; a medium without a digest equals only itself."""
+    rows = [
+        (
+            e.id,
+            e.group,
+            e.prompt,
+            list(e.media),
+            [digests.get(n, f"{e.split} {n}") for n in e.media],
+        )
+        for e in examples
+    ]
+    schema = {
+        "id": pl.String,
+        "group": pl.String,
+        "prompt": pl.String,
+        "media": pl.List(pl.String),
+        "media_sha256": pl.List(pl.String),
+    }
+    return pl.DataFrame(rows, schema=schema, orient="row")

@@ -1,7 +1,7 @@
-"""Few-shot examples drawn by a seed: so many a class, or so many groups, apart from the rest."""
+"""Few-shot training examples drawn by a seed: a number per class, or a number of groups."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from savs.datasets.errors import RowError
@@ -9,17 +9,20 @@ from savs.datasets.example import Example
 from savs.foundation.errors import ParameterError
 
 Drawn = tuple[list[Example], list[Example]]
-"""The training examples, and what is left; both in the order of the file."""
+"""The training examples and the rest, both in the order of the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """How many of what are drawn."""
+    """How many units of each stratum are drawn: examples of each class, or groups of a subtask."""
 
     count: int
-    what: str
+    unit: str
+    """`examples` or `groups`, for error messages."""
     option: str
-    test_the_rest: bool
+    """Command-line option that gives `count`."""
+    key_of: Callable[[Example], tuple[str, str]]
+    """Example -> its stratum, and its unit there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,39 +43,72 @@ class Shots:
         pool
             The examples to draw from.
         test_the_rest
-            Whether something must be left of each class or subtask.
+            Whether at least one example or group of each stratum must be left.
 
         Raises
         ------
         RowError
             The pool has too few examples of a class, or too few groups, or groups that drawing
-            single examples would tear apart.
+            single examples would split.
         """
-        if self.groups is not None:
-            wanted = Wanted(self.groups, "groups", "--train-groups", test_the_rest)
-            return _draw(pool, wanted, self.seed, grouping(pool))
-        if self.each_class is None:
-            raise ParameterError("neither a number of examples a class nor of groups was given")
+        wanted = self.wanted(pool)
         groups = [example.group for example in pool if example.group is not None]
-        if test_the_rest and len(set(groups)) < len(groups):
+        if self.groups is None and test_the_rest and len(set(groups)) < len(groups):
             raise RowError(
-                f"the examples stand in groups ({groups[0]!r} first), and drawing single ones would"
-                " tear these apart; draw whole groups with --train-groups"
+                f"the examples are in groups ({groups[0]!r} first), which drawing single ones would"
+                " split; draw whole groups with --train-groups"
             )
-        wanted = Wanted(self.each_class, "examples", "--shots", test_the_rest)
-        return _draw(pool, wanted, self.seed, class_of)
+        strata: dict[str, dict[str, None]] = {}
+        for example in pool:
+            stratum, unit = wanted.key_of(example)
+            strata.setdefault(stratum, {})[unit] = None
+        chosen: set[str] = set()
+        for stratum, units in strata.items():
+            if len(units) < wanted.count + test_the_rest:
+                otherwise = "give the training examples with --train"
+                raise too_few(wanted, stratum, len(units), len(units) - test_the_rest, otherwise)
+            chosen.update(self.shuffle(units, stratum)[: wanted.count])
+        train = [replace(e, split="train") for e in pool if wanted.key_of(e)[1] in chosen]
+        return train, [example for example in pool if wanted.key_of(example)[1] not in chosen]
+
+    def wanted(self, pool: Sequence[Example]) -> Wanted:
+        """Return what is drawn from a pool; ParameterError for a number below 1 or none."""
+        if self.groups is not None:
+            wanted = Wanted(self.groups, "groups", "--train-groups", _group_key(pool))
+        elif self.each_class is not None:
+            wanted = Wanted(self.each_class, "examples", "--shots", _class_key)
+        else:
+            raise ParameterError("neither a number of examples per class nor of groups was given")
+        if wanted.count < 1:
+            raise ParameterError(f"{wanted.option} is {wanted.count}, expected at least 1")
+        return wanted
+
+    def shuffle(self, units: Iterable[str], stratum: str) -> list[str]:
+        """Return the units of a stratum in the order in which they are drawn."""
+        order = list(units)
+        random.Random(f"savs shots {self.seed} {stratum}").shuffle(order)
+        return order
 
 
-def class_of(example: Example) -> tuple[str, str]:
-    """Return an example's stratum, its class in its subtask, and its id; RowError without label."""
+def too_few(wanted: Wanted, stratum: str, total: int, most: int, otherwise: str) -> RowError:
+    """Return the error for a stratum with `total` units, of which at most `most` can be drawn."""
+    short = ", which would leave none to test" if total >= wanted.count else ""
+    remedy = f"give {most} at most" if most > 0 else otherwise
+    return RowError(
+        f"{stratum} has {total} {wanted.unit}, {wanted.option} asks for {wanted.count}{short};"
+        f" {remedy}"
+    )
+
+
+def _class_key(example: Example) -> tuple[str, str]:
     if example.label is None:
         raise RowError(f"example {example.id!r} has no label, so it cannot train; give --train")
     where = "" if example.subtask is None else f" of subtask {example.subtask!r}"
     return f"class {example.label!r}{where}", example.id
 
 
-def grouping(pool: Sequence[Example]) -> Callable[[Example], tuple[str, str]]:
-    """Return what names an example's stratum, the subtasks that its group is of, and its group."""
+def _group_key(pool: Sequence[Example]) -> Callable[[Example], tuple[str, str]]:
+    """Return a function from an example to its stratum (the subtasks of its group) and group."""
     subtasks: dict[str, dict[str | None, None]] = {}
     for example in pool:
         if example.group is None:
@@ -85,33 +121,3 @@ def grouping(pool: Sequence[Example]) -> Callable[[Example], tuple[str, str]]:
         return f"subtask {' with '.join(names)}" if names else "the file", group
 
     return key_of
-
-
-def _draw(
-    pool: Sequence[Example],
-    wanted: Wanted,
-    seed: int,
-    key_of: Callable[[Example], tuple[str, str]],
-) -> Drawn:
-    """Draw units of each stratum; `key_of` gives an example's stratum and its unit."""
-    if wanted.count < 1:
-        raise ParameterError(f"{wanted.option} is {wanted.count}, expected at least 1")
-    strata: dict[str, dict[str, None]] = {}
-    for example in pool:
-        stratum, unit = key_of(example)
-        strata.setdefault(stratum, {})[unit] = None
-    chosen: set[str] = set()
-    for stratum, units in strata.items():
-        if len(units) < wanted.count + wanted.test_the_rest:
-            short = ", which would leave none to test" if len(units) >= wanted.count else ""
-            most = len(units) - wanted.test_the_rest
-            remedy = f"give {most} at most" if most else "give the training examples with --train"
-            raise RowError(
-                f"{stratum} has {len(units)} {wanted.what}, {wanted.option} asks for"
-                f" {wanted.count}{short}; {remedy}"
-            )
-        order = list(units)
-        random.Random(f"savs shots {seed} {stratum}").shuffle(order)
-        chosen.update(order[: wanted.count])
-    train = [replace(e, split="train") for e in pool if key_of(e)[1] in chosen]
-    return train, [example for example in pool if key_of(example)[1] not in chosen]

@@ -1,4 +1,4 @@
-"""Train and test together: what is asked of the two, and what is worth a word before they run."""
+"""Checks of the training and the test split together."""
 
 import difflib
 from collections import Counter
@@ -9,13 +9,13 @@ from savs.datasets.example import Example
 
 
 def check_splits(train: Sequence[Example], test: Sequence[Example]) -> None:
-    """Check that the training examples can tell at least two classes apart, in each subtask.
+    """Check that the training examples have at least two classes in each subtask.
 
     Raises
     ------
     RowError
-        There are no training examples, a subtask has one class only or is tested without training
-        examples, or only some examples name a subtask.
+        There are no training examples, a subtask has only one class or has test examples but no
+        training examples, or only some examples have a subtask.
     """
     if not train:
         raise RowError("there are no training examples; give at least one of each class")
@@ -57,7 +57,7 @@ def _classes(train: Sequence[Example]) -> dict[str | None, set[str]]:
 
 
 def unknown_labels(train: Sequence[Example], test: Sequence[Example]) -> list[str]:
-    """Return one line for each label of the test examples that training does not have.
+    """Return one line for each test label that no training example has.
 
     Examples
     --------

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from savs.datasets import Benchmark, Leaks, Units, find_leaks
-from savs.datasets.rows.plugin_guard import measured, submitted
+from savs.datasets.rows.plugin_guard import compute_metrics, make_submission
 from savs.datasets.splits.clusters import clusters_of
 from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.pipeline.errors import LeakError
@@ -144,7 +144,7 @@ def assess(
     whole = whole.with_columns(cluster=clusters_of(whole))
     notes += _notes(whole, classes)
     chosen = stored_benchmark(store, benchmark)
-    units = [] if _unlabelled(whole) else measured(chosen, whole, classes)
+    units = [] if _unlabelled(whole) else compute_metrics(chosen, whole, classes)
     notes += dict.fromkeys(note for metric in units for note in metric.notes)
     predictions = whole.select(_column(whole, name) for name in PREDICTION_SCHEMA)
     return Evaluation(
@@ -156,7 +156,7 @@ def assess(
         planned=planned,
         skipped=int(whole["prediction"].null_count()),
         notes=tuple(notes),
-        submission=submitted(chosen, predictions),
+        submission=make_submission(chosen, predictions),
     )
 
 

@@ -1,6 +1,6 @@
 """What is to be extracted: a benchmark, its input files, the folder of its images."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from savs.datasets import (
@@ -15,10 +15,12 @@ from savs.datasets import (
     find_files,
     read_examples,
 )
-from savs.datasets.media.digests import compare_splits, media_names
+from savs.datasets.media.digests import media_names
 from savs.datasets.media.media import DEFAULT_RULES, MediaRules
 from savs.datasets.media.video_containers import is_video_name
 from savs.datasets.media.videos import DEFAULT_FRAMES
+from savs.datasets.rows.files import Files
+from savs.datasets.splits.leaks import compare_splits
 
 Splits = dict[str, list[Example]]
 """Split -> its examples, in the order of the input file."""
@@ -40,6 +42,10 @@ class Source:
     """How training examples are drawn; all of `train` by default."""
     rules: MediaRules = DEFAULT_RULES
     """How media are found and decoded."""
+    _files: dict[str | Path, Files] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """Source -> its files: each is looked up once, since that may ask a hub over the network."""
 
     def examples(self) -> Splits:
         """Read and check both splits.
@@ -57,16 +63,17 @@ class Source:
 
     def _read(self) -> tuple[list[Example], list[Example]]:
         if self.train is not None:
-            train = read_examples(self.benchmark, self.train, "train")
+            train = read_examples(self.benchmark, self._find(self.train), "train")
             if self.shots is not None:
                 train, _ = self.shots.draw(train, test_the_rest=False)
-            return train, read_examples(self.benchmark, self.test, "test", self.limit)
+            test = read_examples(self.benchmark, self._find(self.test), "test", self.limit)
+            return train, test
         if self.shots is None:
             raise SourceError(
                 "there are no training examples: give --train FILE, or have them drawn from the"
                 " test file with --shots N (examples a class) or --train-groups N"
             )
-        pool = read_examples(self.benchmark, self.test, "test")
+        pool = read_examples(self.benchmark, self._find(self.test), "test")
         return self.shots.draw(pool, test_the_rest=True)
 
     def _require_media(self, examples: Splits) -> None:
@@ -82,8 +89,15 @@ class Source:
     def media(self, split: str) -> MediaFolder:
         """Return the folder below which a split's images lie."""
         source = self.train if split == "train" and self.train is not None else self.test
-        folder = Path(source) if self.benchmark.read_folder else find_files(source).root
+        folder = self._find(source).root
         return MediaFolder(self.media_root or folder, folder, self.rules)
+
+    def _find(self, source: str | Path) -> Files:
+        """Return the files of a source, or its folder alone if the benchmark reads folders."""
+        if source not in self._files:
+            folder = self.benchmark.read_folder is not None
+            self._files[source] = Files(Path(source), ()) if folder else find_files(source)
+        return self._files[source]
 
     def survey(self, examples: Splits) -> list[str]:
         """Return what is worth a word about where the media lie; fetch those at an address.
@@ -91,7 +105,7 @@ class Source:
         Raises
         ------
         MediaError
-            Two paths of another place would be one file.
+            Two paths of another machine would be one file.
         """
         names = {split: media_names(found) for split, found in examples.items()}
         lines = [

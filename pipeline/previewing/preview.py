@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from savs.datasets import Benchmark, Shots, SourceError
-from savs.datasets.media.download import fetching_for_now
+from savs.datasets.media.download import temporary_fetching
 from savs.datasets.media.media import MediaRules
 from savs.datasets.prompt import SPLIT
 from savs.foundation.errors import ParameterError
@@ -92,7 +92,7 @@ def preview(
             trust_remote_code=trust_remote_code,
             placeholders=placeholders,
         )
-    with fetching_for_now(wanted=fetch_urls) as fetching:
+    with temporary_fetching(wanted=fetch_urls) as fetching:
         rules = MediaRules(video_frames, allow_outside, fetching)
         source = Source(chosen, train, test, root, limit, shots, rules)
         content = gather(source, examples, model=model, placeholders=placeholders, word=word)

@@ -1,4 +1,4 @@
-"""One file into a train and a test file that share nothing: no group, no medium, no example."""
+"""Split one file into a training and a test file that share no group, medium or example."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,16 +16,16 @@ from savs.datasets import (
     find_files,
     read_examples,
 )
-from savs.datasets.media.digests import compare_splits, content_ties, media_names
-from savs.datasets.media.download import fetching_for_now, is_address
+from savs.datasets.media.digests import media_names
+from savs.datasets.media.download import is_address, temporary_fetching
 from savs.datasets.media.media import MediaRules
 from savs.datasets.rows.files import Files
-from savs.datasets.rows.parquet_media import is_packed
-from savs.datasets.rows.plugin_guard import parsed
-from savs.datasets.rows.readers import read_rows
-from savs.datasets.rows.rewrite import copy_rows, count_rows, form_of
+from savs.datasets.rows.packed_media import is_packed
+from savs.datasets.rows.reading import iter_examples
+from savs.datasets.rows.rewrite import common_form, copy_rows, form_of
 from savs.datasets.splits.cluster_shots import draw_clusters
-from savs.datasets.splits.clusters import cluster_ids
+from savs.datasets.splits.clusters import cluster_ids, content_ties
+from savs.datasets.splits.leaks import compare_splits
 from savs.pipeline.plugins.benchmark import choose_benchmark
 from savs.pipeline.running.output_files import check_free, output_files
 
@@ -106,28 +106,29 @@ def split(
     _check_form(chosen)
     files = find_files(source)
     targets = {"train": Path(train), "test": Path(test)}
-    pool = read_examples(chosen, source, "test")
+    numbered = list(iter_examples(chosen, files, "test"))
+    rows, pool = [row for row, _ in numbered], [example for _, example in numbered]
     _check_targets(files, targets, force=force)
     root = files.root if media_root is None else Path(media_root)
-    with fetching_for_now(wanted=fetch_urls) as fetching:
+    with temporary_fetching(wanted=fetch_urls) as fetching:
         media = MediaFolder(root, files.root, MediaRules(None, allow_outside, fetching))
         if fetching is not None:
             fetching.fetch_all(media_names(pool))
         missing = _missing(pool, media)
-        of_rows = _examples_of_rows(chosen, source, files)
-        clusters = _clusters(pool, of_rows, media)
+        ties = [[*t, f"row {r}"] for t, r in zip(content_ties(pool, media), rows, strict=True)]
+        clusters = cluster_ids(ties)
         trains = draw_clusters(pool, clusters, shots)
-        sides = ["train" if any(trains[place] for place in row) else "test" for row in of_rows]
+        sides = {row: "train" if train else "test" for row, train in zip(rows, trains, strict=True)}
         with output_files({OPTIONS[n]: path for n, path in targets.items()}, force=force) as new:
             paths = {name: new[option] for name, option in OPTIONS.items()}
             for name, path in paths.items():
-                copy_rows(files, [row for row, side in enumerate(sides) if side == name], path)
+                copy_rows(files, [row for row, side in sides.items() if side == name], path)
             found = {name: read_examples(chosen, path, name) for name, path in paths.items()}
             check_splits(found["train"], found["test"])
             _prove(chosen, found, paths, media, len(pool))
     return Splitting(
         paths=targets,
-        rows=Counter(sides),
+        rows=Counter(sides.values()),
         classes={name: Counter((e.subtask, str(e.label)) for e in found[name]) for name in found},
         clusters=len(set(clusters)),
         missing=missing,
@@ -144,11 +145,10 @@ def _check_form(benchmark: Benchmark) -> None:
 
 
 def _check_targets(files: Files, targets: Mapping[str, Path], *, force: bool) -> None:
-    sources = {path.resolve() for path in files}
+    form, sources = common_form(files), {path.resolve() for path in files}
     for name, target in targets.items():
         if target.resolve() in sources:
             raise SourceError(f"{target} is the file to split; give {OPTIONS[name]} another name")
-        form = form_of(files.paths[0])
         if form_of(target) != form:
             raise SourceError(
                 f"{target} would be {form_of(target)}, and {files.paths[0].name} is {form}; give"
@@ -169,27 +169,6 @@ def _missing(pool: Sequence[Example], media: MediaFolder) -> tuple[str, ...]:
             " images"
         )
     return missing
-
-
-def _examples_of_rows(benchmark: Benchmark, source: str | Path, files: Files) -> list[range]:
-    """Return the places of each row's examples in the pool."""
-    rows = read_rows(source)
-    if len(rows) != count_rows(files):
-        raise SourceError(f"{source} changed while it was read; nothing was written: run it again")
-    found, start = [], 0
-    for row in rows:
-        count = sum(1 for _ in parsed(benchmark, row))
-        found.append(range(start, start + count))
-        start += count
-    return found
-
-
-def _clusters(pool: Sequence[Example], of_rows: Sequence[range], media: MediaFolder) -> list[str]:
-    ties = content_ties(pool, media)
-    for number, places in enumerate(of_rows):
-        for place in places:
-            ties[place].append(f"row {number}")
-    return cluster_ids(ties)
 
 
 def _prove(

@@ -7,7 +7,7 @@ from typing import Literal
 import polars as pl
 
 from savs.datasets import Benchmark, Units
-from savs.datasets.rows.plugin_guard import measured
+from savs.datasets.rows.plugin_guard import compute_metrics
 from savs.datasets.splits.clusters import clusters_of
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.head_scores import rank_heads
@@ -89,7 +89,7 @@ def sweep(
         orders = [rank_heads(own, store.heads)[: counts[-1]] for own in scores]
         for cell, found in run_draws(plan, rule, orders):
             whole = pl.concat([*found, skipped], how="diagonal_relaxed")
-            cells[cell] = measured(chosen, whole.sort("index"), classes)
+            cells[cell] = compute_metrics(chosen, whole.sort("index"), classes)
     return summarise_cells(cells, seed)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from savs.datasets.benchmarks.shapes import choices, classification, statements
-from savs.datasets.benchmarks.shapes.items import YES_NO, Ask, Draw, Item, alone, named
+from savs.datasets.benchmarks.shapes.items import YES_NO, Ask, Draw, Item, spell, unique_things
 from savs.datasets.benchmarks.shapes.scenes import (
     COLORS,
     FAMILIAR_KINDS,
@@ -35,25 +35,25 @@ def listing(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
     across = rng.random() < 0.5
     things = sorted(scene.things, key=lambda thing: thing.x if across else thing.y)
     order = "left to right" if across else "top to bottom"
-    answer = ", ".join(named(thing.kind) for thing in things)
+    answer = ", ".join(spell(thing.kind) for thing in things)
     return (Item((scene,), f"List the objects from {order}.", answer),)
 
 
 def refer(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
     """Ask what stands in a relation to a thing."""
     scene = draw(None)
-    single = alone(scene.things, "kind")
+    single = unique_things(scene.things, "kind")
     if not single:
         return ()
     anchor, word = rng.choice(single), rng.choice(tuple(statements.INVERSE))
     others = [thing for thing in scene.things if thing is not anchor]
-    there = [thing for thing in others if statements.stands(thing, word, anchor)]
+    there = [thing for thing in others if statements.holds(thing, word, anchor)]
     back = statements.INVERSE[word]
-    unclear = [t for t in others if t not in there and not statements.stands(t, back, anchor)]
+    unclear = [t for t in others if t not in there and not statements.holds(t, back, anchor)]
     if len(there) != 1 or unclear:
         return ()
-    question = f"What is {word} the {named(anchor.kind)}?"
-    return (Item((scene,), question, named(there[0].kind)),)
+    question = f"What is {word} the {spell(anchor.kind)}?"
+    return (Item((scene,), question, spell(there[0].kind)),)
 
 
 def attribute(rng: random.Random, draw: Draw) -> tuple[Item, ...]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from official_files import BLINK_TASKS, write_blink, write_blink_json
 
-from savs.datasets.benchmarks.shapes.official import BLINK_TASKS, write_blink, write_blink_json
 from savs.pipeline import open_store
 
 pytestmark = pytest.mark.thorough

@@ -155,15 +155,16 @@ def test_paths_of_another_machine(extract, inputs, photos, tmp_path):
     }
     done = extract(*elsewhere.values(), "--media-root", inputs.root, out="found")
     assert done.returncode == 0
-    assert "train: 2 paths of another place are read below" in done.stderr
-    assert "test: 2 paths of another place are read below" in done.stderr
+    assert "train: 2 paths of another machine are read below" in done.stderr
+    assert "test: 2 paths of another machine are read below" in done.stderr
 
     (inputs.root / "deeper").mkdir()
     for split in photos:
         shutil.move(inputs.root / split, inputs.root / "deeper" / split)
     lost = extract(*elsewhere.values(), "--media-root", inputs.root, out="lost")
     assert lost.returncode == 1
-    assert "deeper/train/0.png may be meant, which is not guessed: give --media-root" in lost.stderr
+    assert "lies outside the media root" in lost.stderr
+    assert "give --media-root the folder that holds it, or --allow-outside" in lost.stderr
 
     (inputs.root / "flat").mkdir()
     for name in ("0.png", "1.png"):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from official_files import write_naturalbench
 
-from savs.datasets.benchmarks.shapes.official import write_naturalbench
 from savs.pipeline import open_store
 from savs.pipeline.heads.head_scores import rank_heads
 from savs.pipeline.selection import task_selection as stage

@@ -130,7 +130,7 @@ def test_metrics_that_fail_are_the_file_s_fault(savs, folder) -> None:
         ("BENCHMARK = 5", "mine.py: its BENCHMARK is a int, expected a savs.datasets.Benchmark"),
         (
             "from savs.datasets import find_benchmark\nBENCHMARK = find_benchmark('blink')",
-            "bears the name 'blink', which is taken",
+            "has the name 'blink', which is taken",
         ),
         (
             with_options("{'a': {1}}"),

@@ -7,8 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-
-from savs.datasets.benchmarks.shapes.official import write_blink
+from official_files import write_blink
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -20,7 +20,7 @@ from demo_model.tokens import build_tokenizer
 from safetensors.torch import load_file
 
 from savs.datasets.benchmarks.shapes.drawing import draw
-from savs.datasets.benchmarks.shapes.items import named
+from savs.datasets.benchmarks.shapes.items import spell
 from savs.datasets.benchmarks.shapes.scenes import CANVASES, NOVEL_KINDS
 from savs.pipeline.extraction.model.load import load_model
 
@@ -97,7 +97,7 @@ def test_novel_pairs_are_neither_shown_nor_named():
             for name in family.asks:
                 for item in ask_about(rng, scenes, images, name):
                     for kind in NOVEL_KINDS:
-                        assert named(kind) not in f"{item.question} {item.label}"
+                        assert spell(kind) not in f"{item.question} {item.label}"
 
 
 def test_the_model_learns_from_scenes_that_no_benchmark_uses():

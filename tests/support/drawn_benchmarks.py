@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from official_files import write_retrieval
+
 from savs.datasets.benchmarks.shapes import write_shapes
-from savs.datasets.benchmarks.shapes.official import write_retrieval
 
 Row = dict[str, Any]
 

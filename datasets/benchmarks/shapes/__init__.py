@@ -1,4 +1,4 @@
-"""`shapes`: drawn scenes with questions, from a seed, at any size; no download."""
+"""`shapes`: questions about drawn scenes, generated from a seed; no download."""
 
 from savs.datasets.benchmark import About, Benchmark
 from savs.datasets.benchmarks.general import GENERAL
@@ -8,12 +8,12 @@ from savs.datasets.benchmarks.shapes.writing import ShapesFiles, write_shapes
 
 SHAPES = Benchmark(
     name="shapes",
-    summary="drawn scenes of coloured shapes, from a seed; what `savs demo` runs on",
+    summary="drawn scenes of coloured shapes, generated from a seed; used by `savs demo`",
     columns=GENERAL.columns,
     parse_row=GENERAL.parse_row,
     measure=measure,
     about=About(
-        task="colours, shapes, places, relations and groups in drawn scenes; labels of one's own",
+        task="colours, shapes, positions, relations and groups in drawn scenes; made-up labels",
         metrics=(
             "accuracy",
             "accuracy of each task, and their mean",

@@ -1,8 +1,8 @@
-"""Questions with lettered options, over one, two or three images: BLINK's form."""
+"""Questions with lettered options about one, two or three images, as in BLINK."""
 
 import random
 
-from savs.datasets.benchmarks.shapes.items import LETTER, YES_NO, Draw, Item, absent_kind, named
+from savs.datasets.benchmarks.shapes.items import LETTER, YES_NO, Draw, Item, absent_kind, spell
 from savs.datasets.benchmarks.shapes.scenes import COLORS, FAMILIAR_KINDS, SHAPES
 
 TWO_IMAGES = " (A) the first image (B) the second image"
@@ -10,18 +10,18 @@ THREE_IMAGES = " (A) the first image (B) the second image (C) the third image"
 
 
 def which_image(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """Two images: ask which of them shows a kind."""
+    """Two images: ask which one shows a kind."""
     scenes = draw(None), draw(None)
-    place = rng.randrange(2)
-    only = sorted(scenes[place].kinds - scenes[1 - place].kinds)
+    index = rng.randrange(2)
+    only = sorted(scenes[index].kinds - scenes[1 - index].kinds)
     if not only:
         return ()
-    question = f"Which image shows a {named(rng.choice(only))}?{TWO_IMAGES}{LETTER}"
-    return (Item(scenes, question, "AB"[place]),)
+    question = f"Which image shows a {spell(rng.choice(only))}?{TWO_IMAGES}{LETTER}"
+    return (Item(scenes, question, "AB"[index]),)
 
 
 def more_things(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """Two images: ask which of them has more things."""
+    """Two images: ask which one has more things."""
     del rng
     scenes = draw(None), draw(None)
     first, second = (len(scene.things) for scene in scenes)
@@ -32,7 +32,7 @@ def more_things(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
 
 
 def same_color(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """Two images of one thing each: ask whether they share their colour."""
+    """Two images of one thing each: ask whether the colours are equal."""
     kind = rng.choice(FAMILIAR_KINDS)
     same = rng.random() < 0.5
     other = rng.choice([k for k in FAMILIAR_KINDS if (k[0] == kind[0]) is same])
@@ -43,14 +43,14 @@ def same_color(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
 
 
 def odd_one_out(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """Three images of one thing each: ask which has another colour than the other two."""
+    """Three images of one thing each: ask which colour differs from the other two."""
     usual, odd = rng.sample(tuple(COLORS), 2)
     colors = [usual, usual, odd]
     rng.shuffle(colors)
     kinds = [rng.choice([kind for kind in FAMILIAR_KINDS if kind[0] == color]) for color in colors]
     scenes = tuple(draw([kind]) for kind in kinds)
     drawn = [scene.things[0].color for scene in scenes]
-    single = [place for place, color in enumerate(drawn) if drawn.count(color) == 1]
+    single = [index for index, color in enumerate(drawn) if drawn.count(color) == 1]
     if len(single) != 1:
         return ()
     question = f"Which image has another color than the others?{THREE_IMAGES}{LETTER}"
@@ -58,33 +58,33 @@ def odd_one_out(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
 
 
 def third_image(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """Three images of one thing each: ask which of them shows a shape."""
+    """Three images of one thing each: ask which one shows a shape."""
     kinds = [rng.choice([k for k in FAMILIAR_KINDS if k[1] == s]) for s in rng.sample(SHAPES, 3)]
     scenes = tuple(draw([kind]) for kind in kinds)
     drawn = [scene.things[0].shape for scene in scenes]
-    single = [place for place, shape in enumerate(drawn) if drawn.count(shape) == 1]
+    single = [index for index, shape in enumerate(drawn) if drawn.count(shape) == 1]
     if not single:
         return ()
-    place = rng.choice(single)
-    question = f"Which image shows a {drawn[place]}?{THREE_IMAGES}{LETTER}"
-    return (Item(scenes, question, "ABC"[place]),)
+    index = rng.choice(single)
+    question = f"Which image shows a {drawn[index]}?{THREE_IMAGES}{LETTER}"
+    return (Item(scenes, question, "ABC"[index]),)
 
 
 def option(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """One image: ask which of two kinds is there."""
+    """One image: ask which of two kinds it shows."""
     scene = draw(None)
     absent = absent_kind(rng, scene)
     if absent is None:
         return ()
     options = [rng.choice(sorted(scene.kinds)), absent]
-    place = rng.randrange(2)
-    first, second = options if place == 0 else options[::-1]
-    question = f"Which object is in the image? (A) {named(first)} (B) {named(second)}{LETTER}"
-    return (Item((scene,), question, "AB"[place]),)
+    index = rng.randrange(2)
+    first, second = options if index == 0 else options[::-1]
+    question = f"Which object is in the image? (A) {spell(first)} (B) {spell(second)}{LETTER}"
+    return (Item((scene,), question, "AB"[index]),)
 
 
 def corner(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """One image of one thing: ask in which quarter it stands."""
+    """One image of one thing: ask in which quarter it is."""
     scene = draw([rng.choice(FAMILIAR_KINDS)])
     thing = scene.things[0]
     right, down = (at - side / 2 for at, side in zip((thing.x, thing.y), scene.canvas, strict=True))

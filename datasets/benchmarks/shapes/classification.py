@@ -2,18 +2,18 @@
 
 import random
 
-from savs.datasets.benchmarks.shapes.items import Draw, Item, alone, named
+from savs.datasets.benchmarks.shapes.items import Draw, Item, spell, unique_things
 from savs.datasets.benchmarks.shapes.scenes import FAMILIAR_KINDS
 
 CLEAR_PX = 8
-"""A thing nearer to the middle than this is on no side."""
+"""Minimum distance from the middle for a thing to be on one side."""
 TWELVE_KINDS = FAMILIAR_KINDS[::2][:10] + FAMILIAR_KINDS[1:4:2]
 
 
 def color(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
     """Ask for the colour of the only thing of its shape: 6 classes."""
     scene = draw(None)
-    single = alone(scene.things, "shape")
+    single = unique_things(scene.things, "shape")
     if not single:
         return ()
     thing = rng.choice(single)
@@ -23,7 +23,7 @@ def color(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
 def shape(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
     """Ask for the shape of the only thing of its colour: 4 classes."""
     scene = draw(None)
-    single = alone(scene.things, "color")
+    single = unique_things(scene.things, "color")
     if not single:
         return ()
     thing = rng.choice(single)
@@ -39,7 +39,7 @@ def grey_shape(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
 def kind(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
     """Ask what the only thing is: 12 classes of colour and shape."""
     scene = draw([rng.choice(TWELVE_KINDS)])
-    return (Item((scene,), "What object is in the image?", named(scene.things[0].kind)),)
+    return (Item((scene,), "What object is in the image?", spell(scene.things[0].kind)),)
 
 
 def count(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
@@ -53,38 +53,38 @@ def position(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
     """Ask on which side the only thing of its kind is: 2 classes."""
     scene = draw(None)
     middle = scene.canvas[0] / 2
-    single = [t for t in alone(scene.things, "kind") if abs(t.x - middle) >= CLEAR_PX]
+    single = [t for t in unique_things(scene.things, "kind") if abs(t.x - middle) >= CLEAR_PX]
     if not single:
         return ()
     thing = rng.choice(single)
-    question = f"Is the {named(thing.kind)} on the left or on the right?"
+    question = f"Is the {spell(thing.kind)} on the left or on the right?"
     return (Item((scene,), question, "left" if thing.x < middle else "right"),)
 
 
 def height(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """Ask whether the only thing of its kind is up or down: 2 classes."""
+    """Ask whether the only thing of its kind is at the top or the bottom: 2 classes."""
     scene = draw(None)
     middle = scene.canvas[1] / 2
-    single = [t for t in alone(scene.things, "kind") if abs(t.y - middle) >= CLEAR_PX]
+    single = [t for t in unique_things(scene.things, "kind") if abs(t.y - middle) >= CLEAR_PX]
     if not single:
         return ()
     thing = rng.choice(single)
-    question = f"Is the {named(thing.kind)} at the top or at the bottom?"
+    question = f"Is the {spell(thing.kind)} at the top or at the bottom?"
     return (Item((scene,), question, "top" if thing.y < middle else "bottom"),)
 
 
 def size(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
     """Ask for the size of the only thing of its kind: 2 classes."""
     scene = draw(None)
-    single = alone(scene.things, "kind")
+    single = unique_things(scene.things, "kind")
     if not single:
         return ()
     thing = rng.choice(single)
-    return (Item((scene,), f"Is the {named(thing.kind)} large or small?", thing.size),)
+    return (Item((scene,), f"Is the {spell(thing.kind)} large or small?", thing.size),)
 
 
 def texture(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """Ask for the background's texture, which the demo model was never asked for: 4 classes."""
+    """Ask for the background's texture, which is not in the demo model's training: 4 classes."""
     del rng
     scene = draw(None)
     question = "What is the background texture? Answer with one word."

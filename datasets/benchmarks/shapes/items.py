@@ -1,4 +1,4 @@
-"""What a question is: scenes, words, and the right answer."""
+"""Questions: scenes, a text, and the right answer."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -22,31 +22,31 @@ class Item:
 
 
 Draw = Callable[[Sequence[Kind] | None], Scene]
-"""Draws a scene of the given kinds, or of random ones."""
+"""Draws a scene with things of the given kinds, or of random ones."""
 Ask = Callable[[random.Random, Draw], tuple[Item, ...]]
-"""Draws the items of one unit (a question, a pair, a group); empty where the scene allows none."""
+"""Draws the items of one unit (a question, a pair, a group); empty if the scene allows none."""
 
 
 def drawer(rng: random.Random, **settings: object) -> Draw:
-    """Return what draws scenes with these settings of `random_scene`."""
+    """Return a function that draws scenes with these settings of `random_scene`."""
     return lambda kinds: random_scene(rng, kinds, **settings)  # type: ignore[arg-type]
 
 
-def named(kind: Kind) -> str:
-    """Return a kind as a prompt spells it."""
+def spell(kind: Kind) -> str:
+    """Return a kind as prompts spell it: `red circle`."""
     return f"{kind[0]} {kind[1]}"
 
 
-def alone(things: Sequence[Thing], *attributes: str) -> list[Thing]:
-    """Return the things that no other equals in the given attributes."""
-    keys = [tuple(getattr(thing, name) for name in attributes) for thing in things]
+def unique_things(things: Sequence[Thing], attribute: str) -> list[Thing]:
+    """Return the things whose attribute no other thing shares."""
+    keys = [getattr(thing, attribute) for thing in things]
     return [thing for thing, key in zip(things, keys, strict=True) if keys.count(key) == 1]
 
 
 def absent_kind(
     rng: random.Random, scene: Scene, allowed: Sequence[Kind] = FAMILIAR_KINDS
 ) -> Kind | None:
-    """Return a kind that is not there, mostly one that mixes attributes of what is."""
+    """Return a kind that is not in the scene, mostly one that mixes attributes of its things."""
     colors = {color for color, _ in scene.kinds}
     shapes = {shape for _, shape in scene.kinds}
     missing = [kind for kind in allowed if kind not in scene.kinds]

@@ -1,4 +1,4 @@
-"""The metrics of the shapes benchmark: accuracies a task, pairs and groups as a whole."""
+"""The metrics of the shapes benchmark: accuracies of tasks, then of pairs and groups."""
 
 from contextlib import suppress
 
@@ -10,7 +10,7 @@ from savs.datasets.metrics.metrics import Classes, Units, accuracy, subtask_accu
 
 
 def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
-    """Return the accuracy of each task and their mean, then what counts only together."""
+    """Return the accuracy of each task and their mean, then the metrics of pairs and groups."""
     found = [accuracy(predictions, classes), *subtask_accuracies(predictions, classes)]
     grouped = predictions.filter(pl.col("group").is_not_null())
     for (subtask, family), part in grouped.group_by("subtask", "category", maintain_order=True):

@@ -1,4 +1,4 @@
-"""Random scenes: what stands where, before anything is drawn."""
+"""Random scenes: things and their positions, before drawing."""
 
 import math
 import random
@@ -24,15 +24,15 @@ REACHES = {"circle": 1.0, "square": 1.245, "triangle": 1.313, "star": 1.12}
 TEXTURES = ("plain", "gradient", "noise", "stripes")
 
 PARTS = ("curriculum", "curriculum", "train", "test")
-"""What a scene may be used for, by the rest of its checksum: so no two parts ever share a scene,
-whatever their seeds. `curriculum` is what the demo model learns from."""
+"""Part of a scene, by its checksum modulo 4; so no two parts share a scene, whatever the seeds.
+`curriculum` is the demo model's training data."""
 
 Canvas = tuple[int, int]
 """Width and height in px."""
 CANVASES: tuple[Canvas, ...] = ((112, 112), (140, 84), (84, 140))
 GAP_PX = 2
 TILT = 20
-"""Things are turned by up to this many degrees."""
+"""Largest rotation of a thing, in degrees."""
 
 Kind = tuple[str, str]
 """`(color, shape)`."""
@@ -43,7 +43,7 @@ NOVEL_KINDS: tuple[Kind, ...] = (
     ("blue", "triangle"),
     ("yellow", "square"),
 )
-"""Pairs that the demo model never saw or read in training: they test composition."""
+"""Pairs that are not in the demo model's training; they test composition."""
 FAMILIAR_KINDS = tuple(kind for kind in KINDS if kind not in NOVEL_KINDS)
 
 
@@ -60,9 +60,9 @@ class Thing:
     """Centre, in px from the top."""
     radius: float
     angle: float
-    """Turn against the upright, in degrees."""
+    """Rotation, in degrees."""
     rgb: tuple[int, int, int]
-    """The colour as drawn: the named one with a little jitter."""
+    """The colour as drawn: the named one with some jitter."""
 
     @property
     def kind(self) -> Kind:
@@ -72,7 +72,7 @@ class Thing:
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """What a scene is drawn on."""
+    """Background of a scene."""
 
     texture: str
     base: tuple[int, int, int]
@@ -83,7 +83,7 @@ class Background:
     upright: bool
     """Whether the texture varies from left to right."""
     seed: int
-    """Of the noise."""
+    """Seed of the noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,30 +96,28 @@ class Scene:
 
     @property
     def kinds(self) -> set[Kind]:
-        """All colour-shape pairs that are present."""
+        """All colour-shape pairs in the scene."""
         return {thing.kind for thing in self.things}
 
     @property
     def part(self) -> str:
-        """The one of `PARTS` that may use this scene: it follows from what stands where alone."""
+        """The one of `PARTS` that may use this scene; it depends only on things and canvas."""
         content = repr((self.things, self.canvas)).encode()
         return PARTS[zlib.crc32(content) % len(PARTS)]
 
 
-def random_kinds(
-    rng: random.Random, count: int, allowed: Sequence[Kind] = FAMILIAR_KINDS
-) -> list[Kind]:
-    """Draw kinds of things; later ones often share the first one's colour or shape."""
-    kinds: list[Kind] = [rng.choice(allowed)]
+def random_kinds(rng: random.Random, count: int) -> list[Kind]:
+    """Draw familiar kinds; later ones often share the first one's colour or shape."""
+    kinds: list[Kind] = [rng.choice(FAMILIAR_KINDS)]
     color, shape = kinds[0]
     while len(kinds) < count:
         chance = rng.random()
         near = [
             kind
-            for kind in allowed
+            for kind in FAMILIAR_KINDS
             if (chance < 0.22 and kind[0] == color) or (0.22 <= chance < 0.44 and kind[1] == shape)
         ]
-        kinds.append(rng.choice(near or allowed))
+        kinds.append(rng.choice(near or FAMILIAR_KINDS))
     return kinds
 
 
@@ -129,7 +127,7 @@ def random_scene(
     canvas: Canvas = CANVASES[0],
     part: str = "train",
 ) -> Scene:
-    """Draw a scene of the given kinds of things, or of one to four random familiar ones."""
+    """Draw a scene with things of the given kinds, or with one to four random familiar ones."""
     if part not in PARTS:
         raise ParameterError(f"part is {part!r}, expected one of {sorted(set(PARTS))}")
     if kinds is None:
@@ -157,7 +155,7 @@ def random_scene(
 def _place(
     rng: random.Random, reaches: Sequence[float], canvas: Canvas
 ) -> list[tuple[float, float]] | None:
-    """Return centres of things that stay apart, or None where thirty throws a thing do not do."""
+    """Return centres of things that stay apart, or None after thirty tries for one thing."""
     centres: list[tuple[float, float]] = []
     for reach in reaches:
         for _ in range(30):

@@ -2,7 +2,7 @@
 
 import random
 
-from savs.datasets.benchmarks.shapes.items import YES_NO, Draw, Item, absent_kind, named
+from savs.datasets.benchmarks.shapes.items import YES_NO, Draw, Item, absent_kind, spell
 from savs.datasets.benchmarks.shapes.scenes import KINDS, NOVEL_KINDS, Kind, Scene, Thing
 
 INVERSE = {
@@ -11,28 +11,28 @@ INVERSE = {
     "above": "below",
     "below": "above",
 }
-"""Relation -> the one that holds the other way round."""
+"""Relation -> its inverse."""
 IMAGE_SHOWS = "Does this image show "
 CLEAR_PX = 16
-"""Centres must be this far apart for a relation to hold."""
+"""Minimum distance of the centres for a relation to hold."""
 
 
 def statement(scene: Scene, text: str, true: bool) -> Item:
-    """Return the item that asks whether a scene shows what the text says."""
+    """Return the item that asks whether a scene shows what the text describes."""
     return Item((scene,), f"{IMAGE_SHOWS}{text}?{YES_NO}", "Yes" if true else "No")
 
 
-def both(first: Kind, second: Kind) -> str:
-    """Return the text that both kinds are there."""
-    return f"a {named(first)} and a {named(second)}"
+def both_text(first: Kind, second: Kind) -> str:
+    """Return the text that names two kinds."""
+    return f"a {spell(first)} and a {spell(second)}"
 
 
-def related(first: Kind, relation: str, second: Kind) -> str:
-    """Return the text that one kind stands in a relation to another."""
-    return f"a {named(first)} {relation} a {named(second)}"
+def relation_text(first: Kind, relation: str, second: Kind) -> str:
+    """Return the text that relates one kind to another."""
+    return f"a {spell(first)} {relation} a {spell(second)}"
 
 
-def stands(first: Thing, relation: str, second: Thing) -> bool:
+def holds(first: Thing, relation: str, second: Thing) -> bool:
     """Return whether a relation holds clearly between two things."""
     distance = {
         "to the left of": second.x - first.x,
@@ -44,16 +44,16 @@ def stands(first: Thing, relation: str, second: Thing) -> bool:
 
 
 def exists(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """State that a kind is there; a false one mostly mixes attributes of what is."""
+    """State that a kind is shown; a false statement mostly mixes attributes of shown things."""
     scene = draw(None)
     absent = absent_kind(rng, scene)
     true = rng.random() < 0.5
     kind = rng.choice(sorted(scene.kinds)) if true else absent
-    return () if kind is None else (statement(scene, f"a {named(kind)}", true),)
+    return () if kind is None else (statement(scene, f"a {spell(kind)}", true),)
 
 
 def binding(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """State that two kinds are there; a false one swaps their shapes, or names an absent one."""
+    """State that two kinds are shown; a false one swaps their shapes or names an absent kind."""
     scene = draw(None)
     if len(scene.kinds) < 2:
         return ()
@@ -68,18 +68,18 @@ def binding(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
             first, second = rng.sample((first, absent), 2)
     if first == second or (scene.kinds >= {first, second}) is not true:
         return ()
-    return (statement(scene, both(first, second), true),)
+    return (statement(scene, both_text(first, second), true),)
 
 
 def relation(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """State how two kinds stand to each other; a false statement has the relation turned round."""
+    """State a relation of two kinds; a false statement inverts it or names an absent kind."""
     scene = draw(None)
     pairs = [
         (a, word, b)
         for a in scene.things
         for b in scene.things
         for word in INVERSE
-        if a.kind != b.kind and stands(a, word, b)
+        if a.kind != b.kind and holds(a, word, b)
     ]
     if not pairs:
         return ()
@@ -95,27 +95,27 @@ def relation(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
             one, other = other, one
         else:
             one, other = rng.sample((one, absent), 2)
-    holds = _holds(scene, one, word, other)
-    return () if holds is not true else (statement(scene, related(one, word, other), true),)
+    truth = _any_holds(scene, one, word, other)
+    return () if truth is not true else (statement(scene, relation_text(one, word, other), true),)
 
 
-def _holds(scene: Scene, first: Kind, word: str, second: Kind) -> bool | None:
-    """Return whether the relation holds for any two things of these kinds; None where unclear."""
+def _any_holds(scene: Scene, first: Kind, word: str, second: Kind) -> bool | None:
+    """Return whether the relation holds for any two things of these kinds; None if unclear."""
     pairs = [
         (a, b)
         for a in scene.things
         for b in scene.things
         if a is not b and a.kind == first and b.kind == second
     ]
-    if any(stands(a, word, b) for a, b in pairs):
+    if any(holds(a, word, b) for a, b in pairs):
         return True
-    return False if all(stands(a, INVERSE[word], b) for a, b in pairs) else None
+    return False if all(holds(a, INVERSE[word], b) for a, b in pairs) else None
 
 
 def composition(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """State that a kind is there that the demo model never met, true or with one part exchanged."""
+    """State that a kind is shown that the demo model never saw; a false one changes one part."""
     novel = rng.choice(NOVEL_KINDS)
     scene = draw([novel, *([rng.choice(KINDS)] if rng.random() < 0.5 else [])])
     true = rng.random() < 0.5
     kind = novel if true else absent_kind(rng, scene, KINDS)
-    return () if kind is None else (statement(scene, f"a {named(kind)}", true),)
+    return () if kind is None else (statement(scene, f"a {spell(kind)}", true),)

@@ -8,14 +8,14 @@ from savs.datasets.benchmarks.shapes.items import Ask
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One task: a subtask of the benchmark."""
+    """One task, a subtask of the benchmark."""
 
     name: str
     family: str
     """classification, statement, group, pair, choice or unseen."""
     ask: Ask
     weak: bool = False
-    """The demo model does not do well on it; it stays in, to be honest and to leave room."""
+    """The demo model does badly on it; it is kept as a hard case."""
 
 
 TASKS: dict[str, Task] = {

@@ -1,4 +1,4 @@
-"""Tasks that the demo model's answers cannot do: labels and concepts that training never had."""
+"""Tasks with labels and concepts that are not in the demo model's training."""
 
 import random
 
@@ -6,7 +6,7 @@ from savs.datasets.benchmarks.shapes.items import Draw, Item
 from savs.datasets.benchmarks.shapes.scenes import FAMILIAR_KINDS
 
 ANIMALS = {"circle": "cat", "square": "dog", "triangle": "bird", "star": "fish"}
-"""Shape -> a name that has nothing to do with it; a few examples alone tell which is which."""
+"""Shape -> an arbitrary name, which only the few-shot examples define."""
 FRUITS = {
     "red": "mango",
     "green": "fig",
@@ -15,9 +15,9 @@ FRUITS = {
     "purple": "lime",
     "cyan": "date",
 }
-"""Colour -> a name that has nothing to do with it."""
+"""Colour -> an arbitrary name."""
 SIZES = {"large": "mouse", "small": "whale"}
-"""Size -> a name that says the opposite."""
+"""Size -> a name that suggests the opposite."""
 
 
 def animal(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
@@ -42,7 +42,7 @@ def creature(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
 
 
 def concept(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """Ask for a class that means `a red circle or a blue star is there`: 2 classes."""
+    """Ask for a class that means `shows a red circle or a blue star`: 2 classes."""
     wanted = [("red", "circle"), ("blue", "star")]
     others = [kind for kind in FAMILIAR_KINDS if kind not in wanted]
     true = rng.random() < 0.5

@@ -1,4 +1,4 @@
-"""The shapes benchmark on disk: image files and one JSON Lines file a split."""
+"""The shapes benchmark on disk: image files and one JSON Lines file per split."""
 
 import hashlib
 import json
@@ -20,12 +20,12 @@ from savs.foundation.errors import ParameterError
 SQUARE_SHARE = 0.6
 """Share of the scenes on the square canvas; the others are wide or tall."""
 FORMATS = ("png", "jpeg", "rgba")
-"""How an image is written; `rgba` has a transparent corner, which lies on white when it is read."""
+"""File formats; `rgba` is a PNG with a transparent corner, which is read as white."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShapesFiles:
-    """Where a generated benchmark lies."""
+    """Paths of a generated benchmark."""
 
     root: Path
     """Media root: the names in both files are relative to it."""
@@ -41,19 +41,19 @@ def write_shapes(
     train_per_class: int = 20,
     test_units: int = 100,
 ) -> ShapesFiles:
-    """Draw the benchmark into a folder: the same seed and sizes give the same files.
+    """Write the benchmark into a folder; the same seed and sizes give the same files.
 
-    Training examples are balanced, test examples come as they fall. No scene is in both splits, nor
-    in those of another seed, nor in what the demo model learnt from: see `Scene.part`.
+    Training examples are balanced by class, test examples are not. Both splits and the demo
+    model's training share no scene, whatever the seeds: see `Scene.part`.
 
     Parameters
     ----------
     folder
-        Made if it is not there; files of the same names are written over.
+        Created if needed; existing files are replaced.
     seed
-        Of everything random.
+        Seed of all random choices.
     tasks
-        Which of `TASKS`, in which order.
+        Names from `TASKS`, in order.
     train_per_class
         Training examples of each class of each task.
     test_units
@@ -89,7 +89,7 @@ class _Writer:
     """Digests of the images written so far: none is written twice."""
 
     def balanced(self, per_class: int) -> list[dict[str, Any]]:
-        """Write training examples, one a unit, until each class has its share."""
+        """Write training examples, one per unit, until each class has `per_class`."""
         labels = {item.label for _ in range(200) for item in self._draw("train")}
         counts: Counter[str] = Counter()
         rows = []
@@ -101,7 +101,7 @@ class _Writer:
         return rows
 
     def units(self, count: int) -> list[dict[str, Any]]:
-        """Write whole units; the items of one share a group."""
+        """Write whole units; the items of a unit share a group."""
         rows: list[dict[str, Any]] = []
         for number in range(count):
             unit = self._draw("test")
@@ -127,12 +127,12 @@ class _Writer:
         group: str | None,
         names: dict[int, str] | None = None,
     ) -> dict[str, Any]:
-        """Write an item's images, those of `names` once a unit, and return its row."""
+        """Write an item's images, each scene of a unit once, and return its row."""
         known = {} if names is None else names
         images = []
-        for place, scene in enumerate(item.scenes):
+        for index, scene in enumerate(item.scenes):
             if id(scene) not in known:
-                stem = f"images/{split}/{self.task.name}-{number:04d}-{place}"
+                stem = f"images/{split}/{self.task.name}-{number:04d}-{index}"
                 known[id(scene)] = self._save(stem, draw(scene, grey=item.grey))
             images.append(known[id(scene)])
         row: dict[str, Any] = {
@@ -159,6 +159,6 @@ class _Writer:
             image.save(path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         if digest in self.seen:
-            raise RuntimeError(f"{name} repeats an image that is there already; use another seed")
+            raise RuntimeError(f"{name} repeats an earlier image; use another seed")
         self.seen.add(digest)
         return name

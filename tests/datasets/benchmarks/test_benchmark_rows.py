@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from malformed import FORMS, sample_of, write_row
 
 from savs.datasets import (
     BENCHMARKS,
@@ -120,6 +121,42 @@ def test_a_bad_row_is_named_by_file_line_and_field(
     path = written(tmp_path, {}, row)
     with pytest.raises(RowError, match=f"^{re.escape(f'{path} line 2: {problem}')}"):
         read(path)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", ["general", "shapes"])
+def test_an_empty_image_is_absent(tmp_path: Path, name: str, form: str) -> None:
+    path = write_row(tmp_path, form, {"image": "", "question": "Q?", "label": "a"})
+    (example,) = read_examples(find_benchmark(name), path, "test")
+    assert example.media == ()
+
+
+REQUIRED = {
+    "naturalbench": "Image_1",
+    "naturalbench-retrieval": "image",
+    "sugarcrepe": "image",
+    "winoground": "image_0",
+    "mmvp": "image",
+    "vlguard": "image",
+    "mhalubench": "image_path",
+    "vizwiz": "image",
+    "eurosat": "image",
+    "pets": "image",
+    "camerabench": "image",
+    "multimodal-rewardbench": "Image",
+}
+"""Benchmark -> a field that must name an image."""
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", REQUIRED)
+def test_an_empty_image_that_is_required_is_an_error(tmp_path: Path, name: str, form: str) -> None:
+    benchmark, field = find_benchmark(name), REQUIRED[name]
+    path = write_row(tmp_path, form, sample_of(benchmark) | {field: ""})
+    problem = "is null" if form == "csv" else "is empty"  # in CSV an empty value is null
+    problem = "has no image; a group needs two" if name == "naturalbench" else problem
+    with pytest.raises(RowError, match=f"field '{field}' {problem}"):
+        read_examples(benchmark, path, "test")
 
 
 @pytest.mark.parametrize("name", ["question", "label"])

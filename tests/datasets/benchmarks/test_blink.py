@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from malformed import FORMS, write_row
 
 from savs.datasets import Example, MediaFolder, RowError, find_benchmark, read_examples
 
@@ -87,6 +88,27 @@ def test_the_reference_s_rows_have_marks_names_and_no_subtask(tmp_path: Path) ->
     prompt = f"<image>\n<image>\n<image>\nWhich one?{OPTIONS}"
     assert first == Example("art:0", "test", 0, "(A)", prompt, ("1_0.png", "1_1.png", "1_2.png"))
     assert (second.id, second.label, second.media) == ("art:1", "(B)", ("2_0.png",))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_empty_image_slot_is_absent_as_in_the_reference_s_rows(
+    tmp_path: Path, form: str
+) -> None:
+    row = reference("1_0.png", "1_1.png", None, None) | {"image_3": "", "image_4": ""}
+    path = write_row(tmp_path, form, row)
+    assert path is not None
+    (example,) = read(path)
+    assert example.media == ("1_0.png", "1_1.png")
+    with pytest.raises(RowError, match=r"images are in image_1, image_3; expected image_1"):
+        read(write_row(tmp_path, form, row | {"image_2": "", "image_3": "1_2.png"}))
+    with pytest.raises(RowError, match=r"images are in -; expected image_1"):
+        read(write_row(tmp_path, form, row | {"image_1": "", "image_2": ""}))
+
+
+def test_an_image_without_bytes_and_with_an_empty_path_is_absent(tmp_path: Path) -> None:
+    row = official(1, image_2={"bytes": None, "path": ""}, image_3={"bytes": None, "path": ""})
+    (example,) = read(written(tmp_path / "v.parquet", row))
+    assert example.media == ("v.parquet#0/image_1",)
 
 
 @pytest.mark.parametrize("answer", ["hidden", "", None])

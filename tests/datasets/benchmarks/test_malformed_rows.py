@@ -37,8 +37,7 @@ MAY_BE_MISSING = {
     ("blink", "answer"),
 }
 """Fields that some rows of these benchmarks lack: prompts of text alone, hidden answers."""
-quick = settings(deadline=None, max_examples=10, suppress_health_check=list(HealthCheck))
-long = settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
+many = settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
 each_benchmark = pytest.mark.parametrize("benchmark", READERS, ids=IDS)
 each_form = pytest.mark.parametrize("form", FORMS)
 
@@ -67,8 +66,19 @@ def check_storable(examples: Sequence[Example]) -> None:
         json.dumps(dict(example.extra), ensure_ascii=False, allow_nan=False).encode()
 
 
-def check_malformed(benchmark: Benchmark, form: str, data: st.DataObject) -> None:
-    """Fail where a row with bad fields is neither refused with its place nor read whole."""
+def values_in(form: str) -> st.SearchStrategy[Any]:
+    return {"parquet": parquet_values, "csv": texts}.get(form, json_values)
+
+
+def as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+@each_benchmark
+@each_form
+@many
+@given(data=st.data())
+def test_a_malformed_row_is_refused_with_its_place_or_read_whole(benchmark, form, data) -> None:
     names = st.sampled_from([*sample_of(benchmark), *benchmark.columns, "note", ""])
     cells = st.one_of(st.just(ABSENT), st.none(), values_in(form))
     fields = data.draw(st.dictionaries(names, cells, min_size=1, max_size=3))
@@ -79,8 +89,11 @@ def check_malformed(benchmark: Benchmark, form: str, data: st.DataObject) -> Non
         check_storable(found)
 
 
-def check_not_passed_over(benchmark: Benchmark, form: str, data: st.DataObject) -> None:
-    """Fail where a value of a field that counts is read as if it were not there, or as another."""
+@each_benchmark
+@each_form
+@many
+@given(data=st.data())
+def test_a_value_is_not_read_as_absent_or_as_another(benchmark, form, data) -> None:
     sample = sample_of(benchmark)
     name = data.draw(st.sampled_from(sorted(sample.keys() & benchmark.columns.keys())))
     value = data.draw(values_in(form).filter(lambda value: value is not None and value != ""))
@@ -91,46 +104,6 @@ def check_not_passed_over(benchmark: Benchmark, form: str, data: st.DataObject) 
         return  # of no account, or refused
     assert present != absent
     assert present != plain or as_text(value) == as_text(sample[name])
-
-
-def values_in(form: str) -> st.SearchStrategy[Any]:
-    return {"parquet": parquet_values, "csv": texts}.get(form, json_values)
-
-
-def as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-@each_benchmark
-@quick
-@given(form=st.sampled_from(FORMS), data=st.data())
-def test_a_malformed_row_is_told_or_read(benchmark, form, data) -> None:
-    check_malformed(benchmark, form, data)
-
-
-@pytest.mark.thorough
-@each_benchmark
-@each_form
-@long
-@given(data=st.data())
-def test_many_malformed_rows_are_told_or_read(benchmark, form, data) -> None:
-    check_malformed(benchmark, form, data)
-
-
-@each_benchmark
-@quick
-@given(form=st.sampled_from(FORMS), data=st.data())
-def test_a_value_is_not_passed_over(benchmark, form, data) -> None:
-    check_not_passed_over(benchmark, form, data)
-
-
-@pytest.mark.thorough
-@each_benchmark
-@each_form
-@long
-@given(data=st.data())
-def test_many_values_are_not_passed_over(benchmark, form, data) -> None:
-    check_not_passed_over(benchmark, form, data)
 
 
 @each_benchmark

@@ -27,7 +27,7 @@ def test_safety_and_reasoning_have_two_parts(
 
 
 @pytest.mark.parametrize("name", ["sugarcrepe", "mmvp"])
-def test_pairs_of_a_train_file_are_not_read_row(tmp_path: Path, name: str) -> None:
+def test_pairs_of_a_train_file_are_not_read(tmp_path: Path, name: str) -> None:
     row = next(row for known, row, _ in CASES if known == name)
     assert read_row(tmp_path, name, row, split="train")[0].group is None
 
@@ -48,7 +48,7 @@ def test_the_official_file_of_mmvp_numbers_its_images(tmp_path: Path) -> None:
     assert examples[2].extra == {"Index": "3"}
 
 
-def test_images_in_parquet_are_read_row(tmp_path: Path) -> None:
+def test_images_in_parquet_are_read(tmp_path: Path) -> None:
     image = pl.Struct({"bytes": pl.Binary, "path": pl.String})
     rows = [
         {

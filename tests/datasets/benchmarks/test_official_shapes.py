@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import official_files as official
 import polars as pl
 import pytest
 from PIL import Image
 
 from savs.datasets import Example, MediaFolder, find_benchmark, read_examples
-from savs.datasets.benchmarks.shapes import official
 from savs.datasets.benchmarks.shapes.drawing import draw
 from savs.datasets.benchmarks.shapes.scenes import COLORS, SHAPES, Scene
 from savs.datasets.media.images import decode_image

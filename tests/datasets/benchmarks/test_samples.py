@@ -16,8 +16,9 @@ def test_all_benchmarks_of_savs_tell_of_themselves():
 def test_the_sample_row_is_read_and_no_fact_is_empty(benchmark):
     fields = sample_fields(benchmark)
     assert fields
-    assert all(f.label and f.prompt for f in fields)
+    assert all(f.label and f.prompt.strip() for f in fields)
     about = benchmark.about
+    assert about.metrics
     facts = (about.task, about.sizes, about.source, about.licence, about.files, *about.metrics)
     for text in facts:
         assert text == text.strip()

@@ -139,6 +139,28 @@ def test_a_clip_of_a_turned_phone_is_upright(
         assert [at for at in corners if nearest(seen, at) == 26] == [corner]
 
 
+def trimmed(data: bytes, start_s: float, length_s: float) -> bytes:
+    """An MP4 whose edit list shows a part of it, as phones trim (ISO/IEC 14496-12, 8.6.6)."""
+    entry = data.index(b"elst") + 4 + 4 + 4  # name, version and flags, number of entries
+    with av.open(io.BytesIO(data)) as container:
+        ticks = 1 / container.streams.video[0].time_base
+    part = struct.pack(">Ii", round(1000 * length_s), round(start_s * ticks))
+    return data[:entry] + part + data[entry + 8 :]
+
+
+@pytest.mark.parametrize(
+    ("start_s", "length_s", "numbers"),
+    [
+        (0, 0.9, [1, 4, 7]),  # 9 frames in 3 parts
+        (0.9, 0.9, [10, 13, 16]),
+        (1.0, 0.6, [11, 13, 15]),  # begins behind the key frame 9
+    ],
+)
+def test_a_trimmed_clip_is_whole(start_s: float, length_s: float, numbers: list[int]) -> None:
+    data = trimmed(clip("mp4", 27, g="9", bf="0"), start_s, length_s)
+    assert [nearest(image) for image in decode_video(data, "x", 3)] == numbers
+
+
 def test_a_thumbnail_is_of_the_first_frame(tmp_path: Path) -> None:
     (tmp_path / "x.mkv").write_bytes(clip("mkv", 20))
     media = MediaFolder(tmp_path, rules=MediaRules(video_frames=3))
@@ -183,15 +205,26 @@ def damaged(suffix: str) -> bytes:
     return bytes(data)
 
 
+def without_pictures(suffix: str) -> bytes:
+    """A file whose boxes are whole, with other bytes in place of all frames."""
+    data = clip(suffix, 20)
+    start = data.index(b"mdat") + 4
+    size = int.from_bytes(data[start - 8 : start - 4]) - 8
+    return data[:start] + b"\xff" * size + data[start + size :]
+
+
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
         (sound_only(), "has no pictures: it is sound only, or empty"),
         (without_frames(), "has no frame|cannot be decoded"),
-        (damaged("mp4"), "."),
-        (damaged("mkv"), "."),
-        (damaged("webm"), "."),
-        (damaged("mov"), "."),
+        (damaged("mp4"), "is truncated"),  # a size is damaged too
+        (damaged("mkv"), r"is damaged: [\d.]+ of 2\.0 s are there"),
+        (damaged("webm"), r"cannot be decoded as a video|is damaged: [\d.]+ of 2\.0 s"),
+        (damaged("mov"), "is truncated"),
+        (damaged("avi"), r"is damaged: \d+ of 20 frames are there"),
+        (without_pictures("mp4"), "cannot be decoded as a video"),
+        (without_pictures("mov"), "cannot be decoded as a video|a frame cannot be decoded whole"),
         (b"\x1a\x45\xdf\xa3" + b"no more" * 30, "cannot be decoded as a video|truncated"),
         (b"RIFF\x10\0\0\0AVI LIST\0\0\0\0no more" * 3, "has no pictures"),
         (b"\0\0\0\x10ftypisom" + b"\0" * 4, "cannot be decoded as a video"),

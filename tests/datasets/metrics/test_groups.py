@@ -3,7 +3,7 @@ import pytest
 
 from savs.datasets.benchmarks.shapes import SHAPES
 from savs.datasets.benchmarks.shapes.measures import measure
-from savs.datasets.metrics.groups import group_metrics, pair_metric, together
+from savs.datasets.metrics.groups import group_metrics, pair_metric, set_accuracy
 from savs.datasets.metrics.metrics import Units
 
 SCHEMA = {
@@ -112,13 +112,13 @@ def test_incomplete_sets_are_left_out_and_counted_in_a_note() -> None:
 
 def test_too_many_rows_make_no_set_either() -> None:
     twice = frame(pair("p", "++"), pair("p", "++"), pair("q", "++"))
-    units = together(twice, YES_NO, "m", ["group"], 2)
+    units = set_accuracy(twice, YES_NO, "m", ["group"], 2)
     assert (units.notes, units.scores.height) == (("m: incomplete groups left out: 1 (p)",), 1)
 
 
 def test_no_complete_set_is_an_error() -> None:
     with pytest.raises(ValueError, match="no set of 4 rows that share group is complete"):
-        together(GROUPS.head(3), YES_NO, "G-Acc", ["group"], 4)
+        set_accuracy(GROUPS.head(3), YES_NO, "G-Acc", ["group"], 4)
 
 
 def test_chance_is_the_mean_over_sets_of_the_product_of_guesses() -> None:

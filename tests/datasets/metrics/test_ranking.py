@@ -7,7 +7,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from two_class import predictions_of, value
 
 from savs.datasets import Example, Units
-from savs.datasets.metrics.metrics import averaged
+from savs.datasets.metrics.metrics import mean_metric
 from savs.datasets.metrics.ranking import average_precision_units, ranking_metrics, roc_auc_units
 from savs.pipeline.statistics.intervals import estimate, summarise
 
@@ -141,7 +141,7 @@ def test_a_mean_of_metrics_gives_each_the_same_weight():
             ([1.0, 1.0], list("ab"), 0.25, 0.5),
         )
     ]
-    mean = averaged("both", parts)
+    mean = mean_metric("both", parts)
     assert value(mean) == (1 / 4 + 1) / 2
     assert (mean.chance, mean.majority) == (0.375, 0.625)
     assert mean.scores["cluster"].to_list() == list("abcdab")

@@ -19,8 +19,7 @@ PUT_IN = (
     *(b"\xef\xbb\xbf", b"\xff\xfe", b"\0", b"\r", b"\n\n", b"\xc3"),
     *(b'"', b"{", b"[" * 2000, b",", b"NaN", b"1e999"),
 )
-quick = settings(deadline=None, max_examples=30, suppress_health_check=list(HealthCheck))
-long = settings(deadline=None, max_examples=1500, suppress_health_check=list(HealthCheck))
+many = settings(deadline=None, max_examples=1500, suppress_health_check=list(HealthCheck))
 each_form = pytest.mark.parametrize("form", FORMS)
 
 
@@ -34,28 +33,16 @@ def mangled(draw: st.DrawFn, data: bytes) -> bytes:
     return data
 
 
-def check_mangled(name: str, form: str, data: st.DataObject) -> None:
+@each_form
+@many
+@given(name=st.sampled_from(NAMES), data=st.data())
+def test_a_mangled_file_is_refused_or_read(form, name, data) -> None:
     benchmark = BENCHMARKS[name]
     with tempfile.TemporaryDirectory() as folder:
         path = write_row(Path(folder), form, sample_of(benchmark))
         assert path is not None
         path.write_bytes(data.draw(mangled(path.read_bytes())))
         assert examples_or_error(benchmark, path)
-
-
-@each_form
-@quick
-@given(name=st.sampled_from(NAMES), data=st.data())
-def test_a_mangled_file_is_told_or_read(form, name, data) -> None:
-    check_mangled(name, form, data)
-
-
-@pytest.mark.thorough
-@each_form
-@long
-@given(name=st.sampled_from(NAMES), data=st.data())
-def test_many_mangled_files_are_told_or_read(form, name, data) -> None:
-    check_mangled(name, form, data)
 
 
 @pytest.mark.parametrize("dtype", [pl.Datetime("ms"), pl.Duration("ms")])

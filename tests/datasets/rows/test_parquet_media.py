@@ -1,27 +1,15 @@
-import os
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from savs.datasets import MediaError, MediaFolder, SourceError, find_benchmark, read_examples
-from savs.datasets.rows.parquet_media import (
-    CHUNK_ROWS,
-    PackedMedium,
-    is_packed,
-    media_columns,
-    packed_file,
-    parquet_values,
-    read_packed,
-)
-from savs.datasets.rows.readers import read_rows
+from savs.datasets.row import PackedMedium
+from savs.datasets.rows.packed_media import read_packed
+from savs.datasets.rows.parquet_media import media_columns, parquet_values
 
 IMAGE = pl.Struct({"bytes": pl.Binary, "path": pl.String})
-NUMBERS = count()
 
 
 def image(data: bytes | None) -> dict[str, Any]:
@@ -36,11 +24,6 @@ def written(folder: Path, name: str, columns: dict[str, list[Any]], **types: Any
     return path
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("packed")
-
-
 @pytest.mark.parametrize(
     ("dtype", "values", "second"),
     [
@@ -48,8 +31,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (IMAGE, [image(b"one"), None], None),
         (IMAGE, [image(b"one"), {"bytes": None, "path": None}], None),
         (IMAGE, [image(b"one"), image(None)], "somewhere.png"),
+        (IMAGE, [image(b"one"), {"bytes": None, "path": ""}], None),
     ],
-    ids=["bytes", "struct", "empty struct", "struct without bytes"],
+    ids=["bytes", "struct", "empty struct", "struct without bytes", "empty path"],
 )
 def test_a_medium_is_named_by_file_row_and_column(
     tmp_path: Path, dtype: pl.DataType, values: list[Any], second: str | None
@@ -74,58 +58,6 @@ def test_media_in_a_list_are_named_by_their_place(tmp_path: Path, struct: bool) 
     assert [read_packed(path, m.name) for m in (*places, *found[3])] == [b"a", b"b", b"c"]
 
 
-@settings(deadline=None, max_examples=20)
-@given(st.lists(st.one_of(st.none(), st.binary(min_size=1, max_size=4)), min_size=1, max_size=150))
-def test_what_was_written_is_read_whatever_the_chunk(
-    folder: Path, values: list[bytes | None]
-) -> None:
-    name = f"{next(NUMBERS)}.parquet"
-    path = written(folder, name, {"x": values}, x=pl.Binary)
-    found = [row["x"] for row in parquet_values(path, name)]
-    assert [medium and read_packed(path, medium.name) for medium in found] == values
-
-
-@settings(deadline=None, max_examples=10)
-@given(st.lists(st.integers(0, 2 * CHUNK_ROWS + 2), max_size=30))
-def test_rows_may_be_read_in_any_order(folder: Path, rows: list[int]) -> None:
-    path = folder / "many.parquet"
-    if not path.exists():
-        both = {c: [f"{c}{n}".encode() for n in range(2 * CHUNK_ROWS + 3)] for c in "xy"}
-        written(folder, path.name, both)
-    for row in rows:
-        for column in "xy":
-            name = f"many.parquet#{row}/{column}"
-            assert read_packed(path, name) == f"{column}{row}".encode()
-
-
-def test_a_file_that_was_written_again_is_read_again(tmp_path: Path) -> None:
-    path = written(tmp_path, "v.parquet", {"x": [b"old"]})
-    assert read_packed(path, "v.parquet#0/x") == b"old"
-    written(tmp_path, "v.parquet", {"x": [b"new"]})
-    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
-    assert read_packed(path, "v.parquet#0/x") == b"new"
-
-
-@pytest.mark.parametrize(
-    ("name", "problem"),
-    [
-        ("v.parquet#2/x", "cannot be read: "),
-        (f"v.parquet#{CHUNK_ROWS}/x", "cannot be read: "),
-        ("v.parquet#0/y", "cannot be read: "),
-        ("v.parquet#0/n", "cannot be read: "),
-        ("v.parquet#0/many/1", "cannot be read: "),
-        ("v.parquet#1/many/0", "cannot be read: "),
-        ("v.parquet#1/x", r"is empty \(0 bytes\)$"),
-        ("v.parquet#0/none", r"is empty \(0 bytes\)$"),
-    ],
-)
-def test_what_is_not_there_is_named(tmp_path: Path, name: str, problem: str) -> None:
-    columns = {"x": [b"1", b""], "n": [1, 2], "many": [[b"1"], None], "none": [None, b"1"]}
-    path = written(tmp_path, "v.parquet", columns)
-    with pytest.raises(MediaError, match=f"^{name} {problem}"):
-        read_packed(path, name)
-
-
 def test_a_file_that_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match=r"^v\.parquet#0/x cannot be read: "):
         read_packed(tmp_path / "v.parquet", "v.parquet#0/x")
@@ -134,33 +66,6 @@ def test_a_file_that_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
         read_packed(tmp_path / "v.parquet", "v.parquet#0/x")
     with pytest.raises(SourceError, match=r"v\.parquet is not a Parquet file"):
         list(parquet_values(tmp_path / "v.parquet", "v.parquet"))
-
-
-@pytest.mark.parametrize(
-    ("name", "file"),
-    [
-        ("v.parquet#0/x", "v.parquet"),
-        ("in/it/v.parquet#12/image 1", "in/it/v.parquet"),
-        ("v.parquet#0/images/3", "v.parquet"),
-        ("a#1.parquet#0/x", "a#1.parquet"),
-        ("v.parquet", None),
-        ("v.parquet#/x", None),
-        ("v.parquet#0", None),
-        ("v.parquet#0/", None),
-        ("v.parquet#0/x/y", "v.parquet"),
-        ("V.PARQUET#0/x", "V.PARQUET"),
-        ("v.png#0/x", None),
-        ("v.parquet#-1/x", None),
-        ("photos/1.jpg", None),
-    ],
-)
-def test_packed_names_are_told_from_file_names(name: str, file: str | None) -> None:
-    assert is_packed(name) is (file is not None)
-    if file is not None:
-        assert packed_file(name) == file
-    else:
-        with pytest.raises(ValueError, match=r"is not the name of a medium in a file's row$"):
-            packed_file(name)
 
 
 def test_columns_without_bytes_hold_no_media() -> None:
@@ -184,18 +89,3 @@ def test_your_own_parquet_files_may_hold_their_images(tmp_path: Path) -> None:
     assert examples[1].media == ("t/v.parquet#0/images/0", "t/v.parquet#0/images/1")
     assert dict(examples[1].extra) == {}  # bytes are no field that is kept
     assert [MediaFolder(tmp_path).read(name) for name in examples[1].media] == [b"1", b"2"]
-
-
-def test_a_column_may_have_a_slash_and_a_file_capitals(tmp_path: Path) -> None:
-    written(tmp_path, "A.PARQUET", {"a/0": [b"one"], "a": [[b"two"]]})
-    (row,) = read_rows(tmp_path / "A.PARQUET")
-    assert row.medium("a/0") == "A.PARQUET#0/a/0"
-    assert MediaFolder(tmp_path).read("A.PARQUET#0/a/0") == b"one"
-
-
-def test_a_place_that_does_not_fit_the_column_is_named(tmp_path: Path) -> None:
-    path = written(tmp_path, "b.parquet", {"one": [b"x"], "many": [[b"y"]]})
-    for name in ("b.parquet#0/one/0", "b.parquet#0/many"):
-        with pytest.raises(MediaError, match=r"is no single medium; add /0"):
-            read_packed(path, name)
-    assert read_packed(path, "b.parquet#0/many/0") == b"y"

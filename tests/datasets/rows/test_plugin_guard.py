@@ -9,7 +9,12 @@ import polars as pl
 import pytest
 
 from savs.datasets import Benchmark, BenchmarkFaultError, Fields, Row, RowError, Units
-from savs.datasets.rows.plugin_guard import listed, measured, parsed, submitted
+from savs.datasets.rows.plugin_guard import (
+    compute_metrics,
+    make_submission,
+    parse_fields,
+    read_split_rows,
+)
 
 ROW = Row("x.jsonl line 7", 0, {"label": "a"}, "x")
 FRAME = pl.DataFrame({"score": [1.0], "cluster": ["0"], "stratum": ["all"]})
@@ -35,10 +40,10 @@ LINE = inspect.getsourcelines(fails)[1] + 1
 def test_an_exception_is_told_with_its_line_and_the_row(function) -> None:
     message = (
         rf"^{__file__} line {LINE}: fails of the benchmark 'mine' raises KeyError: 'image' at"
-        r" x\.jsonl line 7; mend the benchmark, or the row"
+        r" x\.jsonl line 7; fix the benchmark, or the row"
     )
     with refused(message):
-        list(parsed(own(function), ROW))
+        list(parse_fields(own(function), ROW))
 
 
 def test_a_generator_that_fails_half_way_gives_what_came_before() -> None:
@@ -46,7 +51,7 @@ def test_a_generator_that_fails_half_way_gives_what_came_before() -> None:
         yield GOOD
         fails()
 
-    found = parsed(own(halfway), ROW)
+    found = parse_fields(own(halfway), ROW)
     assert next(found) == GOOD
     with refused("halfway of the benchmark 'mine' raises KeyError"):
         next(found)
@@ -57,7 +62,7 @@ def test_an_error_of_the_row_stays_one() -> None:
         raise row.error("the boxes overlap", "mend them")
 
     with pytest.raises(RowError, match=r"^x\.jsonl line 7: the boxes overlap; mend them$"):
-        list(parsed(own(complains), ROW))
+        list(parse_fields(own(complains), ROW))
 
 
 @pytest.mark.parametrize(
@@ -72,14 +77,14 @@ def test_an_error_of_the_row_stays_one() -> None:
         ([replace(GOOD, media="a.png")], "gives the media 'a.png', expected a tuple of names"),
         ([replace(GOOD, media=["a.png"])], r"gives the media \['a.png'\], expected a tuple"),
         ([replace(GOOD, media=(None,))], "expected a tuple of names"),
-        ([replace(GOOD, prompt="\ud800")], "which holds half a character"),
+        ([replace(GOOD, prompt="\ud800")], "which holds a lone surrogate"),
         (None, "raises TypeError: 'NoneType' object is not iterable"),
         (GOOD, "raises TypeError: 'Fields' object is not iterable"),
     ],
 )
 def test_what_is_no_example_is_told(given, message) -> None:
     with refused(message):
-        list(parsed(own(lambda row: given), ROW))
+        list(parse_fields(own(lambda row: given), ROW))
 
 
 @pytest.mark.parametrize(
@@ -96,28 +101,28 @@ def test_what_is_no_example_is_told(given, message) -> None:
 )
 def test_what_is_no_metric_is_told(given, message) -> None:
     with refused(message):
-        measured(own(None, lambda predictions, classes: given), FRAME, {})
+        compute_metrics(own(None, lambda predictions, classes: given), FRAME, {})
 
 
 def test_what_is_right_comes_through() -> None:
     units = Units("m", FRAME, 0.5)
-    assert measured(own(None, lambda p, c: (units,)), FRAME, {}) == [units]
-    assert submitted(own(), FRAME) is None
-    assert submitted(own(submission=lambda p: {"a": p.height}), FRAME) == {"a": 1}
+    assert compute_metrics(own(None, lambda p, c: (units,)), FRAME, {}) == [units]
+    assert make_submission(own(), FRAME) is None
+    assert make_submission(own(submission=lambda p: {"a": p.height}), FRAME) == {"a": 1}
     seen = []
     reading = own(read_folder=lambda _: [ROW], check_rows=lambda *given: seen.append(given))
-    assert listed(reading, "folder", "test") == [ROW]
+    assert read_split_rows(reading, "folder", "test") == [ROW]
     assert seen == [([ROW], "test")]
 
 
 def test_the_other_functions_are_told_too() -> None:
-    with refused(f"line {LINE}: fails of the benchmark 'mine' raises KeyError: 'image'; mend"):
-        measured(own(None, fails), FRAME, {})
+    with refused(f"line {LINE}: fails of the benchmark 'mine' raises KeyError: 'image'; fix"):
+        compute_metrics(own(None, fails), FRAME, {})
     with refused("raises KeyError"):
-        submitted(own(submission=fails), FRAME)
-    with refused("raises KeyError: 'image'; mend the benchmark$"):
-        listed(own(read_folder=lambda _: [ROW], check_rows=fails), "folder", "test")
-    with refused("raises KeyError: 'image' at folder; mend the benchmark"):
-        listed(own(read_folder=fails), "folder", "test")
+        make_submission(own(submission=fails), FRAME)
+    with refused("raises KeyError: 'image'; fix the benchmark$"):
+        read_split_rows(own(read_folder=lambda _: [ROW], check_rows=fails), "folder", "test")
+    with refused("raises KeyError: 'image' at folder; fix the benchmark"):
+        read_split_rows(own(read_folder=fails), "folder", "test")
     with refused("raises SystemExit: 0"):
-        submitted(own(submission=lambda predictions: sys.exit(0)), FRAME)
+        make_submission(own(submission=lambda predictions: sys.exit(0)), FRAME)

@@ -1,44 +1,98 @@
-"""Rows written again as their files have them."""
+"""Rows written again: equal values when the file is read back."""
 
+import base64
 import json
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from savs.datasets import MediaFolder
 from savs.datasets.errors import SourceError
 from savs.datasets.rows.files import Files, find_files
-from savs.datasets.rows.readers import read_rows
-from savs.datasets.rows.rewrite import copy_rows, count_rows
+from savs.datasets.rows.readers import read_rows, read_values
+from savs.datasets.rows.rewrite import common_form, copy_rows, form_of
 
 TEXTS = {
-    "plain.jsonl": (b'{"a": 1}\n{"a":2.50}\n{"a": "\\u00e9"}\n', b'{"a": 1}\n{"a": "\\u00e9"}\n'),
-    "blank.jsonl": (b'\n{"a": 1}\n  \n{"a": 2}\n\n{"a": 3}', b'{"a": 1}\n{"a": 3}\n'),
-    "windows.ndjson": (b'{"a":1}\r\n{"a":2}\r\n{"a":3}\r\n', b'{"a":1}\r\n{"a":3}\r\n'),
-    "bom.jsonl": (b'\xef\xbb\xbf{"a": 1}\n{"a": 2}\n{"a": 3}\n', b'{"a": 1}\n{"a": 3}\n'),
-    "list.json": (
-        b' [ {"a": 1e3, "b": [1, {"c": "]"}]},\n{"a": 2} , {"a":\n3}\n]\n',
-        b'[\n{"a": 1e3, "b": [1, {"c": "]"}]},\n{"a":\n3}\n]\n',
-    ),
-    "quoted.csv": (
-        b'a,b\n"x, ""y""\nsecond line",1\n\n2,\n"3",4',
-        b'a,b\n"x, ""y""\nsecond line",1\n"3",4\n',
-    ),
-    "windows.csv": (b"a,b\r\n1,2\r\n3,4\r\n5,6", b"a,b\r\n1,2\r\n5,6\r\n"),
+    "plain.jsonl": b'{"a": 1}\n{"a":2.50}\n{"a": "\\u00e9"}\n',
+    "blank.jsonl": b'\n{"a": 1}\n  \n{"a": 2}\n\n{"a": 3}',
+    "windows.ndjson": b'{"a":1}\r\n{"a":2}\r\n{"a":3}\r\n',
+    "bom.jsonl": b'\xef\xbb\xbf{"a": 1}\n{"a": 2}\n{"a": 3}\n',
+    "big.jsonl": b'{"id": 123456789012345678901234567890}\n{"id": 1}\n{"id": -9007199254740993}\n',
+    "list.json": b' [ {"a": 1e3, "b": [1, {"c": "]"}]},\n{"a": 2} , {"a":\n3}\n]\n',
+    "other fields.json": b'[{"b": null, "a": true}, {}, {"c": "\\u2028", "a": ""}]',
+    "quoted.csv": b'a,b\n"x, ""y""\nsecond line",1\n\n2,\n"3",4',
+    "windows.csv": b"a,b\r\n1,2\r\n3,4\r\n5,6",
+    "one column.csv": b'a\n""\n" x"\n\xe7\x8c\xab\n',
+    "texts.csv": b"id,n\n007,1e3\n,\n123456789012345678901234567890,true\n",
 }
 
 
+def values_of(path: Path) -> list[dict[str, Any]]:
+    return [dict(row.values) for row in read_rows(path)]
+
+
 @pytest.mark.parametrize("name", TEXTS)
-def test_texts_are_the_same_character_for_character(tmp_path: Path, name: str) -> None:
-    before, after = TEXTS[name]
-    (tmp_path / name).write_bytes(before)
-    files = find_files(tmp_path / name)
+def test_the_values_that_are_read_back_are_equal(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(TEXTS[name])
     target = tmp_path / f"out{Path(name).suffix}"
-    assert count_rows(files) == 3
-    copy_rows(files, [0, 2], target)
-    assert target.read_bytes() == after
-    rows = read_rows(tmp_path / name)
-    assert [r.values for r in read_rows(target)] == [rows[0].values, rows[2].values]
+    copy_rows(find_files(tmp_path / name), [0, 2], target)
+    first, _, third = values_of(tmp_path / name)
+    assert values_of(target) == [first, third]
+    assert [list(values) for values in values_of(target)] == [list(first), list(third)]
+
+
+CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\ufeff"), max_size=6)
+NUMBERS = st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False))
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), NUMBERS, CELLS),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(CELLS, inner, max_size=3)),
+    max_leaves=4,
+)
+
+
+@settings(deadline=None)
+@given(rows=st.lists(st.dictionaries(CELLS, JSON, max_size=3), min_size=1, max_size=4))
+@pytest.mark.parametrize("suffix", ["jsonl", "json"])
+def test_any_json_is_read_back_equal(
+    tmp_path_factory: pytest.TempPathFactory, suffix: str, rows: list[dict[str, Any]]
+) -> None:
+    path = tmp_path_factory.mktemp("json") / f"a.{suffix}"
+    lines = [json.dumps(row) for row in rows]
+    path.write_text("\n".join(lines) if suffix == "jsonl" else f"[{','.join(lines)}]")
+    copy_rows(find_files(path), range(len(rows)), path.with_name(f"b.{suffix}"))
+    assert read_values(path.with_name(f"b.{suffix}")) == rows
+
+
+@settings(deadline=None)
+@given(cells=st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=4))
+def test_any_cells_of_csv_are_read_back_equal(
+    tmp_path_factory: pytest.TempPathFactory, cells: list[tuple[str, str]]
+) -> None:
+    path = tmp_path_factory.mktemp("csv") / "a.csv"
+    quoted = ['"' + '","'.join(cell.replace('"', '""') for cell in row) + '"' for row in cells]
+    path.write_bytes("\n".join(['"x",""', *quoted]).encode())
+    copy_rows(find_files(path), range(len(cells)), path.with_name("b.csv"))
+    assert values_of(path.with_name("b.csv")) == [
+        {"x": one or None, "": other or None} for one, other in cells
+    ]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "json", "csv"])
+def test_media_inside_rows_come_along(tmp_path: Path, suffix: str) -> None:
+    uris = [f"data:image/png;base64,{base64.b64encode(b'%d' % n).decode()}" for n in range(3)]
+    text = {
+        "jsonl": "\n".join(json.dumps({"image": uri}) for uri in uris),
+        "json": json.dumps([{"image": uri} for uri in uris]),
+        "csv": "\n".join(["image", *(f'"{uri}"' for uri in uris)]),
+    }[suffix]
+    (tmp_path / f"a.{suffix}").write_text(text)
+    copy_rows(find_files(tmp_path / f"a.{suffix}"), [1, 2], tmp_path / f"b.{suffix}")
+    names = [row.medium("image") for row in read_rows(tmp_path / f"b.{suffix}")]
+    assert [MediaFolder(tmp_path).read(str(name)) for name in names] == [b"1", b"2"]
 
 
 def test_parquet_keeps_types_images_and_order_over_several_files(tmp_path: Path) -> None:
@@ -59,21 +113,37 @@ def test_parquet_keeps_types_images_and_order_over_several_files(tmp_path: Path)
         frame.write_parquet(tmp_path / f"{name}.parquet")
     target = tmp_path / "out" / "x.parquet"
     target.parent.mkdir()
-    files = find_files(tmp_path / "*.parquet")
-    assert count_rows(files) == 6
-    copy_rows(files, [1, 2, 3], target)
+    copy_rows(find_files(tmp_path / "*.parquet"), [1, 2, 3], target)
     assert pl.read_parquet(target).equals(pl.concat(frames)[1:4])
     assert pl.read_parquet(target).schema == frames[0].schema
 
 
-def test_csv_files_of_other_columns_and_several_forms_are_refused(tmp_path: Path) -> None:
+def test_rows_are_numbered_over_several_files_in_order(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a,b\n1,2\n3,4\n")
+    (tmp_path / "b.csv").write_text("a,b\n5,6\n7,8\n")
+    copy_rows(find_files(tmp_path / "*.csv"), [3, 1], tmp_path / "out.csv")
+    assert values_of(tmp_path / "out.csv") == [{"a": "3", "b": "4"}, {"a": "7", "b": "8"}]
+
+
+def test_files_of_other_columns_and_several_forms_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a,b\n1,2\n")
     (tmp_path / "b.csv").write_text("b,a\n1,2\n")
     (tmp_path / "c.jsonl").write_text(json.dumps({"a": 1}))
+    for name in "ab":
+        pl.DataFrame({name: [1]}).write_parquet(tmp_path / f"{name}.parquet")
     with pytest.raises(SourceError, match="have different columns; split one at a time"):
         copy_rows(find_files(tmp_path / "*.csv"), [0], tmp_path / "out.csv")
+    with pytest.raises(SourceError, match=r"a\.parquet cannot be copied .* column name"):
+        copy_rows(find_files(tmp_path / "*.parquet"), [0], tmp_path / "out.parquet")
     mixed = Files(tmp_path, (tmp_path / "a.csv", tmp_path / "c.jsonl"))
     with pytest.raises(SourceError, match=r"are CSV and JSON Lines; give files of one form"):
-        count_rows(mixed)
+        common_form(mixed)
     with pytest.raises(SourceError, match=r"ends in .jsonl, .*, got '.txt'"):
-        count_rows(Files(tmp_path, (tmp_path / "a.txt",)))
+        form_of(tmp_path / "a.txt")
+
+
+@pytest.mark.parametrize("value", ["1e999", '"\\ud800"'], ids=["too large", "lone surrogate"])
+def test_a_value_that_cannot_be_written_is_an_error(tmp_path: Path, value: str) -> None:
+    (tmp_path / "a.jsonl").write_text(f'{{"choices": {value}}}\n')
+    with pytest.raises(SourceError, match=r"a\.jsonl: a value cannot be written \(.*\); "):
+        copy_rows(find_files(tmp_path / "a.jsonl"), [0], tmp_path / "b.jsonl")

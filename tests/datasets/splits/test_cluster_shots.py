@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
 from savs.datasets import Example, RowError, Shots
@@ -27,8 +27,7 @@ def drawn(text: str, shots: Shots) -> str:
 
 @given(st.lists(st.sampled_from("ab"), min_size=8, max_size=20), st.integers(0, 50))
 def test_single_examples_are_drawn_as_extract_draws_them(labels: list[str], seed: int) -> None:
-    if min(labels.count("a"), labels.count("b")) < 3:
-        return
+    assume(min(labels.count("a"), labels.count("b")) >= 3)
     examples, clusters = pool_of(" ".join(f"{label}{n}" for n, label in enumerate(labels)))
     train, _ = Shots(2, seed=seed).draw(examples, test_the_rest=True)
     trains = draw_clusters(examples, clusters, Shots(2, seed=seed))
@@ -48,7 +47,7 @@ def test_clusters_are_whole_and_every_class_has_enough(
     try:
         chosen = drawn(text, Shots(shots, seed=seed)).split()
     except RowError:
-        return
+        reject()
     rest = list((Counter(text.split()) - Counter(chosen)).elements())
     assert {word[1:] for word in chosen}.isdisjoint(word[1:] for word in rest)
     for label in {word[0] for word in text.split()}:

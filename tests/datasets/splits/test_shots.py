@@ -178,7 +178,7 @@ def test_too_few_groups_are_an_error_with_the_numbers() -> None:
 
 def test_single_examples_do_not_tear_groups_apart() -> None:
     pool = of_groups({None: 6})
-    with pytest.raises(RowError, match=r"^the examples stand in groups .* --train-groups$"):
+    with pytest.raises(RowError, match=r"^the examples are in groups .* --train-groups$"):
         Shots(each_class=2).draw(pool, test_the_rest=True)
     # where the rest is not tested, nothing is torn; nor is a group of one
     assert len(Shots(each_class=2).draw(pool, test_the_rest=False)[0]) == 4
@@ -192,7 +192,7 @@ def test_what_cannot_be_drawn_is_named() -> None:
         Shots(each_class=1).draw(pool, test_the_rest=True)
     with pytest.raises(RowError, match=r"^example 'x' is in no group; .* --shots$"):
         Shots(groups=1).draw(pool, test_the_rest=True)
-    with pytest.raises(ValueError, match=r"^neither a number of examples a class nor of groups"):
+    with pytest.raises(ValueError, match=r"^neither a number of examples per class nor of groups"):
         Shots().draw(pool, test_the_rest=True)
     with pytest.raises(ValueError, match=r"^--shots is 0, expected at least 1$"):
         Shots(each_class=0).draw(pool[:2], test_the_rest=False)

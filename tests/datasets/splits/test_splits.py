@@ -53,7 +53,7 @@ def test_every_row_has_a_subtask_or_none(
 
 
 def test_a_training_split_without_examples_is_refused() -> None:
-    with pytest.raises(RowError, match="train"):
+    with pytest.raises(RowError, match=r"^there are no training examples; give"):
         check_splits([], [example("test", "a")])
 
 

@@ -4,9 +4,9 @@ import json
 from collections import Counter
 
 import pytest
+from official_files import write_naturalbench
 
 from savs.datasets import RowError, Shots, SourceError, find_benchmark
-from savs.datasets.benchmarks.shapes.official import write_naturalbench
 from savs.pipeline import extract
 from savs.pipeline.inputs.source import Source
 from savs.stores import StoreMismatchError, open_store
@@ -106,7 +106,7 @@ def test_what_cannot_be_drawn_is_refused(pool, shots, error, text):
 
 
 def test_single_examples_are_not_torn_out_of_tested_groups(grouped):
-    with pytest.raises(RowError, match=r"stand in groups \('0' first\).* --train-groups"):
+    with pytest.raises(RowError, match=r"are in groups \('0' first\).* --train-groups"):
         Source(NATURALBENCH, None, grouped, shots=Shots(2)).examples()
     with pytest.raises(RowError, match=r"subtask 'yes_no' has 4 groups, .* give 3 at most"):
         Source(NATURALBENCH, None, grouped, shots=Shots(groups=4)).examples()

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from savs.datasets import RowError
+from savs.datasets import RowError, SourceError
 from savs.pipeline.errors import MissingExtraError
 from savs.pipeline.extraction import stage
 from savs.pipeline.running.progress import Reporting
@@ -201,6 +201,9 @@ def test_one_class_only_and_an_empty_split(run, inputs):
     same = [{"question": "?", "label": "a"}] * 3
     with pytest.raises(RowError, match="one class only, 'a'"):
         run(train=inputs.rows("same.jsonl", same))
+    for split in ("train", "test"):
+        with pytest.raises(SourceError, match=r"none\.jsonl holds no rows; give a file with"):
+            run(**{split: inputs.rows("none.jsonl", [])})
 
 
 def test_thumbnails(run):

@@ -11,13 +11,14 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import polars as pl
 import pytest
-
-from savs.datasets import MediaError, RowError, Shots, SourceError, find_benchmark, read_examples
-from savs.datasets.benchmarks.shapes.official import (
+from official_files import (
     write_blink,
     write_naturalbench,
     write_retrieval,
 )
+
+from savs.datasets import MediaError, RowError, Shots, SourceError, find_benchmark, read_examples
+from savs.datasets.rows.readers import read_rows
 from savs.pipeline import split
 from savs.pipeline.errors import OutputError
 from savs.pipeline.inputs.source import Source
@@ -61,10 +62,10 @@ def test_what_shares_an_image_or_a_group_stays_together(pool, seed):
         assert len({name for name, notes in sides.items() for n in together if n in notes}) == 1
     assert done.classes["train"] == {(None, "a"): 3, (None, "b"): 3}
     assert done.clusters == 14
-    lines = pool.read_bytes().splitlines(keepends=True)
+    rows = [row.values for row in read_rows(pool)]
     for path in done.paths.values():
-        kept = path.read_bytes().splitlines(keepends=True)
-        assert kept == [line for line in lines if line in kept]  # byte for byte, in order
+        kept = [row.values for row in read_rows(path)]
+        assert kept == [row for row in rows if row in kept]  # equal, and in order
 
 
 def test_some_seed_trains_with_the_shared_ones(pool):

@@ -58,12 +58,10 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
     return write(tmp_path_factory.mktemp("shapes"), seed=0)
 
 
-@pytest.mark.thorough
 def test_the_same_seed_gives_the_same_files_byte_for_byte(written: Written, tmp_path: Path) -> None:
     assert write(tmp_path, seed=0).digests == written.digests
 
 
-@pytest.mark.thorough
 def test_another_seed_gives_other_images_and_questions(written: Written, tmp_path: Path) -> None:
     assert not set(write(tmp_path, seed=1).digests.values()) & set(written.digests.values())
 

@@ -1,7 +1,7 @@
 import pytest
 
 from savs.datasets import Row, RowError
-from savs.datasets.rows.parquet_media import PackedMedium
+from savs.datasets.row import PackedMedium
 
 FIRST, SECOND = PackedMedium("v.parquet#6/images/0"), PackedMedium("v.parquet#6/images/1")
 
@@ -37,11 +37,23 @@ def test_a_wrong_choice_is_told_those_there_are() -> None:
 
 @pytest.mark.parametrize(
     ("value", "name"),
-    [(FIRST, FIRST.name), ("photos/1.jpg", "photos/1.jpg"), (5, "5"), (None, None)],
+    [(FIRST, FIRST.name), ("photos/1.jpg", "photos/1.jpg"), (5, "5"), (None, None), ("", None)],
 )
 def test_a_medium_is_a_file_or_packed(value: object, name: str | None) -> None:
     assert row(image=value).medium("image") == name
     assert row(other=value).medium("image") is None
+
+
+def test_a_required_medium_is_there() -> None:
+    assert row(image=FIRST).required_medium("image") == FIRST.name
+    assert row(image="a.png").required_medium("image") == "a.png"
+    for values, problem in (
+        ({"image": ""}, "field 'image' is empty"),
+        ({"image": None}, "field 'image' is null"),
+        ({}, "field 'image' is missing"),
+    ):
+        with pytest.raises(RowError, match=f"^x.jsonl line 7: {problem}"):
+            row(**values).required_medium("image")
 
 
 @pytest.mark.parametrize("value", [[FIRST], ["a.png"], {"path": "a.png"}, b"\x89PNG"])

@@ -1,4 +1,4 @@
-"""One row of an input file; it knows where it stands, and says so when it is wrong."""
+"""One row of an input file, which knows its file and line and names them in errors."""
 
 import json
 import math
@@ -7,28 +7,36 @@ from dataclasses import dataclass
 from typing import Any
 
 from savs.datasets.errors import RowError
-from savs.datasets.rows.parquet_media import PackedMedium
+
+
+@dataclass(frozen=True, slots=True)
+class PackedMedium:
+    """A medium whose bytes are stored in the row of a file."""
+
+    name: str
+    """`FILE#ROW/COLUMN`, followed by the index in the list if the column holds lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row with the place that an error message names."""
+    """One row of an input file."""
 
     where: str
-    """File and line, or file and row."""
+    """File and line, or file and row number, for error messages."""
     index: int
-    """Position among the file's rows, from 0."""
+    """Number of the row in its file, from 0."""
     values: Mapping[str, Any]
+    """Field -> value."""
     stem: str = ""
-    """What ids of examples begin with: the file's name without its suffix."""
+    """Prefix of example ids: the file's name without its suffix."""
 
     @property
     def id(self) -> str:
-        """The id of the row's example where no column has one: `<file stem>:<row>`."""
+        """The default id of the row's example: `<file stem>:<row>`."""
         return f"{self.stem}:{self.index}"
 
     def error(self, problem: str, remedy: str) -> RowError:
-        """Return the error that says what is wrong with this row."""
+        """Return an error that names this row, what is wrong with it and how to fix it."""
         return RowError(f"{self.where}: {problem}; {remedy}")
 
     def text(self, name: str) -> str:
@@ -37,7 +45,7 @@ class Row:
         Raises
         ------
         RowError
-            The field is missing, null, a list or an object.
+            The field is missing, null or empty, or holds a list or an object.
         """
         value = self.values.get(name)
         if value is None:
@@ -49,14 +57,34 @@ class Row:
         return self._scalar(name, value)
 
     def choice(self, name: str, allowed: Collection[str]) -> str:
-        """Return a required text field that has one of a few values; RowError otherwise."""
+        """Return a required text field whose value is one of `allowed`; RowError otherwise."""
         value = self.text(name)
         if value not in allowed:
             raise self.error(f"field {name!r} is {value!r}", f"expected {' or '.join(allowed)}")
         return value
 
+    def label_in(self, *names: str) -> str:
+        """Return the label, byte for byte, from the one of several fields that has it.
+
+        Raises
+        ------
+        RowError
+            None of the fields has a value, or two have different ones.
+        """
+        found = {name: self.text(name) for name in names if self.values.get(name) is not None}
+        if not found:
+            have = ", ".join(map(str, self.values)) or "none"
+            raise self.error(
+                f"no field {' or '.join(map(repr, names))} has a label",
+                f"the row has the fields {have}",
+            )
+        if len(set(found.values())) > 1:
+            labels = " and ".join(f"{name!r} is {value!r}" for name, value in found.items())
+            raise self.error(f"two fields have a label: {labels}", f"keep {names[0]!r} alone")
+        return next(iter(found.values()))
+
     def optional(self, name: str) -> str | None:
-        """Return a text field, or None where it is missing, null or empty, as it is in CSV."""
+        """Return a text field, or None if it is missing, null or empty (as in CSV)."""
         value = self.values.get(name)
         return None if value is None or value == "" else self._scalar(name, value)
 
@@ -66,58 +94,62 @@ class Row:
                 value.encode("utf-8")
             except UnicodeEncodeError as error:
                 raise self.error(
-                    f"field {name!r} holds half a character ({error.reason})", "mend the text"
+                    f"field {name!r} holds a lone surrogate ({error.reason})", "correct the text"
                 ) from error
             return value
         if isinstance(value, float) and not math.isfinite(value):
-            raise self.error(f"field {name!r} is {value}, which is no value", "mend the number")
+            raise self.error(f"field {name!r} is {value}", "expected a finite number or text")
         if isinstance(value, bool | int | float):
             return json.dumps(value)
         raise self.error(
             f"field {name!r} holds a {type(value).__name__}, expected text or a number",
-            "give one value a field",
+            "give one value per field",
         )
 
     def medium(self, name: str) -> str | None:
-        """Return the name of the medium in a field, or None where it is missing or null.
+        """Return the name of an optional medium, or None if it is missing, null or empty.
 
         Raises
         ------
         RowError
-            The field is empty, or holds what is no name.
+            The field holds something else, such as a list.
         """
         value = self.values.get(name)
-        if isinstance(value, PackedMedium):
-            return value.name
-        if value == "":
-            raise self.error(f"field {name!r} is empty", "name a file, or make it null")
-        return self.optional(name)
+        return value.name if isinstance(value, PackedMedium) else self.optional(name)
+
+    def required_medium(self, name: str) -> str:
+        """Return the name of a required medium: a file, or bytes stored in the row.
+
+        Raises
+        ------
+        RowError
+            The field is missing, null or empty.
+        """
+        return self.medium(name) or self.text(name)
 
     def names(self, one: str, many: str) -> tuple[str, ...]:
         """Return the media in field `one` (a name) or `many` (a list); empty without either."""
-        value = self.values.get(many)
-        if value is None:
-            single = self.medium(one)
+        single, value = self.medium(one), self.values.get(many)
+        if value is None or value == "":
             return () if single is None else (single,)
-        if self.values.get(one) is not None:
+        if single is not None:
             raise self.error(f"has both {one!r} and {many!r}", "keep one of them")
-        if not isinstance(value, list):
-            raise self.error(f"field {many!r} holds {value!r}", "expected a list of file names")
-        names = [item.name if isinstance(item, PackedMedium) else item for item in value]
+        items = value if isinstance(value, list) else [None]
+        names = [item.name if isinstance(item, PackedMedium) else item for item in items]
         if not all(isinstance(name, str) and name for name in names):
             raise self.error(f"field {many!r} holds {value!r}", "expected a list of file names")
         return tuple(self._scalar(many, name) for name in names)
 
     def rest(self, known: Collection[str]) -> dict[str, Any]:
-        """Return the fields that are not known, as JSON can hold them.
+        """Return the fields that are not in `known`, in a form that JSON can hold.
 
-        Media are left out; NaN and infinities are null; other bytes are told by their number; what
-        else JSON does not know, dates say, is text.
+        Media are left out. NaN and infinity become null, bytes become a text that gives their
+        length, and other values that JSON lacks, such as dates, become strings.
 
         Raises
         ------
         RowError
-            A text holds half a character.
+            A text holds a lone surrogate.
         """
         rest = {
             str(name): _plain(value)
@@ -128,7 +160,9 @@ class Row:
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
-            raise self.error(f"it holds half a character ({error.reason})", "mend it") from error
+            raise self.error(
+                f"a field holds a lone surrogate ({error.reason})", "correct the text"
+            ) from error
         return json.loads(text)
 
 

@@ -1,17 +1,17 @@
-"""How far a readout prefers one class, which is what rules over scores compare."""
+"""The margin of one class over the others, which metrics of ranks and pairs compare."""
 
 import polars as pl
 
 
-def preference(name: str) -> pl.Expr:
-    """Return the soft score of a class less the best soft score of another one.
+def class_margin(name: str) -> pl.Expr:
+    """Return the soft score of a class minus the best soft score of another one.
 
     It is an expression over the predictions' column `votes`, null for a skipped example.
 
     Examples
     --------
     >>> votes = [{"class": "No", "soft": 0.75}, {"class": "Yes", "soft": 0.25}]
-    >>> pl.DataFrame({"votes": [votes]}).select(preference("Yes")).item()
+    >>> pl.DataFrame({"votes": [votes]}).select(class_margin("Yes")).item()
     -0.5
     """
     is_class = pl.element().struct.field("class") == name

@@ -57,12 +57,6 @@ def test_an_optional_field_may_be_missing_null_or_empty() -> None:
     assert row(group=" ").optional("group") == " "
 
 
-def test_an_image_s_name_is_not_empty() -> None:
-    assert row(image=None).medium("image") is None
-    with pytest.raises(RowError, match=r"^x.jsonl line 7: field 'image' is empty; name a file"):
-        row(image="").medium("image")
-
-
 def test_fields_that_are_not_known_are_kept_as_json_has_them() -> None:
     nan, inf = float("nan"), float("inf")
     kept = row(label="a", n=nan, x=[1, inf, {"a": b"\x00\x01"}], when=date(2024, 2, 29), t=(1, 2))
@@ -84,6 +78,9 @@ def test_fields_that_are_not_known_are_kept_as_json_has_them() -> None:
         ({"image": None, "images": None}, ()),
         ({"image": "a.png", "images": None}, ("a.png",)),
         ({"image": None, "images": ["a.png"]}, ("a.png",)),
+        ({"image": ""}, ()),
+        ({"image": "", "images": ["a.png"]}, ("a.png",)),
+        ({"image": "a.png", "images": ""}, ("a.png",)),
     ],
 )
 def test_names_come_from_one_field_or_the_other(
@@ -119,7 +116,7 @@ def test_an_error_is_also_the_builtin_that_a_caller_would_catch() -> None:
 
 @pytest.mark.parametrize(
     ("value", "problem"),
-    [("", "field 'label' is empty"), ("\ud800", "field 'label' holds half a character")],
+    [("", "field 'label' is empty"), ("\ud800", "field 'label' holds a lone surrogate")],
 )
 def test_text_that_cannot_be_a_label(value: str, problem: str) -> None:
     with pytest.raises(RowError, match=problem):

@@ -1,0 +1,56 @@
+"""The input files of a command, looked up once."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from official_files import write_blink
+
+from savs.datasets import Shots, find_benchmark
+from savs.pipeline import split
+from savs.pipeline.inputs.source import Source
+
+BLINK = find_benchmark("blink")
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the data sets that a hub was asked for; it gives each the same files."""
+    write_blink(tmp_path / "hub", rows_each=8)
+    asked: list[str] = []
+
+    def download(name: str, **_: Any) -> str:
+        asked.append(name)
+        return str(tmp_path / "hub")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    return asked
+
+
+def use(source: Source) -> None:
+    examples = source.examples()
+    assert all(source.media(split).has(e.media[0]) for split, own in examples.items() for e in own)
+    source.survey(examples)
+    source.leaks(examples)
+
+
+def test_a_source_of_the_hub_is_looked_up_once(asked: list[str]) -> None:
+    use(Source(BLINK, None, "hf://o/pool", shots=Shots(1)))
+    assert asked == ["o/pool"]
+    use(Source(BLINK, "hf://o/train", "hf://o/test"))
+    assert asked == ["o/pool", "o/train", "o/test"]
+
+
+def test_a_split_looks_its_source_up_once(asked: list[str], tmp_path: Path) -> None:
+    targets = {name: tmp_path / f"{name}.parquet" for name in ("train", "test")}
+    split("blink", "hf://o/pool", **targets, shots=Shots(1))
+    assert asked == ["o/pool"]
+
+
+def test_a_folder_of_classes_is_its_own_media_root(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").write_bytes(b"image")
+    source = Source(find_benchmark("image-folder"), tmp_path, str(tmp_path))
+    use(source)
+    assert {source.media(split).root for split in ("train", "test")} == {tmp_path}
