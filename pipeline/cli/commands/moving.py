@@ -9,11 +9,11 @@ import typer
 
 from savs.pipeline.cli.options.shared import ConfigOption, JsonOption, StoreArgument, option
 from savs.pipeline.cli.output import print_json, say
-from savs.pipeline.explore.export import FORMS, export_store
+from savs.pipeline.explore.export import FORMS, export
 from savs.pipeline.running.formatting import format_bytes
 from savs.pipeline.selection.selection_file import load_selection
 from savs.stores import FeatureStore, Head, open_store
-from savs.stores.maintain.copy import merge_stores, slim_store
+from savs.stores.maintain.copy import merge, slim
 from savs.stores.results import SELECTION, results_folder
 
 CHOSEN, ALL = "chosen", "all"
@@ -44,7 +44,7 @@ def export_command(
     """Write features of some heads for other programs, with ids and labels."""
     opened = open_store(store)
     wanted = _heads(opened, heads, selection)
-    path = export_store(opened, out, wanted, splits.split(","), to)
+    path = export(opened, out, wanted, splits.split(","), to)
     _say_size(path, path.stat().st_size, len(wanted), as_json=json)
 
 
@@ -62,13 +62,13 @@ def slim_command(
     """
     opened = open_store(store)
     wanted = _heads(opened, heads, selection)
-    slim = slim_store(opened, wanted, out)
+    small = slim(opened, wanted, out)
     chosen = selection or _saved(opened)
     if heads == CHOSEN:
-        target = results_folder(slim.path, "vote") / SELECTION
+        target = results_folder(small.path, "vote") / SELECTION
         target.parent.mkdir(parents=True)
         target.write_bytes(chosen.read_bytes())
-    _say_size(slim.path, slim.facts["bytes"], len(wanted), as_json=json)
+    _say_size(small.path, small.facts["bytes"], len(wanted), as_json=json)
 
 
 def merge_command(
@@ -84,7 +84,7 @@ def merge_command(
     """
     if len(stores) < 2:
         raise typer.BadParameter("give two stores or more")
-    merged = merge_stores([open_store(path, partial=True) for path in stores], out)
+    merged = merge([open_store(path, partial=True) for path in stores], out)
     _say_size(merged.path, merged.facts["bytes"], len(merged.heads), as_json=json)
 
 

@@ -8,7 +8,7 @@ import typer
 
 from savs.pipeline.cli.options.shared import ConfigOption, JsonOption, StoreArgument, option
 from savs.pipeline.cli.output import print_json, say
-from savs.pipeline.explore.query import query_store
+from savs.pipeline.explore.query import query
 from savs.stores import open_store
 
 ROWS_SHOWN = 50
@@ -30,7 +30,7 @@ def query_command(
     """
     if csv and json:
         raise typer.BadParameter("--csv and --json are two forms of the same; give one")
-    found = query_store(open_store(store), sql, result)
+    found = query(open_store(store), sql, result)
     if json:
         print_json(found.to_dicts())
     elif csv:
