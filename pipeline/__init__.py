@@ -17,7 +17,8 @@ with lazy_imports(globals()):
     from savs.pipeline.evaluation.zero_shot import zero_shot
     from savs.pipeline.explore.export import export
     from savs.pipeline.explore.query import query
-    from savs.pipeline.extraction.stage import Extraction, extract
+    from savs.pipeline.extraction.entry_points import check_model, extract, load_model
+    from savs.pipeline.extraction.extraction import Extraction
     from savs.pipeline.heads.head_votes import heads_frame
     from savs.pipeline.previewing.preview import preview
     from savs.pipeline.selection.selection import Selection, select

@@ -8,7 +8,8 @@ from savs.pipeline.demo import DEMO_NAME
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.evaluation import evaluate
 from savs.pipeline.evaluation.zero_shot import zero_shot
-from savs.pipeline.extraction.stage import Extraction, extract
+from savs.pipeline.extraction.entry_points import extract
+from savs.pipeline.extraction.extraction import Extraction
 from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.selection import Selection, select
 

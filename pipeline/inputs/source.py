@@ -9,16 +9,18 @@ from savs.datasets import (
     Leaks,
     MediaError,
     MediaFolder,
-    Shots,
     SourceError,
     check_splits,
     find_files,
     read_examples,
+    unknown_labels,
 )
 from savs.datasets.media.digests import compare_splits, media_names
-from savs.datasets.media.media import DEFAULT_RULES, MediaRules
+from savs.datasets.media.download import Fetching
+from savs.datasets.media.media import MediaRules
 from savs.datasets.media.video_containers import is_video_name
 from savs.datasets.media.videos import DEFAULT_FRAMES
+from savs.pipeline.inputs.input_options import InputOptions
 
 Splits = dict[str, list[Example]]
 """Split -> its examples, in the order of the input file."""
@@ -29,17 +31,10 @@ class Source:
     """What is to be extracted."""
 
     benchmark: Benchmark
-    train: str | Path | None
-    """Input files of the training examples; without them, `shots` are drawn from the test files."""
-    test: str | Path
-    media_root: Path | None = None
-    """Folder of the images; each input file's own folder by default."""
-    limit: int | None = None
-    """Examples a split, from the start of the file; all by default."""
-    shots: Shots | None = None
-    """How training examples are drawn; all of `train` by default."""
-    rules: MediaRules = DEFAULT_RULES
-    """How media are found and decoded."""
+    """Reads the rows; columns and question of the options are part of it."""
+    options: InputOptions
+    fetching: Fetching | None = None
+    """How media at an address are fetched; None fetches none."""
 
     def examples(self) -> Splits:
         """Read and check both splits.
@@ -50,24 +45,26 @@ class Source:
             A file cannot be read, a row is not of its form, or no image at all is there.
         """
         train, test = self._read()
-        found = {"train": train[: self.limit], "test": test[: self.limit]}
+        limit = self.options.limit
+        found = {"train": train[:limit], "test": test[:limit]}
         check_splits(found["train"], found["test"])
         self._require_media(found)
         return found
 
     def _read(self) -> tuple[list[Example], list[Example]]:
-        if self.train is not None:
-            train = read_examples(self.benchmark, self.train, "train")
-            if self.shots is not None:
-                train, _ = self.shots.draw(train, test_the_rest=False)
-            return train, read_examples(self.benchmark, self.test, "test", self.limit)
-        if self.shots is None:
+        given = self.options
+        if given.train is not None:
+            train = read_examples(self.benchmark, given.train, "train")
+            if given.shots is not None:
+                train, _ = given.shots.draw(train, test_the_rest=False)
+            return train, read_examples(self.benchmark, given.test, "test", given.limit)
+        if given.shots is None:
             raise SourceError(
                 "there are no training examples: give --train FILE, or have them drawn from the"
                 " test file with --shots N (examples a class) or --train-groups N"
             )
-        pool = read_examples(self.benchmark, self.test, "test")
-        return self.shots.draw(pool, test_the_rest=True)
+        pool = read_examples(self.benchmark, given.test, "test")
+        return given.shots.draw(pool, test_the_rest=True)
 
     def _require_media(self, examples: Splits) -> None:
         """Raise MediaError where not one of the images that are named is there."""
@@ -81,9 +78,26 @@ class Source:
 
     def media(self, split: str) -> MediaFolder:
         """Return the folder below which a split's images lie."""
-        source = self.train if split == "train" and self.train is not None else self.test
+        given = self.options
+        source = given.train if split == "train" and given.train is not None else given.test
         folder = Path(source) if self.benchmark.read_folder else find_files(source).root
-        return MediaFolder(self.media_root or folder, folder, self.rules)
+        root = folder if given.media_root is None else Path(given.media_root)
+        rules = MediaRules(given.video_frames, given.allow_outside, self.fetching)
+        return MediaFolder(root, folder, rules)
+
+    def notes(self, examples: Splits) -> list[str]:
+        """Return what a user should know before a run: unknown labels, media, leaks.
+
+        Raises
+        ------
+        MediaError
+            As `survey`.
+        """
+        return [
+            *unknown_labels(examples["train"], examples["test"]),
+            *self.survey(examples),
+            *self.leaks(examples).summary(),
+        ]
 
     def survey(self, examples: Splits) -> list[str]:
         """Return what is worth a word about where the media lie; fetch those at an address.
@@ -99,14 +113,14 @@ class Source:
             for split, own in names.items()
             for line in self.media(split).rerooted(own)
         ]
-        if self.rules.fetching is not None:
-            lines += self.rules.fetching.fetch_all([name for own in names.values() for name in own])
+        if self.fetching is not None:
+            lines += self.fetching.fetch_all([name for own in names.values() for name in own])
         return lines
 
     def video_frames(self, examples: Splits) -> int | None:
         """Return the frames a video, where it was asked for or a name is that of a video."""
-        if self.rules.video_frames is not None:
-            return self.rules.video_frames
+        if self.options.video_frames is not None:
+            return self.options.video_frames
         names = (name for found in examples.values() for e in found for name in e.media)
         return DEFAULT_FRAMES if any(map(is_video_name, names)) else None
 

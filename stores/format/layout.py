@@ -13,7 +13,7 @@ A shard is an HDF5 file that may begin with a header (`header.py`)::
     /layers/00012          (heads, rows, head_dim), contiguous; attributes `heads`, `crc32`
     /examples/index        (rows,) int64, position in the input file
     /examples/<column>     group: `bytes` uint8, `offsets` (rows + 1,) int64, `valid` (rows,) uint8
-    /outputs/<name>        optional, (rows, ...) contiguous, attribute `crc32`: OUTPUTS
+    /outputs/<name>        optional, (rows, ...) float32, attribute `crc32`: OUTPUT_NAMES
     /skipped/...           the same columns for examples that could not be read, and `reason`
 
 bfloat16 is stored as its bits in uint16, because HDF5 has no such type; the root attribute `dtype`
@@ -50,9 +50,6 @@ SHARD_ATTRIBUTES = (
 
 OUTPUT_NAMES = (
     "answers",  # (rows, answer tokens) float32, logits of the tokens that the identity lists
-    "top_tokens",  # (rows, 64) int32, the tokens of greatest logit, best first
-    "top_logits",  # (rows, 64) float32, their logits
-    "hidden",  # (rows, hidden size) in the features' type, the last hidden state
 )
 """What a store may keep of the last position beside the heads."""
 
@@ -86,13 +83,6 @@ STORED_DTYPES: dict[str, np.dtype[Any]] = {
     "float32": np.dtype(np.float32),
 }
 """Numeric type that the model computed in -> type of the datasets in a shard."""
-
-
-def output_dtype(name: str, dtype: str) -> np.dtype[Any]:
-    """Return the type of one of `OUTPUT_NAMES` in a store of features of a numeric type."""
-    if name == "hidden":
-        return STORED_DTYPES[dtype]
-    return np.dtype(np.int32 if name == "top_tokens" else np.float32)
 
 
 @dataclass(frozen=True, slots=True)

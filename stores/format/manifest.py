@@ -30,7 +30,7 @@ class Identity:
     grid: tuple[LayerGrid, ...]
     """The heads, layer by layer, ascending."""
     outputs: Mapping[str, Any] = field(default_factory=dict)
-    """What is kept beside the heads: `answers` (label -> its first token), `hidden` (size)."""
+    """What is kept beside the heads: `answers` (label -> its first token)."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that store.json holds."""
@@ -79,8 +79,6 @@ def _leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield "head grid digest", digest(item)
         elif key == "answers":
             yield "answer logits (--answers labels)", f"{', '.join(item)} ({digest(item)[:8]})"
-        elif key == "hidden":
-            yield "last hidden state (--hidden)", item
         elif isinstance(item, dict):
             yield from _leaves(item, f"{prefix}{key}.")
         else:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from savs.stores.errors import StoreCorruptError, StoreIncompleteError, StoreMismatchError
-from savs.stores.format.layout import OUTPUT_NAMES, Head, LayerGrid
+from savs.stores.format.layout import Head, LayerGrid
 from savs.stores.format.manifest import Identity, Manifest, differences
 from savs.stores.format.plan import ShardSpec, SplitPlan, StorePlan
 from savs.stores.maintain.verify import shard_problem
@@ -26,7 +26,7 @@ Part = tuple[FeatureStore, ShardSpec]
 def slim(store: FeatureStore, heads: Sequence[Head], out: str | Path) -> FeatureStore:
     """Write a store that holds only some heads of another, in their order by layer and head.
 
-    Everything else is kept, bit for bit: examples, skips, answers, hidden states, runs.
+    Everything else is kept, bit for bit: examples, skips, answers, runs.
 
     Raises
     ------
@@ -194,8 +194,7 @@ def _copy(
     spec: ShardSpec,
 ) -> None:
     """Write the heads of an identity, and all else in a shard, as another shard."""
-    kept, held = identity.outputs, {grid.layer: grid for grid in grids}
-    names = [n for n in OUTPUT_NAMES if ("hidden" if n == "hidden" else "answers") in kept]
+    held = {grid.layer: grid for grid in grids}
     writer.write(
         spec,
         ShardContent(
@@ -206,6 +205,6 @@ def _copy(
             examples=shard.examples(),
             skipped=shard.skipped(),
             run=shard.run,
-            outputs={name: shard.output(name) for name in names},
+            outputs={name: shard.output(name) for name in identity.outputs},
         ),
     )

@@ -169,9 +169,7 @@ def _read_all(shard: Shard, manifest: Manifest, spec: ShardSpec) -> None:
         raise StoreCorruptError(f"its examples are not those of the plan ({odd!r})")
     for grid in manifest.identity.grid:
         shard.heads([(grid, head) for head in grid.heads])
-    kept = manifest.identity.outputs
-    names = ["answers", "top_tokens", "top_logits"] if "answers" in kept else []
-    for name in [*names, *(["hidden"] if "hidden" in kept else [])]:
+    for name in manifest.identity.outputs:
         shard.output(name)
 
 

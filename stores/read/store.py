@@ -14,7 +14,6 @@ from savs.stores.format.layout import (
     Head,
     LayerGrid,
     head_name,
-    to_float32,
 )
 from savs.stores.format.manifest import Manifest, read_manifest
 from savs.stores.format.plan import ShardSpec
@@ -173,8 +172,7 @@ class FeatureStore:
         split
             `train` or `test`.
         name
-            `answers` `(examples, labels)`, `top_tokens` and `top_logits` `(examples, 64)`, or
-            `hidden` `(examples, hidden size)`, each as float32 but for the tokens.
+            `answers`: `(examples, labels)` float32.
 
         Raises
         ------
@@ -183,16 +181,13 @@ class FeatureStore:
         StoreIncompleteError
             A planned shard of the split is missing.
         """
-        kept = self.manifest.identity.outputs
-        if ("hidden" if name == "hidden" else "answers") not in kept:
-            option = "--hidden" if name == "hidden" else "--answers labels"
-            raise ResultError(f"{self.path} keeps no {name}; extract again with {option}")
+        if name not in self.manifest.identity.outputs:
+            raise ResultError(f"{self.path} keeps no {name}; extract again with --answers labels")
         parts = []
         for spec in self._readable(split):
             with open_shard(self.path / spec.name, spec, self.manifest.identity) as shard:
                 parts.append(shard.output(name))
-        values = np.concatenate(parts)
-        return to_float32(values, self.manifest.identity.dtype) if name == "hidden" else values
+        return np.concatenate(parts)
 
     def _readable(self, split: str) -> list[ShardSpec]:
         """Return the shards of a split that are there: all of them, or some of a partial store."""

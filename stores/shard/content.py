@@ -10,10 +10,10 @@ from savs.foundation.arrays import Array
 from savs.stores.errors import FeatureValueError
 from savs.stores.format.layout import (
     INDEX_COLUMN,
+    OUTPUT_NAMES,
     REASON_COLUMN,
     STORED_DTYPES,
     TEXT_COLUMNS,
-    output_dtype,
 )
 from savs.stores.format.manifest import Identity
 from savs.stores.format.plan import ShardSpec
@@ -83,19 +83,17 @@ def check_finite(
 
 
 def _check_outputs(spec: ShardSpec, identity: Identity, content: ShardContent, rows: int) -> None:
-    needed = {"answers", "top_tokens", "top_logits"} if "answers" in identity.outputs else set()
-    needed |= {"hidden"} & set(identity.outputs)
+    needed = set(OUTPUT_NAMES) & set(identity.outputs)
     lengths = {name: len(values) for name, values in content.outputs.items()}
     if lengths != dict.fromkeys(needed, rows):
         raise FeatureValueError(
             f"{spec.name}: outputs have lengths {lengths}, expected {sorted(needed)} of {rows} rows"
         )
     for name, values in content.outputs.items():
-        dtype = output_dtype(name, identity.dtype)
-        if values.ndim != 2 or values.dtype != dtype:
+        if values.ndim != 2 or values.dtype != np.float32:
             raise FeatureValueError(
                 f"{spec.name}: output {name} is {values.shape} {values.dtype}, expected"
-                f" ({rows}, any) {dtype}"
+                f" ({rows}, any) float32"
             )
 
 

@@ -22,7 +22,6 @@ from savs.stores.format.layout import (
     STORED_DTYPES,
     LayerGrid,
     layer_name,
-    output_dtype,
 )
 from savs.stores.format.manifest import Identity
 from savs.stores.format.plan import ShardSpec
@@ -86,8 +85,8 @@ class Shard:
         StoreCorruptError
             It is missing, of another type or length than the examples, or fails its crc32.
         """
-        dtype = output_dtype(name, self._identity.dtype)
-        values = self._file.array(f"{OUTPUTS}/{name}", dtype, [self.rows, None])
+        float32 = np.dtype(np.float32)
+        values = self._file.array(f"{OUTPUTS}/{name}", float32, [self.rows, None])
         self._file.check(f"{OUTPUTS}/{name}", values)
         return values
 

@@ -150,7 +150,7 @@ def test_zero_shot_beside_the_heads_vote(savs, scenes, store, tmp_path):
     assert "keeps no answers; extract again with --answers labels" in refused.stderr
     kept = savs(
         *("extract", "general", "--train", scenes.train, "--test", scenes.test),
-        *("--model", "demo", "--out", tmp_path / "kept", "--answers", "labels", "--hidden"),
+        *("--model", "demo", "--out", tmp_path / "kept", "--answers", "labels"),
     )
     assert kept.returncode == 0, kept.stderr
     own = json.loads(savs("evaluate", tmp_path / "kept", "--readout", "zero-shot", "--json").stdout)
@@ -172,9 +172,3 @@ def test_a_text_file_is_no_selection(savs, store, tmp_path):
     done = savs("evaluate", store, "--selection", "run.toml")
     assert done.returncode == 1
     assert "run.toml is no selection file (it is no npz archive)" in done.stderr
-
-
-def test_help_names_every_command(savs):
-    shown = savs("--help").stdout
-    for command in ("demo", "extract", "select", "evaluate", "compare", "show", "benchmarks"):
-        assert command in shown

@@ -25,7 +25,7 @@ from stores import GRID, columns, identity, planned
 SHARD = "train-00000.h5"
 ROWS = 5
 SKIPPED = 1
-OUTPUTS = {"answers": {"a": 1, "b": 2}, "hidden": 6}
+OUTPUTS = {"answers": {"a": 1, "b": 2}}
 BATCH = 250
 """Seeds whose file is the same: one with a header, the next of HDF5 alone, turn by turn."""
 MORE_MEMORY_BYTES = 500 * 2**20
@@ -48,12 +48,7 @@ def write_original(folder: Path) -> None:
         examples=columns("train", rows[:kept]),
         skipped=columns("train", rows[kept:], kept) | {"reason": ["it is damaged"] * SKIPPED},
         run={"made": "by hand"},
-        outputs={
-            "answers": rng.normal(size=(kept, 2)).astype(np.float32),
-            "top_tokens": rng.integers(0, 99, (kept, 4)).astype(np.int32),
-            "top_logits": rng.normal(size=(kept, 4)).astype(np.float32),
-            "hidden": rng.normal(size=(kept, 6)).astype(np.float32),
-        },
+        outputs={"answers": rng.normal(size=(kept, 2)).astype(np.float32)},
     )
     plan = {"train": planned("train", ROWS)}
     with open_writer(folder, replace(identity(), outputs=OUTPUTS), plan) as writer:
@@ -67,7 +62,7 @@ def read_all(folder: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "features", lambda: store.features("train")
     yield "examples", lambda: store.examples("train").to_dict(as_series=False)
     yield "skipped", lambda: store.skipped("train").to_dict(as_series=False)
-    yield "hidden", lambda: store.output("train", "hidden")
+    yield "answers", lambda: store.output("train", "answers")
     with ExitStack() as stack:
         try:
             opened = open_shard(folder / spec.name, spec, store.manifest.identity)

@@ -21,7 +21,7 @@ IDENTITY = Identity(
     benchmark={"name": "general", "options": {"été": [1, None]}},
     prompt="p",
     grid=(LayerGrid(0, (0, 1), 4), LayerGrid(2, (0, 2), 3)),
-    outputs={"answers": {"un chat": 11, "собака": 7, "鳥": 300}, "hidden": 2},
+    outputs={"answers": {"un chat": 11, "собака": 7, "鳥": 300}},
 )
 RUN = {"made": "by hand", "batch_size": 2, "device": "naïve"}
 SHARD_ROWS = 3
@@ -50,10 +50,6 @@ ROWS = {"train": 5, "test": 3}
 ANSWERS = {
     "train": [[1.5, -2, 0.1], [0, 3.25, -1], [9, 8, 7], [-0.5, 0.5, 1e-3], [2, 2, 2]],
     "test": [[0.25, 1, -4], [6, -6, 0.3], [1, 2, 4]],
-}
-HIDDEN = {
-    "train": [[1, 2], [-3, 4], [0.5, -0.25], [8, 16], [-32, 0]],
-    "test": [[0.125, 7], [-1, 1], [64, 0.0625]],
 }
 
 
@@ -125,15 +121,8 @@ def features(split: str, layer: int) -> np.ndarray:
 
 
 def outputs(split: str) -> dict[str, np.ndarray]:
-    """Return what is kept beside the heads, `hidden` as float32."""
-    rows = np.arange(ROWS[split], dtype=np.int32)[:, None]
-    ranks = np.arange(64, dtype=np.int32)
-    return {
-        "answers": np.array(ANSWERS[split], np.float32),
-        "top_tokens": 1000 * (rows + 1) + ranks,
-        "top_logits": (rows - ranks / 8).astype(np.float32),
-        "hidden": np.array(HIDDEN[split], np.float32),
-    }
+    """Return what is kept beside the heads."""
+    return {"answers": np.array(ANSWERS[split], np.float32)}
 
 
 def _content(spec: ShardSpec) -> ShardContent:
@@ -142,14 +131,13 @@ def _content(spec: ShardSpec) -> ShardContent:
     examples = [cells(spec.split, place) for place in kept(spec.split) if place in here]
     gone = [place for place in kept(spec.split, skipped=True) if place in here]
     skipped = [cells(spec.split, p) | {"reason": SKIPPED[spec.split][p]} for p in gone]
-    beside = {name: values[rows] for name, values in outputs(spec.split).items()}
     names = list(cells("test", 0))
     return ShardContent(
         layers={n: to_stored(features(spec.split, n)[:, rows], "bfloat16") for n in (0, 2)},
         examples={name: [row[name] for row in examples] for name in names},
         skipped={name: [row[name] for row in skipped] for name in [*names, "reason"]},
         run=RUN,
-        outputs=beside | {"hidden": to_stored(beside["hidden"], "bfloat16")},
+        outputs={name: values[rows] for name, values in outputs(spec.split).items()},
     )
 
 

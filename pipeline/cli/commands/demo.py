@@ -1,16 +1,16 @@
 """`savs demo`: the whole pipeline on the shipped model."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from savs.pipeline.cli.demo_run import HEADS, Demo, run_demo
-from savs.pipeline.cli.head_map import heat_map
+from savs import pipeline
 from savs.pipeline.cli.options.shared import ConfigOption, JsonOption, option
 from savs.pipeline.cli.output import percent, print_json, print_table, progress, say
-from savs.pipeline.evaluation.assessment import ZERO_SHOT
-from savs.pipeline.evaluation.evaluation_file import save_evaluation
+from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.running.progress import Reporting
-from savs.stores.results import results_folder
+
+if TYPE_CHECKING:
+    from savs.pipeline.cli.demo_run import Demo
 
 
 def demo_command(
@@ -20,11 +20,14 @@ def demo_command(
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Draw a small data set, extract it with the shipped model, select heads, evaluate."""
+    """Run on the CPU, without a network."""
+    from savs.pipeline.cli.demo_run import run_demo
+    from savs.stores.results import results_folder
+
     demo = run_demo(out, Reporting(say, progress))
     store = demo.extraction.store
     for name, result in (("vote", demo.evaluation), (ZERO_SHOT, demo.own_answers)):
-        save_evaluation(result, results_folder(store.path, name))
+        pipeline.save_evaluation(result, results_folder(store.path, name))
     if json:
         own = {"zero_shot": demo.own_answers.to_json()}
         print_json(demo.evaluation.to_json() | own | {"store": str(store.path)})
@@ -32,7 +35,10 @@ def demo_command(
     _print_story(demo)
 
 
-def _print_story(demo: Demo) -> None:
+def _print_story(demo: "Demo") -> None:
+    from savs.pipeline.cli.demo_run import HEADS
+    from savs.pipeline.cli.head_map import heat_map
+
     store = demo.extraction.store
     print("\nThe heads that were chosen, the darker the more tasks chose them:\n")
     print("\n".join(heat_map(demo.selection, store.grid)))

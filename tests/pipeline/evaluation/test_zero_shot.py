@@ -30,11 +30,7 @@ def store_with_answers(folder, tokens, logits, labels):
                     columns(spec.split, [{"label": label} for label in rows]),
                     columns(spec.split, []) | {"reason": []},
                     {},
-                    {
-                        "answers": answers,
-                        "top_logits": np.zeros((len(rows), 1), np.float32),
-                        "top_tokens": np.zeros((len(rows), 1), np.int32),
-                    },
+                    {"answers": answers},
                 ),
             )
         writer.seal()

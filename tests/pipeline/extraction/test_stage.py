@@ -8,7 +8,7 @@ import pytest
 
 from savs.datasets import RowError
 from savs.pipeline.errors import MissingExtraError
-from savs.pipeline.extraction import stage
+from savs.pipeline.extraction import requirements
 from savs.pipeline.running.progress import Reporting
 from savs.stores import (
     FeatureValueError,
@@ -233,7 +233,7 @@ def test_inputs_are_prepared_in_one_thread_that_ends(run):
 
 
 def test_without_torch_the_install_command_is_told(run, monkeypatch):
-    monkeypatch.setattr(stage, "find_spec", lambda name: None)
+    monkeypatch.setattr(requirements, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'savs\[extract\]'"):
         run()
 

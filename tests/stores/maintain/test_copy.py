@@ -39,9 +39,8 @@ def test_everything_but_the_other_heads_is_kept_bit_for_bit(tmp_path, heads) -> 
         np.testing.assert_array_equal(small.features(split, raw=True), kept, strict=True)
         assert_frame_equal(small.examples(split), full.examples(split))
         assert_frame_equal(small.skipped(split), full.skipped(split))
-        for name in ("answers", "top_tokens", "top_logits", "hidden"):
-            values = full.output(split, name)
-            np.testing.assert_array_equal(small.output(split, name), values, strict=True)
+        answers = full.output(split, "answers")
+        np.testing.assert_array_equal(small.output(split, "answers"), answers, strict=True)
     assert "thumbnail" in small.examples().columns
     assert small.skipped()["reason"].to_list() == ["broken.png: the image is truncated (ß)"]
     assert small.manifest.runs == full.manifest.runs

@@ -219,9 +219,8 @@ def test_outputs_that_differ_are_named_by_their_option(tmp_path) -> None:
     rows = {"train": planned("train", 2)}
     with open_writer(tmp_path, identity(), rows):
         pass
-    wanted = replace(identity(), outputs={"answers": {"cat": 3, "dog": 9}, "hidden": 64})
+    wanted = replace(identity(), outputs={"answers": {"cat": 3, "dog": 9}})
     with pytest.raises(StoreMismatchError) as caught, open_writer(tmp_path, wanted, rows):
         pass
     lines = str(caught.value).splitlines()
     assert re.search(r"--answers labels\): None in the store, 'cat, dog \(\w{8}\)' now", lines[1])
-    assert lines[2].strip() == "last hidden state (--hidden): None in the store, 64 now"

@@ -144,30 +144,22 @@ def test_sealing_lists_every_shard_once_all_are_there(tmp_path, toy) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "values"),
-    [
-        ("answers", np.zeros((5, 2), np.float64)),
-        ("top_tokens", np.zeros((5, 4), np.int64)),
-        ("hidden", np.zeros((5, 3, 2), np.float32)),
-    ],
+    "values",
+    [np.zeros((5, 2), np.float64), np.zeros((5, 2, 2), np.float32)],
+    ids=["type", "shape"],
 )
-def test_an_output_that_would_not_be_read_is_not_written(tmp_path, name, values) -> None:
-    kinds = {"answers": {"a": 1, "b": 2}, "hidden": 6}
+def test_an_output_that_would_not_be_read_is_not_written(tmp_path, values) -> None:
+    kinds = {"answers": {"a": 1, "b": 2}}
     plan = {"train": planned("train", 5)}
-    outputs = {
-        "answers": np.zeros((5, 2), np.float32),
-        "top_tokens": np.zeros((5, 4), np.int32),
-        "top_logits": np.zeros((5, 4), np.float32),
-        "hidden": np.zeros((5, 6), np.float32),
-    }
+    outputs = {"answers": np.zeros((5, 2), np.float32)}
     layers = {g.layer: np.zeros((len(g.heads), 5, g.head_dim), np.float32) for g in GRID}
     nothing = columns("train", []) | {"reason": []}
     with open_writer(tmp_path, replace(identity(), outputs=kinds), plan) as writer:
         (spec,) = writer.missing()
         content = ShardContent(layers, columns("train", [{}] * 5), nothing, {}, outputs)
-        wrong = replace(content, outputs=outputs | {name: values})
+        wrong = replace(content, outputs={"answers": values})
         with pytest.raises(
-            FeatureValueError, match=rf"output {name} is \(5, .*, expected \(5, any\)"
+            FeatureValueError, match=r"output answers is \(5, .*, expected \(5, any\)"
         ):
             writer.write(spec, wrong)
         writer.write(spec, content)
