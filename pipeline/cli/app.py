@@ -3,6 +3,7 @@
 import inspect
 import sys
 import warnings
+from collections.abc import Callable
 from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
@@ -12,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from savs.foundation.errors import SavsError
 from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.cli.commands import COMMANDS
+from savs.pipeline.cli.options.shared import ConfigOption
 from savs.pipeline.cli.output import say
 from savs.pipeline.running import signals as interruption
 
@@ -34,9 +36,19 @@ def import_command(name: str) -> Any:
     stem = name.replace("-", "_")
     module = import_module(f"savs.pipeline.cli.commands.{stem}")
     function = getattr(module, f"{stem}_command")
+    command = _to_command(function, f"{COMMANDS[name]}\n\n{inspect.getdoc(function)}")
+    command.params += _to_command(_take_config).params
+    return command
+
+
+def _to_command(function: Callable[..., None], text: str | None = None) -> Any:
     alone = typer.Typer(add_completion=False)
-    alone.command(name, help=f"{COMMANDS[name]}\n\n{inspect.getdoc(function)}")(function)
+    alone.command(help=text)(function)
     return typer.main.get_command(alone)
+
+
+def _take_config(config: ConfigOption = None) -> None:
+    """Have `--config`, as every command."""
 
 
 app = typer.Typer(

@@ -27,7 +27,7 @@ def extract(
     benchmark: str | Path | Benchmark,
     *,
     test: str | Path,
-    model: str,
+    model: str | Path,
     out: str | Path,
     reporting: Reporting = SILENT,
     **options: Unpack[ExtractKeywords],
@@ -69,7 +69,7 @@ def extract(
     return run_extraction(chosen, inputs, loading, run, out=Path(out), reporting=reporting)
 
 
-def load_model(model: str, **options: Unpack[ModelKeywords]) -> "LoadedModel":
+def load_model(model: str | Path, **options: Unpack[ModelKeywords]) -> "LoadedModel":
     """Load a checkpoint by hub id, by folder, or the shipped one by the name `demo`.
 
     Parameters
@@ -94,7 +94,7 @@ def load_model(model: str, **options: Unpack[ModelKeywords]) -> "LoadedModel":
 
 
 def check_model(
-    model: str, batch_size: int = DEFAULT_BATCH_SIZE, **options: Unpack[ModelKeywords]
+    model: str | Path, batch_size: int = DEFAULT_BATCH_SIZE, **options: Unpack[ModelKeywords]
 ) -> "Checkup":
     """Load a model and test it on drawn scenes, in batches of 2, 4 ... up to `batch_size`.
 

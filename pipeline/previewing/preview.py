@@ -32,7 +32,7 @@ def preview(
     test: str | Path,
     out: str | Path,
     examples: int = DEFAULT_EXAMPLES,
-    model: str | None = None,
+    model: str | Path | None = None,
     **options: Unpack[PreviewKeywords],
 ) -> PreviewContent:
     """Write one HTML page with the first examples of both splits, as a model would meet them.
@@ -79,7 +79,7 @@ def write_page(
     inputs: InputOptions,
     processor: ProcessorKeywords,
     *,
-    model: str | None,
+    model: str | Path | None,
     out: Path,
     examples: int,
 ) -> PreviewContent:
@@ -97,7 +97,8 @@ def write_page(
     placeholders = processor.get("placeholders", SPLIT)
     with fetching_for_now(wanted=inputs.fetch_urls) as fetching:
         source = Source(benchmark, inputs, fetching)
-        content = gather(source, examples, model=model, placeholders=placeholders, word=word)
+        name = None if model is None else str(model)
+        content = gather(source, examples, model=name, placeholders=placeholders, word=word)
     with output_files({"--out": out}, force=True) as paths:
         paths["--out"].write_text(render(content), encoding="utf-8")
     return content

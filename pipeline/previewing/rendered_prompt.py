@@ -32,7 +32,7 @@ def load_wording(options: ModelOptions) -> Callable[[Pieces], Worded]:
     ModelError
         Not found, without a chat template, or without the limits that are asked for.
     """
-    name = options.model
+    name = str(options.model)
     with explained("model", name):
         checkpoint = read_checkpoint(options)
     processor = checkpoint.processor

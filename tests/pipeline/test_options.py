@@ -1,12 +1,14 @@
 """Options objects, and the flat keyword arguments of the public functions."""
 
 from dataclasses import MISSING, fields
+from pathlib import Path
 from typing import get_type_hints
 
+import numpy as np
 import pytest
 
 from savs.foundation.errors import ParameterError
-from savs.pipeline import check_model, extract, load_model, preview, split
+from savs.pipeline import Shots, check_model, extract, load_model, preview, split
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.entry_points import ExtractKeywords
 from savs.pipeline.extraction.model.model_options import (
@@ -17,6 +19,7 @@ from savs.pipeline.extraction.model.model_options import (
 from savs.pipeline.extraction.run_options import RunKeywords, RunOptions
 from savs.pipeline.inputs.input_options import InputKeywords, InputOptions, ReadingKeywords
 from savs.pipeline.previewing.preview import PreviewKeywords
+from savs.pipeline.running.keywords import sort_keywords
 
 CLASSES = {
     InputOptions: (InputKeywords, {"test"}),
@@ -71,6 +74,28 @@ def test_the_nearest_keyword_is_offered():
         load_model("demo", revison="main")  # type: ignore[call-arg]
     with pytest.raises(TypeError, match=r"no argument 'xyz'; it takes columns, question, media_ro"):
         split("general", "f", train="a", test="b", shots=None, xyz=1)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"batch_size": "8"}, "batch_size is '8', expected int"),
+        ({"limit": 2.5}, "limit is 2.5, expected int | None"),
+        ({"shots": 20}, "shots is 20, expected .*Shots | None"),
+        ({"columns": "label=class"}, "columns is 'label=class', expected .*Mapping"),
+        ({"fetch_urls": "yes"}, "fetch_urls is 'yes', expected bool"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_value_of_another_type_is_refused_by_its_name(wrong, message):
+    with pytest.raises(ParameterError, match=rf"^extract\(\): {message}"):
+        extract("general", test="t", model="demo", out="o", **wrong)
+
+
+def test_paths_and_numbers_of_numpy_are_taken():
+    values = {"test": Path("t"), "limit": np.int64(3), "shots": Shots(2), "columns": {}}
+    (inputs,) = sort_keywords("extract", values, InputOptions)
+    assert inputs == InputOptions(**values)
 
 
 @pytest.mark.parametrize(

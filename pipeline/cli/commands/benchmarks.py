@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from savs import datasets
-from savs.pipeline.cli.options.shared import ConfigOption, JsonOption
+from savs.pipeline.cli.options.shared import JsonOption
 from savs.pipeline.cli.output import print_json, say
 
 if TYPE_CHECKING:
@@ -21,11 +21,9 @@ WIDEST = 100
 
 def benchmarks_command(
     name: Annotated[
-        str | None,
-        typer.Argument(metavar="NAME", help="One of them, or a Python file: mine.py."),
+        str | None, typer.Argument(metavar="NAME", help="One of them, or a Python file: mine.py.")
     ] = None,
     json: JsonOption = False,
-    config: ConfigOption = None,
 ) -> None:
     """Show with a NAME the columns of its files, and a sample row with its exact prompt."""
     if name is not None:

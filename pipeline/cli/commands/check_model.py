@@ -7,7 +7,7 @@ import typer
 from savs import pipeline
 from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.cli.options.expansion import expand_options
-from savs.pipeline.cli.options.shared import ConfigOption, JsonOption, option
+from savs.pipeline.cli.options.shared import JsonOption, option
 from savs.pipeline.cli.output import print_json, print_table, say
 from savs.pipeline.extraction.model.model_options import ModelKeywords
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE
@@ -21,7 +21,6 @@ def check_model_command(
         int, option(min=2, help="The largest batch to compare with single examples.")
     ] = DEFAULT_BATCH_SIZE,
     json: JsonOption = False,
-    config: ConfigOption = None,
 ) -> None:
     """Run drawn scenes alone and in batches; exit with 1 if a check fails."""
     say(f"loading {model}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from savs import pipeline
-from savs.pipeline.cli.options.shared import ConfigOption, JsonOption, option
+from savs.pipeline.cli.options.shared import JsonOption, option
 from savs.pipeline.cli.output import percent, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ def compare_command(
         Path | None, option(metavar="FILE.parquet", help="Write the comparison as a table, too.")
     ] = None,
     json: JsonOption = False,
-    config: ConfigOption = None,
 ) -> None:
     """Give results of several test sets together: on each, the first is the baseline."""
     from savs.stores.results import write_table

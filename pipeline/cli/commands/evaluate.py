@@ -8,7 +8,6 @@ import typer
 from savs import pipeline
 from savs.pipeline.cli.options.shared import (
     BenchmarkOption,
-    ConfigOption,
     JsonOption,
     StoreArgument,
     option,
@@ -34,10 +33,7 @@ def evaluate_command(
     ] = "vote",
     out: Annotated[
         Path | None,
-        option(
-            metavar="DIR",
-            help="Folder of the results (default: STORE/results/NAME).",
-        ),
+        option(metavar="DIR", help="Folder of the results (default: STORE/results/NAME)."),
     ] = None,
     drop_leaks: Annotated[
         bool,
@@ -51,7 +47,6 @@ def evaluate_command(
     ] = False,
     benchmark: BenchmarkOption = None,
     json: JsonOption = False,
-    config: ConfigOption = None,
 ) -> None:
     """Use the selection that `savs select` left in the store, or without one the default."""
     from savs.pipeline.evaluation.evaluation import score

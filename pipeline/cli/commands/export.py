@@ -4,14 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 from savs import pipeline
-from savs.pipeline.cli.head_choice import (
-    CHOSEN,
-    HeadsChoice,
-    SelectionOption,
-    find_heads,
-    say_size,
-)
-from savs.pipeline.cli.options.shared import ConfigOption, JsonOption, StoreArgument, option
+from savs.pipeline.cli.head_choice import CHOSEN, HeadsChoice, SelectionOption, find_heads, say_size
+from savs.pipeline.cli.options.shared import JsonOption, StoreArgument, option
 from savs.pipeline.names import EXPORT_FORMS
 
 
@@ -23,7 +17,6 @@ def export_command(
     splits: Annotated[str, option(help="train, test, or both with a comma.")] = "train,test",
     selection: SelectionOption = None,
     json: JsonOption = False,
-    config: ConfigOption = None,
 ) -> None:
     """Write Parquet shard by shard; npz and safetensors need memory for all features."""
     opened = pipeline.open_store(store)

@@ -8,7 +8,7 @@ import typer
 from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.cli.options.expansion import expand_options
 from savs.pipeline.cli.options.inputs import BenchmarkArgument, resolve_benchmark
-from savs.pipeline.cli.options.shared import ConfigOption, JsonOption, option
+from savs.pipeline.cli.options.shared import JsonOption, option
 from savs.pipeline.cli.output import print_json, progress, say
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.requirements import require_extra
@@ -36,7 +36,6 @@ def extract_command(
         int, option(min=0, help="Exit with 4 if more examples cannot be read.")
     ] = 0,
     json: JsonOption = False,
-    config: ConfigOption = None,
 ) -> None:
     """Resume a store that is there: finished shards are left alone."""
     chosen = resolve_benchmark(benchmark, inputs)

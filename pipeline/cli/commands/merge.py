@@ -7,14 +7,13 @@ import typer
 
 from savs import pipeline
 from savs.pipeline.cli.head_choice import say_size
-from savs.pipeline.cli.options.shared import ConfigOption, JsonOption, option
+from savs.pipeline.cli.options.shared import JsonOption, option
 
 
 def merge_command(
     stores: Annotated[list[Path], typer.Argument(metavar="STORE...", help="Two or more stores.")],
     out: Annotated[Path, option("--out", metavar="DIR", help="Folder of the new store.")],
     json: JsonOption = False,
-    config: ConfigOption = None,
 ) -> None:
     """Put stores of one plan (machines that shared the work) together.
 

@@ -7,7 +7,7 @@ import typer
 
 from savs.pipeline.cli.options.expansion import expand_options
 from savs.pipeline.cli.options.inputs import BenchmarkArgument, resolve_benchmark
-from savs.pipeline.cli.options.shared import ConfigOption, JsonOption, option
+from savs.pipeline.cli.options.shared import JsonOption, option
 from savs.pipeline.cli.output import print_json, say
 from savs.pipeline.extraction.model.model_options import ProcessorKeywords
 from savs.pipeline.inputs.input_options import InputOptions
@@ -31,7 +31,6 @@ def preview_command(
         option("--model", metavar="ID", help="Show what it reads; no weights are loaded."),
     ] = None,
     json: JsonOption = False,
-    config: ConfigOption = None,
 ) -> None:
     """Show the text and the image tokens that a model reads, too, with --model."""
     from savs.pipeline.previewing.preview import SUFFIXES, write_page

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from savs import pipeline
-from savs.pipeline.cli.options.shared import ConfigOption, JsonOption, StoreArgument, option
+from savs.pipeline.cli.options.shared import JsonOption, StoreArgument, option
 from savs.pipeline.cli.output import print_json, say
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ def query_command(
     ] = "vote",
     csv: Annotated[bool, option("--csv", help="Print CSV on stdout.")] = False,
     json: JsonOption = False,
-    config: ConfigOption = None,
 ) -> None:
     """Name heads as columns of examples, "L12.H7"; only those in the query are read."""
     import polars as pl

@@ -4,15 +4,12 @@ import typer
 
 from savs import pipeline
 from savs.pipeline.cli import exit_codes as exits
-from savs.pipeline.cli.options.shared import ConfigOption, JsonOption, QuickOption, StoreArgument
+from savs.pipeline.cli.options.shared import JsonOption, QuickOption, StoreArgument
 from savs.pipeline.cli.output import print_json, print_table, say
 
 
 def repair_command(
-    store: StoreArgument,
-    quick: QuickOption = False,
-    json: JsonOption = False,
-    config: ConfigOption = None,
+    store: StoreArgument, quick: QuickOption = False, json: JsonOption = False
 ) -> None:
     """Leave good shards alone, and rename a damaged one to NAME.damaged.
 

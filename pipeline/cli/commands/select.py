@@ -5,7 +5,6 @@ from typing import Annotated
 
 from savs import pipeline, stores
 from savs.pipeline.cli.options.shared import (
-    ConfigOption,
     HeadsOption,
     JsonOption,
     ReadoutOption,
@@ -34,7 +33,6 @@ def select_command(
         option(metavar="DIR", help="Folder of the result (default: STORE/results/READOUT)."),
     ] = None,
     json: JsonOption = False,
-    config: ConfigOption = None,
 ) -> None:
     """Read training examples only; `savs evaluate` classifies with the selection."""
     from savs.stores.results import SELECTION

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from savs import pipeline
-from savs.pipeline.cli.options.shared import ConfigOption, JsonOption, StoreArgument
+from savs.pipeline.cli.options.shared import JsonOption, StoreArgument
 from savs.pipeline.cli.output import print_json, print_table, say
 from savs.pipeline.running.formatting import format_bytes
 
@@ -11,9 +11,7 @@ if TYPE_CHECKING:
     from savs.stores import FeatureStore
 
 
-def show_command(
-    store: StoreArgument, json: JsonOption = False, config: ConfigOption = None
-) -> None:
+def show_command(store: StoreArgument, json: JsonOption = False) -> None:
     """Read no features; an extraction may still be running."""
     opened = pipeline.open_store(store)
     facts: dict[str, Any] = opened.facts | {"classes": _counts(opened), "skipped": _skipped(opened)}
@@ -41,13 +39,7 @@ def show_command(
     print_table(
         ["split", "subtask", "class", "examples", "skipped"],
         [
-            [
-                c["split"],
-                c["subtask"] or "-",
-                c["label"],
-                f"{c['examples']:,}",
-                f"{c['skipped']:,}",
-            ]
+            [c["split"], c["subtask"] or "-", c["label"], f"{c['examples']:,}", f"{c['skipped']:,}"]
             for c in facts["classes"]
         ],
     )

@@ -12,7 +12,7 @@ from savs.pipeline.cli.head_choice import (
     saved_selection,
     say_size,
 )
-from savs.pipeline.cli.options.shared import ConfigOption, JsonOption, StoreArgument, option
+from savs.pipeline.cli.options.shared import JsonOption, StoreArgument, option
 
 
 def slim_command(
@@ -21,7 +21,6 @@ def slim_command(
     heads: HeadsChoice = CHOSEN,
     selection: SelectionOption = None,
     json: JsonOption = False,
-    config: ConfigOption = None,
 ) -> None:
     """Copy the selection into it, with which it evaluates to the same numbers."""
     opened = pipeline.open_store(store)

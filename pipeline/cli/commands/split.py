@@ -8,7 +8,7 @@ import typer
 from savs.datasets.splits.shots import Shots
 from savs.pipeline.cli.options.expansion import expand_options
 from savs.pipeline.cli.options.inputs import BenchmarkArgument, resolve_benchmark
-from savs.pipeline.cli.options.shared import ConfigOption, JsonOption, option
+from savs.pipeline.cli.options.shared import JsonOption, option
 from savs.pipeline.cli.output import print_json, print_table, say
 from savs.pipeline.inputs.input_options import InputOptions, ReadingKeywords
 
@@ -33,7 +33,6 @@ def split_command(
     reading: SplitKeywords,
     force: Annotated[bool, option("--force", help="Replace files that are there.")] = False,
     json: JsonOption = False,
-    config: ConfigOption = None,
 ) -> None:
     """Keep rows that share a group or an identical image in the same split."""
     from savs.pipeline.splitting.split import split_file

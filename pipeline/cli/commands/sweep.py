@@ -8,7 +8,6 @@ import typer
 from savs import pipeline
 from savs.pipeline.cli.options.shared import (
     BenchmarkOption,
-    ConfigOption,
     JsonOption,
     ScoringOption,
     StoreArgument,
@@ -47,7 +46,6 @@ def sweep_command(
     ] = None,
     benchmark: BenchmarkOption = None,
     json: JsonOption = False,
-    config: ConfigOption = None,
 ) -> None:
     """Use the store's training examples as the pool; every readout gets the same draws."""
     import polars as pl

@@ -6,7 +6,7 @@ import typer
 
 from savs import pipeline
 from savs.pipeline.cli import exit_codes as exits
-from savs.pipeline.cli.options.shared import ConfigOption, JsonOption, QuickOption, StoreArgument
+from savs.pipeline.cli.options.shared import JsonOption, QuickOption, StoreArgument
 from savs.pipeline.cli.output import print_json, print_table, say
 from savs.pipeline.running.formatting import format_bytes
 
@@ -15,10 +15,7 @@ if TYPE_CHECKING:
 
 
 def verify_command(
-    store: StoreArgument,
-    quick: QuickOption = False,
-    json: JsonOption = False,
-    config: ConfigOption = None,
+    store: StoreArgument, quick: QuickOption = False, json: JsonOption = False
 ) -> None:
     """Exit with 3 if there is any."""
     report = pipeline.verify(store, quick=quick)

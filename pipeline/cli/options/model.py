@@ -21,8 +21,7 @@ MODEL_FLAGS = {
     "model_kwargs": Flag("More arguments of from_pretrained, as JSON.", metavar="JSON"),
     "trust_remote_code": Flag("Run code that comes with the checkpoint."),
     "placeholders": Flag(
-        "Images at their marks, or all first with the marks kept in the text.",
-        metavar="split|keep",
+        "Images at their marks, or all first with the marks kept in the text.", metavar="split|keep"
     ),
     "min_pixels": Flag("Scale smaller images up to it.", min=1),
     "max_pixels": Flag("Scale larger images down to it.", min=1),

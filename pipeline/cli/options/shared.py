@@ -76,9 +76,11 @@ ConfigOption = Annotated[
         metavar="FILE",
         callback=_apply_config,
         is_eager=True,
+        expose_value=False,
         help="TOML file with a table of this command's name; flags and environment beat it.",
     ),
 ]
+"""An option of every command, which sets the defaults of the others."""
 
 BenchmarkOption = Annotated[
     str | None,

@@ -39,8 +39,8 @@ def load(options: ModelOptions) -> LoadedModel:
         Not found, no model with a language decoder, without a chat template, or without heads; or
         `keep` for a model to which the mark is a token of its own.
     """
-    name, keywords = options.model, dict(options.model_kwargs or {})
-    own = load_own_code(options.model_code) if options.model_code else OwnCode()
+    name, keywords = str(options.model), dict(options.model_kwargs or {})
+    own = load_own_code(str(options.model_code)) if options.model_code else OwnCode()
     with explained("model", name):
         # fails at once where the checkpoint is absent
         found = cached_file(options.path, "config.json", revision=options.revision)
@@ -57,13 +57,13 @@ def load(options: ModelOptions) -> LoadedModel:
         model, report = loaded
     _require_weights(name, [*report["missing_keys"], *report["mismatched_keys"]])
     if options.adapter is not None:
-        _put_on(model, options.adapter)
+        _put_on(model, str(options.adapter))
     if own.to_inputs is None:
         require_template(name, processor)
     limit_pixels(name, processor, options.pixels)
     require_plain_mark(name, processor, options.placeholders)
     settings = {
-        "adapter": options.adapter and _plain_name(options.adapter),
+        "adapter": options.adapter and _plain_name(str(options.adapter)),
         "code": own.digest,
         "kwargs": portable({k: v for k, v in keywords.items() if k not in NO_MATTER}),
         "placeholders": options.placeholders if options.placeholders != SPLIT else None,

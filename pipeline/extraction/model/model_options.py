@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypedDict
 
 from savs.datasets.prompt import PLACEHOLDERS, SPLIT
@@ -35,8 +36,8 @@ class ModelKeywords(ProcessorKeywords, total=False):
     dtype: str
     device: str
     attention: str | None
-    adapter: str | None
-    model_code: str | None
+    adapter: str | Path | None
+    model_code: str | Path | None
     model_kwargs: Mapping[str, Any] | None
 
 
@@ -50,7 +51,7 @@ class ModelOptions:
         A value that cannot be.
     """
 
-    model: str
+    model: str | Path
     """A Hugging Face id, a local folder, or `demo`."""
     revision: str | None = None
     """Branch, tag or commit on the hub."""
@@ -61,9 +62,9 @@ class ModelOptions:
     `mps` ..."""
     attention: str | None = None
     """Attention implementation of transformers: `sdpa`, `eager`, `flash_attention_2` ..."""
-    adapter: str | None = None
+    adapter: str | Path | None = None
     """Id or folder of a PEFT adapter to load into the model."""
-    model_code: str | None = None
+    model_code: str | Path | None = None
     """A Python file, or the name of an entry point, with `find_heads` or `to_inputs`, see
     `user_code`. It runs as it is: give it only if you trust it."""
     model_kwargs: Mapping[str, Any] | None = None
@@ -96,7 +97,7 @@ class ModelOptions:
     @property
     def path(self) -> str:
         """What transformers loads: the id, or the folder."""
-        return str(DEMO_MODEL) if self.model == DEMO_NAME else self.model
+        return str(DEMO_MODEL if self.model == DEMO_NAME else self.model)
 
     @property
     def source(self) -> dict[str, Any]:
