@@ -31,7 +31,7 @@ def print_selection(selection: "Selection") -> None:
 
 
 def print_evaluation(evaluation: "Evaluation") -> None:
-    """Print the metrics with intervals and baselines, then what a reader must know."""
+    """Print the metrics with intervals and baselines, then the counts and notes."""
     rows = [
         [
             metric.name,

@@ -9,7 +9,7 @@ from savs.datasets.splits.shots import Shots
 
 
 class ReadingKeywords(TypedDict, total=False):
-    """The fields of `InputOptions` that say how a file is read; `split` takes them, too."""
+    """The fields of `InputOptions` that say how a file is read; `split` also takes them."""
 
     columns: Mapping[str, str] | None
     question: str | None

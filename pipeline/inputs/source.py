@@ -1,4 +1,4 @@
-"""What is to be extracted: a benchmark, its input files, the folder of its images."""
+"""A benchmark with its input files: examples of both splits and their media."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ Splits = dict[str, list[Example]]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is to be extracted."""
+    """A benchmark with its input files."""
 
     benchmark: Benchmark
     """Reads the rows; columns and question of the options are part of it."""
@@ -42,7 +42,7 @@ class Source:
         Raises
         ------
         DatasetError
-            A file cannot be read, a row is not of its form, or no image at all is there.
+            A file cannot be read, a row is malformed, or no image exists.
         """
         train, test = self._read()
         limit = self.options.limit
@@ -67,7 +67,7 @@ class Source:
         return given.shots.draw(pool, test_the_rest=True)
 
     def _require_media(self, examples: Splits) -> None:
-        """Raise MediaError where not one of the images that are named is there."""
+        """Raise MediaError where none of the named images exists."""
         folders = {split: self.media(split) for split in examples}
         named = [(s, name) for s, rows in examples.items() for row in rows for name in row.media]
         if named and not any(folders[split].has(name) for split, name in named):
@@ -77,7 +77,7 @@ class Source:
             )
 
     def media(self, split: str) -> MediaFolder:
-        """Return the folder below which a split's images lie."""
+        """Return the media folder of a split."""
         given = self.options
         source = given.train if split == "train" and given.train is not None else given.test
         folder = Path(source) if self.benchmark.read_folder else find_files(source).root
@@ -86,7 +86,7 @@ class Source:
         return MediaFolder(root, folder, rules)
 
     def notes(self, examples: Splits) -> list[str]:
-        """Return what a user should know before a run: unknown labels, media, leaks.
+        """Return what a user should know before a run: unknown labels, remarks on media, leaks.
 
         Raises
         ------
@@ -100,7 +100,7 @@ class Source:
         ]
 
     def survey(self, examples: Splits) -> list[str]:
-        """Return what is worth a word about where the media lie; fetch those at an address.
+        """Return remarks about where media were found; fetch media at an address.
 
         Raises
         ------
@@ -118,16 +118,16 @@ class Source:
         return lines
 
     def video_frames(self, examples: Splits) -> int | None:
-        """Return the frames a video, where it was asked for or a name is that of a video."""
+        """Return the frames of a video where they were given or there are videos, else None."""
         if self.options.video_frames is not None:
             return self.options.video_frames
         names = (name for found in examples.values() for e in found for name in e.media)
         return DEFAULT_FRAMES if any(map(is_video_name, names)) else None
 
     def leaks(self, examples: Splits) -> Leaks:
-        """Compare the splits by the content of their media; what cannot be read matches nothing.
+        """Compare the splits by the content of their media; unreadable media match nothing.
 
-        Of the test media, those are read whose size a training medium has.
+        Only test media of the same size as a training medium are read.
         """
         trained, tested = self.media("train"), self.media("test")
         return compare_splits(examples["train"], examples["test"], trained, tested)

@@ -25,7 +25,7 @@ IMAGE_IDS = ("image_token_id", "image_token_index")
 
 
 def load_wording(options: ModelOptions) -> Callable[[Pieces], Worded]:
-    """Return what says how a model reads a prompt; its processor is loaded, its weights are not.
+    """Return a function that renders a prompt as a model reads it; no weights are loaded.
 
     Raises
     ------

@@ -29,7 +29,7 @@ def compare_command(
         str | None, option(metavar="NAME", help="Compare this metric alone (default: all).")
     ] = None,
     out: Annotated[
-        Path | None, option(metavar="FILE.parquet", help="Write the comparison as a table, too.")
+        Path | None, option(metavar="FILE.parquet", help="Also write the comparison as a table.")
     ] = None,
     json: JsonOption = False,
 ) -> None:

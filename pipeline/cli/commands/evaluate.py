@@ -40,10 +40,10 @@ def evaluate_command(
         option("--drop-leaks", help="Leave out test examples that share an image with training."),
     ] = False,
     partial: Annotated[
-        bool, option("--partial", help="Score what is there while extraction still runs.")
+        bool, option("--partial", help="Score the extracted examples while extraction still runs.")
     ] = False,
     cv: Annotated[
-        bool, option("--cv", help="Cross-validate on the training examples; no test is read.")
+        bool, option("--cv", help="Cross-validate on the training examples alone.")
     ] = False,
     benchmark: BenchmarkOption = None,
     json: JsonOption = False,

@@ -32,7 +32,7 @@ def preview_command(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Show the text and the image tokens that a model reads, too, with --model."""
+    """Show with --model also the text and the image tokens that the model reads."""
     from savs.pipeline.previewing.preview import SUFFIXES, write_page
 
     if out.suffix.lower() not in SUFFIXES:

@@ -37,7 +37,7 @@ INPUT_FLAGS = {
 def draw_shots(
     shots: int | None = None, train_groups: int | None = None, seed: int = 0
 ) -> Shots | None:
-    """Return how training examples are drawn, if they are; a usage error for both ways at once."""
+    """Return how training examples are drawn, or None; a usage error for both ways at once."""
     if shots is not None and train_groups is not None:
         raise typer.BadParameter("--shots and --train-groups are two ways to draw; give one")
     drawn = shots is not None or train_groups is not None
@@ -45,7 +45,7 @@ def draw_shots(
 
 
 def parse_columns(column: list[str] | None = None) -> dict[str, str] | None:
-    """Return field -> column; a usage error for what is no field, or is given twice."""
+    """Return field -> column; a usage error for an unknown field or one given twice."""
     if not column:
         return None
     from savs.datasets.benchmarks.general import FIELDS
@@ -66,7 +66,7 @@ INPUTS_MADE = {"columns": parse_columns, "shots": draw_shots}
 
 
 def resolve_benchmark(name: str, inputs: InputOptions) -> "Benchmark":
-    """Return the benchmark with the columns and the question; a usage error if it takes none."""
+    """Return the benchmark with its columns and question; a usage error where it takes none."""
     from savs.datasets.errors import OptionError
     from savs.pipeline.plugins.benchmark import choose_benchmark
 

@@ -30,7 +30,7 @@ class Flag:
 
 
 def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
-    """Take a command's options from its table in a TOML file; flags and environment beat it."""
+    """Set a command's defaults from its table in a TOML file; flags and environment win."""
     if path is None:
         return None
     try:
@@ -59,7 +59,7 @@ def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
 
 
 def _plain(value: Any, multiple: bool) -> Any:
-    """Return a value as the command line would give it; one of an option that repeats is a list."""
+    """Return a value as the command line gives it; a repeatable option has a list."""
     plain = value if isinstance(value, bool | list) else str(value)
     return [plain] if multiple and not isinstance(plain, list) else plain
 
@@ -77,7 +77,7 @@ ConfigOption = Annotated[
         callback=_apply_config,
         is_eager=True,
         expose_value=False,
-        help="TOML file with a table of this command's name; flags and environment beat it.",
+        help="TOML file with a table named like the command; flags and environment override it.",
     ),
 ]
 """An option of every command, which sets the defaults of the others."""
@@ -110,7 +110,7 @@ ScoringOption = Annotated[
 
 
 def result_place(store: "FeatureStore", out: Path | None, name: str) -> Path:
-    """Return a result's folder: `--out`, else one in the store; a usage error if it is remote."""
+    """Return the folder of a result: `--out`, or one in the store if that can be written."""
     from savs.stores.files.paths import is_remote
     from savs.stores.results import results_folder
 

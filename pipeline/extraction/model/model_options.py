@@ -21,7 +21,7 @@ OWN_OPTIONS = {
 
 
 class ProcessorKeywords(TypedDict, total=False):
-    """The fields of `ModelOptions` that prompts depend on; `preview` takes them, too."""
+    """The fields of `ModelOptions` that prompts depend on; `preview` also takes them."""
 
     revision: str | None
     trust_remote_code: bool
@@ -48,7 +48,7 @@ class ModelOptions:
     Raises
     ------
     ModelError
-        A value that cannot be.
+        An unknown or contradictory value.
     """
 
     model: str | Path
