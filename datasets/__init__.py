@@ -1,71 +1,36 @@
 """Benchmarks: rows of input files -> examples, media, and metrics over predictions."""
 
-from savs.datasets.benchmark import About, Benchmark, Fields
-from savs.datasets.benchmarks.catalogue import BENCHMARKS, find_benchmark, installed_benchmarks
-from savs.datasets.errors import (
-    BenchmarkFaultError,
-    BenchmarkNotFoundError,
-    DatasetError,
-    MediaError,
-    OptionError,
-    RowError,
-    SourceError,
-)
-from savs.datasets.example import Example
-from savs.datasets.media.media import MediaFolder
-from savs.datasets.metrics.groups import group_metrics, pair_metric, set_accuracy
-from savs.datasets.metrics.matching import matching_metrics
-from savs.datasets.metrics.metrics import (
-    Classes,
-    Units,
-    accuracy,
-    balanced_accuracy,
-    mean_metric,
-    subtask_accuracies,
-)
-from savs.datasets.metrics.pairs import order_metric
-from savs.datasets.metrics.ranking import ranking_metrics
-from savs.datasets.row import Row
-from savs.datasets.rows.files import find_files
-from savs.datasets.rows.reading import read_examples
-from savs.datasets.splits.leaks import Leaks, find_leaks
-from savs.datasets.splits.shots import Shots
-from savs.datasets.splits.splits import check_splits, unknown_labels
+from savs.foundation.lazy_imports import lazy_imports
 
-__all__ = [
-    "BENCHMARKS",
-    "About",
-    "Benchmark",
-    "BenchmarkFaultError",
-    "BenchmarkNotFoundError",
-    "Classes",
-    "DatasetError",
-    "Example",
-    "Fields",
-    "Leaks",
-    "MediaError",
-    "MediaFolder",
-    "OptionError",
-    "Row",
-    "RowError",
-    "Shots",
-    "SourceError",
-    "Units",
-    "accuracy",
-    "balanced_accuracy",
-    "check_splits",
-    "find_benchmark",
-    "find_files",
-    "find_leaks",
-    "group_metrics",
-    "installed_benchmarks",
-    "matching_metrics",
-    "mean_metric",
-    "order_metric",
-    "pair_metric",
-    "ranking_metrics",
-    "read_examples",
-    "set_accuracy",
-    "subtask_accuracies",
-    "unknown_labels",
-]
+with lazy_imports(globals()):
+    from savs.datasets.benchmark import About, Benchmark, Fields
+    from savs.datasets.benchmarks.catalogue import BENCHMARKS, find_benchmark, installed_benchmarks
+    from savs.datasets.errors import (
+        BenchmarkFaultError,
+        BenchmarkNotFoundError,
+        DatasetError,
+        MediaError,
+        OptionError,
+        RowError,
+        SourceError,
+    )
+    from savs.datasets.example import Example
+    from savs.datasets.media.media import MediaFolder
+    from savs.datasets.metrics.groups import group_metrics, pair_metric, set_accuracy
+    from savs.datasets.metrics.matching import matching_metrics
+    from savs.datasets.metrics.metrics import (
+        Classes,
+        Units,
+        accuracy,
+        balanced_accuracy,
+        mean_metric,
+        subtask_accuracies,
+    )
+    from savs.datasets.metrics.pairs import order_metric
+    from savs.datasets.metrics.ranking import ranking_metrics
+    from savs.datasets.row import Row
+    from savs.datasets.rows.files import find_files
+    from savs.datasets.rows.reading import read_examples
+    from savs.datasets.splits.leaks import Leaks, find_leaks
+    from savs.datasets.splits.shots import Shots
+    from savs.datasets.splits.splits import check_splits, unknown_labels

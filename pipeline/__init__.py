@@ -1,13 +1,13 @@
 """The two stages: `extract` on a GPU box, `select` and `evaluate` anywhere.
 
-Nothing heavy is imported before it is used: `from savs.pipeline import extract` needs no torch,
-which is asked for when it is called.
+The functions are named like the commands. A name is imported when it is first used, and torch when
+`extract`, `load_model` or `check_model` is called.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from savs.foundation.lazy_imports import lazy_imports
 
-if TYPE_CHECKING:
+with lazy_imports(globals()):
+    from savs.datasets.splits.shots import Shots
     from savs.foundation.errors import SavsError
     from savs.pipeline.comparing.compare import compare
     from savs.pipeline.evaluation.assessment import Evaluation
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from savs.pipeline.evaluation.evaluation import evaluate
     from savs.pipeline.evaluation.evaluation_file import save_evaluation
     from savs.pipeline.evaluation.zero_shot import zero_shot
-    from savs.pipeline.extraction.stage import Extraction, extract
+    from savs.pipeline.explore.export import export
+    from savs.pipeline.explore.query import query
+    from savs.pipeline.extraction.entry_points import check_model, extract, load_model
+    from savs.pipeline.extraction.extraction import Extraction
     from savs.pipeline.heads.head_votes import heads_frame
     from savs.pipeline.previewing.preview import preview
     from savs.pipeline.selection.selection import Selection, select
@@ -26,58 +29,7 @@ if TYPE_CHECKING:
     )
     from savs.pipeline.splitting.split import Splitting, split
     from savs.pipeline.sweeping.sweep import Sweep, sweep
-    from savs.stores import open_store
-
-__all__ = [
-    "Evaluation",
-    "Extraction",
-    "SavsError",
-    "Selection",
-    "Splitting",
-    "Sweep",
-    "compare",
-    "cross_validate",
-    "evaluate",
-    "extract",
-    "heads_frame",
-    "load_selection",
-    "open_store",
-    "preview",
-    "reference_dictionary",
-    "save_evaluation",
-    "save_selection",
-    "select",
-    "split",
-    "sweep",
-    "zero_shot",
-]
-
-_HOMES = {
-    "Evaluation": "savs.pipeline.evaluation.assessment",
-    "Extraction": "savs.pipeline.extraction.stage",
-    "SavsError": "savs.foundation.errors",
-    "Selection": "savs.pipeline.selection.selection",
-    "Splitting": "savs.pipeline.splitting.split",
-    "Sweep": "savs.pipeline.sweeping.sweep",
-    "compare": "savs.pipeline.comparing.compare",
-    "cross_validate": "savs.pipeline.evaluation.cross_validation",
-    "evaluate": "savs.pipeline.evaluation.evaluation",
-    "extract": "savs.pipeline.extraction.stage",
-    "heads_frame": "savs.pipeline.heads.head_votes",
-    "load_selection": "savs.pipeline.selection.selection_file",
-    "open_store": "savs.stores",
-    "preview": "savs.pipeline.previewing.preview",
-    "reference_dictionary": "savs.pipeline.selection.selection_file",
-    "save_evaluation": "savs.pipeline.evaluation.evaluation_file",
-    "save_selection": "savs.pipeline.selection.selection_file",
-    "select": "savs.pipeline.selection.selection",
-    "split": "savs.pipeline.splitting.split",
-    "sweep": "savs.pipeline.sweeping.sweep",
-    "zero_shot": "savs.pipeline.evaluation.zero_shot",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from savs.stores.maintain.copy import merge, slim
+    from savs.stores.maintain.repair import repair
+    from savs.stores.maintain.verify import verify
+    from savs.stores.read.store import open_store

@@ -38,7 +38,7 @@ def adapt(
         return general(columns, question)
     if benchmark is IMAGE_FOLDER and question is not None and not columns:
         return image_folder(question)
-    given = f"--{next(iter(columns))}-column" if columns else "--question"
+    given = "--column" if columns else "--question"
     takers = "general" if columns else "general and image-folder"
     raise OptionError(
         f"{given} is an option of {takers}; the benchmark {benchmark.name!r} has fixed columns and"

@@ -85,7 +85,7 @@ def check_rows(
         if column not in there and not (field in MEDIA and found):
             raise OptionError(
                 f"{rows[0].where} and the other {split} rows: none has the column {column!r}, which"
-                f" --{field}-column names; they have {', '.join(there) or 'no columns'}"
+                f" --column {field}={column} names; they have {', '.join(there) or 'no columns'}"
             )
 
 
@@ -122,14 +122,14 @@ def general(columns: Mapping[str, str] | None = None, question: str | None = Non
     if unknown:
         raise OptionError(f"columns has {unknown[0]!r}, expected some of {', '.join(FIELDS)}")
     if question is not None and "question" in given:
-        raise OptionError("--question-column and --question both give the prompt; keep one")
+        raise OptionError("--column question=... and --question both give the prompt; keep one")
     if question is not None and not question.strip():
         raise OptionError("--question is empty; give the text that is put beside each image")
     names = {field: given.get(field, field) for field in FIELDS}
     if names["image"] == names["images"]:
         raise OptionError(
-            f"--image-column and --images-column both name {names['image']!r}; give the one that"
-            " it is: a name, or a list of names"
+            f"--column image=... and --column images=... both name {names['image']!r}; give the"
+            " one that it is: a name, or a list of names"
         )
     named = {field: names[field] for field in FIELDS if names[field] != field}
     described = {names[field]: what for field, what in FIELDS.items()}

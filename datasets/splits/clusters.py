@@ -1,13 +1,8 @@
 """Clusters of examples that are not independent: one group, or an image in common."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import polars as pl
-
-from savs.datasets.example import Example
-from savs.datasets.media.digests import digests_of, media_names
-from savs.datasets.media.media import MediaFolder
 
 
 def cluster_ids(ties: Sequence[Iterable[str]]) -> list[str]:
@@ -52,35 +47,12 @@ def clusters_of(examples: pl.DataFrame) -> pl.Series:
         digest is known, else by name.
     """
     ties = [
-        [*_group_tie(group), *(hashes or names)]
+        [*group_tie(group), *(hashes or names)]
         for group, hashes, names in examples.select("group", "media_sha256", "media").iter_rows()
     ]
     return pl.Series("cluster", cluster_ids(ties), dtype=pl.String)
 
 
-def content_ties(examples: Sequence[Example], media: MediaFolder) -> list[list[str]]:
-    """Return what ties each example to others: its group, and its media by content.
-
-    Only media whose size is not unique are read; one that cannot be read is compared by name.
-    Examples without media are tied by their prompt.
-
-    Returns
-    -------
-    list of lists
-        For each example, the ties that `cluster_ids` takes.
-    """
-    names = media_names(examples)
-    sizes = {name: media.size(name) for name in names}
-    often = Counter(sizes.values())
-    digests = digests_of((n for n in names if sizes[n] is not None and often[sizes[n]] > 1), media)
-    return [
-        [
-            *_group_tie(e.group),
-            *([f"medium {digests.get(n, n)}" for n in e.media] or [f"prompt {e.prompt}"]),
-        ]
-        for e in examples
-    ]
-
-
-def _group_tie(group: str | None) -> list[str]:
+def group_tie(group: str | None) -> list[str]:
+    """Return the tie of an example to its group, if it has one."""
     return [] if group is None else [f"group {group}"]

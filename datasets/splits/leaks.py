@@ -3,15 +3,11 @@
 Media are compared by content where their digests are known, else by name; prompts byte for byte.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
-
-from savs.datasets.example import Example
-from savs.datasets.media.digests import digests_of, media_names
-from savs.datasets.media.media import MediaFolder
 
 REPEATED = "repeated"
 """Kind of leak: the same media in the same order and the same prompt as a training example."""
@@ -118,45 +114,3 @@ def _keys(examples: pl.DataFrame) -> list[tuple[tuple[str, ...], str]]:
         "media", "media_sha256", "prompt"
     ).iter_rows()
     return [(tuple(digests or names), prompt) for names, digests, prompt in columns]
-
-
-def compare_splits(
-    train: Sequence[Example], test: Sequence[Example], trained: MediaFolder, tested: MediaFolder
-) -> Leaks:
-    """Compare two splits by the content of their media; unreadable media match nothing.
-
-    Only those test media are read whose size equals that of a training medium.
-
-    Parameters
-    ----------
-    train, test
-        The examples.
-    trained, tested
-        The folders of their media.
-    """
-    digests = digests_of(media_names(train), trained)
-    sizes = {trained.size(name) for name in digests}
-    alike = (name for name in media_names(test) if tested.size(name) in sizes)
-    return find_leaks(_table(train, digests), _table(test, digests_of(alike, tested)))
-
-
-def _table(examples: Sequence[Example], digests: Mapping[str, str]) -> pl.DataFrame:
-    """Return the frame that `find_leaks` takes; a medium without a digest equals only itself."""
-    rows = [
-        (
-            e.id,
-            e.group,
-            e.prompt,
-            list(e.media),
-            [digests.get(n, f"{e.split} {n}") for n in e.media],
-        )
-        for e in examples
-    ]
-    schema = {
-        "id": pl.String,
-        "group": pl.String,
-        "prompt": pl.String,
-        "media": pl.List(pl.String),
-        "media_sha256": pl.List(pl.String),
-    }
-    return pl.DataFrame(rows, schema=schema, orient="row")

@@ -1,35 +1,59 @@
-"""The `savs` command: parse, call one stage, print."""
+"""The `savs` command: its group of commands, errors and exit codes."""
 
+import inspect
 import sys
 import warnings
-from importlib.metadata import version
-from typing import Annotated, NoReturn
+from collections.abc import Callable
+from importlib import import_module
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from savs.foundation.errors import SavsError
 from savs.pipeline.cli import exit_codes as exits
-from savs.pipeline.cli.commands.benchmarks import benchmarks_command
-from savs.pipeline.cli.commands.check_model import check_model_command
-from savs.pipeline.cli.commands.compare import compare_command
-from savs.pipeline.cli.commands.demo import demo_command
-from savs.pipeline.cli.commands.evaluate import evaluate_command
-from savs.pipeline.cli.commands.extract import extract_command
-from savs.pipeline.cli.commands.models import models_command
-from savs.pipeline.cli.commands.moving import export_command, merge_command, slim_command
-from savs.pipeline.cli.commands.preview import preview_command
-from savs.pipeline.cli.commands.query import query_command
-from savs.pipeline.cli.commands.select import select_command
-from savs.pipeline.cli.commands.show import show_command
-from savs.pipeline.cli.commands.split import split_command
-from savs.pipeline.cli.commands.sweep import sweep_command
-from savs.pipeline.cli.commands.verify import repair_command, verify_command
+from savs.pipeline.cli.commands import COMMANDS
+from savs.pipeline.cli.options.shared import ConfigOption
 from savs.pipeline.cli.output import say
 from savs.pipeline.running import signals as interruption
-from savs.stores import StoreCorruptError, StoreFormatError, StoreIncompleteError
+
+
+class CommandGroup(TyperGroup):
+    """The commands of `COMMANDS`, known by name and summary until one is called."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = {name: TyperCommand(name, help=text) for name, text in COMMANDS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the name, the command and its arguments; its module is imported here."""
+        name, known, rest = super().resolve_command(ctx, args)
+        return name, import_command(name) if name and known else known, rest
+
+
+def import_command(name: str) -> Any:
+    """Import the module of a command; its help is the summary and the function's docstring."""
+    stem = name.replace("-", "_")
+    module = import_module(f"savs.pipeline.cli.commands.{stem}")
+    function = getattr(module, f"{stem}_command")
+    command = _to_command(function, f"{COMMANDS[name]}\n\n{inspect.getdoc(function)}")
+    command.params += _to_command(_take_config).params
+    return command
+
+
+def _to_command(function: Callable[..., None], text: str | None = None) -> Any:
+    alone = typer.Typer(add_completion=False)
+    alone.command(help=text)(function)
+    return typer.main.get_command(alone)
+
+
+def _take_config(config: ConfigOption = None) -> None:
+    """Have `--config`, as every command."""
+
 
 app = typer.Typer(
     name="savs",
+    cls=CommandGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_show_locals=False,
@@ -39,6 +63,8 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         print(version("savs"))
         raise typer.Exit
 
@@ -64,44 +90,30 @@ def _before(
     """Read the options that stand before a command."""
 
 
-app.command("demo")(demo_command)
-app.command("split")(split_command)
-app.command("preview")(preview_command)
-app.command("extract")(extract_command)
-app.command("models")(models_command)
-app.command("check-model")(check_model_command)
-app.command("select")(select_command)
-app.command("evaluate")(evaluate_command)
-app.command("compare")(compare_command)
-app.command("sweep")(sweep_command)
-app.command("query")(query_command)
-app.command("show")(show_command)
-app.command("export")(export_command)
-app.command("slim")(slim_command)
-app.command("merge")(merge_command)
-app.command("verify")(verify_command)
-app.command("repair")(repair_command)
-app.command("benchmarks")(benchmarks_command)
-
-
 def main() -> NoReturn:
     """Run the command; exit 0 done, 1 failed, 2 usage, 3 store incomplete or corrupt, 130 stopped.
 
     An error of the input is one line on stderr; an error of the program keeps its traceback.
     """
-    warnings.filterwarnings("ignore", module="PIL")  # of odd metadata, which is no matter
+    warnings.filterwarnings("ignore", module="PIL")  # about odd metadata
     interruption.listen()
     try:
-        app()
+        app(prog_name="savs")
     except SavsError as error:
         say(f"error: {error}")
-        of_store = (StoreIncompleteError, StoreCorruptError, StoreFormatError)
-        sys.exit(exits.STORE if isinstance(error, of_store) else exits.FAILURE)
+        sys.exit(_exit_code(error))
     except SystemExit as end:
         if end.code == exits.INTERRUPTED and not interruption.is_explained():
             say("interrupted")
         raise
     sys.exit(0)
+
+
+def _exit_code(error: SavsError) -> int:
+    from savs.stores.errors import StoreCorruptError, StoreFormatError, StoreIncompleteError
+
+    of_store = (StoreIncompleteError, StoreCorruptError, StoreFormatError)
+    return exits.STORE if isinstance(error, of_store) else exits.FAILURE
 
 
 if __name__ == "__main__":

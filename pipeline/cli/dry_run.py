@@ -2,25 +2,29 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 from savs.datasets import Benchmark
 from savs.pipeline.cli.output import print_json, print_table, say
-from savs.pipeline.extraction.stage import require_extra
+from savs.pipeline.extraction.checks.dry_run import estimate
+from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.running.formatting import format_bytes, format_seconds
 
 MISSING_SHOWN = 10
 
 
 def print_estimate(
-    benchmark: str | Benchmark, *, out: Path, as_json: bool, **settings: Any
+    benchmark: Benchmark,
+    inputs: InputOptions,
+    model: ModelOptions,
+    batch_size: int,
+    *,
+    out: Path,
+    as_json: bool,
 ) -> None:
     """Print counts, disk space and estimated time; nothing is written."""
-    require_extra()
-    from savs.pipeline.extraction.checks.dry_run import estimate
-
     say("dry run: reading the input, loading the model, timing a short probe")
-    found = estimate(benchmark, **settings)
+    found = estimate(benchmark, inputs, model, batch_size)
     folder = next(p for p in (out, *out.absolute().parents) if p.exists())
     free = shutil.disk_usage(folder).free
     if as_json:

@@ -11,7 +11,7 @@ from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.formatting import format_seconds
 
 LINE_EVERY_S = 5.0
-"""Off a terminal, progress is a plain line this often."""
+"""Interval of progress lines where stderr is not a terminal."""
 BAR_EVERY_S = 0.1
 
 
@@ -21,14 +21,14 @@ def say(text: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON on stdout; what JSON does not know, dates say, as text."""
+    """Print a value as JSON on stdout; values that JSON lacks, such as dates, become strings."""
     print(json.dumps(value, indent=1, ensure_ascii=False, default=str))
 
 
 def print_table(
     header: Sequence[str], rows: Sequence[Sequence[str]], *, right: bool = True
 ) -> None:
-    """Print columns on stdout: the first to the left, the others to the right, or left, too."""
+    """Print columns on stdout: the first is aligned left, the others right, or all left."""
     cells = [list(header), *map(list, rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     for row in cells:
@@ -41,7 +41,7 @@ def print_table(
 
 
 def percent(value: float | None) -> str:
-    """Return a share as a percentage, a dash where there is none."""
+    """Return a share as a percentage, and a dash for None."""
     return "-" if value is None else f"{100 * value:.1f}"
 
 

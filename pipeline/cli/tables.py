@@ -1,18 +1,21 @@
 """Selections and evaluations as tables."""
 
+from typing import TYPE_CHECKING
+
+from savs import stores
 from savs.pipeline.cli.output import percent, print_table, say
-from savs.pipeline.evaluation.assessment import Evaluation
-from savs.pipeline.selection.selection import Selection
-from savs.stores import head_name
+
+if TYPE_CHECKING:
+    from savs.pipeline import Evaluation, Selection
 
 HEADS_SHOWN = 8
 
 
-def print_selection(selection: Selection) -> None:
+def print_selection(selection: "Selection") -> None:
     """Print each subtask's classes, examples and best heads with their train-side scores."""
     rows = []
     for task in selection.tasks:
-        names = [head_name(head) for head in task.heads[:HEADS_SHOWN]]
+        names = [stores.head_name(head) for head in task.heads[:HEADS_SHOWN]]
         more = len(task.heads) - len(names)
         rows.append(
             [
@@ -27,8 +30,8 @@ def print_selection(selection: Selection) -> None:
     say("train-side scores choose heads; they are no estimate of performance")
 
 
-def print_evaluation(evaluation: Evaluation) -> None:
-    """Print the metrics with intervals and baselines, then what a reader must know."""
+def print_evaluation(evaluation: "Evaluation") -> None:
+    """Print the metrics with intervals and baselines, then the counts and notes."""
     rows = [
         [
             metric.name,

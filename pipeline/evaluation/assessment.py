@@ -13,7 +13,6 @@ from savs.datasets.rows.plugin_guard import compute_metrics, make_submission
 from savs.datasets.splits.clusters import clusters_of
 from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.pipeline.errors import LeakError
-from savs.pipeline.plugins.benchmark import stored_benchmark
 from savs.pipeline.readouts import ClassScores
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.statistics.intervals import Metric, summarise
@@ -102,8 +101,8 @@ def assess(
     parts: Sequence[pl.DataFrame],
     classes: Mapping[str | None, Sequence[str]],
     selection: Selection | None,
-    notes: Sequence[str] = (),
-    benchmark: Benchmark | None = None,
+    notes: Sequence[str],
+    benchmark: Benchmark,
     *,
     drop_leaks: bool = False,
 ) -> Evaluation:
@@ -122,7 +121,7 @@ def assess(
     notes
         What is known already that a reader must know.
     benchmark
-        Whose metrics to take; the store's by default.
+        That of the store, whose metrics are taken.
     drop_leaks
         Leave out test examples that training has seen, with their whole groups.
 
@@ -143,8 +142,7 @@ def assess(
         notes.append(f"{sum(leaks.dropped())} test examples were left out (--drop-leaks)")
     whole = whole.with_columns(cluster=clusters_of(whole))
     notes += _notes(whole, classes)
-    chosen = stored_benchmark(store, benchmark)
-    units = [] if _unlabelled(whole) else compute_metrics(chosen, whole, classes)
+    units = [] if _unlabelled(whole) else compute_metrics(benchmark, whole, classes)
     notes += dict.fromkeys(note for metric in units for note in metric.notes)
     predictions = whole.select(_column(whole, name) for name in PREDICTION_SCHEMA)
     return Evaluation(
@@ -156,7 +154,7 @@ def assess(
         planned=planned,
         skipped=int(whole["prediction"].null_count()),
         notes=tuple(notes),
-        submission=make_submission(chosen, predictions),
+        submission=make_submission(benchmark, predictions),
     )
 
 

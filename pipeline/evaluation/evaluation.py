@@ -1,5 +1,6 @@
 """Stage 2, `evaluate`: stored features and a selection -> predictions and metrics."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,13 +52,25 @@ def evaluate(
     """
     store.require_complete()
     measuring = stored_benchmark(store, benchmark)
-    notes = partial_notes(store)
+    notes = []
     if selection is None:
         selection = select(store, heads=default_heads(store))
         notes.append(
             f"no selection was given: the default one was made ({len(selection.tasks[0].heads)}"
             f" heads, readout {selection.readout})"
         )
+    return score(store, selection, measuring, notes, drop_leaks=drop_leaks)
+
+
+def score(
+    store: FeatureStore,
+    selection: Selection,
+    benchmark: Benchmark,
+    notes: Sequence[str] = (),
+    *,
+    drop_leaks: bool = False,
+) -> Evaluation:
+    """Evaluate a selection on a store that was checked, with the store's benchmark."""
     chosen = {head for task in selection.tasks for head in task.heads}
     require_same_model(store, selection.source, chosen)
     parts, left_out = _predict(store, selection)
@@ -67,11 +80,11 @@ def evaluate(
             " `savs extract`, or run it again to resume"
         )
     classes = {task.subtask: task.classes for task in selection.tasks}
-    notes += [
+    notes = [*partial_notes(store), *notes] + [
         f"partial: subtask {subtask!r} is left out, its training examples are not extracted yet"
         for subtask in left_out
     ]
-    return assess(store, parts, classes, selection, notes, measuring, drop_leaks=drop_leaks)
+    return assess(store, parts, classes, selection, notes, benchmark, drop_leaks=drop_leaks)
 
 
 def _predict(

@@ -15,8 +15,8 @@ from savs.stores import FeatureStore, Head, StoreWriteError, head_name
 EXAMPLE_COLUMNS = ("id", "split", "label", "group", "subtask", "category", "prompt")
 
 
-def export_store(
-    store: FeatureStore, path: Path, heads: Sequence[Head], splits: Sequence[str], form: str
+def export(
+    store: FeatureStore, path: str | Path, heads: Sequence[Head], splits: Sequence[str], form: str
 ) -> Path:
     """Write some heads of some splits into one file.
 
@@ -44,6 +44,7 @@ def export_store(
     """
     if form not in FORMS:
         raise ExportError(f"no form is called {form!r}; there are: {', '.join(FORMS)}")
+    path = Path(path)
     other = [name for name in FORMS if path.suffix == f".{name}" and name != form]
     if other:
         raise ExportError(f"{path.name} would be a file of form {form}; give --to {other[0]}")

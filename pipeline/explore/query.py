@@ -18,7 +18,7 @@ FILES = {"predictions": PREDICTIONS, "votes": SELECTION}
 _CHANGING = re.compile(r"\s*(ALTER|CREATE|DELETE|DROP|INSERT|TRUNCATE|UPDATE)\b", re.IGNORECASE)
 
 
-def query_store(store: FeatureStore, sql: str, result: str = "vote") -> pl.DataFrame:
+def query(store: FeatureStore, sql: str, result: str = "vote") -> pl.DataFrame:
     """Return what a SQL query finds in a store; only the heads that it names are read.
 
     Parameters

@@ -15,7 +15,7 @@ from savs.foundation.arrays import Array
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.plan import make_batches
 from savs.pipeline.extraction.batches.prepare import Prepared, Refused, prepare, prepared_ahead
-from savs.pipeline.extraction.model.extra_outputs import Outputs
+from savs.pipeline.extraction.model.extra_outputs import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel, Read
 from savs.stores import ShardContent
 from savs.stores.format.layout import STORED_DTYPES, THUMBNAIL_PX
@@ -29,8 +29,8 @@ class ShardSettings:
     """Examples a forward pass at most."""
     thumbnails: bool
     """Whether a small JPEG of each example's first image is kept."""
-    outputs: Outputs
-    """What is kept beside the heads."""
+    answers: Answers
+    """Labels whose first tokens' logits are kept."""
     run: Mapping[str, Any]
     """What the run records about itself."""
 
@@ -62,7 +62,8 @@ def extract_shard(
     same = {places[0]: places for places in twins.values()}
 
     layers = _empty_layers(model, len(examples))
-    found: dict[int, dict[str, Array]] = {}
+    answers = np.zeros((len(examples), len(settings.answers)), np.float32)
+    computed: set[int] = set()
     halved = 0
     firsts = list(same)
     batches = [
@@ -70,7 +71,7 @@ def extract_shard(
         for batch in make_batches([examples[place] for place in firsts], settings.batch_size)
     ]
     for batch in prepared_ahead(model, examples, batches, media):
-        parts = run_batch(model, examples, batch, media, settings.outputs)
+        parts = run_batch(model, examples, batch, media, settings.answers)
         halved += len(parts) > 1
         for done in parts:
             if isinstance(done, Refused):
@@ -81,12 +82,12 @@ def extract_shard(
             for column, first in enumerate(places):
                 for layer, heads in read.heads.items():
                     layers[layer][:, same[first]] = heads[:, column, None]
-                row = {name: values[column] for name, values in read.outputs.items()}
-                found |= dict.fromkeys(same[first], row)
+                answers[same[first]] = read.answers[column]
+                computed.update(same[first])
                 on_rows(len(same[first]))
     kept = [place for place in range(len(examples)) if place not in reasons]
-    if set(found) != set(kept):
-        raise RuntimeError(f"{len(kept)} rows to keep, {len(found)} were computed")
+    if computed != set(kept):
+        raise RuntimeError(f"{len(kept)} rows to keep, {len(computed)} were computed")
     skipped = sorted(reasons)
     columns = _columns(examples, kept, hashes)
     if settings.thumbnails:
@@ -98,19 +99,8 @@ def extract_shard(
         examples=columns,
         skipped=_columns(examples, skipped, hashes) | {"reason": [reasons[p] for p in skipped]},
         run={**settings.run, "batch_size": settings.batch_size, "halved_batches": halved},
-        outputs=_stack(found, kept, settings.outputs),
+        outputs={"answers": answers[kept]} if settings.answers else {},
     )
-
-
-def _stack(
-    found: Mapping[int, dict[str, Array]], kept: Sequence[int], wanted: Outputs
-) -> dict[str, Array]:
-    """Return each output with one row a kept example; an empty one has the right type too."""
-    empty = np.zeros((0, len(wanted.answers)), np.float32)
-    return {
-        name: np.stack([found[place][name] for place in kept]) if kept else empty
-        for name in wanted.to_json()
-    }
 
 
 def _empty_layers(model: LoadedModel, rows: int) -> dict[int, Array]:
@@ -127,13 +117,13 @@ def run_batch(
     examples: Sequence[Example],
     batch: Prepared | Refused,
     media: MediaFolder,
-    outputs: Outputs,
+    answers: Answers = NO_ANSWERS,
 ) -> list[tuple[tuple[int, ...], Read] | Refused]:
     """Run a batch; where it does not fit the GPU's memory, run its halves."""
     if isinstance(batch, Refused):
         return [batch]
     try:
-        return [(batch.places, model.read(batch.inputs, outputs))]
+        return [(batch.places, model.read(batch.inputs, answers))]
     except torch.OutOfMemoryError as error:
         if len(batch.places) == 1:
             raise ModelError(
@@ -146,7 +136,7 @@ def run_batch(
         done
         for places in (batch.places[:half], batch.places[half:])
         for again in prepare(model, examples, places, media)
-        for done in run_batch(model, examples, again, media, outputs)
+        for done in run_batch(model, examples, again, media, answers)
     ]
 
 

@@ -1,4 +1,4 @@
-"""What is to be extracted: a benchmark, its input files, the folder of its images."""
+"""A benchmark with its input files: examples of both splits and their media."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,18 +9,20 @@ from savs.datasets import (
     Leaks,
     MediaError,
     MediaFolder,
-    Shots,
     SourceError,
     check_splits,
     find_files,
     read_examples,
+    unknown_labels,
 )
 from savs.datasets.media.digests import media_names
-from savs.datasets.media.media import DEFAULT_RULES, MediaRules
+from savs.datasets.media.download import Fetching
+from savs.datasets.media.media import MediaRules
 from savs.datasets.media.video_containers import is_video_name
 from savs.datasets.media.videos import DEFAULT_FRAMES
 from savs.datasets.rows.files import Files
-from savs.datasets.splits.leaks import compare_splits
+from savs.datasets.splits.shared_media import compare_splits
+from savs.pipeline.inputs.input_options import InputOptions
 
 Splits = dict[str, list[Example]]
 """Split -> its examples, in the order of the input file."""
@@ -28,20 +30,13 @@ Splits = dict[str, list[Example]]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is to be extracted."""
+    """A benchmark with its input files."""
 
     benchmark: Benchmark
-    train: str | Path | None
-    """Input files of the training examples; without them, `shots` are drawn from the test files."""
-    test: str | Path
-    media_root: Path | None = None
-    """Folder of the images; each input file's own folder by default."""
-    limit: int | None = None
-    """Examples a split, from the start of the file; all by default."""
-    shots: Shots | None = None
-    """How training examples are drawn; all of `train` by default."""
-    rules: MediaRules = DEFAULT_RULES
-    """How media are found and decoded."""
+    """Reads the rows; columns and question of the options are part of it."""
+    options: InputOptions
+    fetching: Fetching | None = None
+    """How media at an address are fetched; None fetches none."""
     _files: dict[str | Path, Files] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -53,31 +48,33 @@ class Source:
         Raises
         ------
         DatasetError
-            A file cannot be read, a row is not of its form, or no image at all is there.
+            A file cannot be read, a row is malformed, or no image exists.
         """
         train, test = self._read()
-        found = {"train": train[: self.limit], "test": test[: self.limit]}
+        limit = self.options.limit
+        found = {"train": train[:limit], "test": test[:limit]}
         check_splits(found["train"], found["test"])
         self._require_media(found)
         return found
 
     def _read(self) -> tuple[list[Example], list[Example]]:
-        if self.train is not None:
-            train = read_examples(self.benchmark, self._find(self.train), "train")
-            if self.shots is not None:
-                train, _ = self.shots.draw(train, test_the_rest=False)
-            test = read_examples(self.benchmark, self._find(self.test), "test", self.limit)
+        given = self.options
+        if given.train is not None:
+            train = read_examples(self.benchmark, self._find(given.train), "train")
+            if given.shots is not None:
+                train, _ = given.shots.draw(train, test_the_rest=False)
+            test = read_examples(self.benchmark, self._find(given.test), "test", given.limit)
             return train, test
-        if self.shots is None:
+        if given.shots is None:
             raise SourceError(
                 "there are no training examples: give --train FILE, or have them drawn from the"
                 " test file with --shots N (examples a class) or --train-groups N"
             )
-        pool = read_examples(self.benchmark, self._find(self.test), "test")
-        return self.shots.draw(pool, test_the_rest=True)
+        pool = read_examples(self.benchmark, self._find(given.test), "test")
+        return given.shots.draw(pool, test_the_rest=True)
 
     def _require_media(self, examples: Splits) -> None:
-        """Raise MediaError where not one of the images that are named is there."""
+        """Raise MediaError where none of the named images exists."""
         folders = {split: self.media(split) for split in examples}
         named = [(s, name) for s, rows in examples.items() for row in rows for name in row.media]
         if named and not any(folders[split].has(name) for split, name in named):
@@ -87,10 +84,27 @@ class Source:
             )
 
     def media(self, split: str) -> MediaFolder:
-        """Return the folder below which a split's images lie."""
-        source = self.train if split == "train" and self.train is not None else self.test
+        """Return the media folder of a split."""
+        given = self.options
+        source = given.train if split == "train" and given.train is not None else given.test
         folder = self._find(source).root
-        return MediaFolder(self.media_root or folder, folder, self.rules)
+        root = folder if given.media_root is None else Path(given.media_root)
+        rules = MediaRules(given.video_frames, given.allow_outside, self.fetching)
+        return MediaFolder(root, folder, rules)
+
+    def notes(self, examples: Splits) -> list[str]:
+        """Return what a user should know before a run: unknown labels, remarks on media, leaks.
+
+        Raises
+        ------
+        MediaError
+            As `survey`.
+        """
+        return [
+            *unknown_labels(examples["train"], examples["test"]),
+            *self.survey(examples),
+            *self.leaks(examples).summary(),
+        ]
 
     def _find(self, source: str | Path) -> Files:
         """Return the files of a source, or its folder alone if the benchmark reads folders."""
@@ -100,7 +114,7 @@ class Source:
         return self._files[source]
 
     def survey(self, examples: Splits) -> list[str]:
-        """Return what is worth a word about where the media lie; fetch those at an address.
+        """Return remarks about where media were found; fetch media at an address.
 
         Raises
         ------
@@ -113,21 +127,21 @@ class Source:
             for split, own in names.items()
             for line in self.media(split).rerooted(own)
         ]
-        if self.rules.fetching is not None:
-            lines += self.rules.fetching.fetch_all([name for own in names.values() for name in own])
+        if self.fetching is not None:
+            lines += self.fetching.fetch_all([name for own in names.values() for name in own])
         return lines
 
     def video_frames(self, examples: Splits) -> int | None:
-        """Return the frames a video, where it was asked for or a name is that of a video."""
-        if self.rules.video_frames is not None:
-            return self.rules.video_frames
+        """Return the frames of a video where they were given or there are videos, else None."""
+        if self.options.video_frames is not None:
+            return self.options.video_frames
         names = (name for found in examples.values() for e in found for name in e.media)
         return DEFAULT_FRAMES if any(map(is_video_name, names)) else None
 
     def leaks(self, examples: Splits) -> Leaks:
-        """Compare the splits by the content of their media; what cannot be read matches nothing.
+        """Compare the splits by the content of their media; unreadable media match nothing.
 
-        Of the test media, those are read whose size a training medium has.
+        Only test media of the same size as a training medium are read.
         """
         trained, tested = self.media("train"), self.media("test")
         return compare_splits(examples["train"], examples["test"], trained, tested)

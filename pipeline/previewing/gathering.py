@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from PIL import Image
 
-from savs.datasets import Example, MediaError, MediaFolder, unknown_labels
+from savs.datasets import Example, MediaError, MediaFolder
 from savs.datasets.media.images import thumbnail
 from savs.datasets.prompt import split_prompt
 from savs.pipeline.inputs.source import Source, Splits
@@ -52,15 +52,12 @@ def gather(
         The files cannot be read, or no image at all is there.
     """
     examples = source.examples()
-    notes = (
-        *unknown_labels(examples["train"], examples["test"]),
-        *_survey(source, examples),
-        *source.leaks(examples).summary(),
-    )
-    drawn = " (drawn)" if source.shots is not None else ""
+    notes = _notes(source, examples)
+    given = source.options
+    drawn = " (drawn)" if given.shots is not None else ""
     sources = {
-        "train": f"{source.train if source.train is not None else source.test}{drawn}",
-        "test": str(source.test),
+        "train": f"{given.train if given.train is not None else given.test}{drawn}",
+        "test": str(given.test),
     }
     return PreviewContent(
         benchmark=source.benchmark.name,
@@ -84,11 +81,10 @@ def gather(
     )
 
 
-def _survey(source: Source, examples: Splits) -> list[str]:
-    """Return what is worth a word about the media; where they are fetched to is none of it."""
-    fetching = source.rules.fetching
-    folder = None if fetching is None or fetching.folder is None else str(fetching.folder)
-    return [line for line in source.survey(examples) if folder is None or folder not in line]
+def _notes(source: Source, examples: Splits) -> tuple[str, ...]:
+    """Return the notes of a source that do not name the temporary folder of fetched media."""
+    folder = str(source.fetching.folder) if source.fetching and source.fetching.folder else None
+    return tuple(n for n in source.notes(examples) if folder is None or folder not in n)
 
 
 def _absent(examples: Sequence[Example], media: MediaFolder) -> dict[str, str]:

@@ -4,13 +4,11 @@ from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
-from savs.datasets.prompt import SPLIT
-from savs.pipeline.demo import DEMO_MODEL, DEMO_NAME
 from savs.pipeline.extraction.model.load_errors import explained
+from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.processor import (
     Checkpoint,
     limit_pixels,
-    parse_limits,
     read_checkpoint,
     require_template,
 )
@@ -26,32 +24,21 @@ IMAGE_IDS = ("image_token_id", "image_token_index")
 """What configurations and processors call the token that stands for a patch of an image."""
 
 
-def load_wording(
-    name: str,
-    *,
-    revision: str | None = None,
-    min_pixels: int | None = None,
-    max_pixels: int | None = None,
-    trust_remote_code: bool = False,
-    placeholders: str = SPLIT,
-) -> Callable[[Pieces], Worded]:
-    """Return what says how a model reads a prompt; its processor is loaded, its weights are not.
-
-    The parameters are those of `load_model`.
+def load_wording(options: ModelOptions) -> Callable[[Pieces], Worded]:
+    """Return a function that renders a prompt as a model reads it; no weights are loaded.
 
     Raises
     ------
     ModelError
         Not found, without a chat template, or without the limits that are asked for.
     """
-    pixels = parse_limits(min_pixels, max_pixels)
-    path = str(DEMO_MODEL) if name == DEMO_NAME else name
+    name = str(options.model)
     with explained("model", name):
-        checkpoint = read_checkpoint(path, revision=revision, trust_remote_code=trust_remote_code)
+        checkpoint = read_checkpoint(options)
     processor = checkpoint.processor
     require_template(name, processor)
-    limit_pixels(name, processor, pixels)
-    require_plain_mark(name, processor, placeholders)
+    limit_pixels(name, processor, options.pixels)
+    require_plain_mark(name, processor, options.placeholders)
     to_inputs = text_inputs if checkpoint.text_only else chat_inputs
     images = _image_ids(checkpoint)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Literal
 
 from savs.pipeline.errors import SelectionError
@@ -134,11 +135,11 @@ def require_scoring(name: str) -> None:
 
 
 def head_count(store: FeatureStore, heads: int | Literal["all"]) -> int:
-    """Return a number of heads; SelectionError where the store has fewer."""
+    """Return a number of heads; SelectionError where the store has fewer, or it is no number."""
     count = len(store.heads) if heads == "all" else heads
-    if not 1 <= count <= len(store.heads):
+    if not isinstance(count, Integral) or not 1 <= count <= len(store.heads):
         raise SelectionError(
-            f"{count} heads asked for, but the store has {len(store.heads)}; give --heads 1 to"
+            f"{count!r} heads asked for, but the store has {len(store.heads)}; give --heads 1 to"
             f" {len(store.heads)}, or all"
         )
     return count

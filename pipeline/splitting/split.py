@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Unpack
 
 from savs.datasets import (
     Benchmark,
@@ -24,9 +25,11 @@ from savs.datasets.rows.packed_media import is_packed
 from savs.datasets.rows.reading import iter_examples
 from savs.datasets.rows.rewrite import common_form, copy_rows, form_of
 from savs.datasets.splits.cluster_shots import draw_clusters
-from savs.datasets.splits.clusters import cluster_ids, content_ties
-from savs.datasets.splits.leaks import compare_splits
+from savs.datasets.splits.clusters import cluster_ids
+from savs.datasets.splits.shared_media import compare_splits, content_ties
+from savs.pipeline.inputs.input_options import InputOptions, ReadingKeywords
 from savs.pipeline.plugins.benchmark import choose_benchmark
+from savs.pipeline.running.keywords import sort_keywords
 from savs.pipeline.running.output_files import check_free, output_files
 
 OPTIONS = {"train": "--train", "test": "--test"}
@@ -57,34 +60,28 @@ def split(
     train: str | Path,
     test: str | Path,
     shots: Shots,
-    columns: Mapping[str, str] | None = None,
-    question: str | None = None,
-    media_root: str | Path | None = None,
-    allow_outside: bool = False,
-    fetch_urls: bool = False,
     force: bool = False,
+    **reading: Unpack[ReadingKeywords],
 ) -> Splitting:
     """Draw training examples from a file; write these to one file and all others to another.
 
     Rows that share a group, a medium (by content, whatever its name) or, without media, a prompt
-    go to the same side. Both files are read again and compared before they get their names.
+    stay in the same split. Both files are read again and compared before they get their names.
 
     Parameters
     ----------
     benchmark
-        Name of a benchmark, path of a Python file with one of your own, or a benchmark.
+        Name of a benchmark, path of a Python file with a user's benchmark, or a benchmark.
     source
         The file to split, or what else `savs extract --test` takes.
     train, test
         The files to write, of the same form as the source.
     shots
         How many examples of each class, or groups of each subtask, train; and the seed.
-    columns, question, allow_outside, fetch_urls
-        As `extract` takes them.
-    media_root
-        Folder of the images; the source's own folder by default.
     force
         Replace files that are there.
+    **reading
+        `columns`, `question`, `media_root`, `allow_outside` and `fetch_urls`, see `InputOptions`.
 
     Returns
     -------
@@ -102,16 +99,31 @@ def split(
     MediaError
         None of the images is there.
     """
-    chosen = choose_benchmark(benchmark, columns=columns, question=question)
-    _check_form(chosen)
-    files = find_files(source)
-    targets = {"train": Path(train), "test": Path(test)}
-    numbered = list(iter_examples(chosen, files, "test"))
+    (read,) = sort_keywords("split", reading, ReadingKeywords)
+    inputs = InputOptions(test=source, **read)
+    chosen = choose_benchmark(benchmark, columns=inputs.columns, question=inputs.question)
+    return split_file(
+        chosen, inputs, shots, {"train": Path(train), "test": Path(test)}, force=force
+    )
+
+
+def split_file(
+    benchmark: Benchmark,
+    inputs: InputOptions,
+    shots: Shots,
+    targets: Mapping[str, Path],
+    *,
+    force: bool,
+) -> Splitting:
+    """Split the test file of the inputs into the target files, see `split`."""
+    _check_form(benchmark)
+    files = find_files(inputs.test)
+    numbered = list(iter_examples(benchmark, files, "test"))
     rows, pool = [row for row, _ in numbered], [example for _, example in numbered]
     _check_targets(files, targets, force=force)
-    root = files.root if media_root is None else Path(media_root)
-    with temporary_fetching(wanted=fetch_urls) as fetching:
-        media = MediaFolder(root, files.root, MediaRules(None, allow_outside, fetching))
+    root = files.root if inputs.media_root is None else Path(inputs.media_root)
+    with temporary_fetching(wanted=inputs.fetch_urls) as fetching:
+        media = MediaFolder(root, files.root, MediaRules(None, inputs.allow_outside, fetching))
         if fetching is not None:
             fetching.fetch_all(media_names(pool))
         missing = _missing(pool, media)
@@ -123,9 +135,9 @@ def split(
             paths = {name: new[option] for name, option in OPTIONS.items()}
             for name, path in paths.items():
                 copy_rows(files, [row for row, side in sides.items() if side == name], path)
-            found = {name: read_examples(chosen, path, name) for name, path in paths.items()}
+            found = {name: read_examples(benchmark, path, name) for name, path in paths.items()}
             check_splits(found["train"], found["test"])
-            _prove(chosen, found, paths, media, len(pool))
+            _prove(benchmark, found, paths, media, len(pool))
     return Splitting(
         paths=targets,
         rows=Counter(sides.values()),

@@ -9,11 +9,11 @@ import torch
 from transformers import CONFIG_MAPPING, AutoModelForImageTextToText, BatchFeature
 
 from families.shrinking import shrink
+from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.checks.batch_equality import prove
 from savs.pipeline.extraction.checks.check_model import images_a_turn, sample_prompts
 from savs.pipeline.extraction.model.attention_hooks import find_taps
-from savs.pipeline.extraction.model.load import load_model
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.prompts import Pieces
 

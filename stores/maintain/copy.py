@@ -23,10 +23,10 @@ Part = tuple[FeatureStore, ShardSpec]
 """A shard and the store that it is of."""
 
 
-def slim_store(store: FeatureStore, heads: Sequence[Head], out: Path) -> FeatureStore:
+def slim(store: FeatureStore, heads: Sequence[Head], out: str | Path) -> FeatureStore:
     """Write a store that holds only some heads of another, in their order by layer and head.
 
-    Everything else is kept, bit for bit: examples, skips, answers, hidden states, runs.
+    Everything else is kept, bit for bit: examples, skips, answers, runs.
 
     Raises
     ------
@@ -47,10 +47,10 @@ def slim_store(store: FeatureStore, heads: Sequence[Head], out: Path) -> Feature
     )
     identity = replace(store.manifest.identity, grid=grid)
     parts = [(store, spec) for spec in store.present()]
-    return _write(Manifest(identity, store.manifest.plan), parts, out)
+    return _write(Manifest(identity, store.manifest.plan), parts, Path(out))
 
 
-def merge_stores(stores: Sequence[FeatureStore], out: Path) -> FeatureStore:
+def merge(stores: Sequence[FeatureStore], out: str | Path) -> FeatureStore:
     """Write one store of the shards of several that are of the same model, settings and benchmark.
 
     Stores of one plan (several machines that shared the work) are put together; each shard must be
@@ -65,7 +65,7 @@ def merge_stores(stores: Sequence[FeatureStore], out: Path) -> FeatureStore:
     StoreIncompleteError
         A planned shard is in none of them.
     """
-    first = stores[0]
+    first, out = stores[0], Path(out)
     for other in stores[1:]:
         ours, theirs = (s.manifest.identity.to_json() for s in (first, other))
         apart = differences(ours, theirs, "in the other")

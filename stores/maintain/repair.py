@@ -29,7 +29,7 @@ class Repair:
 
 
 def repair(
-    folder: Path, *, quick: bool = False, on_bytes: Callable[[int], None] = lambda _: None
+    store: str | Path, *, quick: bool = False, on_bytes: Callable[[int], None] = lambda _: None
 ) -> Repair:
     """Remove what dead writers left, set damaged shards aside, list what must be done again.
 
@@ -37,8 +37,8 @@ def repair(
 
     Parameters
     ----------
-    folder
-        The store.
+    store
+        The store's folder.
     quick
         Judge shards by names, sizes and headers only.
     on_bytes
@@ -51,6 +51,7 @@ def repair(
     StoreWriteError
         The folder cannot be written.
     """
+    folder = Path(store)
     before = verify(folder, quick=quick, on_bytes=on_bytes)
     stale = left_overs(folder)
     damaged = [problem.file for problem in before.problems if problem.kind == "damaged"]

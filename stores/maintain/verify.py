@@ -47,7 +47,7 @@ class Report:
 
 
 def verify(
-    folder: Path, *, quick: bool = False, on_bytes: Callable[[int], None] = lambda _: None
+    store: str | Path, *, quick: bool = False, on_bytes: Callable[[int], None] = lambda _: None
 ) -> Report:
     """Verify a store.
 
@@ -56,8 +56,8 @@ def verify(
 
     Parameters
     ----------
-    folder
-        The store.
+    store
+        The store's folder.
     quick
         Compare names, sizes and what each shard declares to be; read no values.
     on_bytes
@@ -68,6 +68,7 @@ def verify(
     StoreNotFoundError, StoreFormatError, StoreCorruptError
         There is no store.json to compare with.
     """
+    folder = Path(store)
     manifest = read_manifest(folder)
     problem = _manifest_problem(folder, manifest)
     if problem is not None:  # nothing can be judged by a manifest that is not to be trusted

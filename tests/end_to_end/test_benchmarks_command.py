@@ -44,7 +44,9 @@ def test_each_can_be_shown(savs, name):
     shown = savs("benchmarks", name)
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.startswith(f"{name}: ")
-    assert "example" in shown.stdout
+    lines = shown.stdout.splitlines()
+    assert {"columns", "sample row"} < set(lines)
+    assert any(line.startswith("    prompt    ") for line in lines)
 
 
 def test_an_unknown_name_is_a_usage_error_with_a_hint(savs):

@@ -8,7 +8,8 @@ import pytest
 from savs.datasets import OptionError
 from savs.pipeline import evaluate, extract, open_store
 
-CONFIG = '[extract]\nimage-column = "file"\nquestion_column = "prompt"\n'
+CONFIG = '[extract]\ncolumn = ["image=file", "question=prompt", "label=class"]\n'
+EXPECTED = "expected FIELD=COLUMN; FIELD is one of id, image, images, question, label"
 
 
 @pytest.fixture
@@ -35,8 +36,7 @@ def said(done) -> str:
 
 
 def test_flags_environment_and_file_name_columns(savs, files, tmp_path) -> None:
-    env = {"SAVS_EXTRACT_LABEL_COLUMN": "class"}
-    done = savs("extract", "general", *files, "--config", "run.toml", env=env)
+    done = savs("extract", "general", *files, "--config", "run.toml")
     assert done.returncode == 0, done.stderr
     facts = open_store(tmp_path / "store").facts["benchmark"]
     columns = {"image": "file", "question": "prompt", "label": "class"}
@@ -47,7 +47,11 @@ def test_flags_environment_and_file_name_columns(savs, files, tmp_path) -> None:
     assert [json.loads(cell) for cell in kept] == [
         {"seen": {"by": ["Ann", None], "at": i}} for i in range(4)
     ]
-    other = savs("extract", "general", *files, "--config", "run.toml", "--label-column", "seen")
+    env = {"SAVS_EXTRACT_COLUMN": "image=file question=prompt label=class"}
+    again = savs("extract", "general", *files, "--json", env=env)
+    assert json.loads(again.stdout)["rows"] == 0  # the same columns
+    flags = [part for c in ("question=prompt", "label=seen") for part in ("--column", c)]
+    other = savs("extract", "general", *files, "--config", "run.toml", *flags, env=env)
     assert other.returncode == 1
     assert "field 'seen' holds a dict, expected text or a number" in other.stderr
 
@@ -55,18 +59,30 @@ def test_flags_environment_and_file_name_columns(savs, files, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("benchmark", "more", "code", "message"),
     [
-        ("general", ("--label-column", "clas"), 1, "none has the column 'clas'"),
-        ("blink", ("--label-column", "class"), 2, "--label-column is an option of general"),
+        ("general", ("--column", "label=clas"), 1, "none has the column 'clas'"),
+        ("general", ("--column", "lable=class"), 2, f"--column is 'lable=class', {EXPECTED}"),
+        ("general", ("--column", "label"), 2, f"--column is 'label', {EXPECTED}"),
+        ("general", ("--column", "label="), 2, f"--column is 'label=', {EXPECTED}"),
+        (
+            "general",
+            ("--column", "label=class", "--column", "label=seen"),
+            2,
+            "--column gives label twice, expected it once; FIELD is one of id, image",
+        ),
+        ("blink", ("--column", "label=class"), 2, "--column is an option of general"),
         ("blink", ("--question", "Which?"), 2, "--question is an option of general and image-f"),
         ("general", ("--question", ""), 2, "--question is empty"),
         (
             "general",
-            ("--question", "Which?", "--question-column", "prompt"),
+            ("--question", "Which?", "--column", "question=prompt"),
             2,
             "both give the prompt; keep one",
         ),
     ],
-    ids=["no such column", "not general", "not a question's", "empty", "both"],
+    ids=[
+        *("no such column", "no such field", "no =", "no column", "twice"),
+        *("not general", "not a question's", "empty", "both"),
+    ],
 )
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)], ids=["extract", "dry run"])
 def test_what_cannot_be_is_told(savs, files, tmp_path, benchmark, more, code, message, dry) -> None:

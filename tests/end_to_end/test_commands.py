@@ -172,9 +172,3 @@ def test_a_text_file_is_no_selection(savs, store, tmp_path):
     done = savs("evaluate", store, "--selection", "run.toml")
     assert done.returncode == 1
     assert "run.toml is no selection file (it is no npz archive)" in done.stderr
-
-
-def test_help_names_every_command(savs):
-    shown = savs("--help").stdout
-    for command in ("demo", "extract", "select", "evaluate", "compare", "show", "benchmarks"):
-        assert command in shown

@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from savs.pipeline.cli.commands import COMMANDS
 from stores import make_store
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("pipeline", "stores", "datasets", "foundation")
-HEAVY = ("torch", "torchvision", "transformers", "accelerate")
+TORCH = ("torch", "torchvision", "transformers", "accelerate")
+HEAVY = {*TORCH, "numpy", "polars", "h5py", "faiss", "scipy", "sklearn", "PIL", "av"}
+"""What takes tens of milliseconds to import, and more."""
 
 
 def modules() -> list[str]:
@@ -28,20 +31,46 @@ def modules() -> list[str]:
 
 def without_torch(code: str) -> subprocess.CompletedProcess[str]:
     """Run code in a process in which torch and its kin cannot be imported."""
-    block = f"import sys; sys.modules.update(dict.fromkeys({HEAVY}))\n"
+    block = f"import sys; sys.modules.update(dict.fromkeys({TORCH}))\n"
     return subprocess.run(
         [sys.executable, "-P", "-c", block + code], capture_output=True, text=True, check=False
     )
 
 
-@pytest.mark.parametrize("command", ["select", "evaluate", "show"])
-def test_stage_two_runs_where_torch_is_not_installed(tmp_path, command):
+def imported(code: str) -> set[str]:
+    """Return the modules that a fresh process has imported after some code, which may exit."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-P", "-c"),
+            f"import atexit, sys\natexit.register(lambda: print('\\n', *sys.modules))\n{code}",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def running(*arguments: object) -> str:
+    """Return code that runs a command."""
+    given = ["savs", *map(str, arguments)]
+    return f"from savs.pipeline.cli.main import main\nsys.argv = {given}\nmain()"
+
+
+def ours(names: set[str]) -> set[str]:
+    return {name for name in names if name.startswith("savs.")}
+
+
+@pytest.fixture
+def store(tmp_path) -> Path:
     features = np.random.default_rng(0).normal(size=(21, 4, 3)).astype(np.float32)
     make_store(tmp_path / "s", features, list("abab"), features, list("abab"))
-    done = without_torch(
-        f"sys.argv = ['savs', {command!r}, {str(tmp_path / 's')!r}]\n"
-        "from savs.pipeline.cli.app import main\nmain()"
-    )
+    return tmp_path / "s"
+
+
+@pytest.mark.parametrize("command", ["select", "evaluate", "show"])
+def test_stage_two_runs_where_torch_is_not_installed(store, command):
+    done = without_torch(running(command, store))
     assert done.returncode == 0, done.stderr
     assert done.stdout
 
@@ -55,19 +84,34 @@ def test_extract_without_torch_says_how_to_install_it():
     assert "pip install 'savs[extract]'" in done.stdout, done.stderr
 
 
-def test_stage_two_imports_neither_torch_nor_what_is_slow():
-    done = subprocess.run(
-        [
-            *(sys.executable, "-P", "-c"),
-            "import sys, savs.pipeline.cli.app, savs.pipeline.evaluation.evaluation\n"
-            "print([m for m in sys.modules if m in "
-            f"{(*HEAVY, 'scipy.stats', 'sklearn', 'PIL.Image')}])",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
+def test_the_list_of_commands_imports_none_of_them():
+    names = imported(running("--help"))
+    assert not names & HEAVY
+    assert not any(name.startswith("savs.pipeline.cli.commands.") for name in names)
+    assert len(ours(names)) <= 20
+
+
+def test_help_imports_the_command_that_was_called_and_no_stage():
+    names = imported(running("evaluate", "--help"))
+    assert not names & HEAVY
+    commands = {name for name in names if name.startswith("savs.pipeline.cli.commands.")}
+    assert commands == {"savs.pipeline.cli.commands.evaluate"}
+    assert len(ours(names)) <= 20
+
+
+def test_the_options_of_every_command_need_no_stage():
+    names = imported(
+        "from savs.pipeline.cli.app import COMMANDS, import_command\n"
+        "for name in COMMANDS: import_command(name)"
     )
-    assert done.stdout.strip() in ("[]", "['PIL.Image']")
+    assert not names & HEAVY
+
+
+def test_evaluate_imports_what_it_uses(store):
+    names = imported(running("evaluate", store))
+    assert "polars" in names
+    assert not names & {*TORCH, "sklearn", "scipy.stats", "PIL", "av"}
+    assert not any(name.startswith("savs.pipeline.extraction") for name in names)
 
 
 @pytest.mark.parametrize("name", modules())
@@ -88,10 +132,20 @@ def test_every_package_is_in_the_wheel():
 
 
 @pytest.mark.parametrize("room", ["pipeline", "stores", "datasets"])
-def test_all_names_that_a_window_shows_are_there(room):
+def test_a_window_imports_a_name_when_it_is_used(room):
+    before = ("savs", "savs.foundation", "savs.foundation.lazy_imports", f"savs.{room}")
+    assert {m for m in imported(f"import savs.{room}") if m.startswith("savs")} == set(before)
     package = importlib.import_module(f"savs.{room}")
+    assert package.__all__
     for name in package.__all__:
         assert getattr(package, name) is not None
+
+
+def test_the_window_of_the_pipeline_shows_the_functions_of_the_commands():
+    shown = importlib.import_module("savs.pipeline").__all__
+    assert {name for name in COMMANDS if name.replace("-", "_") not in shown} == {
+        *("demo", "models", "show", "benchmarks"),  # they print, and return nothing
+    }
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,22 @@ import pytest
 from savs.pipeline import open_store
 from savs.pipeline.cli import main as start
 
+MOMENTS = {
+    "while it imports": ("builtins.__import__", "savs.pipeline.cli.app"),
+    "while a command is imported": (
+        "savs.pipeline.cli.app.import_module",
+        "savs.pipeline.cli.commands.evaluate",
+    ),
+    "while a command imports": ("builtins.__import__", "savs.pipeline.evaluation.evaluation"),
+}
+"""When Ctrl-C comes -> what imports, and the module that it imports then."""
 
-@pytest.mark.parametrize("moment", ["while it imports", "in a command"])
-def test_an_interruption_is_one_line(monkeypatch, capsys, moment) -> None:
-    if moment == "while it imports":
-        monkeypatch.setattr("builtins.__import__", interrupted(__import__))
-    else:
-        monkeypatch.setattr("savs.pipeline.cli.app.app", lambda: sys.exit(130))  # as typer does
+
+@pytest.mark.parametrize(("place", "module"), MOMENTS.values(), ids=MOMENTS.keys())
+def test_an_interruption_is_one_line(monkeypatch, capsys, place, module) -> None:
+    before = import_module if place.endswith("import_module") else __import__
+    monkeypatch.setattr(place, interrupted(before, module))
+    monkeypatch.setattr(sys, "argv", ["savs", "evaluate", "nowhere"])
     with pytest.raises(SystemExit) as end:
         start.main()
     monkeypatch.undo()
@@ -26,9 +36,9 @@ def test_an_interruption_is_one_line(monkeypatch, capsys, moment) -> None:
     assert capsys.readouterr().err == "interrupted\n"
 
 
-def interrupted(before: Callable[..., Any]) -> Callable[..., Any]:
+def interrupted(before: Callable[..., Any], module: str) -> Callable[..., Any]:
     def find(name: str, *others: Any) -> Any:
-        if name == "savs.pipeline.cli.app":
+        if name == module:
             raise KeyboardInterrupt
         return before(name, *others)
 

@@ -48,7 +48,7 @@ def test_json_and_the_split_runs_through(savs, pool, tmp_path):
     [
         ((), 2, "give --shots N (examples a class) or --train-groups N"),
         (("--shots", "2", "--train-groups", "1"), 2, "are two ways to draw"),
-        (("--shots", "0"), 2, "--shots"),
+        (("--shots", "0"), 2, "Invalid value for '--shots'"),
         (("--shots", "5"), 1, "class 'a' has 5 examples, --shots asks for 5, which would"),
         (("--train-groups", "1"), 1, "'all:0' is in no group"),
         (("--shots", "2", "--from", "absent.jsonl"), 1, "absent.jsonl cannot be read"),

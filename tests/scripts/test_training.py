@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from savs.datasets.benchmarks.shapes.drawing import draw
 from savs.datasets.benchmarks.shapes.items import spell
 from savs.datasets.benchmarks.shapes.scenes import CANVASES, NOVEL_KINDS
-from savs.pipeline.extraction.model.load import load_model
+from savs.pipeline import load_model
 
 ROOT = Path(__file__).parents[2]
 

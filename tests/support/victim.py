@@ -75,7 +75,7 @@ def _serve() -> None:
     import torch
 
     torch.set_num_threads(1)  # threads do not survive a fork
-    from savs.pipeline.extraction.model.load import load_model
+    from savs.pipeline import load_model
 
     import_module("savs.pipeline.extraction.shard")
     load_model("demo")  # imports all that loading needs; each victim loads it again

@@ -1,38 +1,8 @@
-"""`shapes`: questions about drawn scenes, generated from a seed; no download."""
+"""`shapes`: drawn scenes with questions, from a seed, at any size; no download."""
 
-from savs.datasets.benchmark import About, Benchmark
-from savs.datasets.benchmarks.general import GENERAL
-from savs.datasets.benchmarks.shapes.measures import measure
-from savs.datasets.benchmarks.shapes.tasks import TASKS, Task
-from savs.datasets.benchmarks.shapes.writing import ShapesFiles, write_shapes
+from savs.foundation.lazy_imports import lazy_imports
 
-SHAPES = Benchmark(
-    name="shapes",
-    summary="drawn scenes of coloured shapes, generated from a seed; used by `savs demo`",
-    columns=GENERAL.columns,
-    parse_row=GENERAL.parse_row,
-    measure=measure,
-    about=About(
-        task="colours, shapes, positions, relations and groups in drawn scenes; made-up labels",
-        metrics=(
-            "accuracy",
-            "accuracy of each task, and their mean",
-            "both right (pairs)",
-            "Q-Acc, I-Acc, G-Acc (groups)",
-        ),
-        sizes="any; `savs demo` draws 20 training examples a class and 100 test units a task",
-        source="drawn by savs from a seed, see docs/shapes.md",
-        licence="MIT, as savs",
-        files="`savs demo` leaves them in savs-demo/data; in Python, write_shapes draws more",
-        sample={
-            "id": "train-exists-0000",
-            "image": "images/train/exists-0000-0.png",
-            "question": "Is there a red square? Answer with Yes or No.",
-            "label": "Yes",
-            "subtask": "exists",
-            "category": "presence",
-        },
-    ),
-)
-
-__all__ = ["SHAPES", "TASKS", "ShapesFiles", "Task", "write_shapes"]
+with lazy_imports(globals()):
+    from savs.datasets.benchmarks.shapes.benchmark import SHAPES
+    from savs.datasets.benchmarks.shapes.tasks import TASKS, Task
+    from savs.datasets.benchmarks.shapes.writing import ShapesFiles, write_shapes

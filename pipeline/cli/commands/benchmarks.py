@@ -3,15 +3,16 @@
 import shutil
 import textwrap
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from savs.datasets import BENCHMARKS, Benchmark, BenchmarkNotFoundError, installed_benchmarks
-from savs.datasets.benchmarks.samples import reading_order, sample_fields
-from savs.pipeline.cli.options.shared import ConfigOption, JsonOption
+from savs import datasets
+from savs.pipeline.cli.options.shared import JsonOption
 from savs.pipeline.cli.output import print_json, say
-from savs.pipeline.plugins.benchmark import choose_benchmark
+
+if TYPE_CHECKING:
+    from savs.datasets import Benchmark
 
 FACTS = ("task", "metrics", "sizes", "source", "licence", "files")
 WIDEST = 100
@@ -20,21 +21,16 @@ WIDEST = 100
 
 def benchmarks_command(
     name: Annotated[
-        str | None,
-        typer.Argument(metavar="NAME", help="One of them, or a Python file of your own: mine.py."),
+        str | None, typer.Argument(metavar="NAME", help="One of them, or a Python file: mine.py.")
     ] = None,
     json: JsonOption = False,
-    config: ConfigOption = None,
 ) -> None:
-    """List the benchmarks: task, metrics, sizes, source, licence, files.
-
-    With a NAME also the columns of its files, and a sample row with its exact prompt.
-    """
+    """Show with a NAME the columns of its files, and a sample row with its exact prompt."""
     if name is not None:
         _show(_find(name), as_json=json)
         return
-    installed = installed_benchmarks()
-    found = [*BENCHMARKS.values(), *installed.benchmarks.values()]
+    installed = datasets.installed_benchmarks()
+    found = [*datasets.BENCHMARKS.values(), *installed.benchmarks.values()]
     if json:
         print_json([_to_json(benchmark) for benchmark in found])
     else:
@@ -46,14 +42,16 @@ def benchmarks_command(
         say(f"left out: {problem}")
 
 
-def _find(name: str) -> Benchmark:
+def _find(name: str) -> "Benchmark":
+    from savs.pipeline.plugins.benchmark import choose_benchmark
+
     try:
         return choose_benchmark(name)
-    except BenchmarkNotFoundError as error:
+    except datasets.BenchmarkNotFoundError as error:
         raise typer.BadParameter(str(error)) from error
 
 
-def _show(benchmark: Benchmark, *, as_json: bool) -> None:
+def _show(benchmark: "Benchmark", *, as_json: bool) -> None:
     if as_json:
         print_json(_to_json(benchmark))
         return
@@ -73,7 +71,7 @@ def _show(benchmark: Benchmark, *, as_json: bool) -> None:
                 print(f"    {key.ljust(8)}  {shown[key]}")
 
 
-def _to_json(benchmark: Benchmark) -> dict[str, Any]:
+def _to_json(benchmark: "Benchmark") -> dict[str, Any]:
     about = benchmark.about
     facts = {name: getattr(about, name) for name in FACTS} if about else {}
     sample = {"row": dict(about.sample), "examples": _examples(benchmark)} if about else None
@@ -88,7 +86,9 @@ def _to_json(benchmark: Benchmark) -> dict[str, Any]:
     }
 
 
-def _examples(benchmark: Benchmark) -> list[dict[str, Any]]:
+def _examples(benchmark: "Benchmark") -> list[dict[str, Any]]:
+    from savs.datasets.benchmarks.samples import reading_order, sample_fields
+
     return [
         {
             "prompt": fields.prompt,
@@ -103,7 +103,7 @@ def _examples(benchmark: Benchmark) -> list[dict[str, Any]]:
     ]
 
 
-def _print_facts(benchmark: Benchmark) -> None:
+def _print_facts(benchmark: "Benchmark") -> None:
     print(f"{benchmark.name}: {benchmark.summary}")
     facts = {"also": ", ".join(benchmark.aliases)} if benchmark.aliases else {}
     if benchmark.about is not None:

@@ -1,15 +1,16 @@
 """`savs compare`: evaluations on the same test examples, unit by unit."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import polars as pl
 import typer
 
-from savs.pipeline.cli.options.shared import ConfigOption, JsonOption, option
+from savs import pipeline
+from savs.pipeline.cli.options.shared import JsonOption, option
 from savs.pipeline.cli.output import percent, print_json, print_table, say
-from savs.pipeline.comparing.compare import compare
-from savs.stores.results import write_table
+
+if TYPE_CHECKING:
+    import polars as pl
 
 SMALLEST_SHOWN = 0.0001
 HEADER = ("difference", "95 % interval", "units", "clusters", "test", "p", "p (Holm)")
@@ -28,20 +29,18 @@ def compare_command(
         str | None, option(metavar="NAME", help="Compare this metric alone (default: all).")
     ] = None,
     out: Annotated[
-        Path | None, option(metavar="FILE.parquet", help="Write the comparison as a table, too.")
+        Path | None, option(metavar="FILE.parquet", help="Also write the comparison as a table.")
     ] = None,
     json: JsonOption = False,
-    config: ConfigOption = None,
 ) -> None:
-    """Say how far evaluations are apart, with intervals and p values.
+    """Give results of several test sets together: on each, the first is the baseline."""
+    from savs.stores.results import write_table
 
-    Results of several test sets can be given together: on each, the first is the baseline.
-    """
     if len(results) < 2:
         raise typer.BadParameter("one result was given; a comparison needs two or more")
     if out is not None and out.suffix != ".parquet":
         raise typer.BadParameter(f"--out is {out}, expected a name that ends in .parquet")
-    found = compare(results, metric=metric)
+    found = pipeline.compare(results, metric=metric)
     if json:
         print_json(found.to_dicts())
     else:
@@ -50,7 +49,7 @@ def compare_command(
         say(f"wrote {write_table(out, found)}")
 
 
-def _print(found: pl.DataFrame) -> None:
+def _print(found: "pl.DataFrame") -> None:
     """Print one table for each two results, then what the columns mean."""
     for place, ((a, b), part) in enumerate(found.group_by("a", "b", maintain_order=True)):
         if place:

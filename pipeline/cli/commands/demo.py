@@ -1,16 +1,28 @@
 """`savs demo`: the whole pipeline on the shipped model."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from savs.pipeline.cli.demo_run import HEADS, Demo, run_demo
-from savs.pipeline.cli.head_map import heat_map
-from savs.pipeline.cli.options.shared import ConfigOption, JsonOption, option
+from savs import pipeline
+from savs.datasets.benchmarks import shapes
+from savs.pipeline.cli.options.shared import JsonOption, option
 from savs.pipeline.cli.output import percent, print_json, print_table, progress, say
-from savs.pipeline.evaluation.assessment import ZERO_SHOT
-from savs.pipeline.evaluation.evaluation_file import save_evaluation
+from savs.pipeline.demo import DEMO_NAME
+from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.running.progress import Reporting
-from savs.stores.results import results_folder
+
+if TYPE_CHECKING:
+    from savs.pipeline import Evaluation
+
+SEED = 2026
+"""Seed of the demo's scenes; the shipped model saw others in training."""
+BATCH_SIZE = 32
+HEADS = 10
+TASKS = (
+    *("color", "shape", "position", "exists", "relation", "group-exists", "group-binding"),
+    *("which-image", "animal", "fruit", "creature"),
+)
+"""A few of each family; the last three have labels that the model never met."""
 
 
 def demo_command(
@@ -18,26 +30,42 @@ def demo_command(
         Path, option(metavar="DIR", help="Folder for the scenes, the store and the results.")
     ] = Path("savs-demo"),
     json: JsonOption = False,
-    config: ConfigOption = None,
 ) -> None:
-    """Draw a small data set, extract it with the shipped model, select heads, evaluate."""
-    demo = run_demo(out, Reporting(say, progress))
-    store = demo.extraction.store
-    for name, result in (("vote", demo.evaluation), (ZERO_SHOT, demo.own_answers)):
-        save_evaluation(result, results_folder(store.path, name))
+    """Run on the CPU, without a network."""
+    from savs.pipeline.cli.head_map import heat_map
+    from savs.stores.results import results_folder
+
+    files = shapes.write_shapes(out / "data", seed=SEED, tasks=TASKS)
+    say(f"drew {len(TASKS)} tasks of scenes below {files.root}")
+    store = pipeline.extract(
+        "shapes",
+        train=files.train,
+        test=files.test,
+        model=DEMO_NAME,
+        out=out / "features",
+        batch_size=BATCH_SIZE,
+        dtype="float32",  # in bfloat16 rounding decides which heads win, and CPUs round differently
+        answers=True,
+        reporting=Reporting(say, progress),
+    ).store
+    selection = pipeline.select(store, heads=HEADS)
+    evaluation, own_answers = pipeline.evaluate(store, selection), pipeline.zero_shot(store)
+    for name, result in (("vote", evaluation), (ZERO_SHOT, own_answers)):
+        pipeline.save_evaluation(result, results_folder(store.path, name))
     if json:
-        own = {"zero_shot": demo.own_answers.to_json()}
-        print_json(demo.evaluation.to_json() | own | {"store": str(store.path)})
+        own = {"zero_shot": own_answers.to_json()}
+        print_json(evaluation.to_json() | own | {"store": str(store.path)})
         return
-    _print_story(demo)
-
-
-def _print_story(demo: Demo) -> None:
-    store = demo.extraction.store
     print("\nThe heads that were chosen, the darker the more tasks chose them:\n")
-    print("\n".join(heat_map(demo.selection, store.grid)))
+    print("\n".join(heat_map(selection, store.grid)))
+    _print_story(evaluation, own_answers, files.root, store.path)
+
+
+def _print_story(
+    evaluation: "Evaluation", own_answers: "Evaluation", scenes: Path, store: Path
+) -> None:
     print(f"\n{HEADS} heads vote, beside the model's own answers to the same prompts (%):\n")
-    own = {metric.name: metric.value for metric in demo.own_answers.metrics}
+    own = {metric.name: metric.value for metric in own_answers.metrics}
     rows = [
         [
             metric.name.removeprefix("accuracy, "),
@@ -46,7 +74,7 @@ def _print_story(demo: Demo) -> None:
             percent(own.get(metric.name)),
             percent(metric.chance),
         ]
-        for metric in demo.evaluation.metrics
+        for metric in evaluation.metrics
         if metric.name not in ("accuracy", "accuracy, macro")
     ]
     print_table(["task", "heads", "95 % interval", "zero-shot", "chance"], rows)
@@ -55,11 +83,11 @@ def _print_story(demo: Demo) -> None:
 animal, fruit and creature have labels that the model never met (a red thing is a "mango"): it
 cannot answer, but 20 examples of each class tell its heads what is meant.
 
-scenes and questions  {demo.files.root}
-features              {store.path}
-metrics, predictions  {store.path}/results
+scenes and questions  {scenes}
+features              {store}
+metrics, predictions  {store}/results
 
-next: savs show {store.path}
-      savs select {store.path} --heads 5 && savs evaluate {store.path}
+next: savs show {store}
+      savs select {store} --heads 5 && savs evaluate {store}
       savs extract general --train TRAIN.jsonl --test TEST.jsonl --model ID --out features"""
     )

@@ -1,13 +1,13 @@
 """`savs evaluate`: predictions and metrics from a store, without a GPU."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from savs import pipeline
 from savs.pipeline.cli.options.shared import (
     BenchmarkOption,
-    ConfigOption,
     JsonOption,
     StoreArgument,
     option,
@@ -15,24 +15,11 @@ from savs.pipeline.cli.options.shared import (
 )
 from savs.pipeline.cli.output import print_json, say
 from savs.pipeline.cli.tables import print_evaluation
-from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.assessment import ZERO_SHOT
-from savs.pipeline.evaluation.cross_validation import cross_validate
-from savs.pipeline.evaluation.evaluation import evaluate
-from savs.pipeline.evaluation.evaluation_file import save_evaluation
-from savs.pipeline.evaluation.zero_shot import zero_shot
-from savs.pipeline.heads.training_set import train_digest
-from savs.pipeline.plugins.benchmark import stored_benchmark
-from savs.pipeline.readouts import READOUTS, find_readout
-from savs.pipeline.selection.selection import Selection, default_heads, select
-from savs.pipeline.selection.selection_file import load_selection
-from savs.stores import FeatureStore, open_store
-from savs.stores.files.paths import is_remote
-from savs.stores.results import (
-    SELECTION,
-    SUBMISSION,
-    results_folder,
-)
+from savs.pipeline.names import READOUT_NAMES, ZERO_SHOT
+
+if TYPE_CHECKING:
+    from savs.pipeline import Selection
+    from savs.stores import FeatureStore
 
 
 def evaluate_command(
@@ -42,51 +29,49 @@ def evaluate_command(
         option(metavar="FILE", help="A selection.npz (default: STORE/results/READOUT)."),
     ] = None,
     readout: Annotated[
-        str, option(help=f"{', '.join(READOUTS)}, or {ZERO_SHOT}: the model's own answer.")
+        str, option(help=f"{', '.join(READOUT_NAMES)}, or {ZERO_SHOT}: the model's own answer.")
     ] = "vote",
     out: Annotated[
         Path | None,
-        option(
-            metavar="DIR",
-            help="Folder of the results (default: STORE/results/NAME).",
-        ),
+        option(metavar="DIR", help="Folder of the results (default: STORE/results/NAME)."),
     ] = None,
     drop_leaks: Annotated[
         bool,
         option("--drop-leaks", help="Leave out test examples that share an image with training."),
     ] = False,
     partial: Annotated[
-        bool, option("--partial", help="Score what is there while extraction still runs.")
+        bool, option("--partial", help="Score the extracted examples while extraction still runs.")
     ] = False,
     cv: Annotated[
-        bool, option("--cv", help="Cross-validate on the training examples; no test is read.")
+        bool, option("--cv", help="Cross-validate on the training examples alone.")
     ] = False,
     benchmark: BenchmarkOption = None,
     json: JsonOption = False,
-    config: ConfigOption = None,
 ) -> None:
-    """Classify the test examples with a selection and measure how well.
+    """Use the selection that `savs select` left in the store, or without one the default."""
+    from savs.pipeline.evaluation.evaluation import score
+    from savs.pipeline.plugins.benchmark import stored_benchmark
+    from savs.pipeline.readouts import find_readout
+    from savs.stores.results import SUBMISSION
 
-    Without a selection, the one that `savs select` left in the store is used, else a default one is
-    made.
-    """
     if readout != ZERO_SHOT:
         readout = find_readout(readout, also=[ZERO_SHOT]).name
     elif cv:
         raise typer.BadParameter("--cv estimates a selection; the model's own answer has none")
-    opened = open_store(store, partial=partial)
-    opened.require_complete()
+    opened = pipeline.open_store(store, partial=partial)
     name = (selection.parent.name if selection else readout) + ("-cv" if cv else "")
     folder = result_place(opened, out, f"{name}-partial" if opened.missing() else name)
     if readout == ZERO_SHOT:
-        result = zero_shot(opened, benchmark=benchmark, drop_leaks=drop_leaks)
-    elif cv:
-        result = cross_validate(opened, _find_selection(opened, selection, readout))
+        result = pipeline.zero_shot(opened, benchmark=benchmark, drop_leaks=drop_leaks)
     else:
-        measuring = stored_benchmark(opened, benchmark)
+        opened.require_complete()
+        measuring = None if cv else stored_benchmark(opened, benchmark)
         chosen = _find_selection(opened, selection, readout)
-        result = evaluate(opened, chosen, benchmark=measuring, drop_leaks=drop_leaks)
-    metrics, predictions = save_evaluation(result, folder)
+        if measuring is None:
+            result = pipeline.cross_validate(opened, chosen)
+        else:
+            result = score(opened, chosen, measuring, drop_leaks=drop_leaks)
+    metrics, predictions = pipeline.save_evaluation(result, folder)
     if json:
         files = {"metrics_file": str(metrics), "predictions_file": str(predictions)}
         print_json(result.to_json() | files)
@@ -97,15 +82,21 @@ def evaluate_command(
         say(f"wrote {folder / SUBMISSION}, for the official evaluation")
 
 
-def _find_selection(store: FeatureStore, path: Path | None, readout: str) -> Selection:
+def _find_selection(store: "FeatureStore", path: Path | None, readout: str) -> "Selection":
+    from savs.pipeline.errors import SelectionError
+    from savs.pipeline.heads.training_set import train_digest
+    from savs.pipeline.selection.selection import default_heads
+    from savs.stores.files.paths import is_remote
+    from savs.stores.results import SELECTION, results_folder
+
     if path is not None:
-        return load_selection(path)
+        return pipeline.load_selection(path)
     saved = results_folder(store.path, readout) / SELECTION
     if is_remote(store.path) or store.missing("train") or not saved.exists():
-        selection = select(store, heads=default_heads(store), readout=readout)
+        selection = pipeline.select(store, heads=default_heads(store), readout=readout)
         say(f"no selection yet: made the default one, {len(selection.tasks[0].heads)} heads")
         return selection
-    selection = load_selection(saved)
+    selection = pipeline.load_selection(saved)
     if selection.train != train_digest(store):
         raise SelectionError(
             f"{saved} was made from other training examples than the store holds now; make it again"

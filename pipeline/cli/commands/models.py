@@ -1,7 +1,6 @@
 """`savs models`: which architectures were tried, and what came of it."""
 
 import json as json_format
-from importlib.resources import files
 from typing import Annotated, Any
 
 import typer
@@ -16,10 +15,9 @@ def models_command(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """List every multimodal architecture of transformers: verified, untested or unsupported.
+    """Run `savs check-model` to test a checkpoint of an architecture that is not verified."""
+    from importlib.resources import files
 
-    `savs check-model` runs the same proof on a checkpoint of your own.
-    """
     found: dict[str, Any] = json_format.loads(
         files("savs.pipeline.extraction").joinpath("families.json").read_text("utf-8")
     )

@@ -1,15 +1,16 @@
 """`savs query`: SQL over a store."""
 
 import json as json_format
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import polars as pl
 import typer
 
-from savs.pipeline.cli.options.shared import ConfigOption, JsonOption, StoreArgument, option
+from savs import pipeline
+from savs.pipeline.cli.options.shared import JsonOption, StoreArgument, option
 from savs.pipeline.cli.output import print_json, say
-from savs.pipeline.explore.query import query_store
-from savs.stores import open_store
+
+if TYPE_CHECKING:
+    import polars as pl
 
 ROWS_SHOWN = 50
 
@@ -22,15 +23,13 @@ def query_command(
     ] = "vote",
     csv: Annotated[bool, option("--csv", help="Print CSV on stdout.")] = False,
     json: JsonOption = False,
-    config: ConfigOption = None,
 ) -> None:
-    """Query a store with SQL: tables examples, predictions (after evaluate) and votes.
+    """Name heads as columns of examples, "L12.H7"; only those in the query are read."""
+    import polars as pl
 
-    Heads are columns of examples, "L12.H7"; those that the query names are read, no other.
-    """
     if csv and json:
         raise typer.BadParameter("--csv and --json are two forms of the same; give one")
-    found = query_store(open_store(store), sql, result)
+    found = pipeline.query(pipeline.open_store(store), sql, result)
     if json:
         print_json(found.to_dicts())
     elif csv:
@@ -48,8 +47,10 @@ def query_command(
         say(f"{found.height:,} rows{more}")
 
 
-def _flat(frame: pl.DataFrame) -> pl.DataFrame:
+def _flat(frame: "pl.DataFrame") -> "pl.DataFrame":
     """Return a frame that CSV can hold: lists, arrays and structs as JSON text."""
+    import polars as pl
+
     nested = [name for name, dtype in frame.schema.items() if dtype.is_nested()]
     return frame.with_columns(pl.Series(name, [_text(v) for v in frame[name]]) for name in nested)
 
@@ -57,5 +58,5 @@ def _flat(frame: pl.DataFrame) -> pl.DataFrame:
 def _text(value: Any) -> str | None:
     if value is None:
         return None
-    plain = value.to_list() if isinstance(value, pl.Series) else value
+    plain = value.to_list() if hasattr(value, "to_list") else value  # a polars series
     return json_format.dumps(plain, ensure_ascii=False)

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Annotated
 
+from savs import pipeline, stores
 from savs.pipeline.cli.options.shared import (
-    ConfigOption,
     HeadsOption,
     JsonOption,
     ReadoutOption,
@@ -16,10 +16,7 @@ from savs.pipeline.cli.options.shared import (
 )
 from savs.pipeline.cli.output import print_json, say
 from savs.pipeline.cli.tables import print_selection
-from savs.pipeline.selection.selection import DEFAULT_HEADS, select
-from savs.pipeline.selection.selection_file import load_selection, save_selection
-from savs.stores import head_name, open_store
-from savs.stores.results import SELECTION
+from savs.pipeline.names import DEFAULT_HEADS
 
 
 def select_command(
@@ -36,15 +33,18 @@ def select_command(
         option(metavar="DIR", help="Folder of the result (default: STORE/results/READOUT)."),
     ] = None,
     json: JsonOption = False,
-    config: ConfigOption = None,
 ) -> None:
-    """Choose the heads that tell the training classes apart, for each subtask by itself."""
+    """Read training examples only; `savs evaluate` classifies with the selection."""
+    from savs.stores.results import SELECTION
+
     count = parse_heads(heads)
-    opened = open_store(store)
-    given = load_selection(heads_from) if heads_from else None
-    selection = select(opened, heads=count, readout=readout, scoring=scoring, heads_from=given)
+    opened = pipeline.open_store(store)
+    given = pipeline.load_selection(heads_from) if heads_from else None
+    selection = pipeline.select(
+        opened, heads=count, readout=readout, scoring=scoring, heads_from=given
+    )
     readout = selection.readout
-    path = save_selection(selection, result_place(opened, out, readout) / SELECTION)
+    path = pipeline.save_selection(selection, result_place(opened, out, readout) / SELECTION)
     if json:
         tasks = [
             {
@@ -52,7 +52,7 @@ def select_command(
                 "classes": list(task.classes),
                 "examples": task.examples,
                 "heads": [
-                    {"head": head_name(head), "score": score, "margin": margin}
+                    {"head": stores.head_name(head), "score": score, "margin": margin}
                     for head, score, margin in zip(
                         task.heads, task.scores, task.margins, strict=True
                     )

@@ -1,20 +1,19 @@
 """`savs show`: what a store holds."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
-from savs.pipeline.cli.options.shared import ConfigOption, JsonOption, StoreArgument
+from savs import pipeline
+from savs.pipeline.cli.options.shared import JsonOption, StoreArgument
 from savs.pipeline.cli.output import print_json, print_table, say
 from savs.pipeline.running.formatting import format_bytes
-from savs.stores import FeatureStore, open_store
+
+if TYPE_CHECKING:
+    from savs.stores import FeatureStore
 
 
-def show_command(
-    store: StoreArgument, json: JsonOption = False, config: ConfigOption = None
-) -> None:
-    """Show what a store is of, how far it is, its classes, and what was skipped and why."""
-    opened = open_store(store)
+def show_command(store: StoreArgument, json: JsonOption = False) -> None:
+    """Read no features; an extraction may still be running."""
+    opened = pipeline.open_store(store)
     facts: dict[str, Any] = opened.facts | {"classes": _counts(opened), "skipped": _skipped(opened)}
     if json:
         print_json(facts)
@@ -40,13 +39,7 @@ def show_command(
     print_table(
         ["split", "subtask", "class", "examples", "skipped"],
         [
-            [
-                c["split"],
-                c["subtask"] or "-",
-                c["label"],
-                f"{c['examples']:,}",
-                f"{c['skipped']:,}",
-            ]
+            [c["split"], c["subtask"] or "-", c["label"], f"{c['examples']:,}", f"{c['skipped']:,}"]
             for c in facts["classes"]
         ],
     )
@@ -56,7 +49,7 @@ def show_command(
         say(f"{missing} shards are missing: run the same `savs extract` command again to resume")
 
 
-def _finished(store: FeatureStore) -> list[str]:
+def _finished(store: "FeatureStore") -> list[str]:
     """Return the splits of which at least one shard is there."""
     return [
         split
@@ -65,7 +58,9 @@ def _finished(store: FeatureStore) -> list[str]:
     ]
 
 
-def _counts(store: FeatureStore) -> list[dict[str, Any]]:
+def _counts(store: "FeatureStore") -> list[dict[str, Any]]:
+    import polars as pl
+
     frames = [
         table.select("split", "subtask", "label", skipped=pl.lit(skipped))
         for split in _finished(store)
@@ -81,6 +76,8 @@ def _counts(store: FeatureStore) -> list[dict[str, Any]]:
     )
 
 
-def _skipped(store: FeatureStore) -> list[dict[str, Any]]:
+def _skipped(store: "FeatureStore") -> list[dict[str, Any]]:
+    import polars as pl
+
     frames = [store.skipped(split).select("split", "id", "reason") for split in _finished(store)]
     return pl.concat(frames).to_dicts() if frames else []

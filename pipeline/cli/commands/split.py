@@ -1,28 +1,28 @@
 """`savs split`: one file into a train and a test file that share nothing."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from savs.pipeline.cli.options.columns import ColumnsOption, column_options
-from savs.pipeline.cli.options.inputs import (
-    BenchmarkArgument,
-    GroupsOption,
-    MediaOption,
-    OutsideOption,
-    QuestionOption,
-    SeedOption,
-    ShotsOption,
-    parse_shots,
-    worded,
-)
-from savs.pipeline.cli.options.shared import ConfigOption, JsonOption, option
+from savs.datasets.splits.shots import Shots
+from savs.pipeline.cli.options.expansion import expand_options
+from savs.pipeline.cli.options.inputs import BenchmarkArgument, resolve_benchmark
+from savs.pipeline.cli.options.shared import JsonOption, option
 from savs.pipeline.cli.output import print_json, print_table, say
-from savs.pipeline.splitting.split import Splitting, split
+from savs.pipeline.inputs.input_options import InputOptions, ReadingKeywords
+
+if TYPE_CHECKING:
+    from savs.pipeline import Splitting
 
 
-@column_options
+class SplitKeywords(ReadingKeywords, total=False):
+    """The fields of `InputOptions` that are options of `savs split`."""
+
+    shots: Shots | None
+
+
+@expand_options
 def split_command(
     benchmark: BenchmarkArgument,
     source: Annotated[
@@ -30,42 +30,26 @@ def split_command(
     ],
     train: Annotated[Path, option("--train", metavar="FILE", help="Where the drawn ones go.")],
     test: Annotated[Path, option("--test", metavar="FILE", help="Where all others go.")],
-    shots: ShotsOption = None,
-    train_groups: GroupsOption = None,
-    question: QuestionOption = None,
-    columns: ColumnsOption = None,
-    seed: SeedOption = 0,
-    media_root: MediaOption = None,
-    allow_outside: OutsideOption = False,
-    fetch_urls: Annotated[bool, option("--fetch-urls", help="Fetch media at an address.")] = False,
+    reading: SplitKeywords,
     force: Annotated[bool, option("--force", help="Replace files that are there.")] = False,
     json: JsonOption = False,
-    config: ConfigOption = None,
 ) -> None:
-    """Draw training examples from one file, and write a train and a test file that share nothing.
+    """Keep rows that share a group or an identical image in the same split."""
+    from savs.pipeline.splitting.split import split_file
 
-    Rows that share a group or an image, by content, go to the same side.
-    """
-    drawn = parse_shots(shots, train_groups, seed)
-    if drawn is None:
+    inputs = InputOptions(test=source, **reading)
+    shots = inputs.shots
+    if shots is None:
         raise typer.BadParameter("give --shots N (examples a class) or --train-groups N")
-    done = split(
-        worded(benchmark, question, columns),
-        source,
-        train=train,
-        test=test,
-        shots=drawn,
-        media_root=media_root,
-        allow_outside=allow_outside,
-        fetch_urls=fetch_urls,
-        force=force,
-    )
+    chosen = resolve_benchmark(benchmark, inputs)
+    done = split_file(chosen, inputs, shots, {"train": train, "test": test}, force=force)
     if json:
         print_json(_summary(done))
     else:
         _print_table(done)
-    if shots is not None and any(count > shots for count in done.classes["train"].values()):
-        say(f"more than {shots} of a class train: what shares a group or an image goes whole")
+    each = shots.each_class
+    if each is not None and any(count > each for count in done.classes["train"].values()):
+        say(f"more than {each} of a class train: rows that share a group or an image stay together")
     if done.missing:
         say(
             f"{len(done.missing):,} images are not there ({done.missing[0]} first): they were told"
@@ -75,11 +59,11 @@ def split_command(
         say(f"for savs extract, give --media-root {done.media_root}")
 
 
-def _classes(done: Splitting) -> list[tuple[str | None, str]]:
+def _classes(done: "Splitting") -> list[tuple[str | None, str]]:
     return list(dict.fromkeys((*done.classes["train"], *done.classes["test"])))
 
 
-def _summary(done: Splitting) -> dict[str, object]:
+def _summary(done: "Splitting") -> dict[str, object]:
     return {
         **{name: str(path) for name, path in done.paths.items()},
         "rows": {name: done.rows[name] for name in done.paths},
@@ -98,7 +82,7 @@ def _summary(done: Splitting) -> dict[str, object]:
     }
 
 
-def _print_table(done: Splitting) -> None:
+def _print_table(done: "Splitting") -> None:
     rows = [
         [
             subtask or "-",

@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import polars as pl
 import typer
 
+from savs import pipeline
 from savs.pipeline.cli.options.shared import (
     BenchmarkOption,
-    ConfigOption,
     JsonOption,
     ScoringOption,
     StoreArgument,
@@ -17,9 +16,7 @@ from savs.pipeline.cli.options.shared import (
     result_place,
 )
 from savs.pipeline.cli.output import percent, print_json, print_table, say
-from savs.pipeline.sweeping.sweep import DRAWS, sweep
-from savs.stores import open_store
-from savs.stores.results import write_table
+from savs.pipeline.names import DEFAULT_DRAWS
 
 DRAWS_FILE = "draws.parquet"
 SUMMARY_FILE = "summary.parquet"
@@ -33,7 +30,9 @@ def sweep_command(
     shots: Annotated[
         str | None, option(metavar="N,N", help="Default: those of 1,2,5,10,20 below the pool.")
     ] = None,
-    draws: Annotated[int, option(min=1, help="Draws of training examples a number.")] = DRAWS,
+    draws: Annotated[
+        int, option(min=1, help="Draws of training examples a number.")
+    ] = DEFAULT_DRAWS,
     readouts: Annotated[
         str, option(metavar="NAME,NAME", help="See `savs select --readout`.")
     ] = "vote",
@@ -47,15 +46,15 @@ def sweep_command(
     ] = None,
     benchmark: BenchmarkOption = None,
     json: JsonOption = False,
-    config: ConfigOption = None,
 ) -> None:
-    """Measure how accuracy depends on readout, heads and shots, over few-shot draws.
+    """Use the store's training examples as the pool; every readout gets the same draws."""
+    import polars as pl
 
-    The store's training examples are the pool; every readout gets the same draws.
-    """
-    opened = open_store(store)
+    from savs.stores.results import write_table
+
+    opened = pipeline.open_store(store)
     folder = result_place(opened, out, "sweep")
-    found = sweep(
+    found = pipeline.sweep(
         opened,
         heads=[parse_heads(text) for text in heads.split(",")] if heads else None,
         shots=[_number("--shots", text) for text in shots.split(",")] if shots else None,

@@ -1,81 +1,76 @@
 """Options of the commands that read a benchmark's files."""
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from savs.datasets import Benchmark, OptionError, Shots
-from savs.pipeline.cli.options.shared import option
-from savs.pipeline.plugins.benchmark import choose_benchmark
+from savs.datasets.splits.shots import Shots
+from savs.pipeline.cli.options.shared import Flag
+from savs.pipeline.inputs.input_options import InputOptions
+
+if TYPE_CHECKING:
+    from savs.datasets import Benchmark
 
 BenchmarkArgument = Annotated[
     str,
-    typer.Argument(
-        metavar="BENCHMARK", help="See `savs benchmarks`, or a Python file of your own: mine.py."
+    typer.Argument(metavar="BENCHMARK", help="See `savs benchmarks`; or a Python file, mine.py."),
+]
+INPUT_FLAGS = {
+    "test": Flag("The examples to classify: a file, folder or hf:// data set.", metavar="FILE"),
+    "train": Flag("The labelled few-shot examples.", metavar="FILE"),
+    "column": Flag(
+        "Of general: the column of a field, e.g. question=prompt; once a field.",
+        metavar="FIELD=COLUMN",
     ),
-]
-TestOption = Annotated[
-    str,
-    option("--test", metavar="FILE", help="The examples to classify: a file, folder or hf:// set."),
-]
-TrainOption = Annotated[
-    str | None, option("--train", metavar="FILE", help="The labelled few-shot examples.")
-]
-ShotsOption = Annotated[
-    int | None,
-    option("--shots", min=1, help="Draw N training examples a class (from --train or --test)."),
-]
-GroupsOption = Annotated[
-    int | None,
-    option("--train-groups", min=1, help="Draw N whole groups (of each subtask) to train."),
-]
-QuestionOption = Annotated[
-    str | None,
-    option("--question", metavar="TEXT", help="The prompt of every row: of general, image-folder."),
-]
-SeedOption = Annotated[int, option("--seed", help="Of --shots and --train-groups.")]
-MediaOption = Annotated[
-    Path | None,
-    option("--media-root", metavar="DIR", help="Folder of the images (default: each file's own)."),
-]
-FramesOption = Annotated[
-    int | None,
-    option("--video-frames", min=1, help="Frames that stand for a video (default: 8)."),
-]
-OutsideOption = Annotated[
-    bool, option("--allow-outside", help="Let names of media lead out of the media root.")
-]
-FetchOption = Annotated[
-    bool, option("--fetch-urls", help="Fetch media at http(s) addresses, into STORE.fetched.")
-]
-LimitOption = Annotated[
-    int | None, option("--limit", min=1, help="Examples a split; raise it later to go on.")
-]
+    "question": Flag("The prompt of every row: of general and image-folder.", metavar="TEXT"),
+    "shots": Flag("Draw N training examples a class (from --train or --test).", min=1),
+    "train_groups": Flag("Draw N whole groups (of each subtask) to train.", min=1),
+    "seed": Flag("Seed of --shots and --train-groups."),
+    "media_root": Flag("Folder of the images (default: that of each file).", metavar="DIR"),
+    "video_frames": Flag("Frames that the model reads of a video (default: 8).", min=1),
+    "allow_outside": Flag("Let names of media lead out of the media root."),
+    "fetch_urls": Flag("Fetch media at http(s) addresses; extract keeps them in STORE.fetched."),
+    "limit": Flag("Examples of each split; raise it later to go on.", min=1),
+}
 
 
-def parse_shots(shots: int | None, train_groups: int | None, seed: int) -> Shots | None:
-    """Return how training examples are drawn, if they are; a usage error for both ways at once."""
+def draw_shots(
+    shots: int | None = None, train_groups: int | None = None, seed: int = 0
+) -> Shots | None:
+    """Return how training examples are drawn, or None; a usage error for both ways at once."""
     if shots is not None and train_groups is not None:
         raise typer.BadParameter("--shots and --train-groups are two ways to draw; give one")
     drawn = shots is not None or train_groups is not None
     return Shots(shots, train_groups, seed) if drawn else None
 
 
-def worded(benchmark: str, question: str | None, columns: Mapping[str, str] | None) -> Benchmark:
-    """Return the benchmark with a question and columns of one's own; a usage error if it has none.
+def parse_columns(column: list[str] | None = None) -> dict[str, str] | None:
+    """Return field -> column; a usage error for an unknown field or one given twice."""
+    if not column:
+        return None
+    from savs.datasets.benchmarks.general import FIELDS
 
-    Parameters
-    ----------
-    benchmark
-        A name, or the path of a Python file.
-    question
-        The prompt of every row.
-    columns
-        Field -> the column that holds it.
-    """
+    found: dict[str, str] = {}
+    for text in column:
+        field, _, name = text.partition("=")
+        known = f"FIELD is one of {', '.join(FIELDS)}"
+        if not name or field not in FIELDS:
+            raise typer.BadParameter(f"--column is {text!r}, expected FIELD=COLUMN; {known}")
+        if field in found:
+            raise typer.BadParameter(f"--column gives {field} twice, expected it once; {known}")
+        found[field] = name
+    return found
+
+
+INPUTS_MADE = {"columns": parse_columns, "shots": draw_shots}
+
+
+def resolve_benchmark(name: str, inputs: InputOptions) -> "Benchmark":
+    """Return the benchmark with its columns and question; a usage error where it takes none."""
+    from savs.datasets.errors import OptionError
+    from savs.pipeline.plugins.benchmark import choose_benchmark
+
     try:
-        return choose_benchmark(benchmark, columns=columns, question=question)
+        return choose_benchmark(name, columns=inputs.columns, question=inputs.question)
     except OptionError as error:
         raise typer.BadParameter(str(error)) from error

@@ -1,74 +1,49 @@
 """Options of the commands that load a model."""
 
 import json
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-from savs.datasets.prompt import PLACEHOLDERS
-from savs.pipeline.cli.options.shared import option
+from savs.pipeline.cli.options.shared import Flag
 
-DtypeOption = Annotated[
-    str, option("--dtype", help="auto (the checkpoint's), bfloat16, float16 or float32.")
-]
-RevisionOption = Annotated[
-    str | None, option("--revision", help="Branch, tag or commit on the hub.")
-]
-DeviceOption = Annotated[
-    str, option("--device", "--device-map", help="auto (all GPUs, else CPU), cpu, cuda:1, mps ...")
-]
-AttentionOption = Annotated[
-    str | None,
-    option(
-        "--attention",
-        "--attn-implementation",
-        help="sdpa, eager, flash_attention_2 ... (default: the model's)",
+MODEL_FLAGS = {
+    "model": Flag("Hugging Face id, folder, or `demo`.", metavar="ID"),
+    "revision": Flag("Branch, tag or commit on the hub."),
+    "dtype": Flag("auto (that of the checkpoint), bfloat16, float16 or float32."),
+    "device": Flag("auto (all GPUs, else CPU), cpu, cuda:1, mps ...", aliases=("--device-map",)),
+    "attention": Flag(
+        "sdpa, eager, flash_attention_2 ... (default: that of the model)",
+        aliases=("--attn-implementation",),
     ),
-]
-AdapterOption = Annotated[
-    str | None, option("--adapter", metavar="ID", help="A PEFT adapter to put on the model.")
-]
-CodeOption = Annotated[
-    str | None,
-    option("--model-code", metavar="FILE", help="Python with find_heads or to_inputs of your own."),
-]
-KwargsOption = Annotated[
-    str | None,
-    option("--model-kwargs", metavar="JSON", help="More arguments of from_pretrained, as JSON."),
-]
-
-
-def _known_placeholders(value: str) -> str:
-    if value not in PLACEHOLDERS:
-        raise typer.BadParameter(f"{value!r}, expected {' or '.join(PLACEHOLDERS)}")
-    return value
-
-
-PlaceholdersOption = Annotated[
-    str,
-    option(
-        "--placeholders",
-        metavar="split|keep",
-        callback=_known_placeholders,
-        help="Images at their marks, or all first with the marks kept in the text.",
+    "adapter": Flag("A PEFT adapter to load into the model.", metavar="ID"),
+    "model_code": Flag("Python file with find_heads or to_inputs.", metavar="FILE"),
+    "model_kwargs": Flag("More arguments of from_pretrained, as JSON.", metavar="JSON"),
+    "trust_remote_code": Flag("Run code that comes with the checkpoint."),
+    "placeholders": Flag(
+        "Images at their marks, or all first with the marks kept in the text.", metavar="split|keep"
     ),
-]
-TrustOption = Annotated[
-    bool, option("--trust-remote-code", help="Run code that comes with the checkpoint.")
-]
+    "min_pixels": Flag("Scale smaller images up to it.", min=1),
+    "max_pixels": Flag("Scale larger images down to it.", min=1),
+}
 
 
-def parse_kwargs(text: str | None) -> dict[str, Any]:
+def parse_kwargs(model_kwargs: str | None = None) -> dict[str, Any]:
     """Return `--model-kwargs` as a dictionary; a usage error where it is no JSON object."""
     try:
-        value = json.loads(text or "{}")
+        value = json.loads(model_kwargs or "{}")
     except ValueError as error:
         raise typer.BadParameter(f"--model-kwargs is no JSON: {error}") from error
     if not isinstance(value, dict):
-        raise typer.BadParameter(f"--model-kwargs is {text!r}, expected an object such as {{}}")
+        raise typer.BadParameter(
+            f"--model-kwargs is {model_kwargs!r}, expected an object such as {{}}"
+        )
     if isinstance(value.get("max_memory"), dict):  # JSON has no numbers as keys, devices have
         value["max_memory"] = {
             int(device) if device.isdigit() else device: limit
             for device, limit in value["max_memory"].items()
         }
     return value
+
+
+MODEL_MADE = {"model_kwargs": parse_kwargs}

@@ -1,24 +1,36 @@
 """Options that several commands share."""
 
 import tomllib
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from savs.pipeline.heads.head_scores import SCORINGS
-from savs.pipeline.readouts import READOUTS
-from savs.stores import FeatureStore
-from savs.stores.files.paths import is_remote
-from savs.stores.results import results_folder
+from savs.pipeline.cli.commands import COMMANDS
+from savs.pipeline.names import READOUT_NAMES, SCORING_NAMES
+
+if TYPE_CHECKING:
+    from savs.stores import FeatureStore
 
 option = partial(typer.Option, show_envvar=False)
 """An option; its environment variable, SAVS_<COMMAND>_<OPTION>, is not spelt out in each help."""
 
 
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """How a field of an options object is given on the command line."""
+
+    help: str
+    metavar: str | None = None
+    aliases: tuple[str, ...] = ()
+    """Other names of the option, as other programs spell it."""
+    min: int | None = None
+
+
 def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
-    """Take a command's options from its table in a TOML file; flags and environment beat it."""
+    """Set a command's defaults from its table in a TOML file; flags and environment win."""
     if path is None:
         return None
     try:
@@ -27,31 +39,29 @@ def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
         raise typer.BadParameter(f"{path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise typer.BadParameter(f"{path} is not TOML: {error}") from error
-    parent = context.parent.command if context.parent else None
-    commands = set(getattr(parent, "commands", {}))
     for name, table in tables.items():
-        if name not in commands or not isinstance(table, dict):
+        if name not in COMMANDS or not isinstance(table, dict):
             raise typer.BadParameter(
-                f"{path}: {name!r} is no command's table; there are {', '.join(sorted(commands))}"
+                f"{path}: {name!r} is no command's table; there are {', '.join(sorted(COMMANDS))}"
             )
     table = tables.get(str(context.info_name), {})
     values = {str(key).replace("-", "_"): value for key, value in table.items()}
-    known = {parameter.name for parameter in context.command.params}
-    unknown = sorted(set(values) - known)
+    known = {parameter.name: parameter for parameter in context.command.params}
+    unknown = sorted(set(values) - set(known))
     if unknown:
         raise typer.BadParameter(
             f"{path}: [{context.info_name}] has no option {unknown[0]!r}; it has"
-            f" {', '.join(sorted(str(name) for name in known))}"
+            f" {', '.join(sorted(map(str, known)))}"
         )
-    context.default_map = {
-        **(context.default_map or {}),
-        **{k: _plain(v) for k, v in values.items()},
-    }
+    given = {name: _plain(value, known[name].multiple) for name, value in values.items()}
+    context.default_map = {**(context.default_map or {}), **given}
     return path
 
 
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, bool | list) else str(value)
+def _plain(value: Any, multiple: bool) -> Any:
+    """Return a value as the command line gives it; a repeatable option has a list."""
+    plain = value if isinstance(value, bool | list) else str(value)
+    return [plain] if multiple and not isinstance(plain, list) else plain
 
 
 StoreArgument = Annotated[
@@ -66,17 +76,23 @@ ConfigOption = Annotated[
         metavar="FILE",
         callback=_apply_config,
         is_eager=True,
-        help="TOML file with a table of this command's name; flags and environment beat it.",
+        expose_value=False,
+        help="TOML file with a table named like the command; flags and environment override it.",
     ),
 ]
+"""An option of every command, which sets the defaults of the others."""
 
 BenchmarkOption = Annotated[
     str | None,
     option(
         "--benchmark",
         metavar="FILE.py",
-        help="The store's benchmark, where that is a Python file of your own.",
+        help="The store's benchmark, where it is in a Python file.",
     ),
+]
+
+QuickOption = Annotated[
+    bool, option("--quick", help="Compare names, sizes and headers only; read no feature.")
 ]
 
 JsonOption = Annotated[bool, option("--json", help="Print JSON on stdout.")]
@@ -85,16 +101,19 @@ HeadsOption = Annotated[str, option("--heads", metavar="N|all", help="How many h
 
 ReadoutOption = Annotated[
     str,
-    option("--readout", help=f"Rule from head features to classes: {', '.join(READOUTS)}."),
+    option("--readout", help=f"Rule from head features to classes: {', '.join(READOUT_NAMES)}."),
 ]
 
 ScoringOption = Annotated[
-    str, option("--scoring", help=f"How heads are scored: {', '.join(SCORINGS)}.")
+    str, option("--scoring", help=f"How heads are scored: {', '.join(SCORING_NAMES)}.")
 ]
 
 
-def result_place(store: FeatureStore, out: Path | None, name: str) -> Path:
-    """Return a result's folder: `--out`, else one in the store; a usage error if it is remote."""
+def result_place(store: "FeatureStore", out: Path | None, name: str) -> Path:
+    """Return the folder of a result: `--out`, or one in the store if that can be written."""
+    from savs.stores.files.paths import is_remote
+    from savs.stores.results import results_folder
+
     if out is not None:
         return out
     if is_remote(store.path):

@@ -11,8 +11,9 @@ import torch
 from savs.datasets.benchmarks.shapes.drawing import draw
 from savs.datasets.benchmarks.shapes.scenes import CANVASES, random_scene
 from savs.pipeline.extraction.checks.batch_equality import Check, prove
-from savs.pipeline.extraction.model.load import load_model
+from savs.pipeline.extraction.model.load import load
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.prompts import Pieces
 from savs.pipeline.running.formatting import format_bytes
 
@@ -69,15 +70,9 @@ def sample_prompts(count: int, images: int = 2) -> list[Pieces]:
     return prompts
 
 
-def check_up(name: str, batch_size: int, **loading: Any) -> Checkup:
-    """Load a model and prove it on drawn scenes, in batches of 2, 4 ... up to `batch_size`.
-
-    Raises
-    ------
-    ModelError
-        The model cannot be loaded, or a scene cannot be run by itself.
-    """
-    model = load_model(name, **loading)
+def check_up(options: ModelOptions, batch_size: int) -> Checkup:
+    """Load a model and test it on drawn scenes, see `check_model`."""
+    model = load(options)
     prompts = sample_prompts(max(batch_size, 6), images_a_turn(model))
     sizes = [2**n for n in range(1, batch_size.bit_length()) if 2**n < batch_size] + [batch_size]
     checks = prove(model, prompts, sizes)

@@ -3,21 +3,18 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from savs.datasets import Benchmark, Example, MediaFolder, Shots, unknown_labels
+from savs.datasets import Benchmark, Example, MediaFolder
 from savs.datasets.media.download import Fetching
-from savs.datasets.media.media import MediaRules
 from savs.pipeline.extraction.batches.plan import make_batches
 from savs.pipeline.extraction.batches.prepare import Refused, prepare
 from savs.pipeline.extraction.disk_space import example_bytes
-from savs.pipeline.extraction.model.extra_outputs import NO_OUTPUTS
-from savs.pipeline.extraction.model.load import load_model
+from savs.pipeline.extraction.model.load import load
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.shard import run_batch
+from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source
-from savs.pipeline.plugins.benchmark import choose_benchmark
 
 PROBE_S = 5.0
 """The probe runs at least this long, if there are examples enough."""
@@ -33,7 +30,7 @@ class Estimate:
     missing_media: list[str]
     """Names of images that are not in the media root, in order of first use."""
     notes: list[str]
-    """What is worth a word before the run: labels that training lacks, leaks."""
+    """What a user should know before the run, see `Source.notes`."""
     bytes: int
     """Size of the features."""
     examples_per_second: float | None
@@ -41,29 +38,16 @@ class Estimate:
 
     @property
     def seconds(self) -> float | None:
-        """Estimated time of the whole extraction, loading the model not counted."""
+        """Estimated time of the whole extraction without loading the model."""
         total = sum(self.examples.values())
         return None if self.examples_per_second is None else total / self.examples_per_second
 
 
 def estimate(
-    benchmark: str | Path | Benchmark,
-    *,
-    train: str | Path | None,
-    test: str | Path,
-    model: str,
-    media_root: Path | None,
-    limit: int | None,
-    shots: Shots | None,
-    batch_size: int,
-    video_frames: int | None = None,
-    allow_outside: bool = False,
-    fetch_urls: bool = False,
-    **loading: Any,
+    benchmark: Benchmark, inputs: InputOptions, model: ModelOptions, batch_size: int
 ) -> Estimate:
     """Count the examples, look for their images, and time a few batches of the test split."""
-    rules = MediaRules(video_frames, allow_outside, Fetching() if fetch_urls else None)
-    source = Source(choose_benchmark(benchmark), train, test, media_root, limit, shots, rules)
+    source = Source(benchmark, inputs, Fetching() if inputs.fetch_urls else None)
     examples = source.examples()
     media = {split: source.media(split) for split in examples}
     missing = [
@@ -72,16 +56,13 @@ def estimate(
         for name in dict.fromkeys(name for example in found for name in example.media)
         if not media[split].has(name)
     ]
-    loaded = load_model(model, **loading)
+    notes = source.notes(examples)
+    loaded = load(model)
     total = sum(len(found) for found in examples.values())
     return Estimate(
         examples={split: len(found) for split, found in examples.items()},
         missing_media=missing,
-        notes=[
-            *unknown_labels(examples["train"], examples["test"]),
-            *source.survey(examples),
-            *source.leaks(examples).summary(),
-        ],
+        notes=notes,
         bytes=total * example_bytes(loaded),
         examples_per_second=_probe(loaded, examples["test"], source.media("test"), batch_size),
     )
@@ -98,7 +79,7 @@ def _probe(
         started = time.perf_counter()
         rows = 0
         for part in prepare(model, examples, batch, media):
-            done_now = run_batch(model, examples, part, media, NO_OUTPUTS)
+            done_now = run_batch(model, examples, part, media)
             rows += sum(len(run[0]) for run in done_now if not isinstance(run, Refused))
         if number >= WARM_UP_BATCHES or number == len(batches) - 1:
             done, seconds = done + rows, seconds + time.perf_counter() - started

@@ -1,44 +1,14 @@
-"""What may be kept of the last token beside the heads: logits of the labels' first tokens."""
+"""What is kept of the last token beside the heads: the logits of the labels' first tokens."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
-import torch
-
-from savs.foundation.arrays import Array
 from savs.pipeline.errors import ModelError
 
-
-@dataclass(frozen=True, slots=True)
-class Outputs:
-    """What is kept of a forward pass beside the heads."""
-
-    answers: Mapping[str, int] = field(default_factory=dict)
-    """Label -> the first token of it as the model would write it."""
-
-    @property
-    def wanted(self) -> bool:
-        """Whether the forward pass must run to its end."""
-        return bool(self.answers)
-
-    def of(self, logits: torch.Tensor) -> dict[str, Array]:
-        """Return what is kept of `(batch, vocabulary)` logits."""
-        tokens = torch.tensor(list(self.answers.values()), device=logits.device)
-        return {"answers": logits.float()[:, tokens].cpu().numpy()}
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what a store's identity says of them."""
-        return {"answers": dict(self.answers)} if self.answers else {}
-
-
-NO_OUTPUTS = Outputs()
-
-
-def stored(values: torch.Tensor) -> Array:
-    """Return a tensor as it is stored: bfloat16 as its bits in uint16."""
-    bits = values.contiguous().cpu()
-    return (bits.view(torch.uint16) if bits.dtype == torch.bfloat16 else bits).numpy()
+Answers = Mapping[str, int]
+"""Label -> the first token of it as the model would write it; empty where no logits are kept."""
+NO_ANSWERS: Answers = MappingProxyType({})
 
 
 def first_tokens(processor: Any, labels: Sequence[str]) -> dict[str, int]:

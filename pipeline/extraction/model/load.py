@@ -1,7 +1,7 @@
 """Load a checkpoint: from the hub, from a folder, or the shipped one."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,82 +9,29 @@ import torch
 from transformers.utils.hub import cached_file
 
 from savs.datasets.prompt import SPLIT
-from savs.pipeline.demo import DEMO_MODEL, DEMO_NAME
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.attention_hooks import find_taps
 from savs.pipeline.extraction.model.identity import portable
 from savs.pipeline.extraction.model.load_errors import explained
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.processor import (
     limit_pixels,
-    parse_limits,
     read_checkpoint,
     require_template,
 )
 from savs.pipeline.extraction.model.prompts import chat_inputs, require_plain_mark, text_inputs
 from savs.pipeline.extraction.model.user_code import OwnCode, load_own_code
 
-DTYPES = ("auto", "bfloat16", "float16", "float32")
-WITH_OPTIONS = {
-    "dtype": "--dtype",
-    "torch_dtype": "--dtype",
-    "attn_implementation": "--attention",
-    "revision": "--revision",
-    "trust_remote_code": "--trust-remote-code",
-}
-"""Keyword arguments of `from_pretrained` that are options here."""
 NO_MATTER = (
     *("device_map", "max_memory", "offload_folder", "offload_buffers"),
     *("cache_dir", "force_download", "local_files_only", "token"),
 )
-"""Those that say where weights come from and lie, not what they are."""
+"""Keyword arguments of `from_pretrained` that change where weights are, not what they are."""
 
 
-def load_model(
-    name: str,
-    *,
-    revision: str | None = None,
-    dtype: str = "auto",
-    device: str = "auto",
-    attention: str | None = None,
-    min_pixels: int | None = None,
-    max_pixels: int | None = None,
-    adapter: str | None = None,
-    model_code: str | None = None,
-    model_kwargs: Mapping[str, Any] | None = None,
-    trust_remote_code: bool = False,
-    placeholders: str = SPLIT,
-) -> LoadedModel:
-    """Load a checkpoint by hub id, by folder, or the shipped one by the name `demo`.
-
-    Parameters
-    ----------
-    name
-        A Hugging Face id, a local folder, or `demo`.
-    revision
-        Branch, tag or commit on the hub.
-    dtype
-        `auto` runs the checkpoint's own type.
-    device
-        `auto` spreads the model over the GPUs there are, else uses the CPU; or `cpu`, `cuda:1`,
-        `mps` ...
-    attention
-        transformers' attention implementation: `sdpa`, `eager`, `flash_attention_2` ...
-    min_pixels, max_pixels
-        Limits to which the processor scales an image, where it has such limits.
-    adapter
-        A PEFT adapter to put on the model: an id or a folder.
-    model_code
-        A Python file, or an entry point's name, with a `find_heads` or `to_inputs` of one's own,
-        see `OwnCode`. It runs as it stands: give it only if you trust it.
-    model_kwargs
-        More keyword arguments of `from_pretrained`, for example for quantised loads; a
-        `device_map` among them, for example over `cpu` and `disk`, replaces `device`.
-    trust_remote_code
-        Run Python code that comes with the checkpoint. Off, unless asked for.
-    placeholders
-        `split` puts each image at its `<image>` mark; `keep` puts all images first and leaves the
-        marks in the text, as the public reference does on Qwen.
+def load(options: ModelOptions) -> LoadedModel:
+    """Load a checkpoint, see `load_model`.
 
     Raises
     ------
@@ -92,42 +39,34 @@ def load_model(
         Not found, no model with a language decoder, without a chat template, or without heads; or
         `keep` for a model to which the mark is a token of its own.
     """
-    if dtype not in DTYPES:
-        raise ModelError(f"no dtype is called {dtype!r}; there are: {', '.join(DTYPES)}")
-    pixels = parse_limits(min_pixels, max_pixels)
-    path = str(DEMO_MODEL) if name == DEMO_NAME else name
-    keywords = dict(model_kwargs or {})
-    if taken := [key for key in keywords if key in WITH_OPTIONS]:
-        raise ModelError(f"model_kwargs has {taken[0]!r}; give {WITH_OPTIONS[taken[0]]} instead")
-    own = load_own_code(model_code) if model_code else OwnCode()
-    where: Any = ("auto" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    source: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    name, keywords = str(options.model), dict(options.model_kwargs or {})
+    own = load_own_code(str(options.model_code)) if options.model_code else OwnCode()
     with explained("model", name):
-        found = cached_file(path, "config.json", revision=revision)  # fails at once if it is absent
-        checkpoint = read_checkpoint(path, **source)
+        # fails at once where the checkpoint is absent
+        found = cached_file(options.path, "config.json", revision=options.revision)
+        checkpoint = read_checkpoint(options)
         processor = checkpoint.processor
         loaded: Any = checkpoint.kind.from_pretrained(
-            path,
-            dtype=dtype,
-            attn_implementation=attention,
+            options.path,
+            dtype=options.dtype,
+            attn_implementation=options.attention,
             output_loading_info=True,
-            **source,
-            **{"device_map": where, **keywords},
+            **options.source,
+            **{"device_map": _device(options.device), **keywords},
         )
         model, report = loaded
     _require_weights(name, [*report["missing_keys"], *report["mismatched_keys"]])
-    if adapter is not None:
-        _put_on(model, adapter)
+    if options.adapter is not None:
+        _put_on(model, str(options.adapter))
     if own.to_inputs is None:
         require_template(name, processor)
-    limit_pixels(name, processor, pixels)
-    if placeholders != SPLIT:
-        require_plain_mark(name, processor, placeholders)
+    limit_pixels(name, processor, options.pixels)
+    require_plain_mark(name, processor, options.placeholders)
     settings = {
-        "adapter": adapter and _plain_name(adapter),
+        "adapter": options.adapter and _plain_name(str(options.adapter)),
         "code": own.digest,
         "kwargs": portable({k: v for k, v in keywords.items() if k not in NO_MATTER}),
-        "placeholders": placeholders if placeholders != SPLIT else None,
+        "placeholders": options.placeholders if options.placeholders != SPLIT else None,
     }
     return LoadedModel(
         name=_plain_name(name),
@@ -135,11 +74,17 @@ def load_model(
         processor=processor,
         taps=tuple((own.find_heads or find_taps)(model)),
         revision=_commit(found),
-        pixels=pixels,
+        pixels=options.pixels,
         to_inputs=own.to_inputs or (text_inputs if checkpoint.text_only else chat_inputs),
         settings={key: value for key, value in settings.items() if value},
-        placeholders=placeholders,
+        placeholders=options.placeholders,
     )
+
+
+def _device(device: str) -> str:
+    if device != "auto":
+        return device
+    return "auto" if torch.cuda.is_available() else "cpu"
 
 
 def _require_weights(name: str, absent: Iterable[Any]) -> None:

@@ -10,11 +10,7 @@ import torch
 from savs.datasets.prompt import SPLIT
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.attention_hooks import Tap, reading
-from savs.pipeline.extraction.model.extra_outputs import (
-    NO_OUTPUTS,
-    Outputs,
-    stored,
-)
+from savs.pipeline.extraction.model.extra_outputs import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.identity import model_facts, processor_facts, prompt_digest
 from savs.pipeline.extraction.model.prompts import Pieces, chat_inputs
 from savs.stores import Identity
@@ -29,8 +25,8 @@ class Read:
 
     heads: Mapping[int, np.ndarray[Any, Any]]
     """Layer -> `(heads, batch, head_dim)` in the stored type (bfloat16 as bits in uint16)."""
-    outputs: Mapping[str, np.ndarray[Any, Any]]
-    """What was kept beside the heads, `(batch, ...)` each."""
+    answers: np.ndarray[Any, Any]
+    """`(batch, labels)` float32 logits of the labels' first tokens; no columns by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +63,7 @@ class LoadedModel:
     def identity(
         self,
         benchmark: Mapping[str, Any],
-        outputs: Outputs = NO_OUTPUTS,
+        answers: Answers = NO_ANSWERS,
         video_frames: int | None = None,
     ) -> Identity:
         """Return what a store of this model's features on a benchmark is of."""
@@ -79,7 +75,7 @@ class LoadedModel:
             benchmark=benchmark,
             prompt=prompt_digest(self.processor),
             grid=tuple(tap.grid for tap in self.taps),
-            outputs=outputs.to_json(),
+            outputs={"answers": dict(answers)} if answers else {},
         )
 
     def inputs(self, prompts: Sequence[Pieces]) -> Any:
@@ -92,8 +88,10 @@ class LoadedModel:
         """
         return self.to_inputs(self.processor, prompts)
 
-    def read(self, inputs: Any, outputs: Outputs = NO_OUTPUTS) -> Read:
+    def read(self, inputs: Any, answers: Answers = NO_ANSWERS) -> Read:
         """Run one forward pass and return what it says at the last token.
+
+        Without `answers` the pass stops at the last layer's heads, and no logits are computed.
 
         Raises
         ------
@@ -102,14 +100,12 @@ class LoadedModel:
         """
         if not bool(inputs["attention_mask"][:, -1].all()):
             raise ModelError(f"the processor of {self.name} does not pad on the left as told")
-        inputs, kept = self.placed(inputs), {}
-        with (
-            torch.inference_mode(),
-            reading(self.taps, to_the_end=outputs.wanted) as read,
-        ):
-            if outputs.wanted:
+        inputs = self.placed(inputs)
+        kept = np.zeros((len(inputs["attention_mask"]), 0), np.float32)
+        with torch.inference_mode(), reading(self.taps, to_the_end=bool(answers)) as read:
+            if answers:
                 logits = self.model(**inputs, use_cache=False, logits_to_keep=1).logits[:, -1]
-                kept = outputs.of(logits)
+                kept = logits[:, list(answers.values())].float().cpu().numpy()
             else:
                 self.model(**inputs, use_cache=False)
         heads = {tap.grid.layer: self._stored(tap, read[tap.grid.layer]) for tap in self.taps}
@@ -130,4 +126,5 @@ class LoadedModel:
                 f" {self.model.dtype}; give --dtype float32"
             )
         heads = values.view(len(values), len(tap.grid.heads), tap.grid.head_dim).transpose(0, 1)
-        return stored(heads)
+        bits = heads.contiguous().cpu()
+        return (bits.view(torch.uint16) if bits.dtype == torch.bfloat16 else bits).numpy()

@@ -14,6 +14,7 @@ from transformers import (
 )
 
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.model_options import ModelOptions
 
 KINDS = (AutoModelForImageTextToText, AutoModelForMultimodalLM, AutoModelForCausalLM)
 """What a checkpoint is loaded as: the first that knows its architecture."""
@@ -35,20 +36,12 @@ class Checkpoint:
         return self.kind is AutoModelForCausalLM
 
 
-def read_checkpoint(path: str, **source: Any) -> Checkpoint:
-    """Read a checkpoint's configuration and processor, whatever transformers raises.
-
-    Parameters
-    ----------
-    path
-        A Hugging Face id or a folder.
-    **source
-        `revision` and `trust_remote_code`.
-    """
-    config = AutoConfig.from_pretrained(path, **source)
+def read_checkpoint(options: ModelOptions) -> Checkpoint:
+    """Read the configuration and the processor of a checkpoint, whatever transformers raises."""
+    config = AutoConfig.from_pretrained(options.path, **options.source)
     kind = _kind(config)
     reader = AutoTokenizer if kind is AutoModelForCausalLM else AutoProcessor
-    return Checkpoint(kind, config, reader.from_pretrained(path, **source))
+    return Checkpoint(kind, config, reader.from_pretrained(options.path, **options.source))
 
 
 def _kind(config: Any) -> Any:
@@ -71,14 +64,6 @@ def require_template(name: str, processor: Any) -> None:
             " beside its config.json and give the folder as --model, or give --model-code with"
             " to_inputs"
         )
-
-
-def parse_limits(min_pixels: int | None, max_pixels: int | None) -> dict[str, int]:
-    """Return the limits that were given; ModelError where they are the wrong way round."""
-    if min_pixels is not None and max_pixels is not None and min_pixels > max_pixels:
-        raise ModelError(f"min_pixels is {min_pixels}, more than max_pixels, {max_pixels}")
-    given = {"min_pixels": min_pixels, "max_pixels": max_pixels}
-    return {key: value for key, value in given.items() if value is not None}
 
 
 def limit_pixels(name: str, processor: Any, pixels: Mapping[str, int]) -> None:

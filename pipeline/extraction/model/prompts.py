@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL import Image
 
-from savs.datasets.prompt import IMAGE_MARK, KEEP, PLACEHOLDERS
+from savs.datasets.prompt import IMAGE_MARK, KEEP
 from savs.pipeline.errors import ModelError
 
 Pieces = tuple[str | Image.Image, ...]
@@ -83,12 +83,8 @@ def require_plain_mark(name: str, processor: Any, placeholders: str) -> None:
     Raises
     ------
     ModelError
-        To this model the mark is a token of its own; or `placeholders` is not known.
+        To this model the mark is a token of its own.
     """
-    if placeholders not in PLACEHOLDERS:
-        raise ModelError(
-            f"--placeholders is {placeholders!r}, expected {' or '.join(PLACEHOLDERS)}"
-        )
     if placeholders == KEEP and IMAGE_MARK in _control_tokens(processor):
         raise ModelError(
             f"--placeholders keep would leave {IMAGE_MARK} in the text, which is a token of its own"

@@ -58,7 +58,7 @@ def test_a_column_that_no_row_has_is_told_with_those_there_are(tmp_path: Path, f
     path = written(tmp_path, {k: v for k, v in ROW.items() if k != COLUMNS[field]})
     message = (
         f"{path} line 1 and the other test rows: none has the column {COLUMNS[field]!r}, which"
-        f" --{field}-column names; they have "
+        f" --column {field}={COLUMNS[field]} names; they have "
     )
     with pytest.raises(OptionError, match=f"^{re.escape(message)}.*, question$"):
         read_examples(general(COLUMNS), path, "test")
@@ -122,7 +122,7 @@ def test_what_cannot_be_is_refused(columns, question, message) -> None:
 @pytest.mark.parametrize(
     ("columns", "question", "message"),
     [
-        ({"label": "x"}, None, "--label-column is an option of general; the benchmark 'blink'"),
+        ({"label": "x"}, None, "--column is an option of general; the benchmark 'blink'"),
         (None, "Which?", "--question is an option of general and image-folder; the benchmark"),
     ],
 )

@@ -13,6 +13,7 @@ from savs.datasets import MediaFolder, find_benchmark
 from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.pipeline import evaluate, select
 from savs.pipeline.errors import LeakError
+from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source
 from stores import make_store
 
@@ -124,7 +125,7 @@ def source(inputs):
     """Return what makes a source of two folders from pictures' names and bytes."""
 
     def make(train, test):
-        files = []
+        files = {}
         for split, pictures in (("train", train), ("test", test)):
             (inputs.root / split).mkdir()
             for name, content in pictures.items():
@@ -132,8 +133,8 @@ def source(inputs):
                     (inputs.root / split / name).write_bytes(content)
             labelled = zip(pictures, "ababa", strict=False)
             rows = [{"image": name, "question": "?", "label": label} for name, label in labelled]
-            files.append(inputs.rows(f"{split}/rows.jsonl", rows))
-        return Source(find_benchmark("general"), *files)
+            files[split] = inputs.rows(f"{split}/rows.jsonl", rows)
+        return Source(find_benchmark("general"), InputOptions(**files))
 
     return make
 
@@ -172,7 +173,7 @@ def test_a_picture_in_a_parquet_file_is_compared_with_files(source, inputs):
     packed = [{"bytes": content, "path": "1.png"} for content in (b"picture two", b"picture six")]
     path = inputs.root / "packed.parquet"
     pl.DataFrame({"image": packed, "question": "!", "label": ["a", "b"]}).write_parquet(path)
-    made = replace(made, test=path)
+    made = replace(made, options=replace(made.options, test=path))
     assert made.leaks(made.examples()).kinds == (SHARED, None)
 
 

@@ -1,4 +1,4 @@
-"""`export_store`: features in Parquet, npz and safetensors, whole or not at all."""
+"""`export`: features in Parquet, npz and safetensors, whole or not at all."""
 
 import json
 
@@ -9,7 +9,7 @@ from polars.testing import assert_frame_equal
 
 import savs.pipeline.explore.export
 from savs.pipeline.errors import ExportError
-from savs.pipeline.explore.export import EXAMPLE_COLUMNS, FORMS, export_store
+from savs.pipeline.explore.export import EXAMPLE_COLUMNS, FORMS, export
 from savs.stores import (
     HeadNotFoundError,
     LayerGrid,
@@ -60,7 +60,7 @@ def values(store, head: tuple[int, int], splits=BOTH) -> np.ndarray:
 
 @pytest.mark.parametrize("splits", [BOTH, ("test",), ("train",)], ids="+".join)
 def test_parquet_has_a_row_an_example_and_a_list_a_head(store, tmp_path, splits) -> None:
-    path = export_store(store, tmp_path / "out.parquet", HEADS, splits, "parquet")
+    path = export(store, tmp_path / "out.parquet", HEADS, splits, "parquet")
     found = pl.read_parquet(path)
     assert found.columns == [*EXAMPLE_COLUMNS, "L3.H4", "L1.H0"]
     assert found.schema["L3.H4"] == pl.Array(pl.Float32, 6)
@@ -75,7 +75,7 @@ def test_parquet_has_a_row_an_example_and_a_list_a_head(store, tmp_path, splits)
 
 @pytest.mark.parametrize("splits", [BOTH, ("test",)], ids="+".join)
 def test_npz_has_an_array_a_head_and_the_ids(store, tmp_path, splits) -> None:
-    path = export_store(store, tmp_path / "out.npz", HEADS, splits, "npz")
+    path = export(store, tmp_path / "out.npz", HEADS, splits, "npz")
     examples = pl.concat(store.examples(split) for split in splits)
     with np.load(path, allow_pickle=False) as found:
         assert set(found.files) == {"id", "label", "split", "L3.H4", "L1.H0"}
@@ -88,7 +88,7 @@ def test_npz_has_an_array_a_head_and_the_ids(store, tmp_path, splits) -> None:
 @pytest.mark.parametrize("splits", [BOTH, ("test",)], ids="+".join)
 def test_safetensors_has_an_array_a_head_and_the_ids_as_metadata(store, tmp_path, splits) -> None:
     safetensors = pytest.importorskip("safetensors")
-    path = export_store(store, tmp_path / "out.safetensors", HEADS, splits, "safetensors")
+    path = export(store, tmp_path / "out.safetensors", HEADS, splits, "safetensors")
     examples = pl.concat(store.examples(split) for split in splits)
     with safetensors.safe_open(path, framework="numpy") as found:
         assert set(found.keys()) == {"L3.H4", "L1.H0"}
@@ -102,7 +102,7 @@ def test_safetensors_has_an_array_a_head_and_the_ids_as_metadata(store, tmp_path
 def test_without_safetensors_it_says_what_to_install(store, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(savs.pipeline.explore.export, "find_spec", lambda name: None)
     with pytest.raises(ExportError, match="pip install safetensors"):
-        export_store(store, tmp_path / "out", HEADS, BOTH, "safetensors")
+        export(store, tmp_path / "out", HEADS, BOTH, "safetensors")
     assert [p.name for p in tmp_path.iterdir()] == ["s"]
 
 
@@ -114,17 +114,17 @@ def test_a_file_that_is_named_like_another_form_is_refused(store, tmp_path) -> N
         ("safetensors", "a.parquet"),
     ):
         with pytest.raises(ExportError, match=rf"{name} would be a file of form {form}; give --to"):
-            export_store(store, tmp_path / name, HEADS, BOTH, form)
+            export(store, tmp_path / name, HEADS, BOTH, form)
     assert list(tmp_path.glob("a.*")) == []
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_file_that_is_there_is_replaced_and_its_folder_made(store, tmp_path, form) -> None:
     path = tmp_path / "deep" / "er" / "out"
-    first = export_store(store, path, HEADS, ("test",), form).stat().st_size
-    export_store(store, path, HEADS[:1], BOTH, form)
+    first = export(store, path, HEADS, ("test",), form).stat().st_size
+    export(store, path, HEADS[:1], BOTH, form)
     assert path.stat().st_size != first
-    assert export_store(store, path, HEADS, ("test",), form) == path
+    assert export(store, path, HEADS, ("test",), form) == path
     assert path.stat().st_size == first
     assert [p.name for p in path.parent.iterdir()] == ["out"]
 
@@ -142,7 +142,7 @@ def test_a_file_that_is_there_is_replaced_and_its_folder_made(store, tmp_path, f
 )
 def test_what_is_not_there_is_refused(store, tmp_path, heads, splits, form, error, message) -> None:
     with pytest.raises(error, match=message):
-        export_store(store, tmp_path / "new" / "out", heads, splits, form)
+        export(store, tmp_path / "new" / "out", heads, splits, form)
     assert not (tmp_path / "new").exists()
 
 
@@ -155,25 +155,23 @@ def test_nothing_is_left_of_a_file_that_could_not_be_finished(store, tmp_path, f
     place = data.index(store.features("test", [(1, 0)], raw=True)[0, :2].tobytes())
     shard.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
     with pytest.raises(StoreCorruptError, match=r"test-00000\.h5:/layers/00001 head 0 fails its"):
-        export_store(store, path, HEADS, BOTH, form)
+        export(store, path, HEADS, BOTH, form)
     assert path.read_text() == "of another day"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "s"]
-    export_store(store, path, [(1, 2)], BOTH, form)  # no part of that head's values
+    export(store, path, [(1, 2)], BOTH, form)  # no part of that head's values
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_path_that_cannot_be_written_is_named(store, tmp_path, form) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(StoreWriteError, match=r"folder cannot be written: Is a directory"):
-        export_store(store, tmp_path / "folder", HEADS, BOTH, form)
+        export(store, tmp_path / "folder", HEADS, BOTH, form)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "s"]
 
 
 def test_a_store_that_is_not_whole_is_refused_unless_it_is_opened_so(store, tmp_path) -> None:
     (store.path / "train-00002.h5").unlink()
     with pytest.raises(StoreIncompleteError, match=r"train-00002\.h5 first"):
-        export_store(open_store(store.path), tmp_path / "out", HEADS, BOTH, "npz")
-    path = export_store(
-        open_store(store.path, partial=True), tmp_path / "out", HEADS, BOTH, "parquet"
-    )
+        export(open_store(store.path), tmp_path / "out", HEADS, BOTH, "npz")
+    path = export(open_store(store.path, partial=True), tmp_path / "out", HEADS, BOTH, "parquet")
     assert pl.read_parquet(path)["split"].to_list() == ["train"] * 4 + ["test"] * 3

@@ -1,4 +1,4 @@
-"""`query_store`: SQL over the examples, predictions and head votes of a store."""
+"""`query`: SQL over the examples, predictions and head votes of a store."""
 
 import numpy as np
 import polars as pl
@@ -8,7 +8,7 @@ from polars.testing import assert_frame_equal
 import savs.stores.shard.read
 from savs.pipeline import evaluate, save_evaluation, select
 from savs.pipeline.errors import QueryError
-from savs.pipeline.explore.query import query_store
+from savs.pipeline.explore.query import query
 from savs.pipeline.heads.head_votes import heads_frame
 from savs.stores import StoreCorruptError, StoreIncompleteError, open_store
 from savs.stores.results import results_folder
@@ -35,7 +35,7 @@ def evaluated(store):
 
 
 def test_examples_are_counted_filtered_and_sorted(store) -> None:
-    found = query_store(
+    found = query(
         store,
         "SELECT split, label, count(*) AS n FROM examples WHERE id <> 'test:0'"
         " GROUP BY split, label ORDER BY split, label",
@@ -49,7 +49,7 @@ def test_examples_are_counted_filtered_and_sorted(store) -> None:
 
 
 def test_heads_are_columns_in_double_quotes(store) -> None:
-    found = query_store(
+    found = query(
         store, """SELECT id, "L0.H3", "group" FROM examples WHERE "group" = 'h' LIMIT 2"""
     )
     assert found.schema["L0.H3"] == pl.Array(pl.Float32, 5)
@@ -67,22 +67,22 @@ def test_only_the_heads_that_a_query_names_are_read(store, monkeypatch) -> None:
         return heads(shard, wanted, out)
 
     monkeypatch.setattr(savs.stores.shard.read.Shard, "heads", counting)
-    query_store(store, "SELECT label, count(*) FROM examples GROUP BY label")
+    query(store, "SELECT label, count(*) FROM examples GROUP BY label")
     assert read == set()
-    query_store(store, """SELECT id, "L0.H5" FROM examples""")
+    query(store, """SELECT id, "L0.H5" FROM examples""")
     assert read == {(0, 5)}
 
 
 def test_predictions_are_those_that_evaluate_left(evaluated) -> None:
     expected = pl.read_parquet(evaluated.path / "results/vote/predictions.parquet")
-    assert_frame_equal(query_store(evaluated, "SELECT * FROM predictions"), expected)
-    wrong = query_store(evaluated, "SELECT id FROM predictions WHERE NOT correct ORDER BY id")
+    assert_frame_equal(query(evaluated, "SELECT * FROM predictions"), expected)
+    wrong = query(evaluated, "SELECT id FROM predictions WHERE NOT correct ORDER BY id")
     assert wrong["id"].to_list() == expected.filter(~pl.col("correct"))["id"].sort().to_list()
 
 
 @pytest.mark.thorough
 def test_predictions_and_examples_can_be_joined(evaluated) -> None:
-    found = query_store(
+    found = query(
         evaluated,
         "SELECT e.id, e.prompt, p.prediction FROM examples AS e"
         " JOIN predictions AS p ON e.id = p.id WHERE e.label = 'a' ORDER BY e.id",
@@ -96,10 +96,10 @@ def test_predictions_and_examples_can_be_joined(evaluated) -> None:
 def test_votes_are_those_of_the_chosen_heads(evaluated) -> None:
     for name, count in (("vote", 2), ("five", 5)):
         heads = select(evaluated, heads=count).tasks[0].heads
-        found = query_store(evaluated, "SELECT * FROM votes", name)
+        found = query(evaluated, "SELECT * FROM votes", name)
         assert_frame_equal(found, heads_frame(evaluated, heads).collect())
         assert found.height == 7 * count
-    right = query_store(
+    right = query(
         evaluated, "SELECT name, avg(CAST(correct AS FLOAT)) AS share FROM votes GROUP BY name"
     )
     votes = heads_frame(evaluated).collect()
@@ -110,13 +110,13 @@ def test_votes_are_those_of_the_chosen_heads(evaluated) -> None:
 @pytest.mark.thorough
 def test_votes_agree_with_the_predictions(evaluated) -> None:
     """Each vote counts one: the prediction has the most, and its votes are the heads' votes."""
-    found = query_store(
+    found = query(
         evaluated,
         "SELECT v.id, v.vote, count(*) AS n FROM votes v GROUP BY v.id, v.vote",
         "five",
     )
     counted = {(row[0], row[1]): row[2] for row in found.rows()}
-    predictions = query_store(evaluated, "SELECT * FROM predictions", "five")
+    predictions = query(evaluated, "SELECT * FROM predictions", "five")
     for row in predictions.iter_rows(named=True):
         assert {v["class"]: v["score"] for v in row["votes"] if v["score"]} == {
             vote: n for (identifier, vote), n in counted.items() if identifier == row["id"]
@@ -137,7 +137,7 @@ def test_votes_agree_with_the_predictions(evaluated) -> None:
 )
 def test_what_is_not_there_is_named_with_what_is(store, sql, reason) -> None:
     with pytest.raises(QueryError) as refused:
-        query_store(store, sql)
+        query(store, sql)
     text = str(refused.value)
     assert reason in text
     assert f"query: {sql};" in text
@@ -148,19 +148,19 @@ def test_what_is_not_there_is_named_with_what_is(store, sql, reason) -> None:
 @pytest.mark.thorough
 def test_the_tables_named_are_those_of_the_result_asked_for(evaluated) -> None:
     with pytest.raises(QueryError, match="tables: examples, predictions, votes;"):
-        query_store(evaluated, "SELECT * FROM x")
+        query(evaluated, "SELECT * FROM x")
     with pytest.raises(QueryError, match="tables: examples;"):
-        query_store(evaluated, "SELECT * FROM predictions", "nothing")
+        query(evaluated, "SELECT * FROM predictions", "nothing")
 
 
 def test_a_store_that_is_not_whole_is_refused_unless_it_is_opened_so(store) -> None:
     (store.path / "train-00001.h5").unlink()
     sql = "SELECT count(*) AS n FROM examples"
     with pytest.raises(StoreIncompleteError, match=r"train-00001\.h5 first"):
-        query_store(open_store(store.path), sql)
-    assert query_store(open_store(store.path, partial=True), sql).item() == 12
+        query(open_store(store.path), sql)
+    assert query(open_store(store.path, partial=True), sql).item() == 12
     (store.path / "train-00002.h5").write_bytes(b"no HDF5")
     with pytest.raises(
         (QueryError, StoreCorruptError), match=r"train-00002\.h5 does not end in the index"
     ):
-        query_store(open_store(store.path, partial=True), sql)
+        query(open_store(store.path, partial=True), sql)

@@ -8,7 +8,7 @@ from savs.pipeline import evaluate, load_selection, save_selection, select
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.head_votes import heads_frame
 from savs.stores import LayerGrid, ShardContent, open_store, open_writer
-from savs.stores.maintain.copy import merge_stores, slim_store
+from savs.stores.maintain.copy import merge, slim
 from stores import columns, identity, planned, to_stored
 
 pytestmark = pytest.mark.thorough  # the stores of each test are written anew
@@ -64,10 +64,10 @@ def chosen(selection) -> list[tuple[int, int]]:
 def test_a_slim_store_evaluates_to_the_same(make, tmp_path, dtype, tasks) -> None:
     full = make("full", dtype=dtype, tasks=tasks)
     selection = select(full, heads=2)
-    slim = slim_store(full, chosen(selection), tmp_path / "slim")
-    assert len(slim.heads) < len(full.heads)
+    small = slim(full, chosen(selection), tmp_path / "slim")
+    assert len(small.heads) < len(full.heads)
     saved = load_selection(save_selection(selection, tmp_path / "selection.npz"))
-    expected, found = evaluate(full, selection), evaluate(slim, saved)
+    expected, found = evaluate(full, selection), evaluate(small, saved)
     assert_frame_equal(found.predictions, expected.predictions, check_exact=True)
     assert found.to_json() == expected.to_json()
     assert expected.predictions.height == 11
@@ -75,19 +75,19 @@ def test_a_slim_store_evaluates_to_the_same(make, tmp_path, dtype, tasks) -> Non
 
 def test_a_head_votes_the_same_in_a_slim_store(make, tmp_path) -> None:
     full = make("full")
-    slim = slim_store(full, [(1, 3), (0, 2)], tmp_path / "slim")
+    small = slim(full, [(1, 3), (0, 2)], tmp_path / "slim")
     heads = [(1, 3), (0, 2)]
-    assert_frame_equal(heads_frame(slim, heads).collect(), heads_frame(full, heads).collect())
+    assert_frame_equal(heads_frame(small, heads).collect(), heads_frame(full, heads).collect())
 
 
 def test_heads_chosen_from_the_slim_store_itself_are_the_same(make, tmp_path) -> None:
     full = make("full", tasks=False)
     first = select(full, heads=2)
-    slim = slim_store(full, chosen(first), tmp_path / "slim")
-    again = select(slim, heads=2)
+    small = slim(full, chosen(first), tmp_path / "slim")
+    again = select(small, heads=2)
     assert again.tasks[0].heads == first.tasks[0].heads
     assert again.tasks[0].scores == first.tasks[0].scores
-    assert_frame_equal(evaluate(slim, again).predictions, evaluate(full, first).predictions)
+    assert_frame_equal(evaluate(small, again).predictions, evaluate(full, first).predictions)
 
 
 def test_a_slim_store_without_a_chosen_head_is_refused(make, tmp_path) -> None:
@@ -95,7 +95,7 @@ def test_a_slim_store_without_a_chosen_head_is_refused(make, tmp_path) -> None:
     selection = select(full, heads=2)
     others = [head for head in full.heads if head != chosen(selection)[0]]
     with pytest.raises(SelectionError, match=r"head grid: '[23] layers, 5 heads' in the store, '3"):
-        evaluate(slim_store(full, others, tmp_path / "slim"), selection)
+        evaluate(slim(full, others, tmp_path / "slim"), selection)
 
 
 def test_a_merged_store_evaluates_as_the_whole_one(make, tmp_path) -> None:
@@ -106,7 +106,7 @@ def test_a_merged_store_evaluates_as_the_whole_one(make, tmp_path) -> None:
         for path in sorted(half.path.glob("*.h5"))[number::2]:
             path.unlink()
         halves.append(open_store(half.path, partial=True))
-    merged = merge_stores(halves, tmp_path / "merged")
+    merged = merge(halves, tmp_path / "merged")
     expected, found = (evaluate(store, select(store, heads=3)) for store in (whole, merged))
     assert_frame_equal(found.predictions, expected.predictions, check_exact=True)
     assert found.to_json() == expected.to_json()

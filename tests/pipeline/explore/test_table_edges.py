@@ -5,10 +5,10 @@ import polars as pl
 import pytest
 
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.explore.query import query_store
+from savs.pipeline.explore.query import query
 from savs.pipeline.heads.head_votes import heads_frame
 from savs.stores import FeatureStore, StoreIncompleteError, open_store
-from savs.stores.maintain.copy import merge_stores, slim_store
+from savs.stores.maintain.copy import merge, slim
 from stores import make_store
 
 pytestmark = pytest.mark.thorough
@@ -30,7 +30,7 @@ def test_a_limit_counts_rows_before_a_later_filter(store, engine) -> None:
     ]
     assert rows.filter(pl.col("L0.H1").arr.get(0).is_finite()).collect(engine=engine).height == 3
     sql = "SELECT id FROM (SELECT * FROM examples LIMIT 3) AS t WHERE label = 'a'"
-    assert query_store(store, sql)["id"].to_list() == ["train:0", "train:2"]
+    assert query(store, sql)["id"].to_list() == ["train:0", "train:2"]
 
 
 def test_so_it_does_for_votes(store) -> None:
@@ -56,12 +56,12 @@ def test_what_is_not_whole_is_neither_merged_nor_slimmed(store, tmp_path) -> Non
     (store.path / "test-00001.h5").unlink()
     partial = open_store(store.path, partial=True)
     with pytest.raises(StoreIncompleteError, match="1 of 6 shards are missing"):
-        slim_store(partial, store.heads[:1], tmp_path / "slim")
+        slim(partial, store.heads[:1], tmp_path / "slim")
     other = make_store(
         tmp_path / "t", *(np.ones((3, 2, 4), np.float32), ["a", "b"]) * 2, shard_rows=3
     )
     with pytest.raises(StoreIncompleteError, match="1 of 6 shards are missing"):
-        merge_stores([partial, other], tmp_path / "merged")
+        merge([partial, other], tmp_path / "merged")
 
 
 @pytest.mark.parametrize("out", ["file/x", "n" * 250])

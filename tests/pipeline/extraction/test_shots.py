@@ -8,6 +8,7 @@ from official_files import write_naturalbench
 
 from savs.datasets import RowError, Shots, SourceError, find_benchmark
 from savs.pipeline import extract
+from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source
 from savs.stores import StoreMismatchError, open_store
 
@@ -36,7 +37,7 @@ def ids(examples):
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_shots_of_the_test_file_train_and_only_the_others_are_tested(pool, seed):
-    found = Source(GENERAL, None, pool, shots=Shots(2, seed=seed)).examples()
+    found = Source(GENERAL, InputOptions(test=pool, shots=Shots(2, seed=seed))).examples()
     train, test = found["train"], found["test"]
     assert set(ids(train)).isdisjoint(ids(test))
     assert sorted(ids(train) + ids(test)) == sorted(f"pool:{n}" for n in range(24))
@@ -50,17 +51,17 @@ def test_shots_of_the_test_file_train_and_only_the_others_are_tested(pool, seed)
 def test_shots_of_the_train_file_leave_the_test_file_whole(pool, inputs):
     rows = [{"question": f"Other {n}?", "label": "ab"[n % 2], "subtask": "x"} for n in range(5)]
     test = inputs.rows("test.jsonl", rows)
-    found = Source(GENERAL, pool, test, shots=Shots(3)).examples()
+    found = Source(GENERAL, InputOptions(train=pool, test=test, shots=Shots(3))).examples()
     assert ids(found["test"]) == [f"test:{n}" for n in range(5)]
     assert len(found["train"]) == 12
     assert all(name.startswith("pool:") for name in ids(found["train"]))
-    whole = Source(GENERAL, pool, test, shots=Shots(6)).examples()["train"]
+    whole = Source(GENERAL, InputOptions(train=pool, test=test, shots=Shots(6))).examples()["train"]
     assert len(whole) == 24  # all may train, where the test examples are others
 
 
 def test_a_seed_draws_the_same_and_more_shots_add_to_fewer(pool):
     def drawn(count, seed):
-        source = Source(GENERAL, None, pool, shots=Shots(count, seed=seed))
+        source = Source(GENERAL, InputOptions(test=pool, shots=Shots(count, seed=seed)))
         return set(ids(source.examples()["train"]))
 
     assert drawn(3, 4) == drawn(3, 4)
@@ -69,7 +70,7 @@ def test_a_seed_draws_the_same_and_more_shots_add_to_fewer(pool):
 
 
 def test_whole_groups_are_drawn_of_each_subtask(grouped):
-    source = Source(NATURALBENCH, None, grouped, shots=Shots(groups=1, seed=2))
+    source = Source(NATURALBENCH, InputOptions(test=grouped, shots=Shots(groups=1, seed=2)))
     found = source.examples()
     trained, tested = (Counter((e.subtask, e.group) for e in found[s]) for s in ("train", "test"))
     assert sorted(subtask for subtask, _ in trained) == ["multiple_choice", "yes_no"]
@@ -77,14 +78,16 @@ def test_whole_groups_are_drawn_of_each_subtask(grouped):
     assert not set(trained) & set(tested)
     assert set((trained | tested).values()) == {4}
     assert not source.leaks(found)
-    kept = Source(NATURALBENCH, None, grouped, limit=6, shots=Shots(groups=1, seed=2)).examples()
+    kept = Source(
+        NATURALBENCH, InputOptions(test=grouped, limit=6, shots=Shots(groups=1, seed=2))
+    ).examples()
     assert ids(kept["test"]) == ids(found["test"])[:6]
 
 
 def test_a_medium_that_drawing_shares_is_named_as_a_leak(inputs):
     image = inputs.image("same.png")
     rows = [{"image": image, "question": f"{n}?", "label": "ab"[n % 2]} for n in range(6)]
-    source = Source(GENERAL, None, inputs.rows("pool.jsonl", rows), shots=Shots(1))
+    source = Source(GENERAL, InputOptions(test=inputs.rows("pool.jsonl", rows), shots=Shots(1)))
     assert source.leaks(source.examples()).summary() == [
         "leak: 4 test examples share an image with a training example"
         f" ({', '.join(ids(source.examples()['test'])[:3])} ...)"
@@ -102,15 +105,17 @@ def test_a_medium_that_drawing_shares_is_named_as_a_leak(inputs):
 )
 def test_what_cannot_be_drawn_is_refused(pool, shots, error, text):
     with pytest.raises(error, match=text):
-        Source(GENERAL, None, pool, shots=shots).examples()
+        Source(GENERAL, InputOptions(test=pool, shots=shots)).examples()
 
 
 def test_single_examples_are_not_torn_out_of_tested_groups(grouped):
     with pytest.raises(RowError, match=r"are in groups \('0' first\).* --train-groups"):
-        Source(NATURALBENCH, None, grouped, shots=Shots(2)).examples()
+        Source(NATURALBENCH, InputOptions(test=grouped, shots=Shots(2))).examples()
     with pytest.raises(RowError, match=r"subtask 'yes_no' has 4 groups, .* give 3 at most"):
-        Source(NATURALBENCH, None, grouped, shots=Shots(groups=4)).examples()
-    found = Source(NATURALBENCH, grouped, grouped, shots=Shots(2)).examples()
+        Source(NATURALBENCH, InputOptions(test=grouped, shots=Shots(groups=4))).examples()
+    found = Source(
+        NATURALBENCH, InputOptions(train=grouped, test=grouped, shots=Shots(2))
+    ).examples()
     assert len(found["train"]) == 8  # of a train file they may be
 
 
@@ -155,7 +160,7 @@ def test_a_store_is_resumed_with_its_seed_and_refuses_another(savs, pool, tmp_pa
         other = run(*changed)
         assert other.returncode == 1
         assert "train examples are not the first of the" in other.stderr
-    drawn = Source(GENERAL, None, pool, shots=Shots(2, seed=3)).examples()
+    drawn = Source(GENERAL, InputOptions(test=pool, shots=Shots(2, seed=3))).examples()
     assert open_store(tmp_path / "store").examples("train")["id"].to_list() == ids(drawn["train"])
 
 

@@ -8,7 +8,9 @@ import pytest
 
 from savs.datasets import RowError, SourceError
 from savs.pipeline.errors import MissingExtraError
-from savs.pipeline.extraction import stage
+from savs.pipeline.extraction import requirements
+from savs.pipeline.extraction.batches import prepare
+from savs.pipeline.extraction.batches.prepare import Refused
 from savs.pipeline.running.progress import Reporting
 from savs.stores import (
     FeatureValueError,
@@ -197,13 +199,19 @@ def test_no_room_on_the_disk_is_said_before_anything_is_computed(run, monkeypatc
     assert not list((tmp_path / "store").glob("*.h5"))
 
 
-def test_one_class_only_and_an_empty_split(run, inputs):
+def test_one_class_only(run, inputs):
     same = [{"question": "?", "label": "a"}] * 3
     with pytest.raises(RowError, match="one class only, 'a'"):
         run(train=inputs.rows("same.jsonl", same))
     for split in ("train", "test"):
         with pytest.raises(SourceError, match=r"none\.jsonl holds no rows; give a file with"):
             run(**{split: inputs.rows("none.jsonl", [])})
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_an_empty_split(run, inputs, split):
+    with pytest.raises(SourceError, match=r"empty\.jsonl holds no rows"):
+        run(**{split: inputs.rows("empty.jsonl", [])})
 
 
 def test_thumbnails(run):
@@ -230,13 +238,30 @@ def test_progress_is_told_of_every_row(run):
     assert any("11 examples to do" in message for message in messages)
 
 
-def test_inputs_are_prepared_in_one_thread_that_ends(run):
-    run()
-    assert not [t for t in threading.enumerate() if t.name.startswith("savs-inputs")]
+def test_inputs_are_prepared_in_one_other_thread_that_ends(monkeypatch):
+    seen, at_once, second = [], [], threading.Event()
+
+    def slowly(_model, _examples, batch, _media):
+        seen.append(threading.current_thread())
+        at_once.append(batch[0])
+        if batch == (1,):
+            second.set()
+        second.wait(0.1)  # a second thread, if there were one, would begin meanwhile
+        assert at_once == [batch[0]]
+        at_once.remove(batch[0])
+        return [Refused(batch[0], "")]
+
+    monkeypatch.setattr(prepare, "prepare", slowly)
+    found = list(prepare.prepared_ahead(None, [], [(0,), (1,), (2,)], None))  # type: ignore
+    assert [done.place for done in found] == [0, 1, 2]
+    assert len(seen) == 3
+    (thread,) = set(seen)
+    assert thread is not threading.main_thread()
+    assert not thread.is_alive()
 
 
 def test_without_torch_the_install_command_is_told(run, monkeypatch):
-    monkeypatch.setattr(stage, "find_spec", lambda name: None)
+    monkeypatch.setattr(requirements, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'savs\[extract\]'"):
         run()
 

@@ -8,6 +8,7 @@ from official_files import write_blink
 
 from savs.datasets import Shots, find_benchmark
 from savs.pipeline import split
+from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source
 
 BLINK = find_benchmark("blink")
@@ -35,9 +36,9 @@ def use(source: Source) -> None:
 
 
 def test_a_source_of_the_hub_is_looked_up_once(asked: list[str]) -> None:
-    use(Source(BLINK, None, "hf://o/pool", shots=Shots(1)))
+    use(Source(BLINK, InputOptions(test="hf://o/pool", shots=Shots(1))))
     assert asked == ["o/pool"]
-    use(Source(BLINK, "hf://o/train", "hf://o/test"))
+    use(Source(BLINK, InputOptions(train="hf://o/train", test="hf://o/test")))
     assert asked == ["o/pool", "o/train", "o/test"]
 
 
@@ -51,6 +52,8 @@ def test_a_folder_of_classes_is_its_own_media_root(tmp_path: Path) -> None:
     for name in ("cat", "dog"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "1.png").write_bytes(b"image")
-    source = Source(find_benchmark("image-folder"), tmp_path, str(tmp_path))
+    source = Source(
+        find_benchmark("image-folder"), InputOptions(train=tmp_path, test=str(tmp_path))
+    )
     use(source)
     assert {source.media(split).root for split in ("train", "test")} == {tmp_path}

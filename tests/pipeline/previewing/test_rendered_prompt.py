@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from savs.pipeline import preview
+from savs.pipeline import load_model, preview
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.load import load_model
+from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.previewing.rendered_prompt import load_wording
 
 
@@ -27,7 +27,7 @@ def test_the_tokens_are_those_of_the_extraction(tiny_model, family):
     folder = tiny_model(family)
     (folder / "model.safetensors").rename(folder / "away")
     try:
-        worded = load_wording(str(folder))(PROMPT)  # so it can need no weights
+        worded = load_wording(ModelOptions(model=str(folder)))(PROMPT)  # so it can need no weights
     finally:
         (folder / "away").rename(folder / "model.safetensors")
     model = load_model(str(folder))
@@ -40,7 +40,7 @@ def test_the_tokens_are_those_of_the_extraction(tiny_model, family):
 
 def test_the_final_text_of_a_qwen(tiny_model):
     # 56 x 56 px are 4 x 4 patches of 14 px, merged 2 x 2; 56 x 84 px are 2 x 3
-    assert spelt(load_wording(str(tiny_model("qwen2_vl")))(PROMPT)) == (
+    assert spelt(load_wording(ModelOptions(model=str(tiny_model("qwen2_vl"))))(PROMPT)) == (
         "<|im_start|>user\nIs <|vision_start|>[4]<|vision_end|> like\n<|vision_start|>[6]"
         "<|vision_end|> or <|im_end|> é?<|im_end|>\n<|im_start|>assistant\n"
     )
@@ -48,12 +48,17 @@ def test_the_final_text_of_a_qwen(tiny_model):
 
 def test_pixel_limits_and_kept_marks(tiny_model):
     folder = str(tiny_model("qwen2_vl"))
-    assert load_wording(folder, max_pixels=28 * 28)((picture(112, 112), "?")).image_tokens == 1
-    assert load_wording(folder)((picture(112, 112), "?")).image_tokens == 16
+    assert (
+        load_wording(ModelOptions(model=folder, max_pixels=28 * 28))(
+            (picture(112, 112), "?")
+        ).image_tokens
+        == 1
+    )
+    assert load_wording(ModelOptions(model=folder))((picture(112, 112), "?")).image_tokens == 16
     with pytest.raises(ModelError, match="token of its own"):
-        load_wording(str(tiny_model("llava")), placeholders="keep")
+        load_wording(ModelOptions(model=str(tiny_model("llava")), placeholders="keep"))
     with pytest.raises(ModelError, match="model 'no/such' cannot be loaded"):
-        load_wording("no/such")
+        load_wording(ModelOptions(model="no/such"))
 
 
 def test_the_page_has_the_text_and_counts_and_what_the_processor_refuses(inputs, tmp_path):

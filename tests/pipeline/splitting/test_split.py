@@ -21,6 +21,7 @@ from savs.datasets import MediaError, RowError, Shots, SourceError, find_benchma
 from savs.datasets.rows.readers import read_rows
 from savs.pipeline import split
 from savs.pipeline.errors import OutputError
+from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source
 
 
@@ -82,7 +83,9 @@ def test_some_seed_trains_with_the_shared_ones(pool):
 def test_rows_that_share_nothing_train_as_extract_would_draw_them(inputs):
     rows = [{"question": f"{n}?", "label": "ab"[n % 2]} for n in range(12)]
     pool = inputs.rows("all.jsonl", rows)
-    drawn = Source(find_benchmark("general"), None, pool, shots=Shots(2, seed=5)).examples()
+    drawn = Source(
+        find_benchmark("general"), InputOptions(test=pool, shots=Shots(2, seed=5))
+    ).examples()
     done = split("general", pool, **halves(pool), shots=Shots(2, seed=5))
     assert ids_by_side(done, "question")["train"] == [e.prompt for e in drawn["train"]]
 
@@ -117,8 +120,8 @@ def test_each_form_is_written_as_it_was_read(inputs, pool, suffix):
     general = find_benchmark("general")
     for name, target in done.paths.items():
         assert len(read_examples(general, target, name)) == done.rows[name]
-    assert not Source(general, *done.paths.values()).leaks(
-        Source(general, *done.paths.values()).examples()
+    assert not Source(general, InputOptions(**done.paths)).leaks(
+        Source(general, InputOptions(**done.paths)).examples()
     )
     if suffix == ".parquet":
         assert pl.read_parquet(done.paths["test"]).schema == pl.read_parquet(path).schema

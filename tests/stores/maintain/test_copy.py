@@ -1,4 +1,4 @@
-"""`slim_store`: some heads of a store, everything else as it was."""
+"""`slim`: some heads of a store, everything else as it was."""
 
 import shutil
 from pathlib import Path
@@ -15,7 +15,7 @@ from savs.stores import (
     StoreMismatchError,
     open_store,
 )
-from savs.stores.maintain.copy import slim_store
+from savs.stores.maintain.copy import slim
 from savs.stores.maintain.verify import verify
 from savs.stores.shard.read import open_shard
 
@@ -32,34 +32,34 @@ CHOICES = {
 @pytest.mark.thorough
 @pytest.mark.parametrize("heads", CHOICES.values(), ids=CHOICES.keys())
 def test_everything_but_the_other_heads_is_kept_bit_for_bit(tmp_path, heads) -> None:
-    full, slim = open_store(DATA), slim_store(open_store(DATA), heads, tmp_path / "slim")
-    assert slim.heads == sorted(set(heads))
+    full, small = open_store(DATA), slim(open_store(DATA), heads, tmp_path / "slim")
+    assert small.heads == sorted(set(heads))
     for split in ("train", "test"):
-        kept = full.features(split, slim.heads, raw=True)
-        np.testing.assert_array_equal(slim.features(split, raw=True), kept, strict=True)
-        assert_frame_equal(slim.examples(split), full.examples(split))
-        assert_frame_equal(slim.skipped(split), full.skipped(split))
+        kept = full.features(split, small.heads, raw=True)
+        np.testing.assert_array_equal(small.features(split, raw=True), kept, strict=True)
+        assert_frame_equal(small.examples(split), full.examples(split))
+        assert_frame_equal(small.skipped(split), full.skipped(split))
         for name in ("answers", "ranks"):
             values = full.output(split, name)
-            np.testing.assert_array_equal(slim.output(split, name), values, strict=True)
-    assert "thumbnail" in slim.examples().columns
-    assert slim.skipped()["reason"].to_list() == ["broken.png: the image is truncated (ß)"]
-    assert slim.manifest.runs == full.manifest.runs
+            np.testing.assert_array_equal(small.output(split, name), values, strict=True)
+    assert "thumbnail" in small.examples().columns
+    assert small.skipped()["reason"].to_list() == ["broken.png: the image is truncated (ß)"]
+    assert small.manifest.runs == full.manifest.runs
 
 
 def test_a_slim_store_verifies_and_says_the_same_of_itself(tmp_path) -> None:
-    full, slim = open_store(DATA), slim_store(open_store(DATA), [(2, 0)], tmp_path / "deep/slim")
-    report = verify(slim.path)
+    full, small = open_store(DATA), slim(open_store(DATA), [(2, 0)], tmp_path / "deep/slim")
+    report = verify(small.path)
     assert (report.problems, report.sealed, report.shards) == ((), True, 4)
-    assert slim.grid == (LayerGrid(2, (0,), 3),)
-    ours, theirs = slim.manifest.identity.to_json(), full.manifest.identity.to_json()
+    assert small.grid == (LayerGrid(2, (0,), 3),)
+    ours, theirs = small.manifest.identity.to_json(), full.manifest.identity.to_json()
     assert {key for key in theirs if ours[key] != theirs[key]} == {"heads"}
     for split, plan in full.manifest.plan.splits.items():
-        assert slim.manifest.plan.splits[split].ids == plan.ids
-    assert [(s.name, s.rows) for s in slim.present()] == [(s.name, s.rows) for s in full.present()]
-    for ours, theirs in zip(slim.present(), full.present(), strict=True):
+        assert small.manifest.plan.splits[split].ids == plan.ids
+    assert [(s.name, s.rows) for s in small.present()] == [(s.name, s.rows) for s in full.present()]
+    for ours, theirs in zip(small.present(), full.present(), strict=True):
         runs = []
-        for store, spec in ((slim, ours), (full, theirs)):
+        for store, spec in ((small, ours), (full, theirs)):
             with open_shard(store.path / spec.name, spec, store.manifest.identity) as shard:
                 runs.append(shard.run)
         assert runs[0] == runs[1]
@@ -69,7 +69,7 @@ def test_a_slim_store_verifies_and_says_the_same_of_itself(tmp_path) -> None:
 def test_the_full_store_is_left_as_it_was(tmp_path, listing) -> None:
     shutil.copytree(DATA, tmp_path / "full")
     before = listing(tmp_path / "full")
-    slim_store(open_store(tmp_path / "full"), [(0, 0)], tmp_path / "slim")
+    slim(open_store(tmp_path / "full"), [(0, 0)], tmp_path / "slim")
     assert listing(tmp_path / "full") == before
     assert {p.name for p in (tmp_path / "slim").iterdir()} == set(before)
 
@@ -80,20 +80,20 @@ def test_a_store_whose_limit_was_raised_can_be_slimmed(tmp_path, toy) -> None:
     full = open_store(tmp_path / "full")
     assert [s.rows for s in full.present()] == [2, 1, 2, 2, 1, 1, 2]
     assert len(full.manifest.plan.splits["train"].segments) == 2
-    slim = slim_store(full, [(0, 1), (2, 2)], tmp_path / "slim")
-    assert verify(slim.path).problems == ()
-    assert [s.rows for s in slim.present()] == [2, 1, 2, 2, 1, 1, 2]
-    assert_frame_equal(slim.examples(), full.examples())
+    small = slim(full, [(0, 1), (2, 2)], tmp_path / "slim")
+    assert verify(small.path).problems == ()
+    assert [s.rows for s in small.present()] == [2, 1, 2, 2, 1, 1, 2]
+    assert_frame_equal(small.examples(), full.examples())
     expected = [toy.values("train", 0)[1, :8], toy.values("train", 2)[2, :8]]
-    np.testing.assert_array_equal(slim.features("train"), expected)
+    np.testing.assert_array_equal(small.features("train"), expected)
 
 
 @pytest.mark.thorough
 def test_a_slim_store_can_be_slimmed_again(tmp_path, toy) -> None:
     toy.skip = {"train": {0: "gone", 1: "gone"}}  # the first shard has no example left
     toy.write(tmp_path / "full")
-    first = slim_store(open_store(tmp_path / "full"), [(0, 0), (2, 1)], tmp_path / "first")
-    again = slim_store(first, [(2, 1)], tmp_path / "again")
+    first = slim(open_store(tmp_path / "full"), [(0, 0), (2, 1)], tmp_path / "first")
+    again = slim(first, [(2, 1)], tmp_path / "again")
     assert verify(again.path).problems == ()
     np.testing.assert_array_equal(again.features("train")[0], toy.values("train", 2)[1, 2:5])
     assert again.skipped("train")["id"].to_list() == ["train:0", "train:1"]
@@ -109,7 +109,7 @@ def test_a_slim_store_can_be_slimmed_again(tmp_path, toy) -> None:
 )
 def test_a_head_that_is_not_there_is_refused(tmp_path, heads, message) -> None:
     with pytest.raises(HeadNotFoundError, match=message):
-        slim_store(open_store(DATA), heads, tmp_path / "slim")
+        slim(open_store(DATA), heads, tmp_path / "slim")
     assert not (tmp_path / "slim").exists()
 
 
@@ -124,11 +124,11 @@ def test_a_folder_with_something_in_it_is_refused(tmp_path, listing) -> None:
         with pytest.raises(
             StoreMismatchError, match=f"{out} is there already; give a new or empty"
         ):
-            slim_store(open_store(tmp_path / "full"), [(0, 0)], tmp_path / out)
+            slim(open_store(tmp_path / "full"), [(0, 0)], tmp_path / out)
     assert listing(tmp_path / "full") == before
     assert [p.name for p in (tmp_path / "used").iterdir()] == ["notes.txt"]
     (tmp_path / "empty").mkdir()
-    assert slim_store(open_store(tmp_path / "full"), [(0, 0)], tmp_path / "empty").heads == [(0, 0)]
+    assert slim(open_store(tmp_path / "full"), [(0, 0)], tmp_path / "empty").heads == [(0, 0)]
 
 
 @pytest.mark.thorough
@@ -139,9 +139,9 @@ def test_an_incomplete_or_damaged_store_is_refused(tmp_path, toy) -> None:
     data[place] ^= 1
     (tmp_path / "full/train-00001.h5").write_bytes(data)
     with pytest.raises(StoreCorruptError, match=r"train-00001\.h5:/layers/00002 head 1 fails its"):
-        slim_store(open_store(tmp_path / "full"), [(2, 1)], tmp_path / "damaged")
-    assert slim_store(open_store(tmp_path / "full"), [(2, 0)], tmp_path / "other").heads == [(2, 0)]
+        slim(open_store(tmp_path / "full"), [(2, 1)], tmp_path / "damaged")
+    assert slim(open_store(tmp_path / "full"), [(2, 0)], tmp_path / "other").heads == [(2, 0)]
     (tmp_path / "full/train-00001.h5").unlink()
     with pytest.raises(StoreIncompleteError, match=r"1 of 5 shards .*train-00001\.h5 first"):
-        slim_store(open_store(tmp_path / "full"), [(2, 0)], tmp_path / "slim")
+        slim(open_store(tmp_path / "full"), [(2, 0)], tmp_path / "slim")
     assert not (tmp_path / "slim").exists()

@@ -1,4 +1,4 @@
-"""`merge_stores`: the halves of one plan put together, or parts of a test file in a row."""
+"""`merge`: the halves of one plan put together, or parts of a test file in a row."""
 
 import shutil
 from dataclasses import replace
@@ -20,7 +20,7 @@ from savs.stores import (
     open_writer,
 )
 from savs.stores.format.layout import digest
-from savs.stores.maintain.copy import merge_stores
+from savs.stores.maintain.copy import merge
 from savs.stores.maintain.verify import verify
 from stores import planned
 
@@ -72,7 +72,7 @@ def shards(folder: Path) -> dict[str, bytes]:
 def test_two_halves_of_one_plan_are_the_whole_store_again(tmp_path, halves) -> None:
     before = [shards(half.path) for half in halves]
     assert before[0].keys().isdisjoint(before[1])
-    merged = merge_stores(halves, tmp_path / "merged")
+    merged = merge(halves, tmp_path / "merged")
     assert shards(merged.path) == shards(tmp_path / "whole")
     report = verify(merged.path)
     assert (report.problems, report.sealed) == ((), True)
@@ -87,7 +87,7 @@ def test_a_shard_that_both_have_is_taken_from_the_one_that_has_it_whole(tmp_path
     for place, order in enumerate([(even, odd), (odd, even)]):
         for half, data in zip(halves, order, strict=True):
             (half.path / name).write_bytes(data)
-        assert shards(merge_stores(halves, tmp_path / str(place)).path)[name] == even
+        assert shards(merge(halves, tmp_path / str(place)).path)[name] == even
 
 
 def test_a_shard_that_is_damaged_everywhere_is_named_and_nothing_is_left(tmp_path, halves) -> None:
@@ -98,7 +98,7 @@ def test_a_shard_that_is_damaged_everywhere_is_named_and_nothing_is_left(tmp_pat
     (tmp_path / "empty").mkdir()
     for out in (tmp_path / "merged", tmp_path / "empty"):
         with pytest.raises(StoreCorruptError) as caught:
-            merge_stores(halves, out)
+            merge(halves, out)
         first, second = str(caught.value).splitlines()
         assert first.startswith(f"{halves[0].path / name}: it has 7 bytes, the seal says")
         assert second.startswith(f"{halves[1].path / name}: ")
@@ -117,7 +117,7 @@ def test_a_merge_that_ends_early_leaves_nothing(tmp_path, halves, monkeypatch, e
 
     monkeypatch.setattr("savs.stores.maintain.copy.shutil.copyfile", copy)
     with pytest.raises((KeyboardInterrupt, StoreWriteError)):
-        merge_stores(halves, tmp_path / "merged")
+        merge(halves, tmp_path / "merged")
     assert len(copies) == 2
     assert not (tmp_path / "merged").exists()
 
@@ -127,7 +127,7 @@ def test_a_shard_that_none_has_is_named(tmp_path, halves) -> None:
         StoreIncompleteError,
         match=r"^2 planned shards are in none of the stores \(train-00001\.h5 first\); extract",
     ):
-        merge_stores([halves[0], halves[0]], tmp_path / "merged")
+        merge([halves[0], halves[0]], tmp_path / "merged")
     assert not (tmp_path / "merged").exists()
 
 
@@ -135,7 +135,7 @@ def test_a_shard_that_none_has_is_named(tmp_path, halves) -> None:
 def test_parts_of_a_test_file_come_one_after_the_other(tmp_path, toy, part) -> None:
     toy.skip = {"test": {1: "gone"}, "train": {3: "gone"}}
     parts = [part("x", rows=3, shift=1), part("y", rows=4, shift=2), part("z", rows=1, shift=3)]
-    merged = merge_stores(parts, tmp_path / "merged")
+    merged = merge(parts, tmp_path / "merged")
     assert verify(merged.path).problems == ()
     assert merged.manifest.plan.splits["test"].ids == (
         *(f"x:{i}" for i in range(3)),
@@ -161,7 +161,7 @@ def test_parts_with_other_shard_sizes_are_refused(tmp_path, toy, part) -> None:
     first = part("x", rows=5)
     toy.shard_rows = 1
     with pytest.raises(StoreMismatchError, match=r"shards of 1 and 3 rows; .* same --shard-rows"):
-        merge_stores([first, part("y", rows=2, shift=1)], tmp_path / "merged")
+        merge([first, part("y", rows=2, shift=1)], tmp_path / "merged")
 
 
 @pytest.mark.thorough
@@ -169,11 +169,11 @@ def test_an_example_in_two_stores_is_named_with_both(tmp_path, toy, part) -> Non
     first, second = part("x"), part("y", shift=1)
     message = r"test example 'x:0' is in .*x-toy-5 and in .*x-toy-5; each may be in one store only"
     with pytest.raises(StoreMismatchError, match=message):
-        merge_stores([first, second, first], tmp_path / "merged")
+        merge([first, second, first], tmp_path / "merged")
     other = part("z", train=7)  # then train is not the same, and shares five examples
     message = r"train example 'train:0' is in .*x-toy-5 and in .*z-toy-7; each may be in one"
     with pytest.raises(StoreMismatchError, match=message):
-        merge_stores([first, other], tmp_path / "merged")
+        merge([first, other], tmp_path / "merged")
     assert not (tmp_path / "merged").exists()
 
 
@@ -181,7 +181,7 @@ def test_stores_of_another_kind_are_refused_line_by_line(tmp_path, toy, part) ->
     first = part("x")
     toy.dtype, toy.grid = "float16", toy.grid[:1]
     with pytest.raises(StoreMismatchError, match="are not of the same kind:") as refused:
-        merge_stores([first, part("y", model="other")], tmp_path / "merged")
+        merge([first, part("y", model="other")], tmp_path / "merged")
     where, *lines = str(refused.value).splitlines()
     assert str(first.path) in where
     assert "y-other-5" in where
@@ -196,7 +196,7 @@ def test_a_folder_with_something_in_it_is_refused(halves, part) -> None:
     for stores in (halves, [part("x"), part("y", shift=1)]):
         before = shards(stores[0].path)
         with pytest.raises(StoreMismatchError, match="is there already; give a new or empty"):
-            merge_stores(stores, stores[0].path)
+            merge(stores, stores[0].path)
         assert shards(stores[0].path) == before
 
 
@@ -204,5 +204,5 @@ def test_an_incomplete_part_is_refused(tmp_path, part) -> None:
     first, second = part("x"), part("y", shift=1)
     (second.path / "test-00001.h5").unlink()
     with pytest.raises(StoreIncompleteError, match=r"y-toy-5 is incomplete: 1 of 5 shards"):
-        merge_stores([first, open_store(second.path)], tmp_path / "merged")
+        merge([first, open_store(second.path)], tmp_path / "merged")
     assert not (tmp_path / "merged").exists()

@@ -13,7 +13,7 @@ from savs.stores import (
     open_store,
     open_writer,
 )
-from savs.stores.maintain.copy import merge_stores, slim_store
+from savs.stores.maintain.copy import merge, slim
 from savs.stores.maintain.verify import verify
 from stores import GRID, columns, identity
 
@@ -84,16 +84,16 @@ def test_a_longer_input_keeps_the_shards_that_are_there(tmp_path) -> None:
 
 def test_a_slim_copy_keeps_the_order(tmp_path) -> None:
     store = write(tmp_path / "full", IMAGES, skip=(5,))
-    slim = slim_store(store, [(2, 1)], tmp_path / "slim")
-    np.testing.assert_array_equal(slim.features("test"), store.features("test", [(2, 1)]))
-    assert slim.examples().equals(store.examples())
+    small = slim(store, [(2, 1)], tmp_path / "slim")
+    np.testing.assert_array_equal(small.features("test"), store.features("test", [(2, 1)]))
+    assert small.examples().equals(store.examples())
 
 
 def test_merged_parts_keep_their_order(tmp_path) -> None:
     store = write(tmp_path / "a", IMAGES, split="test")
     with pytest.raises(StoreMismatchError, match="example 'test:0' is in"):
-        merge_stores([store, write(tmp_path / "b", ["x", "y", "x"])], tmp_path / "merged")
-    twice = merge_stores([store, open_store(tmp_path / "a")], tmp_path / "same")
+        merge([store, write(tmp_path / "b", ["x", "y", "x"])], tmp_path / "merged")
+    twice = merge([store, open_store(tmp_path / "a")], tmp_path / "same")
     np.testing.assert_array_equal(twice.features("test"), store.features("test"))
 
 

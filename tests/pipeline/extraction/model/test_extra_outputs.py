@@ -1,4 +1,4 @@
-"""What extraction keeps beside the heads: logits of the answers."""
+"""What extraction keeps beside the heads: the logits of the answers."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def test_answers_are_kept_and_leave_the_features_alone(run):
 def test_answer_logits_are_those_of_an_ordinary_pass(run, inputs, tiny_model):
     import torch
 
-    from savs.pipeline.extraction.model.load import load_model
+    from savs.pipeline import load_model
 
     store = run(dtype="float32", answers=True, batch_size=4).store
     model = load_model(str(tiny_model("qwen2_vl")), dtype="float32")

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from tiny_models import BUILDERS, HEAD_DIM
 
+from savs.pipeline import load_model
 from savs.pipeline.extraction.checks.batch_equality import prove
-from savs.pipeline.extraction.model.extra_outputs import Outputs, first_tokens
-from savs.pipeline.extraction.model.load import load_model
+from savs.pipeline.extraction.model.extra_outputs import first_tokens
 
 ALWAYS = ("qwen3_vl", "llava", "gemma3")
 """Families of `just check`; the others are thorough."""
@@ -176,8 +176,8 @@ def test_answers_are_those_of_an_ordinary_pass(model):
     inputs = model.inputs([ONE])
     logits, _ = ordinary_pass(model, inputs)
     answers = first_tokens(model.processor, ["a", "b"])
-    kept = model.read(inputs, Outputs(answers)).outputs
-    np.testing.assert_allclose(kept["answers"][0], logits[list(answers.values())], atol=1e-4)
+    kept = model.read(inputs, answers).answers
+    np.testing.assert_allclose(kept[0], logits[list(answers.values())], atol=1e-4)
 
 
 def test_identity_is_the_same_after_loading_again(model, tiny_model):

@@ -5,10 +5,9 @@ import pytest
 from PIL import Image
 
 from savs.datasets import Example, MediaFolder
-from savs.pipeline import extract
+from savs.pipeline import extract, load_model
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.prepare import pieces_of
-from savs.pipeline.extraction.model.load import load_model
 from savs.stores import StoreMismatchError, open_store
 
 QWEN = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"

@@ -7,8 +7,8 @@ import torch
 from huggingface_hub.errors import GatedRepoError
 from transformers import AutoModelForImageTextToText
 
+from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.load import load_model
 
 USUAL = "give --model a Hugging Face id, a folder with config.json and weights, or 'demo'"
 MEMORY = "it needs more memory: a larger GPU, --device auto over several, or --model-kwargs"

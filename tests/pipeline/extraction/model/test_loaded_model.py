@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 from tiny_models import HEAD_DIM, HEADS, LAYERS
 
+from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.load import load_model
 from savs.stores.format.layout import to_float32
 
 FAMILIES = ["qwen2_vl", "qwen2_5_vl", "llava_onevision"]  # all are in test_families

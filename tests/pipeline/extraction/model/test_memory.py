@@ -14,16 +14,16 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from savs.pipeline.extraction.model.extra_outputs import NO_OUTPUTS, Outputs
-from savs.pipeline.extraction.model.load import load_model
+from savs.pipeline import load_model
+from savs.pipeline.extraction.model.extra_outputs import NO_ANSWERS
 
 FLOAT = 4
 """Bytes of a float32."""
 VOCABULARY = 5_000
-KEPT = Outputs({"a": 20, "b": 21})
-OUTPUTS = [
-    pytest.param(NO_OUTPUTS, id="heads"),
-    pytest.param(KEPT, id="heads and outputs", marks=pytest.mark.thorough),
+KEPT = {"a": 20, "b": 21}
+ANSWERS = [
+    pytest.param(NO_ANSWERS, id="heads"),
+    pytest.param(KEPT, id="heads and answers", marks=pytest.mark.thorough),
 ]
 
 
@@ -77,31 +77,31 @@ def watching(model, inputs):
         yield alive
 
 
-def peak(model, outputs):
+def peak(model, answers):
     inputs = model.inputs(prompts(2))
     with watching(model, inputs) as alive:
-        model.read(inputs, outputs)
+        model.read(inputs, answers)
     return alive.peak
 
 
-@pytest.mark.parametrize("outputs", OUTPUTS)
-def test_a_layer_more_costs_its_last_token_alone(model_of, outputs):
+@pytest.mark.parametrize("answers", ANSWERS)
+def test_a_layer_more_costs_its_last_token_alone(model_of, answers):
     few, many = model_of(2), model_of(6)
-    growth = peak(many, outputs) - peak(few, outputs)
+    growth = peak(many, answers) - peak(few, answers)
     last_tokens = 4 * 2 * HIDDEN * FLOAT  # layers x batch x heads * head_dim
     assert 0 < growth <= 2 * last_tokens  # as read, and as stored
 
 
-@pytest.mark.parametrize("outputs", OUTPUTS)
+@pytest.mark.parametrize("answers", ANSWERS)
 @pytest.mark.parametrize("batch", [1, 3])
-def test_what_is_left_of_a_pass_is_what_it_returns(model_of, batch, outputs):
+def test_what_is_left_of_a_pass_is_what_it_returns(model_of, batch, answers):
     model = model_of(2)
     inputs = model.inputs(prompts(batch))
     with watching(model, inputs) as alive:
-        read = model.read(inputs, outputs)
+        read = model.read(inputs, answers)
         left = alive.count()
         assert {values.shape for values in read.heads.values()} == {(HEADS, batch, HEAD_DIM)}
-        assert left <= sum(a.nbytes for a in (*read.heads.values(), *read.outputs.values()))
+        assert left <= sum(a.nbytes for a in (*read.heads.values(), read.answers))
         del read
         assert alive.count() == 0
 

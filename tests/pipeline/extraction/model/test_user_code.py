@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError, OwnCodeError
-from savs.pipeline.extraction.model.load import load_model
 from savs.pipeline.extraction.model.user_code import load_own_code
 
 PAGE = (Path(__file__).parents[4] / "docs" / "models.md").read_text("utf-8")

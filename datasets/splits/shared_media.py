@@ -1,0 +1,78 @@
+"""Examples that share media by content, before extraction: the media are read here."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from savs.datasets.example import Example
+from savs.datasets.media.digests import digests_of, media_names
+from savs.datasets.media.media import MediaFolder
+from savs.datasets.splits.clusters import group_tie
+from savs.datasets.splits.leaks import Leaks, find_leaks
+
+
+def content_ties(examples: Sequence[Example], media: MediaFolder) -> list[list[str]]:
+    """Return what ties each example to others: its group, and its media by content.
+
+    Only media whose size is not unique are read; one that cannot be read is compared by name.
+    Examples without media are tied by their prompt.
+
+    Returns
+    -------
+    list of lists
+        For each example, the ties that `cluster_ids` takes.
+    """
+    names = media_names(examples)
+    sizes = {name: media.size(name) for name in names}
+    often = Counter(sizes.values())
+    digests = digests_of((n for n in names if sizes[n] is not None and often[sizes[n]] > 1), media)
+    return [
+        [
+            *group_tie(e.group),
+            *([f"medium {digests.get(n, n)}" for n in e.media] or [f"prompt {e.prompt}"]),
+        ]
+        for e in examples
+    ]
+
+
+def compare_splits(
+    train: Sequence[Example], test: Sequence[Example], trained: MediaFolder, tested: MediaFolder
+) -> Leaks:
+    """Compare two splits by the content of their media; unreadable media match nothing.
+
+    Only those test media are read whose size equals that of a training medium.
+
+    Parameters
+    ----------
+    train, test
+        The examples.
+    trained, tested
+        The folders of their media.
+    """
+    digests = digests_of(media_names(train), trained)
+    sizes = {trained.size(name) for name in digests}
+    alike = (name for name in media_names(test) if tested.size(name) in sizes)
+    return find_leaks(_table(train, digests), _table(test, digests_of(alike, tested)))
+
+
+def _table(examples: Sequence[Example], digests: Mapping[str, str]) -> pl.DataFrame:
+    """Return the frame that `find_leaks` takes; a medium without a digest equals only itself."""
+    rows = [
+        (
+            e.id,
+            e.group,
+            e.prompt,
+            list(e.media),
+            [digests.get(n, f"{e.split} {n}") for n in e.media],
+        )
+        for e in examples
+    ]
+    schema = {
+        "id": pl.String,
+        "group": pl.String,
+        "prompt": pl.String,
+        "media": pl.List(pl.String),
+        "media_sha256": pl.List(pl.String),
+    }
+    return pl.DataFrame(rows, schema=schema, orient="row")

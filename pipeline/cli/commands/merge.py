@@ -1,0 +1,26 @@
+"""`savs merge`: one store of several."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from savs import pipeline
+from savs.pipeline.cli.head_choice import say_size
+from savs.pipeline.cli.options.shared import JsonOption, option
+
+
+def merge_command(
+    stores: Annotated[list[Path], typer.Argument(metavar="STORE...", help="Two or more stores.")],
+    out: Annotated[Path, option("--out", metavar="DIR", help="Folder of the new store.")],
+    json: JsonOption = False,
+) -> None:
+    """Put stores of one plan (machines that shared the work) together.
+
+    Stores of other examples are put one after the other; training examples that all have are taken
+    once.
+    """
+    if len(stores) < 2:
+        raise typer.BadParameter("give two stores or more")
+    merged = pipeline.merge([pipeline.open_store(path, partial=True) for path in stores], out)
+    say_size(merged.path, merged.facts["bytes"], len(merged.heads), as_json=json)

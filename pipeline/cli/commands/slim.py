@@ -1,0 +1,33 @@
+"""`savs slim`: a store of some heads, for another machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+from savs import pipeline
+from savs.pipeline.cli.head_choice import (
+    CHOSEN,
+    HeadsChoice,
+    SelectionOption,
+    find_heads,
+    saved_selection,
+    say_size,
+)
+from savs.pipeline.cli.options.shared import JsonOption, StoreArgument, option
+
+
+def slim_command(
+    store: StoreArgument,
+    out: Annotated[Path, option("--out", metavar="DIR", help="Folder of the new store.")],
+    heads: HeadsChoice = CHOSEN,
+    selection: SelectionOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Copy the selection into it, with which it evaluates to the same numbers."""
+    opened = pipeline.open_store(store)
+    wanted = find_heads(opened, heads, selection)
+    small = pipeline.slim(opened, wanted, out)
+    if heads == CHOSEN:
+        target = saved_selection(small)
+        target.parent.mkdir(parents=True)
+        target.write_bytes((selection or saved_selection(opened)).read_bytes())
+    say_size(small.path, small.facts["bytes"], len(wanted), as_json=json)

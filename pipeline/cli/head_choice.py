@@ -1,0 +1,61 @@
+"""`--heads chosen|all|L1.H2,...`: the heads that `savs export` and `savs slim` take."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from savs.pipeline.cli.options.shared import option
+from savs.pipeline.cli.output import print_json, say
+from savs.pipeline.running.formatting import format_bytes
+
+if TYPE_CHECKING:
+    from savs.stores import FeatureStore, Head
+
+CHOSEN, ALL = "chosen", "all"
+_HEAD = re.compile(r"L(\d+)\.H(\d+)")
+
+SelectionOption = Annotated[
+    Path | None,
+    option(
+        metavar="FILE", help="A selection.npz, for --heads chosen (default: STORE/results/vote)."
+    ),
+]
+HeadsChoice = Annotated[
+    str, option("--heads", metavar="chosen|all|L1.H2,...", help="Which heads to take.")
+]
+
+
+def find_heads(store: "FeatureStore", choice: str, selection: Path | None) -> "Sequence[Head]":
+    """Return the heads of a choice; a usage error for what is none."""
+    from savs.pipeline.selection.selection_file import load_selection
+
+    if choice == ALL:
+        return store.heads
+    if choice == CHOSEN:
+        tasks = load_selection(selection or saved_selection(store)).tasks
+        chosen = {head for task in tasks for head in task.heads}
+        store.require_heads(list(chosen))
+        return [head for head in store.heads if head in chosen]
+    found = [_HEAD.fullmatch(name) for name in choice.split(",")]
+    if not all(found):
+        raise typer.BadParameter(f"--heads is {choice!r}, expected chosen, all or L1.H2,L3.H4 ...")
+    return list(dict.fromkeys((int(match[1]), int(match[2])) for match in found if match))
+
+
+def saved_selection(store: "FeatureStore") -> Path:
+    """Return the file of the selection that `savs select` leaves in a store."""
+    from savs.stores.results import SELECTION, results_folder
+
+    return results_folder(store.path, "vote") / SELECTION
+
+
+def say_size(path: Path, size: int, heads: int, *, as_json: bool) -> None:
+    """Print what was written, and how large it is."""
+    if as_json:
+        print_json({"path": str(path), "bytes": size, "heads": heads})
+    else:
+        print(path)
+    say(f"{heads} heads, {format_bytes(size)}")

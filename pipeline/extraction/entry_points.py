@@ -1,0 +1,123 @@
+"""Stage 1 as functions: torch is imported when one of them is called."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+from savs.datasets import Benchmark
+from savs.foundation.errors import ParameterError
+from savs.pipeline.extraction.model.model_options import ModelKeywords, ModelOptions
+from savs.pipeline.extraction.requirements import require_extra
+from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE, RunKeywords, RunOptions
+from savs.pipeline.inputs.input_options import InputKeywords, InputOptions
+from savs.pipeline.plugins.benchmark import choose_benchmark
+from savs.pipeline.running.keywords import sort_keywords
+from savs.pipeline.running.progress import SILENT, Reporting
+
+if TYPE_CHECKING:
+    from savs.pipeline.extraction.checks.check_model import Checkup
+    from savs.pipeline.extraction.extraction import Extraction
+    from savs.pipeline.extraction.model.loaded_model import LoadedModel
+
+
+class ExtractKeywords(InputKeywords, ModelKeywords, RunKeywords, total=False):
+    """What `extract` takes beside the arguments that it always needs."""
+
+
+def extract(
+    benchmark: str | Path | Benchmark,
+    *,
+    test: str | Path,
+    model: str | Path,
+    out: str | Path,
+    reporting: Reporting = SILENT,
+    **options: Unpack[ExtractKeywords],
+) -> "Extraction":
+    """Run a model over a benchmark's examples and write every head's last-token features.
+
+    A store that is there already is resumed: shards that have their file are left alone.
+
+    Parameters
+    ----------
+    benchmark
+        Name of a benchmark, path of a Python file with a user's benchmark, or a benchmark.
+    test
+        Examples to classify, see `InputOptions`.
+    model
+        A Hugging Face id, a local folder, or `demo`.
+    out
+        Folder of the store.
+    reporting
+        Receives messages and progress.
+    **options
+        The other fields of `InputOptions` (`train`, `shots`, `columns`, `media_root` ...),
+        `ModelOptions` (`revision`, `dtype`, `max_pixels` ...) and `RunOptions` (`batch_size`,
+        `answers` ...).
+
+    Raises
+    ------
+    MissingExtraError
+        torch and transformers are not installed.
+    DatasetError, ModelError, StoreError
+        The input, the model or the store has a fault; shards that were finished before stay.
+    """
+    require_extra()
+    from savs.pipeline.extraction.stage import run_extraction
+
+    given = {**options, "test": test, "model": model}
+    inputs, loading, run = sort_keywords("extract", given, InputOptions, ModelOptions, RunOptions)
+    chosen = choose_benchmark(benchmark, columns=inputs.columns, question=inputs.question)
+    return run_extraction(chosen, inputs, loading, run, out=Path(out), reporting=reporting)
+
+
+def load_model(model: str | Path, **options: Unpack[ModelKeywords]) -> "LoadedModel":
+    """Load a checkpoint by hub id, by folder, or the shipped one by the name `demo`.
+
+    Parameters
+    ----------
+    model
+        A Hugging Face id, a local folder, or `demo`.
+    **options
+        The other fields of `ModelOptions`.
+
+    Raises
+    ------
+    MissingExtraError
+        torch and transformers are not installed.
+    ModelError
+        Not found, no model with a language decoder, without a chat template, or without heads.
+    """
+    require_extra()
+    from savs.pipeline.extraction.model.load import load
+
+    (loading,) = sort_keywords("load_model", {**options, "model": model}, ModelOptions)
+    return load(loading)
+
+
+def check_model(
+    model: str | Path, batch_size: int = DEFAULT_BATCH_SIZE, **options: Unpack[ModelKeywords]
+) -> "Checkup":
+    """Load a model and test it on drawn scenes, in batches of 2, 4 ... up to `batch_size`.
+
+    Parameters
+    ----------
+    model
+        A Hugging Face id, a local folder, or `demo`.
+    batch_size
+        The largest batch that is compared with single examples.
+    **options
+        The other fields of `ModelOptions`.
+
+    Raises
+    ------
+    MissingExtraError
+        torch and transformers are not installed.
+    ModelError
+        The model cannot be loaded, or a scene cannot be run alone.
+    """
+    if batch_size < 2:
+        raise ParameterError(f"batch_size is {batch_size}, expected at least 2")
+    require_extra()
+    from savs.pipeline.extraction.checks.check_model import check_up
+
+    (loading,) = sort_keywords("check_model", {**options, "model": model}, ModelOptions)
+    return check_up(loading, batch_size)

@@ -1,0 +1,57 @@
+"""Which examples a stage reads: the input files of both splits and how they are read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+from savs.datasets.splits.shots import Shots
+
+
+class ReadingKeywords(TypedDict, total=False):
+    """The fields of `InputOptions` that say how a file is read; `split` also takes them."""
+
+    columns: Mapping[str, str] | None
+    question: str | None
+    media_root: str | Path | None
+    allow_outside: bool
+    fetch_urls: bool
+
+
+class InputKeywords(ReadingKeywords, total=False):
+    """The fields of `InputOptions` that have a default, as keyword arguments."""
+
+    train: str | Path | None
+    shots: Shots | None
+    video_frames: int | None
+    limit: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputOptions:
+    """Input files of both splits and how they are read."""
+
+    test: str | Path
+    """Examples to classify: a file, a folder of Parquet files, a pattern with `*`, or
+    `hf://owner/name`."""
+    train: str | Path | None = None
+    """Labelled few-shot examples, as `test`; without them `shots` are drawn from `test`."""
+    columns: Mapping[str, str] | None = None
+    """Field of `general` -> the column that holds it: `{"question": "prompt"}`."""
+    question: str | None = None
+    """Prompt of every row, for files of `general` without questions and for `image-folder`."""
+    shots: Shots | None = None
+    """How training examples are drawn: from `train`, or, without it, from `test`, whose other
+    examples are then classified. All of `train` by default."""
+    media_root: str | Path | None = None
+    """Folder of the images; the folder of each input file by default."""
+    video_frames: int | None = None
+    """Frames of a video that the model reads, evenly spaced in time; 8 by default."""
+    allow_outside: bool = False
+    """Whether names of media may lead out of `media_root`."""
+    fetch_urls: bool = False
+    """Whether media at an http or https address are fetched; `extract` keeps them beside the store,
+    in a folder of its name that ends in `.fetched`."""
+    limit: int | None = None
+    """Examples of each split, from the start of the file; all by default. A larger limit later
+    extends the store."""

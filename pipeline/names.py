@@ -1,0 +1,10 @@
+"""Names and defaults that help texts show, without the rooms that they belong to."""
+
+READOUT_NAMES = ("vote", "posterior", "calm", "lda", "logistic", "knn")
+ZERO_SHOT = "zero-shot"
+SCORING_NAMES = ("resubstitution", "loo", "kfold")
+EXPORT_FORMS = ("parquet", "npz", "safetensors")
+DEFAULT_HEADS = 20
+DEFAULT_DRAWS = 10
+DEFAULT_EXAMPLES = 20
+"""Examples of each split that a preview shows."""

@@ -1,0 +1,122 @@
+"""Breaches of the walls between the rooms, planted one at a time in a copy of the packages."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("pipeline", "stores", "datasets", "foundation")
+BREACHES = {
+    "torch in stage 2": (
+        "pipeline/selection/selection.py",
+        "import torch",
+        "torch stays inside pipeline/extraction",
+    ),
+    "torch behind a function": (
+        "pipeline/cli/output.py",
+        "def late():\n    from transformers import AutoModel",
+        "torch stays inside pipeline/extraction",
+    ),
+    "HDF5 in the pipeline": (
+        "pipeline/explore/query.py",
+        "import h5py",
+        "HDF5 stays inside stores",
+    ),
+    "HDF5 in the data sets": (
+        "datasets/rows/files.py",
+        "from h5py import File",
+        "HDF5 stays inside stores",
+    ),
+    "stores import data sets": (
+        "stores/results.py",
+        "from savs.datasets import Example",
+        "stores and datasets know neither each other nor the pipeline",
+    ),
+    "data sets import stores": (
+        "datasets/prompt.py",
+        "import savs.stores.errors",
+        "stores and datasets know neither each other nor the pipeline",
+    ),
+    "stores import the pipeline": (
+        "stores/errors.py",
+        "from savs.pipeline.errors import PipelineError",
+        "nothing below imports the pipeline",
+    ),
+    "the foundation imports stores": (
+        "foundation/arrays.py",
+        "from savs.stores import Head",
+        "the foundation imports nothing of ours",
+    ),
+    "a room of the data sets imports upwards": (
+        "datasets/metrics/pairs.py",
+        "from savs.datasets.benchmarks.blink import BLINK",
+        "rooms of the datasets import downwards",
+    ),
+    "a room of the stores imports upwards": (
+        "stores/format/plan.py",
+        "from savs.stores.read.store import open_store",
+        "rooms of the stores import downwards",
+    ),
+    "stage 2 imports stage 1": (
+        "pipeline/evaluation/evaluation.py",
+        "from savs.pipeline.extraction.run_options import RunOptions",
+        "rooms of the pipeline import downwards, and stage 2 never imports stage 1",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory) -> Path:
+    """Return a folder with a copy of the packages and the contracts."""
+    folder = tmp_path_factory.mktemp("walls")
+    for room in ROOMS:
+        for path in (ROOT / room).rglob("*.py"):
+            target = folder / "savs" / path.relative_to(ROOT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
+
+
+def broken(folder: Path) -> list[str]:
+    """Return the names of the contracts that a copy breaks."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports")],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(folder), "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = re.findall(r"^(.+) (KEPT|BROKEN)$", done.stdout, re.MULTILINE)
+    assert len(found) >= 6, done.stdout + done.stderr
+    names = [name for name, state in found if state == "BROKEN"]
+    assert done.returncode == bool(names)
+    return names
+
+
+def test_the_copy_itself_breaks_none(copy):
+    assert broken(copy) == []
+
+
+@pytest.mark.parametrize(("file", "code", "contract"), BREACHES.values(), ids=BREACHES.keys())
+def test_a_breach_is_found(copy, file, code, contract):
+    path = copy / "savs" / file
+    whole = path.read_text("utf-8")
+    path.write_text(f"{whole}\n{code}\n", "utf-8")
+    try:
+        assert contract in broken(copy)
+    finally:
+        path.write_text(whole, "utf-8")
+
+
+def test_a_breach_is_planted_for_every_contract():
+    linter = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]
+    names = {contract["name"] for contract in linter["contracts"]}
+    assert {contract for *_, contract in BREACHES.values()} == names

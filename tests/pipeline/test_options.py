@@ -1,0 +1,119 @@
+"""Options objects, and the flat keyword arguments of the public functions."""
+
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import get_type_hints
+
+import numpy as np
+import pytest
+
+from savs.foundation.errors import ParameterError
+from savs.pipeline import Shots, check_model, extract, load_model, preview, split
+from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.entry_points import ExtractKeywords
+from savs.pipeline.extraction.model.model_options import (
+    ModelKeywords,
+    ModelOptions,
+    ProcessorKeywords,
+)
+from savs.pipeline.extraction.run_options import RunKeywords, RunOptions
+from savs.pipeline.inputs.input_options import InputKeywords, InputOptions, ReadingKeywords
+from savs.pipeline.previewing.preview import PreviewKeywords
+from savs.pipeline.running.keywords import sort_keywords
+
+CLASSES = {
+    InputOptions: (InputKeywords, {"test"}),
+    ModelOptions: (ModelKeywords, {"model"}),
+    RunOptions: (RunKeywords, set()),
+}
+"""Options object -> its keywords, and the fields that a public function names by themselves."""
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_keywords_are_the_fields_that_have_a_default(kind):
+    keywords, needed = CLASSES[kind]
+    hints = get_type_hints(kind)
+    assert {f.name for f in fields(kind) if f.default is MISSING} == needed
+    assert get_type_hints(keywords) == {n: hint for n, hint in hints.items() if n not in needed}
+    assert keywords.__required_keys__ == frozenset()  # so each default is that of the field
+
+
+@pytest.mark.parametrize(
+    ("keywords", "kind"), [(ReadingKeywords, InputOptions), (ProcessorKeywords, ModelOptions)]
+)
+def test_some_of_the_keywords_are_some_of_the_fields(keywords, kind):
+    assert get_type_hints(keywords).items() <= get_type_hints(kind).items()
+
+
+def test_the_keywords_of_a_function_are_those_of_its_options():
+    parts = [get_type_hints(kind) for kind in (InputKeywords, ModelKeywords, RunKeywords)]
+    assert get_type_hints(ExtractKeywords) == {k: v for part in parts for k, v in part.items()}
+    assert get_type_hints(PreviewKeywords) == get_type_hints(InputKeywords) | get_type_hints(
+        ProcessorKeywords
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda **more: extract("general", test="t", model="demo", out="o", **more), "extract"),
+        (lambda **more: preview("general", test="t", out="o.html", **more), "preview"),
+        (lambda **more: split("general", "f", train="a", test="b", shots=None, **more), "split"),
+        (lambda **more: load_model("demo", **more), "load_model"),
+        (lambda **more: check_model("demo", **more), "check_model"),
+    ],
+    ids=["extract", "preview", "split", "load_model", "check_model"],
+)
+def test_an_unknown_keyword_is_told_with_the_nearest_one(call, message):
+    with pytest.raises(TypeError, match=rf"^{message}\(\) has no argument 'mediaroot'"):
+        call(mediaroot="photos")
+
+
+def test_the_nearest_keyword_is_offered():
+    with pytest.raises(TypeError, match=r"no argument 'revison'; did you mean revision\?$"):
+        load_model("demo", revison="main")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"no argument 'xyz'; it takes columns, question, media_ro"):
+        split("general", "f", train="a", test="b", shots=None, xyz=1)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"batch_size": "8"}, "batch_size is '8', expected int"),
+        ({"limit": 2.5}, "limit is 2.5, expected int | None"),
+        ({"shots": 20}, "shots is 20, expected .*Shots | None"),
+        ({"columns": "label=class"}, "columns is 'label=class', expected .*Mapping"),
+        ({"fetch_urls": "yes"}, "fetch_urls is 'yes', expected bool"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_value_of_another_type_is_refused_by_its_name(wrong, message):
+    with pytest.raises(ParameterError, match=rf"^extract\(\): {message}"):
+        extract("general", test="t", model="demo", out="o", **wrong)
+
+
+def test_paths_and_numbers_of_numpy_are_taken():
+    values = {"test": Path("t"), "limit": np.int64(3), "shots": Shots(2), "columns": {}}
+    (inputs,) = sort_keywords("extract", values, InputOptions)
+    assert inputs == InputOptions(**values)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"dtype": "int8"}, "no dtype is called 'int8'; there are: auto, bfloat16"),
+        ({"placeholders": "both"}, "--placeholders is 'both', expected split or keep"),
+        ({"min_pixels": 900, "max_pixels": 800}, "min_pixels is 900, more than max_pixels, 800"),
+        ({"model_kwargs": {"torch_dtype": "x"}}, "model_kwargs has 'torch_dtype'; give --dtype"),
+    ],
+    ids=["dtype", "placeholders", "pixels", "keyword arguments"],
+)
+def test_a_model_option_that_cannot_be_is_refused_before_anything_is_loaded(given, message):
+    with pytest.raises(ModelError, match=f"^{message}"):
+        ModelOptions(model="no/such", **given)
+
+
+@pytest.mark.parametrize(("rank", "ranks"), [(2, 2), (-1, 2), (0, 0)])
+def test_a_rank_is_below_the_number_of_ranks(rank, ranks):
+    with pytest.raises(ParameterError, match=f"^--rank {rank} of --ranks {ranks}; ranks count"):
+        RunOptions(rank=rank, ranks=ranks)
