@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def example_bytes(model: "LoadedModel") -> int:
     """Return the bytes that one example's features take in a shard."""
-    values = sum(len(tap.grid.heads) * tap.grid.head_dim for tap in model.taps)
+    values = sum(len(point.grid.heads) * point.grid.head_dim for point in model.hook_points)
     return values * STORED_DTYPES[model.dtype].itemsize
 
 

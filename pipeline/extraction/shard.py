@@ -105,10 +105,10 @@ def extract_shard(
 
 def _empty_layers(model: LoadedModel, rows: int) -> dict[int, Array]:
     return {
-        tap.grid.layer: np.zeros(
-            (len(tap.grid.heads), rows, tap.grid.head_dim), STORED_DTYPES[model.dtype]
+        point.grid.layer: np.zeros(
+            (len(point.grid.heads), rows, point.grid.head_dim), STORED_DTYPES[model.dtype]
         )
-        for tap in model.taps
+        for point in model.hook_points
     }
 
 

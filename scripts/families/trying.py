@@ -13,7 +13,7 @@ from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.checks.batch_equality import prove
 from savs.pipeline.extraction.checks.check_model import images_a_turn, sample_prompts
-from savs.pipeline.extraction.model.attention_hooks import find_taps
+from savs.pipeline.extraction.model.attention_hooks import find_hook_points
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.prompts import Pieces
 
@@ -55,10 +55,10 @@ def try_structure(family: str, model_class: str) -> Outcome:
     except Exception as error:  # each configuration has its own
         return outcome(UNTESTED, f"no small model can be made: {_line(error)}")
     try:
-        taps = find_taps(model)
+        points = find_hook_points(model)
     except ModelError as error:
         return outcome(UNSUPPORTED, _line(error))
-    loaded = LoadedModel(family, model, None, taps, None, {}, to_inputs=_text)
+    loaded = LoadedModel(family, model, None, points, None, {}, to_inputs=_text)
     try:
         checks = prove(loaded, PROMPTS, [len(PROMPTS)])
     except Exception as error:  # many need an image
@@ -66,8 +66,10 @@ def try_structure(family: str, model_class: str) -> Outcome:
     failed = [f"{check.name}: {check.what}" for check in checks if check.passed is False]
     if failed:
         return outcome(UNSUPPORTED, "; ".join(failed))
-    heads = sum(len(tap.grid.heads) for tap in taps)
-    return outcome(TEXT, f"{heads} heads in {len(taps)} layers of a small random model, text only")
+    heads = sum(len(point.grid.heads) for point in points)
+    return outcome(
+        TEXT, f"{heads} heads in {len(points)} layers of a small random model, text only"
+    )
 
 
 def try_whole(family: str, folder: Path) -> Outcome:

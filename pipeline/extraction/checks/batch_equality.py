@@ -60,8 +60,8 @@ def run_single(model: LoadedModel, pieces: Pieces) -> Single:
 
 def _stacked(model: LoadedModel, read: Read) -> np.ndarray[Any, Any]:
     """Return `(heads, batch, head_dim)` float32 of all layers."""
-    width = max(tap.grid.head_dim for tap in model.taps)
-    layers = [to_float32(read.heads[tap.grid.layer], model.dtype) for tap in model.taps]
+    width = max(point.grid.head_dim for point in model.hook_points)
+    layers = [to_float32(read.heads[point.grid.layer], model.dtype) for point in model.hook_points]
     return np.concatenate([np.pad(x, ((0, 0), (0, 0), (0, width - x.shape[2]))) for x in layers])
 
 
@@ -107,25 +107,25 @@ def check_reading(model: LoadedModel, pieces: Pieces, single: Single) -> Check:
     """Check the heads against the whole input of every output projection in a full forward pass."""
     seen: dict[int, torch.Tensor] = {}
     handles = [
-        tap.projection.register_forward_pre_hook(partial(_keep, seen, tap.grid.layer))
-        for tap in model.taps
+        point.projection.register_forward_pre_hook(partial(_keep, seen, point.grid.layer))
+        for point in model.hook_points
     ]
     inputs = model.placed(model.inputs([pieces]))
     try:
         with torch.inference_mode():
             model.model(**inputs, use_cache=False)
     except Exception:  # how some model returns its logits is no matter of the heads
-        if len(seen) < len(model.taps):
+        if len(seen) < len(model.hook_points):
             raise
     finally:
         for handle in handles:
             handle.remove()
     place, worst = 0, 0.0
-    for tap in model.taps:
-        count, width = len(tap.grid.heads), tap.grid.head_dim
-        last = seen[tap.grid.layer][0, -1].float().cpu().numpy()
+    for point in model.hook_points:
+        count, width = len(point.grid.heads), point.grid.head_dim
+        last = seen[point.grid.layer][0, -1].float().cpu().numpy()
         if last.size != count * width:
-            what = f"layer {tap.grid.layer}: {count} heads x {width} are not {last.size} values"
+            what = f"layer {point.grid.layer}: {count} heads x {width} are not {last.size} values"
             return Check("heads are the projection's input", False, what)
         ours = single.heads[place : place + count, :width]
         worst = max(worst, distance(last.reshape(count, width), ours))

@@ -93,7 +93,7 @@ def images_a_turn(model: LoadedModel) -> int:
 
 
 def _facts(model: LoadedModel) -> dict[str, str]:
-    grids = [tap.grid for tap in model.taps]
+    grids = [point.grid for point in model.hook_points]
     widths = sorted({grid.head_dim for grid in grids})
     layers = int(getattr(model.model.get_decoder().config, "num_hidden_layers", len(grids)))
     absent = layers - len(grids)

@@ -18,7 +18,7 @@ PROJECTION_NAMES = ("o_proj", "out_proj", "dense")
 
 
 @dataclass(frozen=True, slots=True)
-class Tap:
+class HookPoint:
     """One decoder layer's place to read from."""
 
     grid: LayerGrid
@@ -27,8 +27,8 @@ class Tap:
     """The output projection, whose input holds all heads side by side."""
 
 
-def find_taps(model: Any) -> tuple[Tap, ...]:
-    """Return the taps of a model's language decoder, found by structure.
+def find_hook_points(model: Any) -> tuple[HookPoint, ...]:
+    """Return the hook points of a model's language decoder, found by structure.
 
     The decoder is what `get_decoder()` names, its layers the first list of modules in it of which
     one has self-attention with an output projection; layers without are passed over, so they may be
@@ -48,9 +48,13 @@ def find_taps(model: Any) -> tuple[Tap, ...]:
     decoder = model.get_decoder()
     for layers in decoder.modules():
         if isinstance(layers, nn.ModuleList):
-            taps = [tap for n, layer in enumerate(layers) if (tap := _tap(n, layer)) is not None]
-            if taps:
-                return tuple(taps)
+            points = [
+                point
+                for n, layer in enumerate(layers)
+                if (point := _hook_point(n, layer)) is not None
+            ]
+            if points:
+                return tuple(points)
     raise ModelError(
         f"{type(model).__name__}: no layer of its decoder, {type(decoder).__name__}, has"
         f" self-attention ({', '.join(ATTENTION_NAMES)}) with an output projection"
@@ -58,14 +62,14 @@ def find_taps(model: Any) -> tuple[Tap, ...]:
     )
 
 
-def _tap(number: int, layer: nn.Module) -> Tap | None:
+def _hook_point(number: int, layer: nn.Module) -> HookPoint | None:
     for name in ATTENTION_NAMES:
         attention = getattr(layer, name, None)
         for projection_name in PROJECTION_NAMES:
             projection = getattr(attention, projection_name, None)
             heads = _head_count(attention)
             if projection is not None and heads:  # linear attention has no count
-                return Tap(_grid(number, heads, projection), projection)
+                return HookPoint(_grid(number, heads, projection), projection)
     return None
 
 
@@ -88,16 +92,18 @@ def _grid(number: int, heads: int, projection: Any) -> LayerGrid:
     return LayerGrid(number, tuple(range(heads)), int(width) // heads)
 
 
-class _LastTapReached(Exception):  # noqa: N818 - it ends a forward pass, it reports no error
+class _LastHookReached(Exception):  # noqa: N818 - it ends a forward pass, it reports no error
     """All heads were read; what the model would still compute is not needed."""
 
 
 @contextmanager
-def reading(taps: Sequence[Tap], *, to_the_end: bool) -> Iterator[dict[int, torch.Tensor]]:
+def collect_heads(
+    points: Sequence[HookPoint], *, to_the_end: bool
+) -> Iterator[dict[int, torch.Tensor]]:
     """Read the heads at the last position of each sequence during one forward pass.
 
-    Only that position is kept. Unless the pass shall run `to_the_end`, it stops at the last tap: no
-    logits are computed. The pass must run inside the `with` block.
+    Only that position is kept. The pass stops at the last hook point, before logits are computed,
+    unless it shall run `to_the_end`. It must run inside the `with` block.
 
     Yields
     ------
@@ -106,22 +112,22 @@ def reading(taps: Sequence[Tap], *, to_the_end: bool) -> Iterator[dict[int, torc
     """
     read: dict[int, torch.Tensor] = {}
 
-    def hook(tap: Tap, last: bool) -> Any:
+    def hook(point: HookPoint, last: bool) -> Any:
         def keep(_module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
             # a copy: a view would keep the whole sequence of every layer
-            read[tap.grid.layer] = inputs[0][:, -1].clone()
+            read[point.grid.layer] = inputs[0][:, -1].clone()
             if last and not to_the_end:
-                raise _LastTapReached
+                raise _LastHookReached
 
-        return tap.projection.register_forward_pre_hook(keep)
+        return point.projection.register_forward_pre_hook(keep)
 
-    handles = [hook(tap, place == len(taps) - 1) for place, tap in enumerate(taps)]
+    handles = [hook(point, place == len(points) - 1) for place, point in enumerate(points)]
     try:
         yield read
-    except _LastTapReached as reached:
+    except _LastHookReached as reached:
         reached.__traceback__ = None  # its frames hold the activations of whole sequences
     finally:
         for handle in handles:
             handle.remove()
-    if len(read) != len(taps):
-        raise ModelError(f"the forward pass reached {len(read)} of {len(taps)} attention layers")
+    if len(read) != len(points):
+        raise ModelError(f"the forward pass reached {len(read)} of {len(points)} attention layers")

@@ -10,7 +10,7 @@ from transformers.utils.hub import cached_file
 
 from savs.datasets.prompt import SPLIT
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.attention_hooks import find_taps
+from savs.pipeline.extraction.model.attention_hooks import find_hook_points
 from savs.pipeline.extraction.model.identity import portable
 from savs.pipeline.extraction.model.load_errors import explained
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
@@ -72,7 +72,7 @@ def load(options: ModelOptions) -> LoadedModel:
         name=_plain_name(name),
         model=model.eval(),
         processor=processor,
-        taps=tuple((own.find_heads or find_taps)(model)),
+        hook_points=tuple((own.find_heads or find_hook_points)(model)),
         revision=_commit(found),
         pixels=options.pixels,
         to_inputs=own.to_inputs or (text_inputs if checkpoint.text_only else chat_inputs),

@@ -9,7 +9,7 @@ import torch
 
 from savs.datasets.prompt import SPLIT
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.attention_hooks import Tap, reading
+from savs.pipeline.extraction.model.attention_hooks import HookPoint, collect_heads
 from savs.pipeline.extraction.model.extra_outputs import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.identity import model_facts, processor_facts, prompt_digest
 from savs.pipeline.extraction.model.prompts import Pieces, chat_inputs
@@ -31,12 +31,12 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A frozen model with its processor and the taps on its heads; made by `load_model`."""
+    """A frozen model with its processor and the hook points of its heads; made by `load_model`."""
 
     name: str
     model: Any
     processor: Any
-    taps: tuple[Tap, ...]
+    hook_points: tuple[HookPoint, ...]
     revision: str | None
     """Commit of the checkpoint where it came from the hub."""
     pixels: Mapping[str, int]
@@ -74,7 +74,7 @@ class LoadedModel:
             dtype=self.dtype,
             benchmark=benchmark,
             prompt=prompt_digest(self.processor),
-            grid=tuple(tap.grid for tap in self.taps),
+            grid=tuple(point.grid for point in self.hook_points),
             outputs={"answers": dict(answers)} if answers else {},
         )
 
@@ -102,13 +102,19 @@ class LoadedModel:
             raise ModelError(f"the processor of {self.name} does not pad on the left as told")
         inputs = self.placed(inputs)
         kept = np.zeros((len(inputs["attention_mask"]), 0), np.float32)
-        with torch.inference_mode(), reading(self.taps, to_the_end=bool(answers)) as read:
+        with (
+            torch.inference_mode(),
+            collect_heads(self.hook_points, to_the_end=bool(answers)) as read,
+        ):
             if answers:
                 logits = self.model(**inputs, use_cache=False, logits_to_keep=1).logits[:, -1]
                 kept = logits[:, list(answers.values())].float().cpu().numpy()
             else:
                 self.model(**inputs, use_cache=False)
-        heads = {tap.grid.layer: self._stored(tap, read[tap.grid.layer]) for tap in self.taps}
+        heads = {
+            point.grid.layer: self._stored(point, read[point.grid.layer])
+            for point in self.hook_points
+        }
         return Read(heads, kept)
 
     def placed(self, inputs: Any) -> Any:
@@ -119,12 +125,12 @@ class LoadedModel:
                 placed[name] = value.to(self.model.dtype)
         return placed
 
-    def _stored(self, tap: Tap, values: torch.Tensor) -> np.ndarray[Any, Any]:
+    def _stored(self, point: HookPoint, values: torch.Tensor) -> np.ndarray[Any, Any]:
         if values.dtype != self.model.dtype:
             raise ModelError(
-                f"layer {tap.grid.layer} computes in {values.dtype}, the model in"
+                f"layer {point.grid.layer} computes in {values.dtype}, the model in"
                 f" {self.model.dtype}; give --dtype float32"
             )
-        heads = values.view(len(values), len(tap.grid.heads), tap.grid.head_dim).transpose(0, 1)
+        heads = values.view(len(values), len(point.grid.heads), point.grid.head_dim).transpose(0, 1)
         bits = heads.contiguous().cpu()
         return (bits.view(torch.uint16) if bits.dtype == torch.bfloat16 else bits).numpy()

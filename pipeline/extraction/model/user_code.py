@@ -2,12 +2,12 @@
 
 A file, or an entry point of the group `savs.models`, has one of these functions, or both::
 
-    def find_heads(model) -> list[Tap]: ...
+    def find_heads(model) -> list[HookPoint]: ...
     def to_inputs(processor, prompts) -> BatchFeature: ...
 
-`Tap(LayerGrid(layer, heads, head_dim), projection)` names a module whose input holds the heads of a
-layer side by side. `to_inputs` gets prompts as tuples of text and PIL images in reading order, and
-returns a batch that is padded on the left, with `attention_mask`.
+`HookPoint(LayerGrid(layer, heads, head_dim), projection)` names a module whose input holds the
+heads of a layer side by side. `to_inputs` gets prompts as tuples of text and PIL images in reading
+order, and returns a batch that is padded on the left, with `attention_mask`.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.attention_hooks import Tap
+from savs.pipeline.extraction.model.attention_hooks import HookPoint
 from savs.pipeline.plugins.python_file import load_file
 
 GROUP = "savs.models"
@@ -28,7 +28,7 @@ GROUP = "savs.models"
 class OwnCode:
     """What replaces the structural path; None where that is good enough."""
 
-    find_heads: Callable[[Any], Sequence[Tap]] | None = None
+    find_heads: Callable[[Any], Sequence[HookPoint]] | None = None
     to_inputs: Callable[[Any, Sequence[Any]], Any] | None = None
     digest: str | None = None
     """SHA-256 of the file: other code gives other features."""

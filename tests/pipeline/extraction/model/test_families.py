@@ -75,7 +75,7 @@ def ordinary_pass(model, inputs):
     """Return the last logits of a whole pass and, layer -> what last entered its projection.
 
     Modules are found by their names in the whole model, towers and connectors left out, without
-    what `taps` does.
+    what the hooks do.
     """
     seen, handles = {}, []
     for name, module in model.model.named_modules():
@@ -136,14 +136,16 @@ def test_another_image_changes_every_head_of_the_last_layer(model, place):
 def test_the_grid_is_the_configured_one(model):
     config = model.model.config.get_text_config()
     kinds = getattr(config, "layer_types", None) or ["full_attention"] * config.num_hidden_layers
-    assert [tap.grid.layer for tap in model.taps] == [
+    assert [point.grid.layer for point in model.hook_points] == [
         number for number, kind in enumerate(kinds) if kind not in ("conv", "linear_attention")
     ]
-    assert {tap.grid.head_dim for tap in model.taps} == WIDTHS.get(model.name, {HEAD_DIM})
-    for tap in model.taps:
-        assert len(tap.grid.heads) == config.num_attention_heads
-        assert len(tap.grid.heads) * tap.grid.head_dim == tap.projection.in_features
-        assert tap.projection.out_features == config.hidden_size
+    assert {point.grid.head_dim for point in model.hook_points} == WIDTHS.get(
+        model.name, {HEAD_DIM}
+    )
+    for point in model.hook_points:
+        assert len(point.grid.heads) == config.num_attention_heads
+        assert len(point.grid.heads) * point.grid.head_dim == point.projection.in_features
+        assert point.projection.out_features == config.hidden_size
 
 
 def test_prompts_go_through_the_template_and_begin_once(model):

@@ -28,7 +28,7 @@ def code(tmp_path):
 
 def test_heads_of_ones_own_are_read(tiny_model, code) -> None:
     model = load_model(str(tiny_model("qwen2_vl")), dtype="float32", model_code=code(HEADS))
-    assert [(t.grid.heads, t.grid.head_dim) for t in model.taps] == [((0, 1), 32)]
+    assert [(t.grid.heads, t.grid.head_dim) for t in model.hook_points] == [((0, 1), 32)]
     assert model.read(model.inputs([PROMPT])).heads[0].shape == (2, 1, 32)
 
 
