@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from savs.datasets import Example, MediaError, MediaFolder
 from savs.datasets.media.images import thumbnail
 from savs.datasets.media.media import sha256
 from savs.foundation.arrays import Array
-from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.plan import make_batches
-from savs.pipeline.extraction.batches.prepare import Prepared, Refused, prepare, prepared_ahead
-from savs.pipeline.extraction.model.extra_outputs import NO_ANSWERS, Answers
-from savs.pipeline.extraction.model.loaded_model import LoadedModel, Read
+from savs.pipeline.extraction.batches.prepare import Refused, prepared_ahead
+from savs.pipeline.extraction.batches.run import run_batch
+from savs.pipeline.extraction.model.extra_outputs import Answers
+from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.stores import ShardContent
 from savs.stores.format.layout import STORED_DTYPES, THUMBNAIL_PX
 
@@ -110,34 +109,6 @@ def _empty_layers(model: LoadedModel, rows: int) -> dict[int, Array]:
         )
         for point in model.hook_points
     }
-
-
-def run_batch(
-    model: LoadedModel,
-    examples: Sequence[Example],
-    batch: Prepared | Refused,
-    media: MediaFolder,
-    answers: Answers = NO_ANSWERS,
-) -> list[tuple[tuple[int, ...], Read] | Refused]:
-    """Run a batch; where it does not fit the GPU's memory, run its halves."""
-    if isinstance(batch, Refused):
-        return [batch]
-    try:
-        return [(batch.places, model.read(batch.inputs, answers))]
-    except torch.OutOfMemoryError as error:
-        if len(batch.places) == 1:
-            raise ModelError(
-                f"example {examples[batch.places[0]].id!r} alone does not fit the memory of"
-                f" {model.device}: {error}; lower --max-pixels, or use a larger GPU"
-            ) from error
-    torch.cuda.empty_cache()
-    half = len(batch.places) // 2
-    return [
-        done
-        for places in (batch.places[:half], batch.places[half:])
-        for again in prepare(model, examples, places, media)
-        for done in run_batch(model, examples, again, media, answers)
-    ]
 
 
 def _columns(

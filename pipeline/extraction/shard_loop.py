@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from savs.datasets import Example
-from savs.pipeline.extraction.disk_space import check_space
+from savs.pipeline.extraction.checks.disk_space import check_space
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.shard import ShardSettings, extract_shard
 from savs.pipeline.inputs.source import Source

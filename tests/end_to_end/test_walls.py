@@ -63,6 +63,11 @@ BREACHES = {
         "from savs.stores.read.store import open_store",
         "rooms of the stores import downwards",
     ),
+    "the model imports what runs it": (
+        "pipeline/extraction/model/load.py",
+        "from savs.pipeline.extraction.batches.plan import make_batches",
+        "rooms of the extraction import downwards",
+    ),
     "stage 2 imports stage 1": (
         "pipeline/evaluation/evaluation.py",
         "from savs.pipeline.extraction.run_options import RunOptions",

@@ -8,11 +8,11 @@ from savs.datasets import Benchmark, Example, MediaFolder
 from savs.datasets.media.download import Fetching
 from savs.pipeline.extraction.batches.plan import make_batches
 from savs.pipeline.extraction.batches.prepare import Refused, prepare
-from savs.pipeline.extraction.disk_space import example_bytes
+from savs.pipeline.extraction.batches.run import run_batch
+from savs.pipeline.extraction.checks.disk_space import example_bytes
 from savs.pipeline.extraction.model.load import load
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.shard import run_batch
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source
 
