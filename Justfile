@@ -26,7 +26,7 @@ crash:
 
 # Read ten thousand mutated shards
 fuzz:
-    .venv/bin/python -m pytest -q -n 2 -m thorough tests/stores/test_fuzz.py
+    .venv/bin/python -m pytest -q -n 2 -m thorough tests/stores/shard/test_fuzz.py
 
 # Train the shipped model again, and measure it on fresh scenes (half an hour on two cores)
 demo-model seed="0":
