@@ -10,7 +10,7 @@ from polars.io.plugins import register_io_source
 
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.heads.centroids import class_centroids, cosines, nearest_centroids
+from savs.pipeline.heads.centroids import class_centroids, cosines, first_of_best, leads
 from savs.pipeline.heads.training_set import TrainingTask, training_tasks
 from savs.stores import FeatureStore, Head, head_name
 
@@ -132,10 +132,7 @@ def _centroids(
 def _votes(examples: pl.DataFrame, heads: list[Head], features: Array, task: _Task) -> pl.DataFrame:
     """Return the rows of some examples: all heads of the first, then all of the next."""
     found = cosines(features, task.centroids).transpose(1, 0, 2)  # (n, heads, classes)
-    chosen = nearest_centroids(features, task.centroids).T  # (n, heads)
-    best = np.take_along_axis(found, chosen[..., None], axis=2)[..., 0]
-    others = found.copy()
-    np.put_along_axis(others, chosen[..., None], -np.inf, axis=2)
+    chosen = first_of_best(found)  # (n, heads)
     names = np.array(task.classes, dtype=object)
     n, count = chosen.shape
     repeated = examples.select(
@@ -147,7 +144,7 @@ def _votes(examples: pl.DataFrame, heads: list[Head], features: Array, task: _Ta
             pl.Series("head", [head for _, head in heads] * n, dtype=pl.Int32),
             pl.Series("name", [head_name(head) for head in heads] * n),
             pl.Series("vote", names[chosen].ravel(), dtype=pl.String),
-            pl.Series("margin", (best - others.max(axis=2)).ravel(), dtype=pl.Float32),
+            pl.Series("margin", leads(found, chosen).ravel(), dtype=pl.Float32),
             _similarities(found.reshape(n * count, -1), task.classes),
         )
         .with_columns(correct=pl.col("vote") == pl.col("label"))

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.pipeline.heads.centroids import class_centroids, cosines
+from savs.pipeline.heads.centroids import class_centroids, cosines, leads
 from savs.pipeline.heads.head_scores import held_out_cosines
 from savs.pipeline.readouts.posterior import TAU
-from savs.pipeline.readouts.probabilities import softmax
+from savs.pipeline.readouts.probabilities import likeliest, softmax
 from savs.pipeline.readouts.readout import ClassScores, Readout
 from savs.pipeline.readouts.vote import score_heads
 
@@ -24,12 +24,11 @@ class FittedCalm:
     """`(heads, classes)` float32; over the heads they sum to 1."""
 
     def scores(self, features: Array) -> ClassScores:
-        """Return weighted means of probabilities; of equal ones the first class wins."""
+        """Return weighted means of probabilities; `likeliest` chooses."""
         total = np.zeros((features.shape[1], self.weights.shape[1]), np.float32)
         for head, weights in enumerate(self.weights):
-            one = slice(head, head + 1)
-            total += weights * softmax(cosines(features[one], self.centroids[one])[0], TAU)
-        return ClassScores(total, total.argmax(axis=1), total)
+            total += weights * softmax(cosines(features[head], self.centroids[head]), TAU)
+        return ClassScores(total, likeliest(total, TAU), total)
 
     def arrays(self) -> Mapping[str, Array]:
         """Return centroids and weights."""
@@ -39,7 +38,7 @@ class FittedCalm:
 def reliability(features: Array, labels: Array, centroids: Array) -> Array:
     """Return how sure each head is of each class: the mean of max(0, p_true - p_best_other).
 
-    Each example is left out of its own class's centroid.
+    Each example is left out of its own class's centroid. Tied cosines count 0.
 
     Parameters
     ----------
@@ -58,11 +57,13 @@ def reliability(features: Array, labels: Array, centroids: Array) -> Array:
     heads, classes = centroids.shape[:2]
     total = np.zeros((heads, classes))
     for rows, table in held_out_cosines(features, labels, centroids):
-        p, places = softmax(table, TAU), np.arange(table.shape[1])
-        true = p[:, places, labels[rows]]
-        p[:, places, labels[rows]] = -np.inf
-        sure = np.maximum(true - p.max(axis=2), 0)  # (heads, rows)
-        np.add.at(total.T, labels[rows], sure.T)
+        own, at = labels[rows], np.arange(table.shape[1])
+        ahead = leads(table, own) > 0
+        p = softmax(table, TAU)
+        true = p[:, at, own]
+        p[:, at, own] = -np.inf
+        sure = np.where(ahead, true - p.max(axis=2), 0)  # (heads, rows)
+        np.add.at(total.T, own, sure.T)
     counts = np.bincount(labels, minlength=classes)
     return np.where(counts > 1, total / counts, 0.0)
 

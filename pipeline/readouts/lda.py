@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.pipeline.heads.centroids import class_centroids, unit
+from savs.pipeline.heads.centroids import class_centroids, normalise
 from savs.pipeline.heads.folds import fold_count, stratified_folds
 from savs.pipeline.heads.head_scores import HeadScores, require_pairs
 from savs.pipeline.readouts.probabilities import softmax
@@ -38,7 +38,7 @@ class FittedLda:
         """Return probabilities averaged over heads; of equal ones the first class wins."""
         mean = np.zeros((features.shape[1], self.bias.shape[1]), np.float32)
         for head, weights, bias in zip(features, self.weights, self.bias, strict=True):
-            mean += softmax(unit(head) @ weights.T + bias, TAU) / len(self.bias)
+            mean += softmax(normalise(head) @ weights.T + bias, TAU) / len(self.bias)
         return ClassScores(mean, mean.argmax(axis=1), mean)
 
     def arrays(self) -> Mapping[str, Array]:
@@ -49,11 +49,11 @@ class FittedLda:
 def fit(features: Array, labels: Array, classes: Sequence[str]) -> FittedLda:
     """Fit each head's discriminant."""
     counts = np.bincount(labels, minlength=len(classes))
-    means = class_centroids(unit(features), labels, len(classes))
+    means = class_centroids(normalise(features), labels, len(classes))
     weights = np.empty_like(means)
     bias = np.empty(means.shape[:2], np.float32)
     for head, mean in enumerate(means.astype(np.float64)):
-        centred = unit(features[head]).astype(np.float64) - mean[labels]
+        centred = normalise(features[head]).astype(np.float64) - mean[labels]
         middle = mean.mean(axis=0)
         apart = mean - middle
         weights[head] = precise = _precision_times(centred, apart, _width(features[head]))
@@ -93,7 +93,7 @@ def score_heads(features: Array, labels: Array, classes: Sequence[str], scoring:
         kept = ~out if scoring != "resubstitution" else out
         fitted = fit(features[:, kept], labels[kept], classes)
         for head, (weights, bias) in enumerate(zip(fitted.weights, fitted.bias, strict=True)):
-            p = softmax(unit(features[head, out]) @ weights.T + bias, TAU)
+            p = softmax(normalise(features[head, out]) @ weights.T + bias, TAU)
             places, own = np.arange(len(p)), labels[out]
             true = p[places, own]
             p[places, own] = -np.inf

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.pipeline.heads.centroids import unit
+from savs.pipeline.heads.centroids import normalise
 from savs.pipeline.readouts.probabilities import softmax
 from savs.pipeline.readouts.readout import ClassScores, Readout
 from savs.pipeline.readouts.vote import score_heads
@@ -28,7 +28,7 @@ class FittedLogistic:
         """Return probabilities; of equal ones the first class wins."""
         logits = np.zeros((features.shape[1], len(self.bias)), np.float32) + self.bias
         for head, weights in zip(features, self.weights, strict=True):
-            logits += unit(head) @ weights.T
+            logits += normalise(head) @ weights.T
         p = softmax(logits, 1.0)
         return ClassScores(p, logits.argmax(axis=1), logits)
 
@@ -45,7 +45,7 @@ def fit(features: Array, labels: Array, classes: Sequence[str]) -> FittedLogisti
     from sklearn.linear_model import LogisticRegression  # a second to import
 
     heads, n, d = features.shape
-    rows = unit(features).transpose(1, 0, 2).reshape(n, heads * d)
+    rows = normalise(features).transpose(1, 0, 2).reshape(n, heads * d)
     model = LogisticRegression(C=STRENGTH, max_iter=1000).fit(rows, labels)
     weights, bias = np.asarray(model.coef_), np.asarray(model.intercept_)
     if len(classes) == 2:

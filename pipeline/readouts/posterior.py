@@ -7,7 +7,7 @@ import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.pipeline.heads.centroids import class_centroids, cosines
-from savs.pipeline.readouts.probabilities import softmax
+from savs.pipeline.readouts.probabilities import likeliest, softmax
 from savs.pipeline.readouts.readout import ClassScores, Readout
 from savs.pipeline.readouts.vote import score_heads
 
@@ -23,14 +23,13 @@ class FittedPosterior:
     """`(heads, classes, d)` float32."""
 
     def scores(self, features: Array) -> ClassScores:
-        """Return mean probabilities; of equal ones the first class wins."""
+        """Return mean probabilities; `likeliest` chooses."""
         heads, classes = self.centroids.shape[:2]
         total = np.zeros((features.shape[1], classes), np.float32)
         for head in range(heads):  # one at a time: with many classes a table is large
-            one = slice(head, head + 1)
-            total += softmax(cosines(features[one], self.centroids[one])[0], TAU)
+            total += softmax(cosines(features[head], self.centroids[head]), TAU)
         mean = total / heads
-        return ClassScores(mean, mean.argmax(axis=1), mean)
+        return ClassScores(mean, likeliest(mean, TAU), mean)
 
     def arrays(self) -> Mapping[str, Array]:
         """Return the centroids."""

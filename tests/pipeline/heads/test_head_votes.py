@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+import savs.stores.read.gathering
 import savs.stores.read.store
 from savs.pipeline.heads.head_votes import HEAD_VOTE_SCHEMA, heads_frame
 from savs.stores import HeadNotFoundError, StoreIncompleteError, open_store
@@ -153,12 +154,12 @@ def test_a_part_of_the_frame_is_that_part(make, engine) -> None:
 
 def test_nothing_is_read_before_the_frame_is_collected(make, monkeypatch) -> None:
     store, opened = make(), []
-    open_shard = savs.stores.read.store.open_shard
-    monkeypatch.setattr(
-        savs.stores.read.store,
-        "open_shard",
-        lambda path, *a: opened.append(path) or open_shard(path, *a),
-    )
+    for module in (savs.stores.read.store, savs.stores.read.gathering):
+        monkeypatch.setattr(
+            module,
+            "open_shard",
+            lambda path, *a, read=module.open_shard: opened.append(path) or read(path, *a),
+        )
     lazy = heads_frame(store, [(0, 1)]).filter(pl.col("correct"))
     assert opened == []
     lazy.collect()

@@ -51,6 +51,32 @@ def test_nearer_examples_leave_the_earliest_duplicate_in(copies, queries):
     assert several.scores(x[None]).scores.tolist() == [[1, 0, 4]] * queries
 
 
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("near", [3, NEIGHBOURS + SPARE + 4])
+def test_scaled_copies_are_equally_near_and_the_earlier_counts(seed, near):
+    # copies of one direction in several lengths: float32 rounds their cosines differently
+    rng = np.random.default_rng(seed)
+    scales = rng.uniform(0.1, 9, size=(2, 40, 1))
+    rays = rng.normal(size=(2, 40, 24))
+    rays[:, rng.permutation(40)[:near]] = rng.normal(size=(2, 1, 24))
+    train, labels = (rays * scales).astype(np.float32), rng.permutation(np.arange(40) % 4)
+    test = (rays[:, :30] + 0.1 * rng.normal(size=(2, 30, 24))).astype(np.float32)
+    found = KNN.fit(train, labels, list("abcd")).scores(test)
+    slow = slowly.knn(train, labels.tolist(), 4, test, NEIGHBOURS)
+    assert found.scores.tolist() == [counts for _, counts in slow]
+    assert found.choice.tolist() == [choice for choice, _ in slow]
+
+
+def test_integer_examples_tie_by_the_written_rule():
+    rng = np.random.default_rng(0)
+    train, test = (rng.integers(-1, 2, size=(3, n, 4)).astype(np.float32) for n in (60, 50))
+    labels = rng.permutation(np.arange(60) % 3)
+    found = KNN.fit(train, labels, list("abc")).scores(test)
+    slow = slowly.knn(train, labels.tolist(), 3, test, NEIGHBOURS)
+    assert found.scores.tolist() == [counts for _, counts in slow]
+    assert found.choice.tolist() == [choice for choice, _ in slow]
+
+
 def test_equal_counts_go_to_the_greatest_sum_of_cosines_then_to_the_first_class():
     # one neighbour a head. Head 0 sees (4, 3): class 0 at .8; head 1 sees (5, 12): class 1 at 12/13
     axes = np.tile(np.eye(2, dtype=np.float32), (2, 1, 1))

@@ -41,4 +41,5 @@ def test_bit_identical_centroids_go_to_the_first_class_whatever_the_rounding(que
         near = fitted.centroids[:, 1:2] + 0.1 * noise
         found = fitted.scores(near.astype(np.float32))
         assert (found.choice == 1).all()
-        assert (found.scores[:, 8] == found.scores[:, 1]).all()
+        # columns of a matrix product are rounded differently
+        np.testing.assert_allclose(found.scores[:, 8], found.scores[:, 1], rtol=1e-5)

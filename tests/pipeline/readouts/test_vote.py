@@ -43,6 +43,22 @@ def test_votes_and_choices_equal_the_slow_method(heads, labels):
     assert found.scores.tolist() == [[votes.get(c, 0) for c in range(classes)] for _, votes in slow]
 
 
+def test_integer_features_tie_by_the_written_rule():
+    # small integers: in most heads several classes have the same cosine
+    rng = np.random.default_rng(1)
+    train, test = (rng.integers(-1, 2, size=(5, n, 4)).astype(np.float32) for n in (12, 60))
+    labels = [0, 1, 2, 3] * 3
+    found = VOTE.fit(train, np.array(labels), list("abcd")).scores(test)
+    slow = oracle.vote(train.tolist(), labels, 4, test.tolist())
+    assert found.choice.tolist() == [choice for choice, _ in slow]
+    assert found.scores.tolist() == [[votes.get(c, 0) for c in range(4)] for _, votes in slow]
+
+
+def test_features_that_are_not_finite_are_refused():
+    with pytest.raises(ValueError, match="NaN"):
+        FittedVote(AXES[:1]).scores(np.float32([[[np.nan, 1, 0, 0]]]))
+
+
 def test_soft_is_the_mean_cosine():
     # head 0 sees (3, 4): cosines .6, .8; head 1 sees (1, 0): cosines 1, 0; means .8, .4
     fitted = FittedVote(np.tile(np.eye(2, dtype=np.float32), (2, 1, 1)))
