@@ -9,6 +9,7 @@ from savs.datasets import Benchmark
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes, predicted
+from savs.pipeline.heads.training_set import head_widths
 from savs.pipeline.plugins.benchmark import stored_benchmark
 from savs.pipeline.selection.compatibility import require_same_model
 from savs.pipeline.selection.selection import Selection, TaskSelection, default_heads, select
@@ -106,8 +107,5 @@ def _task_features(
     store: FeatureStore, features: Array, heads: list[Head], task: TaskSelection, rows: Array
 ) -> Array:
     """Return `(task heads, rows, d)`, as wide as the task's own widest head."""
-    widths = {grid.layer: grid.head_dim for grid in store.grid}
-    places = [heads.index(head) for head in task.heads]
-    return features[np.asarray(places)[:, None], rows][
-        :, :, : max(widths[layer] for layer, _ in task.heads)
-    ]
+    chosen = np.array([heads.index(head) for head in task.heads])
+    return features[chosen[:, None], rows, : max(head_widths(store, task.heads))]

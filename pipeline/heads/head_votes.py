@@ -11,7 +11,7 @@ from polars.io.plugins import register_io_source
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.centroids import class_centroids, cosines, first_of_best, leads
-from savs.pipeline.heads.training_set import TrainingTask, training_tasks
+from savs.pipeline.heads.training_set import TrainingTask, head_widths, training_tasks
 from savs.stores import FeatureStore, Head, head_name
 
 HEAD_VOTE_SCHEMA: Mapping[str, pl.DataType] = {
@@ -117,7 +117,7 @@ def _centroids(
     store: FeatureStore, heads: list[Head], tasks: Sequence[TrainingTask]
 ) -> list[Array]:
     """Return `(heads, classes, d)` for each task; memory holds one layer of the train split."""
-    width = max(grid.head_dim for grid in store.grid)
+    width = max(head_widths(store, heads))
     found = [np.zeros((len(heads), len(task.classes), width), np.float32) for task in tasks]
     for layer in dict.fromkeys(layer for layer, _ in heads):
         places = [place for place, head in enumerate(heads) if head[0] == layer]
@@ -125,8 +125,7 @@ def _centroids(
         for task, own in zip(tasks, found, strict=True):
             part = class_centroids(features[:, task.rows], task.labels, len(task.classes))
             own[places, :, : part.shape[2]] = part
-    used = max(g.head_dim for g in store.grid if any(layer == g.layer for layer, _ in heads))
-    return [own[:, :, :used] for own in found]
+    return found
 
 
 def _votes(examples: pl.DataFrame, heads: list[Head], features: Array, task: _Task) -> pl.DataFrame:

@@ -1,5 +1,6 @@
 """The training examples of a store, subtask by subtask."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -7,8 +8,15 @@ import polars as pl
 
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.stores import FeatureStore
+from savs.stores import FeatureStore, Head
 from savs.stores.format.layout import digest
+
+
+def head_widths(store: FeatureStore, heads: Sequence[Head]) -> list[int]:
+    """Return the width of each head; `FeatureStore.features` pads narrow heads with zeros."""
+    store.require_heads(heads)
+    widths = {(grid.layer, head): grid.head_dim for grid in store.grid for head in grid.heads}
+    return [widths[head] for head in heads]
 
 
 def train_digest(store: FeatureStore) -> str:

@@ -69,13 +69,17 @@ def reliability(features: Array, labels: Array, centroids: Array) -> Array:
 
 
 def fit(
-    features: Array, labels: Array, classes: Sequence[str], shrinkage: float = 0.0
+    features: Array,
+    labels: Array,
+    classes: Sequence[str],
+    widths: Sequence[int],
+    shrinkage: float = 0.0,
 ) -> FittedCalm:
     """Take centroids, and weights from the training examples, each left out in turn.
 
     Parameters
     ----------
-    features, labels, classes
+    features, labels, classes, widths
         As for every readout.
     shrinkage
         Examples' worth of trust in a head's mean over classes: r n / (n + s) + mean(r) s / (n + s)

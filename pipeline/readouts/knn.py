@@ -71,9 +71,8 @@ def _nearest(base: Array, queries: Array, k: int) -> tuple[Array, Array]:
     return np.take_along_axis(cosines, order, 1), np.take_along_axis(found, order, 1)
 
 
-def fit(features: Array, labels: Array, classes: Sequence[str]) -> FittedKnn:
+def fit(features: Array, labels: Array, classes: Sequence[str], widths: Sequence[int]) -> FittedKnn:
     """Keep the training examples."""
-    del classes
     return FittedKnn(normalise(features), labels)
 
 

@@ -46,7 +46,7 @@ class FittedLda:
         return {"weights": self.weights, "bias": self.bias}
 
 
-def fit(features: Array, labels: Array, classes: Sequence[str]) -> FittedLda:
+def fit(features: Array, labels: Array, classes: Sequence[str], widths: Sequence[int]) -> FittedLda:
     """Fit each head's discriminant."""
     counts = np.bincount(labels, minlength=len(classes))
     means = class_centroids(normalise(features), labels, len(classes))
@@ -56,7 +56,7 @@ def fit(features: Array, labels: Array, classes: Sequence[str]) -> FittedLda:
         centred = normalise(features[head]).astype(np.float64) - mean[labels]
         middle = mean.mean(axis=0)
         apart = mean - middle
-        weights[head] = precise = _precision_times(centred, apart, _width(features[head]))
+        weights[head] = precise = _precision_times(centred, apart, widths[head])
         bias[head] = np.log(counts / len(labels)) - ((apart / 2 + middle) * precise).sum(axis=1)
     return FittedLda(weights, bias)
 
@@ -75,13 +75,9 @@ def _precision_times(centred: Array, means: Array, width: int) -> Array:
     return width * (means.T - centred.T @ inner).T / ridge
 
 
-def _width(head: Array) -> int:
-    """Return the head's own width: narrow heads stand padded with zeros beside wide ones."""
-    used = np.flatnonzero(head.any(axis=0))
-    return int(used[-1]) + 1 if len(used) else head.shape[1]
-
-
-def score_heads(features: Array, labels: Array, classes: Sequence[str], scoring: str) -> HeadScores:
+def score_heads(
+    features: Array, labels: Array, classes: Sequence[str], widths: Sequence[int], scoring: str
+) -> HeadScores:
     """Score heads by the sum of the probabilities that they give to the right classes.
 
     With `loo` and `kfold` the discriminants are fitted without the examples that they score.
@@ -91,7 +87,7 @@ def score_heads(features: Array, labels: Array, classes: Sequence[str], scoring:
     for fold in np.unique(folds):
         out = folds == fold
         kept = ~out if scoring != "resubstitution" else out
-        fitted = fit(features[:, kept], labels[kept], classes)
+        fitted = fit(features[:, kept], labels[kept], classes, widths)
         for head, (weights, bias) in enumerate(zip(fitted.weights, fitted.bias, strict=True)):
             p = softmax(normalise(features[head, out]) @ weights.T + bias, TAU)
             places, own = np.arange(len(p)), labels[out]

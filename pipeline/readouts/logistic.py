@@ -37,7 +37,9 @@ class FittedLogistic:
         return {"weights": self.weights, "bias": self.bias}
 
 
-def fit(features: Array, labels: Array, classes: Sequence[str]) -> FittedLogistic:
+def fit(
+    features: Array, labels: Array, classes: Sequence[str], widths: Sequence[int]
+) -> FittedLogistic:
     """Fit scikit-learn's `LogisticRegression` on features of unit length, head by head.
 
     Two classes make one row of weights there, and two here: the first class's logit is 0.

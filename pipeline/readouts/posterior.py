@@ -36,7 +36,9 @@ class FittedPosterior:
         return {"centroids": self.centroids}
 
 
-def fit(features: Array, labels: Array, classes: Sequence[str]) -> FittedPosterior:
+def fit(
+    features: Array, labels: Array, classes: Sequence[str], widths: Sequence[int]
+) -> FittedPosterior:
     """Take each class's centroid in each chosen head."""
     return FittedPosterior(class_centroids(features, labels, len(classes)))
 

@@ -39,9 +39,10 @@ class Readout:
     name: str
     """As the command line spells it."""
     summary: str
-    score_heads: Callable[[Array, Array, Sequence[str], str], HeadScores]
-    """`(heads, n, d)` features, `(n,)` class numbers, classes, scoring -> scores of the heads."""
-    fit: Callable[[Array, Array, Sequence[str]], Fitted]
-    """`(heads, n, d)` features of the chosen heads, best first, `(n,)` class numbers, classes."""
+    score_heads: Callable[[Array, Array, Sequence[str], Sequence[int], str], HeadScores]
+    """Features, class numbers, classes and widths as for `fit`, and the name of a scoring."""
+    fit: Callable[[Array, Array, Sequence[str], Sequence[int]], Fitted]
+    """`(heads, n, d)` float32 features of the chosen heads, best first; `(n,)` class numbers; the
+    classes; each head's own width, beyond which its features are padded with zeros."""
     load: Callable[[Mapping[str, Array]], Fitted]
     """What `Fitted.arrays` gave -> the same fit."""

@@ -71,12 +71,16 @@ def elect(counts: Array, votes: Array) -> Array:
     return choice
 
 
-def score_heads(features: Array, labels: Array, classes: Sequence[str], scoring: str) -> HeadScores:
+def score_heads(
+    features: Array, labels: Array, classes: Sequence[str], widths: Sequence[int], scoring: str
+) -> HeadScores:
     """Score heads by how many training examples their nearest centroid names rightly."""
     return SCORINGS[scoring](features, labels, classes)
 
 
-def fit(features: Array, labels: Array, classes: Sequence[str]) -> FittedVote:
+def fit(
+    features: Array, labels: Array, classes: Sequence[str], widths: Sequence[int]
+) -> FittedVote:
     """Take each class's centroid in each chosen head."""
     return FittedVote(class_centroids(features, labels, len(classes)))
 

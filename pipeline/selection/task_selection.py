@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from savs.pipeline.heads.head_scores import HeadScores, rank_heads
-from savs.pipeline.heads.training_set import TrainingTask
+from savs.pipeline.heads.training_set import TrainingTask, head_widths
 from savs.pipeline.readouts import Fitted, Readout
 from savs.stores import FeatureStore, Head
 
@@ -41,10 +41,10 @@ def score_tasks(
     parts: list[list[HeadScores]] = [[] for _ in tasks]
     for grid in store.grid:
         features = store.features("train", [(grid.layer, head) for head in grid.heads])
+        widths = [grid.head_dim] * len(grid.heads)
         for task, found in zip(tasks, parts, strict=True):
-            found.append(
-                rule.score_heads(features[:, task.rows], task.labels, task.classes, scoring)
-            )
+            part = features[:, task.rows]
+            found.append(rule.score_heads(part, task.labels, task.classes, widths, scoring))
     return [
         HeadScores(
             np.concatenate([layer.score for layer in found]),
@@ -67,7 +67,8 @@ def given_heads(
 ) -> TaskSelection:
     """Return heads that were chosen elsewhere, in their order, scored and fitted on a task."""
     features = store.features("train", heads)[:, task.rows]
-    scores = rule.score_heads(features, task.labels, task.classes, scoring)
+    widths = head_widths(store, heads)
+    scores = rule.score_heads(features, task.labels, task.classes, widths, scoring)
     return _fitted(store, rule, task, heads, scores, range(len(heads)))
 
 
@@ -87,5 +88,5 @@ def _fitted(
         scores=tuple(float(scores.score[place]) for place in places),
         margins=tuple(float(scores.margin[place]) for place in places),
         examples=len(task.rows),
-        fitted=rule.fit(features, task.labels, task.classes),
+        fitted=rule.fit(features, task.labels, task.classes, head_widths(store, heads)),
     )

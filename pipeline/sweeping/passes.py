@@ -10,8 +10,8 @@ from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import VOTES_KEPT, predicted
 from savs.pipeline.heads.centroids import class_centroids
-from savs.pipeline.heads.training_set import TrainingTask
-from savs.pipeline.readouts import ClassScores, Readout
+from savs.pipeline.heads.training_set import TrainingTask, head_widths
+from savs.pipeline.readouts import ClassScores, Fitted, Readout
 from savs.pipeline.sweeping.draws import Draw
 from savs.pipeline.sweeping.summary import Cell
 from savs.pipeline.sweeping.vote_batched import many_votes
@@ -53,16 +53,15 @@ def run_draws(
         For each draw, its best heads as places in `store.heads`.
     """
     numbers = sorted({draw.number for draw in plan.draws})
-    step = max(1, MEMORY // _bytes_a_number(plan, rule))
+    step = max(1, MEMORY // _bytes_a_number(plan))
     for start in range(0, len(numbers), step):
         some = set(numbers[start : start + step])
         places = [i for i, draw in enumerate(plan.draws) if draw.number in some]
         yield from _pass(plan, rule, orders, places)
 
 
-def _bytes_a_number(plan: SweepPlan, rule: Readout) -> int:
+def _bytes_a_number(plan: SweepPlan) -> int:
     """Return about how many bytes one number of draws takes: results, and training examples."""
-    del rule
     classes = max(len(task.classes) for task in plan.tasks)
     shots = {draw.shots for draw in plan.draws}
     results = plan.test.height * len(plan.counts) * len(shots) * (8 + 8 * min(classes, VOTES_KEPT))
@@ -130,11 +129,8 @@ class _Fits:
             ]
             return
         self._fitted = [
-            [
-                rule.fit(plan.pool[order[:count]][:, d.task.rows], d.task.labels, d.task.classes)
-                for count in self._counts
-            ]
-            for d, order in zip(draws, self._orders, strict=True)
+            [_fit(plan, rule, draw.task, order[:count]) for count in self._counts]
+            for draw, order in zip(draws, self._orders, strict=True)
         ]
 
     def scores(self, features: Array) -> Iterator[tuple[int, list[ClassScores]]]:
@@ -152,6 +148,11 @@ class _Fits:
                     for count, one in zip(self._counts, fitted, strict=True)
                 ],
             )
+
+
+def _fit(plan: SweepPlan, rule: Readout, task: TrainingTask, heads: Sequence[int]) -> Fitted:
+    widths = head_widths(plan.store, [plan.store.heads[head] for head in heads])
+    return rule.fit(plan.pool[heads][:, task.rows], task.labels, task.classes, widths)
 
 
 def _small(scores: ClassScores) -> ClassScores:
