@@ -18,7 +18,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import PREDICTION_SCHEMA, Evaluation, predicted
 from savs.pipeline.heads.folds import FOLDS, fold_count, stratified_folds
 from savs.pipeline.heads.training_set import TrainingTask, training_tasks
-from savs.pipeline.readouts import Readout, find_readout
+from savs.pipeline.readouts import Readout
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.task_selection import (
     TaskSelection,
@@ -70,7 +70,7 @@ def cross_validate(store: FeatureStore, selection: Selection, folds: int = FOLDS
     SelectionError
         A class has one example, or all its examples share an image or a group.
     """
-    rule = find_readout(selection.readout)
+    rule = selection.rule
     examples = store.examples("train").with_row_index("row")
     clusters = clusters_of(examples).to_list()
     parts = [

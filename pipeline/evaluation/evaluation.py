@@ -59,8 +59,7 @@ def evaluate(
             f"no selection was given: the default one was made ({len(selection.tasks[0].heads)}"
             f" heads, readout {selection.readout})"
         )
-    chosen = {head for task in selection.tasks for head in task.heads}
-    require_same_model(store, selection.source, chosen)
+    require_same_model(store, selection)
     parts, left_out = _predict(store, selection)
     if not parts:
         raise StoreIncompleteError(
@@ -83,8 +82,7 @@ def _predict(
     Memory holds the chosen heads of one shard; its rows and features come from one opening.
     """
     tasks = {task.subtask: task for task in selection.tasks}
-    heads = list(dict.fromkeys(head for task in selection.tasks for head in task.heads))
-    parts, left_out = [], {}
+    heads, parts, left_out = selection.heads, [], {}
     for block in store.blocks("test", heads):
         places = block.examples.with_row_index("place")
         for (name,), part in places.group_by("subtask", maintain_order=True):

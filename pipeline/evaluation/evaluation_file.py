@@ -11,7 +11,6 @@ from savs.pipeline.selection.selection_file import save_selection
 from savs.stores.results import (
     METRICS,
     PREDICTIONS,
-    SELECTION,
     SUBMISSION,
     UNITS,
     write_json,
@@ -31,7 +30,7 @@ UNIT_SCHEMA = pl.Schema(
 
 
 def save_evaluation(evaluation: Evaluation, folder: str | Path) -> tuple[Path, Path]:
-    """Write metrics.json and the two tables, and selection.npz and submission.json, if any.
+    """Write metrics.json and the two tables, and the selection and submission.json, if any.
 
     predictions.parquet has a row an example, units.parquet a row a metric and unit.
 
@@ -47,7 +46,7 @@ def save_evaluation(evaluation: Evaluation, folder: str | Path) -> tuple[Path, P
     """
     place = Path(folder)
     if evaluation.selection is not None:
-        save_selection(evaluation.selection, place / SELECTION)
+        save_selection(evaluation.selection, place)
     if evaluation.submission is not None:
         write_json(place / SUBMISSION, evaluation.submission)
     write_table(place / UNITS, unit_table(evaluation.units))

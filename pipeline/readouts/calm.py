@@ -10,7 +10,7 @@ from savs.pipeline.heads.centroids import class_centroids, cosines, leads
 from savs.pipeline.heads.head_scores import held_out_cosines
 from savs.pipeline.readouts.posterior import TAU
 from savs.pipeline.readouts.probabilities import likeliest, softmax
-from savs.pipeline.readouts.readout import ClassScores, Readout
+from savs.pipeline.readouts.readout import ArrayForm, ClassScores, Readout
 from savs.pipeline.readouts.vote import score_heads
 
 
@@ -102,4 +102,8 @@ CALM = Readout(
     score_heads=score_heads,
     fit=fit,
     load=lambda arrays: FittedCalm(arrays["centroids"], arrays["weights"]),
+    arrays={
+        "centroids": ArrayForm(("heads", "classes", "width")),
+        "weights": ArrayForm(("heads", "classes")),
+    },
 )

@@ -7,7 +7,7 @@ import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.pipeline.heads.centroids import TIE, first_of_best, normalise, search
-from savs.pipeline.readouts.readout import ClassScores, Readout
+from savs.pipeline.readouts.readout import ArrayForm, ClassScores, Readout
 from savs.pipeline.readouts.vote import score_heads
 
 NEIGHBOURS = 5
@@ -73,7 +73,7 @@ def _nearest(base: Array, queries: Array, k: int) -> tuple[Array, Array]:
 
 def fit(features: Array, labels: Array, classes: Sequence[str], widths: Sequence[int]) -> FittedKnn:
     """Keep the training examples."""
-    return FittedKnn(normalise(features), labels)
+    return FittedKnn(normalise(features), labels.astype(np.int64))
 
 
 KNN = Readout(
@@ -82,4 +82,8 @@ KNN = Readout(
     score_heads=score_heads,
     fit=fit,
     load=lambda arrays: FittedKnn(arrays["features"], arrays["labels"]),
+    arrays={
+        "features": ArrayForm(("heads", "examples", "width")),
+        "labels": ArrayForm(("examples",), "int64"),
+    },
 )

@@ -17,7 +17,7 @@ from savs.pipeline.heads.centroids import class_centroids, normalise
 from savs.pipeline.heads.folds import fold_count, stratified_folds
 from savs.pipeline.heads.head_scores import HeadScores, require_pairs
 from savs.pipeline.readouts.probabilities import softmax
-from savs.pipeline.readouts.readout import ClassScores, Readout
+from savs.pipeline.readouts.readout import ArrayForm, ClassScores, Readout
 
 TAU = 10.0
 """Temperature of the logits."""
@@ -113,4 +113,8 @@ LDA = Readout(
     score_heads=score_heads,
     fit=fit,
     load=lambda arrays: FittedLda(arrays["weights"], arrays["bias"]),
+    arrays={
+        "weights": ArrayForm(("heads", "classes", "width")),
+        "bias": ArrayForm(("heads", "classes")),
+    },
 )

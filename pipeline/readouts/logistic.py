@@ -8,7 +8,7 @@ import numpy as np
 from savs.foundation.arrays import Array
 from savs.pipeline.heads.centroids import normalise
 from savs.pipeline.readouts.probabilities import softmax
-from savs.pipeline.readouts.readout import ClassScores, Readout
+from savs.pipeline.readouts.readout import ArrayForm, ClassScores, Readout
 from savs.pipeline.readouts.vote import score_heads
 
 STRENGTH = 1.0
@@ -62,4 +62,8 @@ LOGISTIC = Readout(
     score_heads=score_heads,
     fit=fit,
     load=lambda arrays: FittedLogistic(arrays["weights"], arrays["bias"]),
+    arrays={
+        "weights": ArrayForm(("heads", "classes", "width")),
+        "bias": ArrayForm(("classes",)),
+    },
 )

@@ -8,7 +8,7 @@ import numpy as np
 from savs.foundation.arrays import Array
 from savs.pipeline.heads.centroids import class_centroids, cosines
 from savs.pipeline.readouts.probabilities import likeliest, softmax
-from savs.pipeline.readouts.readout import ClassScores, Readout
+from savs.pipeline.readouts.readout import ArrayForm, ClassScores, Readout
 from savs.pipeline.readouts.vote import score_heads
 
 TAU = 0.07
@@ -49,4 +49,5 @@ POSTERIOR = Readout(
     score_heads=score_heads,
     fit=fit,
     load=lambda arrays: FittedPosterior(arrays["centroids"]),
+    arrays={"centroids": ArrayForm(("heads", "classes", "width"))},
 )

@@ -2,20 +2,26 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from savs.foundation.arrays import Array
 from savs.pipeline.heads.head_scores import HeadScores
+from savs.stores.results import TensorForm
+
+AXES = ("heads", "classes", "examples", "width")
+"""Axes of a fit's arrays: chosen heads, classes, training examples, width of the widest head."""
+DTYPES = ("float32", "int64")
+"""Types of the arrays of a fit: finite numbers, and class numbers, each class at least once."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassScores:
-    """What a readout says of n examples."""
+    """A readout's scores and choices for n examples."""
 
     scores: Array
-    """`(n, classes)` float32, in the readout's own unit: votes, probabilities."""
+    """`(n, classes)` float32: votes, or probabilities."""
     choice: Array
-    """`(n,)` the predicted class's number, the readout's tie rule applied."""
+    """`(n,)` number of the predicted class, by the readout's tie rule."""
     soft: Array
     """`(n, classes)` float32 without ties in practice, for metrics that compare examples."""
 
@@ -28,13 +34,39 @@ class Fitted(Protocol):
         ...
 
     def arrays(self) -> Mapping[str, Array]:
-        """Return all that was fitted, by name, so that a selection can be saved."""
+        """Return all that was fitted, by name, in the forms of `Readout.arrays`."""
         ...
+
+
+class ArrayForm(NamedTuple):
+    """Shape and type of one array of a fit."""
+
+    axes: tuple[str | int, ...]
+    """Each of `AXES`, or a number."""
+    dtype: str = "float32"
+    """One of `DTYPES`."""
+
+
+class ReadoutFile(NamedTuple):
+    """The Python file that a user's readout was loaded from."""
+
+    name: str
+    """Without its folder."""
+    sha256: str
+
+    def __str__(self) -> str:
+        return f"{self.name} (SHA-256 {self.sha256})"
 
 
 @dataclass(frozen=True, slots=True)
 class Readout:
-    """One readout; each is a constant in a file of its own."""
+    """One readout; each is a constant in a file of its own.
+
+    Raises
+    ------
+    ValueError
+        `arrays` names an unknown axis or type.
+    """
 
     name: str
     """As the command line spells it."""
@@ -45,4 +77,27 @@ class Readout:
     """`(heads, n, d)` float32 features of the chosen heads, best first; `(n,)` class numbers; the
     classes; each head's own width, beyond which its features are padded with zeros."""
     load: Callable[[Mapping[str, Array]], Fitted]
-    """What `Fitted.arrays` gave -> the same fit."""
+    """Makes the fit again from what `Fitted.arrays` returned."""
+    arrays: Mapping[str, ArrayForm]
+    """Forms of what `Fitted.arrays` returns; a saved selection is checked against them."""
+    file: ReadoutFile | None = None
+    """None for a built-in readout, and for an object that the caller made."""
+
+    def __post_init__(self) -> None:
+        for name, (axes, dtype) in self.arrays.items():
+            known = all(isinstance(axis, int) or axis in AXES for axis in axes)
+            if not known or dtype not in DTYPES:
+                raise ValueError(
+                    f"array {name!r} of readout {self.name!r} has axes {axes} and type {dtype!r},"
+                    f" expected axes of {AXES} or numbers, and a type of {DTYPES}"
+                )
+
+    def forms(self, lengths: Mapping[str, int]) -> dict[str, TensorForm]:
+        """Return the forms of the arrays of a fit, from the length of each of `AXES`."""
+        return {
+            name: TensorForm(
+                tuple(axis if isinstance(axis, int) else lengths[axis] for axis in form.axes),
+                form.dtype,
+            )
+            for name, form in self.arrays.items()
+        }

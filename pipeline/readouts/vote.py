@@ -8,7 +8,7 @@ import numpy as np
 from savs.foundation.arrays import Array
 from savs.pipeline.heads.centroids import class_centroids, cosines, first_of_best
 from savs.pipeline.heads.head_scores import SCORINGS, HeadScores
-from savs.pipeline.readouts.readout import ClassScores, Readout
+from savs.pipeline.readouts.readout import ArrayForm, ClassScores, Readout
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,4 +91,5 @@ VOTE = Readout(
     score_heads=score_heads,
     fit=fit,
     load=lambda arrays: FittedVote(arrays["centroids"]),
+    arrays={"centroids": ArrayForm(("heads", "classes", "width"))},
 )

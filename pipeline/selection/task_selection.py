@@ -8,25 +8,14 @@ import numpy as np
 from savs.pipeline.heads.head_scores import HeadScores, rank_heads
 from savs.pipeline.heads.training_set import TrainingTask, head_widths
 from savs.pipeline.readouts import Fitted, Readout
+from savs.pipeline.selection.selection_config import TaskConfig
 from savs.stores import FeatureStore, Head
 
 
-@dataclass(frozen=True, slots=True)
-class TaskSelection:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSelection(TaskConfig):
     """The chosen heads of one subtask, and the classifier that they make."""
 
-    subtask: str | None
-    """None where the benchmark has no subtasks."""
-    classes: tuple[str, ...]
-    """In order of first appearance in the train file."""
-    heads: tuple[Head, ...]
-    """Best first."""
-    scores: tuple[float, ...]
-    """Train-side score of each chosen head: what chose it, no estimate of performance."""
-    margins: tuple[float, ...]
-    """Train-side margin of each chosen head."""
-    examples: int
-    """Number of training examples."""
     fitted: Fitted
     """What the readout fitted on the chosen heads."""
 
@@ -78,15 +67,15 @@ def _fitted(
     task: TrainingTask,
     heads: Sequence[Head],
     scores: HeadScores,
-    places: Sequence[int],
+    indices: Sequence[int],
 ) -> TaskSelection:
     features = store.features("train", heads)[:, task.rows]
     return TaskSelection(
         subtask=task.subtask,
         classes=task.classes,
         heads=tuple(heads),
-        scores=tuple(float(scores.score[place]) for place in places),
-        margins=tuple(float(scores.margin[place]) for place in places),
+        scores=tuple(float(scores.score[i]) for i in indices),
+        margins=tuple(float(scores.margin[i]) for i in indices),
         examples=len(task.rows),
         fitted=rule.fit(features, task.labels, task.classes, head_widths(store, heads)),
     )

@@ -12,6 +12,7 @@ from savs.pipeline.evaluation.assessment import VOTES_KEPT, predicted
 from savs.pipeline.heads.centroids import class_centroids
 from savs.pipeline.heads.training_set import TrainingTask, head_widths
 from savs.pipeline.readouts import ClassScores, Fitted, Readout
+from savs.pipeline.readouts.vote import VOTE
 from savs.pipeline.sweeping.draws import Draw
 from savs.pipeline.sweeping.summary import Cell
 from savs.pipeline.sweeping.vote_batched import many_votes
@@ -123,7 +124,7 @@ class _Fits:
         block = min(plan.test.height, max(s.rows for s in plan.store.manifest.plan.shards()))
         small = len(plan.pool) * block * classes <= LARGEST_TABLE
         self._centroids: list[Array] | None = None
-        if rule.name == "vote" and small:
+        if rule is VOTE and small:
             self._centroids = [
                 class_centroids(plan.pool[:, d.task.rows], d.task.labels, classes) for d in draws
             ]

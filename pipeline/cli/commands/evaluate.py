@@ -23,13 +23,13 @@ from savs.pipeline.evaluation.evaluation_file import save_evaluation
 from savs.pipeline.evaluation.zero_shot import zero_shot
 from savs.pipeline.heads.training_set import train_digest
 from savs.pipeline.plugins.benchmark import stored_benchmark
-from savs.pipeline.readouts import READOUTS, find_readout
+from savs.pipeline.readouts import READOUTS, Readout, choose_readout
 from savs.pipeline.selection.selection import Selection, default_heads, select
-from savs.pipeline.selection.selection_file import load_selection
+from savs.pipeline.selection.selection_file import load_selection, selection_folder
 from savs.stores import FeatureStore, open_store
 from savs.stores.files.paths import is_remote
 from savs.stores.results import (
-    SELECTION,
+    CONFIG,
     SUBMISSION,
     results_folder,
 )
@@ -39,7 +39,7 @@ def evaluate_command(
     store: StoreArgument,
     selection: Annotated[
         Path | None,
-        option(metavar="FILE", help="A selection.npz (default: STORE/results/READOUT)."),
+        option(metavar="DIR", help="Folder of a selection (default: STORE/results/READOUT)."),
     ] = None,
     readout: Annotated[
         str, option(help=f"{', '.join(READOUTS)}, or {ZERO_SHOT}: the model's own answer.")
@@ -70,21 +70,21 @@ def evaluate_command(
     Without a selection, the one that `savs select` left in the store is used, else a default one is
     made.
     """
-    if readout != ZERO_SHOT:
-        readout = find_readout(readout, also=[ZERO_SHOT]).name
-    elif cv:
+    rule = None if readout == ZERO_SHOT else choose_readout(readout, also=[ZERO_SHOT])
+    if rule is None and cv:
         raise typer.BadParameter("--cv estimates a selection; the model's own answer has none")
     opened = open_store(store, partial=partial)
     opened.require_complete()
-    name = (selection.parent.name if selection else readout) + ("-cv" if cv else "")
+    name = selection_folder(selection).name if selection else rule.name if rule else readout
+    name += "-cv" if cv else ""
     folder = result_place(opened, out, f"{name}-partial" if opened.missing() else name)
-    if readout == ZERO_SHOT:
+    if rule is None:
         result = zero_shot(opened, benchmark=benchmark, drop_leaks=drop_leaks)
     elif cv:
-        result = cross_validate(opened, _find_selection(opened, selection, readout))
+        result = cross_validate(opened, _find_selection(opened, selection, rule))
     else:
         measuring = stored_benchmark(opened, benchmark)
-        chosen = _find_selection(opened, selection, readout)
+        chosen = _find_selection(opened, selection, rule)
         result = evaluate(opened, chosen, benchmark=measuring, drop_leaks=drop_leaks)
     metrics, predictions = save_evaluation(result, folder)
     if json:
@@ -97,19 +97,21 @@ def evaluate_command(
         say(f"wrote {folder / SUBMISSION}, for the official evaluation")
 
 
-def _find_selection(store: FeatureStore, path: Path | None, readout: str) -> Selection:
+def _find_selection(store: FeatureStore, path: Path | None, rule: Readout) -> Selection:
+    own = None if rule in READOUTS.values() else rule  # a built-in one is found by its name
     if path is not None:
-        return load_selection(path)
-    saved = results_folder(store.path, readout) / SELECTION
-    if is_remote(store.path) or store.missing("train") or not saved.exists():
-        selection = select(store, heads=default_heads(store), readout=readout)
+        return load_selection(path, readout=own)
+    saved = results_folder(store.path, rule.name)
+    if is_remote(store.path) or store.missing("train") or not (saved / CONFIG).exists():
+        selection = select(store, heads=default_heads(store), readout=rule)
         say(f"no selection yet: made the default one, {len(selection.tasks[0].heads)} heads")
         return selection
-    selection = load_selection(saved)
+    selection = load_selection(saved, readout=own)
     if selection.train != train_digest(store):
+        name = rule.file.name if rule.file else rule.name
         raise SelectionError(
             f"{saved} was made from other training examples than the store holds now; make it again"
-            f" with: savs select {store.path} --readout {readout}"
+            f" with: savs select {store.path} --readout {name}"
         )
     say(f"using {saved}")
     return selection

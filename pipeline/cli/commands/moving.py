@@ -11,19 +11,17 @@ from savs.pipeline.cli.options.shared import ConfigOption, JsonOption, StoreArgu
 from savs.pipeline.cli.output import print_json, say
 from savs.pipeline.explore.export import FORMS, export_store
 from savs.pipeline.running.formatting import format_bytes
-from savs.pipeline.selection.selection_file import load_selection
+from savs.pipeline.selection.selection_file import copy_selection, load_config
 from savs.stores import FeatureStore, Head, open_store
 from savs.stores.maintain.copy import merge_stores, slim_store
-from savs.stores.results import SELECTION, results_folder
+from savs.stores.results import results_folder
 
 CHOSEN, ALL = "chosen", "all"
 _HEAD = re.compile(r"L(\d+)\.H(\d+)")
 
 SelectionOption = Annotated[
     Path | None,
-    option(
-        metavar="FILE", help="A selection.npz, for --heads chosen (default: STORE/results/vote)."
-    ),
+    option(metavar="DIR", help="A selection, for --heads chosen (default: STORE/results/vote)."),
 ]
 HeadsChoice = Annotated[
     str, option("--heads", metavar="chosen|all|L1.H2,...", help="Which heads to take.")
@@ -65,9 +63,7 @@ def slim_command(
     slim = slim_store(opened, wanted, out)
     chosen = selection or _saved(opened)
     if heads == CHOSEN:
-        target = results_folder(slim.path, "vote") / SELECTION
-        target.parent.mkdir(parents=True)
-        target.write_bytes(chosen.read_bytes())
+        copy_selection(chosen, results_folder(slim.path, "vote"))
     _say_size(slim.path, slim.facts["bytes"], len(wanted), as_json=json)
 
 
@@ -92,9 +88,8 @@ def _heads(store: FeatureStore, choice: str, selection: Path | None) -> Sequence
     if choice == ALL:
         return store.heads
     if choice == CHOSEN:
-        tasks = load_selection(selection or _saved(store)).tasks
-        chosen = {head for task in tasks for head in task.heads}
-        store.require_heads(list(chosen))
+        chosen = load_config(selection or _saved(store)).heads
+        store.require_heads(chosen)
         return [head for head in store.heads if head in chosen]
     names = choice.split(",")
     found = [_HEAD.fullmatch(name) for name in names]
@@ -104,7 +99,7 @@ def _heads(store: FeatureStore, choice: str, selection: Path | None) -> Sequence
 
 
 def _saved(store: FeatureStore) -> Path:
-    return results_folder(store.path, "vote") / SELECTION
+    return results_folder(store.path, "vote")
 
 
 def _say_size(path: Path, size: int, heads: int, *, as_json: bool) -> None:

@@ -17,9 +17,8 @@ from savs.pipeline.cli.options.shared import (
 from savs.pipeline.cli.output import print_json, say
 from savs.pipeline.cli.tables import print_selection
 from savs.pipeline.selection.selection import DEFAULT_HEADS, select
-from savs.pipeline.selection.selection_file import load_selection, save_selection
+from savs.pipeline.selection.selection_file import load_config, save_selection
 from savs.stores import head_name, open_store
-from savs.stores.results import SELECTION
 
 
 def select_command(
@@ -29,7 +28,7 @@ def select_command(
     scoring: ScoringOption = "resubstitution",
     heads_from: Annotated[
         Path | None,
-        option(metavar="FILE", help="Fit the heads of another task's selection.npz instead."),
+        option(metavar="DIR", help="Fit the heads of another task's selection instead."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -41,10 +40,9 @@ def select_command(
     """Choose the heads that tell the training classes apart, for each subtask by itself."""
     count = parse_heads(heads)
     opened = open_store(store)
-    given = load_selection(heads_from) if heads_from else None
+    given = load_config(heads_from) if heads_from else None
     selection = select(opened, heads=count, readout=readout, scoring=scoring, heads_from=given)
-    readout = selection.readout
-    path = save_selection(selection, result_place(opened, out, readout) / SELECTION)
+    path = save_selection(selection, result_place(opened, out, selection.readout))
     if json:
         tasks = [
             {
@@ -60,7 +58,8 @@ def select_command(
             }
             for task in selection.tasks
         ]
-        print_json({"selection": str(path), "readout": readout, "scoring": scoring, "tasks": tasks})
+        made = {"selection": str(path), "readout": selection.readout, "scoring": scoring}
+        print_json(made | {"tasks": tasks})
     else:
         print_selection(selection)
     more = f" --selection {path}" if out else f" --readout {readout}" if readout != "vote" else ""

@@ -49,7 +49,7 @@ def store(tmp_path_factory):
 @pytest.mark.parametrize("readout", NAMES)
 def test_a_saved_fit_comes_back_bit_for_bit(store, tmp_path, readout):
     ours = select(store, heads=3, readout=readout)
-    theirs = load_selection(save_selection(ours, tmp_path / "selection.npz"))
+    theirs = load_selection(save_selection(ours, tmp_path))
     assert (theirs.readout, theirs.only_task().heads) == (readout, ours.only_task().heads)
     saved, loaded = (s.only_task().fitted.arrays() for s in (ours, theirs))
     assert saved.keys() == loaded.keys()
