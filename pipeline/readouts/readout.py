@@ -1,5 +1,6 @@
 """What a readout is: a rule from head features to class scores. One rule a file."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -10,6 +11,8 @@ from savs.stores.results import TensorForm
 
 AXES = ("heads", "classes", "examples", "width")
 """Axes of a fit's arrays: chosen heads, classes, training examples, width of the widest head."""
+NAME = re.compile(r"[\w-]+")
+"""Form of a readout's name, which names a folder of results, too."""
 DTYPES = ("float32", "int64")
 """Types of the arrays of a fit: finite numbers, and class numbers, each class at least once."""
 
@@ -65,7 +68,7 @@ class Readout:
     Raises
     ------
     ValueError
-        `arrays` names an unknown axis or type.
+        `name` is not of the form `NAME`, or `arrays` has an unknown axis or type.
     """
 
     name: str
@@ -84,6 +87,8 @@ class Readout:
     """None for a built-in readout, and for an object that the caller made."""
 
     def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise ValueError(f"readout {self.name!r}: expected a name of letters, digits, - and _")
         for name, (axes, dtype) in self.arrays.items():
             known = all(isinstance(axis, int) or axis in AXES for axis in axes)
             if not known or dtype not in DTYPES:

@@ -5,6 +5,7 @@ import reprlib
 from typing import Any
 
 from savs.pipeline.heads.head_scores import SCORINGS
+from savs.pipeline.readouts.readout import NAME
 from savs.stores.format.layout import STORED_DTYPES
 
 LARGEST = 2**40
@@ -32,7 +33,7 @@ SOURCE = {
 CONTENT = {
     "source": SOURCE,
     "train": str,
-    "readout": str,
+    "readout": NAME,
     "readout_file": ({"name": str, "sha256": SHA256}, None),
     "scoring": frozenset(SCORINGS),
     "heads_from": (str, None),
