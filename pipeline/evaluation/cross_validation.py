@@ -15,7 +15,8 @@ from savs.datasets.metrics.metrics import accuracy, balanced_accuracy, subtask_a
 from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.assessment import PREDICTION_SCHEMA, Evaluation, predicted
+from savs.pipeline.evaluation.assessment import Evaluation
+from savs.pipeline.evaluation.predictions import in_schema, predicted
 from savs.pipeline.heads.folds import FOLDS, fold_count, stratified_folds
 from savs.pipeline.heads.training_set import TrainingTask, training_tasks
 from savs.pipeline.readouts import Readout
@@ -96,7 +97,7 @@ def cross_validate(store: FeatureStore, selection: Selection, folds: int = FOLDS
     return Evaluation(
         metrics=tuple(summarise(metric) for metric in units),
         units=tuple(units),
-        predictions=whole.select(pl.col(name).cast(t) for name, t in PREDICTION_SCHEMA.items()),
+        predictions=in_schema(whole),
         selection=selection,
         model=dict(store.manifest.identity.model),
         planned=len(store.manifest.plan.splits["train"].ids),

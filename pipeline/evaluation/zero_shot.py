@@ -7,8 +7,9 @@ import polars as pl
 
 from savs.datasets import Benchmark
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes, predicted
+from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
 from savs.pipeline.evaluation.first_tokens import alike
+from savs.pipeline.evaluation.predictions import predicted
 from savs.pipeline.heads.training_set import training_tasks
 from savs.pipeline.plugins.benchmark import stored_benchmark
 from savs.pipeline.readouts import ClassScores

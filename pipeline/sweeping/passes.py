@@ -8,7 +8,7 @@ import polars as pl
 
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.assessment import VOTES_KEPT, predicted
+from savs.pipeline.evaluation.predictions import VOTES_KEPT, named, predicted
 from savs.pipeline.heads.centroids import class_centroids
 from savs.pipeline.heads.training_set import TrainingTask, head_widths
 from savs.pipeline.readouts import ClassScores, Fitted, Readout
@@ -199,7 +199,4 @@ def _frame(
     )
     if scores.shape[1]:
         return predicted(examples, classes, ClassScores(scores, choice, soft))
-    names = np.array(classes, dtype=object)[choice]
-    return examples.with_columns(prediction=pl.Series(names, dtype=pl.String)).with_columns(
-        correct=pl.col("prediction") == pl.col("label")
-    )
+    return named(examples, classes, choice)
