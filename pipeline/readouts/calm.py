@@ -1,6 +1,6 @@
 """`calm`: heads weigh by how sure they are of each class, on examples that they had not seen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +10,7 @@ from savs.pipeline.heads.centroids import class_centroids, cosines, leads
 from savs.pipeline.heads.head_scores import held_out_cosines
 from savs.pipeline.readouts.posterior import TAU
 from savs.pipeline.readouts.probabilities import likeliest, softmax
-from savs.pipeline.readouts.readout import ArrayForm, ClassScores, Readout
-from savs.pipeline.readouts.vote import score_heads
+from savs.pipeline.readouts.readout import ClassScores, Readout, Widths
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +28,6 @@ class FittedCalm:
         for head, weights in enumerate(self.weights):
             total += weights * softmax(cosines(features[head], self.centroids[head]), TAU)
         return ClassScores(total, likeliest(total, TAU), total)
-
-    def arrays(self) -> Mapping[str, Array]:
-        """Return centroids and weights."""
-        return {"centroids": self.centroids, "weights": self.weights}
 
 
 def reliability(features: Array, labels: Array, centroids: Array) -> Array:
@@ -72,7 +67,7 @@ def fit(
     features: Array,
     labels: Array,
     classes: Sequence[str],
-    widths: Sequence[int],
+    widths: Widths,
     shrinkage: float = 0.0,
 ) -> FittedCalm:
     """Take centroids, and weights from the training examples, each left out in turn.
@@ -99,11 +94,7 @@ def fit(
 CALM = Readout(
     name="calm",
     summary="probabilities weighted by head and class on left-out examples (arXiv 2602.07077)",
-    score_heads=score_heads,
     fit=fit,
-    load=lambda arrays: FittedCalm(arrays["centroids"], arrays["weights"]),
-    arrays={
-        "centroids": ArrayForm(("heads", "classes", "width")),
-        "weights": ArrayForm(("heads", "classes")),
-    },
+    load=FittedCalm,
+    arrays={"centroids": ("heads", "classes", "width"), "weights": ("heads", "classes")},
 )

@@ -1,14 +1,13 @@
 """`knn`: in every chosen head the nearest training examples name their classes, votes summed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.pipeline.heads.centroids import TIE, first_of_best, normalise, search
-from savs.pipeline.readouts.readout import ArrayForm, ClassScores, Readout
-from savs.pipeline.readouts.vote import score_heads
+from savs.pipeline.readouts.readout import ClassScores, Readout, Widths
 
 NEIGHBOURS = 5
 """Neighbours that each head takes; fewer where the smallest class has fewer examples."""
@@ -48,10 +47,6 @@ class FittedKnn:
         soft = counts + sums / (2 * k * len(features) + 1)
         return ClassScores(counts.astype(np.float32), choice, soft.astype(np.float32))
 
-    def arrays(self) -> Mapping[str, Array]:
-        """Return the training examples and their classes."""
-        return {"features": self.features, "labels": self.labels}
-
 
 def _nearest(base: Array, queries: Array, k: int) -> tuple[Array, Array]:
     """Return the cosines and the indices of the `k` nearest examples, `(n, k)` each.
@@ -71,7 +66,7 @@ def _nearest(base: Array, queries: Array, k: int) -> tuple[Array, Array]:
     return np.take_along_axis(cosines, order, 1), np.take_along_axis(found, order, 1)
 
 
-def fit(features: Array, labels: Array, classes: Sequence[str], widths: Sequence[int]) -> FittedKnn:
+def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) -> FittedKnn:
     """Keep the training examples."""
     return FittedKnn(normalise(features), labels.astype(np.int64))
 
@@ -79,11 +74,7 @@ def fit(features: Array, labels: Array, classes: Sequence[str], widths: Sequence
 KNN = Readout(
     name="knn",
     summary="nearest training examples a head, votes summed",
-    score_heads=score_heads,
     fit=fit,
-    load=lambda arrays: FittedKnn(arrays["features"], arrays["labels"]),
-    arrays={
-        "features": ArrayForm(("heads", "examples", "width")),
-        "labels": ArrayForm(("examples",), "int64"),
-    },
+    load=FittedKnn,
+    arrays={"features": ("heads", "examples", "width"), "labels": ("examples",)},
 )

@@ -7,7 +7,7 @@ means, -1/2 (x - m)^T P (x - m) is the same for all classes, so a fit is linear:
 P (mu_c - m), and a bias. Features that differ little make P large, and P mu_c all rounding.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from savs.pipeline.heads.centroids import class_centroids, normalise
 from savs.pipeline.heads.folds import fold_count, stratified_folds
 from savs.pipeline.heads.head_scores import HeadScores, require_pairs
 from savs.pipeline.readouts.probabilities import softmax
-from savs.pipeline.readouts.readout import ArrayForm, ClassScores, Readout
+from savs.pipeline.readouts.readout import ClassScores, Readout, Widths
 
 TAU = 10.0
 """Temperature of the logits."""
@@ -41,12 +41,8 @@ class FittedLda:
             mean += softmax(normalise(head) @ weights.T + bias, TAU) / len(self.bias)
         return ClassScores(mean, mean.argmax(axis=1), mean)
 
-    def arrays(self) -> Mapping[str, Array]:
-        """Return weights and biases."""
-        return {"weights": self.weights, "bias": self.bias}
 
-
-def fit(features: Array, labels: Array, classes: Sequence[str], widths: Sequence[int]) -> FittedLda:
+def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) -> FittedLda:
     """Fit each head's discriminant."""
     counts = np.bincount(labels, minlength=len(classes))
     means = class_centroids(normalise(features), labels, len(classes))
@@ -76,7 +72,7 @@ def _precision_times(centred: Array, means: Array, width: int) -> Array:
 
 
 def score_heads(
-    features: Array, labels: Array, classes: Sequence[str], widths: Sequence[int], scoring: str
+    features: Array, labels: Array, classes: Sequence[str], widths: Widths, scoring: str
 ) -> HeadScores:
     """Score heads by the sum of the probabilities that they give to the right classes.
 
@@ -112,9 +108,6 @@ LDA = Readout(
     summary="mean over heads of a shrunk linear discriminant's probabilities (arXiv 2603.24181)",
     score_heads=score_heads,
     fit=fit,
-    load=lambda arrays: FittedLda(arrays["weights"], arrays["bias"]),
-    arrays={
-        "weights": ArrayForm(("heads", "classes", "width")),
-        "bias": ArrayForm(("heads", "classes")),
-    },
+    load=FittedLda,
+    arrays={"weights": ("heads", "classes", "width"), "bias": ("heads", "classes")},
 )

@@ -1,6 +1,6 @@
 """`logistic`: regularised logistic regression on the chosen heads side by side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +8,7 @@ import numpy as np
 from savs.foundation.arrays import Array
 from savs.pipeline.heads.centroids import normalise
 from savs.pipeline.readouts.probabilities import softmax
-from savs.pipeline.readouts.readout import ArrayForm, ClassScores, Readout
-from savs.pipeline.readouts.vote import score_heads
+from savs.pipeline.readouts.readout import ClassScores, Readout, Widths
 
 STRENGTH = 1.0
 """scikit-learn's C: the inverse of the penalty on squared weights."""
@@ -32,14 +31,8 @@ class FittedLogistic:
         p = softmax(logits, 1.0)
         return ClassScores(p, logits.argmax(axis=1), logits)
 
-    def arrays(self) -> Mapping[str, Array]:
-        """Return weights and biases."""
-        return {"weights": self.weights, "bias": self.bias}
 
-
-def fit(
-    features: Array, labels: Array, classes: Sequence[str], widths: Sequence[int]
-) -> FittedLogistic:
+def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) -> FittedLogistic:
     """Fit scikit-learn's `LogisticRegression` on features of unit length, head by head.
 
     Two classes make one row of weights there, and two here: the first class's logit is 0.
@@ -59,11 +52,7 @@ def fit(
 LOGISTIC = Readout(
     name="logistic",
     summary="logistic regression on the chosen heads side by side (a linear probe)",
-    score_heads=score_heads,
     fit=fit,
-    load=lambda arrays: FittedLogistic(arrays["weights"], arrays["bias"]),
-    arrays={
-        "weights": ArrayForm(("heads", "classes", "width")),
-        "bias": ArrayForm(("classes",)),
-    },
+    load=FittedLogistic,
+    arrays={"weights": ("heads", "classes", "width"), "bias": ("classes",)},
 )

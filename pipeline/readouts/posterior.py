@@ -1,6 +1,6 @@
 """`posterior`: the mean over the chosen heads of each head's class probabilities."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +8,7 @@ import numpy as np
 from savs.foundation.arrays import Array
 from savs.pipeline.heads.centroids import class_centroids, cosines
 from savs.pipeline.readouts.probabilities import likeliest, softmax
-from savs.pipeline.readouts.readout import ArrayForm, ClassScores, Readout
-from savs.pipeline.readouts.vote import score_heads
+from savs.pipeline.readouts.readout import ClassScores, Readout, Widths
 
 TAU = 0.07
 """Temperature of the cosines. Source: CALM, arXiv 2602.07077."""
@@ -31,14 +30,8 @@ class FittedPosterior:
         mean = total / heads
         return ClassScores(mean, likeliest(mean, TAU), mean)
 
-    def arrays(self) -> Mapping[str, Array]:
-        """Return the centroids."""
-        return {"centroids": self.centroids}
 
-
-def fit(
-    features: Array, labels: Array, classes: Sequence[str], widths: Sequence[int]
-) -> FittedPosterior:
+def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) -> FittedPosterior:
     """Take each class's centroid in each chosen head."""
     return FittedPosterior(class_centroids(features, labels, len(classes)))
 
@@ -46,8 +39,7 @@ def fit(
 POSTERIOR = Readout(
     name="posterior",
     summary="mean over heads of softmax(cosine / 0.07) (CALM's posterior, arXiv 2602.07077)",
-    score_heads=score_heads,
     fit=fit,
-    load=lambda arrays: FittedPosterior(arrays["centroids"]),
-    arrays={"centroids": ArrayForm(("heads", "classes", "width"))},
+    load=FittedPosterior,
+    arrays={"centroids": ("heads", "classes", "width")},
 )

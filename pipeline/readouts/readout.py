@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from savs.foundation.arrays import Array
-from savs.pipeline.heads.head_scores import HeadScores
+from savs.pipeline.heads.head_scores import SCORINGS, HeadScores
 from savs.stores.results import TensorForm
 
-AXES = ("heads", "classes", "examples", "width")
-"""Axes of a fit's arrays: chosen heads, classes, training examples, width of the widest head."""
 NAME = re.compile(r"[\w-]+")
 """Form of a readout's name, which names a folder of results, too."""
-DTYPES = ("float32", "int64")
-"""Types of the arrays of a fit: finite numbers, and class numbers, each class at least once."""
+AXES = ("heads", "classes", "examples", "width")
+"""Axes of a fit's arrays: chosen heads, classes, training examples, width of the widest head."""
+Widths = Sequence[int]
+"""Each head's own width; its features are padded with zeros beyond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,24 +30,11 @@ class ClassScores:
 
 
 class Fitted(Protocol):
-    """A readout fitted to training examples."""
+    """A readout fitted to training examples. Its attributes include `Readout.arrays`."""
 
     def scores(self, features: Array) -> ClassScores:
         """Score `(heads, n, d)` features, heads in the order of the fit, best first."""
         ...
-
-    def arrays(self) -> Mapping[str, Array]:
-        """Return all that was fitted, by name, in the forms of `Readout.arrays`."""
-        ...
-
-
-class ArrayForm(NamedTuple):
-    """Shape and type of one array of a fit."""
-
-    axes: tuple[str | int, ...]
-    """Each of `AXES`, or a number."""
-    dtype: str = "float32"
-    """One of `DTYPES`."""
 
 
 class ReadoutFile(NamedTuple):
@@ -61,6 +48,13 @@ class ReadoutFile(NamedTuple):
         return f"{self.name} (SHA-256 {self.sha256})"
 
 
+def score_heads(
+    features: Array, labels: Array, classes: Sequence[str], widths: Widths, scoring: str
+) -> HeadScores:
+    """Score heads by how many training examples are nearest to their own class's centroid."""
+    return SCORINGS[scoring](features, labels, classes)
+
+
 @dataclass(frozen=True, slots=True)
 class Readout:
     """One readout; each is a constant in a file of its own.
@@ -68,41 +62,38 @@ class Readout:
     Raises
     ------
     ValueError
-        `name` is not of the form `NAME`, or `arrays` has an unknown axis or type.
+        `name` is not of the form `NAME`, or `arrays` has an unknown axis.
     """
 
     name: str
     """As the command line spells it."""
     summary: str
-    score_heads: Callable[[Array, Array, Sequence[str], Sequence[int], str], HeadScores]
-    """Features, class numbers, classes and widths as for `fit`, and the name of a scoring."""
-    fit: Callable[[Array, Array, Sequence[str], Sequence[int]], Fitted]
-    """`(heads, n, d)` float32 features of the chosen heads, best first; `(n,)` class numbers; the
-    classes; each head's own width, beyond which its features are padded with zeros."""
-    load: Callable[[Mapping[str, Array]], Fitted]
-    """Makes the fit again from what `Fitted.arrays` returned."""
-    arrays: Mapping[str, ArrayForm]
-    """Forms of what `Fitted.arrays` returns; a saved selection is checked against them."""
+    fit: Callable[[Array, Array, Sequence[str], Widths], Fitted]
+    """Fits to `(heads, n, d)` float32 features of the chosen heads, best first, `(n,)` class
+    numbers, the classes, and the widths of the heads."""
+    load: Callable[..., Fitted]
+    """Makes the fit again from its `arrays`, given by name: the type of the fit."""
+    arrays: Mapping[str, tuple[str | int, ...]]
+    """Attributes of a fit that make it again -> their axes: each of `AXES`, or a number. `labels`
+    are int64 class numbers, each class at least once; the others finite float32."""
+    score_heads: Callable[[Array, Array, Sequence[str], Widths, str], HeadScores] = score_heads
+    """Scores all heads from what `fit` gets, and the name of a scoring."""
     file: ReadoutFile | None = None
     """None for a built-in readout, and for an object that the caller made."""
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise ValueError(f"readout {self.name!r}: expected a name of letters, digits, - and _")
-        for name, (axes, dtype) in self.arrays.items():
-            known = all(isinstance(axis, int) or axis in AXES for axis in axes)
-            if not known or dtype not in DTYPES:
-                raise ValueError(
-                    f"array {name!r} of readout {self.name!r} has axes {axes} and type {dtype!r},"
-                    f" expected axes of {AXES} or numbers, and a type of {DTYPES}"
-                )
+        for name, axes in self.arrays.items():
+            if not all(isinstance(axis, int) or axis in AXES for axis in axes):
+                raise ValueError(f"{name!r} has the axes {axes}, expected some of {AXES}")
 
     def forms(self, lengths: Mapping[str, int]) -> dict[str, TensorForm]:
-        """Return the forms of the arrays of a fit, from the length of each of `AXES`."""
+        """Return the form of each of the arrays, from the length of each of `AXES`."""
         return {
             name: TensorForm(
-                tuple(axis if isinstance(axis, int) else lengths[axis] for axis in form.axes),
-                form.dtype,
+                tuple(axis if isinstance(axis, int) else lengths[axis] for axis in axes),
+                "int64" if name == "labels" else "float32",
             )
-            for name, form in self.arrays.items()
+            for name, axes in self.arrays.items()
         }

@@ -1,14 +1,13 @@
 """`vote`: every chosen head names its nearest class centroid, the majority decides."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.pipeline.heads.centroids import class_centroids, cosines, first_of_best
-from savs.pipeline.heads.head_scores import SCORINGS, HeadScores
-from savs.pipeline.readouts.readout import ArrayForm, ClassScores, Readout
+from savs.pipeline.readouts.readout import ClassScores, Readout, Widths
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +27,6 @@ class FittedVote:
             soft += table
         counts = count_votes(votes, classes)
         return ClassScores(counts, elect(counts, votes), soft / heads)
-
-    def arrays(self) -> Mapping[str, Array]:
-        """Return the centroids."""
-        return {"centroids": self.centroids}
 
 
 def count_votes(votes: Array, classes: int) -> Array:
@@ -71,16 +66,7 @@ def elect(counts: Array, votes: Array) -> Array:
     return choice
 
 
-def score_heads(
-    features: Array, labels: Array, classes: Sequence[str], widths: Sequence[int], scoring: str
-) -> HeadScores:
-    """Score heads by how many training examples their nearest centroid names rightly."""
-    return SCORINGS[scoring](features, labels, classes)
-
-
-def fit(
-    features: Array, labels: Array, classes: Sequence[str], widths: Sequence[int]
-) -> FittedVote:
+def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) -> FittedVote:
     """Take each class's centroid in each chosen head."""
     return FittedVote(class_centroids(features, labels, len(classes)))
 
@@ -88,8 +74,7 @@ def fit(
 VOTE = Readout(
     name="vote",
     summary="nearest class centroid a head, majority over heads (SAVs, arXiv 2412.00142)",
-    score_heads=score_heads,
     fit=fit,
-    load=lambda arrays: FittedVote(arrays["centroids"]),
-    arrays={"centroids": ArrayForm(("heads", "classes", "width"))},
+    load=FittedVote,
+    arrays={"centroids": ("heads", "classes", "width")},
 )

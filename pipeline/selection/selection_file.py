@@ -3,11 +3,11 @@
 Nothing that the files say is run: a readout is built in, or the caller gives it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -32,8 +32,6 @@ from savs.stores.results import (
     write_tensors,
 )
 
-T = TypeVar("T")
-
 
 def save_selection(selection: Selection, folder: str | Path) -> Path:
     """Write a selection to a folder and return the folder.
@@ -49,15 +47,10 @@ def save_selection(selection: Selection, folder: str | Path) -> Path:
         The folder cannot be written.
     """
     place, content = Path(folder), selection.to_json()
-    tensors = _flat([task.fitted.arrays() for task in selection.tasks])
-    forms = {name: TensorForm(a.shape, a.dtype.name) for name, a in tensors.items()}
-    expected = _forms(selection, selection.rule)
     try:
         check(content, CONTENT)
-        if forms != expected:
-            raise ValueError(f"it declares the arrays {expected}, and fitted {forms}")
-        _check_values(selection, tensors)
-    except ValueError as error:
+        tensors = _tensors(selection)
+    except (AttributeError, ValueError) as error:
         raise SelectionError(
             f"readout {selection.readout!r} made what cannot be saved: {error}"
         ) from error
@@ -110,7 +103,7 @@ def load_selection(path: str | Path, *, readout: str | Path | Readout | None = N
         tasks = tuple(
             TaskSelection(
                 **_values(task),
-                fitted=rule.load({name: tensors[f"{number}.{name}"] for name in rule.arrays}),
+                fitted=rule.load(**{n: tensors[f"{number}.{n}"] for n in rule.arrays}),
             )
             for number, task in enumerate(config.tasks)
         )
@@ -170,14 +163,28 @@ def _find_rule(file: Path, config: SelectionConfig, given: str | Path | Readout 
     return rule
 
 
-def _flat(tasks: Sequence[Mapping[str, T]]) -> dict[str, T]:
-    """Return what each task has by name as `NUMBER.NAME`, with the number of the task."""
-    return {f"{number}.{n}": v for number, own in enumerate(tasks) for n, v in own.items()}
+def _tensors(selection: Selection) -> dict[str, Array]:
+    """Return the fitted arrays; ValueError where they are not what the readout declares."""
+    tensors = {
+        f"{number}.{name}": np.asarray(getattr(task.fitted, name))
+        for number, task in enumerate(selection.tasks)
+        for name in selection.rule.arrays
+    }
+    found = {name: TensorForm(a.shape, a.dtype.name) for name, a in tensors.items()}
+    expected = _forms(selection, selection.rule)
+    if found != expected:
+        raise ValueError(f"it declares the arrays {expected}, and fitted {found}")
+    _check_values(selection, tensors)
+    return tensors
 
 
 def _forms(config: SelectionConfig, rule: Readout) -> dict[str, TensorForm]:
     """Return the form that each tensor of a selection must have."""
-    return _flat([rule.forms(config.lengths(task)) for task in config.tasks])
+    return {
+        f"{number}.{name}": form
+        for number, task in enumerate(config.tasks)
+        for name, form in rule.forms(config.lengths(task)).items()
+    }
 
 
 def _check_values(config: SelectionConfig, tensors: Mapping[str, Array]) -> None:
@@ -210,13 +217,13 @@ def reference_dictionary(selection: Selection) -> dict[str, Any]:
         There are several subtasks, or the readout has no centroids.
     """
     task = selection.only_task()
-    arrays = task.fitted.arrays()
-    if "centroids" not in arrays:
+    centroids = getattr(task.fitted, "centroids", None)
+    if centroids is None:
         raise SelectionError(
             f"readout {selection.readout!r} has no centroids; select with readout 'vote' to export"
         )
     return {
-        "activations": np.ascontiguousarray(arrays["centroids"].transpose(1, 0, 2)),
+        "activations": np.ascontiguousarray(centroids.transpose(1, 0, 2)),
         "top_heads": selection.top_heads,
         "int_to_str": dict(enumerate(task.classes)),
     }

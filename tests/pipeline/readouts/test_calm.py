@@ -12,9 +12,7 @@ def test_scores_and_choices_equal_the_formula(make):
     fitted = CALM.fit(case.train, case.labels, case.classes, case.widths)
     found = fitted.scores(case.test)
     arguments = case.train, case.labels.tolist(), len(case.classes)
-    np.testing.assert_allclose(
-        fitted.arrays()["weights"], slowly.calm_weights(*arguments), atol=1e-4
-    )
+    np.testing.assert_allclose(fitted.weights, slowly.calm_weights(*arguments), atol=1e-4)
     slow = slowly.calm(*arguments, case.test)
     np.testing.assert_allclose(found.scores, slow, atol=1e-4)
     assert (found.soft == found.scores).all()
@@ -33,14 +31,14 @@ def test_shrinkage_trusts_rare_classes_less(shrinkage):
 
 def test_weights_are_even_where_nothing_can_be_left_out():
     case = draw(1, 4, (1, 1, 1), 5)
-    weights = CALM.fit(case.train, case.labels, case.classes, case.widths).arrays()["weights"]
+    weights = CALM.fit(case.train, case.labels, case.classes, case.widths).weights
     assert (weights == 0.25).all()
 
 
 def test_weights_are_even_where_no_head_knows_the_class():
     # class 0 is opposite to itself: left out, each of its examples is on the other class's side
     train = np.float32([[[1, 0], [-1, 0.1], [0.5, 1], [0.5, 1]]] * 2)
-    weights = CALM.fit(train, np.array([0, 0, 1, 1]), ["a", "b"], [2, 2]).arrays()["weights"]
+    weights = CALM.fit(train, np.array([0, 0, 1, 1]), ["a", "b"], [2, 2]).weights
     assert weights[:, 0].tolist() == [0.5, 0.5]
 
 

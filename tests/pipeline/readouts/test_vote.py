@@ -68,6 +68,6 @@ def test_soft_is_the_mean_cosine():
 
 def test_a_fit_comes_back_from_its_arrays():
     fitted = VOTE.fit(np.ones((2, 2, 3), np.float32), np.array([0, 1]), ["a", "b"], [3, 3])
-    again = VOTE.load(fitted.arrays())
+    again = VOTE.load(centroids=fitted.centroids)
     x = np.random.default_rng(0).normal(size=(2, 5, 3)).astype(np.float32)
     assert (again.scores(x).scores == fitted.scores(x).scores).all()

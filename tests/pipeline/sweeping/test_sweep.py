@@ -96,7 +96,7 @@ def test_integer_features_tie_alike_in_a_sweep_and_in_an_evaluation(
     for own, (found,) in zip(
         fits, many_votes(features, fits, [order] * len(fits), [heads]), strict=True
     ):
-        choice = VOTE.load({"centroids": own}).scores(features).choice
+        choice = VOTE.load(centroids=own).scores(features).choice
         differences += int((choice != found.choice).sum())
     assert differences == 0
 
@@ -113,7 +113,7 @@ def test_many_votes_are_votes_ties_and_twins_included(seed):
     ):
         for count, scores in zip([1, 2, 5, 6], found, strict=True):
             ranked = order[:count]
-            expected = VOTE.load({"centroids": own[ranked]}).scores(features[ranked])
+            expected = VOTE.load(centroids=own[ranked]).scores(features[ranked])
             np.testing.assert_array_equal(scores.scores, expected.scores)
             np.testing.assert_array_equal(scores.choice, expected.choice)
             np.testing.assert_allclose(scores.soft, expected.soft, atol=1e-6)
