@@ -1,4 +1,4 @@
-"""`evaluate --cv`: what to expect of a selection, from nothing but the training examples.
+"""`evaluate --cv`: the accuracy to expect of a selection, from the training examples alone.
 
 Nested K-fold: in each part's turn, heads are scored, chosen and fitted on the other parts alone,
 with the selection's own number of heads, scoring and readout, and classify the part left out.
@@ -37,7 +37,7 @@ class _Part:
 
     task: TrainingTask
     like: TaskSelection
-    """What was selected on the whole task."""
+    """The selection on the whole task."""
     out: Array
     """`(n,)` flags of the part that is classified."""
 
@@ -57,7 +57,7 @@ def cross_validate(store: FeatureStore, selection: Selection, folds: int = FOLDS
     store
         Features; the train split is read, one layer at a time.
     selection
-        Made by `select` from this store's training examples: what is estimated.
+        The selection to estimate, made by `select` from this store's training examples.
     folds
         Parts; fewer where a class has fewer examples.
 
@@ -139,7 +139,7 @@ def _held_out(task: TrainingTask, clusters: Sequence[str], folds: int) -> list[A
 def _choose(
     store: FeatureStore, rule: Readout, selection: Selection, parts: Sequence[_Part]
 ) -> list[TaskSelection]:
-    """Return what is selected for each part from the others."""
+    """Return the selection for each part, made from the others."""
     if selection.heads_from is not None:
         return [
             given_heads(store, rule, selection.scoring, part.others, part.like.heads)

@@ -32,9 +32,9 @@ def evaluate(
     Parameters
     ----------
     store
-        Features of a complete extraction, or what is there of one, opened with `partial`.
+        Features of a complete extraction, or of a running one, opened with `partial`.
     selection
-        Made by `select`; by default `select(store)`, which the notes then say.
+        Made by `select`; by default `select(store)`, and a note says so.
     benchmark
         The store's: needed where it is in a Python file of your own (its path) or an object.
     drop_leaks
@@ -85,8 +85,8 @@ def _predict(
     tasks = {task.subtask: task for task in selection.tasks}
     heads, parts, left_out = selection.heads, [], {}
     for block in store.blocks("test", heads):
-        places = block.examples.with_row_index("place")
-        for (name,), part in places.group_by("subtask", maintain_order=True):
+        rows = block.examples.with_row_index("row")
+        for (name,), part in rows.group_by("subtask", maintain_order=True):
             subtask = None if name is None else str(name)
             task = tasks.get(subtask)
             if task is None and store.partial:
@@ -97,7 +97,7 @@ def _predict(
                     f"the selection has no subtask {subtask!r}, which the test split has; it has"
                     f" {sorted(map(str, tasks))}"
                 )
-            features = _task_features(store, block.features, heads, task, part["place"].to_numpy())
+            features = _task_features(store, block.features, heads, task, part["row"].to_numpy())
             parts.append(predicted(part, task.classes, task.fitted.scores(features)))
     return parts, list(left_out)
 

@@ -44,15 +44,15 @@ def save_evaluation(evaluation: Evaluation, folder: str | Path) -> tuple[Path, P
     StoreWriteError
         The folder cannot be written.
     """
-    place = Path(folder)
+    folder = Path(folder)
     if evaluation.selection is not None:
-        save_selection(evaluation.selection, place)
+        save_selection(evaluation.selection, folder)
     if evaluation.submission is not None:
-        write_json(place / SUBMISSION, evaluation.submission)
-    write_table(place / UNITS, unit_table(evaluation.units))
+        write_json(folder / SUBMISSION, evaluation.submission)
+    write_table(folder / UNITS, unit_table(evaluation.units))
     return (
-        write_json(place / METRICS, evaluation.to_json()),
-        write_table(place / PREDICTIONS, evaluation.predictions),
+        write_json(folder / METRICS, evaluation.to_json()),
+        write_table(folder / PREDICTIONS, evaluation.predictions),
     )
 
 

@@ -50,7 +50,7 @@ def zero_shot(
     measuring = stored_benchmark(store, benchmark)
     logits = store.output("test", "answers")
     tokens = dict(store.manifest.identity.outputs["answers"])
-    place = {label: column for column, label in enumerate(tokens)}
+    columns = {label: column for column, label in enumerate(tokens)}
     examples = store.examples("test").with_row_index("row")
     classes = {task.subtask: task.classes for task in training_tasks(store)}
     reasons = {subtask: alike(subtask, labels, tokens) for subtask, labels in classes.items()}
@@ -62,8 +62,8 @@ def zero_shot(
     parts = []
     for subtask, labels in answerable.items():
         part = examples.filter(pl.col("subtask").eq_missing(pl.lit(subtask)))
-        columns = [place[label] for label in labels]
-        parts.append(predicted(part, labels, _scores(logits[part["row"].to_numpy()][:, columns])))
+        own = [columns[label] for label in labels]
+        parts.append(predicted(part, labels, _scores(logits[part["row"].to_numpy()][:, own])))
     return assess(store, parts, answerable, None, notes, measuring, drop_leaks=drop_leaks)
 
 

@@ -1,4 +1,4 @@
-"""What each single head says of each example: similarities to the centroids, vote, margin."""
+"""The vote of each single head on each example, with its cosines and margin."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,8 @@ HEAD_VOTE_SCHEMA: Mapping[str, pl.DataType] = {
     "margin": pl.Float32(),
     "similarity": pl.List(pl.Struct({"class": pl.String, "cosine": pl.Float32})),
 }
-"""Columns of `heads_frame`. `margin` is the cosine of the vote's centroid less the next best."""
+"""Columns of `heads_frame`. `margin` is the cosine of the vote's centroid less the next best one,
+0 where the two tie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class _Task:
 def heads_frame(
     store: FeatureStore, heads: Sequence[Head] | None = None, split: str = "test"
 ) -> pl.LazyFrame:
-    """Return one row per example and head: what that head alone makes of that example.
+    """Return one row per example and head, with the vote of that head alone.
 
     Centroids are the class means over the store's training examples, subtask by subtask. Rows come
     shard by shard, so memory is bounded by one shard's heads.
@@ -99,7 +100,7 @@ def _frames(store: FeatureStore, heads: list[Head], split: str) -> Iterator[pl.D
         task.subtask: _Task(task.classes, own) for task, own in zip(found, centroids, strict=True)
     }
     for block in store.blocks(split, heads):
-        for (subtask,), part in block.examples.with_row_index("place").group_by(
+        for (subtask,), part in block.examples.with_row_index("row").group_by(
             "subtask", maintain_order=True
         ):
             task = tasks.get(None if subtask is None else str(subtask))
@@ -110,7 +111,7 @@ def _frames(store: FeatureStore, heads: list[Head], split: str) -> Iterator[pl.D
                     f"subtask {subtask!r} of the {split} split has no training examples, so no"
                     " head can vote on it"
                 )
-            yield _votes(part, heads, block.features[:, part["place"].to_numpy()], task)
+            yield _votes(part, heads, block.features[:, part["row"].to_numpy()], task)
 
 
 def _centroids(
@@ -120,11 +121,11 @@ def _centroids(
     width = max(head_widths(store, heads))
     found = [np.zeros((len(heads), len(task.classes), width), np.float32) for task in tasks]
     for layer in dict.fromkeys(layer for layer, _ in heads):
-        places = [place for place, head in enumerate(heads) if head[0] == layer]
-        features = store.features("train", [heads[place] for place in places])
+        rows = [row for row, head in enumerate(heads) if head[0] == layer]
+        features = store.features("train", [heads[row] for row in rows])
         for task, own in zip(tasks, found, strict=True):
             part = class_centroids(features[:, task.rows], task.labels, len(task.classes))
-            own[places, :, : part.shape[2]] = part
+            own[rows, :, : part.shape[2]] = part
     return found
 
 

@@ -20,7 +20,7 @@ def head_widths(store: FeatureStore, heads: Sequence[Head]) -> list[int]:
 
 
 def train_digest(store: FeatureStore) -> str:
-    """Return what changes when the store's training examples do, or those of them with features."""
+    """Return the digest of the training examples that have features."""
     planned = "+".join(s.digest for s in store.manifest.plan.splits["train"].segments)
     skipped = store.skipped("train")["id"].to_list()
     return f"{planned} without {digest(skipped)}" if skipped else planned
@@ -38,7 +38,7 @@ class TrainingTask:
     """`(n,)` class numbers."""
 
     def part(self, kept: Array) -> "TrainingTask":
-        """Return the task with some of its examples: `(n,)` flags, or places."""
+        """Return the task with some of its examples: `(n,)` flags, or indices."""
         return replace(self, rows=self.rows[kept], labels=self.labels[kept])
 
 
@@ -70,7 +70,7 @@ def _check_classes(subtask: str | None, classes: tuple[str, ...], usable: set[st
         if label not in usable:
             raise SelectionError(
                 f"class {label!r}{where} has no training example left: all of them were skipped"
-                " at extraction; `savs show` says why"
+                " at extraction; `savs show` prints the reasons"
             )
     if len(classes) < 2:
         raise SelectionError(

@@ -86,9 +86,9 @@ def score_heads(
         fitted = fit(features[:, kept], labels[kept], classes, widths)
         for head, (weights, bias) in enumerate(zip(fitted.weights, fitted.bias, strict=True)):
             p = softmax(normalise(features[head, out]) @ weights.T + bias, TAU)
-            places, own = np.arange(len(p)), labels[out]
-            true = p[places, own]
-            p[places, own] = -np.inf
+            rows, own = np.arange(len(p)), labels[out]
+            true = p[rows, own]
+            p[rows, own] = -np.inf
             score[head] += true.sum(dtype=np.float64)
             margin[head] += (true - p.max(axis=1)).sum(dtype=np.float64)
     return HeadScores(score, margin / len(labels))

@@ -1,4 +1,4 @@
-"""The vote of many fits on the same examples at once: what a sweep spends its time on."""
+"""The vote of many fits on the same examples at once; most of a sweep's time is spent here."""
 
 from collections.abc import Iterator, Sequence
 
@@ -28,7 +28,7 @@ def many_votes(
     centroids
         For each fit, `(heads, classes, d)` in the order of the features.
     orders
-        For each fit, its heads, best first, as places in the features.
+        For each fit, the indices of its heads in the features, best first.
     counts
         Numbers of heads, ascending, none above the length of an order.
 
