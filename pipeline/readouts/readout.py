@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from savs.foundation.arrays import Array
 from savs.pipeline.heads.head_scores import SCORINGS, HeadScores
-from savs.stores.results import TensorForm
+from savs.stores.tensor_file import TensorForm
 
 NAME = re.compile(r"[\w-]+")
 """Form of a readout's name, which names a folder of results, too."""

@@ -3,7 +3,6 @@
 Nothing that the files say is run: a readout is built in, or the caller gives it.
 """
 
-from collections.abc import Mapping
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.readouts import READOUTS, Readout, choose_readout
 from savs.pipeline.selection.config_schema import CONTENT, check
+from savs.pipeline.selection.fitted_arrays import array_forms, check_values, fitted_arrays
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_config import FORMAT, SelectionConfig, parse_config
 from savs.pipeline.selection.task_selection import TaskSelection
@@ -24,13 +23,11 @@ from savs.stores.results import (
     CLASSIFIER,
     CONFIG,
     SELECT,
-    TensorForm,
     copy_result,
     read_json,
-    read_tensors,
     write_json,
-    write_tensors,
 )
+from savs.stores.tensor_file import read_tensors, write_tensors
 
 
 def save_selection(selection: Selection, folder: str | Path) -> Path:
@@ -49,7 +46,7 @@ def save_selection(selection: Selection, folder: str | Path) -> Path:
     place, content = Path(folder), selection.to_json()
     try:
         check(content, CONTENT)
-        tensors = _tensors(selection)
+        tensors = fitted_arrays(selection)
     except (AttributeError, ValueError) as error:
         raise SelectionError(
             f"readout {selection.readout!r} made what cannot be saved: {error}"
@@ -97,9 +94,9 @@ def load_selection(path: str | Path, *, readout: str | Path | Readout | None = N
     config, run, sha256 = _read_config(file)
     rule = _find_rule(file, config, readout)
     classifier = file.with_name(CLASSIFIER)
-    tensors = read_tensors(classifier, _forms(config, rule), {"run": run}, sha256)
+    tensors = read_tensors(classifier, array_forms(config, rule), {"run": run}, sha256)
     try:
-        _check_values(config, tensors)
+        check_values(config, tensors)
         tasks = tuple(
             TaskSelection(
                 **_values(task),
@@ -161,40 +158,6 @@ def _find_rule(file: Path, config: SelectionConfig, given: str | Path | Readout 
             " made with, or select again"
         )
     return rule
-
-
-def _tensors(selection: Selection) -> dict[str, Array]:
-    """Return the fitted arrays; ValueError where they are not what the readout declares."""
-    tensors = {
-        f"{number}.{name}": np.asarray(getattr(task.fitted, name))
-        for number, task in enumerate(selection.tasks)
-        for name in selection.rule.arrays
-    }
-    found = {name: TensorForm(a.shape, a.dtype.name) for name, a in tensors.items()}
-    expected = _forms(selection, selection.rule)
-    if found != expected:
-        raise ValueError(f"it declares the arrays {expected}, and fitted {found}")
-    _check_values(selection, tensors)
-    return tensors
-
-
-def _forms(config: SelectionConfig, rule: Readout) -> dict[str, TensorForm]:
-    """Return the form that each tensor of a selection must have."""
-    return {
-        f"{number}.{name}": form
-        for number, task in enumerate(config.tasks)
-        for name, form in rule.forms(config.lengths(task)).items()
-    }
-
-
-def _check_values(config: SelectionConfig, tensors: Mapping[str, Array]) -> None:
-    """Raise ValueError where numbers are not finite, or class numbers are not those there are."""
-    for name, array in tensors.items():
-        classes = np.arange(len(config.tasks[int(name.partition(".")[0])].classes))
-        if array.dtype == np.int64 and not np.array_equal(np.unique(array), classes):
-            raise ValueError(f"{name}: expected class numbers, each of {len(classes)} once or more")
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
 
 
 def _values(config: Any) -> dict[str, Any]:
