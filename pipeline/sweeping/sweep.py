@@ -65,14 +65,18 @@ def sweep(
     Raises
     ------
     SelectionError
-        Unknown names, more heads than there are, or as many shots as the pool has.
+        Unknown names, two readouts of one name, more heads than the store has, or as many shots as
+        the pool has.
     StoreIncompleteError
         A planned shard is missing.
     """
     store.require_complete()
     require_scoring(scoring)
     chosen = stored_benchmark(store, benchmark)
-    rules = {rule.name: rule for rule in map(choose_readout, readouts)}
+    rules: dict[str, Readout] = {}
+    for rule in map(choose_readout, readouts):
+        if rules.setdefault(rule.name, rule) is not rule:
+            raise SelectionError(f"two readouts are called {rule.name!r}; give each a name")
     if draws < 1:
         raise SelectionError(f"{draws} draws asked for, expected at least 1")
     tasks = training_tasks(store)
