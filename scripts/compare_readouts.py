@@ -20,6 +20,7 @@ import polars as pl
 from savs.datasets.benchmarks.shapes import write_shapes
 from savs.pipeline import extract
 from savs.pipeline.heads.head_scores import rank_heads
+from savs.pipeline.heads.training_set import head_widths
 from savs.pipeline.readouts import READOUTS
 from savs.pipeline.statistics.paired_tests import Difference, holm, subtract
 from savs.stores import FeatureStore, open_store
@@ -106,10 +107,12 @@ def _measure(
     classes = list(dict.fromkeys(names[0]))
     labels, truth = (np.array([classes.index(name) for name in part]) for part in names)
     features, unseen = (store.features(split)[:, rows] for split, rows in (train, test))
+    widths = head_widths(store, store.heads)
     for name, rule in READOUTS.items():
-        scores = rule.score_heads(features, labels, classes, "resubstitution")
+        scores = rule.score_heads(features, labels, classes, widths, "resubstitution")
         best = rank_heads(scores, store.heads)[:heads]
-        choice = rule.fit(features[best], labels, classes).scores(unseen[best]).choice
+        fitted = rule.fit(features[best], labels, classes, [widths[head] for head in best])
+        choice = fitted.scores(unseen[best]).choice
         found.setdefault((task, name), []).append(float((choice == truth).mean()))
 
 

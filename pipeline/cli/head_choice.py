@@ -19,9 +19,7 @@ _HEAD = re.compile(r"L(\d+)\.H(\d+)")
 
 SelectionOption = Annotated[
     Path | None,
-    option(
-        metavar="FILE", help="A selection.npz, for --heads chosen (default: STORE/results/vote)."
-    ),
+    option(metavar="DIR", help="A selection, for --heads chosen (default: STORE/results/vote)."),
 ]
 HeadsChoice = Annotated[
     str, option("--heads", metavar="chosen|all|L1.H2,...", help="Which heads to take.")
@@ -30,14 +28,13 @@ HeadsChoice = Annotated[
 
 def find_heads(store: "FeatureStore", choice: str, selection: Path | None) -> "Sequence[Head]":
     """Return the heads of a choice; a usage error for what is none."""
-    from savs.pipeline.selection.selection_file import load_selection
+    from savs.pipeline.selection.selection_file import load_config
 
     if choice == ALL:
         return store.heads
     if choice == CHOSEN:
-        tasks = load_selection(selection or saved_selection(store)).tasks
-        chosen = {head for task in tasks for head in task.heads}
-        store.require_heads(list(chosen))
+        chosen = load_config(selection or saved_selection(store)).heads
+        store.require_heads(chosen)
         return [head for head in store.heads if head in chosen]
     found = [_HEAD.fullmatch(name) for name in choice.split(",")]
     if not all(found):
@@ -46,10 +43,10 @@ def find_heads(store: "FeatureStore", choice: str, selection: Path | None) -> "S
 
 
 def saved_selection(store: "FeatureStore") -> Path:
-    """Return the file of the selection that `savs select` leaves in a store."""
-    from savs.stores.results import SELECTION, results_folder
+    """Return the folder of the selection that `savs select` leaves in a store."""
+    from savs.stores.results import results_folder
 
-    return results_folder(store.path, "vote") / SELECTION
+    return results_folder(store.path, "vote")
 
 
 def say_size(path: Path, size: int, heads: int, *, as_json: bool) -> None:

@@ -31,7 +31,7 @@ COMPARISON_SCHEMA = {
 }
 """Columns of a comparison. `a` and `b` are short names of folders, `difference` is value_b less
 value_a, `error` its clustered standard error, `low` and `high` its 95 % interval, null like `error`
-where there is one cluster. `p_holm` is null but for the headline."""
+where there is one cluster. `p_holm` is null for all metrics but the headline."""
 
 
 def compare(paths: Sequence[str | Path], *, metric: str | None = None) -> pl.DataFrame:
@@ -58,7 +58,7 @@ def compare(paths: Sequence[str | Path], *, metric: str | None = None) -> pl.Dat
     ------
     ComparisonError
         Fewer than two results, or one twice; one without another of the same examples; one that
-        was measured otherwise; an unknown metric.
+        has other metrics; an unknown metric.
     ResultError
         A file of a result is missing or damaged.
     """

@@ -21,7 +21,7 @@ EXAMPLE_COLUMNS = {
     "subtask": "subtasks",
     "category": "categories",
 }
-"""What makes a test example the same one in two results, besides its cluster; each in plural."""
+"""Columns that identify a test example across results, with their plurals for messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +97,8 @@ def short_names(folders: Sequence[Path]) -> list[str]:
     """
     paths = [folder.resolve().parts for folder in folders]
     names = []
-    for place, parts in enumerate(paths):
-        others = [other for i, other in enumerate(paths) if i != place]
+    for index, parts in enumerate(paths):
+        others = [other for i, other in enumerate(paths) if i != index]
         length = next(
             n
             for n in range(1, len(parts) + 1)

@@ -1,11 +1,10 @@
-"""From predictions to an evaluation: skips are wrong, leaks are named, metrics have intervals."""
+"""From predictions to an evaluation: metrics with intervals, skips, leaks, notes."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from savs.datasets import Benchmark, Leaks, Units, find_leaks
@@ -13,48 +12,26 @@ from savs.datasets.rows.plugin_guard import compute_metrics, make_submission
 from savs.datasets.splits.clusters import clusters_of
 from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.pipeline.errors import LeakError
-from savs.pipeline.readouts import ClassScores
+from savs.pipeline.evaluation.predictions import in_schema
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.statistics.intervals import Metric, summarise
 from savs.stores import FeatureStore
-
-VOTES_KEPT = 20
-"""Classes named in a prediction's `votes`."""
 
 FEW_CLUSTERS = 10
 """With fewer clusters than this, a note says so."""
 
 ZERO_SHOT = "zero-shot"
-"""Name of the readout that is the model's own answer; see `answers.py`."""
-
-PREDICTION_SCHEMA = {
-    "id": pl.String,
-    "split": pl.String,
-    "label": pl.String,
-    "prediction": pl.String,
-    "correct": pl.Boolean,
-    "margin": pl.Float32,
-    "votes": pl.List(pl.Struct({"class": pl.String, "score": pl.Float32, "soft": pl.Float32})),
-    "group": pl.String,
-    "subtask": pl.String,
-    "category": pl.String,
-    "cluster": pl.String,
-    "leak": pl.String,
-    "extra": pl.String,
-}
-"""Columns of the predictions. A skipped example has no prediction and is not correct. `votes` has
-the readout's score of each class, and its soft score, which ties in practice never have. `extra` is
-a JSON object of the input's columns that the benchmark does not know."""
+"""Name of the readout that is the model's own answer; see `zero_shot.py`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What a selection makes of a store's test examples."""
+    """Predictions of a store's test examples, and their metrics."""
 
     metrics: tuple[Metric, ...]
     """The headline first."""
     units: tuple[Units, ...]
-    """What each metric is the mean of, in the same order."""
+    """The scores that each metric is the mean of, in the same order."""
     predictions: pl.DataFrame
     """One row a test example, in the order of the input file; columns `PREDICTION_SCHEMA`."""
     selection: Selection | None
@@ -66,9 +43,9 @@ class Evaluation:
     skipped: int
     """Test examples that could not be read; they count as wrong."""
     notes: tuple[str, ...]
-    """What a reader of the numbers must know."""
+    """What limits the numbers: leaks, missing examples, few clusters."""
     submission: Mapping[str, Any] | None = None
-    """What the benchmark's official evaluation takes, if there is one."""
+    """Predictions in the form of the benchmark's official evaluation, if it has one."""
 
     @property
     def readout(self) -> str:
@@ -106,7 +83,7 @@ def assess(
     *,
     drop_leaks: bool = False,
 ) -> Evaluation:
-    """Return the evaluation of predictions: what was skipped is wrong, clusters, metrics, notes.
+    """Measure predictions. A skipped example counts as wrong.
 
     Parameters
     ----------
@@ -117,9 +94,9 @@ def assess(
     classes
         The classes of each subtask.
     selection
-        What made the predictions, if a selection did.
+        The selection that made the predictions; None for the model's own answers.
     notes
-        What is known already that a reader must know.
+        Notes that are known already.
     benchmark
         That of the store, whose metrics are taken.
     drop_leaks
@@ -144,7 +121,7 @@ def assess(
     notes += _notes(whole, classes)
     units = [] if _unlabelled(whole) else compute_metrics(benchmark, whole, classes)
     notes += dict.fromkeys(note for metric in units for note in metric.notes)
-    predictions = whole.select(_column(whole, name) for name in PREDICTION_SCHEMA)
+    predictions = in_schema(whole)
     return Evaluation(
         metrics=tuple(summarise(metric) for metric in units),
         units=tuple(units),
@@ -159,7 +136,7 @@ def assess(
 
 
 def partial_notes(store: FeatureStore) -> list[str]:
-    """Return what is missing of each split, where a store is taken for whole that is not."""
+    """Return a note for each split of a partial store that has missing shards."""
     notes = []
     for split, plan in store.manifest.plan.splits.items():
         missing = store.missing(split)
@@ -200,38 +177,6 @@ def _notes(predictions: pl.DataFrame, classes: Mapping[str | None, Sequence[str]
             " intervals are wide, or missing where there is one"
         )
     return notes
-
-
-def _column(frame: pl.DataFrame, name: str) -> pl.Expr:
-    dtype = PREDICTION_SCHEMA[name]
-    return (pl.col(name) if name in frame.columns else pl.lit(None)).cast(dtype).alias(name)
-
-
-def predicted(examples: pl.DataFrame, classes: Sequence[str], found: ClassScores) -> pl.DataFrame:
-    """Return examples with their prediction, whether it is right, its margin and its votes."""
-    rows = np.arange(examples.height)
-    chosen = found.scores[rows, found.choice]
-    others = found.scores.copy()
-    others[rows, found.choice] = -np.inf
-    names = np.array(classes, dtype=object)
-    return examples.with_columns(
-        prediction=pl.Series(names[found.choice], dtype=pl.String),
-        margin=pl.Series(chosen - others.max(axis=1), dtype=pl.Float32),
-        votes=_votes(classes, found),
-    ).with_columns(correct=pl.col("prediction") == pl.col("label"))
-
-
-def _votes(classes: Sequence[str], found: ClassScores) -> pl.Series:
-    """Return each example's best classes with their scores, as lists of structs."""
-    order = np.argsort(-found.scores, axis=1, kind="stable")[:, :VOTES_KEPT]
-    flat = pl.DataFrame(
-        {
-            "class": pl.Series(list(classes), dtype=pl.String)[order.ravel()],
-            "score": np.take_along_axis(found.scores, order, axis=1).ravel(),
-            "soft": np.take_along_axis(found.soft, order, axis=1).ravel(),
-        }
-    ).cast({"score": pl.Float32, "soft": pl.Float32})
-    return flat.to_struct("votes").reshape(order.shape).arr.to_list()
 
 
 def _unseen_notes(

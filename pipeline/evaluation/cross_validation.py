@@ -1,4 +1,4 @@
-"""`evaluate --cv`: what to expect of a selection, from nothing but the training examples.
+"""`evaluate --cv`: the accuracy to expect of a selection, from the training examples alone.
 
 Nested K-fold: in each part's turn, heads are scored, chosen and fitted on the other parts alone,
 with the selection's own number of heads, scoring and readout, and classify the part left out.
@@ -15,10 +15,11 @@ from savs.datasets.metrics.metrics import accuracy, balanced_accuracy, subtask_a
 from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.assessment import PREDICTION_SCHEMA, Evaluation, predicted
+from savs.pipeline.evaluation.assessment import Evaluation
+from savs.pipeline.evaluation.predictions import in_schema, predicted
 from savs.pipeline.heads.folds import FOLDS, fold_count, stratified_folds
 from savs.pipeline.heads.training_set import TrainingTask, training_tasks
-from savs.pipeline.readouts import Readout, find_readout
+from savs.pipeline.readouts import Readout
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.task_selection import (
     TaskSelection,
@@ -36,7 +37,7 @@ class _Part:
 
     task: TrainingTask
     like: TaskSelection
-    """What was selected on the whole task."""
+    """The selection on the whole task."""
     out: Array
     """`(n,)` flags of the part that is classified."""
 
@@ -56,7 +57,7 @@ def cross_validate(store: FeatureStore, selection: Selection, folds: int = FOLDS
     store
         Features; the train split is read, one layer at a time.
     selection
-        Made by `select` from this store's training examples: what is estimated.
+        The selection to estimate, made by `select` from this store's training examples.
     folds
         Parts; fewer where a class has fewer examples.
 
@@ -70,7 +71,7 @@ def cross_validate(store: FeatureStore, selection: Selection, folds: int = FOLDS
     SelectionError
         A class has one example, or all its examples share an image or a group.
     """
-    rule = find_readout(selection.readout)
+    rule = selection.rule
     examples = store.examples("train").with_row_index("row")
     clusters = clusters_of(examples).to_list()
     parts = [
@@ -96,7 +97,7 @@ def cross_validate(store: FeatureStore, selection: Selection, folds: int = FOLDS
     return Evaluation(
         metrics=tuple(summarise(metric) for metric in units),
         units=tuple(units),
-        predictions=whole.select(pl.col(name).cast(t) for name, t in PREDICTION_SCHEMA.items()),
+        predictions=in_schema(whole),
         selection=selection,
         model=dict(store.manifest.identity.model),
         planned=len(store.manifest.plan.splits["train"].ids),
@@ -138,7 +139,7 @@ def _held_out(task: TrainingTask, clusters: Sequence[str], folds: int) -> list[A
 def _choose(
     store: FeatureStore, rule: Readout, selection: Selection, parts: Sequence[_Part]
 ) -> list[TaskSelection]:
-    """Return what is selected for each part from the others."""
+    """Return the selection for each part, made from the others."""
     if selection.heads_from is not None:
         return [
             given_heads(store, rule, selection.scoring, part.others, part.like.heads)

@@ -9,7 +9,9 @@ import polars as pl
 from savs.datasets import Benchmark
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes, predicted
+from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
+from savs.pipeline.evaluation.predictions import predicted
+from savs.pipeline.heads.training_set import head_widths
 from savs.pipeline.plugins.benchmark import stored_benchmark
 from savs.pipeline.selection.compatibility import require_same_model
 from savs.pipeline.selection.selection import Selection, TaskSelection, default_heads, select
@@ -31,9 +33,9 @@ def evaluate(
     Parameters
     ----------
     store
-        Features of a complete extraction, or what is there of one, opened with `partial`.
+        Features of a complete extraction, or of a running one, opened with `partial`.
     selection
-        Made by `select`; by default `select(store)`, which the notes then say.
+        Made by `select`; by default `select(store)`, and a note says so.
     benchmark
         The store's: needed where it is in a Python file of your own (its path) or an object.
     drop_leaks
@@ -71,8 +73,7 @@ def score(
     drop_leaks: bool = False,
 ) -> Evaluation:
     """Evaluate a selection on a store that was checked, with the store's benchmark."""
-    chosen = {head for task in selection.tasks for head in task.heads}
-    require_same_model(store, selection.source, chosen)
+    require_same_model(store, selection)
     parts, left_out = _predict(store, selection)
     if not parts:
         raise StoreIncompleteError(
@@ -95,11 +96,10 @@ def _predict(
     Memory holds the chosen heads of one shard; its rows and features come from one opening.
     """
     tasks = {task.subtask: task for task in selection.tasks}
-    heads = list(dict.fromkeys(head for task in selection.tasks for head in task.heads))
-    parts, left_out = [], {}
+    heads, parts, left_out = selection.heads, [], {}
     for block in store.blocks("test", heads):
-        places = block.examples.with_row_index("place")
-        for (name,), part in places.group_by("subtask", maintain_order=True):
+        rows = block.examples.with_row_index("row")
+        for (name,), part in rows.group_by("subtask", maintain_order=True):
             subtask = None if name is None else str(name)
             task = tasks.get(subtask)
             if task is None and store.partial:
@@ -110,7 +110,7 @@ def _predict(
                     f"the selection has no subtask {subtask!r}, which the test split has; it has"
                     f" {sorted(map(str, tasks))}"
                 )
-            features = _task_features(store, block.features, heads, task, part["place"].to_numpy())
+            features = _task_features(store, block.features, heads, task, part["row"].to_numpy())
             parts.append(predicted(part, task.classes, task.fitted.scores(features)))
     return parts, list(left_out)
 
@@ -119,8 +119,5 @@ def _task_features(
     store: FeatureStore, features: Array, heads: list[Head], task: TaskSelection, rows: Array
 ) -> Array:
     """Return `(task heads, rows, d)`, as wide as the task's own widest head."""
-    widths = {grid.layer: grid.head_dim for grid in store.grid}
-    places = [heads.index(head) for head in task.heads]
-    return features[np.asarray(places)[:, None], rows][
-        :, :, : max(widths[layer] for layer, _ in task.heads)
-    ]
+    chosen = np.array([heads.index(head) for head in task.heads])
+    return features[chosen[:, None], rows, : max(head_widths(store, task.heads))]

@@ -11,7 +11,6 @@ from savs.pipeline.selection.selection_file import save_selection
 from savs.stores.results import (
     METRICS,
     PREDICTIONS,
-    SELECTION,
     SUBMISSION,
     UNITS,
     write_json,
@@ -31,7 +30,7 @@ UNIT_SCHEMA = pl.Schema(
 
 
 def save_evaluation(evaluation: Evaluation, folder: str | Path) -> tuple[Path, Path]:
-    """Write metrics.json and the two tables, and selection.npz and submission.json, if any.
+    """Write metrics.json and the two tables, and the selection and submission.json, if any.
 
     predictions.parquet has a row an example, units.parquet a row a metric and unit.
 
@@ -45,15 +44,15 @@ def save_evaluation(evaluation: Evaluation, folder: str | Path) -> tuple[Path, P
     StoreWriteError
         The folder cannot be written.
     """
-    place = Path(folder)
+    folder = Path(folder)
     if evaluation.selection is not None:
-        save_selection(evaluation.selection, place / SELECTION)
+        save_selection(evaluation.selection, folder)
     if evaluation.submission is not None:
-        write_json(place / SUBMISSION, evaluation.submission)
-    write_table(place / UNITS, unit_table(evaluation.units))
+        write_json(folder / SUBMISSION, evaluation.submission)
+    write_table(folder / UNITS, unit_table(evaluation.units))
     return (
-        write_json(place / METRICS, evaluation.to_json()),
-        write_table(place / PREDICTIONS, evaluation.predictions),
+        write_json(folder / METRICS, evaluation.to_json()),
+        write_table(folder / PREDICTIONS, evaluation.predictions),
     )
 
 

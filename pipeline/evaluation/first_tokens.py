@@ -7,11 +7,11 @@ def alike(subtask: str | None, labels: Iterable[str], tokens: Mapping[str, int])
     """Return why labels cannot be told apart by their first token, None where they can."""
     first: dict[int, str] = {}
     for label in labels:
-        twin = first.setdefault(tokens[label], label)
-        if twin != label:
+        other = first.setdefault(tokens[label], label)
+        if other != label:
             where = "" if subtask is None else f" of subtask {subtask!r}"
             return (
-                f"labels {twin!r} and {label!r}{where} begin with the same token, so the model's"
+                f"labels {other!r} and {label!r}{where} begin with the same token, so the model's"
                 " first token cannot tell them apart"
             )
     return None

@@ -7,8 +7,9 @@ import polars as pl
 
 from savs.datasets import Benchmark
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes, predicted
+from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
 from savs.pipeline.evaluation.first_tokens import alike
+from savs.pipeline.evaluation.predictions import predicted
 from savs.pipeline.heads.training_set import training_tasks
 from savs.pipeline.plugins.benchmark import stored_benchmark
 from savs.pipeline.readouts import ClassScores
@@ -49,7 +50,7 @@ def zero_shot(
     measuring = stored_benchmark(store, benchmark)
     logits = store.output("test", "answers")
     tokens = dict(store.manifest.identity.outputs["answers"])
-    place = {label: column for column, label in enumerate(tokens)}
+    columns = {label: column for column, label in enumerate(tokens)}
     examples = store.examples("test").with_row_index("row")
     classes = {task.subtask: task.classes for task in training_tasks(store)}
     reasons = {subtask: alike(subtask, labels, tokens) for subtask, labels in classes.items()}
@@ -61,8 +62,8 @@ def zero_shot(
     parts = []
     for subtask, labels in answerable.items():
         part = examples.filter(pl.col("subtask").eq_missing(pl.lit(subtask)))
-        columns = [place[label] for label in labels]
-        parts.append(predicted(part, labels, _scores(logits[part["row"].to_numpy()][:, columns])))
+        own = [columns[label] for label in labels]
+        parts.append(predicted(part, labels, _scores(logits[part["row"].to_numpy()][:, own])))
     return assess(store, parts, answerable, None, notes, measuring, drop_leaks=drop_leaks)
 
 

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from safetensors.numpy import save_file
 
 from savs.foundation.whole_files import whole_file
 from savs.pipeline.errors import ExportError
@@ -38,7 +38,7 @@ def export(
     Raises
     ------
     ExportError
-        An unknown form or split, a file named like another form, or a package is missing.
+        An unknown form or split, or a file named like another form.
     StoreWriteError
         The file cannot be written.
     """
@@ -78,10 +78,6 @@ def _npz(rows: pl.LazyFrame, names: list[str], path: Path) -> None:
 
 
 def _safetensors(rows: pl.LazyFrame, names: list[str], path: Path) -> None:
-    if find_spec("safetensors") is None:
-        raise ExportError("this form needs a package: pip install safetensors")
-    from safetensors.numpy import save_file
-
     frame = rows.select("id", "label", "split", *names).collect()
     texts = {
         n: json.dumps(frame[n].to_list(), ensure_ascii=False) for n in ("id", "label", "split")

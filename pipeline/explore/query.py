@@ -8,12 +8,12 @@ import polars as pl
 
 from savs.pipeline.errors import QueryError
 from savs.pipeline.heads.head_votes import heads_frame
-from savs.pipeline.selection.selection_file import load_selection
+from savs.pipeline.selection.selection_file import load_config
 from savs.stores import FeatureStore
 from savs.stores.files.paths import is_remote
-from savs.stores.results import PREDICTIONS, SELECTION, results_folder
+from savs.stores.results import CONFIG, PREDICTIONS, results_folder
 
-FILES = {"predictions": PREDICTIONS, "votes": SELECTION}
+FILES = {"predictions": PREDICTIONS, "votes": CONFIG}
 """Table -> the result file that it is made of."""
 _CHANGING = re.compile(r"\s*(ALTER|CREATE|DELETE|DROP|INSERT|TRUNCATE|UPDATE)\b", re.IGNORECASE)
 
@@ -75,7 +75,5 @@ def _tables(store: FeatureStore, there: Mapping[str, Path], sql: str) -> dict[st
     if "predictions" in there and _mentions(sql, "predictions"):
         tables["predictions"] = pl.scan_parquet(there["predictions"], glob=False)
     if "votes" in there and _mentions(sql, "votes"):
-        tasks = load_selection(there["votes"]).tasks
-        heads = list(dict.fromkeys(head for task in tasks for head in task.heads))
-        tables["votes"] = heads_frame(store, heads)
+        tables["votes"] = heads_frame(store, load_config(there["votes"]).heads)
     return tables

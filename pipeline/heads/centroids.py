@@ -1,14 +1,20 @@
-"""Class centroids and the nearest of them, head by head."""
+"""Class centroids, cosines with them, and the rule that names the nearest class."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import faiss
 import numpy as np
 
 from savs.foundation.arrays import Array
+from savs.foundation.errors import ParameterError
 
+TIE = 2.0**-19
+"""Cosines that differ by at most this, about 2e-6, are tied.
+
+A float32 inner product of `d` products is off by about sqrt(d) 2^-24 (Higham and Mary, 2019,
+doi:10.1137/18M1226312), which is 2^-20 for unit vectors of 256 values; a comparison has two.
+"""
 SMALL_SEARCH = 2**20
 """Queries x vectors up to which a search takes one thread."""
 
@@ -52,67 +58,85 @@ def class_sums(head: Array, labels: Array, classes: int) -> Array:
     return np.add.reduceat(head[order], np.cumsum(counts) - counts, dtype=np.float64)
 
 
-def unit(vectors: Array) -> Array:
+def normalise(vectors: Array) -> Array:
     """Return vectors divided by their length along the last axis; zero vectors stay zero."""
     values = vectors.astype(np.float32, copy=False)
-    lengths = np.linalg.norm(values, axis=-1, keepdims=True)
-    return values / np.where(lengths > 0, lengths, 1)
+    lengths = np.sqrt(np.vecdot(values, values))[..., None]
+    with np.errstate(invalid="ignore"):  # infinity gives NaN, which is refused when compared
+        return values / np.where(lengths > 0, lengths, 1)
 
 
 def cosines(features: Array, centroids: Array) -> Array:
-    """Return the cosine of every feature with every class's centroid.
-
-    A zero vector has cosine 0 with everything. Bit-identical centroids get bit-identical cosines.
+    """Return the cosine of every feature with every class's centroid; 0 with a zero vector.
 
     Parameters
     ----------
     features
-        `(heads, n, d)`.
+        `(heads, n, d)`, or `(n, d)` of one head.
     centroids
-        `(heads, classes, d)`.
+        `(heads, classes, d)`, or `(classes, d)` of one head.
 
     Returns
     -------
     ndarray
-        `(heads, n, classes)` float32.
+        `(heads, n, classes)` or `(n, classes)` float32.
     """
-    base = unit(centroids)
-    twins = [first_twins(vectors) for vectors in base]
-    return level_twins(unit(features) @ base.transpose(0, 2, 1), twins)
+    return normalise(features) @ normalise(centroids).swapaxes(-1, -2)
 
 
-def level_twins(table: Array, twins: Sequence[Array]) -> Array:
-    """Give bit-identical classes the cosines of the first of them, in place, and return the table.
-
-    A matrix product rounds equal columns differently, by their place, which would decide ties.
+def first_of_best(table: Array) -> Array:
+    """Return the class of greatest cosine; of classes within `TIE` of it the first.
 
     Parameters
     ----------
     table
-        `(heads, n, classes)`.
-    twins
-        `(classes,)` for each head: `first_twins` of its classes.
-    """
-    for head, first in zip(table, twins, strict=True):
-        if (first != np.arange(len(first))).any():
-            head[:] = head[:, first]
-    return table
+        `(..., classes)` cosines, classes in order of first appearance in the train file.
 
+    Returns
+    -------
+    ndarray
+        `(...)` class numbers.
 
-def first_twins(vectors: Array) -> Array:
-    """Return, for each of `(n, d)` vectors, the place of the first that equals it bit by bit.
+    Raises
+    ------
+    ParameterError
+        A cosine is not a number, because a feature is not finite.
 
     Examples
     --------
-    >>> first_twins(np.float32([[1, 2], [3, 4], [1, 2]])).tolist()
-    [0, 1, 0]
+    >>> first_of_best(np.float32([[0.1, 0.7, 0.7000001], [0.1, 0.2, 0.3]]))
+    array([1, 2])
     """
-    places: dict[bytes, int] = {}
-    return np.array([places.setdefault(v.tobytes(), place) for place, v in enumerate(vectors)])
+    best = table.max(axis=-1, keepdims=True)
+    if np.isnan(best).any():
+        raise _not_finite()
+    return (table >= best - TIE).argmax(axis=-1)
+
+
+def leads(table: Array, classes: Array) -> Array:
+    """Return the cosine of one class of each row less the best other cosine; 0 where they tie.
+
+    Parameters
+    ----------
+    table
+        `(..., classes)` cosines.
+    classes
+        `(...)` class numbers; the first axes may be left out, to be repeated.
+
+    Returns
+    -------
+    ndarray
+        `(...)` in the table's type.
+    """
+    chosen = np.broadcast_to(classes, table.shape[:-1])[..., None]
+    others = table.copy()
+    np.put_along_axis(others, chosen, -np.inf, axis=-1)
+    found = np.take_along_axis(table, chosen, axis=-1)[..., 0] - others.max(axis=-1)
+    return np.where(np.abs(found) <= TIE, 0, found)
 
 
 def nearest_centroids(features: Array, centroids: Array) -> Array:
-    """Return the class whose centroid has the greatest cosine; exact ties go to the first class.
+    """Return the class of the nearest centroid, by `first_of_best`.
 
     Parameters
     ----------
@@ -128,7 +152,7 @@ def nearest_centroids(features: Array, centroids: Array) -> Array:
 
     Raises
     ------
-    ValueError
+    ParameterError
         A feature is not finite.
 
     Examples
@@ -136,48 +160,63 @@ def nearest_centroids(features: Array, centroids: Array) -> Array:
     >>> nearest_centroids(np.float32([[[2, 0], [1, 1]]]), np.float32([[[0, 1], [1, 0]]]))
     array([[1, 0]])
     """
-    return np.stack(
-        [
-            _search(queries, base)
-            for queries, base in zip(unit(features), unit(centroids), strict=True)
-        ]
-    )
+    pairs = zip(normalise(features), normalise(centroids), strict=True)
+    return np.stack([_nearest(queries, base) for queries, base in pairs])
 
 
-def _search(queries: Array, base: Array) -> Array:
-    """Return each query's class for one head.
+def _nearest(queries: Array, base: Array) -> Array:
+    """Return each query's class in one head; all classes are compared where the best two tie."""
+    scores, found = search(queries, base, min(2, len(base)))
+    tied = np.flatnonzero(scores[:, -1] >= scores[:, 0] - TIE)
+    nearest = found[:, 0]
+    nearest[tied] = first_of_best(queries[tied] @ base.T)
+    return nearest
 
-    FAISS breaks exact ties by position or by rounding, not by class order, so bit-identical
-    centroids are collapsed to their first class, and the first class is taken among equal scores.
+
+def search(queries: Array, base: Array, k: int) -> tuple[Array, Array]:
+    """Return the `k` greatest inner products of each query, descending, and their vectors.
+
+    FAISS orders equal ones by chance.
+
+    Parameters
+    ----------
+    queries
+        `(n, d)` float32.
+    base
+        `(m, d)` float32 vectors, `m` at least `k`.
+
+    Returns
+    -------
+    tuple
+        `(n, k)` float32 inner products and `(n, k)` rows of `base`.
+
+    Raises
+    ------
+    ParameterError
+        A feature is not finite.
     """
-    first = np.unique(first_twins(base))
     index = faiss.IndexFlatIP(base.shape[1])
-    index.add(np.ascontiguousarray(base[first]))
-    with few_threads(len(queries) * len(first)):
-        found = _first_of_best(index, queries, min(2, len(first)))
-        open_ties = found < 0
-        if open_ties.any():
-            found[open_ties] = _first_of_best(index, queries[open_ties], len(first))
-    return first[found]
+    index.add(np.ascontiguousarray(base))
+    with _few_threads(len(queries) * len(base)):
+        scores, found = index.search(np.ascontiguousarray(queries), k)
+    if (found < 0).any():
+        raise _not_finite()
+    return scores, found
 
 
 @contextmanager
-def few_threads(cosines: int) -> Iterator[None]:
+def _few_threads(products: int) -> Iterator[None]:
     """Search with one thread where there is little to do: waking more takes longer than that."""
     threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1 if cosines < SMALL_SEARCH else threads)
+    faiss.omp_set_num_threads(1 if products < SMALL_SEARCH else threads)
     try:
         yield
     finally:
         faiss.omp_set_num_threads(threads)
 
 
-def _first_of_best(index: Any, queries: Array, k: int) -> Array:
-    """Return the smallest position among the best scores, -1 where more than k may be equal."""
-    scores, places = index.search(np.ascontiguousarray(queries), k)
-    if (places < 0).any():
-        raise ValueError("features hold NaN or infinity; they cannot be compared")
-    best = scores == scores[:, :1]
-    first = np.where(best, places, index.ntotal).min(axis=1)
-    undecided = best.all(axis=1) & (1 < k < index.ntotal)
-    return np.where(undecided, -1, first)
+def _not_finite() -> ParameterError:
+    return ParameterError(
+        "features hold NaN or infinity, expected finite numbers: they cannot be compared; extract"
+        " them again, or run `savs verify` on the store"
+    )

@@ -23,7 +23,7 @@ def stratified_folds(labels: Array, folds: int, clusters: Sequence[str] | None =
     folds
         Number of parts, at least 2.
     clusters
-        For each example, the name of what must stay together; each by itself by default.
+        For each example, the name of its cluster; by default each is its own.
 
     Returns
     -------
@@ -38,17 +38,17 @@ def stratified_folds(labels: Array, folds: int, clusters: Sequence[str] | None =
     [0, 0, 1, 1]
     """
     members: dict[str, list[int]] = {}
-    for place, name in enumerate(clusters or map(str, range(len(labels)))):
-        members.setdefault(name, []).append(place)
+    for row, name in enumerate(clusters or map(str, range(len(labels)))):
+        members.setdefault(name, []).append(row)
     held = np.zeros((folds, int(labels.max()) + 1), np.int64)
     found = np.zeros(len(labels), np.int64)
-    for places in sorted(members.values(), key=lambda m: -len(m)):  # stable: then by first place
-        own = labels[places]
+    for rows in sorted(members.values(), key=lambda m: -len(m)):  # stable: then by first row
+        own = labels[rows]
         part = min(
             range(folds),
             key=lambda f: (held[f, own].sum(), held[f].sum() if len(own) > 1 else 0, f),
         )
-        found[places] = part
+        found[rows] = part
         np.add.at(held[part], own, 1)
     return found
 

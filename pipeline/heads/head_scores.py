@@ -10,10 +10,10 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.centroids import (
     class_centroids,
     class_sums,
-    first_twins,
-    level_twins,
+    first_of_best,
+    leads,
     nearest_centroids,
-    unit,
+    normalise,
 )
 from savs.pipeline.heads.folds import fold_count, stratified_folds
 from savs.stores import Head
@@ -31,7 +31,7 @@ class HeadScores:
     """`(heads,)` float64: number of training examples that the head puts in the right class."""
     margin: Array
     """`(heads,)` float64: mean over training examples of the cosine with the own class's centroid
-    minus the best other one; decides between equal scores."""
+    minus the best other one, 0 where the two tie; decides between equal scores."""
 
 
 Scoring = Callable[[Array, Array, Sequence[str]], HeadScores]
@@ -60,10 +60,11 @@ def leave_one_out(features: Array, labels: Array, classes: Sequence[str]) -> Hea
     """
     require_pairs(labels, classes, "leave-one-out")
     centroids = class_centroids(features, labels, len(classes))
-    right = np.zeros(len(features))
+    right, margin = np.zeros((2, len(features)))
     for rows, table in held_out_cosines(features, labels, centroids):
-        right += (table.argmax(axis=2) == labels[rows]).sum(axis=1)
-    return HeadScores(right, _margins(features, labels, centroids))
+        right += (first_of_best(table) == labels[rows]).sum(axis=1)
+        margin += leads(table, labels[rows]).sum(axis=1, dtype=np.float64)
+    return HeadScores(right, margin / len(labels))
 
 
 def k_fold(features: Array, labels: Array, classes: Sequence[str]) -> HeadScores:
@@ -108,9 +109,7 @@ def held_out_cosines(
 ) -> Iterator[tuple[slice, Array]]:
     """Yield examples and their cosines with all centroids; the own one lacks the example.
 
-    A class with one example keeps it. Where the own centroid without the example is bit-identical
-    to the best other one, as in a head that gives the same features for everything, the two cosines
-    are equal, so that the order of the classes decides and not rounding.
+    A class with one example keeps it.
 
     Yields
     ------
@@ -118,40 +117,31 @@ def held_out_cosines(
         Rows, and `(heads, rows, classes)` float32; at most `TABLE` cosines at a time.
     """
     heads, classes = centroids.shape[:2]
-    directions = unit(centroids)
-    twins = [first_twins(vectors) for vectors in directions]
+    directions = normalise(centroids).transpose(0, 2, 1)
     sums = [class_sums(head, labels, classes) for head in features]
     others = np.bincount(labels, minlength=classes)[labels][:, None] - 1  # (n, 1)
     step = max(1, TABLE // (heads * max(classes, features.shape[2])))
     for start in range(0, len(labels), step):
         rows = slice(start, start + step)
-        part, own = unit(features[:, rows]), labels[rows]
-        table = level_twins(part @ directions.transpose(0, 2, 1), twins)
-        places = np.arange(len(own))
-        table[:, places, own] = -np.inf
+        part, own = normalise(features[:, rows]), labels[rows]
+        table = part @ directions
         for head, cosines in enumerate(table):
-            best = cosines.argmax(axis=1)
             # from the sum in float64: what little is left of a centroid may be all rounding
             left = (sums[head][own] - features[head, rows]) / np.maximum(others[rows], 1)
-            without = unit(np.where(others[rows] > 0, left, centroids[head, own]))
-            same = (without == directions[head, best]).all(axis=1)
-            held_out = (part[head] * without).sum(axis=1)
-            cosines[places, own] = np.where(same, cosines[places, best], held_out)
+            without = normalise(np.where(others[rows] > 0, left, centroids[head, own]))
+            cosines[np.arange(len(own)), own] = (part[head] * without).sum(axis=1)
         yield rows, table
 
 
 def _margins(features: Array, labels: Array, centroids: Array) -> Array:
     total = np.zeros(len(features))
     for rows, table in held_out_cosines(features, labels, centroids):
-        places = np.arange(table.shape[1])
-        own = table[:, places, labels[rows]]  # (heads, rows)
-        table[:, places, labels[rows]] = -np.inf
-        total += (own - table.max(axis=2)).sum(axis=1, dtype=np.float64)
+        total += leads(table, labels[rows]).sum(axis=1, dtype=np.float64)
     return total / len(labels)
 
 
 def rank_heads(scores: HeadScores, heads: Sequence[Head]) -> list[int]:
-    """Return the places of the heads, best first: by score, then margin, then (layer, head).
+    """Return the indices of the heads, best first: by score, then margin, then (layer, head).
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What each single head says of each example: similarities to the centroids, vote, margin."""
+"""The vote of each single head on each example, with its cosines and margin."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,8 +10,8 @@ from polars.io.plugins import register_io_source
 
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.heads.centroids import class_centroids, cosines, nearest_centroids
-from savs.pipeline.heads.training_set import TrainingTask, training_tasks
+from savs.pipeline.heads.centroids import class_centroids, cosines, first_of_best, leads
+from savs.pipeline.heads.training_set import TrainingTask, head_widths, training_tasks
 from savs.stores import FeatureStore, Head, head_name
 
 HEAD_VOTE_SCHEMA: Mapping[str, pl.DataType] = {
@@ -27,7 +27,8 @@ HEAD_VOTE_SCHEMA: Mapping[str, pl.DataType] = {
     "margin": pl.Float32(),
     "similarity": pl.List(pl.Struct({"class": pl.String, "cosine": pl.Float32})),
 }
-"""Columns of `heads_frame`. `margin` is the cosine of the vote's centroid less the next best."""
+"""Columns of `heads_frame`. `margin` is the cosine of the vote's centroid less the next best one,
+0 where the two tie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class _Task:
 def heads_frame(
     store: FeatureStore, heads: Sequence[Head] | None = None, split: str = "test"
 ) -> pl.LazyFrame:
-    """Return one row per example and head: what that head alone makes of that example.
+    """Return one row per example and head, with the vote of that head alone.
 
     Centroids are the class means over the store's training examples, subtask by subtask. Rows come
     shard by shard, so memory is bounded by one shard's heads.
@@ -99,7 +100,7 @@ def _frames(store: FeatureStore, heads: list[Head], split: str) -> Iterator[pl.D
         task.subtask: _Task(task.classes, own) for task, own in zip(found, centroids, strict=True)
     }
     for block in store.blocks(split, heads):
-        for (subtask,), part in block.examples.with_row_index("place").group_by(
+        for (subtask,), part in block.examples.with_row_index("row").group_by(
             "subtask", maintain_order=True
         ):
             task = tasks.get(None if subtask is None else str(subtask))
@@ -110,32 +111,28 @@ def _frames(store: FeatureStore, heads: list[Head], split: str) -> Iterator[pl.D
                     f"subtask {subtask!r} of the {split} split has no training examples, so no"
                     " head can vote on it"
                 )
-            yield _votes(part, heads, block.features[:, part["place"].to_numpy()], task)
+            yield _votes(part, heads, block.features[:, part["row"].to_numpy()], task)
 
 
 def _centroids(
     store: FeatureStore, heads: list[Head], tasks: Sequence[TrainingTask]
 ) -> list[Array]:
     """Return `(heads, classes, d)` for each task; memory holds one layer of the train split."""
-    width = max(grid.head_dim for grid in store.grid)
+    width = max(head_widths(store, heads))
     found = [np.zeros((len(heads), len(task.classes), width), np.float32) for task in tasks]
     for layer in dict.fromkeys(layer for layer, _ in heads):
-        places = [place for place, head in enumerate(heads) if head[0] == layer]
-        features = store.features("train", [heads[place] for place in places])
+        rows = [row for row, head in enumerate(heads) if head[0] == layer]
+        features = store.features("train", [heads[row] for row in rows])
         for task, own in zip(tasks, found, strict=True):
             part = class_centroids(features[:, task.rows], task.labels, len(task.classes))
-            own[places, :, : part.shape[2]] = part
-    used = max(g.head_dim for g in store.grid if any(layer == g.layer for layer, _ in heads))
-    return [own[:, :, :used] for own in found]
+            own[rows, :, : part.shape[2]] = part
+    return found
 
 
 def _votes(examples: pl.DataFrame, heads: list[Head], features: Array, task: _Task) -> pl.DataFrame:
     """Return the rows of some examples: all heads of the first, then all of the next."""
     found = cosines(features, task.centroids).transpose(1, 0, 2)  # (n, heads, classes)
-    chosen = nearest_centroids(features, task.centroids).T  # (n, heads)
-    best = np.take_along_axis(found, chosen[..., None], axis=2)[..., 0]
-    others = found.copy()
-    np.put_along_axis(others, chosen[..., None], -np.inf, axis=2)
+    chosen = first_of_best(found)  # (n, heads)
     names = np.array(task.classes, dtype=object)
     n, count = chosen.shape
     repeated = examples.select(
@@ -147,7 +144,7 @@ def _votes(examples: pl.DataFrame, heads: list[Head], features: Array, task: _Ta
             pl.Series("head", [head for _, head in heads] * n, dtype=pl.Int32),
             pl.Series("name", [head_name(head) for head in heads] * n),
             pl.Series("vote", names[chosen].ravel(), dtype=pl.String),
-            pl.Series("margin", (best - others.max(axis=2)).ravel(), dtype=pl.Float32),
+            pl.Series("margin", leads(found, chosen).ravel(), dtype=pl.Float32),
             _similarities(found.reshape(n * count, -1), task.classes),
         )
         .with_columns(correct=pl.col("vote") == pl.col("label"))

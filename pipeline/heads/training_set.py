@@ -1,5 +1,6 @@
 """The training examples of a store, subtask by subtask."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -7,12 +8,19 @@ import polars as pl
 
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.stores import FeatureStore
+from savs.stores import FeatureStore, Head
 from savs.stores.format.layout import digest
 
 
+def head_widths(store: FeatureStore, heads: Sequence[Head]) -> list[int]:
+    """Return the width of each head; `FeatureStore.features` pads narrow heads with zeros."""
+    store.require_heads(heads)
+    widths = {(grid.layer, head): grid.head_dim for grid in store.grid for head in grid.heads}
+    return [widths[head] for head in heads]
+
+
 def train_digest(store: FeatureStore) -> str:
-    """Return what changes when the store's training examples do, or those of them with features."""
+    """Return the digest of the training examples that have features."""
     planned = "+".join(s.digest for s in store.manifest.plan.splits["train"].segments)
     skipped = store.skipped("train")["id"].to_list()
     return f"{planned} without {digest(skipped)}" if skipped else planned
@@ -30,7 +38,7 @@ class TrainingTask:
     """`(n,)` class numbers."""
 
     def part(self, kept: Array) -> "TrainingTask":
-        """Return the task with some of its examples: `(n,)` flags, or places."""
+        """Return the task with some of its examples: `(n,)` flags, or indices."""
         return replace(self, rows=self.rows[kept], labels=self.labels[kept])
 
 
@@ -62,7 +70,7 @@ def _check_classes(subtask: str | None, classes: tuple[str, ...], usable: set[st
         if label not in usable:
             raise SelectionError(
                 f"class {label!r}{where} has no training example left: all of them were skipped"
-                " at extraction; `savs show` says why"
+                " at extraction; `savs show` prints the reasons"
             )
     if len(classes) < 2:
         raise SelectionError(

@@ -1,6 +1,5 @@
-"""Python files of a user's own that add to what is there."""
+"""Python files of the user that extend savs."""
 
-import importlib.util
 import sys
 from pathlib import Path
 from traceback import extract_tb
@@ -24,30 +23,46 @@ def load_file(path: str | Path, option: str) -> ModuleType:
     OwnCodeError
         Not there, not Python, or it fails when it runs; the message names the line.
     """
-    place = Path(path)
-    name = f"savs_own_{place.stem}"
-    spec = importlib.util.spec_from_file_location(name, place)
-    if not place.is_file() or spec is None or spec.loader is None:
-        raise OwnCodeError(f"{place} is no Python file; give {option} a file that is there")
-    module = importlib.util.module_from_spec(spec)
-    before = sys.modules.get(name)
-    sys.modules[name] = module  # dataclasses look their module up
+    return run_file(Path(path), read_file(Path(path), option))
+
+
+def read_file(path: Path, option: str) -> bytes:
+    """Return the content of a Python file; OwnCodeError where it is none, or not readable."""
+    if path.suffix != ".py" or not path.is_file():
+        raise OwnCodeError(f"{path} is no Python file; give {option} a file that is there")
     try:
-        spec.loader.exec_module(module)
+        return path.read_bytes()
+    except OSError as error:
+        raise OwnCodeError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def run_file(path: Path, content: bytes) -> ModuleType:
+    """Run the content of a Python file and return it as a module.
+
+    Raises
+    ------
+    OwnCodeError
+        It is not Python, or fails when it runs; the message names the line.
+    """
+    module = ModuleType(f"savs_plugin_{path.stem}")
+    module.__file__ = str(path)
+    before = sys.modules.get(module.__name__)
+    sys.modules[module.__name__] = module  # dataclasses look their module up
+    try:
+        exec(compile(content, str(path), "exec", dont_inherit=True), module.__dict__)
     except (Exception, SystemExit) as error:  # whatever the file does
         if before is None:
-            del sys.modules[name]
+            del sys.modules[module.__name__]
         else:
-            sys.modules[name] = before
+            sys.modules[module.__name__] = before
         text = " ".join(f"{type(error).__name__}: {error}".split())
-        raise OwnCodeError(f"{place}{_line(error, place)} fails when it runs: {text}") from error
+        raise OwnCodeError(f"{path}{_line(error, path)} fails when it runs: {text}") from error
     return module
 
 
-def _line(error: BaseException, place: Path) -> str:
+def _line(error: BaseException, path: Path) -> str:
     """Return the file's line that failed, as far as it is known."""
     if isinstance(error, SyntaxError):
         return f" line {error.lineno}" if error.lineno else ""
-    names = {str(place), str(place.absolute())}
-    lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename in names]
+    lines = [f.lineno for f in extract_tb(error.__traceback__) if f.filename == str(path)]
     return f" line {lines[-1]}" if lines else ""

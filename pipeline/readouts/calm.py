@@ -1,17 +1,16 @@
 """`calm`: heads weigh by how sure they are of each class, on examples that they had not seen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.pipeline.heads.centroids import class_centroids, cosines
+from savs.pipeline.heads.centroids import class_centroids, cosines, leads
 from savs.pipeline.heads.head_scores import held_out_cosines
 from savs.pipeline.readouts.posterior import TAU
-from savs.pipeline.readouts.probabilities import softmax
-from savs.pipeline.readouts.readout import ClassScores, Readout
-from savs.pipeline.readouts.vote import score_heads
+from savs.pipeline.readouts.probabilities import likeliest, softmax
+from savs.pipeline.readouts.readout import ClassScores, Readout, Widths
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +23,17 @@ class FittedCalm:
     """`(heads, classes)` float32; over the heads they sum to 1."""
 
     def scores(self, features: Array) -> ClassScores:
-        """Return weighted means of probabilities; of equal ones the first class wins."""
+        """Return weighted means of probabilities; `likeliest` chooses."""
         total = np.zeros((features.shape[1], self.weights.shape[1]), np.float32)
         for head, weights in enumerate(self.weights):
-            one = slice(head, head + 1)
-            total += weights * softmax(cosines(features[one], self.centroids[one])[0], TAU)
-        return ClassScores(total, total.argmax(axis=1), total)
-
-    def arrays(self) -> Mapping[str, Array]:
-        """Return centroids and weights."""
-        return {"centroids": self.centroids, "weights": self.weights}
+            total += weights * softmax(cosines(features[head], self.centroids[head]), TAU)
+        return ClassScores(total, likeliest(total, TAU), total)
 
 
 def reliability(features: Array, labels: Array, centroids: Array) -> Array:
     """Return how sure each head is of each class: the mean of max(0, p_true - p_best_other).
 
-    Each example is left out of its own class's centroid.
+    Each example is left out of its own class's centroid. Tied cosines count 0.
 
     Parameters
     ----------
@@ -58,23 +52,29 @@ def reliability(features: Array, labels: Array, centroids: Array) -> Array:
     heads, classes = centroids.shape[:2]
     total = np.zeros((heads, classes))
     for rows, table in held_out_cosines(features, labels, centroids):
-        p, places = softmax(table, TAU), np.arange(table.shape[1])
-        true = p[:, places, labels[rows]]
-        p[:, places, labels[rows]] = -np.inf
-        sure = np.maximum(true - p.max(axis=2), 0)  # (heads, rows)
-        np.add.at(total.T, labels[rows], sure.T)
+        own, at = labels[rows], np.arange(table.shape[1])
+        ahead = leads(table, own) > 0
+        p = softmax(table, TAU)
+        true = p[:, at, own]
+        p[:, at, own] = -np.inf
+        sure = np.where(ahead, true - p.max(axis=2), 0)  # (heads, rows)
+        np.add.at(total.T, own, sure.T)
     counts = np.bincount(labels, minlength=classes)
     return np.where(counts > 1, total / counts, 0.0)
 
 
 def fit(
-    features: Array, labels: Array, classes: Sequence[str], shrinkage: float = 0.0
+    features: Array,
+    labels: Array,
+    classes: Sequence[str],
+    widths: Widths,
+    shrinkage: float = 0.0,
 ) -> FittedCalm:
     """Take centroids, and weights from the training examples, each left out in turn.
 
     Parameters
     ----------
-    features, labels, classes
+    features, labels, classes, widths
         As for every readout.
     shrinkage
         Examples' worth of trust in a head's mean over classes: r n / (n + s) + mean(r) s / (n + s)
@@ -94,7 +94,7 @@ def fit(
 CALM = Readout(
     name="calm",
     summary="probabilities weighted by head and class on left-out examples (arXiv 2602.07077)",
-    score_heads=score_heads,
     fit=fit,
-    load=lambda arrays: FittedCalm(arrays["centroids"], arrays["weights"]),
+    load=FittedCalm,
+    arrays={"centroids": ("heads", "classes", "width"), "weights": ("heads", "classes")},
 )

@@ -1,38 +1,36 @@
-"""Readouts by name, those in a file of the user's own included."""
+"""Readouts by name, and those of the user: in a Python file, or an object."""
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.plugins.python_file import load_file
+from savs.pipeline.plugins.python_file import read_file, run_file
 from savs.pipeline.readouts.calm import CALM
 from savs.pipeline.readouts.knn import KNN
 from savs.pipeline.readouts.lda import LDA
 from savs.pipeline.readouts.logistic import LOGISTIC
 from savs.pipeline.readouts.posterior import POSTERIOR
-from savs.pipeline.readouts.readout import Readout
+from savs.pipeline.readouts.readout import Readout, ReadoutFile
 from savs.pipeline.readouts.vote import VOTE
 
 READOUTS: dict[str, Readout] = {
     readout.name: readout for readout in (VOTE, POSTERIOR, CALM, LDA, LOGISTIC, KNN)
 }
-"""Name on the command line -> readout."""
+"""Name on the command line -> built-in readout."""
 
 
 def find_readout(name: str, also: Sequence[str] = ()) -> Readout:
-    """Return a readout by its name, or the `READOUT` of a Python file, by its path.
+    """Return a built-in readout by its name; no file is run.
 
-    Once its file was given, a readout of one's own is known by its name, too. `also` are names that
-    the caller knows beside these, for the message.
+    `also` are further names that the caller accepts, for the message.
 
     Raises
     ------
     SelectionError
-        There is none of this name, or the file has none or takes the name of one of ours.
-    OwnCodeError
-        The file is not there, or fails when it runs.
+        There is none of this name.
     """
-    if name.endswith(".py"):
-        return _own(name)
     if name not in READOUTS:
         raise SelectionError(
             f"no readout is called {name!r}; there are: {', '.join((*READOUTS, *also))}, or give"
@@ -41,15 +39,36 @@ def find_readout(name: str, also: Sequence[str] = ()) -> Readout:
     return READOUTS[name]
 
 
-def _own(path: str) -> Readout:
-    found = getattr(load_file(path, "--readout"), "READOUT", None)
+def choose_readout(given: str | Path | Readout, also: Sequence[str] = ()) -> Readout:
+    """Return the readout that a caller gives: by name, in a Python file, or as an object.
+
+    The name of a file ends in `.py`. The file is run: give only names that the user gave.
+
+    Raises
+    ------
+    SelectionError
+        There is none of this name, the file has no `READOUT`, or the user's readout has the name of
+        a built-in one.
+    OwnCodeError
+        The file is not there, or fails when it runs.
+    """
+    if isinstance(given, Readout):
+        found, where = given, "the readout given"
+    elif str(given).endswith(".py"):
+        found, where = _from_file(Path(given)), str(given)
+    else:
+        return find_readout(str(given), also)
+    if READOUTS.get(found.name, found) is not found:
+        raise SelectionError(f"{where}: the name {found.name!r} is taken; give it another")
+    return found
+
+
+def _from_file(path: Path) -> Readout:
+    content = read_file(path, "--readout")
+    found = getattr(run_file(path, content), "READOUT", None)
     if not isinstance(found, Readout):
         raise SelectionError(
             f"{path} has no READOUT, or it is no savs.pipeline.readouts.Readout; docs/readouts.md"
             " has one to start from"
         )
-    known = READOUTS.get(found.name)
-    if known is not None and known.load.__module__.startswith("savs.pipeline."):
-        raise SelectionError(f"{path}: the name {found.name!r} is taken; give it another")
-    READOUTS[found.name] = found
-    return found
+    return replace(found, file=ReadoutFile(path.name, hashlib.sha256(content).hexdigest()))

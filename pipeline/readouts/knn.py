@@ -1,20 +1,18 @@
 """`knn`: in every chosen head the nearest training examples name their classes, votes summed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import faiss
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.pipeline.heads.centroids import few_threads, unit
-from savs.pipeline.readouts.readout import ClassScores, Readout
-from savs.pipeline.readouts.vote import score_heads
+from savs.pipeline.heads.centroids import TIE, first_of_best, normalise, search
+from savs.pipeline.readouts.readout import ClassScores, Readout, Widths
 
 NEIGHBOURS = 5
-"""Neighbours a head, or the size of the smallest class, where that is less."""
+"""Neighbours that each head takes; fewer where the smallest class has fewer examples."""
 SPARE = 8
-"""Neighbours searched beyond those, among which exact ties are put in order."""
+"""Neighbours searched beyond those, to see which examples are equally near."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,59 +27,54 @@ class FittedKnn:
     def scores(self, features: Array) -> ClassScores:
         """Count the neighbours of each class over all heads.
 
-        Of equal counts the class with the greatest sum of cosines wins, then the first. Of equally
-        near neighbours the earlier training example counts.
+        Each head takes its min(5, size of the smallest class) nearest training examples. Examples
+        whose cosine is within `TIE` of the last neighbour's are equally near: the earlier ones are
+        taken. Of equal counts the class with the greatest mean cosine wins, and where these tie the
+        first.
         """
         classes = int(self.labels.max()) + 1
         k = min(NEIGHBOURS, int(np.bincount(self.labels).min()))
         n = features.shape[1]
-        counts, sums = np.zeros((n, classes), np.float32), np.zeros((n, classes), np.float32)
+        counts, sums = np.zeros((2, n, classes))
         rows = np.repeat(np.arange(n), k)
         for base, queries in zip(self.features, features, strict=True):
-            cosines, places = _nearest(base, unit(queries), k)
-            named = self.labels[places].ravel()
+            cosines, neighbours = _nearest(base, normalise(queries), k)
+            named = self.labels[neighbours].ravel()
             np.add.at(counts, (rows, named), 1)
             np.add.at(sums, (rows, named), cosines.ravel())
-        leads = counts == counts.max(axis=1, keepdims=True)
-        choice = np.where(leads, sums, -np.inf).argmax(axis=1)
-        return ClassScores(counts, choice, counts + sums / (2 * k * len(features) + 1))
-
-    def arrays(self) -> Mapping[str, Array]:
-        """Return the training examples and their classes."""
-        return {"features": self.features, "labels": self.labels}
+        most = counts.max(axis=1, keepdims=True)
+        choice = first_of_best(np.where(counts == most, sums / most, -np.inf))
+        soft = counts + sums / (2 * k * len(features) + 1)
+        return ClassScores(counts.astype(np.float32), choice, soft.astype(np.float32))
 
 
 def _nearest(base: Array, queries: Array, k: int) -> tuple[Array, Array]:
-    """Return cosines and places, `(n, k)` each, of the nearest; equally near ones in their order.
+    """Return the cosines and the indices of the `k` nearest examples, `(n, k)` each.
 
     Raises
     ------
-    ValueError
+    ParameterError
         A feature is not finite.
     """
-    index = faiss.IndexFlatIP(base.shape[1])
-    index.add(np.ascontiguousarray(base))
     searched = min(k + SPARE, len(base))
-    with few_threads(len(queries) * len(base)):
-        cosines, places = index.search(np.ascontiguousarray(queries), searched)
-        if (places < 0).any():
-            raise ValueError("features hold NaN or infinity; they cannot be compared")
-        if searched < len(base) and (cosines[:, k - 1] == cosines[:, -1]).any():
-            cosines, places = index.search(np.ascontiguousarray(queries), len(base))
-    order = np.lexsort((places, -cosines), axis=1)[:, :k]
-    return np.take_along_axis(cosines, order, 1), np.take_along_axis(places, order, 1)
+    cosines, found = search(queries, base, searched)
+    if searched < len(base) and (cosines[:, -1] >= cosines[:, k - 1] - TIE).any():
+        cosines, found = search(queries, base, len(base))
+    last = cosines[:, k - 1 : k]
+    rank = (cosines <= last + TIE).astype(int) + (cosines < last - TIE)  # nearer, tied, farther
+    order = np.lexsort((found, rank), axis=1)[:, :k]
+    return np.take_along_axis(cosines, order, 1), np.take_along_axis(found, order, 1)
 
 
-def fit(features: Array, labels: Array, classes: Sequence[str]) -> FittedKnn:
+def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) -> FittedKnn:
     """Keep the training examples."""
-    del classes
-    return FittedKnn(unit(features), labels)
+    return FittedKnn(normalise(features), labels.astype(np.int64))
 
 
 KNN = Readout(
     name="knn",
     summary="nearest training examples a head, votes summed",
-    score_heads=score_heads,
     fit=fit,
-    load=lambda arrays: FittedKnn(arrays["features"], arrays["labels"]),
+    load=FittedKnn,
+    arrays={"features": ("heads", "examples", "width"), "labels": ("examples",)},
 )

@@ -7,17 +7,17 @@ means, -1/2 (x - m)^T P (x - m) is the same for all classes, so a fit is linear:
 P (mu_c - m), and a bias. Features that differ little make P large, and P mu_c all rounding.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.pipeline.heads.centroids import class_centroids, unit
+from savs.pipeline.heads.centroids import class_centroids, normalise
 from savs.pipeline.heads.folds import fold_count, stratified_folds
 from savs.pipeline.heads.head_scores import HeadScores, require_pairs
 from savs.pipeline.readouts.probabilities import softmax
-from savs.pipeline.readouts.readout import ClassScores, Readout
+from savs.pipeline.readouts.readout import ClassScores, Readout, Widths
 
 TAU = 10.0
 """Temperature of the logits."""
@@ -38,25 +38,21 @@ class FittedLda:
         """Return probabilities averaged over heads; of equal ones the first class wins."""
         mean = np.zeros((features.shape[1], self.bias.shape[1]), np.float32)
         for head, weights, bias in zip(features, self.weights, self.bias, strict=True):
-            mean += softmax(unit(head) @ weights.T + bias, TAU) / len(self.bias)
+            mean += softmax(normalise(head) @ weights.T + bias, TAU) / len(self.bias)
         return ClassScores(mean, mean.argmax(axis=1), mean)
 
-    def arrays(self) -> Mapping[str, Array]:
-        """Return weights and biases."""
-        return {"weights": self.weights, "bias": self.bias}
 
-
-def fit(features: Array, labels: Array, classes: Sequence[str]) -> FittedLda:
+def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) -> FittedLda:
     """Fit each head's discriminant."""
     counts = np.bincount(labels, minlength=len(classes))
-    means = class_centroids(unit(features), labels, len(classes))
+    means = class_centroids(normalise(features), labels, len(classes))
     weights = np.empty_like(means)
     bias = np.empty(means.shape[:2], np.float32)
     for head, mean in enumerate(means.astype(np.float64)):
-        centred = unit(features[head]).astype(np.float64) - mean[labels]
+        centred = normalise(features[head]).astype(np.float64) - mean[labels]
         middle = mean.mean(axis=0)
         apart = mean - middle
-        weights[head] = precise = _precision_times(centred, apart, _width(features[head]))
+        weights[head] = precise = _precision_times(centred, apart, widths[head])
         bias[head] = np.log(counts / len(labels)) - ((apart / 2 + middle) * precise).sum(axis=1)
     return FittedLda(weights, bias)
 
@@ -75,13 +71,9 @@ def _precision_times(centred: Array, means: Array, width: int) -> Array:
     return width * (means.T - centred.T @ inner).T / ridge
 
 
-def _width(head: Array) -> int:
-    """Return the head's own width: narrow heads stand padded with zeros beside wide ones."""
-    used = np.flatnonzero(head.any(axis=0))
-    return int(used[-1]) + 1 if len(used) else head.shape[1]
-
-
-def score_heads(features: Array, labels: Array, classes: Sequence[str], scoring: str) -> HeadScores:
+def score_heads(
+    features: Array, labels: Array, classes: Sequence[str], widths: Widths, scoring: str
+) -> HeadScores:
     """Score heads by the sum of the probabilities that they give to the right classes.
 
     With `loo` and `kfold` the discriminants are fitted without the examples that they score.
@@ -91,12 +83,12 @@ def score_heads(features: Array, labels: Array, classes: Sequence[str], scoring:
     for fold in np.unique(folds):
         out = folds == fold
         kept = ~out if scoring != "resubstitution" else out
-        fitted = fit(features[:, kept], labels[kept], classes)
+        fitted = fit(features[:, kept], labels[kept], classes, widths)
         for head, (weights, bias) in enumerate(zip(fitted.weights, fitted.bias, strict=True)):
-            p = softmax(unit(features[head, out]) @ weights.T + bias, TAU)
-            places, own = np.arange(len(p)), labels[out]
-            true = p[places, own]
-            p[places, own] = -np.inf
+            p = softmax(normalise(features[head, out]) @ weights.T + bias, TAU)
+            rows, own = np.arange(len(p)), labels[out]
+            true = p[rows, own]
+            p[rows, own] = -np.inf
             score[head] += true.sum(dtype=np.float64)
             margin[head] += (true - p.max(axis=1)).sum(dtype=np.float64)
     return HeadScores(score, margin / len(labels))
@@ -116,5 +108,6 @@ LDA = Readout(
     summary="mean over heads of a shrunk linear discriminant's probabilities (arXiv 2603.24181)",
     score_heads=score_heads,
     fit=fit,
-    load=lambda arrays: FittedLda(arrays["weights"], arrays["bias"]),
+    load=FittedLda,
+    arrays={"weights": ("heads", "classes", "width"), "bias": ("heads", "classes")},
 )

@@ -1,15 +1,14 @@
 """`logistic`: regularised logistic regression on the chosen heads side by side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.pipeline.heads.centroids import unit
+from savs.pipeline.heads.centroids import normalise
 from savs.pipeline.readouts.probabilities import softmax
-from savs.pipeline.readouts.readout import ClassScores, Readout
-from savs.pipeline.readouts.vote import score_heads
+from savs.pipeline.readouts.readout import ClassScores, Readout, Widths
 
 STRENGTH = 1.0
 """scikit-learn's C: the inverse of the penalty on squared weights."""
@@ -28,16 +27,12 @@ class FittedLogistic:
         """Return probabilities; of equal ones the first class wins."""
         logits = np.zeros((features.shape[1], len(self.bias)), np.float32) + self.bias
         for head, weights in zip(features, self.weights, strict=True):
-            logits += unit(head) @ weights.T
+            logits += normalise(head) @ weights.T
         p = softmax(logits, 1.0)
         return ClassScores(p, logits.argmax(axis=1), logits)
 
-    def arrays(self) -> Mapping[str, Array]:
-        """Return weights and biases."""
-        return {"weights": self.weights, "bias": self.bias}
 
-
-def fit(features: Array, labels: Array, classes: Sequence[str]) -> FittedLogistic:
+def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) -> FittedLogistic:
     """Fit scikit-learn's `LogisticRegression` on features of unit length, head by head.
 
     Two classes make one row of weights there, and two here: the first class's logit is 0.
@@ -45,7 +40,7 @@ def fit(features: Array, labels: Array, classes: Sequence[str]) -> FittedLogisti
     from sklearn.linear_model import LogisticRegression  # a second to import
 
     heads, n, d = features.shape
-    rows = unit(features).transpose(1, 0, 2).reshape(n, heads * d)
+    rows = normalise(features).transpose(1, 0, 2).reshape(n, heads * d)
     model = LogisticRegression(C=STRENGTH, max_iter=1000).fit(rows, labels)
     weights, bias = np.asarray(model.coef_), np.asarray(model.intercept_)
     if len(classes) == 2:
@@ -57,7 +52,7 @@ def fit(features: Array, labels: Array, classes: Sequence[str]) -> FittedLogisti
 LOGISTIC = Readout(
     name="logistic",
     summary="logistic regression on the chosen heads side by side (a linear probe)",
-    score_heads=score_heads,
     fit=fit,
-    load=lambda arrays: FittedLogistic(arrays["weights"], arrays["bias"]),
+    load=FittedLogistic,
+    arrays={"weights": ("heads", "classes", "width"), "bias": ("classes",)},
 )

@@ -1,15 +1,14 @@
 """`posterior`: the mean over the chosen heads of each head's class probabilities."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.pipeline.heads.centroids import class_centroids, cosines
-from savs.pipeline.readouts.probabilities import softmax
-from savs.pipeline.readouts.readout import ClassScores, Readout
-from savs.pipeline.readouts.vote import score_heads
+from savs.pipeline.readouts.probabilities import likeliest, softmax
+from savs.pipeline.readouts.readout import ClassScores, Readout, Widths
 
 TAU = 0.07
 """Temperature of the cosines. Source: CALM, arXiv 2602.07077."""
@@ -23,21 +22,16 @@ class FittedPosterior:
     """`(heads, classes, d)` float32."""
 
     def scores(self, features: Array) -> ClassScores:
-        """Return mean probabilities; of equal ones the first class wins."""
+        """Return mean probabilities; `likeliest` chooses."""
         heads, classes = self.centroids.shape[:2]
         total = np.zeros((features.shape[1], classes), np.float32)
         for head in range(heads):  # one at a time: with many classes a table is large
-            one = slice(head, head + 1)
-            total += softmax(cosines(features[one], self.centroids[one])[0], TAU)
+            total += softmax(cosines(features[head], self.centroids[head]), TAU)
         mean = total / heads
-        return ClassScores(mean, mean.argmax(axis=1), mean)
-
-    def arrays(self) -> Mapping[str, Array]:
-        """Return the centroids."""
-        return {"centroids": self.centroids}
+        return ClassScores(mean, likeliest(mean, TAU), mean)
 
 
-def fit(features: Array, labels: Array, classes: Sequence[str]) -> FittedPosterior:
+def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) -> FittedPosterior:
     """Take each class's centroid in each chosen head."""
     return FittedPosterior(class_centroids(features, labels, len(classes)))
 
@@ -45,7 +39,7 @@ def fit(features: Array, labels: Array, classes: Sequence[str]) -> FittedPosteri
 POSTERIOR = Readout(
     name="posterior",
     summary="mean over heads of softmax(cosine / 0.07) (CALM's posterior, arXiv 2602.07077)",
-    score_heads=score_heads,
     fit=fit,
-    load=lambda arrays: FittedPosterior(arrays["centroids"]),
+    load=FittedPosterior,
+    arrays={"centroids": ("heads", "classes", "width")},
 )

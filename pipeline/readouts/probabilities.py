@@ -3,6 +3,7 @@
 import numpy as np
 
 from savs.foundation.arrays import Array
+from savs.pipeline.heads.centroids import TIE
 
 
 def softmax(values: Array, tau: float) -> Array:
@@ -18,3 +19,29 @@ def softmax(values: Array, tau: float) -> Array:
     np.exp(scaled, out=scaled)
     scaled /= scaled.sum(axis=-1, keepdims=True)
     return scaled
+
+
+def likeliest(probabilities: Array, tau: float) -> Array:
+    """Return the class of greatest probability; of classes whose cosines tie the first.
+
+    Cosines that differ by `TIE` give probabilities that differ by a factor of exp(TIE / tau).
+
+    Parameters
+    ----------
+    probabilities
+        `(n, classes)` means over heads of softmax(cosine / tau).
+    tau
+        Temperature of the cosines.
+
+    Returns
+    -------
+    ndarray
+        `(n,)` class numbers.
+
+    Examples
+    --------
+    >>> likeliest(np.array([[0.2, 0.4, 0.4000001]]), 0.07)
+    array([1])
+    """
+    best = probabilities.max(axis=1, keepdims=True)
+    return (probabilities >= best * np.exp(-TIE / tau)).argmax(axis=1)

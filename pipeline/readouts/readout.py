@@ -1,47 +1,99 @@
 """What a readout is: a rule from head features to class scores. One rule a file."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from savs.foundation.arrays import Array
-from savs.pipeline.heads.head_scores import HeadScores
+from savs.pipeline.heads.head_scores import SCORINGS, HeadScores
+from savs.stores.tensor_file import TensorForm
+
+NAME = re.compile(r"[\w-]+")
+"""Form of a readout's name, which names a folder of results, too."""
+AXES = ("heads", "classes", "examples", "width")
+"""Axes of a fit's arrays: chosen heads, classes, training examples, width of the widest head."""
+Widths = Sequence[int]
+"""Each head's own width; its features are padded with zeros beyond."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassScores:
-    """What a readout says of n examples."""
+    """A readout's scores and choices for n examples."""
 
     scores: Array
-    """`(n, classes)` float32, in the readout's own unit: votes, probabilities."""
+    """`(n, classes)` float32: votes, or probabilities."""
     choice: Array
-    """`(n,)` the predicted class's number, the readout's tie rule applied."""
+    """`(n,)` number of the predicted class, by the readout's tie rule."""
     soft: Array
     """`(n, classes)` float32 without ties in practice, for metrics that compare examples."""
 
 
 class Fitted(Protocol):
-    """A readout fitted to training examples."""
+    """A readout fitted to training examples. Its attributes include `Readout.arrays`."""
 
     def scores(self, features: Array) -> ClassScores:
         """Score `(heads, n, d)` features, heads in the order of the fit, best first."""
         ...
 
-    def arrays(self) -> Mapping[str, Array]:
-        """Return all that was fitted, by name, so that a selection can be saved."""
-        ...
+
+class ReadoutFile(NamedTuple):
+    """The Python file that a user's readout was loaded from."""
+
+    name: str
+    """Without its folder."""
+    sha256: str
+
+    def __str__(self) -> str:
+        return f"{self.name} (SHA-256 {self.sha256})"
+
+
+def score_heads(
+    features: Array, labels: Array, classes: Sequence[str], widths: Widths, scoring: str
+) -> HeadScores:
+    """Score heads by how many training examples are nearest to their own class's centroid."""
+    return SCORINGS[scoring](features, labels, classes)
 
 
 @dataclass(frozen=True, slots=True)
 class Readout:
-    """One readout; each is a constant in a file of its own."""
+    """One readout; each is a constant in a file of its own.
+
+    Raises
+    ------
+    ValueError
+        `name` is not of the form `NAME`, or `arrays` has an unknown axis.
+    """
 
     name: str
     """As the command line spells it."""
     summary: str
-    score_heads: Callable[[Array, Array, Sequence[str], str], HeadScores]
-    """`(heads, n, d)` features, `(n,)` class numbers, classes, scoring -> scores of the heads."""
-    fit: Callable[[Array, Array, Sequence[str]], Fitted]
-    """`(heads, n, d)` features of the chosen heads, best first, `(n,)` class numbers, classes."""
-    load: Callable[[Mapping[str, Array]], Fitted]
-    """What `Fitted.arrays` gave -> the same fit."""
+    fit: Callable[[Array, Array, Sequence[str], Widths], Fitted]
+    """Fits to `(heads, n, d)` float32 features of the chosen heads, best first, `(n,)` class
+    numbers, the classes, and the widths of the heads."""
+    load: Callable[..., Fitted]
+    """Makes the fit again from its `arrays`, given by name: the type of the fit."""
+    arrays: Mapping[str, tuple[str | int, ...]]
+    """Attributes of a fit that make it again -> their axes: each of `AXES`, or a number. `labels`
+    are int64 class numbers, each class at least once; the others finite float32."""
+    score_heads: Callable[[Array, Array, Sequence[str], Widths, str], HeadScores] = score_heads
+    """Scores all heads from what `fit` gets, and the name of a scoring."""
+    file: ReadoutFile | None = None
+    """None for a built-in readout, and for an object that the caller made."""
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise ValueError(f"readout {self.name!r}: expected a name of letters, digits, - and _")
+        for name, axes in self.arrays.items():
+            if not all(isinstance(axis, int) or axis in AXES for axis in axes):
+                raise ValueError(f"{name!r} has the axes {axes}, expected some of {AXES}")
+
+    def forms(self, lengths: Mapping[str, int]) -> dict[str, TensorForm]:
+        """Return the form of each of the arrays, from the length of each of `AXES`."""
+        return {
+            name: TensorForm(
+                tuple(axis if isinstance(axis, int) else lengths[axis] for axis in axes),
+                "int64" if name == "labels" else "float32",
+            )
+            for name, axes in self.arrays.items()
+        }

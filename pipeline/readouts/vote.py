@@ -1,14 +1,13 @@
 """`vote`: every chosen head names its nearest class centroid, the majority decides."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.pipeline.heads.centroids import class_centroids, cosines, nearest_centroids
-from savs.pipeline.heads.head_scores import SCORINGS, HeadScores
-from savs.pipeline.readouts.readout import ClassScores, Readout
+from savs.pipeline.heads.centroids import class_centroids, cosines, first_of_best
+from savs.pipeline.readouts.readout import ClassScores, Readout, Widths
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,36 +18,55 @@ class FittedVote:
     """`(heads, classes, d)` float32, heads best first."""
 
     def scores(self, features: Array) -> ClassScores:
-        """Count the heads' votes for each class.
-
-        Of equal counts, the class wins that the best-ranked head voted for: the order of
-        `Counter.most_common`, which the public reference relies on.
-        """
-        votes = nearest_centroids(features, self.centroids)  # (heads, n)
-        n = votes.shape[1]
-        rows = np.arange(n)
-        counts = np.zeros((n, self.centroids.shape[1]), dtype=np.float32)
-        for vote in votes:
-            counts[rows, vote] += 1
-        leads = counts == counts.max(axis=1, keepdims=True)  # (n, classes)
-        best_head = leads[rows, votes].argmax(axis=0)  # (n,) first head that named a leader
-        soft = np.zeros_like(counts)
-        for head in range(len(votes)):  # one at a time: with many classes a table is large
-            one = slice(head, head + 1)
-            soft += cosines(features[one], self.centroids[one])[0]
-        return ClassScores(counts, votes[best_head, rows], soft / len(votes))
-
-    def arrays(self) -> Mapping[str, Array]:
-        """Return the centroids."""
-        return {"centroids": self.centroids}
+        """Count the heads' votes for each class; `elect` decides. `soft` is the mean cosine."""
+        n, (heads, classes, _) = features.shape[1], self.centroids.shape
+        votes, soft = np.empty((heads, n), np.int64), np.zeros((n, classes), np.float32)
+        for head in range(heads):  # one at a time: with many classes a table is large
+            table = cosines(features[head], self.centroids[head])
+            votes[head] = first_of_best(table)
+            soft += table
+        counts = count_votes(votes, classes)
+        return ClassScores(counts, elect(counts, votes), soft / heads)
 
 
-def score_heads(features: Array, labels: Array, classes: Sequence[str], scoring: str) -> HeadScores:
-    """Score heads by how many training examples their nearest centroid names rightly."""
-    return SCORINGS[scoring](features, labels, classes)
+def count_votes(votes: Array, classes: int) -> Array:
+    """Return how many heads vote for each class, `(heads, n)` -> `(n, classes)` float32."""
+    n = votes.shape[1]
+    cells = (votes + classes * np.arange(n)).ravel()
+    return np.bincount(cells, minlength=n * classes).reshape(n, classes).astype(np.float32)
 
 
-def fit(features: Array, labels: Array, classes: Sequence[str]) -> FittedVote:
+def elect(counts: Array, votes: Array) -> Array:
+    """Return the class with the most votes; of equal counts that of the best-ranked head.
+
+    This is the order of `Counter.most_common`, which the public reference relies on.
+
+    Parameters
+    ----------
+    counts
+        `(n, classes)` votes for each class.
+    votes
+        `(heads, n)` class numbers, heads best first.
+
+    Returns
+    -------
+    ndarray
+        `(n,)` class numbers.
+
+    Examples
+    --------
+    >>> elect(np.array([[0, 1, 1]]), np.array([[2], [1]]))
+    array([2])
+    """
+    most = counts == counts.max(axis=1, keepdims=True)  # (n, classes)
+    choice = most.argmax(axis=1)
+    tied = np.flatnonzero(most.sum(axis=1) > 1)
+    head = most[tied, votes[:, tied]].argmax(axis=0)  # the first that voted for such a class
+    choice[tied] = votes[head, tied]
+    return choice
+
+
+def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) -> FittedVote:
     """Take each class's centroid in each chosen head."""
     return FittedVote(class_centroids(features, labels, len(classes)))
 
@@ -56,7 +74,7 @@ def fit(features: Array, labels: Array, classes: Sequence[str]) -> FittedVote:
 VOTE = Readout(
     name="vote",
     summary="nearest class centroid a head, majority over heads (SAVs, arXiv 2412.00142)",
-    score_heads=score_heads,
     fit=fit,
-    load=lambda arrays: FittedVote(arrays["centroids"]),
+    load=FittedVote,
+    arrays={"centroids": ("heads", "classes", "width")},
 )

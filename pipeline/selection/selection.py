@@ -1,15 +1,16 @@
 """Stage 2, `select`: score the heads on the training examples, keep the best, fit the readout."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, Literal
+from pathlib import Path
+from typing import Literal
 
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.head_scores import SCORINGS
 from savs.pipeline.heads.training_set import train_digest, training_tasks
-from savs.pipeline.readouts import find_readout
+from savs.pipeline.readouts import Readout, choose_readout
 from savs.pipeline.selection.compatibility import require_same_model
+from savs.pipeline.selection.selection_config import SelectionConfig
 from savs.pipeline.selection.task_selection import (
     TaskSelection,
     best_heads,
@@ -21,25 +22,14 @@ from savs.stores import FeatureStore, Head
 DEFAULT_HEADS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection(SelectionConfig):
     """A few-shot classifier, whole: heads, classes, fit, and the model that they belong to."""
 
-    source: Mapping[str, Any]
-    """What the features are of: model, processor, dtype, prompt and heads of the store."""
-    train: str
-    """Digest of the training examples."""
-    readout: str
-    scoring: str
     tasks: tuple[TaskSelection, ...]
-    """One a subtask, in the order of the train file."""
-    heads_from: str | None = None
-    """Digest of the training examples that chose the heads, where those were others."""
-
-    @property
-    def model(self) -> Mapping[str, Any]:
-        """The model that the heads belong to."""
-        return self.source["model"]
+    """One for each subtask, in the order of the train file."""
+    rule: Readout
+    """The readout that was fitted."""
 
     @property
     def top_heads(self) -> list[tuple[int, int, int]]:
@@ -63,7 +53,7 @@ class Selection:
 
 
 def default_heads(store: FeatureStore) -> int:
-    """Return how many heads are kept where nobody says: 20, or all of a store that has fewer."""
+    """Return how many heads are kept by default: 20, or all of a store that has fewer."""
     return min(DEFAULT_HEADS, len(store.heads))
 
 
@@ -71,9 +61,9 @@ def select(
     store: FeatureStore,
     *,
     heads: int | Literal["all"] = DEFAULT_HEADS,
-    readout: str = "vote",
+    readout: str | Path | Readout = "vote",
     scoring: str = "resubstitution",
-    heads_from: Selection | None = None,
+    heads_from: SelectionConfig | None = None,
 ) -> Selection:
     """Choose the heads that tell the training classes apart, for each subtask by itself.
 
@@ -87,12 +77,12 @@ def select(
     heads
         How many to keep, or `all`.
     readout
-        The rule that is fitted on the chosen heads.
+        The rule that is fitted on the chosen heads: its name, a Python file, or an object.
     scoring
         How heads are scored: `resubstitution` as in the paper, `loo` or `kfold`.
     heads_from
-        Take the heads of this selection, which may be of another task, and fit them on this
-        store's training examples; then `heads` says nothing.
+        Fit the heads of this selection, which may be of another task, on this store's training
+        examples; `heads` is not used then. `load_config` reads one without its readout.
 
     Raises
     ------
@@ -102,7 +92,7 @@ def select(
     StoreIncompleteError
         A shard of the train split is missing.
     """
-    rule = find_readout(readout)
+    rule = choose_readout(readout)
     require_scoring(scoring)
     tasks = training_tasks(store)
     if heads_from is not None:
@@ -122,6 +112,8 @@ def select(
         source=store.manifest.identity.source(),
         train=train_digest(store),
         readout=rule.name,
+        readout_file=rule.file,
+        rule=rule,
         scoring=scoring,
         tasks=tuple(found),
         heads_from=heads_from.train if heads_from else None,
@@ -146,11 +138,11 @@ def head_count(store: FeatureStore, heads: int | Literal["all"]) -> int:
 
 
 def _heads_of(
-    store: FeatureStore, selection: Selection, subtasks: list[str | None]
+    store: FeatureStore, selection: SelectionConfig, subtasks: list[str | None]
 ) -> list[tuple[Head, ...]]:
     """Return a selection's heads for each subtask: its own, or those of its only one."""
+    require_same_model(store, selection)
     heads = {task.subtask: task.heads for task in selection.tasks}
-    require_same_model(store, selection.source, {h for own in heads.values() for h in own})
     if len(heads) == 1:
         return [next(iter(heads.values()))] * len(subtasks)
     absent = [subtask for subtask in subtasks if subtask not in heads]

@@ -1,93 +1,168 @@
-"""A selection on disk, and in the form of the public reference."""
+"""A selection on disk: config.json and classifier.safetensors; and in the reference's form.
 
+Nothing that the files say is run: a readout is built in, or the caller gives it.
+"""
+
+from dataclasses import fields
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.readouts import find_readout
-from savs.pipeline.selection.selection import Selection, TaskSelection
+from savs.pipeline.readouts import READOUTS, Readout, choose_readout
+from savs.pipeline.selection.config_schema import CONTENT, check
+from savs.pipeline.selection.fitted_arrays import array_forms, check_values, fitted_arrays
+from savs.pipeline.selection.selection import Selection
+from savs.pipeline.selection.selection_config import FORMAT, SelectionConfig, parse_config
+from savs.pipeline.selection.task_selection import TaskSelection
 from savs.stores import ResultError
-from savs.stores.results import read_selection, write_selection
+from savs.stores.format.layout import digest
+from savs.stores.results import (
+    CLASSIFIER,
+    CONFIG,
+    SELECT,
+    copy_result,
+    read_json,
+    write_json,
+)
+from savs.stores.tensor_file import read_tensors, write_tensors
 
 
-def save_selection(selection: Selection, path: str | Path) -> Path:
-    """Write the selection to one npz file, without pickle."""
-    header = {
-        "source": dict(selection.source),
-        "train": selection.train,
-        "readout": selection.readout,
-        "scoring": selection.scoring,
-        "heads_from": selection.heads_from,
-        "tasks": [
-            {
-                "subtask": task.subtask,
-                "classes": task.classes,
-                "heads": task.heads,
-                "scores": task.scores,
-                "margins": task.margins,
-                "examples": task.examples,
-            }
-            for task in selection.tasks
-        ],
-    }
-    arrays = {
-        f"{number}.{name}": array
-        for number, task in enumerate(selection.tasks)
-        for name, array in task.fitted.arrays().items()
-    }
-    return write_selection(Path(path), header, arrays)
+def save_selection(selection: Selection, folder: str | Path) -> Path:
+    """Write a selection to a folder and return the folder.
+
+    classifier.safetensors has the fitted arrays, config.json everything else. Both hold `run`, the
+    digest of the content: the same selection gets the same.
+
+    Raises
+    ------
+    SelectionError
+        A user's readout fitted other arrays than it declares, or numbers that are not finite.
+    StoreWriteError
+        The folder cannot be written.
+    """
+    place, content = Path(folder), selection.to_json()
+    try:
+        check(content, CONTENT)
+        tensors = fitted_arrays(selection)
+    except (AttributeError, ValueError) as error:
+        raise SelectionError(
+            f"readout {selection.readout!r} made what cannot be saved: {error}"
+        ) from error
+    run = digest(content)
+    sha256 = write_tensors(place / CLASSIFIER, tensors, {"run": run})
+    head = {"format": FORMAT, "savs": version("savs"), "run": run, "sha256": sha256}
+    write_json(place / CONFIG, head | content)
+    return place
 
 
-def load_selection(path: str | Path) -> Selection:
-    """Read a selection that `save_selection` wrote.
+def load_config(path: str | Path) -> SelectionConfig:
+    """Read a selection without its arrays, so that its readout need not be known.
+
+    Parameters
+    ----------
+    path
+        The folder that `save_selection` wrote, or its config.json.
 
     Raises
     ------
     ResultError
-        Not there, or not a selection file.
-    SelectionError
-        Made with a readout that is not known here.
+        The file is not there, or not as `save_selection` wrote it; the message names the field.
     """
-    header, arrays = read_selection(Path(path))
+    return _read_config(_config_path(path))[0]
+
+
+def load_selection(path: str | Path, *, readout: str | Path | Readout | None = None) -> Selection:
+    """Read a selection that `save_selection` wrote.
+
+    Parameters
+    ----------
+    path
+        The folder, or its config.json.
+    readout
+        The readout that was fitted: needed where it is the user's own, by its file or as an object.
+
+    Raises
+    ------
+    ResultError
+        A file is not there or not as it was written, the two are of different selections, or the
+        readout is not the one that was fitted. The message names the file and the field.
+    """
+    file = _config_path(path)
+    config, run, sha256 = _read_config(file)
+    rule = _find_rule(file, config, readout)
+    classifier = file.with_name(CLASSIFIER)
+    tensors = read_tensors(classifier, array_forms(config, rule), {"run": run}, sha256)
     try:
-        return _selection(header, arrays)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, SelectionError):
-            raise
+        check_values(config, tensors)
+        tasks = tuple(
+            TaskSelection(
+                **_values(task),
+                fitted=rule.load(**{n: tensors[f"{number}.{n}"] for n in rule.arrays}),
+            )
+            for number, task in enumerate(config.tasks)
+        )
+    except Exception as error:  # a user's readout may raise any
         raise ResultError(
-            f"{path} is no selection of this release ({type(error).__name__}: {error}); make it"
-            " again with `savs select`"
+            f"{classifier} cannot be read by readout {rule.name!r} ({error}); make it again with"
+            f" `{SELECT}`"
+        ) from error
+    return Selection(**_values(config) | {"tasks": tasks, "rule": rule})
+
+
+def copy_selection(path: str | Path, folder: Path) -> None:
+    """Copy the two files of a selection; ResultError where one is not there."""
+    file = _config_path(path)
+    copy_result(file.with_name(CLASSIFIER), folder / CLASSIFIER, SELECT)
+    copy_result(file, folder / CONFIG, SELECT)
+
+
+def selection_folder(path: str | Path) -> Path:
+    """Return the folder of a selection, which is given by that or by its config.json."""
+    return _config_path(path).absolute().parent
+
+
+def _config_path(path: str | Path) -> Path:
+    return Path(path) / CONFIG if Path(path).is_dir() else Path(path)
+
+
+def _read_config(file: Path) -> tuple[SelectionConfig, str, str]:
+    """Return a config, its run and the SHA-256 of the arrays."""
+    value = read_json(file, SELECT)
+    try:
+        return parse_config(value), value["run"], value["sha256"]
+    except (ValueError, RecursionError) as error:
+        raise ResultError(
+            f"{file} is no selection of this release: {error}; make it again with `{SELECT}`"
         ) from error
 
 
-def _selection(header: dict[str, Any], arrays: dict[str, Array]) -> Selection:
-    readout = find_readout(header["readout"])
-    tasks = []
-    for number, task in enumerate(header["tasks"]):
-        prefix = f"{number}."
-        mine = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-        tasks.append(
-            TaskSelection(
-                subtask=task["subtask"],
-                classes=tuple(task["classes"]),
-                heads=tuple((layer, head) for layer, head in task["heads"]),
-                scores=tuple(task["scores"]),
-                margins=tuple(task["margins"]),
-                examples=task["examples"],
-                fitted=readout.load(mine),
-            )
+def _find_rule(file: Path, config: SelectionConfig, given: str | Path | Readout | None) -> Readout:
+    """Return the readout of a selection: a built-in one by its name, or the one given."""
+    if given is None and config.readout_file is None and config.readout in READOUTS:
+        return READOUTS[config.readout]
+    made = f"{config.readout!r}" + (f" of {config.readout_file}" if config.readout_file else "")
+    if given is None:
+        raise ResultError(
+            f"{file}: readout: expected a built-in one, got {made}, and no file that a selection"
+            " names is run; give the readout that it was made with: --readout FILE.py"
         )
-    return Selection(
-        source=header["source"],
-        train=header["train"],
-        readout=header["readout"],
-        scoring=header["scoring"],
-        tasks=tuple(tasks),
-        heads_from=header.get("heads_from"),
-    )
+    rule = choose_readout(given)
+    found = f"{rule.name!r}" + (f" of {rule.file}" if rule.file else "")
+    hashes = [getattr(origin, "sha256", None) for origin in (rule.file, config.readout_file)]
+    if rule.name != config.readout or hashes[0] != hashes[1]:
+        raise ResultError(
+            f"{file}: readout: expected {found}, as given, got {made}; give the readout that it was"
+            " made with, or select again"
+        )
+    return rule
+
+
+def _values(config: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass by name."""
+    return {field.name: getattr(config, field.name) for field in fields(config)}
 
 
 def reference_dictionary(selection: Selection) -> dict[str, Any]:
@@ -105,13 +180,13 @@ def reference_dictionary(selection: Selection) -> dict[str, Any]:
         There are several subtasks, or the readout has no centroids.
     """
     task = selection.only_task()
-    arrays = task.fitted.arrays()
-    if "centroids" not in arrays:
+    centroids = getattr(task.fitted, "centroids", None)
+    if centroids is None:
         raise SelectionError(
             f"readout {selection.readout!r} has no centroids; select with readout 'vote' to export"
         )
     return {
-        "activations": np.ascontiguousarray(arrays["centroids"].transpose(1, 0, 2)),
+        "activations": np.ascontiguousarray(centroids.transpose(1, 0, 2)),
         "top_heads": selection.top_heads,
         "int_to_str": dict(enumerate(task.classes)),
     }

@@ -6,27 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from savs.pipeline.heads.head_scores import HeadScores, rank_heads
-from savs.pipeline.heads.training_set import TrainingTask
+from savs.pipeline.heads.training_set import TrainingTask, head_widths
 from savs.pipeline.readouts import Fitted, Readout
+from savs.pipeline.selection.selection_config import TaskConfig
 from savs.stores import FeatureStore, Head
 
 
-@dataclass(frozen=True, slots=True)
-class TaskSelection:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSelection(TaskConfig):
     """The chosen heads of one subtask, and the classifier that they make."""
 
-    subtask: str | None
-    """None where the benchmark has no subtasks."""
-    classes: tuple[str, ...]
-    """In order of first appearance in the train file."""
-    heads: tuple[Head, ...]
-    """Best first."""
-    scores: tuple[float, ...]
-    """Train-side score of each chosen head: what chose it, no estimate of performance."""
-    margins: tuple[float, ...]
-    """Train-side margin of each chosen head."""
-    examples: int
-    """Number of training examples."""
     fitted: Fitted
     """What the readout fitted on the chosen heads."""
 
@@ -41,10 +30,10 @@ def score_tasks(
     parts: list[list[HeadScores]] = [[] for _ in tasks]
     for grid in store.grid:
         features = store.features("train", [(grid.layer, head) for head in grid.heads])
+        widths = [grid.head_dim] * len(grid.heads)
         for task, found in zip(tasks, parts, strict=True):
-            found.append(
-                rule.score_heads(features[:, task.rows], task.labels, task.classes, scoring)
-            )
+            part = features[:, task.rows]
+            found.append(rule.score_heads(part, task.labels, task.classes, widths, scoring))
     return [
         HeadScores(
             np.concatenate([layer.score for layer in found]),
@@ -67,7 +56,8 @@ def given_heads(
 ) -> TaskSelection:
     """Return heads that were chosen elsewhere, in their order, scored and fitted on a task."""
     features = store.features("train", heads)[:, task.rows]
-    scores = rule.score_heads(features, task.labels, task.classes, scoring)
+    widths = head_widths(store, heads)
+    scores = rule.score_heads(features, task.labels, task.classes, widths, scoring)
     return _fitted(store, rule, task, heads, scores, range(len(heads)))
 
 
@@ -77,15 +67,15 @@ def _fitted(
     task: TrainingTask,
     heads: Sequence[Head],
     scores: HeadScores,
-    places: Sequence[int],
+    indices: Sequence[int],
 ) -> TaskSelection:
     features = store.features("train", heads)[:, task.rows]
     return TaskSelection(
         subtask=task.subtask,
         classes=task.classes,
         heads=tuple(heads),
-        scores=tuple(float(scores.score[place]) for place in places),
-        margins=tuple(float(scores.margin[place]) for place in places),
+        scores=tuple(float(scores.score[i]) for i in indices),
+        margins=tuple(float(scores.margin[i]) for i in indices),
         examples=len(task.rows),
-        fitted=rule.fit(features, task.labels, task.classes),
+        fitted=rule.fit(features, task.labels, task.classes, head_widths(store, heads)),
     )

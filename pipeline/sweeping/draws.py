@@ -17,10 +17,10 @@ class Draw:
     task: TrainingTask
     """The drawn examples alone."""
     pool: int
-    """Place of the task that they were drawn from."""
+    """Index of the task that they were drawn from."""
     shots: int
     number: int
-    """Which draw; the examples of fewer shots are among those of more."""
+    """Number of the draw; in each, the examples of fewer shots are among those of more."""
 
 
 def make_draws(
@@ -31,7 +31,7 @@ def make_draws(
     Raises
     ------
     SelectionError
-        A class has no more examples than are to be drawn: every draw would be the same.
+        A class has no more examples than are drawn, so that every draw would be the same.
     """
     size, where = pool_size(tasks)
     if max(shots) >= size:
@@ -41,8 +41,8 @@ def make_draws(
             " examples"
         )
     return [
-        Draw(task.part(_places(task, count, [seed, number, place])), place, count, number)
-        for place, task in enumerate(tasks)
+        Draw(task.part(_drawn(task, count, [seed, number, index])), index, count, number)
+        for index, task in enumerate(tasks)
         for count in shots
         for number in range(draws)
     ]
@@ -57,8 +57,8 @@ def pool_size(tasks: Sequence[TrainingTask]) -> tuple[int, str]:
     )
 
 
-def _places(task: TrainingTask, shots: int, seed: Sequence[int]) -> Array:
-    """Return the places of the drawn examples, in the order of the pool."""
+def _drawn(task: TrainingTask, shots: int, seed: Sequence[int]) -> Array:
+    """Return the indices of the drawn examples, in the order of the pool."""
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(np.flatnonzero(task.labels == c)) for c in range(len(task.classes))]
     return np.sort(np.concatenate([order[:shots] for order in orders]))

@@ -8,10 +8,11 @@ import polars as pl
 
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.assessment import VOTES_KEPT, predicted
+from savs.pipeline.evaluation.predictions import VOTES_KEPT, named, predicted
 from savs.pipeline.heads.centroids import class_centroids
-from savs.pipeline.heads.training_set import TrainingTask
-from savs.pipeline.readouts import ClassScores, Readout
+from savs.pipeline.heads.training_set import TrainingTask, head_widths
+from savs.pipeline.readouts import ClassScores, Fitted, Readout
+from savs.pipeline.readouts.vote import VOTE
 from savs.pipeline.sweeping.draws import Draw
 from savs.pipeline.sweeping.summary import Cell
 from savs.pipeline.sweeping.vote_batched import many_votes
@@ -25,7 +26,7 @@ LARGEST_TABLE = 2**27
 
 @dataclass(frozen=True, slots=True)
 class SweepPlan:
-    """What is swept on one store."""
+    """A store, its draws, and the numbers of heads to measure."""
 
     store: FeatureStore
     tasks: list[TrainingTask]
@@ -50,19 +51,18 @@ def run_draws(
     rule
         The readout.
     orders
-        For each draw, its best heads as places in `store.heads`.
+        For each draw, the indices of its best heads in `store.heads`, best first.
     """
     numbers = sorted({draw.number for draw in plan.draws})
-    step = max(1, MEMORY // _bytes_a_number(plan, rule))
+    step = max(1, MEMORY // _bytes_a_number(plan))
     for start in range(0, len(numbers), step):
         some = set(numbers[start : start + step])
-        places = [i for i, draw in enumerate(plan.draws) if draw.number in some]
-        yield from _pass(plan, rule, orders, places)
+        draws = [index for index, draw in enumerate(plan.draws) if draw.number in some]
+        yield from _pass(plan, rule, orders, draws)
 
 
-def _bytes_a_number(plan: SweepPlan, rule: Readout) -> int:
+def _bytes_a_number(plan: SweepPlan) -> int:
     """Return about how many bytes one number of draws takes: results, and training examples."""
-    del rule
     classes = max(len(task.classes) for task in plan.tasks)
     shots = {draw.shots for draw in plan.draws}
     results = plan.test.height * len(plan.counts) * len(shots) * (8 + 8 * min(classes, VOTES_KEPT))
@@ -71,29 +71,25 @@ def _bytes_a_number(plan: SweepPlan, rule: Readout) -> int:
 
 
 def _pass(
-    plan: SweepPlan, rule: Readout, orders: Sequence[Sequence[int]], places: Sequence[int]
+    plan: SweepPlan, rule: Readout, orders: Sequence[Sequence[int]], draws: Sequence[int]
 ) -> Iterator[tuple[Cell, list[pl.DataFrame]]]:
     """Run some draws over the test split once."""
     rows: list[list[Array]] = [[] for _ in plan.tasks]
-    found: dict[int, list[list[ClassScores]]] = {place: [] for place in places}
-    fits = [_Fits(plan, rule, orders, mine) for mine in _by_task(plan, places)]
-    numbers = _task_numbers(plan)
-    places_of = {name: place for place, name in enumerate(plan.test["id"])}
-    for block in plan.store.blocks("test"):
-        own = np.array([places_of[name] for name in block.examples["id"]])
-        for number in np.unique(numbers[own]):
-            inside = np.flatnonzero(numbers[own] == number)
-            rows[number].append(own[inside])
-            for place, scores in fits[number].scores(block.features[:, inside]):
-                found[place].append([_small(one) for one in scores])
-    yield from _cells(plan, rule, rows, found)
-
-
-def _by_task(plan: SweepPlan, places: Sequence[int]) -> list[list[int]]:
-    return [
-        [place for place in places if plan.draws[place].pool == number]
+    found: dict[int, list[list[ClassScores]]] = {draw: [] for draw in draws}
+    fits = [
+        _Fits(plan, rule, orders, [draw for draw in draws if plan.draws[draw].pool == number])
         for number in range(len(plan.tasks))
     ]
+    numbers, start = _task_numbers(plan), 0
+    for block in plan.store.blocks("test"):  # in the order of plan.test
+        own = numbers[start : start + block.examples.height]
+        for number in np.unique(own):
+            inside = np.flatnonzero(own == number)
+            rows[number].append(start + inside)
+            for draw, scores in fits[number].scores(block.features[:, inside]):
+                found[draw].append([_small(one) for one in scores])
+        start += len(own)
+    yield from _cells(plan, rule, rows, found)
 
 
 def _task_numbers(plan: SweepPlan) -> Array:
@@ -107,55 +103,46 @@ def _task_numbers(plan: SweepPlan) -> Array:
 
 
 class _Fits:
-    """What a readout fitted on the draws of one task."""
+    """A readout fitted to some draws of one task."""
 
     def __init__(
-        self,
-        plan: SweepPlan,
-        rule: Readout,
-        orders: Sequence[Sequence[int]],
-        places: Sequence[int],
+        self, plan: SweepPlan, rule: Readout, orders: Sequence[Sequence[int]], draws: Sequence[int]
     ) -> None:
         self._counts = plan.counts
-        self._places = places
-        self._orders = [list(orders[place]) for place in places]
-        draws = [plan.draws[place] for place in places]
-        classes = len(draws[0].task.classes) if draws else 0
+        self._draws = draws
+        self._orders = [list(orders[draw]) for draw in draws]
+        tasks = [plan.draws[draw].task for draw in draws]
+        classes = len(tasks[0].classes) if tasks else 0
         block = min(plan.test.height, max(s.rows for s in plan.store.manifest.plan.shards()))
-        small = len(plan.pool) * block * classes <= LARGEST_TABLE
         self._centroids: list[Array] | None = None
-        if rule.name == "vote" and small:
+        if rule is VOTE and len(plan.pool) * block * classes <= LARGEST_TABLE:
             self._centroids = [
-                class_centroids(plan.pool[:, d.task.rows], d.task.labels, classes) for d in draws
+                class_centroids(plan.pool[:, task.rows], task.labels, classes) for task in tasks
             ]
             return
         self._fitted = [
-            [
-                rule.fit(plan.pool[order[:count]][:, d.task.rows], d.task.labels, d.task.classes)
-                for count in self._counts
-            ]
-            for d, order in zip(draws, self._orders, strict=True)
+            [_fit(plan, rule, task, order[:count]) for count in self._counts]
+            for task, order in zip(tasks, self._orders, strict=True)
         ]
 
     def scores(self, features: Array) -> Iterator[tuple[int, list[ClassScores]]]:
         """Yield each draw with its scores of `(all heads, n, d)` features, by number of heads."""
         if self._centroids is not None:
             found = many_votes(features, self._centroids, self._orders, self._counts)
-            yield from zip(self._places, found, strict=True)
+            yield from zip(self._draws, found, strict=True)
             return
-        for place, order, fitted in zip(self._places, self._orders, self._fitted, strict=True):
-            ranked = features[order]
-            yield (
-                place,
-                [
-                    one.scores(ranked[:count])
-                    for count, one in zip(self._counts, fitted, strict=True)
-                ],
-            )
+        for draw, order, fitted in zip(self._draws, self._orders, self._fitted, strict=True):
+            pairs = zip(self._counts, fitted, strict=True)
+            yield draw, [one.scores(features[order[:count]]) for count, one in pairs]
+
+
+def _fit(plan: SweepPlan, rule: Readout, task: TrainingTask, heads: Sequence[int]) -> Fitted:
+    widths = head_widths(plan.store, [plan.store.heads[head] for head in heads])
+    return rule.fit(plan.pool[heads][:, task.rows], task.labels, task.classes, widths)
 
 
 def _small(scores: ClassScores) -> ClassScores:
-    """Return scores without those of single classes, where these would fill the memory."""
+    """Return scores without those of single classes where there are many classes."""
     if scores.scores.shape[1] <= VOTES_KEPT:
         return scores
     nothing = np.zeros((len(scores.choice), 0), np.float32)
@@ -170,20 +157,21 @@ def _cells(
 ) -> Iterator[tuple[Cell, list[pl.DataFrame]]]:
     tasks = [np.concatenate(parts) if parts else np.zeros(0, np.int64) for parts in rows]
     examples = [plan.test[own] for own in tasks]
-    keys = dict.fromkeys((plan.draws[p].shots, plan.draws[p].number) for p in found)
-    for shots, number in keys:
-        same = [p for p in found if (plan.draws[p].shots, plan.draws[p].number) == (shots, number)]
+    same: dict[tuple[int, int], list[int]] = {}
+    for index in found:
+        same.setdefault((plan.draws[index].shots, plan.draws[index].number), []).append(index)
+    for (shots, number), draws in same.items():
         for column, count in enumerate(plan.counts):
             yield (
                 Cell(rule.name, count, shots, number),
                 [
                     _frame(
-                        examples[plan.draws[place].pool],
-                        plan.draws[place].task.classes,
-                        [scores[column] for scores in found[place]],
+                        examples[plan.draws[draw].pool],
+                        plan.draws[draw].task.classes,
+                        [scores[column] for scores in found[draw]],
                     )
-                    for place in same
-                    if found[place]
+                    for draw in draws
+                    if found[draw]
                 ],
             )
 
@@ -197,7 +185,4 @@ def _frame(
     )
     if scores.shape[1]:
         return predicted(examples, classes, ClassScores(scores, choice, soft))
-    names = np.array(classes, dtype=object)[choice]
-    return examples.with_columns(prediction=pl.Series(names, dtype=pl.String)).with_columns(
-        correct=pl.col("prediction") == pl.col("label")
-    )
+    return named(examples, classes, choice)

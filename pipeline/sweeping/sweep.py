@@ -13,7 +13,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.head_scores import rank_heads
 from savs.pipeline.heads.training_set import training_tasks
 from savs.pipeline.plugins.benchmark import stored_benchmark
-from savs.pipeline.readouts import find_readout
+from savs.pipeline.readouts import Readout, choose_readout
 from savs.pipeline.selection.selection import head_count, require_scoring
 from savs.pipeline.selection.task_selection import score_tasks
 from savs.pipeline.sweeping.draws import make_draws, pool_size
@@ -32,7 +32,7 @@ def sweep(
     heads: Sequence[int | Literal["all"]] | None = None,
     shots: Sequence[int] | None = None,
     draws: int = DRAWS,
-    readouts: Sequence[str] = ("vote",),
+    readouts: Sequence[str | Path | Readout] = ("vote",),
     scoring: str = "resubstitution",
     seed: int = 0,
     benchmark: str | Path | Benchmark | None = None,
@@ -54,7 +54,7 @@ def sweep(
     draws
         How often examples are drawn for each number of shots.
     readouts
-        Names, see `savs.pipeline.readouts`.
+        Names, Python files or objects; see `savs.pipeline.readouts`.
     scoring
         How heads are scored.
     seed
@@ -65,14 +65,18 @@ def sweep(
     Raises
     ------
     SelectionError
-        Unknown names, more heads than there are, or as many shots as the pool has.
+        Unknown names, two readouts of one name, more heads than the store has, or as many shots as
+        the pool has.
     StoreIncompleteError
         A planned shard is missing.
     """
     store.require_complete()
     require_scoring(scoring)
     chosen = stored_benchmark(store, benchmark)
-    rules = [find_readout(name) for name in dict.fromkeys(readouts)]
+    rules: dict[str, Readout] = {}
+    for rule in map(choose_readout, readouts):
+        if rules.setdefault(rule.name, rule) is not rule:
+            raise SelectionError(f"two readouts are called {rule.name!r}; give each a name")
     if draws < 1:
         raise SelectionError(f"{draws} draws asked for, expected at least 1")
     tasks = training_tasks(store)
@@ -84,7 +88,7 @@ def sweep(
     skipped = store.skipped("test").with_columns(correct=pl.lit(False))
     classes = {task.subtask: task.classes for task in tasks}
     cells: dict[Cell, list[Units]] = {}
-    for rule in rules:
+    for rule in rules.values():
         scores = score_tasks(store, rule, scoring, [draw.task for draw in drawn])
         orders = [rank_heads(own, store.heads)[: counts[-1]] for own in scores]
         for cell, found in run_draws(plan, rule, orders):

@@ -33,7 +33,7 @@ def test_extract_select_evaluate(savs, store):
     assert scored.returncode == 0, scored.stderr
     assert "accuracy, macro" in scored.stdout
     assert "chance" in scored.stdout
-    assert f"using {store}/results/vote/selection.npz" in scored.stderr
+    assert f"using {store}/results/vote\n" in scored.stderr
     results = store / "results" / "vote"
     metrics = {m["name"]: m for m in json.loads((results / "metrics.json").read_text())["metrics"]}
     assert metrics["accuracy, exists"]["value"] >= 0.8
@@ -57,9 +57,9 @@ def test_running_again_finds_nothing_to_do(savs, store, scenes):
 
 
 def test_evaluate_without_a_selection_makes_the_default_one(savs, store, tmp_path):
-    done = savs("evaluate", store, "--out", tmp_path / "mine", "--selection", store / "none.npz")
+    done = savs("evaluate", store, "--out", tmp_path / "mine", "--selection", store / "none")
     assert done.returncode == 1
-    assert "none.npz is not there" in done.stderr
+    assert "none is not there" in done.stderr
     for path in (store / "results").rglob("*"):
         if path.is_file():
             path.unlink()
@@ -67,7 +67,8 @@ def test_evaluate_without_a_selection_makes_the_default_one(savs, store, tmp_pat
     assert "no selection yet: made the default one, 20 heads" in done.stderr
     assert json.loads(done.stdout)["heads"] == 20
     assert sorted(p.name for p in (tmp_path / "mine").iterdir()) == [
-        *("metrics.json", "predictions.parquet", "selection.npz", "units.parquet"),
+        *("classifier.safetensors", "config.json", "metrics.json"),
+        *("predictions.parquet", "units.parquet"),
     ]
 
 
@@ -105,7 +106,7 @@ def test_options_come_from_flags_then_environment_then_file(savs, store, tmp_pat
         done = savs("select", store, "--config", config, "--json", *flags, env=env)
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout)
-        assert found["selection"] == "from-file/selection.npz"
+        assert found["selection"] == "from-file"
         return len(found["tasks"][0]["heads"])
 
     assert heads() == 3
@@ -131,9 +132,9 @@ def test_an_extraction_can_be_a_file(savs, inputs, tmp_path):
 def test_a_given_selection_leaves_the_stores_own_alone(savs, store, tmp_path):
     assert savs("select", store, "--heads", "5").returncode == 0
     chosen = savs("select", store, "--heads", "3", "--out", tmp_path / "three")
-    file = tmp_path / "three/selection.npz"
-    assert f"next: savs evaluate {store} --selection {file}" in chosen.stderr
-    done = savs("evaluate", store, "--selection", tmp_path / "three/selection.npz", "--json")
+    folder = tmp_path / "three"
+    assert f"next: savs evaluate {store} --selection {folder}\n" in chosen.stderr
+    done = savs("evaluate", store, "--selection", folder / "config.json", "--json")
     assert json.loads(done.stdout)["heads"] == 3
     assert (store / "results/three/metrics.json").exists()
     again = json.loads(savs("evaluate", store, "--json").stdout)
@@ -171,4 +172,4 @@ def test_a_text_file_is_no_selection(savs, store, tmp_path):
     (tmp_path / "run.toml").write_text("[select]\n")
     done = savs("evaluate", store, "--selection", "run.toml")
     assert done.returncode == 1
-    assert "run.toml is no selection file (it is no npz archive)" in done.stderr
+    assert "run.toml cannot be read (Expecting value" in done.stderr

@@ -38,7 +38,7 @@ def run(savs):
 def chosen(run, store) -> list[str]:
     """Select three heads of the store and return their names, in the store's order."""
     run("select", store.path, "--heads", "3")
-    heads = load_selection(store.path / "results/vote/selection.npz").tasks[0].heads
+    heads = load_selection(store.path / "results/vote").tasks[0].heads
     return [f"L{layer}.H{head}" for layer, head in sorted(heads)]
 
 
@@ -73,11 +73,11 @@ def test_export_writes_the_other_forms_and_splits(run, store, tmp_path) -> None:
 
 @pytest.mark.thorough
 def test_export_takes_a_selection_that_lies_elsewhere(run, store, chosen, tmp_path) -> None:
-    (store.path / "results/vote/selection.npz").rename(tmp_path / "mine.npz")
+    (store.path / "results/vote").rename(tmp_path / "mine")
     out = ("--out", tmp_path / "out.parquet")
     missing = run("export", store.path, *out, code=1)
-    assert "selection.npz is not there; `savs select` writes it" in missing.stderr
-    run("export", store.path, *out, "--selection", tmp_path / "mine.npz")
+    assert "results/vote is not there; `savs select` writes it" in missing.stderr
+    run("export", store.path, *out, "--selection", tmp_path / "mine")
     assert pl.read_parquet(tmp_path / "out.parquet").columns[-3:] == chosen
 
 
@@ -130,14 +130,15 @@ def test_slim_takes_the_selection_along(run, store, chosen, tmp_path) -> None:
     size = sum(path.stat().st_size for path in slim.glob("*.h5"))
     assert done == {"path": str(slim), "bytes": size, "heads": 3}
     assert [f"L{a}.H{b}" for a, b in open_store(slim).heads] == chosen
-    saved = "results/vote/selection.npz"
-    assert (slim / saved).read_bytes() == (store.path / saved).read_bytes()
+    for name in ("classifier.safetensors", "config.json"):
+        saved = f"results/vote/{name}"
+        assert (slim / saved).read_bytes() == (store.path / saved).read_bytes()
     assert run("verify", slim).stdout == ""
 
 
 @pytest.mark.thorough
 def test_a_slim_store_gives_the_metrics_of_the_full_one(run, store, chosen, tmp_path) -> None:
-    selection = ("--selection", store.path / "results/vote/selection.npz")
+    selection = ("--selection", store.path / "results/vote")
     run("slim", store.path, "--out", tmp_path / "slim")
     run("evaluate", store.path, *selection)
     run("evaluate", tmp_path / "slim", *selection)

@@ -117,8 +117,7 @@ def test_official_scores_equal_plain_loops(savs, store, folder, tmp_path, monkey
     """Weak heads make groups that are partly right, which good ones hardly do."""
     monkeypatch.setattr(stage, "rank_heads", lambda *scores: rank_heads(*scores)[first:])
     assert savs("select", store, "--heads", "3", "--out", tmp_path / name).returncode == 0
-    file = tmp_path / name / "selection.npz"
-    _, metrics, predictions = scored(savs, store, "--selection", file)
+    _, metrics, predictions = scored(savs, store, "--selection", tmp_path / name)
     expected = official(folder / "test.parquet", predictions)
     assert {k: metrics[k]["value"] for k in expected} == pytest.approx(expected, rel=1e-12)
     assert expected["accuracy"] == predictions["correct"].mean()

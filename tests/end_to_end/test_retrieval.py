@@ -126,7 +126,7 @@ def test_scores_equal_plain_loops(savs, store, folder, tmp_path, monkeypatch, na
     """Weak heads make groups that are partly right, which good ones hardly do."""
     monkeypatch.setattr(stage, "rank_heads", lambda *scores: rank_heads(*scores)[first:])
     assert savs("select", store, "--heads", "3", "--out", tmp_path / name).returncode == 0
-    _, metrics, predictions = scored(savs, store, "--selection", tmp_path / name / "selection.npz")
+    _, metrics, predictions = scored(savs, store, "--selection", tmp_path / name)
     expected = means(official(groups_of(folder / "test.jsonl", predictions)))
     assert {k: metrics[k]["value"] for k in expected} == pytest.approx(expected, rel=1e-12)
     if name == "weak":

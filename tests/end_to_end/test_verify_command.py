@@ -181,4 +181,4 @@ def test_a_mended_image_is_retried(savs, extract, inputs, tmp_path, split):
         assert savs("evaluate", store).returncode == 0
     else:
         assert scored.returncode == 0, scored.stderr
-        assert f"using {store}/results/vote/selection.npz" in scored.stderr
+        assert f"using {store}/results/vote\n" in scored.stderr

@@ -1,7 +1,6 @@
 import errno
 import json
 import os
-import pickle
 
 import numpy as np
 import polars as pl
@@ -9,86 +8,37 @@ import pytest
 
 from savs.stores import ResultError, StoreWriteError
 from savs.stores.results import (
+    SELECT,
+    copy_result,
     read_json,
-    read_selection,
     read_table,
     results_folder,
     write_json,
-    write_selection,
     write_table,
 )
-
-HEADER = {"readout": "vote", "classes": ["数据", "b\n"], "heads": [[12, 7]], "scores": [0.1, None]}
-ARRAYS = {
-    "0.centroids": np.arange(24, dtype=np.float32).reshape(2, 3, 4) / 7,
-    "1.weights": np.array([[1e-300, -0.0], [np.nan, np.inf]]),
-    "counts": np.array([3, 1], dtype=np.int64),
-    "nothing": np.zeros((0, 5), dtype=np.float16),
-    "flag": np.array(True),
-}
+from savs.stores.tensor_file import write_tensors
 
 
 def test_results_lie_below_the_store_by_name(tmp_path) -> None:
     assert results_folder(tmp_path, "vote") == tmp_path / "results" / "vote"
 
 
-def test_a_selection_comes_back_as_written(tmp_path) -> None:
-    path = tmp_path / "results" / "vote" / "selection.npz"
-    assert write_selection(path, HEADER, ARRAYS) == path
-    header, arrays = read_selection(path)
-    assert header == HEADER
-    assert list(arrays) == list(ARRAYS)
-    for name, array in ARRAYS.items():
-        np.testing.assert_array_equal(arrays[name], array, strict=True)
-    assert [p.name for p in path.parent.iterdir()] == ["selection.npz"]
+def test_a_missing_file_is_named(tmp_path) -> None:
+    for call in (read_json, lambda path, command: copy_result(path, tmp_path / "d", command)):
+        with pytest.raises(ResultError, match=r"c is not there; `savs select` writes it"):
+            call(tmp_path / "c", SELECT)
 
 
-def test_a_selection_is_an_npz_without_pickle(tmp_path) -> None:
-    path = write_selection(tmp_path / "selection.npz", HEADER, ARRAYS)
-    with np.load(path, allow_pickle=False) as file:
-        assert {file[name].dtype.hasobject for name in file.files} == {False}
-
-
-def test_a_selection_without_arrays_comes_back(tmp_path) -> None:
-    assert read_selection(write_selection(tmp_path / "s.npz", {}, {})) == ({}, {})
-
-
-class Trap:
-    """Makes a folder named `sprung` where it is unpickled."""
-
-    def __reduce__(self):
-        return os.mkdir, ("sprung",)
-
-
-def npz(path, **arrays) -> None:
-    with path.open("wb") as file:
-        np.savez(file, **arrays)
-
-
-FOREIGN = {
-    "empty": lambda path: path.write_bytes(b""),
-    "text": lambda path: path.write_text("hello"),
-    "folder": lambda path: path.mkdir(),
-    "pickle": lambda path: path.write_bytes(pickle.dumps(Trap())),
-    "pickle in npz": lambda path: npz(path, header=np.array([Trap()], dtype=object)),
-    "no header": lambda path: npz(path, x=np.zeros(2)),
-    "header is no JSON": lambda path: npz(path, header=np.frombuffer(b"{", dtype=np.uint8)),
-    "header is no UTF-8": lambda path: npz(path, header=np.frombuffer(b'"\xff"', dtype=np.uint8)),
-}
-
-
-@pytest.mark.parametrize("make", FOREIGN.values(), ids=FOREIGN.keys())
-def test_a_foreign_file_is_no_selection(tmp_path, monkeypatch, make) -> None:
-    monkeypatch.chdir(tmp_path)
-    make(tmp_path / "selection.npz")
-    with pytest.raises(ResultError, match=r"selection\.npz is no selection file .*`savs select`"):
-        read_selection(tmp_path / "selection.npz")
-    assert [path.name for path in tmp_path.iterdir()] == ["selection.npz"]
-
-
-def test_a_missing_selection_is_named(tmp_path) -> None:
-    with pytest.raises(ResultError, match=r"selection\.npz is not there; `savs select` writes it"):
-        read_selection(tmp_path / "selection.npz")
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", '{"a": NaN}', '{"a": 1e999}', '{"a": "\\ud800"}', '{"a":' * 9999, b"\xff"],
+    ids=lambda text: repr(text[:9]),
+)
+def test_what_is_no_json_object_is_refused(tmp_path, text) -> None:
+    path = tmp_path / "config.json"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ResultError, match=r"config\.json cannot be read \(.*`savs select`"):
+        read_json(path, SELECT)
 
 
 def test_metrics_come_back_as_written(tmp_path) -> None:
@@ -125,7 +75,7 @@ def test_a_table_without_a_column_is_named(tmp_path) -> None:
 
 
 WRITERS = {
-    "selection": lambda path: write_selection(path, HEADER, ARRAYS),
+    "selection": lambda path: write_tensors(path, {"x": np.ones(9)}, {"run": "r"}) and path,
     "metrics": lambda path: write_json(path, {"a": 1}),
     "predictions": lambda path: write_table(path, pl.DataFrame({"id": ["a"]})),
 }

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 Vector = Sequence[float]
+TIE = 2**-19
+"""The written rule: what is within this of the best cosine ties with it."""
 
 
 def cosine(a: Vector, b: Vector) -> float:
@@ -19,9 +21,9 @@ def mean(vectors: Sequence[Vector]) -> list[float]:
 
 
 def nearest(x: Vector, centroids: Sequence[Vector]) -> int:
-    """Return the first class of greatest cosine."""
+    """Return the first class within TIE of the greatest cosine."""
     values = [cosine(x, centroid) for centroid in centroids]
-    return values.index(max(values))
+    return next(c for c, value in enumerate(values) if value >= max(values) - TIE)
 
 
 def centroids_of(head: Sequence[Vector], labels: Sequence[int], classes: int) -> list[list[float]]:
@@ -54,11 +56,12 @@ def successes(head: Sequence[Vector], labels: Sequence[int], classes: int, scori
 
 
 def margin(head: Sequence[Vector], labels: Sequence[int], classes: int) -> float:
-    """Return the mean held-out margin of a head."""
+    """Return the mean held-out margin of a head; a tie counts 0."""
     total = 0.0
     for i, (x, y) in enumerate(zip(head, labels, strict=True)):
         values = [cosine(x, c) for c in held_out_centroids(head, labels, classes, i)]
-        total += values[y] - max(v for c, v in enumerate(values) if c != y)
+        lead = values[y] - max(v for c, v in enumerate(values) if c != y)
+        total += lead if abs(lead) > TIE else 0
     return total / len(labels)
 
 

@@ -11,6 +11,9 @@ import numpy as np
 
 from savs.foundation.arrays import Array
 
+TIE = 2**-19
+"""The written rule: cosines within this of each other tie."""
+
 
 def unit(x: Array) -> Array:
     """Return x divided by its length; a zero vector as it is."""
@@ -61,8 +64,10 @@ def calm_weights(
                 continue  # nothing is left of the class
             rest = [j for j in range(len(labels)) if j != i]
             means = centroids(head[rest], [labels[j] for j in rest], classes)
-            p = softmax([cosine(head[i], mean) for mean in means], 0.07)
-            sure[y].append(max(0.0, p[y] - max(v for c, v in enumerate(p) if c != y)))
+            values = [cosine(head[i], mean) for mean in means]
+            p = softmax(values, 0.07)
+            ahead = values[y] - max(v for c, v in enumerate(values) if c != y) > TIE
+            sure[y].append(p[y] - max(v for c, v in enumerate(p) if c != y) if ahead else 0.0)
         found[h] = [sum(values) / len(values) if values else 0.0 for values in sure]
     weights = np.zeros_like(found)
     for c in range(classes):
@@ -139,17 +144,24 @@ def lda_head_score(
 def knn(
     train: Array, labels: Sequence[int], classes: int, test: Array, k: int
 ) -> list[tuple[int, list[int]]]:
-    """Return each test example's class and its neighbours' counts."""
+    """Return each test example's class and its neighbours' counts.
+
+    The neighbours are those clearly nearer than the k-th, then the earliest of those that tie with
+    it; equal counts go to the greatest mean cosine, and ties of these to the first class.
+    """
     found = []
     for i in range(test.shape[1]):
         counts, sums = [0] * classes, [0.0] * classes
         for head, queries in zip(train, test, strict=True):
-            near = sorted((-cosine(queries[i], x), place) for place, x in enumerate(head))[:k]
-            for minus, place in near:
-                counts[labels[place]] += 1
-                sums[labels[place]] -= minus
-        leaders = [c for c in range(classes) if counts[c] == max(counts)]
-        found.append((max(leaders, key=lambda c: (sums[c], -c)), counts))
+            values = [cosine(queries[i], x) for x in head]
+            last = sorted(values, reverse=True)[k - 1]
+            nearer = [j for j, v in enumerate(values) if v > last + TIE]
+            tied = [j for j, v in enumerate(values) if abs(v - last) <= TIE]
+            for j in (nearer + tied)[:k]:
+                counts[labels[j]] += 1
+                sums[labels[j]] += values[j]
+        means = {c: sums[c] / n for c, n in enumerate(counts) if n == max(counts)}
+        found.append((next(c for c in means if means[c] >= max(means.values()) - TIE), counts))
     return found
 
 
@@ -166,5 +178,5 @@ def k_fold_successes(head: Array, labels: Sequence[int], classes: int, parts: in
         kept = [j for j in range(len(labels)) if of[j] != of[i]]
         means = centroids(head[kept], [labels[j] for j in kept], classes)
         values = [cosine(head[i], mean) for mean in means]
-        count += values.index(max(values)) == y
+        count += next(c for c, v in enumerate(values) if v >= max(values) - TIE) == y
     return count

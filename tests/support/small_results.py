@@ -7,7 +7,7 @@ import polars as pl
 
 from savs.datasets import Benchmark, find_benchmark
 from savs.pipeline import Evaluation, save_evaluation
-from savs.pipeline.evaluation.assessment import PREDICTION_SCHEMA
+from savs.pipeline.evaluation.predictions import in_schema
 from savs.pipeline.statistics.intervals import summarise
 
 
@@ -42,15 +42,11 @@ def save_result(
     subtasks = whole["subtask"].unique(maintain_order=True)
     classes = {subtask: list(dict.fromkeys(labels)) for subtask in subtasks}
     units = (benchmark or find_benchmark("general")).measure(whole, classes)
-    predictions = whole.select(
-        (pl.col(name) if name in whole.columns else pl.lit(None)).cast(dtype).alias(name)
-        for name, dtype in PREDICTION_SCHEMA.items()
-    )
     skipped = sum(hit is None for hit in right)
     result = Evaluation(
         metrics=tuple(map(summarise, units)),
         units=tuple(units),
-        predictions=predictions,
+        predictions=in_schema(whole),
         selection=None,
         model={},
         planned=rows,

@@ -19,6 +19,7 @@ from savs.pipeline.names import READOUT_NAMES, ZERO_SHOT
 
 if TYPE_CHECKING:
     from savs.pipeline import Selection
+    from savs.pipeline.readouts import Readout
     from savs.stores import FeatureStore
 
 
@@ -26,7 +27,7 @@ def evaluate_command(
     store: StoreArgument,
     selection: Annotated[
         Path | None,
-        option(metavar="FILE", help="A selection.npz (default: STORE/results/READOUT)."),
+        option(metavar="DIR", help="Folder of a selection (default: STORE/results/READOUT)."),
     ] = None,
     readout: Annotated[
         str, option(help=f"{', '.join(READOUT_NAMES)}, or {ZERO_SHOT}: the model's own answer.")
@@ -51,22 +52,23 @@ def evaluate_command(
     """Use the selection that `savs select` left in the store, or without one the default."""
     from savs.pipeline.evaluation.evaluation import score
     from savs.pipeline.plugins.benchmark import stored_benchmark
-    from savs.pipeline.readouts import find_readout
+    from savs.pipeline.readouts import choose_readout
+    from savs.pipeline.selection.selection_file import selection_folder
     from savs.stores.results import SUBMISSION
 
-    if readout != ZERO_SHOT:
-        readout = find_readout(readout, also=[ZERO_SHOT]).name
-    elif cv:
+    rule = None if readout == ZERO_SHOT else choose_readout(readout, also=[ZERO_SHOT])
+    if rule is None and cv:
         raise typer.BadParameter("--cv estimates a selection; the model's own answer has none")
     opened = pipeline.open_store(store, partial=partial)
-    name = (selection.parent.name if selection else readout) + ("-cv" if cv else "")
+    name = selection_folder(selection).name if selection else rule.name if rule else readout
+    name += "-cv" if cv else ""
     folder = result_place(opened, out, f"{name}-partial" if opened.missing() else name)
-    if readout == ZERO_SHOT:
+    if rule is None:
         result = pipeline.zero_shot(opened, benchmark=benchmark, drop_leaks=drop_leaks)
     else:
         opened.require_complete()
         measuring = None if cv else stored_benchmark(opened, benchmark)
-        chosen = _find_selection(opened, selection, readout)
+        chosen = _find_selection(opened, selection, rule)
         if measuring is None:
             result = pipeline.cross_validate(opened, chosen)
         else:
@@ -82,25 +84,28 @@ def evaluate_command(
         say(f"wrote {folder / SUBMISSION}, for the official evaluation")
 
 
-def _find_selection(store: "FeatureStore", path: Path | None, readout: str) -> "Selection":
+def _find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") -> "Selection":
     from savs.pipeline.errors import SelectionError
     from savs.pipeline.heads.training_set import train_digest
+    from savs.pipeline.readouts import READOUTS
     from savs.pipeline.selection.selection import default_heads
     from savs.stores.files.paths import is_remote
-    from savs.stores.results import SELECTION, results_folder
+    from savs.stores.results import CONFIG, results_folder
 
+    own = None if rule in READOUTS.values() else rule  # a built-in one is found by its name
     if path is not None:
-        return pipeline.load_selection(path)
-    saved = results_folder(store.path, readout) / SELECTION
-    if is_remote(store.path) or store.missing("train") or not saved.exists():
-        selection = pipeline.select(store, heads=default_heads(store), readout=readout)
+        return pipeline.load_selection(path, readout=own)
+    saved = results_folder(store.path, rule.name)
+    if is_remote(store.path) or store.missing("train") or not (saved / CONFIG).exists():
+        selection = pipeline.select(store, heads=default_heads(store), readout=rule)
         say(f"no selection yet: made the default one, {len(selection.tasks[0].heads)} heads")
         return selection
-    selection = pipeline.load_selection(saved)
+    selection = pipeline.load_selection(saved, readout=own)
     if selection.train != train_digest(store):
+        name = rule.file.name if rule.file else rule.name
         raise SelectionError(
             f"{saved} was made from other training examples than the store holds now; make it again"
-            f" with: savs select {store.path} --readout {readout}"
+            f" with: savs select {store.path} --readout {name}"
         )
     say(f"using {saved}")
     return selection

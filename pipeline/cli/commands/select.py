@@ -26,7 +26,7 @@ def select_command(
     scoring: ScoringOption = "resubstitution",
     heads_from: Annotated[
         Path | None,
-        option(metavar="FILE", help="Fit the heads of another task's selection.npz instead."),
+        option(metavar="DIR", help="Fit the heads of another task's selection instead."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -35,16 +35,15 @@ def select_command(
     json: JsonOption = False,
 ) -> None:
     """Read training examples only; `savs evaluate` classifies with the selection."""
-    from savs.stores.results import SELECTION
+    from savs.pipeline.selection.selection_file import load_config
 
     count = parse_heads(heads)
     opened = pipeline.open_store(store)
-    given = pipeline.load_selection(heads_from) if heads_from else None
+    given = load_config(heads_from) if heads_from else None
     selection = pipeline.select(
         opened, heads=count, readout=readout, scoring=scoring, heads_from=given
     )
-    readout = selection.readout
-    path = pipeline.save_selection(selection, result_place(opened, out, readout) / SELECTION)
+    path = pipeline.save_selection(selection, result_place(opened, out, selection.readout))
     if json:
         tasks = [
             {
@@ -60,7 +59,8 @@ def select_command(
             }
             for task in selection.tasks
         ]
-        print_json({"selection": str(path), "readout": readout, "scoring": scoring, "tasks": tasks})
+        made = {"selection": str(path), "readout": selection.readout, "scoring": scoring}
+        print_json(made | {"tasks": tasks})
     else:
         print_selection(selection)
     more = f" --selection {path}" if out else f" --readout {readout}" if readout != "vote" else ""

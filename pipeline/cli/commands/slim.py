@@ -23,11 +23,11 @@ def slim_command(
     json: JsonOption = False,
 ) -> None:
     """Copy the selection into it, with which it evaluates to the same numbers."""
+    from savs.pipeline.selection.selection_file import copy_selection
+
     opened = pipeline.open_store(store)
     wanted = find_heads(opened, heads, selection)
     small = pipeline.slim(opened, wanted, out)
     if heads == CHOSEN:
-        target = saved_selection(small)
-        target.parent.mkdir(parents=True)
-        target.write_bytes((selection or saved_selection(opened)).read_bytes())
+        copy_selection(selection or saved_selection(opened), saved_selection(small))
     say_size(small.path, small.facts["bytes"], len(wanted), as_json=json)

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import polars as pl
 import pytest
+import safetensors
 from polars.testing import assert_frame_equal
 
-import savs.pipeline.explore.export
 from savs.pipeline.errors import ExportError
 from savs.pipeline.explore.export import EXAMPLE_COLUMNS, FORMS, export
 from savs.stores import (
@@ -87,7 +87,6 @@ def test_npz_has_an_array_a_head_and_the_ids(store, tmp_path, splits) -> None:
 
 @pytest.mark.parametrize("splits", [BOTH, ("test",)], ids="+".join)
 def test_safetensors_has_an_array_a_head_and_the_ids_as_metadata(store, tmp_path, splits) -> None:
-    safetensors = pytest.importorskip("safetensors")
     path = export(store, tmp_path / "out.safetensors", HEADS, splits, "safetensors")
     examples = pl.concat(store.examples(split) for split in splits)
     with safetensors.safe_open(path, framework="numpy") as found:
@@ -97,13 +96,6 @@ def test_safetensors_has_an_array_a_head_and_the_ids_as_metadata(store, tmp_path
         for name, head in (("L3.H4", (3, 4)), ("L1.H0", (1, 0))):
             array = found.get_tensor(name)
             np.testing.assert_array_equal(array, values(store, head, splits), strict=True)
-
-
-def test_without_safetensors_it_says_what_to_install(store, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(savs.pipeline.explore.export, "find_spec", lambda name: None)
-    with pytest.raises(ExportError, match="pip install safetensors"):
-        export(store, tmp_path / "out", HEADS, BOTH, "safetensors")
-    assert [p.name for p in tmp_path.iterdir()] == ["s"]
 
 
 @pytest.mark.thorough

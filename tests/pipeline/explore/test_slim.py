@@ -66,7 +66,7 @@ def test_a_slim_store_evaluates_to_the_same(make, tmp_path, dtype, tasks) -> Non
     selection = select(full, heads=2)
     small = slim(full, chosen(selection), tmp_path / "slim")
     assert len(small.heads) < len(full.heads)
-    saved = load_selection(save_selection(selection, tmp_path / "selection.npz"))
+    saved = load_selection(save_selection(selection, tmp_path / "saved"))
     expected, found = evaluate(full, selection), evaluate(small, saved)
     assert_frame_equal(found.predictions, expected.predictions, check_exact=True)
     assert found.to_json() == expected.to_json()

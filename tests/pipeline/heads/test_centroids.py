@@ -5,7 +5,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from savs.pipeline.heads.centroids import class_centroids, cosines, nearest_centroids
+from savs.foundation.errors import SavsError
+from savs.pipeline.heads.centroids import (
+    TIE,
+    class_centroids,
+    cosines,
+    first_of_best,
+    leads,
+    nearest_centroids,
+)
 
 small_integers = hnp.arrays(
     np.float32,
@@ -44,15 +52,34 @@ def test_nearest_equals_the_slow_search_with_exact_ties(queries, data):
             elements=st.integers(-2, 2).map(float),
         )
     )
-    found = nearest_centroids(queries, base)
-    for h in range(heads):
-        for i, query in enumerate(queries[h]):
-            values = [oracle.cosine(query, c) for c in base[h]]
-            tied = [c for c, v in enumerate(values) if v > max(values) - 1e-6]
-            if values[found[h, i]] < max(values) - 1e-6:
-                pytest.fail(f"{query} is nearest to {tied}, not {found[h, i]}")
-            identical = [c for c in tied if (base[h, c] == base[h, found[h, i]]).all()]
-            assert found[h, i] == identical[0]
+    expected = [[oracle.nearest(x, base[h]) for x in queries[h]] for h in range(heads)]
+    assert nearest_centroids(queries, base).tolist() == expected
+    assert first_of_best(cosines(queries, base)).tolist() == expected
+
+
+@pytest.mark.parametrize("queries", [1, 19, 20, 300], ids=lambda n: f"{n} queries")
+@pytest.mark.parametrize("width", [3, 64, 256])
+def test_scaled_copies_of_a_centroid_tie_and_go_to_the_first_class(width, queries):
+    # c, 3c and c / 7 have the same cosine with everything; float32 rounds each differently
+    rng = np.random.default_rng(width)
+    x = rng.normal(size=(20, queries, width)) + rng.normal(size=(20, 1, 1))
+    c = x.mean(axis=1, keepdims=True)
+    base = np.concatenate([-c, 3 * c, c, c / 7], axis=1).astype(np.float32)
+    table = cosines(x.astype(np.float32), base)
+    clear = table[:, :, 1] > TIE  # as many are on the side of -c
+    assert clear.any()
+    for found in (nearest_centroids(x.astype(np.float32), base), first_of_best(table)):
+        assert (found[clear] == 1).all()
+    chosen = np.ones(table.shape[:2], np.int64)
+    assert (leads(table, chosen)[clear] == 0).all()
+
+
+def test_a_tie_reaches_as_far_as_it_says_and_no_farther():
+    # the first of those within TIE of the best, not of those within TIE of each other
+    table = np.float32([[0.5, 0.5 + TIE, 0.5 + 2 * TIE], [0.5, 0.5, 0.5 + 2 * TIE]])
+    assert first_of_best(table).tolist() == [1, 2]
+    assert leads(table, np.array([2, 2])).tolist() == [0, 2 * TIE]
+    assert leads(table, np.array([0, 0])).tolist() == [-2 * TIE, -2 * TIE]
 
 
 @pytest.mark.parametrize("queries", [1, 19, 20, 300], ids=lambda n: f"{n} queries")
@@ -77,5 +104,10 @@ def test_three_way_ties_beyond_the_first_two_neighbours():
 
 
 def test_features_that_are_not_finite_are_refused():
+    base, x = np.float32([[[1, 0], [0, 1]]]), np.float32([[[1, 2], [np.nan, 1], [np.inf, 1]]])
+    for bad in (x[:, :2], x[:, ::2]):
+        with pytest.raises(ValueError, match="NaN") as raised:
+            nearest_centroids(bad, base)
+        assert isinstance(raised.value, SavsError)
     with pytest.raises(ValueError, match="NaN"):
-        nearest_centroids(np.float32([[[np.nan, 1]]]), np.float32([[[1, 0], [0, 1]]]))
+        first_of_best(cosines(x, base))

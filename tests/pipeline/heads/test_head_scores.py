@@ -79,6 +79,22 @@ def test_a_constant_head_is_right_on_the_first_class_alone(monkeypatch, name, ta
     assert (found.margin == 0).all()
 
 
+@pytest.mark.parametrize("name", scoring.SCORINGS)
+def test_integer_features_tie_by_the_written_rule(name):
+    rng = np.random.default_rng(3)
+    features = rng.integers(-1, 2, size=(40, 12, 3)).astype(np.float32)
+    labels = [0, 1, 2] * 4
+    found = scoring.SCORINGS[name](features, np.array(labels), list("abc"))
+    for h, head in enumerate(features.tolist()):
+        slow = (
+            readout_oracles.k_fold_successes(features[h], labels, 3, 4)
+            if name == "kfold"
+            else oracle.successes(head, labels, 3, name)
+        )
+        assert found.score[h] == slow
+        assert found.margin[h] == pytest.approx(oracle.margin(head, labels, 3), abs=1e-6)
+
+
 def test_what_is_left_of_a_centroid_of_zero_vectors_is_a_zero_vector():
     # head after head, class 0 is x, 0, 0: left out, x meets a zero centroid of its own class, and
     # the other class's at some cosine; it is right where that is negative (0 = 0: first class)

@@ -29,9 +29,9 @@ def test_scores_and_margins_do_not_depend_on_the_blocks(monkeypatch, name, table
 
 @pytest.mark.parametrize("table", TABLES)
 def test_the_weights_of_calm_do_not_depend_on_the_blocks(monkeypatch, table):
-    whole = CALM.fit(CASE.train, CASE.labels, CASE.classes).arrays()["weights"]
+    whole = CALM.fit(CASE.train, CASE.labels, CASE.classes, CASE.widths).weights
     monkeypatch.setattr(scoring, "TABLE", table)
-    blocked = CALM.fit(CASE.train, CASE.labels, CASE.classes).arrays()["weights"]
+    blocked = CALM.fit(CASE.train, CASE.labels, CASE.classes, CASE.widths).weights
     np.testing.assert_allclose(blocked, whole, atol=1e-6)
 
 

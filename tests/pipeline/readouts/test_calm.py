@@ -9,12 +9,10 @@ from savs.pipeline.readouts.calm import CALM, FittedCalm, fit
 @pytest.mark.parametrize("make", CASES.values(), ids=CASES)
 def test_scores_and_choices_equal_the_formula(make):
     case = make()
-    fitted = CALM.fit(case.train, case.labels, case.classes)
+    fitted = CALM.fit(case.train, case.labels, case.classes, case.widths)
     found = fitted.scores(case.test)
     arguments = case.train, case.labels.tolist(), len(case.classes)
-    np.testing.assert_allclose(
-        fitted.arrays()["weights"], slowly.calm_weights(*arguments), atol=1e-4
-    )
+    np.testing.assert_allclose(fitted.weights, slowly.calm_weights(*arguments), atol=1e-4)
     slow = slowly.calm(*arguments, case.test)
     np.testing.assert_allclose(found.scores, slow, atol=1e-4)
     assert (found.soft == found.scores).all()
@@ -25,22 +23,22 @@ def test_scores_and_choices_equal_the_formula(make):
 def test_shrinkage_trusts_rare_classes_less(shrinkage):
     case = draw(3, 3, (6, 2, 3), 5)
     slow = slowly.calm_weights(case.train, case.labels.tolist(), 3, shrinkage)
-    weights = fit(case.train, case.labels, case.classes, shrinkage).weights
+    weights = fit(case.train, case.labels, case.classes, case.widths, shrinkage).weights
     np.testing.assert_allclose(weights, slow, atol=1e-4)
-    bare = fit(case.train, case.labels, case.classes).weights
+    bare = fit(case.train, case.labels, case.classes, case.widths).weights
     assert np.abs(weights - bare).max() > 0.01
 
 
 def test_weights_are_even_where_nothing_can_be_left_out():
     case = draw(1, 4, (1, 1, 1), 5)
-    weights = CALM.fit(case.train, case.labels, case.classes).arrays()["weights"]
+    weights = CALM.fit(case.train, case.labels, case.classes, case.widths).weights
     assert (weights == 0.25).all()
 
 
 def test_weights_are_even_where_no_head_knows_the_class():
     # class 0 is opposite to itself: left out, each of its examples is on the other class's side
     train = np.float32([[[1, 0], [-1, 0.1], [0.5, 1], [0.5, 1]]] * 2)
-    weights = CALM.fit(train, np.array([0, 0, 1, 1]), ["a", "b"]).arrays()["weights"]
+    weights = CALM.fit(train, np.array([0, 0, 1, 1]), ["a", "b"], [2, 2]).weights
     assert weights[:, 0].tolist() == [0.5, 0.5]
 
 

@@ -24,7 +24,7 @@ def test_probabilities_and_choices_equal_scikit_learns_own(make):
     from sklearn.linear_model import LogisticRegression
 
     case = make()
-    found = LOGISTIC.fit(case.train, case.labels, case.classes).scores(case.test)
+    found = LOGISTIC.fit(case.train, case.labels, case.classes, case.widths).scores(case.test)
     rows, queries = (side_by_side(part).astype(np.float32) for part in (case.train, case.test))
     model = LogisticRegression(C=1.0, max_iter=1000).fit(rows, case.labels)
     expected = model.predict_proba(queries)
@@ -39,10 +39,10 @@ def test_the_fit_is_the_optimum_of_the_penalised_likelihood(counts):
     # at the optimum, sum_i (p_ic - [y_i = c]) x_i + w_c / C = 0, and without penalty for the bias;
     # of two classes scikit-learn penalises one row of weights: that of the second class
     case = draw(4, 3, counts, 5)
-    fitted = LOGISTIC.fit(case.train, case.labels, case.classes).arrays()
-    weights = fitted["weights"].transpose(1, 0, 2).reshape(len(counts), -1).astype(np.float64)
+    fitted = LOGISTIC.fit(case.train, case.labels, case.classes, case.widths)
+    weights = fitted.weights.transpose(1, 0, 2).reshape(len(counts), -1).astype(np.float64)
     rows = side_by_side(case.train)
-    p = np.array([softmax((weights @ x + fitted["bias"]).tolist(), 1.0) for x in rows])
+    p = np.array([softmax((weights @ x + fitted.bias).tolist(), 1.0) for x in rows])
     short = p - np.eye(len(counts))[case.labels]
     gradient = short.T @ rows + weights
     assert np.abs(gradient[1:]).max() < 1e-2

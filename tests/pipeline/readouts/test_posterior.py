@@ -9,7 +9,7 @@ from savs.pipeline.readouts.posterior import POSTERIOR, FittedPosterior
 @pytest.mark.parametrize("make", CASES.values(), ids=CASES)
 def test_probabilities_and_choices_equal_the_formula(make):
     case = make()
-    found = POSTERIOR.fit(case.train, case.labels, case.classes).scores(case.test)
+    found = POSTERIOR.fit(case.train, case.labels, case.classes, case.widths).scores(case.test)
     slow = slowly.posterior(case.train, case.labels.tolist(), len(case.classes), case.test)
     np.testing.assert_allclose(found.scores, slow, atol=1e-5)
     assert (found.soft == found.scores).all()
@@ -35,10 +35,11 @@ def test_equal_probabilities_go_to_the_first_class():
 def test_bit_identical_centroids_go_to_the_first_class_whatever_the_rounding(queries):
     for seed in range(20):
         case = draw(seed, 3, (2,) * 9, 64)
-        fitted = POSTERIOR.fit(case.train, case.labels, case.classes)
+        fitted = POSTERIOR.fit(case.train, case.labels, case.classes, case.widths)
         fitted.centroids[:, 8] = fitted.centroids[:, 1]
         noise = np.random.default_rng(seed).normal(size=(3, queries, 64))
         near = fitted.centroids[:, 1:2] + 0.1 * noise
         found = fitted.scores(near.astype(np.float32))
         assert (found.choice == 1).all()
-        assert (found.scores[:, 8] == found.scores[:, 1]).all()
+        # columns of a matrix product are rounded differently
+        np.testing.assert_allclose(found.scores[:, 8], found.scores[:, 1], rtol=1e-5)

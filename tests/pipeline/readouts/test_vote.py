@@ -37,10 +37,26 @@ def test_votes_and_choices_equal_the_slow_method(heads, labels):
     train = rng.normal(size=(heads, len(labels), 6)).astype(np.float32)
     test = rng.normal(size=(heads, 30, 6)).astype(np.float32)
     names = [str(c) for c in range(classes)]
-    found = VOTE.fit(train, np.array(labels), names).scores(test)
+    found = VOTE.fit(train, np.array(labels), names, [6] * heads).scores(test)
     slow = oracle.vote(train.astype(float).tolist(), labels, classes, test.astype(float).tolist())
     assert found.choice.tolist() == [choice for choice, _ in slow]
     assert found.scores.tolist() == [[votes.get(c, 0) for c in range(classes)] for _, votes in slow]
+
+
+def test_integer_features_tie_by_the_written_rule():
+    # small integers: in most heads several classes have the same cosine
+    rng = np.random.default_rng(1)
+    train, test = (rng.integers(-1, 2, size=(5, n, 4)).astype(np.float32) for n in (12, 60))
+    labels = [0, 1, 2, 3] * 3
+    found = VOTE.fit(train, np.array(labels), list("abcd"), [4] * 5).scores(test)
+    slow = oracle.vote(train.tolist(), labels, 4, test.tolist())
+    assert found.choice.tolist() == [choice for choice, _ in slow]
+    assert found.scores.tolist() == [[votes.get(c, 0) for c in range(4)] for _, votes in slow]
+
+
+def test_features_that_are_not_finite_are_refused():
+    with pytest.raises(ValueError, match="NaN"):
+        FittedVote(AXES[:1]).scores(np.float32([[[np.nan, 1, 0, 0]]]))
 
 
 def test_soft_is_the_mean_cosine():
@@ -51,7 +67,7 @@ def test_soft_is_the_mean_cosine():
 
 
 def test_a_fit_comes_back_from_its_arrays():
-    fitted = VOTE.fit(np.ones((2, 2, 3), np.float32), np.array([0, 1]), ["a", "b"])
-    again = VOTE.load(fitted.arrays())
+    fitted = VOTE.fit(np.ones((2, 2, 3), np.float32), np.array([0, 1]), ["a", "b"], [3, 3])
+    again = VOTE.load(centroids=fitted.centroids)
     x = np.random.default_rng(0).normal(size=(2, 5, 3)).astype(np.float32)
     assert (again.scores(x).scores == fitted.scores(x).scores).all()

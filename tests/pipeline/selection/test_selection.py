@@ -79,7 +79,7 @@ def test_subtasks_are_selected_by_themselves(tmp_path):
 
 def test_a_saved_selection_is_the_same_classifier(tmp_path, arrays):
     selection = select(make_store(tmp_path / "s", *arrays), heads=3)
-    again = load_selection(save_selection(selection, tmp_path / "selection.npz"))
+    again = load_selection(save_selection(selection, tmp_path / "saved"))
     assert (again.model, again.train, again.readout) == (
         selection.model,
         selection.train,
@@ -97,8 +97,8 @@ def test_a_saved_selection_is_the_same_classifier(tmp_path, arrays):
 
 
 def test_a_selection_that_is_not_there(tmp_path):
-    with pytest.raises(ResultError, match=r"none\.npz is not there"):
-        load_selection(tmp_path / "none.npz")
+    with pytest.raises(ResultError, match=r"none is not there; `savs select` writes it"):
+        load_selection(tmp_path / "none")
 
 
 def test_the_reference_dictionary(tmp_path, arrays):

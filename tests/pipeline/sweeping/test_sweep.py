@@ -7,6 +7,7 @@ import pytest
 from savs.datasets import Units
 from savs.pipeline import evaluate, select, sweep
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.heads.centroids import class_centroids
 from savs.pipeline.heads.training_set import training_tasks
 from savs.pipeline.readouts import READOUTS
 from savs.pipeline.readouts.vote import VOTE
@@ -77,6 +78,29 @@ def test_votes_one_fit_at_a_time_are_those_of_all_at_once(store, monkeypatch):
     assert sweep(store, shots=[1, 3], draws=3).draws.equals(whole.draws)
 
 
+@pytest.mark.parametrize(
+    ("heads", "classes", "width", "low", "high", "shots"),
+    [(5, 4, 8, -2, 3, 3), (5, 4, 8, -1, 2, 4), (10, 6, 16, -1, 2, 2), (1, 4, 8, -1, 2, 3)],
+)
+def test_integer_features_tie_alike_in_a_sweep_and_in_an_evaluation(
+    heads, classes, width, low, high, shots
+):
+    # small integers: thousands of cosines are equal, and each product rounds them differently
+    rng = np.random.default_rng(heads)
+    features = rng.integers(low, high, size=(heads, 200, width)).astype(np.float32)
+    labels = np.arange(classes * shots) % classes
+    draws = rng.integers(low, high, size=(30, heads, classes * shots, width)).astype(np.float32)
+    fits = [class_centroids(draw, labels, classes) for draw in draws]
+    order = list(range(heads))
+    differences = 0
+    for own, (found,) in zip(
+        fits, many_votes(features, fits, [order] * len(fits), [heads]), strict=True
+    ):
+        choice = VOTE.load(centroids=own).scores(features).choice
+        differences += int((choice != found.choice).sum())
+    assert differences == 0
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_many_votes_are_votes_ties_and_twins_included(seed):
     rng = np.random.default_rng(seed)
@@ -89,7 +113,7 @@ def test_many_votes_are_votes_ties_and_twins_included(seed):
     ):
         for count, scores in zip([1, 2, 5, 6], found, strict=True):
             ranked = order[:count]
-            expected = VOTE.load({"centroids": own[ranked]}).scores(features[ranked])
+            expected = VOTE.load(centroids=own[ranked]).scores(features[ranked])
             np.testing.assert_array_equal(scores.scores, expected.scores)
             np.testing.assert_array_equal(scores.choice, expected.choice)
             np.testing.assert_allclose(scores.soft, expected.soft, atol=1e-6)

@@ -94,9 +94,7 @@ def test_the_commands_ask_where_results_shall_go(savs, far, tmp_path) -> None:
     assert "--out DIR" in refused.stderr
     done = savs("select", str(store.path), "--heads", "3", "--out", tmp_path / "r")
     assert done.returncode == 0, done.stderr
-    done = savs(
-        "evaluate", str(store.path), "--selection", tmp_path / "r/selection.npz", "--out", tmp_path
-    )
+    done = savs("evaluate", str(store.path), "--selection", tmp_path / "r", "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "metrics.json").exists()
     assert savs("show", str(store.path)).returncode == 0

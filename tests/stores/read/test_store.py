@@ -127,7 +127,7 @@ def test_facts_are_known_without_opening_a_shard(tmp_path, store, monkeypatch) -
         raise AssertionError("a shard was opened")
 
     monkeypatch.setattr(savs.stores.read.shards, "open_shard", refuse)
-    for name, file in (("b", "metrics.json"), ("a", "metrics.json"), ("c", "selection.npz")):
+    for name, file in (("b", "metrics.json"), ("a", "metrics.json"), ("c", "config.json")):
         (tmp_path / "results" / name).mkdir(parents=True)
         (tmp_path / "results" / name / file).write_text("{}")
     facts = open_store(str(tmp_path)).facts

@@ -1,0 +1,72 @@
+"""Predictions: one row for each example, with its prediction, margin and votes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from savs.foundation.arrays import Array
+from savs.pipeline.readouts import ClassScores
+
+VOTES_KEPT = 20
+"""Classes named in a prediction's `votes`."""
+
+PREDICTION_SCHEMA = {
+    "id": pl.String,
+    "split": pl.String,
+    "label": pl.String,
+    "prediction": pl.String,
+    "correct": pl.Boolean,
+    "margin": pl.Float32,
+    "votes": pl.List(pl.Struct({"class": pl.String, "score": pl.Float32, "soft": pl.Float32})),
+    "group": pl.String,
+    "subtask": pl.String,
+    "category": pl.String,
+    "cluster": pl.String,
+    "leak": pl.String,
+    "extra": pl.String,
+}
+"""Columns of the predictions. A skipped example has no prediction and is not correct. `votes` has
+the best classes with the readout's score and its soft score, which has no ties in practice. `extra`
+is a JSON object of the input's columns that the benchmark does not know."""
+
+
+def named(examples: pl.DataFrame, classes: Sequence[str], choice: Array) -> pl.DataFrame:
+    """Return examples with the class that each is predicted to be, and whether it is right."""
+    names = np.array(classes, dtype=object)[choice]
+    return examples.with_columns(prediction=pl.Series(names, dtype=pl.String)).with_columns(
+        correct=pl.col("prediction") == pl.col("label")
+    )
+
+
+def predicted(examples: pl.DataFrame, classes: Sequence[str], found: ClassScores) -> pl.DataFrame:
+    """Return examples with their prediction, whether it is right, its margin and its votes."""
+    rows = np.arange(examples.height)
+    chosen = found.scores[rows, found.choice]
+    others = found.scores.copy()
+    others[rows, found.choice] = -np.inf
+    return named(examples, classes, found.choice).with_columns(
+        margin=pl.Series(chosen - others.max(axis=1), dtype=pl.Float32),
+        votes=_votes(classes, found),
+    )
+
+
+def _votes(classes: Sequence[str], found: ClassScores) -> pl.Series:
+    """Return each example's best classes with their scores, as lists of structs."""
+    order = np.argsort(-found.scores, axis=1, kind="stable")[:, :VOTES_KEPT]
+    flat = pl.DataFrame(
+        {
+            "class": pl.Series(list(classes), dtype=pl.String)[order.ravel()],
+            "score": np.take_along_axis(found.scores, order, axis=1).ravel(),
+            "soft": np.take_along_axis(found.soft, order, axis=1).ravel(),
+        }
+    ).cast({"score": pl.Float32, "soft": pl.Float32})
+    return flat.to_struct("votes").reshape(order.shape).arr.to_list()
+
+
+def in_schema(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return a frame with the columns of `PREDICTION_SCHEMA` alone, null where it has none."""
+    return frame.select(
+        (pl.col(name) if name in frame.columns else pl.lit(None)).cast(dtype).alias(name)
+        for name, dtype in PREDICTION_SCHEMA.items()
+    )
