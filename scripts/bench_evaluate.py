@@ -100,8 +100,14 @@ def make_store(
     rng = np.random.default_rng(0)
     grid = tuple(LayerGrid(layer, tuple(range(HEADS)), WIDTH) for layer in range(layers))
     model: dict[str, str] = dict.fromkeys(["name", "revision", "class", "config", "weights"], "-")
-    facts = {"name": "general", "options": {}}
-    identity = Identity(model, {"class": "none"}, "bfloat16", facts, "-", grid)
+    identity = Identity(
+        model=model,
+        processor={"class": "none"},
+        dtype="bfloat16",
+        benchmark={"name": "general", "options": {}},
+        prompt="-",
+        grid=grid,
+    )
     plan = {
         split: [PlannedRow(f"{split}:{i}", str(i)) for i in range(count)]
         for split, count in (("train", train), ("test", rows))

@@ -85,7 +85,12 @@ def _identity() -> Identity:
     names = ["name", "revision", "class", "config", "weights"]
     model: dict[str, str] = dict.fromkeys(names, "random")
     return Identity(
-        model, {"class": "none"}, "bfloat16", {"name": "general", "options": {}}, "-", grid
+        model=model,
+        processor={"class": "none"},
+        dtype="bfloat16",
+        benchmark={"name": "general", "options": {}},
+        prompt="-",
+        grid=grid,
     )
 
 

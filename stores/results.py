@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 
 from savs.foundation.whole_files import whole_file
 from savs.stores.errors import ResultError, StoreWriteError
-from savs.stores.format.layout import RESULTS
+from savs.stores.format.layout import RESULTS, decode_json
 
 CLASSIFIER = "classifier.safetensors"
 """The arrays of a selection."""
@@ -76,10 +76,9 @@ def read_json(path: Path, command: str = EVALUATE) -> dict[str, Any]:
     with reading(path, command):
         if regular_size(path) > LARGEST_JSON:
             raise ValueError(f"it has more than {LARGEST_JSON:,} bytes")
-        found = json.loads(path.read_text("utf-8"))
+        found = decode_json(path.read_bytes())
         if not isinstance(found, dict):
             raise ValueError(f"it holds a {type(found).__name__}, expected an object")
-        json.dumps(found, ensure_ascii=False, allow_nan=False).encode("utf-8")  # or no JSON either
         return found
 
 

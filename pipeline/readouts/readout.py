@@ -3,13 +3,14 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from savs.foundation.arrays import Array
 from savs.pipeline.heads.head_scores import SCORINGS, HeadScores
+from savs.stores.format.layout import Sha256, Text
 from savs.stores.tensor_file import TensorForm
 
-NAME = re.compile(r"[\w-]+")
+NAME = r"^[\w-]+\Z"
 """Form of a readout's name, which names a folder of results, too."""
 AXES = ("heads", "classes", "examples", "width")
 """Axes of a fit's arrays: chosen heads, classes, training examples, width of the widest head."""
@@ -37,12 +38,13 @@ class Fitted(Protocol):
         ...
 
 
-class ReadoutFile(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ReadoutFile:
     """The Python file that a user's readout was loaded from."""
 
-    name: str
+    name: Text
     """Without its folder."""
-    sha256: str
+    sha256: Sha256
 
     def __str__(self) -> str:
         return f"{self.name} (SHA-256 {self.sha256})"
@@ -82,7 +84,7 @@ class Readout:
     """None for a built-in readout, and for an object that the caller made."""
 
     def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.name):
+        if not re.match(NAME, self.name):
             raise ValueError(f"readout {self.name!r}: expected a name of letters, digits, - and _")
         for name, axes in self.arrays.items():
             if not all(isinstance(axis, int) or axis in AXES for axis in axes):

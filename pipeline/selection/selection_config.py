@@ -1,59 +1,79 @@
 """All of a selection but what was fitted, and the JSON form of it: config.json."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from savs.pipeline.readouts.readout import ReadoutFile
-from savs.pipeline.selection.config_schema import CONFIG, TASK, check, expect
-from savs.stores import Head
-from savs.stores.format.layout import digest
+import msgspec
+from msgspec import Meta
+
+from savs.pipeline.heads.head_scores import SCORINGS
+from savs.pipeline.readouts.readout import NAME, ReadoutFile
+from savs.stores import Head, LayerGrid
+from savs.stores.format.layout import Count, Facts, Sha256, Text, digest
+from savs.stores.format.manifest import FeatureSource
 
 FORMAT = 1
 """Version of config.json and classifier.safetensors. No other is read."""
+LARGEST = 2**40
+"""Scores and margins are smaller."""
+Number = Annotated[float, Meta(gt=-LARGEST, lt=LARGEST)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskConfig:
     """The chosen heads of one subtask."""
 
-    subtask: str | None
+    subtask: Text | None
     """None where the benchmark has no subtasks."""
-    classes: tuple[str, ...]
+    classes: Annotated[tuple[Text, ...], Meta(min_length=2)]
     """In order of first appearance in the train file."""
-    heads: tuple[Head, ...]
+    heads: Annotated[tuple[Head, ...], Meta(min_length=1)]
     """Best first."""
-    scores: tuple[float, ...]
+    scores: tuple[Number, ...]
     """Train-side score of each chosen head. It chose the head and is no estimate of performance."""
-    margins: tuple[float, ...]
+    margins: tuple[Number, ...]
     """Train-side margin of each chosen head."""
-    examples: int
+    examples: Count
     """Number of training examples."""
+
+    def __post_init__(self) -> None:
+        _require_unique("classes", self.classes)
+        _require_unique("heads", self.heads)
+        if not len(self.heads) == len(self.scores) == len(self.margins):
+            raise ValueError(f"{len(self.heads)} heads need as many scores and margins")
+        if self.examples < len(self.classes):
+            raise ValueError(f"{len(self.classes)} classes have {self.examples} examples")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectionConfig:
     """What was selected, from what and how: all of a selection but what was fitted."""
 
-    source: Mapping[str, Any]
-    """What the features are of: model, processor, dtype, prompt and heads of the store."""
-    train: str
+    source: FeatureSource
+    """What the features are of."""
+    train: Text
     """Digest of the training examples."""
-    readout: str
+    readout: Annotated[str, Meta(pattern=NAME)]
     """Name of the readout."""
     readout_file: ReadoutFile | None
     """The user's Python file that has the readout."""
-    scoring: str
-    tasks: tuple[TaskConfig, ...]
+    scoring: Annotated[str, Meta(pattern=rf"^({'|'.join(SCORINGS)})\Z")]
+    tasks: Annotated[tuple[TaskConfig, ...], Meta(min_length=1)]
     """One for each subtask, in the order of the train file."""
-    heads_from: str | None = None
+    heads_from: Text | None = None
     """Digest of the training examples that chose the heads, where those were others."""
 
+    def __post_init__(self) -> None:
+        _require_unique("subtasks", [task.subtask for task in self.tasks])
+        unknown = {*self.heads} - {*grid_widths(self.source.grid)}
+        if unknown:
+            raise ValueError(f"source.grid has no head {min(unknown)}")
+
     @property
-    def model(self) -> Mapping[str, Any]:
+    def model(self) -> Facts:
         """The model that the heads belong to."""
-        return self.source["model"]
+        return self.source.model
 
     @property
     def heads(self) -> list[Head]:
@@ -62,7 +82,7 @@ class SelectionConfig:
 
     def lengths(self, task: TaskConfig) -> dict[str, int]:
         """Return the length of each of the axes that a task's arrays may have, see `AXES`."""
-        widths = grid_widths(self.source["heads"])
+        widths = grid_widths(self.source.grid)
         return {
             "heads": len(task.heads),
             "classes": len(task.classes),
@@ -71,80 +91,55 @@ class SelectionConfig:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Return the content of config.json, of which `run` is the digest."""
-        return {
-            "source": dict(self.source),
-            "train": self.train,
-            "readout": self.readout,
-            "readout_file": self.readout_file._asdict() if self.readout_file else None,
-            "scoring": self.scoring,
-            "heads_from": self.heads_from,
-            "tasks": [{name: _plain(getattr(task, name)) for name in TASK} for task in self.tasks],
-        }
+        """Return the content of config.json, of which `run` is the digest.
+
+        Raises
+        ------
+        ValueError
+            A field is not what it must be: a score is NaN.
+        """
+        config = msgspec.convert(self, SelectionConfig, from_attributes=True)
+        return msgspec.json.decode(msgspec.json.encode(config))
 
 
-def _plain(value: Any) -> Any:
-    """Return tuples as the lists that JSON has."""
-    return [*map(_plain, value)] if isinstance(value, tuple) else value
+def _require_unique(what: str, values: Collection[Any]) -> None:
+    if len(set(values)) != len(values):
+        raise ValueError(f"{what}: expected each once, got {values}")
 
 
-def grid_widths(grids: Iterable[Mapping[str, Any]]) -> dict[Head, int]:
-    """Return the width of every head in the `heads` of a source."""
-    return {(grid["layer"], head): grid["head_dim"] for grid in grids for head in grid["heads"]}
+def grid_widths(grids: Iterable[LayerGrid]) -> dict[Head, int]:
+    """Return the width of every head of a grid."""
+    return {(grid.layer, head): grid.head_dim for grid in grids for head in grid.heads}
 
 
-def parse_config(value: Mapping[str, Any]) -> SelectionConfig:
-    """Return the selection in a decoded config.json.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigHeader:
+    """What config.json says of itself."""
+
+    format: int
+    savs: Text
+    """Version that wrote it."""
+    run: Sha256
+    """Digest of the content."""
+    sha256: Sha256
+    """That of classifier.safetensors."""
+
+
+def parse_config(value: Mapping[str, Any]) -> tuple[ConfigHeader, SelectionConfig]:
+    """Return the header and the selection in a decoded config.json.
 
     Raises
     ------
     ValueError
-        A field is missing, unknown or not what it must be, or the content is not that of `run`; the
-        message begins with the field.
+        A field is missing, unknown or not what it must be, or the content is not that of `run`.
     """
-    found = value.get("format")
-    expect(type(found) is int and found == FORMAT, "format", f"{FORMAT} in this release", found)
-    check(value, CONFIG)
-    file, source = value["readout_file"], value["source"]
-    grid = [(layer["layer"], head) for layer in source["heads"] for head in layer["heads"]]
-    _each_once("source.heads", grid)
-    _each_once("subtasks", [task["subtask"] for task in value["tasks"]])
-    config = SelectionConfig(
-        source=source,
-        train=value["train"],
-        readout=value["readout"],
-        readout_file=ReadoutFile(**file) if file else None,
-        scoring=value["scoring"],
-        tasks=tuple(_task(f"tasks[{i}]", t, set(grid)) for i, t in enumerate(value["tasks"])),
-        heads_from=value["heads_from"],
-    )
-    run = digest(config.to_json())
-    expect(run == value["run"], "run", f"{run}, the digest of the content", value["run"])
-    return config
-
-
-def _task(where: str, value: Mapping[str, Any], grid: set[Head]) -> TaskConfig:
-    classes, heads = tuple(value["classes"]), tuple(tuple(head) for head in value["heads"])
-    expect(len(classes) > 1, f"{where}.classes", "two classes or more", classes)
-    _each_once(f"{where}.classes", classes)
-    _each_once(f"{where}.heads", heads)
-    unknown = [head for head in heads if head not in grid]
-    expect(not unknown, f"{where}.heads", "[layer, head] of source.heads", unknown)
-    for name in ("scores", "margins"):
-        count = len(value[name])
-        expect(count == len(heads), f"{where}.{name}", f"{len(heads)} numbers, as heads", count)
-    least = len(classes)
-    expect(value["examples"] >= least, f"{where}.examples", f"{least} or more", value["examples"])
-    return TaskConfig(
-        subtask=value["subtask"],
-        classes=classes,
-        heads=heads,
-        scores=tuple(value["scores"]),
-        margins=tuple(value["margins"]),
-        examples=value["examples"],
-    )
-
-
-def _each_once(where: str, values: Iterable[Any]) -> None:
-    twice = [value for value, count in Counter(values).items() if count > 1]
-    expect(not twice, where, "each once", twice)
+    if value.get("format") != FORMAT:
+        raise ValueError(f"format: expected {FORMAT} in this release, got {value.get('format')!r}")
+    header = msgspec.convert(value, ConfigHeader)
+    config = msgspec.convert(value, SelectionConfig)
+    content = config.to_json()
+    if digest(content) != header.run:
+        raise ValueError(f"run: expected {digest(content)}, the digest of the content")
+    if value != msgspec.to_builtins(header) | content:
+        raise ValueError("it has a field that no selection has, or lacks one")
+    return header, config

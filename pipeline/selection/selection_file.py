@@ -8,14 +8,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.readouts import READOUTS, Readout, choose_readout
-from savs.pipeline.selection.config_schema import CONTENT, check
 from savs.pipeline.selection.fitted_arrays import array_forms, check_values, fitted_arrays
 from savs.pipeline.selection.selection import Selection
-from savs.pipeline.selection.selection_config import FORMAT, SelectionConfig, parse_config
+from savs.pipeline.selection.selection_config import (
+    FORMAT,
+    ConfigHeader,
+    SelectionConfig,
+    parse_config,
+)
 from savs.pipeline.selection.task_selection import TaskSelection
 from savs.stores import ResultError
 from savs.stores.format.layout import digest
@@ -43,9 +48,9 @@ def save_selection(selection: Selection, folder: str | Path) -> Path:
     StoreWriteError
         The folder cannot be written.
     """
-    place, content = Path(folder), selection.to_json()
+    place = Path(folder)
     try:
-        check(content, CONTENT)
+        content = selection.to_json()
         tensors = fitted_arrays(selection)
     except (AttributeError, ValueError) as error:
         raise SelectionError(
@@ -53,8 +58,8 @@ def save_selection(selection: Selection, folder: str | Path) -> Path:
         ) from error
     run = digest(content)
     sha256 = write_tensors(place / CLASSIFIER, tensors, {"run": run})
-    head = {"format": FORMAT, "savs": version("savs"), "run": run, "sha256": sha256}
-    write_json(place / CONFIG, head | content)
+    header = ConfigHeader(format=FORMAT, savs=version("savs"), run=run, sha256=sha256)
+    write_json(place / CONFIG, msgspec.to_builtins(header) | content)
     return place
 
 
@@ -71,7 +76,7 @@ def load_config(path: str | Path) -> SelectionConfig:
     ResultError
         The file is not there, or not as `save_selection` wrote it; the message names the field.
     """
-    return _read_config(_config_path(path))[0]
+    return _read_config(_config_path(path))[1]
 
 
 def load_selection(path: str | Path, *, readout: str | Path | Readout | None = None) -> Selection:
@@ -91,10 +96,12 @@ def load_selection(path: str | Path, *, readout: str | Path | Readout | None = N
         readout is not the one that was fitted. The message names the file and the field.
     """
     file = _config_path(path)
-    config, run, sha256 = _read_config(file)
+    header, config = _read_config(file)
     rule = _find_rule(file, config, readout)
     classifier = file.with_name(CLASSIFIER)
-    tensors = read_tensors(classifier, array_forms(config, rule), {"run": run}, sha256)
+    tensors = read_tensors(
+        classifier, array_forms(config, rule), {"run": header.run}, header.sha256
+    )
     try:
         check_values(config, tensors)
         tasks = tuple(
@@ -128,12 +135,11 @@ def _config_path(path: str | Path) -> Path:
     return Path(path) / CONFIG if Path(path).is_dir() else Path(path)
 
 
-def _read_config(file: Path) -> tuple[SelectionConfig, str, str]:
-    """Return a config, its run and the SHA-256 of the arrays."""
+def _read_config(file: Path) -> tuple[ConfigHeader, SelectionConfig]:
     value = read_json(file, SELECT)
     try:
-        return parse_config(value), value["run"], value["sha256"]
-    except (ValueError, RecursionError) as error:
+        return parse_config(value)
+    except ValueError as error:
         raise ResultError(
             f"{file} is no selection of this release: {error}; make it again with `{SELECT}`"
         ) from error

@@ -22,12 +22,14 @@ says how to view them.
 
 import hashlib
 import json
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import ml_dtypes
+import msgspec
 import numpy as np
+from msgspec import Meta
 
 FORMAT = 1
 """Version of everything described here. A reader refuses any other."""
@@ -55,7 +57,7 @@ OUTPUT_TYPES = ("<f4", "<i4")
 
 SPLITS = ("train", "test")
 """The splits that `savs extract` makes; a store may have others, named like `SPLIT_NAME`."""
-SPLIT_NAME = re.compile(r"[a-z][a-z0-9_]*")
+SPLIT_NAME = r"^[a-z][a-z0-9_]*\Z"
 DEFAULT_SHARD_ROWS = 256
 
 EXAMPLE_COLUMNS: dict[str, bool] = {
@@ -86,22 +88,28 @@ STORED_DTYPES: dict[str, np.dtype[Any]] = {
     "float32": np.dtype(np.float32),
 }
 """Numeric type that the model computed in -> type of the datasets in a shard."""
+Dtype = Annotated[str, Meta(pattern=rf"^({'|'.join(STORED_DTYPES)})\Z")]
+"""One of `STORED_DTYPES`, in a JSON file."""
+Count = Annotated[int, Meta(ge=0, lt=2**40)]
+"""A number of layers, heads, rows or bytes, in a JSON file."""
+Text = Annotated[str, Meta(min_length=1)]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Facts = Mapping[str, Any]
+"""What is recorded and compared, but not looked into."""
+LEVELS = 64
+"""Objects and lists of a JSON file are nested no deeper."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerGrid:
     """The attention heads of one decoder layer that a store holds."""
 
-    layer: int
+    layer: Count
     """Position of the layer in the decoder, from 0."""
-    heads: tuple[int, ...]
+    heads: tuple[Count, ...]
     """Numbers of the heads present, ascending."""
-    head_dim: int
+    head_dim: Count
     """Width of one head's output."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the form that store.json holds."""
-        return {"layer": self.layer, "heads": list(self.heads), "head_dim": self.head_dim}
 
 
 def head_name(head: Head) -> str:
@@ -139,6 +147,27 @@ def digest(value: Any) -> str:
     """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def decode_json(content: bytes) -> Any:
+    """Decode JSON that anyone may have written.
+
+    Raises
+    ------
+    ValueError
+        It is no JSON in UTF-8, or it is nested in more than `LEVELS` levels.
+    RecursionError
+        It is nested in very many.
+    """
+    value = msgspec.json.decode(content)
+    if _levels(value) > LEVELS:
+        raise ValueError(f"it is nested in more than {LEVELS} levels")
+    return value
+
+
+def _levels(value: Any) -> int:
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_levels, parts), default=0)
 
 
 def to_float32(stored: np.ndarray[Any, Any], dtype: str) -> np.ndarray[Any, np.dtype[np.float32]]:

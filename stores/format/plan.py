@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from savs.foundation.errors import ParameterError
 from savs.stores.errors import StoreMismatchError
@@ -13,7 +15,7 @@ from savs.stores.format.layout import SPLIT_NAME, digest, shard_name
 class Segment:
     """Examples that were planned together: the first `--limit`, then what a raised one added."""
 
-    rows: int
+    rows: Annotated[int, Meta(ge=1)]
     """Number of examples."""
     digest: str
     """SHA-256 of the examples' contents."""
@@ -55,6 +57,13 @@ class SplitPlan:
     """Row numbers in the order in which they fill the shards, segment by segment; None where that
     is the order of the input file."""
 
+    def __post_init__(self) -> None:
+        planned = sum(segment.rows for segment in self.segments)
+        if planned != len(self.ids):
+            raise ValueError(f"{len(self.ids)} ids for {planned} planned rows")
+        if self.order is not None and sorted(self.order) != list(range(planned)):
+            raise ValueError(f"its order is no permutation of {planned} rows")
+
     def rows(self, spec: ShardSpec) -> Sequence[int]:
         """Return the numbers of a shard's planned rows, counted from 0 in the input file."""
         places = range(spec.start, spec.stop)
@@ -77,8 +86,11 @@ class SplitPlan:
 class StorePlan:
     """What a complete store holds. It never depends on what is done already."""
 
-    shard_rows: int
-    splits: Mapping[str, SplitPlan]
+    shard_rows: Annotated[int, Meta(ge=1)]
+    splits: Annotated[
+        Mapping[Annotated[str, Meta(pattern=SPLIT_NAME)], SplitPlan],
+        Meta(min_length=1),
+    ]
 
     def shards(self) -> list[ShardSpec]:
         """Return all planned shards, split by split."""
@@ -92,20 +104,6 @@ class StorePlan:
         """Return the ids of a shard's planned rows."""
         plan = self.splits[spec.split]
         return [plan.ids[row] for row in plan.rows(spec)]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the form that store.json holds."""
-        return {
-            "shard_rows": self.shard_rows,
-            "splits": {
-                split: {
-                    "ids": list(plan.ids),
-                    "segments": [{"rows": s.rows, "digest": s.digest} for s in plan.segments],
-                    **({} if plan.order is None else {"order": list(plan.order)}),
-                }
-                for split, plan in self.splits.items()
-            },
-        }
 
 
 ROW_COLUMNS = ("index", "label", "prompt", "media", "group", "subtask", "category", "extra")
@@ -197,30 +195,3 @@ def _grouped(rows: Sequence[PlannedRow], start: int) -> list[int]:
 
 def _segment(rows: Sequence[PlannedRow]) -> Segment:
     return Segment(len(rows), digest([[row.id, row.digest] for row in rows]))
-
-
-def parse_plan(value: Mapping[str, Any]) -> StorePlan:
-    """Return the plan in a decoded store.json; any builtin lookup error means damage."""
-    shard_rows = int(value["shard_rows"])
-    if shard_rows < 1:
-        raise ValueError(f"shard_rows is {shard_rows}, expected at least 1")
-    splits = {split: _parse_split(split, plan) for split, plan in value["splits"].items()}
-    if not splits:
-        raise ValueError("it plans no split")
-    return StorePlan(shard_rows, splits)
-
-
-def _parse_split(split: str, value: Mapping[str, Any]) -> SplitPlan:
-    if not SPLIT_NAME.fullmatch(split):
-        raise ValueError(f"a split is called {split!r}, expected small letters, digits and _")
-    plan = SplitPlan(
-        ids=tuple(map(str, value["ids"])),
-        segments=tuple(Segment(int(s["rows"]), str(s["digest"])) for s in value["segments"]),
-        order=tuple(map(int, value["order"])) if "order" in value else None,
-    )
-    planned = sum(segment.rows for segment in plan.segments)
-    if planned != len(plan.ids) or any(segment.rows < 1 for segment in plan.segments):
-        raise ValueError(f"split {split}: {len(plan.ids)} ids for {planned} planned rows")
-    if plan.order is not None and sorted(plan.order) != list(range(planned)):
-        raise ValueError(f"split {split}: its order is no permutation of {planned} rows")
-    return plan

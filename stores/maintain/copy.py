@@ -10,7 +10,7 @@ import numpy as np
 
 from savs.stores.errors import StoreCorruptError, StoreIncompleteError, StoreMismatchError
 from savs.stores.format.layout import Head, LayerGrid
-from savs.stores.format.manifest import Identity, Manifest, differences
+from savs.stores.format.manifest import Identity, Manifest
 from savs.stores.format.plan import ShardSpec, SplitPlan, StorePlan
 from savs.stores.maintain.verify import shard_problem
 from savs.stores.read.store import FeatureStore, open_store
@@ -67,8 +67,7 @@ def merge(stores: Sequence[FeatureStore], out: str | Path) -> FeatureStore:
     """
     first, out = stores[0], Path(out)
     for other in stores[1:]:
-        ours, theirs = (s.manifest.identity.to_json() for s in (first, other))
-        apart = differences(ours, theirs, "in the other")
+        apart = first.manifest.identity.differences(other.manifest.identity, "in the other")
         if apart:
             raise StoreMismatchError(
                 f"{first.path} and {other.path} are not of the same kind:\n  " + "\n  ".join(apart)

@@ -11,18 +11,20 @@ are the last of the file, so that a reader needs one look at the end::
 A crc32 is a string of 8 hexadecimal digits; that of a layer has as many for each of its heads.
 """
 
-import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, NamedTuple
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 
 from savs.foundation.arrays import Array
 from savs.stores.errors import REPAIR, StoreCorruptError
 from savs.stores.files.raw_file import RawFile
+from savs.stores.format.layout import Count
 from savs.stores.shard.checksums import crc32, damage
 
 PAGE_BYTES = 4096
@@ -35,52 +37,48 @@ _MAX_BYTES = 2**22
 """Longer indexes are refused: that of a shard with 100,000 heads has less than a megabyte."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """Where an array lies, as the index declares it."""
 
-    offset: int
+    offset: Count
     """In bytes from the beginning of the file."""
     dtype: str
     """As numpy writes it: `<u2`."""
-    shape: tuple[int, ...]
-    crc32: str
+    shape: tuple[Count, ...]
+    crc32: Annotated[str, Meta(pattern=r"^([0-9a-f]{8})*\Z")]
     """Eight hexadecimal digits, or as many for each head."""
 
     def checksum(self, number: int = 0) -> int:
         """Return the CRC-32 of the array, or of the head at a position in a layer."""
         return int(self.crc32[8 * number : 8 * number + 8], 16)
 
-    @property
-    def nbytes(self) -> int:
-        """Length in bytes."""
-        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The text of an index. Names are those of format 1, as in `layers/00012`."""
+
+    attributes: Mapping[str, int | str]
+    arrays: Mapping[str, Entry]
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """What a shard declares of itself. Names are those of format 1, as in `layers/00012`."""
+    """What a shard declares of itself."""
 
     where: str
     """The file, for messages."""
     size_bytes: int
     """Length of the file."""
-    table: Mapping[str, Any]
+    table: Table
     fingerprint: int
     """Changes when anything in the file does, because it covers all checksums."""
-
-    def attribute(self, name: str) -> int | str:
-        """Return an attribute of the file; StoreCorruptError where it is missing."""
-        with damage(f"{self.where} attribute {name}"):
-            return self.table["attributes"][name]
 
     def members(self, group: str) -> set[str]:
         """Return the names of the arrays in a group."""
         start = f"{group}/"
-        with damage(f"{self.where}:/{group}"):
-            return {n[len(start) :] for n in self.table["arrays"] if n.startswith(start)}
+        return {name[len(start) :] for name in self.table.arrays if name.startswith(start)}
 
-    def entry(self, name: str, dtype: str, shape: tuple[int | None, ...]) -> Entry:
+    def entry(self, name: str, dtypes: Collection[str], shape: Sequence[int | None]) -> Entry:
         """Return where an array lies, if it is as expected; `shape` has None for any length.
 
         Raises
@@ -89,42 +87,27 @@ class Index:
             It is missing, of another type or shape, or not within the file.
         """
         where = f"{self.where}:/{name}"
-        with damage(where):
-            try:
-                offset, kind, sizes, sums = self.table["arrays"][name]
-            except KeyError:
-                raise StoreCorruptError(f"{where} is missing; {REPAIR}") from None
-            if kind != dtype or not _fits(sizes, shape, self.size_bytes):
-                wanted = ", ".join("any" if n is None else str(n) for n in shape)
-                raise StoreCorruptError(
-                    f"{where} holds {sizes!s:.60} {kind!s:.20}, expected [{wanted}] {dtype};"
-                    f" {REPAIR}"
-                )
-            found = Entry(offset, kind, tuple(sizes), str(sums))
-            within = type(offset) is int and 0 <= offset <= self.size_bytes - found.nbytes
-            if not within:
-                raise StoreCorruptError(f"{where} does not lie within the file; {REPAIR}")
+        found = self.table.arrays.get(name)
+        if found is None:
+            raise StoreCorruptError(f"{where} is missing; {REPAIR}")
+        fits = len(found.shape) == len(shape) and all(
+            wanted in (None, length) for length, wanted in zip(found.shape, shape, strict=True)
+        )
+        if not fits or found.dtype not in dtypes:
+            wanted = ", ".join("any" if length is None else str(length) for length in shape)
+            raise StoreCorruptError(
+                f"{where} holds {found.shape!s:.60} {found.dtype:.20}, expected [{wanted}]"
+                f" {' or '.join(dtypes)}; {REPAIR}"
+            )
+        nbytes = math.prod(found.shape) * np.dtype(found.dtype).itemsize
+        if not (found.crc32 and found.offset + nbytes <= self.size_bytes):
+            raise StoreCorruptError(f"{where} does not lie within the file; {REPAIR}")
         return found
 
 
-def _fits(sizes: Any, wanted: tuple[int | None, ...], limit: int) -> bool:
-    """Return whether a declared shape is of whole numbers, as wanted, and not beyond a limit."""
-    return (
-        type(sizes) is list
-        and len(sizes) == len(wanted)
-        and all(
-            type(n) is int and 0 <= n <= limit and m in (None, n)
-            for n, m in zip(sizes, wanted, strict=True)
-        )
-    )
-
-
-def write_index(attributes: Mapping[str, Any], arrays: Mapping[str, Entry]) -> Array:
+def write_index(attributes: Mapping[str, int | str], arrays: Mapping[str, Entry]) -> Array:
     """Return the bytes of `/index`, `(bytes,)` uint8."""
-    entries = {n: [e.offset, e.dtype, list(e.shape), e.crc32] for n, e in arrays.items()}
-    table = {"attributes": dict(attributes), "arrays": entries}
-    text = json.dumps(table, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
-    text = text.ljust(PAGE_BYTES - _TRAILER_BYTES)
+    text = msgspec.json.encode(Table(attributes, arrays)).ljust(PAGE_BYTES - _TRAILER_BYTES)
     check = crc32(np.frombuffer(text, np.uint8))
     return np.frombuffer(text + b"savs-index %08d %08x\n" % (len(text), check), np.uint8)
 
@@ -153,7 +136,8 @@ def read_index(file: RawFile) -> Index:
     if crc32(np.frombuffer(text, np.uint8)) != int(found[2], 16):
         raise StoreCorruptError(f"{file.where}:/index fails its crc32; {REPAIR}")
     with damage(f"{file.where}:/index"):
-        return Index(file.where, file.size_bytes, json.loads(text), int(found[2], 16))
+        table = msgspec.json.decode(text, type=Table)
+    return Index(file.where, file.size_bytes, table, int(found[2], 16))
 
 
 def _tail(file: RawFile, count: int) -> bytes:

@@ -1,12 +1,12 @@
 """Read one shard, head by head, every value checked."""
 
-import json
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
 import h5py
+import msgspec
 import numpy as np
 import polars as pl
 
@@ -22,7 +22,6 @@ from savs.stores.format.layout import (
     OUTPUT_TYPES,
     OUTPUTS,
     REASON_COLUMN,
-    SHARD_ATTRIBUTES,
     SKIPPED,
     STORED_DTYPES,
     THUMBNAIL_COLUMN,
@@ -58,14 +57,14 @@ class Shard:
     def run(self) -> dict[str, Any]:
         """What the writer recorded about itself."""
         with damage(f"{self._file.where} attribute run"):
-            return json.loads(str(self._index.attribute("run")))
+            return msgspec.json.decode(str(self._index.table.attributes["run"]))
 
     @cached_property
     def rows(self) -> int:
         """Number of examples with features: what its layers have; the others were skipped."""
         grid = self._identity.grid[0]
         shape = (len(grid.heads), None, grid.head_dim)
-        rows = self._index.entry(_layer(grid), self._dtype.str, shape).shape[1]
+        rows = self._index.entry(_layer(grid), [self._dtype.str], shape).shape[1]
         if rows > self._spec.rows:
             raise StoreCorruptError(
                 f"{self._file.where} has {rows} rows, planned are {self._spec.rows}; do not trust"
@@ -95,7 +94,9 @@ class Shard:
         return pl.DataFrame([self._column(group, name, rows) for name in wanted])
 
     def _column(self, group: str, name: str, rows: int) -> pl.Series:
-        stored = self._array(f"{group}/{name}", UINT8, (None,))
+        stored = self._array(
+            self._index.entry(f"{group}/{name}", [UINT8], [None]), f"{group}/{name}"
+        )
         with damage(f"{self._file.where}:/{group}/{name}"):
             return decode_column(name, stored, rows)
 
@@ -108,20 +109,15 @@ class Shard:
             It is missing, of another type or length than the examples, or fails its crc32.
         """
         path = f"{OUTPUTS}/{name}"
-        with damage(f"{self._file.where}:/{path}"):
-            _, dtype, shape, _ = self._index.table["arrays"][path]
-            if dtype not in OUTPUT_TYPES or not shape:
-                raise ValueError(f"it is {shape!s:.60} {dtype!s:.20}")
-            return self._array(path, dtype, (self.rows, *[None] * (len(shape) - 1)))
+        found = self._index.table.arrays.get(path)
+        beyond = found.shape[1:] if found else ()
+        return self._array(self._index.entry(path, OUTPUT_TYPES, (self.rows, *beyond)), path)
 
-    def _array(self, name: str, dtype: str, shape: tuple[int | None, ...]) -> Array:
+    def _array(self, entry: Entry, name: str) -> Array:
         """Return an array, checked by its crc32."""
-        entry = self._index.entry(name, dtype, shape)
-        values = np.empty(entry.shape, dtype)
+        values = np.empty(entry.shape, entry.dtype)
         self._file.fill(values, entry.offset)
-        with damage(f"{self._file.where}:/{name}"):
-            expected = entry.checksum()
-        if crc32(values) != expected:
+        if crc32(values) != entry.checksum():
             raise StoreCorruptError(f"{self._file.where}:/{name} fails its crc32; {REPAIR}")
         return values
 
@@ -172,7 +168,7 @@ class Shard:
         for grid, head in wanted:
             if grid.layer not in entries:
                 shape = (len(grid.heads), self.rows, grid.head_dim)
-                entries[grid.layer] = self._index.entry(_layer(grid), dtype.str, shape)
+                entries[grid.layer] = self._index.entry(_layer(grid), [dtype.str], shape)
             entry, number = entries[grid.layer], grid.heads.index(head)
             with damage(f"{self._file.where}:/{_layer(grid)}"):
                 start = entry.offset + number * self.rows * grid.head_dim * dtype.itemsize
@@ -190,8 +186,8 @@ class Shard:
         where = self._file.where
         with damage(f"{where}: its HDF5 structure"), h5py.File(self._file.file, "r") as file:
             declared, heads = hdf5_table(file, where)
-        kept = {n: e[:3] for n, e in self._index.table["arrays"].items()}
-        told = {n: self._index.attribute(n) for n in SHARD_ATTRIBUTES}
+        kept = {n: [e.offset, e.dtype, [*e.shape]] for n, e in self._index.table.arrays.items()}
+        told = dict(self._index.table.attributes)
         arrays = declared["arrays"]
         end = arrays.pop(INDEX, [0, "", [0]])
         ours = {_layer(grid): list(grid.heads) for grid in self._identity.grid}
@@ -228,7 +224,7 @@ def open_shard(path: Any, spec: ShardSpec, identity: Identity) -> Iterator[Shard
     with RawFile(path) as file:
         index = read_index(file)
         for name, value in expected.items():
-            got = index.attribute(name)
+            got = index.table.attributes.get(name)
             if got != value:
                 raise StoreCorruptError(
                     f"{path} is not this store's shard: {name} is {got!r}, expected {value!r}; it"

@@ -172,4 +172,4 @@ def test_a_text_file_is_no_selection(savs, store, tmp_path):
     (tmp_path / "run.toml").write_text("[select]\n")
     done = savs("evaluate", store, "--selection", "run.toml")
     assert done.returncode == 1
-    assert "run.toml cannot be read (Expecting value" in done.stderr
+    assert "run.toml cannot be read (JSON is malformed" in done.stderr

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,11 +12,7 @@ from stores import columns, identity, planned
 def store_with_answers(folder, tokens, logits, labels):
     """Write a one-head store whose test rows have the given answer logits."""
     grid = (LayerGrid(0, (0,), 2),)
-    what = identity(grid=grid)
-    what = type(what)(
-        what.model, what.processor, what.dtype, what.benchmark, what.prompt, grid,
-        {"answers": tokens},
-    )  # fmt: skip
+    what = replace(identity(grid=grid), outputs={"answers": tokens})
     sizes = {"train": len(tokens), "test": len(labels)}
     plan = {split: planned(split, count) for split, count in sizes.items()}
     with open_writer(folder, what, plan) as writer:

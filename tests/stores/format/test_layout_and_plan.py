@@ -1,7 +1,7 @@
 import hashlib
-import json
 from itertools import pairwise
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from savs.stores import PlannedRow, StoreMismatchError
 from savs.stores.format.layout import digest, head_name, layer_name, shard_name, to_float32
-from savs.stores.format.plan import make_plan, parse_plan
+from savs.stores.format.plan import StorePlan, make_plan
 from stores import planned
 
 
@@ -138,4 +138,4 @@ def test_shards_tile_the_rows_once_whatever_the_limits(limits: list[int], shard_
     assert all(1 <= shard.rows <= shard_rows for shard in shards)
     assert set(limits) <= {shard.stop for shard in shards}
     assert len({shard.digest for shard in shards}) == len(shards)
-    assert parse_plan(json.loads(json.dumps(plan.to_json()))) == plan
+    assert msgspec.json.decode(msgspec.json.encode(plan), type=StorePlan) == plan

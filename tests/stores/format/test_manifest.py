@@ -101,13 +101,12 @@ MANIFESTS = {
     "null": lambda text: b"null",
     "no format": change("format", value=...),
     "no plan": change("plan", value=...),
-    "no runs": change("runs", value=...),
     "no prompt": change("identity", "prompt", value=...),
     "model is null": change("identity", "model", value=None),
     "unknown dtype": change("identity", "dtype", value="int8"),
     "dtype is a list": change("identity", "dtype", value=["float32"]),
-    "heads are null": change("identity", "heads", value=None),
-    "head is text": change("identity", "heads", 0, "heads", 1, value="x"),
+    "heads are null": change("identity", "grid", value=None),
+    "head is text": change("identity", "grid", 0, "heads", 1, value="x"),
     "splits are a list": change("plan", "splits", value=[]),
     "no shard rows": change("plan", "shard_rows", value=0),
     "an id less": change("plan", "splits", "train", "ids", 0, value=...),
@@ -164,7 +163,7 @@ def test_a_manifest_without_heads_is_refused(tmp_path, toy) -> None:
     toy.write(tmp_path)
     path = tmp_path / "store.json"
     value = json.loads(path.read_text())
-    value["identity"]["heads"] = []
+    value["identity"]["grid"] = []
     path.write_text(json.dumps(value))
     with pytest.raises(StoreError):
         open_store(tmp_path).features("train")

@@ -77,7 +77,7 @@ SHARDS = {
     "another split": (other_split, "split is 'test', expected 'train'"),
     "another store": (other_model, "identity is "),
     "other examples": (other_examples, "plan is "),
-    "no identity": (no_identity, "attribute identity is damaged"),
+    "no identity": (no_identity, "identity is None"),
     "another format": (next_format, "format is 2, expected 1"),
 }
 

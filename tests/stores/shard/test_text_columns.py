@@ -60,17 +60,17 @@ def test_text_is_compact_readable_json() -> None:
 
 
 WRONG = {
-    "no JSON": ("label", "[", "JSONDecodeError"),
-    "no list": ("label", "{}", "it is no JSON list of 2 values"),
+    "no JSON": ("label", "[", "truncated"),
+    "no list": ("label", "{}", "Expected `array`, got `object`"),
     "too long": ("label", '["a","b","c"]', "it is no JSON list of 2 values"),
-    "a number": ("label", '["a",1]', "row 1 is 1, expected text"),
-    "a list": ("prompt", '["a",["b"]]', "row 1 is .*, expected text"),
-    "no id": ("id", '["a",null]', "row 1 is None, expected text"),
-    "no prompt": ("prompt", '[null,"b"]', "row 0 is None, expected text"),
-    "media as text": ("media", '["a.png",[]]', "row 0 is 'a.png', expected a list of text"),
-    "media with null": ("media", '[["a.png",null],[]]', "row 0 is .*, expected a list of text"),
-    "an index of text": ("index", '[0,"1"]', "row 1 is '1', expected a whole number"),
-    "too deep": ("extra", "[" * 3_000, "RecursionError"),
+    "a number": ("label", '["a",1]', r"got `int` - at `\$\[1\]`"),
+    "a list": ("prompt", '["a",["b"]]', r"Expected `str`, got `array` - at `\$\[1\]`"),
+    "no id": ("id", '["a",null]', r"Expected `str`, got `null` - at `\$\[1\]`"),
+    "no prompt": ("prompt", '[null,"b"]', r"Expected `str`, got `null` - at `\$\[0\]`"),
+    "media as text": ("media", '["a.png",[]]', "Expected `array`, got `str`"),
+    "media with null": ("media", '[["a.png",null],[]]', r"got `null` - at `\$\[0\]\[1\]`"),
+    "an index of text": ("index", '[0,"1"]', r"Expected `int`, got `str` - at `\$\[1\]`"),
+    "too deep": ("extra", "[" * 3_000, "Expected `str`, got `array`"),
 }
 
 
