@@ -129,9 +129,9 @@ def test_two_models_in_one_store(extract, tiny_model):
     failed(
         extract(model=tiny_model("qwen2_vl")),
         1,
-        "was made with other settings",
+        "was extracted with other settings",
         "model.name: 'demo' in the store, 'qwen2_vl' now",
-        "give --out another folder",
+        "pass another folder as --out",
     )
 
 
@@ -165,7 +165,7 @@ def test_an_unknown_key_of_a_config_file(savs, tmp_path):
 
 
 def test_no_store_there(savs, tmp_path):
-    failed(savs("show", tmp_path / "none"), 1, "none is not a folder, so it is no store")
+    failed(savs("show", tmp_path / "none"), 1, "none is not a folder, so it is not a feature store")
 
 
 def test_an_image_outside_the_media_root(extract, inputs):

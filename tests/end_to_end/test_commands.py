@@ -148,7 +148,7 @@ def test_json_comes_from_the_environment_too(savs, store):
 def test_zero_shot_beside_the_heads_vote(savs, scenes, store, tmp_path):
     refused = savs("evaluate", store, "--readout", "zero-shot")
     assert refused.returncode == 1
-    assert "keeps no answers; extract again with --answers labels" in refused.stderr
+    assert "has no output 'answers'; extract again with --answers labels" in refused.stderr
     kept = savs(
         *("extract", "general", "--train", scenes.train, "--test", scenes.test),
         *("--model", "demo", "--out", tmp_path / "kept", "--answers", "labels"),

@@ -55,7 +55,7 @@ def test_predictions_without_labels_have_no_units(tmp_path):
 @pytest.mark.parametrize("name", ["metrics.json", "units.parquet", "predictions.parquet"])
 def test_a_missing_file_is_named_with_what_writes_it(folder, name):
     (folder / name).unlink()
-    with pytest.raises(ResultError, match=rf"a/{name} is not there; `savs evaluate` writes it"):
+    with pytest.raises(ResultError, match=rf"a/{name} does not exist; run `savs evaluate`"):
         read_result(folder)
 
 
@@ -63,7 +63,7 @@ def test_a_missing_file_is_named_with_what_writes_it(folder, name):
 @pytest.mark.parametrize("content", [b"", b"[1]", b"\xff\x00"])
 def test_a_damaged_file_is_named(folder, name, content):
     (folder / name).write_bytes(content)
-    with pytest.raises(ResultError, match=rf"a/{name} cannot be read .* with `savs evaluate`"):
+    with pytest.raises(ResultError, match=rf"a/{name} cannot be read .* run `savs evaluate` again"):
         read_result(folder)
 
 

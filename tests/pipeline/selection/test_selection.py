@@ -97,7 +97,7 @@ def test_a_saved_selection_is_the_same_classifier(tmp_path, arrays):
 
 
 def test_a_selection_that_is_not_there(tmp_path):
-    with pytest.raises(ResultError, match=r"none is not there; `savs select` writes it"):
+    with pytest.raises(ResultError, match=r"none does not exist; run `savs select`"):
         load_selection(tmp_path / "none")
 
 
