@@ -44,7 +44,7 @@ def test_missing_file(extract, tmp_path):
         ({"question": "?"}, "line 2: field 'label' is missing"),
         ({"question": "?", "label": None}, "line 2: field 'label' is null"),
         ({"label": "a"}, "line 2: field 'question' is missing"),
-        ({"question": "? <image>", "label": "a"}, "line 2: 1 <image> marks for 0 images"),
+        ({"question": "? <image>", "label": "a"}, "line 2: 1 <image> placeholders for 0 images"),
         ({"question": "?", "label": "a", "id": "x"}, "line 2: id 'x' is taken by"),
     ],
     ids=["no label", "null label", "no question", "mark without image", "duplicate id"],
@@ -73,7 +73,7 @@ def test_bad_images_are_skipped_counted_and_exit_4(extract, savs, inputs, tmp_pa
     failed(
         extract(test=test),
         4,
-        "skipped test some:0: text.png is no image of a known format",
+        "skipped test some:0: text.png is not an image of a known format",
         "skipped test some:1: absent.png is not in the media root",
         "2 examples were skipped, --max-skip allows 0",
     )
@@ -171,9 +171,7 @@ def test_no_store_there(savs, tmp_path):
 def test_an_image_outside_the_media_root(extract, inputs):
     inputs.image("../outside.png")
     rows = [{"image": "../outside.png", "question": "?", "label": "a"}]
-    failed(
-        extract(test=inputs.rows("out.jsonl", rows)), 4, "outside.png lies outside the media root"
-    )
+    failed(extract(test=inputs.rows("out.jsonl", rows)), 4, "outside.png is outside the media root")
 
 
 @pytest.mark.parametrize("more", [(), ("--dry-run",)], ids=["extract", "dry run"])

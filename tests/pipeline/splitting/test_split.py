@@ -178,7 +178,9 @@ def test_nothing_is_overwritten_unasked_and_never_the_source(pool):
 
 
 def test_too_few_examples_are_counted_and_nothing_is_written(pool):
-    with pytest.raises(RowError, match="class 'a' has 8 examples, --shots asks for 9; give 7"):
+    with pytest.raises(
+        RowError, match="class 'a' has 8 examples, --shots asks for 9; use at most 7"
+    ):
         split("general", pool, **halves(pool), shots=Shots(9))
     assert not any(path.exists() for path in halves(pool).values())
 
