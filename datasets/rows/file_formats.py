@@ -42,7 +42,7 @@ def read_rows(source: str | Path | Files) -> list[Row]:
             for index, (where, values) in enumerate(_read(path, files.root))
         ]
         if not found:
-            raise SourceError(f"{path} holds no rows; pass a file with at least one example")
+            raise SourceError(f"{path} holds no rows; give a file with at least one example")
         rows += found
     return rows
 

@@ -55,7 +55,7 @@ class Shots:
         groups = [example.group for example in pool if example.group is not None]
         if self.groups is None and test_the_rest and len(set(groups)) < len(groups):
             raise RowError(
-                f"the examples have groups (the first is {groups[0]!r}), which drawing single"
+                f"the examples are in groups ({groups[0]!r} first), which drawing single"
                 " examples would split; draw whole groups with --train-groups"
             )
         strata: dict[str, dict[str, None]] = {}
@@ -93,7 +93,7 @@ class Shots:
 def too_few(wanted: Wanted, stratum: str, total: int, most: int, otherwise: str) -> RowError:
     """Return the error for a stratum with `total` units, of which at most `most` can be drawn."""
     short = ", which leaves none for testing" if total >= wanted.count else ""
-    remedy = f"use at most {most}" if most > 0 else otherwise
+    remedy = f"give {most} at most" if most > 0 else otherwise
     return RowError(
         f"{stratum} has {total} {wanted.unit}, {wanted.option} asks for {wanted.count}{short};"
         f" {remedy}"
@@ -112,7 +112,7 @@ def _group_key(pool: Sequence[Example]) -> Callable[[Example], tuple[str, str]]:
     subtasks: dict[str, dict[str | None, None]] = {}
     for example in pool:
         if example.group is None:
-            raise RowError(f"example {example.id!r} has no group; draw examples with --shots")
+            raise RowError(f"example {example.id!r} has no group; draw single ones with --shots")
         subtasks.setdefault(example.group, {})[example.subtask] = None
 
     def key_of(example: Example) -> tuple[str, str]:

@@ -37,7 +37,7 @@ def check_splits(train: Sequence[Example], test: Sequence[Example]) -> None:
         if len(labels) < 2:
             where = "" if subtask is None else f" of subtask {subtask!r}"
             raise RowError(
-                f"the training examples{where} have only one class, {labels.pop()!r}; a classifier"
+                f"the training examples{where} have one class only, {labels.pop()!r}; a classifier"
                 " needs at least two: add examples of another class"
             )
     for example in test:

@@ -169,7 +169,7 @@ def _plan_split(split: str, rows: Sequence[PlannedRow], earlier: SplitPlan) -> S
         part = [rows[row] for row in order[start : start + segment.rows] if row < len(rows)]
         if len(part) < segment.rows or _segment(part) != segment:
             raise StoreMismatchError(
-                f"its {len(earlier.ids)} {split} examples differ from the first of the {len(rows)}"
+                f"its {len(earlier.ids)} {split} examples are not the first of the {len(rows)}"
                 " given now (other rows, labels, prompts or order, or a smaller --limit); use the"
                 " same input or another --out"
             )

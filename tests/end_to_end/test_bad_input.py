@@ -81,7 +81,7 @@ def test_bad_images_are_skipped_counted_and_exit_4(extract, savs, inputs, tmp_pa
     scored = savs("evaluate", tmp_path / "store")
     assert scored.returncode == 0, scored.stderr
     assert "3 test examples planned, 1 scored, 2 skipped" in scored.stderr
-    assert "2 test examples were skipped at extraction; they are wrong" in scored.stderr
+    assert "2 test examples were skipped at extraction; they count as wrong" in scored.stderr
 
 
 def test_a_class_without_a_usable_training_example(extract, savs, inputs, tmp_path):
@@ -100,7 +100,7 @@ def test_a_test_label_that_training_never_had(extract, savs, inputs, tmp_path):
     assert extract(test=inputs.rows("new.jsonl", rows)).returncode == 0
     scored = savs("evaluate", tmp_path / "store")
     assert scored.returncode == 0
-    assert "label 'c' of 2 test examples was never seen in training" in scored.stderr
+    assert "label 'c' of 2 test examples is not in the training examples" in scored.stderr
 
 
 def test_incomplete_store(extract, savs, tmp_path):
@@ -177,5 +177,5 @@ def test_an_image_outside_the_media_root(extract, inputs):
 @pytest.mark.parametrize("more", [(), ("--dry-run",)], ids=["extract", "dry run"])
 def test_a_wrong_media_root_stops_before_the_model_is_loaded(extract, tmp_path, more):
     done = extract("--media-root", tmp_path / "nowhere", *more, model="no/such-model")
-    failed(done, 1, "none of the 11 images is there", "nowhere; give --media-root")
+    failed(done, 1, "none of the 11 images exists", "nowhere; set --media-root")
     assert not (tmp_path / "store").exists()

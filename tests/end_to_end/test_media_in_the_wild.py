@@ -174,7 +174,7 @@ def test_paths_of_another_machine(extract, inputs, photos, tmp_path):
     )
     same = extract(twice, twice, "--media-root", inputs.root / "flat", out="same")
     assert same.returncode == 1
-    assert "/home/you/cats/0.png and /home/you/dogs/0.png end alike" in same.stderr
+    assert "/home/you/cats/0.png and /home/you/dogs/0.png both match" in same.stderr
 
 
 def test_names_that_lead_out_of_the_media_root(extract, inputs, photos):

@@ -79,8 +79,8 @@ def test_other_seeds_draw_others() -> None:
 @pytest.mark.parametrize(
     ("text", "shots", "message"),
     [
-        ("a1 a2 b3 b4 b5", 3, "class 'a' has 2 examples, --shots asks for 3; use at most 1"),
-        ("a1 a2 b3 b4 b5", 2, "asks for 2, which leaves none for testing; use at most 1"),
+        ("a1 a2 b3 b4 b5", 3, "class 'a' has 2 examples, --shots asks for 3; give 1 at most"),
+        ("a1 a2 b3 b4 b5", 2, "asks for 2, which leaves none for testing; give 1 at most"),
         ("a1 b2 b3", 1, "class 'a' has 1 examples, .*; add examples, or drop its rows"),
         ("a1 a1 b1 b2 b3", 1, "class 'a' has 2 examples, and all of them share a group or"),
     ],

@@ -154,7 +154,7 @@ def test_different_seeds_draw_different_examples_and_all_alike() -> None:
 def test_too_few_examples_are_an_error_with_the_numbers(
     count: int, rest: bool, why: str, most: int
 ) -> None:
-    problem = f"has 3 examples, --shots asks for {count}{why}; use at most {most}$"
+    problem = f"has 3 examples, --shots asks for {count}{why}; give {most} at most$"
     pool = of_classes({("a", None): 9, ("b", None): 3})
     with pytest.raises(RowError, match=f"^class 'b' {problem}"):
         Shots(each_class=count).draw(pool, test_the_rest=rest)
@@ -166,7 +166,7 @@ def test_too_few_examples_are_an_error_with_the_numbers(
 
 def test_too_few_groups_are_an_error_with_the_numbers() -> None:
     pool = of_groups({"s": 5, "t": 2})
-    problem = r"^subtask 't' has 2 groups, --train-groups asks for {}{}; use at most 1$"
+    problem = r"^subtask 't' has 2 groups, --train-groups asks for {}{}; give 1 at most$"
     with pytest.raises(RowError, match=problem.format(3, "")):
         Shots(groups=3).draw(pool, test_the_rest=True)
     with pytest.raises(RowError, match=problem.format(2, ", which leaves none for testing")):
@@ -178,7 +178,7 @@ def test_too_few_groups_are_an_error_with_the_numbers() -> None:
 
 def test_single_examples_do_not_tear_groups_apart() -> None:
     pool = of_groups({None: 6})
-    with pytest.raises(RowError, match=r"^the examples have groups .* --train-groups$"):
+    with pytest.raises(RowError, match=r"^the examples are in groups .* --train-groups$"):
         Shots(each_class=2).draw(pool, test_the_rest=True)
     # where the rest is not tested, nothing is torn; nor is a group of one
     assert len(Shots(each_class=2).draw(pool, test_the_rest=False)[0]) == 4

@@ -16,13 +16,13 @@ def test_splits_that_can_be_told_apart_pass() -> None:
 
 
 def test_one_class_is_not_enough() -> None:
-    with pytest.raises(RowError, match=r"^the training examples have only one class, 'a';"):
+    with pytest.raises(RowError, match=r"^the training examples have one class only, 'a';"):
         check_splits([example("train", "a"), example("train", "a")], [example("test", "b")])
 
 
 def test_one_class_is_not_enough_in_any_subtask() -> None:
     train = [example("train", *pair) for pair in ("as", "bs", "at", "at")]
-    with pytest.raises(RowError, match="of subtask 't' have only one class, 'a';"):
+    with pytest.raises(RowError, match="of subtask 't' have one class only, 'a';"):
         check_splits(train, [])
 
 

@@ -123,7 +123,7 @@ def test_a_fit_that_could_not_be_read_again_is_not_saved(store, tmp_path, make) 
         return make(VOTE.fit(*given).centroids)
 
     selection = select(store, heads=2, readout=replace(VOTE, name="odd", fit=fit))
-    with pytest.raises(SelectionError, match="readout 'odd' made what cannot be saved"):
+    with pytest.raises(SelectionError, match="readout 'odd' fitted arrays that cannot be saved"):
         save_selection(selection, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

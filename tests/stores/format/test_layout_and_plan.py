@@ -107,7 +107,7 @@ OTHER = {
 def test_other_examples_are_refused(rows: list[PlannedRow]) -> None:
     earlier = make_plan({"train": ROWS}, 2, make_plan({"train": ROWS[:4]}, 2))
     with pytest.raises(
-        StoreMismatchError, match=f"6 train examples differ from .* {len(rows)} given now"
+        StoreMismatchError, match=f"6 train examples are not .* {len(rows)} given now"
     ):
         make_plan({"train": rows}, 2, earlier)
 
