@@ -4,7 +4,7 @@ from savs.foundation.errors import SavsError
 
 
 class DatasetError(SavsError):
-    """Root of the errors of this room."""
+    """Base class of the errors of data sets."""
 
 
 class BenchmarkNotFoundError(DatasetError, KeyError):

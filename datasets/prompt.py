@@ -48,7 +48,7 @@ def split_prompt(prompt: str, media: int, placeholders: str = SPLIT) -> tuple[st
     texts = prompt.split(IMAGE_MARK)
     marks = len(texts) - 1
     if marks not in (0, media):
-        raise ValueError(f"{marks} {IMAGE_MARK} marks for {media} images")
+        raise ValueError(f"{marks} {IMAGE_MARK} placeholders for {media} images")
     if marks == 0 or placeholders == KEEP:
         pieces: list[str | int] = [*range(media), prompt]
     else:

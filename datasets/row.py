@@ -80,7 +80,7 @@ class Row:
             )
         if len(set(found.values())) > 1:
             labels = " and ".join(f"{name!r} is {value!r}" for name, value in found.items())
-            raise self.error(f"two fields have a label: {labels}", f"keep {names[0]!r} alone")
+            raise self.error(f"two fields have a label: {labels}", f"keep only {names[0]!r}")
         return next(iter(found.values()))
 
     def optional(self, name: str) -> str | None:

@@ -1,12 +1,13 @@
-"""The root of all errors that are the input's fault, not the program's."""
+"""The base class of all errors that the input causes."""
 
 
 class SavsError(Exception):
-    """What `except SavsError` catches; the message says where, expected, got, and what to do.
+    """Base class of all errors that the input causes, not the program.
 
-    Each error below it is also the builtin that a caller would catch: a `ValueError`, an `OSError`.
+    The message says where, what was expected, what was found and what to do. Each subclass is also
+    a builtin error: a `ValueError`, an `OSError`.
     """
 
 
 class ParameterError(SavsError, ValueError):
-    """An argument that cannot be: out of its range, or not one of the known names."""
+    """An argument is out of its range or not one of the known names."""

@@ -34,9 +34,9 @@ def whole_file(
     Raises
     ------
     FileExistsError
-        The name is taken, and `replace` is not set; that file stays as it is.
+        The file exists, and `replace` is not set; it stays as it is.
     OSError
-        The disk refused.
+        The disk cannot be written.
     """
     name = ".".join(filter(None, (path.name, owner, _tag()))) + PARTIAL
     partial = path.with_name(name + path.suffix if keep_suffix else name)
@@ -70,14 +70,14 @@ def publish(partial: Path, path: Path, *, replace: bool) -> None:
 
 
 def _name_once(partial: Path, path: Path) -> None:
-    """Name a file by a hard link, which fails where the name is taken, whoever took it."""
+    """Name a file by a hard link, which fails if the name is taken, even in a race."""
     try:
         os.link(partial, path)
     except FileExistsError:
         raise
     except OSError:  # a file system without hard links
         if path.exists():
-            raise FileExistsError(f"{path} is there already") from None
+            raise FileExistsError(f"{path} exists") from None
         partial.rename(path)
     else:
         partial.unlink()

@@ -4,7 +4,7 @@ from savs.foundation.errors import SavsError
 
 
 class PipelineError(SavsError):
-    """Root of the stages' errors."""
+    """Base class of the stages' errors."""
 
 
 class ModelError(PipelineError, ValueError):
@@ -12,7 +12,7 @@ class ModelError(PipelineError, ValueError):
 
 
 class OwnCodeError(PipelineError, ValueError):
-    """A Python file of one's own that is not there, or fails when it runs."""
+    """A Python file of the user that does not exist, or fails when it runs."""
 
 
 class MissingExtraError(PipelineError, ImportError):
@@ -24,19 +24,19 @@ class SelectionError(PipelineError, ValueError):
 
 
 class QueryError(PipelineError, ValueError):
-    """A query that cannot be answered from the tables there are."""
+    """A query that cannot be answered from the existing tables."""
 
 
 class ComparisonError(PipelineError, ValueError):
-    """Results that cannot be compared: of other examples, measured otherwise, or given twice."""
+    """Results that cannot be compared: other examples, other metrics, or given twice."""
 
 
 class ExportError(PipelineError, ValueError):
-    """A form that cannot be written, or a part of the store that is not there."""
+    """An unknown file format, or a part that the store does not have."""
 
 
 class OutputError(PipelineError, OSError):
-    """A file that cannot be written: its name is taken, or the disk refuses."""
+    """A file that cannot be written: its name is taken, or the disk fails."""
 
 
 class LeakError(PipelineError, ValueError):

@@ -1,25 +1,25 @@
-"""What can go wrong with a store. Each error is also the builtin that a caller would catch."""
+"""Errors of the feature store. Each is also the builtin error that a caller would catch."""
 
 from savs.foundation.errors import SavsError
 
-REPAIR = "run `savs repair` and then the same `savs extract` command again"
-"""What to do about a damaged shard; what is left of it is set aside, not deleted."""
+REPAIR = "run `savs repair`, then the same `savs extract` command again"
+"""What to do about a damaged shard; repair renames it and does not delete it."""
 
 
 class StoreError(SavsError):
-    """Root of the store's errors."""
+    """Base class of the store's errors."""
 
 
 class StoreNotFoundError(StoreError, FileNotFoundError):
-    """The folder is not there, or holds no store."""
+    """The folder does not exist or holds no store."""
 
 
 class StoreFormatError(StoreError, ValueError):
-    """The store is of a format version that this release does not read."""
+    """The store has a format version that this release does not read."""
 
 
 class StoreCorruptError(StoreError, ValueError):
-    """Bytes on disk are not what the writer left there."""
+    """Bytes on disk differ from what the writer wrote."""
 
 
 class StoreIncompleteError(StoreError, LookupError):
@@ -27,7 +27,7 @@ class StoreIncompleteError(StoreError, LookupError):
 
 
 class StoreMismatchError(StoreError, ValueError):
-    """Two things that must agree to share a store do not: models, settings or examples."""
+    """Models, settings or examples differ that must be equal to share a store."""
 
 
 class StoreLockedError(StoreError, BlockingIOError):
@@ -35,19 +35,19 @@ class StoreLockedError(StoreError, BlockingIOError):
 
 
 class StoreWriteError(StoreError, OSError):
-    """The disk refused: full, read-only or gone."""
+    """The disk cannot be written: full, read-only or gone."""
 
 
 class StoreReadError(StoreError, OSError):
-    """The disk or its permissions keep a file from being read; the file may be whole."""
+    """A file cannot be read because of the disk or its permissions; it may be intact."""
 
 
 class FeatureValueError(StoreError, ValueError):
-    """Features that must not be stored: NaN, infinity, a wrong shape."""
+    """Features that cannot be stored: NaN, infinity, a wrong shape."""
 
 
 class HeadNotFoundError(StoreError, KeyError):
-    """A head was asked for that the store does not hold."""
+    """The store does not hold a requested head."""
 
     __str__ = Exception.__str__  # KeyError would print the message as a quoted key
 

@@ -75,7 +75,7 @@ def read_json(path: Path, command: str = EVALUATE) -> dict[str, Any]:
     """
     with reading(path, command):
         if regular_size(path) > LARGEST_JSON:
-            raise ValueError(f"it has more than {LARGEST_JSON:,} bytes")
+            raise ValueError(f"it has more than {LARGEST_JSON:,} bytes, the limit")
         found = decode_json(path.read_bytes())
         if not isinstance(found, dict):
             raise ValueError(f"it holds a {type(found).__name__}, expected an object")
@@ -95,10 +95,10 @@ def read_table(path: Path, columns: Sequence[str]) -> pl.DataFrame:
 
 
 def regular_size(path: Path) -> int:
-    """Return a file's bytes; ValueError where it is a folder, a pipe or a device."""
+    """Return a file's bytes; ValueError if it is a folder, a pipe or a device."""
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
-        raise ValueError("it is no regular file")
+        raise ValueError("it is not a regular file")
     return found.st_size
 
 
@@ -109,16 +109,14 @@ def reading(path: Path, command: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise ResultError(f"{path} is not there; `{command}` writes it: run it again") from error
+        raise ResultError(f"{path} does not exist; run `{command}`, which writes it") from error
     except (*known, pl.exceptions.PolarsError) as error:
         reason = str(error).strip().partition("\n")[0]  # polars adds its query plan
-        raise ResultError(
-            f"{path} cannot be read ({reason}); make it again with `{command}`"
-        ) from error
+        raise ResultError(f"{path} cannot be read ({reason}); run `{command}` again") from error
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file whole, and its folder; StoreWriteError where that cannot be."""
+    """Write a file whole, and make its folder; StoreWriteError if that fails."""
     with _disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as partial:
@@ -131,5 +129,5 @@ def _disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StoreWriteError(
-            f"{path} cannot be written: {error.strerror or error}; give --out a folder that can"
+            f"{path} cannot be written: {error.strerror or error}; pass a writable folder as --out"
         ) from error

@@ -53,15 +53,15 @@ def read_tensors(
     Raises
     ------
     ResultError
-        Not there, not a safetensors file, or not the one that is expected.
+        It does not exist, is not a safetensors file, or is not the expected one.
     """
     with reading(path, SELECT):
         _require_size(path, forms)
         with safe_open(path, framework="numpy") as file:
             if file.metadata() != dict(metadata):
                 raise ValueError(
-                    f"its metadata is {file.metadata()}, expected {dict(metadata)}: it is not of"
-                    f" the selection in {CONFIG}"
+                    f"its metadata is {file.metadata()}, expected {dict(metadata)}: it belongs to"
+                    f" another selection than {CONFIG}"
                 )
             _require_forms(file, forms)
             with path.open("rb") as content:

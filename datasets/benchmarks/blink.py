@@ -84,11 +84,11 @@ BLINK = Benchmark(
     about=About(
         task="fourteen tasks of perception, one to four images, lettered options",
         metrics=("accuracy, macro", "accuracy of each subtask", "accuracy, micro"),
-        sizes="val 1,901 (117 to 172 a subtask), test 1,907 with hidden answers",
+        sizes="val 1,901 (117 to 172 per subtask), test 1,907 with hidden answers",
         source="Fu et al., BLINK, arXiv 2404.12390; hf://BLINK-Benchmark/BLINK",
         licence="not stated here; see the source",
-        files="--test 'hf://BLINK-Benchmark/BLINK/*/val-*.parquet' --shots 20; the reference's JSON"
-        " is read too, with --placeholders keep as it worded Qwen's prompts",
+        files="--test 'hf://BLINK-Benchmark/BLINK/*/val-*.parquet' --shots 20; or the reference's"
+        " JSON, with --placeholders keep for the reference's prompts on Qwen",
         sample={
             "idx": "val_Visual_Similarity_1",
             "sub_task": "Visual_Similarity",

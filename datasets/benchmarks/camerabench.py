@@ -56,7 +56,7 @@ def _noted(units: Units, primitive: str, ranked: list[Units]) -> Units:
         return units
     return replace(
         units,
-        notes=(f"{primitive!r}: all test answers are the same; it has an accuracy alone",),
+        notes=(f"{primitive!r}: all test answers are the same, so it has only an accuracy",),
     )
 
 
@@ -75,7 +75,7 @@ CAMERABENCH = Benchmark(
     about=About(
         task="camera motion in videos, 7 to 29 % of the test answers are Yes",
         metrics=("average precision", "ROC-AUC", "balanced accuracy", "accuracy"),
-        sizes="15 primitives; train 40 each (20 a class)",
+        sizes="15 primitives; train 40 each (20 per class)",
         source="Lin et al., arXiv 2504.15376; files of github.com/chancharikmitra/SAVs",
         licence="not stated in the files",
         files="data/camerabench_trainset and data/camerabench_testset of the reference; videos from"

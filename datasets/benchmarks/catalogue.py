@@ -82,6 +82,6 @@ def find_benchmark(name: str) -> Benchmark:
     close = difflib.get_close_matches(name, there, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     raise BenchmarkNotFoundError(
-        f"no benchmark is called {name!r}{hint}; there are: {', '.join(there)}, or give the path of"
-        " a Python file with a BENCHMARK of your own"
+        f"no benchmark is called {name!r}{hint}; expected one of: {', '.join(there)}, or the path"
+        " of a Python file that defines BENCHMARK"
     )

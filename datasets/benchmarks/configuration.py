@@ -41,6 +41,6 @@ def adapt(
     given = "--column" if columns else "--question"
     takers = "general" if columns else "general and image-folder"
     raise OptionError(
-        f"{given} is an option of {takers}; the benchmark {benchmark.name!r} has fixed columns and"
-        " prompts; leave it out"
+        f"{given} is an option of {takers} only; the benchmark {benchmark.name!r} has fixed columns"
+        " and prompts: omit the option"
     )

@@ -71,8 +71,8 @@ def check_rows(
     if question is not None and "question" in there:
         first = next(row for row in rows if "question" in row.values)
         raise OptionError(
-            f"{first.where}: has a column 'question', and --question gives one for all rows; drop"
-            " one of the two"
+            f"{first.where}: the file has a column 'question', but --question is set, too; drop one"
+            " of the two"
         )
     wanted = {
         field: column
@@ -84,8 +84,8 @@ def check_rows(
     for field, column in wanted.items():
         if column not in there and not (field in MEDIA and found):
             raise OptionError(
-                f"{rows[0].where} and the other {split} rows: none has the column {column!r}, which"
-                f" --column {field}={column} names; they have {', '.join(there) or 'no columns'}"
+                f"{rows[0].where} and the other {split} rows have no column {column!r}, which"
+                f" --column {field}={column} names; they have: {', '.join(there) or 'no columns'}"
             )
 
 
@@ -124,12 +124,12 @@ def general(columns: Mapping[str, str] | None = None, question: str | None = Non
     if question is not None and "question" in given:
         raise OptionError("--column question=... and --question both give the prompt; keep one")
     if question is not None and not question.strip():
-        raise OptionError("--question is empty; give the text that is put beside each image")
+        raise OptionError("--question is empty; pass the prompt of all rows")
     names = {field: given.get(field, field) for field in FIELDS}
     if names["image"] == names["images"]:
         raise OptionError(
-            f"--column image=... and --column images=... both name {names['image']!r}; give the"
-            " one that it is: a name, or a list of names"
+            f"--column image=... and --column images=... both name {names['image']!r}; keep image"
+            " if the column holds names, images if it holds lists of names"
         )
     named = {field: names[field] for field in FIELDS if names[field] != field}
     described = {names[field]: what for field, what in FIELDS.items()}
@@ -155,8 +155,8 @@ GENERAL = Benchmark(
         sizes="yours",
         source="yours",
         licence="yours",
-        files="--train and --test: .jsonl, .json, .csv or .parquet; or `savs split` makes the two"
-        " of one",
+        files="--train and --test: .jsonl, .json, .csv or .parquet; `savs split` makes both from"
+        " one file",
         sample={
             "image": "cats/001.jpg",
             "question": "Is the animal in the picture asleep?",

@@ -43,16 +43,16 @@ def read_folder(source: Path) -> list[Row]:
         The folder does not exist, a class has no image, or a file or folder is misplaced.
     """
     if not source.is_dir():
-        what = "a file" if source.exists() else "not there"
-        raise SourceError(f"{source} is {what}; expected a folder with one folder a class")
+        what = "is a file" if source.exists() else "does not exist"
+        raise SourceError(f"{source} {what}; expected a folder with one subfolder per class")
     classes, loose = _list_folder(source)
     if loose:
         raise SourceError(
-            f"{source} holds {_first_names(loose)} beside the folders of its classes; move it into"
-            " one, or away"
+            f"{source} holds {_first_names(loose)} next to the class folders; move it into one of"
+            " them, or out of the folder"
         )
     if not classes:
-        raise SourceError(f"{source} holds no folder; expected one folder of images a class")
+        raise SourceError(f"{source} has no subfolders; expected one folder of images per class")
     images = [image for folder in classes for image in _images(folder)]
     return [
         Row(str(image), index, {"image": f"{image.parent.name}/{image.name}",
@@ -65,16 +65,16 @@ def _images(folder: Path) -> list[Path]:
     folders, files = _list_folder(folder)
     if folders:
         raise SourceError(
-            f"{folder} holds the folder {folders[0].name}; expected images, as the name of a class;"
-            f" if {folder.name} is a split, give --train or --test {folder}"
+            f"{folder} holds the folder {folders[0].name}; expected the images of one class;"
+            f" if {folder.name} is a split, pass --train or --test {folder}"
         )
     if not files:
-        raise SourceError(f"{folder} holds no image; fill the class, or take its folder away")
+        raise SourceError(f"{folder} holds no image; add some, or remove the folder")
     others = [path for path in files if not _is_medium(path.name)]
     if others:
         raise SourceError(
             f"{folder} holds {_first_names(others)}, by name neither an image"
-            f" ({' '.join(sorted(SUFFIXES))}) nor a video; move it away, or begin its name with a"
+            f" ({' '.join(sorted(SUFFIXES))}) nor a video; move it away, or start its name with a"
             " dot"
         )
     return files
@@ -87,7 +87,9 @@ def _list_folder(folder: Path) -> tuple[list[Path], list[Path]]:
             (p for p in folder.iterdir() if not _is_hidden(p.name)), key=lambda path: path.name
         )
     except OSError as error:
-        raise SourceError(f"{folder} cannot be read: {error.strerror}; check its rights") from error
+        raise SourceError(
+            f"{folder} cannot be read: {error.strerror}; check its permissions"
+        ) from error
     folders = {path: path.is_dir() for path in paths}
     return [path for path in paths if folders[path]], [path for path in paths if not folders[path]]
 
@@ -125,7 +127,7 @@ def image_folder(question: str) -> Benchmark:
     {'question': 'Which animal is this?'}
     """
     if not question.strip():
-        raise OptionError("--question is empty; give the text that is put beside each image")
+        raise OptionError("--question is empty; pass the prompt of all images")
     return replace(
         IMAGE_FOLDER,
         parse_row=partial(parse_row, question=question),

@@ -55,7 +55,7 @@ def name_problem(value: object, taken: Collection[str]) -> str | None:
         if not isinstance(name, str) or not name or name.endswith(".py"):
             return f"has the name {name!r}, expected text that does not end in .py"
         if name in taken:
-            return f"has the name {name!r}, which is taken; give it another"
+            return f"has the name {name!r}, which is taken; choose another"
     try:
         json.dumps(dict(value.options))
     except (TypeError, ValueError) as error:

@@ -55,7 +55,7 @@ def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
 
 NATURALBENCH = Benchmark(
     name="naturalbench",
-    summary="two images x two questions a group, right only together (hf://BaiqiL/NaturalBench)",
+    summary="groups of two images x two questions, right only together (hf://BaiqiL/NaturalBench)",
     columns={
         "Index": "the group's id",
         "Image_0": "first image: its bytes in the Parquet file, or a name below the media root",

@@ -36,7 +36,7 @@ def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
 
 NATURALBENCH_RETRIEVAL = Benchmark(
     name="naturalbench-retrieval",
-    summary="does this image show this caption? two images x two captions a group",
+    summary="does this image show this caption? groups of two images x two captions",
     columns={
         "image": "name of the image; a path of another machine is matched by its end",
         "question": "Does this image show '...'?",
@@ -48,7 +48,7 @@ NATURALBENCH_RETRIEVAL = Benchmark(
     grouped_train=False,
     aliases=("natural_ret",),
     about=About(
-        task="does this image show this caption? two images and two captions a group",
+        task="does this image show this caption? groups of two images and two captions",
         metrics=(
             "accuracy",
             "Q-Acc",

@@ -1,4 +1,4 @@
-"""Media at an http or https address, fetched once and kept in a folder."""
+"""Media at an http or https URL, fetched once and kept in a folder."""
 
 import hashlib
 import time
@@ -28,7 +28,7 @@ _PIECE = 2**16
 
 
 def is_address(name: str) -> bool:
-    """Return whether a medium's name is an address of the web.
+    """Return whether a medium's name is an http or https URL.
 
     Examples
     --------
@@ -40,14 +40,14 @@ def is_address(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Fetching:
-    """How media at an address are fetched."""
+    """How media at a URL are fetched."""
 
     folder: Path | None = None
-    """Folder for fetched files, named by the digest of the address; None keeps none."""
+    """Folder for fetched files, named by the digest of the URL; None keeps none."""
     timeout_s: float = TIMEOUT_S
     max_bytes: int = MAX_BYTES
     failed: dict[str, str] = field(default_factory=dict, compare=False)
-    """Address -> why it could not be fetched; it is not tried again."""
+    """URL -> why it could not be fetched; it is not tried again."""
 
     def kept(self, address: str) -> Path | None:
         """Return the file of a medium that was fetched before, or None."""
@@ -55,7 +55,7 @@ class Fetching:
         return path if path is not None and path.is_file() else None
 
     def fetch(self, address: str) -> bytes:
-        """Return the bytes at an address, from the folder if they are kept there.
+        """Return the bytes at a URL, from the folder if they are kept there.
 
         Raises
         ------
@@ -82,7 +82,7 @@ class Fetching:
         raise MediaError(f"{address} {self.failed[address]}")
 
     def fetch_all(self, names: Iterable[str]) -> list[str]:
-        """Fetch all names that are addresses; return a line that counts them, if any.
+        """Fetch all names that are URLs; return a line that counts them, if any.
 
         Without a folder nothing is fetched.
         """
@@ -91,7 +91,7 @@ class Fetching:
             return []
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="savs-fetching") as pool:
             there = sum(pool.map(self._try, addresses))
-        return [f"{there:,} of {len(addresses):,} media at an address are in {self.folder}"]
+        return [f"{there:,} of {len(addresses):,} URLs were fetched into {self.folder}"]
 
     def _try(self, address: str) -> bool:
         try:
@@ -109,7 +109,7 @@ class Fetching:
                 if time.monotonic() - started > DEADLINE_S:
                     raise ValueError(f"it takes more than {DEADLINE_S:.0f} s")
             if answer.length:  # bytes that were announced and did not arrive
-                raise ValueError(f"the connection broke off, {answer.length:,} bytes early")
+                raise ValueError(f"the connection ended {answer.length:,} bytes early")
         return bytes(data)
 
     def _keep(self, address: str, data: bytes) -> None:
@@ -121,7 +121,9 @@ class Fetching:
             with whole_file(path) as partial:
                 partial.write_bytes(data)
         except OSError as error:
-            raise MediaError(f"{path} cannot be written: {error.strerror}; make room") from error
+            raise MediaError(
+                f"{path} cannot be written: {error.strerror}; free disk space"
+            ) from error
 
     def _path_of(self, address: str) -> Path | None:
         name = hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()

@@ -35,7 +35,7 @@ def decode_image(data: bytes, name: str) -> Image.Image:
     except UnidentifiedImageError as error:
         if data[4:8] == b"ftyp" and data[8:12] in HEIC_BRANDS:
             raise MediaError(f"{name} is a HEIC photograph: save it as JPEG or PNG") from error
-        raise MediaError(f"{name} is no image of a known format") from error
+        raise MediaError(f"{name} is not an image of a known format") from error
     except Exception as error:  # a decoder may raise anything on damaged bytes
         raise MediaError(f"{name} cannot be decoded: {error}") from error
 

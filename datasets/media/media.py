@@ -1,4 +1,4 @@
-"""Media of a run: files below one folder, rows of files, or web addresses; read and decoded."""
+"""Media of a run: files below one folder, rows of files, or URLs; read and decoded."""
 
 import hashlib
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from savs.datasets.media.video_containers import container_of, is_video_name
 from savs.datasets.media.videos import DEFAULT_FRAMES, decode_video, first_frame
 from savs.datasets.rows.packed_media import is_packed, packed_file, read_packed
 
-NO_ADDRESS = "is an address, which is fetched with --fetch-urls alone"
+NO_ADDRESS = "is a URL; to download it, pass --fetch-urls"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class MediaRules:
     allow_outside: bool = False
     """Allow names that lead out of the media root."""
     fetching: Fetching | None = None
-    """How media at an address are fetched; None refuses them."""
+    """How media at a URL are fetched; None refuses them."""
 
 
 DEFAULT_RULES = MediaRules()
@@ -53,8 +53,8 @@ class MediaFolder:
         path = locate(self.root, name, outside=self.rules.allow_outside)
         if path is None:
             raise MediaError(
-                f"{name} lies outside the media root {self.root}; give --media-root the folder that"
-                " holds it, or --allow-outside"
+                f"{name} is outside the media root {self.root}; set --media-root to the folder that"
+                " holds it, or pass --allow-outside"
             )
         return path
 
@@ -77,7 +77,7 @@ class MediaFolder:
         except MediaError as error:
             return str(error)
         folder = self.root.absolute()
-        return f"{name} is not in {folder}; give --media-root the folder of the images"
+        return f"{name} is not in {folder}; set --media-root to the folder of the images"
 
     def size(self, name: str) -> int | None:
         """Return a medium's size in bytes, or None if it is missing or not fetched yet."""
@@ -103,11 +103,11 @@ class MediaFolder:
         Raises
         ------
         MediaError
-            Missing, unreadable, empty, outside the folder, or an address that is not fetched.
+            Missing, unreadable, empty, outside the folder, or a URL that is not fetched.
         """
         if is_address(name):
             if self.rules.fetching is None:
-                raise MediaError(f"{name} {NO_ADDRESS}; or download it and name the file")
+                raise MediaError(f"{name} {NO_ADDRESS}, or name a file instead")
             data = self.rules.fetching.fetch(name)
         elif is_packed(name):
             file = packed_file(name)
@@ -170,15 +170,15 @@ class MediaFolder:
                 continue
             if path in found:
                 raise MediaError(
-                    f"{found[path]} and {name} end alike: below the media root both are {path};"
-                    " give --media-root a folder that holds more of their paths"
+                    f"{found[path]} and {name} both match {path} in the media root; set"
+                    " --media-root to a folder that holds more of their paths"
                 )
             found[path] = name
         if not found:
             return []
         path, name = next(iter(found.items()))
-        count = f"{len(found):,} paths of another machine are"
-        return [f"{count} read below {self.root}: {name} is {path}"]
+        count = f"{len(found):,} paths of another machine were"
+        return [f"{count} matched below {self.root}, such as {name} by {path}"]
 
 
 def decode_medium(data: bytes, name: str, frames: int = DEFAULT_FRAMES) -> list[Image.Image]:

@@ -123,13 +123,13 @@ def _opened(data: bytes, name: str) -> Iterator[_Clip]:
         ) from error
     kind = container_of(data)
     if kind is None:
-        raise MediaError(f"{name} is no video of a known format (MP4, MOV, Matroska, WebM, AVI)")
+        raise MediaError(f"{name} is not a video of a known format (MP4, MOV, Matroska, WebM, AVI)")
     if missing := missing_bytes(data):
         raise MediaError(f"{name} is truncated: {missing:,} bytes are missing at its end")
     with av.open(io.BytesIO(data), format=kind) as container:
         pictures = [s for s in container.streams.video if not _is_cover(s)]
         if not pictures:
-            raise MediaError(f"{name} has no pictures: it is sound only, or empty")
+            raise MediaError(f"{name} has no pictures: it has only sound, or is empty")
         stream = pictures[0]
         require_size(stream.codec_context.width, stream.codec_context.height, name)
         stream.thread_type = "AUTO"
@@ -149,18 +149,18 @@ def _times(clip: _Clip) -> tuple[list[int], int, list[int]]:
     if clip.numbered:
         if len(there) < WHOLE * clip.stream.frames:
             raise MediaError(
-                f"{clip.name} is damaged: {len(there)} of {clip.stream.frames} frames are there"
+                f"{clip.name} is damaged: {len(there)} of {clip.stream.frames} frames are present"
             )
         return list(range(len(packets))), len(packets), []
     shown = sorted({p.pts: p for p in packets if p.pts is not None}.items())
     if not shown:
-        raise MediaError(f"{clip.name} does not say when its frames are shown")
+        raise MediaError(f"{clip.name} has no time stamps for its frames")
     starts = [start for start, _ in shown]
     last = shown[-1][1].duration or (starts[-1] - starts[0]) // max(1, len(starts) - 1) or 1
     end = starts[-1] + last
     shown_s, said_s = float(end * clip.stream.time_base), _said_s(clip.stream)
     if shown_s < WHOLE * said_s:
-        raise MediaError(f"{clip.name} is damaged: {shown_s:.1f} of {said_s:.1f} s are there")
+        raise MediaError(f"{clip.name} is damaged: {shown_s:.1f} of {said_s:.1f} s are present")
     return starts, end, [start for start, p in shown if p.is_keyframe]
 
 
@@ -211,6 +211,6 @@ def _in_order(clip: _Clip, wanted: Sequence[int]) -> list[Image.Image]:
 def _to_rgb(frame: Any, clip: _Clip) -> Image.Image:
     require_size(frame.width, frame.height, clip.name)
     if frame.is_corrupt:
-        raise MediaError(f"{clip.name} is damaged: a frame cannot be decoded whole")
+        raise MediaError(f"{clip.name} is damaged: a frame cannot be decoded completely")
     image = frame.to_image()
     return image.rotate(frame.rotation, expand=True) if frame.rotation else image

@@ -62,8 +62,8 @@ def set_accuracy(
     whole = sets.filter(pl.col("rows") == rows)
     if not whole.height:
         raise RowError(
-            f"{name}: no set of {rows} rows that share {', '.join(by)} is complete; was the"
-            " test file cut inside a group, by --limit?"
+            f"{name}: no set of {rows} rows that share {', '.join(by)} is complete; check whether"
+            " --limit cuts the test file inside a group"
         )
     return Units(
         name,

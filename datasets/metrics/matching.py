@@ -63,7 +63,10 @@ def matching_metrics(predictions: pl.DataFrame, of: str = "") -> list[Units]:
     )
     whole = groups.filter("whole").with_columns(group=pl.col("text") & pl.col("image"))
     if not whole.height:
-        raise RowError("no group of two captions and two images is complete; test whole groups")
+        raise RowError(
+            "no group of two captions and two images is complete; check whether --limit cuts the"
+            " test file inside a group"
+        )
     notes = incomplete_note("text, image and group score", groups.filter(~pl.col("whole"))["group"])
     return [
         Units(

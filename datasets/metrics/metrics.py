@@ -11,7 +11,7 @@ Classes = Mapping[str | None, Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """One metric before it is mean_metric."""
+    """One metric before its mean is taken."""
 
     name: str
     """For example `accuracy`."""

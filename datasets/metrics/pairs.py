@@ -60,8 +60,8 @@ def order_metric(
     whole = pairs.filter("whole")
     if not whole.height:
         raise RowError(
-            f"{full}: no pair of an example labelled {positive!r} and another one is complete; was"
-            " the test split cut inside a pair, by --limit?"
+            f"{full}: no pair of an example labelled {positive!r} and another one is complete;"
+            " check whether --limit cuts the test file inside a pair"
         )
     wins = (
         pl.col("better").is_finite()

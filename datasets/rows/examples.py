@@ -60,8 +60,8 @@ def iter_examples(
             example = _example(benchmark, row, fields, split, len(seen))
             if example.id in seen:
                 raise RowError(
-                    f"{row.where}: id {example.id!r} is taken by {seen[example.id]}; ids are unique"
-                    " in a file: rename one, or drop the column and rows are numbered"
+                    f"{row.where}: id {example.id!r} is taken by {seen[example.id]}; ids must be"
+                    " unique in a file: rename one, or drop the column to number the rows"
                 )
             seen[example.id] = row.where
             yield number, example
@@ -71,7 +71,7 @@ def _example(benchmark: Benchmark, row: Row, fields: Fields, split: str, index: 
     try:
         split_prompt(fields.prompt, len(fields.media))
     except ValueError as error:
-        raise row.error(str(error), "mark each image once, or none") from error
+        raise row.error(str(error), "use one placeholder per image, or none") from error
     return Example(
         id=fields.id or row.id,
         split=split,

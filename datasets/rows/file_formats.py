@@ -111,7 +111,9 @@ def _json_list(path: Path, text: str) -> Iterator[Located]:
     try:
         values = _json(text)
     except (ValueError, RecursionError) as error:
-        raise SourceError(f"{path} is not JSON: {error}; correct it, or name it .jsonl") from error
+        raise SourceError(
+            f"{path} is not JSON: {error}; correct it, or rename JSON Lines to .jsonl"
+        ) from error
     if not isinstance(values, list):
         raise SourceError(f"{path} holds a {type(values).__name__}, expected a list of objects")
     for index, value in enumerate(values):
@@ -125,7 +127,7 @@ def _json(text: str) -> Any:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON value")
+    raise ValueError(f"{name} is not a JSON value")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Values:
@@ -133,7 +135,7 @@ def _object(pairs: list[tuple[str, Any]]) -> Values:
     if len(values) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"field {twice!r} is there twice")
+        raise ValueError(f"field {twice!r} occurs twice")
     return values
 
 
@@ -149,7 +151,9 @@ def _csv(path: Path, text: str) -> Iterator[Located]:
     try:
         names = next(lines, [])
         if len(set(names)) < len(names):
-            raise SourceError(f"{path} line 1 names a column twice: {', '.join(names)}")
+            raise SourceError(
+                f"{path} line 1 names a column twice: {', '.join(names)}; rename one of the two"
+            )
         if len(names) == 1 and (";" in names[0] or "\t" in names[0]):
             raise SourceError(
                 f"{path} line 1 has one column, {names[0]!r}; expected columns with commas between"
@@ -163,7 +167,9 @@ def _csv(path: Path, text: str) -> Iterator[Located]:
                 )
             yield where, {name: value or None for name, value in zip(names, values, strict=True)}
     except csv.Error as error:
-        raise SourceError(f"{path} line {lines.line_num} is not CSV: {error}") from error
+        raise SourceError(
+            f"{path} line {lines.line_num} is not CSV: {error}; correct it"
+        ) from error
 
 
 _READERS: dict[str, Callable[[Path, str], Iterator[Located]]] = {

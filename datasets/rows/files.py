@@ -55,9 +55,9 @@ def find_files(source: str | Path) -> Files:
     if text.startswith(HUB):
         return _from_hub(text)
     if text.startswith("hf:/"):
-        raise SourceError(f"{text}: a path drops slashes; give the text {HUB}{text[4:]}")
+        raise SourceError(f"{text}: Path drops a slash; pass the text {HUB}{text[4:]} instead")
     if not text:
-        raise SourceError("the name of the input file is empty; give a file, a folder or a pattern")
+        raise SourceError("the name of the input file is empty; pass a file, a folder or a pattern")
     try:
         return _on_disk(Path(source), text)
     except (OSError, ValueError, NotImplementedError) as error:
@@ -65,7 +65,7 @@ def find_files(source: str | Path) -> Files:
             raise
         shown = text if text.isprintable() else ascii(text)
         reason = getattr(error, "strerror", None) or error
-        raise SourceError(f"{shown[:SHOWN]} cannot be looked for: {reason}") from error
+        raise SourceError(f"{shown[:SHOWN]} cannot be found: {reason}; check the name") from error
 
 
 def _on_disk(path: Path, text: str) -> Files:
@@ -82,7 +82,7 @@ def _below(root: Path, pattern: str, text: str) -> Files:
     paths = sorted(path for path in root.glob(pattern) if path.is_file())
     if not paths:
         raise SourceError(
-            f"{text}: no file in {root.absolute()} matches {pattern}; give a file, a folder of"
+            f"{text}: no file in {root.absolute()} matches {pattern}; pass a file, a folder of"
             " Parquet files, or a pattern such as 'DIR/*/val-*.parquet'"
         )
     return Files(root, tuple(paths))
@@ -91,14 +91,14 @@ def _below(root: Path, pattern: str, text: str) -> Files:
 def _from_hub(text: str) -> Files:
     owner, name, *rest = (*text.removeprefix(HUB).split("/", 2), "")
     if not owner or not name:
-        raise SourceError(f"{text}: expected {HUB}owner/name, a data set of the hub")
+        raise SourceError(f"{text}: expected {HUB}owner/name, a data set on the Hugging Face hub")
     pattern = rest[0] or PARQUET
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
         raise SourceError(
             f"{text} needs the package huggingface_hub; install with: pip install huggingface_hub,"
-            " or download the files and give their folder"
+            " or download the files and pass their folder"
         ) from error
     try:
         root = snapshot_download(
@@ -109,8 +109,7 @@ def _from_hub(text: str) -> Files:
     except Exception as error:  # each failure of the hub has a class of its own
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise SourceError(
-            f"{text} cannot be fetched ({reason});"
-            " check the name and the network (HF_TOKEN for a gated set), or download the files and"
-            " give their folder"
+            f"{text} cannot be fetched ({reason}); check the name and the network (HF_TOKEN for a"
+            " gated data set), or download the files and pass their folder"
         ) from error
     return _below(Path(root), pattern, text)

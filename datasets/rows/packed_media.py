@@ -92,7 +92,7 @@ def _column_and_index(column: str, known: Container[str]) -> tuple[str, int | No
         return column, None
     name, _, index = column.rpartition("/")
     if name not in known or not index.isdecimal():
-        raise LookupError(f"there is no column {column!r} with media")
+        raise LookupError(f"no column {column!r} has media")
     return name, int(index)
 
 

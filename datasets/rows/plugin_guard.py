@@ -1,4 +1,4 @@
-"""Calls of a benchmark's own functions; what they do wrong becomes a one-line error."""
+"""Calls of a benchmark's own functions; their failures become one-line errors."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -129,7 +129,7 @@ def _metric_problem(metric: Any) -> str | None:
     if not score.dtype.is_numeric() and score.dtype != pl.Boolean:
         return f"the metric {metric.name!r} with scores of {score.dtype}, expected numbers"
     if not score.len() or not score.cast(pl.Float64).is_finite().fill_null(value=False).all():
-        return f"the metric {metric.name!r} with a score that is no number, or without scores"
+        return f"the metric {metric.name!r} with a score that is not a number, or without scores"
     return None
 
 
@@ -172,7 +172,7 @@ def _fault(
     row = f" at {at}" if at else ""
     return BenchmarkFaultError(
         f"{where}: {name} of the benchmark {benchmark.name!r} {what}{row}; fix the benchmark"
-        + (", or the row (Row.text and Row.error say what is wrong with it)" if at else "")
+        + (", or the row (Row.text and Row.error report bad rows by file and line)" if at else "")
     )
 
 

@@ -1,4 +1,4 @@
-"""Some rows of input files, written to a new file of the same form."""
+"""Some rows of input files, written to a new file of the same format."""
 
 import csv
 import io
@@ -48,8 +48,8 @@ def common_form(files: Files) -> str:
     forms = sorted({form_of(path) for path in files})
     if len(forms) > 1:
         raise SourceError(
-            f"{files.paths[0]} and the other files are {' and '.join(forms)}; give files of one"
-            " form"
+            f"{files.paths[0]} and the other files are {' and '.join(forms)}; pass files of one"
+            " format"
         )
     return forms[0]
 
@@ -100,7 +100,7 @@ def _columns(rows: Sequence[Values], files: Files) -> tuple[str, ...]:
     found = {tuple(values) for values in rows}
     if len(found) > 1:
         raise SourceError(
-            f"{files.paths[0]} and the other files have different columns; split one at a time"
+            f"{files.paths[0]} and the other files have different columns; split one file at a time"
         )
     return found.pop()
 
@@ -122,8 +122,8 @@ def _copy_parquet(files: Files, numbers: Sequence[int], target: Path) -> None:
         rows.sink_parquet(target)
     except DAMAGE as error:
         raise SourceError(
-            f"the rows of {files.paths[0]} cannot be copied to {target}: {error}; split one file at"
-            " a time if the columns differ"
+            f"the rows of {files.paths[0]} cannot be copied to {target}: {error}; if the columns"
+            " differ, split one file at a time"
         ) from error
 
 

@@ -33,8 +33,8 @@ def draw_clusters(pool: Sequence[Example], clusters: Sequence[str], shots: Shots
     unlabelled = next((example.id for example in pool if example.label is None), None)
     if unlabelled is not None:
         raise RowError(
-            f"example {unlabelled!r} has no label, so its class is unknown; split a file whose rows"
-            " all have one"
+            f"example {unlabelled!r} has no label, so its class is unknown; give every row of the"
+            " file a label"
         )
     wanted = shots.wanted(pool)
     held = _contents(pool, clusters, wanted)
@@ -50,7 +50,7 @@ def draw_clusters(pool: Sequence[Example], clusters: Sequence[str], shots: Shots
 
     for stratum, total in totals.items():
         if total <= wanted.count:
-            raise too_few(wanted, stratum, total, total - 1, "add examples, or leave it out")
+            raise too_few(wanted, stratum, total, total - 1, "add examples, or drop its rows")
         order = shots.shuffle((c for c, sizes in held.items() if stratum in sizes), stratum)
         for cluster in order:
             if have[stratum] < wanted.count and not _surplus(have, held[cluster], wanted.count):
@@ -61,8 +61,8 @@ def draw_clusters(pool: Sequence[Example], clusters: Sequence[str], shots: Shots
     for stratum, total in totals.items():
         if have[stratum] == total:
             raise RowError(
-                f"{stratum} has {total} {wanted.unit}, and all of them share a group or a medium"
-                " with those drawn to train, which would leave none to test; give a smaller"
+                f"{stratum} has {total} {wanted.unit}, and all of them share a group or an image"
+                " with drawn training examples, which leaves none for testing; use a smaller"
                 f" {wanted.option} or another --seed"
             )
     return [cluster in chosen for cluster in clusters]

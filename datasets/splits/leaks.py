@@ -54,8 +54,8 @@ class Leaks:
         lines = []
         if repeated := self.count(REPEATED):
             lines.append(
-                f"leak: {self.trained} of {self.train} training examples are in the test split;"
-                f" with repeats they are {repeated} test examples{self._groups(REPEATED)}"
+                f"leak: {self.trained} of {self.train} training examples are also in the test"
+                f" split, as {repeated} test examples{self._groups(REPEATED)}"
                 f" ({self._named(REPEATED)})"
             )
         if self.count(SHARED):
@@ -70,7 +70,7 @@ class Leaks:
         pairs = list(zip(self.groups, self.kinds, strict=True))
         touched = {group for group, found in pairs if group and found == kind}
         wholly = touched - {group for group, found in pairs if found != kind}
-        return f" in {len(touched)} groups, {len(wholly)} of them wholly" if touched else ""
+        return f" in {len(touched)} groups, {len(wholly)} of them completely" if touched else ""
 
     def _named(self, kind: str) -> str:
         return _first([i for i, found in zip(self.ids, self.kinds, strict=True) if found == kind])

@@ -55,8 +55,8 @@ class Shots:
         groups = [example.group for example in pool if example.group is not None]
         if self.groups is None and test_the_rest and len(set(groups)) < len(groups):
             raise RowError(
-                f"the examples are in groups ({groups[0]!r} first), which drawing single ones would"
-                " split; draw whole groups with --train-groups"
+                f"the examples are in groups ({groups[0]!r} first), which drawing single"
+                " examples would split; draw whole groups with --train-groups"
             )
         strata: dict[str, dict[str, None]] = {}
         for example in pool:
@@ -65,7 +65,7 @@ class Shots:
         chosen: set[str] = set()
         for stratum, units in strata.items():
             if len(units) < wanted.count + test_the_rest:
-                otherwise = "give the training examples with --train"
+                otherwise = "pass the training examples with --train"
                 raise too_few(wanted, stratum, len(units), len(units) - test_the_rest, otherwise)
             chosen.update(self.shuffle(units, stratum)[: wanted.count])
         train = [replace(e, split="train") for e in pool if wanted.key_of(e)[1] in chosen]
@@ -78,7 +78,7 @@ class Shots:
         elif self.each_class is not None:
             wanted = Wanted(self.each_class, "examples", "--shots", _class_key)
         else:
-            raise ParameterError("neither a number of examples per class nor of groups was given")
+            raise ParameterError("Shots has neither each_class nor groups; set one of them")
         if wanted.count < 1:
             raise ParameterError(f"{wanted.option} is {wanted.count}, expected at least 1")
         return wanted
@@ -92,7 +92,7 @@ class Shots:
 
 def too_few(wanted: Wanted, stratum: str, total: int, most: int, otherwise: str) -> RowError:
     """Return the error for a stratum with `total` units, of which at most `most` can be drawn."""
-    short = ", which would leave none to test" if total >= wanted.count else ""
+    short = ", which leaves none for testing" if total >= wanted.count else ""
     remedy = f"give {most} at most" if most > 0 else otherwise
     return RowError(
         f"{stratum} has {total} {wanted.unit}, {wanted.option} asks for {wanted.count}{short};"
@@ -102,7 +102,7 @@ def too_few(wanted: Wanted, stratum: str, total: int, most: int, otherwise: str)
 
 def _class_key(example: Example) -> tuple[str, str]:
     if example.label is None:
-        raise RowError(f"example {example.id!r} has no label, so it cannot train; give --train")
+        raise RowError(f"example {example.id!r} has no label, so it cannot train; pass --train")
     where = "" if example.subtask is None else f" of subtask {example.subtask!r}"
     return f"class {example.label!r}{where}", example.id
 
@@ -112,7 +112,7 @@ def _group_key(pool: Sequence[Example]) -> Callable[[Example], tuple[str, str]]:
     subtasks: dict[str, dict[str | None, None]] = {}
     for example in pool:
         if example.group is None:
-            raise RowError(f"example {example.id!r} is in no group; draw single ones with --shots")
+            raise RowError(f"example {example.id!r} has no group; draw single ones with --shots")
         subtasks.setdefault(example.group, {})[example.subtask] = None
 
     def key_of(example: Example) -> tuple[str, str]:

@@ -18,19 +18,19 @@ def check_splits(train: Sequence[Example], test: Sequence[Example]) -> None:
         training examples, or only some examples have a subtask.
     """
     if not train:
-        raise RowError("there are no training examples; give at least one of each class")
+        raise RowError("there are no training examples; pass at least one of each class")
     hidden = all(example.label is None for example in test)
     for example in (*train, *test):
         if example.label is None and (example.split == "train" or not hidden):
             raise RowError(
-                f"{example.split} example {example.id!r} has no label; training examples need one,"
-                " and test examples all have one or none has"
+                f"{example.split} example {example.id!r} has no label; every training example needs"
+                " one, and either all test examples or none"
             )
         if (example.subtask is None) != (train[0].subtask is None):
             raise RowError(
                 f"{example.split} example {example.id!r} has"
-                f" {'no' if example.subtask is None else 'a'} subtask, train example"
-                f" {train[0].id!r} is otherwise; give every row a subtask, or none"
+                f" {'no' if example.subtask is None else 'a'} subtask, unlike train example"
+                f" {train[0].id!r}; give every row a subtask, or none"
             )
     classes = _classes(train)
     for subtask, labels in classes.items():
@@ -38,7 +38,7 @@ def check_splits(train: Sequence[Example], test: Sequence[Example]) -> None:
             where = "" if subtask is None else f" of subtask {subtask!r}"
             raise RowError(
                 f"the training examples{where} have one class only, {labels.pop()!r}; a classifier"
-                " needs at least two: add examples of the others"
+                " needs at least two: add examples of another class"
             )
     for example in test:
         if example.subtask not in classes:

@@ -1,4 +1,4 @@
-"""Several evaluations side by side: on each data set, every other one less the first."""
+"""Several evaluations side by side: on each data set, every other one minus the first."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -87,24 +87,24 @@ def compare(paths: Sequence[str | Path], *, metric: str | None = None) -> pl.Dat
 
 def _require_distinct(folders: Sequence[Path]) -> None:
     if len(folders) < 2:
-        raise ComparisonError(f"{len(folders)} result given, expected two or more")
+        raise ComparisonError(f"{len(folders)} result given, expected two result folders or more")
     for first, second in combinations(folders, 2):
         if first.resolve() == second.resolve():
-            raise ComparisonError(f"{first} and {second} are the same folder; give each once")
+            raise ComparisonError(f"{first} and {second} are the same folder; pass each once")
 
 
 def _metrics(a: Result, b: Result, wanted: str | None) -> list[str]:
     """Return the metrics to compare, the headline first."""
     if list(a.units) != list(b.units):
         raise ComparisonError(
-            f"{a.folder} and {b.folder} were measured otherwise: {', '.join(a.units)}; and"
+            f"{a.folder} and {b.folder} have different metrics: {', '.join(a.units)}; and"
             f" {', '.join(b.units)}; run `savs evaluate` again on both"
         )
     if wanted is None:
         return list(a.units)
     if wanted not in a.units:
         raise ComparisonError(
-            f"no metric of {a.folder} is called {wanted!r}; there are: {', '.join(a.units)}"
+            f"{a.folder} has no metric {wanted!r}; expected one of: {', '.join(a.units)}"
         )
     return [wanted]
 

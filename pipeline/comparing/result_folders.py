@@ -47,14 +47,14 @@ def read_result(folder: Path) -> Result:
     """
     if not folder.is_dir():
         raise ComparisonError(
-            f"{folder} is no folder; give a folder that `savs evaluate` wrote, e.g. "
+            f"{folder} is not a folder; pass one that `savs evaluate` wrote, e.g. "
             f"STORE/{RESULTS}/vote"
         )
     if (folder / MANIFEST).exists():
         there = sorted(path.parent for path in folder.glob(f"{RESULTS}/*/{METRICS}"))
         raise ComparisonError(
-            f"{folder} is a store; give folders of results in it: "
-            + (", ".join(map(str, there)) or f"there are none yet, run savs evaluate {folder}")
+            f"{folder} is a store; pass result folders in it: "
+            + (", ".join(map(str, there)) or f"it has none yet, run savs evaluate {folder}")
         )
     values = _values(folder / METRICS)
     table = read_table(folder / UNITS, list(UNIT_SCHEMA))
@@ -67,11 +67,12 @@ def read_result(folder: Path) -> Result:
         math.isclose(means[name], value, abs_tol=1e-9) for name, value in values.items()
     ):
         raise ComparisonError(
-            f"{folder}: {METRICS} and {UNITS} are not of one evaluation; run `savs evaluate` again"
+            f"{folder}: {METRICS} and {UNITS} are of different evaluations; run `savs evaluate`"
+            " again"
         )
     if not units:
         raise ComparisonError(
-            f"{folder} has predictions and no metrics: its test examples have no labels"
+            f"{folder} has no metrics, because its test examples have no labels; label them"
         )
     columns = [*EXAMPLE_COLUMNS, "cluster", "prediction"]
     return Result(folder, read_table(folder / PREDICTIONS, columns), units)
@@ -83,7 +84,7 @@ def _values(path: Path) -> dict[str, float]:
         return {str(m["name"]): float(m["value"]) for m in read_json(path)["metrics"]}
     except (KeyError, TypeError) as error:
         raise ResultError(
-            f"{path} has no metrics with name and value; make it again with `savs evaluate`"
+            f"{path} has no metrics with name and value; run `savs evaluate` again"
         ) from error
 
 
@@ -138,7 +139,7 @@ def _alone(result: Result, others: Sequence[Result]) -> str:
     ids = set(result.examples["id"])
     nearest = max(others, key=lambda other: len(ids & set(other.examples["id"])))
     return (
-        f"{result.folder} shares its test examples with no other result given; compared with"
+        f"{result.folder} has other test examples than all other results; compared with"
         f" {nearest.folder}:\n  "
         + "\n  ".join(_differences(result, nearest))
         + "\na comparison needs the same examples in the same order: evaluate both on one test set,"
@@ -165,7 +166,7 @@ def _differences(a: Result, b: Result) -> list[str]:
             )
             break  # other columns of other examples differ, too
     if not found and not _skipped(a, b) and not here["cluster"].equals(there["cluster"]):
-        found.append("ids and labels are the same, images are not: other examples share one")
+        found.append("ids and labels are the same, but other examples share an image")
     return found
 
 

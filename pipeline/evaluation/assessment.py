@@ -154,8 +154,8 @@ def _without_leaks(predictions: pl.DataFrame, leaks: Leaks) -> pl.DataFrame:
     kept = predictions.filter([not dropped for dropped in leaks.dropped()])
     if not kept.height:
         raise LeakError(
-            f"all {predictions.height} test examples share an image with training, or stand in a"
-            " group with one that does; leave out --drop-leaks, or take other training examples"
+            f"all {predictions.height} test examples share an image with training, or are in a"
+            " group with one that does; omit --drop-leaks, or use other training examples"
         )
     return kept
 
@@ -167,14 +167,14 @@ def _unlabelled(predictions: pl.DataFrame) -> bool:
 def _notes(predictions: pl.DataFrame, classes: Mapping[str | None, Sequence[str]]) -> list[str]:
     notes = _unseen_notes(predictions, classes)
     if _unlabelled(predictions):
-        notes.append("the test examples have no labels: there are predictions, and no metrics")
+        notes.append("the test examples have no labels, so there are predictions but no metrics")
     if skipped := predictions["prediction"].null_count():
-        notes.append(f"{skipped} test examples were skipped at extraction; they are wrong")
+        notes.append(f"{skipped} test examples were skipped at extraction; they count as wrong")
     clusters = predictions["cluster"].n_unique()
     if clusters < FEW_CLUSTERS < predictions.height:
         notes.append(
-            f"examples that share an image or a group are one cluster, and there are {clusters}:"
-            " intervals are wide, or missing where there is one"
+            f"examples that share an image or a group form a cluster; with {clusters} clusters,"
+            " intervals are wide, and with one there are none"
         )
     return notes
 
@@ -188,6 +188,7 @@ def _unseen_notes(
         label for subtask, label in pairs if label is not None and (subtask, label) not in known
     )
     return [
-        f"label {label!r} of {count} test examples was never seen in training; they count as wrong"
+        f"label {label!r} of {count} test examples is not in the training examples; they count as"
+        " wrong"
         for label, count in unseen.items()
     ]

@@ -103,8 +103,8 @@ def cross_validate(store: FeatureStore, selection: Selection, folds: int = FOLDS
         planned=len(store.manifest.plan.splits["train"].ids),
         skipped=0,
         notes=(
-            f"cross-validated on the training examples, in {' or '.join(map(str, counts))} parts:"
-            " each is classified by heads that were chosen and fitted without its part",
+            f"cross-validated on the training examples, in {' or '.join(map(str, counts))} folds:"
+            " each is classified by heads that were chosen and fitted without its fold",
         ),
     )
 
@@ -119,8 +119,8 @@ def _held_out(task: TrainingTask, clusters: Sequence[str], folds: int) -> list[A
     rarest = min(tied, key=lambda label: tied[label])
     if tied[rarest] < 2:
         raise SelectionError(
-            f"cross-validation needs two independent examples of each class, and class {rarest!r}"
-            f"{where} has one, or its examples share an image or a group; give more examples"
+            f"cross-validation needs two independent examples of each class, but class {rarest!r}"
+            f"{where} has one, or its examples share an image or a group; add more examples"
         )
     count = min(fold_count(task.labels, folds), tied[rarest])
     found = stratified_folds(task.labels, count, clusters)
@@ -129,9 +129,9 @@ def _held_out(task: TrainingTask, clusters: Sequence[str], folds: int) -> list[A
         absent = set(range(len(task.classes))) - set(task.labels[~out].tolist())
         if absent:
             raise SelectionError(
-                f"cross-validation cannot part the examples of class"
+                f"cross-validation cannot split the examples of class"
                 f" {task.classes[min(absent)]!r}{where}: those that share images or groups stay"
-                " together; give more independent examples"
+                " together; add more independent examples"
             )
     return parts
 

@@ -77,8 +77,8 @@ def score(
     parts, left_out = _predict(store, selection)
     if not parts:
         raise StoreIncompleteError(
-            f"{store.path}: no test example that is extracted has training examples yet; wait for"
-            " `savs extract`, or run it again to resume"
+            f"{store.path}: the training examples of the extracted test examples are still missing;"
+            " wait for `savs extract`, or run it again to resume"
         )
     classes = {task.subtask: task.classes for task in selection.tasks}
     notes = [*partial_notes(store), *notes] + [
@@ -108,7 +108,7 @@ def _predict(
             if task is None:
                 raise SelectionError(
                     f"the selection has no subtask {subtask!r}, which the test split has; it has"
-                    f" {sorted(map(str, tasks))}"
+                    f" {sorted(map(str, tasks))}: run `savs select` again"
                 )
             features = _task_features(store, block.features, heads, task, part["row"].to_numpy())
             parts.append(predicted(part, task.classes, task.fitted.scores(features)))

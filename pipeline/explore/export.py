@@ -43,11 +43,11 @@ def export(
         The file cannot be written.
     """
     if form not in FORMS:
-        raise ExportError(f"no form is called {form!r}; there are: {', '.join(FORMS)}")
+        raise ExportError(f"no format is called {form!r}; expected one of: {', '.join(FORMS)}")
     path = Path(path)
     other = [name for name in FORMS if path.suffix == f".{name}" and name != form]
     if other:
-        raise ExportError(f"{path.name} would be a file of form {form}; give --to {other[0]}")
+        raise ExportError(f"{path.name} would be a {form} file; use --to {other[0]}")
     known = list(store.manifest.plan.splits)
     if not splits or not set(splits) <= set(known):
         raise ExportError(f"splits are {list(splits)}, expected some of {known}")
@@ -59,7 +59,9 @@ def export(
         with whole_file(path) as partial:
             FORMS[form](rows, names, partial)
     except OSError as error:
-        raise StoreWriteError(f"{path} cannot be written: {error.strerror or error}") from error
+        raise StoreWriteError(
+            f"{path} cannot be written: {error.strerror or error}; pass another --out"
+        ) from error
     return path
 
 

@@ -37,7 +37,7 @@ def query(store: FeatureStore, sql: str, result: str = "vote") -> pl.DataFrame:
         The query is no SQL, would change something, or names a table or column that is not there.
     """
     if _CHANGING.match(sql):
-        raise QueryError(f"a query reads, and changes nothing: begin it with SELECT (query: {sql})")
+        raise QueryError(f"a query can only read data; start it with SELECT (query: {sql})")
     there = _there(store, result)
     tables = _tables(store, there, sql)
     try:
@@ -46,7 +46,7 @@ def query(store: FeatureStore, sql: str, result: str = "vote") -> pl.DataFrame:
         reason = str(error).strip().split("\n\nResolved plan", 1)[0]
         absent = [name for name in FILES if name not in there and _mentions(sql, name)]
         hint = (
-            f"; {absent[0]} are there after `savs evaluate {store.path}` (results {result!r};"
+            f"; for {absent[0]}, run `savs evaluate {store.path}` first (results {result!r};"
             " --result names others)"
             if absent
             else ""

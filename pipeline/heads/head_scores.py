@@ -99,7 +99,7 @@ def require_pairs(labels: Array, classes: Sequence[str], what: str) -> None:
     counts = np.bincount(labels, minlength=len(classes))
     if (counts < 2).any():
         raise SelectionError(
-            f"class {classes[int(np.argmin(counts))]!r} has one training example, and {what}"
+            f"class {classes[int(np.argmin(counts))]!r} has one training example, but {what}"
             " scoring needs two of each class; use --scoring resubstitution"
         )
 

@@ -75,5 +75,5 @@ def _check_classes(subtask: str | None, classes: tuple[str, ...], usable: set[st
     if len(classes) < 2:
         raise SelectionError(
             f"the training examples{where} have one class only, {next(iter(classes))!r};"
-            " a classifier needs at least two"
+            " a classifier needs at least two: add examples of another class"
         )

@@ -50,8 +50,8 @@ class InputOptions:
     allow_outside: bool = False
     """Whether names of media may lead out of `media_root`."""
     fetch_urls: bool = False
-    """Whether media at an http or https address are fetched; `extract` keeps them beside the store,
-    in a folder of its name that ends in `.fetched`."""
+    """Whether media at http or https URLs are fetched; `extract` keeps them in `STORE.fetched`,
+    next to the store."""
     limit: int | None = None
     """Examples of each split, from the start of the file; all by default. A larger limit later
     extends the store."""

@@ -36,7 +36,7 @@ class Source:
     """Reads the rows; columns and question of the options are part of it."""
     options: InputOptions
     fetching: Fetching | None = None
-    """How media at an address are fetched; None fetches none."""
+    """How media at a URL are fetched; None fetches none."""
     _files: dict[str | Path, Files] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -68,7 +68,7 @@ class Source:
         if given.shots is None:
             raise SourceError(
                 "there are no training examples: give --train FILE, or have them drawn from the"
-                " test file with --shots N (examples a class) or --train-groups N"
+                " test file with --shots N (examples per class) or --train-groups N"
             )
         pool = read_examples(self.benchmark, self._find(given.test), "test")
         return given.shots.draw(pool, test_the_rest=True)
@@ -80,7 +80,7 @@ class Source:
         if named and not any(folders[split].has(name) for split, name in named):
             split, name = named[0]
             raise MediaError(
-                f"none of the {len(named):,} images is there: {folders[split].absence(name)}"
+                f"none of the {len(named):,} images exists: {folders[split].absence(name)}"
             )
 
     def media(self, split: str) -> MediaFolder:
@@ -114,7 +114,7 @@ class Source:
         return self._files[source]
 
     def survey(self, examples: Splits) -> list[str]:
-        """Return remarks about where media were found; fetch media at an address.
+        """Return remarks about where media were found; fetch media at URLs.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Benchmarks as commands name them: by name, or by the path of a Python file of one's own."""
+"""Benchmarks as commands name them: by name, or by the path of the user's Python file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,7 +52,7 @@ def _found(given: str | Path | Benchmark, option: str) -> Benchmark:
         return find_benchmark(str(given))
     module = load_file(given, option)
     if not hasattr(module, CONSTANT):
-        raise OwnCodeError(f"{given} has no {CONSTANT}; docs/benchmarks.md has one to start from")
+        raise OwnCodeError(f"{given} defines no {CONSTANT}; docs/benchmarks.md has an example")
     found = getattr(module, CONSTANT)
     problem = name_problem(found, known_names())
     if problem:
@@ -75,15 +75,15 @@ def stored_benchmark(store: FeatureStore, given: str | Path | Benchmark | None =
     chosen = choose_benchmark(given, "--benchmark")
     if chosen.name != name:
         raise BenchmarkNotFoundError(
-            f"{store.path} is of the benchmark {name!r}, not {chosen.name!r}; give --benchmark the"
-            " one that it was extracted with"
+            f"{store.path} was extracted with the benchmark {name!r}, not {chosen.name!r}; pass"
+            " that one as --benchmark"
         )
     own = not isinstance(given, Benchmark) and str(given).endswith(".py")
     if own and _portable(chosen.options) != _portable(facts.get("options", {})):
         raise BenchmarkNotFoundError(
             f"{store.path} was extracted with the options {facts.get('options', {})!r} of the"
-            f" benchmark {name!r}, and {given} has {dict(chosen.options)!r}; give --benchmark the"
-            " file as it was then"
+            f" benchmark {name!r}, but {given} has {dict(chosen.options)!r}; pass the file as it"
+            " was then as --benchmark"
         )
     return chosen
 
@@ -93,8 +93,8 @@ def _known(store: FeatureStore, name: str) -> Benchmark:
         return find_benchmark(name)
     except BenchmarkNotFoundError as error:
         raise BenchmarkNotFoundError(
-            f"{store.path} is of the benchmark {name!r}, which is not installed here; give the"
-            f" Python file that it was extracted with: --benchmark FILE.py"
+            f"{store.path} was extracted with the benchmark {name!r}, which is not installed here;"
+            " pass its Python file: --benchmark FILE.py"
         ) from error
 
 

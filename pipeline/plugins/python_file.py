@@ -27,13 +27,15 @@ def load_file(path: str | Path, option: str) -> ModuleType:
 
 
 def read_file(path: Path, option: str) -> bytes:
-    """Return the content of a Python file; OwnCodeError where it is none, or not readable."""
+    """Return the content of a Python file; OwnCodeError if it is not one, or not readable."""
     if path.suffix != ".py" or not path.is_file():
-        raise OwnCodeError(f"{path} is no Python file; give {option} a file that is there")
+        raise OwnCodeError(f"{path} is no Python file; pass an existing .py file as {option}")
     try:
         return path.read_bytes()
     except OSError as error:
-        raise OwnCodeError(f"{path} cannot be read: {error.strerror}") from error
+        raise OwnCodeError(
+            f"{path} cannot be read: {error.strerror}; check its permissions"
+        ) from error
 
 
 def run_file(path: Path, content: bytes) -> ModuleType:

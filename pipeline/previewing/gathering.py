@@ -110,7 +110,7 @@ def _show(example: Example, media: MediaFolder, placeholders: str, word: Worder 
     try:
         return Shown(example, tuple(pieces), worded=word(tuple(seen)))
     except (ValueError, IndexError) as error:  # what an extraction skips, too
-        return Shown(example, tuple(pieces), skipped=f"the processor refuses it: {error}")
+        return Shown(example, tuple(pieces), skipped=f"the processor rejects it: {error}")
 
 
 def _images(

@@ -50,7 +50,7 @@ def render(content: PreviewContent) -> str:
 
 
 def _model(content: PreviewContent) -> str:
-    marks = {"keep": "all images first, their marks kept in the text"}.get(content.placeholders)
+    marks = {"keep": "all images first, placeholders kept in the text"}.get(content.placeholders)
     model = f"prompts as {content.model} reads them" if content.model else "prompts and labels"
     return f"{model}; {marks}" if marks else model
 
@@ -83,7 +83,8 @@ def _absent(split: SplitContent) -> str:
     named += [f"<li>and {more:,} more</li>"] if more else []
     return (
         f'<div class="notes" role="note"><p>{len(split.absent):,} of {split.examples:,}'
-        f" examples would be skipped: a medium is not there</p><ul>{''.join(named)}</ul></div>\n"
+        f" examples would be skipped: an image or video is missing</p><ul>{''.join(named)}</ul>"
+        "</div>\n"
     )
 
 

@@ -85,7 +85,7 @@ def write_page(
 ) -> PreviewContent:
     """Write the page, see `preview`."""
     if out.suffix.lower() not in SUFFIXES or out.is_dir():
-        raise SourceError(f"{out} is no name of a page; give --out a file that ends in .html")
+        raise SourceError(f"{out} is not an HTML file; pass an --out that ends in .html")
     if examples < 1:
         raise ParameterError(f"examples is {examples}, expected at least 1")
     word = None

@@ -33,8 +33,8 @@ def find_readout(name: str, also: Sequence[str] = ()) -> Readout:
     """
     if name not in READOUTS:
         raise SelectionError(
-            f"no readout is called {name!r}; there are: {', '.join((*READOUTS, *also))}, or give"
-            " --readout the path of a Python file with a READOUT of your own"
+            f"no readout is called {name!r}; expected one of: {', '.join((*READOUTS, *also))}, or"
+            " the path of a Python file that defines READOUT"
         )
     return READOUTS[name]
 
@@ -59,7 +59,7 @@ def choose_readout(given: str | Path | Readout, also: Sequence[str] = ()) -> Rea
     else:
         return find_readout(str(given), also)
     if READOUTS.get(found.name, found) is not found:
-        raise SelectionError(f"{where}: the name {found.name!r} is taken; give it another")
+        raise SelectionError(f"{where}: the name {found.name!r} is taken; choose another")
     return found
 
 
@@ -68,7 +68,7 @@ def _from_file(path: Path) -> Readout:
     found = getattr(run_file(path, content), "READOUT", None)
     if not isinstance(found, Readout):
         raise SelectionError(
-            f"{path} has no READOUT, or it is no savs.pipeline.readouts.Readout; docs/readouts.md"
-            " has one to start from"
+            f"{path} defines no READOUT that is a savs.pipeline.readouts.Readout; docs/readouts.md"
+            " has an example"
         )
     return replace(found, file=ReadoutFile(path.name, hashlib.sha256(content).hexdigest()))

@@ -12,11 +12,9 @@ from savs.pipeline.errors import OutputError
 def check_free(path: Path, option: str, *, force: bool) -> None:
     """Raise OutputError where a file is there already, unless it may be replaced."""
     if path.is_dir():
-        raise OutputError(f"{path} is a folder; give {option} the name of a file")
+        raise OutputError(f"{path} is a folder; pass the name of a file as {option}")
     if path.exists() and not force:
-        raise OutputError(
-            f"{path} is there already; give {option} another name, or --force to replace it"
-        )
+        raise OutputError(f"{path} exists; pass another {option}, or --force to replace it")
 
 
 @contextmanager
@@ -54,6 +52,6 @@ def output_files(targets: Mapping[str, Path], *, force: bool = False) -> Iterato
             raise
         where = ", ".join(map(str, targets.values()))
         raise OutputError(
-            f"{where} cannot be written: {error.strerror or error}; give {' and '.join(targets)}"
-            " another name"
+            f"{where} cannot be written: {error.strerror or error}; pass another"
+            f" {' and '.join(targets)}"
         ) from error

@@ -22,7 +22,7 @@ def require_same_model(store: FeatureStore, selection: SelectionConfig) -> None:
     apart = ours.differences(theirs, "in the selection")
     if apart:
         raise SelectionError(
-            f"the selection was not made from features of the same kind as {store.path}:\n  "
+            f"the selection does not fit {store.path}, they differ in:\n  "
             + "\n  ".join(apart)
-            + "\nselect again from this store"
+            + "\nrun `savs select` on this store"
         )

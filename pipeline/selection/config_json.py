@@ -41,9 +41,9 @@ class TaskConfig:
         _require_unique("classes", self.classes)
         _require_unique("heads", self.heads)
         if not len(self.heads) == len(self.scores) == len(self.margins):
-            raise ValueError(f"{len(self.heads)} heads need as many scores and margins")
+            raise ValueError(f"expected {len(self.heads)} scores and margins, one for each head")
         if self.examples < len(self.classes):
-            raise ValueError(f"{len(self.classes)} classes have {self.examples} examples")
+            raise ValueError(f"{len(self.classes)} classes have only {self.examples} examples")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,5 +141,5 @@ def parse_config(value: Mapping[str, Any]) -> tuple[ConfigHeader, SelectionConfi
     if digest(content) != header.run:
         raise ValueError(f"run: expected {digest(content)}, the digest of the content")
     if value != msgspec.to_builtins(header) | content:
-        raise ValueError("it has a field that no selection has, or lacks one")
+        raise ValueError("a field is unknown or missing")
     return header, config

@@ -21,7 +21,7 @@ def fitted_arrays(selection: Selection) -> dict[str, Array]:
     found = {name: TensorForm(a.shape, a.dtype.name) for name, a in tensors.items()}
     expected = array_forms(selection, selection.rule)
     if found != expected:
-        raise ValueError(f"it declares the arrays {expected}, and fitted {found}")
+        raise ValueError(f"it declares the arrays {expected}, but fitted {found}")
     check_values(selection, tensors)
     return tensors
 
@@ -40,6 +40,6 @@ def check_values(config: SelectionConfig, tensors: Mapping[str, Array]) -> None:
     for name, array in tensors.items():
         classes = np.arange(len(config.tasks[int(name.partition(".")[0])].classes))
         if array.dtype == np.int64 and not np.array_equal(np.unique(array), classes):
-            raise ValueError(f"{name}: expected class numbers, each of {len(classes)} once or more")
+            raise ValueError(f"{name}: expected each of {len(classes)} class numbers at least once")
         if not np.isfinite(array).all():
             raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")

@@ -47,7 +47,7 @@ class Selection(SelectionConfig):
         if len(self.tasks) != 1:
             names = [task.subtask for task in self.tasks]
             raise SelectionError(
-                f"{len(names)} subtasks were selected ({names}); take one of tasks"
+                f"{len(names)} subtasks were selected ({names}); use one of selection.tasks"
             )
         return self.tasks[0]
 
@@ -123,7 +123,7 @@ def select(
 def require_scoring(name: str) -> None:
     """Raise SelectionError where no scoring has this name."""
     if name not in SCORINGS:
-        raise SelectionError(f"no scoring is called {name!r}; there are: {', '.join(SCORINGS)}")
+        raise SelectionError(f"no scoring is called {name!r}; expected: {', '.join(SCORINGS)}")
 
 
 def head_count(store: FeatureStore, heads: int | Literal["all"]) -> int:
@@ -131,8 +131,8 @@ def head_count(store: FeatureStore, heads: int | Literal["all"]) -> int:
     count = len(store.heads) if heads == "all" else heads
     if not isinstance(count, Integral) or not 1 <= count <= len(store.heads):
         raise SelectionError(
-            f"{count!r} heads asked for, but the store has {len(store.heads)}; give --heads 1 to"
-            f" {len(store.heads)}, or all"
+            f"{count!r} heads were requested, but the store has {len(store.heads)}; use --heads 1"
+            f" to {len(store.heads)}, or all"
         )
     return count
 
@@ -148,7 +148,7 @@ def _heads_of(
     absent = [subtask for subtask in subtasks if subtask not in heads]
     if absent:
         raise SelectionError(
-            f"the selection whose heads are taken has no subtask {absent[0]!r}; it has"
-            f" {', '.join(map(str, heads))}: give one of a single task, or of the same subtasks"
+            f"the selection of --heads-from has no subtask {absent[0]!r}; it has"
+            f" {', '.join(map(str, heads))}: use one with a single task, or with the same subtasks"
         )
     return [heads[subtask] for subtask in subtasks]

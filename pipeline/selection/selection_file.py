@@ -54,7 +54,7 @@ def save_selection(selection: Selection, folder: str | Path) -> Path:
         tensors = fitted_arrays(selection)
     except (AttributeError, ValueError) as error:
         raise SelectionError(
-            f"readout {selection.readout!r} made what cannot be saved: {error}"
+            f"readout {selection.readout!r} fitted arrays that cannot be saved: {error}"
         ) from error
     run = digest(content)
     sha256 = write_tensors(place / CLASSIFIER, tensors, {"run": run})
@@ -113,8 +113,7 @@ def load_selection(path: str | Path, *, readout: str | Path | Readout | None = N
         )
     except Exception as error:  # a user's readout may raise any
         raise ResultError(
-            f"{classifier} cannot be read by readout {rule.name!r} ({error}); make it again with"
-            f" `{SELECT}`"
+            f"{classifier} cannot be read by readout {rule.name!r} ({error}); run `{SELECT}` again"
         ) from error
     return Selection(**_values(config) | {"tasks": tasks, "rule": rule})
 
@@ -141,7 +140,7 @@ def _read_config(file: Path) -> tuple[ConfigHeader, SelectionConfig]:
         return parse_config(value)
     except ValueError as error:
         raise ResultError(
-            f"{file} is no selection of this release: {error}; make it again with `{SELECT}`"
+            f"{file} is not a selection of this release: {error}; run `{SELECT}` again"
         ) from error
 
 
@@ -152,16 +151,16 @@ def _find_rule(file: Path, config: SelectionConfig, given: str | Path | Readout 
     made = f"{config.readout!r}" + (f" of {config.readout_file}" if config.readout_file else "")
     if given is None:
         raise ResultError(
-            f"{file}: readout: expected a built-in one, got {made}, and no file that a selection"
-            " names is run; give the readout that it was made with: --readout FILE.py"
+            f"{file}: readout: expected a built-in one, got {made}; files that a selection names"
+            " are never run, so pass the file of the readout: --readout FILE.py"
         )
     rule = choose_readout(given)
     found = f"{rule.name!r}" + (f" of {rule.file}" if rule.file else "")
     hashes = [getattr(origin, "sha256", None) for origin in (rule.file, config.readout_file)]
     if rule.name != config.readout or hashes[0] != hashes[1]:
         raise ResultError(
-            f"{file}: readout: expected {found}, as given, got {made}; give the readout that it was"
-            " made with, or select again"
+            f"{file}: readout: expected {found}, as given, got {made}; pass the readout that it was"
+            f" made with, or run `{SELECT}` again"
         )
     return rule
 

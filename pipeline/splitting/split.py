@@ -48,9 +48,9 @@ class Splitting:
     clusters: int
     """Sets of examples that share a group or a medium, single examples included."""
     missing: tuple[str, ...]
-    """Media that are not there, and so are told apart by name alone."""
+    """Media that do not exist, and so are compared by name only."""
     media_root: Path | None
-    """What `savs extract --media-root` needs; None where each file's own folder will do."""
+    """Value for `savs extract --media-root`; None if the folder of each file is right."""
 
 
 def split(
@@ -151,8 +151,8 @@ def split_file(
 def _check_form(benchmark: Benchmark) -> None:
     if benchmark.read_folder is not None:
         raise SourceError(
-            f"{benchmark.name} reads folders, and only files can be split; let savs extract draw:"
-            " --test DIR --shots N --seed S"
+            f"{benchmark.name} reads folders, but only files can be split; draw in savs extract"
+            " instead: --test DIR --shots N --seed S"
         )
 
 
@@ -160,15 +160,15 @@ def _check_targets(files: Files, targets: Mapping[str, Path], *, force: bool) ->
     form, sources = common_form(files), {path.resolve() for path in files}
     for name, target in targets.items():
         if target.resolve() in sources:
-            raise SourceError(f"{target} is the file to split; give {OPTIONS[name]} another name")
+            raise SourceError(f"{target} is the file to split; pass another {OPTIONS[name]}")
         if form_of(target) != form:
             raise SourceError(
-                f"{target} would be {form_of(target)}, and {files.paths[0].name} is {form}; give"
-                f" {OPTIONS[name]} a name that ends in {files.paths[0].suffix}"
+                f"{target} would be {form_of(target)}, but {files.paths[0].name} is {form}; pass"
+                f" a name that ends in {files.paths[0].suffix} as {OPTIONS[name]}"
             )
         check_free(target, OPTIONS[name], force=force)
     if targets["train"].resolve() == targets["test"].resolve():
-        raise SourceError(f"{targets['test']} is both --train and --test; give two names")
+        raise SourceError(f"{targets['test']} is both --train and --test; pass two names")
 
 
 def _missing(pool: Sequence[Example], media: MediaFolder) -> tuple[str, ...]:
@@ -176,8 +176,8 @@ def _missing(pool: Sequence[Example], media: MediaFolder) -> tuple[str, ...]:
     missing = tuple(name for name in names if not media.has(name))
     if missing and len(missing) == len(names):
         raise MediaError(
-            f"none of the {len(names):,} images is there, so shared ones cannot be found:"
-            f" {names[0]} is not in {media.root.absolute()}; give --media-root the folder of the"
+            f"none of the {len(names):,} images exists, so shared ones cannot be found:"
+            f" {names[0]} is not in {media.root.absolute()}; set --media-root to the folder of the"
             " images"
         )
     return missing
@@ -198,10 +198,10 @@ def _prove(
     written = sum(len(examples) for examples in found.values())
     if leaks or groups[0] & groups[1] or written != total:
         raise SourceError(
-            f"the files that were written do not stand the check ({written} of {total} examples,"
-            f" {len(groups[0] & groups[1])} groups on both sides"
+            f"the written files failed the check ({written} of {total} examples,"
+            f" {len(groups[0] & groups[1])} groups in both splits"
             f"{'; '.join(['', *leaks.summary()])}): did the input change meanwhile? nothing was"
-            " kept, run it again"
+            " kept, run the command again"
         )
 
 

@@ -36,8 +36,8 @@ def make_draws(
     size, where = pool_size(tasks)
     if max(shots) >= size:
         raise SelectionError(
-            f"{max(shots)} shots asked for, and the pool has {size} examples of class {where}, so"
-            f" draws would be the same: give --shots below {size}, or extract more training"
+            f"{max(shots)} shots were requested, but the pool has {size} examples of class {where},"
+            f" so all draws would be the same: use --shots below {size}, or extract more training"
             " examples"
         )
     return [

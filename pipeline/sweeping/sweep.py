@@ -76,9 +76,9 @@ def sweep(
     rules: dict[str, Readout] = {}
     for rule in map(choose_readout, readouts):
         if rules.setdefault(rule.name, rule) is not rule:
-            raise SelectionError(f"two readouts are called {rule.name!r}; give each a name")
+            raise SelectionError(f"two readouts are called {rule.name!r}; rename one of them")
     if draws < 1:
-        raise SelectionError(f"{draws} draws asked for, expected at least 1")
+        raise SelectionError(f"draws is {draws}, expected at least 1")
     tasks = training_tasks(store)
     wanted = list(shots) if shots else [n for n in SHOTS if n < pool_size(tasks)[0]] or [1]
     given = heads or [n for n in HEADS if n == "all" or n <= len(store.heads)]

@@ -1,1 +1,1 @@
-"""Files on disk or behind an address."""
+"""Files on disk or at a URL."""

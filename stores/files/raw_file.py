@@ -1,4 +1,4 @@
-"""The bytes of a file on disk or behind an address, read in pieces."""
+"""The bytes of a file on disk or at a URL, read in pieces."""
 
 import stat
 from types import TracebackType
@@ -18,7 +18,7 @@ class RawFile:
     Raises
     ------
     StoreReadError
-        It may not or cannot be read.
+        It cannot be read.
     StoreCorruptError
         It is a folder, a pipe or a device.
     """
@@ -81,7 +81,7 @@ class RawFile:
     def _require_regular(self) -> None:
         mode = self.path.stat().st_mode
         if not stat.S_ISREG(mode):
-            what = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+            what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
             raise StoreCorruptError(f"{self.where} is {what}, expected a file; move it away")
 
     def _refused(self, error: Exception) -> Exception:

@@ -155,13 +155,13 @@ def decode_json(content: bytes) -> Any:
     Raises
     ------
     ValueError
-        It is no JSON in UTF-8, or it is nested in more than `LEVELS` levels.
+        It is not JSON in UTF-8, or it is nested more than `LEVELS` levels deep.
     RecursionError
-        It is nested in very many.
+        It is nested far deeper.
     """
     value = msgspec.json.decode(content)
     if _levels(value) > LEVELS:
-        raise ValueError(f"it is nested in more than {LEVELS} levels")
+        raise ValueError(f"it is nested more than {LEVELS} levels deep")
     return value
 
 

@@ -43,7 +43,7 @@ class FeatureSource:
     dtype: Dtype
     """Numeric type of the features: bfloat16, float16 or float32."""
     prompt: str
-    """Digest of the chat template and of all that words a prompt beside the examples."""
+    """Digest of the chat template and of everything else that forms a prompt."""
     grid: Annotated[tuple[LayerGrid, ...], Meta(min_length=1)]
     """The heads, layer by layer, ascending."""
 
@@ -52,7 +52,7 @@ class FeatureSource:
         return msgspec.json.decode(msgspec.json.encode(self))
 
     def differences(self, other: "FeatureSource", where: str = "now") -> list[str]:
-        """Return one line for each field in which `other` departs from this, that of a store."""
+        """Return one line for each field in which `other` differs from this, that of a store."""
         ours, theirs = dict(_leaves(self.to_json())), dict(_leaves(other.to_json()))
         return [
             f"{key}: {ours.get(key)!r} in the store, {theirs.get(key)!r} {where}"
@@ -95,7 +95,7 @@ def _leaves(value: Facts, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class SealedShard:
-    """What a finished store says of one shard's file."""
+    """What a finished store records about one shard's file."""
 
     name: str
     rows: Count
@@ -113,7 +113,7 @@ class Manifest:
     runs: tuple[Facts, ...] = ()
     """Recorded, never compared: batch size, attention implementation, versions, device, times."""
     shards: tuple[SealedShard, ...] = ()
-    """What the last seal says of each shard's file. All of them, once the store is complete."""
+    """One entry for each shard that was sealed: all of them, once the store is complete."""
 
     @property
     def sealed(self) -> bool:
@@ -133,13 +133,13 @@ def read_manifest(folder: Path) -> Manifest:
     Raises
     ------
     StoreNotFoundError
-        No such folder, or no store.json in it.
+        The folder does not exist or has no store.json.
     StoreFormatError
-        A format version that this release does not read.
+        This release does not read its format version.
     StoreCorruptError
         Not JSON, or not of the form that format 1 describes.
     StoreReadError
-        It may not or cannot be read: permissions, a folder of that name, the network.
+        It cannot be read: permissions, a folder of that name, the network.
     """
     path = folder / MANIFEST
     try:
@@ -151,7 +151,7 @@ def read_manifest(folder: Path) -> Manifest:
         is_folder = is_remote(folder) or folder.is_dir()
         what = f"holds no {MANIFEST}" if is_folder else "is not a folder"
         raise StoreNotFoundError(
-            f"{folder} {what}, so it is no store; give the folder that `savs extract --out` made"
+            f"{folder} {what}, so it is not a feature store; pass one that `savs extract` wrote"
         ) from error
     try:
         value = decode_json(data)
@@ -164,8 +164,8 @@ def read_manifest(folder: Path) -> Manifest:
         ) from error
     if manifest is None:
         raise StoreFormatError(
-            f"{path}: format {value['format']!r} is not read by this release, which knows format"
-            f" {FORMAT}; install the savs release that wrote the store"
+            f"{path}: format is {value['format']!r}, expected {FORMAT}, the format of this release;"
+            " install the savs release that wrote the store"
         )
     return manifest
 
@@ -176,7 +176,7 @@ def write_manifest(folder: Path, manifest: Manifest, *, replace_old: bool = Fals
     Raises
     ------
     FileExistsError
-        There is one already, and `replace_old` is not set.
+        It exists, and `replace_old` is not set.
     """
     with whole_file(folder / MANIFEST, replace=replace_old) as partial:
         partial.write_text(manifest.to_text(), encoding="utf-8")

@@ -60,9 +60,9 @@ class SplitPlan:
     def __post_init__(self) -> None:
         planned = sum(segment.rows for segment in self.segments)
         if planned != len(self.ids):
-            raise ValueError(f"{len(self.ids)} ids for {planned} planned rows")
+            raise ValueError(f"expected {planned} ids, one per planned row, got {len(self.ids)}")
         if self.order is not None and sorted(self.order) != list(range(planned)):
-            raise ValueError(f"its order is no permutation of {planned} rows")
+            raise ValueError(f"order: expected a permutation of {planned} rows")
 
     def rows(self, spec: ShardSpec) -> Sequence[int]:
         """Return the numbers of a shard's planned rows, counted from 0 in the input file."""
@@ -134,26 +134,25 @@ def make_plan(
 ) -> StorePlan:
     """Plan the shards of each split.
 
-    Where a store was planned `earlier`, for fewer examples, its segments are kept, so that its
-    shards stay valid, and what is new makes one more segment. With the same rows the same plan
-    comes back.
+    If a store was planned `earlier` for fewer examples, its segments are kept, so that its shards
+    stay valid, and the new rows make one more segment. The same rows give the same plan.
 
     Raises
     ------
     StoreMismatchError
-        The earlier plan is not of the same examples, or of more of them, or of other shards.
+        The earlier plan has other examples, more of them, or shards of another size.
     """
     if shard_rows < 1:
         raise ParameterError(f"shard_rows is {shard_rows}, expected at least 1")
     if earlier is not None and earlier.shard_rows != shard_rows:
         raise StoreMismatchError(
-            f"its shards have {earlier.shard_rows} rows, not {shard_rows}; give --shard-rows"
+            f"its shards have {earlier.shard_rows} rows, not {shard_rows}; use --shard-rows"
             f" {earlier.shard_rows} or another --out"
         )
     before = {} if earlier is None else earlier.splits
     for split in before:
         if split not in rows:
-            raise StoreMismatchError(f"it plans a {split} split that this run leaves out; add it")
+            raise StoreMismatchError(f"it has a {split} split, which this run lacks; add the split")
     return StorePlan(
         shard_rows,
         {
@@ -170,9 +169,9 @@ def _plan_split(split: str, rows: Sequence[PlannedRow], earlier: SplitPlan) -> S
         part = [rows[row] for row in order[start : start + segment.rows] if row < len(rows)]
         if len(part) < segment.rows or _segment(part) != segment:
             raise StoreMismatchError(
-                f"its {len(earlier.ids)} {split} examples are not the first of the {len(rows)} now"
-                " given (other rows, labels, prompts or order, or a smaller --limit); give the same"
-                " input or another --out"
+                f"its {len(earlier.ids)} {split} examples are not the first of the {len(rows)}"
+                " given now (other rows, labels, prompts or order, or a smaller --limit); use the"
+                " same input or another --out"
             )
         start += segment.rows
     if start < len(rows):

@@ -70,7 +70,8 @@ def merge(stores: Sequence[FeatureStore], out: str | Path) -> FeatureStore:
         apart = first.manifest.identity.differences(other.manifest.identity, "in the other")
         if apart:
             raise StoreMismatchError(
-                f"{first.path} and {other.path} are not of the same kind:\n  " + "\n  ".join(apart)
+                f"{first.path} and {other.path} cannot be merged, they differ in:\n  "
+                + "\n  ".join(apart)
             )
     if all(store.manifest.plan == first.manifest.plan for store in stores):
         return _unite(stores, out)
@@ -104,7 +105,7 @@ def _unite(stores: Sequence[FeatureStore], out: Path) -> FeatureStore:
     if missing:
         raise StoreIncompleteError(
             f"{len(missing)} planned shards are in none of the stores ({missing[0]} first);"
-            " extract them, or merge the store that has them, too"
+            " extract them, or add the store that has them"
         )
     with _new_store(out, Manifest(manifest.identity, manifest.plan)) as writer:
         for spec, having in homes.items():
@@ -155,7 +156,7 @@ def _taken(stores: Sequence[FeatureStore], split: str) -> Sequence[FeatureStore]
             if identifier in seen:
                 raise StoreMismatchError(
                     f"{split} example {identifier!r} is in {seen[identifier]} and in"
-                    f" {store.path}; each may be in one store only"
+                    f" {store.path}; an example may be in one store only"
                 )
             seen[identifier] = store.path
     return stores

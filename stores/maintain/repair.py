@@ -62,7 +62,7 @@ def repair(
             os.replace(folder / name, _aside(folder / name))
     except OSError as error:
         raise StoreWriteError(
-            f"{folder} cannot be repaired: {error}; repair it where the folder can be written"
+            f"{folder} cannot be repaired: {error}; make the folder writable and try again"
         ) from error
     missing = [problem.file for problem in before.problems if problem.kind == "missing"]
     left = [p for p in before.problems if p.kind not in ("damaged", "left-over")]

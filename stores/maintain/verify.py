@@ -98,8 +98,8 @@ def _manifest_problem(folder: Path, manifest: Manifest) -> Problem | None:
     return Problem(
         MANIFEST,
         "manifest",
-        "it is not byte for byte what a writer leaves: it was edited, or a byte has changed; the"
-        " shards were not compared with it, they may be whole",
+        "it differs from what savs writes: it was edited, or a byte changed; the shards were not"
+        " checked and may be intact",
         "restore it from a copy, or extract into another folder",
     )
 
@@ -109,7 +109,7 @@ def _missing(folder: Path, spec: ShardSpec, sealed: SealedShard | None) -> Probl
         return Problem(spec.name, "missing", "it was not extracted yet", REDO)
     twin = next((p.name for p in _others(folder) if _sha256(p) == sealed.sha256), None)
     if twin is None:
-        return Problem(spec.name, "missing", "it was there when the store was sealed", REDO)
+        return Problem(spec.name, "missing", "it existed when the store was finished", REDO)
     return Problem(spec.name, "missing", f"it was renamed to {twin}", f"rename {twin} back")
 
 
@@ -138,7 +138,7 @@ def shard_problem(
     """
     size = path.stat().st_size
     if sealed is not None and size != sealed.bytes:
-        what = f"it has {size:,} bytes, the seal says {sealed.bytes:,}"
+        what = f"it has {size:,} bytes, expected {sealed.bytes:,} as in {MANIFEST}"
         return Problem(spec.name, "damaged", what, REPAIR)
     try:
         with open_shard(path, spec, manifest.identity) as shard:
@@ -150,10 +150,10 @@ def shard_problem(
     except StoreReadError as error:
         return Problem(spec.name, "unreadable", _short(error, path), "check its permissions")
     if sealed is not None and rows != sealed.rows:
-        what = f"it has {rows} examples, the seal says {sealed.rows}"
+        what = f"it has {rows} examples, expected {sealed.rows} as in {MANIFEST}"
         return Problem(spec.name, "damaged", what, REPAIR)
     if sealed is not None and not quick and _sha256(path) != sealed.sha256:
-        what = "its SHA-256 is not that of the seal, though features and columns are whole"
+        what = f"its SHA-256 is not the one in {MANIFEST}, though features and columns are intact"
         return Problem(spec.name, "damaged", what, REPAIR)
     return None
 
@@ -166,7 +166,7 @@ def _read_all(shard: Shard, manifest: Manifest, spec: ShardSpec) -> None:
     found = [*shard.examples()["id"], *shard.skipped()["id"]]
     if sorted(found) != sorted(ids):
         odd = next(iter({*found} ^ {*ids}), "one twice")
-        raise StoreCorruptError(f"its examples are not those of the plan ({odd!r})")
+        raise StoreCorruptError(f"its examples are not the planned ones ({odd!r})")
     for grid in manifest.identity.grid:
         shard.heads([(grid, head) for head in grid.heads])
     for name in manifest.identity.outputs:
@@ -191,12 +191,14 @@ def _strays(folder: Path, manifest: Manifest) -> Iterator[Problem]:
     for path in _others(folder):
         twin = digests.get(_sha256(path) or "")
         if twin is not None:
-            what = f"it has the bytes of {twin}"
-            yield Problem(path.name, "duplicate", what, "delete it, or rename it if that is gone")
+            what = f"it is a copy of {twin}"
+            remedy = f"delete it, or rename it to {twin} if that is missing"
+            yield Problem(path.name, "duplicate", what, remedy)
         else:
-            yield Problem(path.name, "foreign", "the plan does not name it", "move it away")
+            yield Problem(path.name, "foreign", "it is not in the plan", "move it away")
     for path in left_overs(folder):
-        yield Problem(path.name, "left-over", "a writer that is gone left it", "run `savs repair`")
+        what = "a process that no longer runs left it"
+        yield Problem(path.name, "left-over", what, "run `savs repair`")
 
 
 def _sha256(path: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""What a store is of and how far it is, from store.json and file sizes alone."""
+"""What a store holds and how complete it is, from store.json and file sizes alone."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from savs.stores.format.manifest import Manifest
 
 
 def store_facts(folder: Path, manifest: Manifest) -> dict[str, Any]:
-    """Return the facts that `savs show` prints, as JSON can hold them."""
+    """Return the facts that `savs show` prints, ready for JSON."""
     shards, grid = manifest.plan.shards(), manifest.identity.grid
     present = [shard.name for shard in shards if has_shard(folder, manifest, shard.name)]
     return {
@@ -34,7 +34,7 @@ def store_facts(folder: Path, manifest: Manifest) -> dict[str, Any]:
 
 
 def has_shard(folder: Path, manifest: Manifest, name: str) -> bool:
-    """Return whether a planned shard has its file; a finished remote store is taken at its word."""
+    """Return whether a planned shard has its file; of a finished remote store all have."""
     if is_remote(folder) and manifest.sealed:
         return True
     return (folder / name).exists()

@@ -1,4 +1,4 @@
-"""The shards of a store that is being read: each must stay the same from first to last look."""
+"""The shards of a store that is being read; each must stay the same while it is."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +16,10 @@ class Shards:
     """A store's shards, opened one at a time."""
 
     folder: Any
-    """The store's folder or address."""
+    """The store's folder or URL."""
     manifest: Manifest
     _seen: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
-    """Name of a shard -> its fingerprint at the first look."""
+    """Name of a shard -> its fingerprint when it was first opened."""
 
     @contextmanager
     def open(self, spec: ShardSpec) -> Iterator[Shard]:
@@ -36,7 +36,7 @@ class Shards:
         with open_shard(self.folder / spec.name, spec, self.manifest.identity) as shard:
             if self._seen.setdefault(spec.name, shard.fingerprint) != shard.fingerprint:
                 raise StoreMismatchError(
-                    f"{self.folder / spec.name} was written again while it was read (by `savs"
-                    " extract --retry-skipped`?); run this command again"
+                    f"{self.folder / spec.name} changed while it was read, perhaps by `savs extract"
+                    " --retry-skipped`; run this command again"
                 )
             yield shard

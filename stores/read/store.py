@@ -32,14 +32,11 @@ class FeatureStore:
     manifest: Manifest
     _shards: Shards
     partial: bool = False
-    """Whether the shards that are there stand for the whole, while others are still missing."""
+    """Whether the store is read as if complete while shards are still missing."""
     _tables: dict[tuple[str, bool], pl.DataFrame] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        """Return one line: where it lies, what it is of, how far it is.
-
-        Missing shards are counted only where the store is not finished.
-        """
+        """Return one line: path, model, number of heads and examples, and if it is unfinished."""
         identity, plan = self.manifest.identity, self.manifest.plan
         rows = ", ".join(f"{len(split.ids):,} {name}" for name, split in plan.splits.items())
         state = "" if self.manifest.sealed else ", unfinished"
@@ -60,7 +57,7 @@ class FeatureStore:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the store is of and how far it is, without reading a feature."""
+        """What the store holds and how complete it is; no features are read."""
         return store_facts(self.path, self.manifest)
 
     def missing(self, split: str | None = None) -> list[ShardSpec]:
@@ -81,7 +78,7 @@ class FeatureStore:
             total = len(self.manifest.plan.shards())
             raise StoreIncompleteError(
                 f"{self.path} is incomplete: {len(missing)} of {total} shards are missing"
-                f" ({missing[0].name} first); run the same `savs extract` command again, it resumes"
+                f" ({missing[0].name} first); run the same `savs extract` command again to resume"
             )
 
     def examples(self, split: str | None = None) -> pl.DataFrame:
@@ -99,7 +96,9 @@ class FeatureStore:
         if (split, skipped) not in self._tables:
             frames = [self._shard_table(spec, skipped) for spec in self.present(split)]
             if not frames:
-                raise StoreIncompleteError(f"{self.path} holds no finished {split} shard yet")
+                raise StoreIncompleteError(
+                    f"{self.path} has no finished {split} shard yet; run `savs extract`, or wait"
+                )
             table = pl.concat(frames, how="diagonal")  # some shards may have thumbnails
             if self.manifest.plan.splits[split].order is not None:
                 table = self.in_order(split, table)
@@ -213,8 +212,9 @@ class FeatureStore:
         """
         kept = self.manifest.identity.outputs
         if name not in kept:
-            remedy = "extract again with --answers labels" if name == "answers" else "it is unknown"
-            raise ResultError(f"{self.path} keeps no {name}; {remedy}")
+            known = f"it has: {', '.join(kept) or 'none'}"
+            remedy = "extract again with --answers labels" if name == "answers" else known
+            raise ResultError(f"{self.path} has no output {name!r}; {remedy}")
         parts = []
         for spec in self._readable(split):
             with self._shards.open(spec) as shard:
@@ -226,7 +226,9 @@ class FeatureStore:
         """Return the shards of a split that are there: all of them, or some of a partial store."""
         splits = list(self.manifest.plan.splits)
         if split not in splits:
-            raise StoreIncompleteError(f"{self.path}: there is no split {split!r}, only {splits}")
+            raise StoreIncompleteError(
+                f"{self.path} has no split {split!r}; it has: {', '.join(splits)}"
+            )
         planned = self._planned(split)
         present = [spec for spec in planned if has_shard(self.path, self.manifest, spec.name)]
         if len(present) < len(planned) and not (self.partial and present):
@@ -241,11 +243,7 @@ class FeatureStore:
         held = set(self.heads)
         absent = [head for head in heads if head not in held]
         if absent or not heads:
-            what = (
-                f"no head {head_name(absent[0])}"
-                if absent
-                else "no answer to an empty list of heads"
-            )
+            what = f"no head {head_name(absent[0])}" if absent else "nothing for an empty list"
             raise HeadNotFoundError(
                 f"{self.path} holds {what}; it has {len(held)} heads from"
                 f" {head_name(self.heads[0])} to {head_name(self.heads[-1])}"
@@ -258,16 +256,16 @@ def open_store(path: str | Path, *, partial: bool = False) -> FeatureStore:
     Parameters
     ----------
     path
-        The store's folder, or its address: `https://`, `s3://`, `hf://` and what else fsspec reads.
+        The store's folder, or its URL: `https://`, `s3://`, `hf://` or another that fsspec reads.
     partial
-        Take the shards that are there for the whole, while an extraction still writes others.
+        Read the finished shards as if they were all, while an extraction still writes others.
 
     Raises
     ------
     StoreNotFoundError
-        No such folder, or no store in it.
+        The folder does not exist or holds no store.
     StoreFormatError
-        A format version that this release does not read.
+        This release does not read its format version.
     StoreCorruptError
         store.json is damaged.
     """

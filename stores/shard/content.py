@@ -1,4 +1,4 @@
-"""What one shard shall hold, and the checks that it passes before it is written."""
+"""The content of one shard, and its checks before it is written."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ EXPONENTS: dict[str, tuple[type[np.unsignedinteger[Any]], int]] = {
 
 @dataclass(frozen=True, slots=True)
 class ShardContent:
-    """What one shard holds beside its name."""
+    """What one shard holds."""
 
     layers: Mapping[int, Array]
     """Layer -> `(heads, rows, head_dim)` in the stored type."""
@@ -46,12 +46,12 @@ class ShardContent:
 def check_content(
     spec: ShardSpec, planned: Sequence[str], identity: Identity, content: ShardContent
 ) -> None:
-    """Check that a content is that of a planned shard, whose rows have the ids `planned`.
+    """Check that a content fits a planned shard, whose rows have the ids `planned`.
 
     Raises
     ------
     FeatureValueError
-        Other rows, columns, outputs, shapes or types than planned, or NaN or infinity.
+        Rows, columns, outputs, shapes or types are not as planned, or values are not finite.
     """
     _check_columns(spec, planned, content)
     ids = content.examples["id"]
@@ -78,8 +78,7 @@ def _check_finite(
         row = int(np.argmax(endless.any(axis=(0, 2))))
         raise FeatureValueError(
             f"{spec.name}: layer {layer} of example {ids[row]!r} holds NaN or infinity"
-            f" in {identity.dtype}; run the model in the type it was trained in, or with"
-            " --dtype float32"
+            f" in {identity.dtype}; use the dtype that the model was trained in, or --dtype float32"
         )
 
 
@@ -104,12 +103,12 @@ def _check_columns(spec: ShardSpec, planned: Sequence[str], content: ShardConten
         known = needed <= set(lengths) <= needed | {THUMBNAIL_COLUMN}
         if not known or len(set(lengths.values())) != 1:
             raise FeatureValueError(
-                f"{spec.name}: the {what} columns have lengths {lengths}; give all of"
-                f" {sorted(needed)}, equally long, and no others but {THUMBNAIL_COLUMN}"
+                f"{spec.name}: the {what} columns have lengths {lengths}, expected all of"
+                f" {sorted(needed)}, equally long, and no others except {THUMBNAIL_COLUMN}"
             )
     ids = sorted([*content.examples["id"], *content.skipped["id"]])
     if ids != sorted(planned):
         raise FeatureValueError(
-            f"{spec.name}: {len(ids)} examples from {ids[:1]} on, planned are {spec.rows} from"
-            f" {planned[0]!r} on; write each shard with the rows planned for it"
+            f"{spec.name}: {len(ids)} examples from {ids[:1]} on, expected {spec.rows} from"
+            f" {planned[0]!r} on; write each shard with its planned rows"
         )

@@ -71,7 +71,9 @@ def _walk(
         member: Any = group[last]
         address = h5py.h5o.get_info(member.id).addr  # type: ignore[attr-defined]
         if address in seen:
-            raise StoreCorruptError(f"{where}:/{name} has another name, too; do not trust it")
+            raise StoreCorruptError(
+                f"{where}:/{name} also has another name; do not trust this file"
+            )
         seen.add(address)
         yield name, member
         if isinstance(member, h5py.Group):
@@ -81,7 +83,7 @@ def _walk(
 def _extent(member: h5py.Dataset, where: str) -> list[Any]:
     if member.is_virtual or member.external or member.chunks or member.dtype.hasobject:
         raise StoreCorruptError(
-            f"{where} is virtual, external, chunked or of objects, which no shard is;"
+            f"{where} is virtual, external, chunked or of objects, which format 1 forbids;"
             " do not trust this file"
         )
     if member.id.get_storage_size() != member.nbytes:

@@ -101,7 +101,7 @@ class Index:
             )
         nbytes = math.prod(found.shape) * np.dtype(found.dtype).itemsize
         if not (found.crc32 and found.offset + nbytes <= self.size_bytes):
-            raise StoreCorruptError(f"{where} does not lie within the file; {REPAIR}")
+            raise StoreCorruptError(f"{where} is not within the file; {REPAIR}")
         return found
 
 
@@ -113,21 +113,21 @@ def write_index(attributes: Mapping[str, int | str], arrays: Mapping[str, Entry]
 
 
 def read_index(file: RawFile) -> Index:
-    """Return the index that a file ends in.
+    """Return the index at the end of a file.
 
     Raises
     ------
     StoreCorruptError
-        The file ends in none, or it is not the one that was written.
+        The file has no index, or the index was changed.
     StoreReadError
-        The disk or the network refuses.
+        The disk or the network fails.
     """
     end = _tail(file, _LIKELY_BYTES)
     found = _TRAILER.fullmatch(end[-_TRAILER_BYTES:])
     if found is None or not 0 < int(found[1]) <= _MAX_BYTES:
         raise StoreCorruptError(
-            f"{file.where} does not end in the index of a shard: it is truncated, longer than it"
-            f" was, or no shard of format 1; {REPAIR}"
+            f"{file.where} does not end with the index of a shard: it is truncated, too long, or"
+            f" not a shard of format 1; {REPAIR}"
         )
     length = int(found[1])
     if length + _TRAILER_BYTES > len(end):

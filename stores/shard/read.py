@@ -67,8 +67,8 @@ class Shard:
         rows = self._index.entry(_layer(grid), [self._dtype.str], shape).shape[1]
         if rows > self._spec.rows:
             raise StoreCorruptError(
-                f"{self._file.where} has {rows} rows, planned are {self._spec.rows}; do not trust"
-                " this file"
+                f"{self._file.where} has {rows} rows, expected at most {self._spec.rows}; do not"
+                " trust this file"
             )
         return rows
 
@@ -86,8 +86,8 @@ class Shard:
         held = self._index.members(group)
         if unknown := held - {*needed, THUMBNAIL_COLUMN}:
             raise StoreCorruptError(
-                f"{self._file.where}:/{group} has {min(unknown)!r}, which is no column of format 1;"
-                " do not trust this file"
+                f"{self._file.where}:/{group} has {min(unknown)!r}, which is not a column of format"
+                " 1; do not trust this file"
             )
         columns = [*needed, *({THUMBNAIL_COLUMN} & held)]
         wanted = [n for n in columns if names is None or n in names or n == "index"]
@@ -227,7 +227,7 @@ def open_shard(path: Any, spec: ShardSpec, identity: Identity) -> Iterator[Shard
             got = index.table.attributes.get(name)
             if got != value:
                 raise StoreCorruptError(
-                    f"{path} is not this store's shard: {name} is {got!r}, expected {value!r}; it"
-                    " belongs to another store, or store.json was changed: run `savs verify`"
+                    f"{path} is not a shard of this store: {name} is {got!r}, expected {value!r};"
+                    " it belongs to another store, or store.json was changed: run `savs verify`"
                 )
         yield Shard(file, index, spec, identity)

@@ -57,9 +57,9 @@ def decode_column(name: str, stored: Array, rows: int) -> pl.Series:
     Raises
     ------
     ValueError
-        The bytes are no JSON list of so many values of the column's type.
+        The bytes are not a JSON list of `rows` values of the column's type.
     """
     values = msgspec.json.decode(stored.tobytes(), type=_json_type(name))
     if len(values) != rows:
-        raise ValueError(f"it is no JSON list of {rows} values")
+        raise ValueError(f"expected a JSON list of {rows} values, got {len(values)}")
     return pl.Series(name, values, dtype=column_type(name))

@@ -45,11 +45,11 @@ def write_shard(
     Raises
     ------
     FeatureValueError
-        A column has a value of another type than it shall have.
+        A column has a value of a wrong type.
     FileExistsError
-        A shard of that name is there already, and `replace_old` is not set.
+        A shard of that name exists, and `replace_old` is not set.
     OSError
-        The disk refused.
+        The disk cannot be written.
     """
     buffer = _in_memory(spec, identity, content)
     with whole_file(path, replace=replace_old, owner=str(rank)) as partial:
@@ -84,7 +84,7 @@ def _in_memory(spec: ShardSpec, identity: Identity, content: ShardContent) -> io
         index = write_index(attributes, entries)
         file.create_dataset(INDEX, data=index)
     if not buffer.getbuffer()[-len(index) :] == index.data:
-        raise RuntimeError(f"HDF5 put other bytes behind the index of {spec.name}")
+        raise RuntimeError(f"HDF5 wrote bytes after the index of {spec.name}")
     return buffer
 
 

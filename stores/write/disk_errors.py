@@ -1,4 +1,4 @@
-"""What a writer says where the disk refuses."""
+"""Errors of the disk, as a writer reports them."""
 
 import errno
 from collections.abc import Iterator
@@ -10,17 +10,17 @@ from savs.stores.errors import StoreWriteError
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn the disk's refusals into one line that says what is safe and what to do."""
-    safe = "the shards that are finished stay as they are; run the same command again to go on"
+    """Turn errors of the disk into one line that says what is safe and what to do."""
+    safe = "finished shards are kept; run the same command again to resume"
     try:
         yield
     except (StoreWriteError, BlockingIOError, FileExistsError):
         raise
     except PermissionError as error:
         raise StoreWriteError(
-            f"{path} cannot be written: {error.strerror}; give --out a folder of yours"
+            f"{path} cannot be written: {error.strerror}; pass a folder that you may write as --out"
         ) from error
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        what = "the disk is full" if full else f"the disk refused: {error}"
+        what = "the disk is full" if full else f"the disk cannot be written: {error}"
         raise StoreWriteError(f"{path}: {what}; {safe}") from error

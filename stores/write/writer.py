@@ -96,7 +96,7 @@ class FeatureWriter:
         path = self.path / spec.name
         again = spec.name in self._reopened
         if path.exists() and not again:
-            raise StoreMismatchError(f"{path} is finished and is not written again")
+            raise StoreMismatchError(f"{path} exists; a finished shard is not written again")
         with disk_errors(path):
             write_shard(path, spec, self.manifest.identity, content, self.rank, replace_old=again)
         self._written.add(spec.name)
@@ -171,7 +171,7 @@ def open_writer(
         raise ParameterError(f"rank is {rank} of {ranks}, expected 0 <= rank < ranks")
     with disk_errors(path):
         if path.exists() and not path.is_dir():
-            raise StoreWriteError(f"{path} is a file, not a folder; give --out another name")
+            raise StoreWriteError(f"{path} is a file, not a folder; pass another --out")
         path.mkdir(parents=True, exist_ok=True)
         lock = writer_lock(path, rank)
         takeover = lock.__enter__()
@@ -197,7 +197,7 @@ def new_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
     """
     with disk_errors(path):
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise StoreMismatchError(f"{path} is there already; give a new or empty folder")
+            raise StoreMismatchError(f"{path} exists and is not empty; pass a new or empty folder")
         path.mkdir(parents=True, exist_ok=True)
     with writer_lock(path, 0):
         with disk_errors(path / MANIFEST):
@@ -213,8 +213,8 @@ def _agree(path: Path, identity: Identity, rows: PlannedRows, shard_rows: int) -
         strangers = sorted(p.name for p in path.iterdir() if p.suffix not in OWN_SUFFIXES)
         if strangers:
             raise StoreMismatchError(
-                f"{path} holds {strangers[0]} but no {MANIFEST}, so it is another thing's folder;"
-                " give --out a new or empty one"
+                f"{path} holds {strangers[0]} but no {MANIFEST}, so it is not a feature store;"
+                " pass a new or empty folder as --out"
             ) from None
         wanted = Manifest(identity, make_plan(rows, shard_rows))
         try:
@@ -225,9 +225,9 @@ def _agree(path: Path, identity: Identity, rows: PlannedRows, shard_rows: int) -
     differences = found.identity.differences(identity)
     if differences:
         raise StoreMismatchError(
-            f"{path} was made with other settings:\n  "
+            f"{path} was extracted with other settings:\n  "
             + "\n  ".join(differences)
-            + "\ngive --out another folder, or the settings that the store was made with"
+            + "\nuse those settings, or pass another folder as --out"
         )
     try:
         plan = make_plan(rows, shard_rows, found.plan)

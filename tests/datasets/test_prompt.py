@@ -46,7 +46,7 @@ def test_pieces_stand_in_reading_order(
     ],
 )
 def test_marks_and_images_must_match(prompt: str, media: int, marks: int) -> None:
-    with pytest.raises(ValueError, match=f"^{marks} <image> marks for {media} images$"):
+    with pytest.raises(ValueError, match=f"^{marks} <image> placeholders for {media} images$"):
         split_prompt(prompt, media)
 
 
@@ -69,7 +69,7 @@ def test_images_come_first_where_none_is_marked(prompt: str, media: int) -> None
 def test_each_image_stands_once_and_no_text_is_empty_or_split(prompt: str, media: int) -> None:
     marks = len(re.findall(IMAGE_MARK, prompt))
     if marks not in (0, media):
-        with pytest.raises(ValueError, match=f"^{marks} <image> marks for {media} images$"):
+        with pytest.raises(ValueError, match=f"^{marks} <image> placeholders for {media} images$"):
             split_prompt(prompt, media)
         return
     pieces = split_prompt(prompt, media)

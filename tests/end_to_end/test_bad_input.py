@@ -44,7 +44,7 @@ def test_missing_file(extract, tmp_path):
         ({"question": "?"}, "line 2: field 'label' is missing"),
         ({"question": "?", "label": None}, "line 2: field 'label' is null"),
         ({"label": "a"}, "line 2: field 'question' is missing"),
-        ({"question": "? <image>", "label": "a"}, "line 2: 1 <image> marks for 0 images"),
+        ({"question": "? <image>", "label": "a"}, "line 2: 1 <image> placeholders for 0 images"),
         ({"question": "?", "label": "a", "id": "x"}, "line 2: id 'x' is taken by"),
     ],
     ids=["no label", "null label", "no question", "mark without image", "duplicate id"],
@@ -73,7 +73,7 @@ def test_bad_images_are_skipped_counted_and_exit_4(extract, savs, inputs, tmp_pa
     failed(
         extract(test=test),
         4,
-        "skipped test some:0: text.png is no image of a known format",
+        "skipped test some:0: text.png is not an image of a known format",
         "skipped test some:1: absent.png is not in the media root",
         "2 examples were skipped, --max-skip allows 0",
     )
@@ -81,7 +81,7 @@ def test_bad_images_are_skipped_counted_and_exit_4(extract, savs, inputs, tmp_pa
     scored = savs("evaluate", tmp_path / "store")
     assert scored.returncode == 0, scored.stderr
     assert "3 test examples planned, 1 scored, 2 skipped" in scored.stderr
-    assert "2 test examples were skipped at extraction; they are wrong" in scored.stderr
+    assert "2 test examples were skipped at extraction; they count as wrong" in scored.stderr
 
 
 def test_a_class_without_a_usable_training_example(extract, savs, inputs, tmp_path):
@@ -100,7 +100,7 @@ def test_a_test_label_that_training_never_had(extract, savs, inputs, tmp_path):
     assert extract(test=inputs.rows("new.jsonl", rows)).returncode == 0
     scored = savs("evaluate", tmp_path / "store")
     assert scored.returncode == 0
-    assert "label 'c' of 2 test examples was never seen in training" in scored.stderr
+    assert "label 'c' of 2 test examples is not in the training examples" in scored.stderr
 
 
 def test_incomplete_store(extract, savs, tmp_path):
@@ -129,9 +129,9 @@ def test_two_models_in_one_store(extract, tiny_model):
     failed(
         extract(model=tiny_model("qwen2_vl")),
         1,
-        "was made with other settings",
+        "was extracted with other settings",
         "model.name: 'demo' in the store, 'qwen2_vl' now",
-        "give --out another folder",
+        "pass another folder as --out",
     )
 
 
@@ -165,19 +165,17 @@ def test_an_unknown_key_of_a_config_file(savs, tmp_path):
 
 
 def test_no_store_there(savs, tmp_path):
-    failed(savs("show", tmp_path / "none"), 1, "none is not a folder, so it is no store")
+    failed(savs("show", tmp_path / "none"), 1, "none is not a folder, so it is not a feature store")
 
 
 def test_an_image_outside_the_media_root(extract, inputs):
     inputs.image("../outside.png")
     rows = [{"image": "../outside.png", "question": "?", "label": "a"}]
-    failed(
-        extract(test=inputs.rows("out.jsonl", rows)), 4, "outside.png lies outside the media root"
-    )
+    failed(extract(test=inputs.rows("out.jsonl", rows)), 4, "outside.png is outside the media root")
 
 
 @pytest.mark.parametrize("more", [(), ("--dry-run",)], ids=["extract", "dry run"])
 def test_a_wrong_media_root_stops_before_the_model_is_loaded(extract, tmp_path, more):
     done = extract("--media-root", tmp_path / "nowhere", *more, model="no/such-model")
-    failed(done, 1, "none of the 11 images is there", "nowhere; give --media-root")
+    failed(done, 1, "none of the 11 images exists", "nowhere; set --media-root")
     assert not (tmp_path / "store").exists()

@@ -59,7 +59,7 @@ def test_running_again_finds_nothing_to_do(savs, store, scenes):
 def test_evaluate_without_a_selection_makes_the_default_one(savs, store, tmp_path):
     done = savs("evaluate", store, "--out", tmp_path / "mine", "--selection", store / "none")
     assert done.returncode == 1
-    assert "none is not there" in done.stderr
+    assert "none does not exist" in done.stderr
     for path in (store / "results").rglob("*"):
         if path.is_file():
             path.unlink()
@@ -148,7 +148,7 @@ def test_json_comes_from_the_environment_too(savs, store):
 def test_zero_shot_beside_the_heads_vote(savs, scenes, store, tmp_path):
     refused = savs("evaluate", store, "--readout", "zero-shot")
     assert refused.returncode == 1
-    assert "keeps no answers; extract again with --answers labels" in refused.stderr
+    assert "has no output 'answers'; extract again with --answers labels" in refused.stderr
     kept = savs(
         *("extract", "general", "--train", scenes.train, "--test", scenes.test),
         *("--model", "demo", "--out", tmp_path / "kept", "--answers", "labels"),
@@ -164,8 +164,8 @@ def test_zero_shot_beside_the_heads_vote(savs, scenes, store, tmp_path):
 def test_an_unknown_readout_is_told_all_there_are(savs, store):
     done = savs("evaluate", store, "--readout", "nobody")
     assert done.returncode == 1
-    assert "no readout is called 'nobody'; there are: vote, posterior" in done.stderr
-    assert "knn, zero-shot, or give --readout the path" in done.stderr
+    assert "no readout is called 'nobody'; expected one of: vote, posterior" in done.stderr
+    assert "knn, zero-shot, or the path" in done.stderr
 
 
 def test_a_text_file_is_no_selection(savs, store, tmp_path):

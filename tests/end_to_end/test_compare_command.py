@@ -48,7 +48,7 @@ def test_one_metric(savs, results):
     assert [row["metric"] for row in json.loads(done.stdout)] == ["balanced accuracy"]
     done = savs("compare", *results, "--metric", "auc")
     assert done.returncode == 1
-    assert "is called 'auc'; there are: accuracy, balanced accuracy" in done.stderr
+    assert "has no metric 'auc'; expected one of: accuracy, balanced accuracy" in done.stderr
 
 
 def test_small_p_are_not_0(savs, tmp_path):
@@ -64,10 +64,10 @@ def test_small_p_are_not_0(savs, tmp_path):
         (["nb/vote"], 2, "a comparison needs two or more"),
         (["nb/vote", "nb/lda", "--out", "found.csv"], 2, "expected a name that ends in .parquet"),
         (["nb/vote", "nb/lda", "--metrics", "accuracy"], 2, "No such option"),
-        (["nb/vote", "nb/none"], 1, "nb/none is no folder; give a folder that `savs evaluate` wr"),
-        (["nb/vote", "nb"], 1, "nb/metrics.json is not there; `savs evaluate` writes it"),
+        (["nb/vote", "nb/none"], 1, "nb/none is not a folder; pass one that `savs evaluate` wr"),
+        (["nb/vote", "nb"], 1, "nb/metrics.json does not exist; run `savs evaluate`"),
         (["nb/vote", "blink/vote"], 1, "10 test examples here, 6 there"),
-        (["nb/vote", "nb/vote/"], 1, "are the same folder; give each once"),
+        (["nb/vote", "nb/vote/"], 1, "are the same folder; pass each once"),
     ],
 )
 @pytest.mark.usefixtures("results")
@@ -83,4 +83,4 @@ def test_a_file_that_cannot_be_written(savs, results, tmp_path):
     (tmp_path / "folder.parquet").mkdir()
     done = savs("compare", *results[:2], "--out", "folder.parquet")
     assert done.returncode == 1
-    assert "folder.parquet cannot be written: Is a directory; give --out" in done.stderr
+    assert "folder.parquet cannot be written: Is a directory; pass a writable folder" in done.stderr

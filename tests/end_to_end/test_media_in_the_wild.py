@@ -57,13 +57,13 @@ def test_videos_through_the_whole_pipeline(extract, savs, inputs, tmp_path):
     assert done.returncode == 4, done.stderr
     assert [(s["id"], s["reason"]) for s in json.loads(done.stdout)["skipped"]] == [
         ("test:7", "cut.mp4 is truncated: 50 bytes are missing at its end"),
-        ("test:8", "sound.mp4 has no pictures: it is sound only, or empty"),
+        ("test:8", "sound.mp4 has no pictures: it has only sound, or is empty"),
         (
             "test:9",
-            "text.mkv is no video of a known format (MP4, MOV, Matroska, WebM, AVI)",
+            "text.mkv is not a video of a known format (MP4, MOV, Matroska, WebM, AVI)",
         ),
     ]
-    assert "leak: 1 of 6 training examples are in the test split" in done.stderr
+    assert "leak: 1 of 6 training examples are also in the test split" in done.stderr
     assert open_store(tmp_path / "store").facts["processor"]["video_frames"] == 8
     assert extract(*files, "--max-skip", "3").returncode == 0
     other = extract(*files, "--max-skip", "3", "--video-frames", "4")
@@ -123,12 +123,12 @@ def test_images_in_rows_and_at_an_address_are_those_in_files(extract, inputs, ph
         refused = extract(*web, out="web")
         assert refused.returncode == 1
         assert "none of the 4 images is there" in refused.stderr
-        assert "is an address, which is fetched with --fetch-urls alone" in refused.stderr
+        assert "is a URL; to download it, pass --fetch-urls" in refused.stderr
         assert not (tmp_path / "web.fetched").exists()
         (inputs.root / "train/1.png").rename(inputs.root / "moved.png")
         done = extract(*web, "--fetch-urls", out="web")
         assert done.returncode == 4, done.stderr
-        assert f"3 of 4 media at an address are in {tmp_path / 'web.fetched'}" in done.stderr
+        assert f"3 of 4 URLs were fetched into {tmp_path / 'web.fetched'}" in done.stderr
         assert "train/1.png cannot be fetched: File not found" in done.stderr
         (inputs.root / "moved.png").rename(inputs.root / "train/1.png")
         again = extract(*web, "--fetch-urls", "--retry-skipped", out="web")
@@ -155,16 +155,16 @@ def test_paths_of_another_machine(extract, inputs, photos, tmp_path):
     }
     done = extract(*elsewhere.values(), "--media-root", inputs.root, out="found")
     assert done.returncode == 0
-    assert "train: 2 paths of another machine are read below" in done.stderr
-    assert "test: 2 paths of another machine are read below" in done.stderr
+    assert "train: 2 paths of another machine were matched below" in done.stderr
+    assert "test: 2 paths of another machine were matched below" in done.stderr
 
     (inputs.root / "deeper").mkdir()
     for split in photos:
         shutil.move(inputs.root / split, inputs.root / "deeper" / split)
     lost = extract(*elsewhere.values(), "--media-root", inputs.root, out="lost")
     assert lost.returncode == 1
-    assert "lies outside the media root" in lost.stderr
-    assert "give --media-root the folder that holds it, or --allow-outside" in lost.stderr
+    assert "is outside the media root" in lost.stderr
+    assert "set --media-root to the folder that holds it, or pass --allow-outside" in lost.stderr
 
     (inputs.root / "flat").mkdir()
     for name in ("0.png", "1.png"):
@@ -174,7 +174,7 @@ def test_paths_of_another_machine(extract, inputs, photos, tmp_path):
     )
     same = extract(twice, twice, "--media-root", inputs.root / "flat", out="same")
     assert same.returncode == 1
-    assert "/home/you/cats/0.png and /home/you/dogs/0.png end alike" in same.stderr
+    assert "/home/you/cats/0.png and /home/you/dogs/0.png both match" in same.stderr
 
 
 def test_names_that_lead_out_of_the_media_root(extract, inputs, photos):
@@ -183,6 +183,6 @@ def test_names_that_lead_out_of_the_media_root(extract, inputs, photos):
     file = inputs.rows("in/rows.jsonl", rows)
     refused = extract(file, file)
     assert refused.returncode == 1
-    assert "../train/0.png lies outside the media root" in refused.stderr
+    assert "../train/0.png is outside the media root" in refused.stderr
     assert "--allow-outside" in refused.stderr
     assert extract(file, file, "--allow-outside").returncode == 0

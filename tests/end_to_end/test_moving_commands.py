@@ -76,7 +76,7 @@ def test_export_takes_a_selection_that_lies_elsewhere(run, store, chosen, tmp_pa
     (store.path / "results/vote").rename(tmp_path / "mine")
     out = ("--out", tmp_path / "out.parquet")
     missing = run("export", store.path, *out, code=1)
-    assert "results/vote is not there; `savs select` writes it" in missing.stderr
+    assert "results/vote does not exist; run `savs select`" in missing.stderr
     run("export", store.path, *out, "--selection", tmp_path / "mine")
     assert pl.read_parquet(tmp_path / "out.parquet").columns[-3:] == chosen
 
@@ -154,7 +154,7 @@ def test_slim_with_heads_by_name_takes_no_selection(run, store, chosen, tmp_path
     assert open_store(tmp_path / "slim").heads == [(0, 0), (0, 5)]
     assert not (tmp_path / "slim/results").exists()
     again = run("slim", store.path, "--out", tmp_path / "slim", "--heads", "all", code=1)
-    assert "slim is there already; give a new or empty folder" in again.stderr
+    assert "slim exists and is not empty; pass a new or empty folder" in again.stderr
 
 
 def test_merge_puts_the_work_of_two_machines_together(run, store, tmp_path) -> None:

@@ -148,7 +148,7 @@ def test_a_skipped_example_fails_its_group_and_is_counted(savs, extract, tmp_pat
     assert extract("--shots", "8", "--max-skip", "2", test=path).returncode == 0
     written, metrics, predictions = scored(savs, tmp_path / "small")
     assert (written["planned"], written["scored"], written["skipped"]) == (16, 14, 2)
-    assert "2 test examples were skipped at extraction; they are wrong" in written["notes"]
+    assert "2 test examples were skipped at extraction; they count as wrong" in written["notes"]
     lost = predictions.filter(pl.col("prediction").is_null())
     assert lost["id"].to_list() == ["1:q0i1", "1:q1i1"]
     assert lost["correct"].to_list() == [False, False]

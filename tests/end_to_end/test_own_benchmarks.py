@@ -90,18 +90,18 @@ def test_a_fault_is_told_as_the_page_says(savs, folder) -> None:
 def test_a_store_of_ones_own_benchmark_asks_for_its_file(savs, folder) -> None:
     refused(
         savs("evaluate", "features"),
-        "features is of the benchmark 'cards', which is not installed here",
+        "features was extracted with the benchmark 'cards', which is not installed here",
         "--benchmark FILE.py",
     )
     refused(
         savs("evaluate", "features", "--benchmark", "blink"),
-        "features is of the benchmark 'cards', not 'blink'",
+        "features was extracted with the benchmark 'cards', not 'blink'",
     )
     refused(savs("evaluate", "features", "--benchmark", "gone.py"), "gone.py is no Python file")
     Path("other.py").write_text(with_options("{'a': 1}"))
     refused(
         savs("evaluate", "features", "--benchmark", "other.py"),
-        "was extracted with the options {} of the benchmark 'cards', and other.py has {'a': 1}",
+        "was extracted with the options {} of the benchmark 'cards', but other.py has {'a': 1}",
     )
     done = savs("evaluate", "features", "--benchmark", "cards.py", "--json")
     assert done.returncode == 0, done.stderr
@@ -123,7 +123,7 @@ def test_metrics_that_fail_are_the_file_s_fault(savs, folder) -> None:
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("x = 1", "mine.py has no BENCHMARK; docs/benchmarks.md has one"),
+        ("x = 1", "mine.py defines no BENCHMARK; docs/benchmarks.md has an example"),
         ("x = 1\n\n1 / 0", "mine.py line 3 fails when it runs: ZeroDivisionError"),
         ("x = (\n", "mine.py line 1 fails when it runs: SyntaxError"),
         ("import sys\nsys.exit(0)", "mine.py line 2 fails when it runs: SystemExit"),

@@ -47,7 +47,7 @@ def test_a_readout_that_is_a_path_is_refused(savs, plant, tmp_path, command, nam
     plant(readout=name)
     done = savs(*command)
     assert done.returncode == 1, done.stdout
-    assert "config.json is no selection of this release: Expected `str` matching" in done.stderr
+    assert "config.json is not a selection of this release: Expected `str` matching" in done.stderr
     assert not (tmp_path / "mark").exists()
     assert not (tmp_path / "slim").exists()
 

@@ -41,7 +41,7 @@ def test_a_person_sees_every_image_and_never_scrolls_sideways(page):
         assert max(shown for *_, shown in found["images"]) == 320
         assert found["scripts"] == 0
         assert "<script>x()</script>" in found["text"]
-        assert "skipped: junk.png is no image of a known format" in found["text"]
+        assert "skipped: junk.png is not an image of a known format" in found["text"]
         assert found["contrast"] >= 4.5  # WCAG AA
         assert (found["lang"], found["title"]) == ("en", "savs preview: general")
         assert found["headings"][:3] == ["H1", "H2", "H3"]

@@ -164,7 +164,7 @@ def test_an_incomplete_or_damaged_store_exits_with_3(query, store) -> None:
     data = shard.read_bytes()
     shard.write_bytes(data[: len(data) // 2])
     assert (
-        "test-00000.h5 does not end in the index of a shard: it is truncated"
+        "test-00000.h5 does not end with the index of a shard: it is truncated"
         in query("SELECT id FROM examples", code=3).stderr
     )
     shard.unlink()

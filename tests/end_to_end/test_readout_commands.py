@@ -106,7 +106,7 @@ def test_sweep(savs, store, tmp_path):
         (["--heads", "1,x"], 2, "--heads is 'x'"),
         (["--shots", "0"], 2, "--shots holds '0'"),
         (["--shots", "8"], 1, "the pool has 8 examples of class 'a'"),
-        (["--heads", "9"], 1, "9 heads asked for, but the store has 4"),
+        (["--heads", "9"], 1, "9 heads were requested, but the store has 4"),
         (["--readouts", "vote,nobody"], 1, "no readout is called 'nobody'"),
         (["--metric", "joy", "--draws", "1"], 2, "there are: accuracy"),
     ],

@@ -134,7 +134,7 @@ def test_what_goes_wrong_is_told_in_one_line(savs, scenes, tmp_path):
 
     code, told = refused("image-folder", "--test", "nowhere", "--shots", 2)
     assert (code, told) == (
-        1, "error: nowhere is not there; expected a folder with one folder a class\n"
+        1, "error: nowhere does not exist; expected a folder with one subfolder per class\n"
     )  # fmt: skip
     code, told = refused("sugarcrepe", "--test", "nowhere.jsonl", "--shots", 2)
     assert code == 1

@@ -49,11 +49,11 @@ def test_json_and_the_split_runs_through(savs, pool, tmp_path):
         ((), 2, "give --shots N (examples a class) or --train-groups N"),
         (("--shots", "2", "--train-groups", "1"), 2, "are two ways to draw"),
         (("--shots", "0"), 2, "Invalid value for '--shots'"),
-        (("--shots", "5"), 1, "class 'a' has 5 examples, --shots asks for 5, which would"),
-        (("--train-groups", "1"), 1, "'all:0' is in no group"),
+        (("--shots", "5"), 1, "class 'a' has 5 examples, --shots asks for 5, which leaves"),
+        (("--train-groups", "1"), 1, "'all:0' has no group"),
         (("--shots", "2", "--from", "absent.jsonl"), 1, "absent.jsonl cannot be read"),
-        (("--shots", "2", "--media-root", "."), 1, "none of the 10 images is there"),
-        (("--shots", "2", "--test", "x.csv"), 1, "x.csv would be CSV, and all.jsonl is JSON Lines"),
+        (("--shots", "2", "--media-root", "."), 1, "none of the 10 images exists"),
+        (("--shots", "2", "--test", "x.csv"), 1, "x.csv would be CSV, but all.jsonl is JSON Lines"),
     ],
 )  # fmt: skip
 def test_refusals_are_one_line(savs, pool, tmp_path, more, code, text):

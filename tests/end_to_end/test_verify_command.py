@@ -85,8 +85,8 @@ def test_a_damaged_store_exits_with_3_and_says_what_to_do(savs, store):
     shard, lock, last = done.stderr.splitlines()
     assert shard.startswith(f"{SHARD}: ")
     assert "/layers/00000 head 0 fails its crc32: the file was changed after it was" in shard
-    assert shard.endswith("; run `savs repair` and then the same `savs extract` command again")
-    assert lock == "writer-0.lock: a writer that is gone left it; run `savs repair`"
+    assert shard.endswith("; run `savs repair`, then the same `savs extract` command again")
+    assert lock == "writer-0.lock: a process that no longer runs left it; run `savs repair`"
     assert last.endswith(" compared, problems: 2")
     found = problems(savs, store)
     assert [(p["file"], p["kind"]) for p in found] == [

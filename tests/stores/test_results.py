@@ -25,7 +25,7 @@ def test_results_lie_below_the_store_by_name(tmp_path) -> None:
 
 def test_a_missing_file_is_named(tmp_path) -> None:
     for call in (read_json, lambda path, command: copy_result(path, tmp_path / "d", command)):
-        with pytest.raises(ResultError, match=r"c is not there; `savs select` writes it"):
+        with pytest.raises(ResultError, match=r"c does not exist; run `savs select`"):
             call(tmp_path / "c", SELECT)
 
 
@@ -69,7 +69,7 @@ def test_tables_come_back_as_written(tmp_path) -> None:
 def test_a_table_without_a_column_is_named(tmp_path) -> None:
     path = write_table(tmp_path / "units.parquet", pl.DataFrame({"id": ["a"]}))
     with pytest.raises(
-        ResultError, match=r"units\.parquet cannot be read .*score.*; make it again"
+        ResultError, match=r"units\.parquet cannot be read .*score.*; run `savs evaluate` again"
     ):
         read_table(path, ["id", "score"])
 
@@ -119,7 +119,7 @@ def test_a_place_that_cannot_hold_a_file_is_refused(tmp_path, write) -> None:
         write(tmp_path / "file" / "below" / "result")
     (tmp_path / "folder").mkdir()
     with pytest.raises(
-        StoreWriteError, match="folder cannot be written: Is a directory; give --out"
+        StoreWriteError, match="folder cannot be written: Is a directory; pass a writable folder"
     ):
         write(tmp_path / "folder")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]

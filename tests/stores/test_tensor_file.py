@@ -105,5 +105,5 @@ def test_sizes_are_checked_before_anything_is_read(tmp_path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path) -> None:
-    with pytest.raises(ResultError, match=r"c is not there; `savs select` writes it"):
+    with pytest.raises(ResultError, match=r"c does not exist; run `savs select`"):
         read_tensors(tmp_path / "c", FORMS, RUN, "")

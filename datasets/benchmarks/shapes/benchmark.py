@@ -18,10 +18,10 @@ SHAPES = Benchmark(
             "both right (pairs)",
             "Q-Acc, I-Acc, G-Acc (groups)",
         ),
-        sizes="any; `savs demo` draws 20 training examples a class and 100 test units a task",
+        sizes="any; `savs demo` draws 20 training examples per class, 100 test units per task",
         source="drawn by savs from a seed, see docs/shapes.md",
         licence="MIT, as savs",
-        files="`savs demo` leaves them in savs-demo/data; in Python, write_shapes draws more",
+        files="`savs demo` writes them to savs-demo/data; in Python, write_shapes draws more",
         sample={
             "id": "train-exists-0000",
             "image": "images/train/exists-0000-0.png",

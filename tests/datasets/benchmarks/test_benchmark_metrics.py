@@ -223,7 +223,7 @@ def test_a_primitive_with_one_answer_has_an_accuracy_alone() -> None:
     assert values(found)["accuracy, macro"] == (1 / 2 + 1) / 2
     assert "ROC-AUC, zoom?" not in found
     assert found["accuracy, zoom?"].notes == (
-        "'zoom?': all test answers are the same; it has an accuracy alone",
+        "'zoom?': all test answers are the same, so it has only an accuracy",
     )
 
 

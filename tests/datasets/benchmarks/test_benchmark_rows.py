@@ -110,9 +110,9 @@ def test_labels_that_are_no_text_read_as_json_spells_them(
         ({"group": {}}, "field 'group' holds a dict"),
         ({"id": [1]}, "field 'id' holds a list"),
         ({"image": "a", "images": ["b"]}, "has both 'image' and 'images'"),
-        ({"image": "a", "question": "<image> <image>"}, "2 <image> marks for 1 images"),
-        ({"images": ["a", "b"], "question": "<image>?"}, "1 <image> marks for 2 images"),
-        ({"question": "<image>?"}, "1 <image> marks for 0 images"),
+        ({"image": "a", "question": "<image> <image>"}, "2 <image> placeholders for 1 images"),
+        ({"images": ["a", "b"], "question": "<image>?"}, "1 <image> placeholders for 2 images"),
+        ({"question": "<image>?"}, "1 <image> placeholders for 0 images"),
     ],
 )
 def test_a_bad_row_is_named_by_file_line_and_field(
@@ -177,9 +177,9 @@ def test_an_unknown_benchmark_is_met_with_the_nearest_name() -> None:
     with pytest.raises(BenchmarkNotFoundError) as caught:
         find_benchmark("genral")
     assert str(caught.value) == (
-        "no benchmark is called 'genral' (did you mean 'general'?); there are: "
+        "no benchmark is called 'genral' (did you mean 'general'?); expected one of: "
         + ", ".join(BENCHMARKS)
-        + ", or give the path of a Python file with a BENCHMARK of your own"
+        + ", or the path of a Python file that defines BENCHMARK"
     )
-    with pytest.raises(KeyError, match="no benchmark is called 'zzz'; there are: general"):
+    with pytest.raises(KeyError, match="no benchmark is called 'zzz'; expected one of: general"):
         find_benchmark("zzz")

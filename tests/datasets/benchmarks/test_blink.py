@@ -123,7 +123,7 @@ def test_an_answer_may_be_hidden(tmp_path: Path, answer: str | None) -> None:
         (reference("a", None, "c", None), "images are in image_1, image_3; expected image_1, then"),
         (reference(None, "b", None, None), "images are in image_2; expected image_1, then image_2"),
         (reference(None, None, None, None), "images are in -; expected image_1"),
-        (reference("a", "b", question="<image> Which?"), "1 <image> marks for 2 images"),
+        (reference("a", "b", question="<image> Which?"), "1 <image> placeholders for 2 images"),
         (reference("a", label=None), "field 'label' is null"),
         ({"question": "Which?", "image_1": "a"}, "field 'label' is missing"),
         ({"label": "(A)", "image_1": "a"}, "field 'question' is missing"),

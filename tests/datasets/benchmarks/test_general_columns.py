@@ -57,8 +57,8 @@ def test_lists_of_images_have_a_column_too(tmp_path: Path) -> None:
 def test_a_column_that_no_row_has_is_told_with_those_there_are(tmp_path: Path, field: str) -> None:
     path = written(tmp_path, {k: v for k, v in ROW.items() if k != COLUMNS[field]})
     message = (
-        f"{path} line 1 and the other test rows: none has the column {COLUMNS[field]!r}, which"
-        f" --column {field}={COLUMNS[field]} names; they have "
+        f"{path} line 1 and the other test rows have no column {COLUMNS[field]!r}, which"
+        f" --column {field}={COLUMNS[field]} names; they have: "
     )
     with pytest.raises(OptionError, match=f"^{re.escape(message)}.*, question$"):
         read_examples(general(COLUMNS), path, "test")
@@ -92,7 +92,9 @@ def test_one_question_for_all_rows(tmp_path: Path) -> None:
 
 def test_one_question_beside_those_of_the_rows_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, {"label": "x"}, {"question": "?", "label": "y"})
-    with pytest.raises(OptionError, match=r"line 2: has a column 'question', and --question gives"):
+    with pytest.raises(
+        OptionError, match=r"line 2: the file has a column 'question', but --question is set"
+    ):
         read_examples(general(question="Which?"), path, "test")
 
 
@@ -122,8 +124,8 @@ def test_what_cannot_be_is_refused(columns, question, message) -> None:
 @pytest.mark.parametrize(
     ("columns", "question", "message"),
     [
-        ({"label": "x"}, None, "--column is an option of general; the benchmark 'blink'"),
-        (None, "Which?", "--question is an option of general and image-folder; the benchmark"),
+        ({"label": "x"}, None, "--column is an option of general only; the benchmark 'blink'"),
+        (None, "Which?", "--question is an option of general and image-folder only; the benchmark"),
     ],
 )
 def test_other_benchmarks_take_no_such_option(columns, question, message) -> None:

@@ -59,10 +59,10 @@ def test_links_lead_anywhere(tmp_path: Path) -> None:
     [
         (["a/1.png", "a/notes.txt"], "a holds notes.txt, by name neither an image (.bmp"),
         (["a/1.png", *(f"a/{n}.txt" for n in range(5))], "0.txt, 1.txt, 2.txt and 2 more, by name"),
-        (["a/1.png", "1.png"], "holds 1.png beside the folders of its classes; move it into one"),
-        (["train/a/1.png", "test/a/1.png"], "give --train or --test"),
-        ([".x"], "holds no folder; expected one folder of images a class"),
-        (["a/1.png", "b/.x"], "b holds no image; fill the class, or take its folder away"),
+        (["a/1.png", "1.png"], "holds 1.png next to the class folders; move it into one of them"),
+        (["train/a/1.png", "test/a/1.png"], "pass --train or --test"),
+        ([".x"], "has no subfolders; expected one folder of images per class"),
+        (["a/1.png", "b/.x"], "b holds no image; add some, or remove the folder"),
     ],
 )
 def test_what_is_out_of_place_is_named(tmp_path: Path, names: list[str], problem: str) -> None:
@@ -74,9 +74,11 @@ def test_what_is_out_of_place_is_named(tmp_path: Path, names: list[str], problem
 
 def test_a_source_is_a_folder(tmp_path: Path) -> None:
     filled(tmp_path, "1.png")
-    with pytest.raises(SourceError, match=r"1\.png is a file; expected a folder with one folder"):
+    with pytest.raises(
+        SourceError, match=r"1\.png is a file; expected a folder with one subfolder"
+    ):
         read(tmp_path / "1.png")
-    with pytest.raises(SourceError, match="nowhere is not there; expected a folder"):
+    with pytest.raises(SourceError, match="nowhere does not exist; expected a folder"):
         read(tmp_path / "nowhere")
 
 

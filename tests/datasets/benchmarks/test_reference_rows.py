@@ -42,7 +42,7 @@ def test_a_row_without_a_field_is_named(tmp_path: Path, name: str, missing: str)
         (
             "vlguard",
             {"image": "a", "instruction": "?", "label": "harmful", "answer": "Yes"},
-            "two fields have a label: 'label' is 'harmful' and 'answer' is 'Yes'; keep 'label'",
+            "two fields have a label: 'label' is 'harmful' and 'answer' is 'Yes'; keep only",
         ),
         ("mhalubench", {"image_path": "a", "claim": "b"}, "no field 'claim_label' or 'label'"),
         ("mrb", PAIR | {"label": "A"}, "the label is 'A'; expected Output1 or Output2"),

@@ -73,7 +73,9 @@ def host() -> Iterator[Host]:
 def test_nothing_is_fetched_unless_it_was_asked_for(tmp_path: Path, host: Host) -> None:
     media, name = MediaFolder(tmp_path), f"{host.url}/1.png"
     assert (media.has(name), media.size(name)) == (False, None)
-    with pytest.raises(MediaError, match=r"is fetched with --fetch-urls alone; or download it"):
+    with pytest.raises(
+        MediaError, match=r"is a URL; to download it, pass --fetch-urls, or name a file"
+    ):
         media.read(name)
     assert host.asked == []
 
@@ -100,7 +102,7 @@ def test_without_a_folder_nothing_is_kept(tmp_path: Path, host: Host) -> None:
 def test_several_are_fetched_beforehand(tmp_path: Path, host: Host) -> None:
     fetching = Fetching(tmp_path / "kept")
     names = ["a.png", *(f"{host.url}/{n}" for n in ("1.png", "2.png", "3.png", "1.png"))]
-    assert fetching.fetch_all(names) == [f"2 of 3 media at an address are in {tmp_path / 'kept'}"]
+    assert fetching.fetch_all(names) == [f"2 of 3 URLs were fetched into {tmp_path / 'kept'}"]
     assert sorted(host.asked) == ["/1.png", "/2.png", "/3.png"]
     with pytest.raises(MediaError, match=r"/3\.png cannot be fetched: nothing here"):
         fetching.fetch(names[3])

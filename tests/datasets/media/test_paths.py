@@ -45,8 +45,8 @@ def test_the_longest_end_from_the_root_on_counts(
 def test_a_file_deeper_down_is_not_guessed_at(tmp_path: Path) -> None:
     media = folder(tmp_path, "a/cats/1.jpg", "c/1.jpg")
     message = (
-        f"/home/you/cats/1.jpg lies outside the media root {tmp_path}; give --media-root the folder"
-        " that holds it, or --allow-outside"
+        f"/home/you/cats/1.jpg is outside the media root {tmp_path}; set --media-root to the folder"
+        " that holds it, or pass --allow-outside"
     )
     with pytest.raises(MediaError, match=f"^{re.escape(message)}$"):
         media.read("/home/you/cats/1.jpg")
@@ -58,7 +58,8 @@ def test_what_was_found_elsewhere_is_counted(tmp_path: Path) -> None:
     media = folder(tmp_path, "s/1.jpg", "s/2.jpg", "3.jpg")
     names = ["/d/s/1.jpg", "/d/s/2.jpg", "3.jpg", f"{tmp_path}/s/1.jpg", "/d/s/9.jpg", "/d/s/1.jpg"]
     assert media.rerooted(names) == [
-        f"2 paths of another machine are read below {tmp_path}: /d/s/1.jpg is {tmp_path}/s/1.jpg"
+        f"2 paths of another machine were matched below {tmp_path}, such as /d/s/1.jpg by"
+        f" {tmp_path}/s/1.jpg"
     ]
     assert media.rerooted(["3.jpg", "https://host/s/1.jpg", "v.parquet#0/x"]) == []
 
@@ -67,7 +68,7 @@ def test_two_names_that_would_be_one_file_are_refused(tmp_path: Path) -> None:
     media = folder(tmp_path, "1.jpg", "s/1.jpg")
     with pytest.raises(
         MediaError,
-        match=rf"^/d/cats/1\.jpg and /d/dogs/1\.jpg end alike: .* both are {tmp_path}/1\.jpg; give",
+        match=rf"^/d/cats/1\.jpg and /d/dogs/1\.jpg both match {tmp_path}/1\.jpg in the .*; set",
     ):
         media.rerooted(["/d/cats/1.jpg", "/d/dogs/1.jpg"])
     assert len(media.rerooted(["/d/cats/1.jpg", "/d/s/1.jpg"])) == 1
@@ -80,7 +81,7 @@ def test_names_may_lead_out_when_that_is_allowed(tmp_path: Path) -> None:
     free = MediaFolder(media.root, rules=MediaRules(allow_outside=True))
     outside = str(tmp_path / "1.jpg")
     for name in ("../2.jpg", str(tmp_path / "2.jpg")):
-        with pytest.raises(MediaError, match=r"lies outside the media root .*--allow-outside$"):
+        with pytest.raises(MediaError, match=r"is outside the media root .*--allow-outside$"):
             media.read(name)
         assert not media.has(name)
         assert (free.read(name), free.has(name), free.size(name)) == (b"two", True, 3)
@@ -98,5 +99,5 @@ def test_the_folder_is_never_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for n in range(20):
         media.read(f"/home/you/{n}/x.jpg")
         assert not media.has("/home/you/gone.jpg")
-        with pytest.raises(MediaError, match="lies outside the media root"):
+        with pytest.raises(MediaError, match="is outside the media root"):
             media.read("/home/you/x.jpg")

@@ -33,29 +33,35 @@ def broken_check() -> bytes:
 
 
 WRONG: dict[str, tuple[bytes, str]] = {
-    "nothing": (b"", "is no image of a known format"),
-    "zeros": (b"\0" * 4096, "is no image of a known format"),
-    "a page of the web": (b"<!DOCTYPE html><title>404</title>", "is no image of a known format"),
-    "SVG": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "is no image of a known format"),
-    "PDF": (pdf(), "is no image of a known format"),
-    "a packed PNG": (gzip.compress(busy("PNG")), "is no image of a known format"),
+    "nothing": (b"", "is not an image of a known format"),
+    "zeros": (b"\0" * 4096, "is not an image of a known format"),
+    "a page of the web": (
+        b"<!DOCTYPE html><title>404</title>",
+        "is not an image of a known format",
+    ),
+    "SVG": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "is not an image of a known format"),
+    "PDF": (pdf(), "is not an image of a known format"),
+    "a packed PNG": (gzip.compress(busy("PNG")), "is not an image of a known format"),
     "a pointer of Git LFS": (
         b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
-        "is no image of a known format",
+        "is not an image of a known format",
     ),
     "HEIC": (b"\0\0\0\x18ftypheic" + b"\0" * 12, "is a HEIC photograph: save it as JPEG or PNG"),
-    "a PNG signature": (b"\x89PNG\r\n\x1a\n", "is no image of a known format|cannot be decoded"),
+    "a PNG signature": (
+        b"\x89PNG\r\n\x1a\n",
+        "is not an image of a known format|cannot be decoded",
+    ),
     "half a PNG": (busy("PNG")[:5000], "cannot be decoded"),
     "a PNG with a changed byte": (broken_check(), "cannot be decoded"),
     "half a JPEG": (busy("JPEG")[:1500], "cannot be decoded"),
     "half a GIF": (busy("GIF")[:1500], "cannot be decoded"),
-    "half a WebP": (busy("WEBP")[:1000], "cannot be decoded|is no image"),
-    "half an AVIF": (busy("AVIF")[:400], "cannot be decoded|is no image"),
+    "half a WebP": (busy("WEBP")[:1000], "cannot be decoded|is not an image"),
+    "half an AVIF": (busy("AVIF")[:400], "cannot be decoded|is not an image"),
     "half a BMP": (busy("BMP")[:5000], "cannot be decoded"),
-    "half a TIFF": (busy("TIFF")[:5000], "cannot be decoded|is no image"),
+    "half a TIFF": (busy("TIFF")[:5000], "cannot be decoded|is not an image"),
     "half a JPEG 2000": (busy("JPEG2000")[:1500], "cannot be decoded"),
     "half a PPM": (busy("PPM")[:5000], "cannot be decoded"),
-    "a PNG without width": (png(0, 1, 2, 8, b"\0"), "cannot be decoded|is no image"),
+    "a PNG without width": (png(0, 1, 2, 8, b"\0"), "cannot be decoded|is not an image"),
     "a PNG of 2,500 million pixels": (
         png(50_000, 50_000, 0, 8, b"\0"),
         "has too many pixels|has 50000 x 50000 pixels",
@@ -66,7 +72,7 @@ WRONG: dict[str, tuple[bytes, str]] = {
     ),
     "a GIF canvas of 4,000 million": (
         b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0, 0, 0) + b"\x3b",
-        "pixels|is no image|cannot be decoded",
+        "pixels|is not an image|cannot be decoded",
     ),
     "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n", "is a PostScript"),
     "32 bits a grey": (

@@ -216,21 +216,21 @@ def without_pictures(suffix: str) -> bytes:
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        (sound_only(), "has no pictures: it is sound only, or empty"),
+        (sound_only(), "has no pictures: it has only sound, or is empty"),
         (without_frames(), "has no frame|cannot be decoded"),
         (damaged("mp4"), "is truncated"),  # a size is damaged too
-        (damaged("mkv"), r"is damaged: [\d.]+ of 2\.0 s are there"),
+        (damaged("mkv"), r"is damaged: [\d.]+ of 2\.0 s are present"),
         (damaged("webm"), r"cannot be decoded as a video|is damaged: [\d.]+ of 2\.0 s"),
         (damaged("mov"), "is truncated"),
-        (damaged("avi"), r"is damaged: \d+ of 20 frames are there"),
+        (damaged("avi"), r"is damaged: \d+ of 20 frames are present"),
         (without_pictures("mp4"), "cannot be decoded as a video"),
         (without_pictures("mov"), "cannot be decoded as a video|a frame cannot be decoded whole"),
         (b"\x1a\x45\xdf\xa3" + b"no more" * 30, "cannot be decoded as a video|truncated"),
         (b"RIFF\x10\0\0\0AVI LIST\0\0\0\0no more" * 3, "has no pictures"),
         (b"\0\0\0\x10ftypisom" + b"\0" * 4, "cannot be decoded as a video"),
-        (b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", "is no video of a known format"),
-        (b"ffconcat version 1.0\nfile /etc/passwd\n", "is no video of a known format"),
-        (b"some text", r"is no video of a known format \(MP4, MOV, Matroska, WebM, AVI\)"),
+        (b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", "is not a video of a known format"),
+        (b"ffconcat version 1.0\nfile /etc/passwd\n", "is not a video of a known format"),
+        (b"some text", r"is not a video of a known format \(MP4, MOV, Matroska, WebM, AVI\)"),
     ],
 )
 def test_what_is_no_whole_clip_is_named(data: bytes, problem: str) -> None:

@@ -120,7 +120,7 @@ def test_incomplete_groups_are_left_out_and_named() -> None:
     note = "text, image and group score: incomplete groups left out: 4 (b, c, d, e)"
     assert [(u.scores["cluster"].to_list(), u.notes) for u in units] == 3 * [(["c a"], (note,))]
     with pytest.raises(
-        RowError, match=r"^no group of two captions and two images is complete; test whole"
+        RowError, match=r"^no group of two captions and two images is complete; check whether"
     ):
         matching_metrics(spoilt.filter(pl.col("group") != "a"))
 

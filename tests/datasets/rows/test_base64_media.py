@@ -144,7 +144,7 @@ def test_line_breaks_in_base64_are_no_matter() -> None:
     ("end", "problem"),
     [
         ("#9/image", "cannot be read: .* index out of range"),
-        ("#0/other", "cannot be read: there is no column 'other' with media"),
+        ("#0/other", "cannot be read: no column 'other' has media"),
         ("#0/image/0", "cannot be read: the value is not a list, so it has no item 0"),
         ("#2/images/9", "cannot be read: list index out of range"),
         ("#2/images", "holds a list, expected a single medium; add /0, /1"),

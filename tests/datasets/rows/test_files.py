@@ -91,7 +91,7 @@ def test_what_matches_nothing_is_named_with_the_folder(
     root: Path, source: str, pattern: str
 ) -> None:
     folder = root if "*" in source else root / source
-    message = f"{root / source}: no file in {folder} matches {pattern}; give a file"
+    message = f"{root / source}: no file in {folder} matches {pattern}; pass a file"
     with pytest.raises(SourceError, match=f"^{re.escape(message)}"):
         find_files(root / source)
 
@@ -100,7 +100,7 @@ def test_what_matches_nothing_is_named_with_the_folder(
     ("source", "problem"),
     [
         ("", "the name of the input file is empty"),
-        ("a" * 300 + ".jsonl", "a{200} cannot be looked for: File name too long"),
+        ("a" * 300 + ".jsonl", "a{200} cannot be found: File name too long"),
     ],
     ids=["empty", "too long"],
 )
@@ -170,7 +170,7 @@ def test_a_name_of_the_hub_has_two_parts(hub: Hub, text: str) -> None:
 
 
 def test_a_name_of_the_hub_is_no_path(hub: Hub) -> None:
-    with pytest.raises(SourceError, match=r"^hf:/o/n: .* give the text hf://o/n$"):
+    with pytest.raises(SourceError, match=r"^hf:/o/n: .* pass the text hf://o/n instead$"):
         find_files(Path("hf://o/n"))
     assert hub.asked == []
 

@@ -94,8 +94,8 @@ def test_what_is_no_example_is_told(given, message) -> None:
         (None, "raises TypeError"),
         ([0.5], "gives a float, expected savs.datasets.Units"),
         ([Units("m", FRAME.drop("stratum"), 0.5)], "'m' without the columns score, cluster, stra"),
-        ([Units("m", FRAME.clear(), 0.5)], "'m' with a score that is no number, or without"),
-        ([Units("m", FRAME.with_columns(score=pl.lit(None, pl.Float64)), 0.5)], "is no number"),
+        ([Units("m", FRAME.clear(), 0.5)], "'m' with a score that is not a number, or without"),
+        ([Units("m", FRAME.with_columns(score=pl.lit(None, pl.Float64)), 0.5)], "is not a number"),
         ([Units("m", FRAME.with_columns(score=pl.lit("1")), 0.5)], "scores of String"),
     ],
 )

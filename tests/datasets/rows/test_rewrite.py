@@ -131,12 +131,12 @@ def test_files_of_other_columns_and_several_forms_are_refused(tmp_path: Path) ->
     (tmp_path / "c.jsonl").write_text(json.dumps({"a": 1}))
     for name in "ab":
         pl.DataFrame({name: [1]}).write_parquet(tmp_path / f"{name}.parquet")
-    with pytest.raises(SourceError, match="have different columns; split one at a time"):
+    with pytest.raises(SourceError, match="have different columns; split one file at a time"):
         copy_rows(find_files(tmp_path / "*.csv"), [0], tmp_path / "out.csv")
     with pytest.raises(SourceError, match=r"a\.parquet cannot be copied .* column name"):
         copy_rows(find_files(tmp_path / "*.parquet"), [0], tmp_path / "out.parquet")
     mixed = Files(tmp_path, (tmp_path / "a.csv", tmp_path / "c.jsonl"))
-    with pytest.raises(SourceError, match=r"are CSV and JSON Lines; give files of one form"):
+    with pytest.raises(SourceError, match=r"are CSV and JSON Lines; pass files of one format"):
         common_form(mixed)
     with pytest.raises(SourceError, match=r"ends in .jsonl, .*, got '.txt'"):
         form_of(tmp_path / "a.txt")

@@ -80,8 +80,8 @@ def test_other_seeds_draw_others() -> None:
     ("text", "shots", "message"),
     [
         ("a1 a2 b3 b4 b5", 3, "class 'a' has 2 examples, --shots asks for 3; give 1 at most"),
-        ("a1 a2 b3 b4 b5", 2, "asks for 2, which would leave none to test; give 1 at most"),
-        ("a1 b2 b3", 1, "class 'a' has 1 examples, .*; add examples, or leave it out"),
+        ("a1 a2 b3 b4 b5", 2, "asks for 2, which leaves none for testing; give 1 at most"),
+        ("a1 b2 b3", 1, "class 'a' has 1 examples, .*; add examples, or drop its rows"),
         ("a1 a1 b1 b2 b3", 1, "class 'a' has 2 examples, and all of them share a group or"),
     ],
 )

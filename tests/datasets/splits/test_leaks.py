@@ -102,8 +102,8 @@ def test_the_summary_counts_both_sides() -> None:
     leaks = find_leaks(train, split(*rows, groups="1122334"))
     assert (leaks.trained, leaks.train, leaks.count(REPEATED), leaks.count(SHARED)) == (2, 3, 4, 1)
     assert leaks.summary() == [
-        "leak: 2 of 3 training examples are in the test split; with repeats they are 4 test"
-        " examples in 3 groups, 1 of them wholly (0, 1, 2 ...)",
+        "leak: 2 of 3 training examples are also in the test split, as 4 test"
+        " examples in 3 groups, 1 of them completely (0, 1, 2 ...)",
         "leak: 5 test examples share an image with a training example (0, 1, 2 ...)",
     ]
 
@@ -112,8 +112,7 @@ def test_the_summary_names_what_there_is_alone() -> None:
     train = split(("p", "a"), ("q", "b"))
     assert find_leaks(train, split(("r", "c"))).summary() == []
     assert find_leaks(train, split(("r", "c"), ("p", "a"))).summary() == [
-        "leak: 1 of 2 training examples are in the test split; with repeats they are 1 test"
-        " examples (1)"
+        "leak: 1 of 2 training examples are also in the test split, as 1 test examples (1)"
     ]
     assert find_leaks(train, split(("r", "a"), ("r", "b"), ("s", "ab"))).summary() == [
         "leak: 3 test examples share an image with a training example (0, 1, 2)"

@@ -149,7 +149,7 @@ def test_different_seeds_draw_different_examples_and_all_alike() -> None:
 
 @pytest.mark.parametrize(
     ("count", "rest", "why", "most"),
-    [(4, True, "", 2), (3, True, ", which would leave none to test", 2), (4, False, "", 3)],
+    [(4, True, "", 2), (3, True, ", which leaves none for testing", 2), (4, False, "", 3)],
 )
 def test_too_few_examples_are_an_error_with_the_numbers(
     count: int, rest: bool, why: str, most: int
@@ -169,7 +169,7 @@ def test_too_few_groups_are_an_error_with_the_numbers() -> None:
     problem = r"^subtask 't' has 2 groups, --train-groups asks for {}{}; give 1 at most$"
     with pytest.raises(RowError, match=problem.format(3, "")):
         Shots(groups=3).draw(pool, test_the_rest=True)
-    with pytest.raises(RowError, match=problem.format(2, ", which would leave none to test")):
+    with pytest.raises(RowError, match=problem.format(2, ", which leaves none for testing")):
         Shots(groups=2).draw(pool, test_the_rest=True)
     assert len(Shots(groups=2).draw(pool, test_the_rest=False)[0]) == 16
     with pytest.raises(RowError, match=r"^the file has 2 groups, --train-groups asks for 3"):
@@ -190,9 +190,9 @@ def test_what_cannot_be_drawn_is_named() -> None:
     pool = [example("x"), example("y"), example("z", None)]
     with pytest.raises(RowError, match=r"^example 'z' has no label, so it cannot train"):
         Shots(each_class=1).draw(pool, test_the_rest=True)
-    with pytest.raises(RowError, match=r"^example 'x' is in no group; .* --shots$"):
+    with pytest.raises(RowError, match=r"^example 'x' has no group; .* --shots$"):
         Shots(groups=1).draw(pool, test_the_rest=True)
-    with pytest.raises(ValueError, match=r"^neither a number of examples per class nor of groups"):
+    with pytest.raises(ValueError, match=r"^Shots has neither each_class nor groups"):
         Shots().draw(pool, test_the_rest=True)
     with pytest.raises(ValueError, match=r"^--shots is 0, expected at least 1$"):
         Shots(each_class=0).draw(pool[:2], test_the_rest=False)
@@ -215,5 +215,7 @@ def test_a_group_of_two_subtasks_is_drawn_once_and_leaves_a_rest(seed: int) -> N
 
 
 def test_a_class_of_one_is_no_pool() -> None:
-    with pytest.raises(RowError, match=r"none to test; give the training examples with --train$"):
+    with pytest.raises(
+        RowError, match=r"none for testing; pass the training examples with --train$"
+    ):
         Shots(each_class=1).draw([example("x")], test_the_rest=True)

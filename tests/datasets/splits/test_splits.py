@@ -39,10 +39,10 @@ def test_a_tested_subtask_needs_training_examples() -> None:
         (
             ("as", "b"),
             (),
-            "^train example 'train-b-None' has no subtask, train example 'train-a",
+            "^train example 'train-b-None' has no subtask, unlike train example 'train-a",
         ),
-        (("a", "b"), ("a", "at"), "^test example 'test-a-t' has a subtask, train example"),
-        (("as", "bs"), ("a",), "^test example 'test-a-None' has no subtask, train example"),
+        (("a", "b"), ("a", "at"), "^test example 'test-a-t' has a subtask, unlike train example"),
+        (("as", "bs"), ("a",), "^test example 'test-a-None' has no subtask, unlike train example"),
     ],
 )
 def test_every_row_has_a_subtask_or_none(
@@ -53,7 +53,7 @@ def test_every_row_has_a_subtask_or_none(
 
 
 def test_a_training_split_without_examples_is_refused() -> None:
-    with pytest.raises(RowError, match=r"^there are no training examples; give"):
+    with pytest.raises(RowError, match=r"^there are no training examples; pass"):
         check_splits([], [example("test", "a")])
 
 
@@ -69,14 +69,18 @@ def test_a_test_split_may_hide_all_its_labels() -> None:
 
 def test_a_test_split_hides_all_its_labels_or_none() -> None:
     train = [example("train", "a"), example("train", "b")]
-    with pytest.raises(RowError, match=r"^test example 'x' has no label; .* all have one or none"):
+    with pytest.raises(
+        RowError, match=r"^test example 'x' has no label; .* all test examples or none"
+    ):
         check_splits(train, [example("test", "a"), unlabelled("x")])
 
 
 def test_a_training_example_has_a_label() -> None:
     train = [example("train", "a"), example("train", "b"), replace(unlabelled("x"), split="train")]
     for test in ([example("test", "a")], [unlabelled("y")]):
-        with pytest.raises(RowError, match=r"^train example 'x' has no label; training examples"):
+        with pytest.raises(
+            RowError, match=r"^train example 'x' has no label; every training example"
+        ):
             check_splits(train, test)
 
 

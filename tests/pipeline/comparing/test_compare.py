@@ -109,19 +109,23 @@ def test_a_metric_with_other_units_is_refused(tmp_path):
 
 @pytest.mark.parametrize("given", [0, 1])
 def test_fewer_than_two_are_refused(three, given):
-    with pytest.raises(ComparisonError, match=f"{given} result given, expected two or more"):
+    with pytest.raises(
+        ComparisonError, match=f"{given} result given, expected two result folders or more"
+    ):
         compare(three[:given])
 
 
 def test_one_folder_twice_is_refused(three, tmp_path):
     (tmp_path / "link").symlink_to(three[0])
     for again in (three[0], tmp_path / "b" / ".." / "a", tmp_path / "link"):
-        with pytest.raises(ComparisonError, match="are the same folder; give each once"):
+        with pytest.raises(ComparisonError, match="are the same folder; pass each once"):
             compare([*three, again])
 
 
 def test_an_unknown_metric_is_told_all_there_are(three):
-    with pytest.raises(ComparisonError, match="'auc'; there are: accuracy, balanced accuracy"):
+    with pytest.raises(
+        ComparisonError, match="'auc'; expected one of: accuracy, balanced accuracy"
+    ):
         compare(three, metric="auc")
 
 
@@ -129,5 +133,5 @@ def test_results_of_two_benchmarks_are_refused(tmp_path):
     tasks = ["t"] * 10
     a = save_result(tmp_path / "a", A, subtask=tasks)
     b = save_result(tmp_path / "b", B, subtask=tasks, benchmark=find_benchmark("blink"))
-    with pytest.raises(ComparisonError, match=r"measured otherwise: accuracy, .*savs evaluate"):
+    with pytest.raises(ComparisonError, match=r"have different metrics: accuracy, .*savs evaluate"):
         compare([a, b])

@@ -48,14 +48,16 @@ def test_predictions_without_labels_have_no_units(tmp_path):
     store = make_store(tmp_path / "s", values, list("abab"), values, [None] * 4)
     save_evaluation(evaluate(store, select(store, heads=3)), tmp_path / "r")
     assert pl.read_parquet(tmp_path / "r/units.parquet").schema == UNIT_SCHEMA
-    with pytest.raises(ComparisonError, match="has predictions and no metrics"):
+    with pytest.raises(
+        ComparisonError, match="has no metrics, because its test examples have no labels"
+    ):
         read_result(tmp_path / "r")
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "units.parquet", "predictions.parquet"])
 def test_a_missing_file_is_named_with_what_writes_it(folder, name):
     (folder / name).unlink()
-    with pytest.raises(ResultError, match=rf"a/{name} is not there; `savs evaluate` writes it"):
+    with pytest.raises(ResultError, match=rf"a/{name} does not exist; run `savs evaluate`"):
         read_result(folder)
 
 
@@ -63,7 +65,7 @@ def test_a_missing_file_is_named_with_what_writes_it(folder, name):
 @pytest.mark.parametrize("content", [b"", b"[1]", b"\xff\x00"])
 def test_a_damaged_file_is_named(folder, name, content):
     (folder / name).write_bytes(content)
-    with pytest.raises(ResultError, match=rf"a/{name} cannot be read .* with `savs evaluate`"):
+    with pytest.raises(ResultError, match=rf"a/{name} cannot be read .* run `savs evaluate` again"):
         read_result(folder)
 
 
@@ -77,12 +79,12 @@ def test_metrics_of_another_form_are_named(folder, content):
 def test_files_of_two_evaluations_are_noticed(folder, tmp_path):
     other = save_result(tmp_path / "b", [1, 1, 1, 1])
     (other / "units.parquet").rename(folder / "units.parquet")
-    with pytest.raises(ComparisonError, match="are not of one evaluation; run `savs evaluate`"):
+    with pytest.raises(ComparisonError, match="are of different evaluations; run `savs evaluate`"):
         read_result(folder)
 
 
 def test_no_folder_is_named(tmp_path):
-    with pytest.raises(ComparisonError, match="none is no folder; give a folder that `savs eval"):
+    with pytest.raises(ComparisonError, match="none is not a folder; pass one that `savs eval"):
         read_result(tmp_path / "none")
 
 
@@ -91,7 +93,7 @@ def test_a_store_is_told_its_results(tmp_path, folder):
     with pytest.raises(ComparisonError, match=r"is a store; .* none yet, run savs evaluate"):
         read_result(tmp_path)
     save_result(tmp_path / "results" / "vote", RIGHT)
-    with pytest.raises(ComparisonError, match=r"is a store; give .*/results/vote$"):
+    with pytest.raises(ComparisonError, match=r"is a store; pass .*/results/vote$"):
         read_result(tmp_path)
 
 
@@ -120,7 +122,10 @@ OTHERS = {
         "groups differ in 4 examples, first in 'test:0': None here",
     ),
     "categories": ({"category": list("ghij")}, "categories differ in 4 examples, first in 'test:0"),
-    "images": ({"clusters": "0023"}, "ids and labels are the same, images are not"),
+    "images": (
+        {"clusters": "0023"},
+        "ids and labels are the same, but other examples share an image",
+    ),
 }
 
 
@@ -130,7 +135,7 @@ def test_other_examples_are_refused_with_how_they_differ(tmp_path, folder, chang
     with pytest.raises(ComparisonError, match=re.escape(reason)) as caught:
         compare([folder, other])
     first, *reasons, advice = str(caught.value).splitlines()
-    assert first.startswith(f"{folder} shares its test examples with no other result given")
+    assert first.startswith(f"{folder} has other test examples than all other results")
     assert len(reasons) == 1
     assert "--drop-leaks" in advice
 
@@ -140,5 +145,7 @@ def test_one_result_without_a_partner_spoils_the_comparison(tmp_path, folder):
     same = save_result(tmp_path / "same", [1, 1, 0, 0])
     far = [save_result(tmp_path / f"far{i}", RIGHT, stem="far") for i in range(2)]
     near = save_result(tmp_path / "near", [1, 0, 1])
-    with pytest.raises(ComparisonError, match=r"near shares .* compared with \S*/a:"):
+    with pytest.raises(
+        ComparisonError, match=r"near has other test examples .* compared with \S*/a:"
+    ):
         compare([*far, folder, same, near])

@@ -45,7 +45,9 @@ def test_a_label_that_training_never_had_is_wrong_and_named(tmp_path, arrays):
     result = evaluate(store, select(store, heads=3))
     last = result.predictions.row(6, named=True)
     assert (last["label"], last["correct"]) == ("z", False)
-    assert any("label 'z' of 1 test examples was never seen" in note for note in result.notes)
+    assert any(
+        "label 'z' of 1 test examples is not in the training" in note for note in result.notes
+    )
 
 
 def test_without_a_selection_the_default_one_is_made_and_said(tmp_path):

@@ -68,8 +68,8 @@ def test_leaks_are_counted_and_named_and_still_scored(savs, store):
     }
     # training examples 0 and 2 are there; g0 has a row that is not; g3 is one row, and wholly in
     assert [note for note in written["notes"] if "leak" in note] == [
-        "leak: 2 of 4 training examples are in the test split; with repeats they are 3 test"
-        " examples in 2 groups, 1 of them wholly (test:0, test:6, test:8)",
+        "leak: 2 of 4 training examples are also in the test split, as 3 test"
+        " examples in 2 groups, 1 of them completely (test:0, test:6, test:8)",
         "leak: 4 test examples share an image with a training example (test:0, test:5, test:6 ...)",
     ]
     assert (written["planned"], written["scored"], written["left_out"]) == (9, 9, 0)
@@ -191,8 +191,7 @@ def test_extract_tells_what_evaluate_will_find(savs, inputs, tmp_path):
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith("leak: ")]
     assert lines == [
-        "leak: 1 of 6 training examples are in the test split; with repeats they are 1 test"
-        " examples (test:5)",
+        "leak: 1 of 6 training examples are also in the test split, as 1 test examples (test:5)",
         "leak: 2 test examples share an image with a training example (test:5, test:6)",
     ]
     found = savs("evaluate", tmp_path / "store", "--json")

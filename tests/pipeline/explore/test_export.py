@@ -128,7 +128,7 @@ def test_a_file_that_is_there_is_replaced_and_its_folder_made(store, tmp_path, f
         (HEADS, ("val",), "npz", ExportError, r"splits are \['val'\], expected some of \['train',"),
         (HEADS, (), "npz", ExportError, r"splits are \[\], expected some of"),
         ([(3, 4), (1, 1)], BOTH, "npz", HeadNotFoundError, r"holds no head L1\.H1; it has 3 heads"),
-        ([], BOTH, "npz", HeadNotFoundError, "no answer to an empty list of heads"),
+        ([], BOTH, "npz", HeadNotFoundError, "holds nothing for an empty list"),
     ],
     ids=["form", "split", "no split", "head", "no head"],
 )

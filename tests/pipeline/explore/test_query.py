@@ -161,6 +161,6 @@ def test_a_store_that_is_not_whole_is_refused_unless_it_is_opened_so(store) -> N
     assert query(open_store(store.path, partial=True), sql).item() == 12
     (store.path / "train-00002.h5").write_bytes(b"no HDF5")
     with pytest.raises(
-        (QueryError, StoreCorruptError), match=r"train-00002\.h5 does not end in the index"
+        (QueryError, StoreCorruptError), match=r"train-00002\.h5 does not end with the index"
     ):
         query(open_store(store.path, partial=True), sql)

@@ -99,7 +99,7 @@ def test_a_medium_that_drawing_shares_is_named_as_a_leak(inputs):
     [
         (None, SourceError, r"give --train FILE, or .* --shots N .* or --train-groups N"),
         (Shots(6), RowError, r"class 'a' of subtask 'x' has 6 examples, .* give 5 at most"),
-        (Shots(groups=1), RowError, "'pool:0' is in no group; draw single ones with --shots"),
+        (Shots(groups=1), RowError, "'pool:0' has no group; draw single ones with --shots"),
     ],
     ids=["nothing to draw", "too many", "no groups"],
 )

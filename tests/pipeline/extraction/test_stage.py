@@ -108,7 +108,7 @@ def test_bad_images_are_skipped_with_a_reason(run, inputs):
         ("test", "bad:3"),
     ]
     reasons = [reason for *_, reason in done.skipped]
-    assert "broken.png is no image of a known format" in reasons[0]
+    assert "broken.png is not an image of a known format" in reasons[0]
     assert "absent.png is not in the media root" in reasons[1]
     assert "the processor refuses it" in reasons[2]
     assert done.store.examples("test")["id"].to_list() == ["bad:2"]

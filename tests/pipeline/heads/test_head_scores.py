@@ -109,7 +109,7 @@ def test_what_is_left_of_a_centroid_of_zero_vectors_is_a_zero_vector():
 
 @pytest.mark.parametrize(("score", "what"), [(leave_one_out, "leave-one-out"), (k_fold, "k-fold")])
 def test_a_class_with_one_example_cannot_be_left_out(score, what):
-    with pytest.raises(SelectionError, match=f"'rare' has one training example, and {what}"):
+    with pytest.raises(SelectionError, match=f"'rare' has one training example, but {what}"):
         score(np.ones((1, 3, 2), np.float32), np.array([0, 0, 1]), ["often", "rare"])
 
 

@@ -100,7 +100,7 @@ def test_every_text_of_the_files_is_escaped_and_nothing_runs(files):
 def test_skipped_ones_say_why_and_labels_are_counted(files):
     content = preview("general", **files)
     page = Page(files["out"])
-    assert "skipped: junk.png is no image of a known format" in page.text
+    assert "skipped: junk.png is not an image of a known format" in page.text
     assert 'skipped: no"such.png is not in' in page.text
     assert [s.example.id for s in content.splits[0].shown if s.skipped] == ["train:2", "train:3"]
     assert content.splits[0].absent == {"train:3": 'no"such.png'}
@@ -139,15 +139,15 @@ def test_a_very_long_prompt_is_cut_and_says_so(inputs):
     preview("general", train=path, test=path, out=inputs.root / "p.html")
     text = Page(inputs.root / "p.html").text
     assert "... and 3,003 more characters" in text
-    assert "leak: 2 of 2 training examples are in the test split" in text
+    assert "leak: 2 of 2 training examples are also in the test split" in text
 
 
 def test_what_cannot_be_shown_is_refused(files, inputs):
-    with pytest.raises(SourceError, match=r"page.txt is no name of a page; .* ends in .html"):
+    with pytest.raises(SourceError, match=r"page.txt is not an HTML file; .* ends in .html"):
         preview("general", **files | {"out": inputs.root / "page.txt"})
     with pytest.raises(SourceError, match=r"absent.jsonl cannot be read"):
         preview("general", **files | {"train": inputs.root / "absent.jsonl"})
-    with pytest.raises(MediaError, match="none of the 5 images is there"):
+    with pytest.raises(MediaError, match="none of the 5 images exists"):
         preview("general", media_root=inputs.root / "nowhere", **files)
     assert not files["out"].exists()
     (inputs.root / "file").write_text("")

@@ -70,7 +70,7 @@ def test_the_page_has_the_text_and_counts_and_what_the_processor_refuses(inputs,
     content = preview("general", train=path, test=path, out=tmp_path / "p.html", model="demo")
     first, second = content.splits[0].shown
     assert first.worded.image_tokens > 0
-    assert second.skipped.startswith("the processor refuses it: ")
+    assert second.skipped.startswith("the processor rejects it: ")
     html = (tmp_path / "p.html").read_text("utf-8")
     assert f"as the model reads it: {first.worded.tokens:,} tokens" in html
     assert f"&lt;|image_pad|&gt; &times; {first.worded.image_tokens}" in html

@@ -47,7 +47,9 @@ def mine(tmp_path):
 def test_only_built_in_readouts_have_names(name, mine, monkeypatch) -> None:
     monkeypatch.chdir(mine.parent)
     choose_readout(mine)  # is not registered
-    with pytest.raises(SelectionError, match=r"no readout is called .*there are: vote, posterior"):
+    with pytest.raises(
+        SelectionError, match=r"no readout is called .*expected one of: vote, posterior"
+    ):
         find_readout(name)
 
 

@@ -81,5 +81,5 @@ def test_head_scores_equal_the_slow_method(case, scoring):
 @pytest.mark.parametrize(("scoring", "name"), [("loo", "leave-one-out"), ("kfold", "k-fold")])
 def test_a_class_with_one_example_cannot_be_left_out(scoring, name):
     x, labels = np.ones((1, 3, 2), np.float32), np.array([0, 0, 1])
-    with pytest.raises(SelectionError, match=f"'rare' has one training example, and {name}"):
+    with pytest.raises(SelectionError, match=f"'rare' has one training example, but {name}"):
         LDA.score_heads(x, labels, ["o", "rare"], [2], scoring)

@@ -40,15 +40,17 @@ def test_all_heads(tmp_path, arrays):
 @pytest.mark.parametrize("heads", [0, 9, -1, "2", 2.0, None])
 def test_a_number_of_heads_that_cannot_be(tmp_path, arrays, heads):
     store = make_store(tmp_path / "s", *arrays)
-    with pytest.raises(SelectionError, match=f"^{heads!r} heads asked for, but the store has 8"):
+    with pytest.raises(
+        SelectionError, match=f"^{heads!r} heads were requested, but the store has 8"
+    ):
         select(store, heads=heads)
 
 
 def test_unknown_readout_and_scoring_list_those_there_are(tmp_path, arrays):
     store = make_store(tmp_path / "s", *arrays)
-    with pytest.raises(SelectionError, match="no readout is called 'wote'; there are: vote"):
+    with pytest.raises(SelectionError, match="no readout is called 'wote'; expected one of: vote"):
         select(store, heads=2, readout="wote")
-    with pytest.raises(SelectionError, match="there are: resubstitution, loo"):
+    with pytest.raises(SelectionError, match="expected: resubstitution, loo"):
         select(store, heads=2, scoring="k")
 
 
@@ -97,7 +99,7 @@ def test_a_saved_selection_is_the_same_classifier(tmp_path, arrays):
 
 
 def test_a_selection_that_is_not_there(tmp_path):
-    with pytest.raises(ResultError, match=r"none is not there; `savs select` writes it"):
+    with pytest.raises(ResultError, match=r"none does not exist; run `savs select`"):
         load_selection(tmp_path / "none")
 
 

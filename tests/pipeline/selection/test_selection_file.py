@@ -74,7 +74,7 @@ def test_the_files_of_two_selections_are_refused(store, tmp_path) -> None:
         for scoring in ("resubstitution", "loo")
     )
     shutil.copy(two / CLASSIFIER, one / CLASSIFIER)
-    with pytest.raises(ResultError, match=rf"{CLASSIFIER} cannot be read .*not of the selection"):
+    with pytest.raises(ResultError, match=rf"{CLASSIFIER} cannot be read .*another selection"):
         load_selection(one)
 
 
@@ -88,7 +88,7 @@ def test_a_kill_between_the_two_files_leaves_nothing_that_is_read(
     monkeypatch.setattr(selection_file, "write_json", die)
     with pytest.raises(KeyboardInterrupt):
         save_selection(select(store, heads=3), tmp_path)
-    with pytest.raises(ResultError, match="make it again with `savs select`"):
+    with pytest.raises(ResultError, match="run `savs select` again"):
         load_selection(tmp_path)
 
 
@@ -123,7 +123,7 @@ def test_a_fit_that_could_not_be_read_again_is_not_saved(store, tmp_path, make) 
         return make(VOTE.fit(*given).centroids)
 
     selection = select(store, heads=2, readout=replace(VOTE, name="odd", fit=fit))
-    with pytest.raises(SelectionError, match="readout 'odd' made what cannot be saved"):
+    with pytest.raises(SelectionError, match="readout 'odd' fitted arrays that cannot be saved"):
         save_selection(selection, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

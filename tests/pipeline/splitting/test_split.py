@@ -160,25 +160,27 @@ def test_retrieval_keeps_groups_that_share_an_image_together(inputs):
 def test_nothing_is_overwritten_unasked_and_never_the_source(pool):
     targets = halves(pool)
     targets["test"].write_text("mine")
-    with pytest.raises(OutputError, match=r"test.jsonl is there already; give --test .*--force"):
+    with pytest.raises(OutputError, match=r"test.jsonl exists; pass another --test, .*--force"):
         split("general", pool, **targets, shots=Shots(2))
     assert targets["test"].read_text() == "mine"
     assert not targets["train"].exists()
     split("general", pool, **targets, shots=Shots(2), force=True)
     before = pool.read_bytes()
-    with pytest.raises(SourceError, match=r"all.jsonl is the file to split; give --train another"):
+    with pytest.raises(SourceError, match=r"all.jsonl is the file to split; pass another --train"):
         split("general", pool, train=pool, test=targets["test"], shots=Shots(2), force=True)
     with pytest.raises(SourceError, match="is both --train and --test"):
         split("general", pool, train=targets["test"], test=targets["test"], shots=Shots(2),
               force=True)  # fmt: skip
-    with pytest.raises(SourceError, match=r"train.csv would be CSV, and all.jsonl is JSON Lines"):
+    with pytest.raises(SourceError, match=r"train.csv would be CSV, but all.jsonl is JSON Lines"):
         split("general", pool, **halves(pool, ".csv"), shots=Shots(2))
     assert pool.read_bytes() == before
     assert sorted(p.name for p in pool.parent.iterdir() if p.name.startswith(".savs")) == []
 
 
 def test_too_few_examples_are_counted_and_nothing_is_written(pool):
-    with pytest.raises(RowError, match="class 'a' has 8 examples, --shots asks for 9; give 7"):
+    with pytest.raises(
+        RowError, match="class 'a' has 8 examples, --shots asks for 9; give 7 at most"
+    ):
         split("general", pool, **halves(pool), shots=Shots(9))
     assert not any(path.exists() for path in halves(pool).values())
 
@@ -188,7 +190,9 @@ def test_files_that_share_something_after_all_are_not_kept(pool, monkeypatch):
 
     monkeypatch.setattr(splitting, "cluster_ids", lambda ties: [str(n) for n in range(len(ties))])
     apart = next(s for s in range(20) if _tears(pool, Shots(3, seed=s)))
-    with pytest.raises(SourceError, match=r"do not stand the check .*leak: 1 test examples share"):
+    with pytest.raises(
+        SourceError, match=r"the written files failed the check .*leak: 1 test examples share"
+    ):
         split("general", pool, **halves(pool), shots=Shots(3, seed=apart))
     assert not any(path.exists() for path in halves(pool).values())
 
@@ -235,5 +239,5 @@ def test_media_at_an_address_are_compared_by_content_too(inputs, address):
 
 
 def test_folders_cannot_be_split(inputs):
-    with pytest.raises(SourceError, match="image-folder reads folders, and only files can be"):
+    with pytest.raises(SourceError, match="image-folder reads folders, but only files can be"):
         split("image-folder", inputs.root, **halves(inputs.root / "x.jsonl"), shots=Shots(1))

@@ -81,7 +81,7 @@ def test_an_unknown_version_is_refused_with_a_remedy(tmp_path, data, version) ->
     shutil.copytree(data, tmp_path / "store")
     path = tmp_path / "store" / "store.json"
     path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"format": version}), "utf-8")
-    message = rf"store\.json: format {version!r} is not read .* format 1; install the savs release"
+    message = rf"store\.json: format is {version!r}, expected 1, .*; install the savs release"
     for read in (open_store, verify):
         with pytest.raises(StoreFormatError, match=message):
             read(tmp_path / "store")

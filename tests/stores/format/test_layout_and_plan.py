@@ -106,19 +106,21 @@ OTHER = {
 @pytest.mark.parametrize("rows", OTHER.values(), ids=OTHER.keys())
 def test_other_examples_are_refused(rows: list[PlannedRow]) -> None:
     earlier = make_plan({"train": ROWS}, 2, make_plan({"train": ROWS[:4]}, 2))
-    with pytest.raises(StoreMismatchError, match=f"6 train examples are not .* {len(rows)} now"):
+    with pytest.raises(
+        StoreMismatchError, match=f"6 train examples are not .* {len(rows)} given now"
+    ):
         make_plan({"train": rows}, 2, earlier)
 
 
 def test_other_shard_rows_are_refused() -> None:
     earlier = make_plan({"train": ROWS}, 2)
-    with pytest.raises(StoreMismatchError, match="have 2 rows, not 3; give --shard-rows 2"):
+    with pytest.raises(StoreMismatchError, match="have 2 rows, not 3; use --shard-rows 2"):
         make_plan({"train": ROWS}, 3, earlier)
 
 
 def test_a_dropped_split_is_refused() -> None:
     earlier = make_plan({"train": ROWS, "test": planned("test", 1)}, 2)
-    with pytest.raises(StoreMismatchError, match="plans a test split that this run leaves out"):
+    with pytest.raises(StoreMismatchError, match="has a test split, which this run lacks"):
         make_plan({"train": ROWS}, 2, earlier)
 
 

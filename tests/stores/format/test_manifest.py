@@ -53,7 +53,7 @@ def test_any_change_of_identity_changes_the_digest_and_is_told(other) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nothing", "nothing is not a folder, so it is no store; give the folder"),
+        ("nothing", "nothing is not a folder, so it is not a feature store; pass one"),
         ("empty", r"empty holds no store\.json"),
         ("file", "file is not a folder"),
     ],
@@ -71,7 +71,7 @@ def test_another_format_is_refused(folder, version) -> None:
     path = folder / "store.json"
     text = path.read_text("utf-8")
     path.write_text(text.replace('"format": 1,', f'"format": {version},'), "utf-8")
-    with pytest.raises(StoreFormatError, match=r"store\.json: format .* which knows format 1;"):
+    with pytest.raises(StoreFormatError, match=r"store\.json: format is .* expected 1,"):
         open_store(folder)
 
 

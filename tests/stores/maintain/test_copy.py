@@ -104,7 +104,7 @@ def test_a_slim_store_can_be_slimmed_again(tmp_path, toy) -> None:
     [
         ([(0, 0), (1, 0)], r"holds no head L1\.H0; it has 4 heads from L0\.H0 to L2\.H2"),
         ([(2, 1)], r"holds no head L2\.H1"),
-        ([], "no answer to an empty list of heads"),
+        ([], "holds nothing for an empty list"),
     ],
 )
 def test_a_head_that_is_not_there_is_refused(tmp_path, heads, message) -> None:
@@ -122,7 +122,7 @@ def test_a_folder_with_something_in_it_is_refused(tmp_path, listing) -> None:
     before = listing(tmp_path / "full")
     for out in ("used", "full", "file"):
         with pytest.raises(
-            StoreMismatchError, match=f"{out} is there already; give a new or empty"
+            StoreMismatchError, match=f"{out} exists and is not empty; pass a new or empty"
         ):
             slim(open_store(tmp_path / "full"), [(0, 0)], tmp_path / out)
     assert listing(tmp_path / "full") == before

@@ -100,7 +100,7 @@ def test_a_shard_that_is_damaged_everywhere_is_named_and_nothing_is_left(tmp_pat
         with pytest.raises(StoreCorruptError) as caught:
             merge(halves, out)
         first, second = str(caught.value).splitlines()
-        assert first.startswith(f"{halves[0].path / name}: it has 7 bytes, the seal says")
+        assert first.startswith(f"{halves[0].path / name}: it has 7 bytes, expected")
         assert second.startswith(f"{halves[1].path / name}: ")
     assert not (tmp_path / "merged").exists()
     assert list((tmp_path / "empty").iterdir()) == []
@@ -167,11 +167,13 @@ def test_parts_with_other_shard_sizes_are_refused(tmp_path, toy, part) -> None:
 @pytest.mark.thorough
 def test_an_example_in_two_stores_is_named_with_both(tmp_path, toy, part) -> None:
     first, second = part("x"), part("y", shift=1)
-    message = r"test example 'x:0' is in .*x-toy-5 and in .*x-toy-5; each may be in one store only"
+    message = (
+        r"test example 'x:0' is in .*x-toy-5 and in .*x-toy-5; an example may be in one store only"
+    )
     with pytest.raises(StoreMismatchError, match=message):
         merge([first, second, first], tmp_path / "merged")
     other = part("z", train=7)  # then train is not the same, and shares five examples
-    message = r"train example 'train:0' is in .*x-toy-5 and in .*z-toy-7; each may be in one"
+    message = r"train example 'train:0' is in .*x-toy-5 and in .*z-toy-7; an example may be in one"
     with pytest.raises(StoreMismatchError, match=message):
         merge([first, other], tmp_path / "merged")
     assert not (tmp_path / "merged").exists()
@@ -180,7 +182,7 @@ def test_an_example_in_two_stores_is_named_with_both(tmp_path, toy, part) -> Non
 def test_stores_of_another_kind_are_refused_line_by_line(tmp_path, toy, part) -> None:
     first = part("x")
     toy.dtype, toy.grid = "float16", toy.grid[:1]
-    with pytest.raises(StoreMismatchError, match="are not of the same kind:") as refused:
+    with pytest.raises(StoreMismatchError, match="cannot be merged, they differ in:") as refused:
         merge([first, part("y", model="other")], tmp_path / "merged")
     where, *lines = str(refused.value).splitlines()
     assert str(first.path) in where
@@ -195,7 +197,9 @@ def test_stores_of_another_kind_are_refused_line_by_line(tmp_path, toy, part) ->
 def test_a_folder_with_something_in_it_is_refused(halves, part) -> None:
     for stores in (halves, [part("x"), part("y", shift=1)]):
         before = shards(stores[0].path)
-        with pytest.raises(StoreMismatchError, match="is there already; give a new or empty"):
+        with pytest.raises(
+            StoreMismatchError, match="exists and is not empty; pass a new or empty"
+        ):
             merge(stores, stores[0].path)
         assert shards(stores[0].path) == before
 

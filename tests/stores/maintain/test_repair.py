@@ -138,7 +138,7 @@ def test_a_folder_that_cannot_be_written_is_told(damaged, listing, monkeypatch, 
             del before["writer-0.lock"]
         else:
             patch.setattr(Path, "unlink", lambda self, missing_ok=False: refuse())
-        message = r"store cannot be repaired: .*Read-only file system; repair it where the folder"
+        message = r"store cannot be repaired: .*Read-only file system; make the folder writable"
         with pytest.raises(StoreWriteError, match=message) as refusal:
             repair(damaged)
     assert isinstance(refusal.value, OSError)

@@ -76,8 +76,8 @@ def left_behind(folder: Path) -> None:
 
 
 DAMAGES = {
-    "truncated": (truncate, [(SHARD, "damaged")], r"it has [\d,]+ bytes, the seal says"),
-    "longer": (lengthen, [(SHARD, "damaged")], r"it has [\d,]+ bytes, the seal says"),
+    "truncated": (truncate, [(SHARD, "damaged")], r"it has [\d,]+ bytes, expected"),
+    "longer": (lengthen, [(SHARD, "damaged")], r"it has [\d,]+ bytes, expected"),
     "empty": (
         lambda folder: (folder / SHARD).write_bytes(b""),
         [(SHARD, "damaged")],
@@ -87,7 +87,7 @@ DAMAGES = {
     "missing": (
         lambda folder: (folder / SHARD).unlink(),
         [(SHARD, "missing")],
-        "it was there when the store was sealed",
+        "it existed when the store was finished",
     ),
     "renamed": (
         lambda folder: (folder / SHARD).rename(folder / "mine.h5"),
@@ -97,17 +97,17 @@ DAMAGES = {
     "foreign": (
         lambda folder: (folder / "train-00003.h5").write_text("hello"),
         [("train-00003.h5", "foreign")],
-        "the plan does not name it",
+        "it is not in the plan",
     ),
     "duplicate": (
         lambda folder: shutil.copyfile(folder / SHARD, folder / "copy.h5"),
         [("copy.h5", "duplicate")],
-        f"it has the bytes of {SHARD}",
+        f"it is a copy of {SHARD}",
     ),
     "swapped": (
         swap,
         [("train-00000.h5", "damaged"), (SHARD, "damaged")],
-        r"number is 1, expected 0|bytes, the seal says",
+        r"number is 1, expected 0|bytes, expected",
     ),
     "a copy": (copy_of_another, [(SHARD, "damaged")], "number is 0, expected 1"),
     "left over": (
@@ -117,7 +117,7 @@ DAMAGES = {
             ("store.json.77.partial", "left-over"),
             ("train-00001.h5.0.partial", "left-over"),
         ],
-        "a writer that is gone left it",
+        "a process that no longer runs left it",
     ),
 }
 

@@ -110,5 +110,7 @@ def test_without_the_packages_the_remedy_is_named(monkeypatch) -> None:
         "savs.stores.files.paths.find_spec",
         lambda name: None if name == "upath" else importlib.util,
     )
-    with pytest.raises(StoreReadError, match=r"is an address; to read it, install: .*remote"):
+    with pytest.raises(
+        StoreReadError, match=r"is a URL, which needs an extra; install with: .*remote"
+    ):
         open_store("https://example.org/store")

@@ -78,7 +78,7 @@ def test_a_longer_input_keeps_the_shards_that_are_there(tmp_path) -> None:
     assert written == {name: (tmp_path / name).stat().st_mtime_ns for name in written}
     assert store.examples("test")["label"].to_list() == [str(row) for row in range(7)]
     assert write(tmp_path, IMAGES).manifest == store.manifest
-    with pytest.raises(StoreMismatchError, match="examples are not the first of the 3 now given"):
+    with pytest.raises(StoreMismatchError, match="examples are not the first of the 3 given now"):
         write(tmp_path, IMAGES[:3])
 
 

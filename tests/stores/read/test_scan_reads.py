@@ -94,7 +94,7 @@ def test_the_shards_after_a_limit_are_not_opened(store, engine) -> None:
     first = store.scan().select("id", "L0.H0")
     assert first.head(4).collect(engine=engine)["id"].to_list() == [f"train:{i}" for i in range(4)]
     with pytest.raises(
-        (StoreCorruptError, pl.exceptions.ComputeError), match="does not end in the index"
+        (StoreCorruptError, pl.exceptions.ComputeError), match="does not end with the index"
     ):
         first.head(5).collect(engine=engine)
 
@@ -144,7 +144,8 @@ def test_a_shard_of_another_store_is_refused(store, toy, tmp_path) -> None:
     toy.write(tmp_path / "other", model="other")
     (tmp_path / "other/test-00001.h5").rename(store.path / "test-00001.h5")
     with pytest.raises(
-        (StoreCorruptError, pl.exceptions.ComputeError), match="is not this store's shard: identity"
+        (StoreCorruptError, pl.exceptions.ComputeError),
+        match="is not a shard of this store: identity",
     ):
         store.scan().select("id").collect()
 

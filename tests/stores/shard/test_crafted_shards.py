@@ -67,11 +67,11 @@ def test_no_pipe_and_no_device_is_opened(shard, name) -> None:
     path = shard.parent / name
     path.unlink()
     os.mkfifo(path)  # opening it would wait for a writer
-    with pytest.raises(StoreCorruptError, match=r"is no regular file, expected a file; move it"):
+    with pytest.raises(StoreCorruptError, match=r"is not a regular file, expected a file; move it"):
         open_store(shard.parent).features("train")
     path.unlink()
     path.symlink_to("/dev/zero")
-    with pytest.raises(StoreCorruptError, match=r"is no regular file"):
+    with pytest.raises(StoreCorruptError, match=r"is not a regular file"):
         open_store(shard.parent).features("train")
 
 

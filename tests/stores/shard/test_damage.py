@@ -67,12 +67,15 @@ def plain_hdf5(folder: Path, toy) -> None:
 
 
 SHARDS = {
-    "text": (lambda folder, toy: (folder / SHARD).write_text("hello"), "does not end in the index"),
-    "empty": (lambda folder, toy: (folder / SHARD).write_bytes(b""), "does not end in the index"),
+    "text": (
+        lambda folder, toy: (folder / SHARD).write_text("hello"),
+        "does not end with the index",
+    ),
+    "empty": (lambda folder, toy: (folder / SHARD).write_bytes(b""), "does not end with the index"),
     "folder": (make_folder, "is a folder, expected a file"),
-    "truncated": (truncate, r"does not end in the index of a shard: it is truncated"),
-    "longer": (longer, r"does not end in the index of a shard: .*longer than it was"),
-    "HDF5 of others": (plain_hdf5, "or no shard of format 1"),
+    "truncated": (truncate, r"does not end with the index of a shard: it is truncated"),
+    "longer": (longer, r"does not end with the index of a shard: .*too long"),
+    "HDF5 of others": (plain_hdf5, "not a shard of format 1"),
     "another number": (other_number, "number is 0, expected 1"),
     "another split": (other_split, "split is 'test', expected 'train'"),
     "another store": (other_model, "identity is "),

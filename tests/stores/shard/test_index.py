@@ -64,7 +64,7 @@ def array(name: str, value: list[Any]) -> Callable[[dict[str, Any]], object]:
 
 LAYER, ZEROS = "layers/00002", "0" * 24
 CRAFTED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
-    "behind the end": (array(LAYER, [2**39, "<f4", [3, 2, 4], ZEROS]), "does not lie within"),
+    "behind the end": (array(LAYER, [2**39, "<f4", [3, 2, 4], ZEROS]), "is not within"),
     "before the beginning": (array(LAYER, [-8, "<f4", [3, 2, 4], ZEROS]), "index is damaged"),
     "between two bytes": (array(LAYER, [8.5, "<f4", [3, 2, 4], ZEROS]), "index is damaged"),
     "nowhere": (array(LAYER, [None, "<f4", [3, 2, 4], ZEROS]), "index is damaged"),
@@ -167,6 +167,6 @@ def test_a_shard_that_is_written_again_while_it_is_read_is_refused(tmp_path, toy
     (Path(tmp_path) / "other").mkdir()
     toy.write(tmp_path / "other")
     (tmp_path / "other" / "train-00000.h5").replace(tmp_path / "train-00000.h5")
-    with pytest.raises(ValueError, match=r"train-00000\.h5 was written again while it was read"):
+    with pytest.raises(ValueError, match=r"train-00000\.h5 changed while it was read"):
         store.features("train")
     assert open_store(tmp_path).features("train").shape[1] == 5

@@ -62,7 +62,7 @@ def test_text_is_compact_readable_json() -> None:
 WRONG = {
     "no JSON": ("label", "[", "truncated"),
     "no list": ("label", "{}", "Expected `array`, got `object`"),
-    "too long": ("label", '["a","b","c"]', "it is no JSON list of 2 values"),
+    "too long": ("label", '["a","b","c"]', "expected a JSON list of 2 values, got 3"),
     "a number": ("label", '["a",1]', r"got `int` - at `\$\[1\]`"),
     "a list": ("prompt", '["a",["b"]]', r"Expected `str`, got `array` - at `\$\[1\]`"),
     "no id": ("id", '["a",null]', r"Expected `str`, got `null` - at `\$\[1\]`"),
@@ -110,7 +110,7 @@ def test_a_column_that_format_1_has_not_is_refused(tmp_path, toy) -> None:
         table["arrays"]["examples/labels"] = table["arrays"].pop("examples/label")
 
     rewrite(tmp_path / "train-00000.h5", rename)
-    with pytest.raises(StoreCorruptError, match="has 'labels', which is no column of format 1"):
+    with pytest.raises(StoreCorruptError, match="has 'labels', which is not a column of format 1"):
         open_store(tmp_path).examples("train")
 
 

@@ -10,12 +10,15 @@ from savs.foundation.whole_files import publish
 from savs.stores import StoreError, StoreWriteError, open_writer
 
 REFUSALS = {
-    "full": (errno.ENOSPC, "the disk is full; the shards that are finished stay"),
+    "full": (errno.ENOSPC, "the disk is full; finished shards are kept"),
     "quota": (errno.EDQUOT, "the disk is full"),
     "too large": (errno.EFBIG, "the disk is full"),
-    "read-only": (errno.EROFS, "the disk refused: .*Read-only.*run the same command again"),
-    "not permitted": (errno.EACCES, "cannot be written: Permission denied; give --out"),
-    "broken": (errno.EIO, "the disk refused: "),
+    "read-only": (
+        errno.EROFS,
+        "the disk cannot be written: .*Read-only.*run the same command again",
+    ),
+    "not permitted": (errno.EACCES, "cannot be written: Permission denied; pass a folder"),
+    "broken": (errno.EIO, "the disk cannot be written: "),
 }
 
 
@@ -60,7 +63,9 @@ def test_an_interrupted_shard_leaves_nothing(tmp_path, toy, listing, monkeypatch
 
 def test_a_folder_below_a_file_is_refused(tmp_path, toy) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(StoreWriteError, match=r"file/store: the disk refused: .*Not a directory"):
+    with pytest.raises(
+        StoreWriteError, match=r"file/store: the disk cannot be written: .*Not a directory"
+    ):
         toy.write(tmp_path / "file" / "store")
 
 
@@ -73,7 +78,7 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path, toy, monkeypatch) -> 
 
 def test_a_lock_that_cannot_be_made_is_refused(tmp_path, toy) -> None:
     (tmp_path / "writer-0.lock").mkdir()
-    with pytest.raises(StoreWriteError, match=r"the disk refused: .*Is a directory"):
+    with pytest.raises(StoreWriteError, match=r"the disk cannot be written: .*Is a directory"):
         toy.write(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["writer-0.lock"]
 

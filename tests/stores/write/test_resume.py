@@ -93,7 +93,9 @@ def test_another_identity_is_refused_and_nothing_changes(
 def test_other_examples_are_refused_and_nothing_changes(tmp_path, toy, listing) -> None:
     toy.write(tmp_path, only=1)
     before = listing(tmp_path)
-    with pytest.raises(StoreMismatchError, match="5 train examples are not the first of the 4 now"):
+    with pytest.raises(
+        StoreMismatchError, match="5 train examples are not the first of the 4 given now"
+    ):
         toy.write(tmp_path, train=4)
     assert listing(tmp_path) == before
 

@@ -119,7 +119,7 @@ def test_another_number_of_rows_than_planned_is_refused(tmp_path, toy) -> None:
     with open_writer(tmp_path, toy.identity(), toy.rows(), shard_rows=2) as writer:
         spec = writer.missing()[0]
         short = toy.content(replace(spec, stop=spec.start + 1))
-        with pytest.raises(FeatureValueError, match=r"1 examples from .* planned are 2"):
+        with pytest.raises(FeatureValueError, match=r"1 examples from .* expected 2 from"):
             writer.write(spec, short)
 
 

@@ -39,5 +39,7 @@ def test_answer_logits_are_those_of_an_ordinary_pass(run, inputs, tiny_model):
 
 
 def test_a_store_without_answers_says_how_to_get_them(run):
-    with pytest.raises(ResultError, match="keeps no answers; extract again with --answers labels"):
+    with pytest.raises(
+        ResultError, match="has no output 'answers'; extract again with --answers labels"
+    ):
         run().store.output("test", "answers")
