@@ -1,4 +1,4 @@
-"""`savs benchmarks`: what can be extracted, and how its prompts read."""
+"""`savs benchmarks`: the supported benchmarks and their prompts."""
 
 import shutil
 import textwrap
@@ -21,11 +21,12 @@ WIDEST = 100
 
 def benchmarks_command(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="One of them, or a Python file: mine.py.")
+        str | None,
+        typer.Argument(metavar="NAME", help="A benchmark of the list, or a Python file (mine.py)."),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Show with a NAME the columns of its files, and a sample row with its exact prompt."""
+    """With NAME: show the columns of its files, and a sample row with its exact prompt."""
     if name is not None:
         _show(_find(name), as_json=json)
         return
