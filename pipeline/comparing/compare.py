@@ -115,7 +115,7 @@ def _compared(a: Result, b: Result, metric: str) -> dict[str, Any]:
     if not ours["stratum"].equals(theirs["stratum"]):
         raise ComparisonError(
             f"{metric} has {ours.height:,} units in {a.folder} and {theirs.height:,} in {b.folder},"
-            " not the same ones; run `savs evaluate` again on both"
+            " expected the same units; run `savs evaluate` again on both"
         )
     cluster = _joined(ours["cluster"], theirs["cluster"])
     found = subtract(ours.with_columns(cluster), theirs.with_columns(cluster))

@@ -1,4 +1,4 @@
-"""The commands, one a file: parse, call a stage, print.
+"""The commands, one per file: parse, call a stage, print.
 
 A module here imports what its options need; it imports the stage when the command runs.
 """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 FACTS = ("task", "metrics", "sizes", "source", "licence", "files")
 WIDEST = 100
-"""Characters of a line at most; a terminal may have fewer."""
+"""Longest line in characters; a terminal may have fewer."""
 
 
 def benchmarks_command(
@@ -115,7 +115,7 @@ def _print_facts(benchmark: "Benchmark") -> None:
 
 
 def _print_pairs(pairs: Mapping[str, str]) -> None:
-    """Print names and texts in two columns; a long text goes on below its beginning."""
+    """Print names and texts in two columns; long texts are wrapped and indented."""
     width = max(map(len, pairs))
     room = max(min(shutil.get_terminal_size().columns, WIDEST) - width - 6, 30)
     for name, text in pairs.items():

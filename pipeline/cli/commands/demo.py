@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from savs.pipeline import Evaluation
 
 SEED = 2026
-"""Seed of the demo's scenes; the shipped model saw others in training."""
+"""Seed of the demo's scenes; the demo model was trained on other scenes."""
 BATCH_SIZE = 32
 HEADS = 10
 TASKS = (
     *("color", "shape", "position", "exists", "relation", "group-exists", "group-binding"),
     *("which-image", "animal", "fruit", "creature"),
 )
-"""A few of each family; the last three have labels that the model never met."""
+"""A few of each family; the model has never seen the labels of the last three."""
 
 
 def demo_command(

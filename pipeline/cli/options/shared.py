@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from savs.stores import FeatureStore
 
 option = partial(typer.Option, show_envvar=False)
-"""An option; its environment variable, SAVS_<COMMAND>_<OPTION>, is not spelt out in each help."""
+"""An option; its environment variable, SAVS_<COMMAND>_<OPTION>, is not shown in the help."""
 
 
 @dataclass(frozen=True, slots=True)
