@@ -1,7 +1,7 @@
 """The recipes of docs/polars.md as a notebook: `marimo edit docs/notebooks/reanalysis.py`.
 
-`SAVS_STORE` names the store, `savs-demo/features` by default; its images are looked for in the
-folder `data` beside it, where `savs demo` draws them.
+Set `SAVS_STORE` to the path of the store (default: `savs-demo/features`). The images are read from
+the folder `data` next to the store, where `savs demo` writes them.
 """
 
 import marimo
@@ -23,10 +23,10 @@ with app.setup:
 @app.cell
 def _():
     mo.md(r"""
-    # Reanalysing cached features
+    # Analyse stored features
 
-    A row an example, a column a head. No feature is read before `collect`, and then only the
-    columns and heads that the query names.
+    The table has one row per example and one column per head. `collect` reads only the columns
+    and heads in the query.
     """)
     return
 
@@ -44,9 +44,9 @@ def _():
 @app.cell
 def _():
     mo.md(r"""
-    ## What the heads vote
+    ## Votes
 
-    The ten best heads of each subtask, the best first.
+    The ten best heads of each subtask, best first.
     """)
     return
 
@@ -70,7 +70,7 @@ def _(store):
 def _(selection):
     tasks = {task.subtask or "all": task for task in selection.tasks}
     subtask = mo.ui.dropdown(list(tasks), value=list(tasks)[-1])
-    mo.md(f"Below, of the subtask {subtask}:")
+    mo.md(f"Subtask of the next tables: {subtask}")
     return subtask, tasks
 
 
@@ -87,7 +87,7 @@ def _():
     mo.md(r"""
     ### Which heads agree with each other
 
-    On which share of the test examples both vote for the same class.
+    The share of test examples for which both heads vote for the same class.
     """)
     return
 
@@ -108,7 +108,7 @@ def _(of_task, store, task):
 @app.cell
 def _():
     mo.md(r"""
-    ### Accuracy of the best head, class by class
+    ### Accuracy of the best head for each class
     """)
     return
 
@@ -149,9 +149,9 @@ def _(chosen):
 @app.cell
 def _():
     mo.md(r"""
-    ## The mistakes
+    ## Mistakes
 
-    Which class is taken for which, with a prompt and three ids to look at.
+    Which class is predicted instead of which label, with a prompt and three ids as examples.
     """)
     return
 
@@ -175,7 +175,7 @@ def _():
     mo.md(r"""
     ### Accuracy by image size
 
-    The first image of each example, as it lies on disk.
+    The size of the first image of each example, as stored on disk.
     """)
     return
 
@@ -201,7 +201,8 @@ def _():
     mo.md(r"""
     ### Accuracy by prompt length
 
-    Look at the subtasks first: where a length is one subtask, the difference is the subtask's.
+    Check the subtasks first. If a length occurs in one subtask only, the difference is due to the
+    subtask.
     """)
     return
 
@@ -221,7 +222,7 @@ def _(seen):
 @app.cell
 def _():
     mo.md(r"""
-    ## The first test example's nearest training examples, for the best head
+    ## Nearest training examples of the first test example, for the best head
     """)
     return
 
@@ -240,10 +241,10 @@ def _(best, of_task, table):
 @app.cell
 def _():
     mo.md(r"""
-    ## In SQL
+    ## SQL
 
-    The tables have the names that `savs query` gives them. The subtask's chosen heads, each alone,
-    the best first.
+    The tables have the same names as in `savs query`. This query ranks the selected heads of the
+    subtask by accuracy.
     """)
     return
 
@@ -266,9 +267,9 @@ def _(of_task, predictions, store, table, task):
 @app.cell
 def _():
     mo.md(r"""
-    ## Twenty heads as Parquet
+    ## Export twenty heads to Parquet
 
-    The heads that most subtasks chose, written to `heads.parquet` in the working folder.
+    Write the heads that most subtasks selected to `heads.parquet` in the working directory.
     """)
     return
 

@@ -71,8 +71,8 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback(
     help=(
-        "Few-shot classification out of a frozen large multimodal model, from stored features. "
-        "Every option is also read from SAVS_<COMMAND>_<OPTION> and from --config."
+        "Few-shot classification with the attention heads of a frozen multimodal model. "
+        "Options can also be set by variables SAVS_<COMMAND>_<OPTION> or a --config file."
     )
 )
 def _before(

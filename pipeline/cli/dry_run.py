@@ -1,4 +1,4 @@
-"""`savs extract --dry-run`: what it would take."""
+"""`savs extract --dry-run`: an estimate of disk space and time."""
 
 import shutil
 from pathlib import Path
@@ -23,7 +23,7 @@ def print_estimate(
     as_json: bool,
 ) -> None:
     """Print counts, disk space and estimated time; nothing is written."""
-    say("dry run: reading the input, loading the model, timing a short probe")
+    say("dry run: reading the input, loading the model, timing a few examples")
     found = estimate(benchmark, inputs, model, batch_size)
     folder = next(p for p in (out, *out.absolute().parents) if p.exists())
     free = shutil.disk_usage(folder).free
@@ -47,7 +47,7 @@ def print_estimate(
     if found.seconds is None:
         rows.append(["estimated time", "unknown: no example could be run"])
     else:
-        rows.append(["examples a second", f"{found.examples_per_second:.1f}"])
+        rows.append(["examples per second", f"{found.examples_per_second:.1f}"])
         rows.append(["estimated time", format_seconds(found.seconds)])
     print_table(["dry run", ""], rows)
     for note in found.notes:

@@ -7,4 +7,4 @@ STORE = 3
 TOO_MANY_SKIPPED = 4
 """More examples could not be read than `--max-skip` allows."""
 INTERRUPTED = 130
-"""Ctrl-C or SIGTERM; what a shell gives for it."""
+"""Ctrl-C or SIGTERM; the exit code that a shell gives."""

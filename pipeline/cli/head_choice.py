@@ -19,15 +19,20 @@ _HEAD = re.compile(r"L(\d+)\.H(\d+)")
 
 SelectionOption = Annotated[
     Path | None,
-    option(metavar="DIR", help="A selection, for --heads chosen (default: STORE/results/vote)."),
+    option(metavar="DIR", help="Selection for --heads chosen (default: STORE/results/vote)."),
 ]
 HeadsChoice = Annotated[
-    str, option("--heads", metavar="chosen|all|L1.H2,...", help="Which heads to take.")
+    str,
+    option(
+        "--heads",
+        metavar="chosen|all|L1.H2,...",
+        help="Heads: those of a selection, all, or a list.",
+    ),
 ]
 
 
 def find_heads(store: "FeatureStore", choice: str, selection: Path | None) -> "Sequence[Head]":
-    """Return the heads of a choice; a usage error for what is none."""
+    """Return the heads of a choice; a usage error for anything else."""
     from savs.pipeline.selection.selection_file import load_config
 
     if choice == ALL:

@@ -1,4 +1,4 @@
-"""Which heads were chosen, as a picture of characters: layers downwards, heads across."""
+"""The chosen heads as a text heat map: one row per layer, one column per head."""
 
 from collections import Counter
 
@@ -6,11 +6,11 @@ from savs.pipeline.selection.selection import Selection
 from savs.stores import LayerGrid
 
 SHADES = " ░▒▓█"
-"""From a head that no subtask chose to one that all of them did."""
+"""From heads that no subtask chose to heads that all subtasks chose."""
 
 
 def heat_map(selection: Selection, grid: tuple[LayerGrid, ...]) -> list[str]:
-    """Return one line a layer: a head is the darker the more subtasks chose it.
+    """Return one line per layer; darker heads were chosen by more subtasks.
 
     A head that the store does not hold is a dot.
     """

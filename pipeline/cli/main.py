@@ -1,4 +1,4 @@
-"""Where the `savs` command starts: Ctrl-C while Python still imports is no traceback either."""
+"""Entry point of the `savs` command; Ctrl-C during the imports gives no traceback."""
 
 import sys
 from typing import NoReturn

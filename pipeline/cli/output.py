@@ -57,7 +57,7 @@ def progress(total: int) -> Iterator[Callable[[int], None]]:
         rate = done / max(time.monotonic() - started, 1e-9)
         left = (total - done) / rate if rate else 0.0
         share = f"{done:,} of {total:,} examples ({100 * done // max(total, 1)} %)"
-        return f"{share}, {rate:.1f} a second, {format_seconds(left)} left"
+        return f"{share}, {rate:.1f} per second, {format_seconds(left)} left"
 
     def on_rows(rows: int) -> None:
         nonlocal done, shown
@@ -77,4 +77,4 @@ def progress(total: int) -> Iterator[Callable[[int], None]]:
     if done:
         seconds = time.monotonic() - started
         rate = done / max(seconds, 1e-9)
-        say(f"{done:,} examples in {format_seconds(seconds)}, {rate:.1f} a second")
+        say(f"{done:,} examples in {format_seconds(seconds)}, {rate:.1f} per second")

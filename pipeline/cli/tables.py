@@ -27,7 +27,7 @@ def print_selection(selection: "Selection") -> None:
             ]
         )
     print_table(["subtask", "classes", "examples", "train-side score", "heads, best first"], rows)
-    say("train-side scores choose heads; they are no estimate of performance")
+    say("train-side scores select heads; they do not estimate test accuracy")
 
 
 def print_evaluation(evaluation: "Evaluation") -> None:

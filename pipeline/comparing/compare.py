@@ -29,7 +29,7 @@ COMPARISON_SCHEMA = {
     "p": pl.Float64,
     "p_holm": pl.Float64,
 }
-"""Columns of a comparison. `a` and `b` are short names of folders, `difference` is value_b less
+"""Columns of a comparison. `a` and `b` are short names of folders, `difference` is value_b minus
 value_a, `error` its clustered standard error, `low` and `high` its 95 % interval, null like `error`
 where there is one cluster. `p_holm` is null for all metrics but the headline."""
 
@@ -110,12 +110,12 @@ def _metrics(a: Result, b: Result, wanted: str | None) -> list[str]:
 
 
 def _compared(a: Result, b: Result, metric: str) -> dict[str, Any]:
-    """Return one row of the comparison, but for its names."""
+    """Return one row of the comparison, without the names."""
     ours, theirs = a.units[metric], b.units[metric]
     if not ours["stratum"].equals(theirs["stratum"]):
         raise ComparisonError(
             f"{metric} has {ours.height:,} units in {a.folder} and {theirs.height:,} in {b.folder},"
-            " not the same ones; run `savs evaluate` again on both"
+            " expected the same units; run `savs evaluate` again on both"
         )
     cluster = _joined(ours["cluster"], theirs["cluster"])
     found = subtract(ours.with_columns(cluster), theirs.with_columns(cluster))

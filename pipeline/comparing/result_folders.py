@@ -1,4 +1,4 @@
-"""Result folders that `evaluate` left: read back, named shortly, grouped by their examples."""
+"""Read the result folders of `evaluate`, shorten their names, and group them by test examples."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -26,11 +26,11 @@ EXAMPLE_COLUMNS = {
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one evaluation left, as far as a comparison needs it."""
+    """The parts of an evaluation that a comparison needs."""
 
     folder: Path
     examples: pl.DataFrame
-    """One row a test example, in order: `EXAMPLE_COLUMNS`, `cluster`, `prediction`."""
+    """One row per test example, in order: `EXAMPLE_COLUMNS`, `cluster`, `prediction`."""
     units: Mapping[str, pl.DataFrame]
     """Metric -> `score`, `cluster` and `stratum` of its units; the headline first."""
 
@@ -89,7 +89,7 @@ def _values(path: Path) -> dict[str, float]:
 
 
 def short_names(folders: Sequence[Path]) -> list[str]:
-    """Return the end of each path, as short as tells it from the others.
+    """Return the shortest end of each path that is unique.
 
     Examples
     --------
@@ -148,7 +148,7 @@ def _alone(result: Result, others: Sequence[Result]) -> str:
 
 
 def _differences(a: Result, b: Result) -> list[str]:
-    """Return how the examples of a, "here", differ from those of b; nothing where they do not."""
+    """Return how the examples of a ("here") differ from those of b; empty if they are equal."""
     here, there = a.examples, b.examples
     found = []
     if here.height != there.height:

@@ -108,8 +108,8 @@ def _frames(store: FeatureStore, heads: list[Head], split: str) -> Iterator[pl.D
                 continue  # its training examples are not extracted yet
             if task is None:
                 raise SelectionError(
-                    f"subtask {subtask!r} of the {split} split has no training examples, so no"
-                    " head can vote on it"
+                    f"subtask {subtask!r} of the {split} split has no training examples; add"
+                    " some, or drop its rows"
                 )
             yield _votes(part, heads, block.features[:, part["row"].to_numpy()], task)
 

@@ -82,8 +82,8 @@ def stored_benchmark(store: FeatureStore, given: str | Path | Benchmark | None =
     if own and _portable(chosen.options) != _portable(facts.get("options", {})):
         raise BenchmarkNotFoundError(
             f"{store.path} was extracted with the options {facts.get('options', {})!r} of the"
-            f" benchmark {name!r}, but {given} has {dict(chosen.options)!r}; pass the file as it"
-            " was then as --benchmark"
+            f" benchmark {name!r}, but {given} has {dict(chosen.options)!r}; pass the"
+            " version of the file that was used, as --benchmark"
         )
     return chosen
 

@@ -1,4 +1,4 @@
-"""What a preview shows of a benchmark's files."""
+"""The content of a preview page."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from savs.datasets import Example
 
 SIDE_PX = 320
-"""An image is at most this wide and high on the page."""
+"""Largest width and height of an image on the page."""
 TEXT, TOKEN, IMAGE = "text", "token", "image"
 """Kinds of a run of tokens: plain text, a control token, image tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One image, made small; or the place of one that cannot be shown."""
+    """One scaled image, or a placeholder for one that cannot be shown."""
 
     name: str
     width: int
-    """Of the image as it was, in pixels."""
+    """Size of the original image in pixels."""
     height: int
     jpeg: bytes
     """Empty where it cannot be read."""
@@ -41,9 +41,9 @@ class Run:
     kind: str
     """`text`, `token` or `image`."""
     text: str
-    """What they say; of image tokens, one of them."""
+    """Their text; for image tokens, the text of one."""
     count: int
-    """How many they are."""
+    """Number of tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Shown:
     skipped: str | None = None
     """Why it would be skipped."""
     worded: Worded | None = None
-    """What the model reads, where a model was given."""
+    """The rendered prompt, if a model was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +82,18 @@ class SplitContent:
 
     name: str
     source: str
-    """Where its examples are from."""
+    """Source of its examples."""
     examples: int
     labels: Mapping[tuple[str | None, str | None], int]
     """Subtask and label -> examples, in order of first appearance."""
     absent: Mapping[str, str]
-    """Id of each example with a medium that is not there -> the medium."""
+    """Id of each example with a missing medium -> the medium."""
     shown: tuple[Shown, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class PreviewContent:
-    """All of a page."""
+    """The whole page."""
 
     benchmark: str
     summary: str

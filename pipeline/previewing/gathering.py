@@ -1,4 +1,4 @@
-"""From a benchmark's files to what a preview shows."""
+"""Read the files of a benchmark for a preview."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from savs.pipeline.previewing.content import (
 )
 
 Worder = Callable[[tuple[str | Image.Image, ...]], Worded]
-"""A prompt with its images -> what the model reads; ValueError where the processor refuses it."""
+"""A prompt with its images -> what the model reads; ValueError if the processor rejects it."""
 
 
 def gather(

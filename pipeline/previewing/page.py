@@ -1,4 +1,4 @@
-"""A preview as one HTML page that needs nothing else: no network, no script."""
+"""A preview as one self-contained HTML page, without network access or scripts."""
 
 import base64
 from html import escape
@@ -16,20 +16,20 @@ from savs.pipeline.previewing.content import (
 )
 
 MOST_LABELS = 60
-"""Rows of a table of labels."""
+"""Most rows of the table of labels."""
 MOST_CHARACTERS = 6000
-"""Of a text that is shown."""
+"""Longest text that is shown completely."""
 LEAST_PX = 120
-"""Width of a caption at least."""
+"""Smallest width of a caption."""
 MOST_ABSENT = 10
-"""Examples without their media that are named."""
+"""Most examples with missing media that are listed."""
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-"""What a browser may load for the page: the images and the style that are in it."""
+"""Content security policy: a browser loads only the images and styles inside the page."""
 NEWLINE = '<span class="nl" aria-hidden="true">↵</span>\n'
 
 
 def render(content: PreviewContent) -> str:
-    """Return the page; every text of the input files is escaped."""
+    """Return the page; all text from input files is escaped."""
     title = f"savs preview: {content.benchmark}"
     style = Path(__file__).with_name("style.css").read_text("utf-8")
     links = " ".join(

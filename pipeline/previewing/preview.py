@@ -23,7 +23,7 @@ SUFFIXES = (".html", ".htm")
 
 
 class PreviewKeywords(InputKeywords, ProcessorKeywords, total=False):
-    """What `preview` takes beside the arguments that it names."""
+    """Further keyword arguments of `preview`."""
 
 
 def preview(
@@ -35,7 +35,7 @@ def preview(
     model: str | Path | None = None,
     **options: Unpack[PreviewKeywords],
 ) -> PreviewContent:
-    """Write one HTML page with the first examples of both splits, as a model would meet them.
+    """Write one HTML page with the first examples of both splits, as the model reads them.
 
     The page holds its images and needs no network. Without a model, torch is not needed.
 

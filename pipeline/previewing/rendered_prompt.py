@@ -1,4 +1,4 @@
-"""What a model reads of a prompt: the chat template's final text and its image tokens."""
+"""A prompt as the model reads it: the text after the chat template, and its image tokens."""
 
 from collections.abc import Callable
 from itertools import groupby
@@ -21,7 +21,7 @@ from savs.pipeline.extraction.model.prompts import (
 from savs.pipeline.previewing.content import IMAGE, TEXT, TOKEN, Run, Worded
 
 IMAGE_IDS = ("image_token_id", "image_token_index")
-"""What configurations and processors call the token that stands for a patch of an image."""
+"""Names of the image patch token in configurations and processors."""
 
 
 def load_wording(options: ModelOptions) -> Callable[[Pieces], Worded]:

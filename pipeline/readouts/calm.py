@@ -1,4 +1,4 @@
-"""`calm`: heads weigh by how sure they are of each class, on examples that they had not seen."""
+"""`calm`: heads are weighted by their confidence in each class on held-out examples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

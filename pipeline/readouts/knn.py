@@ -1,4 +1,4 @@
-"""`knn`: in every chosen head the nearest training examples name their classes, votes summed."""
+"""`knn`: the nearest training examples in every chosen head vote for their classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

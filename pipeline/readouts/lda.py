@@ -27,7 +27,7 @@ SHRINKAGE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class FittedLda:
-    """One linear discriminant a head."""
+    """One linear discriminant per head."""
 
     weights: Array
     """`(heads, classes, d)` float32."""

@@ -1,4 +1,4 @@
-"""What a readout is: a rule from head features to class scores. One rule a file."""
+"""The interface of a readout: a rule from head features to class scores. One rule per file."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence

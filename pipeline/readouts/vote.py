@@ -1,4 +1,4 @@
-"""`vote`: every chosen head names its nearest class centroid, the majority decides."""
+"""`vote`: every chosen head votes for its nearest class centroid, the majority wins."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

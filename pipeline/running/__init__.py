@@ -1,1 +1,1 @@
-"""What every run needs: signals, progress, files that appear whole, numbers as text."""
+"""Signals, progress, output files, and numbers as text."""

@@ -1,4 +1,4 @@
-"""Files that a command was told to write: whole, under names that were free, or not at all."""
+"""Output files of a command: written completely under free names, or not at all."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -10,7 +10,7 @@ from savs.pipeline.errors import OutputError
 
 
 def check_free(path: Path, option: str, *, force: bool) -> None:
-    """Raise OutputError where a file is there already, unless it may be replaced."""
+    """Raise OutputError if a file exists, unless it may be replaced."""
     if path.is_dir():
         raise OutputError(f"{path} is a folder; pass the name of a file as {option}")
     if path.exists() and not force:
@@ -21,14 +21,14 @@ def check_free(path: Path, option: str, *, force: bool) -> None:
 def output_files(targets: Mapping[str, Path], *, force: bool = False) -> Iterator[dict[str, Path]]:
     """Yield a path to write to for each option's file; all get their names when the block ends.
 
-    Old files that are replaced go first, so that a crash leaves none beside a new one.
+    Replaced files are removed first, so that a crash never leaves an old file next to a new one.
 
     Parameters
     ----------
     targets
         Option -> the file.
     force
-        Replace files that are there.
+        Replace existing files.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a caller hears while extraction runs."""
+"""Callbacks for the messages and the progress of an extraction."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Reporting:
-    """What a caller hears while extraction runs; silent by default."""
+    """Callbacks for the messages and the progress of an extraction; silent by default."""
 
     say: Callable[[str], None] = lambda text: None
-    """Gets whole messages."""
+    """Called with each message."""
     progress: Callable[[int], AbstractContextManager[Callable[[int], None]]] = lambda total: (
         nullcontext(lambda rows: None)
     )
-    """Gets the number of rows to do; what it gives is told the rows done, batch by batch."""
+    """Called with the number of rows to do. Its context gives a function that is called with
+    the number of finished rows after each batch."""
 
 
 SILENT = Reporting()

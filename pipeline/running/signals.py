@@ -1,7 +1,7 @@
-"""Ctrl-C and SIGTERM: asked once, heard for certain.
+"""Ctrl-C and SIGTERM as KeyboardInterrupt that cannot get lost.
 
 Python drops a KeyboardInterrupt that is raised inside a destructor or a weak reference's callback,
-and the program would run on. So the wish is also noted, and long loops look at the note.
+and the program would continue. So a flag is set as well, which long loops check.
 """
 
 import signal
@@ -25,18 +25,18 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def explain(say: Callable[[str], None], text: str) -> None:
-    """Say what an interruption left; the command then says no more."""
+    """Print what an interruption left behind; the command then prints nothing more."""
     global _explained
     _explained = True
     say(f"interrupted: {text}")
 
 
 def is_explained() -> bool:
-    """Return whether somebody said what the interruption left."""
+    """Return whether `explain` was called."""
     return _explained
 
 
 def raise_if_asked() -> None:
-    """Raise KeyboardInterrupt if it was asked for and got lost."""
+    """Raise KeyboardInterrupt if a signal came but its exception got lost."""
     if _asked:
         raise KeyboardInterrupt

@@ -37,7 +37,7 @@ OPTIONS = {"train": "--train", "test": "--test"}
 
 @dataclass(frozen=True, slots=True)
 class Splitting:
-    """Two files that share nothing."""
+    """Result of a split: two files without shared examples, media or groups."""
 
     paths: Mapping[str, Path]
     """Split -> its file."""

@@ -98,7 +98,9 @@ def _task_numbers(plan: SweepPlan) -> Array:
     subtasks = plan.test["subtask"].to_list()
     absent = next((s for s in subtasks if s not in numbers), None)
     if absent is not None:
-        raise SelectionError(f"subtask {absent!r} of the test split has no training examples")
+        raise SelectionError(
+            f"subtask {absent!r} of the test split has no training examples; add some or drop it"
+        )
     return np.array([numbers[subtask] for subtask in subtasks])
 
 

@@ -141,7 +141,7 @@ def test_two_models_in_one_store(extract, tiny_model):
         (("evaluate",), "Missing argument"),
         (("extract", "general"), "Missing option"),
         (("extrakt",), "No such command"),
-        (("select", "s", "--heads", "some"), "expected a number from 1 on, or all"),
+        (("select", "s", "--heads", "some"), "expected a positive integer or all"),
         (("select", "s", "--config", "no.toml"), "no.toml cannot be read"),
         (("extract", "general", *PATHS, "--answers", "all"), "expected: labels"),
     ],
@@ -161,7 +161,7 @@ def test_an_unknown_key_of_a_config_file(savs, tmp_path):
     (tmp_path / "run.toml").write_text("[slect]\nheads = 3\n")
     done = savs("select", "s", "--config", "run.toml")
     failed(done, 2)
-    assert "'slect' is no command's table" in " ".join(done.stderr.split())
+    assert "[slect] is not a command" in " ".join(done.stderr.split())
 
 
 def test_no_store_there(savs, tmp_path):

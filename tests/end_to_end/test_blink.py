@@ -110,7 +110,7 @@ def test_hidden_answers_give_a_submission_and_no_metrics(savs, extract, folder, 
     written, submission, predictions = results(savs, tmp_path / "store")
     assert written["metrics"] == []
     assert written["notes"] == [
-        "the test examples have no labels: there are predictions, and no metrics"
+        "the test examples have no labels, so there are predictions but no metrics"
     ]
     assert (written["planned"], written["scored"], written["skipped"]) == (24, 24, 0)
     truth = answers(folder, "test")
@@ -131,7 +131,7 @@ def test_hidden_answers_cannot_train(extract, folder):
     done = extract("--test", folder / "*" / "test-*.parquet", "--shots", 2)
     assert done.returncode == 1
     assert (
-        "error: example 'test_Object_Option_1' has no label, so it cannot train; give --train"
+        "error: example 'test_Object_Option_1' has no label, so it cannot train; pass --train"
         in done.stderr
     )
 

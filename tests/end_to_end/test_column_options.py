@@ -67,7 +67,7 @@ def test_flags_environment_and_file_name_columns(savs, files, tmp_path) -> None:
             "general",
             ("--column", "label=class", "--column", "label=seen"),
             2,
-            "--column gives label twice, expected it once; FIELD is one of id, image",
+            "--column has label twice, expected it once; FIELD is one of id, image",
         ),
         ("blink", ("--column", "label=class"), 2, "--column is an option of general"),
         ("blink", ("--question", "Which?"), 2, "--question is an option of general and image-f"),

@@ -28,7 +28,7 @@ def store(scenes, tmp_path_factory, request):
 def test_extract_select_evaluate(savs, store):
     chosen = savs("select", store, "--heads", "5")
     assert chosen.returncode == 0, chosen.stderr
-    assert "no estimate of performance" in chosen.stderr
+    assert "do not estimate test accuracy" in chosen.stderr
     scored = savs("evaluate", store)
     assert scored.returncode == 0, scored.stderr
     assert "accuracy, macro" in scored.stdout
@@ -64,7 +64,7 @@ def test_evaluate_without_a_selection_makes_the_default_one(savs, store, tmp_pat
         if path.is_file():
             path.unlink()
     done = savs("evaluate", store, "--out", tmp_path / "mine", "--json")
-    assert "no selection yet: made the default one, 20 heads" in done.stderr
+    assert "no selection yet: selected 20 heads" in done.stderr
     assert json.loads(done.stdout)["heads"] == 20
     assert sorted(p.name for p in (tmp_path / "mine").iterdir()) == [
         *("classifier.safetensors", "config.json", "metrics.json"),

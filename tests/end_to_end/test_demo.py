@@ -49,7 +49,12 @@ def test_the_demo_prints_the_table_of_the_readme(here):
     _, printed = here
     assert table(printed) == table(README)
     assert len(table(README)) == 18
-    for text in ("the darker the more tasks", "zero-shot", "here/data", "savs show here/features"):
+    for text in (
+        "darker means selected for more tasks",
+        "zero-shot",
+        "here/data",
+        "savs show here/features",
+    ):
         assert text in printed
 
 

@@ -23,13 +23,13 @@ def test_the_table_has_a_line_for_each_architecture(savs):
     done = savs("models")
     assert done.returncode == 0
     header, *lines = done.stdout.splitlines()
-    assert header.split() == ["family", "status", "what", "was", "seen"]
+    assert header.split() == ["family", "status", "details"]
     families = listed(savs)["families"]
     assert [line.split()[0] for line in lines] == [f["family"] for f in families]
     start = header.index("status")
     for line, family in zip(lines, families, strict=True):
         assert line[start:].startswith(family["status"] + " ")
-    assert done.stderr.startswith(f"{len(families)} architectures, tried with transformers 5.")
+    assert done.stderr.startswith(f"{len(families)} architectures, tested with transformers 5.")
 
 
 def test_json_says_class_status_and_what_was_seen(savs):

@@ -102,7 +102,7 @@ def test_an_unknown_head_is_named(run, store, tmp_path, command) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("--to", "csv"), "no form is called 'csv'; there are: parquet, npz, safetensors"),
+        (("--to", "csv"), "no format is called 'csv'; expected one of: parquet, npz, safetensors"),
         (("--splits", "val"), "splits are ['val'], expected some of ['train', 'test']"),
         (("--splits", "train,"), "splits are ['train', ''], expected some of"),
     ],
@@ -120,7 +120,10 @@ def test_export_onto_a_folder_fails_and_leaves_nothing(run, store, tmp_path, for
     (tmp_path / "folder").mkdir()
     args = ("--out", tmp_path / "folder", "--heads", "all", "--to", form)
     done = run("export", store.path, *args, code=1)
-    assert done.stderr == f"error: {tmp_path}/folder cannot be written: Is a directory\n"
+    assert (
+        done.stderr
+        == f"error: {tmp_path}/folder cannot be written: Is a directory; pass another --out\n"
+    )
     assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "store"]
 
 
@@ -178,7 +181,7 @@ def test_merge_puts_the_work_of_two_machines_together(run, store, tmp_path) -> N
 @pytest.mark.thorough
 def test_merge_refuses_one_store_and_stores_of_other_models(run, store, tmp_path) -> None:
     one = run("merge", store.path, "--out", tmp_path / "out", code=2)
-    assert "give two stores or more" in one.stderr
+    assert "got one store, expected two or more" in one.stderr
     values = store.features("train")
     make_store(tmp_path / "b", values, list("abababab"), values, list("abababab"), model="other")
     apart = run("merge", store.path, tmp_path / "b", "--out", tmp_path / "out", code=1)

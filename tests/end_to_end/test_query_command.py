@@ -155,7 +155,7 @@ def test_a_query_that_cannot_be_answered_exits_with_1(query, sql, reason) -> Non
 
 def test_csv_and_json_at_once_are_a_usage_error(query) -> None:
     done = query("SELECT id FROM examples", "--csv", "--json", code=2)
-    assert "--csv and --json are two forms of the same; give one" in done.stderr
+    assert "--csv and --json exclude each other; pass one of them" in done.stderr
     assert done.stdout == ""
 
 
@@ -173,4 +173,4 @@ def test_an_incomplete_or_damaged_store_exits_with_3(query, store) -> None:
 
 def test_a_query_that_would_change_something_is_refused(query) -> None:
     done = query("drop table examples", code=1)
-    assert "a query reads, and changes nothing: begin it with SELECT" in done.stderr
+    assert "a query can only read data; start it with SELECT" in done.stderr

@@ -25,8 +25,8 @@ def test_the_table_and_what_extract_needs(savs, pool, tmp_path):
         "-            a      2     3",
         "-            b      2     3",
     ]
-    assert "no example, image or group is in both (10 sets that share none)" in done.stderr
-    assert f"give --media-root {pool.parent}" in done.stderr
+    assert "they share no example, image or group (10 sets of linked examples)" in done.stderr
+    assert f"pass --media-root {pool.parent}" in done.stderr
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["test.jsonl", "train.jsonl"]
 
 
@@ -46,7 +46,7 @@ def test_json_and_the_split_runs_through(savs, pool, tmp_path):
 @pytest.mark.parametrize(
     ("more", "code", "text"),
     [
-        ((), 2, "give --shots N (examples a class) or --train-groups N"),
+        ((), 2, "pass --shots N (examples per class) or --train-groups N"),
         (("--shots", "2", "--train-groups", "1"), 2, "are two ways to draw"),
         (("--shots", "0"), 2, "Invalid value for '--shots'"),
         (("--shots", "5"), 1, "class 'a' has 5 examples, --shots asks for 5, which leaves"),

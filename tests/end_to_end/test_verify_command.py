@@ -117,9 +117,9 @@ def test_repair_then_the_same_extract_then_verify_is_clean(savs, extract, store)
     assert done.returncode == 0
     assert [tuple(line.split(maxsplit=1)) for line in done.stdout.splitlines()[1:]] == [
         *(("writer-0.lock", "removed"), (SHARD, "set aside")),
-        *(("train-00000.h5", "to do again"), (SHARD, "to do again")),
+        *(("train-00000.h5", "to extract again"), (SHARD, "to extract again")),
     ]
-    assert "shards to do again: 2; run the same `savs extract` command" in done.stderr
+    assert "shards to extract again: 2; run the same `savs extract` command" in done.stderr
     assert json.loads(savs("repair", store, "--json").stdout)["to_redo"] == [
         *("train-00000.h5", SHARD),
     ]
@@ -131,7 +131,7 @@ def test_repair_then_the_same_extract_then_verify_is_clean(savs, extract, store)
     after = shards(store)
     for name in ("train-00001.h5", "test-00000.h5", "test-00002.h5"):
         assert after[name] == before[name]
-    assert savs("repair", store).stderr == "nothing to do: the store is whole\n"
+    assert savs("repair", store).stderr == "nothing to repair: the store is complete\n"
 
 
 def test_a_partial_evaluation_says_what_is_missing(savs, store):
@@ -157,7 +157,7 @@ def test_a_mended_image_is_retried(savs, extract, inputs, tmp_path, split):
     image.write_bytes(good[: len(good) // 2])
     first = extract(code=4)
     assert f"skipped {split} {split}:2: " in first.stderr
-    assert "mend the images and run again with --retry-skipped" in first.stderr
+    assert "fix the images and run again with --retry-skipped" in first.stderr
     assert savs("select", store, "--heads", "3").returncode == 0
     before = shards(store)
     extract(code=4)  # without the flag nothing is retried
@@ -175,8 +175,8 @@ def test_a_mended_image_is_retried(savs, extract, inputs, tmp_path, split):
     scored = savs("evaluate", store)
     if split == "train":
         assert scored.returncode == 1
-        assert "was made from other training examples than the store holds now" in scored.stderr
-        assert f"make it again with: savs select {store} --readout vote" in scored.stderr
+        assert "was made from other training examples than the store has now" in scored.stderr
+        assert f"run savs select {store} --readout vote" in scored.stderr
         assert savs("select", store, "--heads", "3").returncode == 0
         assert savs("evaluate", store).returncode == 0
     else:

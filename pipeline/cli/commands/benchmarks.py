@@ -1,4 +1,4 @@
-"""`savs benchmarks`: what can be extracted, and how its prompts read."""
+"""`savs benchmarks`: the supported benchmarks and their prompts."""
 
 import shutil
 import textwrap
@@ -16,16 +16,17 @@ if TYPE_CHECKING:
 
 FACTS = ("task", "metrics", "sizes", "source", "licence", "files")
 WIDEST = 100
-"""Characters of a line at most; a terminal may have fewer."""
+"""Longest line in characters; a terminal may have fewer."""
 
 
 def benchmarks_command(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="One of them, or a Python file: mine.py.")
+        str | None,
+        typer.Argument(metavar="NAME", help="A benchmark of the list, or a Python file (mine.py)."),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Show with a NAME the columns of its files, and a sample row with its exact prompt."""
+    """With NAME: show the columns of its files, and a sample row with its exact prompt."""
     if name is not None:
         _show(_find(name), as_json=json)
         return
@@ -114,7 +115,7 @@ def _print_facts(benchmark: "Benchmark") -> None:
 
 
 def _print_pairs(pairs: Mapping[str, str]) -> None:
-    """Print names and texts in two columns; a long text goes on below its beginning."""
+    """Print names and texts in two columns; long texts are wrapped and indented."""
     width = max(map(len, pairs))
     room = max(min(shutil.get_terminal_size().columns, WIDEST) - width - 6, 30)
     for name, text in pairs.items():

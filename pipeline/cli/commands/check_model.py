@@ -1,4 +1,4 @@
-"""`savs check-model`: whether the features of a checkpoint can be trusted."""
+"""`savs check-model`: test the features of a checkpoint."""
 
 from typing import Annotated
 
@@ -18,11 +18,11 @@ def check_model_command(
     model: Annotated[str, typer.Argument(metavar="ID", help="Hugging Face id, folder, or `demo`.")],
     loading: ModelKeywords,
     batch_size: Annotated[
-        int, option(min=2, help="The largest batch to compare with single examples.")
+        int, option(min=2, help="Largest batch size to test.")
     ] = DEFAULT_BATCH_SIZE,
     json: JsonOption = False,
 ) -> None:
-    """Run drawn scenes alone and in batches; exit with 1 if a check fails."""
+    """Run generated images one by one and in batches. Exit with code 1 if a check fails."""
     say(f"loading {model}")
     found = pipeline.check_model(model, batch_size, **loading)
     if json:

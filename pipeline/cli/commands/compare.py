@@ -21,23 +21,23 @@ def compare_command(
         list[Path],
         typer.Argument(
             metavar="RESULT",
-            help="Folders that evaluate wrote, e.g. STORE/results/vote; the first is the baseline.",
+            help="Result folders, e.g. STORE/results/vote; the first is the baseline.",
             show_default=False,
         ),
     ],
     metric: Annotated[
-        str | None, option(metavar="NAME", help="Compare this metric alone (default: all).")
+        str | None, option(metavar="NAME", help="Compare only this metric (default: all).")
     ] = None,
     out: Annotated[
-        Path | None, option(metavar="FILE.parquet", help="Also write the comparison as a table.")
+        Path | None, option(metavar="FILE.parquet", help="Also write the table to this file.")
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Give results of several test sets together: on each, the first is the baseline."""
+    """Results on several test sets can be passed together; each set has its own baseline."""
     from savs.stores.results import write_table
 
     if len(results) < 2:
-        raise typer.BadParameter("one result was given; a comparison needs two or more")
+        raise typer.BadParameter("got one result folder, expected two or more")
     if out is not None and out.suffix != ".parquet":
         raise typer.BadParameter(f"--out is {out}, expected a name that ends in .parquet")
     found = pipeline.compare(results, metric=metric)
@@ -59,7 +59,7 @@ def _print(found: "pl.DataFrame") -> None:
             [_cells(row) for row in part.iter_rows(named=True)],
         )
     count = found["p_holm"].count()
-    say("difference: the second less the first, in points")
+    say("difference: the second minus the first, in percentage points")
     say(
         f"p (Holm): corrected for {count:,} {'test' if count == 1 else 'tests'} of the headline"
         " metric; the other p are not corrected"

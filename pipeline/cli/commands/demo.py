@@ -15,28 +15,28 @@ if TYPE_CHECKING:
     from savs.pipeline import Evaluation
 
 SEED = 2026
-"""Seed of the demo's scenes; the shipped model saw others in training."""
+"""Seed of the demo's scenes; the demo model was trained on other scenes."""
 BATCH_SIZE = 32
 HEADS = 10
 TASKS = (
     *("color", "shape", "position", "exists", "relation", "group-exists", "group-binding"),
     *("which-image", "animal", "fruit", "creature"),
 )
-"""A few of each family; the last three have labels that the model never met."""
+"""A few of each family; the model has never seen the labels of the last three."""
 
 
 def demo_command(
     out: Annotated[
-        Path, option(metavar="DIR", help="Folder for the scenes, the store and the results.")
+        Path, option(metavar="DIR", help="Folder for the images, the store and the results.")
     ] = Path("savs-demo"),
     json: JsonOption = False,
 ) -> None:
-    """Run on the CPU, without a network."""
+    """Run on the CPU, without network access."""
     from savs.pipeline.cli.head_map import heat_map
     from savs.stores.results import results_folder
 
     files = shapes.write_shapes(out / "data", seed=SEED, tasks=TASKS)
-    say(f"drew {len(TASKS)} tasks of scenes below {files.root}")
+    say(f"wrote images of {len(TASKS)} tasks to {files.root}")
     store = pipeline.extract(
         "shapes",
         train=files.train,
@@ -56,7 +56,7 @@ def demo_command(
         own = {"zero_shot": own_answers.to_json()}
         print_json(evaluation.to_json() | own | {"store": str(store.path)})
         return
-    print("\nThe heads that were chosen, the darker the more tasks chose them:\n")
+    print("\nSelected heads; darker means selected for more tasks:\n")
     print("\n".join(heat_map(selection, store.grid)))
     _print_story(evaluation, own_answers, files.root, store.path)
 
@@ -64,7 +64,7 @@ def demo_command(
 def _print_story(
     evaluation: "Evaluation", own_answers: "Evaluation", scenes: Path, store: Path
 ) -> None:
-    print(f"\n{HEADS} heads vote, beside the model's own answers to the same prompts (%):\n")
+    print(f"\nAccuracy (%) of {HEADS} heads, and of the model's own answers to the same prompts:\n")
     own = {metric.name: metric.value for metric in own_answers.metrics}
     rows = [
         [
@@ -80,10 +80,10 @@ def _print_story(
     print_table(["task", "heads", "95 % interval", "zero-shot", "chance"], rows)
     print(
         f"""
-animal, fruit and creature have labels that the model never met (a red thing is a "mango"): it
-cannot answer, but 20 examples of each class tell its heads what is meant.
+The model has never seen the labels of animal, fruit and creature (a red shape is a "mango").
+It cannot name them, but its heads separate them after 20 examples of each class.
 
-scenes and questions  {scenes}
+images and questions  {scenes}
 features              {store}
 metrics, predictions  {store}/results
 

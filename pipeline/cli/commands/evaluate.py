@@ -27,29 +27,30 @@ def evaluate_command(
     store: StoreArgument,
     selection: Annotated[
         Path | None,
-        option(metavar="DIR", help="Folder of a selection (default: STORE/results/READOUT)."),
+        option(metavar="DIR", help="Selection to use (default: STORE/results/READOUT)."),
     ] = None,
     readout: Annotated[
-        str, option(help=f"{', '.join(READOUT_NAMES)}, or {ZERO_SHOT}: the model's own answer.")
+        str, option(help=f"{', '.join(READOUT_NAMES)}, or {ZERO_SHOT} (the model's own answer).")
     ] = "vote",
     out: Annotated[
         Path | None,
-        option(metavar="DIR", help="Folder of the results (default: STORE/results/NAME)."),
+        option(metavar="DIR", help="Output folder (default: STORE/results/NAME)."),
     ] = None,
     drop_leaks: Annotated[
         bool,
-        option("--drop-leaks", help="Leave out test examples that share an image with training."),
+        option("--drop-leaks", help="Exclude test examples that share an image with training."),
     ] = False,
     partial: Annotated[
-        bool, option("--partial", help="Score the extracted examples while extraction still runs.")
+        bool,
+        option("--partial", help="Score the examples extracted so far, while extraction runs."),
     ] = False,
     cv: Annotated[
-        bool, option("--cv", help="Cross-validate on the training examples alone.")
+        bool, option("--cv", help="Cross-validate on the training examples instead.")
     ] = False,
     benchmark: BenchmarkOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Use the selection that `savs select` left in the store, or without one the default."""
+    """Use the selection that `savs select` saved in the store, or make a default one."""
     from savs.pipeline.evaluation.evaluation import score
     from savs.pipeline.plugins.benchmark import stored_benchmark
     from savs.pipeline.readouts import choose_readout
@@ -58,7 +59,7 @@ def evaluate_command(
 
     rule = None if readout == ZERO_SHOT else choose_readout(readout, also=[ZERO_SHOT])
     if rule is None and cv:
-        raise typer.BadParameter("--cv estimates a selection; the model's own answer has none")
+        raise typer.BadParameter("--cv needs heads to select; omit it with --readout zero-shot")
     opened = pipeline.open_store(store, partial=partial)
     name = selection_folder(selection).name if selection else rule.name if rule else readout
     name += "-cv" if cv else ""
@@ -98,14 +99,14 @@ def _find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") -
     saved = results_folder(store.path, rule.name)
     if is_remote(store.path) or store.missing("train") or not (saved / CONFIG).exists():
         selection = pipeline.select(store, heads=default_heads(store), readout=rule)
-        say(f"no selection yet: made the default one, {len(selection.tasks[0].heads)} heads")
+        say(f"no selection yet: selected {len(selection.tasks[0].heads)} heads")
         return selection
     selection = pipeline.load_selection(saved, readout=own)
     if selection.train != train_digest(store):
         name = rule.file.name if rule.file else rule.name
         raise SelectionError(
-            f"{saved} was made from other training examples than the store holds now; make it again"
-            f" with: savs select {store.path} --readout {name}"
+            f"{saved} was made from other training examples than the store has now; run"
+            f" savs select {store.path} --readout {name}"
         )
     say(f"using {saved}")
     return selection

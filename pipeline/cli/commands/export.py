@@ -11,14 +11,14 @@ from savs.pipeline.names import EXPORT_FORMS
 
 def export_command(
     store: StoreArgument,
-    out: Annotated[Path, option("--out", metavar="FILE", help="The file to write.")],
-    to: Annotated[str, option(help=f"{', '.join(EXPORT_FORMS)}.")] = "parquet",
+    out: Annotated[Path, option("--out", metavar="FILE", help="Output file.")],
+    to: Annotated[str, option(help=f"File format: {', '.join(EXPORT_FORMS)}.")] = "parquet",
     heads: HeadsChoice = CHOSEN,
-    splits: Annotated[str, option(help="train, test, or both with a comma.")] = "train,test",
+    splits: Annotated[str, option(help="Splits to export: train, test or both.")] = "train,test",
     selection: SelectionOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Write Parquet shard by shard; npz and safetensors need memory for all features."""
+    """Parquet is written shard by shard; npz and safetensors need memory for all features."""
     opened = pipeline.open_store(store)
     wanted = find_heads(opened, heads, selection)
     path = pipeline.export(opened, out, wanted, splits.split(","), to)

@@ -30,14 +30,14 @@ def extract_command(
     model: ModelOptions,
     run: RunOptions,
     dry_run: Annotated[
-        bool, option("--dry-run", help="Count, time a short probe, write nothing.")
+        bool, option("--dry-run", help="Estimate disk space and time; write nothing.")
     ] = False,
     max_skip: Annotated[
-        int, option(min=0, help="Exit with 4 if more examples cannot be read.")
+        int, option(min=0, help="Exit with code 4 if more examples are skipped.")
     ] = 0,
     json: JsonOption = False,
 ) -> None:
-    """Resume a store that is there: finished shards are left alone."""
+    """Resume an existing store; finished shards are kept."""
     chosen = resolve_benchmark(benchmark, inputs)
     require_extra()
     if dry_run:
@@ -55,8 +55,8 @@ def extract_command(
     _report_skips(done)
     if len(done.skipped) > max_skip:
         say(
-            f"{len(done.skipped)} examples were skipped, --max-skip allows {max_skip}; mend the"
-            " images and run again with --retry-skipped, or go on without them: the store is whole"
+            f"{len(done.skipped)} examples were skipped, --max-skip allows {max_skip}; fix the"
+            " images and run again with --retry-skipped, or continue without them"
         )
         raise typer.Exit(exits.TOO_MANY_SKIPPED)
 

@@ -1,4 +1,4 @@
-"""`savs merge`: one store of several."""
+"""`savs merge`: merge several stores into one."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,12 +15,11 @@ def merge_command(
     out: Annotated[Path, option("--out", metavar="DIR", help="Folder of the new store.")],
     json: JsonOption = False,
 ) -> None:
-    """Put stores of one plan (machines that shared the work) together.
+    """Complete an extraction that ran on several machines, or concatenate different examples.
 
-    Stores of other examples are put one after the other; training examples that all have are taken
-    once.
+    Training examples that all stores share are kept once.
     """
     if len(stores) < 2:
-        raise typer.BadParameter("give two stores or more")
+        raise typer.BadParameter("got one store, expected two or more")
     merged = pipeline.merge([pipeline.open_store(path, partial=True) for path in stores], out)
     say_size(merged.path, merged.facts["bytes"], len(merged.heads), as_json=json)

@@ -1,4 +1,4 @@
-"""`savs models`: which architectures were tried, and what came of it."""
+"""`savs models`: the support status of model architectures."""
 
 import json as json_format
 from typing import Annotated, Any
@@ -11,11 +11,11 @@ from savs.pipeline.cli.output import print_json, print_table, say
 
 def models_command(
     status: Annotated[
-        str | None, option(help="Only those of a status: verified, untested, unsupported ...")
+        str | None, option(help="Show only this status: verified, untested, unsupported ...")
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Run `savs check-model` to test a checkpoint of an architecture that is not verified."""
+    """Test a checkpoint of an architecture that is not verified with `savs check-model`."""
     from importlib.resources import files
 
     found: dict[str, Any] = json_format.loads(
@@ -29,5 +29,5 @@ def models_command(
         print_json(found | {"families": families})
         return
     rows = [[f["family"], f["status"], f["what"][:100]] for f in families]
-    print_table(["family", "status", "what was seen"], rows, right=False)
-    say(f"{len(families)} architectures, tried with transformers {found['transformers']}")
+    print_table(["family", "status", "details"], rows, right=False)
+    say(f"{len(families)} architectures, tested with transformers {found['transformers']}")

@@ -1,4 +1,4 @@
-"""`savs preview`: one page that shows the examples as a model will meet them."""
+"""`savs preview`: a page that shows the examples as the model reads them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,19 +20,21 @@ if TYPE_CHECKING:
 @expand_options
 def preview_command(
     benchmark: BenchmarkArgument,
-    out: Annotated[Path, option("--out", metavar="PAGE.html", help="The page to write.")],
+    out: Annotated[Path, option("--out", metavar="PAGE.html", help="Output file.")],
     inputs: InputOptions,
     processor: ProcessorKeywords,
     examples: Annotated[
-        int, option("--examples", min=1, help="Examples of each split to show.")
+        int, option("--examples", min=1, help="Examples to show of each split.")
     ] = DEFAULT_EXAMPLES,
     model: Annotated[
         str | None,
-        option("--model", metavar="ID", help="Show what it reads; no weights are loaded."),
+        option(
+            "--model", metavar="ID", help="Show the input of this model; no weights are loaded."
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Show with --model also the text and the image tokens that the model reads."""
+    """With --model: also show the text and the image tokens that the model reads."""
     from savs.pipeline.previewing.preview import SUFFIXES, write_page
 
     if out.suffix.lower() not in SUFFIXES:
@@ -49,7 +51,7 @@ def preview_command(
         skipped = sum(shown.skipped is not None for shown in split.shown)
         say(
             f"{split.name}: {split.examples:,} examples, {len(split.shown):,} shown, {skipped:,} of"
-            f" them would be skipped; {len(split.absent):,} lack a medium"
+            f" them would be skipped; {len(split.absent):,} have missing media"
         )
 
 

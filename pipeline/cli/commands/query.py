@@ -17,18 +17,18 @@ ROWS_SHOWN = 50
 
 def query_command(
     store: StoreArgument,
-    sql: Annotated[str, typer.Argument(metavar="SQL", help="A query, e.g. in double quotes.")],
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="The query.")],
     result: Annotated[
-        str, option(metavar="NAME", help="Which results: a folder below STORE/results.")
+        str, option(metavar="NAME", help="Results to query: a folder in STORE/results.")
     ] = "vote",
     csv: Annotated[bool, option("--csv", help="Print CSV on stdout.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Name heads as columns of examples, "L12.H7"; only those in the query are read."""
+    """Heads are columns of examples, such as "L12.H7"; only the heads in the query are read."""
     import polars as pl
 
     if csv and json:
-        raise typer.BadParameter("--csv and --json are two forms of the same; give one")
+        raise typer.BadParameter("--csv and --json exclude each other; pass one of them")
     found = pipeline.query(pipeline.open_store(store), sql, result)
     if json:
         print_json(found.to_dicts())

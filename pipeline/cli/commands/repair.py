@@ -1,4 +1,4 @@
-"""`savs repair`: make room for what must be extracted again."""
+"""`savs repair`: clean up a store, so that missing shards can be extracted again."""
 
 import typer
 
@@ -11,9 +11,9 @@ from savs.pipeline.cli.output import print_json, print_table, say
 def repair_command(
     store: StoreArgument, quick: QuickOption = False, json: JsonOption = False
 ) -> None:
-    """Leave good shards alone, and rename a damaged one to NAME.damaged.
+    """Remove partial files, rename damaged shards to NAME.damaged and keep good ones.
 
-    Exit with 3 where store.json itself is damaged, and nothing can be judged.
+    The exit code is 3 if store.json itself is damaged.
     """
     done = pipeline.repair(store, quick=quick)
     if json:
@@ -29,15 +29,15 @@ def repair_command(
     else:
         rows = [[name, "removed"] for name in done.removed]
         rows += [[name, "set aside"] for name in done.set_aside]
-        rows += [[name, "to do again"] for name in done.to_redo]
+        rows += [[name, "to extract again"] for name in done.to_redo]
         if rows:
             print_table(["file", "what"], rows)
     others = [p for p in done.report.problems if p.kind != "missing"]
     for problem in others:
         say(f"{problem.file}: {problem.what}; {problem.remedy}")
     if done.to_redo:
-        say(f"shards to do again: {len(done.to_redo)}; run the same `savs extract` command")
+        say(f"shards to extract again: {len(done.to_redo)}; run the same `savs extract` command")
     elif not others:
-        say("nothing to do: the store is whole")
+        say("nothing to repair: the store is complete")
     if any(problem.kind == "manifest" for problem in others):
         raise typer.Exit(exits.STORE)

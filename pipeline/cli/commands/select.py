@@ -26,15 +26,15 @@ def select_command(
     scoring: ScoringOption = "resubstitution",
     heads_from: Annotated[
         Path | None,
-        option(metavar="DIR", help="Fit the heads of another task's selection instead."),
+        option(metavar="DIR", help="Use the heads of this selection; only fit the readout."),
     ] = None,
     out: Annotated[
         Path | None,
-        option(metavar="DIR", help="Folder of the result (default: STORE/results/READOUT)."),
+        option(metavar="DIR", help="Output folder (default: STORE/results/READOUT)."),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Read training examples only; `savs evaluate` classifies with the selection."""
+    """Only training examples are used. Run `savs evaluate` next."""
     from savs.pipeline.selection.selection_file import load_config
 
     count = parse_heads(heads)

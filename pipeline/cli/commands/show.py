@@ -1,4 +1,4 @@
-"""`savs show`: what a store holds."""
+"""`savs show`: the content of a store."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def show_command(store: StoreArgument, json: JsonOption = False) -> None:
-    """Read no features; an extraction may still be running."""
+    """Read no features. The extraction may still be running."""
     opened = pipeline.open_store(store)
     facts: dict[str, Any] = opened.facts | {"classes": _counts(opened), "skipped": _skipped(opened)}
     if json:

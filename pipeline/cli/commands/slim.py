@@ -22,7 +22,7 @@ def slim_command(
     selection: SelectionOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Copy the selection into it, with which it evaluates to the same numbers."""
+    """Copy the selection, too, so that `savs evaluate` gives the same results."""
     from savs.pipeline.selection.selection_file import copy_selection
 
     opened = pipeline.open_store(store)

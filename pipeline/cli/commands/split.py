@@ -1,4 +1,4 @@
-"""`savs split`: one file into a train and a test file that share nothing."""
+"""`savs split`: one file into a training file and a test file without leaks."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,21 +26,25 @@ class SplitKeywords(ReadingKeywords, total=False):
 def split_command(
     benchmark: BenchmarkArgument,
     source: Annotated[
-        str, option("--from", metavar="FILE", help="The examples: a file, folder or hf:// set.")
+        str, option("--from", metavar="FILE", help="Input: a file, folder or hf:// data set.")
     ],
-    train: Annotated[Path, option("--train", metavar="FILE", help="Where the drawn ones go.")],
-    test: Annotated[Path, option("--test", metavar="FILE", help="Where all others go.")],
+    train: Annotated[
+        Path, option("--train", metavar="FILE", help="Output file for training examples.")
+    ],
+    test: Annotated[
+        Path, option("--test", metavar="FILE", help="Output file for all other examples.")
+    ],
     reading: SplitKeywords,
-    force: Annotated[bool, option("--force", help="Replace files that are there.")] = False,
+    force: Annotated[bool, option("--force", help="Overwrite existing files.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Keep rows that share a group or an identical image in the same split."""
+    """Rows that share a group or an identical image stay in the same split."""
     from savs.pipeline.splitting.split import split_file
 
     inputs = InputOptions(test=source, **reading)
     shots = inputs.shots
     if shots is None:
-        raise typer.BadParameter("give --shots N (examples a class) or --train-groups N")
+        raise typer.BadParameter("pass --shots N (examples per class) or --train-groups N")
     chosen = resolve_benchmark(benchmark, inputs)
     done = split_file(chosen, inputs, shots, {"train": train, "test": test}, force=force)
     if json:
@@ -49,14 +53,17 @@ def split_command(
         _print_table(done)
     each = shots.each_class
     if each is not None and any(count > each for count in done.classes["train"].values()):
-        say(f"more than {each} of a class train: rows that share a group or an image stay together")
+        say(
+            f"some classes have more than {each} training examples, because rows that share a"
+            " group or an image stay together"
+        )
     if done.missing:
         say(
-            f"{len(done.missing):,} images are not there ({done.missing[0]} first): they were told"
-            " apart by name alone"
+            f"{len(done.missing):,} images do not exist (the first is {done.missing[0]}): they were"
+            " compared by name only"
         )
     if done.media_root is not None:
-        say(f"for savs extract, give --media-root {done.media_root}")
+        say(f"for savs extract, pass --media-root {done.media_root}")
 
 
 def _classes(done: "Splitting") -> list[tuple[str | None, str]]:
@@ -95,6 +102,6 @@ def _print_table(done: "Splitting") -> None:
     for name, path in done.paths.items():
         print(f"{name}: {path} ({done.rows[name]:,} rows)")
     say(
-        f"both files were read again: no example, image or group is in both"
-        f" ({done.clusters:,} sets that share none)"
+        f"checked both files: they share no example, image or group"
+        f" ({done.clusters:,} sets of linked examples)"
     )

@@ -25,29 +25,34 @@ SUMMARY_FILE = "summary.parquet"
 def sweep_command(
     store: StoreArgument,
     heads: Annotated[
-        str | None, option(metavar="N,N|all", help="Default: those of 1,5,10,20,50,all that fit.")
+        str | None,
+        option(
+            metavar="N,N|all",
+            help="Numbers of heads (default: those of 1,5,10,20,50,all that fit).",
+        ),
     ] = None,
     shots: Annotated[
-        str | None, option(metavar="N,N", help="Default: those of 1,2,5,10,20 below the pool.")
+        str | None,
+        option(metavar="N,N", help="Examples per class (default: those of 1,2,5,10,20 that fit)."),
     ] = None,
     draws: Annotated[
-        int, option(min=1, help="Draws of training examples a number.")
+        int, option(min=1, help="Random draws for each number of shots.")
     ] = DEFAULT_DRAWS,
     readouts: Annotated[
-        str, option(metavar="NAME,NAME", help="See `savs select --readout`.")
+        str, option(metavar="NAME,NAME", help="Readouts, see `savs select --readout`.")
     ] = "vote",
     scoring: ScoringOption = "resubstitution",
-    seed: Annotated[int, option(help="Of the draws and of the intervals.")] = 0,
+    seed: Annotated[int, option(help="Seed of the draws and the intervals.")] = 0,
     metric: Annotated[
-        str | None, option(help="Which to print; the files hold all (default: the headline).")
+        str | None, option(help="Metric to print; the files have all (default: the first).")
     ] = None,
     out: Annotated[
-        Path | None, option(metavar="DIR", help="Folder of the tables (default: in the store).")
+        Path | None, option(metavar="DIR", help="Output folder (default: STORE/results/sweep).")
     ] = None,
     benchmark: BenchmarkOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Use the store's training examples as the pool; every readout gets the same draws."""
+    """Draw few-shot sets from the training examples; all readouts get the same draws."""
     import polars as pl
 
     from savs.stores.results import write_table
@@ -66,7 +71,7 @@ def sweep_command(
     )
     names = found.summary["metric"].unique(maintain_order=True).to_list()
     if metric is not None and metric not in names:
-        raise typer.BadParameter(f"--metric is {metric!r}; there are: {'; '.join(names)}")
+        raise typer.BadParameter(f"--metric is {metric!r}, expected one of: {'; '.join(names)}")
     files = [
         write_table(folder / DRAWS_FILE, found.draws),
         write_table(folder / SUMMARY_FILE, found.summary),
@@ -94,5 +99,5 @@ def _row(row: dict[str, Any]) -> list[str]:
 
 def _number(name: str, text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise typer.BadParameter(f"{name} holds {text!r}, expected numbers from 1 on: 1,2,5")
+        raise typer.BadParameter(f"{name} has {text!r}, expected positive integers such as 1,2,5")
     return int(text)

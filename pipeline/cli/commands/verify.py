@@ -1,4 +1,4 @@
-"""`savs verify`: whether a store is what it says of itself."""
+"""`savs verify`: check the files of a store."""
 
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def verify_command(
     store: StoreArgument, quick: QuickOption = False, json: JsonOption = False
 ) -> None:
-    """Exit with 3 if there is any."""
+    """Exit with code 3 if there is a problem."""
     report = pipeline.verify(store, quick=quick)
     if json:
         print_json(
@@ -35,7 +35,7 @@ def verify_command(
     read = "names, sizes and headers" if quick and not unread else format_bytes(report.bytes)
     say(f"{report.shards} shards planned, {read} compared, problems: {len(report.problems)}")
     if not report.sealed:
-        say("the store is not finished: what no seal lists yet was compared with its own checksums")
+        say("unfinished store: shards without a seal were compared with their own checksums")
     if report.problems:
         raise typer.Exit(exits.STORE)
 

@@ -13,24 +13,26 @@ if TYPE_CHECKING:
 
 BenchmarkArgument = Annotated[
     str,
-    typer.Argument(metavar="BENCHMARK", help="See `savs benchmarks`; or a Python file, mine.py."),
+    typer.Argument(
+        metavar="BENCHMARK", help="A name from `savs benchmarks`, or a Python file (mine.py)."
+    ),
 ]
 INPUT_FLAGS = {
-    "test": Flag("The examples to classify: a file, folder or hf:// data set.", metavar="FILE"),
-    "train": Flag("The labelled few-shot examples.", metavar="FILE"),
+    "test": Flag("Test examples: a file, folder or hf:// data set.", metavar="FILE"),
+    "train": Flag("Labelled training examples: a file, folder or hf:// data set.", metavar="FILE"),
     "column": Flag(
-        "Of general: the column of a field, e.g. question=prompt; once a field.",
+        "Map a field of general to a column, e.g. question=prompt. Repeatable.",
         metavar="FIELD=COLUMN",
     ),
-    "question": Flag("The prompt of every row: of general and image-folder.", metavar="TEXT"),
-    "shots": Flag("Draw N training examples a class (from --train or --test).", min=1),
-    "train_groups": Flag("Draw N whole groups (of each subtask) to train.", min=1),
-    "seed": Flag("Seed of --shots and --train-groups."),
-    "media_root": Flag("Folder of the images (default: that of each file).", metavar="DIR"),
-    "video_frames": Flag("Frames that the model reads of a video (default: 8).", min=1),
-    "allow_outside": Flag("Let names of media lead out of the media root."),
-    "fetch_urls": Flag("Fetch media at http(s) addresses; extract keeps them in STORE.fetched."),
-    "limit": Flag("Examples of each split; raise it later to go on.", min=1),
+    "question": Flag("One prompt for all rows (general, image-folder).", metavar="TEXT"),
+    "shots": Flag("Draw N training examples per class, from --train or --test.", min=1),
+    "train_groups": Flag("Draw N complete groups per subtask as training examples.", min=1),
+    "seed": Flag("Random seed of --shots and --train-groups."),
+    "media_root": Flag("Folder of the images (default: the folder of each file).", metavar="DIR"),
+    "video_frames": Flag("Frames per video (default: 8).", min=1),
+    "allow_outside": Flag("Allow media paths outside the media root."),
+    "fetch_urls": Flag("Download media from http(s) URLs; extract caches them in STORE.fetched."),
+    "limit": Flag("Use the first N examples of each split; can be raised later.", min=1),
 }
 
 
@@ -57,7 +59,7 @@ def parse_columns(column: list[str] | None = None) -> dict[str, str] | None:
         if not name or field not in FIELDS:
             raise typer.BadParameter(f"--column is {text!r}, expected FIELD=COLUMN; {known}")
         if field in found:
-            raise typer.BadParameter(f"--column gives {field} twice, expected it once; {known}")
+            raise typer.BadParameter(f"--column has {field} twice, expected it once; {known}")
         found[field] = name
     return found
 
@@ -66,7 +68,7 @@ INPUTS_MADE = {"columns": parse_columns, "shots": draw_shots}
 
 
 def resolve_benchmark(name: str, inputs: InputOptions) -> "Benchmark":
-    """Return the benchmark with its columns and question; a usage error where it takes none."""
+    """Return the benchmark with its columns and question; a usage error if it takes none."""
     from savs.datasets.errors import OptionError
     from savs.pipeline.plugins.benchmark import choose_benchmark
 

@@ -8,32 +8,33 @@ import typer
 from savs.pipeline.cli.options.shared import Flag
 
 MODEL_FLAGS = {
-    "model": Flag("Hugging Face id, folder, or `demo`.", metavar="ID"),
-    "revision": Flag("Branch, tag or commit on the hub."),
-    "dtype": Flag("auto (that of the checkpoint), bfloat16, float16 or float32."),
-    "device": Flag("auto (all GPUs, else CPU), cpu, cuda:1, mps ...", aliases=("--device-map",)),
+    "model": Flag("Hugging Face id, local folder, or demo.", metavar="ID"),
+    "revision": Flag("Branch, tag or commit on the Hugging Face Hub."),
+    "dtype": Flag("auto (as in the checkpoint), bfloat16, float16 or float32."),
+    "device": Flag("auto (all GPUs, or the CPU), cpu, cuda:1, mps ...", aliases=("--device-map",)),
     "attention": Flag(
-        "sdpa, eager, flash_attention_2 ... (default: that of the model)",
+        "sdpa, eager, flash_attention_2 ... (default: as the model).",
         aliases=("--attn-implementation",),
     ),
-    "adapter": Flag("A PEFT adapter to load into the model.", metavar="ID"),
-    "model_code": Flag("Python file with find_heads or to_inputs.", metavar="FILE"),
-    "model_kwargs": Flag("More arguments of from_pretrained, as JSON.", metavar="JSON"),
-    "trust_remote_code": Flag("Run code that comes with the checkpoint."),
+    "adapter": Flag("PEFT adapter to load: Hugging Face id or folder.", metavar="ID"),
+    "model_code": Flag("Python file that defines find_heads or to_inputs.", metavar="FILE"),
+    "model_kwargs": Flag("More arguments for from_pretrained, as JSON.", metavar="JSON"),
+    "trust_remote_code": Flag("Run Python code that comes with the checkpoint."),
     "placeholders": Flag(
-        "Images at their marks, or all first with the marks kept in the text.", metavar="split|keep"
+        "split: images replace their marks; keep: images first, marks stay in the text.",
+        metavar="split|keep",
     ),
-    "min_pixels": Flag("Scale smaller images up to it.", min=1),
-    "max_pixels": Flag("Scale larger images down to it.", min=1),
+    "min_pixels": Flag("Enlarge smaller images to N pixels.", min=1),
+    "max_pixels": Flag("Shrink larger images to N pixels.", min=1),
 }
 
 
 def parse_kwargs(model_kwargs: str | None = None) -> dict[str, Any]:
-    """Return `--model-kwargs` as a dictionary; a usage error where it is no JSON object."""
+    """Return `--model-kwargs` as a dictionary; a usage error if it is not a JSON object."""
     try:
         value = json.loads(model_kwargs or "{}")
     except ValueError as error:
-        raise typer.BadParameter(f"--model-kwargs is no JSON: {error}") from error
+        raise typer.BadParameter(f"--model-kwargs is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise typer.BadParameter(
             f"--model-kwargs is {model_kwargs!r}, expected an object such as {{}}"

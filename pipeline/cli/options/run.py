@@ -5,13 +5,13 @@ import typer
 from savs.pipeline.cli.options.shared import Flag
 
 RUN_FLAGS = {
-    "batch_size": Flag("Examples of a forward pass at most.", min=1),
-    "shard_rows": Flag("Examples of a file: what a killed run can lose.", min=1),
-    "thumbnails": Flag("Keep a small JPEG of each first image."),
-    "answers": Flag("Keep the logits of the labels, for readout zero-shot.", metavar="labels"),
-    "retry_skipped": Flag("Extract shards again that skipped examples."),
-    "rank": Flag("Which of --ranks processes this is.", min=0),
-    "ranks": Flag("Processes that share the store.", min=1),
+    "batch_size": Flag("Largest number of examples per forward pass.", min=1),
+    "shard_rows": Flag("Examples per file; a killed run loses at most one file.", min=1),
+    "thumbnails": Flag("Store a small JPEG of the first image of each example."),
+    "answers": Flag("Store the logits of the labels, for readout zero-shot.", metavar="labels"),
+    "retry_skipped": Flag("Extract shards with skipped examples again."),
+    "rank": Flag("Number of this process, from 0 to --ranks minus 1.", min=0),
+    "ranks": Flag("Number of processes that write to the store.", min=1),
 }
 
 

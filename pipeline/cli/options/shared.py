@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from savs.stores import FeatureStore
 
 option = partial(typer.Option, show_envvar=False)
-"""An option; its environment variable, SAVS_<COMMAND>_<OPTION>, is not spelt out in each help."""
+"""An option; its environment variable, SAVS_<COMMAND>_<OPTION>, is not shown in the help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
     for name, table in tables.items():
         if name not in COMMANDS or not isinstance(table, dict):
             raise typer.BadParameter(
-                f"{path}: {name!r} is no command's table; there are {', '.join(sorted(COMMANDS))}"
+                f"{path}: [{name}] is not a command; expected one of {', '.join(sorted(COMMANDS))}"
             )
     table = tables.get(str(context.info_name), {})
     values = {str(key).replace("-", "_"): value for key, value in table.items()}
@@ -50,7 +50,7 @@ def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
     unknown = sorted(set(values) - set(known))
     if unknown:
         raise typer.BadParameter(
-            f"{path}: [{context.info_name}] has no option {unknown[0]!r}; it has"
+            f"{path}: [{context.info_name}] has no option {unknown[0]!r}; expected one of"
             f" {', '.join(sorted(map(str, known)))}"
         )
     given = {name: _plain(value, known[name].multiple) for name, value in values.items()}
@@ -66,7 +66,7 @@ def _plain(value: Any, multiple: bool) -> Any:
 
 StoreArgument = Annotated[
     str,
-    typer.Argument(metavar="STORE", help="Folder of a feature store, or its address (https://)."),
+    typer.Argument(metavar="STORE", help="Feature store: a folder or a URL (https://)."),
 ]
 
 ConfigOption = Annotated[
@@ -77,7 +77,7 @@ ConfigOption = Annotated[
         callback=_apply_config,
         is_eager=True,
         expose_value=False,
-        help="TOML file with a table named like the command; flags and environment override it.",
+        help="TOML file with a table of options per command; flags override it.",
     ),
 ]
 """An option of every command, which sets the defaults of the others."""
@@ -87,25 +87,25 @@ BenchmarkOption = Annotated[
     option(
         "--benchmark",
         metavar="FILE.py",
-        help="The store's benchmark, where it is in a Python file.",
+        help="Python file of the benchmark, if the store was made with one.",
     ),
 ]
 
 QuickOption = Annotated[
-    bool, option("--quick", help="Compare names, sizes and headers only; read no feature.")
+    bool, option("--quick", help="Check names, sizes and headers only, not the features.")
 ]
 
 JsonOption = Annotated[bool, option("--json", help="Print JSON on stdout.")]
 
-HeadsOption = Annotated[str, option("--heads", metavar="N|all", help="How many heads to keep.")]
+HeadsOption = Annotated[str, option("--heads", metavar="N|all", help="Number of heads to select.")]
 
 ReadoutOption = Annotated[
     str,
-    option("--readout", help=f"Rule from head features to classes: {', '.join(READOUT_NAMES)}."),
+    option("--readout", help=f"{', '.join(READOUT_NAMES)}, or a Python file."),
 ]
 
 ScoringOption = Annotated[
-    str, option("--scoring", help=f"How heads are scored: {', '.join(SCORING_NAMES)}.")
+    str, option("--scoring", help=f"How to score heads: {', '.join(SCORING_NAMES)}.")
 ]
 
 
@@ -117,7 +117,7 @@ def result_place(store: "FeatureStore", out: Path | None, name: str) -> Path:
     if out is not None:
         return out
     if is_remote(store.path):
-        raise typer.BadParameter(f"{store.path} is read, not written; say with --out DIR where to")
+        raise typer.BadParameter(f"{store.path} is read-only; pass --out DIR for the results")
     return results_folder(store.path, name)
 
 
@@ -126,5 +126,5 @@ def parse_heads(text: str) -> Any:
     if text == "all":
         return text
     if not text.isdecimal() or int(text) < 1:
-        raise typer.BadParameter(f"--heads is {text!r}, expected a number from 1 on, or all")
+        raise typer.BadParameter(f"--heads is {text!r}, expected a positive integer or all")
     return int(text)

@@ -103,7 +103,9 @@ def test_a_metric_with_other_units_is_refused(tmp_path):
         save_result(tmp_path / name, [1] * 8, prompt=list(prompts), **fixed)
         for name, prompts in (("a", "ppqqppqq"), ("b", "ppqqpppq"))
     )
-    with pytest.raises(ComparisonError, match=r"Q-Acc has 4 units in .*a and 2 in .*b, not the sa"):
+    with pytest.raises(
+        ComparisonError, match=r"Q-Acc has 4 units in .*a and 2 in .*b, expected the sa"
+    ):
         compare([a, b])
 
 

@@ -84,7 +84,7 @@ def test_examples_that_share_an_image_stay_together(tmp_path):
     )
     found = cross_validate(store, select(store, heads=2))
     assert found.predictions["cluster"].n_unique() == 3
-    assert "in 3 parts" in found.notes[0]
+    assert "in 3 folds" in found.notes[0]
 
 
 def test_a_class_with_one_example_is_named(tmp_path):

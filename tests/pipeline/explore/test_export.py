@@ -105,7 +105,7 @@ def test_a_file_that_is_named_like_another_form_is_refused(store, tmp_path) -> N
         ("npz", "a.safetensors"),
         ("safetensors", "a.parquet"),
     ):
-        with pytest.raises(ExportError, match=rf"{name} would be a file of form {form}; give --to"):
+        with pytest.raises(ExportError, match=rf"{name} would be a {form} file; use --to"):
             export(store, tmp_path / name, HEADS, BOTH, form)
     assert list(tmp_path.glob("a.*")) == []
 
@@ -124,7 +124,13 @@ def test_a_file_that_is_there_is_replaced_and_its_folder_made(store, tmp_path, f
 @pytest.mark.parametrize(
     ("heads", "splits", "form", "error", "message"),
     [
-        (HEADS, BOTH, "csv", ExportError, "no form is called 'csv'; there are: parquet, npz, safe"),
+        (
+            HEADS,
+            BOTH,
+            "csv",
+            ExportError,
+            "no format is called 'csv'; expected one of: parquet, npz, safe",
+        ),
         (HEADS, ("val",), "npz", ExportError, r"splits are \['val'\], expected some of \['train',"),
         (HEADS, (), "npz", ExportError, r"splits are \[\], expected some of"),
         ([(3, 4), (1, 1)], BOTH, "npz", HeadNotFoundError, r"holds no head L1\.H1; it has 3 heads"),

@@ -99,7 +99,7 @@ def test_a_damaged_result_harms_only_the_queries_that_read_it(savs, store) -> No
 def test_a_table_that_is_not_there_yet_says_how_to_get_it(savs, store) -> None:
     done = savs("query", store.path, "SELECT id FROM predictions")
     assert done.returncode == 1
-    assert "predictions are there after `savs evaluate" in done.stderr
+    assert "for predictions, run `savs evaluate" in done.stderr
 
 
 def test_a_subtask_without_training_examples_has_no_votes(tmp_path) -> None:

@@ -165,7 +165,10 @@ def test_torch_is_not_needed_without_a_model(files):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(files["out"])
-    assert "train: 4 examples, 4 shown, 2 of them would be skipped; 1 lack a medium" in done.stderr
+    assert (
+        "train: 4 examples, 4 shown, 2 of them would be skipped; 1 have missing media"
+        in done.stderr
+    )
 
 
 def test_pages_are_replaced_and_nothing_else_is_left(files):

@@ -234,7 +234,7 @@ def test_media_at_an_address_are_compared_by_content_too(inputs, address):
     assert (done.clusters, done.missing, done.media_root) == (7, (), None)
     sides = ids_by_side(done, "image")
     assert sum(f"{address}/{n}.png" in sides["train"] for n in (0, 1)) in (0, 2)
-    with pytest.raises(MediaError, match="none of the 8 images is there"):
+    with pytest.raises(MediaError, match="none of the 8 images exists"):
         split("general", pool, **halves(pool), shots=Shots(2), force=True)
 
 

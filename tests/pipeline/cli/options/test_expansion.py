@@ -83,7 +83,7 @@ def test_a_typed_dict_takes_some_of_the_fields():
         ({"rank": 2, "ranks": 2}, "--rank 2 of --ranks 2"),
         ({"shots": 1, "train_groups": 1}, "--shots and --train-groups are two ways to draw"),
         ({"answers": "all"}, "--answers is 'all', expected: labels"),
-        ({"model_kwargs": "{"}, "--model-kwargs is no JSON"),
+        ({"model_kwargs": "{"}, "--model-kwargs is not JSON"),
         ({"model_kwargs": "[1]"}, "--model-kwargs is '[1]', expected an object"),
     ],
     ids=["dtype", "rank", "two ways", "answers", "no JSON", "no object"],
