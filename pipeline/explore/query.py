@@ -15,7 +15,9 @@ from savs.stores.results import CONFIG, PREDICTIONS, results_folder
 
 FILES = {"predictions": PREDICTIONS, "votes": CONFIG}
 """Table -> the result file that it is made of."""
-_CHANGING = re.compile(r"\s*(ALTER|CREATE|DELETE|DROP|INSERT|TRUNCATE|UPDATE)\b", re.IGNORECASE)
+READING = ("SELECT", "WITH", "FROM", "VALUES", "EXPLAIN", "SHOW")
+"""What a statement that changes nothing may begin with."""
+_FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(\w+)", re.DOTALL)
 
 
 def query(store: FeatureStore, sql: str, result: str = "vote") -> pl.DataFrame:
@@ -34,13 +36,13 @@ def query(store: FeatureStore, sql: str, result: str = "vote") -> pl.DataFrame:
     Raises
     ------
     QueryError
-        The query is no SQL, would change something, or names a table or column that is not there.
+        The query is no SQL, would change something, reads a file, or names a table or column that
+        is not there.
     """
-    if _CHANGING.match(sql):
-        raise QueryError(f"a query reads, and changes nothing: begin it with SELECT (query: {sql})")
     there = _there(store, result)
     tables = _tables(store, there, sql)
     try:
+        _require_reading(sql)
         return pl.SQLContext(tables, eager=False).execute(sql).collect()
     except pl.exceptions.PolarsError as error:
         reason = str(error).strip().split("\n\nResolved plan", 1)[0]
@@ -55,6 +57,33 @@ def query(store: FeatureStore, sql: str, result: str = "vote") -> pl.DataFrame:
             f"{reason}\n(query: {sql}; tables: {', '.join(['examples', *there])};"
             f' a head is a column in double quotes, "L12.H7"{hint})'
         ) from error
+
+
+def _require_reading(sql: str) -> None:
+    """Raise QueryError where a query would change something or read anything but its tables.
+
+    Polars' own parser names what a query reads, so quotes, comments and nesting hide nothing.
+    """
+    names = pl.SQLContext()._ctxt.table_identifiers(sql, include_schema=True, unique=True)
+    called = [name for name in names if _is_function(name)]
+    if called:
+        raise QueryError(
+            f"{called[0]}(...) is refused: a query reads the tables examples, predictions and votes"
+            f" of the store, no files and no addresses (query: {sql})"
+        )
+    first = _FIRST_WORD.match(sql)
+    if first and first[1].upper() not in READING:
+        raise QueryError(f"a query reads, and changes nothing: begin it with SELECT (query: {sql})")
+
+
+def _is_function(name: str) -> bool:
+    """Return whether polars would read a file by `FROM name('file')`."""
+    quoted = name.replace('"', '""')
+    try:
+        pl.SQLContext().execute(f'SELECT * FROM "{quoted}"(0)').collect_schema()  # 0 is no file
+    except pl.exceptions.PolarsError as error:
+        return "not a supported table function" not in str(error)
+    return True
 
 
 def _mentions(sql: str, name: str) -> bool:
