@@ -29,8 +29,8 @@ with lazy_imports(globals()):
     from savs.datasets.metrics.pairs import order_metric
     from savs.datasets.metrics.ranking import ranking_metrics
     from savs.datasets.row import Row
+    from savs.datasets.rows.examples import read_examples
     from savs.datasets.rows.files import find_files
-    from savs.datasets.rows.reading import read_examples
     from savs.datasets.splits.leaks import Leaks, find_leaks
     from savs.datasets.splits.shots import Shots
     from savs.datasets.splits.splits import check_splits, unknown_labels

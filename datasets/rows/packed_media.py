@@ -15,8 +15,8 @@ import polars as pl
 
 from savs.datasets.errors import MediaError
 from savs.datasets.rows.base64_media import decode_embedded
+from savs.datasets.rows.file_formats import JSON_LINES, PARQUET, Values, read_values
 from savs.datasets.rows.parquet_media import DAMAGE, media_columns
-from savs.datasets.rows.readers import JSON_LINES, PARQUET, Values, read_values
 
 CHUNK_ROWS = 64
 """Parquet rows whose media are read together."""

@@ -13,8 +13,8 @@ from savs.datasets.benchmark import Benchmark, Fields
 from savs.datasets.errors import BenchmarkFaultError, DatasetError
 from savs.datasets.metrics.metrics import Classes, Units
 from savs.datasets.row import Row
+from savs.datasets.rows.file_formats import read_rows
 from savs.datasets.rows.files import Files
-from savs.datasets.rows.readers import read_rows
 
 TEXTS = ("label", "group", "subtask", "category", "id")
 """Fields that are text or None."""

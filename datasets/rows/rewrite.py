@@ -9,9 +9,9 @@ from pathlib import Path
 import polars as pl
 
 from savs.datasets.errors import SourceError
+from savs.datasets.rows.file_formats import JSON_LINES, PARQUET, Values, read_values
 from savs.datasets.rows.files import Files
 from savs.datasets.rows.parquet_media import DAMAGE
-from savs.datasets.rows.readers import JSON_LINES, PARQUET, Values, read_values
 
 FORMS = {
     **dict.fromkeys(JSON_LINES, "JSON Lines"),

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.selection.selection_config import SelectionConfig, grid_widths
+from savs.pipeline.selection.config_json import SelectionConfig, grid_widths
 from savs.stores import FeatureStore
 
 

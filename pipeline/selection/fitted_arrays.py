@@ -6,8 +6,8 @@ import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.pipeline.readouts import Readout
+from savs.pipeline.selection.config_json import SelectionConfig
 from savs.pipeline.selection.selection import Selection
-from savs.pipeline.selection.selection_config import SelectionConfig
 from savs.stores.tensor_file import TensorForm
 
 

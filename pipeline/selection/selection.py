@@ -10,7 +10,7 @@ from savs.pipeline.heads.head_scores import SCORINGS
 from savs.pipeline.heads.training_set import train_digest, training_tasks
 from savs.pipeline.readouts import Readout, choose_readout
 from savs.pipeline.selection.compatibility import require_same_model
-from savs.pipeline.selection.selection_config import SelectionConfig
+from savs.pipeline.selection.config_json import SelectionConfig
 from savs.pipeline.selection.task_selection import (
     TaskSelection,
     best_heads,

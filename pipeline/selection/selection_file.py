@@ -13,14 +13,14 @@ import numpy as np
 
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.readouts import READOUTS, Readout, choose_readout
-from savs.pipeline.selection.fitted_arrays import array_forms, check_values, fitted_arrays
-from savs.pipeline.selection.selection import Selection
-from savs.pipeline.selection.selection_config import (
+from savs.pipeline.selection.config_json import (
     FORMAT,
     ConfigHeader,
     SelectionConfig,
     parse_config,
 )
+from savs.pipeline.selection.fitted_arrays import array_forms, check_values, fitted_arrays
+from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.task_selection import TaskSelection
 from savs.stores import ResultError
 from savs.stores.format.layout import digest

@@ -8,7 +8,7 @@ import numpy as np
 from savs.pipeline.heads.head_scores import HeadScores, rank_heads
 from savs.pipeline.heads.training_set import TrainingTask, head_widths
 from savs.pipeline.readouts import Fitted, Readout
-from savs.pipeline.selection.selection_config import TaskConfig
+from savs.pipeline.selection.config_json import TaskConfig
 from savs.stores import FeatureStore, Head
 
 

@@ -20,9 +20,9 @@ from savs.datasets import (
 from savs.datasets.media.digests import media_names
 from savs.datasets.media.download import is_address, temporary_fetching
 from savs.datasets.media.media import MediaRules
+from savs.datasets.rows.examples import iter_examples
 from savs.datasets.rows.files import Files
 from savs.datasets.rows.packed_media import is_packed
-from savs.datasets.rows.reading import iter_examples
 from savs.datasets.rows.rewrite import common_form, copy_rows, form_of
 from savs.datasets.splits.cluster_shots import draw_clusters
 from savs.datasets.splits.clusters import cluster_ids

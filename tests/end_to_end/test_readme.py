@@ -1,6 +1,5 @@
 """The README's commands and code, as they are written there, on the shipped model."""
 
-import json
 import re
 import shlex
 import shutil
@@ -45,8 +44,8 @@ def test_the_commands(savs, own_images):
     ]
     assert [line[1] for line in lines] == [
         *("split", "preview", "extract", "select", "evaluate", "show"),
-        *("select", "evaluate", "evaluate", "sweep", "compare", "select", "extract", "extract"),
-        *("verify", "repair", "evaluate", "query", "slim", "export"),
+        *("select", "evaluate", "evaluate", "sweep", "compare", "select"),
+        *("query", "verify", "slim", "export", "extract", "extract"),
     ]
     write_blink(Path("BLINK"), rows_each=90)
     for name in ("train.jsonl", "test.jsonl"):  # split writes them
@@ -65,14 +64,6 @@ def test_the_python(own_images):
     names: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), names)
     assert names["result"].predictions.height == 8
-
-
-def test_the_config_file(savs, own_images):
-    (text,) = blocks("toml")
-    Path("run.toml").write_text(text.replace("Qwen/Qwen2-VL-7B-Instruct", "demo"))
-    done = savs("extract", "general", "--config", "run.toml", "--json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["store"] == "features"
 
 
 def test_the_scripts_and_pages_are_there():

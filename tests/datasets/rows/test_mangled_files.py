@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from malformed import FORMS, examples_or_error, sample_of, write_row
 
 from savs.datasets import BENCHMARKS, SourceError
-from savs.datasets.rows.readers import read_rows
+from savs.datasets.rows.file_formats import read_rows
 
 pytestmark = pytest.mark.thorough
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from savs.datasets import MediaError, MediaFolder
+from savs.datasets.rows.file_formats import read_rows
 from savs.datasets.rows.packed_media import CHUNK_ROWS, is_packed, packed_file, read_packed
 from savs.datasets.rows.parquet_media import parquet_values
-from savs.datasets.rows.readers import read_rows
 
 NUMBERS = count()
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from savs.datasets import MediaFolder
 from savs.datasets.errors import SourceError
+from savs.datasets.rows.file_formats import read_rows, read_values
 from savs.datasets.rows.files import Files, find_files
-from savs.datasets.rows.readers import read_rows, read_values
 from savs.datasets.rows.rewrite import common_form, copy_rows, form_of
 
 TEXTS = {

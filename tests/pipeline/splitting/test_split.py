@@ -18,7 +18,7 @@ from official_files import (
 )
 
 from savs.datasets import MediaError, RowError, Shots, SourceError, find_benchmark, read_examples
-from savs.datasets.rows.readers import read_rows
+from savs.datasets.rows.file_formats import read_rows
 from savs.pipeline import split
 from savs.pipeline.errors import OutputError
 from savs.pipeline.inputs.input_options import InputOptions

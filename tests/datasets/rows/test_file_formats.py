@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from savs.datasets import RowError, SourceError
-from savs.datasets.rows.readers import read_rows
+from savs.datasets.rows.file_formats import read_rows
 
 TEXTS = [
     {"question": 'Is it, "so"?', "label": "Ja"},
