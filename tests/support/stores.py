@@ -79,12 +79,13 @@ def make_store(
     train_rows: Sequence[Mapping[str, Any]] | None = None,
     test_rows: Sequence[Mapping[str, Any]] | None = None,
     test_groups: Sequence[str] = (),
+    test_skipped: Sequence[int] = (),
     model: str = "toy",
 ) -> FeatureStore:
     """Write a complete one-layer store of `(heads, rows, d)` features.
 
     `train_rows` and `test_rows` add columns to the labels. Test rows of one of `test_groups` lie
-    side by side in the shards.
+    side by side in the shards. The rows `test_skipped` have no features in the store.
     """
     heads, _, width = train.shape
     what = identity(dtype, (LayerGrid(0, tuple(range(heads)), width),), model)
@@ -101,16 +102,19 @@ def make_store(
     with open_writer(folder, what, plan, shard_rows=shard_rows) as writer:
         for spec in writer.missing():
             split, part = spec.split, list(writer.manifest.plan.splits[spec.split].rows(spec))
-            rows = [
-                {"index": i, "id": f"{split}:{i}", "label": labels[split][i], **extra[split][i]}
+            gone = [i for i in part if split == "test" and i in test_skipped]
+            kept = [i for i in part if i not in gone]
+            own = {
+                i: {"index": i, "id": f"{split}:{i}", "label": labels[split][i], **extra[split][i]}
                 for i in part
-            ]
+            }
             writer.write(
                 spec,
                 ShardContent(
-                    layers={0: to_stored(features[split][:, part], dtype)},
-                    examples=columns(split, rows),
-                    skipped=columns(split, []) | {"reason": []},
+                    layers={0: to_stored(features[split][:, kept], dtype)},
+                    examples=columns(split, [own[i] for i in kept]),
+                    skipped=columns(split, [own[i] for i in gone])
+                    | {"reason": ["no image"] * len(gone)},
                     run={"made": "by hand"},
                 ),
             )

@@ -170,6 +170,12 @@ def test_the_interval_covers_draws_and_clusters():
     assert row["sd"] == pytest.approx(0.5**0.5)
 
 
-def test_a_skipped_test_example_counts_as_wrong(store):
-    whole = sweep(store, shots=[2], draws=1, heads=[6]).draws
-    assert whole["units"].unique().to_list() == [13]
+def test_a_skipped_test_example_counts_as_wrong(tmp_path):
+    labels = CLASSES * 4
+    clear = np.stack([np.eye(len(CLASSES), dtype=np.float32)[[0, 1, 2] * 4]] * 2)  # all are right
+    store = make_store(tmp_path / "s", clear, labels, clear, labels, test_skipped=range(6))
+    found = sweep(store, shots=[2], draws=3, heads=[1])
+    assert found.draws["units"].unique().to_list() == [12]
+    row = found.summary.row(0, named=True)
+    assert (row["metric"], row["mean"]) == ("accuracy", 0.5)
+    assert row["low"] < 0.5 < row["high"]
