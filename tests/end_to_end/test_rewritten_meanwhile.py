@@ -1,4 +1,4 @@
-"""Commands that read a store while `savs extract --retry-skipped` rewrites its shards.
+"""Commands that meet `savs extract --retry-skipped`, which rewrites shards, in the same store.
 
 Whatever the moment, features stay with their examples, or the command refuses.
 """
@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from events import before_open
+from events import before_open, in_thread
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from savs.pipeline import evaluate, extract, load_selection, open_store, save_selection, select
 from savs.stores import ShardContent, ShardSpec, open_writer
+from savs.stores.maintain.verify import verify
 from stores import columns, identity, planned
 
 pytestmark = pytest.mark.thorough
@@ -189,7 +190,7 @@ def run(savs, states, tmp_path):
             came.append(True)
             write(folder / "store", again=True)
 
-        with before_open(folder / "store", ".h5", moment, rewrite):
+        with before_open(folder / "store", "*.h5", moment, rewrite):
             done = savs(*words)
         assert "Traceback" not in done.stderr
         if command[0] == "query":
@@ -215,6 +216,33 @@ def test_features_stay_with_their_examples_at_every_moment(run, command, check) 
     assert moment >= 4
 
 
+@pytest.mark.parametrize("command", ["verify", "repair"])
+def test_a_fresh_shard_is_not_taken_for_a_damaged_one(run, command) -> None:
+    for moment in range(200):
+        done, folder, came = run([command, "STORE"], moment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert not list(folder.glob("store/*.damaged"))
+        assert verify(folder / "store").problems == ()
+        if not came:
+            break
+    assert not came
+    assert moment >= 4
+
+
+def test_a_store_that_is_being_written_is_not_repaired(savs, states, tmp_path) -> None:
+    shutil.copytree(states / "store", tmp_path / "store")
+    shard = tmp_path / "store/train-00000.h5"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    with open_writer(tmp_path / "store", IDENTITY, PLAN, shard_rows=2):
+        done = savs("repair", tmp_path / "store")
+    assert done.returncode == 1
+    assert "store is being written by process" in done.stderr
+    assert "wait for it, or stop it" in done.stderr
+    assert shard.exists()
+    assert savs("repair", tmp_path / "store").returncode == 0
+    assert not shard.exists()
+
+
 def test_a_real_extraction_that_rewrites_shards_stops_an_evaluation(savs, inputs, tmp_path) -> None:
     train, test = inputs.few_shots(train=4, test=4)
     image, store = inputs.root / "images/train1.png", tmp_path / "store"
@@ -227,7 +255,7 @@ def test_a_real_extraction_that_rewrites_shards_stops_an_evaluation(savs, inputs
     def mend() -> None:
         assert extract("general", **files, retry_skipped=True).skipped == []
 
-    with before_open(store, ".h5", 2, mend):  # after the rows of two shards, before their heads
+    with before_open(store, "*.h5", 2, mend):  # after the rows of two shards, before their heads
         done = savs("evaluate", store)
     assert done.returncode == 1
     assert "train-00000.h5 was written again while it was read" in done.stderr
@@ -238,3 +266,33 @@ def test_a_real_extraction_that_rewrites_shards_stops_an_evaluation(savs, inputs
     found = pl.read_parquet(store / "results/vote/predictions.parquet")
     whole = extract("general", **files | {"out": tmp_path / "whole"}).store
     assert found["prediction"].equals(evaluate(whole).predictions["prediction"])
+
+
+def test_extractions_of_two_ranks_that_retry_at_once_make_one_store(
+    savs, inputs, tmp_path, monkeypatch
+) -> None:
+    train, test = inputs.few_shots(train=4, test=4)
+    images, store = [inputs.root / f"images/train{n}.png" for n in (0, 3)], tmp_path / "store"
+    good = [image.read_bytes() for image in images]
+    files = {"train": train, "test": test, "model": "demo", "out": store, "shard_rows": 2}
+    for image in images:
+        image.write_bytes(b"")
+    extract("general", **files)
+    for image, data in zip(images, good, strict=True):
+        image.write_bytes(data)
+
+    def retry(rank: int) -> None:
+        extract("general", **files, rank=rank, ranks=2, retry_skipped=True)
+
+    others = []
+
+    def come() -> None:
+        others.append(in_thread(lambda: retry(1), monkeypatch))
+
+    with before_open(store, "store.json.*.partial", 2, come):  # rank 0 is about to seal
+        retry(0)
+        others[0].join()
+    assert savs("verify", store).returncode == 0
+    assert open_store(store).manifest.sealed
+    assert {run["rank"] for run in open_store(store).facts["runs"]} == {0, 1}
+    assert open_store(store).skipped().height == 0
