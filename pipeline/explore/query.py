@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from savs.foundation.parquet_files import scan_parquet
 from savs.pipeline.errors import QueryError
 from savs.pipeline.heads.head_votes import heads_frame
 from savs.pipeline.selection.selection_file import load_config
@@ -40,10 +41,9 @@ def query(store: FeatureStore, sql: str, result: str = "vote") -> pl.DataFrame:
         is not there.
     """
     there = _there(store, result)
-    tables = _tables(store, there, sql)
     try:
         _require_reading(sql)
-        return pl.SQLContext(tables, eager=False).execute(sql).collect()
+        return pl.SQLContext(_tables(store, there, sql), eager=False).execute(sql).collect()
     except pl.exceptions.PolarsError as error:
         reason = str(error).strip().split("\n\nResolved plan", 1)[0]
         absent = [name for name in FILES if name not in there and _mentions(sql, name)]
@@ -102,7 +102,7 @@ def _tables(store: FeatureStore, there: Mapping[str, Path], sql: str) -> dict[st
     """Return the tables that a query mentions; `examples` always is."""
     tables = {"examples": store.scan()}
     if "predictions" in there and _mentions(sql, "predictions"):
-        tables["predictions"] = pl.scan_parquet(there["predictions"], glob=False)
+        tables["predictions"] = scan_parquet(there["predictions"])
     if "votes" in there and _mentions(sql, "votes"):
         tables["votes"] = heads_frame(store, load_config(there["votes"]).heads)
     return tables

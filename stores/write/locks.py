@@ -64,7 +64,7 @@ def _locked(path: Path, facts: Mapping[str, int], busy: tuple[str, str] | None) 
     import fcntl  # not on Windows, where stage 2 alone runs
 
     while True:
-        with path.open("a+", encoding="utf-8", errors="replace") as file:
+        with os.fdopen(_open_itself(path), "r+", encoding="utf-8", errors="replace") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
             except BlockingIOError as error:
@@ -75,7 +75,8 @@ def _locked(path: Path, facts: Mapping[str, int], busy: tuple[str, str] | None) 
                 continue
             file.seek(0)
             before = file.read()
-            file.truncate(0)
+            file.seek(0)
+            file.truncate()
             holder = {"host": socket.gethostname(), "pid": os.getpid(), **facts}
             file.write(json.dumps(holder) + "\n")
             file.flush()
@@ -84,6 +85,11 @@ def _locked(path: Path, facts: Mapping[str, int], busy: tuple[str, str] | None) 
             finally:
                 path.unlink(missing_ok=True)
             return
+
+
+def _open_itself(path: Path) -> int:
+    """Open or make a file, but not what a link of that name leads to: a lock is overwritten."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
 
 
 def require_no_writer(folder: Path) -> None:
