@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 from safetensors import SafetensorError
 
+from savs.foundation.parquet_files import scan_parquet
 from savs.foundation.whole_files import whole_file
 from savs.stores.errors import ResultError, StoreWriteError
 from savs.stores.format.layout import RESULTS, decode_json
@@ -91,7 +92,7 @@ def read_table(path: Path, columns: Sequence[str]) -> pl.DataFrame:
         Not there, no Parquet, or without one of the columns.
     """
     with reading(path, EVALUATE), path.open("rb") as file:
-        return pl.read_parquet(file, columns=list(columns))
+        return scan_parquet(file).select(columns).collect()
 
 
 def regular_size(path: Path) -> int:

@@ -17,6 +17,7 @@ from savs.datasets.errors import MediaError
 from savs.datasets.rows.base64_media import decode_embedded
 from savs.datasets.rows.file_formats import JSON_LINES, PARQUET, Values, read_values
 from savs.datasets.rows.parquet_media import DAMAGE, media_columns
+from savs.foundation.parquet_files import scan_parquet
 
 CHUNK_ROWS = 64
 """Parquet rows whose media are read together."""
@@ -111,7 +112,7 @@ def _item(value: Any, index: int | None) -> Any:
 def _parquet_columns(path: Path, changed: int) -> dict[str, pl.Expr]:
     """Return the columns that hold bytes, or may hold base64."""
     del changed
-    schema = pl.scan_parquet(path, glob=False).collect_schema()
+    schema = scan_parquet(path).collect_schema()
     texts = {name: pl.col(name) for name, dtype in schema.items() if _may_embed(dtype)}
     return texts | media_columns(schema)
 
@@ -123,7 +124,7 @@ def _may_embed(dtype: Any) -> bool:
 
 @lru_cache(maxsize=4)
 def _chunk(path: Path, changed: int, column: str, number: int) -> pl.Series:
-    frame = pl.scan_parquet(path, glob=False)
+    frame = scan_parquet(path)
     bytes_of = _parquet_columns(path, changed)[column]
     rows = frame.select(bytes_of.alias(column)).slice(number * CHUNK_ROWS, CHUNK_ROWS)
     return rows.collect()[column]

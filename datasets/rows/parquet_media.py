@@ -9,6 +9,7 @@ import polars as pl
 from savs.datasets.errors import SourceError
 from savs.datasets.row import PackedMedium
 from savs.datasets.rows.base64_media import name_embedded
+from savs.foundation.parquet_files import scan_parquet
 
 BATCH_ROWS = 512
 """Rows that become Python values together."""
@@ -55,7 +56,7 @@ def parquet_values(path: Path, name: str) -> Iterator[dict[str, Any]]:
         The file is not Parquet, or a value has no Python equivalent.
     """
     try:
-        frame = pl.scan_parquet(path, glob=False)
+        frame = scan_parquet(path)
         schema = frame.collect_schema()
         media = media_columns(schema)
         counts = [_count(c, schema[c], bytes_of).alias(c) for c, bytes_of in media.items()]

@@ -12,6 +12,7 @@ from savs.datasets.errors import SourceError
 from savs.datasets.rows.file_formats import JSON_LINES, PARQUET, Values, read_values
 from savs.datasets.rows.files import Files
 from savs.datasets.rows.parquet_media import DAMAGE
+from savs.foundation.parquet_files import scan_parquet
 
 FORMS = {
     **dict.fromkeys(JSON_LINES, "JSON Lines"),
@@ -116,7 +117,7 @@ def _csv(rows: Sequence[Values], columns: Sequence[str]) -> str:
 def _copy_parquet(files: Files, numbers: Sequence[int], target: Path) -> None:
     wanted = pl.Series(numbers, dtype=pl.UInt32).implode()
     try:
-        frame = pl.concat([pl.scan_parquet(path, glob=False) for path in files])
+        frame = pl.concat([scan_parquet(path) for path in files])
         number = _free_name(frame.collect_schema())
         rows = frame.with_row_index(number).filter(pl.col(number).is_in(wanted)).drop(number)
         rows.sink_parquet(target)

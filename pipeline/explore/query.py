@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from savs.foundation.parquet_files import scan_parquet
 from savs.pipeline.errors import QueryError
 from savs.pipeline.heads.head_votes import heads_frame
 from savs.pipeline.selection.selection_file import load_config
@@ -15,7 +16,9 @@ from savs.stores.results import CONFIG, PREDICTIONS, results_folder
 
 FILES = {"predictions": PREDICTIONS, "votes": CONFIG}
 """Table -> the result file that it is made of."""
-_CHANGING = re.compile(r"\s*(ALTER|CREATE|DELETE|DROP|INSERT|TRUNCATE|UPDATE)\b", re.IGNORECASE)
+READING = ("SELECT", "WITH", "FROM", "VALUES", "EXPLAIN", "SHOW")
+"""What a statement that changes nothing may begin with."""
+_FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(\w+)", re.DOTALL)
 
 
 def query(store: FeatureStore, sql: str, result: str = "vote") -> pl.DataFrame:
@@ -34,14 +37,13 @@ def query(store: FeatureStore, sql: str, result: str = "vote") -> pl.DataFrame:
     Raises
     ------
     QueryError
-        The query is no SQL, would change something, or names a table or column that is not there.
+        The query is no SQL, would change something, reads a file, or names a table or column that
+        is not there.
     """
-    if _CHANGING.match(sql):
-        raise QueryError(f"a query can only read data; start it with SELECT (query: {sql})")
     there = _there(store, result)
-    tables = _tables(store, there, sql)
     try:
-        return pl.SQLContext(tables, eager=False).execute(sql).collect()
+        _require_reading(sql)
+        return pl.SQLContext(_tables(store, there, sql), eager=False).execute(sql).collect()
     except pl.exceptions.PolarsError as error:
         reason = str(error).strip().split("\n\nResolved plan", 1)[0]
         absent = [name for name in FILES if name not in there and _mentions(sql, name)]
@@ -55,6 +57,33 @@ def query(store: FeatureStore, sql: str, result: str = "vote") -> pl.DataFrame:
             f"{reason}\n(query: {sql}; tables: {', '.join(['examples', *there])};"
             f' a head is a column in double quotes, "L12.H7"{hint})'
         ) from error
+
+
+def _require_reading(sql: str) -> None:
+    """Raise QueryError where a query would change something or read anything but its tables.
+
+    Polars' own parser names what a query reads, so quotes, comments and nesting hide nothing.
+    """
+    names = pl.SQLContext()._ctxt.table_identifiers(sql, include_schema=True, unique=True)
+    called = [name for name in names if _is_function(name)]
+    if called:
+        raise QueryError(
+            f"{called[0]}(...) is refused: a query reads the tables examples, predictions and votes"
+            f" of the store, no files and no addresses (query: {sql})"
+        )
+    first = _FIRST_WORD.match(sql)
+    if first and first[1].upper() not in READING:
+        raise QueryError(f"a query can only read data; start it with SELECT (query: {sql})")
+
+
+def _is_function(name: str) -> bool:
+    """Return whether polars would read a file by `FROM name('file')`."""
+    quoted = name.replace('"', '""')
+    try:
+        pl.SQLContext().execute(f'SELECT * FROM "{quoted}"(0)').collect_schema()  # 0 is no file
+    except pl.exceptions.PolarsError as error:
+        return "not a supported table function" not in str(error)
+    return True
 
 
 def _mentions(sql: str, name: str) -> bool:
@@ -73,7 +102,7 @@ def _tables(store: FeatureStore, there: Mapping[str, Path], sql: str) -> dict[st
     """Return the tables that a query mentions; `examples` always is."""
     tables = {"examples": store.scan()}
     if "predictions" in there and _mentions(sql, "predictions"):
-        tables["predictions"] = pl.scan_parquet(there["predictions"], glob=False)
+        tables["predictions"] = scan_parquet(there["predictions"])
     if "votes" in there and _mentions(sql, "votes"):
         tables["votes"] = heads_frame(store, load_config(there["votes"]).heads)
     return tables

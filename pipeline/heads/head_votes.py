@@ -13,6 +13,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.centroids import class_centroids, cosines, first_of_best, leads
 from savs.pipeline.heads.training_set import TrainingTask, head_widths, training_tasks
 from savs.stores import FeatureStore, Head, head_name
+from savs.stores.read.scan import keep_columns
 
 HEAD_VOTE_SCHEMA: Mapping[str, pl.DataType] = {
     "id": pl.String(),
@@ -86,7 +87,7 @@ def heads_frame(
             cut = frame.head(left)  # a limit comes before the predicate
             left -= frame.height
             kept = cut if predicate is None else cut.filter(predicate)
-            yield kept if with_columns is None else kept.select(with_columns)
+            yield kept if with_columns is None else keep_columns(kept, with_columns)
             if left <= 0:
                 return
 

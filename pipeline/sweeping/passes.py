@@ -80,15 +80,16 @@ def _pass(
         _Fits(plan, rule, orders, [draw for draw in draws if plan.draws[draw].pool == number])
         for number in range(len(plan.tasks))
     ]
-    numbers, start = _task_numbers(plan), 0
-    for block in plan.store.blocks("test"):  # in the order of plan.test
-        own = numbers[start : start + block.examples.height]
+    numbers = _task_numbers(plan)
+    places = {name: place for place, name in enumerate(plan.test["id"])}
+    for block in plan.store.blocks("test"):  # shards may hold the rows in another order
+        place = np.array([places[name] for name in block.examples["id"]], np.int64)
+        own = numbers[place]
         for number in np.unique(own):
             inside = np.flatnonzero(own == number)
-            rows[number].append(start + inside)
+            rows[number].append(place[inside])
             for draw, scores in fits[number].scores(block.features[:, inside]):
                 found[draw].append([_small(one) for one in scores])
-        start += len(own)
     yield from _cells(plan, rule, rows, found)
 
 

@@ -84,8 +84,8 @@ def sweep(
     given = heads or [n for n in HEADS if n == "all" or n <= len(store.heads)]
     counts = sorted({head_count(store, n) for n in given})
     drawn = make_draws(tasks, sorted(set(wanted)), draws, seed)
-    plan = SweepPlan(store, tasks, drawn, counts, store.features("train"), _test(store))
-    skipped = store.skipped("test").with_columns(correct=pl.lit(False))
+    test, skipped = _test(store)
+    plan = SweepPlan(store, tasks, drawn, counts, store.features("train"), test)
     classes = {task.subtask: task.classes for task in tasks}
     cells: dict[Cell, list[Units]] = {}
     for rule in rules.values():
@@ -97,8 +97,11 @@ def sweep(
     return summarise_cells(cells, seed)
 
 
-def _test(store: FeatureStore) -> pl.DataFrame:
-    """Return the test examples with their clusters, skipped ones counted in."""
-    examples = store.examples("test")
-    whole = pl.concat([examples, store.skipped("test").select(examples.columns)])
-    return examples.with_columns(cluster=clusters_of(whole).head(examples.height))
+def _test(store: FeatureStore) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the test examples and the skipped ones, which are wrong, with their clusters."""
+    examples, skipped = store.examples("test"), store.skipped("test")
+    clusters = clusters_of(pl.concat([examples, skipped.select(examples.columns)]))
+    return (
+        examples.with_columns(cluster=clusters.head(examples.height)),
+        skipped.with_columns(cluster=clusters.tail(skipped.height), correct=pl.lit(False)),
+    )

@@ -120,8 +120,7 @@ def _whole(spec: ShardSpec, having: Sequence[FeatureStore]) -> Path:
     found = []
     for store in having:
         path = store.path / spec.name
-        sealed = {shard.name: shard for shard in store.manifest.shards}
-        problem = shard_problem(path, spec, store.manifest, sealed.get(spec.name))
+        problem = shard_problem(store.path, spec, store.manifest)
         if problem is None:
             return path
         found.append(f"{path}: {problem.what}; {problem.remedy}")
@@ -179,16 +178,10 @@ def _write(manifest: Manifest, parts: Sequence[Part], out: Path) -> FeatureStore
     """Write shards as those of a new store, one after the other; memory holds one of them."""
     with _new_store(out, manifest) as writer:
         for (store, old), new in zip(parts, manifest.plan.shards(), strict=True):
-            with _open(store, old) as shard:
+            with open_shard(store.path / old.name, old, store.manifest.identity) as shard:
                 _copy(shard, store.grid, manifest.identity, writer, new)
         writer.seal()
     return open_store(out)
-
-
-@contextmanager
-def _open(store: FeatureStore, spec: ShardSpec) -> Iterator[Shard]:
-    with open_shard(store.path / spec.name, spec, store.manifest.identity) as shard:
-        yield shard
 
 
 def _copy(

@@ -5,10 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from savs.stores.errors import StoreWriteError
+from savs.stores.errors import StoreLockedError, StoreWriteError
 from savs.stores.format.manifest import read_manifest
-from savs.stores.maintain.verify import Report, verify
-from savs.stores.write.locks import left_overs
+from savs.stores.maintain.verify import Report, shard_problem, verify
+from savs.stores.write.locks import (
+    MANIFEST_LOCK,
+    left_overs,
+    manifest_lock,
+    require_no_writer,
+)
 
 ASIDE = ".damaged"
 """Behind the name of a shard that was set aside."""
@@ -48,32 +53,56 @@ def repair(
     ------
     StoreNotFoundError, StoreFormatError, StoreCorruptError
         There is no store.json to compare with.
+    StoreLockedError
+        A live process writes to the store.
     StoreWriteError
         The folder cannot be written.
     """
     folder = Path(store)
+    require_no_writer(folder)
     before = verify(folder, quick=quick, on_bytes=on_bytes)
     stale = left_overs(folder)
     damaged = [problem.file for problem in before.problems if problem.kind == "damaged"]
     try:
-        for path in stale:
-            path.unlink(missing_ok=True)
-        for name in damaged:
-            os.replace(folder / name, _aside(folder / name))
+        aside = _mend(folder, stale, damaged, quick) if stale or damaged else []
+    except StoreLockedError:
+        raise
     except OSError as error:
         raise StoreWriteError(
             f"{folder} cannot be repaired: {error}; make the folder writable and try again"
         ) from error
-    missing = [problem.file for problem in before.problems if problem.kind == "missing"]
-    left = [p for p in before.problems if p.kind not in ("damaged", "left-over")]
-    redo = {*damaged, *missing}
+    others = [p for p in before.problems if p.kind not in ("damaged", "left-over")]
+    left = [p for p in others if p.kind != "missing" or not (folder / p.file).exists()]
+    redo = {*aside, *(p.file for p in left if p.kind == "missing")}
     planned = [spec.name for spec in read_manifest(folder).plan.shards()]
     return Repair(
         removed=tuple(path.name for path in stale),
-        set_aside=tuple(damaged),
+        set_aside=tuple(aside),
         to_redo=tuple(name for name in planned if name in redo),
         report=Report(before.shards, before.bytes, before.sealed, tuple(left)),
     )
+
+
+def _mend(folder: Path, stale: list[Path], damaged: list[str], quick: bool) -> list[str]:
+    """Remove files and set shards aside; return which shards.
+
+    No writer can start meanwhile. One may have written a shard since it was found damaged, so each
+    is judged once more.
+    """
+    with manifest_lock(folder):
+        require_no_writer(folder)
+        for path in stale:
+            if path.name != MANIFEST_LOCK:  # which this process holds now, and removes
+                path.unlink(missing_ok=True)
+        manifest, aside = read_manifest(folder), []
+        for spec in manifest.plan.shards():
+            path = folder / spec.name
+            if spec.name in damaged and path.exists():
+                problem = shard_problem(folder, spec, manifest, quick=quick)
+                if problem is not None and problem.kind == "damaged":
+                    os.replace(path, _aside(path))
+                    aside.append(spec.name)
+        return aside
 
 
 def _aside(path: Path) -> Path:

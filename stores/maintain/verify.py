@@ -82,7 +82,7 @@ def verify(
         if not path.exists():
             problems.append(_missing(folder, spec, sealed.get(spec.name)))
             continue
-        problem = shard_problem(path, spec, manifest, sealed.get(spec.name), quick=quick)
+        problem = shard_problem(folder, spec, manifest, quick=quick)
         if problem is not None:
             problems.append(problem)
         size = path.stat().st_size
@@ -114,28 +114,34 @@ def _missing(folder: Path, spec: ShardSpec, sealed: SealedShard | None) -> Probl
 
 
 def shard_problem(
-    path: Path,
-    spec: ShardSpec,
-    manifest: Manifest,
-    sealed: SealedShard | None,
-    *,
-    quick: bool = False,
+    folder: Path, spec: ShardSpec, manifest: Manifest, *, quick: bool = False
 ) -> Problem | None:
     """Return what is wrong with the file of a shard, as `verify` reports it; None if nothing is.
 
+    A shard that was written again since the manifest was read is judged by what store.json says
+    now: its writer takes it out of the seal first.
+
     Parameters
     ----------
-    path
-        The file, which is there.
+    folder
+        The store's; the file is there.
     spec
         Its place in the plan.
     manifest
-        That of its store.
-    sealed
-        What the store's seal says of it, if anything.
+        That of its store, which may be older than the file.
     quick
         Compare size and declarations only; read no values.
     """
+    while (problem := _problem(folder / spec.name, spec, manifest, quick)) is not None:
+        now = read_manifest(folder)
+        if now == manifest:
+            return problem
+        manifest = now
+    return None
+
+
+def _problem(path: Path, spec: ShardSpec, manifest: Manifest, quick: bool) -> Problem | None:
+    sealed = next((shard for shard in manifest.shards if shard.name == spec.name), None)
     size = path.stat().st_size
     if sealed is not None and size != sealed.bytes:
         what = f"it has {size:,} bytes, expected {sealed.bytes:,} as in {MANIFEST}"

@@ -57,6 +57,15 @@ def scan_shards(shards: Shards, specs: Sequence[ShardSpec]) -> pl.LazyFrame:
     return register_io_source(read, schema=schema, is_pure=True, explain_name="savs store")
 
 
+def keep_columns(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """Return some columns of a frame, or none: its height stays.
+
+    Polars asks a source for no column where a query only counts its rows, as in a cross join, and
+    `select` then loses the height.
+    """
+    return frame.select(names) if names else frame.drop(frame.columns)
+
+
 class _Query:
     """Which columns and rows are wanted, and in which order they are read."""
 
@@ -85,7 +94,7 @@ class _Query:
             frame = frame.with_columns(self._features(shard, frame[_ROW].to_numpy()))
         if frame.height and self._is_about_heads:
             frame = self._filtered(frame)
-        return frame.select(self._names) if frame.height else None
+        return keep_columns(frame, self._names) if frame.height else None
 
     def _filtered(self, frame: pl.DataFrame) -> pl.DataFrame:
         return frame if self._predicate is None else frame.filter(self._predicate)

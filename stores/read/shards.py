@@ -8,6 +8,7 @@ from typing import Any
 from savs.stores.errors import StoreMismatchError
 from savs.stores.format.manifest import Manifest
 from savs.stores.format.plan import ShardSpec
+from savs.stores.read.facts import has_shard
 from savs.stores.shard.read import Shard, open_shard
 
 
@@ -19,7 +20,28 @@ class Shards:
     """The store's folder or URL."""
     manifest: Manifest
     _seen: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
-    """Name of a shard -> its fingerprint when it was first opened."""
+    """Name of a shard -> its fingerprint at the first look."""
+    _found: dict[str, dict[ShardSpec, bool]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    """Split -> its planned shards, and whether each had its file at the first look."""
+
+    def present(self, split: str | None = None, *, missing: bool = False) -> list[ShardSpec]:
+        """Return the planned shards of a split, or of all, that have a file; or that have none.
+
+        The first look counts. A shard that comes while the store is read stays out: examples that
+        were read before would be paired with other rows.
+        """
+        splits = list(self.manifest.plan.splits) if split is None else [split]
+        found = [pair for name in splits for pair in self._look(name).items()]
+        return [spec for spec, is_there in found if is_there != missing]
+
+    def _look(self, split: str) -> dict[ShardSpec, bool]:
+        if split not in self._found:
+            specs = [spec for spec in self.manifest.plan.shards() if spec.split == split]
+            look = {spec: has_shard(self.folder, self.manifest, spec.name) for spec in specs}
+            self._found.setdefault(split, look)
+        return self._found[split]
 
     @contextmanager
     def open(self, spec: ShardSpec) -> Iterator[Shard]:

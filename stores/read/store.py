@@ -18,7 +18,7 @@ from savs.stores.format.layout import (
 )
 from savs.stores.format.manifest import Manifest, read_manifest
 from savs.stores.format.plan import ShardSpec
-from savs.stores.read.facts import has_shard, store_facts
+from savs.stores.read.facts import store_facts
 from savs.stores.read.gathering import Block, gather, read_block
 from savs.stores.read.scan import scan_shards
 from savs.stores.read.shards import Shards
@@ -61,15 +61,12 @@ class FeatureStore:
         return store_facts(self.path, self.manifest)
 
     def missing(self, split: str | None = None) -> list[ShardSpec]:
-        """Return the planned shards that have no file, in plan order."""
-        return [s for s in self._planned(split) if not has_shard(self.path, self.manifest, s.name)]
-
-    def _planned(self, split: str | None) -> list[ShardSpec]:
-        return [s for s in self.manifest.plan.shards() if split is None or s.split == split]
+        """Return the planned shards that had no file when they were first looked for."""
+        return self._shards.present(split, missing=True)
 
     def present(self, split: str | None = None) -> list[ShardSpec]:
-        """Return the planned shards that have a file, in plan order."""
-        return [s for s in self._planned(split) if has_shard(self.path, self.manifest, s.name)]
+        """Return the planned shards that had a file when they were first looked for."""
+        return self._shards.present(split)
 
     def require_complete(self) -> None:
         """Raise `StoreIncompleteError` while a planned shard is missing."""
@@ -102,8 +99,6 @@ class FeatureStore:
             table = pl.concat(frames, how="diagonal")  # some shards may have thumbnails
             if self.manifest.plan.splits[split].order is not None:
                 table = self.in_order(split, table)
-            if self.missing(split):
-                return table
             self._tables[split, skipped] = table
         return self._tables[split, skipped]
 
@@ -229,12 +224,11 @@ class FeatureStore:
             raise StoreIncompleteError(
                 f"{self.path} has no split {split!r}; it has: {', '.join(splits)}"
             )
-        planned = self._planned(split)
-        present = [spec for spec in planned if has_shard(self.path, self.manifest, spec.name)]
-        if len(present) < len(planned) and not (self.partial and present):
-            name = next(spec.name for spec in planned if spec not in present)
+        missing, present = self.missing(split), self.present(split)
+        if missing and not (self.partial and present):
             raise StoreIncompleteError(
-                f"{self.path}: shard {name} is missing; run `savs extract` again to resume"
+                f"{self.path}: shard {missing[0].name} is missing; run `savs extract` again to"
+                " resume"
             )
         return present
 

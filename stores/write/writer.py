@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from savs.stores.shard.content import ShardContent, check_content
 from savs.stores.shard.read import open_shard
 from savs.stores.shard.write import write_shard
 from savs.stores.write.disk_errors import disk_errors
-from savs.stores.write.locks import remove_partial_shards, writer_lock
+from savs.stores.write.locks import manifest_lock, remove_partial_shards, writer_lock
 
 OWN_SUFFIXES = (".lock", ".partial")
 """What a writer may have left in a folder before there was a store.json."""
@@ -73,11 +73,6 @@ class FeatureWriter:
                     if shard.rows < spec.rows:
                         found.append(spec)
         self._reopened.update(spec.name for spec in found)
-        if found:
-            now = read_manifest(self.path)
-            kept = tuple(shard for shard in now.shards if shard.name not in self._reopened)
-            with disk_errors(self.path / MANIFEST):
-                write_manifest(self.path, replace(now, shards=kept), replace_old=True)
         return found
 
     def write(self, spec: ShardSpec, content: ShardContent) -> Path:
@@ -97,11 +92,20 @@ class FeatureWriter:
         again = spec.name in self._reopened
         if path.exists() and not again:
             raise StoreMismatchError(f"{path} exists; a finished shard is not written again")
-        with disk_errors(path):
+        with disk_errors(path), manifest_lock(self.path) if again else nullcontext():
+            if again:
+                self._unlist(spec)
             write_shard(path, spec, self.manifest.identity, content, self.rank, replace_old=again)
         self._written.add(spec.name)
         self._reopened.discard(spec.name)
         return path
+
+    def _unlist(self, spec: ShardSpec) -> None:
+        """Take a shard out of the seal before its file changes: its digest will be another."""
+        now = read_manifest(self.path)
+        kept = tuple(shard for shard in now.shards if shard.name != spec.name)
+        if kept != now.shards:
+            write_manifest(self.path, replace(now, shards=kept), replace_old=True)
 
     def seal(self) -> bool:
         """List all shards, digests and runs in store.json; False while any shard is missing.
@@ -109,14 +113,19 @@ class FeatureWriter:
         What an earlier seal says of a shard that was not written again is kept, so that a later
         run cannot bless a damaged file.
         """
-        now = read_manifest(self.path)  # another rank may have extended the plan
-        specs = now.plan.shards()
-        if not all((self.path / spec.name).exists() for spec in specs):
-            return False
-        before = {shard.name: shard for shard in now.shards}
+        with disk_errors(self.path / MANIFEST), manifest_lock(self.path):
+            now = read_manifest(self.path)  # another rank may have extended or sealed it
+            if not all((self.path / spec.name).exists() for spec in now.plan.shards()):
+                return False
+            write_manifest(self.path, self._sealed(now), replace_old=True)
+        return True
+
+    def _sealed(self, now: Manifest) -> Manifest:
+        """Return a manifest that lists all shards."""
+        before = {shard.name: shard for shard in now.shards if shard.name not in self._written}
         runs, sealed = list(now.runs), []
-        for spec in specs:
-            if spec.name in before and spec.name not in self._written:
+        for spec in now.plan.shards():
+            if spec.name in before:
                 sealed.append(before[spec.name])
                 continue
             path = self.path / spec.name
@@ -127,10 +136,7 @@ class FeatureWriter:
             with path.open("rb") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             sealed.append(SealedShard(spec.name, rows, path.stat().st_size, sha256))
-        with disk_errors(self.path / MANIFEST):
-            done = replace(now, runs=tuple(runs), shards=tuple(sealed))
-            write_manifest(self.path, done, replace_old=True)
-        return True
+        return replace(now, runs=tuple(runs), shards=tuple(sealed))
 
 
 @contextmanager
@@ -173,15 +179,13 @@ def open_writer(
         if path.exists() and not path.is_dir():
             raise StoreWriteError(f"{path} is a file, not a folder; pass another --out")
         path.mkdir(parents=True, exist_ok=True)
-        lock = writer_lock(path, rank)
-        takeover = lock.__enter__()
-    try:
-        with disk_errors(path / MANIFEST):
-            remove_partial_shards(path, rank)
-            manifest = _agree(path, identity, rows, shard_rows)
+    with ExitStack() as stack:
+        with disk_errors(path), manifest_lock(path):
+            takeover = stack.enter_context(writer_lock(path, rank))
+            with disk_errors(path / MANIFEST):
+                remove_partial_shards(path, rank)
+                manifest = _agree(path, identity, rows, shard_rows)
         yield FeatureWriter(path, manifest, rank, ranks, takeover)
-    finally:
-        lock.__exit__(None, None, None)
 
 
 @contextmanager

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
 import pytest
+from events import in_thread as start_in_thread
 
 from savs.stores import Identity, PlannedRow, ShardContent, ShardSpec, open_writer
 from stores import GRID, columns, identity, planned, to_stored
@@ -82,3 +84,9 @@ def listing() -> Callable[[Path], dict[str, tuple[bytes, int]]]:
         return {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.iterdir()}
 
     return look
+
+
+@pytest.fixture
+def in_thread(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], Thread]:
+    """Return a function that starts another thread and lets it go on until it ends or waits."""
+    return lambda act: start_in_thread(act, monkeypatch)

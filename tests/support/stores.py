@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,10 @@ def columns(split: str, rows: Sequence[Mapping[str, Any]], start: int = 0) -> di
     return found
 
 
-def planned(split: str, count: int) -> list[PlannedRow]:
+def planned(split: str, count: int, groups: Sequence[str] = ()) -> list[PlannedRow]:
     """Return planned rows with the ids that `columns` gives."""
-    return [PlannedRow(f"{split}:{i}", digest([split, i])) for i in range(count)]
+    pairs = zip_longest(range(count), groups, fillvalue="")
+    return [PlannedRow(f"{split}:{i}", digest([split, i]), group) for i, group in pairs]
 
 
 def make_store(
@@ -76,11 +78,14 @@ def make_store(
     shard_rows: int = 3,
     train_rows: Sequence[Mapping[str, Any]] | None = None,
     test_rows: Sequence[Mapping[str, Any]] | None = None,
+    test_groups: Sequence[str] = (),
+    test_skipped: Sequence[int] = (),
     model: str = "toy",
 ) -> FeatureStore:
     """Write a complete one-layer store of `(heads, rows, d)` features.
 
-    `train_rows` and `test_rows` add columns to the labels.
+    `train_rows` and `test_rows` add columns to the labels. Test rows of one of `test_groups` lie
+    side by side in the shards. The rows `test_skipped` have no features in the store.
     """
     heads, _, width = train.shape
     what = identity(dtype, (LayerGrid(0, tuple(range(heads)), width),), model)
@@ -90,22 +95,26 @@ def make_store(
         "train": train_rows or [{}] * len(train_labels),
         "test": test_rows or [{}] * len(test_labels),
     }
-    plan = {split: planned(split, len(found)) for split, found in labels.items()}
+    groups = {"test": test_groups}
+    plan = {
+        split: planned(split, len(found), groups.get(split, ())) for split, found in labels.items()
+    }
     with open_writer(folder, what, plan, shard_rows=shard_rows) as writer:
         for spec in writer.missing():
-            part = slice(spec.start, spec.stop)
-            rows = [
-                {"label": label, **more}
-                for label, more in zip(
-                    labels[spec.split][part], extra[spec.split][part], strict=True
-                )
-            ]
+            split, part = spec.split, list(writer.manifest.plan.splits[spec.split].rows(spec))
+            gone = [i for i in part if split == "test" and i in test_skipped]
+            kept = [i for i in part if i not in gone]
+            own = {
+                i: {"index": i, "id": f"{split}:{i}", "label": labels[split][i], **extra[split][i]}
+                for i in part
+            }
             writer.write(
                 spec,
                 ShardContent(
-                    layers={0: to_stored(features[spec.split][:, part], dtype)},
-                    examples=columns(spec.split, rows, spec.start),
-                    skipped=columns(spec.split, []) | {"reason": []},
+                    layers={0: to_stored(features[split][:, kept], dtype)},
+                    examples=columns(split, [own[i] for i in kept]),
+                    skipped=columns(split, [own[i] for i in gone])
+                    | {"reason": ["no image"] * len(gone)},
                     run={"made": "by hand"},
                 ),
             )

@@ -118,7 +118,13 @@ def result_place(store: "FeatureStore", out: Path | None, name: str) -> Path:
         return out
     if is_remote(store.path):
         raise typer.BadParameter(f"{store.path} is read-only; pass --out DIR for the results")
-    return results_folder(store.path, name)
+    folder = results_folder(store.path, name)
+    if link := next((path for path in (folder.parent, folder) if path.is_symlink()), None):
+        raise typer.BadParameter(
+            f"{link} is a link to {link.readlink()}, where files would be replaced; move it away,"
+            " or pass --out DIR"
+        )
+    return folder
 
 
 def parse_heads(text: str) -> Any:

@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.prompts import template_errors
 
 Answers = Mapping[str, int]
 """Label -> the first token of it as the model would write it; empty where no logits are kept."""
@@ -21,7 +22,8 @@ def first_tokens(processor: Any, labels: Sequence[str]) -> dict[str, int]:
     """
     content: Any = [{"type": "text", "text": "?"}]
     turn = [{"role": "user", "content": content if hasattr(processor, "tokenizer") else "?"}]
-    prompt = processor.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
+    with template_errors():
+        prompt = processor.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
     encode = getattr(processor, "tokenizer", processor).encode
     before = encode(prompt, add_special_tokens=False)
     found = {}

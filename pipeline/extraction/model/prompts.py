@@ -1,9 +1,11 @@
 """From prompts to a model's inputs: one user turn in its chat template, padded on the left."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from jinja2 import TemplateError
 from PIL import Image
 
 from savs.datasets.prompt import IMAGE_MARK, KEEP
@@ -31,16 +33,17 @@ def chat_inputs(processor: Any, prompts: Sequence[Pieces]) -> Any:
     mentioned = _mention_control_tokens(processor.tokenizer, prompts)
 
     def applied(**more: Any) -> Any:
-        return processor.apply_chat_template(
-            turns,
-            add_generation_prompt=True,
-            tokenize=True,
-            return_dict=True,
-            return_tensors="pt",
-            sanitize_control_tokens=mentioned,
-            processor_kwargs={"padding": True, "padding_side": "left"},
-            **more,
-        )
+        with template_errors():
+            return processor.apply_chat_template(
+                turns,
+                add_generation_prompt=True,
+                tokenize=True,
+                return_dict=True,
+                return_tensors="pt",
+                sanitize_control_tokens=mentioned,
+                processor_kwargs={"padding": True, "padding_side": "left"},
+                **more,
+            )
 
     try:
         return applied()
@@ -65,16 +68,28 @@ def text_inputs(tokenizer: Any, prompts: Sequence[Pieces]) -> Any:
     """
     _refuse_images(prompts)
     turns = [[{"role": "user", "content": "".join(map(str, pieces))}] for pieces in prompts]
-    return tokenizer.apply_chat_template(
-        turns,
-        add_generation_prompt=True,
-        tokenize=True,
-        return_dict=True,
-        return_tensors="pt",
-        padding=True,
-        tokenizer_kwargs={"padding_side": "left"},
-        sanitize_control_tokens=_mention_control_tokens(tokenizer, prompts),
-    )
+    with template_errors():
+        return tokenizer.apply_chat_template(
+            turns,
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            padding=True,
+            tokenizer_kwargs={"padding_side": "left"},
+            sanitize_control_tokens=_mention_control_tokens(tokenizer, prompts),
+        )
+
+
+@contextmanager
+def template_errors() -> Iterator[None]:
+    """Turn what a chat template raises, or is not allowed in its sandbox, into a ModelError."""
+    try:
+        yield
+    except TemplateError as error:
+        raise ModelError(
+            f"the model's chat template fails ({error}); correct chat_template.jinja in its folder"
+        ) from error
 
 
 def require_plain_mark(name: str, processor: Any, placeholders: str) -> None:

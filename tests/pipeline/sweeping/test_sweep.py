@@ -64,6 +64,20 @@ def test_each_cell_is_a_selection_and_an_evaluation_of_the_draw(store, tmp_path,
             assert cell["value"].to_list() == pytest.approx([expected.metrics[0].value])
 
 
+@pytest.mark.parametrize("readout", ["vote", "lda"])
+def test_rows_in_another_order_in_the_shards_keep_their_features(store, tmp_path, readout):
+    labels = [store.examples(split)["label"].to_list() for split in ("train", "test")]
+    features = [store.features(split) for split in ("train", "test")]
+    mixed = make_store(
+        *(tmp_path / "mixed", features[0], labels[0], features[1], labels[1]),
+        test_groups=[f"image {row % 4}" for row in range(13)],
+        shard_rows=5,
+    )
+    assert mixed.manifest.plan.splits["test"].order is not None
+    options = {"shots": [2], "draws": 2, "readouts": [readout]}
+    assert sweep(mixed, **options).draws.equals(sweep(store, **options).draws)
+
+
 def test_a_pass_a_draw_gives_what_one_pass_gives(store, monkeypatch):
     whole = sweep(store, shots=[2], draws=3, readouts=["vote", "lda"])
     monkeypatch.setattr("savs.pipeline.sweeping.passes.MEMORY", 1)
@@ -156,6 +170,12 @@ def test_the_interval_covers_draws_and_clusters():
     assert row["sd"] == pytest.approx(0.5**0.5)
 
 
-def test_a_skipped_test_example_counts_as_wrong(store):
-    whole = sweep(store, shots=[2], draws=1, heads=[6]).draws
-    assert whole["units"].unique().to_list() == [13]
+def test_a_skipped_test_example_counts_as_wrong(tmp_path):
+    labels = CLASSES * 4
+    clear = np.stack([np.eye(len(CLASSES), dtype=np.float32)[[0, 1, 2] * 4]] * 2)  # all are right
+    store = make_store(tmp_path / "s", clear, labels, clear, labels, test_skipped=range(6))
+    found = sweep(store, shots=[2], draws=3, heads=[1])
+    assert found.draws["units"].unique().to_list() == [12]
+    row = found.summary.row(0, named=True)
+    assert (row["metric"], row["mean"]) == ("accuracy", 0.5)
+    assert row["low"] < 0.5 < row["high"]

@@ -6,7 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from savs.stores import StoreNotFoundError, StoreWriteError, open_store, open_writer
+import savs.stores.maintain.repair
+from savs.stores import (
+    StoreLockedError,
+    StoreNotFoundError,
+    StoreWriteError,
+    open_store,
+    open_writer,
+)
 from savs.stores.maintain.repair import repair
 from savs.stores.maintain.verify import verify
 
@@ -93,17 +100,55 @@ def test_what_dead_writers_left_goes(folder, listing) -> None:
     assert listing(folder) == before
 
 
-def test_what_a_live_writer_holds_stays(damaged, toy, listing) -> None:
-    mine = ["train-00002.h5.0.partial", "store.json.77.partial"]
-    dead = ["train-00002.h5.1.partial", "writer-1.lock"]
+def test_a_store_that_a_live_writer_holds_is_left_alone(damaged, toy, listing) -> None:
+    names = ["train-00002.h5.0.partial", "store.json.77.partial", "train-00002.h5.1.partial"]
     with open_writer(damaged, toy.identity(), toy.rows(), shard_rows=2):
-        for name in [*mine, *dead]:
+        for name in [*names, "writer-1.lock"]:
             (damaged / name).write_text("x")
-        done = repair(damaged)
-        assert set(done.removed) == set(dead)
-        assert {*mine, "writer-0.lock"} <= set(listing(damaged))
-        assert not {*dead} & set(listing(damaged))
-    assert done.to_redo == tuple(TO_REDO)
+        before = listing(damaged)
+        message = rf"is being written by process {os.getpid()} on .*writer-0\.lock; wait for it"
+        with pytest.raises(StoreLockedError, match=message):
+            repair(damaged)
+        assert listing(damaged) == before
+    assert set(repair(damaged).removed) == {*names, "writer-1.lock"}
+
+
+def test_what_is_not_of_the_store_stays(folder) -> None:
+    (folder / "features.parquet.host-7-ab.partial").write_text("an export that is being written")
+    assert repair(folder).removed == ()
+
+
+def test_a_shard_that_was_mended_since_it_was_found_damaged_stays(
+    damaged, toy, monkeypatch
+) -> None:
+    def find_then_mend(*args, **more):
+        report = verify(*args, **more)
+        for name in BAD:
+            (damaged / name).unlink()
+        toy.write(damaged)
+        return report
+
+    monkeypatch.setattr(savs.stores.maintain.repair, "verify", find_then_mend)
+    done = repair(damaged)
+    assert (done.set_aside, done.to_redo) == ((), ())
+    assert verify(damaged).problems == ()
+
+
+def test_a_writer_that_comes_while_a_shard_is_set_aside_waits(
+    damaged, toy, monkeypatch, in_thread
+) -> None:
+    rename, started = os.replace, []
+
+    def rename_while_another_comes(old, new) -> None:
+        if not started and str(new).endswith(".damaged"):
+            started.append(in_thread(lambda: toy.write(damaged)))
+        rename(old, new)
+
+    monkeypatch.setattr(os, "replace", rename_while_another_comes)
+    assert set(repair(damaged).set_aside) == set(BAD)
+    (writer,) = started
+    writer.join()
+    assert verify(damaged).problems == ()
 
 
 def test_strays_are_told_and_stay(damaged, listing) -> None:
@@ -137,7 +182,14 @@ def test_a_folder_that_cannot_be_written_is_told(damaged, listing, monkeypatch, 
             (damaged / "writer-0.lock").unlink()
             del before["writer-0.lock"]
         else:
-            patch.setattr(Path, "unlink", lambda self, missing_ok=False: refuse())
+            unlink = Path.unlink
+            patch.setattr(
+                Path,
+                "unlink",
+                lambda self, missing_ok=False: (
+                    refuse() if self.name == "writer-0.lock" else unlink(self, missing_ok)
+                ),
+            )
         message = r"store cannot be repaired: .*Read-only file system; make the folder writable"
         with pytest.raises(StoreWriteError, match=message) as refusal:
             repair(damaged)

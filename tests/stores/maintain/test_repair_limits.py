@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import savs.stores.maintain.verify
-from savs.stores import StoreReadError
+from savs.stores import StoreLockedError, StoreReadError
 from savs.stores.maintain.repair import repair
 from savs.stores.maintain.verify import verify
 
@@ -68,7 +68,7 @@ def test_odd_things_in_the_folder_end_nothing(folder) -> None:
     assert repair(folder).removed == ()
 
 
-def test_a_lock_that_may_not_be_opened_is_left_alone(folder, monkeypatch) -> None:
+def test_a_lock_that_may_not_be_opened_counts_as_held(folder, monkeypatch) -> None:
     (folder / "writer-0.lock").write_text("{}")
     opened = Path.open
 
@@ -79,7 +79,9 @@ def test_a_lock_that_may_not_be_opened_is_left_alone(folder, monkeypatch) -> Non
 
     monkeypatch.setattr(Path, "open", refuse)
     assert verify(folder).problems == ()
-    assert repair(folder).removed == ()
+    with pytest.raises(StoreLockedError, match=r"another process, which holds writer-0\.lock"):
+        repair(folder)
+    assert (folder / "writer-0.lock").exists()
 
 
 def test_an_unreadable_stray_is_foreign(folder, monkeypatch) -> None:

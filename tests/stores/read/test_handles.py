@@ -132,12 +132,11 @@ def test_a_reader_sees_each_shard_as_it_appears(tmp_path, toy) -> None:
                 writer.write(spec, toy.content(spec))
 
         expected = np.concatenate([toy.values("train", layer.layer) for layer in toy.grid])
-        partial = open_store(tmp_path, partial=True)
         thread = threading.Thread(target=write)
         thread.start()
         while not written or written[-1] < 8:
             alive = thread.is_alive()
-            found = partial.features("train")
+            found = open_store(tmp_path, partial=True).features("train")
             written.append(found.shape[1])
             np.testing.assert_array_equal(found, expected[:, : found.shape[1]])
             assert alive or written[-1] == 8

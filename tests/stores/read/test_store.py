@@ -8,6 +8,7 @@ from savs.stores import (
     LayerGrid,
     StoreIncompleteError,
     open_store,
+    open_writer,
 )
 
 GAPS = (LayerGrid(1, (2, 5), 4), LayerGrid(4, (0,), 6), LayerGrid(7, (1, 3), 2))
@@ -178,9 +179,20 @@ def test_a_split_that_is_not_there_is_named(store) -> None:
         store.examples("val")
 
 
-def test_examples_read_while_incomplete_are_not_kept_for_later(tmp_path, toy) -> None:
-    toy.write(tmp_path, only=1)
-    store = open_store(tmp_path)
-    assert store.examples("train").height == 2
-    toy.write(tmp_path)
-    assert store.examples("train").height == store.features("train").shape[1]
+@pytest.mark.parametrize("first", [0, 1], ids=["an earlier shard comes", "a later shard comes"])
+def test_a_shard_that_comes_later_stays_out_of_a_store_that_is_open(tmp_path, toy, first) -> None:
+    with open_writer(tmp_path, toy.identity(), toy.rows(), shard_rows=2) as writer:
+        spec = writer.missing()[first]
+        writer.write(spec, toy.content(spec))
+        store, whole = open_store(tmp_path, partial=True), open_store(tmp_path)
+        assert store.examples("train").height == whole.examples("train").height == 2
+        for other in writer.missing():
+            writer.write(other, toy.content(other))
+    expected = toy.values("train", 0)[:, spec.start : spec.stop]
+    np.testing.assert_array_equal(store.features("train")[:2], expected)
+    np.testing.assert_array_equal(next(store.blocks("train")).features[:2], expected)
+    scanned = store.scan().filter(pl.col("split") == "train").collect()
+    assert scanned["id"].to_list() == [f"train:{2 * first + n}" for n in (0, 1)]
+    with pytest.raises(StoreIncompleteError, match="is missing"):
+        whole.features("train")
+    assert open_store(tmp_path).features("train").shape[1] == 5

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from savs.stores import StoreLockedError, open_writer
-from savs.stores.write.locks import writer_lock
+from savs.stores.write.locks import left_overs, manifest_lock, writer_lock
 
 HOLD = """
 import sys
@@ -108,3 +108,22 @@ def test_a_lock_on_a_name_that_is_gone_does_not_count(tmp_path, monkeypatch) -> 
             writer_lock(tmp_path, 0),
         ):
             pass
+
+
+def test_what_a_dead_writer_left_is_known_by_its_lock_whatever_its_host(tmp_path) -> None:
+    ours = "train-00001.h5.0.node_1-77-0a1b2c3d.partial"
+    same_process_elsewhere = "train-00002.h5.1.node_2-77-4e5f6a7b.partial"
+    manifest = "store.json.node_2-77-89abcdef.partial"
+    export = "features.parquet.node_1-77-01234567.partial"
+    for name in (ours, same_process_elsewhere, manifest, export, "writer-1.lock"):
+        (tmp_path / name).write_text("x")
+    with writer_lock(tmp_path, 0):
+        found = {path.name for path in left_overs(tmp_path)}
+        assert found == {same_process_elsewhere, "writer-1.lock"}
+    assert {path.name for path in left_overs(tmp_path)} == {
+        *(ours, same_process_elsewhere, manifest, "writer-1.lock"),
+    }
+    with manifest_lock(tmp_path):
+        assert manifest not in {path.name for path in left_overs(tmp_path)}
+    (tmp_path / "store.json.lock").write_text("of a process that was killed")
+    assert tmp_path / "store.json.lock" in left_overs(tmp_path)
