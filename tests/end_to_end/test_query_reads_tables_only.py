@@ -97,7 +97,7 @@ def test_a_statement_that_changes_something_is_refused(savs, store, tmp_path, sq
     before = {path.name: path.read_bytes() for path in store.path.iterdir()}
     done = savs("query", store.path, sql.format(tmp_path / "out.csv"))
     assert (done.returncode, done.stdout) == (1, "")
-    assert "a query reads, and changes nothing: begin it with SELECT" in done.stderr
+    assert "a query can only read data; start it with SELECT" in done.stderr
     assert {path.name: path.read_bytes() for path in store.path.iterdir()} == before
     assert not (tmp_path / "out.csv").exists()
 
