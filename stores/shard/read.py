@@ -31,6 +31,7 @@ from savs.stores.format.layout import (
 from savs.stores.format.manifest import Identity
 from savs.stores.format.plan import ShardSpec
 from savs.stores.shard.checksums import crc32, damage
+from savs.stores.shard.finite import endless_row
 from savs.stores.shard.hdf5_check import hdf5_table
 from savs.stores.shard.index import Entry, Index, read_index
 from savs.stores.shard.text_columns import decode_column
@@ -136,7 +137,7 @@ class Shard:
         Raises
         ------
         StoreCorruptError
-            A layer is not as the store declares it, or a head fails its crc32.
+            A layer is not as the store declares it, a head fails its crc32, or is not finite.
         """
         slabs = self.slabs(wanted)
         dtype = self._dtype
@@ -150,9 +151,20 @@ class Shard:
                     f"{self._file.where}:/{_layer(grid)} head {head} fails its crc32: the file was"
                     f" changed after it was written; {REPAIR}"
                 )
+            self._require_finite(read, grid, head)
             if read is not values:
                 values[...] = read
         return list(out)
+
+    def _require_finite(self, values: Array, grid: LayerGrid, head: int) -> None:
+        """Raise StoreCorruptError where a head holds NaN or infinity; savs writes none."""
+        row = endless_row(values, self._identity.dtype)
+        if row is not None:
+            raise StoreCorruptError(
+                f"{self._file.where}:/{_layer(grid)} head {head} of example"
+                f" {self.examples(['id'])['id'][row]!r} holds NaN or infinity, expected finite"
+                f" numbers; {REPAIR}"
+            )
 
     def slabs(self, wanted: Sequence[tuple[LayerGrid, int]]) -> list[tuple[int, int]]:
         """Return where each head begins in the file, in bytes, and its crc32; none is read.
