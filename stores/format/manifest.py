@@ -1,7 +1,7 @@
 """store.json: what a store is of (identity), what it shall hold (plan), how it was made (runs)."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -69,6 +69,18 @@ class Identity(FeatureSource):
     """Name and options."""
     outputs: Facts = field(default_factory=dict)
     """Output that is kept beside the heads -> its facts: `answers` (label -> its first token)."""
+
+    def __post_init__(self) -> None:
+        for what, facts, names in (
+            ("model", self.model, ("name", "class")),
+            ("benchmark", self.benchmark, ("name",)),
+        ):
+            for name in names:
+                if not isinstance(facts.get(name), str):
+                    raise ValueError(f"{what}: expected its {name}, got {facts.get(name)!r}")
+        for what, facts in {"options": self.benchmark.get("options", {}), **self.outputs}.items():
+            if not isinstance(facts, Mapping):
+                raise ValueError(f"{what}: expected an object, got {facts!r}")
 
     @cached_property
     def digest(self) -> str:

@@ -25,7 +25,7 @@ def show_command(store: StoreArgument, json: JsonOption = False) -> None:
         ["store", facts["path"]],
         ["benchmark", facts["benchmark"]["name"]],
         ["model", f"{model['name']} ({model['class']})"],
-        ["revision", model["revision"] or "local"],
+        ["revision", model.get("revision") or "local"],
         ["heads", f"{heads} in {facts['layers']} layers, {widths} wide, {facts['dtype']}"],
         ["planned", ", ".join(f"{count:,} {split}" for split, count in facts["planned"].items())],
         ["shards", f"{facts['shards']}, {missing or 'none'} missing"],
