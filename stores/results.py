@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ import polars as pl
 from safetensors import SafetensorError
 
 from savs.foundation.parquet_files import scan_parquet
+from savs.foundation.regular_files import regular_size
 from savs.foundation.whole_files import whole_file
 from savs.stores.errors import ResultError, StoreWriteError
 from savs.stores.format.layout import RESULTS, decode_json
@@ -119,14 +119,6 @@ def file_sha256(path: Path) -> str:
     regular_size(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def regular_size(path: Path) -> int:
-    """Return a file's bytes; ValueError if it is a folder, a pipe or a device."""
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        raise ValueError("it is not a regular file")
-    return found.st_size
 
 
 @contextmanager
