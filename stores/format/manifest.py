@@ -70,18 +70,6 @@ class Identity(FeatureSource):
     outputs: Facts = field(default_factory=dict)
     """Output that is kept beside the heads -> its facts: `answers` (label -> its first token)."""
 
-    def __post_init__(self) -> None:
-        for what, facts, names in (
-            ("model", self.model, ("name", "class")),
-            ("benchmark", self.benchmark, ("name",)),
-        ):
-            for name in names:
-                if not isinstance(facts.get(name), str):
-                    raise ValueError(f"{what}: expected its {name}, got {facts.get(name)!r}")
-        for what, facts in {"options": self.benchmark.get("options", {}), **self.outputs}.items():
-            if not isinstance(facts, Mapping):
-                raise ValueError(f"{what}: expected an object, got {facts!r}")
-
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the whole identity."""
@@ -126,6 +114,18 @@ class Manifest:
     """Recorded, never compared: batch size, attention implementation, versions, device, times."""
     shards: tuple[SealedShard, ...] = ()
     """One entry for each shard that was sealed: all of them, once the store is complete."""
+
+    def __post_init__(self) -> None:
+        """Check the facts that commands look into."""
+        model, benchmark = self.identity.model, self.identity.benchmark
+        texts = {"model.name": model.get("name"), "model.class": model.get("class")}
+        for name, value in (texts | {"benchmark.name": benchmark.get("name")}).items():
+            if not isinstance(value, str):
+                raise ValueError(f"{name}: expected text, got {value!r}")
+        objects = {"benchmark.options": benchmark.get("options", {}), **self.identity.outputs}
+        for name, value in objects.items():
+            if not isinstance(value, Mapping):
+                raise ValueError(f"{name}: expected an object, got {value!r}")
 
     @property
     def sealed(self) -> bool:

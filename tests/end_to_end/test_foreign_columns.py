@@ -108,12 +108,15 @@ def test_labels_in_some_shards_only_are_named(savs, store) -> None:
 
 
 FACTS = {
-    "no benchmark": ({"benchmark": {}}, "benchmark: expected its name, got None"),
-    "a benchmark without text": ({"benchmark": {"name": 3}}, "benchmark: expected its name, got 3"),
+    "no benchmark": ({"benchmark": {}}, "benchmark.name: expected text, got None"),
+    "a benchmark without text": (
+        {"benchmark": {"name": 3}},
+        "benchmark.name: expected text, got 3",
+    ),
     "benchmark is null": ({"benchmark": None}, "Expected `object`, got `null`"),
     "odd options": ({"benchmark": {"name": "general", "options": 3}}, "options: expected an obj"),
-    "no model": ({"model": {}}, "model: expected its name, got None"),
-    "no class": ({"model": {"name": "m"}}, "model: expected its class, got None"),
+    "no model": ({"model": {}}, "model.name: expected text, got None"),
+    "no class": ({"model": {"name": "m"}}, "model.class: expected text, got None"),
     "odd answers": ({"outputs": {"answers": 3}}, "answers: expected an object, got 3"),
 }
 
