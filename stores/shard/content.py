@@ -14,17 +14,11 @@ from savs.stores.format.layout import (
     REASON_COLUMN,
     STORED_DTYPES,
     THUMBNAIL_COLUMN,
+    is_finite,
 )
 from savs.stores.format.manifest import Identity
 from savs.stores.format.plan import ShardSpec
 from savs.stores.shard.text_columns import Columns
-
-EXPONENTS: dict[str, tuple[type[np.unsignedinteger[Any]], int]] = {
-    "bfloat16": (np.uint16, 0x7F80),
-    "float16": (np.uint16, 0x7C00),
-    "float32": (np.uint32, 0x7F80_0000),
-}
-"""Numeric type -> how to view its bits, and the exponent that NaN and the infinities have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +66,9 @@ def _check_finite(
     spec: ShardSpec, identity: Identity, layer: int, ids: Sequence[str], values: Array
 ) -> None:
     """Raise FeatureValueError where a layer holds NaN or infinity."""
-    bits, exponent = EXPONENTS[identity.dtype]
-    endless = (values.view(bits) & exponent) == exponent
-    if endless.any():
-        row = int(np.argmax(endless.any(axis=(0, 2))))
+    finite = is_finite(values, identity.dtype).all(axis=(0, 2))
+    if not finite.all():
+        row = int(np.argmin(finite))
         raise FeatureValueError(
             f"{spec.name}: layer {layer} of example {ids[row]!r} holds NaN or infinity"
             f" in {identity.dtype}; use the dtype that the model was trained in, or --dtype float32"

@@ -33,8 +33,8 @@ ROLES = ("STORE", "COPY", "OUT")
 SKIPPED = 0
 """The first row of each split: without it, all others of its shard lie one place further up."""
 REFUSALS = (
-    "was written again while it was read",
-    "was made from other training examples than the store holds now",
+    "changed while it was read",
+    "was made from other training examples than the store has now",
 )
 
 
@@ -258,7 +258,7 @@ def test_a_real_extraction_that_rewrites_shards_stops_an_evaluation(savs, inputs
     with before_open(store, "*.h5", 2, mend):  # after the rows of two shards, before their heads
         done = savs("evaluate", store)
     assert done.returncode == 1
-    assert "train-00000.h5 was written again while it was read" in done.stderr
+    assert "train-00000.h5 changed while it was read" in done.stderr
     assert "run this command again" in done.stderr
     assert not (store / "results/vote/metrics.json").exists()
     done = savs("evaluate", store)
