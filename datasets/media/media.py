@@ -29,6 +29,8 @@ class MediaRules:
     """Allow names that lead out of the media root."""
     fetching: Fetching | None = None
     """How media at a URL are fetched; None refuses them."""
+    draft_pixels: int | None = None
+    """JPEGs may be decoded smaller, down to this many pixels, see `decode_image`."""
 
 
 DEFAULT_RULES = MediaRules()
@@ -142,13 +144,13 @@ class MediaFolder:
         MediaError
             The medium cannot be read or decoded.
         """
-        return decode_medium(self.read(name), name, self.rules.video_frames or DEFAULT_FRAMES)
+        return decode_medium(self.read(name), name, self.rules)
 
     def first_image(self, name: str) -> Image.Image:
         """Return the image, or the first frame of a video; MediaError as in `images`."""
         data = self.read(name)
         if container_of(data) is None:
-            return decode_medium(data, name, 1)[0]
+            return decode_medium(data, name)[0]
         return first_frame(data, name)
 
     def rerooted(self, names: Iterable[str]) -> list[str]:
@@ -184,7 +186,7 @@ class MediaFolder:
         return [f"{count} matched below {self.root}, such as {name} by {path}"]
 
 
-def decode_medium(data: bytes, name: str, frames: int = DEFAULT_FRAMES) -> list[Image.Image]:
+def decode_medium(data: bytes, name: str, rules: MediaRules = DEFAULT_RULES) -> list[Image.Image]:
     """Decode an image, or the frames of a video, by its content rather than its name.
 
     Raises
@@ -192,10 +194,11 @@ def decode_medium(data: bytes, name: str, frames: int = DEFAULT_FRAMES) -> list[
     MediaError
         The medium cannot be decoded.
     """
+    frames = rules.video_frames or DEFAULT_FRAMES
     if container_of(data) is not None:
         return decode_video(data, name, frames)
     try:
-        return [decode_image(data, name)]
+        return [decode_image(data, name, rules.draft_pixels)]
     except MediaError:
         if is_video_name(name):
             return decode_video(data, name, frames)  # its error lists the known formats

@@ -86,6 +86,12 @@ def first_frame(data: bytes, name: str) -> Image.Image:
     raise MediaError(f"{name} has no frame")
 
 
+def video_size(data: bytes) -> tuple[int, int]:
+    """Return width and height of a video's frames; no frame is decoded. MediaError as above."""
+    with _opened(data, "the video") as clip:
+        return clip.stream.codec_context.width, clip.stream.codec_context.height
+
+
 def pick(starts: Sequence[int], end: int, parts: int) -> list[int]:
     """Return the indices of the frames that are shown at the centres of equal parts, each once.
 

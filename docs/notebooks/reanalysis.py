@@ -243,7 +243,7 @@ def _():
     mo.md(r"""
     ## SQL
 
-    The tables have the same names as in `savs query`. This query ranks the selected heads of the
+    The tables have the same names as in `savs query`. This query ranks the chosen heads of the
     subtask by accuracy.
     """)
     return

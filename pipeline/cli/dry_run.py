@@ -5,8 +5,9 @@ from pathlib import Path
 
 from savs.datasets import Benchmark
 from savs.pipeline.cli.output import print_json, print_table, say
-from savs.pipeline.extraction.checks.dry_run import estimate
+from savs.pipeline.extraction.dry_run import estimate
 from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.running.formatting import format_bytes, format_seconds
 
@@ -17,14 +18,14 @@ def print_estimate(
     benchmark: Benchmark,
     inputs: InputOptions,
     model: ModelOptions,
-    batch_size: int,
+    run: RunOptions,
     *,
     out: Path,
     as_json: bool,
 ) -> None:
     """Print counts, disk space and estimated time; nothing is written."""
     say("dry run: reading the input, loading the model, timing a few examples")
-    found = estimate(benchmark, inputs, model, batch_size)
+    found = estimate(benchmark, inputs, model, run)
     folder = next(p for p in (out, *out.absolute().parents) if p.exists())
     free = shutil.disk_usage(folder).free
     if as_json:
@@ -42,7 +43,7 @@ def print_estimate(
         return
     rows = [[f"{split} examples", f"{count:,}"] for split, count in found.examples.items()]
     rows.append(["images not found", f"{len(found.missing_media):,}"])
-    rows.append(["features", format_bytes(found.bytes)])
+    rows.append(["features and tables", format_bytes(found.bytes)])
     rows.append([f"free in {folder}", format_bytes(free)])
     if found.seconds is None:
         rows.append(["estimated time", "unknown: no example could be run"])

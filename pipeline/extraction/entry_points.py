@@ -61,7 +61,7 @@ def extract(
         The input, the model or the store has a fault; shards that were finished before stay.
     """
     require_extra()
-    from savs.pipeline.extraction.stage import run_extraction
+    from savs.pipeline.extraction.run_extraction import run_extraction
 
     given = {**options, "test": test, "model": model}
     inputs, loading, run = sort_keywords("extract", given, InputOptions, ModelOptions, RunOptions)

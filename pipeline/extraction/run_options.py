@@ -1,18 +1,22 @@
-"""How an extraction runs: batches, shards, what is kept beside the heads, and ranks."""
+"""How an extraction runs: batches, workers, shards, what is kept beside the heads, and ranks."""
 
 from dataclasses import dataclass
 from typing import TypedDict
 
 from savs.foundation.errors import ParameterError
 
-DEFAULT_BATCH_SIZE = 8
+DEFAULT_BATCH_SIZE = 32
 DEFAULT_SHARD_ROWS = 256
+BATCH_CHECKS = ("strict", "warn", "off")
 
 
 class RunKeywords(TypedDict, total=False):
     """The fields of `RunOptions` as keyword arguments."""
 
-    batch_size: int
+    batch_size: int | None
+    batch_tokens: int | None
+    batch_check: str | None
+    workers: int | None
     shard_rows: int
     thumbnails: bool
     answers: bool
@@ -28,11 +32,22 @@ class RunOptions:
     Raises
     ------
     ParameterError
-        `rank` is not below `ranks`.
+        A value is out of its range.
     """
 
-    batch_size: int = DEFAULT_BATCH_SIZE
-    """Examples of a forward pass at most; halved automatically where memory does not suffice."""
+    batch_size: int | None = None
+    """Examples of a forward pass at most. By default 32, or as the store was begun: the same for
+    the next two."""
+    batch_tokens: int | None = None
+    """Tokens of a forward pass at most, padding included; by default what fits the GPU's memory, as
+    measured, and 4,096 on a CPU. What does not fit is run in pieces."""
+    batch_check: str | None = None
+    """Whether a few examples are compared, alone and in a batch: with `strict`, the default,
+    examples run one by one where batches change them, with `warn` that is only said, with `off`
+    nothing is compared."""
+    workers: int | None = None
+    """Processes that decode images and make the model's inputs; 0 does it in this process. By
+    default the cores that this process may use, and 0 for a few hundred examples."""
     shard_rows: int = DEFAULT_SHARD_ROWS
     """Examples of a shard file at most: what a killed run can lose."""
     thumbnails: bool = False
@@ -48,5 +63,15 @@ class RunOptions:
     """Processes that share the store."""
 
     def __post_init__(self) -> None:
+        for name in ("batch_size", "batch_tokens", "shard_rows"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ParameterError(f"{name} is {value}, expected at least 1")
+        if self.workers is not None and self.workers < 0:
+            raise ParameterError(f"workers is {self.workers}, expected 0 or more")
+        if self.batch_check not in (None, *BATCH_CHECKS):
+            raise ParameterError(
+                f"batch_check is {self.batch_check!r}, expected one of {', '.join(BATCH_CHECKS)}"
+            )
         if not 0 <= self.rank < self.ranks:
             raise ParameterError(f"--rank {self.rank} of --ranks {self.ranks}; ranks count from 0")

@@ -24,6 +24,7 @@ class InputKeywords(ReadingKeywords, total=False):
     train: str | Path | None
     shots: Shots | None
     video_frames: int | None
+    jpeg_draft: int | None
     limit: int | None
 
 
@@ -47,6 +48,10 @@ class InputOptions:
     """Folder of the images; the folder of each input file by default."""
     video_frames: int | None = None
     """Frames of a video that the model reads, evenly spaced in time; 8 by default."""
+    jpeg_draft: int | None = None
+    """Decode a JPEG at a half, a quarter or an eighth of its width and height, as long as this many
+    pixels remain: several times as fast for photos far above the model's limit, with slightly other
+    values. Part of what a store is of."""
     allow_outside: bool = False
     """Whether names of media may lead out of `media_root`."""
     fetch_urls: bool = False

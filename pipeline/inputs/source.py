@@ -89,7 +89,7 @@ class Source:
         source = given.train if split == "train" and given.train is not None else given.test
         folder = self._find(source).root
         root = folder if given.media_root is None else Path(given.media_root)
-        rules = MediaRules(given.video_frames, given.allow_outside, self.fetching)
+        rules = MediaRules(given.video_frames, given.allow_outside, self.fetching, given.jpeg_draft)
         return MediaFolder(root, folder, rules)
 
     def notes(self, examples: Splits) -> list[str]:
@@ -131,12 +131,15 @@ class Source:
             lines += self.fetching.fetch_all([name for own in names.values() for name in own])
         return lines
 
-    def video_frames(self, examples: Splits) -> int | None:
-        """Return the frames of a video where they were given or there are videos, else None."""
-        if self.options.video_frames is not None:
-            return self.options.video_frames
-        names = (name for found in examples.values() for e in found for name in e.media)
-        return DEFAULT_FRAMES if any(map(is_video_name, names)) else None
+    def decoding_facts(self, examples: Splits) -> dict[str, int]:
+        """Return how media are decoded, where that was given or there are videos."""
+        given, found = self.options, {}
+        names = (name for rows in examples.values() for e in rows for name in e.media)
+        if given.video_frames is not None or any(map(is_video_name, names)):
+            found["video_frames"] = given.video_frames or DEFAULT_FRAMES
+        if given.jpeg_draft is not None:
+            found["jpeg_draft"] = given.jpeg_draft
+        return found
 
     def leaks(self, examples: Splits) -> Leaks:
         """Compare the splits by the content of their media; unreadable media match nothing.

@@ -4,20 +4,9 @@ from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
-from savs.pipeline.extraction.model.load_errors import explained
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.processor import (
-    Checkpoint,
-    limit_pixels,
-    read_checkpoint,
-    require_template,
-)
-from savs.pipeline.extraction.model.prompts import (
-    Pieces,
-    chat_inputs,
-    require_plain_mark,
-    text_inputs,
-)
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, load_encoder
+from savs.pipeline.extraction.model.prompts import Pieces
 from savs.pipeline.previewing.content import IMAGE, TEXT, TOKEN, Run, Worded
 
 IMAGE_IDS = ("image_token_id", "image_token_index")
@@ -32,27 +21,20 @@ def load_wording(options: ModelOptions) -> Callable[[Pieces], Worded]:
     ModelError
         Not found, without a chat template, or without the limits that are asked for.
     """
-    name = str(options.model)
-    with explained("model", name):
-        checkpoint = read_checkpoint(options)
-    processor = checkpoint.processor
-    require_template(name, processor)
-    limit_pixels(name, processor, options.pixels)
-    require_plain_mark(name, processor, options.placeholders)
-    to_inputs = text_inputs if checkpoint.text_only else chat_inputs
-    images = _image_ids(checkpoint)
+    encoder = load_encoder(options)
+    images = _image_ids(encoder)
 
     def word(pieces: Pieces) -> Worded:
-        ids = to_inputs(processor, [pieces])["input_ids"][0].tolist()
-        return Worded(_runs(getattr(processor, "tokenizer", processor), ids, images))
+        ids = encoder.encode([pieces])["input_ids"][0].tolist()
+        return Worded(_runs(encoder.tokenizer, ids, images))
 
     return word
 
 
-def _image_ids(checkpoint: Checkpoint) -> set[int]:
+def _image_ids(encoder: PromptEncoder) -> set[int]:
     found = (
         getattr(owner, name, None)
-        for owner in (checkpoint.processor, checkpoint.config)
+        for owner in (encoder.processor, encoder.config)
         for name in IMAGE_IDS
     )
     return {int(value) for value in found if value is not None}

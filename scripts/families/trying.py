@@ -15,6 +15,7 @@ from savs.pipeline.extraction.checks.batch_equality import prove
 from savs.pipeline.extraction.checks.check_model import images_a_turn, sample_prompts
 from savs.pipeline.extraction.model.attention_hooks import find_hook_points
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.prompts import Pieces
 
 VERIFIED, TEXT, UNTESTED, UNSUPPORTED = "verified", "verified (text)", "untested", "unsupported"
@@ -58,7 +59,7 @@ def try_structure(family: str, model_class: str) -> Outcome:
         points = find_hook_points(model)
     except ModelError as error:
         return outcome(UNSUPPORTED, _line(error))
-    loaded = LoadedModel(family, model, None, points, None, {}, to_inputs=_text)
+    loaded = LoadedModel(model, PromptEncoder(family, None, _text), points)
     try:
         checks = prove(loaded, PROMPTS, [len(PROMPTS)])
     except Exception as error:  # many need an image
@@ -82,7 +83,7 @@ def try_whole(family: str, folder: Path) -> Outcome:
     if failed:
         return Outcome(family, model_class, UNSUPPORTED, "; ".join(failed))
     what = {0: "text only", 1: "text and one image", 2: "text, one and several images"}[images]
-    processor = type(loaded.processor).__name__
+    processor = type(loaded.encoder.processor).__name__
     return Outcome(family, model_class, VERIFIED, f"{what}, with {processor}, in batches")
 
 

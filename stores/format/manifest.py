@@ -110,6 +110,9 @@ class Manifest:
 
     identity: Identity
     plan: StorePlan
+    batching: Facts = field(default_factory=dict)
+    """How examples are put together in batches, and what was tried first: a later run does the
+    same, so that it gives the same bits."""
     runs: tuple[Facts, ...] = ()
     """Recorded, never compared: batch size, attention implementation, versions, device, times."""
     shards: tuple[SealedShard, ...] = ()

@@ -22,3 +22,9 @@ def endless_row(values: Array, dtype: str) -> int | None:
         return None
     endless = (exponents == exponent).any(axis=(*range(values.ndim - 2), -1))
     return int(np.argmax(endless))
+
+
+def is_finite(values: Array, dtype: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return where values are neither NaN nor infinite."""
+    bits, exponent = EXPONENTS[dtype]
+    return (values.view(bits) & bits(exponent)) != exponent

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from savs.stores.errors import (
 from savs.stores.format.layout import (
     DEFAULT_SHARD_ROWS,
     MANIFEST,
+    Facts,
 )
 from savs.stores.format.manifest import (
     Identity,
@@ -46,8 +47,6 @@ class FeatureWriter:
     manifest: Manifest
     rank: int
     ranks: int
-    takeover: str | None
-    """Says whose lock was taken over, if a dead writer left one."""
     _written: set[str] = field(default_factory=set, repr=False)
     """Shards that this process has written."""
     _reopened: set[str] = field(default_factory=set, repr=False)
@@ -61,17 +60,22 @@ class FeatureWriter:
         specs = self.manifest.plan.shards()
         return [spec for place, spec in enumerate(specs) if place % self.ranks == self.rank]
 
-    def reopen_skipped(self) -> list[ShardSpec]:
-        """Let this rank's shards that skipped an example be written again, and return them.
-
-        Until then they stay as they are; each is replaced as a whole, or not at all.
-        """
+    def with_skips(self) -> list[ShardSpec]:
+        """Return this rank's finished shards that skipped an example."""
         found = []
         for spec in self._of_rank():
             if (self.path / spec.name).exists():
                 with open_shard(self.path / spec.name, spec, self.manifest) as shard:
                     if shard.rows < spec.rows:
                         found.append(spec)
+        return found
+
+    def reopen_skipped(self) -> list[ShardSpec]:
+        """Let this rank's shards that skipped an example be written again, and return them.
+
+        Until then they stay as they are; each is replaced as a whole, or not at all.
+        """
+        found = self.with_skips()
         self._reopened.update(spec.name for spec in found)
         return found
 
@@ -99,6 +103,15 @@ class FeatureWriter:
         self._written.add(spec.name)
         self._reopened.discard(spec.name)
         return path
+
+    def settle_batching(self, wanted: Facts) -> Facts:
+        """Record how batches are made, unless another rank just did; return what is recorded."""
+        with disk_errors(self.path / MANIFEST), manifest_lock(self.path):
+            now = read_manifest(self.path)
+            if now.batching != self.manifest.batching:
+                return now.batching
+            write_manifest(self.path, replace(now, batching=wanted), replace_old=True)
+        return wanted
 
     def _unlist(self, spec: ShardSpec) -> None:
         """Take a shard out of the seal before its file changes: its digest will be another."""
@@ -173,19 +186,76 @@ def open_writer(
     StoreWriteError
         The folder cannot be made or written.
     """
+    with reserve(path, rank=rank, ranks=ranks) as place:
+        yield place.begin(identity, rows, shard_rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A folder that one rank may write to, whatever it will be a store of; made by `reserve`."""
+
+    path: Path
+    rank: int
+    ranks: int
+    takeover: str | None
+    """Says whose lock was taken over, if a dead writer left one."""
+    found: Identity | None
+    """What the store that is there is of; None in a new folder."""
+
+    def missing(self, identity: Identity, rows: PlannedRows, shard_rows: int) -> list[ShardSpec]:
+        """Return what this rank would have to write, without changing anything.
+
+        Raises
+        ------
+        StoreMismatchError
+            The store there is of other features or other examples.
+        """
+        agreed = _agreed(self.path, _found(self.path), identity, rows, shard_rows)
+        return self._writer(agreed).missing()
+
+    def begin(self, identity: Identity, rows: PlannedRows, shard_rows: int) -> FeatureWriter:
+        """Make the store, or extend the one that is there, see `open_writer`."""
+        with disk_errors(self.path / MANIFEST), manifest_lock(self.path):
+            return self._writer(_agree(self.path, identity, rows, shard_rows))
+
+    def _writer(self, manifest: Manifest) -> FeatureWriter:
+        return FeatureWriter(self.path, manifest, self.rank, self.ranks)
+
+
+@contextmanager
+def reserve(path: Path, *, rank: int = 0, ranks: int = 1) -> Iterator[Reservation]:
+    """Make a folder if it is not there, and keep other processes from writing to it as one rank.
+
+    Raises
+    ------
+    StoreMismatchError
+        The folder is not empty and holds no store.
+    StoreLockedError
+        A live process writes to it as this rank.
+    StoreWriteError
+        The folder cannot be made or written.
+    """
     if not 0 <= rank < ranks:
         raise ParameterError(f"rank is {rank} of {ranks}, expected 0 <= rank < ranks")
     with disk_errors(path):
         if path.exists() and not path.is_dir():
             raise StoreWriteError(f"{path} is a file, not a folder; pass another --out")
+        is_new = not path.exists()
         path.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
+        if is_new:
+            stack.callback(_remove_if_empty, path)
         with disk_errors(path), manifest_lock(path):
             takeover = stack.enter_context(writer_lock(path, rank))
             with disk_errors(path / MANIFEST):
                 remove_partial_shards(path, rank)
-                manifest = _agree(path, identity, rows, shard_rows)
-        yield FeatureWriter(path, manifest, rank, ranks, takeover)
+                found = _found(path)
+        yield Reservation(path, rank, ranks, takeover, found and found.identity)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
 
 
 @contextmanager
@@ -206,13 +276,13 @@ def new_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
     with writer_lock(path, 0):
         with disk_errors(path / MANIFEST):
             write_manifest(path, manifest)
-        yield FeatureWriter(path, manifest, 0, 1, None)
+        yield FeatureWriter(path, manifest, 0, 1)
 
 
-def _agree(path: Path, identity: Identity, rows: PlannedRows, shard_rows: int) -> Manifest:
-    """Return the manifest that both the folder and this run hold to."""
+def _found(path: Path) -> Manifest | None:
+    """Return the manifest of a folder, None where it is empty."""
     try:
-        found = read_manifest(path)
+        return read_manifest(path)
     except StoreNotFoundError:
         strangers = sorted(p.name for p in path.iterdir() if p.suffix not in OWN_SUFFIXES)
         if strangers:
@@ -220,12 +290,31 @@ def _agree(path: Path, identity: Identity, rows: PlannedRows, shard_rows: int) -
                 f"{path} holds {strangers[0]} but no {MANIFEST}, so it is not a feature store;"
                 " pass a new or empty folder as --out"
             ) from None
-        wanted = Manifest(identity, make_plan(rows, shard_rows))
+        return None
+
+
+def _agree(path: Path, identity: Identity, rows: PlannedRows, shard_rows: int) -> Manifest:
+    """Write the manifest that both the folder and this run hold to, and return it."""
+    before = _found(path)
+    agreed = _agreed(path, before, identity, rows, shard_rows)
+    if agreed != before:
         try:
-            write_manifest(path, wanted)
+            write_manifest(path, agreed, replace_old=before is not None)
         except FileExistsError:  # another rank was first
             return _agree(path, identity, rows, shard_rows)
-        return wanted
+    return agreed
+
+
+def _agreed(
+    path: Path,
+    found: Manifest | None,
+    identity: Identity,
+    rows: PlannedRows,
+    shard_rows: int,
+) -> Manifest:
+    """Return the manifest that both a folder and this run hold to."""
+    if found is None:
+        return Manifest(identity, make_plan(rows, shard_rows))
     differences = found.identity.differences(identity)
     if differences:
         raise StoreMismatchError(
@@ -238,7 +327,4 @@ def _agree(path: Path, identity: Identity, rows: PlannedRows, shard_rows: int) -
     except StoreMismatchError as error:
         raise StoreMismatchError(f"{path}: {error}") from error
     listed = tuple(shard for shard in found.shards if (path / shard.name).exists())
-    agreed = replace(found, plan=plan, shards=listed)
-    if agreed != found:
-        write_manifest(path, agreed, replace_old=True)
-    return agreed
+    return replace(found, plan=plan, shards=listed)

@@ -77,7 +77,7 @@ def _serve() -> None:
     torch.set_num_threads(1)  # threads do not survive a fork
     from savs.pipeline import load_model
 
-    import_module("savs.pipeline.extraction.shard")
+    import_module("savs.pipeline.extraction.run_extraction")
     load_model("demo")  # imports all that loading needs; each victim loads it again
     for line in sys.stdin:
         order = Order(**json.loads(line))

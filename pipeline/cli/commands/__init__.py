@@ -11,7 +11,7 @@ COMMANDS = {
     "models": "List the support status of the multimodal architectures of transformers.",
     "check-model": "Test whether a checkpoint gives correct features, alone and in batches.",
     "select": "Select the heads that separate the training classes best, for each subtask.",
-    "evaluate": "Classify the test examples with the selected heads and compute the metrics.",
+    "evaluate": "Classify the test examples with the chosen heads and compute the metrics.",
     "compare": "Compare evaluations of the same test examples, with intervals and p values.",
     "sweep": "Measure accuracy for several readouts, numbers of heads and numbers of shots.",
     "query": "Query a store with SQL. Tables: examples, predictions and votes.",

@@ -43,9 +43,9 @@ def extract_command(
     if dry_run:
         from savs.pipeline.cli.dry_run import print_estimate
 
-        print_estimate(chosen, inputs, model, run.batch_size, out=out, as_json=json)
+        print_estimate(chosen, inputs, model, run, out=out, as_json=json)
         return
-    from savs.pipeline.extraction.stage import run_extraction
+    from savs.pipeline.extraction.run_extraction import run_extraction
 
     done = run_extraction(chosen, inputs, model, run, out=out, reporting=Reporting(say, progress))
     if json:

@@ -30,6 +30,11 @@ INPUT_FLAGS = {
     "seed": Flag("Random seed of --shots and --train-groups."),
     "media_root": Flag("Folder of the images (default: the folder of each file).", metavar="DIR"),
     "video_frames": Flag("Frames per video (default: 8).", min=1),
+    "jpeg_draft": Flag(
+        "Decode large JPEGs at 1/2, 1/4 or 1/8 of their size, down to N pixels: faster, not equal.",
+        metavar="N",
+        min=1,
+    ),
     "allow_outside": Flag("Allow media paths outside the media root."),
     "fetch_urls": Flag("Download media from http(s) URLs; extract caches them in STORE.fetched."),
     "limit": Flag("Use the first N examples of each split; can be raised later.", min=1),

@@ -5,7 +5,19 @@ import typer
 from savs.pipeline.cli.options.shared import Flag
 
 RUN_FLAGS = {
-    "batch_size": Flag("Largest number of examples per forward pass.", min=1),
+    "batch_size": Flag("Largest number of examples per forward pass (default: 32).", min=1),
+    "batch_tokens": Flag(
+        "Largest number of tokens per forward pass (default: auto, what fits the GPU).",
+        metavar="auto|N",
+    ),
+    "batch_check": Flag(
+        "Compare batches with single examples first (default: strict, then run singles).",
+        metavar="strict|warn|off",
+    ),
+    "workers": Flag(
+        "Processes that decode and prepare (default: auto, one per core; 0: none).",
+        metavar="auto|N",
+    ),
     "shard_rows": Flag("Examples per file; a killed run loses at most one file.", min=1),
     "thumbnails": Flag("Store a small JPEG of the first image of each example."),
     "answers": Flag("Store the logits of the labels, for readout zero-shot.", metavar="labels"),
@@ -22,4 +34,22 @@ def parse_answers(answers: str | None = None) -> bool:
     return answers is not None
 
 
-RUN_MADE = {"answers": parse_answers}
+def parse_tokens(batch_tokens: str = "auto") -> int | None:
+    """Return a number, or None for `auto`; a usage error otherwise."""
+    return _parse_auto("--batch-tokens", batch_tokens, 1)
+
+
+def parse_workers(workers: str = "auto") -> int | None:
+    """Return a number, or None for `auto`; a usage error otherwise."""
+    return _parse_auto("--workers", workers, 0)
+
+
+def _parse_auto(name: str, text: str, least: int) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < least:
+        raise typer.BadParameter(f"{name} is {text!r}, expected a number from {least} on, or auto")
+    return int(text)
+
+
+RUN_MADE = {"answers": parse_answers, "batch_tokens": parse_tokens, "workers": parse_workers}

@@ -1,11 +1,35 @@
-"""Which examples are planned and which run together: pure functions of examples and settings."""
+"""Which examples are planned and which prompts run together: pure functions."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from savs.datasets import Example
 from savs.foundation.errors import ParameterError
+from savs.pipeline.extraction.batches.jobs import Request
 from savs.stores import PlannedRow
 from savs.stores.format.plan import ROW_COLUMNS, row_digest
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """How large a batch may be.
+
+    Raises
+    ------
+    ParameterError
+        A limit is below 1.
+    """
+
+    rows: int
+    """Prompts at most."""
+    tokens: int
+    """Prompts times the length of the longest, at most; a longer prompt is a batch by itself."""
+
+    def __post_init__(self) -> None:
+        if self.rows < 1:
+            raise ParameterError(f"the batch size is {self.rows}, expected at least 1")
+        if self.tokens < 1:
+            raise ParameterError(f"the tokens of a batch are {self.tokens}, expected at least 1")
 
 
 def planned_rows(examples: Sequence[Example]) -> list[PlannedRow]:
@@ -22,29 +46,31 @@ def planned_rows(examples: Sequence[Example]) -> list[PlannedRow]:
     ]
 
 
-def make_batches(examples: Sequence[Example], size: int) -> list[list[int]]:
-    """Return the places of the examples that run together, of similar length, so little is padded.
+def make_batches(requests: Sequence[Request], limits: BatchLimits) -> list[list[Request]]:
+    """Return the requests that run together: of like length, so that little is padded.
 
     A batch has one number of images: some models are wrong where it differs within a batch.
-    Examples are ordered by number of images, then by length of the prompt, then by place.
+    Requests are ordered by number of images, then by tokens, then by number, and cut where a limit
+    is reached.
 
     Examples
     --------
-    >>> long, short = (Example(str(n), "test", n, "x", "?" * n) for n in (9, 1))
-    >>> make_batches([long, short, long], 2)
-    [[1, 0], [2]]
+    >>> long, short, middle = (Request(n, "", "", (), 0, t) for n, t in enumerate((90, 10, 80)))
+    >>> batches = make_batches([long, short, middle], BatchLimits(rows=8, tokens=200))
+    >>> [[r.tokens for r in batch] for batch in batches]
+    [[10, 80], [90]]
     """
-    if size < 1:
-        raise ParameterError(f"the batch size is {size}, expected at least 1")
-    order = sorted(
-        range(len(examples)), key=lambda i: (len(examples[i].media), len(examples[i].prompt), i)
-    )
-    batches: list[list[int]] = []
-    for place in order:
+    batches: list[list[Request]] = []
+    for request in sorted(requests, key=lambda r: (r.images, r.tokens, r.number)):
         last = batches[-1] if batches else []
-        alike = last and len(examples[last[0]].media) == len(examples[place].media)
-        if alike and len(last) < size:
-            last.append(place)
+        room = (
+            last
+            and last[0].images == request.images
+            and len(last) < limits.rows
+            and (len(last) + 1) * request.tokens <= limits.tokens
+        )
+        if room:
+            last.append(request)
         else:
-            batches.append([place])
+            batches.append([request])
     return batches

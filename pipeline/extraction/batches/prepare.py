@@ -1,72 +1,95 @@
-"""From planned examples to model inputs: media read and decoded one batch ahead of the model."""
+"""From a job to model inputs: media decoded, prompts encoded. This runs in worker processes."""
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+import torch
 from PIL import Image
 
 from savs.datasets import Example, MediaError, MediaFolder
+from savs.datasets.media.images import thumbnail
+from savs.datasets.media.media import MediaRules, decode_medium
 from savs.datasets.prompt import SPLIT, split_prompt
-from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.prompts import Pieces
+from savs.stores.format.layout import THUMBNAIL_PX
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """Inputs that are ready to run."""
+class PrepareSettings:
+    """How jobs are prepared."""
 
-    places: tuple[int, ...]
-    """Places of the examples in their shard, in the order of the batch."""
-    inputs: Any
-    """What the model takes."""
+    rules: MediaRules
+    """How media are decoded."""
+    dtype: torch.dtype
+    """The model's type; other pixels than bytes are given in it, which halves what is moved."""
+    raw_pixels: bool
+    """Leave pixels as bytes, see `PixelScale`."""
+    thumbnails: bool
+    """Make a small JPEG of each request's first image."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """An example that cannot be run."""
+def prepare(
+    encoder: PromptEncoder,
+    job: Job,
+    settings: PrepareSettings,
+    on_request: Callable[[int], None] = lambda number: None,
+) -> Done:
+    """Return the inputs of a job; what cannot be decoded or encoded is refused by itself.
 
-    place: int
-    reason: str
+    Where prompts differ in their number of images, as videos make them, each number is a batch
+    of its own: some models are wrong where it differs within a batch. `on_request` is told the
+    number of each request before its media are decoded, and `IDLE` before all are encoded.
+    """
+    started = time.perf_counter()
+    refused: list[Refused] = []
+    usable: list[tuple[int, Pieces]] = []
+    small: dict[int, bytes] = {}
+    images: dict[str, list[Image.Image]] = {}
+    for request in job.requests:
+        on_request(request.number)
+        try:
+            for digest in request.media:
+                if digest not in images:
+                    medium = job.media[digest]
+                    images[digest] = decode_medium(medium.data, medium.name, settings.rules)
+            seen = [images[digest] for digest in request.media]
+        except MediaError as error:
+            refused.append(Refused(request.number, str(error)))
+            continue
+        usable.append((request.number, arrange(request.prompt, seen, encoder.placeholders)))
+        if settings.thumbnails and seen:
+            small[request.number] = thumbnail(seen[0][0], THUMBNAIL_PX)
+    on_request(-1)
+    alike: dict[int, list[tuple[int, Pieces]]] = {}
+    for number, pieces in usable:
+        alike.setdefault(images_in(pieces), []).append((number, pieces))
+    parts = [_encode(encoder, part, settings) for part in alike.values()]
+    seconds = time.perf_counter() - started
+    return Done(job.number, [*refused, *chain.from_iterable(parts)], small, seconds)
 
 
 def pieces_of(example: Example, media: MediaFolder, placeholders: str = SPLIT) -> Pieces:
-    """Return an example's prompt with its images decoded; a video stands as its frames, in order.
+    """Return an example's prompt with its images decoded, in reading order.
 
     Raises
     ------
     MediaError
         An image or a video is missing or cannot be decoded.
     """
-    images = [media.images(name) for name in example.media]
-    pieces = split_prompt(example.prompt, len(images), placeholders)
-    seen = [images[piece] if isinstance(piece, int) else [piece] for piece in pieces]
-    return tuple(chain.from_iterable(seen))
+    return arrange(example.prompt, [media.images(name) for name in example.media], placeholders)
 
 
-def prepare(
-    model: LoadedModel, examples: Sequence[Example], places: Sequence[int], media: MediaFolder
-) -> list[Prepared | Refused]:
-    """Return the inputs of one batch; what cannot be read or processed is refused by itself.
-
-    Where examples differ in their number of images, as videos make them, each number is a batch
-    of its own: some models are wrong where it differs within a batch.
-    """
-    found: list[Prepared | Refused] = []
-    usable: list[tuple[int, Pieces]] = []
-    for place in places:
-        try:
-            pieces = pieces_of(examples[place], media, model.placeholders)
-            usable.append((place, pieces))
-        except MediaError as error:
-            found.append(Refused(place, str(error)))
-    alike: dict[int, list[tuple[int, Pieces]]] = {}
-    for place, pieces in usable:
-        alike.setdefault(images_in(pieces), []).append((place, pieces))
-    return [*found, *chain.from_iterable(_process(model, part) for part in alike.values())]
+def arrange(
+    prompt: str, media: Sequence[Sequence[Image.Image]], placeholders: str = SPLIT
+) -> Pieces:
+    """Return a prompt with its images in reading order; a video stands as its frames."""
+    pieces = split_prompt(prompt, len(media), placeholders)
+    return tuple(chain.from_iterable(media[p] if isinstance(p, int) else [p] for p in pieces))
 
 
 def images_in(pieces: Pieces) -> int:
@@ -74,35 +97,25 @@ def images_in(pieces: Pieces) -> int:
     return sum(isinstance(piece, Image.Image) for piece in pieces)
 
 
-def _process(model: LoadedModel, batch: list[tuple[int, Pieces]]) -> list[Prepared | Refused]:
+def _encode(
+    encoder: PromptEncoder, batch: list[tuple[int, Pieces]], settings: PrepareSettings
+) -> list[Prepared | Refused]:
     """Run the processor; where it refuses a batch, halve it until the culprit is alone."""
-    if not batch:
-        return []
+    numbers = tuple(number for number, _ in batch)
     try:
-        inputs = model.inputs([pieces for _, pieces in batch])
-        return [Prepared(tuple(place for place, _ in batch), inputs)]
-    except (ValueError, IndexError) as error:
+        inputs = encoder.encode([pieces for _, pieces in batch], raw=settings.raw_pixels)
+        ready = {name: _in_type(value, settings.dtype) for name, value in inputs.items()}
+        return [Prepared(numbers, ready, images_in(batch[0][1]))]
+    except Exception as error:  # a processor may raise anything
         if len(batch) == 1:
             sizes = [piece.size for piece in batch[0][1] if isinstance(piece, Image.Image)]
+            reason = str(error) if isinstance(error, ValueError | IndexError) else repr(error)
             return [
-                Refused(batch[0][0], f"the processor refuses it (images of {sizes} px): {error}")
+                Refused(numbers[0], f"the processor refuses it (images of {sizes} px): {reason}")
             ]
         half = len(batch) // 2
-        return _process(model, batch[:half]) + _process(model, batch[half:])
+        return _encode(encoder, batch[:half], settings) + _encode(encoder, batch[half:], settings)
 
 
-def prepared_ahead(
-    model: LoadedModel,
-    examples: Sequence[Example],
-    batches: Iterable[Sequence[int]],
-    media: MediaFolder,
-) -> Iterator[Prepared | Refused]:
-    """Yield `prepare` of each batch in order, one batch ahead of the consumer, in one thread."""
-    with ThreadPoolExecutor(1, thread_name_prefix="savs-inputs") as pool:
-        ahead: deque[Future[list[Prepared | Refused]]] = deque()
-        for batch in batches:
-            ahead.append(pool.submit(prepare, model, examples, batch, media))
-            if len(ahead) > 1:
-                yield from ahead.popleft().result()
-        while ahead:
-            yield from ahead.popleft().result()
+def _in_type(value: Any, dtype: torch.dtype) -> Any:
+    return value.to(dtype) if torch.is_tensor(value) and value.is_floating_point() else value

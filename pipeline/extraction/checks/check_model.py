@@ -99,7 +99,7 @@ def _facts(model: LoadedModel) -> dict[str, str]:
     absent = layers - len(grids)
     return {
         "model": f"{model.name} ({type(model.model).__name__})",
-        "processor": type(model.processor).__name__,
+        "processor": type(model.encoder.processor).__name__,
         "heads": f"{sum(len(g.heads) for g in grids)} in {len(grids)} layers,"
         f" {' and '.join(map(str, widths))} wide",
         "layers without heads": str(absent),

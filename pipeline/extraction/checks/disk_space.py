@@ -1,30 +1,54 @@
 """How much disk an extraction takes, told before it runs."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from savs.datasets import Example
+from savs.pipeline.extraction.batches.assembly import example_columns
+from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.running.formatting import format_bytes
-from savs.pipeline.running.progress import Reporting
 from savs.stores import StoreWriteError
 from savs.stores.format.layout import STORED_DTYPES
+from savs.stores.shard.text_columns import encode_column
 
-if TYPE_CHECKING:
-    from savs.pipeline.extraction.model.loaded_model import LoadedModel
-
-
-def example_bytes(model: "LoadedModel") -> int:
-    """Return the bytes that one example's features take in a shard."""
-    values = sum(len(point.grid.heads) * point.grid.head_dim for point in model.hook_points)
-    return values * STORED_DTYPES[model.dtype].itemsize
+SHA256 = "0" * 64
+THUMBNAIL_BYTES = 3_000
+"""A small JPEG of a photo, as text."""
+LABEL_BYTES = 4
+"""A logit."""
 
 
-def check_space(folder: Path, rows: int, model: "LoadedModel", reporting: Reporting) -> None:
-    """Say what the features take; raise StoreWriteError where the disk has less."""
-    needed, free = rows * example_bytes(model), shutil.disk_usage(folder).free
-    reporting.say(f"{rows:,} examples to do: {format_bytes(needed)}, {format_bytes(free)} are free")
+def bytes_needed(
+    model: LoadedModel, examples: Sequence[Example], *, labels: int = 0, thumbnails: bool = False
+) -> int:
+    """Return the bytes that examples take in a store, features and tables.
+
+    Parameters
+    ----------
+    model
+        Its heads and its type.
+    examples
+        The rows that are to be extracted.
+    labels
+        Number of labels whose logits are kept.
+    thumbnails
+        Whether a small JPEG of each example's first image is kept.
+    """
+    values = sum(len(grid.heads) * grid.head_dim for grid in model.grid)
+    each = values * STORED_DTYPES[model.dtype].itemsize + labels * LABEL_BYTES
+    small = sum(THUMBNAIL_BYTES for example in examples if example.media) if thumbnails else 0
+    columns = example_columns(examples, [(SHA256,) * len(e.media) for e in examples])
+    tables = sum(encode_column(name, column).nbytes for name, column in columns.items())
+    return each * len(examples) + tables + small
+
+
+def require_space(folder: Path, needed: int) -> int:
+    """Return the free bytes of a disk; raise StoreWriteError where it has less than is needed."""
+    free = shutil.disk_usage(folder).free
     if needed > free:
         raise StoreWriteError(
-            f"{folder} needs {format_bytes(needed)} for {rows:,} examples, {format_bytes(free)} are"
-            " free; give --out a larger disk, or --limit"
+            f"{folder} needs {format_bytes(needed)}, {format_bytes(free)} are free; give --out a"
+            " larger disk, or --limit"
         )
+    return free

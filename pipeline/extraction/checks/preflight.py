@@ -1,51 +1,139 @@
-"""A short proof before a long run: that this model's batches give what single examples give."""
+"""What is tried on a few of the user's own prompts before a long run, and what follows from it."""
 
+import statistics
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
-import torch
-
-from savs.datasets import Example, MediaError
+from savs.datasets import Example
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.batches.plan import BatchLimits
 from savs.pipeline.extraction.batches.prepare import images_in, pieces_of
 from savs.pipeline.extraction.checks.batch_equality import Check, check_batches, run_single
+from savs.pipeline.extraction.checks.token_budget import auto_tokens
+from savs.pipeline.extraction.forward import is_out_of_memory
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.model.pixel_scale import find_scale
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.prompts import Pieces
+from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE, RunOptions
 from savs.pipeline.inputs.source import Source
 
 COMPARED = 4
-"""Examples that are run alone and in one batch."""
+"""Examples that are tried."""
 
 
-def precheck(
-    model: LoadedModel, source: Source, examples: Mapping[str, Sequence[Example]]
-) -> Check | None:
-    """Compare a few examples of the test split, alone and in one batch.
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """How examples are put together in batches; a store records it, and later runs do the same."""
 
-    Examples of different lengths are taken, so that some are padded, and, as in every batch, of
-    one number of images.
+    batch_size: int
+    """Examples of a batch at most."""
+    batch_tokens: int
+    """Tokens of a batch at most, padding included."""
+    raw_pixels: bool
+    """Whether pixels are normalised on the model's device, see `PixelScale`."""
+    batch_check: str
+    """What was asked for: `strict`, `warn` or `off`."""
+    equal: bool | None
+    """Whether batches give what single examples give; None where that was not tried."""
+    seen: str
+    """What the comparison saw."""
 
-    Returns
-    -------
-    Check or None
-        None where there are not two examples that can be read, or a batch of them cannot be run.
-    """
+    @property
+    def limits(self) -> BatchLimits:
+        """How large a batch may be: one example where batches change features."""
+        return BatchLimits(1 if self.is_single else self.batch_size, self.batch_tokens)
+
+    @property
+    def is_single(self) -> bool:
+        """Whether examples run one by one because batches change them."""
+        return self.batch_check == "strict" and self.equal is False
+
+    def notes(self) -> list[str]:
+        """Return what a user should know."""
+        found = {True: [f"batches do not change this model's features: {self.seen}"], None: []}
+        if self.is_single:
+            found[False] = [
+                f"batches change this model's features ({self.seen}): running single examples"
+                " instead; savs check-model says more"
+            ]
+        else:
+            found[False] = [f"batches change this model's features ({self.seen}); going on anyhow"]
+        return found[self.equal]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form that store.json holds."""
+        return asdict(self)
+
+
+def recorded(found: Mapping[str, Any], run: RunOptions) -> Batching | None:
+    """Return what a store records, or None if it records nothing, or if `run` asks for another."""
+    if set(found) != {field.name for field in fields(Batching)}:
+        return None
+    batching = Batching(**found)
+    asked = ("batch_size", "batch_tokens", "batch_check")
+    is_same = all(getattr(run, name) in (None, getattr(batching, name)) for name in asked)
+    return batching if is_same else None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A few of the user's own prompts."""
+
+    prompts: Sequence[Pieces]
+    seconds: float
+    """Time that one of them takes to be decoded and encoded: the median; 0 without prompts."""
+
+
+def preflight(model: LoadedModel, prompts: Sequence[Pieces], run: RunOptions) -> Batching:
+    """Run a few prompts, alone and in one batch, with and without bytes as pixels."""
+    check, rows = run.batch_check or "strict", run.batch_size or DEFAULT_BATCH_SIZE
+    found = _try_batches(model, prompts) if check != "off" and rows > 1 else None
+    return Batching(
+        batch_size=rows,
+        batch_tokens=run.batch_tokens or auto_tokens(model, prompts),
+        raw_pixels=find_scale(model.encoder, prompts) is not None,
+        batch_check=check,
+        equal=found and found.passed,
+        seen="nothing was compared" if found is None else found.what,
+    )
+
+
+def sample(
+    encoder: PromptEncoder, source: Source, examples: Mapping[str, Sequence[Example]]
+) -> Sample:
+    """Return a few prompts of different lengths, as in every batch of one number of images."""
     media = source.media("test")
     rows = sorted(examples["test"], key=lambda e: (len(e.media), len(e.prompt)))
     steps = range(COMPARED)
-    places = dict.fromkeys(round(step * (len(rows) - 1) / (COMPARED - 1)) for step in steps)
     prompts: list[Pieces] = []
-    for place in places:
+    seconds: list[float] = []
+    for place in dict.fromkeys(round(step * (len(rows) - 1) / (COMPARED - 1)) for step in steps):
+        started = time.perf_counter()
         try:
-            prompts.append(pieces_of(rows[place], media, model.placeholders))
-        except MediaError:
+            pieces = pieces_of(rows[place], media, encoder.placeholders)
+            encoder.encode([pieces])
+        except Exception:  # the run itself skips it, and says so
             continue
+        seconds.append(time.perf_counter() - started)
+        prompts.append(pieces)
     often = Counter(map(images_in, prompts)).most_common(1)
-    prompts = [pieces for pieces in prompts if images_in(pieces) == often[0][0]]
+    alike = [pieces for pieces in prompts if images_in(pieces) == often[0][0]]
+    return Sample(alike, statistics.median(seconds) if seconds else 0.0)
+
+
+def _try_batches(model: LoadedModel, prompts: Sequence[Pieces]) -> Check | None:
     if len(prompts) < 2:
         return None
     try:
         singles = [run_single(model, pieces) for pieces in prompts]
         return check_batches(model, prompts, singles, len(prompts))
-    except (ModelError, ValueError, torch.OutOfMemoryError):
-        return None  # the run itself skips, halves or fails, and says so
+    except (ModelError, ValueError):
+        return None  # the run itself skips or fails, and says so
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            return None
+        raise

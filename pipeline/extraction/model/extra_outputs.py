@@ -5,26 +5,26 @@ from types import MappingProxyType
 from typing import Any
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.prompts import template_errors
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+from savs.pipeline.extraction.model.prompts import Pieces, template_errors
 
 Answers = Mapping[str, int]
 """Label -> the first token of it as the model would write it; empty where no logits are kept."""
 NO_ANSWERS: Answers = MappingProxyType({})
 
 
-def first_tokens(processor: Any, labels: Sequence[str]) -> dict[str, int]:
-    """Return each label's first token as it would follow the generation prompt.
+def first_tokens(
+    encoder: PromptEncoder, labels: Sequence[str], example: Pieces = ("?",)
+) -> dict[str, int]:
+    """Return each label's first token as it would follow a prompt, such as `example`.
 
     Raises
     ------
     ModelError
         The tokenizer joins a label's beginning with the end of the prompt.
     """
-    content: Any = [{"type": "text", "text": "?"}]
-    turn = [{"role": "user", "content": content if hasattr(processor, "tokenizer") else "?"}]
-    with template_errors():
-        prompt = processor.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
-    encode = getattr(processor, "tokenizer", processor).encode
+    encode = encoder.tokenizer.encode
+    prompt = _text(encoder, example)
     before = encode(prompt, add_special_tokens=False)
     found = {}
     for label in labels:
@@ -36,3 +36,16 @@ def first_tokens(processor: Any, labels: Sequence[str]) -> dict[str, int]:
             )
         found[label] = tokens[len(before)]
     return found
+
+
+def _text(encoder: PromptEncoder, example: Pieces) -> str:
+    """Return the text of a prompt, with all that the model reads before its answer."""
+    if encoder.code.to_inputs is not None:
+        ids = encoder.encode([example])["input_ids"][0]
+        return encoder.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+    content: Any = [{"type": "text", "text": "?"}]
+    is_plain = encoder.tokenizer is encoder.processor
+    turn = [{"role": "user", "content": "?" if is_plain else content}]
+    apply = encoder.processor.apply_chat_template
+    with template_errors():
+        return apply(turn, add_generation_prompt=True, tokenize=False)

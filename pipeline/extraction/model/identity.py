@@ -3,15 +3,26 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from accelerate.utils import align_module_device
 
+from savs.datasets.prompt import SPLIT
+from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, plain_name
+from savs.stores import Identity
 from savs.stores.format.layout import digest
 
 SAMPLED_VALUES = 64
 """Values of each weight that enter the digest: enough to tell finetunes apart, at no cost."""
+
+NO_MATTER = (
+    *("device_map", "max_memory", "offload_folder", "offload_buffers"),
+    *("cache_dir", "force_download", "local_files_only", "token"),
+)
+"""Keyword arguments of `from_pretrained` that change where weights are, not what they are."""
 
 _NOT_PART_OF_A_MODEL = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
 
@@ -71,4 +82,46 @@ def prompt_digest(processor: Any) -> str:
     """Return the digest of all that words a prompt beside the examples: the chat template."""
     return digest(
         {"chat_template": getattr(processor, "chat_template", None), "turns": "one user turn"}
+    )
+
+
+def model_settings(options: ModelOptions, encoder: PromptEncoder) -> dict[str, Any]:
+    """Return what beside checkpoint and processor changes features, as a store has it."""
+    keywords = {k: v for k, v in (options.model_kwargs or {}).items() if k not in NO_MATTER}
+    settings = {
+        "adapter": options.adapter and plain_name(str(options.adapter)),
+        "code": encoder.code.digest,
+        "kwargs": portable(keywords),
+        "placeholders": options.placeholders if options.placeholders != SPLIT else None,
+    }
+    return {key: value for key, value in settings.items() if value}
+
+
+def identity_before_loading(
+    found: Identity,
+    options: ModelOptions,
+    encoder: PromptEncoder,
+    benchmark: Mapping[str, Any],
+    answers: Mapping[str, int],
+    media: Mapping[str, Any],
+) -> Identity:
+    """Return what a run's features would be of if the model's weights were those of a store.
+
+    So most mistakes are found before the weights are loaded. What is not known yet is taken from
+    the store: configuration and class of the model, its weights, its heads, and `--dtype auto`.
+    """
+    unknown = {key: found.model.get(key) for key in ("class", "config", "weights")}
+    return replace(
+        found,
+        model={
+            "name": encoder.name,
+            "revision": encoder.revision,
+            **unknown,
+            **model_settings(options, encoder),
+        },
+        processor=processor_facts(encoder.processor, encoder.pixels or {}) | dict(media),
+        dtype=found.dtype if options.dtype == "auto" else options.dtype,
+        prompt=prompt_digest(encoder.processor),
+        benchmark=benchmark,
+        outputs={"answers": dict(answers)} if answers else {},
     )

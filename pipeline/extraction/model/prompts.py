@@ -1,7 +1,7 @@
 """From prompts to a model's inputs: one user turn in its chat template, padded on the left."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,10 +15,13 @@ Pieces = tuple[str | Image.Image, ...]
 """A prompt as text and images in reading order."""
 
 
-def chat_inputs(processor: Any, prompts: Sequence[Pieces]) -> Any:
+def chat_inputs(
+    processor: Any, prompts: Sequence[Pieces], image_options: Mapping[str, Any] | None = None
+) -> Any:
     """Return a batch of prompts as a multimodal processor makes it, generation prompt included.
 
-    The model's own control tokens in a prompt's text are put to it as plain text.
+    The model's own control tokens in a prompt's text are put to it as plain text. `image_options`
+    go to the image processor.
 
     Raises
     ------
@@ -41,7 +44,7 @@ def chat_inputs(processor: Any, prompts: Sequence[Pieces]) -> Any:
                 return_dict=True,
                 return_tensors="pt",
                 sanitize_control_tokens=mentioned,
-                processor_kwargs={"padding": True, "padding_side": "left"},
+                processor_kwargs={"padding": True, "padding_side": "left", **(image_options or {})},
                 **more,
             )
 

@@ -171,10 +171,11 @@ def test_a_thumbnail_is_of_the_first_frame(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", CODECS)
 def test_what_a_file_holds_counts_and_not_its_name(suffix: str) -> None:
     data = clip(suffix, 3)
-    assert [nearest(image) for image in decode_medium(data, "x.png", 8)] == [0, 1, 2]
+    frames = decode_medium(data, "x.png", MediaRules(video_frames=8))
+    assert [nearest(image) for image in frames] == [0, 1, 2]
     picture = io.BytesIO()
     plain(PALETTE[5]).save(picture, "PNG")
-    (image,) = decode_medium(picture.getvalue(), f"x.{suffix}", 8)
+    (image,) = decode_medium(picture.getvalue(), f"x.{suffix}")
     assert nearest(image) == 5
 
 
@@ -235,7 +236,7 @@ def without_pictures(suffix: str) -> bytes:
 )
 def test_what_is_no_whole_clip_is_named(data: bytes, problem: str) -> None:
     with pytest.raises(MediaError, match=f"^x.mp4 .*({problem})"):
-        decode_medium(data, "x.mp4", 8)
+        decode_medium(data, "x.mp4", MediaRules(video_frames=8))
 
 
 def test_sound_beside_pictures_is_no_matter() -> None:

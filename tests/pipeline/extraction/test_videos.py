@@ -5,15 +5,17 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from clips import PALETTE, encode, nearest, plain
 from PIL import Image
 
-from savs.datasets import MediaFolder, find_benchmark, read_examples
 from savs.datasets.media.media import MediaRules
 from savs.datasets.media.videos import decode_video
 from savs.pipeline import extract
-from savs.pipeline.extraction.batches.prepare import Prepared, Refused, images_in, prepare
-from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.batches.jobs import Job, Medium, Refused, Request
+from savs.pipeline.extraction.batches.prepare import PrepareSettings, prepare
+from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.prompt_encoder import load_encoder
 from savs.stores import StoreMismatchError, open_store
 
 pytestmark = pytest.mark.thorough
@@ -111,21 +113,22 @@ def test_a_thumbnail_of_a_video_is_its_first_frame(files, inputs, tiny_model, tm
     assert [nearest(image) for image in small] == [0, 7, 14, 21]
 
 
-def test_a_batch_has_one_number_of_images(files, inputs):
-    class Counting(LoadedModel):
-        """A model whose inputs are the number of images in each prompt."""
-
-        def inputs(self, prompts):
-            return [images_in(pieces) for pieces in prompts]
-
+def test_a_batch_has_one_number_of_images(files, inputs, tiny_model):
     (inputs.root / "4.mp4").write_bytes(b"no video")
-    more = [{"image": "4.mp4", "question": QUESTION, "label": "a"}]
-    own = [json.loads(line) for line in files[0].read_text().splitlines()]
-    rows = inputs.rows("five.jsonl", [own[0], own[2], *more, own[1], own[3]])
-    examples = read_examples(find_benchmark("general"), rows, "test")
-    media = MediaFolder(inputs.root, rules=MediaRules(video_frames=3))
-    model = Counting("m", None, None, (), None, {})
-    refused, three, two = prepare(model, examples, range(5), media)
+    names = [f"{clip}.mp4" for clip in (0, 2, 4, 1, 3)]
+    job = Job(
+        0,
+        tuple(Request(n, name, QUESTION, (name,), 3, 9) for n, name in enumerate(names)),
+        {name: Medium(name, (inputs.root / name).read_bytes()) for name in names},
+    )
+    encoder = load_encoder(ModelOptions(model=str(tiny_model("qwen2_vl"))))
+    settings = PrepareSettings(
+        MediaRules(video_frames=3), torch.float32, raw_pixels=False, thumbnails=True
+    )
+    done = prepare(encoder, job, settings)
+    refused, three, two = done.parts
     assert isinstance(refused, Refused)
-    assert refused.place == 2
-    assert (three, two) == (Prepared((0, 3), [3, 3]), Prepared((1, 4), [2, 2]))
+    assert refused.request == 2
+    assert [(part.requests, part.images) for part in (three, two)] == [((0, 3), 3), ((1, 4), 2)]
+    assert [len(part.inputs["image_grid_thw"]) for part in (three, two)] == [6, 4]
+    assert set(done.thumbnails) == {0, 1, 3, 4}

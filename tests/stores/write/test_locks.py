@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from savs.stores import StoreLockedError, open_writer
+from savs.stores import StoreLockedError, reserve
 from savs.stores.write.locks import left_overs, manifest_lock, writer_lock
 
 HOLD = """
@@ -43,12 +43,11 @@ def test_a_live_writer_is_left_alone_and_named(tmp_path, toy, holder, listing) -
         toy.write(tmp_path)
     assert listing(tmp_path) == before
     assert holder.poll() is None
-    with open_writer(
-        tmp_path, toy.identity(), toy.rows(), shard_rows=2, rank=1, ranks=2
-    ) as writer:  # another rank may write meanwhile
+    with reserve(tmp_path, rank=1, ranks=2) as place:  # another rank may write meanwhile
+        assert place.takeover is None
+        writer = place.begin(toy.identity(), toy.rows(), 2)
         spec = writer.missing()[0]
         assert writer.write(spec, toy.content(spec)).exists()
-        assert writer.takeover is None
     holder.communicate()  # ends it in good order
     assert [path.name for path in tmp_path.glob("*.lock")] == []
 
@@ -57,8 +56,8 @@ def test_a_dead_writers_lock_is_taken_over_with_a_message(tmp_path, toy, holder)
     holder.kill()
     holder.wait()
     assert (tmp_path / "writer-0.lock").exists()
-    with open_writer(tmp_path, toy.identity(), toy.rows()) as writer:
-        assert writer.takeover == (
+    with reserve(tmp_path) as place:
+        assert place.takeover == (
             f"took over the lock of process {holder.pid} on {socket.gethostname()}, which is gone"
         )
     assert not (tmp_path / "writer-0.lock").exists()

@@ -28,7 +28,7 @@ def test_answer_logits_are_those_of_an_ordinary_pass(run, inputs, tiny_model):
     store = run(dtype="float32", answers=True, batch_size=4).store
     model = load_model(str(tiny_model("qwen2_vl")), dtype="float32")
     images = [Image.open(inputs.root / f"images/test{i}.png").convert("RGB") for i in range(5)]
-    tokens = [model.processor.tokenizer.convert_tokens_to_ids(label) for label in "ab"]
+    tokens = [model.encoder.processor.tokenizer.convert_tokens_to_ids(label) for label in "ab"]
     for row, image in enumerate(images):
         given = model.inputs([(image, f"What is it{'?' * (row % 3 + 1)}")])
         with torch.inference_mode():

@@ -149,9 +149,9 @@ def test_the_grid_is_the_configured_one(model):
 
 
 def test_prompts_go_through_the_template_and_begin_once(model):
-    tokenizer = model.processor.tokenizer
+    tokenizer = model.encoder.processor.tokenizer
     turn = [{"role": "user", "content": [{"type": "text", "text": TEXT[0]}]}]
-    rendered = model.processor.apply_chat_template(turn, add_generation_prompt=True)
+    rendered = model.encoder.processor.apply_chat_template(turn, add_generation_prompt=True)
     assert TEXT[0] in rendered != TEXT[0]
     bos = tokenizer.bos_token or ""
     ids = model.inputs([TEXT])["input_ids"][0]
@@ -160,8 +160,8 @@ def test_prompts_go_through_the_template_and_begin_once(model):
 
 @pytest.mark.parametrize("kind", ["end of turn", "image"])
 def test_a_control_token_in_the_text_is_plain_text_or_refused(model, kind):
-    tokenizer = model.processor.tokenizer
-    token = tokenizer.eos_token if kind == "end of turn" else model.processor.image_token
+    tokenizer = model.encoder.processor.tokenizer
+    token = tokenizer.eos_token if kind == "end of turn" else model.encoder.processor.image_token
     usual = model.inputs([(ONE[0], "Say it!")])["input_ids"][0].tolist()
     prompt = (ONE[0], f"Say {token}!")
     try:
@@ -177,7 +177,7 @@ def test_a_control_token_in_the_text_is_plain_text_or_refused(model, kind):
 def test_answers_are_those_of_an_ordinary_pass(model):
     inputs = model.inputs([ONE])
     logits, _ = ordinary_pass(model, inputs)
-    answers = first_tokens(model.processor, ["a", "b"])
+    answers = first_tokens(model.encoder, ["a", "b"])
     kept = model.read(inputs, answers).answers
     np.testing.assert_allclose(kept[0], logits[list(answers.values())], atol=1e-4)
 

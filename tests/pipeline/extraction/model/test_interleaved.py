@@ -37,14 +37,16 @@ def example(inputs):
 
 
 def ids_of(model, example, media):
-    pieces = pieces_of(example, media, model.placeholders)
+    pieces = pieces_of(example, media, model.encoder.placeholders)
     return model.inputs([pieces])["input_ids"][0].tolist()
 
 
 def ids_by_hand(model, text, example, media):
     """Return what the processor makes of a finished conversation and its images."""
     images = [Image.open(media.path(name)).convert("RGB") for name in example.media]
-    found = model.processor(text=[text], images=[images] if images else None, return_tensors="pt")
+    found = model.encoder.processor(
+        text=[text], images=[images] if images else None, return_tensors="pt"
+    )
     return found["input_ids"][0].tolist()
 
 
@@ -65,9 +67,9 @@ def test_kept_marks_stay_in_the_text_behind_all_images(tiny_model, example, case
     given = example(prompt, images)
     text = QWEN.format(SEEN["qwen2_vl"] * images + prompt)
     assert ids_of(model, *given) == ids_by_hand(model, text, *given)
-    assert model.processor.tokenizer.decode(ids_of(model, *given)).count("<image>") == prompt.count(
+    assert model.encoder.processor.tokenizer.decode(ids_of(model, *given)).count(
         "<image>"
-    )
+    ) == prompt.count("<image>")
 
 
 def test_a_template_that_puts_images_first_has_its_way(tiny_model, example):

@@ -75,7 +75,7 @@ def test_a_decoder_of_text_gives_what_enters_its_output_projections(text_model):
 
 def test_a_decoder_of_text_is_put_the_chat_template_padded_on_the_left(text_model):
     model = loaded(text_model)
-    short, long = model.processor.batch_decode(model.inputs(PROMPTS)["input_ids"])
+    short, long = model.encoder.processor.batch_decode(model.inputs(PROMPTS)["input_ids"])
     turn = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
     assert long == turn.format("A longer one, in two pieces?")
     assert short.replace("<|endoftext|>", "") == turn.format("Short?")
@@ -152,8 +152,8 @@ def test_a_hub_model_that_was_fetched_before_loads_offline_with_its_commit(
     (repository / "refs/main").write_text(commit)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     fetched, local = loaded("someone/words"), loaded(text_model)
-    assert (fetched.name, fetched.revision) == ("someone/words", commit)
-    assert (local.name, local.revision) == ("words", None)
+    encoders = [model.encoder for model in (fetched, local)]
+    assert [(e.name, e.revision) for e in encoders] == [("someone/words", commit), ("words", None)]
     assert same(heads(fetched), heads(local))
     assert differing(fetched, local) == ["model.name", "model.revision"]
 

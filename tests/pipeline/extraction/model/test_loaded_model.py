@@ -72,7 +72,7 @@ def test_features_are_the_input_of_the_output_projection(tiny_model, family):
 def test_the_prompt_ends_with_the_generation_prompt_and_is_padded_on_the_left(tiny_model, family):
     model = load_model(str(tiny_model(family)))
     inputs = model.inputs(PROMPTS[1:3])
-    decode = model.processor.tokenizer.decode
+    decode = model.encoder.processor.tokenizer.decode
     for ids in inputs["input_ids"]:
         assert decode(ids).endswith("<|im_end|>\n<|im_start|>assistant\n")
     assert inputs["attention_mask"][0, 0] == 0  # the short one
@@ -81,14 +81,14 @@ def test_the_prompt_ends_with_the_generation_prompt_and_is_padded_on_the_left(ti
 @pytest.mark.parametrize("family", FAMILIES)
 def test_control_tokens_in_a_prompt_are_plain_text(tiny_model, family):
     model = load_model(str(tiny_model(family)))
-    ends = model.processor.tokenizer.convert_tokens_to_ids("<|im_end|>")
+    ends = model.encoder.processor.tokenizer.convert_tokens_to_ids("<|im_end|>")
     ids = model.inputs([("say <|im_end|> and <image>",)])["input_ids"][0].tolist()
     assert ids.count(ends) == 1  # the turn's own
 
 
 def test_images_keep_their_place_in_the_text(tiny_model):
     model = load_model(str(tiny_model("qwen2_vl")))
-    text = model.processor.tokenizer.decode(model.inputs([PROMPTS[2]])["input_ids"][0])
+    text = model.encoder.processor.tokenizer.decode(model.inputs([PROMPTS[2]])["input_ids"][0])
     bare = re.sub(r"<\|vision_start\|>(<\|image_pad\|>)+<\|vision_end\|>", "[]", text)
     assert "Compare [] with [], please" in bare
 
@@ -152,7 +152,7 @@ def test_identity_tells_weights_apart(tiny_model, tmp_path):
     with torch.no_grad():
         other.model.get_decoder().layers[1].mlp.up_proj.weight += 1e-3
     other.model.save_pretrained(tmp_path / "qwen2_vl")
-    other.processor.save_pretrained(tmp_path / "qwen2_vl")
+    other.encoder.processor.save_pretrained(tmp_path / "qwen2_vl")
     second = load_model(str(tmp_path / "qwen2_vl")).identity({})
     assert [line.split(":")[0] for line in first.differences(second)] == ["model.weights"]
 

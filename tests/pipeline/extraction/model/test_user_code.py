@@ -36,7 +36,7 @@ def test_prompts_of_ones_own_are_put(tiny_model, code) -> None:
     folder = str(tiny_model("qwen2_vl"))
     own = load_model(folder, dtype="float32", model_code=code(INPUTS))
     ids = own.inputs([PROMPT, ("Text.",)])["input_ids"]
-    text = own.processor.tokenizer.decode(ids[0])
+    text = own.encoder.processor.tokenizer.decode(ids[0])
     assert text.endswith("<|vision_end|>What is it?")
     assert own.read(own.inputs([PROMPT])).heads[0].shape[1] == 1
     plain = load_model(folder, dtype="float32")

@@ -1,0 +1,171 @@
+"""A shard while it is made: rows get their features in any order, until all are accounted for."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from savs.datasets import Example
+from savs.foundation.arrays import Array
+from savs.pipeline.extraction.model.loaded_model import Read
+from savs.stores import LayerGrid, ShardContent, ShardSpec
+from savs.stores.format.layout import STORED_DTYPES, head_name
+from savs.stores.shard.finite import is_finite
+
+
+@dataclass(eq=False)
+class Assembly:
+    """The rows of one shard, some of them done."""
+
+    spec: ShardSpec
+    examples: Sequence[Example]
+    """In the order of the plan."""
+    grid: Sequence[LayerGrid]
+    dtype: str
+    answers: int
+    """Number of labels whose logits are kept."""
+    thumbnails: bool
+    _digests: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    """Place of a row -> SHA-256 of its media."""
+    _reasons: dict[int, str] = field(default_factory=dict)
+    """Place of a row that is skipped -> why."""
+    _is_planned: bool = False
+    """Whether all requests of the shard are known."""
+    _waiting: dict[int, list[int]] = field(default_factory=dict)
+    """Number of a request -> places of the rows that wait for it."""
+    _done: dict[int, int] = field(default_factory=dict)
+    """Number of a request that is done or refused -> place of a row that it was for."""
+    _small: dict[int, bytes] = field(default_factory=dict)
+    """Place of a row -> thumbnail."""
+
+    def __post_init__(self) -> None:
+        self._layers: dict[int, Array] = {}
+        self._logits = np.zeros((len(self.examples), self.answers), np.float32)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every row has its features or a reason."""
+        return self._is_planned and not self._waiting
+
+    def take(
+        self, skipped: Mapping[int, str], digests: Mapping[int, tuple[str, ...]], *, is_last: bool
+    ) -> None:
+        """Take over what is known of some rows: why they are skipped, digests of their media.
+
+        `is_last` says that no other rows will follow.
+        """
+        self._reasons.update(skipped)
+        self._digests.update(digests)
+        self._is_planned = is_last
+
+    def wait_for(self, request: int, place: int) -> bool:
+        """Let a row wait for a request; False where that is done, and the row with it."""
+        if request not in self._done:
+            self._waiting.setdefault(request, []).append(place)
+            return True
+        self._copy(self._done[request], place)
+        return False
+
+    def _copy(self, source: int, place: int) -> None:
+        if source in self._reasons:
+            self._reasons[place] = self._reasons[source]
+            return
+        for values in self._layers.values():
+            values[:, place] = values[:, source]
+        self._logits[place] = self._logits[source]
+        if source in self._small:
+            self._small[place] = self._small[source]
+
+    def fill(self, request: int, read: Read, column: int, small: bytes | None) -> int:
+        """Give all rows that wait for a request its features; return how many they are."""
+        if not self._layers:
+            self._make_room()
+        places = self._pop(request)
+        for layer, heads in read.heads.items():
+            self._layers[layer][:, places] = heads[:, column, None]
+        self._logits[places] = read.answers[column]
+        if small is not None:
+            self._small.update(dict.fromkeys(places, small))
+        return len(places)
+
+    def _pop(self, request: int) -> list[int]:
+        places = self._waiting.pop(request)
+        self._done[request] = places[0]
+        return places
+
+    def _make_room(self) -> None:
+        rows, stored = len(self.examples), STORED_DTYPES[self.dtype]
+        for grid in self.grid:
+            shape = (len(grid.heads), rows, grid.head_dim)
+            self._layers[grid.layer] = np.zeros(shape, stored)
+
+    def refuse(self, request: int, reason: str) -> int:
+        """Skip all rows that wait for a request; return how many they are."""
+        places = self._pop(request)
+        self._reasons.update(dict.fromkeys(places, reason))
+        return len(places)
+
+    def content(self, run: Mapping[str, Any]) -> ShardContent:
+        """Return what the shard's file holds, `run` recorded in it."""
+        kept = [place for place in range(len(self.examples)) if place not in self._reasons]
+        skipped = sorted(self._reasons)
+        columns = self._columns(kept)
+        if not self._layers:
+            self._make_room()
+        if self.thumbnails:
+            columns["thumbnail"] = [self._small.get(place) for place in kept]
+        reasons = {"reason": [self._reasons[place] for place in skipped]}
+        layers: dict[int, Array] = self._layers
+        if skipped:
+            layers = {layer: values.take(kept, axis=1) for layer, values in layers.items()}
+        return ShardContent(
+            layers=layers,
+            examples=columns,
+            skipped=self._columns(skipped) | reasons,
+            run=run,
+            outputs={"answers": self._logits[kept]} if self.answers else {},
+        )
+
+    def _columns(self, places: Sequence[int]) -> dict[str, list[Any]]:
+        rows = [self.examples[place] for place in places]
+        return example_columns(rows, [self._digests.get(place, ()) for place in places])
+
+
+def example_columns(
+    examples: Sequence[Example], digests: Sequence[tuple[str, ...]]
+) -> dict[str, list[Any]]:
+    """Return the columns that a shard holds of its examples; `digests` are those of their media."""
+    return {
+        "index": [row.index for row in examples],
+        "id": [row.id for row in examples],
+        "split": [row.split for row in examples],
+        "label": [row.label for row in examples],
+        "group": [row.group for row in examples],
+        "subtask": [row.subtask for row in examples],
+        "category": [row.category for row in examples],
+        "prompt": [row.prompt for row in examples],
+        "media": [list(row.media) for row in examples],
+        "media_sha256": [list(found) for found in digests],
+        "extra": [_json(dict(row.extra)) for row in examples],
+    }
+
+
+def find_faults(read: Read, grid: Sequence[LayerGrid], dtype: str) -> dict[int, str]:
+    """Return column of a batch -> why its features cannot be kept: the first head with NaN."""
+    found: dict[int, str] = {}
+    for layer in grid:
+        finite = np.all(is_finite(read.heads[layer.layer], dtype), axis=2)
+        for column in np.flatnonzero(~finite.all(axis=0)):
+            head = layer.heads[int(np.argmin(finite[:, column]))]
+            found.setdefault(
+                int(column),
+                f"{head_name((layer.layer, head))} is NaN or infinite in {dtype}; run the model in"
+                " the type that it was trained in, or with --dtype float32",
+            )
+    return found
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,93 @@
+"""What the parts of an extraction hand to each other: requests, jobs, prepared batches."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A prompt with its media: what runs once for all rows that are equal in both."""
+
+    number: int
+    """Counts the requests of a run."""
+    example: str
+    """Id of its first row, for messages."""
+    prompt: str
+    media: tuple[str, ...]
+    """SHA-256 of each medium, in the order of the prompt."""
+    images: int
+    """Images that the model gets, frames of videos included, as far as known before decoding."""
+    tokens: int
+    """Length of the model's input, as far as known before decoding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Medium:
+    """The bytes of an image or a video."""
+
+    name: str
+    """As the first row names it, for messages."""
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One batch as it goes to a worker process: all that preparing it needs."""
+
+    number: int
+    requests: tuple[Request, ...]
+    media: Mapping[str, Medium]
+    """SHA-256 -> medium, for all media of the requests."""
+
+    def alone(self) -> "list[Job]":
+        """Return a job for each of the requests."""
+        return [
+            replace(self, requests=(r,), media={m: self.media[m] for m in r.media})
+            for r in self.requests
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Inputs that are ready to run."""
+
+    requests: tuple[int, ...]
+    """Numbers of the requests, in the order of the batch."""
+    inputs: dict[str, Any]
+    """What the model takes."""
+    images: int
+    """Images of each prompt."""
+
+    def pin_memory(self) -> "Prepared":
+        """Return the same in page-locked memory, which a GPU copies without waiting."""
+        pinned = {n: v.pin_memory() if torch.is_tensor(v) else v for n, v in self.inputs.items()}
+        return replace(self, inputs=pinned)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request that cannot be run."""
+
+    request: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A job as a worker process gives it back."""
+
+    job: int
+    parts: Sequence[Prepared | Refused]
+    thumbnails: Mapping[int, bytes]
+    """Number of a request -> a small JPEG of its first image."""
+    seconds: float
+    """Time that preparing took."""
+
+    def pin_memory(self) -> "Done":
+        """Return the same with inputs in page-locked memory; the loader calls this."""
+        return replace(
+            self, parts=[p.pin_memory() if isinstance(p, Prepared) else p for p in self.parts]
+        )

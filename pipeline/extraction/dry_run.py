@@ -1,0 +1,155 @@
+"""What an extraction will take, from a short run of the engine; nothing is written."""
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from savs.datasets import Benchmark, Example
+from savs.datasets.media.download import Fetching
+from savs.pipeline.extraction.batches.workers import count_workers
+from savs.pipeline.extraction.checks.disk_space import bytes_needed
+from savs.pipeline.extraction.checks.preflight import Sample, preflight, sample
+from savs.pipeline.extraction.engine import ShardRows, make_engine
+from savs.pipeline.extraction.model.extra_outputs import NO_ANSWERS
+from savs.pipeline.extraction.model.load import load
+from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.pixel_scale import find_scale
+from savs.pipeline.extraction.model.prompt_encoder import load_encoder
+from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.inputs.input_options import InputOptions
+from savs.pipeline.inputs.source import Source, Splits
+from savs.stores import ShardSpec
+
+PROBE_S = 5.0
+"""The probe runs at least this long after its start, if there are examples enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The cost of an extraction."""
+
+    examples: dict[str, int]
+    """Split -> number of examples."""
+    missing_media: list[str]
+    """Names of images that are not in the media root, in order of first use."""
+    notes: list[str]
+    """What a user should know before the run, see `Source.notes`, and how batches are made."""
+    bytes: int
+    """Size of features and tables."""
+    examples_per_second: float | None
+    """Rate of the probe, preparation and model at once; None where no example could be run."""
+
+    @property
+    def seconds(self) -> float | None:
+        """Estimated time of the whole extraction without loading the model."""
+        total = sum(self.examples.values())
+        return None if self.examples_per_second is None else total / self.examples_per_second
+
+
+def estimate(
+    benchmark: Benchmark, inputs: InputOptions, model: ModelOptions, run: RunOptions
+) -> Estimate:
+    """Count the examples, look for their images, and run some of the test split."""
+    source = Source(benchmark, inputs, Fetching() if inputs.fetch_urls else None)
+    examples = source.examples()
+    media = {split: source.media(split) for split in examples}
+    missing = [
+        name
+        for split, found in examples.items()
+        for name in dict.fromkeys(name for example in found for name in example.media)
+        if not media[split].has(name)
+    ]
+    notes = source.notes(examples)
+    encoder = load_encoder(model)
+    tried = sample(encoder, source, examples)
+    loaded = load(model, encoder)
+    rows = [example for found in examples.values() for example in found]
+    labels = len({example.label for example in examples["train"]}) if run.answers else 0
+    rate, seen = _probe(loaded, source, tried, examples, model, run)
+    return Estimate(
+        examples={split: len(found) for split, found in examples.items()},
+        missing_media=missing,
+        notes=notes + seen,
+        bytes=bytes_needed(loaded, rows, labels=labels, thumbnails=run.thumbnails),
+        examples_per_second=rate,
+    )
+
+
+def _probe(
+    model: LoadedModel,
+    source: Source,
+    tried: Sample,
+    examples: Splits,
+    loading: ModelOptions,
+    run: RunOptions,
+) -> tuple[float | None, list[str]]:
+    """Return examples a second, and what was found out about batches."""
+    batching = preflight(model, tried.prompts, run)
+    clock = _Clock()
+    engine = make_engine(
+        model,
+        batching.limits,
+        find_scale(model.encoder, tried.prompts) if batching.raw_pixels else None,
+        run,
+        workers=count_workers(run, tried.seconds * sum(map(len, examples.values()))),
+        rules=source.media("test").rules,
+        answers=NO_ANSWERS,
+        loading=loading,
+        write=lambda spec, content: None,
+    )
+    engine.on_rows = clock.tell
+    rows = examples["test"]
+    shards = [
+        ShardRows(_spec(number, part), part, source.media("test"))
+        for number, part in enumerate(_parts(rows, run.shard_rows))
+    ]
+    with suppress(_Enough):
+        engine.run(shards)
+    return clock.rate, batching.notes()
+
+
+def _parts(rows: Sequence[Example], size: int) -> list[Sequence[Example]]:
+    """Return the rows in shards, the middle of the file first: files are often sorted."""
+    parts = [rows[start : start + size] for start in range(0, len(rows), size)]
+    middle = len(parts) // 2
+    return parts[middle:] + parts[:middle]
+
+
+def _spec(number: int, rows: Sequence[Example]) -> ShardSpec:
+    return ShardSpec("test", number, 0, len(rows), "")
+
+
+class _Enough(Exception):  # noqa: N818 - it ends the probe, nothing is wrong
+    """The probe ran long enough."""
+
+
+class _Clock:
+    """Counts rows from the second time that any are done: the first has the start in it."""
+
+    def __init__(self) -> None:
+        self._begun = time.perf_counter()
+        self._first: float | None = None
+        self._last = self._begun
+        self._rows = self._all = 0
+
+    def tell(self, rows: int) -> None:
+        """Take note of rows that are done; end the probe when it ran long enough."""
+        if not rows:
+            return
+        self._last = time.perf_counter()
+        self._all += rows
+        if self._first is None:
+            self._first = self._last
+            return
+        self._rows += rows
+        if self._last - self._first > PROBE_S:
+            raise _Enough
+
+    @property
+    def rate(self) -> float | None:
+        """Examples a second; None where none was done."""
+        if self._rows and self._first is not None:
+            return self._rows / (self._last - self._first)
+        return self._all / (self._last - self._begun) if self._all else None

@@ -1,0 +1,212 @@
+"""The engine of stage 1: a thread plans, processes prepare, the model runs, a thread writes."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from savs.datasets import Example, MediaFolder
+from savs.datasets.media.media import MediaRules
+from savs.pipeline.extraction.batches.assembly import Assembly, find_faults
+from savs.pipeline.extraction.batches.feed import PlannedWindow, Planner, ahead
+from savs.pipeline.extraction.batches.jobs import Done, Job, Refused
+from savs.pipeline.extraction.batches.plan import BatchLimits
+from savs.pipeline.extraction.batches.prepare import PrepareSettings, prepare
+from savs.pipeline.extraction.batches.token_counts import TokenCounter
+from savs.pipeline.extraction.batches.transport import needs_files
+from savs.pipeline.extraction.batches.workers import (
+    WorkerSettings,
+    prepared_jobs,
+)
+from savs.pipeline.extraction.forward import Forward, Started
+from savs.pipeline.extraction.model.extra_outputs import Answers
+from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.pixel_scale import PixelScale
+from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.running import signals as interruption
+from savs.stores import ShardContent, ShardSpec
+
+UNWRITTEN = 1
+"""Complete shards that may wait for the disk while the next one is computed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRows:
+    """A shard that is to be made."""
+
+    spec: ShardSpec
+    examples: Sequence[Example]
+    """Its rows, in the order of the plan."""
+    media: MediaFolder
+
+
+def make_engine(
+    model: LoadedModel,
+    limits: BatchLimits,
+    scale: PixelScale | None,
+    run: RunOptions,
+    *,
+    workers: int,
+    rules: MediaRules,
+    answers: Answers,
+    loading: ModelOptions,
+    write: Callable[[ShardSpec, ShardContent], object],
+) -> "Engine":
+    """Return an engine with some worker processes, for media that are decoded by `rules`."""
+    prepare_settings = PrepareSettings(
+        rules=replace(rules, fetching=None),  # the media are read here
+        dtype=model.model.dtype,
+        raw_pixels=scale is not None,
+        thumbnails=run.thumbnails,
+    )
+    pin = model.device.type == "cuda"
+    settings = WorkerSettings(workers, loading, prepare_settings, pin, needs_files())
+    return Engine(
+        model, Planner(TokenCounter(model.encoder), limits), settings, answers, scale, write
+    )
+
+
+@dataclass
+class Engine:
+    """Runs the rows of shards through a model and writes the shards, each as soon as it is whole.
+
+    A pass is taken from the device after the next was started, so that the device does not wait.
+    """
+
+    model: LoadedModel
+    planner: Planner
+    workers: WorkerSettings
+    answers: Answers
+    """Labels whose first tokens' logits are kept."""
+    scale: PixelScale | None
+    """Normalises pixels that workers leave as bytes."""
+    write: Callable[[ShardSpec, ShardContent], object]
+    """Puts a shard on the disk; called in a thread of its own."""
+    record: Mapping[str, Any] = field(default_factory=dict)
+    """What each shard records about how it was made."""
+    on_rows: Callable[[int], None] = lambda rows: None
+    """Is told how many rows are done, batch by batch."""
+    written: int = 0
+    """Shards that are safe on the disk."""
+    _owners: dict[int, Assembly] = field(default_factory=dict)
+    """Request -> the shard whose rows wait for it."""
+    _jobs: dict[int, Job] = field(default_factory=dict)
+    """Jobs that are being prepared."""
+    _thumbnails: dict[int, bytes] = field(default_factory=dict)
+    _started: deque[Started] = field(default_factory=deque)
+    _writing: deque[Future[object]] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="savs-writer")
+        self._forward = Forward(
+            self.model,
+            self.answers,
+            self.scale,
+            prepare=lambda job: prepare(self.model.encoder, job, self.workers.prepare),
+            drain=lambda: self._harvest(leave=0),
+        )
+
+    @property
+    def cuts(self) -> int:
+        """Batches that did not fit the memory whole."""
+        return self._forward.cuts
+
+    def run(self, shards: Iterable[ShardRows]) -> None:
+        """Make and write shards. Whatever ends the run, those that are whole by then are written.
+
+        Raises
+        ------
+        ModelError
+            The model, or the processes that prepare for it, cannot run at all.
+        StoreError
+            A shard cannot be written.
+        """
+        planned = ahead(self._plan(shards))
+        jobs = self._taken(planned)
+        try:
+            for done in prepared_jobs(jobs, self.model.encoder, self.workers):
+                interruption.raise_if_asked()
+                self._run_job(done)
+            self._harvest(leave=0)
+            if self._owners:
+                raise RuntimeError(f"{len(self._owners)} requests did not come back")
+        finally:
+            planned.close()
+            try:
+                self._await_disk(leave=0)
+            finally:
+                self._disk.shutdown()
+
+    def _plan(self, shards: Iterable[ShardRows]) -> Iterator[PlannedWindow]:
+        for shard in shards:
+            assembly = Assembly(
+                shard.spec,
+                shard.examples,
+                self.model.grid,
+                self.model.dtype,
+                answers=len(self.answers),
+                thumbnails=self.workers.prepare.thumbnails,
+            )
+            yield from self.planner.plan(assembly, shard.media)
+
+    def _taken(self, windows: Iterable[PlannedWindow]) -> Iterator[Job]:
+        """Take windows over, in the thread of the model, and yield their jobs."""
+        for window in windows:
+            assembly = window.assembly
+            assembly.take(window.skipped, window.digests, is_last=window.is_last)
+            rows = len(window.skipped)
+            for request, place in window.waiting:
+                if assembly.wait_for(request, place):
+                    self._owners[request] = assembly
+                else:
+                    rows += 1
+            self.on_rows(rows)
+            self._finish(assembly)
+            self._jobs |= {job.number: job for job in window.jobs}
+            yield from window.jobs
+
+    def _run_job(self, done: Done) -> None:
+        self._thumbnails |= done.thumbnails
+        job = self._jobs.pop(done.job, None)
+        for part in done.parts:
+            for piece in [part] if isinstance(part, Refused) else self._forward.run(part, job):
+                if isinstance(piece, Refused):
+                    self._refuse(piece.request, piece.reason)
+                else:
+                    self._started.append(piece)
+                    self._harvest(leave=1)
+
+    def _harvest(self, *, leave: int) -> None:
+        """Take passes from the device until only some are left there."""
+        while len(self._started) > leave:
+            requests, launched = self._started.popleft()
+            read = launched.result()
+            faults = find_faults(read, self.model.grid, self.model.dtype)
+            for column, request in enumerate(requests):
+                if column in faults:
+                    self._refuse(request, faults[column])
+                    continue
+                assembly = self._owners.pop(request)
+                small = self._thumbnails.pop(request, None)
+                self.on_rows(assembly.fill(request, read, column, small))
+                self._finish(assembly)
+
+    def _refuse(self, request: int, reason: str) -> None:
+        assembly = self._owners.pop(request)
+        self._thumbnails.pop(request, None)
+        self.on_rows(assembly.refuse(request, reason))
+        self._finish(assembly)
+
+    def _finish(self, assembly: Assembly) -> None:
+        """Give a shard to the disk if it is whole."""
+        if assembly.is_whole:
+            content = assembly.content({**self.record, "cut": self.cuts > 0})
+            self._writing.append(self._disk.submit(self.write, assembly.spec, content))
+            self._await_disk(leave=UNWRITTEN)
+
+    def _await_disk(self, *, leave: int) -> None:
+        while len(self._writing) > leave:
+            self._writing.popleft().result()
+            self.written += 1

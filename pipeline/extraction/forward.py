@@ -1,0 +1,155 @@
+"""Prepared batches through the model, in smaller pieces where the memory does not hold them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused
+from savs.pipeline.extraction.model.extra_outputs import Answers
+from savs.pipeline.extraction.model.loaded_model import Launched, LoadedModel
+from savs.pipeline.extraction.model.pixel_scale import PIXELS, PixelScale
+
+NO_MEMORY = ("out of memory", "_STATUS_ALLOC_FAILED", "HOST_ALLOCATION_FAILED")
+"""What CUDA, cuBLAS, cuDNN and MPS say in a RuntimeError when they cannot allocate."""
+RECOVERY = 64
+"""Batches that must fit in a row before larger ones are tried again."""
+GRID = "image_grid_thw"
+"""Patches of each image, where `pixel_values` has those of a batch one after the other."""
+Started = tuple[tuple[int, ...], Launched]
+"""Numbers of requests, and the pass that was started for them."""
+
+
+@dataclass
+class Forward:
+    """Runs prepared batches, and remembers how much fits the memory."""
+
+    model: LoadedModel
+    answers: Answers
+    scale: PixelScale | None
+    prepare: Callable[[Job], Done]
+    """Prepares a job in this process, for batches that cannot be cut."""
+    drain: Callable[[], None] = lambda: None
+    """Takes what earlier passes hold on the device, before a batch that did not fit is cut."""
+    cuts: int = 0
+    """Batches that did not fit whole."""
+    _most: float = float("inf")
+    """Tokens that a batch may have for now."""
+    _fitted: int = 0
+    """Passes that fitted since `_most` was changed."""
+    _has_fitted: bool = False
+    """Whether anything ever did."""
+    _alone: int = 0
+    """Prompts that did not fit by themselves."""
+
+    def run(self, batch: Prepared, job: Job | None) -> Iterator[Started | Refused]:
+        """Start a batch, or pieces of it; `job` is what it was prepared from, None for one prompt.
+
+        A prompt that does not fit by itself is refused.
+
+        Raises
+        ------
+        ModelError
+            Nothing fits, from the first prompt on.
+        """
+        is_single = len(batch.requests) == 1
+        error = None
+        for _ in range(2 if is_single else _tokens(batch) <= self._most):
+            try:
+                launched = self.model.launch(batch.inputs, self.answers, self.scale)
+            except Exception as raised:
+                if not is_out_of_memory(raised):
+                    raise
+                error = raised.with_traceback(None)  # its frames hold the activations
+            else:
+                self._grow()
+                yield batch.requests, launched
+                return
+            self._shrink(batch)  # a single one is tried again: another process may have gone
+        if is_single and error is not None:
+            yield self._refuse(batch.requests[0], error)
+            return
+        for half in self._halves(batch, job):
+            yield from self.run(half, job) if isinstance(half, Prepared) else [half]
+
+    def _grow(self) -> None:
+        self._has_fitted = True
+        self._fitted += 1
+        if self._fitted == RECOVERY:
+            self._most, self._fitted = 2 * self._most, 0
+
+    def _shrink(self, batch: Prepared) -> None:
+        self.drain()
+        if self.model.device.type == "cuda":
+            torch.cuda.empty_cache()
+        elif self.model.device.type == "mps":
+            torch.mps.empty_cache()
+        if len(batch.requests) > 1:
+            self.cuts += 1
+            self._most, self._fitted = _tokens(batch) / 2, 0
+
+    def _refuse(self, request: int, error: BaseException) -> Refused:
+        self._alone += 1
+        reason = (
+            f"by itself it does not fit the memory of {self.model.device} ({error}); lower"
+            " --max-pixels, or use a larger GPU"
+        )
+        if not self._has_fitted and self._alone > 2:
+            raise ModelError(f"the model has no room for a single prompt: {reason}") from error
+        return Refused(request, reason)
+
+    def _halves(self, batch: Prepared, job: Job | None) -> Sequence[Prepared | Refused]:
+        half = len(batch.requests) // 2
+        parts = batch.requests[:half], batch.requests[half:]
+        try:
+            return [cut(batch, slice(0, half)), cut(batch, slice(half, None))]
+        except ValueError:
+            if job is None:
+                raise
+            jobs = [
+                replace(job, requests=tuple(r for r in job.requests if r.number in part))
+                for part in parts
+            ]
+            return [piece for again in jobs for piece in self.prepare(again).parts]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that the device has no memory left."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in NO_MEMORY)
+
+
+def _tokens(batch: Prepared) -> int:
+    return batch.inputs["attention_mask"].numel()
+
+
+def cut(batch: Prepared, rows: slice) -> Prepared:
+    """Return some prompts of a prepared batch, without preparing them again.
+
+    Tensors have an item a prompt, or an item an image, of which each prompt has as many; patches
+    lie one after the other, and a grid says how many each image has.
+
+    Raises
+    ------
+    ValueError
+        A tensor has another number of items.
+    """
+    count, images = len(batch.requests), batch.images
+    start, stop, _ = rows.indices(count)
+    found: dict[str, Any] = {}
+    for name, value in batch.inputs.items():
+        if not torch.is_tensor(value):
+            found[name] = value
+        elif name == PIXELS and GRID in batch.inputs:
+            ends = [0, *batch.inputs[GRID].prod(dim=1).cumsum(0).tolist()]
+            found[name] = value[ends[start * images] : ends[stop * images]]
+        elif len(value) == count:
+            found[name] = value[rows]
+        elif len(value) == count * images:
+            found[name] = value[start * images : stop * images]
+        else:
+            raise ValueError(f"{name} has {len(value)} items for {count} prompts")
+    return replace(batch, requests=batch.requests[rows], inputs=found)

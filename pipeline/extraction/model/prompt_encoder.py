@@ -1,0 +1,179 @@
+"""Everything of a checkpoint but its weights: the processor, and how prompts become inputs.
+
+Worker processes make one each; the process of the model has the same.
+"""
+
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoModelForMultimodalLM,
+    AutoProcessor,
+    AutoTokenizer,
+)
+from transformers.utils.hub import cached_file
+
+from savs.datasets.prompt import SPLIT
+from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.load_errors import explained
+from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.prompts import (
+    Pieces,
+    chat_inputs,
+    require_plain_mark,
+    text_inputs,
+)
+from savs.pipeline.extraction.model.user_code import OwnCode, load_own_code
+
+KINDS = (AutoModelForImageTextToText, AutoModelForMultimodalLM, AutoModelForCausalLM)
+"""What a checkpoint is loaded as: the first that knows its architecture."""
+ToInputs = Callable[[Any, Sequence[Pieces]], Any]
+"""Processor and prompts -> what the model takes, padded on the left."""
+_TOKENIZING = threading.Lock()
+"""Tokenizers keep padding as state: two threads at once would give each other's."""
+NO_CODE = OwnCode()
+RAW_IMAGES = {"do_rescale": False, "do_normalize": False}
+"""Options of an image processor that leave pixels as they are, 0 to 255."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptEncoder:
+    """Makes prompts into a model's inputs; made by `load_encoder`."""
+
+    name: str
+    """Hub id, or a folder's own name."""
+    processor: Any
+    """The processor, or the tokenizer of a model that reads text alone."""
+    to_inputs: ToInputs = chat_inputs
+    kind: Any = None
+    """The class that loads the model, one of `KINDS`."""
+    config: Any = None
+    revision: str | None = None
+    """Commit of the checkpoint where it came from the hub."""
+    code: OwnCode = NO_CODE
+    """The user's code that replaces a step."""
+    pixels: Mapping[str, int] | None = None
+    """`min_pixels` and `max_pixels`, where they were given."""
+    placeholders: str = SPLIT
+    """What is done with the marks of images in a prompt: `split` or `keep`."""
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer, which a processor has inside."""
+        return getattr(self.processor, "tokenizer", self.processor)
+
+    @property
+    def images(self) -> Any:
+        """The image processor, None where the model reads no images."""
+        return getattr(self.processor, "image_processor", None)
+
+    def encode(self, prompts: Sequence[Pieces], *, raw: bool = False) -> Any:
+        """Return the model's inputs for a batch of prompts, padded on the left.
+
+        Parameters
+        ----------
+        prompts
+            Text and images in reading order.
+        raw
+            Leave pixels as they are, for `PixelScale` to normalise. Only `chat_inputs` can.
+
+        Raises
+        ------
+        ValueError
+            A prompt or an image cannot be put to this model. A processor may raise anything else.
+        """
+        with _TOKENIZING:
+            if raw:
+                return chat_inputs(self.processor, prompts, RAW_IMAGES)
+            return self.to_inputs(self.processor, prompts)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Return the tokens of each text, without those of the chat template."""
+        with _TOKENIZING:
+            return [len(ids) for ids in self.tokenizer(list(texts))["input_ids"]]
+
+
+def load_encoder(options: ModelOptions) -> PromptEncoder:
+    """Load the configuration and the processor of a checkpoint; no weights are read.
+
+    Raises
+    ------
+    ModelError
+        Not found, no model with a language decoder, without a chat template, or without the pixel
+        limits that are asked for; or `keep` for a model to which the mark is a token of its own.
+    """
+    name = str(options.model)
+    code = load_own_code(str(options.model_code)) if options.model_code else OwnCode()
+    with explained("model", name):
+        # fails at once where the checkpoint is absent
+        path = cached_file(options.path, "config.json", revision=options.revision)
+        config = AutoConfig.from_pretrained(options.path, **options.source)
+        kind = _kind(config)
+        text_only = kind is AutoModelForCausalLM
+        reader = AutoTokenizer if text_only else AutoProcessor
+        processor = reader.from_pretrained(options.path, **options.source)
+    if code.to_inputs is None:
+        _require_template(name, processor)
+    _limit_pixels(name, processor, options.pixels)
+    require_plain_mark(name, processor, options.placeholders)
+    return PromptEncoder(
+        name=plain_name(name),
+        processor=processor,
+        to_inputs=code.to_inputs or (text_inputs if text_only else chat_inputs),
+        kind=kind,
+        config=config,
+        revision=_commit(path),
+        code=code,
+        pixels=options.pixels,
+        placeholders=options.placeholders,
+    )
+
+
+def plain_name(name: str) -> str:
+    """Return a folder's own name, wherever it lies, or the hub's id."""
+    return Path(name).resolve().name if Path(name).is_dir() else name
+
+
+def _commit(path: str | None) -> str | None:
+    found = re.search(r"/snapshots/([0-9a-f]{40})/", Path(path or "").as_posix())
+    return found[1] if found else None
+
+
+def _kind(config: Any) -> Any:
+    """Return the class that loads a checkpoint; code that comes with it may know more of them."""
+    remote = getattr(config, "auto_map", None) or {}
+    for kind in KINDS:
+        if type(config) in kind._model_mapping or kind.__name__ in remote:
+            return kind
+    raise ValueError(
+        f"{type(config).__name__} is no architecture with a language decoder that this"
+        " transformers release can load"
+    )
+
+
+def _require_template(name: str, processor: Any) -> None:
+    if getattr(processor, "chat_template", None) is None:
+        raise ModelError(
+            f"{name} has no chat template, so its prompt form is unknown; put a chat_template.jinja"
+            " beside its config.json and give the folder as --model, or give --model-code with"
+            " to_inputs"
+        )
+
+
+def _limit_pixels(name: str, processor: Any, pixels: Mapping[str, int]) -> None:
+    """Set the limits in a processor that has them: there its size means pixels, not edges."""
+    images = getattr(processor, "image_processor", None)
+    for key, value in pixels.items():
+        if key not in getattr(getattr(images, "valid_kwargs", None), "__annotations__", {}):
+            option = "--" + key.replace("_", "-")
+            raise ModelError(f"the image processor of {name} has no pixel limits; drop {option}")
+        edge = {"min_pixels": "shortest_edge", "max_pixels": "longest_edge"}[key]
+        sizes: Any = images
+        sizes.size = type(sizes.size)(**{**dict(sizes.size), edge: value})

@@ -1,0 +1,194 @@
+"""Stage 1: run a model once over all examples and store the features of every head.
+
+What can be refused without the model's weights is refused before they are loaded.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from savs.datasets import Benchmark, Example
+from savs.datasets.media.download import Fetching
+from savs.pipeline.demo import DEMO_NAME
+from savs.pipeline.evaluation.first_tokens import alike
+from savs.pipeline.extraction.batches.plan import planned_rows
+from savs.pipeline.extraction.batches.prepare import images_in
+from savs.pipeline.extraction.batches.workers import count_workers, start_server
+from savs.pipeline.extraction.checks.disk_space import bytes_needed, require_space
+from savs.pipeline.extraction.checks.preflight import Batching, preflight, recorded, sample
+from savs.pipeline.extraction.engine import ShardRows, make_engine
+from savs.pipeline.extraction.extraction import Extraction, skipped_examples
+from savs.pipeline.extraction.model.extra_outputs import Answers, first_tokens
+from savs.pipeline.extraction.model.identity import identity_before_loading
+from savs.pipeline.extraction.model.load import load
+from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.pixel_scale import find_scale
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, load_encoder
+from savs.pipeline.extraction.model.prompts import Pieces
+from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.extraction.run_record import run_record
+from savs.pipeline.inputs.input_options import InputOptions
+from savs.pipeline.inputs.source import Source, Splits
+from savs.pipeline.running import signals as interruption
+from savs.pipeline.running.formatting import format_bytes
+from savs.pipeline.running.progress import Reporting
+from savs.stores import FeatureWriter, ShardSpec, open_store, reserve
+
+
+def run_extraction(
+    benchmark: Benchmark,
+    inputs: InputOptions,
+    model: ModelOptions,
+    run: RunOptions,
+    *,
+    out: Path,
+    reporting: Reporting,
+) -> Extraction:
+    """Write the features of a benchmark's examples into a store, see `extract`."""
+    fetching = Fetching(Path(f"{out}.fetched")) if inputs.fetch_urls else None
+    source = Source(benchmark, inputs, fetching)
+    examples = source.examples()
+    rows = {split: planned_rows(found) for split, found in examples.items()}
+    with reserve(out, rank=run.rank, ranks=run.ranks) as place:
+        for line in [*filter(None, [place.takeover]), *source.notes(examples)]:
+            reporting.say(line)
+        encoder = load_encoder(model)
+        model = replace(model, revision=encoder.revision or model.revision)  # a branch may move on
+        tried = sample(encoder, source, examples)
+        answers = _answers(encoder, examples, tried.prompts, reporting) if run.answers else {}
+        facts = (
+            {"name": benchmark.name, "options": dict(benchmark.options)},
+            answers,
+            source.decoding_facts(examples),
+        )
+        if place.found is not None:
+            same = identity_before_loading(place.found, model, encoder, *facts)
+            missing = place.missing(same, rows, run.shard_rows)
+            if not missing and _is_pinned(model, encoder):
+                writer = place.begin(same, rows, run.shard_rows)
+                if not (run.retry_skipped and writer.with_skips()):
+                    reporting.say("0 examples to do: the model is not loaded")
+                    writer.seal()
+                    return _extraction(out)
+        workers = count_workers(run, tried.seconds * sum(map(len, examples.values())))
+        if workers:
+            start_server()  # it imports while the weights are loaded
+        reporting.say(f"loading {model.model}")
+        loaded = load(model, encoder)
+        writer = place.begin(loaded.identity(*facts), rows, run.shard_rows)
+        filling = _Filling(
+            loaded, source, examples, tried.prompts, answers, model, run, workers, reporting
+        )
+        done, seconds = filling.fill(writer)
+        writer.seal()
+    return _extraction(out, done, seconds)
+
+
+def _is_pinned(model: ModelOptions, encoder: PromptEncoder) -> bool:
+    """Return whether the same name always means the same weights: a folder may hold others now."""
+    return model.adapter is None and (encoder.revision is not None or model.model == DEMO_NAME)
+
+
+def _extraction(out: Path, rows: int = 0, seconds: float = 0.0) -> Extraction:
+    store = open_store(out)
+    return Extraction(store, rows, seconds, skipped_examples(store))
+
+
+def _answers(
+    encoder: PromptEncoder, examples: Splits, prompts: Sequence[Pieces], reporting: Reporting
+) -> Answers:
+    """Return the labels' first tokens; say where they cannot tell the labels apart."""
+    labels = list(dict.fromkeys(str(e.label) for e in examples["train"]))
+    tokens = first_tokens(encoder, labels, *prompts[:1])
+    for reason in _alike_labels(examples["train"], tokens):
+        reporting.say(f"zero-shot will leave out: {reason}")
+    return tokens
+
+
+def _alike_labels(train: Sequence[Example], tokens: Mapping[str, int]) -> list[str]:
+    """Return why the model's own answers cannot tell the labels apart, one line a subtask."""
+    labels: dict[str | None, dict[str, None]] = {}
+    for example in train:
+        labels.setdefault(example.subtask, {})[str(example.label)] = None
+    found = [alike(subtask, names, tokens) for subtask, names in labels.items()]
+    return [reason for reason in found if reason]
+
+
+@dataclass(frozen=True, slots=True)
+class _Filling:
+    """Fills a store with the features of a loaded model."""
+
+    model: LoadedModel
+    source: Source
+    examples: Splits
+    prompts: Sequence[Pieces]
+    """A few of the examples' prompts."""
+    answers: Answers
+    loading: ModelOptions
+    run: RunOptions
+    workers: int
+    reporting: Reporting
+
+    def fill(self, writer: FeatureWriter) -> tuple[int, float]:
+        """Write what is missing; return how many rows that were and the seconds it took."""
+        run, say = self.run, self.reporting.say
+        wanted = writer.missing() + (writer.reopen_skipped() if run.retry_skipped else [])
+        shards = [self._rows(writer, spec) for spec in wanted]
+        todo = [example for shard in shards for example in shard.examples]
+        needed = bytes_needed(self.model, todo, labels=len(self.answers), thumbnails=run.thumbnails)
+        free = format_bytes(require_space(writer.path, needed))
+        say(f"{len(todo):,} examples to do: {format_bytes(needed)}, {free} are free")
+        if not todo:
+            return 0, 0.0
+        batching = self._settle(writer)
+        scale = find_scale(self.model.encoder, self.prompts) if batching.raw_pixels else None
+        if scale is None and any(map(images_in, self.prompts)):
+            say("pixels are normalised by the processor: after it they would differ")
+        engine = make_engine(
+            self.model,
+            batching.limits,
+            scale,
+            run,
+            workers=self.workers,
+            rules=self.source.media("test").rules,
+            answers=self.answers,
+            loading=self.loading,
+            write=writer.write,
+        )
+        made = {"batch_size": batching.limits.rows, "workers": engine.workers.workers}
+        engine.record = run_record(self.model, run) | batching.to_json() | made
+        started = time.monotonic()
+        try:
+            with self.reporting.progress(len(todo)) as engine.on_rows:
+                engine.run(shards)
+        except KeyboardInterrupt:
+            interruption.explain(
+                say,
+                f"{engine.written} of {len(wanted)} shards of this run are safe in {writer.path};"
+                " run the same command again to go on",
+            )
+            raise
+        if engine.cuts:
+            say(
+                f"{engine.cuts} batches did not fit the memory and were run in pieces; fewer"
+                f" --batch-tokens than {batching.batch_tokens:,} avoid that"
+            )
+        return len(todo), time.monotonic() - started
+
+    def _rows(self, writer: FeatureWriter, spec: ShardSpec) -> ShardRows:
+        rows = writer.manifest.plan.splits[spec.split].rows(spec)
+        found = self.examples[spec.split]
+        return ShardRows(spec, [found[row] for row in rows], self.source.media(spec.split))
+
+    def _settle(self, writer: FeatureWriter) -> Batching:
+        """Return how batches are made: as the store records it, or as a few prompts show."""
+        batching = recorded(writer.manifest.batching, self.run)
+        if batching is None:
+            found = preflight(self.model, self.prompts, self.run).to_json()
+            settled = writer.settle_batching(found)
+            batching = Batching(**settled)
+        for line in batching.notes():
+            self.reporting.say(line)
+        return batching

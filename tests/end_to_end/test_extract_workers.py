@@ -1,0 +1,143 @@
+"""`savs extract` with worker processes: the same bits, bad rows skipped, a clean end by Ctrl-C."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from savs.stores import open_store
+
+SAVS = str(Path(sys.executable).with_name("savs"))
+
+KILLED_ON = """
+import os, signal
+from savs.pipeline.extraction.model.prompts import chat_inputs
+
+
+def to_inputs(processor, prompts):
+    import multiprocessing
+    if multiprocessing.parent_process() and any(pieces[0].size == (60, 90) for pieces in prompts):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return chat_inputs(processor, prompts)
+"""
+
+
+@pytest.fixture
+def command(inputs, tiny_model, tmp_path):
+    train, test = inputs.few_shots(6, 12)
+
+    def words(name, *more):
+        return [
+            *(SAVS, "extract", "general", "--train", str(train), "--test", str(test)),
+            *("--model", str(tiny_model("qwen2_vl")), "--dtype", "float32"),
+            *("--out", str(tmp_path / name), "--shard-rows", "4", "--batch-size", "4", *more),
+        ]
+
+    return words
+
+
+def is_alive(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def run(words):
+    return subprocess.run(words, capture_output=True, text=True, timeout=300)
+
+
+def test_workers_give_the_bits_of_one_process(command, tmp_path):
+    for name, workers in (("one", "0"), ("two", "2")):
+        done = run(command(name, "--workers", workers, "--thumbnails"))
+        assert done.returncode == 0, done.stderr
+    one, two = (open_store(tmp_path / name) for name in ("one", "two"))
+    for split in ("train", "test"):
+        np.testing.assert_array_equal(one.features(split, raw=True), two.features(split, raw=True))
+        assert one.examples(split).equals(two.examples(split))
+    assert [run_["workers"] for run_ in two.manifest.runs] == [2]
+
+
+def test_a_row_that_kills_its_worker_is_skipped_and_the_run_ends_well(command, inputs, tmp_path):
+    inputs.image("images/test5.png", 5, (90, 60))
+    (tmp_path / "mine.py").write_text(KILLED_ON)
+    done = run(
+        command("s", "--workers", "2", "--model-code", str(tmp_path / "mine.py"), "--max-skip", "1")
+    )
+    assert done.returncode == 0, done.stderr
+    assert "skipped test test:5: worker processes were killed while they prepared test:5" in (
+        done.stderr
+    )
+    assert open_store(tmp_path / "s").examples("test").height == 11
+
+
+@pytest.fixture
+def under_way(command, tmp_path):
+    """Start a slow extraction with workers; return it and its command once it wrote a shard."""
+    code = tmp_path / "slow.py"
+    code.write_text(
+        "import time\nfrom savs.pipeline.extraction.model.prompts import chat_inputs\n\n\n"
+        "def to_inputs(processor, prompts):\n    time.sleep(0.4)\n"
+        "    return chat_inputs(processor, prompts)\n"
+    )
+    words = command("s", "--workers", "2", "--model-code", str(code))
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    wait_while(lambda: process.poll() is None and not list((tmp_path / "s").glob("train-*.h5")))
+    return process, words
+
+
+def wait_while(condition):
+    until = time.monotonic() + 200
+    while condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_ctrl_c_leaves_whole_shards_and_no_process(under_way, tmp_path):
+    process, words = under_way
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: workers get it, too
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "run the same command again to go on" in said
+    assert "Traceback" not in said
+    wait_while(lambda: is_alive(process.pid))
+    done = run(words)
+    assert done.returncode == 0, done.stderr
+    assert open_store(tmp_path / "s").facts["sealed"]
+
+
+def test_workers_end_with_a_killed_process(under_way):
+    process, _ = under_way
+    process.kill()
+    process.communicate(timeout=200)  # until nobody holds its stderr
+    wait_while(lambda: is_alive(process.pid))
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--workers", "many", "--workers is 'many', expected a number from 0 on, or auto"),
+        ("--batch-tokens", "0", "--batch-tokens is '0', expected a number from 1 on, or auto"),
+        ("--batch-check", "maybe", "batch_check is 'maybe', expected one of strict, warn, off"),
+    ],
+)
+def test_a_value_that_cannot_be_is_a_usage_error(savs, option, value, message):
+    done = savs("extract", "general", "--test", "x", "--model", "demo", "--out", "s", option, value)
+    assert done.returncode == 2
+    assert message in " ".join(done.stderr.replace("│", " ").split())
+
+
+def test_a_dry_run_tells_what_workers_would_do(command, tmp_path):
+    done = run([*command("never"), "--workers", "1", "--dry-run", "--json"])
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["examples_per_second"] > 0
+    assert any("batches do not change this model's features" in note for note in found["notes"])
+    assert not (tmp_path / "never").exists()

@@ -1,0 +1,61 @@
+import threading
+
+import polars as pl
+import pytest
+
+from savs.datasets import Example, MediaFolder, find_benchmark, read_examples
+from savs.pipeline.extraction.batches import window
+from savs.pipeline.extraction.batches.window import ReadMedium, windows
+
+
+def examples_of(*media):
+    return [Example(str(n), "test", n, "a", "?", names) for n, names in enumerate(media)]
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    found = []
+    read, lock = MediaFolder.read, threading.Lock()
+
+    def counted(self, name):
+        with lock:
+            found.append(name)
+        return read(self, name)
+
+    monkeypatch.setattr(MediaFolder, "read", counted)
+    return found
+
+
+def test_each_medium_of_a_window_is_read_once(inputs, reads):
+    names = [inputs.image(f"{n}.png", n) for n in range(3)]
+    rows = examples_of((names[0],), (names[1], names[0]), (), (names[0], "gone.png"), (names[2],))
+    (only,) = windows(rows, MediaFolder(inputs.root))
+    assert only.places == (0, 1, 2, 3, 4)
+    assert sorted(reads) == sorted([*names, "gone.png"])
+    assert "gone.png is not in the media root" in only.media["gone.png"]
+    medium = only.media[names[0]]
+    assert isinstance(medium, ReadMedium)
+    assert medium.medium.data == (inputs.root / names[0]).read_bytes()
+    assert medium.sizes == [(56, 40)]
+
+
+def test_windows_are_cut_where_the_media_grow_too_large(inputs, monkeypatch):
+    names = [inputs.image(f"{n}.png", n) for n in range(5)]
+    size = (inputs.root / names[0]).stat().st_size
+    monkeypatch.setattr(window, "WINDOW_BYTES", 2 * size - 99)
+    rows = examples_of(*((name,) for name in names))
+    found = list(windows(rows, MediaFolder(inputs.root)))
+    assert [w.places for w in found] == [(0, 1), (2, 3), (4,)]
+    assert [len(w.media) for w in found] == [2, 2, 1]
+
+
+def test_media_in_a_file_of_rows_are_read_in_its_order(inputs, reads):
+    pictures = [(inputs.root / inputs.image(f"{n}.png", n)).read_bytes() for n in range(40)]
+    path = inputs.root / "rows.parquet"
+    images = [{"bytes": data, "path": None} for data in pictures]
+    rows = pl.DataFrame({"image": images, "question": ["?"] * 40, "label": list("ab") * 20})
+    rows.write_parquet(path, row_group_size=5)
+    found = read_examples(find_benchmark("general"), path, "test")
+    (only,) = windows(found, MediaFolder(inputs.root))
+    assert reads == [example.media[0] for example in found]
+    assert [m.medium.data for m in only.media.values()] == pictures

@@ -1,0 +1,125 @@
+"""The gate before a run in batches: by how many heads move, and whether that changes votes."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from savs.pipeline import load_model
+from savs.pipeline.extraction.checks.batch_equality import (
+    check_batches,
+    distances,
+    run_single,
+    votes_lost,
+)
+from savs.pipeline.extraction.checks.preflight import Batching, preflight, recorded
+from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.run_options import RunOptions
+
+
+def prompts():
+    return [
+        (Image.effect_noise((56 + 28 * n, 56), 80).convert("RGB"), f"What is in it{'?' * n}")
+        for n in range(4)
+    ]
+
+
+def checked(model):
+    given = prompts()
+    return check_batches(model, given, [run_single(model, pieces) for pieces in given], 4)
+
+
+@pytest.fixture
+def model(tiny_model):
+    return load_model(str(tiny_model("qwen2_vl")), dtype="float32")
+
+
+@pytest.mark.parametrize("scale", [0.02, 0.1, 0.3])
+def test_right_batches_pass_whatever_the_weights_scale(model, scale):
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for weight in model.model.parameters():
+            if weight.ndim > 1:
+                weight.normal_(0, scale)
+    check = checked(model)
+    assert check.passed, check.what
+
+
+def test_padding_that_is_read_as_prompt_fails(model, monkeypatch):
+    inputs = LoadedModel.inputs
+
+    def unmasked(self, given):
+        found = inputs(self, given)
+        found["attention_mask"].fill_(1)
+        return found
+
+    monkeypatch.setattr(LoadedModel, "inputs", unmasked)
+    check = checked(model)
+    assert not check.passed
+    assert "% of the heads move beyond rounding, 5% may" in check.what
+
+
+def test_images_that_change_places_fail(model, monkeypatch):
+    inputs = LoadedModel.inputs
+    same = [(piece.resize((84, 56)), "What is in it?") for piece, _ in prompts()]
+
+    def mixed(self, given):
+        found = inputs(self, given)
+        if len(given) == 4:
+            found["pixel_values"] = found["pixel_values"].flip(0)
+        return found
+
+    monkeypatch.setattr(LoadedModel, "inputs", mixed)
+    check = check_batches(model, same, [run_single(model, pieces) for pieces in same], 4)
+    assert not check.passed
+
+
+def test_one_head_that_moves_does_not_decide(model, monkeypatch):
+    read = LoadedModel.read
+
+    def one_off(self, inputs, *rest):
+        found = read(self, inputs, *rest)
+        if len(inputs["input_ids"]) == 4:
+            found.heads[0][0] += 0.3 * np.abs(found.heads[0][0]).max()
+        return found
+
+    big = load_model("demo", dtype="float32")
+    monkeypatch.setattr(LoadedModel, "read", one_off)
+    check = checked(big)  # one of 48 heads
+    assert check.passed, check.what
+    assert "2.1% of the heads move" in check.what
+
+
+def test_distances_and_lost_votes_by_hand():
+    alone = np.array([[[1.0, 0.0]], [[0.0, 1.0]]])
+    same, swapped = alone.copy(), alone[::-1].copy()
+    np.testing.assert_allclose(distances(alone, same), 0)
+    np.testing.assert_allclose(distances(alone, swapped), np.sqrt(2))
+    assert distances(np.zeros((1, 1, 2)), np.ones((1, 1, 2))).max() == 0  # a dead head
+    assert np.isinf(distances(alone, np.full_like(alone, np.nan))).all()
+    assert (votes_lost(alone, same), votes_lost(alone, swapped)) == (0, 1)
+
+
+def test_what_follows_from_the_check(model, monkeypatch):
+    found = {
+        check: preflight(model, prompts(), RunOptions(batch_check=check, batch_size=8))
+        for check in ("strict", "warn", "off")
+    }
+    assert [b.equal for b in found.values()] == [True, True, None]
+    assert {b.limits.rows for b in found.values()} == {8}
+    wrong = Batching(8, 99, False, "strict", False, "all moved")
+    assert (wrong.limits.rows, wrong.is_single) == (1, True)
+    assert "running single examples instead" in wrong.notes()[0]
+    warned = Batching(8, 99, False, "warn", False, "all moved")
+    assert (warned.limits.rows, warned.is_single) == (8, False)
+    assert "going on anyhow" in warned.notes()[0]
+
+
+def test_what_is_recorded_counts_unless_something_else_is_asked_for():
+    batching = Batching(8, 99, True, "strict", True, "none moved")
+    assert recorded(batching.to_json(), RunOptions()) == batching
+    assert recorded(batching.to_json(), RunOptions(batch_size=8, batch_check="strict")) == batching
+    assert recorded(batching.to_json(), RunOptions(batch_size=4)) is None
+    assert recorded(batching.to_json(), RunOptions(batch_check="off")) is None
+    assert recorded({}, RunOptions()) is None
+    assert recorded({"batch_size": 8}, RunOptions()) is None

@@ -1,0 +1,57 @@
+"""Pixels as bytes, normalised on the device, against the processor's own."""
+
+import dataclasses
+
+import pytest
+import torch
+from PIL import Image
+
+from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.pixel_scale import CLOSE, PIXELS, find_scale
+from savs.pipeline.extraction.model.prompt_encoder import load_encoder
+
+
+def prompts():
+    sizes = [(64, 48), (90, 120)]
+    return [
+        (
+            Image.effect_noise(size, 90)
+            .convert("RGB")
+            .point([v * 7 % 256 for v in range(256)] * 3),
+            "?",
+        )
+        for size in sizes
+    ]
+
+
+@pytest.mark.parametrize("family", ["qwen2_vl", "qwen2_5_vl", "llava_onevision", "gemma3"])
+def test_what_is_found_equals_the_processors_own(tiny_model, family):
+    encoder = load_encoder(ModelOptions(model=str(tiny_model(family))))
+    scale = find_scale(encoder, prompts())
+    assert scale is not None
+    for batch in ([prompts()[0]], [prompts()[1]], prompts()):
+        plain, raw = encoder.encode(batch), encoder.encode(batch, raw=True)
+        assert raw[PIXELS].dtype == torch.uint8
+        assert (scale.apply(raw[PIXELS]) - plain[PIXELS]).abs().max() <= CLOSE
+
+
+def test_a_processor_that_changes_more_than_it_says_is_left_alone(tiny_model, monkeypatch):
+    encoder = load_encoder(ModelOptions(model=str(tiny_model("qwen2_vl"))))
+    encode = type(encoder).encode
+
+    def sharpened(self, batch, *, raw=False):
+        found = encode(self, batch, raw=raw)
+        if not raw:
+            found[PIXELS] = found[PIXELS] * 1.0001
+        return found
+
+    monkeypatch.setattr(type(encoder), "encode", sharpened)
+    assert find_scale(encoder, prompts()) is None
+
+
+def test_text_alone_and_the_users_own_inputs_have_none(tiny_model):
+    encoder = load_encoder(ModelOptions(model=str(tiny_model("qwen2_vl"))))
+    assert find_scale(encoder, [("Is it?",)]) is None
+    assert find_scale(encoder, []) is None
+    code = dataclasses.replace(encoder.code, to_inputs=encoder.to_inputs)
+    assert find_scale(dataclasses.replace(encoder, code=code), prompts()) is None

@@ -1,0 +1,139 @@
+"""Batches that do not fit the memory: cut without being prepared again, refused, or an error."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from savs.pipeline import load_model
+from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.batches.jobs import Prepared, Refused
+from savs.pipeline.extraction.forward import RECOVERY, Forward, cut, is_out_of_memory
+from savs.pipeline.extraction.model.extra_outputs import NO_ANSWERS
+
+
+def prompts(count):
+    return [
+        (Image.new("RGB", (56 + 28 * n, 56), (40 * n, 9, 9)), f"Which? {n}") for n in range(count)
+    ]
+
+
+def batch_of(model, count):
+    return Prepared(tuple(range(count)), dict(model.inputs(prompts(count))), 1)
+
+
+class Memory:
+    """A model that fits so many tokens."""
+
+    def __init__(self, model, tokens):
+        self.model, self.tokens, self.seen = model, tokens, []
+        self.device = model.device
+
+    def launch(self, inputs, answers, scale):
+        self.seen.append(tuple(inputs["input_ids"].shape))
+        if inputs["input_ids"].numel() > self.tokens:
+            raise torch.OutOfMemoryError("no room")
+        return self.model.launch(inputs, answers, scale)
+
+
+@pytest.fixture
+def model(tiny_model):
+    return load_model(str(tiny_model("qwen2_vl")), dtype="float32")
+
+
+def forward_of(memory, **options):
+    def unprepared(job):
+        raise AssertionError("prepared again")
+
+    return Forward(memory, NO_ANSWERS, None, unprepared, **options)
+
+
+@pytest.mark.parametrize("family", ["qwen2_vl", "llava_onevision", "idefics3", "gemma3"])
+def test_a_cut_batch_gives_what_the_whole_gives(tiny_model, family):
+    model = load_model(str(tiny_model(family)), dtype="float32")
+    pair = [(Image.new("RGB", (64, 48), (n * 60, 90, 20)), "Which one?") for n in range(4)]
+    whole = Prepared((4, 5, 6, 7), dict(model.inputs(pair)), 1)
+    expected = model.read(whole.inputs).heads
+    for rows in (slice(0, 1), slice(1, 4), slice(2, 3)):
+        part = cut(whole, rows)
+        assert part.requests == whole.requests[rows]
+        for layer, heads in model.read(part.inputs).heads.items():
+            np.testing.assert_allclose(heads, expected[layer][:, rows], rtol=1e-3, atol=1e-5)
+
+
+def test_what_has_another_number_of_items_cannot_be_cut(model):
+    whole = batch_of(model, 4)
+    whole.inputs["strange"] = torch.zeros(3)
+    with pytest.raises(ValueError, match="strange has 3 items for 4 prompts"):
+        cut(whole, slice(0, 2))
+
+
+def test_a_batch_that_does_not_fit_is_cut_until_it_does(model):
+    whole = batch_of(model, 8)
+    tokens = whole.inputs["input_ids"].numel()
+    drained = []
+    memory = Memory(model, tokens // 4)
+    forward = forward_of(memory, drain=lambda: drained.append(len(memory.seen)))
+    found = list(forward.run(whole, None))
+    assert [requests for requests, _ in found] == [(0, 1), (2, 3), (4, 5), (6, 7)]
+    assert [rows for rows, _ in memory.seen] == [8, 4, 2, 2, 2, 2]
+    assert drained == [1, 2]  # what is on the device goes first
+    assert forward.cuts == 2
+
+
+def test_larger_batches_are_tried_again_after_a_while(model):
+    memory = Memory(model, batch_of(model, 4).inputs["input_ids"].numel() // 2)
+    forward = forward_of(memory)
+    list(forward.run(batch_of(model, 4), None))
+    memory.tokens = 10**9  # what else was in the memory has gone
+    memory.seen.clear()
+    sizes = []
+    for _ in range(RECOVERY):
+        sizes += [len(requests) for requests, _ in forward.run(batch_of(model, 4), None)]
+    assert (sizes[0], sizes[-1]) == (2, 4)
+
+
+def test_a_prompt_that_does_not_fit_by_itself_is_refused(model):
+    memory = Memory(model, 10**9)
+    forward = forward_of(memory)
+    list(forward.run(batch_of(model, 2), None))
+    memory.tokens = 9
+    memory.seen.clear()
+    (refused,) = forward.run(Prepared((9,), dict(model.inputs(prompts(1))), 1), None)
+    assert isinstance(refused, Refused)
+    assert refused.request == 9
+    assert "by itself it does not fit the memory of cpu" in refused.reason
+    assert len(memory.seen) == 2  # what else was in the memory may have gone meanwhile
+    assert forward.cuts == 0
+    memory.tokens = 10**9
+    found = [requests for requests, _ in forward.run(batch_of(model, 2), None)]
+    assert found == [(0, 1)]
+
+
+def test_where_nothing_fits_the_run_ends(model):
+    forward = forward_of(Memory(model, 0))
+    with pytest.raises(ModelError, match="no room for a single prompt"):
+        list(forward.run(batch_of(model, 4), None))
+
+
+def test_other_errors_are_not_taken_for_it(model):
+    class Broken(Memory):
+        def launch(self, inputs, answers, scale):
+            raise RuntimeError("shape mismatch")
+
+    with pytest.raises(RuntimeError, match="shape mismatch"):
+        list(forward_of(Broken(model, 0)).run(batch_of(model, 2), None))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA out of memory. Tried to allocate 2.00 GiB",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "MPS backend out of memory (MPS allocated: 9.0 GB)",
+    ],
+)
+def test_what_libraries_say_when_memory_is_short(message):
+    assert is_out_of_memory(RuntimeError(message))
+    assert not is_out_of_memory(ValueError(message))
