@@ -1,8 +1,8 @@
 """Result files of stage 2: selections, metrics, tables. Written whole or not at all."""
 
+import hashlib
 import io
 import json
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +12,7 @@ import polars as pl
 from safetensors import SafetensorError
 
 from savs.foundation.parquet_files import scan_parquet
+from savs.foundation.regular_files import regular_size
 from savs.foundation.whole_files import whole_file
 from savs.stores.errors import ResultError, StoreWriteError
 from savs.stores.format.layout import RESULTS, decode_json
@@ -21,6 +22,7 @@ CLASSIFIER = "classifier.safetensors"
 CONFIG = "config.json"
 """Everything else of a selection. It is written after the arrays and holds their SHA-256."""
 METRICS = "metrics.json"
+"""The metrics. It is written after the other files of an evaluation and holds their SHA-256."""
 SUBMISSION = "submission.json"
 """Predictions in the form that a benchmark's official evaluation takes."""
 PREDICTIONS = "predictions.parquet"
@@ -44,10 +46,10 @@ def write_json(path: Path, value: Mapping[str, Any]) -> Path:
     return path
 
 
-def write_table(path: Path, table: pl.DataFrame) -> Path:
+def write_table(path: Path, table: pl.DataFrame, metadata: Mapping[str, str] = {}) -> Path:
     """Write predictions.parquet, units.parquet or another table."""
     buffer = io.BytesIO()
-    table.write_parquet(buffer)
+    table.write_parquet(buffer, metadata=dict(metadata))
     write_file(path, buffer.getvalue())
     return path
 
@@ -61,6 +63,7 @@ def copy_result(source: Path, target: Path, command: str = EVALUATE) -> Path:
         Not there, or cannot be read.
     """
     with reading(source, command):
+        regular_size(source)
         content = source.read_bytes()
     write_file(target, content)
     return target
@@ -83,24 +86,39 @@ def read_json(path: Path, command: str = EVALUATE) -> dict[str, Any]:
         return found
 
 
-def read_table(path: Path, columns: Sequence[str]) -> pl.DataFrame:
+def read_table(path: Path, schema: pl.Schema, filled: Sequence[str] = ()) -> pl.DataFrame:
     """Read columns of what `write_table` wrote.
+
+    Parameters
+    ----------
+    path
+        The file.
+    schema
+        The columns and their types.
+    filled
+        Columns that have a value in every row.
 
     Raises
     ------
     ResultError
-        Not there, no Parquet, or without one of the columns.
+        Not there, no Parquet, without one of the columns, or with one of another type.
     """
-    with reading(path, EVALUATE), path.open("rb") as file:
-        return scan_parquet(file).select(columns).collect()
+    with reading(path, EVALUATE):
+        regular_size(path)
+        with path.open("rb") as file:
+            found = scan_parquet(file).select(list(schema)).collect()
+        if found.schema != schema:
+            raise ValueError(f"its columns are {dict(found.schema)}, expected {dict(schema)}")
+        if empty := next((name for name in filled if found[name].null_count()), None):
+            raise ValueError(f"column {empty!r} has an empty cell")
+        return found
 
 
-def regular_size(path: Path) -> int:
-    """Return a file's bytes; ValueError if it is a folder, a pipe or a device."""
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        raise ValueError("it is not a regular file")
-    return found.st_size
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a result file; ValueError if it is not a regular file."""
+    regular_size(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from savs.foundation.arrays import Array
-from savs.stores.results import CONFIG, SELECT, reading, regular_size, write_file
+from savs.foundation.regular_files import regular_size
+from savs.stores.results import CONFIG, SELECT, file_sha256, reading, write_file
 
 HEADER_BYTES = 2**12
 """Most bytes of a header without its tensors, and of each tensor in it without its name."""
@@ -64,8 +65,7 @@ def read_tensors(
                     f" another selection than {CONFIG}"
                 )
             _require_forms(file, forms)
-            with path.open("rb") as content:
-                found = hashlib.file_digest(content, "sha256").hexdigest()
+            found = file_sha256(path)
             if found != sha256:
                 raise ValueError(f"its SHA-256 is {found}, expected {sha256} as in {CONFIG}")
             return {name: file.get_tensor(name) for name in forms}

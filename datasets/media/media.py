@@ -14,6 +14,7 @@ from savs.datasets.media.paths import absolute, is_foreign, locate
 from savs.datasets.media.video_containers import container_of, is_video_name
 from savs.datasets.media.videos import DEFAULT_FRAMES, decode_video, first_frame
 from savs.datasets.rows.packed_media import is_packed, packed_file, read_packed
+from savs.foundation.regular_files import regular_size
 
 NO_ADDRESS = "is a URL; to download it, pass --fetch-urls"
 
@@ -105,7 +106,8 @@ class MediaFolder:
         Raises
         ------
         MediaError
-            Missing, unreadable, empty, outside the folder, or a URL that is not fetched.
+            Missing, unreadable, empty, not a regular file, outside the folder, or a URL that is not
+            fetched.
         """
         if is_address(name):
             if self.rules.fetching is None:
@@ -123,6 +125,7 @@ class MediaFolder:
     def _read_file(self, name: str) -> bytes:
         path = self.path(name)
         try:
+            regular_size(path)
             return path.read_bytes()
         except FileNotFoundError as error:
             raise MediaError(

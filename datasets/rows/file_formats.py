@@ -61,8 +61,9 @@ def read_values(path: Path) -> list[Values]:
 def _read(path: Path, root: Path) -> Iterator[Located]:
     name = path.relative_to(root).as_posix()
     if path.suffix.lower() == PARQUET:
-        if not path.exists():
-            raise SourceError(f"{path} cannot be read: there is no such file; check the path")
+        if not path.is_file():
+            what = "it is not a regular file" if path.exists() else "there is no such file"
+            raise SourceError(f"{path} cannot be read: {what}; check the path")
         for index, values in enumerate(parquet_values(path, name)):
             yield f"{path} row {index}", values
         return

@@ -18,6 +18,7 @@ from savs.datasets.rows.base64_media import decode_embedded
 from savs.datasets.rows.file_formats import JSON_LINES, PARQUET, Values, read_values
 from savs.datasets.rows.parquet_media import DAMAGE, media_columns
 from savs.foundation.parquet_files import scan_parquet
+from savs.foundation.regular_files import regular_size
 
 CHUNK_ROWS = 64
 """Parquet rows whose media are read together."""
@@ -60,6 +61,7 @@ def read_packed(path: Path, name: str) -> bytes:
     found = _match(name)
     read = _parquet_value if path.suffix.lower() == PARQUET else _text_value
     try:
+        regular_size(path)
         data = read(path, path.stat().st_mtime_ns, int(found["row"]), found["column"])
     except (*DAMAGE, LookupError, TypeError, ValueError) as error:
         raise MediaError(f"{name} cannot be read: {error}") from error

@@ -14,7 +14,7 @@ from savs.foundation.errors import SavsError
 from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.cli.commands import COMMANDS
 from savs.pipeline.cli.options.shared import ConfigOption
-from savs.pipeline.cli.output import say
+from savs.pipeline.cli.output import print_line, say
 from savs.pipeline.running import signals as interruption
 
 
@@ -65,7 +65,7 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        print(version("savs"))
+        print_line(version("savs"))
         raise typer.Exit
 
 
@@ -100,7 +100,7 @@ def main() -> NoReturn:
     try:
         app(prog_name="savs")
     except SavsError as error:
-        say(f"error: {error}")
+        say(f"error: {error}", keep="\n")
         sys.exit(_exit_code(error))
     except SystemExit as end:
         if end.code == exits.INTERRUPTED and not interruption.is_explained():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from savs.pipeline.cli.options.shared import option
-from savs.pipeline.cli.output import print_json, say
+from savs.pipeline.cli.output import print_json, print_line, say
 from savs.pipeline.running.formatting import format_bytes
 
 if TYPE_CHECKING:
@@ -59,5 +59,5 @@ def say_size(path: Path, size: int, heads: int, *, as_json: bool) -> None:
     if as_json:
         print_json({"path": str(path), "bytes": size, "heads": heads})
     else:
-        print(path)
+        print_line(str(path))
     say(f"{heads} heads, {format_bytes(size)}")

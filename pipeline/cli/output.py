@@ -1,6 +1,7 @@
 """What commands print: data on stdout, messages and progress on stderr."""
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,23 +14,53 @@ from savs.pipeline.running.formatting import format_seconds
 LINE_EVERY_S = 5.0
 """Interval of progress lines where stderr is not a terminal."""
 BAR_EVERY_S = 0.1
+_HIDDEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
+)
 
 
-def say(text: str) -> None:
-    """Print a message on stderr."""
-    print(text, file=sys.stderr, flush=True)
+def visible(text: str, keep: str = "") -> str:
+    r"""Return a text with escapes for what a terminal would obey instead of showing it.
+
+    These are control characters, line separators, marks that reverse the direction of writing, and
+    halves of characters.
+
+    Parameters
+    ----------
+    text
+        Anything that a file may hold: a label, an id, a reason.
+    keep
+        Characters that stay, such as a line break.
+
+    Examples
+    --------
+    >>> print(visible("cat" + chr(27) + "[2J"))
+    cat\x1b[2J
+    """
+    return _HIDDEN.sub(lambda found: found[0] if found[0] in keep else ascii(found[0])[1:-1], text)
+
+
+def say(text: str, keep: str = "") -> None:
+    """Print a message on stderr; `visible` shows its text."""
+    print(visible(text, keep), file=sys.stderr, flush=True)
+
+
+def print_line(text: str = "", keep: str = "") -> None:
+    """Print a line on stdout; `visible` shows its text."""
+    print(visible(text, keep))
 
 
 def print_json(value: Any) -> None:
     """Print a value as JSON on stdout; values that JSON lacks, such as dates, become strings."""
-    print(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+    text = json.dumps(value, indent=1, ensure_ascii=False, default=str)
+    print(_HIDDEN.sub(lambda c: c[0] if c[0] == "\n" else f"\\u{ord(c[0]):04x}", text))
 
 
 def print_table(
     header: Sequence[str], rows: Sequence[Sequence[str]], *, right: bool = True
 ) -> None:
     """Print columns on stdout: the first is aligned left, the others right, or all left."""
-    cells = [list(header), *map(list, rows)]
+    cells = [[visible(cell) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     for row in cells:
         first = row[0].ljust(widths[0])

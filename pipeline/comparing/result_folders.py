@@ -1,6 +1,5 @@
 """Read the result folders of `evaluate`, shorten their names, and group them by test examples."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +7,9 @@ from pathlib import Path
 import polars as pl
 
 from savs.pipeline.errors import ComparisonError
-from savs.pipeline.evaluation.evaluation_file import UNIT_SCHEMA
-from savs.pipeline.statistics.intervals import estimate
-from savs.stores.errors import ResultError
+from savs.pipeline.evaluation.evaluation_file import UNIT_SCHEMA, load_metrics
 from savs.stores.format.layout import MANIFEST, RESULTS
-from savs.stores.results import METRICS, PREDICTIONS, UNITS, read_json, read_table
+from savs.stores.results import METRICS, PREDICTIONS, UNITS, read_table
 
 EXAMPLE_COLUMNS = {
     "id": "ids",
@@ -41,9 +38,9 @@ def read_result(folder: Path) -> Result:
     Raises
     ------
     ComparisonError
-        It is no folder of results, or its files are of different evaluations.
+        It is no folder of results, or has no metrics.
     ResultError
-        A file of it is missing or damaged.
+        A file of it is missing or damaged, or its files are of different evaluations.
     """
     if not folder.is_dir():
         raise ComparisonError(
@@ -56,36 +53,19 @@ def read_result(folder: Path) -> Result:
             f"{folder} is a store; pass result folders in it: "
             + (", ".join(map(str, there)) or f"it has none yet, run savs evaluate {folder}")
         )
-    values = _values(folder / METRICS)
-    table = read_table(folder / UNITS, list(UNIT_SCHEMA))
+    load_metrics(folder)
+    table = read_table(folder / UNITS, UNIT_SCHEMA, filled=list(UNIT_SCHEMA))
     units = {
         str(name): part.select("score", "cluster", "stratum")
         for (name,), part in table.group_by("metric", maintain_order=True)
     }
-    means = {name: estimate(part).value for name, part in units.items()}
-    if list(means) != list(values) or not all(
-        math.isclose(means[name], value, abs_tol=1e-9) for name, value in values.items()
-    ):
-        raise ComparisonError(
-            f"{folder}: {METRICS} and {UNITS} are of different evaluations; run `savs evaluate`"
-            " again"
-        )
     if not units:
         raise ComparisonError(
             f"{folder} has no metrics, because its test examples have no labels; label them"
         )
-    columns = [*EXAMPLE_COLUMNS, "cluster", "prediction"]
-    return Result(folder, read_table(folder / PREDICTIONS, columns), units)
-
-
-def _values(path: Path) -> dict[str, float]:
-    """Return each metric's value, from metrics.json."""
-    try:
-        return {str(m["name"]): float(m["value"]) for m in read_json(path)["metrics"]}
-    except (KeyError, TypeError) as error:
-        raise ResultError(
-            f"{path} has no metrics with name and value; run `savs evaluate` again"
-        ) from error
+    schema = pl.Schema({name: pl.String() for name in (*EXAMPLE_COLUMNS, "cluster", "prediction")})
+    examples = read_table(folder / PREDICTIONS, schema, filled=["id", "cluster"])
+    return Result(folder, examples, units)
 
 
 def short_names(folders: Sequence[Path]) -> list[str]:

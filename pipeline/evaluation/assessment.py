@@ -106,10 +106,13 @@ def assess(
     ------
     LeakError
         Nothing would be left.
+    StoreCorruptError
+        Some examples have a label and some have none.
     """
     skipped = store.skipped("test").with_columns(correct=pl.lit(False))
     skipped = skipped.filter([subtask in classes for subtask in skipped["subtask"]])
     whole = store.in_order("test", pl.concat([*parts, skipped], how="diagonal_relaxed"))
+    store.require_labels("test", whole)
     planned, notes = len(store.manifest.plan.splits["test"].ids), list(notes)
     leaks = find_leaks(store.examples("train"), whole)
     notes += leaks.summary()

@@ -2,21 +2,31 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from savs.datasets import Units
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.selection.selection_file import save_selection
+from savs.stores.format.layout import digest
 from savs.stores.results import (
+    CLASSIFIER,
+    CONFIG,
+    EVALUATE,
     METRICS,
     PREDICTIONS,
     SUBMISSION,
     UNITS,
+    file_sha256,
+    read_json,
+    reading,
     write_json,
     write_table,
 )
 
+FILES = (UNITS, PREDICTIONS, CLASSIFIER, CONFIG, SUBMISSION)
+"""The files of an evaluation beside metrics.json."""
 UNIT_SCHEMA = pl.Schema(
     {
         "metric": pl.String,
@@ -32,7 +42,9 @@ UNIT_SCHEMA = pl.Schema(
 def save_evaluation(evaluation: Evaluation, folder: str | Path) -> tuple[Path, Path]:
     """Write metrics.json and the two tables, and the selection and submission.json, if any.
 
-    predictions.parquet has a row an example, units.parquet a row a metric and unit.
+    predictions.parquet has a row an example, units.parquet a row a metric and unit. metrics.json
+    and the tables hold `run`, the digest of the metrics. metrics.json is written last and has the
+    SHA-256 of the other files, so that files of two evaluations are not read as one.
 
     Returns
     -------
@@ -45,15 +57,47 @@ def save_evaluation(evaluation: Evaluation, folder: str | Path) -> tuple[Path, P
         The folder cannot be written.
     """
     folder = Path(folder)
+    content = evaluation.to_json()
+    mark = {"run": digest(content)}
+    files = [
+        write_table(folder / UNITS, unit_table(evaluation.units), mark),
+        write_table(folder / PREDICTIONS, evaluation.predictions, mark),
+    ]
     if evaluation.selection is not None:
         save_selection(evaluation.selection, folder)
+        files += [folder / CLASSIFIER, folder / CONFIG]
     if evaluation.submission is not None:
-        write_json(folder / SUBMISSION, evaluation.submission)
-    write_table(folder / UNITS, unit_table(evaluation.units))
-    return (
-        write_json(folder / METRICS, evaluation.to_json()),
-        write_table(folder / PREDICTIONS, evaluation.predictions),
-    )
+        files.append(write_json(folder / SUBMISSION, evaluation.submission))
+    else:
+        (folder / SUBMISSION).unlink(missing_ok=True)  # that of an earlier evaluation
+    sums = {path.name: file_sha256(path) for path in files}
+    return write_json(folder / METRICS, mark | {"files": sums} | content), folder / PREDICTIONS
+
+
+def load_metrics(folder: Path) -> dict[str, Any]:
+    """Return the content of metrics.json, of a folder whose files are all of one evaluation.
+
+    Raises
+    ------
+    ResultError
+        A file is not there or was changed, or the files are of different evaluations.
+    """
+    path = folder / METRICS
+    value = read_json(path)
+    run, sums = value.pop("run", None), value.pop("files", None)
+    with reading(path, EVALUATE):
+        if not isinstance(sums, dict) or not {UNITS, PREDICTIONS} <= {*sums} <= {*FILES}:
+            raise ValueError(f"files: expected the SHA-256 of {UNITS} and {PREDICTIONS}")
+        if run != digest(value):
+            raise ValueError(f"run: expected {digest(value)}, the digest of the metrics")
+    for name, expected in sums.items():
+        with reading(folder / name, EVALUATE):
+            if file_sha256(folder / name) != expected:
+                raise ValueError(
+                    f"its SHA-256 is not the one in {METRICS}: it was changed, or the two are of"
+                    " different evaluations"
+                )
+    return value
 
 
 def unit_table(units: Sequence[Units]) -> pl.DataFrame:

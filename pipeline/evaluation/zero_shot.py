@@ -13,7 +13,7 @@ from savs.pipeline.evaluation.predictions import predicted
 from savs.pipeline.heads.training_set import training_tasks
 from savs.pipeline.plugins.benchmark import stored_benchmark
 from savs.pipeline.readouts import ClassScores
-from savs.stores import FeatureStore
+from savs.stores import FeatureStore, ResultError
 
 
 def zero_shot(
@@ -40,7 +40,7 @@ def zero_shot(
     Raises
     ------
     ResultError
-        The store keeps no answers.
+        The store keeps no answers, or not a logit of each label.
     SelectionError
         In every subtask, two labels begin with the same token.
     StoreIncompleteError
@@ -50,9 +50,20 @@ def zero_shot(
     measuring = stored_benchmark(store, benchmark)
     logits = store.output("test", "answers")
     tokens = dict(store.manifest.identity.outputs["answers"])
+    if logits.shape[1:] != (len(tokens),) or np.isnan(logits).any():
+        raise ResultError(
+            f"{store.path}: output answers is {logits.shape} {logits.dtype}, expected a logit, not"
+            f" NaN, of each of {len(tokens)} labels; extract again with --answers labels"
+        )
     columns = {label: column for column, label in enumerate(tokens)}
     examples = store.examples("test").with_row_index("row")
     classes = {task.subtask: task.classes for task in training_tasks(store)}
+    for label in (label for labels in classes.values() for label in labels):
+        if label not in tokens:
+            raise ResultError(
+                f"{store.path}: output answers has no logit of label {label!r}; extract again with"
+                " --answers labels"
+            )
     reasons = {subtask: alike(subtask, labels, tokens) for subtask, labels in classes.items()}
     notes = partial_notes(store)
     notes += [f"left out: {reason}" for reason in reasons.values() if reason]

@@ -8,6 +8,7 @@ import polars as pl
 
 from savs.foundation.parquet_files import scan_parquet
 from savs.pipeline.errors import QueryError
+from savs.pipeline.evaluation.evaluation_file import load_metrics
 from savs.pipeline.heads.head_votes import heads_frame
 from savs.pipeline.selection.selection_file import load_config
 from savs.stores import FeatureStore
@@ -39,6 +40,8 @@ def query(store: FeatureStore, sql: str, result: str = "vote") -> pl.DataFrame:
     QueryError
         The query is no SQL, would change something, reads a file, or names a table or column that
         is not there.
+    ResultError
+        The predictions were changed, or are not of the evaluation in metrics.json.
     """
     there = _there(store, result)
     try:
@@ -102,6 +105,7 @@ def _tables(store: FeatureStore, there: Mapping[str, Path], sql: str) -> dict[st
     """Return the tables that a query mentions; `examples` always is."""
     tables = {"examples": store.scan()}
     if "predictions" in there and _mentions(sql, "predictions"):
+        load_metrics(there["predictions"].parent)
         tables["predictions"] = scan_parquet(there["predictions"])
     if "votes" in there and _mentions(sql, "votes"):
         tables["votes"] = heads_frame(store, load_config(there["votes"]).heads)

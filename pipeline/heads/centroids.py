@@ -15,6 +15,9 @@ TIE = 2.0**-19
 A float32 inner product of `d` products is off by about sqrt(d) 2^-24 (Higham and Mary, 2019,
 doi:10.1137/18M1226312), which is 2^-20 for unit vectors of 256 values; a comparison has two.
 """
+SQUARES = (2.0**-80, np.inf)
+"""Sums of squares that are exact enough in float32: what is lost of small squares is below 2^-46
+of them."""
 SMALL_SEARCH = 2**20
 """Queries x vectors up to which a search takes one thread."""
 
@@ -59,10 +62,21 @@ def class_sums(head: Array, labels: Array, classes: int) -> Array:
 
 
 def normalise(vectors: Array) -> Array:
-    """Return vectors divided by their length along the last axis; zero vectors stay zero."""
+    """Return vectors divided by their length along the last axis; zero vectors stay zero.
+
+    Squares of values below 1e-19 or above 1e19 leave the range of float32: vectors whose sum of
+    squares is not in `SQUARES` are first scaled by the power of two of their greatest value.
+    """
     values = vectors.astype(np.float32, copy=False)
-    lengths = np.sqrt(np.vecdot(values, values))[..., None]
-    with np.errstate(invalid="ignore"):  # infinity gives NaN, which is refused when compared
+    with np.errstate(over="ignore", invalid="ignore"):  # infinity gives NaN: refused when compared
+        squares = np.asarray(np.vecdot(values, values))
+        odd = ~((squares > SQUARES[0]) & (squares < SQUARES[1]))
+        if odd.any():
+            values = values.copy()
+            greatest = np.abs(values[odd]).max(axis=-1, keepdims=True, initial=0)
+            values[odd] = np.ldexp(values[odd], -np.frexp(greatest)[1])
+            squares[odd] = np.vecdot(values[odd], values[odd])
+        lengths = np.sqrt(squares)[..., None]
         return values / np.where(lengths > 0, lengths, 1)
 
 

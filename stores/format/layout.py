@@ -170,14 +170,6 @@ def _levels(value: Any) -> int:
     return 1 + max(map(_levels, parts), default=0)
 
 
-def is_finite(stored: np.ndarray[Any, Any], dtype: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return where stored values are neither NaN nor infinite."""
-    if dtype == "bfloat16":
-        exponent = 0x7F80
-        return (stored & exponent) != exponent
-    return np.isfinite(stored)
-
-
 def to_float32(stored: np.ndarray[Any, Any], dtype: str) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Return stored values as float32; exact for all three types."""
     values = stored.view(ml_dtypes.bfloat16) if dtype == "bfloat16" else stored

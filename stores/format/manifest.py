@@ -1,7 +1,7 @@
 """store.json: what a store is of (identity), what it shall hold (plan), how it was made (runs)."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -117,6 +117,18 @@ class Manifest:
     """Recorded, never compared: batch size, attention implementation, versions, device, times."""
     shards: tuple[SealedShard, ...] = ()
     """One entry for each shard that was sealed: all of them, once the store is complete."""
+
+    def __post_init__(self) -> None:
+        """Check the facts that commands look into."""
+        model, benchmark = self.identity.model, self.identity.benchmark
+        texts = {"model.name": model.get("name"), "model.class": model.get("class")}
+        for name, value in (texts | {"benchmark.name": benchmark.get("name")}).items():
+            if not isinstance(value, str):
+                raise ValueError(f"{name}: expected text, got {value!r}")
+        objects = {"benchmark.options": benchmark.get("options", {}), **self.identity.outputs}
+        for name, value in objects.items():
+            if not isinstance(value, Mapping):
+                raise ValueError(f"{name}: expected an object, got {value!r}")
 
     @property
     def sealed(self) -> bool:

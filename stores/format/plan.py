@@ -61,6 +61,8 @@ class SplitPlan:
         planned = sum(segment.rows for segment in self.segments)
         if planned != len(self.ids):
             raise ValueError(f"expected {planned} ids, one per planned row, got {len(self.ids)}")
+        if len(set(self.ids)) < planned:
+            raise ValueError("ids: expected each once")
         if self.order is not None and sorted(self.order) != list(range(planned)):
             raise ValueError(f"order: expected a permutation of {planned} rows")
 

@@ -178,7 +178,7 @@ def _write(manifest: Manifest, parts: Sequence[Part], out: Path) -> FeatureStore
     """Write shards as those of a new store, one after the other; memory holds one of them."""
     with _new_store(out, manifest) as writer:
         for (store, old), new in zip(parts, manifest.plan.shards(), strict=True):
-            with open_shard(store.path / old.name, old, store.manifest.identity) as shard:
+            with open_shard(store.path / old.name, old, store.manifest) as shard:
                 _copy(shard, store.grid, manifest.identity, writer, new)
         writer.seal()
     return open_store(out)

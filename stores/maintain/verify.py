@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from savs.stores.errors import REPAIR, StoreCorruptError, StoreReadError
-from savs.stores.format.layout import MANIFEST
+from savs.stores.format.layout import MANIFEST, SPLITS
 from savs.stores.format.manifest import Manifest, SealedShard, read_manifest
 from savs.stores.format.plan import ShardSpec
 from savs.stores.shard.read import Shard, open_shard
@@ -88,6 +88,8 @@ def verify(
         size = path.stat().st_size
         done += 0 if quick else size
         on_bytes(size)
+    if not quick and not problems:
+        problems += _label_problems(folder, manifest)
     problems += _strays(folder, manifest)
     return Report(len(planned), done, manifest.sealed, tuple(problems))
 
@@ -147,7 +149,7 @@ def _problem(path: Path, spec: ShardSpec, manifest: Manifest, quick: bool) -> Pr
         what = f"it has {size:,} bytes, expected {sealed.bytes:,} as in {MANIFEST}"
         return Problem(spec.name, "damaged", what, REPAIR)
     try:
-        with open_shard(path, spec, manifest.identity) as shard:
+        with open_shard(path, spec, manifest) as shard:
             rows = shard.rows
             if not quick:
                 _read_all(shard, manifest, spec)
@@ -177,6 +179,20 @@ def _read_all(shard: Shard, manifest: Manifest, spec: ShardSpec) -> None:
         shard.heads([(grid, head) for head in grid.heads])
     for name in manifest.identity.outputs:
         shard.output(name)
+
+
+def _label_problems(folder: Path, manifest: Manifest) -> Iterator[Problem]:
+    """Yield the first shard that has labels where earlier ones of its split have none, or not."""
+    found: dict[str, set[bool]] = {}
+    for spec in manifest.plan.shards():
+        with open_shard(folder / spec.name, spec, manifest) as shard:
+            tables = shard.examples(["label"]), shard.skipped(["label"])
+        known = found.setdefault(spec.split, set())
+        known.update(table["label"].null_count() > 0 for table in tables if table.height)
+        if len(known) > 1 and spec.split in SPLITS:
+            what = "it has labels, or none, unlike earlier shards of its split"
+            yield Problem(spec.name, "damaged", what, REPAIR)
+            return
 
 
 def _short(error: Exception, path: Path) -> str:

@@ -55,7 +55,7 @@ class Shards:
         StoreCorruptError, StoreReadError
             It is damaged, or cannot be read.
         """
-        with open_shard(self.folder / spec.name, spec, self.manifest.identity) as shard:
+        with open_shard(self.folder / spec.name, spec, self.manifest) as shard:
             if self._seen.setdefault(spec.name, shard.fingerprint) != shard.fingerprint:
                 raise StoreMismatchError(
                     f"{self.folder / spec.name} changed while it was read, perhaps by `savs extract"

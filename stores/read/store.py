@@ -22,6 +22,8 @@ from savs.stores.read.facts import store_facts
 from savs.stores.read.gathering import Block, gather, read_block
 from savs.stores.read.scan import scan_shards
 from savs.stores.read.shards import Shards
+from savs.stores.shard.checksums import damage
+from savs.stores.shard.text_columns import check_labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ class FeatureStore:
             table = pl.concat(frames, how="diagonal")  # some shards may have thumbnails
             if self.manifest.plan.splits[split].order is not None:
                 table = self.in_order(split, table)
+            self.require_labels(split, table)
             self._tables[split, skipped] = table
         return self._tables[split, skipped]
 
@@ -111,6 +114,11 @@ class FeatureStore:
         places = {name: place for place, name in enumerate(self.manifest.plan.splits[split].ids)}
         order = np.argsort([places[name] for name in rows["id"]], kind="stable")
         return rows[order]
+
+    def require_labels(self, split: str, rows: pl.DataFrame) -> None:
+        """Raise StoreCorruptError where only some of the rows that must be labelled are."""
+        with damage(f"{self.path}: {split} examples"):
+            check_labels(rows["label"], split)
 
     def scan(self) -> pl.LazyFrame:
         """Return all examples as one lazy table: their columns, then one column a head, `L12.H7`.

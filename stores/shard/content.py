@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from savs.foundation.arrays import Array
 from savs.stores.errors import FeatureValueError
 from savs.stores.format.layout import (
@@ -14,10 +12,10 @@ from savs.stores.format.layout import (
     REASON_COLUMN,
     STORED_DTYPES,
     THUMBNAIL_COLUMN,
-    is_finite,
 )
 from savs.stores.format.manifest import Identity
 from savs.stores.format.plan import ShardSpec
+from savs.stores.shard.finite import endless_row
 from savs.stores.shard.text_columns import Columns
 
 
@@ -66,9 +64,8 @@ def _check_finite(
     spec: ShardSpec, identity: Identity, layer: int, ids: Sequence[str], values: Array
 ) -> None:
     """Raise FeatureValueError where a layer holds NaN or infinity."""
-    finite = is_finite(values, identity.dtype).all(axis=(0, 2))
-    if not finite.all():
-        row = int(np.argmin(finite))
+    row = endless_row(values, identity.dtype)
+    if row is not None:
         raise FeatureValueError(
             f"{spec.name}: layer {layer} of example {ids[row]!r} holds NaN or infinity"
             f" in {identity.dtype}; use the dtype that the model was trained in, or --dtype float32"

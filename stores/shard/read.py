@@ -28,12 +28,13 @@ from savs.stores.format.layout import (
     LayerGrid,
     layer_name,
 )
-from savs.stores.format.manifest import Identity
+from savs.stores.format.manifest import Manifest
 from savs.stores.format.plan import ShardSpec
 from savs.stores.shard.checksums import crc32, damage
+from savs.stores.shard.finite import endless_row
 from savs.stores.shard.hdf5_check import hdf5_table
 from savs.stores.shard.index import Entry, Index, read_index
-from savs.stores.shard.text_columns import decode_column
+from savs.stores.shard.text_columns import check_columns, decode_column
 
 UINT8 = np.dtype(np.uint8).str
 
@@ -41,12 +42,13 @@ UINT8 = np.dtype(np.uint8).str
 class Shard:
     """A finished shard, open for reading."""
 
-    def __init__(self, file: RawFile, index: Index, spec: ShardSpec, identity: Identity) -> None:
+    def __init__(self, file: RawFile, index: Index, spec: ShardSpec, manifest: Manifest) -> None:
         self._file = file
         self._index = index
         self._spec = spec
-        self._identity = identity
-        self._dtype = STORED_DTYPES[identity.dtype]
+        self._planned = manifest.plan.planned_ids(spec)
+        self._identity = manifest.identity
+        self._dtype = STORED_DTYPES[manifest.identity.dtype]
 
     @property
     def fingerprint(self) -> int:
@@ -91,7 +93,10 @@ class Shard:
             )
         columns = [*needed, *({THUMBNAIL_COLUMN} & held)]
         wanted = [n for n in columns if names is None or n in names or n == "index"]
-        return pl.DataFrame([self._column(group, name, rows) for name in wanted])
+        found = {name: self._column(group, name, rows) for name in wanted}
+        with damage(f"{self._file.where}:/{group}"):
+            check_columns(found, self._spec.split, self._planned)
+        return pl.DataFrame(found)
 
     def _column(self, group: str, name: str, rows: int) -> pl.Series:
         stored = self._array(
@@ -136,7 +141,7 @@ class Shard:
         Raises
         ------
         StoreCorruptError
-            A layer is not as the store declares it, or a head fails its crc32.
+            A layer is not as the store declares it, a head fails its crc32, or is not finite.
         """
         slabs = self.slabs(wanted)
         dtype = self._dtype
@@ -150,9 +155,20 @@ class Shard:
                     f"{self._file.where}:/{_layer(grid)} head {head} fails its crc32: the file was"
                     f" changed after it was written; {REPAIR}"
                 )
+            self._require_finite(read, grid, head)
             if read is not values:
                 values[...] = read
         return list(out)
+
+    def _require_finite(self, values: Array, grid: LayerGrid, head: int) -> None:
+        """Raise StoreCorruptError where a head holds NaN or infinity; savs writes none."""
+        row = endless_row(values, self._identity.dtype)
+        if row is not None:
+            raise StoreCorruptError(
+                f"{self._file.where}:/{_layer(grid)} head {head} of example"
+                f" {self.examples(['id'])['id'][row]!r} holds NaN or infinity, expected finite"
+                f" numbers; {REPAIR}"
+            )
 
     def slabs(self, wanted: Sequence[tuple[LayerGrid, int]]) -> list[tuple[int, int]]:
         """Return where each head begins in the file, in bytes, and its crc32; none is read.
@@ -204,7 +220,7 @@ def _layer(grid: LayerGrid) -> str:
 
 
 @contextmanager
-def open_shard(path: Any, spec: ShardSpec, identity: Identity) -> Iterator[Shard]:
+def open_shard(path: Any, spec: ShardSpec, manifest: Manifest) -> Iterator[Shard]:
     """Open a finished shard without a lock and check that it is the planned one.
 
     Raises
@@ -219,7 +235,7 @@ def open_shard(path: Any, spec: ShardSpec, identity: Identity) -> Iterator[Shard
         "split": spec.split,
         "number": spec.number,
         "plan": spec.digest,
-        "identity": identity.digest,
+        "identity": manifest.identity.digest,
     }
     with RawFile(path) as file:
         index = read_index(file)
@@ -230,4 +246,4 @@ def open_shard(path: Any, spec: ShardSpec, identity: Identity) -> Iterator[Shard
                     f"{path} is not a shard of this store: {name} is {got!r}, expected {value!r};"
                     " it belongs to another store, or store.json was changed: run `savs verify`"
                 )
-        yield Shard(file, index, spec, identity)
+        yield Shard(file, index, spec, manifest)

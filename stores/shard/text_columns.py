@@ -1,6 +1,6 @@
 """Columns of a shard's examples in bytes: each is a JSON list with one value a row."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -63,3 +63,28 @@ def decode_column(name: str, stored: Array, rows: int) -> pl.Series:
     if len(values) != rows:
         raise ValueError(f"expected a JSON list of {rows} values, got {len(values)}")
     return pl.Series(name, values, dtype=column_type(name))
+
+
+def check_columns(columns: Mapping[str, pl.Series], split: str, planned: Collection[str]) -> None:
+    """Check some columns of the examples of one shard, whose planned ids are `planned`.
+
+    Raises
+    ------
+    ValueError
+        An id is not planned or occurs twice, an example is of another split or lacks its label.
+    """
+    empty = pl.Series(dtype=pl.String)
+    ids, splits = columns.get("id", empty), columns.get("split", empty)
+    odd = set(ids).difference(planned) or ids.filter(ids.is_duplicated())
+    if len(odd):
+        raise ValueError(f"id: expected planned ones, each once, got {min(odd)!r}")
+    if len(others := splits.filter(splits != split)):
+        raise ValueError(f"split: expected {split!r}, got {others[0]!r}")
+    check_labels(columns.get("label", empty), split)
+
+
+def check_labels(labels: pl.Series, split: str) -> None:
+    """Raise ValueError unless all training examples have a label, and all test examples or none."""
+    nulls = labels.null_count()
+    if nulls and (split == "train" or (split == "test" and nulls < len(labels))):
+        raise ValueError(f"label: expected one in every row, got null in {nulls:,}")

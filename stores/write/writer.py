@@ -65,7 +65,7 @@ class FeatureWriter:
         found = []
         for spec in self._of_rank():
             if (self.path / spec.name).exists():
-                with open_shard(self.path / spec.name, spec, self.manifest.identity) as shard:
+                with open_shard(self.path / spec.name, spec, self.manifest) as shard:
                     if shard.rows < spec.rows:
                         found.append(spec)
         return found
@@ -142,7 +142,7 @@ class FeatureWriter:
                 sealed.append(before[spec.name])
                 continue
             path = self.path / spec.name
-            with open_shard(path, spec, now.identity) as shard:
+            with open_shard(path, spec, now) as shard:
                 rows, run = shard.rows, shard.run
             if run not in runs:
                 runs.append(run)

@@ -60,10 +60,10 @@ def test_tables_come_back_as_written(tmp_path) -> None:
         }
     )
     path = write_table(tmp_path / "new" / "predictions.parquet", frame)
-    found = read_table(path, frame.columns)
+    found = read_table(path, frame.schema)
     assert found.schema == frame.schema
     assert found.equals(frame)
-    assert read_table(path, ["margin"]).columns == ["margin"]
+    assert read_table(path, pl.Schema({"margin": pl.Float64()})).columns == ["margin"]
 
 
 def test_a_table_without_a_column_is_named(tmp_path) -> None:
@@ -71,7 +71,7 @@ def test_a_table_without_a_column_is_named(tmp_path) -> None:
     with pytest.raises(
         ResultError, match=r"units\.parquet cannot be read .*score.*; run `savs evaluate` again"
     ):
-        read_table(path, ["id", "score"])
+        read_table(path, pl.Schema({"id": pl.String(), "score": pl.Float64()}))
 
 
 WRITERS = {

@@ -66,7 +66,7 @@ def read_all(folder: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "ranks", lambda: store.output("train", "ranks")
     with ExitStack() as stack:
         try:
-            opened = open_shard(folder / spec.name, spec, store.manifest.identity)
+            opened = open_shard(folder / spec.name, spec, store.manifest)
             shard = stack.enter_context(opened)
         except StoreError:
             return

@@ -9,7 +9,7 @@ import typer
 
 from savs import datasets
 from savs.pipeline.cli.options.shared import JsonOption
-from savs.pipeline.cli.output import print_json, say
+from savs.pipeline.cli.output import print_json, print_line, say
 
 if TYPE_CHECKING:
     from savs.datasets import Benchmark
@@ -37,8 +37,8 @@ def benchmarks_command(
     else:
         for benchmark in found:
             _print_facts(benchmark)
-            print()
-        print("savs benchmarks NAME shows the columns of its files and the prompt of a sample row")
+            print_line()
+        print_line("savs benchmarks NAME shows the columns of its files and a sample row's prompt")
     for problem in installed.problems.values():
         say(f"left out: {problem}")
 
@@ -57,19 +57,22 @@ def _show(benchmark: "Benchmark", *, as_json: bool) -> None:
         print_json(_to_json(benchmark))
         return
     _print_facts(benchmark)
-    print("\ncolumns")
+    print_line()
+    print_line("columns")
     _print_pairs(benchmark.columns)
     if benchmark.about is None:
         return
-    print("\nsample row")
+    print_line()
+    print_line("sample row")
     _print_pairs({key: _shown(value) for key, value in benchmark.about.sample.items()})
     examples = _examples(benchmark)
     for number, example in enumerate(examples, start=1):
-        print(f"\nexample {number} of {len(examples)}" if len(examples) > 1 else "\nits example")
+        print_line()
+        print_line(f"example {number} of {len(examples)}" if len(examples) > 1 else "its example")
         shown = example | {"prompt": example["reads"], "media": ", ".join(example["media"])}
         for key in ("prompt", "label", "media", "group", "subtask", "category"):
             if shown[key]:
-                print(f"    {key.ljust(8)}  {shown[key]}")
+                print_line(f"    {key.ljust(8)}  {shown[key]}")
 
 
 def _to_json(benchmark: "Benchmark") -> dict[str, Any]:
@@ -105,7 +108,7 @@ def _examples(benchmark: "Benchmark") -> list[dict[str, Any]]:
 
 
 def _print_facts(benchmark: "Benchmark") -> None:
-    print(f"{benchmark.name}: {benchmark.summary}")
+    print_line(f"{benchmark.name}: {benchmark.summary}")
     facts = {"also": ", ".join(benchmark.aliases)} if benchmark.aliases else {}
     if benchmark.about is not None:
         facts |= {name: getattr(benchmark.about, name) for name in FACTS}
@@ -120,9 +123,9 @@ def _print_pairs(pairs: Mapping[str, str]) -> None:
     room = max(min(shutil.get_terminal_size().columns, WIDEST) - width - 6, 30)
     for name, text in pairs.items():
         first, *rest = textwrap.wrap(text, room, break_on_hyphens=False) or [""]
-        print(f"    {name.ljust(width)}  {first}".rstrip())
+        print_line(f"    {name.ljust(width)}  {first}".rstrip())
         for line in rest:
-            print(" " * (width + 6) + line)
+            print_line(" " * (width + 6) + line)
 
 
 def _shown(value: Any) -> str:

@@ -8,7 +8,7 @@ from savs import pipeline
 from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.cli.options.expansion import expand_options
 from savs.pipeline.cli.options.shared import JsonOption, option
-from savs.pipeline.cli.output import print_json, print_table, say
+from savs.pipeline.cli.output import print_json, print_line, print_table, say
 from savs.pipeline.extraction.model.model_options import ModelKeywords
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE
 
@@ -29,8 +29,8 @@ def check_model_command(
         print_json(found.to_json())
     else:
         for name, value in found.facts.items():
-            print(f"{name.ljust(max(map(len, found.facts)))}  {value}")
-        print()
+            print_line(f"{name.ljust(max(map(len, found.facts)))}  {value}")
+        print_line()
         marks = {True: "yes", False: "NO", None: "-"}
         rows = [[check.name, marks[check.passed]] for check in found.checks]
         print_table(["check", "holds"], rows)

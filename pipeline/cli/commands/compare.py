@@ -7,7 +7,7 @@ import typer
 
 from savs import pipeline
 from savs.pipeline.cli.options.shared import JsonOption, option
-from savs.pipeline.cli.output import percent, print_json, print_table, say
+from savs.pipeline.cli.output import percent, print_json, print_line, print_table, say
 
 if TYPE_CHECKING:
     import polars as pl
@@ -53,7 +53,7 @@ def _print(found: "pl.DataFrame") -> None:
     """Print one table for each two results, then what the columns mean."""
     for place, ((a, b), part) in enumerate(found.group_by("a", "b", maintain_order=True)):
         if place:
-            print()
+            print_line()
         print_table(
             ["metric (%)", str(a), str(b), *HEADER],
             [_cells(row) for row in part.iter_rows(named=True)],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from savs import pipeline
 from savs.datasets.benchmarks import shapes
 from savs.pipeline.cli.options.shared import JsonOption, option
-from savs.pipeline.cli.output import percent, print_json, print_table, progress, say
+from savs.pipeline.cli.output import percent, print_json, print_line, print_table, progress, say
 from savs.pipeline.demo import DEMO_NAME
 from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.running.progress import Reporting
@@ -56,15 +56,18 @@ def demo_command(
         own = {"zero_shot": own_answers.to_json()}
         print_json(evaluation.to_json() | own | {"store": str(store.path)})
         return
-    print("\nSelected heads; darker means selected for more tasks:\n")
-    print("\n".join(heat_map(selection, store.grid)))
+    print_line("\nSelected heads; darker means selected for more tasks:\n", keep="\n")
+    print_line("\n".join(heat_map(selection, store.grid)), keep="\n")
     _print_story(evaluation, own_answers, files.root, store.path)
 
 
 def _print_story(
     evaluation: "Evaluation", own_answers: "Evaluation", scenes: Path, store: Path
 ) -> None:
-    print(f"\nAccuracy (%) of {HEADS} heads, and of the model's own answers to the same prompts:\n")
+    print_line(
+        f"\nAccuracy (%) of {HEADS} heads, and of the model's own answers to the same prompts:\n",
+        keep="\n",
+    )
     own = {metric.name: metric.value for metric in own_answers.metrics}
     rows = [
         [
@@ -78,7 +81,7 @@ def _print_story(
         if metric.name not in ("accuracy", "accuracy, macro")
     ]
     print_table(["task", "heads", "95 % interval", "zero-shot", "chance"], rows)
-    print(
+    print_line(
         f"""
 The model has never seen the labels of animal, fruit and creature (a red shape is a "mango").
 It cannot name them, but its heads separate them after 20 examples of each class.
@@ -89,5 +92,6 @@ metrics, predictions  {store}/results
 
 next: savs show {store}
       savs select {store} --heads 5 && savs evaluate {store}
-      savs extract general --train TRAIN.jsonl --test TEST.jsonl --model ID --out features"""
+      savs extract general --train TRAIN.jsonl --test TEST.jsonl --model ID --out features""",
+        keep="\n",
     )

@@ -9,7 +9,7 @@ from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.cli.options.expansion import expand_options
 from savs.pipeline.cli.options.inputs import BenchmarkArgument, resolve_benchmark
 from savs.pipeline.cli.options.shared import JsonOption, option
-from savs.pipeline.cli.output import print_json, progress, say
+from savs.pipeline.cli.output import print_json, print_line, progress, say
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.requirements import require_extra
 from savs.pipeline.extraction.run_options import RunOptions
@@ -51,7 +51,7 @@ def extract_command(
     if json:
         print_json(_summary(done))
     else:
-        print(done.store.path)
+        print_line(str(done.store.path))
     _report_skips(done)
     if len(done.skipped) > max_skip:
         say(

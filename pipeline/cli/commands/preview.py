@@ -8,7 +8,7 @@ import typer
 from savs.pipeline.cli.options.expansion import expand_options
 from savs.pipeline.cli.options.inputs import BenchmarkArgument, resolve_benchmark
 from savs.pipeline.cli.options.shared import JsonOption, option
-from savs.pipeline.cli.output import print_json, say
+from savs.pipeline.cli.output import print_json, print_line, say
 from savs.pipeline.extraction.model.model_options import ProcessorKeywords
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.names import DEFAULT_EXAMPLES
@@ -44,7 +44,7 @@ def preview_command(
     if json:
         print_json(_summary(content, out))
     else:
-        print(out)
+        print_line(str(out))
     for note in content.notes:
         say(note)
     for split in content.splits:

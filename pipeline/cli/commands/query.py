@@ -1,13 +1,14 @@
 """`savs query`: SQL over a store."""
 
 import json as json_format
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from savs import pipeline
 from savs.pipeline.cli.options.shared import JsonOption, StoreArgument, option
-from savs.pipeline.cli.output import print_json, say
+from savs.pipeline.cli.output import print_json, print_line, say
 
 if TYPE_CHECKING:
     import polars as pl
@@ -33,7 +34,7 @@ def query_command(
     if json:
         print_json(found.to_dicts())
     elif csv:
-        print(_flat(found).write_csv(), end="")
+        sys.stdout.write(_flat(found).write_csv())
     else:
         with pl.Config(
             tbl_rows=ROWS_SHOWN,
@@ -42,7 +43,7 @@ def query_command(
             fmt_str_lengths=60,
             tbl_hide_dataframe_shape=True,
         ):
-            print(found)
+            print_line(str(found), keep="\n")
         more = f", the first and last {ROWS_SHOWN // 2} shown" if found.height > ROWS_SHOWN else ""
         say(f"{found.height:,} rows{more}")
 

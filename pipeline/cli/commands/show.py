@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from savs import pipeline
 from savs.pipeline.cli.options.shared import JsonOption, StoreArgument
-from savs.pipeline.cli.output import print_json, print_table, say
+from savs.pipeline.cli.output import print_json, print_line, print_table, say
 from savs.pipeline.running.formatting import format_bytes
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def show_command(store: StoreArgument, json: JsonOption = False) -> None:
         ["store", facts["path"]],
         ["benchmark", facts["benchmark"]["name"]],
         ["model", f"{model['name']} ({model['class']})"],
-        ["revision", model["revision"] or "local"],
+        ["revision", model.get("revision") or "local"],
         ["heads", f"{heads} in {facts['layers']} layers, {widths} wide, {facts['dtype']}"],
         ["planned", ", ".join(f"{count:,} {split}" for split, count in facts["planned"].items())],
         ["shards", f"{facts['shards']}, {missing or 'none'} missing"],
@@ -34,8 +34,8 @@ def show_command(store: StoreArgument, json: JsonOption = False) -> None:
     ]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        print(f"{name.ljust(width)}  {value}")
-    print()
+        print_line(f"{name.ljust(width)}  {value}")
+    print_line()
     print_table(
         ["split", "subtask", "class", "examples", "skipped"],
         [
@@ -44,7 +44,7 @@ def show_command(store: StoreArgument, json: JsonOption = False) -> None:
         ],
     )
     for skip in facts["skipped"]:
-        print(f"skipped {skip['split']} {skip['id']}: {skip['reason']}")
+        print_line(f"skipped {skip['split']} {skip['id']}: {skip['reason']}")
     if missing:
         say(f"{missing} shards are missing: run the same `savs extract` command again to resume")
 

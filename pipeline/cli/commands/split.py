@@ -9,7 +9,7 @@ from savs.datasets.splits.shots import Shots
 from savs.pipeline.cli.options.expansion import expand_options
 from savs.pipeline.cli.options.inputs import BenchmarkArgument, resolve_benchmark
 from savs.pipeline.cli.options.shared import JsonOption, option
-from savs.pipeline.cli.output import print_json, print_table, say
+from savs.pipeline.cli.output import print_json, print_line, print_table, say
 from savs.pipeline.inputs.input_options import InputOptions, ReadingKeywords
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _print_table(done: "Splitting") -> None:
     ]
     print_table(["subtask", "class", "train", "test"], rows)
     for name, path in done.paths.items():
-        print(f"{name}: {path} ({done.rows[name]:,} rows)")
+        print_line(f"{name}: {path} ({done.rows[name]:,} rows)")
     say(
         f"checked both files: they share no example, image or group"
         f" ({done.clusters:,} sets of linked examples)"

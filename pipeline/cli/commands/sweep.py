@@ -15,7 +15,7 @@ from savs.pipeline.cli.options.shared import (
     parse_heads,
     result_place,
 )
-from savs.pipeline.cli.output import percent, print_json, print_table, say
+from savs.pipeline.cli.output import percent, print_json, print_table, say, visible
 from savs.pipeline.names import DEFAULT_DRAWS
 
 DRAWS_FILE = "draws.parquet"
@@ -71,7 +71,8 @@ def sweep_command(
     )
     names = found.summary["metric"].unique(maintain_order=True).to_list()
     if metric is not None and metric not in names:
-        raise typer.BadParameter(f"--metric is {metric!r}, expected one of: {'; '.join(names)}")
+        known = visible("; ".join(names))
+        raise typer.BadParameter(f"--metric is {metric!r}, expected one of: {known}")
     files = [
         write_table(folder / DRAWS_FILE, found.draws),
         write_table(folder / SUMMARY_FILE, found.summary),

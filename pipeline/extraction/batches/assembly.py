@@ -11,7 +11,8 @@ from savs.datasets import Example
 from savs.foundation.arrays import Array
 from savs.pipeline.extraction.model.loaded_model import Read
 from savs.stores import LayerGrid, ShardContent, ShardSpec
-from savs.stores.format.layout import STORED_DTYPES, head_name, is_finite
+from savs.stores.format.layout import STORED_DTYPES, head_name
+from savs.stores.shard.finite import is_finite
 
 
 @dataclass(eq=False)

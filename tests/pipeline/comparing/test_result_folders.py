@@ -72,14 +72,14 @@ def test_a_damaged_file_is_named(folder, name, content):
 @pytest.mark.parametrize("content", [{}, {"metrics": [{}]}, {"metrics": 3}])
 def test_metrics_of_another_form_are_named(folder, content):
     (folder / "metrics.json").write_text(json.dumps(content))
-    with pytest.raises(ResultError, match=r"metrics\.json has no metrics with name and value"):
+    with pytest.raises(ResultError, match=r"metrics\.json cannot be read \(files: expected"):
         read_result(folder)
 
 
 def test_files_of_two_evaluations_are_noticed(folder, tmp_path):
     other = save_result(tmp_path / "b", [1, 1, 1, 1])
     (other / "units.parquet").rename(folder / "units.parquet")
-    with pytest.raises(ComparisonError, match="are of different evaluations; run `savs evaluate`"):
+    with pytest.raises(ResultError, match=r"are of different evaluations\); run `savs evaluate`"):
         read_result(folder)
 
 

@@ -5,19 +5,20 @@ import pytest
 
 from savs.pipeline import evaluate, select, zero_shot
 from savs.pipeline.errors import SelectionError
-from savs.stores import LayerGrid, ShardContent, open_store, open_writer
+from savs.stores import LayerGrid, ResultError, ShardContent, open_store, open_writer
 from stores import columns, identity, planned
 
 
-def store_with_answers(folder, tokens, logits, labels):
+def store_with_answers(folder, tokens, logits, labels, train=None):
     """Write a one-head store whose test rows have the given answer logits."""
     grid = (LayerGrid(0, (0,), 2),)
     what = replace(identity(grid=grid), outputs={"answers": tokens})
-    sizes = {"train": len(tokens), "test": len(labels)}
+    train = train or list(tokens)
+    sizes = {"train": len(train), "test": len(labels)}
     plan = {split: planned(split, count) for split, count in sizes.items()}
     with open_writer(folder, what, plan) as writer:
         for spec in writer.missing():
-            rows = list(tokens) if spec.split == "train" else labels
+            rows = train if spec.split == "train" else labels
             answers = np.zeros((len(rows), len(tokens)), np.float32)
             if spec.split == "test":
                 answers = np.float32(logits)
@@ -57,3 +58,20 @@ def test_its_predictions_have_the_form_of_any_other(tmp_path):
     ours, theirs = zero_shot(store), evaluate(store, select(store, heads=1))
     assert ours.predictions.schema == theirs.predictions.schema
     assert ours.to_json()["heads"] == 0
+
+
+@pytest.mark.parametrize(
+    ("tokens", "logits", "reason"),
+    [
+        ({"a": 1, "b": 2}, [[1, float("nan")]], "expected a logit, not NaN, of each of 2 labels"),
+        ({"a": 1, "b": 2, "d": 3}, [[1, 0, 2]], "output answers has no logit of label 'c'"),
+        ({"a": 1, "b": 2, "c": 3}, [[1, 0]], r"is \(1, 2\) float32, expected a logit"),
+    ],
+    ids=["NaN", "label", "width"],
+)
+def test_answers_of_another_writer_are_refused_by_name(tmp_path, tokens, logits, reason):
+    store = store_with_answers(
+        tmp_path, tokens, logits, ["a"], train=["a", "b", "c"][: len(tokens)]
+    )
+    with pytest.raises(ResultError, match=reason):
+        zero_shot(store)

@@ -32,7 +32,7 @@ def test_a_manifest_comes_back_as_written(tmp_path, toy, only) -> None:
 
 
 CHANGES = {
-    "model": replace(identity(), model={"name": "toy", "revision": None}),
+    "model": replace(identity(), model={"name": "toy", "class": "Toy"}),
     "revision": replace(identity(), model=identity().model | {"revision": "r"}),
     "processor": replace(identity(), processor={}),
     "dtype": replace(identity(), dtype="float16"),

@@ -60,7 +60,7 @@ def test_a_slim_store_verifies_and_says_the_same_of_itself(tmp_path) -> None:
     for ours, theirs in zip(small.present(), full.present(), strict=True):
         runs = []
         for store, spec in ((small, ours), (full, theirs)):
-            with open_shard(store.path / spec.name, spec, store.manifest.identity) as shard:
+            with open_shard(store.path / spec.name, spec, store.manifest) as shard:
                 runs.append(shard.run)
         assert runs[0] == runs[1]
 

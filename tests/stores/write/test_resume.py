@@ -47,7 +47,7 @@ DIFFERENCES = {
         "model.name: 'toy' in .*'x' now",
     ),
     "gone": (
-        lambda w: replace(w, model={"name": "toy"}),
+        lambda w: replace(w, model={"name": "toy", "class": "Toy"}),
         "model.weights: 'w' in the store, None now",
     ),
     "processor": (

@@ -1,0 +1,136 @@
+"""Pipes and devices in the place of files are refused at once; nothing waits for a writer."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from small_results import save_result
+
+from savs.pipeline import evaluate, save_evaluation, select
+from stores import make_store
+
+LIMIT_S = 120
+"""A command that waits for a pipe would wait for ever."""
+SPLIT = ("split", "general", "--shots", "1", "--train", "a.jsonl", "--test", "b.jsonl")
+COMPARE = ("compare", "r", "s/results/vote")
+PIPES = {
+    "store.json": (("show", "s"), "s/store.json", 3),
+    "shard": (("evaluate", "s"), "s/test-00000.h5", 3),
+    "shard, verified": (("verify", "s"), "s/test-00000.h5", 3),
+    "shard, repaired": (("repair", "s"), "s/test-00000.h5", 0),
+    "config": (("evaluate", "s"), "s/results/vote/config.json", 1),
+    "classifier": (("evaluate", "s"), "s/results/vote/classifier.safetensors", 1),
+    "classifier, copied": (
+        ("slim", "s", "--out", "NEW"),
+        "s/results/vote/classifier.safetensors",
+        1,
+    ),
+    "metrics": (COMPARE, "s/results/vote/metrics.json", 1),
+    "units": (COMPARE, "s/results/vote/units.parquet", 1),
+    "predictions": (COMPARE, "s/results/vote/predictions.parquet", 1),
+    "predictions, queried": (
+        ("query", "s", "SELECT * FROM predictions"),
+        "s/results/vote/predictions.parquet",
+        1,
+    ),
+    "rows": (("split", "general", "--from", "rows.parquet", *SPLIT[2:]), "rows.parquet", 1),
+}
+
+
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own, which a pipe may not stop."""
+    return subprocess.run(
+        [sys.executable, "-m", "savs.pipeline.cli.app", *command],
+        cwd=folder,
+        env=os.environ | {"PYTHONSAFEPATH": "1"},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def device(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/null")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Return a folder with a store and its results, other results, and rows."""
+    place = tmp_path_factory.mktemp("pipes")
+    values = np.random.default_rng(0).normal(size=(3, 4, 3)).astype(np.float32)
+    store = make_store(place / "s", values, list("abab"), values, list("abab"))
+    save_evaluation(evaluate(store, select(store, heads=2)), place / "s/results/vote")
+    save_result(place / "r", [1, 0, 1, 1])
+    pl.DataFrame({"question": ["?"] * 4, "label": list("abab")}).write_parquet(
+        place / "rows.parquet"
+    )
+    return place
+
+
+@pytest.mark.parametrize("make", [pipe, device])
+@pytest.mark.parametrize(("command", "name", "code"), PIPES.values(), ids=PIPES)
+def test_a_pipe_or_device_is_refused(folder, make, command, name, code) -> None:
+    path = folder / name
+    content = path.read_bytes()
+    make(path)
+    try:
+        done = run(folder, *(word.replace("NEW", make.__name__) for word in command))
+    finally:
+        for found in (path, path.with_name(f"{path.name}.damaged")):
+            found.unlink(missing_ok=True)
+        path.write_bytes(content)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert Path(name).name in done.stderr + done.stdout
+    if code and command[0] != "verify":  # which compares sizes first
+        assert "not a regular file" in done.stderr
+
+
+def few_rows(inputs) -> None:
+    rows = [
+        {"image": inputs.image(f"{n}.png", n), "question": "?", "label": "ab"[n % 2]}
+        for n in range(6)
+    ]
+    inputs.rows("all.jsonl", rows)
+
+
+@pytest.mark.parametrize("make", [pipe, device])
+@pytest.mark.parametrize("number", [1, 2])
+def test_media_that_are_pipes_or_devices_are_named(
+    inputs, make: Callable[[Path], None], number: int
+) -> None:
+    """Two of one size are read and compared by a split."""
+    few_rows(inputs)
+    for n in range(number):
+        make(inputs.root / f"{n}.png")
+    split = run(inputs.root, *SPLIT, "--from", "all.jsonl")
+    assert split.returncode == 0, split.stderr
+    assert f"{number} images do not exist (the first is 0.png)" in split.stderr
+    given = ("preview", "general", "--test", "all.jsonl", "--shots", "1", "--out", "page.html")
+    page = run(inputs.root, *given)
+    assert page.returncode == 0, page.stderr
+    assert " have missing media" in page.stderr
+
+
+def test_an_extraction_skips_a_pipe(inputs, tmp_path) -> None:
+    train, test = inputs.few_shots(train=4, test=2)
+    pipe(inputs.root / "images/test1.png")
+    done = run(
+        inputs.root,
+        *("extract", "general", "--train", str(train), "--test", str(test), "--model", "demo"),
+        *("--out", str(tmp_path / "new")),
+    )
+    assert done.returncode == 4, done.stderr
+    assert "skipped test test:1: images/test1.png cannot be read: it is not a reg" in done.stderr

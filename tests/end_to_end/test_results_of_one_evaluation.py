@@ -1,0 +1,140 @@
+"""The files of a result folder are of one evaluation; whatever is changed in them is refused."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+from json_edits import edited, variants
+from saved_selections import assert_same, two_task_store
+from small_results import save_result
+
+from savs.pipeline import compare, load_selection, query, save_selection, select
+from savs.pipeline.evaluation import evaluation_file
+from savs.stores import FeatureStore, ResultError
+from savs.stores.format.layout import digest
+
+FILES = ("units.parquet", "predictions.parquet", "classifier.safetensors", "config.json")
+NEW, OLD = [1, 1, 1, 1], [1, 0, 1, 1]
+
+
+@pytest.fixture
+def store(savs, tmp_path) -> FeatureStore:
+    """Return a store that was evaluated with three heads, and with two in `results/two`."""
+    found = two_task_store(tmp_path / "s")
+    for heads, more in (("3", ()), ("2", ("--out", found.path / "results/two"))):
+        assert savs("select", found.path, "--heads", heads, *more).returncode == 0
+        given = ("--selection", more[1]) if more else ()
+        assert savs("evaluate", found.path, *given, *more).returncode == 0
+    return found
+
+
+def test_all_files_name_one_run(store) -> None:
+    folder = store.path / "results/vote"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    for name in ("units.parquet", "predictions.parquet"):
+        assert pl.read_parquet_metadata(folder / name)["run"] == metrics["run"]
+    assert sorted(metrics["files"]) == sorted(FILES)
+    content = {name: value for name, value in metrics.items() if name not in ("run", "files")}
+    assert metrics["run"] == digest(content)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_of_another_evaluation_is_refused(savs, store, tmp_path, name) -> None:
+    ours, theirs = store.path / "results/vote", store.path / "results/two"
+    assert savs("compare", ours, theirs).returncode == 0
+    shutil.copy(theirs / name, ours / name)
+    for command in (("compare", ours, theirs), ("query", store.path, "SELECT * FROM predictions")):
+        done = savs(*command)
+        assert done.returncode == 1
+        assert f"vote/{name} cannot be read (its SHA-256 is not the one in metrics" in done.stderr
+        assert "run `savs evaluate` again" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["predictions.parquet", "metrics.json"])
+def test_a_kill_between_two_files_leaves_nothing_that_is_read(tmp_path, monkeypatch, name) -> None:
+    """Old files lie beside new ones then."""
+    good = save_result(tmp_path / "good", OLD)
+    folder = save_result(tmp_path / "killed", OLD)
+    for write in ("write_table", "write_json"):
+        monkeypatch.setattr(evaluation_file, write, _dying(getattr(evaluation_file, write), name))
+    with pytest.raises(KeyboardInterrupt):
+        save_result(folder, NEW)
+    with pytest.raises(ResultError, match="different evaluations"):
+        compare([good, folder])
+
+
+def _dying(write, last: str):
+    def call(path: Path, *rest):
+        if path.name == last:
+            raise KeyboardInterrupt
+        return write(path, *rest)
+
+    return call
+
+
+def test_every_edit_of_the_metrics_is_refused(tmp_path) -> None:
+    good, folder = (save_result(tmp_path / which, OLD) for which in ("good", "edited"))
+    path = folder / "metrics.json"
+    value = json.loads(path.read_text())
+    for place, new in variants(value):
+        path.write_text(json.dumps(edited(value, place, new)))
+        with pytest.raises(ResultError, match=r"(metrics\.json|parquet) (cannot be read|does not)"):
+            compare([good, folder])
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        ("units.parquet", pl.col("score").cast(pl.String), "its columns are"),
+        ("units.parquet", pl.lit(None, pl.Float64).alias("score"), "column 'score' has an empty"),
+        ("units.parquet", pl.col("score").alias("points"), "different"),
+        ("predictions.parquet", pl.lit(None, pl.String).alias("id"), "column 'id' has an empty"),
+        ("predictions.parquet", pl.lit(1).alias("label"), "its columns are"),
+    ],
+)
+def test_a_forged_table_is_refused_by_its_columns(tmp_path, name, change, reason) -> None:
+    good, folder = (save_result(tmp_path / which, OLD) for which in ("good", "forged"))
+    pl.read_parquet(folder / name).with_columns(change).write_parquet(folder / name)
+    if reason != "different":  # else the digest stays that of the old file
+        path = folder / "metrics.json"
+        value = json.loads(path.read_text())
+        value["files"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        path.write_text(json.dumps(value))
+    with pytest.raises(ResultError, match=rf"{name} cannot be read .*{reason}"):
+        compare([good, folder])
+
+
+def test_an_edited_selection_is_refused_or_predicts_the_same(savs, store) -> None:
+    """Edits of a selection's text, through the command: one line, no traceback, no other number."""
+    folder = store.path / "results/vote"
+    before = savs("evaluate", store.path, "--json").stdout
+    config = json.loads((folder / "config.json").read_text())
+    edits = variants(config)
+    for place, new in edits[:: len(edits) // 58]:
+        (folder / "config.json").write_text(json.dumps(edited(config, place, new)))
+        done = savs("evaluate", store.path, "--json")
+        if done.returncode:
+            assert done.returncode == 1
+            assert done.stderr.startswith("error: ")
+            assert "config.json" in done.stderr or "classifier.safetensors" in done.stderr
+        else:
+            assert done.stdout == before
+
+
+def test_a_selection_that_was_made_again_is_not_that_of_the_predictions(store) -> None:
+    folder = store.path / "results/vote"
+    again = select(store, heads=1)
+    save_selection(again, folder)
+    assert_same(load_selection(folder), again)
+    assert query(store, "SELECT count(*) FROM votes").item() > 0
+    with pytest.raises(ResultError, match=r"config\.json|classifier\.safetensors"):
+        query(store, "SELECT count(*) FROM predictions")
+
+
+def test_no_submission_of_an_earlier_evaluation_is_left(tmp_path) -> None:
+    (tmp_path / "submission.json").write_text("{}")
+    save_result(tmp_path, OLD)
+    assert not (tmp_path / "submission.json").exists()
