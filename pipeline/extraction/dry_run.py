@@ -24,6 +24,8 @@ from savs.stores import ShardSpec
 
 PROBE_S = 5.0
 """The probe runs at least this long after its start, if there are examples enough."""
+LEAST_S = 1.0
+"""Shorter times say nothing without the start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,6 @@ class _Clock:
     @property
     def rate(self) -> float | None:
         """Examples a second; None where none was done."""
-        if self._rows and self._first is not None:
+        if self._first is not None and self._last - self._first > LEAST_S:
             return self._rows / (self._last - self._first)
         return self._all / (self._last - self._begun) if self._all else None

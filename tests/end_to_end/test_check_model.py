@@ -108,7 +108,7 @@ def test_json_of_a_model_that_fails(savs, tiny_model, code):
     assert (found["passed"], found["batch_size"]) == (False, 1)
     batches = found["checks"][-1]
     assert batches["passed"] is False
-    assert "of the heads move beyond rounding, 5% may" in batches["what"]
+    assert "of the heads move beyond rounding (5% may" in batches["what"]
 
 
 def test_a_model_that_never_sees_the_prompt_is_not_to_be_trusted(savs, tiny_model, code):

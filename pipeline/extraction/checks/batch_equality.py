@@ -96,8 +96,8 @@ def check_batches(
     moved = float((apart > np.maximum(TOLERANCES[model.dtype], CHAOS * rounding)).mean())
     lost = votes_lost(alone, batched) - votes_lost(alone, doubled)
     what = (
-        f"{moved:.1%} of the heads move beyond rounding, {FEW:.0%} may (by {apart.max():.1e} at"
-        f" most, {model.dtype}); {max(lost, 0):.1%} of their votes change"
+        f"{moved:.1%} of the heads move beyond rounding ({FEW:.0%} may; the largest relative"
+        f" distance is {apart.max():.1e} in {model.dtype}), {max(lost, 0):.1%} of votes change"
     )
     return Check(f"batches of {size} equal single examples", moved <= FEW and lost <= FEW, what)
 

@@ -56,7 +56,7 @@ def test_padding_that_is_read_as_prompt_fails(model, monkeypatch):
     monkeypatch.setattr(LoadedModel, "inputs", unmasked)
     check = checked(model)
     assert not check.passed
-    assert "% of the heads move beyond rounding, 5% may" in check.what
+    assert "% of the heads move beyond rounding (5% may" in check.what
 
 
 def test_images_that_change_places_fail(model, monkeypatch):
