@@ -184,14 +184,14 @@ class Engine:
             requests, launched = self._started.popleft()
             read = launched.result()
             faults = find_faults(read, self.model.grid, self.model.dtype)
-            for column, request in enumerate(requests):
-                if column in faults:
-                    self._refuse(request, faults[column])
-                    continue
-                assembly = self._owners.pop(request)
-                small = self._thumbnails.pop(request, None)
-                self.on_rows(assembly.fill(request, read, column, small))
+            for column, reason in faults.items():
+                self._refuse(requests[column], reason)
+            columns = {r: column for column, r in enumerate(requests) if column not in faults}
+            for assembly in {self._owners.pop(request) for request in columns}:  # one, if any
+                self.on_rows(assembly.fill(columns, read, self._thumbnails))
                 self._finish(assembly)
+            for request in columns:
+                self._thumbnails.pop(request, None)
 
     def _refuse(self, request: int, reason: str) -> None:
         assembly = self._owners.pop(request)

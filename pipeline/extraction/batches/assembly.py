@@ -78,16 +78,24 @@ class Assembly:
         if source in self._small:
             self._small[place] = self._small[source]
 
-    def fill(self, request: int, read: Read, column: int, small: bytes | None) -> int:
-        """Give all rows that wait for a request its features; return how many they are."""
+    def fill(self, columns: Mapping[int, int], read: Read, thumbnails: Mapping[int, bytes]) -> int:
+        """Give all rows that wait for some requests their features; return how many they are.
+
+        `columns` says which column of a batch is whose; `thumbnails` are those of the requests.
+        """
         if not self._layers:
             self._make_room()
-        places = self._pop(request)
+        places: list[int] = []
+        sources: list[int] = []
+        for request, column in columns.items():
+            waiting = self._pop(request)
+            places += waiting
+            sources += [column] * len(waiting)
+            if request in thumbnails:
+                self._small.update(dict.fromkeys(waiting, thumbnails[request]))
         for layer, heads in read.heads.items():
-            self._layers[layer][:, places] = heads[:, column, None]
-        self._logits[places] = read.answers[column]
-        if small is not None:
-            self._small.update(dict.fromkeys(places, small))
+            self._layers[layer][:, places] = heads[:, sources]
+        self._logits[places] = read.answers[sources]
         return len(places)
 
     def _pop(self, request: int) -> list[int]:
