@@ -177,7 +177,7 @@ def _emulate(case: Case, work: Path) -> dict[str, Any]:
         MediaFolder.read = slow
     run_extraction.load = _load_emulated
     begun = time.perf_counter()
-    done = _extract(case, work)
+    done = _extract(case, work, len(os.sched_getaffinity(0)))  # as with a GPU
     whole = time.perf_counter() - begun
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
     return {
@@ -189,7 +189,7 @@ def _emulate(case: Case, work: Path) -> dict[str, Any]:
     }
 
 
-def _extract(case: Case, work: Path) -> Any:
+def _extract(case: Case, work: Path, workers: int | None = None) -> Any:
     from savs.pipeline import extract
 
     folder = work / case.name.replace(" ", "-")
@@ -204,6 +204,7 @@ def _extract(case: Case, work: Path) -> Any:
         limit=case.rows,
         shard_rows=case.shard_rows,
         jpeg_draft=case.draft,
+        workers=workers,
     )
 
 

@@ -95,7 +95,9 @@ def _probe(
         batching.limits,
         find_scale(model.encoder, tried.prompts) if batching.raw_pixels else None,
         run,
-        workers=count_workers(run, tried.seconds * sum(map(len, examples.values()))),
+        workers=count_workers(
+            run, loading.device, tried.seconds * sum(map(len, examples.values()))
+        ),
         rules=source.media("test").rules,
         answers=NO_ANSWERS,
         loading=loading,

@@ -72,7 +72,7 @@ def run_extraction(
                     reporting.say("0 examples to do: the model is not loaded")
                     writer.seal()
                     return _extraction(out)
-        workers = count_workers(run, tried.seconds * sum(map(len, examples.values())))
+        workers = count_workers(run, model.device, tried.seconds * sum(map(len, examples.values())))
         if workers:
             start_server()  # it imports while the weights are loaded
         reporting.say(f"loading {model.model}")

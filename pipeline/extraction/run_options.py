@@ -47,7 +47,8 @@ class RunOptions:
     nothing is compared."""
     workers: int | None = None
     """Processes that decode images and make the model's inputs; 0 does it in this process. By
-    default the cores that this process may use, and 0 for a few hundred examples."""
+    default the cores that this process may use, and 0 without a GPU or for a few hundred
+    examples."""
     shard_rows: int = DEFAULT_SHARD_ROWS
     """Examples of a shard file at most: what a killed run can lose."""
     thumbnails: bool = False

@@ -15,7 +15,7 @@ RUN_FLAGS = {
         metavar="strict|warn|off",
     ),
     "workers": Flag(
-        "Processes that decode and prepare (default: auto, one per core; 0: none).",
+        "Processes that decode and prepare (default: auto, one per core with a GPU, else 0).",
         metavar="auto|N",
     ),
     "shard_rows": Flag("Examples per file; a killed run loses at most one file.", min=1),

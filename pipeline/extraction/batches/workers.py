@@ -60,15 +60,17 @@ PATIENCE_S = 5.0
 """A dead worker is known by then: what it had sent may fail before its death is seen."""
 
 
-def count_workers(run: RunOptions, seconds: float) -> int:
+def count_workers(run: RunOptions, device: str, seconds: float) -> int:
     """Return how many worker processes a run has.
 
-    By default that is the cores of this process, shared by the ranks, and none where one process
-    would prepare all examples within a few `seconds`.
+    By default that is the cores of this process, shared by the ranks. There are none without a GPU,
+    where the model takes all cores itself, and none where one process would prepare all examples
+    within a few `seconds`.
     """
     if run.workers is not None:
         return run.workers
-    if seconds < START_S:
+    has_gpu = torch.cuda.is_available() if device == "auto" else device != "cpu"
+    if seconds < START_S or not has_gpu:
         return 0
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return max(1, min(cores // run.ranks, MOST_WORKERS))

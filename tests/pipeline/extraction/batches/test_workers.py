@@ -171,13 +171,17 @@ def test_small_shared_memory_is_left_alone(monkeypatch, free, small):
 
 def test_how_many_workers_there_are_by_default(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(12)), raising=False)
-    assert count_workers(RunOptions(), 3.0) == 0
-    assert count_workers(RunOptions(), 300.0) == 12
-    assert count_workers(RunOptions(ranks=4), 300.0) == 3
-    assert count_workers(RunOptions(ranks=40), 300.0) == 1
-    assert [count_workers(RunOptions(workers=n), 3.0) for n in (0, 1, 40)] == [0, 1, 40]
+    assert count_workers(RunOptions(), "cuda:1", 3.0) == 0
+    assert count_workers(RunOptions(), "cpu", 300.0) == 0
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert count_workers(RunOptions(), "auto", 300.0) == 0
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert count_workers(RunOptions(), "auto", 300.0) == 12
+    assert count_workers(RunOptions(ranks=4), "auto", 300.0) == 3
+    assert count_workers(RunOptions(ranks=40), "auto", 300.0) == 1
+    assert [count_workers(RunOptions(workers=n), "auto", 3.0) for n in (0, 1, 40)] == [0, 1, 40]
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(96)), raising=False)
-    assert count_workers(RunOptions(), 9000.0) == module.MOST_WORKERS
+    assert count_workers(RunOptions(), "auto", 9000.0) == module.MOST_WORKERS
 
 
 def test_a_script_without_a_main_guard_is_not_run_again_by_workers(inputs, tiny_model, tmp_path):
