@@ -13,6 +13,8 @@ import pytest
 
 from savs.stores import open_store
 
+pytestmark = pytest.mark.thorough
+
 SAVS = str(Path(sys.executable).with_name("savs"))
 
 KILLED_ON = """

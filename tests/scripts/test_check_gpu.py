@@ -99,7 +99,7 @@ def test_runs_are_compared(photos):
     found = check_runs("cpu", photos, 4, few_rows_fit())
     assert [check.passed for check in found] == [True] * 4
     assert found[0].what.endswith(" 0.0e+00")
-    assert found[3].what == "1 were cut"  # what follows has half the rows at once
+    assert found[3].what == "as a shard records"  # what follows has half the rows at once
 
 
 @pytest.mark.thorough

@@ -22,6 +22,8 @@ from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.prompt_encoder import load_encoder
 from savs.pipeline.extraction.run_options import RunOptions
 
+pytestmark = pytest.mark.thorough
+
 DEADLY = """
 import os, signal
 from savs.pipeline.extraction.model.prompts import chat_inputs
