@@ -22,4 +22,5 @@ with lazy_imports(globals()):
     from savs.stores.format.plan import PlannedRow, ShardSpec, StorePlan
     from savs.stores.read.store import FeatureStore, open_store
     from savs.stores.shard.content import ShardContent
-    from savs.stores.write.writer import FeatureWriter, open_writer, reserve
+    from savs.stores.write.opening import open_writer, reserve
+    from savs.stores.write.writer import FeatureWriter

@@ -64,7 +64,7 @@ def run_extraction(
             source.decoding_facts(examples),
         )
         if place.found is not None:
-            same = identity_before_loading(place.found, model, encoder, *facts)
+            same = identity_before_loading(place.found.identity, model, encoder, *facts)
             missing = place.missing(same, rows, run.shard_rows)
             if not missing and _is_pinned(model, encoder):
                 writer = place.begin(same, rows, run.shard_rows)

@@ -17,7 +17,8 @@ from savs.stores.read.store import FeatureStore, open_store
 from savs.stores.shard.content import ShardContent
 from savs.stores.shard.read import Shard, open_shard
 from savs.stores.write.disk_errors import disk_errors
-from savs.stores.write.writer import FeatureWriter, new_writer
+from savs.stores.write.opening import new_writer
+from savs.stores.write.writer import FeatureWriter
 
 Part = tuple[FeatureStore, ShardSpec]
 """A shard and the store that it is of."""
