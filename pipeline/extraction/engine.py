@@ -15,10 +15,8 @@ from savs.pipeline.extraction.batches.plan import BatchLimits
 from savs.pipeline.extraction.batches.prepare import PrepareSettings, prepare
 from savs.pipeline.extraction.batches.token_counts import TokenCounter
 from savs.pipeline.extraction.batches.transport import needs_files
-from savs.pipeline.extraction.batches.workers import (
-    WorkerSettings,
-    prepared_jobs,
-)
+from savs.pipeline.extraction.batches.worker_process import WorkerSettings
+from savs.pipeline.extraction.batches.workers import prepared_jobs
 from savs.pipeline.extraction.forward import Forward, Started
 from savs.pipeline.extraction.model.extra_outputs import Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel

@@ -14,7 +14,8 @@ from savs.pipeline.demo import DEMO_NAME
 from savs.pipeline.evaluation.first_tokens import alike
 from savs.pipeline.extraction.batches.plan import planned_rows
 from savs.pipeline.extraction.batches.prepare import images_in
-from savs.pipeline.extraction.batches.workers import count_workers, start_server
+from savs.pipeline.extraction.batches.worker_process import start_server
+from savs.pipeline.extraction.batches.workers import count_workers
 from savs.pipeline.extraction.checks.disk_space import bytes_needed, require_space
 from savs.pipeline.extraction.checks.preflight import Batching, preflight, recorded, sample
 from savs.pipeline.extraction.engine import ShardRows, make_engine

@@ -8,50 +8,41 @@ on is tried once more by itself.
 import multiprocessing
 import os
 import sys
-import types
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Thread
 from typing import Any
 from warnings import catch_warnings, simplefilter
 
 import torch
-from torch.utils.data import DataLoader, Dataset, get_worker_info
+from torch.utils.data import DataLoader
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.jobs import Done, Job, Refused
 from savs.pipeline.extraction.batches.prepare import PrepareSettings, prepare
-from savs.pipeline.extraction.batches.transport import (
-    SentJob,
-    receive_done,
-    receive_job,
-    send_done,
-    send_job,
+from savs.pipeline.extraction.batches.transport import SentJob, receive_done, send_job
+from savs.pipeline.extraction.batches.worker_process import (
+    CONTEXT,
+    IDLE,
+    WorkerJobs,
+    WorkerSettings,
+    hidden_main,
+    start_server,
 )
-from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, load_encoder
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.run_options import RunOptions
 
-_CONTEXT = multiprocessing.get_context("forkserver")
-MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
-"""Settings of glibc: workers keep the memory of an image for the next one. Else each is given back
-to the system, and every page of it costs a fault again: a tenth of the time of HD photos."""
 AHEAD = 2
 """Jobs that each worker may be ahead."""
 START_S = 10.0
 """With less to prepare than this, workers take longer to start than they save."""
 MOST_WORKERS = 16
-IDLE = -1
-"""In place of a request's number: none."""
 DEATHS = 2
 """A request that this many workers died on is refused, and so are workers that die on nothing."""
 MOST_FRUITLESS = 6
@@ -74,34 +65,6 @@ def count_workers(run: RunOptions, device: str, seconds: float) -> int:
         return 0
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return max(1, min(cores // run.ranks, MOST_WORKERS))
-
-
-def start_server() -> None:
-    """Start the process that workers are forked from; it imports what they need meanwhile."""
-    _CONTEXT.set_forkserver_preload([__name__])
-    own = {name: os.environ.get(name) for name in MALLOC}
-    os.environ.update({name: value for name, value in MALLOC.items() if own[name] is None})
-    try:
-        with _hidden_main():
-            forkserver.ensure_running()
-    finally:
-        for name in [name for name, value in own.items() if value is None]:
-            del os.environ[name]
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerSettings:
-    """How jobs are prepared, and by how many processes."""
-
-    workers: int
-    """0 prepares in this process."""
-    model: ModelOptions
-    """What a worker loads its prompt encoder by."""
-    prepare: PrepareSettings
-    pin: bool
-    """Put inputs into page-locked memory."""
-    files: bool
-    """Send everything in files, see `needs_files`."""
 
 
 def prepared_jobs(
@@ -176,7 +139,7 @@ class _Crew:
         others = set(multiprocessing.active_children())
         workers: set[BaseProcess] = set()
         try:
-            with _hidden_main():
+            with hidden_main():
                 ready = iter(loader)
             workers |= set(multiprocessing.active_children()) - others
             for done in ready:
@@ -199,12 +162,12 @@ class _Crew:
 
     def _loader(self, jobs: Iterator[Job]) -> DataLoader[Done]:
         return DataLoader(
-            _Jobs(self.settings, self.notes, self.spill),
+            WorkerJobs(self.settings, self.notes, self.spill),
             sampler=self._given(jobs),  # type: ignore[arg-type]
             batch_size=None,
             collate_fn=_as_it_is,
             num_workers=self.settings.workers,
-            multiprocessing_context=_CONTEXT,
+            multiprocessing_context=CONTEXT,
             prefetch_factor=AHEAD,
             pin_memory=self.settings.pin,
             in_order=False,
@@ -270,50 +233,5 @@ def _killed(example: str) -> str:
     )
 
 
-class _Jobs(Dataset[Done]):
-    """What a worker process does, as the loader calls it."""
-
-    def __init__(self, settings: WorkerSettings, notes: torch.Tensor, spill: Path) -> None:
-        self._settings = settings
-        self._notes = notes
-        self._spill = spill
-        self._encoder: PromptEncoder | None = None
-
-    def __getitem__(self, sent: SentJob) -> Done:
-        job = receive_job(sent)
-        info = get_worker_info()
-        note = self._notes[info.id] if info is not None else self._notes[0]
-        if self._encoder is None:
-            note[0] = os.getpid()
-            Thread(target=_end_with_parent, daemon=True).start()
-            self._encoder = load_encoder(self._settings.model)
-        note[1:] = torch.tensor([job.number, IDLE])
-
-        def on_request(number: int) -> None:
-            note[2] = number
-
-        done = prepare(self._encoder, job, self._settings.prepare, on_request)
-        return send_done(done, self._spill, files=self._settings.files)
-
-
-def _end_with_parent() -> None:
-    """Wait until the process of the model has ended, however it did, and end this one."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
 def _as_it_is(done: Any) -> Any:
     return done
-
-
-@contextmanager
-def _hidden_main() -> Iterator[None]:
-    """Hide the program that runs: a worker needs nothing of it, and would run it if it saw it."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
