@@ -1,0 +1,1 @@
+"""What `bench_extract.py` runs: photos, an emulated accelerator, the parts by themselves."""

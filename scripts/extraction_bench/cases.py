@@ -1,0 +1,69 @@
+"""The cases of the benchmark, and the photos of each."""
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+SLEEP_S = 0.010
+PIXELS = 448 * 448
+"""Limit of the processor: 256 visual tokens."""
+SIZES = {"448": (448, 448), "HD": (1920, 1080), "12MP": (4032, 3024), "224": (224, 224)}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One run of `savs extract` on the emulated accelerator."""
+
+    name: str
+    sizes: tuple[str, ...]
+    """Sizes of the photos, in turn."""
+    rows: int
+    shard_rows: int = 256
+    cold_s: float = 0.0
+    """Time that reading a file takes longer."""
+    draft: int | None = None
+
+    def folder(self, work: Path) -> Path:
+        """Return where its photos lie."""
+        return work / self.name.replace(" ", "-")
+
+
+CASES = (
+    Case("448 x 448", ("448",), 3000),
+    Case("448 x 448, shards of 64 rows", ("448",), 3000, shard_rows=64),
+    Case("448 x 448, 5 ms a read", ("448",), 3000, cold_s=0.005),
+    Case("half 224 x 224, half HD", ("224", "HD"), 1500),
+    Case("HD", ("HD",), 1000),
+    Case("12 MP", ("12MP",), 360),
+    Case("12 MP, --jpeg-draft", ("12MP",), 600, draft=2 * PIXELS),
+)
+
+
+def write_photos(case: Case, work: Path) -> None:
+    """Write photos, each a file of its own content, and the rows that name them."""
+    folder = case.folder(work)
+    folder.mkdir(exist_ok=True)
+    bodies = {size: [_photo(SIZES[size], seed) for seed in range(6)] for size in case.sizes}
+    for split, count in (("train", 40), ("test", case.rows)):
+        with (folder / f"{split}.jsonl").open("w") as lines:
+            for row in range(count):
+                body = bodies[case.sizes[row % len(case.sizes)]][row % 6]
+                name = f"{split}-{row}.jpg"
+                (folder / name).write_bytes(body + str(row**3).encode())  # decoders stop before it
+                what = {"image": name, "question": f"What is in photo {row}?"}
+                lines.write(json.dumps(what | {"label": "ab"[row % 2]}) + "\n")
+
+
+def _photo(size: tuple[int, int], seed: int) -> bytes:
+    """Return a JPEG with about the detail of a photo."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 255, (size[1] // 24, size[0] // 24, 3), np.uint8)
+    image = np.asarray(Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC), np.int16)
+    noisy = image + rng.integers(-12, 12, image.shape, np.int16)
+    file = io.BytesIO()
+    Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=88)
+    return file.getvalue()
