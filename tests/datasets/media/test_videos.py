@@ -10,6 +10,7 @@ from PIL import Image
 from savs.datasets import MediaError, MediaFolder
 from savs.datasets.media import videos as video_files
 from savs.datasets.media.media import MediaRules, decode_medium
+from savs.datasets.media.video_containers import missing_bytes
 from savs.datasets.media.videos import decode_video, first_frame, pick
 
 
