@@ -90,10 +90,8 @@ class Engine:
     """Shards that are safe on the disk."""
     _owners: dict[int, Assembly] = field(default_factory=dict)
     """Request -> the shard whose rows wait for it."""
-    _jobs: dict[int, Job] = field(default_factory=dict)
-    """Jobs that are being prepared."""
-    _thumbnails: dict[int, bytes] = field(default_factory=dict)
-    _started: deque[Started] = field(default_factory=deque)
+    _started: deque[tuple[Started, Mapping[int, bytes]]] = field(default_factory=deque)
+    """Passes that are on the device, with thumbnails of their requests."""
     _writing: deque[Future[object]] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
@@ -124,9 +122,9 @@ class Engine:
         planned = ahead(self._plan(shards))
         jobs = self._taken(planned)
         try:
-            for done in prepared_jobs(jobs, self.model.encoder, self.workers):
+            for job, done in prepared_jobs(jobs, self.model.encoder, self.workers):
                 interruption.raise_if_asked()
-                self._run_job(done)
+                self._run_job(job, done)
             self._harvest(leave=0)
             if self._owners:
                 raise RuntimeError(f"{len(self._owners)} requests did not come back")
@@ -162,38 +160,32 @@ class Engine:
                     rows += 1
             self.on_rows(rows)
             self._finish(assembly)
-            self._jobs |= {job.number: job for job in window.jobs}
             yield from window.jobs
 
-    def _run_job(self, done: Done) -> None:
-        self._thumbnails |= done.thumbnails
-        job = self._jobs.pop(done.job, None)
+    def _run_job(self, job: Job, done: Done) -> None:
         for part in done.parts:
             for piece in [part] if isinstance(part, Refused) else self._forward.run(part, job):
                 if isinstance(piece, Refused):
                     self._refuse(piece.request, piece.reason)
                 else:
-                    self._started.append(piece)
+                    self._started.append((piece, done.thumbnails))
                     self._harvest(leave=1)
 
     def _harvest(self, *, leave: int) -> None:
         """Take passes from the device until only some are left there."""
         while len(self._started) > leave:
-            requests, launched = self._started.popleft()
+            (requests, launched), thumbnails = self._started.popleft()
             read = launched.result()
             faults = find_faults(read, self.model.grid, self.model.dtype)
             for column, reason in faults.items():
                 self._refuse(requests[column], reason)
             columns = {r: column for column, r in enumerate(requests) if column not in faults}
             for assembly in {self._owners.pop(request) for request in columns}:  # one, if any
-                self.on_rows(assembly.fill(columns, read, self._thumbnails))
+                self.on_rows(assembly.fill(columns, read, thumbnails))
                 self._finish(assembly)
-            for request in columns:
-                self._thumbnails.pop(request, None)
 
     def _refuse(self, request: int, reason: str) -> None:
         assembly = self._owners.pop(request)
-        self._thumbnails.pop(request, None)
         self.on_rows(assembly.refuse(request, reason))
         self._finish(assembly)
 

@@ -10,10 +10,9 @@ from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused
 from savs.pipeline.extraction.model.extra_outputs import Answers
 from savs.pipeline.extraction.model.loaded_model import Launched, LoadedModel
+from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
 from savs.pipeline.extraction.model.pixel_scale import PIXELS, PixelScale
 
-NO_MEMORY = ("out of memory", "_STATUS_ALLOC_FAILED", "HOST_ALLOCATION_FAILED")
-"""What CUDA, cuBLAS, cuDNN and MPS say in a RuntimeError when they cannot allocate."""
 RECOVERY = 64
 """Batches that must fit in a row before larger ones are tried again."""
 GRID = "image_grid_thw"
@@ -44,8 +43,8 @@ class Forward:
     _alone: int = 0
     """Prompts that did not fit by themselves."""
 
-    def run(self, batch: Prepared, job: Job | None) -> Iterator[Started | Refused]:
-        """Start a batch, or pieces of it; `job` is what it was prepared from, None for one prompt.
+    def run(self, batch: Prepared, job: Job) -> Iterator[Started | Refused]:
+        """Start a batch, or pieces of it; `job` is what it was prepared from.
 
         A prompt that does not fit by itself is refused.
 
@@ -100,26 +99,17 @@ class Forward:
             raise ModelError(f"the model has no room for a single prompt: {reason}") from error
         return Refused(request, reason)
 
-    def _halves(self, batch: Prepared, job: Job | None) -> Sequence[Prepared | Refused]:
+    def _halves(self, batch: Prepared, job: Job) -> Sequence[Prepared | Refused]:
         half = len(batch.requests) // 2
         parts = batch.requests[:half], batch.requests[half:]
         try:
             return [cut(batch, slice(0, half)), cut(batch, slice(half, None))]
         except ValueError:
-            if job is None:
-                raise
             jobs = [
                 replace(job, requests=tuple(r for r in job.requests if r.number in part))
                 for part in parts
             ]
             return [piece for again in jobs for piece in self.prepare(again).parts]
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that the device has no memory left."""
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in NO_MEMORY)
 
 
 def _tokens(batch: Prepared) -> int:

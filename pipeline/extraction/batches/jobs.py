@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -63,7 +61,10 @@ class Prepared:
 
     def pin_memory(self) -> "Prepared":
         """Return the same in page-locked memory, which a GPU copies without waiting."""
-        pinned = {n: v.pin_memory() if torch.is_tensor(v) else v for n, v in self.inputs.items()}
+        pinned = {
+            name: value.pin_memory() if hasattr(value, "pin_memory") else value
+            for name, value in self.inputs.items()
+        }
         return replace(self, inputs=pinned)
 
 
@@ -83,8 +84,6 @@ class Done:
     parts: Sequence[Prepared | Refused]
     thumbnails: Mapping[int, bytes]
     """Number of a request -> a small JPEG of its first image."""
-    seconds: float
-    """Time that preparing took."""
 
     def pin_memory(self) -> "Done":
         """Return the same with inputs in page-locked memory; the loader calls this."""

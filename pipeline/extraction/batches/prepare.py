@@ -1,7 +1,6 @@
 """From a job to model inputs: media decoded, prompts encoded. This runs in worker processes."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -33,25 +32,17 @@ class PrepareSettings:
     """Make a small JPEG of each request's first image."""
 
 
-def prepare(
-    encoder: PromptEncoder,
-    job: Job,
-    settings: PrepareSettings,
-    on_request: Callable[[int], None] = lambda number: None,
-) -> Done:
+def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done:
     """Return the inputs of a job; what cannot be decoded or encoded is refused by itself.
 
     Where prompts differ in their number of images, as videos make them, each number is a batch
-    of its own: some models are wrong where it differs within a batch. `on_request` is told the
-    number of each request before its media are decoded, and `IDLE` before all are encoded.
+    of its own: some models are wrong where it differs within a batch.
     """
-    started = time.perf_counter()
     refused: list[Refused] = []
     usable: list[tuple[int, Pieces]] = []
     small: dict[int, bytes] = {}
     images: dict[str, list[Image.Image]] = {}
     for request in job.requests:
-        on_request(request.number)
         try:
             for digest in request.media:
                 if digest not in images:
@@ -64,13 +55,11 @@ def prepare(
         usable.append((request.number, arrange(request.prompt, seen, encoder.placeholders)))
         if settings.thumbnails and seen:
             small[request.number] = thumbnail(seen[0][0], THUMBNAIL_PX)
-    on_request(-1)
     alike: dict[int, list[tuple[int, Pieces]]] = {}
     for number, pieces in usable:
         alike.setdefault(images_in(pieces), []).append((number, pieces))
     parts = [_encode(encoder, part, settings) for part in alike.values()]
-    seconds = time.perf_counter() - started
-    return Done(job.number, [*refused, *chain.from_iterable(parts)], small, seconds)
+    return Done(job.number, [*refused, *chain.from_iterable(parts)], small)
 
 
 def pieces_of(example: Example, media: MediaFolder, placeholders: str = SPLIT) -> Pieces:

@@ -29,6 +29,10 @@ class Stored:
     dtype: torch.dtype
     shape: torch.Size
 
+    def pin_memory(self) -> torch.Tensor:
+        """Return it in page-locked memory; the loader calls this, in a thread."""
+        return _received(self).pin_memory()
+
 
 @dataclass(frozen=True, slots=True)
 class SentJob:
@@ -51,7 +55,7 @@ def needs_files() -> bool:
 def send_job(job: Job, spill: Path, *, files: bool) -> SentJob:
     """Return a job as it is put into a worker's queue; `spill` is the folder of files."""
     found = job.media.values()
-    data = bytearray(b"".join(medium.data for medium in found) or b"\0")
+    data = bytearray().join(medium.data for medium in found) or bytearray(1)
     bare = {digest: Medium(medium.name, b"") for digest, medium in job.media.items()}
     sizes = tuple(len(medium.data) for medium in found)
     media = _sent(torch.frombuffer(data, dtype=torch.uint8), spill, files=files)

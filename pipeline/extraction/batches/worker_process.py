@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from multiprocessing import forkserver
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import torch
 from torch.utils.data import Dataset, get_worker_info
@@ -30,7 +31,7 @@ MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2*
 """Settings of glibc: workers keep the memory of an image for the next one. Else each is given back
 to the system, and every page of it costs a fault again: 6 % of the time of HD photos."""
 IDLE = -1
-"""In place of a request's number: none."""
+"""In place of a job's number: none yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +68,20 @@ class WorkerJobs(Dataset[Done]):
     def __init__(self, settings: WorkerSettings, notes: torch.Tensor, spill: Path) -> None:
         self._settings = settings
         self._notes = notes
+        """Each worker's process number, and the number of the job that it prepares."""
         self._spill = spill
         self._encoder: PromptEncoder | None = None
 
     def __getitem__(self, sent: SentJob) -> Done:
         job = receive_job(sent)
-        info = get_worker_info()
-        note = self._notes[info.id] if info is not None else self._notes[0]
+        info: Any = get_worker_info()
+        note = self._notes[info.id]
         if self._encoder is None:
             note[0] = os.getpid()
             Thread(target=_end_with_parent, daemon=True).start()
             self._encoder = load_encoder(self._settings.model)
-        note[1:] = torch.tensor([job.number, IDLE])
-
-        def on_request(number: int) -> None:
-            note[2] = number
-
-        done = prepare(self._encoder, job, self._settings.prepare, on_request)
+        note[1] = job.number
+        done = prepare(self._encoder, job, self._settings.prepare)
         return send_done(done, self._spill, files=self._settings.files)
 
 

@@ -8,11 +8,10 @@ on is tried once more by itself.
 import multiprocessing
 import os
 import sys
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -24,7 +23,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.batches.jobs import Done, Job, Refused
+from savs.pipeline.extraction.batches.jobs import Done, Job, Refused, Request
 from savs.pipeline.extraction.batches.prepare import PrepareSettings, prepare
 from savs.pipeline.extraction.batches.transport import SentJob, receive_done, send_job
 from savs.pipeline.extraction.batches.worker_process import (
@@ -43,8 +42,6 @@ AHEAD = 2
 START_S = 10.0
 """With less to prepare than this, workers take longer to start than they save."""
 MOST_WORKERS = 16
-DEATHS = 2
-"""A request that this many workers died on is refused, and so are workers that die on nothing."""
 MOST_FRUITLESS = 6
 """Deaths in a row, with nothing prepared between them, that end the run."""
 PATIENCE_S = 5.0
@@ -69,8 +66,8 @@ def count_workers(run: RunOptions, device: str, seconds: float) -> int:
 
 def prepared_jobs(
     jobs: Iterable[Job], encoder: PromptEncoder, settings: WorkerSettings
-) -> Iterator[Done]:
-    """Yield each job prepared, in the order in which they get ready.
+) -> Iterator[tuple[Job, Done]]:
+    """Yield each job with what was made of it.
 
     Raises
     ------
@@ -82,33 +79,23 @@ def prepared_jobs(
         return
     with TemporaryDirectory(prefix="savs-") as folder:
         crew, remaining = _Crew(settings, Path(folder)), iter(jobs)
-        while True:
-            try:
-                yield from crew.work(remaining)
-                return
-            except _WorkerDied as death:
-                yield from crew.bury(death.pids)
+        while ended := (yield from crew.work(remaining)):
+            yield from crew.bury(ended)
 
 
 def _in_thread(
     jobs: Iterable[Job], encoder: PromptEncoder, settings: PrepareSettings
-) -> Iterator[Done]:
-    """Yield each job prepared, in order, one of them ahead of the model."""
+) -> Iterator[tuple[Job, Done]]:
+    """Yield each job with what was made of it, one of them ahead of the model."""
     with ThreadPoolExecutor(1, thread_name_prefix="savs-prepare") as pool:
-        before: Future[Done] | None = None
+        waiting: deque[tuple[Job, Future[Done]]] = deque()
         for job in jobs:
-            upcoming = pool.submit(prepare, encoder, job, settings)
-            if before is not None:
-                yield before.result()
-            before = upcoming
-        if before is not None:
-            yield before.result()
-
-
-class _WorkerDied(Exception):  # noqa: N818 - a message between two functions
-    def __init__(self, pids: set[int]) -> None:
-        super().__init__()
-        self.pids = pids
+            waiting.append((job, pool.submit(prepare, encoder, job, settings)))
+            if len(waiting) > 1:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        for last, future in waiting:
+            yield last, future.result()
 
 
 @dataclass(eq=False)
@@ -121,17 +108,16 @@ class _Crew:
     out: dict[int, Job] = field(default_factory=dict)
     again: deque[Job] = field(default_factory=deque)
     """What goes to the next workers before new jobs."""
-    deaths: Counter[int] = field(default_factory=Counter)
-    """Request -> workers that died on it; `IDLE` counts those that worked on nothing."""
     fruitless: int = 0
     """Deaths since a job was prepared."""
-    failure: BaseException | None = None
+    failure: Exception | None = None
     """What went wrong where jobs come from."""
 
     def __post_init__(self) -> None:
-        self.notes = torch.full((self.settings.workers, 3), IDLE).share_memory_()
+        self.notes = torch.full((self.settings.workers, 2), IDLE).share_memory_()
 
-    def work(self, jobs: Iterator[Job]) -> Iterator[Done]:
+    def work(self, jobs: Iterator[Job]) -> Generator[tuple[Job, Done], None, set[int]]:
+        """Let workers prepare jobs; return the processes that died, none at the end of all jobs."""
         start_server()
         with catch_warnings():
             simplefilter("ignore", UserWarning)  # that these are many workers is the user's choice
@@ -143,29 +129,30 @@ class _Crew:
                 ready = iter(loader)
             workers |= set(multiprocessing.active_children()) - others
             for done in ready:
-                self.out.pop(done.job)
                 self.fruitless = 0
-                yield receive_done(done)
-                if self.out and wait([worker.sentinel for worker in workers], timeout=0):
+                yield self.out.pop(done.job), receive_done(done)
+                if self.out and _dead(workers, wait_s=0):
                     raise RuntimeError("a worker exited unexpectedly")  # others still deliver
         except BaseException as error:
             workers |= set(multiprocessing.active_children()) - others
-            ended = set() if error is self.failure else _dead(workers, error)
+            ended: set[int] = set()
+            if isinstance(error, RuntimeError | OSError | EOFError):
+                ended = _dead(workers, wait_s=PATIENCE_S)
             for worker in workers:
                 worker.terminate()
                 worker.join(PATIENCE_S)
-            if ended:
-                raise _WorkerDied(ended) from error
-            raise
-        if self.out:
-            raise RuntimeError(f"{len(self.out)} jobs did not come back")
+            if not ended:
+                raise
+            return ended
+        if self.failure is not None:
+            raise self.failure
+        return set()
 
     def _loader(self, jobs: Iterator[Job]) -> DataLoader[Done]:
         return DataLoader(
             WorkerJobs(self.settings, self.notes, self.spill),
             sampler=self._given(jobs),  # type: ignore[arg-type]
             batch_size=None,
-            collate_fn=_as_it_is,
             num_workers=self.settings.workers,
             multiprocessing_context=CONTEXT,
             prefetch_factor=AHEAD,
@@ -173,65 +160,51 @@ class _Crew:
             in_order=False,
         )
 
-    def _given(self, jobs: Iterable[Job]) -> Iterator[SentJob]:
+    def _given(self, jobs: Iterator[Job]) -> Iterator[SentJob]:
+        """Yield what workers shall do; where jobs fail to come, those before are finished first."""
         try:
-            for job in chain(iter(self._pop, None), jobs):
+            while job := self.again.popleft() if self.again else next(jobs, None):
                 self.out[job.number] = job
                 yield send_job(job, self.spill, files=self.settings.files)
-        except (RuntimeError, OSError, EOFError) as error:
-            self.failure = error  # no worker's
-            raise
+        except Exception as error:
+            self.failure = error
 
-    def _pop(self) -> Job | None:
-        return self.again.popleft() if self.again else None
+    def bury(self, ended: set[int]) -> Iterator[tuple[Job, Done]]:
+        """Take back what dead workers held; yield what is refused because of it.
 
-    def bury(self, pids: set[int]) -> Iterator[Done]:
-        """Take back what dead workers held; yield what is refused because of it."""
+        The requests of such a job are tried once more, each by itself, and are refused if a worker
+        dies on that.
+        """
         self.fruitless += 1
-        held = {job: request for pid, job, request in self.notes.tolist() if pid in pids}
-        for number, request in held.items():
-            job = self.out.get(number)
-            if job is None:
-                self.deaths[IDLE] += 1
-            elif len(job.requests) == 1:
-                self.deaths[job.requests[0].number] += 1
-            elif request != IDLE:
-                self.deaths[request] += 1
-        if self.deaths[IDLE] >= DEATHS or self.fruitless >= MOST_FRUITLESS:
+        if self.fruitless >= MOST_FRUITLESS:
             raise ModelError(
                 "worker processes end by themselves, killed for memory or by their libraries;"
                 " give fewer --workers, or --workers 0 to see why"
             )
+        held = {job for pid, job in self.notes.tolist() if pid in ended}
         for number, job in self.out.items():
             if number not in held:
                 self.again.append(job)
-                continue
-            refused: list[Refused] = []
-            for alone in job.alone():
-                (request,) = alone.requests
-                if self.deaths[request.number] < DEATHS:
-                    self.again.append(replace(alone, number=IDLE - 1 - request.number))
-                else:
-                    refused.append(Refused(request.number, _killed(request.example)))
-            yield Done(number, refused, {}, 0)
+            elif number < IDLE:  # its second try
+                yield job, Done(number, [_killed(request) for request in job.requests], {})
+            else:
+                self.again += [
+                    replace(alone, number=IDLE - 1 - alone.requests[0].number)
+                    for alone in job.alone()
+                ]
         self.out.clear()
         self.notes.fill_(IDLE)
 
 
-def _dead(workers: Iterable[BaseProcess], error: BaseException) -> set[int]:
-    """Return which processes have ended, where an error may come from that."""
+def _dead(workers: Iterable[BaseProcess], *, wait_s: float) -> set[int]:
+    """Return the numbers of the processes that have ended, or that end within some time."""
     running: dict[Any, int] = {worker.sentinel: worker.pid or 0 for worker in workers}
-    if not isinstance(error, RuntimeError | OSError | EOFError):
-        return set()
-    return {running[sentinel] for sentinel in wait(running, timeout=PATIENCE_S)}
+    return {running[sentinel] for sentinel in wait(running, timeout=wait_s)}
 
 
-def _killed(example: str) -> str:
-    return (
-        f"worker processes were killed while they prepared {example}, twice: it may need more"
-        " memory than there is; scale it down, or give fewer --workers"
+def _killed(request: Request) -> Refused:
+    return Refused(
+        request.number,
+        f"worker processes were killed while they prepared {request.example}, twice: it may need"
+        " more memory than there is; scale it down, or give fewer --workers",
     )
-
-
-def _as_it_is(done: Any) -> Any:
-    return done

@@ -13,8 +13,8 @@ from savs.pipeline.extraction.batches.plan import BatchLimits
 from savs.pipeline.extraction.batches.prepare import images_in, pieces_of
 from savs.pipeline.extraction.checks.batch_equality import Check, check_batches, run_single
 from savs.pipeline.extraction.checks.token_budget import auto_tokens
-from savs.pipeline.extraction.forward import is_out_of_memory
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
 from savs.pipeline.extraction.model.pixel_scale import find_scale
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.prompts import Pieces

@@ -3,15 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
 from huggingface_hub.utils import logging as hub_logging
 from transformers.utils import logging
 
 from savs.pipeline.demo import DEMO_NAME
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
 
-NO_MEMORY = ("can't allocate memory", "not enough memory")
-"""What torch says in a RuntimeError where the memory beside the CPU does not suffice."""
 USUAL = {
     "model": f"give --model a Hugging Face id, a folder with config.json and weights, or"
     f" {DEMO_NAME!r}",
@@ -49,9 +47,7 @@ def _reason(error: Exception) -> str:
 
 def _remedy(kind: str, error: Exception) -> str:
     text = str(error)
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
-        sign in text for sign in NO_MEMORY
-    ):
+    if isinstance(error, MemoryError) or is_out_of_memory(error):
         return "it needs more memory: a larger GPU, --device auto over several, or --model-kwargs"
     if "gated" in text.lower():
         return "ask for access on its page, then set HF_TOKEN"

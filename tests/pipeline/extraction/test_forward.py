@@ -7,9 +7,10 @@ from PIL import Image
 
 from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.batches.jobs import Prepared, Refused
-from savs.pipeline.extraction.forward import RECOVERY, Forward, cut, is_out_of_memory
+from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused, Request
+from savs.pipeline.extraction.forward import RECOVERY, Forward, cut
 from savs.pipeline.extraction.model.extra_outputs import NO_ANSWERS
+from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
 
 
 def prompts(count):
@@ -20,6 +21,9 @@ def prompts(count):
 
 def batch_of(model, count):
     return Prepared(tuple(range(count)), dict(model.inputs(prompts(count))), 1)
+
+
+NO_JOB = Job(0, (), {})
 
 
 class Memory:
@@ -74,7 +78,7 @@ def test_a_batch_that_does_not_fit_is_cut_until_it_does(model):
     drained = []
     memory = Memory(model, tokens // 4)
     forward = forward_of(memory, drain=lambda: drained.append(len(memory.seen)))
-    found = list(forward.run(whole, None))
+    found = list(forward.run(whole, NO_JOB))
     assert [requests for requests, _ in found] == [(0, 1), (2, 3), (4, 5), (6, 7)]
     assert [rows for rows, _ in memory.seen] == [8, 4, 2, 2, 2, 2]
     assert drained == [1, 2]  # what is on the device goes first
@@ -84,36 +88,36 @@ def test_a_batch_that_does_not_fit_is_cut_until_it_does(model):
 def test_larger_batches_are_tried_again_after_a_while(model):
     memory = Memory(model, batch_of(model, 4).inputs["input_ids"].numel() // 2)
     forward = forward_of(memory)
-    list(forward.run(batch_of(model, 4), None))
+    list(forward.run(batch_of(model, 4), NO_JOB))
     memory.tokens = 10**9  # what else was in the memory has gone
     memory.seen.clear()
     sizes = []
     for _ in range(RECOVERY):
-        sizes += [len(requests) for requests, _ in forward.run(batch_of(model, 4), None)]
+        sizes += [len(requests) for requests, _ in forward.run(batch_of(model, 4), NO_JOB)]
     assert (sizes[0], sizes[-1]) == (2, 4)
 
 
 def test_a_prompt_that_does_not_fit_by_itself_is_refused(model):
     memory = Memory(model, 10**9)
     forward = forward_of(memory)
-    list(forward.run(batch_of(model, 2), None))
+    list(forward.run(batch_of(model, 2), NO_JOB))
     memory.tokens = 9
     memory.seen.clear()
-    (refused,) = forward.run(Prepared((9,), dict(model.inputs(prompts(1))), 1), None)
+    (refused,) = forward.run(Prepared((9,), dict(model.inputs(prompts(1))), 1), NO_JOB)
     assert isinstance(refused, Refused)
     assert refused.request == 9
     assert "by itself it does not fit the memory of cpu" in refused.reason
     assert len(memory.seen) == 2  # what else was in the memory may have gone meanwhile
     assert forward.cuts == 0
     memory.tokens = 10**9
-    found = [requests for requests, _ in forward.run(batch_of(model, 2), None)]
+    found = [requests for requests, _ in forward.run(batch_of(model, 2), NO_JOB)]
     assert found == [(0, 1)]
 
 
 def test_where_nothing_fits_the_run_ends(model):
     forward = forward_of(Memory(model, 0))
     with pytest.raises(ModelError, match="no room for a single prompt"):
-        list(forward.run(batch_of(model, 4), None))
+        list(forward.run(batch_of(model, 4), NO_JOB))
 
 
 def test_other_errors_are_not_taken_for_it(model):
@@ -122,7 +126,7 @@ def test_other_errors_are_not_taken_for_it(model):
             raise RuntimeError("shape mismatch")
 
     with pytest.raises(RuntimeError, match="shape mismatch"):
-        list(forward_of(Broken(model, 0)).run(batch_of(model, 2), None))
+        list(forward_of(Broken(model, 0)).run(batch_of(model, 2), NO_JOB))
 
 
 @pytest.mark.parametrize(
@@ -137,3 +141,28 @@ def test_other_errors_are_not_taken_for_it(model):
 def test_what_libraries_say_when_memory_is_short(message):
     assert is_out_of_memory(RuntimeError(message))
     assert not is_out_of_memory(ValueError(message))
+
+
+def test_what_cannot_be_cut_is_prepared_again_in_halves(model):
+    whole = batch_of(model, 4)
+    whole.inputs["strange"] = torch.zeros(3)
+    prepared = []
+
+    def prepare(job):
+        numbers = tuple(request.number for request in job.requests)
+        prepared.append(numbers)
+        given = [prompts(4)[number] for number in numbers]
+        return Done(0, [Prepared(numbers, dict(model.inputs(given)), 1)], {})
+
+    memory = Memory(model, whole.inputs["input_ids"].numel() // 2)
+    forward = Forward(memory, NO_ANSWERS, None, prepare)
+    job = Job(0, tuple(Request(n, "", "", (), 1, 9) for n in range(4)), {})
+    found = list(forward.run(whole, job))
+    assert prepared == [(0, 1), (2, 3)]
+    assert [requests for requests, _ in found] == [(0, 1), (2, 3)]
+    expected = model.read(batch_of(model, 4).inputs).heads
+    for (first, second), launched in found:
+        for layer, heads in launched.result().heads.items():
+            np.testing.assert_allclose(
+                heads, expected[layer][:, [first, second]], rtol=1e-3, atol=1e-5
+            )

@@ -85,12 +85,6 @@ def test_an_image_of_several_requests_is_decoded_once(encoder, job, monkeypatch)
     assert decoded == ["0.png", "1.png"]
 
 
-def test_what_is_worked_on_is_told_before_it_is_decoded(encoder, job):
-    told = []
-    prepare(encoder, job((56, 56), (56, 84)), SETTINGS, told.append)
-    assert told == [0, 1, -1]
-
-
 def test_thumbnails_are_of_each_requests_first_image(encoder, job):
     done = prepare(
         encoder, job((56, 56), (300, 600)), dataclasses.replace(SETTINGS, thumbnails=True)

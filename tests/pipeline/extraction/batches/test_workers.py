@@ -76,8 +76,8 @@ def jobs(inputs):
 def rows_of(done):
     """Return request -> its token ids and its part of the pixels, and request -> reason."""
     ready, refused = {}, {}
-    for job in done:
-        for part in job.parts:
+    for _, answer in done:
+        for part in answer.parts:
             if isinstance(part, Refused):
                 refused[part.request] = part.reason
                 continue
@@ -158,7 +158,7 @@ def test_without_workers_one_thread_is_one_job_ahead_and_ends(crew, jobs, monkey
     )
     encoder, alone = crew(0)
     done = prepared_jobs(iter(jobs(4)), encoder, alone)
-    assert [job.job for job in done] == [0, 1, 2, 3]
+    assert [(job.number, answer.job) for job, answer in done] == [(n, n) for n in range(4)]
     (thread,) = set(threads)
     assert thread is not threading.main_thread()
     assert not thread.is_alive()
