@@ -14,7 +14,12 @@ def media_names(examples: Iterable[Example]) -> list[str]:
 
 def digests_of(names: Iterable[str], media: MediaFolder) -> dict[str, str]:
     """Return name -> SHA-256 of the media that can be read."""
-    return {name: sha256(data) for name in names if (data := _read(media, name))}
+    return {name: digest for name, (digest, _) in contents_of(names, media).items()}
+
+
+def contents_of(names: Iterable[str], media: MediaFolder) -> dict[str, tuple[str, int]]:
+    """Return name -> SHA-256 and size in bytes of the media that can be read."""
+    return {name: (sha256(data), len(data)) for name in names if (data := _read(media, name))}
 
 
 def _read(media: MediaFolder, name: str) -> bytes | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from savs.datasets.example import Example
-from savs.datasets.media.digests import digests_of, media_names
+from savs.datasets.media.digests import contents_of, digests_of, media_names
 from savs.datasets.media.media import MediaFolder
 from savs.datasets.splits.clusters import group_tie
 from savs.datasets.splits.leaks import Leaks, find_leaks
@@ -50,8 +50,9 @@ def compare_splits(
     trained, tested
         The folders of their media.
     """
-    digests = digests_of(media_names(train), trained)
-    sizes = {trained.size(name) for name in digests}
+    contents = contents_of(media_names(train), trained)
+    digests = {name: digest for name, (digest, _) in contents.items()}
+    sizes = {size for _, size in contents.values()}
     alike = (name for name in media_names(test) if tested.size(name) in sizes)
     return find_leaks(_table(train, digests), _table(test, digests_of(alike, tested)))
 

@@ -6,12 +6,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from savs.datasets import Benchmark, Example
+from savs.datasets.media.digests import media_names
 from savs.datasets.media.download import Fetching
 from savs.pipeline.extraction.batches.workers import count_workers
 from savs.pipeline.extraction.checks.disk_space import bytes_needed
 from savs.pipeline.extraction.checks.preflight import Sample, preflight, sample
 from savs.pipeline.extraction.engine import ShardRows, make_engine
-from savs.pipeline.extraction.model.extra_outputs import NO_ANSWERS
+from savs.pipeline.extraction.model.extra_outputs import Answers, first_tokens
 from savs.pipeline.extraction.model.load import load
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
@@ -56,25 +57,26 @@ def estimate(
     """Count the examples, look for their images, and run some of the test split."""
     source = Source(benchmark, inputs, Fetching() if inputs.fetch_urls else None)
     examples = source.examples()
-    media = {split: source.media(split) for split in examples}
     missing = [
         name
         for split, found in examples.items()
-        for name in dict.fromkeys(name for example in found for name in example.media)
-        if not media[split].has(name)
+        for media in [source.media(split)]
+        for name in media_names(found)
+        if not media.has(name)
     ]
     notes = source.notes(examples)
     encoder = load_encoder(model)
     tried = sample(encoder, source, examples)
     loaded = load(model, encoder)
     rows = [example for found in examples.values() for example in found]
-    labels = len({example.label for example in examples["train"]}) if run.answers else 0
-    rate, seen = _probe(loaded, source, tried, examples, model, run)
+    names = list(dict.fromkeys(str(example.label) for example in examples["train"]))
+    answers = first_tokens(encoder, names, *tried.prompts[:1]) if run.answers else {}
+    rate, seen = _probe(loaded, source, tried, examples, answers, model, run)
     return Estimate(
         examples={split: len(found) for split, found in examples.items()},
         missing_media=missing,
         notes=notes + seen,
-        bytes=bytes_needed(loaded, rows, labels=labels, thumbnails=run.thumbnails),
+        bytes=bytes_needed(loaded, rows, labels=len(answers), thumbnails=run.thumbnails),
         examples_per_second=rate,
     )
 
@@ -84,22 +86,24 @@ def _probe(
     source: Source,
     tried: Sample,
     examples: Splits,
+    answers: Answers,
     loading: ModelOptions,
     run: RunOptions,
 ) -> tuple[float | None, list[str]]:
     """Return examples a second, and what was found out about batches."""
-    batching = preflight(model, tried.prompts, run)
+    scale = find_scale(model.encoder, tried.prompts)
+    batching = preflight(model, tried.prompts, scale, run)
     clock = _Clock()
     engine = make_engine(
         model,
         batching.limits,
-        find_scale(model.encoder, tried.prompts) if batching.raw_pixels else None,
+        scale,
         run,
         workers=count_workers(
             run, loading.device, tried.seconds * sum(map(len, examples.values()))
         ),
         rules=source.media("test").rules,
-        answers=NO_ANSWERS,
+        answers=answers,
         loading=loading,
         write=lambda spec, content: None,
     )

@@ -25,7 +25,7 @@ from savs.pipeline.extraction.model.identity import identity_before_loading
 from savs.pipeline.extraction.model.load import load
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.pixel_scale import find_scale
+from savs.pipeline.extraction.model.pixel_scale import PixelScale, find_scale
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, load_encoder
 from savs.pipeline.extraction.model.prompts import Pieces
 from savs.pipeline.extraction.run_options import RunOptions
@@ -64,23 +64,26 @@ def run_extraction(
             answers,
             source.decoding_facts(examples),
         )
+        todo = sum(map(len, examples.values()))
         if place.found is not None:
             same = identity_before_loading(place.found.identity, model, encoder, *facts)
-            missing = place.missing(same, rows, run.shard_rows)
-            if not missing and _is_pinned(model, encoder):
+            todo = sum(spec.rows for spec in place.missing(same, rows, run.shard_rows))
+            if not todo and _is_pinned(model, encoder):
                 writer = place.begin(same, rows, run.shard_rows)
                 if not (run.retry_skipped and writer.with_skips()):
                     reporting.say("0 examples to do: the model is not loaded")
                     writer.seal()
                     return _extraction(out)
-        workers = count_workers(run, model.device, tried.seconds * sum(map(len, examples.values())))
+        scale = find_scale(encoder, tried.prompts)
+        workers = count_workers(run, model.device, tried.seconds * todo)
         if workers:
             start_server()  # it imports while the weights are loaded
         reporting.say(f"loading {model.model}")
         loaded = load(model, encoder)
         writer = place.begin(loaded.identity(*facts), rows, run.shard_rows)
         filling = _Filling(
-            loaded, source, examples, tried.prompts, answers, model, run, workers, reporting
+            *(loaded, source, examples, tried.prompts, scale, answers),
+            *(model, run, workers, reporting),
         )
         done, seconds = filling.fill(writer)
         writer.seal()
@@ -126,6 +129,8 @@ class _Filling:
     examples: Splits
     prompts: Sequence[Pieces]
     """A few of the examples' prompts."""
+    scale: PixelScale | None
+    """How their pixels are normalised on the device, if they can be."""
     answers: Answers
     loading: ModelOptions
     run: RunOptions
@@ -144,7 +149,7 @@ class _Filling:
         if not todo:
             return 0, 0.0
         batching = self._settle(writer)
-        scale = find_scale(self.model.encoder, self.prompts) if batching.raw_pixels else None
+        scale = self.scale if batching.raw_pixels else None
         if scale is None and any(map(images_in, self.prompts)):
             say("pixels are normalised by the processor: after it they would differ")
         engine = make_engine(
@@ -187,7 +192,7 @@ class _Filling:
         """Return how batches are made: as the store records it, or as a few prompts show."""
         batching = recorded(writer.manifest.batching, self.run)
         if batching is None:
-            found = preflight(self.model, self.prompts, self.run).to_json()
+            found = preflight(self.model, self.prompts, self.scale, self.run).to_json()
             settled = writer.settle_batching(found)
             batching = Batching(**settled)
         for line in batching.notes():

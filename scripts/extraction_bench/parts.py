@@ -53,7 +53,7 @@ def _jobs(case: Case, work: Path, rows: int) -> tuple[Any, Any, list[Any]]:
 
     folder = case.folder(work)
     encoder = _encoder()
-    examples = read_examples(find_benchmark("general"), folder / "test.jsonl", "test")[:rows]
+    examples = read_examples(find_benchmark("general"), folder / "test.jsonl", "test", rows)
     spec = ShardSpec("test", 0, 0, rows, "")
     assembly = Assembly(spec, examples, (), "bfloat16", answers=0, thumbnails=False)
     planner = Planner(TokenCounter(encoder), BatchLimits(32, 4096))

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.batches.prepare import images_in
 from savs.pipeline.extraction.model.loaded_model import LoadedModel, Read
 from savs.pipeline.extraction.model.prompts import Pieces
 from savs.stores.format.layout import to_float32
@@ -52,15 +53,19 @@ class Single:
 
     heads: np.ndarray[Any, Any]
     """All heads side by side, `(heads, head_dim)` float32, narrow ones padded with zeros."""
+    doubled: np.ndarray[Any, Any]
+    """The same of a batch with its own copy: what differs is rounding."""
     tokens: int
     """Length of the input."""
 
 
 def run_single(model: LoadedModel, pieces: Pieces) -> Single:
-    """Run one prompt by itself."""
+    """Run one prompt by itself, and beside its own copy."""
     inputs = model.inputs([pieces])
     tokens = int(inputs["input_ids"].shape[1])
-    return Single(_stacked(model, model.read(inputs))[:, 0], tokens)
+    alone = _stacked(model, model.read(inputs))[:, 0]
+    doubled = _stacked(model, model.read(model.inputs([pieces, pieces])))[:, 0]
+    return Single(alone, doubled, tokens)
 
 
 def _stacked(model: LoadedModel, read: Read) -> np.ndarray[Any, Any]:
@@ -85,12 +90,11 @@ def check_batches(
     another example than to its own.
     """
     alone = np.stack([single.heads for single in singles])
-    batched, doubled = np.empty_like(alone), np.empty_like(alone)
+    doubled = np.stack([single.doubled for single in singles])
+    batched = np.empty_like(alone)
     for batch in _batches(prompts, size):
         found = _stacked(model, model.read(model.inputs([prompts[i] for i in batch])))
         batched[batch] = found.swapaxes(0, 1)
-    for place, pieces in enumerate(prompts):
-        doubled[place] = _stacked(model, model.read(model.inputs([pieces, pieces])))[:, 0]
     apart = distances(alone, batched).max(axis=0)
     rounding = distances(alone, doubled).max(axis=0)
     moved = float((apart > np.maximum(TOLERANCES[model.dtype], CHAOS * rounding)).mean())
@@ -125,7 +129,7 @@ def votes_lost(alone: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> floa
 
 
 def _batches(prompts: Sequence[Pieces], size: int) -> list[list[int]]:
-    counts = [sum(isinstance(piece, Image.Image) for piece in pieces) for pieces in prompts]
+    counts = list(map(images_in, prompts))
     alike = [[i for i, c in enumerate(counts) if c == count] for count in sorted(set(counts))]
     return [group[i : i + size] for group in alike for i in range(0, len(group), size)]
 
@@ -218,7 +222,7 @@ def prove(model: LoadedModel, prompts: Sequence[Pieces], sizes: Sequence[int]) -
     singles = [run_single(model, pieces) for pieces in prompts]
     by_length = sorted(range(len(prompts)), key=lambda i: singles[i].tokens)
     # the shortest with an image: attention windows may end before the start of a long one
-    with_image = next((i for i in by_length if _has_image(prompts[i])), None)
+    with_image = next((i for i in by_length if images_in(prompts[i])), None)
     changed = None if with_image is None else run_single(model, _inverted(prompts[with_image]))
     longest = by_length[-1]
     checks = [check_reading(model, prompts[longest], singles[longest])]
@@ -230,10 +234,6 @@ def prove(model: LoadedModel, prompts: Sequence[Pieces], sizes: Sequence[int]) -
         except (ModelError, ValueError, RuntimeError) as error:
             checks.append(Check(f"batches of {size} equal single examples", False, str(error)))
     return checks
-
-
-def _has_image(pieces: Pieces) -> bool:
-    return any(isinstance(piece, Image.Image) for piece in pieces)
 
 
 def _inverted(pieces: Pieces) -> Pieces:

@@ -15,7 +15,7 @@ from savs.pipeline.extraction.checks.batch_equality import Check, check_batches,
 from savs.pipeline.extraction.checks.token_budget import auto_tokens
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
-from savs.pipeline.extraction.model.pixel_scale import find_scale
+from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.prompts import Pieces
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE, RunOptions
@@ -88,14 +88,16 @@ class Sample:
     """Time that one of them takes to be decoded and encoded: the median; 0 without prompts."""
 
 
-def preflight(model: LoadedModel, prompts: Sequence[Pieces], run: RunOptions) -> Batching:
-    """Run a few prompts, alone and in one batch, with and without bytes as pixels."""
+def preflight(
+    model: LoadedModel, prompts: Sequence[Pieces], scale: PixelScale | None, run: RunOptions
+) -> Batching:
+    """Run a few prompts, alone and in one batch; `scale` is what was found for their pixels."""
     check, rows = run.batch_check or "strict", run.batch_size or DEFAULT_BATCH_SIZE
     found = _try_batches(model, prompts) if check != "off" and rows > 1 else None
     return Batching(
         batch_size=rows,
         batch_tokens=run.batch_tokens or auto_tokens(model, prompts),
-        raw_pixels=find_scale(model.encoder, prompts) is not None,
+        raw_pixels=scale is not None,
         batch_check=check,
         equal=found and found.passed,
         seen="nothing was compared" if found is None else found.what,

@@ -94,7 +94,8 @@ def test_larger_batches_are_tried_again_after_a_while(model):
     sizes = []
     for _ in range(RECOVERY):
         sizes += [len(requests) for requests, _ in forward.run(batch_of(model, 4), NO_JOB)]
-    assert (sizes[0], sizes[-1]) == (2, 4)
+    assert sizes[-1] == 4
+    assert sizes.count(2) == RECOVERY - 2  # two passes had fitted before
 
 
 def test_a_prompt_that_does_not_fit_by_itself_is_refused(model):

@@ -13,13 +13,20 @@ def examples_of(*media):
 
 
 @pytest.fixture
-def reads(monkeypatch):
+def threads():
+    """Those that read."""
+    return set()
+
+
+@pytest.fixture
+def reads(monkeypatch, threads):
     found = []
     read, lock = MediaFolder.read, threading.Lock()
 
     def counted(self, name):
         with lock:
             found.append(name)
+            threads.add(threading.get_ident())
         return read(self, name)
 
     monkeypatch.setattr(MediaFolder, "read", counted)
@@ -49,7 +56,7 @@ def test_windows_are_cut_where_the_media_grow_too_large(inputs, monkeypatch):
     assert [len(w.media) for w in found] == [2, 2, 1]
 
 
-def test_media_in_a_file_of_rows_are_read_in_its_order(inputs, reads):
+def test_media_in_a_file_of_rows_are_read_in_its_order(inputs, reads, threads):
     pictures = [(inputs.root / inputs.image(f"{n}.png", n)).read_bytes() for n in range(40)]
     path = inputs.root / "rows.parquet"
     images = [{"bytes": data, "path": None} for data in pictures]
@@ -58,4 +65,5 @@ def test_media_in_a_file_of_rows_are_read_in_its_order(inputs, reads):
     found = read_examples(find_benchmark("general"), path, "test")
     (only,) = windows(found, MediaFolder(inputs.root))
     assert reads == [example.media[0] for example in found]
+    assert threads == {threading.get_ident()}
     assert [m.medium.data for m in only.media.values()] == pictures

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 import threading
+import time
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +160,11 @@ def test_without_workers_one_thread_is_one_job_ahead_and_ends(crew, jobs, monkey
     )
     encoder, alone = crew(0)
     done = prepared_jobs(iter(jobs(4)), encoder, alone)
+    first = next(done)
+    wait_for = time.monotonic() + 60
+    while len(threads) < 2:  # the second begins before anybody asks for it
+        assert time.monotonic() < wait_for
+    done = chain([first], done)
     assert [(job.number, answer.job) for job, answer in done] == [(n, n) for n in range(4)]
     (thread,) = set(threads)
     assert thread is not threading.main_thread()

@@ -102,7 +102,7 @@ def test_distances_and_lost_votes_by_hand():
 
 def test_what_follows_from_the_check(model, monkeypatch):
     found = {
-        check: preflight(model, prompts(), RunOptions(batch_check=check, batch_size=8))
+        check: preflight(model, prompts(), None, RunOptions(batch_check=check, batch_size=8))
         for check in ("strict", "warn", "off")
     }
     assert [b.equal for b in found.values()] == [True, True, None]

@@ -7,7 +7,7 @@ from PIL import Image
 
 from savs.pipeline import extract
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.extra_outputs import first_tokens
+from savs.pipeline.extraction.model.extra_outputs import _text, first_tokens
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.prompt_encoder import load_encoder
 
@@ -35,6 +35,7 @@ def test_they_follow_the_users_own_prompt(options):
     encoder = load_encoder(ModelOptions(**options))
     assert encoder.processor.chat_template is None
     example = (Image.new("RGB", (56, 56)), "What is it?")
+    assert _text(encoder, example).endswith("What is it? =>")
     assert first_tokens(encoder, ["a", "b"], example) == {
         label: encoder.tokenizer.convert_tokens_to_ids(label) for label in "ab"
     }
@@ -56,5 +57,5 @@ def test_a_whole_extraction_with_answers(options, inputs, tmp_path):
 
 
 def test_without_code_and_template_the_model_is_refused(options):
-    with pytest.raises(ModelError, match=r"has no chat template.* or give --model-code|to_inputs"):
+    with pytest.raises(ModelError, match=r"has no chat template.* --model-code"):
         load_encoder(ModelOptions(model=options["model"]))

@@ -49,6 +49,20 @@ def test_a_processor_that_changes_more_than_it_says_is_left_alone(tiny_model, mo
     assert find_scale(encoder, prompts()) is None
 
 
+def test_a_processor_that_pads_batches_otherwise_is_left_alone(tiny_model, monkeypatch):
+    encoder = load_encoder(ModelOptions(model=str(tiny_model("qwen2_vl"))))
+    encode = type(encoder).encode
+
+    def padded(self, batch, *, raw=False):
+        found = encode(self, batch, raw=raw)
+        if not raw and len(batch) > 1:
+            found[PIXELS][-1] = 0  # after it was normalised
+        return found
+
+    monkeypatch.setattr(type(encoder), "encode", padded)
+    assert find_scale(encoder, prompts()) is None
+
+
 def test_text_alone_and_the_users_own_inputs_have_none(tiny_model):
     encoder = load_encoder(ModelOptions(model=str(tiny_model("qwen2_vl"))))
     assert find_scale(encoder, [("Is it?",)]) is None
