@@ -136,16 +136,10 @@ def reading(path: Path, command: str) -> Iterator[None]:
 
 def write_file(path: Path, content: bytes) -> None:
     """Write a file whole, and make its folder; StoreWriteError if that fails."""
-    with _disk_errors(path):
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as partial:
             partial.write_bytes(content)
-
-
-@contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
     except OSError as error:
         raise StoreWriteError(
             f"{path} cannot be written: {error.strerror or error}; pass a writable folder as --out"

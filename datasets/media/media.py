@@ -12,7 +12,7 @@ from savs.datasets.media.download import Fetching, is_address
 from savs.datasets.media.images import decode_image
 from savs.datasets.media.paths import absolute, is_foreign, locate
 from savs.datasets.media.video_containers import container_of, is_video_name
-from savs.datasets.media.videos import DEFAULT_FRAMES, decode_video, first_frame
+from savs.datasets.media.videos import DEFAULT_FRAMES, decode_video
 from savs.datasets.rows.packed_media import is_packed, packed_file, read_packed
 from savs.foundation.regular_files import regular_size
 
@@ -145,13 +145,6 @@ class MediaFolder:
             The medium cannot be read or decoded.
         """
         return decode_medium(self.read(name), name, self.rules)
-
-    def first_image(self, name: str) -> Image.Image:
-        """Return the image, or the first frame of a video; MediaError as in `images`."""
-        data = self.read(name)
-        if container_of(data) is None:
-            return decode_medium(data, name)[0]
-        return first_frame(data, name)
 
     def rerooted(self, names: Iterable[str]) -> list[str]:
         """Return a line that counts the absolute paths that were matched by their end, if any.

@@ -73,19 +73,6 @@ def decode_video(data: bytes, name: str, frames: int = DEFAULT_FRAMES) -> list[I
     return found
 
 
-def first_frame(data: bytes, name: str) -> Image.Image:
-    """Decode the first frame of a video; MediaError as in `decode_video`."""
-    try:
-        with _opened(data, name) as clip:
-            for frame in clip.container.decode(clip.stream):
-                return _to_rgb(frame, clip)
-    except MediaError:
-        raise
-    except Exception as error:  # as above
-        raise MediaError(f"{name} cannot be decoded as a video: {error}") from error
-    raise MediaError(f"{name} has no frame")
-
-
 def video_size(data: bytes) -> tuple[int, int]:
     """Return width and height of a video's frames; no frame is decoded. MediaError as above."""
     with _opened(data, "the video") as clip:

@@ -13,6 +13,7 @@ from savs.datasets.splits.clusters import clusters_of
 from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.pipeline.errors import LeakError
 from savs.pipeline.evaluation.predictions import in_schema
+from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.statistics.intervals import Metric, summarise
 from savs.stores import FeatureStore
@@ -20,7 +21,6 @@ from savs.stores import FeatureStore
 FEW_CLUSTERS = 10
 """With fewer clusters than this, a note says so."""
 
-ZERO_SHOT = "zero-shot"
 """Name of the readout that is the model's own answer; see `zero_shot.py`."""
 
 

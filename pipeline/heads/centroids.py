@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import faiss
 import numpy as np
 
 from savs.foundation.arrays import Array
@@ -209,6 +208,8 @@ def search(queries: Array, base: Array, k: int) -> tuple[Array, Array]:
     ParameterError
         A feature is not finite.
     """
+    import faiss  # a fifteenth of a start; a saved vote does not search
+
     index = faiss.IndexFlatIP(base.shape[1])
     index.add(np.ascontiguousarray(base))
     with _few_threads(len(queries) * len(base)):
@@ -221,6 +222,8 @@ def search(queries: Array, base: Array, k: int) -> tuple[Array, Array]:
 @contextmanager
 def _few_threads(products: int) -> Iterator[None]:
     """Search with one thread where there is little to do: waking more takes longer than that."""
+    import faiss
+
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1 if products < SMALL_SEARCH else threads)
     try:

@@ -8,6 +8,7 @@ from typing import Literal
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.head_scores import SCORINGS
 from savs.pipeline.heads.training_set import train_digest, training_tasks
+from savs.pipeline.names import DEFAULT_HEADS
 from savs.pipeline.readouts import Readout, choose_readout
 from savs.pipeline.selection.compatibility import require_same_model
 from savs.pipeline.selection.config_json import SelectionConfig
@@ -18,8 +19,6 @@ from savs.pipeline.selection.task_selection import (
     score_tasks,
 )
 from savs.stores import FeatureStore, Head
-
-DEFAULT_HEADS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

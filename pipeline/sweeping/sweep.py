@@ -12,6 +12,7 @@ from savs.datasets.splits.clusters import clusters_of
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.head_scores import rank_heads
 from savs.pipeline.heads.training_set import training_tasks
+from savs.pipeline.names import DEFAULT_DRAWS
 from savs.pipeline.plugins.benchmark import stored_benchmark
 from savs.pipeline.readouts import Readout, choose_readout
 from savs.pipeline.selection.selection import head_count, require_scoring
@@ -23,7 +24,6 @@ from savs.stores import FeatureStore
 
 HEADS: tuple[int | Literal["all"], ...] = (1, 5, 10, 20, 50, "all")
 SHOTS = (1, 2, 5, 10, 20)
-DRAWS = 10
 
 
 def sweep(
@@ -31,7 +31,7 @@ def sweep(
     *,
     heads: Sequence[int | Literal["all"]] | None = None,
     shots: Sequence[int] | None = None,
-    draws: int = DRAWS,
+    draws: int = DEFAULT_DRAWS,
     readouts: Sequence[str | Path | Readout] = ("vote",),
     scoring: str = "resubstitution",
     seed: int = 0,

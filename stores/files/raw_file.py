@@ -1,6 +1,5 @@
 """The bytes of a file on disk or at a URL, read in pieces."""
 
-import stat
 from types import TracebackType
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.foundation.errors import SavsError
+from savs.foundation.regular_files import regular_size
 from savs.stores.errors import REPAIR, StoreCorruptError, StoreReadError
 from savs.stores.files.paths import is_remote, open_bytes
 
@@ -79,10 +79,13 @@ class RawFile:
         return values.tobytes()
 
     def _require_regular(self) -> None:
-        mode = self.path.stat().st_mode
-        if not stat.S_ISREG(mode):
-            what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
-            raise StoreCorruptError(f"{self.where} is {what}, expected a file; move it away")
+        try:
+            regular_size(self.path)
+        except (IsADirectoryError, ValueError) as error:
+            what = "a folder" if isinstance(error, OSError) else "not a regular file"
+            raise StoreCorruptError(
+                f"{self.where} is {what}, expected a file; move it away"
+            ) from error
 
     def _refused(self, error: Exception) -> Exception:
         """Return what to raise for an error: a network's have many types, a disk's have one."""

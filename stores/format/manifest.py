@@ -152,14 +152,19 @@ def read_manifest(folder: Path) -> Manifest:
     StoreFormatError
         This release does not read its format version.
     StoreCorruptError
-        Not JSON, or not of the form that format 1 describes.
+        Not JSON, not of the form that format 1 describes, or a folder has its name.
     StoreReadError
-        It cannot be read: permissions, a folder of that name, the network.
+        It cannot be read: permissions, the network.
     """
+    return parse_manifest(folder / MANIFEST, manifest_bytes(folder))
+
+
+def manifest_bytes(folder: Path) -> bytes:
+    """Return the bytes of store.json; errors as in `read_manifest`."""
     path = folder / MANIFEST
     try:
         with RawFile(path) as file:
-            data = file.read_all()
+            return file.read_all()
     except StoreReadError as error:
         if not isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
             raise
@@ -168,6 +173,10 @@ def read_manifest(folder: Path) -> Manifest:
         raise StoreNotFoundError(
             f"{folder} {what}, so it is not a feature store; pass one that `savs extract` wrote"
         ) from error
+
+
+def parse_manifest(path: Path, data: bytes) -> Manifest:
+    """Return what the bytes of a store.json say; errors as in `read_manifest`."""
     try:
         value = decode_json(data)
         known = type(value["format"]) is int and value["format"] == FORMAT

@@ -1,14 +1,20 @@
 """Compare a store with what it says of itself: every shard, every byte, every stray file."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from savs.stores.errors import REPAIR, StoreCorruptError, StoreReadError
 from savs.stores.format.layout import MANIFEST, SPLITS
-from savs.stores.format.manifest import Manifest, SealedShard, read_manifest
+from savs.stores.format.manifest import (
+    Manifest,
+    SealedShard,
+    manifest_bytes,
+    parse_manifest,
+    read_manifest,
+)
 from savs.stores.format.plan import ShardSpec
 from savs.stores.shard.read import Shard, open_shard
 from savs.stores.write.locks import left_overs
@@ -69,18 +75,20 @@ def verify(
         There is no store.json to compare with.
     """
     folder = Path(store)
-    manifest = read_manifest(folder)
-    problem = _manifest_problem(folder, manifest)
+    data = manifest_bytes(folder)
+    manifest = parse_manifest(folder / MANIFEST, data)
+    problem = _manifest_problem(data, manifest)
     if problem is not None:  # nothing can be judged by a manifest that is not to be trusted
         return Report(len(manifest.plan.shards()), 0, manifest.sealed, (problem,))
     problems = []
     sealed = {shard.name: shard for shard in manifest.shards}
     planned = manifest.plan.shards()
+    strays = {path.name: _sha256(path) for path in _others(folder, planned)}
     done = 0
     for spec in planned:
         path = folder / spec.name
         if not path.exists():
-            problems.append(_missing(folder, spec, sealed.get(spec.name)))
+            problems.append(_missing(spec, sealed.get(spec.name), strays))
             continue
         problem = shard_problem(folder, spec, manifest, quick=quick)
         if problem is not None:
@@ -90,12 +98,12 @@ def verify(
         on_bytes(size)
     if not quick and not problems:
         problems += _label_problems(folder, manifest)
-    problems += _strays(folder, manifest)
+    problems += _strays(folder, manifest, strays)
     return Report(len(planned), done, manifest.sealed, tuple(problems))
 
 
-def _manifest_problem(folder: Path, manifest: Manifest) -> Problem | None:
-    if (folder / MANIFEST).read_bytes() == manifest.to_text().encode("utf-8"):
+def _manifest_problem(data: bytes, manifest: Manifest) -> Problem | None:
+    if data == manifest.to_text().encode("utf-8"):
         return None
     return Problem(
         MANIFEST,
@@ -106,10 +114,12 @@ def _manifest_problem(folder: Path, manifest: Manifest) -> Problem | None:
     )
 
 
-def _missing(folder: Path, spec: ShardSpec, sealed: SealedShard | None) -> Problem:
+def _missing(
+    spec: ShardSpec, sealed: SealedShard | None, strays: Mapping[str, str | None]
+) -> Problem:
     if sealed is None:
         return Problem(spec.name, "missing", "it was not extracted yet", REDO)
-    twin = next((p.name for p in _others(folder) if _sha256(p) == sealed.sha256), None)
+    twin = next((name for name, sha256 in strays.items() if sha256 == sealed.sha256), None)
     if twin is None:
         return Problem(spec.name, "missing", "it existed when the store was finished", REDO)
     return Problem(spec.name, "missing", f"it was renamed to {twin}", f"rename {twin} back")
@@ -200,24 +210,26 @@ def _short(error: Exception, path: Path) -> str:
     return str(error).split("; ", 1)[0].replace(f"{path}:", "").replace(f"{path} ", "it ")
 
 
-def _others(folder: Path) -> list[Path]:
+def _others(folder: Path, planned: Iterable[ShardSpec]) -> list[Path]:
     """Return the HDF5 files that no plan names."""
-    planned = {spec.name for spec in read_manifest(folder).plan.shards()}
-    found = sorted(path for path in folder.glob("*.h5") if path.name not in planned)
+    names = {spec.name for spec in planned}
+    found = sorted(path for path in folder.glob("*.h5") if path.name not in names)
     return [path for path in found if path.is_file()]
 
 
-def _strays(folder: Path, manifest: Manifest) -> Iterator[Problem]:
+def _strays(
+    folder: Path, manifest: Manifest, strays: Mapping[str, str | None]
+) -> Iterator[Problem]:
     """Return what is in the folder and in no plan: other shards, left-over files of writers."""
     digests = {shard.sha256: shard.name for shard in manifest.shards}
-    for path in _others(folder):
-        twin = digests.get(_sha256(path) or "")
+    for name, sha256 in strays.items():
+        twin = digests.get(sha256 or "")
         if twin is not None:
             what = f"it is a copy of {twin}"
             remedy = f"delete it, or rename it to {twin} if that is missing"
-            yield Problem(path.name, "duplicate", what, remedy)
+            yield Problem(name, "duplicate", what, remedy)
         else:
-            yield Problem(path.name, "foreign", "it is not in the plan", "move it away")
+            yield Problem(name, "foreign", "it is not in the plan", "move it away")
     for path in left_overs(folder):
         what = "a process that no longer runs left it"
         yield Problem(path.name, "left-over", what, "run `savs repair`")

@@ -11,7 +11,7 @@ from savs.stores.format.manifest import Manifest
 def store_facts(folder: Path, manifest: Manifest) -> dict[str, Any]:
     """Return the facts that `savs show` prints, ready for JSON."""
     shards, grid = manifest.plan.shards(), manifest.identity.grid
-    present = [shard.name for shard in shards if has_shard(folder, manifest, shard.name)]
+    sizes = shard_sizes(folder, manifest)
     return {
         "path": str(folder),
         "model": dict(manifest.identity.model),
@@ -23,8 +23,8 @@ def store_facts(folder: Path, manifest: Manifest) -> dict[str, Any]:
         "head_dims": sorted({layer.head_dim for layer in grid}),
         "planned": {split: len(plan.ids) for split, plan in manifest.plan.splits.items()},
         "shards": len(shards),
-        "missing_shards": [s.name for s in shards if s.name not in present],
-        "bytes": sum(_size(folder, manifest, name) for name in present),
+        "missing_shards": [s.name for s in shards if s.name not in sizes],
+        "bytes": sum(sizes.values()),
         "sealed": manifest.sealed,
         "runs": [dict(run) for run in manifest.runs],
         "results": []
@@ -33,14 +33,12 @@ def store_facts(folder: Path, manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def has_shard(folder: Path, manifest: Manifest, name: str) -> bool:
-    """Return whether a planned shard has its file; of a finished remote store all have."""
-    if is_remote(folder) and manifest.sealed:
-        return True
-    return (folder / name).exists()
+def shard_sizes(folder: Path, manifest: Manifest) -> dict[str, int]:
+    """Return the size in bytes of each planned shard that has its file.
 
-
-def _size(folder: Path, manifest: Manifest, name: str) -> int:
+    A finished remote store is believed: it has all that store.json lists.
+    """
     if is_remote(folder) and manifest.sealed:
-        return next(shard.bytes for shard in manifest.shards if shard.name == name)
-    return (folder / name).stat().st_size
+        return {shard.name: shard.bytes for shard in manifest.shards}
+    paths = [folder / shard.name for shard in manifest.plan.shards()]
+    return {path.name: path.stat().st_size for path in paths if path.exists()}

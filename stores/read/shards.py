@@ -8,7 +8,7 @@ from typing import Any
 from savs.stores.errors import StoreMismatchError
 from savs.stores.format.manifest import Manifest
 from savs.stores.format.plan import ShardSpec
-from savs.stores.read.facts import has_shard
+from savs.stores.read.facts import shard_sizes
 from savs.stores.shard.read import Shard, open_shard
 
 
@@ -39,8 +39,8 @@ class Shards:
     def _look(self, split: str) -> dict[ShardSpec, bool]:
         if split not in self._found:
             specs = [spec for spec in self.manifest.plan.shards() if spec.split == split]
-            look = {spec: has_shard(self.folder, self.manifest, spec.name) for spec in specs}
-            self._found.setdefault(split, look)
+            sizes = shard_sizes(self.folder, self.manifest)
+            self._found.setdefault(split, {spec: spec.name in sizes for spec in specs})
         return self._found[split]
 
     @contextmanager

@@ -15,8 +15,8 @@ from savs.stores.errors import REPAIR, StoreCorruptError
 from savs.stores.format.layout import LAYERS, SHARD_ATTRIBUTES
 
 
-def hdf5_table(file: h5py.File, where: str) -> tuple[dict[str, Any], dict[str, list[int]]]:
-    """Return what a shard declares in HDF5.
+def hdf5_table(source: Any, where: str) -> tuple[dict[str, Any], dict[str, list[int]]]:
+    """Return what a shard, an open file of bytes, declares in HDF5.
 
     Returns
     -------
@@ -29,6 +29,11 @@ def hdf5_table(file: h5py.File, where: str) -> tuple[dict[str, Any], dict[str, l
     StoreCorruptError
         The file has what no shard has.
     """
+    with h5py.File(source, "r") as file:
+        return _table(file, where)
+
+
+def _table(file: h5py.File, where: str) -> tuple[dict[str, Any], dict[str, list[int]]]:
     if set(file.attrs) != set(SHARD_ATTRIBUTES):
         raise StoreCorruptError(
             f"{where} has the attributes {sorted(file.attrs)}, expected"

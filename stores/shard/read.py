@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
-import h5py
 import msgspec
 import numpy as np
 import polars as pl
@@ -32,7 +31,6 @@ from savs.stores.format.manifest import Manifest
 from savs.stores.format.plan import ShardSpec
 from savs.stores.shard.checksums import crc32, damage
 from savs.stores.shard.finite import endless_row
-from savs.stores.shard.hdf5_check import hdf5_table
 from savs.stores.shard.index import Entry, Index, read_index
 from savs.stores.shard.text_columns import check_columns, decode_column
 
@@ -199,9 +197,11 @@ class Shard:
         StoreCorruptError
             It does not, so that other programs would read other values.
         """
+        from savs.stores.shard.hdf5_check import hdf5_table  # h5py: no reader needs it
+
         where = self._file.where
-        with damage(f"{where}: its HDF5 structure"), h5py.File(self._file.file, "r") as file:
-            declared, heads = hdf5_table(file, where)
+        with damage(f"{where}: its HDF5 structure"):
+            declared, heads = hdf5_table(self._file.file, where)
         kept = {n: [e.offset, e.dtype, [*e.shape]] for n, e in self._index.table.arrays.items()}
         told = dict(self._index.table.attributes)
         arrays = declared["arrays"]

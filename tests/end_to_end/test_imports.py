@@ -112,6 +112,8 @@ def test_evaluate_imports_what_it_uses(store):
     assert "polars" in names
     assert not names & {*TORCH, "sklearn", "scipy.stats", "PIL", "av"}
     assert not any(name.startswith("savs.pipeline.extraction") for name in names)
+    saved = imported(running("evaluate", store))  # with the selection that the first one left
+    assert not saved & {"faiss", "h5py"}
 
 
 @pytest.mark.parametrize("name", modules())

@@ -21,5 +21,5 @@ def merge_command(
     """
     if len(stores) < 2:
         raise typer.BadParameter("got one store, expected two or more")
-    merged = pipeline.merge([pipeline.open_store(path, partial=True) for path in stores], out)
+    merged = pipeline.merge([pipeline.open_store(path) for path in stores], out)
     say_size(merged.path, merged.facts["bytes"], len(merged.heads), as_json=json)

@@ -51,11 +51,7 @@ def show_command(store: StoreArgument, json: JsonOption = False) -> None:
 
 def _finished(store: "FeatureStore") -> list[str]:
     """Return the splits of which at least one shard is there."""
-    return [
-        split
-        for split, plan in store.manifest.plan.splits.items()
-        if len(store.missing(split)) < len(list(plan.shards(split, store.manifest.plan.shard_rows)))
-    ]
+    return [split for split in store.manifest.plan.splits if store.present(split)]
 
 
 def _counts(store: "FeatureStore") -> list[dict[str, Any]]:

@@ -1,17 +1,16 @@
 import io
 import struct
-from pathlib import Path
 
 import av
 import pytest
 from clips import CODECS, PALETTE, encode, nearest, plain, sound_only
 from PIL import Image
 
-from savs.datasets import MediaError, MediaFolder
+from savs.datasets import MediaError
 from savs.datasets.media import videos as video_files
 from savs.datasets.media.media import MediaRules, decode_medium
 from savs.datasets.media.video_containers import missing_bytes
-from savs.datasets.media.videos import decode_video, first_frame, pick
+from savs.datasets.media.videos import decode_video, pick
 
 
 def clip(suffix: str, count: int, **options: str) -> bytes:
@@ -133,7 +132,7 @@ def test_a_clip_of_a_turned_phone_is_upright(
     image = plain(PALETTE[0])
     image.paste(PALETTE[26], (0, 0, 24, 24))  # the first row and column that are stored
     data = turned(encode("mp4", [image] * 3), matrix)
-    for seen in (*decode_video(data, "x", 2), first_frame(data, "x")):
+    for seen in decode_video(data, "x", 2):
         assert seen.size == size
         corners = [(x, y) for x in (0.1, 0.9) for y in (0.1, 0.9)]
         assert [at for at in corners if nearest(seen, at) == 26] == [corner]
@@ -159,13 +158,6 @@ def trimmed(data: bytes, start_s: float, length_s: float) -> bytes:
 def test_a_trimmed_clip_is_whole(start_s: float, length_s: float, numbers: list[int]) -> None:
     data = trimmed(clip("mp4", 27, g="9", bf="0"), start_s, length_s)
     assert [nearest(image) for image in decode_video(data, "x", 3)] == numbers
-
-
-def test_a_thumbnail_is_of_the_first_frame(tmp_path: Path) -> None:
-    (tmp_path / "x.mkv").write_bytes(clip("mkv", 20))
-    media = MediaFolder(tmp_path, rules=MediaRules(video_frames=3))
-    assert nearest(media.first_image("x.mkv")) == 0
-    assert [nearest(image) for image in media.images("x.mkv")] == [3, 10, 16]
 
 
 @pytest.mark.parametrize("suffix", CODECS)
