@@ -5,7 +5,7 @@ with the selection's own number of heads, scoring and readout, and classify the 
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,13 +22,19 @@ from savs.pipeline.heads.training_set import TrainingTask, training_tasks
 from savs.pipeline.readouts import Readout
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.task_selection import (
+    ScoredHeads,
     TaskSelection,
     best_heads,
+    chosen_features,
+    fit_task,
     given_heads,
     score_tasks,
 )
 from savs.pipeline.statistics.intervals import summarise
 from savs.stores import FeatureStore
+
+MEMORY = 2**28
+"""Bytes of features that are read at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +87,11 @@ def cross_validate(store: FeatureStore, selection: Selection, folds: int = FOLDS
     ]
     chosen = _choose(store, rule, selection, parts)
     frames = []
-    for part, found in zip(parts, chosen, strict=True):
-        features = store.features("train", found.heads)[:, part.task.rows[part.out]]
+    for part, heads, features in _read(store, parts, chosen):
+        fitted = fit_task(store, rule, heads, features[:, ~part.out]).fitted
         rows = examples[part.task.rows[part.out]]
-        frames.append(predicted(rows, part.task.classes, found.fitted.scores(features)))
+        found = fitted.scores(features[:, part.out])
+        frames.append(predicted(rows, part.task.classes, found))
     whole = pl.concat(frames).sort("row").with_columns(
         cluster=pl.Series(clusters, dtype=pl.String), leak=pl.lit(None, pl.String)
     )  # fmt: skip
@@ -138,16 +145,31 @@ def _held_out(task: TrainingTask, clusters: Sequence[str], folds: int) -> list[A
 
 def _choose(
     store: FeatureStore, rule: Readout, selection: Selection, parts: Sequence[_Part]
-) -> list[TaskSelection]:
-    """Return the selection for each part, made from the others."""
+) -> list[ScoredHeads]:
+    """Return the heads for each part, chosen by the others."""
+    others = [part.others for part in parts]
     if selection.heads_from is not None:
         return [
-            given_heads(store, rule, selection.scoring, part.others, part.like.heads)
-            for part in parts
+            given_heads(store, rule, selection.scoring, other, part.like.heads)
+            for part, other in zip(parts, others, strict=True)
         ]
-    others = [part.others for part in parts]
     scores = score_tasks(store, rule, selection.scoring, others)
     return [
-        best_heads(store, rule, other, own, len(part.like.heads))
+        best_heads(store, other, own, len(part.like.heads))
         for part, other, own in zip(parts, others, scores, strict=True)
     ]
+
+
+def _read(
+    store: FeatureStore, parts: Sequence[_Part], chosen: Sequence[ScoredHeads]
+) -> Iterator[tuple[_Part, ScoredHeads, Array]]:
+    """Yield each part with its heads and their features of the whole task; reads serve several."""
+    pairs = list(zip(parts, chosen, strict=True))
+    width = max(grid.head_dim for grid in store.grid)
+    while pairs:
+        sizes = np.cumsum([4 * len(h.heads) * len(p.task.rows) * width for p, h in pairs])
+        some = pairs[: max(1, int(np.searchsorted(sizes, MEMORY, side="right")))]
+        del pairs[: len(some)]
+        wanted = [(heads.heads, part.task.rows) for part, heads in some]
+        for (part, heads), features in zip(some, chosen_features(store, wanted), strict=True):
+            yield part, heads, features

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -96,8 +97,42 @@ def test_sweep(savs, store, tmp_path):
     draws = pl.read_parquet(tmp_path / "draws.parquet")
     assert draws.filter(pl.col("metric") == "accuracy").height == 2 * 2 * 2 * 2
     assert pl.read_parquet(tmp_path / "summary.parquet").columns[-1] == "draws"
+    assert len(found["differences"]) == 2 * 2
+    assert pl.read_parquet(tmp_path / "differences.parquet")["a"].unique().to_list() == ["vote"]
+    units = pl.read_parquet(tmp_path / "units.parquet").filter(pl.col("metric") == "accuracy")
+    assert units["scores"].list.len().unique().to_list() == [2]
+    assert units.height == 2 * 2 * 2 * draws["units"][0]
     table = savs("sweep", store, *given, "--out", tmp_path)
-    assert table.stdout.splitlines()[0].split()[:3] == ["readout", "shots", "heads"]
+    first, second = (part.splitlines() for part in table.stdout.split("\n\n"))
+    assert first[0].split()[:3] == second[0].split()[:3] == ["readout", "shots", "heads"]
+    assert (len(first), len(second)) == (1 + 8, 1 + 4)
+    assert "minus vote on the same draws" in table.stderr
+
+
+def test_one_draw_has_no_interval_but_a_note(savs, store, tmp_path):
+    table = savs(
+        "sweep", store, "--shots", "1,all", "--draws", "1", "--heads", "2", "--out", tmp_path
+    )
+    for row in table.stdout.splitlines()[1:]:
+        assert row.split()[4:] == ["-", "-", "..", "-", "1"]
+    assert "one draw has no interval" in table.stderr
+
+
+def test_a_sweep_of_several_stores(savs, store, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(store, other)
+    given = ["--shots", "1", "--draws", "3", "--heads", "2", "--readouts", "vote,lda"]
+    out = tmp_path / "out"
+    found = ok(savs("sweep", store, other, *given, "--out", out, "--json"))
+    vote, lda = found["stores"]
+    assert (vote["readout"], vote["stores"], vote["difference"]) == ("vote", 2, None)
+    assert vote["low"] == pytest.approx(vote["mean"])  # the stores are the same
+    assert lda["wins"] + lda["ties"] + lda["losses"] == 2
+    alone = pl.read_parquet(out / "other" / "differences.parquet")["difference"][0]
+    assert lda["difference"] == pytest.approx(alone)
+    table = savs("sweep", store, other, *given, "--out", out)
+    assert table.stdout.splitlines()[0].split()[-3:] == ["wins", "ties", "losses"]
+    assert savs("sweep", store, other, *given).returncode == 2
 
 
 @pytest.mark.parametrize(
@@ -105,7 +140,8 @@ def test_sweep(savs, store, tmp_path):
     [
         (["--heads", "1,x"], 2, "--heads is 'x'"),
         (["--shots", "0"], 2, "--shots has '0'"),
-        (["--shots", "8"], 1, "the pool has 8 examples of class 'a'"),
+        (["--shots", "9"], 1, "the pool has 8 examples of class 'a'; use --shots 1 to 8, or all"),
+        (["--shots", "some"], 2, "expected positive integers or all"),
         (["--heads", "9"], 1, "9 heads were requested, but the store has 4"),
         (["--readouts", "vote,nobody"], 1, "no readout is called 'nobody'"),
         (["--metric", "joy", "--draws", "1"], 2, "expected one of: accuracy"),
