@@ -7,6 +7,7 @@ with the selection's own number of heads, scoring and readout, and classify the 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -52,11 +53,14 @@ class _Part:
         return self.task.part(~self.out)
 
 
-def cross_validate(store: FeatureStore, selection: Selection, folds: int = FOLDS) -> Evaluation:
+def cross_validate(
+    store: FeatureStore, selection: Selection, folds: int | Literal["loo"] = FOLDS
+) -> Evaluation:
     """Estimate a selection's accuracy by selecting again on parts of its training examples.
 
     Examples that share an image or a group stay in one part. Heads that were taken from elsewhere
-    (`heads_from`) are only fitted again.
+    (`heads_from`) are only fitted again. What is estimated is a classifier of the examples outside
+    of a part, four fifths of them by default: one of all examples is usually better.
 
     Parameters
     ----------
@@ -65,7 +69,8 @@ def cross_validate(store: FeatureStore, selection: Selection, folds: int = FOLDS
     selection
         The selection to estimate, made by `select` from this store's training examples.
     folds
-        Parts; fewer where a class has fewer examples.
+        Parts, at least 2; fewer where a class has fewer examples. `loo`: as many as there are
+        independent examples, so that each is classified by a selection of all others.
 
     Returns
     -------
@@ -75,7 +80,8 @@ def cross_validate(store: FeatureStore, selection: Selection, folds: int = FOLDS
     Raises
     ------
     SelectionError
-        A class has one example, or all its examples share an image or a group.
+        A class has one example, or all its examples share an image or a group; or too few are left
+        of it to score heads by `loo` or `kfold`.
     """
     rule = selection.rule
     examples = store.examples("train").with_row_index("row")
@@ -83,7 +89,7 @@ def cross_validate(store: FeatureStore, selection: Selection, folds: int = FOLDS
     parts = [
         _Part(task, like, out)
         for task, like in zip(training_tasks(store), selection.tasks, strict=True)
-        for out in _held_out(task, [clusters[row] for row in task.rows], folds)
+        for out in _held_out(task, [clusters[row] for row in task.rows], folds, selection.scoring)
     ]
     chosen = _choose(store, rule, selection, parts)
     frames = []
@@ -100,7 +106,6 @@ def cross_validate(store: FeatureStore, selection: Selection, folds: int = FOLDS
     if len(classes) > 1:
         *single, macro = subtask_accuracies(whole, classes)
         units = [macro, *units, *single]
-    counts = sorted(set(Counter(part.task.subtask for part in parts).values()))
     return Evaluation(
         metrics=tuple(summarise(metric) for metric in units),
         units=tuple(units),
@@ -109,14 +114,25 @@ def cross_validate(store: FeatureStore, selection: Selection, folds: int = FOLDS
         model=dict(store.manifest.identity.model),
         planned=len(store.manifest.plan.splits["train"].ids),
         skipped=0,
-        notes=(
-            f"cross-validated on the training examples, in {' or '.join(map(str, counts))} folds:"
-            " each is classified by heads that were chosen and fitted without its fold",
-        ),
+        notes=(_note(parts),),
     )
 
 
-def _held_out(task: TrainingTask, clusters: Sequence[str], folds: int) -> list[Array]:
+def _note(parts: Sequence[_Part]) -> str:
+    """Return what was done, and what it estimates."""
+    counts = sorted(set(Counter(part.task.subtask for part in parts).values()))
+    kept = [int((~part.out).sum()) / len(part.out) for part in parts]
+    shares = sorted({f"{100 * share:.0f} %" for share in (min(kept), max(kept))}, key=len)
+    return (
+        f"cross-validated on the training examples, in {' or '.join(map(str, counts))} folds: each"
+        " is classified by heads that were chosen and fitted without its fold. So this estimates a"
+        f" classifier of {' to '.join(shares)} of the examples; one of all is usually better"
+    )
+
+
+def _held_out(
+    task: TrainingTask, clusters: Sequence[str], folds: int | Literal["loo"], scoring: str
+) -> list[Array]:
     """Return the flags of each part of a task."""
     where = "" if task.subtask is None else f" of subtask {task.subtask!r}"
     tied = {
@@ -129,10 +145,21 @@ def _held_out(task: TrainingTask, clusters: Sequence[str], folds: int) -> list[A
             f"cross-validation needs two independent examples of each class, but class {rarest!r}"
             f"{where} has one, or its examples share an image or a group; add more examples"
         )
-    count = min(fold_count(task.labels, folds), tied[rarest])
-    found = stratified_folds(task.labels, count, clusters)
-    parts = [found == fold for fold in range(count)]
+    if folds == "loo":
+        found = np.unique(clusters, return_inverse=True)[1]
+    else:
+        count = min(fold_count(task.labels, folds), tied[rarest])
+        found = stratified_folds(task.labels, count, clusters)
+    parts = [found == fold for fold in range(int(found.max()) + 1)]
     for out in parts:
+        left = np.bincount(task.labels[~out], minlength=len(task.classes))
+        if scoring != "resubstitution" and (left == 1).any():
+            label = task.classes[int(np.flatnonzero(left == 1)[0])]
+            raise SelectionError(
+                f"cross-validation leaves one training example of class {label!r}{where} to choose"
+                f" heads by, but {scoring} scoring needs two; add examples, or select with"
+                " --scoring resubstitution"
+            )
         absent = set(range(len(task.classes))) - set(task.labels[~out].tolist())
         if absent:
             raise SelectionError(
