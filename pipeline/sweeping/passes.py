@@ -93,7 +93,9 @@ def _pass(
         for number in np.unique(own):
             inside = np.flatnonzero(own == number)
             rows[number].append(place[inside])
-            for draw, scores in fits[number].scores(block.features[:, inside]):
+            whole = len(inside) == len(own)  # a copy of all heads takes as long as the products
+            features = block.features if whole else block.features[:, inside]
+            for draw, scores in fits[number].scores(features):
                 found[draw].append([_small(one) for one in scores])
     yield from _cells(plan, rule, rows, found)
 
@@ -155,7 +157,8 @@ class _Fits:
 
 
 def _fit(plan: SweepPlan, rule: Readout, task: TrainingTask, heads: Sequence[int]) -> Fitted:
-    widths = head_widths(plan.store, [plan.store.heads[head] for head in heads])
+    held = plan.store.heads
+    widths = head_widths(plan.store, [held[head] for head in heads])
     features = plan.pool[np.asarray(heads)[:, None], task.rows]
     return rule.fit(features, task.labels, task.classes, widths)
 
