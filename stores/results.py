@@ -1,7 +1,6 @@
 """Result files of stage 2: selections, metrics, tables. Written whole or not at all."""
 
 import hashlib
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -48,9 +47,8 @@ def write_json(path: Path, value: Mapping[str, Any]) -> Path:
 
 def write_table(path: Path, table: pl.DataFrame, metadata: Mapping[str, str] = {}) -> Path:
     """Write predictions.parquet, units.parquet or another table."""
-    buffer = io.BytesIO()
-    table.write_parquet(buffer, metadata=dict(metadata))
-    write_file(path, buffer.getvalue())
+    with _writing(path), whole_file(path) as partial:
+        table.write_parquet(partial, metadata=dict(metadata))
     return path
 
 
