@@ -2,7 +2,7 @@
 
     python scripts/check_intervals.py
 
-Takes two to three minutes on one core. With 800 samples a coverage near 95 % has a standard error of
+Takes two to three minutes on a core. With 800 samples a coverage near 95 % has a standard error of
 0.8 points. Clusters have 1 to 8 units and a rate of their own (beta, intra-cluster correlation .3).
 """
 

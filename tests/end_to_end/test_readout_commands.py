@@ -90,6 +90,42 @@ def test_heads_from_another_selection(savs, store, tmp_path):
     assert "gone.npz" in done.stderr
 
 
+def test_select_tells_the_cross_validated_accuracy(savs, store, tmp_path):
+    made = ok(savs("select", store, "--heads", "2", "--out", tmp_path, "--json"))
+    found = ok(savs("evaluate", store, "--selection", tmp_path, "--cv", "--json"))
+    accuracy = next(m for m in found["metrics"] if m["name"] == "accuracy")
+    assert made["tasks"][0]["cross_validated"] == accuracy
+    table = savs("select", store, "--heads", "2", "--out", tmp_path)
+    shown = f"{100 * accuracy['value']:.1f} ({100 * accuracy['low']:.1f} .. "
+    assert shown in table.stdout
+    without = savs("select", store, "--heads", "2", "--out", tmp_path, "--no-cv", "--json")
+    assert ok(without)["tasks"][0]["cross_validated"] is None
+
+
+def test_select_says_why_there_is_no_cross_validated_accuracy(savs, tmp_path):
+    import numpy as np
+
+    from stores import make_store
+
+    x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("f4")
+    make_store(tmp_path / "s", x, list("aab"), x, list("aab"))
+    done = savs("select", tmp_path / "s", "--heads", "1")
+    assert done.returncode == 0
+    assert "no cross-validated accuracy: cross-validation needs two independent" in done.stderr
+    assert done.stdout.splitlines()[1].split()[6] == "-"
+
+
+def test_cv_folds(savs, store, tmp_path):
+    given = ["evaluate", store, "--cv", "--out", tmp_path / "cv"]
+    assert "in 16 folds" in savs(*given, "--cv-folds", "loo").stderr
+    assert "in 2 folds" in savs(*given, "--cv-folds", "2").stderr
+    for wrong in ("1", "some"):
+        done = savs(*given, "--cv-folds", wrong)
+        assert done.returncode == 2
+        assert f"--cv-folds is '{wrong}'" in done.stderr
+    assert savs("evaluate", store, "--cv-folds", "2").returncode == 2
+
+
 def test_sweep(savs, store, tmp_path):
     given = ["--heads", "1,all", "--shots", "1,3", "--draws", "2", "--readouts", "vote,lda"]
     found = ok(savs("sweep", store, *given, "--out", tmp_path, "--json"))

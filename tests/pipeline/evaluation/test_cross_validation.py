@@ -126,6 +126,17 @@ def test_leave_one_out_classifies_each_by_a_selection_of_all_others(tmp_path):
         assert found.predictions["prediction"][out] == expected
 
 
+def test_parts_read_one_at_a_time_give_what_all_at_once_give(tmp_path, monkeypatch):
+    labels = list("ab" * 8)
+    features = separable(labels)
+    store = make_store(tmp_path / "s", features, labels, features[:, :2], labels[:2])
+    selection = select(store, heads=3, readout="posterior")
+    whole = cross_validate(store, selection).predictions
+    monkeypatch.setattr("savs.pipeline.evaluation.cross_validation.MEMORY", 1)
+    monkeypatch.setattr("savs.pipeline.selection.task_selection.READ", 1)
+    assert cross_validate(store, selection).predictions.equals(whole)
+
+
 def test_the_share_of_examples_that_is_estimated_is_told(tmp_path):
     labels = list("ab" * 10)
     features = separable(labels)
