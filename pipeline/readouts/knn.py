@@ -77,11 +77,20 @@ def _nearest_in(table: Array, k: int) -> tuple[Array, Array]:
     """Return the `k` neighbours of each row of a table of cosines."""
     rows, columns = _candidates(table, k)
     values = table[rows, columns]
-    starts = np.searchsorted(rows, np.arange(len(table)))[:, None]
-    last = values[np.lexsort((-values, rows))][starts + k - 1][rows, 0]  # the k-th of each row
-    rank = (values <= last + TIE).astype(int) + (values < last - TIE)  # nearer, tied, farther
-    chosen = np.lexsort((columns, rank, rows))[starts + np.arange(k)]
+    counts = np.bincount(rows, minlength=len(table))
+    chosen = (np.cumsum(counts) - counts)[:, None] + np.arange(k)  # all candidates of most rows
+    if (several := counts > k).any():
+        here = np.flatnonzero(several[rows])
+        chosen[several] = here[_nearest_of(rows[here], columns[here], values[here], k)]
     return values[chosen], columns[chosen]
+
+
+def _nearest_of(rows: Array, columns: Array, values: Array, k: int) -> Array:
+    """Return the positions of each row's `k` neighbours among its more candidates, `(rows, k)`."""
+    _, starts, number = np.unique(rows, return_index=True, return_inverse=True)
+    last = values[np.lexsort((-values, rows))][starts + k - 1][number]  # the k-th of each row
+    rank = (values <= last + TIE).astype(int) + (values < last - TIE)  # nearer, tied, farther
+    return np.lexsort((columns, rank, rows))[starts[:, None] + np.arange(k)]
 
 
 def _candidates(table: Array, k: int) -> tuple[Array, Array]:
