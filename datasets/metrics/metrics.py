@@ -49,14 +49,14 @@ def subtask_accuracies(predictions: pl.DataFrame, classes: Classes) -> list[Unit
     """Return the accuracy of each subtask, then their mean (`accuracy, macro`)."""
     predictions = predictions.select("label", "correct", "subtask", "cluster")
     parts = [
-        (str(subtask), predictions.filter(pl.col("subtask") == subtask))
+        (str(subtask), predictions.filter(pl.col("subtask").eq_missing(pl.lit(subtask))))
         for subtask in predictions["subtask"].unique(maintain_order=True)
     ]
     single = [accuracy(part, classes, f"accuracy, {subtask}") for subtask, part in parts]
     majorities = [units.majority for units in single if units.majority is not None]
     macro = Units(
         "accuracy, macro",
-        _scores(predictions, pl.col("subtask")),
+        _scores(predictions, pl.col("subtask").fill_null(str(None))),
         chance=sum(units.chance for units in single) / len(single),
         majority=sum(majorities) / len(majorities),
     )
