@@ -1,5 +1,6 @@
 """`knn`: the nearest training examples in every chosen head vote for their classes."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,8 +19,8 @@ from savs.pipeline.readouts.readout import ClassScores, Readout, Widths
 
 NEIGHBOURS = 5
 """Neighbours that each head takes; fewer where the smallest class has fewer examples."""
-CHUNKS = 512
-"""Parts of the training examples whose greatest cosines bound that of the last neighbour."""
+WHOLE = 256
+"""Training examples up to which all cosines are ordered; of more, those of parts."""
 TABLE = 2**23
 """Cosines of one head in a table, queries x training examples: 32 MB."""
 
@@ -96,21 +97,21 @@ def _nearest_of(rows: Array, columns: Array, values: Array, k: int) -> Array:
 def _candidates(table: Array, k: int) -> tuple[Array, Array]:
     """Return rows and columns of all cosines that may be among the `k` greatest, or tie with them.
 
-    Example j is in part j modulo `CHUNKS`. The k-th greatest of the parts' greatest cosines is no
-    greater than the k-th greatest of all, so parts whose greatest is clearly below it have none.
+    Of p parts, example j is in part j modulo p. The k-th greatest of the parts' greatest cosines is
+    no greater than the k-th greatest of all, so parts whose greatest is clearly below it have none.
     """
     n, m = table.shape
-    greatest, layers = table, 1
-    if m >= 4 * CHUNKS:
-        layers = -(-m // CHUNKS)
-        whole = m // CHUNKS * CHUNKS
-        greatest = table[:, :whole].reshape(n, -1, CHUNKS).max(axis=1)
+    greatest, count, layers = table, m, 1
+    if m > WHOLE:
+        count = math.isqrt(8 * m)  # some parts of a few layers: both are cheap to look through
+        layers, whole = -(-m // count), m // count * count
+        greatest = table[:, :whole].reshape(n, -1, count).max(axis=1)
         np.maximum(greatest[:, : m - whole], table[:, whole:], out=greatest[:, : m - whole])
     floor = np.partition(greatest, -k, axis=1)[:, -k, None] - TIE
     if np.isnan(floor).any():
         raise not_finite()
     rows, parts = np.nonzero(greatest >= floor)
-    columns = parts[:, None] + CHUNKS * np.arange(layers)
+    columns = parts[:, None] + count * np.arange(layers)
     inside = columns < m
     columns[~inside] = 0
     kept = inside & (table[rows[:, None], columns] >= floor[rows])
