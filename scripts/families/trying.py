@@ -17,7 +17,7 @@ from savs.pipeline.extraction.checks.check_model import (
     pictures_of,
     sample_prompts,
 )
-from savs.pipeline.extraction.checks.reuse import find_sharing
+from savs.pipeline.extraction.checks.sharing import find_sharing
 from savs.pipeline.extraction.model.attention_hooks import find_hook_points
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder

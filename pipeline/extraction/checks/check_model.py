@@ -13,7 +13,7 @@ from savs.datasets.benchmarks.shapes.drawing import draw
 from savs.datasets.benchmarks.shapes.scenes import CANVASES, random_scene
 from savs.pipeline.extraction.batches.prepare import images_in
 from savs.pipeline.extraction.checks.batch_equality import Check, prove
-from savs.pipeline.extraction.checks.reuse import WORDS, find_sharing
+from savs.pipeline.extraction.checks.sharing import OFF, WORDS, find_sharing
 from savs.pipeline.extraction.model.load import load
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
@@ -81,7 +81,8 @@ def check_up(options: ModelOptions, batch_size: int) -> Checkup:
     checks = prove(model, prompts, sizes)
     good = [size for size, check in zip(sizes, checks[-len(sizes) :], strict=True) if check.passed]
     sharing = find_sharing(model, pictures_of(prompts))
-    facts = _facts(model) | {"prompts about one image": WORDS[sharing.level]}
+    why = f" ({sharing.seen})" if sharing.level == OFF else ""
+    facts = _facts(model) | {"prompts about one image": WORDS[sharing.level] + why}
     return Checkup(facts, tuple(checks), max(good, default=1))
 
 
