@@ -79,6 +79,14 @@ def test_at_least_forty_are_verified(savs):
     assert sum(status in ("verified", "verified (text)") for status in statuses) >= 40
 
 
+def test_families_whose_template_moves_images_say_so(savs):
+    assert {
+        family["family"]
+        for family in listed(savs)["families"]
+        if "its chat template moves images" in family["what"]
+    } == {"llava", "llava_next", "llava_onevision", "vipllava"}
+
+
 def test_every_family_that_tests_build_whole_is_verified(savs):
     statuses = {family["family"]: family["status"] for family in listed(savs)["families"]}
     found = {family: statuses[TYPES.get(family, family)] for family in BUILDERS}
