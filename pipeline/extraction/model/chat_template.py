@@ -111,9 +111,14 @@ class ImagePlaces:
         return "as the chat template has them"
 
     def _found(self, kinds: str) -> bool | None:
-        """Return `are_moved`, or None where it raises."""
+        """Return `are_moved`; None if images cannot stand at their marks.
+
+        False, too, where the template takes no such prompt, for example one of two images.
+        """
         try:
             return self.are_moved(kinds)
+        except ModelError:
+            return False
         except ValueError:
             return None
 

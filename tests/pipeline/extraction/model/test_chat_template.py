@@ -244,6 +244,7 @@ def test_a_template_that_refuses_two_images_still_takes_one(encoder):
     )
     loaded = encoder("llava_onevision", template + chat_templates.ONEVISION)
     assert image_places(loaded.processor).mark == "<image>"
+    assert image_places(loaded.processor).describe().startswith("the chat template moves images")
     assert order_of_text(text_of(loaded, prompt("TIT"))[0]) == ["one", "I", "three"]
     with pytest.raises(ValueError, match="one image at most"):
         loaded.encode([prompt("TITI")])
