@@ -14,9 +14,11 @@ from savs.datasets.benchmarks.shapes.scenes import CANVASES, random_scene
 from savs.pipeline.extraction.batches.prepare import images_in
 from savs.pipeline.extraction.checks.batch_equality import Check, prove
 from savs.pipeline.extraction.checks.sharing import OFF, WORDS, find_sharing
+from savs.pipeline.extraction.model.chat_template import image_places
 from savs.pipeline.extraction.model.load import load
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.prompts import Pieces
 from savs.pipeline.running.formatting import format_bytes
 
@@ -117,7 +119,16 @@ def _facts(model: LoadedModel) -> dict[str, str]:
         "computes in": f"{model.dtype} on {model.device},"
         f" {model.model.config._attn_implementation} attention",
         "peak memory": format_bytes(_peak_bytes(model)),
+        **_image_facts(model.encoder),
     }
+
+
+def _image_facts(encoder: PromptEncoder) -> dict[str, str]:
+    """Return how images come to stand at their marks."""
+    places = image_places(encoder.processor)
+    if places is None or encoder.code.to_inputs is not None:
+        return {}
+    return {"images at their marks": places.describe()}
 
 
 def _peak_bytes(model: LoadedModel) -> int:
