@@ -42,19 +42,20 @@ def class_centroids(features: Array, labels: Array, classes: int) -> Array:
             [1., 1.]]], dtype=float32)
     """
     counts = np.bincount(labels, minlength=classes)
-    means = np.empty((len(features), classes, features.shape[2]), np.float32)
-    for head, mean in zip(features, means, strict=True):
-        mean[:] = class_sums(head, labels, classes) / counts[:, None]
-    return means
+    return (class_sums(features, labels, classes) / counts[:, None]).astype(np.float32)
 
 
-def class_sums(head: Array, labels: Array, classes: int) -> Array:
-    """Return the sum of each class's features in one head, `(n, d)` -> `(classes, d)` float64."""
+def class_sums(features: Array, labels: Array, classes: int) -> Array:
+    """Return the sums of classes, `(heads, n, d)` -> `(heads, classes, d)` float64."""
     counts = np.bincount(labels, minlength=classes)
     if not counts.all():
         raise ValueError(f"class {int(np.argmin(counts))} has no examples")
-    order = np.argsort(labels, kind="stable")
-    return np.add.reduceat(head[order], np.cumsum(counts) - counts, dtype=np.float64)
+    order, starts = np.argsort(labels, kind="stable"), np.cumsum(counts) - counts
+    heads, n, d = features.shape
+    sums = np.empty((heads, classes, d))
+    for some in row_blocks(heads, n * d, TABLE):
+        np.add.reduceat(features[some][:, order], starts, axis=1, dtype=np.float64, out=sums[some])
+    return sums
 
 
 def normalise(vectors: Array) -> Array:

@@ -23,6 +23,8 @@ from savs.stores import Head
 TABLE = 2**23
 """Cosines in a table, heads x examples x classes: 32 MB. As many features of those examples at
 most."""
+LEFT = 2**18
+"""Values of centroids without an example that are made at a time: 2 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,22 +159,21 @@ class _Contest:
 def _contests(features: Array, labels: Array, classes: int) -> Iterator[_Contest]:
     """Yield the examples block by block, at most `TABLE` cosines at a time."""
     heads = len(features)
-    sums = [class_sums(head, labels, classes) for head in features]
-    counts = np.bincount(labels, minlength=classes)
-    centroids = np.stack([own / counts[:, None] for own in sums]).astype(np.float32)
+    sums, counts = class_sums(features, labels, classes), np.bincount(labels, minlength=classes)
+    centroids = (sums / counts[:, None]).astype(np.float32)
     directions = normalise(centroids).transpose(0, 2, 1)
     for rows in row_blocks(len(labels), heads * max(classes, features.shape[2]), TABLE):
         part, own = normalise(features[:, rows]), labels[rows]
         with few_threads(part.shape[1] * part.shape[2] * classes):
             table = part @ directions
         without, others = np.empty(part.shape[:2], np.float32), counts[own] - 1
-        for head, found in enumerate(without):
+        for some in row_blocks(heads, part.shape[1] * part.shape[2], LEFT):
             # from the sum in float64: what little is left of a centroid may be all rounding
-            left = sums[head][own]
-            left -= features[head, rows]
+            left = sums[some][:, own]
+            left -= features[some, rows]
             left /= np.maximum(others, 1)[:, None]
-            left[others == 0] = centroids[head, own[others == 0]]
-            found[:] = np.vecdot(part[head], normalise(left))
+            left[:, others == 0] = centroids[some][:, own[others == 0]]
+            without[some] = np.vecdot(part[some], normalise(left))
         places = (slice(None), np.arange(len(own)), own)
         with_it = table[places]
         table[places] = -np.inf
