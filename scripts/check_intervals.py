@@ -2,8 +2,8 @@
 
     python scripts/check_intervals.py
 
-Takes two to three minutes on a core. With 800 samples a coverage near 95 % has a standard error of
-0.8 points. Clusters have 1 to 8 units and a rate of their own (beta, intra-cluster correlation .3).
+Takes two to three minutes on a core. With 800 samples a coverage of 95 % has a standard error of .8
+points. Clusters have 1 to 8 units and a rate of their own (beta, intra-cluster correlation .3).
 """
 
 import argparse
@@ -93,8 +93,6 @@ def drawn_scores(
 
     Parameters
     ----------
-    rng
-        Of the effects and the scores.
     logits
         Added to those of the effects: a number, or one a draw and unit.
     draws, units

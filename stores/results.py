@@ -1,6 +1,7 @@
 """Result files of stage 2: selections, metrics, tables. Written whole or not at all."""
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -47,8 +48,9 @@ def write_json(path: Path, value: Mapping[str, Any]) -> Path:
 
 def write_table(path: Path, table: pl.DataFrame, metadata: Mapping[str, str] = {}) -> Path:
     """Write predictions.parquet, units.parquet or another table."""
-    with _writing(path), whole_file(path) as partial:
-        table.write_parquet(partial, metadata=dict(metadata))
+    buffer = io.BytesIO()
+    table.write_parquet(buffer, metadata=dict(metadata))
+    write_file(path, buffer.getvalue())
     return path
 
 
@@ -151,7 +153,8 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield
-    except OSError as error:
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0]
         raise StoreWriteError(
-            f"{path} cannot be written: {error.strerror or error}; pass a writable folder as --out"
+            f"{path} cannot be written: {reason}; pass a writable folder as --out"
         ) from error
