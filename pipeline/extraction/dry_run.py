@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from savs.datasets import Benchmark, Example
 from savs.datasets.media.digests import media_names
-from savs.datasets.media.download import Fetching
 from savs.pipeline.extraction.batches.workers import count_workers
 from savs.pipeline.extraction.checks.disk_space import bytes_needed
 from savs.pipeline.extraction.checks.preflight import Sample, preflight, sample
@@ -19,6 +18,7 @@ from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import find_scale
 from savs.pipeline.extraction.model.prompt_encoder import load_encoder
 from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.inputs.fetching import make_fetching
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source, Splits
 from savs.stores import ShardSpec
@@ -55,7 +55,7 @@ def estimate(
     benchmark: Benchmark, inputs: InputOptions, model: ModelOptions, run: RunOptions
 ) -> Estimate:
     """Count the examples, look for their images, and run some of the test split."""
-    source = Source(benchmark, inputs, Fetching() if inputs.fetch_urls else None)
+    source = Source(benchmark, inputs, make_fetching(inputs, None))
     examples = source.examples()
     missing = [
         name

@@ -8,6 +8,7 @@ from savs.datasets.benchmarks import shapes
 from savs.pipeline.cli.options.shared import JsonOption, option
 from savs.pipeline.cli.output import percent, print_json, print_line, print_table, progress, say
 from savs.pipeline.demo import DEMO_NAME
+from savs.pipeline.extraction.requirements import require_extra
 from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.running.progress import Reporting
 
@@ -35,6 +36,7 @@ def demo_command(
     from savs.pipeline.cli.head_map import heat_map
     from savs.stores.results import results_folder
 
+    require_extra()
     files = shapes.write_shapes(out / "data", seed=SEED, tasks=TASKS)
     say(f"wrote images of {len(TASKS)} tasks to {files.root}")
     store = pipeline.extract(

@@ -89,7 +89,6 @@ def _find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") -
     from savs.pipeline.errors import SelectionError
     from savs.pipeline.heads.training_set import train_digest
     from savs.pipeline.readouts import READOUTS
-    from savs.pipeline.selection.selection import default_heads
     from savs.stores.files.paths import is_remote
     from savs.stores.results import CONFIG, results_folder
 
@@ -98,7 +97,7 @@ def _find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") -
         return pipeline.load_selection(path, readout=own)
     saved = results_folder(store.path, rule.name)
     if is_remote(store.path) or store.missing("train") or not (saved / CONFIG).exists():
-        selection = pipeline.select(store, heads=default_heads(store), readout=rule)
+        selection = pipeline.select(store, readout=rule)
         say(f"no selection yet: selected {len(selection.tasks[0].heads)} heads")
         return selection
     selection = pipeline.load_selection(saved, readout=own)

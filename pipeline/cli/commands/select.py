@@ -21,7 +21,7 @@ from savs.pipeline.names import DEFAULT_HEADS
 
 def select_command(
     store: StoreArgument,
-    heads: HeadsOption = str(DEFAULT_HEADS),
+    heads: HeadsOption = None,
     readout: ReadoutOption = "vote",
     scoring: ScoringOption = "resubstitution",
     heads_from: Annotated[
@@ -37,13 +37,16 @@ def select_command(
     """Only training examples are used. Run `savs evaluate` next."""
     from savs.pipeline.selection.selection_file import load_config
 
-    count = parse_heads(heads)
+    count = None if heads is None else parse_heads(heads)
     opened = pipeline.open_store(store)
     given = load_config(heads_from) if heads_from else None
     selection = pipeline.select(
         opened, heads=count, readout=readout, scoring=scoring, heads_from=given
     )
     path = pipeline.save_selection(selection, result_place(opened, out, selection.readout))
+    if heads is None and heads_from is None and len(opened.heads) < DEFAULT_HEADS:
+        held = "1 head" if len(opened.heads) == 1 else f"{len(opened.heads)} heads"
+        say(f"the store has {held}, fewer than {DEFAULT_HEADS}: took all")
     if json:
         tasks = [
             {
