@@ -25,7 +25,7 @@ def require_known_variables(command: str, options: Sequence[str]) -> None:
             advice = f"did you mean {own}{close[0]}?" if close else f"see savs {command} --help"
             raise typer.BadParameter(f"the variable {name} sets no option; {advice}")
         if name.startswith(PREFIX) and not name.startswith(prefixes):
-            close = get_close_matches(name, [f"{own}{option}" for option in known], 1)
+            close = get_close_matches(name, [f"{own}{option}" for option in known], 1, 0.85)
             if close:
                 say(f"the variable {name} is not used; did you mean {close[0]}?")
 
