@@ -55,7 +55,7 @@ def evaluate_command(
     from savs.pipeline.plugins.benchmark import stored_benchmark
     from savs.pipeline.readouts import choose_readout
     from savs.pipeline.selection.selection_file import selection_folder
-    from savs.stores.results import SUBMISSION
+    from savs.stores.results import SUBMISSION, whole_result
 
     rule = None if readout == ZERO_SHOT else choose_readout(readout, also=[ZERO_SHOT])
     if rule is None and cv:
@@ -74,7 +74,8 @@ def evaluate_command(
             result = pipeline.cross_validate(opened, chosen)
         else:
             result = score(opened, chosen, measuring, drop_leaks=drop_leaks)
-    metrics, predictions = pipeline.save_evaluation(result, folder)
+    with whole_result(folder):
+        metrics, predictions = pipeline.save_evaluation(result, folder)
     if json:
         files = {"metrics_file": str(metrics), "predictions_file": str(predictions)}
         print_json(result.to_json() | files)

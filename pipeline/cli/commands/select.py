@@ -36,6 +36,7 @@ def select_command(
 ) -> None:
     """Only training examples are used. Run `savs evaluate` next."""
     from savs.pipeline.selection.selection_file import load_config
+    from savs.stores.results import whole_result
 
     count = None if heads is None else parse_heads(heads)
     opened = pipeline.open_store(store)
@@ -43,7 +44,9 @@ def select_command(
     selection = pipeline.select(
         opened, heads=count, readout=readout, scoring=scoring, heads_from=given
     )
-    path = pipeline.save_selection(selection, result_place(opened, out, selection.readout))
+    folder = result_place(opened, out, selection.readout)
+    with whole_result(folder):
+        path = pipeline.save_selection(selection, folder)
     if heads is None and heads_from is None and len(opened.heads) < DEFAULT_HEADS:
         held = "1 head" if len(opened.heads) == 1 else f"{len(opened.heads)} heads"
         say(f"the store has {held}, fewer than {DEFAULT_HEADS}: took all")

@@ -55,7 +55,7 @@ def sweep_command(
     """Draw few-shot sets from the training examples; all readouts get the same draws."""
     import polars as pl
 
-    from savs.stores.results import write_table
+    from savs.stores.results import whole_result, write_table
 
     opened = pipeline.open_store(store)
     folder = result_place(opened, out, "sweep")
@@ -73,10 +73,11 @@ def sweep_command(
     if metric is not None and metric not in names:
         known = visible("; ".join(names))
         raise typer.BadParameter(f"--metric is {metric!r}, expected one of: {known}")
-    files = [
-        write_table(folder / DRAWS_FILE, found.draws),
-        write_table(folder / SUMMARY_FILE, found.summary),
-    ]
+    with whole_result(folder):
+        files = [
+            write_table(folder / DRAWS_FILE, found.draws),
+            write_table(folder / SUMMARY_FILE, found.summary),
+        ]
     shown = found.summary.filter(pl.col("metric") == (metric or names[0]))
     if json:
         print_json({"files": [str(path) for path in files], "summary": shown.to_dicts()})
