@@ -10,7 +10,6 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from savs.foundation.disk_errors import FULL
 from savs.foundation.errors import SavsError
 from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.cli.commands import COMMANDS
@@ -112,6 +111,8 @@ def main() -> NoReturn:
         say(f"error: {error}", keep="\n")
         sys.exit(_exit_code(error))
     except OSError as error:
+        from savs.foundation.disk_errors import FULL
+
         if error.errno not in FULL:
             raise
         drop_stdout()

@@ -11,12 +11,14 @@ from pathlib import Path
 from savs.datasets import Benchmark, Example
 from savs.pipeline.demo import DEMO_NAME
 from savs.pipeline.evaluation.first_tokens import alike
+from savs.pipeline.extraction.batches.feed import prompts_of
 from savs.pipeline.extraction.batches.plan import planned_rows
 from savs.pipeline.extraction.batches.prepare import images_in
 from savs.pipeline.extraction.batches.worker_process import start_server
 from savs.pipeline.extraction.batches.workers import count_workers
 from savs.pipeline.extraction.checks.disk_space import bytes_needed, require_space
 from savs.pipeline.extraction.checks.preflight import Batching, preflight, recorded, sample
+from savs.pipeline.extraction.checks.reuse import images_recur
 from savs.pipeline.extraction.engine import ShardRows, make_engine
 from savs.pipeline.extraction.extraction import Extraction, skipped_examples
 from savs.pipeline.extraction.model.extra_outputs import Answers, first_tokens
@@ -27,8 +29,10 @@ from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import PixelScale, find_scale
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, load_encoder
 from savs.pipeline.extraction.model.prompts import Pieces
+from savs.pipeline.extraction.model.shared_inputs import knows_sizes
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.run_record import run_record
+from savs.pipeline.extraction.shard_files import StoredShards
 from savs.pipeline.inputs.fetching import make_fetching
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source, Splits
@@ -147,10 +151,13 @@ class _Filling:
         say(f"{len(todo):,} examples to do: {format_bytes(needed)}, {free} are free")
         if not todo:
             return 0, 0.0
-        batching = self._settle(writer)
+        asked = prompts_of(todo)
+        shared = images_recur(asked, self.examples["test"], self.source.media("test"))
+        batching = self._settle(writer, shared=shared)
         scale = self.scale if batching.raw_pixels else None
         if scale is None and any(map(images_in, self.prompts)):
             say("pixels are normalised by the processor: after it they would differ")
+        files = StoredShards(writer)
         engine = make_engine(
             self.model,
             batching.limits,
@@ -160,8 +167,12 @@ class _Filling:
             rules=self.source.media("test").rules,
             answers=self.answers,
             loading=self.loading,
-            write=writer.write,
+            sharing=batching.shared,
+            sizes_alone=shared and knows_sizes(self.model.encoder, self.prompts),
+            files=files,
         )
+        engine.planner.asked = asked
+        engine.recall(files.prompts(wanted))
         made = {"batch_size": batching.limits.rows, "workers": engine.workers.workers}
         engine.record = run_record(self.model, run) | batching.to_json() | made
         started = time.monotonic()
@@ -180,6 +191,8 @@ class _Filling:
                 f"{engine.cuts} batches did not fit the memory and were run in pieces; fewer"
                 f" --batch-tokens than {batching.batch_tokens:,} avoid that"
             )
+        if engine.unshared:
+            say(f"{len(engine.unshared)} batches ran without sharing images ({engine.unshared[0]})")
         return len(todo), time.monotonic() - started
 
     def _rows(self, writer: FeatureWriter, spec: ShardSpec) -> ShardRows:
@@ -187,11 +200,12 @@ class _Filling:
         found = self.examples[spec.split]
         return ShardRows(spec, [found[row] for row in rows], self.source.media(spec.split))
 
-    def _settle(self, writer: FeatureWriter) -> Batching:
+    def _settle(self, writer: FeatureWriter, *, shared: bool) -> Batching:
         """Return how batches are made: as the store records it, or as a few prompts show."""
-        batching = recorded(writer.manifest.batching, self.run)
+        batching = recorded(writer.manifest.batching, self.run, shared=shared)
         if batching is None:
-            found = preflight(self.model, self.prompts, self.scale, self.run).to_json()
+            given = (self.model, self.prompts, self.scale, self.run, self.answers)
+            found = preflight(*given, shared=shared).to_json()
             settled = writer.settle_batching(found)
             batching = Batching(**settled)
         for line in batching.notes():

@@ -65,7 +65,7 @@ def demo_command(
     _print_story(evaluation, own_answers, files.root, store.path)
 
 
-def _draw(out: Path) -> shapes.ShapesFiles:
+def _draw(out: Path) -> "shapes.ShapesFiles":
     """Draw the scenes; where the disk refuses, nothing is left in a folder that is new."""
     is_new = not out.exists()
     try:
