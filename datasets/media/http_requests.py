@@ -1,6 +1,5 @@
 """One request over http or https: with a deadline, and to public addresses alone."""
 
-import ipaddress
 import socket
 import time
 from collections.abc import Callable
@@ -12,6 +11,8 @@ from types import TracebackType
 from typing import Any
 from urllib import request
 from urllib.parse import urlsplit
+
+from savs.foundation.addresses import is_public
 
 PIECE_BYTES = 2**16
 
@@ -132,20 +133,6 @@ class Deadline:
                     connection.shutdown(socket.SHUT_RDWR)
                 except OSError:  # it has ended by itself
                     continue
-
-
-def is_public(address: str) -> bool:
-    """Return whether an IP address is of the internet: not private, loopback or link-local.
-
-    Examples
-    --------
-    >>> is_public("93.184.216.34"), is_public("10.0.0.1"), is_public("::ffff:127.0.0.1")
-    (True, False, False)
-    """
-    found = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(found, ipaddress.IPv6Address):
-        found = found.ipv4_mapped or found.sixtofour or found
-    return found.is_global and not found.is_multicast
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ import pytest
 from savs.datasets import MediaError
 from savs.datasets.media import http_requests
 from savs.datasets.media.download import Fetching
-from savs.datasets.media.http_requests import is_public
 
 OK = b"HTTP/1.1 200 OK\r\n"
 LONG_S = 20.0
@@ -168,32 +167,6 @@ def test_a_proxy_may_be_private_and_what_it_is_asked_for_may_not(
             with pytest.raises(MediaError, match=f"fetched: {host} is in a private network"):
                 Fetching().fetch(f"http://{host}/x.png")
         assert len(asked) == 1
-
-
-@pytest.mark.parametrize(
-    ("address", "public"),
-    [
-        ("93.184.216.34", True),
-        ("2606:2800:220:1::1", True),
-        ("10.0.0.1", False),
-        ("172.16.0.1", False),
-        ("192.168.1.1", False),
-        ("127.0.0.1", False),
-        ("169.254.169.254", False),
-        ("100.64.0.1", False),
-        ("0.0.0.0", False),
-        ("224.0.0.1", False),
-        ("255.255.255.255", False),
-        ("::1", False),
-        ("fe80::1%eth0", False),
-        ("fd00::1", False),
-        ("::ffff:10.0.0.1", False),
-        ("2002:0a00:0001::1", False),
-        ("ff02::1", False),
-    ],
-)
-def test_public_addresses_are_those_of_the_internet(address: str, public: bool) -> None:
-    assert is_public(address) is public
 
 
 def test_a_run_fetches_no_more_than_it_may(tmp_path: Path) -> None:
