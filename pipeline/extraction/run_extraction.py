@@ -6,6 +6,7 @@ What can be refused without the model's weights is refused before they are loade
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from savs.datasets import Benchmark, Example
@@ -18,7 +19,7 @@ from savs.pipeline.extraction.batches.worker_process import start_server
 from savs.pipeline.extraction.batches.workers import count_workers
 from savs.pipeline.extraction.checks.disk_space import bytes_needed, require_space
 from savs.pipeline.extraction.checks.preflight import Batching, preflight, recorded, sample
-from savs.pipeline.extraction.checks.reuse import images_recur
+from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
 from savs.pipeline.extraction.engine import ShardRows, make_engine
 from savs.pipeline.extraction.extraction import Extraction, skipped_examples
 from savs.pipeline.extraction.model.extra_outputs import Answers, first_tokens
@@ -29,7 +30,6 @@ from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import PixelScale, find_scale
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, load_encoder
 from savs.pipeline.extraction.model.prompts import Pieces
-from savs.pipeline.extraction.model.shared_inputs import knows_sizes
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.run_record import run_record
 from savs.pipeline.extraction.shard_files import StoredShards
@@ -151,9 +151,8 @@ class _Filling:
         say(f"{len(todo):,} examples to do: {format_bytes(needed)}, {free} are free")
         if not todo:
             return 0, 0.0
-        asked = prompts_of(todo)
-        shared = images_recur(asked, self.examples["test"], self.source.media("test"))
-        batching = self._settle(writer, shared=shared)
+        asked = prompts_of(chain.from_iterable(self.examples.values()))
+        batching = self._settle(writer, shared=images_recur(asked))
         scale = self.scale if batching.raw_pixels else None
         if scale is None and any(map(images_in, self.prompts)):
             say("pixels are normalised by the processor: after it they would differ")
@@ -167,12 +166,11 @@ class _Filling:
             rules=self.source.media("test").rules,
             answers=self.answers,
             loading=self.loading,
-            sharing=batching.shared,
-            sizes_alone=shared and knows_sizes(self.model.encoder, self.prompts),
+            sharing=batching.sharing or UNTRIED,
+            asked=asked,
             files=files,
         )
-        engine.planner.asked = asked
-        engine.recall(files.prompts(wanted))
+        engine.recall(files.prompts(wanted, thumbnails=run.thumbnails))
         made = {"batch_size": batching.limits.rows, "workers": engine.workers.workers}
         engine.record = run_record(self.model, run) | batching.to_json() | made
         started = time.monotonic()
@@ -192,7 +190,7 @@ class _Filling:
                 f" --batch-tokens than {batching.batch_tokens:,} avoid that"
             )
         if engine.unshared:
-            say(f"{len(engine.unshared)} batches ran without sharing images ({engine.unshared[0]})")
+            say(f"images were computed for each prompt from some batch on: {engine.unshared}")
         return len(todo), time.monotonic() - started
 
     def _rows(self, writer: FeatureWriter, spec: ShardSpec) -> ShardRows:
@@ -207,7 +205,7 @@ class _Filling:
             given = (self.model, self.prompts, self.scale, self.run, self.answers)
             found = preflight(*given, shared=shared).to_json()
             settled = writer.settle_batching(found)
-            batching = Batching(**settled)
+            batching = Batching.from_json(settled)
         for line in batching.notes():
             self.reporting.say(line)
         return batching

@@ -1,6 +1,7 @@
 """The shards of a run on the disk: written once, and read again where a prompt recurs."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -9,7 +10,7 @@ import numpy as np
 from savs.foundation.arrays import Array
 from savs.pipeline.extraction.batches.feed import PromptKey
 from savs.pipeline.extraction.model.loaded_model import Read
-from savs.stores import FeatureWriter, LayerGrid, ShardContent, ShardSpec
+from savs.stores import FeatureWriter, LayerGrid, ShardContent, ShardSpec, StoreError
 from savs.stores.format.layout import THUMBNAIL_COLUMN
 from savs.stores.shard.read import open_shard
 
@@ -61,21 +62,27 @@ class StoredShards:
             small = table[THUMBNAIL_COLUMN][rows].to_list()
         return Recalled(Read(layers, answers), small)
 
-    def prompts(self, wanted: Collection[ShardSpec]) -> Iterator[tuple[PromptKey, ShardSpec, int]]:
-        """Yield every prompt that has features in the store, with its shard and row there.
+    def prompts(
+        self, wanted: Collection[ShardSpec], *, thumbnails: bool
+    ) -> Iterator[tuple[PromptKey, ShardSpec, int]]:
+        """Yield prompts that have features in the store, with the shard and row of each.
 
-        Shards that are `wanted`, since they are to be written again, are left out.
+        Shards are left out that are `wanted` or that skipped an example, since they may be written
+        again; that lack the thumbnails that the others will have; and that are damaged.
         """
-        manifest = self.writer.manifest
+        manifest, gone = self.writer.manifest, set(wanted)
+        names = ["media_sha256", "prompt", THUMBNAIL_COLUMN]
         for spec in manifest.plan.shards():
             path = self.writer.path / spec.name
-            if spec in wanted or not path.exists():
+            if spec in gone or not path.exists():
                 continue
-            with open_shard(path, spec, manifest) as shard:
-                table = shard.examples(["media_sha256", "prompt"])
-            media = table["media_sha256"].to_list()
-            for row, (digests, prompt) in enumerate(zip(media, table["prompt"], strict=True)):
-                yield (tuple(digests), prompt), spec, row
+            with suppress(StoreError), open_shard(path, spec, manifest) as shard:
+                table = shard.examples(names)
+                if len(table) < spec.rows or thumbnails > (THUMBNAIL_COLUMN in table.columns):
+                    continue
+                pairs = table["media_sha256", "prompt"].iter_rows()
+                for row, (digests, prompt) in enumerate(pairs):
+                    yield (tuple(digests), prompt), spec, row
 
 
 class ShardsInMemory:

@@ -81,14 +81,12 @@ def test_an_image_enters_the_vision_tower_once(run, rows, towers, shard_rows):
     reporting, said = after_the_proof(towers)
     plain = run("plain", **given, reuse="off", reporting=reporting).store
     assert sum(towers) == 8 * 4
-    assert "images are computed for each prompt that shows them: nothing was compared" in said
+    assert "each image is computed for every prompt about it: nothing was compared" in said
     shared = run("shared", **given, reporting=reporting).store
     assert sum(towers) == 8
-    assert "prompts about the same images run behind what they have in common" in said
-    assert (plain.manifest.batching["sharing"], shared.manifest.batching["sharing"]) == (
-        "off",
-        "prefixes",
-    )
+    assert "each image, and what prompts about it begin with, is computed once" in said
+    levels = [store.manifest.batching["sharing"]["level"] for store in (plain, shared)]
+    assert levels == ["off", "prefixes"]
     same(plain, shared)
 
 
@@ -208,18 +206,22 @@ def test_what_fails_while_images_are_shared_runs_the_plain_way_and_is_told(run, 
     given |= {"dtype": "float32"}
     plain = run("plain", **given, reuse="off").store
     launch = SharedForward.launch
-    runs = []
+    proving, failed = [True], []
 
     def failing(self, batch, answers=NO_ANSWERS):
-        runs.append(len(batch.requests))
-        if len(runs) > 4:
-            raise ValueError("tokens and features do not match")
-        return launch(self, batch, answers)
+        if proving:
+            return launch(self, batch, answers)
+        failed.append(batch.requests)
+        raise ValueError("tokens and features do not match")
 
     monkeypatch.setattr(SharedForward, "launch", failing)
-    reporting, said = after_the_proof()
-    same(plain, run("shared", **given, reporting=reporting).store)
-    assert said[-1].endswith("ran without sharing images (tokens and features do not match)")
+    reporting, said = after_the_proof(proving)
+    same(plain, run("shared", **given, batch_size=4, reporting=reporting).store)
+    assert len(failed) == 1
+    assert said[-1] == (
+        "images were computed for each prompt from some batch on: ValueError: tokens and features"
+        " do not match"
+    )
 
 
 def test_shared_batches_that_do_not_fit_run_in_pieces(run, rows, monkeypatch):
@@ -250,7 +252,8 @@ def test_what_is_kept_of_images_is_bounded(tiny_model):
     features = ImageFeatures(model, None)
     first = features.of([("0", 0)], vision).pooler_output[0]
     features = ImageFeatures(model, None, most_bytes=2 * first.nbytes)
-    features.of([("0", 0), ("1", 0), ("0", 0), ("2", 0)], vision)
+    for key in (("0", 0), ("1", 0), ("0", 0), ("2", 0)):
+        features.of([key], vision)
     assert list(features._kept) == [("0", 0), ("2", 0)]
     assert features._bytes == 2 * first.nbytes
     features.forget()
