@@ -1,6 +1,6 @@
 """How large rows are once they are read: a small file can stand for values that fill the memory."""
 
-from collections.abc import Mapping
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ _ROW, _ITEM = 512, 64
 """Bytes that a row, and an item of a list, takes in Python beside its text."""
 
 
-def row_bytes(frame: pl.LazyFrame, path: Path, media: Mapping[str, pl.Expr]) -> Array:
+def row_bytes(frame: pl.LazyFrame, path: Path, media: Container[str]) -> Array:
     """Return how many bytes the text of each row of a Parquet file will take.
 
     The file is read, but no row of it becomes a Python value.
@@ -34,7 +34,7 @@ def row_bytes(frame: pl.LazyFrame, path: Path, media: Mapping[str, pl.Expr]) -> 
     path
         Their file.
     media
-        Columns of media, which are read later, with an expression for their bytes.
+        Columns of media, whose bytes are read later.
 
     Returns
     -------
@@ -53,8 +53,7 @@ def row_bytes(frame: pl.LazyFrame, path: Path, media: Mapping[str, pl.Expr]) -> 
     sizes = [
         size
         for name, dtype in frame.collect_schema().items()
-        if (size := _listed(media[name], dtype) if name in media else _size(pl.col(name), dtype))
-        is not None
+        if (size := _size(pl.col(name), dtype, media=name in media)) is not None
     ]
     if not sizes:
         return np.full(count, _ROW)
@@ -77,29 +76,27 @@ def _require_total(path: Path, total: int, most: int) -> None:
         )
 
 
-def _listed(media: pl.Expr, dtype: Any) -> pl.Expr | None:
-    """Return the bytes that the names of a row's media will take."""
-    return _items(media) if isinstance(dtype, pl.List) else None
-
-
 def _items(lists: pl.Expr) -> pl.Expr:
     return (lists.list.len().cast(pl.Int64) * _ITEM).fill_null(0)
 
 
-def _size(value: pl.Expr, dtype: Any) -> pl.Expr | None:
-    """Return the bytes of text in a value of some type; None where its size is fixed."""
+def _size(value: pl.Expr, dtype: Any, *, media: bool) -> pl.Expr | None:
+    """Return the bytes of text in a value of some type; None where its size is fixed.
+
+    The bytes of media do not count: a name stands for them.
+    """
     if dtype in (pl.String, pl.Categorical, pl.Enum):
         return value.cast(pl.String).str.len_bytes().cast(pl.Int64).fill_null(0)
     if dtype == pl.Binary:
-        return value.bin.size().cast(pl.Int64).fill_null(0)
+        return None if media else value.bin.size().cast(pl.Int64).fill_null(0)
     if isinstance(dtype, pl.Array):
-        return _size(value.arr.to_list(), pl.List(dtype.inner))
+        return _size(value.arr.to_list(), pl.List(dtype.inner), media=media)
     if isinstance(dtype, pl.List):
-        inner = _size(pl.element(), dtype.inner)
+        inner = _size(pl.element(), dtype.inner, media=media)
         items = _items(value)
         return items if inner is None else items + value.list.eval(inner).list.sum().fill_null(0)
     if isinstance(dtype, pl.Struct):
-        fields = [_size(value.struct.field(f.name), f.dtype) for f in dtype.fields]
+        fields = [_size(value.struct.field(f.name), f.dtype, media=media) for f in dtype.fields]
         known = [size for size in fields if size is not None]
         return pl.sum_horizontal(known) if known else None
     return None

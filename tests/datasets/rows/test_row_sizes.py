@@ -152,6 +152,17 @@ def slow_size(value: object) -> int:
     return 0
 
 
+def test_the_bytes_of_media_do_not_count_and_their_paths_do(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    image = {"bytes": b"12345", "path": "1.png"}
+    pl.DataFrame({"one": [image], "plain": [b"12345"], "many": [[image] * 3]}).write_parquet(path)
+    found = row_bytes(pl.scan_parquet(path), path, ("one", "plain", "many"))
+    assert found.tolist() == [512 + 5 + 3 * (64 + 5)]
+    assert row_bytes(pl.scan_parquet(path), path, ("one", "many")).tolist() == [
+        512 + 5 + 5 + 3 * (64 + 5)
+    ]
+
+
 def test_long_rows_become_values_a_few_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
