@@ -1,5 +1,4 @@
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +18,7 @@ class Host:
 
     url: str = ""
     asked: list[str] = field(default_factory=list)
+    over: threading.Event = field(default_factory=threading.Event)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def host() -> Iterator[Host]:
             elif name == "/moved":
                 self.moved("/1.png")
             elif name == "/silent":
-                time.sleep(1)
+                found.over.wait(60)
             elif name == "/short":
                 self.answer(b"12345", length=10)
             elif name in ("/1.png", "/2.png", "/empty"):
@@ -65,6 +65,7 @@ def host() -> Iterator[Host]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield found
+    found.over.set()
     server.shutdown()
     thread.join()
     server.server_close()
@@ -136,7 +137,9 @@ def test_a_redirect_is_followed_to_the_web_alone(host: Host) -> None:
 def test_what_cannot_be_fetched_is_named_and_leaves_nothing(
     tmp_path: Path, host: Host, name: str, reason: str
 ) -> None:
-    fetching = of_this_machine(tmp_path / "kept", timeout_s=0.3, max_bytes=1000)
+    fetching = of_this_machine(
+        tmp_path / "kept", timeout_s=0.3 if name == "silent" else 60, max_bytes=1000
+    )
     media = MediaFolder(tmp_path, rules=MediaRules(fetching=fetching))
     with pytest.raises(MediaError, match=rf"^{host.url}/{name} {reason}"):
         media.read(f"{host.url}/{name}")

@@ -139,7 +139,7 @@ def dripping(handler: Any, data: bytes, first: int, end: int) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(web, "REQUEST_S", 0.5)
+    monkeypatch.setattr(web, "REQUEST_S", 5.0)
     web.web_options.cache_clear()
     yield
     web.web_options.cache_clear()
