@@ -64,7 +64,9 @@ def read_packed(path: Path, name: str) -> bytes:
     read = _parquet_value if path.suffix.lower() == PARQUET else _text_value
     try:
         regular_size(path)
-        data = read(path, path.stat().st_mtime_ns, int(found["row"]), found["column"])
+        now = path.stat()
+        changed = hash((now.st_mtime_ns, now.st_size, now.st_ino))  # clocks are coarse
+        data = read(path, changed, int(found["row"]), found["column"])
     except (*DAMAGE, LookupError, TypeError, ValueError) as error:
         raise MediaError(f"{name} cannot be read: {error}") from error
     if isinstance(data, str | dict):
