@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -139,6 +140,18 @@ def reading(path: Path, command: str) -> Iterator[None]:
     except (*known, pl.exceptions.PolarsError) as error:
         reason = str(error).strip().partition("\n")[0]  # polars adds its query plan
         raise ResultError(f"{path} cannot be read ({reason}); run `{command}` again") from error
+
+
+@contextmanager
+def whole_result(folder: Path) -> Iterator[None]:
+    """Remove a folder of results that the block made, if it fails."""
+    is_new = not folder.exists()
+    try:
+        yield
+    except BaseException:
+        if is_new:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def write_file(path: Path, content: bytes) -> None:

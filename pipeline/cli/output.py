@@ -1,6 +1,7 @@
 """What commands print: data on stdout, messages and progress on stderr."""
 
 import json
+import os
 import re
 import sys
 import time
@@ -50,6 +51,13 @@ def say(text: str, keep: str = "") -> None:
 def print_line(text: str = "", keep: str = "") -> None:
     """Print a line on stdout; `visible` shows its text."""
     print(visible(text, keep))
+
+
+def drop_stdout() -> None:
+    """Let what is still to be printed on stdout go nowhere, where it cannot be written."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def print_json(value: Any) -> None:

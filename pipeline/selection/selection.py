@@ -60,7 +60,7 @@ def default_heads(store: FeatureStore) -> int:
 def select(
     store: FeatureStore,
     *,
-    heads: int | Literal["all"] = DEFAULT_HEADS,
+    heads: int | Literal["all"] | None = None,
     readout: str | Path | Readout = "vote",
     scoring: str = "resubstitution",
     heads_from: SelectionConfig | None = None,
@@ -75,7 +75,7 @@ def select(
     store
         Features; the train split is read.
     heads
-        How many to keep, or `all`.
+        How many to keep, or `all`; 20 by default, or all of a store that has fewer.
     readout
         The rule that is fitted on the chosen heads: its name, a Python file, or an object.
     scoring
@@ -102,7 +102,7 @@ def select(
             for task, heads in zip(tasks, given, strict=True)
         ]
     else:
-        count = head_count(store, heads)
+        count = default_heads(store) if heads is None else head_count(store, heads)
         scores = score_tasks(store, rule, scoring, tasks)
         chosen = [
             best_heads(store, task, own, count) for task, own in zip(tasks, scores, strict=True)
@@ -128,7 +128,9 @@ def require_scoring(name: str) -> None:
 def head_count(store: FeatureStore, heads: int | Literal["all"]) -> int:
     """Return a number of heads; SelectionError where the store has fewer, or it is no number."""
     count = len(store.heads) if heads == "all" else heads
-    if not isinstance(count, Integral) or not 1 <= count <= len(store.heads):
+    if not isinstance(count, Integral):
+        raise SelectionError(f"heads is {heads!r}, expected a whole number or 'all'")
+    if not 1 <= count <= len(store.heads):
         raise SelectionError(
             f"{count!r} heads were requested, but the store has {len(store.heads)}; use --heads 1"
             f" to {len(store.heads)}, or all"

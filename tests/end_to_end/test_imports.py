@@ -169,3 +169,10 @@ def test_no_module_of_the_pipeline_stands_outside_the_walls():
     }
     allowed = {"savs.pipeline.extraction", "savs.pipeline.errors"}
     assert modules - allowed <= set(torch_wall["source_modules"])
+
+
+def test_the_demo_draws_nothing_where_it_cannot_run(tmp_path):
+    done = without_torch(running("demo", "--out", tmp_path / "demo"))
+    assert done.returncode == 1
+    assert "pip install 'savs[extract]'" in done.stderr
+    assert not (tmp_path / "demo").exists()

@@ -62,7 +62,7 @@ def evaluate_command(
     from savs.pipeline.plugins.benchmark import stored_benchmark
     from savs.pipeline.readouts import choose_readout
     from savs.pipeline.selection.selection_file import selection_folder
-    from savs.stores.results import SUBMISSION
+    from savs.stores.results import SUBMISSION, whole_result
 
     rule = None if readout == ZERO_SHOT else choose_readout(readout, also=[ZERO_SHOT])
     if rule is None and cv:
@@ -82,7 +82,8 @@ def evaluate_command(
             result = pipeline.cross_validate(opened, chosen, folds)
         else:
             result = score(opened, chosen, measuring, drop_leaks=drop_leaks)
-    metrics, predictions = pipeline.save_evaluation(result, folder)
+    with whole_result(folder):
+        metrics, predictions = pipeline.save_evaluation(result, folder)
     if json:
         files = {"metrics_file": str(metrics), "predictions_file": str(predictions)}
         print_json(result.to_json() | files)
@@ -112,7 +113,6 @@ def _find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") -
     from savs.pipeline.errors import SelectionError
     from savs.pipeline.heads.training_set import train_digest
     from savs.pipeline.readouts import READOUTS
-    from savs.pipeline.selection.selection import default_heads
     from savs.stores.files.paths import is_remote
     from savs.stores.results import CONFIG, results_folder
 
@@ -121,7 +121,7 @@ def _find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") -
         return pipeline.load_selection(path, readout=own)
     saved = results_folder(store.path, rule.name)
     if is_remote(store.path) or store.missing("train") or not (saved / CONFIG).exists():
-        selection = pipeline.select(store, heads=default_heads(store), readout=rule)
+        selection = pipeline.select(store, readout=rule)
         say(f"no selection yet: selected {len(selection.tasks[0].heads)} heads")
         return selection
     selection = pipeline.load_selection(saved, readout=own)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def select_command(
     store: StoreArgument,
-    heads: HeadsOption = str(DEFAULT_HEADS),
+    heads: HeadsOption = None,
     readout: ReadoutOption = "vote",
     scoring: ScoringOption = "resubstitution",
     heads_from: Annotated[
@@ -47,15 +47,21 @@ def select_command(
 ) -> None:
     """Only training examples are used. Run `savs evaluate` next."""
     from savs.pipeline.selection.selection_file import load_config
+    from savs.stores.results import whole_result
 
-    count = parse_heads(heads)
+    count = None if heads is None else parse_heads(heads)
     opened = pipeline.open_store(store)
     given = load_config(heads_from) if heads_from else None
     selection = pipeline.select(
         opened, heads=count, readout=readout, scoring=scoring, heads_from=given
     )
     estimates = _estimates(opened, selection) if cv else None
-    path = pipeline.save_selection(selection, result_place(opened, out, selection.readout))
+    folder = result_place(opened, out, selection.readout)
+    with whole_result(folder):
+        path = pipeline.save_selection(selection, folder)
+    if heads is None and heads_from is None and len(opened.heads) < DEFAULT_HEADS:
+        held = "1 head" if len(opened.heads) == 1 else f"{len(opened.heads)} heads"
+        say(f"the store has {held}, fewer than {DEFAULT_HEADS}: took all")
     if json:
         tasks = [
             {

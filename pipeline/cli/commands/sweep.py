@@ -156,14 +156,15 @@ def _several(stores: list[str], grid: dict[str, Any], out: Path, *, as_json: boo
 
 
 def _write(found: "Sweep", folder: Path) -> list[Path]:
-    from savs.stores.results import write_lazy_table, write_table
+    from savs.stores.results import whole_result, write_lazy_table, write_table
 
-    return [
-        write_table(folder / DRAWS_FILE, found.draws),
-        write_table(folder / SUMMARY_FILE, found.summary),
-        write_table(folder / DIFFERENCES_FILE, found.differences),
-        write_lazy_table(folder / UNITS_FILE, found.units),
-    ]
+    with whole_result(folder):
+        return [
+            write_table(folder / DRAWS_FILE, found.draws),
+            write_table(folder / SUMMARY_FILE, found.summary),
+            write_table(folder / DIFFERENCES_FILE, found.differences),
+            write_lazy_table(folder / UNITS_FILE, found.units),
+        ]
 
 
 def _print_summary(table: "pl.DataFrame", metric: str) -> None:
