@@ -22,6 +22,7 @@ from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source, Splits
 from savs.stores import ShardSpec
+from savs.stores.format.plan import default_shard_rows
 
 PROBE_S = 5.0
 """The probe runs at least this long after its start, if there are examples enough."""
@@ -109,9 +110,10 @@ def _probe(
     )
     engine.on_rows = clock.tell
     rows = examples["test"]
+    shard_rows = run.shard_rows or default_shard_rows(sum(map(len, examples.values())))
     shards = [
         ShardRows(_spec(number, part), part, source.media("test"))
-        for number, part in enumerate(_parts(rows, run.shard_rows))
+        for number, part in enumerate(_parts(rows, shard_rows))
     ]
     with suppress(_Enough):
         engine.run(shards)

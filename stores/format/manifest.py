@@ -1,7 +1,7 @@
 """store.json: what a store is of (identity), what it shall hold (plan), how it was made (runs)."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -194,13 +194,20 @@ def parse_manifest(path: Path, data: bytes) -> Manifest:
     return manifest
 
 
-def write_manifest(folder: Path, manifest: Manifest, *, replace_old: bool = False) -> None:
-    """Write store.json, whole or not at all.
+def write_manifest(
+    folder: Path,
+    manifest: Manifest,
+    *,
+    replace_old: bool = False,
+    before_naming: Callable[[], None] = lambda: None,
+) -> None:
+    """Write store.json, whole or not at all; `before_naming` is called as by `whole_file`.
 
     Raises
     ------
     FileExistsError
         It exists, and `replace_old` is not set.
     """
-    with whole_file(folder / MANIFEST, replace=replace_old) as partial:
+    path = folder / MANIFEST
+    with whole_file(path, replace=replace_old, before_naming=before_naming) as partial:
         partial.write_text(manifest.to_text(), encoding="utf-8")

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,14 @@ def write_shard(
     spec: ShardSpec,
     identity: Identity,
     content: ShardContent,
-    rank: int,
     *,
     replace_old: bool = False,
+    before_naming: Callable[[], None] = lambda: None,
 ) -> None:
     """Write a shard under a temporary name, make it durable, then give it its final name.
 
-    HDF5 makes the file in memory, because it does not survive a full disk.
+    HDF5 makes the file in memory, because it does not survive a full disk. `before_naming` is
+    called as by `whole_file`.
 
     Raises
     ------
@@ -52,7 +53,7 @@ def write_shard(
         The disk cannot be written.
     """
     buffer = _in_memory(spec, identity, content)
-    with whole_file(path, replace=replace_old, owner=str(rank)) as partial:
+    with whole_file(path, replace=replace_old, before_naming=before_naming) as partial:
         partial.write_bytes(buffer.getbuffer())
 
 

@@ -10,6 +10,7 @@ from savs.pipeline.cli.options.expansion import expand_options
 from savs.pipeline.cli.options.inputs import BenchmarkArgument, resolve_benchmark
 from savs.pipeline.cli.options.shared import JsonOption, option
 from savs.pipeline.cli.output import print_json, print_line, progress, say
+from savs.pipeline.cluster.devices import NONE
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.requirements import require_extra
 from savs.pipeline.extraction.run_options import RunOptions
@@ -35,19 +36,38 @@ def extract_command(
     max_skip: Annotated[
         int, option(min=0, help="Exit with code 4 if more examples are skipped.")
     ] = 0,
+    gpus: Annotated[
+        str,
+        option(
+            metavar="all|N|0,2",
+            help="Start a process per GPU on this machine: all, a number, or a list.",
+        ),
+    ] = NONE,
+    no_progress: Annotated[bool, option("--no-progress", help="Print messages only.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Resume an existing store; finished shards are kept."""
+    """Resume an existing store; finished shards are kept.
+
+    Start it as often as you like: the processes share the work.
+    """
     chosen = resolve_benchmark(benchmark, inputs)
     require_extra()
     if dry_run:
+        if gpus != NONE:
+            raise typer.BadParameter("--dry-run measures one process; leave out --gpus")
         from savs.pipeline.cli.dry_run import print_estimate
 
         print_estimate(chosen, inputs, model, run, out=out, as_json=json)
         return
-    from savs.pipeline.extraction.run_extraction import run_extraction
+    if gpus != NONE:
+        from savs.pipeline.cli.node_run import extract_on_node
 
-    done = run_extraction(chosen, inputs, model, run, out=out, reporting=Reporting(say, progress))
+        done = extract_on_node(gpus, out)
+    else:
+        from savs.pipeline.extraction.run_extraction import run_extraction
+
+        reporting = Reporting(say) if no_progress else Reporting(say, progress)
+        done = run_extraction(chosen, inputs, model, run, out=out, reporting=reporting)
     if json:
         print_json(_summary(done))
     else:

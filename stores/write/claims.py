@@ -1,0 +1,303 @@
+"""Claims: which process makes which shard, and which one changes store.json.
+
+A claim is a small file, `NAME.GENERATION`, that only one process can make. Its holder renews a file
+of its own, its *sign*, as long as it lives. Where the sign has not changed for `STALE_S`, by the
+clock of whoever looks, or where the holder is known to have ended, another process may take the
+claim over: it makes the file of the next generation. No file is removed and made again by two.
+
+A process that was only asleep may wake up and go on. So whoever takes over first removes what the
+earlier holder had not published, and a holder asks `holds` between writing and publishing: either
+it finds that its claim is lost, or its unfinished file is gone, or it was published before.
+"""
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from threading import Event, Lock, Thread
+from typing import Any
+
+from savs.stores.errors import StoreLockedError
+from savs.stores.write.claim_files import ClaimStorage
+from savs.stores.write.process import Process, has_ended, is_here, parse_process, this_process
+
+STALE_S = 90.0
+"""A claim whose holder shows no sign for so long may be taken over."""
+BEAT_S = 15.0
+"""How often a process shows a sign."""
+FIRST_POLL_S, LONGEST_POLL_S = 0.02, 1.0
+"""How long a process waits before it asks again for a name that others hold."""
+SIGN = ".rank"
+"""What the name of a sign ends in, behind the id of its process."""
+
+
+class ClaimLostError(Exception):
+    """A claim was taken over while its holder was asleep: what it made must not be published."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """The newest claim on a name."""
+
+    generation: int
+    data: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What was seen of a holder, and when first, on this process's own clock."""
+
+    sign: bytes | None
+    since_s: float
+
+
+class Claims:
+    """What one process claims in a store; a context that shows signs of life while it is open."""
+
+    def __init__(self, storage: ClaimStorage) -> None:
+        self.process = this_process()
+        self._storage = storage
+        self._stale_s = STALE_S
+        self._beat_s = BEAT_S
+        self._held: dict[str, int] = {}
+        """Name -> generation of this process's claim."""
+        self._looks: dict[str, _Look] = {}
+        self._facts: dict[str, Any] = {}
+        self._beats = 0
+        self._last_beat_s = time.monotonic()
+        self._lock = Lock()
+        self._one_holder = Lock()
+        """Threads of this process hold a name one after the other."""
+        self._closing = Event()
+        self._thread = Thread(target=self._beat_until_closed, name="savs-claims", daemon=True)
+
+    def __enter__(self) -> "Claims":
+        try:
+            self._beat()
+        except OSError:
+            self._leave()
+            raise
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.set()
+        self._thread.join()
+        self._leave()
+
+    def _leave(self) -> None:
+        with suppress(OSError):  # whatever ended the run is more important
+            for name in list(self._held):
+                self.release(name)
+            self._storage.remove(self.process.id + SIGN)
+            self._storage.remove_if_empty()
+
+    def note(self, **facts: Any) -> None:
+        """Add facts to the sign that others see; they are written with the next beat."""
+        with self._lock:
+            self._facts |= facts
+
+    def _beat_until_closed(self) -> None:
+        while not self._closing.wait(self._beat_s):
+            with suppress(OSError):  # a disk that is full may have room at the next beat
+                self._beat()
+
+    def _beat(self) -> None:
+        with self._lock:
+            self._beats += 1
+            sign = self.process.to_json() | {"beat": self._beats} | self._facts
+            sign["time"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            if time.monotonic() - self._last_beat_s > self._stale_s / 2:
+                self._looks.clear()  # this process was stopped: it cannot say what others did
+            self._last_beat_s = time.monotonic()
+        self._storage.put(self.process.id + SIGN, json.dumps(sign).encode())
+
+    def names(self) -> set[str]:
+        """Return what is claimed now, by any process."""
+        return set(newest(self._storage.names()))
+
+    def take(self, name: str) -> bool:
+        """Claim a name; False while another process that may live holds it.
+
+        Two processes never hold one name, unless the one was taken for dead: see `holds`.
+        """
+        if self.holds(name):
+            return True
+        before = self._newest(name)
+        if before is not None and not self._is_stale(name, before):
+            return False
+        generation = 0 if before is None else before.generation + 1
+        if not self._storage.create(f"{name}.{generation}", self._text()):
+            return False
+        after = newest(self._storage.names()).get(name)
+        moved = before is not None and (
+            self._storage.read(f"{name}.{before.generation}") != before.data
+        )
+        if after != generation or moved:  # it was released, and maybe claimed, since we looked
+            self._storage.remove(f"{name}.{generation}")
+            return False
+        if before is not None:
+            self._storage.remove_unfinished(name)
+        with self._lock:
+            self._held[name] = generation
+        return True
+
+    def holds(self, name: str) -> bool:
+        """Return whether this process's claim on a name was made and not taken over since."""
+        generation = self._held.get(name)
+        return (
+            generation is not None
+            and newest(self._storage.names()).get(name) == generation
+            and self._storage.read(f"{name}.{generation}") == self._text()
+        )
+
+    def has(self, name: str) -> bool:
+        """Return whether this process has claimed a name and not given it back."""
+        return name in self._held
+
+    @contextmanager
+    def publishing(self, *names: str) -> Iterator[Callable[[], None]]:
+        """Publish in the block what names are claimed for; ClaimLostError where one was lost.
+
+        Yields a function that is to be called when the unfinished file is there, before it gets
+        its name.
+        """
+
+        def require() -> None:
+            if not all(map(self.holds, names)):
+                raise ClaimLostError(names[0])
+
+        try:
+            yield require
+        except FileNotFoundError:  # whoever took over has removed the unfinished file
+            require()
+            raise
+
+    def release(self, name: str) -> None:
+        """Give a claim back; one that was taken over is left to whoever has it now."""
+        if self.holds(name):
+            self._remove(name)  # the newest last: until then nobody can claim
+        with self._lock:
+            self._held.pop(name, None)
+
+    def retire(self, name: str) -> None:
+        """Remove all claims on a name: what was claimed is done, nobody needs to claim it."""
+        self._remove(name)
+        with self._lock:
+            self._held.pop(name, None)
+
+    def _remove(self, name: str) -> None:
+        found = map(parse_claim, self._storage.names())
+        for generation in sorted(g for other, g in found if other == name and g is not None):
+            self._storage.remove(f"{name}.{generation}")
+
+    def holder(self, name: str) -> Process | None:
+        """Return who claims a name; None where nobody does, or its file does not say."""
+        found = self._newest(name)
+        return parse_process(found.data) if found else None
+
+    @contextmanager
+    def hold(self, name: str) -> Iterator[None]:
+        """Hold a name while the block runs; waits for others that hold it."""
+        with self._one_holder:
+            wait_s = FIRST_POLL_S
+            while not self.take(name):
+                time.sleep(wait_s * random.uniform(0.5, 1.5))
+                wait_s = min(2 * wait_s, LONGEST_POLL_S)
+            try:
+                yield
+            finally:
+                self.release(name)
+
+    def require(self, name: str) -> None:
+        """Claim a name, or raise StoreLockedError that says who holds it."""
+        if not self.take(name):
+            raise StoreLockedError(
+                f"{name} is being written by {self.holder(name) or 'another process'}; wait for it,"
+                " or stop it"
+            )
+
+    def lives(self, process_id: str | None) -> bool:
+        """Return whether another process works on the store.
+
+        Of one on another host that is known once it has shown a sign, or none for `STALE_S`: this
+        waits for the one or the other.
+        """
+        found = {process.id: process for process, _ in signs(self._storage)}
+        process = found.get(process_id or "")
+        if process is None or process.id == self.process.id:
+            return False
+        if is_here(process):
+            return not has_ended(process)
+        first = self._storage.read(process.id + SIGN)
+        while not self._is_silent(process.id, process):
+            if self._storage.read(process.id + SIGN) not in (first, None):
+                return True
+            time.sleep(LONGEST_POLL_S)
+        return False
+
+    def sweep(self) -> None:
+        """Remove what processes left that are gone, once nothing is left to take over."""
+        for name, generation in newest(self._storage.names()).items():
+            claim = _Claim(generation, self._storage.read(f"{name}.{generation}"))
+            if self._is_stale(name, claim):
+                self._remove(name)
+        for process, _ in signs(self._storage):
+            if has_ended(process) or self._is_silent(process.id, process):
+                self._storage.remove(process.id + SIGN)
+
+    def _newest(self, name: str) -> _Claim | None:
+        generation = newest(self._storage.names()).get(name)
+        if generation is None:
+            return None
+        return _Claim(generation, self._storage.read(f"{name}.{generation}"))
+
+    def _is_stale(self, name: str, claim: _Claim) -> bool:
+        process = parse_process(claim.data)
+        if process is None:  # not written yet, or never
+            return self._is_silent(f"{name}.{claim.generation}", None)
+        return has_ended(process) or self._is_silent(process.id, process)
+
+    def _is_silent(self, key: str, process: Process | None) -> bool:
+        """Return whether a process shows no sign for too long, since this one first looked."""
+        sign = self._storage.read(process.id + SIGN) if process else None
+        now = time.monotonic()
+        with self._lock:
+            seen = self._looks.get(key)
+            asleep = now - self._last_beat_s > self._stale_s / 2  # this process itself was stopped
+            if seen is None or seen.sign != sign or asleep:
+                self._looks[key] = _Look(sign, now)
+                return False
+        return now - seen.since_s >= self._stale_s
+
+    def _text(self) -> bytes:
+        return json.dumps(self.process.to_json()).encode()
+
+
+def signs(storage: ClaimStorage) -> list[tuple[Process, Mapping[str, Any]]]:
+    """Return the processes that show, or showed, signs of life, and what their signs say."""
+    found = []
+    for name in sorted(storage.names()):
+        data = storage.read(name) if name.endswith(SIGN) else None
+        process = parse_process(data)
+        if data is not None and process is not None:
+            found.append((process, json.loads(data)))
+    return found
+
+
+def newest(names: list[str]) -> dict[str, int]:
+    """Return each claimed name with the newest generation of its claims."""
+    found: dict[str, int] = {}
+    for file in names:
+        name, generation = parse_claim(file)
+        if generation is not None:
+            found[name] = max(generation, found.get(name, generation))
+    return found
+
+
+def parse_claim(file: str) -> tuple[str, int | None]:
+    """Return name and generation of a claim's file; None as generation of other files."""
+    name, _, generation = file.rpartition(".")
+    return (name, int(generation)) if generation.isdecimal() else (file, None)
