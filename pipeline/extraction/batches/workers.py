@@ -175,7 +175,6 @@ class _Crew:
             multiprocessing_context=CONTEXT,
             prefetch_factor=AHEAD,
             pin_memory=self.settings.pin,
-            in_order=False,
         )
 
     def _given(self, jobs: Iterator[Job]) -> Iterator[SentJob]:
