@@ -43,6 +43,7 @@ class Node:
             readers = [
                 Thread(target=_read, args=(name, process.stderr, messages), daemon=True)
                 for name, process in processes.items()
+                if process.stderr is not None
             ]
             for reader in readers:
                 reader.start()
@@ -117,6 +118,7 @@ class Node:
         )
 
 
-def _read(name: str, stream: IO[str] | None, messages: "queue.SimpleQueue[Message]") -> None:
-    for line in stream or ():
-        messages.put((name, line.rstrip("\n")))
+def _read(name: str, stream: IO[str], messages: "queue.SimpleQueue[Message]") -> None:
+    with stream:
+        for line in stream:
+            messages.put((name, line.rstrip("\n")))

@@ -29,8 +29,11 @@ class Share:
     def tell(self, rows: int) -> int:
         """Take note of rows that are done; return them and those that others did meanwhile."""
         self._done += rows
-        seconds = round(time.monotonic() - self._started_s, 1)
-        self.writer.claims.note(state="extracting" if rows else "waiting", rows=self._done)
-        self.writer.claims.note(seconds=seconds)
+        self.writer.claims.note(
+            "extracting" if rows else "waiting",
+            rows=self._done,
+            written=self.rows,
+            seconds=round(time.monotonic() - self._started_s, 1),
+        )
         others, self._told = self.shards.others_rows - self._told, self.shards.others_rows
         return rows + others

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -30,6 +31,10 @@ class ClaimStorage(Protocol):
 
     def read(self, name: str) -> bytes | None:
         """Return what is in a file; None where it is not there."""
+        ...
+
+    def age_s(self, name: str) -> float | None:
+        """Return the seconds since a file was written; None where it is not there."""
         ...
 
     def remove(self, name: str) -> None:
@@ -98,6 +103,16 @@ class ClaimFiles:
         with os.fdopen(descriptor, "rb") as file:
             is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
             return file.read(MOST_BYTES) if is_file else b""
+
+    def age_s(self, name: str) -> float | None:
+        """Return the seconds since a file was written; None where it is not there.
+
+        That is by this machine's clock and that of the disk: to be shown, not to be relied on.
+        """
+        try:
+            return max(time.time() - (self._folder / name).lstat().st_mtime, 0.0)
+        except FileNotFoundError:
+            return None
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""

@@ -70,7 +70,7 @@ class Claims:
         self._lock = Lock()
         self._one_holder = Lock()
         """Threads of this process hold a name one after the other."""
-        self._closing = Event()
+        self._closing, self._awake = Event(), Event()
         self._thread = Thread(target=self._beat_until_closed, name="savs-claims", daemon=True)
 
     def __enter__(self) -> "Claims":
@@ -84,6 +84,7 @@ class Claims:
 
     def __exit__(self, *_: object) -> None:
         self._closing.set()
+        self._awake.set()
         self._thread.join()
         self._leave()
 
@@ -94,13 +95,20 @@ class Claims:
             self._storage.remove(self.process.id + SIGN)
             self._storage.remove_if_empty()
 
-    def note(self, **facts: Any) -> None:
-        """Add facts to the sign that others see; they are written with the next beat."""
+    def note(self, state: str, **facts: Any) -> None:
+        """Show what this process does: a new state at once, other facts with the next beat."""
         with self._lock:
-            self._facts |= facts
+            is_new = self._facts.get("state") != state
+            self._facts |= facts | {"state": state}
+        if is_new:
+            self._awake.set()
 
     def _beat_until_closed(self) -> None:
-        while not self._closing.wait(self._beat_s):
+        while True:
+            self._awake.wait(self._beat_s)
+            self._awake.clear()
+            if self._closing.is_set():
+                return
             with suppress(OSError):  # a disk that is full may have room at the next beat
                 self._beat()
 
