@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from savs.datasets import Benchmark, Example
 from savs.datasets.media.digests import media_names
@@ -11,6 +12,7 @@ from savs.datasets.media.download import Fetching
 from savs.pipeline.extraction.batches.workers import count_workers
 from savs.pipeline.extraction.checks.disk_space import bytes_needed
 from savs.pipeline.extraction.checks.preflight import Sample, preflight, sample
+from savs.pipeline.extraction.chosen_heads import read_chosen_heads
 from savs.pipeline.extraction.engine import ShardRows, make_engine
 from savs.pipeline.extraction.model.extra_outputs import Answers, first_tokens
 from savs.pipeline.extraction.model.load import load
@@ -69,6 +71,10 @@ def estimate(
     encoder = load_encoder(model)
     tried = sample(encoder, source, examples)
     loaded = load(model, encoder)
+    if run.heads_from is not None:
+        of_benchmark = {"name": benchmark.name, "options": dict(benchmark.options)}
+        identity = loaded.identity(of_benchmark, media=source.decoding_facts(examples))
+        loaded = read_chosen_heads(loaded, identity, Path(run.heads_from))
     rows = [example for found in examples.values() for example in found]
     names = list(dict.fromkeys(str(example.label) for example in examples["train"]))
     answers = first_tokens(encoder, names, *tried.prompts[:1]) if run.answers else {}

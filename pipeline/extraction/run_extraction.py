@@ -18,6 +18,7 @@ from savs.pipeline.extraction.batches.worker_process import start_server
 from savs.pipeline.extraction.batches.workers import count_workers
 from savs.pipeline.extraction.checks.disk_space import bytes_needed, require_space
 from savs.pipeline.extraction.checks.preflight import Batching, preflight, recorded, sample
+from savs.pipeline.extraction.chosen_heads import read_chosen_heads
 from savs.pipeline.extraction.engine import Engine, ShardRows, make_engine
 from savs.pipeline.extraction.extraction import Extraction, skipped_examples
 from savs.pipeline.extraction.model.extra_outputs import Answers, first_tokens
@@ -88,6 +89,8 @@ def run_extraction(
         place.claims.note("loading")
         loaded = load(model, encoder, placement)
         place.claims.note("checking", device=str(loaded.device))
+        if run.heads_from is not None:
+            loaded = read_chosen_heads(loaded, loaded.identity(*facts), Path(run.heads_from))
         writer = place.begin(loaded.identity(*facts), rows, run.shard_rows)
         filling = _Filling(
             *(loaded, source, examples, tried.prompts, scale, answers),

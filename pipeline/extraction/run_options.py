@@ -1,6 +1,7 @@
 """How an extraction runs: batches, workers, shards, and what is kept beside the heads."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypedDict
 
 from savs.foundation.errors import ParameterError
@@ -19,6 +20,7 @@ class RunKeywords(TypedDict, total=False):
     shard_rows: int | None
     thumbnails: bool
     answers: bool
+    heads_from: str | Path | None
     retry_skipped: bool
 
 
@@ -54,6 +56,8 @@ class RunOptions:
     answers: bool = False
     """Keep the last position's logits of the first tokens of the training labels, for the model's
     own answer (readout `zero-shot`)."""
+    heads_from: str | Path | None = None
+    """Folder of a selection, see `savs select`: its heads are kept and no others."""
     retry_skipped: bool = False
     """Extract finished shards again that skipped an example: its image may be mended by now."""
 

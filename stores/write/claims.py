@@ -13,11 +13,12 @@ it finds that its claim is lost, or its unfinished file is gone, or it was publi
 import json
 import random
 import time
+from bisect import bisect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import Event, Lock, Thread
-from typing import Any
+from typing import Any, Self
 
 from savs.stores.errors import StoreLockedError
 from savs.stores.write.claim_files import ClaimStorage
@@ -29,6 +30,8 @@ BEAT_S = 15.0
 """How often a process shows a sign."""
 FIRST_POLL_S, LONGEST_POLL_S = 0.02, 1.0
 """How long a process waits before it asks again for a name that others hold."""
+WATCHED = 8
+"""Processes that each one watches; of one that it does not, an idle process finds out later."""
 SIGN = ".rank"
 """What the name of a sign ends in, behind the id of its process."""
 
@@ -64,6 +67,8 @@ class Claims:
         self._held: dict[str, int] = {}
         """Name -> generation of this process's claim."""
         self._looks: dict[str, _Look] = {}
+        self._gone: set[str] = set()
+        """Processes that were watched and are gone."""
         self._facts: dict[str, Any] = {}
         self._beats = 0
         self._last_beat_s = time.monotonic()
@@ -73,7 +78,7 @@ class Claims:
         self._closing, self._awake = Event(), Event()
         self._thread = Thread(target=self._beat_until_closed, name="savs-claims", daemon=True)
 
-    def __enter__(self) -> "Claims":
+    def __enter__(self) -> Self:
         try:
             self._beat()
         except OSError:
@@ -111,6 +116,7 @@ class Claims:
                 return
             with suppress(OSError):  # a disk that is full may have room at the next beat
                 self._beat()
+                self._watch()
 
     def _beat(self) -> None:
         with self._lock:
@@ -121,6 +127,27 @@ class Claims:
                 self._looks.clear()  # this process was stopped: it cannot say what others did
             self._last_beat_s = time.monotonic()
         self._storage.put(self.process.id + SIGN, json.dumps(sign).encode())
+
+    def _watch(self) -> None:
+        """Look whether some other processes still live: together all watch all."""
+        ring = sorted(name for name in self._storage.names() if name.endswith(SIGN))
+        after = bisect(ring, self.process.id + SIGN)
+        for name in [*ring[after:], *ring[:after]][:WATCHED]:
+            process = parse_process(self._storage.read(name))
+            if process is None or process.id == self.process.id:
+                continue
+            if has_ended(process) or self._is_silent(process.id, process):
+                self._gone.add(process.id)
+
+    def left_by_others(self) -> set[str]:
+        """Return the names that processes claim of which this one knows that they are gone."""
+        if not self._gone:
+            return set()
+        gone = set(self._gone)
+        found = {name for name in self.names() if (p := self.holder(name)) and p.id in gone}
+        if not found:
+            self._gone -= gone
+        return found
 
     def names(self) -> set[str]:
         """Return what is claimed now, by any process."""
@@ -133,18 +160,19 @@ class Claims:
         """
         if self.holds(name):
             return True
-        before = self._newest(name)
-        if before is not None and not self._is_stale(name, before):
-            return False
-        generation = 0 if before is None else before.generation + 1
-        if not self._storage.create(f"{name}.{generation}", self._text()):
-            return False
-        after = newest(self._storage.names()).get(name)
+        before, generation = None, 0
+        if not self._storage.create(f"{name}.0", self._text()):
+            before = self._newest(name)
+            if before is None or not self._is_stale(name, before):
+                return False
+            generation = before.generation + 1
+            if not self._storage.create(f"{name}.{generation}", self._text()):
+                return False
         moved = before is not None and (
             self._storage.read(f"{name}.{before.generation}") != before.data
         )
-        if after != generation or moved:  # it was released, and maybe claimed, since we looked
-            self._storage.remove(f"{name}.{generation}")
+        if moved or self._storage.read(f"{name}.{generation + 1}") is not None:
+            self._storage.remove(f"{name}.{generation}")  # others released and claimed meanwhile
             return False
         if before is not None:
             self._storage.remove_unfinished(name)
@@ -157,7 +185,7 @@ class Claims:
         generation = self._held.get(name)
         return (
             generation is not None
-            and newest(self._storage.names()).get(name) == generation
+            and self._storage.read(f"{name}.{generation + 1}") is None
             and self._storage.read(f"{name}.{generation}") == self._text()
         )
 
@@ -197,8 +225,8 @@ class Claims:
             self._held.pop(name, None)
 
     def _remove(self, name: str) -> None:
-        found = map(parse_claim, self._storage.names())
-        for generation in sorted(g for other, g in found if other == name and g is not None):
+        """Remove all claims up to that of this process."""
+        for generation in range(self._held.get(name, -1) + 1):
             self._storage.remove(f"{name}.{generation}")
 
     def holder(self, name: str) -> Process | None:
@@ -211,13 +239,22 @@ class Claims:
         """Hold a name while the block runs; waits for others that hold it."""
         with self._one_holder:
             wait_s = FIRST_POLL_S
-            while not self.take(name):
+            while not self._take_newest(name):
                 time.sleep(wait_s * random.uniform(0.5, 1.5))
                 wait_s = min(2 * wait_s, LONGEST_POLL_S)
             try:
                 yield
             finally:
                 self.release(name)
+
+    def _take_newest(self, name: str) -> bool:
+        """Claim a name, and see to it that no claim is newer, whichever were removed before."""
+        if not self.take(name):
+            return False
+        if newest(self._storage.names()).get(name) == self._held[name]:
+            return True
+        self.release(name)
+        return False
 
     def require(self, name: str) -> None:
         """Claim a name, or raise StoreLockedError that says who holds it."""
@@ -251,16 +288,21 @@ class Claims:
         for name, generation in newest(self._storage.names()).items():
             claim = _Claim(generation, self._storage.read(f"{name}.{generation}"))
             if self._is_stale(name, claim):
-                self._remove(name)
+                for older in range(generation + 1):
+                    self._storage.remove(f"{name}.{older}")
         for process, _ in signs(self._storage):
             if has_ended(process) or self._is_silent(process.id, process):
                 self._storage.remove(process.id + SIGN)
 
     def _newest(self, name: str) -> _Claim | None:
-        generation = newest(self._storage.names()).get(name)
-        if generation is None:
-            return None
-        return _Claim(generation, self._storage.read(f"{name}.{generation}"))
+        """Return the newest claim; an older one may have been removed before it, which is rare."""
+        found, generation = None, 0
+        while (data := self._storage.read(f"{name}.{generation}")) is not None:
+            found, generation = _Claim(generation, data), generation + 1
+        listed = None if found else newest(self._storage.names()).get(name)
+        if listed is None:
+            return found
+        return _Claim(listed, self._storage.read(f"{name}.{listed}"))
 
     def _is_stale(self, name: str, claim: _Claim) -> bool:
         process = parse_process(claim.data)

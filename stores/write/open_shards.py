@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from savs.stores.format.plan import ShardSpec
 from savs.stores.write.claims import Claims
 
+AT_A_TIME = 16
 LOOK_EVERY_S = 1.0
 """How often an idle process looks whether a shard can be claimed."""
 
@@ -40,6 +41,8 @@ class OpenShards:
         self._is_done = is_done
         self._taken: set[str] = set()
         """Shards that this process works on."""
+        self._claimed: set[str] = set()
+        """Shards that were seen claimed; they may be free again."""
         self._own: set[str] = set()
         """Shards that it ever claimed."""
         self.others_rows = 0
@@ -67,17 +70,32 @@ class OpenShards:
         return True
 
     def _next(self) -> ShardSpec | None:
-        """Claim the next shard that nobody else has; without one, one whose holder is gone."""
-        names = self._claims.names()
-        others = {s.name for s in self._left if s.name in names and not self._claims.has(s.name)}
-        for of_others in (False, True):
-            for spec in [s for s in self._left if (s.name in others) == of_others]:
-                if spec.name in self._taken or self._is_over(spec):
-                    continue
-                if self._claims.take(spec.name):
-                    if not self._is_over(spec):  # published before its claim was given up
-                        return spec
-                    self._claims.release(spec.name)
+        """Claim the next shard: one whose holder is gone, or that nobody claims."""
+        if left := self._claims.left_by_others():
+            found = self._first([spec for spec in self._left if spec.name in left])
+            if found is not None:
+                return found
+        for _ in range(2):  # by what was claimed at an earlier look, then by what is claimed now
+            claimed = self._claimed
+            free = [s for s in self._left if s.name not in claimed or self._claims.has(s.name)]
+            if (found := self._first(free)) is not None:
+                return found
+            self._claimed = self._claims.names()
+        # An idle process asks of some of the claims at a time whether their holders still live.
+        self._left = [*self._left[AT_A_TIME:], *self._left[:AT_A_TIME]]
+        return self._first(self._left[:AT_A_TIME])
+
+    def _first(self, specs: Sequence[ShardSpec]) -> ShardSpec | None:
+        """Claim the first of some shards that is not done and can be claimed."""
+        for spec in [spec for spec in specs if spec.name not in self._taken]:
+            if self._is_over(spec):
+                continue
+            if self._claims.take(spec.name):
+                if not self._is_over(spec):  # published before its claim was given up
+                    return spec
+                self._claims.release(spec.name)
+            else:
+                self._claimed.add(spec.name)
         return None
 
     def _is_over(self, spec: ShardSpec) -> bool:

@@ -30,7 +30,9 @@ def show_sign(folder: Path, process: Process, beat: int = 1) -> Path:
     """Write a process's sign of life into a store, and return its file."""
     path = folder / "claims" / f"{process.id}.rank"
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(process.to_json() | {"beat": beat}))
+    new = path.with_name(path.name + ".new")
+    new.write_text(json.dumps(process.to_json() | {"beat": beat}))
+    new.replace(path)
     return path
 
 

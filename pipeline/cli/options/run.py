@@ -23,6 +23,7 @@ RUN_FLAGS = {
     ),
     "thumbnails": Flag("Store a small JPEG of the first image of each example."),
     "answers": Flag("Store the logits of the labels, for readout zero-shot.", metavar="labels"),
+    "heads_from": Flag("Store only the heads of this selection.", metavar="DIR"),
     "retry_skipped": Flag("Extract shards with skipped examples again."),
 }
 

@@ -120,6 +120,19 @@ def test_silence_is_counted_on_the_clock_of_who_waits(tmp_path) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
+def test_processes_watch_each_other_before_anybody_is_idle(tmp_path) -> None:
+    far = elsewhere()
+    leave_claim(tmp_path, NAME, far)
+    show_sign(tmp_path, far)
+    with Claims(ClaimFiles(tmp_path)) as claims:
+        while not claims.left_by_others():
+            time.sleep(0.01)
+        assert claims.left_by_others() == {NAME}
+        assert claims.take(NAME)
+        assert claims.left_by_others() == set()
+
+
+@pytest.mark.usefixtures("impatient")
 def test_a_claim_that_says_nothing_is_taken_over_in_the_end(tmp_path) -> None:
     leave_claim(tmp_path, NAME, ended()).write_text("")
     with Claims(ClaimFiles(tmp_path)) as claims:
@@ -174,6 +187,18 @@ def test_a_claim_that_was_given_back_while_it_was_taken_over_counts(
     assert not first.take(NAME)
     assert third.holds(NAME)
     assert not second.take(NAME)
+
+
+def test_an_older_claim_that_was_given_back_late_makes_no_room(tmp_path, claimants) -> None:
+    """Its holder saw no newer claim, fell asleep, was taken over twice, and removed its own."""
+    first, second, third = claimants
+    leave_claim(tmp_path, "store.json", third.process, generation=2)
+    assert first.take("train-00001.h5")
+    assert not first._take_newest("store.json")
+    assert files(tmp_path) == {"store.json.2", "train-00001.h5.0"}
+    leave_claim(tmp_path, NAME, ended(), generation=1)
+    assert not second.take(NAME)  # the newer one is seen once it is there
+    assert files(tmp_path) >= {f"{NAME}.1"}
 
 
 def test_threads_of_a_process_hold_a_name_one_after_the_other(claimants) -> None:

@@ -97,14 +97,14 @@ def test_an_idle_writer_waits_for_shards_that_come_free(tmp_path, toy, monkeypat
     assert sorted(found) == ["end", *SHARDS[3:]]
 
 
-def test_shards_of_dead_writers_are_made_after_those_that_nobody_claimed(tmp_path, toy) -> None:
+def test_shards_of_dead_writers_are_made_in_their_turn(tmp_path, toy) -> None:
     with start(tmp_path, toy):
         pass
     leave_claim(tmp_path, SHARDS[0], ended())
     leave_unfinished(tmp_path, SHARDS[0])
     with start(tmp_path, toy) as writer:
         shards = writer.open_shards(writer.missing())
-        assert names(shards.claimed()) == [*SHARDS[1:], SHARDS[0]]
+        assert names(shards.claimed()) == SHARDS
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["new shards", "shards made again"])
