@@ -23,8 +23,18 @@ from typing import Any
 from extraction_bench.cases import CASES, SLEEP_S, Case, write_photos
 from extraction_bench.emulated import emulate
 from extraction_bench.parts import compare_real, prepare_alone
+from extraction_bench.questions import (
+    ASKED,
+    Questions,
+    build_model,
+    time_questions,
+    write_questions,
+)
 
 from savs.pipeline.extraction.batches.worker_process import MALLOC
+
+PAIRS = 2
+"""Runs of each kind whose best is compared."""
 
 
 def main() -> None:
@@ -32,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="folder for the files")
     parser.add_argument("--long", action="store_true", help="memory over 5,000 rows, too")
-    parser.add_argument("--only", help="cases whose name begins so")
+    parser.add_argument("--only", help="cases whose name begins so, or questions")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -42,13 +52,16 @@ def main() -> None:
     options.work.mkdir(parents=True)
     cores = len(os.sched_getaffinity(0))
     print(f"{cores} cores\n")
-    print("| photos | busy | the cores can | of that | examples/s | whole process |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for case in CASES:
-        if case.name.startswith(options.only or ""):
-            _report(case, options.work, cores)
+    cases = [case for case in CASES if case.name.startswith(options.only or "")]
+    if cases:
+        print("| photos | busy | the cores can | of that | examples/s | whole process |")
+        print("| --- | --- | --- | --- | --- | --- |")
+    for case in cases:
+        _report(case, options.work, cores)
     if not options.only:
         _real(options.work, cores)
+    if (options.only or "questions") == "questions":
+        _questions(options.work)
     if options.long:
         _memory(options.work)
 
@@ -85,6 +98,21 @@ def _real(work: Path, cores: int) -> None:
     )
 
 
+def _questions(work: Path) -> None:
+    """Print how much faster an extraction is where questions share images, in pairs of runs."""
+    build_model(work / "model")
+    print("\n| questions an image | plain, CPU ms a row | shared | times as fast |")
+    print("| --- | --- | --- | --- |")
+    for asked in ASKED:
+        write_questions(asked, work)
+        found: dict[str, list[float]] = {"off": [], "auto": []}
+        for reuse in ("off", "auto") * PAIRS:
+            done = _run({"questions": asdict(asked), "reuse": reuse}, work)
+            found[reuse].append(1000 * done["seconds"] / done["rows"])
+        plain, shared = (min(times) for times in found.values())
+        print(f"| {asked.each} | {plain:.1f} | {shared:.1f} | {plain / shared:.2f} |", flush=True)
+
+
 def _run(order: dict[str, Any], work: Path) -> dict[str, Any]:
     command = [sys.executable, __file__, "--work", str(work), "--child", json.dumps(order)]
     environment = os.environ | (MALLOC if "prepare" in order else {})  # as workers have it
@@ -97,6 +125,8 @@ def _run(order: dict[str, Any], work: Path) -> dict[str, Any]:
 def _child(order: dict[str, Any], work: Path) -> dict[str, Any]:
     if "real" in order:
         return compare_real(work)
+    if "questions" in order:
+        return time_questions(Questions(**order["questions"]), work, order["reuse"])
     if "prepare" in order:
         return prepare_alone(Case(**order["prepare"]), work)
     return emulate(Case(**order["case"]), work)

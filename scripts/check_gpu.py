@@ -30,7 +30,7 @@ from savs.pipeline.extraction.model.attention_hooks import find_hook_points
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import CLOSE, PIXELS, find_scale
-from savs.pipeline.extraction.model.prompt_encoder import load_encoder
+from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, load_encoder
 from savs.stores import FeatureStore, open_store
 
 PAGE = Path(__file__).parents[1] / "docs" / "gpu.md"
@@ -81,7 +81,7 @@ def check_pixels(device: str, photos: Path) -> Check:
     encoder, apart, media = load_encoder(ModelOptions(**DEMO)), float("inf"), MediaFolder(photos)
     prompts = [(*media.images(f"test-{row}.jpg"), "What is it?") for row in range(4)]
     if scale := find_scale(encoder, prompts):
-        pixels = scale.apply(encoder.encode(prompts, raw=True)[PIXELS].to(device)).cpu()
+        pixels = scale.apply(encoder.encode(prompts, RAW_IMAGES)[PIXELS].to(device)).cpu()
         apart = float((pixels - encoder.encode(prompts)[PIXELS]).abs().max())
     return Check("pixels normalised on the device", apart <= CLOSE, f"they differ by {apart:.1e}")
 
@@ -151,7 +151,7 @@ def measure_speed(model: LoadedModel, photos: Path, **options: Any) -> tuple[flo
 
     with (
         patch.object(LoadedModel, "launch", launch_and_keep),
-        patch.object(run_extraction, "load", lambda options, encoder: model),
+        patch.object(run_extraction, "load", lambda *_: model),
     ):
         _extract(photos, "speed", batch_check="off", **options)
     rows = [len(given[0]["input_ids"]) for _, given in passes]

@@ -2,8 +2,7 @@
 
 import sys
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from savs.pipeline import Extraction
 
 
-def extract_on_node(gpus: str, out: Path) -> "Extraction":
+def extract_on_node(gpus: str, out: Any) -> "Extraction":
     """Run this same command once a GPU, and return what is in the store then.
 
     Raises

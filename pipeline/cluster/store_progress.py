@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from savs.stores.errors import StoreError
-from savs.stores.format.layout import MANIFEST
 from savs.stores.format.manifest import read_manifest
 from savs.stores.format.plan import ShardSpec
 
@@ -16,13 +15,13 @@ Progress = Callable[[int], AbstractContextManager[Callable[[int], None]]]
 class StoreProgress:
     """Shows the rows that are done meanwhile; a context, which ends the display."""
 
-    def __init__(self, folder: Path, progress: Progress) -> None:
+    def __init__(self, folder: Any, progress: Progress) -> None:
         self._folder = folder
         self._progress = progress
         self._stack = ExitStack()
         self._left: dict[str, ShardSpec] = {}
         self._show: Callable[[int], None] | None = None
-        self.before = frozenset(path.name for path in folder.glob("*.h5"))
+        self.before = frozenset(spec.name for spec in self._planned() if self._is_there(spec.name))
         """Shards that were there before."""
 
     def __enter__(self) -> "StoreProgress":
@@ -42,18 +41,21 @@ class StoreProgress:
             self._begin()
         if self._show is None:
             return
-        done = [name for name in self._left if (self._folder / name).exists()]
+        done = [name for name in self._left if self._is_there(name)]
         self._show(sum(self._left.pop(name).rows for name in done))
 
     def _begin(self) -> None:
         """Begin the display once a process has made, or extended, the store."""
-        if not (self._folder / MANIFEST).exists():
-            return
-        try:
-            planned = read_manifest(self._folder).plan.shards()
-        except StoreError:  # the processes will say so
-            return
-        self._left = {spec.name: spec for spec in planned if spec.name not in self.before}
+        self._left = {s.name: s for s in self._planned() if s.name not in self.before}
         total = sum(spec.rows for spec in self._left.values())
         if total:
             self._show = self._stack.enter_context(self._progress(total))
+
+    def _planned(self) -> list[ShardSpec]:
+        try:
+            return read_manifest(self._folder).plan.shards()
+        except StoreError:  # not made yet, or the processes will say what is wrong
+            return []
+
+    def _is_there(self, name: str) -> bool:
+        return (self._folder / name).exists()

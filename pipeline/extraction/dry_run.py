@@ -9,9 +9,11 @@ from pathlib import Path
 from savs.datasets import Benchmark, Example
 from savs.datasets.media.digests import media_names
 from savs.datasets.media.download import Fetching
+from savs.pipeline.extraction.batches.feed import prompts_of
 from savs.pipeline.extraction.batches.workers import count_workers
 from savs.pipeline.extraction.checks.disk_space import bytes_needed
 from savs.pipeline.extraction.checks.preflight import Sample, preflight, sample
+from savs.pipeline.extraction.checks.reuse import images_recur
 from savs.pipeline.extraction.chosen_heads import read_chosen_heads
 from savs.pipeline.extraction.engine import ShardRows, make_engine
 from savs.pipeline.extraction.model.extra_outputs import Answers, first_tokens
@@ -20,7 +22,9 @@ from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import find_scale
 from savs.pipeline.extraction.model.prompt_encoder import load_encoder
+from savs.pipeline.extraction.model.shared_inputs import knows_sizes
 from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.extraction.shard_files import ShardsInMemory
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source, Splits
 from savs.stores import ShardSpec
@@ -99,7 +103,10 @@ def _probe(
 ) -> tuple[float | None, list[str]]:
     """Return examples a second, and what was found out about batches."""
     scale = find_scale(model.encoder, tried.prompts)
-    batching = preflight(model, tried.prompts, scale, run)
+    rows = examples["test"]
+    asked = prompts_of(rows)
+    shared = images_recur(asked, rows, source.media("test"))
+    batching = preflight(model, tried.prompts, scale, run, answers, shared=shared)
     clock = _Clock()
     engine = make_engine(
         model,
@@ -112,10 +119,12 @@ def _probe(
         rules=source.media("test").rules,
         answers=answers,
         loading=loading,
-        write=lambda spec, content: None,
+        sharing=batching.shared,
+        sizes_alone=shared and knows_sizes(model.encoder, tried.prompts),
+        files=ShardsInMemory(model.grid),
     )
+    engine.planner.asked = asked
     engine.on_rows = clock.tell
-    rows = examples["test"]
     shard_rows = run.shard_rows or default_shard_rows(sum(map(len, examples.values())))
     shards = [
         ShardRows(_spec(number, part), part, source.media("test"))

@@ -9,7 +9,7 @@ from typing import Any
 from savs.datasets import Example, MediaFolder
 from savs.datasets.media.media import MediaRules
 from savs.pipeline.extraction.batches.assembly import Assembly, find_faults
-from savs.pipeline.extraction.batches.feed import PlannedWindow, Planner, ahead
+from savs.pipeline.extraction.batches.feed import PlannedWindow, Planner, PromptKey, ahead
 from savs.pipeline.extraction.batches.jobs import Done, Job, Refused
 from savs.pipeline.extraction.batches.plan import BatchLimits
 from savs.pipeline.extraction.batches.prepare import PrepareSettings, prepare
@@ -17,17 +17,22 @@ from savs.pipeline.extraction.batches.token_counts import TokenCounter
 from savs.pipeline.extraction.batches.transport import needs_files
 from savs.pipeline.extraction.batches.worker_process import WorkerSettings
 from savs.pipeline.extraction.batches.workers import prepared_jobs
+from savs.pipeline.extraction.checks.reuse import PREFIXES, Sharing
 from savs.pipeline.extraction.forward import Forward, Started
 from savs.pipeline.extraction.model.extra_outputs import Answers
-from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.model.loaded_model import LoadedModel, Read
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.extraction.shard_files import Recalled, ShardFiles
+from savs.pipeline.extraction.shared_forward import SharedForward
 from savs.pipeline.running import signals as interruption
-from savs.stores import ShardContent, ShardSpec
+from savs.stores import ShardSpec
 
 UNWRITTEN = 1
 """Complete shards that may wait for the disk while the next one is computed."""
+RECALLED = 4
+"""Reads of earlier shards that may be on their way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +55,34 @@ def make_engine(
     rules: MediaRules,
     answers: Answers,
     loading: ModelOptions,
-    write: Callable[[ShardSpec, ShardContent], object],
+    sharing: Sharing,
+    sizes_alone: bool,
+    files: ShardFiles,
 ) -> "Engine":
-    """Return an engine with some worker processes, for media that are decoded by `rules`."""
+    """Return an engine with some worker processes, for media that are decoded by `rules`.
+
+    `sizes_alone` is what `knows_sizes` says.
+    """
     prepare_settings = PrepareSettings(
         rules=replace(rules, fetching=None),  # the media are read here
         dtype=model.model.dtype,
         raw_pixels=scale is not None,
         thumbnails=run.thumbnails,
+        sizes_alone=sizes_alone,
     )
     pin = model.device.type == "cuda"
     settings = WorkerSettings(workers, loading, prepare_settings, pin, needs_files())
-    return Engine(
-        model, Planner(TokenCounter(model.encoder), limits), settings, answers, scale, write
-    )
+    planner = Planner(TokenCounter(model.encoder), limits, sharing.images)
+    return Engine(model, planner, settings, answers, scale, sharing, files)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where the features of a request are on the disk."""
+
+    spec: ShardSpec
+    row: int
+    """Counted from 0 in the file."""
 
 
 @dataclass
@@ -80,16 +99,23 @@ class Engine:
     """Labels whose first tokens' logits are kept."""
     scale: PixelScale | None
     """Normalises pixels that workers leave as bytes."""
-    write: Callable[[ShardSpec, ShardContent], object]
-    """Puts a shard on the disk; called in a thread of its own."""
+    sharing: Sharing
+    """What prompts about the same images have in common."""
+    files: ShardFiles
+    """Where shards are written, and read again; used in a thread of its own."""
     record: Mapping[str, Any] = field(default_factory=dict)
     """What each shard records about how it was made."""
     on_rows: Callable[[int], None] = lambda rows: None
     """Is told how many rows are done, batch by batch."""
     written: int = 0
     """Shards that are safe on the disk."""
-    _owners: dict[int, Assembly] = field(default_factory=dict)
-    """Request -> the shard whose rows wait for it."""
+    _owners: dict[int, list[Assembly]] = field(default_factory=dict)
+    """Request -> the shards whose rows wait for it."""
+    _done: dict[int, "Assembly | Stored | str"] = field(default_factory=dict)
+    """Request -> the shard that holds its features, where these are on the disk, or why it cannot
+    be run."""
+    _recalls: deque[tuple[Sequence[int], Future[Recalled]]] = field(default_factory=deque)
+    """Requests whose features are read from earlier shards."""
     _started: deque[tuple[Started, Mapping[int, bytes]]] = field(default_factory=deque)
     """Passes that are on the device, with thumbnails of their requests."""
     _writing: deque[Future[object]] = field(default_factory=deque)
@@ -100,6 +126,7 @@ class Engine:
             self.model,
             self.answers,
             self.scale,
+            SharedForward(self.model, self.scale, prefixes=self.sharing.level == PREFIXES),
             prepare=lambda job: prepare(self.model.encoder, job, self.workers.prepare),
             drain=lambda: self._harvest(leave=0),
         )
@@ -108,6 +135,17 @@ class Engine:
     def cuts(self) -> int:
         """Batches that did not fit the memory whole."""
         return self._forward.cuts
+
+    @property
+    def unshared(self) -> list[str]:
+        """Why batches whose prompts share images ran without sharing, one reason a batch."""
+        return self._forward.unshared
+
+    def recall(self, prompts: Iterable[tuple[PromptKey, ShardSpec, int]]) -> None:
+        """Take prompts that have features in earlier shards from there, and run none of them."""
+        for key, spec, row in prompts:
+            request = self.planner.known.setdefault(key, len(self.planner.known))
+            self._done[request] = Stored(spec, row)
 
     def run(self, shards: Iterable[ShardRows]) -> None:
         """Make and write shards. Whatever ends the run, those that are whole by then are written.
@@ -126,6 +164,7 @@ class Engine:
                 interruption.raise_if_asked()
                 self._run_job(job, done)
             self._harvest(leave=0)
+            self._take_recalled(leave=0)
             if self._owners:
                 raise RuntimeError(f"{len(self._owners)} requests did not come back")
         finally:
@@ -153,11 +192,27 @@ class Engine:
             assembly = window.assembly
             assembly.take(window.skipped, window.digests, is_last=window.is_last)
             rows = len(window.skipped)
+            recalled: dict[ShardSpec, dict[int, int]] = {}
             for request, place in window.waiting:
-                if assembly.wait_for(request, place):
-                    self._owners[request] = assembly
-                else:
+                if not assembly.wait_for(request, place):
                     rows += 1
+                    continue
+                found = self._done.get(request)
+                if request in self._owners:
+                    if assembly not in self._owners[request]:
+                        self._owners[request].append(assembly)
+                elif isinstance(found, str):
+                    rows += assembly.refuse(request, found)
+                elif isinstance(found, Assembly):
+                    rows += assembly.fill({request: 0}, *found.of(request))
+                else:
+                    self._owners[request] = [assembly]
+                    if found is not None:
+                        recalled.setdefault(found.spec, {})[request] = found.row
+            for spec, places in recalled.items():
+                task = self._disk.submit(self.files.read, spec, list(places.values()))
+                self._recalls.append((list(places), task))
+            self._take_recalled(leave=RECALLED)
             self.on_rows(rows)
             self._finish(assembly)
             yield from window.jobs
@@ -180,20 +235,47 @@ class Engine:
             for column, reason in faults.items():
                 self._refuse(requests[column], reason)
             columns = {r: column for column, r in enumerate(requests) if column not in faults}
-            for assembly in {self._owners.pop(request) for request in columns}:  # one, if any
-                self.on_rows(assembly.fill(columns, read, thumbnails))
-                self._finish(assembly)
+            self._fill(columns, read, thumbnails)
+
+    def _take_recalled(self, *, leave: int) -> None:
+        """Take features that were read from earlier shards, until only some are left."""
+        while len(self._recalls) > leave or (self._recalls and self._recalls[0][1].done()):
+            requests, task = self._recalls.popleft()
+            found = task.result()
+            thumbnails = zip(requests, found.thumbnails, strict=True)
+            columns = {request: column for column, request in enumerate(requests)}
+            self._fill(columns, found.read, {r: small for r, small in thumbnails if small})
+
+    def _fill(
+        self, columns: Mapping[int, int], read: Read, thumbnails: Mapping[int, bytes]
+    ) -> None:
+        """Give the features of requests to all shards whose rows wait for them."""
+        waiting: dict[Assembly, dict[int, int]] = {}
+        for request, column in columns.items():
+            owners = self._owners.pop(request)
+            if not isinstance(self._done.get(request), Stored):
+                self._done[request] = owners[0]
+            for assembly in owners:
+                waiting.setdefault(assembly, {})[request] = column
+        for assembly, own in waiting.items():
+            self.on_rows(assembly.fill(own, read, thumbnails))
+        for assembly in waiting:
+            self._finish(assembly)
 
     def _refuse(self, request: int, reason: str) -> None:
-        assembly = self._owners.pop(request)
-        self.on_rows(assembly.refuse(request, reason))
-        self._finish(assembly)
+        self._done[request] = reason
+        for assembly in self._owners.pop(request):
+            self.on_rows(assembly.refuse(request, reason))
+            self._finish(assembly)
 
     def _finish(self, assembly: Assembly) -> None:
         """Give a shard to the disk if it is whole."""
-        if assembly.is_whole:
+        if assembly.is_ready:
             content = assembly.content({**self.record, "cut": self.cuts > 0})
-            self._writing.append(self._disk.submit(self.write, assembly.spec, content))
+            self._writing.append(self._disk.submit(self.files.write, assembly.spec, content))
+            for request, row in assembly.rows().items():
+                if self._done.get(request) is assembly:
+                    self._done[request] = Stored(assembly.spec, row)
             self._await_disk(leave=UNWRITTEN)
 
     def _await_disk(self, *, leave: int) -> None:

@@ -1,7 +1,7 @@
 """Prepared batches through the model, in smaller pieces where the memory does not hold them."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -12,11 +12,11 @@ from savs.pipeline.extraction.model.extra_outputs import Answers
 from savs.pipeline.extraction.model.loaded_model import Launched, LoadedModel
 from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
 from savs.pipeline.extraction.model.pixel_scale import PIXELS, PixelScale
+from savs.pipeline.extraction.model.shared_inputs import GRID
+from savs.pipeline.extraction.shared_forward import SharedForward, take
 
 RECOVERY = 64
 """Batches that must fit in a row before larger ones are tried again."""
-GRID = "image_grid_thw"
-"""Patches of each image, where `pixel_values` has those of a batch one after the other."""
 Started = tuple[tuple[int, ...], Launched]
 """Numbers of requests, and the pass that was started for them."""
 
@@ -28,12 +28,16 @@ class Forward:
     model: LoadedModel
     answers: Answers
     scale: PixelScale | None
+    shared: SharedForward
+    """Runs batches whose prompts share images."""
     prepare: Callable[[Job], Done]
     """Prepares a job in this process, for batches that cannot be cut."""
     drain: Callable[[], None] = lambda: None
     """Takes what earlier passes hold on the device, before a batch that did not fit is cut."""
     cuts: int = 0
     """Batches that did not fit whole."""
+    unshared: list[str] = field(default_factory=list)
+    """Why batches whose prompts share images ran without sharing, one reason a batch."""
     _most: float = float("inf")
     """Tokens that a batch may have for now."""
     _fitted: int = 0
@@ -53,14 +57,22 @@ class Forward:
         ModelError
             Nothing fits, from the first prompt on.
         """
+        for piece in self.shared.pieces(batch) if batch.shown else [batch]:
+            yield from self._run(piece, job)
+
+    def _run(self, batch: Prepared, job: Job) -> Iterator[Started | Refused]:
         is_single = len(batch.requests) == 1
         error = None
         for _ in range(2 if is_single else _tokens(batch) <= self._most):
             try:
-                launched = self.model.launch(batch.inputs, self.answers, self.scale)
+                launched = self._launch(batch)
             except Exception as raised:
                 if not is_out_of_memory(raised):
-                    raise
+                    if not batch.shown:
+                        raise
+                    self.unshared.append(str(raised))
+                    yield from self._again(replace(job, shared=False), [batch.requests])
+                    return
                 error = raised.with_traceback(None)  # its frames hold the activations
             else:
                 self._grow()
@@ -70,8 +82,26 @@ class Forward:
         if is_single and error is not None:
             yield self._refuse(batch.requests[0], error)
             return
-        for half in self._halves(batch, job):
-            yield from self.run(half, job) if isinstance(half, Prepared) else [half]
+        half = len(batch.requests) // 2
+        try:
+            parts = [cut(batch, slice(0, half)), cut(batch, slice(half, None))]
+        except ValueError:
+            yield from self._again(job, [batch.requests[:half], batch.requests[half:]])
+        else:
+            for part in parts:
+                yield from self._run(part, job)
+
+    def _launch(self, batch: Prepared) -> Launched:
+        if batch.shown:
+            return self.shared.launch(batch, self.answers)
+        return self.model.launch(batch.inputs, self.answers, self.scale)
+
+    def _again(self, job: Job, parts: Sequence[Sequence[int]]) -> Iterator[Started | Refused]:
+        """Prepare some of a job's requests once more, and run them."""
+        for part in parts:
+            requests = tuple(r for r in job.requests if r.number in part)
+            for piece in self.prepare(replace(job, requests=requests)).parts:
+                yield from self._run(piece, job) if isinstance(piece, Prepared) else [piece]
 
     def _grow(self) -> None:
         self._has_fitted = True
@@ -81,6 +111,7 @@ class Forward:
 
     def _shrink(self, batch: Prepared) -> None:
         self.drain()
+        self.shared.forget()
         if self.model.device.type == "cuda":
             torch.cuda.empty_cache()
         elif self.model.device.type == "mps":
@@ -99,18 +130,6 @@ class Forward:
             raise ModelError(f"the model has no room for a single prompt: {reason}") from error
         return Refused(request, reason)
 
-    def _halves(self, batch: Prepared, job: Job) -> Sequence[Prepared | Refused]:
-        half = len(batch.requests) // 2
-        parts = batch.requests[:half], batch.requests[half:]
-        try:
-            return [cut(batch, slice(0, half)), cut(batch, slice(half, None))]
-        except ValueError:
-            jobs = [
-                replace(job, requests=tuple(r for r in job.requests if r.number in part))
-                for part in parts
-            ]
-            return [piece for again in jobs for piece in self.prepare(again).parts]
-
 
 def _tokens(batch: Prepared) -> int:
     return batch.inputs["attention_mask"].numel()
@@ -128,6 +147,8 @@ def cut(batch: Prepared, rows: slice) -> Prepared:
         A tensor has another number of items.
     """
     count, images = len(batch.requests), batch.images
+    if batch.shown:
+        return take(batch, range(count)[rows])
     start, stop, _ = rows.indices(count)
     found: dict[str, Any] = {}
     for name, value in batch.inputs.items():

@@ -7,17 +7,20 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from savs.datasets import Benchmark, Example
 from savs.datasets.media.download import Fetching
 from savs.pipeline.demo import DEMO_NAME
 from savs.pipeline.evaluation.first_tokens import alike
+from savs.pipeline.extraction.batches.feed import prompts_of
 from savs.pipeline.extraction.batches.plan import planned_rows
 from savs.pipeline.extraction.batches.prepare import images_in
 from savs.pipeline.extraction.batches.worker_process import start_server
 from savs.pipeline.extraction.batches.workers import count_workers
 from savs.pipeline.extraction.checks.disk_space import bytes_needed, require_space
 from savs.pipeline.extraction.checks.preflight import Batching, preflight, recorded, sample
+from savs.pipeline.extraction.checks.reuse import images_recur
 from savs.pipeline.extraction.chosen_heads import read_chosen_heads
 from savs.pipeline.extraction.engine import Engine, ShardRows, make_engine
 from savs.pipeline.extraction.extraction import Extraction, skipped_examples
@@ -30,6 +33,7 @@ from savs.pipeline.extraction.model.pixel_scale import PixelScale, find_scale
 from savs.pipeline.extraction.model.placement import find_placement
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, load_encoder
 from savs.pipeline.extraction.model.prompts import Pieces
+from savs.pipeline.extraction.model.shared_inputs import knows_sizes
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.run_record import run_record
 from savs.pipeline.extraction.share import Share
@@ -40,6 +44,7 @@ from savs.pipeline.running.formatting import format_bytes
 from savs.pipeline.running.launchers import Rank, find_rank
 from savs.pipeline.running.progress import Reporting
 from savs.stores import FeatureWriter, ShardSpec, open_store, reserve
+from savs.stores.files.paths import is_remote
 
 
 def run_extraction(
@@ -48,11 +53,15 @@ def run_extraction(
     model: ModelOptions,
     run: RunOptions,
     *,
-    out: Path,
+    out: Any,
     reporting: Reporting,
 ) -> Extraction:
-    """Write the features of a benchmark's examples into a store, see `extract`."""
-    fetching = Fetching(Path(f"{out}.fetched")) if inputs.fetch_urls else None
+    """Write the features of a benchmark's examples into a store, see `extract`.
+
+    `out` is a folder or a URL, see `find_place`.
+    """
+    kept = None if is_remote(out) else Path(f"{out}.fetched")
+    fetching = Fetching(kept) if inputs.fetch_urls else None
     source = Source(benchmark, inputs, fetching)
     examples = source.examples()
     rows = {split: planned_rows(found) for split, found in examples.items()}
@@ -106,7 +115,7 @@ def _is_pinned(model: ModelOptions, encoder: PromptEncoder) -> bool:
     return model.adapter is None and (encoder.revision is not None or model.model == DEMO_NAME)
 
 
-def _extraction(out: Path, rows: int = 0, seconds: float = 0.0) -> Extraction:
+def _extraction(out: Any, rows: int = 0, seconds: float = 0.0) -> Extraction:
     store = open_store(out)
     return Extraction(store, rows, seconds, skipped_examples(store))
 
@@ -158,8 +167,9 @@ class _Filling:
         wanted = writer.missing() + (writer.reopen_skipped() if run.retry_skipped else [])
         todo = [example for spec in wanted for example in self._rows(writer, spec).examples]
         needed = bytes_needed(self.model, todo, labels=len(self.answers), thumbnails=run.thumbnails)
-        free = format_bytes(require_space(writer.path, needed))
-        say(f"{len(todo):,} examples to do: {format_bytes(needed)}, {free} are free")
+        free = require_space(writer.path, needed)
+        space = "" if free is None else f", {format_bytes(free)} are free"
+        say(f"{len(todo):,} examples to do: {format_bytes(needed)}{space}")
         if not todo:
             return 0, 0.0
         if self.rank.ranks > len(wanted):
@@ -167,21 +177,25 @@ class _Filling:
                 f"{self.rank.ranks} ranks share {len(wanted)} shards: some will have nothing to do;"
                 " start fewer, or begin a store with fewer --shard-rows"
             )
-        batching = self._settle(writer)
+        asked = prompts_of(todo)
+        shared = images_recur(asked, self.examples["test"], self.source.media("test"))
+        batching = self._settle(writer, shared=shared)
         scale = self.scale if batching.raw_pixels else None
         if scale is None and any(map(images_in, self.prompts)):
             say("pixels are normalised by the processor: after it they would differ")
         started = time.monotonic()
         shards = writer.open_shards(wanted, self.rank.rank / self.rank.ranks)
         share = Share(writer, shards)
-        cuts = 0
+        cuts, unshared = 0, []
         try:
             with self.reporting.progress(len(todo)) as show:
                 while shards.wait(lambda: show(share.tell(0))):
-                    engine = self._engine(batching, scale, share)
+                    engine = self._engine(batching, scale, share, shared=shared)
+                    engine.planner.asked = asked
+                    engine.recall(share.prompts(wanted))
                     engine.on_rows = lambda rows: show(share.tell(rows))
                     engine.run(self._rows(writer, spec) for spec in shards.claimed())
-                    cuts += engine.cuts
+                    cuts, unshared = cuts + engine.cuts, unshared + engine.unshared
         except KeyboardInterrupt:
             interruption.explain(
                 say,
@@ -194,9 +208,13 @@ class _Filling:
                 f"{cuts} batches did not fit the memory and were run in pieces; fewer"
                 f" --batch-tokens than {batching.batch_tokens:,} avoid that"
             )
+        if unshared:
+            say(f"{len(unshared)} batches ran without sharing images ({unshared[0]})")
         return share.rows, time.monotonic() - started
 
-    def _engine(self, batching: Batching, scale: PixelScale | None, share: Share) -> Engine:
+    def _engine(
+        self, batching: Batching, scale: PixelScale | None, share: Share, *, shared: bool
+    ) -> Engine:
         engine = make_engine(
             self.model,
             batching.limits,
@@ -206,7 +224,9 @@ class _Filling:
             rules=self.source.media("test").rules,
             answers=self.answers,
             loading=self.loading,
-            write=share.write,
+            sharing=batching.shared,
+            sizes_alone=shared and knows_sizes(self.model.encoder, self.prompts),
+            files=share,
         )
         made = {"batch_size": batching.limits.rows, "workers": engine.workers.workers}
         record = run_record(self.model, self.rank, share.writer.claims.process.id)
@@ -218,11 +238,12 @@ class _Filling:
         found = self.examples[spec.split]
         return ShardRows(spec, [found[row] for row in rows], self.source.media(spec.split))
 
-    def _settle(self, writer: FeatureWriter) -> Batching:
+    def _settle(self, writer: FeatureWriter, *, shared: bool) -> Batching:
         """Return how batches are made: as the store records it, or as a few prompts show."""
-        batching = recorded(writer.manifest.batching, self.run)
+        batching = recorded(writer.manifest.batching, self.run, shared=shared)
         if batching is None:
-            found = preflight(self.model, self.prompts, self.scale, self.run).to_json()
+            given = (self.model, self.prompts, self.scale, self.run, self.answers)
+            found = preflight(*given, shared=shared).to_json()
             settled = writer.settle_batching(found)
             batching = Batching(**settled)
         for line in batching.notes():

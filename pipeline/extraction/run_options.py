@@ -8,6 +8,7 @@ from savs.foundation.errors import ParameterError
 
 DEFAULT_BATCH_SIZE = 32
 BATCH_CHECKS = ("strict", "warn", "off")
+REUSES = ("auto", "off")
 
 
 class RunKeywords(TypedDict, total=False):
@@ -16,6 +17,7 @@ class RunKeywords(TypedDict, total=False):
     batch_size: int | None
     batch_tokens: int | None
     batch_check: str | None
+    reuse: str | None
     workers: int | None
     shard_rows: int | None
     thumbnails: bool
@@ -36,7 +38,7 @@ class RunOptions:
 
     batch_size: int | None = None
     """Examples of a forward pass at most. By default 32, or as the store was begun: the same for
-    the next two."""
+    the next three."""
     batch_tokens: int | None = None
     """Tokens of a forward pass at most, padding included; by default what fits the GPU's memory, as
     measured, and 4,096 on a CPU. What does not fit is run in pieces."""
@@ -44,6 +46,9 @@ class RunOptions:
     """Whether a few examples are compared, alone and in a batch: with `strict`, the default,
     examples run one by one where batches change them, with `warn` that is only said, with `off`
     nothing is compared."""
+    reuse: str | None = None
+    """Whether prompts about the same images share what is computed of them: with `auto`, the
+    default, where a few examples show that features stay the same, with `off` never."""
     workers: int | None = None
     """Processes that decode images and make the model's inputs; 0 does it in this process. By
     default the cores that this process may use, and 0 without a GPU or for a few hundred
@@ -68,7 +73,7 @@ class RunOptions:
                 raise ParameterError(f"{name} is {value}, expected at least 1")
         if self.workers is not None and self.workers < 0:
             raise ParameterError(f"workers is {self.workers}, expected 0 or more")
-        if self.batch_check not in (None, *BATCH_CHECKS):
-            raise ParameterError(
-                f"batch_check is {self.batch_check!r}, expected one of {', '.join(BATCH_CHECKS)}"
-            )
+        for name, known in (("batch_check", BATCH_CHECKS), ("reuse", REUSES)):
+            value = getattr(self, name)
+            if value not in (None, *known):
+                raise ParameterError(f"{name} is {value!r}, expected one of {', '.join(known)}")

@@ -1,30 +1,29 @@
 """What one process does of a run that several share, as it tells the others and shows the user."""
 
 import time
-from dataclasses import dataclass, field
 
+from savs.pipeline.extraction.shard_files import StoredShards
 from savs.stores import FeatureWriter, ShardContent, ShardSpec
 from savs.stores.write.open_shards import OpenShards
 
 
-@dataclass
-class Share:
-    """The rows of a run that this process does, and those that others have done."""
+class Share(StoredShards):
+    """The shards of a run that this process makes, and the rows that others have done."""
 
-    writer: FeatureWriter
-    shards: OpenShards
-    rows: int = 0
-    """Rows that this process has written."""
-    _done: int = 0
-    """Rows that it has computed."""
-    _told: int = 0
-    """Rows of others that were told."""
-    _started_s: float = field(default_factory=time.monotonic)
+    def __init__(self, writer: FeatureWriter, shards: OpenShards) -> None:
+        super().__init__(writer)
+        self.rows = 0
+        """Rows that this process has written."""
+        self._shards = shards
+        self._done = self._told = 0
+        """Rows that it has computed, and rows of others that were told."""
+        self._started_s = time.monotonic()
 
-    def write(self, spec: ShardSpec, content: ShardContent) -> None:
+    def write(self, spec: ShardSpec, content: ShardContent) -> bool:
         """Write a shard; nothing happens where another process has finished it meanwhile."""
-        if self.writer.write(spec, content):
-            self.rows += spec.rows
+        is_ours = super().write(spec, content)
+        self.rows += spec.rows if is_ours else 0
+        return is_ours
 
     def tell(self, rows: int) -> int:
         """Take note of rows that are done; return them and those that others did meanwhile."""
@@ -35,5 +34,5 @@ class Share:
             written=self.rows,
             seconds=round(time.monotonic() - self._started_s, 1),
         )
-        others, self._told = self.shards.others_rows - self._told, self.shards.others_rows
+        others, self._told = self._shards.others_rows - self._told, self._shards.others_rows
         return rows + others

@@ -47,7 +47,7 @@ def write_photos(case: Case, work: Path) -> None:
     """Write photos, each a file of its own content, and the rows that name them."""
     folder = case.folder(work)
     folder.mkdir(exist_ok=True)
-    bodies = {size: [_photo(SIZES[size], seed) for seed in range(6)] for size in case.sizes}
+    bodies = {size: [photo(SIZES[size], seed) for seed in range(6)] for size in case.sizes}
     for split, count in (("train", 40), ("test", case.rows)):
         with (folder / f"{split}.jsonl").open("w") as lines:
             for row in range(count):
@@ -58,7 +58,7 @@ def write_photos(case: Case, work: Path) -> None:
                 lines.write(json.dumps(what | {"label": "ab"[row % 2]}) + "\n")
 
 
-def _photo(size: tuple[int, int], seed: int) -> bytes:
+def photo(size: tuple[int, int], seed: int) -> bytes:
     """Return a JPEG with about the detail of a photo."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 255, (size[1] // 24, size[0] // 24, 3), np.uint8)

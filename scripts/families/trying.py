@@ -12,7 +12,12 @@ from families.shrinking import shrink
 from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.checks.batch_equality import prove
-from savs.pipeline.extraction.checks.check_model import images_a_turn, sample_prompts
+from savs.pipeline.extraction.checks.check_model import (
+    images_a_turn,
+    pictures_of,
+    sample_prompts,
+)
+from savs.pipeline.extraction.checks.reuse import find_sharing
 from savs.pipeline.extraction.model.attention_hooks import find_hook_points
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
@@ -32,6 +37,8 @@ class Outcome:
     model: str
     status: str
     what: str
+    sharing: str = ""
+    """What prompts about one image share, see `Sharing`; empty where that was not tried."""
 
     def to_json(self) -> dict[str, str]:
         """Return the form that families.json holds."""
@@ -40,6 +47,7 @@ class Outcome:
             "class": self.model,
             "status": self.status,
             "what": self.what,
+            "sharing": self.sharing,
         }
 
 
@@ -77,14 +85,17 @@ def try_whole(family: str, folder: Path) -> Outcome:
     """Try a small checkpoint with its real processor: text, one image, two where it takes them."""
     loaded = load_model(str(folder), dtype="float32")
     images = images_a_turn(loaded)
-    checks = prove(loaded, sample_prompts(6, images), [2, 6])
+    prompts = sample_prompts(6, images)
+    checks = prove(loaded, prompts, [2, 6])
     failed = [f"{check.name}: {check.what}" for check in checks if check.passed is False]
     model_class = type(loaded.model).__name__
     if failed:
         return Outcome(family, model_class, UNSUPPORTED, "; ".join(failed))
     what = {0: "text only", 1: "text and one image", 2: "text, one and several images"}[images]
     processor = type(loaded.encoder.processor).__name__
-    return Outcome(family, model_class, VERIFIED, f"{what}, with {processor}, in batches")
+    sharing = find_sharing(loaded, pictures_of(prompts)).level if images else ""
+    what = f"{what}, with {processor}, in batches"
+    return Outcome(family, model_class, VERIFIED, what, sharing)
 
 
 def _text(_processor: Any, prompts: Sequence[Pieces]) -> BatchFeature:

@@ -9,6 +9,8 @@ from savs.stores.errors import StoreReadError
 BLOCK_BYTES = 2**16
 """Size of the pieces of a remote shard that are fetched; a head of 256 rows x 128 has as much."""
 BLOCKS_KEPT = 64
+WRITABLE = ("s3", "s3a", "gs", "gcs", "az", "abfs")
+"""Protocols whose file systems may make an object on condition that it is not there."""
 
 
 def find_place(store: str | Path) -> Any:
@@ -29,15 +31,23 @@ def find_place(store: str | Path) -> Any:
         )
     from upath import UPath
 
+    options: dict[str, Any] = {}
+    if text.partition("://")[0] in WRITABLE:
+        options["use_listings_cache"] = False  # other processes write there
     try:
-        return UPath(text)
+        return UPath(text, **options)
     except (ImportError, ValueError) as error:
         raise StoreReadError(f"{text} cannot be opened: {error}; check the URL") from error
 
 
 def is_remote(place: Any) -> bool:
-    """Return whether a store is at a URL: it can be read, but not written."""
+    """Return whether a store is at a URL."""
     return not isinstance(place, Path)
+
+
+def is_writable(place: Any) -> bool:
+    """Return whether a store may be written where it is: a folder, or a bucket's objects."""
+    return not is_remote(place) or place.protocol in WRITABLE
 
 
 def open_bytes(place: Any) -> Any:

@@ -10,13 +10,13 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from savs.foundation.whole_files import whole_file
 from savs.stores.errors import (
     StoreCorruptError,
     StoreFormatError,
     StoreNotFoundError,
     StoreReadError,
 )
+from savs.stores.files.object_store import write_whole
 from savs.stores.files.paths import is_remote
 from savs.stores.files.raw_file import RawFile
 from savs.stores.format.layout import (
@@ -195,19 +195,18 @@ def parse_manifest(path: Path, data: bytes) -> Manifest:
 
 
 def write_manifest(
-    folder: Path,
+    folder: Any,
     manifest: Manifest,
     *,
     replace_old: bool = False,
     before_naming: Callable[[], None] = lambda: None,
 ) -> None:
-    """Write store.json, whole or not at all; `before_naming` is called as by `whole_file`.
+    """Write store.json, whole or not at all; `before_naming` is called as by `write_whole`.
 
     Raises
     ------
     FileExistsError
         It exists, and `replace_old` is not set.
     """
-    path = folder / MANIFEST
-    with whole_file(path, replace=replace_old, before_naming=before_naming) as partial:
-        partial.write_text(manifest.to_text(), encoding="utf-8")
+    text = manifest.to_text().encode("utf-8")
+    write_whole(folder / MANIFEST, text, replace=replace_old, before_naming=before_naming)

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from savs.stores.format.manifest import Manifest
 from savs.stores.read.facts import shard_sizes
 from savs.stores.write import claims as claiming
-from savs.stores.write.claim_files import ClaimFiles
+from savs.stores.write.claim_objects import claim_storage
 from savs.stores.write.claims import SIGN, signs
 from savs.stores.write.process import Process, has_ended
 
@@ -62,9 +61,9 @@ class StoreProgress:
         return asdict(self) | rates
 
 
-def store_progress(folder: Path, manifest: Manifest) -> StoreProgress:
+def store_progress(folder: Any, manifest: Manifest) -> StoreProgress:
     """Return how far a store is, by its shards and by what its writers say."""
-    storage = ClaimFiles(folder)
+    storage = claim_storage(folder)
     found = [(p, sign, storage.age_s(p.id + SIGN)) for p, sign in signs(storage)]
     writers = tuple(_writer(p, sign, age) for p, sign, age in found if age is not None)
     written = shard_sizes(folder, manifest).keys()

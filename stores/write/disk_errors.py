@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from savs.foundation.errors import SavsError
 from savs.stores.errors import StoreWriteError
 
 
@@ -14,7 +15,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     safe = "finished shards are kept; run the same command again to resume"
     try:
         yield
-    except (StoreWriteError, BlockingIOError, FileExistsError):
+    except (SavsError, BlockingIOError, FileExistsError):
         raise
     except PermissionError as error:
         raise StoreWriteError(

@@ -4,13 +4,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from savs.foundation.whole_files import PARTIAL
 from savs.stores.errors import StoreMismatchError, StoreNotFoundError, StoreWriteError
+from savs.stores.files.object_store import object_names
+from savs.stores.files.paths import WRITABLE, is_remote, is_writable
 from savs.stores.format.layout import CLAIMS, MANIFEST
 from savs.stores.format.manifest import Identity, Manifest, read_manifest, write_manifest
 from savs.stores.format.plan import PlannedRow, ShardSpec, make_plan
 from savs.stores.write.claim_files import ClaimFiles
+from savs.stores.write.claim_objects import ClaimObjects, claim_storage
 from savs.stores.write.claims import Claims
 from savs.stores.write.disk_errors import disk_errors
 from savs.stores.write.left_overs import left_overs
@@ -83,7 +87,7 @@ class Reservation:
 
 
 @contextmanager
-def reserve(path: Path) -> Iterator[Reservation]:
+def reserve(path: Any) -> Iterator[Reservation]:
     """Make a folder if it is not there, and show others that this process works on it.
 
     Raises
@@ -91,23 +95,36 @@ def reserve(path: Path) -> Iterator[Reservation]:
     StoreMismatchError
         The folder is not empty and holds no store.
     StoreWriteError
-        The folder cannot be made or written.
+        The folder cannot be made or written, or it is a URL where processes cannot claim.
     """
-    with disk_errors(path):
-        if path.exists() and not path.is_dir():
-            raise StoreWriteError(f"{path} is a file, not a folder; pass another --out")
-        is_new = not path.exists()
-        path.mkdir(parents=True, exist_ok=True)
-        found = _found(path)
+    if not is_writable(path):
+        raise StoreWriteError(
+            f"{path} cannot be written; pass a folder, or a URL of {', '.join(WRITABLE)}"
+        )
     with ExitStack() as stack:
-        if is_new:
-            stack.callback(_remove_if_empty, path)
+        with disk_errors(path):
+            if not is_remote(path):
+                _make_folder(path, stack)
+            found = _found(path)
+        storage = claim_storage(path)
         with disk_errors(path / CLAIMS):
-            claims = stack.enter_context(Claims(ClaimFiles(path)))
-            for left in left_overs(path):
+            claims = Claims(storage)
+            if isinstance(storage, ClaimObjects):
+                storage.require_conditions(f"{claims.process.id}.probe")
+            stack.enter_context(claims)
+            for left in [] if is_remote(path) else left_overs(path):
                 if left.name.endswith(PARTIAL):  # claims are taken over, not removed
                     left.unlink(missing_ok=True)
         yield Reservation(path, claims, found)
+
+
+def _make_folder(path: Path, stack: ExitStack) -> None:
+    """Make a folder, which is removed again if nothing comes into it."""
+    if path.exists() and not path.is_dir():
+        raise StoreWriteError(f"{path} is a file, not a folder; pass another --out")
+    if not path.exists():
+        stack.callback(_remove_if_empty, path)
+    path.mkdir(parents=True, exist_ok=True)
 
 
 def _remove_if_empty(folder: Path) -> None:
@@ -137,13 +154,15 @@ def new_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
         yield FeatureWriter(path, manifest, claims)
 
 
-def _found(path: Path) -> Manifest | None:
+def _found(path: Any) -> Manifest | None:
     """Return the manifest of a folder, None where it is empty."""
     try:
         return read_manifest(path)
     except StoreNotFoundError:
-        names = sorted(p.name for p in path.iterdir())
-        strangers = [name for name in names if name != CLAIMS and not name.endswith(PARTIAL)]
+        names = object_names(path) if is_remote(path) else [p.name for p in path.iterdir()]
+        strangers = [
+            name for name in sorted(names) if name != CLAIMS and not name.endswith(PARTIAL)
+        ]
         if strangers:
             raise StoreMismatchError(
                 f"{path} holds {strangers[0]} but no {MANIFEST}, so it is not a feature store;"

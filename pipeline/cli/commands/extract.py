@@ -1,6 +1,5 @@
 """`savs extract`: stage 1 on the command line."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +15,7 @@ from savs.pipeline.extraction.requirements import require_extra
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.running.progress import Reporting
+from savs.stores.files.paths import find_place
 
 if TYPE_CHECKING:
     from savs.pipeline import Extraction
@@ -26,7 +26,10 @@ SKIPS_SHOWN = 10
 @expand_options
 def extract_command(
     benchmark: BenchmarkArgument,
-    out: Annotated[Path, option("--out", metavar="STORE", help="Folder of the feature store.")],
+    out: Annotated[
+        str,
+        option("--out", metavar="STORE", help="Folder of the feature store, or s3:// gs:// az://."),
+    ],
     inputs: InputOptions,
     model: ModelOptions,
     run: RunOptions,
@@ -52,22 +55,23 @@ def extract_command(
     """
     chosen = resolve_benchmark(benchmark, inputs)
     require_extra()
+    place = find_place(out)
     if dry_run:
         if gpus != NONE:
             raise typer.BadParameter("--dry-run measures one process; leave out --gpus")
         from savs.pipeline.cli.dry_run import print_estimate
 
-        print_estimate(chosen, inputs, model, run, out=out, as_json=json)
+        print_estimate(chosen, inputs, model, run, out=place, as_json=json)
         return
     if gpus != NONE:
         from savs.pipeline.cli.node_run import extract_on_node
 
-        done = extract_on_node(gpus, out)
+        done = extract_on_node(gpus, place)
     else:
         from savs.pipeline.extraction.run_extraction import run_extraction
 
         reporting = Reporting(say) if no_progress else Reporting(say, progress)
-        done = run_extraction(chosen, inputs, model, run, out=out, reporting=reporting)
+        done = run_extraction(chosen, inputs, model, run, out=place, reporting=reporting)
     if json:
         print_json(_summary(done))
     else:

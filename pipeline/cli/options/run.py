@@ -14,6 +14,10 @@ RUN_FLAGS = {
         "Compare batches with single examples first (default: strict, then run singles).",
         metavar="strict|warn|off",
     ),
+    "reuse": Flag(
+        "Compute images once for all prompts about them (default: auto, where tries agree).",
+        metavar="auto|off",
+    ),
     "workers": Flag(
         "Processes that decode and prepare (default: auto, one per core with a GPU, else 0).",
         metavar="auto|N",

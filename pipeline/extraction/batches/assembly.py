@@ -33,6 +33,8 @@ class Assembly:
     """Place of a row that is skipped -> why."""
     _is_planned: bool = False
     """Whether all requests of the shard are known."""
+    _is_given: bool = False
+    """Whether `content` was asked for."""
     _waiting: dict[int, list[int]] = field(default_factory=dict)
     """Number of a request -> places of the rows that wait for it."""
     _done: dict[int, int] = field(default_factory=dict)
@@ -45,9 +47,9 @@ class Assembly:
         self._logits = np.zeros((len(self.examples), self.answers), np.float32)
 
     @property
-    def is_whole(self) -> bool:
-        """Whether every row has its features or a reason."""
-        return self._is_planned and not self._waiting
+    def is_ready(self) -> bool:
+        """Whether every row has its features or a reason, and `content` was not asked for yet."""
+        return self._is_planned and not self._waiting and not self._is_given
 
     def take(
         self, skipped: Mapping[int, str], digests: Mapping[int, tuple[str, ...]], *, is_last: bool
@@ -109,6 +111,22 @@ class Assembly:
             shape = (len(grid.heads), rows, grid.head_dim)
             self._layers[grid.layer] = np.zeros(shape, stored)
 
+    def of(self, request: int) -> tuple[Read, dict[int, bytes]]:
+        """Return what this shard has of a request that is done, and its thumbnail, if any."""
+        place = self._done[request]
+        heads = {layer: values[:, [place]] for layer, values in self._layers.items()}
+        small = {request: self._small[place]} if place in self._small else {}
+        return Read(heads, self._logits[[place]]), small
+
+    def rows(self) -> dict[int, int]:
+        """Return the requests with features -> the row of each in the shard's file."""
+        skipped = np.cumsum([place in self._reasons for place in range(len(self.examples))])
+        return {
+            request: place - int(skipped[place])
+            for request, place in self._done.items()
+            if place not in self._reasons
+        }
+
     def refuse(self, request: int, reason: str) -> int:
         """Skip all rows that wait for a request; return how many they are."""
         places = self._pop(request)
@@ -117,6 +135,7 @@ class Assembly:
 
     def content(self, run: Mapping[str, Any]) -> ShardContent:
         """Return what the shard's file holds, `run` recorded in it."""
+        self._is_given = True
         kept = [place for place in range(len(self.examples)) if place not in self._reasons]
         skipped = sorted(self._reasons)
         columns = self._columns(kept)

@@ -1,15 +1,20 @@
 """The jobs of a whole run, made ahead of the model: media read, rows made requests, batches cut."""
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import chain, count
 from typing import Any, TypeVar
 
 from savs.datasets import Example, MediaFolder
 from savs.pipeline.extraction.batches.assembly import Assembly
 from savs.pipeline.extraction.batches.jobs import Job, Request
-from savs.pipeline.extraction.batches.plan import BatchLimits, make_batches
+from savs.pipeline.extraction.batches.plan import (
+    BatchLimits,
+    make_batches,
+    make_shared_batches,
+)
 from savs.pipeline.extraction.batches.token_counts import TokenCounter
 from savs.pipeline.extraction.batches.window import ReadMedium, Window, windows
 
@@ -24,12 +29,17 @@ class PlannedWindow:
     skipped: Mapping[int, str]
     """Place of a row -> why its media cannot be read."""
     waiting: Sequence[tuple[int, int]]
-    """Request and place of each other row."""
+    """Request and place of each other row. Rows with equal media and equal prompts have the same
+    request, in whatever shard they are."""
     digests: Mapping[int, tuple[str, ...]]
     """Place of a row -> SHA-256 of its media."""
     jobs: Sequence[Job]
     is_last: bool
     """Whether it ends its shard."""
+
+
+PromptKey = tuple[tuple[str, ...], str]
+"""What makes prompts equal: SHA-256 of each medium, and the text."""
 
 
 @dataclass
@@ -38,21 +48,20 @@ class Planner:
 
     counter: TokenCounter
     limits: BatchLimits
-    _requests: Iterator[int] = field(default_factory=count)
+    shared_images: int = 0
+    """Prompts with so many images may share them; 0 for none."""
+    asked: Mapping[str, int] = field(default_factory=dict)
+    """Name of a medium -> how many different prompts of the run show it."""
+    known: dict[PromptKey, int] = field(default_factory=dict)
+    """Prompt -> its request, where it has one: these are not planned again."""
     _jobs: Iterator[int] = field(default_factory=count)
 
     def plan(self, assembly: Assembly, media: MediaFolder) -> Iterator[PlannedWindow]:
-        """Yield the windows of a shard. Rows with equal media and equal prompts are one request."""
-        known: dict[tuple[tuple[str, ...], str], int] = {}
+        """Yield the windows of a shard."""
         for window in windows(assembly.examples, media):
-            yield self._window(assembly, window, known)
+            yield self._window(assembly, window)
 
-    def _window(
-        self,
-        assembly: Assembly,
-        window: Window,
-        known: dict[tuple[tuple[str, ...], str], int],
-    ) -> PlannedWindow:
+    def _window(self, assembly: Assembly, window: Window) -> PlannedWindow:
         skipped: dict[int, str] = {}
         waiting: list[tuple[int, int]] = []
         digests: dict[int, tuple[str, ...]] = {}
@@ -67,18 +76,21 @@ class Planner:
             seen = [m for m in found if isinstance(m, ReadMedium)]
             digests[place] = tuple(m.sha256 for m in seen)
             key = (digests[place], example.prompt)
-            if key not in known:
-                known[key] = next(self._requests)
-                new.append((known[key], example, seen))
-            waiting.append((known[key], place))
+            if key not in self.known:
+                self.known[key] = len(self.known)
+                new.append((self.known[key], example, seen))
+            waiting.append((self.known[key], place))
         is_last = window.places[-1] == len(assembly.examples) - 1
         return PlannedWindow(assembly, skipped, waiting, digests, self._cut(new), is_last)
 
     def _cut(self, new: Sequence[tuple[int, Example, list[ReadMedium]]]) -> list[Job]:
         """Return the jobs of new requests."""
         texts = self.counter.text([example.prompt for _, example, _ in new]) if new else []
-        requests = [
-            Request(
+        shown = Counter(chain.from_iterable({m.sha256 for m in seen} for _, _, seen in new))
+        alone: list[Request] = []
+        sharing: list[Request] = []
+        for (number, example, seen), text in zip(new, texts, strict=True):
+            request = Request(
                 number=number,
                 example=example.id,
                 prompt=example.prompt,
@@ -86,13 +98,28 @@ class Planner:
                 images=sum(len(m.sizes) for m in seen),
                 tokens=text + sum(self.counter.image(*size) for m in seen for size in m.sizes),
             )
-            for (number, example, seen), text in zip(new, texts, strict=True)
-        ]
+            several = any(self.asked.get(name, 0) > 1 for name in example.media)
+            several |= any(shown[m.sha256] > 1 for m in seen)
+            shares = several and request.images == self.shared_images
+            (sharing if shares else alone).append(request)
         media = {m.sha256: m.medium for _, _, seen in new for m in seen}
+        batches = [(batch, False) for batch in make_batches(alone, self.limits)]
+        batches += [(batch, True) for batch in make_shared_batches(sharing, self.limits)]
         return [
-            Job(next(self._jobs), tuple(batch), {d: media[d] for r in batch for d in r.media})
-            for batch in make_batches(requests, self.limits)
+            Job(
+                next(self._jobs),
+                tuple(batch),
+                {digest: media[digest] for request in batch for digest in request.media},
+                shared,
+            )
+            for batch, shared in batches
         ]
+
+
+def prompts_of(examples: Iterable[Example]) -> Counter[str]:
+    """Return how many different prompts show each medium, by its name."""
+    distinct = {(example.media, example.prompt) for example in examples}
+    return Counter(chain.from_iterable(set(media) for media, _ in distinct))
 
 
 def ahead(made: Iterator[T]) -> Generator[T, None, None]:

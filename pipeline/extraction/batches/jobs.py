@@ -1,8 +1,10 @@
 """What the parts of an extraction hand to each other: requests, jobs, prepared batches."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from savs.pipeline.extraction.model.shared_inputs import ImageKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Job:
     requests: tuple[Request, ...]
     media: Mapping[str, Medium]
     """SHA-256 -> medium, for all media of the requests."""
+    shared: bool = False
+    """Prepare each image once, for all requests that show it; see `Prepared.shown`."""
 
     def alone(self) -> "list[Job]":
         """Return a job for each of the requests."""
@@ -58,14 +62,26 @@ class Prepared:
     """What the model takes."""
     images: int
     """Images of each prompt."""
+    shown: tuple[tuple[ImageKey, ...], ...] = ()
+    """The images of each prompt in reading order, where they were prepared once for all prompts:
+    `inputs` then hold what is said of text alone."""
+    vision: Mapping[ImageKey, Mapping[str, Any]] = field(default_factory=dict)
+    """What the vision tower takes for each image that is shown."""
+
+    def converted(self, change: Callable[[Any], Any]) -> "Prepared":
+        """Return the same with every input changed by a function."""
+        return replace(
+            self,
+            inputs={name: change(value) for name, value in self.inputs.items()},
+            vision={
+                key: {name: change(value) for name, value in inputs.items()}
+                for key, inputs in self.vision.items()
+            },
+        )
 
     def pin_memory(self) -> "Prepared":
         """Return the same in page-locked memory, which a GPU copies without waiting."""
-        pinned = {
-            name: value.pin_memory() if hasattr(value, "pin_memory") else value
-            for name, value in self.inputs.items()
-        }
-        return replace(self, inputs=pinned)
+        return self.converted(lambda v: v.pin_memory() if hasattr(v, "pin_memory") else v)
 
 
 @dataclass(frozen=True, slots=True)

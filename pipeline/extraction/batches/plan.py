@@ -33,7 +33,10 @@ class BatchLimits:
 
 
 def planned_rows(examples: Sequence[Example]) -> list[PlannedRow]:
-    """Return what the plan keeps of each example: its id and a digest of its row."""
+    """Return what the plan keeps of each example: its id, a digest of its row, its first medium.
+
+    Rows that begin with the same medium fill the shards side by side, so that it is read once.
+    """
     return [
         PlannedRow(
             example.id,
@@ -41,6 +44,7 @@ def planned_rows(examples: Sequence[Example]) -> list[PlannedRow]:
                 {name: getattr(example, name) for name in ROW_COLUMNS}
                 | {"media": list(example.media), "extra": dict(example.extra)}
             ),
+            group=example.media[0] if example.media else "",
         )
         for example in examples
     ]
@@ -60,17 +64,47 @@ def make_batches(requests: Sequence[Request], limits: BatchLimits) -> list[list[
     >>> [[r.tokens for r in batch] for batch in batches]
     [[10, 80], [90]]
     """
+    return _cut(sorted(requests, key=lambda r: (r.images, r.tokens, r.number)), limits)
+
+
+def make_shared_batches(requests: Sequence[Request], limits: BatchLimits) -> list[list[Request]]:
+    """Return the requests that run together where they share images: all about one side by side.
+
+    As in `make_batches`, those with as many images and of like length are near each other; requests
+    with the same images stay together.
+
+    Examples
+    --------
+    >>> asked = [Request(n, "", "", (name,), 1, 9) for n, name in enumerate("aba")]
+    >>> batches = make_shared_batches(asked, BatchLimits(rows=2, tokens=99))
+    >>> [[(r.media[0], r.number) for r in batch] for batch in batches]
+    [[('a', 0), ('a', 2)], [('b', 1)]]
+    """
+    groups: dict[tuple[str, ...], list[Request]] = {}
+    for request in requests:
+        groups.setdefault(request.media, []).append(request)
+    ordered = sorted(
+        groups.values(), key=lambda g: (g[0].images, max(r.tokens for r in g), g[0].number)
+    )
+    return _cut([request for group in ordered for request in group], limits)
+
+
+def _cut(requests: Sequence[Request], limits: BatchLimits) -> list[list[Request]]:
+    """Cut where the number of images changes and where a limit is reached."""
     batches: list[list[Request]] = []
-    for request in sorted(requests, key=lambda r: (r.images, r.tokens, r.number)):
+    longest = 0
+    for request in requests:
         last = batches[-1] if batches else []
+        longest = max(longest, request.tokens)
         room = (
             last
             and last[0].images == request.images
             and len(last) < limits.rows
-            and (len(last) + 1) * request.tokens <= limits.tokens
+            and (len(last) + 1) * longest <= limits.tokens
         )
         if room:
             last.append(request)
         else:
             batches.append([request])
+            longest = request.tokens
     return batches

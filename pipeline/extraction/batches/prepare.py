@@ -1,6 +1,6 @@
 """From a job to model inputs: media decoded, prompts encoded. This runs in worker processes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -13,8 +13,9 @@ from savs.datasets.media.images import thumbnail
 from savs.datasets.media.media import MediaRules, decode_medium
 from savs.datasets.prompt import SPLIT, split_prompt
 from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused
-from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, PromptEncoder
 from savs.pipeline.extraction.model.prompts import Pieces
+from savs.pipeline.extraction.model.shared_inputs import ImageKey, encode_image, encode_texts
 from savs.stores.format.layout import THUMBNAIL_PX
 
 
@@ -30,6 +31,8 @@ class PrepareSettings:
     """Leave pixels as bytes, see `PixelScale`."""
     thumbnails: bool
     """Make a small JPEG of each request's first image."""
+    sizes_alone: bool = False
+    """Make the texts of prompts that share images from the images' sizes, see `knows_sizes`."""
 
 
 def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done:
@@ -58,7 +61,13 @@ def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done
     alike: dict[int, list[tuple[int, Pieces]]] = {}
     for number, pieces in usable:
         alike.setdefault(images_in(pieces), []).append((number, pieces))
-    parts = [_encode(encoder, part, settings) for part in alike.values()]
+    keys = {id(image): (d, n) for d, found in images.items() for n, image in enumerate(found)}
+    parts = [
+        _encode_shared(encoder, part, settings, keys)
+        if job.shared
+        else _encode(encoder, part, settings)
+        for part in alike.values()
+    ]
     return Done(job.number, [*refused, *chain.from_iterable(parts)], small)
 
 
@@ -92,7 +101,9 @@ def _encode(
     """Run the processor; where it refuses a batch, halve it until the culprit is alone."""
     numbers = tuple(number for number, _ in batch)
     try:
-        inputs = encoder.encode([pieces for _, pieces in batch], raw=settings.raw_pixels)
+        inputs = encoder.encode(
+            [pieces for _, pieces in batch], RAW_IMAGES if settings.raw_pixels else None
+        )
         ready = {name: _in_type(value, settings.dtype) for name, value in inputs.items()}
         return [Prepared(numbers, ready, images_in(batch[0][1]))]
     except Exception as error:  # a processor may raise anything
@@ -104,6 +115,71 @@ def _encode(
             ]
         half = len(batch) // 2
         return _encode(encoder, batch[:half], settings) + _encode(encoder, batch[half:], settings)
+
+
+def _encode_shared(
+    encoder: PromptEncoder,
+    batch: list[tuple[int, Pieces]],
+    settings: PrepareSettings,
+    keys: Mapping[int, ImageKey],
+) -> list[Prepared | Refused]:
+    """Run the processor once for each image, and once for all texts.
+
+    `keys` has what each image is known by, by its identity. What fails so is left to the plain way.
+    """
+    numbers = [number for number, _ in batch]
+    prompts = [pieces for _, pieces in batch]
+    try:
+        return [
+            share_images(
+                encoder,
+                prompts,
+                keys,
+                numbers=numbers,
+                dtype=settings.dtype,
+                raw=settings.raw_pixels,
+                sizes_alone=settings.sizes_alone,
+            )
+        ]
+    except Exception:
+        return _encode(encoder, batch, settings)
+
+
+def share_images(
+    encoder: PromptEncoder,
+    prompts: Sequence[Pieces],
+    keys: Mapping[int, ImageKey],
+    *,
+    numbers: Sequence[int],
+    dtype: torch.dtype,
+    raw: bool,
+    sizes_alone: bool,
+) -> Prepared:
+    """Return prompts with as many images each, every image prepared once.
+
+    Parameters
+    ----------
+    encoder
+        With the processor; it may raise anything.
+    prompts
+        Text and images in reading order.
+    keys
+        Identity of each image -> what it is known by.
+    numbers
+        Numbers of the requests.
+    dtype, raw, sizes_alone
+        As in `PrepareSettings`.
+    """
+    shown = [[piece for piece in pieces if isinstance(piece, Image.Image)] for pieces in prompts]
+    images = {keys[id(image)]: image for image in chain.from_iterable(shown)}
+    ready = Prepared(
+        requests=tuple(numbers),
+        inputs=encode_texts(encoder, prompts, sizes_alone=sizes_alone),
+        images=len(shown[0]),
+        shown=tuple(tuple(keys[id(image)] for image in own) for own in shown),
+        vision={key: encode_image(encoder, image, raw=raw) for key, image in images.items()},
+    )
+    return ready.converted(lambda value: _in_type(value, dtype))
 
 
 def _in_type(value: Any, dtype: torch.dtype) -> Any:

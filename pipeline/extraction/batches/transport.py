@@ -84,12 +84,7 @@ def receive_done(done: Done) -> Done:
 
 
 def _convert(done: Done, change: Any) -> Done:
-    parts = [
-        replace(part, inputs={name: change(value) for name, value in part.inputs.items()})
-        if isinstance(part, Prepared)
-        else part
-        for part in done.parts
-    ]
+    parts = [part.converted(change) if isinstance(part, Prepared) else part for part in done.parts]
     return replace(done, parts=parts)
 
 

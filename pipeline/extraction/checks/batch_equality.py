@@ -15,6 +15,7 @@ from PIL import Image
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.prepare import images_in
+from savs.pipeline.extraction.model.extra_outputs import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel, Read
 from savs.pipeline.extraction.model.prompts import Pieces
 from savs.stores.format.layout import to_float32
@@ -57,18 +58,20 @@ class Single:
     """The same of a batch with its own copy: what differs is rounding."""
     tokens: int
     """Length of the input."""
+    answers: np.ndarray[Any, Any]
+    """`(labels,)` logits of the labels' first tokens; none by default."""
 
 
-def run_single(model: LoadedModel, pieces: Pieces) -> Single:
+def run_single(model: LoadedModel, pieces: Pieces, answers: Answers = NO_ANSWERS) -> Single:
     """Run one prompt by itself, and beside its own copy."""
     inputs = model.inputs([pieces])
     tokens = int(inputs["input_ids"].shape[1])
-    alone = _stacked(model, model.read(inputs))[:, 0]
-    doubled = _stacked(model, model.read(model.inputs([pieces, pieces])))[:, 0]
-    return Single(alone, doubled, tokens)
+    read = model.read(inputs, answers)
+    doubled = stacked(model, model.read(model.inputs([pieces, pieces])))[:, 0]
+    return Single(stacked(model, read)[:, 0], doubled, tokens, read.answers[0])
 
 
-def _stacked(model: LoadedModel, read: Read) -> np.ndarray[Any, Any]:
+def stacked(model: LoadedModel, read: Read) -> np.ndarray[Any, Any]:
     """Return `(heads, batch, head_dim)` float32 of all layers."""
     width = max(point.grid.head_dim for point in model.hook_points)
     layers = [to_float32(read.heads[point.grid.layer], model.dtype) for point in model.hook_points]
@@ -93,17 +96,31 @@ def check_batches(
     doubled = np.stack([single.doubled for single in singles])
     batched = np.empty_like(alone)
     for batch in _batches(prompts, size):
-        found = _stacked(model, model.read(model.inputs([prompts[i] for i in batch])))
+        found = stacked(model, model.read(model.inputs([prompts[i] for i in batch])))
         batched[batch] = found.swapaxes(0, 1)
-    apart = distances(alone, batched).max(axis=0)
+    equal, what = compare(alone, doubled, batched, model.dtype)
+    return Check(f"batches of {size} equal single examples", equal, what)
+
+
+def compare(
+    alone: np.ndarray[Any, Any],
+    doubled: np.ndarray[Any, Any],
+    other: np.ndarray[Any, Any],
+    dtype: str,
+) -> tuple[bool, str]:
+    """Return whether examples run in another way give what they give alone, and what was seen.
+
+    All are `(examples, heads, head_dim)`; `doubled` says how far rounding alone moves them.
+    """
+    apart = distances(alone, other).max(axis=0)
     rounding = distances(alone, doubled).max(axis=0)
-    moved = float((apart > np.maximum(TOLERANCES[model.dtype], CHAOS * rounding)).mean())
-    lost = votes_lost(alone, batched) - votes_lost(alone, doubled)
+    moved = float((apart > np.maximum(TOLERANCES[dtype], CHAOS * rounding)).mean())
+    lost = votes_lost(alone, other) - votes_lost(alone, doubled)
     what = (
         f"{moved:.1%} of the heads move beyond rounding ({FEW:.0%} may; the largest relative"
-        f" distance is {apart.max():.1e} in {model.dtype}), {max(lost, 0):.1%} of votes change"
+        f" distance is {apart.max():.1e} in {dtype}), {max(lost, 0):.1%} of votes change"
     )
-    return Check(f"batches of {size} equal single examples", moved <= FEW and lost <= FEW, what)
+    return moved <= FEW and lost <= FEW, what
 
 
 def distances(single: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -223,7 +240,7 @@ def prove(model: LoadedModel, prompts: Sequence[Pieces], sizes: Sequence[int]) -
     by_length = sorted(range(len(prompts)), key=lambda i: singles[i].tokens)
     # the shortest with an image: attention windows may end before the start of a long one
     with_image = next((i for i in by_length if images_in(prompts[i])), None)
-    changed = None if with_image is None else run_single(model, _inverted(prompts[with_image]))
+    changed = None if with_image is None else run_single(model, inverted(prompts[with_image]))
     longest = by_length[-1]
     checks = [check_reading(model, prompts[longest], singles[longest])]
     checks += check_values(model, singles)
@@ -236,7 +253,7 @@ def prove(model: LoadedModel, prompts: Sequence[Pieces], sizes: Sequence[int]) -
     return checks
 
 
-def _inverted(pieces: Pieces) -> Pieces:
+def inverted(pieces: Pieces) -> Pieces:
     """Return a prompt with its images' colours inverted."""
     return tuple(
         piece.point([255 - v for v in range(256)] * 3) if isinstance(piece, Image.Image) else piece

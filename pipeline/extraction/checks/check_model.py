@@ -3,6 +3,7 @@
 import random
 import resource
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,9 @@ import torch
 
 from savs.datasets.benchmarks.shapes.drawing import draw
 from savs.datasets.benchmarks.shapes.scenes import CANVASES, random_scene
+from savs.pipeline.extraction.batches.prepare import images_in
 from savs.pipeline.extraction.checks.batch_equality import Check, prove
+from savs.pipeline.extraction.checks.reuse import WORDS, find_sharing
 from savs.pipeline.extraction.model.load import load
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
@@ -77,7 +80,14 @@ def check_up(options: ModelOptions, batch_size: int) -> Checkup:
     sizes = [2**n for n in range(1, batch_size.bit_length()) if 2**n < batch_size] + [batch_size]
     checks = prove(model, prompts, sizes)
     good = [size for size, check in zip(sizes, checks[-len(sizes) :], strict=True) if check.passed]
-    return Checkup(_facts(model), tuple(checks), max(good, default=1))
+    sharing = find_sharing(model, pictures_of(prompts))
+    facts = _facts(model) | {"prompts about one image": WORDS[sharing.level]}
+    return Checkup(facts, tuple(checks), max(good, default=1))
+
+
+def pictures_of(prompts: Sequence[Pieces]) -> list[Pieces]:
+    """Return those prompts that have one image."""
+    return [pieces for pieces in prompts if images_in(pieces) == 1]
 
 
 def images_a_turn(model: LoadedModel) -> int:

@@ -12,7 +12,15 @@ from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.plan import BatchLimits
 from savs.pipeline.extraction.batches.prepare import images_in, pieces_of
 from savs.pipeline.extraction.checks.batch_equality import Check, check_batches, run_single
+from savs.pipeline.extraction.checks.reuse import (
+    IMAGES,
+    OFF,
+    PREFIXES,
+    Sharing,
+    find_sharing,
+)
 from savs.pipeline.extraction.checks.token_budget import auto_tokens
+from savs.pipeline.extraction.model.extra_outputs import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
@@ -41,6 +49,14 @@ class Batching:
     """Whether batches give what single examples give; None where that was not tried."""
     seen: str
     """What the comparison saw."""
+    reuse: str
+    """What was asked for: `auto` or `off`."""
+    sharing: str | None
+    """What prompts about the same images share, see `Sharing`; None where none were known."""
+    sharing_images: int
+    """Prompts with so many images share them."""
+    sharing_seen: str
+    """What that comparison saw."""
 
     @property
     def limits(self) -> BatchLimits:
@@ -52,6 +68,11 @@ class Batching:
         """Whether examples run one by one because batches change them."""
         return self.batch_check == "strict" and self.equal is False
 
+    @property
+    def shared(self) -> Sharing:
+        """What prompts about the same images share."""
+        return Sharing(self.sharing or OFF, self.sharing_seen, self.sharing_images)
+
     def notes(self) -> list[str]:
         """Return what a user should know."""
         found = {True: [f"batches do not change this model's features: {self.seen}"], None: []}
@@ -62,20 +83,30 @@ class Batching:
             ]
         else:
             found[False] = [f"batches change this model's features ({self.seen}); going on anyhow"]
-        return found[self.equal]
+        shared = {
+            None: [],
+            PREFIXES: ["prompts about the same images run behind what they have in common"],
+            IMAGES: ["images that several prompts show are computed once"],
+            OFF: [f"images are computed for each prompt that shows them: {self.sharing_seen}"],
+        }
+        return found[self.equal] + shared[self.sharing]
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that store.json holds."""
         return asdict(self)
 
 
-def recorded(found: Mapping[str, Any], run: RunOptions) -> Batching | None:
-    """Return what a store records, or None if it records nothing, or if `run` asks for another."""
+def recorded(found: Mapping[str, Any], run: RunOptions, *, shared: bool) -> Batching | None:
+    """Return what a store records, or None if it records nothing, or if `run` asks for another.
+
+    `shared` says that some images are shown by several prompts, so that sharing must be decided.
+    """
     if set(found) != {field.name for field in fields(Batching)}:
         return None
     batching = Batching(**found)
-    asked = ("batch_size", "batch_tokens", "batch_check")
+    asked = ("batch_size", "batch_tokens", "batch_check", "reuse")
     is_same = all(getattr(run, name) in (None, getattr(batching, name)) for name in asked)
+    is_same &= batching.sharing is not None or not shared
     return batching if is_same else None
 
 
@@ -89,11 +120,42 @@ class Sample:
 
 
 def preflight(
-    model: LoadedModel, prompts: Sequence[Pieces], scale: PixelScale | None, run: RunOptions
+    model: LoadedModel,
+    prompts: Sequence[Pieces],
+    scale: PixelScale | None,
+    run: RunOptions,
+    answers: Answers = NO_ANSWERS,
+    *,
+    shared: bool,
 ) -> Batching:
-    """Run a few prompts, alone and in one batch; `scale` is what was found for their pixels."""
+    """Run a few prompts, alone, in one batch, and so that they share images.
+
+    Parameters
+    ----------
+    model
+        The loaded model.
+    prompts
+        Some of the user's prompts.
+    scale
+        What was found for their pixels.
+    run
+        What is asked for.
+    answers
+        Labels whose logits are kept.
+    shared
+        Whether some images are shown by several prompts.
+    """
     check, rows = run.batch_check or "strict", run.batch_size or DEFAULT_BATCH_SIZE
     found = _try_batches(model, prompts) if check != "off" and rows > 1 else None
+    reuse = run.reuse or "auto"
+    if not shared:
+        sharing = None
+    elif reuse == OFF:
+        sharing = Sharing(OFF, "nothing was compared")
+    elif check == "strict" and found is not None and not found.passed:
+        sharing = Sharing(OFF, "batches change this model's features")
+    else:
+        sharing = find_sharing(model, prompts, scale, answers)
     return Batching(
         batch_size=rows,
         batch_tokens=run.batch_tokens or auto_tokens(model, prompts),
@@ -101,6 +163,10 @@ def preflight(
         batch_check=check,
         equal=found and found.passed,
         seen="nothing was compared" if found is None else found.what,
+        reuse=reuse,
+        sharing=sharing and sharing.level,
+        sharing_images=sharing.images if sharing else 0,
+        sharing_seen=sharing.seen if sharing else "no image is shown by several prompts",
     )
 
 

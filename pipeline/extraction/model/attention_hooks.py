@@ -100,12 +100,13 @@ class _LastHookReached(Exception):  # noqa: N818 - it ends a forward pass, it re
 
 @contextmanager
 def collect_heads(
-    points: Sequence[HookPoint], *, to_the_end: bool
+    points: Sequence[HookPoint], *, to_the_end: bool, ends: torch.Tensor | None = None
 ) -> Iterator[dict[int, torch.Tensor]]:
-    """Read the heads at the last position of each sequence during one forward pass.
+    """Read the heads at the end of each sequence during one forward pass.
 
-    Only that position is kept. The pass stops at the last hook point, before logits are computed,
-    unless it shall run `to_the_end`. It must run inside the `with` block.
+    Only that position is kept: the last one, or `ends`, `(batch,)`, counted from the first. The
+    pass stops at the last hook point, before logits are computed, unless it shall run `to_the_end`.
+    It must run inside the `with` block.
 
     Yields
     ------
@@ -117,7 +118,12 @@ def collect_heads(
     def hook(point: HookPoint, last: bool) -> Any:
         def keep(_module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
             # a copy: a view would keep the whole sequence of every layer
-            read[point.grid.layer] = inputs[0][:, -1].clone()
+            values = inputs[0]
+            if ends is None:
+                read[point.grid.layer] = values[:, -1].clone()
+            else:
+                at = ends.to(values.device)
+                read[point.grid.layer] = values[torch.arange(len(at), device=at.device), at]
             if last and not to_the_end:
                 raise _LastHookReached
 

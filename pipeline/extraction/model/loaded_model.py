@@ -135,17 +135,42 @@ class LoadedModel:
         """
         if not bool(inputs["attention_mask"][:, -1].all()):
             raise ModelError(f"the processor of {self.name} does not pad on the left as told")
-        placed = self.placed(inputs, scale)
-        logits = torch.zeros((len(inputs["attention_mask"]), 0))
+        return self.run(self.placed(inputs, scale), answers)
+
+    def run(
+        self,
+        arguments: Mapping[str, Any],
+        answers: Answers = NO_ANSWERS,
+        ends: torch.Tensor | None = None,
+    ) -> Launched:
+        """Start a forward pass of what is on the device already.
+
+        Parameters
+        ----------
+        arguments
+            What the model's forward takes.
+        answers
+            As in `launch`.
+        ends
+            `(batch,)` where each sequence ends; by default all end at the last position.
+        """
+        count = len(arguments["input_ids"])
+        logits = torch.zeros((count, 0))
         with (
             torch.inference_mode(),
-            collect_heads(self.hook_points, to_the_end=bool(answers)) as read,
+            collect_heads(self.hook_points, to_the_end=bool(answers), ends=ends) as read,
         ):
-            if answers:
-                last = self.model(**placed, use_cache=False, logits_to_keep=1).logits[:, -1]
-                logits = last[:, list(answers.values())].float()
+            given = {"use_cache": False, **arguments}
+            if not answers:
+                self.model(**given)
+            elif ends is None:
+                logits = self.model(**given, logits_to_keep=1).logits[:, -1]
             else:
-                self.model(**placed, use_cache=False)
+                places, which = ends.unique(return_inverse=True)
+                found = self.model(**given, logits_to_keep=places).logits
+                logits = found[torch.arange(count, device=found.device), which.to(found.device)]
+            if answers:
+                logits = logits[:, list(answers.values())].float()
         self._require_dtype(read)
         return self._collected(read, logits)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, PromptEncoder
 from savs.pipeline.extraction.model.prompts import Pieces
 
 PIXELS = "pixel_values"
@@ -53,7 +53,7 @@ def find_scale(encoder: PromptEncoder, prompts: Sequence[Pieces]) -> PixelScale 
         return None
     try:
         batches = [[p] for p in prompts] + [list(prompts)]  # what pads a batch may be normalised
-        pairs = [(encoder.encode(b), encoder.encode(b, raw=True)) for b in batches]
+        pairs = [(encoder.encode(b), encoder.encode(b, RAW_IMAGES)) for b in batches]
     except Exception:  # many processors do not take the options
         return None
     pairs = [(plain, raw) for plain, raw in pairs if PIXELS in plain]

@@ -40,7 +40,7 @@ _TOKENIZING = threading.Lock()
 """Tokenizers keep padding as state: two threads at once would give each other's."""
 NO_CODE = OwnCode()
 RAW_IMAGES = {"do_rescale": False, "do_normalize": False}
-"""Options of an image processor that leave pixels as they are, 0 to 255."""
+"""Options of an image processor that leave pixels as they are, 0 to 255, see `PixelScale`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +74,17 @@ class PromptEncoder:
         """The image processor, None where the model reads no images."""
         return getattr(self.processor, "image_processor", None)
 
-    def encode(self, prompts: Sequence[Pieces], *, raw: bool = False) -> Any:
+    def encode(
+        self, prompts: Sequence[Pieces], image_options: Mapping[str, Any] | None = None
+    ) -> Any:
         """Return the model's inputs for a batch of prompts, padded on the left.
 
         Parameters
         ----------
         prompts
             Text and images in reading order.
-        raw
-            Leave pixels as they are, for `PixelScale` to normalise. Only `chat_inputs` can.
+        image_options
+            Options of the image processor, like `RAW_IMAGES`. Only `chat_inputs` takes them.
 
         Raises
         ------
@@ -90,8 +92,8 @@ class PromptEncoder:
             A prompt or an image cannot be put to this model. A processor may raise anything else.
         """
         with _TOKENIZING:
-            if raw:
-                return chat_inputs(self.processor, prompts, RAW_IMAGES)
+            if image_options is not None:
+                return chat_inputs(self.processor, prompts, image_options)
             return self.to_inputs(self.processor, prompts)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:

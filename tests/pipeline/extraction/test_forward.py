@@ -11,6 +11,7 @@ from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused, 
 from savs.pipeline.extraction.forward import RECOVERY, Forward, cut
 from savs.pipeline.extraction.model.extra_outputs import NO_ANSWERS
 from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
+from savs.pipeline.extraction.shared_forward import SharedForward
 
 
 def prompts(count):
@@ -45,11 +46,15 @@ def model(tiny_model):
     return load_model(str(tiny_model("qwen2_vl")), dtype="float32")
 
 
+def sharing_of(model):
+    return SharedForward(model, None, prefixes=True)
+
+
 def forward_of(memory, **options):
     def unprepared(job):
         raise AssertionError("prepared again")
 
-    return Forward(memory, NO_ANSWERS, None, unprepared, **options)
+    return Forward(memory, NO_ANSWERS, None, sharing_of(memory), unprepared, **options)
 
 
 @pytest.mark.parametrize("family", ["qwen2_vl", "llava_onevision", "idefics3", "gemma3"])
@@ -156,7 +161,7 @@ def test_what_cannot_be_cut_is_prepared_again_in_halves(model):
         return Done(0, [Prepared(numbers, dict(model.inputs(given)), 1)], {})
 
     memory = Memory(model, whole.inputs["input_ids"].numel() // 2)
-    forward = Forward(memory, NO_ANSWERS, None, prepare)
+    forward = Forward(memory, NO_ANSWERS, None, sharing_of(memory), prepare)
     job = Job(0, tuple(Request(n, "", "", (), 1, 9) for n in range(4)), {})
     found = list(forward.run(whole, job))
     assert prepared == [(0, 1), (2, 3)]

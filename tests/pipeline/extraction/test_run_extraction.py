@@ -83,7 +83,7 @@ def test_equal_rows_of_a_shard_run_once(run, inputs, monkeypatch):
         "launch",
         lambda self, x, *rest: sizes.append(len(x["input_ids"])) or launch(self, x, *rest),
     )
-    store = run(test=inputs.rows("twins.jsonl", rows), batch_size=1).store
+    store = run(test=inputs.rows("twins.jsonl", rows), batch_size=1, reuse="off").store
     assert len(sizes) == 6 + 2
     features = store.features("test")
     for twin in (1, 2, 3):

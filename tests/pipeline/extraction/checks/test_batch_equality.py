@@ -1,5 +1,7 @@
 """The gate before a run in batches: by how many heads move, and whether that changes votes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -100,26 +102,42 @@ def test_distances_and_lost_votes_by_hand():
     assert (votes_lost(alone, same), votes_lost(alone, swapped)) == (0, 1)
 
 
+UNSHARED = ("auto", None, 0, "no image is shown by several prompts")
+
+
 def test_what_follows_from_the_check(model, monkeypatch):
     found = {
-        check: preflight(model, prompts(), None, RunOptions(batch_check=check, batch_size=8))
+        check: preflight(
+            model, prompts(), None, RunOptions(batch_check=check, batch_size=8), shared=False
+        )
         for check in ("strict", "warn", "off")
     }
     assert [b.equal for b in found.values()] == [True, True, None]
     assert {b.limits.rows for b in found.values()} == {8}
-    wrong = Batching(8, 99, False, "strict", False, "all moved")
+    wrong = Batching(8, 99, False, "strict", False, "all moved", *UNSHARED)
     assert (wrong.limits.rows, wrong.is_single) == (1, True)
     assert "running single examples instead" in wrong.notes()[0]
-    warned = Batching(8, 99, False, "warn", False, "all moved")
+    warned = Batching(8, 99, False, "warn", False, "all moved", *UNSHARED)
     assert (warned.limits.rows, warned.is_single) == (8, False)
     assert "going on anyhow" in warned.notes()[0]
 
 
+def test_sharing_is_decided_once_there_is_something_to_share():
+    batching = Batching(8, 99, True, "strict", True, "none moved", *UNSHARED)
+    assert recorded(batching.to_json(), RunOptions(), shared=True) is None
+    decided = replace(batching, sharing="off")
+    assert recorded(decided.to_json(), RunOptions(), shared=True) == decided
+    assert recorded(decided.to_json(), RunOptions(reuse="off"), shared=True) is None
+
+
 def test_what_is_recorded_counts_unless_something_else_is_asked_for():
-    batching = Batching(8, 99, True, "strict", True, "none moved")
-    assert recorded(batching.to_json(), RunOptions()) == batching
-    assert recorded(batching.to_json(), RunOptions(batch_size=8, batch_check="strict")) == batching
-    assert recorded(batching.to_json(), RunOptions(batch_size=4)) is None
-    assert recorded(batching.to_json(), RunOptions(batch_check="off")) is None
-    assert recorded({}, RunOptions()) is None
-    assert recorded({"batch_size": 8}, RunOptions()) is None
+    batching = Batching(8, 99, True, "strict", True, "none moved", *UNSHARED)
+    assert recorded(batching.to_json(), RunOptions(), shared=False) == batching
+    assert (
+        recorded(batching.to_json(), RunOptions(batch_size=8, batch_check="strict"), shared=False)
+        == batching
+    )
+    assert recorded(batching.to_json(), RunOptions(batch_size=4), shared=False) is None
+    assert recorded(batching.to_json(), RunOptions(batch_check="off"), shared=False) is None
+    assert recorded({}, RunOptions(), shared=False) is None
+    assert recorded({"batch_size": 8}, RunOptions(), shared=False) is None

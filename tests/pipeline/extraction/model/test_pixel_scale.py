@@ -8,7 +8,7 @@ from PIL import Image
 
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import CLOSE, PIXELS, find_scale
-from savs.pipeline.extraction.model.prompt_encoder import load_encoder
+from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, load_encoder
 
 
 def prompts():
@@ -30,7 +30,7 @@ def test_what_is_found_equals_the_processors_own(tiny_model, family):
     scale = find_scale(encoder, prompts())
     assert scale is not None
     for batch in ([prompts()[0]], [prompts()[1]], prompts()):
-        plain, raw = encoder.encode(batch), encoder.encode(batch, raw=True)
+        plain, raw = encoder.encode(batch), encoder.encode(batch, RAW_IMAGES)
         assert raw[PIXELS].dtype == torch.uint8
         assert (scale.apply(raw[PIXELS]) - plain[PIXELS]).abs().max() <= CLOSE
 

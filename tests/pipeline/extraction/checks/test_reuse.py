@@ -1,0 +1,102 @@
+"""What prompts about the same images may share, for real processors, and where that is wrong."""
+
+import pytest
+import torch
+from PIL import Image
+from tiny_models import BUILDERS, LIMITED
+
+from savs.pipeline import load_model
+from savs.pipeline.extraction.checks.reuse import find_sharing
+from savs.pipeline.extraction.model import image_features
+from savs.pipeline.extraction.model.pixel_scale import find_scale
+from savs.pipeline.extraction.model.shared_inputs import knows_sizes
+from savs.pipeline.extraction.shared_forward import SharedForward
+
+UNSHARED = {"mllama", "llama4"}
+"""Their vision towers do not give what the decoder reads as something that can be kept."""
+ANSWERS = {"yes": 5, "no": 9}
+
+
+def picture(size=(64, 48), seed=0):
+    noise = torch.randint(0, 256, (*size[::-1], 3), generator=torch.Generator().manual_seed(seed))
+    return Image.fromarray(noise.to(torch.uint8).numpy())
+
+
+def questions(images=1):
+    shown = [picture(seed=n) for n in range(images)]
+    others = [picture((100, 40), 9 + n) for n in range(images)]
+    return [(*shown, "What is it?"), (*others, "Why is there so long a question, and what for?")]
+
+
+@pytest.mark.filterwarnings(
+    "ignore:__array__ implementation:DeprecationWarning"  # GLM-4V's processor
+)
+@pytest.mark.parametrize("family", [*BUILDERS, *LIMITED])
+def test_sharing_gives_what_single_prompts_give_or_is_refused(tiny_model, family):
+    model = load_model(str(tiny_model(family)), dtype="float32")
+    prompts = questions()
+    found = find_sharing(model, prompts, find_scale(model.encoder, prompts), ANSWERS)
+    assert found.level == ("off" if family in UNSHARED else "prefixes"), found.seen
+
+
+@pytest.mark.parametrize("family", ["qwen2_vl", "gemma3", "lfm2_vl"])
+def test_the_text_may_come_before_the_image(tiny_model, family):
+    model = load_model(str(tiny_model(family)), dtype="float32")
+    prompts = [(f"In picture {n}, ", image, text) for n, (image, text) in enumerate(questions())]
+    assert find_sharing(model, prompts, None).level == "prefixes"
+
+
+def test_several_images_are_shared_unless_they_are_treated_otherwise_than_one(tiny_model):
+    shared = find_sharing(
+        load_model(str(tiny_model("qwen2_vl")), dtype="float32"), questions(2), None
+    )
+    assert (shared.level, shared.images) == ("prefixes", 2)
+    # it cuts an image by itself into tiles, and each of several images not
+    model = load_model(str(tiny_model("llava_onevision")), dtype="float32")
+    assert find_sharing(model, questions(2), None).level == "off"
+
+
+@pytest.fixture
+def model(tiny_model):
+    return load_model(str(tiny_model("qwen2_vl")), dtype="float32")
+
+
+def test_features_of_a_wrong_image_are_found_out(model, monkeypatch):
+    one = image_features.ImageFeatures._one
+    monkeypatch.setattr(
+        image_features.ImageFeatures,
+        "_one",
+        lambda self, key, inputs: one(self, (inputs["pixel_values"].shape, 0), inputs),
+    )
+    assert find_sharing(model, questions(), None).level == "off"
+
+
+def test_images_alone_are_shared_where_prefixes_change_features(model, monkeypatch):
+    positions = SharedForward._positions
+    monkeypatch.setattr(SharedForward, "_positions", lambda self, batch: 2 * positions(self, batch))
+    found = find_sharing(model, questions(), None)
+    assert found.level == "images"
+
+
+def test_answers_count_too(model, monkeypatch):
+    launch = SharedForward.launch
+
+    def another(self, batch, answers):
+        return launch(self, batch, {name: token + 1 for name, token in answers.items()})
+
+    monkeypatch.setattr(SharedForward, "launch", another)
+    found = find_sharing(model, questions(), None, ANSWERS)
+    assert found.level == "off"
+    assert "answers move" in found.seen
+
+
+def test_prompts_without_images_share_nothing(model):
+    assert find_sharing(model, [("Is it?",), ("Or not?",)], None).level == "off"
+
+
+def test_a_processor_that_looks_at_pixels_is_told_from_one_that_knows_sizes(tiny_model):
+    sizes = {
+        family: knows_sizes(load_model(str(tiny_model(family))).encoder, questions())
+        for family in ("qwen2_vl", "llava", "gemma3")
+    }
+    assert sizes == {"qwen2_vl": True, "llava": False, "gemma3": True}
