@@ -19,10 +19,10 @@ from pathlib import Path
 
 from savs.foundation.whole_files import whole_file
 from savs.stores import ShardSpec
-from savs.stores.write import claims as claiming
 from savs.stores.write import open_shards as working
+from savs.stores.write import signs
 from savs.stores.write.claim_files import ClaimFiles
-from savs.stores.write.claims import Claims
+from savs.stores.write.claims import ClaimLostError, Claims
 from savs.stores.write.open_shards import OpenShards
 
 
@@ -31,9 +31,7 @@ class MortalClaims(Claims):
 
     def die(self) -> None:
         """Show no more signs of life."""
-        self._closing.set()
-        self._awake.set()
-        self._thread.join()
+        self.signs.stop()
         self._held.clear()
         self._leave = lambda: None  # type: ignore[method-assign]
 
@@ -89,7 +87,7 @@ class Cluster:
             ):
                 partial.write_bytes(b"features")
             kept = 1
-        except (FileExistsError, claiming.ClaimLostError):
+        except (FileExistsError, ClaimLostError):
             kept = 0
         claims.retire(spec.name)
         with self._count:
@@ -120,8 +118,8 @@ def simulate(options: argparse.Namespace) -> Outcome:
     """Run a cluster with some work in it, and a part of it without, to count claims."""
     folder = Path(options.work)
     shutil.rmtree(folder, ignore_errors=True)
-    claiming.STALE_S /= options.speed_up
-    claiming.BEAT_S /= options.speed_up
+    signs.STALE_S /= options.speed_up
+    signs.BEAT_S /= options.speed_up
     working.LOOK_EVERY_S /= options.speed_up
     specs = [ShardSpec("train", n, n, n + 1, "") for n in range(options.ranks * options.shards)]
     ideal_s = options.shards * options.shard_seconds
@@ -159,10 +157,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", required=True, help="folder that is made anew")
     parser.add_argument("--ranks", type=int, default=512)
-    parser.add_argument("--shards", type=int, default=20, help="shards per rank")
-    parser.add_argument("--shard-seconds", type=float, default=60.0)
+    parser.add_argument("--shards", type=int, default=40, help="shards per rank")
+    parser.add_argument("--shard-seconds", type=float, default=30.0)
     parser.add_argument("--deaths-per-hour", type=float, default=0.01, help="share of the ranks")
-    parser.add_argument("--speed-up", type=float, default=3.0)
+    parser.add_argument("--speed-up", type=float, default=4.0)
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(arguments)
 

@@ -67,7 +67,7 @@ def run_extraction(
     rows = {split: planned_rows(found) for split, found in examples.items()}
     rank = find_rank()
     with reserve(out) as place:
-        place.claims.note("starting", rank=rank.rank)
+        place.claims.signs.note("starting", rank=rank.rank)
         for line in source.notes(examples):
             reporting.say(line)
         encoder = load_encoder(model)
@@ -95,9 +95,9 @@ def run_extraction(
             start_server()  # it imports while the weights are loaded
         placement = find_placement(model, encoder, rank)
         reporting.say(f"loading {model.model} on {placement.text}")
-        place.claims.note("loading")
+        place.claims.signs.note("loading")
         loaded = load(model, encoder, placement)
-        place.claims.note("checking", device=str(loaded.device))
+        place.claims.signs.note("checking", device=str(loaded.device))
         if run.heads_from is not None:
             loaded = read_chosen_heads(loaded, loaded.identity(*facts), Path(run.heads_from))
         writer = place.begin(loaded.identity(*facts), rows, run.shard_rows)

@@ -28,7 +28,7 @@ class Share(StoredShards):
     def tell(self, rows: int) -> int:
         """Take note of rows that are done; return them and those that others did meanwhile."""
         self._done += rows
-        self.writer.claims.note(
+        self.writer.claims.signs.note(
             "extracting" if rows else "waiting",
             rows=self._done,
             written=self.rows,

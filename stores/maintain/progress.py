@@ -6,9 +6,8 @@ from typing import Any
 
 from savs.stores.format.manifest import Manifest
 from savs.stores.read.facts import shard_sizes
-from savs.stores.write import claims as claiming
+from savs.stores.write import signs
 from savs.stores.write.claim_objects import claim_storage
-from savs.stores.write.claims import SIGN, signs
 from savs.stores.write.process import Process, has_ended
 
 GONE = "gone"
@@ -64,7 +63,7 @@ class StoreProgress:
 def store_progress(folder: Any, manifest: Manifest) -> StoreProgress:
     """Return how far a store is, by its shards and by what its writers say."""
     storage = claim_storage(folder)
-    found = [(p, sign, storage.age_s(p.id + SIGN)) for p, sign in signs(storage)]
+    found = [(p, sign, storage.age_s(p.id + signs.SIGN)) for p, sign in signs.read_signs(storage)]
     writers = tuple(_writer(p, sign, age) for p, sign, age in found if age is not None)
     written = shard_sizes(folder, manifest).keys()
     shards = manifest.plan.shards()
@@ -77,7 +76,7 @@ def store_progress(folder: Any, manifest: Manifest) -> StoreProgress:
 def _writer(process: Process, sign: Mapping[str, Any], age_s: float) -> Writer:
     """Return what a sign says; anything may stand in it."""
     rows, seconds = _number(sign.get("rows")), _number(sign.get("seconds"))
-    gone = has_ended(process) or age_s > claiming.STALE_S
+    gone = has_ended(process) or age_s > signs.STALE_S
     rank, device = sign.get("rank"), sign.get("device")
     return Writer(
         process=str(process),

@@ -122,7 +122,8 @@ class ClaimFiles:
     def names(self) -> list[str]:
         """Return the names of all files."""
         try:
-            return [path.name for path in self._folder.iterdir()]
+            with os.scandir(self._folder) as entries:
+                return [entry.name for entry in entries]
         except FileNotFoundError:
             return []
 

@@ -13,27 +13,19 @@ it finds that its claim is lost, or its unfinished file is gone, or it was publi
 import json
 import random
 import time
-from bisect import bisect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from threading import Event, Lock, Thread
-from typing import Any, Self
+from threading import Lock
+from typing import Self
 
 from savs.stores.errors import StoreLockedError
 from savs.stores.write.claim_files import ClaimStorage
-from savs.stores.write.process import Process, has_ended, is_here, parse_process, this_process
+from savs.stores.write.process import Process, parse_process
+from savs.stores.write.signs import Signs, read_signs
 
-STALE_S = 90.0
-"""A claim whose holder shows no sign for so long may be taken over."""
-BEAT_S = 15.0
-"""How often a process shows a sign."""
 FIRST_POLL_S, LONGEST_POLL_S = 0.02, 1.0
 """How long a process waits before it asks again for a name that others hold."""
-WATCHED = 8
-"""Processes that each one watches; of one that it does not, an idle process finds out later."""
-SIGN = ".rank"
-"""What the name of a sign ends in, behind the id of its process."""
 
 
 class ClaimLostError(Exception):
@@ -48,105 +40,47 @@ class _Claim:
     data: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """What was seen of a holder, and when first, on this process's own clock."""
-
-    sign: bytes | None
-    since_s: float
-
-
 class Claims:
     """What one process claims in a store; a context that shows signs of life while it is open."""
 
     def __init__(self, storage: ClaimStorage) -> None:
-        self.process = this_process()
+        self.signs = Signs(storage)
+        self.process = self.signs.process
         self._storage = storage
-        self._stale_s = STALE_S
-        self._beat_s = BEAT_S
         self._held: dict[str, int] = {}
         """Name -> generation of this process's claim."""
-        self._looks: dict[str, _Look] = {}
-        self._gone: set[str] = set()
-        """Processes that were watched and are gone."""
-        self._facts: dict[str, Any] = {}
-        self._beats = 0
-        self._last_beat_s = time.monotonic()
         self._lock = Lock()
         self._one_holder = Lock()
         """Threads of this process hold a name one after the other."""
-        self._closing, self._awake = Event(), Event()
-        self._thread = Thread(target=self._beat_until_closed, name="savs-claims", daemon=True)
 
     def __enter__(self) -> Self:
         try:
-            self._beat()
+            self.signs.start()
         except OSError:
             self._leave()
             raise
-        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._closing.set()
-        self._awake.set()
-        self._thread.join()
+        self.signs.stop()
         self._leave()
 
     def _leave(self) -> None:
         with suppress(OSError):  # whatever ended the run is more important
             for name in list(self._held):
                 self.release(name)
-            self._storage.remove(self.process.id + SIGN)
+            self.signs.remove()
             self._storage.remove_if_empty()
 
-    def note(self, state: str, **facts: Any) -> None:
-        """Show what this process does: a new state at once, other facts with the next beat."""
-        with self._lock:
-            is_new = self._facts.get("state") != state
-            self._facts |= facts | {"state": state}
-        if is_new:
-            self._awake.set()
-
-    def _beat_until_closed(self) -> None:
-        while True:
-            self._awake.wait(self._beat_s)
-            self._awake.clear()
-            if self._closing.is_set():
-                return
-            with suppress(OSError):  # a disk that is full may have room at the next beat
-                self._beat()
-                self._watch()
-
-    def _beat(self) -> None:
-        with self._lock:
-            self._beats += 1
-            sign = self.process.to_json() | {"beat": self._beats} | self._facts
-            sign["time"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            if time.monotonic() - self._last_beat_s > self._stale_s / 2:
-                self._looks.clear()  # this process was stopped: it cannot say what others did
-            self._last_beat_s = time.monotonic()
-        self._storage.put(self.process.id + SIGN, json.dumps(sign).encode())
-
-    def _watch(self) -> None:
-        """Look whether some other processes still live: together all watch all."""
-        ring = sorted(name for name in self._storage.names() if name.endswith(SIGN))
-        after = bisect(ring, self.process.id + SIGN)
-        for name in [*ring[after:], *ring[:after]][:WATCHED]:
-            process = parse_process(self._storage.read(name))
-            if process is None or process.id == self.process.id:
-                continue
-            if has_ended(process) or self._is_silent(process.id, process):
-                self._gone.add(process.id)
-
-    def left_by_others(self) -> set[str]:
-        """Return the names that processes claim of which this one knows that they are gone."""
-        if not self._gone:
+    def left_by_others(self, names: Container[str]) -> set[str]:
+        """Return which of some names are claimed by processes that were seen to be gone."""
+        gone = set(self.signs.gone)
+        if not gone:
             return set()
-        gone = set(self._gone)
-        found = {name for name in self.names() if (p := self.holder(name)) and p.id in gone}
+        claimed = [name for name in self.names() if name in names]
+        found = {name for name in claimed if (p := self.holder(name)) and p.id in gone}
         if not found:
-            self._gone -= gone
+            self.signs.gone -= gone
         return found
 
     def names(self) -> set[str]:
@@ -264,25 +198,6 @@ class Claims:
                 " or stop it"
             )
 
-    def lives(self, process_id: str | None) -> bool:
-        """Return whether another process works on the store.
-
-        Of one on another host that is known once it has shown a sign, or none for `STALE_S`: this
-        waits for the one or the other.
-        """
-        found = {process.id: process for process, _ in signs(self._storage)}
-        process = found.get(process_id or "")
-        if process is None or process.id == self.process.id:
-            return False
-        if is_here(process):
-            return not has_ended(process)
-        first = self._storage.read(process.id + SIGN)
-        while not self._is_silent(process.id, process):
-            if self._storage.read(process.id + SIGN) not in (first, None):
-                return True
-            time.sleep(LONGEST_POLL_S)
-        return False
-
     def sweep(self) -> None:
         """Remove what processes left that are gone, once nothing is left to take over."""
         for name, generation in newest(self._storage.names()).items():
@@ -290,9 +205,9 @@ class Claims:
             if self._is_stale(name, claim):
                 for older in range(generation + 1):
                     self._storage.remove(f"{name}.{older}")
-        for process, _ in signs(self._storage):
-            if has_ended(process) or self._is_silent(process.id, process):
-                self._storage.remove(process.id + SIGN)
+        for process, _ in read_signs(self._storage):
+            if self.signs.is_gone(process):
+                self.signs.remove(process)
 
     def _newest(self, name: str) -> _Claim | None:
         """Return the newest claim; an older one may have been removed before it, which is rare."""
@@ -307,34 +222,11 @@ class Claims:
     def _is_stale(self, name: str, claim: _Claim) -> bool:
         process = parse_process(claim.data)
         if process is None:  # not written yet, or never
-            return self._is_silent(f"{name}.{claim.generation}", None)
-        return has_ended(process) or self._is_silent(process.id, process)
-
-    def _is_silent(self, key: str, process: Process | None) -> bool:
-        """Return whether a process shows no sign for too long, since this one first looked."""
-        sign = self._storage.read(process.id + SIGN) if process else None
-        now = time.monotonic()
-        with self._lock:
-            seen = self._looks.get(key)
-            asleep = now - self._last_beat_s > self._stale_s / 2  # this process itself was stopped
-            if seen is None or seen.sign != sign or asleep:
-                self._looks[key] = _Look(sign, now)
-                return False
-        return now - seen.since_s >= self._stale_s
+            return self.signs.is_silent(f"{name}.{claim.generation}", None)
+        return self.signs.is_gone(process)
 
     def _text(self) -> bytes:
         return json.dumps(self.process.to_json()).encode()
-
-
-def signs(storage: ClaimStorage) -> list[tuple[Process, Mapping[str, Any]]]:
-    """Return the processes that show, or showed, signs of life, and what their signs say."""
-    found = []
-    for name in sorted(storage.names()):
-        data = storage.read(name) if name.endswith(SIGN) else None
-        process = parse_process(data)
-        if data is not None and process is not None:
-            found.append((process, json.loads(data)))
-    return found
 
 
 def newest(names: list[str]) -> dict[str, int]:

@@ -3,13 +3,14 @@
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 from savs.foundation.whole_files import PARTIAL
 from savs.stores.errors import StoreLockedError
 from savs.stores.format.layout import CLAIMS, MANIFEST
-from savs.stores.write import claims as claiming
+from savs.stores.write import signs
 from savs.stores.write.claim_files import NEW, ClaimFiles
-from savs.stores.write.claims import SIGN, newest, parse_claim, signs
+from savs.stores.write.claims import newest, parse_claim
 from savs.stores.write.process import Process, has_ended, is_here, parse_process
 
 LOOK_EVERY_S = 1.0
@@ -35,7 +36,7 @@ def left_overs(folder: Path, *, nobody_writes: bool = False) -> list[Path]:
         for name, generation in newest(names).items()
     }
     gone = {name for name, holder in holders.items() if is_gone(holder)}
-    signs_gone = {p.id + SIGN for p, _ in signs(storage) if is_gone(p)}
+    signs_gone = {p.id + signs.SIGN for p, _ in signs.read_signs(storage) if is_gone(p)}
     found = [
         folder / CLAIMS / name
         for name in names
@@ -54,10 +55,10 @@ def require_no_writer(folder: Path) -> None:
     A process on another host lives if it shows a sign within `STALE_S`; this waits for that.
     """
     storage = ClaimFiles(folder)
-    first = {process: sign for process, sign in signs(storage) if not has_ended(process)}
-    deadline_s = time.monotonic() + claiming.STALE_S
+    first = _alive(storage)
+    deadline_s = time.monotonic() + signs.STALE_S
     while True:
-        now = {process: sign for process, sign in signs(storage) if not has_ended(process)}
+        now = _alive(storage)
         for process, sign in now.items():
             if is_here(process) or first.get(process) != sign:
                 raise StoreLockedError(
@@ -66,3 +67,9 @@ def require_no_writer(folder: Path) -> None:
         if not now or time.monotonic() > deadline_s:
             return
         time.sleep(LOOK_EVERY_S)
+
+
+def _alive(storage: ClaimFiles) -> dict[Process, Any]:
+    """Return the processes of which it is not known that they have ended, and their signs."""
+    found = signs.read_signs(storage)
+    return {process: sign for process, sign in found if not has_ended(process)}

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 from savs.stores.format.plan import ShardSpec
 from savs.stores.write.claims import Claims
@@ -35,7 +36,7 @@ class OpenShards:
         start: float = 0.0,
     ) -> None:
         first = int(len(specs) * start)
-        self._left = [*specs[first:], *specs[:first]]
+        self._left = {spec.name: spec for spec in [*specs[first:], *specs[:first]]}
         """Not done yet, as far as is known."""
         self._claims = claims
         self._is_done = is_done
@@ -71,24 +72,35 @@ class OpenShards:
 
     def _next(self) -> ShardSpec | None:
         """Claim the next shard: one whose holder is gone, or that nobody claims."""
-        if left := self._claims.left_by_others():
-            found = self._first([spec for spec in self._left if spec.name in left])
+        if left := self._claims.left_by_others(self._left):
+            found = self._first(iter([self._left[name] for name in sorted(left)]))
             if found is not None:
                 return found
         for _ in range(2):  # by what was claimed at an earlier look, then by what is claimed now
-            claimed = self._claimed
-            free = [s for s in self._left if s.name not in claimed or self._claims.has(s.name)]
-            if (found := self._first(free)) is not None:
+            if (found := self._first(self._free())) is not None:
                 return found
             self._claimed = self._claims.names()
         # An idle process asks of some of the claims at a time whether their holders still live.
-        self._left = [*self._left[AT_A_TIME:], *self._left[:AT_A_TIME]]
-        return self._first(self._left[:AT_A_TIME])
+        some = list(islice(self._left.values(), AT_A_TIME))
+        for spec in some:
+            self._left[spec.name] = self._left.pop(spec.name)
+        return self._first(iter(some))
 
-    def _first(self, specs: Sequence[ShardSpec]) -> ShardSpec | None:
+    def _free(self) -> Iterator[ShardSpec]:
+        """Yield shards that nobody else was seen to claim; others may be taken out meanwhile."""
+        tried: set[str] = set()
+
+        def is_free(name: str) -> bool:
+            return name not in tried and (name not in self._claimed or self._claims.has(name))
+
+        while (name := next(filter(is_free, self._left), None)) is not None:
+            tried.add(name)
+            yield self._left[name]
+
+    def _first(self, specs: Iterator[ShardSpec]) -> ShardSpec | None:
         """Claim the first of some shards that is not done and can be claimed."""
-        for spec in [spec for spec in specs if spec.name not in self._taken]:
-            if self._is_over(spec):
+        for spec in specs:
+            if spec.name in self._taken or self._is_over(spec):
                 continue
             if self._claims.take(spec.name):
                 if not self._is_over(spec):  # published before its claim was given up
@@ -99,8 +111,9 @@ class OpenShards:
         return None
 
     def _is_over(self, spec: ShardSpec) -> bool:
+        """Return whether a shard is done; then it is never looked at again."""
         if not self._is_done(spec):
             return False
-        self._left.remove(spec)
+        del self._left[spec.name]
         self.others_rows += 0 if spec.name in self._own else spec.rows
         return True

@@ -48,7 +48,7 @@ class FeatureWriter:
             if not (self.path / spec.name).exists():
                 continue
             with open_shard(self.path / spec.name, spec, self.manifest) as shard:
-                if shard.rows < spec.rows and not self.claims.lives(shard.run.get("writer")):
+                if shard.rows < spec.rows and not self.claims.signs.lives(shard.run.get("writer")):
                     found.append(spec)
                     self._reopened[spec.name] = shard.fingerprint
         return found

@@ -46,6 +46,17 @@ def extract_command(
             help="Start a process per GPU on this machine: all, a number, or a list.",
         ),
     ] = NONE,
+    engine: Annotated[
+        str, option(metavar="local|ray", help="Where processes run: here, or in a Ray cluster.")
+    ] = "local",
+    address: Annotated[
+        str | None, option(metavar="HOST:PORT", help="Ray cluster, or auto (default: a new one).")
+    ] = None,
+    actors: Annotated[
+        int | None, option(min=1, help="Ray actors (default: one per GPU of the cluster).")
+    ] = None,
+    actor_cpus: Annotated[int, option(min=1, help="CPUs of each Ray actor.")] = 1,
+    actor_gpus: Annotated[float, option(min=0, help="GPUs of each Ray actor.")] = 1.0,
     no_progress: Annotated[bool, option("--no-progress", help="Print messages only.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -63,7 +74,14 @@ def extract_command(
 
         print_estimate(chosen, inputs, model, run, out=place, as_json=json)
         return
-    if gpus != NONE:
+    if engine not in ("local", "ray"):
+        raise typer.BadParameter(f"--engine is {engine!r}, expected local or ray")
+    if engine == "ray":
+        from savs.pipeline.cli.node_run import extract_on_ray
+        from savs.pipeline.cluster.ray_engine import RayOptions
+
+        done = extract_on_ray(RayOptions(address, actors, actor_cpus, actor_gpus), place)
+    elif gpus != NONE:
         from savs.pipeline.cli.node_run import extract_on_node
 
         done = extract_on_node(gpus, place)

@@ -292,3 +292,13 @@ def test_extra_columns_of_any_type_are_kept_as_json(run, inputs):
         {"question": ["?", "!"], "label": ["a", "b"], "when": [datetime.date(2026, 1, 2)] * 2}
     ).write_parquet(path)
     assert run(train=path).store.examples("train")["extra"][0] == '{"when":"2026-01-02"}'
+
+
+def test_more_ranks_than_shards_are_told(run, monkeypatch):
+    monkeypatch.setenv("RANK", "8")
+    monkeypatch.setenv("WORLD_SIZE", "9")
+    said = []
+    done = run(shard_rows=4, reporting=Reporting(say=said.append))
+    assert done.rows == 6 + 5
+    assert "9 ranks share 4 shards: some will have nothing to do; start fewer" in "\n".join(said)
+    assert {run["ranks"] for run in done.store.manifest.runs} == {9}

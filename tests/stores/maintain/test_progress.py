@@ -67,7 +67,7 @@ def test_a_sign_may_say_anything(tmp_path, toy, odd) -> None:
 
 def test_a_writer_shows_what_it_does_at_once(tmp_path, toy) -> None:
     with open_writer(tmp_path, toy.identity(), toy.rows(), shard_rows=2) as writer:
-        writer.claims.note("loading", rank=3)
+        writer.claims.signs.note("loading", rank=3)
         while not (found := look(tmp_path).writers) or found[0].state != "loading":
             time.sleep(0.01)
         assert found[0].rank == 3

@@ -18,7 +18,7 @@ from savs.stores import (
 )
 from savs.stores.maintain.repair import repair
 from savs.stores.maintain.verify import verify
-from savs.stores.write import claims as claiming
+from savs.stores.write import signs
 
 pytestmark = pytest.mark.thorough
 
@@ -133,7 +133,7 @@ def test_whether_a_writer_elsewhere_lives_is_waited_for(damaged, monkeypatch, li
             show_sign(damaged, far, beat=2)
 
     monkeypatch.setattr(savs.stores.write.left_overs.time, "sleep", look)
-    monkeypatch.setattr(claiming, "STALE_S", 300.0 if lives else 0.1)
+    monkeypatch.setattr(signs, "STALE_S", 300.0 if lives else 0.1)
     if lives:
         with pytest.raises(StoreLockedError, match="is being written by process 7 on"):
             repair(damaged)

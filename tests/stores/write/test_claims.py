@@ -11,7 +11,7 @@ import pytest
 from claimants import elsewhere, ended, leave_claim, leave_unfinished, show_sign
 
 from savs.stores import StoreLockedError
-from savs.stores.write import claims as claiming
+from savs.stores.write import signs
 from savs.stores.write.claim_files import ClaimFiles
 from savs.stores.write.claims import ClaimLostError, Claims
 from savs.stores.write.process import has_ended, this_process
@@ -29,8 +29,8 @@ def claimants(tmp_path) -> Iterator[list[Claims]]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take claimants for dead soon: tests wait for that, and never expect it not to come."""
-    monkeypatch.setattr(claiming, "STALE_S", 0.2)
-    monkeypatch.setattr(claiming, "BEAT_S", 0.02)
+    monkeypatch.setattr(signs, "STALE_S", 0.2)
+    monkeypatch.setattr(signs, "BEAT_S", 0.02)
 
 
 def files(folder: Path) -> set[str]:
@@ -125,11 +125,11 @@ def test_processes_watch_each_other_before_anybody_is_idle(tmp_path) -> None:
     leave_claim(tmp_path, NAME, far)
     show_sign(tmp_path, far)
     with Claims(ClaimFiles(tmp_path)) as claims:
-        while not claims.left_by_others():
+        while not claims.left_by_others([NAME]):
             time.sleep(0.01)
-        assert claims.left_by_others() == {NAME}
+        assert claims.left_by_others([NAME]) == {NAME}
         assert claims.take(NAME)
-        assert claims.left_by_others() == set()
+        assert claims.left_by_others([NAME]) == set()
 
 
 @pytest.mark.usefixtures("impatient")

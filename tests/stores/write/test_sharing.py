@@ -21,8 +21,8 @@ from savs.stores import (
     open_writer,
 )
 from savs.stores.maintain.verify import verify
-from savs.stores.write import claims as claiming
 from savs.stores.write import open_shards as working
+from savs.stores.write import signs
 
 SHARDS = [f"train-0000{n}.h5" for n in range(3)] + ["test-00000.h5", "test-00001.h5"]
 
@@ -146,7 +146,7 @@ def test_a_writer_that_fell_asleep_before_it_published_changes_nothing(
             publish_now(partial, path, replace=replace)
             return
         monkeypatch.undo()
-        monkeypatch.setattr(claiming, "has_ended", lambda process: True)
+        monkeypatch.setattr(signs, "has_ended", lambda process: True)
         with start(tmp_path, toy) as other:
             other.reopen_skipped()
             assert other.write(spec, toy.content(spec))
@@ -173,7 +173,7 @@ def test_a_change_of_store_json_that_lost_its_claim_is_made_again(
         if not slept and path.name == "store.json":
             slept.append(path)
             with monkeypatch.context() as patch:
-                patch.setattr(claiming, "has_ended", lambda process: True)
+                patch.setattr(signs, "has_ended", lambda process: True)
                 with start(tmp_path, toy, train=7):  # extends the plan meanwhile
                     pass
         publish_now(partial, path, replace=replace)
@@ -252,17 +252,17 @@ def test_what_one_has_tried_again_another_that_works_with_it_does_not(
 def test_of_a_writer_elsewhere_it_is_known_in_time_whether_it_still_works(
     tmp_path, toy, three_skips, monkeypatch, lives
 ) -> None:
-    monkeypatch.setattr(claiming, "STALE_S", 0.3)
-    monkeypatch.setattr(claiming, "BEAT_S", 0.02)
-    monkeypatch.setattr(claiming, "LONGEST_POLL_S", 0.01)
+    monkeypatch.setattr(signs, "STALE_S", 0.3)
+    monkeypatch.setattr(signs, "BEAT_S", 0.02)
+    monkeypatch.setattr(signs, "LOOK_EVERY_S", 0.01)
     far = elsewhere()
-    monkeypatch.setattr(claiming, "this_process", lambda: far)
+    monkeypatch.setattr(signs, "this_process", lambda: far)
     with start(tmp_path, toy) as writer:
         assert three_skips(writer) == SHARDS[:3]
     monkeypatch.undo()
-    monkeypatch.setattr(claiming, "STALE_S", 300.0 if lives else 0.3)
-    monkeypatch.setattr(claiming, "BEAT_S", 0.02)
-    monkeypatch.setattr(claiming, "LONGEST_POLL_S", 0.01)
+    monkeypatch.setattr(signs, "STALE_S", 300.0 if lives else 0.3)
+    monkeypatch.setattr(signs, "BEAT_S", 0.02)
+    monkeypatch.setattr(signs, "LOOK_EVERY_S", 0.01)
     beats = threading.Event()
 
     def beat() -> None:
