@@ -128,15 +128,25 @@ class Row:
         return self.medium(name) or self.text(name)
 
     def names(self, one: str, many: str) -> tuple[str, ...]:
-        """Return the media in field `one` (a name) or `many` (a list); empty without either."""
+        """Return the media in field `one` (a name) or `many` (a list); empty without either.
+
+        Null and empty names at the end of a list are slots without a medium.
+
+        Raises
+        ------
+        RowError
+            Both fields have media, or the list holds something else than names.
+        """
         single, value = self.medium(one), self.values.get(many)
         if value is None or value == "":
             return () if single is None else (single,)
         if single is not None:
             raise self.error(f"has both {one!r} and {many!r}", "keep one of them")
-        items = value if isinstance(value, list) else [None]
+        items = value if isinstance(value, list) else [value]
         names = [item.name if isinstance(item, PackedMedium) else item for item in items]
-        if not all(isinstance(name, str) and name for name in names):
+        while names and names[-1] in (None, ""):
+            names.pop()
+        if not isinstance(value, list) or not all(isinstance(name, str) and name for name in names):
             raise self.error(f"field {many!r} holds {value!r}", "expected a list of file names")
         return tuple(self._scalar(many, name) for name in names)
 

@@ -22,7 +22,7 @@ def parse_row(row: Row) -> Iterator[Fields]:
     if official:
         prompt = f"{row.text('Question')} {row.text('Options')}"
         numbered = f"MMVP Images/{row.index + 1}.jpg"
-        image = row.required_medium("image") if "image" in row.values else numbered
+        image = row.medium("image") or numbered
     else:
         prompt, image = row.text("question"), row.required_medium("image")
     yield Fields(

@@ -35,6 +35,8 @@ def is_embedded(value: Any) -> bool:
 def name_embedded(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Replace media in base64 by `PackedMedium("FILE#ROW/COLUMN")`.
 
+    An object without bytes becomes its path, or null, as in Parquet files.
+
     Parameters
     ----------
     values
@@ -46,14 +48,20 @@ def name_embedded(values: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _replace(value: Any, name: str) -> Any:
-    if is_embedded(value):
-        return PackedMedium(name)
-    if isinstance(value, list) and any(map(is_embedded, value)):
-        return [
-            PackedMedium(f"{name}/{index}") if is_embedded(item) else item
-            for index, item in enumerate(value)
-        ]
-    return value
+    if isinstance(value, list):
+        return [_replace_one(item, f"{name}/{index}") for index, item in enumerate(value)]
+    return _replace_one(value, name)
+
+
+def _replace_one(value: Any, name: str) -> Any:
+    if _has_no_bytes(value):
+        return value.get("path") or None
+    return PackedMedium(name) if is_embedded(value) else value
+
+
+def _has_no_bytes(value: Any) -> bool:
+    is_object = isinstance(value, dict) and value.keys() <= {"bytes", "path"}
+    return is_object and "bytes" in value and value["bytes"] in (None, "")
 
 
 def decode_embedded(value: Any, name: str) -> bytes:

@@ -59,16 +59,14 @@ def parquet_values(path: Path, name: str) -> Iterator[dict[str, Any]]:
         frame = scan_parquet(path)
         schema = frame.collect_schema()
         media = media_columns(schema)
-        counts = [_count(c, schema[c], bytes_of).alias(c) for c, bytes_of in media.items()]
-        rows = frame.with_columns(counts).collect(engine="streaming")
+        rows = frame.with_columns(_stands_for(c, schema[c]).alias(c) for c in media).collect(
+            engine="streaming"
+        )
     except DAMAGE as error:
         reason = " ".join(str(error).split())
         raise SourceError(f"{path} is not a Parquet file: {reason}; write it again") from error
     for number, values in enumerate(_python_rows(rows, path)):
-        packed = {
-            column: _packed(f"{name}#{number}/{column}", values[column], schema[column])
-            for column in media
-        }
+        packed = {column: _packed(f"{name}#{number}/{column}", values[column]) for column in media}
         yield name_embedded(values | packed, f"{name}#{number}")
 
 
@@ -86,23 +84,26 @@ def _python_rows(rows: pl.DataFrame, path: Path) -> Iterator[dict[str, Any]]:
             ) from error
 
 
-def _count(column: str, dtype: Any, bytes_of: pl.Expr) -> pl.Expr:
-    """Return what stands for a row's media: their number in a list, an empty text for bytes.
-
-    Without bytes it is the path of a file, if that is given, else null.
-    """
+def _stands_for(column: str, dtype: Any) -> pl.Expr:
+    """Return what stands for a column's media, or for the items of its lists."""
     if isinstance(dtype, pl.List):
-        return bytes_of.list.len()
-    packed = pl.when(bytes_of.is_not_null()).then(pl.lit(""))
-    if isinstance(dtype, pl.Struct) and dtype.to_schema().get("path") == pl.String:
-        path = pl.col(column).struct.field("path")
-        return packed.when(path != "").then(path)
-    return packed
+        return pl.col(column).list.eval(_name(pl.element(), dtype.inner))
+    return _name(pl.col(column), dtype)
 
 
-def _packed(name: str, found: int | str | None, dtype: Any) -> Any:
-    if found is None:
-        return None
-    if isinstance(dtype, pl.List):
-        return [PackedMedium(f"{name}/{index}") for index in range(int(found))]
-    return found or PackedMedium(name)
+def _name(value: pl.Expr, dtype: Any) -> pl.Expr:
+    """Return an empty text for bytes; without bytes the path of a file, if given, else null."""
+    if not isinstance(dtype, pl.Struct):
+        return pl.when(value.is_not_null()).then(pl.lit(""))
+    name = pl.when(value.struct.field("bytes").is_not_null()).then(pl.lit(""))
+    if dtype.to_schema().get("path") == pl.String:
+        path = value.struct.field("path")
+        return name.when(path != "").then(path)
+    return name
+
+
+def _packed(name: str, found: Any) -> Any:
+    """Return a row's value with `PackedMedium` for what `_name` gives for bytes."""
+    if isinstance(found, list):
+        return [_packed(f"{name}/{index}", item) for index, item in enumerate(found)]
+    return PackedMedium(name) if found == "" else found

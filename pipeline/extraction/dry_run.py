@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from savs.datasets import Benchmark, Example
@@ -13,7 +14,7 @@ from savs.pipeline.extraction.batches.feed import prompts_of
 from savs.pipeline.extraction.batches.workers import count_workers
 from savs.pipeline.extraction.checks.disk_space import bytes_needed
 from savs.pipeline.extraction.checks.preflight import Sample, preflight, sample
-from savs.pipeline.extraction.checks.reuse import images_recur
+from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
 from savs.pipeline.extraction.chosen_heads import read_chosen_heads
 from savs.pipeline.extraction.engine import ShardRows, make_engine
 from savs.pipeline.extraction.model.extra_outputs import Answers, first_tokens
@@ -22,7 +23,6 @@ from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import find_scale
 from savs.pipeline.extraction.model.prompt_encoder import load_encoder
-from savs.pipeline.extraction.model.shared_inputs import knows_sizes
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.shard_files import ShardsInMemory
 from savs.pipeline.inputs.input_options import InputOptions
@@ -104,9 +104,8 @@ def _probe(
     """Return examples a second, and what was found out about batches."""
     scale = find_scale(model.encoder, tried.prompts)
     rows = examples["test"]
-    asked = prompts_of(rows)
-    shared = images_recur(asked, rows, source.media("test"))
-    batching = preflight(model, tried.prompts, scale, run, answers, shared=shared)
+    asked = prompts_of(chain.from_iterable(examples.values()))
+    batching = preflight(model, tried.prompts, scale, run, answers, shared=images_recur(asked))
     clock = _Clock()
     engine = make_engine(
         model,
@@ -119,11 +118,10 @@ def _probe(
         rules=source.media("test").rules,
         answers=answers,
         loading=loading,
-        sharing=batching.shared,
-        sizes_alone=shared and knows_sizes(model.encoder, tried.prompts),
+        sharing=batching.sharing or UNTRIED,
+        asked=asked,
         files=ShardsInMemory(model.grid),
     )
-    engine.planner.asked = asked
     engine.on_rows = clock.tell
     shard_rows = run.shard_rows or default_shard_rows(sum(map(len, examples.values())))
     shards = [

@@ -17,7 +17,7 @@ from savs.pipeline.extraction.batches.token_counts import TokenCounter
 from savs.pipeline.extraction.batches.transport import needs_files
 from savs.pipeline.extraction.batches.worker_process import WorkerSettings
 from savs.pipeline.extraction.batches.workers import prepared_jobs
-from savs.pipeline.extraction.checks.reuse import PREFIXES, Sharing
+from savs.pipeline.extraction.checks.sharing import PREFIXES, Sharing
 from savs.pipeline.extraction.forward import Forward, Started
 from savs.pipeline.extraction.model.extra_outputs import Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel, Read
@@ -32,7 +32,7 @@ from savs.stores import ShardSpec
 UNWRITTEN = 1
 """Complete shards that may wait for the disk while the next one is computed."""
 RECALLED = 4
-"""Reads of earlier shards that may be on their way."""
+"""Reads of earlier shards that may be on their way before more rows are planned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,28 +56,29 @@ def make_engine(
     answers: Answers,
     loading: ModelOptions,
     sharing: Sharing,
-    sizes_alone: bool,
+    asked: Mapping[str, int],
     files: ShardFiles,
 ) -> "Engine":
     """Return an engine with some worker processes, for media that are decoded by `rules`.
 
-    `sizes_alone` is what `knows_sizes` says.
+    `asked` is what `prompts_of` says of all examples.
     """
     prepare_settings = PrepareSettings(
         rules=replace(rules, fetching=None),  # the media are read here
         dtype=model.model.dtype,
         raw_pixels=scale is not None,
         thumbnails=run.thumbnails,
-        sizes_alone=sizes_alone,
+        shared_images=sharing.images,
+        sizes_alone=sharing.sizes_alone,
     )
     pin = model.device.type == "cuda"
     settings = WorkerSettings(workers, loading, prepare_settings, pin, needs_files())
-    planner = Planner(TokenCounter(model.encoder), limits, sharing.images)
+    planner = Planner(TokenCounter(model.encoder), limits, sharing.images, asked)
     return Engine(model, planner, settings, answers, scale, sharing, files)
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class ShardRow:
     """Where the features of a request are on the disk."""
 
     spec: ShardSpec
@@ -111,7 +112,7 @@ class Engine:
     """Shards that are safe on the disk."""
     _owners: dict[int, list[Assembly]] = field(default_factory=dict)
     """Request -> the shards whose rows wait for it."""
-    _done: dict[int, "Assembly | Stored | str"] = field(default_factory=dict)
+    _done: dict[int, "Assembly | ShardRow | str"] = field(default_factory=dict)
     """Request -> the shard that holds its features, where these are on the disk, or why it cannot
     be run."""
     _recalls: deque[tuple[Sequence[int], Future[Recalled]]] = field(default_factory=deque)
@@ -137,15 +138,15 @@ class Engine:
         return self._forward.cuts
 
     @property
-    def unshared(self) -> list[str]:
-        """Why batches whose prompts share images ran without sharing, one reason a batch."""
+    def unshared(self) -> str:
+        """Why prompts that share images ran without sharing, where they did."""
         return self._forward.unshared
 
     def recall(self, prompts: Iterable[tuple[PromptKey, ShardSpec, int]]) -> None:
         """Take prompts that have features in earlier shards from there, and run none of them."""
         for key, spec, row in prompts:
             request = self.planner.known.setdefault(key, len(self.planner.known))
-            self._done[request] = Stored(spec, row)
+            self._done[request] = ShardRow(spec, row)
 
     def run(self, shards: Iterable[ShardRows]) -> None:
         """Make and write shards. Whatever ends the run, those that are whole by then are written.
@@ -218,6 +219,9 @@ class Engine:
             yield from window.jobs
 
     def _run_job(self, job: Job, done: Done) -> None:
+        self._forward.unshared = self._forward.unshared or done.unshared
+        if self._forward.unshared:
+            self.planner.shared_images = 0
         for part in done.parts:
             for piece in [part] if isinstance(part, Refused) else self._forward.run(part, job):
                 if isinstance(piece, Refused):
@@ -253,7 +257,7 @@ class Engine:
         waiting: dict[Assembly, dict[int, int]] = {}
         for request, column in columns.items():
             owners = self._owners.pop(request)
-            if not isinstance(self._done.get(request), Stored):
+            if not isinstance(self._done.get(request), ShardRow):
                 self._done[request] = owners[0]
             for assembly in owners:
                 waiting.setdefault(assembly, {})[request] = column
@@ -275,7 +279,7 @@ class Engine:
             self._writing.append(self._disk.submit(self.files.write, assembly.spec, content))
             for request, row in assembly.rows().items():
                 if self._done.get(request) is assembly:
-                    self._done[request] = Stored(assembly.spec, row)
+                    self._done[request] = ShardRow(assembly.spec, row)
             self._await_disk(leave=UNWRITTEN)
 
     def _await_disk(self, *, leave: int) -> None:

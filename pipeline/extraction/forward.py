@@ -1,7 +1,7 @@
 """Prepared batches through the model, in smaller pieces where the memory does not hold them."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -36,8 +36,8 @@ class Forward:
     """Takes what earlier passes hold on the device, before a batch that did not fit is cut."""
     cuts: int = 0
     """Batches that did not fit whole."""
-    unshared: list[str] = field(default_factory=list)
-    """Why batches whose prompts share images ran without sharing, one reason a batch."""
+    unshared: str = ""
+    """Why prompts that share images ran without sharing, once one had to: the rest does, too."""
     _most: float = float("inf")
     """Tokens that a batch may have for now."""
     _fitted: int = 0
@@ -57,8 +57,16 @@ class Forward:
         ModelError
             Nothing fits, from the first prompt on.
         """
-        for piece in self.shared.pieces(batch) if batch.shown else [batch]:
-            yield from self._run(piece, job)
+        if not batch.shown:
+            self.shared.forget_prefix()
+            yield from self._run(batch, job)
+        elif self.unshared:
+            yield from self._again(replace(job, shared=False), [batch.requests])
+        else:
+            if job.is_first:
+                self.shared.forget_prefix()
+            for piece in self.shared.pieces(batch):
+                yield from self._run(piece, job)
 
     def _run(self, batch: Prepared, job: Job) -> Iterator[Started | Refused]:
         is_single = len(batch.requests) == 1
@@ -67,18 +75,21 @@ class Forward:
             try:
                 launched = self._launch(batch)
             except Exception as raised:
-                if not is_out_of_memory(raised):
-                    if not batch.shown:
-                        raise
-                    self.unshared.append(str(raised))
-                    yield from self._again(replace(job, shared=False), [batch.requests])
-                    return
+                if not batch.shown and not is_out_of_memory(raised):
+                    raise
                 error = raised.with_traceback(None)  # its frames hold the activations
+                if not is_out_of_memory(raised):
+                    break
             else:
                 self._grow()
                 yield batch.requests, launched
                 return
             self._shrink(batch)  # a single one is tried again: another process may have gone
+        if error is not None and not is_out_of_memory(error):
+            self.unshared = f"{type(error).__name__}: {error}"
+            self.shared.forget()
+            yield from self._again(replace(job, shared=False), [batch.requests])
+            return
         if is_single and error is not None:
             yield self._refuse(batch.requests[0], error)
             return

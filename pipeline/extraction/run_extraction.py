@@ -6,6 +6,7 @@ What can be refused without the model's weights is refused before they are loade
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from savs.pipeline.extraction.batches.worker_process import start_server
 from savs.pipeline.extraction.batches.workers import count_workers
 from savs.pipeline.extraction.checks.disk_space import bytes_needed, require_space
 from savs.pipeline.extraction.checks.preflight import Batching, preflight, recorded, sample
-from savs.pipeline.extraction.checks.reuse import images_recur
+from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
 from savs.pipeline.extraction.chosen_heads import read_chosen_heads
 from savs.pipeline.extraction.engine import Engine, ShardRows, make_engine
 from savs.pipeline.extraction.extraction import Extraction, skipped_examples
@@ -33,7 +34,6 @@ from savs.pipeline.extraction.model.pixel_scale import PixelScale, find_scale
 from savs.pipeline.extraction.model.placement import find_placement
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, load_encoder
 from savs.pipeline.extraction.model.prompts import Pieces
-from savs.pipeline.extraction.model.shared_inputs import knows_sizes
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.run_record import run_record
 from savs.pipeline.extraction.share import Share
@@ -177,25 +177,22 @@ class _Filling:
                 f"{self.rank.ranks} ranks share {len(wanted)} shards: some will have nothing to do;"
                 " start fewer, or begin a store with fewer --shard-rows"
             )
-        asked = prompts_of(todo)
-        shared = images_recur(asked, self.examples["test"], self.source.media("test"))
-        batching = self._settle(writer, shared=shared)
-        scale = self.scale if batching.raw_pixels else None
-        if scale is None and any(map(images_in, self.prompts)):
+        asked = prompts_of(chain.from_iterable(self.examples.values()))
+        batching = self._settle(writer, shared=images_recur(asked))
+        if not batching.raw_pixels and any(map(images_in, self.prompts)):
             say("pixels are normalised by the processor: after it they would differ")
         started = time.monotonic()
         shards = writer.open_shards(wanted, self.rank.rank / self.rank.ranks)
         share = Share(writer, shards)
-        cuts, unshared = 0, []
+        cuts, unshared = 0, ""
         try:
             with self.reporting.progress(len(todo)) as show:
                 while shards.wait(lambda: show(share.tell(0))):
-                    engine = self._engine(batching, scale, share, shared=shared)
-                    engine.planner.asked = asked
-                    engine.recall(share.prompts(wanted))
+                    engine = self._engine(batching, share, asked)
+                    engine.recall(share.prompts(wanted, thumbnails=run.thumbnails))
                     engine.on_rows = lambda rows: show(share.tell(rows))
                     engine.run(self._rows(writer, spec) for spec in shards.claimed())
-                    cuts, unshared = cuts + engine.cuts, unshared + engine.unshared
+                    cuts, unshared = cuts + engine.cuts, unshared or engine.unshared
         except KeyboardInterrupt:
             interruption.explain(
                 say,
@@ -209,23 +206,21 @@ class _Filling:
                 f" --batch-tokens than {batching.batch_tokens:,} avoid that"
             )
         if unshared:
-            say(f"{len(unshared)} batches ran without sharing images ({unshared[0]})")
+            say(f"images were computed for each prompt from some batch on: {unshared}")
         return share.rows, time.monotonic() - started
 
-    def _engine(
-        self, batching: Batching, scale: PixelScale | None, share: Share, *, shared: bool
-    ) -> Engine:
+    def _engine(self, batching: Batching, share: Share, asked: Mapping[str, int]) -> Engine:
         engine = make_engine(
             self.model,
             batching.limits,
-            scale,
+            self.scale if batching.raw_pixels else None,
             self.run,
             workers=self.workers,
             rules=self.source.media("test").rules,
             answers=self.answers,
             loading=self.loading,
-            sharing=batching.shared,
-            sizes_alone=shared and knows_sizes(self.model.encoder, self.prompts),
+            sharing=batching.sharing or UNTRIED,
+            asked=asked,
             files=share,
         )
         made = {"batch_size": batching.limits.rows, "workers": engine.workers.workers}
@@ -245,7 +240,7 @@ class _Filling:
             given = (self.model, self.prompts, self.scale, self.run, self.answers)
             found = preflight(*given, shared=shared).to_json()
             settled = writer.settle_batching(found)
-            batching = Batching(**settled)
+            batching = Batching.from_json(settled)
         for line in batching.notes():
             self.reporting.say(line)
         return batching

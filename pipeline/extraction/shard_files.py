@@ -1,6 +1,7 @@
 """The shards of a run on the disk: written once, and read again where a prompt recurs."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ from savs.stores import (
     LayerGrid,
     ShardContent,
     ShardSpec,
+    StoreError,
     StoreMismatchError,
 )
 from savs.stores.format.layout import THUMBNAIL_COLUMN
@@ -92,22 +94,28 @@ class StoredShards:
             small = table[THUMBNAIL_COLUMN][rows].to_list()
         return Recalled(Read(layers, answers), small)
 
-    def prompts(self, wanted: Collection[ShardSpec]) -> Iterator[tuple[PromptKey, ShardSpec, int]]:
-        """Yield every prompt that has features in the store, with its shard and row there.
+    def prompts(
+        self, wanted: Collection[ShardSpec], *, thumbnails: bool
+    ) -> Iterator[tuple[PromptKey, ShardSpec, int]]:
+        """Yield prompts that have features in the store, with the shard and row of each.
 
-        Shards that are `wanted`, since they are to be written again, are left out.
+        Shards are left out that are `wanted` or that skipped an example, since they may be written
+        again; that lack the thumbnails that the others will have; and that are damaged.
         """
-        manifest = self.writer.manifest
+        manifest, gone = self.writer.manifest, set(wanted)
+        names = ["media_sha256", "prompt", THUMBNAIL_COLUMN]
         for spec in manifest.plan.shards():
             path = self.writer.path / spec.name
-            if spec in wanted or not path.exists():
+            if spec in gone or not path.exists():
                 continue
-            with open_shard(path, spec, manifest) as shard:
-                table = shard.examples(["media_sha256", "prompt"])
+            with suppress(StoreError), open_shard(path, spec, manifest) as shard:
+                table = shard.examples(names)
+                if len(table) < spec.rows or thumbnails > (THUMBNAIL_COLUMN in table.columns):
+                    continue
                 self._seen[spec.name] = shard.fingerprint
-            media = table["media_sha256"].to_list()
-            for row, (digests, prompt) in enumerate(zip(media, table["prompt"], strict=True)):
-                yield (tuple(digests), prompt), spec, row
+                pairs = table["media_sha256", "prompt"].iter_rows()
+                for row, (digests, prompt) in enumerate(pairs):
+                    yield (tuple(digests), prompt), spec, row
 
 
 class ShardsInMemory:

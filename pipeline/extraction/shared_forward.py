@@ -7,6 +7,7 @@ behind a prefix, is silently wrong where attention has a sliding window.
 """
 
 import copy
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -25,7 +26,10 @@ from savs.pipeline.extraction.model.shared_inputs import GRID
 
 IMAGE_TOKENS = ("image_token_id", "image_token_index")
 """What configurations call the token that stands for a part of an image."""
-PrefixKey = tuple[tuple[ImageKey, ...], tuple[int, ...]]
+LEAST_SAVED = 1024
+"""Tokens that a pass behind prefixes must save on a GPU: with fewer, starting two passes instead of
+one takes longer than it saves."""
+PrefixKey = tuple[tuple[ImageKey, ...], bytes]
 """Images and tokens of a prefix: what must be equal for prompts to share it."""
 
 
@@ -45,13 +49,10 @@ class Layout:
     """`(batch,)` first token that is no padding."""
     lengths: torch.Tensor
     """`(batch,)` tokens without padding."""
+    sizes: tuple[int, ...]
+    """Tokens of each prompt's prefix, which ends with its last image."""
     keys: tuple[PrefixKey, ...]
-    """The prefix of each prompt: its tokens up to its last image."""
-
-    @property
-    def tokens(self) -> list[int]:
-        """Tokens of each prefix."""
-        return [len(ids) for _, ids in self.keys]
+    """The prefix of each prompt."""
 
 
 class SharedForward:
@@ -62,48 +63,64 @@ class SharedForward:
         self.model = model
         self.features = ImageFeatures(model, scale)
         self.prefixes = prefixes
+        self.least_saved = 0 if model.device.type == "cpu" else LEAST_SAVED
         self._last: Prefix | None = None
-        """The prefixes that ran last: the next batch may go on with one of them."""
+        """The prefix of the last prompt: the next batch may go on with it."""
 
     def forget(self) -> None:
         """Drop what is kept on the device: it needs the room."""
         self.features.forget()
         self._last = None
 
+    def forget_prefix(self) -> None:
+        """Drop the last prefix: no prompt goes on with it."""
+        self._last = None
+
     def pieces(self, batch: Prepared) -> list[Prepared]:
         """Return a batch in pieces that can run in one pass each, in an order that shares most.
 
-        Prompts whose prefix is not shared are a piece, those that share prefixes of one length are
+        Prompts that share prefixes of one length are a piece, and those that share none are
         another. The last prompt's piece is the last: the next batch may go on with its prefix.
         """
         if not self.prefixes:
             return [batch]
         layout = self._layout(batch)
-        rows: dict[tuple[str, int], list[int]] = {}
-        for row, key in enumerate(layout.keys):
-            length = len(key[1])
-            if self._holds(key) and length < layout.lengths[row]:
-                kind = ("held", length)
-            elif layout.keys.count(key) > 1 and length < layout.lengths[row]:
-                kind = ("shared", length)
+        kinds: dict[tuple[bool, int], list[int]] = {}
+        for row, (key, size) in enumerate(zip(layout.keys, layout.sizes, strict=True)):
+            kinds.setdefault((self._holds(key), size), []).append(row)
+        alone: list[int] = []
+        found: list[list[int]] = []
+        for rows in kinds.values():
+            shared = Counter(layout.keys[row] for row in rows)
+            once = [
+                r for r in rows if shared[layout.keys[r]] == 1 and not self._holds(layout.keys[r])
+            ]
+            several = [row for row in rows if row not in once]
+            if several and self._saves(layout, several):
+                found.append(several)
+                alone += once
             else:
-                kind = ("alone", 0)
-            rows.setdefault(kind, []).append(row)
-        found = sorted(rows.values(), key=lambda part: part[-1])
-        return [batch] if len(found) == 1 else [take(batch, part) for part in found]
+                alone += rows
+        parts = [*found, sorted(alone)] if alone else found
+        parts.sort(key=lambda rows: rows[-1])
+        return [batch] if len(parts) == 1 else [take(batch, rows) for rows in parts]
 
     def launch(self, batch: Prepared, answers: Answers = NO_ANSWERS) -> Launched:
         """Start a batch, see `LoadedModel.launch`; what it needs is computed first or was kept."""
         if self.prefixes:
             layout = self._layout(batch)
-            distinct = set(layout.keys)
-            one_length = len(set(layout.tokens)) == 1
-            goes_on = bool((layout.lengths > layout.tokens[0]).all())
-            shared = len(distinct) < len(layout.keys) or all(map(self._holds, distinct))
-            if one_length and goes_on and shared:
+            if len(set(layout.sizes)) == 1 and self._saves(layout, range(len(layout.keys))):
                 return self._behind_prefixes(batch, layout, answers)
+        self._last = None
         inputs = self.model.placed(batch.inputs)
         return self.model.run(inputs | self._images(batch, range(len(batch.shown))), answers)
+
+    def _saves(self, layout: Layout, rows: Sequence[int]) -> bool:
+        """Return whether prompts with prefixes of one length had better run behind them."""
+        new = {layout.keys[row] for row in rows if not self._holds(layout.keys[row])}
+        size = layout.sizes[rows[0]]
+        has_more = all(int(layout.lengths[row]) > size for row in rows)
+        return has_more and (len(rows) - len(new)) * size > self.least_saved
 
     def _holds(self, key: PrefixKey) -> bool:
         return self._last is not None and key in self._last.keys
@@ -119,14 +136,14 @@ class SharedForward:
         columns = torch.arange(ids.shape[1])
         ends = torch.where(ids == _image_token(self.model), columns + 1, 0).amax(dim=1)
         keys = tuple(
-            (shown, tuple(row[start:end].tolist()))
+            (shown, row[start:end].numpy().tobytes())
             for shown, row, start, end in zip(batch.shown, ids, starts, ends, strict=True)
         )
-        return Layout(starts, lengths, keys)
+        return Layout(starts, lengths, tuple((ends - starts).tolist()), keys)
 
     def _behind_prefixes(self, batch: Prepared, layout: Layout, answers: Answers) -> Launched:
         """Run prefixes of one length, unless they were kept, and all prompts behind them."""
-        size = layout.tokens[0]
+        size = layout.sizes[0]
         columns = torch.arange(int(layout.lengths.max()))
         index = (layout.starts[:, None] + columns).clamp(max=batch.inputs["input_ids"].shape[1] - 1)
         texts = {
@@ -137,34 +154,46 @@ class SharedForward:
         positions = self._positions(batch)
         if positions is not None:
             texts["position_ids"] = positions.gather(2, index.expand(len(positions), -1, -1))
-        prefix = self._last
+        prefix, self._last = self._last, None
         if prefix is None or not set(layout.keys) <= set(prefix.keys):
-            self._last = None  # room for the new one
-            prefix = self._run_prefixes(batch, layout, texts)
-        self._last = prefix
-        order = torch.tensor([prefix.keys.index(key) for key in layout.keys])
+            prefix = None  # room for the new one
+            prefix = self._run_prefixes(batch, layout, texts, answers)
         suffix = {name: value[..., size:] for name, value in texts.items()}
         suffix["attention_mask"] = torch.ones_like(index)
         arguments = self.model.placed(suffix)
-        arguments |= {"cache": widened(prefix.cache, order), "use_cache": True}
-        ends = (layout.lengths - size - 1).to(self.model.device)
-        return self.model.run(arguments, answers, ends)
+        order = [prefix.keys.index(key) for key in layout.keys]
+        arguments |= {"cache": self._widened(prefix, order), "use_cache": True}
+        launched = self.model.run(arguments, answers, layout.lengths - size - 1)
+        self._last = Prefix(layout.keys[-1:], self._widened(prefix, order[-1:]))
+        return launched
 
     def _run_prefixes(
-        self, batch: Prepared, layout: Layout, texts: dict[str, torch.Tensor]
+        self, batch: Prepared, layout: Layout, texts: dict[str, torch.Tensor], answers: Answers
     ) -> Prefix:
-        size, keys = layout.tokens[0], tuple(dict.fromkeys(layout.keys))
+        size, keys = layout.sizes[0], tuple(dict.fromkeys(layout.keys))
         firsts = [layout.keys.index(key) for key in keys]
         begin = {name: value[..., firsts, :size] for name, value in texts.items()}
         begin["attention_mask"] = torch.ones_like(begin["input_ids"])
         cache = DynamicCache(config=self.model.model.config.get_text_config())
         arguments = self.model.placed(begin) | self._images(batch, firsts)
+        arguments |= {"cache": cache, "use_cache": True}
         with (
             torch.inference_mode(),
-            collect_heads(self.model.hook_points, to_the_end=False),  # no head is kept
+            collect_heads(self.model.hook_points, to_the_end=bool(answers)),  # no head is kept
         ):
-            self.model.model(**arguments, cache=cache, use_cache=True)
+            self.model.model(**arguments, **({"logits_to_keep": 1} if answers else {}))
         return Prefix(keys, cache)
+
+    def _widened(self, prefix: Prefix, order: Sequence[int]) -> Any:
+        """Return a copy of a cache with the rows of `order`; the cache itself stays as it is."""
+        wide = copy.copy(prefix.cache)
+        wide.layers = [copy.copy(layer) for layer in prefix.cache.layers]
+        for layer in wide.layers:  # layers of linear attention keep their states in dictionaries
+            own = {name: value.copy() for name, value in vars(layer).items() if type(value) is dict}
+            vars(layer).update(own)
+        rows = torch.tensor(order).to(self.model.device, non_blocking=True)
+        wide.reorder_cache(rows)  # makes new tensors
+        return wide
 
     def _positions(self, batch: Prepared) -> torch.Tensor | None:
         """Return `(axes, batch, tokens)` positions of whole prompts, where images have several."""
@@ -179,17 +208,6 @@ class SharedForward:
             attention_mask=inputs["attention_mask"],
         )
         return found
-
-
-def widened(cache: Any, order: torch.Tensor) -> Any:
-    """Return a copy of a cache whose rows are those of `order`; the cache itself stays as it is."""
-    wide = copy.copy(cache)
-    wide.layers = [copy.copy(layer) for layer in cache.layers]
-    for layer in wide.layers:  # layers of linear attention keep their states in dictionaries
-        own = {name: value.copy() for name, value in vars(layer).items() if type(value) is dict}
-        vars(layer).update(own)
-    wide.reorder_cache(order)  # makes new tensors
-    return wide
 
 
 def take(batch: Prepared, rows: Sequence[int]) -> Prepared:

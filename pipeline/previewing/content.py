@@ -51,6 +51,8 @@ class Worded:
     """A prompt's final text, as the model reads it."""
 
     runs: tuple[Run, ...]
+    is_joined: bool = False
+    """Whether the chat template alone would move its images, see `ImagePlaces`."""
 
     @property
     def tokens(self) -> int:

@@ -167,7 +167,12 @@ def _worded(worded: Worded) -> str:
             runs.append(f'<span class="token">{_text(run.text)}</span>')
         else:
             runs.append(_text(run.text))
+    note = (
+        '<p class="soft">The chat template alone would move the images of this prompt. Here they'
+        " stand at their marks.</p>"
+    )
     return (
         f"<details open><summary>as the model reads it: {worded.tokens:,} tokens,"
-        f" {worded.image_tokens:,} of them of images</summary><pre>{''.join(runs)}</pre></details>"
+        f" {worded.image_tokens:,} of them of images</summary>{note if worded.is_joined else ''}"
+        f"<pre>{''.join(runs)}</pre></details>"
     )

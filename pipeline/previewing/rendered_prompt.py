@@ -4,6 +4,7 @@ from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
+from savs.pipeline.extraction.model.chat_template import image_places, kinds_of
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, load_encoder
 from savs.pipeline.extraction.model.prompts import Pieces
@@ -23,10 +24,12 @@ def load_wording(options: ModelOptions) -> Callable[[Pieces], Worded]:
     """
     encoder = load_encoder(options)
     images = _image_ids(encoder)
+    places = image_places(encoder.processor)
 
     def word(pieces: Pieces) -> Worded:
         ids = encoder.encode([pieces])["input_ids"][0].tolist()
-        return Worded(_runs(encoder.tokenizer, ids, images))
+        is_joined = places is not None and places.are_moved(kinds_of(pieces))
+        return Worded(_runs(encoder.tokenizer, ids, images), is_joined)
 
     return word
 

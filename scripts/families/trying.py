@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,9 @@ from savs.pipeline.extraction.checks.check_model import (
     pictures_of,
     sample_prompts,
 )
-from savs.pipeline.extraction.checks.reuse import find_sharing
+from savs.pipeline.extraction.checks.sharing import find_sharing
 from savs.pipeline.extraction.model.attention_hooks import find_hook_points
+from savs.pipeline.extraction.model.chat_template import image_places
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.prompts import Pieces
@@ -67,7 +70,9 @@ def try_structure(family: str, model_class: str) -> Outcome:
         points = find_hook_points(model)
     except ModelError as error:
         return outcome(UNSUPPORTED, _line(error))
-    loaded = LoadedModel(model, PromptEncoder(family, None, _text), points)
+    is_typed = "token_type_ids" in signature(model.forward).parameters
+    to_inputs = partial(_text, is_typed=is_typed)
+    loaded = LoadedModel(model, PromptEncoder(family, None, to_inputs), points)
     try:
         checks = prove(loaded, PROMPTS, [len(PROMPTS)])
     except Exception as error:  # many need an image
@@ -94,17 +99,24 @@ def try_whole(family: str, folder: Path) -> Outcome:
     what = {0: "text only", 1: "text and one image", 2: "text, one and several images"}[images]
     processor = type(loaded.encoder.processor).__name__
     sharing = find_sharing(loaded, pictures_of(prompts)).level if images else ""
-    what = f"{what}, with {processor}, in batches"
+    places = image_places(loaded.encoder.processor)
+    moved = "; its template moves images" if places and places.moves() else ""
+    what = f"{what}, with {processor}, in batches{moved}"
     return Outcome(family, model_class, VERIFIED, what, sharing)
 
 
-def _text(_processor: Any, prompts: Sequence[Pieces]) -> BatchFeature:
-    """Return texts as made-up tokens, one a character, padded on the left."""
+def _text(_processor: Any, prompts: Sequence[Pieces], *, is_typed: bool) -> BatchFeature:
+    """Return texts as made-up tokens, one a character, padded on the left.
+
+    Models with types of tokens get those of a prompt's text, as their processors give them:
+    PaliGemma's prompt attends to itself in both directions.
+    """
     rows = [[FIRST_WORD + ord(c) % 200 for c in str(pieces[0])] for pieces in prompts]
     width = max(map(len, rows))
     ids = torch.tensor([[0] * (width - len(row)) + row for row in rows])
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
-    return BatchFeature({"input_ids": ids, "attention_mask": mask})
+    types = {"token_type_ids": torch.zeros_like(ids)} if is_typed else {}
+    return BatchFeature({"input_ids": ids, "attention_mask": mask, **types})
 
 
 def _line(error: Exception) -> str:

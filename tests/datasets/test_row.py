@@ -96,7 +96,7 @@ def test_both_fields_at_once_are_refused(images: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "images", ["a.png", ["a.png", 1], ["a.png", None], ["a.png", ""], {"a.png": 0}, 5]
+    "images", ["a.png", ["a.png", 1], [None, "a.png"], ["", "a.png"], {"a.png": 0}, 5]
 )
 def test_a_list_of_names_holds_texts_alone(images: object) -> None:
     with pytest.raises(RowError, match=r"line 7: field 'images' holds .*expected a list of file"):

@@ -70,7 +70,7 @@ def test_names_may_be_packed() -> None:
     with pytest.raises(RowError, match="has both 'image' and 'images'"):
         row(image=FIRST, images=[SECOND]).names("image", "images")
     with pytest.raises(RowError, match=r"field 'images' holds .*expected a list of file names"):
-        row(images=[FIRST, None]).names("image", "images")
+        row(images=[None, FIRST]).names("image", "images")
     with pytest.raises(RowError, match=r"field 'images' holds .*expected a list of file names"):
         row(images=FIRST).names("image", "images")
 

@@ -1,6 +1,7 @@
 """`savs check-model`, and what an extraction does on its own with a model that batches change."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -57,6 +58,7 @@ def test_a_good_model_passes(savs):
     done = savs("check-model", "demo", "--batch-size", "4")
     assert done.returncode == 0, done.stderr
     assert "48 in 6 layers, 16 wide" in done.stdout
+    assert re.search(r"images at their marks +as the chat template has them", done.stdout)
     held = done.stdout[done.stdout.index("check ") :].splitlines()[1:]
     sizes = [f"batches of {size} equal single examples" for size in (2, 4)]
     assert [line.rsplit(maxsplit=1) for line in held] == [[c, "yes"] for c in CHECKS + sizes]

@@ -23,7 +23,7 @@ def test_the_table_has_a_line_for_each_architecture(savs):
     done = savs("models")
     assert done.returncode == 0
     header, *lines = done.stdout.splitlines()
-    assert header.split() == ["family", "status", "details"]
+    assert header.split() == ["family", "status", "computed", "once", "details"]
     families = listed(savs)["families"]
     assert [line.split()[0] for line in lines] == [f["family"] for f in families]
     start = header.index("status")
@@ -36,8 +36,9 @@ def test_json_says_class_status_and_what_was_seen(savs):
     found = listed(savs)
     assert set(found) == {"transformers", "families"}
     for family in found["families"]:
-        assert set(family) == {"family", "class", "status", "what"}
-        assert all(family.values()), family
+        assert set(family) == {"family", "class", "status", "what", "sharing"}
+        assert all(family[key] for key in family.keys() - {"sharing"}), family
+        assert bool(family["sharing"]) == (family["status"] == "verified")
         assert family["status"] in STATUSES
     one = next(f for f in found["families"] if f["family"] == "qwen2_vl")
     assert (one["class"], one["status"]) == ("Qwen2VLForConditionalGeneration", "verified")
@@ -77,6 +78,14 @@ def test_every_architecture_of_the_named_release_is_listed_once(savs):
 def test_at_least_forty_are_verified(savs):
     statuses = [family["status"] for family in listed(savs)["families"]]
     assert sum(status in ("verified", "verified (text)") for status in statuses) >= 40
+
+
+def test_families_whose_template_moves_images_say_so(savs):
+    assert {
+        family["family"]
+        for family in listed(savs)["families"]
+        if "its template moves images" in family["what"]
+    } == {"llava", "llava_next", "llava_onevision", "vipllava"}
 
 
 def test_every_family_that_tests_build_whole_is_verified(savs):

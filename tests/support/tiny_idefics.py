@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from chat_templates import IDEFICS2, SMOLVLM
 from tiny_parts import HIDDEN, save, text, tokenizer, tower
 from transformers import (
     Idefics2Config,
@@ -44,16 +45,6 @@ def _tokenizer(family: str) -> PreTrainedTokenizerFast:
     return tokenizer(SPECIAL, pad="<pad>", bos=START[family], eos="<end_of_utterance>")
 
 
-def _template(family: str) -> str:
-    return (
-        START[family] + "{% for m in messages %}{{ m['role'] | capitalize }}"
-        "{% if m['content'][0]['type'] == 'image' %}:{% else %}: {% endif %}"
-        "{% for c in m['content'] %}{% if c['type'] == 'image' %}<image>{% else %}{{ c['text'] }}"
-        "{% endif %}{% endfor %}<end_of_utterance>\n{% endfor %}"
-        "{% if add_generation_prompt %}Assistant:{% endif %}"
-    )
-
-
 def _config(tower_type: str) -> dict[str, Any]:
     return {
         "text_config": text(model_type="llama", **IDS),
@@ -85,7 +76,7 @@ def build_idefics2(folder: Path) -> None:
         ),
         tokenizer=_tokenizer("idefics2"),
         image_seq_len=4,
-        chat_template=_template("idefics2").removeprefix(START["idefics2"]),
+        chat_template=IDEFICS2,
     )
     save(folder, Idefics2ForConditionalGeneration(config), processor)
 
@@ -96,7 +87,7 @@ def build_idefics3(folder: Path) -> None:
         image_processor=Idefics3ImageProcessor(**SIZES),
         tokenizer=_tokenizer("idefics3"),
         image_seq_len=4,
-        chat_template=_template("idefics3"),
+        chat_template=SMOLVLM.replace("<|im_start|>", START["idefics3"]),
     )
     model = Idefics3ForConditionalGeneration(Idefics3Config(**_config("idefics3_vision")))
     save(folder, model, processor)
@@ -109,7 +100,7 @@ def build_smolvlm(folder: Path) -> None:
         tokenizer=_tokenizer("smolvlm"),
         video_processor=SmolVLMVideoProcessor(**SIZES, num_frames=2, fps=1),
         image_seq_len=4,
-        chat_template=_template("smolvlm"),
+        chat_template=SMOLVLM,
     )
     model = SmolVLMForConditionalGeneration(SmolVLMConfig(**_config("smolvlm_vision")))
     save(folder, model, processor)

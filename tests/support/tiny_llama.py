@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import torch
+from chat_templates import LLAMA4 as LLAMA4_TEMPLATE
+from chat_templates import MLLAMA
 from tiny_parts import save, text, tokenizer
 from transformers import (
     Llama4Config,
@@ -24,13 +26,6 @@ LLAMA3 = (
     "<|python_tag|>",
     "<|image|>",
 )
-LLAMA3_TEMPLATE = (
-    "{{ bos_token }}{% for m in messages %}"
-    "<|start_header_id|>{{ m['role'] }}<|end_header_id|>\n\n"
-    "{% for c in m['content'] %}{% if c['type'] == 'image' %}<|image|>{% else %}{{ c['text'] }}"
-    "{% endif %}{% endfor %}<|eot_id|>{% endfor %}{% if add_generation_prompt %}"
-    "<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}"
-)
 LLAMA4 = (
     "<|finetune_right_pad|>",
     "<|begin_of_text|>",
@@ -43,12 +38,6 @@ LLAMA4 = (
     "<|patch|>",
     "<|tile_x_separator|>",
     "<|tile_y_separator|>",
-)
-LLAMA4_TEMPLATE = (
-    "{{ bos_token }}{% for m in messages %}<|header_start|>{{ m['role'] }}<|header_end|>\n\n"
-    "{% for c in m['content'] %}{% if c['type'] == 'image' %}<|image|>{% else %}{{ c['text'] }}"
-    "{% endif %}{% endfor %}<|eot|>{% endfor %}"
-    "{% if add_generation_prompt %}<|header_start|>assistant<|header_end|>\n\n{% endif %}"
 )
 
 
@@ -79,7 +68,7 @@ def build_mllama(folder: Path) -> None:
         tokenizer=tokenizer(
             LLAMA3, pad="<|finetune_right_pad_id|>", bos="<|begin_of_text|>", eos="<|eot_id|>"
         ),
-        chat_template=LLAMA3_TEMPLATE,
+        chat_template=MLLAMA,
     )
     model = MllamaForConditionalGeneration(config)
     with torch.no_grad():

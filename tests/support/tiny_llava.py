@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from chat_templates import MISTRAL, ONEVISION, VICUNA
 from tiny_parts import save, text, tokenizer, tower
 from tiny_qwen import SPECIAL as QWEN
-from tiny_qwen import chat_template as qwen_template
 from tiny_qwen import qwen_tokenizer
 from transformers import (
     CLIPImageProcessor,
@@ -30,16 +30,6 @@ SPECIAL = ("<pad>", "<s>", "</s>", "<image>")
 MARKS = ("<image>", "<video>")
 """What LLaVA-OneVision has beside Qwen's special tokens."""
 PINPOINTS = [[28, 28], [28, 56], [56, 28], [56, 56]]
-IMAGES_THEN_TEXT = (
-    "{% for c in m['content'] if c['type'] == 'image' %}<image>\n{% endfor %}"
-    "{% for c in m['content'] if c['type'] == 'text' %}{{ c['text'] }} {% endfor %}"
-)
-"""A turn in LLaVA's form: all images stand before the text, wherever they were in it."""
-VICUNA = (
-    "{% for m in messages %}{{ m['role'].upper() }}: " + IMAGES_THEN_TEXT + "{% endfor %}"
-    "{% if add_generation_prompt %}ASSISTANT:{% endif %}"
-)
-MISTRAL = "{% for m in messages %}[INST] " + IMAGES_THEN_TEXT + "[/INST]{% endfor %}"
 
 
 def _ids() -> dict[str, int]:
@@ -50,7 +40,7 @@ def _tokenizer() -> PreTrainedTokenizerFast:
     return tokenizer(SPECIAL, pad="<pad>", bos="<s>", eos="</s>")
 
 
-def _clip_processor(template: str) -> LlavaProcessor:
+def _clip_processor() -> LlavaProcessor:
     return LlavaProcessor(
         image_processor=CLIPImageProcessor(
             size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}
@@ -59,7 +49,7 @@ def _clip_processor(template: str) -> LlavaProcessor:
         patch_size=14,
         vision_feature_select_strategy="default",
         num_additional_image_tokens=1,
-        chat_template=template,
+        chat_template=VICUNA,
     )
 
 
@@ -71,7 +61,7 @@ def build_llava(folder: Path) -> None:
         image_token_index=SPECIAL.index("<image>"),
         image_seq_length=4,
     )
-    save(folder, LlavaForConditionalGeneration(config), _clip_processor(VICUNA))
+    save(folder, LlavaForConditionalGeneration(config), _clip_processor())
 
 
 def build_vipllava(folder: Path) -> None:
@@ -83,7 +73,7 @@ def build_vipllava(folder: Path) -> None:
         image_seq_length=4,
         vision_feature_layers=[-2, -1],
     )
-    save(folder, VipLlavaForConditionalGeneration(config), _clip_processor(VICUNA))
+    save(folder, VipLlavaForConditionalGeneration(config), _clip_processor())
 
 
 def build_llava_next(folder: Path) -> None:
@@ -124,7 +114,7 @@ def build_llava_onevision(folder: Path) -> None:
         image_processor=LlavaOnevisionImageProcessor(size=size, image_grid_pinpoints=PINPOINTS),
         tokenizer=qwen_tokenizer(*MARKS),
         video_processor=LlavaOnevisionVideoProcessor(size=size),
-        chat_template=qwen_template("<image>"),
+        chat_template=ONEVISION,
         num_image_tokens=4,
         vision_feature_select_strategy="full",
     )

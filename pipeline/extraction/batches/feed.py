@@ -51,17 +51,20 @@ class Planner:
     shared_images: int = 0
     """Prompts with so many images may share them; 0 for none."""
     asked: Mapping[str, int] = field(default_factory=dict)
-    """Name of a medium -> how many different prompts of the run show it."""
+    """Name of a medium -> how many different prompts of the data show it, see `prompts_of`."""
     known: dict[PromptKey, int] = field(default_factory=dict)
     """Prompt -> its request, where it has one: these are not planned again."""
     _jobs: Iterator[int] = field(default_factory=count)
 
     def plan(self, assembly: Assembly, media: MediaFolder) -> Iterator[PlannedWindow]:
         """Yield the windows of a shard."""
+        is_first = True
         for window in windows(assembly.examples, media):
-            yield self._window(assembly, window)
+            planned = self._window(assembly, window, is_first=is_first)
+            is_first &= not planned.jobs
+            yield planned
 
-    def _window(self, assembly: Assembly, window: Window) -> PlannedWindow:
+    def _window(self, assembly: Assembly, window: Window, *, is_first: bool) -> PlannedWindow:
         skipped: dict[int, str] = {}
         waiting: list[tuple[int, int]] = []
         digests: dict[int, tuple[str, ...]] = {}
@@ -81,9 +84,12 @@ class Planner:
                 new.append((self.known[key], example, seen))
             waiting.append((self.known[key], place))
         is_last = window.places[-1] == len(assembly.examples) - 1
-        return PlannedWindow(assembly, skipped, waiting, digests, self._cut(new), is_last)
+        jobs = self._cut(new, is_first=is_first)
+        return PlannedWindow(assembly, skipped, waiting, digests, jobs, is_last)
 
-    def _cut(self, new: Sequence[tuple[int, Example, list[ReadMedium]]]) -> list[Job]:
+    def _cut(
+        self, new: Sequence[tuple[int, Example, list[ReadMedium]]], *, is_first: bool
+    ) -> list[Job]:
         """Return the jobs of new requests."""
         texts = self.counter.text([example.prompt for _, example, _ in new]) if new else []
         shown = Counter(chain.from_iterable({m.sha256 for m in seen} for _, _, seen in new))
@@ -111,8 +117,9 @@ class Planner:
                 tuple(batch),
                 {digest: media[digest] for request in batch for digest in request.media},
                 shared,
+                is_first and place == 0,
             )
-            for batch, shared in batches
+            for place, (batch, shared) in enumerate(batches)
         ]
 
 

@@ -43,6 +43,9 @@ class Job:
     """SHA-256 -> medium, for all media of the requests."""
     shared: bool = False
     """Prepare each image once, for all requests that show it; see `Prepared.shown`."""
+    is_first: bool = False
+    """Whether it is the first of its shard: what the model kept of others is not gone on with, so
+    that a shard has the same bits whatever ran before it."""
 
     def alone(self) -> "list[Job]":
         """Return a job for each of the requests."""
@@ -100,6 +103,8 @@ class Done:
     parts: Sequence[Prepared | Refused]
     thumbnails: Mapping[int, bytes]
     """Number of a request -> a small JPEG of its first image."""
+    unshared: str = ""
+    """Why images that requests share were prepared for each, where that was so."""
 
     def pin_memory(self) -> "Done":
         """Return the same with inputs in page-locked memory; the loader calls this."""

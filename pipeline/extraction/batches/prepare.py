@@ -31,6 +31,8 @@ class PrepareSettings:
     """Leave pixels as bytes, see `PixelScale`."""
     thumbnails: bool
     """Make a small JPEG of each request's first image."""
+    shared_images: int = 0
+    """Prompts with so many images may share them; 0 for none."""
     sizes_alone: bool = False
     """Make the texts of prompts that share images from the images' sizes, see `knows_sizes`."""
 
@@ -44,6 +46,7 @@ def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done
     refused: list[Refused] = []
     usable: list[tuple[int, Pieces]] = []
     small: dict[int, bytes] = {}
+    thumbnails: dict[str, bytes] = {}
     images: dict[str, list[Image.Image]] = {}
     for request in job.requests:
         try:
@@ -57,18 +60,25 @@ def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done
             continue
         usable.append((request.number, arrange(request.prompt, seen, encoder.placeholders)))
         if settings.thumbnails and seen:
-            small[request.number] = thumbnail(seen[0][0], THUMBNAIL_PX)
+            first = request.media[0]
+            if first not in thumbnails:
+                thumbnails[first] = thumbnail(seen[0][0], THUMBNAIL_PX)
+            small[request.number] = thumbnails[first]
     alike: dict[int, list[tuple[int, Pieces]]] = {}
     for number, pieces in usable:
         alike.setdefault(images_in(pieces), []).append((number, pieces))
     keys = {id(image): (d, n) for d, found in images.items() for n, image in enumerate(found)}
-    parts = [
-        _encode_shared(encoder, part, settings, keys)
-        if job.shared
-        else _encode(encoder, part, settings)
-        for part in alike.values()
-    ]
-    return Done(job.number, [*refused, *chain.from_iterable(parts)], small)
+    parts: list[Prepared | Refused] = []
+    unshared = ""
+    for count, part in alike.items():
+        if job.shared and count == settings.shared_images:
+            try:
+                parts.append(_share(encoder, part, settings, keys))
+                continue
+            except Exception as error:  # the plain way tells what is wrong with which prompt
+                unshared = str(error)
+        parts += _encode(encoder, part, settings)
+    return Done(job.number, [*refused, *parts], small, unshared)
 
 
 def pieces_of(example: Example, media: MediaFolder, placeholders: str = SPLIT) -> Pieces:
@@ -117,32 +127,21 @@ def _encode(
         return _encode(encoder, batch[:half], settings) + _encode(encoder, batch[half:], settings)
 
 
-def _encode_shared(
+def _share(
     encoder: PromptEncoder,
     batch: list[tuple[int, Pieces]],
     settings: PrepareSettings,
     keys: Mapping[int, ImageKey],
-) -> list[Prepared | Refused]:
-    """Run the processor once for each image, and once for all texts.
-
-    `keys` has what each image is known by, by its identity. What fails so is left to the plain way.
-    """
-    numbers = [number for number, _ in batch]
-    prompts = [pieces for _, pieces in batch]
-    try:
-        return [
-            share_images(
-                encoder,
-                prompts,
-                keys,
-                numbers=numbers,
-                dtype=settings.dtype,
-                raw=settings.raw_pixels,
-                sizes_alone=settings.sizes_alone,
-            )
-        ]
-    except Exception:
-        return _encode(encoder, batch, settings)
+) -> Prepared:
+    return share_images(
+        encoder,
+        [pieces for _, pieces in batch],
+        keys,
+        numbers=[number for number, _ in batch],
+        dtype=settings.dtype,
+        raw=settings.raw_pixels,
+        sizes_alone=settings.sizes_alone,
+    )
 
 
 def share_images(

@@ -13,10 +13,12 @@ from savs.datasets.benchmarks.shapes.drawing import draw
 from savs.datasets.benchmarks.shapes.scenes import CANVASES, random_scene
 from savs.pipeline.extraction.batches.prepare import images_in
 from savs.pipeline.extraction.checks.batch_equality import Check, prove
-from savs.pipeline.extraction.checks.reuse import WORDS, find_sharing
+from savs.pipeline.extraction.checks.sharing import OFF, WORDS, find_sharing
+from savs.pipeline.extraction.model.chat_template import image_places
 from savs.pipeline.extraction.model.load import load
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.prompts import Pieces
 from savs.pipeline.running.formatting import format_bytes
 
@@ -81,7 +83,8 @@ def check_up(options: ModelOptions, batch_size: int) -> Checkup:
     checks = prove(model, prompts, sizes)
     good = [size for size, check in zip(sizes, checks[-len(sizes) :], strict=True) if check.passed]
     sharing = find_sharing(model, pictures_of(prompts))
-    facts = _facts(model) | {"prompts about one image": WORDS[sharing.level]}
+    why = f" ({sharing.seen})" if sharing.level == OFF else ""
+    facts = _facts(model) | {"prompts about one image": WORDS[sharing.level] + why}
     return Checkup(facts, tuple(checks), max(good, default=1))
 
 
@@ -116,7 +119,16 @@ def _facts(model: LoadedModel) -> dict[str, str]:
         "computes in": f"{model.dtype} on {model.device},"
         f" {model.model.config._attn_implementation} attention",
         "peak memory": format_bytes(_peak_bytes(model)),
+        **_image_facts(model.encoder),
     }
+
+
+def _image_facts(encoder: PromptEncoder) -> dict[str, str]:
+    """Return how images come to stand at their marks."""
+    places = image_places(encoder.processor)
+    if places is None or encoder.code.to_inputs is not None:
+        return {}
+    return {"images at their marks": places.describe()}
 
 
 def _peak_bytes(model: LoadedModel) -> int:

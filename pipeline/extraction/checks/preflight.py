@@ -12,10 +12,12 @@ from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.plan import BatchLimits
 from savs.pipeline.extraction.batches.prepare import images_in, pieces_of
 from savs.pipeline.extraction.checks.batch_equality import Check, check_batches, run_single
-from savs.pipeline.extraction.checks.reuse import (
+from savs.pipeline.extraction.checks.sharing import (
     IMAGES,
+    LEVELS,
     OFF,
     PREFIXES,
+    WORDS,
     Sharing,
     find_sharing,
 )
@@ -51,12 +53,8 @@ class Batching:
     """What the comparison saw."""
     reuse: str
     """What was asked for: `auto` or `off`."""
-    sharing: str | None
-    """What prompts about the same images share, see `Sharing`; None where none were known."""
-    sharing_images: int
-    """Prompts with so many images share them."""
-    sharing_seen: str
-    """What that comparison saw."""
+    sharing: Sharing | None
+    """What prompts about the same images share; None where each image has one prompt."""
 
     @property
     def limits(self) -> BatchLimits:
@@ -68,11 +66,6 @@ class Batching:
         """Whether examples run one by one because batches change them."""
         return self.batch_check == "strict" and self.equal is False
 
-    @property
-    def shared(self) -> Sharing:
-        """What prompts about the same images share."""
-        return Sharing(self.sharing or OFF, self.sharing_seen, self.sharing_images)
-
     def notes(self) -> list[str]:
         """Return what a user should know."""
         found = {True: [f"batches do not change this model's features: {self.seen}"], None: []}
@@ -83,17 +76,20 @@ class Batching:
             ]
         else:
             found[False] = [f"batches change this model's features ({self.seen}); going on anyhow"]
-        shared = {
-            None: [],
-            PREFIXES: ["prompts about the same images run behind what they have in common"],
-            IMAGES: ["images that several prompts show are computed once"],
-            OFF: [f"images are computed for each prompt that shows them: {self.sharing_seen}"],
-        }
-        return found[self.equal] + shared[self.sharing]
+        if self.sharing is not None:
+            why = f": {self.sharing.seen}" if self.sharing.level != PREFIXES else ""
+            found[self.equal] += [WORDS[self.sharing.level] + why]
+        return found[self.equal]
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that store.json holds."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> "Batching":
+        """Return what `to_json` was made from."""
+        sharing = found["sharing"]
+        return cls(**{**found, "sharing": None if sharing is None else Sharing(**sharing)})
 
 
 def recorded(found: Mapping[str, Any], run: RunOptions, *, shared: bool) -> Batching | None:
@@ -103,7 +99,7 @@ def recorded(found: Mapping[str, Any], run: RunOptions, *, shared: bool) -> Batc
     """
     if set(found) != {field.name for field in fields(Batching)}:
         return None
-    batching = Batching(**found)
+    batching = Batching.from_json(found)
     asked = ("batch_size", "batch_tokens", "batch_check", "reuse")
     is_same = all(getattr(run, name) in (None, getattr(batching, name)) for name in asked)
     is_same &= batching.sharing is not None or not shared
@@ -155,18 +151,18 @@ def preflight(
     elif check == "strict" and found is not None and not found.passed:
         sharing = Sharing(OFF, "batches change this model's features")
     else:
-        sharing = find_sharing(model, prompts, scale, answers)
+        levels = LEVELS if rows > 1 else [IMAGES]
+        sharing = find_sharing(model, prompts, scale, answers, levels)
+    is_cached = sharing is not None and sharing.level == PREFIXES
     return Batching(
         batch_size=rows,
-        batch_tokens=run.batch_tokens or auto_tokens(model, prompts),
+        batch_tokens=run.batch_tokens or auto_tokens(model, prompts, cached=is_cached),
         raw_pixels=scale is not None,
         batch_check=check,
         equal=found and found.passed,
         seen="nothing was compared" if found is None else found.what,
         reuse=reuse,
-        sharing=sharing and sharing.level,
-        sharing_images=sharing.images if sharing else 0,
-        sharing_seen=sharing.seen if sharing else "no image is shown by several prompts",
+        sharing=sharing,
     )
 
 

@@ -114,6 +114,8 @@ def collect_heads(
         Layer -> `(batch, heads * head_dim)`, filled when the block ends.
     """
     read: dict[int, torch.Tensor] = {}
+    at: dict[torch.device, torch.Tensor] = {}
+    """The ends on each device, moved there once."""
 
     def hook(point: HookPoint, last: bool) -> Any:
         def keep(_module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
@@ -122,8 +124,10 @@ def collect_heads(
             if ends is None:
                 read[point.grid.layer] = values[:, -1].clone()
             else:
-                at = ends.to(values.device)
-                read[point.grid.layer] = values[torch.arange(len(at), device=at.device), at]
+                device = values.device
+                if device not in at:
+                    at[device] = torch.stack([torch.arange(len(ends)), ends]).to(device)
+                read[point.grid.layer] = values[at[device][0], at[device][1]]
             if last and not to_the_end:
                 raise _LastHookReached
 

@@ -5,8 +5,9 @@ from types import MappingProxyType
 from typing import Any
 
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.chat_template import template_errors
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.extraction.model.prompts import Pieces, template_errors
+from savs.pipeline.extraction.model.prompts import Pieces
 
 Answers = Mapping[str, int]
 """Label -> the first token of it as the model would write it; empty where no logits are kept."""

@@ -10,6 +10,7 @@ import torch
 from accelerate.utils import align_module_device
 
 from savs.datasets.prompt import SPLIT
+from savs.pipeline.extraction.model.chat_template import image_places
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, plain_name
 from savs.stores import Identity
@@ -79,10 +80,15 @@ def processor_facts(processor: Any, pixels: Mapping[str, int]) -> dict[str, Any]
 
 
 def prompt_digest(processor: Any) -> str:
-    """Return the digest of all that words a prompt beside the examples: the chat template."""
-    return digest(
-        {"chat_template": getattr(processor, "chat_template", None), "turns": "one user turn"}
-    )
+    """Return the digest of all that words a prompt beside the examples: the chat template.
+
+    Where the template moves images, it is also the template that keeps them at their marks.
+    """
+    form = {"chat_template": getattr(processor, "chat_template", None), "turns": "one user turn"}
+    places = image_places(processor)
+    if places is not None and places.moves():
+        form["images_at_marks"] = places.joining
+    return digest(form)
 
 
 def model_settings(options: ModelOptions, encoder: PromptEncoder) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.pixel_scale import PixelScale
+from savs.pipeline.extraction.model.pixel_scale import PIXELS, PixelScale
 from savs.pipeline.extraction.model.shared_inputs import ImageKey
 
 MOST_BYTES = 2**29
@@ -40,29 +40,72 @@ class ImageFeatures:
         vision
             What the tower takes for each.
         """
-        return joined([self._one(key, vision[key]) for key in shown])
+        wanted = list(shown)
+        found = {key: self._kept[key] for key in wanted if key in self._kept}
+        new = [key for key in dict.fromkeys(wanted) if key not in found]
+        for keys in _alike(new, vision):
+            images = [vision[key] for key in keys]
+            parts = self._run(images) or [self._run([image])[0] for image in images]
+            found |= dict(zip(keys, parts, strict=True))
+        for key in dict.fromkeys(wanted):
+            self._keep(key, found[key])
+        return joined([found[key] for key in wanted])
 
     def forget(self) -> None:
         """Drop everything: the device needs the room."""
         self._kept.clear()
         self._bytes = 0
 
-    def _one(self, key: ImageKey, inputs: Mapping[str, Any]) -> Any:
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
+    def _run(self, images: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """Run the tower on images that are alike; return what it gives for each.
+
+        That is nothing where the tower puts several images into one item.
+        """
         tower = self.model.model.get_image_features
         known = inspect.signature(tower).parameters
-        placed = self.model.placed(inputs, self.scale)
+        names = [name for name in images[0] if name in known]
+        whole = {name: torch.cat([image[name] for image in images]) for name in names}
         with torch.inference_mode():
-            found = tower(**{n: v for n, v in placed.items() if n in known}, return_dict=True)
-        found = type(found)(**{name: v for name, v in found.items() if name not in UNUSED})
-        self._kept[key] = found
-        self._bytes += _bytes(found.to_tuple())
+            found = tower(**self.model.placed(whole, self.scale), return_dict=True)
+        kept = {name: value for name, value in found.items() if name not in UNUSED}
+        if len(kept[POOLED]) % len(images):
+            return []
+        return [
+            type(found)(**{n: _part(n, value, place, len(images)) for n, value in kept.items()})
+            for place in range(len(images))
+        ]
+
+    def _keep(self, key: ImageKey, features: Any) -> None:
+        if key not in self._kept:
+            self._bytes += _bytes(features.to_tuple())
+        self._kept[key] = features
+        self._kept.move_to_end(key)
         while self._bytes > self.most_bytes:
             _, dropped = self._kept.popitem(last=False)
             self._bytes -= _bytes(dropped.to_tuple())
-        return found
+
+
+def _alike(
+    keys: Sequence[ImageKey], vision: Mapping[ImageKey, Mapping[str, Any]]
+) -> list[list[ImageKey]]:
+    """Group images by their shapes and by what is said of their sizes."""
+    groups: dict[Any, list[ImageKey]] = {}
+    for key in keys:
+        said = tuple(
+            (name, tuple(value.shape), None if name == PIXELS else value.numpy().tobytes())
+            for name, value in vision[key].items()
+            if torch.is_tensor(value)
+        )
+        groups.setdefault(said, []).append(key)
+    return list(groups.values())
+
+
+def _part(name: str, value: Any, place: int, count: int) -> Any:
+    """Return one image's part of what the tower gave for several that are alike."""
+    if name == POOLED or torch.is_tensor(value):
+        each = len(value) // count
+        return value[place * each : (place + 1) * each]
+    return [_part(POOLED, layer, place, count) for layer in value]
 
 
 def joined(outputs: Sequence[Any]) -> Any:

@@ -152,7 +152,7 @@ class LoadedModel:
         answers
             As in `launch`.
         ends
-            `(batch,)` where each sequence ends; by default all end at the last position.
+            `(batch,)` on the host, where each sequence ends; by default at the last position.
         """
         count = len(arguments["input_ids"])
         logits = torch.zeros((count, 0))
@@ -168,7 +168,7 @@ class LoadedModel:
             else:
                 places, which = ends.unique(return_inverse=True)
                 found = self.model(**given, logits_to_keep=places).logits
-                logits = found[torch.arange(count, device=found.device), which.to(found.device)]
+                logits = found[torch.arange(count), which]
             if answers:
                 logits = logits[:, list(answers.values())].float()
         self._require_dtype(read)

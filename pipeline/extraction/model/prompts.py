@@ -1,15 +1,19 @@
 """From prompts to a model's inputs: one user turn in its chat template, padded on the left."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jinja2 import TemplateError
 from PIL import Image
 
 from savs.datasets.prompt import IMAGE_MARK, KEEP
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.chat_template import (
+    JOINED,
+    image_places,
+    kinds_of,
+    template_errors,
+)
 
 Pieces = tuple[str | Image.Image, ...]
 """A prompt as text and images in reading order."""
@@ -20,40 +24,41 @@ def chat_inputs(
 ) -> Any:
     """Return a batch of prompts as a multimodal processor makes it, generation prompt included.
 
-    The model's own control tokens in a prompt's text are put to it as plain text. `image_options`
+    Images stand where they are among the pieces, also if the chat template would move them. The
+    model's own control tokens in a prompt's text are put to it as plain text. `image_options`
     go to the image processor.
 
     Raises
     ------
     ValueError
-        The processor refuses a prompt or an image.
+        The processor refuses a prompt or an image, or images cannot be put at their marks.
     """
     if getattr(processor, "image_processor", None) is None:  # some would leave images out
         _refuse_images(prompts)
-    turns = [
-        [{"role": "user", "content": [_content(piece) for piece in pieces]}] for pieces in prompts
-    ]
+    turns = [[_turn(processor, pieces)] for pieces in prompts]
     mentioned = _mention_control_tokens(processor.tokenizer, prompts)
 
-    def applied(**more: Any) -> Any:
+    def applied(template: str | None) -> Any:
         with template_errors():
             return processor.apply_chat_template(
                 turns,
+                chat_template=template,
                 add_generation_prompt=True,
                 tokenize=True,
                 return_dict=True,
                 return_tensors="pt",
                 sanitize_control_tokens=mentioned,
                 processor_kwargs={"padding": True, "padding_side": "left", **(image_options or {})},
-                **more,
             )
 
+    places = image_places(processor)
+    template = places.joining if places and any(JOINED in turn for (turn,) in turns) else None
     try:
-        return applied()
+        return applied(template)
     except NotImplementedError:  # the tokenizer begins each text itself, the template shall do it
-        template = "{{ bos_token }}" + str(processor.chat_template)
+        template = "{{ bos_token }}" + str(template or processor.chat_template)
     try:
-        return applied(chat_template=template)
+        return applied(template)
     except NotImplementedError as error:
         raise ValueError(
             "the prompt's text holds one of the model's control tokens, which this processor cannot"
@@ -84,17 +89,6 @@ def text_inputs(tokenizer: Any, prompts: Sequence[Pieces]) -> Any:
         )
 
 
-@contextmanager
-def template_errors() -> Iterator[None]:
-    """Turn what a chat template raises, or is not allowed in its sandbox, into a ModelError."""
-    try:
-        yield
-    except TemplateError as error:
-        raise ModelError(
-            f"the model's chat template fails ({error}); correct chat_template.jinja in its folder"
-        ) from error
-
-
 def require_plain_mark(name: str, processor: Any, placeholders: str) -> None:
     """Check that the mark of an image can stay in a prompt's text, where `keep` leaves it there.
 
@@ -113,6 +107,14 @@ def require_plain_mark(name: str, processor: Any, placeholders: str) -> None:
 def _refuse_images(prompts: Sequence[Pieces]) -> None:
     if any(isinstance(piece, Image.Image) for pieces in prompts for piece in pieces):
         raise ValueError("this model reads no images, and the prompt has one")
+
+
+def _turn(processor: Any, pieces: Pieces) -> dict[str, Any]:
+    """Return a prompt as a turn; it has the key `JOINED` where the template would move images."""
+    turn: dict[str, Any] = {"role": "user", "content": [_content(piece) for piece in pieces]}
+    places = image_places(processor)
+    is_joined = places is not None and places.are_moved(kinds_of(pieces))
+    return turn | ({JOINED: True} if is_joined else {})
 
 
 def _content(piece: str | Image.Image) -> dict[str, Any]:

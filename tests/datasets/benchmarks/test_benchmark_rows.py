@@ -123,20 +123,11 @@ def test_a_bad_row_is_named_by_file_line_and_field(
         read(path)
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", ["general", "shapes"])
-def test_an_empty_image_is_absent(tmp_path: Path, name: str, form: str) -> None:
-    path = write_row(tmp_path, form, {"image": "", "question": "Q?", "label": "a"})
-    (example,) = read_examples(find_benchmark(name), path, "test")
-    assert example.media == ()
-
-
 REQUIRED = {
     "naturalbench": "Image_1",
     "naturalbench-retrieval": "image",
     "sugarcrepe": "image",
     "winoground": "image_0",
-    "mmvp": "image",
     "vlguard": "image",
     "mhalubench": "image_path",
     "vizwiz": "image",

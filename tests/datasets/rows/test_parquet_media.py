@@ -58,6 +58,13 @@ def test_media_in_a_list_are_named_by_their_place(tmp_path: Path, struct: bool) 
     assert [read_packed(path, m.name) for m in (*places, *found[3])] == [b"a", b"b", b"c"]
 
 
+def test_an_item_of_a_list_without_bytes_is_its_path_or_null(tmp_path: Path) -> None:
+    items = [image(b"a"), image(None), {"bytes": None, "path": ""}, None]
+    path = written(tmp_path, "v.parquet", {"images": [items]}, images=pl.List(IMAGE))
+    (values,) = parquet_values(path, "v.parquet")
+    assert values == {"images": [PackedMedium("v.parquet#0/images/0"), "somewhere.png", None, None]}
+
+
 def test_a_file_that_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match=r"^v\.parquet#0/x cannot be read: "):
         read_packed(tmp_path / "v.parquet", "v.parquet#0/x")

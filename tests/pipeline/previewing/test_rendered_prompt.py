@@ -1,5 +1,7 @@
 """What a model reads of a prompt, without its weights."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -44,6 +46,45 @@ def test_the_final_text_of_a_qwen(tiny_model):
         "<|im_start|>user\nIs <|vision_start|>[4]<|vision_end|> like\n<|vision_start|>[6]"
         "<|vision_end|> or <|im_end|> é?<|im_end|>\n<|im_start|>assistant\n"
     )
+
+
+MOVED = "The chat template alone would move the images of this prompt."
+
+
+def interleaved(inputs):
+    """Write two rows: one whose images are before its text, and one with text between them."""
+    names = [inputs.image(f"{n}.png", n, (28, 28)) for n in range(2)]
+    rows = [
+        {"images": names, "question": f"{text} alike?", "label": label}
+        for text, label in (("<image><image>Are they", "a"), ("Is <image> like <image>,", "b"))
+    ]
+    return inputs.rows("t.jsonl", rows)
+
+
+def test_the_page_shows_images_at_their_marks_and_says_where_the_template_moves_them(
+    inputs, tmp_path, tiny_model
+):
+    path, model = interleaved(inputs), str(tiny_model("llava_onevision"))
+    content = preview("general", train=path, test=path, out=tmp_path / "p.html", model=model)
+    first, second = (shown.worded for shown in content.splits[0].shown)
+    # 28 x 28 px are 4 tokens and a line break
+    assert [spelt(first), spelt(second)] == [
+        "<|im_start|>user\n[5]\n[5]\nAre they alike?<|im_end|>\n<|im_start|>assistant\n",
+        "<|im_start|>user\nIs [5] like [5], alike?<|im_end|>\n<|im_start|>assistant\n",
+    ]
+    assert (first.is_joined, second.is_joined) == (False, True)
+    assert (tmp_path / "p.html").read_text("utf-8").count(MOVED) == 2  # once a split
+
+
+def test_images_that_cannot_stand_at_their_marks_are_skipped_with_the_reason(
+    inputs, tmp_path, tiny_model
+):
+    model = tmp_path / "hiding"
+    shutil.copytree(tiny_model("llava_onevision"), model)
+    (model / "chat_template.jinja").write_text("{{ messages[0]['content'][0]['type'] }}")
+    path = interleaved(inputs)
+    content = preview("general", train=path, test=path, out=tmp_path / "p.html", model=str(model))
+    assert "does not show where it puts an image" in content.splits[0].shown[1].skipped
 
 
 def test_pixel_limits_and_kept_marks(tiny_model):

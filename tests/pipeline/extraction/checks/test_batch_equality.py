@@ -15,6 +15,7 @@ from savs.pipeline.extraction.checks.batch_equality import (
     votes_lost,
 )
 from savs.pipeline.extraction.checks.preflight import Batching, preflight, recorded
+from savs.pipeline.extraction.checks.sharing import Sharing
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.run_options import RunOptions
 
@@ -102,7 +103,7 @@ def test_distances_and_lost_votes_by_hand():
     assert (votes_lost(alone, same), votes_lost(alone, swapped)) == (0, 1)
 
 
-UNSHARED = ("auto", None, 0, "no image is shown by several prompts")
+UNSHARED = ("auto", None)
 
 
 def test_what_follows_from_the_check(model, monkeypatch):
@@ -125,7 +126,7 @@ def test_what_follows_from_the_check(model, monkeypatch):
 def test_sharing_is_decided_once_there_is_something_to_share():
     batching = Batching(8, 99, True, "strict", True, "none moved", *UNSHARED)
     assert recorded(batching.to_json(), RunOptions(), shared=True) is None
-    decided = replace(batching, sharing="off")
+    decided = replace(batching, sharing=Sharing("images", "none moved", 1))
     assert recorded(decided.to_json(), RunOptions(), shared=True) == decided
     assert recorded(decided.to_json(), RunOptions(reuse="off"), shared=True) is None
 

@@ -6,8 +6,9 @@ from PIL import Image
 from tiny_models import BUILDERS, LIMITED
 
 from savs.pipeline import load_model
-from savs.pipeline.extraction.checks.reuse import find_sharing
-from savs.pipeline.extraction.model import image_features
+from savs.pipeline.extraction.checks import sharing
+from savs.pipeline.extraction.checks.sharing import find_sharing, images_recur
+from savs.pipeline.extraction.model.image_features import ImageFeatures
 from savs.pipeline.extraction.model.pixel_scale import find_scale
 from savs.pipeline.extraction.model.shared_inputs import knows_sizes
 from savs.pipeline.extraction.shared_forward import SharedForward
@@ -56,19 +57,36 @@ def test_several_images_are_shared_unless_they_are_treated_otherwise_than_one(ti
     assert find_sharing(model, questions(2), None).level == "off"
 
 
+def test_tables_may_hold_one_image_in_many_rows():
+    assert images_recur({"a.png": 1, "b.png": 2})
+    assert not images_recur({"a.png": 1, "b.png": 1})
+    assert images_recur({"val.parquet#0/image": 1})
+
+
 @pytest.fixture
 def model(tiny_model):
     return load_model(str(tiny_model("qwen2_vl")), dtype="float32")
 
 
+def first_image(self, shown, vision, of=ImageFeatures.of):
+    """Give every image the features of the first that is as large."""
+    first = {}
+    for key, inputs in vision.items():
+        first.setdefault(inputs["pixel_values"].shape, key)
+    return of(self, [first[vision[key]["pixel_values"].shape] for key in shown], vision)
+
+
 def test_features_of_a_wrong_image_are_found_out(model, monkeypatch):
-    one = image_features.ImageFeatures._one
-    monkeypatch.setattr(
-        image_features.ImageFeatures,
-        "_one",
-        lambda self, key, inputs: one(self, (inputs["pixel_values"].shape, 0), inputs),
-    )
+    monkeypatch.setattr(ImageFeatures, "of", first_image)
     assert find_sharing(model, questions(), None).level == "off"
+
+
+def test_the_same_heads_for_another_image_are_found_out_whatever_else_is_seen(model, monkeypatch):
+    monkeypatch.setattr(ImageFeatures, "of", first_image)
+    monkeypatch.setattr(sharing, "compare", lambda *given: (True, "all agree"))
+    found = find_sharing(model, questions(), None)
+    assert found.level == "off"
+    assert "another image under the same text gives the same heads" in found.seen
 
 
 def test_images_alone_are_shared_where_prefixes_change_features(model, monkeypatch):
@@ -76,6 +94,7 @@ def test_images_alone_are_shared_where_prefixes_change_features(model, monkeypat
     monkeypatch.setattr(SharedForward, "_positions", lambda self, batch: 2 * positions(self, batch))
     found = find_sharing(model, questions(), None)
     assert found.level == "images"
+    assert "prefixes are not shared: " in found.seen
 
 
 def test_answers_count_too(model, monkeypatch):

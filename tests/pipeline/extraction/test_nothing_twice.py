@@ -81,14 +81,12 @@ def test_an_image_enters_the_vision_tower_once(run, rows, towers, shard_rows):
     reporting, said = after_the_proof(towers)
     plain = run("plain", **given, reuse="off", reporting=reporting).store
     assert sum(towers) == 8 * 4
-    assert "images are computed for each prompt that shows them: nothing was compared" in said
+    assert "each image is computed for every prompt about it: nothing was compared" in said
     shared = run("shared", **given, reporting=reporting).store
     assert sum(towers) == 8
-    assert "prompts about the same images run behind what they have in common" in said
-    assert (plain.manifest.batching["sharing"], shared.manifest.batching["sharing"]) == (
-        "off",
-        "prefixes",
-    )
+    assert "each image, and what prompts about it begin with, is computed once" in said
+    levels = [store.manifest.batching["sharing"]["level"] for store in (plain, shared)]
+    assert levels == ["off", "prefixes"]
     same(plain, shared)
 
 
@@ -173,14 +171,101 @@ def test_a_resumed_run_takes_prompts_from_the_shards_that_are_there(run, rows, p
     assert any("12 examples to do" in line for line in said)
 
 
-def test_a_run_that_is_killed_within_the_questions_of_an_image_goes_on_to_the_same_store(run, rows):
+@pytest.mark.parametrize(
+    ("dtype", "rtol", "atol"), [("float32", 1e-5, 1e-6), ("bfloat16", 2e-2, 2e-2)]
+)
+def test_a_run_that_ends_within_the_questions_of_an_image_goes_on_to_the_same_store(
+    run, rows, towers, dtype, rtol, atol
+):
     given = {"train": rows("train", range(2)), "test": rows("test", range(4), 50)}
-    given |= {"dtype": "float32", "shard_rows": 3}
+    given |= {"dtype": dtype, "shard_rows": 3}
     whole = run("whole", **given).store
-    run("resumed", **given)
-    for spec in whole.present("test")[1::2]:
-        (whole.path.parent / "resumed" / spec.name).unlink()
-    same(whole, run("resumed", **given).store, 1e-5, 1e-6)
+
+    @contextmanager
+    def ended(total):
+        done = []
+
+        def count(more):
+            done.append(more)
+            if sum(done) > 17:  # eight for training, and some of the second image for testing
+                raise KeyboardInterrupt
+
+        yield count
+
+    with pytest.raises(KeyboardInterrupt):
+        run("resumed", **given, reporting=Reporting(progress=ended))
+    reporting, _ = after_the_proof(towers)
+    resumed = run("resumed", **given, reporting=reporting)
+    assert 0 < resumed.rows < 16
+    assert 0 < sum(towers) < 4
+    same(whole, resumed.store, rtol, atol)
+
+
+def test_a_prompt_that_cannot_be_run_is_refused_in_every_shard(run, inputs, rows):
+    train = rows("train", range(2))
+    (inputs.root / "bad.png").write_bytes((inputs.root / "train0.png").read_bytes()[:60])
+    bad = json.dumps({"image": "bad.png", "question": "What?", "label": "a"}) + "\n"
+    train.write_text(bad + train.read_text())
+    test = inputs.rows("test.jsonl", [])
+    test.write_text(rows("other", range(1), 9).read_text() + bad)
+    store = run(train=train, test=test, shard_rows=2).store
+    assert [store.skipped(split)["id"].to_list() for split in ("train", "test")] == [
+        ["train:0"],
+        ["test:4"],
+    ]
+    assert len(set(store.skipped()["reason"])) == 1
+
+
+def test_thumbnails_that_are_asked_for_later_are_made(run, rows):
+    train = rows("train", range(2))
+    first = run(train=train, test=train, shard_rows=4).store
+    for spec in first.present("test"):
+        (first.path / spec.name).unlink()
+    store = run(train=train, test=train, shard_rows=4, thumbnails=True).store
+    assert store.examples("test")["thumbnail"].null_count() == 0
+
+
+def test_images_in_other_company_enter_the_tower_once(run, inputs, towers):
+    names = [inputs.image(f"{n}.png", n) for n in range(4)]
+    found = [
+        {"images": [names[one], names[other]], "question": question, "label": "ab"[one % 2]}
+        for one in range(4)
+        for other in range(4)
+        for question in ("Same?", "Is <image> like <image>?")
+    ]
+    given = {"train": inputs.rows("train.jsonl", found[::3]), "dtype": "float32", "batch_size": 4}
+    given |= {"test": inputs.rows("test.jsonl", found)}
+    plain = run("plain", **given, reuse="off").store
+    reporting, _ = after_the_proof(towers)
+    same(plain, run("shared", **given, reporting=reporting).store)
+    assert sum(towers) == 4
+
+
+def test_images_that_were_dropped_are_computed_again(run, rows, towers, monkeypatch):
+    given = {"train": rows("train", range(2)), "test": rows("test", range(4), 50)}
+    given |= {"dtype": "float32", "batch_size": 3}
+    plain = run("plain", **given, reuse="off").store
+    keep = ImageFeatures._keep
+
+    def keep_none(self, key, features):
+        self.most_bytes = 0
+        keep(self, key, features)
+
+    monkeypatch.setattr(ImageFeatures, "_keep", keep_none)
+    reporting, _ = after_the_proof(towers)
+    same(plain, run("shared", **given, reporting=reporting).store)
+    assert 6 < sum(towers) < 24
+
+
+@pytest.mark.parametrize("family", ["gemma3", "llava_next", "idefics3", "qwen3_5"])
+def test_photos_of_several_sizes_share(run, rows, tiny_model, family):
+    given = {"train": rows("train", range(2)), "test": rows("test", range(4), 50)}
+    given |= {"dtype": "float32", "model": str(tiny_model(family))}
+    plain = run("plain", **given, reuse="off").store
+    reporting, said = after_the_proof()
+    same(plain, run("shared", **given, reporting=reporting).store, 1e-3, 1e-4)
+    assert "each image, and what prompts about it begin with, is computed once" in said
+    assert not any("from some batch on" in line for line in said)
 
 
 def test_shards_that_are_made_again_take_nothing_from_themselves(run, inputs, rows, passes):
@@ -208,18 +293,22 @@ def test_what_fails_while_images_are_shared_runs_the_plain_way_and_is_told(run, 
     given |= {"dtype": "float32"}
     plain = run("plain", **given, reuse="off").store
     launch = SharedForward.launch
-    runs = []
+    proving, failed = [True], []
 
     def failing(self, batch, answers=NO_ANSWERS):
-        runs.append(len(batch.requests))
-        if len(runs) > 4:
-            raise ValueError("tokens and features do not match")
-        return launch(self, batch, answers)
+        if proving:
+            return launch(self, batch, answers)
+        failed.append(batch.requests)
+        raise ValueError("tokens and features do not match")
 
     monkeypatch.setattr(SharedForward, "launch", failing)
-    reporting, said = after_the_proof()
-    same(plain, run("shared", **given, reporting=reporting).store)
-    assert said[-1].endswith("ran without sharing images (tokens and features do not match)")
+    reporting, said = after_the_proof(proving)
+    same(plain, run("shared", **given, batch_size=4, reporting=reporting).store)
+    assert len(failed) == 1
+    assert said[-1] == (
+        "images were computed for each prompt from some batch on: ValueError: tokens and features"
+        " do not match"
+    )
 
 
 def test_shared_batches_that_do_not_fit_run_in_pieces(run, rows, monkeypatch):
@@ -250,7 +339,8 @@ def test_what_is_kept_of_images_is_bounded(tiny_model):
     features = ImageFeatures(model, None)
     first = features.of([("0", 0)], vision).pooler_output[0]
     features = ImageFeatures(model, None, most_bytes=2 * first.nbytes)
-    features.of([("0", 0), ("1", 0), ("0", 0), ("2", 0)], vision)
+    for key in (("0", 0), ("1", 0), ("0", 0), ("2", 0)):
+        features.of([key], vision)
     assert list(features._kept) == [("0", 0), ("2", 0)]
     assert features._bytes == 2 * first.nbytes
     features.forget()

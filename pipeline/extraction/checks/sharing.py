@@ -1,0 +1,191 @@
+"""Whether prompts about the same images may share what is computed of them, tried on a few."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from savs.datasets.rows.packed_media import is_packed
+from savs.pipeline.extraction.batches.prepare import images_in, share_images
+from savs.pipeline.extraction.checks.batch_equality import (
+    TOLERANCES,
+    Single,
+    compare,
+    distance,
+    inverted,
+    run_single,
+    stacked,
+)
+from savs.pipeline.extraction.model.extra_outputs import NO_ANSWERS, Answers
+from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.model.pixel_scale import PixelScale
+from savs.pipeline.extraction.model.prompts import Pieces
+from savs.pipeline.extraction.model.shared_inputs import ImageKey, knows_sizes
+from savs.pipeline.extraction.shared_forward import SharedForward
+
+PREFIXES, IMAGES = "prefixes", "images"
+LEVELS = (PREFIXES, IMAGES)
+"""What can be shared, the most first: all up to the last image, or the images alone."""
+OFF = "off"
+LONGER = " Say it in one word."
+"""Makes a prompt longer, so that the lengths of those compared differ."""
+
+
+WORDS = {
+    PREFIXES: "each image, and what prompts about it begin with, is computed once",
+    IMAGES: "each image is computed once",
+    OFF: "each image is computed for every prompt about it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """What prompts about the same images have in common in a run."""
+
+    level: str
+    """One of `LEVELS`, or `off`."""
+    seen: str
+    """What the comparison saw."""
+    images: int = 0
+    """Images of each prompt that was compared: some processors treat several as they do not one."""
+    sizes_alone: bool = False
+    """Whether the processor needs no pixels to make text, see `knows_sizes`."""
+
+
+UNTRIED = Sharing(OFF, "each image has one prompt")
+
+
+def images_recur(asked: Mapping[str, int]) -> bool:
+    """Return whether several prompts may show one image.
+
+    `asked` has the name of each medium -> how many prompts show it. In tables each row has its
+    images inside, so that names do not tell.
+    """
+    return any(count > 1 or is_packed(name) for name, count in asked.items())
+
+
+def find_sharing(
+    model: LoadedModel,
+    prompts: Sequence[Pieces],
+    scale: PixelScale | None = None,
+    answers: Answers = NO_ANSWERS,
+    levels: Sequence[str] = LEVELS,
+) -> Sharing:
+    """Return the most that can be shared without changing features beyond rounding.
+
+    Parameters
+    ----------
+    model
+        The loaded model.
+    prompts
+        Some of the user's prompts.
+    scale
+        What was found for their pixels.
+    answers
+        Labels whose logits are compared, too.
+    levels
+        What is tried, in turn.
+    """
+    if model.encoder.code.to_inputs is not None:
+        return Sharing(OFF, "your code makes the model's inputs")
+    asked = _questions(prompts)
+    if not asked:
+        return Sharing(OFF, "no prompt with an image was tried")
+    sizes_alone = knows_sizes(model.encoder, asked)
+    refused: list[str] = []
+    try:
+        singles = [run_single(model, pieces, answers) for pieces in asked]
+        for level in levels:
+            equal, what = _try(
+                model, asked, singles, scale, answers, level, sizes_alone=sizes_alone
+            )
+            if equal:
+                seen = "; ".join([what, *refused])
+                return Sharing(level, seen, images_in(asked[0]), sizes_alone)
+            refused.append(f"{level} are not shared: {what}")
+    except Exception as error:  # of the examples themselves: the run skips them, and says so
+        refused.append(_line(error))
+    return Sharing(OFF, "; ".join(refused))
+
+
+def _questions(prompts: Sequence[Pieces]) -> list[Pieces]:
+    """Return prompts to compare.
+
+    They are three about the images of one prompt, two of the same text about other images of the
+    same size, and one about those of another prompt, which may have another size.
+    """
+    given = [pieces for pieces in prompts if images_in(pieces)]
+    if not given:
+        return []
+    first = given[0]
+    last = [pieces for pieces in given if images_in(pieces) == images_in(first)][-1]
+    turned = _images_of(inverted(first))
+    texts = [first, (*first, LONGER), last]
+    about = [_with_images(pieces, _images_of(first)) for pieces in texts]
+    about += [_with_images(pieces, turned) for pieces in texts[:2]]
+    return about if last is first else [*about, last]
+
+
+def _images_of(pieces: Pieces) -> list[Image.Image]:
+    return [piece for piece in pieces if isinstance(piece, Image.Image)]
+
+
+def _with_images(pieces: Pieces, images: Sequence[Image.Image]) -> Pieces:
+    shown = iter(images)
+    return tuple(next(shown) if isinstance(piece, Image.Image) else piece for piece in pieces)
+
+
+def _try(
+    model: LoadedModel,
+    asked: Sequence[Pieces],
+    singles: Sequence[Single],
+    scale: PixelScale | None,
+    answers: Answers,
+    level: str,
+    *,
+    sizes_alone: bool,
+) -> tuple[bool, str]:
+    """Compare prompts that share with those that run by themselves, all at once and once more."""
+    shared = SharedForward(model, scale, prefixes=level == PREFIXES)
+    shared.least_saved = 0
+    alone = np.stack([single.heads for single in singles])
+    doubled = np.stack([single.doubled for single in singles])
+    other = np.empty_like(alone)
+    what = ""
+    try:
+        for part in (range(len(asked)), [len(asked) - 1]):  # the last goes on with what was kept
+            batch = share_images(
+                model.encoder,
+                [asked[i] for i in part],
+                _keys(asked),
+                numbers=part,
+                dtype=model.model.dtype,
+                raw=scale is not None,
+                sizes_alone=sizes_alone,
+            )
+            for piece in shared.pieces(batch):
+                read = shared.launch(piece, answers).result()
+                other[list(piece.requests)] = stacked(model, read).swapaxes(0, 1)
+                for row, request in enumerate(piece.requests):
+                    apart = distance(singles[request].answers[None], read.answers[row][None])
+                    if apart > TOLERANCES[model.dtype]:
+                        return False, f"answers move by {apart:.1e}"
+            equal, what = compare(alone, doubled, other, model.dtype)
+            if not equal:
+                return False, what
+    except Exception as error:  # whatever it is, the plain way has not failed by it
+        return False, _line(error)
+    if distance(alone[0], alone[3]) > 0 and distance(other[0], other[3]) == 0:
+        return False, "another image under the same text gives the same heads"
+    return True, what
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _keys(asked: Sequence[Pieces]) -> dict[int, ImageKey]:
+    """Return what each image is known by, by its identity; equal images may be one object."""
+    images = [image for pieces in asked for image in _images_of(pieces)]
+    return {id(image): (f"image {number}", 0) for number, image in enumerate(images)}

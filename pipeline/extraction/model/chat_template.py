@@ -1,0 +1,221 @@
+"""What a chat template does with the images of a prompt, and how they come to stand at their marks.
+
+Some templates put all images of a turn before its text (LLaVA, LLaVA-OneVision, Emu3), or sort two
+pieces by their type (Ministral). Rendering shows it: a template is given images, and words that it
+does not know. Where it moves an image, a prefix in Jinja joins the turn to one piece of text, with
+the model's own image token at the place of each image. The template itself is not changed, so a
+turn begins and ends as before.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property, lru_cache
+from itertools import groupby
+from typing import Any
+
+from jinja2 import TemplateError
+from PIL import Image
+
+from savs.pipeline.errors import ModelError
+
+IMAGE, TEXT = "I", "T"
+"""Kinds of pieces; a prompt is a string of them, such as `ITI`."""
+JOINED = "images_in_text"
+"""Key of a turn whose pieces the prefix joins."""
+PROBES = ("TI", "TIT", "ITI", "TITI")
+"""Prompts that show whether a template moves images."""
+_WORD = re.compile(r"word\d+word")
+
+
+def kinds_of(pieces: Sequence[str | Image.Image]) -> str:
+    """Return the kinds of a prompt's pieces, in reading order.
+
+    Examples
+    --------
+    >>> kinds_of(("Is ", Image.new("RGB", (1, 1)), " red?"))
+    'TIT'
+    """
+    return "".join(TEXT if isinstance(piece, str) else IMAGE for piece in pieces)
+
+
+@contextmanager
+def template_errors() -> Iterator[None]:
+    """Turn what a chat template raises, or is not allowed in its sandbox, into a ModelError."""
+    try:
+        yield
+    except TemplateError as error:
+        raise ModelError(
+            f"the model's chat template fails ({error}); correct chat_template.jinja in its folder"
+        ) from error
+
+
+class ImagePlaces:
+    """Says where the chat template of a processor puts images; made by `image_places`."""
+
+    def __init__(self, processor: Any, template: str) -> None:
+        self.processor = processor
+        self.template = template
+        self._moved: dict[str, bool] = {}
+
+    @cached_property
+    def mark(self) -> str | None:
+        """What the template writes for one image; None if that cannot be seen."""
+        for fewer, more in (("IT", "IIT"), ("T", "IT")):
+            try:
+                return self._added(self._render(fewer), self._render(more))
+            except ModelError:  # some refuse two images
+                continue
+        return None
+
+    @property
+    def joining(self) -> str:
+        """The template with a prefix that joins the pieces of the turns that have `JOINED`."""
+        return (
+            "{% if messages[0]['" + JOINED + "'] %}{% set joined = namespace(turns=[]) %}"
+            "{% for turn in messages %}{% set whole = namespace(text='') %}"
+            "{% for piece in turn['content'] %}{% set whole.text = whole.text + ("
+            + json.dumps(self.mark)
+            + " if piece['type'] == 'image' else piece['text']) %}{% endfor %}"
+            "{% set content = [{'type': 'text', 'text': whole.text}] %}"
+            "{% set joined.turns = joined.turns + [{'role': turn['role'], 'content': content}] %}"
+            # the last line break is the environment's to remove: the template begins its line
+            "{% endfor %}{% set messages = joined.turns %}{% endif %}\n" + self.template
+        )
+
+    def are_moved(self, kinds: str) -> bool:
+        """Return whether the template moves images in such a prompt, so that it must be joined.
+
+        Raises
+        ------
+        ValueError
+            Images cannot be put at their marks.
+        """
+        if kinds not in self._moved:
+            self._moved[kinds] = self._try(kinds)
+        return self._moved[kinds]
+
+    def moves(self) -> bool:
+        """Return whether some prompt must be joined, and can be."""
+        return True in map(self._found, PROBES)
+
+    def describe(self) -> str:
+        """Return one line for a person."""
+        found = {self._found(kinds) for kinds in PROBES}
+        if None in found:
+            return "refused where text is before an image: the chat template moves or hides it"
+        if True in found:
+            return f"the chat template moves images: {self.mark} in the text keeps their places"
+        return "as the chat template has them"
+
+    def _found(self, kinds: str) -> bool | None:
+        """Return `are_moved`; None if images cannot stand at their marks.
+
+        False, too, where the template takes no such prompt, for example one of two images.
+        """
+        try:
+            return self.are_moved(kinds)
+        except ModelError:
+            return False
+        except ValueError:
+            return None
+
+    def _try(self, kinds: str) -> bool:
+        if IMAGE not in kinds or TEXT not in kinds:
+            return False
+        if self.mark is None:
+            if TEXT + IMAGE not in kinds:  # all images are before the text
+                return False
+            self._render(kinds)  # may say itself why it cannot be rendered
+            raise ValueError(
+                "the model's chat template does not show where it puts an image, so images cannot"
+                " be put at their marks; take the marks out of the prompt: all images then stand"
+                " before it"
+            )
+        asked = [_word(n) if kind == TEXT else self.mark for n, kind in enumerate(kinds)]
+        plain = self._render(kinds)
+        if self._order(plain) == asked:
+            return False
+        joined = self._render(kinds, join=True)
+        if self._order(joined) != asked or self._frame(joined) != self._frame(plain):
+            raise ValueError(
+                f"the model's chat template moves images: {_shown(asked)} becomes"
+                f" {_shown(self._order(plain))}, and {self.mark} in the text does not prevent it;"
+                " take the marks out of the prompt: all images then stand before it"
+            )
+        return True
+
+    def _render(self, kinds: str, *, join: bool = False) -> str:
+        content = [
+            {"type": "text", "text": _word(n)} if kind == TEXT else {"type": "image"}
+            for n, kind in enumerate(kinds)
+        ]
+        with template_errors():
+            return self.processor.apply_chat_template(
+                [{"role": "user", "content": content, JOINED: join}],
+                chat_template=self.joining if join else self.template,
+                add_generation_prompt=True,
+                tokenize=False,
+            )
+
+    def _added(self, fewer: str, more: str) -> str | None:
+        """Return the control tokens that stand for the one image that `more` has more."""
+        tokens = self._control_tokens
+        count = Counter(tokens.findall(more))
+        count.subtract(tokens.findall(fewer))
+        found = [match for match in tokens.finditer(more) if count[match[0]] > 0]
+        one = found[: sum(n for n in count.values() if n > 0)]
+        if not one or Counter(match[0] for match in one) != +count:
+            return None
+        return more[one[0].start() : one[-1].end()]
+
+    @cached_property
+    def _control_tokens(self) -> re.Pattern[str]:
+        """Everything that may stand for an image: added tokens, and those the processor names.
+
+        White space is left out, which some tokenizers add as tokens.
+        """
+        known = {str(token) for token in self.processor.tokenizer.added_tokens_decoder.values()}
+        named = (v for name, v in vars(self.processor).items() if name.endswith("_token"))
+        known |= {value for value in named if isinstance(value, str)}
+        longest = sorted(filter(str.strip, known), key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, longest)) or "(?!)")
+
+    def _order(self, rendered: str) -> list[str]:
+        return re.findall(f"{re.escape(str(self.mark))}|{_WORD.pattern}", rendered)
+
+    def _frame(self, rendered: str) -> str:
+        """Return all but images and white space, which a template may put around images."""
+        return "".join(rendered.replace(str(self.mark), "").split())
+
+
+def image_places(processor: Any) -> ImagePlaces | None:
+    """Return what is known of a processor's chat template; None if it has none, or no images."""
+    template = getattr(processor, "chat_template", None)
+    if isinstance(template, Mapping):
+        template = template.get("default")
+    if template is None or getattr(processor, "image_processor", None) is None:
+        return None
+    return _image_places(processor, str(template))
+
+
+@lru_cache(maxsize=4)
+def _image_places(processor: Any, template: str) -> ImagePlaces:
+    return ImagePlaces(processor, template)
+
+
+def _word(number: int) -> str:
+    return f"word{number}word"
+
+
+def _shown(order: Sequence[str]) -> str:
+    """Return an order of marks and words for a person: `2 images, text`."""
+    runs = [
+        (is_text, len(list(run)))
+        for is_text, run in groupby(order, key=lambda part: _WORD.fullmatch(part) is not None)
+    ]
+    return ", ".join(
+        "text" if is_text else f"{count} image{'s' * (count > 1)}" for is_text, count in runs
+    )
