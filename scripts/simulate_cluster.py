@@ -13,12 +13,13 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from savs.foundation.whole_files import whole_file
 from savs.stores import ShardSpec
+from savs.stores.files.object_store import file_names
 from savs.stores.write import open_shards as working
 from savs.stores.write import signs
 from savs.stores.write.claim_files import ClaimFiles
@@ -63,7 +64,9 @@ class Cluster:
 
     def _work(self, rank: int) -> None:
         with MortalClaims(ClaimFiles(self.folder)) as claims:
-            shards = OpenShards(self.specs, claims, self._is_done, rank / self.ranks)
+            shards = OpenShards(
+                self.specs, claims, self._is_done, self._all_done, rank / self.ranks
+            )
             while shards.wait():
                 for spec in shards.claimed():
                     if self._compute(rank):
@@ -96,6 +99,9 @@ class Cluster:
 
     def _is_done(self, spec: ShardSpec) -> bool:
         return (self.folder / spec.name).exists()
+
+    def _all_done(self, specs: Collection[ShardSpec]) -> set[str]:
+        return {spec.name for spec in specs} & file_names(self.folder)
 
 
 @dataclass(frozen=True)

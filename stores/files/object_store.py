@@ -1,5 +1,6 @@
 """Objects at a URL that can be written: S3, Google Cloud Storage, Azure, by fsspec."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -79,6 +80,14 @@ def read_object(place: Any) -> bytes | None:
             return None
 
     return attempted(place, read)
+
+
+def file_names(place: Any) -> set[str]:
+    """Return the names of all files in a folder, or directly below a URL, by one look."""
+    if not isinstance(place, Path):
+        return set(object_names(place))
+    with os.scandir(place) as entries:
+        return {entry.name for entry in entries}
 
 
 def object_names(place: Any) -> list[str]:

@@ -1,15 +1,19 @@
 """The shards that a run wants, claimed one after the other until all of them are done."""
 
+import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 
 from savs.stores.format.plan import ShardSpec
 from savs.stores.write.claims import Claims
 
-AT_A_TIME = 16
+AT_A_TIME = 2
+"""Claims whose holders an idle process asks for at each look: all together ask for all."""
 LOOK_EVERY_S = 1.0
-"""How often an idle process looks whether a shard can be claimed."""
+"""How often an idle process looks whether a shard can be claimed; if none could, less and less."""
+SELDOM, SLOWER = 5, 1.2
+"""Times as seldom at last, and by which factor from one look to the next."""
 
 
 class OpenShards:
@@ -23,6 +27,9 @@ class OpenShards:
         Those of this process.
     is_done
         Says whether a shard is published, by whomever.
+    all_done
+        Returns the names of those that are published, by one look at the store; given such as are
+        asked for.
     start
         Where in `specs` this process begins, as a share of their number: ranks that begin at
         different places seldom meet.
@@ -33,6 +40,7 @@ class OpenShards:
         specs: Sequence[ShardSpec],
         claims: Claims,
         is_done: Callable[[ShardSpec], bool],
+        all_done: Callable[[Collection[ShardSpec]], set[str]],
         start: float = 0.0,
     ) -> None:
         first = int(len(specs) * start)
@@ -40,6 +48,8 @@ class OpenShards:
         """Not done yet, as far as is known."""
         self._claims = claims
         self._is_done = is_done
+        self._all_done = all_done
+        self._last_look_s = time.monotonic()
         self._taken: set[str] = set()
         """Shards that this process works on."""
         self._claimed: set[str] = set()
@@ -63,11 +73,13 @@ class OpenShards:
         `on_look` is called whenever nothing was found.
         """
         self._taken.clear()
+        pause = 1.0
         while self._next() is None:  # what it claims is yielded later: the claim stays
             on_look()
             if not self._left:
                 return False
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(LOOK_EVERY_S * pause * random.uniform(0.8, 1.2))
+            pause = min(pause * SLOWER, SELDOM)
         return True
 
     def _next(self) -> ShardSpec | None:
@@ -79,12 +91,19 @@ class OpenShards:
         for _ in range(2):  # by what was claimed at an earlier look, then by what is claimed now
             if (found := self._first(self._free())) is not None:
                 return found
-            self._claimed = self._claims.names()
+            self._look()
         # An idle process asks of some of the claims at a time whether their holders still live.
         some = list(islice(self._left.values(), AT_A_TIME))
         for spec in some:
             self._left[spec.name] = self._left.pop(spec.name)
         return self._first(iter(some))
+
+    def _look(self) -> None:
+        """Look at the store as a whole: what is claimed, and what is done."""
+        self._claimed = self._claims.names()
+        for name in self._all_done(self._left.values()):
+            self._take_out(name)
+        self._last_look_s = time.monotonic()
 
     def _free(self) -> Iterator[ShardSpec]:
         """Yield shards that nobody else was seen to claim; others may be taken out meanwhile."""
@@ -112,8 +131,15 @@ class OpenShards:
 
     def _is_over(self, spec: ShardSpec) -> bool:
         """Return whether a shard is done; then it is never looked at again."""
+        if spec.name not in self._left:
+            return True
         if not self._is_done(spec):
             return False
-        del self._left[spec.name]
-        self.others_rows += 0 if spec.name in self._own else spec.rows
+        self._take_out(spec.name)
+        if time.monotonic() - self._last_look_s > LOOK_EVERY_S:  # others may have done many
+            self._look()
         return True
+
+    def _take_out(self, name: str) -> None:
+        spec = self._left.pop(name)
+        self.others_rows += 0 if name in self._own else spec.rows

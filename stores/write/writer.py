@@ -1,12 +1,13 @@
 """Fill a store that is open: shard after shard, then the seal."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from savs.stores.errors import StoreMismatchError
+from savs.stores.files.object_store import file_names
 from savs.stores.format.layout import MANIFEST, Facts
 from savs.stores.format.manifest import Manifest, SealedShard, read_manifest
 from savs.stores.format.plan import ShardSpec
@@ -35,7 +36,8 @@ class FeatureWriter:
 
     def missing(self) -> list[ShardSpec]:
         """Return the planned shards that have no file yet, in plan order."""
-        return [s for s in self.manifest.plan.shards() if not (self.path / s.name).exists()]
+        present = file_names(self.path)
+        return [spec for spec in self.manifest.plan.shards() if spec.name not in present]
 
     def reopen_skipped(self) -> list[ShardSpec]:
         """Let the finished shards that skipped an example be written again, and return them.
@@ -55,7 +57,7 @@ class FeatureWriter:
 
     def open_shards(self, specs: Sequence[ShardSpec], start: float = 0.0) -> OpenShards:
         """Return shards that this process does together with others, see `OpenShards`."""
-        return OpenShards(specs, self.claims, self.is_done, start)
+        return OpenShards(specs, self.claims, self.is_done, self._all_done, start)
 
     def is_done(self, spec: ShardSpec) -> bool:
         """Return whether a shard has its file, and was written again if it was reopened."""
@@ -66,6 +68,12 @@ class FeatureWriter:
             return True
         with open_shard(path, spec, self.manifest) as shard:
             return shard.fingerprint != self._reopened[spec.name]
+
+    def _all_done(self, specs: Collection[ShardSpec]) -> set[str]:
+        """Return the names of those shards that are done, see `is_done`."""
+        present = file_names(self.path)
+        found = [spec for spec in specs if spec.name in present]
+        return {s.name for s in found if s.name not in self._reopened or self.is_done(s)}
 
     def write(self, spec: ShardSpec, content: ShardContent) -> bool:
         """Write one planned shard; nothing is left under its name unless it is whole.
@@ -174,4 +182,5 @@ class FeatureWriter:
 
 
 def _is_complete(folder: Path, manifest: Manifest) -> bool:
-    return all((folder / spec.name).exists() for spec in manifest.plan.shards())
+    present = file_names(folder)
+    return all(spec.name in present for spec in manifest.plan.shards())
