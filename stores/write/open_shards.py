@@ -10,6 +10,8 @@ from savs.stores.write.claims import Claims
 
 AT_A_TIME = 2
 """Claims whose holders an idle process asks for at each look: all together ask for all."""
+FEW = 64
+"""So many shards are looked at one by one, more by a list of all files."""
 LOOK_EVERY_S = 1.0
 """How often an idle process looks whether a shard can be claimed; if none could, less and less."""
 SELDOM, SLOWER = 5, 1.2
@@ -101,8 +103,9 @@ class OpenShards:
     def _look(self) -> None:
         """Look at the store as a whole: what is claimed, and what is done."""
         self._claimed = self._claims.names()
-        for name in self._all_done(self._left.values()):
-            self._take_out(name)
+        if len(self._left) > FEW:
+            for name in self._all_done(self._left.values()):
+                self._take_out(name)
         self._last_look_s = time.monotonic()
 
     def _free(self) -> Iterator[ShardSpec]:
@@ -136,7 +139,9 @@ class OpenShards:
         if not self._is_done(spec):
             return False
         self._take_out(spec.name)
-        if time.monotonic() - self._last_look_s > LOOK_EVERY_S:  # others may have done many
+        if (
+            time.monotonic() - self._last_look_s > SELDOM * LOOK_EVERY_S
+        ):  # others may have done many
             self._look()
         return True
 
