@@ -7,7 +7,6 @@ from savs.pipeline.cli.options.shared import JsonOption, StoreArgument
 from savs.pipeline.cli.output import print_json, print_line, print_table, say
 from savs.pipeline.running.formatting import format_bytes, format_seconds
 from savs.stores.files.paths import is_writable
-from savs.stores.maintain.progress import store_progress
 
 if TYPE_CHECKING:
     from savs.stores import FeatureStore
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
 
 def show_command(store: StoreArgument, json: JsonOption = False) -> None:
     """Read no features. While an extraction runs, show how far it is and who works on it."""
+    from savs.stores.maintain.progress import store_progress
+
     opened = pipeline.open_store(store)
     done = store_progress(opened.path, opened.manifest) if is_writable(opened.path) else None
     facts: dict[str, Any] = opened.facts | {"classes": _counts(opened), "skipped": _skipped(opened)}
