@@ -15,6 +15,7 @@ from savs.pipeline.selection.config_json import SelectionConfig
 from savs.pipeline.selection.task_selection import (
     TaskSelection,
     best_heads,
+    fit_tasks,
     given_heads,
     score_tasks,
 )
@@ -96,16 +97,15 @@ def select(
     tasks = training_tasks(store)
     if heads_from is not None:
         given = _heads_of(store, heads_from, [task.subtask for task in tasks])
-        found = [
-            given_heads(store, rule, scoring, task, chosen)
-            for task, chosen in zip(tasks, given, strict=True)
+        chosen = [
+            given_heads(store, rule, scoring, task, heads)
+            for task, heads in zip(tasks, given, strict=True)
         ]
     else:
         count = head_count(store, heads)
         scores = score_tasks(store, rule, scoring, tasks)
-        found = [
-            best_heads(store, rule, task, own, count)
-            for task, own in zip(tasks, scores, strict=True)
+        chosen = [
+            best_heads(store, task, own, count) for task, own in zip(tasks, scores, strict=True)
         ]
     return Selection(
         source=store.manifest.identity.source(),
@@ -114,7 +114,7 @@ def select(
         readout_file=rule.file,
         rule=rule,
         scoring=scoring,
-        tasks=tuple(found),
+        tasks=tuple(fit_tasks(store, rule, chosen)),
         heads_from=heads_from.train if heads_from else None,
     )
 

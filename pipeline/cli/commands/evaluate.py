@@ -1,7 +1,7 @@
 """`savs evaluate`: predictions and metrics from a store, without a GPU."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -47,6 +47,13 @@ def evaluate_command(
     cv: Annotated[
         bool, option("--cv", help="Cross-validate on the training examples instead.")
     ] = False,
+    cv_folds: Annotated[
+        str | None,
+        option(
+            metavar="N|loo",
+            help="Parts of --cv: a number (default: 5), or loo to leave out one example at a time.",
+        ),
+    ] = None,
     benchmark: BenchmarkOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -60,6 +67,7 @@ def evaluate_command(
     rule = None if readout == ZERO_SHOT else choose_readout(readout, also=[ZERO_SHOT])
     if rule is None and cv:
         raise typer.BadParameter("--cv needs heads to select; omit it with --readout zero-shot")
+    folds = _folds(cv_folds, cv=cv)
     opened = pipeline.open_store(store, partial=partial)
     name = selection_folder(selection).name if selection else rule.name if rule else readout
     name += "-cv" if cv else ""
@@ -71,7 +79,7 @@ def evaluate_command(
         measuring = None if cv else stored_benchmark(opened, benchmark)
         chosen = _find_selection(opened, selection, rule)
         if measuring is None:
-            result = pipeline.cross_validate(opened, chosen)
+            result = pipeline.cross_validate(opened, chosen, folds)
         else:
             result = score(opened, chosen, measuring, drop_leaks=drop_leaks)
     metrics, predictions = pipeline.save_evaluation(result, folder)
@@ -83,6 +91,21 @@ def evaluate_command(
     say(f"wrote {metrics} and {predictions}")
     if result.submission is not None:
         say(f"wrote {folder / SUBMISSION}, for the official evaluation")
+
+
+def _folds(text: str | None, *, cv: bool) -> int | Literal["loo"]:
+    """Return the number of folds, or `loo`; a usage error for anything else."""
+    from savs.pipeline.heads.folds import FOLDS
+
+    if text is None:
+        return FOLDS
+    if not cv:
+        raise typer.BadParameter("--cv-folds needs --cv; add it")
+    if text == "loo":
+        return "loo"
+    if not text.isdecimal() or int(text) < 2:
+        raise typer.BadParameter(f"--cv-folds is {text!r}, expected an integer from 2 on, or loo")
+    return int(text)
 
 
 def _find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") -> "Selection":
