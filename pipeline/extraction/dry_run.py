@@ -70,7 +70,7 @@ def estimate(
     ]
     notes = source.notes(examples)
     encoder = load_encoder(model)
-    tried = sample(encoder, source, examples)
+    tried = sample(encoder, examples["test"], source.media("test"))
     loaded = load(model, encoder)
     rows = [example for found in examples.values() for example in found]
     names = list(dict.fromkeys(str(example.label) for example in examples["train"]))

@@ -137,10 +137,19 @@ class Engine:
         """Batches that did not fit the memory whole."""
         return self._forward.cuts
 
-    @property
-    def unshared(self) -> str:
-        """Why prompts that share images ran without sharing, where they did."""
-        return self._forward.unshared
+    def notes(self, batch_tokens: int) -> list[str]:
+        """Return what a user should know after a run with batches of so many tokens."""
+        found = []
+        if self.cuts:
+            found.append(
+                f"{self.cuts} batches did not fit the memory and were run in pieces; fewer"
+                f" --batch-tokens than {batch_tokens:,} avoid that"
+            )
+        if self._forward.unshared:
+            found.append(
+                f"images were computed for each prompt from some batch on: {self._forward.unshared}"
+            )
+        return found
 
     def recall(self, prompts: Iterable[tuple[PromptKey, ShardSpec, int]]) -> None:
         """Take prompts that have features in earlier shards from there, and run none of them."""

@@ -61,7 +61,7 @@ def run_extraction(
             reporting.say(line)
         encoder = load_encoder(model)
         model = replace(model, revision=encoder.revision or model.revision)  # a branch may move on
-        tried = sample(encoder, source, examples)
+        tried = sample(encoder, examples["test"], source.media("test"))
         answers = _answers(encoder, examples, tried.prompts, reporting) if run.answers else {}
         facts = (
             {"name": benchmark.name, "options": dict(benchmark.options)},
@@ -185,13 +185,8 @@ class _Filling:
                 " run the same command again to go on",
             )
             raise
-        if engine.cuts:
-            say(
-                f"{engine.cuts} batches did not fit the memory and were run in pieces; fewer"
-                f" --batch-tokens than {batching.batch_tokens:,} avoid that"
-            )
-        if engine.unshared:
-            say(f"images were computed for each prompt from some batch on: {engine.unshared}")
+        for line in engine.notes(batching.batch_tokens):
+            say(line)
         return len(todo), time.monotonic() - started
 
     def _rows(self, writer: FeatureWriter, spec: ShardSpec) -> ShardRows:

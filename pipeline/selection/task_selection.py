@@ -77,5 +77,7 @@ def _fitted(
         scores=tuple(float(scores.score[i]) for i in indices),
         margins=tuple(float(scores.margin[i]) for i in indices),
         examples=len(task.rows),
+        question=task.question,
+        media=task.media,
         fitted=rule.fit(features, task.labels, task.classes, head_widths(store, heads)),
     )

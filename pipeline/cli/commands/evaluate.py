@@ -9,6 +9,7 @@ from savs import pipeline
 from savs.pipeline.cli.options.shared import (
     BenchmarkOption,
     JsonOption,
+    OtherPromptOption,
     StoreArgument,
     option,
     result_place,
@@ -47,6 +48,7 @@ def evaluate_command(
     cv: Annotated[
         bool, option("--cv", help="Cross-validate on the training examples instead.")
     ] = False,
+    allow_other_prompt: OtherPromptOption = False,
     benchmark: BenchmarkOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -73,7 +75,11 @@ def evaluate_command(
         if measuring is None:
             result = pipeline.cross_validate(opened, chosen)
         else:
-            result = score(opened, chosen, measuring, drop_leaks=drop_leaks)
+            result = score(
+                *(opened, chosen, measuring),
+                drop_leaks=drop_leaks,
+                allow_other_prompt=allow_other_prompt,
+            )
     metrics, predictions = pipeline.save_evaluation(result, folder)
     if json:
         files = {"metrics_file": str(metrics), "predictions_file": str(predictions)}

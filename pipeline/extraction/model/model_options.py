@@ -30,6 +30,16 @@ class ProcessorKeywords(TypedDict, total=False):
     max_pixels: int | None
 
 
+class PlacingKeywords(TypedDict, total=False):
+    """The fields of `ModelOptions` that no classifier records, or not so that they can be used."""
+
+    device: str
+    attention: str | None
+    adapter: str | Path | None
+    model_code: str | Path | None
+    trust_remote_code: bool
+
+
 class ModelKeywords(ProcessorKeywords, total=False):
     """The fields of `ModelOptions` that have a default, as keyword arguments."""
 
