@@ -30,6 +30,7 @@ def classify(
     revision: str | None = None,
     dtype: str | None = None,
     readout: "str | Path | Readout | None" = None,
+    subtask: str | None = None,
     allow_other_prompt: bool = False,
     retry_skipped: bool = False,
     force: bool = False,
@@ -53,6 +54,8 @@ def classify(
         In place of those that the classifier records.
     readout
         The readout of the classifier, where it is the user's own.
+    subtask
+        The only subtask of the classifier that images, and rows without a subtask, are put to.
     allow_other_prompt
         Note where examples have another prompt than in training, instead of refusing them.
     retry_skipped
@@ -95,6 +98,7 @@ def classify(
         revision=revision,
         dtype=dtype,
         readout=readout,
+        subtask=subtask,
         allow_other_prompt=allow_other_prompt,
         retry_skipped=retry_skipped,
         force=force,
@@ -114,6 +118,7 @@ def run_classification(
     revision: str | None,
     dtype: str | None,
     readout: "str | Path | Readout | None",
+    subtask: str | None,
     allow_other_prompt: bool,
     retry_skipped: bool,
     force: bool,
@@ -129,7 +134,7 @@ def run_classification(
     selection = load_selection(classifier, readout=readout)
     options = model_options(selection, model=model, revision=revision, dtype=dtype, placing=placing)
     with fetching_for(out, wanted=reading.get("fetch_urls", False)) as fetching:
-        found = find_new_images(selection, inputs, reading, fetching)
+        found = find_new_images(selection, inputs, reading, fetching, subtask)
         prompts = require_same_prompt(
             selection, prompt_table(found.groups), is_allowed=allow_other_prompt
         )

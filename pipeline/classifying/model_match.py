@@ -6,17 +6,20 @@ Noted: another name or revision of the same weights, and another dtype. The dige
 of values in their dtype, so in another dtype only the configuration and the name are compared.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
+from savs.datasets.prompt import SPLIT
 from savs.pipeline.demo import DEMO_NAME
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.model.model_options import ModelOptions, PlacingKeywords
 from savs.pipeline.selection.config_json import SelectionConfig, grid_widths
 from savs.stores import Identity
+from savs.stores.format.layout import Facts
 from savs.stores.format.manifest import FeatureSource
+
+T = TypeVar("T", int, str)
 
 DECODING = ("video_frames", "jpeg_draft")
 """Facts of a processor that say how media are decoded."""
@@ -42,30 +45,48 @@ def model_options(
         A value cannot be.
     """
     facts, processor = config.source.model, config.source.processor
-    name, recorded = str(facts["name"]), facts.get("revision")
-    if model is None and recorded is None and name != DEMO_NAME:
+    name = _recorded(facts, "name", str)
+    commit = _recorded(facts, "revision", str)
+    chosen = name if model is None else model
+    if chosen is None or (model is None and commit is None and name != DEMO_NAME):
         raise SelectionError(
             f"the classifier's model was a local folder called {name!r}; pass --model FOLDER"
         )
     return ModelOptions(
-        model=name if model is None else model,
-        revision=revision or (recorded if model is None else None),
+        model=chosen,
+        revision=revision or (commit if model is None else None),
         dtype=dtype or config.source.dtype,
-        model_kwargs=facts.get("kwargs"),
-        placeholders=facts.get("placeholders", "split"),
-        min_pixels=processor.get("min_pixels"),
-        max_pixels=processor.get("max_pixels"),
+        placeholders=_recorded(facts, "placeholders", str) or SPLIT,
+        min_pixels=_recorded(processor, "min_pixels", int),
+        max_pixels=_recorded(processor, "max_pixels", int),
         **placing,
     )
 
 
 def decoding_of(config: SelectionConfig) -> dict[str, int]:
     """Return how the media of a classifier's training examples were decoded, where recorded."""
-    facts = config.source.processor
-    return {name: facts[name] for name in DECODING if name in facts}
+    found = {name: _recorded(config.source.processor, name, int) for name in DECODING}
+    return {name: value for name, value in found.items() if value is not None}
 
 
-def as_identity(source: FeatureSource, benchmark: Mapping[str, Any]) -> Identity:
+def _recorded(facts: Facts, name: str, kind: type[T]) -> T | None:
+    """Return what a classifier, which anyone may have written, records under a name.
+
+    Raises
+    ------
+    SelectionError
+        It is of another type, or a number below 1.
+    """
+    value = facts.get(name)
+    if value is None or (type(value) is kind and (isinstance(value, str) or value >= 1)):
+        return value
+    raise SelectionError(
+        f"the classifier records {name} as {value!r}, expected a {kind.__name__}; run `savs select`"
+        " again"
+    )
+
+
+def as_identity(source: FeatureSource, benchmark: Facts) -> Identity:
     """Return a source as that of a store."""
     return Identity(
         model=source.model,
@@ -104,8 +125,8 @@ def require_match(
         raise SelectionError(
             "the classifier belongs to another model, they differ in:\n  "
             + "\n  ".join(refused)
-            + "\nrun the classifier's own model (--model, --revision, --adapter, --model-code), or"
-            " select heads with this one"
+            + "\nrun the classifier's own model (--model, --revision, --adapter, --model-code,"
+            " --model-kwargs), or select heads with this one"
         )
     return notes
 

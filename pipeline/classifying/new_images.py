@@ -55,13 +55,14 @@ def find_new_images(
     inputs: Sequence[str],
     reading: ReadingKeywords,
     fetching: Fetching | None,
+    subtask: str | None = None,
 ) -> Found:
     """Return the examples of all inputs, see `NewImages.find`; media at addresses are fetched."""
     question, decoding = reading.get("question"), decoding_of(config)
     images = NewImages(
         benchmark=general(reading.get("columns"), question),
         reading=reading,
-        questions=Questions(config, question),
+        questions=Questions(config, question, subtask),
         rules=MediaRules(
             decoding.get("video_frames"),
             reading.get("allow_outside", False),

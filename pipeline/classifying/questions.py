@@ -20,6 +20,8 @@ class Questions:
     config: SelectionConfig
     question: str | None
     """Given by the user for all rows."""
+    subtask: str | None
+    """Given by the user for rows without one."""
     _seen: dict[tuple[str, str | None], str] = field(default_factory=dict)
     """Id and subtask of each example -> its file and row."""
 
@@ -30,8 +32,8 @@ class Questions:
     def examples(self, row: Row, columns: Mapping[str, str]) -> Iterator[Example]:
         """Yield the examples of a row, one for each of its subtasks.
 
-        Without a subtask an image is put to all of them. The prompt is that of the row, of the
-        user, or of the classifier.
+        Without a subtask, its own or the user's, an image is put to all of them. The prompt is that
+        of the row, of the user, or of the classifier.
 
         Parameters
         ----------
@@ -81,14 +83,15 @@ class Questions:
 
     def _tasks(self, row: Row, columns: Mapping[str, str]) -> list[TaskConfig]:
         """Return the subtasks that a row is put to."""
-        name = row.optional(columns["subtask"])
+        name = row.optional(columns["subtask"]) or self.subtask
         names = [task.subtask for task in self.config.tasks]
-        if name is None or names == [None]:
+        if name is None:
             return list(self.config.tasks)
         found = [task for task in self.config.tasks if task.subtask == name]
         if not found:
             raise row.error(
-                f"the classifier has no subtask {name!r}", f"it has {', '.join(map(str, names))}"
+                f"the classifier has no subtask {name!r}",
+                f"its subtasks are {', '.join(filter(None, names)) or 'none'}",
             )
         return found
 
@@ -96,6 +99,6 @@ class Questions:
         where = "" if task.subtask is None else f" of subtask {task.subtask!r}"
         return SelectionError(
             f"{row.where} has no question, and the training examples{where} had several, so that"
-            " the classifier has none of its own; pass --question TEXT, or a table with a column"
-            " 'question'"
+            " the classifier has none of its own; pass --question TEXT, a table with a column"
+            " 'question', or another --subtask"
         )

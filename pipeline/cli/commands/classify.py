@@ -12,7 +12,6 @@ from savs.pipeline.cli.output import percent, print_json, print_table, progress,
 from savs.pipeline.extraction.model.model_options import PlacingKeywords
 from savs.pipeline.extraction.run_options import BatchKeywords
 from savs.pipeline.inputs.input_options import ReadingKeywords
-from savs.pipeline.names import READOUT_NAMES
 from savs.pipeline.running.progress import Reporting
 
 if TYPE_CHECKING:
@@ -52,7 +51,10 @@ def classify_command(
     ] = None,
     readout: Annotated[
         Path | None,
-        option(metavar="FILE.py", help=f"Readout of the classifier, if not {READOUT_NAMES[0]} ..."),
+        option(metavar="FILE.py", help="Python file of the classifier's readout, if it has one."),
+    ] = None,
+    subtask: Annotated[
+        str | None, option(metavar="NAME", help="Only this subtask of the classifier.")
     ] = None,
     allow_other_prompt: OtherPromptOption = False,
     retry_skipped: Annotated[
@@ -76,6 +78,7 @@ def classify_command(
         revision=revision,
         dtype=dtype,
         readout=readout,
+        subtask=subtask,
         allow_other_prompt=allow_other_prompt,
         retry_skipped=retry_skipped,
         force=force,

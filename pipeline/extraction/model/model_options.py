@@ -31,12 +31,16 @@ class ProcessorKeywords(TypedDict, total=False):
 
 
 class PlacingKeywords(TypedDict, total=False):
-    """The fields of `ModelOptions` that no classifier records, or not so that they can be used."""
+    """The fields of `ModelOptions` that are never taken from a classifier.
+
+    These say where the model runs, name files, or may run code: a stranger's classifier must not.
+    """
 
     device: str
     attention: str | None
     adapter: str | Path | None
     model_code: str | Path | None
+    model_kwargs: Mapping[str, Any] | None
     trust_remote_code: bool
 
 

@@ -61,6 +61,10 @@ def test_an_image_is_put_to_every_subtask_by_its_own_question(made, tmp_path) ->
     assert found["id"].unique().len() == 1
     assert found["prediction"][0] in exists.classes
     assert found["prediction"][1] in animal.classes
+    one = classify(saved, made.images[0], subtask="animal").predictions
+    assert_frame_equal(one, found[1:])
+    with pytest.raises(RowError, match="no subtask 'plant'; its subtasks are exists, animal"):
+        classify(saved, made.images[0], subtask="plant")
 
 
 def test_folders_patterns_names_and_tables_give_the_same(made, animals, tmp_path, monkeypatch):
@@ -235,6 +239,31 @@ def test_another_dtype_and_an_allowed_template_are_noted(animals, made, tmp_path
     done = classify(worded, made.images[0], dtype="bfloat16", allow_other_prompt=True)
     assert any(note.startswith("prompt: '0000") for note in done.notes)
     assert "dtype: 'float32' in the classifier, 'bfloat16' now" in done.notes
+
+
+@pytest.mark.parametrize(
+    ("part", "fact"),
+    [
+        ("model", {"name": ["demo"]}),
+        ("model", {"placeholders": 1}),
+        ("processor", {"max_pixels": "all"}),
+        ("processor", {"min_pixels": 0}),
+        ("processor", {"video_frames": True}),
+    ],
+    ids=str,
+)
+def test_a_strangers_facts_are_checked(animals, made, tmp_path, part, fact) -> None:
+    source = load_selection(animals).source
+    other = changed(tmp_path / "a", animals, **{part: {**getattr(source, part), **fact}})
+    with pytest.raises(SelectionError, match=rf"records {next(iter(fact))} as .*, expected a "):
+        classify(other, made.images[0])
+
+
+def test_a_classifier_passes_no_keywords_to_the_loader(animals, made, tmp_path) -> None:
+    facts = dict(load_selection(animals).source.model) | {"kwargs": {"weights_only": False}}
+    other = changed(tmp_path / "a", animals, model=facts)
+    with pytest.raises(SelectionError, match=r"model\.kwargs\.weights_only: False in the class"):
+        classify(other, made.images[0])
 
 
 def read(path: Path) -> pl.DataFrame:
