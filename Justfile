@@ -16,6 +16,10 @@ check *args:
 test *args:
     scripts/test {{args}}
 
+# Run the quick tests with the lowest versions that pyproject.toml allows
+lowest *args:
+    scripts/lowest {{args}}
+
 # Build the wheel, install it into a fresh environment without torch, and use it there
 wheel:
     .venv/bin/python -m pytest -q -m slow tests/end_to_end/test_wheel.py

@@ -70,6 +70,8 @@ class Benchmark:
     """Checks all rows of a split (`train`, `test`) before they are parsed; raises."""
     read_folder: Callable[[Path], Sequence[Row]] | None = None
     """Reads rows from a folder of media, for benchmarks without input files."""
+    folder_notes: Callable[[Path], Sequence[str]] | None = None
+    """What a user should know of such a folder, in lines, for example which files are left out."""
     about: About | None = None
     """Facts and a sample row; optional for user benchmarks."""
     options: Mapping[str, Any] = field(default_factory=dict)

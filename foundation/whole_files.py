@@ -42,7 +42,7 @@ def whole_file(
     partial = path.with_name(name + path.suffix if keep_suffix else name)
     try:
         yield partial
-        _flush(partial)
+        make_durable(partial)
         publish(partial, path, replace=replace)
     finally:
         partial.unlink(missing_ok=True)
@@ -66,7 +66,7 @@ def publish(partial: Path, path: Path, *, replace: bool) -> None:
         os.replace(partial, path)
     else:
         _name_once(partial, path)
-    _flush(path.parent)
+    make_durable(path.parent)
 
 
 def _name_once(partial: Path, path: Path) -> None:
@@ -83,7 +83,7 @@ def _name_once(partial: Path, path: Path) -> None:
         partial.unlink()
 
 
-def _flush(path: Path) -> None:
+def make_durable(path: Path) -> None:
     """Make a file's content, or the names in a folder, durable."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

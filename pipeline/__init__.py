@@ -11,6 +11,7 @@ with lazy_imports(globals()):
     from savs.foundation.errors import SavsError
     from savs.pipeline.classifying.classification import classify
     from savs.pipeline.classifying.result import Classification
+    from savs.pipeline.comparing.across_data_sets import across_data_sets
     from savs.pipeline.comparing.compare import compare
     from savs.pipeline.evaluation.assessment import Evaluation
     from savs.pipeline.evaluation.cross_validation import cross_validate
@@ -30,6 +31,7 @@ with lazy_imports(globals()):
         save_selection,
     )
     from savs.pipeline.splitting.split import Splitting, split
+    from savs.pipeline.sweeping.across_stores import across_stores
     from savs.pipeline.sweeping.sweep import Sweep, sweep
     from savs.stores.maintain.copy import merge, slim
     from savs.stores.maintain.repair import repair

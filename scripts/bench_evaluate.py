@@ -1,192 +1,182 @@
-"""Measure stage 2 against plain numpy and the reference's loop over heads, side by side in one run.
+"""Measure stage 2: whole commands, the same work without savs, and growth. Prints Markdown tables.
 
     python scripts/bench_evaluate.py --work build/bench-evaluate
 
-Random features of 784 heads x 128, as Qwen2-VL-7B has them. Times are the best of three; ratios
-depend less on the machine than times do. Needs 2 GB of disk and takes a few minutes on two cores.
-`--sweep` adds the whole grid of `savs sweep` on 7,600 test examples for the named readouts,
-`--scale` time and peak memory with up to 10,000 classes and 100,000 examples (4 GB of disk).
+All features are random. Times are processor seconds on one thread, which other work on the machine
+hardly changes. Needs 3 GB of disk, and takes ten minutes. `--only` runs some of the tables, and
+`--knn` adds the nearest neighbours among 20,000 examples, which take as long as all the rest.
 """
 
 import argparse
+import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
+os.environ |= dict.fromkeys(THREADS, "1")  # before numpy starts its threads
 
-from savs.pipeline import evaluate, select, sweep
-from savs.pipeline.heads.centroids import nearest_centroids
-from savs.pipeline.readouts import READOUTS
-from savs.stores import (
-    FeatureStore,
-    Identity,
-    LayerGrid,
-    PlannedRow,
-    ShardContent,
-    open_store,
-    open_writer,
-)
-from savs.stores.format.layout import EXAMPLE_COLUMNS
+import numpy as np  # noqa: E402
+from evaluation_bench import other_ways  # noqa: E402
+from evaluation_bench.other_ways import cpu_seconds  # noqa: E402
+from evaluation_bench.random_store import Size, random_store  # noqa: E402
 
-LAYERS, HEADS, WIDTH, SHARD_ROWS = 28, 28, 128, 256
-SCALE_LAYERS = 4
-SCALES = [(1000, 5000, 2000), (10, 200, 100_000), (1000, 5000, 100_000), (10_000, 20_000, 10_000)]
-"""Classes, training examples, test examples."""
+from savs.pipeline import evaluate, select, sweep  # noqa: E402
+from savs.pipeline.heads.head_scores import resubstitution  # noqa: E402
+from savs.pipeline.readouts.lda import FittedLda  # noqa: E402
+from savs.pipeline.readouts.vote import FittedVote  # noqa: E402
+
+STORES = {
+    "1,000 classes": Size(1000, 20_000, 50_000, layers=1, heads=20),
+    "784 heads": Size(2, 80, 7600),
+    "100 subtasks": Size(2, 4000, 2000, layers=14, subtasks=100),
+    "76,000 rows": Size(2, 80, 76_000, layers=1, heads=20, width=16, shard_rows=4096),
+    "1,000,000 rows": Size(2, 80, 1_000_000, layers=1, heads=20, width=16, shard_rows=4096),
+}
+GRID = ("--shots", "1,5,20", "--draws", "3", "--heads", "1,5,10,20,50,all")
+COMMANDS = [
+    ("1,000 classes", ("select", "--no-cv")),
+    ("1,000 classes", ("evaluate",)),
+    ("1,000 classes", ("evaluate", "--cv")),
+    ("1,000 classes", ("select", "--no-cv", "--readout", "lda")),
+    ("1,000 classes", ("evaluate", "--readout", "lda")),
+    ("784 heads", ("select",)),
+    ("784 heads", ("select", "--no-cv", "--readout", "lda")),
+    ("784 heads", ("evaluate",)),
+    *(("784 heads", ("sweep", *GRID, "--readouts", name))
+      for name in ("vote", "posterior", "lda", "calm", "logistic", "knn")),
+    ("100 subtasks", ("select", "--no-cv")),
+    ("100 subtasks", ("select",)),
+    ("76,000 rows", ("evaluate",)),
+    ("1,000,000 rows", ("evaluate",)),
+]  # fmt: skip
+KNN = [
+    ("1,000 classes", ("select", "--no-cv", "--readout", "knn")),
+    ("1,000 classes", ("evaluate", "--readout", "knn")),
+]
+BASE = Size(100, 2000, 8000, layers=1, heads=20)
+GROWTH = {
+    "base": BASE,
+    "rows x 2": replace(BASE, test=16_000),
+    "classes x 2": replace(BASE, classes=200, train=4000),
+    "heads x 2": replace(BASE, heads=40),
+}
 MEASURE = """
-import resource, subprocess, sys, time
-started = time.perf_counter()
-subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
-print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(used.ru_utime + used.ru_stime, used.ru_maxrss)
 """
 """A small process in between: a child's peak begins with that of the process that started it."""
 
 
 def main() -> None:
-    """Print Markdown tables."""
+    """Measure, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="folder for the stores")
-    parser.add_argument("--sweep", nargs="*", default=[], metavar="READOUT", choices=[*READOUTS])
-    parser.add_argument("--scale", action="store_true", help="many classes and examples, too")
+    parser.add_argument("--only", nargs="*", choices=("commands", "ways", "growth"))
+    parser.add_argument("--knn", action="store_true", help="neighbours among 20,000 examples, too")
     options = parser.parse_args()
-    print("| heads | examples | classes | ours | plain numpy | loop over heads |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for heads, examples, classes in [(20, 1000, 2), (20, 10_000, 2), (784, 1000, 2),
-                                     (20, 1000, 100), (20, 1000, 1000)]:  # fmt: skip
-        _scoring(heads, examples, classes)
-    store = make_store(options.work / "naturalbench", 7600, 2, 80)
-    print("\n| what | seconds |\n| --- | --- |")
-    _time(
-        f"`select` of 784 heads on {store.facts['planned']['train']} examples",
-        lambda: select(store),
-    )
-    for name in READOUTS:
-        chosen = select(store, readout=name)
-        _time(f"`evaluate`, 7,600 examples, {name}", partial(evaluate, store, chosen))
-    _process(options.work / "naturalbench")
-    for name in options.sweep:
-        _time(f"`sweep` 6 x 5 x 10, {name}", partial(sweep, store, readouts=[name]), times=1)
-    if options.scale:
-        print("\n| classes | train | test | heads | `savs select` | `savs evaluate` |")
-        print("| --- | --- | --- | --- | --- | --- |")
-        for classes, train, test in SCALES:
-            _scale(options.work / f"{classes}-{test}", classes, train, test)
+    tables = options.only or ("commands", "ways", "growth")
+    if "commands" in tables:
+        _commands(options.work, COMMANDS + (KNN if options.knn else []))
+    if "ways" in tables:
+        _ways()
+    if "growth" in tables:
+        _growth(options.work)
 
 
-def _scale(folder: Path, classes: int, train: int, test: int) -> None:
-    make_store(folder, test, classes, train, SCALE_LAYERS)
-    cells = []
-    for command in ("select", "evaluate"):
-        call = [sys.executable, "-m", "savs.pipeline.cli.app", command, str(folder)]
+def _commands(work: Path, commands: list[tuple[str, tuple[str, ...]]]) -> None:
+    _row("store", "command", "seconds", "peak memory")
+    _row("---", "---", "---", "---")
+    for name, (command, *more) in commands:
+        folder = work / name.replace(" ", "-").replace(",", "")
+        random_store(folder, STORES[name])
+        call = [sys.executable, "-m", "savs.pipeline.cli.app", command, str(folder), *more]
         measured = [sys.executable, "-c", MEASURE, *call]
         done = subprocess.run(measured, check=True, capture_output=True, text=True)
         seconds, peak_kib = map(float, done.stdout.split())
-        cells.append(f"{seconds:.0f} s, {peak_kib / 1e6:.1f} GB")
-    heads = SCALE_LAYERS * HEADS
-    print(
-        f"| {classes:,} | {train:,} | {test:,} | {heads} | " + " | ".join(cells) + " |", flush=True
-    )
+        shown = " ".join(word for word in (command, *more) if word not in GRID)
+        _row(name, f"`{shown}`", f"{seconds:.1f}", f"{peak_kib / 1e6:.2f} GB")
 
 
-def make_store(
-    folder: Path, rows: int, classes: int, train: int, layers: int = LAYERS
-) -> FeatureStore:
-    """Write a store of random features, or open the one that is there."""
-    if (folder / "store.json").exists():
-        return open_store(folder)
+def _ways() -> None:
+    """Print the processor time of the same arithmetic by three ways."""
     rng = np.random.default_rng(0)
-    grid = tuple(LayerGrid(layer, tuple(range(HEADS)), WIDTH) for layer in range(layers))
-    model: dict[str, str] = dict.fromkeys(["name", "revision", "class", "config", "weights"], "-")
-    identity = Identity(
-        model=model,
-        processor={"class": "none"},
-        dtype="bfloat16",
-        benchmark={"name": "general", "options": {}},
-        prompt="-",
-        grid=grid,
+    print()
+    _row("work", "savs", "plain numpy", "loop")
+    _row("---", "---", "---", "---")
+    for heads, n, classes in ((20, 4096, 2), (784, 1024, 2), (20, 4096, 100), (20, 4096, 1000)):
+        features = rng.standard_normal((heads, n, 128), np.float32)
+        centroids = rng.standard_normal((heads, classes, 128), np.float32)
+        fitted, sample = FittedVote(centroids), features[:, :64]
+        _way(
+            f"`vote`, {heads} heads, {n:,} examples, {classes:,} classes",
+            cpu_seconds(partial(_by_shard, fitted), features),
+            cpu_seconds(other_ways.numpy_evaluate, features, centroids),
+            cpu_seconds(other_ways.loop_evaluate, sample, centroids) * n / 64,
+        )
+    weights = rng.standard_normal((20, 1000, 128), np.float32)
+    bias = rng.standard_normal((20, 1000), np.float32)
+    features = rng.standard_normal((20, 4096, 128), np.float32)
+    _way(
+        "`lda`, 20 heads, 4,096 examples, 1,000 classes",
+        cpu_seconds(partial(_by_shard, FittedLda(weights, bias)), features),
+        cpu_seconds(other_ways.numpy_lda_evaluate, features, weights, bias),
+        None,
     )
-    plan = {
-        split: [PlannedRow(f"{split}:{i}", str(i)) for i in range(count)]
-        for split, count in (("train", train), ("test", rows))
-    }
-    means = rng.standard_normal((classes, WIDTH), np.float32)
-    with open_writer(folder, identity, plan, shard_rows=SHARD_ROWS) as writer:
-        for spec in writer.missing():
-            numbers = np.arange(spec.start, spec.stop) % classes
-            columns: dict[str, list[object]] = dict.fromkeys(EXAMPLE_COLUMNS, [None] * spec.rows)
-            columns |= {
-                "index": list(range(spec.start, spec.stop)),
-                "id": [f"{spec.split}:{i}" for i in range(spec.start, spec.stop)],
-                "split": [spec.split] * spec.rows,
-                "label": [f"class {n}" for n in numbers],
-                "prompt": ["?"] * spec.rows,
-                **dict.fromkeys(("media", "media_sha256"), [[]] * spec.rows),
-                "extra": ["{}"] * spec.rows,
-            }
-            features = {}
-            for layer in range(layers):
-                noise = rng.standard_normal((HEADS, spec.rows, WIDTH), np.float32)
-                values = noise + 0.02 * layer * means[numbers]
-                features[layer] = (values.view(np.uint32) >> 16).astype(np.uint16)
-            nothing: dict[str, list[object]] = {name: [] for name in (*columns, "reason")}
-            writer.write(spec, ShardContent(features, columns, nothing, run={}))
-        writer.seal()
-    return open_store(folder)
+    for heads, n, classes in ((784, 40, 2), (28, 20_000, 1000)):
+        features = rng.standard_normal((heads, n, 128), np.float32)
+        labels, names = np.arange(n) % classes, [str(c) for c in range(classes)]
+        few = slice(None) if n < 1000 else slice(0, 2 * classes)  # of two classes, all
+        _way(
+            f"scores of {heads} heads, {n:,} examples, {classes:,} classes",
+            cpu_seconds(resubstitution, features, labels, names),
+            cpu_seconds(other_ways.numpy_select, features, labels, classes, 20),
+            cpu_seconds(other_ways.loop_select, features[:2, few], labels[few], classes, 20)
+            * (heads / 2) * n / len(labels[few]),
+        )  # fmt: skip
 
 
-def _scoring(heads: int, examples: int, classes: int) -> None:
-    """Time the nearest centroids of all heads, by three ways to find them."""
-    rng = np.random.default_rng(0)
-    features = rng.standard_normal((heads, examples, WIDTH), np.float32)
-    centroids = rng.standard_normal((heads, classes, WIDTH), np.float32)
-    ours = _best(lambda: nearest_centroids(features, centroids))
-    ways = (_numpy, _loop)
-    cells = [
-        f"{ours * 1000:,.0f} ms",
-        *(f"{_best(partial(way, features, centroids)) / ours:.1f} x" for way in ways),
-    ]
-    print(f"| {heads} | {examples:,} | {classes:,} | " + " | ".join(cells) + " |")
+def _by_shard(fitted: FittedVote | FittedLda, features: np.ndarray) -> None:
+    for start in range(0, features.shape[1], 256):
+        fitted.scores(features[:, start : start + 256])
 
 
-def _numpy(features: np.ndarray, centroids: np.ndarray) -> np.ndarray:
-    x, c = (v / np.linalg.norm(v, axis=-1, keepdims=True) for v in (features, centroids))
-    return (x @ c.transpose(0, 2, 1)).argmax(axis=2)
+def _way(what: str, ours: float, plain: float, loop: float | None) -> None:
+    others = (plain, loop)
+    _row(what, f"{ours:.2f} s", *("-" if t is None else f"{t / ours:.1f} x" for t in others))
 
 
-def _loop(features: np.ndarray, centroids: np.ndarray) -> list[list[int]]:
-    """One example and one head at a time, as the public reference does it."""
-    found = []
-    for i in range(features.shape[1]):
-        row = []
-        for head in range(len(features)):
-            x, c = features[head, i], centroids[head]
-            cosines = (c @ x) / (np.linalg.norm(c, axis=1) * np.linalg.norm(x))
-            row.append(int(cosines.argmax()))
-        found.append(row)
-    return found
+def _growth(work: Path) -> None:
+    print()
+    readouts = ("vote", "posterior", "lda", "knn")
+    _row("", *(f"`evaluate`, {name}" for name in readouts), "`select`", "`sweep`, 2 draws")
+    _row(*["---"] * (len(readouts) + 3))
+    for name, size in GROWTH.items():
+        store = random_store(work / f"growth-{name.replace(' ', '')}", size)
+        chosen = [select(store, readout=readout, heads="all") for readout in readouts]
+        times = [_least(partial(evaluate, store, one)) for one in chosen]
+        times += [_least(partial(select, store)), _sweep(store, 2)]
+        _row(name, *(f"{seconds:.2f} s" for seconds in times))
+    store = random_store(work / "growth-base", BASE)
+    _row("draws x 2", *["-"] * (len(readouts) + 1), f"{_sweep(store, 4):.2f} s")
 
 
-def _process(store: Path) -> None:
-    for command in ("select", "evaluate"):
-        call = [sys.executable, "-m", "savs.pipeline.cli.app", command, str(store)]
-        _time(f"`savs {command}`, whole process",
-              lambda call=call: subprocess.run(call, check=True, capture_output=True))  # fmt: skip
+def _sweep(store: object, draws: int) -> float:
+    given = {"shots": [5, 10], "heads": [5, 20], "readouts": ["vote", "lda"], "draws": draws}
+    return _least(partial(sweep, store, **given))
 
 
-def _time(what: str, work: Callable[[], object], times: int = 3) -> None:
-    print(f"| {what} | {_best(work, times):.2f} |", flush=True)
+def _least(work: Callable[[], object]) -> float:
+    return min(cpu_seconds(work) for _ in range(2))
 
 
-def _best(work: Callable[[], object], times: int = 3) -> float:
-    seconds = []
-    for _ in range(times):
-        started = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - started)
-    return min(seconds)
+def _row(*cells: str) -> None:
+    print("| " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,13 @@ def write_table(path: Path, table: pl.DataFrame, metadata: Mapping[str, str] = {
     buffer = io.BytesIO()
     table.write_parquet(buffer, metadata=dict(metadata))
     write_file(path, buffer.getvalue())
+    return path
+
+
+def write_lazy_table(path: Path, table: pl.LazyFrame) -> Path:
+    """Write a table batch by batch, so that memory does not hold it."""
+    with _writing(path), whole_file(path) as partial:
+        table.sink_parquet(partial)
     return path
 
 
@@ -134,13 +142,32 @@ def reading(path: Path, command: str) -> Iterator[None]:
         raise ResultError(f"{path} cannot be read ({reason}); run `{command}` again") from error
 
 
+@contextmanager
+def whole_result(folder: Path) -> Iterator[None]:
+    """Remove a folder of results that the block made, if it fails."""
+    is_new = not folder.exists()
+    try:
+        yield
+    except BaseException:
+        if is_new:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
 def write_file(path: Path, content: bytes) -> None:
     """Write a file whole, and make its folder; StoreWriteError if that fails."""
+    with _writing(path), whole_file(path) as partial:
+        partial.write_bytes(content)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Make the folder of a file, and turn what goes wrong in writing it into a StoreWriteError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as partial:
-            partial.write_bytes(content)
-    except OSError as error:
+        yield
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0]
         raise StoreWriteError(
-            f"{path} cannot be written: {error.strerror or error}; pass a writable folder as --out"
+            f"{path} cannot be written: {reason}; pass a writable folder as --out"
         ) from error

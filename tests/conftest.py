@@ -12,11 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 from browser import browser_required, find_browser
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from savs.datasets.benchmarks.shapes import ShapesFiles, write_shapes
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

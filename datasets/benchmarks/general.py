@@ -48,13 +48,26 @@ def parse_row(row: Row, columns: Mapping[str, str], question: str | None) -> Ite
     """
     yield Fields(
         id=row.optional(columns["id"]),
-        label=row.text(columns["label"]),
-        prompt=row.text(columns["question"]) if question is None else question,
+        label=_text(row, "label", columns),
+        prompt=_text(row, "question", columns) if question is None else question,
         media=row.names(columns["image"], columns["images"]),
         group=row.optional(columns["group"]),
         subtask=row.optional(columns["subtask"]),
         category=row.optional(columns["category"]),
     )
+
+
+def _text(row: Row, field: str, columns: Mapping[str, str]) -> str:
+    """Return a required field; RowError that says how to map it where its column is missing."""
+    column = columns[field]
+    if column not in row.values:
+        have = ", ".join(map(str, row.values)) or "none"
+        other = ", or pass --question TEXT to ask the same of all" if field == "question" else ""
+        raise row.error(
+            f"field {column!r} is missing",
+            f"the row has the fields {have}; name one with --column {field}=NAME{other}",
+        )
+    return row.text(column)
 
 
 def check_rows(

@@ -1,7 +1,7 @@
 """`image-folder`: one folder of images or videos per class, and one question for all."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePath
 
@@ -12,20 +12,35 @@ from savs.datasets.media.video_containers import is_video_name
 from savs.datasets.row import Row
 
 SUFFIXES = frozenset(
-    (".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+    (
+        *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
+        *(".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
+    )
 )
-"""Suffixes of images, in lower case."""
+"""Suffixes of images, in lower case; what cannot be decoded is skipped with its reason later."""
 SKIPPED = frozenset(("desktop.ini", "thumbs.db"))
 """Files of operating systems, skipped like hidden ones; in lower case."""
 QUESTION = "What is in the image?"
 NAMED = 3
-"""Number of files that an error names."""
+"""Number of names that a message lists."""
+
+
+@dataclass
+class _Found:
+    """What a folder holds."""
+
+    images: list[Path] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    """Files that are no media by name, below the folder."""
+    problems: list[str] = field(default_factory=list)
+    """What is misplaced, and what to do about it."""
 
 
 def read_folder(source: Path) -> list[Row]:
     """Read the classes of a folder, one subfolder each, in the order of their names.
 
-    Hidden files and folders (names that begin with a dot) are skipped.
+    Hidden files and folders (names that begin with a dot) are skipped, and so are files that are
+    neither images nor videos by name; `folder_notes` names the latter.
 
     Parameters
     ----------
@@ -40,44 +55,60 @@ def read_folder(source: Path) -> list[Row]:
     Raises
     ------
     SourceError
-        The folder does not exist, a class has no image, or a file or folder is misplaced.
+        The folder does not exist, a class has no image, or an image or a folder is misplaced; all
+        of these are named.
     """
     if not source.is_dir():
         what = "is a file" if source.exists() else "does not exist"
         raise SourceError(f"{source} {what}; expected a folder with one subfolder per class")
-    classes, loose = _list_folder(source)
-    if loose:
-        raise SourceError(
-            f"{source} holds {_first_names(loose)} next to the class folders; move it into one of"
-            " them, or out of the folder"
-        )
-    if not classes:
-        raise SourceError(f"{source} has no subfolders; expected one folder of images per class")
-    images = [image for folder in classes for image in _images(folder)]
+    found = _look(source)
+    if found.problems:
+        raise SourceError(f"{source} " + "; ".join(found.problems))
     return [
         Row(str(image), index, {"image": f"{image.parent.name}/{image.name}",
                                 "label": image.parent.name}, source.name)
-        for index, image in enumerate(images)
+        for index, image in enumerate(found.images)
     ]  # fmt: skip
 
 
-def _images(folder: Path) -> list[Path]:
-    folders, files = _list_folder(folder)
-    if folders:
-        raise SourceError(
-            f"{folder} holds the folder {folders[0].name}; expected the images of one class;"
-            f" if {folder.name} is a split, pass --train or --test {folder}"
+def folder_notes(source: Path) -> list[str]:
+    """Return a line that names the files of a folder that are no media by name, if any."""
+    others = _look(source).others
+    what = "file is neither an image nor a video by name and was" if len(others) == 1 else (
+        "files are neither images nor videos by name and were"
+    )  # fmt: skip
+    return [f"{source}: {len(others):,} {what} left out: {_first(others)}"] if others else []
+
+
+def _look(source: Path) -> _Found:
+    found = _Found()
+    classes, files = _list_folder(source)
+    loose = [path.name for path in files if _is_medium(path.name)]
+    found.others += [path.name for path in files if not _is_medium(path.name)]
+    if loose:
+        found.problems.append(
+            f"holds {_first(loose)} next to the class folders (move them into one, or away)"
         )
-    if not files:
-        raise SourceError(f"{folder} holds no image; add some, or remove the folder")
-    others = [path for path in files if not _is_medium(path.name)]
-    if others:
-        raise SourceError(
-            f"{folder} holds {_first_names(others)}, by name neither an image"
-            f" ({' '.join(sorted(SUFFIXES))}) nor a video; move it away, or start its name with a"
-            " dot"
+    if not classes:
+        found.problems.append("has no subfolders (expected one folder of images per class)")
+    nested, empty = [], []
+    for folder in classes:
+        folders, files = _list_folder(folder)
+        media = [path for path in files if _is_medium(path.name)]
+        found.images += media
+        found.others += [f"{folder.name}/{p.name}" for p in files if not _is_medium(p.name)]
+        nested += [f"{folder.name}/{path.name}" for path in folders]
+        if not (media or folders):
+            empty.append(folder.name)
+    if nested:
+        splits = " or ".join(dict.fromkeys(name.partition("/")[0] for name in nested[:NAMED]))
+        found.problems.append(
+            f"has folders within class folders: {_first(nested)} (if {splits} is a split, pass"
+            f" --train or --test {source / splits.partition(' ')[0]})"
         )
-    return files
+    if empty:
+        found.problems.append(f"has no image in {_first(empty)} (add some, or remove the folder)")
+    return found
 
 
 def _list_folder(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -102,9 +133,9 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in SKIPPED
 
 
-def _first_names(paths: list[Path]) -> str:
-    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
-    return ", ".join(path.name for path in paths[:NAMED]) + more
+def _first(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def parse_row(row: Row, question: str) -> Iterator[Fields]:
@@ -145,6 +176,7 @@ IMAGE_FOLDER = Benchmark(
     parse_row=partial(parse_row, question=QUESTION),
     measure=measure,
     read_folder=read_folder,
+    folder_notes=folder_notes,
     options={"question": QUESTION},
     about=About(
         task="classification of your own images, sorted into folders",

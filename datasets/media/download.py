@@ -1,30 +1,27 @@
 """Media at an http or https URL, fetched once and kept in a folder."""
 
 import hashlib
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from threading import Lock
 
 from savs.datasets.errors import MediaError
 from savs.foundation.whole_files import whole_file
 
-if TYPE_CHECKING:
-    from urllib.request import OpenerDirector
-
 TIMEOUT_S = 20.0
 """How long a server may be silent."""
 DEADLINE_S = 300.0
-"""How long one medium may take."""
+"""How long one medium may take, from the first connection to the last byte."""
 MAX_BYTES = 256 * 2**20
 """Largest medium."""
+MAX_TOTAL_BYTES = 100 * 10**9
+"""What a run fetches at most by default."""
 AT_ONCE = 8
 """Media that are fetched in parallel."""
-_PIECE = 2**16
+_COUNTING = Lock()
+"""Held while bytes are counted; a `Fetching` travels to worker processes, a lock cannot."""
 
 
 def is_address(name: str) -> bool:
@@ -44,8 +41,15 @@ class Fetching:
 
     folder: Path | None = None
     """Folder for fetched files, named by the digest of the URL; None keeps none."""
+    allow_private: bool = False
+    """Whether to ask addresses of private networks, too."""
+    max_total_bytes: int = MAX_TOTAL_BYTES
+    """The most that a run fetches."""
     timeout_s: float = TIMEOUT_S
+    deadline_s: float = DEADLINE_S
     max_bytes: int = MAX_BYTES
+    spent: list[int] = field(default_factory=lambda: [0], compare=False)
+    """Bytes that were fetched so far, in one item."""
     failed: dict[str, str] = field(default_factory=dict, compare=False)
     """URL -> why it could not be fetched; it is not tried again."""
 
@@ -60,7 +64,8 @@ class Fetching:
         Raises
         ------
         MediaError
-            The server refuses, is silent, or sends more than `max_bytes`.
+            The server refuses, is silent or slow, sends more than `max_bytes`, or is in a private
+        network; or the run has fetched what it may.
         """
         kept = self.kept(address)
         if kept is not None:
@@ -91,7 +96,10 @@ class Fetching:
             return []
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="savs-fetching") as pool:
             there = sum(pool.map(self._try, addresses))
-        return [f"{there:,} of {len(addresses):,} URLs were fetched into {self.folder}"]
+        return [
+            f"{there:,} of {len(addresses):,} URLs are in {self.folder}; {self.spent[0]:,} bytes"
+            f" were fetched, {self.max_total_bytes:,} are allowed (--fetch-gb)"
+        ]
 
     def _try(self, address: str) -> bool:
         try:
@@ -100,17 +108,27 @@ class Fetching:
             return False  # reported when the medium is read
 
     def _download(self, address: str) -> bytes:
-        started, data = time.monotonic(), bytearray()
-        with _opener().open(address, timeout=self.timeout_s) as answer:
-            while piece := answer.read(_PIECE):
-                data += piece
-                if len(data) > self.max_bytes:
-                    raise ValueError(f"it has more than {self.max_bytes:,} bytes")
-                if time.monotonic() - started > DEADLINE_S:
-                    raise ValueError(f"it takes more than {DEADLINE_S:.0f} s")
-            if answer.length:  # bytes that were announced and did not arrive
-                raise ValueError(f"the connection ended {answer.length:,} bytes early")
-        return bytes(data)
+        from savs.datasets.media.http_requests import download  # no other command waits for it
+
+        self._count(0)
+        return download(
+            address,
+            timeout_s=self.timeout_s,
+            deadline_s=self.deadline_s,
+            max_bytes=self.max_bytes,
+            allow_private=self.allow_private,
+            count=self._count,
+        )
+
+    def _count(self, received: int) -> None:
+        """Count bytes of this run; ValueError where they are more than it may fetch."""
+        with _COUNTING:
+            self.spent[0] += received
+        if self.spent[0] > self.max_total_bytes:
+            raise ValueError(
+                f"this run has fetched {self.max_total_bytes:,} bytes, the most that it may; raise"
+                " --fetch-gb"
+            )
 
     def _keep(self, address: str, data: bytes) -> None:
         path = self._path_of(address)
@@ -128,32 +146,3 @@ class Fetching:
     def _path_of(self, address: str) -> Path | None:
         name = hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()
         return None if self.folder is None else self.folder / name
-
-
-@contextmanager
-def temporary_fetching(*, wanted: bool) -> Iterator[Fetching | None]:
-    """Yield a `Fetching` whose folder is removed when the block ends; None if not wanted."""
-    if not wanted:
-        yield None
-        return
-    with TemporaryDirectory(prefix="savs-fetched-") as folder:
-        yield Fetching(Path(folder))
-
-
-def _opener() -> "OpenerDirector":
-    """Return an opener for http and https only, so that no redirect reaches another protocol."""
-    from urllib import request
-
-    opener = request.OpenerDirector()
-    for handler in (
-        request.ProxyHandler(),
-        request.UnknownHandler(),
-        request.HTTPHandler(),
-        request.HTTPSHandler(),
-        request.HTTPDefaultErrorHandler(),
-        request.HTTPRedirectHandler(),
-        request.HTTPErrorProcessor(),
-    ):
-        opener.add_handler(handler)
-    opener.addheaders = [("User-Agent", "savs")]
-    return opener

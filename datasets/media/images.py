@@ -2,15 +2,25 @@
 
 import io
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from savs.datasets.errors import MediaError
+from savs.datasets.media.limits import COSTLY, MAX_IMAGE_PIXELS, RAISE, require_size
 from savs.datasets.media.video_containers import HEIC_BRANDS
 
+BAND_PIXELS = 2**20
+"""Pixels that are converted to RGB together: the intermediate forms take no more."""
 
-def decode_image(data: bytes, name: str, draft_pixels: int | None = None) -> Image.Image:
+
+def decode_image(
+    data: bytes,
+    name: str,
+    draft_pixels: int | None = None,
+    max_pixels: int = MAX_IMAGE_PIXELS,
+) -> Image.Image:
     """Decode an image file to 8-bit RGB.
 
     The EXIF orientation is applied, transparency becomes white, 16-bit greys keep their upper byte,
@@ -25,15 +35,19 @@ def decode_image(data: bytes, name: str, draft_pixels: int | None = None) -> Ima
     draft_pixels
         Decode a JPEG at a half, a quarter or an eighth of its width and height, as long as it keeps
         this many pixels or more: several times as fast, and slightly other values.
+    max_pixels
+        Refuse an image with more pixels, a WebP with more than half of that.
 
     Raises
     ------
     MediaError
-        Not an image, damaged, truncated, or so large that it looks like a decompression bomb.
+        Not an image, damaged, truncated, or too large.
     """
+    _let_pillow_open(max_pixels)
     try:
         with Image.open(io.BytesIO(data)) as image:
-            require_size(image.width, image.height, name)
+            limit = max_pixels // COSTLY.get(image.format or "", 1)
+            require_size(image.width, image.height, name, limit)
             if image.format == "EPS":
                 raise MediaError(f"{name} is a PostScript program, not an image; convert it")
             if draft_pixels is not None:
@@ -45,7 +59,7 @@ def decode_image(data: bytes, name: str, draft_pixels: int | None = None) -> Ima
             ImageOps.exif_transpose(image, in_place=True)
             return _to_rgb(image, kind)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise MediaError(f"{name} has too many pixels: {error}") from error
+        raise MediaError(f"{name} has too many pixels: {RAISE}") from error
     except MediaError:
         raise
     except UnidentifiedImageError as error:
@@ -56,30 +70,41 @@ def decode_image(data: bytes, name: str, draft_pixels: int | None = None) -> Ima
         raise MediaError(f"{name} cannot be decoded: {error}") from error
 
 
-def require_size(width: int, height: int, name: str) -> None:
-    """Raise MediaError for more pixels than Pillow considers safe."""
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and width * height > limit:
-        raise MediaError(
-            f"{name} has {width} x {height} pixels, more than {limit:,}: scale it down"
-        )
+def _let_pillow_open(max_pixels: int) -> None:
+    """Raise Pillow's own limit where that is below the one that the user chose."""
+    if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = max_pixels
 
 
 def _to_rgb(image: Image.Image, kind: str | None) -> Image.Image:
-    if image.mode.startswith("I;16") or (image.mode == "I" and kind == "PPM"):  # read as 0 .. 65535
-        values = np.asarray(image)
+    if image.mode == "F" or (image.mode == "I" and kind != "PPM"):
+        raise ValueError("32-bit pixels have no fixed white; save it with 8 or 16 bits")
+    if not (image.mode.startswith("I") or image.has_transparency_data):
+        return image.convert("RGB")
+    result = Image.new("RGB", image.size)
+    for box in _bands(*image.size):
+        result.paste(_band_to_rgb(image.crop(box)), box)
+    return result
+
+
+def _bands(width: int, height: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield boxes of some rows each, from the top."""
+    rows = max(1, BAND_PIXELS // width)
+    for top in range(0, height, rows):
+        yield 0, top, width, min(height, top + rows)
+
+
+def _band_to_rgb(band: Image.Image) -> Image.Image:
+    if band.mode.startswith("I"):  # 0 .. 65535
+        values = np.asarray(band)
         grey = (values >> 8).astype(np.uint8)
-        clear = image.info.get("transparency")
+        clear = band.info.get("transparency")
         if isinstance(clear, int):
             grey[values == clear] = 255
         return Image.fromarray(grey).convert("RGB")
-    if image.mode in ("I", "F"):
-        raise ValueError("32-bit pixels have no fixed white; save it with 8 or 16 bits")
-    if image.has_transparency_data:
-        pixels = image.convert("RGBA")
-        white = Image.new("RGBA", pixels.size, "white")
-        return Image.alpha_composite(white, pixels).convert("RGB")
-    return image.convert("RGB")
+    pixels = band.convert("RGBA")
+    white = Image.new("RGBA", pixels.size, "white")
+    return Image.alpha_composite(white, pixels).convert("RGB")
 
 
 def thumbnail(image: Image.Image, side_px: int) -> bytes:

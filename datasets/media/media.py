@@ -10,13 +10,12 @@ from PIL import Image
 from savs.datasets.errors import MediaError
 from savs.datasets.media.download import Fetching, is_address
 from savs.datasets.media.images import decode_image
+from savs.datasets.media.limits import MAX_FILE_BYTES, MAX_IMAGE_PIXELS
 from savs.datasets.media.paths import absolute, is_foreign, locate
 from savs.datasets.media.video_containers import container_of, is_video_name
 from savs.datasets.media.videos import DEFAULT_FRAMES, decode_video
 from savs.datasets.rows.packed_media import is_packed, packed_file, read_packed
 from savs.foundation.regular_files import regular_size
-
-NO_ADDRESS = "is a URL; to download it, pass --fetch-urls"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +30,8 @@ class MediaRules:
     """How media at a URL are fetched; None refuses them."""
     draft_pixels: int | None = None
     """JPEGs may be decoded smaller, down to this many pixels, see `decode_image`."""
+    max_pixels: int = MAX_IMAGE_PIXELS
+    """Images with more pixels are refused, and videos as `decode_video` says."""
 
 
 DEFAULT_RULES = MediaRules()
@@ -74,7 +75,7 @@ class MediaFolder:
     def absence(self, name: str) -> str:
         """Return where a missing medium was expected, and what to do."""
         if is_address(name):
-            return f"{name} {NO_ADDRESS}"
+            return f"{name} is a URL; to download it, pass --fetch-urls"
         try:
             self.path(name)
         except MediaError as error:
@@ -111,7 +112,7 @@ class MediaFolder:
         """
         if is_address(name):
             if self.rules.fetching is None:
-                raise MediaError(f"{name} {NO_ADDRESS}, or name a file instead")
+                raise MediaError(f"{name} is a URL and was read without --fetch-urls")
             data = self.rules.fetching.fetch(name)
         elif is_packed(name):
             file = packed_file(name)
@@ -125,7 +126,8 @@ class MediaFolder:
     def _read_file(self, name: str) -> bytes:
         path = self.path(name)
         try:
-            regular_size(path)
+            if regular_size(path) > MAX_FILE_BYTES:
+                raise ValueError(f"it has more than {MAX_FILE_BYTES:,} bytes")
             return path.read_bytes()
         except FileNotFoundError as error:
             raise MediaError(
@@ -189,12 +191,14 @@ def decode_medium(data: bytes, name: str, rules: MediaRules = DEFAULT_RULES) -> 
     """
     frames = rules.video_frames or DEFAULT_FRAMES
     if container_of(data) is not None:
-        return decode_video(data, name, frames)
+        return decode_video(data, name, frames, rules.max_pixels)
     try:
-        return [decode_image(data, name, rules.draft_pixels)]
+        return [decode_image(data, name, rules.draft_pixels, rules.max_pixels)]
     except MediaError:
         if is_video_name(name):
-            return decode_video(data, name, frames)  # its error lists the known formats
+            return decode_video(
+                data, name, frames, rules.max_pixels
+            )  # its error lists the known formats
         raise
 
 

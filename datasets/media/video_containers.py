@@ -6,6 +6,8 @@ Sources: ISO/IEC 14496-12 (boxes), RFC 8794 (EBML), Microsoft's AVI RIFF referen
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
+from savs.datasets.media.mp4_boxes import boxes
+
 MP4, MATROSKA, AVI = "mp4", "matroska", "avi"
 SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm")
 """Suffixes of video files."""
@@ -51,16 +53,7 @@ def missing_bytes(data: bytes) -> int:
 
 
 def _mp4_end(data: bytes) -> int:
-    """Follow the outermost boxes: a size of 32 bits, of 64 if that is 1; 0 is the file's end."""
-    offset = 0
-    while offset + 8 <= len(data):
-        size = int.from_bytes(data[offset : offset + 4])
-        if size == 1:
-            size = int.from_bytes(data[offset + 8 : offset + 16])
-        if size < 8:
-            return len(data)
-        offset += size
-    return offset
+    return max((end for _, _, end in boxes(memoryview(data))), default=0)
 
 
 def _avi_end(data: bytes) -> int:

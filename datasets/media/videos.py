@@ -2,18 +2,27 @@
 
 import io
 import re
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from savs.datasets.errors import MediaError
-from savs.datasets.media.images import require_size
-from savs.datasets.media.video_containers import AVI, container_of, missing_bytes
+from savs.datasets.media.limits import (
+    MAX_IMAGE_PIXELS,
+    MAX_SAMPLES,
+    VIDEO_IMAGES,
+    require_frames,
+    require_size,
+)
+from savs.datasets.media.mp4_boxes import declared_samples
+from savs.datasets.media.video_containers import AVI, MP4, container_of, missing_bytes
 
 DEFAULT_FRAMES = 8
 """Frames per video by default; also those of a store that does not record the number."""
@@ -30,9 +39,16 @@ class _Clip:
     name: str
     numbered: bool
     """Frames are identified by number rather than time: AVI has a constant rate and no times."""
+    max_pixels: int
+    """Most pixels of a frame."""
 
 
-def decode_video(data: bytes, name: str, frames: int = DEFAULT_FRAMES) -> list[Image.Image]:
+def decode_video(
+    data: bytes,
+    name: str,
+    frames: int = DEFAULT_FRAMES,
+    max_pixels: int = MAX_IMAGE_PIXELS,
+) -> list[Image.Image]:
     """Decode the frames of a video that are shown at the centres of equal parts of its duration.
 
     Parameters
@@ -44,6 +60,8 @@ def decode_video(data: bytes, name: str, frames: int = DEFAULT_FRAMES) -> list[I
     frames
         Number of parts. A frame that is shown at several centres is returned once; a video with
         no more frames than parts returns all.
+    max_pixels
+        Refuse a frame with more pixels, and frames that have more than four times as many together.
 
     Returns
     -------
@@ -56,13 +74,15 @@ def decode_video(data: bytes, name: str, frames: int = DEFAULT_FRAMES) -> list[I
         Damaged, truncated, without pictures, too large, or the package `av` is missing.
     """
     try:
-        with _opened(data, name) as clip:
+        with _opened(data, name, max_pixels) as clip:
             starts, end, keys = _times(clip)
             wanted = [starts[index] for index in pick(starts, end, frames)]
-        with _opened(data, name) as clip:
+            size = clip.stream.codec_context.width, clip.stream.codec_context.height
+            require_size(*size, name, VIDEO_IMAGES * max_pixels, len(wanted))
+        with _opened(data, name, max_pixels) as clip:
             found = None if clip.numbered else _by_seeking(clip, wanted, keys)
         if found is None:
-            with _opened(data, name) as clip:
+            with _opened(data, name, max_pixels) as clip:
                 found = _in_order(clip, wanted)
     except MediaError:
         raise
@@ -106,7 +126,7 @@ def pick(starts: Sequence[int], end: int, parts: int) -> list[int]:
 
 
 @contextmanager
-def _opened(data: bytes, name: str) -> Iterator[_Clip]:
+def _opened(data: bytes, name: str, max_pixels: int = MAX_IMAGE_PIXELS) -> Iterator[_Clip]:
     """Open a video with the demuxer of its own container: no other file, no network."""
     try:
         import av
@@ -119,42 +139,79 @@ def _opened(data: bytes, name: str) -> Iterator[_Clip]:
         raise MediaError(f"{name} is not a video of a known format (MP4, MOV, Matroska, WebM, AVI)")
     if missing := missing_bytes(data):
         raise MediaError(f"{name} is truncated: {missing:,} bytes are missing at its end")
+    if kind == MP4 and declared_samples(data) > MAX_SAMPLES:
+        raise MediaError(f"{name} declares more than {MAX_SAMPLES:,} samples: cut it")
     with av.open(io.BytesIO(data), format=kind) as container:
         pictures = [s for s in container.streams.video if not _is_cover(s)]
         if not pictures:
             raise MediaError(f"{name} has no pictures: it has only sound, or is empty")
         stream = pictures[0]
-        require_size(stream.codec_context.width, stream.codec_context.height, name)
+        require_size(stream.codec_context.width, stream.codec_context.height, name, max_pixels)
         stream.thread_type = "AUTO"
-        yield _Clip(container, stream, name, kind == AVI)
+        yield _Clip(container, stream, name, kind == AVI, max_pixels)
 
 
 def _is_cover(stream: Any) -> bool:
     return "attached_pic" in str(stream.disposition).lower()
 
 
-def _times(clip: _Clip) -> tuple[list[int], int, list[int]]:
+@dataclass(slots=True)
+class _Packets:
+    """What is kept of a stream's packets: objects of FFmpeg would take a hundred times as much."""
+
+    there: int = 0
+    """Packets with content."""
+    used: int = 0
+    """Those that are not discarded."""
+    starts: "array[int]" = field(default_factory=lambda: array("q"))
+    """Time stamp of each used packet that has one, as those below."""
+    durations: "array[int]" = field(default_factory=lambda: array("q"))
+    keys: bytearray = field(default_factory=bytearray)
+
+
+def _read_packets(clip: _Clip) -> _Packets:
+    found = _Packets()
+    for packet in clip.container.demux(clip.stream):
+        if not packet.size:
+            continue
+        found.there += 1
+        require_frames(found.there, clip.name)
+        if packet.is_discard:
+            continue
+        found.used += 1
+        if packet.pts is not None:
+            found.starts.append(packet.pts)
+            found.durations.append(packet.duration or 0)
+            found.keys.append(packet.is_keyframe)
+    return found
+
+
+def _times(clip: _Clip) -> tuple[Sequence[int], int, Sequence[int]]:
     """Return the start of each frame, the end of the last one, and the starts of key frames."""
-    there = [packet for packet in clip.container.demux(clip.stream) if packet.size]
-    packets = [packet for packet in there if not packet.is_discard]
-    if not packets:
+    packets = _read_packets(clip)
+    if not packets.used:
         raise MediaError(f"{clip.name} has no frame")
     if clip.numbered:
-        if len(there) < WHOLE * clip.stream.frames:
+        if packets.there < WHOLE * clip.stream.frames:
             raise MediaError(
-                f"{clip.name} is damaged: {len(there)} of {clip.stream.frames} frames are present"
+                f"{clip.name} is damaged: {packets.there} of {clip.stream.frames} frames are"
+                " present"
             )
-        return list(range(len(packets))), len(packets), []
-    shown = sorted({p.pts: p for p in packets if p.pts is not None}.items())
-    if not shown:
+        return range(packets.used), packets.used, []
+    if not packets.starts:
         raise MediaError(f"{clip.name} has no time stamps for its frames")
-    starts = [start for start, _ in shown]
-    last = shown[-1][1].duration or (starts[-1] - starts[0]) // max(1, len(starts) - 1) or 1
-    end = starts[-1] + last
+    stamps = np.frombuffer(packets.starts, np.int64)
+    order = np.argsort(stamps, kind="stable")
+    later = np.append(stamps[order][1:] != stamps[order][:-1], True)
+    order = order[later]  # of packets with one time stamp the last
+    starts = stamps[order].tolist()
+    gap = (starts[-1] - starts[0]) // max(1, len(starts) - 1)
+    end = starts[-1] + (packets.durations[order[-1]] or gap or 1)
     shown_s, said_s = float(end * clip.stream.time_base), _said_s(clip.stream)
     if shown_s < WHOLE * said_s:
         raise MediaError(f"{clip.name} is damaged: {shown_s:.1f} of {said_s:.1f} s are present")
-    return starts, end, [start for start, p in shown if p.is_keyframe]
+    is_key = np.frombuffer(packets.keys, np.bool_)[order]
+    return starts, end, stamps[order][is_key].tolist()
 
 
 def _said_s(stream: Any) -> float:
@@ -202,7 +259,7 @@ def _in_order(clip: _Clip, wanted: Sequence[int]) -> list[Image.Image]:
 
 
 def _to_rgb(frame: Any, clip: _Clip) -> Image.Image:
-    require_size(frame.width, frame.height, clip.name)
+    require_size(frame.width, frame.height, clip.name, clip.max_pixels)
     if frame.is_corrupt:
         raise MediaError(f"{clip.name} is damaged: a frame cannot be decoded completely")
     image = frame.to_image()

@@ -4,6 +4,7 @@ Groups are found by id, never by line position.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import polars as pl
 
@@ -45,12 +46,10 @@ def set_accuracy(
     RowError
         No set is complete.
     """
-    keys = [pl.col(column).cast(pl.List(pl.String)).list.join("\n") if column == "media" else column
-            for column in by]  # fmt: skip
     sets = (
         predictions.drop_nulls("group")
         .with_columns(guess=guess_score(classes))
-        .group_by(keys, maintain_order=True)
+        .group_by(_keys(by), maintain_order=True)
         .agg(
             score=pl.col("correct").all().cast(pl.Float64),
             guess=pl.col("guess").product(),
@@ -87,12 +86,44 @@ def group_metrics(predictions: pl.DataFrame, classes: Classes, of: str = "") -> 
 
     Q-Acc: a question right on both images. I-Acc: an image right for both questions. G-Acc: all.
     Source: Li et al., NaturalBench, arXiv 2410.14669.
+
+    The three are about the same groups: one that lacks any of its four rows counts in none of them,
+    and a note names it.
+
+    Raises
+    ------
+    RowError
+        No group is complete.
     """
     suffix = f", {of}" if of else ""
+    sets = (("Q-Acc", ["group", "prompt"], 2), ("I-Acc", ["group", "media"], 2),
+            ("G-Acc", ["group"], GROUP_ROWS))  # fmt: skip
+    rows = predictions.drop_nulls("group").with_columns(
+        whole=pl.all_horizontal(pl.len().over(_keys(by)) == count for _, by, count in sets)
+    )
+    rows = rows.with_columns(whole=pl.col("whole").all().over("group"))
+    whole, incomplete = rows.filter("whole"), rows.filter(~pl.col("whole"))["group"]
+    if not whole.height:
+        raise RowError(
+            f"{sets[0][0]}{suffix}: no group of {GROUP_ROWS} rows, two questions on two images, is"
+            " complete; check whether --limit cuts the test file inside a group"
+        )
     return [
-        set_accuracy(predictions, classes, f"Q-Acc{suffix}", ["group", "prompt"], 2),
-        set_accuracy(predictions, classes, f"I-Acc{suffix}", ["group", "media"], 2),
-        set_accuracy(predictions, classes, f"G-Acc{suffix}", ["group"], GROUP_ROWS),
+        replace(
+            set_accuracy(whole, classes, name + suffix, by, count),
+            notes=incomplete_note(name + suffix, incomplete),
+        )
+        for name, by, count in sets
+    ]
+
+
+def _keys(by: Sequence[str]) -> list[pl.Expr]:
+    """Return the columns that define a set; images in their order."""
+    return [
+        pl.col(column).cast(pl.List(pl.String)).list.join("\n")
+        if column == "media"
+        else pl.col(column)
+        for column in by
     ]
 
 

@@ -47,15 +47,16 @@ def accuracy(predictions: pl.DataFrame, classes: Classes, name: str = "accuracy"
 
 def subtask_accuracies(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
     """Return the accuracy of each subtask, then their mean (`accuracy, macro`)."""
+    predictions = predictions.select("label", "correct", "subtask", "cluster")
     parts = [
-        (str(subtask), predictions.filter(pl.col("subtask") == subtask))
+        (str(subtask), predictions.filter(pl.col("subtask").eq_missing(pl.lit(subtask))))
         for subtask in predictions["subtask"].unique(maintain_order=True)
     ]
     single = [accuracy(part, classes, f"accuracy, {subtask}") for subtask, part in parts]
     majorities = [units.majority for units in single if units.majority is not None]
     macro = Units(
         "accuracy, macro",
-        _scores(predictions, pl.col("subtask")),
+        _scores(predictions, pl.col("subtask").fill_null(str(None))),
         chance=sum(units.chance for units in single) / len(single),
         majority=sum(majorities) / len(majorities),
     )
@@ -105,7 +106,7 @@ def guess_score(classes: Classes) -> pl.Expr:
 def _baselines(predictions: pl.DataFrame, classes: Classes) -> tuple[float, float]:
     """Return the accuracy of a uniform guess and of the most frequent label of the classes."""
     hits = 0
-    for (subtask,), part in predictions.group_by("subtask"):
+    for (subtask,), part in predictions.select("subtask", "label").group_by("subtask"):
         names = classes[str(subtask) if subtask is not None else None]
         known = part.filter(pl.col("label").is_in(names))["label"].value_counts()["count"]
         hits += int(known.to_numpy().max(initial=0))

@@ -4,15 +4,19 @@ import codecs
 import csv
 import io
 import json
+import os
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from savs.datasets.errors import RowError, SourceError
 from savs.datasets.row import Row
 from savs.datasets.rows.base64_media import name_embedded
 from savs.datasets.rows.files import Files, find_files
 from savs.datasets.rows.parquet_media import parquet_values
+from savs.datasets.rows.row_sizes import MAX_ROW_BYTES, MAX_WHOLE_BYTES
+from savs.foundation.errors import SavsError
 
 JSON_LINES = (".jsonl", ".ndjson")
 PARQUET = ".parquet"
@@ -72,37 +76,59 @@ def _read(path: Path, root: Path) -> Iterator[Located]:
 
 
 def _read_text(path: Path) -> Iterator[Located]:
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        known = ", ".join([*_READERS, PARQUET])
+    suffix = path.suffix.lower()
+    reader = _READERS.get(suffix)
+    if reader is None and suffix not in JSON_LINES:
+        known = ", ".join([*JSON_LINES, *_READERS, PARQUET])
         raise SourceError(f"{path}: expected a name that ends in {known}, got {path.suffix!r}")
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            if reader is None:
+                yield from _json_lines(path, file)
+                return
+            too_large = os.fstat(file.fileno()).st_size > MAX_WHOLE_BYTES
+            data = b"" if too_large else file.read(MAX_WHOLE_BYTES + 1)
     except (OSError, ValueError) as error:
+        if isinstance(error, SavsError):
+            raise
         reason = getattr(error, "strerror", None) or error
         raise SourceError(f"{path} cannot be read: {reason}; check the path") from error
+    if too_large or len(data) > MAX_WHOLE_BYTES:
+        raise SourceError(
+            f"{path} has more than {MAX_WHOLE_BYTES:,} bytes; save it as .jsonl or .parquet, which"
+            " are read row by row"
+        )
     yield from reader(path, _decode(path, data))
 
 
-def _decode(path: Path, data: bytes) -> str:
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+def _decode(path: Path, data: bytes, line: int = 1) -> str:
+    """Decode a file, or a line of it."""
+    if line == 1 and data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise SourceError(f"{path} line 1 is not UTF-8 but UTF-16; save the file as UTF-8")
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-8-sig" if line == 1 else "utf-8")
     except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
+        line += data[: error.start].count(b"\n")
         raise SourceError(
             f"{path} line {line} is not UTF-8 ({error.reason}); save the file as UTF-8"
         ) from error
 
 
-def _json_lines(path: Path, text: str) -> Iterator[Located]:
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
+def _json_lines(path: Path, file: IO[bytes]) -> Iterator[Located]:
+    for number in count(1):
+        where, line = f"{path} line {number}", file.readline(MAX_ROW_BYTES + 1)
+        if not line:
+            return
+        if len(line) > MAX_ROW_BYTES:
+            raise RowError(
+                f"{where} has more than {MAX_ROW_BYTES:,} bytes; save its images as files, and give"
+                " their names"
+            )
+        text = _decode(path, line, number)
+        if not text.strip():
             continue
-        where = f"{path} line {number}"
         try:
-            value = _json(line)
+            value = _json(text)
         except (ValueError, RecursionError) as error:
             raise RowError(f"{where} is not JSON ({error}); put one object on each line") from error
         yield where, _require_object(where, value)
@@ -147,7 +173,7 @@ def _require_object(where: str, value: Any) -> Values:
 
 
 def _csv(path: Path, text: str) -> Iterator[Located]:
-    csv.field_size_limit(2**31 - 1)  # a cell may hold an image
+    csv.field_size_limit(MAX_ROW_BYTES)  # a cell may hold an image
     lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         names = next(lines, [])
@@ -174,8 +200,7 @@ def _csv(path: Path, text: str) -> Iterator[Located]:
 
 
 _READERS: dict[str, Callable[[Path, str], Iterator[Located]]] = {
-    **dict.fromkeys(JSON_LINES, _json_lines),
     ".json": _json_list,
     ".csv": _csv,
 }
-"""Suffix -> reader, for text files."""
+"""Suffix -> reader, for text files that are read as a whole."""

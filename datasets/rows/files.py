@@ -1,10 +1,14 @@
 """Input files that a source names: a file, a folder of Parquet files, a pattern, a hub data set."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from savs.datasets.errors import SourceError
+from savs.foundation.hub import hub_problem
 
 HUB = "hf://"
 PARQUET = "**/*.parquet"
@@ -100,16 +104,33 @@ def _from_hub(text: str) -> Files:
             f"{text} needs the package huggingface_hub; install with: pip install huggingface_hub,"
             " or download the files and pass their folder"
         ) from error
+    problem = hub_problem()
     try:
         root = snapshot_download(
             f"{owner}/{name}",
             repo_type="dataset",
             allow_patterns=[pattern, pattern.replace("**/", "")],  # to the hub `*` is any path
+            local_files_only=problem is not None,
+            tqdm_class=_progress_bar(),
         )
     except Exception as error:  # each failure of the hub has a class of its own
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        reason = problem or _hub_reason(error)
         raise SourceError(
             f"{text} cannot be fetched ({reason}); check the name and the network (HF_TOKEN for a"
             " gated data set), or download the files and pass their folder"
         ) from error
     return _below(Path(root), pattern, text)
+
+
+def _hub_reason(error: Exception) -> str:
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status == 401 and "credentials" in str(error):
+        return "the hub refuses the token in HF_TOKEN, or that of `hf auth login`"
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _progress_bar() -> Any:
+    """Return a progress bar that only a terminal shows."""
+    from huggingface_hub.utils.tqdm import tqdm
+
+    return tqdm if sys.stderr.isatty() else partial(tqdm, disable=True)

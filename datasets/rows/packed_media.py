@@ -22,6 +22,8 @@ from savs.foundation.regular_files import regular_size
 
 CHUNK_ROWS = 64
 """Parquet rows whose media are read together."""
+MAX_PACKED_BYTES = 2**28
+"""Largest medium in a row of a Parquet file: a small file can repeat a large one."""
 _NAME = re.compile(r"(?P<file>.+\.(?i:parquet|jsonl|ndjson|json|csv))#(?P<row>\d+)/(?P<column>.+)")
 _LONG_LINE = 512
 """A line of more bytes than this is not blank."""
@@ -62,7 +64,9 @@ def read_packed(path: Path, name: str) -> bytes:
     read = _parquet_value if path.suffix.lower() == PARQUET else _text_value
     try:
         regular_size(path)
-        data = read(path, path.stat().st_mtime_ns, int(found["row"]), found["column"])
+        now = path.stat()
+        changed = hash((now.st_mtime_ns, now.st_size, now.st_ino))  # clocks are coarse
+        data = read(path, changed, int(found["row"]), found["column"])
     except (*DAMAGE, LookupError, TypeError, ValueError) as error:
         raise MediaError(f"{name} cannot be read: {error}") from error
     if isinstance(data, str | dict):
@@ -79,7 +83,15 @@ def read_packed(path: Path, name: str) -> bytes:
 
 def _parquet_value(path: Path, changed: int, row: int, column: str) -> Any:
     column, index = _column_and_index(column, _parquet_columns(path, changed))
-    return _item(_chunk(path, changed, column, row // CHUNK_ROWS)[row % CHUNK_ROWS], index)
+    chunk = _chunk(path, changed, column, row // CHUNK_ROWS)
+    return _item(_value(chunk, row % CHUNK_ROWS), index)
+
+
+def _value(values: pl.Series, index: int) -> Any:
+    """Return a value of a column or of a list, unless it is so large that it is no medium."""
+    if values.dtype == pl.Binary and (values.bin.size()[index] or 0) > MAX_PACKED_BYTES:
+        raise ValueError(f"it has more than {MAX_PACKED_BYTES:,} bytes")
+    return values[index]
 
 
 def _text_value(path: Path, changed: int, row: int, column: str) -> Any:
@@ -104,7 +116,7 @@ def _item(value: Any, index: int | None) -> Any:
         return value
     if not isinstance(value, list | pl.Series):
         raise LookupError(f"the value is not a list, so it has no item {index}")
-    return value[index]
+    return _value(value, index) if isinstance(value, pl.Series) else value[index]
 
 
 # In the cached functions below, `changed` makes a file that was rewritten be read again.

@@ -4,15 +4,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from savs.datasets.errors import SourceError
 from savs.datasets.row import PackedMedium
 from savs.datasets.rows.base64_media import name_embedded
+from savs.datasets.rows.row_sizes import row_bytes
+from savs.foundation.arrays import Array
 from savs.foundation.parquet_files import scan_parquet
 
-BATCH_ROWS = 512
-"""Rows that become Python values together."""
+BATCH_ROWS, BATCH_BYTES = 512, 2**26
+"""Rows that become Python values together, and the most bytes of their text."""
 DAMAGE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 """What polars raises for a damaged file; PanicException is not an `Exception`."""
 
@@ -53,27 +56,32 @@ def parquet_values(path: Path, name: str) -> Iterator[dict[str, Any]]:
     Raises
     ------
     SourceError
-        The file is not Parquet, or a value has no Python equivalent.
+        The file is not Parquet, is too large once it is read, or a value has no Python equivalent.
     """
     try:
         frame = scan_parquet(path)
         schema = frame.collect_schema()
         media = media_columns(schema)
+        sizes = row_bytes(frame, path, media)
         rows = frame.with_columns(_stands_for(c, schema[c]).alias(c) for c in media).collect(
             engine="streaming"
         )
+    except SourceError:
+        raise
     except DAMAGE as error:
         reason = " ".join(str(error).split())
         raise SourceError(f"{path} is not a Parquet file: {reason}; write it again") from error
-    for number, values in enumerate(_python_rows(rows, path)):
+    for number, values in enumerate(_python_rows(rows, sizes, path)):
         packed = {column: _packed(f"{name}#{number}/{column}", values[column]) for column in media}
         yield name_embedded(values | packed, f"{name}#{number}")
 
 
-def _python_rows(rows: pl.DataFrame, path: Path) -> Iterator[dict[str, Any]]:
+def _python_rows(rows: pl.DataFrame, sizes: Array, path: Path) -> Iterator[dict[str, Any]]:
     """Yield each row as Python values; SourceError for a value that Python lacks."""
-    for start in range(0, rows.height, BATCH_ROWS):
-        part = rows.slice(start, BATCH_ROWS)
+    start, ends = 0, np.cumsum(sizes)
+    while start < rows.height:
+        fit = int(np.searchsorted(ends, ends[start] - sizes[start] + BATCH_BYTES, "right"))
+        part = rows.slice(start, min(BATCH_ROWS, max(1, fit - start)))
         try:
             yield from part.rows(named=True)
         except (*DAMAGE, ValueError, OverflowError, LookupError) as error:
@@ -82,6 +90,7 @@ def _python_rows(rows: pl.DataFrame, path: Path) -> Iterator[dict[str, Any]]:
                 f"{path} rows {start} to {start + part.height - 1}: a value cannot be read"
                 f" ({reason}); correct it, or drop its column"
             ) from error
+        start += part.height
 
 
 def _stands_for(column: str, dtype: Any) -> pl.Expr:

@@ -57,6 +57,20 @@ def read_split_rows(benchmark: Benchmark, source: str | Path | Files, split: str
     return rows
 
 
+def find_folder_notes(benchmark: Benchmark, folder: Path) -> Sequence[str]:
+    """Return what a benchmark remarks about a folder that it reads.
+
+    Raises
+    ------
+    BenchmarkFaultError
+        `folder_notes` fails.
+    """
+    if benchmark.folder_notes is None:
+        return []
+    with _guard(benchmark, benchmark.folder_notes, str(folder)):
+        return benchmark.folder_notes(folder)
+
+
 def parse_fields(benchmark: Benchmark, row: Row) -> Iterator[Fields]:
     """Yield the fields of each example that a benchmark finds in a row.
 

@@ -12,6 +12,7 @@ from savs.datasets.errors import SourceError
 from savs.datasets.rows.file_formats import JSON_LINES, PARQUET, Values, read_values
 from savs.datasets.rows.files import Files
 from savs.datasets.rows.parquet_media import DAMAGE
+from savs.foundation.disk_errors import FULL, native_disk_errors
 from savs.foundation.parquet_files import scan_parquet
 
 FORMS = {
@@ -120,8 +121,11 @@ def _copy_parquet(files: Files, numbers: Sequence[int], target: Path) -> None:
         frame = pl.concat([scan_parquet(path) for path in files])
         number = _free_name(frame.collect_schema())
         rows = frame.with_row_index(number).filter(pl.col(number).is_in(wanted)).drop(number)
-        rows.sink_parquet(target)
+        with native_disk_errors():
+            rows.sink_parquet(target)
     except DAMAGE as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise
         raise SourceError(
             f"the rows of {files.paths[0]} cannot be copied to {target}: {error}; if the columns"
             " differ, split one file at a time"

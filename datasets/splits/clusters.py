@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import polars as pl
 
 
@@ -46,11 +47,17 @@ def clusters_of(examples: pl.DataFrame) -> pl.Series:
         Columns `group`, `media_sha256` and `media`; images are compared by content where the
         digest is known, else by name.
     """
-    ties = [
-        [*group_tie(group), *(hashes or names)]
-        for group, hashes, names in examples.select("group", "media_sha256", "media").iter_rows()
-    ]
-    return pl.Series("cluster", cluster_ids(ties), dtype=pl.String)
+    known = pl.col("media_sha256").list.len() > 0
+    media = pl.when(known).then("media_sha256").otherwise("media")
+    numbered = examples.select(media=media, group="group " + pl.col("group")).with_row_index("row")
+    rows = numbered.filter(pl.col("media").list.len() > 0).select("row", tie="media").explode("tie")
+    ties = pl.concat([numbered.select("row", tie="group").drop_nulls(), rows])
+    ties = ties.filter(ties["tie"].is_duplicated()).sort("row", maintain_order=True)
+    shared = ties.group_by("row", maintain_order=True).all()  # all others are alone
+    clusters = np.arange(examples.height)
+    numbers = shared["row"].to_numpy()
+    clusters[numbers] = numbers[[int(first) for first in cluster_ids(shared["tie"].to_list())]]
+    return pl.Series("cluster", clusters).cast(pl.String)
 
 
 def group_tie(group: str | None) -> list[str]:

@@ -1,6 +1,8 @@
 """Leaks: test examples that repeat a training example, or share a medium with one.
 
-Media are compared by content where their digests are known, else by name; prompts byte for byte.
+Media are compared by content where their digests are known, else by name; prompts byte for byte. An
+example without media is its prompt, unless that says nothing: it is empty, or training examples of
+different labels have it. Such an example equals no other, and whether it leaks cannot be told.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,6 +35,8 @@ class Leaks:
     """Group of each test example."""
     ids: tuple[str, ...]
     """Id of each test example."""
+    untold: int = 0
+    """Number of test examples without media and without a prompt of their own."""
 
     def __bool__(self) -> bool:
         return any(self.kinds)
@@ -64,6 +68,11 @@ class Leaks:
                 f"leak: {len(sharing)} test examples share an image with a training example"
                 f" ({_first(sharing)})"
             )
+        if self.untold:
+            lines.append(
+                f"leaks cannot be told for {self.untold} of {len(self.ids)} test examples: they"
+                " have no media, and no prompt of their own"
+            )
         return lines
 
     def _groups(self, kind: str) -> str:
@@ -87,11 +96,12 @@ def find_leaks(train: pl.DataFrame, test: pl.DataFrame) -> Leaks:
     ----------
     train, test
         One row an example with `id`, `prompt`, `media` (list of names), `media_sha256` (list of
-        digests, empty where they are unknown) and, for the test examples, `group`. An example
-        without media and prompt equals no other.
+        digests, empty where they are unknown); for the training examples `label`, for the test
+        examples `group`.
     """
     trained, tested = _keys(train), _keys(test)
-    whole = {(media, prompt) for media, prompt in trained if media or prompt}
+    silent = _silent_prompts(trained, train["label"])
+    whole = {(media, prompt) for media, prompt in trained if media or prompt not in silent}
     media = {medium for key, _ in trained for medium in key}
     sharing = [bool(media.intersection(names)) for names, _ in tested]
     kinds = [
@@ -106,7 +116,20 @@ def find_leaks(train: pl.DataFrame, test: pl.DataFrame) -> Leaks:
         sharing=tuple(sharing),
         groups=tuple(test["group"]),
         ids=tuple(test["id"]),
+        untold=sum(not names and prompt in silent for names, prompt in tested),
     )
+
+
+def _silent_prompts(
+    trained: Sequence[tuple[tuple[str, ...], str]], labels: Iterable[str]
+) -> set[str]:
+    """Return prompts that tell nothing of an example without media."""
+    first: dict[str, str] = {}
+    silent = {""}
+    for (media, prompt), label in zip(trained, labels, strict=True):
+        if not media and first.setdefault(prompt, label) != label:
+            silent.add(prompt)
+    return silent
 
 
 def _keys(examples: pl.DataFrame) -> list[tuple[tuple[str, ...], str]]:

@@ -64,6 +64,7 @@ def _table(examples: Sequence[Example], digests: Mapping[str, str]) -> pl.DataFr
             e.id,
             e.group,
             e.prompt,
+            e.label,
             list(e.media),
             [digests.get(n, f"{e.split} {n}") for n in e.media],
         )
@@ -73,6 +74,7 @@ def _table(examples: Sequence[Example], digests: Mapping[str, str]) -> pl.DataFr
         "id": pl.String,
         "group": pl.String,
         "prompt": pl.String,
+        "label": pl.String,
         "media": pl.List(pl.String),
         "media_sha256": pl.List(pl.String),
     }

@@ -9,7 +9,7 @@ from savs.pipeline.classifying.result import Classification
 from savs.pipeline.extraction.model.model_options import PlacingKeywords
 from savs.pipeline.extraction.requirements import require_extra
 from savs.pipeline.extraction.run_options import BatchKeywords, RunOptions
-from savs.pipeline.inputs.input_options import ReadingKeywords
+from savs.pipeline.inputs.input_options import InputOptions, NewImageKeywords
 from savs.pipeline.running.keywords import sort_keywords
 from savs.pipeline.running.progress import SILENT, Reporting
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from savs.pipeline.readouts import Readout
 
 
-class ClassifyKeywords(ReadingKeywords, PlacingKeywords, BatchKeywords, total=False):
+class ClassifyKeywords(NewImageKeywords, PlacingKeywords, BatchKeywords, total=False):
     """Further keyword arguments of `classify`."""
 
 
@@ -86,7 +86,7 @@ def classify(
     """
     require_extra()
     reading, placing, batches = sort_keywords(
-        "classify", options, ReadingKeywords, PlacingKeywords, BatchKeywords
+        "classify", options, NewImageKeywords, PlacingKeywords, BatchKeywords
     )
     given = [inputs] if isinstance(inputs, str | Path) else inputs
     return run_classification(
@@ -109,7 +109,7 @@ def classify(
 def run_classification(
     classifier: str | Path,
     inputs: Sequence[str],
-    reading: ReadingKeywords,
+    reading: NewImageKeywords,
     placing: PlacingKeywords,
     batches: BatchKeywords,
     *,
@@ -133,8 +133,9 @@ def run_classification(
 
     selection = load_selection(classifier, readout=readout)
     options = model_options(selection, model=model, revision=revision, dtype=dtype, placing=placing)
-    with fetching_for(out, wanted=reading.get("fetch_urls", False)) as fetching:
-        found = find_new_images(selection, inputs, reading, fetching, subtask)
+    given = InputOptions(test=" ".join(inputs), **reading)
+    with fetching_for(out, given) as fetching:
+        found = find_new_images(selection, inputs, given, fetching, subtask)
         prompts = require_same_prompt(
             selection, prompt_table(found.groups), is_allowed=allow_other_prompt
         )
@@ -147,6 +148,7 @@ def run_classification(
         if out is None:
             done = running.in_memory()
         else:
-            asked = reading.get("question")
-            done = running.to_file(out, question=asked, retry_skipped=retry_skipped, force=force)
+            done = running.to_file(
+                out, question=given.question, retry_skipped=retry_skipped, force=force
+            )
     return replace(done, notes=(*prompts, *done.notes))

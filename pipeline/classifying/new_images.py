@@ -13,7 +13,8 @@ from savs.datasets import Benchmark, Example, MediaFolder, SourceError, find_fil
 from savs.datasets.benchmarks.general import general
 from savs.datasets.benchmarks.image_folder import SUFFIXES
 from savs.datasets.media.digests import media_names
-from savs.datasets.media.download import Fetching, is_address, temporary_fetching
+from savs.datasets.media.download import Fetching, is_address
+from savs.datasets.media.limits import MAX_IMAGE_PIXELS
 from savs.datasets.media.media import MediaRules
 from savs.datasets.media.video_containers import is_video_name
 from savs.datasets.row import Row
@@ -21,7 +22,8 @@ from savs.datasets.rows.file_formats import JSON_LINES, PARQUET, read_rows
 from savs.datasets.rows.files import HUB
 from savs.pipeline.classifying.model_match import decoding_of
 from savs.pipeline.classifying.questions import FIELDS, Questions
-from savs.pipeline.inputs.input_options import ReadingKeywords
+from savs.pipeline.inputs.fetching import make_fetching, temporary_fetching
+from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.selection.config_json import SelectionConfig
 
 STDIN = "-"
@@ -53,21 +55,22 @@ class Found:
 def find_new_images(
     config: SelectionConfig,
     inputs: Sequence[str],
-    reading: ReadingKeywords,
+    reading: InputOptions,
     fetching: Fetching | None,
     subtask: str | None = None,
 ) -> Found:
     """Return the examples of all inputs, see `NewImages.find`; media at addresses are fetched."""
-    question, decoding = reading.get("question"), decoding_of(config)
+    decoding, limit = decoding_of(config), reading.max_image_pixels
     images = NewImages(
-        benchmark=general(reading.get("columns"), question),
+        benchmark=general(reading.columns, reading.question),
         reading=reading,
-        questions=Questions(config, question, subtask),
+        questions=Questions(config, reading.question, subtask),
         rules=MediaRules(
             decoding.get("video_frames"),
-            reading.get("allow_outside", False),
+            reading.allow_outside,
             fetching,
             decoding.get("jpeg_draft"),
+            MAX_IMAGE_PIXELS if limit is None else limit,
         ),
     )
     groups = images.find(inputs)
@@ -79,11 +82,13 @@ def find_new_images(
     return Found(groups, notes)
 
 
-def fetching_for(out: Path | None, *, wanted: bool) -> AbstractContextManager[Fetching | None]:
+def fetching_for(
+    out: Path | None, reading: InputOptions
+) -> AbstractContextManager[Fetching | None]:
     """Return how media at addresses are fetched: kept beside the output, or until the run ends."""
-    if wanted and out is not None:
-        return nullcontext(Fetching(Path(f"{out}.fetched")))
-    return temporary_fetching(wanted=wanted)
+    if out is None:
+        return temporary_fetching(reading)
+    return nullcontext(make_fetching(reading, Path(f"{out}.fetched")))
 
 
 def prompt_table(groups: Sequence[Group]) -> pl.DataFrame:
@@ -103,7 +108,7 @@ class NewImages:
 
     benchmark: Benchmark
     """`general`, with the columns of the user."""
-    reading: ReadingKeywords
+    reading: InputOptions
     questions: Questions
     rules: MediaRules
     notes: list[str] = field(default_factory=list)
@@ -186,7 +191,7 @@ class NewImages:
     def _listed_group(self) -> Group:
         """Return the images that standard input names."""
         lines = sys.stdin.buffer.read().decode("utf-8", "surrogateescape").splitlines()
-        root = Path(self.reading.get("media_root") or Path.cwd())
+        root = Path(self.reading.media_root or Path.cwd())
         names = [line for line in lines if line.strip()]
         return self._images(names, MediaFolder(root, rules=self._anywhere()))
 
@@ -210,10 +215,10 @@ class NewImages:
         rows = read_rows(files)
         if self.benchmark.check_rows is not None:
             self.benchmark.check_rows(rows, "test")
-        columns = self.reading.get("columns") or {}
+        columns = self.reading.columns or {}
         fields = {field: columns.get(field, field) for field in FIELDS}
         found = [example for row in rows for example in self.questions.examples(row, fields)]
-        root = Path(self.reading.get("media_root") or files.root)
+        root = Path(self.reading.media_root or files.root)
         return Group(found, MediaFolder(root, files.root, self.rules))
 
 

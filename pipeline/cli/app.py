@@ -14,7 +14,8 @@ from savs.foundation.errors import SavsError
 from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.cli.commands import COMMANDS
 from savs.pipeline.cli.options.shared import ConfigOption
-from savs.pipeline.cli.output import print_line, say
+from savs.pipeline.cli.options.variables import require_known_variables
+from savs.pipeline.cli.output import drop_stdout, print_line, say
 from savs.pipeline.running import signals as interruption
 
 
@@ -28,7 +29,11 @@ class CommandGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the name, the command and its arguments; its module is imported here."""
         name, known, rest = super().resolve_command(ctx, args)
-        return name, import_command(name) if name and known else known, rest
+        if not (name and known):
+            return name, known, rest
+        command = import_command(name)
+        require_known_variables(name, [parameter.name for parameter in command.params])
+        return name, command, rest
 
 
 def import_command(name: str) -> Any:
@@ -98,10 +103,22 @@ def main() -> NoReturn:
     warnings.filterwarnings("ignore", module="PIL")  # about odd metadata
     interruption.listen()
     try:
-        app(prog_name="savs")
+        try:
+            app(prog_name="savs")
+        finally:
+            sys.stdout.flush()  # what is said of it at the end of Python is no line of ours
     except SavsError as error:
         say(f"error: {error}", keep="\n")
         sys.exit(_exit_code(error))
+    except OSError as error:
+        from savs.foundation.disk_errors import FULL
+
+        if error.errno not in FULL:
+            raise
+        drop_stdout()
+        what = error.filename or "the output"
+        say(f"error: {what} cannot be written: {error.strerror}; make room")
+        sys.exit(exits.FAILURE)
     except SystemExit as end:
         if end.code == exits.INTERRUPTED and not interruption.is_explained():
             say("interrupted")

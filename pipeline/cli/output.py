@@ -1,6 +1,7 @@
 """What commands print: data on stdout, messages and progress on stderr."""
 
 import json
+import os
 import re
 import sys
 import time
@@ -14,6 +15,8 @@ from savs.pipeline.running.formatting import format_seconds
 LINE_EVERY_S = 5.0
 """Interval of progress lines where stderr is not a terminal."""
 BAR_EVERY_S = 0.1
+SMALLEST_P = 0.0001
+"""The smallest p value that is printed as it is."""
 _HIDDEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
 )
@@ -50,6 +53,13 @@ def print_line(text: str = "", keep: str = "") -> None:
     print(visible(text, keep))
 
 
+def drop_stdout() -> None:
+    """Let what is still to be printed on stdout go nowhere, where it cannot be written."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
 def print_json(value: Any) -> None:
     """Print a value as JSON on stdout; values that JSON lacks, such as dates, become strings."""
     text = json.dumps(value, indent=1, ensure_ascii=False, default=str)
@@ -74,6 +84,18 @@ def print_table(
 def percent(value: float | None) -> str:
     """Return a share as a percentage, and a dash for None."""
     return "-" if value is None else f"{100 * value:.1f}"
+
+
+def points(value: float | None) -> str:
+    """Return a difference of two shares in percentage points, and a dash for None."""
+    return "-" if value is None else f"{100 * value:+.1f}"
+
+
+def probability(value: float | None) -> str:
+    """Return a p value, and a dash for None."""
+    if value is None:
+        return "-"
+    return f"< {SMALLEST_P}" if value < SMALLEST_P else f"{value:.4f}"
 
 
 @contextmanager

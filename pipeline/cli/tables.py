@@ -6,13 +6,21 @@ from savs import stores
 from savs.pipeline.cli.output import percent, print_table, say
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from savs.pipeline import Evaluation, Selection
+    from savs.pipeline.statistics.intervals import Metric
 
 HEADS_SHOWN = 8
 
 
-def print_selection(selection: "Selection") -> None:
-    """Print each subtask's classes, examples and best heads with their train-side scores."""
+def print_selection(
+    selection: "Selection", estimates: "Mapping[str | None, Metric] | None" = None
+) -> None:
+    """Print each subtask's classes, examples and best heads with their train-side scores.
+
+    `estimates` are the cross-validated accuracies, if they are known.
+    """
     rows = []
     for task in selection.tasks:
         names = [stores.head_name(head) for head in task.heads[:HEADS_SHOWN]]
@@ -23,11 +31,21 @@ def print_selection(selection: "Selection") -> None:
                 str(len(task.classes)),
                 str(task.examples),
                 f"{task.scores[0]:g}..{task.scores[-1]:g} of {task.examples}",
+                _accuracy(estimates[task.subtask]) if estimates else "-",
                 " ".join(names) + (f" and {more} more" if more else ""),
             ]
         )
-    print_table(["subtask", "classes", "examples", "train-side score", "heads, best first"], rows)
-    say("train-side scores select heads; they do not estimate test accuracy")
+    header = ["subtask", "classes", "examples", "train-side score", "cross-validated (%)",
+              "heads, best first"]  # fmt: skip
+    print_table(header, rows)
+    say(
+        "train-side scores select heads, they do not estimate test accuracy; `savs evaluate --cv`"
+        " has the cross-validated predictions"
+    )
+
+
+def _accuracy(metric: "Metric") -> str:
+    return f"{percent(metric.value)} ({percent(metric.low)} .. {percent(metric.high)})"
 
 
 def print_evaluation(evaluation: "Evaluation") -> None:

@@ -111,7 +111,8 @@ def assess(
     """
     skipped = store.skipped("test").with_columns(correct=pl.lit(False))
     skipped = skipped.filter([subtask in classes for subtask in skipped["subtask"]])
-    whole = store.in_order("test", pl.concat([*parts, skipped], how="diagonal_relaxed"))
+    rows = [*parts, skipped] if skipped.height else parts
+    whole = store.in_order("test", pl.concat(rows, how="diagonal_relaxed"))
     store.require_labels("test", whole)
     planned, notes = len(store.manifest.plan.splits["test"].ids), list(notes)
     leaks = find_leaks(store.examples("train"), whole)

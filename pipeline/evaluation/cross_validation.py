@@ -5,8 +5,9 @@ with the selection's own number of heads, scoring and readout, and classify the 
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -22,13 +23,19 @@ from savs.pipeline.heads.training_set import TrainingTask, training_tasks
 from savs.pipeline.readouts import Readout
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.task_selection import (
+    ScoredHeads,
     TaskSelection,
     best_heads,
+    chosen_features,
+    fit_task,
     given_heads,
     score_tasks,
 )
 from savs.pipeline.statistics.intervals import summarise
 from savs.stores import FeatureStore
+
+MEMORY = 2**28
+"""Bytes of features that are read at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +53,14 @@ class _Part:
         return self.task.part(~self.out)
 
 
-def cross_validate(store: FeatureStore, selection: Selection, folds: int = FOLDS) -> Evaluation:
+def cross_validate(
+    store: FeatureStore, selection: Selection, folds: int | Literal["loo"] = FOLDS
+) -> Evaluation:
     """Estimate a selection's accuracy by selecting again on parts of its training examples.
 
     Examples that share an image or a group stay in one part. Heads that were taken from elsewhere
-    (`heads_from`) are only fitted again.
+    (`heads_from`) are only fitted again. What is estimated is a classifier of the examples outside
+    of a part, four fifths of them by default: one of all examples is usually better.
 
     Parameters
     ----------
@@ -59,7 +69,8 @@ def cross_validate(store: FeatureStore, selection: Selection, folds: int = FOLDS
     selection
         The selection to estimate, made by `select` from this store's training examples.
     folds
-        Parts; fewer where a class has fewer examples.
+        Parts, at least 2; fewer where a class has fewer examples. `loo`: as many as there are
+        independent examples, so that each is classified by a selection of all others.
 
     Returns
     -------
@@ -69,7 +80,8 @@ def cross_validate(store: FeatureStore, selection: Selection, folds: int = FOLDS
     Raises
     ------
     SelectionError
-        A class has one example, or all its examples share an image or a group.
+        A class has one example, or all its examples share an image or a group; or too few are left
+        of it to score heads by `loo` or `kfold`.
     """
     rule = selection.rule
     examples = store.examples("train").with_row_index("row")
@@ -77,14 +89,15 @@ def cross_validate(store: FeatureStore, selection: Selection, folds: int = FOLDS
     parts = [
         _Part(task, like, out)
         for task, like in zip(training_tasks(store), selection.tasks, strict=True)
-        for out in _held_out(task, [clusters[row] for row in task.rows], folds)
+        for out in _held_out(task, [clusters[row] for row in task.rows], folds, selection.scoring)
     ]
     chosen = _choose(store, rule, selection, parts)
     frames = []
-    for part, found in zip(parts, chosen, strict=True):
-        features = store.features("train", found.heads)[:, part.task.rows[part.out]]
+    for part, heads, features in _read(store, parts, chosen):
+        fitted = fit_task(store, rule, heads, features[:, ~part.out]).fitted
         rows = examples[part.task.rows[part.out]]
-        frames.append(predicted(rows, part.task.classes, found.fitted.scores(features)))
+        found = fitted.scores(features[:, part.out])
+        frames.append(predicted(rows, part.task.classes, found))
     whole = pl.concat(frames).sort("row").with_columns(
         cluster=pl.Series(clusters, dtype=pl.String), leak=pl.lit(None, pl.String)
     )  # fmt: skip
@@ -93,7 +106,6 @@ def cross_validate(store: FeatureStore, selection: Selection, folds: int = FOLDS
     if len(classes) > 1:
         *single, macro = subtask_accuracies(whole, classes)
         units = [macro, *units, *single]
-    counts = sorted(set(Counter(part.task.subtask for part in parts).values()))
     return Evaluation(
         metrics=tuple(summarise(metric) for metric in units),
         units=tuple(units),
@@ -102,14 +114,25 @@ def cross_validate(store: FeatureStore, selection: Selection, folds: int = FOLDS
         model=dict(store.manifest.identity.model),
         planned=len(store.manifest.plan.splits["train"].ids),
         skipped=0,
-        notes=(
-            f"cross-validated on the training examples, in {' or '.join(map(str, counts))} folds:"
-            " each is classified by heads that were chosen and fitted without its fold",
-        ),
+        notes=(_note(parts),),
     )
 
 
-def _held_out(task: TrainingTask, clusters: Sequence[str], folds: int) -> list[Array]:
+def _note(parts: Sequence[_Part]) -> str:
+    """Return what was done, and what it estimates."""
+    counts = sorted(set(Counter(part.task.subtask for part in parts).values()))
+    kept = [int((~part.out).sum()) / len(part.out) for part in parts]
+    shares = sorted({f"{100 * share:.0f} %" for share in (min(kept), max(kept))}, key=len)
+    return (
+        f"cross-validated on the training examples, in {' or '.join(map(str, counts))} folds: each"
+        " is classified by heads that were chosen and fitted without its fold. So this estimates a"
+        f" classifier of {' to '.join(shares)} of the examples; one of all is usually better"
+    )
+
+
+def _held_out(
+    task: TrainingTask, clusters: Sequence[str], folds: int | Literal["loo"], scoring: str
+) -> list[Array]:
     """Return the flags of each part of a task."""
     where = "" if task.subtask is None else f" of subtask {task.subtask!r}"
     tied = {
@@ -122,10 +145,21 @@ def _held_out(task: TrainingTask, clusters: Sequence[str], folds: int) -> list[A
             f"cross-validation needs two independent examples of each class, but class {rarest!r}"
             f"{where} has one, or its examples share an image or a group; add more examples"
         )
-    count = min(fold_count(task.labels, folds), tied[rarest])
-    found = stratified_folds(task.labels, count, clusters)
-    parts = [found == fold for fold in range(count)]
+    if folds == "loo":
+        found = np.unique(clusters, return_inverse=True)[1]
+    else:
+        count = min(fold_count(task.labels, folds), tied[rarest])
+        found = stratified_folds(task.labels, count, clusters)
+    parts = [found == fold for fold in range(int(found.max()) + 1)]
     for out in parts:
+        left = np.bincount(task.labels[~out], minlength=len(task.classes))
+        if scoring != "resubstitution" and (left == 1).any():
+            label = task.classes[int(np.flatnonzero(left == 1)[0])]
+            raise SelectionError(
+                f"cross-validation leaves one training example of class {label!r}{where} to choose"
+                f" heads by, but {scoring} scoring needs two; add examples, or select with"
+                " --scoring resubstitution"
+            )
         absent = set(range(len(task.classes))) - set(task.labels[~out].tolist())
         if absent:
             raise SelectionError(
@@ -138,16 +172,31 @@ def _held_out(task: TrainingTask, clusters: Sequence[str], folds: int) -> list[A
 
 def _choose(
     store: FeatureStore, rule: Readout, selection: Selection, parts: Sequence[_Part]
-) -> list[TaskSelection]:
-    """Return the selection for each part, made from the others."""
+) -> list[ScoredHeads]:
+    """Return the heads for each part, chosen by the others."""
+    others = [part.others for part in parts]
     if selection.heads_from is not None:
         return [
-            given_heads(store, rule, selection.scoring, part.others, part.like.heads)
-            for part in parts
+            given_heads(store, rule, selection.scoring, other, part.like.heads)
+            for part, other in zip(parts, others, strict=True)
         ]
-    others = [part.others for part in parts]
     scores = score_tasks(store, rule, selection.scoring, others)
     return [
-        best_heads(store, rule, other, own, len(part.like.heads))
+        best_heads(store, other, own, len(part.like.heads))
         for part, other, own in zip(parts, others, scores, strict=True)
     ]
+
+
+def _read(
+    store: FeatureStore, parts: Sequence[_Part], chosen: Sequence[ScoredHeads]
+) -> Iterator[tuple[_Part, ScoredHeads, Array]]:
+    """Yield each part with its heads and their features of the whole task; reads serve several."""
+    pairs = list(zip(parts, chosen, strict=True))
+    width = max(grid.head_dim for grid in store.grid)
+    while pairs:
+        sizes = np.cumsum([4 * len(h.heads) * len(p.task.rows) * width for p, h in pairs])
+        some = pairs[: max(1, int(np.searchsorted(sizes, MEMORY, side="right")))]
+        del pairs[: len(some)]
+        wanted = [(heads.heads, part.task.rows) for part, heads in some]
+        for (part, heads), features in zip(some, chosen_features(store, wanted), strict=True):
+            yield part, heads, features

@@ -16,6 +16,7 @@ from savs.pipeline.plugins.benchmark import stored_benchmark
 from savs.pipeline.selection.compatibility import require_same_model, require_same_prompt
 from savs.pipeline.selection.selection import Selection, TaskSelection, default_heads, select
 from savs.stores import FeatureStore, Head, StoreIncompleteError
+from savs.stores.format.layout import THUMBNAIL_COLUMN
 
 
 def evaluate(
@@ -111,7 +112,7 @@ def _predict(
     tasks = {task.subtask: task for task in selection.tasks}
     heads, parts, left_out = selection.heads, [], {}
     for block in store.blocks("test", heads):
-        rows = block.examples.with_row_index("row")
+        rows = block.examples.drop(THUMBNAIL_COLUMN, strict=False).with_row_index("row")
         for (name,), part in rows.group_by("subtask", maintain_order=True):
             subtask = None if name is None else str(name)
             task = tasks.get(subtask)

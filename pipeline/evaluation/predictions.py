@@ -54,7 +54,7 @@ def predicted(examples: pl.DataFrame, classes: Sequence[str], found: ClassScores
 
 def _votes(classes: Sequence[str], found: ClassScores) -> pl.Series:
     """Return each example's best classes with their scores, as lists of structs."""
-    order = np.argsort(-found.scores, axis=1, kind="stable")[:, :VOTES_KEPT]
+    order = best_classes(found.scores, VOTES_KEPT)
     flat = pl.DataFrame(
         {
             "class": pl.Series(list(classes), dtype=pl.String)[order.ravel()],
@@ -63,6 +63,39 @@ def _votes(classes: Sequence[str], found: ClassScores) -> pl.Series:
         }
     ).cast({"score": pl.Float32, "soft": pl.Float32})
     return flat.to_struct("votes").reshape(order.shape).arr.to_list()
+
+
+def best_classes(scores: Array, count: int) -> Array:
+    """Return the classes of greatest score, best first; of equal ones the first class.
+
+    Parameters
+    ----------
+    scores
+        `(n, classes)` float32.
+    count
+        How many; all, if there are fewer classes.
+
+    Returns
+    -------
+    ndarray
+        `(n, count)` class numbers.
+
+    Examples
+    --------
+    >>> best_classes(np.float32([[0, 2, 0, 3, 2]]), 4)
+    array([[3, 1, 4, 0]])
+    """
+    n, classes = scores.shape
+    lowest = scores.min(axis=1, keepdims=True)
+    if classes <= count or np.count_nonzero(scores == lowest) > scores.size / 2:
+        return np.argsort(-scores, axis=1, kind="stable")[:, :count]  # fast where most are equal
+    last = np.partition(scores, classes - count, axis=1)[:, classes - count, None]
+    better, equal = scores > last, scores == last
+    wanted = count - better.sum(axis=1, keepdims=True)
+    kept = better | (equal & (np.cumsum(equal, axis=1, dtype=np.int32) <= wanted))
+    found = np.nonzero(kept)[1].reshape(n, count)
+    order = np.argsort(-np.take_along_axis(scores, found, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(found, order, axis=1)
 
 
 def in_schema(frame: pl.DataFrame) -> pl.DataFrame:

@@ -8,7 +8,6 @@ from itertools import chain
 
 from savs.datasets import Benchmark, Example
 from savs.datasets.media.digests import media_names
-from savs.datasets.media.download import Fetching
 from savs.pipeline.extraction.batches.feed import prompts_of
 from savs.pipeline.extraction.batches.workers import count_workers
 from savs.pipeline.extraction.checks.disk_space import bytes_needed
@@ -23,6 +22,7 @@ from savs.pipeline.extraction.model.pixel_scale import find_scale
 from savs.pipeline.extraction.model.prompt_encoder import load_encoder
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.shard_files import ShardsInMemory
+from savs.pipeline.inputs.fetching import make_fetching
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source, Splits
 from savs.stores import ShardSpec
@@ -59,7 +59,7 @@ def estimate(
     benchmark: Benchmark, inputs: InputOptions, model: ModelOptions, run: RunOptions
 ) -> Estimate:
     """Count the examples, look for their images, and run some of the test split."""
-    source = Source(benchmark, inputs, Fetching() if inputs.fetch_urls else None)
+    source = Source(benchmark, inputs, make_fetching(inputs, None))
     examples = source.examples()
     missing = [
         name

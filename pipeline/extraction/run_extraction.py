@@ -10,7 +10,6 @@ from itertools import chain
 from pathlib import Path
 
 from savs.datasets import Benchmark, Example
-from savs.datasets.media.download import Fetching
 from savs.pipeline.demo import DEMO_NAME
 from savs.pipeline.evaluation.first_tokens import alike
 from savs.pipeline.extraction.batches.feed import prompts_of
@@ -34,6 +33,7 @@ from savs.pipeline.extraction.model.prompts import Pieces
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.run_record import run_record
 from savs.pipeline.extraction.shard_files import StoredShards
+from savs.pipeline.inputs.fetching import make_fetching
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source, Splits
 from savs.pipeline.running import signals as interruption
@@ -52,8 +52,7 @@ def run_extraction(
     reporting: Reporting,
 ) -> Extraction:
     """Write the features of a benchmark's examples into a store, see `extract`."""
-    fetching = Fetching(Path(f"{out}.fetched")) if inputs.fetch_urls else None
-    source = Source(benchmark, inputs, fetching)
+    source = Source(benchmark, inputs, make_fetching(inputs, Path(f"{out}.fetched")))
     examples = source.examples()
     rows = {split: planned_rows(found) for split, found in examples.items()}
     with reserve(out, rank=run.rank, ranks=run.ranks) as place:

@@ -1,8 +1,5 @@
 """Class centroids, cosines with them, and the rule that names the nearest class."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 
 from savs.foundation.arrays import Array
@@ -17,8 +14,8 @@ doi:10.1137/18M1226312), which is 2^-20 for unit vectors of 256 values; a compar
 SQUARES = (2.0**-80, np.inf)
 """Sums of squares that are exact enough in float32: what is lost of small squares is below 2^-46
 of them."""
-SMALL_SEARCH = 2**20
-"""Queries x vectors up to which a search takes one thread."""
+TABLE = 2**20
+"""Cosines of one head in a table, examples x classes: 4 MB, which a processor's cache holds."""
 
 
 def class_centroids(features: Array, labels: Array, classes: int) -> Array:
@@ -45,38 +42,47 @@ def class_centroids(features: Array, labels: Array, classes: int) -> Array:
             [1., 1.]]], dtype=float32)
     """
     counts = np.bincount(labels, minlength=classes)
-    means = np.empty((len(features), classes, features.shape[2]), np.float32)
-    for head, mean in zip(features, means, strict=True):
-        mean[:] = class_sums(head, labels, classes) / counts[:, None]
-    return means
+    return (class_sums(features, labels, classes) / counts[:, None]).astype(np.float32)
 
 
-def class_sums(head: Array, labels: Array, classes: int) -> Array:
-    """Return the sum of each class's features in one head, `(n, d)` -> `(classes, d)` float64."""
+def class_sums(features: Array, labels: Array, classes: int) -> Array:
+    """Return the sums of classes, `(heads, n, d)` -> `(heads, classes, d)` float64."""
     counts = np.bincount(labels, minlength=classes)
     if not counts.all():
         raise ValueError(f"class {int(np.argmin(counts))} has no examples")
-    order = np.argsort(labels, kind="stable")
-    return np.add.reduceat(head[order], np.cumsum(counts) - counts, dtype=np.float64)
+    order, starts = np.argsort(labels, kind="stable"), np.cumsum(counts) - counts
+    heads, n, d = features.shape
+    sums = np.empty((heads, classes, d))
+    for some in row_blocks(heads, n * d, TABLE):
+        np.add.reduceat(features[some][:, order], starts, axis=1, dtype=np.float64, out=sums[some])
+    return sums
 
 
 def normalise(vectors: Array) -> Array:
-    """Return vectors divided by their length along the last axis; zero vectors stay zero.
+    """Return vectors divided by their length along the last axis; zero vectors stay zero."""
+    values, lengths = lengths_of(vectors)
+    with np.errstate(invalid="ignore"):  # infinity gives NaN: refused when compared
+        return values / lengths[..., None]
+
+
+def lengths_of(vectors: Array) -> tuple[Array, Array]:
+    """Return vectors of the same directions, and their lengths; 1 for a zero vector.
 
     Squares of values below 1e-19 or above 1e19 leave the range of float32: vectors whose sum of
     squares is not in `SQUARES` are first scaled by the power of two of their greatest value.
     """
     values = vectors.astype(np.float32, copy=False)
-    with np.errstate(over="ignore", invalid="ignore"):  # infinity gives NaN: refused when compared
+    with np.errstate(over="ignore", invalid="ignore"):
         squares = np.asarray(np.vecdot(values, values))
         odd = ~((squares > SQUARES[0]) & (squares < SQUARES[1]))
         if odd.any():
-            values = values.copy()
             greatest = np.abs(values[odd]).max(axis=-1, keepdims=True, initial=0)
-            values[odd] = np.ldexp(values[odd], -np.frexp(greatest)[1])
-            squares[odd] = np.vecdot(values[odd], values[odd])
-        lengths = np.sqrt(squares)[..., None]
-        return values / np.where(lengths > 0, lengths, 1)
+            if greatest.any():
+                values = values.copy()
+                values[odd] = np.ldexp(values[odd], -np.frexp(greatest)[1])
+                squares[odd] = np.vecdot(values[odd], values[odd])
+        lengths = np.sqrt(squares)
+        return values, np.where(lengths > 0, lengths, np.float32(1))
 
 
 def cosines(features: Array, centroids: Array) -> Array:
@@ -122,7 +128,7 @@ def first_of_best(table: Array) -> Array:
     """
     best = table.max(axis=-1, keepdims=True)
     if np.isnan(best).any():
-        raise _not_finite()
+        raise not_finite()
     return (table >= best - TIE).argmax(axis=-1)
 
 
@@ -173,66 +179,21 @@ def nearest_centroids(features: Array, centroids: Array) -> Array:
     >>> nearest_centroids(np.float32([[[2, 0], [1, 1]]]), np.float32([[[0, 1], [1, 0]]]))
     array([[1, 0]])
     """
-    pairs = zip(normalise(features), normalise(centroids), strict=True)
-    return np.stack([_nearest(queries, base) for queries, base in pairs])
-
-
-def _nearest(queries: Array, base: Array) -> Array:
-    """Return each query's class in one head; all classes are compared where the best two tie."""
-    scores, found = search(queries, base, min(2, len(base)))
-    tied = np.flatnonzero(scores[:, -1] >= scores[:, 0] - TIE)
-    nearest = found[:, 0]
-    nearest[tied] = first_of_best(queries[tied] @ base.T)
+    nearest = np.empty(features.shape[:2], np.int64)
+    for votes, head, own in zip(nearest, features, normalise(centroids), strict=True):
+        for rows in row_blocks(len(head), len(own), TABLE):
+            votes[rows] = first_of_best(normalise(head[rows]) @ own.T)
     return nearest
 
 
-def search(queries: Array, base: Array, k: int) -> tuple[Array, Array]:
-    """Return the `k` greatest inner products of each query, descending, and their vectors.
-
-    FAISS orders equal ones by chance.
-
-    Parameters
-    ----------
-    queries
-        `(n, d)` float32.
-    base
-        `(m, d)` float32 vectors, `m` at least `k`.
-
-    Returns
-    -------
-    tuple
-        `(n, k)` float32 inner products and `(n, k)` rows of `base`.
-
-    Raises
-    ------
-    ParameterError
-        A feature is not finite.
-    """
-    import faiss  # a fifteenth of a start; a saved vote does not search
-
-    index = faiss.IndexFlatIP(base.shape[1])
-    index.add(np.ascontiguousarray(base))
-    with _few_threads(len(queries) * len(base)):
-        scores, found = index.search(np.ascontiguousarray(queries), k)
-    if (found < 0).any():
-        raise _not_finite()
-    return scores, found
+def row_blocks(rows: int, size: int, most: int) -> list[slice]:
+    """Return slices of rows, each with at most `most` cells if a row has `size`, or of one row."""
+    step = max(1, most // size)
+    return [slice(start, start + step) for start in range(0, rows, step)]
 
 
-@contextmanager
-def _few_threads(products: int) -> Iterator[None]:
-    """Search with one thread where there is little to do: waking more takes longer than that."""
-    import faiss
-
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1 if products < SMALL_SEARCH else threads)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(threads)
-
-
-def _not_finite() -> ParameterError:
+def not_finite() -> ParameterError:
+    """Return the error for features that hold NaN or infinity."""
     return ParameterError(
         "features hold NaN or infinity, expected finite numbers: they cannot be compared; extract"
         " them again, or run `savs verify` on the store"

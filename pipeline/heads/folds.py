@@ -37,8 +37,14 @@ def stratified_folds(labels: Array, folds: int, clusters: Sequence[str] | None =
     >>> stratified_folds(np.array([0, 1, 0, 1]), 2, ["a", "a", "b", "b"]).tolist()
     [0, 0, 1, 1]
     """
+    if clusters is None or len(set(clusters)) == len(labels):
+        order = np.argsort(labels, kind="stable")
+        counts = np.bincount(labels)
+        number = np.empty(len(labels), np.int64)
+        number[order] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return number % folds
     members: dict[str, list[int]] = {}
-    for row, name in enumerate(clusters or map(str, range(len(labels)))):
+    for row, name in enumerate(clusters):
         members.setdefault(name, []).append(row)
     held = np.zeros((folds, int(labels.max()) + 1), np.int64)
     found = np.zeros(len(labels), np.int64)

@@ -8,19 +8,23 @@ import numpy as np
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.centroids import (
+    TIE,
     class_centroids,
     class_sums,
-    first_of_best,
-    leads,
     nearest_centroids,
     normalise,
+    not_finite,
+    row_blocks,
 )
+from savs.pipeline.heads.few_threads import few_threads
 from savs.pipeline.heads.folds import fold_count, stratified_folds
 from savs.stores import Head
 
 TABLE = 2**23
-"""Cosines in a table, heads x examples x classes: 32 MB, and two tables are there at a time. As
-many features of those examples at most."""
+"""Cosines in a table, heads x examples x classes: 32 MB. As many features of those examples at
+most."""
+LEFT = 2**18
+"""Values of centroids without an example that are made at a time: 2 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +47,11 @@ def resubstitution(features: Array, labels: Array, classes: Sequence[str]) -> He
 
     Source: SAVs, arXiv 2412.00142, section 3.
     """
-    centroids = class_centroids(features, labels, len(classes))
-    right = nearest_centroids(features, centroids) == labels
-    return HeadScores(right.sum(axis=1).astype(np.float64), _margins(features, labels, centroids))
+    right, margin = np.zeros((2, len(features)))
+    for part in _contests(features, labels, len(classes)):
+        right += part.right(part.own).sum(axis=1)
+        margin += part.margins().sum(axis=1, dtype=np.float64)
+    return HeadScores(right, margin / len(labels))
 
 
 def leave_one_out(features: Array, labels: Array, classes: Sequence[str]) -> HeadScores:
@@ -59,11 +65,10 @@ def leave_one_out(features: Array, labels: Array, classes: Sequence[str]) -> Hea
         A class has one example only, so nothing is left to make its centroid of.
     """
     require_pairs(labels, classes, "leave-one-out")
-    centroids = class_centroids(features, labels, len(classes))
     right, margin = np.zeros((2, len(features)))
-    for rows, table in held_out_cosines(features, labels, centroids):
-        right += (first_of_best(table) == labels[rows]).sum(axis=1)
-        margin += leads(table, labels[rows]).sum(axis=1, dtype=np.float64)
+    for part in _contests(features, labels, len(classes)):
+        right += part.right(part.without).sum(axis=1)
+        margin += part.margins().sum(axis=1, dtype=np.float64)
     return HeadScores(right, margin / len(labels))
 
 
@@ -77,13 +82,14 @@ def k_fold(features: Array, labels: Array, classes: Sequence[str]) -> HeadScores
     """
     require_pairs(labels, classes, "k-fold")
     folds = stratified_folds(labels, fold_count(labels))
-    right = np.zeros(len(features))
+    right, margin = np.zeros((2, len(features)))
     for fold in range(fold_count(labels)):
         out = folds == fold
         centroids = class_centroids(features[:, ~out], labels[~out], len(classes))
         right += (nearest_centroids(features[:, out], centroids) == labels[out]).sum(axis=1)
-    centroids = class_centroids(features, labels, len(classes))
-    return HeadScores(right, _margins(features, labels, centroids))
+    for part in _contests(features, labels, len(classes)):
+        margin += part.margins().sum(axis=1, dtype=np.float64)
+    return HeadScores(right, margin / len(labels))
 
 
 SCORINGS: dict[str, Scoring] = {
@@ -104,10 +110,8 @@ def require_pairs(labels: Array, classes: Sequence[str], what: str) -> None:
         )
 
 
-def held_out_cosines(
-    features: Array, labels: Array, centroids: Array
-) -> Iterator[tuple[slice, Array]]:
-    """Yield examples and their cosines with all centroids; the own one lacks the example.
+def held_out_cosines(features: Array, labels: Array, classes: int) -> Iterator[tuple[slice, Array]]:
+    """Yield examples and their cosines with all class centroids; the own one lacks the example.
 
     A class with one example keeps it.
 
@@ -116,28 +120,67 @@ def held_out_cosines(
     tuple
         Rows, and `(heads, rows, classes)` float32; at most `TABLE` cosines at a time.
     """
-    heads, classes = centroids.shape[:2]
+    for part in _contests(features, labels, classes):
+        np.put_along_axis(part.others, part.labels[None, :, None], part.without[..., None], axis=2)
+        yield part.rows, part.others
+
+
+@dataclass(frozen=True, slots=True)
+class _Contest:
+    """Some examples' cosines: those with their own class's centroid against all others."""
+
+    rows: slice
+    labels: Array
+    """`(rows,)` class numbers."""
+    own: Array
+    """`(heads, rows)`: with the centroid of the own class."""
+    without: Array
+    """`(heads, rows)`: with that centroid without the example, if the class has another one."""
+    others: Array
+    """`(heads, rows, classes)`: with all centroids; -inf for the own class."""
+    best: Array
+    """`(heads, rows)`: the greatest of the others."""
+
+    def right(self, own: Array) -> Array:
+        """Return whether `own` cosines make the own class the first of the best."""
+        found = own > self.best + TIE
+        tied = np.nonzero((own >= self.best - TIE) & ~found)
+        floor = np.maximum(own[tied], self.best[tied])[:, None] - TIE
+        earliest = (self.others[tied] >= floor).argmax(axis=1)
+        found[tied] = (self.labels[tied[1]] < earliest) | (self.best[tied] < floor[:, 0])
+        return found
+
+    def margins(self) -> Array:
+        """Return how far the own class leads, the example left out; 0 where it ties."""
+        lead = self.without - self.best
+        return np.where(np.abs(lead) <= TIE, 0, lead)
+
+
+def _contests(features: Array, labels: Array, classes: int) -> Iterator[_Contest]:
+    """Yield the examples block by block, at most `TABLE` cosines at a time."""
+    heads = len(features)
+    sums, counts = class_sums(features, labels, classes), np.bincount(labels, minlength=classes)
+    centroids = (sums / counts[:, None]).astype(np.float32)
     directions = normalise(centroids).transpose(0, 2, 1)
-    sums = [class_sums(head, labels, classes) for head in features]
-    others = np.bincount(labels, minlength=classes)[labels][:, None] - 1  # (n, 1)
-    step = max(1, TABLE // (heads * max(classes, features.shape[2])))
-    for start in range(0, len(labels), step):
-        rows = slice(start, start + step)
+    for rows in row_blocks(len(labels), heads * max(classes, features.shape[2]), TABLE):
         part, own = normalise(features[:, rows]), labels[rows]
-        table = part @ directions
-        for head, cosines in enumerate(table):
+        with few_threads(part.shape[1] * part.shape[2] * classes):
+            table = part @ directions
+        without, others = np.empty(part.shape[:2], np.float32), counts[own] - 1
+        for some in row_blocks(heads, part.shape[1] * part.shape[2], LEFT):
             # from the sum in float64: what little is left of a centroid may be all rounding
-            left = (sums[head][own] - features[head, rows]) / np.maximum(others[rows], 1)
-            without = normalise(np.where(others[rows] > 0, left, centroids[head, own]))
-            cosines[np.arange(len(own)), own] = (part[head] * without).sum(axis=1)
-        yield rows, table
-
-
-def _margins(features: Array, labels: Array, centroids: Array) -> Array:
-    total = np.zeros(len(features))
-    for rows, table in held_out_cosines(features, labels, centroids):
-        total += leads(table, labels[rows]).sum(axis=1, dtype=np.float64)
-    return total / len(labels)
+            left = sums[some][:, own]
+            left -= features[some, rows]
+            left /= np.maximum(others, 1)[:, None]
+            left[:, others == 0] = centroids[some][:, own[others == 0]]
+            without[some] = np.vecdot(part[some], normalise(left))
+        places = (slice(None), np.arange(len(own)), own)
+        with_it = table[places]
+        table[places] = -np.inf
+        best = table.max(axis=2)
+        if np.isnan(with_it).any() or np.isnan(best).any():
+            raise not_finite()
+        yield _Contest(rows, own, with_it, without, table, best)
 
 
 def rank_heads(scores: HeadScores, heads: Sequence[Head]) -> list[int]:

@@ -16,6 +16,14 @@ class ReadingKeywords(TypedDict, total=False):
     media_root: str | Path | None
     allow_outside: bool
     fetch_urls: bool
+    fetch_gb: int | None
+    allow_private_addresses: bool
+
+
+class NewImageKeywords(ReadingKeywords, total=False):
+    """The fields of `InputOptions` that `classify` takes."""
+
+    max_image_pixels: int | None
 
 
 class InputKeywords(ReadingKeywords, total=False):
@@ -25,6 +33,7 @@ class InputKeywords(ReadingKeywords, total=False):
     shots: Shots | None
     video_frames: int | None
     jpeg_draft: int | None
+    max_image_pixels: int | None
     limit: int | None
 
 
@@ -52,11 +61,18 @@ class InputOptions:
     """Decode a JPEG at a half, a quarter or an eighth of its width and height, as long as this many
     pixels remain: several times as fast for photos far above the model's limit, with slightly other
     values. Part of what a store is of."""
+    max_image_pixels: int | None = None
+    """Skip an image with more pixels, a WebP with more than half, and a video whose frames have
+    more than four times as many together; 67,108,864 by default. More needs more memory."""
     allow_outside: bool = False
     """Whether names of media may lead out of `media_root`."""
     fetch_urls: bool = False
     """Whether media at http or https URLs are fetched; `extract` keeps them in `STORE.fetched`,
     next to the store."""
+    fetch_gb: int | None = None
+    """The most gigabytes that a run fetches; 100 by default."""
+    allow_private_addresses: bool = False
+    """Whether media are also fetched from hosts in private networks, this machine included."""
     limit: int | None = None
     """Examples of each split, from the start of the file; all by default. A larger limit later
     extends the store."""

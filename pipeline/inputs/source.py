@@ -17,10 +17,12 @@ from savs.datasets import (
 )
 from savs.datasets.media.digests import media_names
 from savs.datasets.media.download import Fetching
+from savs.datasets.media.limits import MAX_IMAGE_PIXELS
 from savs.datasets.media.media import MediaRules
 from savs.datasets.media.video_containers import is_video_name
 from savs.datasets.media.videos import DEFAULT_FRAMES
 from savs.datasets.rows.files import Files
+from savs.datasets.rows.plugin_guard import find_folder_notes
 from savs.datasets.splits.shared_media import compare_splits
 from savs.pipeline.inputs.input_options import InputOptions
 
@@ -89,7 +91,14 @@ class Source:
         source = given.train if split == "train" and given.train is not None else given.test
         folder = self._find(source).root
         root = folder if given.media_root is None else Path(given.media_root)
-        rules = MediaRules(given.video_frames, given.allow_outside, self.fetching, given.jpeg_draft)
+        limit = given.max_image_pixels
+        rules = MediaRules(
+            given.video_frames,
+            given.allow_outside,
+            self.fetching,
+            given.jpeg_draft,
+            MAX_IMAGE_PIXELS if limit is None else limit,
+        )
         return MediaFolder(root, folder, rules)
 
     def notes(self, examples: Splits) -> list[str]:
@@ -122,7 +131,13 @@ class Source:
             Two paths of another machine would be one file.
         """
         names = {split: media_names(found) for split, found in examples.items()}
+        folders = dict.fromkeys(self.media(split).packed for split in examples)
         lines = [
+            line
+            for folder in filter(None, folders)
+            for line in find_folder_notes(self.benchmark, folder)
+        ]
+        lines += [
             f"{split}: {line}"
             for split, own in names.items()
             for line in self.media(split).rerooted(own)

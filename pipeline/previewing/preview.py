@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Unpack
 
 from savs.datasets import Benchmark, SourceError
-from savs.datasets.media.download import temporary_fetching
 from savs.datasets.prompt import SPLIT
 from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.model.model_options import ModelOptions, ProcessorKeywords
 from savs.pipeline.extraction.requirements import require_extra
+from savs.pipeline.inputs.fetching import temporary_fetching
 from savs.pipeline.inputs.input_options import InputKeywords, InputOptions
 from savs.pipeline.inputs.source import Source
 from savs.pipeline.names import DEFAULT_EXAMPLES
@@ -95,7 +95,7 @@ def write_page(
 
         word = load_wording(ModelOptions(model=model, **processor))
     placeholders = processor.get("placeholders", SPLIT)
-    with temporary_fetching(wanted=inputs.fetch_urls) as fetching:
+    with temporary_fetching(inputs) as fetching:
         source = Source(benchmark, inputs, fetching)
         name = None if model is None else str(model)
         content = gather(source, examples, model=name, placeholders=placeholders, word=word)

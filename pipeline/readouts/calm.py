@@ -1,12 +1,12 @@
 """`calm`: heads are weighted by their confidence in each class on held-out examples."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.pipeline.heads.centroids import class_centroids, cosines, leads
+from savs.pipeline.heads.centroids import class_centroids, leads, normalise
 from savs.pipeline.heads.head_scores import held_out_cosines
 from savs.pipeline.readouts.posterior import TAU
 from savs.pipeline.readouts.probabilities import likeliest, softmax
@@ -21,16 +21,22 @@ class FittedCalm:
     """`(heads, classes, d)` float32."""
     weights: Array
     """`(heads, classes)` float32; over the heads they sum to 1."""
+    directions: Array = field(init=False, repr=False, compare=False)
+    """The centroids, normalised and divided by the temperature."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "directions", normalise(self.centroids) / np.float32(TAU))
 
     def scores(self, features: Array) -> ClassScores:
         """Return weighted means of probabilities; `likeliest` chooses."""
         total = np.zeros((features.shape[1], self.weights.shape[1]), np.float32)
-        for head, weights in enumerate(self.weights):
-            total += weights * softmax(cosines(features[head], self.centroids[head]), TAU)
+        for head, weights in enumerate(self.weights):  # one at a time: see `FittedVote`
+            logits = normalise(features[head]) @ self.directions[head].T
+            total += weights * softmax(logits)
         return ClassScores(total, likeliest(total, TAU), total)
 
 
-def reliability(features: Array, labels: Array, centroids: Array) -> Array:
+def reliability(features: Array, labels: Array, classes: int) -> Array:
     """Return how sure each head is of each class: the mean of max(0, p_true - p_best_other).
 
     Each example is left out of its own class's centroid. Tied cosines count 0.
@@ -41,20 +47,19 @@ def reliability(features: Array, labels: Array, centroids: Array) -> Array:
         `(heads, n, d)`.
     labels
         `(n,)` class numbers.
-    centroids
-        `(heads, classes, d)` of the same features.
+    classes
+        Number of classes.
 
     Returns
     -------
     ndarray
         `(heads, classes)` float64; 0 for a class with one example, which nothing is left of.
     """
-    heads, classes = centroids.shape[:2]
-    total = np.zeros((heads, classes))
-    for rows, table in held_out_cosines(features, labels, centroids):
+    total = np.zeros((len(features), classes))
+    for rows, table in held_out_cosines(features, labels, classes):
         own, at = labels[rows], np.arange(table.shape[1])
         ahead = leads(table, own) > 0
-        p = softmax(table, TAU)
+        p = softmax(table / np.float32(TAU))
         true = p[:, at, own]
         p[:, at, own] = -np.inf
         sure = np.where(ahead, true - p.max(axis=2), 0)  # (heads, rows)
@@ -81,7 +86,7 @@ def fit(
         with n examples of the class.
     """
     centroids = class_centroids(features, labels, len(classes))
-    found = reliability(features, labels, centroids)
+    found = reliability(features, labels, len(classes))
     counts = np.bincount(labels, minlength=len(classes))
     trust = counts / (counts + shrinkage)
     found = found * trust + found.mean(axis=1, keepdims=True) * (1 - trust)

@@ -28,8 +28,7 @@ class FittedLogistic:
         logits = np.zeros((features.shape[1], len(self.bias)), np.float32) + self.bias
         for head, weights in zip(features, self.weights, strict=True):
             logits += normalise(head) @ weights.T
-        p = softmax(logits, 1.0)
-        return ClassScores(p, logits.argmax(axis=1), logits)
+        return ClassScores(softmax(logits.copy()), logits.argmax(axis=1), logits)
 
 
 def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) -> FittedLogistic:

@@ -1,13 +1,13 @@
 """`posterior`: the mean over the chosen heads of each head's class probabilities."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.pipeline.heads.centroids import class_centroids, cosines
-from savs.pipeline.readouts.probabilities import likeliest, softmax
+from savs.pipeline.heads.centroids import class_centroids, normalise
+from savs.pipeline.readouts.probabilities import likeliest, mean_probabilities
 from savs.pipeline.readouts.readout import ClassScores, Readout, Widths
 
 TAU = 0.07
@@ -20,14 +20,23 @@ class FittedPosterior:
 
     centroids: Array
     """`(heads, classes, d)` float32."""
+    directions: Array = field(init=False, repr=False, compare=False)
+    """The centroids, normalised and divided by the temperature."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "directions", normalise(self.centroids) / np.float32(TAU))
 
     def scores(self, features: Array) -> ClassScores:
         """Return mean probabilities; `likeliest` chooses."""
-        heads, classes = self.centroids.shape[:2]
-        total = np.zeros((features.shape[1], classes), np.float32)
-        for head in range(heads):  # one at a time: with many classes a table is large
-            total += softmax(cosines(features[head], self.centroids[head]), TAU)
-        mean = total / heads
+        return next(self.nested(features, [len(self.centroids)]))
+
+    def nested(self, features: Array, counts: Sequence[int]) -> Iterator[ClassScores]:
+        """Yield the scores of the first heads alone, as many as each of `counts`, ascending."""
+        for mean in mean_probabilities(features, self.directions, None, counts):
+            yield self.chosen(mean)
+
+    def chosen(self, mean: Array) -> ClassScores:
+        """Return the scores that `(n, classes)` mean probabilities are."""
         return ClassScores(mean, likeliest(mean, TAU), mean)
 
 

@@ -1,12 +1,13 @@
 """`vote`: every chosen head votes for its nearest class centroid, the majority wins."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.pipeline.heads.centroids import class_centroids, cosines, first_of_best
+from savs.pipeline.heads.centroids import class_centroids, first_of_best, normalise
+from savs.pipeline.heads.few_threads import few_threads
 from savs.pipeline.readouts.readout import ClassScores, Readout, Widths
 
 
@@ -16,17 +17,30 @@ class FittedVote:
 
     centroids: Array
     """`(heads, classes, d)` float32, heads best first."""
+    directions: Array = field(init=False, repr=False, compare=False)
+    """The centroids, normalised."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "directions", normalise(self.centroids))
 
     def scores(self, features: Array) -> ClassScores:
         """Count the heads' votes for each class; `elect` decides. `soft` is the mean cosine."""
-        n, (heads, classes, _) = features.shape[1], self.centroids.shape
-        votes, soft = np.empty((heads, n), np.int64), np.zeros((n, classes), np.float32)
-        for head in range(heads):  # one at a time: with many classes a table is large
-            table = cosines(features[head], self.centroids[head])
-            votes[head] = first_of_best(table)
-            soft += table
-        counts = count_votes(votes, classes)
-        return ClassScores(counts, elect(counts, votes), soft / heads)
+        return next(self.nested(features, [len(self.centroids)]))
+
+    def nested(self, features: Array, counts: Sequence[int]) -> Iterator[ClassScores]:
+        """Yield the scores of the first heads alone, as many as each of `counts`, ascending."""
+        n, (_, classes, d) = features.shape[1], self.centroids.shape
+        votes = np.empty((counts[-1], n), np.int64)
+        soft = np.zeros((n, classes), np.float32)
+        with few_threads(n * classes * d):
+            for head in range(counts[-1]):  # one at a time: with many classes a table is large
+                table = normalise(features[head]) @ self.directions[head].T
+                votes[head] = first_of_best(table)
+                soft += table
+                if head + 1 in counts:
+                    tally = count_votes(votes[: head + 1], classes)
+                    choice = elect(tally, votes[: head + 1])
+                    yield ClassScores(tally, choice, soft / np.float32(head + 1))
 
 
 def count_votes(votes: Array, classes: int) -> Array:

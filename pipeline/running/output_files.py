@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from savs.foundation.errors import SavsError
-from savs.foundation.whole_files import whole_file
+from savs.foundation.whole_files import make_durable, whole_file
 from savs.pipeline.errors import OutputError
 
 
@@ -21,7 +21,8 @@ def check_free(path: Path, option: str, *, force: bool) -> None:
 def output_files(targets: Mapping[str, Path], *, force: bool = False) -> Iterator[dict[str, Path]]:
     """Yield a path to write to for each option's file; all get their names when the block ends.
 
-    Replaced files are removed first, so that a crash never leaves an old file next to a new one.
+    Their content is made durable first, and replaced files are removed before the first gets its
+    name: a crash or a full disk never leaves an old file next to a new one.
 
     Parameters
     ----------
@@ -45,6 +46,8 @@ def output_files(targets: Mapping[str, Path], *, force: bool = False) -> Iterato
                 new = whole_file(path, replace=False, keep_suffix=True)
                 paths[option] = stack.enter_context(new)
             yield paths
+            for path in paths.values():
+                make_durable(path)
             for path in targets.values() if force else ():
                 path.unlink(missing_ok=True)
     except OSError as error:

@@ -15,6 +15,7 @@ from savs.pipeline.selection.config_json import SelectionConfig
 from savs.pipeline.selection.task_selection import (
     TaskSelection,
     best_heads,
+    fit_tasks,
     given_heads,
     score_tasks,
 )
@@ -59,7 +60,7 @@ def default_heads(store: FeatureStore) -> int:
 def select(
     store: FeatureStore,
     *,
-    heads: int | Literal["all"] = DEFAULT_HEADS,
+    heads: int | Literal["all"] | None = None,
     readout: str | Path | Readout = "vote",
     scoring: str = "resubstitution",
     heads_from: SelectionConfig | None = None,
@@ -74,7 +75,7 @@ def select(
     store
         Features; the train split is read.
     heads
-        How many to keep, or `all`.
+        How many to keep, or `all`; 20 by default, or all of a store that has fewer.
     readout
         The rule that is fitted on the chosen heads: its name, a Python file, or an object.
     scoring
@@ -96,16 +97,15 @@ def select(
     tasks = training_tasks(store)
     if heads_from is not None:
         given = _heads_of(store, heads_from, [task.subtask for task in tasks])
-        found = [
-            given_heads(store, rule, scoring, task, chosen)
-            for task, chosen in zip(tasks, given, strict=True)
+        chosen = [
+            given_heads(store, rule, scoring, task, heads)
+            for task, heads in zip(tasks, given, strict=True)
         ]
     else:
-        count = head_count(store, heads)
+        count = default_heads(store) if heads is None else head_count(store, heads)
         scores = score_tasks(store, rule, scoring, tasks)
-        found = [
-            best_heads(store, rule, task, own, count)
-            for task, own in zip(tasks, scores, strict=True)
+        chosen = [
+            best_heads(store, task, own, count) for task, own in zip(tasks, scores, strict=True)
         ]
     return Selection(
         source=store.manifest.identity.source(),
@@ -114,7 +114,7 @@ def select(
         readout_file=rule.file,
         rule=rule,
         scoring=scoring,
-        tasks=tuple(found),
+        tasks=tuple(fit_tasks(store, rule, chosen)),
         heads_from=heads_from.train if heads_from else None,
     )
 
@@ -128,7 +128,9 @@ def require_scoring(name: str) -> None:
 def head_count(store: FeatureStore, heads: int | Literal["all"]) -> int:
     """Return a number of heads; SelectionError where the store has fewer, or it is no number."""
     count = len(store.heads) if heads == "all" else heads
-    if not isinstance(count, Integral) or not 1 <= count <= len(store.heads):
+    if not isinstance(count, Integral):
+        raise SelectionError(f"heads is {heads!r}, expected a whole number or 'all'")
+    if not 1 <= count <= len(store.heads):
         raise SelectionError(
             f"{count!r} heads were requested, but the store has {len(store.heads)}; use --heads 1"
             f" to {len(store.heads)}, or all"

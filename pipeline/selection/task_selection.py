@@ -5,11 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from savs.foundation.arrays import Array
 from savs.pipeline.heads.head_scores import HeadScores, rank_heads
 from savs.pipeline.heads.training_set import TrainingTask, head_widths
 from savs.pipeline.readouts import Fitted, Readout
 from savs.pipeline.selection.config_json import TaskConfig
 from savs.stores import FeatureStore, Head
+
+READ = 2**26
+"""Bytes of features that are read at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,41 +47,96 @@ def score_tasks(
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class ScoredHeads:
+    """The chosen heads of a task, before a readout is fitted on them."""
+
+    task: TrainingTask
+    heads: tuple[Head, ...]
+    """Best first."""
+    scores: tuple[float, ...]
+    margins: tuple[float, ...]
+
+
 def best_heads(
-    store: FeatureStore, rule: Readout, task: TrainingTask, scores: HeadScores, count: int
-) -> TaskSelection:
-    """Return the `count` best heads of a task, fitted."""
+    store: FeatureStore, task: TrainingTask, scores: HeadScores, count: int
+) -> ScoredHeads:
+    """Return the `count` best heads of a task."""
     chosen = rank_heads(scores, store.heads)[:count]
-    return _fitted(store, rule, task, [store.heads[i] for i in chosen], scores, chosen)
+    return ScoredHeads(
+        task,
+        tuple(store.heads[i] for i in chosen),
+        tuple(float(scores.score[i]) for i in chosen),
+        tuple(float(scores.margin[i]) for i in chosen),
+    )
 
 
 def given_heads(
     store: FeatureStore, rule: Readout, scoring: str, task: TrainingTask, heads: Sequence[Head]
-) -> TaskSelection:
-    """Return heads that were chosen elsewhere, in their order, scored and fitted on a task."""
-    features = store.features("train", heads)[:, task.rows]
+) -> ScoredHeads:
+    """Return heads that were chosen elsewhere, in their order, scored on a task."""
+    (features,) = chosen_features(store, [(tuple(heads), task.rows)])
     widths = head_widths(store, heads)
     scores = rule.score_heads(features, task.labels, task.classes, widths, scoring)
-    return _fitted(store, rule, task, heads, scores, range(len(heads)))
+    return ScoredHeads(
+        task, tuple(heads), tuple(scores.score.tolist()), tuple(scores.margin.tolist())
+    )
 
 
-def _fitted(
-    store: FeatureStore,
-    rule: Readout,
-    task: TrainingTask,
-    heads: Sequence[Head],
-    scores: HeadScores,
-    indices: Sequence[int],
+def fit_tasks(
+    store: FeatureStore, rule: Readout, chosen: Sequence[ScoredHeads]
+) -> list[TaskSelection]:
+    """Return the tasks with the readout fitted on their heads."""
+    wanted = [(one.heads, one.task.rows) for one in chosen]
+    return [
+        fit_task(store, rule, one, features)
+        for one, features in zip(chosen, chosen_features(store, wanted), strict=True)
+    ]
+
+
+def fit_task(
+    store: FeatureStore, rule: Readout, chosen: ScoredHeads, features: Array
 ) -> TaskSelection:
-    features = store.features("train", heads)[:, task.rows]
+    """Return a task with the readout fitted on its heads' `(heads, rows, d)` features."""
+    task = chosen.task
     return TaskSelection(
         subtask=task.subtask,
         classes=task.classes,
-        heads=tuple(heads),
-        scores=tuple(float(scores.score[i]) for i in indices),
-        margins=tuple(float(scores.margin[i]) for i in indices),
+        heads=chosen.heads,
+        scores=chosen.scores,
+        margins=chosen.margins,
         examples=len(task.rows),
         question=task.question,
         media=task.media,
-        fitted=rule.fit(features, task.labels, task.classes, head_widths(store, heads)),
+        fitted=rule.fit(features, task.labels, task.classes, head_widths(store, chosen.heads)),
     )
+
+
+def chosen_features(
+    store: FeatureStore, wanted: Sequence[tuple[Sequence[Head], Array]]
+) -> list[Array]:
+    """Return some heads of some training examples, for each pair of heads and `(rows,)` indices.
+
+    Each head is read once; memory holds `READ` bytes of the train split beside the result.
+
+    Returns
+    -------
+    list of ndarray
+        `(heads, rows, d)` float32, `d` the width of the pair's widest head.
+    """
+    found = [
+        np.zeros((len(heads), len(rows), max(head_widths(store, heads))), np.float32)
+        for heads, rows in wanted
+    ]
+    needed = sorted({head for heads, _ in wanted for head in heads})
+    planned = len(store.manifest.plan.splits["train"].ids)
+    step = max(1, READ // (4 * planned * max(head_widths(store, needed))))
+    for start in range(0, len(needed), step):
+        some = needed[start : start + step]
+        read = store.features("train", some)
+        for (heads, rows), values in zip(wanted, found, strict=True):
+            for place, head in enumerate(heads):
+                if head in some:
+                    own = read[some.index(head), :, : values.shape[2]]
+                    values[place, :, : own.shape[1]] = own[rows]
+    return found

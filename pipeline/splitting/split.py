@@ -18,7 +18,7 @@ from savs.datasets import (
     read_examples,
 )
 from savs.datasets.media.digests import media_names
-from savs.datasets.media.download import is_address, temporary_fetching
+from savs.datasets.media.download import is_address
 from savs.datasets.media.media import MediaRules
 from savs.datasets.rows.examples import iter_examples
 from savs.datasets.rows.files import Files
@@ -27,6 +27,7 @@ from savs.datasets.rows.rewrite import common_form, copy_rows, form_of
 from savs.datasets.splits.cluster_shots import draw_clusters
 from savs.datasets.splits.clusters import cluster_ids
 from savs.datasets.splits.shared_media import compare_splits, content_ties
+from savs.pipeline.inputs.fetching import temporary_fetching
 from savs.pipeline.inputs.input_options import InputOptions, ReadingKeywords
 from savs.pipeline.plugins.benchmark import choose_benchmark
 from savs.pipeline.running.keywords import sort_keywords
@@ -122,7 +123,7 @@ def split_file(
     rows, pool = [row for row, _ in numbered], [example for _, example in numbered]
     _check_targets(files, targets, force=force)
     root = files.root if inputs.media_root is None else Path(inputs.media_root)
-    with temporary_fetching(wanted=inputs.fetch_urls) as fetching:
+    with temporary_fetching(inputs) as fetching:
         media = MediaFolder(root, files.root, MediaRules(None, inputs.allow_outside, fetching))
         if fetching is not None:
             fetching.fetch_all(media_names(pool))

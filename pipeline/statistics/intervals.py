@@ -8,11 +8,8 @@ import numpy as np
 import polars as pl
 
 from savs.datasets import Units
-
-LEVEL = 0.95
-"""Coverage of every interval."""
-Z = 1.959963984540054
-"""97.5 % quantile of the normal distribution."""
+from savs.pipeline.statistics.unit_weights import weigh_units
+from savs.pipeline.statistics.wilson import LEVEL, wilson_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +38,10 @@ class Metric:
 def summarise(units: Units) -> Metric:
     """Return the mean of a metric's units and its 95 % interval.
 
-    The standard error is clustered: with weights w_i that make the mean over strata of the stratum
-    means, SE^2 = C / (C - 1) * sum over clusters of (sum of w_i (s_i - stratum mean))^2; with one
-    stratum this is the formula of Miller, arXiv 2411.00640, with the small-sample factor. The
-    interval is Student's t with C - 1 degrees of freedom, clipped to [0, 1]. A stratum whose scores
-    are all equal shows no spread of its own: it adds that of Wilson's interval for its number of
-    clusters. With one stratum, where all scores are equal, or each unit is its own cluster and
-    scores are 0 or 1, the interval is Wilson's, so that 0 % and 100 % have a width too.
+    The standard error is clustered, see `UnitWeights.variance`. The interval is Student's t with
+    C - 1 degrees of freedom for C clusters, clipped to [0, 1]. With one stratum, where all scores
+    are equal, or each unit is its own cluster and scores are 0 or 1, the interval is Wilson's, so
+    that 0 % and 100 % have a width too.
 
     Examples
     --------
@@ -95,7 +89,7 @@ class Estimate:
 
 
 def estimate(scores: pl.DataFrame) -> Estimate:
-    """Return the mean of units and its clustered standard error, by the formula of `summarise`.
+    """Return the mean of units and its clustered standard error; see `UnitWeights.variance`.
 
     Parameters
     ----------
@@ -103,15 +97,10 @@ def estimate(scores: pl.DataFrame) -> Estimate:
         One row a unit with `score` (0 to 1, or -1 to 1 for a difference of two), `cluster` and
         `stratum`.
     """
-    frame = weigh(scores)
-    strata = frame.group_by("stratum", maintain_order=True).agg(pl.col("score").mean())
-    value = float(np.mean(strata["score"].to_numpy()))
-    sums = cluster_sums(frame, pl.col("weight") * (pl.col("score") - pl.col("mean")))
-    clusters = len(sums)
-    if clusters < 2:
-        return Estimate(value, None, clusters)
-    spread = clusters / (clusters - 1) * float((sums**2).sum())
-    return Estimate(value, math.sqrt(spread + _spread_of_uniform(frame, strata.height)), clusters)
+    units, values = weigh_units(scores), scores["score"].cast(pl.Float64).to_numpy()
+    variance = units.variance(values)
+    error = None if variance is None else math.sqrt(variance)
+    return Estimate(units.value(values), error, units.clusters)
 
 
 def weigh(scores: pl.DataFrame) -> pl.DataFrame:
@@ -136,34 +125,3 @@ def _is_wilsons(scores: pl.DataFrame, clusters: int) -> bool:
     binary = scores["score"].is_in([0.0, 1.0]).all()
     independent = clusters == scores.height or scores["score"].n_unique() == 1
     return bool(scores["stratum"].n_unique() == 1 and binary and independent)
-
-
-def _spread_of_uniform(frame: pl.DataFrame, strata: int) -> float:
-    """Return the variance that strata with equal scores add to the mean over strata."""
-    uniform = (
-        frame.group_by("stratum", maintain_order=True)
-        .agg(
-            pl.col("score").first().abs(),
-            same=pl.col("score").n_unique() == 1,
-            n=pl.n_unique("cluster"),
-        )
-        .filter("same")
-    )
-    reaches = []
-    for score, n in uniform.select("score", "n").iter_rows():
-        low, high = wilson_interval(score, n)
-        reaches.append(max(score - low, high - score) / Z)
-    return sum((reach / strata) ** 2 for reach in reaches)
-
-
-def wilson_interval(share: float, n: int) -> tuple[float, float]:
-    """Return Wilson's 95 % score interval of a share among n independent trials.
-
-    Examples
-    --------
-    >>> [round(end, 4) for end in wilson_interval(0.5, 10)]
-    [0.2366, 0.7634]
-    """
-    centre = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
-    reach = Z / (1 + Z * Z / n) * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
-    return max(0.0, centre - reach), min(1.0, centre + reach)

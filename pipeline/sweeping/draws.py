@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.training_set import TrainingTask
+
+Shots = int | Literal["all"]
+"""A number of examples of each class, or the whole pool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,34 +22,57 @@ class Draw:
     """The drawn examples alone."""
     pool: int
     """Index of the task that they were drawn from."""
-    shots: int
+    shots: int | None
+    """None for all examples of the pool, of which classes have different numbers."""
     number: int
     """Number of the draw; in each, the examples of fewer shots are among those of more."""
 
 
 def make_draws(
-    tasks: Sequence[TrainingTask], shots: Sequence[int], draws: int, seed: int
+    tasks: Sequence[TrainingTask], shots: Sequence[Shots], draws: int, seed: int
 ) -> list[Draw]:
     """Return the draws of all tasks: task by task, then by shots, then by number.
+
+    Where the pool has exactly that many examples of each class, and for `all`, every draw would be
+    the same: there is one.
 
     Raises
     ------
     SelectionError
-        A class has no more examples than are drawn, so that every draw would be the same.
+        The pool has fewer examples of a class.
+    """
+    return [
+        Draw(_part(task, count, [seed, number, index]), index, count, number)
+        for index, task in enumerate(tasks)
+        for count in _counts(tasks, shots)
+        for number in range(1 if _is_whole(tasks, count) else draws)
+    ]
+
+
+def _counts(tasks: Sequence[TrainingTask], shots: Sequence[Shots]) -> list[int | None]:
+    """Return the numbers of examples, ascending and each once; None, the last, for all of a pool.
+
+    All of a pool whose classes have the same number of examples are that number.
     """
     size, where = pool_size(tasks)
-    if max(shots) >= size:
+    numbers = {size if n == "all" else n for n in shots if n != "all" or _is_whole(tasks, size)}
+    if numbers and max(numbers) > size:
         raise SelectionError(
-            f"{max(shots)} shots were requested, but the pool has {size} examples of class {where},"
-            f" so all draws would be the same: use --shots below {size}, or extract more training"
-            " examples"
+            f"{max(numbers)} shots were requested, but the pool has {size}"
+            f" {'example' if size == 1 else 'examples'} of class {where}; use --shots"
+            f" {'1' if size == 1 else f'1 to {size}'}, or all"
         )
-    return [
-        Draw(task.part(_drawn(task, count, [seed, number, index])), index, count, number)
-        for index, task in enumerate(tasks)
-        for count in shots
-        for number in range(draws)
-    ]
+    rest: list[int | None] = [None] if "all" in shots and not _is_whole(tasks, size) else []
+    return sorted(numbers) + rest
+
+
+def _is_whole(tasks: Sequence[TrainingTask], count: int | None) -> bool:
+    """Return whether this many examples of each class are all there are."""
+    return count is None or all((np.bincount(task.labels) == count).all() for task in tasks)
+
+
+def _part(task: TrainingTask, count: int | None, seed: Sequence[int]) -> TrainingTask:
+    return task if count is None else task.part(_drawn(task, count, seed))
 
 
 def pool_size(tasks: Sequence[TrainingTask]) -> tuple[int, str]:

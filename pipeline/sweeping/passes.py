@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import polars as pl
@@ -9,19 +10,23 @@ import polars as pl
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.predictions import VOTES_KEPT, named, predicted
-from savs.pipeline.heads.centroids import class_centroids
 from savs.pipeline.heads.training_set import TrainingTask, head_widths
 from savs.pipeline.readouts import ClassScores, Fitted, Readout
+from savs.pipeline.readouts.lda import LDA
+from savs.pipeline.readouts.posterior import POSTERIOR
 from savs.pipeline.readouts.vote import VOTE
+from savs.pipeline.sweeping.batched import Batch, Headwise
 from savs.pipeline.sweeping.draws import Draw
 from savs.pipeline.sweeping.summary import Cell
-from savs.pipeline.sweeping.vote_batched import many_votes
 from savs.stores import FeatureStore
 
 MEMORY = 2**30
 """Bytes of results and fits that one pass may hold; more draws than that take more passes."""
 LARGEST_TABLE = 2**27
-"""Cosines of one shard, heads x examples x classes, up to which votes are counted all at once."""
+"""Cosines of one shard, heads x examples x classes, up to which all its examples are classified at
+once."""
+HEADWISE = (VOTE, POSTERIOR, LDA)
+"""Readouts that are fitted once for all numbers of heads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,9 @@ def _pass(
         for number in np.unique(own):
             inside = np.flatnonzero(own == number)
             rows[number].append(place[inside])
-            for draw, scores in fits[number].scores(block.features[:, inside]):
+            whole = len(inside) == len(own)  # a copy of all heads takes as long as the products
+            features = block.features if whole else block.features[:, inside]
+            for draw, scores in fits[number].scores(features):
                 found[draw].append([_small(one) for one in scores])
     yield from _cells(plan, rule, rows, found)
 
@@ -114,25 +121,35 @@ class _Fits:
         self._counts = plan.counts
         self._draws = draws
         self._orders = [list(orders[draw]) for draw in draws]
+        self._fitted: list[list[Fitted]] = []
+        self._nested: list[Headwise] = []
+        self._batch: Batch | None = None
         tasks = [plan.draws[draw].task for draw in draws]
         classes = len(tasks[0].classes) if tasks else 0
         block = min(plan.test.height, max(s.rows for s in plan.store.manifest.plan.shards()))
-        self._centroids: list[Array] | None = None
-        if rule is VOTE and len(plan.pool) * block * classes <= LARGEST_TABLE:
-            self._centroids = [
-                class_centroids(plan.pool[:, task.rows], task.labels, classes) for task in tasks
+        if rule not in HEADWISE:
+            self._fitted = [
+                [_fit(plan, rule, task, order[:count]) for count in self._counts]
+                for task, order in zip(tasks, self._orders, strict=True)
             ]
             return
-        self._fitted = [
-            [_fit(plan, rule, task, order[:count]) for count in self._counts]
+        most = self._counts[-1]
+        self._nested = [
+            cast(Headwise, _fit(plan, rule, task, order[:most]))
             for task, order in zip(tasks, self._orders, strict=True)
         ]
+        if most * block * classes <= LARGEST_TABLE:
+            self._batch = Batch(self._nested, [order[:most] for order in self._orders])
 
     def scores(self, features: Array) -> Iterator[tuple[int, list[ClassScores]]]:
         """Yield each draw with its scores of `(all heads, n, d)` features, by number of heads."""
-        if self._centroids is not None:
-            found = many_votes(features, self._centroids, self._orders, self._counts)
+        if self._batch is not None:
+            found = self._batch.scores(features, self._counts)
             yield from zip(self._draws, found, strict=True)
+            return
+        if self._nested:
+            for draw, order, one in zip(self._draws, self._orders, self._nested, strict=True):
+                yield draw, list(one.nested(features[order[: self._counts[-1]]], self._counts))
             return
         for draw, order, fitted in zip(self._draws, self._orders, self._fitted, strict=True):
             pairs = zip(self._counts, fitted, strict=True)
@@ -140,8 +157,10 @@ class _Fits:
 
 
 def _fit(plan: SweepPlan, rule: Readout, task: TrainingTask, heads: Sequence[int]) -> Fitted:
-    widths = head_widths(plan.store, [plan.store.heads[head] for head in heads])
-    return rule.fit(plan.pool[heads][:, task.rows], task.labels, task.classes, widths)
+    held = plan.store.heads
+    widths = head_widths(plan.store, [held[head] for head in heads])
+    features = plan.pool[np.asarray(heads)[:, None], task.rows]
+    return rule.fit(features, task.labels, task.classes, widths)
 
 
 def _small(scores: ClassScores) -> ClassScores:
@@ -160,7 +179,7 @@ def _cells(
 ) -> Iterator[tuple[Cell, list[pl.DataFrame]]]:
     tasks = [np.concatenate(parts) if parts else np.zeros(0, np.int64) for parts in rows]
     examples = [plan.test[own] for own in tasks]
-    same: dict[tuple[int, int], list[int]] = {}
+    same: dict[tuple[int | None, int], list[int]] = {}
     for index in found:
         same.setdefault((plan.draws[index].shots, plan.draws[index].number), []).append(index)
     for (shots, number), draws in same.items():

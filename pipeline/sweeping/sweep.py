@@ -6,7 +6,7 @@ from typing import Literal
 
 import polars as pl
 
-from savs.datasets import Benchmark, Units
+from savs.datasets import Benchmark
 from savs.datasets.rows.plugin_guard import compute_metrics
 from savs.datasets.splits.clusters import clusters_of
 from savs.pipeline.errors import SelectionError
@@ -17,20 +17,20 @@ from savs.pipeline.plugins.benchmark import stored_benchmark
 from savs.pipeline.readouts import Readout, choose_readout
 from savs.pipeline.selection.selection import head_count, require_scoring
 from savs.pipeline.selection.task_selection import score_tasks
-from savs.pipeline.sweeping.draws import make_draws, pool_size
+from savs.pipeline.sweeping.draws import Shots, make_draws, pool_size
 from savs.pipeline.sweeping.passes import SweepPlan, run_draws
-from savs.pipeline.sweeping.summary import Cell, Sweep, summarise_cells
+from savs.pipeline.sweeping.summary import CellScores, Sweep
 from savs.stores import FeatureStore
 
 HEADS: tuple[int | Literal["all"], ...] = (1, 5, 10, 20, 50, "all")
-SHOTS = (1, 2, 5, 10, 20)
+SHOTS = (1, 2, 4, 8, 16)
 
 
 def sweep(
     store: FeatureStore,
     *,
     heads: Sequence[int | Literal["all"]] | None = None,
-    shots: Sequence[int] | None = None,
+    shots: Sequence[Shots] | None = None,
     draws: int = DEFAULT_DRAWS,
     readouts: Sequence[str | Path | Readout] = ("vote",),
     scoring: str = "resubstitution",
@@ -50,22 +50,23 @@ def sweep(
     heads
         Numbers of heads, or `all`; by default those of 1, 5, 10, 20, 50 and all that the store has.
     shots
-        Examples a class; by default those of 1, 2, 5, 10 and 20 that are below the pool's size.
+        Examples a class, or `all` that there are; by default those of 1, 2, 4, 8 and 16 that are
+        below the pool's size, and all.
     draws
-        How often examples are drawn for each number of shots.
+        How often examples are drawn for each number of shots; the whole pool is taken once.
     readouts
         Names, Python files or objects; see `savs.pipeline.readouts`.
     scoring
         How heads are scored.
     seed
-        Of the draws, and of the bootstrap.
+        Of the draws.
     benchmark
         The store's: needed where it is in a Python file of your own (its path) or an object.
 
     Raises
     ------
     SelectionError
-        Unknown names, two readouts of one name, more heads than the store has, or as many shots as
+        Unknown names, two readouts of one name, more heads than the store has, or more shots than
         the pool has.
     StoreIncompleteError
         A planned shard is missing.
@@ -80,21 +81,23 @@ def sweep(
     if draws < 1:
         raise SelectionError(f"draws is {draws}, expected at least 1")
     tasks = training_tasks(store)
-    wanted = list(shots) if shots else [n for n in SHOTS if n < pool_size(tasks)[0]] or [1]
+    wanted = shots or [*(n for n in SHOTS if n < pool_size(tasks)[0]), "all"]
     given = heads or [n for n in HEADS if n == "all" or n <= len(store.heads)]
     counts = sorted({head_count(store, n) for n in given})
-    drawn = make_draws(tasks, sorted(set(wanted)), draws, seed)
+    drawn = make_draws(tasks, wanted, draws, seed)
     test, skipped = _test(store)
     plan = SweepPlan(store, tasks, drawn, counts, store.features("train"), test)
     classes = {task.subtask: task.classes for task in tasks}
-    cells: dict[Cell, list[Units]] = {}
+    cells, orders = CellScores(), {}
     for rule in rules.values():
-        scores = score_tasks(store, rule, scoring, [draw.task for draw in drawn])
-        orders = [rank_heads(own, store.heads)[: counts[-1]] for own in scores]
-        for cell, found in run_draws(plan, rule, orders):
+        if rule.score_heads not in orders:  # most readouts score heads alike
+            scores = score_tasks(store, rule, scoring, [draw.task for draw in drawn])
+            ranked = [rank_heads(own, store.heads)[: counts[-1]] for own in scores]
+            orders[rule.score_heads] = ranked
+        for cell, found in run_draws(plan, rule, orders[rule.score_heads]):
             whole = pl.concat([*found, skipped], how="diagonal_relaxed")
-            cells[cell] = compute_metrics(chosen, whole.sort("index"), classes)
-    return summarise_cells(cells, seed)
+            cells.add(cell, compute_metrics(chosen, whole.sort("index"), classes))
+    return cells.tables()
 
 
 def _test(store: FeatureStore) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -30,9 +30,17 @@ def find_place(store: str | Path) -> Any:
     from upath import UPath
 
     try:
-        return UPath(text)
+        return UPath(text, **_options(text))
     except (ImportError, ValueError) as error:
         raise StoreReadError(f"{text} cannot be opened: {error}; check the URL") from error
+
+
+def _options(url: str) -> dict[str, Any]:
+    if not url.lower().startswith(("http://", "https://")):
+        return {}
+    from savs.stores.files.web import web_options
+
+    return web_options()
 
 
 def is_remote(place: Any) -> bool:

@@ -72,8 +72,13 @@ class RawFile:
         except Exception as error:
             raise self._refused(error) from error
 
-    def read_all(self) -> bytes:
-        """Return all bytes of the file."""
+    def read_all(self, most: int) -> bytes:
+        """Return all bytes of the file; StoreCorruptError if they are more than `most`."""
+        if self.size_bytes > most:
+            raise StoreCorruptError(
+                f"{self.where} has {self.size_bytes:,} bytes, more than {most:,}, so it is not of a"
+                " feature store; get it again"
+            )
         values = np.empty(self.size_bytes, np.uint8)
         self.fill(values, 0)
         return values.tobytes()
@@ -92,7 +97,8 @@ class RawFile:
         known = isinstance(error, SavsError | MemoryError)
         if known or not (self._is_remote or isinstance(error, OSError)):
             return error
-        what = getattr(error, "strerror", None) or error
+        late = isinstance(error, TimeoutError) and self._is_remote
+        what = "it takes too long" if late else getattr(error, "strerror", None) or error
         return StoreReadError(
             f"{self.where} cannot be read: {what}; check its permissions and the"
             f" {'network' if self._is_remote else 'disk'}"

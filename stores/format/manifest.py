@@ -31,6 +31,9 @@ from savs.stores.format.layout import (
 )
 from savs.stores.format.plan import StorePlan
 
+LARGEST_BYTES = 2**30
+"""Largest store.json that is read: that of ten million examples has less."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureSource:
@@ -166,7 +169,7 @@ def manifest_bytes(folder: Path) -> bytes:
     path = folder / MANIFEST
     try:
         with RawFile(path) as file:
-            return file.read_all()
+            return file.read_all(LARGEST_BYTES)
     except StoreReadError as error:
         if not isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
             raise

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from savs.stores.errors import StoreCorruptError, StoreIncompleteError, StoreMismatchError
+from savs.foundation.whole_files import whole_file
+from savs.stores.errors import (
+    StoreCorruptError,
+    StoreIncompleteError,
+    StoreMismatchError,
+    StoreWriteError,
+)
 from savs.stores.format.layout import Head, LayerGrid
 from savs.stores.format.manifest import Identity, Manifest
 from savs.stores.format.plan import ShardSpec, SplitPlan, StorePlan
@@ -20,6 +26,7 @@ from savs.stores.write.disk_errors import disk_errors
 from savs.stores.write.opening import new_writer
 from savs.stores.write.writer import FeatureWriter
 
+NOTHING_LEFT = "nothing of the new store is left; make room, or pass another --out"
 Part = tuple[FeatureStore, ShardSpec]
 """A shard and the store that it is of."""
 
@@ -110,8 +117,9 @@ def _unite(stores: Sequence[FeatureStore], out: Path) -> FeatureStore:
         )
     with _new_store(out, Manifest(manifest.identity, manifest.plan)) as writer:
         for spec, having in homes.items():
-            with disk_errors(out / spec.name):
-                shutil.copyfile(_whole(spec, having), out / spec.name)
+            source, target = _whole(spec, having), out / spec.name
+            with disk_errors(target), whole_file(target, replace=False) as partial:
+                shutil.copyfile(source, partial)
         writer.seal()
     return open_store(out)
 
@@ -136,12 +144,15 @@ def _new_store(out: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
         with new_writer(out, manifest) as writer:
             begun = True
             yield writer
-    except BaseException:
+    except BaseException as error:
         if begun:
             for path in out.iterdir():
                 path.unlink()
             if not was_there:
                 out.rmdir()
+        if isinstance(error, StoreWriteError) and isinstance(error.__cause__, OSError):
+            with disk_errors(out, NOTHING_LEFT):
+                raise error.__cause__ from None
         raise
 
 

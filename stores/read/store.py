@@ -111,9 +111,11 @@ class FeatureStore:
 
     def in_order(self, split: str, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows of a split, known by their `id`, in the order of the plan."""
-        places = {name: place for place, name in enumerate(self.manifest.plan.splits[split].ids)}
-        order = np.argsort([places[name] for name in rows["id"]], kind="stable")
-        return rows[order]
+        planned = pl.DataFrame({"id": self.manifest.plan.splits[split].ids}).with_row_index("place")
+        places = rows.select("id").join(planned, on="id", how="left", maintain_order="left")[
+            "place"
+        ]
+        return rows if places.is_sorted() else rows[places.arg_sort()]
 
     def require_labels(self, split: str, rows: pl.DataFrame) -> None:
         """Raise StoreCorruptError where only some of the rows that must be labelled are."""

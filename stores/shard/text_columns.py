@@ -62,6 +62,10 @@ def decode_column(name: str, stored: Array, rows: int) -> pl.Series:
     values = msgspec.json.decode(stored.tobytes(), type=_json_type(name))
     if len(values) != rows:
         raise ValueError(f"expected a JSON list of {rows} values, got {len(values)}")
+    if rows and column_type(name) == pl.List(pl.String()):
+        # from the text at once: polars would make a series of each list of values
+        text = pl.Series(name, [stored.tobytes().decode()])
+        return text.str.json_decode(pl.List(pl.List(pl.String))).explode()
     return pl.Series(name, values, dtype=column_type(name))
 
 

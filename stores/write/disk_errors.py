@@ -1,17 +1,18 @@
 """Errors of the disk, as a writer reports them."""
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from savs.foundation.disk_errors import FULL
 from savs.stores.errors import StoreWriteError
+
+RESUME = "finished shards are kept; run the same command again to resume"
 
 
 @contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
+def disk_errors(path: Path, safe: str = RESUME) -> Iterator[None]:
     """Turn errors of the disk into one line that says what is safe and what to do."""
-    safe = "finished shards are kept; run the same command again to resume"
     try:
         yield
     except (StoreWriteError, BlockingIOError, FileExistsError):
@@ -21,6 +22,5 @@ def disk_errors(path: Path) -> Iterator[None]:
             f"{path} cannot be written: {error.strerror}; pass a folder that you may write as --out"
         ) from error
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        what = "the disk is full" if full else f"the disk cannot be written: {error}"
+        what = "the disk is full" if error.errno in FULL else f"the disk cannot be written: {error}"
         raise StoreWriteError(f"{path}: {what}; {safe}") from error

@@ -73,14 +73,14 @@ def _locked(path: Path, facts: Mapping[str, int], busy: tuple[str, str] | None) 
             # The holder before us may have removed the name between our open and our lock.
             if not _is_at(path, file):
                 continue
-            file.seek(0)
-            before = file.read()
-            file.seek(0)
-            file.truncate()
-            holder = {"host": socket.gethostname(), "pid": os.getpid(), **facts}
-            file.write(json.dumps(holder) + "\n")
-            file.flush()
             try:
+                file.seek(0)
+                before = file.read()
+                file.seek(0)
+                file.truncate()
+                holder = {"host": socket.gethostname(), "pid": os.getpid(), **facts}
+                file.write(json.dumps(holder) + "\n")
+                file.flush()
                 yield before
             finally:
                 path.unlink(missing_ok=True)

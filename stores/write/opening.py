@@ -141,9 +141,13 @@ def new_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
     with disk_errors(path):
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise StoreMismatchError(f"{path} exists and is not empty; pass a new or empty folder")
+        is_new = not path.exists()
         path.mkdir(parents=True, exist_ok=True)
-    with writer_lock(path, 0):
+    with ExitStack() as stack:
+        if is_new:
+            stack.callback(_remove_if_empty, path)
         with disk_errors(path / MANIFEST):
+            stack.enter_context(writer_lock(path, 0))
             write_manifest(path, manifest)
         yield FeatureWriter(path, manifest, 0, 1)
 

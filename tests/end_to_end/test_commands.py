@@ -1,9 +1,11 @@
 import json
 
+import numpy as np
 import polars as pl
 import pytest
 
 from savs.pipeline import open_store
+from stores import make_store
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +115,33 @@ def test_options_come_from_flags_then_environment_then_file(savs, store, tmp_pat
     assert heads() == 3
     assert heads(env={"SAVS_SELECT_HEADS": "4"}) == 4
     assert heads("--heads", "5", env={"SAVS_SELECT_HEADS": "4"}) == 5
+
+
+def test_a_store_of_one_head_needs_no_number(savs, tmp_path):
+    features = np.random.default_rng(0).standard_normal((1, 6, 4), np.float32)
+    make_store(tmp_path / "one", features, list("ababab"), features, list("ababab"))
+    done = savs("select", tmp_path / "one")
+    assert done.returncode == 0, done.stderr
+    assert "the store has 1 head, fewer than 20: took all" in done.stderr
+    refused = savs("select", tmp_path / "one", "--heads", "20")
+    assert refused.returncode == 1
+    assert "20 heads were requested, but the store has 1;" in refused.stderr
+
+
+def test_a_misspelt_variable_is_refused(savs, store):
+    done = savs("select", store, env={"SAVS_SELECT_HEAD": "4"})
+    assert done.returncode == 2
+    assert "the variable SAVS_SELECT_HEAD sets no option; did you mean" in done.stderr
+    assert "SAVS_SELECT_HEADS?" in done.stderr
+    done = savs("select", store, env={"SAVS_SELECT_ZZZZZZZZ": "4"})
+    assert "sets no option; see savs select --help" in done.stderr
+    other = {"SAVS_EXTRACT_WORKERS": "4", "SAVS_STORE": "x", "SAVS_SELCT_HEADS": "3"}
+    done = savs("select", store, "--heads", "5", env=other)
+    assert done.returncode == 0
+    assert "the variable SAVS_SELCT_HEADS is not used; did you mean SAVS_SELECT_HEADS?\n" in (
+        done.stderr
+    )
+    assert done.stderr.count("the variable") == 1
 
 
 def test_an_extraction_can_be_a_file(savs, inputs, tmp_path):

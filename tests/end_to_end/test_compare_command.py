@@ -32,6 +32,10 @@ def test_a_table_for_each_two(savs, results):
     assert lines[4][2:4] == ["blink/vote", "blink/lda"]
     assert lines[5][3:7] == ["-50.0", "-", "..", "-"]  # one cluster has no interval
     assert "corrected for 2 tests of the headline metric" in done.stderr
+    # +70.0 and -50.0 on two data sets; blink has one cluster, so no interval of its own: a tie
+    assert lines[-2][:4] == ["mean", "over", "data", "sets"]
+    assert lines[-1][:5] == ["lda", "minus", "vote", "2", "+10.0"]
+    assert lines[-1][-3:] == ["1", "1", "0"]
 
 
 def test_json_and_the_file_are_what_python_returns(savs, results, tmp_path):

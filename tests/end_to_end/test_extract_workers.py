@@ -105,7 +105,7 @@ def wait_while(condition):
 def test_ctrl_c_leaves_whole_shards_and_no_process(under_way, tmp_path):
     process, words = under_way
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: workers get it, too
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=200)
     assert process.returncode == 130, said
     assert "run the same command again to go on" in said
     assert "Traceback" not in said

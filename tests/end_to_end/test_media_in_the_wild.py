@@ -126,12 +126,16 @@ def test_images_in_rows_and_at_an_address_are_those_in_files(extract, inputs, ph
         assert "is a URL; to download it, pass --fetch-urls" in refused.stderr
         assert not (tmp_path / "web.fetched").exists()
         (inputs.root / "train/1.png").rename(inputs.root / "moved.png")
-        done = extract(*web, "--fetch-urls", out="web")
+        private = extract(*web, "--fetch-urls", out="private")
+        assert private.returncode == 4
+        assert "is in a private network; if you trust the rows, pass --allow-priv" in private.stderr
+        local = ("--fetch-urls", "--allow-private-addresses")
+        done = extract(*web, *local, out="web")
         assert done.returncode == 4, done.stderr
-        assert f"3 of 4 URLs were fetched into {tmp_path / 'web.fetched'}" in done.stderr
+        assert f"3 of 4 URLs are in {tmp_path / 'web.fetched'}" in done.stderr
         assert "train/1.png cannot be fetched: File not found" in done.stderr
         (inputs.root / "moved.png").rename(inputs.root / "train/1.png")
-        again = extract(*web, "--fetch-urls", "--retry-skipped", out="web")
+        again = extract(*web, *local, "--retry-skipped", out="web")
         assert again.returncode == 0, again.stderr
     assert features(tmp_path, "web") == features(tmp_path, "named")
     assert extract(*web, "--fetch-urls", out="web").returncode == 0  # all are kept

@@ -164,9 +164,10 @@ def test_a_limit_inside_a_group_leaves_that_group_out_and_says_so(savs, extract,
     done = extract("--limit", "10")
     assert done.returncode == 0, done.stderr
     written, metrics, _ = scored(savs, tmp_path / "small")
-    # two whole groups, of the third the first question on both images
-    assert [metrics[name]["units"] for name in ("Q-Acc", "I-Acc", "G-Acc")] == [5, 4, 2]
+    # two whole groups, of the third the first question on both images: it counts in none
+    assert [metrics[name]["units"] for name in ("Q-Acc", "I-Acc", "G-Acc")] == [4, 4, 2]
     assert written["notes"] == [
+        "Q-Acc: incomplete groups left out: 1 (2)",
         "I-Acc: incomplete groups left out: 1 (2)",
         "G-Acc: incomplete groups left out: 1 (2)",
     ]

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -89,6 +90,42 @@ def test_heads_from_another_selection(savs, store, tmp_path):
     assert "gone.npz" in done.stderr
 
 
+def test_select_tells_the_cross_validated_accuracy(savs, store, tmp_path):
+    made = ok(savs("select", store, "--heads", "2", "--out", tmp_path, "--json"))
+    found = ok(savs("evaluate", store, "--selection", tmp_path, "--cv", "--json"))
+    accuracy = next(m for m in found["metrics"] if m["name"] == "accuracy")
+    assert made["tasks"][0]["cross_validated"] == accuracy
+    table = savs("select", store, "--heads", "2", "--out", tmp_path)
+    shown = f"{100 * accuracy['value']:.1f} ({100 * accuracy['low']:.1f} .. "
+    assert shown in table.stdout
+    without = savs("select", store, "--heads", "2", "--out", tmp_path, "--no-cv", "--json")
+    assert ok(without)["tasks"][0]["cross_validated"] is None
+
+
+def test_select_says_why_there_is_no_cross_validated_accuracy(savs, tmp_path):
+    import numpy as np
+
+    from stores import make_store
+
+    x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("f4")
+    make_store(tmp_path / "s", x, list("aab"), x, list("aab"))
+    done = savs("select", tmp_path / "s", "--heads", "1")
+    assert done.returncode == 0
+    assert "no cross-validated accuracy: cross-validation needs two independent" in done.stderr
+    assert done.stdout.splitlines()[1].split()[6] == "-"
+
+
+def test_cv_folds(savs, store, tmp_path):
+    given = ["evaluate", store, "--cv", "--out", tmp_path / "cv"]
+    assert "in 16 folds" in savs(*given, "--cv-folds", "loo").stderr
+    assert "in 2 folds" in savs(*given, "--cv-folds", "2").stderr
+    for wrong in ("1", "some"):
+        done = savs(*given, "--cv-folds", wrong)
+        assert done.returncode == 2
+        assert f"--cv-folds is '{wrong}'" in done.stderr
+    assert savs("evaluate", store, "--cv-folds", "2").returncode == 2
+
+
 def test_sweep(savs, store, tmp_path):
     given = ["--heads", "1,all", "--shots", "1,3", "--draws", "2", "--readouts", "vote,lda"]
     found = ok(savs("sweep", store, *given, "--out", tmp_path, "--json"))
@@ -96,8 +133,42 @@ def test_sweep(savs, store, tmp_path):
     draws = pl.read_parquet(tmp_path / "draws.parquet")
     assert draws.filter(pl.col("metric") == "accuracy").height == 2 * 2 * 2 * 2
     assert pl.read_parquet(tmp_path / "summary.parquet").columns[-1] == "draws"
+    assert len(found["differences"]) == 2 * 2
+    assert pl.read_parquet(tmp_path / "differences.parquet")["a"].unique().to_list() == ["vote"]
+    units = pl.read_parquet(tmp_path / "units.parquet").filter(pl.col("metric") == "accuracy")
+    assert units["scores"].list.len().unique().to_list() == [2]
+    assert units.height == 2 * 2 * 2 * draws["units"][0]
     table = savs("sweep", store, *given, "--out", tmp_path)
-    assert table.stdout.splitlines()[0].split()[:3] == ["readout", "shots", "heads"]
+    first, second = (part.splitlines() for part in table.stdout.split("\n\n"))
+    assert first[0].split()[:3] == second[0].split()[:3] == ["readout", "shots", "heads"]
+    assert (len(first), len(second)) == (1 + 8, 1 + 4)
+    assert "minus vote on the same draws" in table.stderr
+
+
+def test_one_draw_has_no_interval_but_a_note(savs, store, tmp_path):
+    table = savs(
+        "sweep", store, "--shots", "1,all", "--draws", "1", "--heads", "2", "--out", tmp_path
+    )
+    for row in table.stdout.splitlines()[1:]:
+        assert row.split()[4:] == ["-", "-", "..", "-", "1"]
+    assert "one draw has no interval" in table.stderr
+
+
+def test_a_sweep_of_several_stores(savs, store, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(store, other)
+    given = ["--shots", "1", "--draws", "3", "--heads", "2", "--readouts", "vote,lda"]
+    out = tmp_path / "out"
+    found = ok(savs("sweep", store, other, *given, "--out", out, "--json"))
+    vote, lda = found["stores"]
+    assert (vote["readout"], vote["stores"], vote["difference"]) == ("vote", 2, None)
+    assert vote["low"] == pytest.approx(vote["mean"])  # the stores are the same
+    assert lda["wins"] + lda["ties"] + lda["losses"] == 2
+    alone = pl.read_parquet(out / "other" / "differences.parquet")["difference"][0]
+    assert lda["difference"] == pytest.approx(alone)
+    table = savs("sweep", store, other, *given, "--out", out)
+    assert table.stdout.splitlines()[0].split()[-3:] == ["wins", "ties", "losses"]
+    assert savs("sweep", store, other, *given).returncode == 2
 
 
 @pytest.mark.parametrize(
@@ -105,7 +176,8 @@ def test_sweep(savs, store, tmp_path):
     [
         (["--heads", "1,x"], 2, "--heads is 'x'"),
         (["--shots", "0"], 2, "--shots has '0'"),
-        (["--shots", "8"], 1, "the pool has 8 examples of class 'a'"),
+        (["--shots", "9"], 1, "the pool has 8 examples of class 'a'; use --shots 1 to 8, or all"),
+        (["--shots", "some"], 2, "expected positive integers or all"),
         (["--heads", "9"], 1, "9 heads were requested, but the store has 4"),
         (["--readouts", "vote,nobody"], 1, "no readout is called 'nobody'"),
         (["--metric", "joy", "--draws", "1"], 2, "expected one of: accuracy"),

@@ -18,7 +18,12 @@ from savs.pipeline.extraction.model.model_options import (
     ProcessorKeywords,
 )
 from savs.pipeline.extraction.run_options import BatchKeywords, RunKeywords, RunOptions
-from savs.pipeline.inputs.input_options import InputKeywords, InputOptions, ReadingKeywords
+from savs.pipeline.inputs.input_options import (
+    InputKeywords,
+    InputOptions,
+    NewImageKeywords,
+    ReadingKeywords,
+)
 from savs.pipeline.previewing.preview import PreviewKeywords
 from savs.pipeline.running.keywords import sort_keywords
 
@@ -44,6 +49,7 @@ def test_keywords_are_the_fields_that_have_a_default(kind):
     [
         (ReadingKeywords, InputOptions),
         (ProcessorKeywords, ModelOptions),
+        (NewImageKeywords, InputOptions),
         (PlacingKeywords, ModelOptions),
         (BatchKeywords, RunOptions),
     ],

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from tiny_parts import save, text, tokenizer
@@ -67,13 +68,13 @@ def build_audio(folder: Path) -> Path:
     return folder
 
 
-def build_lora(base: Path, folder: Path, seed: int = 0) -> Path:
-    """Save an adapter of the queries and values of a decoder of text that changes what they say."""
+def build_lora(base: Path, folder: Path, seed: int = 0, kind: Any = Qwen2ForCausalLM) -> Path:
+    """Save an adapter of the queries and values of a model that changes what they say."""
     from peft import LoraConfig, get_peft_model  # takes a second
 
     torch.manual_seed(seed)
     settings = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
-    get_peft_model(Qwen2ForCausalLM.from_pretrained(base), settings).save_pretrained(folder)
+    get_peft_model(kind.from_pretrained(base), settings).save_pretrained(folder)
     return folder
 
 

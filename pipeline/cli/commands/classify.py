@@ -11,7 +11,7 @@ from savs.pipeline.cli.options.shared import JsonOption, OtherPromptOption, opti
 from savs.pipeline.cli.output import percent, print_json, print_table, progress, say
 from savs.pipeline.extraction.model.model_options import PlacingKeywords
 from savs.pipeline.extraction.run_options import BatchKeywords
-from savs.pipeline.inputs.input_options import ReadingKeywords
+from savs.pipeline.inputs.input_options import NewImageKeywords
 from savs.pipeline.running.progress import Reporting
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def classify_command(
             help="Images, folders, patterns, URLs, tables, or - for names on standard input.",
         ),
     ],
-    reading: ReadingKeywords,
+    reading: NewImageKeywords,
     placing: PlacingKeywords,
     batches: BatchKeywords,
     out: Annotated[

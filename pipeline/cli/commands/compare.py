@@ -7,12 +7,19 @@ import typer
 
 from savs import pipeline
 from savs.pipeline.cli.options.shared import JsonOption, option
-from savs.pipeline.cli.output import percent, print_json, print_line, print_table, say
+from savs.pipeline.cli.output import (
+    percent,
+    points,
+    print_json,
+    print_line,
+    print_table,
+    probability,
+    say,
+)
 
 if TYPE_CHECKING:
     import polars as pl
 
-SMALLEST_SHOWN = 0.0001
 HEADER = ("difference", "95 % interval", "units", "clusters", "test", "p", "p (Holm)")
 
 
@@ -34,6 +41,7 @@ def compare_command(
     json: JsonOption = False,
 ) -> None:
     """Results on several test sets can be passed together; each set has its own baseline."""
+    from savs.pipeline.comparing.across_data_sets import across_data_sets
     from savs.stores.results import write_table
 
     if len(results) < 2:
@@ -45,6 +53,7 @@ def compare_command(
         print_json(found.to_dicts())
     else:
         _print(found)
+        _print_data_sets(across_data_sets(found))
     if out is not None:
         say(f"wrote {write_table(out, found)}")
 
@@ -66,27 +75,38 @@ def _print(found: "pl.DataFrame") -> None:
     )
 
 
+def _print_data_sets(means: "pl.DataFrame") -> None:
+    """Print the mean over data sets of each two results, if there are several data sets."""
+    if not means.height:
+        return
+    print_line()
+    header = ["mean over data sets", "data sets", "difference", "95 % interval", "p",
+              "wins", "ties", "losses"]  # fmt: skip
+    rows = [
+        [
+            f"{row['b']} minus {row['a']}",
+            str(row["data_sets"]),
+            points(row["difference"]),
+            f"{points(row['low'])} .. {points(row['high'])}",
+            probability(row["p"]),
+            *(str(row[name]) for name in ("wins", "ties", "losses")),
+        ]
+        for row in means.iter_rows(named=True)
+    ]
+    print_table(header, rows)
+    say("win, loss: a data set where the interval of the difference lies above, or below 0")
+
+
 def _cells(row: dict[str, Any]) -> list[str]:
-    interval = [_points(row["low"]), _points(row["high"])]
     return [
         row["metric"],
         percent(row["value_a"]),
         percent(row["value_b"]),
-        _points(row["difference"]),
-        " .. ".join(interval),
+        points(row["difference"]),
+        f"{points(row['low'])} .. {points(row['high'])}",
         f"{row['units']:,}",
         f"{row['clusters']:,}",
         row["test"],
-        _p(row["p"]),
-        _p(row["p_holm"]),
+        probability(row["p"]),
+        probability(row["p_holm"]),
     ]
-
-
-def _points(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:+.1f}"
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"< {SMALLEST_SHOWN}" if value < SMALLEST_SHOWN else f"{value:.4f}"

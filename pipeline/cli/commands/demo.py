@@ -1,5 +1,6 @@
 """`savs demo`: the whole pipeline on the shipped model."""
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +9,8 @@ from savs.datasets.benchmarks import shapes
 from savs.pipeline.cli.options.shared import JsonOption, option
 from savs.pipeline.cli.output import percent, print_json, print_line, print_table, progress, say
 from savs.pipeline.demo import DEMO_NAME
+from savs.pipeline.errors import OutputError
+from savs.pipeline.extraction.requirements import require_extra
 from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.running.progress import Reporting
 
@@ -35,7 +38,8 @@ def demo_command(
     from savs.pipeline.cli.head_map import heat_map
     from savs.stores.results import results_folder
 
-    files = shapes.write_shapes(out / "data", seed=SEED, tasks=TASKS)
+    require_extra()
+    files = _draw(out)
     say(f"wrote images of {len(TASKS)} tasks to {files.root}")
     store = pipeline.extract(
         "shapes",
@@ -59,6 +63,19 @@ def demo_command(
     print_line("\nSelected heads; darker means selected for more tasks:\n", keep="\n")
     print_line("\n".join(heat_map(selection, store.grid)), keep="\n")
     _print_story(evaluation, own_answers, files.root, store.path)
+
+
+def _draw(out: Path) -> "shapes.ShapesFiles":
+    """Draw the scenes; where the disk refuses, nothing is left in a folder that is new."""
+    is_new = not out.exists()
+    try:
+        return shapes.write_shapes(out / "data", seed=SEED, tasks=TASKS)
+    except OSError as error:
+        if is_new:
+            shutil.rmtree(out, ignore_errors=True)
+        raise OutputError(
+            f"{out / 'data'} cannot be written: {error.strerror or error}; pass another --out"
+        ) from error
 
 
 def _print_story(

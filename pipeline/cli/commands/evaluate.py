@@ -1,7 +1,7 @@
 """`savs evaluate`: predictions and metrics from a store, without a GPU."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -49,6 +49,13 @@ def evaluate_command(
         bool, option("--cv", help="Cross-validate on the training examples instead.")
     ] = False,
     allow_other_prompt: OtherPromptOption = False,
+    cv_folds: Annotated[
+        str | None,
+        option(
+            metavar="N|loo",
+            help="Parts of --cv: a number (default: 5), or loo to leave out one example at a time.",
+        ),
+    ] = None,
     benchmark: BenchmarkOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -57,11 +64,12 @@ def evaluate_command(
     from savs.pipeline.plugins.benchmark import stored_benchmark
     from savs.pipeline.readouts import choose_readout
     from savs.pipeline.selection.selection_file import selection_folder
-    from savs.stores.results import SUBMISSION
+    from savs.stores.results import SUBMISSION, whole_result
 
     rule = None if readout == ZERO_SHOT else choose_readout(readout, also=[ZERO_SHOT])
     if rule is None and cv:
         raise typer.BadParameter("--cv needs heads to select; omit it with --readout zero-shot")
+    folds = _folds(cv_folds, cv=cv)
     opened = pipeline.open_store(store, partial=partial)
     name = selection_folder(selection).name if selection else rule.name if rule else readout
     name += "-cv" if cv else ""
@@ -73,14 +81,15 @@ def evaluate_command(
         measuring = None if cv else stored_benchmark(opened, benchmark)
         chosen = _find_selection(opened, selection, rule)
         if measuring is None:
-            result = pipeline.cross_validate(opened, chosen)
+            result = pipeline.cross_validate(opened, chosen, folds)
         else:
             result = score(
                 *(opened, chosen, measuring),
                 drop_leaks=drop_leaks,
                 allow_other_prompt=allow_other_prompt,
             )
-    metrics, predictions = pipeline.save_evaluation(result, folder)
+    with whole_result(folder):
+        metrics, predictions = pipeline.save_evaluation(result, folder)
     if json:
         files = {"metrics_file": str(metrics), "predictions_file": str(predictions)}
         print_json(result.to_json() | files)
@@ -91,11 +100,25 @@ def evaluate_command(
         say(f"wrote {folder / SUBMISSION}, for the official evaluation")
 
 
+def _folds(text: str | None, *, cv: bool) -> int | Literal["loo"]:
+    """Return the number of folds, or `loo`; a usage error for anything else."""
+    from savs.pipeline.heads.folds import FOLDS
+
+    if text is None:
+        return FOLDS
+    if not cv:
+        raise typer.BadParameter("--cv-folds needs --cv; add it")
+    if text == "loo":
+        return "loo"
+    if not text.isdecimal() or int(text) < 2:
+        raise typer.BadParameter(f"--cv-folds is {text!r}, expected an integer from 2 on, or loo")
+    return int(text)
+
+
 def _find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") -> "Selection":
     from savs.pipeline.errors import SelectionError
     from savs.pipeline.heads.training_set import train_digest
     from savs.pipeline.readouts import READOUTS
-    from savs.pipeline.selection.selection import default_heads
     from savs.stores.files.paths import is_remote
     from savs.stores.results import CONFIG, results_folder
 
@@ -104,7 +127,7 @@ def _find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") -
         return pipeline.load_selection(path, readout=own)
     saved = results_folder(store.path, rule.name)
     if is_remote(store.path) or store.missing("train") or not (saved / CONFIG).exists():
-        selection = pipeline.select(store, heads=default_heads(store), readout=rule)
+        selection = pipeline.select(store, readout=rule)
         say(f"no selection yet: selected {len(selection.tasks[0].heads)} heads")
         return selection
     selection = pipeline.load_selection(saved, readout=own)

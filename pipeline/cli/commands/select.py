@@ -1,7 +1,7 @@
 """`savs select`: choose heads from a store's training examples."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from savs import pipeline, stores
 from savs.pipeline.cli.options.shared import (
@@ -18,10 +18,17 @@ from savs.pipeline.cli.output import print_json, say
 from savs.pipeline.cli.tables import print_selection
 from savs.pipeline.names import DEFAULT_HEADS
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from savs.pipeline import Selection
+    from savs.pipeline.statistics.intervals import Metric
+    from savs.stores import FeatureStore
+
 
 def select_command(
     store: StoreArgument,
-    heads: HeadsOption = str(DEFAULT_HEADS),
+    heads: HeadsOption = None,
     readout: ReadoutOption = "vote",
     scoring: ScoringOption = "resubstitution",
     heads_from: Annotated[
@@ -32,24 +39,36 @@ def select_command(
         Path | None,
         option(metavar="DIR", help="Output folder (default: STORE/results/READOUT)."),
     ] = None,
+    cv: Annotated[
+        bool,
+        option("--cv/--no-cv", help="Estimate the accuracy by nested cross-validation, too."),
+    ] = True,
     json: JsonOption = False,
 ) -> None:
     """Only training examples are used. Run `savs evaluate` next."""
     from savs.pipeline.selection.selection_file import load_config
+    from savs.stores.results import whole_result
 
-    count = parse_heads(heads)
+    count = None if heads is None else parse_heads(heads)
     opened = pipeline.open_store(store)
     given = load_config(heads_from) if heads_from else None
     selection = pipeline.select(
         opened, heads=count, readout=readout, scoring=scoring, heads_from=given
     )
-    path = pipeline.save_selection(selection, result_place(opened, out, selection.readout))
+    estimates = _estimates(opened, selection) if cv else None
+    folder = result_place(opened, out, selection.readout)
+    with whole_result(folder):
+        path = pipeline.save_selection(selection, folder)
+    if heads is None and heads_from is None and len(opened.heads) < DEFAULT_HEADS:
+        held = "1 head" if len(opened.heads) == 1 else f"{len(opened.heads)} heads"
+        say(f"the store has {held}, fewer than {DEFAULT_HEADS}: took all")
     if json:
         tasks = [
             {
                 "subtask": task.subtask,
                 "classes": list(task.classes),
                 "examples": task.examples,
+                "cross_validated": estimates and estimates[task.subtask].to_json(),
                 "heads": [
                     {"head": stores.head_name(head), "score": score, "margin": margin}
                     for head, score, margin in zip(
@@ -62,6 +81,24 @@ def select_command(
         made = {"selection": str(path), "readout": selection.readout, "scoring": scoring}
         print_json(made | {"tasks": tasks})
     else:
-        print_selection(selection)
+        print_selection(selection, estimates)
     more = f" --selection {path}" if out else f" --readout {readout}" if readout != "vote" else ""
     say(f"wrote {path}; next: savs evaluate {store}{more}")
+
+
+def _estimates(
+    store: "FeatureStore", selection: "Selection"
+) -> "Mapping[str | None, Metric] | None":
+    """Return the cross-validated accuracy of each subtask; None if examples are too few."""
+    from savs.pipeline.errors import SelectionError
+
+    try:
+        metrics = pipeline.cross_validate(store, selection).metrics
+    except SelectionError as error:
+        say(f"note: no cross-validated accuracy: {error}")
+        return None
+    names = {metric.name: metric for metric in metrics}
+    subtasks = [task.subtask for task in selection.tasks]
+    if len(subtasks) == 1:
+        return {subtasks[0]: names["accuracy"]}
+    return {subtask: names[f"accuracy, {subtask}"] for subtask in subtasks}

@@ -24,10 +24,12 @@ def slim_command(
 ) -> None:
     """Copy the selection, too, so that `savs evaluate` gives the same results."""
     from savs.pipeline.selection.selection_file import copy_selection
+    from savs.stores.results import whole_result
 
     opened = pipeline.open_store(store)
     wanted = find_heads(opened, heads, selection)
-    small = pipeline.slim(opened, wanted, out)
-    if heads == CHOSEN:
-        copy_selection(selection or saved_selection(opened), saved_selection(small))
+    with whole_result(out):
+        small = pipeline.slim(opened, wanted, out)
+        if heads == CHOSEN:
+            copy_selection(selection or saved_selection(opened), saved_selection(small))
     say_size(small.path, small.facts["bytes"], len(wanted), as_json=json)

@@ -1,7 +1,7 @@
 """`savs sweep`: readouts, numbers of heads and of shots, over the same few-shot draws."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -10,20 +10,43 @@ from savs.pipeline.cli.options.shared import (
     BenchmarkOption,
     JsonOption,
     ScoringOption,
-    StoreArgument,
     option,
     parse_heads,
     result_place,
 )
-from savs.pipeline.cli.output import percent, print_json, print_table, say, visible
+from savs.pipeline.cli.output import (
+    percent,
+    points,
+    print_json,
+    print_line,
+    print_table,
+    probability,
+    say,
+    visible,
+)
 from savs.pipeline.names import DEFAULT_DRAWS
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from savs.pipeline import Sweep
 
 DRAWS_FILE = "draws.parquet"
 SUMMARY_FILE = "summary.parquet"
+DIFFERENCES_FILE = "differences.parquet"
+UNITS_FILE = "units.parquet"
+STORES_FILE = "stores.parquet"
 
 
 def sweep_command(
-    store: StoreArgument,
+    stores: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="STORE",
+            help="Feature stores: folders or URLs. Of several, the means over all are printed.",
+            show_default=False,
+        ),
+    ],
     heads: Annotated[
         str | None,
         option(
@@ -33,72 +56,190 @@ def sweep_command(
     ] = None,
     shots: Annotated[
         str | None,
-        option(metavar="N,N", help="Examples per class (default: those of 1,2,5,10,20 that fit)."),
+        option(
+            metavar="N,N|all",
+            help="Examples per class (default: those of 1,2,4,8,16 that fit, and all).",
+        ),
     ] = None,
     draws: Annotated[
         int, option(min=1, help="Random draws for each number of shots.")
     ] = DEFAULT_DRAWS,
     readouts: Annotated[
-        str, option(metavar="NAME,NAME", help="Readouts, see `savs select --readout`.")
+        str,
+        option(
+            metavar="NAME,NAME",
+            help="Readouts, see `savs select --readout`; the others are compared with the first.",
+        ),
     ] = "vote",
     scoring: ScoringOption = "resubstitution",
-    seed: Annotated[int, option(help="Seed of the draws and the intervals.")] = 0,
+    seed: Annotated[int, option(help="Seed of the draws.")] = 0,
     metric: Annotated[
         str | None, option(help="Metric to print; the files have all (default: the first).")
     ] = None,
     out: Annotated[
-        Path | None, option(metavar="DIR", help="Output folder (default: STORE/results/sweep).")
+        Path | None,
+        option(
+            metavar="DIR",
+            help="Output folder (default: STORE/results/sweep; needed for several stores).",
+        ),
     ] = None,
     benchmark: BenchmarkOption = None,
     json: JsonOption = False,
 ) -> None:
     """Draw few-shot sets from the training examples; all readouts get the same draws."""
-    import polars as pl
+    if len(stores) > 1 and (out is None or metric is not None):
+        wrong = "has no --out, expected --out DIR" if out is None else "takes no --metric"
+        raise typer.BadParameter(f"a sweep of several stores {wrong}")
+    grid = {
+        "heads": [parse_heads(text) for text in heads.split(",")] if heads else None,
+        "shots": [_shots(text) for text in shots.split(",")] if shots else None,
+        "draws": draws,
+        "readouts": readouts.split(","),
+        "scoring": scoring,
+        "seed": seed,
+        "benchmark": benchmark,
+    }
+    if len(stores) == 1 or out is None:
+        _one(stores[0], grid, out, metric, as_json=json)
+    else:
+        _several(stores, grid, out, as_json=json)
 
-    from savs.stores.results import write_table
+
+def _one(
+    store: str, grid: dict[str, Any], out: Path | None, metric: str | None, *, as_json: bool
+) -> None:
+    import polars as pl
 
     opened = pipeline.open_store(store)
     folder = result_place(opened, out, "sweep")
-    found = pipeline.sweep(
-        opened,
-        heads=[parse_heads(text) for text in heads.split(",")] if heads else None,
-        shots=[_number("--shots", text) for text in shots.split(",")] if shots else None,
-        draws=draws,
-        readouts=readouts.split(","),
-        scoring=scoring,
-        seed=seed,
-        benchmark=benchmark,
-    )
+    found = pipeline.sweep(opened, **grid)
     names = found.summary["metric"].unique(maintain_order=True).to_list()
     if metric is not None and metric not in names:
         known = visible("; ".join(names))
         raise typer.BadParameter(f"--metric is {metric!r}, expected one of: {known}")
-    files = [
-        write_table(folder / DRAWS_FILE, found.draws),
-        write_table(folder / SUMMARY_FILE, found.summary),
-    ]
-    shown = found.summary.filter(pl.col("metric") == (metric or names[0]))
-    if json:
-        print_json({"files": [str(path) for path in files], "summary": shown.to_dicts()})
+    files = _write(found, folder)
+    shown = metric or names[0]
+    summary, differences = (
+        table.filter(pl.col("metric") == shown) for table in (found.summary, found.differences)
+    )
+    if as_json:
+        tables = {"summary": summary.to_dicts(), "differences": differences.to_dicts()}
+        print_json({"files": [str(path) for path in files], **tables})
     else:
-        header = ["readout", "shots", "heads", f"{metric or names[0]} (%)", "SD", "95 % interval"]
-        print_table(header, [_row(row) for row in shown.iter_rows(named=True)])
-        say(f"chance {percent(shown['chance'][0])}; means and SD over {draws} draws")
-    say(f"wrote {files[0]} and {files[1]}")
+        _print_summary(summary, shown)
+        if differences.height:
+            print_line()
+            _print_differences(differences)
+    say(f"wrote {', '.join(map(str, files))}")
 
 
-def _row(row: dict[str, Any]) -> list[str]:
-    return [
-        row["readout"],
-        str(row["shots"]),
-        str(row["heads"]),
-        percent(row["mean"]),
-        percent(row["sd"]),
-        f"{percent(row['low'])} .. {percent(row['high'])}",
+def _several(stores: list[str], grid: dict[str, Any], out: Path, *, as_json: bool) -> None:
+    from savs.pipeline.comparing.result_folders import short_names
+    from savs.pipeline.sweeping.across_stores import across_stores
+    from savs.stores.results import write_table
+
+    names = [name.replace("/", "-") for name in short_names([Path(store) for store in stores])]
+    if len(set(names)) < len(names):
+        raise typer.BadParameter("a store is given twice, expected each once")
+    found = {}
+    for name, store in zip(names, stores, strict=True):
+        found[name] = pipeline.sweep(pipeline.open_store(store), **grid)
+        _write(found[name], out / name)
+        say(f"swept {store}")
+    table = across_stores(found)
+    path = write_table(out / STORES_FILE, table)
+    if as_json:
+        print_json({"files": [str(path)], "stores": table.to_dicts()})
+    else:
+        _print_stores(table)
+    say(f"wrote {path}, and the tables of each store beside it")
+
+
+def _write(found: "Sweep", folder: Path) -> list[Path]:
+    from savs.stores.results import whole_result, write_lazy_table, write_table
+
+    with whole_result(folder):
+        return [
+            write_table(folder / DRAWS_FILE, found.draws),
+            write_table(folder / SUMMARY_FILE, found.summary),
+            write_table(folder / DIFFERENCES_FILE, found.differences),
+            write_lazy_table(folder / UNITS_FILE, found.units),
+        ]
+
+
+def _print_summary(table: "pl.DataFrame", metric: str) -> None:
+    header = ["readout", "shots", "heads", f"{metric} (%)", "SD", "95 % interval", "draws"]
+    rows = [
+        [
+            *_point(row),
+            percent(row["mean"]),
+            percent(row["sd"]),
+            f"{percent(row['low'])} .. {percent(row['high'])}",
+            str(row["draws"]),
+        ]
+        for row in table.iter_rows(named=True)
     ]
+    print_table(header, rows)
+    say(f"chance {percent(table['chance'][0])}; SD over draws, intervals over draws and examples")
+    if (table["draws"] == 1).any():
+        say(
+            "one draw has no interval: it does not show how much draws differ; `savs evaluate` has"
+            " the interval over test examples alone"
+        )
 
 
-def _number(name: str, text: str) -> int:
+def _print_differences(table: "pl.DataFrame") -> None:
+    header = ["readout", "shots", "heads", "difference", "95 % interval", "p", "p (Holm)"]
+    rows = [
+        [
+            *_point(row | {"readout": row["b"]}),
+            points(row["difference"]),
+            f"{points(row['low'])} .. {points(row['high'])}",
+            probability(row["p"]),
+            probability(row["p_holm"]),
+        ]
+        for row in table.iter_rows(named=True)
+    ]
+    print_table(header, rows)
+    say(f"difference: minus {table['a'][0]} on the same draws and examples, percentage points")
+    count = table["p_holm"].count()
+    say(f"p (Holm): corrected for the {count:,} rows of the headline metric")
+
+
+def _print_stores(table: "pl.DataFrame") -> None:
+    header = ["readout", "shots", "heads", "mean (%)", "95 % interval", "difference",
+              "95 % interval", "p", "p (Holm)", "wins", "ties", "losses"]  # fmt: skip
+    rows = [
+        [
+            *_point(row),
+            percent(row["mean"]),
+            f"{percent(row['low'])} .. {percent(row['high'])}",
+            points(row["difference"]),
+            f"{points(row['difference_low'])} .. {points(row['difference_high'])}",
+            probability(row["p"]),
+            probability(row["p_holm"]),
+            *("-" if row[name] is None else str(row[name]) for name in ("wins", "ties", "losses")),
+        ]
+        for row in table.iter_rows(named=True)
+    ]
+    print_table(header, rows)
+    say(
+        f"means over {table['stores'][0]} stores of the headline metric; difference: minus"
+        f" {table['readout'][0]}, percentage points; intervals and p over stores"
+    )
+    say("win, loss: a store where the interval of the difference lies above, or below 0")
+
+
+def _point(row: dict[str, Any]) -> list[str]:
+    shots = "all" if row["shots"] is None else str(row["shots"])
+    return [row["readout"], shots, str(row["heads"])]
+
+
+def _shots(text: str) -> int | Literal["all"]:
+    if text == "all":
+        return "all"
     if not text.isdecimal() or int(text) < 1:
-        raise typer.BadParameter(f"{name} has {text!r}, expected positive integers such as 1,2,5")
+        raise typer.BadParameter(
+            f"--shots has {text!r}, expected positive integers or all, such as 1,2,4,all"
+        )
     return int(text)

@@ -35,8 +35,15 @@ INPUT_FLAGS = {
         metavar="N",
         min=1,
     ),
+    "max_image_pixels": Flag(
+        "Skip larger images and videos (default: 67108864 pixels). More takes more memory.",
+        metavar="N",
+        min=1,
+    ),
     "allow_outside": Flag("Allow media paths outside the media root."),
     "fetch_urls": Flag("Download media from http(s) URLs; extract caches them in STORE.fetched."),
+    "fetch_gb": Flag("Gigabytes to download in one run at most (default: 100).", min=1),
+    "allow_private_addresses": Flag("Also download from private networks and this machine."),
     "limit": Flag("Use the first N examples of each split; can be raised later.", min=1),
 }
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from savs.pipeline.cli.commands import COMMANDS
-from savs.pipeline.names import READOUT_NAMES, SCORING_NAMES
+from savs.pipeline.names import DEFAULT_HEADS, READOUT_NAMES, SCORING_NAMES
 
 if TYPE_CHECKING:
     from savs.stores import FeatureStore
@@ -102,7 +102,14 @@ OtherPromptOption = Annotated[
     option("--allow-other-prompt", help="Note prompts unlike those of training; do not refuse."),
 ]
 
-HeadsOption = Annotated[str, option("--heads", metavar="N|all", help="Number of heads to select.")]
+HeadsOption = Annotated[
+    str | None,
+    option(
+        "--heads",
+        metavar="N|all",
+        help=f"Number of heads to select (default: {DEFAULT_HEADS}, or all if there are fewer).",
+    ),
+]
 
 ReadoutOption = Annotated[
     str,

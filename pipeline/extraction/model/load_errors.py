@@ -42,13 +42,18 @@ def _reason(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if lines and lines[0].startswith("Repo id must"):
         return "there is no such folder, and no id of the hub has this form"
-    return lines[0].rstrip(".") if lines else repr(error)
+    if not lines:
+        return repr(error)
+    told = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return told.rstrip(".:")
 
 
 def _remedy(kind: str, error: Exception) -> str:
     text = str(error)
     if isinstance(error, MemoryError) or is_out_of_memory(error):
         return "it needs more memory: a larger GPU, --device auto over several, or --model-kwargs"
+    if "401 Unauthorized" in text or "Invalid credentials" in text:
+        return "the hub refuses the token; set HF_TOKEN to a valid one"
     if "gated" in text.lower():
         return "ask for access on its page, then set HF_TOKEN"
     if "trust_remote_code" in text:

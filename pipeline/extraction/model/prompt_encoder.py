@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -21,6 +23,7 @@ from transformers import (
 from transformers.utils.hub import cached_file
 
 from savs.datasets.prompt import SPLIT
+from savs.foundation.hub import hub_problem
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.load_errors import explained
 from savs.pipeline.extraction.model.model_options import ModelOptions
@@ -114,6 +117,7 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
     name = str(options.model)
     code = load_own_code(str(options.model_code)) if options.model_code else OwnCode()
     with explained("model", name):
+        _require_hub(options)
         # fails at once where the checkpoint is absent
         path = cached_file(options.path, "config.json", revision=options.revision)
         config = AutoConfig.from_pretrained(options.path, **options.source)
@@ -136,6 +140,18 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
         pixels=options.pixels,
         placeholders=options.placeholders,
     )
+
+
+def _require_hub(options: ModelOptions) -> None:
+    """Raise OSError where a checkpoint is neither here nor can be fetched."""
+    if Path(options.path).is_dir():
+        return
+    try:
+        found = try_to_load_from_cache(options.path, "config.json", revision=options.revision)
+    except HFValidationError:  # no id of the hub has this form, which is said later
+        return
+    if not isinstance(found, str) and (problem := hub_problem()):
+        raise OSError(f"it was not fetched before, and {problem}")
 
 
 def plain_name(name: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from savs.datasets import Example, OptionError, SourceError, find_benchmark, read_examples
-from savs.datasets.benchmarks.image_folder import QUESTION, image_folder
+from savs.datasets.benchmarks.image_folder import QUESTION, folder_notes, image_folder
 
 BENCHMARK = find_benchmark("image-folder")
 
@@ -57,12 +57,14 @@ def test_links_lead_anywhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "problem"),
     [
-        (["a/1.png", "a/notes.txt"], "a holds notes.txt, by name neither an image (.bmp"),
-        (["a/1.png", *(f"a/{n}.txt" for n in range(5))], "0.txt, 1.txt, 2.txt and 2 more, by name"),
-        (["a/1.png", "1.png"], "holds 1.png next to the class folders; move it into one of them"),
-        (["train/a/1.png", "test/a/1.png"], "pass --train or --test"),
-        ([".x"], "has no subfolders; expected one folder of images per class"),
-        (["a/1.png", "b/.x"], "b holds no image; add some, or remove the folder"),
+        (
+            ["a/1.png", "1.png"],
+            "holds 1.png next to the class folders (move them into one, or away)",
+        ),
+        (["train/a/1.png", "test/a/1.png"], "(if test or train is a split, pass --train or --test"),
+        ([".x"], "has no subfolders (expected one folder of images per class)"),
+        (["a/1.png", "b/.x"], "has no image in b (add some, or remove the folder)"),
+        (["a/1.png", "b/notes.txt"], "has no image in b (add some, or remove the folder)"),
     ],
 )
 def test_what_is_out_of_place_is_named(tmp_path: Path, names: list[str], problem: str) -> None:
@@ -70,6 +72,33 @@ def test_what_is_out_of_place_is_named(tmp_path: Path, names: list[str], problem
         read(filled(tmp_path, *names))
     assert str(told.value).startswith(str(tmp_path))
     assert "\n" not in str(told.value)
+
+
+def test_all_that_is_out_of_place_is_named_at_once(tmp_path: Path) -> None:
+    root = filled(tmp_path, "1.png", "a/1.png", "b/.x", "c/x/1.png", *(f"{n}.jpg" for n in "789"))
+    (root / "d").mkdir()
+    with pytest.raises(SourceError) as told:
+        read(root)
+    assert str(told.value) == (
+        f"{root} holds 1.png, 7.jpg, 8.jpg and 1 more next to the class folders (move them into"
+        " one, or away); has folders within class folders: c/x (if c is a split, pass --train or"
+        f" --test {root}/c); has no image in b, d (add some, or remove the folder)"
+    )
+
+
+def test_files_that_are_no_images_are_left_out_and_named(tmp_path: Path) -> None:
+    root = filled(tmp_path, "README.txt", "a/1.png", "a/2.heic", "a/notes.txt", "a/.hidden")
+    assert [e.id for e in read(root)] == ["a/1.png", "a/2.heic"]
+    assert folder_notes(root) == [
+        f"{root}: 2 files are neither images nor videos by name and were left out: README.txt,"
+        " a/notes.txt"
+    ]
+    (root / "README.txt").unlink()
+    assert folder_notes(root) == [
+        f"{root}: 1 file is neither an image nor a video by name and was left out: a/notes.txt"
+    ]
+    (root / "a/notes.txt").unlink()
+    assert folder_notes(root) == []
 
 
 def test_a_source_is_a_folder(tmp_path: Path) -> None:

@@ -1,5 +1,4 @@
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +18,7 @@ class Host:
 
     url: str = ""
     asked: list[str] = field(default_factory=list)
+    over: threading.Event = field(default_factory=threading.Event)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def host() -> Iterator[Host]:
             elif name == "/moved":
                 self.moved("/1.png")
             elif name == "/silent":
-                time.sleep(1)
+                found.over.wait(60)
             elif name == "/short":
                 self.answer(b"12345", length=10)
             elif name in ("/1.png", "/2.png", "/empty"):
@@ -65,44 +65,50 @@ def host() -> Iterator[Host]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield found
+    found.over.set()
     server.shutdown()
     thread.join()
     server.server_close()
 
 
+def of_this_machine(folder: Path | None = None, **options: Any) -> Fetching:
+    return Fetching(folder, allow_private=True, **options)
+
+
 def test_nothing_is_fetched_unless_it_was_asked_for(tmp_path: Path, host: Host) -> None:
     media, name = MediaFolder(tmp_path), f"{host.url}/1.png"
     assert (media.has(name), media.size(name)) == (False, None)
-    with pytest.raises(
-        MediaError, match=r"is a URL; to download it, pass --fetch-urls, or name a file"
-    ):
+    with pytest.raises(MediaError, match=r"/1\.png is a URL and was read without --fetch-urls$"):
         media.read(name)
     assert host.asked == []
 
 
 def test_a_medium_is_fetched_once_and_kept(tmp_path: Path, host: Host) -> None:
     kept = tmp_path / "store.fetched"
-    media = MediaFolder(tmp_path, rules=MediaRules(fetching=Fetching(kept)))
+    media = MediaFolder(tmp_path, rules=MediaRules(fetching=of_this_machine(kept)))
     name = f"{host.url}/1.png?size=2"
     assert (media.has(name), media.size(name)) == (True, None)
     assert media.read(name) == media.read(name) == b"/1.png"
     assert media.size(name) == 6
-    again = MediaFolder(tmp_path, rules=MediaRules(fetching=Fetching(kept)))
+    again = MediaFolder(tmp_path, rules=MediaRules(fetching=of_this_machine(kept)))
     assert again.read(name) == b"/1.png"
     assert host.asked == ["/1.png?size=2"]
     assert [path.read_bytes() for path in kept.iterdir()] == [b"/1.png"]
 
 
 def test_without_a_folder_nothing_is_kept(tmp_path: Path, host: Host) -> None:
-    media = MediaFolder(tmp_path, rules=MediaRules(fetching=Fetching()))
+    media = MediaFolder(tmp_path, rules=MediaRules(fetching=of_this_machine()))
     assert media.read(f"{host.url}/1.png") == b"/1.png"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_several_are_fetched_beforehand(tmp_path: Path, host: Host) -> None:
-    fetching = Fetching(tmp_path / "kept")
+    fetching = of_this_machine(tmp_path / "kept")
     names = ["a.png", *(f"{host.url}/{n}" for n in ("1.png", "2.png", "3.png", "1.png"))]
-    assert fetching.fetch_all(names) == [f"2 of 3 URLs were fetched into {tmp_path / 'kept'}"]
+    assert fetching.fetch_all(names) == [
+        f"2 of 3 URLs are in {tmp_path / 'kept'}; 12 bytes were fetched, 100,000,000,000 are"
+        " allowed (--fetch-gb)"
+    ]
     assert sorted(host.asked) == ["/1.png", "/2.png", "/3.png"]
     with pytest.raises(MediaError, match=r"/3\.png cannot be fetched: nothing here"):
         fetching.fetch(names[3])
@@ -111,7 +117,7 @@ def test_several_are_fetched_beforehand(tmp_path: Path, host: Host) -> None:
 
 
 def test_a_redirect_is_followed_to_the_web_alone(host: Host) -> None:
-    fetching = Fetching()
+    fetching = of_this_machine()
     assert fetching.fetch(f"{host.url}/moved") == b"/1.png"
     for name in ("file", "ftp"):
         with pytest.raises(MediaError, match=f"/{name} cannot be fetched: "):
@@ -131,7 +137,9 @@ def test_a_redirect_is_followed_to_the_web_alone(host: Host) -> None:
 def test_what_cannot_be_fetched_is_named_and_leaves_nothing(
     tmp_path: Path, host: Host, name: str, reason: str
 ) -> None:
-    fetching = Fetching(tmp_path / "kept", timeout_s=0.3, max_bytes=1000)
+    fetching = of_this_machine(
+        tmp_path / "kept", timeout_s=0.3 if name == "silent" else 60, max_bytes=1000
+    )
     media = MediaFolder(tmp_path, rules=MediaRules(fetching=fetching))
     with pytest.raises(MediaError, match=rf"^{host.url}/{name} {reason}"):
         media.read(f"{host.url}/{name}")
@@ -144,7 +152,7 @@ def test_what_cannot_be_fetched_is_named_and_leaves_nothing(
 )
 def test_an_address_without_a_server_is_named(address: str) -> None:
     with pytest.raises(MediaError, match="cannot be fetched: "):
-        Fetching(timeout_s=1).fetch(address)
+        of_this_machine(timeout_s=1).fetch(address)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import struct
 import av
 import pytest
 from clips import CODECS, PALETTE, encode, nearest, plain, sound_only
-from PIL import Image
 
 from savs.datasets import MediaError
 from savs.datasets.media import videos as video_files
@@ -236,13 +235,6 @@ def test_sound_beside_pictures_is_no_matter() -> None:
     with av.open(io.BytesIO(data)) as container:
         assert len(container.streams.audio) == 1
     assert [nearest(image) for image in decode_video(data, "x", 3)] == [2, 6, 10]
-
-
-def test_too_many_pixels_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = clip("mp4", 2)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 48 - 1)
-    with pytest.raises(MediaError, match=r"^x has 64 x 48 pixels, more than 3,071: scale it down"):
-        decode_video(data, "x")
 
 
 def test_without_av_the_install_command_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

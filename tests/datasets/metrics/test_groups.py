@@ -95,19 +95,41 @@ def test_sets_keep_their_clusters_in_one_stratum() -> None:
 
 
 def test_incomplete_sets_are_left_out_and_counted_in_a_note() -> None:
-    # c is without q1i1: its question q1 and its image i1 have one row, its group three
+    # c is without q1i1: its question q1 and its image i1 have one row, its group three. q0 and i0
+    # are complete, but a group counts in all three metrics or in none
     units = group_metrics(GROUPS.head(11), YES_NO, "s")
     assert [u.name for u in units] == ["Q-Acc, s", "I-Acc, s", "G-Acc, s"]
     for unit in units:
         assert unit.notes == (f"{unit.name}: incomplete groups left out: 1 (c)",)
-    # questions: 2 + 1 + 1 of 5; images: 2 + 1 + 0 of 5; groups: a of a and b
-    assert [value(u) for u in units] == pytest.approx([4 / 5, 3 / 5, 1 / 2])
+    # questions: 2 + 1 of 4; images: 2 + 1 of 4; groups: a of a and b
+    assert [value(u) for u in units] == pytest.approx([3 / 4, 3 / 4, 1 / 2])
+    assert {cluster for unit in units for cluster in unit.scores["cluster"]} == {"c a", "c b"}
     assert [u.chance for u in units] == [0.25, 0.25, 0.0625]
     # p and q are halved
     halves = PAIRS.filter(~((pl.col("group").is_in(["p", "q"])) & (pl.col("prompt") == "q0")))
     both = pair_metric(halves, YES_NO, "t")
     assert both.notes == ("both right, t: incomplete groups left out: 2 (p, q)",)
     assert both.scores["cluster"].to_list() == ["c r", "c s", "c t"]
+
+
+@pytest.mark.parametrize(
+    "column", ["prompt", "media"], ids=["three of a question", "three of an image"]
+)
+def test_four_rows_that_are_not_two_by_two_are_no_group(column: str) -> None:
+    odd = GROUPS.with_columns(
+        pl.when(pl.int_range(pl.len()) == 3)
+        .then(pl.col(column).first())
+        .otherwise(column)
+        .alias(column)
+    )
+    for unit in group_metrics(odd, YES_NO):
+        assert unit.notes == (f"{unit.name}: incomplete groups left out: 1 (a)",)
+        assert set(unit.scores["cluster"]) == {"c b", "c c"}
+
+
+def test_no_complete_group_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no group of 4 rows, two questions on two images"):
+        group_metrics(GROUPS.head(3), YES_NO)
 
 
 def test_too_many_rows_make_no_set_either() -> None:

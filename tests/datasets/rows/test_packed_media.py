@@ -123,3 +123,11 @@ def test_a_place_that_does_not_fit_the_column_is_named(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match=r"^b\.parquet#0/many holds a Series, expected a single"):
         read_packed(path, "b.parquet#0/many")
     assert read_packed(path, "b.parquet#0/many/0") == b"y"
+
+
+def test_a_file_that_was_rewritten_within_a_tick_of_the_clock_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    for content in (b"one", b"three"):
+        pl.DataFrame({"image": [content * 100]}).write_parquet(path, compression="uncompressed")
+        os.utime(path, ns=(1, 1))
+        assert read_packed(path, "rows.parquet#0/image") == content * 100

@@ -1,10 +1,11 @@
 from itertools import combinations
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from savs.datasets.splits.clusters import cluster_ids
+from savs.datasets.splits.clusters import cluster_ids, clusters_of
 
 TIES = st.lists(st.lists(st.sampled_from("abcdefghij"), max_size=3), max_size=14)
 
@@ -65,3 +66,28 @@ def test_ties_may_be_read_only_once() -> None:
 def test_a_long_chain_is_one_cluster(step: int) -> None:
     chain = [[f"{n}", f"{n + 1}"] for n in range(5000)][::step]
     assert set(cluster_ids(chain)) == {"0"}
+
+
+ROWS = st.lists(
+    st.tuples(
+        st.sampled_from([None, "g", "h", "a"]),
+        st.lists(st.sampled_from("abcde"), max_size=3),
+        st.lists(st.sampled_from("12345"), max_size=3),
+    ),
+    max_size=12,
+)
+
+
+@given(ROWS)
+def test_the_clusters_of_a_table_are_those_of_its_groups_and_media(rows) -> None:
+    schema = {
+        "group": pl.String,
+        "media": pl.List(pl.String),
+        "media_sha256": pl.List(pl.String),
+    }
+    table = pl.DataFrame(rows, schema=schema, orient="row")
+    ties = [
+        ([] if group is None else [f"group {group}"]) + (hashes or names)
+        for group, names, hashes in rows
+    ]
+    assert clusters_of(table).to_list() == cluster_ids(ties)

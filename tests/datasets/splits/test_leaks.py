@@ -16,8 +16,10 @@ SCHEMA = {
 Row = tuple[str, str | None, str, list[str], list[str]]
 
 
-def frame(rows: list[Row]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+def frame(rows: list[Row], labels: str = "") -> pl.DataFrame:
+    """One label for all rows, or the letters given."""
+    known = pl.Series("label", list(labels or "x" * len(rows)), dtype=pl.String)
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row").with_columns(known)
 
 
 def split(*rows: tuple[str, str], groups: str = "") -> pl.DataFrame:
@@ -58,6 +60,40 @@ def test_a_test_example_is_repeated_shares_a_medium_or_is_new(
 
 def test_an_example_of_nothing_is_like_no_other() -> None:
     assert not find_leaks(split(("", "")), split(("", "")))
+
+
+@pytest.mark.parametrize(
+    ("prompts", "labels", "tested", "untold"),
+    [
+        ("ppp", "aba", "ppp", 3),  # one prompt for all: features that were made elsewhere
+        ("ppqq", "abab", "pqr", 2),  # one for each subtask
+        ("pq", "ab", "pqp", 0),  # the prompt is the example
+        ("ppq", "aab", "p", 0),  # an example twice
+        ("", "", "p", 0),
+    ],
+)
+def test_a_prompt_of_different_labels_says_nothing_of_an_example_without_media(
+    prompts: str, labels: str, tested: str, untold: int
+) -> None:
+    def texts(letters: str) -> list[Row]:
+        return [(str(n), None, prompt, [], []) for n, prompt in enumerate(letters)]
+
+    leaks = find_leaks(frame(texts(prompts), labels), frame(texts(tested)))
+    assert leaks.untold == untold
+    assert leaks.kinds == tuple(
+        REPEATED if not untold and prompt in prompts else None for prompt in tested
+    )
+    told = [line for line in leaks.summary() if line.startswith("leaks cannot be told")]
+    assert told == [
+        f"leaks cannot be told for {untold} of {len(tested)} test examples: they have no media, and"
+        " no prompt of their own"
+    ] * bool(untold)
+
+
+def test_with_media_a_prompt_of_different_labels_is_compared() -> None:
+    rows: list[Row] = [(str(n), None, "p", [f"{n}.png"], [f"{n}"]) for n in range(2)]
+    leaks = find_leaks(frame(rows, "ab"), frame(rows[:1]))
+    assert (leaks.kinds, leaks.untold) == ((REPEATED,), 0)
 
 
 def test_media_are_compared_by_content_where_it_is_known() -> None:

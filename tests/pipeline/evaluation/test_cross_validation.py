@@ -95,6 +95,58 @@ def test_a_class_with_one_example_is_named(tmp_path):
         cross_validate(store, select(store, heads=2))
 
 
+def test_a_fold_that_leaves_one_example_to_score_by_is_told(tmp_path):
+    labels = list("ababaaaa")  # class b has two: a fold leaves one of them
+    features = separable(labels)
+    store = make_store(tmp_path / "s", features, labels, features[:, :2], labels[:2])
+    assert cross_validate(store, select(store, heads=2)).planned == 8
+    for scoring in ("loo", "kfold"):
+        selection = select(store, heads=2, scoring=scoring)
+        with pytest.raises(
+            SelectionError,
+            match=rf"leaves one training example of class 'b' to choose .* {scoring} scoring needs",
+        ):
+            cross_validate(store, selection)
+
+
+def test_leave_one_out_classifies_each_by_a_selection_of_all_others(tmp_path):
+    labels = list("abbabaab")
+    features = separable(labels)
+    store = make_store(tmp_path / "s", features, labels, features[:, :2], labels[:2])
+    found = cross_validate(store, select(store, heads=2), "loo")
+    assert "in 8 folds" in found.notes[0]
+    assert "a classifier of 88 % of the examples" in found.notes[0]
+    for out in range(2, 8):  # without the first or the second, classes would be in another order
+        kept = [i for i in range(8) if i != out]
+        names = [labels[i] for i in kept]
+        others = make_store(
+            tmp_path / str(out), features[:, kept], names, features[:, [out]], [labels[out]]
+        )
+        expected = evaluate(others, select(others, heads=2)).predictions["prediction"].item()
+        assert found.predictions["prediction"][out] == expected
+
+
+def test_parts_read_one_at_a_time_give_what_all_at_once_give(tmp_path, monkeypatch):
+    labels = list("ab" * 8)
+    features = separable(labels)
+    store = make_store(tmp_path / "s", features, labels, features[:, :2], labels[:2])
+    selection = select(store, heads=3, readout="posterior")
+    whole = cross_validate(store, selection).predictions
+    monkeypatch.setattr("savs.pipeline.evaluation.cross_validation.MEMORY", 1)
+    monkeypatch.setattr("savs.pipeline.selection.task_selection.READ", 1)
+    assert cross_validate(store, selection).predictions.equals(whole)
+
+
+def test_the_share_of_examples_that_is_estimated_is_told(tmp_path):
+    labels = list("ab" * 10)
+    features = separable(labels)
+    store = make_store(tmp_path / "s", features, labels, features[:, :2], labels[:2])
+    selection = select(store, heads=2)
+    assert "a classifier of 80 % of the examples" in cross_validate(store, selection).notes[0]
+    assert "in 2 folds" in cross_validate(store, selection, 2).notes[0]
+    assert "a classifier of 50 % of the examples" in cross_validate(store, selection, 2).notes[0]
+
+
 def test_heads_from_elsewhere_are_kept(tmp_path):
     labels = list("ab" * 5)
     features = separable(labels)

@@ -105,6 +105,16 @@ def test_without_leaks_nothing_is_named_and_nothing_dropped(tmp_path, arrays):
     assert plain.predictions["leak"].null_count() == len(TEST)
 
 
+def test_features_without_media_and_prompts_of_their_own_are_not_leaked(tmp_path, arrays):
+    store = make_store(tmp_path / "elsewhere", *arrays)
+    plain, dropped = (evaluate(store, select(store, heads=2), drop_leaks=d) for d in (False, True))
+    for found in (plain, dropped):
+        assert found.predictions.height == len(TEST)
+        assert found.predictions["leak"].null_count() == len(TEST)
+        (note,) = (note for note in found.notes if note.startswith("leaks "))
+        assert note.startswith("leaks cannot be told for 9 of 9 test examples")
+
+
 def test_where_all_is_leaked_nothing_can_be_dropped(savs, tmp_path, arrays):
     train, labels, *_ = arrays
     rows = {"train_rows": TRAIN, "test_rows": TRAIN}

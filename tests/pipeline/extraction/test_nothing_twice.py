@@ -74,7 +74,9 @@ def after_the_proof(*counts):
     return Reporting(said.append, progress), said
 
 
-@pytest.mark.parametrize("shard_rows", [1, 3, 7, 64])
+@pytest.mark.parametrize(
+    "shard_rows", [3, *(pytest.param(rows, marks=pytest.mark.thorough) for rows in (1, 7, 64))]
+)
 def test_an_image_enters_the_vision_tower_once(run, rows, towers, shard_rows):
     given = {"train": rows("train", range(2)), "test": rows("test", range(6), 50)}
     given |= {"dtype": "float32", "shard_rows": shard_rows, "batch_size": 8}
@@ -90,6 +92,7 @@ def test_an_image_enters_the_vision_tower_once(run, rows, towers, shard_rows):
     same(plain, shared)
 
 
+@pytest.mark.thorough
 def test_workers_share_images_too(run, rows, towers):
     given = {"train": rows("train", range(2)), "test": rows("test", range(3), 50)}
     given |= {"dtype": "float32", "shard_rows": 5, "max_pixels": 28 * 28 * 4}
@@ -123,8 +126,8 @@ def passes(monkeypatch):
     return seen
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-@pytest.mark.parametrize("reuse", ["auto", "off"])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("reuse", ["auto", pytest.param("off", marks=pytest.mark.thorough)])
 def test_a_prompt_that_recurs_in_another_shard_or_split_runs_once(
     run, inputs, rows, passes, reuse, workers
 ):
@@ -171,6 +174,7 @@ def test_a_resumed_run_takes_prompts_from_the_shards_that_are_there(run, rows, p
     assert any("12 examples to do" in line for line in said)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("dtype", "rtol", "atol"), [("float32", 1e-5, 1e-6), ("bfloat16", 2e-2, 2e-2)]
 )
@@ -201,6 +205,7 @@ def test_a_run_that_ends_within_the_questions_of_an_image_goes_on_to_the_same_st
     same(whole, resumed.store, rtol, atol)
 
 
+@pytest.mark.thorough
 def test_a_prompt_that_cannot_be_run_is_refused_in_every_shard(run, inputs, rows):
     train = rows("train", range(2))
     (inputs.root / "bad.png").write_bytes((inputs.root / "train0.png").read_bytes()[:60])
@@ -216,6 +221,7 @@ def test_a_prompt_that_cannot_be_run_is_refused_in_every_shard(run, inputs, rows
     assert len(set(store.skipped()["reason"])) == 1
 
 
+@pytest.mark.thorough
 def test_thumbnails_that_are_asked_for_later_are_made(run, rows):
     train = rows("train", range(2))
     first = run(train=train, test=train, shard_rows=4).store
@@ -225,6 +231,7 @@ def test_thumbnails_that_are_asked_for_later_are_made(run, rows):
     assert store.examples("test")["thumbnail"].null_count() == 0
 
 
+@pytest.mark.thorough
 def test_images_in_other_company_enter_the_tower_once(run, inputs, towers):
     names = [inputs.image(f"{n}.png", n) for n in range(4)]
     found = [
@@ -241,6 +248,7 @@ def test_images_in_other_company_enter_the_tower_once(run, inputs, towers):
     assert sum(towers) == 4
 
 
+@pytest.mark.thorough
 def test_images_that_were_dropped_are_computed_again(run, rows, towers, monkeypatch):
     given = {"train": rows("train", range(2)), "test": rows("test", range(4), 50)}
     given |= {"dtype": "float32", "batch_size": 3}
@@ -257,6 +265,7 @@ def test_images_that_were_dropped_are_computed_again(run, rows, towers, monkeypa
     assert 6 < sum(towers) < 24
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("family", ["gemma3", "llava_next", "idefics3", "qwen3_5"])
 def test_photos_of_several_sizes_share(run, rows, tiny_model, family):
     given = {"train": rows("train", range(2)), "test": rows("test", range(4), 50)}

@@ -98,7 +98,7 @@ def test_all_classes_tie_for_a_zero_query():
 
 
 def test_three_way_ties_beyond_the_first_two_neighbours():
-    # (1, 1, 1, 0) has the same cosine with the first three axes, in whatever order FAISS finds them
+    # (1, 1, 1, 0) has the same cosine with the first three axes, however they are rounded
     base = np.eye(4, dtype=np.float32)[[3, 2, 0, 1]][None]
     assert nearest_centroids(np.float32([[[1, 1, 1, 0]]]), base).tolist() == [[1]]
 

@@ -134,7 +134,7 @@ def test_kept_marks_and_drawn_examples(inputs):
 
 
 def test_a_very_long_prompt_is_cut_and_says_so(inputs):
-    rows = [{"question": "x" * 9000 + "end", "label": label} for label in "ab"]
+    rows = [{"question": "x" * 9000 + f"en{label}", "label": label} for label in "ab"]
     path = inputs.rows("t.jsonl", rows)
     preview("general", train=path, test=path, out=inputs.root / "p.html")
     text = Page(inputs.root / "p.html").text

@@ -3,7 +3,7 @@ import pytest
 import readout_oracles as slowly
 from readout_cases import CASES, draw
 
-from savs.pipeline.readouts.knn import KNN, NEIGHBOURS, SPARE, FittedKnn
+from savs.pipeline.readouts.knn import KNN, NEIGHBOURS, WHOLE, FittedKnn
 
 
 @pytest.mark.parametrize("make", CASES.values(), ids=CASES)
@@ -20,7 +20,7 @@ def test_counts_and_choices_equal_the_formula(make):
 
 
 @pytest.mark.parametrize("queries", [1, 19, 20, 300], ids=lambda n: f"{n} queries")
-@pytest.mark.parametrize("copies", [NEIGHBOURS, NEIGHBOURS + SPARE, NEIGHBOURS + SPARE + 1, 60])
+@pytest.mark.parametrize("copies", [NEIGHBOURS, 14, 60, WHOLE - 14, WHOLE - 13, 2000])
 def test_the_earlier_of_exact_duplicates_are_the_neighbours(copies, queries):
     # Far examples first, then `copies` of one example, labelled 0 1 0 1 ...: of the nearest, the
     # first five count, however many there are: three of class 0, two of class 1.
@@ -35,7 +35,7 @@ def test_the_earlier_of_exact_duplicates_are_the_neighbours(copies, queries):
 
 
 @pytest.mark.parametrize("queries", [1, 19, 20, 300], ids=lambda n: f"{n} queries")
-@pytest.mark.parametrize("copies", [SPARE, NEIGHBOURS + SPARE, 60])
+@pytest.mark.parametrize("copies", [8, 60, WHOLE - 16, WHOLE - 15, 2000])
 def test_nearer_examples_leave_the_earliest_duplicate_in(copies, queries):
     # four later examples are nearer than the copies, of which the first alone is of class 0
     rng = np.random.default_rng(copies)
@@ -52,7 +52,7 @@ def test_nearer_examples_leave_the_earliest_duplicate_in(copies, queries):
 
 
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("near", [3, NEIGHBOURS + SPARE + 4])
+@pytest.mark.parametrize("near", [3, 17])
 def test_scaled_copies_are_equally_near_and_the_earlier_counts(seed, near):
     # copies of one direction in several lengths: float32 rounds their cosines differently
     rng = np.random.default_rng(seed)
@@ -67,10 +67,11 @@ def test_scaled_copies_are_equally_near_and_the_earlier_counts(seed, near):
     assert found.choice.tolist() == [choice for choice, _ in slow]
 
 
-def test_integer_examples_tie_by_the_written_rule():
+@pytest.mark.parametrize("rows", [60, WHOLE, WHOLE + 1, 2000])
+def test_integer_examples_tie_by_the_written_rule(rows):
     rng = np.random.default_rng(0)
-    train, test = (rng.integers(-1, 2, size=(3, n, 4)).astype(np.float32) for n in (60, 50))
-    labels = rng.permutation(np.arange(60) % 3)
+    train, test = (rng.integers(-1, 2, size=(3, n, 4)).astype(np.float32) for n in (rows, 20))
+    labels = rng.permutation(np.arange(rows) % 3)
     found = KNN.fit(train, labels, list("abc"), [4] * 3).scores(test)
     slow = slowly.knn(train, labels.tolist(), 3, test, NEIGHBOURS)
     assert found.scores.tolist() == [counts for _, counts in slow]
@@ -101,3 +102,17 @@ def test_features_that_are_not_finite_are_refused():
     fitted = FittedKnn(np.eye(2, dtype=np.float32)[None], np.array([0, 1]))
     with pytest.raises(ValueError, match="NaN"):
         fitted.scores(np.float32([[[np.nan, 1]]]))
+
+
+@pytest.mark.parametrize("rows", [WHOLE, WHOLE + 1, 2048, 7000])
+def test_thousands_of_examples_have_the_neighbours_that_sorting_finds(rows):
+    rng = np.random.default_rng(rows)
+    train, test = (rng.normal(size=(2, n, 12)).astype(np.float32) for n in (rows, 90))
+    labels = rng.permutation(np.arange(rows) % 9)
+    found = KNN.fit(train, labels, list("abcdefghi"), [12, 12]).scores(test)
+    counts = np.zeros((90, 9))
+    for head, x in zip(train.astype(float), test.astype(float), strict=True):
+        cosines = x @ (head / np.linalg.norm(head, axis=1, keepdims=True)).T
+        for i, order in enumerate(np.argsort(-cosines, axis=1)[:, :NEIGHBOURS]):
+            counts[i] += np.bincount(labels[order], minlength=9)
+    assert found.scores.tolist() == counts.tolist()

@@ -37,6 +37,7 @@ def test_bit_identical_centroids_go_to_the_first_class_whatever_the_rounding(que
         case = draw(seed, 3, (2,) * 9, 64)
         fitted = POSTERIOR.fit(case.train, case.labels, case.classes, case.widths)
         fitted.centroids[:, 8] = fitted.centroids[:, 1]
+        fitted = FittedPosterior(fitted.centroids)
         noise = np.random.default_rng(seed).normal(size=(3, queries, 64))
         near = fitted.centroids[:, 1:2] + 0.1 * noise
         found = fitted.scores(near.astype(np.float32))

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import oracle
 import pytest
@@ -37,7 +39,20 @@ def test_all_heads(tmp_path, arrays):
     assert len(select(store, heads="all").top_heads) == 8
 
 
-@pytest.mark.parametrize("heads", [0, 9, -1, "2", 2.0, None])
+@pytest.mark.parametrize("heads", ["20", 2.0, [1]])
+def test_a_number_of_heads_is_a_whole_number(tmp_path, arrays, heads):
+    store = make_store(tmp_path / "s", *arrays)
+    problem = f"heads is {heads!r}, expected a whole number or 'all'"
+    with pytest.raises(SelectionError, match=f"^{re.escape(problem)}$"):
+        select(store, heads=heads)
+
+
+def test_a_store_of_few_heads_gives_all_by_default(tmp_path, arrays):
+    store = make_store(tmp_path / "s", *arrays)
+    assert len(select(store).top_heads) == 8
+
+
+@pytest.mark.parametrize("heads", [0, 9, -1])
 def test_a_number_of_heads_that_cannot_be(tmp_path, arrays, heads):
     store = make_store(tmp_path / "s", *arrays)
     with pytest.raises(

@@ -230,7 +230,14 @@ def test_media_at_an_address_are_compared_by_content_too(inputs, address):
     ]
     shutil.copy(inputs.root / "0.png", inputs.root / "1.png")
     pool = inputs.rows("all.jsonl", rows)
-    done = split("general", pool, **halves(pool), shots=Shots(2), fetch_urls=True)
+    done = split(
+        "general",
+        pool,
+        **halves(pool),
+        shots=Shots(2),
+        fetch_urls=True,
+        allow_private_addresses=True,
+    )
     assert (done.clusters, done.missing, done.media_root) == (7, (), None)
     sides = ids_by_side(done, "image")
     assert sum(f"{address}/{n}.png" in sides["train"] for n in (0, 1)) in (0, 2)

@@ -4,16 +4,17 @@ import numpy as np
 import polars as pl
 import pytest
 
-from savs.datasets import Units
 from savs.pipeline import evaluate, select, sweep
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.centroids import class_centroids
 from savs.pipeline.heads.training_set import training_tasks
 from savs.pipeline.readouts import READOUTS
-from savs.pipeline.readouts.vote import VOTE
+from savs.pipeline.readouts.lda import LDA
+from savs.pipeline.readouts.posterior import POSTERIOR
+from savs.pipeline.readouts.vote import VOTE, FittedVote
+from savs.pipeline.sweeping.batched import Batch
 from savs.pipeline.sweeping.draws import make_draws
-from savs.pipeline.sweeping.summary import Cell, summarise_cells
-from savs.pipeline.sweeping.vote_batched import many_votes
+from savs.pipeline.sweeping.units_table import UNITS_SCHEMA
 from stores import make_store
 
 pytestmark = pytest.mark.thorough
@@ -86,7 +87,7 @@ def test_a_pass_a_draw_gives_what_one_pass_gives(store, monkeypatch):
 
 def test_votes_one_fit_at_a_time_are_those_of_all_at_once(store, monkeypatch):
     whole = sweep(store, shots=[1, 3], draws=3)
-    monkeypatch.setattr("savs.pipeline.sweeping.vote_batched.TABLE", 1)
+    monkeypatch.setattr("savs.pipeline.sweeping.batched.TABLE", 1)
     assert sweep(store, shots=[1, 3], draws=3).draws.equals(whole.draws)
     monkeypatch.setattr("savs.pipeline.sweeping.passes.LARGEST_TABLE", 1)
     assert sweep(store, shots=[1, 3], draws=3).draws.equals(whole.draws)
@@ -104,33 +105,39 @@ def test_integer_features_tie_alike_in_a_sweep_and_in_an_evaluation(
     features = rng.integers(low, high, size=(heads, 200, width)).astype(np.float32)
     labels = np.arange(classes * shots) % classes
     draws = rng.integers(low, high, size=(30, heads, classes * shots, width)).astype(np.float32)
-    fits = [class_centroids(draw, labels, classes) for draw in draws]
+    fits = [FittedVote(class_centroids(draw, labels, classes)) for draw in draws]
     order = list(range(heads))
     differences = 0
-    for own, (found,) in zip(
-        fits, many_votes(features, fits, [order] * len(fits), [heads]), strict=True
-    ):
-        choice = VOTE.load(centroids=own).scores(features).choice
+    batch = Batch(fits, [order] * len(fits))
+    for own, (found,) in zip(fits, batch.scores(features, [heads]), strict=True):
+        choice = own.scores(features).choice
         differences += int((choice != found.choice).sum())
     assert differences == 0
 
 
+@pytest.mark.parametrize("most", [6, 4], ids=["all heads", "each its own heads"])
+@pytest.mark.parametrize("rule", [VOTE, POSTERIOR, LDA], ids=lambda rule: rule.name)
 @pytest.mark.parametrize("seed", range(4))
-def test_many_votes_are_votes_ties_and_twins_included(seed):
+def test_a_batch_gives_the_scores_of_each_fit_ties_and_twins_included(seed, rule, most):
     rng = np.random.default_rng(seed)
     features = rng.integers(-1, 2, size=(6, 40, 4)).astype(np.float32)
-    fits = [rng.integers(-1, 2, size=(6, 3, 4)).astype(np.float32) for _ in range(3)]
-    fits[0][2, 2] = fits[0][2, 0]  # a twin: its votes go to the first class
-    orders = [rng.permutation(6).tolist() for _ in fits]
-    for own, order, found in zip(
-        fits, orders, many_votes(features, fits, orders, [1, 2, 5, 6]), strict=True
-    ):
-        for count, scores in zip([1, 2, 5, 6], found, strict=True):
-            ranked = order[:count]
-            expected = VOTE.load(centroids=own[ranked]).scores(features[ranked])
-            np.testing.assert_array_equal(scores.scores, expected.scores)
-            np.testing.assert_array_equal(scores.choice, expected.choice)
-            np.testing.assert_allclose(scores.soft, expected.soft, atol=1e-6)
+    features[1, 3] = features[0] = 0
+    labels = np.array([0, 1, 2] * 4)
+    counts = [c for c in (1, 2, 4, 6) if c <= most]
+    fits, orders = [], []
+    for _ in range(3):
+        train = rng.integers(-1, 2, size=(6, 12, 4)).astype(np.float32)
+        train[2, labels == 2] = train[2, labels == 0]  # twins: their votes go to the first class
+        orders.append(rng.permutation(6)[:most].tolist())
+        fits.append(rule.fit(train[orders[-1]], labels, list("abc"), [4] * most))
+    found = Batch(fits, orders).scores(features, counts)
+    for fit, order, scores in zip(fits, orders, found, strict=True):
+        for count, ours in zip(counts, scores, strict=True):
+            arrays = {name: getattr(fit, name)[:count] for name in rule.arrays}
+            expected = rule.load(**arrays).scores(features[order[:count]])
+            np.testing.assert_allclose(ours.scores, expected.scores, atol=1e-6)
+            np.testing.assert_allclose(ours.soft, expected.soft, atol=1e-6)
+            np.testing.assert_array_equal(ours.choice, expected.choice)
 
 
 def test_draws_differ_and_fewer_shots_are_among_more(store):
@@ -145,29 +152,70 @@ def test_draws_differ_and_fewer_shots_are_among_more(store):
     assert set(make_draws(tasks, [3], 1, seed=1)[0].task.rows) != found[3, 0]
 
 
-def test_as_many_shots_as_the_pool_has_are_refused(store):
-    with pytest.raises(SelectionError, match=r"the pool has 4 examples of class 'bird'.*below 4"):
-        sweep(store, shots=[2, 4])
+def test_more_shots_than_the_pool_has_are_refused(store):
+    with pytest.raises(
+        SelectionError, match=r"pool has 4 examples of class 'bird'.*1 to 4, or all"
+    ):
+        sweep(store, shots=[2, 5])
+
+
+@pytest.mark.parametrize("shots", [[4], ["all"], ["all", 4]], ids=str)
+def test_the_whole_pool_is_one_cell_and_its_evaluation(store, shots):
+    found = sweep(store, shots=shots, draws=3, heads=[3])
+    (cell,) = found.draws.filter(metric="accuracy").to_dicts()
+    assert (cell["shots"], cell["draw"]) == (4, 0)
+    assert cell["value"] == evaluate(store, select(store, heads=3)).metrics[0].value
+    row = found.summary.row(0, named=True)
+    assert (row["draws"], row["sd"], row["low"], row["high"]) == (1, None, None, None)
+
+
+def test_all_of_an_unbalanced_pool_is_more_than_its_rarest_class_has(tmp_path):
+    train, test = [*CLASSES * 3, "cat", "dog"], (CLASSES * 5)[:13]
+    store = make_store(tmp_path / "s", noisy(train), train, noisy(test, seed=1), test)
+    found = sweep(store, draws=2, heads=[3])
+    points = found.summary.filter(metric="accuracy").select("shots", "draws").rows()
+    assert points == [(1, 2), (2, 2), (None, 1)]
+    assert [d.shots for d in make_draws(training_tasks(store), [3, "all"], 2, 0)] == [3, 3, None]
+    whole = found.draws.filter(pl.col("shots").is_null(), metric="accuracy")["value"].item()
+    assert whole == evaluate(store, select(store, heads=3)).metrics[0].value
+
+
+def test_differences_are_paired_and_corrected(store):
+    found = sweep(store, shots=[1, 2], draws=3, heads=[2, 6], readouts=["vote", "knn", "lda"])
+    assert found.differences["a"].unique().to_list() == ["vote"]
+    values = found.draws.filter(metric="accuracy").pivot("readout", values="value")
+    for row in found.differences.filter(metric="accuracy").iter_rows(named=True):
+        own = values.filter(heads=row["heads"], shots=row["shots"])
+        expected = (own[row["b"]] - own["vote"]).mean()
+        assert row["difference"] == pytest.approx(expected, abs=1e-12)
+        assert row["low"] <= row["difference"] <= row["high"]
+        assert row["p"] <= row["p_holm"] <= 1
+    headline = found.differences["metric"] == found.summary["metric"][0]
+    assert headline.sum() == 2 * 2 * 2
+    assert found.differences.filter(~headline)["p_holm"].null_count() == (~headline).sum()
+
+
+def test_units_have_the_scores_of_every_draw(store):
+    found = sweep(store, shots=[1, "all"], draws=3, heads=[2], readouts=["vote", "lda"])
+    units = found.units.collect()
+    assert units.columns == list(UNITS_SCHEMA)
+    for row in found.summary.filter(metric="accuracy").iter_rows(named=True):
+        own = units.filter(
+            pl.col("shots").eq_missing(pl.lit(row["shots"])),
+            readout=row["readout"],
+            metric="accuracy",
+        )
+        assert own["unit"].to_list() == list(range(13))
+        scores = np.array(own["scores"].to_list())
+        assert scores.shape == (13, row["draws"])
+        assert scores.mean() == pytest.approx(row["mean"])
+    assert found.units.filter(unit=3).head(2).collect().height == 2
 
 
 def test_all_readouts_get_the_same_draws(store):
     found = sweep(store, shots=[2], draws=2, readouts=["posterior", "vote"], heads=[6]).draws
     alone = sweep(store, shots=[2], draws=2, readouts=["vote"], heads=[6]).draws
     assert found.filter(readout="vote").equals(alone)
-
-
-def test_the_interval_covers_draws_and_clusters():
-    # one draw right on all units, one wrong on all: mean .5, SD sqrt(.5); with both draws resampled
-    # a replicate is 0, .5 or 1, so the interval is 0 to 1, whatever the clusters are
-    def units(score):
-        frame = pl.DataFrame({"score": [score] * 6, "cluster": list("aabbcc"), "stratum": "all"})
-        return [Units("accuracy", frame, chance=0.5)]
-
-    cells = {Cell("vote", 1, 1, 0): units(0.0), Cell("vote", 1, 1, 1): units(1.0)}
-    (row,) = summarise_cells(cells, seed=0).summary.to_dicts()
-    assert (row["mean"], row["low"], row["high"]) == pytest.approx((0.5, 0.0, 1.0))
-    assert row["draws"] == 2
-    assert row["sd"] == pytest.approx(0.5**0.5)
 
 
 def test_a_skipped_test_example_counts_as_wrong(tmp_path):

@@ -15,6 +15,8 @@ from savs.pipeline.extraction.shared_forward import SharedForward
 
 UNSHARED = {"mllama", "llama4"}
 """Their vision towers do not give what the decoder reads as something that can be kept."""
+ALWAYS = {"qwen2_vl", "mllama"}
+"""Families of `just check`; the others are thorough."""
 ANSWERS = {"yes": 5, "no": 9}
 
 
@@ -32,7 +34,13 @@ def questions(images=1):
 @pytest.mark.filterwarnings(
     "ignore:__array__ implementation:DeprecationWarning"  # GLM-4V's processor
 )
-@pytest.mark.parametrize("family", [*BUILDERS, *LIMITED])
+@pytest.mark.parametrize(
+    "family",
+    [
+        pytest.param(family, marks=[] if family in ALWAYS else [pytest.mark.thorough])
+        for family in [*BUILDERS, *LIMITED]
+    ],
+)
 def test_sharing_gives_what_single_prompts_give_or_is_refused(tiny_model, family):
     model = load_model(str(tiny_model(family)), dtype="float32")
     prompts = questions()
@@ -40,6 +48,7 @@ def test_sharing_gives_what_single_prompts_give_or_is_refused(tiny_model, family
     assert found.level == ("off" if family in UNSHARED else "prefixes"), found.seen
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("family", ["qwen2_vl", "gemma3", "lfm2_vl"])
 def test_the_text_may_come_before_the_image(tiny_model, family):
     model = load_model(str(tiny_model(family)), dtype="float32")

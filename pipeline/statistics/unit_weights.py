@@ -1,0 +1,74 @@
+"""The units of a metric as arrays: their weights, clusters and strata, for many sets of scores."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from savs.foundation.arrays import Array
+from savs.pipeline.statistics.wilson import Z, wilson_interval
+
+
+@dataclass(frozen=True, slots=True)
+class UnitWeights:
+    """How the scores of units make a mean over strata of the mean in each."""
+
+    cluster: Array
+    """`(units,)` numbers."""
+    stratum: Array
+    """`(units,)` numbers."""
+    clusters: int
+    sizes: Array
+    """`(strata,)` units in each."""
+    stratum_clusters: Array
+    """`(strata,)` clusters in each."""
+
+    def value(self, scores: Array) -> float:
+        """Return the mean over strata of the mean score in each."""
+        return float(self._stratum_means(scores).mean())
+
+    def variance(self, scores: Array) -> float | None:
+        """Return the squared clustered standard error of `value`; None where there is one cluster.
+
+        With weights w_i that make the mean over strata of the stratum means, it is C / (C - 1) *
+        sum over clusters of (sum of w_i (s_i - stratum mean))^2: with one stratum the formula of
+        Miller, arXiv 2411.00640, with the small-sample factor. A stratum whose scores are all equal
+        shows no spread of its own: it adds that of Wilson's interval for its number of clusters.
+        """
+        if self.clusters < 2:
+            return None
+        means, strata = self._stratum_means(scores), len(self.sizes)
+        apart = (scores - means[self.stratum]) / (strata * self.sizes[self.stratum])
+        sums = np.bincount(self.cluster, apart)
+        spread = self.clusters / (self.clusters - 1) * float((sums**2).sum())
+        return spread + self._uniform(scores, means) / strata**2
+
+    def _stratum_means(self, scores: Array) -> Array:
+        return np.bincount(self.stratum, scores) / self.sizes
+
+    def _uniform(self, scores: Array, means: Array) -> float:
+        """Return the sum of the variances of strata whose scores are all equal."""
+        greatest, least = np.full((2, len(means)), -np.inf)
+        np.maximum.at(greatest, self.stratum, scores)
+        np.maximum.at(least, self.stratum, -scores)
+        total = 0.0
+        for stratum in np.flatnonzero(greatest == -least):
+            score = abs(float(greatest[stratum]))
+            low, high = wilson_interval(score, int(self.stratum_clusters[stratum]))
+            total += (max(score - low, high - score) / Z) ** 2
+        return total
+
+
+def weigh_units(units: pl.DataFrame) -> UnitWeights:
+    """Return the weights of units, one row each with `cluster` and `stratum`."""
+    cluster, stratum = (
+        units[name].rank("dense").to_numpy().astype(np.int64) - 1 for name in ("cluster", "stratum")
+    )
+    pairs = np.unique(stratum * (int(cluster.max()) + 1) + cluster) // (int(cluster.max()) + 1)
+    return UnitWeights(
+        cluster=cluster,
+        stratum=stratum,
+        clusters=int(cluster.max()) + 1,
+        sizes=np.bincount(stratum),
+        stratum_clusters=np.bincount(pairs),
+    )

@@ -1,0 +1,1 @@
+"""Parts of `bench_evaluate.py`: random stores, other ways to compute the same, measuring."""

@@ -1,0 +1,88 @@
+"""Stores of random features of any size."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from savs.stores import (
+    FeatureStore,
+    Identity,
+    LayerGrid,
+    PlannedRow,
+    ShardContent,
+    open_store,
+    open_writer,
+)
+from savs.stores.format.layout import EXAMPLE_COLUMNS
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large a store is."""
+
+    classes: int
+    train: int
+    test: int
+    layers: int = 28
+    heads: int = 28
+    """Heads a layer."""
+    width: int = 128
+    subtasks: int = 1
+    """Subtasks, each with its own part of the examples."""
+    shard_rows: int = 256
+
+
+def random_store(folder: Path, size: Size) -> FeatureStore:
+    """Write a store of random bfloat16 features, or open the one that is there.
+
+    Classes lie apart in later layers more than in earlier ones.
+    """
+    if (folder / "store.json").exists():
+        return open_store(folder)
+    rng = np.random.default_rng(0)
+    heads = tuple(range(size.heads))
+    identity = Identity(
+        model=dict.fromkeys(["name", "revision", "class", "config", "weights"], "-"),
+        processor={"class": "none"},
+        dtype="bfloat16",
+        benchmark={"name": "general", "options": {}},
+        prompt="-",
+        grid=tuple(LayerGrid(layer, heads, size.width) for layer in range(size.layers)),
+    )
+    plan = {
+        split: [PlannedRow(f"{split}:{i}", str(i)) for i in range(count)]
+        for split, count in (("train", size.train), ("test", size.test))
+    }
+    means = rng.standard_normal((size.classes, size.width), np.float32)
+    with open_writer(folder, identity, plan, shard_rows=size.shard_rows) as writer:
+        for spec in writer.missing():
+            rows = np.arange(spec.start, spec.stop)
+            numbers = rows // size.subtasks % size.classes
+            features = {}
+            for layer in range(size.layers):
+                noise = rng.standard_normal((size.heads, spec.rows, size.width), np.float32)
+                values = noise + 0.02 * (layer + 1) * means[numbers]
+                features[layer] = (values.view(np.uint32) >> 16).astype(np.uint16)
+            columns = _columns(spec.split, rows, numbers, size.subtasks)
+            nothing: dict[str, list[object]] = {name: [] for name in (*columns, "reason")}
+            writer.write(spec, ShardContent(features, columns, nothing, run={}))
+        writer.seal()
+    return open_store(folder)
+
+
+def _columns(
+    split: str, rows: np.ndarray, numbers: np.ndarray, subtasks: int
+) -> dict[str, list[object]]:
+    count = len(rows)
+    columns: dict[str, list[object]] = dict.fromkeys(EXAMPLE_COLUMNS, [None] * count)
+    return columns | {
+        "index": rows.tolist(),
+        "id": [f"{split}:{row}" for row in rows],
+        "split": [split] * count,
+        "label": [f"class {number}" for number in numbers],
+        "subtask": [f"task {row % subtasks}" if subtasks > 1 else None for row in rows],
+        "prompt": ["?"] * count,
+        **dict.fromkeys(("media", "media_sha256"), [[]] * count),
+        "extra": ["{}"] * count,
+    }

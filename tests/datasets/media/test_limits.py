@@ -1,0 +1,158 @@
+"""Small files that stand for very much are refused before the memory is taken."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from bombs import plain_webp, repeated_mp4, tall_png
+from clips import encode, plain
+from drawn_files import png, saved
+from PIL import Image
+
+from savs.datasets import MediaError
+from savs.datasets.media.images import decode_image
+from savs.datasets.media.media import MediaFolder, MediaRules, decode_medium
+from savs.datasets.media.mp4_boxes import declared_samples
+from savs.datasets.media.videos import decode_video
+
+MOST_BYTES = 400 * 2**20
+"""What a process may grow by while it refuses a file."""
+MEASURE = """
+import resource, sys
+from pathlib import Path
+from savs.datasets.errors import MediaError
+from savs.datasets.media.media import decode_medium
+import av, PIL.Image
+def peak():
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before, data = peak(), Path(sys.argv[1]).read_bytes()
+try:
+    decode_medium(data, "x")
+except MediaError as error:
+    print(peak() - before, error)
+"""
+
+BOMBS = {
+    "an MP4 that names few bytes as millions of frames": (
+        lambda: repeated_mp4(4_000_000, 1000),
+        "x has more than 2,097,152 frames: cut it",
+    ),
+    "an MP4 that declares more than it could hold": (
+        lambda: repeated_mp4(100_000_000, 1),
+        "x declares more than 4,194,304 samples: cut it",
+    ),
+    "a lossless WebP of one colour": (
+        lambda: plain_webp(16383, 5461),
+        "x has 16383 x 5461 pixels, more than 33,554,432: scale it down, or raise"
+        " --max-image-pixels",
+    ),
+    "a PNG of one pixel a row": (
+        lambda: tall_png(80_000_000),
+        "x has 1 x 80000000 pixels, more than 65,535 on one side: cut it",
+    ),
+    "a PNG of a little more than the limit": (
+        lambda: png(8192, 8193, 0, 8, b"\0"),
+        "x has 8192 x 8193 pixels, more than 67,108,864: scale it down, or raise"
+        " --max-image-pixels",
+    ),
+}
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has other units elsewhere")
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_small_file_takes_little_memory(name: str, tmp_path: Path) -> None:
+    make, reason = BOMBS[name]
+    file = tmp_path / "bomb"
+    file.write_bytes(make())
+    assert file.stat().st_size < 200_000
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(file)], capture_output=True, text=True, check=True
+    )
+    grown, _, said = done.stdout.strip().partition(" ")
+    assert said == reason
+    assert int(grown) < MOST_BYTES
+
+
+def test_the_limit_is_the_callers() -> None:
+    image = saved(Image.new("RGB", (20, 10)), "PNG")
+    assert decode_image(image, "x", max_pixels=200).size == (20, 10)
+    with pytest.raises(MediaError, match=r"^x has 20 x 10 pixels, more than 199: scale it down"):
+        decode_image(image, "x", max_pixels=199)
+    webp = saved(Image.new("RGB", (20, 10)), "WEBP")
+    assert decode_image(webp, "x", max_pixels=400).size == (20, 10)
+    with pytest.raises(MediaError, match=r"^x has 20 x 10 pixels, more than 199"):
+        decode_image(webp, "x", max_pixels=399)
+
+
+def test_a_higher_limit_opens_what_pillow_alone_would_refuse(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)  # Pillow refuses above 100
+    image = saved(Image.new("RGB", (20, 10)), "PNG")
+    assert decode_medium(image, "x", MediaRules(max_pixels=200))[0].size == (20, 10)
+
+
+def test_the_frames_of_a_video_are_counted_together() -> None:
+    data = encode("mp4", [plain((40 * n, 0, 0)) for n in range(6)])  # 64 x 48 = 3,072 pixels
+    assert len(decode_video(data, "x", 4, max_pixels=3_072)) == 4  # four times the limit
+    with pytest.raises(MediaError, match=r"^x has 5 frames of 64 x 48 pixels, more than 12,288"):
+        decode_video(data, "x", 5, max_pixels=3_072)
+    with pytest.raises(MediaError, match=r"^x has 64 x 48 pixels, more than 3,071"):
+        decode_video(data, "x", 1, max_pixels=3_071)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "I;16"])
+def test_bands_of_rows_are_as_the_whole(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = Image.effect_noise((37, 23), 90)
+    if mode == "I;16":
+        image = Image.frombytes("I;16", (37, 23), bytes(range(256)) * 6 + bytes(166))
+    else:
+        image = Image.merge(mode, [image] * len(mode))
+    data = saved(image, "PNG")
+    whole = decode_image(data, "x").tobytes()
+    monkeypatch.setattr("savs.datasets.media.images.BAND_PIXELS", 100)  # two rows
+    assert decode_image(data, "x").tobytes() == whole
+
+
+def test_a_file_that_is_too_large_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / "x.png").open("wb") as file:
+        file.truncate(2**40)  # takes no room on the disk
+    with pytest.raises(MediaError, match=r"^x\.png cannot be read: it has more than 2,147,483,648"):
+        MediaFolder(tmp_path).read("x.png")
+
+
+def test_declared_samples_are_those_of_all_tracks() -> None:
+    silent = encode("mp4", [plain((40 * n, 0, 0)) for n in range(6)])
+    assert declared_samples(silent) == 6
+    sounding = encode("mp4", [plain((40 * n, 0, 0)) for n in range(6)], sound=True)
+    assert 6 + 3 <= declared_samples(sounding) <= 6 + 5  # three pieces of sound, and their ends
+
+
+def test_samples_of_uncompressed_sound_do_not_count() -> None:
+    data = io.BytesIO()
+    with av.open(data, "w", format="mov") as container:
+        stream = container.add_stream("pcm_s16le", rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 5000), np.int16), "s16", "mono")
+        frame.rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    assert b"stts" in data.getvalue()
+    assert declared_samples(data.getvalue()) == 0
+
+
+def test_the_runs_of_a_live_recording_count() -> None:
+    data = io.BytesIO()
+    with av.open(data, "w", format="mp4", options={"movflags": "frag_keyframe+empty_moov"}) as file:
+        stream = file.add_stream("mpeg4", rate=10, options={"g": "2"})
+        for number in range(6):
+            file.mux(stream.encode(av.VideoFrame.from_image(plain((40 * number, 0, 0)))))
+        file.mux(stream.encode())
+    assert data.getvalue().count(b"trun") > 1
+    assert declared_samples(data.getvalue()) == 6

@@ -1,0 +1,194 @@
+"""Rows that a small file stands for: their size is known before they are read."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+from bombs import repeated_prompts
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from savs.datasets import RowError, SourceError
+from savs.datasets.errors import MediaError
+from savs.datasets.rows import file_formats, parquet_media, row_sizes
+from savs.datasets.rows.file_formats import read_rows
+from savs.datasets.rows.packed_media import read_packed
+from savs.datasets.rows.row_sizes import row_bytes
+
+MOST_BYTES = 400 * 2**20
+"""What a process may grow by while it refuses a file."""
+MEASURE = """
+import resource, sys
+import polars as pl
+from savs.datasets.errors import DatasetError
+from savs.datasets.rows.file_formats import read_rows
+pl.DataFrame({"a": ["b"]}).lazy().select(pl.all()).collect(engine="streaming")
+def peak():
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
+try:
+    read_rows(sys.argv[1])
+except DatasetError as error:
+    print(peak() - before, error)
+"""
+
+
+def refused(path: Path) -> tuple[int, str]:
+    """Return by how much a process grew that read a file, and what it said."""
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(path)], capture_output=True, text=True, check=True
+    )
+    grown, _, said = done.stdout.strip().partition(" ")
+    return int(grown), said
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has other units elsewhere")
+def test_prompts_that_are_stored_once_do_not_fill_the_memory(tmp_path: Path) -> None:
+    path = repeated_prompts(tmp_path / "rows.parquet", 4_000_000, 300)
+    assert path.stat().st_size < 50_000
+    grown, said = refused(path)
+    assert said.startswith(f"{path} would take 1,200,15")
+    assert "bytes of memory, 1,000 times its size; split it" in said
+    assert grown < MOST_BYTES
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has other units elsewhere")
+def test_a_line_without_end_does_not_fill_the_memory(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    with path.open("wb") as file:
+        file.write(b'{"image": "1.png", "label": "a", "question": "')
+        file.truncate(2**30)
+    grown, said = refused(path)
+    assert said == (
+        f"{path} line 1 has more than 134,217,728 bytes; save its images as files, and give their"
+        " names"
+    )
+    assert grown < MOST_BYTES
+
+
+def test_a_long_line_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_formats, "MAX_ROW_BYTES", 12)
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"a": 12345}\n{"a": 1}\n\n')
+    with pytest.raises(RowError, match=r"rows\.jsonl line 1 has more than 12 bytes; save its"):
+        read_rows(path)
+    path.write_text('{"a": 1234}\n\n{"a": 1}')
+    assert [row.where.rpartition(" ")[2] for row in read_rows(path)] == ["1", "3"]
+
+
+def test_a_long_cell_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_formats, "MAX_ROW_BYTES", 10)
+    path = tmp_path / "rows.csv"
+    path.write_text("a,b\n1,1234567890\n2,12345678901\n")
+    with pytest.raises(SourceError, match=r"rows\.csv line 3 is not CSV: field larger than field"):
+        read_rows(path)
+
+
+def test_a_file_that_is_read_whole_has_a_limit(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    with path.open("wb") as file:
+        file.truncate(2**42)  # takes no room on the disk
+    with pytest.raises(SourceError, match=r"has more than 4,294,967,296 bytes; save it as \.jsonl"):
+        read_rows(path)
+
+
+def test_a_long_row_of_parquet_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_sizes, "MAX_ROW_BYTES", 600)
+    path = tmp_path / "rows.parquet"
+    pl.DataFrame({"a": ["x" * 80, "x" * 89], "n": [1, 2]}).write_parquet(path)
+    with pytest.raises(SourceError, match=r"rows\.parquet row 1 has 601 bytes of text, more than"):
+        read_rows(path)
+
+
+def test_many_rows_of_nothing_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pl.select(label=pl.lit("a").repeat_by(2_000_000).explode()).write_parquet(path)
+    assert path.stat().st_size < 100_000
+    with pytest.raises(SourceError, match="would take 1,024,000,000 bytes of memory, 1,000 times"):
+        read_rows(path)
+
+
+TEXTS = st.lists(st.none() | st.text(max_size=9), max_size=3)
+ROWS = st.fixed_dictionaries(
+    {
+        "text": st.none() | st.text(max_size=9),
+        "number": st.integers(0, 9),
+        "texts": st.none() | TEXTS,
+        "object": st.fixed_dictionaries({"a": st.none() | st.text(max_size=9), "b": TEXTS}),
+        "many": st.lists(st.fixed_dictionaries({"c": st.text(max_size=9)}), max_size=3),
+    }
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=st.lists(ROWS, min_size=1, max_size=5))
+def test_sizes_are_those_of_all_text(tmp_path_factory, rows) -> None:
+    schema = pl.Schema(
+        {
+            "text": pl.String,
+            "number": pl.Int64,
+            "texts": pl.List(pl.String),
+            "object": pl.Struct({"a": pl.String, "b": pl.List(pl.String)}),
+            "many": pl.List(pl.Struct({"c": pl.String})),
+        }
+    )
+    path = tmp_path_factory.mktemp("rows") / "rows.parquet"
+    pl.DataFrame(rows, schema).write_parquet(path)
+    found = row_bytes(pl.scan_parquet(path), path, {})
+    assert found.tolist() == [512 + slow_size(row) for row in rows]
+
+
+def slow_size(value: object) -> int:
+    if isinstance(value, str):
+        return len(value.encode())
+    if isinstance(value, dict):
+        return sum(map(slow_size, value.values()))
+    if isinstance(value, list):
+        return 64 * len(value) + sum(map(slow_size, value))
+    return 0
+
+
+def test_the_bytes_of_media_do_not_count_and_their_paths_do(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    image = {"bytes": b"12345", "path": "1.png"}
+    pl.DataFrame({"one": [image], "plain": [b"12345"], "many": [[image] * 3]}).write_parquet(path)
+    found = row_bytes(pl.scan_parquet(path), path, ("one", "plain", "many"))
+    assert found.tolist() == [512 + 5 + 3 * (64 + 5)]
+    assert row_bytes(pl.scan_parquet(path), path, ("one", "many")).tolist() == [
+        512 + 5 + 5 + 3 * (64 + 5)
+    ]
+
+
+def test_long_rows_become_values_a_few_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "rows.parquet"
+    frame = pl.DataFrame({"a": ["x" * n for n in (500, 10, 10, 900, 10)], "n": range(5)})
+    frame.write_parquet(path)
+    monkeypatch.setattr(parquet_media, "BATCH_BYTES", 1100)
+    batches: list[int] = []
+    original = pl.DataFrame.rows
+
+    def counting(self, **options):
+        batches.append(self.height)
+        return original(self, **options)
+
+    monkeypatch.setattr(pl.DataFrame, "rows", counting)
+    assert [row.values["n"] for row in read_rows(path)] == [0, 1, 2, 3, 4]
+    assert batches == [1, 2, 1, 1]  # rows of 1012, 522, 522, 1412 and 522 bytes
+
+
+def test_a_medium_that_is_no_medium_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("savs.datasets.rows.packed_media.MAX_PACKED_BYTES", 4)
+    path = tmp_path / "rows.parquet"
+    pl.DataFrame({"a": [b"1234", b"12345"], "b": [[b"1"], [b"1", b"12345"]]}).write_parquet(path)
+    assert read_packed(path, "rows.parquet#0/a") == b"1234"
+    for name in ("rows.parquet#1/a", "rows.parquet#1/b/1"):
+        with pytest.raises(MediaError, match=f"^{name} cannot be read: it has more than 4 bytes"):
+            read_packed(path, name)

@@ -1,0 +1,140 @@
+"""A full disk ends every command in one line and leaves nothing half-made.
+
+No file may grow beyond a limit here, so each write fails as on a full disk, those of libraries too.
+"""
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from savs.pipeline import evaluate, save_evaluation, save_selection, select
+from stores import make_store
+
+TRAIN_TEST = ("--train", "new/a.jsonl", "--test", "new/b.jsonl")
+COMMANDS = {
+    "export parquet": ("export", "s", "--heads", "all", "--out", "new/x.parquet"),
+    "export npz": ("export", "s", "--heads", "all", "--to", "npz", "--out", "new/x.npz"),
+    "export safetensors": (
+        *("export", "s", "--heads", "all", "--to", "safetensors"),
+        *("--out", "new/x.safetensors"),
+    ),
+    "slim": ("slim", "s", "--out", "new/slim"),
+    "merge": ("merge", "s", "s", "--out", "new/merged"),
+    "select": ("select", "s", "--out", "new/selection"),
+    "evaluate": ("evaluate", "s", "--out", "new/result"),
+    "evaluate --cv": ("evaluate", "s", "--cv", "--out", "new/cv"),
+    "sweep": ("sweep", "s", "--draws", "1", "--heads", "1", "--shots", "1", "--out", "new/sweep"),
+    "split": ("split", "general", "--from", "rows.jsonl", "--shots", "5", *TRAIN_TEST),
+    "split parquet": (
+        *("split", "general", "--from", "rows.parquet", "--shots", "5"),
+        *("--train", "new/a.parquet", "--test", "new/b.parquet"),
+    ),
+    "preview": (
+        *("preview", "general", "--train", "rows.jsonl", "--test", "rows.jsonl"),
+        *("--out", "new/page.html"),
+    ),
+    "demo": ("demo", "--out", "new/demo"),
+}
+CASES = [
+    (name, size)
+    for name in COMMANDS
+    for size in (400, 2_000, 8_000, 20_000)
+    if name != "demo" or size == 400  # its first larger file comes late
+]
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder with a store that was evaluated, rows to split, and the folder `new`."""
+    train, test = np.random.default_rng(0).standard_normal((2, 40, 32, 16), np.float32)
+    labels = ["a", "b"] * 16
+    store = make_store(tmp_path / "s", train, labels, test, labels, shard_rows=16)
+    chosen = select(store, heads=20)
+    save_selection(chosen, tmp_path / "s/results/vote")
+    save_evaluation(evaluate(store, chosen), tmp_path / "s/results/vote")
+    rows = pl.DataFrame(
+        {"question": [f"Which is it, {n}?" for n in range(200)], "label": ["a", "b"] * 100}
+    )
+    rows.write_ndjson(tmp_path / "rows.jsonl")
+    rows.write_parquet(tmp_path / "rows.parquet")
+    (tmp_path / "new").mkdir()
+    return tmp_path
+
+
+def files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("command", "size"), CASES)
+def test_a_full_disk_is_one_line_and_leaves_nothing(savs, folder, command, size) -> None:
+    before = files(folder)
+    with largest_file(size):
+        done = savs(*COMMANDS[command])
+    if done.returncode == 0:
+        assert size > 400
+        return
+    assert done.returncode == 1, done.stderr
+    *said, last = done.stderr.splitlines()
+    assert last.startswith("error: ")
+    assert "cannot be written: File too large" in last or "the disk is full" in last
+    assert all(line.startswith(("using ", "skipped ", "note: ")) for line in said), done.stderr
+    assert files(folder) == before
+    assert list((folder / "new").iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [400, 1_000, 5_000])
+def test_files_that_were_to_be_replaced_stay_as_they_were(savs, folder, size) -> None:
+    old = {folder / "new/a.jsonl": b"old training rows", folder / "new/b.jsonl": b"old test rows"}
+    for path, content in old.items():
+        path.write_bytes(content)
+    with largest_file(size):
+        done = savs(*COMMANDS["split"], "--force")
+    assert done.returncode == 1, done.stderr
+    assert files(folder / "new") == old
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("show", "s", "--json"),
+        ("query", "s", "SELECT * FROM examples", "--csv"),
+        ("select", "--help"),
+        ("--version",),
+    ],
+    ids=" ".join,
+)
+def test_output_that_cannot_be_written_is_one_line(folder, command) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "savs.pipeline.cli.app", *command],
+            cwd=folder,
+            env=os.environ | {"PYTHONSAFEPATH": "1"},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: the output cannot be written: No space left on device; make room\n"
+    )

@@ -1,0 +1,199 @@
+"""Checkpoints, adapters and data sets by their ids, from a stand-in that speaks the hub's API."""
+
+import io
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hub_server import TOKEN, Hub, Repository, serving_hub
+from PIL import Image
+from tiny_text import build_lora
+from transformers import Qwen2VLForConditionalGeneration
+
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning"),  # of peft
+]
+
+DRIVER = """
+import contextlib, io, json, os, sys
+from huggingface_hub import constants
+constants.DOWNLOAD_CHUNK_SIZE = 1000  # what it keeps of a download that is cut: whole chunks
+from savs.pipeline.cli.app import main
+for case in json.load(open(sys.argv[1])):
+    os.environ.pop("HF_TOKEN", None)
+    os.environ.update(case["env"])
+    sys.argv, said, code = ["savs", *case["args"]], io.StringIO(), None
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+    print(json.dumps([code, said.getvalue()]))
+"""
+"""Runs several commands in one process: each start takes seconds."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A hub, and a machine that has fetched nothing yet."""
+
+    hub: Hub
+    work: Path
+
+    def run(
+        self, *cases: tuple[tuple[str, ...], dict[str, str]], **env: str
+    ) -> list[tuple[int, str]]:
+        """Return exit code and messages of commands, each with its own environment."""
+        (self.work / "cases.json").write_text(
+            json.dumps([{"args": args, "env": own} for args, own in cases])
+        )
+        ours = {"HF_ENDPOINT": self.hub.address, "HF_HOME": str(self.work / "cache")}
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", DRIVER, str(self.work / "cases.json")],
+            env=os.environ | {"PYTHONSAFEPATH": "1", "HF_HUB_OFFLINE": "0"} | ours | env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
+
+
+def png(seed: int) -> dict[str, Any]:
+    pixels = np.random.default_rng(seed).integers(0, 255, (56, 56, 3), dtype=np.uint8)
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, "PNG")
+    return {"bytes": data.getvalue(), "path": f"{seed}.png"}
+
+
+@pytest.fixture(scope="module")
+def hub(tiny_model, tmp_path_factory) -> Iterator[Hub]:
+    folder = tmp_path_factory.mktemp("hub")
+    model = shutil.copytree(tiny_model("qwen2_vl"), folder / "model")
+    build_lora(model, folder / "lora", kind=Qwen2VLForConditionalGeneration)
+    for part in ("val", "other"):
+        (folder / "data" / part).mkdir(parents=True)
+        rows = {
+            "image": [png(n) for n in range(12)],
+            "question": ["Which?"] * 12,
+            "label": ["a", "b"] * 6,
+        }
+        pl.DataFrame(rows).write_parquet(folder / "data" / part / "0.parquet")
+    with serving_hub() as found:
+        found.repositories = {
+            "models/org/tiny": Repository(model),
+            "models/org/closed": Repository(model, gated=True),
+            "models/org/tuned": Repository(folder / "lora"),
+            "datasets/org/data": Repository(folder / "data", gated=True),
+        }
+        yield found
+
+
+@pytest.fixture
+def place(hub: Hub, tmp_path: Path) -> Place:
+    hub.asked.clear()
+    hub.ranges.clear()
+    return Place(hub, tmp_path)
+
+
+def extraction(place: Place, model: str = "org/closed", *more: str) -> tuple[str, ...]:
+    return (
+        *("extract", "general", "--test", "hf://org/data/val/*.parquet", "--shots", "2"),
+        *("--model", model, "--out", str(place.work / "store"), *more),
+    )
+
+
+def test_a_run_by_ids_records_the_commit_and_goes_on_offline(
+    place: Place,
+) -> None:
+    place.hub.cut["model.safetensors"] = 5_000
+    right = {"HF_TOKEN": TOKEN}
+    given = extraction(place, "org/closed", "--adapter", "org/tuned", "--limit", "4")
+    ((code, said),) = place.run((given, right))
+    assert code == 0, said
+    model = json.loads((place.work / "store/store.json").read_text())["identity"]["model"]
+    assert model["name"] == "org/closed"
+    assert model["revision"] == place.hub.repositories["models/org/closed"].commit
+    assert model["adapter"] == "org/tuned"
+    assert place.hub.ranges == ["model.safetensors from 5000"]
+    fetched = [line for line in place.hub.asked if line.startswith("GET /store/datasets")]
+    assert fetched == ["GET /store/datasets/org/data/val/0.parquet"]
+
+    place.hub.asked.clear()
+    more = extraction(place, "org/closed", "--adapter", "org/tuned")
+    ((code, said),) = place.run((more, {}), HF_HUB_OFFLINE="1")
+    assert code == 0, said
+    assert place.hub.asked == []
+    assert "4 examples to do" in said
+
+
+def test_each_failure_of_the_hub_is_one_line(place: Place) -> None:
+    right, wrong = {"HF_TOKEN": TOKEN}, {"HF_TOKEN": "hf_wrong"}
+    cases = {
+        (extraction(place), ""): "hf://org/data/val/*.parquet cannot be fetched (GatedRepoError",
+        (extraction(place), "wrong"): "the hub refuses the token in HF_TOKEN",
+        (
+            extraction(place, "org/nowhere"),
+            "right",
+        ): "model 'org/nowhere' cannot be loaded: org/nowhere is not a local folder",
+        (
+            extraction(place, "org/tiny", "--revision", "abc"),
+            "right",
+        ): "model 'org/tiny' cannot be loaded: abc is not a valid git identifier",
+        (
+            extraction(place, "org/tiny", "--adapter", "org/nothing"),
+            "right",
+        ): "adapter 'org/nothing' cannot be loaded",
+    }
+    env = {"": {}, "wrong": wrong, "right": right}
+    found = place.run(*((args, env[token]) for args, token in cases))
+    for (code, said), reason in zip(found, cases.values(), strict=True):
+        *before, last = said.splitlines()
+        assert code == 1
+        assert last.startswith("error: ")
+        assert reason in last
+        assert before in ([], ["loading org/tiny"]), said
+
+
+def test_a_gate_and_a_refused_token_of_a_model_are_named(place: Place) -> None:
+    folder = place.work / "rows"
+    folder.mkdir()
+    shutil.copy(place.hub.repositories["datasets/org/data"].folder / "val/0.parquet", folder)
+    local = (
+        *("extract", "general", "--test", str(folder), "--shots", "2"),
+        *("--model", "org/closed", "--out", str(place.work / "store")),
+    )
+    gate, token = place.run((local, {}), (local, {"HF_TOKEN": "hf_wrong"}))
+    assert gate[0] == token[0] == 1
+    assert "ask for access on its page, then set HF_TOKEN" in gate[1]
+    assert "the hub refuses the token; set HF_TOKEN to a valid one" in token[1]
+    assert gate[1].count("\n") == token[1].count("\n") == 1
+
+
+def test_without_a_network_one_connection_is_tried(place: Place) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    rows = place.work / "rows.jsonl"
+    rows.write_text("".join(f'{{"question": "{n}?", "label": "{n % 2}"}}\n' for n in range(4)))
+    local = (
+        *("extract", "general", "--test", str(rows), "--shots", "1"),
+        *("--model", "org/nowhere", "--out", str(place.work / "store")),
+    )
+    found = place.run((extraction(place), {}), (local, {}), HF_ENDPOINT=address)
+    assert [code for code, _ in found] == [1, 1]
+    down = f"{address} cannot be reached (Connection refused)"
+    assert f"cannot be fetched ({down})" in found[0][1]
+    assert f"cannot be loaded: it was not fetched before, and {down}; give --model" in found[1][1]
+    assert place.hub.asked == []

@@ -1,0 +1,74 @@
+"""Whole selections and evaluations equal an independent float64 oracle on random stores."""
+
+import numpy as np
+import pytest
+import stage2_oracle as oracle
+from random_stores import KINDS, SEEDS, write_problem
+
+from savs.pipeline import evaluate, select
+from savs.pipeline.readouts import READOUTS
+
+STORES = [(kind, seed) for kind in KINDS for seed in SEEDS]
+HEADS = 7
+CLOSE = 1e-5
+"""Margins and sums of probabilities that rounding in float32 may order either way."""
+
+
+@pytest.fixture(scope="module", params=STORES, ids=lambda p: f"{p[0]} {p[1]}")
+def case(request, tmp_path_factory):
+    kind, seed = request.param
+    problem = KINDS[kind](seed)
+    return problem, write_problem(tmp_path_factory.mktemp("store") / "s", problem)
+
+
+@pytest.mark.parametrize("scoring", ["resubstitution", "loo", "kfold"])
+@pytest.mark.parametrize("readout", ["vote", "lda"])
+def test_the_best_heads_are_chosen(case, readout, scoring):
+    problem, store = case
+    if scoring != "resubstitution" and "class 1" in problem.train_labels:
+        smallest = min(np.bincount(problem.task(s)[2]).min() for s in set(problem.train_subtasks))
+        if smallest < 2:
+            pytest.skip("a class of one cannot be left out")
+    for found in select(store, heads=HEADS, readout=readout, scoring=scoring).tasks:
+        classes, rows, labels, _ = problem.task(found.subtask)
+        slow = [
+            oracle.head_score(head[rows], labels, len(classes), readout, scoring)
+            for head in problem.train
+        ]
+        places = [store.heads.index(head) for head in found.heads]
+        np.testing.assert_allclose(found.scores, [slow[p][0] for p in places], atol=1e-4)
+        np.testing.assert_allclose(found.margins, [slow[p][1] for p in places], atol=1e-4)
+        keys = sorted((-score, -margin, place) for place, (score, margin) in enumerate(slow))
+        for place, (score, margin, expected) in zip(places, keys, strict=False):
+            close = np.abs(np.subtract(slow[place], (-score, -margin))) < CLOSE
+            assert place == expected or close.all(), (place, expected)
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+def test_every_prediction_is_the_oracles(case, readout):
+    problem, store = case
+    selection = select(store, heads=HEADS, readout=readout)
+    found = evaluate(store, selection).predictions
+    assert found["id"].to_list() == [f"test:{i}" for i in range(len(problem.test_labels))]
+    ours = found["prediction"].to_numpy()
+    compared = clear = 0
+    for task in selection.tasks:
+        classes, rows, labels, tested = problem.task(task.subtask)
+        assert list(task.classes) == classes
+        places = [store.heads.index(head) for head in task.heads]
+        slow = oracle.predict(
+            readout,
+            [problem.train[p][rows] for p in places],
+            labels,
+            len(classes),
+            [problem.test[p][tested] for p in places],
+        )
+        for row, name in enumerate(ours[tested]):
+            number = classes.index(name)
+            assert slow.open[row, number], (tested[row], name, classes[slow.choice[row]])
+            if slow.open[row].sum() == 1:
+                assert number == slow.choice[row]
+                clear += 1
+            compared += 1
+    assert compared == len(problem.test_labels)
+    assert clear >= 0.5 * compared  # logistic cannot tell classes of the same examples apart

@@ -1,0 +1,167 @@
+"""A store behind an address whose server lies, drips, or never ends."""
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from savs.stores import StoreCorruptError, StoreReadError, open_store
+from savs.stores.files import web
+from stores import make_store
+
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # of aiohttp's own sessions
+]
+Answer = Callable[[BaseHTTPRequestHandler, bytes, int, int], None]
+"""Handler, the file, first byte and one past the last that were asked for -> what is sent."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    train, test = np.random.default_rng(0).standard_normal((2, 4, 16, 64), np.float32)
+    return make_store(tmp_path / "s", train, ["a", "b"] * 8, test, ["a", "b"] * 8).path
+
+
+@pytest.fixture
+def serving(folder: Path) -> Iterator[Callable[[Answer], str]]:
+    """Serve the store as `answer` says, shards or all; yield a function that gives the address."""
+    over, answering = threading.Event(), list[Answer]()
+
+    class Handler(BaseHTTPRequestHandler):
+        over: threading.Event
+
+        def do_HEAD(self) -> None:
+            self.head(200, len((folder / Path(self.path).name).read_bytes()))
+
+        def do_GET(self) -> None:
+            data = (folder / Path(self.path).name).read_bytes()
+            asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+            first, end = (int(asked[1]), int(asked[2]) + 1) if asked else (0, len(data))
+            try:
+                answering[-1](self, data, first, min(end, len(data)))
+            except OSError:  # the client has gone
+                return
+
+        def head(self, status: int, length: int | None, **more: str) -> None:
+            self.send_response(status)
+            self.send_header("Accept-Ranges", "bytes")
+            if length is not None:
+                self.send_header("Content-Length", str(length))
+            for name, value in more.items():
+                self.send_header(name.replace("_", "-"), value)
+            self.end_headers()
+
+        def log_message(self, *args: Any) -> None:
+            return
+
+    Handler.over = over
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = False
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+
+    def start(answer: Answer) -> str:
+        answering.append(answer)
+        return f"http://127.0.0.1:{server.server_address[1]}"
+
+    yield start
+    over.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def honest(handler: Any, data: bytes, first: int, end: int) -> None:
+    handler.head(206, end - first, Content_Range=f"bytes {first}-{end - 1}/{len(data)}")
+    handler.wfile.write(data[first:end])
+
+
+def of_shards(answer: Answer) -> Answer:
+    """Answer so for shards, and honestly for store.json."""
+    return lambda handler, *rest: (answer if ".h5" in handler.path else honest)(handler, *rest)
+
+
+def other_bytes(handler: Any, data: bytes, first: int, end: int) -> None:
+    """Send bytes in another order, as if they were those asked for."""
+    handler.head(206, end - first, Content_Range=f"bytes {first}-{end - 1}/{len(data)}")
+    handler.wfile.write(data[first:end][::-1])
+
+
+def fewer_bytes(handler: Any, data: bytes, first: int, end: int) -> None:
+    handler.head(206, (end - first) // 2, Content_Range=f"bytes {first}-{end - 1}/{len(data)}")
+    handler.wfile.write(data[first : first + (end - first) // 2])
+
+
+def ended_early(handler: Any, data: bytes, first: int, end: int) -> None:
+    handler.head(206, end - first, Content_Range=f"bytes {first}-{end - 1}/{len(data)}")
+    handler.wfile.write(data[first : end - 1])
+
+
+def endless(handler: Any, data: bytes, first: int, end: int) -> None:
+    handler.head(206, None, Content_Range=f"bytes {first}-{end - 1}/{len(data)}")
+    while not handler.over.is_set():
+        handler.wfile.write(b"a" * 65536)
+
+
+def nonsense(handler: Any, data: bytes, first: int, end: int) -> None:
+    handler.head(206, end - first, Content_Range="bytes x-y/z")
+    handler.wfile.write(b"\xff" * (end - first))
+
+
+def refused(handler: Any, data: bytes, first: int, end: int) -> None:
+    handler.head(500, 0)
+
+
+@pytest.mark.parametrize(
+    "answer", [other_bytes, fewer_bytes, ended_early, endless, nonsense, refused]
+)
+def test_a_lying_server_is_an_error_of_one_line(serving, answer: Answer) -> None:
+    store = open_store(serving(of_shards(answer)))
+    with pytest.raises((StoreCorruptError, StoreReadError)) as told:
+        store.features("test")
+    assert "test-00000.h5" in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def dripping(handler: Any, data: bytes, first: int, end: int) -> None:
+    handler.head(206, end - first, Content_Range=f"bytes {first}-{end - 1}/{len(data)}")
+    for place in range(first, end):
+        handler.wfile.write(data[place : place + 1])
+        if handler.over.wait(0.05):
+            return
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(web, "REQUEST_S", 5.0)
+    web.web_options.cache_clear()
+    yield
+    web.web_options.cache_clear()
+
+
+def test_a_server_that_drips_is_left(serving, impatient) -> None:
+    with pytest.raises(StoreReadError, match=r"store\.json cannot be read: it takes too long;"):
+        open_store(serving(dripping))
+
+
+def test_a_description_without_end_is_refused(folder, serving) -> None:
+    with (folder / "store.json").open("ab") as file:
+        file.truncate(2**31)
+    with pytest.raises(StoreCorruptError, match=r"store\.json has 2,147,483,648 bytes, more than"):
+        open_store(folder)
+
+
+def test_no_redirect_leads_from_elsewhere_into_a_private_network(serving) -> None:
+    def moved(handler: Any, data: bytes, first: int, end: int) -> None:
+        handler.head(302, 0, Location="http://127.0.0.2:9/store.json")
+
+    with pytest.raises(
+        StoreReadError, match=r"the server leads to 127\.0\.0\.2, in a private network"
+    ):
+        open_store(serving(moved))

@@ -1,0 +1,199 @@
+"""A local stand-in for the Hugging Face hub: the part of its HTTP API that downloads use.
+
+Repositories are folders with one commit each. Large files are redirected, as the hub does with
+those in its object store; ranges, entity tags, gates and tokens are as on the hub.
+"""
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+LARGE_BYTES = 20_000
+"""Files of more bytes are redirected."""
+TOKEN = "hf_right"
+
+
+@dataclass
+class Repository:
+    """A repository: its files, and who may read it."""
+
+    folder: Path
+    gated: bool = False
+    """Whether it may only be read with `TOKEN`."""
+
+    @property
+    def commit(self) -> str:
+        names = sorted(path for path in self.folder.rglob("*") if path.is_file())
+        return hashlib.sha1(b"".join(path.read_bytes() for path in names)).hexdigest()
+
+
+@dataclass
+class Hub:
+    """What the stand-in holds and was asked for."""
+
+    repositories: dict[str, Repository] = field(default_factory=dict)
+    """`models/owner/name` or `datasets/owner/name` -> the repository."""
+    address: str = ""
+    asked: list[str] = field(default_factory=list)
+    """Method and path of each request."""
+    ranges: list[str] = field(default_factory=list)
+    cut: dict[str, int] = field(default_factory=dict)
+    """File name -> bytes after which its next download is cut."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    hub: Hub
+
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
+
+    def do_GET(self) -> None:
+        self._answer(body=True)
+
+    def _answer(self, *, body: bool) -> None:
+        path = unquote(urlsplit(self.path).path)
+        self.hub.asked.append(f"{self.command} {path}")
+        if found := re.fullmatch(r"/api/((?:models|datasets)/[^/]+/[^/]+)(/.*)?", path):
+            self._api(found[1], found[2] or "")
+        elif found := re.fullmatch(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+            kind = found[1] or "models/"
+            self._resolve(f"{kind}{found[2]}", found[3], found[4], body=body)
+        elif found := re.fullmatch(r"/store/((?:models|datasets)/[^/]+/[^/]+)/(.+)", path):
+            self._send_file(self.hub.repositories[found[1]].folder / found[2], body=body)
+        else:
+            self._fail(404, "EntryNotFound", "Entry not found")
+
+    def _allowed(self, name: str) -> Repository | None:
+        """Return a repository, or send why it may not be read."""
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        repository = self.hub.repositories.get(name)
+        if token and token != TOKEN:
+            self._fail(401, None, "Invalid credentials in Authorization header")
+        elif repository is None:
+            self._fail(401, "RepoNotFound", "Repository not found")
+        elif repository.gated and not token:
+            owner = name.partition("/")[2]
+            self._fail(401, "GatedRepo", f"Access to model {owner} is restricted. Please log in.")
+        else:
+            return repository
+        return None
+
+    def _api(self, name: str, rest: str) -> None:
+        repository = self._allowed(name)
+        if repository is None:
+            return
+        paths = sorted(path for path in repository.folder.rglob("*") if path.is_file())
+        files = [(path.relative_to(repository.folder).as_posix(), path) for path in paths]
+        if rest.startswith("/tree/"):
+            below = "/".join(rest.split("/")[3:])
+            entries = [
+                {"type": "file", "path": n, "size": p.stat().st_size, "oid": _etag(p)}
+                for n, p in files
+                if n.startswith(below)
+            ]
+            if entries:
+                self._json(entries)
+            else:
+                self._fail(404, "EntryNotFound", f"{below} does not exist")
+        elif rest in ("", "/revision/main", f"/revision/{repository.commit}"):
+            owner = name.partition("/")[2]
+            self._json(
+                {
+                    "id": owner,
+                    "sha": repository.commit,
+                    "private": False,
+                    "tags": [],
+                    "downloads": 0,
+                    "likes": 0,
+                    "siblings": [{"rfilename": n} for n, _ in files],
+                }
+            )
+        else:
+            self._fail(404, "RevisionNotFound", "Invalid rev id")
+
+    def _resolve(self, name: str, revision: str, file: str, *, body: bool) -> None:
+        repository = self._allowed(name)
+        if repository is None:
+            return
+        if revision not in ("main", repository.commit):
+            self._fail(404, "RevisionNotFound", "Invalid rev id")
+            return
+        path = repository.folder / file
+        facts = {"X-Repo-Commit": repository.commit}
+        if not path.is_file():
+            self._fail(404, "EntryNotFound", "Entry not found", **facts)
+            return
+        if path.stat().st_size <= LARGE_BYTES:
+            self._send_file(path, body=body, **facts)
+            return
+        facts |= {
+            "X-Linked-Size": str(path.stat().st_size),
+            "X-Linked-ETag": f'"{_etag(path)}"',
+            "Location": f"{self.hub.address.replace('127.0.0.1', 'localhost')}/store/{name}/{file}",
+        }
+        self._head(302, 0, **facts)
+
+    def _send_file(self, path: Path, *, body: bool, **facts: str) -> None:
+        data, start = path.read_bytes(), 0
+        facts |= {"ETag": f'"{_etag(path)}"', "Accept-Ranges": "bytes"}
+        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        if wanted:
+            start = int(wanted[1])
+            self.hub.ranges.append(f"{path.name} from {start}")
+            facts["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        self._head(206 if wanted else 200, len(data) - start, **facts)
+        if not body:
+            return
+        end = self.hub.cut.pop(path.name, None)
+        self.wfile.write(data[start : None if end is None else start + end])
+        if end is not None:
+            self.close_connection = True
+
+    def _json(self, value: Any) -> None:
+        text = json.dumps(value).encode()
+        self._head(200, len(text), **{"Content-Type": "application/json"})
+        self.wfile.write(text)
+
+    def _fail(self, status: int, code: str | None, text: str, **more: str) -> None:
+        facts = {"X-Error-Message": text} | ({"X-Error-Code": code} if code else {})
+        self._head(status, 0, **facts, **more)
+
+    def _head(self, status: int, length: int, **facts: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(length))
+        for name, value in facts.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def log_message(self, *args: Any) -> None:
+        return
+
+
+def _etag(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@contextmanager
+def serving_hub() -> Iterator[Hub]:
+    """Run the stand-in; its address is for `HF_ENDPOINT`."""
+    hub = Hub()
+    handler = type("Handler", (_Handler,), {"hub": hub})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    hub.address = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
