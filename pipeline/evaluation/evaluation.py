@@ -11,9 +11,9 @@ from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
 from savs.pipeline.evaluation.predictions import predicted
-from savs.pipeline.heads.training_set import head_widths
+from savs.pipeline.heads.training_set import head_widths, train_digest
 from savs.pipeline.plugins.benchmark import stored_benchmark
-from savs.pipeline.selection.compatibility import require_same_model
+from savs.pipeline.selection.compatibility import require_same_model, require_same_prompt
 from savs.pipeline.selection.selection import Selection, TaskSelection, default_heads, select
 from savs.stores import FeatureStore, Head, StoreIncompleteError
 from savs.stores.format.layout import THUMBNAIL_COLUMN
@@ -25,6 +25,7 @@ def evaluate(
     *,
     benchmark: str | Path | Benchmark | None = None,
     drop_leaks: bool = False,
+    allow_other_prompt: bool = False,
 ) -> Evaluation:
     """Classify the test examples and measure how well, from stored features alone.
 
@@ -41,13 +42,16 @@ def evaluate(
         The store's: needed where it is in a Python file of your own (its path) or an object.
     drop_leaks
         Leave out test examples that training has seen, with their whole groups.
+    allow_other_prompt
+        Note where test examples have another prompt than a selection's training examples in
+        another store. In the same store that is always noted only.
 
     Raises
     ------
     StoreIncompleteError
         A planned shard is missing.
     SelectionError
-        The selection is of another model, or lacks a subtask of the test split.
+        The selection is of another model or another prompt, or lacks a subtask of the test split.
     BenchmarkNotFoundError
         The store's benchmark is one of your own, and was not given, or another one was.
     LeakError
@@ -62,7 +66,11 @@ def evaluate(
             f"no selection was given: the default one was made ({len(selection.tasks[0].heads)}"
             f" heads, readout {selection.readout})"
         )
-    return score(store, selection, measuring, notes, drop_leaks=drop_leaks)
+    return score(
+        *(store, selection, measuring, notes),
+        drop_leaks=drop_leaks,
+        allow_other_prompt=allow_other_prompt,
+    )
 
 
 def score(
@@ -72,9 +80,14 @@ def score(
     notes: Sequence[str] = (),
     *,
     drop_leaks: bool = False,
+    allow_other_prompt: bool = False,
 ) -> Evaluation:
     """Evaluate a selection on a store that was checked, with the store's benchmark."""
     require_same_model(store, selection)
+    is_own = selection.train == train_digest(store)
+    other_prompts = require_same_prompt(
+        *(selection, store.examples("test")), is_allowed=is_own or allow_other_prompt
+    )
     parts, left_out = _predict(store, selection)
     if not parts:
         raise StoreIncompleteError(
@@ -82,7 +95,7 @@ def score(
             " wait for `savs extract`, or run it again to resume"
         )
     classes = {task.subtask: task.classes for task in selection.tasks}
-    notes = [*partial_notes(store), *notes] + [
+    notes = [*partial_notes(store), *notes, *other_prompts] + [
         f"partial: subtask {subtask!r} is left out, its training examples are not extracted yet"
         for subtask in left_out
     ]

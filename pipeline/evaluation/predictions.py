@@ -11,6 +11,7 @@ from savs.pipeline.readouts import ClassScores
 VOTES_KEPT = 20
 """Classes named in a prediction's `votes`."""
 
+VOTES = pl.List(pl.Struct({"class": pl.String, "score": pl.Float32, "soft": pl.Float32}))
 PREDICTION_SCHEMA = {
     "id": pl.String,
     "split": pl.String,
@@ -18,7 +19,7 @@ PREDICTION_SCHEMA = {
     "prediction": pl.String,
     "correct": pl.Boolean,
     "margin": pl.Float32,
-    "votes": pl.List(pl.Struct({"class": pl.String, "score": pl.Float32, "soft": pl.Float32})),
+    "votes": VOTES,
     "group": pl.String,
     "subtask": pl.String,
     "category": pl.String,

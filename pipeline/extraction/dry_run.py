@@ -73,7 +73,7 @@ def estimate(
     ]
     notes = source.notes(examples)
     encoder = load_encoder(model)
-    tried = sample(encoder, source, examples)
+    tried = sample(encoder, examples["test"], source.media("test"))
     loaded = load(model, encoder)
     if run.heads_from is not None:
         of_benchmark = {"name": benchmark.name, "options": dict(benchmark.options)}

@@ -77,6 +77,22 @@ def make_engine(
     return Engine(model, planner, settings, answers, scale, sharing, files)
 
 
+def run_notes(cuts: int, unshared: str, batch_tokens: int) -> list[str]:
+    """Return what a user should know after a run with batches of so many tokens.
+
+    The first two are `Engine.cuts` and `Engine.unshared`.
+    """
+    found = []
+    if cuts:
+        found.append(
+            f"{cuts} batches did not fit the memory and were run in pieces; fewer --batch-tokens"
+            f" than {batch_tokens:,} avoid that"
+        )
+    if unshared:
+        found.append(f"images were computed for each prompt from some batch on: {unshared}")
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class ShardRow:
     """Where the features of a request are on the disk."""

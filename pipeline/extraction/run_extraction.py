@@ -22,7 +22,7 @@ from savs.pipeline.extraction.checks.disk_space import bytes_needed, require_spa
 from savs.pipeline.extraction.checks.preflight import Batching, preflight, recorded, sample
 from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
 from savs.pipeline.extraction.chosen_heads import read_chosen_heads
-from savs.pipeline.extraction.engine import Engine, ShardRows, make_engine
+from savs.pipeline.extraction.engine import Engine, ShardRows, make_engine, run_notes
 from savs.pipeline.extraction.extraction import Extraction, skipped_examples
 from savs.pipeline.extraction.model.extra_outputs import Answers, first_tokens
 from savs.pipeline.extraction.model.identity import identity_before_loading
@@ -71,7 +71,7 @@ def run_extraction(
             reporting.say(line)
         encoder = load_encoder(model)
         model = replace(model, revision=encoder.revision or model.revision)  # a branch may move on
-        tried = sample(encoder, source, examples)
+        tried = sample(encoder, examples["test"], source.media("test"))
         answers = _answers(encoder, examples, tried.prompts, reporting) if run.answers else {}
         facts = (
             {"name": benchmark.name, "options": dict(benchmark.options)},
@@ -199,13 +199,8 @@ class _Filling:
                 f" safe in {writer.path}; run the same command again to go on",
             )
             raise
-        if cuts:
-            say(
-                f"{cuts} batches did not fit the memory and were run in pieces; fewer"
-                f" --batch-tokens than {batching.batch_tokens:,} avoid that"
-            )
-        if unshared:
-            say(f"images were computed for each prompt from some batch on: {unshared}")
+        for line in run_notes(cuts, unshared, batching.batch_tokens):
+            say(line)
         return share.rows, time.monotonic() - started
 
     def _engine(self, batching: Batching, share: Share, asked: Mapping[str, int]) -> Engine:

@@ -11,14 +11,19 @@ BATCH_CHECKS = ("strict", "warn", "off")
 REUSES = ("auto", "off")
 
 
-class RunKeywords(TypedDict, total=False):
-    """The fields of `RunOptions` as keyword arguments."""
+class BatchKeywords(TypedDict, total=False):
+    """The fields of `RunOptions` that say how examples run; `classify` also takes them."""
 
     batch_size: int | None
     batch_tokens: int | None
     batch_check: str | None
     reuse: str | None
     workers: int | None
+
+
+class RunKeywords(BatchKeywords, total=False):
+    """The fields of `RunOptions` as keyword arguments."""
+
     shard_rows: int | None
     thumbnails: bool
     answers: bool

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -36,6 +37,10 @@ class TrainingTask:
     """`(n,)` rows of the train split."""
     labels: Array
     """`(n,)` class numbers."""
+    question: str | None
+    """The prompt of all of them; None where they have several."""
+    media: int | None
+    """Media of each of their prompts; None where that differs."""
 
     def part(self, kept: Array) -> "TrainingTask":
         """Return the task with some of its examples: `(n,)` flags, or indices."""
@@ -60,8 +65,19 @@ def training_tasks(store: FeatureStore) -> list[TrainingTask]:
         _check_classes(name, classes, set(kept["label"]))
         numbers = {label: number for number, label in enumerate(classes)}
         labels = np.array([numbers[label] for label in kept["label"]])
-        tasks.append(TrainingTask(name, classes, kept["row"].to_numpy(), labels))
+        tasks.append(
+            TrainingTask(
+                *(name, classes, kept["row"].to_numpy(), labels),
+                question=_only(kept["prompt"]),
+                media=_only(kept["media"].list.len()),
+            )
+        )
     return tasks
+
+
+def _only(values: pl.Series) -> Any:
+    """Return the value that all are; None where they differ."""
+    return values[0] if values.n_unique() == 1 else None
 
 
 def _check_classes(subtask: str | None, classes: tuple[str, ...], usable: set[str]) -> None:

@@ -20,6 +20,12 @@ class ReadingKeywords(TypedDict, total=False):
     allow_private_addresses: bool
 
 
+class NewImageKeywords(ReadingKeywords, total=False):
+    """The fields of `InputOptions` that `classify` takes."""
+
+    max_image_pixels: int | None
+
+
 class InputKeywords(ReadingKeywords, total=False):
     """The fields of `InputOptions` that have a default, as keyword arguments."""
 

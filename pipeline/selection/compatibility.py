@@ -1,9 +1,11 @@
-"""Whether heads that were chosen on one store mean the same on another, or in a model."""
+"""Whether heads that were chosen on some examples mean the same on others, or in a model."""
 
 from dataclasses import replace
 
+import polars as pl
+
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.selection.config_json import SelectionConfig, grid_widths
+from savs.pipeline.selection.config_json import SelectionConfig, TaskConfig, grid_widths
 from savs.stores import FeatureStore
 from savs.stores.format.manifest import FeatureSource
 
@@ -32,3 +34,55 @@ def usable_source(selection: SelectionConfig, ours: FeatureSource) -> FeatureSou
     if all(head in held and held[head] == meant[head] for head in selection.heads):
         return replace(selection.source, grid=ours.grid)  # one of the two may be of a slim store
     return selection.source
+
+
+def require_same_prompt(
+    selection: SelectionConfig, examples: pl.DataFrame, *, is_allowed: bool
+) -> list[str]:
+    """Return a note for each subtask whose examples have another prompt than in training.
+
+    Subtasks whose training examples have several prompts are not compared.
+
+    Parameters
+    ----------
+    selection
+        The classifier.
+    examples
+        What it is put to: columns `id`, `subtask`, `prompt` and `media`.
+    is_allowed
+        Whether other prompts are only noted.
+
+    Raises
+    ------
+    SelectionError
+        An example has another prompt, or another number of media, and that is not allowed.
+    """
+    found = [
+        _other_prompts(task, examples.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask))))
+        for task in selection.tasks
+    ]
+    notes = [note for note in found if note]
+    if notes and not is_allowed:
+        raise SelectionError(
+            f"{notes[0]}; heads that were chosen for one prompt may mean nothing for another: ask"
+            " the same, select heads with this prompt, or pass --allow-other-prompt"
+        )
+    return notes
+
+
+def _other_prompts(task: TaskConfig, examples: pl.DataFrame) -> str | None:
+    """Return what differs from a task's training examples, None where nothing does."""
+    count = pl.col("media").list.len()
+    has_other = pl.lit(value=False) if task.question is None else pl.col("prompt") != task.question
+    has_more = pl.lit(value=False) if task.media is None else count != task.media
+    other = examples.filter(has_other | has_more)
+    if not other.height:
+        return None
+    first = other.row(0, named=True)
+    where = "" if task.subtask is None else f" of subtask {task.subtask!r}"
+    text = f"{other.height:,} of {examples.height:,} examples{where} have another prompt than"
+    if first["prompt"] != task.question and task.question is not None:
+        return f"{text} in training, {task.question!r}; {first['id']!r} has {first['prompt']!r}"
+    return (
+        f"{text} in training, with {task.media} images; {first['id']!r} has {len(first['media'])}"
+    )

@@ -36,6 +36,10 @@ class TaskConfig:
     """Train-side margin of each chosen head."""
     examples: Count
     """Number of training examples."""
+    question: str | None
+    """The prompt of all training examples; None where they have several."""
+    media: Count | None
+    """Images and videos of each of their prompts; None where that differs."""
 
     def __post_init__(self) -> None:
         _require_unique("classes", self.classes)

@@ -106,6 +106,8 @@ def fit_task(
         scores=chosen.scores,
         margins=chosen.margins,
         examples=len(task.rows),
+        question=task.question,
+        media=task.media,
         fitted=rule.fit(features, task.labels, task.classes, head_widths(store, chosen.heads)),
     )
 

@@ -54,11 +54,13 @@ class FeatureSource:
         """Return the form that JSON files hold."""
         return msgspec.json.decode(msgspec.json.encode(self))
 
-    def differences(self, other: "FeatureSource", where: str = "now") -> list[str]:
-        """Return one line for each field in which `other` differs from this, that of a store."""
+    def differences(
+        self, other: "FeatureSource", where: str = "now", here: str = "in the store"
+    ) -> list[str]:
+        """Return one line for each field in which `other`, found `where`, differs from this."""
         ours, theirs = dict(_leaves(self.to_json())), dict(_leaves(other.to_json()))
         return [
-            f"{key}: {ours.get(key)!r} in the store, {theirs.get(key)!r} {where}"
+            f"{key}: {ours.get(key)!r} {here}, {theirs.get(key)!r} {where}"
             for key in dict.fromkeys([*ours, *theirs])
             if ours.get(key) != theirs.get(key)
         ]

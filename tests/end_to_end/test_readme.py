@@ -1,5 +1,6 @@
 """The README's commands and code, as they are written there, on the shipped model."""
 
+import csv
 import re
 import shlex
 import shutil
@@ -27,6 +28,9 @@ def own_images(inputs, tmp_path, monkeypatch):
     for name, part in (("all", rows), ("train", rows[:40]), ("test", rows[40:])):
         inputs.rows(f"{name}.jsonl", part).rename(tmp_path / f"{name}.jsonl")
     inputs.root.rename(tmp_path / "photos")
+    (tmp_path / "new").mkdir()
+    for kind in ("cat", "dog"):
+        shutil.copy(tmp_path / "photos" / kind / "000.png", tmp_path / "new" / f"{kind}.png")
     monkeypatch.chdir(tmp_path)
 
 
@@ -45,7 +49,8 @@ def test_the_commands(savs, own_images):
     assert [line[1] for line in lines] == [
         *("split", "preview", "extract", "select", "evaluate", "show"),
         *("select", "evaluate", "evaluate", "sweep", "compare", "select"),
-        *("query", "verify", "slim", "export", "extract", "extract"),
+        *("query", "verify", "slim", "export", "extract", "select", "classify"),
+        *("extract", "extract"),
     ]
     write_blink(Path("BLINK"), rows_each=90)
     for name in ("train.jsonl", "test.jsonl"):  # split writes them
@@ -57,6 +62,8 @@ def test_the_commands(savs, own_images):
         swapped = [swaps.get(a, a.replace("hf://BLINK-Benchmark/", "")) for a in line]
         done = savs(*swapped[1:])
         assert done.returncode == 0, done.stderr
+    with Path("new.csv").open(newline="") as file:
+        assert [row["prediction"] in ("cat", "dog") for row in csv.DictReader(file)] == [True] * 2
 
 
 def test_the_python(own_images):

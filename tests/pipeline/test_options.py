@@ -8,16 +8,22 @@ import numpy as np
 import pytest
 
 from savs.foundation.errors import ParameterError
-from savs.pipeline import Shots, check_model, extract, load_model, preview, split
+from savs.pipeline import Shots, check_model, classify, extract, load_model, preview, split
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.entry_points import ExtractKeywords
 from savs.pipeline.extraction.model.model_options import (
     ModelKeywords,
     ModelOptions,
+    PlacingKeywords,
     ProcessorKeywords,
 )
-from savs.pipeline.extraction.run_options import RunKeywords, RunOptions
-from savs.pipeline.inputs.input_options import InputKeywords, InputOptions, ReadingKeywords
+from savs.pipeline.extraction.run_options import BatchKeywords, RunKeywords, RunOptions
+from savs.pipeline.inputs.input_options import (
+    InputKeywords,
+    InputOptions,
+    NewImageKeywords,
+    ReadingKeywords,
+)
 from savs.pipeline.previewing.preview import PreviewKeywords
 from savs.pipeline.running.keywords import sort_keywords
 
@@ -39,7 +45,14 @@ def test_keywords_are_the_fields_that_have_a_default(kind):
 
 
 @pytest.mark.parametrize(
-    ("keywords", "kind"), [(ReadingKeywords, InputOptions), (ProcessorKeywords, ModelOptions)]
+    ("keywords", "kind"),
+    [
+        (ReadingKeywords, InputOptions),
+        (ProcessorKeywords, ModelOptions),
+        (NewImageKeywords, InputOptions),
+        (PlacingKeywords, ModelOptions),
+        (BatchKeywords, RunOptions),
+    ],
 )
 def test_some_of_the_keywords_are_some_of_the_fields(keywords, kind):
     assert get_type_hints(keywords).items() <= get_type_hints(kind).items()
@@ -59,10 +72,11 @@ def test_the_keywords_of_a_function_are_those_of_its_options():
         (lambda **more: extract("general", test="t", model="demo", out="o", **more), "extract"),
         (lambda **more: preview("general", test="t", out="o.html", **more), "preview"),
         (lambda **more: split("general", "f", train="a", test="b", shots=None, **more), "split"),
+        (lambda **more: classify("c", "i.jpg", **more), "classify"),
         (lambda **more: load_model("demo", **more), "load_model"),
         (lambda **more: check_model("demo", **more), "check_model"),
     ],
-    ids=["extract", "preview", "split", "load_model", "check_model"],
+    ids=["extract", "preview", "split", "classify", "load_model", "check_model"],
 )
 def test_an_unknown_keyword_is_told_with_the_nearest_one(call, message):
     with pytest.raises(TypeError, match=rf"^{message}\(\) has no argument 'mediaroot'"):

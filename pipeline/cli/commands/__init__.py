@@ -12,6 +12,7 @@ COMMANDS = {
     "check-model": "Test whether a checkpoint gives correct features, alone and in batches.",
     "select": "Select the heads that separate the training classes best, for each subtask.",
     "evaluate": "Classify the test examples with the chosen heads and compute the metrics.",
+    "classify": "Classify new images without labels by a saved classifier.",
     "compare": "Compare evaluations of the same test examples, with intervals and p values.",
     "sweep": "Measure accuracy for several readouts, numbers of heads and numbers of shots.",
     "query": "Query a store with SQL. Tables: examples, predictions and votes.",

@@ -9,6 +9,7 @@ from savs import pipeline
 from savs.pipeline.cli.options.shared import (
     BenchmarkOption,
     JsonOption,
+    OtherPromptOption,
     StoreArgument,
     option,
     result_place,
@@ -47,6 +48,7 @@ def evaluate_command(
     cv: Annotated[
         bool, option("--cv", help="Cross-validate on the training examples instead.")
     ] = False,
+    allow_other_prompt: OtherPromptOption = False,
     cv_folds: Annotated[
         str | None,
         option(
@@ -81,7 +83,11 @@ def evaluate_command(
         if measuring is None:
             result = pipeline.cross_validate(opened, chosen, folds)
         else:
-            result = score(opened, chosen, measuring, drop_leaks=drop_leaks)
+            result = score(
+                *(opened, chosen, measuring),
+                drop_leaks=drop_leaks,
+                allow_other_prompt=allow_other_prompt,
+            )
     with whole_result(folder):
         metrics, predictions = pipeline.save_evaluation(result, folder)
     if json:

@@ -97,6 +97,11 @@ QuickOption = Annotated[
 
 JsonOption = Annotated[bool, option("--json", help="Print JSON on stdout.")]
 
+OtherPromptOption = Annotated[
+    bool,
+    option("--allow-other-prompt", help="Note prompts unlike those of training; do not refuse."),
+]
+
 HeadsOption = Annotated[
     str | None,
     option(

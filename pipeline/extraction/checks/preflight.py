@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from savs.datasets import Example
+from savs.datasets import Example, MediaFolder
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.plan import BatchLimits
 from savs.pipeline.extraction.batches.prepare import images_in, pieces_of
@@ -29,7 +29,6 @@ from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.prompts import Pieces
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE, RunOptions
-from savs.pipeline.inputs.source import Source
 
 COMPARED = 4
 """Examples that are tried."""
@@ -166,12 +165,9 @@ def preflight(
     )
 
 
-def sample(
-    encoder: PromptEncoder, source: Source, examples: Mapping[str, Sequence[Example]]
-) -> Sample:
+def sample(encoder: PromptEncoder, examples: Sequence[Example], media: MediaFolder) -> Sample:
     """Return a few prompts of different lengths, as in every batch of one number of images."""
-    media = source.media("test")
-    rows = sorted(examples["test"], key=lambda e: (len(e.media), len(e.prompt)))
+    rows = sorted(examples, key=lambda e: (len(e.media), len(e.prompt)))
     steps = range(COMPARED)
     prompts: list[Pieces] = []
     seconds: list[float] = []

@@ -32,6 +32,20 @@ class ProcessorKeywords(TypedDict, total=False):
     max_pixels: int | None
 
 
+class PlacingKeywords(TypedDict, total=False):
+    """The fields of `ModelOptions` that are never taken from a classifier.
+
+    These say where the model runs, name files, or may run code: a stranger's classifier must not.
+    """
+
+    device: str
+    attention: str | None
+    adapter: str | Path | None
+    model_code: str | Path | None
+    model_kwargs: Mapping[str, Any] | None
+    trust_remote_code: bool
+
+
 class ModelKeywords(ProcessorKeywords, total=False):
     """The fields of `ModelOptions` that have a default, as keyword arguments."""
 

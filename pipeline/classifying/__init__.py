@@ -1,0 +1,1 @@
+"""New images without labels, put to a saved classifier: predictions, as they are made."""

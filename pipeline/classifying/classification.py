@@ -1,0 +1,154 @@
+"""`classify`: new images through the model of a classifier, predictions as they are made."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+from savs.pipeline.classifying.result import Classification
+from savs.pipeline.extraction.model.model_options import PlacingKeywords
+from savs.pipeline.extraction.requirements import require_extra
+from savs.pipeline.extraction.run_options import BatchKeywords, RunOptions
+from savs.pipeline.inputs.input_options import InputOptions, NewImageKeywords
+from savs.pipeline.running.keywords import sort_keywords
+from savs.pipeline.running.progress import SILENT, Reporting
+
+if TYPE_CHECKING:
+    from savs.pipeline.readouts import Readout
+
+
+class ClassifyKeywords(NewImageKeywords, PlacingKeywords, BatchKeywords, total=False):
+    """Further keyword arguments of `classify`."""
+
+
+def classify(
+    classifier: str | Path,
+    inputs: str | Path | Sequence[str | Path],
+    *,
+    out: str | Path | None = None,
+    model: str | Path | None = None,
+    revision: str | None = None,
+    dtype: str | None = None,
+    readout: "str | Path | Readout | None" = None,
+    subtask: str | None = None,
+    allow_other_prompt: bool = False,
+    retry_skipped: bool = False,
+    force: bool = False,
+    reporting: Reporting = SILENT,
+    **options: Unpack[ClassifyKeywords],
+) -> Classification:
+    """Classify images that have no labels.
+
+    Parameters
+    ----------
+    classifier
+        Folder that `select` or `evaluate` wrote.
+    inputs
+        Images, folders, patterns, addresses, JSON Lines, JSON, CSV or Parquet files, or `-` for
+        names on standard input. A table has columns `image` or `images`, and may have `id`,
+        `question` and `subtask`; labels are not read.
+    out
+        `*.csv`, `*.jsonl` or `*.parquet`: grows while images are classified; rows that are there
+        already are kept and not made again.
+    model, revision, dtype
+        In place of those that the classifier records.
+    readout
+        The readout of the classifier, where it is the user's own.
+    subtask
+        The only subtask of the classifier that images, and rows without a subtask, are put to.
+    allow_other_prompt
+        Note where examples have another prompt than in training, instead of refusing them.
+    retry_skipped
+        Try examples again that an earlier run skipped.
+    force
+        Replace `out`.
+    reporting
+        Receives messages and progress.
+    **options
+        Fields of `InputOptions` (`columns`, `question`, `media_root` ...), `ModelOptions`
+        (`device`, `adapter` ...) and `RunOptions` (`batch_size`, `workers` ...).
+
+    Raises
+    ------
+    MissingExtraError
+        torch and transformers are not installed.
+    ResultError
+        The classifier cannot be read.
+    DatasetError, SelectionError, ModelError
+        An input is not there or malformed, the model or the prompt is not that of the classifier,
+        or the model cannot run.
+    OutputError
+        `out` is of another classifier, or cannot be written.
+
+    Examples
+    --------
+    >>> classify("features/results/vote", "photos", out="photos.csv")  # doctest: +SKIP
+    """
+    require_extra()
+    reading, placing, batches = sort_keywords(
+        "classify", options, NewImageKeywords, PlacingKeywords, BatchKeywords
+    )
+    given = [inputs] if isinstance(inputs, str | Path) else inputs
+    return run_classification(
+        classifier,
+        [str(name) for name in given],
+        *(reading, placing, batches),
+        out=None if out is None else Path(out),
+        model=model,
+        revision=revision,
+        dtype=dtype,
+        readout=readout,
+        subtask=subtask,
+        allow_other_prompt=allow_other_prompt,
+        retry_skipped=retry_skipped,
+        force=force,
+        reporting=reporting,
+    )
+
+
+def run_classification(
+    classifier: str | Path,
+    inputs: Sequence[str],
+    reading: NewImageKeywords,
+    placing: PlacingKeywords,
+    batches: BatchKeywords,
+    *,
+    out: Path | None,
+    model: str | Path | None,
+    revision: str | None,
+    dtype: str | None,
+    readout: "str | Path | Readout | None",
+    subtask: str | None,
+    allow_other_prompt: bool,
+    retry_skipped: bool,
+    force: bool,
+    reporting: Reporting,
+) -> Classification:
+    """Classify images, see `classify`."""
+    from savs.pipeline.classifying.classified_run import ClassifiedRun
+    from savs.pipeline.classifying.model_match import model_options
+    from savs.pipeline.classifying.new_images import fetching_for, find_new_images, prompt_table
+    from savs.pipeline.selection.compatibility import require_same_prompt
+    from savs.pipeline.selection.selection_file import load_selection
+
+    selection = load_selection(classifier, readout=readout)
+    options = model_options(selection, model=model, revision=revision, dtype=dtype, placing=placing)
+    given = InputOptions(test=" ".join(inputs), **reading)
+    with fetching_for(out, given) as fetching:
+        found = find_new_images(selection, inputs, given, fetching, subtask)
+        prompts = require_same_prompt(
+            selection, prompt_table(found.groups), is_allowed=allow_other_prompt
+        )
+        for note in [*found.notes, *(f"note: {line}" for line in prompts)]:
+            reporting.say(note)
+        running = ClassifiedRun(
+            *(selection, found.groups, options, RunOptions(**batches), reporting),
+            allow_other_prompt=allow_other_prompt,
+        )
+        if out is None:
+            done = running.in_memory()
+        else:
+            done = running.to_file(
+                out, question=given.question, retry_skipped=retry_skipped, force=force
+            )
+    return replace(done, notes=(*prompts, *done.notes))

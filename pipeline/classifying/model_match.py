@@ -1,0 +1,136 @@
+"""Which model a classifier belongs to, and whether the one that runs is it.
+
+Refused: other weights, configuration, processor, pixel limits, decoding of media, or heads.
+Refused unless other prompts are allowed: another chat template.
+Noted: another name or revision of the same weights, and another dtype. The digest of weights is one
+of values in their dtype, so in another dtype only the configuration and the name are compared.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from savs.datasets.prompt import SPLIT
+from savs.pipeline.demo import DEMO_NAME
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.extraction.model.model_options import ModelOptions, PlacingKeywords
+from savs.pipeline.selection.config_json import SelectionConfig, grid_widths
+from savs.stores import Identity
+from savs.stores.format.layout import Facts
+from savs.stores.format.manifest import FeatureSource
+
+T = TypeVar("T", int, str)
+
+DECODING = ("video_frames", "jpeg_draft")
+"""Facts of a processor that say how media are decoded."""
+NAMES = ("model.name", "model.revision")
+TEMPLATE = "prompt"
+
+
+def model_options(
+    config: SelectionConfig,
+    *,
+    model: str | Path | None,
+    revision: str | None,
+    dtype: str | None,
+    placing: PlacingKeywords,
+) -> ModelOptions:
+    """Return how the model of a classifier is loaded, with what the user gives instead.
+
+    Raises
+    ------
+    SelectionError
+        The model was a local folder, and is not given.
+    ModelError
+        A value cannot be.
+    """
+    facts, processor = config.source.model, config.source.processor
+    name = _recorded(facts, "name", str)
+    commit = _recorded(facts, "revision", str)
+    chosen = name if model is None else model
+    if chosen is None or (model is None and commit is None and name != DEMO_NAME):
+        raise SelectionError(
+            f"the classifier's model was a local folder called {name!r}; pass --model FOLDER"
+        )
+    return ModelOptions(
+        model=chosen,
+        revision=revision or (commit if model is None else None),
+        dtype=dtype or config.source.dtype,
+        placeholders=_recorded(facts, "placeholders", str) or SPLIT,
+        min_pixels=_recorded(processor, "min_pixels", int),
+        max_pixels=_recorded(processor, "max_pixels", int),
+        **placing,
+    )
+
+
+def decoding_of(config: SelectionConfig) -> dict[str, int]:
+    """Return how the media of a classifier's training examples were decoded, where recorded."""
+    found = {name: _recorded(config.source.processor, name, int) for name in DECODING}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _recorded(facts: Facts, name: str, kind: type[T]) -> T | None:
+    """Return what a classifier, which anyone may have written, records under a name.
+
+    Raises
+    ------
+    SelectionError
+        It is of another type, or a number below 1.
+    """
+    value = facts.get(name)
+    if value is None or (type(value) is kind and (isinstance(value, str) or value >= 1)):
+        return value
+    raise SelectionError(
+        f"the classifier records {name} as {value!r}, expected a {kind.__name__}; run `savs select`"
+        " again"
+    )
+
+
+def as_identity(source: FeatureSource, benchmark: Facts) -> Identity:
+    """Return a source as that of a store."""
+    return Identity(
+        model=source.model,
+        processor=source.processor,
+        dtype=source.dtype,
+        prompt=source.prompt,
+        grid=source.grid,
+        benchmark=benchmark,
+    )
+
+
+def require_match(
+    config: SelectionConfig, running: FeatureSource, *, allow_other_prompt: bool
+) -> list[str]:
+    """Return notes on how the model that runs differs from that of a classifier.
+
+    Raises
+    ------
+    SelectionError
+        It is another model, as the head of this file says.
+    """
+    ours = config.source
+    held, meant = grid_widths(running.grid), grid_widths(ours.grid)
+    if all(held.get(head) == meant[head] for head in config.heads):
+        ours = replace(ours, grid=running.grid)  # chosen from a slim store
+    if ours.dtype != running.dtype:
+        ours = replace(ours, model={**ours.model, "weights": running.model.get("weights")})
+        may_differ = {"dtype"}
+    else:
+        may_differ = {*NAMES} if _has_same_weights(ours, running) else set()
+    may_differ |= {TEMPLATE} if allow_other_prompt else set()
+    refused, notes = [], []
+    for line in ours.differences(running, "now", here="in the classifier"):
+        (notes if line.partition(":")[0] in may_differ else refused).append(line)
+    if refused:
+        raise SelectionError(
+            "the classifier belongs to another model, they differ in:\n  "
+            + "\n  ".join(refused)
+            + "\nrun the classifier's own model (--model, --revision, --adapter, --model-code,"
+            " --model-kwargs), or select heads with this one"
+        )
+    return notes
+
+
+def _has_same_weights(ours: FeatureSource, theirs: FeatureSource) -> bool:
+    facts = [(source.model.get("weights"), source.model.get("config")) for source in (ours, theirs)]
+    return facts[0] == facts[1] and None not in facts[0]

@@ -1,0 +1,236 @@
+"""What is to be classified: images by name, in folders, behind patterns, or in rows of tables."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from itertools import chain, groupby
+from pathlib import Path
+
+import polars as pl
+
+from savs.datasets import Benchmark, Example, MediaFolder, SourceError, find_files
+from savs.datasets.benchmarks.general import general
+from savs.datasets.benchmarks.image_folder import SUFFIXES
+from savs.datasets.media.digests import media_names
+from savs.datasets.media.download import Fetching, is_address
+from savs.datasets.media.limits import MAX_IMAGE_PIXELS
+from savs.datasets.media.media import MediaRules
+from savs.datasets.media.video_containers import is_video_name
+from savs.datasets.row import Row
+from savs.datasets.rows.file_formats import JSON_LINES, PARQUET, read_rows
+from savs.datasets.rows.files import HUB
+from savs.pipeline.classifying.model_match import decoding_of
+from savs.pipeline.classifying.questions import FIELDS, Questions
+from savs.pipeline.inputs.fetching import make_fetching, temporary_fetching
+from savs.pipeline.inputs.input_options import InputOptions
+from savs.pipeline.selection.config_json import SelectionConfig
+
+STDIN = "-"
+"""In place of a name: names are read from standard input, one a line."""
+TABLES = (*JSON_LINES, ".json", ".csv", PARQUET)
+"""Suffixes of files with a row an example."""
+NAMED = 3
+"""Number of files that a note names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Examples whose media are in one folder."""
+
+    examples: list[Example]
+    media: MediaFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The examples of all inputs."""
+
+    groups: Sequence[Group]
+    """In the order of the inputs, none of them empty."""
+    notes: Sequence[str]
+    """What a user should know of them."""
+
+
+def find_new_images(
+    config: SelectionConfig,
+    inputs: Sequence[str],
+    reading: InputOptions,
+    fetching: Fetching | None,
+    subtask: str | None = None,
+) -> Found:
+    """Return the examples of all inputs, see `NewImages.find`; media at addresses are fetched."""
+    decoding, limit = decoding_of(config), reading.max_image_pixels
+    images = NewImages(
+        benchmark=general(reading.columns, reading.question),
+        reading=reading,
+        questions=Questions(config, reading.question, subtask),
+        rules=MediaRules(
+            decoding.get("video_frames"),
+            reading.allow_outside,
+            fetching,
+            decoding.get("jpeg_draft"),
+            MAX_IMAGE_PIXELS if limit is None else limit,
+        ),
+    )
+    groups = images.find(inputs)
+    notes = list(images.notes)
+    for group in groups:
+        names = media_names(group.examples)
+        notes += group.media.rerooted(names)
+        notes += fetching.fetch_all(names) if fetching is not None else []
+    return Found(groups, notes)
+
+
+def fetching_for(
+    out: Path | None, reading: InputOptions
+) -> AbstractContextManager[Fetching | None]:
+    """Return how media at addresses are fetched: kept beside the output, or until the run ends."""
+    if out is None:
+        return temporary_fetching(reading)
+    return nullcontext(make_fetching(reading, Path(f"{out}.fetched")))
+
+
+def prompt_table(groups: Sequence[Group]) -> pl.DataFrame:
+    """Return what `require_same_prompt` compares."""
+    rows = [
+        (example.id, example.subtask, example.prompt, list(example.media))
+        for group in groups
+        for example in group.examples
+    ]
+    schema = {"id": pl.String, "subtask": pl.String, "prompt": pl.String}
+    return pl.DataFrame(rows, schema=schema | {"media": pl.List(pl.String)}, orient="row")
+
+
+@dataclass(frozen=True, slots=True)
+class NewImages:
+    """Looks for the examples of inputs."""
+
+    benchmark: Benchmark
+    """`general`, with the columns of the user."""
+    reading: InputOptions
+    questions: Questions
+    rules: MediaRules
+    notes: list[str] = field(default_factory=list)
+    """What was left out."""
+
+    def find(self, inputs: Sequence[str]) -> list[Group]:
+        """Return the examples of all inputs.
+
+        Images are searched in folders and the folders below. An image that is named twice is
+        classified once.
+
+        Raises
+        ------
+        DatasetError
+            An input does not exist, has no image or no row, or a row is malformed.
+        SelectionError
+            An example has no prompt, and the classifier has none for it.
+        """
+        groups: list[Group] = []
+        named = chain.from_iterable(map(self._names, inputs))
+        for is_alone, names in groupby(named, _is_alone):
+            if is_alone:
+                groups += [
+                    self._listed_group() if name == STDIN else self._table_group(name)
+                    for name in names
+                ]
+            else:
+                groups.append(self._named_group(list(names)))
+        groups = [group for group in groups if group.examples]
+        if not groups:
+            raise SourceError(
+                f"{' '.join(inputs) or 'nothing'} names no image; pass images, folders or tables"
+            )
+        return groups
+
+    def _names(self, given: str) -> Iterator[str]:
+        """Yield the files and addresses that an input names."""
+        if given == STDIN or is_address(given) or given.startswith(HUB):
+            yield given
+            return
+        path = Path(given)
+        if path.is_dir():
+            yield from self._images_in(path)
+        elif path.exists():
+            yield given
+        elif "*" in given:
+            found = (path for path in find_files(given) if not path.name.startswith("."))
+            yield from map(str, found)
+        else:
+            raise SourceError(f"{given} does not exist; pass a file, a folder or a pattern")
+
+    def _images_in(self, folder: Path) -> Iterator[str]:
+        """Yield the images and videos below a folder by path; note what else is there."""
+        try:
+            paths = sorted(path for path in folder.rglob("*") if not _is_hidden(path, folder))
+        except OSError as error:
+            raise SourceError(
+                f"{folder} cannot be read: {error.strerror}; check its permissions"
+            ) from error
+        files = [path for path in paths if not path.is_dir()]
+        media = [path for path in files if _is_medium(path)]
+        others = [path.name for path in files if not _is_medium(path)]
+        if not media:
+            raise SourceError(
+                f"{folder} holds no image or video; for tables pass a pattern such as"
+                f" '{folder}/*.parquet'"
+            )
+        if others:
+            more = " ..." if len(others) > NAMED else ""
+            self.notes.append(
+                f"{len(others):,} files in {folder} are no images by name and are left out:"
+                f" {', '.join(others[:NAMED])}{more}"
+            )
+        yield from map(str, media)
+
+    def _named_group(self, names: Sequence[str]) -> Group:
+        """Return images that the user named: they may be anywhere."""
+        return self._images(names, MediaFolder(Path.cwd(), rules=self._anywhere()))
+
+    def _listed_group(self) -> Group:
+        """Return the images that standard input names."""
+        lines = sys.stdin.buffer.read().decode("utf-8", "surrogateescape").splitlines()
+        root = Path(self.reading.media_root or Path.cwd())
+        names = [line for line in lines if line.strip()]
+        return self._images(names, MediaFolder(root, rules=self._anywhere()))
+
+    def _anywhere(self) -> MediaRules:
+        return replace(self.rules, allow_outside=True)
+
+    def _images(self, names: Sequence[str], media: MediaFolder) -> Group:
+        fields = {field: field for field in FIELDS}
+        rows = (Row(name, 0, {"image": name, "id": name}) for name in dict.fromkeys(names))
+        found = [
+            example
+            for row in rows
+            if not self.questions.has(row.values["id"])
+            for example in self.questions.examples(row, fields)
+        ]
+        return Group(found, media)
+
+    def _table_group(self, name: str) -> Group:
+        """Return the rows of a table."""
+        files = find_files(name)
+        rows = read_rows(files)
+        if self.benchmark.check_rows is not None:
+            self.benchmark.check_rows(rows, "test")
+        columns = self.reading.columns or {}
+        fields = {field: columns.get(field, field) for field in FIELDS}
+        found = [example for row in rows for example in self.questions.examples(row, fields)]
+        root = Path(self.reading.media_root or files.root)
+        return Group(found, MediaFolder(root, files.root, self.rules))
+
+
+def _is_alone(name: str) -> bool:
+    """Return whether a name is a table, or standard input: its media lie in a folder of its own."""
+    is_table = not is_address(name) and Path(name).suffix.lower() in TABLES
+    return name == STDIN or name.startswith(HUB) or is_table
+
+
+def _is_medium(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES or is_video_name(path.name)
+
+
+def _is_hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)

@@ -1,0 +1,248 @@
+"""Predictions in a file that grows while they are made, and that a later run goes on with.
+
+CSV and JSON Lines grow row by row. A Parquet file cannot: its rows are in NAME.parquet.jsonl until
+the run ends. NAME.run.json says how the rows were made and how many bytes of them are whole, so
+that what a killed run left half written is cut off.
+"""
+
+import fcntl
+import io
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+import polars as pl
+
+from savs.foundation.errors import SavsError
+from savs.foundation.parquet_files import scan_parquet
+from savs.foundation.whole_files import whole_file
+from savs.pipeline.classifying.csv_rows import csv_bytes, read_csv
+from savs.pipeline.errors import OutputError
+from savs.stores.format.layout import Facts, decode_json
+
+LINES = (".jsonl", ".ndjson")
+CSV = ".csv"
+PARQUET = ".parquet"
+SUFFIXES = (CSV, *LINES, PARQUET)
+RUN = ".run.json"
+JOURNAL = ".jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """What NAME.run.json holds."""
+
+    made: Facts
+    """Of what the predictions are: a run of something else is refused."""
+    bytes: int | None
+    """Length of the rows that are whole; None for the whole file."""
+    is_finished: bool = False
+    """Whether a Parquet file has all rows, and not the file beside it."""
+
+
+@dataclass(slots=True)
+class PredictionFile:
+    """An output file that is open for writing; made by `open_predictions`."""
+
+    path: Path
+    schema: Mapping[str, Any]
+    made: Facts
+    done: pl.DataFrame
+    """The rows of earlier runs."""
+    _file: IO[bytes]
+    _bytes: int
+    """Length of the rows that are whole."""
+    _next: int = 0
+    """Number of the shard whose rows come next."""
+    _early: dict[int, pl.DataFrame] = field(default_factory=dict)
+    """Shards that were done before one that comes first."""
+
+    def take(self, number: int, rows: pl.DataFrame) -> None:
+        """Write the rows of a shard once those of all earlier ones are written.
+
+        Raises
+        ------
+        OutputError
+            The disk refuses.
+        """
+        self._early[number] = rows
+        while (found := self._early.pop(self._next, None)) is not None:
+            self._next += 1
+            with _disk(self.path):
+                self._append(found)
+
+    def _append(self, rows: pl.DataFrame) -> None:
+        self._file.truncate(self._bytes)  # what a full disk left half written
+        text = _text(self.path, rows, with_header=self._bytes == 0)
+        self._file.write(text)
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._bytes += len(text)
+        _write_state(self.path, RunState(self.made, self._bytes))
+
+    def finish(self) -> None:
+        """Make the Parquet file, where that is the format."""
+        if self.path.suffix.lower() != PARQUET:
+            return
+        rows_path = _rows_path(self.path)
+        with _disk(self.path):
+            with whole_file(self.path) as partial:
+                _scan_lines(rows_path, self.schema).sink_parquet(partial)
+            _write_state(self.path, RunState(self.made, None, is_finished=True))
+            rows_path.unlink()
+
+
+@contextmanager
+def open_predictions(
+    path: Path, schema: Mapping[str, Any], made: Facts, *, retry_skipped: bool, force: bool
+) -> Iterator[PredictionFile]:
+    """Make an output file, or go on with the one that is there.
+
+    Parameters
+    ----------
+    path
+        `*.csv`, `*.jsonl` or `*.parquet`.
+    schema
+        Its columns.
+    made
+        Of what the predictions are.
+    retry_skipped
+        Drop rows with a reason, so that they are made again.
+    force
+        Replace a file that is there.
+
+    Raises
+    ------
+    OutputError
+        The file is of another classifier or of another program, was changed, is being written by
+        another process, or cannot be written.
+    """
+    if path.suffix.lower() not in SUFFIXES or path.is_dir():
+        raise OutputError(f"{path}: expected a name that ends in {', '.join(SUFFIXES)} as --out")
+    rows_path = _rows_path(path)
+    with _disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if force:
+            for old in (_state_path(path), rows_path, path):
+                old.unlink(missing_ok=True)
+        size = _resume(path, made) if path.exists() or rows_path.exists() else 0
+        file = rows_path.open("a+b")
+    try:
+        with _disk(path):
+            _lock(path, file)
+            file.truncate(size)
+            done = _read(rows_path, schema) if size else pl.DataFrame(schema=schema)
+            if retry_skipped and done["reason"].null_count() < done.height:
+                done = done.filter(pl.col("reason").is_null())
+                file.close()
+                file = _rewritten(path, done, made)
+            size = file.seek(0, os.SEEK_END)
+            _write_state(path, RunState(made, size))
+        yield PredictionFile(path, schema, made, done, file, size)
+    finally:
+        file.close()
+
+
+def _resume(path: Path, made: Facts) -> int:
+    """Return how many bytes of the rows that are there are whole."""
+    state = _read_state(path)
+    if state.made != made:
+        keys = [key for key in made if state.made.get(key) != made[key]]
+        raise OutputError(
+            f"{path} has predictions that were made otherwise ({', '.join(keys)} differ); pass"
+            " another --out, or --force to replace it"
+        )
+    rows_path = _rows_path(path)
+    if state.is_finished:
+        with whole_file(rows_path) as partial:
+            scan_parquet(path).sink_ndjson(partial)
+        return rows_path.stat().st_size
+    size = rows_path.stat().st_size if rows_path.exists() else 0
+    if state.bytes is not None and size < state.bytes:
+        raise OutputError(
+            f"{rows_path} has {size:,} bytes, expected at least {state.bytes:,}: it was changed;"
+            " restore it, or pass --force to begin again"
+        )
+    return size if state.bytes is None else state.bytes
+
+
+def _rewritten(path: Path, rows: pl.DataFrame, made: Facts) -> IO[bytes]:
+    """Replace the rows that are there; whenever it is killed, the file is one of the two."""
+    rows_path = _rows_path(path)
+    _write_state(path, RunState(made, None))
+    with whole_file(rows_path) as partial:
+        partial.write_bytes(_text(path, rows, with_header=True) if rows.height else b"")
+    file = rows_path.open("a+b")
+    _lock(path, file)
+    return file
+
+
+def _lock(path: Path, file: IO[bytes]) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OutputError(
+            f"another process writes {path}; wait for it, or pass another --out"
+        ) from error
+
+
+def _rows_path(path: Path) -> Path:
+    """Return the file that grows."""
+    is_parquet = path.suffix.lower() == PARQUET
+    return path.with_name(path.name + JOURNAL) if is_parquet else path
+
+
+def _state_path(path: Path) -> Path:
+    return path.with_name(path.name + RUN)
+
+
+def _write_state(path: Path, state: RunState) -> None:
+    with whole_file(_state_path(path)) as partial:
+        partial.write_bytes(msgspec.json.format(msgspec.json.encode(state), indent=1))
+
+
+def _read_state(path: Path) -> RunState:
+    place = _state_path(path)
+    try:
+        return msgspec.convert(decode_json(place.read_bytes()), RunState)
+    except FileNotFoundError as error:
+        raise OutputError(
+            f"{path} exists and has no {place.name}, so it is not known what it holds; pass another"
+            " --out, or --force to replace it"
+        ) from error
+    except ValueError as error:
+        raise OutputError(f"{place} is damaged ({error}); pass --force to begin again") from error
+
+
+def _text(path: Path, rows: pl.DataFrame, *, with_header: bool) -> bytes:
+    if path.suffix.lower() == CSV:
+        return csv_bytes(rows, with_header=with_header)
+    buffer = io.BytesIO()
+    rows.write_ndjson(buffer)
+    return buffer.getvalue()
+
+
+def _read(rows_path: Path, schema: Mapping[str, Any]) -> pl.DataFrame:
+    if rows_path.suffix.lower() == CSV:
+        return read_csv(rows_path, schema)
+    return _scan_lines(rows_path, schema).collect()
+
+
+def _scan_lines(path: Path, schema: Mapping[str, Any]) -> pl.LazyFrame:
+    return pl.scan_ndjson(path, schema=dict(schema))
+
+
+@contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    """Turn what goes wrong on the disk into an OutputError."""
+    try:
+        yield
+    except (OSError, pl.exceptions.PolarsError) as error:
+        if isinstance(error, SavsError):
+            raise
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        raise OutputError(f"{path} cannot be written: {reason}; pass another --out") from error

@@ -1,0 +1,145 @@
+"""`savs classify`: new images without labels, by a saved classifier."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from savs.pipeline.cli import exit_codes as exits
+from savs.pipeline.cli.options.expansion import expand_options
+from savs.pipeline.cli.options.shared import JsonOption, OtherPromptOption, option
+from savs.pipeline.cli.output import percent, print_json, print_table, progress, say
+from savs.pipeline.extraction.model.model_options import PlacingKeywords
+from savs.pipeline.extraction.run_options import BatchKeywords
+from savs.pipeline.inputs.input_options import NewImageKeywords
+from savs.pipeline.running.progress import Reporting
+
+if TYPE_CHECKING:
+    from savs.pipeline import Classification
+
+SKIPS_SHOWN = 10
+VOTES_SHOWN = 3
+
+
+@expand_options
+def classify_command(
+    classifier: Annotated[
+        Path, typer.Argument(metavar="CLASSIFIER", help="Folder that `savs select` wrote.")
+    ],
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Images, folders, patterns, URLs, tables, or - for names on standard input.",
+        ),
+    ],
+    reading: NewImageKeywords,
+    placing: PlacingKeywords,
+    batches: BatchKeywords,
+    out: Annotated[
+        Path | None,
+        option(metavar="FILE", help="Output: .csv, .jsonl or .parquet (default: print a table)."),
+    ] = None,
+    model: Annotated[
+        str | None, option(metavar="ID", help="Model, if it is not where the classifier says.")
+    ] = None,
+    revision: Annotated[
+        str | None, option(help="Revision of the model (default: the classifier's).")
+    ] = None,
+    dtype: Annotated[
+        str | None, option(help="auto, bfloat16, float16 or float32 (default: the classifier's).")
+    ] = None,
+    readout: Annotated[
+        Path | None,
+        option(metavar="FILE.py", help="Python file of the classifier's readout, if it has one."),
+    ] = None,
+    subtask: Annotated[
+        str | None, option(metavar="NAME", help="Only this subtask of the classifier.")
+    ] = None,
+    allow_other_prompt: OtherPromptOption = False,
+    retry_skipped: Annotated[
+        bool, option("--retry-skipped", help="Try skipped examples of --out again.")
+    ] = False,
+    force: Annotated[bool, option("--force", help="Replace --out.")] = False,
+    max_skip: Annotated[
+        int, option(min=0, help="Exit with code 4 if more examples are skipped.")
+    ] = 0,
+    json: JsonOption = False,
+) -> None:
+    """Rows that --out already has are kept, so the same command resumes, or adds new images."""
+    from savs.pipeline.classifying.classification import run_classification
+    from savs.pipeline.extraction.requirements import require_extra
+
+    require_extra()
+    done = run_classification(
+        *(classifier, inputs, reading, placing, batches),
+        out=out,
+        model=model,
+        revision=revision,
+        dtype=dtype,
+        readout=readout,
+        subtask=subtask,
+        allow_other_prompt=allow_other_prompt,
+        retry_skipped=retry_skipped,
+        force=force,
+        reporting=Reporting(say, progress),
+    )
+    if json:
+        print_json(_summary(done))
+    elif done.out is None:
+        _print_predictions(done)
+    else:
+        _print_counts(done)
+    skipped = done.skipped
+    for identifier, reason in skipped[:SKIPS_SHOWN]:
+        say(f"skipped {identifier}: {reason}")
+    if len(skipped) > SKIPS_SHOWN:
+        say(f"... and {len(skipped) - SKIPS_SHOWN} more; column `reason` of --out has them all")
+    if done.out is not None:
+        say(f"wrote {done.out} ({done.predictions.height:,} rows, {done.rows:,} of them now)")
+    if len(skipped) > max_skip:
+        say(
+            f"{len(skipped)} examples were skipped, --max-skip allows {max_skip}; fix the images"
+            " and run again with --retry-skipped, or continue without them"
+        )
+        raise typer.Exit(exits.TOO_MANY_SKIPPED)
+
+
+def _summary(done: "Classification") -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "out": None if done.out is None else str(done.out),
+        "rows": done.rows,
+        "seconds": round(done.seconds, 3),
+        "notes": list(done.notes),
+        "skipped": [{"id": i, "reason": r} for i, r in done.skipped],
+    }
+    if done.out is None:
+        found["predictions"] = done.predictions.to_dicts()
+    return found
+
+
+def _print_counts(done: "Classification") -> None:
+    counts = done.predictions["prediction"].drop_nulls().value_counts(sort=True)
+    rows = [[name, f"{count:,}"] for name, count in counts.iter_rows()]
+    print_table(["prediction", "examples"], rows)
+
+
+def _print_predictions(done: "Classification") -> None:
+    has_subtasks = "subtask" in done.predictions.columns
+    rows = []
+    for row in done.predictions.iter_rows(named=True):
+        if row["reason"] is not None:
+            continue
+        best = [vote for vote in row["votes"][:VOTES_SHOWN] if vote["score"] > 0]
+        rows.append(
+            [
+                row["id"],
+                *([row["subtask"] or "-"] if has_subtasks else []),
+                row["prediction"],
+                percent(row["probability"]),
+                f"{row['margin']:.3g}",
+                ", ".join(f"{vote['class']} {vote['score']:.3g}" for vote in best),
+            ]
+        )
+    header = ["id", *(["subtask"] if has_subtasks else []), "prediction", "probability (%)"]
+    print_table([*header, "margin", "votes"], rows, right=False)

@@ -1,0 +1,77 @@
+"""`savs classify` on the command line: tables, files, exit codes."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from savs.datasets.benchmarks.shapes import write_shapes
+from savs.pipeline import extract, save_selection, select
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    """Return a folder with `classifier` and the images `new/*.jpg`."""
+    folder = tmp_path_factory.mktemp("classify")
+    scenes = write_shapes(
+        folder / "scenes", seed=7, tasks=("animal",), train_per_class=5, test_units=6
+    )
+    done = extract(
+        *("shapes",), train=scenes.train, test=scenes.test, model="demo", out=folder / "store"
+    )
+    save_selection(select(done.store, heads=4), folder / "classifier")
+    (folder / "new").mkdir()
+    for place, path in enumerate(sorted((scenes.root / "images" / "test").iterdir())):
+        shutil.copy(path, folder / "new" / f"{place}.jpg")
+    return folder
+
+
+def test_without_an_output_a_table_is_printed(savs, photos) -> None:
+    done = savs("classify", photos / "classifier", photos / "new")
+    assert done.returncode == 0, done.stderr
+    header, *rows = done.stdout.splitlines()
+    assert header.split("  ")[0].strip() == "id"
+    assert [Path(row.split()[0]).name for row in rows] == [f"{n}.jpg" for n in range(6)]
+
+
+def test_a_csv_grows_by_the_same_command(savs, photos, tmp_path) -> None:
+    given = ("classify", photos / "classifier", "--out", "new.csv", "--json")
+    first = savs(*given, photos / "new" / "0.jpg")
+    assert json.loads(first.stdout)["rows"] == 1
+    second = savs(*given, photos / "new")
+    assert json.loads(second.stdout)["rows"] == 5
+    with (tmp_path / "new.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [Path(row["media"]).name for row in rows] == [f"{n}.jpg" for n in range(6)]
+    for row in rows:
+        votes = json.loads(row["votes"])
+        assert max(votes.values()) == votes[row["prediction"]]
+    third = savs(*given, photos / "new")
+    assert json.loads(third.stdout)["rows"] == 0
+    assert "the model is not loaded" in third.stderr
+
+
+def test_skipped_images_end_with_their_exit_code(savs, photos, tmp_path) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    given = ("classify", photos / "classifier", "bad.jpg", photos / "new" / "0.jpg")
+    done = savs(*given)
+    assert done.returncode == 4
+    assert "skipped bad.jpg: bad.jpg is not an image of a known format" in done.stderr
+    assert savs(*given, "--max-skip", "1").returncode == 0
+
+
+def test_what_cannot_be_is_one_line(savs, photos) -> None:
+    for wrong, code in (
+        ((photos / "nothing", photos / "new"), 1),
+        ((photos / "classifier", "none.jpg"), 1),
+        ((photos / "classifier", photos / "new", "--question", "Is it red?"), 1),
+        ((photos / "classifier", photos / "new", "--out", "new.txt"), 1),
+        ((photos / "classifier",), 2),
+    ):
+        done = savs("classify", *wrong)
+        assert done.returncode == code, done.stderr
+        if code == 1:
+            assert done.stderr.startswith("error: ")
+            assert done.stderr.count("\n") == 1

@@ -1,0 +1,64 @@
+"""A selection on examples with another prompt than its training examples had."""
+
+import json
+
+import numpy as np
+import pytest
+
+from savs.pipeline import evaluate, select
+from savs.pipeline.errors import SelectionError
+from savs.stores import FeatureStore
+from stores import make_store
+
+
+def store_of(folder, train: list[str], test: list[str], media: int = 1) -> FeatureStore:
+    """Write a store whose examples have these prompts; it differs by the number of them."""
+    rng = np.random.default_rng(0)
+    values = [rng.normal(size=(3, len(texts), 2)).astype(np.float32) for texts in (train, test)]
+    labels = [(["a", "b"] * len(texts))[: len(texts)] for texts in (train, test)]
+    names = json.dumps([f"{n}.jpg" for n in range(media)])
+    rows = [[{"prompt": text, "media": names} for text in texts] for texts in (train, test)]
+    return make_store(
+        *(folder, values[0], labels[0], values[1], labels[1]), train_rows=rows[0], test_rows=rows[1]
+    )
+
+
+def test_a_selection_records_the_prompt_that_all_training_examples_have(tmp_path) -> None:
+    one = select(store_of(tmp_path / "a", ["Cat?"] * 4, ["Cat?"] * 4, media=2), heads=1)
+    assert [(task.question, task.media) for task in one.tasks] == [("Cat?", 2)]
+    several = select(store_of(tmp_path / "b", ["A?", "B?"] * 2, ["A?"] * 4), heads=1)
+    assert [(task.question, task.media) for task in several.tasks] == [(None, 1)]
+
+
+def test_another_prompt_in_another_store_is_refused_unless_it_is_allowed(tmp_path) -> None:
+    selection = select(store_of(tmp_path / "a", ["Cat?"] * 4, ["Cat?"] * 4), heads=1)
+    other = store_of(tmp_path / "b", ["Dog?"] * 6, ["Cat?", "Dog?", "Dog?", "Cat?"])
+    message = (
+        r"^2 of 4 examples have another prompt than in training, 'Cat\?'; 'test:1' has 'Dog\?';"
+        r".* --allow-other-prompt$"
+    )
+    with pytest.raises(SelectionError, match=message):
+        evaluate(other, selection)
+    notes = evaluate(other, selection, allow_other_prompt=True).notes
+    assert any(note.startswith("2 of 4 examples have another prompt") for note in notes)
+    same = evaluate(store_of(tmp_path / "c", ["Dog?"] * 6, ["Cat?"] * 4), selection)
+    assert not any("prompt" in note for note in same.notes)
+
+
+def test_another_number_of_images_is_another_prompt(tmp_path) -> None:
+    selection = select(store_of(tmp_path / "a", ["Cat?"] * 4, ["Cat?"] * 4), heads=1)
+    other = store_of(tmp_path / "b", ["Cat?"] * 6, ["Cat?"] * 4, media=2)
+    with pytest.raises(SelectionError, match=r"with 1 images; 'test:0' has 2;"):
+        evaluate(other, selection)
+
+
+def test_in_its_own_store_another_prompt_is_noted(tmp_path) -> None:
+    store = store_of(tmp_path / "a", ["Cat?"] * 4, ["Dog?"] * 4)
+    notes = evaluate(store, select(store, heads=1)).notes
+    assert any(note.startswith("4 of 4 examples have another prompt") for note in notes)
+
+
+def test_of_several_training_prompts_none_is_compared(tmp_path) -> None:
+    selection = select(store_of(tmp_path / "a", ["A?", "B?"] * 2, ["A?"] * 4), heads=1)
+    result = evaluate(store_of(tmp_path / "b", ["A?", "B?"] * 3, ["C?"] * 4), selection)
+    assert not any("prompt" in note for note in result.notes)
