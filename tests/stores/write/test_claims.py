@@ -196,9 +196,44 @@ def test_an_older_claim_that_was_given_back_late_makes_no_room(tmp_path, claiman
     assert first.take("train-00001.h5")
     assert not first._take_newest("store.json")
     assert files(tmp_path) == {"store.json.2", "train-00001.h5.0"}
-    leave_claim(tmp_path, NAME, ended(), generation=1)
+    leave_claim(tmp_path, NAME, first.process, generation=1)
     assert not second.take(NAME)  # the newer one is seen once it is there
     assert files(tmp_path) >= {f"{NAME}.1"}
+
+
+LEFT = [(1,), (2,), (1, 2), (0, 2), (0, 1, 3)]
+
+
+@pytest.mark.parametrize("left", LEFT, ids=str)
+def test_claims_of_one_that_was_killed_while_it_gave_them_back_end_nobody(
+    tmp_path, claimants, left
+) -> None:
+    """It had removed some of them: the others are taken over, or are in nobody's way."""
+    first, second, third = claimants
+    for generation in left:
+        leave_claim(tmp_path, NAME, ended(), generation)
+        leave_claim(tmp_path, "store.json", ended(), generation)
+    assert first.take(NAME)
+    assert not second.take(NAME)
+    assert first.holds(NAME)
+    assert second._take_newest("store.json")
+    assert not third._take_newest("store.json")
+    assert second.holds("store.json")
+    assert f"store.json.{left[-1] + 1}" in files(tmp_path)
+    second.release("store.json")
+    assert third._take_newest("store.json")
+    leave_claim(tmp_path, "train-00001.h5", third.process, left[-1])
+    assert not second._take_newest("train-00001.h5")  # of one that lives it stays
+
+
+@pytest.mark.parametrize("left", LEFT, ids=str)
+def test_gaps_between_claims_are_passed_again_and_again(tmp_path, claimants, left) -> None:
+    for generation in left:
+        leave_claim(tmp_path, NAME, ended(), generation)
+    for claims in claimants:
+        assert claims.take(NAME)
+        held = claims._held.pop(NAME)  # it is killed
+        leave_claim(tmp_path, NAME, ended(), held)
 
 
 def test_threads_of_a_process_hold_a_name_one_after_the_other(claimants) -> None:
