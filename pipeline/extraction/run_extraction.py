@@ -189,7 +189,7 @@ class _Filling:
         cuts, unshared = 0, ""
         try:
             with self.reporting.progress(len(todo)) as show:
-                while shards.wait(lambda: show(share.tell(0))):
+                while shards.wait(lambda: show(share.tell(0, waits=True))):
                     engine = self._engine(batching, share, asked)
                     engine.recall(share.prompts(wanted, thumbnails=run.thumbnails))
                     engine.on_rows = lambda rows: show(share.tell(rows))
