@@ -5,16 +5,19 @@ import queue
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Thread
 from typing import IO
 
+from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.launchers import Rank
 
 TICK_S = 0.5
 """How often the display is renewed."""
+DONE = (0, 4)
+"""Exit codes of a process that has seen the end of the work; 4 says that examples were skipped."""
 MODULE = "savs.pipeline.cli.app"
 Message = tuple[str, str]
 """A device, and what its process says."""
@@ -49,6 +52,7 @@ class Node:
                 reader.start()
             seen: set[str] = set()
             while any(reader.is_alive() for reader in readers) or not messages.empty():
+                interruption.raise_if_asked()
                 self._show(messages, seen)
                 tick()
                 for name, process in processes.items():
@@ -75,6 +79,8 @@ class Node:
         self.codes[name] = code
         if code < 0:
             self.say(f"[{name}] was killed by {signal.Signals(-code).name}; others take its shards")
+        elif code not in DONE:
+            self.say(f"[{name}] ended with exit code {code}; others take its shards")
 
     @contextmanager
     def _started(self) -> Iterator[dict[str, "subprocess.Popen[str]"]]:
@@ -95,10 +101,7 @@ class Node:
                 )
             yield processes
         except BaseException:
-            for process in processes.values():
-                process.terminate()
-            for process in processes.values():
-                process.wait()
+            _end(processes.values())
             raise
 
     def _environment(self, number: int) -> Mapping[str, str]:
@@ -116,6 +119,19 @@ class Node:
                 "LOCAL_WORLD_SIZE": str(count),
             }
         )
+
+
+def _end(processes: Collection["subprocess.Popen[str]"]) -> None:
+    """End processes in good order, or, where that is interrupted too, at once."""
+    try:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait()
+    except BaseException:
+        for process in processes:
+            process.kill()
+        raise
 
 
 def _read(name: str, stream: IO[str], messages: "queue.SimpleQueue[Message]") -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import ClusterError, MissingExtraError
+from savs.pipeline.running import signals as interruption
 
 TICK_S = 0.5
 """How often the display is renewed."""
@@ -23,6 +24,8 @@ PATIENCE_S = 10.0
 """How long actors at work are waited for when the store is complete."""
 DONE = (0, 4)
 """Exit codes of a command that has seen the end of the work; 4 says that examples were skipped."""
+PASSED_ON = ("HF_", "AWS_", "GOOGLE_", "AZURE_", "SAVS_EXTRACT_")
+"""How the variables begin that actors get: of models, storages, and options of the command."""
 RESTARTS = 20
 """How often Ray starts an actor again whose process or node is lost."""
 
@@ -125,7 +128,7 @@ def _connect(ray: Any, address: str | None) -> None:
 def _environment(number: int, count: int) -> dict[str, str]:
     """Return what tells an actor which one it is: Ray shows it its own GPUs alone."""
     rank = {"RANK": number, "WORLD_SIZE": count, "LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 1}
-    kept = {name: value for name, value in os.environ.items() if name.startswith(("HF_", "AWS_"))}
+    kept = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
     return kept | {name: str(value) for name, value in rank.items()} | {"PWD": str(Path.cwd())}
 
 
@@ -137,6 +140,7 @@ def _finish(ray: Any, running: list[Any], tick: Callable[[], None]) -> list[int]
     codes: list[int] = []
     deadline_s = math.inf
     while running and time.monotonic() < deadline_s:
+        interruption.raise_if_asked()
         ended, running = ray.wait(running, timeout=TICK_S)
         tick()
         try:

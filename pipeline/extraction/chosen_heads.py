@@ -7,7 +7,9 @@ from pathlib import Path
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.model.attention_hooks import HookPoint
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.selection.compatibility import usable_source
+from savs.pipeline.selection.config_json import SelectionConfig, grid_widths
 from savs.pipeline.selection.selection_file import load_config
 from savs.stores import Head, Identity, LayerGrid
 
@@ -31,6 +33,32 @@ def read_chosen_heads(model: LoadedModel, identity: Identity, heads_from: Path) 
     SelectionError
         It is of another model or other settings.
     """
+    config = _fitting(identity, heads_from)
+    return replace(model, hook_points=keep_heads(model.hook_points, config.heads))
+
+
+def has_the_heads(found: Identity, encoder: PromptEncoder, heads_from: Path | None) -> bool:
+    """Return whether a store surely has the heads that a run wants, before the model is loaded.
+
+    Without a selection these are all heads of the model, as many as its configuration says. False
+    where that cannot be told, such as of layers without attention.
+
+    Raises
+    ------
+    ResultError, SelectionError
+        As `read_chosen_heads`.
+    """
+    held = grid_widths(found.grid)
+    if heads_from is not None:
+        return held.keys() == set(_fitting(found, heads_from).heads)
+    text = encoder.config.get_text_config()
+    layers, heads = (getattr(text, f"num_{of}", 0) for of in ("hidden_layers", "attention_heads"))
+    counts = {len(grid.heads) for grid in found.grid}
+    return encoder.code.find_heads is None and (layers, {heads}) == (len(found.grid), counts)
+
+
+def _fitting(identity: Identity, heads_from: Path) -> SelectionConfig:
+    """Return a selection that is of the same model and settings."""
     config, ours = load_config(heads_from), identity.source()
     if apart := usable_source(config, ours).differences(ours):
         raise SelectionError(
@@ -38,7 +66,7 @@ def read_chosen_heads(model: LoadedModel, identity: Identity, heads_from: Path) 
             + "\n  ".join(apart)
             + "\ngive --heads-from a selection of this model with these settings"
         )
-    return replace(model, hook_points=keep_heads(model.hook_points, config.heads))
+    return config
 
 
 def keep_heads(points: tuple[HookPoint, ...], heads: Collection[Head]) -> tuple[HookPoint, ...]:

@@ -31,6 +31,8 @@ from savs.stores import ShardSpec
 
 UNWRITTEN = 1
 """Complete shards that may wait for the disk while the next one is computed."""
+AHEAD = 2
+"""Shards that may be prepared, beside one that is planned, before the model begins them."""
 RECALLED = 4
 """Reads of earlier shards that may be on their way before more rows are planned."""
 
@@ -119,7 +121,7 @@ class Engine:
     sharing: Sharing
     """What prompts about the same images have in common."""
     files: ShardFiles
-    """Where shards are written, and read again; used in a thread of its own."""
+    """Where shards are written and read; used in a thread of its own."""
     record: Mapping[str, Any] = field(default_factory=dict)
     """What each shard records about how it was made."""
     on_rows: Callable[[int], None] = lambda rows: None
@@ -129,8 +131,9 @@ class Engine:
     _owners: dict[int, list[Assembly]] = field(default_factory=dict)
     """Request -> the shards whose rows wait for it."""
     _done: dict[int, "Assembly | ShardRow | str"] = field(default_factory=dict)
-    """Request -> the shard that holds its features, where these are on the disk, or why it cannot
-    be run."""
+    """Request -> the shard of its features, where these are on the disk, or why it has none."""
+    _untouched: set[int] = field(default_factory=set)
+    """First requests of prepared shards of which the model has run nothing yet."""
     _recalls: deque[tuple[Sequence[int], Future[Recalled]]] = field(default_factory=deque)
     """Requests whose features are read from earlier shards."""
     _started: deque[tuple[Started, Mapping[int, bytes]]] = field(default_factory=deque)
@@ -203,9 +206,16 @@ class Engine:
             )
             yield from self.planner.plan(assembly, shard.media)
 
-    def _taken(self, windows: Iterable[PlannedWindow]) -> Iterator[Job]:
-        """Take windows over, in the thread of the model, and yield their jobs."""
-        for window in windows:
+    def _taken(self, windows: Iterator[PlannedWindow]) -> Iterator[Job | None]:
+        """Take windows over, in the thread of the model, and yield their jobs.
+
+        None says that shards enough are ahead of the model.
+        """
+        while True:
+            while len(self._untouched) >= AHEAD:
+                yield None
+            if (window := next(windows, None)) is None:
+                return
             assembly = window.assembly
             assembly.take(window.skipped, window.digests, is_last=window.is_last)
             rows = len(window.skipped)
@@ -232,9 +242,11 @@ class Engine:
             self._take_recalled(leave=RECALLED)
             self.on_rows(rows)
             self._finish(assembly)
+            self._untouched.update(j.requests[0].number for j in window.jobs if j.is_first)
             yield from window.jobs
 
     def _run_job(self, job: Job, done: Done) -> None:
+        self._untouched.difference_update(request.number for request in job.requests)
         self._forward.unshared = self._forward.unshared or done.unshared
         if self._forward.unshared:
             self.planner.shared_images = 0
@@ -263,7 +275,7 @@ class Engine:
             requests, task = self._recalls.popleft()
             found = task.result()
             thumbnails = zip(requests, found.thumbnails, strict=True)
-            columns = {request: column for column, request in enumerate(requests)}
+            columns = {r: column for column, r in enumerate(requests)}
             self._fill(columns, found.read, {r: small for r, small in thumbnails if small})
 
     def _fill(

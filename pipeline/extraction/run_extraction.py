@@ -21,7 +21,7 @@ from savs.pipeline.extraction.batches.workers import count_workers
 from savs.pipeline.extraction.checks.disk_space import bytes_needed, require_space
 from savs.pipeline.extraction.checks.preflight import Batching, preflight, recorded, sample
 from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
-from savs.pipeline.extraction.chosen_heads import read_chosen_heads
+from savs.pipeline.extraction.chosen_heads import has_the_heads, read_chosen_heads
 from savs.pipeline.extraction.engine import Engine, ShardRows, make_engine, run_notes
 from savs.pipeline.extraction.extraction import Extraction, skipped_examples
 from savs.pipeline.extraction.model.extra_outputs import Answers, first_tokens
@@ -65,6 +65,7 @@ def run_extraction(
     examples = source.examples()
     rows = {split: planned_rows(found) for split, found in examples.items()}
     rank = find_rank()
+    heads_from = None if run.heads_from is None else Path(run.heads_from)
     with reserve(out) as place:
         place.claims.signs.note("starting", rank=rank.rank)
         for line in source.notes(examples):
@@ -82,7 +83,8 @@ def run_extraction(
         if place.found is not None:
             same = identity_before_loading(place.found.identity, model, encoder, *facts)
             todo = sum(spec.rows for spec in place.missing(same, rows, run.shard_rows))
-            if not todo and _is_pinned(model, encoder):
+            is_known = _is_pinned(model, encoder) and has_the_heads(same, encoder, heads_from)
+            if not todo and is_known:
                 writer = place.begin(same, rows, run.shard_rows)
                 if not (run.retry_skipped and writer.reopen_skipped()):
                     reporting.say("0 examples to do: the model is not loaded")
@@ -97,8 +99,8 @@ def run_extraction(
         place.claims.signs.note("loading")
         loaded = load(model, encoder, placement)
         place.claims.signs.note("checking", device=str(loaded.device))
-        if run.heads_from is not None:
-            loaded = read_chosen_heads(loaded, loaded.identity(*facts), Path(run.heads_from))
+        if heads_from is not None:
+            loaded = read_chosen_heads(loaded, loaded.identity(*facts), heads_from)
         writer = place.begin(loaded.identity(*facts), rows, run.shard_rows)
         filling = _Filling(
             *(loaded, source, examples, tried.prompts, scale, answers),
@@ -186,7 +188,7 @@ class _Filling:
         cuts, unshared = 0, ""
         try:
             with self.reporting.progress(len(todo)) as show:
-                while shards.wait(lambda: show(share.tell(0))):
+                while shards.wait(lambda: show(share.tell(0, waits=True))):
                     engine = self._engine(batching, share, asked)
                     engine.recall(share.prompts(wanted, thumbnails=run.thumbnails))
                     engine.on_rows = lambda rows: show(share.tell(rows))

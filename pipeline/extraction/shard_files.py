@@ -58,6 +58,7 @@ class StoredShards:
             return False
         with open_shard(self.writer.path / spec.name, spec, self.writer.manifest) as shard:
             self._seen[spec.name] = shard.fingerprint
+        self._lost.forget(spec)  # claimed again since
         return True
 
     def read(self, spec: ShardSpec, rows: Sequence[int]) -> Recalled:
@@ -133,6 +134,10 @@ class ShardsInMemory:
     def has(self, spec: ShardSpec) -> bool:
         """Return whether a shard is kept."""
         return spec in self._kept
+
+    def forget(self, spec: ShardSpec) -> None:
+        """Keep a shard no longer, if it was kept."""
+        self._kept.pop(spec, None)
 
     def read(self, spec: ShardSpec, rows: Sequence[int]) -> Recalled:
         """Return rows of a shard."""

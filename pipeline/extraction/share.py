@@ -25,11 +25,14 @@ class Share(StoredShards):
         self.rows += spec.rows if is_ours else 0
         return is_ours
 
-    def tell(self, rows: int) -> int:
-        """Take note of rows that are done; return them and those that others did meanwhile."""
+    def tell(self, rows: int, *, waits: bool = False) -> int:
+        """Take note of rows that are done; return them and those that others did meanwhile.
+
+        `waits` says that this process found no free shard.
+        """
         self._done += rows
         self.writer.claims.signs.note(
-            "extracting" if rows else "waiting",
+            "waiting" if waits else "extracting",
             rows=self._done,
             written=self.rows,
             seconds=round(time.monotonic() - self._started_s, 1),

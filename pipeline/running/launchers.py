@@ -66,6 +66,8 @@ def find_rank(environ: Mapping[str, str] = os.environ) -> Rank:
         A variable is missing beside others of its launcher, is not a number, or contradicts them.
     """
     for launcher in LAUNCHERS:
+        if launcher.name == "MPI" and _is_pmi_of_srun(environ):
+            return _by_slurm(environ)
         if launcher.rank in environ and launcher.ranks in environ:
             return _by_launcher(launcher, environ)
         if launcher.name == "torchrun" and {launcher.rank, launcher.ranks} & environ.keys():
@@ -73,6 +75,14 @@ def find_rank(environ: Mapping[str, str] = os.environ) -> Rank:
             absent = launcher.ranks if launcher.rank in environ else launcher.rank
             raise ParameterError(f"{given} is set and {absent} is not; {REMEDY}")
     return _by_slurm(environ)
+
+
+def _is_pmi_of_srun(environ: Mapping[str, str]) -> bool:
+    """Return whether `srun` itself set the PMI variables: its plugin gives no local numbers."""
+    pairs = (("PMI_RANK", "SLURM_PROCID"), ("PMI_SIZE", "SLURM_STEP_NUM_TASKS"))
+    return "MPI_LOCALRANKID" not in environ and all(
+        ours in environ and environ[ours] == environ.get(theirs) for ours, theirs in pairs
+    )
 
 
 def _by_launcher(launcher: _Launcher, environ: Mapping[str, str]) -> Rank:

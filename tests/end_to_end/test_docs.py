@@ -1,4 +1,4 @@
-"""The code in docs/store.md, as it is written there."""
+"""The code in docs/store.md and docs/clusters.md, as it is written there."""
 
 import json
 import re
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from savs.pipeline import evaluate, select
 from savs.stores import open_store
@@ -55,3 +56,13 @@ def test_the_page_names_what_a_store_holds():
     for name in ("answers", *SHARD_ATTRIBUTES, *EXAMPLE_COLUMNS):
         assert f"`{name}`" in PAGE, name
     assert (ROOT / "tests/data/format-1/store.json").exists()
+
+
+def test_the_job_of_kubernetes_is_yaml_with_its_volumes():
+    page = (ROOT / "docs" / "clusters.md").read_text("utf-8")
+    (text,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    job = yaml.safe_load(text)
+    assert (job["kind"], job["spec"]["completions"]) == ("Job", 8)
+    pod = job["spec"]["template"]["spec"]
+    mounted = {mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
+    assert mounted == {volume["name"] for volume in pod["volumes"]}

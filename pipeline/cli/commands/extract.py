@@ -10,7 +10,7 @@ from savs.pipeline.cli.options.inputs import BenchmarkArgument, resolve_benchmar
 from savs.pipeline.cli.options.shared import JsonOption, option
 from savs.pipeline.cli.output import print_json, print_line, progress, say
 from savs.pipeline.cluster.devices import NONE
-from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions
 from savs.pipeline.extraction.requirements import require_extra
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import InputOptions
@@ -76,6 +76,9 @@ def extract_command(
         return
     if engine not in ("local", "ray"):
         raise typer.BadParameter(f"--engine is {engine!r}, expected local or ray")
+    if gpus != NONE and (engine == "ray" or model.device != AUTO):
+        other = "--engine ray" if engine == "ray" else f"--device {model.device}"
+        raise typer.BadParameter(f"--gpus chooses the devices, and so does {other}; give one")
     if engine == "ray":
         from savs.pipeline.cli.node_run import extract_on_ray
         from savs.pipeline.cluster.ray_engine import RayOptions

@@ -62,7 +62,7 @@ def start_server() -> None:
             del os.environ[name]
 
 
-class WorkerJobs(Dataset[Done]):
+class WorkerJobs(Dataset[Done | None]):
     """What a worker process does, as the loader calls it."""
 
     def __init__(self, settings: WorkerSettings, notes: torch.Tensor, spill: Path) -> None:
@@ -72,7 +72,9 @@ class WorkerJobs(Dataset[Done]):
         self._spill = spill
         self._encoder: PromptEncoder | None = None
 
-    def __getitem__(self, sent: SentJob) -> Done:
+    def __getitem__(self, sent: SentJob | None) -> Done | None:
+        if sent is None:  # there was no job to be given
+            return None
         job = receive_job(sent)
         info: Any = get_worker_info()
         note = self._notes[info.id]

@@ -83,9 +83,11 @@ def count_workers(run: RunOptions, device: str, seconds: float, rank: Rank = ALO
 
 
 def prepared_jobs(
-    jobs: Iterable[Job], encoder: PromptEncoder, settings: WorkerSettings
+    jobs: Iterable[Job | None], encoder: PromptEncoder, settings: WorkerSettings
 ) -> Iterator[tuple[Job, Done]]:
     """Yield each job with what was made of it.
+
+    None among the jobs says that there are no more before one of those that are out is back.
 
     Raises
     ------
@@ -102,14 +104,15 @@ def prepared_jobs(
 
 
 def _in_thread(
-    jobs: Iterable[Job], encoder: PromptEncoder, settings: PrepareSettings
+    jobs: Iterable[Job | None], encoder: PromptEncoder, settings: PrepareSettings
 ) -> Iterator[tuple[Job, Done]]:
     """Yield each job with what was made of it, one of them ahead of the model."""
     with ThreadPoolExecutor(1, thread_name_prefix="savs-prepare") as pool:
         waiting: deque[tuple[Job, Future[Done]]] = deque()
         for job in jobs:
-            waiting.append((job, pool.submit(prepare, encoder, job, settings)))
-            if len(waiting) > 1:
+            if job is not None:
+                waiting.append((job, pool.submit(prepare, encoder, job, settings)))
+            if len(waiting) > 1 or (waiting and job is None):
                 first, future = waiting.popleft()
                 yield first, future.result()
         for last, future in waiting:
@@ -134,7 +137,7 @@ class _Crew:
     def __post_init__(self) -> None:
         self.notes = torch.full((self.settings.workers, 2), IDLE).share_memory_()
 
-    def work(self, jobs: Iterator[Job]) -> Generator[tuple[Job, Done], None, set[int]]:
+    def work(self, jobs: Iterator[Job | None]) -> Generator[tuple[Job, Done], None, set[int]]:
         """Let workers prepare jobs; return the processes that died, none at the end of all jobs."""
         start_server()
         with catch_warnings():
@@ -147,6 +150,8 @@ class _Crew:
                 ready = iter(loader)
             workers |= set(multiprocessing.active_children()) - others
             for done in ready:
+                if done is None:
+                    continue
                 self.fruitless = 0
                 yield self.out.pop(done.job), receive_done(done)
                 if self.out and _dead(workers, wait_s=0):
@@ -166,7 +171,7 @@ class _Crew:
             raise self.failure
         return set()
 
-    def _loader(self, jobs: Iterator[Job]) -> DataLoader[Done]:
+    def _loader(self, jobs: Iterator[Job | None]) -> DataLoader[Done | None]:
         return DataLoader(
             WorkerJobs(self.settings, self.notes, self.spill),
             sampler=self._given(jobs),  # type: ignore[arg-type]
@@ -177,14 +182,25 @@ class _Crew:
             pin_memory=self.settings.pin,
         )
 
-    def _given(self, jobs: Iterator[Job]) -> Iterator[SentJob]:
-        """Yield what workers shall do; where jobs fail to come, those before are finished first."""
+    def _given(self, jobs: Iterator[Job | None]) -> Iterator[SentJob | None]:
+        """Yield what workers shall do; where jobs fail to come, those before are finished first.
+
+        None goes to a worker too, and comes back at once: the loader keeps its workers ahead.
+        """
         try:
-            while job := self.again.popleft() if self.again else next(jobs, None):
+            for job in self._again_first(jobs):
+                if job is None:
+                    yield None
+                    continue
                 self.out[job.number] = job
                 yield send_job(job, self.spill, files=self.settings.files)
         except Exception as error:
             self.failure = error
+
+    def _again_first(self, jobs: Iterator[Job | None]) -> Iterator[Job | None]:
+        while self.again:
+            yield self.again.popleft()
+        yield from jobs
 
     def bury(self, ended: set[int]) -> Iterator[tuple[Job, Done]]:
         """Take back what dead workers held; yield what is refused because of it.

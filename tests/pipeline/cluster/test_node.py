@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from savs.pipeline.cluster.node import _end
 from savs.stores import open_store
 from savs.stores.maintain.verify import verify
 
@@ -112,3 +113,30 @@ def test_what_all_processes_say_is_said_once_and_ends_the_command(savs, command,
     assert done.stderr.count("holds thesis.tex but no store.json") == 1
     assert savs(*command, "--out", tmp_path / "x", "--gpus", "cuda:99").returncode == 1
     assert savs(*command, "--out", tmp_path / "x", "--gpus", "cpu", "--dry-run").returncode == 2
+    assert "ended with exit code 1; others take its shards" in done.stderr
+
+
+@pytest.mark.parametrize("other", [("--engine", "ray"), ("--device", "cpu")])
+def test_options_that_choose_devices_too_are_refused(savs, command, tmp_path, other) -> None:
+    done = savs(*command, "--out", tmp_path / "x", "--gpus", "cpu,cpu", *other)
+    assert done.returncode == 2
+    assert "--gpus chooses the devices, and so does" in done.stderr
+    assert not (tmp_path / "x").exists()
+
+
+def test_processes_are_killed_when_their_end_is_interrupted(monkeypatch) -> None:
+    words = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1); time.sleep(600)"
+    with subprocess.Popen(
+        [sys.executable, "-c", words], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+
+        def interrupted(timeout=None):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(process, "wait", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                _end([process])
+        assert process.wait() == -signal.SIGKILL

@@ -40,3 +40,29 @@ def test_a_selection_of_another_model_is_refused(run, chosen, tiny_model) -> Non
 def test_a_store_of_all_heads_is_not_resumed_with_some(run, chosen) -> None:
     with pytest.raises(StoreMismatchError, match=r"head grid: '3 layers, 12 heads' in the store"):
         run("all", heads_from=chosen[2])
+
+
+@pytest.fixture
+def weightless(monkeypatch):
+    """Return a function that forbids to load weights from then on."""
+
+    def loaded(*args, **options):
+        raise AssertionError("the model was loaded")
+
+    return lambda: monkeypatch.setattr("savs.pipeline.extraction.run_extraction.load", loaded)
+
+
+def test_a_complete_store_is_compared_with_the_heads_that_are_asked_for(
+    run, tmp_path, weightless
+) -> None:
+    whole = run("all", model="demo").store
+    three, two = (
+        save_selection(select(whole, heads=heads), tmp_path / str(heads)) for heads in (3, 2)
+    )
+    run("three", model="demo", heads_from=three)
+    for name, asked in (("all", three), ("three", two), ("three", None)):
+        with pytest.raises(StoreMismatchError, match="head grid"):
+            run(name, model="demo", heads_from=asked)
+    weightless()
+    assert run("three", model="demo", heads_from=three).rows == 0
+    assert run("all", model="demo").rows == 0

@@ -41,6 +41,17 @@ def test_a_shard_that_was_lost_to_another_process_is_read_as_it_was_made_here(tm
         assert first(files, spec) == 0.0
 
 
+def test_a_shard_that_was_lost_and_made_again_is_read_as_it_is_on_the_disk(tmp_path) -> None:
+    with open_writer(tmp_path, identity(), {"train": planned("train", 2)}) as writer:
+        files = StoredShards(writer)
+        spec = next(writer.open_shards(writer.missing()).claimed())
+        leave_claim(tmp_path, spec.name, ended(), generation=1)
+        assert not files.write(spec, content([0, 1], [], "lost"))
+        assert next(writer.open_shards(writer.missing()).claimed()) == spec
+        assert files.write(spec, content([1], [0], "made again"))
+        assert first(files, spec) == 1.0
+
+
 def test_a_shard_that_was_written_again_meanwhile_is_not_read(tmp_path) -> None:
     rows = {"train": planned("train", 2)}
     with open_writer(tmp_path, identity(), rows) as writer:

@@ -39,6 +39,14 @@ PLACES = {
     ),
     "MPICH": ({"PMI_RANK": "3", "PMI_SIZE": "4"}, Rank(3, 4, 0, 1, "MPI")),
     "srun": (SRUN, Rank(5, 7, 1, 3, "SLURM")),
+    "srun with its PMI plugin": (
+        SRUN | {"PMI_RANK": "5", "PMI_SIZE": "7"},
+        Rank(5, 7, 1, 3, "SLURM"),
+    ),
+    "MPICH whose proxies srun started": (
+        SRUN | {"PMI_RANK": "5", "PMI_SIZE": "7", "MPI_LOCALRANKID": "2", "MPI_LOCALNRANKS": "4"},
+        Rank(5, 7, 2, 4, "MPI"),
+    ),
     "srun on equal nodes": (
         SRUN | {"SLURM_STEP_TASKS_PER_NODE": "4(x2)", "SLURM_NODEID": "1"},
         Rank(5, 7, 1, 4, "SLURM"),
