@@ -28,6 +28,11 @@ wheel:
 crash:
     .venv/bin/python -m pytest -q -m slow tests/end_to_end/test_crash.py
 
+# Extract on a Ray cluster of three nodes on this machine, and lose one (installs the extra `ray`)
+ray:
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ray]'
+    .venv/bin/python -m pytest -q -m slow tests/pipeline/cluster/test_ray.py
+
 # Read ten thousand mutated shards
 fuzz:
     .venv/bin/python -m pytest -q -n 2 -m thorough tests/stores/shard/test_fuzz.py

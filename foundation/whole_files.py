@@ -4,7 +4,7 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,11 @@ PARTIAL = ".partial"
 
 @contextmanager
 def whole_file(
-    path: Path, *, replace: bool = True, owner: str = "", keep_suffix: bool = False
+    path: Path,
+    *,
+    replace: bool = True,
+    keep_suffix: bool = False,
+    before_naming: Callable[[], None] = lambda: None,
 ) -> Iterator[Path]:
     """Yield a new path beside `path` to write to; when the block ends it gets the path's name.
 
@@ -26,10 +30,10 @@ def whole_file(
         The final name, in a folder that is there.
     replace
         Replace a file of that name.
-    owner
-        Begins the tag of the partial file: `NAME.OWNER.TAG.partial`.
     keep_suffix
         End the partial name in the suffix of `path`, for writers that go by it.
+    before_naming
+        Called when the content is there and the name is not; what it raises prevents the name.
 
     Raises
     ------
@@ -38,10 +42,11 @@ def whole_file(
     OSError
         The disk cannot be written.
     """
-    name = ".".join(filter(None, (path.name, owner, _tag()))) + PARTIAL
+    name = f"{path.name}.{_tag()}{PARTIAL}"
     partial = path.with_name(name + path.suffix if keep_suffix else name)
     try:
         yield partial
+        before_naming()
         make_durable(partial)
         publish(partial, path, replace=replace)
     finally:

@@ -19,6 +19,10 @@ class MissingExtraError(PipelineError, ImportError):
     """Stage 1 was called where torch is not installed."""
 
 
+class ClusterError(PipelineError, ConnectionError):
+    """A cluster that cannot be reached, has no room, or lost what runs there too often."""
+
+
 class SelectionError(PipelineError, ValueError):
     """A selection that cannot be made from these examples, or does not fit this store."""
 

@@ -151,7 +151,7 @@ def measure_speed(model: LoadedModel, photos: Path, **options: Any) -> tuple[flo
 
     with (
         patch.object(LoadedModel, "launch", launch_and_keep),
-        patch.object(run_extraction, "load", lambda options, encoder: model),
+        patch.object(run_extraction, "load", lambda *_: model),
     ):
         _extract(photos, "speed", batch_check="off", **options)
     rows = [len(given[0]["input_ids"]) for _, given in passes]

@@ -21,7 +21,7 @@ from savs.pipeline.extraction.batches.worker_process import start_server
 from savs.pipeline.extraction.batches.workers import count_workers
 from savs.pipeline.extraction.checks.preflight import preflight, sample
 from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
-from savs.pipeline.extraction.engine import Engine, ShardRows, make_engine
+from savs.pipeline.extraction.engine import Engine, ShardRows, make_engine, run_notes
 from savs.pipeline.extraction.model.identity import identity_before_loading
 from savs.pipeline.extraction.model.load import load
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
@@ -117,7 +117,7 @@ class ClassifiedRun:
                 self._cut(model), loading, tried.prompts, groups, workers, kept, take
             )
             seconds = self._run(engine, groups, total, out)
-        for line in engine.notes(batch_tokens):
+        for line in run_notes(engine.cuts, engine.unshared, batch_tokens):
             say(line)
         return total, seconds, tuple(notes)
 

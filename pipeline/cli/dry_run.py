@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from savs.datasets import Benchmark
 from savs.pipeline.cli.output import print_json, print_table, say
@@ -10,6 +11,7 @@ from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.running.formatting import format_bytes, format_seconds
+from savs.stores.files.paths import is_remote
 
 MISSING_SHOWN = 10
 
@@ -20,14 +22,14 @@ def print_estimate(
     model: ModelOptions,
     run: RunOptions,
     *,
-    out: Path,
+    out: Any,
     as_json: bool,
 ) -> None:
     """Print counts, disk space and estimated time; nothing is written."""
     say("dry run: reading the input, loading the model, timing a few examples")
     found = estimate(benchmark, inputs, model, run)
-    folder = next(p for p in (out, *out.absolute().parents) if p.exists())
-    free = shutil.disk_usage(folder).free
+    folder = None if is_remote(out) else _existing(out)
+    free = None if folder is None else shutil.disk_usage(folder).free
     if as_json:
         print_json(
             {
@@ -44,7 +46,8 @@ def print_estimate(
     rows = [[f"{split} examples", f"{count:,}"] for split, count in found.examples.items()]
     rows.append(["images not found", f"{len(found.missing_media):,}"])
     rows.append(["features and tables", format_bytes(found.bytes)])
-    rows.append([f"free in {folder}", format_bytes(free)])
+    if free is not None:
+        rows.append([f"free in {folder}", format_bytes(free)])
     if found.seconds is None:
         rows.append(["estimated time", "unknown: no example could be run"])
     else:
@@ -55,3 +58,7 @@ def print_estimate(
         say(note)
     for name in found.missing_media[:MISSING_SHOWN]:
         say(f"not found: {name}")
+
+
+def _existing(out: Path) -> Path:
+    return next(p for p in (out, *out.absolute().parents) if p.exists())

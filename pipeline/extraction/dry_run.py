@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 
 from savs.datasets import Benchmark, Example
 from savs.datasets.media.digests import media_names
@@ -13,6 +14,7 @@ from savs.pipeline.extraction.batches.workers import count_workers
 from savs.pipeline.extraction.checks.disk_space import bytes_needed
 from savs.pipeline.extraction.checks.preflight import Sample, preflight, sample
 from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
+from savs.pipeline.extraction.chosen_heads import read_chosen_heads
 from savs.pipeline.extraction.engine import ShardRows, make_engine
 from savs.pipeline.extraction.model.extra_outputs import Answers, first_tokens
 from savs.pipeline.extraction.model.load import load
@@ -26,6 +28,7 @@ from savs.pipeline.inputs.fetching import make_fetching
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source, Splits
 from savs.stores import ShardSpec
+from savs.stores.format.plan import default_shard_rows
 
 PROBE_S = 5.0
 """The probe runs at least this long after its start, if there are examples enough."""
@@ -72,6 +75,10 @@ def estimate(
     encoder = load_encoder(model)
     tried = sample(encoder, examples["test"], source.media("test"))
     loaded = load(model, encoder)
+    if run.heads_from is not None:
+        of_benchmark = {"name": benchmark.name, "options": dict(benchmark.options)}
+        identity = loaded.identity(of_benchmark, media=source.decoding_facts(examples))
+        loaded = read_chosen_heads(loaded, identity, Path(run.heads_from))
     rows = [example for found in examples.values() for example in found]
     names = list(dict.fromkeys(str(example.label) for example in examples["train"]))
     answers = first_tokens(encoder, names, *tried.prompts[:1]) if run.answers else {}
@@ -116,9 +123,10 @@ def _probe(
         files=ShardsInMemory(model.grid),
     )
     engine.on_rows = clock.tell
+    shard_rows = run.shard_rows or default_shard_rows(sum(map(len, examples.values())))
     shards = [
         ShardRows(_spec(number, part), part, source.media("test"))
-        for number, part in enumerate(_parts(rows, run.shard_rows))
+        for number, part in enumerate(_parts(rows, shard_rows))
     ]
     with suppress(_Enough):
         engine.run(shards)

@@ -77,6 +77,22 @@ def make_engine(
     return Engine(model, planner, settings, answers, scale, sharing, files)
 
 
+def run_notes(cuts: int, unshared: str, batch_tokens: int) -> list[str]:
+    """Return what a user should know after a run with batches of so many tokens.
+
+    The first two are `Engine.cuts` and `Engine.unshared`.
+    """
+    found = []
+    if cuts:
+        found.append(
+            f"{cuts} batches did not fit the memory and were run in pieces; fewer --batch-tokens"
+            f" than {batch_tokens:,} avoid that"
+        )
+    if unshared:
+        found.append(f"images were computed for each prompt from some batch on: {unshared}")
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class ShardRow:
     """Where the features of a request are on the disk."""
@@ -137,19 +153,10 @@ class Engine:
         """Batches that did not fit the memory whole."""
         return self._forward.cuts
 
-    def notes(self, batch_tokens: int) -> list[str]:
-        """Return what a user should know after a run with batches of so many tokens."""
-        found = []
-        if self.cuts:
-            found.append(
-                f"{self.cuts} batches did not fit the memory and were run in pieces; fewer"
-                f" --batch-tokens than {batch_tokens:,} avoid that"
-            )
-        if self._forward.unshared:
-            found.append(
-                f"images were computed for each prompt from some batch on: {self._forward.unshared}"
-            )
-        return found
+    @property
+    def unshared(self) -> str:
+        """Why prompts that share images ran without sharing, where they did."""
+        return self._forward.unshared
 
     def recall(self, prompts: Iterable[tuple[PromptKey, ShardSpec, int]]) -> None:
         """Take prompts that have features in earlier shards from there, and run none of them."""

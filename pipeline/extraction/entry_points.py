@@ -12,6 +12,7 @@ from savs.pipeline.inputs.input_options import InputKeywords, InputOptions
 from savs.pipeline.plugins.benchmark import choose_benchmark
 from savs.pipeline.running.keywords import sort_keywords
 from savs.pipeline.running.progress import SILENT, Reporting
+from savs.stores.files.paths import find_place
 
 if TYPE_CHECKING:
     from savs.pipeline.extraction.checks.check_model import Checkup
@@ -45,7 +46,7 @@ def extract(
     model
         A Hugging Face id, a local folder, or `demo`.
     out
-        Folder of the store.
+        Folder of the store, or its URL in object storage.
     reporting
         Receives messages and progress.
     **options
@@ -66,7 +67,8 @@ def extract(
     given = {**options, "test": test, "model": model}
     inputs, loading, run = sort_keywords("extract", given, InputOptions, ModelOptions, RunOptions)
     chosen = choose_benchmark(benchmark, columns=inputs.columns, question=inputs.question)
-    return run_extraction(chosen, inputs, loading, run, out=Path(out), reporting=reporting)
+    place = find_place(out)
+    return run_extraction(chosen, inputs, loading, run, out=place, reporting=reporting)
 
 
 def load_model(model: str | Path, **options: Unpack[ModelKeywords]) -> "LoadedModel":

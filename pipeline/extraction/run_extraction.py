@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from savs.datasets import Benchmark, Example
 from savs.pipeline.demo import DEMO_NAME
@@ -20,7 +21,8 @@ from savs.pipeline.extraction.batches.workers import count_workers
 from savs.pipeline.extraction.checks.disk_space import bytes_needed, require_space
 from savs.pipeline.extraction.checks.preflight import Batching, preflight, recorded, sample
 from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
-from savs.pipeline.extraction.engine import ShardRows, make_engine
+from savs.pipeline.extraction.chosen_heads import read_chosen_heads
+from savs.pipeline.extraction.engine import Engine, ShardRows, make_engine, run_notes
 from savs.pipeline.extraction.extraction import Extraction, skipped_examples
 from savs.pipeline.extraction.model.extra_outputs import Answers, first_tokens
 from savs.pipeline.extraction.model.identity import identity_before_loading
@@ -28,18 +30,21 @@ from savs.pipeline.extraction.model.load import load
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import PixelScale, find_scale
+from savs.pipeline.extraction.model.placement import find_placement
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, load_encoder
 from savs.pipeline.extraction.model.prompts import Pieces
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.run_record import run_record
-from savs.pipeline.extraction.shard_files import StoredShards
+from savs.pipeline.extraction.share import Share
 from savs.pipeline.inputs.fetching import make_fetching
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source, Splits
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.formatting import format_bytes
+from savs.pipeline.running.launchers import Rank, find_rank
 from savs.pipeline.running.progress import Reporting
 from savs.stores import FeatureWriter, ShardSpec, open_store, reserve
+from savs.stores.files.paths import is_remote
 
 
 def run_extraction(
@@ -48,15 +53,21 @@ def run_extraction(
     model: ModelOptions,
     run: RunOptions,
     *,
-    out: Path,
+    out: Any,
     reporting: Reporting,
 ) -> Extraction:
-    """Write the features of a benchmark's examples into a store, see `extract`."""
-    source = Source(benchmark, inputs, make_fetching(inputs, Path(f"{out}.fetched")))
+    """Write the features of a benchmark's examples into a store, see `extract`.
+
+    `out` is a folder or a URL, see `find_place`.
+    """
+    kept = None if is_remote(out) else Path(f"{out}.fetched")
+    source = Source(benchmark, inputs, make_fetching(inputs, kept))
     examples = source.examples()
     rows = {split: planned_rows(found) for split, found in examples.items()}
-    with reserve(out, rank=run.rank, ranks=run.ranks) as place:
-        for line in [*filter(None, [place.takeover]), *source.notes(examples)]:
+    rank = find_rank()
+    with reserve(out) as place:
+        place.claims.signs.note("starting", rank=rank.rank)
+        for line in source.notes(examples):
             reporting.say(line)
         encoder = load_encoder(model)
         model = replace(model, revision=encoder.revision or model.revision)  # a branch may move on
@@ -73,20 +84,25 @@ def run_extraction(
             todo = sum(spec.rows for spec in place.missing(same, rows, run.shard_rows))
             if not todo and _is_pinned(model, encoder):
                 writer = place.begin(same, rows, run.shard_rows)
-                if not (run.retry_skipped and writer.with_skips()):
+                if not (run.retry_skipped and writer.reopen_skipped()):
                     reporting.say("0 examples to do: the model is not loaded")
                     writer.seal()
                     return _extraction(out)
         scale = find_scale(encoder, tried.prompts)
-        workers = count_workers(run, model.device, tried.seconds * todo)
+        workers = count_workers(run, model.device, tried.seconds * todo, rank)
         if workers:
             start_server()  # it imports while the weights are loaded
-        reporting.say(f"loading {model.model}")
-        loaded = load(model, encoder)
+        placement = find_placement(model, encoder, rank)
+        reporting.say(f"loading {model.model} on {placement.text}")
+        place.claims.signs.note("loading")
+        loaded = load(model, encoder, placement)
+        place.claims.signs.note("checking", device=str(loaded.device))
+        if run.heads_from is not None:
+            loaded = read_chosen_heads(loaded, loaded.identity(*facts), Path(run.heads_from))
         writer = place.begin(loaded.identity(*facts), rows, run.shard_rows)
         filling = _Filling(
             *(loaded, source, examples, tried.prompts, scale, answers),
-            *(model, run, workers, reporting),
+            *(model, run, rank, workers, reporting),
         )
         done, seconds = filling.fill(writer)
         writer.seal()
@@ -98,7 +114,7 @@ def _is_pinned(model: ModelOptions, encoder: PromptEncoder) -> bool:
     return model.adapter is None and (encoder.revision is not None or model.model == DEMO_NAME)
 
 
-def _extraction(out: Path, rows: int = 0, seconds: float = 0.0) -> Extraction:
+def _extraction(out: Any, rows: int = 0, seconds: float = 0.0) -> Extraction:
     store = open_store(out)
     return Extraction(store, rows, seconds, skipped_examples(store))
 
@@ -137,56 +153,74 @@ class _Filling:
     answers: Answers
     loading: ModelOptions
     run: RunOptions
+    rank: Rank
     workers: int
     reporting: Reporting
 
     def fill(self, writer: FeatureWriter) -> tuple[int, float]:
-        """Write what is missing; return how many rows that were and the seconds it took."""
+        """Write what is missing, with the other processes that work on the store.
+
+        Returns how many rows this process wrote and the seconds until all were written.
+        """
         run, say = self.run, self.reporting.say
         wanted = writer.missing() + (writer.reopen_skipped() if run.retry_skipped else [])
-        shards = [self._rows(writer, spec) for spec in wanted]
-        todo = [example for shard in shards for example in shard.examples]
+        todo = [example for spec in wanted for example in self._rows(writer, spec).examples]
         needed = bytes_needed(self.model, todo, labels=len(self.answers), thumbnails=run.thumbnails)
-        free = format_bytes(require_space(writer.path, needed))
-        say(f"{len(todo):,} examples to do: {format_bytes(needed)}, {free} are free")
+        free = require_space(writer.path, needed)
+        space = "" if free is None else f", {format_bytes(free)} are free"
+        say(f"{len(todo):,} examples to do: {format_bytes(needed)}{space}")
         if not todo:
             return 0, 0.0
+        if self.rank.ranks > len(wanted):
+            say(
+                f"{self.rank.ranks} ranks share {len(wanted)} shards: some will have nothing to do;"
+                " start fewer, or begin a store with fewer --shard-rows"
+            )
         asked = prompts_of(chain.from_iterable(self.examples.values()))
         batching = self._settle(writer, shared=images_recur(asked))
-        scale = self.scale if batching.raw_pixels else None
-        if scale is None and any(map(images_in, self.prompts)):
+        if not batching.raw_pixels and any(map(images_in, self.prompts)):
             say("pixels are normalised by the processor: after it they would differ")
-        files = StoredShards(writer)
+        started = time.monotonic()
+        shards = writer.open_shards(wanted, self.rank.rank / self.rank.ranks)
+        share = Share(writer, shards)
+        cuts, unshared = 0, ""
+        try:
+            with self.reporting.progress(len(todo)) as show:
+                while shards.wait(lambda: show(share.tell(0))):
+                    engine = self._engine(batching, share, asked)
+                    engine.recall(share.prompts(wanted, thumbnails=run.thumbnails))
+                    engine.on_rows = lambda rows: show(share.tell(rows))
+                    engine.run(self._rows(writer, spec) for spec in shards.claimed())
+                    cuts, unshared = cuts + engine.cuts, unshared or engine.unshared
+        except KeyboardInterrupt:
+            interruption.explain(
+                say,
+                f"{sum(map(writer.is_done, wanted))} of {len(wanted)} shards of this run are"
+                f" safe in {writer.path}; run the same command again to go on",
+            )
+            raise
+        for line in run_notes(cuts, unshared, batching.batch_tokens):
+            say(line)
+        return share.rows, time.monotonic() - started
+
+    def _engine(self, batching: Batching, share: Share, asked: Mapping[str, int]) -> Engine:
         engine = make_engine(
             self.model,
             batching.limits,
-            scale,
-            run,
+            self.scale if batching.raw_pixels else None,
+            self.run,
             workers=self.workers,
             rules=self.source.media("test").rules,
             answers=self.answers,
             loading=self.loading,
             sharing=batching.sharing or UNTRIED,
             asked=asked,
-            files=files,
+            files=share,
         )
-        engine.recall(files.prompts(wanted, thumbnails=run.thumbnails))
         made = {"batch_size": batching.limits.rows, "workers": engine.workers.workers}
-        engine.record = run_record(self.model, run) | batching.to_json() | made
-        started = time.monotonic()
-        try:
-            with self.reporting.progress(len(todo)) as engine.on_rows:
-                engine.run(shards)
-        except KeyboardInterrupt:
-            interruption.explain(
-                say,
-                f"{engine.written} of {len(wanted)} shards of this run are safe in {writer.path};"
-                " run the same command again to go on",
-            )
-            raise
-        for line in engine.notes(batching.batch_tokens):
-            say(line)
-        return len(todo), time.monotonic() - started
+        record = run_record(self.model, self.rank, share.writer.claims.process.id)
+        engine.record = record | batching.to_json() | made
+        return engine
 
     def _rows(self, writer: FeatureWriter, spec: ShardSpec) -> ShardRows:
         rows = writer.manifest.plan.splits[spec.split].rows(spec)

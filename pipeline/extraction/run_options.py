@@ -1,12 +1,12 @@
-"""How an extraction runs: batches, workers, shards, what is kept beside the heads, and ranks."""
+"""How an extraction runs: batches, workers, shards, and what is kept beside the heads."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypedDict
 
 from savs.foundation.errors import ParameterError
 
 DEFAULT_BATCH_SIZE = 32
-DEFAULT_SHARD_ROWS = 256
 BATCH_CHECKS = ("strict", "warn", "off")
 REUSES = ("auto", "off")
 
@@ -24,12 +24,11 @@ class BatchKeywords(TypedDict, total=False):
 class RunKeywords(BatchKeywords, total=False):
     """The fields of `RunOptions` as keyword arguments."""
 
-    shard_rows: int
+    shard_rows: int | None
     thumbnails: bool
     answers: bool
+    heads_from: str | Path | None
     retry_skipped: bool
-    rank: int
-    ranks: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,19 +58,18 @@ class RunOptions:
     """Processes that decode images and make the model's inputs; 0 does it in this process. By
     default the cores that this process may use, and 0 without a GPU or for a few hundred
     examples."""
-    shard_rows: int = DEFAULT_SHARD_ROWS
-    """Examples of a shard file at most: what a killed run can lose."""
+    shard_rows: int | None = None
+    """Examples of a shard file at most: what a killed run can lose. By default as in the store that
+    is there, else 16 to 256: so that there are enough shards for many processes."""
     thumbnails: bool = False
     """Keep a small JPEG of the first image of each example."""
     answers: bool = False
     """Keep the last position's logits of the first tokens of the training labels, for the model's
     own answer (readout `zero-shot`)."""
+    heads_from: str | Path | None = None
+    """Folder of a selection, see `savs select`: its heads are kept and no others."""
     retry_skipped: bool = False
     """Extract finished shards again that skipped an example: its image may be mended by now."""
-    rank: int = 0
-    """Which of the `ranks` processes this is: it writes each `ranks`-th shard, from `rank` on."""
-    ranks: int = 1
-    """Processes that share the store."""
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "batch_tokens", "shard_rows"):
@@ -84,5 +82,3 @@ class RunOptions:
             value = getattr(self, name)
             if value not in (None, *known):
                 raise ParameterError(f"{name} is {value!r}, expected one of {', '.join(known)}")
-        if not 0 <= self.rank < self.ranks:
-            raise ParameterError(f"--rank {self.rank} of --ranks {self.ranks}; ranks count from 0")

@@ -10,7 +10,14 @@ import numpy as np
 from savs.foundation.arrays import Array
 from savs.pipeline.extraction.batches.feed import PromptKey
 from savs.pipeline.extraction.model.loaded_model import Read
-from savs.stores import FeatureWriter, LayerGrid, ShardContent, ShardSpec, StoreError
+from savs.stores import (
+    FeatureWriter,
+    LayerGrid,
+    ShardContent,
+    ShardSpec,
+    StoreError,
+    StoreMismatchError,
+)
 from savs.stores.format.layout import THUMBNAIL_COLUMN
 from savs.stores.shard.read import open_shard
 
@@ -34,21 +41,46 @@ class ShardFiles(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
 class StoredShards:
-    """The shards of a store that is being filled."""
+    """The shards of a store that is being filled, maybe by other processes too."""
 
-    writer: FeatureWriter
+    def __init__(self, writer: FeatureWriter) -> None:
+        self.writer = writer
+        self._seen: dict[str, int] = {}
+        """Name of a shard -> its fingerprint when its rows were counted."""
+        self._lost = ShardsInMemory(writer.manifest.identity.grid)
+        """Shards that another process has published: its rows may be others."""
 
-    def write(self, spec: ShardSpec, content: ShardContent) -> object:
-        """Write a shard, see `FeatureWriter.write`."""
-        return self.writer.write(spec, content)
+    def write(self, spec: ShardSpec, content: ShardContent) -> bool:
+        """Write a shard; returns what `FeatureWriter.write` does."""
+        if not self.writer.write(spec, content):
+            self._lost.write(spec, content)
+            return False
+        with open_shard(self.writer.path / spec.name, spec, self.writer.manifest) as shard:
+            self._seen[spec.name] = shard.fingerprint
+        return True
 
     def read(self, spec: ShardSpec, rows: Sequence[int]) -> Recalled:
-        """Read rows of a finished shard; StoreError where it is damaged."""
+        """Read rows of a finished shard.
+
+        Raises
+        ------
+        StoreMismatchError
+            Another process has written it again, so that its rows may be others.
+        StoreError
+            It is damaged.
+        """
+        if self._lost.has(spec):
+            return self._lost.read(spec, rows)
         manifest = self.writer.manifest
         grids = manifest.identity.grid
-        with open_shard(self.writer.path / spec.name, spec, manifest) as shard:
+        path = self.writer.path / spec.name
+        with open_shard(path, spec, manifest) as shard:
+            if self._seen[spec.name] != shard.fingerprint:
+                raise StoreMismatchError(
+                    f"{path} was written again by another process, and prompts of this run were to"
+                    " be taken from it; run the same command again"
+                )
             heads = iter(shard.heads([(grid, head) for grid in grids for head in grid.heads]))
             layers = {
                 grid.layer: np.stack([next(heads)[rows] for _ in grid.heads]) for grid in grids
@@ -80,6 +112,7 @@ class StoredShards:
                 table = shard.examples(names)
                 if len(table) < spec.rows or thumbnails > (THUMBNAIL_COLUMN in table.columns):
                     continue
+                self._seen[spec.name] = shard.fingerprint
                 pairs = table["media_sha256", "prompt"].iter_rows()
                 for row, (digests, prompt) in enumerate(pairs):
                     yield (tuple(digests), prompt), spec, row
@@ -96,6 +129,10 @@ class ShardsInMemory:
         """Keep a shard."""
         self._kept[spec] = content
         return None
+
+    def has(self, spec: ShardSpec) -> bool:
+        """Return whether a shard is kept."""
+        return spec in self._kept
 
     def read(self, spec: ShardSpec, rows: Sequence[int]) -> Recalled:
         """Return rows of a shard."""

@@ -4,6 +4,7 @@ import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
+from savs.pipeline.heads.few_threads import LARGE
 
 TIE = 2.0**-19
 """Cosines that differ by at most this, about 2e-6, are tied.
@@ -179,11 +180,54 @@ def nearest_centroids(features: Array, centroids: Array) -> Array:
     >>> nearest_centroids(np.float32([[[2, 0], [1, 1]]]), np.float32([[[0, 1], [1, 0]]]))
     array([[1, 0]])
     """
-    nearest = np.empty(features.shape[:2], np.int64)
-    for votes, head, own in zip(nearest, features, normalise(centroids), strict=True):
-        for rows in row_blocks(len(head), len(own), TABLE):
-            votes[rows] = first_of_best(normalise(head[rows]) @ own.T)
+    pairs = zip(features, normalise(centroids), strict=True)
+    return np.stack([_nearest(normalise(queries), base) for queries, base in pairs])
+
+
+def _nearest(queries: Array, base: Array) -> Array:
+    """Return each query's class in one head; all classes are compared where the best two tie."""
+    scores, found = search(queries, base, min(2, len(base)))
+    tied = np.flatnonzero(scores[:, -1] >= scores[:, 0] - TIE)
+    nearest = found[:, 0]
+    nearest[tied] = first_of_best(queries[tied] @ base.T)
     return nearest
+
+
+def search(queries: Array, base: Array, k: int) -> tuple[Array, Array]:
+    """Return the `k` greatest inner products of each query, descending, and their vectors.
+
+    FAISS orders equal ones by chance.
+
+    Parameters
+    ----------
+    queries
+        `(n, d)` float32.
+    base
+        `(m, d)` float32 vectors, `m` at least `k`.
+
+    Returns
+    -------
+    tuple
+        `(n, k)` float32 inner products and `(n, k)` rows of `base`.
+
+    Raises
+    ------
+    ParameterError
+        A feature is not finite.
+    """
+    import faiss  # a fifteenth of a start; a saved vote does not search
+
+    index = faiss.IndexFlatIP(base.shape[1])
+    index.add(np.ascontiguousarray(base))
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(threads if len(queries) * base.size >= LARGE else 1)
+    try:
+        scores, found = index.search(np.ascontiguousarray(queries), k)
+    finally:
+        faiss.omp_set_num_threads(threads)
+    if (found < 0).any():
+        raise not_finite()
+    return scores, found
 
 
 def row_blocks(rows: int, size: int, most: int) -> list[slice]:

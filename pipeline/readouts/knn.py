@@ -1,6 +1,5 @@
 """`knn`: the nearest training examples in every chosen head vote for their classes."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,16 +10,15 @@ from savs.pipeline.heads.centroids import (
     TIE,
     first_of_best,
     normalise,
-    not_finite,
     row_blocks,
+    search,
 )
-from savs.pipeline.heads.few_threads import few_threads
 from savs.pipeline.readouts.readout import ClassScores, Readout, Widths
 
 NEIGHBOURS = 5
 """Neighbours that each head takes; fewer where the smallest class has fewer examples."""
-WHOLE = 256
-"""Training examples up to which all cosines are ordered; of more, those of parts."""
+SPARE = 8
+"""Neighbours searched beyond those, to see which examples are equally near."""
 TABLE = 2**23
 """Cosines of one head in a table, queries x training examples: 32 MB."""
 
@@ -66,56 +64,25 @@ def _nearest(base: Array, queries: Array, k: int) -> tuple[Array, Array]:
     ParameterError
         A feature is not finite.
     """
-    cosines = np.empty((len(queries), k), np.float32)
-    found = np.empty((len(queries), k), np.int64)
-    with few_threads(len(queries) * base.size):
-        for rows in row_blocks(len(queries), len(base), TABLE):
-            cosines[rows], found[rows] = _nearest_in(queries[rows] @ base.T, k)
-    return cosines, found
+    searched = min(k + SPARE, len(base))
+    cosines, found = search(queries, base, searched)
+    nearest = _first_of_equal(cosines, found, k)
+    if searched < len(base):  # where more examples may be equally near, all are looked at
+        rows = np.flatnonzero(cosines[:, -1] >= cosines[:, k - 1] - TIE)
+        for block in row_blocks(len(rows), len(base), TABLE):
+            some = rows[block]
+            again = _first_of_equal(*search(queries[some], base, len(base)), k)
+            for kept, new in zip(nearest, again, strict=True):
+                kept[some] = new
+    return nearest
 
 
-def _nearest_in(table: Array, k: int) -> tuple[Array, Array]:
-    """Return the `k` neighbours of each row of a table of cosines."""
-    rows, columns = _candidates(table, k)
-    values = table[rows, columns]
-    counts = np.bincount(rows, minlength=len(table))
-    chosen = (np.cumsum(counts) - counts)[:, None] + np.arange(k)  # all candidates of most rows
-    if (several := counts > k).any():
-        here = np.flatnonzero(several[rows])
-        chosen[several] = here[_nearest_of(rows[here], columns[here], values[here], k)]
-    return values[chosen], columns[chosen]
-
-
-def _nearest_of(rows: Array, columns: Array, values: Array, k: int) -> Array:
-    """Return the positions of each row's `k` neighbours among its more candidates, `(rows, k)`."""
-    _, starts, number = np.unique(rows, return_index=True, return_inverse=True)
-    last = values[np.lexsort((-values, rows))][starts + k - 1][number]  # the k-th of each row
-    rank = (values <= last + TIE).astype(int) + (values < last - TIE)  # nearer, tied, farther
-    return np.lexsort((columns, rank, rows))[starts[:, None] + np.arange(k)]
-
-
-def _candidates(table: Array, k: int) -> tuple[Array, Array]:
-    """Return rows and columns of all cosines that may be among the `k` greatest, or tie with them.
-
-    Of p parts, example j is in part j modulo p. The k-th greatest of the parts' greatest cosines is
-    no greater than the k-th greatest of all, so parts whose greatest is clearly below it have none.
-    """
-    n, m = table.shape
-    greatest, count, layers = table, m, 1
-    if m > WHOLE:
-        count = math.isqrt(8 * m)  # some parts of a few layers: both are cheap to look through
-        layers, whole = -(-m // count), m // count * count
-        greatest = table[:, :whole].reshape(n, -1, count).max(axis=1)
-        np.maximum(greatest[:, : m - whole], table[:, whole:], out=greatest[:, : m - whole])
-    floor = np.partition(greatest, -k, axis=1)[:, -k, None] - TIE
-    if np.isnan(floor).any():
-        raise not_finite()
-    rows, parts = np.nonzero(greatest >= floor)
-    columns = parts[:, None] + count * np.arange(layers)
-    inside = columns < m
-    columns[~inside] = 0
-    kept = inside & (table[rows[:, None], columns] >= floor[rows])
-    return np.broadcast_to(rows[:, None], kept.shape)[kept], columns[kept]
+def _first_of_equal(cosines: Array, found: Array, k: int) -> tuple[Array, Array]:
+    """Return the `k` nearest of more neighbours; of equally near ones the earlier examples."""
+    last = cosines[:, k - 1 : k]
+    rank = (cosines <= last + TIE).astype(int) + (cosines < last - TIE)  # nearer, tied, farther
+    order = np.lexsort((found, rank), axis=1)[:, :k]
+    return np.take_along_axis(cosines, order, 1), np.take_along_axis(found, order, 1)
 
 
 def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) -> FittedKnn:

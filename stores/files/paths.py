@@ -9,6 +9,8 @@ from savs.stores.errors import StoreReadError
 BLOCK_BYTES = 2**16
 """Size of the pieces of a remote shard that are fetched; a head of 256 rows x 128 has as much."""
 BLOCKS_KEPT = 64
+WRITABLE = ("s3", "s3a", "gs", "gcs", "az", "abfs")
+"""Protocols whose file systems may make an object on condition that it is not there."""
 
 
 def find_place(store: str | Path) -> Any:
@@ -36,7 +38,10 @@ def find_place(store: str | Path) -> Any:
 
 
 def _options(url: str) -> dict[str, Any]:
-    if not url.lower().startswith(("http://", "https://")):
+    scheme = url.partition("://")[0].lower()
+    if scheme in WRITABLE:
+        return {"use_listings_cache": False}  # other processes write there
+    if scheme not in ("http", "https"):
         return {}
     from savs.stores.files.web import web_options
 
@@ -44,8 +49,13 @@ def _options(url: str) -> dict[str, Any]:
 
 
 def is_remote(place: Any) -> bool:
-    """Return whether a store is at a URL: it can be read, but not written."""
+    """Return whether a store is at a URL."""
     return not isinstance(place, Path)
+
+
+def is_writable(place: Any) -> bool:
+    """Return whether a store may be written where it is: a folder, or a bucket's objects."""
+    return not is_remote(place) or place.protocol in WRITABLE
 
 
 def open_bytes(place: Any) -> Any:

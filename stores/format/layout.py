@@ -4,7 +4,7 @@ A store is a folder::
 
     store.json                          identity, plan, runs and, once sealed, the shard list
     train-00000.h5  test-00000.h5 ...   shards, immutable once they bear their final name
-    writer-0.lock                       held by the process that writes as rank 0
+    claims/                             while processes write: who does what
     results/<name>/                     what stage 2 made of the features
 
 A shard is an ordinary HDF5 file::
@@ -36,6 +36,7 @@ FORMAT = 1
 
 MANIFEST = "store.json"
 RESULTS = "results"
+CLAIMS = "claims"
 LAYERS = "layers"
 EXAMPLES = "examples"
 OUTPUTS = "outputs"
@@ -58,7 +59,6 @@ OUTPUT_TYPES = ("<f4", "<i4")
 SPLITS = ("train", "test")
 """The splits that `savs extract` makes; a store may have others, named like `SPLIT_NAME`."""
 SPLIT_NAME = r"^[a-z][a-z0-9_]*\Z"
-DEFAULT_SHARD_ROWS = 256
 
 EXAMPLE_COLUMNS: dict[str, bool] = {
     "index": True,  # position in the input file, from 0

@@ -1,7 +1,7 @@
 """store.json: what a store is of (identity), what it shall hold (plan), how it was made (runs)."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,13 +10,13 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from savs.foundation.whole_files import whole_file
 from savs.stores.errors import (
     StoreCorruptError,
     StoreFormatError,
     StoreNotFoundError,
     StoreReadError,
 )
+from savs.stores.files.object_store import write_whole
 from savs.stores.files.paths import is_remote
 from savs.stores.files.raw_file import RawFile
 from savs.stores.format.layout import (
@@ -199,13 +199,19 @@ def parse_manifest(path: Path, data: bytes) -> Manifest:
     return manifest
 
 
-def write_manifest(folder: Path, manifest: Manifest, *, replace_old: bool = False) -> None:
-    """Write store.json, whole or not at all.
+def write_manifest(
+    folder: Any,
+    manifest: Manifest,
+    *,
+    replace_old: bool = False,
+    before_naming: Callable[[], None] = lambda: None,
+) -> None:
+    """Write store.json, whole or not at all; `before_naming` is called as by `write_whole`.
 
     Raises
     ------
     FileExistsError
         It exists, and `replace_old` is not set.
     """
-    with whole_file(folder / MANIFEST, replace=replace_old) as partial:
-        partial.write_text(manifest.to_text(), encoding="utf-8")
+    text = manifest.to_text().encode("utf-8")
+    write_whole(folder / MANIFEST, text, replace=replace_old, before_naming=before_naming)

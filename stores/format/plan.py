@@ -131,10 +131,27 @@ def row_digest(values: Mapping[str, Any]) -> str:
     return digest([values[name] for name in ROW_COLUMNS])
 
 
+def default_shard_rows(rows: int) -> int:
+    """Return how many rows a shard has in a store of some rows: from 16 to 256, a power of two.
+
+    There are some 50 shards, so that many processes have work to the end, or shards of 256 rows.
+
+    Examples
+    --------
+    >>> [default_shard_rows(rows) for rows in (0, 840, 1100, 7600, 10**6)]
+    [16, 16, 32, 128, 256]
+    """
+    return min(max(16, 1 << max(rows // 64, 1).bit_length()), 256)
+
+
 def make_plan(
-    rows: Mapping[str, Sequence[PlannedRow]], shard_rows: int, earlier: StorePlan | None = None
+    rows: Mapping[str, Sequence[PlannedRow]],
+    shard_rows: int | None = None,
+    earlier: StorePlan | None = None,
 ) -> StorePlan:
     """Plan the shards of each split.
+
+    Without `shard_rows` they are as large as `earlier`, or as `default_shard_rows` of all rows.
 
     If a store was planned `earlier` for fewer examples, its segments are kept, so that its shards
     stay valid, and the new rows make one more segment. The same rows give the same plan.
@@ -144,6 +161,9 @@ def make_plan(
     StoreMismatchError
         The earlier plan has other examples, more of them, or shards of another size.
     """
+    if shard_rows is None:
+        total = sum(map(len, rows.values()))
+        shard_rows = default_shard_rows(total) if earlier is None else earlier.shard_rows
     if shard_rows < 1:
         raise ParameterError(f"shard_rows is {shard_rows}, expected at least 1")
     if earlier is not None and earlier.shard_rows != shard_rows:

@@ -8,12 +8,9 @@ from pathlib import Path
 from savs.stores.errors import StoreLockedError, StoreWriteError
 from savs.stores.format.manifest import read_manifest
 from savs.stores.maintain.verify import Report, shard_problem, verify
-from savs.stores.write.locks import (
-    MANIFEST_LOCK,
-    left_overs,
-    manifest_lock,
-    require_no_writer,
-)
+from savs.stores.write.claim_files import ClaimFiles
+from savs.stores.write.claims import Claims
+from savs.stores.write.left_overs import left_overs, require_no_writer
 
 ASIDE = ".damaged"
 """Behind the name of a shard that was set aside."""
@@ -24,7 +21,7 @@ class Repair:
     """What a repair did."""
 
     removed: tuple[str, ...]
-    """Partial files and locks of writers that are gone."""
+    """Unfinished files and claims of writers that are gone."""
     set_aside: tuple[str, ...]
     """Damaged shards, which now bear another name: nothing of them is deleted."""
     to_redo: tuple[str, ...]
@@ -61,7 +58,7 @@ def repair(
     folder = Path(store)
     require_no_writer(folder)
     before = verify(folder, quick=quick, on_bytes=on_bytes)
-    stale = left_overs(folder)
+    stale = left_overs(folder, nobody_writes=True)
     damaged = [problem.file for problem in before.problems if problem.kind == "damaged"]
     try:
         aside = _mend(folder, stale, damaged, quick) if stale or damaged else []
@@ -76,7 +73,7 @@ def repair(
     redo = {*aside, *(p.file for p in left if p.kind == "missing")}
     planned = [spec.name for spec in read_manifest(folder).plan.shards()]
     return Repair(
-        removed=tuple(path.name for path in stale),
+        removed=tuple(str(path.relative_to(folder)) for path in stale),
         set_aside=tuple(aside),
         to_redo=tuple(name for name in planned if name in redo),
         report=Report(before.shards, before.bytes, before.sealed, tuple(left)),
@@ -86,18 +83,16 @@ def repair(
 def _mend(folder: Path, stale: list[Path], damaged: list[str], quick: bool) -> list[str]:
     """Remove files and set shards aside; return which shards.
 
-    No writer can start meanwhile. One may have written a shard since it was found damaged, so each
-    is judged once more.
+    A writer may start meanwhile, and write a shard that was found damaged: so each is claimed, and
+    judged once more.
     """
-    with manifest_lock(folder):
-        require_no_writer(folder)
-        for path in stale:
-            if path.name != MANIFEST_LOCK:  # which this process holds now, and removes
-                path.unlink(missing_ok=True)
+    for path in stale:
+        path.unlink(missing_ok=True)
+    with Claims(ClaimFiles(folder)) as claims:
         manifest, aside = read_manifest(folder), []
         for spec in manifest.plan.shards():
             path = folder / spec.name
-            if spec.name in damaged and path.exists():
+            if spec.name in damaged and claims.take(spec.name) and path.exists():
                 problem = shard_problem(folder, spec, manifest, quick=quick)
                 if problem is not None and problem.kind == "damaged":
                     os.replace(path, _aside(path))

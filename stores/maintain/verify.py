@@ -17,7 +17,7 @@ from savs.stores.format.manifest import (
 )
 from savs.stores.format.plan import ShardSpec
 from savs.stores.shard.read import Shard, open_shard
-from savs.stores.write.locks import left_overs
+from savs.stores.write.left_overs import left_overs
 
 REDO = "run the same `savs extract` command again"
 
@@ -232,7 +232,7 @@ def _strays(
             yield Problem(name, "foreign", "it is not in the plan", "move it away")
     for path in left_overs(folder):
         what = "a process that no longer runs left it"
-        yield Problem(path.name, "left-over", what, "run `savs repair`")
+        yield Problem(str(path.relative_to(folder)), "left-over", what, "run `savs repair`")
 
 
 def _sha256(path: Path) -> str | None:

@@ -2,16 +2,15 @@
 
 import io
 import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import h5py
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.foundation.whole_files import whole_file
 from savs.stores.errors import FeatureValueError
+from savs.stores.files.object_store import write_whole
 from savs.stores.format.layout import (
     EXAMPLES,
     FORMAT,
@@ -30,17 +29,18 @@ from savs.stores.shard.text_columns import encode_column
 
 
 def write_shard(
-    path: Path,
+    path: Any,
     spec: ShardSpec,
     identity: Identity,
     content: ShardContent,
-    rank: int,
     *,
     replace_old: bool = False,
+    before_naming: Callable[[], None] = lambda: None,
 ) -> None:
     """Write a shard under a temporary name, make it durable, then give it its final name.
 
-    HDF5 makes the file in memory, because it does not survive a full disk.
+    HDF5 makes the file in memory, because it does not survive a full disk. `before_naming` is
+    called as by `write_whole`.
 
     Raises
     ------
@@ -52,8 +52,7 @@ def write_shard(
         The disk cannot be written.
     """
     buffer = _in_memory(spec, identity, content)
-    with whole_file(path, replace=replace_old, owner=str(rank)) as partial:
-        partial.write_bytes(buffer.getbuffer())
+    write_whole(path, buffer.getbuffer(), replace=replace_old, before_naming=before_naming)
 
 
 def _in_memory(spec: ShardSpec, identity: Identity, content: ShardContent) -> io.BytesIO:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from savs.foundation.disk_errors import FULL
+from savs.foundation.errors import SavsError
 from savs.stores.errors import StoreWriteError
 
 RESUME = "finished shards are kept; run the same command again to resume"
@@ -15,7 +16,7 @@ def disk_errors(path: Path, safe: str = RESUME) -> Iterator[None]:
     """Turn errors of the disk into one line that says what is safe and what to do."""
     try:
         yield
-    except (StoreWriteError, BlockingIOError, FileExistsError):
+    except (SavsError, BlockingIOError, FileExistsError):
         raise
     except PermissionError as error:
         raise StoreWriteError(

@@ -1,21 +1,25 @@
-"""Open a store for writing: its folder kept for one rank, then made, resumed or extended."""
+"""Open a store for writing: made, resumed or extended, by one process or by many."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from savs.foundation.errors import ParameterError
+from savs.foundation.whole_files import PARTIAL
 from savs.stores.errors import StoreMismatchError, StoreNotFoundError, StoreWriteError
-from savs.stores.format.layout import DEFAULT_SHARD_ROWS, MANIFEST
+from savs.stores.files.object_store import object_names
+from savs.stores.files.paths import WRITABLE, is_remote, is_writable
+from savs.stores.format.layout import CLAIMS, MANIFEST
 from savs.stores.format.manifest import Identity, Manifest, read_manifest, write_manifest
 from savs.stores.format.plan import PlannedRow, ShardSpec, make_plan
+from savs.stores.write.claim_files import ClaimFiles
+from savs.stores.write.claim_objects import ClaimObjects, claim_storage
+from savs.stores.write.claims import Claims
 from savs.stores.write.disk_errors import disk_errors
-from savs.stores.write.locks import manifest_lock, remove_partial_shards, writer_lock
+from savs.stores.write.left_overs import left_overs
+from savs.stores.write.manifest_change import change_manifest
 from savs.stores.write.writer import FeatureWriter
-
-OWN_SUFFIXES = (".lock", ".partial")
-"""What a writer may have left in a folder before there was a store.json."""
 
 PlannedRows = Mapping[str, Sequence[PlannedRow]]
 """Split -> its examples, in the order of the input file."""
@@ -27,11 +31,9 @@ def open_writer(
     identity: Identity,
     rows: PlannedRows,
     *,
-    shard_rows: int = DEFAULT_SHARD_ROWS,
-    rank: int = 0,
-    ranks: int = 1,
+    shard_rows: int | None = None,
 ) -> Iterator[FeatureWriter]:
-    """Make a store, or resume or extend the one that is there, as the writer of one rank.
+    """Make a store, or resume or extend the one that is there; other processes may do the same.
 
     Parameters
     ----------
@@ -42,37 +44,32 @@ def open_writer(
     rows
         All examples of each split, in the order of the input file.
     shard_rows
-        Examples a shard at most.
-    rank, ranks
-        Of the planned shards, this process writes each `ranks`-th, from `rank` on.
+        Examples a shard at most, see `make_plan`.
 
     Raises
     ------
     StoreMismatchError
         The store there is of another model, other settings or other examples; nothing is changed.
-    StoreLockedError
-        A live process writes to it as this rank.
     StoreWriteError
         The folder cannot be made or written.
     """
-    with reserve(path, rank=rank, ranks=ranks) as place:
+    with reserve(path) as place:
         yield place.begin(identity, rows, shard_rows)
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A folder that one rank may write to, whatever it will be a store of; made by `reserve`."""
+    """A folder that this process may write to, whatever it will be a store of; see `reserve`."""
 
     path: Path
-    rank: int
-    ranks: int
-    takeover: str | None
-    """Says whose lock was taken over, if a dead writer left one."""
+    claims: Claims
     found: Manifest | None
     """Of the store that is there; None in a new folder."""
 
-    def missing(self, identity: Identity, rows: PlannedRows, shard_rows: int) -> list[ShardSpec]:
-        """Return what this rank would have to write, without changing anything.
+    def missing(
+        self, identity: Identity, rows: PlannedRows, shard_rows: int | None
+    ) -> list[ShardSpec]:
+        """Return what is still to be written, without changing anything.
 
         Raises
         ------
@@ -80,46 +77,54 @@ class Reservation:
             The store there is of other features or other examples.
         """
         agreed = _agreed(self.path, self.found, identity, rows, shard_rows)
-        return self._writer(agreed).missing()
+        return FeatureWriter(self.path, agreed, self.claims).missing()
 
-    def begin(self, identity: Identity, rows: PlannedRows, shard_rows: int) -> FeatureWriter:
+    def begin(self, identity: Identity, rows: PlannedRows, shard_rows: int | None) -> FeatureWriter:
         """Make the store, or extend the one that is there, see `open_writer`."""
-        with disk_errors(self.path / MANIFEST), manifest_lock(self.path):
-            return self._writer(_agree(self.path, identity, rows, shard_rows))
-
-    def _writer(self, manifest: Manifest) -> FeatureWriter:
-        return FeatureWriter(self.path, manifest, self.rank, self.ranks)
+        with disk_errors(self.path / MANIFEST):
+            agreed = _agree(self.path, self.claims, identity, rows, shard_rows)
+        return FeatureWriter(self.path, agreed, self.claims)
 
 
 @contextmanager
-def reserve(path: Path, *, rank: int = 0, ranks: int = 1) -> Iterator[Reservation]:
-    """Make a folder if it is not there, and keep other processes from writing to it as one rank.
+def reserve(path: Any) -> Iterator[Reservation]:
+    """Make a folder if it is not there, and show others that this process works on it.
 
     Raises
     ------
     StoreMismatchError
         The folder is not empty and holds no store.
-    StoreLockedError
-        A live process writes to it as this rank.
     StoreWriteError
-        The folder cannot be made or written.
+        The folder cannot be made or written, or it is a URL where processes cannot claim.
     """
-    if not 0 <= rank < ranks:
-        raise ParameterError(f"rank is {rank} of {ranks}, expected 0 <= rank < ranks")
-    with disk_errors(path):
-        if path.exists() and not path.is_dir():
-            raise StoreWriteError(f"{path} is a file, not a folder; pass another --out")
-        is_new = not path.exists()
-        path.mkdir(parents=True, exist_ok=True)
+    if not is_writable(path):
+        raise StoreWriteError(
+            f"{path} cannot be written; pass a folder, or a URL of {', '.join(WRITABLE)}"
+        )
     with ExitStack() as stack:
-        if is_new:
-            stack.callback(_remove_if_empty, path)
-        with disk_errors(path), manifest_lock(path):
-            takeover = stack.enter_context(writer_lock(path, rank))
-            with disk_errors(path / MANIFEST):
-                remove_partial_shards(path, rank)
-                found = _found(path)
-        yield Reservation(path, rank, ranks, takeover, found)
+        with disk_errors(path):
+            if not is_remote(path):
+                _make_folder(path, stack)
+            found = _found(path)
+        storage = claim_storage(path)
+        with disk_errors(path / CLAIMS):
+            claims = Claims(storage)
+            if isinstance(storage, ClaimObjects):
+                storage.require_conditions(f"{claims.process.id}.probe")
+            stack.enter_context(claims)
+            for left in [] if is_remote(path) else left_overs(path):
+                if left.name.endswith(PARTIAL):  # claims are taken over, not removed
+                    left.unlink(missing_ok=True)
+        yield Reservation(path, claims, found)
+
+
+def _make_folder(path: Path, stack: ExitStack) -> None:
+    """Make a folder, which is removed again if nothing comes into it."""
+    if path.exists() and not path.is_dir():
+        raise StoreWriteError(f"{path} is a file, not a folder; pass another --out")
+    if not path.exists():
+        stack.callback(_remove_if_empty, path)
+    path.mkdir(parents=True, exist_ok=True)
 
 
 def _remove_if_empty(folder: Path) -> None:
@@ -147,17 +152,20 @@ def new_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
         if is_new:
             stack.callback(_remove_if_empty, path)
         with disk_errors(path / MANIFEST):
-            stack.enter_context(writer_lock(path, 0))
+            claims = stack.enter_context(Claims(ClaimFiles(path)))
             write_manifest(path, manifest)
-        yield FeatureWriter(path, manifest, 0, 1)
+        yield FeatureWriter(path, manifest, claims)
 
 
-def _found(path: Path) -> Manifest | None:
+def _found(path: Any) -> Manifest | None:
     """Return the manifest of a folder, None where it is empty."""
     try:
         return read_manifest(path)
     except StoreNotFoundError:
-        strangers = sorted(p.name for p in path.iterdir() if p.suffix not in OWN_SUFFIXES)
+        names = object_names(path) if is_remote(path) else [p.name for p in path.iterdir()]
+        strangers = [
+            name for name in sorted(names) if name != CLAIMS and not name.endswith(PARTIAL)
+        ]
         if strangers:
             raise StoreMismatchError(
                 f"{path} holds {strangers[0]} but no {MANIFEST}, so it is not a feature store;"
@@ -166,16 +174,22 @@ def _found(path: Path) -> Manifest | None:
         return None
 
 
-def _agree(path: Path, identity: Identity, rows: PlannedRows, shard_rows: int) -> Manifest:
+def _agree(
+    path: Path, claims: Claims, identity: Identity, rows: PlannedRows, shard_rows: int | None
+) -> Manifest:
     """Write the manifest that both the folder and this run hold to, and return it."""
-    before = _found(path)
-    agreed = _agreed(path, before, identity, rows, shard_rows)
-    if agreed != before:
-        try:
-            write_manifest(path, agreed, replace_old=before is not None)
-        except FileExistsError:  # another machine was first, whose lock is not seen here
-            return _agree(path, identity, rows, shard_rows)
-    return agreed
+    while True:
+        before = _found(path)
+        agreed = _agreed(path, before, identity, rows, shard_rows)
+        if agreed == before:
+            return agreed
+        if before is not None:
+            return change_manifest(
+                path, claims, lambda now: _agreed(path, now, identity, rows, shard_rows)
+            )
+        with suppress(FileExistsError):  # another process was first
+            write_manifest(path, agreed)
+            return agreed
 
 
 def _agreed(
@@ -183,7 +197,7 @@ def _agreed(
     found: Manifest | None,
     identity: Identity,
     rows: PlannedRows,
-    shard_rows: int,
+    shard_rows: int | None,
 ) -> Manifest:
     """Return the manifest that both a folder and this run hold to."""
     if found is None:

@@ -1,64 +1,84 @@
 """Fill a store that is open: shard after shard, then the seal."""
 
 import hashlib
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from savs.stores.errors import StoreMismatchError
+from savs.stores.files.object_store import file_names
 from savs.stores.format.layout import MANIFEST, Facts
-from savs.stores.format.manifest import Manifest, SealedShard, read_manifest, write_manifest
+from savs.stores.format.manifest import Manifest, SealedShard, read_manifest
 from savs.stores.format.plan import ShardSpec
 from savs.stores.shard.content import ShardContent, check_content
 from savs.stores.shard.read import open_shard
 from savs.stores.shard.write import write_shard
+from savs.stores.write.claims import ClaimLostError, Claims
 from savs.stores.write.disk_errors import disk_errors
-from savs.stores.write.locks import manifest_lock
+from savs.stores.write.manifest_change import change_manifest, replace_manifest
+from savs.stores.write.open_shards import OpenShards
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureWriter:
-    """A store that is open for writing as one rank; made by `open_writer`."""
+    """A store that is open for writing, maybe by other processes too; made by `open_writer`."""
 
     path: Path
     """The store's folder."""
     manifest: Manifest
-    rank: int
-    ranks: int
+    claims: Claims
+    """Those of this process."""
     _written: set[str] = field(default_factory=set, repr=False)
     """Shards that this process has written."""
-    _reopened: set[str] = field(default_factory=set, repr=False)
-    """Finished shards that this process may write once more."""
+    _reopened: dict[str, int] = field(default_factory=dict, repr=False)
+    """Finished shards that may be written once more -> their fingerprint until then."""
 
     def missing(self) -> list[ShardSpec]:
-        """Return the planned shards of this rank that have no file yet, in plan order."""
-        return [spec for spec in self._of_rank() if not (self.path / spec.name).exists()]
-
-    def _of_rank(self) -> list[ShardSpec]:
-        specs = self.manifest.plan.shards()
-        return [spec for place, spec in enumerate(specs) if place % self.ranks == self.rank]
-
-    def with_skips(self) -> list[ShardSpec]:
-        """Return this rank's finished shards that skipped an example."""
-        found = []
-        for spec in self._of_rank():
-            if (self.path / spec.name).exists():
-                with open_shard(self.path / spec.name, spec, self.manifest) as shard:
-                    if shard.rows < spec.rows:
-                        found.append(spec)
-        return found
+        """Return the planned shards that have no file yet, in plan order."""
+        present = file_names(self.path)
+        return [spec for spec in self.manifest.plan.shards() if spec.name not in present]
 
     def reopen_skipped(self) -> list[ShardSpec]:
-        """Let this rank's shards that skipped an example be written again, and return them.
+        """Let the finished shards that skipped an example be written again, and return them.
 
-        Until then they stay as they are; each is replaced as a whole, or not at all.
+        Until then they stay as they are; each is replaced as a whole, or not at all. A shard of a
+        process that still works on this store is not among them: it has just tried.
         """
-        found = self.with_skips()
-        self._reopened.update(spec.name for spec in found)
+        found = []
+        for spec in self.manifest.plan.shards():
+            if not (self.path / spec.name).exists():
+                continue
+            with open_shard(self.path / spec.name, spec, self.manifest) as shard:
+                if shard.rows < spec.rows and not self.claims.signs.lives(shard.run.get("writer")):
+                    found.append(spec)
+                    self._reopened[spec.name] = shard.fingerprint
         return found
 
-    def write(self, spec: ShardSpec, content: ShardContent) -> Path:
+    def open_shards(self, specs: Sequence[ShardSpec], start: float = 0.0) -> OpenShards:
+        """Return shards that this process does together with others, see `OpenShards`."""
+        return OpenShards(specs, self.claims, self.is_done, self._all_done, start)
+
+    def is_done(self, spec: ShardSpec) -> bool:
+        """Return whether a shard has its file, and was written again if it was reopened."""
+        path = self.path / spec.name
+        if not path.exists():
+            return False
+        if spec.name in self._written or spec.name not in self._reopened:
+            return True
+        with open_shard(path, spec, self.manifest) as shard:
+            return shard.fingerprint != self._reopened[spec.name]
+
+    def _all_done(self, specs: Collection[ShardSpec]) -> set[str]:
+        """Return the names of those shards that are done, see `is_done`."""
+        present = file_names(self.path)
+        found = [spec for spec in specs if spec.name in present]
+        return {s.name for s in found if s.name not in self._reopened or self.is_done(s)}
+
+    def write(self, spec: ShardSpec, content: ShardContent) -> bool:
         """Write one planned shard; nothing is left under its name unless it is whole.
+
+        Returns False where another process has published it, which took this one for dead.
 
         Raises
         ------
@@ -68,35 +88,65 @@ class FeatureWriter:
             The disk refused; the shards written before stay as they are.
         StoreMismatchError
             The shard has its file already, and was not reopened.
+        StoreLockedError
+            Another process has claimed it.
         """
         check_content(spec, self.manifest.plan.planned_ids(spec), self.manifest.identity, content)
         path = self.path / spec.name
+        with disk_errors(path):
+            if not self.claims.has(spec.name):
+                if self.is_done(spec):
+                    raise StoreMismatchError(
+                        f"{path} exists; a finished shard is not written again"
+                    )
+                self.claims.require(spec.name)
+            while self.claims.holds(spec.name):
+                try:
+                    self._publish(spec, content)
+                    self._written.add(spec.name)
+                    self.claims.retire(spec.name)
+                    return True
+                except FileExistsError:
+                    break
+                except ClaimLostError:  # of the shard, or of store.json alone
+                    continue
+            self.claims.release(spec.name)
+        return False
+
+    def _publish(self, spec: ShardSpec, content: ShardContent) -> None:
+        """Write a shard whose claim is held."""
         again = spec.name in self._reopened
-        if path.exists() and not again:
-            raise StoreMismatchError(f"{path} exists; a finished shard is not written again")
-        with disk_errors(path), manifest_lock(self.path) if again else nullcontext():
+        names = (spec.name, MANIFEST) if again else (spec.name,)
+        with (
+            self.claims.hold(MANIFEST) if again else nullcontext(),
+            self.claims.publishing(*names) as require_claim,
+        ):
             if again:
                 self._unlist(spec)
-            write_shard(path, spec, self.manifest.identity, content, self.rank, replace_old=again)
-        self._written.add(spec.name)
-        self._reopened.discard(spec.name)
-        return path
-
-    def settle_batching(self, wanted: Facts) -> Facts:
-        """Record how batches are made, unless another rank just did; return what is recorded."""
-        with disk_errors(self.path / MANIFEST), manifest_lock(self.path):
-            now = read_manifest(self.path)
-            if now.batching != self.manifest.batching:
-                return now.batching
-            write_manifest(self.path, replace(now, batching=wanted), replace_old=True)
-        return wanted
+            write_shard(
+                self.path / spec.name,
+                spec,
+                self.manifest.identity,
+                content,
+                replace_old=again,
+                before_naming=require_claim,
+            )
 
     def _unlist(self, spec: ShardSpec) -> None:
         """Take a shard out of the seal before its file changes: its digest will be another."""
         now = read_manifest(self.path)
         kept = tuple(shard for shard in now.shards if shard.name != spec.name)
         if kept != now.shards:
-            write_manifest(self.path, replace(now, shards=kept), replace_old=True)
+            replace_manifest(self.path, self.claims, replace(now, shards=kept))
+
+    def settle_batching(self, wanted: Facts) -> Facts:
+        """Record how batches are made, unless another process just did; return what is recorded."""
+
+        def settle(now: Manifest) -> Manifest:
+            is_settled = now.batching != self.manifest.batching
+            return now if is_settled else replace(now, batching=wanted)
+
+        return change_manifest(self.path, self.claims, settle).batching
 
     def seal(self) -> bool:
         """List all shards, digests and runs in store.json; False while any shard is missing.
@@ -104,16 +154,17 @@ class FeatureWriter:
         What an earlier seal says of a shard that was not written again is kept, so that a later
         run cannot bless a damaged file.
         """
-        with disk_errors(self.path / MANIFEST), manifest_lock(self.path):
-            now = read_manifest(self.path)  # another rank may have extended or sealed it
-            if not all((self.path / spec.name).exists() for spec in now.plan.shards()):
-                return False
-            write_manifest(self.path, self._sealed(now), replace_old=True)
-        return True
+        if not _is_complete(self.path, read_manifest(self.path)):
+            return False
+        sealed = change_manifest(self.path, self.claims, self._sealed).sealed
+        self.claims.sweep()
+        return sealed
 
     def _sealed(self, now: Manifest) -> Manifest:
-        """Return a manifest that lists all shards."""
-        before = {shard.name: shard for shard in now.shards if shard.name not in self._written}
+        """Return a manifest that lists all shards, or the same while one is missing."""
+        if not _is_complete(self.path, now):  # another process may have extended the plan
+            return now
+        before = {shard.name: shard for shard in now.shards}
         runs, sealed = list(now.runs), []
         for spec in now.plan.shards():
             if spec.name in before:
@@ -128,3 +179,8 @@ class FeatureWriter:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             sealed.append(SealedShard(spec.name, rows, path.stat().st_size, sha256))
         return replace(now, runs=tuple(runs), shards=tuple(sealed))
+
+
+def _is_complete(folder: Path, manifest: Manifest) -> bool:
+    present = file_names(folder)
+    return all(spec.name in present for spec in manifest.plan.shards())

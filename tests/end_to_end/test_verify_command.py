@@ -6,12 +6,14 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from claimants import ended, leave_claim
 
 from savs.pipeline import open_store
 
 pytestmark = pytest.mark.thorough
 
 SHARD = "test-00001.h5"
+CLAIM = f"claims/{SHARD}.0"
 
 
 @pytest.fixture
@@ -74,26 +76,26 @@ def test_a_whole_store_exits_with_0(savs, store):
 
 def test_a_damaged_store_exits_with_3_and_says_what_to_do(savs, store):
     flip_feature(store / SHARD)
-    (store / "writer-0.lock").write_text("x")
+    leave_claim(store, SHARD, ended())
     done = savs("verify", store)
     assert done.returncode == 3
     assert [line.split() for line in done.stdout.splitlines()] == [
         ["file", "problem"],
         [SHARD, "damaged"],
-        ["writer-0.lock", "left-over"],
+        [CLAIM, "left-over"],
     ]
-    shard, lock, last = done.stderr.splitlines()
+    shard, claim, last = done.stderr.splitlines()
     assert shard.startswith(f"{SHARD}: ")
     assert "/layers/00000 head 0 fails its crc32: the file was changed after it was" in shard
     assert shard.endswith("; run `savs repair`, then the same `savs extract` command again")
-    assert lock == "writer-0.lock: a process that no longer runs left it; run `savs repair`"
+    assert claim == f"{CLAIM}: a process that no longer runs left it; run `savs repair`"
     assert last.endswith(" compared, problems: 2")
     found = problems(savs, store)
     assert [(p["file"], p["kind"]) for p in found] == [
-        *((SHARD, "damaged"), ("writer-0.lock", "left-over")),
+        *((SHARD, "damaged"), (CLAIM, "left-over")),
     ]
     assert all(set(p) == {"file", "kind", "what", "remedy"} for p in found)
-    assert [p["file"] for p in problems(savs, store, "--quick")] == ["writer-0.lock"]
+    assert [p["file"] for p in problems(savs, store, "--quick")] == [CLAIM]
 
 
 def test_a_damaged_store_json_exits_with_3(savs, store):
@@ -111,12 +113,12 @@ def test_repair_then_the_same_extract_then_verify_is_clean(savs, extract, store)
     features = open_store(store).features("test", raw=True)
     flip_feature(store / SHARD)
     (store / "train-00000.h5").unlink()
-    (store / "writer-0.lock").write_text("x")
+    leave_claim(store, SHARD, ended())
     before = shards(store)
     done = savs("repair", store)
     assert done.returncode == 0
     assert [tuple(line.split(maxsplit=1)) for line in done.stdout.splitlines()[1:]] == [
-        *(("writer-0.lock", "removed"), (SHARD, "set aside")),
+        *((CLAIM, "removed"), (SHARD, "set aside")),
         *(("train-00000.h5", "to extract again"), (SHARD, "to extract again")),
     ]
     assert "shards to extract again: 2; run the same `savs extract` command" in done.stderr

@@ -2,17 +2,11 @@
 
 from savs.pipeline import names
 from savs.pipeline.explore.export import FORMS
-from savs.pipeline.extraction.run_options import DEFAULT_SHARD_ROWS
 from savs.pipeline.heads.head_scores import SCORINGS
 from savs.pipeline.readouts import READOUTS
-from savs.stores.format import layout
 
 
 def test_names_are_those_of_the_catalogues():
     assert tuple(READOUTS) == names.READOUT_NAMES
     assert tuple(SCORINGS) == names.SCORING_NAMES
     assert tuple(FORMS) == names.EXPORT_FORMS
-
-
-def test_defaults_are_those_of_the_stages():
-    assert layout.DEFAULT_SHARD_ROWS == DEFAULT_SHARD_ROWS

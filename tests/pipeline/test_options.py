@@ -125,9 +125,3 @@ def test_paths_and_numbers_of_numpy_are_taken():
 def test_a_model_option_that_cannot_be_is_refused_before_anything_is_loaded(given, message):
     with pytest.raises(ModelError, match=f"^{message}"):
         ModelOptions(model="no/such", **given)
-
-
-@pytest.mark.parametrize(("rank", "ranks"), [(2, 2), (-1, 2), (0, 0)])
-def test_a_rank_is_below_the_number_of_ranks(rank, ranks):
-    with pytest.raises(ParameterError, match=f"^--rank {rank} of --ranks {ranks}; ranks count"):
-        RunOptions(rank=rank, ranks=ranks)

@@ -2,12 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import numpy as np
 import pytest
-from events import in_thread as start_in_thread
 
 from savs.stores import Identity, PlannedRow, ShardContent, ShardSpec, open_writer
 from stores import GRID, columns, identity, planned, to_stored
@@ -81,12 +79,10 @@ def listing() -> Callable[[Path], dict[str, tuple[bytes, int]]]:
     """Return a function that gives a folder's files with their bytes and times."""
 
     def look(folder: Path) -> dict[str, tuple[bytes, int]]:
-        return {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.iterdir()}
+        return {
+            str(p.relative_to(folder)): (p.read_bytes(), p.stat().st_mtime_ns)
+            for p in folder.rglob("*")
+            if p.is_file()
+        }
 
     return look
-
-
-@pytest.fixture
-def in_thread(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], Thread]:
-    """Return a function that starts another thread and lets it go on until it ends or waits."""
-    return lambda act: start_in_thread(act, monkeypatch)

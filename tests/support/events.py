@@ -1,15 +1,11 @@
-"""Things that happen at a chosen moment, in this process: before a file is opened, at a lock."""
+"""Things that happen at a chosen moment, in this process: before a file is opened."""
 
-import fcntl
 import os
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 _watchers: list[Callable[[str], None]] = []
 
@@ -44,30 +40,3 @@ def before_open(folder: Path, names: str, number: int, act: Callable[[], Any]) -
         yield
     finally:
         _watchers.remove(watch)
-
-
-def in_thread(act: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> threading.Thread:
-    """Start another thread; return once it has ended, or waits for a lock that is held."""
-    stops, lock = threading.Event(), fcntl.flock
-
-    def flock(file: Any, flags: int) -> None:
-        try:
-            lock(file, flags | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if flags & fcntl.LOCK_NB:
-                raise
-            if threading.current_thread() is thread:
-                stops.set()
-            lock(file, flags)
-
-    def run() -> None:
-        try:
-            act()
-        finally:
-            stops.set()
-
-    thread = threading.Thread(target=run)
-    monkeypatch.setattr(fcntl, "flock", flock)
-    thread.start()
-    stops.wait()
-    return thread

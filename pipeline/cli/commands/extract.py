@@ -1,6 +1,5 @@
 """`savs extract`: stage 1 on the command line."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,11 +9,13 @@ from savs.pipeline.cli.options.expansion import expand_options
 from savs.pipeline.cli.options.inputs import BenchmarkArgument, resolve_benchmark
 from savs.pipeline.cli.options.shared import JsonOption, option
 from savs.pipeline.cli.output import print_json, print_line, progress, say
+from savs.pipeline.cluster.devices import NONE
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.requirements import require_extra
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.running.progress import Reporting
+from savs.stores.files.paths import find_place
 
 if TYPE_CHECKING:
     from savs.pipeline import Extraction
@@ -25,7 +26,10 @@ SKIPS_SHOWN = 10
 @expand_options
 def extract_command(
     benchmark: BenchmarkArgument,
-    out: Annotated[Path, option("--out", metavar="STORE", help="Folder of the feature store.")],
+    out: Annotated[
+        str,
+        option("--out", metavar="STORE", help="Folder of the feature store, or s3:// gs:// az://."),
+    ],
     inputs: InputOptions,
     model: ModelOptions,
     run: RunOptions,
@@ -35,19 +39,57 @@ def extract_command(
     max_skip: Annotated[
         int, option(min=0, help="Exit with code 4 if more examples are skipped.")
     ] = 0,
+    gpus: Annotated[
+        str,
+        option(
+            metavar="all|N|0,2",
+            help="Start a process per GPU on this machine: all, a number, or a list.",
+        ),
+    ] = NONE,
+    engine: Annotated[
+        str, option(metavar="local|ray", help="Where processes run: here, or in a Ray cluster.")
+    ] = "local",
+    address: Annotated[
+        str | None, option(metavar="HOST:PORT", help="Ray cluster, or auto (default: a new one).")
+    ] = None,
+    actors: Annotated[
+        int | None, option(min=1, help="Ray actors (default: one per GPU of the cluster).")
+    ] = None,
+    actor_cpus: Annotated[int, option(min=1, help="CPUs of each Ray actor.")] = 1,
+    actor_gpus: Annotated[float, option(min=0, help="GPUs of each Ray actor.")] = 1.0,
+    no_progress: Annotated[bool, option("--no-progress", help="Print messages only.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Resume an existing store; finished shards are kept."""
+    """Resume an existing store; finished shards are kept.
+
+    Start it as often as you like: the processes share the work.
+    """
     chosen = resolve_benchmark(benchmark, inputs)
     require_extra()
+    place = find_place(out)
     if dry_run:
+        if gpus != NONE:
+            raise typer.BadParameter("--dry-run measures one process; leave out --gpus")
         from savs.pipeline.cli.dry_run import print_estimate
 
-        print_estimate(chosen, inputs, model, run, out=out, as_json=json)
+        print_estimate(chosen, inputs, model, run, out=place, as_json=json)
         return
-    from savs.pipeline.extraction.run_extraction import run_extraction
+    if engine not in ("local", "ray"):
+        raise typer.BadParameter(f"--engine is {engine!r}, expected local or ray")
+    if engine == "ray":
+        from savs.pipeline.cli.node_run import extract_on_ray
+        from savs.pipeline.cluster.ray_engine import RayOptions
 
-    done = run_extraction(chosen, inputs, model, run, out=out, reporting=Reporting(say, progress))
+        done = extract_on_ray(RayOptions(address, actors, actor_cpus, actor_gpus), place)
+    elif gpus != NONE:
+        from savs.pipeline.cli.node_run import extract_on_node
+
+        done = extract_on_node(gpus, place)
+    else:
+        from savs.pipeline.extraction.run_extraction import run_extraction
+
+        reporting = Reporting(say) if no_progress else Reporting(say, progress)
+        done = run_extraction(chosen, inputs, model, run, out=place, reporting=reporting)
     if json:
         print_json(_summary(done))
     else:

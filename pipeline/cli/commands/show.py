@@ -5,16 +5,23 @@ from typing import TYPE_CHECKING, Any
 from savs import pipeline
 from savs.pipeline.cli.options.shared import JsonOption, StoreArgument
 from savs.pipeline.cli.output import print_json, print_line, print_table, say
-from savs.pipeline.running.formatting import format_bytes
+from savs.pipeline.running.formatting import format_bytes, format_seconds
+from savs.stores.files.paths import is_writable
 
 if TYPE_CHECKING:
     from savs.stores import FeatureStore
+    from savs.stores.maintain.progress import StoreProgress
 
 
 def show_command(store: StoreArgument, json: JsonOption = False) -> None:
-    """Read no features. The extraction may still be running."""
+    """Read no features. While an extraction runs, show how far it is and who works on it."""
+    from savs.stores.maintain.progress import store_progress
+
     opened = pipeline.open_store(store)
+    done = store_progress(opened.path, opened.manifest) if is_writable(opened.path) else None
     facts: dict[str, Any] = opened.facts | {"classes": _counts(opened), "skipped": _skipped(opened)}
+    if done is not None:
+        facts["progress"] = done.to_json()
     if json:
         print_json(facts)
         return
@@ -45,8 +52,36 @@ def show_command(store: StoreArgument, json: JsonOption = False) -> None:
     )
     for skip in facts["skipped"]:
         print_line(f"skipped {skip['split']} {skip['id']}: {skip['reason']}")
-    if missing:
+    if done is not None and done.writers:
+        _print_progress(done)
+    elif missing:
         say(f"{missing} shards are missing: run the same `savs extract` command again to resume")
+
+
+def _print_progress(done: "StoreProgress") -> None:
+    """Print how far a running extraction is, and its processes."""
+    share = f"{done.rows:,} of {done.planned:,} examples ({100 * done.rows // done.planned} %)"
+    left = done.seconds_left
+    rate = (
+        "" if left is None else f", {done.per_second:.1f} per second, {format_seconds(left)} left"
+    )
+    print_line()
+    print_line(f"{share}{rate}")
+    print_table(
+        ["process", "rank", "device", "state", "examples", "per second", "last sign"],
+        [
+            [
+                writer.process,
+                "-" if writer.rank is None else str(writer.rank),
+                writer.device or "-",
+                writer.state,
+                f"{writer.rows:,}",
+                f"{writer.per_second:.1f}",
+                f"{writer.last_sign_s:.0f} s ago",
+            ]
+            for writer in done.writers
+        ],
+    )
 
 
 def _finished(store: "FeatureStore") -> list[str]:

@@ -11,7 +11,10 @@ MODEL_FLAGS = {
     "model": Flag("Hugging Face id, local folder, or demo.", metavar="ID"),
     "revision": Flag("Branch, tag or commit on the Hugging Face Hub."),
     "dtype": Flag("auto (as in the checkpoint), bfloat16, float16 or float32."),
-    "device": Flag("auto (all GPUs, or the CPU), cpu, cuda:1, mps ...", aliases=("--device-map",)),
+    "device": Flag(
+        "auto (as few GPUs as it needs, or the CPU), balanced (all), cpu, cuda:1 ...",
+        aliases=("--device-map",),
+    ),
     "attention": Flag(
         "sdpa, eager, flash_attention_2 ... (default: as the model).",
         aliases=("--attn-implementation",),

@@ -22,12 +22,13 @@ RUN_FLAGS = {
         "Processes that decode and prepare (default: auto, one per core with a GPU, else 0).",
         metavar="auto|N",
     ),
-    "shard_rows": Flag("Examples per file; a killed run loses at most one file.", min=1),
+    "shard_rows": Flag(
+        "Examples per file; a killed run loses at most one file (default: 16 to 256).", min=1
+    ),
     "thumbnails": Flag("Store a small JPEG of the first image of each example."),
     "answers": Flag("Store the logits of the labels, for readout zero-shot.", metavar="labels"),
+    "heads_from": Flag("Store only the heads of this selection.", metavar="DIR"),
     "retry_skipped": Flag("Extract shards with skipped examples again."),
-    "rank": Flag("Number of this process, from 0 to --ranks minus 1.", min=0),
-    "ranks": Flag("Number of processes that write to the store.", min=1),
 }
 
 

@@ -34,13 +34,17 @@ from savs.pipeline.extraction.batches.worker_process import (
     hidden_main,
     start_server,
 )
+from savs.pipeline.extraction.model.model_options import AUTO, BALANCED
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.running.launchers import ALONE, Rank
 
 AHEAD = 2
 """Jobs that each worker may be ahead."""
 START_S = 10.0
 """With less to prepare than this, workers take longer to start than they save."""
+SHARE_S = 5.0
+"""A worker of one rank of several has at least so much to do."""
 MOST_WORKERS = 16
 MOST_FRUITLESS = 6
 """Deaths in a row, with nothing prepared between them, that end the run."""
@@ -48,20 +52,34 @@ PATIENCE_S = 5.0
 """A dead worker is known by then: what it had sent may fail before its death is seen."""
 
 
-def count_workers(run: RunOptions, device: str, seconds: float) -> int:
+def count_workers(run: RunOptions, device: str, seconds: float, rank: Rank = ALONE) -> int:
     """Return how many worker processes a run has.
 
-    By default that is the cores of this process, shared by the ranks. There are none without a GPU,
-    where the model takes all cores itself, and none where one process would prepare all examples
-    within a few `seconds`.
+    By default that is the cores of this process, shared by the ranks of this machine. There are
+    none without a GPU, where the model takes all cores itself, and none where one process would
+    prepare its share of all examples within a few seconds. Ranks have no more than their share
+    needs: what workers are ahead is claimed, and other ranks could do it.
+
+    Parameters
+    ----------
+    run
+        Has the number, if the user gave one.
+    device
+        Where the model runs.
+    seconds
+        What one process would need to prepare all examples.
+    rank
+        Which of how many processes this is.
     """
     if run.workers is not None:
         return run.workers
-    has_gpu = torch.cuda.is_available() if device == "auto" else device != "cpu"
-    if seconds < START_S or not has_gpu:
+    has_gpu = torch.cuda.is_available() if device in (AUTO, BALANCED) else device != "cpu"
+    share_s = seconds / rank.ranks
+    if share_s < START_S or not has_gpu:
         return 0
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return max(1, min(cores // run.ranks, MOST_WORKERS))
+    most = MOST_WORKERS if rank.ranks == 1 else int(share_s / SHARE_S)
+    return max(1, min(cores // rank.local_ranks, MOST_WORKERS, most))
 
 
 def prepared_jobs(

@@ -2,13 +2,14 @@
 
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
 from savs.datasets import Example
 from savs.pipeline.extraction.batches.assembly import example_columns
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.running.formatting import format_bytes
 from savs.stores import StoreWriteError
+from savs.stores.files.paths import is_remote
 from savs.stores.format.layout import STORED_DTYPES
 from savs.stores.shard.text_columns import encode_column
 
@@ -43,8 +44,13 @@ def bytes_needed(
     return each * len(examples) + tables + small
 
 
-def require_space(folder: Path, needed: int) -> int:
-    """Return the free bytes of a disk; raise StoreWriteError where it has less than is needed."""
+def require_space(folder: Any, needed: int) -> int | None:
+    """Return the free bytes of a disk; raise StoreWriteError where it has less than is needed.
+
+    None for object storage, which has no end.
+    """
+    if is_remote(folder):
+        return None
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise StoreWriteError(

@@ -25,6 +25,8 @@ class HookPoint:
     """The layer and its heads."""
     projection: nn.Module
     """The output projection, whose input holds all heads side by side."""
+    kept: tuple[int, ...] | None = None
+    """Places of the heads of `grid` among all in that input; None where those are all."""
 
 
 def find_hook_points(model: Any) -> tuple[HookPoint, ...]:
@@ -141,3 +143,7 @@ def collect_heads(
             handle.remove()
     if len(read) != len(points):
         raise ModelError(f"the forward pass reached {len(read)} of {len(points)} attention layers")
+    for point in points:
+        if point.kept is not None:
+            parts = read[point.grid.layer].split(point.grid.head_dim, dim=1)
+            read[point.grid.layer] = torch.cat([parts[place] for place in point.kept], dim=1)

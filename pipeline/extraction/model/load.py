@@ -3,19 +3,23 @@
 from collections.abc import Iterable
 from typing import Any
 
-import torch
-
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.attention_hooks import find_hook_points
 from savs.pipeline.extraction.model.identity import model_settings
 from savs.pipeline.extraction.model.load_errors import explained
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.placement import Placement, find_placement
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, load_encoder
+from savs.pipeline.running.launchers import find_rank
 
 
-def load(options: ModelOptions, encoder: PromptEncoder | None = None) -> LoadedModel:
-    """Load a checkpoint, see `load_model`; its `encoder` where that was loaded before.
+def load(
+    options: ModelOptions,
+    encoder: PromptEncoder | None = None,
+    placement: Placement | None = None,
+) -> LoadedModel:
+    """Load a checkpoint, see `load_model`; with what was made before of its `encoder`, and decided.
 
     Raises
     ------
@@ -25,6 +29,7 @@ def load(options: ModelOptions, encoder: PromptEncoder | None = None) -> LoadedM
     """
     name, keywords = str(options.model), dict(options.model_kwargs or {})
     encoder = encoder or load_encoder(options)
+    placement = placement or find_placement(options, encoder, find_rank())
     with explained("model", name):
         loaded: Any = encoder.kind.from_pretrained(
             options.path,
@@ -32,7 +37,7 @@ def load(options: ModelOptions, encoder: PromptEncoder | None = None) -> LoadedM
             attn_implementation=options.attention,
             output_loading_info=True,
             **options.source,
-            **{"device_map": _device(options.device), **keywords},
+            **placement.keywords | keywords,
         )
         model, report = loaded
     _require_weights(name, [*report["missing_keys"], *report["mismatched_keys"]])
@@ -44,12 +49,6 @@ def load(options: ModelOptions, encoder: PromptEncoder | None = None) -> LoadedM
         hook_points=tuple((encoder.code.find_heads or find_hook_points)(model)),
         settings=model_settings(options, encoder),
     )
-
-
-def _device(device: str) -> str:
-    if device != "auto":
-        return device
-    return "auto" if torch.cuda.is_available() else "cpu"
 
 
 def _require_weights(name: str, absent: Iterable[Any]) -> None:

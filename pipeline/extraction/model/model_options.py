@@ -10,6 +10,8 @@ from savs.pipeline.demo import DEMO_MODEL, DEMO_NAME
 from savs.pipeline.errors import ModelError
 
 DTYPES = ("auto", "bfloat16", "float16", "float32")
+AUTO, BALANCED = "auto", "balanced"
+"""Devices that are chosen: as few GPUs as the weights need, or all."""
 OWN_OPTIONS = {
     "dtype": "--dtype",
     "torch_dtype": "--dtype",
@@ -71,9 +73,9 @@ class ModelOptions:
     """Branch, tag or commit on the hub."""
     dtype: str = "auto"
     """Numeric type that the model computes in; `auto` is that of the checkpoint."""
-    device: str = "auto"
-    """`auto` spreads the model over all GPUs, or uses the CPU without one; or `cpu`, `cuda:1`,
-    `mps` ..."""
+    device: str = AUTO
+    """`auto` takes one GPU where the model fits it, else as few as it needs, or the CPU without
+    one; `balanced` spreads it over all GPUs; or `cpu`, `cuda:1`, `mps` ..."""
     attention: str | None = None
     """Attention implementation of transformers: `sdpa`, `eager`, `flash_attention_2` ..."""
     adapter: str | Path | None = None

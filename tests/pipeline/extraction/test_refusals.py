@@ -12,7 +12,7 @@ from savs.datasets import MediaError
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction import run_extraction
 from savs.pipeline.running.progress import Reporting
-from savs.stores import StoreLockedError, StoreMismatchError, StoreWriteError, open_store, reserve
+from savs.stores import StoreMismatchError, StoreWriteError, open_store
 
 
 @pytest.fixture
@@ -34,9 +34,11 @@ def test_the_folder_is_looked_at_first(run, weightless, tmp_path):
     (tmp_path / "foreign" / "thesis.tex").write_text("mine")
     with pytest.raises(StoreMismatchError, match=r"holds thesis\.tex but no store\.json"):
         run("foreign")
-    with reserve(tmp_path / "busy"), pytest.raises(StoreLockedError, match="as rank 0 by process"):
-        run("busy")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "foreign", "inputs"]
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "claims").symlink_to(tmp_path / "inputs")
+    with pytest.raises(StoreWriteError, match=r"claims is a link to .*inputs; move it away"):
+        run("linked")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "foreign", "inputs", "linked"]
 
 
 def test_missing_media_and_unknown_models_leave_no_folder(run, inputs, weightless, tmp_path):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from savs.pipeline.heads.few_threads import LARGE, few_threads
+from savs.pipeline.heads.few_threads import LARGE, _blas, few_threads
 
 
 def threads() -> set[int]:
@@ -12,6 +12,7 @@ def threads() -> set[int]:
 
 
 def test_small_products_take_one_thread_and_large_ones_what_there_was():
+    _blas.cache_clear()  # FAISS brings a library of its own, which limits itself
     with threadpool_limits(limits=2, user_api="blas"):
         assert threads() == {2}
         with few_threads(LARGE - 1):

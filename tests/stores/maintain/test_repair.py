@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from claimants import elsewhere, ended, leave_claim, leave_unfinished, show_sign
 
 import savs.stores.maintain.repair
+import savs.stores.write.left_overs
 from savs.stores import (
     StoreLockedError,
     StoreNotFoundError,
@@ -16,6 +18,7 @@ from savs.stores import (
 )
 from savs.stores.maintain.repair import repair
 from savs.stores.maintain.verify import verify
+from savs.stores.write import signs
 
 pytestmark = pytest.mark.thorough
 
@@ -91,26 +94,53 @@ def test_quick_judges_by_sizes_and_headers(damaged, listing) -> None:
 
 def test_what_dead_writers_left_goes(folder, listing) -> None:
     before = listing(folder)
-    left = ["writer-0.lock", "writer-3.lock", "store.json.77.partial", "train-00001.h5.0.partial"]
-    for name in left:
-        (folder / name).write_text("x")
+    left = [
+        leave_claim(folder, "train-00001.h5", ended()),
+        leave_claim(folder, "train-00001.h5", ended(), generation=1),
+        show_sign(folder, ended()),
+        leave_unfinished(folder, "store.json"),
+        leave_unfinished(folder, "train-00001.h5"),
+    ]
     done = repair(folder)
-    assert set(done.removed) == set(left)
+    assert set(done.removed) == {str(path.relative_to(folder)) for path in left}
     assert (done.set_aside, done.to_redo, done.report.problems) == ((), (), ())
     assert listing(folder) == before
 
 
-def test_a_store_that_a_live_writer_holds_is_left_alone(damaged, toy, listing) -> None:
-    names = ["train-00002.h5.0.partial", "store.json.77.partial", "train-00002.h5.1.partial"]
+def test_a_store_that_a_live_writer_works_on_is_left_alone(damaged, toy, listing) -> None:
     with open_writer(damaged, toy.identity(), toy.rows(), shard_rows=2):
-        for name in [*names, "writer-1.lock"]:
-            (damaged / name).write_text("x")
+        left = {
+            leave_unfinished(damaged, "train-00002.h5"),
+            leave_claim(damaged, "train-00001.h5", ended()),
+        }
         before = listing(damaged)
-        message = rf"is being written by process {os.getpid()} on .*writer-0\.lock; wait for it"
+        message = rf"is being written by process {os.getpid()} on .*; wait for it, or stop it"
         with pytest.raises(StoreLockedError, match=message):
             repair(damaged)
         assert listing(damaged) == before
-    assert set(repair(damaged).removed) == {*names, "writer-1.lock"}
+    assert set(repair(damaged).removed) == {str(path.relative_to(damaged)) for path in left}
+
+
+@pytest.mark.parametrize("lives", [True, False])
+def test_whether_a_writer_elsewhere_lives_is_waited_for(damaged, monkeypatch, lives) -> None:
+    far = elsewhere()
+    sign = show_sign(damaged, far)
+    looks: list[int] = []
+
+    def look(seconds: float) -> None:
+        looks.append(len(looks))
+        if lives and len(looks) == 3:
+            show_sign(damaged, far, beat=2)
+
+    monkeypatch.setattr(savs.stores.write.left_overs.time, "sleep", look)
+    monkeypatch.setattr(signs, "STALE_S", 300.0 if lives else 0.1)
+    if lives:
+        with pytest.raises(StoreLockedError, match="is being written by process 7 on"):
+            repair(damaged)
+        assert len(looks) == 3
+    else:
+        assert str(sign.relative_to(damaged)) in repair(damaged).removed
+        assert looks
 
 
 def test_what_is_not_of_the_store_stays(folder) -> None:
@@ -134,20 +164,24 @@ def test_a_shard_that_was_mended_since_it_was_found_damaged_stays(
     assert verify(damaged).problems == ()
 
 
-def test_a_writer_that_comes_while_a_shard_is_set_aside_waits(
-    damaged, toy, monkeypatch, in_thread
+def test_a_writer_that_comes_while_a_shard_is_set_aside_leaves_it_alone(
+    damaged, toy, monkeypatch
 ) -> None:
-    rename, started = os.replace, []
+    rename, claimed = os.replace, []
 
     def rename_while_another_comes(old, new) -> None:
-        if not started and str(new).endswith(".damaged"):
-            started.append(in_thread(lambda: toy.write(damaged)))
+        if not claimed and str(new).endswith(".damaged"):
+            rename(old, new)
+            with open_writer(damaged, toy.identity(), toy.rows(), shard_rows=2) as writer:
+                shards = writer.open_shards(writer.missing())
+                claimed.extend(spec.name for spec in shards.claimed())
+            return
         rename(old, new)
 
     monkeypatch.setattr(os, "replace", rename_while_another_comes)
     assert set(repair(damaged).set_aside) == set(BAD)
-    (writer,) = started
-    writer.join()
+    assert claimed == [GONE]
+    toy.write(damaged)
     assert verify(damaged).problems == ()
 
 
@@ -174,20 +208,19 @@ def refuse(*args: object) -> None:
 
 @pytest.mark.parametrize("step", ["replace", "unlink"])
 def test_a_folder_that_cannot_be_written_is_told(damaged, listing, monkeypatch, step) -> None:
-    (damaged / "writer-0.lock").write_text("x")
+    if step == "unlink":
+        leave_unfinished(damaged, "train-00002.h5")
     before = listing(damaged)
     with monkeypatch.context() as patch:
         if step == "replace":
             patch.setattr(os, "replace", refuse)
-            (damaged / "writer-0.lock").unlink()
-            del before["writer-0.lock"]
         else:
             unlink = Path.unlink
             patch.setattr(
                 Path,
                 "unlink",
                 lambda self, missing_ok=False: (
-                    refuse() if self.name == "writer-0.lock" else unlink(self, missing_ok)
+                    refuse() if self.suffix == ".partial" else unlink(self, missing_ok)
                 ),
             )
         message = r"store cannot be repaired: .*Read-only file system; make the folder writable"
@@ -198,7 +231,8 @@ def test_a_folder_that_cannot_be_written_is_told(damaged, listing, monkeypatch, 
 
 
 def test_no_store_is_no_store(tmp_path, listing) -> None:
-    (tmp_path / "writer-0.lock").write_text("x")
+    leave_unfinished(tmp_path, "store.json")
+    before = listing(tmp_path)
     with pytest.raises(StoreNotFoundError, match=r"holds no store\.json"):
         repair(tmp_path)
-    assert set(listing(tmp_path)) == {"writer-0.lock"}
+    assert listing(tmp_path) == before

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import savs.stores.maintain.verify
-from savs.stores import StoreLockedError, StoreReadError
+from savs.stores import StoreReadError
 from savs.stores.maintain.repair import repair
 from savs.stores.maintain.verify import verify
 
@@ -61,27 +61,11 @@ def test_what_was_set_aside_before_is_kept(folder) -> None:
 
 
 def test_odd_things_in_the_folder_end_nothing(folder) -> None:
-    for name in ("x.h5", "writer-7.lock", "y.partial"):
+    for name in ("x.h5", "claims", "y.partial"):
         (folder / name).mkdir()
     (folder / "z.h5").symlink_to("nowhere")
     assert verify(folder).problems == ()
     assert repair(folder).removed == ()
-
-
-def test_a_lock_that_may_not_be_opened_counts_as_held(folder, monkeypatch) -> None:
-    (folder / "writer-0.lock").write_text("{}")
-    opened = Path.open
-
-    def refuse(path, *args, **more):
-        if path.suffix == ".lock":
-            raise PermissionError(13, "Permission denied")
-        return opened(path, *args, **more)
-
-    monkeypatch.setattr(Path, "open", refuse)
-    assert verify(folder).problems == ()
-    with pytest.raises(StoreLockedError, match=r"another process, which holds writer-0\.lock"):
-        repair(folder)
-    assert (folder / "writer-0.lock").exists()
 
 
 def test_an_unreadable_stray_is_foreign(folder, monkeypatch) -> None:

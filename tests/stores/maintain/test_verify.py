@@ -5,6 +5,7 @@ from pathlib import Path
 
 import h5py
 import pytest
+from claimants import elsewhere, ended, leave_claim, leave_unfinished, show_sign
 
 from savs.stores import open_writer
 from savs.stores.maintain.verify import verify
@@ -37,7 +38,7 @@ def flip_feature(path: Path) -> None:
 def test_a_whole_store_has_no_problems_whatever_its_results(folder) -> None:
     shutil.copytree(folder, folder / "results" / "vote")
     (folder / "results" / "vote" / "x.h5").write_text("no HDF5")
-    (folder / "results" / "writer-1.lock").write_text("")
+    (folder / "results" / "train-00000.h5.0.partial").write_text("")
     sizes, told = sum((folder / name).stat().st_size for name in SHARDS), []
     report = verify(folder, on_bytes=told.append)
     assert (report.problems, report.shards, report.bytes, report.sealed) == ((), 5, sizes, True)
@@ -71,8 +72,9 @@ def make_folder(folder: Path) -> None:
 
 
 def left_behind(folder: Path) -> None:
-    for name in ("train-00001.h5.0.partial", "store.json.77.partial", "writer-0.lock"):
-        (folder / name).write_text('{"pid": 1, "host": "gone"}')
+    leave_claim(folder, "train-00001.h5", ended())
+    for name in ("train-00001.h5", "store.json"):
+        leave_unfinished(folder, name)
 
 
 DAMAGES = {
@@ -113,9 +115,9 @@ DAMAGES = {
     "left over": (
         left_behind,
         [
-            ("writer-0.lock", "left-over"),
-            ("store.json.77.partial", "left-over"),
-            ("train-00001.h5.0.partial", "left-over"),
+            ("claims/train-00001.h5.0", "left-over"),
+            ("store.json.host_1-7-0a1b2c3d.partial", "left-over"),
+            ("train-00001.h5.host_1-7-0a1b2c3d.partial", "left-over"),
         ],
         "a process that no longer runs left it",
     ),
@@ -162,10 +164,12 @@ def test_a_changed_feature_of_an_unsealed_store_is_found(tmp_path, toy) -> None:
     )
 
 
-def test_what_a_live_writer_holds_is_no_problem(folder, toy) -> None:
-    names = ["train-00001.h5.0.partial", "train-00001.h5.1.partial", "store.json.77.partial"]
-    with open_writer(folder, toy.identity(), toy.rows(), shard_rows=2):  # rank 0 lives
-        for name in [*names, "writer-1.lock"]:
-            (folder / name).write_text("")
-        assert found(folder) == [("writer-1.lock", "left-over"), (names[1], "left-over")]
-        assert (folder / "writer-0.lock").exists()
+def test_what_may_be_of_a_live_writer_is_no_problem(folder, toy) -> None:
+    with open_writer(folder, toy.identity(), toy.rows(), shard_rows=2) as writer:
+        writer.claims.require("train-00001.h5")
+        leave_unfinished(folder, "train-00001.h5")
+        left = leave_unfinished(folder, "train-00002.h5")
+        show_sign(folder, far := elsewhere())
+        leave_claim(folder, "train-00000.h5", far)
+        leave_unfinished(folder, "train-00000.h5")
+        assert found(folder) == [(left.name, "left-over")]

@@ -76,19 +76,19 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path, toy, monkeypatch) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_lock_that_cannot_be_made_is_refused(tmp_path, toy) -> None:
-    (tmp_path / "writer-0.lock").mkdir()
-    with pytest.raises(StoreWriteError, match=r"the disk cannot be written: .*Is a directory"):
+def test_claims_that_cannot_be_made_are_refused(tmp_path, toy) -> None:
+    (tmp_path / "claims").write_text("mine")
+    with pytest.raises(StoreWriteError, match=r"claims: the disk cannot .* Not a directory"):
         toy.write(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["writer-0.lock"]
+    assert [path.name for path in tmp_path.iterdir()] == ["claims"]
 
 
-def test_a_manifest_that_cannot_be_written_lets_the_lock_go(tmp_path, toy, monkeypatch) -> None:
+def test_a_manifest_that_cannot_be_written_leaves_no_claim(tmp_path, toy, monkeypatch) -> None:
     refuse(monkeypatch, os, "fsync", errno.ENOSPC)
     with pytest.raises(StoreWriteError, match=r"store\.json: the disk is full"):
         toy.write(tmp_path)
     assert not (tmp_path / "store.json").exists()
-    assert not (tmp_path / "writer-0.lock").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])

@@ -8,7 +8,6 @@ from dataclasses import replace
 import h5py
 import pytest
 
-import savs.foundation.whole_files
 from savs.stores import (
     StoreError,
     StoreMismatchError,
@@ -52,35 +51,12 @@ def test_a_full_disk_ends_in_one_line_and_no_crash(tmp_path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["store.json"]
 
 
-def test_ranks_of_two_counts_do_not_share_a_partial_file(tmp_path, toy, monkeypatch) -> None:
-    before = type(tmp_path).write_bytes
-    with (
-        open_writer(tmp_path, toy.identity(), toy.rows(), shard_rows=2) as a,
-        open_writer(tmp_path, toy.identity(), toy.rows(), shard_rows=2, rank=1, ranks=2) as b,
-    ):
-        spec = b.missing()[0]
-
-        def meanwhile(path, data) -> int:
-            monkeypatch.undo()
-            monkeypatch.setattr(savs.foundation.whole_files, "publish", lambda *a, **k: None)
-            b.write(spec, toy.content(spec))  # begun, not published
-            monkeypatch.undo()
-            return before(path, data)
-
-        monkeypatch.setattr(type(tmp_path), "write_bytes", meanwhile)
-        a.write(spec, toy.content(spec))
-    with h5py.File(tmp_path / spec.name) as file:
-        assert "layers" in file
-
-
 def test_a_writer_of_an_older_plan_does_not_undo_an_extension(tmp_path, toy) -> None:
-    def start(rank, train):
-        return open_writer(
-            tmp_path, toy.identity(), toy.rows(train=train), shard_rows=1, rank=rank, ranks=2
-        )
+    def start(train):
+        return open_writer(tmp_path, toy.identity(), toy.rows(train=train), shard_rows=1)
 
-    with start(1, 3) as late:
-        with start(0, 5) as longer:
+    with start(3) as late:
+        with start(5) as longer:
             for spec in longer.missing():
                 longer.write(spec, toy.content(spec))
         for spec in late.missing():
@@ -163,12 +139,6 @@ def test_an_option_that_is_a_tuple_does_not_stop_a_resume(tmp_path, toy) -> None
     for _ in range(2):
         with open_writer(tmp_path, what, toy.rows()):
             pass
-
-
-@pytest.mark.parametrize("data", [b"\xff\xfe", b"[" * 100_000], ids=["not UTF-8", "too deep"])
-def test_a_lock_file_of_any_bytes_is_taken_over(tmp_path, toy, data) -> None:
-    (tmp_path / "writer-0.lock").write_bytes(data)
-    assert toy.write(tmp_path)
 
 
 def test_a_finished_shard_written_again_is_a_store_error(tmp_path, toy) -> None:

@@ -80,13 +80,12 @@ def test_a_typed_dict_takes_some_of_the_fields():
     ("wrong", "message"),
     [
         ({"dtype": "int8"}, "no dtype is called 'int8'"),
-        ({"rank": 2, "ranks": 2}, "--rank 2 of --ranks 2"),
         ({"shots": 1, "train_groups": 1}, "--shots and --train-groups are two ways to draw"),
         ({"answers": "all"}, "--answers is 'all', expected: labels"),
         ({"model_kwargs": "{"}, "--model-kwargs is not JSON"),
         ({"model_kwargs": "[1]"}, "--model-kwargs is '[1]', expected an object"),
     ],
-    ids=["dtype", "rank", "two ways", "answers", "no JSON", "no object"],
+    ids=["dtype", "two ways", "answers", "no JSON", "no object"],
 )
 def test_a_value_that_cannot_be_is_a_usage_error(wrong, message):
     named = {p.name: p.default for p in inspect.signature(command).parameters.values()}

@@ -24,6 +24,7 @@ from savs.pipeline.extraction.batches.workers import count_workers, prepared_job
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.prompt_encoder import load_encoder
 from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.running.launchers import Rank
 
 pytestmark = pytest.mark.thorough
 
@@ -187,8 +188,16 @@ def test_how_many_workers_there_are_by_default(monkeypatch):
     assert count_workers(RunOptions(), "auto", 300.0) == 0
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert count_workers(RunOptions(), "auto", 300.0) == 12
-    assert count_workers(RunOptions(ranks=4), "auto", 300.0) == 3
-    assert count_workers(RunOptions(ranks=40), "auto", 300.0) == 1
+    on_one_machine = Rank(rank=1, ranks=4, local_rank=1, local_ranks=4)
+    on_two_machines = Rank(rank=5, ranks=8, local_rank=1, local_ranks=4)
+    on_four_machines = Rank(rank=1, ranks=4)
+    found = [
+        count_workers(RunOptions(), "auto", 300.0, rank)
+        for rank in (on_one_machine, on_two_machines, on_four_machines)
+    ]
+    assert found == [12 // 4, 12 // 4, 12]
+    assert count_workers(RunOptions(), "auto", 64.0, on_four_machines) == 3  # 16 s: 5 s for each
+    assert count_workers(RunOptions(), "auto", 300.0, Rank(ranks=40)) == 0  # 7.5 s for each rank
     assert [count_workers(RunOptions(workers=n), "auto", 3.0) for n in (0, 1, 40)] == [0, 1, 40]
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(96)), raising=False)
     assert count_workers(RunOptions(), "auto", 9000.0) == module.MOST_WORKERS

@@ -1,0 +1,1 @@
+"""Many processes for one store."""

@@ -1,0 +1,124 @@
+"""One machine, a process a GPU: started together, watched, and ended together."""
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Thread
+from typing import IO
+
+from savs.pipeline.running.launchers import Rank
+
+TICK_S = 0.5
+"""How often the display is renewed."""
+MODULE = "savs.pipeline.cli.app"
+Message = tuple[str, str]
+"""A device, and what its process says."""
+
+
+@dataclass
+class Node:
+    """The processes of a command on this machine.
+
+    A process that ends early is reported; the others claim what it leaves.
+    """
+
+    devices: Sequence[str]
+    arguments: Sequence[str]
+    """Of the command that each of them runs, without its device."""
+    rank: Rank
+    """Which process this one is, where a launcher started it on several machines."""
+    say: Callable[[str], None]
+    codes: dict[str, int] = field(default_factory=dict)
+    """Process, such as `cuda:0`, or `1: cpu` where a device has several -> exit code."""
+
+    def run(self, tick: Callable[[], None]) -> None:
+        """Start all processes and wait until they have ended; `tick` is called meanwhile."""
+        with self._started() as processes:
+            messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+            readers = [
+                Thread(target=_read, args=(name, process.stderr, messages), daemon=True)
+                for name, process in processes.items()
+                if process.stderr is not None
+            ]
+            for reader in readers:
+                reader.start()
+            seen: set[str] = set()
+            while any(reader.is_alive() for reader in readers) or not messages.empty():
+                self._show(messages, seen)
+                tick()
+                for name, process in processes.items():
+                    self._note_end(name, process.poll())
+            for name, process in processes.items():
+                self._note_end(name, process.wait())
+            tick()
+
+    def _show(self, messages: "queue.SimpleQueue[Message]", seen: set[str]) -> None:
+        """Show what processes say, once where several say the same."""
+        try:
+            name, text = messages.get(timeout=TICK_S)
+            while True:
+                if text not in seen:
+                    seen.add(text)
+                    self.say(f"[{name}] {text}")
+                name, text = messages.get_nowait()
+        except queue.Empty:
+            return
+
+    def _note_end(self, name: str, code: int | None) -> None:
+        if code is None or name in self.codes:
+            return
+        self.codes[name] = code
+        if code < 0:
+            self.say(f"[{name}] was killed by {signal.Signals(-code).name}; others take its shards")
+
+    @contextmanager
+    def _started(self) -> Iterator[dict[str, "subprocess.Popen[str]"]]:
+        """Start all processes; where the block is interrupted, end them in good order."""
+        processes: dict[str, subprocess.Popen[str]] = {}
+        try:
+            for number, device in enumerate(self.devices):
+                name = device if self.devices.count(device) == 1 else f"{number}: {device}"
+                processes[name] = subprocess.Popen(
+                    [sys.executable, "-P", "-m", MODULE, *self.arguments, "--device", device],
+                    env=self._environment(number),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    errors="replace",
+                    start_new_session=True,  # Ctrl-C comes here alone, and is passed on once
+                )
+            yield processes
+        except BaseException:
+            for process in processes.values():
+                process.terminate()
+            for process in processes.values():
+                process.wait()
+            raise
+
+    def _environment(self, number: int) -> Mapping[str, str]:
+        """Return what tells a process which one it is, and its share of the cores."""
+        count = len(self.devices)
+        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+        threads = {"OMP_NUM_THREADS": str(max(cores // count, 1))}
+        return (
+            threads
+            | os.environ
+            | {
+                "RANK": str(self.rank.rank * count + number),
+                "WORLD_SIZE": str(self.rank.ranks * count),
+                "LOCAL_RANK": str(number),
+                "LOCAL_WORLD_SIZE": str(count),
+            }
+        )
+
+
+def _read(name: str, stream: IO[str], messages: "queue.SimpleQueue[Message]") -> None:
+    with stream:
+        for line in stream:
+            messages.put((name, line.rstrip("\n")))

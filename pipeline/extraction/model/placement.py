@@ -1,0 +1,197 @@
+"""Where a checkpoint goes: to one GPU where it fits, else to as few as it needs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from transformers.utils.hub import cached_file
+
+from savs.foundation.regular_files import regular_size
+from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.model_options import AUTO, BALANCED, ModelOptions
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+from savs.pipeline.running.formatting import format_bytes
+from savs.pipeline.running.launchers import ALONE, Rank
+
+INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+"""Files that say how many bytes a checkpoint of several files has."""
+SINGLE = ("model.safetensors", "pytorch_model.bin")
+ROOM = 0.15
+"""Of the weights' bytes, kept free on each GPU for what a forward pass needs beside them."""
+LEAST_ROOM_BYTES = 2 * 10**9
+"""For a batch of one example, and for CUDA itself; larger batches take what is free."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What `from_pretrained` is told about devices, and what the user is."""
+
+    device_map: str
+    text: str
+    """Such as `cuda:0`, for a message."""
+    max_memory: Mapping[int, int] = field(default_factory=dict)
+    """GPU -> bytes, where the model is spread over some of the GPUs."""
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """Keyword arguments of `from_pretrained`."""
+        limits = {"max_memory": dict(self.max_memory)} if self.max_memory else {}
+        return {"device_map": self.device_map} | limits
+
+
+def find_placement(
+    options: ModelOptions,
+    encoder: PromptEncoder,
+    rank: Rank = ALONE,
+    free_bytes: Callable[[], Sequence[int]] | None = None,
+) -> Placement:
+    """Decide where a model goes.
+
+    Parameters
+    ----------
+    options
+        Its `device`, if one was given, is taken as it is.
+    encoder
+        Of the same checkpoint.
+    rank
+        Which of the processes of this machine this is: each takes other GPUs, if there are enough.
+    free_bytes
+        Returns the free memory of each visible GPU; by default CUDA says it.
+
+    Raises
+    ------
+    ModelError
+        A GPU of that number is not there.
+    """
+    free = list((free_bytes or _free_bytes)())
+    if options.device not in (AUTO, BALANCED):
+        _require_gpu(options, encoder, free)
+        return Placement(options.device, options.device)
+    if not free:
+        return Placement("cpu", "the CPU")
+    given = (options.model_kwargs or {}).keys() & {"device_map", "max_memory"}
+    weights = None if given or options.device == BALANCED else weight_bytes(options, encoder)
+    if weights is None:
+        return Placement("auto", f"all of {_names(range(len(free)))}")
+    chosen = choose_gpus(weights, free, rank)
+    size = format_bytes(weights)
+    if not chosen:
+        all_gpus = _names(range(len(free)))
+        return Placement("auto", f"{all_gpus} and the CPU: {size} of weights do not fit the GPUs")
+    if len(chosen) == 1:
+        return Placement(f"cuda:{chosen[0]}", f"cuda:{chosen[0]}, where {size} of weights fit")
+    limits = {gpu: _usable(free[gpu]) for gpu in chosen}
+    return Placement("auto", f"{_names(chosen)}: one of them is too small for {size}", limits)
+
+
+def choose_gpus(weights: int, free: Sequence[int], rank: Rank = ALONE) -> tuple[int, ...]:
+    """Return the numbers of the fewest GPUs that hold the weights, with room for a forward pass.
+
+    A process alone takes those with the most free memory, the first of equals; of several
+    processes on a machine each takes the next ones, and they share GPUs where there are too few.
+    Empty if all GPUs together are too small.
+
+    Examples
+    --------
+    >>> choose_gpus(16 * 10**9, [80 * 10**9] * 8, Rank(local_rank=3, local_ranks=8))
+    (3,)
+    >>> choose_gpus(140 * 10**9, [80 * 10**9] * 8, Rank(local_rank=1, local_ranks=2))
+    (3, 4, 5)
+    """
+    order = sorted(range(len(free)), key=lambda gpu: -free[gpu])
+    for count in range(1, len(free) + 1):
+        groups = len(free) // count
+        if rank.launcher is None and rank.local_ranks == 1:
+            chosen = sorted(order[:count])
+        else:
+            first = rank.local_rank % groups * count
+            chosen = list(range(first, first + count))
+        if sum(_usable(free[gpu]) for gpu in chosen) >= weights * (1 + ROOM):
+            return tuple(chosen)
+    return ()
+
+
+def weight_bytes(options: ModelOptions, encoder: PromptEncoder) -> int | None:
+    """Return the size of a checkpoint's weights in the type that they are loaded in.
+
+    None where its files do not say.
+    """
+    stored = _stored_bytes(options)
+    if stored is None or options.dtype == "auto":
+        return stored
+    of_config = getattr(encoder.config, "dtype", None) or torch.float32
+    return stored * getattr(torch, options.dtype).itemsize // of_config.itemsize
+
+
+class _Index(msgspec.Struct):
+    """What an index of weights says of them all."""
+
+    metadata: dict[str, Any]
+
+
+def _stored_bytes(options: ModelOptions) -> int | None:
+    for name in INDEXES:
+        if (path := _file(options, name)) is not None:
+            try:
+                found = msgspec.json.decode(path.read_bytes(), type=_Index)
+            except msgspec.MsgspecError:  # loading will say so
+                return None
+            total = found.metadata.get("total_size")
+            return int(total) if isinstance(total, int | float) else None
+    for name in SINGLE:
+        if (path := _file(options, name)) is not None:
+            return regular_size(path)
+    return None
+
+
+def _file(options: ModelOptions, name: str) -> Path | None:
+    """Return the path of a checkpoint's file; what is on the hub is downloaded, as loading does."""
+    found = cached_file(
+        options.path,
+        name,
+        revision=options.revision,
+        _raise_exceptions_for_gated_repo=False,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    return Path(found) if found is not None else None
+
+
+def count_gpus() -> int:
+    """Return how many GPUs this process sees."""
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def _free_bytes() -> list[int]:
+    return [torch.cuda.mem_get_info(gpu)[0] for gpu in range(count_gpus())]
+
+
+def _usable(free: int) -> int:
+    return max(free - LEAST_ROOM_BYTES, 0)
+
+
+def _require_gpu(options: ModelOptions, encoder: PromptEncoder, free: Sequence[int]) -> None:
+    """Raise ModelError for a GPU that is not there, or that cannot hold the weights."""
+    kind, _, number = options.device.partition(":")
+    if kind != "cuda" or not number.isdecimal():
+        return
+    if int(number) >= len(free):
+        there = f"{_names(range(len(free)))} are visible" if free else "no GPU is visible"
+        raise ModelError(
+            f"--device {options.device} is not there: {there}; see `nvidia-smi` and"
+            " CUDA_VISIBLE_DEVICES"
+        )
+    weights = None if options.model_kwargs else weight_bytes(options, encoder)
+    if weights is not None and weights > free[int(number)]:
+        raise ModelError(
+            f"{format_bytes(weights)} of weights do not fit {options.device}, of which"
+            f" {format_bytes(free[int(number)])} are free; leave out --device or --gpus to use"
+            " several GPUs for one process"
+        )
+
+
+def _names(gpus: Sequence[int]) -> str:
+    return ", ".join(f"cuda:{gpu}" for gpu in gpus)

@@ -1,0 +1,128 @@
+"""Objects at a URL that can be written: S3, Google Cloud Storage, Azure, by fsspec."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from savs.foundation.errors import SavsError
+from savs.foundation.whole_files import whole_file
+from savs.stores.errors import StoreWriteError
+
+T = TypeVar("T")
+ATTEMPTS = 5
+"""How often a request is made that fails for other reasons than its answer."""
+PAUSE_S = 0.5
+"""Before the second attempt; it doubles."""
+
+
+def write_whole(
+    place: Any,
+    data: bytes | memoryview,
+    *,
+    replace: bool,
+    before_naming: Callable[[], None] = lambda: None,
+) -> None:
+    """Write a file, or an object, whole or not at all; `before_naming` is called just before that.
+
+    Raises
+    ------
+    FileExistsError
+        It is there, and `replace` is not set.
+    OSError
+        It cannot be written.
+    """
+    if isinstance(place, Path):
+        with whole_file(place, replace=replace, before_naming=before_naming) as partial:
+            partial.write_bytes(data)
+        return
+    before_naming()
+    if replace:
+        put_object(place, bytes(data))
+    elif not create_object(place, bytes(data)):
+        raise FileExistsError(f"{place} exists")
+
+
+def create_object(place: Any, data: bytes) -> bool:
+    """Make an object that is not there; False where it is, if that is not this very one.
+
+    A connection may be cut behind the request: then the object is there, and it is ours.
+    """
+    failed = 0
+
+    def create() -> bool:
+        nonlocal failed
+        try:
+            place.fs.pipe_file(place.path, data, mode="create")
+        except FileExistsError:
+            return failed > 0 and read_object(place) == data
+        except Exception:
+            failed += 1
+            raise
+        return True
+
+    return attempted(place, create)
+
+
+def put_object(place: Any, data: bytes) -> None:
+    """Write an object, whether it is there or not."""
+    attempted(place, lambda: place.fs.pipe_file(place.path, data))
+
+
+def read_object(place: Any) -> bytes | None:
+    """Return what is in an object; None where it is not there."""
+
+    def read() -> bytes | None:
+        try:
+            return place.fs.cat_file(place.path)
+        except FileNotFoundError:
+            return None
+
+    return attempted(place, read)
+
+
+def file_names(place: Any) -> set[str]:
+    """Return the names of all files in a folder, or directly below a URL, by one look."""
+    if not isinstance(place, Path):
+        return set(object_names(place))
+    with os.scandir(place) as entries:
+        return {entry.name for entry in entries}
+
+
+def object_names(place: Any) -> list[str]:
+    """Return the names of what is directly below a URL."""
+
+    def look() -> list[str]:
+        try:
+            found = place.fs.ls(place.path, detail=False, refresh=True)
+        except FileNotFoundError:
+            return []
+        return [path.rstrip("/").rsplit("/", 1)[1] for path in found]
+
+    return attempted(place, look)
+
+
+def attempted(place: Any, act: Callable[[], T]) -> T:
+    """Return what a request gives; one that fails is made again, some times.
+
+    Raises
+    ------
+    StoreWriteError
+        It fails each time, or it is refused.
+    """
+    pause_s = PAUSE_S
+    for attempt in range(ATTEMPTS):
+        try:
+            return act()
+        except (SavsError, PermissionError, TypeError, NotImplementedError):
+            raise
+        except Exception as error:  # each library has exceptions of its own for networks
+            if attempt == ATTEMPTS - 1:
+                raise StoreWriteError(
+                    f"{place}: {error}; check the network and your rights, then run the same"
+                    " command again"
+                ) from error
+            time.sleep(pause_s)
+            pause_s *= 2
+    raise AssertionError("the last attempt returns or raises")

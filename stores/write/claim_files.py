@@ -1,0 +1,139 @@
+"""Where claims lie: small files in the folder `claims` of a store."""
+
+import errno
+import os
+import stat
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+from savs.foundation.whole_files import PARTIAL
+from savs.stores.errors import StoreWriteError
+from savs.stores.format.layout import CLAIMS
+
+NEW = ".new"
+"""What the name of a file ends in that is to replace another one."""
+MOST_BYTES = 2**16
+"""Of a claim or a sign no more is read."""
+
+
+class ClaimStorage(Protocol):
+    """What claims need of a store's place."""
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Make a file that is not there; False where it is."""
+        ...
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write a file, whether it is there or not."""
+        ...
+
+    def read(self, name: str) -> bytes | None:
+        """Return what is in a file; None where it is not there."""
+        ...
+
+    def age_s(self, name: str) -> float | None:
+        """Return the seconds since a file was written; None where it is not there."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        ...
+
+    def names(self) -> list[str]:
+        """Return the names of all files."""
+        ...
+
+    def remove_unfinished(self, target: str) -> None:
+        """Remove what earlier claimers of a shard, or of store.json, have not published."""
+        ...
+
+    def remove_if_empty(self) -> None:
+        """Remove the folder, if nothing is in it."""
+        ...
+
+
+class ClaimFiles:
+    """Claims on a disk. Nothing but exclusive creation is asked of it: no locks, no clock."""
+
+    def __init__(self, store: Path) -> None:
+        self._store = store
+        self._folder = store / CLAIMS
+        if self._folder.is_symlink():
+            raise StoreWriteError(
+                f"{self._folder} is a link to {self._folder.readlink()}; move it away"
+            )
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Make a file that is not there; False where it is."""
+        try:
+            self._write(name, data, os.O_EXCL)
+        except FileExistsError:
+            return False
+        return True
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write a file, or replace it as a whole: only one thread may do that."""
+        self._write(name + NEW, data, os.O_TRUNC)
+        os.replace(self._folder / (name + NEW), self._folder / name)
+
+    def _write(self, name: str, data: bytes, how: int) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | how
+        while True:
+            try:
+                descriptor = os.open(self._folder / name, flags, 0o666)
+                break
+            except FileNotFoundError:  # the folder goes with the last claim in it
+                self._folder.mkdir(exist_ok=True)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+
+    def read(self, name: str) -> bytes | None:
+        """Return what is in a file; None where it is not there, nothing of a link or a pipe."""
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+        try:
+            descriptor = os.open(self._folder / name, flags)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                return b""
+            raise
+        with os.fdopen(descriptor, "rb") as file:
+            is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            return file.read(MOST_BYTES) if is_file else b""
+
+    def age_s(self, name: str) -> float | None:
+        """Return the seconds since a file was written; None where it is not there.
+
+        That is by this machine's clock and that of the disk: to be shown, not to be relied on.
+        """
+        try:
+            return max(time.time() - (self._folder / name).lstat().st_mtime, 0.0)
+        except FileNotFoundError:
+            return None
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        for path in (self._folder / name, self._folder / (name + NEW)):
+            path.unlink(missing_ok=True)
+
+    def names(self) -> list[str]:
+        """Return the names of all files."""
+        try:
+            with os.scandir(self._folder) as entries:
+                return [entry.name for entry in entries]
+        except FileNotFoundError:
+            return []
+
+    def remove_unfinished(self, target: str) -> None:
+        """Remove what earlier claimers have not published, so that they no longer can."""
+        for path in self._store.iterdir():
+            if path.name.startswith(f"{target}.") and path.name.endswith(PARTIAL):
+                path.unlink(missing_ok=True)
+
+    def remove_if_empty(self) -> None:
+        """Remove the folder, if nothing is in it."""
+        with suppress(OSError):
+            self._folder.rmdir()

@@ -1,0 +1,158 @@
+"""Signs of life: files that the processes of a store renew, and look at."""
+
+import json
+import time
+from bisect import bisect
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Event, Lock, Thread
+from typing import Any
+
+from savs.stores.write.claim_files import ClaimStorage
+from savs.stores.write.process import (
+    Process,
+    has_ended,
+    is_here,
+    parse_process,
+    this_process,
+)
+
+STALE_S = 90.0
+"""A process that shows no sign for so long is taken for dead."""
+BEAT_S = 15.0
+"""How often a process shows a sign."""
+LOOK_EVERY_S = 1.0
+"""How often a sign is looked at that is waited for."""
+WATCHED = 8
+"""Processes that each one watches; of one that it does not, an idle process finds out later."""
+SIGN = ".rank"
+"""What the name of a sign ends in, behind the id of its process."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What was seen of a holder, and when first, on this process's own clock."""
+
+    sign: bytes | None
+    since_s: float
+
+
+class Signs:
+    """The sign of this process, renewed from `start` to `stop`, and what it knows of others."""
+
+    def __init__(self, storage: ClaimStorage) -> None:
+        self.process = this_process()
+        self.gone: set[str] = set()
+        """Processes that were watched and are gone."""
+        self._storage = storage
+        self._stale_s = STALE_S
+        self._beat_s = BEAT_S
+        self._looks: dict[str, _Look] = {}
+        self._facts: dict[str, Any] = {}
+        self._beats = 0
+        self._last_beat_s = time.monotonic()
+        self._lock = Lock()
+        self._closing, self._awake = Event(), Event()
+        self._thread = Thread(target=self._beat_until_closed, name="savs-signs", daemon=True)
+
+    def start(self) -> None:
+        """Show the first sign; OSError where it cannot be written."""
+        self._beat()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Show no more signs; the last one stays."""
+        self._closing.set()
+        self._awake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def remove(self, process: Process | None = None) -> None:
+        """Remove the sign of a process, by default of this one."""
+        self._storage.remove((process or self.process).id + SIGN)
+
+    def note(self, state: str, **facts: Any) -> None:
+        """Show what this process does: a new state at once, other facts with the next beat."""
+        with self._lock:
+            is_new = self._facts.get("state") != state
+            self._facts |= facts | {"state": state}
+        if is_new:
+            self._awake.set()
+
+    def _beat_until_closed(self) -> None:
+        while True:
+            self._awake.wait(self._beat_s)
+            self._awake.clear()
+            if self._closing.is_set():
+                return
+            with suppress(OSError):  # a disk that is full may have room at the next beat
+                self._beat()
+                self._watch()
+
+    def _beat(self) -> None:
+        with self._lock:
+            self._beats += 1
+            sign = self.process.to_json() | {"beat": self._beats} | self._facts
+            sign["time"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            if time.monotonic() - self._last_beat_s > self._stale_s / 2:
+                self._looks.clear()  # this process was stopped: it cannot say what others did
+            self._last_beat_s = time.monotonic()
+        self._storage.put(self.process.id + SIGN, json.dumps(sign).encode())
+
+    def _watch(self) -> None:
+        """Look whether some other processes still live: together all watch all."""
+        ring = sorted(name for name in self._storage.names() if name.endswith(SIGN))
+        after = bisect(ring, self.process.id + SIGN)
+        for name in [*ring[after:], *ring[:after]][:WATCHED]:
+            process = parse_process(self._storage.read(name))
+            if process is None or process.id == self.process.id:
+                continue
+            if self.is_gone(process):
+                self.gone.add(process.id)
+
+    def is_gone(self, process: Process) -> bool:
+        """Return whether a process has ended, or shows no sign for too long."""
+        return has_ended(process) or self.is_silent(process.id, process)
+
+    def is_silent(self, key: str, process: Process | None) -> bool:
+        """Return whether a process shows no sign for too long, since this one first looked."""
+        sign = self._storage.read(process.id + SIGN) if process else None
+        now = time.monotonic()
+        with self._lock:
+            seen = self._looks.get(key)
+            asleep = now - self._last_beat_s > self._stale_s / 2  # this process itself was stopped
+            if seen is None or seen.sign != sign or asleep:
+                self._looks[key] = _Look(sign, now)
+                return False
+        return now - seen.since_s >= self._stale_s
+
+    def lives(self, process_id: str | None) -> bool:
+        """Return whether another process works on the store.
+
+        Of one on another host that is known once it has shown a sign, or none for `STALE_S`: this
+        waits for the one or the other.
+        """
+        found = {process.id: process for process, _ in read_signs(self._storage)}
+        process = found.get(process_id or "")
+        if process is None or process.id == self.process.id:
+            return False
+        if is_here(process):
+            return not has_ended(process)
+        first = self._storage.read(process.id + SIGN)
+        while not self.is_silent(process.id, process):
+            if self._storage.read(process.id + SIGN) not in (first, None):
+                return True
+            time.sleep(LOOK_EVERY_S)
+        return False
+
+
+def read_signs(storage: ClaimStorage) -> list[tuple[Process, Mapping[str, Any]]]:
+    """Return the processes that show, or showed, signs of life, and what their signs say."""
+    found = []
+    for name in sorted(storage.names()):
+        data = storage.read(name) if name.endswith(SIGN) else None
+        process = parse_process(data)
+        if data is not None and process is not None:
+            found.append((process, json.loads(data)))
+    return found

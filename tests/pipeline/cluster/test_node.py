@@ -1,0 +1,114 @@
+"""`savs extract --gpus` with processes on the CPU."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from savs.stores import open_store
+from savs.stores.maintain.verify import verify
+
+pytestmark = pytest.mark.thorough
+
+
+@pytest.fixture
+def command(inputs) -> list[str]:
+    """Return the words of an extraction of 32 images into 16 shards, without `--out`."""
+    train, test = inputs.few_shots(train=8, test=24)
+    files = ["--train", str(train), "--test", str(test), "--model", "demo"]
+    return ["extract", "general", *files, "--shard-rows", "2", "--batch-size", "2"]
+
+
+@pytest.fixture
+def whole(savs, command, tmp_path) -> Path:
+    """Return the store of one process."""
+    assert savs(*command, "--out", tmp_path / "whole").returncode == 0
+    return tmp_path / "whole"
+
+
+def check_equal(found: Path, expected: Path) -> None:
+    assert verify(found).problems == ()
+    ours, theirs = open_store(found), open_store(expected)
+    assert ours.manifest.sealed
+    assert ours.manifest.plan == theirs.manifest.plan
+    for split in ("train", "test"):
+        np.testing.assert_array_equal(
+            ours.features(split, raw=True), theirs.features(split, raw=True)
+        )
+        assert ours.examples(split).equals(theirs.examples(split))
+    assert {path.suffix for path in found.iterdir()} == {".h5", ".json"}
+
+
+def wait_for_claim(store: Path) -> int:
+    """Wait until a process has claimed a shard, and return its number."""
+    while True:
+        for path in store.glob("claims/*.h5.0"):
+            try:
+                return json.loads(path.read_text())["pid"]
+            except (ValueError, FileNotFoundError):  # made or given back at this moment
+                continue
+        time.sleep(0.005)
+
+
+def test_two_processes_make_the_store_of_one(savs, command, whole, tmp_path) -> None:
+    done = savs(*command, "--out", tmp_path / "store", "--gpus", "cpu,cpu", "--json")
+    assert done.returncode == 0, done.stderr
+    check_equal(tmp_path / "store", whole)
+    assert json.loads(done.stdout)["rows"] == 32
+    lines = done.stderr.splitlines()
+    assert lines[0] == "2 processes: cpu, cpu"
+    assert any(line.startswith("[0: cpu] ") for line in lines)
+    assert sum("32 examples to do" in line for line in lines) <= 1 + 1  # one may have begun later
+    runs = open_store(tmp_path / "store").manifest.runs
+    assert {run["ranks"] for run in runs} == {2}
+
+
+def test_a_process_that_is_killed_is_reported_and_others_do_its_work(
+    savs, command, whole, tmp_path
+) -> None:
+    store = tmp_path / "store"
+    killer = threading.Thread(target=lambda: os.kill(wait_for_claim(store), signal.SIGKILL))
+    killer.start()
+    done = savs(*command, "--out", store, "--gpus", "cpu,cpu")
+    killer.join()
+    assert done.returncode == 0, done.stderr
+    assert "cpu] was killed by SIGKILL; others take its shards" in done.stderr
+    check_equal(store, whole)
+
+
+def test_ctrl_c_ends_all(command, savs, whole, tmp_path) -> None:
+    store = tmp_path / "store"
+    words = [*command, "--out", str(store), "--gpus", "cpu,cpu"]
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "savs.pipeline.cli.app", *words],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        child = wait_for_claim(store)
+        process.send_signal(signal.SIGINT)
+        _, messages = process.communicate()
+    assert process.returncode == 130, messages
+    assert f"interrupted: finished shards are safe in {store}" in messages
+    assert "Traceback" not in messages
+    assert not Path(f"/proc/{child}").exists()
+    assert not (store / "claims").exists()
+    assert savs(*command, "--out", store).returncode == 0
+    check_equal(store, whole)
+
+
+def test_what_all_processes_say_is_said_once_and_ends_the_command(savs, command, tmp_path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "thesis.tex").write_text("mine")
+    done = savs(*command, "--out", tmp_path / "store", "--gpus", "cpu,cpu")
+    assert done.returncode == 1
+    assert done.stderr.count("holds thesis.tex but no store.json") == 1
+    assert savs(*command, "--out", tmp_path / "x", "--gpus", "cuda:99").returncode == 1
+    assert savs(*command, "--out", tmp_path / "x", "--gpus", "cpu", "--dry-run").returncode == 2

@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+
+from savs.pipeline import evaluate, save_selection, select
+from savs.pipeline.errors import SelectionError
+from savs.stores import ResultError, StoreMismatchError
+
+
+@pytest.fixture
+def chosen(run, tmp_path):
+    """Return a store of all heads, and the folder of a selection of three."""
+    store = run("all").store
+    selection = select(store, heads=3)
+    return store, selection, save_selection(selection, tmp_path / "selection")
+
+
+def test_a_store_of_chosen_heads_has_their_bits_and_no_others(run, chosen, monkeypatch) -> None:
+    store, selection, folder = chosen
+    heads = sorted((layer, head) for layer, head, _ in selection.top_heads)
+    small = run("small", heads_from=folder).store
+    assert small.heads == heads
+    for split in ("train", "test"):
+        np.testing.assert_array_equal(
+            small.features(split, raw=True), store.features(split, heads, raw=True)
+        )
+        assert small.examples(split).equals(store.examples(split))
+    assert small.facts["bytes"] < store.facts["bytes"]
+    found, expected = (evaluate(one, selection).predictions for one in (small, store))
+    assert found["prediction"].equals(expected["prediction"])
+
+
+def test_a_selection_of_another_model_is_refused(run, chosen, tiny_model) -> None:
+    message = r"does not fit this run, they differ in:\n  model\.name: 'qwen2_vl' in the store, 'q"
+    with pytest.raises(SelectionError, match=message):
+        run("small", heads_from=chosen[2], model=str(tiny_model("qwen2_5_vl")))
+    with pytest.raises(ResultError, match="nowhere"):
+        run("small", heads_from="nowhere")
+
+
+def test_a_store_of_all_heads_is_not_resumed_with_some(run, chosen) -> None:
+    with pytest.raises(StoreMismatchError, match=r"head grid: '3 layers, 12 heads' in the store"):
+        run("all", heads_from=chosen[2])

@@ -1,0 +1,233 @@
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from claimants import elsewhere, ended, leave_claim, leave_unfinished, show_sign
+
+from savs.stores import StoreLockedError
+from savs.stores.write import signs
+from savs.stores.write.claim_files import ClaimFiles
+from savs.stores.write.claims import ClaimLostError, Claims
+from savs.stores.write.process import has_ended, this_process
+
+NAME = "train-00000.h5"
+
+
+@pytest.fixture
+def claimants(tmp_path) -> Iterator[list[Claims]]:
+    """Return three claimants of one folder, as three processes have them."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(Claims(ClaimFiles(tmp_path))) for _ in range(3)]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take claimants for dead soon: tests wait for that, and never expect it not to come."""
+    monkeypatch.setattr(signs, "STALE_S", 0.2)
+    monkeypatch.setattr(signs, "BEAT_S", 0.02)
+
+
+def files(folder: Path) -> set[str]:
+    """Return the claims in a folder, without the signs."""
+    names = (path.name for path in (folder / "claims").iterdir())
+    return {name for name in names if not name.endswith(".rank")}
+
+
+def test_one_of_many_gets_a_claim_without_any_lock(tmp_path, monkeypatch) -> None:
+    def refuse(*_) -> None:
+        raise OSError(37, "No locks available")
+
+    for name in ("flock", "lockf", "fcntl"):
+        monkeypatch.setattr(fcntl, name, refuse)
+    with ExitStack() as stack:
+        many = [stack.enter_context(Claims(ClaimFiles(tmp_path))) for _ in range(12)]
+        for turn in range(20):
+            start, won = threading.Barrier(len(many)), []
+
+            def claim(one: Claims, turn: int = turn, start=start, won=won) -> None:
+                start.wait()
+                if one.take(f"train-{turn:05d}.h5"):
+                    won.append(one)
+
+            threads = [threading.Thread(target=claim, args=(one,)) for one in many]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert len(won) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_claim_is_kept_until_it_is_given_back(tmp_path, claimants) -> None:
+    first, second, _ = claimants
+    assert first.take(NAME)
+    assert first.take(NAME)
+    assert not second.take(NAME)
+    assert (first.holds(NAME), second.holds(NAME)) == (True, False)
+    assert second.holder(NAME) == first.process
+    with pytest.raises(StoreLockedError, match=f"{NAME} is being written by process {os.getpid()}"):
+        second.require(NAME)
+    first.release(NAME)
+    assert not first.holds(NAME)
+    assert second.take(NAME)
+    assert files(tmp_path) == {f"{NAME}.0"}
+
+
+def test_what_a_dead_process_claimed_is_taken_at_once(tmp_path, claimants) -> None:
+    leave_claim(tmp_path, NAME, ended())
+    unfinished = leave_unfinished(tmp_path, NAME)
+    other = leave_unfinished(tmp_path, "train-00001.h5")
+    assert claimants[0].take(NAME)
+    assert not claimants[1].take(NAME)
+    assert files(tmp_path) == {f"{NAME}.0", f"{NAME}.1"}
+    assert not unfinished.exists()
+    assert other.exists()
+    claimants[0].release(NAME)
+    assert files(tmp_path) == set()
+
+
+def test_an_equal_number_in_another_container_is_another_process(tmp_path, claimants) -> None:
+    mine = this_process()
+    theirs = replace(mine, space="another", started="0")
+    assert has_ended(replace(mine, started="0"))
+    assert not has_ended(theirs)
+    leave_claim(tmp_path, NAME, theirs)
+    assert not claimants[0].take(NAME)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_silence_is_counted_on_the_clock_of_who_waits(tmp_path) -> None:
+    far = elsewhere()
+    leave_claim(tmp_path, NAME, far)
+    sign = show_sign(tmp_path, far)
+    with Claims(ClaimFiles(tmp_path)) as claims:
+        for beat in range(30):  # each look finds a new sign: whatever the time, it lives
+            show_sign(tmp_path, far, beat)
+            os.utime(sign, (hour := time.time() - 3600, hour))
+            assert not claims.take(NAME)
+        os.utime(sign, (hour := time.time() + 3600, hour))  # its clock is ahead, and it is silent
+        while not claims.take(NAME):
+            time.sleep(0.01)
+        assert claims.holds(NAME)
+        claims.sweep()
+        assert not sign.exists()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_processes_watch_each_other_before_anybody_is_idle(tmp_path) -> None:
+    far = elsewhere()
+    leave_claim(tmp_path, NAME, far)
+    show_sign(tmp_path, far)
+    with Claims(ClaimFiles(tmp_path)) as claims:
+        while not claims.left_by_others([NAME]):
+            time.sleep(0.01)
+        assert claims.left_by_others([NAME]) == {NAME}
+        assert claims.take(NAME)
+        assert claims.left_by_others([NAME]) == set()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_claim_that_says_nothing_is_taken_over_in_the_end(tmp_path) -> None:
+    leave_claim(tmp_path, NAME, ended()).write_text("")
+    with Claims(ClaimFiles(tmp_path)) as claims:
+        assert not claims.take(NAME)
+        while not claims.take(NAME):
+            time.sleep(0.01)
+
+
+def test_a_process_that_was_asleep_itself_says_nothing_of_others(tmp_path, monkeypatch) -> None:
+    far = elsewhere()
+    leave_claim(tmp_path, NAME, far)
+    show_sign(tmp_path, far)
+    now = time.monotonic()
+    with Claims(ClaimFiles(tmp_path)) as claims:
+        assert not claims.take(NAME)
+        monkeypatch.setattr(time, "monotonic", lambda: now + 10_000)
+        assert not claims.take(NAME)
+
+
+def test_who_lost_a_claim_can_neither_publish_nor_release(tmp_path, claimants) -> None:
+    first, second, _ = claimants
+    assert first.take(NAME)
+    leave_claim(tmp_path, NAME, second.process, generation=1)  # as if it had taken over
+    with pytest.raises(ClaimLostError), first.publishing(NAME) as require_claim:
+        require_claim()
+    with pytest.raises(ClaimLostError), first.publishing(NAME):
+        raise FileNotFoundError("the unfinished file was removed")
+    first.release(NAME)
+    assert files(tmp_path) == {f"{NAME}.0", f"{NAME}.1"}
+
+
+def test_a_file_that_is_gone_otherwise_is_an_error(claimants) -> None:
+    assert claimants[0].take(NAME)
+    with pytest.raises(FileNotFoundError), claimants[0].publishing(NAME):
+        raise FileNotFoundError("the folder was removed")
+
+
+def test_a_claim_that_was_given_back_while_it_was_taken_over_counts(
+    tmp_path, claimants, monkeypatch
+) -> None:
+    first, second, third = claimants
+    left = leave_claim(tmp_path, NAME, ended())
+    create = ClaimFiles.create
+
+    def come_between(files: ClaimFiles, name: str, data: bytes) -> bool:
+        monkeypatch.undo()
+        left.unlink()  # its holder was not dead: it gave the claim back, and another one took it
+        assert third.take(NAME)
+        return create(files, name, data)
+
+    monkeypatch.setattr(ClaimFiles, "create", come_between)
+    assert not first.take(NAME)
+    assert third.holds(NAME)
+    assert not second.take(NAME)
+
+
+def test_an_older_claim_that_was_given_back_late_makes_no_room(tmp_path, claimants) -> None:
+    """Its holder saw no newer claim, fell asleep, was taken over twice, and removed its own."""
+    first, second, third = claimants
+    leave_claim(tmp_path, "store.json", third.process, generation=2)
+    assert first.take("train-00001.h5")
+    assert not first._take_newest("store.json")
+    assert files(tmp_path) == {"store.json.2", "train-00001.h5.0"}
+    leave_claim(tmp_path, NAME, ended(), generation=1)
+    assert not second.take(NAME)  # the newer one is seen once it is there
+    assert files(tmp_path) >= {f"{NAME}.1"}
+
+
+def test_threads_of_a_process_hold_a_name_one_after_the_other(claimants) -> None:
+    claims, inside, most = claimants[0], [], []
+
+    def hold() -> None:
+        for _ in range(20):
+            with claims.hold("store.json"):
+                inside.append(1)
+                most.append(len(inside))
+                inside.pop()
+
+    threads = [threading.Thread(target=hold) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(most), max(most)) == (60, 1)
+
+
+def test_links_and_pipes_among_claims_are_not_followed(tmp_path, claimants) -> None:
+    (tmp_path / "mine").write_text("mine")
+    folder = tmp_path / "claims"
+    (folder / f"{NAME}.0").symlink_to(tmp_path / "mine")
+    os.mkfifo(folder / "train-00001.h5.0")
+    (folder / "x.rank").symlink_to("/dev/zero")
+    assert not claimants[0].take(NAME)
+    assert not claimants[0].take("train-00001.h5")
+    claimants[0].sweep()
+    assert (tmp_path / "mine").read_text() == "mine"
+    for path in (folder / f"{NAME}.0", folder / "train-00001.h5.0", folder / "x.rank"):
+        path.unlink()
