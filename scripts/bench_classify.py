@@ -19,7 +19,7 @@ from savs.pipeline import extract, save_selection, select
 
 FEW, MANY = 60, 660
 REPEATS = 3
-SAVS = (sys.executable, "-P", "-m", "savs.pipeline.cli.main")
+SAVS = (sys.executable, "-P", "-m", "savs.pipeline.cli.app")
 MEASURE = """
 import resource, subprocess, sys
 subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
