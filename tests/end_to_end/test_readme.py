@@ -49,7 +49,8 @@ def test_the_commands(savs, own_images):
     assert [line[1] for line in lines] == [
         *("split", "preview", "extract", "select", "evaluate", "show"),
         *("select", "evaluate", "evaluate", "sweep", "compare", "select"),
-        *("query", "verify", "slim", "export", "extract", "select", "classify"),
+        *("query", "verify", "slim", "export", "extract"),
+        *("extract", "select", "classify"),
         *("extract", "extract"),
     ]
     write_blink(Path("BLINK"), rows_each=90)
