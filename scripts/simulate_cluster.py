@@ -65,7 +65,7 @@ class Cluster:
     def _work(self, rank: int) -> None:
         with MortalClaims(ClaimFiles(self.folder)) as claims:
             shards = OpenShards(
-                self.specs, claims, self._is_done, self._all_done, rank / self.ranks
+                self.specs, claims, self._is_done, self._all_done, self.folder, rank / self.ranks
             )
             while shards.wait():
                 for spec in shards.claimed():

@@ -173,7 +173,7 @@ def _require_object(where: str, value: Any) -> Values:
 
 
 def _csv(path: Path, text: str) -> Iterator[Located]:
-    csv.field_size_limit(MAX_ROW_BYTES)  # a cell may hold an image
+    limit = csv.field_size_limit(MAX_ROW_BYTES)  # of the whole process: a cell may hold an image
     lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         names = next(lines, [])
@@ -197,6 +197,8 @@ def _csv(path: Path, text: str) -> Iterator[Located]:
         raise SourceError(
             f"{path} line {lines.line_num} is not CSV: {error}; correct it"
         ) from error
+    finally:
+        csv.field_size_limit(limit)
 
 
 _READERS: dict[str, Callable[[Path, str], Iterator[Located]]] = {

@@ -26,6 +26,8 @@ def write_whole(
 ) -> None:
     """Write a file, or an object, whole or not at all; `before_naming` is called just before that.
 
+    An object may take some attempts: it is called before each.
+
     Raises
     ------
     FileExistsError
@@ -37,14 +39,15 @@ def write_whole(
         with whole_file(place, replace=replace, before_naming=before_naming) as partial:
             partial.write_bytes(data)
         return
-    before_naming()
     if replace:
-        put_object(place, bytes(data))
-    elif not create_object(place, bytes(data)):
+        put_object(place, bytes(data), before_naming)
+    elif not create_object(place, bytes(data), before_naming):
         raise FileExistsError(f"{place} exists")
 
 
-def create_object(place: Any, data: bytes) -> bool:
+def create_object(
+    place: Any, data: bytes, before_naming: Callable[[], None] = lambda: None
+) -> bool:
     """Make an object that is not there; False where it is, if that is not this very one.
 
     A connection may be cut behind the request: then the object is there, and it is ours.
@@ -62,12 +65,12 @@ def create_object(place: Any, data: bytes) -> bool:
             raise
         return True
 
-    return attempted(place, create)
+    return attempted(place, create, before_naming)
 
 
-def put_object(place: Any, data: bytes) -> None:
-    """Write an object, whether it is there or not."""
-    attempted(place, lambda: place.fs.pipe_file(place.path, data))
+def put_object(place: Any, data: bytes, before_naming: Callable[[], None] = lambda: None) -> None:
+    """Write an object, whether it is there or not; `before_naming` is called at each attempt."""
+    attempted(place, lambda: place.fs.pipe_file(place.path, data), before_naming)
 
 
 def read_object(place: Any) -> bytes | None:
@@ -103,8 +106,10 @@ def object_names(place: Any) -> list[str]:
     return attempted(place, look)
 
 
-def attempted(place: Any, act: Callable[[], T]) -> T:
+def attempted(place: Any, act: Callable[[], T], before: Callable[[], None] = lambda: None) -> T:
     """Return what a request gives; one that fails is made again, some times.
+
+    `before` is called before each attempt; what it raises ends them.
 
     Raises
     ------
@@ -113,6 +118,7 @@ def attempted(place: Any, act: Callable[[], T]) -> T:
     """
     pause_s = PAUSE_S
     for attempt in range(ATTEMPTS):
+        before()
         try:
             return act()
         except (SavsError, PermissionError, TypeError, NotImplementedError):

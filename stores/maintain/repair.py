@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from savs.foundation.whole_files import PARTIAL
 from savs.stores.errors import StoreLockedError, StoreWriteError
 from savs.stores.format.manifest import read_manifest
 from savs.stores.maintain.verify import Report, shard_problem, verify
@@ -56,9 +57,11 @@ def repair(
         The folder cannot be written.
     """
     folder = Path(store)
+    left_before = _seen(folder)
     require_no_writer(folder)
     before = verify(folder, quick=quick, on_bytes=on_bytes)
-    stale = left_overs(folder, nobody_writes=True)
+    now = _seen(folder)  # a writer may have come meanwhile
+    stale = [path for path, seen in left_before.items() if now.get(path) == seen]
     damaged = [problem.file for problem in before.problems if problem.kind == "damaged"]
     try:
         aside = _mend(folder, stale, damaged, quick) if stale or damaged else []
@@ -78,6 +81,15 @@ def repair(
         to_redo=tuple(name for name in planned if name in redo),
         report=Report(before.shards, before.bytes, before.sealed, tuple(left)),
     )
+
+
+def _seen(folder: Path) -> dict[Path, bytes | None]:
+    """Return the claims, signs and unfinished files in a store, the first two with their text."""
+    storage = ClaimFiles(folder)
+    return {
+        path: None if path.name.endswith(PARTIAL) else storage.read(path.name)
+        for path in left_overs(folder, nobody_writes=True)
+    }
 
 
 def _mend(folder: Path, stale: list[Path], damaged: list[str], quick: bool) -> list[str]:

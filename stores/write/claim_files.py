@@ -4,9 +4,10 @@ import errno
 import os
 import stat
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from savs.foundation.whole_files import PARTIAL
 from savs.stores.errors import StoreWriteError
@@ -16,6 +17,10 @@ NEW = ".new"
 """What the name of a file ends in that is to replace another one."""
 MOST_BYTES = 2**16
 """Of a claim or a sign no more is read."""
+ATTEMPTS = 5
+"""How often a file is opened anew that another host replaced or removed while it was read."""
+
+T = TypeVar("T")
 
 
 class ClaimStorage(Protocol):
@@ -91,6 +96,9 @@ class ClaimFiles:
 
     def read(self, name: str) -> bytes | None:
         """Return what is in a file; None where it is not there, nothing of a link or a pipe."""
+        return _opened_anew(lambda: self._read(name))
+
+    def _read(self, name: str) -> bytes | None:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
         try:
             descriptor = os.open(self._folder / name, flags)
@@ -121,6 +129,9 @@ class ClaimFiles:
 
     def names(self) -> list[str]:
         """Return the names of all files."""
+        return _opened_anew(self._names)
+
+    def _names(self) -> list[str]:
         try:
             with os.scandir(self._folder) as entries:
                 return [entry.name for entry in entries]
@@ -137,3 +148,14 @@ class ClaimFiles:
         """Remove the folder, if nothing is in it."""
         with suppress(OSError):
             self._folder.rmdir()
+
+
+def _opened_anew(read: Callable[[], T]) -> T:
+    """Return what `read` finds; where NFS has lost the file meanwhile, it is called again."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return read()
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+    return read()

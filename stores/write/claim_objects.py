@@ -58,11 +58,18 @@ class ClaimObjects:
     def age_s(self, name: str) -> float | None:
         """Return the seconds since an object was written; None where it is not there."""
         place = self._folder / name
+
+        def look() -> datetime | None:
+            try:
+                return place.fs.modified(place.path)
+            except FileNotFoundError:
+                return None
+
         try:
-            found = attempted(place, lambda: place.fs.modified(place.path))
-        except (StoreWriteError, FileNotFoundError):
+            found = attempted(place, look)
+        except StoreWriteError:
             return None
-        return max((datetime.now(UTC) - found).total_seconds(), 0.0)
+        return max((datetime.now(UTC) - found).total_seconds(), 0.0) if found else None
 
     def remove(self, name: str) -> None:
         """Remove an object, if it is there."""

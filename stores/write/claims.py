@@ -92,16 +92,30 @@ class Claims:
 
         Two processes never hold one name, unless the one was taken for dead: see `holds`.
         """
-        if self.holds(name):
-            return True
-        before, generation = None, 0
-        if not self._storage.create(f"{name}.0", self._text()):
-            before = self._newest(name)
-            if before is None or not self._is_stale(name, before):
+        return (
+            self.holds(name) or self._claim(name, None) or self._take_over(name, self._newest(name))
+        )
+
+    def _take_over(self, name: str, found: _Claim | None) -> bool:
+        """Claim a name whose claim was found, if nobody stands behind that, nor behind newer ones.
+
+        Between the claim that was found and a newer one some may be missing: a process that was
+        killed while it gave its claim back has removed only the older ones.
+        """
+        while found is not None and self._is_stale(name, found):
+            if self._claim(name, found):
+                return True
+            listed = self._listed(name)
+            if listed is None or listed.generation == found.generation:
                 return False
-            generation = before.generation + 1
-            if not self._storage.create(f"{name}.{generation}", self._text()):
-                return False
+            found = listed
+        return False
+
+    def _claim(self, name: str, before: _Claim | None) -> bool:
+        """Make the claim that follows another one; False where others were first, or are newer."""
+        generation = before.generation + 1 if before else 0
+        if not self._storage.create(f"{name}.{generation}", self._text()):
+            return False
         moved = before is not None and (
             self._storage.read(f"{name}.{before.generation}") != before.data
         )
@@ -185,10 +199,11 @@ class Claims:
         """Claim a name, and see to it that no claim is newer, whichever were removed before."""
         if not self.take(name):
             return False
-        if newest(self._storage.names()).get(name) == self._held[name]:
+        listed = self._listed(name)
+        if listed is not None and listed.generation == self._held[name]:
             return True
         self.release(name)
-        return False
+        return self._take_over(name, listed)
 
     def require(self, name: str) -> None:
         """Claim a name, or raise StoreLockedError that says who holds it."""
@@ -214,10 +229,14 @@ class Claims:
         found, generation = None, 0
         while (data := self._storage.read(f"{name}.{generation}")) is not None:
             found, generation = _Claim(generation, data), generation + 1
-        listed = None if found else newest(self._storage.names()).get(name)
-        if listed is None:
-            return found
-        return _Claim(listed, self._storage.read(f"{name}.{listed}"))
+        return found or self._listed(name)
+
+    def _listed(self, name: str) -> _Claim | None:
+        """Return the newest of all claims on a name, by a list of all files."""
+        generation = newest(self._storage.names()).get(name)
+        if generation is None:
+            return None
+        return _Claim(generation, self._storage.read(f"{name}.{generation}"))
 
     def _is_stale(self, name: str, claim: _Claim) -> bool:
         process = parse_process(claim.data)

@@ -4,9 +4,11 @@ import random
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
+from typing import Any
 
 from savs.stores.format.plan import ShardSpec
 from savs.stores.write.claims import Claims
+from savs.stores.write.disk_errors import disk_errors
 
 AT_A_TIME = 2
 """Claims whose holders an idle process asks for at each look: all together ask for all."""
@@ -32,6 +34,8 @@ class OpenShards:
     all_done
         Returns the names of those that are published, by one look at the store; given such as are
         asked for.
+    path
+        The store, for messages.
     start
         Where in `specs` this process begins, as a share of their number: ranks that begin at
         different places seldom meet.
@@ -43,6 +47,7 @@ class OpenShards:
         claims: Claims,
         is_done: Callable[[ShardSpec], bool],
         all_done: Callable[[Collection[ShardSpec]], set[str]],
+        path: Any,
         start: float = 0.0,
     ) -> None:
         first = int(len(specs) * start)
@@ -51,6 +56,7 @@ class OpenShards:
         self._claims = claims
         self._is_done = is_done
         self._all_done = all_done
+        self._path = path
         self._last_look_s = time.monotonic()
         self._taken: set[str] = set()
         """Shards that this process works on."""
@@ -85,6 +91,11 @@ class OpenShards:
         return True
 
     def _next(self) -> ShardSpec | None:
+        """Claim the next shard; StoreWriteError where the disk refuses."""
+        with disk_errors(self._path):
+            return self._find()
+
+    def _find(self) -> ShardSpec | None:
         """Claim the next shard: one whose holder is gone, or that nobody claims."""
         if left := self._claims.left_by_others(self._left):
             found = self._first(iter([self._left[name] for name in sorted(left)]))

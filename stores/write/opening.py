@@ -15,7 +15,7 @@ from savs.stores.format.manifest import Identity, Manifest, read_manifest, write
 from savs.stores.format.plan import PlannedRow, ShardSpec, make_plan
 from savs.stores.write.claim_files import ClaimFiles
 from savs.stores.write.claim_objects import ClaimObjects, claim_storage
-from savs.stores.write.claims import Claims
+from savs.stores.write.claims import ClaimLostError, Claims
 from savs.stores.write.disk_errors import disk_errors
 from savs.stores.write.left_overs import left_overs
 from savs.stores.write.manifest_change import change_manifest
@@ -153,7 +153,8 @@ def new_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
             stack.callback(_remove_if_empty, path)
         with disk_errors(path / MANIFEST):
             claims = stack.enter_context(Claims(ClaimFiles(path)))
-            write_manifest(path, manifest)
+            with claims.hold(MANIFEST):  # an unfinished file without a claim is removed by others
+                write_manifest(path, manifest)
         yield FeatureWriter(path, manifest, claims)
 
 
@@ -163,15 +164,16 @@ def _found(path: Any) -> Manifest | None:
         return read_manifest(path)
     except StoreNotFoundError:
         names = object_names(path) if is_remote(path) else [p.name for p in path.iterdir()]
-        strangers = [
-            name for name in sorted(names) if name != CLAIMS and not name.endswith(PARTIAL)
-        ]
-        if strangers:
-            raise StoreMismatchError(
-                f"{path} holds {strangers[0]} but no {MANIFEST}, so it is not a feature store;"
-                " pass a new or empty folder as --out"
-            ) from None
+        strangers = [n for n in sorted(names) if n != CLAIMS and not n.endswith(PARTIAL)]
+    if not strangers:
         return None
+    try:
+        return read_manifest(path)  # another process may have made the store meanwhile
+    except StoreNotFoundError:
+        raise StoreMismatchError(
+            f"{path} holds {strangers[0]} but no {MANIFEST}, so it is not a feature store;"
+            " pass a new or empty folder as --out"
+        ) from None
 
 
 def _agree(
@@ -187,9 +189,22 @@ def _agree(
             return change_manifest(
                 path, claims, lambda now: _agreed(path, now, identity, rows, shard_rows)
             )
-        with suppress(FileExistsError):  # another process was first
-            write_manifest(path, agreed)
+        if _is_first(path, claims, agreed):
             return agreed
+
+
+def _is_first(path: Path, claims: Claims, manifest: Manifest) -> bool:
+    """Write the first store.json of a store; False where another process was first."""
+    with claims.hold(MANIFEST):
+        if _found(path) is not None:
+            return False
+        with (
+            suppress(FileExistsError, ClaimLostError),
+            claims.publishing(MANIFEST) as require_claim,
+        ):
+            write_manifest(path, manifest, before_naming=require_claim)
+            return True
+    return False
 
 
 def _agreed(

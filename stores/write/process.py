@@ -59,9 +59,10 @@ def has_ended(process: Process) -> bool:
     """Return whether a process is known to have ended; of other hosts that is never known."""
     if not is_here(process):
         return False
-    if not PROC.is_dir():
+    started = _started(process.pid)
+    if started is None:  # not Linux, or /proc hides the processes of other users
         return not _answers(process.pid)
-    return _started(process.pid) != process.started
+    return started != process.started
 
 
 def _space() -> str:
@@ -73,13 +74,16 @@ def _space() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """Return when a process started, in ticks since the boot; None where it has ended."""
+    """Return when a process started, in ticks since the boot; None where that is not shown.
+
+    Of one that has ended and was not waited for yet it is empty.
+    """
     try:
         text = (PROC / str(pid) / "stat").read_text(errors="replace")
     except OSError:
         return None
     state, *fields = text.rpartition(")")[2].split()
-    return None if state in "ZX" else fields[18]  # of the 52 fields state is the third
+    return "" if state in "ZX" else fields[18]  # of the 52 fields state is the third
 
 
 def _answers(pid: int) -> bool:

@@ -25,7 +25,7 @@ BEAT_S = 15.0
 LOOK_EVERY_S = 1.0
 """How often a sign is looked at that is waited for."""
 WATCHED = 8
-"""Processes that each one watches; of one that it does not, an idle process finds out later."""
+"""Living processes that each one watches; an idle process finds out later about the others."""
 SIGN = ".rank"
 """What the name of a sign ends in, behind the id of its process."""
 
@@ -48,6 +48,8 @@ class Signs:
         self._storage = storage
         self._stale_s = STALE_S
         self._beat_s = BEAT_S
+        self._buried: set[str] = set()
+        """Signs of processes that are gone: they stay until the seal, and are not watched on."""
         self._looks: dict[str, _Look] = {}
         self._facts: dict[str, Any] = {}
         self._beats = 0
@@ -104,12 +106,16 @@ class Signs:
         """Look whether some other processes still live: together all watch all."""
         ring = sorted(name for name in self._storage.names() if name.endswith(SIGN))
         after = bisect(ring, self.process.id + SIGN)
-        for name in [*ring[after:], *ring[:after]][:WATCHED]:
+        known = self._buried | {self.process.id + SIGN}
+        others = (name for name in [*ring[after:], *ring[:after]] if name not in known)
+        living = 0
+        while living < WATCHED and (name := next(others, None)) is not None:
             process = parse_process(self._storage.read(name))
-            if process is None or process.id == self.process.id:
-                continue
-            if self.is_gone(process):
+            if process is not None and self.is_gone(process):
+                self._buried.add(name)
                 self.gone.add(process.id)
+            else:
+                living += 1
 
     def is_gone(self, process: Process) -> bool:
         """Return whether a process has ended, or shows no sign for too long."""

@@ -4,11 +4,12 @@ import hashlib
 from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 from savs.stores.errors import StoreMismatchError
 from savs.stores.files.object_store import file_names
-from savs.stores.format.layout import MANIFEST, Facts
+from savs.stores.format.layout import CLAIMS, MANIFEST, Facts
 from savs.stores.format.manifest import Manifest, SealedShard, read_manifest
 from savs.stores.format.plan import ShardSpec
 from savs.stores.shard.content import ShardContent, check_content
@@ -46,18 +47,19 @@ class FeatureWriter:
         process that still works on this store is not among them: it has just tried.
         """
         found = []
+        lives = cache(self.claims.signs.lives)  # it may wait for a sign
         for spec in self.manifest.plan.shards():
             if not (self.path / spec.name).exists():
                 continue
             with open_shard(self.path / spec.name, spec, self.manifest) as shard:
-                if shard.rows < spec.rows and not self.claims.signs.lives(shard.run.get("writer")):
+                if shard.rows < spec.rows and not lives(shard.run.get("writer")):
                     found.append(spec)
                     self._reopened[spec.name] = shard.fingerprint
         return found
 
     def open_shards(self, specs: Sequence[ShardSpec], start: float = 0.0) -> OpenShards:
         """Return shards that this process does together with others, see `OpenShards`."""
-        return OpenShards(specs, self.claims, self.is_done, self._all_done, start)
+        return OpenShards(specs, self.claims, self.is_done, self._all_done, self.path, start)
 
     def is_done(self, spec: ShardSpec) -> bool:
         """Return whether a shard has its file, and was written again if it was reopened."""
@@ -157,7 +159,8 @@ class FeatureWriter:
         if not _is_complete(self.path, read_manifest(self.path)):
             return False
         sealed = change_manifest(self.path, self.claims, self._sealed).sealed
-        self.claims.sweep()
+        with disk_errors(self.path / CLAIMS):
+            self.claims.sweep()
         return sealed
 
     def _sealed(self, now: Manifest) -> Manifest:

@@ -14,6 +14,8 @@ from small_results import save_result
 from savs.pipeline import evaluate, save_evaluation, select
 from stores import make_store
 
+pytestmark = pytest.mark.thorough
+
 LIMIT_S = 120
 """A command that waits for a pipe would wait for ever."""
 SPLIT = ("split", "general", "--shots", "1", "--train", "a.jsonl", "--test", "b.jsonl")

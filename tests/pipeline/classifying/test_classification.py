@@ -39,7 +39,10 @@ def table_of(made, names, path: Path, **columns) -> Path:
     return path
 
 
-@pytest.mark.parametrize("readout", READOUTS)
+@pytest.mark.parametrize(
+    "readout",
+    [pytest.param(r, marks=[] if r == "vote" else [pytest.mark.thorough]) for r in READOUTS],
+)
 def test_every_readout_predicts_what_evaluate_predicts(made, tmp_path, readout) -> None:
     selection = select(made.store, heads=5, readout=readout)
     saved = save_selection(selection, tmp_path / "saved")
@@ -321,6 +324,7 @@ def read(path: Path) -> pl.DataFrame:
     return pl.read_ndjson(path, infer_schema_length=None)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_a_killed_run_goes_on_where_it_was(animals, made, tmp_path, monkeypatch, suffix):
     monkeypatch.setattr("savs.pipeline.classifying.classified_run.ROWS", 2)

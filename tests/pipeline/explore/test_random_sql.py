@@ -13,6 +13,8 @@ from savs.pipeline.heads.head_votes import heads_frame
 from savs.stores.results import results_folder
 from stores import make_store
 
+pytestmark = pytest.mark.thorough
+
 TABLES = st.sampled_from(["examples", "votes"])
 CONDITIONS = st.sampled_from(["", "WHERE label = 'a'", "WHERE id <> 'test:1'", "WHERE 1 = 2"])
 KEYS = st.sampled_from(["id", "label", "split"])

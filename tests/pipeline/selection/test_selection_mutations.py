@@ -19,6 +19,8 @@ from savs.stores import ResultError
 from savs.stores.format.layout import digest
 from savs.stores.results import CLASSIFIER, CONFIG
 
+pytestmark = pytest.mark.thorough
+
 HEAD = ("format", "savs", "run", "sha256")
 """Fields that are no part of the content that `run` is the digest of."""
 

@@ -1,14 +1,19 @@
 """What a repair leaves alone: whatever it cannot judge, and whatever it set aside before."""
 
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from claimants import ended, leave_claim, leave_unfinished, show_sign
 
+import savs.stores.maintain.repair
 import savs.stores.maintain.verify
 from savs.stores import StoreReadError
 from savs.stores.maintain.repair import repair
 from savs.stores.maintain.verify import verify
+from savs.stores.write.claim_files import ClaimFiles
+from savs.stores.write.claims import Claims
 
 
 @pytest.fixture
@@ -74,3 +79,39 @@ def test_an_unreadable_stray_is_foreign(folder, monkeypatch) -> None:
     monkeypatch.setattr(savs.stores.maintain.verify, "_sha256", lambda path: None)
     kinds = {problem.file: problem.kind for problem in verify(folder, quick=True).problems}
     assert kinds == {"stray.h5": "foreign"}
+
+
+def test_a_writer_that_comes_while_shards_are_verified_is_left_alone(
+    folder, toy, monkeypatch
+) -> None:
+    """It takes over what a dead writer left, and begins a shard and store.json."""
+    name = "train-00001.h5"
+    (folder / name).unlink()
+    old = [
+        leave_claim(folder, name, ended()),
+        leave_claim(folder, "test-00000.h5", ended()),
+        leave_unfinished(folder, "store.json"),
+        show_sign(folder, ended()),
+    ]
+
+    with ExitStack() as stack:
+
+        def verify_while_another_comes(*args, **more):
+            report = verify(*args, **more)
+            claims = stack.enter_context(Claims(ClaimFiles(folder)))
+            assert claims.take(name)
+            claims.release(name)
+            assert claims.take(name)  # its file has the name of that of the dead writer
+            new = folder / f"{name}.host_1-8-00000000.partial"
+            new.write_text("begun")
+            stack.callback(new.unlink)
+            stack.callback(lambda: held.append(claims.holds(name)))
+            return report
+
+        held: list[bool] = []
+        monkeypatch.setattr(savs.stores.maintain.repair, "verify", verify_while_another_comes)
+        done = repair(folder)
+        assert set(done.removed) == {str(path.relative_to(folder)) for path in old[1:]}
+        (sign,) = (folder / "claims").glob("*.rank")
+        assert sign.exists()
+    assert held == [True]

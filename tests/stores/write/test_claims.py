@@ -1,4 +1,3 @@
-import fcntl
 import os
 import threading
 import time
@@ -6,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from claimants import elsewhere, ended, leave_claim, leave_unfinished, show_sign
@@ -26,11 +26,27 @@ def claimants(tmp_path) -> Iterator[list[Claims]]:
         yield [stack.enter_context(Claims(ClaimFiles(tmp_path))) for _ in range(3)]
 
 
+class Clock:
+    """The time by which processes judge each other; it stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def pass_by(self, claims: Claims, seconds: float) -> None:
+        """Let time pass, in which a process shows that it was awake."""
+        self.now_s += seconds
+        claims.signs._beat()
+
+
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take claimants for dead soon: tests wait for that, and never expect it not to come."""
-    monkeypatch.setattr(signs, "STALE_S", 0.2)
-    monkeypatch.setattr(signs, "BEAT_S", 0.02)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Return the clock of all claimants in a test, whose own beats never come."""
+    clock = Clock()
+    monkeypatch.setattr(
+        signs, "time", SimpleNamespace(**vars(time) | {"monotonic": lambda: clock.now_s})
+    )
+    monkeypatch.setattr(signs, "BEAT_S", 3600.0)
+    return clock
 
 
 def files(folder: Path) -> set[str]:
@@ -39,12 +55,7 @@ def files(folder: Path) -> set[str]:
     return {name for name in names if not name.endswith(".rank")}
 
 
-def test_one_of_many_gets_a_claim_without_any_lock(tmp_path, monkeypatch) -> None:
-    def refuse(*_) -> None:
-        raise OSError(37, "No locks available")
-
-    for name in ("flock", "lockf", "fcntl"):
-        monkeypatch.setattr(fcntl, name, refuse)
+def test_one_of_many_gets_a_claim(tmp_path) -> None:
     with ExitStack() as stack:
         many = [stack.enter_context(Claims(ClaimFiles(tmp_path))) for _ in range(12)]
         for turn in range(20):
@@ -101,8 +112,7 @@ def test_an_equal_number_in_another_container_is_another_process(tmp_path, claim
     assert not claimants[0].take(NAME)
 
 
-@pytest.mark.usefixtures("impatient")
-def test_silence_is_counted_on_the_clock_of_who_waits(tmp_path) -> None:
+def test_silence_is_counted_on_the_clock_of_who_waits(tmp_path, clock) -> None:
     far = elsewhere()
     leave_claim(tmp_path, NAME, far)
     sign = show_sign(tmp_path, far)
@@ -110,35 +120,57 @@ def test_silence_is_counted_on_the_clock_of_who_waits(tmp_path) -> None:
         for beat in range(30):  # each look finds a new sign: whatever the time, it lives
             show_sign(tmp_path, far, beat)
             os.utime(sign, (hour := time.time() - 3600, hour))
+            clock.pass_by(claims, signs.STALE_S / 4)
             assert not claims.take(NAME)
         os.utime(sign, (hour := time.time() + 3600, hour))  # its clock is ahead, and it is silent
-        while not claims.take(NAME):
-            time.sleep(0.01)
-        assert claims.holds(NAME)
+        for _ in range(3):
+            clock.pass_by(claims, signs.STALE_S / 4)
+            assert not claims.take(NAME)
+        clock.pass_by(claims, signs.STALE_S / 4)
+        assert claims.take(NAME)
         claims.sweep()
         assert not sign.exists()
 
 
-@pytest.mark.usefixtures("impatient")
-def test_processes_watch_each_other_before_anybody_is_idle(tmp_path) -> None:
+def test_processes_watch_each_other_before_anybody_is_idle(tmp_path, clock) -> None:
     far = elsewhere()
     leave_claim(tmp_path, NAME, far)
     show_sign(tmp_path, far)
     with Claims(ClaimFiles(tmp_path)) as claims:
-        while not claims.left_by_others([NAME]):
-            time.sleep(0.01)
+        claims.signs._watch()
+        assert claims.left_by_others([NAME]) == set()
+        for _ in range(4):
+            clock.pass_by(claims, signs.STALE_S / 4)
+        claims.signs._watch()
         assert claims.left_by_others([NAME]) == {NAME}
         assert claims.take(NAME)
         assert claims.left_by_others([NAME]) == set()
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_claim_that_says_nothing_is_taken_over_in_the_end(tmp_path) -> None:
+@pytest.mark.parametrize("dead", ["here", "elsewhere"])
+def test_the_dead_do_not_keep_a_process_from_watching_the_living(tmp_path, clock, dead) -> None:
+    """More are dead than one watches; who ends after them is still found."""
+    for number in range(signs.WATCHED + 2):
+        process = ended() if dead == "here" else elsewhere()
+        show_sign(tmp_path, replace(process, id=f"a-{number:02d}"))
+    last = replace(elsewhere(), id="b")
+    show_sign(tmp_path, last)
+    leave_claim(tmp_path, NAME, last)
+    with Claims(ClaimFiles(tmp_path)) as claims:
+        for _ in range(12):
+            claims.signs._watch()
+            clock.pass_by(claims, signs.STALE_S / 4)
+        assert claims.left_by_others([NAME]) == {NAME}
+
+
+def test_a_claim_that_says_nothing_is_taken_over_in_the_end(tmp_path, clock) -> None:
     leave_claim(tmp_path, NAME, ended()).write_text("")
     with Claims(ClaimFiles(tmp_path)) as claims:
         assert not claims.take(NAME)
-        while not claims.take(NAME):
-            time.sleep(0.01)
+        for _ in range(4):
+            assert not claims.take(NAME)
+            clock.pass_by(claims, signs.STALE_S / 4)
+        assert claims.take(NAME)
 
 
 def test_a_process_that_was_asleep_itself_says_nothing_of_others(tmp_path, monkeypatch) -> None:
@@ -196,9 +228,44 @@ def test_an_older_claim_that_was_given_back_late_makes_no_room(tmp_path, claiman
     assert first.take("train-00001.h5")
     assert not first._take_newest("store.json")
     assert files(tmp_path) == {"store.json.2", "train-00001.h5.0"}
-    leave_claim(tmp_path, NAME, ended(), generation=1)
+    leave_claim(tmp_path, NAME, first.process, generation=1)
     assert not second.take(NAME)  # the newer one is seen once it is there
     assert files(tmp_path) >= {f"{NAME}.1"}
+
+
+LEFT = [(1,), (2,), (1, 2), (0, 2), (0, 1, 3)]
+
+
+@pytest.mark.parametrize("left", LEFT, ids=str)
+def test_claims_of_one_that_was_killed_while_it_gave_them_back_end_nobody(
+    tmp_path, claimants, left
+) -> None:
+    """It had removed some of them: the others are taken over, or are in nobody's way."""
+    first, second, third = claimants
+    for generation in left:
+        leave_claim(tmp_path, NAME, ended(), generation)
+        leave_claim(tmp_path, "store.json", ended(), generation)
+    assert first.take(NAME)
+    assert not second.take(NAME)
+    assert first.holds(NAME)
+    assert second._take_newest("store.json")
+    assert not third._take_newest("store.json")
+    assert second.holds("store.json")
+    assert f"store.json.{left[-1] + 1}" in files(tmp_path)
+    second.release("store.json")
+    assert third._take_newest("store.json")
+    leave_claim(tmp_path, "train-00001.h5", third.process, left[-1])
+    assert not second._take_newest("train-00001.h5")  # of one that lives it stays
+
+
+@pytest.mark.parametrize("left", LEFT, ids=str)
+def test_gaps_between_claims_are_passed_again_and_again(tmp_path, claimants, left) -> None:
+    for generation in left:
+        leave_claim(tmp_path, NAME, ended(), generation)
+    for claims in claimants:
+        assert claims.take(NAME)
+        held = claims._held.pop(NAME)  # it is killed
+        leave_claim(tmp_path, NAME, ended(), held)
 
 
 def test_threads_of_a_process_hold_a_name_one_after_the_other(claimants) -> None:

@@ -8,6 +8,7 @@ import pytest
 import savs.stores.shard.write
 from savs.foundation.whole_files import publish
 from savs.stores import StoreError, StoreWriteError, open_writer
+from savs.stores.write.claim_files import ClaimFiles
 
 REFUSALS = {
     "full": (errno.ENOSPC, "the disk is full; finished shards are kept"),
@@ -119,3 +120,51 @@ def test_a_store_is_whole_without_hard_links(tmp_path: Path, toy, monkeypatch) -
     refuse(monkeypatch, os, "link", errno.EPERM)
     assert toy.write(tmp_path)
     assert {path.suffix for path in tmp_path.iterdir()} == {".h5", ".json"}
+
+
+@pytest.mark.parametrize("what", ["claim", "list", "shard"])
+def test_a_disk_that_breaks_while_shards_are_claimed_is_one_line(
+    tmp_path, toy, monkeypatch, what
+) -> None:
+    owner, name = {
+        "claim": (ClaimFiles, "create"),
+        "list": (ClaimFiles, "names"),
+        "shard": (Path, "exists"),
+    }[what]
+    with open_writer(tmp_path, toy.identity(), toy.rows(), shard_rows=2) as writer:
+        shards = writer.open_shards(writer.missing())
+        if what == "list":
+            writer.claims.signs.gone.add("another")
+        with monkeypatch.context() as patch:
+            refuse(patch, owner, name, errno.EIO)
+            message = rf"{tmp_path}: the disk cannot be written: .*; finished shards are kept"
+            with pytest.raises(StoreWriteError, match=message):
+                shards.wait()
+            with pytest.raises(StoreWriteError, match=message):
+                next(shards.claimed())
+        assert shards.wait()
+
+
+@pytest.mark.parametrize("look", ["read", "names"])
+@pytest.mark.parametrize("times", [1, 4, 5])
+def test_a_claim_that_another_host_replaced_while_it_was_read_is_read_again(
+    tmp_path, monkeypatch, look, times
+) -> None:
+    storage = ClaimFiles(tmp_path)
+    storage.put("a.rank", b"1")
+    owner_name = {"read": "open", "names": "scandir"}[look]
+    act, left = getattr(os, owner_name), [times]
+
+    def stale(*args, **more):
+        if left[0]:
+            left[0] -= 1
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return act(*args, **more)
+
+    monkeypatch.setattr(os, owner_name, stale)
+    find = {"read": lambda: storage.read("a.rank"), "names": storage.names}[look]
+    if times < 5:
+        assert find() == {"read": b"1", "names": ["a.rank"]}[look]
+    else:
+        with pytest.raises(OSError, match="Stale file handle"):
+            find()

@@ -12,7 +12,7 @@ from claimants import elsewhere, ended, leave_claim, leave_unfinished, show_sign
 from events import before_open
 
 import savs.foundation.whole_files
-from savs.foundation.whole_files import publish
+import savs.stores.write.opening
 from savs.stores import (
     FeatureWriter,
     StoreLockedError,
@@ -20,6 +20,7 @@ from savs.stores import (
     open_store,
     open_writer,
 )
+from savs.stores.format.plan import StorePlan, make_plan
 from savs.stores.maintain.verify import verify
 from savs.stores.write import open_shards as working
 from savs.stores.write import signs
@@ -191,13 +192,13 @@ def test_a_change_of_store_json_that_lost_its_claim_is_made_again(
 def test_where_two_begin_a_store_at_once_the_second_takes_the_plan_of_the_first(
     tmp_path, toy, monkeypatch, model
 ) -> None:
-    def meanwhile(partial: Path, path: Path, *, replace: bool) -> None:
+    def meanwhile(*arguments) -> StorePlan:
         monkeypatch.undo()
         with open_writer(tmp_path, toy.identity(model), toy.rows(), shard_rows=2):
             pass
-        publish(partial, path, replace=replace)
+        return make_plan(*arguments)
 
-    monkeypatch.setattr(savs.foundation.whole_files, "publish", meanwhile)
+    monkeypatch.setattr(savs.stores.write.opening, "make_plan", meanwhile)
     if model == "toy":
         assert toy.write(tmp_path)
     else:

@@ -12,6 +12,7 @@ from savs.stores import (
     open_store,
     open_writer,
 )
+from savs.stores.write.signs import Signs
 from stores import GRID, columns, identity, planned
 
 DTYPES = ["float32", "float16", "bfloat16"]
@@ -169,3 +170,14 @@ def test_an_output_that_would_not_be_read_is_not_written(tmp_path, name, values)
         ):
             writer.write(spec, wrong)
         writer.write(spec, content)
+
+
+def test_each_writer_of_skipped_shards_is_waited_for_once(tmp_path, toy, monkeypatch) -> None:
+    toy.skip = {"train": dict.fromkeys((0, 2, 4), "no image")}
+    waits: list[str | None] = []
+    monkeypatch.setattr(Signs, "lives", lambda signs, process_id: waits.append(process_id))
+    with open_writer(tmp_path, toy.identity(), toy.rows(), shard_rows=2) as writer:
+        for spec, made_by in zip(writer.missing(), "aabcc", strict=True):
+            writer.write(spec, replace(toy.content(spec), run={"writer": made_by}))
+        assert len(writer.reopen_skipped()) == 3
+    assert waits == ["a", "b"]

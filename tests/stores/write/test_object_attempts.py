@@ -1,0 +1,65 @@
+"""Requests to object storage that fail: what is asked before each attempt, what ends them."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from savs.stores.files import object_store
+from savs.stores.files.object_store import write_whole
+from savs.stores.write.claim_objects import ClaimObjects
+from savs.stores.write.claims import ClaimLostError
+
+
+class Bucket:
+    """A place in storage whose requests fail a number of times, or find nothing."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.path = "bucket/x"
+        self.fs = self
+        self.failures = failures
+        self.asked: list[str] = []
+
+    def __truediv__(self, name: str) -> "Bucket":
+        return self
+
+    def pipe_file(self, path: str, data: bytes, mode: str = "overwrite") -> None:
+        self.asked.append("write")
+        if len(self.asked) // 2 <= self.failures:
+            raise ConnectionError("cut")
+
+    def modified(self, path: str) -> None:
+        raise FileNotFoundError(path)
+
+
+@pytest.fixture
+def pauses(monkeypatch) -> list[float]:
+    found: list[float] = []
+    monkeypatch.setattr(object_store, "time", SimpleNamespace(sleep=found.append))
+    return found
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_a_claim_is_looked_at_before_each_attempt(pauses, replace) -> None:
+    bucket = Bucket(failures=2)
+    write_whole(bucket, b"1", replace=replace, before_naming=lambda: bucket.asked.append("claim"))
+    assert bucket.asked == ["claim", "write"] * 3
+    assert len(pauses) == 2
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_a_claim_that_is_lost_between_attempts_ends_them(pauses, replace) -> None:
+    bucket = Bucket(failures=5)
+
+    def look() -> None:
+        bucket.asked.append("claim")
+        if len(bucket.asked) > 2:
+            raise ClaimLostError("x")
+
+    with pytest.raises(ClaimLostError):
+        write_whole(bucket, b"1", replace=replace, before_naming=look)
+    assert bucket.asked == ["claim", "write", "claim"]
+
+
+def test_a_sign_that_is_not_there_is_asked_for_once(pauses) -> None:
+    assert ClaimObjects(Bucket()).age_s("a.rank") is None
+    assert pauses == []
