@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
+from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.result import Classification
 from savs.pipeline.extraction.model.model_options import PlacingKeywords
 from savs.pipeline.extraction.requirements import require_extra
@@ -77,6 +78,8 @@ def classify(
     DatasetError, SelectionError, ModelError
         An input is not there or malformed, the model or the prompt is not that of the classifier,
         or the model cannot run.
+    ParameterError
+        `retry_skipped` or `force` without `out`, or a value out of its range.
     OutputError
         `out` is of another classifier, or cannot be written.
 
@@ -131,6 +134,9 @@ def run_classification(
     from savs.pipeline.selection.compatibility import require_same_prompt
     from savs.pipeline.selection.selection_file import load_selection
 
+    if out is None and (retry_skipped or force):
+        option = "--retry-skipped" if retry_skipped else "--force"
+        raise ParameterError(f"{option} is about an output file; pass --out FILE, or omit it")
     selection = load_selection(classifier, readout=readout)
     options = model_options(selection, model=model, revision=revision, dtype=dtype, placing=placing)
     given = InputOptions(test=" ".join(inputs), **reading)

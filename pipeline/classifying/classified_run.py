@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -29,6 +28,7 @@ from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import find_scale
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, load_encoder
+from savs.pipeline.extraction.model.prompts import Pieces
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.progress import Reporting
@@ -101,40 +101,56 @@ class ClassifiedRun:
         self._match_before_loading(loading, encoder)
         largest = max(groups, key=lambda group: len(group.examples))
         tried = sample(encoder, largest.examples, largest.media)
-        scale = find_scale(encoder, tried.prompts)
         workers = count_workers(self.run, loading.device, tried.seconds * total)
         if workers:
             start_server()
         say(f"loading {loading.model}")
         model = load(loading, encoder)
         notes = [*self._match(model), *_video_notes(groups, decoding_of(self.selection))]
-        asked = prompts_of(chain.from_iterable(group.examples for group in groups))
-        batching = preflight(model, tried.prompts, scale, self.run, shared=images_recur(asked))
-        for line in [*(f"note: {note}" for note in notes), *batching.notes()]:
-            say(line)
-        with ExitStack() as stack:
-            kept = KeptHeads(
-                *(model.grid, self.selection.heads, model.dtype),
-                folder=None if out is None else out.absolute().parent,
-            )
-            stack.callback(kept.close)
-            engine = make_engine(
-                model,
-                batching.limits,
-                scale if batching.raw_pixels else None,
-                self.run,
-                workers=workers,
-                rules=largest.media.rules,
-                answers={},
-                loading=loading,
-                sharing=batching.sharing or UNTRIED,
-                asked=asked,
-                files=ScoredShards(self.selection, model.grid, model.dtype, kept, take),
+        for note in notes:
+            say(f"note: {note}")
+        with KeptHeads(
+            *(model.grid, self.selection.heads, model.dtype),
+            folder=None if out is None else out.absolute().parent,
+        ) as kept:
+            engine, batch_tokens = self._engine(
+                self._cut(model), loading, tried.prompts, groups, workers, kept, take
             )
             seconds = self._run(engine, groups, total, out)
-        for line in run_notes(engine.cuts, engine.unshared, batching.batch_tokens):
+        for line in run_notes(engine.cuts, engine.unshared, batch_tokens):
             say(line)
         return total, seconds, tuple(notes)
+
+    def _engine(
+        self,
+        model: LoadedModel,
+        loading: ModelOptions,
+        prompts: Sequence[Pieces],
+        groups: Sequence[Group],
+        workers: int,
+        kept: KeptHeads,
+        take: Callable[[int, pl.DataFrame], None],
+    ) -> tuple[Engine, int]:
+        """Return the engine and the tokens of its batches, after a few prompts were tried."""
+        scale = find_scale(model.encoder, prompts)
+        asked = prompts_of(chain.from_iterable(group.examples for group in groups))
+        batching = preflight(model, prompts, scale, self.run, shared=images_recur(asked))
+        for line in batching.notes():
+            self.reporting.say(line)
+        engine = make_engine(
+            model,
+            batching.limits,
+            scale if batching.raw_pixels else None,
+            self.run,
+            workers=workers,
+            rules=groups[0].media.rules,
+            answers={},
+            loading=loading,
+            sharing=batching.sharing or UNTRIED,
+            asked=asked,
+            files=ScoredShards(self.selection, model.grid, model.dtype, kept, take),
+        )
+        return engine, batching.batch_tokens
 
     def _run(self, engine: Engine, groups: Sequence[Group], total: int, out: Path | None) -> float:
         started = time.monotonic()
@@ -145,7 +161,7 @@ class ClassifiedRun:
             if out is not None:
                 interruption.explain(
                     self.reporting.say,
-                    f"what was predicted is in {out}; run the same command again to go on",
+                    f"what was predicted is kept; run the same command again to go on with {out}",
                 )
             raise
         return time.monotonic() - started
@@ -162,6 +178,18 @@ class ClassifiedRun:
         return require_match(
             self.selection, running.source(), allow_other_prompt=self.allow_other_prompt
         )
+
+    def _cut(self, model: LoadedModel) -> LoadedModel:
+        """Return a model of which no layer behind the deepest chosen head runs."""
+        layers = {layer for layer, _ in self.selection.heads}
+        last = model.hook_points[-1].grid.layer
+        if max(layers) < last:
+            self.reporting.say(
+                f"the model runs up to layer {max(layers)}, which has the deepest chosen head; its"
+                f" last one is layer {last}"
+            )
+        kept = [point for point in model.hook_points if point.grid.layer in layers]
+        return replace(model, hook_points=tuple(kept))
 
 
 def _shards(groups: Sequence[Group]) -> list[ShardRows]:

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryFile, gettempdir
+from typing import Self
 
 import numpy as np
 
 from savs.foundation.arrays import Array
+from savs.pipeline.errors import OutputError
 from savs.stores import Head, LayerGrid, ShardSpec
 from savs.stores.format.layout import STORED_DTYPES
 
@@ -17,6 +19,7 @@ class KeptHeads:
     def __init__(
         self, grid: Sequence[LayerGrid], heads: Sequence[Head], dtype: str, folder: Path | None
     ) -> None:
+        self._folder = folder
         self._dtype = STORED_DTYPES[dtype]
         self._grid = {
             layer.layer: layer for layer in grid if any(layer.layer == own for own, _ in heads)
@@ -30,10 +33,23 @@ class KeptHeads:
         """Shard and layer -> where its heads begin, and how many rows they have."""
 
     def keep(self, spec: ShardSpec, layers: Mapping[int, Array]) -> None:
-        """Append a shard's chosen heads, of `(heads, rows, d)` a layer."""
-        for number, places in self._places.items():
-            self._starts[spec, number] = (self._file.seek(0, 2), layers[number].shape[1])
-            self._file.write(np.ascontiguousarray(layers[number][places]).tobytes())
+        """Append a shard's chosen heads, of `(heads, rows, d)` a layer.
+
+        Raises
+        ------
+        OutputError
+            The disk refuses.
+        """
+        try:
+            for number, places in self._places.items():
+                self._starts[spec, number] = (self._file.seek(0, 2), layers[number].shape[1])
+                self._file.write(layers[number][places].tobytes())
+            self._file.flush()
+        except OSError as error:
+            raise OutputError(
+                f"a temporary file in {self._folder or gettempdir()} cannot be written:"
+                f" {error.strerror}; free disk space, or pass --out FILE on another disk"
+            ) from error
 
     def read(self, spec: ShardSpec, rows: Sequence[int]) -> dict[int, Array]:
         """Return layer -> `(heads, len(rows), d)` of some rows; heads not chosen are 0."""
@@ -49,6 +65,9 @@ class KeptHeads:
             found[number][places] = kept[:, rows]
         return found
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Remove the file."""
         self._file.close()

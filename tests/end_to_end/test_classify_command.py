@@ -1,10 +1,10 @@
 """`savs classify` on the command line: tables, files, exit codes."""
 
-import csv
 import json
 import shutil
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from savs.datasets.benchmarks.shapes import write_shapes
@@ -42,8 +42,7 @@ def test_a_csv_grows_by_the_same_command(savs, photos, tmp_path) -> None:
     assert json.loads(first.stdout)["rows"] == 1
     second = savs(*given, photos / "new")
     assert json.loads(second.stdout)["rows"] == 5
-    with (tmp_path / "new.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = pl.read_csv(tmp_path / "new.csv").to_dicts()
     assert [Path(row["media"]).name for row in rows] == [f"{n}.jpg" for n in range(6)]
     for row in rows:
         votes = json.loads(row["votes"])
@@ -68,6 +67,8 @@ def test_what_cannot_be_is_one_line(savs, photos) -> None:
         ((photos / "classifier", "none.jpg"), 1),
         ((photos / "classifier", photos / "new", "--question", "Is it red?"), 1),
         ((photos / "classifier", photos / "new", "--out", "new.txt"), 1),
+        ((photos / "classifier", photos / "new", "--retry-skipped"), 1),
+        ((photos / "classifier", photos / "new", "--force"), 1),
         ((photos / "classifier",), 2),
     ):
         done = savs("classify", *wrong)

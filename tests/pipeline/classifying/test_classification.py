@@ -12,18 +12,20 @@ import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from web import served
 
 from savs.datasets import RowError, SourceError
-from savs.pipeline import classify, evaluate, load_selection, save_selection, select
+from savs.pipeline import Selection, classify, evaluate, load_selection, save_selection, select
 from savs.pipeline.classifying.csv_rows import csv_bytes, read_csv
 from savs.pipeline.classifying.kept_heads import KeptHeads
 from savs.pipeline.classifying.prediction_file import PredictionFile
 from savs.pipeline.classifying.scoring import CLASSIFIED_SCHEMA
 from savs.pipeline.errors import OutputError, SelectionError
 from savs.pipeline.extraction.engine import Engine
+from savs.pipeline.extraction.model.load import load
 from savs.pipeline.readouts import READOUTS
 from savs.pipeline.running.progress import Reporting
-from savs.stores import LayerGrid, ShardSpec
+from savs.stores import Head, LayerGrid, ShardSpec
 
 QUESTION = "What animal is this? Choose from cat, dog, bird, fish."
 
@@ -105,6 +107,22 @@ def test_folders_patterns_names_and_tables_give_the_same(made, animals, tmp_path
     assert whole.columns == [name for name in CLASSIFIED_SCHEMA if name != "subtask"]
 
 
+def test_images_at_addresses_are_fetched_once_and_only_if_asked(animals, made, tmp_path) -> None:
+    shutil.copy(made.images[0], tmp_path / "a.jpg")
+    with served(tmp_path) as address:
+        given = f"{address}/a.jpg"
+        refused = classify(animals, given)
+        assert "was read without --fetch-urls" in refused.skipped[0][1]
+        fetch = {"fetch_urls": True, "allow_private_addresses": True}
+        found = classify(animals, given, out=tmp_path / "out.jsonl", **fetch)
+    assert found.predictions["id"].to_list() == [given]
+    assert not found.skipped
+    assert len(list((tmp_path / "out.jsonl.fetched").iterdir())) == 1
+    columns = ["prediction", "margin"]
+    expected = classify(animals, made.images[0]).predictions.select(columns)
+    assert_frame_equal(read(tmp_path / "out.jsonl").select(columns), expected, check_dtypes=False)
+
+
 def test_equal_images_are_computed_once_in_whatever_shard(made, animals, tmp_path, monkeypatch):
     monkeypatch.setattr("savs.pipeline.classifying.classified_run.ROWS", 2)
     names = [tmp_path / f"{n}.jpg" for n in range(6)]
@@ -123,6 +141,35 @@ def test_equal_images_are_computed_once_in_whatever_shard(made, animals, tmp_pat
     columns = ["prediction", "margin", "votes"]
     for part in (found[2:4], found[4:6]):
         assert_frame_equal(part.select(columns), found[:2].select(columns))
+
+
+def test_no_layer_runs_behind_the_deepest_chosen_head(made, tmp_path, monkeypatch) -> None:
+    early = replace_heads(load_selection(made.classifier), ((0, 1), (2, 0)))
+    selection = select(made.store, heads_from=early, readout="lda")
+    saved = save_selection(selection, tmp_path / "saved")
+    ran: list[int] = []
+
+    def load_and_watch(*given):
+        model = load(*given)
+        for point in model.hook_points:
+            number = point.grid.layer
+            point.projection.register_forward_hook(lambda *_, n=number: ran.append(n))
+        return model
+
+    monkeypatch.setattr("savs.pipeline.classifying.classified_run.load", load_and_watch)
+    said: list[str] = []
+    found = classify(saved, made.table, reporting=Reporting(said.append)).predictions
+    assert set(ran) == {0, 1}  # the pass ends at the projection of layer 2
+    assert any(line.startswith("the model runs up to layer 2, which has") for line in said)
+    expected = evaluate(made.store, selection).predictions
+    assert_frame_equal(found.select(COMPARED), expected.select(COMPARED), abs_tol=1e-4)
+
+
+def replace_heads(selection: Selection, heads: tuple[Head, ...]) -> Selection:
+    """Return a selection of other heads; only its heads can be used."""
+    zeros = (0.0,) * len(heads)
+    tasks = [replace(task, heads=heads, scores=zeros, margins=zeros) for task in selection.tasks]
+    return replace(selection, tasks=tuple(tasks))
 
 
 def test_probability_is_the_share_of_heads_that_vote_so(animals, made) -> None:
@@ -364,20 +411,32 @@ def test_csv_holds_names_with_commas_brackets_and_line_breaks(tmp_path) -> None:
     assert found["reason"].to_list() == ["x", None, "a\nb"]
 
 
-def test_heads_of_several_widths_are_padded() -> None:
+def test_chosen_heads_are_kept_and_others_are_not() -> None:
     grid = (LayerGrid(0, (0, 1), 2), LayerGrid(3, (0, 2), 4))
-    kept = KeptHeads(grid, [(0, 1), (3, 2)], "float16", None)
     rng = np.random.default_rng(0)
     specs = [ShardSpec("test", n, 0, 5, "") for n in range(2)]
     layers = [
         {0: rng.normal(size=(2, 5, 2)).astype("f2"), 3: rng.normal(size=(2, 5, 4)).astype("f2")}
         for _ in specs
     ]
-    for spec, found in zip(specs, layers, strict=True):
-        kept.keep(spec, found)
-    for spec, found in zip(specs, layers, strict=True):
-        again = kept.read(spec, [4, 1])
-        for layer in (0, 3):
-            np.testing.assert_array_equal(again[layer][1], found[layer][1][[4, 1]])
-            assert not again[layer][0].any()  # not chosen
-    kept.close()
+    with KeptHeads(grid, [(0, 1), (3, 2)], "float16", None) as kept:
+        for spec, found in zip(specs, layers, strict=True):
+            kept.keep(spec, found)
+        for spec, found in zip(specs, layers, strict=True):
+            again = kept.read(spec, [4, 1])
+            for layer in (0, 3):
+                np.testing.assert_array_equal(again[layer][1], found[layer][1][[4, 1]])
+                assert not again[layer][0].any()  # not chosen
+
+
+def test_a_full_disk_is_one_line(tmp_path) -> None:
+    class Full(io.BytesIO):
+        def write(self, data) -> int:
+            raise OSError(28, "No space left on device")
+
+    values = {0: np.zeros((1, 2, 2), np.float32)}
+    with KeptHeads([LayerGrid(0, (0,), 2)], [(0, 0)], "float32", tmp_path) as kept:
+        kept._file.close()
+        kept._file = Full()
+        with pytest.raises(OutputError, match=r"cannot be written: No space left .*; free"):
+            kept.keep(ShardSpec("test", 0, 0, 2, ""), values)
