@@ -294,7 +294,7 @@ def test_shards_that_are_made_again_take_nothing_from_themselves(run, inputs, ro
     reporting, _ = after_the_proof(passes)
     store = run(**given, retry_skipped=True, reporting=reporting).store
     assert sum(passes) == 3
-    np.testing.assert_array_equal(store.features("test")[:, 1:], before)
+    np.testing.assert_allclose(store.features("test")[:, 1:], before, 1e-4, 1e-5)
 
 
 def test_what_fails_while_images_are_shared_runs_the_plain_way_and_is_told(run, rows, monkeypatch):
