@@ -21,7 +21,8 @@ from savs.pipeline.extraction.batches.worker_process import start_server
 from savs.pipeline.extraction.batches.workers import count_workers
 from savs.pipeline.extraction.checks.preflight import preflight, sample
 from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
-from savs.pipeline.extraction.engine import Engine, ShardRows, make_engine, run_notes
+from savs.pipeline.extraction.engine import Engine, ShardRows
+from savs.pipeline.extraction.make_engine import make_engine, run_notes
 from savs.pipeline.extraction.model.identity import identity_before_loading
 from savs.pipeline.extraction.model.load import load
 from savs.pipeline.extraction.model.loaded_model import LoadedModel

@@ -15,7 +15,8 @@ from savs.pipeline.extraction.checks.disk_space import bytes_needed
 from savs.pipeline.extraction.checks.preflight import Sample, preflight, sample
 from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
 from savs.pipeline.extraction.chosen_heads import read_chosen_heads
-from savs.pipeline.extraction.engine import ShardRows, make_engine
+from savs.pipeline.extraction.engine import ShardRows
+from savs.pipeline.extraction.make_engine import make_engine
 from savs.pipeline.extraction.model.extra_outputs import Answers, first_tokens
 from savs.pipeline.extraction.model.load import load
 from savs.pipeline.extraction.model.loaded_model import LoadedModel

@@ -22,8 +22,9 @@ from savs.pipeline.extraction.checks.disk_space import bytes_needed, require_spa
 from savs.pipeline.extraction.checks.preflight import Batching, preflight, recorded, sample
 from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
 from savs.pipeline.extraction.chosen_heads import has_the_heads, read_chosen_heads
-from savs.pipeline.extraction.engine import Engine, ShardRows, make_engine, run_notes
+from savs.pipeline.extraction.engine import Engine, ShardRows
 from savs.pipeline.extraction.extraction import Extraction, skipped_examples
+from savs.pipeline.extraction.make_engine import make_engine, run_notes
 from savs.pipeline.extraction.model.extra_outputs import Answers, first_tokens
 from savs.pipeline.extraction.model.identity import identity_before_loading
 from savs.pipeline.extraction.model.load import load
