@@ -163,7 +163,7 @@ def test_each_failure_of_the_hub_is_one_line(place: Place) -> None:
         assert code == 1
         assert last.startswith("error: ")
         assert reason in last
-        assert before in ([], ["loading org/tiny"]), said
+        assert before in ([], ["loading org/tiny on the CPU"]), said
 
 
 def test_a_gate_and_a_refused_token_of_a_model_are_named(place: Place) -> None:
