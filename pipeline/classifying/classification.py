@@ -88,67 +88,32 @@ def classify(
     >>> classify("features/results/vote", "photos", out="photos.csv")  # doctest: +SKIP
     """
     require_extra()
-    reading, placing, batches = sort_keywords(
-        "classify", options, NewImageKeywords, PlacingKeywords, BatchKeywords
-    )
-    given = [inputs] if isinstance(inputs, str | Path) else inputs
-    return run_classification(
-        classifier,
-        [str(name) for name in given],
-        *(reading, placing, batches),
-        out=None if out is None else Path(out),
-        model=model,
-        revision=revision,
-        dtype=dtype,
-        readout=readout,
-        subtask=subtask,
-        allow_other_prompt=allow_other_prompt,
-        retry_skipped=retry_skipped,
-        force=force,
-        reporting=reporting,
-    )
-
-
-def run_classification(
-    classifier: str | Path,
-    inputs: Sequence[str],
-    reading: NewImageKeywords,
-    placing: PlacingKeywords,
-    batches: BatchKeywords,
-    *,
-    out: Path | None,
-    model: str | Path | None,
-    revision: str | None,
-    dtype: str | None,
-    readout: "str | Path | Readout | None",
-    subtask: str | None,
-    allow_other_prompt: bool,
-    retry_skipped: bool,
-    force: bool,
-    reporting: Reporting,
-) -> Classification:
-    """Classify images, see `classify`."""
     from savs.pipeline.classifying.classified_run import ClassifiedRun
     from savs.pipeline.classifying.model_match import model_options
     from savs.pipeline.classifying.new_images import fetching_for, find_new_images, prompt_table
     from savs.pipeline.selection.compatibility import require_same_prompt
     from savs.pipeline.selection.selection_file import load_selection
 
+    reading, placing, batches = sort_keywords(
+        "classify", options, NewImageKeywords, PlacingKeywords, BatchKeywords
+    )
+    names = [str(name) for name in ([inputs] if isinstance(inputs, str | Path) else inputs)]
+    out = None if out is None else Path(out)
     if out is None and (retry_skipped or force):
         option = "--retry-skipped" if retry_skipped else "--force"
         raise ParameterError(f"{option} is about an output file; pass --out FILE, or omit it")
     selection = load_selection(classifier, readout=readout)
-    options = model_options(selection, model=model, revision=revision, dtype=dtype, placing=placing)
-    given = InputOptions(test=" ".join(inputs), **reading)
+    loading = model_options(selection, model=model, revision=revision, dtype=dtype, placing=placing)
+    given = InputOptions(test=" ".join(names), **reading)
     with fetching_for(out, given) as fetching:
-        found = find_new_images(selection, inputs, given, fetching, subtask)
+        found = find_new_images(selection, names, given, fetching, subtask)
         prompts = require_same_prompt(
             selection, prompt_table(found.groups), is_allowed=allow_other_prompt
         )
         for note in [*found.notes, *(f"note: {line}" for line in prompts)]:
             reporting.say(note)
         running = ClassifiedRun(
-            *(selection, found.groups, options, RunOptions(**batches), reporting),
+            *(selection, found.groups, loading, RunOptions(**batches), reporting),
             allow_other_prompt=allow_other_prompt,
         )
         if out is None:

@@ -1,19 +1,17 @@
 """The vote of each single head on each example, with its cosines and margin."""
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from polars.io.plugins import register_io_source
 
 from savs.foundation.arrays import Array
+from savs.foundation.lazy_frames import lazy_frames
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.centroids import class_centroids, cosines, first_of_best, leads
 from savs.pipeline.heads.training_set import TrainingTask, head_widths, training_tasks
 from savs.stores import FeatureStore, Head, head_name
-from savs.stores.read.scan import keep_columns
 
 HEAD_VOTE_SCHEMA: Mapping[str, pl.DataType] = {
     "id": pl.String(),
@@ -74,24 +72,7 @@ def heads_frame(
         without training examples are left out.
     """
     wanted = list(store.heads if heads is None else heads)
-
-    def read(
-        with_columns: list[str] | None,
-        predicate: pl.Expr | None,
-        n_rows: int | None,
-        batch_size: int | None,
-    ) -> Iterator[pl.DataFrame]:
-        del batch_size  # a shard is a batch
-        left = sys.maxsize if n_rows is None else n_rows
-        for frame in _frames(store, wanted, split):
-            cut = frame.head(left)  # a limit comes before the predicate
-            left -= frame.height
-            kept = cut if predicate is None else cut.filter(predicate)
-            yield kept if with_columns is None else keep_columns(kept, with_columns)
-            if left <= 0:
-                return
-
-    return register_io_source(read, schema=HEAD_VOTE_SCHEMA, explain_name="savs head votes")
+    return lazy_frames(lambda: _frames(store, wanted, split), HEAD_VOTE_SCHEMA, "savs head votes")
 
 
 def _frames(store: FeatureStore, heads: list[Head], split: str) -> Iterator[pl.DataFrame]:

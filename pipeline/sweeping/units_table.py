@@ -1,13 +1,13 @@
 """The scores of a sweep's units as a lazy table, so that a file is written group by group."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
-from polars.io.plugins import register_io_source
 
 from savs.datasets import Units
 from savs.foundation.arrays import Array
+from savs.foundation.lazy_frames import lazy_frames
 
 UNITS_SCHEMA: Mapping[str, pl.DataType] = {
     "readout": pl.String(),
@@ -48,23 +48,4 @@ class UnitScores:
 
 def units_table(scores: Sequence[UnitScores]) -> pl.LazyFrame:
     """Return the units of all groups, columns `UNITS_SCHEMA`."""
-
-    def read(
-        with_columns: list[str] | None,
-        predicate: pl.Expr | None,
-        n_rows: int | None,
-        batch_size: int | None,
-    ) -> Iterator[pl.DataFrame]:
-        del batch_size  # a group is a batch
-        left = n_rows
-        for own in scores:
-            frame = own.frame()
-            if left is not None:
-                frame = frame.head(left)  # a limit comes before the predicate
-                left -= frame.height
-            kept = frame if predicate is None else frame.filter(predicate)
-            yield kept if with_columns is None else kept.select(with_columns)
-            if left == 0:
-                return
-
-    return register_io_source(read, schema=UNITS_SCHEMA, explain_name="savs sweep units")
+    return lazy_frames(lambda: (own.frame() for own in scores), UNITS_SCHEMA, "savs sweep units")

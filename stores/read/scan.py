@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from savs.foundation.lazy_frames import keep_columns
 from savs.stores.format.layout import LayerGrid, head_name, to_float32
 from savs.stores.format.plan import ShardSpec
 from savs.stores.read.shards import Shards
@@ -55,15 +56,6 @@ def scan_shards(shards: Shards, specs: Sequence[ShardSpec]) -> pl.LazyFrame:
                 yield frame
 
     return register_io_source(read, schema=schema, is_pure=True, explain_name="savs store")
-
-
-def keep_columns(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
-    """Return some columns of a frame, or none: its height stays.
-
-    Polars asks a source for no column where a query only counts its rows, as in a cross join, and
-    `select` then loses the height.
-    """
-    return frame.select(names) if names else frame.drop(frame.columns)
 
 
 class _Query:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from savs import pipeline
 from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.cli.options.expansion import expand_options
 from savs.pipeline.cli.options.shared import JsonOption, OtherPromptOption, option
@@ -67,12 +68,9 @@ def classify_command(
     json: JsonOption = False,
 ) -> None:
     """Rows that --out already has are kept, so the same command resumes, or adds new images."""
-    from savs.pipeline.classifying.classification import run_classification
-    from savs.pipeline.extraction.requirements import require_extra
-
-    require_extra()
-    done = run_classification(
-        *(classifier, inputs, reading, placing, batches),
+    done = pipeline.classify(
+        classifier,
+        inputs,
         out=out,
         model=model,
         revision=revision,
@@ -83,6 +81,7 @@ def classify_command(
         retry_skipped=retry_skipped,
         force=force,
         reporting=Reporting(say, progress),
+        **{**reading, **placing, **batches},
     )
     if json:
         print_json(_summary(done))
