@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any
 
 from savs.stores.errors import StoreError
+from savs.stores.files.object_store import file_names
 from savs.stores.format.manifest import read_manifest
 from savs.stores.format.plan import ShardSpec
 
@@ -21,8 +22,8 @@ class StoreProgress:
         self._stack = ExitStack()
         self._left: dict[str, ShardSpec] = {}
         self._show: Callable[[int], None] | None = None
-        self.before = frozenset(spec.name for spec in self._planned() if self._is_there(spec.name))
-        """Shards that were there before."""
+        self.before = frozenset(self._files())
+        """Files that were there before."""
 
     def __enter__(self) -> "StoreProgress":
         return self
@@ -41,7 +42,7 @@ class StoreProgress:
             self._begin()
         if self._show is None:
             return
-        done = [name for name in self._left if self._is_there(name)]
+        done = self._left.keys() & self._files()
         self._show(sum(self._left.pop(name).rows for name in done))
 
     def _begin(self) -> None:
@@ -57,5 +58,8 @@ class StoreProgress:
         except StoreError:  # not made yet, or the processes will say what is wrong
             return []
 
-    def _is_there(self, name: str) -> bool:
-        return (self._folder / name).exists()
+    def _files(self) -> set[str]:
+        try:
+            return file_names(self._folder)
+        except FileNotFoundError:  # not made yet
+            return set()

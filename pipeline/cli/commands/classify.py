@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from savs import pipeline
-from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.cli.options.expansion import expand_options
 from savs.pipeline.cli.options.shared import JsonOption, OtherPromptOption, option
 from savs.pipeline.cli.output import percent, print_json, print_table, progress, say
+from savs.pipeline.cli.skipped import tell_skipped
 from savs.pipeline.extraction.model.model_options import PlacingKeywords
 from savs.pipeline.extraction.run_options import BatchKeywords
 from savs.pipeline.inputs.input_options import NewImageKeywords
@@ -18,7 +18,6 @@ from savs.pipeline.running.progress import Reporting
 if TYPE_CHECKING:
     from savs.pipeline import Classification
 
-SKIPS_SHOWN = 10
 VOTES_SHOWN = 3
 
 
@@ -89,19 +88,10 @@ def classify_command(
         _print_predictions(done)
     else:
         _print_counts(done)
-    skipped = done.skipped
-    for identifier, reason in skipped[:SKIPS_SHOWN]:
-        say(f"skipped {identifier}: {reason}")
-    if len(skipped) > SKIPS_SHOWN:
-        say(f"... and {len(skipped) - SKIPS_SHOWN} more; column `reason` of --out has them all")
     if done.out is not None:
         say(f"wrote {done.out} ({done.predictions.height:,} rows, {done.rows:,} of them now)")
-    if len(skipped) > max_skip:
-        say(
-            f"{len(skipped)} examples were skipped, --max-skip allows {max_skip}; fix the images"
-            " and run again with --retry-skipped, or continue without them"
-        )
-        raise typer.Exit(exits.TOO_MANY_SKIPPED)
+    lines = [f"{identifier}: {reason}" for identifier, reason in done.skipped]
+    tell_skipped(lines, "column `reason` of --out has them all", max_skip)
 
 
 def _summary(done: "Classification") -> dict[str, Any]:

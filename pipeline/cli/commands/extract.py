@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.cli.options.expansion import expand_options
 from savs.pipeline.cli.options.inputs import BenchmarkArgument, resolve_benchmark
 from savs.pipeline.cli.options.shared import JsonOption, option
 from savs.pipeline.cli.output import print_json, print_line, progress, say
+from savs.pipeline.cli.skipped import tell_skipped
 from savs.pipeline.cluster.devices import NONE
 from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions
 from savs.pipeline.extraction.requirements import require_extra
@@ -19,8 +19,6 @@ from savs.stores.files.paths import find_place
 
 if TYPE_CHECKING:
     from savs.pipeline import Extraction
-
-SKIPS_SHOWN = 10
 
 
 @expand_options
@@ -97,13 +95,8 @@ def extract_command(
         print_json(_summary(done))
     else:
         print_line(str(done.store.path))
-    _report_skips(done)
-    if len(done.skipped) > max_skip:
-        say(
-            f"{len(done.skipped)} examples were skipped, --max-skip allows {max_skip}; fix the"
-            " images and run again with --retry-skipped, or continue without them"
-        )
-        raise typer.Exit(exits.TOO_MANY_SKIPPED)
+    lines = [f"{split} {identifier}: {reason}" for split, identifier, reason in done.skipped]
+    tell_skipped(lines, "`savs show` lists all", max_skip)
 
 
 def _summary(done: "Extraction") -> dict[str, Any]:
@@ -114,10 +107,3 @@ def _summary(done: "Extraction") -> dict[str, Any]:
         "missing_shards": [shard.name for shard in done.store.missing()],
         "skipped": [{"split": s, "id": i, "reason": r} for s, i, r in done.skipped],
     }
-
-
-def _report_skips(done: "Extraction") -> None:
-    for split, identifier, reason in done.skipped[:SKIPS_SHOWN]:
-        say(f"skipped {split} {identifier}: {reason}")
-    if len(done.skipped) > SKIPS_SHOWN:
-        say(f"... and {len(done.skipped) - SKIPS_SHOWN} more; `savs show` lists all")
