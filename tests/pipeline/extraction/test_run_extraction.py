@@ -1,6 +1,5 @@
 import json
 import shutil
-import threading
 
 import h5py
 import numpy as np
@@ -15,7 +14,6 @@ from savs.stores import (
     StoreWriteError,
     open_store,
 )
-from savs.stores.write.open_shards import OpenShards
 
 
 def test_batch_size_and_shards_do_not_change_features(run):
@@ -125,38 +123,6 @@ def test_changed_labels_are_refused(run, inputs):
     rows = [{"image": f"images/test{i}.png", "question": "?", "label": "b"} for i in range(5)]
     with pytest.raises(StoreMismatchError, match="its 5 test examples are not the first"):
         run(test=inputs.rows("test.jsonl", rows))
-
-
-@pytest.mark.thorough
-def test_two_runs_of_one_command_share_one_store(run, monkeypatch):
-    alone = run("alone", shard_rows=2).store
-    claimed, came, found = OpenShards.claimed, threading.Event(), []
-    other = threading.Thread(target=lambda: found.append(run("shared", shard_rows=2)))
-
-    def claim_together(self):
-        """Start another run once this one has claimed a shard, and go on once that has one too."""
-        for spec in claimed(self):
-            if other.ident is None:
-                other.start()
-                came.wait()
-            came.set()
-            yield spec
-
-    monkeypatch.setattr(OpenShards, "claimed", claim_together)
-    found.append(run("shared", shard_rows=2))
-    other.join()
-    assert sum(done.rows for done in found) == 6 + 5
-    assert all(done.rows for done in found)
-    for done in found:
-        assert done.store.facts["sealed"]
-        for split in ("train", "test"):
-            np.testing.assert_array_equal(
-                done.store.features(split, raw=True), alone.features(split, raw=True)
-            )
-    assert len({run["writer"] for run in alone.manifest.runs}) == 1
-    assert (
-        len({run["writer"] for run in open_store(alone.path.parent / "shared").manifest.runs}) == 2
-    )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -292,13 +258,3 @@ def test_extra_columns_of_any_type_are_kept_as_json(run, inputs):
         {"question": ["?", "!"], "label": ["a", "b"], "when": [datetime.date(2026, 1, 2)] * 2}
     ).write_parquet(path)
     assert run(train=path).store.examples("train")["extra"][0] == '{"when":"2026-01-02"}'
-
-
-def test_more_ranks_than_shards_are_told(run, monkeypatch):
-    monkeypatch.setenv("RANK", "8")
-    monkeypatch.setenv("WORLD_SIZE", "9")
-    said = []
-    done = run(shard_rows=4, reporting=Reporting(say=said.append))
-    assert done.rows == 6 + 5
-    assert "9 ranks share 4 shards: some will have nothing to do; start fewer" in "\n".join(said)
-    assert {run["ranks"] for run in done.store.manifest.runs} == {9}

@@ -1,0 +1,105 @@
+"""Images are put to the model and to the prompt that the classifier was made with, or refused."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from savs.pipeline import classify, load_selection, save_selection
+from savs.pipeline.errors import SelectionError
+
+
+def test_another_question_is_refused_or_noted(animals, made) -> None:
+    image = made.images[0]
+    other = "Is it big?"
+    message = r"1 of 1 examples have another prompt than in training, 'What animal.*'Is it big\?'"
+    with pytest.raises(SelectionError, match=message):
+        classify(animals, image, question=other)
+    done = classify(animals, image, question=other, allow_other_prompt=True)
+    assert "another prompt" in done.notes[0]
+    same = load_selection(animals).tasks[0].question
+    assert not classify(animals, image, question=same).notes
+
+
+def test_more_images_than_in_training_are_refused(animals, made, tmp_path) -> None:
+    names = [str(image) for image in made.images[:2]]
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"images": names}) + "\n")
+    with pytest.raises(SelectionError, match=r"with 1 images; 'rows:0' has 2"):
+        classify(animals, tmp_path / "rows.jsonl", allow_outside=True)
+
+
+def test_a_classifier_of_several_questions_needs_one(made, tmp_path) -> None:
+    selection = load_selection(made.classifier)
+    tasks = tuple(replace(task, question=None) for task in selection.tasks)
+    saved = save_selection(replace(selection, tasks=tasks), tmp_path / "saved")
+    with pytest.raises(SelectionError, match="pass --question TEXT"):
+        classify(saved, made.images[0])
+    assert classify(saved, made.images[0], question="Which is it?").rows == len(tasks)
+
+
+def changed(folder: Path, classifier: Path, **fields) -> Path:
+    """Save a classifier with another source."""
+    selection = load_selection(classifier)
+    source = replace(selection.source, **fields)
+    return save_selection(replace(selection, source=source), folder)
+
+
+def test_another_model_is_refused_by_what_differs(animals, made, tmp_path) -> None:
+    facts = dict(load_selection(animals).source.model)
+    other = changed(tmp_path / "a", animals, model=facts | {"weights": "0" * 64})
+    with pytest.raises(SelectionError, match=r"another model, .*\n  model\.weights: '0000"):
+        classify(other, made.images[0])
+    named = changed(tmp_path / "b", animals, model=facts | {"name": "mine"})
+    with pytest.raises(SelectionError, match=r"was a local folder called 'mine'; pass --model"):
+        classify(named, made.images[0])
+    done = classify(named, made.images[0], model="demo")
+    assert done.notes == ("model.name: 'mine' in the classifier, 'demo' now",)
+
+
+def test_processor_and_template_are_compared_before_the_weights_are_loaded(
+    animals, made, tmp_path, monkeypatch
+) -> None:
+    def load(*given):
+        raise AssertionError
+
+    monkeypatch.setattr("savs.pipeline.classifying.classified_run.load", load)
+    facts = dict(load_selection(animals).source.processor)
+    other = changed(tmp_path / "a", animals, processor=facts | {"settings": "0" * 64})
+    with pytest.raises(SelectionError, match=r"processor\.settings: '0000"):
+        classify(other, made.images[0])
+    worded = changed(tmp_path / "b", animals, prompt="0" * 64)
+    with pytest.raises(SelectionError, match=r"prompt: '0000"):
+        classify(worded, made.images[0])
+
+
+def test_another_dtype_and_an_allowed_template_are_noted(animals, made, tmp_path) -> None:
+    worded = changed(tmp_path / "b", animals, prompt="0" * 64)
+    done = classify(worded, made.images[0], dtype="bfloat16", allow_other_prompt=True)
+    assert any(note.startswith("prompt: '0000") for note in done.notes)
+    assert "dtype: 'float32' in the classifier, 'bfloat16' now" in done.notes
+
+
+@pytest.mark.parametrize(
+    ("part", "fact"),
+    [
+        ("model", {"name": ["demo"]}),
+        ("model", {"placeholders": 1}),
+        ("processor", {"max_pixels": "all"}),
+        ("processor", {"min_pixels": 0}),
+        ("processor", {"video_frames": True}),
+    ],
+    ids=str,
+)
+def test_a_strangers_facts_are_checked(animals, made, tmp_path, part, fact) -> None:
+    source = load_selection(animals).source
+    other = changed(tmp_path / "a", animals, **{part: {**getattr(source, part), **fact}})
+    with pytest.raises(SelectionError, match=rf"records {next(iter(fact))} as .*, expected a "):
+        classify(other, made.images[0])
+
+
+def test_a_classifier_passes_no_keywords_to_the_loader(animals, made, tmp_path) -> None:
+    facts = dict(load_selection(animals).source.model) | {"kwargs": {"weights_only": False}}
+    other = changed(tmp_path / "a", animals, model=facts)
+    with pytest.raises(SelectionError, match=r"model\.kwargs\.weights_only: False in the class"):
+        classify(other, made.images[0])

@@ -1,0 +1,112 @@
+"""A file of predictions grows, resumes, and is never mixed with another."""
+
+import fcntl
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from savs.pipeline import classify
+from savs.pipeline.classifying.csv_rows import csv_bytes, read_csv
+from savs.pipeline.classifying.prediction_file import PredictionFile
+from savs.pipeline.classifying.scoring import CLASSIFIED_SCHEMA
+from savs.pipeline.errors import OutputError
+
+QUESTION = "What animal is this? Choose from cat, dog, bird, fish."
+
+
+def read(path: Path) -> pl.DataFrame:
+    if path.suffix == ".csv":
+        return pl.read_csv(path)
+    if path.suffix == ".parquet":
+        return pl.read_parquet(path)
+    return pl.read_ndjson(path, infer_schema_length=None)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_a_killed_run_goes_on_where_it_was(animals, made, tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr("savs.pipeline.classifying.classified_run.ROWS", 2)
+    images, whole, out = made.images[:6], tmp_path / f"whole{suffix}", tmp_path / f"out{suffix}"
+    classify(animals, images, out=whole)
+    append, calls = PredictionFile._append, []
+
+    def die(self, rows):
+        if len(calls) == 2:
+            self._file.write(b'{"id": "half a ro')
+            self._file.flush()
+            raise KeyboardInterrupt
+        calls.append(rows.height)
+        append(self, rows)
+
+    monkeypatch.setattr(PredictionFile, "_append", die)
+    with pytest.raises(KeyboardInterrupt):
+        classify(animals, images, out=out)
+    monkeypatch.setattr(PredictionFile, "_append", append)
+    done = classify(animals, images, out=out)
+    assert done.rows == 2
+    assert done.predictions.height == 6
+    assert_frame_equal(read(out), read(whole))
+    assert not list(tmp_path.glob("*.parquet.jsonl"))
+
+
+def test_new_images_are_added_and_skipped_ones_are_tried_again(animals, made, tmp_path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out.parquet"
+    photos.mkdir()
+    shutil.copy(made.images[0], photos / "a.jpg")
+    (photos / "b.jpg").write_bytes(b"no image")
+    first = classify(animals, photos, out=out)
+    assert [first.rows, len(first.skipped)] == [2, 1]
+    shutil.copy(made.images[1], photos / "b.jpg")
+    shutil.copy(made.images[2], photos / "c.jpg")
+    second = classify(animals, photos, out=out)
+    assert [second.rows, len(second.skipped)] == [1, 1]
+    third = classify(animals, photos, out=out, retry_skipped=True)
+    assert [third.rows, len(third.skipped)] == [1, 0]
+    assert classify(animals, photos, out=out).rows == 0
+    found = pl.read_parquet(out).sort("id")
+    assert found["id"].to_list() == [str(photos / name) for name in ("a.jpg", "b.jpg", "c.jpg")]
+    expected = classify(animals, photos).predictions
+    assert_frame_equal(found, expected)
+
+
+def test_an_output_of_something_else_is_kept(animals, made, tmp_path) -> None:
+    out, image = tmp_path / "out.csv", made.images[0]
+    out.write_text("mine")
+    with pytest.raises(OutputError, match=r"has no out\.csv\.run\.json"):
+        classify(animals, image, out=out)
+    assert out.read_text() == "mine"
+    classify(animals, image, out=out, force=True)
+    with pytest.raises(OutputError, match=r"made otherwise \(classifier, question differ\)"):
+        classify(made.classifier, image, out=out, question=QUESTION)
+    with pytest.raises(OutputError, match=r"ends in \.csv"):
+        classify(animals, image, out=tmp_path / "out.txt")
+    out.write_text("")
+    with pytest.raises(OutputError, match="expected at least"):
+        classify(animals, image, out=out)
+
+
+def test_two_processes_do_not_write_one_output(animals, made, tmp_path) -> None:
+    out = tmp_path / "out.jsonl"
+    classify(animals, made.images[0], out=out)
+    with out.open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(OutputError, match="another process writes"):
+            classify(animals, made.images[1], out=out)
+
+
+def test_csv_holds_names_with_commas_brackets_and_line_breaks(tmp_path) -> None:
+    names = [["a,b.jpg"], ["[x].jpg"], ["a\nb.jpg", 'c"d.jpg']]
+    rows = pl.DataFrame(
+        {"id": ["1", "2", "3"], "media": names, "reason": ["x", None, "a\nb"]},
+    ).with_columns(
+        pl.lit(None, kind).alias(name)
+        for name, kind in CLASSIFIED_SCHEMA.items()
+        if name not in ("id", "media", "reason")
+    ).select(list(CLASSIFIED_SCHEMA))  # fmt: skip
+    (tmp_path / "rows.csv").write_bytes(csv_bytes(rows, with_header=True))
+    found = read_csv(tmp_path / "rows.csv", pl.Schema(CLASSIFIED_SCHEMA))
+    assert found["media"].to_list() == names
+    assert found["reason"].to_list() == ["x", None, "a\nb"]

@@ -1,0 +1,54 @@
+"""Several processes with the same command write one store."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from savs.pipeline.running.progress import Reporting
+from savs.stores import (
+    open_store,
+)
+from savs.stores.write.open_shards import OpenShards
+
+
+@pytest.mark.thorough
+def test_two_runs_of_one_command_share_one_store(run, monkeypatch):
+    alone = run("alone", shard_rows=2).store
+    claimed, came, found = OpenShards.claimed, threading.Event(), []
+    other = threading.Thread(target=lambda: found.append(run("shared", shard_rows=2)))
+
+    def claim_together(self):
+        """Start another run once this one has claimed a shard, and go on once that has one too."""
+        for spec in claimed(self):
+            if other.ident is None:
+                other.start()
+                came.wait()
+            came.set()
+            yield spec
+
+    monkeypatch.setattr(OpenShards, "claimed", claim_together)
+    found.append(run("shared", shard_rows=2))
+    other.join()
+    assert sum(done.rows for done in found) == 6 + 5
+    assert all(done.rows for done in found)
+    for done in found:
+        assert done.store.facts["sealed"]
+        for split in ("train", "test"):
+            np.testing.assert_array_equal(
+                done.store.features(split, raw=True), alone.features(split, raw=True)
+            )
+    assert len({run["writer"] for run in alone.manifest.runs}) == 1
+    assert (
+        len({run["writer"] for run in open_store(alone.path.parent / "shared").manifest.runs}) == 2
+    )
+
+
+def test_more_ranks_than_shards_are_told(run, monkeypatch):
+    monkeypatch.setenv("RANK", "8")
+    monkeypatch.setenv("WORLD_SIZE", "9")
+    said = []
+    done = run(shard_rows=4, reporting=Reporting(say=said.append))
+    assert done.rows == 6 + 5
+    assert "9 ranks share 4 shards: some will have nothing to do; start fewer" in "\n".join(said)
+    assert {run["ranks"] for run in done.store.manifest.runs} == {9}
