@@ -13,7 +13,7 @@ from savs.pipeline.extraction.model.pixel_scale import PIXELS, PixelScale
 from savs.pipeline.extraction.model.shared_inputs import ImageKey
 
 MOST_BYTES = 2**29
-"""Features of images that are kept on the device at most: 280 images of 256 tokens of a 7B."""
+"""Features of images that are kept on the device at most: 290 images of 256 tokens of a 7B."""
 POOLED = "pooler_output"
 """Where the field has what the decoder reads: a tensor, or one tensor an image or a tile."""
 UNUSED = ("last_hidden_state", "hidden_states", "attentions")
