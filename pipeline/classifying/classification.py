@@ -1,6 +1,6 @@
 """`classify`: new images through the model of a classifier, predictions as they are made."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
@@ -23,7 +23,7 @@ class ClassifyKeywords(NewImageKeywords, PlacingKeywords, BatchKeywords, total=F
 
 
 def classify(
-    classifier: str | Path,
+    classifier: "str | Path | Mapping[str, str | Path]",
     inputs: str | Path | Sequence[str | Path],
     *,
     out: str | Path | None = None,
@@ -43,7 +43,8 @@ def classify(
     Parameters
     ----------
     classifier
-        Folder that `select` or `evaluate` wrote.
+        Folder that `select` or `evaluate` wrote. Or name -> folder of several, which are of one
+        model: an image is put to all in one pass, and `subtask` names them.
     inputs
         Images, folders, patterns, addresses, JSON Lines, JSON, CSV or Parquet files, or `-` for
         names on standard input. A table has columns `image` or `images`, and may have `id`,
@@ -91,6 +92,7 @@ def classify(
     from savs.pipeline.classifying.classified_run import ClassifiedRun
     from savs.pipeline.classifying.model_match import model_options
     from savs.pipeline.classifying.new_images import fetching_for, find_new_images, prompt_table
+    from savs.pipeline.classifying.several import combine
     from savs.pipeline.selection.compatibility import require_same_prompt
     from savs.pipeline.selection.selection_file import load_selection
 
@@ -102,7 +104,11 @@ def classify(
     if out is None and (retry_skipped or force):
         option = "--retry-skipped" if retry_skipped else "--force"
         raise ParameterError(f"{option} is about an output file; pass --out FILE, or omit it")
-    selection = load_selection(classifier, readout=readout)
+    if isinstance(classifier, Mapping):
+        loaded = {name: load_selection(own, readout=readout) for name, own in classifier.items()}
+        selection = combine(loaded)
+    else:
+        selection = load_selection(classifier, readout=readout)
     loading = model_options(selection, model=model, revision=revision, dtype=dtype, placing=placing)
     given = InputOptions(test=" ".join(names), **reading)
     with fetching_for(out, given) as fetching:
