@@ -19,7 +19,7 @@ import polars as pl
 
 from savs.foundation.errors import SavsError
 from savs.foundation.parquet_files import scan_parquet
-from savs.foundation.whole_files import whole_file
+from savs.foundation.whole_files import make_folder, whole_file
 from savs.pipeline.classifying.csv_rows import csv_bytes, read_csv
 from savs.pipeline.errors import OutputError
 from savs.stores.format.layout import Facts, decode_json
@@ -125,7 +125,7 @@ def open_predictions(
         raise OutputError(f"{path}: expected a name that ends in {', '.join(SUFFIXES)} as --out")
     rows_path = _rows_path(path)
     with output_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         if force:
             for old in (_state_path(path), rows_path, path):
                 old.unlink(missing_ok=True)

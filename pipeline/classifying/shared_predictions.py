@@ -15,7 +15,7 @@ import msgspec
 import polars as pl
 
 from savs.foundation.errors import ParameterError
-from savs.foundation.whole_files import whole_file
+from savs.foundation.whole_files import make_folder, whole_file
 from savs.pipeline.classifying.new_images import STDIN
 from savs.pipeline.classifying.prediction_file import open_predictions, output_errors
 from savs.stores import ShardSpec
@@ -182,7 +182,7 @@ def share_predictions(
     """
     folder = parts_folder(out)
     with output_errors(out):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     try:
         with output_errors(out), Claims(ClaimFiles(folder)) as claims:
             tag = digest([made, examples])[:16]
