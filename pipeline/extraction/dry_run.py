@@ -25,6 +25,7 @@ from savs.pipeline.extraction.model.pixel_scale import find_scale
 from savs.pipeline.extraction.model.prompt_encoder import load_encoder
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.shard_files import ShardsInMemory
+from savs.pipeline.extraction.text_rows import read_words, text_rows
 from savs.pipeline.inputs.fetching import make_fetching
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source, Splits
@@ -63,8 +64,8 @@ def estimate(
     benchmark: Benchmark, inputs: InputOptions, model: ModelOptions, run: RunOptions
 ) -> Estimate:
     """Count the examples, look for their images, and run some of the test split."""
-    source = Source(benchmark, inputs, make_fetching(inputs, None))
-    examples = source.examples()
+    source = Source(benchmark, inputs, make_fetching(inputs, None), trains=not run.names_classes)
+    examples, words = source.examples(), read_words(run)
     missing = [
         name
         for split, found in examples.items()
@@ -74,6 +75,7 @@ def estimate(
     ]
     notes = source.notes(examples)
     encoder = load_encoder(model)
+    examples |= text_rows(encoder, benchmark, examples, words, run)
     tried = sample(encoder, examples["test"], source.media("test"))
     loaded = load(model, encoder)
     if run.heads_from is not None:
@@ -105,7 +107,7 @@ def _probe(
     """Return examples a second, and what was found out about batches."""
     scale = find_scale(model.encoder, tried.prompts)
     rows = examples["test"]
-    asked = prompts_of(chain.from_iterable(examples.values()))
+    asked = prompts_of(chain.from_iterable(examples.values()), model.encoder)
     batching = preflight(model, tried.prompts, scale, run, answers, shared=images_recur(asked))
     clock = _Clock()
     engine = make_engine(

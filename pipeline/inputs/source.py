@@ -39,6 +39,8 @@ class Source:
     options: InputOptions
     fetching: Fetching | None = None
     """How media at a URL are fetched; None fetches none."""
+    trains: bool = True
+    """Whether training examples are needed; without, the split is empty where none are given."""
     _files: dict[str | Path, Files] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -55,7 +57,8 @@ class Source:
         train, test = self._read()
         limit = self.options.limit
         found = {"train": train[:limit], "test": test[:limit]}
-        check_splits(found["train"], found["test"])
+        if train or self.trains:
+            check_splits(found["train"], found["test"])
         self._require_media(found)
         return found
 
@@ -67,6 +70,8 @@ class Source:
                 train, _ = given.shots.draw(train, test_the_rest=False)
             test = read_examples(self.benchmark, self._find(given.test), "test", given.limit)
             return train, test
+        if given.shots is None and not self.trains:
+            return [], read_examples(self.benchmark, self._find(given.test), "test", given.limit)
         if given.shots is None:
             raise SourceError(
                 "there are no training examples: give --train FILE, or have them drawn from the"
@@ -110,7 +115,7 @@ class Source:
             As `survey`.
         """
         return [
-            *unknown_labels(examples["train"], examples["test"]),
+            *(unknown_labels(examples["train"], examples["test"]) if examples["train"] else ()),
             *self.survey(examples),
             *self.leaks(examples).summary(),
         ]

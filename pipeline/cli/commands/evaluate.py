@@ -16,7 +16,7 @@ from savs.pipeline.cli.options.shared import (
 )
 from savs.pipeline.cli.output import print_json, say
 from savs.pipeline.cli.tables import print_evaluation
-from savs.pipeline.names import READOUT_NAMES, ZERO_SHOT
+from savs.pipeline.names import READOUT_NAMES, TEXT_READOUT_NAMES, ZERO_SHOT
 
 if TYPE_CHECKING:
     from savs.pipeline import Selection
@@ -31,7 +31,11 @@ def evaluate_command(
         option(metavar="DIR", help="Selection to use (default: STORE/results/READOUT)."),
     ] = None,
     readout: Annotated[
-        str, option(help=f"{', '.join(READOUT_NAMES)}, or {ZERO_SHOT} (the model's own answer).")
+        str,
+        option(
+            help=f"{', '.join(READOUT_NAMES)}; {', '.join(TEXT_READOUT_NAMES)} (by the classes'"
+            f" names); or {ZERO_SHOT} (the model's own answer)."
+        ),
     ] = "vote",
     out: Annotated[
         Path | None,
@@ -60,9 +64,11 @@ def evaluate_command(
     json: JsonOption = False,
 ) -> None:
     """Use the selection that `savs select` saved in the store, or make a default one."""
+    from savs.pipeline.evaluation.captions import has_captions
     from savs.pipeline.evaluation.evaluation import score
     from savs.pipeline.plugins.benchmark import stored_benchmark
     from savs.pipeline.readouts import choose_readout
+    from savs.pipeline.readouts.clip import CLIP
     from savs.pipeline.selection.selection_file import selection_folder
     from savs.stores.results import SUBMISSION, whole_result
 
@@ -76,6 +82,10 @@ def evaluate_command(
     folder = result_place(opened, out, f"{name}-partial" if opened.missing() else name)
     if rule is None:
         result = pipeline.zero_shot(opened, benchmark=benchmark, drop_leaks=drop_leaks)
+    elif rule is CLIP and has_captions(opened) and selection is None:
+        if cv:
+            raise typer.BadParameter("--cv selects heads, and captions need none; omit it")
+        result = pipeline.match_captions(opened, benchmark=benchmark, drop_leaks=drop_leaks)
     else:
         opened.require_complete()
         measuring = None if cv else stored_benchmark(opened, benchmark)
@@ -118,11 +128,11 @@ def _folds(text: str | None, *, cv: bool) -> int | Literal["loo"]:
 def _find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") -> "Selection":
     from savs.pipeline.errors import SelectionError
     from savs.pipeline.heads.training_set import train_digest
-    from savs.pipeline.readouts import READOUTS
+    from savs.pipeline.readouts import BUILT_IN
     from savs.stores.files.paths import is_remote
     from savs.stores.results import CONFIG, results_folder
 
-    own = None if rule in READOUTS.values() else rule  # a built-in one is found by its name
+    own = None if rule in BUILT_IN.values() else rule  # a built-in one is found by its name
     if path is not None:
         return pipeline.load_selection(path, readout=own)
     saved = results_folder(store.path, rule.name)

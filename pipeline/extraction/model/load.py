@@ -5,6 +5,7 @@ from typing import Any
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.attention_hooks import find_hook_points
+from savs.pipeline.extraction.model.dual_encoder import DualEncoder, output_point, scale_facts
 from savs.pipeline.extraction.model.identity import model_settings
 from savs.pipeline.extraction.model.load_errors import explained
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
@@ -24,8 +25,8 @@ def load(
     Raises
     ------
     ModelError
-        Not found, no model with a language decoder, without a chat template, or without heads; or
-        `keep` for a model to which the mark is a token of its own.
+        Not found, neither a model with a language decoder nor a dual encoder, without a chat
+        template, or without heads; or `keep` for a model to which the mark is a token of its own.
     """
     name, keywords = str(options.model), dict(options.model_kwargs or {})
     encoder = encoder or load_encoder(options)
@@ -43,11 +44,16 @@ def load(
     _require_weights(name, [*report["missing_keys"], *report["mismatched_keys"]])
     if options.adapter is not None:
         _put_on(model, str(options.adapter))
+    model.eval()
+    settings = model_settings(options, encoder)
+    if encoder.is_dual:
+        point = output_point(model, encoder)
+        return DualEncoder(model, encoder, (point,), settings | scale_facts(model))
     return LoadedModel(
-        model=model.eval(),
+        model=model,
         encoder=encoder,
         hook_points=tuple((encoder.code.find_heads or find_hook_points)(model)),
-        settings=model_settings(options, encoder),
+        settings=settings,
     )
 
 

@@ -1,0 +1,169 @@
+"""Rows of text alone, in splits of their own: the classes by name, and captions.
+
+A dual encoder compares images with them; a model with a language decoder is told a class before
+the question (HEC-T, arXiv 2603.24181).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
+
+from savs.datasets import Benchmark, Example, RowError
+from savs.datasets.prompt import IMAGE_MARK
+from savs.datasets.rows.plugin_guard import read_captions
+from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.checks.dual_run import require_dual_run
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.inputs.class_names import (
+    fill,
+    name_of,
+    read_class_names,
+    read_templates,
+)
+from savs.pipeline.inputs.source import Splits
+from savs.stores.format.layout import (
+    CAPTIONS,
+    CLASSES,
+    TEXTS_OF_BENCHMARK,
+    TEXTS_OF_FILE,
+    TEXTS_OF_NAMES,
+    TEXTS_OF_PROMPTS,
+)
+
+TEMPLATES = ("a photo of a {class}.",)
+"""Of a benchmark that has none of its own."""
+TOLD = "You are given an image of a {class}\n"
+"""What stands before the question (HEC-T)."""
+PROMPTS = 8
+"""Questions of a subtask, the first ones, that each of its classes is told before."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassWords:
+    """How classes are put into words, as the user says."""
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Label -> name; other labels are their own names."""
+    templates: tuple[str, ...] = ()
+    """Those of the user's file."""
+
+
+def read_words(run: RunOptions) -> ClassWords:
+    """Read the files that a run's options name; ParameterError where one cannot be read."""
+    return ClassWords(
+        read_class_names(str(run.classes)) if run.names_classes else {},
+        read_templates(run.templates) if run.templates is not None else (),
+    )
+
+
+def text_rows(
+    encoder: PromptEncoder,
+    benchmark: Benchmark,
+    examples: Splits,
+    words: ClassWords,
+    run: RunOptions,
+) -> Splits:
+    """Return the rows of text of a run, by split: nothing where it keeps none.
+
+    Raises
+    ------
+    ModelError
+        The model is a dual encoder and an example or an option does not suit it, or it is none and
+        templates were given.
+    RowError
+        Only some prompts of a subtask have a caption.
+    """
+    if encoder.is_dual:
+        require_dual_run(encoder, examples, run)
+        return _dual_rows(benchmark, examples, words)
+    if run.templates is not None:
+        raise ModelError(
+            f"{encoder.name} is no dual encoder, so its texts are no templates but the benchmark's"
+            " questions; drop --templates"
+        )
+    return _told_rows(examples, words) if run.classes is not None else {}
+
+
+def _dual_rows(benchmark: Benchmark, examples: Splits, words: ClassWords) -> Splits:
+    """Return the texts that a dual encoder compares the images of a benchmark with.
+
+    Subtasks whose prompts are captions have these; the others have their classes, in templates.
+    Rows that were there are the first of those that a longer file, or templates, give later.
+
+    Raises
+    ------
+    RowError
+        Only some prompts of a subtask have a caption.
+    """
+    pairs = zip_longest(*(examples[split] for split in examples))
+    mixed = [example for pair in pairs for example in pair if example is not None]
+    captions: dict[str, None] = {}
+    captioned: dict[str | None, bool] = {}
+    for example in mixed:
+        found = read_captions(benchmark, example.prompt)
+        captions.update(dict.fromkeys(found.values()))
+        if captioned.setdefault(example.subtask, bool(found)) != bool(found):
+            raise RowError(
+                f"{example.split} example {example.id!r}: its prompt has"
+                f" {'a caption' if found else 'no caption'}, unlike others of subtask"
+                f" {example.subtask!r}; word all prompts of a subtask alike"
+            )
+    classes = {s: names for s, names in _classes(examples, words).items() if not captioned[s]}
+    templates = {
+        TEXTS_OF_NAMES: ("{class}",),
+        TEXTS_OF_BENCHMARK: benchmark.templates or TEMPLATES,
+        TEXTS_OF_FILE: words.templates,
+    }
+    texts = [
+        (subtask, label, kind, fill(template, name_of(label, words.names)))
+        for kind, own in templates.items()
+        for template in own
+        for subtask, labels in classes.items()
+        for label in labels
+    ]
+    made = {CLASSES: _rows(CLASSES, texts)}
+    made[CAPTIONS] = _rows(CAPTIONS, [(None, None, None, caption) for caption in captions])
+    return {split: rows for split, rows in made.items() if rows}
+
+
+def _told_rows(examples: Splits, words: ClassWords) -> Splits:
+    """Return the texts that tell a model each class of a benchmark before its questions."""
+    texts = []
+    for subtask, labels in _classes(examples, words).items():
+        of = examples["train"] or examples["test"]
+        prompts = dict.fromkeys(e.prompt for e in of if e.subtask == subtask)
+        for prompt in list(prompts)[:PROMPTS]:
+            plain = prompt.replace(IMAGE_MARK, "")
+            texts += [
+                (subtask, label, TEXTS_OF_PROMPTS, fill(TOLD, name_of(label, words.names)) + plain)
+                for label in labels
+            ]
+    return {CLASSES: _rows(CLASSES, texts)}
+
+
+def _classes(examples: Splits, words: ClassWords) -> dict[str | None, list[str]]:
+    """Return the classes of each subtask: of the training examples, else those that have names."""
+    found: dict[str | None, dict[str, None]] = {}
+    for example in examples["train"]:
+        found.setdefault(example.subtask, {})[str(example.label)] = None
+    if not found:
+        found = {example.subtask: dict.fromkeys(words.names) for example in examples["test"]}
+    return {subtask: list(labels) for subtask, labels in found.items()}
+
+
+def _rows(
+    split: str, texts: Sequence[tuple[str | None, str | None, str | None, str]]
+) -> list[Example]:
+    return [
+        Example(
+            id=f"{split}:{index}",
+            split=split,
+            index=index,
+            label=label,
+            prompt=text,
+            subtask=subtask,
+            category=kind,
+        )
+        for index, (subtask, label, kind, text) in enumerate(texts)
+    ]
