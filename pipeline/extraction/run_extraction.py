@@ -37,7 +37,7 @@ from savs.pipeline.extraction.model.prompts import Pieces
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.run_record import run_record
 from savs.pipeline.extraction.share import Share
-from savs.pipeline.extraction.text_rows import read_words, text_rows
+from savs.pipeline.extraction.text_rows import cut_note, read_words, text_rows
 from savs.pipeline.inputs.fetching import make_fetching
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source, Splits
@@ -74,6 +74,8 @@ def run_extraction(
         encoder = load_encoder(model)
         model = replace(model, revision=encoder.revision or model.revision)  # a branch may move on
         examples |= text_rows(encoder, benchmark, examples, words, run)
+        for line in cut_note(encoder, examples):
+            reporting.say(line)
         rows = {split: planned_rows(found) for split, found in examples.items()}
         tried = sample(encoder, examples["test"], source.media("test"))
         answers = _answers(encoder, examples, tried.prompts, reporting) if run.answers else {}

@@ -85,6 +85,16 @@ def text_rows(
     return _told_rows(examples, words) if run.classes is not None else {}
 
 
+def cut_note(encoder: PromptEncoder, examples: Splits) -> list[str]:
+    """Return a line that says how many texts a dual encoder does not read to their end."""
+    texts = [row.prompt for split in (CLASSES, CAPTIONS) for row in examples.get(split, ())]
+    if not encoder.is_dual or encoder.text_tokens is None or not texts:
+        return []
+    long = sum(count > encoder.text_tokens for count in encoder.count_tokens(texts))
+    cut = f"{long:,} of {len(texts):,} texts are longer than the {encoder.text_tokens} tokens that"
+    return [f"{cut} {encoder.name} reads: they are cut there, as in its training"] if long else []
+
+
 def _dual_rows(benchmark: Benchmark, examples: Splits, words: ClassWords) -> Splits:
     """Return the texts that a dual encoder compares the images of a benchmark with.
 
@@ -122,6 +132,11 @@ def _dual_rows(benchmark: Benchmark, examples: Splits, words: ClassWords) -> Spl
         for subtask, labels in classes.items()
         for label in labels
     ]
+    if words.names and not examples["train"] and captions:
+        raise ModelError(
+            "the prompts are captions, and the threshold of their answers needs training examples;"
+            " pass --train, and drop --classes"
+        )
     made = {CLASSES: _rows(CLASSES, texts)}
     made[CAPTIONS] = _rows(CAPTIONS, [(None, None, None, caption) for caption in captions])
     return {split: rows for split, rows in made.items() if rows}

@@ -10,7 +10,10 @@ import polars as pl
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.stores import FeatureStore, Head
-from savs.stores.format.layout import digest
+from savs.stores.format.layout import CLASSES, digest
+
+NO_EXAMPLES = "no training examples"
+"""Instead of a digest, of a store without any."""
 
 
 def head_widths(store: FeatureStore, heads: Sequence[Head]) -> list[int]:
@@ -24,7 +27,7 @@ def train_digest(store: FeatureStore) -> str:
     """Return the digest of the training examples that have features."""
     planned = "+".join(s.digest for s in store.manifest.plan.splits["train"].segments)
     skipped = store.skipped("train")["id"].to_list()
-    return f"{planned} without {digest(skipped)}" if skipped else planned
+    return f"{planned} without {digest(skipped)}" if skipped else planned or NO_EXAMPLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +53,16 @@ class TrainingTask:
 def training_tasks(store: FeatureStore) -> list[TrainingTask]:
     """Return the training examples by subtask, classes in order of first appearance.
 
+    In a store without any they are the classes that have texts, each with no example.
+
     Raises
     ------
     SelectionError
         A class has no usable example, or a subtask has one class only.
     """
+    splits = store.manifest.plan.splits
+    if not splits["train"].ids and CLASSES in splits:
+        return _named_tasks(store)
     usable = store.examples("train").with_row_index("row")
     planned = store.in_order("train", pl.concat([usable, store.skipped("train")], how="diagonal"))
     tasks = []
@@ -72,6 +80,21 @@ def training_tasks(store: FeatureStore) -> list[TrainingTask]:
                 media=_only(kept["media"].list.len()),
             )
         )
+    return tasks
+
+
+def _named_tasks(store: FeatureStore) -> list[TrainingTask]:
+    """Return the classes of each subtask by their texts alone."""
+    tasks = []
+    test = store.examples("test")
+    for (subtask,), part in store.examples(CLASSES).group_by("subtask", maintain_order=True):
+        name = None if subtask is None else str(subtask)
+        own = test.filter(pl.col("subtask").eq_missing(pl.lit(name)))
+        classes = tuple(part["label"].unique(maintain_order=True))
+        _check_classes(name, classes, set(classes))
+        nothing = np.zeros(0, np.int64)
+        only = _only(own["prompt"]), _only(own["media"].list.len())
+        tasks.append(TrainingTask(name, classes, nothing, nothing, *only))
     return tasks
 
 

@@ -1,5 +1,6 @@
 """Stage 2, `select`: score the heads on the training examples, keep the best, fit the readout."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -7,11 +8,12 @@ from typing import Literal
 
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.head_scores import SCORINGS
-from savs.pipeline.heads.training_set import train_digest, training_tasks
+from savs.pipeline.heads.training_set import TrainingTask, train_digest, training_tasks
 from savs.pipeline.names import DEFAULT_HEADS
 from savs.pipeline.readouts import Readout, choose_readout
+from savs.pipeline.readouts.tuning import require_examples
 from savs.pipeline.selection.compatibility import require_same_model
-from savs.pipeline.selection.config_json import SelectionConfig
+from savs.pipeline.selection.config_json import GIVEN, SelectionConfig
 from savs.pipeline.selection.task_selection import (
     TaskSelection,
     best_heads,
@@ -64,6 +66,7 @@ def select(
     readout: str | Path | Readout = "vote",
     scoring: str = "resubstitution",
     heads_from: SelectionConfig | None = None,
+    use_heads: Sequence[Head] | None = None,
 ) -> Selection:
     """Choose the heads that tell the training classes apart, for each subtask by itself.
 
@@ -83,6 +86,8 @@ def select(
     heads_from
         Fit the heads of this selection, which may be of another task, on this store's training
         examples; `heads` is not used then. `load_config` reads one without its readout.
+    use_heads
+        Fit these heads, best first; neither `heads` nor `heads_from` is used then.
 
     Raises
     ------
@@ -95,8 +100,13 @@ def select(
     rule = choose_readout(readout)
     require_scoring(scoring)
     tasks = training_tasks(store)
-    if heads_from is not None:
-        given = _heads_of(store, heads_from, [task.subtask for task in tasks])
+    _require_examples(tasks, rule, chooses=not (heads_from or use_heads or len(store.heads) == 1))
+    if heads_from is not None or use_heads is not None:
+        if use_heads is not None:
+            store.require_heads(use_heads)
+            given = [tuple(dict.fromkeys(use_heads))] * len(tasks)
+        else:
+            given = _heads_of(store, heads_from, [task.subtask for task in tasks])
         chosen = [
             given_heads(store, rule, scoring, task, heads)
             for task, heads in zip(tasks, given, strict=True)
@@ -115,8 +125,27 @@ def select(
         rule=rule,
         scoring=scoring,
         tasks=tuple(fit_tasks(store, rule, chosen)),
-        heads_from=heads_from.train if heads_from else None,
+        heads_from=GIVEN if use_heads else heads_from.train if heads_from else None,
     )
+
+
+def _require_examples(tasks: Sequence[TrainingTask], rule: Readout, *, chooses: bool) -> None:
+    """Check that there are training examples where a readout, or the choice of heads, needs some.
+
+    Raises
+    ------
+    SelectionError
+        There are none.
+    """
+    if any(len(task.rows) for task in tasks):
+        return
+    if not rule.texts:
+        require_examples(tasks[0].labels, rule.name)
+    if chooses:
+        raise SelectionError(
+            "the store has no training examples to choose heads by; give heads that another task"
+            " chose: --heads-from DIR, or --use-heads L12.H3,..."
+        )
 
 
 def require_scoring(name: str) -> None:

@@ -134,7 +134,7 @@ def chosen_features(
         for heads, rows in wanted
     ]
     needed = sorted({head for heads, _ in wanted for head in heads})
-    planned = len(store.manifest.plan.splits["train"].ids)
+    planned = max(1, len(store.manifest.plan.splits["train"].ids))
     step = max(1, READ // (4 * planned * max(head_widths(store, needed))))
     for start in range(0, len(needed), step):
         some = needed[start : start + step]

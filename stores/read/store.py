@@ -12,6 +12,7 @@ from savs.foundation.arrays import Array
 from savs.stores.errors import HeadNotFoundError, ResultError, StoreIncompleteError
 from savs.stores.files.paths import find_place
 from savs.stores.format.layout import (
+    REASON_COLUMN,
     Head,
     LayerGrid,
     head_name,
@@ -23,7 +24,10 @@ from savs.stores.read.gathering import Block, gather, read_block
 from savs.stores.read.scan import scan_shards
 from savs.stores.read.shards import Shards
 from savs.stores.shard.checksums import damage
-from savs.stores.shard.text_columns import check_labels
+from savs.stores.shard.text_columns import EXAMPLE_SCHEMA, check_labels
+
+SKIPPED_SCHEMA = ({}, {REASON_COLUMN: pl.String()})
+"""Columns of a table beside those of all examples: of examples, and of skipped ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,8 @@ class FeatureStore:
             return pl.concat([self._table(s, skipped=skipped) for s in splits], how="diagonal")
         if (split, skipped) not in self._tables:
             frames = [self._shard_table(spec, skipped) for spec in self.present(split)]
+            if not frames and not self.manifest.plan.splits[split].ids:
+                frames = [pl.DataFrame(schema=EXAMPLE_SCHEMA | SKIPPED_SCHEMA[skipped])]
             if not frames:
                 raise StoreIncompleteError(
                     f"{self.path} has no finished {split} shard yet; run `savs extract`, or wait"
@@ -166,6 +172,9 @@ class FeatureStore:
             A head fails its checksum.
         """
         specs, wanted = self._readable(split), self._wanted(heads)
+        if not specs:  # nothing was planned, as of a store without training examples
+            widths = {grid.layer: grid.head_dim for grid in self.grid}
+            return np.zeros((len(wanted), 0, max(widths[layer] for layer, _ in wanted)), np.float32)
         values = gather(self._shards, specs, wanted, raw=raw)
         order = self._file_order(split)
         return values if order is None else values[:, order]

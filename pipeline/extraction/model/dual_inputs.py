@@ -16,8 +16,8 @@ from savs.pipeline.extraction.model.prompts import Pieces
 
 TOWERS = ("get_image_features", "get_text_features")
 FIXED_LENGTH = ("siglip", "siglip2")
-"""Model types whose texts are padded to the whole length, as in their training: the text's output
-is that of the last position."""
+"""Model types whose texts are padded to the whole length and have no attention mask, as in their
+training: the text's output is that of the last position."""
 IMAGE_TOKENS = 256
 """Of an image, where the configuration does not say."""
 
@@ -30,8 +30,8 @@ def is_dual(config: Any) -> bool:
     return all(hasattr(found, name) for name in TOWERS)
 
 
-def reader_of(name: str, config: Any, processor: Any) -> Any:
-    """Return the function that makes prompts into inputs, from a processor and its model's texts.
+def text_limit(name: str, config: Any, processor: Any) -> int:
+    """Return how many tokens the model reads of a text.
 
     Raises
     ------
@@ -45,8 +45,12 @@ def reader_of(name: str, config: Any, processor: Any) -> Any:
                 f" {type(processor).__name__}; add the files of the {part.replace('_', ' ')} to it"
             )
     positions = getattr(config.get_text_config(), "max_position_embeddings", None)
-    length = min(filter(None, (positions, processor.tokenizer.model_max_length)))
-    return partial(dual_inputs, length=int(length), fixed=config.model_type in FIXED_LENGTH)
+    return int(min(filter(None, (positions, processor.tokenizer.model_max_length))))
+
+
+def reader_of(config: Any, length: int) -> Any:
+    """Return the function that makes prompts into the inputs of a model, see `dual_inputs`."""
+    return partial(dual_inputs, length=length, fixed=config.model_type in FIXED_LENGTH)
 
 
 def dual_inputs(
@@ -70,7 +74,7 @@ def dual_inputs(
     length
         Tokens that a text may have; a longer one is cut, as in the model's training.
     fixed
-        Whether shorter texts are padded to that length, too.
+        Whether shorter texts are padded to that length, too, and padding is not masked.
 
     Raises
     ------
@@ -90,6 +94,7 @@ def dual_inputs(
         max_length=length,
         truncation=True,
         padding_side="right",
+        return_attention_mask=not fixed,
         return_tensors="pt",
     )
 

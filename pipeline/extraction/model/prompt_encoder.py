@@ -26,7 +26,7 @@ from transformers.utils.hub import cached_file
 from savs.datasets.prompt import SPLIT
 from savs.foundation.hub import hub_problem
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.dual_inputs import is_dual, reader_of
+from savs.pipeline.extraction.model.dual_inputs import is_dual, reader_of, text_limit
 from savs.pipeline.extraction.model.load_errors import explained
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.prompts import (
@@ -70,6 +70,8 @@ class PromptEncoder:
     """What is done with the marks of images in a prompt: `split` or `keep`."""
     is_dual: bool = False
     """Whether it is a dual encoder's, which reads an image or a text, see `dual_inputs`."""
+    text_tokens: int | None = None
+    """How many tokens a dual encoder reads of a text."""
 
     @property
     def tokenizer(self) -> Any:
@@ -138,14 +140,16 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
     _limit_pixels(name, processor, options.pixels)
     if kind is AutoModel:
         _require_plain(name, options)
+        length = text_limit(name, config, processor)
         return PromptEncoder(
             name=plain_name(name),
             processor=processor,
-            to_inputs=reader_of(name, config, processor),
+            to_inputs=reader_of(config, length),
             kind=kind,
             config=config,
             revision=_commit(path),
             is_dual=True,
+            text_tokens=length,
         )
     if code.to_inputs is None:
         _require_template(name, processor)
