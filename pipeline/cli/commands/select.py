@@ -62,8 +62,14 @@ def select_command(
     named = None if use_heads is None else parse_names("--use-heads", use_heads)
     opened = pipeline.open_store(store)
     given = load_config(heads_from) if heads_from else None
-    how = {"heads": count, "readout": readout, "scoring": scoring}
-    selection = pipeline.select(opened, **how, heads_from=given, use_heads=named)
+    selection = pipeline.select(
+        opened,
+        heads=count,
+        readout=readout,
+        scoring=scoring,
+        heads_from=given,
+        use_heads=named,
+    )
     estimates = _estimates(opened, selection) if cv else None
     folder = result_place(opened, out, selection.readout)
     with whole_result(folder):
