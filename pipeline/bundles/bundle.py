@@ -10,13 +10,19 @@ from savs.pipeline.bundles.card import model_card
 from savs.pipeline.bundles.standalone import PREDICT, predict_program, why_not_standalone
 from savs.pipeline.errors import ExportError
 from savs.pipeline.readouts import Readout
-from savs.pipeline.selection.selection_file import copy_selection, load_selection, selection_folder
+from savs.pipeline.selection.selection_file import (
+    copy_selection,
+    load_config,
+    load_selection,
+    selection_folder,
+)
 from savs.stores import FeatureStore, ResultError
 from savs.stores.results import CLASSIFIER, CONFIG, whole_result, write_file
 
 CARD = "README.md"
 BUNDLE = (CLASSIFIER, CONFIG, CARD, PREDICT)
 """The files of a bundle; predict.py may be missing."""
+HOW = "`savs export STORE --to classifier --out DIR`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,7 @@ def write_bundle(
 def bundle_files(folder: Path) -> list[Path]:
     """Return the files of a bundle, after its classifier was loaded and checked whole.
 
-    A user's readout cannot be checked here: then only its configuration is.
+    Of a classifier with a user's readout only config.json is checked: the readout is not run.
 
     Raises
     ------
@@ -89,8 +95,6 @@ def bundle_files(folder: Path) -> list[Path]:
     absent = [name for name in (CONFIG, CLASSIFIER, CARD) if not (folder / name).is_file()]
     if absent:
         raise ResultError(f"{folder} is not a bundle: it has no {absent[0]}; write one: {HOW}")
-    load_selection(folder)
+    if load_config(folder).readout_file is None:
+        load_selection(folder)
     return [folder / name for name in BUNDLE if (folder / name).is_file()]
-
-
-HOW = "`savs export STORE --to classifier --out DIR`"

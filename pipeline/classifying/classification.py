@@ -43,7 +43,8 @@ def classify(
     Parameters
     ----------
     classifier
-        Folder that `select` or `evaluate` wrote.
+        Folder that `select`, `evaluate` or `write_bundle` wrote, or `hf://owner/name` on the
+        Hugging Face hub, optionally followed by `@revision`.
     inputs
         Images, folders, patterns, addresses, JSON Lines, JSON, CSV or Parquet files, or `-` for
         names on standard input. A table has columns `image` or `images`, and may have `id`,
@@ -73,8 +74,8 @@ def classify(
     ------
     MissingExtraError
         torch and transformers are not installed.
-    ResultError
-        The classifier cannot be read.
+    ResultError, HubError
+        The classifier cannot be read, or fetched.
     DatasetError, SelectionError, ModelError
         An input is not there or malformed, the model or the prompt is not that of the classifier,
         or the model cannot run.
@@ -88,6 +89,7 @@ def classify(
     >>> classify("features/results/vote", "photos", out="photos.csv")  # doctest: +SKIP
     """
     require_extra()
+    from savs.pipeline.bundles.hub import fetch_classifier, is_on_hub
     from savs.pipeline.classifying.classified_run import ClassifiedRun
     from savs.pipeline.classifying.model_match import model_options
     from savs.pipeline.classifying.new_images import fetching_for, find_new_images, prompt_table
@@ -102,6 +104,10 @@ def classify(
     if out is None and (retry_skipped or force):
         option = "--retry-skipped" if retry_skipped else "--force"
         raise ParameterError(f"{option} is about an output file; pass --out FILE, or omit it")
+    if is_on_hub(classifier):
+        fetched = fetch_classifier(str(classifier))
+        reporting.say(f"{classifier} is at commit {fetched.commit}")
+        classifier = fetched.folder
     selection = load_selection(classifier, readout=readout)
     loading = model_options(selection, model=model, revision=revision, dtype=dtype, placing=placing)
     given = InputOptions(test=" ".join(names), **reading)

@@ -24,7 +24,11 @@ VOTES_SHOWN = 3
 @expand_options
 def classify_command(
     classifier: Annotated[
-        Path, typer.Argument(metavar="CLASSIFIER", help="Folder that `savs select` wrote.")
+        str,
+        typer.Argument(
+            metavar="CLASSIFIER",
+            help="Folder of `savs select` or `savs export --to classifier`, or hf://owner/name.",
+        ),
     ],
     inputs: Annotated[
         list[str],
