@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 import re
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -16,14 +17,10 @@ import yaml
 TOKEN = "hf_right"
 
 
-class Uploads:
-    """Answers POST and PUT; mixed into the handler of `hub_server`."""
+class Uploads(BaseHTTPRequestHandler):
+    """Answers POST and PUT; the handler of `hub_server` is one."""
 
     hub: Any
-    path: str
-    headers: Any
-    rfile: Any
-    command: str
 
     def do_POST(self) -> None:
         path = unquote(urlsplit(self.path).path)

@@ -21,7 +21,7 @@ def push_command(
     message: Annotated[str | None, option(help="Message of the commit.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """The token is that of HF_TOKEN or `hf auth login`. Only the files of the bundle are sent."""
+    """Send the files of the bundle and no others. The token is HF_TOKEN, or of `hf auth login`."""
     done = pipeline.push(bundle, name, private=private, message=message)
     if json:
         print_json({"name": done.name, "address": done.address, "commit": done.commit})
