@@ -1,7 +1,7 @@
 """Bundles on the Hugging Face hub: upload one, fetch one."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,18 +47,29 @@ class Fetched:
     commit: str
 
 
-def is_on_hub(classifier: str | Path) -> bool:
-    """Return whether a classifier is given by its name on the hub.
+def find_classifier(given: str | Path, say: Callable[[str], None] = lambda line: None) -> Path:
+    """Return the folder of a classifier; one on the hub is fetched, and `say` is told its commit.
+
+    Parameters
+    ----------
+    given
+        A folder, or a name as in `fetch_classifier`.
+    say
+        Receives a message.
 
     Raises
     ------
     HubError
-        It was made a `Path`, which drops a slash.
+        As `fetch_classifier`, or the name was made a `Path`, which drops a slash.
     """
-    if str(classifier).startswith("hf:/") and isinstance(classifier, Path):
-        name = str(classifier).removeprefix("hf:/")
-        raise HubError(f"{classifier}: Path drops a slash; pass the text {HUB}{name} instead")
-    return str(classifier).startswith(HUB)
+    text = str(given)
+    if text.startswith(HUB):
+        fetched = fetch_classifier(text)
+        say(f"{text} is at commit {fetched.commit}")
+        return fetched.folder
+    if text.startswith("hf:/"):
+        raise HubError(f"{text}: Path drops a slash; pass the text {HUB}{text[4:]} instead")
+    return Path(given)
 
 
 def push(

@@ -1,6 +1,6 @@
 """`classify`: new images through the model of a classifier, predictions as they are made."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
@@ -23,7 +23,7 @@ class ClassifyKeywords(NewImageKeywords, PlacingKeywords, BatchKeywords, total=F
 
 
 def classify(
-    classifier: str | Path,
+    classifier: "str | Path | Mapping[str, str | Path]",
     inputs: str | Path | Sequence[str | Path],
     *,
     out: str | Path | None = None,
@@ -44,7 +44,8 @@ def classify(
     ----------
     classifier
         Folder that `select`, `evaluate` or `write_bundle` wrote, or `hf://owner/name` on the
-        Hugging Face hub, optionally followed by `@revision`.
+        Hugging Face hub, optionally followed by `@revision`. Or name -> classifier of several,
+        which are of one model: an image is put to all in one pass, and `subtask` names them.
     inputs
         Images, folders, patterns, addresses, JSON Lines, JSON, CSV or Parquet files, or `-` for
         names on standard input. A table has columns `image` or `images`, and may have `id`,
@@ -89,10 +90,11 @@ def classify(
     >>> classify("features/results/vote", "photos", out="photos.csv")  # doctest: +SKIP
     """
     require_extra()
-    from savs.pipeline.bundles.hub import fetch_classifier, is_on_hub
+    from savs.pipeline.bundles.hub import find_classifier
     from savs.pipeline.classifying.classified_run import ClassifiedRun
     from savs.pipeline.classifying.model_match import model_options
     from savs.pipeline.classifying.new_images import fetching_for, find_new_images, prompt_table
+    from savs.pipeline.classifying.several import combine
     from savs.pipeline.selection.compatibility import require_same_prompt
     from savs.pipeline.selection.selection_file import load_selection
 
@@ -104,11 +106,12 @@ def classify(
     if out is None and (retry_skipped or force):
         option = "--retry-skipped" if retry_skipped else "--force"
         raise ParameterError(f"{option} is about an output file; pass --out FILE, or omit it")
-    if is_on_hub(classifier):
-        fetched = fetch_classifier(str(classifier))
-        reporting.say(f"{classifier} is at commit {fetched.commit}")
-        classifier = fetched.folder
-    selection = load_selection(classifier, readout=readout)
+    if isinstance(classifier, Mapping):
+        places = {name: find_classifier(own, reporting.say) for name, own in classifier.items()}
+        selection = combine({n: load_selection(own, readout=readout) for n, own in places.items()})
+    else:
+        place = find_classifier(classifier, reporting.say)
+        selection = load_selection(place, readout=readout)
     loading = model_options(selection, model=model, revision=revision, dtype=dtype, placing=placing)
     given = InputOptions(test=" ".join(names), **reading)
     with fetching_for(out, given) as fetching:

@@ -12,7 +12,7 @@ from hub_server import TOKEN, Hub, serving_hub
 from saved_selections import two_task_store
 
 from savs.pipeline import load_selection, save_selection, select, write_bundle
-from savs.pipeline.bundles.hub import fetch_classifier, is_on_hub
+from savs.pipeline.bundles.hub import find_classifier
 from savs.pipeline.errors import HubError
 
 RIGHT = {"HF_TOKEN": TOKEN}
@@ -68,13 +68,12 @@ def test_a_bundle_is_pushed_and_each_refusal_is_one_line(hub, bundle, tmp_path) 
 
 
 def test_names_of_the_hub() -> None:
-    assert is_on_hub("hf://org/animals")
-    assert not is_on_hub(Path("pets"))
+    assert find_classifier("pets") == Path("pets")
     with pytest.raises(HubError, match="pass the text hf://org/animals instead"):
-        is_on_hub(Path("hf://org/animals"))
+        find_classifier(Path("hf://org/animals"))
     for wrong in ("hf://animals", "hf://a/b/c", "hf://org/ani mals"):
         with pytest.raises(HubError, match="is no name on the hub"):
-            fetch_classifier(wrong)
+            find_classifier(wrong)
 
 
 @pytest.mark.thorough

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from savs import pipeline
+from savs.pipeline.cli.classifier_names import name_classifiers
 from savs.pipeline.cli.options.expansion import expand_options
 from savs.pipeline.cli.options.shared import JsonOption, OtherPromptOption, option
 from savs.pipeline.cli.output import percent, print_json, print_table, progress, say
@@ -40,6 +41,13 @@ def classify_command(
     reading: NewImageKeywords,
     placing: PlacingKeywords,
     batches: BatchKeywords,
+    also: Annotated[
+        list[str] | None,
+        option(
+            metavar="[NAME=]FOLDER",
+            help="Another classifier of the same model, for the same images (repeatable).",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         option(metavar="FILE", help="Output: .csv, .jsonl or .parquet (default: print a table)."),
@@ -72,7 +80,7 @@ def classify_command(
 ) -> None:
     """Rows that --out already has are kept, so the same command resumes, or adds new images."""
     done = pipeline.classify(
-        classifier,
+        name_classifiers([classifier, *also]) if also else Path(classifier),
         inputs,
         out=out,
         model=model,
