@@ -12,6 +12,8 @@ with lazy_imports(globals()):
     from savs.pipeline.bundles.bundle import Bundle, write_bundle
     from savs.pipeline.bundles.hub import push
     from savs.pipeline.classifying.classification import classify
+    from savs.pipeline.classifying.estimator import SavsClassifier
+    from savs.pipeline.classifying.heads_classifier import HeadsClassifier
     from savs.pipeline.classifying.result import Classification
     from savs.pipeline.comparing.across_data_sets import across_data_sets
     from savs.pipeline.comparing.compare import compare
