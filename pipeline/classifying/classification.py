@@ -12,6 +12,7 @@ from savs.pipeline.extraction.requirements import require_extra
 from savs.pipeline.extraction.run_options import BatchKeywords, RunOptions
 from savs.pipeline.inputs.input_options import InputOptions, NewImageKeywords
 from savs.pipeline.running.keywords import sort_keywords
+from savs.pipeline.running.launchers import find_rank
 from savs.pipeline.running.progress import SILENT, Reporting
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def classify(
     from savs.pipeline.classifying.model_match import model_options
     from savs.pipeline.classifying.new_images import fetching_for, find_new_images, prompt_table
     from savs.pipeline.classifying.several import combine
+    from savs.pipeline.classifying.shared_predictions import require_shareable
     from savs.pipeline.selection.compatibility import require_same_prompt
     from savs.pipeline.selection.selection_file import load_selection
 
@@ -106,6 +108,9 @@ def classify(
     if out is None and (retry_skipped or force):
         option = "--retry-skipped" if retry_skipped else "--force"
         raise ParameterError(f"{option} is about an output file; pass --out FILE, or omit it")
+    rank = find_rank()
+    if rank.ranks > 1:
+        require_shareable(names, out, force=force)
     if isinstance(classifier, Mapping):
         places = {name: find_classifier(own, reporting.say) for name, own in classifier.items()}
         selection = combine({n: load_selection(own, readout=readout) for n, own in places.items()})
@@ -124,9 +129,12 @@ def classify(
         running = ClassifiedRun(
             *(selection, found.groups, loading, RunOptions(**batches), reporting),
             allow_other_prompt=allow_other_prompt,
+            rank=rank,
         )
         if out is None:
             done = running.in_memory()
+        elif rank.ranks > 1:
+            done = running.to_shared_file(out, question=given.question, retry_skipped=retry_skipped)
         else:
             done = running.to_file(
                 out, question=given.question, retry_skipped=retry_skipped, force=force

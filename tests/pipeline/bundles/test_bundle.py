@@ -47,6 +47,7 @@ def odd_images(folder: Path, source: Path) -> list[Path]:
     return [folder / name for name in made]
 
 
+@pytest.mark.thorough
 def test_predict_py_says_what_classify_says_where_savs_cannot_be_imported(
     animals, made, tmp_path
 ) -> None:
