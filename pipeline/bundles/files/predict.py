@@ -1,7 +1,5 @@
-"""Classify images without savs: `python predict.py IMAGE ...` prints a line of JSON for each.
-
-Needs torch, torchvision, transformers, safetensors, Pillow and numpy.
-"""
+"""Classify images without savs: `python predict.py IMAGE ...` prints a line of JSON for each."""
+# It needs torch, torchvision, transformers, safetensors, Pillow and numpy.
 
 import argparse
 import json
@@ -60,8 +58,10 @@ if __name__ == "__main__":
     parser.add_argument("--model", required=is_local, help="the model's folder")
     given = parser.parse_args()
     name, commit = given.model or MODEL["name"], None if given.model else MODEL["revision"]
-    limits = {k: v for k, v in CONFIG["source"]["processor"].items() if k.endswith("pixels") and v}
-    processor = AutoProcessor.from_pretrained(name, revision=commit, **limits)
+    processor = AutoProcessor.from_pretrained(name, revision=commit)
+    for key, edge in (("min_pixels", "shortest_edge"), ("max_pixels", "longest_edge")):
+        if limit := CONFIG["source"]["processor"].get(key):
+            processor.image_processor.size[edge] = limit
     dtype, device = CONFIG["source"]["dtype"], "cuda" if torch.cuda.is_available() else "cpu"
     model = AutoModelForMultimodalLM.from_pretrained(name, revision=commit, dtype=dtype).to(device)
     widths, read = {grid["layer"]: grid["head_dim"] for grid in CONFIG["source"]["grid"]}, {}
