@@ -10,12 +10,7 @@ from savs.pipeline.bundles.card import model_card
 from savs.pipeline.bundles.standalone import PREDICT, predict_program, why_not_standalone
 from savs.pipeline.errors import ExportError
 from savs.pipeline.readouts import Readout
-from savs.pipeline.selection.selection_file import (
-    copy_selection,
-    load_config,
-    load_selection,
-    selection_folder,
-)
+from savs.pipeline.selection.selection_file import copy_selection, load_config, load_selection
 from savs.stores import FeatureStore, ResultError
 from savs.stores.results import CLASSIFIER, CONFIG, whole_result, write_file
 
@@ -65,7 +60,8 @@ def write_bundle(
     StoreWriteError
         `out` cannot be written.
     """
-    folder, source = Path(out), selection_folder(classifier)
+    folder, given = Path(out), Path(classifier)
+    source = given.parent if given.name == CONFIG else given
     selection = load_selection(source, readout=readout)
     if folder.is_dir() and any(folder.iterdir()):
         raise ExportError(f"{folder} has files, which would be replaced; pass an empty folder")

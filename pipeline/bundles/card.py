@@ -17,7 +17,7 @@ CLASSES_SHOWN = 200
 """Classes that the table lists."""
 LIMITS = """\
 * It knows its classes and no other: an image of something else gets one of them, too.
-* Probabilities are shares of votes or scores. They are not calibrated unless the card says so.
+* Probabilities are shares of votes or scores. They are not calibrated.
 * It was made for the prompt above. Other prompts, pixel limits or weights need another selection.
 * Few training examples decide. Measure it on images like those that you will put to it.
 """
@@ -154,11 +154,14 @@ def _use(selection: Selection, no_program: str | None) -> str:
     name = selection.model.get("name")
     is_local = selection.model.get("revision") is None and name != DEMO_NAME
     model = " --model FOLDER" if is_local else ""
-    lines = [f"savs classify . IMAGES --out predictions.csv{model}"]
+    own = " --readout FILE.py" if selection.readout_file else ""
+    lines = [f"savs classify . IMAGES --out predictions.csv{model}{own}"]
     if no_program is None:
         needs_folder = selection.model.get("revision") is None
         lines.append(f"python predict.py IMAGE{' --model FOLDER' if needs_folder else ''}")
     text = "## Use\n\n```bash\n" + "\n".join(lines) + "\n```\n"
+    if selection.readout_file:
+        text += f"\nThe file of the readout is {_text(selection.readout_file)}.\n"
     if no_program is None:
         return text + "\n`predict.py` needs no savs.\n"
     return text + f"\nThere is no `predict.py`: {no_program}.\n"

@@ -153,3 +153,22 @@ def test_a_changed_evaluation_or_classifier_is_refused(tmp_path) -> None:
     (tmp_path / "vote" / "classifier.safetensors").write_bytes(b"")
     with pytest.raises(ResultError, match="savs select"):
         write_bundle(store, tmp_path / "vote", tmp_path / "bundle")
+
+
+def test_a_users_readout_is_named_and_must_be_given(tmp_path) -> None:
+    store = two_task_store(tmp_path / "store")
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from dataclasses import replace\n"
+        "from savs.pipeline.readouts import READOUTS\n"
+        "READOUT = replace(READOUTS['vote'], name='mine')\n"
+    )
+    saved = save_selection(select(store, heads=2, readout=file), tmp_path / "saved")
+    with pytest.raises(ResultError, match="pass the file of the readout"):
+        write_bundle(store, saved, tmp_path / "bundle")
+    done = write_bundle(store, saved / "config.json", tmp_path / "bundle", readout=file)
+    card = (done.path / "README.md").read_text()
+    assert "--readout FILE.py" in card
+    assert "The file of the readout is `mine.py (SHA-256 " in card
+    with pytest.raises(ResultError, match=r"results/lda does not exist; run `savs select`"):
+        write_bundle(store, tmp_path / "results" / "lda", tmp_path / "other")
