@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -185,6 +186,11 @@ def test_a_local_model_is_named_by_its_folder(fitted, shots, tmp_path) -> None:
     assert len(list((tmp_path / "cache").iterdir())) == 1
     one.predict(images[:1])
     assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_a_fitted_classifier_goes_to_other_processes(fitted, made) -> None:
+    again = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(again.predict(made.images), fitted.predict(made.images))
 
 
 def test_labels_keep_their_type(fitted, shots) -> None:
