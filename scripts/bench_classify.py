@@ -2,9 +2,10 @@
 
     python scripts/bench_classify.py --work build/bench-classify
 
-The shipped model runs on one thread of the CPU, on the same drawn scenes. Times are processor seconds of the
-whole command, which other work on the machine hardly changes. Each command runs with few and with
-many images, in turns: the difference gives the time of an image, and the rest is the start.
+The shipped model runs on one thread of the CPU, on the same drawn scenes. Times are processor
+seconds of the whole command, which other work on the machine hardly changes. Each command runs with
+few and with many images, in turns: the difference gives the time of an image, and the rest is the
+start.
 """
 
 import argparse
@@ -71,7 +72,7 @@ def main() -> None:
                 found.setdefault((name, count), []).append(measure(command))
     print(f"| command | ms per image | start, s | MB, {FEW} images | MB, {MANY} images |")
     print("| --- | --- | --- | --- | --- |")
-    for name in commands:
+    for name in dict.fromkeys(name for name, _ in found):
         small, large = (min(c.cpu_s for c in found[name, count]) for count in (FEW, MANY))
         each = (large - small) / (MANY - FEW)
         peaks = [min(c.peak_mb for c in found[name, count]) for count in (FEW, MANY)]
