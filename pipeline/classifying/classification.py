@@ -92,7 +92,8 @@ def classify(
     from savs.pipeline.classifying.model_match import model_options
     from savs.pipeline.classifying.new_images import fetching_for, find_new_images, prompt_table
     from savs.pipeline.selection.compatibility import require_same_prompt
-    from savs.pipeline.selection.selection_file import load_selection
+    from savs.pipeline.selection.older import older_note_beside
+    from savs.pipeline.selection.selection_file import load_selection, selection_folder
 
     reading, placing, batches = sort_keywords(
         "classify", options, NewImageKeywords, PlacingKeywords, BatchKeywords
@@ -103,6 +104,7 @@ def classify(
         option = "--retry-skipped" if retry_skipped else "--force"
         raise ParameterError(f"{option} is about an output file; pass --out FILE, or omit it")
     selection = load_selection(classifier, readout=readout)
+    older = older_note_beside(selection_folder(classifier), selection)
     loading = model_options(selection, model=model, revision=revision, dtype=dtype, placing=placing)
     given = InputOptions(test=" ".join(names), **reading)
     with fetching_for(out, given) as fetching:
@@ -110,7 +112,7 @@ def classify(
         prompts = require_same_prompt(
             selection, prompt_table(found.groups), is_allowed=allow_other_prompt
         )
-        for note in [*found.notes, *(f"note: {line}" for line in prompts)]:
+        for note in [*found.notes, *(f"note: {line}" for line in (*older, *prompts))]:
             reporting.say(note)
         running = ClassifiedRun(
             *(selection, found.groups, loading, RunOptions(**batches), reporting),
@@ -122,4 +124,4 @@ def classify(
             done = running.to_file(
                 out, question=given.question, retry_skipped=retry_skipped, force=force
             )
-    return replace(done, notes=(*prompts, *done.notes))
+    return replace(done, notes=(*older, *prompts, *done.notes))

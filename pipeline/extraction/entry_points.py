@@ -27,7 +27,6 @@ class ExtractKeywords(InputKeywords, ModelKeywords, RunKeywords, total=False):
 def extract(
     benchmark: str | Path | Benchmark,
     *,
-    test: str | Path,
     model: str | Path,
     out: str | Path,
     reporting: Reporting = SILENT,
@@ -35,14 +34,13 @@ def extract(
 ) -> "Extraction":
     """Run a model over a benchmark's examples and write every head's last-token features.
 
-    A store that is there already is resumed: shards that have their file are left alone.
+    A store that is there already is resumed: shards that have their file are left alone. With
+    `append=True` the examples are added to those of the store.
 
     Parameters
     ----------
     benchmark
         Name of a benchmark, path of a Python file with a user's benchmark, or a benchmark.
-    test
-        Examples to classify, see `InputOptions`.
     model
         A Hugging Face id, a local folder, or `demo`.
     out
@@ -50,9 +48,9 @@ def extract(
     reporting
         Receives messages and progress.
     **options
-        The other fields of `InputOptions` (`train`, `shots`, `columns`, `media_root` ...),
-        `ModelOptions` (`revision`, `dtype`, `max_pixels` ...) and `RunOptions` (`batch_size`,
-        `answers` ...).
+        The fields of `InputOptions` (`train`, `test`, `shots`, `columns`, `media_root` ...), the
+        others of `ModelOptions` (`revision`, `dtype`, `max_pixels` ...) and `RunOptions`
+        (`batch_size`, `answers` ...).
 
     Raises
     ------
@@ -64,7 +62,7 @@ def extract(
     require_extra()
     from savs.pipeline.extraction.run_extraction import run_extraction
 
-    given = {**options, "test": test, "model": model}
+    given = {**options, "model": model}
     inputs, loading, run = sort_keywords("extract", given, InputOptions, ModelOptions, RunOptions)
     chosen = choose_benchmark(benchmark, columns=inputs.columns, question=inputs.question)
     place = find_place(out)

@@ -71,6 +71,8 @@ def evaluate_command(
         raise typer.BadParameter("--cv needs heads to select; omit it with --readout zero-shot")
     folds = _folds(cv_folds, cv=cv)
     opened = pipeline.open_store(store, partial=partial)
+    if not cv:
+        opened.require_split("test")
     name = selection_folder(selection).name if selection else rule.name if rule else readout
     name += "-cv" if cv else ""
     folder = result_place(opened, out, f"{name}-partial" if opened.missing() else name)
@@ -119,6 +121,7 @@ def _find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") -
     from savs.pipeline.errors import SelectionError
     from savs.pipeline.heads.training_set import train_digest
     from savs.pipeline.readouts import READOUTS
+    from savs.pipeline.selection.older import older_note
     from savs.stores.files.paths import is_remote
     from savs.stores.results import CONFIG, results_folder
 
@@ -131,7 +134,7 @@ def _find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") -
         say(f"no selection yet: selected {len(selection.tasks[0].heads)} heads")
         return selection
     selection = pipeline.load_selection(saved, readout=own)
-    if selection.train != train_digest(store):
+    if selection.train != train_digest(store) and not older_note(selection, store.manifest):
         name = rule.file.name if rule.file else rule.name
         raise SelectionError(
             f"{saved} was made from other training examples than the store has now; run"
