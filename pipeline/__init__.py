@@ -17,6 +17,7 @@ with lazy_imports(globals()):
     from savs.pipeline.evaluation.cross_validation import cross_validate
     from savs.pipeline.evaluation.evaluation import evaluate
     from savs.pipeline.evaluation.evaluation_file import save_evaluation
+    from savs.pipeline.evaluation.suspects import suspects
     from savs.pipeline.evaluation.zero_shot import zero_shot
     from savs.pipeline.explore.export import export
     from savs.pipeline.explore.query import query
