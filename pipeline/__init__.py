@@ -32,6 +32,11 @@ with lazy_imports(globals()):
         save_selection,
     )
     from savs.pipeline.splitting.split import Splitting, split
+    from savs.pipeline.suggesting.suggest import (
+        Suggestions,
+        suggest,
+        suggest_from_predictions,
+    )
     from savs.pipeline.sweeping.across_stores import across_stores
     from savs.pipeline.sweeping.sweep import Sweep, sweep
     from savs.stores.maintain.copy import merge, slim

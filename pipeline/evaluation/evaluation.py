@@ -127,12 +127,12 @@ def _predict(
                     f"the selection has no subtask {subtask!r}, which the test split has; it has"
                     f" {sorted(map(str, tasks))}: run `savs select` again"
                 )
-            features = _task_features(store, block.features, heads, task, part["row"].to_numpy())
+            features = task_features(store, block.features, heads, task, part["row"].to_numpy())
             parts.append(predicted(part, task.classes, task.fitted.scores(features)))
     return parts, list(left_out)
 
 
-def _task_features(
+def task_features(
     store: FeatureStore, features: Array, heads: list[Head], task: TaskSelection, rows: Array
 ) -> Array:
     """Return `(task heads, rows, d)`, as wide as the task's own widest head."""

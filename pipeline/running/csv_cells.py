@@ -23,6 +23,16 @@ def with_media_cells(table: pl.DataFrame) -> pl.DataFrame:
     return table.with_columns(media=pl.Series(map(media_cell, table["media"]), dtype=pl.String))
 
 
+def cells_of_lists(table: pl.DataFrame) -> pl.DataFrame:
+    """Return a table with lists of names in all columns as JSON text."""
+    lists = [name for name, kind in table.schema.items() if kind.is_nested()]
+    made = {
+        name: pl.Series([msgspec.json.encode(cell).decode() for cell in table[name].to_list()])
+        for name in lists
+    }
+    return table.with_columns(**made)
+
+
 def media_names(cell: str) -> list[str]:
     """Return the names in a cell that `media_cell` made.
 
