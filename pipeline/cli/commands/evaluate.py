@@ -15,7 +15,6 @@ from savs.pipeline.cli.options.shared import (
     result_place,
 )
 from savs.pipeline.cli.output import print_json, say
-from savs.pipeline.cli.saved_selection import find_selection
 from savs.pipeline.cli.tables import print_evaluation
 from savs.pipeline.names import READOUT_NAMES, ZERO_SHOT
 
@@ -56,6 +55,7 @@ def evaluate_command(
     json: JsonOption = False,
 ) -> None:
     """Use the selection that `savs select` saved in the store, or make a default one."""
+    from savs.pipeline.cli.saved_selection import find_selection
     from savs.pipeline.evaluation.evaluation import score
     from savs.pipeline.plugins.benchmark import stored_benchmark
     from savs.pipeline.readouts import choose_readout

@@ -17,7 +17,6 @@ from savs.pipeline.cli.options.shared import (
 from savs.pipeline.cli.output import percent, print_json, print_line, print_table, say
 from savs.pipeline.cli.tables import print_selection
 from savs.pipeline.names import DEFAULT_HEADS
-from savs.pipeline.running.csv_cells import media_cell, with_media_cells
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,6 +60,7 @@ def select_command(
     """Only training examples are used. Run `savs evaluate` next."""
     from savs.datasets.splits.label_doubts import label_doubts, refuse_doubts
     from savs.pipeline.evaluation.suspects import SUSPECTS, suspects
+    from savs.pipeline.running.csv_cells import with_media_cells
     from savs.pipeline.selection.selection_file import load_config
     from savs.stores.results import whole_result, write_csv
 
@@ -114,6 +114,8 @@ def select_command(
 
 def _print_suspects(found: "pl.DataFrame") -> None:
     """Print the suspects, strongest first."""
+    from savs.pipeline.running.csv_cells import media_cell
+
     print_line()
     rows = [
         [
