@@ -97,7 +97,8 @@ def _repeats(examples: pl.DataFrame) -> Iterator[str]:
     if again:
         count = sum(len(rows) - 1 for rows in again)
         named = (f"{rows[1][0]} as {rows[0][0]}" for rows in again)
-        yield f"{_examples(count)} repeat an earlier one with the same label: {_first(named)}"
+        verb = "repeats" if count == 1 else "repeat"
+        yield f"{_examples(count)} {verb} an earlier one with the same label: {_first(named)}"
 
 
 def _labels(rows: Sequence[tuple[str, str]]) -> int:
