@@ -8,6 +8,7 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.model.model_options import ModelKeywords, ModelOptions
 from savs.pipeline.extraction.requirements import require_extra
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE, RunKeywords, RunOptions
+from savs.pipeline.inputs.in_memory import files_of
 from savs.pipeline.inputs.input_options import InputKeywords, InputOptions
 from savs.pipeline.plugins.benchmark import choose_benchmark
 from savs.pipeline.running.keywords import sort_keywords
@@ -50,7 +51,8 @@ def extract(
     **options
         The fields of `InputOptions` (`train`, `test`, `shots`, `columns`, `media_root` ...), the
         others of `ModelOptions` (`revision`, `dtype`, `max_pixels` ...) and `RunOptions`
-        (`batch_size`, `answers` ...).
+        (`batch_size`, `answers` ...). `train` and `test` may also be in memory: a polars or pandas
+        frame, a Hugging Face `Dataset` or a list of dictionaries, see `Rows`.
 
     Raises
     ------
@@ -62,11 +64,13 @@ def extract(
     require_extra()
     from savs.pipeline.extraction.run_extraction import run_extraction
 
-    given = {**options, "model": model}
-    inputs, loading, run = sort_keywords("extract", given, InputOptions, ModelOptions, RunOptions)
-    chosen = choose_benchmark(benchmark, columns=inputs.columns, question=inputs.question)
-    place = find_place(out)
-    return run_extraction(chosen, inputs, loading, run, out=place, reporting=reporting)
+    with files_of({**options, "model": model}) as given:
+        inputs, loading, run = sort_keywords(
+            "extract", given, InputOptions, ModelOptions, RunOptions
+        )
+        chosen = choose_benchmark(benchmark, columns=inputs.columns, question=inputs.question)
+        place = find_place(out)
+        return run_extraction(chosen, inputs, loading, run, out=place, reporting=reporting)
 
 
 def load_model(model: str | Path, **options: Unpack[ModelKeywords]) -> "LoadedModel":
