@@ -51,6 +51,7 @@ def test_the_commands(savs, own_images, monkeypatch):
         *("select", "evaluate", "evaluate", "sweep", "compare", "select"),
         *("query", "verify", "slim", "export", "extract"),
         *("extract", "select", "classify", "export"),
+        *("select", "suggest"),
         *("extract", "extract"),
     ]
     write_blink(Path("BLINK"), rows_each=90)
