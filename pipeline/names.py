@@ -7,6 +7,8 @@ TEXT_READOUT_NAMES = (
 ZERO_SHOT = "zero-shot"
 SCORING_NAMES = ("resubstitution", "loo", "kfold")
 EXPORT_FORMS = ("parquet", "npz", "safetensors")
+BUNDLE_FORM = "classifier"
+"""What `savs export --to` makes a bundle of."""
 DEFAULT_HEADS = 20
 DEFAULT_DRAWS = 10
 DEFAULT_EXAMPLES = 20

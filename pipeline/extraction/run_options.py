@@ -32,6 +32,7 @@ class RunKeywords(BatchKeywords, total=False):
     retry_skipped: bool
     classes: str | Path | None
     templates: str | Path | None
+    append: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +74,9 @@ class RunOptions:
     """Folder of a selection, see `savs select`: its heads are kept and no others."""
     retry_skipped: bool = False
     """Extract finished shards again that skipped an example: its image may be mended by now."""
+    append: bool = False
+    """Add the examples to those of the store that is there. Those that it has already, by id and
+    content, are left out."""
     classes: str | Path | None = None
     """Keep what the model makes of each class's name, in a split `classes`: `labels`, those of the
     training examples, or a file of names, which makes training examples unnecessary. A dual encoder

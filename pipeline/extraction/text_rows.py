@@ -5,13 +5,14 @@ the question (HEC-T, arXiv 2603.24181).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
 from savs.datasets import Benchmark, Example, RowError
 from savs.datasets.prompt import IMAGE_MARK
 from savs.datasets.rows.plugin_guard import read_captions
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.appending import WantedExamples, stored_rows
 from savs.pipeline.extraction.checks.dual_run import require_dual_run
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.run_options import RunOptions
@@ -22,15 +23,20 @@ from savs.pipeline.inputs.class_names import (
     read_templates,
 )
 from savs.pipeline.inputs.source import Splits
+from savs.stores import FeatureStore
 from savs.stores.format.layout import (
     CAPTIONS,
     CLASSES,
+    SPLITS,
     TEXTS_OF_BENCHMARK,
     TEXTS_OF_FILE,
     TEXTS_OF_NAMES,
     TEXTS_OF_PROMPTS,
 )
 
+Text = tuple[str | None, str | None, str | None, str]
+"""Subtask, label, kind and text of a row."""
+TEXT_COLUMNS = ("subtask", "label", "category", "prompt")
 TEMPLATES = ("a photo of a {class}.",)
 """Of a benchmark that has none of its own."""
 TOLD = "You are given an image of a {class}\n"
@@ -74,15 +80,48 @@ def text_rows(
     RowError
         Only some prompts of a subtask have a caption.
     """
+    given = {split: examples.get(split, []) for split in SPLITS}
     if encoder.is_dual:
-        require_dual_run(encoder, examples, run)
-        return _dual_rows(benchmark, examples, words)
+        require_dual_run(encoder, given, run)
+        return _dual_rows(benchmark, given, words)
     if run.templates is not None:
         raise ModelError(
             f"{encoder.name} is no dual encoder, so its texts are no templates but the benchmark's"
             " questions; drop --templates"
         )
-    return _told_rows(examples, words) if run.classes is not None else {}
+    return _told_rows(given, words) if run.classes is not None else {}
+
+
+def with_texts(wanted: WantedExamples, texts: Splits, store: FeatureStore | None) -> WantedExamples:
+    """Return the examples of a run with its texts, those first that its store has already.
+
+    So a store keeps its texts, whatever is given later: more templates, or examples with others.
+    """
+    found = dict(texts)
+    for split in (CLASSES, CAPTIONS):
+        if store is not None and split in store.manifest.plan.splits:
+            found[split] = _behind_stored(store, split, texts.get(split, []))
+    ids = {(split, example.id) for split, rows in found.items() for example in rows}
+    return replace(wanted, examples={**wanted.examples, **found}, given=wanted.given | ids)
+
+
+def _behind_stored(store: FeatureStore, split: str, wanted: Sequence[Example]) -> list[Example]:
+    """Return the rows of a store, and behind them those that it lacks.
+
+    A row whose shard is missing is the next of the wanted ones: an equal run planned it.
+    """
+    table = stored_rows(store, split)
+    rows = [] if table is None else table.sort("index").iter_rows(named=True)
+    stored = {row["index"]: tuple(row[name] for name in TEXT_COLUMNS) for row in rows}
+    held = set(stored.values())
+    new = (key for key in map(_text_of, wanted) if key not in held)
+    planned = len(store.manifest.plan.splits[split].ids)
+    keys = [stored.get(index) or next(new, None) for index in range(planned)]
+    return _rows(split, [key for key in keys if key is not None] + list(new))
+
+
+def _text_of(row: Example) -> Text:
+    return row.subtask, row.label, row.category, row.prompt
 
 
 def cut_note(encoder: PromptEncoder, examples: Splits) -> list[str]:
@@ -99,7 +138,6 @@ def _dual_rows(benchmark: Benchmark, examples: Splits, words: ClassWords) -> Spl
     """Return the texts that a dual encoder compares the images of a benchmark with.
 
     Subtasks whose prompts are captions have these; the others have their classes, in templates.
-    Rows that were there are the first of those that a longer file, or templates, give later.
 
     Raises
     ------
@@ -167,9 +205,7 @@ def _classes(examples: Splits, words: ClassWords) -> dict[str | None, list[str]]
     return {subtask: list(labels) for subtask, labels in found.items()}
 
 
-def _rows(
-    split: str, texts: Sequence[tuple[str | None, str | None, str | None, str]]
-) -> list[Example]:
+def _rows(split: str, texts: Sequence[Text]) -> list[Example]:
     return [
         Example(
             id=f"{split}:{index}",

@@ -34,6 +34,7 @@ RUN_FLAGS = {
     ),
     "templates": Flag("File of texts with {class}, one a line, for dual encoders.", metavar="FILE"),
     "retry_skipped": Flag("Extract shards with skipped examples again."),
+    "append": Flag("Add new examples to the store that is there."),
 }
 
 

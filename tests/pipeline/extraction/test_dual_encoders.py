@@ -107,8 +107,19 @@ def test_templates_are_added_to_a_store_without_its_images(run, tmp_path) -> Non
     ]  # fmt: skip
     np.testing.assert_array_equal(done.store.features("test"), before)
     assert run(templates=file).rows == 0
-    with pytest.raises(SavsError, match="classes examples are not the first of the 4 given now"):
-        run()
+    assert run().rows == 0  # what a store has stays
+
+
+def test_appended_examples_bring_their_captions_and_classes(run, inputs) -> None:
+    run()
+    image = inputs.image("new.png", 77)
+    more = inputs.rows(
+        "more.jsonl", [{"image": image, "question": "What is it?", "label": "c"}] * 2
+    )
+    store = run(train=more, test=None, append=True).store
+    texts = store.examples("classes").filter(category="benchmark")["prompt"].to_list()
+    assert texts == ["a photo of a a.", "a photo of a b.", "a photo of a c."]
+    assert select(store, readout="clip").only_task().classes == ("a", "b", "c")
 
 
 def test_names_alone_need_no_training_example(run, tmp_path) -> None:
