@@ -71,7 +71,7 @@ class Forward:
     def _run(self, batch: Prepared, job: Job) -> Iterator[Started | Refused]:
         is_single = len(batch.requests) == 1
         error = None
-        for _ in range(2 if is_single else self.model.tokens(batch.inputs) <= self._most):
+        for _ in range(2 if is_single else self.model.count_tokens(batch.inputs) <= self._most):
             try:
                 launched = self._launch(batch)
             except Exception as raised:
@@ -129,7 +129,7 @@ class Forward:
             torch.mps.empty_cache()
         if len(batch.requests) > 1:
             self.cuts += 1
-            self._most, self._fitted = self.model.tokens(batch.inputs) / 2, 0
+            self._most, self._fitted = self.model.count_tokens(batch.inputs) / 2, 0
 
     def _refuse(self, request: int, error: BaseException) -> Refused:
         self._alone += 1

@@ -101,12 +101,13 @@ def select(
     require_scoring(scoring)
     tasks = training_tasks(store)
     _require_examples(tasks, rule, chooses=not (heads_from or use_heads or len(store.heads) == 1))
-    if heads_from is not None or use_heads is not None:
-        if use_heads is not None:
-            store.require_heads(use_heads)
-            given = [tuple(dict.fromkeys(use_heads))] * len(tasks)
-        else:
-            given = _heads_of(store, heads_from, [task.subtask for task in tasks])
+    given = None
+    if use_heads is not None:
+        store.require_heads(use_heads)
+        given = [tuple(dict.fromkeys(use_heads))] * len(tasks)
+    elif heads_from is not None:
+        given = _heads_of(store, heads_from, [task.subtask for task in tasks])
+    if given is not None:
         chosen = [
             given_heads(store, rule, scoring, task, heads)
             for task, heads in zip(tasks, given, strict=True)

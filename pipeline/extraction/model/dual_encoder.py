@@ -24,7 +24,7 @@ class DualEncoder(LoadedModel):
     Its only hook point stands for what both towers give out; there is no attention head.
     """
 
-    def tokens(self, inputs: Mapping[str, Any]) -> int:
+    def count_tokens(self, inputs: Mapping[str, Any]) -> int:
         """Return the positions that a batch takes: texts with their padding, or patches."""
         if PIXELS in inputs:
             return len(inputs[PIXELS]) * image_tokens(self.model.config)

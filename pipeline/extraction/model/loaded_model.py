@@ -104,7 +104,7 @@ class LoadedModel:
             outputs={"answers": dict(answers)} if answers else {},
         )
 
-    def tokens(self, inputs: Mapping[str, Any]) -> int:
+    def count_tokens(self, inputs: Mapping[str, Any]) -> int:
         """Return the tokens of a batch, padding included."""
         return inputs["attention_mask"].numel()
 

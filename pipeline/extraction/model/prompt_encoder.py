@@ -83,6 +83,14 @@ class PromptEncoder:
         """The image processor, None where the model reads no images."""
         return getattr(self.processor, "image_processor", None)
 
+    def require_prompts(self) -> None:
+        """Raise ModelError where the model is a dual encoder, which no prompt is put to."""
+        if self.is_dual:
+            raise ModelError(
+                f"{self.name} is a dual encoder: it reads an image or a text, and no prompt of"
+                " both; `savs extract` runs it, and compares its batches with single examples"
+            )
+
     def text_read(self, prompt: str, media: Collection[str]) -> str:
         """Return what the model reads of a prompt: a dual encoder nothing beside an image."""
         return "" if self.is_dual and media else prompt

@@ -1,6 +1,7 @@
 """CLIP, SigLIP and SigLIP 2: their stores hold what transformers alone says of images and texts."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,17 @@ from tiny_models import DUAL
 from transformers import AutoModel, AutoProcessor, CLIPModel
 
 from savs.foundation.errors import ParameterError
-from savs.pipeline import SavsError, evaluate, extract, select
+from savs.pipeline import (
+    SavsError,
+    check_model,
+    classify,
+    evaluate,
+    extract,
+    preview,
+    save_selection,
+    select,
+)
+from savs.pipeline.bundles.standalone import why_not_standalone
 from savs.pipeline.errors import ModelError
 from savs.pipeline.running.progress import Reporting
 
@@ -189,3 +200,29 @@ def test_templates_are_for_dual_encoders_alone(run, tmp_path) -> None:
 def test_a_file_of_classes_that_is_not_there_is_one_line(run) -> None:
     with pytest.raises(ParameterError, match=r"--classes nowhere\.txt cannot be read"):
         run(classes="nowhere.txt")
+
+
+def test_what_is_about_prompts_refuses_a_dual_encoder(run, inputs, tiny_model, tmp_path) -> None:
+    model = str(tiny_model("clip"))
+    with pytest.raises(ModelError, match="no prompt of both; `savs extract` runs it"):
+        check_model(model)
+    files = {"train": inputs.root / "train.jsonl", "test": inputs.root / "test.jsonl"}
+    with pytest.raises(ModelError, match="no prompt of both; `savs extract` runs it"):
+        preview("general", **files, model=model, out=tmp_path / "page.html")
+
+
+def test_a_classifier_of_a_dual_encoder_predicts_new_images(run, inputs, tiny_model, tmp_path):
+    store = run().store
+    selection = select(store, readout="clip")
+    folder = save_selection(selection, tmp_path / "selection")
+    images = [inputs.root / f"images/test{i}.png" for i in range(5)]
+    given = {"model": str(tiny_model("clip")), "dtype": "float32", "question": "What is it?"}
+    found = classify(folder, images, **given).predictions["prediction"].to_list()
+    assert found == evaluate(store, selection).predictions["prediction"].to_list()
+    assert "dual encoder" in (why_not_standalone(replace_readout(store)) or "")
+
+
+def replace_readout(store):
+    """Return the same images voted on: only its model keeps it from predict.py."""
+    selection = select(store, readout="vote")
+    return replace(selection, tasks=(replace(selection.tasks[0], question="What is it?"),))
