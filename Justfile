@@ -42,7 +42,7 @@ demo-model seed="0":
     PYTHONSAFEPATH= .venv/bin/python scripts/train_demo_model.py --out build/demo-model --seed {{seed}}
     PYTHONSAFEPATH= .venv/bin/python scripts/evaluate_demo_model.py --model build/demo-model --work build/demo-evaluation
 
-# Train the shipped dual encoder again (about ten minutes on two cores)
+# Train the shipped dual encoder again (ten minutes of one core)
 demo-clip seed="0":
     PYTHONSAFEPATH= .venv/bin/python scripts/train_demo_clip.py --out build/demo-clip --seed {{seed}}
 

@@ -62,16 +62,16 @@ class TrainingTask:
 def training_tasks(store: FeatureStore) -> list[TrainingTask]:
     """Return the training examples by subtask, classes in order of first appearance.
 
-    In a store without any they are the classes that have texts, each with no example.
-
     Raises
     ------
     SelectionError
-        A class has no usable example, or a subtask has one class only.
+        There are none, a class has no usable example, or a subtask has one class only.
     """
-    splits = store.manifest.plan.splits
-    if not splits["train"].ids and CLASSES in splits:
-        return _named_tasks(store)
+    if _has_names_alone(store):
+        raise SelectionError(
+            f"{store.path} has no training examples, only the names of its classes; add some with"
+            " savs extract --append --train FILE, or use `savs select --readout clip` or hec-t"
+        )
     usable = store.examples("train").with_row_index("row")
     planned = store.in_order("train", pl.concat([usable, store.skipped("train")], how="diagonal"))
     tasks = []
@@ -92,8 +92,18 @@ def training_tasks(store: FeatureStore) -> list[TrainingTask]:
     return tasks
 
 
-def _named_tasks(store: FeatureStore) -> list[TrainingTask]:
-    """Return the classes of each subtask by their texts alone."""
+def _has_names_alone(store: FeatureStore) -> bool:
+    splits = store.manifest.plan.splits
+    return "train" in splits and not splits["train"].ids and CLASSES in splits
+
+
+def named_tasks(store: FeatureStore) -> list[TrainingTask]:
+    """Return the training examples by subtask; without any, the classes that have texts.
+
+    Errors as in `training_tasks`.
+    """
+    if not _has_names_alone(store):
+        return training_tasks(store)
     tasks = []
     test = store.examples("test")
     for (subtask,), part in store.examples(CLASSES).group_by("subtask", maintain_order=True):

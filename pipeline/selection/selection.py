@@ -8,7 +8,7 @@ from typing import Literal
 
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.head_scores import SCORINGS
-from savs.pipeline.heads.training_set import TrainingTask, train_digest, training_tasks
+from savs.pipeline.heads.training_set import TrainingTask, named_tasks, train_digest
 from savs.pipeline.names import DEFAULT_HEADS
 from savs.pipeline.readouts import Readout, choose_readout
 from savs.pipeline.readouts.tuning import require_examples
@@ -99,7 +99,7 @@ def select(
     """
     rule = choose_readout(readout)
     require_scoring(scoring)
-    tasks = training_tasks(store)
+    tasks = named_tasks(store)
     _require_examples(tasks, rule, chooses=not (heads_from or use_heads or len(store.heads) == 1))
     given = None
     if use_heads is not None:
