@@ -14,6 +14,7 @@ with lazy_imports(globals()):
     from savs.pipeline.comparing.across_data_sets import across_data_sets
     from savs.pipeline.comparing.compare import compare
     from savs.pipeline.evaluation.assessment import Evaluation
+    from savs.pipeline.evaluation.calibrate import calibrate
     from savs.pipeline.evaluation.cross_validation import cross_validate
     from savs.pipeline.evaluation.evaluation import evaluate
     from savs.pipeline.evaluation.evaluation_file import save_evaluation

@@ -39,7 +39,7 @@ from savs.stores.format.layout import Facts, digest
 
 ROWS = 64
 """Examples whose predictions are written together: what a killed run can lose."""
-LISTED = ("id", "prediction", "reason")
+LISTED = ("id", "prediction", "unsure", "atypical", "reason")
 """Columns that are kept in memory of predictions that are in a file."""
 
 
@@ -53,6 +53,7 @@ class ClassifiedRun:
     run: RunOptions
     reporting: Reporting
     allow_other_prompt: bool
+    risk: float | None
 
     def to_file(
         self, out: Path, *, question: str | None, retry_skipped: bool, force: bool
@@ -63,6 +64,7 @@ class ClassifiedRun:
             "model": str(self.loading.model),
             "dtype": self.loading.dtype,
             "question": question,
+            "risk": self.risk,
         }
         schema = schema_of(self.selection)
         with open_predictions(out, schema, made, retry_skipped=retry_skipped, force=force) as file:
@@ -105,6 +107,8 @@ class ClassifiedRun:
         workers = count_workers(self.run, loading.device, tried.seconds * total)
         if workers:
             start_server()
+        if any(task.calibration is None for task in self.selection.tasks):
+            say("the classifier is not calibrated: probability is only the share of the scores")
         say(f"loading {loading.model}")
         model = load(loading, encoder)
         notes = [*self._match(model), *_video_notes(groups, decoding_of(self.selection))]
@@ -149,7 +153,7 @@ class ClassifiedRun:
             loading=loading,
             sharing=batching.sharing or UNTRIED,
             asked=asked,
-            files=ScoredShards(self.selection, model.grid, model.dtype, kept, take),
+            files=ScoredShards(*(self.selection, model.grid, model.dtype, kept, take, self.risk)),
         )
         return engine, batching.batch_tokens
 

@@ -9,6 +9,7 @@ from savs.foundation.arrays import Array
 from savs.pipeline.heads.head_scores import HeadScores, rank_heads
 from savs.pipeline.heads.training_set import TrainingTask, head_widths
 from savs.pipeline.readouts import Fitted, Readout
+from savs.pipeline.selection.calibration import Calibration
 from savs.pipeline.selection.config_json import TaskConfig
 from savs.stores import FeatureStore, Head
 
@@ -22,6 +23,8 @@ class TaskSelection(TaskConfig):
 
     fitted: Fitted
     """What the readout fitted on the chosen heads."""
+    calibration: Calibration | None = None
+    """What left-out training examples say of it; see `savs.pipeline.calibrate`."""
 
 
 def score_tasks(

@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from savs import pipeline
+from savs.pipeline.cli.calibrated import calibrated
 from savs.pipeline.cli.options.shared import (
     BenchmarkOption,
     JsonOption,
     OtherPromptOption,
+    RiskOption,
     StoreArgument,
     option,
     result_place,
 )
 from savs.pipeline.cli.output import print_json, say
-from savs.pipeline.cli.tables import print_evaluation
+from savs.pipeline.cli.tables import print_confidence, print_evaluation
 from savs.pipeline.names import READOUT_NAMES, ZERO_SHOT
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ def evaluate_command(
         bool, option("--cv", help="Cross-validate on the training examples instead.")
     ] = False,
     allow_other_prompt: OtherPromptOption = False,
+    risk: RiskOption = None,
     cv_folds: Annotated[
         str | None,
         option(
@@ -69,6 +72,9 @@ def evaluate_command(
     rule = None if readout == ZERO_SHOT else choose_readout(readout, also=[ZERO_SHOT])
     if rule is None and cv:
         raise typer.BadParameter("--cv needs heads to select; omit it with --readout zero-shot")
+    if risk is not None and (rule is None or cv):
+        wrong = "--cv" if cv else f"--readout {ZERO_SHOT}"
+        raise typer.BadParameter(f"--risk needs a calibrated selection; omit it with {wrong}")
     folds = _folds(cv_folds, cv=cv)
     opened = pipeline.open_store(store, partial=partial)
     name = selection_folder(selection).name if selection else rule.name if rule else readout
@@ -87,6 +93,7 @@ def evaluate_command(
                 *(opened, chosen, measuring),
                 drop_leaks=drop_leaks,
                 allow_other_prompt=allow_other_prompt,
+                risk=risk,
             )
     with whole_result(folder):
         metrics, predictions = pipeline.save_evaluation(result, folder)
@@ -95,6 +102,8 @@ def evaluate_command(
         print_json(result.to_json() | files)
     else:
         print_evaluation(result)
+        if result.confidence is not None:
+            print_confidence(result.confidence)
     say(f"wrote {metrics} and {predictions}")
     if result.submission is not None:
         say(f"wrote {folder / SUBMISSION}, for the official evaluation")
@@ -129,7 +138,7 @@ def _find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") -
     if is_remote(store.path) or store.missing("train") or not (saved / CONFIG).exists():
         selection = pipeline.select(store, readout=rule)
         say(f"no selection yet: selected {len(selection.tasks[0].heads)} heads")
-        return selection
+        return calibrated(store, selection)[0]
     selection = pipeline.load_selection(saved, readout=own)
     if selection.train != train_digest(store):
         name = rule.file.name if rule.file else rule.name

@@ -1,9 +1,10 @@
 """`savs select`: choose heads from a store's training examples."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from savs import pipeline, stores
+from savs.pipeline.cli.calibrated import calibrated
 from savs.pipeline.cli.options.shared import (
     HeadsOption,
     JsonOption,
@@ -17,13 +18,6 @@ from savs.pipeline.cli.options.shared import (
 from savs.pipeline.cli.output import print_json, say
 from savs.pipeline.cli.tables import print_selection
 from savs.pipeline.names import DEFAULT_HEADS
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from savs.pipeline import Selection
-    from savs.pipeline.statistics.intervals import Metric
-    from savs.stores import FeatureStore
 
 
 def select_command(
@@ -41,7 +35,7 @@ def select_command(
     ] = None,
     cv: Annotated[
         bool,
-        option("--cv/--no-cv", help="Estimate the accuracy by nested cross-validation, too."),
+        option("--cv/--no-cv", help="Estimate accuracy and calibrate, by cross-validation."),
     ] = True,
     json: JsonOption = False,
 ) -> None:
@@ -55,7 +49,7 @@ def select_command(
     selection = pipeline.select(
         opened, heads=count, readout=readout, scoring=scoring, heads_from=given
     )
-    estimates = _estimates(opened, selection) if cv else None
+    selection, estimates = calibrated(opened, selection) if cv else (selection, None)
     folder = result_place(opened, out, selection.readout)
     with whole_result(folder):
         path = pipeline.save_selection(selection, folder)
@@ -69,6 +63,7 @@ def select_command(
                 "classes": list(task.classes),
                 "examples": task.examples,
                 "cross_validated": estimates and estimates[task.subtask].to_json(),
+                "temperature": task.calibration and task.calibration.temperature,
                 "heads": [
                     {"head": stores.head_name(head), "score": score, "margin": margin}
                     for head, score, margin in zip(
@@ -84,21 +79,3 @@ def select_command(
         print_selection(selection, estimates)
     more = f" --selection {path}" if out else f" --readout {readout}" if readout != "vote" else ""
     say(f"wrote {path}; next: savs evaluate {store}{more}")
-
-
-def _estimates(
-    store: "FeatureStore", selection: "Selection"
-) -> "Mapping[str | None, Metric] | None":
-    """Return the cross-validated accuracy of each subtask; None if examples are too few."""
-    from savs.pipeline.errors import SelectionError
-
-    try:
-        metrics = pipeline.cross_validate(store, selection).metrics
-    except SelectionError as error:
-        say(f"note: no cross-validated accuracy: {error}")
-        return None
-    names = {metric.name: metric for metric in metrics}
-    subtasks = [task.subtask for task in selection.tasks]
-    if len(subtasks) == 1:
-        return {subtasks[0]: names["accuracy"]}
-    return {subtask: names[f"accuracy, {subtask}"] for subtask in subtasks}
