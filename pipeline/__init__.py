@@ -33,6 +33,7 @@ with lazy_imports(globals()):
     )
     from savs.pipeline.splitting.split import Splitting, split
     from savs.pipeline.sweeping.across_stores import across_stores
+    from savs.pipeline.sweeping.depth import sweep_depth
     from savs.pipeline.sweeping.sweep import Sweep, sweep
     from savs.stores.maintain.copy import merge, slim
     from savs.stores.maintain.repair import repair

@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from savs.datasets.media.video_containers import is_video_name
+from savs.pipeline.classifying.classifier_model import ClassifierModel
 from savs.pipeline.classifying.kept_heads import KeptHeads
 from savs.pipeline.classifying.model_match import as_identity, decoding_of, require_match
 from savs.pipeline.classifying.new_images import Group
@@ -24,7 +25,6 @@ from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
 from savs.pipeline.extraction.engine import Engine, ShardRows
 from savs.pipeline.extraction.make_engine import make_engine, run_notes
 from savs.pipeline.extraction.model.identity import identity_before_loading
-from savs.pipeline.extraction.model.load import load
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import find_scale
@@ -110,7 +110,8 @@ class ClassifiedRun:
         if any(task.calibration is None for task in self.selection.tasks):
             say("the classifier is not calibrated: probability is only the share of the scores")
         say(f"loading {loading.model}")
-        model = load(loading, encoder)
+        held = ClassifierModel(self.selection, loading, encoder, say)
+        model = held.load(tried.prompts)
         notes = [*self._match(model), *_video_notes(groups, decoding_of(self.selection))]
         for note in notes:
             say(f"note: {note}")
@@ -119,7 +120,7 @@ class ClassifiedRun:
             folder=None if out is None else out.absolute().parent,
         ) as kept:
             engine, batch_tokens = self._engine(
-                self._cut(model), loading, tried.prompts, groups, workers, kept, take
+                held.chosen(model), loading, tried.prompts, groups, workers, kept, take
             )
             seconds = self._run(engine, groups, total, out)
         for line in run_notes(engine.cuts, engine.unshared, batch_tokens):
@@ -183,18 +184,6 @@ class ClassifiedRun:
         return require_match(
             self.selection, running.source(), allow_other_prompt=self.allow_other_prompt
         )
-
-    def _cut(self, model: LoadedModel) -> LoadedModel:
-        """Return a model of which no layer behind the deepest chosen head runs."""
-        layers = {layer for layer, _ in self.selection.heads}
-        last = model.hook_points[-1].grid.layer
-        if max(layers) < last:
-            self.reporting.say(
-                f"the model runs up to layer {max(layers)}, which has the deepest chosen head; its"
-                f" last one is layer {last}"
-            )
-        kept = [point for point in model.hook_points if point.grid.layer in layers]
-        return replace(model, hook_points=tuple(kept))
 
 
 def _shards(groups: Sequence[Group]) -> list[ShardRows]:

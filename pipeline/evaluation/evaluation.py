@@ -70,7 +70,7 @@ def evaluate(
     measuring = stored_benchmark(store, benchmark)
     notes = []
     if selection is None:
-        selection = select(store, heads=default_heads(store))
+        selection = select(store, heads=default_heads(store.heads))
         if risk is not None:
             selection = calibrate(store, selection).selection
         notes.append(

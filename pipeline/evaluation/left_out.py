@@ -29,6 +29,7 @@ from savs.pipeline.selection.task_selection import (
     chosen_features,
     fit_task,
     given_heads,
+    heads_up_to,
     score_tasks,
 )
 from savs.stores import FeatureStore
@@ -170,9 +171,10 @@ def _choose(
             given_heads(store, rule, selection.scoring, other, part.like.heads)
             for part, other in zip(parts, others, strict=True)
         ]
-    scores = score_tasks(store, rule, selection.scoring, others)
+    scores = score_tasks(store, rule, selection.scoring, others, selection.max_layer)
+    heads = heads_up_to(store, selection.max_layer)
     return [
-        best_heads(store, other, own, len(part.like.heads))
+        best_heads(heads, other, own, len(part.like.heads))
         for part, other, own in zip(parts, others, scores, strict=True)
     ]
 

@@ -70,6 +70,8 @@ class SelectionConfig:
     """One for each subtask, in the order of the train file."""
     heads_from: Text | None = None
     """Digest of the training examples that chose the heads, where those were others."""
+    max_layer: Annotated[int, Meta(ge=0)] | None = None
+    """Last layer that heads were chosen from; None for all."""
 
     def __post_init__(self) -> None:
         _require_unique("subtasks", [task.subtask for task in self.tasks])

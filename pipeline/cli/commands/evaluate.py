@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from savs import pipeline
-from savs.pipeline.cli.calibrated import calibrated
 from savs.pipeline.cli.options.shared import (
     BenchmarkOption,
     JsonOption,
@@ -125,6 +124,7 @@ def _folds(text: str | None, *, cv: bool) -> int | Literal["loo"]:
 
 
 def _find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") -> "Selection":
+    from savs.pipeline.cli.calibrated import calibrated
     from savs.pipeline.errors import SelectionError
     from savs.pipeline.heads.training_set import train_digest
     from savs.pipeline.readouts import READOUTS

@@ -1,10 +1,9 @@
 """`savs select`: choose heads from a store's training examples."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from savs import pipeline, stores
-from savs.pipeline.cli.calibrated import calibrated
 from savs.pipeline.cli.options.shared import (
     HeadsOption,
     JsonOption,
@@ -19,6 +18,10 @@ from savs.pipeline.cli.output import print_json, say
 from savs.pipeline.cli.tables import print_selection
 from savs.pipeline.names import DEFAULT_HEADS
 
+if TYPE_CHECKING:
+    from savs.pipeline import Selection
+    from savs.stores import FeatureStore
+
 
 def select_command(
     store: StoreArgument,
@@ -28,6 +31,10 @@ def select_command(
     heads_from: Annotated[
         Path | None,
         option(metavar="DIR", help="Use the heads of this selection; only fit the readout."),
+    ] = None,
+    max_layer: Annotated[
+        int | None,
+        option(metavar="N", min=0, help="Choose heads from layers up to N, counted from 0."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -40,6 +47,7 @@ def select_command(
     json: JsonOption = False,
 ) -> None:
     """Only training examples are used. Run `savs evaluate` next."""
+    from savs.pipeline.cli.calibrated import calibrated
     from savs.pipeline.selection.selection_file import load_config
     from savs.stores.results import whole_result
 
@@ -47,7 +55,12 @@ def select_command(
     opened = pipeline.open_store(store)
     given = load_config(heads_from) if heads_from else None
     selection = pipeline.select(
-        opened, heads=count, readout=readout, scoring=scoring, heads_from=given
+        opened,
+        heads=count,
+        readout=readout,
+        scoring=scoring,
+        heads_from=given,
+        max_layer=max_layer,
     )
     selection, estimates = calibrated(opened, selection) if cv else (selection, None)
     folder = result_place(opened, out, selection.readout)
@@ -77,5 +90,16 @@ def select_command(
         print_json(made | {"tasks": tasks})
     else:
         print_selection(selection, estimates)
+    say(_depth(opened, selection))
     more = f" --selection {path}" if out else f" --readout {readout}" if readout != "vote" else ""
     say(f"wrote {path}; next: savs evaluate {store}{more}")
+
+
+def _depth(store: "FeatureStore", selection: "Selection") -> str:
+    """Say how much of the decoder the chosen heads need; a slim store may lack the last layers."""
+    last, total = max(layer for layer, _ in selection.heads), store.grid[-1].layer + 1
+    saved = 100 * (1 - (last + 1) / total)
+    return (
+        f"the deepest chosen head is in layer {last}: savs classify loads and runs {last + 1} of"
+        f" {total} decoder layers, which saves {saved:.0f} % of the decoder's parameters and FLOP"
+    )
