@@ -8,6 +8,7 @@ from savs.pipeline.extraction.model.first_layers import layer_count
 from savs.pipeline.extraction.model.load import can_end_early, load
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.placement import Placement
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.prompts import Pieces
 from savs.pipeline.selection.config_json import SelectionConfig
@@ -20,6 +21,7 @@ class ClassifierModel:
     selection: SelectionConfig
     options: ModelOptions
     encoder: PromptEncoder
+    placement: Placement
     say: Callable[[str], None]
 
     def load(self, prompts: Sequence[Pieces]) -> LoadedModel:
@@ -31,7 +33,7 @@ class ClassifierModel:
         last = max(layer for layer, _ in self.selection.heads)
         model, does = self._first_layers(last, prompts), "loads and runs"
         if model is None:
-            model, does = load(self.options, self.encoder), "runs"
+            model, does = load(self.options, self.encoder, self.placement), "runs"
         total = layer_count(model.model)
         if total is not None and last + 1 < total:
             self.say(
@@ -54,7 +56,7 @@ class ClassifierModel:
         if len(source.model["layer_weights"]) <= last + 2:  # the first is of what is no layer
             return None
         try:
-            model = load(self.options, self.encoder, last_layer=last)
+            model = load(self.options, self.encoder, self.placement, last_layer=last)
             tried = self.chosen(model)
             for prompt in prompts[:1]:
                 tried.read(tried.inputs([prompt]))
