@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from savs.foundation.arrays import Array
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.cross_validation import assess_left_out
-from savs.pipeline.evaluation.left_out import LeftOut, leave_out
+from savs.pipeline.evaluation.left_out import LeftOut, leave_out, some_of
 from savs.pipeline.heads.centroids import class_centroids
-from savs.pipeline.heads.training_set import training_tasks
+from savs.pipeline.heads.training_set import TrainingTask, training_tasks
 from savs.pipeline.selection.calibration import calibrate_task, has_centroids
 from savs.pipeline.selection.selection import Selection
-from savs.pipeline.selection.task_selection import chosen_features
+from savs.pipeline.selection.task_selection import TaskSelection, chosen_features
 from savs.stores import FeatureStore
 
 
@@ -45,24 +45,33 @@ def calibrate(store: FeatureStore, selection: Selection) -> Calibrated:
     SelectionError
         As in `cross_validate`: a class has too few independent examples.
     """
-    left_out = leave_out(store, selection, with_typicality=True)
+    left_out = leave_out(store, selection, for_calibration=True)
+    training = training_tasks(store)
+    wanted = [(own.heads, task.rows) for own, task in zip(selection.tasks, training, strict=True)]
     tasks = [
-        replace(task, calibration=calibrate_task(own.scores, own.labels, own.typicality, means))
-        for task, own, means in zip(
-            selection.tasks, left_out, _centroids(store, selection), strict=True
+        _calibrated(selection, *given)
+        for given in zip(
+            *(selection.tasks, training, left_out, chosen_features(store, wanted)), strict=True
         )
     ]
     made = replace(selection, tasks=tuple(tasks))
     return Calibrated(made, assess_left_out(store, made, left_out), left_out)
 
 
-def _centroids(store: FeatureStore, selection: Selection) -> list[Array | None]:
-    """Return the class means of each task's heads, where the readout does not keep them."""
-    if has_centroids(selection.rule):
-        return [None] * len(selection.tasks)
-    tasks = training_tasks(store)
-    wanted = [(like.heads, task.rows) for like, task in zip(selection.tasks, tasks, strict=True)]
-    return [
-        class_centroids(features, task.labels, len(task.classes))
-        for features, task in zip(chosen_features(store, wanted), tasks, strict=True)
-    ]
+def _calibrated(
+    selection: Selection,
+    task: TaskSelection,
+    training: TrainingTask,
+    left_out: LeftOut,
+    features: Array,
+) -> TaskSelection:
+    """Return a task with its calibration, from its `(heads, n, d)` training features too."""
+    means = None
+    if not has_centroids(selection.rule):
+        means = class_centroids(features, training.labels, len(training.classes))
+    seen = task.fitted.scores(features[:, some_of(features.shape[1])]).scores
+    found = calibrate_task(
+        *(left_out.scores, left_out.labels, left_out.typicality, means),
+        seen=(left_out.seen, seen),
+    )
+    return replace(task, calibration=found)

@@ -34,6 +34,8 @@ from savs.pipeline.selection.task_selection import (
 )
 from savs.stores import FeatureStore
 
+SEEN = 512
+"""Examples of its own fit that a readout is put to at most, for a calibration."""
 MEMORY = 2**28
 """Bytes of features that are read at a time."""
 
@@ -49,7 +51,9 @@ class LeftOut:
     scores: Array
     """`(n, classes)` float32 of the readout."""
     typicality: Array
-    """`(n,)` float32; empty if it was not asked for."""
+    """`(n,)` float32; empty if it is not for a calibration."""
+    seen: Array
+    """`(m, classes)` scores of examples that each fold's readout was fitted on; empty likewise."""
     folds: int
     kept: tuple[float, float]
     """Least and greatest share of the examples that a fold's selection was made of."""
@@ -75,7 +79,7 @@ def leave_out(
     selection: Selection,
     folds: int | Literal["loo"] = FOLDS,
     *,
-    with_typicality: bool = False,
+    for_calibration: bool = False,
 ) -> list[LeftOut]:
     """Classify each training example by a selection of the other folds, task by task.
 
@@ -91,13 +95,15 @@ def leave_out(
         for out in _held_out(task, [clusters[row] for row in task.rows], folds, selection.scoring)
     ]
     chosen = _choose(store, rule, selection, parts)
-    found: dict[int, list[tuple[_Part, pl.DataFrame, Array, Array]]] = {}
+    found: dict[int, list[tuple[_Part, pl.DataFrame, Array, Array, Array]]] = {}
     for part, heads, features in _read(store, parts, chosen):
         own, out = features[:, ~part.out], features[:, part.out]
         fitted = fit_task(store, rule, heads, own).fitted
         scores = fitted.scores(out)
         typical = np.zeros(0, np.float32)
-        if with_typicality:
+        seen = scores.scores[:0]
+        if for_calibration:
+            seen = fitted.scores(own[:, some_of(own.shape[1])]).scores
             centroids = (
                 getattr(fitted, CENTROIDS)
                 if has_centroids(rule)
@@ -105,17 +111,23 @@ def leave_out(
             )
             typical = typicality(out, centroids)
         frame = predicted(examples[part.task.rows[part.out]], part.task.classes, scores)
-        found.setdefault(id(part.task), []).append((part, frame, scores.scores, typical))
+        found.setdefault(id(part.task), []).append((part, frame, scores.scores, typical, seen))
     return [_joined(own) for own in found.values()]
 
 
-def _joined(parts: Sequence[tuple[_Part, pl.DataFrame, Array, Array]]) -> LeftOut:
+def some_of(count: int) -> slice:
+    """Return every so many-th of the examples: `SEEN` at most, or all of fewer."""
+    return slice(None, None, -(-count // SEEN))
+
+
+def _joined(parts: Sequence[tuple[_Part, pl.DataFrame, Array, Array, Array]]) -> LeftOut:
     kept = [int((~part.out).sum()) / len(part.out) for part, *_ in parts]
     return LeftOut(
-        predictions=pl.concat([frame for _, frame, _, _ in parts]),
+        predictions=pl.concat([frame for _, frame, *_ in parts]),
         labels=np.concatenate([part.task.labels[part.out] for part, *_ in parts]),
-        scores=np.concatenate([scores for _, _, scores, _ in parts]),
-        typicality=np.concatenate([typical for *_, typical in parts]),
+        scores=np.concatenate([scores for _, _, scores, *_ in parts]),
+        typicality=np.concatenate([typical for *_, typical, _ in parts]),
+        seen=np.concatenate([seen for *_, seen in parts]),
         folds=len(parts),
         kept=(min(kept), max(kept)),
     )

@@ -62,9 +62,18 @@ def has_centroids(rule: Readout) -> bool:
 
 
 def calibrate_task(
-    scores: Array, labels: Array, typical: Array, centroids: Array | None
+    scores: Array,
+    labels: Array,
+    typical: Array,
+    centroids: Array | None,
+    seen: tuple[Array, Array] | None = None,
 ) -> Calibration | None:
     """Return the calibration that left-out training examples give.
+
+    A readout of all examples may be sharper or flatter than one of a fold: the logits of `lda`
+    shrink as examples grow in number. How much so is seen on examples that each was fitted on, and
+    the temperature of the whole is multiplied by it. Not of votes: their scale is the same, and few
+    distinct values must stay those that the nonconformity has.
 
     None where a score is negative: then scores are neither votes nor probabilities.
 
@@ -78,6 +87,8 @@ def calibrate_task(
         `(n,)` typicality by heads and centroids that were made without the example.
     centroids
         As in `Calibration`.
+    seen
+        `(m, classes)` scores of examples that the readout was fitted on: of folds, and of all.
     """
     if (scores < 0).any():
         return None
@@ -86,6 +97,9 @@ def calibrate_task(
     logits = _logits(scores, smoothing)
     temperature = fit_temperature(logits, labels)
     right = tempered(logits, temperature)[np.arange(len(labels)), labels]
+    if seen is not None and not are_votes:
+        folds, whole = (_sharpness(_logits(own, smoothing)) for own in seen)
+        temperature = float(np.clip(temperature * whole / folds, *RANGE)) if folds else temperature
     return Calibration(
         temperature=temperature,
         smoothing=smoothing,
@@ -93,6 +107,11 @@ def calibrate_task(
         nonconformity=np.sort(np.float32(1) - right),
         centroids=centroids,
     )
+
+
+def _sharpness(logits: Array) -> float:
+    """Return how far the greatest logit lies above the mean one, on average."""
+    return float((logits.max(axis=1) - logits.mean(axis=1)).mean())
 
 
 def _logits(scores: Array, smoothing: float) -> Array:

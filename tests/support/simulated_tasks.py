@@ -40,19 +40,22 @@ def simulate(rule: Readout, seed: int, classes: int, shots: int, apart: float) -
 
     def scored(
         own: np.ndarray, out: np.ndarray, kept: np.ndarray
-    ) -> tuple[ClassScores, np.ndarray]:
+    ) -> tuple[ClassScores, np.ndarray, np.ndarray]:
         ranked = rule.score_heads(own, labels[kept], names, widths, "resubstitution")
         best = rank_heads(ranked, [(0, n) for n in range(HEADS)])[:KEPT]
         fitted = rule.fit(own[best], labels[kept], names, widths[:KEPT])
         centroids = class_centroids(own[best], labels[kept], classes)
-        return fitted.scores(out[best]), typicality(out[best], centroids)
+        seen = fitted.scores(own[best]).scores
+        return fitted.scores(out[best]), typicality(out[best], centroids), seen
 
-    folds = stratified_folds(labels, min(5, shots))
+    folds, seen = stratified_folds(labels, min(5, shots)), []
     scores, typical = np.empty((len(labels), classes), np.float32), np.empty(len(labels))
     for fold in range(min(5, shots)):
         out = folds == fold
-        found, typical[out] = scored(train[:, ~out], train[:, out], ~out)
+        found, typical[out], own = scored(train[:, ~out], train[:, out], ~out)
         scores[out] = found.scores
-    calibration = calibrate_task(scores, labels, typical, None)
+        seen.append(own)
+    found, _, own = scored(train, test, np.ones(len(labels), bool))
+    calibration = calibrate_task(scores, labels, typical, None, (np.concatenate(seen), own))
     assert calibration is not None
-    return Simulated(calibration, scored(train, test, np.ones(len(labels), bool))[0], truth)
+    return Simulated(calibration, found, truth)

@@ -75,7 +75,7 @@ def test_the_folds_are_those_of_cross_validation(store):
     expected = cross_validate(store, selection)
     assert found.estimate.metrics == expected.metrics
     assert found.estimate.predictions.equals(expected.predictions)
-    (left_out,) = leave_out(store, selection, with_typicality=True)
+    (left_out,) = leave_out(store, selection, for_calibration=True)
     p = found.selection.only_task().calibration
     wrong = left_out.predictions["prediction"] != left_out.predictions["label"]
     assert 0 < wrong.sum() < len(wrong)

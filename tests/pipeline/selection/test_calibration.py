@@ -11,7 +11,9 @@ DRAWS = 300
 CASES = {
     "two classes": ("vote", 2, 20, 0.4),
     "four classes": ("lda", 4, 10, 0.5),
+    "flatter as a whole": ("lda", 4, 20, 1.0),
     "noise": ("vote", 2, 20, 0.0),
+    "noise of probabilities": ("lda", 2, 20, 0.0),
 }
 
 
@@ -73,3 +75,14 @@ def test_votes_get_one_more_that_all_classes_share():
 def test_negative_scores_are_neither_votes_nor_probabilities():
     scores = np.float32([[1, -1], [0, 1]])
     assert calibrate_task(scores, np.array([0, 1]), np.ones(2), None) is None
+
+
+def test_a_readout_that_is_flatter_with_all_examples_gets_a_lower_temperature():
+    scores = np.float32([[0.8, 0.2], [0.3, 0.7], [0.6, 0.4], [0.4, 0.6]])
+    labels = np.array([0, 1, 0, 0])
+    plain = calibrate_task(scores, labels, np.ones(4), None)
+    # logits ln 4 and ln 9 apart: half of the difference above the mean
+    folds, whole = np.float32([[0.9, 0.1]]), np.float32([[0.8, 0.2]])
+    found = calibrate_task(scores, labels, np.ones(4), None, (folds, whole))
+    assert found.temperature / plain.temperature == pytest.approx(np.log(4) / np.log(9), rel=1e-3)
+    np.testing.assert_array_equal(found.nonconformity, plain.nonconformity)
