@@ -25,7 +25,8 @@ def calibrated(
     try:
         found = pipeline.calibrate(store, selection)
     except SelectionError as error:
-        say(f"note: no cross-validated accuracy, and no calibrated probabilities: {error}")
+        say(f"note: no cross-validated accuracy: {error}")
+        say("note: so the probabilities are not calibrated either")
         return selection, None
     names = {metric.name: metric for metric in found.estimate.metrics}
     subtasks = [task.subtask for task in selection.tasks]
