@@ -18,6 +18,7 @@ with lazy_imports(globals()):
     from savs.pipeline.comparing.across_data_sets import across_data_sets
     from savs.pipeline.comparing.compare import compare
     from savs.pipeline.evaluation.assessment import Evaluation
+    from savs.pipeline.evaluation.calibrate import calibrate
     from savs.pipeline.evaluation.captions import match_captions
     from savs.pipeline.evaluation.cross_validation import cross_validate
     from savs.pipeline.evaluation.evaluation import evaluate
@@ -43,6 +44,7 @@ with lazy_imports(globals()):
         suggest_from_predictions,
     )
     from savs.pipeline.sweeping.across_stores import across_stores
+    from savs.pipeline.sweeping.depth import sweep_depth
     from savs.pipeline.sweeping.sweep import Sweep, sweep
     from savs.stores.maintain.copy import merge, slim
     from savs.stores.maintain.repair import repair

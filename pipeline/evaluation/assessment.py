@@ -12,6 +12,7 @@ from savs.datasets.rows.plugin_guard import compute_metrics, make_submission
 from savs.datasets.splits.clusters import clusters_of
 from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.pipeline.errors import LeakError
+from savs.pipeline.evaluation.confidence import Confidence, measure_confidence
 from savs.pipeline.evaluation.predictions import in_schema
 from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.selection.selection import Selection
@@ -46,6 +47,8 @@ class Evaluation:
     """What limits the numbers: leaks, missing examples, few clusters."""
     rule: str = ZERO_SHOT
     """Name of what made the predictions where there is no selection."""
+    confidence: Confidence | None = None
+    """How far probabilities can be trusted; None without labels or probabilities."""
     submission: Mapping[str, Any] | None = None
     """Predictions in the form of the benchmark's official evaluation, if it has one."""
 
@@ -71,6 +74,7 @@ class Evaluation:
                 for kind in (REPEATED, SHARED)
             },
             "metrics": [metric.to_json() for metric in self.metrics],
+            "confidence": self.confidence.to_json() if self.confidence else None,
             "notes": list(self.notes),
         }
 
@@ -85,6 +89,7 @@ def assess(
     *,
     drop_leaks: bool = False,
     rule: str = ZERO_SHOT,
+    risk: float | None = None,
 ) -> Evaluation:
     """Measure predictions. A skipped example counts as wrong.
 
@@ -106,6 +111,8 @@ def assess(
         Leave out test examples that training has seen, with their whole groups.
     rule
         Name of what made the predictions where there is no selection.
+    risk
+        Of the prediction sets that the parts have.
 
     Raises
     ------
@@ -141,6 +148,7 @@ def assess(
         skipped=int(whole["prediction"].null_count()),
         notes=tuple(notes),
         rule=rule,
+        confidence=measure_confidence(whole, selection, risk),
         submission=make_submission(benchmark, predictions),
     )
 

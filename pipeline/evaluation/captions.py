@@ -17,6 +17,7 @@ from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
 from savs.pipeline.evaluation.predictions import predicted
+from savs.pipeline.evaluation.probability_columns import shares
 from savs.pipeline.heads.centroids import first_of_best, normalise
 from savs.pipeline.heads.training_set import TrainingTask, training_tasks
 from savs.pipeline.plugins.benchmark import stored_benchmark
@@ -87,7 +88,8 @@ def match_captions(
                 *(texts.cosines(test, part["prompt"].to_list(), task.classes), table),
                 *(task, float(store.manifest.identity.model.get(LOGIT_SCALE) or 1.0)),
             )
-        parts.append(predicted(part, task.classes, found))
+        rows = predicted(part, task.classes, found)
+        parts.append(rows.with_columns(probability=shares(found)))
     classes = {task.subtask: task.classes for task in tasks}
     given = (store, parts, classes, None, notes, measuring)
     return assess(*given, drop_leaks=drop_leaks, rule=CLIP.name)
