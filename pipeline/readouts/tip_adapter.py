@@ -101,4 +101,5 @@ TIP_ADAPTER_CV = replace(
     name="tip-adapter-cv",
     summary="the same, alpha and beta chosen by cross-validation on the training examples",
     fit=fit_tuned,
+    calibrates=False,
 )

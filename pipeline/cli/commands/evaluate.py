@@ -86,8 +86,8 @@ def evaluate_command(
     if rule is None:
         result = pipeline.zero_shot(opened, benchmark=benchmark, drop_leaks=drop_leaks)
     elif rule is CLIP and has_captions(opened) and selection is None:
-        if cv:
-            raise typer.BadParameter("--cv selects heads, and captions need none; omit it")
+        if cv or risk is not None:
+            raise typer.BadParameter("captions need no selection; omit --cv and --risk")
         result = pipeline.match_captions(opened, benchmark=benchmark, drop_leaks=drop_leaks)
     else:
         opened.require_complete()

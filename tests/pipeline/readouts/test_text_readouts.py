@@ -8,6 +8,7 @@ import readout_oracles as slowly
 from text_stores import SCALE, draw_text_store, make_text_store
 
 from savs.pipeline import (
+    calibrate,
     cross_validate,
     evaluate,
     load_selection,
@@ -114,6 +115,12 @@ def test_tuned_settings_come_from_the_training_examples_alone(tmp_path) -> None:
     found = [evaluate(store, one).metrics[0].value for one in (plain, tuned)]
     assert found[0] < 0.2
     assert found[1] > 0.8
+
+
+def test_all_but_the_tuned_cache_are_calibrated(dual) -> None:
+    for readout in TEXT_READOUTS:
+        (task,) = calibrate(dual, select(dual, readout=readout)).selection.tasks
+        assert (task.calibration is None) == (readout == "tip-adapter-cv")
 
 
 def hec_t(features, texts):
