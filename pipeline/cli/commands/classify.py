@@ -8,11 +8,12 @@ import typer
 from savs import pipeline
 from savs.pipeline.cli.options.expansion import expand_options
 from savs.pipeline.cli.options.shared import JsonOption, OtherPromptOption, option
-from savs.pipeline.cli.output import percent, print_json, print_table, progress, say
+from savs.pipeline.cli.output import print_json, print_table, progress, say
 from savs.pipeline.cli.skipped import tell_skipped
 from savs.pipeline.extraction.model.model_options import PlacingKeywords
 from savs.pipeline.extraction.run_options import BatchKeywords
 from savs.pipeline.inputs.input_options import NewImageKeywords
+from savs.pipeline.running.formatting import percent
 from savs.pipeline.running.progress import Reporting
 
 if TYPE_CHECKING:

@@ -14,17 +14,9 @@ from savs.pipeline.cli.options.shared import (
     parse_heads,
     result_place,
 )
-from savs.pipeline.cli.output import (
-    percent,
-    points,
-    print_json,
-    print_line,
-    print_table,
-    probability,
-    say,
-    visible,
-)
+from savs.pipeline.cli.output import print_json, print_line, print_table, say, visible
 from savs.pipeline.names import DEFAULT_DRAWS
+from savs.pipeline.running.formatting import percent, points, probability
 
 if TYPE_CHECKING:
     import polars as pl
