@@ -24,6 +24,7 @@ with lazy_imports(globals()):
     from savs.pipeline.extraction.extraction import Extraction
     from savs.pipeline.heads.head_votes import heads_frame
     from savs.pipeline.previewing.preview import preview
+    from savs.pipeline.reporting.report import report
     from savs.pipeline.selection.selection import Selection, select
     from savs.pipeline.selection.selection_file import (
         load_selection,

@@ -1,0 +1,197 @@
+"""The part of a report that shows examples: wrong ones, and those that were least sure."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from savs.pipeline.pages.pictures import Picture
+from savs.pipeline.reporting.evaluated import Evaluated
+from savs.pipeline.reporting.headline import is_paired
+from savs.pipeline.reporting.images import Images, open_images
+
+WRONG, UNSURE = "wrong", "least sure"
+KINDS = (WRONG, UNSURE)
+SHARE_WRONG = 2 / 3
+"""Part of the gallery that is kept for wrong examples, where there are enough."""
+MOST_VOTES = 4
+"""Most classes of an example's votes."""
+ONE = 1.01
+"""Scores of an example that add up to more are votes; else they are probabilities."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """A class with the part of the votes that it has."""
+
+    name: str
+    share: float
+    text: str
+    """Number of votes, or probability in percent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """What another result says about the same example."""
+
+    result: str
+    prediction: str | None
+    is_right: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One example."""
+
+    id: str
+    label: str
+    prediction: str
+    is_right: bool
+    kinds: tuple[str, ...]
+    margin: float
+    votes: tuple[Vote, ...]
+    others: tuple[Other, ...]
+    prompt: str
+    pictures: tuple[Picture, ...]
+    facts: dict[str, str]
+    """Subtask, group and category, where it has them, and whether training has seen it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """Examples with their images."""
+
+    cards: tuple[Card, ...]
+    classes: tuple[str, ...]
+    """All labels and predictions of the cards, in order; their numbers filter the cards."""
+    wrong: int
+    """Wrong examples of the result, skipped ones left out; some may not be shown."""
+    notes: tuple[str, ...]
+
+    @property
+    def subtasks(self) -> tuple[str, ...]:
+        """The subtasks of the cards, in order of first appearance."""
+        names = [card.facts.get("subtask") for card in self.cards]
+        return tuple(name for name in dict.fromkeys(names) if name is not None)
+
+    def number(self, name: str) -> int:
+        """Return the number of a class."""
+        return self.classes.index(name)
+
+    def subtask_number(self, card: Card) -> str:
+        """Return the number of a card's subtask; empty without one."""
+        name = card.facts.get("subtask")
+        return "" if name is None else str(self.subtasks.index(name))
+
+    def has(self, subtask: str | None, label: str, prediction: str | None) -> bool:
+        """Return whether a card shows this confusion."""
+        return any(
+            (card.facts.get("subtask"), card.label, card.prediction) == (subtask, label, prediction)
+            for card in self.cards
+        )
+
+    def pick(self, subtask: str | None, label: str, prediction: str) -> str:
+        """Return the filter's settings that show a confusion, as JSON."""
+        own = {} if subtask is None else {"subtask": str(self.subtasks.index(subtask))}
+        classes = {"label": self.number(label), "prediction": self.number(prediction)}
+        return json.dumps(own | {name: str(number) for name, number in classes.items()})
+
+    def count(self, kind: str) -> int:
+        """Return how many cards are of a kind."""
+        return sum(kind in card.kinds for card in self.cards)
+
+
+def gallery_part(
+    results: Sequence[Evaluated], count: int, media_root: str | Path | None
+) -> Gallery | None:
+    """Return examples of the first result: the surest mistakes, and the least sure predictions.
+
+    Every class has its turn, so that no frequent confusion fills the gallery.
+
+    Parameters
+    ----------
+    results
+        The others say what they predict for the same examples.
+    count
+        How many examples at most; none gives None.
+    media_root
+        Folder of the images.
+    """
+    first, *others = results
+    rows = _rows(first.predictions, count)
+    if not rows.height:
+        return None
+    images = open_images(first.store, first.split, rows["id"].to_list(), media_root)
+    said = {other.name: _said(other) for other in others if is_paired(first, other)}
+    cards = tuple(_card(row, images, said) for row in rows.iter_rows(named=True))
+    names = [name for card in cards for name in (card.label, card.prediction)]
+    known = first.predictions.filter(pl.col("prediction").is_not_null())
+    return Gallery(
+        cards=cards,
+        classes=tuple(sorted(dict.fromkeys(names))),
+        wrong=int((~known["correct"]).sum()),
+        notes=tuple(images.notes()),
+    )
+
+
+def _rows(predictions: pl.DataFrame, count: int) -> pl.DataFrame:
+    """Return the examples to show with their `kinds`: wrong ones, surest first, then others."""
+    known = predictions.filter(pl.col("prediction").is_not_null())
+    by_class = ["subtask", "label"]
+    wrong = known.filter(~pl.col("correct"))
+    turns = pl.col("margin").rank("ordinal", descending=True).over(by_class)
+    wrong = wrong.sort(turns, -pl.col("margin"), maintain_order=True)
+    unsure = known.sort("margin", maintain_order=True)
+    least = min(wrong.height, round(SHARE_WRONG * count))
+    unsure = unsure.head(count - least)
+    wrong = wrong.head(least).sort("margin", descending=True, maintain_order=True)
+    ids = {WRONG: set(wrong["id"]), UNSURE: set(unsure["id"])}
+    kinds = [
+        [kind for kind in KINDS if name in ids[kind] or (kind == WRONG and not right)]
+        for name, right in known.select("id", "correct").rows()
+    ]
+    marked = known.with_columns(kinds=pl.Series(kinds, dtype=pl.List(pl.String)))
+    shown = pl.concat([wrong.select("id"), unsure.select("id")]).unique(maintain_order=True)
+    return shown.join(marked, on="id", how="left", maintain_order="left")
+
+
+def _said(other: Evaluated) -> dict[str, tuple[str | None, bool]]:
+    rows = other.predictions.select("id", "prediction", "correct").rows()
+    return {name: (prediction, right) for name, prediction, right in rows}
+
+
+def _card(row: dict[str, Any], images: Images, said: dict[str, dict[str, Any]]) -> Card:
+    facts = {name: row[name] for name in ("subtask", "group", "category") if row[name] is not None}
+    leak = {"leak": f"{row['leak']} in training"} if row["leak"] is not None else {}
+    return Card(
+        id=row["id"],
+        label=row["label"],
+        prediction=row["prediction"],
+        is_right=row["correct"],
+        kinds=tuple(row["kinds"]),
+        margin=row["margin"],
+        votes=_votes(row["votes"] or []),
+        others=tuple(
+            Other(name, *found[row["id"]]) for name, found in said.items() if row["id"] in found
+        ),
+        prompt=row["prompt"] or "",
+        pictures=images.find(row["id"], row["media"] or []),
+        facts=facts | leak,
+    )
+
+
+def _votes(votes: Sequence[dict[str, Any]]) -> tuple[Vote, ...]:
+    total = sum(vote["score"] for vote in votes)
+    are_counts = total > ONE
+    return tuple(
+        Vote(
+            vote["class"],
+            vote["score"] / (total if are_counts else 1),
+            f"{vote['score']:g}" if are_counts else f"{100 * vote['score']:.0f} %",
+        )
+        for vote in votes[:MOST_VOTES]
+        if vote["score"] > 0
+    )
