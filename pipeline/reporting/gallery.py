@@ -140,22 +140,20 @@ def gallery_part(
 def _rows(predictions: pl.DataFrame, count: int) -> pl.DataFrame:
     """Return the examples to show with their `kinds`: wrong ones, surest first, then others."""
     known = predictions.filter(pl.col("prediction").is_not_null())
-    by_class = ["subtask", "label"]
     wrong = known.filter(~pl.col("correct"))
-    turns = pl.col("margin").rank("ordinal", descending=True).over(by_class)
+    turns = pl.col("margin").rank("ordinal", descending=True).over("subtask", "label")
     wrong = wrong.sort(turns, -pl.col("margin"), maintain_order=True)
-    unsure = known.sort("margin", maintain_order=True)
-    least = min(wrong.height, round(SHARE_WRONG * count))
-    unsure = unsure.head(count - least)
-    wrong = wrong.head(least).sort("margin", descending=True, maintain_order=True)
-    ids = {WRONG: set(wrong["id"]), UNSURE: set(unsure["id"])}
-    kinds = [
-        [kind for kind in KINDS if name in ids[kind] or (kind == WRONG and not right)]
-        for name, right in known.select("id", "correct").rows()
-    ]
-    marked = known.with_columns(kinds=pl.Series(kinds, dtype=pl.List(pl.String)))
-    shown = pl.concat([wrong.select("id"), unsure.select("id")]).unique(maintain_order=True)
-    return shown.join(marked, on="id", how="left", maintain_order="left")
+    wrong = wrong.head(round(SHARE_WRONG * count))
+    wrong = wrong.sort("margin", descending=True, maintain_order=True)
+    others = known.join(wrong, on="id", how="anti", maintain_order="left")
+    others = others.sort("margin", maintain_order=True).head(count - wrong.height)
+    surest = others["margin"].max()
+    is_unsure = pl.lit(False) if surest is None else pl.col("margin") <= surest
+    return pl.concat([wrong, others]).with_columns(
+        kinds=pl.concat_list(
+            pl.when(~pl.col("correct")).then(pl.lit(WRONG)), pl.when(is_unsure).then(pl.lit(UNSURE))
+        ).list.drop_nulls()
+    )
 
 
 def _said(other: Evaluated) -> dict[str, tuple[str | None, bool]]:

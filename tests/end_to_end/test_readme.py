@@ -48,7 +48,8 @@ def test_the_commands(savs, own_images):
     ]
     assert [line[1] for line in lines] == [
         *("split", "preview", "extract", "select", "evaluate", "show"),
-        *("select", "evaluate", "evaluate", "sweep", "compare", "select"),
+        *("select", "evaluate", "evaluate", "show", "evaluate", "sweep", "compare", "report"),
+        "select",
         *("query", "verify", "slim", "export", "extract"),
         *("extract", "select", "classify"),
         *("extract", "extract"),

@@ -16,7 +16,7 @@ def report_command(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            metavar="STORE|RESULT...",
+            metavar="RESULT",
             help="Stores, or folders of results and sweeps; the first result is described in full.",
             show_default=False,
         ),
