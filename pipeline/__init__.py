@@ -18,6 +18,8 @@ with lazy_imports(globals()):
     from savs.pipeline.evaluation.evaluation import evaluate
     from savs.pipeline.evaluation.evaluation_file import save_evaluation
     from savs.pipeline.evaluation.zero_shot import zero_shot
+    from savs.pipeline.explaining.explain import explain
+    from savs.pipeline.explaining.explanation import Explanations
     from savs.pipeline.explore.export import export
     from savs.pipeline.explore.query import query
     from savs.pipeline.extraction.entry_points import check_model, extract, load_model

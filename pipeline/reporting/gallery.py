@@ -121,7 +121,7 @@ def gallery_part(
         Folder of the images.
     """
     first, *others = results
-    rows = _rows(first.predictions, count)
+    rows = pick_examples(first.predictions, count)
     if not rows.height:
         return None
     images = open_images(first.store, first.split, rows["id"].to_list(), media_root)
@@ -137,13 +137,27 @@ def gallery_part(
     )
 
 
-def _rows(predictions: pl.DataFrame, count: int) -> pl.DataFrame:
-    """Return the examples to show with their `kinds`: wrong ones, surest first, then others."""
+def pick_examples(
+    predictions: pl.DataFrame, count: int, share_wrong: float = SHARE_WRONG
+) -> pl.DataFrame:
+    """Return examples to show with their `kinds`: wrong ones, surest first, then least sure ones.
+
+    Each class of each subtask has its turn with a mistake. Skipped examples are left out.
+
+    Parameters
+    ----------
+    predictions
+        Columns `PREDICTION_SCHEMA`.
+    count
+        How many examples at most.
+    share_wrong
+        Part of them that is kept for wrong ones, where there are enough.
+    """
     known = predictions.filter(pl.col("prediction").is_not_null())
     wrong = known.filter(~pl.col("correct"))
     turns = pl.col("margin").rank("ordinal", descending=True).over("subtask", "label")
     wrong = wrong.sort(turns, -pl.col("margin"), maintain_order=True)
-    wrong = wrong.head(round(SHARE_WRONG * count))
+    wrong = wrong.head(round(share_wrong * count))
     wrong = wrong.sort("margin", descending=True, maintain_order=True)
     others = known.join(wrong, on="id", how="anti", maintain_order="left")
     others = others.sort("margin", maintain_order=True).head(count - wrong.height)
@@ -171,7 +185,7 @@ def _card(row: dict[str, Any], images: Images, said: dict[str, dict[str, Any]]) 
         is_right=row["correct"],
         kinds=tuple(row["kinds"]),
         margin=row["margin"],
-        votes=_votes(row["votes"] or []),
+        votes=best_votes(row["votes"] or []),
         others=tuple(
             Other(name, *found[row["id"]]) for name, found in said.items() if row["id"] in found
         ),
@@ -181,7 +195,8 @@ def _card(row: dict[str, Any], images: Images, said: dict[str, dict[str, Any]]) 
     )
 
 
-def _votes(votes: Sequence[dict[str, Any]]) -> tuple[Vote, ...]:
+def best_votes(votes: Sequence[dict[str, Any]]) -> tuple[Vote, ...]:
+    """Return the classes with the most votes, from a prediction's `votes`."""
     total = sum(vote["score"] for vote in votes)
     are_counts = total > ONE
     return tuple(

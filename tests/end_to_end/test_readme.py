@@ -49,7 +49,7 @@ def test_the_commands(savs, own_images):
     assert [line[1] for line in lines] == [
         *("split", "preview", "extract", "select", "evaluate", "show"),
         *("select", "evaluate", "evaluate", "show", "evaluate", "sweep", "compare", "report"),
-        "select",
+        *("explain", "select"),
         *("query", "verify", "slim", "export", "extract"),
         *("extract", "select", "classify"),
         *("extract", "extract"),
