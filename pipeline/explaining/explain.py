@@ -2,14 +2,24 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from savs.datasets import MediaError
+from savs.datasets.media.media import MediaFolder
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import ReportError
+from savs.pipeline.explaining.attention import (
+    DRAWS,
+    MASKED,
+    add_words,
+    load_views_model,
+    view_example,
+)
 from savs.pipeline.explaining.evidence import Evidence, gather_evidence
 from savs.pipeline.explaining.explanation import (
     Changes,
@@ -27,6 +37,7 @@ from savs.pipeline.explaining.vote_changes import (
 from savs.pipeline.heads.training_set import train_digest
 from savs.pipeline.names import DEFAULT_EXPLAINED
 from savs.pipeline.pages.rendering import render
+from savs.pipeline.reporting.drawing import LEVELS
 from savs.pipeline.reporting.evaluated import Evaluated, read_results
 from savs.pipeline.reporting.gallery import best_votes, pick_examples
 from savs.pipeline.reporting.images import Images, open_images
@@ -50,8 +61,10 @@ def explain(
     n: int = DEFAULT_EXPLAINED,
     media_root: str | Path | None = None,
     out: str | Path | None = None,
+    attention_maps: bool = False,
+    **loading: Any,
 ) -> Explanations:
-    """Show what each chosen head saw of some test examples; no model is needed.
+    """Show what each chosen head saw of some test examples; without maps, no model is needed.
 
     For each example: the vote of each head, its cosines with the class centroids and its nearest
     training examples; and what would have changed the vote. Readouts other than `vote` weigh the
@@ -71,6 +84,13 @@ def explain(
         Folder of the images; thumbnails of the store are shown without it.
     out
         An HTML page to write, too; one that is there is replaced.
+    attention_maps
+        Run the selection's model, and show where each chosen head looks: the attention of the last
+        token on image patches and on the prompt, with a test of each map by masking, and the words
+        that the head writes. `media_root` is needed.
+    **loading
+        Where the model is, if not where the selection says: `model`, `revision`, `dtype`, `device`
+        and other fields of `ModelOptions`.
 
     Returns
     -------
@@ -87,6 +107,10 @@ def explain(
     """
     if n < 1:
         raise ParameterError(f"n is {n}, expected at least 1")
+    if attention_maps and media_root is None:
+        raise ParameterError("attention maps need the images: give media_root (--media-root)")
+    if loading and not attention_maps:
+        raise ParameterError(f"{min(loading)} is about attention maps; ask for them, or omit it")
     (found,) = read_results([Path(result)])
     store = _require_store(found)
     rows = _pick(found, list(ids), errors=errors, n=n)
@@ -104,6 +128,8 @@ def explain(
         _explained(row, evidence[row["id"]], images, shown, known, found.metrics["readout"])
         for row in rows.iter_rows(named=True)
     )
+    if attention_maps:
+        examples = _add_views(found, rows, examples, evidence, media_root, loading)
     explanations = Explanations(
         title=str(store.manifest.identity.benchmark["name"]),
         model=str(found.metrics["model"].get("name") or "unknown model"),
@@ -128,7 +154,13 @@ def write_explanations(found: Explanations, out: Path) -> None:
     """
     if out.suffix.lower() not in SUFFIXES or out.is_dir():
         raise ReportError(f"{out} is not an HTML file; pass an out that ends in .html")
-    page = render(Path(__file__).parent, "explain.html", content=found)
+    page = render(
+        *(Path(__file__).parent, "explain.html"),
+        content=found,
+        masked=MASKED,
+        draws=DRAWS,
+        levels=LEVELS,
+    )
     with output_files({"--out": out}, force=True) as files:
         files["--out"].write_text(page, encoding="utf-8")
 
@@ -198,6 +230,29 @@ def _explained(
         similar=tuple(_similar(evidence, shown, known)),
         changes=_changes(evidence) if readout == VOTE else None,
     )
+
+
+def _add_views(
+    found: Evaluated,
+    rows: pl.DataFrame,
+    examples: Sequence[Explained],
+    evidence: dict[str, Evidence],
+    media_root: str | Path | None,
+    loading: dict[str, Any],
+) -> tuple[Explained, ...]:
+    """Return examples with where their heads look; one that cannot be looked at says why."""
+    model = load_views_model(found.config, loading)
+    folder = MediaFolder(Path(str(media_root)))
+    media = dict(rows.select("id", "media").iter_rows())
+    seen = []
+    for one in examples:
+        own = evidence[one.id]
+        try:
+            views = view_example(model, one.prompt, media[one.id] or [], folder, own)
+            seen.append(replace(one, views=add_words(model, views, own)))
+        except (MediaError, ReportError) as error:
+            seen.append(replace(one, unseen=str(error)))
+    return tuple(seen)
 
 
 def _head_votes(evidence: Evidence) -> list[HeadVote]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from savs.pipeline.explaining.attention import View
 from savs.pipeline.pages.pictures import Picture
 from savs.pipeline.reporting.gallery import Vote
 
@@ -97,6 +98,10 @@ class Explained:
     """Training examples that most heads find similar."""
     changes: Changes | None
     """None for readouts other than `vote`, whose heads do not vote."""
+    views: tuple[View, ...] = ()
+    """Where each head looks, in the order of `heads`, if that was asked for."""
+    unseen: str = ""
+    """Why it has no views although they were asked for."""
 
     @property
     def is_right(self) -> bool:
@@ -152,6 +157,7 @@ class Explanations:
                         {"id": s.id, "label": s.label, "heads": s.heads} for s in one.similar
                     ],
                     "changes": None if one.changes is None else _plain(one.changes),
+                    "views": [_view(view) for view in one.views],
                 }
                 for one in self.examples
             ],
@@ -164,3 +170,14 @@ _OF_HEAD = ("rank", "layer", "head", "name", "vote", "lead")
 def _plain(changes: Changes) -> dict[str, Any]:
     found = {field.name: getattr(changes, field.name) for field in fields(changes)}
     return found | {"heads": list(changes.heads)}
+
+
+def _view(view: View) -> dict[str, Any]:
+    return {
+        "name": view.name,
+        "on_images": view.on_images,
+        "tokens": [{"token": token, "attention": weight} for token, weight in view.tokens],
+        "maps": [[[float(f"{v:.5g}") for v in row] for row in own] for own in view.maps],
+        "masking": {"drop": view.drop, "random": list(view.random), "better": view.is_better},
+        "words": list(view.words),
+    }

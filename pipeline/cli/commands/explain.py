@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from savs import pipeline
+from savs.pipeline.cli.options.expansion import expand_options
 from savs.pipeline.cli.options.shared import JsonOption, option
 from savs.pipeline.cli.output import print_json, print_line, print_table, say
+from savs.pipeline.extraction.model.model_options import PlacingKeywords
 from savs.pipeline.names import DEFAULT_EXPLAINED
 
 if TYPE_CHECKING:
     from savs.pipeline.explaining.explanation import Explained
 
 
+@expand_options
 def explain_command(
     result: Annotated[
         Path,
@@ -23,6 +26,7 @@ def explain_command(
             show_default=False,
         ),
     ],
+    placing: PlacingKeywords,
     ids: Annotated[
         list[str] | None,
         option("--id", metavar="ID", help="Example to explain; repeatable."),
@@ -40,15 +44,45 @@ def explain_command(
         Path | None,
         option(metavar="DIR", help="Folder of the images (default: the store's thumbnails)."),
     ] = None,
+    attention_maps: Annotated[
+        bool,
+        option("--attention-maps", help="Run the model; show where heads look, and a test of it."),
+    ] = False,
+    model: Annotated[
+        str | None, option(metavar="ID", help="Model, if it is not where the selection says.")
+    ] = None,
+    revision: Annotated[
+        str | None, option(help="Revision of the model (default: the selection's).")
+    ] = None,
+    dtype: Annotated[
+        str | None, option(help="auto, bfloat16, float16 or float32 (default: the selection's).")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Read the store alone, no model. Without --id and --errors: wrong and least sure examples."""
+    """Read the store alone, no model. Without --id and --errors: wrong and least sure examples.
+
+    --attention-maps alone needs torch; the options of the model are for it.
+    """
     if ids and errors:
         raise typer.BadParameter("--id and --errors exclude each other; pass one of them")
     if media_root is not None and not media_root.is_dir():
         raise typer.BadParameter(f"--media-root is {str(media_root)!r}, which is not a folder")
+    if attention_maps and media_root is None:
+        raise typer.BadParameter("--attention-maps needs the images; pass --media-root DIR")
+    if attention_maps and out is None and not json:
+        raise typer.BadParameter("--attention-maps draws on a page; pass --out PAGE.html or --json")
+    named = {"model": model, "revision": revision, "dtype": dtype}
+    given = {name: value for name, value in named.items() if value is not None}
     found = pipeline.explain(
-        result, ids=ids or (), errors=errors, n=n, media_root=media_root, out=out
+        result,
+        ids=ids or (),
+        errors=errors,
+        n=n,
+        media_root=media_root,
+        out=out,
+        attention_maps=attention_maps,
+        **given,
+        **(placing if attention_maps else {}),
     )
     if json:
         print_json(found.to_json())
