@@ -200,4 +200,4 @@ def _hidden(bright: Array, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
 
 def _brightest(tokens: Sequence[str], weights: Array) -> tuple[tuple[str, float], ...]:
     order = np.argsort(-weights, kind="stable")[:TOKENS]
-    return tuple((tokens[place], float(weights[place])) for place in order)
+    return tuple((tokens[int(place)], float(weights[place])) for place in order)

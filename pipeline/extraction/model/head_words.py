@@ -54,7 +54,7 @@ def _final_scale(model: LoadedModel) -> torch.Tensor | None:
     """Return the scale of the final norm; Gemma's norms add one to theirs."""
     decoder = model.model.get_decoder()
     for name in NORMS:
-        norm = getattr(decoder, name, None)
+        norm: Any = getattr(decoder, name, None)
         if isinstance(getattr(norm, "weight", None), torch.Tensor):
             scale = norm.weight.float()
             return scale + 1 if "Gemma" in type(norm).__name__ else scale
