@@ -1,11 +1,11 @@
-"""Files that appear under their name whole, or not at all."""
+"""Files that appear under their name whole, or not at all, and folders that stay."""
 
 import os
 import re
 import secrets
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PARTIAL = ".partial"
@@ -95,3 +95,18 @@ def make_durable(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, unless they are there; their names are durable then.
+
+    Raises
+    ------
+    OSError
+        The disk cannot be written, or a file has the name.
+    """
+    new = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):  # a folder that we may write in, but not open
+        for folder in new:
+            make_durable(folder.parent)

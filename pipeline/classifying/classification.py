@@ -1,6 +1,6 @@
 """`classify`: new images through the model of a classifier, predictions as they are made."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
@@ -12,6 +12,7 @@ from savs.pipeline.extraction.requirements import require_extra
 from savs.pipeline.extraction.run_options import BatchKeywords, RunOptions
 from savs.pipeline.inputs.input_options import InputOptions, NewImageKeywords
 from savs.pipeline.running.keywords import sort_keywords
+from savs.pipeline.running.launchers import find_rank
 from savs.pipeline.running.progress import SILENT, Reporting
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class ClassifyKeywords(NewImageKeywords, PlacingKeywords, BatchKeywords, total=F
 
 
 def classify(
-    classifier: str | Path,
+    classifier: "str | Path | Mapping[str, str | Path]",
     inputs: str | Path | Sequence[str | Path],
     *,
     out: str | Path | None = None,
@@ -43,7 +44,8 @@ def classify(
     Parameters
     ----------
     classifier
-        Folder that `select` or `evaluate` wrote.
+        Folder that `select` or `evaluate` wrote. Or name -> folder of several, which are of one
+        model: an image is put to all in one pass, and `subtask` names them.
     inputs
         Images, folders, patterns, addresses, JSON Lines, JSON, CSV or Parquet files, or `-` for
         names on standard input. A table has columns `image` or `images`, and may have `id`,
@@ -91,6 +93,8 @@ def classify(
     from savs.pipeline.classifying.classified_run import ClassifiedRun
     from savs.pipeline.classifying.model_match import model_options
     from savs.pipeline.classifying.new_images import fetching_for, find_new_images, prompt_table
+    from savs.pipeline.classifying.several import combine
+    from savs.pipeline.classifying.shared_predictions import require_shareable
     from savs.pipeline.selection.compatibility import require_same_prompt
     from savs.pipeline.selection.selection_file import load_selection
 
@@ -102,7 +106,14 @@ def classify(
     if out is None and (retry_skipped or force):
         option = "--retry-skipped" if retry_skipped else "--force"
         raise ParameterError(f"{option} is about an output file; pass --out FILE, or omit it")
-    selection = load_selection(classifier, readout=readout)
+    rank = find_rank()
+    if rank.ranks > 1:
+        require_shareable(names, out, force=force)
+    if isinstance(classifier, Mapping):
+        loaded = {name: load_selection(own, readout=readout) for name, own in classifier.items()}
+        selection = combine(loaded)
+    else:
+        selection = load_selection(classifier, readout=readout)
     loading = model_options(selection, model=model, revision=revision, dtype=dtype, placing=placing)
     given = InputOptions(test=" ".join(names), **reading)
     with fetching_for(out, given) as fetching:
@@ -115,9 +126,12 @@ def classify(
         running = ClassifiedRun(
             *(selection, found.groups, loading, RunOptions(**batches), reporting),
             allow_other_prompt=allow_other_prompt,
+            rank=rank,
         )
         if out is None:
             done = running.in_memory()
+        elif rank.ranks > 1:
+            done = running.to_shared_file(out, question=given.question, retry_skipped=retry_skipped)
         else:
             done = running.to_file(
                 out, question=given.question, retry_skipped=retry_skipped, force=force

@@ -1,13 +1,15 @@
 """One run of a classifier: the model is checked and loaded, the engine runs, predictions go out."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
 import polars as pl
 
+from savs.datasets import Example, MediaFolder
 from savs.datasets.media.video_containers import is_video_name
 from savs.pipeline.classifying.kept_heads import KeptHeads
 from savs.pipeline.classifying.model_match import as_identity, decoding_of, require_match
@@ -15,6 +17,7 @@ from savs.pipeline.classifying.new_images import Group
 from savs.pipeline.classifying.prediction_file import open_predictions
 from savs.pipeline.classifying.result import Classification
 from savs.pipeline.classifying.scoring import ScoredShards, schema_of
+from savs.pipeline.classifying.shared_predictions import SharedPredictions, share_predictions
 from savs.pipeline.errors import OutputError
 from savs.pipeline.extraction.batches.feed import prompts_of
 from savs.pipeline.extraction.batches.worker_process import start_server
@@ -28,10 +31,12 @@ from savs.pipeline.extraction.model.load import load
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import find_scale
+from savs.pipeline.extraction.model.placement import find_placement
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, load_encoder
 from savs.pipeline.extraction.model.prompts import Pieces
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.running import signals as interruption
+from savs.pipeline.running.launchers import ALONE, Rank
 from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.selection import Selection
 from savs.stores import ShardSpec
@@ -41,6 +46,8 @@ ROWS = 64
 """Examples whose predictions are written together: what a killed run can lose."""
 LISTED = ("id", "prediction", "reason")
 """Columns that are kept in memory of predictions that are in a file."""
+Take = Callable[[int, pl.DataFrame], None]
+"""Is given the number and the predictions of each shard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,111 +60,146 @@ class ClassifiedRun:
     run: RunOptions
     reporting: Reporting
     allow_other_prompt: bool
+    rank: Rank = ALONE
+    """Which of several processes this is."""
 
     def to_file(
         self, out: Path, *, question: str | None, retry_skipped: bool, force: bool
     ) -> Classification:
         """Write predictions into a file; what it has already is not made again."""
-        made: Facts = {
-            "classifier": digest(self.selection.to_json()),
-            "model": str(self.loading.model),
-            "dtype": self.loading.dtype,
-            "question": question,
-        }
-        schema = schema_of(self.selection)
+        made, schema = self._made(question), schema_of(self.selection)
         with open_predictions(out, schema, made, retry_skipped=retry_skipped, force=force) as file:
-            groups = [_todo(group, file.done, out) for group in self.groups]
+            shards = _todo(_shards(self.groups), file.done, out)
             new: list[pl.DataFrame] = []
 
             def take(number: int, rows: pl.DataFrame) -> None:
                 file.take(number, rows)
                 new.append(rows.select(LISTED))
 
-            rows, seconds, notes = self._fill(groups, take, out)
+            rows, seconds, notes = self._fill(_numbered(shards), take, out)
             file.finish()
         listed = pl.concat([file.done.select(LISTED), *new])
         return Classification(listed, out, rows, seconds, notes)
 
+    def to_shared_file(
+        self, out: Path, *, question: str | None, retry_skipped: bool
+    ) -> Classification:
+        """Write predictions into a file together with other processes, see `SharedPredictions`."""
+        made, schema = self._made(question), schema_of(self.selection)
+        named = [
+            [example.id, example.subtask, example.prompt, list(example.media)]
+            for group in self.groups
+            for example in group.examples
+        ]
+        with share_predictions(out, schema, made, named, retry_skipped=retry_skipped) as shared:
+            shards = _todo(_shards(self.groups), shared.done, out)
+            _, seconds, notes = self._fill(shards, shared.take, out, shared)
+            listed = shared.finish(LISTED)
+        return Classification(listed, out, shared.rows, seconds, notes)
+
+    def _made(self, question: str | None) -> Facts:
+        """Return of what predictions are, so that a file has those of one classifier alone."""
+        return {
+            "classifier": digest(self.selection.to_json()),
+            "model": str(self.loading.model),
+            "dtype": self.loading.dtype,
+            "question": question,
+        }
+
     def in_memory(self) -> Classification:
         """Return predictions, and write nothing."""
         found: dict[int, pl.DataFrame] = {}
-        rows, seconds, notes = self._fill(self.groups, found.__setitem__, None)
+        rows, seconds, notes = self._fill(_shards(self.groups), found.__setitem__, None)
         predictions = pl.concat([found[number] for number in sorted(found)])
         return Classification(predictions, None, rows, seconds, notes)
 
     def _fill(
         self,
-        groups: Sequence[Group],
-        take: Callable[[int, pl.DataFrame], None],
+        shards: Sequence[ShardRows],
+        take: Take,
         out: Path | None,
+        shared: SharedPredictions | None = None,
     ) -> tuple[int, float, tuple[str, ...]]:
-        """Predict all examples; return how many, the seconds they took, and notes."""
+        """Predict all examples, or this process's share; return how many, seconds, and notes."""
         say = self.reporting.say
-        total = sum(len(group.examples) for group in groups)
+        total = sum(shard.spec.rows for shard in shards)
         if not total:
             say("0 examples to do: the model is not loaded")
             return 0, 0.0, ()
         encoder = load_encoder(self.loading)
         loading = replace(self.loading, revision=encoder.revision or self.loading.revision)
         self._match_before_loading(loading, encoder)
-        largest = max(groups, key=lambda group: len(group.examples))
-        tried = sample(encoder, largest.examples, largest.media)
-        workers = count_workers(self.run, loading.device, tried.seconds * total)
+        tried = sample(encoder, *_largest(shards))
+        workers = count_workers(self.run, loading.device, tried.seconds * total, self.rank)
         if workers:
             start_server()
-        say(f"loading {loading.model}")
-        model = load(loading, encoder)
-        notes = [*self._match(model), *_video_notes(groups, decoding_of(self.selection))]
+        placement = find_placement(loading, encoder, self.rank)
+        say(f"loading {loading.model} on {placement.text}")
+        model = load(loading, encoder, placement)
+        notes = [*self._match(model), *_video_notes(shards, decoding_of(self.selection))]
         for note in notes:
             say(f"note: {note}")
         with KeptHeads(
             *(model.grid, self.selection.heads, model.dtype),
             folder=None if out is None else out.absolute().parent,
         ) as kept:
-            engine, batch_tokens = self._engine(
-                self._cut(model), loading, tried.prompts, groups, workers, kept, take
+            make, batch_tokens = self._maker(
+                self._cut(model), loading, tried.prompts, shards, workers, kept, take
             )
-            seconds = self._run(engine, groups, total, out)
-        for line in run_notes(engine.cuts, engine.unshared, batch_tokens):
+            started = time.monotonic()
+            cuts, unshared = self._run(make, shards, out, shared)
+        for line in run_notes(cuts, unshared, batch_tokens):
             say(line)
-        return total, seconds, tuple(notes)
+        return total, time.monotonic() - started, tuple(notes)
 
-    def _engine(
+    def _maker(
         self,
         model: LoadedModel,
         loading: ModelOptions,
         prompts: Sequence[Pieces],
-        groups: Sequence[Group],
+        shards: Sequence[ShardRows],
         workers: int,
         kept: KeptHeads,
-        take: Callable[[int, pl.DataFrame], None],
-    ) -> tuple[Engine, int]:
-        """Return the engine and the tokens of its batches, after a few prompts were tried."""
+        take: Take,
+    ) -> tuple[Callable[[], Engine], int]:
+        """Return what makes an engine, and the tokens of its batches, after prompts were tried."""
         scale = find_scale(model.encoder, prompts)
-        asked = prompts_of(chain.from_iterable(group.examples for group in groups))
+        asked = prompts_of(chain.from_iterable(shard.examples for shard in shards))
         batching = preflight(model, prompts, scale, self.run, shared=images_recur(asked))
         for line in batching.notes():
             self.reporting.say(line)
-        engine = make_engine(
+        make = partial(
+            make_engine,
             model,
             batching.limits,
             scale if batching.raw_pixels else None,
             self.run,
             workers=workers,
-            rules=groups[0].media.rules,
+            rules=shards[0].media.rules,
             answers={},
             loading=loading,
             sharing=batching.sharing or UNTRIED,
             asked=asked,
             files=ScoredShards(self.selection, model.grid, model.dtype, kept, take),
         )
-        return engine, batching.batch_tokens
+        return make, batching.batch_tokens
 
-    def _run(self, engine: Engine, groups: Sequence[Group], total: int, out: Path | None) -> float:
-        started = time.monotonic()
+    def _run(
+        self,
+        make: Callable[[], Engine],
+        shards: Sequence[ShardRows],
+        out: Path | None,
+        shared: SharedPredictions | None,
+    ) -> tuple[int, str]:
+        """Run all shards; return how often memory was short, and why less was shared."""
+        cuts, unshared = 0, ""
         try:
-            with self.reporting.progress(total) as engine.on_rows:
-                engine.run(_shards(groups))
+            with self.reporting.progress(sum(shard.spec.rows for shard in shards)) as show:
+                for part in self._passes(shards, shared, show):
+                    engine = make()
+                    engine.on_rows = show
+                    engine.run(part)
+                    cuts, unshared = cuts + engine.cuts, unshared or engine.unshared
         except KeyboardInterrupt:
             if out is not None:
                 interruption.explain(
@@ -165,7 +207,25 @@ class ClassifiedRun:
                     f"what was predicted is kept; run the same command again to go on with {out}",
                 )
             raise
-        return time.monotonic() - started
+        return cuts, unshared
+
+    def _passes(
+        self,
+        shards: Sequence[ShardRows],
+        shared: SharedPredictions | None,
+        show: Callable[[int], None],
+    ) -> Iterator[Iterable[ShardRows]]:
+        """Yield all shards at once, or those that this process claims until all are done."""
+        if shared is None:
+            yield shards
+            return
+        by_spec = {shard.spec: shard for shard in shards}
+        parts = shared.open([*by_spec], self.rank.rank / self.rank.ranks)
+        told = 0
+        while parts.wait():
+            yield (by_spec[spec] for spec in parts.claimed())
+            others, told = parts.others_rows - told, parts.others_rows
+            show(others)
 
     def _match_before_loading(self, loading: ModelOptions, encoder: PromptEncoder) -> None:
         """Refuse what can be refused without the model's weights."""
@@ -206,8 +266,21 @@ def _shards(groups: Sequence[Group]) -> list[ShardRows]:
     ]
 
 
-def _todo(group: Group, done: pl.DataFrame, out: Path) -> Group:
-    """Return the examples of a group that a file does not have yet.
+def _largest(shards: Sequence[ShardRows]) -> tuple[list[Example], MediaFolder]:
+    """Return the examples of the folder that has most of them, and the folder."""
+    found: dict[int, tuple[list[Example], MediaFolder]] = {}
+    for shard in shards:
+        found.setdefault(id(shard.media), ([], shard.media))[0].extend(shard.examples)
+    return max(found.values(), key=lambda group: len(group[0]))
+
+
+def _numbered(shards: Sequence[ShardRows]) -> list[ShardRows]:
+    """Return shards that are numbered without gaps."""
+    return [replace(one, spec=replace(one.spec, number=n)) for n, one in enumerate(shards)]
+
+
+def _todo(shards: Sequence[ShardRows], done: pl.DataFrame, out: Path) -> list[ShardRows]:
+    """Return the examples of shards that a file does not have yet; none that is empty then.
 
     Raises
     ------
@@ -219,22 +292,27 @@ def _todo(group: Group, done: pl.DataFrame, out: Path) -> Group:
         (identifier, subtask): tuple(names)
         for identifier, subtask, names in zip(done["id"], subtasks, done["media"], strict=True)
     }
-    kept = []
-    for example in group.examples:
+
+    def is_open(example: Example) -> bool:
         found = media.get((example.id, example.subtask))
-        if found is None:
-            kept.append(example)
-        elif found != example.media:
+        if found not in (None, example.media):
             raise OutputError(
-                f"{out} has id {example.id!r} with {', '.join(found)}, and now it is of"
+                f"{out} has id {example.id!r} with {', '.join(found or ())}, and now it is of"
                 f" {', '.join(example.media)}; pass another --out, or --force to replace it"
             )
-    return Group(kept, group.media)
+        return found is None
+
+    kept = [(shard, [*filter(is_open, shard.examples)]) for shard in shards]
+    return [
+        replace(shard, examples=left, spec=replace(shard.spec, stop=len(left)))
+        for shard, left in kept
+        if left
+    ]
 
 
-def _video_notes(groups: Sequence[Group], decoding: Mapping[str, int]) -> list[str]:
+def _video_notes(shards: Sequence[ShardRows], decoding: Mapping[str, int]) -> list[str]:
     if "video_frames" in decoding:
         return []
-    names = (name for group in groups for example in group.examples for name in example.media)
+    names = (name for shard in shards for example in shard.examples for name in example.media)
     found = next(filter(is_video_name, names), None)
     return [f"the training examples had no videos, and {found} is one"] if found else []

@@ -19,7 +19,7 @@ import polars as pl
 
 from savs.foundation.errors import SavsError
 from savs.foundation.parquet_files import scan_parquet
-from savs.foundation.whole_files import whole_file
+from savs.foundation.whole_files import make_folder, whole_file
 from savs.pipeline.classifying.csv_rows import csv_bytes, read_csv
 from savs.pipeline.errors import OutputError
 from savs.stores.format.layout import Facts, decode_json
@@ -72,7 +72,7 @@ class PredictionFile:
         self._early[number] = rows
         while (found := self._early.pop(self._next, None)) is not None:
             self._next += 1
-            with _disk(self.path):
+            with output_errors(self.path):
                 self._append(found)
 
     def _append(self, rows: pl.DataFrame) -> None:
@@ -89,7 +89,7 @@ class PredictionFile:
         if self.path.suffix.lower() != PARQUET:
             return
         rows_path = _rows_path(self.path)
-        with _disk(self.path):
+        with output_errors(self.path):
             with whole_file(self.path) as partial:
                 _scan_lines(rows_path, self.schema).sink_parquet(partial)
             _write_state(self.path, RunState(self.made, None, is_finished=True))
@@ -124,15 +124,15 @@ def open_predictions(
     if path.suffix.lower() not in SUFFIXES or path.is_dir():
         raise OutputError(f"{path}: expected a name that ends in {', '.join(SUFFIXES)} as --out")
     rows_path = _rows_path(path)
-    with _disk(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with output_errors(path):
+        make_folder(path.parent)
         if force:
             for old in (_state_path(path), rows_path, path):
                 old.unlink(missing_ok=True)
         size = _resume(path, made) if path.exists() or rows_path.exists() else 0
         file = rows_path.open("a+b")
     try:
-        with _disk(path):
+        with output_errors(path):
             _lock(path, file)
             file.truncate(size)
             done = _read(rows_path, schema) if size else pl.DataFrame(schema=schema)
@@ -237,7 +237,7 @@ def _scan_lines(path: Path, schema: Mapping[str, Any]) -> pl.LazyFrame:
 
 
 @contextmanager
-def _disk(path: Path) -> Iterator[None]:
+def output_errors(path: Path) -> Iterator[None]:
     """Turn what goes wrong on the disk into an OutputError."""
     try:
         yield

@@ -1,26 +1,31 @@
-"""`savs extract --gpus` and `--engine ray`: many processes, shown as one run."""
+"""`--gpus` and `--engine ray`: many processes, shown as one run."""
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from savs.pipeline.cli.output import progress, say
 from savs.pipeline.cluster.devices import NONE, parse_devices
-from savs.pipeline.cluster.node import Node
+from savs.pipeline.cluster.node import DONE, Node
+from savs.pipeline.cluster.parts_progress import PartsProgress
 from savs.pipeline.cluster.ray_engine import RayOptions, run_on_ray
-from savs.pipeline.cluster.store_progress import StoreProgress
+from savs.pipeline.errors import OutputError
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.launchers import find_rank
 from savs.stores import open_store
-from savs.stores.errors import StoreIncompleteError, StoreNotFoundError
+from savs.stores.errors import StoreError, StoreIncompleteError, StoreNotFoundError
+from savs.stores.files.object_store import file_names
+from savs.stores.format.manifest import read_manifest
 
 if TYPE_CHECKING:
     from savs.pipeline import Extraction
 
-ALONE = ("--gpus", NONE, "--engine", "local", "--no-progress")
+QUIET = ("--gpus", NONE, "--no-progress")
+ALONE = (*QUIET, "--engine", "local")
 """Options of each of the processes, behind those that were given."""
 
 
@@ -32,17 +37,46 @@ def extract_on_node(gpus: str, out: Any) -> "Extraction":
     StoreIncompleteError
         All processes ended, and shards are missing.
     """
+    return _shown(out, lambda tick: _run_node(gpus, ALONE, tick))
+
+
+def classify_on_node(gpus: str, inputs: Sequence[str], out: Path | None, *, force: bool) -> None:
+    """Run this same command once a GPU; its predictions are in `out` then.
+
+    Raises
+    ------
+    ParameterError
+        Several processes cannot do this.
+    OutputError
+        All processes ended, and predictions are missing.
+    """
+    from savs.pipeline.classifying.shared_predictions import (
+        part_files,
+        planned_parts,
+        require_shareable,
+    )
+
+    out = require_shareable(inputs, out, force=force)
+    with PartsProgress(lambda: part_files(out), lambda: planned_parts(out), progress) as shown:
+        codes = _run_node(gpus, QUIET, shown.tick)
+    if not {*codes} & {*DONE}:
+        raise typer.Exit(max(codes))  # the processes have said why
+    if planned_parts(out):
+        raise OutputError(
+            f"all processes ended, and predictions for {out} are missing; see above, then run the"
+            " same command again"
+        )
+
+
+def _run_node(gpus: str, options: Sequence[str], tick: Callable[[], None]) -> list[int]:
+    """Run this same command once a GPU, with further options; return the exit codes."""
     from savs.pipeline.extraction.model.placement import count_gpus
 
     devices = parse_devices(gpus, count_gpus)
     say(f"{len(devices)} processes: {', '.join(devices)}")
-    node = Node(devices, [*sys.argv[1:], *ALONE], find_rank(), say)
-
-    def run(tick: Callable[[], None]) -> list[int]:
-        node.run(tick)
-        return list(node.codes.values())
-
-    return _shown(out, run)
+    node = Node(devices, [*sys.argv[1:], *options], find_rank(), say)
+    node.run(tick)
+    return list(node.codes.values())
 
 
 def extract_on_ray(options: RayOptions, out: Any) -> "Extraction":
@@ -67,7 +101,7 @@ def _shown(out: Any, run: Callable[[Callable[[], None]], list[int]]) -> "Extract
     from savs.pipeline.extraction.extraction import Extraction, skipped_examples
 
     started = time.monotonic()
-    with StoreProgress(out, progress) as shown:
+    with PartsProgress(lambda: _files(out), lambda: _planned(out), progress) as shown:
         try:
             codes = run(shown.tick)
         except KeyboardInterrupt:
@@ -87,3 +121,17 @@ def _shown(out: Any, run: Callable[[Callable[[], None]], list[int]]) -> "Extract
     made = [spec for spec in store.present() if spec.name not in shown.before]
     rows = sum(spec.rows for spec in made)
     return Extraction(store, rows, time.monotonic() - started, skipped_examples(store))
+
+
+def _planned(folder: Any) -> Mapping[str, int]:
+    try:
+        return {spec.name: spec.rows for spec in read_manifest(folder).plan.shards()}
+    except StoreError:  # not made yet, or the processes will say what is wrong
+        return {}
+
+
+def _files(folder: Any) -> set[str]:
+    try:
+        return file_names(folder)
+    except FileNotFoundError:  # not made yet
+        return set()

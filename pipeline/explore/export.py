@@ -9,7 +9,7 @@ import polars as pl
 from safetensors.numpy import save_file
 
 from savs.foundation.disk_errors import native_disk_errors
-from savs.foundation.whole_files import whole_file
+from savs.foundation.whole_files import make_folder, whole_file
 from savs.pipeline.errors import ExportError
 from savs.stores import FeatureStore, Head, StoreWriteError, head_name
 
@@ -56,7 +56,7 @@ def export(
     names = [head_name(head) for head in dict.fromkeys(heads)]
     rows = store.scan().filter(pl.col("split").is_in(list(splits)))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with whole_file(path) as partial, native_disk_errors():
             FORMS[form](rows, names, partial)
     except OSError as error:

@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from savs.foundation.errors import SavsError
-from savs.foundation.whole_files import make_durable, whole_file
+from savs.foundation.whole_files import make_durable, make_folder, whole_file
 from savs.pipeline.errors import OutputError
 
 
@@ -42,7 +42,7 @@ def output_files(targets: Mapping[str, Path], *, force: bool = False) -> Iterato
         with ExitStack() as stack:
             paths = {}
             for option, path in targets.items():
-                path.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(path.parent)
                 new = whole_file(path, replace=False, keep_suffix=True)
                 paths[option] = stack.enter_context(new)
             yield paths

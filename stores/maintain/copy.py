@@ -15,7 +15,7 @@ from savs.stores.errors import (
     StoreMismatchError,
     StoreWriteError,
 )
-from savs.stores.format.layout import Head, LayerGrid
+from savs.stores.format.layout import MANIFEST, Head, LayerGrid
 from savs.stores.format.manifest import Identity, Manifest
 from savs.stores.format.plan import ShardSpec, SplitPlan, StorePlan
 from savs.stores.maintain.verify import shard_problem
@@ -115,11 +115,15 @@ def _unite(stores: Sequence[FeatureStore], out: Path) -> FeatureStore:
             f"{len(missing)} planned shards are in none of the stores ({missing[0]} first);"
             " extract them, or add the store that has them"
         )
-    with _new_store(out, Manifest(manifest.identity, manifest.plan)) as writer:
+    with _new_store(out, Manifest(manifest.identity, manifest.plan)) as (writer, made):
         for spec, having in homes.items():
             source, target = _whole(spec, having), out / spec.name
-            with disk_errors(target), whole_file(target, replace=False) as partial:
-                shutil.copyfile(source, partial)
+            try:
+                with disk_errors(target), whole_file(target, replace=False) as partial:
+                    shutil.copyfile(source, partial)
+            except FileExistsError:  # an extraction has joined, and was first
+                continue
+            made.append(spec.name)
         writer.seal()
     return open_store(out)
 
@@ -137,23 +141,35 @@ def _whole(spec: ShardSpec, having: Sequence[FeatureStore]) -> Path:
 
 
 @contextmanager
-def _new_store(out: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
-    """Write a new store whole, or leave the folder as it was."""
+def _new_store(out: Path, manifest: Manifest) -> Iterator[tuple[FeatureWriter, list[str]]]:
+    """Write a new store whole, or leave the folder as it was.
+
+    Yields a writer, and a list for the names of the shards that are written. Another process may
+    join the store meanwhile: what that has written stays.
+    """
     was_there, begun = out.exists(), False
+    made: list[str] = []
     try:
         with new_writer(out, manifest) as writer:
             begun = True
-            yield writer
+            yield writer, made
     except BaseException as error:
         if begun:
-            for path in out.iterdir():
-                path.unlink()
-            if not was_there:
-                out.rmdir()
+            _remove(out, made, keep_folder=was_there)
         if isinstance(error, StoreWriteError) and isinstance(error.__cause__, OSError):
             with disk_errors(out, NOTHING_LEFT):
                 raise error.__cause__ from None
         raise
+
+
+def _remove(out: Path, made: Sequence[str], *, keep_folder: bool) -> None:
+    """Remove what was written, and the store if no other process has a part in it."""
+    for name in made:
+        (out / name).unlink(missing_ok=True)
+    if {path.name for path in out.iterdir()} == {MANIFEST}:
+        (out / MANIFEST).unlink()
+        if not keep_folder:
+            out.rmdir()
 
 
 def _taken(stores: Sequence[FeatureStore], split: str) -> Sequence[FeatureStore]:
@@ -188,10 +204,11 @@ def _joined(plans: Sequence[SplitPlan]) -> SplitPlan:
 
 def _write(manifest: Manifest, parts: Sequence[Part], out: Path) -> FeatureStore:
     """Write shards as those of a new store, one after the other; memory holds one of them."""
-    with _new_store(out, manifest) as writer:
+    with _new_store(out, manifest) as (writer, made):
         for (store, old), new in zip(parts, manifest.plan.shards(), strict=True):
             with open_shard(store.path / old.name, old, store.manifest) as shard:
-                _copy(shard, store.grid, manifest.identity, writer, new)
+                if _copy(shard, store.grid, manifest.identity, writer, new):
+                    made.append(new.name)
         writer.seal()
     return open_store(out)
 
@@ -202,10 +219,13 @@ def _copy(
     identity: Identity,
     writer: FeatureWriter,
     spec: ShardSpec,
-) -> None:
-    """Write the heads of an identity, and all else in a shard, as another shard."""
+) -> bool:
+    """Write the heads of an identity, and all else in a shard, as another shard.
+
+    Returns False where another process has written it.
+    """
     held = {grid.layer: grid for grid in grids}
-    writer.write(
+    return writer.write(
         spec,
         ShardContent(
             layers={

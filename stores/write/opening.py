@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from savs.foundation.whole_files import PARTIAL
+from savs.foundation.whole_files import PARTIAL, make_folder
 from savs.stores.errors import StoreMismatchError, StoreNotFoundError, StoreWriteError
 from savs.stores.files.object_store import object_names
 from savs.stores.files.paths import WRITABLE, is_remote, is_writable
@@ -124,7 +124,7 @@ def _make_folder(path: Path, stack: ExitStack) -> None:
         raise StoreWriteError(f"{path} is a file, not a folder; pass another --out")
     if not path.exists():
         stack.callback(_remove_if_empty, path)
-    path.mkdir(parents=True, exist_ok=True)
+    make_folder(path)
 
 
 def _remove_if_empty(folder: Path) -> None:
@@ -147,7 +147,7 @@ def new_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise StoreMismatchError(f"{path} exists and is not empty; pass a new or empty folder")
         is_new = not path.exists()
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
     with ExitStack() as stack:
         if is_new:
             stack.callback(_remove_if_empty, path)

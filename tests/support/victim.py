@@ -32,6 +32,8 @@ class Order:
     signal: int = signal.SIGKILL
     step: int | None = None
     """Before which change of its folder, counted from 0, it kills itself with SIGKILL."""
+    shards: int = 0
+    """How many shards it publishes before `step` counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def _extract(order: Order) -> None:
     try:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the command does
         if order.step is not None:
-            _kill_at(order.step, Path(order.extraction["out"]))
+            _kill_at(order.step, order.shards, Path(order.extraction["out"]))
         extract("general", model="demo", **order.extraction)
         code = 0
     except KeyboardInterrupt:
@@ -114,16 +116,20 @@ def _extract(order: Order) -> None:
         os._exit(code)
 
 
-def _kill_at(step: int, folder: Path) -> None:
+def _kill_at(step: int, shards: int, folder: Path) -> None:
     """Kill this process before the change of a folder that has a number."""
-    left = step
+    left, unpublished = step, shards
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
-        nonlocal left
-        if _changes(event, arguments, str(folder)):
-            left -= 1
-            if left < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+        nonlocal left, unpublished
+        if not _changes(event, arguments, str(folder)):
+            return
+        if unpublished:
+            unpublished -= event == "os.link" and str(arguments[1]).endswith(".h5")
+            return
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(watch)
 

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from savs import pipeline
+from savs.pipeline.cli.classifier_names import name_classifiers
 from savs.pipeline.cli.options.expansion import expand_options
+from savs.pipeline.cli.options.processes import GpusOption, NoProgressOption, require_own_devices
 from savs.pipeline.cli.options.shared import JsonOption, OtherPromptOption, option
 from savs.pipeline.cli.output import print_json, print_table, progress, say
 from savs.pipeline.cli.skipped import tell_skipped
-from savs.pipeline.extraction.model.model_options import PlacingKeywords
+from savs.pipeline.cluster.devices import NONE
+from savs.pipeline.extraction.model.model_options import AUTO, PlacingKeywords
 from savs.pipeline.extraction.run_options import BatchKeywords
 from savs.pipeline.inputs.input_options import NewImageKeywords
 from savs.pipeline.running.formatting import percent
@@ -25,7 +28,7 @@ VOTES_SHOWN = 3
 @expand_options
 def classify_command(
     classifier: Annotated[
-        Path, typer.Argument(metavar="CLASSIFIER", help="Folder that `savs select` wrote.")
+        str, typer.Argument(metavar="CLASSIFIER", help="Folder that `savs select` wrote.")
     ],
     inputs: Annotated[
         list[str],
@@ -37,6 +40,13 @@ def classify_command(
     reading: NewImageKeywords,
     placing: PlacingKeywords,
     batches: BatchKeywords,
+    also: Annotated[
+        list[str] | None,
+        option(
+            metavar="[NAME=]FOLDER",
+            help="Another classifier of the same model, for the same images (repeatable).",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         option(metavar="FILE", help="Output: .csv, .jsonl or .parquet (default: print a table)."),
@@ -65,11 +75,19 @@ def classify_command(
     max_skip: Annotated[
         int, option(min=0, help="Exit with code 4 if more examples are skipped.")
     ] = 0,
+    gpus: GpusOption = NONE,
+    no_progress: NoProgressOption = False,
     json: JsonOption = False,
 ) -> None:
     """Rows that --out already has are kept, so the same command resumes, or adds new images."""
+    if gpus != NONE:
+        require_own_devices(gpus, placing.get("device", AUTO))
+        from savs.pipeline.cli.node_run import classify_on_node
+
+        classify_on_node(gpus, inputs, out, force=force)
+        retry_skipped = False  # the processes have tried them; what is left is to read the file
     done = pipeline.classify(
-        classifier,
+        name_classifiers([classifier, *also]) if also else Path(classifier),
         inputs,
         out=out,
         model=model,
@@ -80,7 +98,7 @@ def classify_command(
         allow_other_prompt=allow_other_prompt,
         retry_skipped=retry_skipped,
         force=force,
-        reporting=Reporting(say, progress),
+        reporting=Reporting(say) if no_progress else Reporting(say, progress),
         **{**reading, **placing, **batches},
     )
     if json:

@@ -6,11 +6,12 @@ import typer
 
 from savs.pipeline.cli.options.expansion import expand_options
 from savs.pipeline.cli.options.inputs import BenchmarkArgument, resolve_benchmark
+from savs.pipeline.cli.options.processes import GpusOption, NoProgressOption, require_own_devices
 from savs.pipeline.cli.options.shared import JsonOption, option
 from savs.pipeline.cli.output import print_json, print_line, progress, say
 from savs.pipeline.cli.skipped import tell_skipped
 from savs.pipeline.cluster.devices import NONE
-from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions
+from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.requirements import require_extra
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import InputOptions
@@ -37,13 +38,7 @@ def extract_command(
     max_skip: Annotated[
         int, option(min=0, help="Exit with code 4 if more examples are skipped.")
     ] = 0,
-    gpus: Annotated[
-        str,
-        option(
-            metavar="all|N|0,2",
-            help="Start a process per GPU on this machine: all, a number, or a list.",
-        ),
-    ] = NONE,
+    gpus: GpusOption = NONE,
     engine: Annotated[
         str, option(metavar="local|ray", help="Where processes run: here, or in a Ray cluster.")
     ] = "local",
@@ -55,7 +50,7 @@ def extract_command(
     ] = None,
     actor_cpus: Annotated[int, option(min=1, help="CPUs of each Ray actor.")] = 1,
     actor_gpus: Annotated[float, option(min=0, help="GPUs of each Ray actor.")] = 1.0,
-    no_progress: Annotated[bool, option("--no-progress", help="Print messages only.")] = False,
+    no_progress: NoProgressOption = False,
     json: JsonOption = False,
 ) -> None:
     """Resume an existing store; finished shards are kept.
@@ -74,9 +69,7 @@ def extract_command(
         return
     if engine not in ("local", "ray"):
         raise typer.BadParameter(f"--engine is {engine!r}, expected local or ray")
-    if gpus != NONE and (engine == "ray" or model.device != AUTO):
-        other = "--engine ray" if engine == "ray" else f"--device {model.device}"
-        raise typer.BadParameter(f"--gpus chooses the devices, and so does {other}; give one")
+    require_own_devices(gpus, model.device, engine)
     if engine == "ray":
         from savs.pipeline.cli.node_run import extract_on_ray
         from savs.pipeline.cluster.ray_engine import RayOptions

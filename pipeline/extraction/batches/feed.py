@@ -103,6 +103,7 @@ class Planner:
                 media=tuple(m.sha256 for m in seen),
                 images=sum(len(m.sizes) for m in seen),
                 tokens=text + sum(self.counter.image(*size) for m in seen for size in m.sizes),
+                pixels=sum(width * height for m in seen for width, height in m.sizes),
             )
             several = any(self.asked.get(name, 0) > 1 for name in example.media)
             several |= any(shown[m.sha256] > 1 for m in seen)

@@ -22,6 +22,8 @@ class Request:
     """Images that the model gets, frames of videos included, as far as known before decoding."""
     tokens: int
     """Length of the model's input, as far as known before decoding."""
+    pixels: int = 0
+    """Pixels of its images, as they are decoded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,9 @@ from savs.pipeline.extraction.batches.jobs import Request
 from savs.stores import PlannedRow
 from savs.stores.format.plan import ROW_COLUMNS, row_digest
 
+MOST_PIXELS = 2**28
+"""Decoded pixels of a batch at most, some 800 MB in each worker; more in one prompt run alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
@@ -55,7 +58,7 @@ def make_batches(requests: Sequence[Request], limits: BatchLimits) -> list[list[
 
     A batch has one number of images: some models are wrong where it differs within a batch.
     Requests are ordered by number of images, then by tokens, then by number, and cut where a limit
-    is reached.
+    is reached, that of `MOST_PIXELS` included.
 
     Examples
     --------
@@ -92,19 +95,22 @@ def make_shared_batches(requests: Sequence[Request], limits: BatchLimits) -> lis
 def _cut(requests: Sequence[Request], limits: BatchLimits) -> list[list[Request]]:
     """Cut where the number of images changes and where a limit is reached."""
     batches: list[list[Request]] = []
-    longest = 0
+    longest = pixels = 0
     for request in requests:
         last = batches[-1] if batches else []
         longest = max(longest, request.tokens)
+        if not last or last[-1].media != request.media:
+            pixels += request.pixels
         room = (
             last
             and last[0].images == request.images
             and len(last) < limits.rows
             and (len(last) + 1) * longest <= limits.tokens
+            and pixels <= MOST_PIXELS
         )
         if room:
             last.append(request)
         else:
             batches.append([request])
-            longest = request.tokens
+            longest, pixels = request.tokens, request.pixels
     return batches

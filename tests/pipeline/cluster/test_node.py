@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from savs.pipeline.cluster.node import _end
@@ -140,3 +141,22 @@ def test_processes_are_killed_when_their_end_is_interrupted(monkeypatch) -> None
             with pytest.raises(KeyboardInterrupt):
                 _end([process])
         assert process.wait() == -signal.SIGKILL
+
+
+def test_two_processes_classify_new_images(savs, inputs, tmp_path) -> None:
+    train, test = inputs.few_shots(train=8, test=24)
+    store, out = tmp_path / "store", tmp_path / "new.csv"
+    files = ["--train", train, "--test", test, "--model", "demo"]
+    assert savs("extract", "general", *files, "--out", store).returncode == 0
+    assert savs("select", store, "--heads", "5", "--no-cv").returncode == 0
+    assert savs("evaluate", store).returncode == 0
+    words = ["classify", store / "results" / "vote", test, "--media-root", test.parent]
+    done = savs(*words, "--out", out, "--gpus", "cpu,cpu")
+    assert done.returncode == 0, done.stderr
+    assert "2 processes: cpu, cpu" in done.stderr
+    assert not (tmp_path / "new.csv.parts").exists()
+    rows = pl.read_csv(out).sort("id")["prediction"]
+    expected = pl.read_parquet(store / "results" / "vote" / "predictions.parquet").sort("id")
+    assert rows.to_list() == expected["prediction"].to_list()
+    done = savs(*words, "--gpus", "cpu,cpu")
+    assert "several processes share an output file; pass --out FILE" in done.stderr

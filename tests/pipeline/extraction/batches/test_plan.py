@@ -6,7 +6,12 @@ from hypothesis import strategies as st
 
 from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.batches.jobs import Request
-from savs.pipeline.extraction.batches.plan import BatchLimits, make_batches
+from savs.pipeline.extraction.batches.plan import (
+    MOST_PIXELS,
+    BatchLimits,
+    make_batches,
+    make_shared_batches,
+)
 
 REQUESTS = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3000)), max_size=60).map(
     lambda found: [Request(n, "", "", (), i, t) for n, (i, t) in enumerate(found)]
@@ -44,3 +49,21 @@ def test_half_small_and_half_large_images_are_hardly_padded():
 def test_a_limit_below_one_is_refused(limits):
     with pytest.raises(ParameterError, match="expected at least 1"):
         BatchLimits(*limits)
+
+
+def test_large_photos_make_small_batches():
+    large = [Request(n, "", "", (str(n),), 1, 64, MOST_PIXELS // 4) for n in range(10)]
+    huge = Request(10, "", "", ("10",), 1, 64, 2 * MOST_PIXELS)
+    batches = make_batches([*large, huge], BatchLimits(32, 99999))
+    assert [[r.number for r in batch] for batch in batches] == [
+        [0, 1, 2, 3],
+        [4, 5, 6, 7],
+        [8, 9],
+        [10],
+    ]
+
+
+def test_questions_about_one_photo_decode_it_once():
+    asked = [Request(n, "", "", (str(n // 5),), 1, 64, MOST_PIXELS // 2) for n in range(15)]
+    batches = make_shared_batches(asked, BatchLimits(32, 99999))
+    assert [len(batch) for batch in batches] == [10, 5]

@@ -1,0 +1,59 @@
+"""Several classifiers of one model, put to the same images in one pass: each is a subtask."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.selection.config_json import grid_widths
+from savs.pipeline.selection.selection import Selection
+from savs.pipeline.selection.task_selection import TaskSelection
+from savs.stores import LayerGrid
+from savs.stores.format.manifest import FeatureSource
+
+
+def combine(selections: Mapping[str, Selection]) -> Selection:
+    """Return one classifier that has the tasks of all, as subtasks `NAME` or `NAME/SUBTASK`.
+
+    Raises
+    ------
+    SelectionError
+        They are of different models, processors, dtypes or chat templates.
+    """
+    (first, whole), *others = selections.items()
+    grid = whole.source.grid
+    for name, other in others:
+        _require_same_source(first, whole.source, name, other.source)
+        grid = _united(grid, other.source.grid)
+    tasks = [_named(name, task) for name, one in selections.items() for task in one.tasks]
+    return replace(whole, source=replace(whole.source, grid=grid), tasks=tuple(tasks))
+
+
+def _require_same_source(first: str, ours: FeatureSource, name: str, theirs: FeatureSource) -> None:
+    """Raise SelectionError unless two classifiers are of one model, whatever heads they chose."""
+    united = replace(theirs, grid=ours.grid)
+    apart = ours.differences(united, f"in {name!r}", here=f"in {first!r}")
+    held, other = grid_widths(ours.grid), grid_widths(theirs.grid)
+    apart += [
+        f"width of head {head}: {held[head]} in {first!r}, {other[head]} in {name!r}"
+        for head in held.keys() & other.keys()
+        if held[head] != other[head]
+    ]
+    if apart:
+        raise SelectionError(
+            f"classifiers {first!r} and {name!r} cannot share a pass, they differ in:\n  "
+            + "\n  ".join(apart)
+            + "\nrun `savs classify` once for each"
+        )
+
+
+def _united(ours: Sequence[LayerGrid], theirs: Sequence[LayerGrid]) -> tuple[LayerGrid, ...]:
+    """Return a grid that has the heads of two."""
+    found = {grid.layer: grid for grid in ours}
+    for grid in theirs:
+        heads = {*grid.heads, *found.get(grid.layer, grid).heads}
+        found[grid.layer] = replace(grid, heads=tuple(sorted(heads)))
+    return tuple(found[layer] for layer in sorted(found))
+
+
+def _named(name: str, task: TaskSelection) -> TaskSelection:
+    return replace(task, subtask=name if task.subtask is None else f"{name}/{task.subtask}")

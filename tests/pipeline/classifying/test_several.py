@@ -1,0 +1,95 @@
+"""Several classifiers see an image in one pass, and each predicts what it predicts alone."""
+
+import shutil
+from dataclasses import replace
+
+import pytest
+from polars.testing import assert_frame_equal
+from typer.testing import CliRunner
+
+from savs.foundation.errors import ParameterError
+from savs.pipeline import classify, load_selection, save_selection, select
+from savs.pipeline.classifying.several import combine
+from savs.pipeline.cli.app import app
+from savs.pipeline.cli.classifier_names import name_classifiers
+from savs.pipeline.errors import SelectionError
+
+COLUMNS = ["id", "prediction", "margin", "votes", "reason"]
+
+
+def test_each_predicts_what_it_predicts_alone(made, animals, tmp_path) -> None:
+    other = tmp_path / "other"
+    given = load_selection(animals)
+    save_selection(replace(given, tasks=(flipped(given.only_task()),)), other)
+    images = made.images[:3]
+    found = classify({"animal": animals, "flipped": other}, images).predictions
+    assert found["subtask"].to_list() == ["animal", "flipped"] * 3
+    for name, folder in (("animal", animals), ("flipped", other)):
+        alone = classify(folder, images).predictions
+        together = found.filter(subtask=name)
+        assert_frame_equal(together.select(COLUMNS), alone.select(COLUMNS), abs_tol=1e-5)
+    first, second = (found.filter(subtask=name)["prediction"] for name in ("animal", "flipped"))
+    assert (first != second).any()
+
+
+def flipped(task):
+    """Return a task whose classes have each other's names."""
+    return replace(task, classes=task.classes[::-1])
+
+
+def test_the_grid_has_the_heads_of_both_slim_classifiers(made) -> None:
+    whole = load_selection(made.classifier)
+    parts = {name: of_heads(made, heads) for name, heads in PARTS.items()}
+    found = combine(parts)
+    assert [task.subtask for task in found.tasks] == [
+        f"{name}/{task.subtask}" for name in PARTS for task in whole.tasks
+    ]
+    assert found.heads == [head for heads in PARTS.values() for head in heads]
+    assert {(g.layer, h) for g in found.source.grid for h in g.heads} == set(found.heads)
+
+
+PARTS = {"early": ((0, 1), (2, 0)), "late": ((2, 3), (5, 1))}
+
+
+def of_heads(made, heads):
+    """Return a classifier of some heads, as one of a slim store."""
+    given = load_selection(made.classifier)
+    tasks = tuple(
+        replace(task, heads=heads, scores=task.scores[:2], margins=task.margins[:2])
+        for task in given.tasks
+    )
+    selection = select(made.store, heads_from=replace(given, tasks=tasks))
+    grid = tuple(
+        replace(layer, heads=tuple(head for number, head in heads if number == layer.layer))
+        for layer in selection.source.grid
+        if any(number == layer.layer for number, _ in heads)
+    )
+    return replace(selection, source=replace(selection.source, grid=grid))
+
+
+def test_classifiers_of_other_models_cannot_share_a_pass(animals) -> None:
+    ours = load_selection(animals)
+    other = replace(ours, source=replace(ours.source, dtype="bfloat16"))
+    with pytest.raises(SelectionError, match="dtype: 'float32' in 'a', 'bfloat16' in 'b'"):
+        combine({"a": ours, "b": other})
+
+
+def test_names_are_those_of_folders_unless_given(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "k=5").mkdir()
+    found = name_classifiers(["runs/vote", "colour=runs/vote", "k=5"])
+    assert {name: str(path) for name, path in found.items()} == {
+        "vote": "runs/vote",
+        "colour": "runs/vote",
+        "k=5": "k=5",
+    }
+    with pytest.raises(ParameterError, match="two classifiers are called 'vote'"):
+        name_classifiers(["a/vote", "b/vote"])
+
+
+def test_the_command_takes_several(made, animals, tmp_path) -> None:
+    shutil.copytree(animals, tmp_path / "again")
+    given = ["classify", str(animals), str(made.images[0]), "--also", str(tmp_path / "again")]
+    done = CliRunner().invoke(app, given)
+    assert done.exit_code == 0, done.output
+    assert [line.split()[1] for line in done.stdout.splitlines()[-2:]] == ["classifier", "again"]
