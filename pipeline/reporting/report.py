@@ -9,6 +9,7 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import ReportError
 from savs.pipeline.names import DEFAULT_GALLERY
 from savs.pipeline.pages.rendering import render
+from savs.pipeline.reporting.across import Across, across_part
 from savs.pipeline.reporting.checks import Checks, GroupCount, checks_part, groups_part
 from savs.pipeline.reporting.confusion import ClassesPart, classes_part
 from savs.pipeline.reporting.curves import Curves, curves_part
@@ -40,6 +41,8 @@ class ReportContent:
     groups: tuple[GroupCount, ...]
     gallery: Gallery | None
     curves: tuple[Curves, ...]
+    across: Across | None
+    """Heads across tasks, if that was asked for."""
     checks: Checks
     provenance: Provenance
 
@@ -56,6 +59,7 @@ def report(
     media_root: str | Path | None = None,
     examples: int = DEFAULT_GALLERY,
     title: str | None = None,
+    compare_heads: bool = False,
 ) -> ReportContent:
     """Write one HTML page about results. It holds all it shows, and loads nothing.
 
@@ -74,6 +78,9 @@ def report(
         Most examples that the page shows, 0 for none.
     title
         Heading of the page; by default the benchmark's name.
+    compare_heads
+        Also show which heads tasks share, and how stable the choice of the first result is: heads
+        are scored again on random halves of its training examples.
 
     Returns
     -------
@@ -95,7 +102,7 @@ def report(
     if examples < 0:
         raise ParameterError(f"examples is {examples}, expected at least 0")
     given = [paths] if isinstance(paths, str | Path) else list(paths)
-    content = gather(given, page, media_root, examples, title)
+    content = gather(given, page, media_root, examples, title, compare_heads=compare_heads)
     script = Path(__file__).with_name("report.js").read_text("utf-8")
     text = render(Path(__file__).parent, "report.html", script=script, content=content)
     with output_files({"--out": page}, force=True) as files:
@@ -109,6 +116,8 @@ def gather(
     media_root: str | Path | None,
     examples: int,
     title: str | None,
+    *,
+    compare_heads: bool = False,
 ) -> ReportContent:
     """Return what a report shows; see `report`."""
     folders, sweeps = find_folders([Path(path) for path in paths])
@@ -126,6 +135,7 @@ def gather(
         groups=groups_part(first.predictions),
         gallery=gallery_part(results, examples, media_root),
         curves=tuple(curves_part(folder) for folder in sweeps),
+        across=across_part(results) if compare_heads else None,
         checks=checks_part(first),
         provenance=provenance_part(first, page),
     )

@@ -32,6 +32,12 @@ def report_command(
     title: Annotated[
         str | None, option(metavar="TEXT", help="Heading (default: the benchmark's name).")
     ] = None,
+    compare_heads: Annotated[
+        bool,
+        option(
+            "--compare-heads", help="Also show which heads tasks share, and how stable they are."
+        ),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Hold all in one file, which loads nothing. Results of the same examples are compared."""
@@ -42,7 +48,12 @@ def report_command(
     if media_root is not None and not media_root.is_dir():
         raise typer.BadParameter(f"--media-root is {str(media_root)!r}, which is not a folder")
     content = pipeline.report(
-        list(paths), out=out, media_root=media_root, examples=examples, title=title
+        list(paths),
+        out=out,
+        media_root=media_root,
+        examples=examples,
+        title=title,
+        compare_heads=compare_heads,
     )
     gallery = content.gallery
     if json:
