@@ -18,6 +18,7 @@ from savs.pipeline.reporting.gallery import Gallery, gallery_part
 from savs.pipeline.reporting.headline import Headline, headline_of
 from savs.pipeline.reporting.heads import HeadsPart, heads_part
 from savs.pipeline.reporting.provenance import Provenance, provenance_part
+from savs.pipeline.reporting.space import SpaceMap, space_part
 from savs.pipeline.running.output_files import output_files
 
 SUFFIXES = (".html", ".htm")
@@ -41,6 +42,8 @@ class ReportContent:
     groups: tuple[GroupCount, ...]
     gallery: Gallery | None
     curves: tuple[Curves, ...]
+    space: tuple[SpaceMap, ...]
+    """A map of each subtask's examples, if that was asked for."""
     across: Across | None
     """Heads across tasks, if that was asked for."""
     checks: Checks
@@ -60,6 +63,7 @@ def report(
     examples: int = DEFAULT_GALLERY,
     title: str | None = None,
     compare_heads: bool = False,
+    space: bool = False,
 ) -> ReportContent:
     """Write one HTML page about results. It holds all it shows, and loads nothing.
 
@@ -81,6 +85,8 @@ def report(
     compare_heads
         Also show which heads tasks share, and how stable the choice of the first result is: heads
         are scored again on random halves of its training examples.
+    space
+        Also draw the test examples by the features of the chosen heads, in two dimensions (PCA).
 
     Returns
     -------
@@ -102,7 +108,9 @@ def report(
     if examples < 0:
         raise ParameterError(f"examples is {examples}, expected at least 0")
     given = [paths] if isinstance(paths, str | Path) else list(paths)
-    content = gather(given, page, media_root, examples, title, compare_heads=compare_heads)
+    content = gather(
+        given, page, media_root, examples, title, compare_heads=compare_heads, space=space
+    )
     script = Path(__file__).with_name("report.js").read_text("utf-8")
     text = render(Path(__file__).parent, "report.html", script=script, content=content)
     with output_files({"--out": page}, force=True) as files:
@@ -118,11 +126,13 @@ def gather(
     title: str | None,
     *,
     compare_heads: bool = False,
+    space: bool = False,
 ) -> ReportContent:
     """Return what a report shows; see `report`."""
     folders, sweeps = find_folders([Path(path) for path in paths])
     results = read_results(folders)
     first = results[0]
+    gallery = gallery_part(results, examples, media_root)
     return ReportContent(
         title=title or _title(first),
         model=str(first.metrics["model"].get("name") or "unknown model"),
@@ -133,8 +143,9 @@ def gather(
         classes=classes_part(first.metrics),
         parts=tuple(first.metrics["parts"]),
         groups=groups_part(first.predictions),
-        gallery=gallery_part(results, examples, media_root),
+        gallery=gallery,
         curves=tuple(curves_part(folder) for folder in sweeps),
+        space=space_part(first, gallery) if space else (),
         across=across_part(results) if compare_heads else None,
         checks=checks_part(first),
         provenance=provenance_part(first, page),

@@ -58,9 +58,9 @@ def test_wrong_arguments_are_refused(savs, features):
 
 def test_the_code_of_the_page_about_reports(savs, features):
     lines = [text for text in DOCS.splitlines() if text.startswith("savs ")]
-    assert [line.split()[1] for line in lines] == ["report", *["explain"] * 3]
+    assert [line.split()[1] for line in lines] == ["report", "export", *["explain"] * 3]
     for line in lines[:-1]:  # the last one needs a model
-        done = savs(*shlex.split(line)[1:])
+        done = savs(*shlex.split(line, comments=True)[1:])
         assert done.returncode == 0, done.stderr
     for code in re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL):
         exec(compile(code, "docs/report.md", "exec"), {})

@@ -38,6 +38,9 @@ def report_command(
             "--compare-heads", help="Also show which heads tasks share, and how stable they are."
         ),
     ] = False,
+    space: Annotated[
+        bool, option("--map", help="Also draw the examples by the chosen heads' features (PCA).")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Hold all in one file, which loads nothing. Results of the same examples are compared."""
@@ -54,6 +57,7 @@ def report_command(
         examples=examples,
         title=title,
         compare_heads=compare_heads,
+        space=space,
     )
     gallery = content.gallery
     if json:
