@@ -24,6 +24,7 @@ COMMANDS = {
     "merge": "Merge stores of the same model and settings into one.",
     "verify": "Check a store for damaged, missing, renamed, foreign and duplicate shards.",
     "repair": "Clean up a store after a crash, so that `savs extract` can complete it.",
+    "doctor": "Check the installation and this machine, and print what a bug report needs.",
     "benchmarks": "List the benchmarks: task, metrics, sizes, source, licence, files.",
 }
 """Command -> its summary, in the order of the help."""
