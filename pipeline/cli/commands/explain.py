@@ -8,9 +8,10 @@ import typer
 from savs import pipeline
 from savs.pipeline.cli.options.expansion import expand_options
 from savs.pipeline.cli.options.shared import JsonOption, option
-from savs.pipeline.cli.output import print_json, print_line, print_table, say
+from savs.pipeline.cli.output import print_json, print_line, print_table, progress, say
 from savs.pipeline.extraction.model.model_options import PlacingKeywords
 from savs.pipeline.names import DEFAULT_EXPLAINED
+from savs.pipeline.running.progress import Reporting
 
 if TYPE_CHECKING:
     from savs.pipeline.explaining.explanation import Explained
@@ -81,6 +82,7 @@ def explain_command(
         media_root=media_root,
         out=out,
         attention_maps=attention_maps,
+        reporting=Reporting(say, progress),
         **given,
         **(placing if attention_maps else {}),
     )
