@@ -9,7 +9,11 @@ from savs.foundation.lazy_imports import lazy_imports
 with lazy_imports(globals()):
     from savs.datasets.splits.shots import Shots
     from savs.foundation.errors import SavsError
+    from savs.pipeline.bundles.bundle import Bundle, write_bundle
+    from savs.pipeline.bundles.hub import push
     from savs.pipeline.classifying.classification import classify
+    from savs.pipeline.classifying.estimator import SavsClassifier
+    from savs.pipeline.classifying.heads_classifier import HeadsClassifier
     from savs.pipeline.classifying.result import Classification
     from savs.pipeline.comparing.across_data_sets import across_data_sets
     from savs.pipeline.comparing.compare import compare

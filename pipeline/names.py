@@ -4,6 +4,8 @@ READOUT_NAMES = ("vote", "posterior", "calm", "lda", "logistic", "knn")
 ZERO_SHOT = "zero-shot"
 SCORING_NAMES = ("resubstitution", "loo", "kfold")
 EXPORT_FORMS = ("parquet", "npz", "safetensors")
+BUNDLE_FORM = "classifier"
+"""What `savs export --to` makes a bundle of."""
 DEFAULT_HEADS = 20
 DEFAULT_DRAWS = 10
 DEFAULT_EXAMPLES = 20

@@ -8,6 +8,7 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.model.model_options import ModelKeywords, ModelOptions
 from savs.pipeline.extraction.requirements import require_extra
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE, RunKeywords, RunOptions
+from savs.pipeline.inputs.in_memory import Rows, files_of
 from savs.pipeline.inputs.input_options import InputKeywords, InputOptions
 from savs.pipeline.plugins.benchmark import choose_benchmark
 from savs.pipeline.running.keywords import sort_keywords
@@ -27,7 +28,7 @@ class ExtractKeywords(InputKeywords, ModelKeywords, RunKeywords, total=False):
 def extract(
     benchmark: str | Path | Benchmark,
     *,
-    test: str | Path,
+    test: str | Path | Rows,
     model: str | Path,
     out: str | Path,
     reporting: Reporting = SILENT,
@@ -42,7 +43,8 @@ def extract(
     benchmark
         Name of a benchmark, path of a Python file with a user's benchmark, or a benchmark.
     test
-        Examples to classify, see `InputOptions`.
+        Examples to classify, see `InputOptions`. This, and `train`, may also be in memory: a polars
+        or pandas frame, a Hugging Face `Dataset` or a list of dictionaries, see `Rows`.
     model
         A Hugging Face id, a local folder, or `demo`.
     out
@@ -64,11 +66,13 @@ def extract(
     require_extra()
     from savs.pipeline.extraction.run_extraction import run_extraction
 
-    given = {**options, "test": test, "model": model}
-    inputs, loading, run = sort_keywords("extract", given, InputOptions, ModelOptions, RunOptions)
-    chosen = choose_benchmark(benchmark, columns=inputs.columns, question=inputs.question)
-    place = find_place(out)
-    return run_extraction(chosen, inputs, loading, run, out=place, reporting=reporting)
+    with files_of({**options, "test": test, "model": model}) as given:
+        inputs, loading, run = sort_keywords(
+            "extract", given, InputOptions, ModelOptions, RunOptions
+        )
+        chosen = choose_benchmark(benchmark, columns=inputs.columns, question=inputs.question)
+        place = find_place(out)
+        return run_extraction(chosen, inputs, loading, run, out=place, reporting=reporting)
 
 
 def load_model(model: str | Path, **options: Unpack[ModelKeywords]) -> "LoadedModel":
