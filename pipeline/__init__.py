@@ -21,6 +21,7 @@ with lazy_imports(globals()):
     from savs.pipeline.evaluation.cross_validation import cross_validate
     from savs.pipeline.evaluation.evaluation import evaluate
     from savs.pipeline.evaluation.evaluation_file import save_evaluation
+    from savs.pipeline.evaluation.suspects import suspects
     from savs.pipeline.evaluation.zero_shot import zero_shot
     from savs.pipeline.explaining.explain import explain
     from savs.pipeline.explaining.explanation import Explanations
@@ -38,6 +39,11 @@ with lazy_imports(globals()):
         save_selection,
     )
     from savs.pipeline.splitting.split import Splitting, split
+    from savs.pipeline.suggesting.suggest import (
+        Suggestions,
+        suggest,
+        suggest_from_predictions,
+    )
     from savs.pipeline.sweeping.across_stores import across_stores
     from savs.pipeline.sweeping.sweep import Sweep, sweep
     from savs.stores.maintain.copy import merge, slim

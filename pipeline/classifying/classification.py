@@ -98,7 +98,8 @@ def classify(
     from savs.pipeline.classifying.several import combine
     from savs.pipeline.classifying.shared_predictions import require_shareable
     from savs.pipeline.selection.compatibility import require_same_prompt
-    from savs.pipeline.selection.selection_file import load_selection
+    from savs.pipeline.selection.older import older_note_beside
+    from savs.pipeline.selection.selection_file import load_selection, selection_folder
 
     reading, placing, batches = sort_keywords(
         "classify", options, NewImageKeywords, PlacingKeywords, BatchKeywords
@@ -113,10 +114,17 @@ def classify(
         require_shareable(names, out, force=force)
     if isinstance(classifier, Mapping):
         places = {name: find_classifier(own, reporting.say) for name, own in classifier.items()}
-        selection = combine({n: load_selection(own, readout=readout) for n, own in places.items()})
+        parts = {name: load_selection(own, readout=readout) for name, own in places.items()}
+        selection = combine(parts)
+        older = [
+            f"{name}: {note}"
+            for name, own in places.items()
+            for note in older_note_beside(selection_folder(own), parts[name])
+        ]
     else:
         place = find_classifier(classifier, reporting.say)
         selection = load_selection(place, readout=readout)
+        older = older_note_beside(selection_folder(place), selection)
     loading = model_options(selection, model=model, revision=revision, dtype=dtype, placing=placing)
     given = InputOptions(test=" ".join(names), **reading)
     with fetching_for(out, given) as fetching:
@@ -124,7 +132,7 @@ def classify(
         prompts = require_same_prompt(
             selection, prompt_table(found.groups), is_allowed=allow_other_prompt
         )
-        for note in [*found.notes, *(f"note: {line}" for line in prompts)]:
+        for note in [*found.notes, *(f"note: {line}" for line in (*older, *prompts))]:
             reporting.say(note)
         running = ClassifiedRun(
             *(selection, found.groups, loading, RunOptions(**batches), reporting),
@@ -139,4 +147,4 @@ def classify(
             done = running.to_file(
                 out, question=given.question, retry_skipped=retry_skipped, force=force
             )
-    return replace(done, notes=(*prompts, *done.notes))
+    return replace(done, notes=(*older, *prompts, *done.notes))

@@ -29,6 +29,7 @@ class RunKeywords(BatchKeywords, total=False):
     answers: bool
     heads_from: str | Path | None
     retry_skipped: bool
+    append: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +71,9 @@ class RunOptions:
     """Folder of a selection, see `savs select`: its heads are kept and no others."""
     retry_skipped: bool = False
     """Extract finished shards again that skipped an example: its image may be mended by now."""
+    append: bool = False
+    """Add the examples to those of the store that is there. Those that it has already, by id and
+    content, are left out."""
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "batch_tokens", "shard_rows"):

@@ -52,6 +52,7 @@ def test_the_commands(savs, own_images, monkeypatch):
         *("explain", "select"),
         *("query", "verify", "slim", "export", "extract"),
         *("extract", "select", "classify", "export"),
+        *("select", "suggest"),
         *("extract", "extract"),
     ]
     write_blink(Path("BLINK"), rows_each=90)

@@ -13,6 +13,7 @@ COMMANDS = {
     "select": "Select the heads that separate the training classes best, for each subtask.",
     "evaluate": "Classify the test examples with the chosen heads and compute the metrics.",
     "classify": "Classify new images without labels by a saved classifier.",
+    "suggest": "List the images to label next: unsure ones, spread out.",
     "compare": "Compare evaluations of the same test examples, with intervals and p values.",
     "sweep": "Measure accuracy for several readouts, numbers of heads and numbers of shots.",
     "report": "Write an HTML page about results: intervals, heads, confusions and wrong examples.",

@@ -29,6 +29,7 @@ RUN_FLAGS = {
     "answers": Flag("Store the logits of the labels, for readout zero-shot.", metavar="labels"),
     "heads_from": Flag("Store only the heads of this selection.", metavar="DIR"),
     "retry_skipped": Flag("Extract shards with skipped examples again."),
+    "append": Flag("Add new examples to the store that is there."),
 }
 
 
