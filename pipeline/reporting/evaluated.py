@@ -100,9 +100,9 @@ def read_results(folders: Sequence[Path]) -> list[Evaluated]:
         Evaluated(
             name=name,
             folder=folder,
+            result=read_result(folder),  # first: it says so where there are no labels
             metrics=load_metrics(folder),
             predictions=load_predictions(folder),
-            result=read_result(folder),
             config=load_config(folder) if (folder / CONFIG).is_file() else None,
             store=_store_of(folder),
         )
