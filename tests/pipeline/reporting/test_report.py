@@ -2,16 +2,18 @@
 
 import json
 
+import numpy as np
 import polars as pl
 import pytest
 from page_tables import Page
 from reported import ATTACK, save_random_result
 
 from savs.foundation.errors import ParameterError
-from savs.pipeline import compare, report
+from savs.pipeline import compare, evaluate, report, save_evaluation, select
 from savs.pipeline.errors import ComparisonError, OutputError, ReportError
 from savs.pipeline.running.formatting import percent, points, probability
 from savs.stores import ResultError
+from stores import make_store
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +224,8 @@ def test_a_damaged_result_is_refused(tmp_path):
 
 
 def test_a_result_without_labels_is_refused(tmp_path):
-    folder = save_random_result(tmp_path / "vote", 20, 2)
-    (folder / "units.parquet").unlink()
-    with pytest.raises((ResultError, ComparisonError), match=r"units.parquet does not exist"):
-        report(folder, out=tmp_path / "page.html")
+    values = np.eye(2, dtype=np.float32)[None, [0, 1, 0, 1]]
+    store = make_store(tmp_path / "s", values, "abab", values, [None] * 4)
+    save_evaluation(evaluate(store, select(store, heads=1)), tmp_path / "vote")
+    with pytest.raises(ComparisonError, match=r"its test examples have no labels; label them"):
+        report(tmp_path / "vote", out=tmp_path / "page.html")
