@@ -19,6 +19,8 @@ from savs.pipeline import (
     evaluate,
     extract,
     preview,
+    report,
+    save_evaluation,
     save_selection,
     select,
 )
@@ -145,6 +147,11 @@ def test_names_alone_need_no_training_example(run, tmp_path) -> None:
     found = evaluate(store, selection)
     assert set(found.predictions["prediction"]) <= {"a", "b"}
     assert found.metrics[0].units == 5
+    result = store.path / "results" / "clip"
+    save_selection(selection, result)
+    save_evaluation(found, result)
+    report(result, out=tmp_path / "page.html")
+    assert "clip" in (tmp_path / "page.html").read_text()
     for readout in ("vote", "lda", "tip-adapter", "hec-vt"):
         with pytest.raises(SavsError, match="needs training examples"):
             select(store, readout=readout)
