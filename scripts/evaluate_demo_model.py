@@ -52,7 +52,7 @@ def _measure(model: str, folder: Path, seed: int, scores: Scores) -> None:
         model=model,
         out=folder / "features",
         batch_size=32,
-        answers=True,
+        answers="labels",
         reporting=Reporting(print),
     )
     for heads in HEADS:

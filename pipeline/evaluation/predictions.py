@@ -25,10 +25,12 @@ PREDICTION_SCHEMA = {
     "category": pl.String,
     "cluster": pl.String,
     "leak": pl.String,
+    "content": pl.String,
     "extra": pl.String,
 }
 """Columns of the predictions. A skipped example has no prediction and is not correct. `votes` has
-the best classes with the readout's score and its soft score, which has no ties in practice. `extra`
+the best classes with the readout's score and its soft score, which has no ties in practice.
+`content` is a digest of the example's media, null where it has none or was skipped. `extra`
 is a JSON object of the input's columns that the benchmark does not know."""
 
 

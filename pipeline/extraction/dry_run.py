@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -16,8 +16,9 @@ from savs.pipeline.extraction.checks.preflight import Sample, preflight, sample
 from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
 from savs.pipeline.extraction.chosen_heads import read_chosen_heads
 from savs.pipeline.extraction.engine import ShardRows
+from savs.pipeline.extraction.make_answers import answer_note, make_answers
 from savs.pipeline.extraction.make_engine import make_engine
-from savs.pipeline.extraction.model.extra_outputs import Answers, first_tokens
+from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.load import load
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
@@ -81,14 +82,15 @@ def estimate(
         identity = loaded.identity(of_benchmark, media=source.decoding_facts(examples))
         loaded = read_chosen_heads(loaded, identity, Path(run.heads_from))
     rows = [example for found in examples.values() for example in found]
-    names = list(dict.fromkeys(str(example.label) for example in examples["train"]))
-    answers = first_tokens(encoder, names, *tried.prompts[:1]) if run.answers else {}
+    answers = make_answers(run, model, encoder, examples, tried.prompts)
+    if answers:
+        notes.append(answer_note(answers, rows))
     rate, seen = _probe(loaded, source, tried, examples, answers, model, run)
     return Estimate(
         examples={split: len(found) for split, found in examples.items()},
         missing_media=missing,
         notes=notes + seen,
-        bytes=bytes_needed(loaded, rows, labels=len(answers), thumbnails=run.thumbnails),
+        bytes=bytes_needed(loaded, rows, answers, thumbnails=run.thumbnails),
         examples_per_second=rate,
     )
 
@@ -117,7 +119,7 @@ def _probe(
             run, loading.device, tried.seconds * sum(map(len, examples.values()))
         ),
         rules=source.media("test").rules,
-        answers=answers,
+        answers=replace(answers, whole=batching.whole_answers, cells=batching.limits.tokens),
         loading=loading,
         sharing=batching.sharing or UNTRIED,
         asked=asked,

@@ -8,7 +8,7 @@ import torch
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused
-from savs.pipeline.extraction.model.extra_outputs import Answers
+from savs.pipeline.extraction.model.answers import Answers, Asked
 from savs.pipeline.extraction.model.loaded_model import Launched, LoadedModel
 from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
 from savs.pipeline.extraction.model.pixel_scale import PIXELS, PixelScale
@@ -73,7 +73,7 @@ class Forward:
         error = None
         for _ in range(2 if is_single else _tokens(batch) <= self._most):
             try:
-                launched = self._launch(batch)
+                launched = self._launch(batch, self._asked(batch, job))
             except Exception as raised:
                 if not batch.shown and not is_out_of_memory(raised):
                     raise
@@ -102,10 +102,14 @@ class Forward:
             for part in parts:
                 yield from self._run(part, job)
 
-    def _launch(self, batch: Prepared) -> Launched:
+    def _asked(self, batch: Prepared, job: Job) -> Asked:
+        labels = {request.number: request.labels for request in job.requests}
+        return self.answers.asked([labels.get(number, ()) for number in batch.requests])
+
+    def _launch(self, batch: Prepared, asked: Asked) -> Launched:
         if batch.shown:
-            return self.shared.launch(batch, self.answers)
-        return self.model.launch(batch.inputs, self.answers, self.scale)
+            return self.shared.launch(batch, asked)
+        return self.model.launch(batch.inputs, asked, self.scale)
 
     def _again(self, job: Job, parts: Sequence[Sequence[int]]) -> Iterator[Started | Refused]:
         """Prepare some of a job's requests once more, and run them."""

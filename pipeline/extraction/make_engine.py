@@ -12,7 +12,7 @@ from savs.pipeline.extraction.batches.transport import needs_files
 from savs.pipeline.extraction.batches.worker_process import WorkerSettings
 from savs.pipeline.extraction.checks.sharing import Sharing
 from savs.pipeline.extraction.engine import Engine
-from savs.pipeline.extraction.model.extra_outputs import Answers
+from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
@@ -48,7 +48,7 @@ def make_engine(
     )
     pin = model.device.type == "cuda"
     settings = WorkerSettings(workers, loading, prepare_settings, pin, needs_files())
-    planner = Planner(TokenCounter(model.encoder), limits, sharing.images, asked)
+    planner = Planner(TokenCounter(model.encoder), limits, sharing.images, asked, answers)
     return Engine(model, planner, settings, answers, scale, sharing, files)
 
 

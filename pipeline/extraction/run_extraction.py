@@ -10,9 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from savs.datasets import Benchmark, Example
+from savs.datasets import Benchmark
 from savs.pipeline.demo import DEMO_NAME
-from savs.pipeline.evaluation.first_tokens import alike
 from savs.pipeline.extraction.batches.feed import prompts_of
 from savs.pipeline.extraction.batches.plan import planned_rows
 from savs.pipeline.extraction.batches.prepare import images_in
@@ -24,8 +23,9 @@ from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
 from savs.pipeline.extraction.chosen_heads import has_the_heads, read_chosen_heads
 from savs.pipeline.extraction.engine import Engine, ShardRows
 from savs.pipeline.extraction.extraction import Extraction, skipped_examples
+from savs.pipeline.extraction.make_answers import answer_note, make_answers
 from savs.pipeline.extraction.make_engine import make_engine, run_notes
-from savs.pipeline.extraction.model.extra_outputs import Answers, first_tokens
+from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.identity import identity_before_loading
 from savs.pipeline.extraction.model.load import load
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
@@ -74,7 +74,9 @@ def run_extraction(
         encoder = load_encoder(model)
         model = replace(model, revision=encoder.revision or model.revision)  # a branch may move on
         tried = sample(encoder, examples["test"], source.media("test"))
-        answers = _answers(encoder, examples, tried.prompts, reporting) if run.answers else {}
+        answers = make_answers(run, model, encoder, examples, tried.prompts)
+        if answers:
+            reporting.say(answer_note(answers, [*chain.from_iterable(examples.values())]))
         facts = (
             {"name": benchmark.name, "options": dict(benchmark.options)},
             answers,
@@ -122,26 +124,6 @@ def _extraction(out: Any, rows: int = 0, seconds: float = 0.0) -> Extraction:
     return Extraction(store, rows, seconds, skipped_examples(store))
 
 
-def _answers(
-    encoder: PromptEncoder, examples: Splits, prompts: Sequence[Pieces], reporting: Reporting
-) -> Answers:
-    """Return the labels' first tokens; say where they cannot tell the labels apart."""
-    labels = list(dict.fromkeys(str(e.label) for e in examples["train"]))
-    tokens = first_tokens(encoder, labels, *prompts[:1])
-    for reason in _alike_labels(examples["train"], tokens):
-        reporting.say(f"zero-shot will leave out: {reason}")
-    return tokens
-
-
-def _alike_labels(train: Sequence[Example], tokens: Mapping[str, int]) -> list[str]:
-    """Return why the model's own answers cannot tell the labels apart, one line a subtask."""
-    labels: dict[str | None, dict[str, None]] = {}
-    for example in train:
-        labels.setdefault(example.subtask, {})[str(example.label)] = None
-    found = [alike(subtask, names, tokens) for subtask, names in labels.items()]
-    return [reason for reason in found if reason]
-
-
 @dataclass(frozen=True, slots=True)
 class _Filling:
     """Fills a store with the features of a loaded model."""
@@ -168,7 +150,7 @@ class _Filling:
         run, say = self.run, self.reporting.say
         wanted = writer.missing() + (writer.reopen_skipped() if run.retry_skipped else [])
         todo = [example for spec in wanted for example in self._rows(writer, spec).examples]
-        needed = bytes_needed(self.model, todo, labels=len(self.answers), thumbnails=run.thumbnails)
+        needed = bytes_needed(self.model, todo, self.answers, thumbnails=run.thumbnails)
         free = require_space(writer.path, needed)
         space = "" if free is None else f", {format_bytes(free)} are free"
         say(f"{len(todo):,} examples to do: {format_bytes(needed)}{space}")
@@ -214,7 +196,11 @@ class _Filling:
             self.run,
             workers=self.workers,
             rules=self.source.media("test").rules,
-            answers=self.answers,
+            answers=replace(
+                self.answers,
+                whole=batching.whole_answers,
+                cells=batching.limits.tokens,
+            ),
             loading=self.loading,
             sharing=batching.sharing or UNTRIED,
             asked=asked,

@@ -9,6 +9,7 @@ from savs.foundation.errors import ParameterError
 DEFAULT_BATCH_SIZE = 32
 BATCH_CHECKS = ("strict", "warn", "off")
 REUSES = ("auto", "off")
+ANSWER_KINDS = ("labels", "generate")
 
 
 class BatchKeywords(TypedDict, total=False):
@@ -26,7 +27,7 @@ class RunKeywords(BatchKeywords, total=False):
 
     shard_rows: int | None
     thumbnails: bool
-    answers: bool
+    answers: str | None
     heads_from: str | Path | None
     retry_skipped: bool
 
@@ -63,9 +64,10 @@ class RunOptions:
     is there, else 16 to 256: so that there are enough shards for many processes."""
     thumbnails: bool = False
     """Keep a small JPEG of the first image of each example."""
-    answers: bool = False
-    """Keep the last position's logits of the first tokens of the training labels, for the model's
-    own answer (readout `zero-shot`)."""
+    answers: str | None = None
+    """What is kept of the model's own answers: `labels`, the log-likelihood of each training label
+    (readout `zero-shot`), `generate`, a short greedy text (readout `generated`), or both, joined by
+    a comma."""
     heads_from: str | Path | None = None
     """Folder of a selection, see `savs select`: its heads are kept and no others."""
     retry_skipped: bool = False
@@ -78,7 +80,17 @@ class RunOptions:
                 raise ParameterError(f"{name} is {value}, expected at least 1")
         if self.workers is not None and self.workers < 0:
             raise ParameterError(f"workers is {self.workers}, expected 0 or more")
+        if not set(self.answer_kinds) <= set(ANSWER_KINDS):
+            raise ParameterError(
+                f"answers is {self.answers!r}, expected {', '.join(ANSWER_KINDS)}, or both with a"
+                " comma"
+            )
         for name, known in (("batch_check", BATCH_CHECKS), ("reuse", REUSES)):
             value = getattr(self, name)
             if value not in (None, *known):
                 raise ParameterError(f"{name} is {value!r}, expected one of {', '.join(known)}")
+
+    @property
+    def answer_kinds(self) -> tuple[str, ...]:
+        """The kinds of answers that are kept, of `ANSWER_KINDS`."""
+        return () if self.answers is None else tuple(self.answers.split(","))

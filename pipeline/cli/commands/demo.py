@@ -49,7 +49,7 @@ def demo_command(
         out=out / "features",
         batch_size=BATCH_SIZE,
         dtype="float32",  # in bfloat16 rounding decides which heads win, and CPUs round differently
-        answers=True,
+        answers="labels",
         reporting=Reporting(say, progress),
     ).store
     selection = pipeline.select(store, heads=HEADS)

@@ -16,7 +16,7 @@ from savs.pipeline.cli.options.shared import (
 )
 from savs.pipeline.cli.output import print_json, say
 from savs.pipeline.cli.tables import print_evaluation
-from savs.pipeline.names import READOUT_NAMES, ZERO_SHOT
+from savs.pipeline.names import OWN_ANSWERS, READOUT_NAMES
 
 if TYPE_CHECKING:
     from savs.pipeline import Selection
@@ -31,7 +31,8 @@ def evaluate_command(
         option(metavar="DIR", help="Selection to use (default: STORE/results/READOUT)."),
     ] = None,
     readout: Annotated[
-        str, option(help=f"{', '.join(READOUT_NAMES)}, or {ZERO_SHOT} (the model's own answer).")
+        str,
+        option(help=f"{', '.join(READOUT_NAMES)}; the model's own: {', '.join(OWN_ANSWERS)}."),
     ] = "vote",
     out: Annotated[
         Path | None,
@@ -66,16 +67,16 @@ def evaluate_command(
     from savs.pipeline.selection.selection_file import selection_folder
     from savs.stores.results import SUBMISSION, whole_result
 
-    rule = None if readout == ZERO_SHOT else choose_readout(readout, also=[ZERO_SHOT])
+    rule = None if readout in OWN_ANSWERS else choose_readout(readout, also=OWN_ANSWERS)
     if rule is None and cv:
-        raise typer.BadParameter("--cv needs heads to select; omit it with --readout zero-shot")
+        raise typer.BadParameter(f"--cv needs heads to select; omit it with --readout {readout}")
     folds = _folds(cv_folds, cv=cv)
     opened = pipeline.open_store(store, partial=partial)
     name = selection_folder(selection).name if selection else rule.name if rule else readout
     name += "-cv" if cv else ""
     folder = result_place(opened, out, f"{name}-partial" if opened.missing() else name)
     if rule is None:
-        result = pipeline.zero_shot(opened, benchmark=benchmark, drop_leaks=drop_leaks)
+        result = pipeline.own_answer(opened, readout, benchmark=benchmark, drop_leaks=drop_leaks)
     else:
         opened.require_complete()
         measuring = None if cv else stored_benchmark(opened, benchmark)

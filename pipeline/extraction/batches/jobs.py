@@ -24,6 +24,8 @@ class Request:
     """Length of the model's input, as far as known before decoding."""
     pixels: int = 0
     """Pixels of its images, as they are decoded."""
+    labels: tuple[int, ...] = ()
+    """The labels whose likelihood is kept, see `Answers.labels_of`."""
 
 
 @dataclass(frozen=True, slots=True)

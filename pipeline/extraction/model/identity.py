@@ -10,6 +10,7 @@ import torch
 from accelerate.utils import align_module_device
 
 from savs.datasets.prompt import SPLIT
+from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.chat_template import image_places
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, plain_name
@@ -108,7 +109,7 @@ def identity_before_loading(
     options: ModelOptions,
     encoder: PromptEncoder,
     benchmark: Mapping[str, Any],
-    answers: Mapping[str, int],
+    answers: Answers,
     media: Mapping[str, Any],
 ) -> Identity:
     """Return what a run's features would be of if the model's weights were those of a store.
@@ -129,5 +130,5 @@ def identity_before_loading(
         dtype=found.dtype if options.dtype == "auto" else options.dtype,
         prompt=prompt_digest(encoder.processor),
         benchmark=benchmark,
-        outputs={"answers": dict(answers)} if answers else {},
+        outputs=answers.facts(),
     )
