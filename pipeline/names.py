@@ -4,7 +4,8 @@ READOUT_NAMES = ("vote", "posterior", "calm", "lda", "logistic", "knn")
 ZERO_SHOT = "zero-shot"
 ZERO_SHOT_MEAN = "zero-shot-mean"
 GENERATED = "generated"
-OWN_ANSWERS = (ZERO_SHOT, ZERO_SHOT_MEAN, GENERATED)
+ICL = "icl"
+OWN_ANSWERS = (ZERO_SHOT, ZERO_SHOT_MEAN, ICL, GENERATED)
 """Readouts of the model's own answers, which choose no heads."""
 SCORING_NAMES = ("resubstitution", "loo", "kfold")
 EXPORT_FORMS = ("parquet", "npz", "safetensors")

@@ -7,7 +7,7 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.generated import generated
 from savs.pipeline.evaluation.zero_shot import zero_shot
-from savs.pipeline.names import GENERATED, OWN_ANSWERS, ZERO_SHOT_MEAN
+from savs.pipeline.names import GENERATED, ICL, OWN_ANSWERS, ZERO_SHOT_MEAN
 from savs.stores import FeatureStore
 
 
@@ -20,12 +20,17 @@ def own_answer(
 ) -> Evaluation:
     """Classify each test example by the model's own answer.
 
-    `readout` is `zero-shot`, `zero-shot-mean` (per token) or `generated`; all else as in
+    `readout` is `zero-shot`, `zero-shot-mean` (per token), `icl` or `generated`; all else as in
     `zero_shot`.
     """
     if readout not in OWN_ANSWERS:
         raise ParameterError(f"readout is {readout!r}, expected one of {', '.join(OWN_ANSWERS)}")
     if readout == GENERATED:
         return generated(store, benchmark=benchmark, drop_leaks=drop_leaks)
-    per_token = readout == ZERO_SHOT_MEAN
-    return zero_shot(store, benchmark=benchmark, drop_leaks=drop_leaks, per_token=per_token)
+    return zero_shot(
+        store,
+        benchmark=benchmark,
+        drop_leaks=drop_leaks,
+        per_token=readout == ZERO_SHOT_MEAN,
+        in_context=readout == ICL,
+    )

@@ -12,7 +12,7 @@ from savs.foundation.arrays import Array
 from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
 from savs.pipeline.evaluation.predictions import predicted
 from savs.pipeline.heads.training_set import training_tasks
-from savs.pipeline.names import ZERO_SHOT, ZERO_SHOT_MEAN
+from savs.pipeline.names import ICL, ZERO_SHOT, ZERO_SHOT_MEAN
 from savs.pipeline.plugins.benchmark import stored_benchmark
 from savs.pipeline.readouts import ClassScores
 from savs.stores import FeatureStore, ResultError
@@ -26,6 +26,7 @@ def zero_shot(
     benchmark: str | Path | Benchmark | None = None,
     drop_leaks: bool = False,
     per_token: bool = False,
+    in_context: bool = False,
 ) -> Evaluation:
     """Classify each test example by the label that the model finds likeliest.
 
@@ -43,6 +44,8 @@ def zero_shot(
         Leave out test examples that training has seen, with their whole groups.
     per_token
         Divide each log-likelihood by the label's tokens, the end of turn included.
+    in_context
+        Take the answers behind demonstrations, of a store that was extracted with `icl_shots`.
 
     Raises
     ------
@@ -55,38 +58,42 @@ def zero_shot(
     measuring = stored_benchmark(store, benchmark)
     classes = {task.subtask: task.classes for task in training_tasks(store)}
     parts, others = [], []
-    for subtask, part, values, counts in _likelihoods(store, classes):
+    output = ICL if in_context else ANSWERS
+    for subtask, part, values, counts in _likelihoods(store, output, classes):
         sums, means = _scores(values), _scores(values / counts)
         found, other = (means, sums) if per_token else (sums, means)
         parts.append(predicted(part, classes[subtask], found))
         others.append(predicted(part, classes[subtask], other))
-    notes = partial_notes(store) + ([] if per_token else _mean_note(others))
-    name = ZERO_SHOT_MEAN if per_token else ZERO_SHOT
+    notes = partial_notes(store) + ([] if per_token or in_context else _mean_note(others))
+    name = ICL if in_context else ZERO_SHOT_MEAN if per_token else ZERO_SHOT
     return assess(
         *(store, parts, classes, None, notes, measuring), drop_leaks=drop_leaks, readout=name
     )
 
 
 def _likelihoods(
-    store: FeatureStore, classes: Mapping[str | None, Sequence[str]]
+    store: FeatureStore, output: str, classes: Mapping[str | None, Sequence[str]]
 ) -> list[tuple[str | None, pl.DataFrame, Array, Array]]:
     """Return each subtask with its test examples, `(n, classes)` sums, `(classes,)` tokens."""
-    values = store.output("test", ANSWERS)
+    values = store.output("test", output)
     tokens = dict(store.manifest.identity.outputs[ANSWERS])
     if values.shape[1:] != (len(tokens),):
-        raise _odd(store, f"is {values.shape} {values.dtype}, expected {len(tokens)} columns")
+        raise _odd(
+            store, output, f"is {values.shape} {values.dtype}, expected {len(tokens)} columns"
+        )
     columns = {label: column for column, label in enumerate(tokens)}
     examples = store.examples("test").with_row_index("row")
     found = []
     for subtask, labels in classes.items():
         if absent := [label for label in labels if label not in columns]:
-            raise _odd(store, f"has no log-likelihood of label {absent[0]!r}")
+            raise _odd(store, output, f"has no log-likelihood of label {absent[0]!r}")
         part = examples.filter(pl.col("subtask").eq_missing(pl.lit(subtask)))
         own = values[part["row"].to_numpy()][:, [columns[label] for label in labels]]
         if not np.isfinite(own).all() or (own > 0).any():
             row = int(np.argmin((np.isfinite(own) & (own <= 0)).all(axis=1)))
             raise _odd(
                 store,
+                output,
                 f"of example {part['id'][row]!r} is {list(map(float, own[row]))}, expected a finite"
                 " log-likelihood, not above 0, of each label",
             )
@@ -97,14 +104,12 @@ def _likelihoods(
 
 def _count(store: FeatureStore, label: str, tokens: Any) -> int:
     if not isinstance(tokens, Sequence) or isinstance(tokens, str) or not tokens:
-        raise _odd(store, f"says {tokens!r} of label {label!r}, expected its tokens")
+        raise _odd(store, ANSWERS, f"says {tokens!r} of label {label!r}, expected its tokens")
     return len(tokens)
 
 
-def _odd(store: FeatureStore, what: str) -> ResultError:
-    return ResultError(
-        f"{store.path}: output {ANSWERS} {what}; extract again with --answers labels"
-    )
+def _odd(store: FeatureStore, output: str, what: str) -> ResultError:
+    return ResultError(f"{store.path}: output {output} {what}; extract again with --answers labels")
 
 
 def _mean_note(parts: Sequence[pl.DataFrame]) -> list[str]:

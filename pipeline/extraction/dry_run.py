@@ -17,6 +17,11 @@ from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
 from savs.pipeline.extraction.chosen_heads import read_chosen_heads
 from savs.pipeline.extraction.engine import ShardRows
 from savs.pipeline.extraction.make_answers import answer_note, make_answers
+from savs.pipeline.extraction.make_context import (
+    Drawn,
+    draw_demonstrations,
+    read_demonstrations,
+)
 from savs.pipeline.extraction.make_engine import make_engine
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.load import load
@@ -82,10 +87,11 @@ def estimate(
         identity = loaded.identity(of_benchmark, media=source.decoding_facts(examples))
         loaded = read_chosen_heads(loaded, identity, Path(run.heads_from))
     rows = [example for found in examples.values() for example in found]
-    answers = make_answers(run, model, encoder, examples, tried.prompts)
+    drawn = draw_demonstrations(run, source, examples)
+    answers = make_answers(run, model, encoder, examples, tried.prompts, drawn)
     if answers:
         notes.append(answer_note(answers, rows))
-    rate, seen = _probe(loaded, source, tried, examples, answers, model, run)
+    rate, seen = _probe(loaded, source, tried, examples, answers, drawn, model, run)
     return Estimate(
         examples={split: len(found) for split, found in examples.items()},
         missing_media=missing,
@@ -101,6 +107,7 @@ def _probe(
     tried: Sample,
     examples: Splits,
     answers: Answers,
+    drawn: Drawn | None,
     loading: ModelOptions,
     run: RunOptions,
 ) -> tuple[float | None, list[str]]:
@@ -109,6 +116,10 @@ def _probe(
     rows = examples["test"]
     asked = prompts_of(chain.from_iterable(examples.values()))
     batching = preflight(model, tried.prompts, scale, run, answers, shared=images_recur(asked))
+    answers = replace(answers, whole=batching.whole_answers, cells=batching.limits.tokens)
+    contexts, lines = (
+        ([], []) if drawn is None else read_demonstrations(model, drawn, source, examples, answers)
+    )
     clock = _Clock()
     engine = make_engine(
         model,
@@ -119,7 +130,8 @@ def _probe(
             run, loading.device, tried.seconds * sum(map(len, examples.values()))
         ),
         rules=source.media("test").rules,
-        answers=replace(answers, whole=batching.whole_answers, cells=batching.limits.tokens),
+        answers=answers,
+        contexts=contexts,
         loading=loading,
         sharing=batching.sharing or UNTRIED,
         asked=asked,
@@ -133,7 +145,7 @@ def _probe(
     ]
     with suppress(_Enough):
         engine.run(shards)
-    return clock.rate, batching.notes()
+    return clock.rate, batching.notes() + lines
 
 
 def _parts(rows: Sequence[Example], size: int) -> list[Sequence[Example]]:

@@ -16,6 +16,7 @@ from savs.pipeline.extraction.batches.worker_process import WorkerSettings
 from savs.pipeline.extraction.batches.workers import prepared_jobs
 from savs.pipeline.extraction.checks.sharing import PREFIXES, Sharing
 from savs.pipeline.extraction.forward import Forward, Started
+from savs.pipeline.extraction.in_context import Demonstrations
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel, Read
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
@@ -66,6 +67,8 @@ class Engine:
     """What is kept of the model's own answers."""
     scale: PixelScale | None
     """Normalises pixels that workers leave as bytes."""
+    contexts: Sequence[Demonstrations]
+    """The demonstrations of each subtask, if there are any."""
     sharing: Sharing
     """What prompts about the same images have in common."""
     files: ShardFiles
@@ -99,6 +102,7 @@ class Engine:
             SharedForward(self.model, self.scale, prefixes=self.sharing.level == PREFIXES),
             prepare=lambda job: prepare(self.model.encoder, job, self.workers.prepare),
             drain=lambda: self._harvest(leave=0),
+            contexts=self.contexts,
         )
 
     @property
@@ -114,7 +118,7 @@ class Engine:
     def recall(self, prompts: Iterable[StoredPrompt]) -> None:
         """Take prompts that have features in earlier shards from there, and run none of them."""
         for found in prompts:
-            key = self.planner.key(found.digests, found.prompt, found.subtask)
+            key = self.planner.key(found.digests, found.prompt, found.spec.split, found.subtask)
             request = self.planner.known.setdefault(key, len(self.planner.known))
             self._done[request] = ShardRow(found.spec, found.row)
 

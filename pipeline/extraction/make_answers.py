@@ -1,10 +1,12 @@
 """What a run keeps of the model's own answers, from its options and its training labels."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from transformers import GenerationConfig
 
 from savs.datasets import Example
+from savs.pipeline.extraction.make_context import Drawn
 from savs.pipeline.extraction.model.answers import MOST_GENERATED, Answers
 from savs.pipeline.extraction.model.label_tokens import end_tokens, label_tokens
 from savs.pipeline.extraction.model.model_options import ModelOptions
@@ -20,10 +22,11 @@ def make_answers(
     encoder: PromptEncoder,
     examples: Splits,
     prompts: Sequence[Pieces],
+    drawn: Drawn | None = None,
 ) -> Answers:
     """Return what is kept: the labels are those of the training examples, subtask by subtask.
 
-    `prompts` are some of the examples', see `label_tokens`.
+    `prompts` are some of the examples', see `label_tokens`, `drawn` the demonstrations.
 
     Raises
     ------
@@ -39,7 +42,7 @@ def make_answers(
     if "generate" in run.answer_kinds:
         ends = end_tokens(encoder, _generation(loading), example)
         found = Answers(found.tokens, found.labels_of, tuple(ends))
-    return found
+    return replace(found, demonstrated={} if drawn is None else drawn.facts())
 
 
 def answer_note(answers: Answers, examples: Sequence[Example]) -> str:

@@ -23,7 +23,13 @@ from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
 from savs.pipeline.extraction.chosen_heads import has_the_heads, read_chosen_heads
 from savs.pipeline.extraction.engine import Engine, ShardRows
 from savs.pipeline.extraction.extraction import Extraction, skipped_examples
+from savs.pipeline.extraction.in_context import Demonstrations
 from savs.pipeline.extraction.make_answers import answer_note, make_answers
+from savs.pipeline.extraction.make_context import (
+    Drawn,
+    draw_demonstrations,
+    read_demonstrations,
+)
 from savs.pipeline.extraction.make_engine import make_engine, run_notes
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.identity import identity_before_loading
@@ -74,7 +80,8 @@ def run_extraction(
         encoder = load_encoder(model)
         model = replace(model, revision=encoder.revision or model.revision)  # a branch may move on
         tried = sample(encoder, examples["test"], source.media("test"))
-        answers = make_answers(run, model, encoder, examples, tried.prompts)
+        drawn = draw_demonstrations(run, source, examples)
+        answers = make_answers(run, model, encoder, examples, tried.prompts, drawn)
         if answers:
             reporting.say(answer_note(answers, [*chain.from_iterable(examples.values())]))
         facts = (
@@ -106,7 +113,7 @@ def run_extraction(
             loaded = read_chosen_heads(loaded, loaded.identity(*facts), heads_from)
         writer = place.begin(loaded.identity(*facts), rows, run.shard_rows)
         filling = _Filling(
-            *(loaded, source, examples, tried.prompts, scale, answers),
+            *(loaded, source, examples, tried.prompts, scale, answers, drawn),
             *(model, run, rank, workers, reporting),
         )
         done, seconds = filling.fill(writer)
@@ -136,6 +143,8 @@ class _Filling:
     scale: PixelScale | None
     """How their pixels are normalised on the device, if they can be."""
     answers: Answers
+    drawn: Drawn | None
+    """Demonstrations, if there are any."""
     loading: ModelOptions
     run: RunOptions
     rank: Rank
@@ -163,6 +172,8 @@ class _Filling:
             )
         asked = prompts_of(chain.from_iterable(self.examples.values()))
         batching = self._settle(writer, shared=images_recur(asked))
+        answers = self._answers(batching)
+        contexts = self._contexts(answers)
         if not batching.raw_pixels and any(map(images_in, self.prompts)):
             say("pixels are normalised by the processor: after it they would differ")
         started = time.monotonic()
@@ -172,7 +183,7 @@ class _Filling:
         try:
             with self.reporting.progress(len(todo)) as show:
                 while shards.wait(lambda: show(share.tell(0, waits=True))):
-                    engine = self._engine(batching, share, asked)
+                    engine = self._engine(batching, share, asked, answers, contexts)
                     engine.recall(share.prompts(wanted, thumbnails=run.thumbnails))
                     engine.on_rows = lambda rows: show(share.tell(rows))
                     engine.run(self._rows(writer, spec) for spec in shards.claimed())
@@ -188,7 +199,29 @@ class _Filling:
             say(line)
         return share.rows, time.monotonic() - started
 
-    def _engine(self, batching: Batching, share: Share, asked: Mapping[str, int]) -> Engine:
+    def _answers(self, batching: Batching) -> Answers:
+        """Return what is kept, and how it is computed."""
+        cells = batching.limits.tokens
+        return replace(self.answers, whole=batching.whole_answers, cells=cells)
+
+    def _contexts(self, answers: Answers) -> Sequence[Demonstrations]:
+        """Let the model read the demonstrations, if there are any."""
+        if self.drawn is None:
+            return ()
+        given = (self.model, self.drawn, self.source, self.examples, answers)
+        contexts, lines = read_demonstrations(*given)
+        for line in lines:
+            self.reporting.say(line)
+        return contexts
+
+    def _engine(
+        self,
+        batching: Batching,
+        share: Share,
+        asked: Mapping[str, int],
+        answers: Answers,
+        contexts: Sequence[Demonstrations],
+    ) -> Engine:
         engine = make_engine(
             self.model,
             batching.limits,
@@ -196,11 +229,8 @@ class _Filling:
             self.run,
             workers=self.workers,
             rules=self.source.media("test").rules,
-            answers=replace(
-                self.answers,
-                whole=batching.whole_answers,
-                cells=batching.limits.tokens,
-            ),
+            answers=answers,
+            contexts=contexts,
             loading=self.loading,
             sharing=batching.sharing or UNTRIED,
             asked=asked,

@@ -28,6 +28,7 @@ class RunKeywords(BatchKeywords, total=False):
     shard_rows: int | None
     thumbnails: bool
     answers: str | None
+    icl_shots: int | None
     heads_from: str | Path | None
     retry_skipped: bool
 
@@ -68,13 +69,17 @@ class RunOptions:
     """What is kept of the model's own answers: `labels`, the log-likelihood of each training label
     (readout `zero-shot`), `generate`, a short greedy text (readout `generated`), or both, joined by
     a comma."""
+    icl_shots: int | None = None
+    """In-context learning: so many training examples of each class are shown as chat turns before
+    each test prompt, and the labels' likelihoods are kept (readout `icl`) beside those without.
+    Needs `answers` `labels`."""
     heads_from: str | Path | None = None
     """Folder of a selection, see `savs select`: its heads are kept and no others."""
     retry_skipped: bool = False
     """Extract finished shards again that skipped an example: its image may be mended by now."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "batch_tokens", "shard_rows"):
+        for name in ("batch_size", "batch_tokens", "shard_rows", "icl_shots"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ParameterError(f"{name} is {value}, expected at least 1")
@@ -85,6 +90,8 @@ class RunOptions:
                 f"answers is {self.answers!r}, expected {', '.join(ANSWER_KINDS)}, or both with a"
                 " comma"
             )
+        if self.icl_shots is not None and "labels" not in self.answer_kinds:
+            raise ParameterError("icl_shots needs the labels' likelihoods; add answers labels")
         for name, known in (("batch_check", BATCH_CHECKS), ("reuse", REUSES)):
             value = getattr(self, name)
             if value not in (None, *known):

@@ -115,8 +115,12 @@ class SharedForward:
             if len(set(layout.sizes)) == 1 and self._saves(layout, range(len(layout.keys))):
                 return self._behind_prefixes(batch, layout, asked)
         self._last = None
-        inputs = self.model.placed(batch.inputs)
-        return self.model.run(inputs | self._images(batch, range(len(batch.shown))), asked)
+        return self.model.run(self.whole_arguments(batch), asked)
+
+    def whole_arguments(self, batch: Prepared) -> dict[str, Any]:
+        """Return what the model's forward takes for whole prompts, images computed once."""
+        images = self._images(batch, range(len(batch.shown)))
+        return self.model.placed(batch.inputs) | images
 
     def _saves(self, layout: Layout, rows: Sequence[int]) -> bool:
         """Return whether prompts with prefixes of one length had better run behind them."""

@@ -221,8 +221,9 @@ class FeatureStore:
         kept = self.manifest.identity.outputs
         if name not in kept:
             known = f"it has: {', '.join(kept) or 'none'}"
-            asked = {"answers": "labels", "generated": "generate"}
-            remedy = f"extract again with --answers {asked[name]}" if name in asked else known
+            asked = {"answers": "--answers labels", "generated": "--answers generate"}
+            asked["icl"] = "--answers labels --icl-shots N"
+            remedy = f"extract again with {asked[name]}" if name in asked else known
             raise ResultError(f"{self.path} has no output {name!r}; {remedy}")
         parts = []
         for spec in self._readable(split):

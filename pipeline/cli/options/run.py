@@ -30,6 +30,11 @@ RUN_FLAGS = {
         "Store the model's own answers: likelihoods of the labels, a short text, or both.",
         metavar="labels|generate|labels,generate",
     ),
+    "icl_shots": Flag(
+        "Show N training examples per class before each question (needs --answers labels).",
+        metavar="N",
+        min=1,
+    ),
     "heads_from": Flag("Store only the heads of this selection.", metavar="DIR"),
     "retry_skipped": Flag("Extract shards with skipped examples again."),
 }

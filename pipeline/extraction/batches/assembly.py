@@ -3,13 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from savs.datasets import Example
 from savs.foundation.arrays import Array
-from savs.pipeline.extraction.model.answers import ANSWERS, Answers
+from savs.pipeline.extraction.model.answers import ANSWERS, ICL, Answers
 from savs.pipeline.extraction.model.loaded_model import Read
 from savs.stores import LayerGrid, ShardContent, ShardSpec
 from savs.stores.format.layout import STORED_DTYPES, head_name
@@ -195,8 +196,9 @@ def find_faults(read: Read, grid: Sequence[LayerGrid], dtype: str) -> dict[int, 
                 f"{head_name((layer.layer, head))} is NaN or infinite in {dtype}; run the model in"
                 " the type that it was trained in, or with --dtype float32",
             )
-    endless = np.isinf(read.outputs.get(ANSWERS, np.zeros((0, 0)))).any(axis=1)
-    for column in np.flatnonzero(endless):  # NaN stands for a label that was not asked
+    likelihoods = [read.outputs[name] for name in (ANSWERS, ICL) if name in read.outputs]
+    endless = [np.flatnonzero(np.isinf(values).any(axis=1)) for values in likelihoods]
+    for column in chain.from_iterable(endless):  # NaN stands for a label that was not asked
         found.setdefault(
             int(column),
             f"the log-likelihood of a label is NaN or infinite in {dtype}; run the model in the"

@@ -39,8 +39,9 @@ class PlannedWindow:
     """Whether it ends its shard."""
 
 
-PromptKey = tuple[tuple[str, ...], str, tuple[int, ...]]
-"""What makes prompts equal: SHA-256 of each medium, the text, and the labels that are asked."""
+PromptKey = tuple[tuple[str, ...], str, tuple[int, ...], int]
+"""What makes prompts equal: SHA-256 of each medium, the text, the labels that are asked, and the
+demonstrations."""
 
 
 @dataclass
@@ -66,9 +67,12 @@ class Planner:
             is_first &= not planned.jobs
             yield planned
 
-    def key(self, digests: tuple[str, ...], prompt: str, subtask: str | None) -> PromptKey:
+    def key(
+        self, digests: tuple[str, ...], prompt: str, split: str, subtask: str | None
+    ) -> PromptKey:
         """Return what a row's request is known by."""
-        return digests, prompt, self.answers.labels_of.get(subtask, ())
+        context = self.answers.context_of(split, subtask)
+        return digests, prompt, self.answers.labels_of.get(subtask, ()), context
 
     def _window(self, assembly: Assembly, window: Window, *, is_first: bool) -> PlannedWindow:
         skipped: dict[int, str] = {}
@@ -84,7 +88,7 @@ class Planner:
                 continue
             seen = [m for m in found if isinstance(m, ReadMedium)]
             digests[place] = tuple(m.sha256 for m in seen)
-            key = self.key(digests[place], example.prompt, example.subtask)
+            key = self.key(digests[place], example.prompt, example.split, example.subtask)
             if key not in self.known:
                 self.known[key] = len(self.known)
                 new.append((self.known[key], example, seen))
@@ -111,6 +115,7 @@ class Planner:
                 tokens=text + sum(self.counter.image(*size) for m in seen for size in m.sizes),
                 pixels=sum(width * height for m in seen for width, height in m.sizes),
                 labels=self.answers.labels_of.get(example.subtask, ()),
+                context=self.answers.context_of(example.split, example.subtask),
             )
             several = any(self.asked.get(name, 0) > 1 for name in example.media)
             several |= any(shown[m.sha256] > 1 for m in seen)

@@ -26,6 +26,8 @@ class Request:
     """Pixels of its images, as they are decoded."""
     labels: tuple[int, ...] = ()
     """The labels whose likelihood is kept, see `Answers.labels_of`."""
+    context: int = -1
+    """The demonstrations behind which they are asked, too, by number; -1 for none."""
 
 
 @dataclass(frozen=True, slots=True)

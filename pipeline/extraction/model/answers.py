@@ -11,6 +11,8 @@ from savs.stores.format.layout import GENERATED_CHARACTERS
 
 ANSWERS = "answers"
 """Output of `--answers labels`: `(rows, labels)` float32 log-likelihoods."""
+ICL = "icl"
+"""Output of `--icl-shots`: as `answers`, behind demonstrations."""
 GENERATED = "generated"
 """Output of `--answers generate`: `(rows, GENERATED_CHARACTERS)` int32 code points."""
 MOST_GENERATED = 16
@@ -31,6 +33,8 @@ class Answers:
     """Subtask -> its labels, by their place in `tokens`. Others are not asked about."""
     ends: tuple[int, ...] = ()
     """Tokens that end what the model generates; without any, nothing is generated."""
+    demonstrated: Mapping[str, Any] = field(default_factory=dict)
+    """What a store says of demonstrations; nothing where there are none."""
     whole: bool = False
     """Run each prompt again with each label, because caches change this model's answers."""
     cells: int = CELLS
@@ -44,16 +48,25 @@ class Answers:
         """Return what a store says of its outputs."""
         labels = {label: list(tokens) for label, tokens in self.tokens.items()}
         generated = {"tokens": MOST_GENERATED, "ends": list(self.ends)}
-        return ({ANSWERS: labels} if labels else {}) | ({GENERATED: generated} if self.ends else {})
+        found = {ANSWERS: labels, ICL: dict(self.demonstrated), GENERATED: generated}
+        return {name: facts for name, facts in found.items() if name in self.room(0)}
 
     def room(self, rows: int) -> dict[str, Array]:
         """Return the outputs of rows that are not run yet: NaN, and no text."""
         found: dict[str, Array] = {}
         if self.tokens:
             found[ANSWERS] = np.full((rows, len(self.tokens)), np.nan, np.float32)
+        if self.demonstrated:
+            found[ICL] = found[ANSWERS].copy()
         if self.ends:
             found[GENERATED] = np.zeros((rows, GENERATED_CHARACTERS), np.int32)
         return found
+
+    def context_of(self, split: str, subtask: str | None) -> int:
+        """Return the number of the demonstrations of a row, -1 for none: those of training rows."""
+        if split != "test" or not self.demonstrated or subtask not in self.labels_of:
+            return -1
+        return list(self.labels_of).index(subtask)
 
     def asked(self, labels: Sequence[tuple[int, ...]]) -> "Asked":
         """Return what is asked of a batch whose prompts have these labels."""

@@ -82,14 +82,18 @@ def read_answers(
     """Return the outputs of a batch, see `Answers.room`; a log-likelihood that is NaN is -inf."""
     found: dict[str, torch.Tensor] = {}
     if asked.answers.tokens:
-        found[ANSWERS] = _likelihoods(model, begun, asked)
+        found[ANSWERS] = likelihoods(model, begun, asked)
     if asked.answers.ends:
         texts = [decode(tokens) for tokens in _generated(model, begun, asked.answers.ends)]
         found[GENERATED] = torch.from_numpy(as_code_points(texts).copy())
     return found
 
 
-def _likelihoods(model: Any, begun: Begun, asked: Asked) -> torch.Tensor:
+def likelihoods(model: Any, begun: Begun, asked: Asked) -> torch.Tensor:
+    """Return `(batch, labels)` float32 log-likelihoods; NaN for labels that are not asked.
+
+    One that is NaN itself is -inf.
+    """
     first = begun.logits.float()
     first = first - first.logsumexp(dim=1, keepdim=True)
     found = torch.full((len(first), len(asked.texts)), torch.nan, device=first.device)
@@ -174,7 +178,7 @@ def _go_on(
     Without a `cache` of those rows, that of the prompts is widened; one that is given grows, and
     has `seen` tokens behind the prompts.
     """
-    device = begun.logits.device
+    device = begun.mask.device
     places = torch.tensor(rows).to(device)
     ids = ids.to(device)
     given: dict[str, Any] = {
@@ -183,7 +187,7 @@ def _go_on(
     kept = cache if cache is not None else widened(begun.cache, rows, device)
     more = torch.ones((len(rows), seen + ids.shape[1]), dtype=begun.mask.dtype, device=device)
     if begun.next_positions is not None:
-        start = begun.next_positions[:, places, None] + seen
+        start = begun.next_positions.to(device)[:, places, None] + seen
         given["position_ids"] = start + torch.arange(ids.shape[1], device=device)
     return model(
         input_ids=ids,

@@ -80,6 +80,6 @@ def test_what_the_store_does_not_keep_is_said(tmp_path):
     with pytest.raises(ResultError, match="no output 'answers'; extract again with --answers lab"):
         zero_shot(store)
     with pytest.raises(
-        ParameterError, match="expected one of zero-shot, zero-shot-mean, generated"
+        ParameterError, match="expected one of zero-shot, zero-shot-mean, icl, gener"
     ):
         own_answer(store, "vote")

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
+from answer_oracle import likelihood
 from PIL import Image
 from tiny_models import BUILDERS, HEAD_DIM
 
@@ -177,26 +178,6 @@ def test_a_control_token_in_the_text_is_plain_text_or_refused(model, kind):
     assert prompt[1] in tokenizer.decode(ids)
 
 
-def likelihood(model, pieces, tokens):
-    """Return log p(tokens | prompt), token by token, each in a whole pass of its own."""
-    inputs, total = dict(model.inputs([pieces])), 0.0
-    for token in tokens:
-        with torch.inference_mode():
-            logits = model.model(**inputs, use_cache=False).logits[0, -1].double()
-        total += float(logits.log_softmax(0)[token])
-        one = torch.ones((1, 1), dtype=torch.long)
-        for name, more in {"input_ids": token, "attention_mask": 1}.items():
-            inputs[name] = torch.cat([inputs[name], more * one], dim=1)
-        for name in {"token_type_ids", "mm_token_type_ids"} & set(inputs):
-            inputs[name] = torch.cat([inputs[name], 0 * one], dim=1)
-        if (
-            "cross_attention_mask" in inputs
-        ):  # a token of the answer sees what the prompt's last saw
-            seen = inputs["cross_attention_mask"]
-            inputs["cross_attention_mask"] = torch.cat([seen, seen[:, -1:]], dim=1)
-    return total
-
-
 def test_answers_behind_a_cache_are_those_of_whole_passes(model):
     answers = Answers(label_tokens(model.encoder, ["a", "ab", "b c d"]))
     prompts = [ONE, LARGE]
@@ -208,7 +189,7 @@ def test_answers_behind_a_cache_are_those_of_whole_passes(model):
     for row, prompt in enumerate(prompts):
         for place, tokens in enumerate(answers.tokens.values()):
             if not np.isnan(kept[row, place]):
-                expected = likelihood(model, prompt, tokens)
+                expected = likelihood(model.model, model.inputs([prompt]), tokens)
                 np.testing.assert_allclose(kept[row, place], expected, rtol=1e-5)
 
 
@@ -231,7 +212,7 @@ def test_a_limited_family_answers_too(tiny_model):
     tokens = label_tokens(model.encoder, ["a", "b c d"])
     whole, _ = find_answer_way(model, [ONE], Answers(tokens), batches=False)
     kept = model.read(model.inputs([ONE]), Answers(tokens, whole=whole).tried(1)).outputs["answers"]
-    expected = [likelihood(model, ONE, own) for own in tokens.values()]
+    expected = [likelihood(model.model, model.inputs([ONE]), own) for own in tokens.values()]
     np.testing.assert_allclose(kept[0], expected, rtol=1e-5)
 
 
