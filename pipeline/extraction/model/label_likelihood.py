@@ -154,7 +154,7 @@ def _with_prompt(
         text = texts[label]
         ids = torch.tensor([text[:-1]]).expand(len(begun.logits), -1)
         found = model(
-            **_extended(begun.arguments, ids.to(begun.logits.device)),
+            **extended(begun.arguments, ids.to(begun.logits.device)),
             use_cache=False,
             logits_to_keep=len(text) - 1,
         ).logits
@@ -198,7 +198,7 @@ def _go_on(
     ).logits
 
 
-def _extended(arguments: Mapping[str, Any], ids: torch.Tensor) -> dict[str, Any]:
+def extended(arguments: Mapping[str, Any], ids: torch.Tensor) -> dict[str, Any]:
     """Return what a pass takes with `(batch, n)` more tokens of text behind each prompt."""
     shape = arguments[IDS].shape
     found = dict(arguments)
@@ -232,7 +232,7 @@ def _generated(model: Any, begun: Begun, ends: Sequence[int]) -> list[list[int]]
         if step == MOST_GENERATED - 1 or torch.isin(found, stop).any(dim=1).all():
             break
         if cache is None:
-            given = _extended(begun.arguments, found)
+            given = extended(begun.arguments, found)
             logits = model(**given, use_cache=False, logits_to_keep=1).logits[:, -1]
         else:
             logits = _go_on(model, begun, rows, found[:, -1:], cache, step)[:, -1]
