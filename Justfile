@@ -67,6 +67,14 @@ format:
     .venv/bin/ruff check --fix .
     .venv/bin/ruff format .
 
-# Build the wheel and the source archive into dist/
-build:
-    .venv/bin/python -m build
+# Build wheel and source archive into dist/, check them, and install each into a fresh environment
+package:
+    scripts/package
+
+# Look up all dependencies in the list of known vulnerabilities (needs the network)
+audit:
+    scripts/audit
+
+# Run the tests of stage 2 in an environment without torch
+without-torch:
+    python3 scripts/test_without_torch.py

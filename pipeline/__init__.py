@@ -9,7 +9,11 @@ from savs.foundation.lazy_imports import lazy_imports
 with lazy_imports(globals()):
     from savs.datasets.splits.shots import Shots
     from savs.foundation.errors import SavsError
+    from savs.pipeline.bundles.bundle import Bundle, write_bundle
+    from savs.pipeline.bundles.hub import push
     from savs.pipeline.classifying.classification import classify
+    from savs.pipeline.classifying.estimator import SavsClassifier
+    from savs.pipeline.classifying.heads_classifier import HeadsClassifier
     from savs.pipeline.classifying.result import Classification
     from savs.pipeline.comparing.across_data_sets import across_data_sets
     from savs.pipeline.comparing.compare import compare
@@ -20,6 +24,7 @@ with lazy_imports(globals()):
     from savs.pipeline.evaluation.evaluation_file import save_evaluation
     from savs.pipeline.evaluation.generated import generated_texts
     from savs.pipeline.evaluation.own_answer import own_answer
+    from savs.pipeline.evaluation.suspects import suspects
     from savs.pipeline.evaluation.zero_shot import zero_shot
     from savs.pipeline.explore.export import export
     from savs.pipeline.explore.query import query
@@ -34,6 +39,11 @@ with lazy_imports(globals()):
         save_selection,
     )
     from savs.pipeline.splitting.split import Splitting, split
+    from savs.pipeline.suggesting.suggest import (
+        Suggestions,
+        suggest,
+        suggest_from_predictions,
+    )
     from savs.pipeline.sweeping.across_stores import across_stores
     from savs.pipeline.sweeping.sweep import Sweep, sweep
     from savs.stores.maintain.copy import merge, slim

@@ -45,3 +45,7 @@ class OutputError(PipelineError, OSError):
 
 class LeakError(PipelineError, ValueError):
     """Every test example was seen in training, so without the leaks there is nothing to score."""
+
+
+class HubError(PipelineError, OSError):
+    """The Hugging Face hub refuses, cannot be reached, or has no such classifier."""

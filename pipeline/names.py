@@ -9,6 +9,8 @@ OWN_ANSWERS = (ZERO_SHOT, ZERO_SHOT_MEAN, ICL, GENERATED)
 """Readouts of the model's own answers, which choose no heads."""
 SCORING_NAMES = ("resubstitution", "loo", "kfold")
 EXPORT_FORMS = ("parquet", "npz", "safetensors")
+BUNDLE_FORM = "classifier"
+"""What `savs export --to` makes a bundle of."""
 DEFAULT_HEADS = 20
 DEFAULT_DRAWS = 10
 DEFAULT_EXAMPLES = 20

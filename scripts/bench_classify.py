@@ -1,10 +1,11 @@
-"""Measure `savs classify` beside `savs extract` on the same images. Prints a Markdown table.
+"""Measure `savs classify` beside `savs extract` and predict.py. Prints a Markdown table.
 
     python scripts/bench_classify.py --work build/bench-classify
 
-The shipped model runs on one thread of the CPU, on drawn scenes. Times are processor seconds of the
-whole command, which other work on the machine hardly changes. Each command runs with few and with
-many images, in turns: the difference gives the time of an image, and the rest is the start.
+The shipped model runs on one thread of the CPU, on the same drawn scenes. Times are processor
+seconds of the whole command, which other work on the machine hardly changes. Each command runs with
+few and with many images, in turns: the difference gives the time of an image, and the rest is the
+start.
 """
 
 import argparse
@@ -15,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from savs.datasets.benchmarks.shapes import write_shapes
-from savs.pipeline import extract, save_selection, select
+from savs.pipeline import extract, save_selection, select, write_bundle
+from savs.pipeline.demo import DEMO_MODEL
 
 FEW, MANY = 60, 660
 REPEATS = 3
@@ -54,20 +56,23 @@ def main() -> None:
         out=work / "store",
     )  # fmt: skip
     classifier = save_selection(select(done.store), work / "classifier")
+    program = write_bundle(done.store, classifier, work / "bundle").path / "predict.py"
     found: dict[tuple[str, int], list[Cost]] = {}
     for repeat in range(REPEATS):
         for count, files in scenes.items():
             out = work / f"{count}-{repeat}"
             given = ("--train", files.train, "--test", files.test, "--model", "demo")
+            images = sorted((files.root / "images" / "test").iterdir())
             commands = {
-                "extract": ("extract", "shapes", *given, "--dtype", "float32", "--out", out),
-                "classify": ("classify", classifier, files.test, "--out", f"{out}.csv"),
+                "extract": (*SAVS, "extract", "shapes", *given, "--dtype", "float32", "--out", out),
+                "classify": (*SAVS, "classify", classifier, files.test, "--out", f"{out}.csv"),
+                "predict.py": (sys.executable, "-P", program, *images, "--model", DEMO_MODEL),
             }
             for name, command in commands.items():
                 found.setdefault((name, count), []).append(measure(command))
     print(f"| command | ms per image | start, s | MB, {FEW} images | MB, {MANY} images |")
     print("| --- | --- | --- | --- | --- |")
-    for name in ("extract", "classify"):
+    for name in dict.fromkeys(name for name, _ in found):
         small, large = (min(c.cpu_s for c in found[name, count]) for count in (FEW, MANY))
         each = (large - small) / (MANY - FEW)
         peaks = [min(c.peak_mb for c in found[name, count]) for count in (FEW, MANY)]
@@ -78,7 +83,7 @@ def main() -> None:
 def measure(arguments: tuple[object, ...]) -> Cost:
     """Run a command in a process of its own, on one thread."""
     done = subprocess.run(
-        [sys.executable, "-c", MEASURE, *SAVS, *map(str, arguments)],
+        [sys.executable, "-c", MEASURE, *map(str, arguments)],
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"},
         capture_output=True,
         text=True,

@@ -44,8 +44,9 @@ def classify(
     Parameters
     ----------
     classifier
-        Folder that `select` or `evaluate` wrote. Or name -> folder of several, which are of one
-        model: an image is put to all in one pass, and `subtask` names them.
+        Folder that `select`, `evaluate` or `write_bundle` wrote, or `hf://owner/name` on the
+        Hugging Face hub, optionally followed by `@revision`. Or name -> classifier of several,
+        which are of one model: an image is put to all in one pass, and `subtask` names them.
     inputs
         Images, folders, patterns, addresses, JSON Lines, JSON, CSV or Parquet files, or `-` for
         names on standard input. A table has columns `image` or `images`, and may have `id`,
@@ -75,8 +76,8 @@ def classify(
     ------
     MissingExtraError
         torch and transformers are not installed.
-    ResultError
-        The classifier cannot be read.
+    ResultError, HubError
+        The classifier cannot be read, or fetched.
     DatasetError, SelectionError, ModelError
         An input is not there or malformed, the model or the prompt is not that of the classifier,
         or the model cannot run.
@@ -90,13 +91,15 @@ def classify(
     >>> classify("features/results/vote", "photos", out="photos.csv")  # doctest: +SKIP
     """
     require_extra()
+    from savs.pipeline.bundles.hub import find_classifier
     from savs.pipeline.classifying.classified_run import ClassifiedRun
     from savs.pipeline.classifying.model_match import model_options
     from savs.pipeline.classifying.new_images import fetching_for, find_new_images, prompt_table
     from savs.pipeline.classifying.several import combine
     from savs.pipeline.classifying.shared_predictions import require_shareable
     from savs.pipeline.selection.compatibility import require_same_prompt
-    from savs.pipeline.selection.selection_file import load_selection
+    from savs.pipeline.selection.older import older_note_beside
+    from savs.pipeline.selection.selection_file import load_selection, selection_folder
 
     reading, placing, batches = sort_keywords(
         "classify", options, NewImageKeywords, PlacingKeywords, BatchKeywords
@@ -110,10 +113,18 @@ def classify(
     if rank.ranks > 1:
         require_shareable(names, out, force=force)
     if isinstance(classifier, Mapping):
-        loaded = {name: load_selection(own, readout=readout) for name, own in classifier.items()}
-        selection = combine(loaded)
+        places = {name: find_classifier(own, reporting.say) for name, own in classifier.items()}
+        parts = {name: load_selection(own, readout=readout) for name, own in places.items()}
+        selection = combine(parts)
+        older = [
+            f"{name}: {note}"
+            for name, own in places.items()
+            for note in older_note_beside(selection_folder(own), parts[name])
+        ]
     else:
-        selection = load_selection(classifier, readout=readout)
+        place = find_classifier(classifier, reporting.say)
+        selection = load_selection(place, readout=readout)
+        older = older_note_beside(selection_folder(place), selection)
     loading = model_options(selection, model=model, revision=revision, dtype=dtype, placing=placing)
     given = InputOptions(test=" ".join(names), **reading)
     with fetching_for(out, given) as fetching:
@@ -121,7 +132,7 @@ def classify(
         prompts = require_same_prompt(
             selection, prompt_table(found.groups), is_allowed=allow_other_prompt
         )
-        for note in [*found.notes, *(f"note: {line}" for line in prompts)]:
+        for note in [*found.notes, *(f"note: {line}" for line in (*older, *prompts))]:
             reporting.say(note)
         running = ClassifiedRun(
             *(selection, found.groups, loading, RunOptions(**batches), reporting),
@@ -136,4 +147,4 @@ def classify(
             done = running.to_file(
                 out, question=given.question, retry_skipped=retry_skipped, force=force
             )
-    return replace(done, notes=(*prompts, *done.notes))
+    return replace(done, notes=(*older, *prompts, *done.notes))

@@ -8,12 +8,14 @@ from typing import Any
 import msgspec
 import polars as pl
 
+from savs.pipeline.running.csv_cells import media_cell, media_names
+
 
 def csv_bytes(rows: pl.DataFrame, *, with_header: bool) -> bytes:
     """Return rows as CSV. One medium is its name, several are a JSON list; votes are JSON."""
     buffer = io.BytesIO()
     cells = rows.with_columns(
-        media=pl.Series(list(map(_media, rows["media"].to_list())), dtype=pl.String),
+        media=pl.Series(list(map(media_cell, rows["media"].to_list())), dtype=pl.String),
         votes=pl.Series(list(map(_votes, rows["votes"].to_list())), dtype=pl.String),
     )
     cells.write_csv(buffer, include_header=with_header)
@@ -24,16 +26,8 @@ def read_csv(path: Path, schema: Mapping[str, Any]) -> pl.DataFrame:
     """Return what was written, each medium in its list; votes stay as they are written."""
     types = {name: pl.String if kind.is_nested() else kind for name, kind in schema.items()}
     found = pl.read_csv(path, schema=types)
-    return found.with_columns(media=pl.Series(_lists(found["media"]), dtype=pl.List(pl.String)))
-
-
-def _media(names: list[str]) -> str:
-    is_plain = len(names) == 1 and not names[0].startswith("[")
-    return names[0] if is_plain else msgspec.json.encode(names).decode()
-
-
-def _lists(cells: pl.Series) -> list[list[str]]:
-    return [msgspec.json.decode(cell) if cell.startswith("[") else [cell] for cell in cells]
+    media = pl.Series(map(media_names, found["media"]), dtype=pl.List(pl.String))
+    return found.with_columns(media=media)
 
 
 def _votes(found: list[dict[str, Any]] | None) -> str | None:

@@ -14,6 +14,7 @@ from savs.pipeline.evaluation.predictions import predicted
 from savs.pipeline.heads.training_set import head_widths, train_digest
 from savs.pipeline.plugins.benchmark import stored_benchmark
 from savs.pipeline.selection.compatibility import require_same_model, require_same_prompt
+from savs.pipeline.selection.older import older_note
 from savs.pipeline.selection.selection import Selection, TaskSelection, default_heads, select
 from savs.stores import FeatureStore, Head, StoreIncompleteError
 from savs.stores.format.layout import THUMBNAIL_COLUMN
@@ -57,6 +58,7 @@ def evaluate(
     LeakError
         All test examples would be left out.
     """
+    store.require_split("test")
     store.require_complete()
     measuring = stored_benchmark(store, benchmark)
     notes = []
@@ -84,7 +86,8 @@ def score(
 ) -> Evaluation:
     """Evaluate a selection on a store that was checked, with the store's benchmark."""
     require_same_model(store, selection)
-    is_own = selection.train == train_digest(store)
+    older = older_note(selection, store.manifest)
+    is_own = bool(older) or selection.train == train_digest(store)
     other_prompts = require_same_prompt(
         *(selection, store.examples("test")), is_allowed=is_own or allow_other_prompt
     )
@@ -95,7 +98,7 @@ def score(
             " wait for `savs extract`, or run it again to resume"
         )
     classes = {task.subtask: task.classes for task in selection.tasks}
-    notes = [*partial_notes(store), *notes, *other_prompts] + [
+    notes = [*partial_notes(store), *notes, *older, *other_prompts] + [
         f"partial: subtask {subtask!r} is left out, its training examples are not extracted yet"
         for subtask in left_out
     ]
@@ -124,12 +127,12 @@ def _predict(
                     f"the selection has no subtask {subtask!r}, which the test split has; it has"
                     f" {sorted(map(str, tasks))}: run `savs select` again"
                 )
-            features = _task_features(store, block.features, heads, task, part["row"].to_numpy())
+            features = task_features(store, block.features, heads, task, part["row"].to_numpy())
             parts.append(predicted(part, task.classes, task.fitted.scores(features)))
     return parts, list(left_out)
 
 
-def _task_features(
+def task_features(
     store: FeatureStore, features: Array, heads: list[Head], task: TaskSelection, rows: Array
 ) -> Array:
     """Return `(task heads, rows, d)`, as wide as the task's own widest head."""

@@ -44,7 +44,10 @@ def export(
         The file cannot be written.
     """
     if form not in FORMS:
-        raise ExportError(f"no format is called {form!r}; expected one of: {', '.join(FORMS)}")
+        raise ExportError(
+            f"no format is called {form!r}; expected one of: {', '.join(FORMS)}, or, for the"
+            " command, classifier"
+        )
     path = Path(path)
     other = [name for name in FORMS if path.suffix == f".{name}" and name != form]
     if other:

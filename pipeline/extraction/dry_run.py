@@ -6,9 +6,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from savs.datasets import Benchmark, Example
 from savs.datasets.media.digests import media_names
+from savs.pipeline.extraction.appending import add_examples, wanted_examples
 from savs.pipeline.extraction.batches.feed import prompts_of
 from savs.pipeline.extraction.batches.workers import count_workers
 from savs.pipeline.extraction.checks.disk_space import bytes_needed
@@ -34,7 +36,7 @@ from savs.pipeline.extraction.shard_files import ShardsInMemory
 from savs.pipeline.inputs.fetching import make_fetching
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source, Splits
-from savs.stores import ShardSpec
+from savs.stores import ShardSpec, open_store
 from savs.stores.format.plan import default_shard_rows
 
 PROBE_S = 5.0
@@ -66,11 +68,15 @@ class Estimate:
 
 
 def estimate(
-    benchmark: Benchmark, inputs: InputOptions, model: ModelOptions, run: RunOptions
+    benchmark: Benchmark, inputs: InputOptions, model: ModelOptions, run: RunOptions, out: Any
 ) -> Estimate:
-    """Count the examples, look for their images, and run some of the test split."""
+    """Count the examples, look for their images, and run some of the test split.
+
+    With `append`, only those are counted that the store `out` lacks.
+    """
     source = Source(benchmark, inputs, make_fetching(inputs, None))
-    examples = source.examples()
+    wanted = add_examples(open_store(out), source) if run.append else wanted_examples(source)
+    examples = wanted.todo
     missing = [
         name
         for split, found in examples.items()
@@ -78,24 +84,23 @@ def estimate(
         for name in media_names(found)
         if not media.has(name)
     ]
-    notes = source.notes(examples)
     encoder = load_encoder(model)
-    tried = sample(encoder, examples["test"], source.media("test"))
+    probed = "test" if examples.get("test") else "train"
+    tried = sample(encoder, examples[probed], source.media(probed))
     loaded = load(model, encoder)
     if run.heads_from is not None:
         of_benchmark = {"name": benchmark.name, "options": dict(benchmark.options)}
-        identity = loaded.identity(of_benchmark, media=source.decoding_facts(examples))
+        identity = loaded.identity(of_benchmark, media=source.decoding_facts(wanted.examples))
         loaded = read_chosen_heads(loaded, identity, Path(run.heads_from))
     rows = [example for found in examples.values() for example in found]
-    drawn = draw_demonstrations(run, source, examples)
-    answers = make_answers(run, model, encoder, examples, tried.prompts, drawn)
-    if answers:
-        notes.append(answer_note(answers, rows))
-    rate, seen = _probe(loaded, source, tried, examples, answers, drawn, model, run)
+    drawn = draw_demonstrations(run, source, wanted.examples)
+    answers = make_answers(run, model, encoder, wanted.examples, tried.prompts, drawn)
+    notes = [*wanted.notes, *([answer_note(answers, rows)] if answers else [])]
+    rate, seen = _probe(loaded, source, tried, examples, probed, answers, drawn, model, run)
     return Estimate(
         examples={split: len(found) for split, found in examples.items()},
         missing_media=missing,
-        notes=notes + seen,
+        notes=[*notes, *seen],
         bytes=bytes_needed(loaded, rows, answers, thumbnails=run.thumbnails),
         examples_per_second=rate,
     )
@@ -106,14 +111,15 @@ def _probe(
     source: Source,
     tried: Sample,
     examples: Splits,
+    probed: str,
     answers: Answers,
     drawn: Drawn | None,
     loading: ModelOptions,
     run: RunOptions,
 ) -> tuple[float | None, list[str]]:
-    """Return examples a second, and what was found out about batches."""
+    """Return examples a second of a split, and what was found out about batches."""
     scale = find_scale(model.encoder, tried.prompts)
-    rows = examples["test"]
+    rows = examples[probed]
     asked = prompts_of(chain.from_iterable(examples.values()))
     batching = preflight(model, tried.prompts, scale, run, answers, shared=images_recur(asked))
     answers = replace(answers, whole=batching.whole_answers, cells=batching.limits.tokens)
@@ -129,7 +135,7 @@ def _probe(
         workers=count_workers(
             run, loading.device, tried.seconds * sum(map(len, examples.values()))
         ),
-        rules=source.media("test").rules,
+        rules=source.rules,
         answers=answers,
         contexts=contexts,
         loading=loading,
@@ -140,7 +146,7 @@ def _probe(
     engine.on_rows = clock.tell
     shard_rows = run.shard_rows or default_shard_rows(sum(map(len, examples.values())))
     shards = [
-        ShardRows(_spec(number, part), part, source.media("test"))
+        ShardRows(_spec(number, part), part, source.media(probed))
         for number, part in enumerate(_parts(rows, shard_rows))
     ]
     with suppress(_Enough):

@@ -61,11 +61,12 @@ def draw_demonstrations(run: RunOptions, source: Source, examples: Splits) -> Dr
 
 
 def read_demonstrations(
-    model: LoadedModel, drawn: Drawn, source: Source, examples: Splits, answers: Answers
+    model: LoadedModel, drawn: Drawn, source: Source, todo: Splits, answers: Answers
 ) -> tuple[list[Demonstrations], list[str]]:
     """Return the demonstrations of each subtask as the model has read them, and lines for a person.
 
-    Each is compared: a question behind it must give what the whole conversation gives.
+    Each is compared: a question behind it must give what the whole conversation gives. `todo` are
+    the examples of this run.
 
     Raises
     ------
@@ -79,7 +80,7 @@ def read_demonstrations(
     found, lines = [], []
     for subtask in answers.labels_of:  # numbered in this order, see `Answers.context_of`
         own = drawn.examples[subtask]
-        questions = [e for e in examples["test"] if e.subtask == subtask]
+        questions = [e for e in todo.get("test", []) if e.subtask == subtask]
         longest = max(questions, key=lambda e: (len(e.prompt), e.id), default=own[0])
         split = "test" if questions else "train"
         turns = [(_pieces(model, source, "train", e), str(e.label)) for e in own]

@@ -31,6 +31,7 @@ class RunKeywords(BatchKeywords, total=False):
     icl_shots: int | None
     heads_from: str | Path | None
     retry_skipped: bool
+    append: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,9 @@ class RunOptions:
     """Folder of a selection, see `savs select`: its heads are kept and no others."""
     retry_skipped: bool = False
     """Extract finished shards again that skipped an example: its image may be mended by now."""
+    append: bool = False
+    """Add the examples to those of the store that is there. Those that it has already, by id and
+    content, are left out."""
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "batch_tokens", "shard_rows", "icl_shots"):

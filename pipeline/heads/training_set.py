@@ -20,11 +20,20 @@ def head_widths(store: FeatureStore, heads: Sequence[Head]) -> list[int]:
     return [widths[head] for head in heads]
 
 
+_WITHOUT = " without "
+
+
 def train_digest(store: FeatureStore) -> str:
     """Return the digest of the training examples that have features."""
+    store.require_split("train")
     planned = "+".join(s.digest for s in store.manifest.plan.splits["train"].segments)
     skipped = store.skipped("train")["id"].to_list()
-    return f"{planned} without {digest(skipped)}" if skipped else planned
+    return f"{planned}{_WITHOUT}{digest(skipped)}" if skipped else planned
+
+
+def planned_digests(train: str) -> list[str]:
+    """Return the digest of each segment of training examples that a `train_digest` is of."""
+    return train.partition(_WITHOUT)[0].split("+")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,7 @@ import polars as pl
 from savs.foundation.arrays import Array
 from savs.stores.errors import HeadNotFoundError, ResultError, StoreIncompleteError
 from savs.stores.files.paths import find_place
-from savs.stores.format.layout import (
-    SECONDS,
-    Head,
-    LayerGrid,
-    head_name,
-)
+from savs.stores.format.layout import SECONDS, SPLITS, Head, LayerGrid, head_name
 from savs.stores.format.manifest import Manifest, read_manifest
 from savs.stores.format.plan import ShardSpec
 from savs.stores.read.facts import store_facts
@@ -93,6 +88,7 @@ class FeatureStore:
         if split is None:
             splits = self.manifest.plan.splits
             return pl.concat([self._table(s, skipped=skipped) for s in splits], how="diagonal")
+        self.require_split(split)
         if (split, skipped) not in self._tables:
             frames = [self._shard_table(spec, skipped) for spec in self.present(split)]
             if not frames:
@@ -248,11 +244,7 @@ class FeatureStore:
 
     def _readable(self, split: str) -> list[ShardSpec]:
         """Return the shards of a split that are there: all of them, or some of a partial store."""
-        splits = list(self.manifest.plan.splits)
-        if split not in splits:
-            raise StoreIncompleteError(
-                f"{self.path} has no split {split!r}; it has: {', '.join(splits)}"
-            )
+        self.require_split(split)
         missing, present = self.missing(split), self.present(split)
         if missing and not (self.partial and present):
             raise StoreIncompleteError(
@@ -260,6 +252,18 @@ class FeatureStore:
                 " resume"
             )
         return present
+
+    def require_split(self, split: str) -> None:
+        """Raise StoreIncompleteError where the store holds no example of a split."""
+        plan = self.manifest.plan.splits
+        if split in plan and plan[split].ids:
+            return
+        what = f"{self.path} has no {split} split, only {', '.join(plan)}"
+        if split in SPLITS:
+            what += f"; add one: savs extract ... --append --{split} FILE --out {self.path}"
+        if split == "test":
+            what += f", or estimate the accuracy from training: savs evaluate {self.path} --cv"
+        raise StoreIncompleteError(what)
 
     def require_heads(self, heads: Sequence[Head]) -> None:
         """Raise HeadNotFoundError where the store does not hold one of the heads."""

@@ -26,6 +26,7 @@ COMMANDS = {
         *("export", "s", "--heads", "all", "--to", "safetensors"),
         *("--out", "new/x.safetensors"),
     ),
+    "export classifier": ("export", "s", "--to", "classifier", "--out", "new/bundle"),
     "slim": ("slim", "s", "--out", "new/slim"),
     "merge": ("merge", "s", "s", "--out", "new/merged"),
     "select": ("select", "s", "--out", "new/selection"),

@@ -2,19 +2,16 @@
 
 import io
 import json
-import os
 import shutil
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from hub_machine import Place
 from hub_server import TOKEN, Hub, Repository, serving_hub
 from PIL import Image
 from tiny_text import build_lora
@@ -24,50 +21,6 @@ pytestmark = [
     pytest.mark.thorough,
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning"),  # of peft
 ]
-
-DRIVER = """
-import contextlib, io, json, os, sys
-from huggingface_hub import constants
-constants.DOWNLOAD_CHUNK_SIZE = 1000  # what it keeps of a download that is cut: whole chunks
-from savs.pipeline.cli.app import main
-for case in json.load(open(sys.argv[1])):
-    os.environ.pop("HF_TOKEN", None)
-    os.environ.update(case["env"])
-    sys.argv, said, code = ["savs", *case["args"]], io.StringIO(), None
-    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code
-    print(json.dumps([code, said.getvalue()]))
-"""
-"""Runs several commands in one process: each start takes seconds."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """A hub, and a machine that has fetched nothing yet."""
-
-    hub: Hub
-    work: Path
-
-    def run(
-        self, *cases: tuple[tuple[str, ...], dict[str, str]], **env: str
-    ) -> list[tuple[int, str]]:
-        """Return exit code and messages of commands, each with its own environment."""
-        (self.work / "cases.json").write_text(
-            json.dumps([{"args": args, "env": own} for args, own in cases])
-        )
-        ours = {"HF_ENDPOINT": self.hub.address, "HF_HOME": str(self.work / "cache")}
-        done = subprocess.run(
-            [sys.executable, "-P", "-c", DRIVER, str(self.work / "cases.json")],
-            env=os.environ | {"PYTHONSAFEPATH": "1", "HF_HUB_OFFLINE": "0"} | ours | env,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
 
 
 def png(seed: int) -> dict[str, Any]:

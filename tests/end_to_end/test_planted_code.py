@@ -34,6 +34,7 @@ COMMANDS = {
     "query predictions": ["query", "store", "SELECT * FROM predictions"],
     "query votes": ["query", "store", "SELECT * FROM votes"],
     "export": ["export", "store", "--out", "out.parquet", "--heads", "all"],
+    "export classifier": ["export", "store", "--to", "classifier", "--out", "bundle"],
     "slim": ["slim", "store", "--out", "slim"],
     "merge": ["merge", "store", "store", "--out", "merged"],
     "compare": ["compare", "store/results/vote", "store/results/knn"],
@@ -63,7 +64,7 @@ def try_all(savs, tmp_path, good):
 
     def run(change, *names: str) -> None:
         for name in names or COMMANDS:
-            for left in ("store", "out", "slim", "merged"):
+            for left in ("store", "out", "slim", "merged", "bundle"):
                 shutil.rmtree(tmp_path / left, ignore_errors=True)
             shutil.copytree(good, tmp_path / "store")
             change(tmp_path / "store")

@@ -39,7 +39,7 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.mark.thorough
-def test_the_commands(savs, own_images):
+def test_the_commands(savs, own_images, monkeypatch):
     lines = [
         shlex.split(line, comments=True)
         for block in blocks("bash")
@@ -50,7 +50,8 @@ def test_the_commands(savs, own_images):
         *("split", "preview", "extract", "select", "evaluate", "show"),
         *("select", "evaluate", "evaluate", "sweep", "compare", "select"),
         *("query", "verify", "slim", "export", "extract"),
-        *("extract", "select", "classify"),
+        *("extract", "select", "classify", "export"),
+        *("select", "suggest"),
         *("extract", "extract"),
     ]
     write_blink(Path("BLINK"), rows_each=90)
@@ -66,10 +67,15 @@ def test_the_commands(savs, own_images):
     new = pl.read_csv("new.csv")
     assert new["id"].to_list() == ["new/cat.png", "new/dog.png"]
     assert set(new["prediction"]) <= {"cat", "dog"}
+    assert Path("pets-bundle/predict.py").exists()
+    monkeypatch.setenv("XDG_CACHE_HOME", "cache")
+    code = blocks("python")[0]
+    exec(compile(code, "README.md", "exec"), {})  # on what the commands made
+    assert len(list(Path("cache/savs/features").iterdir())) == 1
 
 
 def test_the_python(own_images):
-    (code,) = blocks("python")
+    code = blocks("python")[1]
     names: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), names)
     assert names["result"].predictions.height == 8

@@ -1,4 +1,4 @@
-"""A local stand-in for the Hugging Face hub: the part of its HTTP API that downloads use.
+"""A local stand-in for the Hugging Face hub: the part of its HTTP API that savs uses.
 
 Repositories are folders with one commit each. Large files are redirected, as the hub does with
 those in its object store; ranges, entity tags, gates and tokens are as on the hub.
@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from hub_uploads import TOKEN, Uploads
+
 LARGE_BYTES = 20_000
 """Files of more bytes are redirected."""
-TOKEN = "hf_right"
 
 
 @dataclass
@@ -28,6 +29,8 @@ class Repository:
     folder: Path
     gated: bool = False
     """Whether it may only be read with `TOKEN`."""
+    private: bool = False
+    """Whether it is hidden without `TOKEN`."""
 
     @property
     def commit(self) -> str:
@@ -47,9 +50,15 @@ class Hub:
     ranges: list[str] = field(default_factory=list)
     cut: dict[str, int] = field(default_factory=dict)
     """File name -> bytes after which its next download is cut."""
+    made: Path | None = None
+    """Folder of the repositories that are made here."""
+    owners: tuple[str, ...] = ()
+    """Owners for whom `TOKEN` may write."""
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    """SHA-256 -> a large file that was uploaded and may be committed."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Uploads, BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     hub: Hub
 
@@ -78,7 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
         repository = self.hub.repositories.get(name)
         if token and token != TOKEN:
             self._fail(401, None, "Invalid credentials in Authorization header")
-        elif repository is None:
+        elif repository is None or (repository.private and not token):
             self._fail(401, "RepoNotFound", "Repository not found")
         elif repository.gated and not token:
             owner = name.partition("/")[2]
@@ -110,11 +119,11 @@ class _Handler(BaseHTTPRequestHandler):
                 {
                     "id": owner,
                     "sha": repository.commit,
-                    "private": False,
+                    "private": repository.private,
                     "tags": [],
                     "downloads": 0,
                     "likes": 0,
-                    "siblings": [{"rfilename": n} for n, _ in files],
+                    "siblings": [{"rfilename": n, "size": p.stat().st_size} for n, p in files],
                 }
             )
         else:
@@ -158,9 +167,9 @@ class _Handler(BaseHTTPRequestHandler):
         if end is not None:
             self.close_connection = True
 
-    def _json(self, value: Any) -> None:
+    def _json(self, value: Any, status: int = 200) -> None:
         text = json.dumps(value).encode()
-        self._head(200, len(text), **{"Content-Type": "application/json"})
+        self._head(status, len(text), **{"Content-Type": "application/json"})
         self.wfile.write(text)
 
     def _fail(self, status: int, code: str | None, text: str, **more: str) -> None:

@@ -27,7 +27,11 @@ VOTES_SHOWN = 3
 @expand_options
 def classify_command(
     classifier: Annotated[
-        str, typer.Argument(metavar="CLASSIFIER", help="Folder that `savs select` wrote.")
+        str,
+        typer.Argument(
+            metavar="CLASSIFIER",
+            help="Folder of `savs select` or `savs export --to classifier`, or hf://owner/name.",
+        ),
     ],
     inputs: Annotated[
         list[str],
@@ -86,7 +90,7 @@ def classify_command(
         classify_on_node(gpus, inputs, out, force=force)
         retry_skipped = False  # the processes have tried them; what is left is to read the file
     done = pipeline.classify(
-        name_classifiers([classifier, *also]) if also else Path(classifier),
+        name_classifiers([classifier, *also]) if also else classifier,
         inputs,
         out=out,
         model=model,

@@ -1,7 +1,7 @@
 """`savs evaluate`: predictions and metrics from a store, without a GPU."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,11 +17,6 @@ from savs.pipeline.cli.options.shared import (
 from savs.pipeline.cli.output import print_json, say
 from savs.pipeline.cli.tables import print_evaluation
 from savs.pipeline.names import OWN_ANSWERS, READOUT_NAMES
-
-if TYPE_CHECKING:
-    from savs.pipeline import Selection
-    from savs.pipeline.readouts import Readout
-    from savs.stores import FeatureStore
 
 
 def evaluate_command(
@@ -61,6 +56,7 @@ def evaluate_command(
     json: JsonOption = False,
 ) -> None:
     """Use the selection that `savs select` saved in the store, or make a default one."""
+    from savs.pipeline.cli.saved_selection import find_selection
     from savs.pipeline.evaluation.evaluation import score
     from savs.pipeline.plugins.benchmark import stored_benchmark
     from savs.pipeline.readouts import choose_readout
@@ -72,6 +68,8 @@ def evaluate_command(
         raise typer.BadParameter(f"--cv needs heads to select; omit it with --readout {readout}")
     folds = _folds(cv_folds, cv=cv)
     opened = pipeline.open_store(store, partial=partial)
+    if not cv:
+        opened.require_split("test")
     name = selection_folder(selection).name if selection else rule.name if rule else readout
     name += "-cv" if cv else ""
     folder = result_place(opened, out, f"{name}-partial" if opened.missing() else name)
@@ -80,7 +78,7 @@ def evaluate_command(
     else:
         opened.require_complete()
         measuring = None if cv else stored_benchmark(opened, benchmark)
-        chosen = _find_selection(opened, selection, rule)
+        chosen = find_selection(opened, selection, rule)
         if measuring is None:
             result = pipeline.cross_validate(opened, chosen, folds)
         else:
@@ -114,29 +112,3 @@ def _folds(text: str | None, *, cv: bool) -> int | Literal["loo"]:
     if not text.isdecimal() or int(text) < 2:
         raise typer.BadParameter(f"--cv-folds is {text!r}, expected an integer from 2 on, or loo")
     return int(text)
-
-
-def _find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") -> "Selection":
-    from savs.pipeline.errors import SelectionError
-    from savs.pipeline.heads.training_set import train_digest
-    from savs.pipeline.readouts import READOUTS
-    from savs.stores.files.paths import is_remote
-    from savs.stores.results import CONFIG, results_folder
-
-    own = None if rule in READOUTS.values() else rule  # a built-in one is found by its name
-    if path is not None:
-        return pipeline.load_selection(path, readout=own)
-    saved = results_folder(store.path, rule.name)
-    if is_remote(store.path) or store.missing("train") or not (saved / CONFIG).exists():
-        selection = pipeline.select(store, readout=rule)
-        say(f"no selection yet: selected {len(selection.tasks[0].heads)} heads")
-        return selection
-    selection = pipeline.load_selection(saved, readout=own)
-    if selection.train != train_digest(store):
-        name = rule.file.name if rule.file else rule.name
-        raise SelectionError(
-            f"{saved} was made from other training examples than the store has now; run"
-            f" savs select {store.path} --readout {name}"
-        )
-    say(f"using {saved}")
-    return selection

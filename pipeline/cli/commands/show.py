@@ -1,5 +1,6 @@
 """`savs show`: the content of a store."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from savs import pipeline
@@ -19,7 +20,11 @@ def show_command(store: StoreArgument, json: JsonOption = False) -> None:
 
     opened = pipeline.open_store(store)
     done = store_progress(opened.path, opened.manifest) if is_writable(opened.path) else None
-    facts: dict[str, Any] = opened.facts | {"classes": _counts(opened), "skipped": _skipped(opened)}
+    facts: dict[str, Any] = opened.facts | {
+        "classes": _counts(opened),
+        "skipped": _skipped(opened),
+        "older_results": _older(opened),
+    }
     if done is not None:
         facts["progress"] = done.to_json()
     if json:
@@ -39,6 +44,9 @@ def show_command(store: StoreArgument, json: JsonOption = False) -> None:
         ["size", format_bytes(facts["bytes"])],
         ["results", ", ".join(facts["results"]) or "none yet"],
     ]
+    if facts["older_results"]:
+        older = ", ".join(facts["older_results"])
+        rows.append(["older", f"{older}: made before training examples were appended"])
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print_line(f"{name.ljust(width)}  {value}")
@@ -112,3 +120,20 @@ def _skipped(store: "FeatureStore") -> list[dict[str, Any]]:
 
     frames = [store.skipped(split).select("split", "id", "reason") for split in _finished(store)]
     return pl.concat(frames).to_dicts() if frames else []
+
+
+def _older(store: "FeatureStore") -> list[str]:
+    """Return the results whose classifier was made before training examples were appended."""
+    from savs.foundation.errors import SavsError
+    from savs.pipeline.selection.older import appended_since
+    from savs.pipeline.selection.selection_file import load_config
+    from savs.stores.files.paths import is_remote
+    from savs.stores.format.layout import RESULTS
+    from savs.stores.results import CONFIG
+
+    found = []
+    for path in [] if is_remote(store.path) else sorted(store.path.glob(f"{RESULTS}/*/{CONFIG}")):
+        with suppress(SavsError):  # what is wrong with it, the command says that uses it
+            if appended_since(load_config(path), store.manifest):
+                found.append(path.parent.name)
+    return found

@@ -37,6 +37,7 @@ RUN_FLAGS = {
     ),
     "heads_from": Flag("Store only the heads of this selection.", metavar="DIR"),
     "retry_skipped": Flag("Extract shards with skipped examples again."),
+    "append": Flag("Add new examples to the store that is there."),
 }
 
 

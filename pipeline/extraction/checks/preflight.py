@@ -186,6 +186,8 @@ def preflight(
 
 def sample(encoder: PromptEncoder, examples: Sequence[Example], media: MediaFolder) -> Sample:
     """Return a few prompts of different lengths, as in every batch of one number of images."""
+    if not examples:
+        return Sample([], 0.0)
     rows = sorted(examples, key=lambda e: (len(e.media), len(e.prompt)))
     steps = range(COMPARED)
     prompts: list[Pieces] = []

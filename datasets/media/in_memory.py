@@ -1,0 +1,81 @@
+"""Images that a program has: paths, PIL images, arrays and bytes become the bytes of files."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from savs.datasets.errors import MediaError
+from savs.datasets.media.download import is_address
+from savs.datasets.media.media import MediaFolder, MediaRules
+
+Pictured = str | Path | bytes | Image.Image | np.ndarray[Any, Any]
+"""An image: the path of a file, the bytes of one, a PIL image, or `(height, width)`,
+`(height, width, 3)` or `(height, width, 4)` uint8."""
+KEPT_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
+"""Modes of PIL that a PNG holds without loss."""
+ANYWHERE = MediaRules(allow_outside=True)
+
+
+def is_pictured(value: Any) -> bool:
+    """Return whether a value is of one of the types of `Pictured`."""
+    return isinstance(value, str | Path | bytes | Image.Image | np.ndarray)
+
+
+def file_bytes(value: Any, name: str) -> bytes:
+    """Return the bytes of an image file that shows what `value` shows.
+
+    PIL images and arrays become PNG, which keeps every pixel; a file is read as it is.
+
+    Parameters
+    ----------
+    value
+        One of `Pictured`.
+    name
+        What the image is called in errors.
+
+    Raises
+    ------
+    MediaError
+        A file cannot be read, or the value is no image.
+    """
+    if isinstance(value, bytes):
+        if not value:
+            raise MediaError(f"{name} is empty (0 bytes)")
+        return value
+    if isinstance(value, str | Path):
+        if is_address(str(value)):
+            raise MediaError(f"{name} is the URL {value}; download it, and pass its bytes")
+        return MediaFolder(Path.cwd(), rules=ANYWHERE).read(str(value))
+    if isinstance(value, Image.Image):
+        return _png(ImageOps.exif_transpose(value), name)
+    if isinstance(value, np.ndarray):
+        return _png(_from_array(value, name), name)
+    raise MediaError(
+        f"{name} is a {type(value).__name__}, expected a path, bytes, a PIL image or a uint8 array"
+    )
+
+
+def _from_array(values: np.ndarray[Any, Any], name: str) -> Image.Image:
+    is_image = values.ndim == 2 or (values.ndim == 3 and values.shape[2] in (3, 4))
+    if values.dtype != np.uint8 or not is_image or not values.size:
+        raise MediaError(
+            f"{name} is an array of {values.dtype} {values.shape}, expected uint8 from 0 to 255 of"
+            " (height, width), (height, width, 3) or (height, width, 4)"
+        )
+    return Image.fromarray(values)
+
+
+def _png(image: Image.Image, name: str) -> bytes:
+    if image.mode in ("F", "I"):
+        raise MediaError(f"{name} has 32-bit pixels, which have no fixed white; scale it to 8 bits")
+    if image.mode not in KEPT_MODES:
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    buffer = io.BytesIO()
+    try:
+        image.save(buffer, "PNG", compress_level=1)
+    except (OSError, ValueError) as error:
+        raise MediaError(f"{name} cannot be decoded: {error}") from error
+    return buffer.getvalue()

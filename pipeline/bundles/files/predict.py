@@ -1,0 +1,79 @@
+"""Classify images without savs: `python predict.py IMAGE ...` prints a line of JSON for each."""
+# It needs torch, torchvision, transformers, safetensors, Pillow and numpy.
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from safetensors.torch import load_file
+from torch.nn.functional import normalize
+from transformers import AutoModelForMultimodalLM, AutoProcessor
+
+CONFIG = json.loads(Path(__file__).with_name("config.json").read_text("utf-8"))
+FITTED = load_file(Path(__file__).with_name("classifier.safetensors"))
+READOUT, (TASK,), MODEL = CONFIG["readout"], CONFIG["tasks"], CONFIG["source"]["model"]
+QUESTION = TASK["question"].removeprefix("<image>")
+BLOCK = re.compile(r"(?:.*\.)?(\d+)\.(?:self_attn|self_attention|attn)\.(?:o_proj|out_proj|dense)")
+
+
+def open_image(path):
+    image = ImageOps.exif_transpose(Image.open(path))
+    if image.mode.startswith("I"):  # 16-bit greys
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def encode(processor, image):
+    content = [{"type": "image", "image": image}, {"type": "text", "text": QUESTION}]
+    is_plain = any(str(t) in QUESTION for t in processor.tokenizer.added_tokens_decoder.values())
+    form = {"add_generation_prompt": True, "tokenize": True, "return_dict": True}
+    form |= {"return_tensors": "pt", "sanitize_control_tokens": is_plain}
+    return processor.apply_chat_template([[{"role": "user", "content": content}]], **form)
+
+
+def score(heads):  # the score of each class, and the number of the one that is chosen
+    lines = FITTED["0.weights"] if READOUT == "lda" else normalize(FITTED["0.centroids"], dim=2)
+    pairs = zip(lines, heads, strict=True)
+    table = torch.stack([line[:, : len(x)] @ normalize(x, dim=0) for line, x in pairs])
+    if READOUT == "vote":
+        votes = (table >= table.max(1, keepdim=True)[0] - 2**-19).int().argmax(1)
+        counts = votes.bincount(minlength=len(TASK["classes"])).float()
+        return counts, next(vote for vote in votes if counts[vote] == counts.max())
+    bias, tau, tie = (FITTED["0.bias"], 10, 2**-13) if READOUT == "lda" else (0, 0.07, 2**-19)
+    shares = ((table + bias) / tau).softmax(1)
+    scores = (shares * FITTED["0.weights"]).sum(0) if READOUT == "calm" else shares.mean(0)
+    return scores, (scores >= scores.max() * np.exp(-tie / tau)).int().argmax()
+
+
+if __name__ == "__main__":
+    parser, is_local = argparse.ArgumentParser(description=__doc__), MODEL["revision"] is None
+    parser.add_argument("images", nargs="+")
+    parser.add_argument("--model", required=is_local, help="the model's folder")
+    given = parser.parse_args()
+    name, commit = given.model or MODEL["name"], None if given.model else MODEL["revision"]
+    processor = AutoProcessor.from_pretrained(name, revision=commit)
+    for key, edge in (("min_pixels", "shortest_edge"), ("max_pixels", "longest_edge")):
+        if limit := CONFIG["source"]["processor"].get(key):
+            processor.image_processor.size[edge] = limit
+    dtype, device = CONFIG["source"]["dtype"], "cuda" if torch.cuda.is_available() else "cpu"
+    model = AutoModelForMultimodalLM.from_pretrained(name, revision=commit, dtype=dtype).to(device)
+    widths, read = {grid["layer"]: grid["head_dim"] for grid in CONFIG["source"]["grid"]}, {}
+    for name, block in model.eval().get_decoder().named_modules():
+        if found := BLOCK.fullmatch(name):  # its input: all heads of a layer, side by side
+            block.register_forward_pre_hook(
+                lambda _, given, n=int(found[1]): read.update({n: given[0][0, -1].float().cpu()})
+            )
+    for path in given.images:
+        with torch.inference_mode():
+            inputs = encode(processor, open_image(path)).to(device, dtype=model.dtype)
+            model(**inputs, use_cache=False)
+            scores, choice = score([read[n].split(widths[n])[head] for n, head in TASK["heads"]])
+        votes = dict(zip(TASK["classes"], scores.tolist(), strict=True))
+        print(json.dumps({"id": path, "prediction": TASK["classes"][choice], "votes": votes}))

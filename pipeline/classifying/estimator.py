@@ -1,0 +1,296 @@
+"""`SavsClassifier`: images to classes, with the conventions of scikit-learn."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+
+from savs.datasets.media.in_memory import Pictured
+from savs.datasets.media.media import sha256
+from savs.datasets.prompt import split_prompt
+from savs.foundation.arrays import Array
+from savs.foundation.errors import ParameterError
+from savs.pipeline.bundles.hub import find_classifier
+from savs.pipeline.classifying.chosen_heads import choose_heads, probabilities
+from savs.pipeline.classifying.feature_cache import ImageHeads
+from savs.pipeline.classifying.given_images import contents_of, heads_of
+from savs.pipeline.classifying.model_match import decoding_of, model_options, require_match
+from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions
+from savs.pipeline.extraction.requirements import require_extra
+from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.readouts import ClassScores, Readout
+from savs.pipeline.selection.selection import Selection
+from savs.pipeline.selection.selection_file import load_selection, save_selection
+from savs.pipeline.selection.task_selection import TaskSelection
+from savs.stores.format.layout import digest
+
+
+class SavsClassifier(ClassifierMixin, BaseEstimator):
+    """Few-shot classifier of images: a frozen multimodal model, and the heads that tell classes.
+
+    An image is the path of a file, the bytes of one, a PIL image, or a uint8 array of `(height,
+    width)`, `(height, width, 3)` or `(height, width, 4)`. The model is loaded when it is first
+    needed, and stays in the process. Features of images are kept on the disk by content, so that
+    another fit, fold or grid point runs no image again.
+
+    Parameters
+    ----------
+    model
+        A Hugging Face id, a local folder, or `demo`.
+    heads
+        How many heads to keep; None for 20, or all of a model that has fewer.
+    readout
+        `vote`, `posterior`, `calm`, `lda`, `logistic`, `knn`, a Python file, or a `Readout`.
+    question
+        The prompt that each image is put before, such as `"Which animal is this?"`.
+    scoring
+        How heads are scored: `resubstitution`, `loo` or `kfold`.
+    revision, dtype, device, min_pixels, max_pixels
+        As in `extract`.
+    batch_size
+        Images of a forward pass at most; None for 32.
+    cache
+        Folder of the features, some hundred kB per image; None for `~/.cache/savs/features`, False
+        to keep none. Remove it when you like.
+
+    Attributes
+    ----------
+    classes_
+        `(classes,)` labels, sorted.
+    selection_
+        The fitted `Selection`: heads, classes and readout, as `select` makes it of a store.
+
+    Examples
+    --------
+    >>> images, labels = ["cat.jpg", "dog.jpg"], ["cat", "dog"]
+    >>> ask = SavsClassifier("demo", question="Which animal is this?")
+    >>> ask.fit(images, labels)("new.jpg")  # doctest: +SKIP
+    'cat'
+    >>> SavsClassifier.load("pets/results/vote").predict(["new.jpg"])  # doctest: +SKIP
+    array(['cat'], dtype='<U3')
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        heads: int | None = None,
+        readout: str | Path | Readout = "vote",
+        question: str | None = None,
+        scoring: str = "resubstitution",
+        revision: str | None = None,
+        dtype: str = AUTO,
+        device: str = AUTO,
+        min_pixels: int | None = None,
+        max_pixels: int | None = None,
+        batch_size: int | None = None,
+        cache: str | Path | bool | None = None,
+    ) -> None:
+        self.model = model
+        self.heads = heads
+        self.readout = readout
+        self.question = question
+        self.scoring = scoring
+        self.revision = revision
+        self.dtype = dtype
+        self.device = device
+        self.min_pixels = min_pixels
+        self.max_pixels = max_pixels
+        self.batch_size = batch_size
+        self.cache = cache
+
+    def fit(self, images: Sequence[Pictured], labels: Sequence[Any]) -> Self:
+        """Choose heads and fit the readout on labelled images; about 20 of each class are enough.
+
+        Raises
+        ------
+        MissingExtraError
+            torch and transformers are not installed.
+        ValueError
+            There is no question, an image cannot be decoded, numbers of images and labels differ,
+            there is one class only, or the model cannot be loaded.
+        """
+        contents = contents_of(images)
+        if labels is None:
+            raise ParameterError("fit needs labels, one for each image")
+        given = column_or_1d(labels)
+        check_classification_targets(given)
+        if len(given) != len(contents):
+            raise ParameterError(f"there are {len(contents)} images and {len(given)} labels")
+        question = self._question()
+        classes, numbers = np.unique(given, return_inverse=True)
+        found = self._read(contents, question)
+        heads, widths, features = found.features()
+        names = tuple(map(str, classes))
+        chosen = choose_heads(
+            *(features, numbers, names, heads, widths),
+            count=self.heads,
+            readout=self.readout,
+            scoring=self.scoring,
+        )
+        task = TaskSelection(
+            subtask=None,
+            classes=names,
+            heads=tuple(heads[place] for place in chosen.places),
+            scores=tuple(chosen.scores.score[chosen.places].tolist()),
+            margins=tuple(chosen.scores.margin[chosen.places].tolist()),
+            examples=len(contents),
+            question=question,
+            media=1,
+            fitted=chosen.fitted,
+        )
+        self.selection_ = Selection(
+            source=found.source,
+            train=digest([[sha256(c), names[n]] for c, n in zip(contents, numbers, strict=True)]),
+            readout=chosen.rule.name,
+            readout_file=chosen.rule.file,
+            rule=chosen.rule,
+            scoring=self.scoring,
+            tasks=(task,),
+        )
+        self.classes_ = classes
+        return self
+
+    def predict(self, images: Sequence[Pictured]) -> Array:
+        """Return `(n,)` labels of images.
+
+        Raises
+        ------
+        ValueError
+            An image cannot be decoded, or the model is not the one that was fitted.
+        """
+        choice = self._scores(images).choice
+        return self.classes_[choice]
+
+    def predict_proba(self, images: Sequence[Pictured]) -> Array:
+        """Return `(n, classes)` shares of votes or scores, in the order of `classes_`.
+
+        They are not calibrated.
+        """
+        return probabilities(self._scores(images), self.selection_.readout)
+
+    def __call__(self, image: Pictured) -> Any:
+        """Return the label of one image."""
+        return self.predict([image])[0]
+
+    def save(self, folder: str | Path) -> Path:
+        """Save the classifier as `select` does, and return the folder.
+
+        `savs classify` takes it, too. Labels become text.
+        """
+        check_is_fitted(self)
+        return save_selection(self.selection_, folder)
+
+    @classmethod
+    def load(
+        cls,
+        classifier: str | Path,
+        *,
+        model: str | Path | None = None,
+        question: str | None = None,
+        readout: str | Path | Readout | None = None,
+        device: str = AUTO,
+        batch_size: int | None = None,
+        cache: str | Path | bool | None = False,
+    ) -> Self:
+        """Return a fitted classifier from a folder, or from `hf://owner/name`.
+
+        Nothing that the classifier names is run. No layer behind its deepest head runs unless
+        there is a `cache`, which keeps all heads.
+
+        Parameters
+        ----------
+        classifier
+            What `save`, `select`, `evaluate` or `write_bundle` wrote.
+        model
+            Folder of the model, where it was a local one.
+        question
+            The prompt, where the training examples had several.
+        readout
+            The readout, where it is the user's own.
+        device, batch_size, cache
+            As in `SavsClassifier`.
+
+        Raises
+        ------
+        ResultError, HubError
+            The classifier cannot be read, or fetched.
+        SelectionError
+            It has several subtasks, or a model that must be given.
+        """
+        selection = load_selection(find_classifier(classifier), readout=readout)
+        task = selection.only_task()
+        options = model_options(
+            selection, model=model, revision=None, dtype=None, placing={"device": device}
+        )
+        made = cls(
+            options.model,
+            heads=len(task.heads),
+            readout=selection.rule if selection.readout_file else selection.readout,
+            question=task.question or question,
+            scoring=selection.scoring,
+            revision=options.revision,
+            dtype=options.dtype,
+            device=device,
+            min_pixels=options.min_pixels,
+            max_pixels=options.max_pixels,
+            batch_size=batch_size,
+            cache=cache,
+        )
+        made.selection_ = selection
+        made.classes_ = np.array(task.classes)
+        return made
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn should know: a row of `X` is an image, not a row of numbers."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        tags.no_validation = True
+        return tags
+
+    def _scores(self, images: Sequence[Pictured]) -> ClassScores:
+        check_is_fitted(self)
+        selection = self.selection_
+        task = selection.only_task()
+        question = task.question or self._question()
+        found = self._read(contents_of(images), question, selection)
+        require_match(selection, found.source, allow_other_prompt=False)
+        heads, _, features = found.features()
+        width = max(selection.lengths(task)["width"], 1)
+        return task.fitted.scores(features[[heads.index(head) for head in task.heads], :, :width])
+
+    def _question(self) -> str:
+        if not self.question:
+            raise ParameterError(
+                "question is missing; pass the prompt that each image is put before, such as"
+                " question='Which animal is this?'"
+            )
+        try:
+            split_prompt(self.question, 1)
+        except ValueError as error:
+            raise ParameterError(f"question {self.question!r} has {error}; keep one mark") from None
+        return self.question
+
+    def _read(
+        self, contents: Sequence[bytes], question: str, selection: Selection | None = None
+    ) -> ImageHeads:
+        require_extra()
+        options = ModelOptions(
+            model=self.model,
+            revision=self.revision,
+            dtype=self.dtype,
+            device=self.device,
+            min_pixels=self.min_pixels,
+            max_pixels=self.max_pixels,
+        )
+        return heads_of(
+            *(contents, question, options, RunOptions(batch_size=self.batch_size)),
+            decoding={} if selection is None else decoding_of(selection),
+            layers=None if selection is None else frozenset(n for n, _ in selection.heads),
+            cache=self.cache,
+        )

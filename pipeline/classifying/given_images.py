@@ -1,0 +1,95 @@
+"""Images that a caller gives to the estimator, and their heads, from the disk or the model."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from savs.datasets.media.in_memory import file_bytes, is_pictured
+from savs.datasets.media.media import sha256
+from savs.foundation.errors import ParameterError
+from savs.pipeline.classifying.feature_cache import FeatureCache, ImageHeads
+from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.run_options import RunOptions
+
+
+def contents_of(images: Any) -> list[bytes]:
+    """Return the bytes of a list of images, see `file_bytes`.
+
+    Raises
+    ------
+    ParameterError
+        It is one image, or empty.
+    MediaError
+        One cannot be read; the error names its place in the list.
+    """
+    if is_pictured(images) and not (isinstance(images, np.ndarray) and _is_list(images)):
+        raise ParameterError(
+            "expected a list of images, got one; pass [image], or call the classifier: model(image)"
+        )
+    plain = (str(image) if isinstance(image, np.str_) else image for image in images)
+    found = [file_bytes(image, f"image {number}") for number, image in enumerate(plain)]
+    if not found:
+        raise ParameterError("there are no images; pass at least one")
+    return found
+
+
+def _is_list(images: np.ndarray[Any, Any]) -> bool:
+    """Return whether an array is of images, or of paths, and not an image itself."""
+    return images.dtype != np.uint8 or images.ndim == 4
+
+
+def heads_of(
+    contents: Sequence[bytes],
+    question: str,
+    options: ModelOptions,
+    run: RunOptions,
+    *,
+    decoding: Mapping[str, int],
+    layers: frozenset[int] | None,
+    cache: str | Path | bool | None,
+) -> ImageHeads:
+    """Return the heads of images: those that the cache has, and the others through the model.
+
+    torch is imported and the model is loaded only where an image is not in the cache.
+
+    Parameters
+    ----------
+    contents
+        Image files.
+    question, options, run, decoding
+        As `read_heads` takes them.
+    layers
+        The only layers that are needed. With a cache all are read: another fit may need them.
+    cache
+        A folder, None for that of the user, or False for none.
+    """
+
+    def read(images: Mapping[str, bytes], layers: frozenset[int] | None) -> ImageHeads:
+        from savs.pipeline.classifying.image_heads import read_heads
+
+        return read_heads(images, question, options, run, decoding, layers)
+
+    if cache is False:
+        return read({f"image {number}": data for number, data in enumerate(contents)}, layers)
+    from savs.pipeline.classifying.checkpoint_state import features_key, pinned
+
+    options = pinned(options)
+    digests = [sha256(data) for data in contents]
+    places = {digest: place for place, digest in enumerate(digests)}
+
+    def compute(missing: Sequence[str]) -> ImageHeads:
+        wanted = [places[digest] for digest in missing]
+        return read({f"image {place}": contents[place] for place in wanted}, None)
+
+    folder = _cache_folder(cache) / features_key(options, question, decoding)
+    return FeatureCache(folder).get(digests, compute)
+
+
+def _cache_folder(given: str | Path | bool | None) -> Path:
+    if isinstance(given, str | Path):
+        return Path(given)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "savs" / "features"

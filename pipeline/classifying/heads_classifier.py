@@ -1,0 +1,121 @@
+"""`HeadsClassifier`: the part of savs that takes numbers, as an estimator of scikit-learn."""
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from savs.foundation.arrays import Array
+from savs.foundation.errors import ParameterError
+from savs.pipeline.classifying.chosen_heads import choose_heads, probabilities
+from savs.pipeline.readouts import ClassScores, Readout
+
+
+class HeadsClassifier(ClassifierMixin, BaseEstimator):
+    """Few-shot classifier of numeric features of heads, with the conventions of scikit-learn.
+
+    It chooses heads and fits a readout, as `select` does, on features that you have.
+
+    Parameters
+    ----------
+    heads
+        How many heads to keep; None for 20, or all if there are fewer.
+    readout
+        `vote`, `posterior`, `calm`, `lda`, `logistic`, `knn`, a Python file, or a `Readout`.
+    scoring
+        How heads are scored: `resubstitution`, `loo` or `kfold`.
+    head_dim
+        Width of a head: the columns of `X` are heads side by side. None: all are one head.
+
+    Attributes
+    ----------
+    classes_
+        `(classes,)` labels, sorted.
+    n_features_in_
+        Number of columns of `X`.
+    heads_
+        `(kept,)` numbers of the heads that were chosen, best first.
+
+    Examples
+    --------
+    >>> X = np.array([[1.0, 0.1, 0, 1], [1, 0, 1, 0], [0, 1, 0, 1], [0.1, 1, 1, 0]])
+    >>> model = HeadsClassifier(heads=1, head_dim=2).fit(X, ["a", "a", "b", "b"])
+    >>> model.heads_, model.predict([[1.0, 0.2, 5, 5]])
+    (array([0]), array(['a'], dtype='<U1'))
+    """
+
+    def __init__(
+        self,
+        heads: int | None = None,
+        readout: str | Path | Readout = "vote",
+        scoring: str = "resubstitution",
+        head_dim: int | None = None,
+    ) -> None:
+        self.heads = heads
+        self.readout = readout
+        self.scoring = scoring
+        self.head_dim = head_dim
+
+    def fit(self, X: Any, y: Any) -> Self:  # noqa: N803 - as scikit-learn calls it
+        """Choose heads and fit the readout.
+
+        Parameters
+        ----------
+        X
+            `(n, heads * head_dim)` finite numbers.
+        y
+            `(n,)` labels of two classes or more.
+
+        Raises
+        ------
+        ValueError
+            Shapes do not fit, a number is not finite, or there is one class only.
+        """
+        X, y = validate_data(self, X, y, dtype=np.float32)  # noqa: N806
+        check_classification_targets(y)
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        features = self._by_head(X)
+        count, _, width = features.shape
+        self._chosen = choose_heads(
+            features,
+            labels,
+            [str(name) for name in self.classes_],
+            [(0, head) for head in range(count)],
+            [width] * count,
+            count=self.heads,
+            readout=self.readout,
+            scoring=self.scoring,
+        )
+        self.heads_ = np.array(self._chosen.places)
+        return self
+
+    def predict(self, X: Any) -> Array:  # noqa: N803
+        """Return `(n,)` labels."""
+        choice = self._scores(X).choice
+        return self.classes_[choice]
+
+    def predict_proba(self, X: Any) -> Array:  # noqa: N803
+        """Return `(n, classes)` shares of votes or scores, in the order of `classes_`.
+
+        They are not calibrated.
+        """
+        found = self._scores(X)
+        return probabilities(found, self._chosen.rule.name)
+
+    def _scores(self, X: Any) -> ClassScores:  # noqa: N803
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float32, reset=False)  # noqa: N806
+        return self._chosen.classify(self._by_head(X))
+
+    def _by_head(self, values: Array) -> Array:
+        """Return `(n, heads * width)` values as `(heads, n, width)`."""
+        n, columns = values.shape
+        width = columns if self.head_dim is None else self.head_dim
+        if not isinstance(width, int | np.integer) or width < 1 or columns % width:
+            raise ParameterError(
+                f"head_dim is {width!r}, which {columns} columns are not a multiple of"
+            )
+        return np.ascontiguousarray(values.reshape(n, columns // width, width).transpose(1, 0, 2))

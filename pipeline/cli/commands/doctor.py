@@ -1,0 +1,70 @@
+"""`savs doctor`: what a report of a bug needs."""
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from savs.pipeline.cli import exit_codes as exits
+from savs.pipeline.cli.options.shared import JsonOption
+from savs.pipeline.cli.output import print_json, print_line, say
+from savs.pipeline.running.formatting import format_bytes
+
+if TYPE_CHECKING:
+    from savs.pipeline.diagnosis.diagnosis import Diagnosis
+
+
+def doctor_command(json: JsonOption = False) -> None:
+    """Paste it into a bug report: tokens, addresses and your name are left out.
+
+    Exit with 1 if something is wrong.
+    """
+    from savs.pipeline.diagnosis.diagnosis import diagnose
+
+    found = diagnose()
+    if json:
+        print_json(found.to_json())
+    else:
+        rows = _rows(found)
+        width = max(len(name) for name, _ in rows)
+        for name, value in rows:
+            print_line(f"{name.ljust(width)}  {value}")
+    for problem in found.problems:
+        say(f"problem: {problem}")
+    if found.problems:
+        raise typer.Exit(exits.FAILURE)
+
+
+def _rows(found: "Diagnosis") -> list[tuple[str, str]]:
+    core = [f"{p.name} {p.version}" for p in found.packages if p.extra is None]
+    extras: dict[str, list[str]] = {}
+    for package in found.packages:
+        if package.extra is not None:
+            text = f"{package.name} {package.version or 'not installed'}"
+            extras.setdefault(package.extra, []).append(text)
+    memory = [f"{format_bytes(size)} {name}" for name, size in found.memory.items()]
+    decoders = [f"{name}{'' if works else ' not'}" for name, works in found.decoders.items()]
+    state = f"{len(found.problems)} problems" if found.problems else "passed"
+    return [
+        ("savs", found.savs),
+        *found.system.items(),
+        ("memory", ", ".join(memory) or "unknown"),
+        *((f"disk {name}", _disk(disk)) for name, disk in found.disks.items()),
+        ("variables", ", ".join(f"{k}={v}" for k, v in found.variables.items()) or "none set"),
+        ("packages", ", ".join(core)),
+        *((f"extra {name}", ", ".join(texts)) for name, texts in extras.items()),
+        ("devices", "torch is not installed" if found.devices is None else _devices(found.devices)),
+        ("decoders", ", ".join(decoders)),
+        ("self-test", f"{state} in {found.self_test_s:.1f} s"),
+    ]
+
+
+def _disk(disk: Any) -> str:
+    note = "" if disk["writable"] else ", cannot be written"
+    return f"{disk['path']}, {format_bytes(disk['free_bytes'])} free{note}"
+
+
+def _devices(devices: Any) -> str:
+    gpus = [f"{gpu['name']} ({format_bytes(gpu['bytes'])})" for gpu in devices["gpus"]]
+    others = [f"CUDA {devices['cuda']}"] if "cuda" in devices else []
+    others += ["MPS"] if devices["mps"] else []
+    return ", ".join([*gpus, *others, f"CPU with {devices['threads']} threads"])

@@ -1,0 +1,1 @@
+"""What `savs doctor` says of an installation and its machine."""

@@ -1,0 +1,156 @@
+"""Examples that a program has: frames, data sets and lists of dictionaries, as files of a run.
+
+Rows are written to JSON Lines in a temporary folder, one at a time, with the bytes of their images
+inside. From there on they are read as any input file, by worker processes too.
+"""
+
+import base64
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import polars as pl
+from PIL import Image
+
+from savs.datasets.errors import RowError, SourceError
+from savs.datasets.media.in_memory import file_bytes
+from savs.foundation.errors import ParameterError
+
+Rows = Any
+"""A polars or pandas frame, a `datasets.Dataset`, or a sequence of dictionaries. A value may be an
+image: bytes, a PIL image or a uint8 array. Text may be the path of an image, as in a file."""
+SPLITS = ("train", "test")
+BATCH_ROWS = 64
+"""Rows of a data set that are in memory at a time."""
+
+
+@contextmanager
+def files_of(given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield keyword arguments with files in place of `train` and `test` that are in memory.
+
+    Names of images are then relative to the working folder, unless `media_root` is given. Ids are
+    `train:0`, `test:0` and so on, unless rows have an `id`.
+
+    Raises
+    ------
+    ParameterError
+        Examples are of an unknown kind.
+    DatasetError
+        There are none, or a value cannot be written.
+    """
+    rows = {split: given[split] for split in SPLITS if _is_in_memory(given.get(split))}
+    if not rows:
+        yield dict(given)
+        return
+    with TemporaryDirectory(prefix="savs-rows-") as folder:
+        paths = {split: Path(folder) / f"{split}.jsonl" for split in rows}
+        for split, path in paths.items():
+            _write(path, rows[split], split)
+        root = given.get("media_root")
+        yield {**given, **paths, "media_root": Path.cwd() if root is None else root}
+
+
+def _is_in_memory(value: Any) -> bool:
+    return value is not None and not isinstance(value, str | Path)
+
+
+def _write(path: Path, rows: Rows, split: str) -> None:
+    count = 0
+    with path.open("w", encoding="utf-8") as file:
+        for count, row in enumerate(_rows(rows, split), start=1):
+            where = f"{split} row {count - 1}"
+            values = {str(name): _plain(value, f"{where}: {name}") for name, value in row.items()}
+            file.write(json.dumps(values, ensure_ascii=True) + "\n")
+    if not count:
+        raise SourceError(f"{split} holds no rows; give at least one example")
+
+
+def _rows(rows: Rows, split: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows as dictionaries."""
+    if isinstance(rows, pl.LazyFrame):
+        rows = rows.collect()
+    if isinstance(rows, pl.DataFrame):
+        yield from rows.iter_rows(named=True)
+    elif hasattr(rows, "with_format") and hasattr(rows, "features"):
+        yield from _of_data_set(rows)
+    elif hasattr(rows, "itertuples") and hasattr(rows, "columns"):
+        names = list(rows.columns)
+        for values in rows.itertuples(index=False, name=None):
+            yield dict(zip(names, values, strict=True))
+    elif isinstance(rows, Mapping):
+        raise ParameterError(
+            f"{split} is a {type(rows).__name__} with the keys {', '.join(map(str, rows))}; pass"
+            " one of its parts, or a list of dictionaries"
+        )
+    elif isinstance(rows, Iterable):
+        for number, row in enumerate(rows):
+            if not isinstance(row, Mapping):
+                raise RowError(
+                    f"{split} row {number} is a {type(row).__name__}, expected a dictionary"
+                )
+            yield row
+    else:
+        raise ParameterError(
+            f"{split} is a {type(rows).__name__}, expected a path, a frame, a Dataset or a list of"
+            " dictionaries"
+        )
+
+
+def _of_data_set(rows: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows of a `datasets.Dataset`: images as they lie there, classes by their names."""
+    names = {
+        column: feature.names
+        for column, feature in (rows.features or {}).items()
+        if isinstance(getattr(feature, "names", None), list)
+    }
+    for table in rows.with_format("arrow").iter(batch_size=BATCH_ROWS):
+        part = pl.DataFrame(table)
+        for row in part.iter_rows(named=True):
+            named = {
+                column: row[column] if row[column] in (None, -1) else names[column][row[column]]
+                for column in names
+            }
+            yield {name: _whole(value) for name, value in {**row, **named}.items()}
+
+
+def _whole(value: Any) -> Any:
+    """Return what a data set holds of an image as its bytes, those of a file included."""
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    is_file = isinstance(value, dict) and value.keys() == {"bytes", "path"} and value["path"]
+    if is_file and value["bytes"] is None and Path(value["path"]).is_file():
+        return file_bytes(value["path"], value["path"])
+    return value
+
+
+def _plain(value: Any, where: str) -> Any:
+    """Return a value as JSON has it; an image as its bytes in base64."""
+    if isinstance(value, bytes | Image.Image) or _is_image(value):
+        return _embedded(file_bytes(value, where))
+    if isinstance(value, Mapping):
+        if isinstance(value.get("bytes"), bytes):  # as data sets hold an image
+            return _embedded(value["bytes"])
+        return {str(name): _plain(item, where) for name, item in value.items()}
+    if isinstance(value, np.generic):
+        return _plain(value.item(), where)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None  # as pandas writes an empty cell
+    if isinstance(value, str | int | None):
+        return value
+    if isinstance(value, Sequence | np.ndarray | pl.Series):
+        return [_plain(item, where) for item in value]
+    return str(value)
+
+
+def _is_image(value: Any) -> bool:
+    is_array = isinstance(value, np.ndarray) and value.ndim > 1
+    return is_array and value.dtype == np.uint8
+
+
+def _embedded(data: bytes) -> dict[str, str]:
+    return {"bytes": base64.b64encode(data).decode("ascii")}

@@ -1,0 +1,78 @@
+"""Images that a program has show what their files show."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from savs.datasets import MediaError
+from savs.datasets.media.images import decode_image
+from savs.datasets.media.in_memory import file_bytes
+
+RNG = np.random.default_rng(5)
+COLOUR = RNG.integers(0, 255, (6, 9, 3), dtype=np.uint8)
+
+
+def decoded(value) -> np.ndarray:
+    return np.asarray(decode_image(file_bytes(value, "one"), "one"))
+
+
+def as_file(image: Image.Image, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def turned() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return as_file(Image.fromarray(COLOUR), "JPEG", exif=exif)
+
+
+FILES = {
+    "colour": as_file(Image.fromarray(COLOUR), "PNG"),
+    "jpeg": as_file(Image.fromarray(COLOUR), "JPEG"),
+    "turned": turned(),
+    "clear": as_file(Image.fromarray(np.dstack([COLOUR, COLOUR[..., 0]])), "PNG"),
+    "palette": as_file(Image.fromarray(COLOUR).quantize(8), "GIF", transparency=0),
+    "grey": as_file(Image.fromarray(COLOUR[..., 0]), "PNG"),
+    "deep": as_file(Image.fromarray(COLOUR[..., 0].astype(np.uint16) << 8), "PNG"),
+    "print": as_file(Image.fromarray(COLOUR).convert("CMYK"), "JPEG"),
+}
+
+
+@pytest.mark.parametrize("data", FILES.values(), ids=FILES)
+def test_a_pil_image_shows_what_its_file_shows(data, tmp_path) -> None:
+    expected = np.asarray(decode_image(data, "one"))
+    (tmp_path / "one.bin").write_bytes(data)
+    opened = Image.open(io.BytesIO(data))
+    for value in (data, tmp_path / "one.bin", str(tmp_path / "one.bin"), opened):
+        np.testing.assert_array_equal(decoded(value), expected)
+
+
+def test_an_array_is_its_pixels() -> None:
+    np.testing.assert_array_equal(decoded(COLOUR), COLOUR)
+    grey = COLOUR[..., 0]
+    np.testing.assert_array_equal(decoded(grey), np.dstack([grey] * 3))
+    opaque = np.dstack([COLOUR, np.full((6, 9), 255, np.uint8)])
+    np.testing.assert_array_equal(decoded(opaque), COLOUR)
+
+
+WRONG = {
+    "floats": (COLOUR / 255, r"array of float64 \(6, 9, 3\), expected uint8 from 0 to 255"),
+    "channels first": (COLOUR.transpose(2, 0, 1), r"\(3, 6, 9\), expected uint8"),
+    "empty": (COLOUR[:0], "expected uint8"),
+    "no bytes": (b"", "is empty"),
+    "no file": ("none.jpg", "none.jpg is not in"),
+    "address": ("https://host/a.jpg", "is the URL https://host/a.jpg; download it"),
+    "other": (3, "one is a int, expected a path, bytes, a PIL image or a uint8 array"),
+    "32 bits": (Image.fromarray(COLOUR[..., 0].astype(np.float32)), "32-bit pixels"),
+}
+
+
+@pytest.mark.parametrize(("value", "message"), WRONG.values(), ids=WRONG)
+def test_what_is_no_image_is_named(value, message, monkeypatch, tmp_path) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MediaError, match=message):
+        file_bytes(value, "one")

@@ -1,0 +1,228 @@
+"""`SavsClassifier`: images in any form, the conventions of scikit-learn, one pass of the model."""
+
+import json
+import os
+import pickle
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from joblib.externals.loky import get_reusable_executor
+from PIL import Image
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from savs.datasets import MediaError
+from savs.datasets.media.images import decode_image
+from savs.foundation.errors import ParameterError
+from savs.pipeline import SavsClassifier, classify, load_selection, save_selection
+from savs.pipeline.classifying import image_heads
+from savs.pipeline.demo import DEMO_MODEL
+from savs.pipeline.errors import SelectionError
+
+QUESTION = "What animal is this? Choose from cat, dog, bird, fish."
+
+
+@pytest.fixture(scope="module")
+def shots(made) -> tuple[list[Path], list[str]]:
+    """Return the training images of the animals, and their labels."""
+    rows = [json.loads(line) for line in (made.root / "animals.jsonl").read_text().splitlines()]
+    return [made.root / row["image"] for row in rows], [row["label"] for row in rows]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def fitted(animals, shots, cache) -> SavsClassifier:
+    images, labels = shots
+    return SavsClassifier("demo", heads=8, question=QUESTION, dtype="float32", cache=cache).fit(
+        images, labels
+    )
+
+
+@pytest.fixture
+def passes(monkeypatch) -> list[int]:
+    """Note how many images go through the model, call by call."""
+    seen: list[int] = []
+    run = image_heads._run
+
+    def note(resident, model, examples, *rest):
+        seen.append(len(examples))
+        run(resident, model, examples, *rest)
+
+    monkeypatch.setattr(image_heads, "_run", note)
+    return seen
+
+
+def test_it_is_the_classifier_that_select_makes(animals, fitted, made) -> None:
+    ours, theirs = fitted.selection_.tasks[0], load_selection(animals).tasks[0]
+    assert ours.heads == theirs.heads
+    assert ours.scores == theirs.scores
+    assert sorted(theirs.classes) == list(ours.classes) == fitted.classes_.tolist()
+    expected = classify(animals, made.images).predictions
+    assert fitted.predict(made.images).tolist() == expected["prediction"].to_list()
+    shares = fitted.predict_proba(made.images)
+    np.testing.assert_allclose(shares.max(axis=1), expected["probability"], atol=1e-6)
+
+
+def test_images_are_paths_pil_images_arrays_and_bytes(fitted, made) -> None:
+    paths = made.images[:3]
+    opened = [Image.open(path) for path in paths]
+    arrays = [np.asarray(decode_image(path.read_bytes(), path.name)) for path in paths]
+    expected = fitted.predict_proba(paths)
+    for images in (
+        [str(path) for path in paths],
+        np.array([str(path) for path in paths]),
+        [path.read_bytes() for path in paths],
+        opened,
+        arrays,
+    ):
+        np.testing.assert_allclose(fitted.predict_proba(images), expected)
+    assert fitted(opened[0]) == fitted.predict(paths)[0]
+
+
+def test_no_image_goes_through_the_model_twice(fitted, shots, passes) -> None:
+    images, labels = shots
+    search = GridSearchCV(fitted, {"heads": [1, 8], "readout": ["vote", "lda"]}, cv=3)
+    search.fit(images, labels)
+    assert search.best_score_ >= 0.25
+    assert set(search.cv_results_["param_heads"]) == {1, 8}
+    steps = make_pipeline(FunctionTransformer(list), clone(fitted).set_params(scoring="loo"))
+    assert steps.fit(images, labels).score(images, labels) > 0.5
+    assert passes == []
+
+
+@pytest.mark.thorough
+def test_processes_that_search_need_no_model(fitted, shots, tmp_path, monkeypatch) -> None:
+    (tmp_path / "torch.py").write_text("raise RuntimeError('torch was imported')")
+    monkeypatch.syspath_prepend(tmp_path)  # processes of joblib begin with this path
+    get_reusable_executor().shutdown(wait=True)
+    search = GridSearchCV(fitted, {"heads": [1, 4]}, cv=2, n_jobs=2, error_score="raise")
+    search.fit(*shots)
+    assert len(search.cv_results_["params"]) == 2
+    cold = clone(fitted).set_params(cache=tmp_path / "empty")
+    with pytest.raises(Exception, match="torch"):
+        GridSearchCV(cold, {"heads": [1]}, cv=2, n_jobs=2, error_score="raise").fit(*shots)
+    get_reusable_executor().shutdown(wait=True)
+
+
+def test_a_model_is_loaded_once_a_process(fitted, shots, tmp_path, monkeypatch) -> None:
+    loaded: list[str] = []
+    load = image_heads.load
+
+    def note(options):
+        loaded.append(str(options.model))
+        return load(options)
+
+    monkeypatch.setattr(image_heads, "load", note)
+    monkeypatch.setattr(image_heads, "_RESIDENCE", image_heads._Residence())
+    images, labels = shots
+    for cache in (tmp_path / "a", tmp_path / "b", False):
+        clone(fitted).set_params(cache=cache).fit(images[:8], labels[:8]).predict(images[:9])
+    assert loaded == ["demo"]
+
+
+def test_a_saved_classifier_is_loaded_and_classifies(fitted, made, tmp_path) -> None:
+    folder = fitted.save(tmp_path / "saved")
+    again = SavsClassifier.load(folder)
+    expected = fitted.predict_proba(made.images)
+    np.testing.assert_allclose(again.predict_proba(made.images), expected)
+    assert again.classes_.tolist() == fitted.classes_.tolist()
+    assert again.get_params()["question"] == QUESTION
+    found = classify(folder, made.images).predictions
+    assert found["prediction"].to_list() == fitted.predict(made.images).tolist()
+    images, labels = made.images[:8], again.predict(made.images[:8])
+    assert clone(again).fit(images, labels).score(images, labels) > 0.5
+
+
+def test_a_loaded_classifier_runs_no_layer_behind_its_deepest_head(
+    fitted, made, tmp_path, monkeypatch
+) -> None:
+    task = replace(
+        fitted.selection_.tasks[0],
+        heads=((0, 1), (2, 0)),
+        scores=(0.0,) * 2,
+        margins=(0.0,) * 2,
+        fitted=type(fitted.selection_.tasks[0].fitted)(
+            fitted.selection_.tasks[0].fitted.centroids[:2]
+        ),
+    )
+    saved = save_selection(replace(fitted.selection_, tasks=(task,)), tmp_path / "early")
+    ran: list[int] = []
+    load = image_heads.load
+
+    def load_and_watch(options):
+        model = load(options)
+        for point in model.hook_points:
+            number = point.grid.layer
+            point.projection.register_forward_hook(lambda *_, n=number: ran.append(n))
+        return model
+
+    monkeypatch.setattr(image_heads, "load", load_and_watch)
+    monkeypatch.setattr(image_heads, "_RESIDENCE", image_heads._Residence())
+    SavsClassifier.load(saved)(made.images[0])
+    assert ran
+    assert set(ran) <= {0, 1}  # the pass ends at the projection of layer 2
+
+
+def test_a_local_model_is_named_by_its_folder(fitted, shots, tmp_path) -> None:
+    model = shutil.copytree(DEMO_MODEL, tmp_path / "own")
+    images, labels = shots
+    one = clone(fitted).set_params(model=model, cache=tmp_path / "cache").fit(images, labels)
+    assert one.selection_.model["name"] == "own"
+    saved = one.save(tmp_path / "saved")
+    with pytest.raises(SelectionError, match="pass --model FOLDER"):
+        SavsClassifier.load(saved)
+    assert SavsClassifier.load(saved, model=model)(images[0]) == one(images[0])
+    os.utime(model / "model.safetensors", ns=(1, 1))  # it may hold other weights now
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    one.predict(images[:1])
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_a_fitted_classifier_goes_to_other_processes(fitted, made) -> None:
+    again = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(again.predict(made.images), fitted.predict(made.images))
+
+
+def test_labels_keep_their_type(fitted, shots) -> None:
+    images, labels = shots
+    numbers = np.unique(labels, return_inverse=True)[1]
+    found = clone(fitted).fit(images, numbers).predict(images)
+    assert found.dtype == numbers.dtype
+    assert set(found) <= set(numbers)
+
+
+def test_what_cannot_be_is_named(fitted, shots, made, tmp_path) -> None:
+    images, labels = shots
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no image")
+    for change, given, error, message in (
+        ({"question": None}, (images, labels), ParameterError, "question is missing"),
+        ({"question": "<image> or <image>?"}, (images, labels), ParameterError, "keep one mark"),
+        ({}, (images, labels[:-1]), ParameterError, "and .* labels"),
+        ({}, (images[0], labels), ParameterError, "expected a list of images, got one"),
+        ({}, ([], []), ParameterError, "there are no images"),
+        ({}, ([*images[:-1], bad], labels), MediaError, "image 19"),
+        ({}, ([*images[:-1], 3], labels), MediaError, "image 19 is a int"),
+        ({}, (images, ["a"] * len(images)), SelectionError, "one class only"),
+        ({"heads": 999}, (images, labels), SelectionError, "there are 48 heads"),
+    ):
+        with pytest.raises(error, match=message):
+            clone(fitted).set_params(**change).fit(*given)
+    with pytest.raises(NotFittedError):
+        SavsClassifier("demo").predict(images)
+    with pytest.raises(NotFittedError):
+        SavsClassifier("demo").save(tmp_path / "none")
+    other = SavsClassifier.load(fitted.save(tmp_path / "saved")).set_params(dtype="bfloat16")
+    assert other(made.images[0]) in fitted.classes_  # another dtype is only another rounding
+    with pytest.raises(SelectionError, match="2 subtasks were selected"):
+        SavsClassifier.load(made.classifier)

@@ -1,0 +1,99 @@
+"""`HeadsClassifier` keeps the conventions of scikit-learn, and chooses what `select` chooses."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError, SkipTestWarning
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+from savs.foundation.errors import ParameterError
+from savs.pipeline import HeadsClassifier, evaluate, select
+from savs.pipeline.classifying.chosen_heads import probabilities
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.readouts import READOUTS, ClassScores
+from stores import make_store
+
+FLOAT32 = {
+    "check_methods_subset_invariance": "probabilities are float32, and 1e-7 is less than theirs"
+}
+RNG = np.random.default_rng(11)
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+def test_every_check_of_scikit_learn_passes(readout) -> None:
+    expected = FLOAT32 if readout in ("posterior", "calm") else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SkipTestWarning)  # of pandas, which is not installed
+        results = check_estimator(HeadsClassifier(readout=readout), expected_failed_checks=expected)
+    assert len(results) > 40
+
+
+def blobs(n: int, heads: int = 6, d: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """Return features of heads of which two tell three classes apart, and labels."""
+    labels = np.arange(n) % 3
+    features = RNG.normal(size=(n, heads, d)).astype(np.float32)
+    features[:, [1, 4], :3] += 4 * np.eye(3)[labels][:, None]
+    return features.reshape(n, heads * d), np.array(["a", "b", "c"])[labels]
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+def test_it_predicts_what_a_selection_of_a_store_predicts(tmp_path, readout) -> None:
+    (train, labels), (test, truth) = blobs(30), blobs(12)
+    heads = [
+        np.ascontiguousarray(x.reshape(len(x), 6, 4).transpose(1, 0, 2)) for x in (train, test)
+    ]
+    store = make_store(tmp_path / "store", heads[0], labels.tolist(), heads[1], truth.tolist())
+    selection = select(store, heads=3, readout=readout)
+    expected = evaluate(store, selection).predictions["prediction"].to_list()
+    model = HeadsClassifier(heads=3, readout=readout, head_dim=4).fit(train, labels)
+    flat = [grid.heads.index(head) + sum(len(g.heads) for g in store.grid if g.layer < grid.layer)
+            for layer, head in selection.tasks[0].heads
+            for grid in store.grid if grid.layer == layer]  # fmt: skip
+    assert model.heads_.tolist() == flat
+    assert model.predict(test).tolist() == expected
+    assert model.classes_[model.predict_proba(test).argmax(axis=1)].tolist() == expected
+
+
+def test_a_grid_search_and_a_pipeline_take_it() -> None:
+    features, labels = blobs(36)
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), HeadsClassifier(head_dim=4)),
+        {"headsclassifier__heads": [1, 2], "headsclassifier__readout": ["vote", "lda"]},
+        cv=3,
+    )
+    search.fit(features, labels)
+    assert search.best_score_ > 0.9
+    assert clone(search.best_estimator_[1]).get_params()["head_dim"] == 4
+
+
+def test_of_shares_that_tie_the_chosen_class_has_most() -> None:
+    scores = np.float32([[2, 2, 0], [1, 2, 1], [1, 1, 2]])
+    found = probabilities(ClassScores(scores, np.array([1, 1, 2]), scores), "vote")
+    assert found.argmax(axis=1).tolist() == [1, 1, 2]
+    np.testing.assert_allclose(found, scores / 4, atol=1e-9)
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    with pytest.raises(ParameterError, match="no probabilities"):
+        probabilities(ClassScores(-scores, np.array([2, 0, 0]), scores), "mine")
+
+
+def test_what_cannot_be_is_named() -> None:
+    features, labels = blobs(12)
+    for wrong, error, message in (
+        ({"heads": 7, "head_dim": 4}, SelectionError, "there are 6 heads; use 1 to 6, or None"),
+        ({"heads": 0}, SelectionError, "heads is 0"),
+        ({"heads": 1.5}, SelectionError, "expected a whole number"),
+        ({"head_dim": 5}, ParameterError, "24 columns are not a multiple of"),
+        ({"readout": "none"}, SelectionError, "no readout is called 'none'"),
+        ({"scoring": "none"}, SelectionError, "no scoring is called 'none'"),
+    ):
+        with pytest.raises(error, match=message):
+            HeadsClassifier(**wrong).fit(features, labels)
+    with pytest.raises(SelectionError, match="one class only"):
+        HeadsClassifier().fit(features, ["a"] * 12)
+    with pytest.raises(NotFittedError):
+        HeadsClassifier().predict(features)

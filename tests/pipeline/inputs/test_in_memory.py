@@ -1,0 +1,183 @@
+"""Examples in memory give the features that the same examples in files give."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from PIL import Image
+
+from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
+from datasets import Image as ImageFeature
+from savs.datasets import MediaError, RowError, SourceError
+from savs.datasets.rows.file_formats import read_rows
+from savs.datasets.rows.packed_media import read_packed
+from savs.foundation.errors import ParameterError
+from savs.pipeline import extract
+from savs.pipeline.inputs.in_memory import files_of
+
+PIXELS = np.random.default_rng(3).integers(0, 255, (4, 6, 8, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def photos(tmp_path) -> list[Path]:
+    paths = [tmp_path / f"{number}.png" for number in range(4)]
+    for pixels, path in zip(PIXELS, paths, strict=True):
+        Image.fromarray(pixels).save(path)
+    return paths
+
+
+def written(rows: Any, name: str = "test") -> list[dict[str, Any]]:
+    """Return the fields of rows as a run reads them, images as their pixels."""
+    with files_of({name: rows}) as given:
+        assert given["media_root"] == Path.cwd()
+        found = []
+        for row in read_rows(given[name]):
+            assert row.id == f"{name}:{len(found)}"
+            found.append({n: _pixels(v, given[name]) for n, v in row.values.items()})
+        path = given[name]
+    assert not path.exists()
+    return found
+
+
+def _pixels(value: Any, path: Path) -> Any:
+    if isinstance(value, list):
+        return [_pixels(item, path) for item in value]
+    if not hasattr(value, "name"):
+        return value
+    return np.asarray(Image.open(io.BytesIO(read_packed(path, value.name)))).tolist()
+
+
+EXPECTED = [
+    {"image": PIXELS[n].tolist(), "question": "Which?", "label": "ab"[n % 2], "n": n}
+    for n in range(4)
+]
+
+
+def plain(images: list[Any]) -> list[dict[str, Any]]:
+    return [
+        {"image": image, "question": "Which?", "label": "ab"[n % 2], "n": n}
+        for n, image in enumerate(images)
+    ]
+
+
+def of_data_set(photos: list[Path]) -> Dataset:
+    features = Features(
+        image=ImageFeature(),
+        question=Value("string"),
+        label=ClassLabel(names=["a", "b"]),
+        n=Value("int64"),
+    )
+    rows = [{**row, "label": n % 2} for n, row in enumerate(plain([str(p) for p in photos]))]
+    return Dataset.from_list(rows, features=features)
+
+
+KINDS = {
+    "bytes": lambda photos: plain([path.read_bytes() for path in photos]),
+    "pil": lambda photos: plain([Image.open(path) for path in photos]),
+    "arrays": lambda photos: plain(list(PIXELS)),
+    "polars": lambda photos: pl.DataFrame(plain([path.read_bytes() for path in photos])),
+    "lazy": lambda photos: pl.LazyFrame(plain([path.read_bytes() for path in photos])),
+    "pandas": lambda photos: pd.DataFrame(plain([Image.open(path) for path in photos])),
+    "generator": lambda photos: (row for row in plain(list(PIXELS))),
+}
+
+
+@pytest.mark.parametrize("made", KINDS.values(), ids=KINDS)
+def test_every_kind_of_rows_is_the_same_file(photos, made) -> None:
+    assert written(made(photos)) == EXPECTED
+    assert written(made(photos), "train") == EXPECTED
+
+
+def test_a_data_set_is_not_decoded_and_names_its_classes(photos, monkeypatch) -> None:
+    def decode(*_: Any) -> None:
+        raise AssertionError("an image was decoded")
+
+    monkeypatch.setattr(ImageFeature, "decode_example", decode)
+    assert written(of_data_set(photos)) == EXPECTED
+    packed = Dataset.from_list(
+        [{"images": [{"bytes": path.read_bytes(), "path": None}]} for path in photos],
+        features=Features(images=List(ImageFeature())),
+    )
+    assert [row["images"][0] for row in written(packed)] == PIXELS.tolist()
+
+
+def test_values_that_json_lacks() -> None:
+    row = {
+        "label": np.int64(3),
+        "score": float("nan"),
+        "seen": np.bool_(True),
+        "tags": ("a", np.float32(0.5)),
+        "day": pd.Timestamp("2026-01-02"),
+        "none": None,
+    }
+    (found,) = written([row])
+    assert found == {
+        "label": 3,
+        "score": None,
+        "seen": True,
+        "tags": ["a", 0.5],
+        "day": "2026-01-02 00:00:00",
+        "none": None,
+    }
+
+
+WRONG = {
+    "empty": ([], SourceError, "test holds no rows"),
+    "not a dictionary": ([{"a": 1}, 3], RowError, "test row 1 is a int, expected a dictionary"),
+    "parts": (
+        DatasetDict({"train": Dataset.from_list([{"a": 1}])}),
+        ParameterError,
+        "test is a DatasetDict with the keys train; pass one of its parts",
+    ),
+    "number": (3, ParameterError, "test is a int, expected a path, a frame"),
+    "image": (
+        [{"image": PIXELS[0][..., :2]}],
+        MediaError,
+        "test row 0: image is an array of uint8",
+    ),
+}
+
+
+@pytest.mark.parametrize(("rows", "error", "message"), WRONG.values(), ids=WRONG)
+def test_what_cannot_be_is_named(rows, error, message) -> None:
+    with pytest.raises(error, match=message), files_of({"test": rows}):
+        pass
+
+
+def test_paths_are_left_as_they_are(tmp_path) -> None:
+    given = {"train": tmp_path / "a.jsonl", "test": "b.jsonl", "media_root": None, "limit": 3}
+    with files_of(given) as found:
+        assert found == given
+    with files_of({"test": [{"a": 1}], "media_root": tmp_path}) as found:
+        assert found["media_root"] == tmp_path
+
+
+def test_features_are_those_of_the_files(scenes, tmp_path, monkeypatch) -> None:
+    lines = [json.loads(line) for line in scenes.train.read_text().splitlines()]
+    rows = [
+        {"image": row["images"][0], "question": row["question"], "label": row["label"]}
+        for row in lines
+        if row["subtask"] == "animal"
+    ][::3]
+    file = scenes.root / "few.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    common = {"model": "demo", "dtype": "float32"}
+    expected = extract("general", train=file, test=file, out=tmp_path / "files", **common).store
+    monkeypatch.chdir(scenes.root)
+    opened = [{**row, "image": Image.open(row["image"])} for row in rows]
+    found = extract(
+        *("general",), train=pl.DataFrame(rows), test=opened, out=tmp_path / "memory", **common
+    ).store
+    for split in ("train", "test"):
+        np.testing.assert_allclose(found.features(split), expected.features(split), atol=1e-5)
+        labels = found.examples(split)["label"].to_list()
+        assert labels == expected.examples(split)["label"].to_list()
+    again = extract(
+        *("general",), train=pl.DataFrame(rows), test=opened, out=tmp_path / "memory", **common
+    )
+    assert again.rows == 0
