@@ -19,6 +19,7 @@ with lazy_imports(globals()):
     from savs.pipeline.comparing.compare import compare
     from savs.pipeline.comparing.method_table import method_table
     from savs.pipeline.evaluation.assessment import Evaluation
+    from savs.pipeline.evaluation.calibrate import calibrate
     from savs.pipeline.evaluation.cross_validation import cross_validate
     from savs.pipeline.evaluation.evaluation import evaluate
     from savs.pipeline.evaluation.evaluation_file import save_evaluation
@@ -45,6 +46,7 @@ with lazy_imports(globals()):
         suggest_from_predictions,
     )
     from savs.pipeline.sweeping.across_stores import across_stores
+    from savs.pipeline.sweeping.depth import sweep_depth
     from savs.pipeline.sweeping.sweep import Sweep, sweep
     from savs.stores.maintain.copy import merge, slim
     from savs.stores.maintain.repair import repair

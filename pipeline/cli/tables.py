@@ -3,12 +3,13 @@
 from typing import TYPE_CHECKING
 
 from savs import stores
-from savs.pipeline.cli.output import percent, print_table, say
+from savs.pipeline.cli.output import percent, print_line, print_table, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from savs.pipeline import Evaluation, Selection
+    from savs.pipeline.evaluation.confidence import Confidence, RiskReport, Share
     from savs.pipeline.statistics.intervals import Metric
 
 HEADS_SHOWN = 8
@@ -73,3 +74,50 @@ def print_evaluation(evaluation: "Evaluation") -> None:
     )
     for note in evaluation.notes:
         say(f"note: {note}")
+
+
+def print_confidence(found: "Confidence") -> None:
+    """Print how often probabilities are right, and what not answering would gain."""
+    print_line()
+    header = ["probability (%)", "examples", "mean", "right (%)"]
+    rows = [
+        [
+            f"{100 * part.low:.0f} .. {100 * part.high:.0f}",
+            f"{part.examples:,}",
+            percent(part.probability),
+            percent(part.accuracy),
+        ]
+        for part in found.reliability
+    ]
+    print_table(header, rows)
+    made = "calibrated by left-out training examples" if found.temperatures else "not calibrated"
+    error = percent(found.calibration_error)
+    say(f"expected calibration error {error} points; probabilities are {made}")
+    print_line()
+    print_table(
+        ["answered (%)", *(f"{100 * part.coverage:.0f}" for part in found.coverage)],
+        [["right (%)", *(percent(part.accuracy) for part in found.coverage)]],
+    )
+    say("answered: only the share of examples with the greatest probability")
+    if found.risk is not None:
+        _print_risk(found.risk)
+
+
+def _print_risk(found: "RiskReport") -> None:
+    print_line()
+    rows = [
+        ["truth outside the prediction set", _share(found.outside), percent(found.risk)],
+        ["answered: one class in the set", _share(found.answered), "-"],
+        ["wrong among the answered", _share(found.wrong), "-"],
+    ]
+    print_table([f"risk {found.risk:g}", "value (%)", "at most"], rows)
+    say(
+        f"a set has {found.classes:.2f} classes on average; the risk is that of the truth outside"
+        " the set, and the error among the answered is another number"
+    )
+
+
+def _share(share: "Share | None") -> str:
+    if share is None:
+        return "-"
+    return f"{percent(share.value)} ({percent(share.low)} .. {percent(share.high)})"

@@ -12,6 +12,7 @@ from savs.datasets.rows.plugin_guard import compute_metrics, make_submission
 from savs.datasets.splits.clusters import clusters_of
 from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.pipeline.errors import LeakError
+from savs.pipeline.evaluation.confidence import Confidence, measure_confidence
 from savs.pipeline.evaluation.predictions import in_schema
 from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.selection.selection import Selection
@@ -43,6 +44,8 @@ class Evaluation:
     """Test examples that could not be read; they count as wrong."""
     notes: tuple[str, ...]
     """What limits the numbers: leaks, missing examples, few clusters."""
+    confidence: Confidence | None = None
+    """How far probabilities can be trusted; None without labels or probabilities."""
     submission: Mapping[str, Any] | None = None
     """Predictions in the form of the benchmark's official evaluation, if it has one."""
     own_answer: str = ZERO_SHOT
@@ -76,6 +79,7 @@ class Evaluation:
             },
             "metrics": [metric.to_json() for metric in self.metrics],
             "cost": dict(self.cost),
+            "confidence": self.confidence.to_json() if self.confidence else None,
             "notes": list(self.notes),
         }
 
@@ -90,6 +94,7 @@ def assess(
     *,
     drop_leaks: bool = False,
     readout: str = ZERO_SHOT,
+    risk: float | None = None,
 ) -> Evaluation:
     """Measure predictions. A skipped example counts as wrong.
 
@@ -111,6 +116,8 @@ def assess(
         Leave out test examples that training has seen, with their whole groups.
     readout
         Name of the readout where there is no selection.
+    risk
+        Of the prediction sets that the parts have.
 
     Raises
     ------
@@ -145,6 +152,7 @@ def assess(
         planned=planned,
         skipped=int(whole["prediction"].null_count()),
         notes=tuple(notes),
+        confidence=measure_confidence(whole, selection, risk),
         submission=make_submission(benchmark, predictions),
         own_answer=readout,
         benchmark=str(store.manifest.identity.benchmark["name"]),

@@ -18,8 +18,11 @@ PREDICTION_SCHEMA = {
     "label": pl.String,
     "prediction": pl.String,
     "correct": pl.Boolean,
+    "probability": pl.Float32,
     "margin": pl.Float32,
     "votes": VOTES,
+    "prediction_set": pl.List(pl.String),
+    "unsure": pl.Boolean,
     "group": pl.String,
     "subtask": pl.String,
     "category": pl.String,
@@ -30,8 +33,9 @@ PREDICTION_SCHEMA = {
 }
 """Columns of the predictions. A skipped example has no prediction and is not correct. `votes` has
 the best classes with the readout's score and its soft score, which has no ties in practice.
-`content` is a digest of the example's media, null where it has none or was skipped. `extra`
-is a JSON object of the input's columns that the benchmark does not know."""
+`content` is a digest of the example's media, null where it has none or was skipped.
+`prediction_set` and `unsure` are null unless a risk was given. `extra` is a JSON object of the
+input's columns that the benchmark does not know."""
 
 
 def named(examples: pl.DataFrame, classes: Sequence[str], choice: Array) -> pl.DataFrame:

@@ -11,6 +11,7 @@ from savs.datasets import Benchmark
 from savs.foundation.arrays import Array
 from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
 from savs.pipeline.evaluation.predictions import predicted
+from savs.pipeline.evaluation.probability_columns import shares
 from savs.pipeline.heads.training_set import training_tasks
 from savs.pipeline.names import ICL, ZERO_SHOT, ZERO_SHOT_MEAN
 from savs.pipeline.plugins.benchmark import stored_benchmark
@@ -62,7 +63,8 @@ def zero_shot(
     for subtask, part, values, counts in _likelihoods(store, output, classes):
         sums, means = _scores(values), _scores(values / counts)
         found, other = (means, sums) if per_token else (sums, means)
-        parts.append(predicted(part, classes[subtask], found))
+        rows = predicted(part, classes[subtask], found)
+        parts.append(rows.with_columns(probability=shares(found)))
         others.append(predicted(part, classes[subtask], other))
     notes = partial_notes(store) + ([] if per_token or in_context else _mean_note(others))
     name = ICL if in_context else ZERO_SHOT_MEAN if per_token else ZERO_SHOT

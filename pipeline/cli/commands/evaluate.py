@@ -10,12 +10,13 @@ from savs.pipeline.cli.options.shared import (
     BenchmarkOption,
     JsonOption,
     OtherPromptOption,
+    RiskOption,
     StoreArgument,
     option,
     result_place,
 )
 from savs.pipeline.cli.output import print_json, say
-from savs.pipeline.cli.tables import print_evaluation
+from savs.pipeline.cli.tables import print_confidence, print_evaluation
 from savs.pipeline.names import OWN_ANSWERS, READOUT_NAMES
 
 
@@ -45,6 +46,7 @@ def evaluate_command(
         bool, option("--cv", help="Cross-validate on the training examples instead.")
     ] = False,
     allow_other_prompt: OtherPromptOption = False,
+    risk: RiskOption = None,
     cv_folds: Annotated[
         str | None,
         option(
@@ -66,6 +68,9 @@ def evaluate_command(
     rule = None if readout in OWN_ANSWERS else choose_readout(readout, also=OWN_ANSWERS)
     if rule is None and cv:
         raise typer.BadParameter(f"--cv needs heads to select; omit it with --readout {readout}")
+    if risk is not None and (rule is None or cv):
+        wrong = "--cv" if cv else f"--readout {readout}"
+        raise typer.BadParameter(f"--risk needs a calibrated selection; omit it with {wrong}")
     folds = _folds(cv_folds, cv=cv)
     opened = pipeline.open_store(store, partial=partial)
     if not cv:
@@ -86,6 +91,7 @@ def evaluate_command(
                 *(opened, chosen, measuring),
                 drop_leaks=drop_leaks,
                 allow_other_prompt=allow_other_prompt,
+                risk=risk,
             )
     with whole_result(folder):
         metrics, predictions = pipeline.save_evaluation(result, folder)
@@ -94,6 +100,8 @@ def evaluate_command(
         print_json(result.to_json() | files)
     else:
         print_evaluation(result)
+        if result.confidence is not None:
+            print_confidence(result.confidence)
     say(f"wrote {metrics} and {predictions}")
     if result.submission is not None:
         say(f"wrote {folder / SUBMISSION}, for the official evaluation")

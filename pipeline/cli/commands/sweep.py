@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from savs import pipeline
+from savs.pipeline.cli.depth import parse_depths, print_depth
 from savs.pipeline.cli.options.shared import (
     BenchmarkOption,
     JsonOption,
@@ -35,6 +36,7 @@ DRAWS_FILE = "draws.parquet"
 SUMMARY_FILE = "summary.parquet"
 DIFFERENCES_FILE = "differences.parquet"
 UNITS_FILE = "units.parquet"
+DEPTH_FILE = "depth.parquet"
 STORES_FILE = "stores.parquet"
 
 
@@ -76,6 +78,13 @@ def sweep_command(
     metric: Annotated[
         str | None, option(help="Metric to print; the files have all (default: the first).")
     ] = None,
+    max_layers: Annotated[
+        str | None,
+        option(
+            metavar="N,N|each",
+            help="Measure depth instead: the best heads of layers up to each N, or each layer.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         option(
@@ -99,7 +108,9 @@ def sweep_command(
         "seed": seed,
         "benchmark": benchmark,
     }
-    if len(stores) == 1 or out is None:
+    if max_layers is not None:
+        _depth(stores, grid, parse_depths(max_layers), out, as_json=json)
+    elif len(stores) == 1 or out is None:
         _one(stores[0], grid, out, metric, as_json=json)
     else:
         _several(stores, grid, out, as_json=json)
@@ -131,6 +142,32 @@ def _one(
             print_line()
             _print_differences(differences)
     say(f"wrote {', '.join(map(str, files))}")
+
+
+def _depth(
+    stores: list[str],
+    grid: dict[str, Any],
+    depths: list[int] | None,
+    out: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    from savs.stores.results import whole_result, write_table
+
+    counts = grid.pop("heads") or [None]
+    if len(stores) > 1 or len(counts) > 1 or counts == ["all"]:
+        raise typer.BadParameter("--max-layers takes one store and one number of --heads")
+    opened = pipeline.open_store(stores[0])
+    folder = result_place(opened, out, "depth")
+    shots: list[int | Literal["all"]] = grid.pop("shots") or ["all"]
+    found = pipeline.sweep_depth(opened, max_layers=depths, heads=counts[0], shots=shots, **grid)
+    with whole_result(folder):
+        path = write_table(folder / DEPTH_FILE, found)
+    if as_json:
+        print_json({"files": [str(path)], "depth": found.to_dicts()})
+    else:
+        print_depth(found)
+    say(f"wrote {path}")
 
 
 def _several(stores: list[str], grid: dict[str, Any], out: Path, *, as_json: bool) -> None:
