@@ -121,4 +121,5 @@ def _matched(part: pl.DataFrame, labels: Sequence[str]) -> pl.DataFrame:
         prediction=pl.when(other).then("text").otherwise("prediction"),
         correct=pl.when(other).then(False).otherwise("correct"),
         is_other=other,
+        probability=pl.lit(None, pl.Float32),  # a text has none
     )

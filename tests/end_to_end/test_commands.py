@@ -43,8 +43,9 @@ def test_extract_select_evaluate(savs, store):
     assert metrics["accuracy, animal"]["chance"] == 0.25
     predictions = pl.read_parquet(results / "predictions.parquet")
     assert predictions.columns == [
-        *("id", "split", "label", "prediction", "correct", "margin", "votes"),
-        *("group", "subtask", "category", "cluster", "leak", "extra"),
+        *("id", "split", "label", "prediction", "correct", "probability", "margin", "votes"),
+        *("prediction_set", "unsure", "group", "subtask", "category", "cluster", "leak"),
+        *("content", "extra"),
     ]
     assert predictions["correct"].mean() == metrics["accuracy"]["value"]
 
