@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from savs.datasets import Example
+from savs.datasets import Example, RowError
 from savs.datasets.splits.shots import Shots
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.prepare import pieces_of
@@ -47,7 +47,10 @@ def draw_demonstrations(run: RunOptions, source: Source, examples: Splits) -> Dr
         return None
     given = source.options.shots
     shots = Shots(each_class=run.icl_shots, seed=0 if given is None else given.seed)
-    drawn, _ = shots.draw(examples["train"], test_the_rest=False)
+    try:
+        drawn, _ = shots.draw(examples["train"], test_the_rest=False)
+    except RowError as error:
+        raise RowError(str(error).replace("--shots", "--icl-shots")) from error
     subtasks: dict[str | None, dict[str, Example]] = {}
     for example in drawn:
         subtasks.setdefault(example.subtask, {})[example.id] = example

@@ -8,6 +8,7 @@ import torch
 from answer_oracle import likelihood
 from PIL import Image
 
+from savs.datasets import RowError
 from savs.pipeline import extract, load_model, own_answer
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction import in_context
@@ -120,6 +121,11 @@ def test_each_subtask_has_its_own_demonstrations(inputs, tiny_model, tmp_path):
     own = np.isfinite(values)
     subtasks = store.examples("test")["subtask"].to_list()
     assert own.tolist() == [[t == "x"] * 2 + [t == "y"] * 2 for t in subtasks]
+
+
+def test_a_class_with_too_few_examples_is_told(run):
+    with pytest.raises(RowError, match="class 'a' has 3 examples, --icl-shots asks for 4; give 3"):
+        run(answers="labels", icl_shots=4)
 
 
 def test_demonstrations_that_do_not_fit_say_how_many_would(run, monkeypatch):
