@@ -27,12 +27,15 @@ with lazy_imports(globals()):
     from savs.pipeline.evaluation.own_answer import own_answer
     from savs.pipeline.evaluation.suspects import suspects
     from savs.pipeline.evaluation.zero_shot import zero_shot
+    from savs.pipeline.explaining.explain import explain
+    from savs.pipeline.explaining.explanation import Explanations
     from savs.pipeline.explore.export import export
     from savs.pipeline.explore.query import query
     from savs.pipeline.extraction.entry_points import check_model, extract, load_model
     from savs.pipeline.extraction.extraction import Extraction
     from savs.pipeline.heads.head_votes import heads_frame
     from savs.pipeline.previewing.preview import preview
+    from savs.pipeline.reporting.report import report
     from savs.pipeline.selection.selection import Selection, select
     from savs.pipeline.selection.selection_file import (
         load_selection,

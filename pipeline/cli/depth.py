@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from savs.pipeline.cli.output import percent, points, print_table, probability, say
+from savs.pipeline.cli.output import print_table, say
+from savs.pipeline.running.formatting import percent, points, probability
 
 if TYPE_CHECKING:
     import polars as pl

@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from savs import stores
-from savs.pipeline.cli.output import percent, print_line, print_table, say
+from savs.pipeline.cli.output import print_line, print_table, say
+from savs.pipeline.running.formatting import percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from savs.pipeline.statistics.intervals import Metric
 
 HEADS_SHOWN = 8
+CONFUSIONS_SHOWN = 10
+"""Confusions that `--per-class` prints; metrics.json has all."""
 
 
 def print_selection(
@@ -49,8 +52,11 @@ def _accuracy(metric: "Metric") -> str:
     return f"{percent(metric.value)} ({percent(metric.low)} .. {percent(metric.high)})"
 
 
-def print_evaluation(evaluation: "Evaluation") -> None:
-    """Print the metrics with intervals and baselines, then the counts and notes."""
+def print_evaluation(evaluation: "Evaluation", *, per_class: bool = False) -> None:
+    """Print the metrics with intervals and baselines, then the counts and notes.
+
+    With `per_class`, print a row a class, and the most frequent confusions, too.
+    """
     rows = [
         [
             metric.name,
@@ -65,6 +71,8 @@ def print_evaluation(evaluation: "Evaluation") -> None:
     if rows:
         header = ["metric (%)", "value", "95 % interval", "chance", "majority", "examples"]
         print_table(header, rows)
+    if per_class:
+        _print_classes(evaluation)
     split = evaluation.predictions["split"].first()
     left_out = evaluation.planned - evaluation.predictions.height
     say(
@@ -74,6 +82,34 @@ def print_evaluation(evaluation: "Evaluation") -> None:
     )
     for note in evaluation.notes:
         say(f"note: {note}")
+
+
+def _print_classes(evaluation: "Evaluation") -> None:
+    from savs.pipeline.evaluation.per_class import class_table, confusion_table
+
+    classes = class_table(evaluation.predictions)
+    confusions = confusion_table(evaluation.predictions)
+    several = classes["subtask"].n_unique() > 1
+    rows = [
+        [row["label"], f"{row['n']:,}", f"{row['predicted']:,}", percent(row["precision"]),
+         percent(row["recall"]), f"{percent(row['low'])} .. {percent(row['high'])}",
+         percent(row["f1"]), *([row["subtask"] or "-"] if several else [])]
+        for row in classes.iter_rows(named=True)
+    ]  # fmt: skip
+    header = ["class", "examples", "predicted", "precision", "recall", "95 % interval", "F1"]
+    print_line()
+    print_table(header + ["subtask"] * several, rows)
+    if not confusions.height:
+        return
+    rows = [
+        [row["label"], row["prediction"] or "(skipped)", f"{row['n']:,}",
+         *([row["subtask"] or "-"] if several else [])]
+        for row in confusions.head(CONFUSIONS_SHOWN).iter_rows(named=True)
+    ]  # fmt: skip
+    print_line()
+    print_table(["class", "taken for", "examples"] + ["subtask"] * several, rows)
+    if (more := confusions.height - CONFUSIONS_SHOWN) > 0:
+        say(f"and {more:,} other confusions, see metrics.json")
 
 
 def print_confidence(found: "Confidence") -> None:

@@ -13,6 +13,7 @@ from savs.datasets.splits.clusters import clusters_of
 from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.pipeline.errors import LeakError
 from savs.pipeline.evaluation.confidence import Confidence, measure_confidence
+from savs.pipeline.evaluation.per_class import class_table, confusion_table, part_table
 from savs.pipeline.evaluation.predictions import in_schema
 from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.selection.selection import Selection
@@ -80,6 +81,9 @@ class Evaluation:
             "metrics": [metric.to_json() for metric in self.metrics],
             "cost": dict(self.cost),
             "confidence": self.confidence.to_json() if self.confidence else None,
+            "per_class": class_table(self.predictions).to_dicts(),
+            "confusions": confusion_table(self.predictions).to_dicts(),
+            "parts": part_table(self.predictions).to_dicts(),
             "notes": list(self.notes),
         }
 

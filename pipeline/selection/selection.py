@@ -103,7 +103,7 @@ def select(
     _require_layer(store, max_layer, heads_from)
     tasks = training_tasks(store)
     if heads_from is not None:
-        given = _heads_of(store, heads_from, [task.subtask for task in tasks])
+        given = heads_of(store, heads_from, [task.subtask for task in tasks])
         chosen = [
             given_heads(store, rule, scoring, task, heads)
             for task, heads in zip(tasks, given, strict=True)
@@ -167,7 +167,7 @@ def _require_layer(
         )
 
 
-def _heads_of(
+def heads_of(
     store: FeatureStore, selection: SelectionConfig, subtasks: list[str | None]
 ) -> list[tuple[Head, ...]]:
     """Return a selection's heads for each subtask: its own, or those of its only one."""
@@ -178,7 +178,7 @@ def _heads_of(
     absent = [subtask for subtask in subtasks if subtask not in heads]
     if absent:
         raise SelectionError(
-            f"the selection of --heads-from has no subtask {absent[0]!r}; it has"
+            f"the selection has no subtask {absent[0]!r}; it has"
             f" {', '.join(map(str, heads))}: use one with a single task, or with the same subtasks"
         )
     return [heads[subtask] for subtask in subtasks]

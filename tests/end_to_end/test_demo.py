@@ -50,7 +50,7 @@ def test_the_demo_prints_the_table_of_the_readme(here):
     assert table(printed) == table(README)
     assert len(table(README)) == 18
     for text in (
-        "darker means selected for more tasks",
+        "numbers: how many subtasks chose the head",
         "zero-shot",
         "here/data",
         "savs show here/features",

@@ -10,12 +10,13 @@ from savs.pipeline.cli.classifier_names import name_classifiers
 from savs.pipeline.cli.options.expansion import expand_options
 from savs.pipeline.cli.options.processes import GpusOption, NoProgressOption, require_own_devices
 from savs.pipeline.cli.options.shared import JsonOption, OtherPromptOption, RiskOption, option
-from savs.pipeline.cli.output import percent, print_json, print_table, progress, say
+from savs.pipeline.cli.output import print_json, print_table, progress, say
 from savs.pipeline.cli.skipped import tell_skipped
 from savs.pipeline.cluster.devices import NONE
 from savs.pipeline.extraction.model.model_options import AUTO, PlacingKeywords
 from savs.pipeline.extraction.run_options import BatchKeywords
 from savs.pipeline.inputs.input_options import NewImageKeywords
+from savs.pipeline.running.formatting import percent
 from savs.pipeline.running.progress import Reporting
 
 if TYPE_CHECKING:

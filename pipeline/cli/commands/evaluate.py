@@ -45,6 +45,10 @@ def evaluate_command(
     cv: Annotated[
         bool, option("--cv", help="Cross-validate on the training examples instead.")
     ] = False,
+    per_class: Annotated[
+        bool,
+        option("--per-class", help="Also print each class and the most frequent confusions."),
+    ] = False,
     allow_other_prompt: OtherPromptOption = False,
     risk: RiskOption = None,
     cv_folds: Annotated[
@@ -99,7 +103,7 @@ def evaluate_command(
         files = {"metrics_file": str(metrics), "predictions_file": str(predictions)}
         print_json(result.to_json() | files)
     else:
-        print_evaluation(result)
+        print_evaluation(result, per_class=per_class)
         if result.confidence is not None:
             print_confidence(result.confidence)
     say(f"wrote {metrics} and {predictions}")

@@ -14,9 +14,10 @@ from savs.pipeline.cli.options.shared import (
     parse_heads,
     result_place,
 )
-from savs.pipeline.cli.output import percent, print_json, print_line, print_table, say
+from savs.pipeline.cli.output import print_json, print_line, print_table, say
 from savs.pipeline.cli.tables import print_selection
 from savs.pipeline.names import DEFAULT_HEADS
+from savs.pipeline.running.formatting import percent
 
 if TYPE_CHECKING:
     import polars as pl
