@@ -5,8 +5,8 @@ from typing import Any
 
 import polars as pl
 
-from savs.pipeline.cli.output import percent, points, probability
 from savs.pipeline.comparing.method_table import repeated
+from savs.pipeline.running.formatting import percent, points, probability
 
 _LATEX = {
     "\\": r"\textbackslash{}",
