@@ -17,12 +17,15 @@ with lazy_imports(globals()):
     from savs.pipeline.classifying.result import Classification
     from savs.pipeline.comparing.across_data_sets import across_data_sets
     from savs.pipeline.comparing.compare import compare
+    from savs.pipeline.comparing.method_table import method_table
     from savs.pipeline.evaluation.assessment import Evaluation
     from savs.pipeline.evaluation.calibrate import calibrate
     from savs.pipeline.evaluation.captions import match_captions
     from savs.pipeline.evaluation.cross_validation import cross_validate
     from savs.pipeline.evaluation.evaluation import evaluate
     from savs.pipeline.evaluation.evaluation_file import save_evaluation
+    from savs.pipeline.evaluation.generated import generated_texts
+    from savs.pipeline.evaluation.own_answer import own_answer
     from savs.pipeline.evaluation.suspects import suspects
     from savs.pipeline.evaluation.zero_shot import zero_shot
     from savs.pipeline.explaining.explain import explain

@@ -11,7 +11,15 @@ import polars as pl
 from savs.foundation.arrays import Array
 from savs.stores.errors import HeadNotFoundError, ResultError, StoreIncompleteError
 from savs.stores.files.paths import find_place
-from savs.stores.format.layout import CLASSES, REASON_COLUMN, SPLITS, Head, LayerGrid, head_name
+from savs.stores.format.layout import (
+    CLASSES,
+    REASON_COLUMN,
+    SECONDS,
+    SPLITS,
+    Head,
+    LayerGrid,
+    head_name,
+)
 from savs.stores.format.manifest import Manifest, read_manifest
 from savs.stores.format.plan import ShardSpec
 from savs.stores.read.facts import store_facts
@@ -211,7 +219,9 @@ class FeatureStore:
         split
             `train` or `test`.
         name
-            `answers`: `(examples, labels)` float32; or another output that the store lists.
+            `answers`: `(examples, labels)` float32 log-likelihoods, NaN for labels of other
+            subtasks; `generated`: `(examples, 128)` int32, see `generated_texts`; or another output
+            that the store lists.
 
         Raises
         ------
@@ -223,7 +233,9 @@ class FeatureStore:
         kept = self.manifest.identity.outputs
         if name not in kept:
             known = f"it has: {', '.join(kept) or 'none'}"
-            remedy = "extract again with --answers labels" if name == "answers" else known
+            asked = {"answers": "--answers labels", "generated": "--answers generate"}
+            asked["icl"] = "--answers labels --icl-shots N"
+            remedy = f"extract again with {asked[name]}" if name in asked else known
             raise ResultError(f"{self.path} has no output {name!r}; {remedy}")
         parts = []
         for spec in self._readable(split):
@@ -231,6 +243,20 @@ class FeatureStore:
                 parts.append(shard.output(name))
         values, order = np.concatenate(parts), self._file_order(split)
         return values if order is None else values[order]
+
+    def seconds(self, split: str) -> float | None:
+        """Return the time that extraction took for the shards of a split, in all processes.
+
+        None where a shard does not record it.
+        """
+        total = 0.0
+        for spec in self._readable(split):
+            with self._shards.open(spec) as shard:
+                found = shard.run.get(SECONDS)
+            if not isinstance(found, int | float) or isinstance(found, bool):
+                return None
+            total += found
+        return total
 
     def _readable(self, split: str) -> list[ShardSpec]:
         """Return the shards of a split that are there: all of them, or some of a partial store."""

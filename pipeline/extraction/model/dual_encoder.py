@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.answers import NOTHING, Asked
 from savs.pipeline.extraction.model.attention_hooks import HookPoint
 from savs.pipeline.extraction.model.dual_inputs import image_tokens
-from savs.pipeline.extraction.model.extra_outputs import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.loaded_model import Launched, LoadedModel
 from savs.pipeline.extraction.model.pixel_scale import PIXELS, PixelScale
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
@@ -31,7 +31,7 @@ class DualEncoder(LoadedModel):
         return inputs["input_ids"].numel()
 
     def launch(
-        self, inputs: Any, answers: Answers = NO_ANSWERS, scale: PixelScale | None = None
+        self, inputs: Any, asked: Asked = NOTHING, scale: PixelScale | None = None
     ) -> Launched:
         """Start a pass through the tower of a batch of images or of texts.
 
@@ -51,7 +51,7 @@ class DualEncoder(LoadedModel):
                 f" {grid.head_dim} values of each, as the text tower gives"
             )
         self._require_dtype({grid.layer: found})
-        return self._collected({grid.layer: found}, torch.zeros((len(found), 0)))
+        return self._collected({grid.layer: found}, {})
 
 
 def output_point(model: Any, encoder: PromptEncoder) -> HookPoint:

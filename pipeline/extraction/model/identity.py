@@ -10,6 +10,7 @@ import torch
 from accelerate.utils import align_module_device
 
 from savs.datasets.prompt import SPLIT
+from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.chat_template import image_places
 from savs.pipeline.extraction.model.first_layers import layer_count, layer_numbers
 from savs.pipeline.extraction.model.model_options import ModelOptions
@@ -134,7 +135,7 @@ def identity_before_loading(
     options: ModelOptions,
     encoder: PromptEncoder,
     benchmark: Mapping[str, Any],
-    answers: Mapping[str, int],
+    answers: Answers,
     media: Mapping[str, Any],
 ) -> Identity:
     """Return what a run's features would be of if the model's weights were those of a store.
@@ -157,5 +158,5 @@ def identity_before_loading(
         dtype=found.dtype if options.dtype == "auto" else options.dtype,
         prompt=prompt_digest(encoder.processor),
         benchmark=benchmark,
-        outputs={"answers": dict(answers)} if answers else {},
+        outputs=answers.facts(),
     )

@@ -32,6 +32,7 @@ from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.prompts import (
     Pieces,
     chat_inputs,
+    conversation_inputs,
     require_plain_mark,
     text_inputs,
 )
@@ -117,6 +118,13 @@ class PromptEncoder:
                 to_inputs: Any = self.to_inputs if self.is_dual else chat_inputs
                 return to_inputs(self.processor, prompts, image_options)
             return self.to_inputs(self.processor, prompts)
+
+    def encode_conversation(
+        self, demonstrations: Sequence[tuple[Pieces, str]], question: Pieces | None = None
+    ) -> Any:
+        """Return the inputs of prompts with their answers, see `conversation_inputs`."""
+        with _TOKENIZING:
+            return conversation_inputs(self.processor, demonstrations, question)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return the tokens of each text, without those of the chat template."""
