@@ -12,7 +12,14 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from savs.datasets.metrics.metrics import accuracy, balanced_accuracy, subtask_accuracies
+from savs.datasets.benchmarks.several_prompts import prompt_accuracies, stored_prompts
+from savs.datasets.metrics.metrics import (
+    Classes,
+    Units,
+    accuracy,
+    balanced_accuracy,
+    subtask_accuracies,
+)
 from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
@@ -102,10 +109,7 @@ def cross_validate(
         cluster=pl.Series(clusters, dtype=pl.String), leak=pl.lit(None, pl.String)
     )  # fmt: skip
     classes = {task.subtask: task.classes for task in selection.tasks}
-    units = [accuracy(whole, classes), balanced_accuracy(whole, classes)]
-    if len(classes) > 1:
-        *single, macro = subtask_accuracies(whole, classes)
-        units = [macro, *units, *single]
+    units = _measure(store, whole, classes)
     return Evaluation(
         metrics=tuple(summarise(metric) for metric in units),
         units=tuple(units),
@@ -116,6 +120,17 @@ def cross_validate(
         skipped=0,
         notes=(_note(parts),),
     )
+
+
+def _measure(store: FeatureStore, predictions: pl.DataFrame, classes: Classes) -> list[Units]:
+    """Return accuracies, the headline first; of several prompts, those of each alone."""
+    if stored_prompts(store.manifest.identity.benchmark):
+        return prompt_accuracies(predictions, classes)
+    units = [accuracy(predictions, classes), balanced_accuracy(predictions, classes)]
+    if len(classes) == 1:
+        return units
+    *single, macro = subtask_accuracies(predictions, classes)
+    return [macro, *units, *single]
 
 
 def _note(parts: Sequence[_Part]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from savs.datasets.benchmarks.several_prompts import stored_prompts, without_prompt
 from savs.datasets.splits.leaks import REPEATED, find_leaks
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
@@ -46,7 +47,7 @@ class Suggestions:
 
     table: pl.DataFrame
     """One row an example, first the one to label first, subtask by subtask: `id`; `image`, its one
-    medium, or `images`, a list; `question` and `subtask` where the store has them; `label`, to be
+    medium, or `images`, a list; `question` and `subtask` where rows have their own; `label`, to be
     filled in; `prediction`; `margin`. The first ones are named as the benchmark of the store reads
     them, so that the filled table is a training file."""
     notes: tuple[str, ...]
@@ -192,8 +193,14 @@ def _scored(rows: pl.DataFrame, task: TaskSelection, found: ClassScores) -> pl.D
 
 def _form(table: pl.DataFrame, store: FeatureStore) -> pl.DataFrame:
     """Return the columns as the benchmark of the store reads them."""
-    options = store.manifest.identity.benchmark.get("options", {})
-    if "question" in options:  # all rows have that prompt
+    facts = store.manifest.identity.benchmark
+    options = facts.get("options", {})
+    if stored_prompts(facts):  # a training file has each image once
+        once = table.with_columns(without_prompt(table["id"])).drop("prompt")
+        table = once.unique("id", keep="first", maintain_order=True).with_columns(
+            subtask=pl.lit(None, pl.String)
+        )
+    elif "question" in options:  # all rows have that prompt
         table = table.drop("prompt")
     return _with_images(_with_subtasks(table).rename({"prompt": "question"}, strict=False), options)
 
