@@ -1,6 +1,6 @@
 """Stage 2, `select`: score the heads on the training examples, keep the best, fit the readout."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
 from typing import Literal
@@ -117,6 +117,21 @@ def select(
         tasks=tuple(fit_tasks(store, rule, chosen)),
         heads_from=heads_from.train if heads_from else None,
     )
+
+
+def of_subtask(selection: Selection, subtask: str | None) -> Selection:
+    """Return a selection of one of its subtasks; of all, unchanged, for None.
+
+    Raises
+    ------
+    SelectionError
+        It has no subtask of this name.
+    """
+    found = tuple(task for task in selection.tasks if subtask in (None, task.subtask))
+    if not found:
+        names = ", ".join(str(task.subtask) for task in selection.tasks)
+        raise SelectionError(f"the selection has no subtask {subtask!r}; it has: {names}")
+    return selection if len(found) == len(selection.tasks) else replace(selection, tasks=found)
 
 
 def require_scoring(name: str) -> None:

@@ -12,12 +12,11 @@ from savs.datasets.benchmarks.several_prompts import stored_prompts, without_pro
 from savs.datasets.splits.leaks import REPEATED, find_leaks
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
-from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.evaluation import task_features
 from savs.pipeline.readouts import ClassScores
 from savs.pipeline.selection.compatibility import require_same_model, require_same_prompt
 from savs.pipeline.selection.older import older_note
-from savs.pipeline.selection.selection import Selection
+from savs.pipeline.selection.selection import Selection, of_subtask
 from savs.pipeline.selection.task_selection import TaskSelection
 from savs.pipeline.suggesting.ordering import (
     CANDIDATES,
@@ -95,7 +94,8 @@ def suggest(
         )
     is_open = dict(zip(tested["id"], (not known for known in is_known), strict=True))
     parts = [
-        _of_task(store, selection, task, is_open, count) for task in _tasks(selection, subtask)
+        _of_task(store, selection, task, is_open, count)
+        for task in of_subtask(selection, subtask).tasks
     ]
     return Suggestions(_form(pl.concat(parts), store), tuple(notes))
 
@@ -125,14 +125,6 @@ def suggest_from_predictions(path: str | Path, count: int) -> Suggestions:
 def _require_count(count: int) -> None:
     if count < 1:
         raise ParameterError(f"--n is {count}, expected at least 1")
-
-
-def _tasks(selection: Selection, subtask: str | None) -> list[TaskSelection]:
-    found = [task for task in selection.tasks if subtask in (None, task.subtask)]
-    if not found:
-        names = ", ".join(str(task.subtask) for task in selection.tasks)
-        raise SelectionError(f"the selection has no subtask {subtask!r}; it has: {names}")
-    return found
 
 
 def _of_task(

@@ -42,9 +42,17 @@ def test_one_store_has_both_prompts_to_compare_and_to_classify_by(savs, rows, tm
     ]
     both = json.loads(savs("classify", "s/results/vote", image, "--json").stdout)["predictions"]
     assert [row["subtask"] for row in both] == list(ASKED)
-    one = savs("classify", "s/results/vote", image, "--json", "--subtask", ASKED[1])
-    (row,) = json.loads(one.stdout)["predictions"]
-    assert row["prediction"] == both[1]["prediction"]
+    assert savs("evaluate", "s", "--cv").returncode == 0
+    made = savs("export", "s", "--to", "classifier", "--subtask", ASKED[1], "--out", "b", "--json")
+    assert "predict.py" in json.loads(made.stdout)["files"]  # it answers one question
+    card = (tmp_path / "b" / "README.md").read_text()
+    assert f"| `accuracy, {ASKED[1]}` |" in card
+    assert "Measured on 8 training examples, with heads of the others.\n" in card
+    assert ASKED[0] not in card
+    bundled = json.loads(savs("classify", "b", image, "--json").stdout)["predictions"]
+    assert [row["votes"] for row in bundled] == [both[1]["votes"]]
+    wrong = savs("export", "s", "--to", "classifier", "--subtask", "C?", "--out", "c")
+    assert (wrong.returncode, "no subtask 'C?'; it has: What" in wrong.stderr) == (1, True)
     suggested = list(csv.DictReader(io.StringIO(savs("suggest", "s", "--n", 2).stdout)))
     assert sorted(row["id"] for row in suggested) == ["test:0", "test:1"]  # each image once
     assert "question" not in suggested[0]
