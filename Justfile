@@ -33,6 +33,10 @@ ray:
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ray]'
     .venv/bin/python -m pytest -q -m slow tests/pipeline/cluster/test_ray.py
 
+# Run the demo as on an older processor, and train a model twice to the same bits
+same-bits:
+    .venv/bin/python -m pytest -q -m slow tests/end_to_end/test_demo.py tests/scripts/test_training.py
+
 # Read ten thousand mutated shards
 fuzz:
     .venv/bin/python -m pytest -q -n 2 -m thorough tests/stores/shard/test_fuzz.py

@@ -10,3 +10,7 @@ DEFAULT_HEADS = 20
 DEFAULT_DRAWS = 10
 DEFAULT_EXAMPLES = 20
 """Examples of each split that a preview shows."""
+DEFAULT_GALLERY = 120
+"""Most examples that a report shows."""
+DEFAULT_EXPLAINED = 12
+"""Examples that are explained where none is named."""

@@ -42,6 +42,7 @@ def classify(
     readout: "str | Path | Readout | None" = None,
     subtask: str | None = None,
     allow_other_prompt: bool = False,
+    risk: float | None = None,
     retry_skipped: bool = False,
     force: bool = False,
     reporting: Reporting = SILENT,
@@ -70,6 +71,8 @@ def classify(
         The only subtask of the classifier that images, and rows without a subtask, are put to.
     allow_other_prompt
         Note where examples have another prompt than in training, instead of refusing them.
+    risk
+        Also make prediction sets that lack the truth at most this often, and `unsure`.
     retry_skipped
         Try examples again that an earlier run skipped.
     force
@@ -89,9 +92,10 @@ def classify(
         The classifier cannot be read, or fetched.
     DatasetError, SelectionError, ModelError
         An input is not there or malformed, the model or the prompt is not that of the classifier,
-        or the model cannot run.
+        the model cannot run, or the classifier has no calibration for the risk.
     ParameterError
-        `retry_skipped` or `force` without `out`, or a value out of its range.
+        `risk` is not between 0 and 1, `retry_skipped` or `force` without `out`, or a value out of
+        its range.
     OutputError
         `out` is of another classifier, or cannot be written.
 
@@ -106,6 +110,7 @@ def classify(
     from savs.pipeline.classifying.new_images import fetching_for, find_new_images, prompt_table
     from savs.pipeline.classifying.several import combine
     from savs.pipeline.classifying.shared_predictions import require_shareable
+    from savs.pipeline.evaluation.probability_columns import risk_notes
     from savs.pipeline.selection.compatibility import require_same_prompt
     from savs.pipeline.selection.older import older_note_beside
     from savs.pipeline.selection.selection_file import load_selection, selection_folder
@@ -143,11 +148,13 @@ def classify(
         prompts = require_same_prompt(
             selection, prompt_table(found.groups), is_allowed=allow_other_prompt
         )
+        prompts += risk_notes(selection, risk)
         for note in [*found.notes, *(f"note: {line}" for line in (*older, *prompts))]:
             reporting.say(note)
         running = ClassifiedRun(
             *(selection, found.groups, loading, RunOptions(**batches), reporting),
             allow_other_prompt=allow_other_prompt,
+            risk=risk,
             rank=rank,
         )
         if out is None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from savs import pipeline
 from savs.pipeline.cli.options.shared import result_place
-from savs.pipeline.cli.output import percent, points, print_json, print_table, probability, say
+from savs.pipeline.cli.output import print_json, print_table, say
+from savs.pipeline.running.formatting import percent, points, probability
 
 if TYPE_CHECKING:
     import polars as pl

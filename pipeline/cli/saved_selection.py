@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from savs import pipeline
+from savs.pipeline.cli.calibrated import calibrated
 from savs.pipeline.cli.output import say
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") ->
     if is_remote(store.path) or store.missing("train") or not (saved / CONFIG).exists():
         selection = pipeline.select(store, readout=rule)
         say(f"no selection yet: selected {len(selection.tasks[0].heads)} heads")
-        return selection
+        return calibrated(store, selection)[0]
     selection = pipeline.load_selection(saved, readout=own)
     if selection.train != train_digest(store) and not older_note(selection, store.manifest):
         name = rule.file.name if rule.file else rule.name

@@ -12,6 +12,8 @@ from savs.datasets.rows.plugin_guard import compute_metrics, make_submission
 from savs.datasets.splits.clusters import clusters_of
 from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.pipeline.errors import LeakError
+from savs.pipeline.evaluation.confidence import Confidence, measure_confidence
+from savs.pipeline.evaluation.per_class import class_table, confusion_table, part_table
 from savs.pipeline.evaluation.predictions import in_schema
 from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.selection.selection import Selection
@@ -44,6 +46,8 @@ class Evaluation:
     """Test examples that could not be read; they count as wrong."""
     notes: tuple[str, ...]
     """What limits the numbers: leaks, missing examples, few clusters."""
+    confidence: Confidence | None = None
+    """How far probabilities can be trusted; None without labels or probabilities."""
     submission: Mapping[str, Any] | None = None
     """Predictions in the form of the benchmark's official evaluation, if it has one."""
 
@@ -69,6 +73,10 @@ class Evaluation:
                 for kind in (REPEATED, SHARED)
             },
             "metrics": [metric.to_json() for metric in self.metrics],
+            "confidence": self.confidence.to_json() if self.confidence else None,
+            "per_class": class_table(self.predictions).to_dicts(),
+            "confusions": confusion_table(self.predictions).to_dicts(),
+            "parts": part_table(self.predictions).to_dicts(),
             "notes": list(self.notes),
         }
 
@@ -82,6 +90,7 @@ def assess(
     benchmark: Benchmark,
     *,
     drop_leaks: bool = False,
+    risk: float | None = None,
 ) -> Evaluation:
     """Measure predictions. A skipped example counts as wrong.
 
@@ -101,6 +110,8 @@ def assess(
         That of the store, whose metrics are taken.
     drop_leaks
         Leave out test examples that training has seen, with their whole groups.
+    risk
+        Of the prediction sets that the parts have.
 
     Raises
     ------
@@ -135,6 +146,7 @@ def assess(
         planned=planned,
         skipped=int(whole["prediction"].null_count()),
         notes=tuple(notes),
+        confidence=measure_confidence(whole, selection, risk),
         submission=make_submission(benchmark, predictions),
     )
 

@@ -12,10 +12,10 @@ from savs.pipeline.inputs.fetching import temporary_fetching
 from savs.pipeline.inputs.input_options import InputKeywords, InputOptions
 from savs.pipeline.inputs.source import Source
 from savs.pipeline.names import DEFAULT_EXAMPLES
+from savs.pipeline.pages.rendering import render
 from savs.pipeline.plugins.benchmark import choose_benchmark
 from savs.pipeline.previewing.content import PreviewContent
 from savs.pipeline.previewing.gathering import gather
-from savs.pipeline.previewing.page import render
 from savs.pipeline.running.keywords import sort_keywords
 from savs.pipeline.running.output_files import output_files
 
@@ -97,5 +97,6 @@ def write_page(
         name = None if model is None else str(model)
         content = gather(source, examples, model=name, placeholders=placeholders, word=word)
     with output_files({"--out": out}, force=True) as paths:
-        paths["--out"].write_text(render(content), encoding="utf-8")
+        page = render(Path(__file__).parent, "preview.html", content=content)
+        paths["--out"].write_text(page, encoding="utf-8")
     return content

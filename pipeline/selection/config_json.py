@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from savs.pipeline.heads.head_scores import SCORINGS
 from savs.pipeline.readouts.readout import NAME, ReadoutFile
+from savs.pipeline.selection.calibration import CalibrationConfig
 from savs.stores import Head, LayerGrid
 from savs.stores.format.layout import Count, Facts, Sha256, Text, digest
 from savs.stores.format.manifest import FeatureSource
@@ -40,6 +41,8 @@ class TaskConfig:
     """The prompt of all training examples; None where they have several."""
     media: Count | None
     """Images and videos of each of their prompts; None where that differs."""
+    calibration: CalibrationConfig | None = None
+    """What left-out training examples say; None where they were not looked at."""
 
     def __post_init__(self) -> None:
         _require_unique("classes", self.classes)
@@ -67,6 +70,8 @@ class SelectionConfig:
     """One for each subtask, in the order of the train file."""
     heads_from: Text | None = None
     """Digest of the training examples that chose the heads, where those were others."""
+    max_layer: Annotated[int, Meta(ge=0)] | None = None
+    """Last layer that heads were chosen from; None for all."""
 
     def __post_init__(self) -> None:
         _require_unique("subtasks", [task.subtask for task in self.tasks])

@@ -9,6 +9,7 @@ from savs.foundation.arrays import Array
 from savs.pipeline.heads.head_scores import HeadScores, rank_heads
 from savs.pipeline.heads.training_set import TrainingTask, head_widths
 from savs.pipeline.readouts import Fitted, Readout
+from savs.pipeline.selection.calibration import Calibration
 from savs.pipeline.selection.config_json import TaskConfig
 from savs.stores import FeatureStore, Head
 
@@ -22,17 +23,30 @@ class TaskSelection(TaskConfig):
 
     fitted: Fitted
     """What the readout fitted on the chosen heads."""
+    calibration: Calibration | None = None
+    """What left-out training examples say of it; see `savs.pipeline.calibrate`."""
+
+
+def heads_up_to(store: FeatureStore, max_layer: int | None) -> list[Head]:
+    """Return the heads of a store that lie in layers up to `max_layer`; None for all."""
+    return [head for head in store.heads if max_layer is None or head[0] <= max_layer]
 
 
 def score_tasks(
-    store: FeatureStore, rule: Readout, scoring: str, tasks: Sequence[TrainingTask]
+    store: FeatureStore,
+    rule: Readout,
+    scoring: str,
+    tasks: Sequence[TrainingTask],
+    max_layer: int | None = None,
 ) -> list[HeadScores]:
-    """Return the scores of all heads, in the order of `store.heads`, for each task.
+    """Return the scores of the heads, in the order of `heads_up_to`, for each task.
 
     Memory holds the training features of one layer at a time, and one pass serves all tasks.
     """
     parts: list[list[HeadScores]] = [[] for _ in tasks]
     for grid in store.grid:
+        if max_layer is not None and grid.layer > max_layer:
+            continue
         features = store.features("train", [(grid.layer, head) for head in grid.heads])
         widths = [grid.head_dim] * len(grid.heads)
         for task, found in zip(tasks, parts, strict=True):
@@ -59,13 +73,13 @@ class ScoredHeads:
 
 
 def best_heads(
-    store: FeatureStore, task: TrainingTask, scores: HeadScores, count: int
+    heads: Sequence[Head], task: TrainingTask, scores: HeadScores, count: int
 ) -> ScoredHeads:
-    """Return the `count` best heads of a task."""
-    chosen = rank_heads(scores, store.heads)[:count]
+    """Return the `count` best of the heads that were scored on a task."""
+    chosen = rank_heads(scores, heads)[:count]
     return ScoredHeads(
         task,
-        tuple(store.heads[i] for i in chosen),
+        tuple(heads[i] for i in chosen),
         tuple(float(scores.score[i]) for i in chosen),
         tuple(float(scores.margin[i]) for i in chosen),
     )

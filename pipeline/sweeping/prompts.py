@@ -87,7 +87,7 @@ def sweep_prompts(
     rows: list[dict[str, Any]] = []
     notes: dict[str, None] = {}
     for readout in readouts:
-        for count in heads or [default_heads(store)]:
+        for count in heads or [default_heads(store.heads)]:
             selection = select(store, heads=count, readout=readout, scoring=scoring)
             found = cross_validate(store, selection)
             parts, left_out = _paired(found.predictions, prompts)

@@ -50,7 +50,7 @@ def test_the_demo_prints_the_table_of_the_readme(here):
     assert table(printed) == table(README)
     assert len(table(README)) == 18
     for text in (
-        "darker means selected for more tasks",
+        "numbers: how many subtasks chose the head",
         "zero-shot",
         "here/data",
         "savs show here/features",
@@ -58,6 +58,7 @@ def test_the_demo_prints_the_table_of_the_readme(here):
         assert text in printed
 
 
+@pytest.mark.slow
 def test_an_older_processor_gives_the_same_table(tmp_path):
     assert table(demo(tmp_path, OTHER_INSTRUCTIONS)) == table(README)
 

@@ -50,7 +50,9 @@ def test_one_store_has_both_prompts_to_compare_and_to_classify_by(savs, rows, tm
     assert "Measured on 8 training examples, with heads of the others.\n" in card
     assert ASKED[0] not in card
     bundled = json.loads(savs("classify", "b", image, "--json").stdout)["predictions"]
-    assert [row["votes"] for row in bundled] == [both[1]["votes"]]
+    assert [(row["subtask"], row["prediction"]) for row in bundled] == [
+        (ASKED[1], both[1]["prediction"])
+    ]
     wrong = savs("export", "s", "--to", "classifier", "--subtask", "C?", "--out", "c")
     assert (wrong.returncode, "no subtask 'C?'; it has: What" in wrong.stderr) == (1, True)
     suggested = list(csv.DictReader(io.StringIO(savs("suggest", "s", "--n", 2).stdout)))

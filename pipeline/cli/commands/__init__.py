@@ -16,6 +16,8 @@ COMMANDS = {
     "suggest": "List the images to label next: unsure ones, spread out.",
     "compare": "Compare evaluations of the same test examples, with intervals and p values.",
     "sweep": "Measure accuracy for several readouts, numbers of heads and numbers of shots.",
+    "report": "Write an HTML page about results: intervals, heads, confusions and wrong examples.",
+    "explain": "Show why the chosen heads voted as they did, example by example.",
     "query": "Query a store with SQL. Tables: examples, predictions and votes.",
     "show": "Show the model, size, classes, missing shards and skipped examples of a store.",
     "export": "Export features to Parquet, NumPy or safetensors, or a classifier to share.",

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 from savs import pipeline
 from savs.datasets.benchmarks import shapes
 from savs.pipeline.cli.options.shared import JsonOption, option
-from savs.pipeline.cli.output import percent, print_json, print_line, print_table, progress, say
+from savs.pipeline.cli.output import print_json, print_line, print_table, progress, say
 from savs.pipeline.demo import DEMO_NAME
 from savs.pipeline.errors import OutputError
 from savs.pipeline.extraction.requirements import require_extra
 from savs.pipeline.names import ZERO_SHOT
+from savs.pipeline.running.formatting import percent
 from savs.pipeline.running.progress import Reporting
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def demo_command(
     json: JsonOption = False,
 ) -> None:
     """Run on the CPU, without network access."""
-    from savs.pipeline.cli.head_map import heat_map
+    from savs.pipeline.cli.head_map import draw_map
+    from savs.pipeline.selection.head_map import head_map
     from savs.stores.results import results_folder
 
     require_extra()
@@ -60,8 +62,8 @@ def demo_command(
         own = {"zero_shot": own_answers.to_json()}
         print_json(evaluation.to_json() | own | {"store": str(store.path)})
         return
-    print_line("\nSelected heads; darker means selected for more tasks:\n", keep="\n")
-    print_line("\n".join(heat_map(selection, store.grid)), keep="\n")
+    print_line("\nThe heads of the model:\n", keep="\n")
+    print_line("\n".join(draw_map(head_map(store, selection))), keep="\n")
     _print_story(evaluation, own_answers, files.root, store.path)
 
 

@@ -10,12 +10,13 @@ from savs.pipeline.cli.options.shared import (
     BenchmarkOption,
     JsonOption,
     OtherPromptOption,
+    RiskOption,
     StoreArgument,
     option,
     result_place,
 )
 from savs.pipeline.cli.output import print_json, say
-from savs.pipeline.cli.tables import print_evaluation
+from savs.pipeline.cli.tables import print_confidence, print_evaluation
 from savs.pipeline.names import READOUT_NAMES, ZERO_SHOT
 
 
@@ -43,7 +44,12 @@ def evaluate_command(
     cv: Annotated[
         bool, option("--cv", help="Cross-validate on the training examples instead.")
     ] = False,
+    per_class: Annotated[
+        bool,
+        option("--per-class", help="Also print each class and the most frequent confusions."),
+    ] = False,
     allow_other_prompt: OtherPromptOption = False,
+    risk: RiskOption = None,
     cv_folds: Annotated[
         str | None,
         option(
@@ -65,6 +71,9 @@ def evaluate_command(
     rule = None if readout == ZERO_SHOT else choose_readout(readout, also=[ZERO_SHOT])
     if rule is None and cv:
         raise typer.BadParameter("--cv needs heads to select; omit it with --readout zero-shot")
+    if risk is not None and (rule is None or cv):
+        wrong = "--cv" if cv else f"--readout {ZERO_SHOT}"
+        raise typer.BadParameter(f"--risk needs a calibrated selection; omit it with {wrong}")
     folds = _folds(cv_folds, cv=cv)
     opened = pipeline.open_store(store, partial=partial)
     if not cv:
@@ -85,6 +94,7 @@ def evaluate_command(
                 *(opened, chosen, measuring),
                 drop_leaks=drop_leaks,
                 allow_other_prompt=allow_other_prompt,
+                risk=risk,
             )
     with whole_result(folder):
         metrics, predictions = pipeline.save_evaluation(result, folder)
@@ -92,7 +102,9 @@ def evaluate_command(
         files = {"metrics_file": str(metrics), "predictions_file": str(predictions)}
         print_json(result.to_json() | files)
     else:
-        print_evaluation(result)
+        print_evaluation(result, per_class=per_class)
+        if result.confidence is not None:
+            print_confidence(result.confidence)
     say(f"wrote {metrics} and {predictions}")
     if result.submission is not None:
         say(f"wrote {folder / SUBMISSION}, for the official evaluation")

@@ -14,17 +14,15 @@ from savs.pipeline.cli.options.shared import (
     parse_heads,
     result_place,
 )
-from savs.pipeline.cli.output import percent, print_json, print_line, print_table, say
+from savs.pipeline.cli.output import print_json, print_line, print_table, say
 from savs.pipeline.cli.tables import print_selection
 from savs.pipeline.names import DEFAULT_HEADS
+from savs.pipeline.running.formatting import percent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import polars as pl
 
-    from savs.pipeline import Evaluation, Selection
-    from savs.pipeline.statistics.intervals import Metric
+    from savs.pipeline import Selection
     from savs.stores import FeatureStore
 
 SHOWN = 20
@@ -40,13 +38,17 @@ def select_command(
         Path | None,
         option(metavar="DIR", help="Use the heads of this selection; only fit the readout."),
     ] = None,
+    max_layer: Annotated[
+        int | None,
+        option(metavar="N", min=0, help="Choose heads from layers up to N, counted from 0."),
+    ] = None,
     out: Annotated[
         Path | None,
         option(metavar="DIR", help="Output folder (default: STORE/results/READOUT)."),
     ] = None,
     cv: Annotated[
         bool,
-        option("--cv/--no-cv", help="Estimate the accuracy by nested cross-validation, too."),
+        option("--cv/--no-cv", help="Estimate accuracy and calibrate, by cross-validation."),
     ] = True,
     list_suspects: Annotated[
         bool,
@@ -60,6 +62,7 @@ def select_command(
     """Only training examples are used. Run `savs evaluate` next."""
     from savs.datasets.benchmarks.several_prompts import stored_prompts, under_one_prompt
     from savs.datasets.splits.label_doubts import label_doubts, refuse_doubts
+    from savs.pipeline.cli.calibrated import calibrated, estimates_of
     from savs.pipeline.evaluation.suspects import SUSPECTS, suspects
     from savs.pipeline.running.csv_cells import with_media_cells
     from savs.pipeline.selection.selection_file import load_config
@@ -73,10 +76,17 @@ def select_command(
     for line in refuse_doubts(label_doubts(once), strict=strict):
         say(f"note: {line}")
     selection = pipeline.select(
-        opened, heads=count, readout=readout, scoring=scoring, heads_from=given
+        opened,
+        heads=count,
+        readout=readout,
+        scoring=scoring,
+        heads_from=given,
+        max_layer=max_layer,
     )
-    crossed = _cross_validated(opened, selection, is_needed=list_suspects) if cv else None
-    estimates = None if crossed is None else _estimates(selection, crossed)
+    crossed = None
+    if cv:
+        selection, crossed = calibrated(opened, selection, is_needed=list_suspects)
+    estimates = None if crossed is None else estimates_of(selection, crossed)
     found = suspects(opened, selection, crossed) if list_suspects else None
     folder = result_place(opened, out, selection.readout)
     with whole_result(folder):
@@ -95,6 +105,7 @@ def select_command(
                 "classes": list(task.classes),
                 "examples": task.examples,
                 "cross_validated": estimates and estimates[task.subtask].to_json(),
+                "temperature": task.calibration and task.calibration.temperature,
                 "heads": [
                     {"head": stores.head_name(head), "score": score, "margin": margin}
                     for head, score, margin in zip(
@@ -111,6 +122,7 @@ def select_command(
         print_selection(selection, estimates)
         if found is not None:
             _print_suspects(found)
+    say(_depth(opened, selection))
     more = f" --selection {path}" if out else f" --readout {readout}" if readout != "vote" else ""
     say(f"wrote {path}; next: savs evaluate {store}{more}")
 
@@ -141,25 +153,11 @@ def _print_suspects(found: "pl.DataFrame") -> None:
     )
 
 
-def _cross_validated(
-    store: "FeatureStore", selection: "Selection", *, is_needed: bool
-) -> "Evaluation | None":
-    """Return the cross-validation; None, with a note, if it is not needed and cannot be done."""
-    from savs.pipeline.errors import SelectionError
-
-    try:
-        return pipeline.cross_validate(store, selection)
-    except SelectionError as error:
-        if is_needed:
-            raise
-        say(f"note: no cross-validated accuracy: {error}")
-        return None
-
-
-def _estimates(selection: "Selection", crossed: "Evaluation") -> "Mapping[str | None, Metric]":
-    """Return the cross-validated accuracy of each subtask."""
-    names = {metric.name: metric for metric in crossed.metrics}
-    subtasks = [task.subtask for task in selection.tasks]
-    if len(subtasks) == 1:
-        return {subtasks[0]: names["accuracy"]}
-    return {subtask: names[f"accuracy, {subtask}"] for subtask in subtasks}
+def _depth(store: "FeatureStore", selection: "Selection") -> str:
+    """Say how much of the decoder the chosen heads need; a slim store may lack the last layers."""
+    last, total = max(layer for layer, _ in selection.heads), store.grid[-1].layer + 1
+    saved = 100 * (1 - (last + 1) / total)
+    return (
+        f"the deepest chosen head is in layer {last}: savs classify loads and runs {last + 1} of"
+        f" {total} decoder layers, which saves {saved:.0f} % of the decoder's parameters and FLOP"
+    )

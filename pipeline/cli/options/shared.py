@@ -102,6 +102,14 @@ OtherPromptOption = Annotated[
     option("--allow-other-prompt", help="Note prompts unlike those of training; do not refuse."),
 ]
 
+RiskOption = Annotated[
+    float | None,
+    option(
+        metavar="P",
+        help="Also make prediction sets that lack the truth at most this often, such as 0.05.",
+    ),
+]
+
 HeadsOption = Annotated[
     str | None,
     option(
