@@ -19,6 +19,7 @@ with lazy_imports(globals()):
     from savs.pipeline.comparing.compare import compare
     from savs.pipeline.evaluation.assessment import Evaluation
     from savs.pipeline.evaluation.calibrate import calibrate
+    from savs.pipeline.evaluation.captions import match_captions
     from savs.pipeline.evaluation.cross_validation import cross_validate
     from savs.pipeline.evaluation.evaluation import evaluate
     from savs.pipeline.evaluation.evaluation_file import save_evaluation

@@ -170,7 +170,8 @@ class ClassifiedRun:
     ) -> tuple[Callable[[], Engine], int]:
         """Return what makes an engine, and the tokens of its batches, after prompts were tried."""
         scale = find_scale(model.encoder, prompts)
-        asked = prompts_of(chain.from_iterable(shard.examples for shard in shards))
+        shown = chain.from_iterable(shard.examples for shard in shards)
+        asked = prompts_of(shown, model.encoder)
         batching = preflight(model, prompts, scale, self.run, shared=images_recur(asked))
         for line in batching.notes():
             self.reporting.say(line)

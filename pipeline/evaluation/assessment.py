@@ -37,7 +37,7 @@ class Evaluation:
     predictions: pl.DataFrame
     """One row a test example, in the order of the input file; columns `PREDICTION_SCHEMA`."""
     selection: Selection | None
-    """None where the model's own answers were taken."""
+    """None where the model's own answers were taken, or images were compared with captions."""
     model: Mapping[str, Any]
     """Identity of the model."""
     planned: int
@@ -46,6 +46,8 @@ class Evaluation:
     """Test examples that could not be read; they count as wrong."""
     notes: tuple[str, ...]
     """What limits the numbers: leaks, missing examples, few clusters."""
+    rule: str = ZERO_SHOT
+    """Name of what made the predictions where there is no selection."""
     confidence: Confidence | None = None
     """How far probabilities can be trusted; None without labels or probabilities."""
     submission: Mapping[str, Any] | None = None
@@ -54,7 +56,7 @@ class Evaluation:
     @property
     def readout(self) -> str:
         """Name of the rule that made the predictions."""
-        return self.selection.readout if self.selection else ZERO_SHOT
+        return self.selection.readout if self.selection else self.rule
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that metrics.json holds."""
@@ -90,6 +92,7 @@ def assess(
     benchmark: Benchmark,
     *,
     drop_leaks: bool = False,
+    rule: str = ZERO_SHOT,
     risk: float | None = None,
 ) -> Evaluation:
     """Measure predictions. A skipped example counts as wrong.
@@ -103,13 +106,15 @@ def assess(
     classes
         The classes of each subtask.
     selection
-        The selection that made the predictions; None for the model's own answers.
+        The selection that made the predictions; None where there is none.
     notes
         Notes that are known already.
     benchmark
         That of the store, whose metrics are taken.
     drop_leaks
         Leave out test examples that training has seen, with their whole groups.
+    rule
+        Name of what made the predictions where there is no selection.
     risk
         Of the prediction sets that the parts have.
 
@@ -146,6 +151,7 @@ def assess(
         planned=planned,
         skipped=int(whole["prediction"].null_count()),
         notes=tuple(notes),
+        rule=rule,
         confidence=measure_confidence(whole, selection, risk),
         submission=make_submission(benchmark, predictions),
     )

@@ -27,6 +27,7 @@ from savs.pipeline.extraction.model.pixel_scale import find_scale
 from savs.pipeline.extraction.model.prompt_encoder import load_encoder
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.shard_files import ShardsInMemory
+from savs.pipeline.extraction.text_rows import read_words, text_rows
 from savs.pipeline.inputs.fetching import make_fetching
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source, Splits
@@ -68,9 +69,9 @@ def estimate(
 
     With `append`, only those are counted that the store `out` lacks.
     """
-    source = Source(benchmark, inputs, make_fetching(inputs, None))
+    source = Source(benchmark, inputs, make_fetching(inputs, None), trains=not run.names_classes)
     wanted = add_examples(open_store(out), source) if run.append else wanted_examples(source)
-    examples = wanted.todo
+    examples, words = wanted.todo, read_words(run)
     missing = [
         name
         for split, found in examples.items()
@@ -79,6 +80,7 @@ def estimate(
         if not media.has(name)
     ]
     encoder = load_encoder(model)
+    examples = examples | text_rows(encoder, benchmark, wanted.examples, words, run)
     probed = "test" if examples.get("test") else "train"
     tried = sample(encoder, examples[probed], source.media(probed))
     loaded = load(model, encoder)
@@ -112,7 +114,7 @@ def _probe(
     """Return examples a second of a split, and what was found out about batches."""
     scale = find_scale(model.encoder, tried.prompts)
     rows = examples[probed]
-    asked = prompts_of(chain.from_iterable(examples.values()))
+    asked = prompts_of(chain.from_iterable(examples.values()), model.encoder)
     batching = preflight(model, tried.prompts, scale, run, answers, shared=images_recur(asked))
     clock = _Clock()
     engine = make_engine(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets import Benchmark, Example
-from savs.pipeline.demo import DEMO_NAME
+from savs.pipeline.demo import SHIPPED
 from savs.pipeline.evaluation.first_tokens import alike
 from savs.pipeline.extraction.appending import WantedExamples, add_examples, wanted_examples
 from savs.pipeline.extraction.batches.feed import prompts_of
@@ -38,6 +38,7 @@ from savs.pipeline.extraction.model.prompts import Pieces
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.run_record import run_record
 from savs.pipeline.extraction.share import Share
+from savs.pipeline.extraction.text_rows import cut_note, read_words, text_rows, with_texts
 from savs.pipeline.inputs.fetching import make_fetching
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source, Splits
@@ -70,20 +71,24 @@ def run_extraction(
     `out` is a folder or a URL, see `find_place`.
     """
     kept = None if is_remote(out) else Path(f"{out}.fetched")
-    source = Source(benchmark, inputs, make_fetching(inputs, kept))
-    wanted = None if run.append else wanted_examples(source)
+    source = Source(benchmark, inputs, make_fetching(inputs, kept), trains=not run.names_classes)
+    wanted, words = None if run.append else wanted_examples(source), read_words(run)
     rank = find_rank()
     heads_from = None if run.heads_from is None else Path(run.heads_from)
     with reserve(out) as place:
         place.claims.signs.note("starting", rank=rank.rank)
         if wanted is None:
             wanted = add_examples(_store_to_extend(out), source)
-        examples = wanted.examples
-        rows = {split: planned_rows(found) for split, found in examples.items()}
         for line in wanted.notes:
             reporting.say(line)
         encoder = load_encoder(model)
         model = replace(model, revision=encoder.revision or model.revision)  # a branch may move on
+        texts = text_rows(encoder, benchmark, wanted.examples, words, run)
+        for line in cut_note(encoder, texts):
+            reporting.say(line)
+        wanted = with_texts(wanted, texts, None if place.found is None else open_store(out))
+        examples = wanted.examples
+        rows = {split: planned_rows(found) for split, found in examples.items()}
         tried_split = "test" if wanted.todo.get("test") else "train"
         tried = sample(encoder, wanted.todo[tried_split], source.media(tried_split))
         answers = _answers(encoder, examples, tried.prompts, reporting) if run.answers else {}
@@ -136,7 +141,7 @@ def _store_to_extend(out: Any) -> FeatureStore:
 
 def _is_pinned(model: ModelOptions, encoder: PromptEncoder) -> bool:
     """Return whether the same name always means the same weights: a folder may hold others now."""
-    return model.adapter is None and (encoder.revision is not None or model.model == DEMO_NAME)
+    return model.adapter is None and (encoder.revision is not None or str(model.model) in SHIPPED)
 
 
 def _extraction(out: Any, rows: int = 0, seconds: float = 0.0) -> Extraction:
@@ -203,7 +208,7 @@ class _Filling:
                 f"{self.rank.ranks} ranks share {len(wanted)} shards: some will have nothing to do;"
                 " start fewer, or begin a store with fewer --shard-rows"
             )
-        asked = prompts_of(chain.from_iterable(self.wanted.examples.values()))
+        asked = prompts_of(chain.from_iterable(self.wanted.examples.values()), self.model.encoder)
         batching = self._settle(writer, shared=images_recur(asked))
         if not batching.raw_pixels and any(map(images_in, self.prompts)):
             say("pixels are normalised by the processor: after it they would differ")

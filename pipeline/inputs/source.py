@@ -43,6 +43,8 @@ class Source:
     options: InputOptions
     fetching: Fetching | None = None
     """How media at a URL are fetched; None fetches none."""
+    trains: bool = True
+    """Whether training examples are needed; without, the split is empty where none are given."""
     _files: dict[str | Path, Files] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -56,14 +58,16 @@ class Source:
         DatasetError
             A file cannot be read, a row is malformed, or no image exists.
         """
-        if self.options.train is None and self.options.shots is None:
-            what = "training examples" if self.options.test is not None else "examples"
+        given = self.options
+        if self.trains and given.train is None and given.shots is None:
+            what = "training examples" if given.test is not None else "examples"
             raise SourceError(
                 f"there are no {what}: give --train FILE, or have them drawn from the"
                 " test file with --shots N (examples per class) or --train-groups N"
             )
-        found = self.given()
-        check_splits(found["train"], found.get("test", []))
+        found: Splits = {"train": [], **self.given()}
+        if found["train"] or self.trains:
+            check_splits(found["train"], found.get("test", []))
         return found
 
     def given(self) -> Splits:
@@ -142,6 +146,8 @@ class Source:
         """
         train, media = examples["train"], self.media("train")
         lines = self.survey(examples)
+        if not train:
+            return lines
         lines += self.doubts(content_table(train, recurring_digests(train, media)))
         if "test" not in examples:
             return lines

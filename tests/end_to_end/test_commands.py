@@ -217,7 +217,7 @@ def test_an_unknown_readout_is_told_all_there_are(savs, store):
     done = savs("evaluate", store, "--readout", "nobody")
     assert done.returncode == 1
     assert "no readout is called 'nobody'; expected one of: vote, posterior" in done.stderr
-    assert "knn, zero-shot, or the path" in done.stderr
+    assert "hec-vt-cv, zero-shot, or the path" in done.stderr
 
 
 def test_a_text_file_is_no_selection(savs, store, tmp_path):

@@ -17,7 +17,7 @@ from savs.pipeline.cli.options.shared import (
 )
 from savs.pipeline.cli.output import print_json, say
 from savs.pipeline.cli.tables import print_confidence, print_evaluation
-from savs.pipeline.names import READOUT_NAMES, ZERO_SHOT
+from savs.pipeline.names import READOUT_NAMES, TEXT_READOUT_NAMES, ZERO_SHOT
 
 
 def evaluate_command(
@@ -27,7 +27,11 @@ def evaluate_command(
         option(metavar="DIR", help="Selection to use (default: STORE/results/READOUT)."),
     ] = None,
     readout: Annotated[
-        str, option(help=f"{', '.join(READOUT_NAMES)}, or {ZERO_SHOT} (the model's own answer).")
+        str,
+        option(
+            help=f"{', '.join(READOUT_NAMES)}; {', '.join(TEXT_READOUT_NAMES)} (by the classes'"
+            f" names); or {ZERO_SHOT} (the model's own answer)."
+        ),
     ] = "vote",
     out: Annotated[
         Path | None,
@@ -62,9 +66,11 @@ def evaluate_command(
 ) -> None:
     """Use the selection that `savs select` saved in the store, or make a default one."""
     from savs.pipeline.cli.saved_selection import find_selection
+    from savs.pipeline.evaluation.captions import has_captions
     from savs.pipeline.evaluation.evaluation import score
     from savs.pipeline.plugins.benchmark import stored_benchmark
     from savs.pipeline.readouts import choose_readout
+    from savs.pipeline.readouts.clip import CLIP
     from savs.pipeline.selection.selection_file import selection_folder
     from savs.stores.results import SUBMISSION, whole_result
 
@@ -83,6 +89,10 @@ def evaluate_command(
     folder = result_place(opened, out, f"{name}-partial" if opened.missing() else name)
     if rule is None:
         result = pipeline.zero_shot(opened, benchmark=benchmark, drop_leaks=drop_leaks)
+    elif rule is CLIP and has_captions(opened) and selection is None:
+        if cv or risk is not None:
+            raise typer.BadParameter("captions need no selection; omit --cv and --risk")
+        result = pipeline.match_captions(opened, benchmark=benchmark, drop_leaks=drop_leaks)
     else:
         opened.require_complete()
         measuring = None if cv else stored_benchmark(opened, benchmark)

@@ -15,7 +15,7 @@ from savs.pipeline.extraction.model.first_layers import layer_count, layer_numbe
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, plain_name
 from savs.stores import Identity
-from savs.stores.format.layout import digest
+from savs.stores.format.layout import LOGIT_SCALE, digest
 
 SAMPLED_VALUES = 64
 """Values of each weight that enter the digest: enough to tell finetunes apart, at no cost."""
@@ -143,6 +143,8 @@ def identity_before_loading(
     the store: configuration and class of the model, its weights, its heads, and `--dtype auto`.
     """
     unknown = {key: found.model.get(key) for key in ("class", "config", "weights", "layer_weights")}
+    if encoder.is_dual:
+        unknown[LOGIT_SCALE] = found.model.get(LOGIT_SCALE)
     return replace(
         found,
         model={
