@@ -17,6 +17,7 @@ from savs.datasets import (
     read_examples,
     unknown_labels,
 )
+from savs.datasets.benchmarks.several_prompts import under_each_prompt, under_one_prompt
 from savs.datasets.media.digests import media_names
 from savs.datasets.media.download import Fetching
 from savs.datasets.media.limits import MAX_IMAGE_PIXELS
@@ -79,7 +80,12 @@ class Source:
         """
         found = {split: rows[: self.options.limit] for split, rows in self._read().items()}
         self._require_media(found)
-        return found
+        prompts = self.benchmark.prompts  # after the draw: an example is in one split with all
+        return (
+            {s: under_each_prompt(rows, prompts) for s, rows in found.items()}
+            if prompts
+            else (found)
+        )
 
     def _read(self) -> Splits:
         given, found = self.options, {}
@@ -156,7 +162,8 @@ class Source:
         RowError
             There is something, and the options are strict.
         """
-        return refuse_doubts(label_doubts(train), strict=self.options.strict)
+        once = under_one_prompt(train, self.benchmark.prompts)
+        return refuse_doubts(label_doubts(once), strict=self.options.strict)
 
     def _find(self, source: str | Path) -> Files:
         """Return the files of a source, or its folder alone if the benchmark reads folders."""

@@ -1,7 +1,7 @@
 """Stage 2, `select`: score the heads on the training examples, keep the best, fit the readout."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
 from typing import Literal
@@ -137,6 +137,21 @@ def select(
         heads_from=GIVEN if use_heads else heads_from.train if heads_from else None,
         max_layer=max_layer,
     )
+
+
+def of_subtask(selection: Selection, subtask: str | None) -> Selection:
+    """Return a selection of one of its subtasks; of all, unchanged, for None.
+
+    Raises
+    ------
+    SelectionError
+        It has no subtask of this name.
+    """
+    found = tuple(task for task in selection.tasks if subtask in (None, task.subtask))
+    if not found:
+        names = ", ".join(str(task.subtask) for task in selection.tasks)
+        raise SelectionError(f"the selection has no subtask {subtask!r}; it has: {names}")
+    return selection if len(found) == len(selection.tasks) else replace(selection, tasks=found)
 
 
 def _require_examples(tasks: Sequence[TrainingTask], rule: Readout, *, chooses: bool) -> None:

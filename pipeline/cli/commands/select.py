@@ -67,6 +67,7 @@ def select_command(
     json: JsonOption = False,
 ) -> None:
     """Only training examples are used. Run `savs evaluate` next."""
+    from savs.datasets.benchmarks.several_prompts import stored_prompts, under_one_prompt
     from savs.datasets.splits.label_doubts import label_doubts, refuse_doubts
     from savs.pipeline.cli.calibrated import calibrated, estimates_of
     from savs.pipeline.evaluation.suspects import SUSPECTS, suspects
@@ -80,7 +81,9 @@ def select_command(
     named = None if use_heads is None else parse_names("--use-heads", use_heads)
     opened = pipeline.open_store(store)
     given = load_config(heads_from) if heads_from else None
-    for line in refuse_doubts(label_doubts(opened.examples("train")), strict=strict):
+    prompts = stored_prompts(opened.manifest.identity.benchmark)
+    once = under_one_prompt(opened.examples("train"), prompts)
+    for line in refuse_doubts(label_doubts(once), strict=strict):
         say(f"note: {line}")
     selection = pipeline.select(
         opened,
