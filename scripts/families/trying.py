@@ -86,8 +86,11 @@ def try_structure(family: str, model_class: str) -> Outcome:
     )
 
 
-def try_whole(family: str, folder: Path) -> Outcome:
-    """Try a small checkpoint with its real processor: text, one image, two where it takes them."""
+def try_whole(family: str, folder: Path, limit: str = "") -> Outcome:
+    """Try a small checkpoint with its real processor: text, one image, two where it takes them.
+
+    `limit` says in which way the family does not work.
+    """
     loaded = load_model(str(folder), dtype="float32")
     images = images_a_turn(loaded)
     prompts = sample_prompts(6, images)
@@ -101,7 +104,8 @@ def try_whole(family: str, folder: Path) -> Outcome:
     sharing = find_sharing(loaded, pictures_of(prompts)).level if images else ""
     places = image_places(loaded.encoder.processor)
     moved = "; its template moves images" if places and places.moves() else ""
-    what = f"{what}, with {processor}, in batches{moved}"
+    limited = f"; {limit}" if limit else ""
+    what = f"{what}, with {processor}, in batches{moved}{limited}"
     return Outcome(family, model_class, VERIFIED, what, sharing)
 
 
