@@ -20,6 +20,12 @@ test *args:
 lowest *args:
     scripts/lowest {{args}}
 
+# Run the proofs of all model families with a given transformers, kept in a folder of its own
+families transformers:
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/transformers-{{transformers}} transformers=={{transformers}}
+    OMP_NUM_THREADS=1 PYTHONPATH=build/transformers-{{transformers}} .venv/bin/python -m pytest -q -n 2 -m "not slow" \
+        tests/pipeline/extraction/model/test_families.py tests/pipeline/extraction/model/test_first_layers.py tests/pipeline/extraction/checks/test_sharing.py
+
 # Build the wheel, install it into a fresh environment without torch, and use it there
 wheel:
     .venv/bin/python -m pytest -q -m slow tests/end_to_end/test_wheel.py
@@ -33,6 +39,10 @@ ray:
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ray]'
     .venv/bin/python -m pytest -q -m slow tests/pipeline/cluster/test_ray.py
 
+# Run the demo as on an older processor, and train a model twice to the same bits
+same-bits:
+    .venv/bin/python -m pytest -q -m slow tests/end_to_end/test_demo.py tests/scripts/test_training.py
+
 # Read ten thousand mutated shards
 fuzz:
     .venv/bin/python -m pytest -q -n 2 -m thorough tests/stores/shard/test_fuzz.py
@@ -41,6 +51,10 @@ fuzz:
 demo-model seed="0":
     PYTHONSAFEPATH= .venv/bin/python scripts/train_demo_model.py --out build/demo-model --seed {{seed}}
     PYTHONSAFEPATH= .venv/bin/python scripts/evaluate_demo_model.py --model build/demo-model --work build/demo-evaluation
+
+# Train the shipped dual encoder again (ten minutes of one core)
+demo-clip seed="0":
+    PYTHONSAFEPATH= .venv/bin/python scripts/train_demo_clip.py --out build/demo-clip --seed {{seed}}
 
 model := "Qwen/Qwen2-VL-7B-Instruct"
 data := "data"

@@ -18,16 +18,22 @@ with lazy_imports(globals()):
     from savs.pipeline.comparing.across_data_sets import across_data_sets
     from savs.pipeline.comparing.compare import compare
     from savs.pipeline.evaluation.assessment import Evaluation
+    from savs.pipeline.evaluation.calibrate import calibrate
+    from savs.pipeline.evaluation.captions import match_captions
     from savs.pipeline.evaluation.cross_validation import cross_validate
     from savs.pipeline.evaluation.evaluation import evaluate
     from savs.pipeline.evaluation.evaluation_file import save_evaluation
+    from savs.pipeline.evaluation.suspects import suspects
     from savs.pipeline.evaluation.zero_shot import zero_shot
+    from savs.pipeline.explaining.explain import explain
+    from savs.pipeline.explaining.explanation import Explanations
     from savs.pipeline.explore.export import export
     from savs.pipeline.explore.query import query
     from savs.pipeline.extraction.entry_points import check_model, extract, load_model
     from savs.pipeline.extraction.extraction import Extraction
     from savs.pipeline.heads.head_votes import heads_frame
     from savs.pipeline.previewing.preview import preview
+    from savs.pipeline.reporting.report import report
     from savs.pipeline.selection.selection import Selection, select
     from savs.pipeline.selection.selection_file import (
         load_selection,
@@ -35,7 +41,13 @@ with lazy_imports(globals()):
         save_selection,
     )
     from savs.pipeline.splitting.split import Splitting, split
+    from savs.pipeline.suggesting.suggest import (
+        Suggestions,
+        suggest,
+        suggest_from_predictions,
+    )
     from savs.pipeline.sweeping.across_stores import across_stores
+    from savs.pipeline.sweeping.depth import sweep_depth
     from savs.pipeline.sweeping.sweep import Sweep, sweep
     from savs.stores.maintain.copy import merge, slim
     from savs.stores.maintain.repair import repair

@@ -35,6 +35,10 @@ class ComparisonError(PipelineError, ValueError):
     """Results that cannot be compared: other examples, other metrics, or given twice."""
 
 
+class ReportError(PipelineError, ValueError):
+    """Folders that cannot be reported on, or an example that a result does not have."""
+
+
 class ExportError(PipelineError, ValueError):
     """An unknown file format, or a part that the store does not have."""
 

@@ -1,6 +1,9 @@
 """Names and defaults that help texts show, without the rooms that they belong to."""
 
 READOUT_NAMES = ("vote", "posterior", "calm", "lda", "logistic", "knn")
+TEXT_READOUT_NAMES = (
+    *("clip", "clip-names", "tip-adapter", "tip-adapter-cv", "hec-t", "hec-vt", "hec-vt-cv"),
+)
 ZERO_SHOT = "zero-shot"
 SCORING_NAMES = ("resubstitution", "loo", "kfold")
 EXPORT_FORMS = ("parquet", "npz", "safetensors")
@@ -10,3 +13,7 @@ DEFAULT_HEADS = 20
 DEFAULT_DRAWS = 10
 DEFAULT_EXAMPLES = 20
 """Examples of each split that a preview shows."""
+DEFAULT_GALLERY = 120
+"""Most examples that a report shows."""
+DEFAULT_EXPLAINED = 12
+"""Examples that are explained where none is named."""

@@ -6,6 +6,9 @@ The shipped model runs on one thread of the CPU, on the same drawn scenes. Times
 seconds of the whole command, which other work on the machine hardly changes. Each command runs with
 few and with many images, in turns: the difference gives the time of an image, and the rest is the
 start.
+
+A second table is of a model of twelve layers with random weights, whole and with half of them;
+`--only-depth` makes it alone.
 """
 
 import argparse
@@ -14,6 +17,8 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from classify_bench.half_depth import measure_depths, print_depths
 
 from savs.datasets.benchmarks.shapes import write_shapes
 from savs.pipeline import extract, save_selection, select, write_bundle
@@ -43,7 +48,16 @@ def main() -> None:
     """Measure, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="new folder for what is made")
-    work: Path = parser.parse_args().work
+    parser.add_argument("--only-depth", action="store_true", help="the second table alone")
+    given = parser.parse_args()
+    work: Path = given.work
+    if not given.only_depth:
+        compare_commands(work)
+    print_depths(*measure_depths(work / "twelve-layers"))
+
+
+def compare_commands(work: Path) -> None:
+    """Measure both commands in turns and print the first table."""
     scenes = {
         count: write_shapes(
             work / str(count), seed=1, tasks=("animal",), train_per_class=5, test_units=count

@@ -55,6 +55,12 @@ def write_table(path: Path, table: pl.DataFrame, metadata: Mapping[str, str] = {
     return path
 
 
+def write_csv(path: Path, table: pl.DataFrame) -> Path:
+    """Write a table without lists as CSV."""
+    write_file(path, table.write_csv().encode("utf-8"))
+    return path
+
+
 def write_lazy_table(path: Path, table: pl.LazyFrame) -> Path:
     """Write a table batch by batch, so that memory does not hold it."""
     with _writing(path), whole_file(path) as partial:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from browser import browser_required, find_browser
+from chrome_session import Browser, started_browser
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
@@ -38,6 +39,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(
             "tests marked `browser` were left out: no chromium or google-chrome is on the PATH"
         )
+
+
+@pytest.fixture(scope="session")
+def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Return a browser that all tests share."""
+    with started_browser(tmp_path_factory.mktemp("browser")) as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

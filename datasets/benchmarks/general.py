@@ -22,7 +22,7 @@ FIELDS = {
     "image": "name of one image below the media root (or `images`, or neither)",
     "images": "list of names; `<image>` in the question marks the position of each; not in CSV",
     "question": "the prompt",
-    "label": "the class, any text",
+    "label": "the class, any text; null or empty in a test file without labels",
     "group": "optional: examples that are not independent have the same group",
     "subtask": "optional: heads are selected separately for each subtask",
     "category": "optional: kept with the predictions",
@@ -48,13 +48,20 @@ def parse_row(row: Row, columns: Mapping[str, str], question: str | None) -> Ite
     """
     yield Fields(
         id=row.optional(columns["id"]),
-        label=_text(row, "label", columns),
+        label=_label(row, columns),
         prompt=_text(row, "question", columns) if question is None else question,
         media=row.names(columns["image"], columns["images"]),
         group=row.optional(columns["group"]),
         subtask=row.optional(columns["subtask"]),
         category=row.optional(columns["category"]),
     )
+
+
+def _label(row: Row, columns: Mapping[str, str]) -> str | None:
+    """Return the label; None where its column is there, but null or empty."""
+    column = columns["label"]
+    empty = column in row.values and row.values[column] in (None, "")
+    return None if empty else _text(row, "label", columns)
 
 
 def _text(row: Row, field: str, columns: Mapping[str, str]) -> str:

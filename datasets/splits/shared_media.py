@@ -12,21 +12,31 @@ from savs.datasets.splits.clusters import group_tie
 from savs.datasets.splits.leaks import Leaks, find_leaks
 
 
-def content_ties(examples: Sequence[Example], media: MediaFolder) -> list[list[str]]:
+def recurring_digests(examples: Sequence[Example], media: MediaFolder) -> dict[str, str]:
+    """Return name -> SHA-256 of the media whose size is not unique; no others are read."""
+    names = media_names(examples)
+    sizes = {name: media.size(name) for name in names}
+    often = Counter(sizes.values())
+    return digests_of((n for n in names if sizes[n] is not None and often[sizes[n]] > 1), media)
+
+
+def content_ties(examples: Sequence[Example], digests: Mapping[str, str]) -> list[list[str]]:
     """Return what ties each example to others: its group, and its media by content.
 
-    Only media whose size is not unique are read; one that cannot be read is compared by name.
-    Examples without media are tied by their prompt.
+    A medium without a digest is compared by name. Examples without media are tied by their prompt.
+
+    Parameters
+    ----------
+    examples
+        The examples.
+    digests
+        What `recurring_digests` says of them.
 
     Returns
     -------
     list of lists
         For each example, the ties that `cluster_ids` takes.
     """
-    names = media_names(examples)
-    sizes = {name: media.size(name) for name in names}
-    often = Counter(sizes.values())
-    digests = digests_of((n for n in names if sizes[n] is not None and often[sizes[n]] > 1), media)
     return [
         [
             *group_tie(e.group),
@@ -54,14 +64,25 @@ def compare_splits(
     digests = {name: digest for name, (digest, _) in contents.items()}
     sizes = {size for _, size in contents.values()}
     alike = (name for name in media_names(test) if tested.size(name) in sizes)
-    return find_leaks(_table(train, digests), _table(test, digests_of(alike, tested)))
+    return find_leaks(content_table(train, digests), content_table(test, digests_of(alike, tested)))
 
 
-def _table(examples: Sequence[Example], digests: Mapping[str, str]) -> pl.DataFrame:
-    """Return the frame that `find_leaks` takes; a medium without a digest equals only itself."""
+def content_table(examples: Sequence[Example], digests: Mapping[str, str]) -> pl.DataFrame:
+    """Return the frame that `find_leaks` and `label_doubts` take.
+
+    A medium without a digest equals only itself.
+
+    Parameters
+    ----------
+    examples
+        The examples.
+    digests
+        Name of a medium -> its SHA-256.
+    """
     rows = [
         (
             e.id,
+            e.subtask,
             e.group,
             e.prompt,
             e.label,
@@ -72,6 +93,7 @@ def _table(examples: Sequence[Example], digests: Mapping[str, str]) -> pl.DataFr
     ]
     schema = {
         "id": pl.String,
+        "subtask": pl.String,
         "group": pl.String,
         "prompt": pl.String,
         "label": pl.String,

@@ -1,7 +1,8 @@
 """The recipes of docs/polars.md as a notebook: `marimo edit docs/notebooks/reanalysis.py`.
 
-Set `SAVS_STORE` to the path of the store (default: `savs-demo/features`). The images are read from
-the folder `data` next to the store, where `savs demo` writes them.
+Set `SAVS_STORE` to the path of any store (default: `savs-demo/features`), and `SAVS_MEDIA_ROOT` to
+the folder of its images (default: `data` next to the store, where `savs demo` writes them). Results
+are written into the store, to `results/notebook`.
 """
 
 import marimo
@@ -11,13 +12,22 @@ app = marimo.App(width="medium")
 
 with app.setup:
     import os
+    from pathlib import Path
 
     import marimo as mo
     import numpy as np
     import polars as pl
     from PIL import Image
 
-    from savs.pipeline import evaluate, heads_frame, open_store, select
+    from savs.pipeline import (
+        evaluate,
+        explain,
+        heads_frame,
+        open_store,
+        report,
+        save_evaluation,
+        select,
+    )
 
 
 @app.cell
@@ -34,7 +44,7 @@ def _():
 @app.cell
 def _():
     store = open_store(os.environ.get("SAVS_STORE", "savs-demo/features"))
-    media_root = store.path.parent / "data"
+    media_root = Path(os.environ.get("SAVS_MEDIA_ROOT", store.path.parent / "data"))
     table = store.scan()
     counts = table.group_by("split", "subtask").agg(pl.len().alias("examples"))
     counts.sort("split", "subtask").collect()
@@ -54,7 +64,8 @@ def _():
 @app.cell
 def _(store):
     selection = select(store, heads=min(10, len(store.heads)))
-    predictions = evaluate(store, selection).predictions
+    result = evaluate(store, selection)
+    predictions = result.predictions
     chosen = pl.DataFrame(
         [
             {"subtask": task.subtask or "", "name": f"L{layer}.H{head}", "place": place}
@@ -63,7 +74,7 @@ def _(store):
         ]
     )
     chosen.group_by("subtask", maintain_order=True).agg(heads=pl.col("name").str.join(" "))
-    return chosen, predictions, selection
+    return chosen, predictions, result, selection
 
 
 @app.cell
@@ -175,16 +186,19 @@ def _():
     mo.md(r"""
     ### Accuracy by image size
 
-    The size of the first image of each example, as stored on disk.
+    The size of the first image of each example, as stored on disk; null where it is not there.
     """)
     return
 
 
 @app.cell
 def _(media_root, seen):
-    def size(name: str) -> str:
-        with Image.open(media_root / name) as image:
-            return f"{image.width} x {image.height}"
+    def size(name: str) -> str | None:
+        try:
+            with Image.open(media_root / name) as image:
+                return f"{image.width} x {image.height}"
+        except OSError:
+            return None
 
     first = pl.col("media").list.first()
     (
@@ -280,6 +294,53 @@ def _(chosen, table):
     columns = ["id", "split", "subtask", "label", *by_use["name"].head(20)]
     table.select(columns).sink_parquet("heads.parquet")
     pl.scan_parquet("heads.parquet").head(3).collect()
+    return
+
+
+@app.cell
+def _():
+    mo.md(r"""
+    ## A report, and why heads voted so
+
+    The page `report.html` is written to the working directory. The table has the votes of the
+    chosen heads for two wrong or unsure examples, with their nearest training examples.
+    """)
+    return
+
+
+@app.cell
+def _(media_root, result, store):
+    result_folder = store.path / "results" / "notebook"
+    save_evaluation(result, result_folder)
+    images = media_root if media_root.is_dir() else None
+    page = report(
+        result_folder, out="report.html", media_root=images, compare_heads=True, space=True
+    )
+    explained = explain(result_folder, n=2, media_root=images)
+    explained.heads.sort("id", "rank")
+    return (page,)
+
+
+@app.cell
+def _():
+    mo.md(r"""
+    ### The same from Python
+
+    The report's parts are values: here the classes, the least accurate first, and how stable the
+    choice of each head is.
+    """)
+    return
+
+
+@app.cell
+def _(page):
+    pl.DataFrame(page.first.metrics["per_class"]).sort("recall", "subtask", "label")
+    return
+
+
+@app.cell
+def _(page):
+    page.across.stability.heads.sort("share", "subtask", "name", descending=[True, False, False])
     return
 
 

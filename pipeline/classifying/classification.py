@@ -34,6 +34,7 @@ def classify(
     readout: "str | Path | Readout | None" = None,
     subtask: str | None = None,
     allow_other_prompt: bool = False,
+    risk: float | None = None,
     retry_skipped: bool = False,
     force: bool = False,
     reporting: Reporting = SILENT,
@@ -62,6 +63,8 @@ def classify(
         The only subtask of the classifier that images, and rows without a subtask, are put to.
     allow_other_prompt
         Note where examples have another prompt than in training, instead of refusing them.
+    risk
+        Also make prediction sets that lack the truth at most this often, and `unsure`.
     retry_skipped
         Try examples again that an earlier run skipped.
     force
@@ -80,9 +83,10 @@ def classify(
         The classifier cannot be read, or fetched.
     DatasetError, SelectionError, ModelError
         An input is not there or malformed, the model or the prompt is not that of the classifier,
-        or the model cannot run.
+        the model cannot run, or the classifier has no calibration for the risk.
     ParameterError
-        `retry_skipped` or `force` without `out`, or a value out of its range.
+        `risk` is not between 0 and 1, `retry_skipped` or `force` without `out`, or a value out of
+        its range.
     OutputError
         `out` is of another classifier, or cannot be written.
 
@@ -97,8 +101,10 @@ def classify(
     from savs.pipeline.classifying.new_images import fetching_for, find_new_images, prompt_table
     from savs.pipeline.classifying.several import combine
     from savs.pipeline.classifying.shared_predictions import require_shareable
+    from savs.pipeline.evaluation.probability_columns import risk_notes
     from savs.pipeline.selection.compatibility import require_same_prompt
-    from savs.pipeline.selection.selection_file import load_selection
+    from savs.pipeline.selection.older import older_note_beside
+    from savs.pipeline.selection.selection_file import load_selection, selection_folder
 
     reading, placing, batches = sort_keywords(
         "classify", options, NewImageKeywords, PlacingKeywords, BatchKeywords
@@ -113,10 +119,17 @@ def classify(
         require_shareable(names, out, force=force)
     if isinstance(classifier, Mapping):
         places = {name: find_classifier(own, reporting.say) for name, own in classifier.items()}
-        selection = combine({n: load_selection(own, readout=readout) for n, own in places.items()})
+        parts = {name: load_selection(own, readout=readout) for name, own in places.items()}
+        selection = combine(parts)
+        older = [
+            f"{name}: {note}"
+            for name, own in places.items()
+            for note in older_note_beside(selection_folder(own), parts[name])
+        ]
     else:
         place = find_classifier(classifier, reporting.say)
         selection = load_selection(place, readout=readout)
+        older = older_note_beside(selection_folder(place), selection)
     loading = model_options(selection, model=model, revision=revision, dtype=dtype, placing=placing)
     given = InputOptions(test=" ".join(names), **reading)
     with fetching_for(out, given) as fetching:
@@ -124,11 +137,13 @@ def classify(
         prompts = require_same_prompt(
             selection, prompt_table(found.groups), is_allowed=allow_other_prompt
         )
-        for note in [*found.notes, *(f"note: {line}" for line in prompts)]:
+        prompts += risk_notes(selection, risk)
+        for note in [*found.notes, *(f"note: {line}" for line in (*older, *prompts))]:
             reporting.say(note)
         running = ClassifiedRun(
             *(selection, found.groups, loading, RunOptions(**batches), reporting),
             allow_other_prompt=allow_other_prompt,
+            risk=risk,
             rank=rank,
         )
         if out is None:
@@ -139,4 +154,4 @@ def classify(
             done = running.to_file(
                 out, question=given.question, retry_skipped=retry_skipped, force=force
             )
-    return replace(done, notes=(*prompts, *done.notes))
+    return replace(done, notes=(*older, *prompts, *done.notes))

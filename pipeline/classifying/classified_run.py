@@ -11,6 +11,7 @@ import polars as pl
 
 from savs.datasets import Example, MediaFolder
 from savs.datasets.media.video_containers import is_video_name
+from savs.pipeline.classifying.classifier_model import ClassifierModel
 from savs.pipeline.classifying.kept_heads import KeptHeads
 from savs.pipeline.classifying.model_match import as_identity, decoding_of, require_match
 from savs.pipeline.classifying.new_images import Group
@@ -27,7 +28,6 @@ from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
 from savs.pipeline.extraction.engine import Engine, ShardRows
 from savs.pipeline.extraction.make_engine import make_engine, run_notes
 from savs.pipeline.extraction.model.identity import identity_before_loading
-from savs.pipeline.extraction.model.load import load
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import find_scale
@@ -44,7 +44,7 @@ from savs.stores.format.layout import Facts, digest
 
 ROWS = 64
 """Examples whose predictions are written together: what a killed run can lose."""
-LISTED = ("id", "prediction", "reason")
+LISTED = ("id", "prediction", "unsure", "atypical", "reason")
 """Columns that are kept in memory of predictions that are in a file."""
 Take = Callable[[int, pl.DataFrame], None]
 """Is given the number and the predictions of each shard."""
@@ -60,6 +60,8 @@ class ClassifiedRun:
     run: RunOptions
     reporting: Reporting
     allow_other_prompt: bool
+    risk: float | None = None
+    """Of prediction sets; None for none."""
     rank: Rank = ALONE
     """Which of several processes this is."""
 
@@ -104,6 +106,7 @@ class ClassifiedRun:
             "model": str(self.loading.model),
             "dtype": self.loading.dtype,
             "question": question,
+            "risk": self.risk,
         }
 
     def in_memory(self) -> Classification:
@@ -133,9 +136,12 @@ class ClassifiedRun:
         workers = count_workers(self.run, loading.device, tried.seconds * total, self.rank)
         if workers:
             start_server()
+        if any(task.calibration is None for task in self.selection.tasks):
+            say("the classifier is not calibrated: probability is only the share of the scores")
         placement = find_placement(loading, encoder, self.rank)
         say(f"loading {loading.model} on {placement.text}")
-        model = load(loading, encoder, placement)
+        held = ClassifierModel(self.selection, loading, encoder, placement, say)
+        model = held.load(tried.prompts)
         notes = [*self._match(model), *_video_notes(shards, decoding_of(self.selection))]
         for note in notes:
             say(f"note: {note}")
@@ -144,7 +150,7 @@ class ClassifiedRun:
             folder=None if out is None else out.absolute().parent,
         ) as kept:
             make, batch_tokens = self._maker(
-                self._cut(model), loading, tried.prompts, shards, workers, kept, take
+                held.chosen(model), loading, tried.prompts, shards, workers, kept, take
             )
             started = time.monotonic()
             cuts, unshared = self._run(make, shards, out, shared)
@@ -164,7 +170,8 @@ class ClassifiedRun:
     ) -> tuple[Callable[[], Engine], int]:
         """Return what makes an engine, and the tokens of its batches, after prompts were tried."""
         scale = find_scale(model.encoder, prompts)
-        asked = prompts_of(chain.from_iterable(shard.examples for shard in shards))
+        shown = chain.from_iterable(shard.examples for shard in shards)
+        asked = prompts_of(shown, model.encoder)
         batching = preflight(model, prompts, scale, self.run, shared=images_recur(asked))
         for line in batching.notes():
             self.reporting.say(line)
@@ -180,7 +187,7 @@ class ClassifiedRun:
             loading=loading,
             sharing=batching.sharing or UNTRIED,
             asked=asked,
-            files=ScoredShards(self.selection, model.grid, model.dtype, kept, take),
+            files=ScoredShards(*(self.selection, model.grid, model.dtype, kept, take, self.risk)),
         )
         return make, batching.batch_tokens
 
@@ -239,18 +246,6 @@ class ClassifiedRun:
         return require_match(
             self.selection, running.source(), allow_other_prompt=self.allow_other_prompt
         )
-
-    def _cut(self, model: LoadedModel) -> LoadedModel:
-        """Return a model of which no layer behind the deepest chosen head runs."""
-        layers = {layer for layer, _ in self.selection.heads}
-        last = model.hook_points[-1].grid.layer
-        if max(layers) < last:
-            self.reporting.say(
-                f"the model runs up to layer {max(layers)}, which has the deepest chosen head; its"
-                f" last one is layer {last}"
-            )
-        kept = [point for point in model.hook_points if point.grid.layer in layers]
-        return replace(model, hook_points=tuple(kept))
 
 
 def _shards(groups: Sequence[Group]) -> list[ShardRows]:

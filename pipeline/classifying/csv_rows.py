@@ -1,4 +1,4 @@
-"""Predictions as CSV, where a cell is text: media and votes are written as JSON."""
+"""Predictions as CSV, where a cell is text: media, votes and sets are written as JSON."""
 
 import io
 from collections.abc import Mapping
@@ -8,35 +8,36 @@ from typing import Any
 import msgspec
 import polars as pl
 
+from savs.pipeline.running.csv_cells import media_cell, media_names
+
 
 def csv_bytes(rows: pl.DataFrame, *, with_header: bool) -> bytes:
-    """Return rows as CSV. One medium is its name, several are a JSON list; votes are JSON."""
+    """Return rows as CSV. One medium is its name; several, votes and sets are JSON."""
     buffer = io.BytesIO()
     cells = rows.with_columns(
-        media=pl.Series(list(map(_media, rows["media"].to_list())), dtype=pl.String),
+        media=pl.Series(list(map(media_cell, rows["media"].to_list())), dtype=pl.String),
         votes=pl.Series(list(map(_votes, rows["votes"].to_list())), dtype=pl.String),
+        prediction_set=pl.Series(
+            list(map(_set, rows["prediction_set"].to_list())), dtype=pl.String
+        ),
     )
     cells.write_csv(buffer, include_header=with_header)
     return buffer.getvalue()
 
 
 def read_csv(path: Path, schema: Mapping[str, Any]) -> pl.DataFrame:
-    """Return what was written, each medium in its list; votes stay as they are written."""
+    """Return what was written, each medium in its list; votes and sets stay as they are written."""
     types = {name: pl.String if kind.is_nested() else kind for name, kind in schema.items()}
     found = pl.read_csv(path, schema=types)
-    return found.with_columns(media=pl.Series(_lists(found["media"]), dtype=pl.List(pl.String)))
-
-
-def _media(names: list[str]) -> str:
-    is_plain = len(names) == 1 and not names[0].startswith("[")
-    return names[0] if is_plain else msgspec.json.encode(names).decode()
-
-
-def _lists(cells: pl.Series) -> list[list[str]]:
-    return [msgspec.json.decode(cell) if cell.startswith("[") else [cell] for cell in cells]
+    media = pl.Series(map(media_names, found["media"]), dtype=pl.List(pl.String))
+    return found.with_columns(media=media)
 
 
 def _votes(found: list[dict[str, Any]] | None) -> str | None:
     if found is None:
         return None
     return msgspec.json.encode({vote["class"]: round(vote["score"], 4) for vote in found}).decode()
+
+
+def _set(classes: list[str] | None) -> str | None:
+    return None if classes is None else msgspec.json.encode(classes).decode()

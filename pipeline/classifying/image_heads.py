@@ -156,7 +156,7 @@ def _run(
         answers={},
         loading=resident.options,
         sharing=UNTRIED,
-        asked=prompts_of(examples),
+        asked=prompts_of(examples, model.encoder),
         files=shards,
     )
     starts = range(0, len(examples), ROWS)

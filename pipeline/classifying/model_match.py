@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from savs.datasets.prompt import SPLIT
-from savs.pipeline.demo import DEMO_NAME
+from savs.pipeline.demo import SHIPPED
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.model.model_options import ModelOptions, PlacingKeywords
 from savs.pipeline.selection.config_json import SelectionConfig, grid_widths
 from savs.stores import Identity
-from savs.stores.format.layout import Facts
+from savs.stores.format.layout import Facts, digest
 from savs.stores.format.manifest import FeatureSource
 
 T = TypeVar("T", int, str)
@@ -48,7 +48,7 @@ def model_options(
     name = _recorded(facts, "name", str)
     commit = _recorded(facts, "revision", str)
     chosen = name if model is None else model
-    if chosen is None or (model is None and commit is None and name != DEMO_NAME):
+    if chosen is None or (model is None and commit is None and name not in SHIPPED):
         raise SelectionError(
             f"the classifier's model was a local folder called {name!r}; pass --model FOLDER"
         )
@@ -112,8 +112,9 @@ def require_match(
     held, meant = grid_widths(running.grid), grid_widths(ours.grid)
     if all(held.get(head) == meant[head] for head in config.heads):
         ours = replace(ours, grid=running.grid)  # chosen from a slim store
+    ours = _with_layers_of(ours, running)
     if ours.dtype != running.dtype:
-        ours = replace(ours, model={**ours.model, "weights": running.model.get("weights")})
+        ours = replace(ours, model={**ours.model, **_weights(running)})
         may_differ = {"dtype"}
     else:
         may_differ = {*NAMES} if _has_same_weights(ours, running) else set()
@@ -132,5 +133,24 @@ def require_match(
 
 
 def _has_same_weights(ours: FeatureSource, theirs: FeatureSource) -> bool:
-    facts = [(source.model.get("weights"), source.model.get("config")) for source in (ours, theirs)]
-    return facts[0] == facts[1] and None not in facts[0]
+    facts = [(_weights(source), source.model.get("config")) for source in (ours, theirs)]
+    is_known = facts[0][0]["layer_weights"] is not None and facts[0][1] is not None
+    return is_known and facts[0] == facts[1]
+
+
+def _weights(source: FeatureSource) -> Facts:
+    return {name: source.model.get(name) for name in ("weights", "layer_weights")}
+
+
+def _with_layers_of(ours: FeatureSource, running: FeatureSource) -> FeatureSource:
+    """Return a classifier's source with the weights of those layers that the model has."""
+    if running.model.get("weights") is not None or not has_layer_weights(ours):
+        return ours
+    kept = ours.model["layer_weights"][: len(running.model["layer_weights"])]
+    return replace(ours, model={**ours.model, "weights": None, "layer_weights": kept})
+
+
+def has_layer_weights(source: FeatureSource) -> bool:
+    """Return whether a source says which weights each layer has, so that few can be compared."""
+    parts = source.model.get("layer_weights")
+    return isinstance(parts, list) and digest(parts) == source.model.get("weights")

@@ -14,7 +14,7 @@ class Classification:
 
     predictions: "pl.DataFrame"
     """Columns `CLASSIFIED_SCHEMA`, in the order of the input. With `out` these are in the file, and
-    here are only `id`, `prediction` and `reason` of all its rows."""
+    here are only `id`, `prediction`, `unsure`, `atypical` and `reason` of all its rows."""
     out: Path | None
     """The file that has them."""
     rows: int

@@ -9,9 +9,9 @@ import polars as pl
 from savs.foundation.arrays import Array
 from savs.pipeline.classifying.kept_heads import KeptHeads
 from savs.pipeline.evaluation.predictions import VOTES, predicted
+from savs.pipeline.evaluation.probability_columns import with_probability
 from savs.pipeline.extraction.model.loaded_model import Read
 from savs.pipeline.extraction.shard_files import Recalled
-from savs.pipeline.readouts import ClassScores
 from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.stores import LayerGrid, ShardContent, ShardSpec
 from savs.stores.format.layout import to_float32
@@ -24,12 +24,17 @@ CLASSIFIED_SCHEMA = {
     "probability": pl.Float32,
     "margin": pl.Float32,
     "votes": VOTES,
+    "prediction_set": pl.List(pl.String),
+    "unsure": pl.Boolean,
+    "typicality": pl.Float32,
+    "atypical": pl.Boolean,
     "reason": pl.String,
 }
 """Columns of the predictions of new images; `subtask` is left out where the classifier has none.
 
-`probability` is the prediction's share of the readout's scores of all classes: for `vote` the share
-of the heads. It is not calibrated. A skipped example has a `reason` and no prediction."""
+`prediction_set` and `unsure` need a risk; `probability`, `typicality` and `atypical` are those of
+the calibration. Without one, `probability` is the share of the scores, see `shares`. A skipped
+example has a `reason` and no prediction."""
 
 
 def schema_of(selection: Selection) -> dict[str, pl.DataType]:
@@ -52,6 +57,8 @@ class ScoredShards:
     kept: KeptHeads
     take: Callable[[int, pl.DataFrame], None]
     """Is given the number and the predictions of each shard, in the order of its input."""
+    risk: float | None = None
+    """Of prediction sets; None for none."""
 
     def write(self, spec: ShardSpec, content: ShardContent) -> object:
         """Predict the rows of a shard."""
@@ -62,7 +69,7 @@ class ScoredShards:
             own = found.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask)))
             if own.height:
                 features = self._features(content.layers, task, own["row"].to_numpy())
-                parts.append(classified(own, task.classes, task.fitted.scores(features)))
+                parts.append(self._classified(own, task, features))
         rows = pl.concat(parts, how="diagonal_relaxed").sort("index")
         schema = schema_of(self.selection)
         self.take(
@@ -78,6 +85,19 @@ class ScoredShards:
         """Return the chosen heads of rows of an earlier shard."""
         answers = np.zeros((len(rows), 0), np.float32)
         return Recalled(Read(self.kept.read(spec, rows), answers), [None] * len(rows))
+
+    def _classified(
+        self, examples: pl.DataFrame, task: TaskSelection, features: Array
+    ) -> pl.DataFrame:
+        """Return examples of a task with all that is said of them."""
+        found = task.fitted.scores(features)
+        rows = predicted(examples.with_columns(label=pl.lit(None, pl.String)), task.classes, found)
+        rows = with_probability(rows, task, found, self.risk)
+        if task.calibration is None:
+            return rows
+        typical = pl.Series(task.calibration.typicality(features, task.fitted), dtype=pl.Float32)
+        flags = typical < task.calibration.typical
+        return rows.with_columns(typicality=typical, atypical=flags)
 
     def _features(self, layers: Mapping[int, Array], task: TaskSelection, rows: Array) -> Array:
         """Return `(task heads, rows, d)` float32, narrow heads padded with zeros."""
@@ -98,29 +118,3 @@ def _table(columns: Mapping[str, Sequence[object]]) -> pl.DataFrame:
         {name: columns[name] for name in schema if name in columns},
         schema={name: kind for name, kind in schema.items() if name in columns},
     )
-
-
-def classified(examples: pl.DataFrame, classes: Sequence[str], found: ClassScores) -> pl.DataFrame:
-    """Return examples with prediction, probability, margin and votes."""
-    with_votes = predicted(examples.with_columns(label=pl.lit(None, pl.String)), classes, found)
-    return with_votes.with_columns(probability=pl.Series(shares(found), dtype=pl.Float32))
-
-
-def shares(found: ClassScores) -> list[float | None]:
-    """Return each choice's share of the scores of all classes.
-
-    None where a score is negative or all are 0, as a user's readout may have it.
-
-    Examples
-    --------
-    >>> votes = np.float32([[15, 5], [0, 20], [-1, 2]])
-    >>> shares(ClassScores(votes, np.array([0, 1, 1]), votes))
-    [0.75, 1.0, None]
-    """
-    total = found.scores.sum(axis=1)
-    chosen = found.scores[np.arange(len(total)), found.choice]
-    is_share = (found.scores >= 0).all(axis=1) & (total > 0)
-    return [
-        float(score / whole) if fits else None
-        for score, whole, fits in zip(chosen, total, is_share, strict=True)
-    ]

@@ -27,7 +27,7 @@ def print_estimate(
 ) -> None:
     """Print counts, disk space and estimated time; nothing is written."""
     say("dry run: reading the input, loading the model, timing a few examples")
-    found = estimate(benchmark, inputs, model, run)
+    found = estimate(benchmark, inputs, model, run, out)
     folder = None if is_remote(out) else _existing(out)
     free = None if folder is None else shutil.disk_usage(folder).free
     if as_json:

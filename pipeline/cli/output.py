@@ -15,8 +15,6 @@ from savs.pipeline.running.formatting import format_seconds
 LINE_EVERY_S = 5.0
 """Interval of progress lines where stderr is not a terminal."""
 BAR_EVERY_S = 0.1
-SMALLEST_P = 0.0001
-"""The smallest p value that is printed as it is."""
 _HIDDEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
 )
@@ -79,23 +77,6 @@ def print_table(
             for cell, width in zip(row[1:], widths[1:], strict=True)
         ]
         print("  ".join([first, *others]).rstrip())
-
-
-def percent(value: float | None) -> str:
-    """Return a share as a percentage, and a dash for None."""
-    return "-" if value is None else f"{100 * value:.1f}"
-
-
-def points(value: float | None) -> str:
-    """Return a difference of two shares in percentage points, and a dash for None."""
-    return "-" if value is None else f"{100 * value:+.1f}"
-
-
-def probability(value: float | None) -> str:
-    """Return a p value, and a dash for None."""
-    if value is None:
-        return "-"
-    return f"< {SMALLEST_P}" if value < SMALLEST_P else f"{value:.4f}"
 
 
 @contextmanager

@@ -3,15 +3,19 @@
 from typing import TYPE_CHECKING
 
 from savs import stores
-from savs.pipeline.cli.output import percent, print_table, say
+from savs.pipeline.cli.output import print_line, print_table, say
+from savs.pipeline.running.formatting import percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from savs.pipeline import Evaluation, Selection
+    from savs.pipeline.evaluation.confidence import Confidence, RiskReport, Share
     from savs.pipeline.statistics.intervals import Metric
 
 HEADS_SHOWN = 8
+CONFUSIONS_SHOWN = 10
+"""Confusions that `--per-class` prints; metrics.json has all."""
 
 
 def print_selection(
@@ -48,8 +52,11 @@ def _accuracy(metric: "Metric") -> str:
     return f"{percent(metric.value)} ({percent(metric.low)} .. {percent(metric.high)})"
 
 
-def print_evaluation(evaluation: "Evaluation") -> None:
-    """Print the metrics with intervals and baselines, then the counts and notes."""
+def print_evaluation(evaluation: "Evaluation", *, per_class: bool = False) -> None:
+    """Print the metrics with intervals and baselines, then the counts and notes.
+
+    With `per_class`, print a row a class, and the most frequent confusions, too.
+    """
     rows = [
         [
             metric.name,
@@ -64,6 +71,8 @@ def print_evaluation(evaluation: "Evaluation") -> None:
     if rows:
         header = ["metric (%)", "value", "95 % interval", "chance", "majority", "examples"]
         print_table(header, rows)
+    if per_class:
+        _print_classes(evaluation)
     split = evaluation.predictions["split"].first()
     left_out = evaluation.planned - evaluation.predictions.height
     say(
@@ -73,3 +82,78 @@ def print_evaluation(evaluation: "Evaluation") -> None:
     )
     for note in evaluation.notes:
         say(f"note: {note}")
+
+
+def _print_classes(evaluation: "Evaluation") -> None:
+    from savs.pipeline.evaluation.per_class import class_table, confusion_table
+
+    classes = class_table(evaluation.predictions)
+    confusions = confusion_table(evaluation.predictions)
+    several = classes["subtask"].n_unique() > 1
+    rows = [
+        [row["label"], f"{row['n']:,}", f"{row['predicted']:,}", percent(row["precision"]),
+         percent(row["recall"]), f"{percent(row['low'])} .. {percent(row['high'])}",
+         percent(row["f1"]), *([row["subtask"] or "-"] if several else [])]
+        for row in classes.iter_rows(named=True)
+    ]  # fmt: skip
+    header = ["class", "examples", "predicted", "precision", "recall", "95 % interval", "F1"]
+    print_line()
+    print_table(header + ["subtask"] * several, rows)
+    if not confusions.height:
+        return
+    rows = [
+        [row["label"], row["prediction"] or "(skipped)", f"{row['n']:,}",
+         *([row["subtask"] or "-"] if several else [])]
+        for row in confusions.head(CONFUSIONS_SHOWN).iter_rows(named=True)
+    ]  # fmt: skip
+    print_line()
+    print_table(["class", "taken for", "examples"] + ["subtask"] * several, rows)
+    if (more := confusions.height - CONFUSIONS_SHOWN) > 0:
+        say(f"and {more:,} other confusions, see metrics.json")
+
+
+def print_confidence(found: "Confidence") -> None:
+    """Print how often probabilities are right, and what not answering would gain."""
+    print_line()
+    header = ["probability (%)", "examples", "mean", "right (%)"]
+    rows = [
+        [
+            f"{100 * part.low:.0f} .. {100 * part.high:.0f}",
+            f"{part.examples:,}",
+            percent(part.probability),
+            percent(part.accuracy),
+        ]
+        for part in found.reliability
+    ]
+    print_table(header, rows)
+    made = "calibrated by left-out training examples" if found.temperatures else "not calibrated"
+    error = percent(found.calibration_error)
+    say(f"expected calibration error {error} points; probabilities are {made}")
+    print_line()
+    print_table(
+        ["answered (%)", *(f"{100 * part.coverage:.0f}" for part in found.coverage)],
+        [["right (%)", *(percent(part.accuracy) for part in found.coverage)]],
+    )
+    say("answered: only the share of examples with the greatest probability")
+    if found.risk is not None:
+        _print_risk(found.risk)
+
+
+def _print_risk(found: "RiskReport") -> None:
+    print_line()
+    rows = [
+        ["truth outside the prediction set", _share(found.outside), percent(found.risk)],
+        ["answered: one class in the set", _share(found.answered), "-"],
+        ["wrong among the answered", _share(found.wrong), "-"],
+    ]
+    print_table([f"risk {found.risk:g}", "value (%)", "at most"], rows)
+    say(
+        f"a set has {found.classes:.2f} classes on average; the risk is that of the truth outside"
+        " the set, and the error among the answered is another number"
+    )
+
+
+def _share(share: "Share | None") -> str:
+    if share is None:
+        return "-"
+    return f"{percent(share.value)} ({percent(share.low)} .. {percent(share.high)})"

@@ -104,7 +104,7 @@ def group_results(results: Sequence[Result]) -> list[list[Result]]:
     groups: list[list[Result]] = []
     for result in results:
         for group in groups:
-            if not _differences(result, group[0]):
+            if of_same_examples(result, group[0]):
                 group.append(result)
                 break
         else:
@@ -113,6 +113,11 @@ def group_results(results: Sequence[Result]) -> list[list[Result]]:
         if len(group) == 1:
             raise ComparisonError(_alone(group[0], [r for r in results if r is not group[0]]))
     return groups
+
+
+def of_same_examples(a: Result, b: Result) -> bool:
+    """Return whether two results are about the same examples, see `group_results`."""
+    return not _differences(a, b)
 
 
 def _alone(result: Result, others: Sequence[Result]) -> str:

@@ -12,6 +12,8 @@ from savs.datasets.rows.plugin_guard import compute_metrics, make_submission
 from savs.datasets.splits.clusters import clusters_of
 from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.pipeline.errors import LeakError
+from savs.pipeline.evaluation.confidence import Confidence, measure_confidence
+from savs.pipeline.evaluation.per_class import class_table, confusion_table, part_table
 from savs.pipeline.evaluation.predictions import in_schema
 from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.selection.selection import Selection
@@ -35,7 +37,7 @@ class Evaluation:
     predictions: pl.DataFrame
     """One row a test example, in the order of the input file; columns `PREDICTION_SCHEMA`."""
     selection: Selection | None
-    """None where the model's own answers were taken."""
+    """None where the model's own answers were taken, or images were compared with captions."""
     model: Mapping[str, Any]
     """Identity of the model."""
     planned: int
@@ -44,13 +46,17 @@ class Evaluation:
     """Test examples that could not be read; they count as wrong."""
     notes: tuple[str, ...]
     """What limits the numbers: leaks, missing examples, few clusters."""
+    rule: str = ZERO_SHOT
+    """Name of what made the predictions where there is no selection."""
+    confidence: Confidence | None = None
+    """How far probabilities can be trusted; None without labels or probabilities."""
     submission: Mapping[str, Any] | None = None
     """Predictions in the form of the benchmark's official evaluation, if it has one."""
 
     @property
     def readout(self) -> str:
         """Name of the rule that made the predictions."""
-        return self.selection.readout if self.selection else ZERO_SHOT
+        return self.selection.readout if self.selection else self.rule
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that metrics.json holds."""
@@ -69,6 +75,10 @@ class Evaluation:
                 for kind in (REPEATED, SHARED)
             },
             "metrics": [metric.to_json() for metric in self.metrics],
+            "confidence": self.confidence.to_json() if self.confidence else None,
+            "per_class": class_table(self.predictions).to_dicts(),
+            "confusions": confusion_table(self.predictions).to_dicts(),
+            "parts": part_table(self.predictions).to_dicts(),
             "notes": list(self.notes),
         }
 
@@ -82,6 +92,8 @@ def assess(
     benchmark: Benchmark,
     *,
     drop_leaks: bool = False,
+    rule: str = ZERO_SHOT,
+    risk: float | None = None,
 ) -> Evaluation:
     """Measure predictions. A skipped example counts as wrong.
 
@@ -94,13 +106,17 @@ def assess(
     classes
         The classes of each subtask.
     selection
-        The selection that made the predictions; None for the model's own answers.
+        The selection that made the predictions; None where there is none.
     notes
         Notes that are known already.
     benchmark
         That of the store, whose metrics are taken.
     drop_leaks
         Leave out test examples that training has seen, with their whole groups.
+    rule
+        Name of what made the predictions where there is no selection.
+    risk
+        Of the prediction sets that the parts have.
 
     Raises
     ------
@@ -135,6 +151,8 @@ def assess(
         planned=planned,
         skipped=int(whole["prediction"].null_count()),
         notes=tuple(notes),
+        rule=rule,
+        confidence=measure_confidence(whole, selection, risk),
         submission=make_submission(benchmark, predictions),
     )
 

@@ -10,10 +10,13 @@ from savs.datasets import Benchmark
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
+from savs.pipeline.evaluation.calibrate import calibrate
 from savs.pipeline.evaluation.predictions import predicted
+from savs.pipeline.evaluation.probability_columns import risk_notes, with_probability
 from savs.pipeline.heads.training_set import head_widths, train_digest
 from savs.pipeline.plugins.benchmark import stored_benchmark
 from savs.pipeline.selection.compatibility import require_same_model, require_same_prompt
+from savs.pipeline.selection.older import older_note
 from savs.pipeline.selection.selection import Selection, TaskSelection, default_heads, select
 from savs.stores import FeatureStore, Head, StoreIncompleteError
 from savs.stores.format.layout import THUMBNAIL_COLUMN
@@ -26,6 +29,7 @@ def evaluate(
     benchmark: str | Path | Benchmark | None = None,
     drop_leaks: bool = False,
     allow_other_prompt: bool = False,
+    risk: float | None = None,
 ) -> Evaluation:
     """Classify the test examples and measure how well, from stored features alone.
 
@@ -45,23 +49,32 @@ def evaluate(
     allow_other_prompt
         Note where test examples have another prompt than a selection's training examples in
         another store. In the same store that is always noted only.
+    risk
+        Also make prediction sets that lack the truth at most this often, see `prediction_sets`;
+        without a selection, one is calibrated.
 
     Raises
     ------
     StoreIncompleteError
         A planned shard is missing.
     SelectionError
-        The selection is of another model or another prompt, or lacks a subtask of the test split.
+        The selection is of another model or another prompt, or lacks a subtask of the test split,
+        or a calibration for the risk.
+    ParameterError
+        The risk is not between 0 and 1.
     BenchmarkNotFoundError
         The store's benchmark is one of your own, and was not given, or another one was.
     LeakError
         All test examples would be left out.
     """
+    store.require_split("test")
     store.require_complete()
     measuring = stored_benchmark(store, benchmark)
     notes = []
     if selection is None:
-        selection = select(store, heads=default_heads(store))
+        selection = select(store, heads=default_heads(store.heads))
+        if risk is not None:
+            selection = calibrate(store, selection).selection
         notes.append(
             f"no selection was given: the default one was made ({len(selection.tasks[0].heads)}"
             f" heads, readout {selection.readout})"
@@ -70,6 +83,7 @@ def evaluate(
         *(store, selection, measuring, notes),
         drop_leaks=drop_leaks,
         allow_other_prompt=allow_other_prompt,
+        risk=risk,
     )
 
 
@@ -81,29 +95,34 @@ def score(
     *,
     drop_leaks: bool = False,
     allow_other_prompt: bool = False,
+    risk: float | None = None,
 ) -> Evaluation:
     """Evaluate a selection on a store that was checked, with the store's benchmark."""
     require_same_model(store, selection)
-    is_own = selection.train == train_digest(store)
+    older = older_note(selection, store.manifest)
+    is_own = bool(older) or selection.train == train_digest(store)
     other_prompts = require_same_prompt(
         *(selection, store.examples("test")), is_allowed=is_own or allow_other_prompt
     )
-    parts, left_out = _predict(store, selection)
+    unable = risk_notes(selection, risk)
+    parts, left_out = _predict(store, selection, risk)
     if not parts:
         raise StoreIncompleteError(
             f"{store.path}: the training examples of the extracted test examples are still missing;"
             " wait for `savs extract`, or run it again to resume"
         )
     classes = {task.subtask: task.classes for task in selection.tasks}
-    notes = [*partial_notes(store), *notes, *other_prompts] + [
+    notes = [*partial_notes(store), *notes, *older, *other_prompts, *unable] + [
         f"partial: subtask {subtask!r} is left out, its training examples are not extracted yet"
         for subtask in left_out
     ]
-    return assess(store, parts, classes, selection, notes, benchmark, drop_leaks=drop_leaks)
+    return assess(
+        store, parts, classes, selection, notes, benchmark, drop_leaks=drop_leaks, risk=risk
+    )
 
 
 def _predict(
-    store: FeatureStore, selection: Selection
+    store: FeatureStore, selection: Selection, risk: float | None
 ) -> tuple[list[pl.DataFrame], list[str | None]]:
     """Return the test examples with their predictions, and subtasks that cannot be predicted yet.
 
@@ -124,12 +143,14 @@ def _predict(
                     f"the selection has no subtask {subtask!r}, which the test split has; it has"
                     f" {sorted(map(str, tasks))}: run `savs select` again"
                 )
-            features = _task_features(store, block.features, heads, task, part["row"].to_numpy())
-            parts.append(predicted(part, task.classes, task.fitted.scores(features)))
+            features = task_features(store, block.features, heads, task, part["row"].to_numpy())
+            found = task.fitted.scores(features)
+            rows = predicted(part, task.classes, found)
+            parts.append(with_probability(rows, task, found, risk))
     return parts, list(left_out)
 
 
-def _task_features(
+def task_features(
     store: FeatureStore, features: Array, heads: list[Head], task: TaskSelection, rows: Array
 ) -> Array:
     """Return `(task heads, rows, d)`, as wide as the task's own widest head."""

@@ -8,6 +8,7 @@ import polars as pl
 
 from savs.datasets import Units
 from savs.pipeline.evaluation.assessment import Evaluation
+from savs.pipeline.evaluation.predictions import PREDICTION_SCHEMA
 from savs.pipeline.selection.selection_file import save_selection
 from savs.stores.format.layout import digest
 from savs.stores.results import (
@@ -20,6 +21,7 @@ from savs.stores.results import (
     UNITS,
     file_sha256,
     read_json,
+    read_table,
     reading,
     write_json,
     write_table,
@@ -98,6 +100,18 @@ def load_metrics(folder: Path) -> dict[str, Any]:
                     " different evaluations"
                 )
     return value
+
+
+def load_predictions(folder: Path) -> pl.DataFrame:
+    """Return predictions.parquet, columns `PREDICTION_SCHEMA`; `load_metrics` checks its digest.
+
+    Raises
+    ------
+    ResultError
+        The file is not there, or not as `save_evaluation` wrote it.
+    """
+    schema = pl.Schema(PREDICTION_SCHEMA)
+    return read_table(folder / PREDICTIONS, schema, filled=["id", "split", "correct", "cluster"])
 
 
 def unit_table(units: Sequence[Units]) -> pl.DataFrame:

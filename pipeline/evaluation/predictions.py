@@ -18,18 +18,24 @@ PREDICTION_SCHEMA = {
     "label": pl.String,
     "prediction": pl.String,
     "correct": pl.Boolean,
+    "probability": pl.Float32,
     "margin": pl.Float32,
     "votes": VOTES,
+    "prediction_set": pl.List(pl.String),
+    "unsure": pl.Boolean,
     "group": pl.String,
     "subtask": pl.String,
     "category": pl.String,
     "cluster": pl.String,
     "leak": pl.String,
+    "media": pl.List(pl.String),
+    "prompt": pl.String,
     "extra": pl.String,
 }
 """Columns of the predictions. A skipped example has no prediction and is not correct. `votes` has
-the best classes with the readout's score and its soft score, which has no ties in practice. `extra`
-is a JSON object of the input's columns that the benchmark does not know."""
+the best classes with the readout's score and its soft score, which has no ties in practice.
+`prediction_set` and `unsure` are null unless a risk was given. `media` are the names of its images
+and videos. `extra` is a JSON object of the input's columns that the benchmark does not know."""
 
 
 def named(examples: pl.DataFrame, classes: Sequence[str], choice: Array) -> pl.DataFrame:

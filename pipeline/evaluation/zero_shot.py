@@ -10,6 +10,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
 from savs.pipeline.evaluation.first_tokens import alike
 from savs.pipeline.evaluation.predictions import predicted
+from savs.pipeline.evaluation.probability_columns import shares
 from savs.pipeline.heads.training_set import training_tasks
 from savs.pipeline.plugins.benchmark import stored_benchmark
 from savs.pipeline.readouts import ClassScores
@@ -74,7 +75,8 @@ def zero_shot(
     for subtask, labels in answerable.items():
         part = examples.filter(pl.col("subtask").eq_missing(pl.lit(subtask)))
         own = [columns[label] for label in labels]
-        parts.append(predicted(part, labels, _scores(logits[part["row"].to_numpy()][:, own])))
+        found = _scores(logits[part["row"].to_numpy()][:, own])
+        parts.append(predicted(part, labels, found).with_columns(probability=shares(found)))
     return assess(store, parts, answerable, None, notes, measuring, drop_leaks=drop_leaks)
 
 

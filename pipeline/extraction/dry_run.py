@@ -6,9 +6,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from savs.datasets import Benchmark, Example
 from savs.datasets.media.digests import media_names
+from savs.pipeline.extraction.appending import add_examples, wanted_examples
 from savs.pipeline.extraction.batches.feed import prompts_of
 from savs.pipeline.extraction.batches.workers import count_workers
 from savs.pipeline.extraction.checks.disk_space import bytes_needed
@@ -25,10 +27,11 @@ from savs.pipeline.extraction.model.pixel_scale import find_scale
 from savs.pipeline.extraction.model.prompt_encoder import load_encoder
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.shard_files import ShardsInMemory
+from savs.pipeline.extraction.text_rows import read_words, text_rows
 from savs.pipeline.inputs.fetching import make_fetching
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source, Splits
-from savs.stores import ShardSpec
+from savs.stores import ShardSpec, open_store
 from savs.stores.format.plan import default_shard_rows
 
 PROBE_S = 5.0
@@ -60,11 +63,15 @@ class Estimate:
 
 
 def estimate(
-    benchmark: Benchmark, inputs: InputOptions, model: ModelOptions, run: RunOptions
+    benchmark: Benchmark, inputs: InputOptions, model: ModelOptions, run: RunOptions, out: Any
 ) -> Estimate:
-    """Count the examples, look for their images, and run some of the test split."""
-    source = Source(benchmark, inputs, make_fetching(inputs, None))
-    examples = source.examples()
+    """Count the examples, look for their images, and run some of the test split.
+
+    With `append`, only those are counted that the store `out` lacks.
+    """
+    source = Source(benchmark, inputs, make_fetching(inputs, None), trains=not run.names_classes)
+    wanted = add_examples(open_store(out), source) if run.append else wanted_examples(source)
+    examples, words = wanted.todo, read_words(run)
     missing = [
         name
         for split, found in examples.items()
@@ -72,22 +79,23 @@ def estimate(
         for name in media_names(found)
         if not media.has(name)
     ]
-    notes = source.notes(examples)
     encoder = load_encoder(model)
-    tried = sample(encoder, examples["test"], source.media("test"))
+    examples = examples | text_rows(encoder, benchmark, wanted.examples, words, run)
+    probed = "test" if examples.get("test") else "train"
+    tried = sample(encoder, examples[probed], source.media(probed))
     loaded = load(model, encoder)
     if run.heads_from is not None:
         of_benchmark = {"name": benchmark.name, "options": dict(benchmark.options)}
-        identity = loaded.identity(of_benchmark, media=source.decoding_facts(examples))
+        identity = loaded.identity(of_benchmark, media=source.decoding_facts(wanted.examples))
         loaded = read_chosen_heads(loaded, identity, Path(run.heads_from))
     rows = [example for found in examples.values() for example in found]
-    names = list(dict.fromkeys(str(example.label) for example in examples["train"]))
+    names = list(dict.fromkeys(str(example.label) for example in wanted.examples["train"]))
     answers = first_tokens(encoder, names, *tried.prompts[:1]) if run.answers else {}
-    rate, seen = _probe(loaded, source, tried, examples, answers, model, run)
+    rate, seen = _probe(loaded, source, tried, examples, probed, answers, model, run)
     return Estimate(
         examples={split: len(found) for split, found in examples.items()},
         missing_media=missing,
-        notes=notes + seen,
+        notes=[*wanted.notes, *seen],
         bytes=bytes_needed(loaded, rows, labels=len(answers), thumbnails=run.thumbnails),
         examples_per_second=rate,
     )
@@ -98,14 +106,15 @@ def _probe(
     source: Source,
     tried: Sample,
     examples: Splits,
+    probed: str,
     answers: Answers,
     loading: ModelOptions,
     run: RunOptions,
 ) -> tuple[float | None, list[str]]:
-    """Return examples a second, and what was found out about batches."""
+    """Return examples a second of a split, and what was found out about batches."""
     scale = find_scale(model.encoder, tried.prompts)
-    rows = examples["test"]
-    asked = prompts_of(chain.from_iterable(examples.values()))
+    rows = examples[probed]
+    asked = prompts_of(chain.from_iterable(examples.values()), model.encoder)
     batching = preflight(model, tried.prompts, scale, run, answers, shared=images_recur(asked))
     clock = _Clock()
     engine = make_engine(
@@ -116,7 +125,7 @@ def _probe(
         workers=count_workers(
             run, loading.device, tried.seconds * sum(map(len, examples.values()))
         ),
-        rules=source.media("test").rules,
+        rules=source.rules,
         answers=answers,
         loading=loading,
         sharing=batching.sharing or UNTRIED,
@@ -126,7 +135,7 @@ def _probe(
     engine.on_rows = clock.tell
     shard_rows = run.shard_rows or default_shard_rows(sum(map(len, examples.values())))
     shards = [
-        ShardRows(_spec(number, part), part, source.media("test"))
+        ShardRows(_spec(number, part), part, source.media(probed))
         for number, part in enumerate(_parts(rows, shard_rows))
     ]
     with suppress(_Enough):

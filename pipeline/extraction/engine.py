@@ -109,7 +109,8 @@ class Engine:
 
     def recall(self, prompts: Iterable[tuple[PromptKey, ShardSpec, int]]) -> None:
         """Take prompts that have features in earlier shards from there, and run none of them."""
-        for key, spec, row in prompts:
+        for (digests, prompt), spec, row in prompts:
+            key = (digests, self.model.encoder.text_read(prompt, digests))
             request = self.planner.known.setdefault(key, len(self.planner.known))
             self._done[request] = ShardRow(spec, row)
 

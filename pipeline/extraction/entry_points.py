@@ -8,7 +8,7 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.model.model_options import ModelKeywords, ModelOptions
 from savs.pipeline.extraction.requirements import require_extra
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE, RunKeywords, RunOptions
-from savs.pipeline.inputs.in_memory import Rows, files_of
+from savs.pipeline.inputs.in_memory import files_of
 from savs.pipeline.inputs.input_options import InputKeywords, InputOptions
 from savs.pipeline.plugins.benchmark import choose_benchmark
 from savs.pipeline.running.keywords import sort_keywords
@@ -28,7 +28,6 @@ class ExtractKeywords(InputKeywords, ModelKeywords, RunKeywords, total=False):
 def extract(
     benchmark: str | Path | Benchmark,
     *,
-    test: str | Path | Rows,
     model: str | Path,
     out: str | Path,
     reporting: Reporting = SILENT,
@@ -36,15 +35,13 @@ def extract(
 ) -> "Extraction":
     """Run a model over a benchmark's examples and write every head's last-token features.
 
-    A store that is there already is resumed: shards that have their file are left alone.
+    A store that is there already is resumed: shards that have their file are left alone. With
+    `append=True` the examples are added to those of the store.
 
     Parameters
     ----------
     benchmark
         Name of a benchmark, path of a Python file with a user's benchmark, or a benchmark.
-    test
-        Examples to classify, see `InputOptions`. This, and `train`, may also be in memory: a polars
-        or pandas frame, a Hugging Face `Dataset` or a list of dictionaries, see `Rows`.
     model
         A Hugging Face id, a local folder, or `demo`.
     out
@@ -52,9 +49,10 @@ def extract(
     reporting
         Receives messages and progress.
     **options
-        The other fields of `InputOptions` (`train`, `shots`, `columns`, `media_root` ...),
-        `ModelOptions` (`revision`, `dtype`, `max_pixels` ...) and `RunOptions` (`batch_size`,
-        `answers` ...).
+        The fields of `InputOptions` (`train`, `test`, `shots`, `columns`, `media_root` ...), the
+        others of `ModelOptions` (`revision`, `dtype`, `max_pixels` ...) and `RunOptions`
+        (`batch_size`, `answers` ...). `train` and `test` may also be in memory: a polars or pandas
+        frame, a Hugging Face `Dataset` or a list of dictionaries, see `Rows`.
 
     Raises
     ------
@@ -66,7 +64,7 @@ def extract(
     require_extra()
     from savs.pipeline.extraction.run_extraction import run_extraction
 
-    with files_of({**options, "test": test, "model": model}) as given:
+    with files_of({**options, "model": model}) as given:
         inputs, loading, run = sort_keywords(
             "extract", given, InputOptions, ModelOptions, RunOptions
         )

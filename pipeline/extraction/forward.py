@@ -71,7 +71,7 @@ class Forward:
     def _run(self, batch: Prepared, job: Job) -> Iterator[Started | Refused]:
         is_single = len(batch.requests) == 1
         error = None
-        for _ in range(2 if is_single else _tokens(batch) <= self._most):
+        for _ in range(2 if is_single else self.model.count_tokens(batch.inputs) <= self._most):
             try:
                 launched = self._launch(batch)
             except Exception as raised:
@@ -129,7 +129,7 @@ class Forward:
             torch.mps.empty_cache()
         if len(batch.requests) > 1:
             self.cuts += 1
-            self._most, self._fitted = _tokens(batch) / 2, 0
+            self._most, self._fitted = self.model.count_tokens(batch.inputs) / 2, 0
 
     def _refuse(self, request: int, error: BaseException) -> Refused:
         self._alone += 1
@@ -140,10 +140,6 @@ class Forward:
         if not self._has_fitted and self._alone > 2:
             raise ModelError(f"the model has no room for a single prompt: {reason}") from error
         return Refused(request, reason)
-
-
-def _tokens(batch: Prepared) -> int:
-    return batch.inputs["attention_mask"].numel()
 
 
 def cut(batch: Prepared, rows: slice) -> Prepared:

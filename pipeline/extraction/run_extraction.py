@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets import Benchmark, Example
-from savs.pipeline.demo import DEMO_NAME
+from savs.pipeline.demo import SHIPPED
 from savs.pipeline.evaluation.first_tokens import alike
+from savs.pipeline.extraction.appending import WantedExamples, add_examples, wanted_examples
 from savs.pipeline.extraction.batches.feed import prompts_of
 from savs.pipeline.extraction.batches.plan import planned_rows
 from savs.pipeline.extraction.batches.prepare import images_in
@@ -37,6 +38,7 @@ from savs.pipeline.extraction.model.prompts import Pieces
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.run_record import run_record
 from savs.pipeline.extraction.share import Share
+from savs.pipeline.extraction.text_rows import cut_note, read_words, text_rows, with_texts
 from savs.pipeline.inputs.fetching import make_fetching
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source, Splits
@@ -44,7 +46,14 @@ from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.formatting import format_bytes
 from savs.pipeline.running.launchers import Rank, find_rank
 from savs.pipeline.running.progress import Reporting
-from savs.stores import FeatureWriter, ShardSpec, open_store, reserve
+from savs.stores import (
+    FeatureStore,
+    FeatureWriter,
+    ShardSpec,
+    StoreNotFoundError,
+    open_store,
+    reserve,
+)
 from savs.stores.files.paths import is_remote
 
 
@@ -62,18 +71,26 @@ def run_extraction(
     `out` is a folder or a URL, see `find_place`.
     """
     kept = None if is_remote(out) else Path(f"{out}.fetched")
-    source = Source(benchmark, inputs, make_fetching(inputs, kept))
-    examples = source.examples()
-    rows = {split: planned_rows(found) for split, found in examples.items()}
+    source = Source(benchmark, inputs, make_fetching(inputs, kept), trains=not run.names_classes)
+    wanted, words = None if run.append else wanted_examples(source), read_words(run)
     rank = find_rank()
     heads_from = None if run.heads_from is None else Path(run.heads_from)
     with reserve(out) as place:
         place.claims.signs.note("starting", rank=rank.rank)
-        for line in source.notes(examples):
+        if wanted is None:
+            wanted = add_examples(_store_to_extend(out), source)
+        for line in wanted.notes:
             reporting.say(line)
         encoder = load_encoder(model)
         model = replace(model, revision=encoder.revision or model.revision)  # a branch may move on
-        tried = sample(encoder, examples["test"], source.media("test"))
+        texts = text_rows(encoder, benchmark, wanted.examples, words, run)
+        for line in cut_note(encoder, texts):
+            reporting.say(line)
+        wanted = with_texts(wanted, texts, None if place.found is None else open_store(out))
+        examples = wanted.examples
+        rows = {split: planned_rows(found) for split, found in examples.items()}
+        tried_split = "test" if wanted.todo.get("test") else "train"
+        tried = sample(encoder, wanted.todo[tried_split], source.media(tried_split))
         answers = _answers(encoder, examples, tried.prompts, reporting) if run.answers else {}
         facts = (
             {"name": benchmark.name, "options": dict(benchmark.options)},
@@ -87,7 +104,7 @@ def run_extraction(
             is_known = _is_pinned(model, encoder) and has_the_heads(same, encoder, heads_from)
             if not todo and is_known:
                 writer = place.begin(same, rows, run.shard_rows)
-                if not (run.retry_skipped and writer.reopen_skipped()):
+                if not (run.retry_skipped and writer.reopen_skipped(wanted.can_redo)):
                     reporting.say("0 examples to do: the model is not loaded")
                     writer.seal()
                     return _extraction(out)
@@ -104,7 +121,7 @@ def run_extraction(
             loaded = read_chosen_heads(loaded, loaded.identity(*facts), heads_from)
         writer = place.begin(loaded.identity(*facts), rows, run.shard_rows)
         filling = _Filling(
-            *(loaded, source, examples, tried.prompts, scale, answers),
+            *(loaded, source, wanted, tried.prompts, scale, answers),
             *(model, run, rank, workers, reporting),
         )
         done, seconds = filling.fill(writer)
@@ -112,9 +129,19 @@ def run_extraction(
     return _extraction(out, done, seconds)
 
 
+def _store_to_extend(out: Any) -> FeatureStore:
+    """Return the store that `--append` adds to; StoreNotFoundError without one."""
+    try:
+        return open_store(out)
+    except StoreNotFoundError as error:
+        raise StoreNotFoundError(
+            f"{out} is no store yet, so nothing can be appended; leave out --append"
+        ) from error
+
+
 def _is_pinned(model: ModelOptions, encoder: PromptEncoder) -> bool:
     """Return whether the same name always means the same weights: a folder may hold others now."""
-    return model.adapter is None and (encoder.revision is not None or model.model == DEMO_NAME)
+    return model.adapter is None and (encoder.revision is not None or str(model.model) in SHIPPED)
 
 
 def _extraction(out: Any, rows: int = 0, seconds: float = 0.0) -> Extraction:
@@ -148,7 +175,7 @@ class _Filling:
 
     model: LoadedModel
     source: Source
-    examples: Splits
+    wanted: WantedExamples
     prompts: Sequence[Pieces]
     """A few of the examples' prompts."""
     scale: PixelScale | None
@@ -166,7 +193,9 @@ class _Filling:
         Returns how many rows this process wrote and the seconds until all were written.
         """
         run, say = self.run, self.reporting.say
-        wanted = writer.missing() + (writer.reopen_skipped() if run.retry_skipped else [])
+        wanted = writer.missing()
+        if run.retry_skipped:
+            wanted += writer.reopen_skipped(self.wanted.can_redo)
         todo = [example for spec in wanted for example in self._rows(writer, spec).examples]
         needed = bytes_needed(self.model, todo, labels=len(self.answers), thumbnails=run.thumbnails)
         free = require_space(writer.path, needed)
@@ -179,7 +208,7 @@ class _Filling:
                 f"{self.rank.ranks} ranks share {len(wanted)} shards: some will have nothing to do;"
                 " start fewer, or begin a store with fewer --shard-rows"
             )
-        asked = prompts_of(chain.from_iterable(self.examples.values()))
+        asked = prompts_of(chain.from_iterable(self.wanted.examples.values()), self.model.encoder)
         batching = self._settle(writer, shared=images_recur(asked))
         if not batching.raw_pixels and any(map(images_in, self.prompts)):
             say("pixels are normalised by the processor: after it they would differ")
@@ -213,7 +242,7 @@ class _Filling:
             self.scale if batching.raw_pixels else None,
             self.run,
             workers=self.workers,
-            rules=self.source.media("test").rules,
+            rules=self.source.rules,
             answers=self.answers,
             loading=self.loading,
             sharing=batching.sharing or UNTRIED,
@@ -227,7 +256,7 @@ class _Filling:
 
     def _rows(self, writer: FeatureWriter, spec: ShardSpec) -> ShardRows:
         rows = writer.manifest.plan.splits[spec.split].rows(spec)
-        found = self.examples[spec.split]
+        found = self.wanted.examples[spec.split]
         return ShardRows(spec, [found[row] for row in rows], self.source.media(spec.split))
 
     def _settle(self, writer: FeatureWriter, *, shared: bool) -> Batching:

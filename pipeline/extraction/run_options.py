@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from savs.foundation.errors import ParameterError
+from savs.pipeline.inputs.class_names import LABELS
 
 DEFAULT_BATCH_SIZE = 32
 BATCH_CHECKS = ("strict", "warn", "off")
@@ -29,6 +30,9 @@ class RunKeywords(BatchKeywords, total=False):
     answers: bool
     heads_from: str | Path | None
     retry_skipped: bool
+    classes: str | Path | None
+    templates: str | Path | None
+    append: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +74,21 @@ class RunOptions:
     """Folder of a selection, see `savs select`: its heads are kept and no others."""
     retry_skipped: bool = False
     """Extract finished shards again that skipped an example: its image may be mended by now."""
+    append: bool = False
+    """Add the examples to those of the store that is there. Those that it has already, by id and
+    content, are left out."""
+    classes: str | Path | None = None
+    """Keep what the model makes of each class's name, in a split `classes`: `labels`, those of the
+    training examples, or a file of names, which makes training examples unnecessary. A dual encoder
+    always does."""
+    templates: str | Path | None = None
+    """A file with a text a line in which `{class}` stands for the class's name: what a dual encoder
+    compares images with, beside the benchmark's own texts."""
+
+    @property
+    def names_classes(self) -> bool:
+        """Whether a file names the classes, so that no training example has to."""
+        return self.classes is not None and str(self.classes) != LABELS
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "batch_tokens", "shard_rows"):

@@ -27,23 +27,25 @@ class NewImageKeywords(ReadingKeywords, total=False):
 
 
 class InputKeywords(ReadingKeywords, total=False):
-    """The fields of `InputOptions` that have a default, as keyword arguments."""
+    """The fields of `InputOptions` as keyword arguments."""
 
+    test: str | Path | None
     train: str | Path | None
     shots: Shots | None
     video_frames: int | None
     jpeg_draft: int | None
     max_image_pixels: int | None
     limit: int | None
+    strict: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputOptions:
     """Input files of both splits and how they are read."""
 
-    test: str | Path
+    test: str | Path | None = None
     """Examples to classify: a file, a folder of Parquet files, a pattern with `*`, or
-    `hf://owner/name`."""
+    `hf://owner/name`. Without them there are training examples only."""
     train: str | Path | None = None
     """Labelled few-shot examples, as `test`; without them `shots` are drawn from `test`."""
     columns: Mapping[str, str] | None = None
@@ -76,3 +78,5 @@ class InputOptions:
     limit: int | None = None
     """Examples of each split, from the start of the file; all by default. A larger limit later
     extends the store."""
+    strict: bool = False
+    """Whether doubtful training labels are an error, see `label_doubts`; else they are named."""

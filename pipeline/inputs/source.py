@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import polars as pl
+
 from savs.datasets import (
     Benchmark,
     Example,
@@ -23,11 +25,12 @@ from savs.datasets.media.video_containers import is_video_name
 from savs.datasets.media.videos import DEFAULT_FRAMES
 from savs.datasets.rows.files import Files
 from savs.datasets.rows.plugin_guard import find_folder_notes
-from savs.datasets.splits.shared_media import compare_splits
+from savs.datasets.splits.label_doubts import label_doubts, refuse_doubts
+from savs.datasets.splits.shared_media import compare_splits, content_table, recurring_digests
 from savs.pipeline.inputs.input_options import InputOptions
 
 Splits = dict[str, list[Example]]
-"""Split -> its examples, in the order of the input file."""
+"""Split that was given -> its examples, in the order of the input file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,41 +42,60 @@ class Source:
     options: InputOptions
     fetching: Fetching | None = None
     """How media at a URL are fetched; None fetches none."""
+    trains: bool = True
+    """Whether training examples are needed; without, the split is empty where none are given."""
     _files: dict[str | Path, Files] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
     """Source -> its files: each is looked up once, since that may ask a hub over the network."""
 
     def examples(self) -> Splits:
-        """Read and check both splits.
+        """Read and check the splits: both, or the training examples alone.
 
         Raises
         ------
         DatasetError
             A file cannot be read, a row is malformed, or no image exists.
         """
-        train, test = self._read()
-        limit = self.options.limit
-        found = {"train": train[:limit], "test": test[:limit]}
-        check_splits(found["train"], found["test"])
+        given = self.options
+        if self.trains and given.train is None and given.shots is None:
+            what = "training examples" if given.test is not None else "examples"
+            raise SourceError(
+                f"there are no {what}: give --train FILE, or have them drawn from the"
+                " test file with --shots N (examples per class) or --train-groups N"
+            )
+        found: Splits = {"train": [], **self.given()}
+        if found["train"] or self.trains:
+            check_splits(found["train"], found.get("test", []))
+        return found
+
+    def given(self) -> Splits:
+        """Read what is given of the splits, without a look at what is missing.
+
+        Raises
+        ------
+        DatasetError
+            A file cannot be read, a row is malformed, or no image exists.
+        """
+        found = {split: rows[: self.options.limit] for split, rows in self._read().items()}
         self._require_media(found)
         return found
 
-    def _read(self) -> tuple[list[Example], list[Example]]:
-        given = self.options
+    def _read(self) -> Splits:
+        given, found = self.options, {}
         if given.train is not None:
-            train = read_examples(self.benchmark, self._find(given.train), "train")
+            found["train"] = read_examples(self.benchmark, self._find(given.train), "train")
             if given.shots is not None:
-                train, _ = given.shots.draw(train, test_the_rest=False)
+                found["train"], _ = given.shots.draw(found["train"], test_the_rest=False)
+        if given.test is not None and (given.shots is None or found):
             test = read_examples(self.benchmark, self._find(given.test), "test", given.limit)
-            return train, test
-        if given.shots is None:
-            raise SourceError(
-                "there are no training examples: give --train FILE, or have them drawn from the"
-                " test file with --shots N (examples per class) or --train-groups N"
-            )
-        pool = read_examples(self.benchmark, self._find(given.test), "test")
-        return given.shots.draw(pool, test_the_rest=True)
+            found["test"] = test
+        elif given.test is not None and given.shots is not None:
+            pool = read_examples(self.benchmark, self._find(given.test), "test")
+            found["train"], found["test"] = given.shots.draw(pool, test_the_rest=True)
+        if not found:
+            raise SourceError("there are no examples: give --train FILE, --test FILE, or both")
+        return found
 
     def _require_media(self, examples: Splits) -> None:
         """Raise MediaError where none of the named images exists."""
@@ -88,32 +110,53 @@ class Source:
     def media(self, split: str) -> MediaFolder:
         """Return the media folder of a split."""
         given = self.options
-        source = given.train if split == "train" and given.train is not None else given.test
+        own, other = (given.train, given.test)[:: 1 if split == "train" else -1]
+        source = other if own is None else own
+        if source is None:
+            raise SourceError("there are no examples: give --train FILE, --test FILE, or both")
         folder = self._find(source).root
         root = folder if given.media_root is None else Path(given.media_root)
-        limit = given.max_image_pixels
-        rules = MediaRules(
+        return MediaFolder(root, folder, self.rules)
+
+    @property
+    def rules(self) -> MediaRules:
+        """How media of both splits are read."""
+        given, limit = self.options, self.options.max_image_pixels
+        return MediaRules(
             given.video_frames,
             given.allow_outside,
             self.fetching,
             given.jpeg_draft,
             MAX_IMAGE_PIXELS if limit is None else limit,
         )
-        return MediaFolder(root, folder, rules)
 
     def notes(self, examples: Splits) -> list[str]:
-        """Return what a user should know before a run: unknown labels, remarks on media, leaks.
+        """Return what a user should know before a run: remarks on media, doubtful labels, leaks.
 
         Raises
         ------
-        MediaError
-            As `survey`.
+        MediaError, RowError
+            As `survey` and `doubts`.
         """
-        return [
-            *unknown_labels(examples["train"], examples["test"]),
-            *self.survey(examples),
-            *self.leaks(examples).summary(),
-        ]
+        train, media = examples["train"], self.media("train")
+        lines = self.survey(examples)
+        if not train:
+            return lines
+        lines += self.doubts(content_table(train, recurring_digests(train, media)))
+        if "test" not in examples:
+            return lines
+        lines += unknown_labels(train, examples["test"])
+        return lines + self.leaks(examples).summary()
+
+    def doubts(self, train: pl.DataFrame) -> list[str]:
+        """Return what is doubtful about training examples, see `label_doubts`.
+
+        Raises
+        ------
+        RowError
+            There is something, and the options are strict.
+        """
+        return refuse_doubts(label_doubts(train), strict=self.options.strict)
 
     def _find(self, source: str | Path) -> Files:
         """Return the files of a source, or its folder alone if the benchmark reads folders."""

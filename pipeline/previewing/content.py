@@ -4,30 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from savs.datasets import Example
+from savs.datasets.prompt import KEEP
+from savs.pipeline.pages.pictures import Picture
 
 SIDE_PX = 320
 """Largest width and height of an image on the page."""
 TEXT, TOKEN, IMAGE = "text", "token", "image"
 """Kinds of a run of tokens: plain text, a control token, image tokens."""
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """One scaled image, or a placeholder for one that cannot be shown."""
-
-    name: str
-    width: int
-    """Size of the original image in pixels."""
-    height: int
-    jpeg: bytes
-    """Empty where it cannot be read."""
-    frame: str = ""
-    """`frame 2 of 8` where it is of a video."""
-
-    @property
-    def shown_width(self) -> int:
-        """Width on the page, in pixels."""
-        return round(self.width * min(1.0, SIDE_PX / max(self.width, self.height, 1)))
+MOST_LABELS = 60
+"""Most rows of the table of labels."""
+MOST_ABSENT = 10
+"""Most examples with missing media that are listed."""
 
 
 Piece = str | Picture
@@ -77,6 +64,13 @@ class Shown:
     worded: Worded | None = None
     """The rendered prompt, if a model was given."""
 
+    @property
+    def facts(self) -> dict[str, str]:
+        """Group, subtask and category, where the example has them."""
+        names = ("group", "subtask", "category")
+        found = {name: getattr(self.example, name) for name in names}
+        return {name: value for name, value in found.items() if value is not None}
+
 
 @dataclass(frozen=True, slots=True)
 class SplitContent:
@@ -92,6 +86,33 @@ class SplitContent:
     """Id of each example with a missing medium -> the medium."""
     shown: tuple[Shown, ...]
 
+    @property
+    def has_subtasks(self) -> bool:
+        """Whether the table of labels has a column of subtasks."""
+        return any(subtask is not None for subtask, _ in self.labels)
+
+    @property
+    def first_labels(self) -> list[tuple[tuple[str | None, str | None], int]]:
+        """The rows of the table of labels."""
+        return list(self.labels.items())[:MOST_LABELS]
+
+    @property
+    def more_labels(self) -> bool:
+        """Whether the table lacks some."""
+        return len(self.labels) > MOST_LABELS
+
+    @property
+    def most(self) -> int:
+        """The greatest number of examples of a label."""
+        return max(self.labels.values(), default=1)
+
+    @property
+    def named_absent(self) -> list[str]:
+        """Lines about the first examples with missing media."""
+        named = [f"{identifier}: {name}" for identifier, name in self.absent.items()]
+        more = len(named) - MOST_ABSENT
+        return named[:MOST_ABSENT] + ([f"and {more:,} more"] if more > 0 else [])
+
 
 @dataclass(frozen=True, slots=True)
 class PreviewContent:
@@ -104,3 +125,10 @@ class PreviewContent:
     notes: tuple[str, ...]
     """Leaks, labels that training lacks."""
     splits: tuple[SplitContent, ...]
+
+    @property
+    def reading(self) -> str:
+        """How the prompts are shown."""
+        prompts = f"prompts as {self.model} reads them" if self.model else "prompts and labels"
+        kept = "; all images first, placeholders kept in the text"
+        return prompts + (kept if self.placeholders == KEEP else "")

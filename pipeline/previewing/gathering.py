@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from PIL import Image
 
 from savs.datasets import Example, MediaError, MediaFolder
-from savs.datasets.media.images import thumbnail
 from savs.datasets.prompt import split_prompt
 from savs.pipeline.inputs.source import Source, Splits
+from savs.pipeline.pages.pictures import no_picture, pictures_of
 from savs.pipeline.previewing.content import (
     SIDE_PX,
-    Picture,
     Piece,
     PreviewContent,
     Shown,
@@ -103,7 +102,7 @@ def _show(example: Example, media: MediaFolder, placeholders: str, word: Worder 
             seen.append(piece)
             continue
         name = example.media[piece]
-        pieces += _pictures(name, images[name]) or [Picture(name, 0, 0, b"")]
+        pieces += pictures_of(name, images[name], SIDE_PX) or [no_picture(name, SIDE_PX)]
         seen += images[name]
     if reason is not None or word is None:
         return Shown(example, tuple(pieces), skipped=reason)
@@ -126,16 +125,3 @@ def _images(
             images[name] = []
             reason = reason or str(error)
     return images, reason
-
-
-def _pictures(name: str, images: Sequence[Image.Image]) -> list[Picture]:
-    return [
-        Picture(
-            name,
-            image.width,
-            image.height,
-            thumbnail(image, SIDE_PX),
-            f"frame {number} of {len(images)}" if len(images) > 1 else "",
-        )
-        for number, image in enumerate(images, start=1)
-    ]

@@ -12,10 +12,10 @@ from savs.pipeline.inputs.fetching import temporary_fetching
 from savs.pipeline.inputs.input_options import InputKeywords, InputOptions
 from savs.pipeline.inputs.source import Source
 from savs.pipeline.names import DEFAULT_EXAMPLES
+from savs.pipeline.pages.rendering import render
 from savs.pipeline.plugins.benchmark import choose_benchmark
 from savs.pipeline.previewing.content import PreviewContent
 from savs.pipeline.previewing.gathering import gather
-from savs.pipeline.previewing.page import render
 from savs.pipeline.running.keywords import sort_keywords
 from savs.pipeline.running.output_files import output_files
 
@@ -29,7 +29,6 @@ class PreviewKeywords(InputKeywords, ProcessorKeywords, total=False):
 def preview(
     benchmark: str | Path | Benchmark,
     *,
-    test: str | Path,
     out: str | Path,
     examples: int = DEFAULT_EXAMPLES,
     model: str | Path | None = None,
@@ -43,8 +42,6 @@ def preview(
     ----------
     benchmark
         Name of a benchmark, path of a Python file with a user's benchmark, or a benchmark.
-    test
-        Examples to classify, see `InputOptions`.
     out
         The page, `*.html`; one that is there is replaced.
     examples
@@ -53,8 +50,9 @@ def preview(
         A Hugging Face id, a folder or `demo`: its processor says what the model reads. Weights are
         not loaded.
     **options
-        The other fields of `InputOptions`, and those of `ModelOptions` that prompts depend on:
-        `revision`, `trust_remote_code`, `placeholders`, `min_pixels`, `max_pixels`.
+        The fields of `InputOptions` (`train`, `test`, `shots` ...), and those of `ModelOptions`
+        that prompts depend on: `revision`, `trust_remote_code`, `placeholders`, `min_pixels`,
+        `max_pixels`.
 
     Returns
     -------
@@ -68,8 +66,7 @@ def preview(
     MissingExtraError, ModelError
         A model is given, and transformers is not installed or cannot load its processor.
     """
-    given = {**options, "test": test}
-    inputs, processor = sort_keywords("preview", given, InputOptions, ProcessorKeywords)
+    inputs, processor = sort_keywords("preview", options, InputOptions, ProcessorKeywords)
     chosen = choose_benchmark(benchmark, columns=inputs.columns, question=inputs.question)
     return write_page(chosen, inputs, processor, model=model, out=Path(out), examples=examples)
 
@@ -100,5 +97,6 @@ def write_page(
         name = None if model is None else str(model)
         content = gather(source, examples, model=name, placeholders=placeholders, word=word)
     with output_files({"--out": out}, force=True) as paths:
-        paths["--out"].write_text(render(content), encoding="utf-8")
+        page = render(Path(__file__).parent, "preview.html", content=content)
+        paths["--out"].write_text(page, encoding="utf-8")
     return content

@@ -1,4 +1,7 @@
-"""Numbers with units, as people read them."""
+"""Numbers as people read them: bytes, durations, shares, p values."""
+
+SMALLEST_P = 0.0001
+"""The smallest p value that is shown as it is."""
 
 
 def format_bytes(count: int) -> str:
@@ -28,3 +31,20 @@ def format_seconds(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def percent(value: float | None) -> str:
+    """Return a share as a percentage, and a dash for None."""
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def points(value: float | None) -> str:
+    """Return a difference of two shares in percentage points, and a dash for None."""
+    return "-" if value is None else f"{100 * value:+.1f}"
+
+
+def probability(value: float | None) -> str:
+    """Return a p value, and a dash for None."""
+    if value is None:
+        return "-"
+    return f"< {SMALLEST_P}" if value < SMALLEST_P else f"{value:.4f}"

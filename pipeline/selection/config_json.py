@@ -9,12 +9,14 @@ from msgspec import Meta
 
 from savs.pipeline.heads.head_scores import SCORINGS
 from savs.pipeline.readouts.readout import NAME, ReadoutFile
+from savs.pipeline.selection.calibration import CalibrationConfig
 from savs.stores import Head, LayerGrid
 from savs.stores.format.layout import Count, Facts, Sha256, Text, digest
 from savs.stores.format.manifest import FeatureSource
 
 FORMAT = 1
 """Version of config.json and classifier.safetensors. No other is read."""
+GIVEN = "given by name"
 LARGEST = 2**40
 """Scores and margins are smaller."""
 Number = Annotated[float, Meta(gt=-LARGEST, lt=LARGEST)]
@@ -40,13 +42,15 @@ class TaskConfig:
     """The prompt of all training examples; None where they have several."""
     media: Count | None
     """Images and videos of each of their prompts; None where that differs."""
+    calibration: CalibrationConfig | None = None
+    """What left-out training examples say; None where they were not looked at."""
 
     def __post_init__(self) -> None:
         _require_unique("classes", self.classes)
         _require_unique("heads", self.heads)
         if not len(self.heads) == len(self.scores) == len(self.margins):
             raise ValueError(f"expected {len(self.heads)} scores and margins, one for each head")
-        if self.examples < len(self.classes):
+        if 0 < self.examples < len(self.classes):
             raise ValueError(f"{len(self.classes)} classes have only {self.examples} examples")
 
 
@@ -66,7 +70,10 @@ class SelectionConfig:
     tasks: Annotated[tuple[TaskConfig, ...], Meta(min_length=1)]
     """One for each subtask, in the order of the train file."""
     heads_from: Text | None = None
-    """Digest of the training examples that chose the heads, where those were others."""
+    """Digest of the training examples that chose the heads, where those were others; or `GIVEN`,
+    where the user named the heads."""
+    max_layer: Annotated[int, Meta(ge=0)] | None = None
+    """Last layer that heads were chosen from; None for all."""
 
     def __post_init__(self) -> None:
         _require_unique("subtasks", [task.subtask for task in self.tasks])

@@ -1,5 +1,6 @@
 """Stage 2, `select`: score the heads on the training examples, keep the best, fit the readout."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -7,16 +8,18 @@ from typing import Literal
 
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.head_scores import SCORINGS
-from savs.pipeline.heads.training_set import train_digest, training_tasks
+from savs.pipeline.heads.training_set import TrainingTask, named_tasks, train_digest
 from savs.pipeline.names import DEFAULT_HEADS
 from savs.pipeline.readouts import Readout, choose_readout
+from savs.pipeline.readouts.tuning import require_examples
 from savs.pipeline.selection.compatibility import require_same_model
-from savs.pipeline.selection.config_json import SelectionConfig
+from savs.pipeline.selection.config_json import GIVEN, SelectionConfig
 from savs.pipeline.selection.task_selection import (
     TaskSelection,
     best_heads,
     fit_tasks,
     given_heads,
+    heads_up_to,
     score_tasks,
 )
 from savs.stores import FeatureStore, Head
@@ -52,9 +55,9 @@ class Selection(SelectionConfig):
         return self.tasks[0]
 
 
-def default_heads(store: FeatureStore) -> int:
-    """Return how many heads are kept by default: 20, or all of a store that has fewer."""
-    return min(DEFAULT_HEADS, len(store.heads))
+def default_heads(heads: Sequence[Head]) -> int:
+    """Return how many of the heads are kept by default: 20, or all of fewer."""
+    return min(DEFAULT_HEADS, len(heads))
 
 
 def select(
@@ -64,6 +67,8 @@ def select(
     readout: str | Path | Readout = "vote",
     scoring: str = "resubstitution",
     heads_from: SelectionConfig | None = None,
+    use_heads: Sequence[Head] | None = None,
+    max_layer: int | None = None,
 ) -> Selection:
     """Choose the heads that tell the training classes apart, for each subtask by itself.
 
@@ -83,6 +88,11 @@ def select(
     heads_from
         Fit the heads of this selection, which may be of another task, on this store's training
         examples; `heads` is not used then. `load_config` reads one without its readout.
+    use_heads
+        Fit these heads, best first; neither `heads` nor `heads_from` is used then.
+    max_layer
+        Choose among the heads of layers up to this one, counted from 0: `classify` loads and runs
+        no layer behind the deepest chosen head.
 
     Raises
     ------
@@ -94,18 +104,27 @@ def select(
     """
     rule = choose_readout(readout)
     require_scoring(scoring)
-    tasks = training_tasks(store)
-    if heads_from is not None:
-        given = _heads_of(store, heads_from, [task.subtask for task in tasks])
+    _require_layer(store, max_layer, heads_from)
+    tasks = named_tasks(store)
+    _require_examples(tasks, rule, chooses=not (heads_from or use_heads or len(store.heads) == 1))
+    given = None
+    if use_heads is not None:
+        store.require_heads(use_heads)
+        given = [tuple(dict.fromkeys(use_heads))] * len(tasks)
+    elif heads_from is not None:
+        given = heads_of(store, heads_from, [task.subtask for task in tasks])
+    if given is not None:
         chosen = [
             given_heads(store, rule, scoring, task, heads)
             for task, heads in zip(tasks, given, strict=True)
         ]
     else:
-        count = default_heads(store) if heads is None else head_count(store, heads)
-        scores = score_tasks(store, rule, scoring, tasks)
+        among = heads_up_to(store, max_layer)
+        where = "" if max_layer is None else f" up to layer {max_layer}"
+        count = default_heads(among) if heads is None else head_count(among, heads, where)
+        scores = score_tasks(store, rule, scoring, tasks, max_layer)
         chosen = [
-            best_heads(store, task, own, count) for task, own in zip(tasks, scores, strict=True)
+            best_heads(among, task, own, count) for task, own in zip(tasks, scores, strict=True)
         ]
     return Selection(
         source=store.manifest.identity.source(),
@@ -115,8 +134,28 @@ def select(
         rule=rule,
         scoring=scoring,
         tasks=tuple(fit_tasks(store, rule, chosen)),
-        heads_from=heads_from.train if heads_from else None,
+        heads_from=GIVEN if use_heads else heads_from.train if heads_from else None,
+        max_layer=max_layer,
     )
+
+
+def _require_examples(tasks: Sequence[TrainingTask], rule: Readout, *, chooses: bool) -> None:
+    """Check that there are training examples where a readout, or the choice of heads, needs some.
+
+    Raises
+    ------
+    SelectionError
+        There are none.
+    """
+    if any(len(task.rows) for task in tasks):
+        return
+    if not rule.texts:
+        require_examples(tasks[0].labels, rule.name)
+    if chooses:
+        raise SelectionError(
+            "the store has no training examples to choose heads by; give heads that another task"
+            " chose: --heads-from DIR, or --use-heads L12.H3,..."
+        )
 
 
 def require_scoring(name: str) -> None:
@@ -125,20 +164,39 @@ def require_scoring(name: str) -> None:
         raise SelectionError(f"no scoring is called {name!r}; expected: {', '.join(SCORINGS)}")
 
 
-def head_count(store: FeatureStore, heads: int | Literal["all"]) -> int:
-    """Return a number of heads; SelectionError where the store has fewer, or it is no number."""
-    count = len(store.heads) if heads == "all" else heads
+def head_count(among: Sequence[Head], heads: int | Literal["all"], where: str = "") -> int:
+    """Return a number of heads; SelectionError where there are fewer, or it is no number.
+
+    `where` the heads lie is said behind their number.
+    """
+    count = len(among) if heads == "all" else heads
     if not isinstance(count, Integral):
         raise SelectionError(f"heads is {heads!r}, expected a whole number or 'all'")
-    if not 1 <= count <= len(store.heads):
+    if not 1 <= count <= len(among):
         raise SelectionError(
-            f"{count!r} heads were requested, but the store has {len(store.heads)}; use --heads 1"
-            f" to {len(store.heads)}, or all"
+            f"{count!r} heads were requested, but the store has {len(among)}{where}; use --heads 1"
+            f" to {len(among)}, or all"
         )
     return count
 
 
-def _heads_of(
+def _require_layer(
+    store: FeatureStore, max_layer: int | None, heads_from: SelectionConfig | None
+) -> None:
+    """Raise SelectionError where no head can be chosen from layers up to `max_layer`."""
+    if max_layer is None:
+        return
+    if heads_from is not None:
+        raise SelectionError("--heads-from gives the heads, so --max-layer chooses none; omit one")
+    first, last = store.grid[0].layer, store.grid[-1].layer
+    if max_layer < first:
+        raise SelectionError(
+            f"max_layer is {max_layer}, but the first layer of the store with heads is {first}; use"
+            f" --max-layer {first} to {last}"
+        )
+
+
+def heads_of(
     store: FeatureStore, selection: SelectionConfig, subtasks: list[str | None]
 ) -> list[tuple[Head, ...]]:
     """Return a selection's heads for each subtask: its own, or those of its only one."""
@@ -149,7 +207,7 @@ def _heads_of(
     absent = [subtask for subtask in subtasks if subtask not in heads]
     if absent:
         raise SelectionError(
-            f"the selection of --heads-from has no subtask {absent[0]!r}; it has"
+            f"the selection has no subtask {absent[0]!r}; it has"
             f" {', '.join(map(str, heads))}: use one with a single task, or with the same subtasks"
         )
     return [heads[subtask] for subtask in subtasks]

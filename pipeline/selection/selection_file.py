@@ -3,6 +3,7 @@
 Nothing that the files say is run: a readout is built in, or the caller gives it.
 """
 
+from collections.abc import Mapping
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
@@ -11,15 +12,22 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.readouts import READOUTS, Readout, choose_readout
+from savs.pipeline.readouts import BUILT_IN, Readout, choose_readout
 from savs.pipeline.selection.config_json import (
     FORMAT,
     ConfigHeader,
     SelectionConfig,
+    TaskConfig,
     parse_config,
 )
-from savs.pipeline.selection.fitted_arrays import array_forms, check_values, fitted_arrays
+from savs.pipeline.selection.fitted_arrays import (
+    array_forms,
+    check_values,
+    fitted_arrays,
+    load_calibration,
+)
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.task_selection import TaskSelection
 from savs.stores import ResultError
@@ -105,10 +113,7 @@ def load_selection(path: str | Path, *, readout: str | Path | Readout | None = N
     try:
         check_values(config, tensors)
         tasks = tuple(
-            TaskSelection(
-                **_values(task),
-                fitted=rule.load(**{n: tensors[f"{number}.{n}"] for n in rule.arrays}),
-            )
+            TaskSelection(**_values(task) | _loaded(task, number, rule, tensors))
             for number, task in enumerate(config.tasks)
         )
     except Exception as error:  # a user's readout may raise any
@@ -116,6 +121,16 @@ def load_selection(path: str | Path, *, readout: str | Path | Readout | None = N
             f"{classifier} cannot be read by readout {rule.name!r} ({error}); run `{SELECT}` again"
         ) from error
     return Selection(**_values(config) | {"tasks": tasks, "rule": rule})
+
+
+def _loaded(
+    task: TaskConfig, number: int, rule: Readout, tensors: Mapping[str, Array]
+) -> dict[str, Any]:
+    """Return the fields of a task that have arrays."""
+    return {
+        "fitted": rule.load(**{name: tensors[f"{number}.{name}"] for name in rule.arrays}),
+        "calibration": load_calibration(task, number, rule, tensors),
+    }
 
 
 def copy_selection(path: str | Path, folder: Path) -> None:
@@ -146,8 +161,8 @@ def _read_config(file: Path) -> tuple[ConfigHeader, SelectionConfig]:
 
 def _find_rule(file: Path, config: SelectionConfig, given: str | Path | Readout | None) -> Readout:
     """Return the readout of a selection: a built-in one by its name, or the one given."""
-    if given is None and config.readout_file is None and config.readout in READOUTS:
-        return READOUTS[config.readout]
+    if given is None and config.readout_file is None and config.readout in BUILT_IN:
+        return BUILT_IN[config.readout]
     made = f"{config.readout!r}" + (f" of {config.readout_file}" if config.readout_file else "")
     if given is None:
         raise ResultError(

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from savs.foundation.arrays import Array
+from savs.pipeline.heads.class_texts import text_arguments
 from savs.pipeline.heads.head_scores import HeadScores, rank_heads
 from savs.pipeline.heads.training_set import TrainingTask, head_widths
 from savs.pipeline.readouts import Fitted, Readout
+from savs.pipeline.selection.calibration import Calibration
 from savs.pipeline.selection.config_json import TaskConfig
 from savs.stores import FeatureStore, Head
 
@@ -22,22 +24,37 @@ class TaskSelection(TaskConfig):
 
     fitted: Fitted
     """What the readout fitted on the chosen heads."""
+    calibration: Calibration | None = None
+    """What left-out training examples say of it; see `savs.pipeline.calibrate`."""
+
+
+def heads_up_to(store: FeatureStore, max_layer: int | None) -> list[Head]:
+    """Return the heads of a store that lie in layers up to `max_layer`; None for all."""
+    return [head for head in store.heads if max_layer is None or head[0] <= max_layer]
 
 
 def score_tasks(
-    store: FeatureStore, rule: Readout, scoring: str, tasks: Sequence[TrainingTask]
+    store: FeatureStore,
+    rule: Readout,
+    scoring: str,
+    tasks: Sequence[TrainingTask],
+    max_layer: int | None = None,
 ) -> list[HeadScores]:
-    """Return the scores of all heads, in the order of `store.heads`, for each task.
+    """Return the scores of the heads, in the order of `heads_up_to`, for each task.
 
     Memory holds the training features of one layer at a time, and one pass serves all tasks.
     """
     parts: list[list[HeadScores]] = [[] for _ in tasks]
     for grid in store.grid:
-        features = store.features("train", [(grid.layer, head) for head in grid.heads])
+        if max_layer is not None and grid.layer > max_layer:
+            continue
+        held = [(grid.layer, head) for head in grid.heads]
+        features = store.features("train", held)
         widths = [grid.head_dim] * len(grid.heads)
         for task, found in zip(tasks, parts, strict=True):
-            part = features[:, task.rows]
-            found.append(rule.score_heads(part, task.labels, task.classes, widths, scoring))
+            texts = text_arguments(store, rule.texts, task, held)
+            given = (features[:, task.rows], task.labels, task.classes, widths, scoring)
+            found.append(rule.score_heads(*given, **texts))
     return [
         HeadScores(
             np.concatenate([layer.score for layer in found]),
@@ -59,13 +76,13 @@ class ScoredHeads:
 
 
 def best_heads(
-    store: FeatureStore, task: TrainingTask, scores: HeadScores, count: int
+    heads: Sequence[Head], task: TrainingTask, scores: HeadScores, count: int
 ) -> ScoredHeads:
-    """Return the `count` best heads of a task."""
-    chosen = rank_heads(scores, store.heads)[:count]
+    """Return the `count` best of the heads that were scored on a task."""
+    chosen = rank_heads(scores, heads)[:count]
     return ScoredHeads(
         task,
-        tuple(store.heads[i] for i in chosen),
+        tuple(heads[i] for i in chosen),
         tuple(float(scores.score[i]) for i in chosen),
         tuple(float(scores.margin[i]) for i in chosen),
     )
@@ -77,7 +94,8 @@ def given_heads(
     """Return heads that were chosen elsewhere, in their order, scored on a task."""
     (features,) = chosen_features(store, [(tuple(heads), task.rows)])
     widths = head_widths(store, heads)
-    scores = rule.score_heads(features, task.labels, task.classes, widths, scoring)
+    texts = text_arguments(store, rule.texts, task, heads)
+    scores = rule.score_heads(features, task.labels, task.classes, widths, scoring, **texts)
     return ScoredHeads(
         task, tuple(heads), tuple(scores.score.tolist()), tuple(scores.margin.tolist())
     )
@@ -98,7 +116,8 @@ def fit_task(
     store: FeatureStore, rule: Readout, chosen: ScoredHeads, features: Array
 ) -> TaskSelection:
     """Return a task with the readout fitted on its heads' `(heads, rows, d)` features."""
-    task = chosen.task
+    task, widths = chosen.task, head_widths(store, chosen.heads)
+    texts = text_arguments(store, rule.texts, task, chosen.heads)
     return TaskSelection(
         subtask=task.subtask,
         classes=task.classes,
@@ -108,7 +127,7 @@ def fit_task(
         examples=len(task.rows),
         question=task.question,
         media=task.media,
-        fitted=rule.fit(features, task.labels, task.classes, head_widths(store, chosen.heads)),
+        fitted=rule.fit(features, task.labels, task.classes, widths, **texts),
     )
 
 
@@ -129,7 +148,7 @@ def chosen_features(
         for heads, rows in wanted
     ]
     needed = sorted({head for heads, _ in wanted for head in heads})
-    planned = len(store.manifest.plan.splits["train"].ids)
+    planned = max(1, len(store.manifest.plan.splits["train"].ids))
     step = max(1, READ // (4 * planned * max(head_widths(store, needed))))
     for start in range(0, len(needed), step):
         some = needed[start : start + step]

@@ -26,7 +26,13 @@ from savs.datasets.rows.packed_media import is_packed
 from savs.datasets.rows.rewrite import common_form, copy_rows, form_of
 from savs.datasets.splits.cluster_shots import draw_clusters
 from savs.datasets.splits.clusters import cluster_ids
-from savs.datasets.splits.shared_media import compare_splits, content_ties
+from savs.datasets.splits.label_doubts import label_doubts, refuse_doubts
+from savs.datasets.splits.shared_media import (
+    compare_splits,
+    content_table,
+    content_ties,
+    recurring_digests,
+)
 from savs.pipeline.inputs.fetching import temporary_fetching
 from savs.pipeline.inputs.input_options import InputOptions, ReadingKeywords
 from savs.pipeline.plugins.benchmark import choose_benchmark
@@ -50,6 +56,8 @@ class Splitting:
     """Sets of examples that share a group or a medium, single examples included."""
     missing: tuple[str, ...]
     """Media that do not exist, and so are compared by name only."""
+    doubts: tuple[str, ...]
+    """What is doubtful about the labels of all examples, see `label_doubts`."""
     media_root: Path | None
     """Value for `savs extract --media-root`; None if the folder of each file is right."""
 
@@ -62,6 +70,7 @@ def split(
     test: str | Path,
     shots: Shots,
     force: bool = False,
+    strict: bool = False,
     **reading: Unpack[ReadingKeywords],
 ) -> Splitting:
     """Draw training examples from a file; write these to one file and all others to another.
@@ -81,6 +90,8 @@ def split(
         How many examples of each class, or groups of each subtask, train; and the seed.
     force
         Replace files that are there.
+    strict
+        Refuse doubtful labels, see `label_doubts`.
     **reading
         `columns`, `question`, `media_root`, `allow_outside` and `fetch_urls`, see `InputOptions`.
 
@@ -96,29 +107,33 @@ def split(
     OutputError
         A file to write is there already, or cannot be written.
     RowError
-        A class has too few examples, or none that could be tested.
+        A class has too few examples, or none that could be tested; or labels are doubtful, and
+        that is refused.
     MediaError
         None of the images is there.
     """
     (read,) = sort_keywords("split", reading, ReadingKeywords)
-    inputs = InputOptions(test=source, **read)
+    inputs = InputOptions(**read, strict=strict)
     chosen = choose_benchmark(benchmark, columns=inputs.columns, question=inputs.question)
     return split_file(
-        chosen, inputs, shots, {"train": Path(train), "test": Path(test)}, force=force
+        *(chosen, source, inputs, shots),
+        {"train": Path(train), "test": Path(test)},
+        force=force,
     )
 
 
 def split_file(
     benchmark: Benchmark,
+    source: str | Path,
     inputs: InputOptions,
     shots: Shots,
     targets: Mapping[str, Path],
     *,
     force: bool,
 ) -> Splitting:
-    """Split the test file of the inputs into the target files, see `split`."""
+    """Split a file, read as the inputs say, into the target files, see `split`."""
     _check_form(benchmark)
-    files = find_files(inputs.test)
+    files = find_files(source)
     numbered = list(iter_examples(benchmark, files, "test"))
     rows, pool = [row for row, _ in numbered], [example for _, example in numbered]
     _check_targets(files, targets, force=force)
@@ -128,7 +143,10 @@ def split_file(
         if fetching is not None:
             fetching.fetch_all(media_names(pool))
         missing = _missing(pool, media)
-        ties = [[*t, f"row {r}"] for t, r in zip(content_ties(pool, media), rows, strict=True)]
+        digests = recurring_digests(pool, media)
+        table = content_table(pool, digests)
+        doubts = refuse_doubts(label_doubts(table), strict=inputs.strict)
+        ties = [[*t, f"row {r}"] for t, r in zip(content_ties(pool, digests), rows, strict=True)]
         clusters = cluster_ids(ties)
         trains = draw_clusters(pool, clusters, shots)
         sides = {row: "train" if train else "test" for row, train in zip(rows, trains, strict=True)}
@@ -145,6 +163,7 @@ def split_file(
         classes={name: Counter((e.subtask, str(e.label)) for e in found[name]) for name in found},
         clusters=len(set(clusters)),
         missing=missing,
+        doubts=tuple(doubts),
         media_root=_other_root(pool, media, targets),
     )
 

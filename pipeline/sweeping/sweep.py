@@ -83,9 +83,9 @@ def sweep(
     tasks = training_tasks(store)
     wanted = shots or [*(n for n in SHOTS if n < pool_size(tasks)[0]), "all"]
     given = heads or [n for n in HEADS if n == "all" or n <= len(store.heads)]
-    counts = sorted({head_count(store, n) for n in given})
+    counts = sorted({head_count(store.heads, n) for n in given})
     drawn = make_draws(tasks, wanted, draws, seed)
-    test, skipped = _test(store)
+    test, skipped = swept_examples(store)
     plan = SweepPlan(store, tasks, drawn, counts, store.features("train"), test)
     classes = {task.subtask: task.classes for task in tasks}
     cells, orders = CellScores(), {}
@@ -100,7 +100,7 @@ def sweep(
     return cells.tables()
 
 
-def _test(store: FeatureStore) -> tuple[pl.DataFrame, pl.DataFrame]:
+def swept_examples(store: FeatureStore) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the test examples and the skipped ones, which are wrong, with their clusters."""
     examples, skipped = store.examples("test"), store.skipped("test")
     clusters = clusters_of(pl.concat([examples, skipped.select(examples.columns)]))

@@ -174,7 +174,10 @@ def make_plan(
     before = {} if earlier is None else earlier.splits
     for split in before:
         if split not in rows:
-            raise StoreMismatchError(f"it has a {split} split, which this run lacks; add the split")
+            raise StoreMismatchError(
+                f"it has a {split} split, which this run lacks; add the split, or pass"
+                " --append to add examples"
+            )
     return StorePlan(
         shard_rows,
         {
@@ -193,7 +196,7 @@ def _plan_split(split: str, rows: Sequence[PlannedRow], earlier: SplitPlan) -> S
             raise StoreMismatchError(
                 f"its {len(earlier.ids)} {split} examples are not the first of the {len(rows)}"
                 " given now (other rows, labels, prompts or order, or a smaller --limit); use the"
-                " same input or another --out"
+                " same input, --append to add examples, or another --out"
             )
         start += segment.rows
     if start < len(rows):

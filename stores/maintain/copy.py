@@ -92,8 +92,8 @@ def merge(stores: Sequence[FeatureStore], out: str | Path) -> FeatureStore:
             " same --shard-rows"
         )
     plans, parts = {}, []
-    for split in first.manifest.plan.splits:
-        taken = _taken(stores, split)
+    for split in dict.fromkeys(name for store in stores for name in store.manifest.plan.splits):
+        taken = _taken([s for s in stores if split in s.manifest.plan.splits], split)
         plans[split] = _joined([store.manifest.plan.splits[split] for store in taken])
         parts += [(store, spec) for store in taken for spec in store.present(split)]
     plan = StorePlan(sizes[0], plans)

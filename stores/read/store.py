@@ -11,11 +11,7 @@ import polars as pl
 from savs.foundation.arrays import Array
 from savs.stores.errors import HeadNotFoundError, ResultError, StoreIncompleteError
 from savs.stores.files.paths import find_place
-from savs.stores.format.layout import (
-    Head,
-    LayerGrid,
-    head_name,
-)
+from savs.stores.format.layout import CLASSES, REASON_COLUMN, SPLITS, Head, LayerGrid, head_name
 from savs.stores.format.manifest import Manifest, read_manifest
 from savs.stores.format.plan import ShardSpec
 from savs.stores.read.facts import store_facts
@@ -23,7 +19,10 @@ from savs.stores.read.gathering import Block, gather, read_block
 from savs.stores.read.scan import scan_shards
 from savs.stores.read.shards import Shards
 from savs.stores.shard.checksums import damage
-from savs.stores.shard.text_columns import check_labels
+from savs.stores.shard.text_columns import EXAMPLE_SCHEMA, check_labels
+
+SKIPPED_SCHEMA = ({}, {REASON_COLUMN: pl.String()})
+"""Columns of a table beside those of all examples: of examples, and of skipped ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +91,11 @@ class FeatureStore:
         if split is None:
             splits = self.manifest.plan.splits
             return pl.concat([self._table(s, skipped=skipped) for s in splits], how="diagonal")
+        self.require_split(split)
         if (split, skipped) not in self._tables:
             frames = [self._shard_table(spec, skipped) for spec in self.present(split)]
+            if not frames and not self.manifest.plan.splits[split].ids:
+                frames = [pl.DataFrame(schema=EXAMPLE_SCHEMA | SKIPPED_SCHEMA[skipped])]
             if not frames:
                 raise StoreIncompleteError(
                     f"{self.path} has no finished {split} shard yet; run `savs extract`, or wait"
@@ -166,6 +168,9 @@ class FeatureStore:
             A head fails its checksum.
         """
         specs, wanted = self._readable(split), self._wanted(heads)
+        if not specs:  # nothing was planned, as of a store without training examples
+            widths = {grid.layer: grid.head_dim for grid in self.grid}
+            return np.zeros((len(wanted), 0, max(widths[layer] for layer, _ in wanted)), np.float32)
         values = gather(self._shards, specs, wanted, raw=raw)
         order = self._file_order(split)
         return values if order is None else values[:, order]
@@ -229,11 +234,7 @@ class FeatureStore:
 
     def _readable(self, split: str) -> list[ShardSpec]:
         """Return the shards of a split that are there: all of them, or some of a partial store."""
-        splits = list(self.manifest.plan.splits)
-        if split not in splits:
-            raise StoreIncompleteError(
-                f"{self.path} has no split {split!r}; it has: {', '.join(splits)}"
-            )
+        self.require_split(split)
         missing, present = self.missing(split), self.present(split)
         if missing and not (self.partial and present):
             raise StoreIncompleteError(
@@ -241,6 +242,22 @@ class FeatureStore:
                 " resume"
             )
         return present
+
+    def _is_known_by_name(self, split: str) -> bool:
+        """Return whether a store has no training examples because its classes have texts."""
+        return split == SPLITS[0] and CLASSES in self.manifest.plan.splits
+
+    def require_split(self, split: str) -> None:
+        """Raise StoreIncompleteError where the store holds no example of a split."""
+        plan = self.manifest.plan.splits
+        if split in plan and (plan[split].ids or self._is_known_by_name(split)):
+            return
+        what = f"{self.path} has no {split} split, only {', '.join(plan)}"
+        if split in SPLITS:
+            what += f"; add one: savs extract ... --append --{split} FILE --out {self.path}"
+        if split == "test":
+            what += f", or estimate the accuracy from training: savs evaluate {self.path} --cv"
+        raise StoreIncompleteError(what)
 
     def require_heads(self, heads: Sequence[Head]) -> None:
         """Raise HeadNotFoundError where the store does not hold one of the heads."""

@@ -1,7 +1,7 @@
 """Fill a store that is open: shard after shard, then the seal."""
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -40,16 +40,21 @@ class FeatureWriter:
         present = file_names(self.path)
         return [spec for spec in self.manifest.plan.shards() if spec.name not in present]
 
-    def reopen_skipped(self) -> list[ShardSpec]:
+    def reopen_skipped(
+        self, can_redo: Callable[[ShardSpec, Sequence[str]], bool] = lambda _, __: True
+    ) -> list[ShardSpec]:
         """Let the finished shards that skipped an example be written again, and return them.
 
         Until then they stay as they are; each is replaced as a whole, or not at all. A shard of a
-        process that still works on this store is not among them: it has just tried.
+        process that still works on this store is not among them: it has just tried. Nor is one of
+        which `can_redo`, given the shard and the ids of its rows, says no.
         """
         found = []
         lives = cache(self.claims.signs.lives)  # it may wait for a sign
         for spec in self.manifest.plan.shards():
             if not (self.path / spec.name).exists():
+                continue
+            if not can_redo(spec, self.manifest.plan.planned_ids(spec)):
                 continue
             with open_shard(self.path / spec.name, spec, self.manifest) as shard:
                 if shard.rows < spec.rows and not lives(shard.run.get("writer")):

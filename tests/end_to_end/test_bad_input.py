@@ -42,7 +42,7 @@ def test_missing_file(extract, tmp_path):
     ("row", "message"),
     [
         ({"question": "?"}, "line 2: field 'label' is missing"),
-        ({"question": "?", "label": None}, "line 2: field 'label' is null"),
+        ({"question": "?", "label": None}, "test example 'bad:1' has no label"),
         ({"label": "a"}, "line 2: field 'question' is missing"),
         ({"question": "? <image>", "label": "a"}, "line 2: 1 <image> placeholders for 0 images"),
         ({"question": "?", "label": "a", "id": "x"}, "line 2: id 'x' is taken by"),
@@ -51,7 +51,7 @@ def test_missing_file(extract, tmp_path):
 )
 def test_bad_rows(extract, inputs, row, message):
     first = {"question": "?", "label": "a", "id": "x"}
-    failed(extract(test=inputs.rows("bad.jsonl", [first, row])), 1, "bad.jsonl", message)
+    failed(extract(test=inputs.rows("bad.jsonl", [first, row])), 1, "bad", message)
 
 
 def test_empty_split(extract, inputs):

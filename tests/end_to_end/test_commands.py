@@ -43,10 +43,32 @@ def test_extract_select_evaluate(savs, store):
     assert metrics["accuracy, animal"]["chance"] == 0.25
     predictions = pl.read_parquet(results / "predictions.parquet")
     assert predictions.columns == [
-        *("id", "split", "label", "prediction", "correct", "margin", "votes"),
-        *("group", "subtask", "category", "cluster", "leak", "extra"),
+        *("id", "split", "label", "prediction", "correct", "probability", "margin", "votes"),
+        *("prediction_set", "unsure"),
+        *("group", "subtask", "category", "cluster", "leak", "media", "prompt", "extra"),
     ]
     assert predictions["correct"].mean() == metrics["accuracy"]["value"]
+
+
+def test_evaluate_prints_classes_and_confusions(savs, store):
+    done = savs("evaluate", store, "--per-class")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((store / "results/vote/metrics.json").read_text())
+    lines = [line.split() for line in done.stdout.splitlines()]
+    for row in found["per_class"]:
+        counts = [row["label"], str(row["n"]), str(row["predicted"])]
+        (line,) = (line for line in lines if line[:3] == counts and line[-1] == row["subtask"])
+        assert float(line[4]) == pytest.approx(100 * row["recall"], abs=0.051)
+    head = lines.index(["class", "taken", "for", "examples", "subtask"])
+    worst = found["confusions"][0]
+    assert lines[head + 1] == [
+        *(worst["label"], worst["prediction"], str(worst["n"]), worst["subtask"]),
+    ]
+    assert "precision" not in savs("evaluate", store).stdout
+    seen = pl.read_parquet(store / "results/vote/predictions.parquet")
+    assert seen["media"].list.len().min() >= 1
+    examples = open_store(store).examples("test")
+    assert seen["prompt"].to_list() == examples["prompt"].to_list()
 
 
 def test_running_again_finds_nothing_to_do(savs, store, scenes):
@@ -195,7 +217,7 @@ def test_an_unknown_readout_is_told_all_there_are(savs, store):
     done = savs("evaluate", store, "--readout", "nobody")
     assert done.returncode == 1
     assert "no readout is called 'nobody'; expected one of: vote, posterior" in done.stderr
-    assert "knn, zero-shot, or the path" in done.stderr
+    assert "hec-vt-cv, zero-shot, or the path" in done.stderr
 
 
 def test_a_text_file_is_no_selection(savs, store, tmp_path):

@@ -48,9 +48,11 @@ def test_the_commands(savs, own_images, monkeypatch):
     ]
     assert [line[1] for line in lines] == [
         *("split", "preview", "extract", "select", "evaluate", "show"),
-        *("select", "evaluate", "evaluate", "sweep", "compare", "select"),
+        *("select", "evaluate", "evaluate", "show", "evaluate", "sweep", "evaluate", "sweep"),
+        *("compare", "report", "explain", "select"),
         *("query", "verify", "slim", "export", "extract"),
         *("extract", "select", "classify", "export"),
+        *("select", "suggest"),
         *("extract", "extract"),
     ]
     write_blink(Path("BLINK"), rows_each=90)

@@ -258,6 +258,7 @@ def test_the_notebook_runs_as_a_script(folder, tmp_path):
     done = run_python(NOTEBOOK, store=folder / "savs-demo/features", where=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "heads.parquet").exists()
+    assert (folder / "savs-demo/features/results/notebook/metrics.json").exists()
     done = run_python(NOTEBOOK, store=tmp_path / "nowhere", where=tmp_path)
     assert done.returncode != 0
     assert "nowhere" in done.stderr
@@ -268,7 +269,7 @@ def test_the_notebook_shows_what_the_page_computes(page, folder, tmp_path):
     done = run_python("-c", RUN, NOTEBOOK, store=folder / "savs-demo/features", where=tmp_path)
     assert done.returncode == 0, done.stderr
     tables = [pl.read_parquet(path) for path in sorted(tmp_path.glob("??.parquet"))]
-    counts, chosen, *recipes, by_head, written = tables
+    counts, chosen, *recipes, by_head, written, explained, by_class, stable = tables
     names = ["agreement", "by_class", "shared", "confused", "by_size", "by_words", "nearest"]
     for name, table in zip(names, recipes, strict=True):
         assert_frame_equal(table, getattr(page, name))
@@ -276,4 +277,8 @@ def test_the_notebook_shows_what_the_page_computes(page, folder, tmp_path):
     assert chosen["subtask"].to_list() == list(TASKS)
     assert set(by_head["name"]) == {f"L{layer}.H{head}" for layer, head in page.animal.heads}
     assert_frame_equal(written, pl.read_parquet(folder / "heads.parquet").head(3))
+    assert explained["id"].n_unique() == 2
+    assert set(by_class["label"]) >= set(page.by_class["label"])
+    assert stable["share"].is_between(0, 1).all()
+    assert (tmp_path / "report.html").stat().st_size > 20_000
     assert done.stdout.split()[-1] == "1"  # only the cell that looks the subtask up shows nothing

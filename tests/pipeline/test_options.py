@@ -28,7 +28,7 @@ from savs.pipeline.previewing.preview import PreviewKeywords
 from savs.pipeline.running.keywords import sort_keywords
 
 CLASSES = {
-    InputOptions: (InputKeywords, {"test"}),
+    InputOptions: (InputKeywords, set()),
     ModelOptions: (ModelKeywords, {"model"}),
     RunOptions: (RunKeywords, set()),
 }

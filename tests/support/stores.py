@@ -58,6 +58,8 @@ def columns(split: str, rows: Sequence[Mapping[str, Any]], start: int = 0) -> di
     }
     for name in ("label", "group", "subtask", "category"):
         found[name] = [row.get(name) for row in rows]
+    if any("thumbnail" in row for row in rows):
+        found["thumbnail"] = [row.get("thumbnail") for row in rows]
     return found
 
 

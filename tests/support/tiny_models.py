@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import tiny_deepseek
+import tiny_dual
 import tiny_gemma
 import tiny_glm
 import tiny_idefics
@@ -20,7 +21,7 @@ import tiny_tiled
 import torch
 from tiny_parts import HEAD_DIM, HEADS, LAYERS
 
-__all__ = ["BUILDERS", "HEADS", "HEAD_DIM", "LAYERS", "LIMITED", "LIMITS", "build"]
+__all__ = ["BUILDERS", "DUAL", "HEADS", "HEAD_DIM", "LAYERS", "LIMITED", "LIMITS", "build"]
 
 BUILDERS = {
     **tiny_qwen.BUILDERS,
@@ -46,10 +47,12 @@ LIMITS = {
     "perception_lm": "images of one prompt are cut into as many tiles each",
 }
 """What limits them."""
+DUAL = tiny_dual.BUILDERS
+"""Dual encoders, which have no attention heads that are read."""
 
 
 def build(family: str, folder: Path) -> Path:
     """Save a tiny random checkpoint of a family; the same weights each time."""
     torch.manual_seed(0)
-    (BUILDERS | LIMITED)[family](folder)
+    (BUILDERS | LIMITED | DUAL)[family](folder)
     return folder

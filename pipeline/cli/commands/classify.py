@@ -9,13 +9,14 @@ from savs import pipeline
 from savs.pipeline.cli.classifier_names import name_classifiers
 from savs.pipeline.cli.options.expansion import expand_options
 from savs.pipeline.cli.options.processes import GpusOption, NoProgressOption, require_own_devices
-from savs.pipeline.cli.options.shared import JsonOption, OtherPromptOption, option
-from savs.pipeline.cli.output import percent, print_json, print_table, progress, say
+from savs.pipeline.cli.options.shared import JsonOption, OtherPromptOption, RiskOption, option
+from savs.pipeline.cli.output import print_json, print_table, progress, say
 from savs.pipeline.cli.skipped import tell_skipped
 from savs.pipeline.cluster.devices import NONE
 from savs.pipeline.extraction.model.model_options import AUTO, PlacingKeywords
 from savs.pipeline.extraction.run_options import BatchKeywords
 from savs.pipeline.inputs.input_options import NewImageKeywords
+from savs.pipeline.running.formatting import percent
 from savs.pipeline.running.progress import Reporting
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def classify_command(
         str | None, option(metavar="NAME", help="Only this subtask of the classifier.")
     ] = None,
     allow_other_prompt: OtherPromptOption = False,
+    risk: RiskOption = None,
     retry_skipped: Annotated[
         bool, option("--retry-skipped", help="Try skipped examples of --out again.")
     ] = False,
@@ -99,6 +101,7 @@ def classify_command(
         readout=readout,
         subtask=subtask,
         allow_other_prompt=allow_other_prompt,
+        risk=risk,
         retry_skipped=retry_skipped,
         force=force,
         reporting=Reporting(say) if no_progress else Reporting(say, progress),
@@ -133,11 +136,16 @@ def _print_counts(done: "Classification") -> None:
     counts = done.predictions["prediction"].drop_nulls().value_counts(sort=True)
     rows = [[name, f"{count:,}"] for name, count in counts.iter_rows()]
     print_table(["prediction", "examples"], rows)
+    unsure, atypical = (done.predictions[name].sum() for name in ("unsure", "atypical"))
+    if done.predictions["unsure"].null_count() < done.predictions.height:
+        say(f"{unsure:,} of them are unsure: their prediction set has not exactly one class")
+    if atypical:
+        say(f"{atypical:,} of them are atypical: like none of the training examples")
 
 
 def _print_predictions(done: "Classification") -> None:
     has_subtasks = "subtask" in done.predictions.columns
-    rows = []
+    rows: list[list[str]] = []
     for row in done.predictions.iter_rows(named=True):
         if row["reason"] is not None:
             continue
@@ -150,7 +158,18 @@ def _print_predictions(done: "Classification") -> None:
                 percent(row["probability"]),
                 f"{row['margin']:.3g}",
                 ", ".join(f"{vote['class']} {vote['score']:.3g}" for vote in best),
+                _marks(row),
             ]
         )
     header = ["id", *(["subtask"] if has_subtasks else []), "prediction", "probability (%)"]
-    print_table([*header, "margin", "votes"], rows, right=False)
+    print_table([*header, "margin", "votes", "marks"], rows, right=False)
+
+
+def _marks(row: dict[str, Any]) -> str:
+    """Return what makes a prediction doubtful: its set, where that is not one class, and more."""
+    found = []
+    if row["unsure"]:
+        found.append(f"unsure ({', '.join(row['prediction_set']) or 'no class'})")
+    if row["atypical"]:
+        found.append(f"atypical ({row['typicality']:.3f})")
+    return ", ".join(found)

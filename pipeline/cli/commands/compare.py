@@ -7,15 +7,8 @@ import typer
 
 from savs import pipeline
 from savs.pipeline.cli.options.shared import JsonOption, option
-from savs.pipeline.cli.output import (
-    percent,
-    points,
-    print_json,
-    print_line,
-    print_table,
-    probability,
-    say,
-)
+from savs.pipeline.cli.output import print_json, print_line, print_table, say
+from savs.pipeline.running.formatting import percent, points, probability
 
 if TYPE_CHECKING:
     import polars as pl

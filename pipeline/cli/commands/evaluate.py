@@ -1,7 +1,7 @@
 """`savs evaluate`: predictions and metrics from a store, without a GPU."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -10,18 +10,14 @@ from savs.pipeline.cli.options.shared import (
     BenchmarkOption,
     JsonOption,
     OtherPromptOption,
+    RiskOption,
     StoreArgument,
     option,
     result_place,
 )
 from savs.pipeline.cli.output import print_json, say
-from savs.pipeline.cli.tables import print_evaluation
-from savs.pipeline.names import READOUT_NAMES, ZERO_SHOT
-
-if TYPE_CHECKING:
-    from savs.pipeline import Selection
-    from savs.pipeline.readouts import Readout
-    from savs.stores import FeatureStore
+from savs.pipeline.cli.tables import print_confidence, print_evaluation
+from savs.pipeline.names import READOUT_NAMES, TEXT_READOUT_NAMES, ZERO_SHOT
 
 
 def evaluate_command(
@@ -31,7 +27,11 @@ def evaluate_command(
         option(metavar="DIR", help="Selection to use (default: STORE/results/READOUT)."),
     ] = None,
     readout: Annotated[
-        str, option(help=f"{', '.join(READOUT_NAMES)}, or {ZERO_SHOT} (the model's own answer).")
+        str,
+        option(
+            help=f"{', '.join(READOUT_NAMES)}; {', '.join(TEXT_READOUT_NAMES)} (by the classes'"
+            f" names); or {ZERO_SHOT} (the model's own answer)."
+        ),
     ] = "vote",
     out: Annotated[
         Path | None,
@@ -48,7 +48,12 @@ def evaluate_command(
     cv: Annotated[
         bool, option("--cv", help="Cross-validate on the training examples instead.")
     ] = False,
+    per_class: Annotated[
+        bool,
+        option("--per-class", help="Also print each class and the most frequent confusions."),
+    ] = False,
     allow_other_prompt: OtherPromptOption = False,
+    risk: RiskOption = None,
     cv_folds: Annotated[
         str | None,
         option(
@@ -60,26 +65,38 @@ def evaluate_command(
     json: JsonOption = False,
 ) -> None:
     """Use the selection that `savs select` saved in the store, or make a default one."""
+    from savs.pipeline.cli.saved_selection import find_selection
+    from savs.pipeline.evaluation.captions import has_captions
     from savs.pipeline.evaluation.evaluation import score
     from savs.pipeline.plugins.benchmark import stored_benchmark
     from savs.pipeline.readouts import choose_readout
+    from savs.pipeline.readouts.clip import CLIP
     from savs.pipeline.selection.selection_file import selection_folder
     from savs.stores.results import SUBMISSION, whole_result
 
     rule = None if readout == ZERO_SHOT else choose_readout(readout, also=[ZERO_SHOT])
     if rule is None and cv:
         raise typer.BadParameter("--cv needs heads to select; omit it with --readout zero-shot")
+    if risk is not None and (rule is None or cv):
+        wrong = "--cv" if cv else f"--readout {ZERO_SHOT}"
+        raise typer.BadParameter(f"--risk needs a calibrated selection; omit it with {wrong}")
     folds = _folds(cv_folds, cv=cv)
     opened = pipeline.open_store(store, partial=partial)
+    if not cv:
+        opened.require_split("test")
     name = selection_folder(selection).name if selection else rule.name if rule else readout
     name += "-cv" if cv else ""
     folder = result_place(opened, out, f"{name}-partial" if opened.missing() else name)
     if rule is None:
         result = pipeline.zero_shot(opened, benchmark=benchmark, drop_leaks=drop_leaks)
+    elif rule is CLIP and has_captions(opened) and selection is None:
+        if cv or risk is not None:
+            raise typer.BadParameter("captions need no selection; omit --cv and --risk")
+        result = pipeline.match_captions(opened, benchmark=benchmark, drop_leaks=drop_leaks)
     else:
         opened.require_complete()
         measuring = None if cv else stored_benchmark(opened, benchmark)
-        chosen = _find_selection(opened, selection, rule)
+        chosen = find_selection(opened, selection, rule)
         if measuring is None:
             result = pipeline.cross_validate(opened, chosen, folds)
         else:
@@ -87,6 +104,7 @@ def evaluate_command(
                 *(opened, chosen, measuring),
                 drop_leaks=drop_leaks,
                 allow_other_prompt=allow_other_prompt,
+                risk=risk,
             )
     with whole_result(folder):
         metrics, predictions = pipeline.save_evaluation(result, folder)
@@ -94,7 +112,9 @@ def evaluate_command(
         files = {"metrics_file": str(metrics), "predictions_file": str(predictions)}
         print_json(result.to_json() | files)
     else:
-        print_evaluation(result)
+        print_evaluation(result, per_class=per_class)
+        if result.confidence is not None:
+            print_confidence(result.confidence)
     say(f"wrote {metrics} and {predictions}")
     if result.submission is not None:
         say(f"wrote {folder / SUBMISSION}, for the official evaluation")
@@ -113,29 +133,3 @@ def _folds(text: str | None, *, cv: bool) -> int | Literal["loo"]:
     if not text.isdecimal() or int(text) < 2:
         raise typer.BadParameter(f"--cv-folds is {text!r}, expected an integer from 2 on, or loo")
     return int(text)
-
-
-def _find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") -> "Selection":
-    from savs.pipeline.errors import SelectionError
-    from savs.pipeline.heads.training_set import train_digest
-    from savs.pipeline.readouts import READOUTS
-    from savs.stores.files.paths import is_remote
-    from savs.stores.results import CONFIG, results_folder
-
-    own = None if rule in READOUTS.values() else rule  # a built-in one is found by its name
-    if path is not None:
-        return pipeline.load_selection(path, readout=own)
-    saved = results_folder(store.path, rule.name)
-    if is_remote(store.path) or store.missing("train") or not (saved / CONFIG).exists():
-        selection = pipeline.select(store, readout=rule)
-        say(f"no selection yet: selected {len(selection.tasks[0].heads)} heads")
-        return selection
-    selection = pipeline.load_selection(saved, readout=own)
-    if selection.train != train_digest(store):
-        name = rule.file.name if rule.file else rule.name
-        raise SelectionError(
-            f"{saved} was made from other training examples than the store has now; run"
-            f" savs select {store.path} --readout {name}"
-        )
-    say(f"using {saved}")
-    return selection

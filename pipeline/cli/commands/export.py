@@ -58,11 +58,11 @@ def export_command(
 def _export_classifier(
     store: "FeatureStore", out: Path, selection: Path | None, readout: str | None, *, as_json: bool
 ) -> None:
-    from savs.pipeline.readouts import READOUTS, choose_readout
+    from savs.pipeline.readouts import BUILT_IN, choose_readout
     from savs.stores.results import results_folder
 
     rule = choose_readout(readout or "vote")
-    own = None if rule in READOUTS.values() else rule  # a built-in one is found by its name
+    own = None if rule in BUILT_IN.values() else rule  # a built-in one is found by its name
     source = selection or results_folder(store.path, rule.name)
     made = pipeline.write_bundle(store, source, out, readout=own)
     if as_json:

@@ -3,7 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import typer
+
 from savs import pipeline, stores
+from savs.pipeline.cli.head_choice import parse_names
 from savs.pipeline.cli.options.shared import (
     HeadsOption,
     JsonOption,
@@ -14,16 +17,19 @@ from savs.pipeline.cli.options.shared import (
     parse_heads,
     result_place,
 )
-from savs.pipeline.cli.output import print_json, say
+from savs.pipeline.cli.output import print_json, print_line, print_table, say
 from savs.pipeline.cli.tables import print_selection
 from savs.pipeline.names import DEFAULT_HEADS
+from savs.pipeline.running.formatting import percent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import polars as pl
 
     from savs.pipeline import Selection
-    from savs.pipeline.statistics.intervals import Metric
     from savs.stores import FeatureStore
+
+SHOWN = 20
+"""Suspects that are printed."""
 
 
 def select_command(
@@ -35,31 +41,69 @@ def select_command(
         Path | None,
         option(metavar="DIR", help="Use the heads of this selection; only fit the readout."),
     ] = None,
+    use_heads: Annotated[
+        str | None,
+        option(metavar="L1.H2,...", help="Use these heads, best first; only fit the readout."),
+    ] = None,
+    max_layer: Annotated[
+        int | None,
+        option(metavar="N", min=0, help="Choose heads from layers up to N, counted from 0."),
+    ] = None,
     out: Annotated[
         Path | None,
         option(metavar="DIR", help="Output folder (default: STORE/results/READOUT)."),
     ] = None,
     cv: Annotated[
         bool,
-        option("--cv/--no-cv", help="Estimate the accuracy by nested cross-validation, too."),
+        option("--cv/--no-cv", help="Estimate accuracy and calibrate, by cross-validation."),
     ] = True,
+    list_suspects: Annotated[
+        bool,
+        option("--suspects", help="List training examples whose label others contradict."),
+    ] = False,
+    strict: Annotated[
+        bool, option("--strict", help="Refuse doubtful training labels instead of naming them.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Only training examples are used. Run `savs evaluate` next."""
+    from savs.datasets.splits.label_doubts import label_doubts, refuse_doubts
+    from savs.pipeline.cli.calibrated import calibrated, estimates_of
+    from savs.pipeline.evaluation.suspects import SUSPECTS, suspects
+    from savs.pipeline.running.csv_cells import with_media_cells
     from savs.pipeline.selection.selection_file import load_config
-    from savs.stores.results import whole_result
+    from savs.stores.results import whole_result, write_csv
 
     count = None if heads is None else parse_heads(heads)
+    if use_heads is not None and (heads is not None or heads_from is not None):
+        raise typer.BadParameter("--use-heads names the heads; leave out --heads and --heads-from")
+    named = None if use_heads is None else parse_names("--use-heads", use_heads)
     opened = pipeline.open_store(store)
     given = load_config(heads_from) if heads_from else None
+    for line in refuse_doubts(label_doubts(opened.examples("train")), strict=strict):
+        say(f"note: {line}")
     selection = pipeline.select(
-        opened, heads=count, readout=readout, scoring=scoring, heads_from=given
+        opened,
+        heads=count,
+        readout=readout,
+        scoring=scoring,
+        heads_from=given,
+        use_heads=named,
+        max_layer=max_layer,
     )
-    estimates = _estimates(opened, selection) if cv else None
+    crossed = None
+    if cv:
+        selection, crossed = calibrated(opened, selection, is_needed=list_suspects)
+    estimates = None if crossed is None else estimates_of(selection, crossed)
+    found = suspects(opened, selection, crossed) if list_suspects else None
     folder = result_place(opened, out, selection.readout)
     with whole_result(folder):
         path = pipeline.save_selection(selection, folder)
-    if heads is None and heads_from is None and len(opened.heads) < DEFAULT_HEADS:
+        if found is not None:
+            write_csv(folder / SUSPECTS, with_media_cells(found))
+        else:
+            (folder / SUSPECTS).unlink(missing_ok=True)  # those of an earlier selection
+    if heads is heads_from is use_heads is None and len(opened.heads) < DEFAULT_HEADS:
         held = "1 head" if len(opened.heads) == 1 else f"{len(opened.heads)} heads"
         say(f"the store has {held}, fewer than {DEFAULT_HEADS}: took all")
     if json:
@@ -69,6 +113,7 @@ def select_command(
                 "classes": list(task.classes),
                 "examples": task.examples,
                 "cross_validated": estimates and estimates[task.subtask].to_json(),
+                "temperature": task.calibration and task.calibration.temperature,
                 "heads": [
                     {"head": stores.head_name(head), "score": score, "margin": margin}
                     for head, score, margin in zip(
@@ -79,26 +124,48 @@ def select_command(
             for task in selection.tasks
         ]
         made = {"selection": str(path), "readout": selection.readout, "scoring": scoring}
-        print_json(made | {"tasks": tasks})
+        listed = {} if found is None else {"suspects": found.to_dicts()}
+        print_json(made | {"tasks": tasks} | listed)
     else:
         print_selection(selection, estimates)
+        if found is not None:
+            _print_suspects(found)
+    say(_depth(opened, selection))
     more = f" --selection {path}" if out else f" --readout {readout}" if readout != "vote" else ""
     say(f"wrote {path}; next: savs evaluate {store}{more}")
 
 
-def _estimates(
-    store: "FeatureStore", selection: "Selection"
-) -> "Mapping[str | None, Metric] | None":
-    """Return the cross-validated accuracy of each subtask; None if examples are too few."""
-    from savs.pipeline.errors import SelectionError
+def _print_suspects(found: "pl.DataFrame") -> None:
+    """Print the suspects, strongest first."""
+    from savs.pipeline.running.csv_cells import media_cell
 
-    try:
-        metrics = pipeline.cross_validate(store, selection).metrics
-    except SelectionError as error:
-        say(f"note: no cross-validated accuracy: {error}")
-        return None
-    names = {metric.name: metric for metric in metrics}
-    subtasks = [task.subtask for task in selection.tasks]
-    if len(subtasks) == 1:
-        return {subtasks[0]: names["accuracy"]}
-    return {subtask: names[f"accuracy, {subtask}"] for subtask in subtasks}
+    print_line()
+    rows = [
+        [
+            row["id"],
+            media_cell(row["media"]),
+            *([row["subtask"]] if row["subtask"] else []),
+            row["label"],
+            row["prediction"],
+            f"{row['margin']:.3g}",
+            percent(row["strength"]),
+        ]
+        for row in found.head(SHOWN).iter_rows(named=True)
+    ]
+    subtask = ["subtask"] if found["subtask"].null_count() < found.height else []
+    header = ["suspect", "media", *subtask, "label", "predicted", "margin", "strength (%)"]
+    print_table(header, rows, right=False)
+    say(
+        f"{found.height} training examples are predicted to be of another class by a classifier of"
+        f" others; look at them: suspects.csv beside the selection has all"
+    )
+
+
+def _depth(store: "FeatureStore", selection: "Selection") -> str:
+    """Say how much of the decoder the chosen heads need; a slim store may lack the last layers."""
+    last, total = max(layer for layer, _ in selection.heads), store.grid[-1].layer + 1
+    saved = 100 * (1 - (last + 1) / total)
+    return (
+        f"the deepest chosen head is in layer {last}: savs classify loads and runs {last + 1} of"
+        f" {total} decoder layers, which saves {saved:.0f} % of the decoder's parameters and FLOP"
+    )

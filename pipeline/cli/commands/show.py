@@ -1,9 +1,13 @@
-"""`savs show`: the content of a store."""
+"""`savs show`: the content of a store, and the map of its heads."""
 
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from savs import pipeline
-from savs.pipeline.cli.options.shared import JsonOption, StoreArgument
+from savs.pipeline.cli.options.shared import JsonOption, StoreArgument, option
 from savs.pipeline.cli.output import print_json, print_line, print_table, say
 from savs.pipeline.running.formatting import format_bytes, format_seconds
 from savs.stores.files.paths import is_writable
@@ -13,13 +17,37 @@ if TYPE_CHECKING:
     from savs.stores.maintain.progress import StoreProgress
 
 
-def show_command(store: StoreArgument, json: JsonOption = False) -> None:
+def show_command(
+    store: StoreArgument,
+    head_map: Annotated[
+        bool,
+        option("--head-map", help="Draw the scores of all heads, and the chosen ones, instead."),
+    ] = False,
+    selection: Annotated[
+        Path | None,
+        option(metavar="DIR", help="Selection of --head-map (default: STORE/results/vote)."),
+    ] = None,
+    subtask: Annotated[
+        str | None, option(metavar="NAME", help="Subtask of --head-map (default: all).")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
     """Read no features. While an extraction runs, show how far it is and who works on it."""
     from savs.stores.maintain.progress import store_progress
 
+    if not head_map and (selection is not None or subtask is not None):
+        name = "--subtask" if selection is None else "--selection"
+        raise typer.BadParameter(f"{name} needs --head-map; add it")
     opened = pipeline.open_store(store)
+    if head_map:
+        _print_head_map(opened, selection, subtask, as_json=json)
+        return
     done = store_progress(opened.path, opened.manifest) if is_writable(opened.path) else None
-    facts: dict[str, Any] = opened.facts | {"classes": _counts(opened), "skipped": _skipped(opened)}
+    facts: dict[str, Any] = opened.facts | {
+        "classes": _counts(opened),
+        "skipped": _skipped(opened),
+        "older_results": _older(opened),
+    }
     if done is not None:
         facts["progress"] = done.to_json()
     if json:
@@ -39,6 +67,9 @@ def show_command(store: StoreArgument, json: JsonOption = False) -> None:
         ["size", format_bytes(facts["bytes"])],
         ["results", ", ".join(facts["results"]) or "none yet"],
     ]
+    if facts["older_results"]:
+        older = ", ".join(facts["older_results"])
+        rows.append(["older", f"{older}: made before training examples were appended"])
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print_line(f"{name.ljust(width)}  {value}")
@@ -56,6 +87,33 @@ def show_command(store: StoreArgument, json: JsonOption = False) -> None:
         _print_progress(done)
     elif missing:
         say(f"{missing} shards are missing: run the same `savs extract` command again to resume")
+
+
+def _print_head_map(
+    store: "FeatureStore", path: Path | None, subtask: str | None, *, as_json: bool
+) -> None:
+    """Print the map of all heads; the training features are read."""
+    import polars as pl
+
+    from savs.pipeline.cli.head_map import draw_map
+    from savs.pipeline.selection.head_map import head_map
+    from savs.stores.files.paths import is_remote
+    from savs.stores.results import results_folder
+
+    if path is None and is_remote(store.path):
+        raise typer.BadParameter(f"{store.path} holds no results; pass --selection DIR")
+    chosen = pipeline.load_selection(path or results_folder(store.path, "vote"))
+    found = head_map(store, chosen)
+    if subtask is not None:
+        known = found["subtask"].unique(maintain_order=True).to_list()
+        if subtask not in known:
+            expected = ", ".join("no --subtask" if name is None else name for name in known)
+            raise typer.BadParameter(f"--subtask is {subtask!r}, expected one of: {expected}")
+        found = found.filter(pl.col("subtask") == subtask)
+    if as_json:
+        print_json({"path": str(store.path), "heads": found.to_dicts()})
+    else:
+        print_line("\n".join(draw_map(found)), keep="\n")
 
 
 def _print_progress(done: "StoreProgress") -> None:
@@ -112,3 +170,20 @@ def _skipped(store: "FeatureStore") -> list[dict[str, Any]]:
 
     frames = [store.skipped(split).select("split", "id", "reason") for split in _finished(store)]
     return pl.concat(frames).to_dicts() if frames else []
+
+
+def _older(store: "FeatureStore") -> list[str]:
+    """Return the results whose classifier was made before training examples were appended."""
+    from savs.foundation.errors import SavsError
+    from savs.pipeline.selection.older import appended_since
+    from savs.pipeline.selection.selection_file import load_config
+    from savs.stores.files.paths import is_remote
+    from savs.stores.format.layout import RESULTS
+    from savs.stores.results import CONFIG
+
+    found = []
+    for path in [] if is_remote(store.path) else sorted(store.path.glob(f"{RESULTS}/*/{CONFIG}")):
+        with suppress(SavsError):  # what is wrong with it, the command says that uses it
+            if appended_since(load_config(path), store.manifest):
+                found.append(path.parent.name)
+    return found

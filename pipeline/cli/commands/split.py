@@ -20,6 +20,7 @@ class SplitKeywords(ReadingKeywords, total=False):
     """The fields of `InputOptions` that are options of `savs split`."""
 
     shots: Shots | None
+    strict: bool
 
 
 @expand_options
@@ -41,12 +42,13 @@ def split_command(
     """Rows that share a group or an identical image stay in the same split."""
     from savs.pipeline.splitting.split import split_file
 
-    inputs = InputOptions(test=source, **reading)
+    inputs = InputOptions(**reading)
     shots = inputs.shots
     if shots is None:
         raise typer.BadParameter("pass --shots N (examples per class) or --train-groups N")
     chosen = resolve_benchmark(benchmark, inputs)
-    done = split_file(chosen, inputs, shots, {"train": train, "test": test}, force=force)
+    targets = {"train": train, "test": test}
+    done = split_file(chosen, source, inputs, shots, targets, force=force)
     if json:
         print_json(_summary(done))
     else:
@@ -57,6 +59,8 @@ def split_command(
             f"some classes have more than {each} training examples, because rows that share a"
             " group or an image stay together"
         )
+    for line in done.doubts:
+        say(f"note: {line}")
     if done.missing:
         say(
             f"{len(done.missing):,} images do not exist (the first is {done.missing[0]}): they were"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from savs import pipeline
+from savs.pipeline.cli.depth import parse_depths, print_depth
 from savs.pipeline.cli.options.shared import (
     BenchmarkOption,
     JsonOption,
@@ -14,27 +15,14 @@ from savs.pipeline.cli.options.shared import (
     parse_heads,
     result_place,
 )
-from savs.pipeline.cli.output import (
-    percent,
-    points,
-    print_json,
-    print_line,
-    print_table,
-    probability,
-    say,
-    visible,
-)
+from savs.pipeline.cli.output import print_json, print_line, print_table, say, visible
 from savs.pipeline.names import DEFAULT_DRAWS
+from savs.pipeline.running.formatting import percent, points, probability
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from savs.pipeline import Sweep
-
-DRAWS_FILE = "draws.parquet"
-SUMMARY_FILE = "summary.parquet"
-DIFFERENCES_FILE = "differences.parquet"
-UNITS_FILE = "units.parquet"
+DEPTH_FILE = "depth.parquet"
 STORES_FILE = "stores.parquet"
 
 
@@ -76,6 +64,13 @@ def sweep_command(
     metric: Annotated[
         str | None, option(help="Metric to print; the files have all (default: the first).")
     ] = None,
+    max_layers: Annotated[
+        str | None,
+        option(
+            metavar="N,N|each",
+            help="Measure depth instead: the best heads of layers up to each N, or each layer.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         option(
@@ -99,7 +94,9 @@ def sweep_command(
         "seed": seed,
         "benchmark": benchmark,
     }
-    if len(stores) == 1 or out is None:
+    if max_layers is not None:
+        _depth(stores, grid, parse_depths(max_layers), out, as_json=json)
+    elif len(stores) == 1 or out is None:
         _one(stores[0], grid, out, metric, as_json=json)
     else:
         _several(stores, grid, out, as_json=json)
@@ -110,6 +107,8 @@ def _one(
 ) -> None:
     import polars as pl
 
+    from savs.pipeline.sweeping.sweep_file import save_sweep
+
     opened = pipeline.open_store(store)
     folder = result_place(opened, out, "sweep")
     found = pipeline.sweep(opened, **grid)
@@ -117,7 +116,7 @@ def _one(
     if metric is not None and metric not in names:
         known = visible("; ".join(names))
         raise typer.BadParameter(f"--metric is {metric!r}, expected one of: {known}")
-    files = _write(found, folder)
+    files = save_sweep(found, folder)
     shown = metric or names[0]
     summary, differences = (
         table.filter(pl.col("metric") == shown) for table in (found.summary, found.differences)
@@ -133,9 +132,36 @@ def _one(
     say(f"wrote {', '.join(map(str, files))}")
 
 
+def _depth(
+    stores: list[str],
+    grid: dict[str, Any],
+    depths: list[int] | None,
+    out: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    from savs.stores.results import whole_result, write_table
+
+    counts = grid.pop("heads") or [None]
+    if len(stores) > 1 or len(counts) > 1 or counts == ["all"]:
+        raise typer.BadParameter("--max-layers takes one store and one number of --heads")
+    opened = pipeline.open_store(stores[0])
+    folder = result_place(opened, out, "depth")
+    shots: list[int | Literal["all"]] = grid.pop("shots") or ["all"]
+    found = pipeline.sweep_depth(opened, max_layers=depths, heads=counts[0], shots=shots, **grid)
+    with whole_result(folder):
+        path = write_table(folder / DEPTH_FILE, found)
+    if as_json:
+        print_json({"files": [str(path)], "depth": found.to_dicts()})
+    else:
+        print_depth(found)
+    say(f"wrote {path}")
+
+
 def _several(stores: list[str], grid: dict[str, Any], out: Path, *, as_json: bool) -> None:
     from savs.pipeline.comparing.result_folders import short_names
     from savs.pipeline.sweeping.across_stores import across_stores
+    from savs.pipeline.sweeping.sweep_file import save_sweep
     from savs.stores.results import write_table
 
     names = [name.replace("/", "-") for name in short_names([Path(store) for store in stores])]
@@ -144,7 +170,7 @@ def _several(stores: list[str], grid: dict[str, Any], out: Path, *, as_json: boo
     found = {}
     for name, store in zip(names, stores, strict=True):
         found[name] = pipeline.sweep(pipeline.open_store(store), **grid)
-        _write(found[name], out / name)
+        save_sweep(found[name], out / name)
         say(f"swept {store}")
     table = across_stores(found)
     path = write_table(out / STORES_FILE, table)
@@ -153,18 +179,6 @@ def _several(stores: list[str], grid: dict[str, Any], out: Path, *, as_json: boo
     else:
         _print_stores(table)
     say(f"wrote {path}, and the tables of each store beside it")
-
-
-def _write(found: "Sweep", folder: Path) -> list[Path]:
-    from savs.stores.results import whole_result, write_lazy_table, write_table
-
-    with whole_result(folder):
-        return [
-            write_table(folder / DRAWS_FILE, found.draws),
-            write_table(folder / SUMMARY_FILE, found.summary),
-            write_table(folder / DIFFERENCES_FILE, found.differences),
-            write_lazy_table(folder / UNITS_FILE, found.units),
-        ]
 
 
 def _print_summary(table: "pl.DataFrame", metric: str) -> None:

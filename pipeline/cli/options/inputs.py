@@ -18,7 +18,9 @@ BenchmarkArgument = Annotated[
     ),
 ]
 INPUT_FLAGS = {
-    "test": Flag("Test examples: a file, folder or hf:// data set.", metavar="FILE"),
+    "test": Flag(
+        "Test examples: a file, folder or hf:// data set (default: none).", metavar="FILE"
+    ),
     "train": Flag("Labelled training examples: a file, folder or hf:// data set.", metavar="FILE"),
     "column": Flag(
         "Map a field of general to a column, e.g. question=prompt. Repeatable.",
@@ -44,6 +46,7 @@ INPUT_FLAGS = {
     "fetch_urls": Flag("Download media from http(s) URLs; extract caches them in STORE.fetched."),
     "fetch_gb": Flag("Gigabytes to download in one run at most (default: 100).", min=1),
     "allow_private_addresses": Flag("Also download from private networks and this machine."),
+    "strict": Flag("Refuse doubtful training labels instead of naming them."),
     "limit": Flag("Use the first N examples of each split; can be raised later.", min=1),
 }
 

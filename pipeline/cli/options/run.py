@@ -28,7 +28,13 @@ RUN_FLAGS = {
     "thumbnails": Flag("Store a small JPEG of the first image of each example."),
     "answers": Flag("Store the logits of the labels, for readout zero-shot.", metavar="labels"),
     "heads_from": Flag("Store only the heads of this selection.", metavar="DIR"),
+    "classes": Flag(
+        "Store each class's name as the model reads it, for zero-shot by names.",
+        metavar="labels|FILE",
+    ),
+    "templates": Flag("File of texts with {class}, one a line, for dual encoders.", metavar="FILE"),
     "retry_skipped": Flag("Extract shards with skipped examples again."),
+    "append": Flag("Add new examples to the store that is there."),
 }
 
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, count
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from savs.pipeline.extraction.batches.plan import (
 )
 from savs.pipeline.extraction.batches.token_counts import TokenCounter
 from savs.pipeline.extraction.batches.window import ReadMedium, Window, windows
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 
 T = TypeVar("T")
 
@@ -78,10 +79,11 @@ class Planner:
                 continue
             seen = [m for m in found if isinstance(m, ReadMedium)]
             digests[place] = tuple(m.sha256 for m in seen)
-            key = (digests[place], example.prompt)
+            prompt = self.counter.encoder.text_read(example.prompt, example.media)
+            key = (digests[place], prompt)
             if key not in self.known:
                 self.known[key] = len(self.known)
-                new.append((self.known[key], example, seen))
+                new.append((self.known[key], replace(example, prompt=prompt), seen))
             waiting.append((self.known[key], place))
         is_last = window.places[-1] == len(assembly.examples) - 1
         jobs = self._cut(new, is_first=is_first)
@@ -124,9 +126,9 @@ class Planner:
         ]
 
 
-def prompts_of(examples: Iterable[Example]) -> Counter[str]:
-    """Return how many different prompts show each medium, by its name."""
-    distinct = {(example.media, example.prompt) for example in examples}
+def prompts_of(examples: Iterable[Example], encoder: PromptEncoder) -> Counter[str]:
+    """Return how many different prompts, as the model reads them, show each medium, by its name."""
+    distinct = {(e.media, encoder.text_read(e.prompt, e.media)) for e in examples}
     return Counter(chain.from_iterable(set(media) for media, _ in distinct))
 
 

@@ -65,7 +65,7 @@ class Single:
 def run_single(model: LoadedModel, pieces: Pieces, answers: Answers = NO_ANSWERS) -> Single:
     """Run one prompt by itself, and beside its own copy."""
     inputs = model.inputs([pieces])
-    tokens = int(inputs["input_ids"].shape[1])
+    tokens = model.count_tokens(inputs)
     read = model.read(inputs, answers)
     doubled = stacked(model, model.read(model.inputs([pieces, pieces])))[:, 0]
     return Single(stacked(model, read)[:, 0], doubled, tokens, read.answers[0])

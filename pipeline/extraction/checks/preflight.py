@@ -4,7 +4,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from savs.datasets import Example, MediaFolder
@@ -167,6 +167,8 @@ def preflight(
 
 def sample(encoder: PromptEncoder, examples: Sequence[Example], media: MediaFolder) -> Sample:
     """Return a few prompts of different lengths, as in every batch of one number of images."""
+    if not examples:
+        return Sample([], 0.0)
     rows = sorted(examples, key=lambda e: (len(e.media), len(e.prompt)))
     steps = range(COMPARED)
     prompts: list[Pieces] = []
@@ -174,7 +176,9 @@ def sample(encoder: PromptEncoder, examples: Sequence[Example], media: MediaFold
     for place in dict.fromkeys(round(step * (len(rows) - 1) / (COMPARED - 1)) for step in steps):
         started = time.perf_counter()
         try:
-            pieces = pieces_of(rows[place], media, encoder.placeholders)
+            example = rows[place]
+            read = encoder.text_read(example.prompt, example.media)
+            pieces = pieces_of(replace(example, prompt=read), media, encoder.placeholders)
             encoder.encode([pieces])
         except Exception:  # the run itself skips it, and says so
             continue

@@ -47,21 +47,29 @@ def find_hook_points(model: Any) -> tuple[HookPoint, ...]:
             f"{type(model).__name__} is an encoder with a decoder: its decoder's last token is no"
             " place where the prompt has been read; give --model-code with find_heads"
         )
-    decoder = model.get_decoder()
-    for layers in decoder.modules():
-        if isinstance(layers, nn.ModuleList):
-            points = [
-                point
-                for n, layer in enumerate(layers)
-                if (point := _hook_point(n, layer)) is not None
-            ]
-            if points:
-                return tuple(points)
-    raise ModelError(
-        f"{type(model).__name__}: no layer of its decoder, {type(decoder).__name__}, has"
-        f" self-attention ({', '.join(ATTENTION_NAMES)}) with an output projection"
-        f" ({', '.join(PROJECTION_NAMES)}); give --model-code with find_heads"
-    )
+    layers = decoder_layers(model)
+    if layers is None:
+        decoder = type(model.get_decoder()).__name__
+        raise ModelError(
+            f"{type(model).__name__}: no layer of its decoder, {decoder}, has"
+            f" self-attention ({', '.join(ATTENTION_NAMES)}) with an output projection"
+            f" ({', '.join(PROJECTION_NAMES)}); give --model-code with find_heads"
+        )
+    return tuple(_points(layers))
+
+
+def decoder_layers(model: Any) -> nn.ModuleList | None:
+    """Return the layers of a model's language decoder: the first list of which one has heads."""
+    for layers in model.get_decoder().modules():
+        if isinstance(layers, nn.ModuleList) and any(_hook_point(0, layer) for layer in layers):
+            return layers
+    return None
+
+
+def _points(layers: nn.ModuleList) -> Iterator[HookPoint]:
+    for number, layer in enumerate(layers):
+        if (point := _hook_point(number, layer)) is not None:
+            yield point
 
 
 def _hook_point(number: int, layer: nn.Module) -> HookPoint | None:

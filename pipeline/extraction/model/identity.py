@@ -11,13 +11,16 @@ from accelerate.utils import align_module_device
 
 from savs.datasets.prompt import SPLIT
 from savs.pipeline.extraction.model.chat_template import image_places
+from savs.pipeline.extraction.model.first_layers import layer_count, layer_numbers
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, plain_name
 from savs.stores import Identity
-from savs.stores.format.layout import digest
+from savs.stores.format.layout import LOGIT_SCALE, digest
 
 SAMPLED_VALUES = 64
 """Values of each weight that enter the digest: enough to tell finetunes apart, at no cost."""
+DIGITS = 16
+"""Hexadecimal digits of the digest of a layer: a model has many."""
 
 NO_MATTER = (
     *("device_map", "max_memory", "offload_folder", "offload_buffers"),
@@ -29,13 +32,21 @@ _NOT_PART_OF_A_MODEL = ("_name_or_path", "transformers_version", "dtype", "torch
 
 
 def model_facts(name: str, revision: str | None, model: Any) -> dict[str, Any]:
-    """Return name, revision, class, and digests of configuration and weights."""
+    """Return name, revision, class, and digests of configuration and weights.
+
+    `layer_weights` are those of all that is no decoder layer, and of each decoder layer; `weights`
+    is that of them together, None for a model whose last layers are absent.
+    """
+    parts = weight_digests(model)
+    layers = layer_count(model)
+    is_whole = layers is None or len(parts) == layers + 1
     return {
         "name": name,
         "revision": revision,
         "class": type(model).__name__,
         "config": digest(portable(model.config.to_dict())),
-        "weights": weights_digest(model),
+        "weights": digest(parts) if is_whole else None,
+        "layer_weights": parts,
     }
 
 
@@ -52,19 +63,34 @@ def portable(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
-def weights_digest(model: Any) -> str:
-    """Return the SHA-256 of the first values of every weight, whatever files they came in."""
-    sha = hashlib.sha256()
+def weight_digests(model: Any) -> list[str]:
+    """Return digests of the first values of every weight, whatever files they came in.
+
+    The first is of all weights outside of the decoder's layers, then comes one for each layer that
+    is there. A model without a list of layers has one of all weights.
+    """
+    layers = layer_numbers(model) or {}
+    parts = [hashlib.sha256() for _ in range(1 + len(layers))]
     for name, weight in sorted(model.named_parameters()):
-        sha.update(f"{name} {tuple(weight.shape)}".encode())
         owner, _, leaf = name.rpartition(".")
+        sha = parts[_part(name, layers)]
+        sha.update(f"{name} {tuple(weight.shape)}".encode())
         module = model.get_submodule(owner)
         with align_module_device(module):  # what lies on the disk comes for a moment
             values = getattr(module, leaf).detach().flatten()[:SAMPLED_VALUES]
             if values.device.type != "meta":
                 values = values.cpu().contiguous()
                 sha.update(values.view(torch.uint8).numpy().tobytes())
-    return sha.hexdigest()
+    return [sha.hexdigest()[:DIGITS] for sha in parts]
+
+
+def _part(name: str, layers: Mapping[str, int]) -> int:
+    """Return 1 + the number of the layer that a weight is in, or 0."""
+    owners = name.split(".")
+    for length in range(1, len(owners)):
+        if (number := layers.get(".".join(owners[:length]))) is not None:
+            return 1 + number
+    return 0
 
 
 def processor_facts(processor: Any, pixels: Mapping[str, int]) -> dict[str, Any]:
@@ -116,7 +142,9 @@ def identity_before_loading(
     So most mistakes are found before the weights are loaded. What is not known yet is taken from
     the store: configuration and class of the model, its weights, its heads, and `--dtype auto`.
     """
-    unknown = {key: found.model.get(key) for key in ("class", "config", "weights")}
+    unknown = {key: found.model.get(key) for key in ("class", "config", "weights", "layer_weights")}
+    if encoder.is_dual:
+        unknown[LOGIT_SCALE] = found.model.get(LOGIT_SCALE)
     return replace(
         found,
         model={

@@ -5,6 +5,8 @@ from typing import Any
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.attention_hooks import find_hook_points
+from savs.pipeline.extraction.model.dual_encoder import DualEncoder, output_point, scale_facts
+from savs.pipeline.extraction.model.first_layers import first_layers
 from savs.pipeline.extraction.model.identity import model_settings
 from savs.pipeline.extraction.model.load_errors import explained
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
@@ -18,20 +20,26 @@ def load(
     options: ModelOptions,
     encoder: PromptEncoder | None = None,
     placement: Placement | None = None,
+    last_layer: int | None = None,
 ) -> LoadedModel:
     """Load a checkpoint, see `load_model`; with what was made before of its `encoder`, and decided.
+
+    With `last_layer`, where `can_end_early` says so, the decoder layers behind it are absent.
 
     Raises
     ------
     ModelError
-        Not found, no model with a language decoder, without a chat template, or without heads; or
-        `keep` for a model to which the mark is a token of its own.
+        Not found, neither a model with a language decoder nor a dual encoder, without a chat
+        template, or without heads; or `keep` for a model to which the mark is a token of its own.
     """
     name, keywords = str(options.model), dict(options.model_kwargs or {})
     encoder = encoder or load_encoder(options)
     placement = placement or find_placement(options, encoder, find_rank())
     with explained("model", name):
-        loaded: Any = encoder.kind.from_pretrained(
+        kind = encoder.kind
+        if last_layer is not None:
+            kind = first_layers(kind._model_mapping[type(encoder.config)], last_layer)
+        loaded: Any = kind.from_pretrained(
             options.path,
             dtype=options.dtype,
             attn_implementation=options.attention,
@@ -43,11 +51,32 @@ def load(
     _require_weights(name, [*report["missing_keys"], *report["mismatched_keys"]])
     if options.adapter is not None:
         _put_on(model, str(options.adapter))
+    model.eval()
+    settings = model_settings(options, encoder)
+    if encoder.is_dual:
+        point = output_point(model, encoder)
+        return DualEncoder(model, encoder, (point,), settings | scale_facts(model))
     return LoadedModel(
-        model=model.eval(),
+        model=model,
         encoder=encoder,
         hook_points=tuple((encoder.code.find_heads or find_hook_points)(model)),
-        settings=model_settings(options, encoder),
+        settings=settings,
+    )
+
+
+def can_end_early(options: ModelOptions, encoder: PromptEncoder) -> bool:
+    """Return whether `load` can leave out the last layers of a checkpoint.
+
+    Not with an adapter, which has weights for all layers, with code of the user or of the
+    checkpoint, where the user places the layers, and in a dual encoder.
+    """
+    return (
+        not encoder.is_dual
+        and type(encoder.config) in encoder.kind._model_mapping
+        and not getattr(encoder.config, "auto_map", None)
+        and options.adapter is None
+        and encoder.code.find_heads is None
+        and "device_map" not in (options.model_kwargs or {})
     )
 
 

@@ -104,6 +104,10 @@ class LoadedModel:
             outputs={"answers": dict(answers)} if answers else {},
         )
 
+    def count_tokens(self, inputs: Mapping[str, Any]) -> int:
+        """Return the tokens of a batch, padding included."""
+        return inputs["attention_mask"].numel()
+
     def inputs(self, prompts: Sequence[Pieces]) -> Any:
         """Return the model's inputs for a batch of prompts, see `PromptEncoder.encode`."""
         return self.encoder.encode(prompts)

@@ -104,7 +104,6 @@ def test_labels_that_are_no_text_read_as_json_spells_them(
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ({"label": None}, "field 'label' is null"),
         ({"question": None}, "field 'question' is null"),
         ({"label": ["a"]}, "field 'label' holds a list"),
         ({"group": {}}, "field 'group' holds a dict"),

@@ -35,6 +35,9 @@ MAY_BE_MISSING = {
     ("general", "my image"),
     ("shapes", "image"),
     ("blink", "answer"),
+    ("general", "label"),
+    ("general", "my label"),
+    ("shapes", "label"),
 }
 """Fields that some rows of these benchmarks lack: prompts of text alone, hidden answers."""
 many = settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))

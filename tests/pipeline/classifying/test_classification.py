@@ -144,18 +144,18 @@ def test_no_layer_runs_behind_the_deepest_chosen_head(made, tmp_path, monkeypatc
     saved = save_selection(selection, tmp_path / "saved")
     ran: list[int] = []
 
-    def load_and_watch(*given):
-        model = load(*given)
+    def load_and_watch(*given, **more):
+        model = load(*given, **more)
         for point in model.hook_points:
             number = point.grid.layer
             point.projection.register_forward_hook(lambda *_, n=number: ran.append(n))
         return model
 
-    monkeypatch.setattr("savs.pipeline.classifying.classified_run.load", load_and_watch)
+    monkeypatch.setattr("savs.pipeline.classifying.classifier_model.load", load_and_watch)
     said: list[str] = []
     found = classify(saved, made.table, reporting=Reporting(said.append)).predictions
     assert set(ran) == {0, 1}  # the pass ends at the projection of layer 2
-    assert any(line.startswith("the model runs up to layer 2, which has") for line in said)
+    assert any(line.startswith("loads and runs 3 of 6 decoder layers, up to") for line in said)
     expected = evaluate(made.store, selection).predictions
     assert_frame_equal(found.select(COMPARED), expected.select(COMPARED), abs_tol=1e-4)
 

@@ -132,7 +132,7 @@ def test_parts_read_one_at_a_time_give_what_all_at_once_give(tmp_path, monkeypat
     store = make_store(tmp_path / "s", features, labels, features[:, :2], labels[:2])
     selection = select(store, heads=3, readout="posterior")
     whole = cross_validate(store, selection).predictions
-    monkeypatch.setattr("savs.pipeline.evaluation.cross_validation.MEMORY", 1)
+    monkeypatch.setattr("savs.pipeline.evaluation.left_out.MEMORY", 1)
     monkeypatch.setattr("savs.pipeline.selection.task_selection.READ", 1)
     assert cross_validate(store, selection).predictions.equals(whole)
 

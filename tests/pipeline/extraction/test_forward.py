@@ -32,7 +32,7 @@ class Memory:
 
     def __init__(self, model, tokens):
         self.model, self.tokens, self.seen = model, tokens, []
-        self.device = model.device
+        self.device, self.count_tokens = model.device, model.count_tokens
 
     def launch(self, inputs, answers, scale):
         self.seen.append(tuple(inputs["input_ids"].shape))

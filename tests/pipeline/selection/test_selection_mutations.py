@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from json_edits import edited, places, variants
 from saved_selections import assert_same, config_of, two_task_store
 
-from savs.pipeline import Selection, load_selection, save_selection, select
+from savs.pipeline import Selection, calibrate, load_selection, save_selection, select
 from savs.pipeline.selection.selection_file import load_config
 from savs.stores import ResultError
 from savs.stores.format.layout import digest
@@ -29,7 +29,10 @@ HEAD = ("format", "savs", "run", "sha256")
 def saved(request, tmp_path_factory) -> tuple[Selection, Path]:
     """Return a selection and the folder that has it."""
     folder = tmp_path_factory.mktemp("selections")
-    selection = select(two_task_store(folder / "s"), heads=2, readout=request.param)
+    store = two_task_store(folder / "s")
+    selection = select(store, heads=2, readout=request.param)
+    if request.param == "knn":  # which leaves the class means to the calibration
+        selection = calibrate(store, selection).selection
     return selection, save_selection(selection, folder / "saved")
 
 
@@ -55,7 +58,11 @@ def loaded(folder: Path) -> Selection | None:
     for task in found.tasks:
         lengths = found.lengths(task)
         features = np.ones((lengths["heads"], 1, lengths["width"]), np.float32)
-        assert task.fitted.scores(features).scores.shape == (1, len(task.classes))
+        scores = task.fitted.scores(features)
+        assert scores.scores.shape == (1, len(task.classes))
+        if task.calibration is not None:
+            assert np.isfinite(task.calibration.probabilities(scores)).all()
+            assert np.isfinite(task.calibration.typicality(features, task.fitted)).all()
     return found
 
 

@@ -173,9 +173,9 @@ def test_a_complete_store_is_complete(store) -> None:
 
 
 def test_a_split_that_is_not_there_is_named(store) -> None:
-    with pytest.raises(StoreIncompleteError, match=r"has no split 'val'; it has: train, test"):
+    with pytest.raises(StoreIncompleteError, match=r"has no val split, only train, test"):
         store.features("val")
-    with pytest.raises(StoreIncompleteError, match="no finished val shard"):
+    with pytest.raises(StoreIncompleteError, match="has no val split"):
         store.examples("val")
 
 

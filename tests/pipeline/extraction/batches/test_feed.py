@@ -1,5 +1,6 @@
 import shutil
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +14,8 @@ from savs.stores import ShardSpec
 
 class Counter:
     """Counts a token a character, and one for ten pixels of width."""
+
+    encoder = SimpleNamespace(text_read=lambda prompt, media: prompt)
 
     def text(self, prompts):
         return [len(prompt) for prompt in prompts]

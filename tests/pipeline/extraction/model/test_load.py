@@ -109,7 +109,7 @@ def test_an_adapter_changes_features_and_identity(text_model, lora):
     before, after = heads(plain), heads(tuned)
     for layer, values in after.items():
         assert np.linalg.norm(values - before[layer]) > 0.1 * np.linalg.norm(before[layer])
-    assert differing(plain, tuned) == ["model.weights", "model.adapter"]
+    assert differing(plain, tuned) == ["model.weights", "model.layer_weights", "model.adapter"]
 
 
 @peft

@@ -1,0 +1,125 @@
+"""What is doubtful about labelled examples: labels that look alike, repeats, rare classes."""
+
+import math
+import unicodedata
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+
+import polars as pl
+
+from savs.datasets.errors import RowError
+
+UNEVEN = 10
+"""Examples of the most frequent class for one of the rarest, from which this is named."""
+NAMED = 3
+"""Examples that a line names."""
+
+
+def label_doubts(examples: pl.DataFrame) -> list[str]:
+    """Return one line for each thing that is doubtful about labelled examples.
+
+    Named are labels that differ by case, spaces or the form of a number alone (`Cat` and `cat `,
+    `1` and `1.0`); equal media and prompts under several labels, or several times under one; and
+    classes of which the most frequent has `UNEVEN` times as many examples as the rarest. Subtasks
+    are looked at one by one. Media are equal by content where digests are known, else by name.
+    Examples without media are compared where their prompt has one label.
+
+    Parameters
+    ----------
+    examples
+        Columns `id`, `subtask`, `label`, `prompt`, `media` and `media_sha256` (empty lists where
+        digests are not known).
+
+    Examples
+    --------
+    >>> rows = [("r1", None, "cat", "?", ["a"], []), ("r2", None, "Cat", "?", ["b"], [])]
+    >>> names = ["id", "subtask", "label", "prompt", "media", "media_sha256"]
+    >>> label_doubts(pl.DataFrame(rows, schema=names, orient="row"))
+    ["labels 'cat' (1 example) and 'Cat' (1 example) differ by case or spaces alone: one class?"]
+    """
+    labelled = examples.filter(pl.col("label").is_not_null())
+    lines: list[str] = []
+    for (subtask,), part in labelled.group_by("subtask", maintain_order=True):
+        where = "" if subtask is None else f"subtask {subtask!r}: "
+        found = [*_alike(part["label"]), *_repeats(part), *_uneven(part["label"])]
+        lines += [where + line for line in found]
+    return lines
+
+
+def refuse_doubts(lines: Sequence[str], *, strict: bool) -> list[str]:
+    """Return the lines; RowError that lists them where there are any and `strict` is set."""
+    if lines and strict:
+        raise RowError(
+            "the labelled examples are doubtful, and --strict allows no doubt:\n  "
+            + "\n  ".join(lines)
+            + "\ncorrect the input, or leave out --strict"
+        )
+    return list(lines)
+
+
+def _alike(labels: pl.Series) -> Iterator[str]:
+    counts = Counter(labels)
+    forms: dict[Hashable, list[str]] = {}
+    for label in counts:
+        forms.setdefault(_form(label), []).append(label)
+    for found in forms.values():
+        if len(found) > 1:
+            is_number = isinstance(_form(found[0]), float)
+            how = "are the same number" if is_number else "differ by case or spaces alone"
+            names = " and ".join(f"{label!r} ({_examples(counts[label])})" for label in found)
+            yield f"labels {names} {how}: one class?"
+
+
+def _form(label: str) -> Hashable:
+    """Return what labels share that a user may have meant to be the same."""
+    text = " ".join(unicodedata.normalize("NFKC", label).split()).casefold()
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return number if math.isfinite(number) else text
+
+
+def _repeats(examples: pl.DataFrame) -> Iterator[str]:
+    """Yield a line for what is there under several labels, and one for what is there again."""
+    places: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+    columns = examples.select("id", "label", "prompt", "media", "media_sha256").iter_rows()
+    for name, label, prompt, media, digests in columns:
+        if media or prompt:
+            places.setdefault((prompt, *(digests or media)), []).append((name, label))
+    tied = [(shown, rows) for (_, *shown), rows in places.items() if len(rows) > 1]
+    mixed = [rows for shown, rows in tied if shown and _labels(rows) > 1]
+    if mixed:
+        named = ("; ".join(f"{name} is {label!r}" for name, label in rows) for rows in mixed)
+        often = _times(len(mixed))
+        yield f"the same media and prompt have several labels, {often}: {_first(named)}"
+    again = [rows for _, rows in tied if _labels(rows) == 1]
+    if again:
+        count = sum(len(rows) - 1 for rows in again)
+        named = (f"{rows[1][0]} as {rows[0][0]}" for rows in again)
+        verb = "repeats" if count == 1 else "repeat"
+        yield f"{_examples(count)} {verb} an earlier one with the same label: {_first(named)}"
+
+
+def _labels(rows: Sequence[tuple[str, str]]) -> int:
+    return len({label for _, label in rows})
+
+
+def _uneven(labels: pl.Series) -> Iterator[str]:
+    counts = Counter(labels).most_common()
+    (often, most), (rare, fewest) = counts[0], counts[-1]
+    if most >= UNEVEN * fewest:
+        yield f"class {often!r} has {_examples(most)}, class {rare!r} has {fewest}: add some of it"
+
+
+def _examples(count: int) -> str:
+    return f"{count:,} example" + ("" if count == 1 else "s")
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
+
+
+def _first(lines: Iterable[str]) -> str:
+    found = list(lines)
+    return ", ".join(found[:NAMED]) + (" ..." if len(found) > NAMED else "")

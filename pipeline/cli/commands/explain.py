@@ -1,0 +1,125 @@
+"""`savs explain`: the votes of the chosen heads, and what would have changed them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from savs import pipeline
+from savs.pipeline.cli.options.expansion import expand_options
+from savs.pipeline.cli.options.shared import JsonOption, option
+from savs.pipeline.cli.output import print_json, print_line, print_table, progress, say
+from savs.pipeline.extraction.model.model_options import PlacingKeywords
+from savs.pipeline.names import DEFAULT_EXPLAINED
+from savs.pipeline.running.progress import Reporting
+
+if TYPE_CHECKING:
+    from savs.pipeline.explaining.explanation import Explained
+
+
+@expand_options
+def explain_command(
+    result: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RESULT",
+            help="Result folder in its store, e.g. STORE/results/vote.",
+            show_default=False,
+        ),
+    ],
+    placing: PlacingKeywords,
+    ids: Annotated[
+        list[str] | None,
+        option("--id", metavar="ID", help="Example to explain; repeatable."),
+    ] = None,
+    errors: Annotated[
+        bool, option("--errors", help="Explain wrong examples only, the surest ones first.")
+    ] = False,
+    n: Annotated[
+        int, option("--n", min=1, help="Most examples, if none is named.")
+    ] = DEFAULT_EXPLAINED,
+    out: Annotated[
+        Path | None, option("--out", metavar="PAGE.html", help="Also write an HTML page.")
+    ] = None,
+    media_root: Annotated[
+        Path | None,
+        option(metavar="DIR", help="Folder of the images (default: the store's thumbnails)."),
+    ] = None,
+    attention_maps: Annotated[
+        bool,
+        option("--attention-maps", help="Run the model; show where heads look, and a test of it."),
+    ] = False,
+    model: Annotated[
+        str | None, option(metavar="ID", help="Model, if it is not where the selection says.")
+    ] = None,
+    revision: Annotated[
+        str | None, option(help="Revision of the model (default: the selection's).")
+    ] = None,
+    dtype: Annotated[
+        str | None, option(help="auto, bfloat16, float16 or float32 (default: the selection's).")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Read the store alone, no model. Without --id and --errors: wrong and least sure examples.
+
+    --attention-maps alone needs torch; the options of the model are for it.
+    """
+    if ids and errors:
+        raise typer.BadParameter("--id and --errors exclude each other; pass one of them")
+    if media_root is not None and not media_root.is_dir():
+        raise typer.BadParameter(f"--media-root is {str(media_root)!r}, which is not a folder")
+    if attention_maps and media_root is None:
+        raise typer.BadParameter("--attention-maps needs the images; pass --media-root DIR")
+    if attention_maps and out is None and not json:
+        raise typer.BadParameter("--attention-maps draws on a page; pass --out PAGE.html or --json")
+    named = {"model": model, "revision": revision, "dtype": dtype}
+    given = {name: value for name, value in named.items() if value is not None}
+    found = pipeline.explain(
+        result,
+        ids=ids or (),
+        errors=errors,
+        n=n,
+        media_root=media_root,
+        out=out,
+        attention_maps=attention_maps,
+        reporting=Reporting(say, progress),
+        **given,
+        **(placing if attention_maps else {}),
+    )
+    if json:
+        print_json(found.to_json())
+    else:
+        for place, one in enumerate(found.examples):
+            if place:
+                print_line()
+            _print(one)
+    if out is not None:
+        say(f"wrote {out}")
+        for note in found.notes:
+            say(f"note: {note}")
+
+
+def _print(one: "Explained") -> None:
+    truth = "" if one.label is None or one.is_right else f" instead of {one.label}"
+    print_line(f"{one.id}: {one.prediction}{truth}")
+    rows = [
+        [
+            head.name,
+            head.vote,
+            f"{head.similarity[0][1]:.3f}",
+            f"{head.lead:.3f}",
+            ", ".join(f"{near.name} ({near.label})" for near in head.nearest[:1]),
+        ]
+        for head in one.heads
+    ]
+    print_table(["head", "nearest class", "cosine", "lead", "nearest training example"], rows)
+    if one.changes is None:
+        return
+    change = one.changes
+    print_line(
+        f"{one.for_winner} of {len(one.heads)} heads vote for {one.prediction};"
+        f" {len(change.heads)} others would elect {change.rival}: {', '.join(change.heads)}"
+    )
+    for what, changed in (("head", change.without_head), ("example", change.without_example)):
+        for name, other in changed.items():
+            print_line(f"without {what} {name}: {other}")

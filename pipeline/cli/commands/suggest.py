@@ -1,0 +1,79 @@
+"""`savs suggest`: which images to label next."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from savs import pipeline
+from savs.pipeline.cli.options.shared import JsonOption, ReadoutOption, option
+from savs.pipeline.cli.output import print_json, print_line, say
+from savs.pipeline.cli.saved_selection import find_selection
+
+if TYPE_CHECKING:
+    from savs.pipeline import Suggestions
+
+FORMS = (".csv", ".jsonl")
+
+
+def suggest_command(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="STORE|PREDICTIONS",
+            help="Feature store, or a .csv, .jsonl or .parquet file of predictions.",
+        ),
+    ],
+    count: Annotated[
+        int, option("--n", metavar="N", min=1, help="Images to suggest, of each subtask.")
+    ] = 20,
+    selection: Annotated[
+        Path | None,
+        option(metavar="DIR", help="Selection to use (default: STORE/results/READOUT)."),
+    ] = None,
+    readout: ReadoutOption = "vote",
+    subtask: Annotated[str | None, option(metavar="NAME", help="Only this subtask.")] = None,
+    out: Annotated[
+        Path | None, option(metavar="FILE", help="Output: .csv or .jsonl (default: print CSV).")
+    ] = None,
+    force: Annotated[bool, option("--force", help="Replace --out.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Fill in the column `label`, then add the file with `savs extract --append`."""
+    from savs.pipeline.running.csv_cells import cells_of_lists
+    from savs.pipeline.running.output_files import output_files
+
+    if out is not None and out.suffix.lower() not in FORMS:
+        raise typer.BadParameter(f"--out is {str(out)!r}, expected a name in {' or '.join(FORMS)}")
+    found = _suggestions(source, count, selection, readout, subtask)
+    for note in found.notes:
+        say(f"note: {note}")
+    is_csv = out is None or out.suffix.lower() == FORMS[0]
+    text = cells_of_lists(found.table).write_csv() if is_csv else found.table.write_ndjson()
+    if out is not None:
+        with output_files({"--out": out}, force=force) as paths:
+            paths["--out"].write_text(text, encoding="utf-8")
+        say(f"wrote {out} ({found.table.height} images)")
+    if json:
+        print_json({"suggestions": found.table.to_dicts(), "notes": list(found.notes)})
+    elif out is None:
+        print_line(text.rstrip("\n"), keep="\n")
+
+
+def _suggestions(
+    source: str, count: int, selection: Path | None, readout: str, subtask: str | None
+) -> "Suggestions":
+    from savs.pipeline.readouts import choose_readout
+    from savs.pipeline.suggesting.prediction_table import SUFFIXES
+    from savs.pipeline.suggesting.suggest import suggest_from_predictions
+
+    if Path(source).suffix.lower() in SUFFIXES and not Path(source).is_dir():
+        for name, given in (("--selection", selection), ("--subtask", subtask)):
+            if given is not None:
+                raise typer.BadParameter(f"{name} is for a store; {source} is a file")
+        return suggest_from_predictions(source, count)
+    opened = pipeline.open_store(source)
+    opened.require_split("test")
+    opened.require_complete()
+    chosen = find_selection(opened, selection, choose_readout(readout))
+    return pipeline.suggest(opened, chosen, count, subtask=subtask)

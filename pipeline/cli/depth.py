@@ -1,0 +1,55 @@
+"""`savs sweep --max-layers`: its option, and its table."""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from savs.pipeline.cli.output import print_table, say
+from savs.pipeline.running.formatting import percent, points, probability
+
+if TYPE_CHECKING:
+    import polars as pl
+
+EACH = "each"
+
+
+def parse_depths(text: str) -> list[int] | None:
+    """Return numbers of layers, None for each; a usage error otherwise."""
+    if text == EACH:
+        return None
+    parts = text.split(",")
+    if not all(part.isdecimal() for part in parts):
+        raise typer.BadParameter(
+            f"--max-layers is {text!r}, expected layers counted from 0, such as 7,13,20, or {EACH}"
+        )
+    return [int(part) for part in parts]
+
+
+def print_depth(table: "pl.DataFrame") -> None:
+    """Print the headline metric of each depth and its difference to the whole one."""
+    metric = table["metric"][0]
+    rows = [
+        [
+            row["readout"],
+            "all" if row["shots"] is None else str(row["shots"]),
+            str(row["max_layer"]),
+            percent(row["share"]),
+            percent(row["mean"]),
+            f"{percent(row['low'])} .. {percent(row['high'])}",
+            points(row["difference"]),
+            f"{points(row['difference_low'])} .. {points(row['difference_high'])}",
+            probability(row["p"]),
+            probability(row["p_holm"]),
+        ]
+        for row in table.iter_rows(named=True)
+        if row["metric"] == metric
+    ]
+    header = ["readout", "shots", "max layer", "of decoder (%)", f"{metric} (%)", "95 % interval",
+              "difference", "95 % interval", "p", "p (Holm)"]  # fmt: skip
+    print_table(header, rows)
+    over = "test examples" if table["draws"].max() == 1 else "draws and test examples"
+    say(
+        f"the best {table['heads'][0]} heads of layers up to `max layer`; of decoder: the share of"
+        " its layers, so of its parameters and FLOP, that savs classify then loads and runs"
+    )
+    say(f"difference: minus the last layer on the same examples; intervals and p over {over}")

@@ -1,0 +1,47 @@
+"""The selection that a command uses: one that is given, one that the store has, or a new one."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from savs import pipeline
+from savs.pipeline.cli.calibrated import calibrated
+from savs.pipeline.cli.output import say
+
+if TYPE_CHECKING:
+    from savs.pipeline import Selection
+    from savs.pipeline.readouts import Readout
+    from savs.stores import FeatureStore
+
+
+def find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") -> "Selection":
+    """Return the selection in a folder; without one that of the store, or a new one.
+
+    Raises
+    ------
+    SelectionError
+        The store's was made from other training examples than it has now.
+    """
+    from savs.pipeline.errors import SelectionError
+    from savs.pipeline.heads.training_set import train_digest
+    from savs.pipeline.readouts import BUILT_IN
+    from savs.pipeline.selection.older import older_note
+    from savs.stores.files.paths import is_remote
+    from savs.stores.results import CONFIG, results_folder
+
+    own = None if rule in BUILT_IN.values() else rule  # a built-in one is found by its name
+    if path is not None:
+        return pipeline.load_selection(path, readout=own)
+    saved = results_folder(store.path, rule.name)
+    if is_remote(store.path) or store.missing("train") or not (saved / CONFIG).exists():
+        selection = pipeline.select(store, readout=rule)
+        say(f"no selection yet: selected {len(selection.tasks[0].heads)} heads")
+        return calibrated(store, selection)[0]
+    selection = pipeline.load_selection(saved, readout=own)
+    if selection.train != train_digest(store) and not older_note(selection, store.manifest):
+        name = rule.file.name if rule.file else rule.name
+        raise SelectionError(
+            f"{saved} was made from other training examples than the store has now; run"
+            f" savs select {store.path} --readout {name}"
+        )
+    say(f"using {saved}")
+    return selection

@@ -1,0 +1,117 @@
+"""How far the probabilities and prediction sets of an evaluation can be trusted."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import polars as pl
+
+from savs.datasets import Units
+from savs.pipeline.selection.selection import Selection
+from savs.pipeline.statistics.intervals import summarise
+from savs.pipeline.statistics.reliability import (
+    Answered,
+    Bin,
+    accuracy_by_coverage,
+    calibration_error,
+    reliability,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A share of some examples with its clustered 95 % interval; None with one cluster."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RiskReport:
+    """What prediction sets of a chosen risk came to."""
+
+    risk: float
+    """As asked for: P(truth outside the set)."""
+    outside: Share
+    """As it is."""
+    answered: Share
+    """Share of the examples whose set has exactly one class."""
+    wrong: Share | None
+    """Error among those: another number than the risk. None where none is answered."""
+    classes: float
+    """Mean number of classes in a set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confidence:
+    """Probabilities against what was right. Skipped examples are left out."""
+
+    examples: int
+    temperatures: dict[str, float | None] | None
+    """Subtask, or `all` -> its temperature; None where probabilities are not calibrated."""
+    calibration_error: float
+    """Expected calibration error, 0 to 1."""
+    reliability: tuple[Bin, ...]
+    coverage: tuple[Answered, ...]
+    """Accuracy if only the likeliest share is answered."""
+    risk: RiskReport | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form that metrics.json holds."""
+        return asdict(self)
+
+
+def measure_confidence(
+    predictions: pl.DataFrame, selection: Selection | None, risk: float | None
+) -> Confidence | None:
+    """Return how far probabilities can be trusted; None without any, or without labels.
+
+    Parameters
+    ----------
+    predictions
+        Columns `label`, `correct`, `probability`, `cluster`, and for a risk `prediction_set` and
+        `unsure`.
+    selection
+        That made them.
+    risk
+        Of the prediction sets.
+    """
+    known = predictions.filter(pl.col("probability").is_not_null(), pl.col("label").is_not_null())
+    if not known.height:
+        return None
+    likely, correct = known["probability"].to_numpy(), known["correct"].to_numpy()
+    bins = reliability(likely, correct)
+    return Confidence(
+        examples=known.height,
+        temperatures=_temperatures(selection),
+        calibration_error=calibration_error(bins),
+        reliability=bins,
+        coverage=accuracy_by_coverage(likely, correct),
+        risk=None if risk is None else _report(known, risk),
+    )
+
+
+def _temperatures(selection: Selection | None) -> dict[str, float | None] | None:
+    found = {
+        task.subtask or "all": task.calibration and task.calibration.temperature
+        for task in (selection.tasks if selection else ())
+    }
+    return found if any(found.values()) else None
+
+
+def _report(known: pl.DataFrame, risk: float) -> RiskReport:
+    inside = known.select(pl.col("prediction_set").list.contains(pl.col("label"))).to_series()
+    sure = known.filter(~pl.col("unsure"))
+    return RiskReport(
+        risk=risk,
+        outside=_share(known, ~inside),
+        answered=_share(known, ~known["unsure"]),
+        wrong=_share(sure, ~sure["correct"]) if sure.height else None,
+        classes=float(known["prediction_set"].list.len().to_numpy().mean()),
+    )
+
+
+def _share(examples: pl.DataFrame, flags: pl.Series) -> Share:
+    scores = examples.select("cluster", stratum=pl.lit("all"), score=flags.cast(pl.Float64))
+    found = summarise(Units("share", scores, chance=0.0))
+    return Share(found.value, found.low, found.high)

@@ -1,0 +1,206 @@
+"""Predictions of training examples by classifiers that never saw them.
+
+Nested K-fold: in each part's turn, heads are scored, chosen and fitted on the other parts alone,
+with the selection's own number of heads, scoring and readout, and classify the part left out.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from savs.datasets.splits.clusters import clusters_of
+from savs.foundation.arrays import Array
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.predictions import predicted
+from savs.pipeline.heads.centroids import class_centroids
+from savs.pipeline.heads.folds import FOLDS, fold_count, stratified_folds
+from savs.pipeline.heads.training_set import TrainingTask, training_tasks
+from savs.pipeline.heads.typicality import typicality
+from savs.pipeline.readouts import Readout
+from savs.pipeline.selection.calibration import CENTROIDS, has_centroids
+from savs.pipeline.selection.selection import Selection
+from savs.pipeline.selection.task_selection import (
+    ScoredHeads,
+    TaskSelection,
+    best_heads,
+    chosen_features,
+    fit_task,
+    given_heads,
+    heads_up_to,
+    score_tasks,
+)
+from savs.stores import FeatureStore
+
+SEEN = 512
+"""Examples of its own fit that a readout is put to at most, for a calibration."""
+MEMORY = 2**28
+"""Bytes of features that are read at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """The examples of a task, each classified by a selection of the other folds."""
+
+    predictions: pl.DataFrame
+    """One row an example with `row`, its number in the train split; see `predicted`."""
+    labels: Array
+    """`(n,)` class numbers, in the order of `predictions`."""
+    scores: Array
+    """`(n, classes)` float32 of the readout."""
+    typicality: Array
+    """`(n,)` float32; empty if it is not for a calibration."""
+    seen: Array
+    """`(m, classes)` scores of examples that each fold's readout was fitted on; empty likewise."""
+    folds: int
+    kept: tuple[float, float]
+    """Least and greatest share of the examples that a fold's selection was made of."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One part of a task's examples, and the others."""
+
+    task: TrainingTask
+    like: TaskSelection
+    """The selection on the whole task."""
+    out: Array
+    """`(n,)` flags of the part that is classified."""
+
+    @property
+    def others(self) -> TrainingTask:
+        return self.task.part(~self.out)
+
+
+def leave_out(
+    store: FeatureStore,
+    selection: Selection,
+    folds: int | Literal["loo"] = FOLDS,
+    *,
+    for_calibration: bool = False,
+) -> list[LeftOut]:
+    """Classify each training example by a selection of the other folds, task by task.
+
+    Examples that share an image or a group stay in one part. Heads that were taken from elsewhere
+    (`heads_from`) are only fitted again. Arguments and errors as in `cross_validate`.
+    """
+    rule = selection.rule
+    examples = store.examples("train").with_row_index("row")
+    clusters = clusters_of(examples).to_list()
+    parts = [
+        _Part(task, like, out)
+        for task, like in zip(training_tasks(store), selection.tasks, strict=True)
+        for out in _held_out(task, [clusters[row] for row in task.rows], folds, selection.scoring)
+    ]
+    chosen = _choose(store, rule, selection, parts)
+    found: dict[int, list[tuple[_Part, pl.DataFrame, Array, Array, Array]]] = {}
+    for part, heads, features in _read(store, parts, chosen):
+        own, out = features[:, ~part.out], features[:, part.out]
+        fitted = fit_task(store, rule, heads, own).fitted
+        scores = fitted.scores(out)
+        typical = np.zeros(0, np.float32)
+        seen = scores.scores[:0]
+        if for_calibration:
+            seen = fitted.scores(own[:, some_of(own.shape[1])]).scores
+            centroids = (
+                getattr(fitted, CENTROIDS)
+                if has_centroids(rule)
+                else class_centroids(own, part.others.labels, len(part.task.classes))
+            )
+            typical = typicality(out, centroids)
+        frame = predicted(examples[part.task.rows[part.out]], part.task.classes, scores)
+        found.setdefault(id(part.task), []).append((part, frame, scores.scores, typical, seen))
+    return [_joined(own) for own in found.values()]
+
+
+def some_of(count: int) -> slice:
+    """Return every so many-th of the examples: `SEEN` at most, or all of fewer."""
+    return slice(None, None, -(-count // SEEN))
+
+
+def _joined(parts: Sequence[tuple[_Part, pl.DataFrame, Array, Array, Array]]) -> LeftOut:
+    kept = [int((~part.out).sum()) / len(part.out) for part, *_ in parts]
+    return LeftOut(
+        predictions=pl.concat([frame for _, frame, *_ in parts]),
+        labels=np.concatenate([part.task.labels[part.out] for part, *_ in parts]),
+        scores=np.concatenate([scores for _, _, scores, *_ in parts]),
+        typicality=np.concatenate([typical for *_, typical, _ in parts]),
+        seen=np.concatenate([seen for *_, seen in parts]),
+        folds=len(parts),
+        kept=(min(kept), max(kept)),
+    )
+
+
+def _held_out(
+    task: TrainingTask, clusters: Sequence[str], folds: int | Literal["loo"], scoring: str
+) -> list[Array]:
+    """Return the flags of each part of a task."""
+    where = "" if task.subtask is None else f" of subtask {task.subtask!r}"
+    tied = {
+        label: len({clusters[int(i)] for i in np.flatnonzero(task.labels == number)})
+        for number, label in enumerate(task.classes)
+    }
+    rarest = min(tied, key=lambda label: tied[label])
+    if tied[rarest] < 2:
+        raise SelectionError(
+            f"cross-validation needs two independent examples of each class, but class {rarest!r}"
+            f"{where} has one, or its examples share an image or a group; add more examples"
+        )
+    if folds == "loo":
+        found = np.unique(clusters, return_inverse=True)[1]
+    else:
+        count = min(fold_count(task.labels, folds), tied[rarest])
+        found = stratified_folds(task.labels, count, clusters)
+    parts = [found == fold for fold in range(int(found.max()) + 1)]
+    for out in parts:
+        left = np.bincount(task.labels[~out], minlength=len(task.classes))
+        if scoring != "resubstitution" and (left == 1).any():
+            label = task.classes[int(np.flatnonzero(left == 1)[0])]
+            raise SelectionError(
+                f"cross-validation leaves one training example of class {label!r}{where} to choose"
+                f" heads by, but {scoring} scoring needs two; add examples, or select with"
+                " --scoring resubstitution"
+            )
+        absent = set(range(len(task.classes))) - set(task.labels[~out].tolist())
+        if absent:
+            raise SelectionError(
+                f"cross-validation cannot split the examples of class"
+                f" {task.classes[min(absent)]!r}{where}: those that share images or groups stay"
+                " together; add more independent examples"
+            )
+    return parts
+
+
+def _choose(
+    store: FeatureStore, rule: Readout, selection: Selection, parts: Sequence[_Part]
+) -> list[ScoredHeads]:
+    """Return the heads for each part, chosen by the others."""
+    others = [part.others for part in parts]
+    if selection.heads_from is not None:
+        return [
+            given_heads(store, rule, selection.scoring, other, part.like.heads)
+            for part, other in zip(parts, others, strict=True)
+        ]
+    scores = score_tasks(store, rule, selection.scoring, others, selection.max_layer)
+    heads = heads_up_to(store, selection.max_layer)
+    return [
+        best_heads(heads, other, own, len(part.like.heads))
+        for part, other, own in zip(parts, others, scores, strict=True)
+    ]
+
+
+def _read(
+    store: FeatureStore, parts: Sequence[_Part], chosen: Sequence[ScoredHeads]
+) -> Iterator[tuple[_Part, ScoredHeads, Array]]:
+    """Yield each part with its heads and their features of the whole task; reads serve several."""
+    pairs = list(zip(parts, chosen, strict=True))
+    width = max(grid.head_dim for grid in store.grid)
+    while pairs:
+        sizes = np.cumsum([4 * len(h.heads) * len(p.task.rows) * width for p, h in pairs])
+        some = pairs[: max(1, int(np.searchsorted(sizes, MEMORY, side="right")))]
+        del pairs[: len(some)]
+        wanted = [(heads.heads, part.task.rows) for part, heads in some]
+        for (part, heads), features in zip(some, chosen_features(store, wanted), strict=True):
+            yield part, heads, features

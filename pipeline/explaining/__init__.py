@@ -1,0 +1,1 @@
+"""`savs explain`: why heads voted as they did, example by example."""

@@ -1,0 +1,180 @@
+"""`extract --append`: examples beside those that a store holds, and what is known of them already.
+
+The plan of the store is read as if all its examples were given again, those with features from the
+store itself; so its segments are checked as in every other run, and the new examples make one more.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import polars as pl
+
+from savs.datasets import Example
+from savs.datasets.media.digests import digests_of, media_names
+from savs.datasets.splits.leaks import find_leaks
+from savs.datasets.splits.shared_media import content_table
+from savs.datasets.splits.splits import check_splits, unknown_labels
+from savs.pipeline.inputs.source import Source, Splits
+from savs.stores import FeatureStore, ShardSpec, StoreIncompleteError, StoreMismatchError
+from savs.stores.format.plan import ROW_COLUMNS
+
+COMPARED = tuple(name for name in ROW_COLUMNS if name != "index")
+"""What must be equal for a row to be the one that the store has: it may lie elsewhere in a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class WantedExamples:
+    """The examples of a run."""
+
+    examples: Splits
+    """All that the store will hold, in the order of its plan."""
+    todo: Splits
+    """Those whose media the run can read, and that have no features before it."""
+    given: frozenset[tuple[str, str]]
+    """Split and id of each example that was given: their media can be read."""
+    notes: Sequence[str]
+    """What a user should know before the run."""
+
+    def can_redo(self, spec: ShardSpec, ids: Sequence[str]) -> bool:
+        """Return whether a shard of these examples can be made again."""
+        return all((spec.split, identifier) in self.given for identifier in ids)
+
+
+def wanted_examples(source: Source) -> WantedExamples:
+    """Return the examples of a run that is given all of them."""
+    found = source.examples()
+    return WantedExamples(found, found, _ids(found), source.notes(found))
+
+
+def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
+    """Return the examples of a store and those that are given beside them.
+
+    An example that the store has already, by its id and content, is left out.
+
+    Raises
+    ------
+    StoreMismatchError
+        The store has an example of the same id with other content.
+    StoreIncompleteError
+        A shard is missing, and its examples are not among those given.
+    DatasetError
+        The input has a fault, or the splits as they would be do not fit each other.
+    """
+    given = source.given()
+    examples: Splits = {}
+    todo: Splits = {}
+    notes: list[str] = []
+    stored = {split: stored_rows(store, split) for split in store.manifest.plan.splits}
+    for split in dict.fromkeys([*stored, *given]):
+        known = stored.get(split)
+        held = {} if known is None else _as_examples(known)
+        new = given.get(split, [])
+        if known is not None:
+            _require_same(store, source, split, held, new)
+        examples[split] = _joined(store, split, held, new)
+        todo[split] = [example for example in new if example.id not in held]
+        if split in given:
+            notes.append(_counted(split, len(todo[split]), len(new) - len(todo[split])))
+    train, test = examples.get("train", []), examples.get("test", [])
+    check_splits(train, test)
+    notes += [*unknown_labels(train, test), *source.survey(given)]
+    if new := todo.get("train"):
+        added = content_table(new, digests_of(media_names(new), source.media("train")))
+        notes += source.doubts(_united(stored.get("train"), added))
+        tested = stored.get("test")
+        notes += [] if tested is None else find_leaks(added, tested).summary()
+    return WantedExamples(examples, todo, _ids(given), notes)
+
+
+def stored_rows(store: FeatureStore, split: str) -> pl.DataFrame | None:
+    """Return the examples of a split that the store has, skipped ones too; None without any."""
+    if not store.present(split):
+        return None
+    columns = ["id", "media_sha256", *ROW_COLUMNS]
+    tables = store.examples(split).select(columns), store.skipped(split).select(columns)
+    return pl.concat(tables)
+
+
+def _as_examples(rows: pl.DataFrame) -> dict[str, Example]:
+    """Return id -> the example that a row of the store is of."""
+    names = [field.name for field in fields(Example) if field.name != "split"]
+    return {row["id"]: _example(names, row) for row in rows.iter_rows(named=True)}
+
+
+def _example(names: Sequence[str], row: Mapping[str, Any]) -> Example:
+    values = {name: row[name] for name in names}
+    parsed = {"media": tuple(row["media"]), "extra": json.loads(row["extra"])}
+    return Example(**values | parsed, split="")
+
+
+def _joined(
+    store: FeatureStore, split: str, held: Mapping[str, Example], given: Sequence[Example]
+) -> list[Example]:
+    """Return the planned examples of a split, then the new ones."""
+    plan = store.manifest.plan.splits.get(split)
+    planned = () if plan is None else plan.ids
+    new = {example.id: example for example in given}
+    absent = next((name for name in planned if name not in held and name not in new), None)
+    if absent is not None:
+        raise StoreIncompleteError(
+            f"{store.path}: shard {store.missing(split)[0].name} is missing, and its {split}"
+            f" example {absent!r} is not among those given; finish the run that was interrupted:"
+            " give its files with --append, then append others"
+        )
+    known = set(planned)
+    return [
+        *(held.get(name) or new[name] for name in planned),
+        *(example for example in given if example.id not in known),
+    ]
+
+
+def _require_same(
+    store: FeatureStore,
+    source: Source,
+    split: str,
+    held: Mapping[str, Example],
+    given: Sequence[Example],
+) -> None:
+    """Raise StoreMismatchError where an example has the id of another one that the store has.
+
+    Media of skipped examples are not compared: they may be mended. Nor are any where a shard is
+    missing: this run goes on with an earlier one.
+    """
+    again = [example for example in given if example.id in held]
+    for example in again:
+        for name in COMPARED:
+            before, now = getattr(held[example.id], name), getattr(example, name)
+            if before != now:
+                raise _other(store, split, example.id, f"{name} {before!r} there, {now!r} now")
+    if store.missing():
+        return
+    digests = digests_of(media_names(again), source.media(split)) if again else {}
+    recorded = dict(store.examples(split).select("id", "media_sha256").iter_rows())
+    for example in again:
+        for name, before in zip(example.media, recorded.get(example.id, ()), strict=False):
+            if digests.get(name, before) != before:
+                raise _other(store, split, example.id, f"{name} with other bytes")
+
+
+def _other(store: FeatureStore, split: str, identifier: str, what: str) -> StoreMismatchError:
+    return StoreMismatchError(
+        f"{split} example {identifier!r} is in {store.path} with other content: {what}; give the"
+        " new example another id (a column `id`, or another file name), or leave it out"
+    )
+
+
+def _counted(split: str, new: int, repeated: int) -> str:
+    """Return how many examples are new."""
+    known = f"; {repeated:,} more are in the store already" if repeated else ""
+    return f"append: {new:,} {split} examples without features{known}"
+
+
+def _united(stored: pl.DataFrame | None, added: pl.DataFrame) -> pl.DataFrame:
+    """Return the stored rows of a split and new ones, with the columns of `content_table`."""
+    return added if stored is None else pl.concat([stored.select(added.columns), added])
+
+
+def _ids(examples: Splits) -> frozenset[tuple[str, str]]:
+    return frozenset((split, example.id) for split, rows in examples.items() for example in rows)

@@ -1,0 +1,164 @@
+"""Where heads look: the last token's attention on the patches of a prompt's images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageStat
+
+from savs.foundation.arrays import Array
+from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.chosen_heads import keep_heads
+from savs.pipeline.extraction.model.attention_rows import keep_last_rows
+from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.model.prompts import Pieces
+from savs.stores import Head, head_name
+from savs.stores.format.layout import to_float32
+
+IMAGE_IDS = ("image_token_id", "image_token_index")
+"""Names of the image patch token in configurations."""
+CUTS = ("do_center_crop", "crop_to_patches", "do_pan_and_scan", "do_image_splitting")
+"""Settings of image processors that show a model parts of an image."""
+FAR = 0.02
+"""Greatest relative distance of a head's output from weights times values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Where the chosen heads look in one prompt."""
+
+    heads: tuple[Head, ...]
+    features: tuple[Array, ...]
+    """Each head's feature in this pass."""
+    on_images: tuple[Array, ...]
+    """For each image `(heads, rows, columns)` float32: the attention on its patches."""
+    tokens: tuple[str, ...]
+    """The prompt's other tokens, in reading order."""
+    on_tokens: Array
+    """`(heads, tokens)` float32: the attention on them."""
+
+
+def look(model: LoadedModel, prompt: Pieces, heads: Sequence[Head]) -> Look:
+    """Run one prompt and return where heads look at its end.
+
+    Raises
+    ------
+    ModelError
+        The attention cannot be read: the model computes it in another way, gates what follows, or
+        puts the patches of an image in an order that is no grid.
+    """
+    points = [p for p in model.hook_points if p.grid.layer in {layer for layer, _ in heads}]
+    with keep_last_rows(model.model, points) as rows:
+        inputs = model.inputs([prompt])
+        features = [own[0] for own in read_heads(model, inputs, heads)]
+    places = {(p.grid.layer, head): i for p in points for i, head in enumerate(p.grid.heads)}
+    kept = []
+    for head, feature in zip(heads, features, strict=True):
+        if head[0] not in rows:
+            raise ModelError(f"{model.name}: the attention of layer {head[0]} cannot be read")
+        row = rows[head[0]]
+        output = row.output[places[head]].cpu().numpy()
+        apart = np.linalg.norm(output - feature) / max(float(np.linalg.norm(feature)), 1e-12)
+        if apart > FAR:
+            raise ModelError(
+                f"{model.name}: {head_name(head)} is not its attention times its values (relative"
+                f" distance {apart:.2g}), so a map would not show what the head reads"
+            )
+        kept.append(row.weights[places[head]].cpu().numpy())
+    weights = np.stack(kept)
+    ids = inputs["input_ids"][0].tolist()
+    grids, at = _patches(model, inputs, ids, _images(prompt))
+    others = [place for place in range(len(ids)) if place not in set(np.concatenate(at).tolist())]
+    tokenizer = model.encoder.tokenizer
+    return Look(
+        heads=tuple(heads),
+        features=tuple(features),
+        on_images=tuple(
+            weights[:, own].reshape(-1, *grid) for own, grid in zip(at, grids, strict=True)
+        ),
+        tokens=tuple(tokenizer.decode([ids[place]]) for place in others),
+        on_tokens=weights[:, others],
+    )
+
+
+def read_heads(model: LoadedModel, inputs: Any, heads: Sequence[Head]) -> list[Array]:
+    """Return `(prompts, head_dim)` float32 features of each head at the last token of a batch."""
+    cut = replace(model, hook_points=keep_heads(model.hook_points, heads))
+    read = cut.read(inputs)
+    numbers = {grid.layer: grid.heads for grid in cut.grid}
+    return [
+        to_float32(read.heads[layer][numbers[layer].index(head)], model.dtype)
+        for layer, head in heads
+    ]
+
+
+def mask_patches(prompt: Pieces, hidden: Sequence[Array]) -> Pieces:
+    """Return a prompt whose images have some patches in the image's mean colour.
+
+    Parameters
+    ----------
+    prompt
+        Text and images in reading order.
+    hidden
+        For each image `(rows, columns)` flags of the patches to hide.
+    """
+    masks = iter(hidden)
+    return tuple(
+        _hide(piece, next(masks)) if isinstance(piece, Image.Image) else piece for piece in prompt
+    )
+
+
+def _hide(image: Image.Image, hidden: Array) -> Image.Image:
+    changed = image.copy()
+    colour = tuple(round(value) for value in ImageStat.Stat(image).mean)
+    rows, columns = hidden.shape
+    for row, column in np.argwhere(hidden):
+        box = (
+            round(column * image.width / columns),
+            round(row * image.height / rows),
+            round((column + 1) * image.width / columns),
+            round((row + 1) * image.height / rows),
+        )
+        changed.paste(colour, box)
+    return changed
+
+
+def _images(prompt: Pieces) -> int:
+    return sum(isinstance(piece, Image.Image) for piece in prompt)
+
+
+def _patches(
+    model: LoadedModel, inputs: Any, ids: Sequence[int], images: int
+) -> tuple[list[tuple[int, int]], list[Array]]:
+    """Return the grid of each image's patches, and the positions of its tokens in reading order."""
+    config = model.encoder.config
+    token = next((getattr(config, n) for n in IMAGE_IDS if hasattr(config, n)), None)
+    at = np.flatnonzero(np.array(ids) == token)
+    grids = _grids(model, inputs, len(at), images)
+    sizes = [rows * columns for rows, columns in grids]
+    if not images or len(grids) != images or sum(sizes) != len(at):
+        raise ModelError(
+            f"{model.name}: its {len(at)} image tokens are not known to be one grid of patches for"
+            f" each of {images} images, so maps cannot be drawn"
+        )
+    return grids, np.split(at, np.cumsum(sizes)[:-1])
+
+
+def _grids(model: LoadedModel, inputs: Any, tokens: int, images: int) -> list[tuple[int, int]]:
+    """Return rows and columns of each image; none where the processor cuts images up."""
+    if "image_grid_thw" in inputs:
+        merge = getattr(model.model.config.vision_config, "spatial_merge_size", 1)
+        return [
+            (int(frames) * int(rows) // merge, int(columns) // merge)
+            for frames, rows, columns in inputs["image_grid_thw"].tolist()
+        ]
+    side = round((tokens / max(images, 1)) ** 0.5)
+    return [(side, side)] * images if side > 1 and _makes_squares(model.encoder.images) else []
+
+
+def _makes_squares(processor: Any) -> bool:
+    """Return whether an image processor scales every whole image to one square."""
+    size = dict(getattr(processor, "size", None) or {})
+    is_square = size.get("height") is not None and size["height"] == size.get("width")
+    return is_square and not any(getattr(processor, name, None) for name in CUTS)

@@ -1,0 +1,1 @@
+"""`savs report`: one page about results, with every number that they hold."""

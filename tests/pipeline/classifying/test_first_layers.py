@@ -1,0 +1,97 @@
+"""Classify loads no layer behind the deepest chosen head, and knows the ones it loads."""
+
+from dataclasses import replace
+
+import pytest
+from polars.testing import assert_frame_equal
+
+from savs.pipeline import classify, load_selection, save_selection, select
+from savs.pipeline.classifying.classifier_model import ClassifierModel
+from savs.pipeline.errors import ModelError, SelectionError
+from savs.pipeline.extraction.model.load import load
+from savs.pipeline.running.progress import Reporting
+from savs.stores.format.layout import digest
+
+
+@pytest.fixture(scope="module")
+def shallow(made, tmp_path_factory):
+    """Return a classifier of heads in the first two layers of six."""
+    selection = select(made.store, heads=6, max_layer=1)
+    assert max(layer for layer, _ in selection.heads) == 1
+    return save_selection(selection, tmp_path_factory.mktemp("shallow"))
+
+
+def with_facts(folder, classifier, facts):
+    """Save a classifier with other facts of its model."""
+    selection = load_selection(classifier)
+    source = replace(selection.source, model=facts)
+    return save_selection(replace(selection, source=source), folder)
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """Return the models that runs load."""
+    models, load = [], ClassifierModel.load
+
+    def keep(self, prompts):
+        models.append(load(self, prompts))
+        return models[-1]
+
+    monkeypatch.setattr(ClassifierModel, "load", keep)
+    return models
+
+
+def test_predictions_are_those_of_the_whole_model(made, shallow, held, monkeypatch) -> None:
+    said: list[str] = []
+    found = classify(shallow, made.table, reporting=Reporting(said.append)).predictions
+    told = "decoder layers, up to the deepest chosen head: 67 % of the decoder are left out"
+    assert f"loads and runs 2 of 6 {told}" in said
+    monkeypatch.setattr(ClassifierModel, "_first_layers", lambda *_: None)
+    whole = classify(shallow, made.table, reporting=Reporting(said.append)).predictions
+    assert_frame_equal(found, whole)
+    assert f"runs 2 of 6 {told}" in said
+    few, all_of_them = ({n for n, _ in m.model.named_parameters()} for m in held)
+    behind = {name for name in all_of_them if any(f"layers.{n}." in name for n in (2, 3, 4, 5))}
+    assert few == all_of_them - {name for name in behind if "language_model" in name}
+    assert len(few) < len(all_of_them)
+
+
+def test_other_weights_in_a_loaded_layer_are_refused(made, shallow, tmp_path) -> None:
+    facts = dict(load_selection(shallow).source.model)
+    for layer, is_seen in ((0, True), (2, True), (3, False)):  # the first is of no layer
+        parts = list(facts["layer_weights"])
+        parts[layer] = "0" * 16
+        other = {**facts, "layer_weights": parts, "weights": digest(parts)}
+        saved = with_facts(tmp_path / str(layer), shallow, other)
+        if is_seen:
+            with pytest.raises(SelectionError, match=r"model\.layer_weights: '2 layers \("):
+                classify(saved, made.table)
+        else:  # what a layer that is not loaded holds does not matter
+            assert classify(saved, made.table).rows == 20
+
+
+def test_a_classifier_that_does_not_know_its_layers_gets_the_whole_model(
+    made, shallow, held, tmp_path
+) -> None:
+    facts = dict(load_selection(shallow).source.model)
+    del facts["layer_weights"]
+    saved = with_facts(tmp_path / "a", shallow, {**facts, "weights": "0" * 64})
+    with pytest.raises(SelectionError, match=r"model\.weights: '0000"):
+        classify(saved, made.table)
+    assert held[0].grid[-1].layer == 5
+
+
+def test_where_few_layers_do_not_run_all_are_loaded(made, shallow, held, monkeypatch) -> None:
+    expected = classify(shallow, made.table).predictions
+
+    def load_whole_only(*given, last_layer=None):
+        if last_layer is not None:
+            raise ModelError("a decoder layer that was not loaded was reached")
+        return load(*given)
+
+    monkeypatch.setattr("savs.pipeline.classifying.classifier_model.load", load_whole_only)
+    said: list[str] = []
+    found = classify(shallow, made.table, reporting=Reporting(said.append)).predictions
+    assert any(line.startswith("all layers are loaded, since the model does not") for line in said)
+    assert [model.grid[-1].layer for model in held] == [1, 5]
+    assert_frame_equal(found, expected)

@@ -1,0 +1,77 @@
+"""Flipped labels are found by the classifier of the others."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from savs.pipeline import cross_validate, select, suspects
+from savs.pipeline.evaluation.suspects import STRONG, strengths
+from stores import make_store
+
+FLIPPED = (3, 8)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Return a store of two classes far apart, of which two examples have the other's label."""
+    rng = np.random.default_rng(0)
+    truth = list("ab" * 10)
+    centres = rng.normal(size=(6, 2, 8)) * 3
+    features = centres[:, ["ab".index(label) for label in truth]] + rng.normal(size=(6, 20, 8))
+    labels = ["ab"["ba".index(t)] if i in FLIPPED else t for i, t in enumerate(truth)]
+    rows = [{"media": f'["{i}.png"]', "media_sha256": f'["{i}"]'} for i in range(20)]
+    features = features.astype(np.float32)
+    return make_store(
+        *(tmp_path_factory.mktemp("suspects") / "s", features, labels, features[:, :2], labels[:2]),
+        train_rows=rows,
+    )
+
+
+@pytest.mark.parametrize("readout", ["vote", "lda"])
+def test_flipped_labels_are_the_suspects(store, readout):
+    selection = select(store, heads=5, readout=readout)
+    found = suspects(store, selection)
+    assert set(found["id"]) == {f"train:{i}" for i in FLIPPED}
+    assert found["strength"].min() >= STRONG
+    row = found.row(by_predicate=pl.col("id") == "train:3", named=True)
+    assert (row["label"], row["prediction"], row["media"]) == ("a", "b", ["3.png"])
+    assert found.equals(suspects(store, selection, cross_validate(store, selection)))
+
+
+def test_the_margin_is_the_score_of_the_prediction_less_that_of_the_label(store):
+    selection = select(store, heads=5)
+    found = suspects(store, selection)
+    votes = cross_validate(store, selection).predictions.filter(pl.col("id") == "train:3")["votes"]
+    scores = {vote["class"]: vote["score"] for vote in votes[0]}
+    margin = found.row(by_predicate=pl.col("id") == "train:3", named=True)["margin"]
+    assert margin == scores["b"] - scores["a"] > 0
+
+
+def test_strength_is_the_share_of_margins_that_are_not_larger():
+    right = np.float32([1, 2, 2, 5])
+    assert strengths(np.float32([0, 1, 2, 3, 9]), right).tolist() == [0, 0.25, 0.75, 0.75, 1]
+    assert strengths(np.float32([3]), np.float32([])).tolist() == [0]
+
+
+def test_the_command_lists_them_and_writes_a_file(savs, store, tmp_path):
+    done = savs("select", store.path, "--heads", 5, "--suspects", "--out", tmp_path / "chosen")
+    assert done.returncode == 0, done.stderr
+    assert "2 training examples are predicted to be of another class" in done.stderr
+    table = pl.read_csv(tmp_path / "chosen" / "suspects.csv")
+    assert set(table["media"]) == {"3.png", "8.png"}
+    savs("select", store.path, "--heads", 5, "--out", tmp_path / "chosen")
+    assert not (tmp_path / "chosen" / "suspects.csv").exists()
+
+
+def test_doubtful_labels_are_named_and_strictly_refused(savs, tmp_path):
+    features = np.random.default_rng(1).normal(size=(2, 6, 4)).astype(np.float32)
+    labels = ["cat", "dog", "Cat", "cat", "dog", "Cat"]
+    make_store(tmp_path / "s", features, labels, features, labels)
+    named = "labels 'cat' (2 examples) and 'Cat' (2 examples) differ by case or spaces alone"
+    done = savs("select", tmp_path / "s", "--heads", 1, "--no-cv")
+    assert f"note: {named}" in done.stderr
+    assert done.returncode == 0
+    done = savs("select", tmp_path / "s", "--heads", 1, "--strict", "--out", tmp_path / "new")
+    assert named in done.stderr
+    assert done.returncode == 1
+    assert not (tmp_path / "new").exists()

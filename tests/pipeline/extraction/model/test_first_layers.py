@@ -1,0 +1,111 @@
+"""A model without its last layers says what the whole model says, in every family."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_models import BUILDERS, LIMITED
+
+from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.first_layers import AbsentLayer, layer_count
+from savs.pipeline.extraction.model.identity import model_facts
+from savs.pipeline.extraction.model.load import can_end_early, load
+from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.prompt_encoder import load_encoder
+
+QUICK = ("qwen3_vl", "gemma4")
+"""The second has what depends on the number of layers: shared keys and values, embeddings of its
+own for each layer."""
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation:DeprecationWarning"  # GLM-4V's processor
+)
+
+
+def picture(height, width, seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+PROMPTS = (
+    ("No image at all.",),
+    (picture(60, 40), "What is it?"),
+    ("Compare ", picture(30, 90), " with ", picture(56, 56), ", please, at some length."),
+)
+
+
+def options_of(folder) -> ModelOptions:
+    return ModelOptions(model=str(folder), dtype="float32")
+
+
+def first(options: ModelOptions, last: int) -> LoadedModel:
+    return load(options, load_encoder(options), last_layer=last)
+
+
+@pytest.mark.parametrize(
+    "family",
+    [
+        pytest.param(name, marks=[] if name in QUICK else [pytest.mark.thorough])
+        for name in {**BUILDERS, **LIMITED}
+    ],
+)
+def test_the_heads_of_the_layers_that_stay_are_the_same_bit_by_bit(tiny_model, family, capfd):
+    options = options_of(tiny_model(family))
+    whole = load(options)
+    assert can_end_early(options, whole.encoder)
+    parameters = dict(whole.model.named_parameters())
+    for point in whole.hook_points[:-1]:
+        last = point.grid.layer
+        capfd.readouterr()
+        model = first(options, last)
+        assert capfd.readouterr().err == ""  # nothing about weights that were not used
+        assert model.grid == tuple(grid for grid in whole.grid if grid.layer <= last)
+        assert layer_count(model.model) == layer_count(whole.model)
+        own = dict(model.model.named_parameters())
+        assert all(torch.equal(value, parameters[name]) for name, value in own.items())
+        behind = sorted(parameters.keys() - own.keys())
+        assert behind
+        assert all(f"layers.{last}." not in name for name in behind)
+        for prompt in PROMPTS[:2] if family == "perception_lm" else PROMPTS:  # see LIMITS
+            ours, theirs = (one.read(one.inputs([prompt])).heads for one in (model, whole))
+            for layer, values in ours.items():
+                np.testing.assert_array_equal(values, theirs[layer])
+
+
+def test_facts_say_which_weights_are_there(tiny_model):
+    options = options_of(tiny_model("qwen3_vl"))
+    whole = load(options)
+    all_facts = model_facts("m", None, whole.model)
+    facts = model_facts("m", None, first(options, 1).model)
+    assert len(all_facts["layer_weights"]) == 1 + 3
+    assert facts["layer_weights"] == all_facts["layer_weights"][:3]
+    assert facts["weights"] is None
+    assert all_facts["weights"] is not None
+    same = ("name", "revision", "class", "config")
+    assert [facts[name] for name in same] == [all_facts[name] for name in same]
+    with torch.no_grad():
+        next(whole.model.get_decoder().layers[1].parameters()).add_(1)
+    changed = model_facts("m", None, whole.model)
+    differ = [
+        ours != theirs
+        for ours, theirs in zip(changed["layer_weights"], all_facts["layer_weights"], strict=True)
+    ]
+    assert differ == [False, False, True, False]
+    assert changed["weights"] != all_facts["weights"]
+
+
+def test_an_absent_layer_refuses_to_run():
+    with pytest.raises(ModelError, match="a decoder layer that was not loaded was reached"):
+        AbsentLayer()(torch.zeros(1))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"adapter": "adapter"}, {"model_kwargs": {"device_map": {"": "cpu"}}}],
+    ids=["adapter", "device map"],
+)
+def test_what_needs_all_layers_is_loaded_whole(tiny_model, given):
+    folder = tiny_model("qwen3_vl")
+    encoder = load_encoder(options_of(folder))
+    options = ModelOptions(model=str(folder), dtype="float32", **given)
+    assert not can_end_early(options, encoder)

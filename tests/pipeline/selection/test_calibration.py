@@ -1,0 +1,88 @@
+"""Calibrations from left-out examples: coverage, probabilities, and what is refused."""
+
+import numpy as np
+import pytest
+from simulated_tasks import TEST, simulate
+
+from savs.pipeline.readouts import READOUTS, ClassScores
+from savs.pipeline.selection.calibration import calibrate_task
+
+DRAWS = 300
+CASES = {
+    "two classes": ("vote", 2, 20, 0.4),
+    "four classes": ("lda", 4, 10, 0.5),
+    "flatter as a whole": ("lda", 4, 20, 1.0),
+    "noise": ("vote", 2, 20, 0.0),
+    "noise of probabilities": ("lda", 2, 20, 0.0),
+}
+
+
+@pytest.fixture(scope="module", params=CASES.values(), ids=CASES)
+def draws(request):
+    readout, classes, shots, apart = request.param
+    return [simulate(READOUTS[readout], seed, classes, shots, apart) for seed in range(DRAWS)]
+
+
+@pytest.mark.parametrize("risk", [0.05, 0.2])
+def test_the_truth_is_in_the_set_as_often_as_asked_for(draws, risk):
+    covered, sizes = [], []
+    for draw in draws:
+        sets = draw.calibration.sets(draw.calibration.probabilities(draw.found), risk)
+        covered.append(sets[np.arange(TEST), draw.truth].mean())
+        sizes.append(sets.sum(axis=1).mean())
+    error = np.std(covered) / np.sqrt(DRAWS)
+    assert np.mean(covered) >= 1 - risk - 2 * error
+    assert np.mean(covered) < 1 - risk / 3  # votes of few heads tie, which makes sets larger
+    assert np.mean(sizes) < draws[0].found.scores.shape[1]
+
+
+def test_probabilities_keep_the_order_of_the_scores_and_suit_new_examples():
+    gaps, raw_gaps = [], []
+    for seed in range(60):
+        draw = simulate(READOUTS["lda"], seed, 4, 20, 0.5)
+        p = draw.calibration.probabilities(draw.found)
+        assert (np.diff(np.take_along_axis(p, np.argsort(draw.found.scores), axis=1)) >= 0).all()
+        right = (draw.found.choice == draw.truth).mean()
+        rows = np.arange(TEST)
+        gaps.append(p[rows, draw.found.choice].mean() - right)
+        raw_gaps.append(draw.found.scores[rows, draw.found.choice].mean() - right)
+    # too low: that of a fold's classifier, which has fewer examples and is right less often
+    assert -0.1 < np.mean(gaps) < 0.02
+    assert np.mean(raw_gaps) < -0.3  # means over heads of lda's probabilities
+
+
+def test_noise_gives_probabilities_of_chance():
+    p = [
+        draw.calibration.probabilities(draw.found).max(axis=1).mean()
+        for draw in (simulate(READOUTS["vote"], seed, 2, 20, 0.0) for seed in range(40))
+    ]
+    assert 0.5 <= np.mean(p) < 0.6
+
+
+def test_votes_get_one_more_that_all_classes_share():
+    # 3 of 4 votes and 1 of 4: (3 + 1/2) : (1 + 1/2) at temperature 1
+    votes = np.float32([[3, 1], [1, 3], [4, 0], [0, 4]])
+    labels = np.array([0, 1, 0, 1])
+    found = calibrate_task(votes, labels, np.ones(4), None)
+    assert found.smoothing == 0.5
+    odds = (3.5 / 1.5) ** (1 / found.temperature)
+    p = found.probabilities(ClassScores(votes, labels, votes))
+    assert p[0, 0] == pytest.approx(odds / (1 + odds), abs=1e-4)
+    assert (np.diff(found.nonconformity) >= 0).all()
+    assert found.nonconformity[-1] == pytest.approx(1 / (1 + odds), abs=1e-4)
+
+
+def test_negative_scores_are_neither_votes_nor_probabilities():
+    scores = np.float32([[1, -1], [0, 1]])
+    assert calibrate_task(scores, np.array([0, 1]), np.ones(2), None) is None
+
+
+def test_a_readout_that_is_flatter_with_all_examples_gets_a_lower_temperature():
+    scores = np.float32([[0.8, 0.2], [0.3, 0.7], [0.6, 0.4], [0.4, 0.6]])
+    labels = np.array([0, 1, 0, 0])
+    plain = calibrate_task(scores, labels, np.ones(4), None)
+    # logits ln 4 and ln 9 apart: half of the difference above the mean
+    folds, whole = np.float32([[0.9, 0.1]]), np.float32([[0.8, 0.2]])
+    found = calibrate_task(scores, labels, np.ones(4), None, (folds, whole))
+    assert found.temperature / plain.temperature == pytest.approx(np.log(4) / np.log(9), rel=1e-3)
+    np.testing.assert_array_equal(found.nonconformity, plain.nonconformity)

@@ -1,0 +1,59 @@
+import numpy as np
+import polars as pl
+import pytest
+from random_stores import draw_problem, write_problem
+from saved_selections import two_task_store
+
+from savs.pipeline import select
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.selection.head_map import head_map, mean_map
+from stores import make_store
+
+
+def test_the_map_has_the_scores_that_the_selection_kept(tmp_path):
+    store = write_problem(tmp_path / "s", draw_problem(1, subtasks=("one", "two")))
+    for readout, scoring in (("vote", "loo"), ("lda", "resubstitution")):
+        selection = select(store, heads=5, readout=readout, scoring=scoring)
+        found = head_map(store, selection)
+        assert found.height == 2 * len(store.heads)
+        for task in selection.tasks:
+            own = found.filter(subtask=task.subtask).drop_nulls("rank").sort("rank")
+            assert tuple(own.select("layer", "head").rows()) == task.heads
+            assert tuple(own["score"]) == task.scores
+            assert tuple(own["margin"]) == task.margins
+            assert own["examples"].unique().to_list() == [task.examples]
+
+
+def test_the_mean_over_subtasks_counts_who_chose_a_head(tmp_path):
+    store = two_task_store(tmp_path / "s")
+    found = head_map(store, select(store, heads=2))
+    means = {row["name"]: row for row in mean_map(found).iter_rows(named=True)}
+    assert list(means) == [f"L0.H{head}" for head in range(5)]
+    assert sum(row["chosen"] for row in means.values()) == 2 * 2
+    for name, row in means.items():
+        scores = found.filter(name=name)["score"].to_list()  # of 6 examples in each subtask
+        assert row["share"] == pytest.approx((scores[0] + scores[1]) / 12)
+
+
+def test_a_selection_of_another_store_marks_its_heads_on_these_scores(tmp_path):
+    rng = np.random.default_rng(0)
+    stores = [
+        make_store(tmp_path / name, values, list("abab"), values, list("abab"))
+        for name in "st"
+        for values in [rng.normal(size=(6, 4, 4)).astype(np.float32)]
+    ]
+    foreign = select(stores[0], heads=2)
+    found = head_map(stores[1], foreign)
+    assert set(found.drop_nulls("rank").select("layer", "head").rows()) == {*foreign.tasks[0].heads}
+    every = select(stores[1], heads="all").tasks[0]
+    scores = dict(zip(every.heads, every.scores, strict=True))
+    assert dict(zip(found.select("layer", "head").rows(), found["score"], strict=True)) == scores
+
+
+def test_a_selection_without_a_subtask_of_the_store_is_refused(tmp_path):
+    two = two_task_store(tmp_path / "s")
+    problem = draw_problem(0, widths=(4,), heads=5, subtasks=("one", "three"))
+    other = write_problem(tmp_path / "t", problem)
+    assert isinstance(head_map(two, select(two)), pl.DataFrame)
+    with pytest.raises(SelectionError, match=r"has no subtask 'two'; it has one, three"):
+        head_map(two, select(other))

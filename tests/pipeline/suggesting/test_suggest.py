@@ -1,0 +1,163 @@
+"""Suggestions of a store and of a file of predictions, and the loop that labels them."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from savs.pipeline import evaluate, save_evaluation, select, suggest, suggest_from_predictions
+from savs.pipeline.errors import SelectionError
+from savs.stores import ResultError, StoreIncompleteError
+from stores import make_store
+
+SURE, MIDDLE = 3.0, 0.0
+
+
+def store_of(folder, places, *, labels=None, rows=None, train_rows=None):
+    """Return a store of heads whose features lie on a line: class a at -1, class b at 1."""
+    rng = np.random.default_rng(0)
+    axis, noise = rng.normal(size=(4, 1, 8)), rng.normal(size=(4, len(places), 8)) * 0.01
+    train = np.concatenate([-axis, axis] * 3, axis=1) + rng.normal(size=(4, 6, 8)) * 0.05
+    spread = rng.normal(size=(4, len(places), 8)) * 0.3
+    test = np.asarray(places, float)[None, :, None] * axis + noise
+    test += np.where(np.abs(np.asarray(places)) < 1, 1, 0)[None, :, None] * spread
+    return make_store(
+        *(folder, train.astype(np.float32), list("ababab"), test.astype(np.float32)),
+        [None] * len(places) if labels is None else labels,
+        test_rows=[{"media": f'["{i}.png"]', "prompt": "?"} for i in range(len(places))]
+        if rows is None
+        else rows,
+        train_rows=[{"media": '["t.png"]'}] * 6 if train_rows is None else train_rows,
+    )
+
+
+def test_the_unsure_are_suggested_and_not_the_sure(tmp_path):
+    places = [SURE, -SURE, MIDDLE, SURE, MIDDLE, -SURE, MIDDLE, *[SURE] * 20]
+    store = store_of(tmp_path / "s", places)
+    found = suggest(store, select(store, heads=3, readout="lda"), 1)
+    assert found.table.columns == ["id", "image", "question", "label", "prediction", "margin"]
+    assert found.table["id"][0] in {"test:2", "test:4", "test:6"}
+    assert found.table["label"].to_list() == [""]
+    assert found.notes == ()
+
+
+def test_what_training_has_already_is_left_out_and_labels_are_noted(tmp_path):
+    rows = [{"media": f'["{i}.png"]', "media_sha256": f'["{i}"]', "prompt": "?"} for i in range(4)]
+    store = store_of(
+        *(tmp_path / "s", [MIDDLE] * 4), labels=list("abab"), rows=rows, train_rows=rows + rows[:2]
+    )
+    found = suggest(store, select(store, heads=2), 9)
+    assert found.table.height == 0
+    assert found.notes[0] == "4 test examples are training examples already: left out"
+    assert found.notes[1].startswith("the test examples have labels")
+
+
+def test_each_subtask_has_its_own(tmp_path):
+    rows = [
+        {"subtask": "xy"[i % 2], "media": f'["{i}.png","z.png"]', "prompt": "?"} for i in range(12)
+    ]
+    store = store_of(
+        tmp_path / "s",
+        [MIDDLE] * 12,
+        rows=rows,
+        train_rows=[{"subtask": "x" if i < 2 else "y"} for i in range(6)],
+    )
+    selection = select(store, heads=2)
+    found = suggest(store, selection, 2)
+    assert found.table["subtask"].to_list() == ["x", "x", "y", "y"]
+    assert found.table["images"][0].to_list()[1] == "z.png"
+    assert suggest(store, selection, 2, subtask="y").table["subtask"].to_list() == ["y", "y"]
+    with pytest.raises(SelectionError, match="no subtask 'w'; it has: x, y"):
+        suggest(store, selection, 2, subtask="w")
+
+
+def test_a_file_of_predictions_gives_the_smallest_margins(tmp_path):
+    rows = pl.DataFrame(
+        {
+            "id": ["1", "2", "3", "4"],
+            "media": ["a.png", '["b.png","c.png"]', "d.png", "e.png"],
+            "prediction": ["x", "y", None, "x"],
+            "margin": [5.0, 1.0, None, 2.0],
+        }
+    )
+    rows.write_csv(tmp_path / "p.csv")
+    found = suggest_from_predictions(tmp_path / "p.csv", 2)
+    assert found.table["id"].to_list() == ["2", "4"]
+    assert found.table["images"].to_list() == [["b.png", "c.png"], ["e.png"]]
+    lists = rows.with_columns(media=pl.Series([["a"], ["b"], ["d"], ["e"]]))
+    for name, write in (("p.parquet", lists.write_parquet), ("p.jsonl", lists.write_ndjson)):
+        write(tmp_path / name)
+        assert suggest_from_predictions(tmp_path / name, 1).table["image"].to_list() == ["b"]
+    rows.drop("margin").write_csv(tmp_path / "bad.csv")
+    with pytest.raises(ResultError, match="it has no column 'margin'"):
+        suggest_from_predictions(tmp_path / "bad.csv", 2)
+    with pytest.raises(ResultError, match="does not exist"):
+        suggest_from_predictions(tmp_path / "no.csv", 2)
+
+
+def test_predictions_of_an_evaluation_are_taken(tmp_path):
+    store = store_of(tmp_path / "s", [SURE, MIDDLE], labels=["b", "b"])
+    _, file = save_evaluation(evaluate(store, select(store, heads=2)), tmp_path / "out")
+    assert set(suggest_from_predictions(file, 5).table["id"]) == {"test:0", "test:1"}
+
+
+def test_the_command_prints_a_table_or_writes_it(savs, tmp_path):
+    store_of(tmp_path / "s", [SURE, MIDDLE, -SURE])
+    done = savs("suggest", "s", "--n", 2, "--heads", 2)
+    assert done.returncode == 2
+    savs("select", "s", "--heads", 2)
+    done = savs("suggest", "s", "--n", 2)
+    assert done.stdout.splitlines()[0] == "id,image,question,label,prediction,margin"
+    assert len(done.stdout.splitlines()) == 3
+    assert savs("suggest", "s", "--out", "next.txt").returncode == 2
+    assert savs("suggest", "s", "--out", "next.jsonl").returncode == 0
+    assert len((tmp_path / "next.jsonl").read_text().splitlines()) == 3
+    assert savs("suggest", "s", "--out", "next.jsonl").returncode == 1
+    assert savs("suggest", "s", "--out", "next.jsonl", "--force").returncode == 0
+    printed = json.loads(savs("suggest", "s", "--json", "--n", 1).stdout)
+    assert len(printed["suggestions"]) == 1
+    assert savs("suggest", "next.csv", "--subtask", "x").returncode == 2
+
+
+def test_a_store_without_test_examples_says_so(savs, inputs, tmp_path):
+    from savs.pipeline import extract
+
+    train, _ = inputs.few_shots(4, 1)
+    store = extract("general", train=train, model="demo", out=tmp_path / "s").store
+    with pytest.raises(StoreIncompleteError, match="no test split"):
+        suggest(store, select(store, heads=2), 3)
+    assert savs("suggest", tmp_path / "s").returncode == 3
+
+
+def test_suggested_images_are_labelled_and_appended(savs, inputs, tmp_path):
+    train, test = inputs.few_shots(6, 6)
+    truth = [json.loads(line) for line in test.read_text().splitlines()]
+    unlabelled = inputs.rows("new.jsonl", [row | {"label": None} for row in truth])
+    shared = ("--model", "demo", "--out", "s", "--no-progress")
+    done = savs("extract", "general", "--train", train, "--test", unlabelled, *shared)
+    assert done.returncode == 0, done.stderr
+    savs("select", "s", "--heads", 3)
+    assert "have no labels" in savs("evaluate", "s").stderr
+    next_csv = inputs.root / "next.csv"
+    assert savs("suggest", "s", "--n", 2, "--out", next_csv).returncode == 0
+    labels = {row["image"]: row["label"] for row in truth}
+    table = pl.read_csv(next_csv)
+    names = [labels[image] for image in table["image"]]
+    table.with_columns(label=pl.Series(names)).write_csv(next_csv)
+    done = savs("extract", "general", "--train", next_csv, "--append", *shared)
+    assert done.returncode == 0, done.stderr
+    assert "append: 2 train examples without features" in done.stderr
+    done = savs("suggest", "s", "--n", 9)
+    assert "note: 2 test examples are training examples already: left out" in done.stderr
+    assert "the selection is older than its store: 2 training examples" in done.stderr
+    assert len(done.stdout.splitlines()) == 1 + 4
+
+
+def test_a_training_row_without_a_label_is_named(savs, inputs):
+    train, _ = inputs.few_shots(4, 1)
+    rows = [json.loads(line) for line in train.read_text().splitlines()]
+    bad = inputs.rows("bad.jsonl", [*rows, rows[0] | {"label": None}])
+    done = savs("extract", "general", "--train", bad, "--model", "demo", "--out", "s")
+    assert done.returncode == 1
+    assert "bad.jsonl line 5: has no label; every training example needs one" in done.stderr
