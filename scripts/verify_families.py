@@ -25,29 +25,32 @@ def main() -> None:
     """Try all families and write the file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="the file to write")
+    parser.add_argument("--only", nargs="+", help="try these; the others stay as the file has them")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    found: list[Outcome] = []
-    for family, model_class in sorted(MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.items()):
-        found.append(_try(family, str(model_class)))
-        print(f"{family}: {found[-1].status}", file=sys.stderr, flush=True)
+    known = dict(sorted(MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.items()))
+    before = json.loads(options.out.read_text("utf-8"))["families"] if options.only else []
+    found = {family["family"]: family for family in before}
+    for family in options.only or known:
+        found[family] = _try(family, str(known[family])).to_json()
+        print(f"{family}: {found[family]['status']}", file=sys.stderr, flush=True)
     value = {
         "transformers": transformers.__version__,
-        "families": [outcome.to_json() for outcome in found],
+        "families": [found[family] for family in known],
     }
     options.out.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
 def _try(family: str, model_class: str) -> Outcome:
     sys.path.insert(0, str(ROOT / "tests/support"))
-    from tiny_models import BUILDERS, LIMITED, build  # type: ignore[import-not-found]
+    from tiny_models import BUILDERS, LIMITED, LIMITS, build  # type: ignore[import-not-found]
 
     if family not in BUILDERS | LIMITED:
         return try_structure(family, model_class)
     with tempfile.TemporaryDirectory() as folder:
-        return try_whole(family, build(family, Path(folder)))
+        return try_whole(family, build(family, Path(folder)), LIMITS.get(family, ""))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from transformers import CONFIG_MAPPING, AutoModelForImageTextToText, BatchFeature
 
+from families.reasons import ENCODER_DECODER, REASONS
 from families.shrinking import shrink
 from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
@@ -58,11 +59,14 @@ def try_structure(family: str, model_class: str) -> Outcome:
     """Try a small random model on text: without a processor its images cannot be."""
 
     def outcome(status: str, what: str) -> Outcome:
-        return Outcome(family, model_class, status, what)
+        return Outcome(family, model_class, status, REASONS.get(family, what))
 
     torch.manual_seed(0)
     try:
-        config = shrink(CONFIG_MAPPING[family]())
+        config = CONFIG_MAPPING[family]()
+        if getattr(config, "is_encoder_decoder", False):
+            return outcome(UNSUPPORTED, ENCODER_DECODER)
+        config = shrink(config)
         model: Any = AutoModelForImageTextToText.from_config(config).float().eval()
     except Exception as error:  # each configuration has its own
         return outcome(UNTESTED, f"no small model can be made: {_line(error)}")
@@ -86,8 +90,11 @@ def try_structure(family: str, model_class: str) -> Outcome:
     )
 
 
-def try_whole(family: str, folder: Path) -> Outcome:
-    """Try a small checkpoint with its real processor: text, one image, two where it takes them."""
+def try_whole(family: str, folder: Path, limit: str = "") -> Outcome:
+    """Try a small checkpoint with its real processor: text, one image, two where it takes them.
+
+    `limit` says in which way the family does not work.
+    """
     loaded = load_model(str(folder), dtype="float32")
     images = images_a_turn(loaded)
     prompts = sample_prompts(6, images)
@@ -101,7 +108,8 @@ def try_whole(family: str, folder: Path) -> Outcome:
     sharing = find_sharing(loaded, pictures_of(prompts)).level if images else ""
     places = image_places(loaded.encoder.processor)
     moved = "; its template moves images" if places and places.moves() else ""
-    what = f"{what}, with {processor}, in batches{moved}"
+    limited = f"; {limit}" if limit else ""
+    what = f"{what}, with {processor}, in batches{moved}{limited}"
     return Outcome(family, model_class, VERIFIED, what, sharing)
 
 

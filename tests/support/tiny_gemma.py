@@ -7,6 +7,10 @@ from transformers import (
     Gemma3Config,
     Gemma3ForConditionalGeneration,
     Gemma3ImageProcessor,
+    Gemma3nAudioFeatureExtractor,
+    Gemma3nConfig,
+    Gemma3nForConditionalGeneration,
+    Gemma3nProcessor,
     Gemma3Processor,
     Gemma4AudioFeatureExtractor,
     Gemma4Config,
@@ -14,6 +18,7 @@ from transformers import (
     Gemma4ImageProcessor,
     Gemma4Processor,
     Gemma4VideoProcessor,
+    SiglipImageProcessor,
 )
 
 SPECIAL = (
@@ -142,4 +147,59 @@ def build_gemma4(folder: Path) -> None:
     save(folder, Gemma4ForConditionalGeneration(config), processor)
 
 
-BUILDERS = {"gemma3": build_gemma3, "gemma4": build_gemma4}
+GEMMA3N = (*SPECIAL, "<start_of_audio>", "<end_of_audio>", "<audio_soft_token>")
+GEMMA3N_NAMED = {
+    "boi_token": "<start_of_image>",
+    "eoi_token": "<end_of_image>",
+    "image_token": "<image_soft_token>",
+    "boa_token": "<start_of_audio>",
+    "eoa_token": "<end_of_audio>",
+    "audio_token": "<audio_soft_token>",
+}
+
+
+def build_gemma3n(folder: Path) -> None:
+    """Save a Gemma 3n: MobileNet from timm, several streams side by side in the decoder."""
+    ids = {f"{name}_id": GEMMA3N.index(token) for name, token in GEMMA3N_NAMED.items()}
+    config = Gemma3nConfig(
+        text_config=text(
+            head_dim=12,
+            sliding_window=32,
+            layer_types=["sliding_attention", "sliding_attention", "full_attention"],
+            hidden_size_per_layer_input=8,
+            vocab_size_per_layer_input=320,
+            num_kv_shared_layers=0,
+            laurel_rank=8,
+            activation_sparsity_pattern=[0.0] * 3,
+            **IDS,
+        ),
+        vision_config={
+            "architecture": "mobilenetv5_300m_enc",
+            "hidden_size": 2048,
+            "vocab_size": 8,
+            "vocab_offset": 312,
+            "model_args": {"channel_multiplier": 0.1},
+        },
+        audio_config={
+            "vocab_size": 8,
+            "vocab_offset": 312,
+            "hidden_size": 16,
+            "input_feat_size": 16,
+            "conf_num_attention_heads": 2,
+            "conf_num_hidden_layers": 1,
+            "sscp_conv_channel_size": [4, 4],
+        },
+        vision_soft_tokens_per_image=256,
+        **ids,
+    )
+    processor = Gemma3nProcessor(
+        feature_extractor=Gemma3nAudioFeatureExtractor(),
+        image_processor=SiglipImageProcessor(size={"height": 64, "width": 64}, do_normalize=False),
+        tokenizer=tokenizer(GEMMA3N, pad="<pad>", eos="<eos>", bos="<bos>", named=GEMMA3N_NAMED),
+        image_seq_length=256,
+        chat_template=TEMPLATE.replace("<start_of_image>", "<image_soft_token>"),
+    )
+    save(folder, Gemma3nForConditionalGeneration(config), processor)
+
+
+BUILDERS = {"gemma3": build_gemma3, "gemma3n": build_gemma3n, "gemma4": build_gemma4}

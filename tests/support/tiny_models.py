@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import tiny_deepseek
 import tiny_dual
 import tiny_gemma
 import tiny_glm
@@ -9,13 +10,18 @@ import tiny_idefics
 import tiny_lfm
 import tiny_llama
 import tiny_llava
+import tiny_llava_kin
+import tiny_minicpm
 import tiny_mistral
+import tiny_molmo
+import tiny_omni
 import tiny_qwen
+import tiny_qwen_kin
 import tiny_tiled
 import torch
 from tiny_parts import HEAD_DIM, HEADS, LAYERS
 
-__all__ = ["BUILDERS", "DUAL", "HEADS", "HEAD_DIM", "LAYERS", "LIMITED", "build"]
+__all__ = ["BUILDERS", "DUAL", "HEADS", "HEAD_DIM", "LAYERS", "LIMITED", "LIMITS", "build"]
 
 BUILDERS = {
     **tiny_qwen.BUILDERS,
@@ -26,9 +32,21 @@ BUILDERS = {
     **tiny_mistral.BUILDERS,
     **tiny_glm.BUILDERS,
     **tiny_lfm.BUILDERS,
+    **tiny_omni.BUILDERS,
+    **tiny_qwen_kin.BUILDERS,
+    **tiny_llava_kin.BUILDERS,
+    **tiny_deepseek.BUILDERS,
+    **tiny_minicpm.BUILDERS,
+    **tiny_molmo.BUILDERS,
 }
-LIMITED = tiny_llama.LIMITED
+LIMITED = {**tiny_llama.LIMITED, **tiny_llava_kin.LIMITED}
 """Families that work as extractions use them, and not in every way that tests try."""
+LIMITS = {
+    "mllama": "a batch has one number of images",
+    "llama4": "no --answers: its forward pass fails after its last heads",
+    "perception_lm": "images of one prompt are cut into as many tiles each",
+}
+"""What limits them."""
 DUAL = tiny_dual.BUILDERS
 """Dual encoders, which have no attention heads that are read."""
 

@@ -82,6 +82,7 @@ def save(folder: Path, model: Any, processor: Any) -> None:
     with torch.no_grad():
         for weight in model.parameters():  # the usual 0.02 leaves heads that barely differ
             if weight.ndim > 1:
-                weight.normal_(std=weight.shape[-1] ** -0.5)
+                inputs = weight[0].numel() if weight.ndim == 4 else weight.shape[-1]  # of images
+                weight.normal_(std=inputs**-0.5)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)

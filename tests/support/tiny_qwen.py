@@ -16,8 +16,12 @@ from transformers import (
     Qwen2VLVideoProcessor,
     Qwen3_5Config,
     Qwen3_5ForConditionalGeneration,
+    Qwen3_5MoeConfig,
+    Qwen3_5MoeForConditionalGeneration,
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
+    Qwen3VLMoeConfig,
+    Qwen3VLMoeForConditionalGeneration,
     Qwen3VLProcessor,
     Qwen3VLVideoProcessor,
 )
@@ -33,10 +37,12 @@ SPECIAL = (
     "<|video_pad|>",
 )
 
+EXPERTS = {"moe_intermediate_size": 16, "num_experts": 4, "num_experts_per_tok": 2}
 
-def qwen_tokenizer(*more: str) -> PreTrainedTokenizerFast:
+
+def qwen_tokenizer(*more: str, named: dict[str, str] | None = None) -> PreTrainedTokenizerFast:
     """Return a tokenizer with Qwen's special tokens, and more behind them."""
-    return tokenizer((*SPECIAL, *more), pad="<|endoftext|>", eos="<|im_end|>")
+    return tokenizer((*SPECIAL, *more), pad="<|endoftext|>", eos="<|im_end|>", named=named)
 
 
 def chat_template(image: str) -> str:
@@ -49,7 +55,8 @@ def chat_template(image: str) -> str:
     )
 
 
-def _ids() -> dict[str, int]:
+def ids() -> dict[str, int]:
+    """Return the ids of the special tokens, as configurations name them."""
     names = ("vision_start", "vision_end", "image", "video")
     tokens = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
     return {
@@ -57,7 +64,8 @@ def _ids() -> dict[str, int]:
     }
 
 
-def _parts(patch: int, video_processor: Any) -> dict[str, Any]:
+def parts(patch: int, video_processor: Any) -> dict[str, Any]:
+    """Return the parts of a processor for a tower of square patches."""
     pixels = {"shortest_edge": (2 * patch) ** 2, "longest_edge": (8 * patch) ** 2}
     return {
         "image_processor": Qwen2VLImageProcessor(size=pixels, patch_size=patch),
@@ -67,37 +75,57 @@ def _parts(patch: int, video_processor: Any) -> dict[str, Any]:
     }
 
 
-def _rope(**more: Any) -> dict[str, Any]:
+def rope(**more: Any) -> dict[str, Any]:
+    """Return rotary embeddings of positions in time, height and width."""
     return {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 2, 2], **more}
+
+
+def deep_tower(**more: Any) -> dict[str, Any]:
+    """Return the configuration of the tower of Qwen3-VL and its kin."""
+    return {
+        "depth": 2,
+        "hidden_size": 32,
+        "out_hidden_size": HIDDEN,
+        "intermediate_size": 48,
+        "num_heads": 2,
+        "num_position_embeddings": 16,
+        **more,
+    }
+
+
+def window_tower(**more: Any) -> dict[str, Any]:
+    """Return the configuration of the tower of Qwen2.5-VL and its kin."""
+    return {
+        "depth": 2,
+        "hidden_size": 32,
+        "out_hidden_size": HIDDEN,
+        "intermediate_size": 48,
+        "num_heads": 2,
+        "fullatt_block_indexes": [1],
+        "window_size": 56,
+        **more,
+    }
 
 
 def build_qwen2_vl(folder: Path) -> None:
     """Save a Qwen2-VL."""
     config = Qwen2VLConfig(
-        text_config=text(rope_parameters=_rope()),
+        text_config=text(rope_parameters=rope()),
         vision_config={"depth": 2, "embed_dim": 32, "hidden_size": HIDDEN, "num_heads": 2},
-        **_ids(),
+        **ids(),
     )
-    processor = Qwen2VLProcessor(**_parts(14, Qwen2VLVideoProcessor()))
+    processor = Qwen2VLProcessor(**parts(14, Qwen2VLVideoProcessor()))
     save(folder, Qwen2VLForConditionalGeneration(config), processor)
 
 
 def build_qwen2_5_vl(folder: Path) -> None:
     """Save a Qwen2.5-VL."""
     config = Qwen2_5_VLConfig(
-        text_config=text(rope_parameters=_rope()),
-        vision_config={
-            "depth": 2,
-            "hidden_size": 32,
-            "out_hidden_size": HIDDEN,
-            "intermediate_size": 48,
-            "num_heads": 2,
-            "fullatt_block_indexes": [1],
-            "window_size": 56,
-        },
-        **_ids(),
+        text_config=text(rope_parameters=rope()),
+        vision_config=window_tower(),
+        **ids(),
     )
-    processor = Qwen2_5_VLProcessor(**_parts(14, Qwen2VLVideoProcessor()))
+    processor = Qwen2_5_VLProcessor(**parts(14, Qwen2VLVideoProcessor()))
     save(folder, Qwen2_5_VLForConditionalGeneration(config), processor)
 
 
@@ -113,21 +141,21 @@ def _deep_tower(**more: Any) -> dict[str, Any]:
     }
 
 
-def build_qwen3_vl(folder: Path) -> None:
-    """Save a Qwen3-VL: image features enter several decoder layers, too; heads 16 wide."""
-    config = Qwen3VLConfig(
-        text_config=text(head_dim=16, rope_parameters=_rope(mrope_section=[4, 2, 2])),
-        vision_config=_deep_tower(deepstack_visual_indexes=[0, 1]),
-        **_ids(),
-    )
-    processor = Qwen3VLProcessor(**_parts(16, Qwen3VLVideoProcessor(cap_pixels_per_frame=True)))
-    save(folder, Qwen3VLForConditionalGeneration(config), processor)
+def _deep_processor() -> Qwen3VLProcessor:
+    return Qwen3VLProcessor(**parts(16, Qwen3VLVideoProcessor(cap_pixels_per_frame=True)))
 
 
-def build_qwen3_5(folder: Path) -> None:
-    """Save a Qwen3.5: of four decoder layers the second and the last have attention heads."""
-    config = Qwen3_5Config(
-        text_config=text(
+def _qwen3_vl(**more: Any) -> dict[str, Any]:
+    return {
+        "text_config": text(head_dim=16, rope_parameters=rope(mrope_section=[4, 2, 2]), **more),
+        "vision_config": deep_tower(deepstack_visual_indexes=[0, 1]),
+        **ids(),
+    }
+
+
+def _qwen3_5(**more: Any) -> dict[str, Any]:
+    return {
+        "text_config": text(
             num_hidden_layers=4,
             layer_types=["linear_attention", "full_attention"] * 2,
             head_dim=16,
@@ -135,18 +163,43 @@ def build_qwen3_5(folder: Path) -> None:
             linear_value_head_dim=8,
             linear_num_key_heads=2,
             linear_num_value_heads=4,
-            rope_parameters=_rope(mrope_section=[4, 2, 2], partial_rotary_factor=1.0),
+            rope_parameters=rope(mrope_section=[4, 2, 2], partial_rotary_factor=1.0),
+            **more,
         ),
-        vision_config=_deep_tower(),
-        **_ids(),
-    )
-    processor = Qwen3VLProcessor(**_parts(16, Qwen3VLVideoProcessor(cap_pixels_per_frame=True)))
-    save(folder, Qwen3_5ForConditionalGeneration(config), processor)
+        "vision_config": deep_tower(),
+        **ids(),
+    }
+
+
+def build_qwen3_vl(folder: Path) -> None:
+    """Save a Qwen3-VL: image features enter several decoder layers, too; heads 16 wide."""
+    config = Qwen3VLConfig(**_qwen3_vl())
+    save(folder, Qwen3VLForConditionalGeneration(config), _deep_processor())
+
+
+def build_qwen3_vl_moe(folder: Path) -> None:
+    """Save a Qwen3-VL with experts."""
+    config = Qwen3VLMoeConfig(**_qwen3_vl(**EXPERTS))
+    save(folder, Qwen3VLMoeForConditionalGeneration(config), _deep_processor())
+
+
+def build_qwen3_5(folder: Path) -> None:
+    """Save a Qwen3.5: of four decoder layers the second and the last have attention heads."""
+    config = Qwen3_5Config(**_qwen3_5())
+    save(folder, Qwen3_5ForConditionalGeneration(config), _deep_processor())
+
+
+def build_qwen3_5_moe(folder: Path) -> None:
+    """Save a Qwen3.5 with experts, one of them for all tokens."""
+    config = Qwen3_5MoeConfig(**_qwen3_5(**EXPERTS, shared_expert_intermediate_size=16))
+    save(folder, Qwen3_5MoeForConditionalGeneration(config), _deep_processor())
 
 
 BUILDERS = {
     "qwen2_vl": build_qwen2_vl,
     "qwen2_5_vl": build_qwen2_5_vl,
     "qwen3_vl": build_qwen3_vl,
+    "qwen3_vl_moe": build_qwen3_vl_moe,
     "qwen3_5": build_qwen3_5,
+    "qwen3_5_moe": build_qwen3_5_moe,
 }

@@ -28,6 +28,6 @@ def models_command(
     if json:
         print_json(found | {"families": families})
         return
-    rows = [[f["family"], f["status"], f["sharing"], f["what"][:100]] for f in families]
+    rows = [[f["family"], f["status"], f["sharing"], f["what"]] for f in families]
     print_table(["family", "status", "computed once", "details"], rows, right=False)
     say(f"{len(families)} architectures, tested with transformers {found['transformers']}")

@@ -18,6 +18,8 @@ POOLED = "pooler_output"
 """Where the field has what the decoder reads: a tensor, or one tensor an image or a tile."""
 UNUSED = ("last_hidden_state", "hidden_states", "attentions")
 """What the decoder does not read."""
+NOTHING: Mapping[str, Any] = {"last_hidden_state": None}
+"""What some outputs cannot be made without."""
 
 
 @dataclass
@@ -61,7 +63,8 @@ class ImageFeatures:
 
         That is nothing where the tower puts several images into one item.
         """
-        tower = self.model.model.get_image_features
+        whole = self.model.model  # the method of its inner model says what it takes
+        tower = getattr(whole.base_model, "get_image_features", None) or whole.get_image_features
         known = inspect.signature(tower).parameters
         names = [name for name in images[0] if name in known]
         whole = {name: torch.cat([image[name] for image in images]) for name in names}
@@ -71,7 +74,9 @@ class ImageFeatures:
         if len(kept[POOLED]) % len(images):
             return []
         return [
-            type(found)(**{n: _part(n, value, place, len(images)) for n, value in kept.items()})
+            type(found)(
+                **NOTHING, **{n: _part(n, value, place, len(images)) for n, value in kept.items()}
+            )
             for place in range(len(images))
         ]
 
@@ -116,7 +121,7 @@ def joined(outputs: Sequence[Any]) -> Any:
     RuntimeError
         They are tensors of different shapes: this tower can take images in one batch alone.
     """
-    whole = type(outputs[0])()
+    whole = type(outputs[0])(**NOTHING)
     for name in outputs[0]:
         values = [output[name] for output in outputs]
         if name == POOLED or torch.is_tensor(values[0]):

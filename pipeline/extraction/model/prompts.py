@@ -17,6 +17,8 @@ from savs.pipeline.extraction.model.chat_template import (
 
 Pieces = tuple[str | Image.Image, ...]
 """A prompt as text and images in reading order."""
+TOKEN_KINDS = "mm_token_type_ids"
+"""Which tokens stand for images: an input of the models whose processors name it."""
 
 
 def chat_inputs(
@@ -72,6 +74,9 @@ def _apply_chat(
     answer: bool = True,
 ) -> Any:
     """Return conversations as a processor makes them; with `answer` an answer is to follow."""
+    options = {"padding": True, "padding_side": "left", **(image_options or {})}
+    if TOKEN_KINDS in getattr(processor, "model_input_names", ()):
+        options[f"return_{TOKEN_KINDS}"] = True  # not every processor does that by itself
     mentioned = _mention_control_tokens(processor.tokenizer, prompts)
 
     def applied(template: str | None) -> Any:
@@ -84,7 +89,7 @@ def _apply_chat(
                 return_dict=True,
                 return_tensors="pt",
                 sanitize_control_tokens=mentioned,
-                processor_kwargs={"padding": True, "padding_side": "left", **(image_options or {})},
+                processor_kwargs=options,
             )
 
     places = image_places(processor)

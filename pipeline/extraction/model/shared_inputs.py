@@ -17,7 +17,13 @@ ImageKey = tuple[str, int]
 """What an image is known by: SHA-256 of its medium, and which frame of that it is."""
 GRID = "image_grid_thw"
 """Patches of each image, from which some models know the positions of its tokens."""
-TEXT = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
+TEXT = (
+    "input_ids",
+    "attention_mask",
+    "token_type_ids",
+    "mm_token_type_ids",
+    "moe_mm_token_type_ids",
+)
 """Inputs with a column a token."""
 SIZES_ALONE = {"device": "meta"}
 """Options of an image processor that make it compute the shapes of pixels, and no pixels."""

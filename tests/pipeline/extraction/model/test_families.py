@@ -8,7 +8,7 @@ import pytest
 import torch
 from answer_oracle import likelihood
 from PIL import Image
-from tiny_models import BUILDERS, HEAD_DIM
+from tiny_models import BUILDERS, HEAD_DIM, LIMITED
 
 from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
@@ -26,12 +26,27 @@ WIDTHS = {
     "gemma4": {12, 24},
     "mistral3": {20},
     "pixtral": {20},
+    "qwen3_vl_moe": {16},
+    "qwen3_5_moe": {16},
+    "qwen3_omni_moe_thinker": {16},
+    "cosmos3_omni": {16},
+    "lighton_ocr": {20},
+    "qianfan_ocr": {20},
+    "minicpmv4_6": {16},
+    "minicpmv4_7": {16},
+    "minicpm_ocr": {16},
 }
 """Widths of heads where they are configured, and are not hidden size / heads."""
-REFUSING = ("llava", "llava_next", "vipllava", "idefics2", "idefics3", "lfm2_vl", "internvl")
+REFUSING = (
+    *("llava", "llava_next", "vipllava", "idefics2", "idefics3", "lfm2_vl", "internvl", "janus"),
+    *("qwen2_5_omni_thinker", "qwen3_omni_moe_thinker", "cosmos3_edge"),
+    *("minicpmv4_6", "minicpmv4_7", "minicpm_ocr"),
+)
 """Their processors refuse some prompts whose text holds a control token."""
 TOLERANCE = 1e-5
 """Relative L2 a head, in float32."""
+ROUNDING = {"minicpmv4_6": 1e-4, "minicpmv4_7": 1e-4, "minicpm_ocr": 1e-4}
+"""Larger ones: their linear attention always computes in float32; in float64 it is 6e-6."""
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation:DeprecationWarning"  # GLM-4V's processor
@@ -116,7 +131,7 @@ def test_a_batch_of_different_lengths_says_what_single_prompts_say(model, text_f
     batch = model.read(inputs).heads
     for place, prompt in enumerate(prompts):
         for layer, values in features(model, [prompt]).items():
-            assert gap(batch[layer][:, place], values[:, 0]) < TOLERANCE
+            assert gap(batch[layer][:, place], values[:, 0]) < ROUNDING.get(model.name, TOLERANCE)
 
 
 def test_a_batch_of_one_shape_says_what_single_prompts_say(model):
@@ -124,7 +139,7 @@ def test_a_batch_of_one_shape_says_what_single_prompts_say(model):
     batch = features(model, prompts)
     for place, prompt in enumerate(prompts):
         for layer, values in features(model, [prompt]).items():
-            assert gap(batch[layer][:, place], values[:, 0]) < TOLERANCE
+            assert gap(batch[layer][:, place], values[:, 0]) < ROUNDING.get(model.name, TOLERANCE)
 
 
 @pytest.mark.parametrize("place", [1, 3], ids=["first image", "second image"])
@@ -157,7 +172,9 @@ def test_prompts_go_through_the_template_and_begin_once(model):
     turn = [{"role": "user", "content": [{"type": "text", "text": TEXT[0]}]}]
     rendered = model.encoder.processor.apply_chat_template(turn, add_generation_prompt=True)
     assert TEXT[0] in rendered != TEXT[0]
-    bos = tokenizer.bos_token or ""
+    bos = tokenizer.decode(tokenizer("")["input_ids"])  # what it begins every text with
+    if model.name == "molmo2":  # its processor puts that before every prompt
+        bos = tokenizer.eos_token
     ids = model.inputs([TEXT])["input_ids"][0]
     assert tokenizer.decode(ids) == bos + rendered.removeprefix(bos)
 
@@ -170,7 +187,7 @@ def test_a_control_token_in_the_text_is_plain_text_or_refused(model, kind):
     prompt = (ONE[0], f"Say {token}!")
     try:
         ids = model.inputs([prompt])["input_ids"][0].tolist()
-    except ValueError:
+    except (ValueError, StopIteration):
         assert model.name in REFUSING
         return
     number = tokenizer.convert_tokens_to_ids(token)
@@ -198,11 +215,17 @@ def test_identity_is_the_same_after_loading_again(model, tiny_model):
     assert model.identity({}) == again.identity({})
 
 
+TWO_ALIKE = (picture(60, 40), " and ", picture(60, 40, 1), ", please, at some length.")
+ALIKE = (TWO_ALIKE, ONE, (picture(60, 40, 2), "?"), TEXT)
+"""Prompts whose images are cut into as many tiles each."""
+
+
 @pytest.mark.thorough
-@pytest.mark.parametrize("family", ["mllama", "llama4"])
-def test_limited_families_are_right_in_batches_of_one_number_of_images(tiny_model, family):
+@pytest.mark.parametrize("family", LIMITED)
+def test_limited_families_are_right_in_the_batches_that_they_take(tiny_model, family):
     model = load_model(str(tiny_model(family)), dtype="float32")
-    checks = prove(model, (ONE, TWO, LARGE, TEXT), [2])
+    prompts = ALIKE if family == "perception_lm" else (ONE, TWO, LARGE, TEXT)
+    checks = prove(model, prompts, [2])
     assert [check.passed for check in checks] == [True] * len(checks)
 
 
