@@ -167,11 +167,14 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_[choice]
 
     def predict_proba(self, images: Sequence[Pictured]) -> Array:
-        """Return `(n, classes)` shares of votes or scores, in the order of `classes_`.
+        """Return `(n, classes)` probabilities, in the order of `classes_`.
 
-        They are not calibrated.
+        Those of a loaded classifier are calibrated if `select` calibrated it. Otherwise they are
+        shares of votes or scores.
         """
-        return probabilities(self._scores(images), self.selection_.readout)
+        found = self._scores(images)
+        task = self.selection_.only_task()
+        return probabilities(found, self.selection_.readout, task.calibration)
 
     def __call__(self, image: Pictured) -> Any:
         """Return the label of one image."""
@@ -199,8 +202,8 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
     ) -> Self:
         """Return a fitted classifier from a folder, or from `hf://owner/name`.
 
-        Nothing that the classifier names is run. No layer behind its deepest head runs unless
-        there is a `cache`, which keeps all heads.
+        Nothing that the classifier names is run. No layer behind its deepest head is loaded or
+        runs, unless there is a `cache`, which keeps all heads.
 
         Parameters
         ----------
@@ -291,6 +294,6 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         return heads_of(
             *(contents, question, options, RunOptions(batch_size=self.batch_size)),
             decoding={} if selection is None else decoding_of(selection),
-            layers=None if selection is None else frozenset(n for n, _ in selection.heads),
+            selection=selection,
             cache=self.cache,
-        )
+        ).whole()
