@@ -22,7 +22,6 @@ from savs.pipeline.running.formatting import percent, points, probability
 if TYPE_CHECKING:
     import polars as pl
 
-DEPTH_FILE = "depth.parquet"
 STORES_FILE = "stores.parquet"
 
 
@@ -140,7 +139,7 @@ def _depth(
     *,
     as_json: bool,
 ) -> None:
-    from savs.stores.results import whole_result, write_table
+    from savs.pipeline.sweeping.depth_file import save_depth
 
     counts = grid.pop("heads") or [None]
     if len(stores) > 1 or len(counts) > 1 or counts == ["all"]:
@@ -149,8 +148,7 @@ def _depth(
     folder = result_place(opened, out, "depth")
     shots: list[int | Literal["all"]] = grid.pop("shots") or ["all"]
     found = pipeline.sweep_depth(opened, max_layers=depths, heads=counts[0], shots=shots, **grid)
-    with whole_result(folder):
-        path = write_table(folder / DEPTH_FILE, found)
+    path = save_depth(found, folder)
     if as_json:
         print_json({"files": [str(path)], "depth": found.to_dicts()})
     else:
