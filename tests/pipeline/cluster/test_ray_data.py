@@ -11,7 +11,10 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(600),
     pytest.mark.filterwarnings("ignore"),  # of Ray's
-    pytest.mark.skipif(find_spec("ray") is None, reason="the extra `ray` is not installed"),
+    pytest.mark.skipif(
+        any(find_spec(name) is None for name in ("ray", "pyarrow", "pandas")),
+        reason="ray[data] is not installed",
+    ),
 ]
 
 
