@@ -33,6 +33,10 @@ ray:
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ray]' 'ray[data]'
     .venv/bin/python -m pytest -q -m slow tests/pipeline/cluster/test_ray.py tests/pipeline/cluster/test_ray_data.py
 
+# Run the demo as on an older processor, and train a model twice to the same bits
+same-bits:
+    .venv/bin/python -m pytest -q -m slow tests/end_to_end/test_demo.py tests/scripts/test_training.py
+
 # Read ten thousand mutated shards
 fuzz:
     .venv/bin/python -m pytest -q -n 2 -m thorough tests/stores/shard/test_fuzz.py
@@ -41,6 +45,10 @@ fuzz:
 demo-model seed="0":
     PYTHONSAFEPATH= .venv/bin/python scripts/train_demo_model.py --out build/demo-model --seed {{seed}}
     PYTHONSAFEPATH= .venv/bin/python scripts/evaluate_demo_model.py --model build/demo-model --work build/demo-evaluation
+
+# Train the shipped dual encoder again (ten minutes of one core)
+demo-clip seed="0":
+    PYTHONSAFEPATH= .venv/bin/python scripts/train_demo_clip.py --out build/demo-clip --seed {{seed}}
 
 model := "Qwen/Qwen2-VL-7B-Instruct"
 data := "data"

@@ -70,9 +70,17 @@ class Benchmark:
     """Checks all rows of a split (`train`, `test`) before they are parsed; raises."""
     read_folder: Callable[[Path], Sequence[Row]] | None = None
     """Reads rows from a folder of media, for benchmarks without input files."""
+    captions: Callable[[str], Mapping[str, str]] | None = None
+    """A prompt -> label -> the text that is compared with the image, for dual encoders. A single
+    label is true where image and text agree. Empty for prompts about classes."""
+    templates: tuple[str, ...] = ()
+    """How dual encoders word a class, with `{class}`; by default `a photo of a {class}.`"""
     folder_notes: Callable[[Path], Sequence[str]] | None = None
     """What a user should know of such a folder, in lines, for example which files are left out."""
     about: About | None = None
     """Facts and a sample row; optional for user benchmarks."""
+    prompts: tuple[str, ...] = ()
+    """Prompts that each example is put to in turn, see `several_prompts`; empty where an example
+    has the one of its row."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """The user's choices, such as a question; part of a store's identity."""

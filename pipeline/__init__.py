@@ -18,11 +18,15 @@ with lazy_imports(globals()):
     from savs.pipeline.classifying.result import Classification
     from savs.pipeline.comparing.across_data_sets import across_data_sets
     from savs.pipeline.comparing.compare import compare
+    from savs.pipeline.comparing.method_table import method_table
     from savs.pipeline.evaluation.assessment import Evaluation
     from savs.pipeline.evaluation.calibrate import calibrate
+    from savs.pipeline.evaluation.captions import match_captions
     from savs.pipeline.evaluation.cross_validation import cross_validate
     from savs.pipeline.evaluation.evaluation import evaluate
     from savs.pipeline.evaluation.evaluation_file import save_evaluation
+    from savs.pipeline.evaluation.generated import generated_texts
+    from savs.pipeline.evaluation.own_answer import own_answer
     from savs.pipeline.evaluation.suspects import suspects
     from savs.pipeline.evaluation.zero_shot import zero_shot
     from savs.pipeline.explaining.explain import explain
@@ -48,6 +52,7 @@ with lazy_imports(globals()):
     )
     from savs.pipeline.sweeping.across_stores import across_stores
     from savs.pipeline.sweeping.depth import sweep_depth
+    from savs.pipeline.sweeping.prompts import PromptSweep, sweep_prompts
     from savs.pipeline.sweeping.sweep import Sweep, sweep
     from savs.stores.maintain.copy import merge, slim
     from savs.stores.maintain.repair import repair

@@ -1,7 +1,15 @@
 """Names and defaults that help texts show, without the rooms that they belong to."""
 
 READOUT_NAMES = ("vote", "posterior", "calm", "lda", "logistic", "knn")
+TEXT_READOUT_NAMES = (
+    *("clip", "clip-names", "tip-adapter", "tip-adapter-cv", "hec-t", "hec-vt", "hec-vt-cv"),
+)
 ZERO_SHOT = "zero-shot"
+ZERO_SHOT_MEAN = "zero-shot-mean"
+GENERATED = "generated"
+ICL = "icl"
+OWN_ANSWERS = (ZERO_SHOT, ZERO_SHOT_MEAN, ICL, GENERATED)
+"""Readouts of the model's own answers, which choose no heads."""
 SCORING_NAMES = ("resubstitution", "loo", "kfold")
 EXPORT_FORMS = ("parquet", "npz", "safetensors")
 BUNDLE_FORM = "classifier"

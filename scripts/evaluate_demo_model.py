@@ -52,7 +52,7 @@ def _measure(model: str, folder: Path, seed: int, scores: Scores) -> None:
         model=model,
         out=folder / "features",
         batch_size=32,
-        answers=True,
+        answers="labels",
         reporting=Reporting(print),
     )
     for heads in HEADS:
@@ -79,7 +79,7 @@ def _table(scores: Scores, draws: int) -> str:
     for name, found in scores.items():
         task = name.removeprefix("accuracy, ")
         if task == "macro" or name == "accuracy":
-            continue  # zero-shot leaves a task out, so the two means are not of the same tasks
+            continue  # the table is of tasks
         weak = " (weak)" if task in TASKS and TASKS[task].weak else ""
         cells = [f"{100 * statistics.mean(found[c]):.1f}" if found[c] else "-" for c in columns]
         last = found[columns[-1]]

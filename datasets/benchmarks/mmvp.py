@@ -4,7 +4,8 @@ Source: Tong et al., Eyes Wide Shut?, arXiv 2401.06209. Prompt and the images' n
 evaluation script, which numbers the rows of `Questions.csv` from 1.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 
 import polars as pl
 
@@ -14,6 +15,8 @@ from savs.datasets.metrics.metrics import Classes, Units, accuracy
 from savs.datasets.row import Row
 
 ANSWER = "Correct Answer"
+OPTIONS = re.compile(r"(.+?)\s*\(a\)\s*(.+?)\s*\(b\)\s*(.+?)\s*", re.S)
+"""A question with two options."""
 
 
 def parse_row(row: Row) -> Iterator[Fields]:
@@ -31,6 +34,21 @@ def parse_row(row: Row) -> Iterator[Fields]:
         media=(image,),
         group=f"{row.stem}:{row.index // 2}",
     )
+
+
+def options_said(prompt: str) -> Mapping[str, str]:
+    """Return the question with each of its options behind it; nothing of another prompt.
+
+    Examples
+    --------
+    >>> options_said("Which way? (a) Left (b) Right")
+    {'(a)': 'Which way? Left', '(b)': 'Which way? Right'}
+    """
+    found = OPTIONS.fullmatch(prompt)
+    if found is None:
+        return {}
+    question, *options = found.groups()
+    return {f"({letter})": f"{question} {text}" for letter, text in zip("ab", options, strict=True)}
 
 
 def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
@@ -51,6 +69,7 @@ MMVP = Benchmark(
     },
     parse_row=parse_row,
     measure=measure,
+    captions=options_said,
     grouped_train=False,
     about=About(
         task="visual patterns that CLIP misses, two options",

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from savs.datasets.benchmark import About, Benchmark, Fields
+from savs.datasets.benchmarks.captions import shown_caption
 from savs.datasets.metrics.groups import group_metrics
 from savs.datasets.metrics.matching import matching_metrics
 from savs.datasets.metrics.metrics import Classes, Units, accuracy
@@ -45,6 +46,7 @@ NATURALBENCH_RETRIEVAL = Benchmark(
     },
     parse_row=parse_row,
     measure=measure,
+    captions=shown_caption,
     grouped_train=False,
     aliases=("natural_ret",),
     about=About(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from savs.datasets.benchmark import About, Benchmark, Fields
+from savs.datasets.benchmarks.captions import shown_caption
 from savs.datasets.metrics.groups import set_accuracy
 from savs.datasets.metrics.metrics import Classes, Units, accuracy
 from savs.datasets.metrics.pairs import order_metric
@@ -67,6 +68,7 @@ SUGARCREPE = Benchmark(
     },
     parse_row=parse_row,
     measure=measure,
+    captions=shown_caption,
     grouped_train=False,
     about=About(
         task="compositionality: a true or a false caption?",

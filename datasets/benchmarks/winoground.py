@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 import polars as pl
 
 from savs.datasets.benchmark import About, Benchmark, Fields
+from savs.datasets.benchmarks.captions import shown_caption
 from savs.datasets.metrics.groups import GROUP_ROWS
 from savs.datasets.metrics.matching import matching_metrics
 from savs.datasets.metrics.metrics import Classes, Units, accuracy
@@ -70,6 +71,7 @@ WINOGROUND = Benchmark(
     },
     parse_row=parse_row,
     measure=measure,
+    captions=shown_caption,
     about=About(
         task="compositionality: matching two captions to two images",
         metrics=(

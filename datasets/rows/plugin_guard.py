@@ -147,6 +147,23 @@ def _metric_problem(metric: Any) -> str | None:
     return None
 
 
+def read_captions(benchmark: Benchmark, prompt: str) -> Mapping[str, str]:
+    """Return what `Benchmark.captions` says of a prompt; nothing where the benchmark has none.
+
+    Raises
+    ------
+    BenchmarkFaultError
+        `captions` fails, or gives anything but labels and texts.
+    """
+    if benchmark.captions is None:
+        return {}
+    with _guard(benchmark, benchmark.captions):
+        found = dict(benchmark.captions(prompt))
+    if not all(isinstance(text, str) and text for pair in found.items() for text in pair):
+        raise _fault(benchmark, benchmark.captions, f"gives {found}, expected labels and texts")
+    return found
+
+
 def make_submission(benchmark: Benchmark, predictions: pl.DataFrame) -> Mapping[str, Any] | None:
     """Return the JSON object for the benchmark's official evaluation, if it has one.
 

@@ -10,7 +10,13 @@ from savs.pipeline.bundles.card import model_card
 from savs.pipeline.bundles.standalone import PREDICT, predict_program, why_not_standalone
 from savs.pipeline.errors import ExportError
 from savs.pipeline.readouts import Readout
-from savs.pipeline.selection.selection_file import copy_selection, load_config, load_selection
+from savs.pipeline.selection.selection import of_subtask
+from savs.pipeline.selection.selection_file import (
+    copy_selection,
+    load_config,
+    load_selection,
+    save_selection,
+)
 from savs.stores import FeatureStore, ResultError
 from savs.stores.results import CLASSIFIER, CONFIG, whole_result, write_file
 
@@ -37,6 +43,7 @@ def write_bundle(
     out: str | Path,
     *,
     readout: str | Path | Readout | None = None,
+    subtask: str | None = None,
 ) -> Bundle:
     """Write a classifier of a store as a folder that others can use.
 
@@ -50,11 +57,15 @@ def write_bundle(
         A folder that is empty or does not exist.
     readout
         The readout of the classifier, where it is the user's own.
+    subtask
+        The only subtask of the classifier, e.g. one of several prompts; all by default.
 
     Raises
     ------
     ResultError
         The classifier, or an evaluation beside it, cannot be read.
+    SelectionError
+        The classifier has no such subtask.
     ExportError
         `out` has files.
     StoreWriteError
@@ -62,16 +73,17 @@ def write_bundle(
     """
     folder, given = Path(out), Path(classifier)
     source = given.parent if given.name == CONFIG else given
-    selection = load_selection(source, readout=readout)
+    whole = load_selection(source, readout=readout)
+    selection = of_subtask(whole, subtask)
     if folder.is_dir() and any(folder.iterdir()):
         raise ExportError(f"{folder} has files, which would be replaced; pass an empty folder")
     reason = why_not_standalone(selection)
-    card = model_card(selection, store, source, reason)
+    card = model_card(selection, store, source, reason, whole)
     with whole_result(folder):
         write_file(folder / CARD, card.encode("utf-8"))
         if reason is None:
             write_file(folder / PREDICT, predict_program())
-        copy_selection(source, folder)
+        save_selection(selection, folder) if subtask else copy_selection(source, folder)
     names = tuple(name for name in BUNDLE if (folder / name).exists())
     return Bundle(folder, names, None if reason is None else f"no {PREDICT}: {reason}")
 

@@ -24,7 +24,11 @@ LIMITS = """\
 
 
 def model_card(
-    selection: Selection, store: FeatureStore, folder: Path, no_program: str | None
+    selection: Selection,
+    store: FeatureStore,
+    folder: Path,
+    no_program: str | None,
+    whole: Selection,
 ) -> str:
     """Return README.md of a bundle.
 
@@ -38,6 +42,9 @@ def model_card(
         Where the classifier was saved; an evaluation there is reported.
     no_program
         Why the bundle has no predict.py, None if it has one.
+    whole
+        The classifier as it was saved, which may have more subtasks; metrics of others are left
+        out.
 
     Raises
     ------
@@ -49,10 +56,13 @@ def model_card(
         "# Few-shot image classifier\n",
         _summary(selection),
         *(_task(task, counts) for task, counts in _counted(selection, store)),
-        _metrics(selection, folder),
+        _metrics(selection, whole, folder),
         _use(selection, no_program),
         "## Limits\n\n"
-        + LIMITS.format(probabilities="".join(map(_sureness, selection.tasks)) + _error(folder)),
+        + LIMITS.format(
+            probabilities="".join(map(_sureness, selection.tasks))
+            + _error(selection, whole, folder)
+        ),
     ]
     return "\n".join(parts)
 
@@ -117,14 +127,15 @@ def _task(task: TaskSelection, counts: dict[str, int] | None) -> str:
     )
 
 
-def _metrics(selection: Selection, folder: Path) -> str:
+def _metrics(selection: Selection, whole: Selection, folder: Path) -> str:
     """Return the metrics of the evaluation in a folder, and of its cross-validation, if any."""
     parts = []
+    only = None if len(selection.tasks) == len(whole.tasks) else selection.tasks[0].subtask
     if (folder / METRICS).is_file():
-        parts.append(_measured(load_metrics(folder), "test examples"))
+        parts.append(_measured(load_metrics(folder), "test examples", only))
     folds = folder.with_name(f"{folder.name}-cv")
-    if (folds / METRICS).is_file() and _is_of(selection, found := load_metrics(folds)):
-        parts.append(_measured(found, "training examples, with heads of the others"))
+    if (folds / METRICS).is_file() and _is_of(whole, found := load_metrics(folds)):
+        parts.append(_measured(found, "training examples, with heads of the others", only))
     return "## Metrics\n\n" + ("\n".join(parts) or "Nothing was measured.\n")
 
 
@@ -136,7 +147,12 @@ def _is_of(selection: Selection, found: Mapping[str, Any]) -> bool:
     return made == [selection.model, selection.readout, selection.scoring, heads, examples]
 
 
-def _measured(found: Mapping[str, Any], what: str) -> str:
+def _measured(found: Mapping[str, Any], what: str, only: str | None) -> str:
+    """Return the metrics of an evaluation; `only` names the one subtask whose metrics are shown."""
+    shown = [m for m in found["metrics"] if only is None or m["name"].endswith(f", {only}")]
+    if only is not None and not shown:
+        return f"The evaluation on {what} has no metric of this subtask alone.\n"
+    scored = found["scored"] if only is None else shown[0]["units"]
     rows = [
         (
             _text(metric["name"]),
@@ -145,11 +161,11 @@ def _measured(found: Mapping[str, Any], what: str) -> str:
             _percent(metric["chance"]),
             f"{metric['units']:,}",
         )
-        for metric in found["metrics"]
+        for metric in shown
     ]
     notes = "".join(f"* {_text(note)}\n" for note in found["notes"])
     header = ("metric", "%", "95 % interval", "chance", "units")
-    return f"Measured on {found['scored']:,} {what}.\n\n{_table(header, rows)}\n{notes}"
+    return f"Measured on {scored:,} {what}.\n\n{_table(header, rows)}\n{notes}"
 
 
 def _sureness(task: TaskSelection) -> str:
@@ -165,8 +181,13 @@ def _sureness(task: TaskSelection) -> str:
     )
 
 
-def _error(folder: Path) -> str:
-    """Return how far the probabilities of an evaluation were off, if there is one."""
+def _error(selection: Selection, whole: Selection, folder: Path) -> str:
+    """Return how far the probabilities of an evaluation were off, if there is one of these tasks.
+
+    That of more tasks is of all their examples together.
+    """
+    if len(selection.tasks) < len(whole.tasks):
+        return ""
     found = load_metrics(folder)["confidence"] if (folder / METRICS).is_file() else None
     if not found or found["temperatures"] is None:
         return ""

@@ -8,6 +8,7 @@ from importlib.resources import files
 
 from savs.datasets.prompt import split_prompt
 from savs.pipeline.selection.config_json import SelectionConfig
+from savs.stores.format.layout import LOGIT_SCALE
 
 PREDICT = "predict.py"
 STANDALONE = ("vote", "posterior", "calm", "lda")
@@ -33,6 +34,8 @@ def why_not_standalone(config: SelectionConfig) -> str | None:
     if task.media != 1:
         return "it reads one image for each prompt, and the training examples had other numbers"
     facts = config.source.model
+    if LOGIT_SCALE in facts:
+        return "it reads the heads of a language model, and this is a dual encoder"
     if facts.get("placeholders") or split_prompt(task.question, 1)[0] != 0:
         return "it puts the image before the question, and the prompt has it elsewhere"
     if found := [name for name in NOT_RECORDED if facts.get(name)]:

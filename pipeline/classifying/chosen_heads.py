@@ -73,6 +73,11 @@ def choose_heads(
     """
     rule = choose_readout(readout)
     require_scoring(scoring)
+    if rule.texts:
+        raise SelectionError(
+            f"readout {rule.name!r} compares images with the names of classes, which a store has:"
+            " extract with --classes labels, and use savs select"
+        )
     if len(classes) < 2:
         raise SelectionError(
             f"the training examples have one class only, {classes[0]!r}; a classifier needs two"

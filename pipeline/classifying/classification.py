@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.result import Classification
@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from savs.pipeline.readouts import Readout
 
 
-class ClassifyKeywords(NewImageKeywords, PlacingKeywords, BatchKeywords, total=False):
+class QuestionKeywords(TypedDict, total=False):
+    """The one prompt of all images, where it is not that of the classifier."""
+
+    question: str | None
+
+
+class ClassifyKeywords(
+    QuestionKeywords, NewImageKeywords, PlacingKeywords, BatchKeywords, total=False
+):
     """Further keyword arguments of `classify`."""
 
 
@@ -72,8 +80,9 @@ def classify(
     reporting
         Receives messages and progress.
     **options
-        Fields of `InputOptions` (`columns`, `question`, `media_root` ...), `ModelOptions`
-        (`device`, `adapter` ...) and `RunOptions` (`batch_size`, `workers` ...).
+        `question`, the prompt of images where it is not that of the classifier; fields of
+        `InputOptions` (`columns`, `media_root` ...), `ModelOptions` (`device`, `adapter` ...) and
+        `RunOptions` (`batch_size`, `workers` ...).
 
     Raises
     ------
@@ -106,9 +115,11 @@ def classify(
     from savs.pipeline.selection.older import older_note_beside
     from savs.pipeline.selection.selection_file import load_selection, selection_folder
 
-    reading, placing, batches = sort_keywords(
-        "classify", options, NewImageKeywords, PlacingKeywords, BatchKeywords
+    asked, reading, placing, batches = sort_keywords(
+        *("classify", options),
+        *(QuestionKeywords, NewImageKeywords, PlacingKeywords, BatchKeywords),
     )
+    question = asked.get("question")
     names = [str(name) for name in ([inputs] if isinstance(inputs, str | Path) else inputs)]
     out = None if out is None else Path(out)
     if out is None and (retry_skipped or force):
@@ -133,7 +144,7 @@ def classify(
     loading = model_options(selection, model=model, revision=revision, dtype=dtype, placing=placing)
     given = InputOptions(test=" ".join(names), **reading)
     with fetching_for(out, given) as fetching:
-        found = find_new_images(selection, names, given, fetching, subtask)
+        found = find_new_images(selection, names, given, fetching, question, subtask)
         prompts = require_same_prompt(
             selection, prompt_table(found.groups), is_allowed=allow_other_prompt
         )
@@ -149,9 +160,7 @@ def classify(
         if out is None:
             done = running.in_memory()
         elif rank.ranks > 1:
-            done = running.to_shared_file(out, question=given.question, retry_skipped=retry_skipped)
+            done = running.to_shared_file(out, question=question, retry_skipped=retry_skipped)
         else:
-            done = running.to_file(
-                out, question=given.question, retry_skipped=retry_skipped, force=force
-            )
+            done = running.to_file(out, question=question, retry_skipped=retry_skipped, force=force)
     return replace(done, notes=(*older, *prompts, *done.notes))

@@ -27,6 +27,7 @@ from savs.pipeline.extraction.checks.preflight import preflight, sample
 from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
 from savs.pipeline.extraction.engine import Engine, ShardRows
 from savs.pipeline.extraction.make_engine import make_engine, run_notes
+from savs.pipeline.extraction.model.answers import NO_ANSWERS
 from savs.pipeline.extraction.model.identity import identity_before_loading
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
@@ -170,7 +171,8 @@ class ClassifiedRun:
     ) -> tuple[Callable[[], Engine], int]:
         """Return what makes an engine, and the tokens of its batches, after prompts were tried."""
         scale = find_scale(model.encoder, prompts)
-        asked = prompts_of(chain.from_iterable(shard.examples for shard in shards))
+        shown = chain.from_iterable(shard.examples for shard in shards)
+        asked = prompts_of(shown, model.encoder)
         batching = preflight(model, prompts, scale, self.run, shared=images_recur(asked))
         for line in batching.notes():
             self.reporting.say(line)
@@ -182,7 +184,7 @@ class ClassifiedRun:
             self.run,
             workers=workers,
             rules=shards[0].media.rules,
-            answers={},
+            answers=NO_ANSWERS,
             loading=loading,
             sharing=batching.sharing or UNTRIED,
             asked=asked,
@@ -237,7 +239,7 @@ class ClassifiedRun:
         """Refuse what can be refused without the model's weights."""
         recorded = as_identity(self.selection.source, {})
         decoding = decoding_of(self.selection)
-        running = identity_before_loading(recorded, loading, encoder, {}, {}, decoding)
+        running = identity_before_loading(recorded, loading, encoder, {}, NO_ANSWERS, decoding)
         require_match(self.selection, running.source(), allow_other_prompt=self.allow_other_prompt)
 
     def _match(self, model: LoadedModel) -> list[str]:

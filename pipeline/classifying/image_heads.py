@@ -22,6 +22,7 @@ from savs.pipeline.extraction.checks.preflight import Batching, preflight, sampl
 from savs.pipeline.extraction.checks.sharing import UNTRIED
 from savs.pipeline.extraction.engine import ShardRows
 from savs.pipeline.extraction.make_engine import make_engine
+from savs.pipeline.extraction.model.answers import NO_ANSWERS
 from savs.pipeline.extraction.model.load import load
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
@@ -178,10 +179,10 @@ def _run(
         run,
         workers=workers,
         rules=media.rules,
-        answers={},
+        answers=NO_ANSWERS,
         loading=resident.options,
         sharing=UNTRIED,
-        asked=prompts_of(examples),
+        asked=prompts_of(examples, model.encoder),
         files=shards,
     )
     starts = range(0, len(examples), ROWS)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from savs.datasets.prompt import SPLIT
-from savs.pipeline.demo import DEMO_NAME
+from savs.pipeline.demo import SHIPPED
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.model.model_options import ModelOptions, PlacingKeywords
 from savs.pipeline.selection.config_json import SelectionConfig, grid_widths
@@ -48,7 +48,7 @@ def model_options(
     name = _recorded(facts, "name", str)
     commit = _recorded(facts, "revision", str)
     chosen = name if model is None else model
-    if chosen is None or (model is None and commit is None and name != DEMO_NAME):
+    if chosen is None or (model is None and commit is None and name not in SHIPPED):
         raise SelectionError(
             f"the classifier's model was a local folder called {name!r}; pass --model FOLDER"
         )

@@ -57,14 +57,15 @@ def find_new_images(
     inputs: Sequence[str],
     reading: InputOptions,
     fetching: Fetching | None,
+    question: str | None = None,
     subtask: str | None = None,
 ) -> Found:
     """Return the examples of all inputs, see `NewImages.find`; media at addresses are fetched."""
     decoding, limit = decoding_of(config), reading.max_image_pixels
     images = NewImages(
-        benchmark=general(reading.columns, reading.question),
+        benchmark=general(reading.columns, question),
         reading=reading,
-        questions=Questions(config, reading.question, subtask),
+        questions=Questions(config, question, subtask),
         rules=MediaRules(
             decoding.get("video_frames"),
             reading.allow_outside,

@@ -83,8 +83,7 @@ class ScoredShards:
 
     def read(self, spec: ShardSpec, rows: Sequence[int]) -> Recalled:
         """Return the chosen heads of rows of an earlier shard."""
-        answers = np.zeros((len(rows), 0), np.float32)
-        return Recalled(Read(self.kept.read(spec, rows), answers), [None] * len(rows))
+        return Recalled(Read(self.kept.read(spec, rows)), [None] * len(rows))
 
     def _classified(
         self, examples: pl.DataFrame, task: TaskSelection, features: Array

@@ -4,6 +4,7 @@ import inspect
 import sys
 import warnings
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
@@ -17,6 +18,9 @@ from savs.pipeline.cli.options.shared import ConfigOption
 from savs.pipeline.cli.options.variables import require_known_variables
 from savs.pipeline.cli.output import drop_stdout, print_line, say
 from savs.pipeline.running import signals as interruption
+
+LINES = ("question",)
+"""Repeatable options whose variable has a value a line: others have no spaces, which divide."""
 
 
 class CommandGroup(TyperGroup):
@@ -43,6 +47,9 @@ def import_command(name: str) -> Any:
     function = getattr(module, f"{stem}_command")
     command = _to_command(function, f"{COMMANDS[name]}\n\n{inspect.getdoc(function)}")
     command.params += _to_command(_take_config).params
+    for parameter in command.params:
+        if parameter.multiple and parameter.name in LINES:
+            parameter.value_from_envvar = partial(_variable_lines, parameter)
     return command
 
 
@@ -50,6 +57,12 @@ def _to_command(function: Callable[..., None], text: str | None = None) -> Any:
     alone = typer.Typer(add_completion=False)
     alone.command(help=text)(function)
     return typer.main.get_command(alone)
+
+
+def _variable_lines(parameter: Any, context: Any) -> list[str] | None:
+    """Return the values of a repeatable option from its variable, one a line."""
+    text = parameter.resolve_envvar_value(context)
+    return None if text is None else text.splitlines()
 
 
 def _take_config(config: ConfigOption = None) -> None:

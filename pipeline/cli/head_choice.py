@@ -41,9 +41,14 @@ def find_heads(store: "FeatureStore", choice: str, selection: Path | None) -> "S
         chosen = load_config(selection or saved_selection(store)).heads
         store.require_heads(chosen)
         return [head for head in store.heads if head in chosen]
-    found = [_HEAD.fullmatch(name) for name in choice.split(",")]
+    return parse_names("--heads", choice, "chosen, all or ")
+
+
+def parse_names(option: str, text: str, others: str = "") -> "list[Head]":
+    """Return the heads of a list such as `L1.H2,L3.H4`; a usage error for anything else."""
+    found = [_HEAD.fullmatch(name) for name in text.split(",")]
     if not all(found):
-        raise typer.BadParameter(f"--heads is {choice!r}, expected chosen, all or L1.H2,L3.H4 ...")
+        raise typer.BadParameter(f"{option} is {text!r}, expected {others}L1.H2,L3.H4 ...")
     return list(dict.fromkeys((int(match[1]), int(match[2])) for match in found if match))
 
 

@@ -23,12 +23,12 @@ def find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") ->
     """
     from savs.pipeline.errors import SelectionError
     from savs.pipeline.heads.training_set import train_digest
-    from savs.pipeline.readouts import READOUTS
+    from savs.pipeline.readouts import BUILT_IN
     from savs.pipeline.selection.older import older_note
     from savs.stores.files.paths import is_remote
     from savs.stores.results import CONFIG, results_folder
 
-    own = None if rule in READOUTS.values() else rule  # a built-in one is found by its name
+    own = None if rule in BUILT_IN.values() else rule  # a built-in one is found by its name
     if path is not None:
         return pipeline.load_selection(path, readout=own)
     saved = results_folder(store.path, rule.name)

@@ -62,21 +62,29 @@ def compare(paths: Sequence[str | Path], *, metric: str | None = None) -> pl.Dat
     ResultError
         A file of a result is missing or damaged.
     """
+    return compare_groups(read_groups(paths), metric=metric)
+
+
+def read_groups(paths: Sequence[str | Path]) -> list[list[Result]]:
+    """Return results, those of the same examples together; errors as in `compare`."""
     folders = [Path(path) for path in paths]
     _require_distinct(folders)
-    results = [read_result(folder) for folder in folders]
-    names = dict(zip(folders, short_names(folders), strict=True))
+    names = short_names(folders)
+    return group_results(
+        [read_result(folder, name) for folder, name in zip(folders, names, strict=True)]
+    )
+
+
+def compare_groups(
+    groups: Sequence[Sequence[Result]], *, metric: str | None = None
+) -> pl.DataFrame:
+    """Compare results that `read_groups` read, see `compare`."""
     rows, headline = [], []
-    for a, *others in group_results(results):
+    for a, *others in groups:
         for b in others:
             found = [
-                {
-                    "metric": name,
-                    "a": names[a.folder],
-                    "b": names[b.folder],
-                    **_compared(a, b, name),
-                }
-                for name in _metrics(a, b, metric)
+                {"metric": name, "a": a.name, "b": b.name, **_compared(a, b, name)}
+                for name in compared_metrics(a, b, metric)
             ]
             headline.append(found[0])
             rows += found
@@ -93,8 +101,8 @@ def _require_distinct(folders: Sequence[Path]) -> None:
             raise ComparisonError(f"{first} and {second} are the same folder; pass each once")
 
 
-def _metrics(a: Result, b: Result, wanted: str | None) -> list[str]:
-    """Return the metrics to compare, the headline first."""
+def compared_metrics(a: Result, b: Result, wanted: str | None) -> list[str]:
+    """Return the metrics to compare, the headline first; `wanted` alone, if it is given."""
     if list(a.units) != list(b.units):
         raise ComparisonError(
             f"{a.folder} and {b.folder} have different metrics: {', '.join(a.units)}; and"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -26,14 +27,19 @@ class Result:
     """The parts of an evaluation that a comparison needs."""
 
     folder: Path
+    name: str
+    """The shortest end of the folder that tells it from the others."""
+    facts: Mapping[str, Any]
+    """What metrics.json holds."""
     examples: pl.DataFrame
-    """One row per test example, in order: `EXAMPLE_COLUMNS`, `cluster`, `prediction`."""
+    """One row per test example, in order: `EXAMPLE_COLUMNS`, `cluster`, `prediction`,
+    `content`."""
     units: Mapping[str, pl.DataFrame]
     """Metric -> `score`, `cluster` and `stratum` of its units; the headline first."""
 
 
-def read_result(folder: Path) -> Result:
-    """Read a result folder.
+def read_result(folder: Path, name: str | None = None) -> Result:
+    """Read a result folder; `name` is its short one, by default its own.
 
     Raises
     ------
@@ -53,19 +59,20 @@ def read_result(folder: Path) -> Result:
             f"{folder} is a store; pass result folders in it: "
             + (", ".join(map(str, there)) or f"it has none yet, run savs evaluate {folder}")
         )
-    load_metrics(folder)
+    facts = load_metrics(folder)
     table = read_table(folder / UNITS, UNIT_SCHEMA, filled=list(UNIT_SCHEMA))
     units = {
-        str(name): part.select("score", "cluster", "stratum")
-        for (name,), part in table.group_by("metric", maintain_order=True)
+        str(metric): part.select("score", "cluster", "stratum")
+        for (metric,), part in table.group_by("metric", maintain_order=True)
     }
     if not units:
         raise ComparisonError(
             f"{folder} has no metrics, because its test examples have no labels; label them"
         )
-    schema = pl.Schema({name: pl.String() for name in (*EXAMPLE_COLUMNS, "cluster", "prediction")})
+    columns = (*EXAMPLE_COLUMNS, "cluster", "prediction", "content")
+    schema = pl.Schema({column: pl.String() for column in columns})
     examples = read_table(folder / PREDICTIONS, schema, filled=["id", "cluster"])
-    return Result(folder, examples, units)
+    return Result(folder, name or folder.name, facts, examples, units)
 
 
 def short_names(folders: Sequence[Path]) -> list[str]:
@@ -92,9 +99,9 @@ def short_names(folders: Sequence[Path]) -> list[str]:
 def group_results(results: Sequence[Result]) -> list[list[Result]]:
     """Return the results of each data set: those that are about the same examples.
 
-    The same examples have the same ids, labels, groups, subtasks, categories and clusters in the
-    same order. Where examples were skipped, clusters may differ: the images of a skipped one are
-    not known.
+    The same examples have the same ids, labels, groups, subtasks, categories, media and clusters in
+    the same order; prompts may differ, as methods need other ones. Where examples were skipped,
+    clusters may differ: the images of a skipped one are not known.
 
     Raises
     ------
@@ -150,9 +157,19 @@ def _differences(a: Result, b: Result) -> list[str]:
                 f" here, {theirs[row]!r} there"
             )
             break  # other columns of other examples differ, too
+    if not found:
+        found += _other_media(here, there)
     if not found and not _skipped(a, b) and not here["cluster"].equals(there["cluster"]):
         found.append("ids and labels are the same, but other examples share an image")
     return found
+
+
+def _other_media(here: pl.DataFrame, there: pl.DataFrame) -> list[str]:
+    """Return a line if examples show other media; those of skipped ones are not known."""
+    apart = (here["content"] != there["content"]).fill_null(False).arg_true()
+    if not len(apart):
+        return []
+    return [f"media differ in {len(apart):,} examples, first in {here['id'][apart[0]]!r}"]
 
 
 def _skipped(a: Result, b: Result) -> bool:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
@@ -19,11 +19,10 @@ from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.statistics.intervals import Metric, summarise
 from savs.stores import FeatureStore
+from savs.stores.format.layout import digest
 
 FEW_CLUSTERS = 10
 """With fewer clusters than this, a note says so."""
-
-"""Name of the readout that is the model's own answer; see `zero_shot.py`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class Evaluation:
     predictions: pl.DataFrame
     """One row a test example, in the order of the input file; columns `PREDICTION_SCHEMA`."""
     selection: Selection | None
-    """None where the model's own answers were taken."""
+    """None where the model's own answers were taken, or images were compared with captions."""
     model: Mapping[str, Any]
     """Identity of the model."""
     planned: int
@@ -46,20 +45,27 @@ class Evaluation:
     """Test examples that could not be read; they count as wrong."""
     notes: tuple[str, ...]
     """What limits the numbers: leaks, missing examples, few clusters."""
+    rule: str = ZERO_SHOT
+    """Name of what made the predictions where there is no selection."""
     confidence: Confidence | None = None
     """How far probabilities can be trusted; None without labels or probabilities."""
     submission: Mapping[str, Any] | None = None
     """Predictions in the form of the benchmark's official evaluation, if it has one."""
+    benchmark: str = ""
+    """Name of the benchmark."""
+    cost: Mapping[str, Any] = field(default_factory=dict)
+    """What the model ran for it, see `cost_of`; empty where that is not known."""
 
     @property
     def readout(self) -> str:
         """Name of the rule that made the predictions."""
-        return self.selection.readout if self.selection else ZERO_SHOT
+        return self.selection.readout if self.selection else self.rule
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that metrics.json holds."""
         chosen = self.selection
         return {
+            "benchmark": self.benchmark,
             "model": dict(self.model),
             "readout": self.readout,
             "scoring": chosen.scoring if chosen else None,
@@ -73,6 +79,7 @@ class Evaluation:
                 for kind in (REPEATED, SHARED)
             },
             "metrics": [metric.to_json() for metric in self.metrics],
+            "cost": dict(self.cost),
             "confidence": self.confidence.to_json() if self.confidence else None,
             "per_class": class_table(self.predictions).to_dicts(),
             "confusions": confusion_table(self.predictions).to_dicts(),
@@ -90,6 +97,7 @@ def assess(
     benchmark: Benchmark,
     *,
     drop_leaks: bool = False,
+    rule: str = ZERO_SHOT,
     risk: float | None = None,
 ) -> Evaluation:
     """Measure predictions. A skipped example counts as wrong.
@@ -103,13 +111,15 @@ def assess(
     classes
         The classes of each subtask.
     selection
-        The selection that made the predictions; None for the model's own answers.
+        The selection that made the predictions; None where there is none.
     notes
         Notes that are known already.
     benchmark
         That of the store, whose metrics are taken.
     drop_leaks
         Leave out test examples that training has seen, with their whole groups.
+    rule
+        Name of what made the predictions where there is no selection.
     risk
         Of the prediction sets that the parts have.
 
@@ -132,7 +142,7 @@ def assess(
     if drop_leaks:
         whole = _without_leaks(whole, leaks)
         notes.append(f"{sum(leaks.dropped())} test examples were left out (--drop-leaks)")
-    whole = whole.with_columns(cluster=clusters_of(whole))
+    whole = whole.with_columns(cluster=clusters_of(whole), content=_content(whole))
     notes += _notes(whole, classes)
     units = [] if _unlabelled(whole) else compute_metrics(benchmark, whole, classes)
     notes += dict.fromkeys(note for metric in units for note in metric.notes)
@@ -146,9 +156,37 @@ def assess(
         planned=planned,
         skipped=int(whole["prediction"].null_count()),
         notes=tuple(notes),
+        rule=rule,
         confidence=measure_confidence(whole, selection, risk),
         submission=make_submission(benchmark, predictions),
+        benchmark=str(store.manifest.identity.benchmark["name"]),
+        cost=cost_of(store, ["test"] if selection is None else ["train", "test"]),
     )
+
+
+def cost_of(store: FeatureStore, splits: Sequence[str]) -> dict[str, Any]:
+    """Return how often the model ran for some splits, and the seconds that this took.
+
+    A forward is a prompt; labels run behind it, and count where each ran with its whole prompt. The
+    seconds are those of all processes, decoding included, and None where they are not recorded.
+    """
+    whole = store.manifest.batching.get("whole_answers")
+    labels = store.manifest.identity.outputs.get("answers", {})
+    rows = sum(store.examples(split).height for split in splits)
+    times = [store.seconds(split) for split in splits]
+    known = [seconds for seconds in times if seconds is not None]
+    return {
+        "forwards": rows * (1 + len(labels) if whole else 1),
+        "seconds": round(sum(known), 3) if len(known) == len(times) else None,
+    }
+
+
+def _content(examples: pl.DataFrame) -> pl.Series:
+    """Return a digest of each example's media."""
+    digests = [
+        digest(list(media))[:16] if len(media) else None for media in examples["media_sha256"]
+    ]
+    return pl.Series("content", digests, dtype=pl.String)
 
 
 def partial_notes(store: FeatureStore) -> list[str]:

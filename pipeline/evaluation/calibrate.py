@@ -31,7 +31,7 @@ def calibrate(store: FeatureStore, selection: Selection) -> Calibrated:
     That is a temperature, which makes probabilities of scores and changes no prediction, the scores
     that prediction sets of a chosen risk are made from, and the typicality below which an example
     is like none of the training ones. The folds are those of `cross_validate`, whose estimate comes
-    with it. A task whose readout has negative scores stays without.
+    with it. A task whose readout has negative scores, or does not calibrate, stays without.
 
     Parameters
     ----------
@@ -66,6 +66,8 @@ def _calibrated(
     features: Array,
 ) -> TaskSelection:
     """Return a task with its calibration, from its `(heads, n, d)` training features too."""
+    if not selection.rule.calibrates:
+        return task
     means = None
     if not has_centroids(selection.rule):
         means = class_centroids(features, training.labels, len(training.classes))

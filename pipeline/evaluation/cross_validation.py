@@ -5,7 +5,14 @@ from typing import Literal
 
 import polars as pl
 
-from savs.datasets.metrics.metrics import accuracy, balanced_accuracy, subtask_accuracies
+from savs.datasets.benchmarks.several_prompts import prompt_accuracies, stored_prompts
+from savs.datasets.metrics.metrics import (
+    Classes,
+    Units,
+    accuracy,
+    balanced_accuracy,
+    subtask_accuracies,
+)
 from savs.datasets.splits.clusters import clusters_of
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.left_out import LeftOut, leave_out
@@ -58,10 +65,7 @@ def assess_left_out(
         cluster=pl.Series(clusters, dtype=pl.String), leak=pl.lit(None, pl.String)
     )  # fmt: skip
     classes = {task.subtask: task.classes for task in selection.tasks}
-    units = [accuracy(whole, classes), balanced_accuracy(whole, classes)]
-    if len(classes) > 1:
-        *single, macro = subtask_accuracies(whole, classes)
-        units = [macro, *units, *single]
+    units = _measure(store, whole, classes)
     return Evaluation(
         metrics=tuple(summarise(metric) for metric in units),
         units=tuple(units),
@@ -72,6 +76,17 @@ def assess_left_out(
         skipped=0,
         notes=(_note(parts),),
     )
+
+
+def _measure(store: FeatureStore, predictions: pl.DataFrame, classes: Classes) -> list[Units]:
+    """Return accuracies, the headline first; of several prompts, those of each alone."""
+    if stored_prompts(store.manifest.identity.benchmark):
+        return prompt_accuracies(predictions, classes)
+    units = [accuracy(predictions, classes), balanced_accuracy(predictions, classes)]
+    if len(classes) == 1:
+        return units
+    *single, macro = subtask_accuracies(predictions, classes)
+    return [macro, *units, *single]
 
 
 def _note(parts: Sequence[LeftOut]) -> str:

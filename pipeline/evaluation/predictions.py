@@ -28,12 +28,14 @@ PREDICTION_SCHEMA = {
     "category": pl.String,
     "cluster": pl.String,
     "leak": pl.String,
+    "content": pl.String,
     "media": pl.List(pl.String),
     "prompt": pl.String,
     "extra": pl.String,
 }
 """Columns of the predictions. A skipped example has no prediction and is not correct. `votes` has
 the best classes with the readout's score and its soft score, which has no ties in practice.
+`content` is a digest of the example's media, null where it has none or was skipped.
 `prediction_set` and `unsure` are null unless a risk was given. `media` are the names of its images
 and videos. `extra` is a JSON object of the input's columns that the benchmark does not know."""
 

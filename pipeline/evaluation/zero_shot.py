@@ -1,20 +1,24 @@
-"""The model's own answer, from the logits that extraction kept: no training example is used."""
+"""The model's own answer: the label that it finds likeliest. No training example is used."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from savs.datasets import Benchmark
-from savs.pipeline.errors import SelectionError
+from savs.foundation.arrays import Array
 from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
-from savs.pipeline.evaluation.first_tokens import alike
 from savs.pipeline.evaluation.predictions import predicted
 from savs.pipeline.evaluation.probability_columns import shares
 from savs.pipeline.heads.training_set import training_tasks
+from savs.pipeline.names import ICL, ZERO_SHOT, ZERO_SHOT_MEAN
 from savs.pipeline.plugins.benchmark import stored_benchmark
 from savs.pipeline.readouts import ClassScores
 from savs.stores import FeatureStore, ResultError
+
+ANSWERS = "answers"
 
 
 def zero_shot(
@@ -22,12 +26,14 @@ def zero_shot(
     *,
     benchmark: str | Path | Benchmark | None = None,
     drop_leaks: bool = False,
+    per_token: bool = False,
+    in_context: bool = False,
 ) -> Evaluation:
-    """Classify each test example by the label whose first token the model finds likeliest.
+    """Classify each test example by the label that the model finds likeliest.
 
-    Exact for labels that are told apart by their first token; a subtask whose labels are not is
-    left out, and a note says why. Equal logits go to the first class. The scores are the
-    probabilities of the labels' first tokens among themselves.
+    The log-likelihood of a label is that of all its tokens and the end of turn. Among them are the
+    labels of the example's subtask alone. Equal ones go to the first class. The scores are the
+    probabilities of the labels among themselves.
 
     Parameters
     ----------
@@ -37,51 +43,89 @@ def zero_shot(
         The store's: needed where it is in a Python file of your own (its path) or an object.
     drop_leaks
         Leave out test examples that training has seen, with their whole groups.
+    per_token
+        Divide each log-likelihood by the label's tokens, the end of turn included.
+    in_context
+        Take the answers behind demonstrations, of a store that was extracted with `icl_shots`.
 
     Raises
     ------
     ResultError
-        The store keeps no answers, or not a logit of each label.
-    SelectionError
-        In every subtask, two labels begin with the same token.
+        The store keeps no answers, or no log-likelihood of each label.
     StoreIncompleteError
         A planned shard is missing.
     """
     store.require_complete()
     measuring = stored_benchmark(store, benchmark)
-    logits = store.output("test", "answers")
-    tokens = dict(store.manifest.identity.outputs["answers"])
-    if logits.shape[1:] != (len(tokens),) or np.isnan(logits).any():
-        raise ResultError(
-            f"{store.path}: output answers is {logits.shape} {logits.dtype}, expected a logit, not"
-            f" NaN, of each of {len(tokens)} labels; extract again with --answers labels"
+    classes = {task.subtask: task.classes for task in training_tasks(store)}
+    parts, others = [], []
+    output = ICL if in_context else ANSWERS
+    for subtask, part, values, counts in _likelihoods(store, output, classes):
+        sums, means = _scores(values), _scores(values / counts)
+        found, other = (means, sums) if per_token else (sums, means)
+        rows = predicted(part, classes[subtask], found)
+        parts.append(rows.with_columns(probability=shares(found)))
+        others.append(predicted(part, classes[subtask], other))
+    notes = partial_notes(store) + ([] if per_token or in_context else _mean_note(others))
+    name = ICL if in_context else ZERO_SHOT_MEAN if per_token else ZERO_SHOT
+    return assess(
+        *(store, parts, classes, None, notes, measuring), drop_leaks=drop_leaks, rule=name
+    )
+
+
+def _likelihoods(
+    store: FeatureStore, output: str, classes: Mapping[str | None, Sequence[str]]
+) -> list[tuple[str | None, pl.DataFrame, Array, Array]]:
+    """Return each subtask with its test examples, `(n, classes)` sums, `(classes,)` tokens."""
+    values = store.output("test", output)
+    tokens = dict(store.manifest.identity.outputs[ANSWERS])
+    if values.shape[1:] != (len(tokens),):
+        raise _odd(
+            store, output, f"is {values.shape} {values.dtype}, expected {len(tokens)} columns"
         )
     columns = {label: column for column, label in enumerate(tokens)}
     examples = store.examples("test").with_row_index("row")
-    classes = {task.subtask: task.classes for task in training_tasks(store)}
-    for label in (label for labels in classes.values() for label in labels):
-        if label not in tokens:
-            raise ResultError(
-                f"{store.path}: output answers has no logit of label {label!r}; extract again with"
-                " --answers labels"
-            )
-    reasons = {subtask: alike(subtask, labels, tokens) for subtask, labels in classes.items()}
-    notes = partial_notes(store)
-    notes += [f"left out: {reason}" for reason in reasons.values() if reason]
-    answerable = {subtask: classes[subtask] for subtask, reason in reasons.items() if not reason}
-    if not answerable:
-        raise SelectionError(next(reason for reason in reasons.values() if reason))
-    parts = []
-    for subtask, labels in answerable.items():
+    found = []
+    for subtask, labels in classes.items():
+        if absent := [label for label in labels if label not in columns]:
+            raise _odd(store, output, f"has no log-likelihood of label {absent[0]!r}")
         part = examples.filter(pl.col("subtask").eq_missing(pl.lit(subtask)))
-        own = [columns[label] for label in labels]
-        found = _scores(logits[part["row"].to_numpy()][:, own])
-        parts.append(predicted(part, labels, found).with_columns(probability=shares(found)))
-    return assess(store, parts, answerable, None, notes, measuring, drop_leaks=drop_leaks)
+        own = values[part["row"].to_numpy()][:, [columns[label] for label in labels]]
+        if not np.isfinite(own).all() or (own > 0).any():
+            row = int(np.argmin((np.isfinite(own) & (own <= 0)).all(axis=1)))
+            raise _odd(
+                store,
+                output,
+                f"of example {part['id'][row]!r} is {list(map(float, own[row]))}, expected a finite"
+                " log-likelihood, not above 0, of each label",
+            )
+        counts = np.array([_count(store, label, tokens[label]) for label in labels], np.float32)
+        found.append((subtask, part, own, counts))
+    return found
 
 
-def _scores(logits: np.ndarray) -> ClassScores:
-    """Return `(n, classes)` logits as probabilities."""
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+def _count(store: FeatureStore, label: str, tokens: Any) -> int:
+    if not isinstance(tokens, Sequence) or isinstance(tokens, str) or not tokens:
+        raise _odd(store, ANSWERS, f"says {tokens!r} of label {label!r}, expected its tokens")
+    return len(tokens)
+
+
+def _odd(store: FeatureStore, output: str, what: str) -> ResultError:
+    return ResultError(f"{store.path}: output {output} {what}; extract again with --answers labels")
+
+
+def _mean_note(parts: Sequence[pl.DataFrame]) -> list[str]:
+    right = np.concatenate([part["correct"].drop_nulls().to_numpy() for part in parts])
+    if not len(right):  # no labels
+        return []
+    return [
+        f"by the mean per token instead of the sum, {100 * right.mean():.1f} % of the scored"
+        f" examples are right (--readout {ZERO_SHOT_MEAN})"
+    ]
+
+
+def _scores(values: Array) -> ClassScores:
+    """Return `(n, classes)` log-likelihoods as probabilities of the classes among themselves."""
+    powers = np.exp(values - values.max(axis=1, keepdims=True))
     probabilities = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
-    return ClassScores(probabilities, logits.argmax(axis=1), logits)
+    return ClassScores(probabilities, values.argmax(axis=1), values)

@@ -51,6 +51,8 @@ def has_the_heads(found: Identity, encoder: PromptEncoder, heads_from: Path | No
     held = grid_widths(found.grid)
     if heads_from is not None:
         return held.keys() == set(_fitting(found, heads_from).heads)
+    if encoder.is_dual:
+        return len(held) == 1
     text = encoder.config.get_text_config()
     layers, heads = (getattr(text, f"num_{of}", 0) for of in ("hidden_layers", "attention_heads"))
     counts = {len(grid.heads) for grid in found.grid}

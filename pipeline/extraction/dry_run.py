@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,14 @@ from savs.pipeline.extraction.checks.preflight import Sample, preflight, sample
 from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
 from savs.pipeline.extraction.chosen_heads import read_chosen_heads
 from savs.pipeline.extraction.engine import ShardRows
+from savs.pipeline.extraction.make_answers import answer_note, make_answers
+from savs.pipeline.extraction.make_context import (
+    Drawn,
+    draw_demonstrations,
+    read_demonstrations,
+)
 from savs.pipeline.extraction.make_engine import make_engine
-from savs.pipeline.extraction.model.extra_outputs import Answers, first_tokens
+from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.load import load
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
@@ -27,6 +33,7 @@ from savs.pipeline.extraction.model.pixel_scale import find_scale
 from savs.pipeline.extraction.model.prompt_encoder import load_encoder
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.shard_files import ShardsInMemory
+from savs.pipeline.extraction.text_rows import read_words, text_rows
 from savs.pipeline.inputs.fetching import make_fetching
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source, Splits
@@ -68,9 +75,9 @@ def estimate(
 
     With `append`, only those are counted that the store `out` lacks.
     """
-    source = Source(benchmark, inputs, make_fetching(inputs, None))
+    source = Source(benchmark, inputs, make_fetching(inputs, None), trains=not run.names_classes)
     wanted = add_examples(open_store(out), source) if run.append else wanted_examples(source)
-    examples = wanted.todo
+    examples, words = wanted.todo, read_words(run)
     missing = [
         name
         for split, found in examples.items()
@@ -79,6 +86,7 @@ def estimate(
         if not media.has(name)
     ]
     encoder = load_encoder(model)
+    examples = examples | text_rows(encoder, benchmark, wanted.examples, words, run)
     probed = "test" if examples.get("test") else "train"
     tried = sample(encoder, examples[probed], source.media(probed))
     loaded = load(model, encoder)
@@ -87,14 +95,15 @@ def estimate(
         identity = loaded.identity(of_benchmark, media=source.decoding_facts(wanted.examples))
         loaded = read_chosen_heads(loaded, identity, Path(run.heads_from))
     rows = [example for found in examples.values() for example in found]
-    names = list(dict.fromkeys(str(example.label) for example in wanted.examples["train"]))
-    answers = first_tokens(encoder, names, *tried.prompts[:1]) if run.answers else {}
-    rate, seen = _probe(loaded, source, tried, examples, probed, answers, model, run)
+    drawn = draw_demonstrations(run, source, wanted.examples)
+    answers = make_answers(run, model, encoder, wanted.examples, tried.prompts, drawn)
+    notes = [*wanted.notes, *([answer_note(answers, rows)] if answers else [])]
+    rate, seen = _probe(loaded, source, tried, examples, probed, answers, drawn, model, run)
     return Estimate(
         examples={split: len(found) for split, found in examples.items()},
         missing_media=missing,
-        notes=[*wanted.notes, *seen],
-        bytes=bytes_needed(loaded, rows, labels=len(answers), thumbnails=run.thumbnails),
+        notes=[*notes, *seen],
+        bytes=bytes_needed(loaded, rows, answers, thumbnails=run.thumbnails),
         examples_per_second=rate,
     )
 
@@ -106,14 +115,19 @@ def _probe(
     examples: Splits,
     probed: str,
     answers: Answers,
+    drawn: Drawn | None,
     loading: ModelOptions,
     run: RunOptions,
 ) -> tuple[float | None, list[str]]:
     """Return examples a second of a split, and what was found out about batches."""
     scale = find_scale(model.encoder, tried.prompts)
     rows = examples[probed]
-    asked = prompts_of(chain.from_iterable(examples.values()))
+    asked = prompts_of(chain.from_iterable(examples.values()), model.encoder)
     batching = preflight(model, tried.prompts, scale, run, answers, shared=images_recur(asked))
+    answers = replace(answers, whole=batching.whole_answers, cells=batching.limits.tokens)
+    contexts, lines = (
+        ([], []) if drawn is None else read_demonstrations(model, drawn, source, examples, answers)
+    )
     clock = _Clock()
     engine = make_engine(
         model,
@@ -125,6 +139,7 @@ def _probe(
         ),
         rules=source.rules,
         answers=answers,
+        contexts=contexts,
         loading=loading,
         sharing=batching.sharing or UNTRIED,
         asked=asked,
@@ -138,7 +153,7 @@ def _probe(
     ]
     with suppress(_Enough):
         engine.run(shards)
-    return clock.rate, batching.notes()
+    return clock.rate, batching.notes() + lines
 
 
 def _parts(rows: Sequence[Example], size: int) -> list[Sequence[Example]]:

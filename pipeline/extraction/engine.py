@@ -1,5 +1,6 @@
 """The engine of stage 1: a thread plans, processes prepare, the model runs, a thread writes."""
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,20 +9,22 @@ from typing import Any
 
 from savs.datasets import Example, MediaFolder
 from savs.pipeline.extraction.batches.assembly import Assembly, find_faults
-from savs.pipeline.extraction.batches.feed import PlannedWindow, Planner, PromptKey, ahead
+from savs.pipeline.extraction.batches.feed import PlannedWindow, Planner, ahead
 from savs.pipeline.extraction.batches.jobs import Done, Job, Refused
 from savs.pipeline.extraction.batches.prepare import prepare
 from savs.pipeline.extraction.batches.worker_process import WorkerSettings
 from savs.pipeline.extraction.batches.workers import prepared_jobs
 from savs.pipeline.extraction.checks.sharing import PREFIXES, Sharing
 from savs.pipeline.extraction.forward import Forward, Started
-from savs.pipeline.extraction.model.extra_outputs import Answers
+from savs.pipeline.extraction.in_context import Demonstrations
+from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel, Read
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
-from savs.pipeline.extraction.shard_files import Recalled, ShardFiles
+from savs.pipeline.extraction.shard_files import Recalled, ShardFiles, StoredPrompt
 from savs.pipeline.extraction.shared_forward import SharedForward
 from savs.pipeline.running import signals as interruption
 from savs.stores import ShardSpec
+from savs.stores.format.layout import SECONDS
 
 UNWRITTEN = 1
 """Complete shards that may wait for the disk while the next one is computed."""
@@ -61,9 +64,11 @@ class Engine:
     planner: Planner
     workers: WorkerSettings
     answers: Answers
-    """Labels whose first tokens' logits are kept."""
+    """What is kept of the model's own answers."""
     scale: PixelScale | None
     """Normalises pixels that workers leave as bytes."""
+    contexts: Sequence[Demonstrations]
+    """The demonstrations of each subtask, if there are any."""
     sharing: Sharing
     """What prompts about the same images have in common."""
     files: ShardFiles
@@ -85,6 +90,8 @@ class Engine:
     _started: deque[tuple[Started, Mapping[int, bytes]]] = field(default_factory=deque)
     """Passes that are on the device, with thumbnails of their requests."""
     _writing: deque[Future[object]] = field(default_factory=deque)
+    _since: float = 0.0
+    """When the last shard was whole."""
 
     def __post_init__(self) -> None:
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="savs-writer")
@@ -95,6 +102,7 @@ class Engine:
             SharedForward(self.model, self.scale, prefixes=self.sharing.level == PREFIXES),
             prepare=lambda job: prepare(self.model.encoder, job, self.workers.prepare),
             drain=lambda: self._harvest(leave=0),
+            contexts=self.contexts,
         )
 
     @property
@@ -107,11 +115,13 @@ class Engine:
         """Why prompts that share images ran without sharing, where they did."""
         return self._forward.unshared
 
-    def recall(self, prompts: Iterable[tuple[PromptKey, ShardSpec, int]]) -> None:
+    def recall(self, prompts: Iterable[StoredPrompt]) -> None:
         """Take prompts that have features in earlier shards from there, and run none of them."""
-        for key, spec, row in prompts:
+        for found in prompts:
+            prompt = self.model.encoder.text_read(found.prompt, found.digests)
+            key = self.planner.key(found.digests, prompt, found.spec.split, found.subtask)
             request = self.planner.known.setdefault(key, len(self.planner.known))
-            self._done[request] = ShardRow(spec, row)
+            self._done[request] = ShardRow(found.spec, found.row)
 
     def run(self, shards: Iterable[ShardRows]) -> None:
         """Make and write shards. Whatever ends the run, those that are whole by then are written.
@@ -123,6 +133,7 @@ class Engine:
         StoreError
             A shard cannot be written.
         """
+        self._since = time.monotonic()
         planned = ahead(self._plan(shards))
         jobs = self._taken(planned)
         try:
@@ -147,7 +158,7 @@ class Engine:
                 shard.examples,
                 self.model.grid,
                 self.model.dtype,
-                answers=len(self.answers),
+                answers=self.answers,
                 thumbnails=self.workers.prepare.thumbnails,
             )
             yield from self.planner.plan(assembly, shard.media)
@@ -249,7 +260,10 @@ class Engine:
     def _finish(self, assembly: Assembly) -> None:
         """Give a shard to the disk if it is whole."""
         if assembly.is_ready:
-            content = assembly.content({**self.record, "cut": self.cuts > 0})
+            took = time.monotonic() - self._since
+            self._since += took
+            record = {**self.record, "cut": self.cuts > 0, SECONDS: round(took, 3)}
+            content = assembly.content(record)
             self._writing.append(self._disk.submit(self.files.write, assembly.spec, content))
             for request, row in assembly.rows().items():
                 if self._done.get(request) is assembly:

@@ -8,7 +8,8 @@ import torch
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused
-from savs.pipeline.extraction.model.extra_outputs import Answers
+from savs.pipeline.extraction.in_context import Demonstrations, alike
+from savs.pipeline.extraction.model.answers import ICL, Answers, Asked
 from savs.pipeline.extraction.model.loaded_model import Launched, LoadedModel
 from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
 from savs.pipeline.extraction.model.pixel_scale import PIXELS, PixelScale
@@ -34,6 +35,8 @@ class Forward:
     """Prepares a job in this process, for batches that cannot be cut."""
     drain: Callable[[], None] = lambda: None
     """Takes what earlier passes hold on the device, before a batch that did not fit is cut."""
+    contexts: Sequence[Demonstrations] = ()
+    """The demonstrations of each subtask, behind which prompts are asked, too."""
     cuts: int = 0
     """Batches that did not fit whole."""
     unshared: str = ""
@@ -71,9 +74,10 @@ class Forward:
     def _run(self, batch: Prepared, job: Job) -> Iterator[Started | Refused]:
         is_single = len(batch.requests) == 1
         error = None
-        for _ in range(2 if is_single else _tokens(batch) <= self._most):
+        for _ in range(2 if is_single else self.model.count_tokens(batch.inputs) <= self._most):
             try:
-                launched = self._launch(batch)
+                launched = self._launch(batch, self._asked(batch, job))
+                launched = self._in_context(batch, job, launched)
             except Exception as raised:
                 if not batch.shown and not is_out_of_memory(raised):
                     raise
@@ -102,10 +106,46 @@ class Forward:
             for part in parts:
                 yield from self._run(part, job)
 
-    def _launch(self, batch: Prepared) -> Launched:
+    def _asked(self, batch: Prepared, job: Job) -> Asked:
+        labels = {request.number: request.labels for request in job.requests}
+        return self.answers.asked([labels.get(number, ()) for number in batch.requests])
+
+    def _launch(self, batch: Prepared, asked: Asked) -> Launched:
         if batch.shown:
-            return self.shared.launch(batch, self.answers)
-        return self.model.launch(batch.inputs, self.answers, self.scale)
+            return self.shared.launch(batch, asked)
+        return self.model.launch(batch.inputs, asked, self.scale)
+
+    def _in_context(self, batch: Prepared, job: Job, launched: Launched) -> Launched:
+        """Add the answers behind demonstrations, where prompts are asked behind any."""
+        if not self.contexts:
+            return launched
+        known = {request.number: request.context for request in job.requests}
+        contexts = [known[number] for number in batch.requests]
+        lengths = batch.inputs["attention_mask"].sum(dim=1).tolist()
+        labels = self._asked(batch, job).labels
+        found = torch.full((len(lengths), len(self.answers.tokens)), torch.nan)
+        longest = max(shown.tokens for shown in self.contexts) + max(lengths)
+        for rows in alike(lengths, contexts, max(1, self.answers.cells // longest)):
+            piece = self._piece(batch, job, rows)
+            if piece.shown:
+                given = self.shared.whole_arguments(piece)
+            else:
+                given = self.model.placed(piece.inputs, self.scale)
+            shown = self.contexts[contexts[rows.start]]
+            found[rows] = shown.answer(self.model, given, self.answers.asked(labels[rows])).cpu()
+        return replace(launched, outputs={**launched.outputs, ICL: found})
+
+    def _piece(self, batch: Prepared, job: Job, rows: slice) -> Prepared:
+        """Return some prompts of a batch, prepared once more if it cannot be cut."""
+        try:
+            return cut(batch, rows)
+        except ValueError:
+            wanted = batch.requests[rows]
+            requests = tuple(r for r in job.requests if r.number in wanted)
+            (piece,) = self.prepare(replace(job, requests=requests)).parts
+            if not isinstance(piece, Prepared) or piece.requests != wanted:
+                raise
+            return piece
 
     def _again(self, job: Job, parts: Sequence[Sequence[int]]) -> Iterator[Started | Refused]:
         """Prepare some of a job's requests once more, and run them."""
@@ -129,7 +169,7 @@ class Forward:
             torch.mps.empty_cache()
         if len(batch.requests) > 1:
             self.cuts += 1
-            self._most, self._fitted = _tokens(batch) / 2, 0
+            self._most, self._fitted = self.model.count_tokens(batch.inputs) / 2, 0
 
     def _refuse(self, request: int, error: BaseException) -> Refused:
         self._alone += 1
@@ -140,10 +180,6 @@ class Forward:
         if not self._has_fitted and self._alone > 2:
             raise ModelError(f"the model has no room for a single prompt: {reason}") from error
         return Refused(request, reason)
-
-
-def _tokens(batch: Prepared) -> int:
-    return batch.inputs["attention_mask"].numel()
 
 
 def cut(batch: Prepared, rows: slice) -> Prepared:

@@ -1,6 +1,6 @@
 """The engine as a run sets it up, and what a user should know after it ran."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from savs.datasets.media.media import MediaRules
@@ -12,7 +12,8 @@ from savs.pipeline.extraction.batches.transport import needs_files
 from savs.pipeline.extraction.batches.worker_process import WorkerSettings
 from savs.pipeline.extraction.checks.sharing import Sharing
 from savs.pipeline.extraction.engine import Engine
-from savs.pipeline.extraction.model.extra_outputs import Answers
+from savs.pipeline.extraction.in_context import Demonstrations
+from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
@@ -29,6 +30,7 @@ def make_engine(
     workers: int,
     rules: MediaRules,
     answers: Answers,
+    contexts: Sequence[Demonstrations] = (),
     loading: ModelOptions,
     sharing: Sharing,
     asked: Mapping[str, int],
@@ -48,8 +50,8 @@ def make_engine(
     )
     pin = model.device.type == "cuda"
     settings = WorkerSettings(workers, loading, prepare_settings, pin, needs_files())
-    planner = Planner(TokenCounter(model.encoder), limits, sharing.images, asked)
-    return Engine(model, planner, settings, answers, scale, sharing, files)
+    planner = Planner(TokenCounter(model.encoder), limits, sharing.images, asked, answers)
+    return Engine(model, planner, settings, answers, scale, contexts, sharing, files)
 
 
 def run_notes(cuts: int, unshared: str, batch_tokens: int) -> list[str]:

@@ -10,9 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from savs.datasets import Benchmark, Example
-from savs.pipeline.demo import DEMO_NAME
-from savs.pipeline.evaluation.first_tokens import alike
+from savs.datasets import Benchmark
+from savs.pipeline.demo import SHIPPED
 from savs.pipeline.extraction.appending import WantedExamples, add_examples, wanted_examples
 from savs.pipeline.extraction.batches.feed import prompts_of
 from savs.pipeline.extraction.batches.plan import planned_rows
@@ -25,8 +24,15 @@ from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
 from savs.pipeline.extraction.chosen_heads import has_the_heads, read_chosen_heads
 from savs.pipeline.extraction.engine import Engine, ShardRows
 from savs.pipeline.extraction.extraction import Extraction, skipped_examples
+from savs.pipeline.extraction.in_context import Demonstrations
+from savs.pipeline.extraction.make_answers import answer_note, make_answers
+from savs.pipeline.extraction.make_context import (
+    Drawn,
+    draw_demonstrations,
+    read_demonstrations,
+)
 from savs.pipeline.extraction.make_engine import make_engine, run_notes
-from savs.pipeline.extraction.model.extra_outputs import Answers, first_tokens
+from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.identity import identity_before_loading
 from savs.pipeline.extraction.model.load import load
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
@@ -38,9 +44,10 @@ from savs.pipeline.extraction.model.prompts import Pieces
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.run_record import run_record
 from savs.pipeline.extraction.share import Share
+from savs.pipeline.extraction.text_rows import cut_note, read_words, text_rows, with_texts
 from savs.pipeline.inputs.fetching import make_fetching
 from savs.pipeline.inputs.input_options import InputOptions
-from savs.pipeline.inputs.source import Source, Splits
+from savs.pipeline.inputs.source import Source
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.formatting import format_bytes
 from savs.pipeline.running.launchers import Rank, find_rank
@@ -70,23 +77,30 @@ def run_extraction(
     `out` is a folder or a URL, see `find_place`.
     """
     kept = None if is_remote(out) else Path(f"{out}.fetched")
-    source = Source(benchmark, inputs, make_fetching(inputs, kept))
-    wanted = None if run.append else wanted_examples(source)
+    source = Source(benchmark, inputs, make_fetching(inputs, kept), trains=not run.names_classes)
+    wanted, words = None if run.append else wanted_examples(source), read_words(run)
     rank = find_rank()
     heads_from = None if run.heads_from is None else Path(run.heads_from)
     with reserve(out) as place:
         place.claims.signs.note("starting", rank=rank.rank)
         if wanted is None:
             wanted = add_examples(_store_to_extend(out), source)
-        examples = wanted.examples
-        rows = {split: planned_rows(found) for split, found in examples.items()}
         for line in wanted.notes:
             reporting.say(line)
         encoder = load_encoder(model)
         model = replace(model, revision=encoder.revision or model.revision)  # a branch may move on
+        texts = text_rows(encoder, benchmark, wanted.examples, words, run)
+        for line in cut_note(encoder, texts):
+            reporting.say(line)
+        wanted = with_texts(wanted, texts, None if place.found is None else open_store(out))
+        examples = wanted.examples
+        rows = {split: planned_rows(found) for split, found in examples.items()}
         tried_split = "test" if wanted.todo.get("test") else "train"
         tried = sample(encoder, wanted.todo[tried_split], source.media(tried_split))
-        answers = _answers(encoder, examples, tried.prompts, reporting) if run.answers else {}
+        drawn = draw_demonstrations(run, source, examples)
+        answers = make_answers(run, model, encoder, examples, tried.prompts, drawn)
+        if answers:
+            reporting.say(answer_note(answers, [*chain.from_iterable(wanted.todo.values())]))
         facts = (
             {"name": benchmark.name, "options": dict(benchmark.options)},
             answers,
@@ -116,7 +130,7 @@ def run_extraction(
             loaded = read_chosen_heads(loaded, loaded.identity(*facts), heads_from)
         writer = place.begin(loaded.identity(*facts), rows, run.shard_rows)
         filling = _Filling(
-            *(loaded, source, wanted, tried.prompts, scale, answers),
+            *(loaded, source, wanted, tried.prompts, scale, answers, drawn),
             *(model, run, rank, workers, reporting),
         )
         done, seconds = filling.fill(writer)
@@ -136,32 +150,12 @@ def _store_to_extend(out: Any) -> FeatureStore:
 
 def _is_pinned(model: ModelOptions, encoder: PromptEncoder) -> bool:
     """Return whether the same name always means the same weights: a folder may hold others now."""
-    return model.adapter is None and (encoder.revision is not None or model.model == DEMO_NAME)
+    return model.adapter is None and (encoder.revision is not None or str(model.model) in SHIPPED)
 
 
 def _extraction(out: Any, rows: int = 0, seconds: float = 0.0) -> Extraction:
     store = open_store(out)
     return Extraction(store, rows, seconds, skipped_examples(store))
-
-
-def _answers(
-    encoder: PromptEncoder, examples: Splits, prompts: Sequence[Pieces], reporting: Reporting
-) -> Answers:
-    """Return the labels' first tokens; say where they cannot tell the labels apart."""
-    labels = list(dict.fromkeys(str(e.label) for e in examples["train"]))
-    tokens = first_tokens(encoder, labels, *prompts[:1])
-    for reason in _alike_labels(examples["train"], tokens):
-        reporting.say(f"zero-shot will leave out: {reason}")
-    return tokens
-
-
-def _alike_labels(train: Sequence[Example], tokens: Mapping[str, int]) -> list[str]:
-    """Return why the model's own answers cannot tell the labels apart, one line a subtask."""
-    labels: dict[str | None, dict[str, None]] = {}
-    for example in train:
-        labels.setdefault(example.subtask, {})[str(example.label)] = None
-    found = [alike(subtask, names, tokens) for subtask, names in labels.items()]
-    return [reason for reason in found if reason]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +170,8 @@ class _Filling:
     scale: PixelScale | None
     """How their pixels are normalised on the device, if they can be."""
     answers: Answers
+    drawn: Drawn | None
+    """Demonstrations, if there are any."""
     loading: ModelOptions
     run: RunOptions
     rank: Rank
@@ -192,7 +188,7 @@ class _Filling:
         if run.retry_skipped:
             wanted += writer.reopen_skipped(self.wanted.can_redo)
         todo = [example for spec in wanted for example in self._rows(writer, spec).examples]
-        needed = bytes_needed(self.model, todo, labels=len(self.answers), thumbnails=run.thumbnails)
+        needed = bytes_needed(self.model, todo, self.answers, thumbnails=run.thumbnails)
         free = require_space(writer.path, needed)
         space = "" if free is None else f", {format_bytes(free)} are free"
         say(f"{len(todo):,} examples to do: {format_bytes(needed)}{space}")
@@ -203,8 +199,10 @@ class _Filling:
                 f"{self.rank.ranks} ranks share {len(wanted)} shards: some will have nothing to do;"
                 " start fewer, or begin a store with fewer --shard-rows"
             )
-        asked = prompts_of(chain.from_iterable(self.wanted.examples.values()))
+        asked = prompts_of(chain.from_iterable(self.wanted.examples.values()), self.model.encoder)
         batching = self._settle(writer, shared=images_recur(asked))
+        answers = self._answers(batching)
+        contexts = self._contexts(answers)
         if not batching.raw_pixels and any(map(images_in, self.prompts)):
             say("pixels are normalised by the processor: after it they would differ")
         started = time.monotonic()
@@ -214,7 +212,7 @@ class _Filling:
         try:
             with self.reporting.progress(len(todo)) as show:
                 while shards.wait(lambda: show(share.tell(0, waits=True))):
-                    engine = self._engine(batching, share, asked)
+                    engine = self._engine(batching, share, asked, answers, contexts)
                     engine.recall(share.prompts(wanted, thumbnails=run.thumbnails))
                     engine.on_rows = lambda rows: show(share.tell(rows))
                     engine.run(self._rows(writer, spec) for spec in shards.claimed())
@@ -230,7 +228,29 @@ class _Filling:
             say(line)
         return share.rows, time.monotonic() - started
 
-    def _engine(self, batching: Batching, share: Share, asked: Mapping[str, int]) -> Engine:
+    def _answers(self, batching: Batching) -> Answers:
+        """Return what is kept, and how it is computed."""
+        cells = batching.limits.tokens
+        return replace(self.answers, whole=batching.whole_answers, cells=cells)
+
+    def _contexts(self, answers: Answers) -> Sequence[Demonstrations]:
+        """Let the model read the demonstrations, if there are any."""
+        if self.drawn is None:
+            return ()
+        given = (self.model, self.drawn, self.source, self.wanted.todo, answers)
+        contexts, lines = read_demonstrations(*given)
+        for line in lines:
+            self.reporting.say(line)
+        return contexts
+
+    def _engine(
+        self,
+        batching: Batching,
+        share: Share,
+        asked: Mapping[str, int],
+        answers: Answers,
+        contexts: Sequence[Demonstrations],
+    ) -> Engine:
         engine = make_engine(
             self.model,
             batching.limits,
@@ -238,7 +258,8 @@ class _Filling:
             self.run,
             workers=self.workers,
             rules=self.source.rules,
-            answers=self.answers,
+            answers=answers,
+            contexts=contexts,
             loading=self.loading,
             sharing=batching.sharing or UNTRIED,
             asked=asked,

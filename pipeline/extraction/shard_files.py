@@ -1,14 +1,12 @@
 """The shards of a run on the disk: written once, and read again where a prompt recurs."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from savs.foundation.arrays import Array
-from savs.pipeline.extraction.batches.feed import PromptKey
 from savs.pipeline.extraction.model.loaded_model import Read
 from savs.stores import (
     FeatureWriter,
@@ -28,6 +26,19 @@ class Recalled:
 
     read: Read
     thumbnails: Sequence[bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPrompt:
+    """A prompt that has features in a shard."""
+
+    digests: tuple[str, ...]
+    """SHA-256 of each medium."""
+    prompt: str
+    subtask: str | None
+    spec: ShardSpec
+    row: int
+    """Counted from 0 in the file."""
 
 
 class ShardFiles(Protocol):
@@ -86,25 +97,21 @@ class StoredShards:
             layers = {
                 grid.layer: np.stack([next(heads)[rows] for _ in grid.heads]) for grid in grids
             }
-            answers = np.zeros((len(rows), 0), np.float32)
-            if "answers" in manifest.identity.outputs:
-                answers = shard.output("answers")[rows]
+            outputs = {name: shard.output(name)[rows] for name in manifest.identity.outputs}
             table = shard.examples([THUMBNAIL_COLUMN])
         small: Sequence[bytes | None] = [None] * len(rows)
         if THUMBNAIL_COLUMN in table.columns:
             small = table[THUMBNAIL_COLUMN][rows].to_list()
-        return Recalled(Read(layers, answers), small)
+        return Recalled(Read(layers, outputs), small)
 
-    def prompts(
-        self, wanted: Collection[ShardSpec], *, thumbnails: bool
-    ) -> Iterator[tuple[PromptKey, ShardSpec, int]]:
-        """Yield prompts that have features in the store, with the shard and row of each.
+    def prompts(self, wanted: Collection[ShardSpec], *, thumbnails: bool) -> Iterator[StoredPrompt]:
+        """Yield prompts that have features in the store.
 
         Shards are left out that are `wanted` or that skipped an example, since they may be written
         again; that lack the thumbnails that the others will have; and that are damaged.
         """
         manifest, gone = self.writer.manifest, set(wanted)
-        names = ["media_sha256", "prompt", THUMBNAIL_COLUMN]
+        names = ["media_sha256", "prompt", "subtask", THUMBNAIL_COLUMN]
         for spec in manifest.plan.shards():
             path = self.writer.path / spec.name
             if spec in gone or not path.exists():
@@ -114,9 +121,9 @@ class StoredShards:
                 if len(table) < spec.rows or thumbnails > (THUMBNAIL_COLUMN in table.columns):
                     continue
                 self._seen[spec.name] = shard.fingerprint
-                pairs = table["media_sha256", "prompt"].iter_rows()
-                for row, (digests, prompt) in enumerate(pairs):
-                    yield (tuple(digests), prompt), spec, row
+                texts = table["media_sha256", "prompt", "subtask"].iter_rows()
+                for row, (digests, prompt, subtask) in enumerate(texts):
+                    yield StoredPrompt(tuple(digests), prompt, subtask, spec, row)
 
 
 class ShardsInMemory:
@@ -143,7 +150,6 @@ class ShardsInMemory:
         """Return rows of a shard."""
         content = self._kept[spec]
         layers = {layer: values[:, rows] for layer, values in content.layers.items()}
-        outputs: Mapping[str, Array] = content.outputs
-        answers = outputs["answers"][rows] if outputs else np.zeros((len(rows), 0), np.float32)
+        outputs = {name: values[rows] for name, values in content.outputs.items()}
         small: Any = content.examples.get(THUMBNAIL_COLUMN, [None] * (max(rows, default=0) + 1))
-        return Recalled(Read(layers, answers), [small[row] for row in rows])
+        return Recalled(Read(layers, outputs), [small[row] for row in rows])

@@ -6,7 +6,6 @@ Suffixes are padded on the right, where no token before the padding sees it: pad
 behind a prefix, is silently wrong where attention has a sliding window.
 """
 
-import copy
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +16,12 @@ import torch
 from transformers import DynamicCache
 
 from savs.pipeline.extraction.batches.jobs import ImageKey, Prepared
+from savs.pipeline.extraction.model.answers import ANSWERS, NOTHING, Asked
 from savs.pipeline.extraction.model.attention_hooks import collect_heads
-from savs.pipeline.extraction.model.extra_outputs import NO_ANSWERS, Answers
+from savs.pipeline.extraction.model.caches import image_positions, widened
 from savs.pipeline.extraction.model.image_features import ImageFeatures
-from savs.pipeline.extraction.model.loaded_model import Launched, LoadedModel
+from savs.pipeline.extraction.model.label_likelihood import in_pieces, padded, summed
+from savs.pipeline.extraction.model.loaded_model import NO_OUTPUTS, Launched, LoadedModel
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.shared_inputs import GRID
 
@@ -31,6 +32,8 @@ LEAST_SAVED = 1024
 one takes longer than it saves."""
 PrefixKey = tuple[tuple[ImageKey, ...], bytes]
 """Images and tokens of a prefix: what must be equal for prompts to share it."""
+Pair = tuple[int, int]
+"""A row of a batch and a label, by its place among all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +108,19 @@ class SharedForward:
         parts.sort(key=lambda rows: rows[-1])
         return [batch] if len(parts) == 1 else [take(batch, rows) for rows in parts]
 
-    def launch(self, batch: Prepared, answers: Answers = NO_ANSWERS) -> Launched:
+    def launch(self, batch: Prepared, asked: Asked = NOTHING) -> Launched:
         """Start a batch, see `LoadedModel.launch`; what it needs is computed first or was kept."""
         if self.prefixes:
             layout = self._layout(batch)
             if len(set(layout.sizes)) == 1 and self._saves(layout, range(len(layout.keys))):
-                return self._behind_prefixes(batch, layout, answers)
+                return self._behind_prefixes(batch, layout, asked)
         self._last = None
-        inputs = self.model.placed(batch.inputs)
-        return self.model.run(inputs | self._images(batch, range(len(batch.shown))), answers)
+        return self.model.run(self.whole_arguments(batch), asked)
+
+    def whole_arguments(self, batch: Prepared) -> dict[str, Any]:
+        """Return what the model's forward takes for whole prompts, images computed once."""
+        images = self._images(batch, range(len(batch.shown)))
+        return self.model.placed(batch.inputs) | images
 
     def _saves(self, layout: Layout, rows: Sequence[int]) -> bool:
         """Return whether prompts with prefixes of one length had better run behind them."""
@@ -141,7 +148,7 @@ class SharedForward:
         )
         return Layout(starts, lengths, tuple((ends - starts).tolist()), keys)
 
-    def _behind_prefixes(self, batch: Prepared, layout: Layout, answers: Answers) -> Launched:
+    def _behind_prefixes(self, batch: Prepared, layout: Layout, asked: Asked) -> Launched:
         """Run prefixes of one length, unless they were kept, and all prompts behind them."""
         size = layout.sizes[0]
         columns = torch.arange(int(layout.lengths.max()))
@@ -151,24 +158,69 @@ class SharedForward:
             for name, value in batch.inputs.items()
             if name not in ("attention_mask", GRID)
         }
-        positions = self._positions(batch)
+        positions = image_positions(self.model.model, batch.inputs)
         if positions is not None:
             texts["position_ids"] = positions.gather(2, index.expand(len(positions), -1, -1))
         prefix, self._last = self._last, None
         if prefix is None or not set(layout.keys) <= set(prefix.keys):
             prefix = None  # room for the new one
-            prefix = self._run_prefixes(batch, layout, texts, answers)
+            prefix = self._run_prefixes(batch, layout, texts, to_the_end=bool(asked))
         suffix = {name: value[..., size:] for name, value in texts.items()}
+        order = [prefix.keys.index(key) for key in layout.keys]
+        outputs = NO_OUTPUTS
+        if asked:
+            outputs = {ANSWERS: self._answers(prefix, order, suffix, layout, asked)}
         suffix["attention_mask"] = torch.ones_like(index)
         arguments = self.model.placed(suffix)
-        order = [prefix.keys.index(key) for key in layout.keys]
         arguments |= {"cache": self._widened(prefix, order), "use_cache": True}
-        launched = self.model.run(arguments, answers, layout.lengths - size - 1)
+        launched = self.model.run(arguments, ends=layout.lengths - size - 1, outputs=outputs)
         self._last = Prefix(layout.keys[-1:], self._widened(prefix, order[-1:]))
         return launched
 
+    def _answers(
+        self,
+        prefix: Prefix,
+        order: Sequence[int],
+        suffix: dict[str, torch.Tensor],
+        layout: Layout,
+        asked: Asked,
+    ) -> torch.Tensor:
+        """Return `(batch, labels)` log-likelihoods: each label runs with what its prompt adds.
+
+        `order` says which row of the prefix is each prompt's, `suffix` what the prompts add.
+        """
+        size = layout.sizes[0]
+        lengths = (layout.lengths - size).tolist()
+        texts, pairs = asked.texts, asked.pairs()
+        found = torch.full((len(order), len(texts)), torch.nan, device=self.model.device)
+        longest = max(lengths) + max((len(texts[label]) for _, label in pairs), default=0)
+        most = max(1, asked.answers.cells // (size + longest))
+
+        def run(part: Sequence[Pair]) -> torch.Tensor:
+            given = self.model.placed(_with_labels(suffix, lengths, part, texts))
+            width = given["input_ids"].shape[1]
+            given["attention_mask"] = torch.ones(
+                (len(part), size + width), dtype=torch.long, device=self.model.device
+            )
+            given["cache"] = self._widened(prefix, [order[row] for row, _ in part])
+            starts = torch.tensor([lengths[row] - 1 for row, _ in part])
+            counts = torch.tensor([len(texts[label]) for _, label in part])
+            targets = padded([texts[label] for _, label in part])
+            ends = (starts[:, None] + torch.arange(targets.shape[1])).clamp(max=width - 1)
+            places, which = ends.unique(return_inverse=True)
+            logits = self.model.model(**given, use_cache=True, logits_to_keep=places).logits
+            rows = torch.arange(len(part))[:, None]
+            device = logits.device
+            return summed(logits[rows, which], targets.to(device), counts.to(device))
+
+        with torch.inference_mode():
+            for part, values in in_pieces(pairs, most, run):
+                rows, labels = map(torch.tensor, zip(*part, strict=True))
+                found[rows, labels] = values.nan_to_num(nan=-torch.inf)
+        return found
+
     def _run_prefixes(
-        self, batch: Prepared, layout: Layout, texts: dict[str, torch.Tensor], answers: Answers
+        self, batch: Prepared, layout: Layout, texts: dict[str, torch.Tensor], *, to_the_end: bool
     ) -> Prefix:
         size, keys = layout.sizes[0], tuple(dict.fromkeys(layout.keys))
         firsts = [layout.keys.index(key) for key in keys]
@@ -179,35 +231,37 @@ class SharedForward:
         arguments |= {"cache": cache, "use_cache": True}
         with (
             torch.inference_mode(),
-            collect_heads(self.model.hook_points, to_the_end=bool(answers)),  # no head is kept
+            collect_heads(self.model.hook_points, to_the_end=to_the_end),  # no head is kept
         ):
-            self.model.model(**arguments, **({"logits_to_keep": 1} if answers else {}))
+            self.model.model(**arguments, **({"logits_to_keep": 1} if to_the_end else {}))
         return Prefix(keys, cache)
 
     def _widened(self, prefix: Prefix, order: Sequence[int]) -> Any:
-        """Return a copy of a cache with the rows of `order`; the cache itself stays as it is."""
-        wide = copy.copy(prefix.cache)
-        wide.layers = [copy.copy(layer) for layer in prefix.cache.layers]
-        for layer in wide.layers:  # layers of linear attention keep their states in dictionaries
-            own = {name: value.copy() for name, value in vars(layer).items() if type(value) is dict}
-            vars(layer).update(own)
-        rows = torch.tensor(order).to(self.model.device, non_blocking=True)
-        wide.reorder_cache(rows)  # makes new tensors
-        return wide
+        return widened(prefix.cache, order, self.model.device)
 
-    def _positions(self, batch: Prepared) -> torch.Tensor | None:
-        """Return `(axes, batch, tokens)` positions of whole prompts, where images have several."""
-        inner = getattr(self.model.model, "model", self.model.model)
-        if not hasattr(inner, "get_rope_index"):
-            return None
-        inputs = batch.inputs
-        found, _ = inner.get_rope_index(
-            inputs["input_ids"],
-            inputs["mm_token_type_ids"],
-            image_grid_thw=inputs.get(GRID),
-            attention_mask=inputs["attention_mask"],
-        )
-        return found
+
+def _with_labels(
+    suffix: dict[str, torch.Tensor],
+    lengths: Sequence[int],
+    part: Sequence[Pair],
+    texts: Sequence[tuple[int, ...]],
+) -> dict[str, torch.Tensor]:
+    """Return what each prompt adds to its prefix and, but for its end, a label; padded right."""
+    width = max(lengths[row] + len(texts[label]) - 1 for row, label in part)
+    found = {}
+    for name, value in suffix.items():
+        wide = value.new_zeros((*value.shape[:-2], len(part), width))
+        for place, (row, label) in enumerate(part):
+            length, text = lengths[row], texts[label][:-1]
+            wide[..., place, :length] = value[..., row, :length]
+            end = length + len(text)
+            if name == "input_ids":
+                wide[place, length:end] = torch.tensor(text)
+            elif name == "position_ids":
+                after = value[..., row, :length].amax() + 1
+                wide[..., place, length:] = after + torch.arange(width - length)
+        found[name] = wide
+    return found
 
 
 def take(batch: Prepared, rows: Sequence[int]) -> Prepared:

@@ -10,7 +10,10 @@ import polars as pl
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.stores import FeatureStore, Head
-from savs.stores.format.layout import digest
+from savs.stores.format.layout import CLASSES, digest
+
+NO_EXAMPLES = "no training examples"
+"""Instead of a digest, of a store without any."""
 
 
 def head_widths(store: FeatureStore, heads: Sequence[Head]) -> list[int]:
@@ -28,7 +31,7 @@ def train_digest(store: FeatureStore) -> str:
     store.require_split("train")
     planned = "+".join(s.digest for s in store.manifest.plan.splits["train"].segments)
     skipped = store.skipped("train")["id"].to_list()
-    return f"{planned}{_WITHOUT}{digest(skipped)}" if skipped else planned
+    return f"{planned}{_WITHOUT}{digest(skipped)}" if skipped else planned or NO_EXAMPLES
 
 
 def planned_digests(train: str) -> list[str]:
@@ -62,8 +65,13 @@ def training_tasks(store: FeatureStore) -> list[TrainingTask]:
     Raises
     ------
     SelectionError
-        A class has no usable example, or a subtask has one class only.
+        There are none, a class has no usable example, or a subtask has one class only.
     """
+    if _has_names_alone(store):
+        raise SelectionError(
+            f"{store.path} has no training examples, only the names of its classes; add some with"
+            " savs extract --append --train FILE, or use `savs select --readout clip` or hec-t"
+        )
     usable = store.examples("train").with_row_index("row")
     planned = store.in_order("train", pl.concat([usable, store.skipped("train")], how="diagonal"))
     tasks = []
@@ -81,6 +89,31 @@ def training_tasks(store: FeatureStore) -> list[TrainingTask]:
                 media=_only(kept["media"].list.len()),
             )
         )
+    return tasks
+
+
+def _has_names_alone(store: FeatureStore) -> bool:
+    splits = store.manifest.plan.splits
+    return "train" in splits and not splits["train"].ids and CLASSES in splits
+
+
+def named_tasks(store: FeatureStore) -> list[TrainingTask]:
+    """Return the training examples by subtask; without any, the classes that have texts.
+
+    Errors as in `training_tasks`.
+    """
+    if not _has_names_alone(store):
+        return training_tasks(store)
+    tasks = []
+    test = store.examples("test")
+    for (subtask,), part in store.examples(CLASSES).group_by("subtask", maintain_order=True):
+        name = None if subtask is None else str(subtask)
+        own = test.filter(pl.col("subtask").eq_missing(pl.lit(name)))
+        classes = tuple(part["label"].unique(maintain_order=True))
+        _check_classes(name, classes, set(classes))
+        nothing = np.zeros(0, np.int64)
+        only = _only(own["prompt"]), _only(own["media"].list.len())
+        tasks.append(TrainingTask(name, classes, nothing, nothing, *only))
     return tasks
 
 

@@ -1,6 +1,6 @@
 """Which examples a stage reads: the input files of both splits and how they are read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -9,10 +9,9 @@ from savs.datasets.splits.shots import Shots
 
 
 class ReadingKeywords(TypedDict, total=False):
-    """The fields of `InputOptions` that say how a file is read; `split` also takes them."""
+    """The fields of `InputOptions` that say how a file is read."""
 
     columns: Mapping[str, str] | None
-    question: str | None
     media_root: str | Path | None
     allow_outside: bool
     fetch_urls: bool
@@ -26,7 +25,13 @@ class NewImageKeywords(ReadingKeywords, total=False):
     max_image_pixels: int | None
 
 
-class InputKeywords(ReadingKeywords, total=False):
+class AskingKeywords(ReadingKeywords, total=False):
+    """The fields of `InputOptions` that say how rows become examples; `split` takes them."""
+
+    question: str | Sequence[str] | None
+
+
+class InputKeywords(AskingKeywords, total=False):
     """The fields of `InputOptions` as keyword arguments."""
 
     test: str | Path | None
@@ -50,8 +55,9 @@ class InputOptions:
     """Labelled few-shot examples, as `test`; without them `shots` are drawn from `test`."""
     columns: Mapping[str, str] | None = None
     """Field of `general` -> the column that holds it: `{"question": "prompt"}`."""
-    question: str | None = None
-    """Prompt of every row, for files of `general` without questions and for `image-folder`."""
+    question: str | Sequence[str] | None = None
+    """Prompt of every row, for files of `general` without questions and for `image-folder`. Of
+    several, each row is put to all of them, and each is a subtask."""
     shots: Shots | None = None
     """How training examples are drawn: from `train`, or, without it, from `test`, whose other
     examples are then classified. All of `train` by default."""
@@ -76,7 +82,7 @@ class InputOptions:
     allow_private_addresses: bool = False
     """Whether media are also fetched from hosts in private networks, this machine included."""
     limit: int | None = None
-    """Examples of each split, from the start of the file; all by default. A larger limit later
-    extends the store."""
+    """Examples of each split, from the start of the file, before they are put to several prompts;
+    all by default. A larger limit later extends the store."""
     strict: bool = False
     """Whether doubtful training labels are an error, see `label_doubts`; else they are named."""

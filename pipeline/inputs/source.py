@@ -17,6 +17,7 @@ from savs.datasets import (
     read_examples,
     unknown_labels,
 )
+from savs.datasets.benchmarks.several_prompts import under_each_prompt, under_one_prompt
 from savs.datasets.media.digests import media_names
 from savs.datasets.media.download import Fetching
 from savs.datasets.media.limits import MAX_IMAGE_PIXELS
@@ -42,6 +43,8 @@ class Source:
     options: InputOptions
     fetching: Fetching | None = None
     """How media at a URL are fetched; None fetches none."""
+    trains: bool = True
+    """Whether training examples are needed; without, the split is empty where none are given."""
     _files: dict[str | Path, Files] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -55,14 +58,16 @@ class Source:
         DatasetError
             A file cannot be read, a row is malformed, or no image exists.
         """
-        if self.options.train is None and self.options.shots is None:
-            what = "training examples" if self.options.test is not None else "examples"
+        given = self.options
+        if self.trains and given.train is None and given.shots is None:
+            what = "training examples" if given.test is not None else "examples"
             raise SourceError(
                 f"there are no {what}: give --train FILE, or have them drawn from the"
                 " test file with --shots N (examples per class) or --train-groups N"
             )
-        found = self.given()
-        check_splits(found["train"], found.get("test", []))
+        found: Splits = {"train": [], **self.given()}
+        if found["train"] or self.trains:
+            check_splits(found["train"], found.get("test", []))
         return found
 
     def given(self) -> Splits:
@@ -75,7 +80,12 @@ class Source:
         """
         found = {split: rows[: self.options.limit] for split, rows in self._read().items()}
         self._require_media(found)
-        return found
+        prompts = self.benchmark.prompts  # after the draw: an example is in one split with all
+        return (
+            {s: under_each_prompt(rows, prompts) for s, rows in found.items()}
+            if prompts
+            else (found)
+        )
 
     def _read(self) -> Splits:
         given, found = self.options, {}
@@ -136,6 +146,8 @@ class Source:
         """
         train, media = examples["train"], self.media("train")
         lines = self.survey(examples)
+        if not train:
+            return lines
         lines += self.doubts(content_table(train, recurring_digests(train, media)))
         if "test" not in examples:
             return lines
@@ -150,7 +162,8 @@ class Source:
         RowError
             There is something, and the options are strict.
         """
-        return refuse_doubts(label_doubts(train), strict=self.options.strict)
+        once = under_one_prompt(train, self.benchmark.prompts)
+        return refuse_doubts(label_doubts(once), strict=self.options.strict)
 
     def _find(self, source: str | Path) -> Files:
         """Return the files of a source, or its folder alone if the benchmark reads folders."""

@@ -1,6 +1,6 @@
 """Benchmarks as commands name them: by name, or by the path of the user's Python file."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ from savs.datasets import Benchmark, BenchmarkNotFoundError, find_benchmark
 from savs.datasets.benchmarks.catalogue import known_names
 from savs.datasets.benchmarks.configuration import adapt
 from savs.datasets.benchmarks.installed import name_problem
+from savs.datasets.benchmarks.several_prompts import as_stored
 from savs.pipeline.errors import OwnCodeError
 from savs.pipeline.plugins.python_file import load_file
 from savs.stores import FeatureStore
@@ -20,7 +21,7 @@ def choose_benchmark(
     given: str | Path | Benchmark,
     option: str = "BENCHMARK",
     columns: Mapping[str, str] | None = None,
-    question: str | None = None,
+    question: str | Sequence[str] | None = None,
 ) -> Benchmark:
     """Return the benchmark of a name, that of a Python file, or the one given.
 
@@ -71,8 +72,8 @@ def stored_benchmark(store: FeatureStore, given: str | Path | Benchmark | None =
     facts = store.manifest.identity.benchmark
     name = str(facts["name"])
     if given is None:
-        return _known(store, name)
-    chosen = choose_benchmark(given, "--benchmark")
+        return as_stored(_known(store, name), facts)
+    chosen = as_stored(choose_benchmark(given, "--benchmark"), facts)
     if chosen.name != name:
         raise BenchmarkNotFoundError(
             f"{store.path} was extracted with the benchmark {name!r}, not {chosen.name!r}; pass"

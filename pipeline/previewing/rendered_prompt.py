@@ -20,9 +20,11 @@ def load_wording(options: ModelOptions) -> Callable[[Pieces], Worded]:
     Raises
     ------
     ModelError
-        Not found, without a chat template, or without the limits that are asked for.
+        Not found, without a chat template, without the limits that are asked for, or a dual
+        encoder.
     """
     encoder = load_encoder(options)
+    encoder.require_prompts()
     images = _image_ids(encoder)
     places = image_places(encoder.processor)
 

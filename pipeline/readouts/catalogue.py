@@ -8,17 +8,27 @@ from pathlib import Path
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.plugins.python_file import read_file, run_file
 from savs.pipeline.readouts.calm import CALM
+from savs.pipeline.readouts.clip import CLIP, CLIP_NAMES
+from savs.pipeline.readouts.hec_t import HEC_T
+from savs.pipeline.readouts.hec_vt import HEC_VT, HEC_VT_CV
 from savs.pipeline.readouts.knn import KNN
 from savs.pipeline.readouts.lda import LDA
 from savs.pipeline.readouts.logistic import LOGISTIC
 from savs.pipeline.readouts.posterior import POSTERIOR
 from savs.pipeline.readouts.readout import Readout, ReadoutFile
+from savs.pipeline.readouts.tip_adapter import TIP_ADAPTER, TIP_ADAPTER_CV
 from savs.pipeline.readouts.vote import VOTE
 
 READOUTS: dict[str, Readout] = {
     readout.name: readout for readout in (VOTE, POSTERIOR, CALM, LDA, LOGISTIC, KNN)
 }
-"""Name on the command line -> built-in readout."""
+"""Name on the command line -> built-in readout that learns from images alone."""
+TEXT_READOUTS: dict[str, Readout] = {
+    readout.name: readout
+    for readout in (CLIP, CLIP_NAMES, TIP_ADAPTER, TIP_ADAPTER_CV, HEC_T, HEC_VT, HEC_VT_CV)
+}
+"""Name -> built-in readout that compares images with the classes as texts."""
+BUILT_IN = READOUTS | TEXT_READOUTS
 
 
 def find_readout(name: str, also: Sequence[str] = ()) -> Readout:
@@ -31,12 +41,12 @@ def find_readout(name: str, also: Sequence[str] = ()) -> Readout:
     SelectionError
         There is none of this name.
     """
-    if name not in READOUTS:
+    if name not in BUILT_IN:
         raise SelectionError(
-            f"no readout is called {name!r}; expected one of: {', '.join((*READOUTS, *also))}, or"
+            f"no readout is called {name!r}; expected one of: {', '.join((*BUILT_IN, *also))}, or"
             " the path of a Python file that defines READOUT"
         )
-    return READOUTS[name]
+    return BUILT_IN[name]
 
 
 def choose_readout(given: str | Path | Readout, also: Sequence[str] = ()) -> Readout:
@@ -58,7 +68,7 @@ def choose_readout(given: str | Path | Readout, also: Sequence[str] = ()) -> Rea
         found, where = _from_file(Path(given)), str(given)
     else:
         return find_readout(str(given), also)
-    if READOUTS.get(found.name, found) is not found:
+    if BUILT_IN.get(found.name, found) is not found:
         raise SelectionError(f"{where}: the name {found.name!r} is taken; choose another")
     return found
 

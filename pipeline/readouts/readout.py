@@ -70,16 +70,22 @@ class Readout:
     name: str
     """As the command line spells it."""
     summary: str
-    fit: Callable[[Array, Array, Sequence[str], Widths], Fitted]
+    fit: Callable[..., Fitted]
     """Fits to `(heads, n, d)` float32 features of the chosen heads, best first, `(n,)` class
-    numbers, the classes, and the widths of the heads."""
+    numbers, the classes, and the widths of the heads; and to `texts`, see there."""
     load: Callable[..., Fitted]
     """Makes the fit again from its `arrays`, given by name: the type of the fit."""
     arrays: Mapping[str, tuple[str | int, ...]]
     """Attributes of a fit that make it again -> their axes: each of `AXES`, or a number. `labels`
     are int64 class numbers, each class at least once; the others finite float32."""
-    score_heads: Callable[[Array, Array, Sequence[str], Widths, str], HeadScores] = score_heads
+    score_heads: Callable[..., HeadScores] = score_heads
     """Scores all heads from what `fit` gets, and the name of a scoring."""
+    texts: tuple[str, ...] = ()
+    """Kinds of class texts, of which it takes the first that a store has: `fit` and `score_heads`
+    then get them as the keyword `texts`, see `ClassTexts`. Empty for a rule of images alone."""
+    calibrates: bool = True
+    """Whether scores of left-out training examples are on the scale of those of a fit to all. Not
+    where settings are chosen that change the scale."""
     file: ReadoutFile | None = None
     """None for a built-in readout, and for an object that the caller made."""
 

@@ -84,8 +84,11 @@ class HeadsPart:
 
 
 def heads_part(result: Evaluated) -> HeadsPart | None:
-    """Return what a report shows of the heads; None for the model's own answers."""
-    if result.config is None:
+    """Return what a report shows of the heads; None where no training example scored them.
+
+    So it is for the model's own answers, and for classes by their names alone.
+    """
+    if result.config is None or not any(task.examples for task in result.config.tasks):
         return None
     scored = _score(result)
     found = _chosen(result.config) if scored is None else scored

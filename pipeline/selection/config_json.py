@@ -16,6 +16,7 @@ from savs.stores.format.manifest import FeatureSource
 
 FORMAT = 1
 """Version of config.json and classifier.safetensors. No other is read."""
+GIVEN = "given by name"
 LARGEST = 2**40
 """Scores and margins are smaller."""
 Number = Annotated[float, Meta(gt=-LARGEST, lt=LARGEST)]
@@ -49,7 +50,7 @@ class TaskConfig:
         _require_unique("heads", self.heads)
         if not len(self.heads) == len(self.scores) == len(self.margins):
             raise ValueError(f"expected {len(self.heads)} scores and margins, one for each head")
-        if self.examples < len(self.classes):
+        if 0 < self.examples < len(self.classes):
             raise ValueError(f"{len(self.classes)} classes have only {self.examples} examples")
 
 
@@ -69,7 +70,8 @@ class SelectionConfig:
     tasks: Annotated[tuple[TaskConfig, ...], Meta(min_length=1)]
     """One for each subtask, in the order of the train file."""
     heads_from: Text | None = None
-    """Digest of the training examples that chose the heads, where those were others."""
+    """Digest of the training examples that chose the heads, where those were others; or `GIVEN`,
+    where the user named the heads."""
     max_layer: Annotated[int, Meta(ge=0)] | None = None
     """Last layer that heads were chosen from; None for all."""
 

@@ -1,18 +1,19 @@
 """Stage 2, `select`: score the heads on the training examples, keep the best, fit the readout."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
 from typing import Literal
 
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.head_scores import SCORINGS
-from savs.pipeline.heads.training_set import train_digest, training_tasks
+from savs.pipeline.heads.training_set import TrainingTask, named_tasks, train_digest
 from savs.pipeline.names import DEFAULT_HEADS
 from savs.pipeline.readouts import Readout, choose_readout
+from savs.pipeline.readouts.tuning import require_examples
 from savs.pipeline.selection.compatibility import require_same_model
-from savs.pipeline.selection.config_json import SelectionConfig
+from savs.pipeline.selection.config_json import GIVEN, SelectionConfig
 from savs.pipeline.selection.task_selection import (
     TaskSelection,
     best_heads,
@@ -66,6 +67,7 @@ def select(
     readout: str | Path | Readout = "vote",
     scoring: str = "resubstitution",
     heads_from: SelectionConfig | None = None,
+    use_heads: Sequence[Head] | None = None,
     max_layer: int | None = None,
 ) -> Selection:
     """Choose the heads that tell the training classes apart, for each subtask by itself.
@@ -86,6 +88,8 @@ def select(
     heads_from
         Fit the heads of this selection, which may be of another task, on this store's training
         examples; `heads` is not used then. `load_config` reads one without its readout.
+    use_heads
+        Fit these heads, best first; neither `heads` nor `heads_from` is used then.
     max_layer
         Choose among the heads of layers up to this one, counted from 0: `classify` loads and runs
         no layer behind the deepest chosen head.
@@ -101,9 +105,15 @@ def select(
     rule = choose_readout(readout)
     require_scoring(scoring)
     _require_layer(store, max_layer, heads_from)
-    tasks = training_tasks(store)
-    if heads_from is not None:
+    tasks = named_tasks(store)
+    _require_examples(tasks, rule, chooses=not (heads_from or use_heads or len(store.heads) == 1))
+    given = None
+    if use_heads is not None:
+        store.require_heads(use_heads)
+        given = [tuple(dict.fromkeys(use_heads))] * len(tasks)
+    elif heads_from is not None:
         given = heads_of(store, heads_from, [task.subtask for task in tasks])
+    if given is not None:
         chosen = [
             given_heads(store, rule, scoring, task, heads)
             for task, heads in zip(tasks, given, strict=True)
@@ -124,9 +134,43 @@ def select(
         rule=rule,
         scoring=scoring,
         tasks=tuple(fit_tasks(store, rule, chosen)),
-        heads_from=heads_from.train if heads_from else None,
+        heads_from=GIVEN if use_heads else heads_from.train if heads_from else None,
         max_layer=max_layer,
     )
+
+
+def of_subtask(selection: Selection, subtask: str | None) -> Selection:
+    """Return a selection of one of its subtasks; of all, unchanged, for None.
+
+    Raises
+    ------
+    SelectionError
+        It has no subtask of this name.
+    """
+    found = tuple(task for task in selection.tasks if subtask in (None, task.subtask))
+    if not found:
+        names = ", ".join(str(task.subtask) for task in selection.tasks)
+        raise SelectionError(f"the selection has no subtask {subtask!r}; it has: {names}")
+    return selection if len(found) == len(selection.tasks) else replace(selection, tasks=found)
+
+
+def _require_examples(tasks: Sequence[TrainingTask], rule: Readout, *, chooses: bool) -> None:
+    """Check that there are training examples where a readout, or the choice of heads, needs some.
+
+    Raises
+    ------
+    SelectionError
+        There are none.
+    """
+    if any(len(task.rows) for task in tasks):
+        return
+    if not rule.texts:
+        require_examples(tasks[0].labels, rule.name)
+    if chooses:
+        raise SelectionError(
+            "the store has no training examples to choose heads by; give heads that another task"
+            " chose: --heads-from DIR, or --use-heads L12.H3,..."
+        )
 
 
 def require_scoring(name: str) -> None:

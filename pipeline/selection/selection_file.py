@@ -14,7 +14,7 @@ import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.readouts import READOUTS, Readout, choose_readout
+from savs.pipeline.readouts import BUILT_IN, Readout, choose_readout
 from savs.pipeline.selection.config_json import (
     FORMAT,
     ConfigHeader,
@@ -161,8 +161,8 @@ def _read_config(file: Path) -> tuple[ConfigHeader, SelectionConfig]:
 
 def _find_rule(file: Path, config: SelectionConfig, given: str | Path | Readout | None) -> Readout:
     """Return the readout of a selection: a built-in one by its name, or the one given."""
-    if given is None and config.readout_file is None and config.readout in READOUTS:
-        return READOUTS[config.readout]
+    if given is None and config.readout_file is None and config.readout in BUILT_IN:
+        return BUILT_IN[config.readout]
     made = f"{config.readout!r}" + (f" of {config.readout_file}" if config.readout_file else "")
     if given is None:
         raise ResultError(

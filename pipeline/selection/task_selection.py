@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from savs.foundation.arrays import Array
+from savs.pipeline.heads.class_texts import text_arguments
 from savs.pipeline.heads.head_scores import HeadScores, rank_heads
 from savs.pipeline.heads.training_set import TrainingTask, head_widths
 from savs.pipeline.readouts import Fitted, Readout
@@ -47,11 +48,13 @@ def score_tasks(
     for grid in store.grid:
         if max_layer is not None and grid.layer > max_layer:
             continue
-        features = store.features("train", [(grid.layer, head) for head in grid.heads])
+        held = [(grid.layer, head) for head in grid.heads]
+        features = store.features("train", held)
         widths = [grid.head_dim] * len(grid.heads)
         for task, found in zip(tasks, parts, strict=True):
-            part = features[:, task.rows]
-            found.append(rule.score_heads(part, task.labels, task.classes, widths, scoring))
+            texts = text_arguments(store, rule.texts, task, held)
+            given = (features[:, task.rows], task.labels, task.classes, widths, scoring)
+            found.append(rule.score_heads(*given, **texts))
     return [
         HeadScores(
             np.concatenate([layer.score for layer in found]),
@@ -91,7 +94,8 @@ def given_heads(
     """Return heads that were chosen elsewhere, in their order, scored on a task."""
     (features,) = chosen_features(store, [(tuple(heads), task.rows)])
     widths = head_widths(store, heads)
-    scores = rule.score_heads(features, task.labels, task.classes, widths, scoring)
+    texts = text_arguments(store, rule.texts, task, heads)
+    scores = rule.score_heads(features, task.labels, task.classes, widths, scoring, **texts)
     return ScoredHeads(
         task, tuple(heads), tuple(scores.score.tolist()), tuple(scores.margin.tolist())
     )
@@ -112,7 +116,8 @@ def fit_task(
     store: FeatureStore, rule: Readout, chosen: ScoredHeads, features: Array
 ) -> TaskSelection:
     """Return a task with the readout fitted on its heads' `(heads, rows, d)` features."""
-    task = chosen.task
+    task, widths = chosen.task, head_widths(store, chosen.heads)
+    texts = text_arguments(store, rule.texts, task, chosen.heads)
     return TaskSelection(
         subtask=task.subtask,
         classes=task.classes,
@@ -122,7 +127,7 @@ def fit_task(
         examples=len(task.rows),
         question=task.question,
         media=task.media,
-        fitted=rule.fit(features, task.labels, task.classes, head_widths(store, chosen.heads)),
+        fitted=rule.fit(features, task.labels, task.classes, widths, **texts),
     )
 
 
@@ -143,7 +148,7 @@ def chosen_features(
         for heads, rows in wanted
     ]
     needed = sorted({head for heads, _ in wanted for head in heads})
-    planned = len(store.manifest.plan.splits["train"].ids)
+    planned = max(1, len(store.manifest.plan.splits["train"].ids))
     step = max(1, READ // (4 * planned * max(head_widths(store, needed))))
     for start in range(0, len(needed), step):
         some = needed[start : start + step]

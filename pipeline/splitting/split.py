@@ -34,7 +34,7 @@ from savs.datasets.splits.shared_media import (
     recurring_digests,
 )
 from savs.pipeline.inputs.fetching import temporary_fetching
-from savs.pipeline.inputs.input_options import InputOptions, ReadingKeywords
+from savs.pipeline.inputs.input_options import AskingKeywords, InputOptions
 from savs.pipeline.plugins.benchmark import choose_benchmark
 from savs.pipeline.running.keywords import sort_keywords
 from savs.pipeline.running.output_files import check_free, output_files
@@ -71,7 +71,7 @@ def split(
     shots: Shots,
     force: bool = False,
     strict: bool = False,
-    **reading: Unpack[ReadingKeywords],
+    **reading: Unpack[AskingKeywords],
 ) -> Splitting:
     """Draw training examples from a file; write these to one file and all others to another.
 
@@ -112,7 +112,7 @@ def split(
     MediaError
         None of the images is there.
     """
-    (read,) = sort_keywords("split", reading, ReadingKeywords)
+    (read,) = sort_keywords("split", reading, AskingKeywords)
     inputs = InputOptions(**read, strict=strict)
     chosen = choose_benchmark(benchmark, columns=inputs.columns, question=inputs.question)
     return split_file(

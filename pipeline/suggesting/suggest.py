@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from savs.datasets.benchmarks.several_prompts import stored_prompts, without_prompt
 from savs.datasets.splits.leaks import REPEATED, find_leaks
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
-from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.evaluation import task_features
 from savs.pipeline.readouts import ClassScores
 from savs.pipeline.selection.compatibility import require_same_model, require_same_prompt
 from savs.pipeline.selection.older import older_note
-from savs.pipeline.selection.selection import Selection
+from savs.pipeline.selection.selection import Selection, of_subtask
 from savs.pipeline.selection.task_selection import TaskSelection
 from savs.pipeline.suggesting.ordering import (
     CANDIDATES,
@@ -46,7 +46,7 @@ class Suggestions:
 
     table: pl.DataFrame
     """One row an example, first the one to label first, subtask by subtask: `id`; `image`, its one
-    medium, or `images`, a list; `question` and `subtask` where the store has them; `label`, to be
+    medium, or `images`, a list; `question` and `subtask` where rows have their own; `label`, to be
     filled in; `prediction`; `margin`. The first ones are named as the benchmark of the store reads
     them, so that the filled table is a training file."""
     notes: tuple[str, ...]
@@ -94,7 +94,8 @@ def suggest(
         )
     is_open = dict(zip(tested["id"], (not known for known in is_known), strict=True))
     parts = [
-        _of_task(store, selection, task, is_open, count) for task in _tasks(selection, subtask)
+        _of_task(store, selection, task, is_open, count)
+        for task in of_subtask(selection, subtask).tasks
     ]
     return Suggestions(_form(pl.concat(parts), store), tuple(notes))
 
@@ -124,14 +125,6 @@ def suggest_from_predictions(path: str | Path, count: int) -> Suggestions:
 def _require_count(count: int) -> None:
     if count < 1:
         raise ParameterError(f"--n is {count}, expected at least 1")
-
-
-def _tasks(selection: Selection, subtask: str | None) -> list[TaskSelection]:
-    found = [task for task in selection.tasks if subtask in (None, task.subtask)]
-    if not found:
-        names = ", ".join(str(task.subtask) for task in selection.tasks)
-        raise SelectionError(f"the selection has no subtask {subtask!r}; it has: {names}")
-    return found
 
 
 def _of_task(
@@ -192,8 +185,14 @@ def _scored(rows: pl.DataFrame, task: TaskSelection, found: ClassScores) -> pl.D
 
 def _form(table: pl.DataFrame, store: FeatureStore) -> pl.DataFrame:
     """Return the columns as the benchmark of the store reads them."""
-    options = store.manifest.identity.benchmark.get("options", {})
-    if "question" in options:  # all rows have that prompt
+    facts = store.manifest.identity.benchmark
+    options = facts.get("options", {})
+    if stored_prompts(facts):  # a training file has each image once
+        once = table.with_columns(without_prompt(table["id"])).drop("prompt")
+        table = once.unique("id", keep="first", maintain_order=True).with_columns(
+            subtask=pl.lit(None, pl.String)
+        )
+    elif "question" in options:  # all rows have that prompt
         table = table.drop("prompt")
     return _with_images(_with_subtasks(table).rename({"prompt": "question"}, strict=False), options)
 

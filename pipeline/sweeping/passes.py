@@ -10,6 +10,7 @@ import polars as pl
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.predictions import VOTES_KEPT, named, predicted
+from savs.pipeline.heads.class_texts import text_arguments
 from savs.pipeline.heads.training_set import TrainingTask, head_widths
 from savs.pipeline.readouts import ClassScores, Fitted, Readout
 from savs.pipeline.readouts.lda import LDA
@@ -158,9 +159,10 @@ class _Fits:
 
 def _fit(plan: SweepPlan, rule: Readout, task: TrainingTask, heads: Sequence[int]) -> Fitted:
     held = plan.store.heads
-    widths = head_widths(plan.store, [held[head] for head in heads])
+    chosen = [held[head] for head in heads]
     features = plan.pool[np.asarray(heads)[:, None], task.rows]
-    return rule.fit(features, task.labels, task.classes, widths)
+    texts = text_arguments(plan.store, rule.texts, task, chosen)
+    return rule.fit(features, task.labels, task.classes, head_widths(plan.store, chosen), **texts)
 
 
 def _small(scores: ClassScores) -> ClassScores:

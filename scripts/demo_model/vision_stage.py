@@ -57,8 +57,8 @@ def train_vision(model: Any, steps: int, seed: int, log: Callable[[dict[str, Any
         patches, tokens = see(worker["model"], pixels, (canvas[1] // 14, canvas[0] // 14))
         there = worker["patch"](patches).float().flatten(0, 1)
         place = worker["token"](tokens).float().flatten(0, 1)
-        patch_loss, _ = _loss(there, on_patch)
-        token_loss, right = _loss(place[:, :-2], on_token)
+        patch_loss, _ = label_loss(there, on_patch)
+        token_loss, right = label_loss(place[:, :-2], on_token)
         filled = on_token[:, SHAPE] >= 0
         offset_loss = F.smooth_l1_loss(place[filled, -2:], offsets[filled])
         training.learn(0.5 * patch_loss + token_loss + offset_loss)
@@ -122,7 +122,7 @@ def _patch_centres(width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
     return ordered(x), ordered(y)
 
 
-def _loss(found: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, list[float]]:
+def label_loss(found: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, list[float]]:
     """Return the loss and the shares of right answers: there, colour, shape, size."""
     there = labels[:, SHAPE] >= 0
     loss = F.binary_cross_entropy_with_logits(found[:, 0], there.float())

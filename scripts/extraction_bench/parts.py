@@ -49,13 +49,14 @@ def _jobs(case: Case, work: Path, rows: int) -> tuple[Any, Any, list[Any]]:
     from savs.pipeline.extraction.batches.plan import BatchLimits
     from savs.pipeline.extraction.batches.prepare import PrepareSettings
     from savs.pipeline.extraction.batches.token_counts import TokenCounter
+    from savs.pipeline.extraction.model.answers import NO_ANSWERS
     from savs.stores import ShardSpec
 
     folder = case.folder(work)
     encoder = _encoder()
     examples = read_examples(find_benchmark("general"), folder / "test.jsonl", "test", rows)
     spec = ShardSpec("test", 0, 0, rows, "")
-    assembly = Assembly(spec, examples, (), "bfloat16", answers=0, thumbnails=False)
+    assembly = Assembly(spec, examples, (), "bfloat16", answers=NO_ANSWERS, thumbnails=False)
     planner = Planner(TokenCounter(encoder), BatchLimits(32, 4096))
     windows = planner.plan(assembly, MediaFolder(folder))
     rules = MediaRules(draft_pixels=case.draft)

@@ -79,6 +79,13 @@ def build_model(folder: Path) -> None:
 
 
 def time_questions(asked: Questions, work: Path, reuse: str) -> dict[str, Any]:
+    """Return rows and CPU seconds of an extraction of these questions, see `time_shards`."""
+    folder = work / asked.folder
+    files = {"train": folder / "train.jsonl", "test": folder / "test.jsonl"}
+    return time_shards(work, reuse=reuse, **files)
+
+
+def time_shards(work: Path, **options: Any) -> dict[str, Any]:
     """Return rows and CPU seconds of the shards of an extraction, tries before them left out."""
     import torch
 
@@ -96,16 +103,14 @@ def time_questions(asked: Questions, work: Path, reuse: str) -> dict[str, Any]:
 
     Engine.run = timed
     shutil.rmtree(work / "store", ignore_errors=True)
-    folder = work / asked.folder
     done = extract(
         "general",
-        train=folder / "train.jsonl",
-        test=folder / "test.jsonl",
         model=work / "model",
         out=work / "store",
         dtype="float32",
         max_pixels=PIXELS,
         workers=0,
-        reuse=reuse,
+        **options,
     )
+    Engine.run = run
     return {"rows": done.rows, "seconds": spent[0]}

@@ -53,11 +53,22 @@ SHARD_ATTRIBUTES = (
     "run",  # JSON: what the writer recorded about itself
 )
 
+SECONDS = "seconds"
+"""Key of `run`: the time that a shard took; all else there is the same in shards of a process."""
+
+GENERATED_CHARACTERS = 128
+"""Width of the output `generated`: Unicode code points of a text, zeros behind it."""
 OUTPUT_TYPES = ("<f4", "<i4")
 """Types that an output may have, as numpy writes them: float32 and int32."""
 
 SPLITS = ("train", "test")
 """The splits that `savs extract` makes; a store may have others, named like `SPLIT_NAME`."""
+CLASSES, CAPTIONS = "classes", "captions"
+"""Splits of texts without images: the classes by name, and captions."""
+TEXTS_OF_NAMES, TEXTS_OF_BENCHMARK, TEXTS_OF_FILE = "names", "benchmark", "file"
+TEXTS_OF_PROMPTS = "prompts"
+"""Category of a row of `CLASSES`: the name alone, in the benchmark's templates, in those of the
+user's file, or before the benchmark's questions."""
 SPLIT_NAME = r"^[a-z][a-z0-9_]*\Z"
 
 EXAMPLE_COLUMNS: dict[str, bool] = {
@@ -78,6 +89,9 @@ REASON_COLUMN = "reason"
 THUMBNAIL_COLUMN = "thumbnail"
 """Optional column of bytes: a JPEG of at most 192 px a side, of the example's first image."""
 THUMBNAIL_PX = 192
+
+LOGIT_SCALE = "logit_scale"
+"""Fact of a model that is a dual encoder: what it multiplies cosines by, or null."""
 
 Head = tuple[int, int]
 """`(layer, head)`, both counted from 0 in the language model's decoder."""

@@ -11,7 +11,15 @@ import polars as pl
 from savs.foundation.arrays import Array
 from savs.stores.errors import HeadNotFoundError, ResultError, StoreIncompleteError
 from savs.stores.files.paths import find_place
-from savs.stores.format.layout import SPLITS, Head, LayerGrid, head_name
+from savs.stores.format.layout import (
+    CLASSES,
+    REASON_COLUMN,
+    SECONDS,
+    SPLITS,
+    Head,
+    LayerGrid,
+    head_name,
+)
 from savs.stores.format.manifest import Manifest, read_manifest
 from savs.stores.format.plan import ShardSpec
 from savs.stores.read.facts import store_facts
@@ -19,7 +27,10 @@ from savs.stores.read.gathering import Block, gather, read_block
 from savs.stores.read.scan import scan_shards
 from savs.stores.read.shards import Shards
 from savs.stores.shard.checksums import damage
-from savs.stores.shard.text_columns import check_labels
+from savs.stores.shard.text_columns import EXAMPLE_SCHEMA, check_labels
+
+SKIPPED_SCHEMA = ({}, {REASON_COLUMN: pl.String()})
+"""Columns of a table beside those of all examples: of examples, and of skipped ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +102,8 @@ class FeatureStore:
         self.require_split(split)
         if (split, skipped) not in self._tables:
             frames = [self._shard_table(spec, skipped) for spec in self.present(split)]
+            if not frames and not self.manifest.plan.splits[split].ids:
+                frames = [pl.DataFrame(schema=EXAMPLE_SCHEMA | SKIPPED_SCHEMA[skipped])]
             if not frames:
                 raise StoreIncompleteError(
                     f"{self.path} has no finished {split} shard yet; run `savs extract`, or wait"
@@ -163,6 +176,9 @@ class FeatureStore:
             A head fails its checksum.
         """
         specs, wanted = self._readable(split), self._wanted(heads)
+        if not specs:  # nothing was planned, as of a store without training examples
+            widths = {grid.layer: grid.head_dim for grid in self.grid}
+            return np.zeros((len(wanted), 0, max(widths[layer] for layer, _ in wanted)), np.float32)
         values = gather(self._shards, specs, wanted, raw=raw)
         order = self._file_order(split)
         return values if order is None else values[:, order]
@@ -203,7 +219,9 @@ class FeatureStore:
         split
             `train` or `test`.
         name
-            `answers`: `(examples, labels)` float32; or another output that the store lists.
+            `answers`: `(examples, labels)` float32 log-likelihoods, NaN for labels of other
+            subtasks; `generated`: `(examples, 128)` int32, see `generated_texts`; or another output
+            that the store lists.
 
         Raises
         ------
@@ -215,7 +233,9 @@ class FeatureStore:
         kept = self.manifest.identity.outputs
         if name not in kept:
             known = f"it has: {', '.join(kept) or 'none'}"
-            remedy = "extract again with --answers labels" if name == "answers" else known
+            asked = {"answers": "--answers labels", "generated": "--answers generate"}
+            asked["icl"] = "--answers labels --icl-shots N"
+            remedy = f"extract again with {asked[name]}" if name in asked else known
             raise ResultError(f"{self.path} has no output {name!r}; {remedy}")
         parts = []
         for spec in self._readable(split):
@@ -223,6 +243,20 @@ class FeatureStore:
                 parts.append(shard.output(name))
         values, order = np.concatenate(parts), self._file_order(split)
         return values if order is None else values[order]
+
+    def seconds(self, split: str) -> float | None:
+        """Return the time that extraction took for the shards of a split, in all processes.
+
+        None where a shard does not record it.
+        """
+        total = 0.0
+        for spec in self._readable(split):
+            with self._shards.open(spec) as shard:
+                found = shard.run.get(SECONDS)
+            if not isinstance(found, int | float) or isinstance(found, bool):
+                return None
+            total += found
+        return total
 
     def _readable(self, split: str) -> list[ShardSpec]:
         """Return the shards of a split that are there: all of them, or some of a partial store."""
@@ -235,10 +269,14 @@ class FeatureStore:
             )
         return present
 
+    def _is_known_by_name(self, split: str) -> bool:
+        """Return whether a store has no training examples because its classes have texts."""
+        return split == SPLITS[0] and CLASSES in self.manifest.plan.splits
+
     def require_split(self, split: str) -> None:
         """Raise StoreIncompleteError where the store holds no example of a split."""
         plan = self.manifest.plan.splits
-        if split in plan and plan[split].ids:
+        if split in plan and (plan[split].ids or self._is_known_by_name(split)):
             return
         what = f"{self.path} has no {split} split, only {', '.join(plan)}"
         if split in SPLITS:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from savs.stores.errors import StoreMismatchError
 from savs.stores.files.object_store import file_names
-from savs.stores.format.layout import CLAIMS, MANIFEST, Facts
+from savs.stores.format.layout import CLAIMS, MANIFEST, SECONDS, Facts
 from savs.stores.format.manifest import Manifest, SealedShard, read_manifest
 from savs.stores.format.plan import ShardSpec
 from savs.stores.shard.content import ShardContent, check_content
@@ -180,7 +180,8 @@ class FeatureWriter:
                 continue
             path = self.path / spec.name
             with open_shard(path, spec, now) as shard:
-                rows, run = shard.rows, shard.run
+                rows = shard.rows
+                run = {name: value for name, value in shard.run.items() if name != SECONDS}
             if run not in runs:
                 runs.append(run)
             with path.open("rb") as file:

@@ -143,7 +143,7 @@ def test_two_models_in_one_store(extract, tiny_model):
         (("extrakt",), "No such command"),
         (("select", "s", "--heads", "some"), "expected a positive integer or all"),
         (("select", "s", "--config", "no.toml"), "no.toml cannot be read"),
-        (("extract", "general", *PATHS, "--answers", "all"), "expected: labels"),
+        (("extract", "general", *PATHS, "--answers", "all"), "expected labels, generate"),
     ],
     ids=["argument", "option", "command", "heads", "config", "answers"],
 )

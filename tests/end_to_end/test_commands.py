@@ -44,8 +44,8 @@ def test_extract_select_evaluate(savs, store):
     predictions = pl.read_parquet(results / "predictions.parquet")
     assert predictions.columns == [
         *("id", "split", "label", "prediction", "correct", "probability", "margin", "votes"),
-        *("prediction_set", "unsure"),
-        *("group", "subtask", "category", "cluster", "leak", "media", "prompt", "extra"),
+        *("prediction_set", "unsure", "group", "subtask", "category", "cluster", "leak"),
+        *("content", "media", "prompt", "extra"),
     ]
     assert predictions["correct"].mean() == metrics["accuracy"]["value"]
 
@@ -217,7 +217,7 @@ def test_an_unknown_readout_is_told_all_there_are(savs, store):
     done = savs("evaluate", store, "--readout", "nobody")
     assert done.returncode == 1
     assert "no readout is called 'nobody'; expected one of: vote, posterior" in done.stderr
-    assert "knn, zero-shot, or the path" in done.stderr
+    assert "hec-vt-cv, zero-shot, zero-shot-mean, icl, generated, or the path" in done.stderr
 
 
 def test_a_text_file_is_no_selection(savs, store, tmp_path):

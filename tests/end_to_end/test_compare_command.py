@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 from small_results import save_result
 
-from savs.pipeline import compare
+from savs.pipeline import compare, method_table
+from savs.pipeline.cli.method_formats import FORMATS
 
 
 @pytest.fixture
@@ -47,6 +48,15 @@ def test_json_and_the_file_are_what_python_returns(savs, results, tmp_path):
     assert done.stderr == f"wrote {tmp_path}/new/found.parquet\n"
 
 
+@pytest.mark.parametrize("form", ["markdown", "latex", "csv"])
+def test_a_table_of_methods(savs, results, tmp_path, form):
+    done = savs("compare", *results[:2], "--format", form, "--out", tmp_path / "table.parquet")
+    assert done.returncode == 0, done.stderr
+    found = method_table(results[:2])
+    assert done.stdout == FORMATS[form](found)
+    assert pl.read_parquet(tmp_path / "table.parquet").equals(found)
+
+
 def test_one_metric(savs, results):
     done = savs("compare", *results[:2], "--metric", "balanced accuracy", "--json")
     assert [row["metric"] for row in json.loads(done.stdout)] == ["balanced accuracy"]
@@ -68,6 +78,9 @@ def test_small_p_are_not_0(savs, tmp_path):
         (["nb/vote"], 2, "got one result folder, expected two or more"),
         (["nb/vote", "nb/lda", "--out", "found.csv"], 2, "expected a name that ends in .parquet"),
         (["nb/vote", "nb/lda", "--metrics", "accuracy"], 2, "No such option"),
+        (["nb/vote", "nb/lda", "--format", "html"], 2, "expected one of markdown, latex, csv"),
+        (["nb/vote", "nb/lda", "--format", "csv", "--json"], 2, "two ways to print; pass one"),
+        (["nb/vote", "blink/vote", "--format", "csv"], 1, "10 test examples here, 6 there"),
         (["nb/vote", "nb/none"], 1, "nb/none is not a folder; pass one that `savs evaluate` wr"),
         (["nb/vote", "nb"], 1, "nb/metrics.json does not exist; run `savs evaluate`"),
         (["nb/vote", "blink/vote"], 1, "10 test examples here, 6 there"),

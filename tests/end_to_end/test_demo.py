@@ -58,6 +58,7 @@ def test_the_demo_prints_the_table_of_the_readme(here):
         assert text in printed
 
 
+@pytest.mark.slow
 def test_an_older_processor_gives_the_same_table(tmp_path):
     assert table(demo(tmp_path, OTHER_INSTRUCTIONS)) == table(README)
 
@@ -78,6 +79,12 @@ def test_the_demo_leaves_what_it_says(savs, here):
     for task in ("animal", "fruit"):  # labels that the model never met
         assert heads[f"accuracy, {task}"]["value"] > own[f"accuracy, {task}"]["value"] + 0.2
     assert heads["G-Acc, group-exists"]["value"] > 0.5
+    for name, task, least in (("clip", "exists", 0.9), ("lda", "animal", 0.9)):
+        result = folder / "here/clip-features/results" / name
+        metrics = json.loads((result / "metrics.json").read_text())["metrics"]
+        values = {metric["name"]: metric["value"] for metric in metrics}
+        assert values[f"accuracy, {task}"] >= least
+        assert "accuracy, which-image" not in values  # it has two images
     assert (folder / "here/data/images/test/animal-0000-0.png").exists() or (
         folder / "here/data/images/test/animal-0000-0.jpg"
     ).exists()

@@ -19,6 +19,7 @@ from savs.pipeline.extraction.model.model_options import (
 )
 from savs.pipeline.extraction.run_options import BatchKeywords, RunKeywords, RunOptions
 from savs.pipeline.inputs.input_options import (
+    AskingKeywords,
     InputKeywords,
     InputOptions,
     NewImageKeywords,
@@ -48,6 +49,7 @@ def test_keywords_are_the_fields_that_have_a_default(kind):
     ("keywords", "kind"),
     [
         (ReadingKeywords, InputOptions),
+        (AskingKeywords, InputOptions),
         (ProcessorKeywords, ModelOptions),
         (NewImageKeywords, InputOptions),
         (PlacingKeywords, ModelOptions),
@@ -86,7 +88,7 @@ def test_an_unknown_keyword_is_told_with_the_nearest_one(call, message):
 def test_the_nearest_keyword_is_offered():
     with pytest.raises(TypeError, match=r"no argument 'revison'; did you mean revision\?$"):
         load_model("demo", revison="main")  # type: ignore[call-arg]
-    with pytest.raises(TypeError, match=r"no argument 'xyz'; it takes columns, question, media_ro"):
+    with pytest.raises(TypeError, match=r"no argument 'xyz'; it takes columns, media_root, allo"):
         split("general", "f", train="a", test="b", shots=None, xyz=1)  # type: ignore[call-arg]
 
 

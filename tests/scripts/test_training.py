@@ -133,6 +133,7 @@ def test_phases_cover_the_whole_training_and_ask_what_there_is():
             assert set(weights) <= set(FAMILIES[images].asks)
 
 
+@pytest.mark.slow
 def test_the_script_trains_saves_and_reproduces(tmp_path):
     for name in ("first", "second"):
         subprocess.run(

@@ -1,7 +1,8 @@
 """Result folders made from lists of right and wrong, without a store."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -19,9 +20,13 @@ def save_result(
     labels: Sequence[str] | None = None,
     clusters: Sequence[str] | None = None,
     benchmark: Benchmark | None = None,
+    facts: Mapping[str, Any] | None = None,
     **columns: Sequence[str],
 ) -> Path:
-    """Write the results of examples that are right (1), wrong (0) or skipped (None)."""
+    """Write the results of examples that are right (1), wrong (0) or skipped (None).
+
+    `facts` are further fields of the `Evaluation`, `columns` further columns of the examples.
+    """
     rows = len(right)
     labels = list(labels or ("ab" * rows)[:rows])
     whole = pl.DataFrame(
@@ -48,10 +53,7 @@ def save_result(
         units=tuple(units),
         predictions=in_schema(whole),
         selection=None,
-        model={},
-        planned=rows,
-        skipped=skipped,
-        notes=(),
+        **{"model": {}, "planned": rows, "skipped": skipped, "notes": ()} | dict(facts or {}),
     )
     save_evaluation(result, folder)
     return folder

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,17 @@ GRID = (LayerGrid(0, (0, 1), 4), LayerGrid(2, (0, 1, 2), 4))
 
 
 def identity(
-    dtype: str = "float32", grid: tuple[LayerGrid, ...] = GRID, model: str = "toy"
+    dtype: str = "float32",
+    grid: tuple[LayerGrid, ...] = GRID,
+    model: str = "toy",
+    options: Mapping[str, Any] | None = None,
 ) -> Identity:
     """Return the identity of a toy model's features."""
     return Identity(
         model={"name": model, "revision": None, "class": "Toy", "config": "c", "weights": "w"},
         processor={"class": "ToyProcessor", "settings": "s"},
         dtype=dtype,
-        benchmark={"name": "general", "options": {}},
+        benchmark={"name": "general", "options": dict(options or {})},
         prompt="p",
         grid=grid,
     )
@@ -83,6 +87,7 @@ def make_store(
     test_groups: Sequence[str] = (),
     test_skipped: Sequence[int] = (),
     model: str = "toy",
+    options: Mapping[str, Any] | None = None,
 ) -> FeatureStore:
     """Write a complete one-layer store of `(heads, rows, d)` features.
 
@@ -90,7 +95,7 @@ def make_store(
     side by side in the shards. The rows `test_skipped` have no features in the store.
     """
     heads, _, width = train.shape
-    what = identity(dtype, (LayerGrid(0, tuple(range(heads)), width),), model)
+    what = identity(dtype, (LayerGrid(0, tuple(range(heads)), width),), model, options)
     features = {"train": train, "test": test}
     labels = {"train": train_labels, "test": test_labels}
     extra = {
@@ -99,7 +104,13 @@ def make_store(
     }
     groups = {"test": test_groups}
     plan = {
-        split: planned(split, len(found), groups.get(split, ())) for split, found in labels.items()
+        split: [
+            replace(row, id=own.get("id", row.id))
+            for row, own in zip(
+                planned(split, len(found), groups.get(split, ())), extra[split], strict=True
+            )
+        ]
+        for split, found in labels.items()
     }
     with open_writer(folder, what, plan, shard_rows=shard_rows) as writer:
         for spec in writer.missing():

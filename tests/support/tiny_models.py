@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import tiny_dual
 import tiny_gemma
 import tiny_glm
 import tiny_idefics
@@ -14,7 +15,7 @@ import tiny_tiled
 import torch
 from tiny_parts import HEAD_DIM, HEADS, LAYERS
 
-__all__ = ["BUILDERS", "HEADS", "HEAD_DIM", "LAYERS", "LIMITED", "build"]
+__all__ = ["BUILDERS", "DUAL", "HEADS", "HEAD_DIM", "LAYERS", "LIMITED", "build"]
 
 BUILDERS = {
     **tiny_qwen.BUILDERS,
@@ -28,10 +29,12 @@ BUILDERS = {
 }
 LIMITED = tiny_llama.LIMITED
 """Families that work as extractions use them, and not in every way that tests try."""
+DUAL = tiny_dual.BUILDERS
+"""Dual encoders, which have no attention heads that are read."""
 
 
 def build(family: str, folder: Path) -> Path:
     """Save a tiny random checkpoint of a family; the same weights each time."""
     torch.manual_seed(0)
-    (BUILDERS | LIMITED)[family](folder)
+    (BUILDERS | LIMITED | DUAL)[family](folder)
     return folder

@@ -1,6 +1,7 @@
 """The benchmark `shapes`: how its files are read and measured; nothing is drawn here."""
 
 from savs.datasets.benchmark import About, Benchmark
+from savs.datasets.benchmarks.captions import shown_caption
 from savs.datasets.benchmarks.general import GENERAL
 from savs.datasets.benchmarks.shapes.measures import measure
 
@@ -10,6 +11,7 @@ SHAPES = Benchmark(
     columns=GENERAL.columns,
     parse_row=GENERAL.parse_row,
     measure=measure,
+    captions=shown_caption,
     about=About(
         task="colours, shapes, places, relations and groups in drawn scenes; new labels",
         metrics=(

@@ -68,8 +68,13 @@ def classify_command(
         Path | None,
         option(metavar="FILE.py", help="Python file of the classifier's readout, if it has one."),
     ] = None,
+    question: Annotated[
+        str | None,
+        option(metavar="TEXT", help="One prompt for all images (default: the classifier's)."),
+    ] = None,
     subtask: Annotated[
-        str | None, option(metavar="NAME", help="Only this subtask of the classifier.")
+        str | None,
+        option(metavar="NAME", help="Only this subtask (or prompt) of the classifier."),
     ] = None,
     allow_other_prompt: OtherPromptOption = False,
     risk: RiskOption = None,
@@ -105,7 +110,7 @@ def classify_command(
         retry_skipped=retry_skipped,
         force=force,
         reporting=Reporting(say) if no_progress else Reporting(say, progress),
-        **{**reading, **placing, **batches},
+        **{"question": question, **reading, **placing, **batches},
     )
     if json:
         print_json(_summary(done))

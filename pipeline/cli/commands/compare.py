@@ -31,9 +31,18 @@ def compare_command(
     out: Annotated[
         Path | None, option(metavar="FILE.parquet", help="Also write the table to this file.")
     ] = None,
+    form: Annotated[
+        str | None,
+        option(
+            "--format",
+            metavar="markdown|latex|csv",
+            help="Print one row per result instead: method, model, headline metric, cost.",
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Results on several test sets can be passed together; each set has its own baseline."""
+    from savs.pipeline.cli.method_formats import FORMATS
     from savs.pipeline.comparing.across_data_sets import across_data_sets
     from savs.stores.results import write_table
 
@@ -41,8 +50,15 @@ def compare_command(
         raise typer.BadParameter("got one result folder, expected two or more")
     if out is not None and out.suffix != ".parquet":
         raise typer.BadParameter(f"--out is {out}, expected a name that ends in .parquet")
-    found = pipeline.compare(results, metric=metric)
-    if json:
+    if form not in (None, *FORMATS):
+        raise typer.BadParameter(f"--format is {form!r}, expected one of {', '.join(FORMATS)}")
+    if form is not None and json:
+        raise typer.BadParameter("--format and --json are two ways to print; pass one")
+    make = pipeline.compare if form is None else pipeline.method_table
+    found = make(results, metric=metric)
+    if form is not None:
+        print_line(FORMATS[form](found).removesuffix("\n"), keep="\n")
+    elif json:
         print_json(found.to_dicts())
     else:
         _print(found)

@@ -1,5 +1,6 @@
 """`savs demo`: the whole pipeline on the shipped model."""
 
+import json as json_text
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +9,7 @@ from savs import pipeline
 from savs.datasets.benchmarks import shapes
 from savs.pipeline.cli.options.shared import JsonOption, option
 from savs.pipeline.cli.output import print_json, print_line, print_table, progress, say
-from savs.pipeline.demo import DEMO_NAME
+from savs.pipeline.demo import DEMO_CLIP_NAME, DEMO_NAME
 from savs.pipeline.errors import OutputError
 from savs.pipeline.extraction.requirements import require_extra
 from savs.pipeline.names import ZERO_SHOT
@@ -17,6 +18,7 @@ from savs.pipeline.running.progress import Reporting
 
 if TYPE_CHECKING:
     from savs.pipeline import Evaluation
+    from savs.stores import FeatureStore
 
 SEED = 2026
 """Seed of the demo's scenes; the demo model was trained on other scenes."""
@@ -43,28 +45,53 @@ def demo_command(
     require_extra()
     files = _draw(out)
     say(f"wrote images of {len(TASKS)} tasks to {files.root}")
-    store = pipeline.extract(
-        "shapes",
-        train=files.train,
-        test=files.test,
-        model=DEMO_NAME,
-        out=out / "features",
-        batch_size=BATCH_SIZE,
-        dtype="float32",  # in bfloat16 rounding decides which heads win, and CPUs round differently
-        answers=True,
-        reporting=Reporting(say, progress),
-    ).store
+    store = _extract(files, out / "features", DEMO_NAME)
     selection = pipeline.select(store, heads=HEADS)
     evaluation, own_answers = pipeline.evaluate(store, selection), pipeline.zero_shot(store)
-    for name, result in (("vote", evaluation), (ZERO_SHOT, own_answers)):
-        pipeline.save_evaluation(result, results_folder(store.path, name))
+    clip_store = _extract(_of_one_image(files), out / "clip-features", DEMO_CLIP_NAME)
+    probe = pipeline.select(clip_store, readout="lda")
+    others = {
+        ZERO_SHOT: own_answers,
+        "clip": pipeline.match_captions(clip_store),
+        "clip + lda": pipeline.evaluate(clip_store, probe),
+    }
+    for of, result in ((store, evaluation), (store, own_answers), (clip_store, others["clip"]),
+                       (clip_store, others["clip + lda"])):  # fmt: skip
+        pipeline.save_evaluation(result, results_folder(of.path, result.readout))
     if json:
-        own = {"zero_shot": own_answers.to_json()}
-        print_json(evaluation.to_json() | own | {"store": str(store.path)})
+        more = {name.replace("-", "_"): result.to_json() for name, result in others.items()}
+        print_json(evaluation.to_json() | more | {"store": str(store.path)})
         return
     print_line("\nThe heads of the model:\n", keep="\n")
     print_line("\n".join(draw_map(head_map(store, selection))), keep="\n")
-    _print_story(evaluation, own_answers, files.root, store.path)
+    _print_story(evaluation, others, files.root, out)
+
+
+def _extract(files: "shapes.ShapesFiles", out: Path, model: str) -> "FeatureStore":
+    is_clip = model == DEMO_CLIP_NAME
+    return pipeline.extract(
+        "shapes",
+        train=files.train,
+        test=files.test,
+        model=model,
+        out=out,
+        batch_size=BATCH_SIZE,
+        dtype="float32",  # in bfloat16 rounding decides which heads win, and CPUs round differently
+        answers=None if is_clip else "labels",
+        reporting=Reporting(say, progress),
+    ).store
+
+
+def _of_one_image(files: "shapes.ShapesFiles") -> "shapes.ShapesFiles":
+    """Write the prompts of one image into files of their own: a dual encoder reads no others."""
+    paths = []
+    for path in (files.train, files.test):
+        lines = path.read_text("utf-8").splitlines(keepends=True)
+        paths.append(path.with_stem(f"{path.stem}-one-image"))
+        paths[-1].write_text(
+            "".join(x for x in lines if len(json_text.loads(x)["images"]) == 1), "utf-8"
+        )
+    return shapes.ShapesFiles(files.root, *paths)
 
 
 def _draw(out: Path) -> "shapes.ShapesFiles":
@@ -81,33 +108,36 @@ def _draw(out: Path) -> "shapes.ShapesFiles":
 
 
 def _print_story(
-    evaluation: "Evaluation", own_answers: "Evaluation", scenes: Path, store: Path
+    evaluation: "Evaluation", others: "dict[str, Evaluation]", scenes: Path, out: Path
 ) -> None:
+    store = out / "features"
     print_line(
-        f"\nAccuracy (%) of {HEADS} heads, and of the model's own answers to the same prompts:\n",
+        f"\nAccuracy (%) of {HEADS} heads, of the model's own answers to the same prompts"
+        " (zero-shot),\nand of a small CLIP, by texts (clip) and by examples (clip + lda):\n",
         keep="\n",
     )
-    own = {metric.name: metric.value for metric in own_answers.metrics}
+    found = [{m.name: m.value for m in result.metrics} for result in others.values()]
     rows = [
         [
             metric.name.removeprefix("accuracy, "),
             percent(metric.value),
             f"{percent(metric.low)} .. {percent(metric.high)}",
-            percent(own.get(metric.name)),
+            *(percent(own.get(metric.name)) for own in found),
             percent(metric.chance),
         ]
         for metric in evaluation.metrics
         if metric.name not in ("accuracy", "accuracy, macro")
     ]
-    print_table(["task", "heads", "95 % interval", "zero-shot", "chance"], rows)
+    print_table(["task", "heads", "95 % interval", *others, "chance"], rows)
     print_line(
         f"""
 The model has never seen the labels of animal, fruit and creature (a red shape is a "mango").
 It cannot name them, but its heads separate them after 20 examples of each class.
+CLIP reads no question: by texts it compares each image with the classes, or with the statement.
 
 images and questions  {scenes}
-features              {store}
-metrics, predictions  {store}/results
+features              {store}, {out}/clip-features
+metrics, predictions  in their folders results
 
 next: savs show {store}
       savs select {store} --heads 5 && savs evaluate {store}

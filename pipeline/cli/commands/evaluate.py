@@ -17,7 +17,7 @@ from savs.pipeline.cli.options.shared import (
 )
 from savs.pipeline.cli.output import print_json, say
 from savs.pipeline.cli.tables import print_confidence, print_evaluation
-from savs.pipeline.names import READOUT_NAMES, ZERO_SHOT
+from savs.pipeline.names import OWN_ANSWERS, READOUT_NAMES, TEXT_READOUT_NAMES
 
 
 def evaluate_command(
@@ -27,7 +27,11 @@ def evaluate_command(
         option(metavar="DIR", help="Selection to use (default: STORE/results/READOUT)."),
     ] = None,
     readout: Annotated[
-        str, option(help=f"{', '.join(READOUT_NAMES)}, or {ZERO_SHOT} (the model's own answer).")
+        str,
+        option(
+            help=f"{', '.join(READOUT_NAMES)}; {', '.join(TEXT_READOUT_NAMES)} (by the classes'"
+            f" names); the model's own: {', '.join(OWN_ANSWERS)}."
+        ),
     ] = "vote",
     out: Annotated[
         Path | None,
@@ -62,17 +66,19 @@ def evaluate_command(
 ) -> None:
     """Use the selection that `savs select` saved in the store, or make a default one."""
     from savs.pipeline.cli.saved_selection import find_selection
+    from savs.pipeline.evaluation.captions import has_captions
     from savs.pipeline.evaluation.evaluation import score
     from savs.pipeline.plugins.benchmark import stored_benchmark
     from savs.pipeline.readouts import choose_readout
+    from savs.pipeline.readouts.clip import CLIP
     from savs.pipeline.selection.selection_file import selection_folder
     from savs.stores.results import SUBMISSION, whole_result
 
-    rule = None if readout == ZERO_SHOT else choose_readout(readout, also=[ZERO_SHOT])
+    rule = None if readout in OWN_ANSWERS else choose_readout(readout, also=OWN_ANSWERS)
     if rule is None and cv:
-        raise typer.BadParameter("--cv needs heads to select; omit it with --readout zero-shot")
+        raise typer.BadParameter(f"--cv needs heads to select; omit it with --readout {readout}")
     if risk is not None and (rule is None or cv):
-        wrong = "--cv" if cv else f"--readout {ZERO_SHOT}"
+        wrong = "--cv" if cv else f"--readout {readout}"
         raise typer.BadParameter(f"--risk needs a calibrated selection; omit it with {wrong}")
     folds = _folds(cv_folds, cv=cv)
     opened = pipeline.open_store(store, partial=partial)
@@ -82,7 +88,11 @@ def evaluate_command(
     name += "-cv" if cv else ""
     folder = result_place(opened, out, f"{name}-partial" if opened.missing() else name)
     if rule is None:
-        result = pipeline.zero_shot(opened, benchmark=benchmark, drop_leaks=drop_leaks)
+        result = pipeline.own_answer(opened, readout, benchmark=benchmark, drop_leaks=drop_leaks)
+    elif rule is CLIP and has_captions(opened) and selection is None:
+        if cv or risk is not None:
+            raise typer.BadParameter("captions need no selection; omit --cv and --risk")
+        result = pipeline.match_captions(opened, benchmark=benchmark, drop_leaks=drop_leaks)
     else:
         opened.require_complete()
         measuring = None if cv else stored_benchmark(opened, benchmark)

@@ -35,6 +35,10 @@ def export_command(
             help=f"Readout of --to classifier: {', '.join(READOUT_NAMES)}, or a Python file.",
         ),
     ] = None,
+    subtask: Annotated[
+        str | None,
+        option(metavar="NAME", help="Only this subtask (or prompt) of --to classifier."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Parquet is written shard by shard; npz and safetensors need memory for all features.
@@ -46,25 +50,32 @@ def export_command(
     if to == BUNDLE_FORM:
         if (heads, splits) != (CHOSEN, SPLITS):
             raise typer.BadParameter("a classifier has its own heads; omit --heads and --splits")
-        _export_classifier(opened, out, selection, readout, as_json=json)
+        _export_classifier(opened, out, selection, readout, subtask, as_json=json)
         return
-    if readout is not None:
-        raise typer.BadParameter(f"--readout is for --to {BUNDLE_FORM}; omit it")
+    for name, given in (("readout", readout), ("subtask", subtask)):
+        if given is not None:
+            raise typer.BadParameter(f"--{name} is for --to {BUNDLE_FORM}; omit it")
     wanted = find_heads(opened, heads, selection)
     path = pipeline.export(opened, out, wanted, splits.split(","), to)
     say_size(path, path.stat().st_size, len(wanted), as_json=json)
 
 
 def _export_classifier(
-    store: "FeatureStore", out: Path, selection: Path | None, readout: str | None, *, as_json: bool
+    store: "FeatureStore",
+    out: Path,
+    selection: Path | None,
+    readout: str | None,
+    subtask: str | None,
+    *,
+    as_json: bool,
 ) -> None:
-    from savs.pipeline.readouts import READOUTS, choose_readout
+    from savs.pipeline.readouts import BUILT_IN, choose_readout
     from savs.stores.results import results_folder
 
     rule = choose_readout(readout or "vote")
-    own = None if rule in READOUTS.values() else rule  # a built-in one is found by its name
+    own = None if rule in BUILT_IN.values() else rule  # a built-in one is found by its name
     source = selection or results_folder(store.path, rule.name)
-    made = pipeline.write_bundle(store, source, out, readout=own)
+    made = pipeline.write_bundle(store, source, out, readout=own, subtask=subtask)
     if as_json:
         print_json({"path": str(made.path), "files": list(made.files), "note": made.note})
     else:

@@ -3,7 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import typer
+
 from savs import pipeline, stores
+from savs.pipeline.cli.head_choice import parse_names
 from savs.pipeline.cli.options.shared import (
     HeadsOption,
     JsonOption,
@@ -38,6 +41,10 @@ def select_command(
         Path | None,
         option(metavar="DIR", help="Use the heads of this selection; only fit the readout."),
     ] = None,
+    use_heads: Annotated[
+        str | None,
+        option(metavar="L1.H2,...", help="Use these heads, best first; only fit the readout."),
+    ] = None,
     max_layer: Annotated[
         int | None,
         option(metavar="N", min=0, help="Choose heads from layers up to N, counted from 0."),
@@ -60,6 +67,7 @@ def select_command(
     json: JsonOption = False,
 ) -> None:
     """Only training examples are used. Run `savs evaluate` next."""
+    from savs.datasets.benchmarks.several_prompts import stored_prompts, under_one_prompt
     from savs.datasets.splits.label_doubts import label_doubts, refuse_doubts
     from savs.pipeline.cli.calibrated import calibrated, estimates_of
     from savs.pipeline.evaluation.suspects import SUSPECTS, suspects
@@ -68,9 +76,14 @@ def select_command(
     from savs.stores.results import whole_result, write_csv
 
     count = None if heads is None else parse_heads(heads)
+    if use_heads is not None and (heads is not None or heads_from is not None):
+        raise typer.BadParameter("--use-heads names the heads; leave out --heads and --heads-from")
+    named = None if use_heads is None else parse_names("--use-heads", use_heads)
     opened = pipeline.open_store(store)
     given = load_config(heads_from) if heads_from else None
-    for line in refuse_doubts(label_doubts(opened.examples("train")), strict=strict):
+    prompts = stored_prompts(opened.manifest.identity.benchmark)
+    once = under_one_prompt(opened.examples("train"), prompts)
+    for line in refuse_doubts(label_doubts(once), strict=strict):
         say(f"note: {line}")
     selection = pipeline.select(
         opened,
@@ -78,6 +91,7 @@ def select_command(
         readout=readout,
         scoring=scoring,
         heads_from=given,
+        use_heads=named,
         max_layer=max_layer,
     )
     crossed = None
@@ -92,7 +106,7 @@ def select_command(
             write_csv(folder / SUSPECTS, with_media_cells(found))
         else:
             (folder / SUSPECTS).unlink(missing_ok=True)  # those of an earlier selection
-    if heads is None and heads_from is None and len(opened.heads) < DEFAULT_HEADS:
+    if heads is heads_from is use_heads is None and len(opened.heads) < DEFAULT_HEADS:
         held = "1 head" if len(opened.heads) == 1 else f"{len(opened.heads)} heads"
         say(f"the store has {held}, fewer than {DEFAULT_HEADS}: took all")
     if json:

@@ -10,13 +10,13 @@ from savs.pipeline.cli.options.expansion import expand_options
 from savs.pipeline.cli.options.inputs import BenchmarkArgument, resolve_benchmark
 from savs.pipeline.cli.options.shared import JsonOption, option
 from savs.pipeline.cli.output import print_json, print_line, print_table, say
-from savs.pipeline.inputs.input_options import InputOptions, ReadingKeywords
+from savs.pipeline.inputs.input_options import AskingKeywords, InputOptions
 
 if TYPE_CHECKING:
     from savs.pipeline import Splitting
 
 
-class SplitKeywords(ReadingKeywords, total=False):
+class SplitKeywords(AskingKeywords, total=False):
     """The fields of `InputOptions` that are options of `savs split`."""
 
     shots: Shots | None

@@ -16,16 +16,20 @@ from savs.pipeline.cli.options.shared import (
     result_place,
 )
 from savs.pipeline.cli.output import print_json, print_line, print_table, say, visible
+from savs.pipeline.cli.prompt_table import sweep_store_prompts
 from savs.pipeline.names import DEFAULT_DRAWS
 from savs.pipeline.running.formatting import percent, points, probability
 
 if TYPE_CHECKING:
     import polars as pl
 
+OF_TEST = ("shots", "draws", "seed", "metric", "benchmark", "max_layers")
+"""Options that a sweep of prompts has no use for."""
 STORES_FILE = "stores.parquet"
 
 
 def sweep_command(
+    context: typer.Context,
     stores: Annotated[
         list[str],
         typer.Argument(
@@ -60,6 +64,10 @@ def sweep_command(
     ] = "vote",
     scoring: ScoringOption = "resubstitution",
     seed: Annotated[int, option(help="Seed of the draws.")] = 0,
+    prompts: Annotated[
+        bool,
+        option("--prompts", help="Compare the prompts of a store, cross-validated on training."),
+    ] = False,
     metric: Annotated[
         str | None, option(help="Metric to print; the files have all (default: the first).")
     ] = None,
@@ -74,18 +82,26 @@ def sweep_command(
         Path | None,
         option(
             metavar="DIR",
-            help="Output folder (default: STORE/results/sweep; needed for several stores).",
+            help="Output folder (default: STORE/results/sweep or prompts; needed for several"
+            " stores).",
         ),
     ] = None,
     benchmark: BenchmarkOption = None,
     json: JsonOption = False,
 ) -> None:
     """Draw few-shot sets from the training examples; all readouts get the same draws."""
+    counts = [parse_heads(text) for text in heads.split(",")] if heads else None
+    if prompts:
+        _require_none_of(context, *OF_TEST)
+        if len(stores) > 1:
+            raise typer.BadParameter(f"--prompts compares within one store, {len(stores)} given")
+        sweep_store_prompts(stores[0], counts, readouts.split(","), scoring, out, as_json=json)
+        return
     if len(stores) > 1 and (out is None or metric is not None):
         wrong = "has no --out, expected --out DIR" if out is None else "takes no --metric"
         raise typer.BadParameter(f"a sweep of several stores {wrong}")
     grid = {
-        "heads": [parse_heads(text) for text in heads.split(",")] if heads else None,
+        "heads": counts,
         "shots": [_shots(text) for text in shots.split(",")] if shots else None,
         "draws": draws,
         "readouts": readouts.split(","),
@@ -99,6 +115,16 @@ def sweep_command(
         _one(stores[0], grid, out, metric, as_json=json)
     else:
         _several(stores, grid, out, as_json=json)
+
+
+def _require_none_of(context: typer.Context, *names: str) -> None:
+    """Raise a usage error where an option was given that --prompts has no use for."""
+    for name in names:
+        if str(getattr(context.get_parameter_source(name), "name", "DEFAULT")) != "DEFAULT":
+            raise typer.BadParameter(
+                f"--{name.replace('_', '-')} is about draws and test examples, which --prompts does"
+                " not use: omit it"
+            )
 
 
 def _one(

@@ -1,5 +1,6 @@
 """Options of the commands that read a benchmark's files."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,7 +27,11 @@ INPUT_FLAGS = {
         "Map a field of general to a column, e.g. question=prompt. Repeatable.",
         metavar="FIELD=COLUMN",
     ),
-    "question": Flag("One prompt for all rows (general, image-folder).", metavar="TEXT"),
+    "question": Flag(
+        "One prompt for all rows (general, image-folder). Repeat it to put each row to several.",
+        metavar="TEXT",
+    ),
+    "questions": Flag("Text file of such prompts, one per line.", metavar="FILE"),
     "shots": Flag("Draw N training examples per class, from --train or --test.", min=1),
     "train_groups": Flag("Draw N complete groups per subtask as training examples.", min=1),
     "seed": Flag("Random seed of --shots and --train-groups."),
@@ -79,7 +84,33 @@ def parse_columns(column: list[str] | None = None) -> dict[str, str] | None:
     return found
 
 
-INPUTS_MADE = {"columns": parse_columns, "shots": draw_shots}
+def read_questions(
+    question: list[str] | None = None, questions: Path | None = None
+) -> str | tuple[str, ...] | None:
+    """Return the prompt of all rows, or several; a usage error for both options or a bad file."""
+    if questions is None:
+        given = tuple(question or ())
+    elif question:
+        raise typer.BadParameter("--question and --questions both give prompts; keep one")
+    else:
+        given = _lines(questions)
+    return given[0] if len(given) == 1 else given or None
+
+
+def _lines(path: Path) -> tuple[str, ...]:
+    """Return the lines of a file that are not blank."""
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise typer.BadParameter(f"--questions {path} cannot be read: {reason}") from error
+    found = tuple(line.strip() for line in text.splitlines() if line.strip())
+    if not found:
+        raise typer.BadParameter(f"--questions {path} is empty, expected one prompt per line")
+    return found
+
+
+INPUTS_MADE = {"columns": parse_columns, "shots": draw_shots, "question": read_questions}
 
 
 def resolve_benchmark(name: str, inputs: InputOptions) -> "Benchmark":

@@ -26,18 +26,24 @@ RUN_FLAGS = {
         "Examples per file; a killed run loses at most one file (default: 16 to 256).", min=1
     ),
     "thumbnails": Flag("Store a small JPEG of the first image of each example."),
-    "answers": Flag("Store the logits of the labels, for readout zero-shot.", metavar="labels"),
+    "answers": Flag(
+        "Store the model's own answers: likelihoods of the labels, a short text, or both.",
+        metavar="labels|generate|labels,generate",
+    ),
+    "icl_shots": Flag(
+        "Show N training examples per class before each question (needs --answers labels).",
+        metavar="N",
+        min=1,
+    ),
     "heads_from": Flag("Store only the heads of this selection.", metavar="DIR"),
+    "classes": Flag(
+        "Store each class's name as the model reads it, for zero-shot by names.",
+        metavar="labels|FILE",
+    ),
+    "templates": Flag("File of texts with {class}, one a line, for dual encoders.", metavar="FILE"),
     "retry_skipped": Flag("Extract shards with skipped examples again."),
     "append": Flag("Add new examples to the store that is there."),
 }
-
-
-def parse_answers(answers: str | None = None) -> bool:
-    """Return whether answers are kept; a usage error for anything but `labels`."""
-    if answers not in (None, "labels"):
-        raise typer.BadParameter(f"--answers is {answers!r}, expected: labels")
-    return answers is not None
 
 
 def parse_tokens(batch_tokens: str = "auto") -> int | None:
@@ -58,4 +64,4 @@ def _parse_auto(name: str, text: str, least: int) -> int | None:
     return int(text)
 
 
-RUN_MADE = {"answers": parse_answers, "batch_tokens": parse_tokens, "workers": parse_workers}
+RUN_MADE = {"batch_tokens": parse_tokens, "workers": parse_workers}

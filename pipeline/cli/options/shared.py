@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from savs.pipeline.cli.commands import COMMANDS
-from savs.pipeline.names import DEFAULT_HEADS, READOUT_NAMES, SCORING_NAMES
+from savs.pipeline.names import DEFAULT_HEADS, READOUT_NAMES, SCORING_NAMES, TEXT_READOUT_NAMES
 
 if TYPE_CHECKING:
     from savs.stores import FeatureStore
@@ -121,7 +121,11 @@ HeadsOption = Annotated[
 
 ReadoutOption = Annotated[
     str,
-    option("--readout", help=f"{', '.join(READOUT_NAMES)}, or a Python file."),
+    option(
+        "--readout",
+        help=f"{', '.join(READOUT_NAMES)}; by the classes' names {', '.join(TEXT_READOUT_NAMES)};"
+        " or a Python file.",
+    ),
 ]
 
 ScoringOption = Annotated[

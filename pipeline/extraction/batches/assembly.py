@@ -3,12 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from savs.datasets import Example
 from savs.foundation.arrays import Array
+from savs.pipeline.extraction.model.answers import ANSWERS, ICL, Answers
 from savs.pipeline.extraction.model.loaded_model import Read
 from savs.stores import LayerGrid, ShardContent, ShardSpec
 from savs.stores.format.layout import STORED_DTYPES, head_name
@@ -24,8 +26,8 @@ class Assembly:
     """In the order of the plan."""
     grid: Sequence[LayerGrid]
     dtype: str
-    answers: int
-    """Number of labels whose logits are kept."""
+    answers: Answers
+    """What is kept of the model's own answers."""
     thumbnails: bool
     _digests: dict[int, tuple[str, ...]] = field(default_factory=dict)
     """Place of a row -> SHA-256 of its media."""
@@ -44,7 +46,7 @@ class Assembly:
 
     def __post_init__(self) -> None:
         self._layers: dict[int, Array] = {}
-        self._logits = np.zeros((len(self.examples), self.answers), np.float32)
+        self._outputs = self.answers.room(len(self.examples))
 
     @property
     def is_ready(self) -> bool:
@@ -76,7 +78,8 @@ class Assembly:
             return
         for values in self._layers.values():
             values[:, place] = values[:, source]
-        self._logits[place] = self._logits[source]
+        for values in self._outputs.values():
+            values[place] = values[source]
         if source in self._small:
             self._small[place] = self._small[source]
 
@@ -97,7 +100,8 @@ class Assembly:
                 self._small.update(dict.fromkeys(waiting, thumbnails[request]))
         for layer, heads in read.heads.items():
             self._layers[layer][:, places] = heads[:, sources]
-        self._logits[places] = read.answers[sources]
+        for name, values in self._outputs.items():
+            values[places] = read.outputs[name][sources]
         return len(places)
 
     def _pop(self, request: int) -> list[int]:
@@ -116,7 +120,8 @@ class Assembly:
         place = self._done[request]
         heads = {layer: values[:, [place]] for layer, values in self._layers.items()}
         small = {request: self._small[place]} if place in self._small else {}
-        return Read(heads, self._logits[[place]]), small
+        outputs = {name: values[[place]] for name, values in self._outputs.items()}
+        return Read(heads, outputs), small
 
     def rows(self) -> dict[int, int]:
         """Return the requests with features -> the row of each in the shard's file."""
@@ -152,7 +157,7 @@ class Assembly:
             examples=columns,
             skipped=self._columns(skipped) | reasons,
             run=run,
-            outputs={"answers": self._logits[kept]} if self.answers else {},
+            outputs={name: values[kept] for name, values in self._outputs.items()},
         )
 
     def _columns(self, places: Sequence[int]) -> dict[str, list[Any]]:
@@ -180,7 +185,7 @@ def example_columns(
 
 
 def find_faults(read: Read, grid: Sequence[LayerGrid], dtype: str) -> dict[int, str]:
-    """Return column of a batch -> why its features cannot be kept: the first head with NaN."""
+    """Return column of a batch -> why it cannot be kept: the first head, or an answer, with NaN."""
     found: dict[int, str] = {}
     for layer in grid:
         finite = np.all(is_finite(read.heads[layer.layer], dtype), axis=2)
@@ -191,6 +196,14 @@ def find_faults(read: Read, grid: Sequence[LayerGrid], dtype: str) -> dict[int, 
                 f"{head_name((layer.layer, head))} is NaN or infinite in {dtype}; run the model in"
                 " the type that it was trained in, or with --dtype float32",
             )
+    likelihoods = [read.outputs[name] for name in (ANSWERS, ICL) if name in read.outputs]
+    endless = [np.flatnonzero(np.isinf(values).any(axis=1)) for values in likelihoods]
+    for column in chain.from_iterable(endless):  # NaN stands for a label that was not asked
+        found.setdefault(
+            int(column),
+            f"the log-likelihood of a label is NaN or infinite in {dtype}; run the model in the"
+            " type that it was trained in, or with --dtype float32",
+        )
     return found
 
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, count
 from typing import Any, TypeVar
 
@@ -17,6 +17,8 @@ from savs.pipeline.extraction.batches.plan import (
 )
 from savs.pipeline.extraction.batches.token_counts import TokenCounter
 from savs.pipeline.extraction.batches.window import ReadMedium, Window, windows
+from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 
 T = TypeVar("T")
 
@@ -38,8 +40,9 @@ class PlannedWindow:
     """Whether it ends its shard."""
 
 
-PromptKey = tuple[tuple[str, ...], str]
-"""What makes prompts equal: SHA-256 of each medium, and the text."""
+PromptKey = tuple[tuple[str, ...], str, tuple[int, ...], int]
+"""What makes prompts equal: SHA-256 of each medium, the text, the labels that are asked, and the
+demonstrations."""
 
 
 @dataclass
@@ -52,6 +55,7 @@ class Planner:
     """Prompts with so many images may share them; 0 for none."""
     asked: Mapping[str, int] = field(default_factory=dict)
     """Name of a medium -> how many different prompts of the data show it, see `prompts_of`."""
+    answers: Answers = NO_ANSWERS
     known: dict[PromptKey, int] = field(default_factory=dict)
     """Prompt -> its request, where it has one: these are not planned again."""
     _jobs: Iterator[int] = field(default_factory=count)
@@ -63,6 +67,13 @@ class Planner:
             planned = self._window(assembly, window, is_first=is_first)
             is_first &= not planned.jobs
             yield planned
+
+    def key(
+        self, digests: tuple[str, ...], prompt: str, split: str, subtask: str | None
+    ) -> PromptKey:
+        """Return what a row's request is known by."""
+        context = self.answers.context_of(split, subtask)
+        return digests, prompt, self.answers.labels_of.get(subtask, ()), context
 
     def _window(self, assembly: Assembly, window: Window, *, is_first: bool) -> PlannedWindow:
         skipped: dict[int, str] = {}
@@ -78,10 +89,11 @@ class Planner:
                 continue
             seen = [m for m in found if isinstance(m, ReadMedium)]
             digests[place] = tuple(m.sha256 for m in seen)
-            key = (digests[place], example.prompt)
+            prompt = self.counter.encoder.text_read(example.prompt, example.media)
+            key = self.key(digests[place], prompt, example.split, example.subtask)
             if key not in self.known:
                 self.known[key] = len(self.known)
-                new.append((self.known[key], example, seen))
+                new.append((self.known[key], replace(example, prompt=prompt), seen))
             waiting.append((self.known[key], place))
         is_last = window.places[-1] == len(assembly.examples) - 1
         jobs = self._cut(new, is_first=is_first)
@@ -104,6 +116,8 @@ class Planner:
                 images=sum(len(m.sizes) for m in seen),
                 tokens=text + sum(self.counter.image(*size) for m in seen for size in m.sizes),
                 pixels=sum(width * height for m in seen for width, height in m.sizes),
+                labels=self.answers.labels_of.get(example.subtask, ()),
+                context=self.answers.context_of(example.split, example.subtask),
             )
             several = any(self.asked.get(name, 0) > 1 for name in example.media)
             several |= any(shown[m.sha256] > 1 for m in seen)
@@ -124,9 +138,9 @@ class Planner:
         ]
 
 
-def prompts_of(examples: Iterable[Example]) -> Counter[str]:
-    """Return how many different prompts show each medium, by its name."""
-    distinct = {(example.media, example.prompt) for example in examples}
+def prompts_of(examples: Iterable[Example], encoder: PromptEncoder) -> Counter[str]:
+    """Return how many different prompts, as the model reads them, show each medium, by its name."""
+    distinct = {(e.media, encoder.text_read(e.prompt, e.media)) for e in examples}
     return Counter(chain.from_iterable(set(media) for media, _ in distinct))
 
 

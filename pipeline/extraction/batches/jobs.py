@@ -24,6 +24,10 @@ class Request:
     """Length of the model's input, as far as known before decoding."""
     pixels: int = 0
     """Pixels of its images, as they are decoded."""
+    labels: tuple[int, ...] = ()
+    """The labels whose likelihood is kept, see `Answers.labels_of`."""
+    context: int = -1
+    """The demonstrations behind which they are asked, too, by number; -1 for none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from savs.pipeline.extraction.model.dual_inputs import image_tokens
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 
 PIXELS_A_TOKEN = 28 * 28
@@ -25,6 +26,8 @@ class TokenCounter:
     @lru_cache(maxsize=4096)  # noqa: B019 - a counter lives as long as its run
     def image(self, width: int, height: int) -> int:
         """Return the tokens of an image of a size in pixels."""
+        if self.encoder.is_dual:
+            return image_tokens(self.encoder.config)
         try:
             found = self.encoder.processor._get_num_multimodal_tokens(image_sizes=[(height, width)])
             return int(found["num_image_tokens"][0])

@@ -15,7 +15,7 @@ from PIL import Image
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.prepare import images_in
-from savs.pipeline.extraction.model.extra_outputs import NO_ANSWERS, Answers
+from savs.pipeline.extraction.model.answers import ANSWERS, NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel, Read
 from savs.pipeline.extraction.model.prompts import Pieces
 from savs.stores.format.layout import to_float32
@@ -59,16 +59,16 @@ class Single:
     tokens: int
     """Length of the input."""
     answers: np.ndarray[Any, Any]
-    """`(labels,)` logits of the labels' first tokens; none by default."""
+    """`(labels,)` log-likelihoods of the first labels; none by default."""
 
 
 def run_single(model: LoadedModel, pieces: Pieces, answers: Answers = NO_ANSWERS) -> Single:
     """Run one prompt by itself, and beside its own copy."""
     inputs = model.inputs([pieces])
-    tokens = int(inputs["input_ids"].shape[1])
-    read = model.read(inputs, answers)
+    tokens = model.count_tokens(inputs)
+    read = model.read(inputs, answers.tried(1))
     doubled = stacked(model, model.read(model.inputs([pieces, pieces])))[:, 0]
-    return Single(stacked(model, read)[:, 0], doubled, tokens, read.answers[0])
+    return Single(stacked(model, read)[:, 0], doubled, tokens, own_answers(read)[0])
 
 
 def stacked(model: LoadedModel, read: Read) -> np.ndarray[Any, Any]:
@@ -76,6 +76,12 @@ def stacked(model: LoadedModel, read: Read) -> np.ndarray[Any, Any]:
     width = max(point.grid.head_dim for point in model.hook_points)
     layers = [to_float32(read.heads[point.grid.layer], model.dtype) for point in model.hook_points]
     return np.concatenate([np.pad(x, ((0, 0), (0, 0), (0, width - x.shape[2]))) for x in layers])
+
+
+def own_answers(read: Read) -> np.ndarray[Any, Any]:
+    """Return `(batch, labels)` log-likelihoods of the labels that were tried, float32."""
+    values = read.outputs.get(ANSWERS, np.zeros((len(next(iter(read.heads.values()))[0]), 0)))
+    return values[:, ~np.isnan(values).all(axis=0)]
 
 
 def distance(single: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:

@@ -18,7 +18,7 @@ from savs.pipeline.extraction.model.chat_template import image_places
 from savs.pipeline.extraction.model.load import load
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, load_encoder
 from savs.pipeline.extraction.model.prompts import Pieces
 from savs.pipeline.running.formatting import format_bytes
 
@@ -77,7 +77,9 @@ def sample_prompts(count: int, images: int = 2) -> list[Pieces]:
 
 def check_up(options: ModelOptions, batch_size: int) -> Checkup:
     """Load a model and test it on drawn scenes, see `check_model`."""
-    model = load(options)
+    encoder = load_encoder(options)
+    encoder.require_prompts()
+    model = load(options, encoder)
     prompts = sample_prompts(max(batch_size, 6), images_a_turn(model))
     sizes = [2**n for n in range(1, batch_size.bit_length()) if 2**n < batch_size] + [batch_size]
     checks = prove(model, prompts, sizes)

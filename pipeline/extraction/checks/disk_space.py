@@ -6,6 +6,7 @@ from typing import Any
 
 from savs.datasets import Example
 from savs.pipeline.extraction.batches.assembly import example_columns
+from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.running.formatting import format_bytes
 from savs.stores import StoreWriteError
@@ -16,12 +17,14 @@ from savs.stores.shard.text_columns import encode_column
 SHA256 = "0" * 64
 THUMBNAIL_BYTES = 3_000
 """A small JPEG of a photo, as text."""
-LABEL_BYTES = 4
-"""A logit."""
 
 
 def bytes_needed(
-    model: LoadedModel, examples: Sequence[Example], *, labels: int = 0, thumbnails: bool = False
+    model: LoadedModel,
+    examples: Sequence[Example],
+    answers: Answers = NO_ANSWERS,
+    *,
+    thumbnails: bool = False,
 ) -> int:
     """Return the bytes that examples take in a store, features and tables.
 
@@ -31,13 +34,14 @@ def bytes_needed(
         Its heads and its type.
     examples
         The rows that are to be extracted.
-    labels
-        Number of labels whose logits are kept.
+    answers
+        What is kept of the model's own answers.
     thumbnails
         Whether a small JPEG of each example's first image is kept.
     """
     values = sum(len(grid.heads) * grid.head_dim for grid in model.grid)
-    each = values * STORED_DTYPES[model.dtype].itemsize + labels * LABEL_BYTES
+    each = values * STORED_DTYPES[model.dtype].itemsize
+    each += sum(output.nbytes for output in answers.room(1).values())
     small = sum(THUMBNAIL_BYTES for example in examples if example.media) if thumbnails else 0
     columns = example_columns(examples, [(SHA256,) * len(e.media) for e in examples])
     tables = sum(encode_column(name, column).nbytes for name, column in columns.items())

@@ -4,13 +4,14 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from savs.datasets import Example, MediaFolder
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.plan import BatchLimits
 from savs.pipeline.extraction.batches.prepare import images_in, pieces_of
+from savs.pipeline.extraction.checks.answer_equality import find_answer_way
 from savs.pipeline.extraction.checks.batch_equality import Check, check_batches, run_single
 from savs.pipeline.extraction.checks.sharing import (
     IMAGES,
@@ -22,7 +23,7 @@ from savs.pipeline.extraction.checks.sharing import (
     find_sharing,
 )
 from savs.pipeline.extraction.checks.token_budget import auto_tokens
-from savs.pipeline.extraction.model.extra_outputs import NO_ANSWERS, Answers
+from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
@@ -30,6 +31,10 @@ from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.prompts import Pieces
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE, RunOptions
 
+ANSWER_WAYS = {
+    False: "answers run behind the cache of their prompts",
+    True: "answers run with their whole prompts, one pass a label",
+}
 COMPARED = 4
 """Examples that are tried."""
 
@@ -54,6 +59,10 @@ class Batching:
     """What was asked for: `auto` or `off`."""
     sharing: Sharing | None
     """What prompts about the same images share; None where each image has one prompt."""
+    whole_answers: bool = False
+    """Whether each of the model's own answers runs with its whole prompt."""
+    answers_seen: str = ""
+    """What the comparison of answers saw; nothing where none are kept."""
 
     @property
     def limits(self) -> BatchLimits:
@@ -78,6 +87,8 @@ class Batching:
         if self.sharing is not None:
             why = f": {self.sharing.seen}" if self.sharing.level != PREFIXES else ""
             found[self.equal] += [WORDS[self.sharing.level] + why]
+        if self.answers_seen:
+            found[self.equal].append(f"{ANSWER_WAYS[self.whole_answers]}: {self.answers_seen}")
         return found[self.equal]
 
     def to_json(self) -> dict[str, Any]:
@@ -136,12 +147,17 @@ def preflight(
     run
         What is asked for.
     answers
-        Labels whose logits are kept.
+        What is kept of the model's own answers.
     shared
         Whether some images are shown by several prompts.
     """
     check, rows = run.batch_check or "strict", run.batch_size or DEFAULT_BATCH_SIZE
     found = _try_batches(model, prompts) if check != "off" and rows > 1 else None
+    batches = rows > 1 and (check != "strict" or found is None or bool(found.passed))
+    whole, answers_seen = False, ""
+    if answers:
+        whole, answers_seen = find_answer_way(model, prompts, answers, batches=batches)
+        answers = replace(answers, whole=whole)
     reuse = run.reuse or "auto"
     if not shared:
         sharing = None
@@ -150,9 +166,10 @@ def preflight(
     elif check == "strict" and found is not None and not found.passed:
         sharing = Sharing(OFF, "batches change this model's features")
     else:
-        levels = LEVELS if rows > 1 else [IMAGES]
+        one_by_one = rows == 1 or whole or bool(answers.ends)  # behind prefixes, nothing is kept
+        levels = [IMAGES] if one_by_one else LEVELS
         sharing = find_sharing(model, prompts, scale, answers, levels)
-    is_cached = sharing is not None and sharing.level == PREFIXES
+    is_cached = bool(answers) or (sharing is not None and sharing.level == PREFIXES)
     return Batching(
         batch_size=rows,
         batch_tokens=run.batch_tokens or auto_tokens(model, prompts, cached=is_cached),
@@ -162,6 +179,8 @@ def preflight(
         seen="nothing was compared" if found is None else found.what,
         reuse=reuse,
         sharing=sharing,
+        whole_answers=whole,
+        answers_seen=answers_seen,
     )
 
 
@@ -176,7 +195,9 @@ def sample(encoder: PromptEncoder, examples: Sequence[Example], media: MediaFold
     for place in dict.fromkeys(round(step * (len(rows) - 1) / (COMPARED - 1)) for step in steps):
         started = time.perf_counter()
         try:
-            pieces = pieces_of(rows[place], media, encoder.placeholders)
+            example = rows[place]
+            read = encoder.text_read(example.prompt, example.media)
+            pieces = pieces_of(replace(example, prompt=read), media, encoder.placeholders)
             encoder.encode([pieces])
         except Exception:  # the run itself skips it, and says so
             continue

@@ -14,10 +14,11 @@ from savs.pipeline.extraction.checks.batch_equality import (
     compare,
     distance,
     inverted,
+    own_answers,
     run_single,
     stacked,
 )
-from savs.pipeline.extraction.model.extra_outputs import NO_ANSWERS, Answers
+from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.prompts import Pieces
@@ -83,7 +84,7 @@ def find_sharing(
     scale
         What was found for their pixels.
     answers
-        Labels whose logits are compared, too.
+        Answers that are compared, too: likelihoods of the first labels.
     levels
         What is tried, in turn.
     """
@@ -165,10 +166,11 @@ def _try(
                 sizes_alone=sizes_alone,
             )
             for piece in shared.pieces(batch):
-                read = shared.launch(piece, answers).result()
+                read = shared.launch(piece, answers.tried(len(piece.requests))).result()
+                values = own_answers(read)
                 other[list(piece.requests)] = stacked(model, read).swapaxes(0, 1)
                 for row, request in enumerate(piece.requests):
-                    apart = distance(singles[request].answers[None], read.answers[row][None])
+                    apart = distance(singles[request].answers[None], values[row][None])
                     if apart > TOLERANCES[model.dtype]:
                         return False, f"answers move by {apart:.1e}"
             equal, what = compare(alone, doubled, other, model.dtype)

@@ -63,4 +63,4 @@ def _bytes_a_token(model: LoadedModel, pieces: Pieces) -> float | None:
             return None
         raise
     used = torch.cuda.max_memory_allocated(device) - before
-    return max(used, 1) / inputs["attention_mask"].numel()
+    return max(used, 1) / model.count_tokens(inputs)

@@ -10,12 +10,13 @@ import torch
 from accelerate.utils import align_module_device
 
 from savs.datasets.prompt import SPLIT
+from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.chat_template import image_places
 from savs.pipeline.extraction.model.first_layers import layer_count, layer_numbers
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, plain_name
 from savs.stores import Identity
-from savs.stores.format.layout import digest
+from savs.stores.format.layout import LOGIT_SCALE, digest
 
 SAMPLED_VALUES = 64
 """Values of each weight that enter the digest: enough to tell finetunes apart, at no cost."""
@@ -134,7 +135,7 @@ def identity_before_loading(
     options: ModelOptions,
     encoder: PromptEncoder,
     benchmark: Mapping[str, Any],
-    answers: Mapping[str, int],
+    answers: Answers,
     media: Mapping[str, Any],
 ) -> Identity:
     """Return what a run's features would be of if the model's weights were those of a store.
@@ -143,6 +144,8 @@ def identity_before_loading(
     the store: configuration and class of the model, its weights, its heads, and `--dtype auto`.
     """
     unknown = {key: found.model.get(key) for key in ("class", "config", "weights", "layer_weights")}
+    if encoder.is_dual:
+        unknown[LOGIT_SCALE] = found.model.get(LOGIT_SCALE)
     return replace(
         found,
         model={
@@ -155,5 +158,5 @@ def identity_before_loading(
         dtype=found.dtype if options.dtype == "auto" else options.dtype,
         prompt=prompt_digest(encoder.processor),
         benchmark=benchmark,
-        outputs={"answers": dict(answers)} if answers else {},
+        outputs=answers.facts(),
     )

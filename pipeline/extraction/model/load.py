@@ -5,6 +5,7 @@ from typing import Any
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.attention_hooks import find_hook_points
+from savs.pipeline.extraction.model.dual_encoder import DualEncoder, output_point, scale_facts
 from savs.pipeline.extraction.model.first_layers import first_layers
 from savs.pipeline.extraction.model.identity import model_settings
 from savs.pipeline.extraction.model.load_errors import explained
@@ -28,8 +29,8 @@ def load(
     Raises
     ------
     ModelError
-        Not found, no model with a language decoder, without a chat template, or without heads; or
-        `keep` for a model to which the mark is a token of its own.
+        Not found, neither a model with a language decoder nor a dual encoder, without a chat
+        template, or without heads; or `keep` for a model to which the mark is a token of its own.
     """
     name, keywords = str(options.model), dict(options.model_kwargs or {})
     encoder = encoder or load_encoder(options)
@@ -50,11 +51,16 @@ def load(
     _require_weights(name, [*report["missing_keys"], *report["mismatched_keys"]])
     if options.adapter is not None:
         _put_on(model, str(options.adapter))
+    model.eval()
+    settings = model_settings(options, encoder)
+    if encoder.is_dual:
+        point = output_point(model, encoder)
+        return DualEncoder(model, encoder, (point,), settings | scale_facts(model))
     return LoadedModel(
-        model=model.eval(),
+        model=model,
         encoder=encoder,
         hook_points=tuple((encoder.code.find_heads or find_hook_points)(model)),
-        settings=model_settings(options, encoder),
+        settings=settings,
     )
 
 
@@ -62,10 +68,11 @@ def can_end_early(options: ModelOptions, encoder: PromptEncoder) -> bool:
     """Return whether `load` can leave out the last layers of a checkpoint.
 
     Not with an adapter, which has weights for all layers, with code of the user or of the
-    checkpoint, and where the user places the layers.
+    checkpoint, where the user places the layers, and in a dual encoder.
     """
     return (
-        type(encoder.config) in encoder.kind._model_mapping
+        not encoder.is_dual
+        and type(encoder.config) in encoder.kind._model_mapping
         and not getattr(encoder.config, "auto_map", None)
         and options.adapter is None
         and encoder.code.find_heads is None

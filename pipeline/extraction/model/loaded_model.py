@@ -2,19 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
 
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.answers import NO_ANSWERS, NOTHING, Answers, Asked
 from savs.pipeline.extraction.model.attention_hooks import HookPoint, collect_heads
-from savs.pipeline.extraction.model.extra_outputs import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.identity import model_facts, processor_facts, prompt_digest
+from savs.pipeline.extraction.model.label_likelihood import begin, read_answers
 from savs.pipeline.extraction.model.pixel_scale import PIXELS, PixelScale
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.prompts import Pieces
 from savs.stores import Identity, LayerGrid
+
+NO_OUTPUTS: Mapping[str, torch.Tensor] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +27,8 @@ class Read:
 
     heads: Mapping[int, np.ndarray[Any, Any]]
     """Layer -> `(heads, batch, head_dim)` in the stored type (bfloat16 as bits in uint16)."""
-    answers: np.ndarray[Any, Any]
-    """`(batch, labels)` float32 logits of the labels' first tokens; no columns by default."""
+    outputs: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
+    """What is kept beside the heads, `(batch, ...)`, see `Answers.room`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class Launched:
 
     parts: Sequence[tuple[Sequence[LayerGrid], torch.Tensor]]
     """Layers of one device, and `(batch, values)` of all their heads side by side on the host."""
-    logits: torch.Tensor
+    outputs: Mapping[str, torch.Tensor]
     arrived: Sequence[torch.cuda.Event]
     """One event a device; none without a GPU."""
 
@@ -48,7 +52,7 @@ class Launched:
             for grid, own in zip(grids, bits.split(sizes, dim=1), strict=True):
                 each = own.numpy().reshape(len(own), len(grid.heads), grid.head_dim)
                 heads[grid.layer] = each.transpose(1, 0, 2)
-        return Read(heads, self.logits.numpy())
+        return Read(heads, {name: values.numpy() for name, values in self.outputs.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,30 +105,34 @@ class LoadedModel:
             benchmark=benchmark,
             prompt=prompt_digest(encoder.processor),
             grid=self.grid,
-            outputs={"answers": dict(answers)} if answers else {},
+            outputs=answers.facts(),
         )
+
+    def count_tokens(self, inputs: Mapping[str, Any]) -> int:
+        """Return the tokens of a batch, padding included."""
+        return inputs["attention_mask"].numel()
 
     def inputs(self, prompts: Sequence[Pieces]) -> Any:
         """Return the model's inputs for a batch of prompts, see `PromptEncoder.encode`."""
         return self.encoder.encode(prompts)
 
-    def read(self, inputs: Any, answers: Answers = NO_ANSWERS) -> Read:
+    def read(self, inputs: Any, asked: Asked = NOTHING) -> Read:
         """Run one forward pass and return what it says at the last token, see `launch`."""
-        return self.launch(inputs, answers).result()
+        return self.launch(inputs, asked).result()
 
     def launch(
-        self, inputs: Any, answers: Answers = NO_ANSWERS, scale: PixelScale | None = None
+        self, inputs: Any, asked: Asked = NOTHING, scale: PixelScale | None = None
     ) -> Launched:
         """Start a forward pass; on a GPU it runs while the caller goes on.
 
-        Without `answers` the pass stops at the last layer's heads, and no logits are computed.
+        If nothing is asked, the pass stops at the last layer's heads, and no logits are computed.
 
         Parameters
         ----------
         inputs
             What the encoder made, on the host.
-        answers
-            Labels whose first tokens' logits are kept.
+        asked
+            What is kept of the model's own answers.
         scale
             Normalises pixels that the encoder left as bytes.
 
@@ -135,13 +143,14 @@ class LoadedModel:
         """
         if not bool(inputs["attention_mask"][:, -1].all()):
             raise ModelError(f"the processor of {self.name} does not pad on the left as told")
-        return self.run(self.placed(inputs, scale), answers)
+        return self.run(self.placed(inputs, scale), asked)
 
     def run(
         self,
         arguments: Mapping[str, Any],
-        answers: Answers = NO_ANSWERS,
+        asked: Asked = NOTHING,
         ends: torch.Tensor | None = None,
+        outputs: Mapping[str, torch.Tensor] = NO_OUTPUTS,
     ) -> Launched:
         """Start a forward pass of what is on the device already.
 
@@ -149,30 +158,29 @@ class LoadedModel:
         ----------
         arguments
             What the model's forward takes.
-        answers
-            As in `launch`.
+        asked
+            As in `launch`; the answers follow each sequence's last position.
         ends
             `(batch,)` on the host, where each sequence ends; by default at the last position.
+        outputs
+            What is known of the answers already.
         """
-        count = len(arguments["input_ids"])
-        logits = torch.zeros((count, 0))
-        with (
-            torch.inference_mode(),
-            collect_heads(self.hook_points, to_the_end=bool(answers), ends=ends) as read,
-        ):
-            given = {"use_cache": False, **arguments}
-            if not answers:
-                self.model(**given)
-            elif ends is None:
-                logits = self.model(**given, logits_to_keep=1).logits[:, -1]
-            else:
-                places, which = ends.unique(return_inverse=True)
-                found = self.model(**given, logits_to_keep=places).logits
-                logits = found[torch.arange(count), which]
-            if answers:
-                logits = logits[:, list(answers.values())].float()
+        with torch.inference_mode():
+            begun = None
+            with collect_heads(self.hook_points, to_the_end=bool(asked), ends=ends) as read:
+                if asked:
+                    begun = begin(self.model, arguments, whole=asked.answers.whole)
+                else:
+                    self.model(**{"use_cache": False, **arguments})
+            if begun is not None:
+                outputs = read_answers(self.model, begun, asked, self._decode)
         self._require_dtype(read)
-        return self._collected(read, logits)
+        return self._collected(read, outputs)
+
+    def _decode(self, tokens: Sequence[int]) -> str:
+        return self.encoder.tokenizer.decode(
+            tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
 
     def placed(self, inputs: Any, scale: PixelScale | None = None) -> dict[str, Any]:
         """Return inputs on the model's device; pixels in its type, as some processors do not."""
@@ -195,7 +203,9 @@ class LoadedModel:
                     " give --dtype float32"
                 )
 
-    def _collected(self, read: dict[int, torch.Tensor], logits: torch.Tensor) -> Launched:
+    def _collected(
+        self, read: dict[int, torch.Tensor], outputs: Mapping[str, torch.Tensor]
+    ) -> Launched:
         """Put the heads of each device side by side and start one copy from each to the host."""
         devices: dict[torch.device, list[LayerGrid]] = {}
         for grid in self.grid:
@@ -207,10 +217,13 @@ class LoadedModel:
                 parts.append((grids, _to_host(values)))
                 if device.type == "cuda":
                     arrived.append(torch.cuda.current_stream(device).record_event())
-            logits_host = _to_host(logits)
-            if logits.device.type == "cuda":
-                arrived.append(torch.cuda.current_stream(logits.device).record_event())
-        return Launched(parts, logits_host, arrived)
+            on_host = {name: _to_host(values) for name, values in outputs.items()}
+            arrived += [
+                torch.cuda.current_stream(values.device).record_event()
+                for values in outputs.values()
+                if values.device.type == "cuda"
+            ]
+        return Launched(parts, on_host, arrived)
 
 
 def _to_host(values: torch.Tensor) -> torch.Tensor:

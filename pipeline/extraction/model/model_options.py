@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from savs.datasets.prompt import PLACEHOLDERS, SPLIT
-from savs.pipeline.demo import DEMO_MODEL, DEMO_NAME
+from savs.pipeline.demo import SHIPPED
 from savs.pipeline.errors import ModelError
 
 DTYPES = ("auto", "bfloat16", "float16", "float32")
@@ -113,7 +113,7 @@ class ModelOptions:
     @property
     def path(self) -> str:
         """What transformers loads: the id, or the folder."""
-        return str(DEMO_MODEL if self.model == DEMO_NAME else self.model)
+        return str(SHIPPED.get(str(self.model), self.model))
 
     @property
     def source(self) -> dict[str, Any]:

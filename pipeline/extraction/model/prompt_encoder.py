@@ -5,7 +5,7 @@ Worker processes make one each; the process of the model has the same.
 
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 from transformers import (
     AutoConfig,
+    AutoModel,
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
     AutoModelForMultimodalLM,
@@ -25,11 +26,13 @@ from transformers.utils.hub import cached_file
 from savs.datasets.prompt import SPLIT
 from savs.foundation.hub import hub_problem
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.dual_inputs import is_dual, reader_of, text_limit
 from savs.pipeline.extraction.model.load_errors import explained
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.prompts import (
     Pieces,
     chat_inputs,
+    conversation_inputs,
     require_plain_mark,
     text_inputs,
 )
@@ -66,6 +69,10 @@ class PromptEncoder:
     """`min_pixels` and `max_pixels`, where they were given."""
     placeholders: str = SPLIT
     """What is done with the marks of images in a prompt: `split` or `keep`."""
+    is_dual: bool = False
+    """Whether it is a dual encoder's, which reads an image or a text, see `dual_inputs`."""
+    text_tokens: int | None = None
+    """How many tokens a dual encoder reads of a text."""
 
     @property
     def tokenizer(self) -> Any:
@@ -77,6 +84,18 @@ class PromptEncoder:
         """The image processor, None where the model reads no images."""
         return getattr(self.processor, "image_processor", None)
 
+    def require_prompts(self) -> None:
+        """Raise ModelError where the model is a dual encoder, which no prompt is put to."""
+        if self.is_dual:
+            raise ModelError(
+                f"{self.name} is a dual encoder: it reads an image or a text, and no prompt of"
+                " both; `savs extract` runs it, and compares its batches with single examples"
+            )
+
+    def text_read(self, prompt: str, media: Collection[str]) -> str:
+        """Return what the model reads of a prompt: a dual encoder nothing beside an image."""
+        return "" if self.is_dual and media else prompt
+
     def encode(
         self, prompts: Sequence[Pieces], image_options: Mapping[str, Any] | None = None
     ) -> Any:
@@ -87,7 +106,7 @@ class PromptEncoder:
         prompts
             Text and images in reading order.
         image_options
-            Options of the image processor, like `RAW_IMAGES`. Only `chat_inputs` takes them.
+            Options of the image processor, like `RAW_IMAGES`; the user's own code takes none.
 
         Raises
         ------
@@ -96,8 +115,16 @@ class PromptEncoder:
         """
         with _TOKENIZING:
             if image_options is not None:
-                return chat_inputs(self.processor, prompts, image_options)
+                to_inputs: Any = self.to_inputs if self.is_dual else chat_inputs
+                return to_inputs(self.processor, prompts, image_options)
             return self.to_inputs(self.processor, prompts)
+
+    def encode_conversation(
+        self, demonstrations: Sequence[tuple[Pieces, str]], question: Pieces | None = None
+    ) -> Any:
+        """Return the inputs of prompts with their answers, see `conversation_inputs`."""
+        with _TOKENIZING:
+            return conversation_inputs(self.processor, demonstrations, question)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return the tokens of each text, without those of the chat template."""
@@ -111,8 +138,9 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
     Raises
     ------
     ModelError
-        Not found, no model with a language decoder, without a chat template, or without the pixel
-        limits that are asked for; or `keep` for a model to which the mark is a token of its own.
+        Not found, neither a model with a language decoder nor a dual encoder, without a chat
+        template, or without the pixel limits that are asked for; `keep` for a model to which the
+        mark is a token of its own; or options that have no meaning for a dual encoder.
     """
     name = str(options.model)
     code = load_own_code(str(options.model_code)) if options.model_code else OwnCode()
@@ -125,9 +153,22 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
         text_only = kind is AutoModelForCausalLM
         reader = AutoTokenizer if text_only else AutoProcessor
         processor = reader.from_pretrained(options.path, **options.source)
+    _limit_pixels(name, processor, options.pixels)
+    if kind is AutoModel:
+        _require_plain(name, options)
+        length = text_limit(name, config, processor)
+        return PromptEncoder(
+            name=plain_name(name),
+            processor=processor,
+            to_inputs=reader_of(config, length),
+            kind=kind,
+            config=config,
+            revision=_commit(path),
+            is_dual=True,
+            text_tokens=length,
+        )
     if code.to_inputs is None:
         _require_template(name, processor)
-    _limit_pixels(name, processor, options.pixels)
     require_plain_mark(name, processor, options.placeholders)
     return PromptEncoder(
         name=plain_name(name),
@@ -170,10 +211,22 @@ def _kind(config: Any) -> Any:
     for kind in KINDS:
         if type(config) in kind._model_mapping or kind.__name__ in remote:
             return kind
+    if is_dual(config):
+        return AutoModel
     raise ValueError(
-        f"{type(config).__name__} is no architecture with a language decoder that this"
-        " transformers release can load"
+        f"{type(config).__name__} is no architecture with a language decoder, and no dual encoder"
+        " of images and texts, that this transformers release can load"
     )
+
+
+def _require_plain(name: str, options: ModelOptions) -> None:
+    """Refuse options that mean nothing for a dual encoder."""
+    given = {"--placeholders": options.placeholders != SPLIT, "--model-code": options.model_code}
+    for option in (option for option, value in given.items() if value):
+        raise ModelError(
+            f"{name} is a dual encoder: it reads an image without a prompt, and has no attention"
+            f" heads to find; drop {option}"
+        )
 
 
 def _require_template(name: str, processor: Any) -> None:

@@ -36,6 +36,42 @@ def chat_inputs(
     if getattr(processor, "image_processor", None) is None:  # some would leave images out
         _refuse_images(prompts)
     turns = [[_turn(processor, pieces)] for pieces in prompts]
+    return _apply_chat(processor, turns, prompts, image_options)
+
+
+def conversation_inputs(
+    processor: Any, demonstrations: Sequence[tuple[Pieces, str]], question: Pieces | None = None
+) -> Any:
+    """Return prompts with their answers as one conversation, and a last one without, if given.
+
+    The parameters are those of `chat_inputs`; a tokenizer in place of a processor reads text alone.
+    """
+    asked = [pieces for pieces, _ in demonstrations] + ([] if question is None else [question])
+    is_plain = not hasattr(processor, "tokenizer")
+    if is_plain or getattr(processor, "image_processor", None) is None:
+        _refuse_images(asked)
+    turn = _plain_turn if is_plain else lambda pieces: _turn(processor, pieces)
+    turns: list[dict[str, Any]] = []
+    for pieces, label in demonstrations:
+        content = label if is_plain else [_content(label)]
+        turns += [turn(pieces), {"role": "assistant", "content": content}]
+    if question is not None:
+        turns.append(turn(question))
+    if any(JOINED in one for one in turns):
+        turns = [one | {JOINED: True} for one in turns]
+    apply = _apply_text if is_plain else _apply_chat
+    return apply(processor, [turns], asked, answer=question is not None)
+
+
+def _apply_chat(
+    processor: Any,
+    turns: Sequence[Sequence[Mapping[str, Any]]],
+    prompts: Sequence[Pieces],
+    image_options: Mapping[str, Any] | None = None,
+    *,
+    answer: bool = True,
+) -> Any:
+    """Return conversations as a processor makes them; with `answer` an answer is to follow."""
     mentioned = _mention_control_tokens(processor.tokenizer, prompts)
 
     def applied(template: str | None) -> Any:
@@ -43,7 +79,7 @@ def chat_inputs(
             return processor.apply_chat_template(
                 turns,
                 chat_template=template,
-                add_generation_prompt=True,
+                add_generation_prompt=answer,
                 tokenize=True,
                 return_dict=True,
                 return_tensors="pt",
@@ -52,7 +88,7 @@ def chat_inputs(
             )
 
     places = image_places(processor)
-    template = places.joining if places and any(JOINED in turn for (turn,) in turns) else None
+    template = places.joining if places and any(JOINED in own[0] for own in turns) else None
     try:
         return applied(template)
     except NotImplementedError:  # the tokenizer begins each text itself, the template shall do it
@@ -75,11 +111,24 @@ def text_inputs(tokenizer: Any, prompts: Sequence[Pieces]) -> Any:
         A prompt has an image.
     """
     _refuse_images(prompts)
-    turns = [[{"role": "user", "content": "".join(map(str, pieces))}] for pieces in prompts]
+    return _apply_text(tokenizer, [[_plain_turn(pieces)] for pieces in prompts], prompts)
+
+
+def _plain_turn(pieces: Pieces) -> dict[str, Any]:
+    return {"role": "user", "content": "".join(map(str, pieces))}
+
+
+def _apply_text(
+    tokenizer: Any,
+    turns: Sequence[Sequence[Mapping[str, Any]]],
+    prompts: Sequence[Pieces],
+    *,
+    answer: bool = True,
+) -> Any:
     with template_errors():
         return tokenizer.apply_chat_template(
             turns,
-            add_generation_prompt=True,
+            add_generation_prompt=answer,
             tokenize=True,
             return_dict=True,
             return_tensors="pt",

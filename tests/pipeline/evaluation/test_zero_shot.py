@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from savs.pipeline import evaluate, select, zero_shot
-from savs.pipeline.errors import SelectionError
 from savs.stores import LayerGrid, ResultError, ShardContent, open_store, open_writer
 from stores import columns, identity, planned
 
@@ -16,7 +15,7 @@ def store_with_answers(folder, tokens, logits, labels, train=None):
     train = train or list(tokens)
     sizes = {"train": len(train), "test": len(labels)}
     plan = {split: planned(split, count) for split, count in sizes.items()}
-    with open_writer(folder, what, plan) as writer:
+    with open_writer(folder, what, plan, shard_rows=1000) as writer:
         for spec in writer.missing():
             rows = train if spec.split == "train" else labels
             answers = np.zeros((len(rows), len(tokens)), np.float32)
@@ -36,42 +35,78 @@ def store_with_answers(folder, tokens, logits, labels, train=None):
     return open_store(folder)
 
 
-def test_the_likeliest_first_token_is_the_answer_and_ties_go_to_the_first_class(tmp_path):
-    logits = [[2, 1, 0], [0, 1, 5], [3, 3, 0], [0, 0, 1]]
-    store = store_with_answers(tmp_path, {"a": 7, "b": 9, "c": 4}, logits, list("acbb"))
-    result = zero_shot(store)
+TOKENS = {"a": [7, 2], "b": [9, 8, 8, 2], "c": [4, 2]}
+"""Labels of two, four and two tokens."""
+
+
+def test_the_likeliest_label_is_the_answer_and_ties_go_to_the_first_class(tmp_path):
+    sums = [[-2, -3, -4], [-9, -8, -4], [-1, -1, -4], [-3, -3, -2]]
+    result = zero_shot(store_with_answers(tmp_path, TOKENS, sums, list("acbb")))
     assert result.predictions["prediction"].to_list() == ["a", "c", "a", "c"]
     assert result.metrics[0].value == 0.5
     assert result.readout == "zero-shot"
-    # softmax of (2, 1, 0): e^2 / (e^2 + e + 1) = .6652, next .2447
+    # softmax of (-2, -3, -4) is that of (2, 1, 0): e^2 / (e^2 + e + 1) = .6652, next .2447
     assert result.predictions["margin"][0] == pytest.approx(0.6652 - 0.2447, abs=1e-4)
 
 
-def test_labels_that_begin_alike_are_refused(tmp_path):
-    store = store_with_answers(tmp_path, {"plum": 7, "pear": 7}, [[1, 1]], ["plum"])
-    with pytest.raises(SelectionError, match="'plum' and 'pear' begin with the same token"):
-        zero_shot(store)
+def test_the_mean_per_token_is_reported_beside(tmp_path):
+    # means of row 0: -1, -0.75, -2; of row 1: -2, -2, -1
+    store = store_with_answers(tmp_path, TOKENS, [[-2, -3, -4], [-4, -8, -2]], list("bc"))
+    assert zero_shot(store).predictions["prediction"].to_list() == ["a", "c"]
+    assert any(
+        note.startswith("by the mean per token instead of the sum, 100.0 %")
+        for note in zero_shot(store).notes
+    )
+    mean = zero_shot(store, per_token=True)
+    assert mean.predictions["prediction"].to_list() == ["b", "c"]
+    assert (mean.readout, mean.metrics[0].value) == ("zero-shot-mean", 1)
+
+
+def test_a_label_can_lose_to_one_that_it_begins(tmp_path):
+    tokens = {"grass": [5, 2], "grassland": [5, 6, 2]}
+    store = store_with_answers(tmp_path, tokens, [[-3, -2]], ["grassland"])
+    assert zero_shot(store).metrics[0].value == 1
+
+
+def test_labels_are_told_apart_at_random_on_noise(tmp_path):
+    rng = np.random.default_rng(0)
+    noise, labels = -rng.exponential(5, (600, 3)), rng.choice(list("abc"), 600)
+    store = store_with_answers(tmp_path, TOKENS, noise, labels.tolist())
+    metric = zero_shot(store).metrics[0]
+    assert metric.low < 1 / 3 < metric.high
 
 
 def test_its_predictions_have_the_form_of_any_other(tmp_path):
-    store = store_with_answers(tmp_path, {"a": 1, "b": 2}, [[1, 0], [0, 1]], ["a", "a"])
+    two = {"a": [1, 2], "b": [3, 2]}
+    store = store_with_answers(tmp_path, two, [[-1, -2], [-2, -1]], ["a", "a"])
     ours, theirs = zero_shot(store), evaluate(store, select(store, heads=1))
     assert ours.predictions.schema == theirs.predictions.schema
     assert ours.to_json()["heads"] == 0
 
 
 @pytest.mark.parametrize(
-    ("tokens", "logits", "reason"),
+    ("tokens", "values", "reason"),
     [
-        ({"a": 1, "b": 2}, [[1, float("nan")]], "expected a logit, not NaN, of each of 2 labels"),
-        ({"a": 1, "b": 2, "d": 3}, [[1, 0, 2]], "output answers has no logit of label 'c'"),
-        ({"a": 1, "b": 2, "c": 3}, [[1, 0]], r"is \(1, 2\) float32, expected a logit"),
+        ("ab", [[-1, np.nan]], r"of example 'test:0' is \[-1.0, nan\], expected a finite"),
+        ("ab", [[-1, 0.5]], r"of example 'test:0' is \[-1.0, 0.5\], expected a finite"),
+        ("abd", [[-1, -2, -3]], "output answers has no log-likelihood of label 'c'"),
+        ("abc", [[-1, -2]], r"is \(1, 2\) float32, expected 3 columns"),
     ],
-    ids=["NaN", "label", "width"],
+    ids=["NaN", "above 0", "label", "width"],
 )
-def test_answers_of_another_writer_are_refused_by_name(tmp_path, tokens, logits, reason):
+def test_answers_of_another_writer_are_refused_by_name(tmp_path, tokens, values, reason):
     store = store_with_answers(
-        tmp_path, tokens, logits, ["a"], train=["a", "b", "c"][: len(tokens)]
+        tmp_path,
+        {label: [5, 2] for label in tokens},
+        values,
+        ["a"],
+        train=["a", "b", "c"][: len(tokens)],
     )
     with pytest.raises(ResultError, match=reason):
+        zero_shot(store)
+
+
+def test_facts_of_another_writer_are_refused_by_name(tmp_path):
+    store = store_with_answers(tmp_path, {"a": [5, 2], "b": 9}, [[-1, -2]], ["a"])
+    with pytest.raises(ResultError, match="says 9 of label 'b', expected its tokens"):
         zero_shot(store)

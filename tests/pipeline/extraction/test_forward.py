@@ -9,7 +9,7 @@ from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused, Request
 from savs.pipeline.extraction.forward import RECOVERY, Forward, cut
-from savs.pipeline.extraction.model.extra_outputs import NO_ANSWERS
+from savs.pipeline.extraction.model.answers import NO_ANSWERS
 from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
 from savs.pipeline.extraction.shared_forward import SharedForward
 
@@ -32,7 +32,7 @@ class Memory:
 
     def __init__(self, model, tokens):
         self.model, self.tokens, self.seen = model, tokens, []
-        self.device = model.device
+        self.device, self.count_tokens = model.device, model.count_tokens
 
     def launch(self, inputs, answers, scale):
         self.seen.append(tuple(inputs["input_ids"].shape))

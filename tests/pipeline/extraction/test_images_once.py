@@ -10,7 +10,7 @@ from PIL import Image
 from reuse_runs import after_the_proof, same
 
 from savs.pipeline import load_model
-from savs.pipeline.extraction.model.extra_outputs import NO_ANSWERS
+from savs.pipeline.extraction.model.answers import NOTHING
 from savs.pipeline.extraction.model.image_features import ImageFeatures
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.shared_inputs import encode_image
@@ -141,9 +141,9 @@ def test_what_fails_while_images_are_shared_runs_the_plain_way_and_is_told(run, 
     launch = SharedForward.launch
     proving, failed = [True], []
 
-    def failing(self, batch, answers=NO_ANSWERS):
+    def failing(self, batch, asked=NOTHING):
         if proving:
-            return launch(self, batch, answers)
+            return launch(self, batch, asked)
         failed.append(batch.requests)
         raise ValueError("tokens and features do not match")
 
@@ -164,10 +164,10 @@ def test_shared_batches_that_do_not_fit_run_in_pieces(run, rows, monkeypatch):
     run_pass = LoadedModel.run
     proving = [True]
 
-    def short_of_memory(self, arguments, answers, ends=None):
+    def short_of_memory(self, arguments, asked=NOTHING, ends=None, **outputs):
         if not proving and ends is not None and len(ends) > 3:
             raise torch.OutOfMemoryError("no room")
-        return run_pass(self, arguments, answers, ends)
+        return run_pass(self, arguments, asked, ends, **outputs)
 
     monkeypatch.setattr(LoadedModel, "run", short_of_memory)
     reporting, said = after_the_proof(proving)

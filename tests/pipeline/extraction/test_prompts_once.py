@@ -23,7 +23,7 @@ def test_a_prompt_that_recurs_in_another_shard_or_split_runs_once(
     )
     reporting, _ = after_the_proof(passes)
     given = {"train": train, "test": again, "dtype": "float32", "shard_rows": 3, "batch_size": 4}
-    given |= {"reuse": reuse, "answers": True, "thumbnails": True}
+    given |= {"reuse": reuse, "answers": "labels", "thumbnails": True}
     store = run(**given, workers=workers, reporting=reporting).store
     assert sum(passes) == 8 + 12
     train_table, test_table = store.examples("train"), store.examples("test")

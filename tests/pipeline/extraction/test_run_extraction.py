@@ -133,7 +133,7 @@ def test_rows_with_nan_are_skipped_and_say_which_head(run, monkeypatch, dtype):
 
     def poisoned(self):
         found = result(self)
-        passes.append(len(found.answers))
+        passes.append(found.heads[1].shape[1])
         if len(passes) in (2, 9):  # with batches of one: one of train, one of test
             nan = np.nan if dtype == "float32" else 0x7FC0
             found.heads[1][2, -1, 0] = nan

@@ -1,5 +1,6 @@
 import shutil
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -8,11 +9,14 @@ from savs.pipeline.extraction.batches import window
 from savs.pipeline.extraction.batches.assembly import Assembly
 from savs.pipeline.extraction.batches.feed import Planner, ahead
 from savs.pipeline.extraction.batches.plan import BatchLimits
+from savs.pipeline.extraction.model.answers import NO_ANSWERS
 from savs.stores import ShardSpec
 
 
 class Counter:
     """Counts a token a character, and one for ten pixels of width."""
+
+    encoder = SimpleNamespace(text_read=lambda prompt, media: prompt)
 
     def text(self, prompts):
         return [len(prompt) for prompt in prompts]
@@ -29,7 +33,7 @@ def plan(inputs):
             for n, (prompt, media) in enumerate(rows)
         ]
         spec = ShardSpec("test", 0, 0, len(examples), "")
-        assembly = Assembly(spec, examples, (), "float32", answers=0, thumbnails=False)
+        assembly = Assembly(spec, examples, (), "float32", answers=NO_ANSWERS, thumbnails=False)
         planner = Planner(Counter(), BatchLimits(batch, 10_000))
         return list(planner.plan(assembly, MediaFolder(inputs.root)))
 

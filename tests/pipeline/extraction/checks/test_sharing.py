@@ -6,8 +6,10 @@ from PIL import Image
 from tiny_models import BUILDERS, LIMITED
 
 from savs.pipeline import load_model
+from savs.pipeline.extraction import shared_forward
 from savs.pipeline.extraction.checks import sharing
 from savs.pipeline.extraction.checks.sharing import find_sharing, images_recur
+from savs.pipeline.extraction.model.answers import Answers, Asked
 from savs.pipeline.extraction.model.image_features import ImageFeatures
 from savs.pipeline.extraction.model.pixel_scale import find_scale
 from savs.pipeline.extraction.model.shared_inputs import knows_sizes
@@ -17,7 +19,7 @@ UNSHARED = {"mllama", "llama4"}
 """Their vision towers do not give what the decoder reads as something that can be kept."""
 ALWAYS = {"qwen2_vl", "mllama"}
 """Families of `just check`; the others are thorough."""
-ANSWERS = {"yes": 5, "no": 9}
+ANSWERS = Answers({"yes": (5, 30, 2), "no": (9, 2)})
 
 
 def picture(size=(64, 48), seed=0):
@@ -99,8 +101,8 @@ def test_the_same_heads_for_another_image_are_found_out_whatever_else_is_seen(mo
 
 
 def test_images_alone_are_shared_where_prefixes_change_features(model, monkeypatch):
-    positions = SharedForward._positions
-    monkeypatch.setattr(SharedForward, "_positions", lambda self, batch: 2 * positions(self, batch))
+    positions = shared_forward.image_positions
+    monkeypatch.setattr(shared_forward, "image_positions", lambda *given: 2 * positions(*given))
     found = find_sharing(model, questions(), None)
     assert found.level == "images"
     assert "prefixes are not shared: " in found.seen
@@ -109,8 +111,9 @@ def test_images_alone_are_shared_where_prefixes_change_features(model, monkeypat
 def test_answers_count_too(model, monkeypatch):
     launch = SharedForward.launch
 
-    def another(self, batch, answers):
-        return launch(self, batch, {name: token + 1 for name, token in answers.items()})
+    def another(self, batch, asked):
+        others = {label: (7, *tokens) for label, tokens in asked.answers.tokens.items()}
+        return launch(self, batch, Asked(Answers(others), asked.labels))
 
     monkeypatch.setattr(SharedForward, "launch", another)
     found = find_sharing(model, questions(), None, ANSWERS)

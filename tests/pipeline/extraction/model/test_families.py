@@ -6,12 +6,16 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
+from answer_oracle import likelihood
 from PIL import Image
 from tiny_models import BUILDERS, HEAD_DIM
 
 from savs.pipeline import load_model
+from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.checks.answer_equality import find_answer_way
 from savs.pipeline.extraction.checks.batch_equality import prove
-from savs.pipeline.extraction.model.extra_outputs import first_tokens
+from savs.pipeline.extraction.model.answers import Answers
+from savs.pipeline.extraction.model.label_tokens import label_tokens
 
 ALWAYS = ("qwen3_vl", "llava", "gemma3")
 """Families of `just check`; the others are thorough."""
@@ -174,12 +178,19 @@ def test_a_control_token_in_the_text_is_plain_text_or_refused(model, kind):
     assert prompt[1] in tokenizer.decode(ids)
 
 
-def test_answers_are_those_of_an_ordinary_pass(model):
-    inputs = model.inputs([ONE])
-    logits, _ = ordinary_pass(model, inputs)
-    answers = first_tokens(model.encoder, ["a", "b"])
-    kept = model.read(inputs, answers).answers
-    np.testing.assert_allclose(kept[0], logits[list(answers.values())], atol=1e-4)
+def test_answers_behind_a_cache_are_those_of_whole_passes(model):
+    answers = Answers(label_tokens(model.encoder, ["a", "ab", "b c d"]))
+    prompts = [ONE, LARGE]
+    whole, seen = find_answer_way(model, prompts, answers, batches=True)
+    assert not whole, seen
+    read = model.read(model.inputs(prompts), answers.asked([(0, 1, 2), (0, 2)]))
+    kept = read.outputs["answers"]
+    assert np.isnan(kept).tolist() == [[False] * 3, [False, True, False]]
+    for row, prompt in enumerate(prompts):
+        for place, tokens in enumerate(answers.tokens.values()):
+            if not np.isnan(kept[row, place]):
+                expected = likelihood(model.model, model.inputs([prompt]), tokens)
+                np.testing.assert_allclose(kept[row, place], expected, rtol=1e-5)
 
 
 def test_identity_is_the_same_after_loading_again(model, tiny_model):
@@ -193,3 +204,21 @@ def test_limited_families_are_right_in_batches_of_one_number_of_images(tiny_mode
     model = load_model(str(tiny_model(family)), dtype="float32")
     checks = prove(model, (ONE, TWO, LARGE, TEXT), [2])
     assert [check.passed for check in checks] == [True] * len(checks)
+
+
+@pytest.mark.thorough
+def test_a_limited_family_answers_too(tiny_model):
+    model = load_model(str(tiny_model("mllama")), dtype="float32")
+    tokens = label_tokens(model.encoder, ["a", "b c d"])
+    whole, _ = find_answer_way(model, [ONE], Answers(tokens), batches=False)
+    kept = model.read(model.inputs([ONE]), Answers(tokens, whole=whole).tried(1)).outputs["answers"]
+    expected = [likelihood(model.model, model.inputs([ONE]), own) for own in tokens.values()]
+    np.testing.assert_allclose(kept[0], expected, rtol=1e-5)
+
+
+@pytest.mark.thorough
+def test_a_model_without_logits_is_refused(tiny_model):
+    model = load_model(str(tiny_model("llama4")), dtype="float32")  # its own forward fails
+    answers = Answers(label_tokens(model.encoder, ["a"]))
+    with pytest.raises(ModelError, match=r"no logits for its own answers .*leave out --answers"):
+        find_answer_way(model, [ONE], answers, batches=False)

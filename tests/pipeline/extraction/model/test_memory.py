@@ -15,14 +15,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from savs.pipeline import load_model
-from savs.pipeline.extraction.model.extra_outputs import NO_ANSWERS
+from savs.pipeline.extraction.model.answers import NOTHING, Answers
 
 FLOAT = 4
 """Bytes of a float32."""
 VOCABULARY = 5_000
-KEPT = {"a": 20, "b": 21}
+KEPT = Answers({"a": (20, 2), "b": (21, 2)})
+"""Two labels of one token and an end."""
 ANSWERS = [
-    pytest.param(NO_ANSWERS, id="heads"),
+    pytest.param(None, id="heads"),
     pytest.param(KEPT, id="heads and answers", marks=pytest.mark.thorough),
 ]
 
@@ -77,17 +78,16 @@ def watching(model, inputs):
         yield alive
 
 
-def peak(model, answers):
+def peak(model):
     inputs = model.inputs(prompts(2))
     with watching(model, inputs) as alive:
-        model.read(inputs, answers)
+        model.read(inputs)
     return alive.peak
 
 
-@pytest.mark.parametrize("answers", ANSWERS)
-def test_a_layer_more_costs_its_last_token_alone(model_of, answers):
+def test_a_layer_more_costs_its_last_token_alone(model_of):
     few, many = model_of(2), model_of(6)
-    growth = peak(many, answers) - peak(few, answers)
+    growth = peak(many) - peak(few)
     last_tokens = 4 * 2 * HIDDEN * FLOAT  # layers x batch x heads * head_dim
     assert 0 < growth <= 2 * last_tokens  # as read, and as stored
 
@@ -98,10 +98,10 @@ def test_what_is_left_of_a_pass_is_what_it_returns(model_of, batch, answers):
     model = model_of(2)
     inputs = model.inputs(prompts(batch))
     with watching(model, inputs) as alive:
-        read = model.read(inputs, answers)
+        read = model.read(inputs, answers.tried(batch) if answers else NOTHING)
         left = alive.count()
         assert {values.shape for values in read.heads.values()} == {(HEADS, batch, HEAD_DIM)}
-        assert left <= sum(a.nbytes for a in (*read.heads.values(), read.answers))
+        assert left <= sum(a.nbytes for a in (*read.heads.values(), *read.outputs.values()))
         del read
         assert alive.count() == 0
 
@@ -111,7 +111,7 @@ def test_answers_need_the_logits_of_the_last_token_alone(model_of):
     inputs = model.inputs(prompts(2))
     length = inputs["input_ids"].shape[1]
     with watching(model, inputs) as alive:
-        model.read(inputs, KEPT)
+        model.read(inputs, KEPT.tried(2))
     every_token = 2 * length * VOCABULARY * FLOAT
     assert 2 * VOCABULARY * FLOAT <= alive.largest < every_token / 10
     assert alive.count() == 0
@@ -123,8 +123,8 @@ def test_heads_alone_need_no_logits(model_of):
     hook = model.model.lm_head.register_forward_hook(lambda _m, _i, out: sizes.append(out.numel()))
     model.read(model.inputs(prompts(2)))
     assert sizes == []
-    model.read(model.inputs(prompts(2)), KEPT)
-    assert sizes == [2 * VOCABULARY]
+    model.read(model.inputs(prompts(2)), KEPT.tried(2))
+    assert sizes == [2 * VOCABULARY, 2 * 2 * VOCABULARY]
     hook.remove()
 
 
@@ -135,10 +135,10 @@ def test_no_hook_stays_on_the_model_even_after_a_failure(model_of):
         return sum(len(m._forward_pre_hooks) + len(m._forward_hooks) for m in model.model.modules())
 
     before = hooks()
-    model.read(model.inputs(prompts(1)), KEPT)
+    model.read(model.inputs(prompts(1)), KEPT.tried(1))
     assert hooks() == before
     inputs = model.inputs(prompts(1))
     inputs["input_ids"] += VOCABULARY  # beyond the embeddings
     with pytest.raises(IndexError):
-        model.read(inputs, KEPT)
+        model.read(inputs, KEPT.tried(1))
     assert hooks() == before

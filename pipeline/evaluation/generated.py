@@ -1,0 +1,125 @@
+"""What the model generates, matched with the labels: the third kind of its own answers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from savs.datasets import Benchmark
+from savs.foundation.arrays import Array
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
+from savs.pipeline.evaluation.predictions import predicted
+from savs.pipeline.heads.training_set import training_tasks
+from savs.pipeline.names import GENERATED
+from savs.pipeline.plugins.benchmark import stored_benchmark
+from savs.pipeline.readouts import ClassScores
+from savs.stores import FeatureStore, ResultError
+from savs.stores.format.layout import GENERATED_CHARACTERS
+
+
+def generated(
+    store: FeatureStore,
+    *,
+    benchmark: str | Path | Benchmark | None = None,
+    drop_leaks: bool = False,
+) -> Evaluation:
+    """Classify each test example by the text that the model generated for it.
+
+    A text that equals a label, but for white space and case, is that label. Any other text is the
+    prediction as it is, and wrong; a note counts them.
+
+    Parameters
+    ----------
+    store
+        A complete store that was extracted with `answers` `generate`.
+    benchmark, drop_leaks
+        As in `zero_shot`.
+
+    Raises
+    ------
+    ResultError
+        The store keeps no generated texts.
+    SelectionError
+        Two labels differ in white space or case alone.
+    StoreIncompleteError
+        A planned shard is missing.
+    """
+    store.require_complete()
+    measuring = stored_benchmark(store, benchmark)
+    classes = {task.subtask: task.classes for task in training_tasks(store)}
+    examples = store.examples("test").with_columns(text=generated_texts(store, "test"))
+    parts, others = [], 0
+    for subtask, labels in classes.items():
+        part = examples.filter(pl.col("subtask").eq_missing(pl.lit(subtask)))
+        matched = _matched(part, labels)
+        others += len(matched.filter("is_other"))
+        parts.append(matched)
+    notes = partial_notes(store)
+    if others:
+        notes.append(f"{others:,} generated texts are none of the labels; they count as wrong")
+    return assess(
+        *(store, parts, classes, None, notes, measuring), drop_leaks=drop_leaks, rule=GENERATED
+    )
+
+
+def generated_texts(store: FeatureStore, split: str) -> pl.Series:
+    """Return the text that the model generated for each example of a split.
+
+    Raises
+    ------
+    ResultError
+        The store keeps none, or what it keeps is no text.
+    """
+    values = store.output(split, GENERATED)
+    try:
+        if values.dtype != np.int32 or values.shape[1:] != (GENERATED_CHARACTERS,):
+            raise ValueError(f"it is {values.shape} {values.dtype}")
+        if not _is_text(values).all():
+            raise ValueError("it has numbers that are no characters")
+        texts = np.ascontiguousarray(values).view(f"<U{GENERATED_CHARACTERS}")[:, 0].tolist()
+        return pl.Series("text", texts, dtype=pl.String)
+    except (ValueError, TypeError) as error:
+        raise ResultError(
+            f"{store.path}: output {GENERATED} holds no texts ({error}); extract again with"
+            " --answers generate"
+        ) from error
+
+
+def _is_text(values: Array) -> Array:
+    """Return which numbers are code points of Unicode; halves of characters are none."""
+    return (values >= 0) & (values < 0x110000) & ((values < 0xD800) | (values > 0xDFFF))
+
+
+def normalised(text: str) -> str:
+    """Return a text without differences in white space and case.
+
+    Examples
+    --------
+    >>> normalised(" Red  Fox")
+    'red fox'
+    """
+    return " ".join(text.split()).casefold()
+
+
+def _matched(part: pl.DataFrame, labels: Sequence[str]) -> pl.DataFrame:
+    """Return examples with the label that their text equals, or the text itself."""
+    places: dict[str, int] = {}
+    for place, label in enumerate(labels):
+        if (other := places.setdefault(normalised(label), place)) != place:
+            raise SelectionError(
+                f"labels {labels[other]!r} and {label!r} differ in white space or case alone, so a"
+                " generated text cannot tell them apart; rename one"
+            )
+    found = np.array([places.get(normalised(text), -1) for text in part["text"]], dtype=np.int64)
+    scores = np.zeros((len(found), len(labels)), np.float32)
+    scores[found >= 0, found[found >= 0]] = 1
+    whole = predicted(part, labels, ClassScores(scores, found.clip(min=0), scores))
+    other = pl.Series("is_other", found < 0)
+    return whole.with_columns(
+        prediction=pl.when(other).then("text").otherwise("prediction"),
+        correct=pl.when(other).then(False).otherwise("correct"),
+        is_other=other,
+        probability=pl.lit(None, pl.Float32),  # a text has none
+    )

@@ -1,0 +1,35 @@
+"""Prompts that a model has read and goes on behind: the cache, and where the next token stands."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from savs.pipeline.extraction.model.shared_inputs import GRID
+
+
+def widened(cache: Any, order: Sequence[int], device: torch.device) -> Any:
+    """Return a copy of a cache with the rows of `order`; the cache itself stays as it is."""
+    wide = copy.copy(cache)
+    wide.layers = [copy.copy(layer) for layer in cache.layers]
+    for layer in wide.layers:  # layers of linear attention keep their states in dictionaries
+        own = {name: value.copy() for name, value in vars(layer).items() if type(value) is dict}
+        vars(layer).update(own)
+    rows = torch.tensor(order).to(device, non_blocking=True)
+    wide.reorder_cache(rows)  # makes new tensors
+    return wide
+
+
+def image_positions(model: Any, inputs: Any) -> torch.Tensor | None:
+    """Return `(axes, batch, tokens)` positions of prompts, where images have several axes."""
+    inner = getattr(model, "model", model)
+    if not hasattr(inner, "get_rope_index"):
+        return None
+    found, _ = inner.get_rope_index(
+        inputs["input_ids"],
+        inputs["mm_token_type_ids"],
+        image_grid_thw=inputs.get(GRID),
+        attention_mask=inputs["attention_mask"],
+    )
+    return found

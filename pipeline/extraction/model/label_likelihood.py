@@ -1,0 +1,261 @@
+"""The model's own answers: log-likelihoods of whole labels, and what it generates.
+
+log p(label, end of turn | prompt) is the sum over the label's tokens. The first token is read off
+the prompt's own pass; the others run behind its cache, all labels of a batch side by side. Suffixes
+are padded on the right, where no token before the padding sees it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+from savs.pipeline.extraction.model.answers import (
+    ANSWERS,
+    GENERATED,
+    MOST_GENERATED,
+    Asked,
+    as_code_points,
+)
+from savs.pipeline.extraction.model.caches import image_positions, widened
+from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
+from savs.pipeline.extraction.model.shared_inputs import TEXT
+
+IDS, MASK = TEXT[:2]
+TYPES = TEXT[2:]
+"""Inputs that say which tokens are of images; those of an answer are text, 0."""
+Pair = tuple[int, int]
+"""A row of a batch and a label, by its place among all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A batch of prompts that the model has read."""
+
+    arguments: Mapping[str, Any]
+    """What the pass was given."""
+    cache: Any
+    """Keys and values of the prompts; None where each answer runs its prompt again."""
+    next_positions: torch.Tensor | None
+    """`(axes, batch)` where the next token stands; None where the model counts by itself."""
+    logits: torch.Tensor
+    """`(batch, vocabulary)` behind the prompts."""
+
+    @property
+    def mask(self) -> torch.Tensor:
+        """`(batch, tokens)`, 0 at padding."""
+        return self.arguments[MASK]
+
+
+def begin(model: Any, arguments: Mapping[str, Any], *, whole: bool) -> Begun:
+    """Run prompts, padded on the left, and keep what answers go on from.
+
+    Parameters
+    ----------
+    model
+        The model itself.
+    arguments
+        What its forward takes, on its device.
+    whole
+        Keep no cache: each answer runs with its prompt.
+    """
+    given = dict(arguments)
+    if whole:
+        found = model(**given, use_cache=False, logits_to_keep=1)
+        return Begun(given, None, None, found.logits[:, -1])
+    cache = DynamicCache(config=model.config.get_text_config())
+    positions = image_positions(model, given)
+    after = None
+    if positions is not None:
+        given["position_ids"] = positions
+        after = positions.masked_fill(given[MASK] == 0, -1).amax(dim=(0, 2)) + 1  # (batch,)
+        after = after.expand(len(positions), -1)
+    found = model(**given, cache=cache, use_cache=True, logits_to_keep=1)
+    return Begun(given, cache, after, found.logits[:, -1])
+
+
+def read_answers(
+    model: Any, begun: Begun, asked: Asked, decode: Callable[[Sequence[int]], str]
+) -> dict[str, torch.Tensor]:
+    """Return the outputs of a batch, see `Answers.room`; a log-likelihood that is NaN is -inf."""
+    found: dict[str, torch.Tensor] = {}
+    if asked.answers.tokens:
+        found[ANSWERS] = likelihoods(model, begun, asked)
+    if asked.answers.ends:
+        texts = [decode(tokens) for tokens in _generated(model, begun, asked.answers.ends)]
+        found[GENERATED] = torch.from_numpy(as_code_points(texts).copy())
+    return found
+
+
+def likelihoods(model: Any, begun: Begun, asked: Asked) -> torch.Tensor:
+    """Return `(batch, labels)` float32 log-likelihoods; NaN for labels that are not asked.
+
+    One that is NaN itself is -inf.
+    """
+    first = begun.logits.float()
+    first = first - first.logsumexp(dim=1, keepdim=True)
+    found = torch.full((len(first), len(asked.texts)), torch.nan, device=first.device)
+    pairs = asked.pairs()
+    texts = asked.texts
+    width = begun.mask.shape[1] + max((len(texts[label]) for _, label in pairs), default=0)
+
+    def rest(part: Sequence[Pair]) -> torch.Tensor:
+        if begun.cache is None:
+            return _with_prompt(model, begun, part, texts)
+        return _behind_cache(model, begun, part, texts)
+
+    for part, values in in_pieces(pairs, max(1, asked.answers.cells // width), rest):
+        rows, labels = (
+            torch.tensor(numbers).to(found.device) for numbers in zip(*part, strict=True)
+        )
+        begins = torch.tensor([texts[label][0] for _, label in part]).to(found.device)
+        found[rows, labels] = (first[rows, begins] + values).nan_to_num(nan=-torch.inf)
+    return found
+
+
+def in_pieces(
+    pairs: Sequence[Pair], most: int, run: Callable[[Sequence[Pair]], torch.Tensor]
+) -> list[tuple[Sequence[Pair], torch.Tensor]]:
+    """Run pairs, so many at once at most; fewer where the memory does not hold them."""
+    found = []
+    place = 0
+    while place < len(pairs):
+        part = pairs[place : place + most]
+        try:
+            found.append((part, run(part)))
+        except RuntimeError as error:
+            if len(part) == 1 or not is_out_of_memory(error):
+                raise
+            most = len(part) // 2
+        else:
+            place += len(part)
+    return found
+
+
+def _behind_cache(
+    model: Any, begun: Begun, part: Sequence[Pair], texts: Sequence[tuple[int, ...]]
+) -> torch.Tensor:
+    """Return `(pairs,)` log-likelihoods of all tokens but the first, behind the prompts' cache."""
+    own = [texts[label] for _, label in part]
+    ids, targets = padded([text[:-1] for text in own]), padded([text[1:] for text in own])
+    logits = _go_on(model, begun, [row for row, _ in part], ids)
+    counts = torch.tensor([len(text) - 1 for text in own])
+    return summed(logits, targets.to(logits.device), counts.to(logits.device))
+
+
+def _with_prompt(
+    model: Any, begun: Begun, part: Sequence[Pair], texts: Sequence[tuple[int, ...]]
+) -> torch.Tensor:
+    """Return the same of whole passes: the batch with each label, one after the other."""
+    values: dict[Pair, torch.Tensor] = {}
+    for label in dict.fromkeys(label for _, label in part):
+        text = texts[label]
+        ids = torch.tensor([text[:-1]]).expand(len(begun.logits), -1)
+        found = model(
+            **extended(begun.arguments, ids.to(begun.logits.device)),
+            use_cache=False,
+            logits_to_keep=len(text) - 1,
+        ).logits
+        targets = torch.tensor([text[1:]]).expand(len(found), -1).to(found.device)
+        counts = torch.full((len(found),), len(text) - 1, device=found.device)
+        for row, value in enumerate(summed(found, targets, counts)):
+            values[row, label] = value
+    return torch.stack([values[pair] for pair in part])
+
+
+def _go_on(
+    model: Any,
+    begun: Begun,
+    rows: Sequence[int],
+    ids: torch.Tensor,
+    cache: Any = None,
+    seen: int = 0,
+) -> torch.Tensor:
+    """Return `(rows, tokens, vocabulary)` logits of tokens behind prompts.
+
+    Without a `cache` of those rows, that of the prompts is widened; one that is given grows, and
+    has `seen` tokens behind the prompts.
+    """
+    device = begun.mask.device
+    places = torch.tensor(rows).to(device)
+    ids = ids.to(device)
+    given: dict[str, Any] = {
+        name: torch.zeros_like(ids) for name in TYPES if name in begun.arguments
+    }
+    kept = cache if cache is not None else widened(begun.cache, rows, device)
+    more = torch.ones((len(rows), seen + ids.shape[1]), dtype=begun.mask.dtype, device=device)
+    if begun.next_positions is not None:
+        start = begun.next_positions.to(device)[:, places, None] + seen
+        given["position_ids"] = start + torch.arange(ids.shape[1], device=device)
+    return model(
+        input_ids=ids,
+        attention_mask=torch.cat([begun.mask[places], more], dim=1),
+        cache=kept,
+        use_cache=True,
+        **given,
+    ).logits
+
+
+def extended(arguments: Mapping[str, Any], ids: torch.Tensor) -> dict[str, Any]:
+    """Return what a pass takes with `(batch, n)` more tokens of text behind each prompt."""
+    shape = arguments[IDS].shape
+    found = dict(arguments)
+    for name, value in arguments.items():
+        if not torch.is_tensor(value) or value.shape[:2] != shape:
+            continue
+        if name == IDS:
+            more = ids
+        elif name == MASK:
+            more = torch.ones_like(ids)
+        elif name in TYPES:
+            more = torch.zeros_like(ids)
+        else:  # such as what images a token may see: as the last token of the prompt
+            more = value[:, -1:].expand(-1, ids.shape[1], *value.shape[2:])
+        found[name] = torch.cat([value, more.to(value.dtype)], dim=1)
+    return found
+
+
+def _generated(model: Any, begun: Begun, ends: Sequence[int]) -> list[list[int]]:
+    """Return the tokens that the model finds likeliest one after the other, the end left out.
+
+    Equal logits go to the token with the lower number.
+    """
+    rows = list(range(len(begun.logits)))
+    cache = None if begun.cache is None else widened(begun.cache, rows, begun.logits.device)
+    logits = begun.logits
+    found = torch.empty((len(rows), 0), dtype=torch.long, device=logits.device)
+    stop = torch.tensor(list(ends), device=logits.device)
+    for step in range(MOST_GENERATED):
+        found = torch.cat([found, logits.float().argmax(dim=1, keepdim=True)], dim=1)
+        if step == MOST_GENERATED - 1 or torch.isin(found, stop).any(dim=1).all():
+            break
+        if cache is None:
+            given = extended(begun.arguments, found)
+            logits = model(**given, use_cache=False, logits_to_keep=1).logits[:, -1]
+        else:
+            logits = _go_on(model, begun, rows, found[:, -1:], cache, step)[:, -1]
+    return [_until(tokens, ends) for tokens in found.tolist()]
+
+
+def _until(tokens: list[int], ends: Sequence[int]) -> list[int]:
+    stop = next((place for place, token in enumerate(tokens) if token in ends), len(tokens))
+    return tokens[:stop]
+
+
+def padded(texts: Sequence[Sequence[int]]) -> torch.Tensor:
+    """Return `(texts, longest)` tokens, padded on the right by each text's last token."""
+    width = max(map(len, texts))
+    return torch.tensor([[*text, *[text[-1]] * (width - len(text))] for text in texts])
+
+
+def summed(logits: torch.Tensor, targets: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    """Return `(rows,)` sums of the log-likelihoods of the first `counts` targets of each row.
+
+    `logits` are `(rows, tokens, vocabulary)`, `targets` `(rows, tokens)`.
+    """
+    values = logits.float()
+    each = values.gather(2, targets[:, :, None])[:, :, 0] - values.logsumexp(dim=2)
+    own = torch.arange(targets.shape[1], device=logits.device) < counts[:, None]
+    return each.where(own, 0).sum(dim=1)

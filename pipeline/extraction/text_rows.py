@@ -1,0 +1,220 @@
+"""Rows of text alone, in splits of their own: the classes by name, and captions.
+
+A dual encoder compares images with them; a model with a language decoder is told a class before
+the question (HEC-T, arXiv 2603.24181).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
+
+from savs.datasets import Benchmark, Example, RowError
+from savs.datasets.prompt import IMAGE_MARK
+from savs.datasets.rows.plugin_guard import read_captions
+from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.appending import WantedExamples, stored_rows
+from savs.pipeline.extraction.checks.dual_run import require_dual_run
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.inputs.class_names import (
+    fill,
+    name_of,
+    read_class_names,
+    read_templates,
+)
+from savs.pipeline.inputs.source import Splits
+from savs.stores import FeatureStore
+from savs.stores.format.layout import (
+    CAPTIONS,
+    CLASSES,
+    SPLITS,
+    TEXTS_OF_BENCHMARK,
+    TEXTS_OF_FILE,
+    TEXTS_OF_NAMES,
+    TEXTS_OF_PROMPTS,
+)
+
+Text = tuple[str | None, str | None, str | None, str]
+"""Subtask, label, kind and text of a row."""
+TEXT_COLUMNS = ("subtask", "label", "category", "prompt")
+TEMPLATES = ("a photo of a {class}.",)
+"""Of a benchmark that has none of its own."""
+TOLD = "You are given an image of a {class}\n"
+"""What stands before the question (HEC-T)."""
+PROMPTS = 8
+"""Questions of a subtask, the first ones, that each of its classes is told before."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassWords:
+    """How classes are put into words, as the user says."""
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Label -> name; other labels are their own names."""
+    templates: tuple[str, ...] = ()
+    """Those of the user's file."""
+
+
+def read_words(run: RunOptions) -> ClassWords:
+    """Read the files that a run's options name; ParameterError where one cannot be read."""
+    return ClassWords(
+        read_class_names(str(run.classes)) if run.names_classes else {},
+        read_templates(run.templates) if run.templates is not None else (),
+    )
+
+
+def text_rows(
+    encoder: PromptEncoder,
+    benchmark: Benchmark,
+    examples: Splits,
+    words: ClassWords,
+    run: RunOptions,
+) -> Splits:
+    """Return the rows of text of a run, by split: nothing where it keeps none.
+
+    Raises
+    ------
+    ModelError
+        The model is a dual encoder and an example or an option does not suit it, or it is none and
+        templates were given.
+    RowError
+        Only some prompts of a subtask have a caption.
+    """
+    given = {split: examples.get(split, []) for split in SPLITS}
+    if encoder.is_dual:
+        require_dual_run(encoder, given, run)
+        return _dual_rows(benchmark, given, words)
+    if run.templates is not None:
+        raise ModelError(
+            f"{encoder.name} is no dual encoder, so its texts are no templates but the benchmark's"
+            " questions; drop --templates"
+        )
+    return _told_rows(given, words) if run.classes is not None else {}
+
+
+def with_texts(wanted: WantedExamples, texts: Splits, store: FeatureStore | None) -> WantedExamples:
+    """Return the examples of a run with its texts, those first that its store has already.
+
+    So a store keeps its texts, whatever is given later: more templates, or examples with others.
+    """
+    found = dict(texts)
+    for split in (CLASSES, CAPTIONS):
+        if store is not None and split in store.manifest.plan.splits:
+            found[split] = _behind_stored(store, split, texts.get(split, []))
+    ids = {(split, example.id) for split, rows in found.items() for example in rows}
+    return replace(wanted, examples={**wanted.examples, **found}, given=wanted.given | ids)
+
+
+def _behind_stored(store: FeatureStore, split: str, wanted: Sequence[Example]) -> list[Example]:
+    """Return the rows of a store, and behind them those that it lacks.
+
+    A row whose shard is missing is the next of the wanted ones: an equal run planned it.
+    """
+    table = stored_rows(store, split)
+    rows = [] if table is None else table.sort("index").iter_rows(named=True)
+    stored = {row["index"]: tuple(row[name] for name in TEXT_COLUMNS) for row in rows}
+    held = set(stored.values())
+    new = (key for key in map(_text_of, wanted) if key not in held)
+    planned = len(store.manifest.plan.splits[split].ids)
+    keys = [stored.get(index) or next(new, None) for index in range(planned)]
+    return _rows(split, [key for key in keys if key is not None] + list(new))
+
+
+def _text_of(row: Example) -> Text:
+    return row.subtask, row.label, row.category, row.prompt
+
+
+def cut_note(encoder: PromptEncoder, examples: Splits) -> list[str]:
+    """Return a line that says how many texts a dual encoder does not read to their end."""
+    texts = [row.prompt for split in (CLASSES, CAPTIONS) for row in examples.get(split, ())]
+    if not encoder.is_dual or encoder.text_tokens is None or not texts:
+        return []
+    long = sum(count > encoder.text_tokens for count in encoder.count_tokens(texts))
+    cut = f"{long:,} of {len(texts):,} texts are longer than the {encoder.text_tokens} tokens that"
+    return [f"{cut} {encoder.name} reads: they are cut there, as in its training"] if long else []
+
+
+def _dual_rows(benchmark: Benchmark, examples: Splits, words: ClassWords) -> Splits:
+    """Return the texts that a dual encoder compares the images of a benchmark with.
+
+    Subtasks whose prompts are captions have these; the others have their classes, in templates.
+
+    Raises
+    ------
+    RowError
+        Only some prompts of a subtask have a caption.
+    """
+    pairs = zip_longest(*(examples[split] for split in examples))
+    mixed = [example for pair in pairs for example in pair if example is not None]
+    captions: dict[str, None] = {}
+    captioned: dict[str | None, bool] = {}
+    for example in mixed:
+        found = read_captions(benchmark, example.prompt)
+        captions.update(dict.fromkeys(found.values()))
+        if captioned.setdefault(example.subtask, bool(found)) != bool(found):
+            raise RowError(
+                f"{example.split} example {example.id!r}: its prompt has"
+                f" {'a caption' if found else 'no caption'}, unlike others of subtask"
+                f" {example.subtask!r}; word all prompts of a subtask alike"
+            )
+    classes = {s: names for s, names in _classes(examples, words).items() if not captioned[s]}
+    templates = {
+        TEXTS_OF_NAMES: ("{class}",),
+        TEXTS_OF_BENCHMARK: benchmark.templates or TEMPLATES,
+        TEXTS_OF_FILE: words.templates,
+    }
+    texts = [
+        (subtask, label, kind, fill(template, name_of(label, words.names)))
+        for kind, own in templates.items()
+        for template in own
+        for subtask, labels in classes.items()
+        for label in labels
+    ]
+    if words.names and not examples["train"] and captions:
+        raise ModelError(
+            "the prompts are captions, and the threshold of their answers needs training examples;"
+            " pass --train, and drop --classes"
+        )
+    made = {CLASSES: _rows(CLASSES, texts)}
+    made[CAPTIONS] = _rows(CAPTIONS, [(None, None, None, caption) for caption in captions])
+    return {split: rows for split, rows in made.items() if rows}
+
+
+def _told_rows(examples: Splits, words: ClassWords) -> Splits:
+    """Return the texts that tell a model each class of a benchmark before its questions."""
+    texts = []
+    for subtask, labels in _classes(examples, words).items():
+        of = examples["train"] or examples["test"]
+        prompts = dict.fromkeys(e.prompt for e in of if e.subtask == subtask)
+        for prompt in list(prompts)[:PROMPTS]:
+            plain = prompt.replace(IMAGE_MARK, "")
+            texts += [
+                (subtask, label, TEXTS_OF_PROMPTS, fill(TOLD, name_of(label, words.names)) + plain)
+                for label in labels
+            ]
+    return {CLASSES: _rows(CLASSES, texts)}
+
+
+def _classes(examples: Splits, words: ClassWords) -> dict[str | None, list[str]]:
+    """Return the classes of each subtask: of the training examples, else those that have names."""
+    found: dict[str | None, dict[str, None]] = {}
+    for example in examples["train"]:
+        found.setdefault(example.subtask, {})[str(example.label)] = None
+    if not found:
+        found = {example.subtask: dict.fromkeys(words.names) for example in examples["test"]}
+    return {subtask: list(labels) for subtask, labels in found.items()}
+
+
+def _rows(split: str, texts: Sequence[Text]) -> list[Example]:
+    return [
+        Example(
+            id=f"{split}:{index}",
+            split=split,
+            index=index,
+            label=label,
+            prompt=text,
+            subtask=subtask,
+            category=kind,
+        )
+        for index, (subtask, label, kind, text) in enumerate(texts)
+    ]

@@ -1,0 +1,94 @@
+"""Files of the user that put classes into words: names of labels, and templates of texts."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from savs.foundation.errors import ParameterError
+
+LABELS = "labels"
+"""What `--classes` says instead of a file: the labels of the training examples, as they are."""
+MARK = "{class}"
+"""Where a template has the class's name."""
+
+
+def read_class_names(path: str | Path) -> dict[str, str]:
+    """Return label -> name: from a JSON object, a JSON list of labels, or one label a line.
+
+    Raises
+    ------
+    ParameterError
+        The file cannot be read, names a class twice or none, or has an empty name.
+    """
+    text = _text(path, "--classes")
+    if str(path).endswith(".json"):
+        try:
+            found = json.loads(text)
+        except ValueError as error:
+            raise ParameterError(f"{path} is not JSON: {error}; correct the file") from error
+        pairs = list(found.items()) if isinstance(found, dict) else found
+    else:
+        pairs = [line.strip() for line in text.splitlines() if line.strip()]
+    if not isinstance(pairs, list):
+        raise ParameterError(
+            f"{path} holds {type(pairs).__name__}, expected a list of labels, or an object of"
+            " label and name"
+        )
+    names: dict[str, str] = {}
+    for pair in pairs:
+        label, name = pair if isinstance(pair, tuple) else (pair, pair)
+        if not isinstance(label, str) or not isinstance(name, str) or not name.strip():
+            raise ParameterError(
+                f"{path}: class {label!r} has the name {name!r}, expected text that is not empty"
+            )
+        if label in names:
+            raise ParameterError(f"{path} has class {label!r} twice; keep one of them")
+        names[label] = name
+    if not names:
+        raise ParameterError(f"{path} names no class; write one a line")
+    return names
+
+
+def read_templates(path: str | Path) -> tuple[str, ...]:
+    """Return the templates of a file, one a line, each once.
+
+    Raises
+    ------
+    ParameterError
+        The file cannot be read or is empty, or a line does not have `{class}` in it.
+    """
+    lines = [line.strip() for line in _text(path, "--templates").splitlines()]
+    for number, line in enumerate(lines, start=1):
+        if line and MARK not in line:
+            raise ParameterError(
+                f"{path}:{number}: template {line!r} has no {MARK}; write {MARK} where the name of"
+                " the class belongs"
+            )
+    found = tuple(dict.fromkeys(filter(None, lines)))
+    if not found:
+        raise ParameterError(f"{path} has no template; write one a line, like 'a photo of {MARK}'")
+    return found
+
+
+def fill(template: str, name: str) -> str:
+    """Return a template with a name in it.
+
+    >>> fill("a photo of a {class}.", "cat")
+    'a photo of a cat.'
+    """
+    return template.replace(MARK, name)
+
+
+def name_of(label: str, names: Mapping[str, str]) -> str:
+    """Return the name of a label, which is the label itself where the user gave none."""
+    return names.get(label, label)
+
+
+def _text(path: str | Path, option: str) -> str:
+    try:
+        return Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ParameterError(
+            f"{option} {path} cannot be read: {reason}; pass a file of text"
+        ) from error

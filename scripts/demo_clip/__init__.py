@@ -1,0 +1,1 @@
+"""How the shipped dual encoder is made."""

@@ -1,0 +1,1 @@
+"""Finetuning by low-rank adapters, for the comparison with SAVs."""

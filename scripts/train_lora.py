@@ -1,0 +1,85 @@
+r"""Train a LoRA adapter on the training split, with the inputs and options of `savs extract`.
+
+    python scripts/train_lora.py general --train train.jsonl --test test.jsonl \
+        --model ID --out adapter
+    savs extract general --train train.jsonl --test test.jsonl \
+        --model ID --adapter adapter --answers labels --out adapted
+
+Needs `pip install peft`. Several GPUs: `accelerate launch scripts/train_lora.py ...`.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from savs.foundation.errors import SavsError
+from savs.pipeline.cli.options.expansion import expand_options
+from savs.pipeline.cli.options.inputs import BenchmarkArgument, resolve_benchmark
+from savs.pipeline.cli.output import print_line, say
+from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.requirements import require_extra
+from savs.pipeline.inputs.input_options import InputOptions
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(help=__doc__)
+@expand_options
+def train_lora(
+    benchmark: BenchmarkArgument,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the adapter; must not exist.")],
+    inputs: InputOptions,
+    model: ModelOptions,
+    rank: Annotated[int, typer.Option(help="Rank of the updates.")] = 16,
+    alpha: Annotated[float, typer.Option(help="Updates are scaled by alpha / rank.")] = 32.0,
+    targets: Annotated[
+        str, typer.Option(help="Linear modules that get an adapter, joined by commas.")
+    ] = "q_proj,k_proj,v_proj,o_proj",
+    train_vision: Annotated[
+        bool, typer.Option("--train-vision", help="Adapt the vision tower, too.")
+    ] = False,
+    dropout: Annotated[float, typer.Option(help="Dropout of the adapter.")] = 0.0,
+    epochs: Annotated[int, typer.Option(help="Passes over the training split.")] = 3,
+    batch_size: Annotated[int, typer.Option(help="Examples of a step, in each process.")] = 4,
+    learning_rate: Annotated[float, typer.Option(help="At the first step; falls to 0.")] = 2e-4,
+    lora_seed: Annotated[int, typer.Option(help="Seed of the adapter and of the order.")] = 0,
+) -> None:
+    """Train and save an adapter; print its folder."""
+    require_extra()
+    from lora.options import LoraOptions
+    from lora.training import train
+
+    from savs.pipeline.extraction.model.load import load
+    from savs.pipeline.inputs.fetching import make_fetching
+    from savs.pipeline.inputs.source import Source
+
+    if out.exists():
+        raise typer.BadParameter(f"--out {out} is there already; pass another, or remove it")
+    if model.adapter is not None:
+        raise typer.BadParameter("--adapter is for extract; this script makes one")
+    try:
+        options = LoraOptions(
+            rank=rank,
+            alpha=alpha,
+            targets=tuple(filter(None, targets.split(","))),
+            vision=train_vision,
+            dropout=dropout,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            seed=lora_seed,
+        )
+        source = Source(resolve_benchmark(benchmark, inputs), inputs, make_fetching(inputs, None))
+        examples = source.examples()
+        for line in source.notes(examples):
+            say(line)
+        train(load(model), source, examples["train"], options, out, say)
+    except SavsError as error:
+        say(f"error: {error}")
+        raise typer.Exit(1) from error
+    print_line(str(out))
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,110 @@
+"""Each example under several prompts: ids, subtasks, metrics, and what is refused."""
+
+import polars as pl
+import pytest
+
+from savs.datasets import Example, OptionError, RowError, find_benchmark
+from savs.datasets.benchmarks.configuration import adapt
+from savs.datasets.benchmarks.several_prompts import (
+    as_stored,
+    prompt_accuracies,
+    stored_prompts,
+    under_each_prompt,
+    under_one_prompt,
+    without_prompt,
+)
+
+ASKED = ("Cat?", "Dog?")
+GENERAL = find_benchmark("general")
+
+
+def example(name="a", index=0, **more):
+    given = {"label": "x", "prompt": "Cat?", "media": ("a.png",), "split": "train"}
+    return Example(id=name, index=index, **given | more)
+
+
+def test_an_example_is_there_once_a_prompt_side_by_side():
+    found = under_each_prompt([example("a", 0), example("b#1", 3)], ASKED)
+    assert [(e.id, e.index, e.prompt, e.subtask) for e in found] == [
+        ("a#1", 0, "Cat?", "Cat?"),
+        ("a#2", 1, "Dog?", "Dog?"),
+        ("b#1#1", 6, "Cat?", "Cat?"),
+        ("b#1#2", 7, "Dog?", "Dog?"),
+    ]
+    ids = pl.Series("id", [e.id for e in found])
+    assert without_prompt(ids).to_list() == ["a", "a", "b#1", "b#1"]
+
+
+def test_an_example_with_a_subtask_is_refused():
+    with pytest.raises(RowError, match="'a' has the subtask 's', but with several questions"):
+        under_each_prompt([example(subtask="s")], ASKED)
+
+
+def test_each_prompt_must_fit_the_images():
+    with pytest.raises(RowError, match=r"'a' under the question '<image><image>B':.*use one"):
+        under_each_prompt([example()], ["A", "<image><image>B"])
+
+
+def test_both_benchmarks_record_all_prompts():
+    for name in ("general", "image-folder"):
+        found = adapt(find_benchmark(name), question=ASKED)
+        assert found.prompts == ASKED
+        assert found.options == {"questions": ["Cat?", "Dog?"]}
+    mapped = adapt(GENERAL, {"label": "class"}, ASKED)
+    assert mapped.options == {"columns": {"label": "class"}, "questions": ["Cat?", "Dog?"]}
+
+
+def test_one_prompt_in_a_list_is_one_prompt():
+    found = adapt(GENERAL, question=["Cat?"])
+    assert (found.prompts, found.options) == ((), {"question": "Cat?"})
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (["A", "B", "A"], "'A' is given twice"),
+        (["A", " "], "one of the questions is empty"),
+        ([], "there are no questions"),
+    ],
+)
+def test_prompts_that_make_no_sense_are_refused(asked, message):
+    with pytest.raises(OptionError, match=message):
+        adapt(GENERAL, question=asked)
+
+
+def test_other_benchmarks_refuse_prompts():
+    with pytest.raises(OptionError, match="--question is an option of general and image-folder"):
+        adapt(find_benchmark("blink"), question=ASKED)
+
+
+def test_a_store_tells_its_prompts_where_the_benchmark_has_them():
+    options = {"questions": list(ASKED)}
+    facts = {"name": "general", "options": options}
+    assert as_stored(GENERAL, facts).prompts == stored_prompts(facts) == ASKED
+    assert stored_prompts({"name": "mine", "options": options}) == ()
+    assert as_stored(GENERAL, {"name": "general", "options": {"question": "A"}}) is GENERAL
+
+
+def test_no_metric_mixes_prompts():
+    rows = {
+        "subtask": ["Cat?", "Dog?"] * 3,
+        "label": ["x", "x", "x", "x", "y", "y"],
+        "correct": [True, False, True, False, False, True],
+        "cluster": list("aabbcc"),
+    }
+    classes = dict.fromkeys(ASKED, ("x", "y"))
+    found = prompt_accuracies(pl.DataFrame(rows), classes)
+    assert [(units.name, units.scores["score"].to_list()) for units in found] == [
+        ("accuracy, Cat?", [1, 1, 0]),
+        ("accuracy, Dog?", [0, 0, 1]),
+        ("balanced accuracy, Cat?", [1, 1, 0]),
+        ("balanced accuracy, Dog?", [0, 0, 1]),
+    ]
+    assert found[2].scores["stratum"].to_list() == ["x", "x", "y"]
+
+
+def test_examples_under_one_prompt_are_those_of_the_file():
+    rows = pl.DataFrame({"id": ["a#1", "a#2"], "subtask": list(ASKED)})
+    once = under_one_prompt(rows, ASKED)
+    assert once.rows() == [("a", None)]
+    assert under_one_prompt(rows, ()) is rows

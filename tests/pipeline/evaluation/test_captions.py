@@ -1,0 +1,88 @@
+"""Captions: official scores compare cosines, answers have a threshold from training examples."""
+
+import json
+
+import numpy as np
+import pytest
+import readout_oracles as slowly
+
+from savs.datasets.benchmarks.captions import shown_caption
+from savs.datasets.benchmarks.shapes import write_shapes
+from savs.pipeline import evaluate, extract, match_captions, select
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.captions import best_threshold
+
+
+@pytest.fixture(scope="module")
+def groups(tmp_path_factory):
+    """Return the shipped dual encoder's store of groups of two images and two captions."""
+    root = tmp_path_factory.mktemp("groups")
+    drawn = {"seed": 3, "tasks": ("group-binding",), "train_per_class": 8, "test_units": 16}
+    made = write_shapes(root, **drawn)
+    files = {"train": made.train, "test": made.test}
+    for path in files.values():
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        for number, row in enumerate(rows):
+            row |= {"question_id": row.get("group", number), "image": row["images"][0]}
+            row["question"] = row["question"].removesuffix(" Answer with Yes or No.")
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    given = {"model": "demo-clip", "dtype": "float32", "out": root / "store"}
+    return extract("naturalbench-retrieval", **files, **given).store
+
+
+def cosines(store, split: str) -> list[float]:
+    """Return the cosine of each example's image and caption, one by one."""
+    texts = dict(
+        zip(store.examples("captions")["prompt"], store.features("captions")[0], strict=True)
+    )
+    return [
+        slowly.cosine(image, texts[shown_caption(prompt)["Yes"]])
+        for image, prompt in zip(
+            store.features(split)[0], store.examples(split)["prompt"], strict=True
+        )
+    ]
+
+
+def test_official_scores_and_answers_are_those_of_the_cosines(groups) -> None:
+    found = match_captions(groups)
+    assert found.readout == "clip"
+    assert found.to_json()["heads"] == 0
+    metrics = {metric.name: metric.value for metric in found.metrics}
+    s = np.array(cosines(groups, "test")).reshape(-1, 2, 2)  # group, caption, image
+    text = (s[:, 0, 0] > s[:, 1, 0]) & (s[:, 1, 1] > s[:, 0, 1])
+    image = (s[:, 0, 0] > s[:, 0, 1]) & (s[:, 1, 1] > s[:, 1, 0])
+    expected = {"text": text, "image": image, "group": text & image}
+    for name, own in expected.items():
+        assert metrics[f"{name} score (official)"] == own.mean()
+    assert 0 < text.mean() < 1
+    train = cosines(groups, "train")
+    is_yes = [label == "Yes" for label in groups.examples("train")["label"]]
+    limits = [(a + b) / 2 for a, b in zip(sorted(train), sorted(train)[1:], strict=False)]
+    right = [sum((v > t) == y for v, y in zip(train, is_yes, strict=True)) for t in limits]
+    limit = best_threshold(np.array(train), np.array(is_yes))
+    assert sum((v > limit) == y for v, y in zip(train, is_yes, strict=True)) == max(right)
+    said = ["Yes" if value > limit else "No" for value in s.ravel()]
+    assert found.predictions["prediction"].to_list() == said
+
+
+def test_a_threshold_never_lies_between_equal_values() -> None:
+    assert best_threshold(np.array([1.0, 1.0, 2.0]), np.array([False, True, True])) == 1.5
+    assert best_threshold(np.array([3.0, 3.0]), np.array([False, True])) == 3.0
+    # Two thresholds are right three times of four: the middle of the wider gap is taken.
+    values, truth = np.array([0.0, 1.0, 5.0, 6.0]), np.array([False, True, False, True])
+    assert best_threshold(values, truth) == 0.5
+    assert best_threshold(values * [1, 1, 1, 2], truth) == 8.5
+
+
+def test_captions_tell_what_the_image_alone_cannot(groups) -> None:
+    by_text = {m.name: m.value for m in match_captions(groups).metrics}
+    alone = {m.name: m.value for m in evaluate(groups, select(groups, readout="lda")).metrics}
+    assert alone["accuracy"] == 0.5  # each image is in a true and in a false example
+    assert by_text["accuracy"] > 0.7
+
+
+def test_a_store_without_captions_is_refused(scenes, tmp_path, tiny_model) -> None:
+    files = {"train": scenes.train, "test": scenes.test}
+    store = extract("general", **files, model=str(tiny_model("clip")), out=tmp_path / "s").store
+    with pytest.raises(SelectionError, match="has no captions; extract a benchmark of captions"):
+        match_captions(store)

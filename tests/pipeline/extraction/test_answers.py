@@ -1,0 +1,129 @@
+"""What extraction keeps beside the heads: the model's own answers."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from savs.pipeline import extract, generated_texts, load_model
+from savs.pipeline.extraction.checks import preflight
+from savs.pipeline.extraction.model import label_likelihood
+from savs.pipeline.extraction.model.answers import Answers
+from savs.pipeline.extraction.model.label_tokens import label_tokens
+from savs.pipeline.running.progress import Reporting
+from savs.stores import ResultError, StoreMismatchError
+
+
+def test_answers_are_kept_and_leave_the_features_alone(run):
+    plain = run("plain", dtype="float32")
+    full = run("full", dtype="float32", answers="labels")
+    np.testing.assert_allclose(
+        plain.store.features("test"), full.store.features("test"), rtol=1e-4, atol=1e-5
+    )
+    assert list(full.store.manifest.identity.outputs["answers"]) == ["a", "b"]
+    assert full.store.output("test", "answers").shape == (5, 2)
+    with pytest.raises(StoreMismatchError, match="--answers labels"):
+        run("full", dtype="float32")
+
+
+def test_a_store_with_answers_is_of_its_labels_and_their_tokens(run):
+    store = run(answers="labels", dtype="float32").store
+    tokens = store.manifest.identity.outputs["answers"]
+    assert {label: len(own) for label, own in tokens.items()} == {"a": 2, "b": 2}
+    values = store.output("test", "answers")
+    assert values.dtype == np.float32
+    assert (values < 0).all()
+
+
+@pytest.mark.parametrize("reuse", ["auto", pytest.param("off", marks=pytest.mark.thorough)])
+def test_each_subtask_is_asked_its_own_labels(inputs, tiny_model, tmp_path, reuse):
+    image = inputs.image("one.png", 1)
+    found = [
+        {"image": image, "question": q, "label": label, "subtask": task}
+        for q in ("What?", "What is it, and why?")
+        for task, labels in (("x", ("a", "b c")), ("y", ("d", "a")))
+        for label in labels
+    ]
+    both = inputs.rows("rows.jsonl", found)
+    given = {"train": both, "test": both, "model": str(tiny_model("qwen2_vl")), "reuse": reuse}
+    done = extract("general", out=tmp_path / "s", answers="labels", dtype="float32", **given)
+    assert done.store.manifest.batching["whole_answers"] is False
+    values, rows = done.store.output("test", "answers"), done.store.examples("test")
+    assert list(done.store.manifest.identity.outputs["answers"]) == ["a", "b c", "d"]
+    for row, task in zip(values, rows["subtask"], strict=True):
+        assert np.isfinite(row).tolist() == ([True, True, False] if task == "x" else [1, 0, 1])
+    same = rows["prompt"].to_numpy() == "What?"
+    assert len(set(values[same, 0])) == 1  # label a of both subtasks behind one prompt
+    model = load_model(str(tiny_model("qwen2_vl")), dtype="float32")
+    picture = Image.open(inputs.root / image).convert("RGB")
+    whole = Answers(label_tokens(model.encoder, ["a", "b c", "d"]), whole=True)
+    for prompt in ("What?", "What is it, and why?"):
+        read = model.read(model.inputs([(picture, prompt)]), whole.tried(1))
+        mine = values[rows["prompt"].to_numpy() == prompt]
+        expected = np.broadcast_to(read.outputs["answers"], mine.shape)
+        known = np.isfinite(mine)
+        np.testing.assert_allclose(mine[known], expected[known], rtol=1e-5)
+
+
+@pytest.mark.thorough
+def test_where_a_cache_changes_answers_whole_passes_are_run(run, monkeypatch):
+    right = run("right", answers="labels", dtype="float32").store
+    go_on = label_likelihood._go_on
+    monkeypatch.setattr(label_likelihood, "_go_on", lambda *given: 2 * go_on(*given))
+    said = []
+    store = run("whole", answers="labels", dtype="float32", reporting=Reporting(said.append)).store
+    assert store.manifest.batching["whole_answers"] is True
+    assert any(line.startswith("answers run with their whole prompts") for line in said)
+    for split in ("train", "test"):
+        ours, theirs = (s.output(split, "answers") for s in (store, right))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+def test_labels_that_the_memory_does_not_hold_run_in_pieces():
+    tried = []
+
+    def run(part):
+        tried.append(len(part))
+        if len(part) > 2:
+            raise torch.OutOfMemoryError("no room")
+        return torch.tensor([float(row + label) for row, label in part])
+
+    pairs = [(row, label) for row in range(3) for label in range(2)]
+    done = label_likelihood.in_pieces(pairs, 5, run)
+    assert [pair for part, _ in done for pair in part] == pairs
+    assert [float(v) for _, values in done for v in values] == [sum(pair) for pair in pairs]
+    assert tried == [5, 2, 2, 2]
+
+
+@pytest.mark.thorough
+def test_an_answer_that_is_not_finite_skips_the_row(run, monkeypatch):
+    rest = label_likelihood._behind_cache
+    monkeypatch.setattr(label_likelihood, "_behind_cache", lambda *given: rest(*given) * torch.nan)
+    monkeypatch.setattr(preflight, "find_answer_way", lambda *_, **__: (False, "not tried"))
+    done = run(answers="labels", dtype="float32")
+    assert len(done.skipped) == 11
+    assert "the log-likelihood of a label is NaN or infinite in float32" in done.skipped[0][2]
+
+
+def test_what_is_generated_is_what_transformers_generates(run, inputs, tiny_model):
+    store = run(answers="labels,generate", dtype="float32", reuse="off").store
+    model = load_model(str(tiny_model("qwen2_vl")), dtype="float32")
+    ends = store.manifest.identity.outputs["generated"]["ends"]
+    texts = generated_texts(store, "test")
+    for row in range(5):
+        image = Image.open(inputs.root / f"images/test{row}.png").convert("RGB")
+        given = model.inputs([(image, f"What is it{'?' * (row % 3 + 1)}")])
+        out = model.model.generate(
+            **given, do_sample=False, max_new_tokens=16, eos_token_id=ends, pad_token_id=0
+        )
+        tokens = out[0, given["input_ids"].shape[1] :]
+        tokenizer = model.encoder.tokenizer
+        assert texts[row] == tokenizer.decode(tokens, skip_special_tokens=True)
+    assert len(set(texts)) > 1
+
+
+def test_a_store_without_answers_says_how_to_get_them(run):
+    with pytest.raises(
+        ResultError, match="has no output 'answers'; extract again with --answers labels"
+    ):
+        run().store.output("test", "answers")

@@ -1,0 +1,61 @@
+"""`--classes` with a language model: each class is told before the questions, without an image."""
+
+import json
+
+import numpy as np
+import pytest
+from tiny_models import HEADS, LAYERS
+
+from savs.pipeline import evaluate, extract, load_model, select
+from savs.pipeline.extraction.text_rows import PROMPTS
+from savs.stores.format.layout import to_float32
+
+
+@pytest.fixture
+def run(inputs, tiny_model, tmp_path):
+    train, test = inputs.few_shots()
+
+    def go(name="store", **options):
+        given = {"train": train, "test": test, "model": str(tiny_model("qwen2_vl"))} | options
+        return extract("general", out=tmp_path / name, dtype="float32", **given).store
+
+    return go
+
+
+def test_the_heads_are_those_of_the_text_alone(run, tiny_model) -> None:
+    store = run(classes="labels")
+    questions = ["What is it?", "What is it??", "What is it???"]
+    rows = store.examples("classes")
+    assert rows["prompt"].to_list() == [
+        f"You are given an image of a {label}\n{question}"
+        for question in questions
+        for label in "ab"
+    ]
+    assert rows["media"].list.len().to_list() == [0] * 6
+    model = load_model(str(tiny_model("qwen2_vl")), dtype="float32")
+    for row, prompt in enumerate(rows["prompt"]):
+        read = model.read(model.inputs([(prompt,)]))
+        alone = np.concatenate([to_float32(read.heads[n], "float32") for n in range(LAYERS)])
+        stored = store.features("classes")[:, row]
+        np.testing.assert_allclose(stored, alone[:, 0], rtol=1e-4, atol=1e-5)
+    assert len(store.heads) == LAYERS * HEADS
+    assert evaluate(store, select(store, heads=3, readout="hec-vt")).metrics[0].units == 5
+
+
+def test_a_store_without_classes_is_as_before_and_cannot_get_them(run) -> None:
+    bare = run()
+    assert list(bare.manifest.plan.splits) == ["train", "test"]
+    told = run("told", classes="labels")
+    np.testing.assert_array_equal(told.features("train"), bare.features("train"))
+
+
+def test_names_replace_labels_and_training_examples(run, tmp_path) -> None:
+    names = tmp_path / "names.json"
+    names.write_text(json.dumps({"a": "cat", "b": "dog"}))
+    store = run(train=None, classes=names)
+    prompts = store.examples("classes")["prompt"].to_list()
+    assert prompts[:2] == [f"You are given an image of a {n}\nWhat is it?" for n in ("cat", "dog")]
+    assert len(prompts) == 2 * 3 <= 2 * PROMPTS
+    found = evaluate(store, select(store, readout="hec-t", use_heads=[(1, 2), (0, 0)]))
+    assert found.predictions["prediction"].is_in(["a", "b"]).all()
+    assert found.metrics[0].units == 5

@@ -1,0 +1,85 @@
+"""Classes by their names alone: heads from elsewhere, and no training example."""
+
+import numpy as np
+import pytest
+from text_stores import draw_text_store, make_text_store
+
+from savs.pipeline import (
+    cross_validate,
+    evaluate,
+    load_selection,
+    save_selection,
+    select,
+    sweep,
+)
+from savs.pipeline.errors import SelectionError
+from savs.stores import HeadNotFoundError, open_store
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    """Return a store with training examples, and one of the same test examples without."""
+    folder = tmp_path_factory.mktemp("names")
+    whole = draw_text_store(folder / "whole", 5, heads=6, scale=None)
+    splits = ("test", "classes")
+    labels = {split: whole.examples(split)["label"].to_list() for split in splits}
+    kinds = whole.examples("classes")["category"].to_list()
+    features = {split: whole.features(split) for split in splits}
+    features["train"], labels["train"] = features["test"][:, :0], []
+    order = ("train", "test", "classes")
+    bare = make_text_store(
+        folder / "bare",
+        {split: features[split] for split in order},
+        {split: labels[split] for split in order},
+        kinds,
+        scale=None,
+    )
+    return whole, bare
+
+
+def test_named_heads_give_the_same_as_chosen_ones_without_any_example(stores, tmp_path) -> None:
+    whole, bare = stores
+    chosen = select(whole, heads=3, readout="hec-t")
+    heads = chosen.only_task().heads
+    by_name = select(bare, readout="hec-t", use_heads=heads)
+    assert by_name.only_task().examples == 0
+    assert by_name.heads_from == "given by name"
+    saved = load_selection(save_selection(by_name, tmp_path / "selection"))
+    from_other = select(bare, readout="hec-t", heads_from=chosen)
+    votes = []
+    for store, selection in ((whole, chosen), (bare, saved), (bare, from_other)):
+        assert selection.only_task().heads == heads
+        found = evaluate(store, selection).predictions["votes"]
+        votes.append([{v["class"]: v["score"] for v in row} for row in found])
+    for row in zip(*votes, strict=True):
+        for name in row[0]:
+            np.testing.assert_allclose([one[name] for one in row], row[0][name], atol=1e-6)
+
+
+def test_without_examples_heads_must_be_given(stores) -> None:
+    _, bare = stores
+    with pytest.raises(SelectionError, match="no training examples to choose heads by"):
+        select(bare, readout="hec-t")
+    with pytest.raises(SelectionError, match="'vote' needs training examples"):
+        select(bare, use_heads=[(0, 1)])
+    with pytest.raises(SelectionError, match="'hec-vt' needs training examples"):
+        select(bare, readout="hec-vt", use_heads=[(0, 1)])
+    by_name = select(bare, readout="hec-t", use_heads=[(0, 1)])
+    for learns in (lambda: sweep(bare, draws=1), lambda: cross_validate(bare, by_name)):
+        with pytest.raises(SelectionError, match="no training examples, only the names"):
+            learns()
+    with pytest.raises(HeadNotFoundError, match=r"no head L7\.H0"):
+        select(bare, readout="hec-t", use_heads=[(7, 0)])
+
+
+def test_the_command_takes_names_of_heads(stores, savs, tmp_path) -> None:
+    whole, _ = stores
+    out = tmp_path / "chosen"
+    done = savs("select", whole.path, "--use-heads", "L0.H4,L0.H1", "--out", out)
+    assert done.returncode == 0, done.stderr
+    selection = load_selection(out)
+    assert selection.only_task().heads == ((0, 4), (0, 1))
+    found = evaluate(open_store(whole.path), selection)
+    assert found.metrics[0].units == 40
+    for wrong in (["--use-heads", "4,1"], ["--use-heads", "L0.H1", "--heads", "2"]):
+        assert savs("select", whole.path, *wrong).returncode == 2
