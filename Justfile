@@ -36,8 +36,8 @@ crash:
 
 # Extract on a Ray cluster of three nodes on this machine, and lose one (installs the extra `ray`)
 ray:
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ray]'
-    .venv/bin/python -m pytest -q -m slow tests/pipeline/cluster/test_ray.py
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ray]' 'ray[data]'
+    .venv/bin/python -m pytest -q -m slow tests/pipeline/cluster/test_ray.py tests/pipeline/cluster/test_ray_data.py
 
 # Run the demo as on an older processor, and train a model twice to the same bits
 same-bits:

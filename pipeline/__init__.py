@@ -11,6 +11,7 @@ with lazy_imports(globals()):
     from savs.foundation.errors import SavsError
     from savs.pipeline.bundles.bundle import Bundle, write_bundle
     from savs.pipeline.bundles.hub import push
+    from savs.pipeline.classifying.batch_step import ClassifyBatches
     from savs.pipeline.classifying.classification import classify
     from savs.pipeline.classifying.estimator import SavsClassifier
     from savs.pipeline.classifying.heads_classifier import HeadsClassifier

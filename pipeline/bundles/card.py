@@ -17,7 +17,7 @@ CLASSES_SHOWN = 200
 """Classes that the table lists."""
 LIMITS = """\
 * It knows its classes and no other: an image of something else gets one of them, too.
-* Probabilities are shares of votes or scores. They are not calibrated.
+{probabilities}\
 * It was made for the prompt above. Other prompts, pixel limits or weights need another selection.
 * Few training examples decide. Measure it on images like those that you will put to it.
 """
@@ -58,7 +58,11 @@ def model_card(
         *(_task(task, counts) for task, counts in _counted(selection, store)),
         _metrics(selection, whole, folder),
         _use(selection, no_program),
-        f"## Limits\n\n{LIMITS}",
+        "## Limits\n\n"
+        + LIMITS.format(
+            probabilities="".join(map(_sureness, selection.tasks))
+            + _error(selection, whole, folder)
+        ),
     ]
     return "\n".join(parts)
 
@@ -82,6 +86,7 @@ def _summary(selection: Selection) -> str:
         ("dtype", source.dtype),
         ("readout", f"{selection.readout} of {heads} attention heads"),
         ("training examples", f"{sum(task.examples for task in selection.tasks):,}"),
+        ("decoder layers needed", f"{max(layer for layer, _ in selection.heads) + 1}"),
         *(
             (name.replace("_", " "), f"{source.processor[name]:,}")
             for name in ("min_pixels", "max_pixels")
@@ -161,6 +166,35 @@ def _measured(found: Mapping[str, Any], what: str, only: str | None) -> str:
     notes = "".join(f"* {_text(note)}\n" for note in found["notes"])
     header = ("metric", "%", "95 % interval", "chance", "units")
     return f"Measured on {scored:,} {what}.\n\n{_table(header, rows)}\n{notes}"
+
+
+def _sureness(task: TaskSelection) -> str:
+    """Return what the probabilities of a task are."""
+    where = "" if task.subtask is None else f" of {_text(task.subtask)}"
+    if task.calibration is None:
+        return f"* Probabilities{where} are shares of votes or scores. They are not calibrated.\n"
+    known = task.calibration
+    return (
+        f"* Probabilities{where} are calibrated by {len(known.nonconformity):,} left-out training"
+        f" examples (temperature {known.temperature:.3g}). The right class of these had a"
+        f" probability of {_percent(1 - float(known.nonconformity.mean()))} % on average.\n"
+    )
+
+
+def _error(selection: Selection, whole: Selection, folder: Path) -> str:
+    """Return how far the probabilities of an evaluation were off, if there is one of these tasks.
+
+    That of more tasks is of all their examples together.
+    """
+    if len(selection.tasks) < len(whole.tasks):
+        return ""
+    found = load_metrics(folder)["confidence"] if (folder / METRICS).is_file() else None
+    if not found or found["temperatures"] is None:
+        return ""
+    return (
+        f"* The expected calibration error on {found['examples']:,} test examples is"
+        f" {_percent(found['calibration_error'])} %.\n"
+    )
 
 
 def _use(selection: Selection, no_program: str | None) -> str:

@@ -12,6 +12,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.head_scores import HeadScores, rank_heads
 from savs.pipeline.names import DEFAULT_HEADS
 from savs.pipeline.readouts import ClassScores, Fitted, Readout, choose_readout
+from savs.pipeline.selection.calibration import Calibration
 from savs.pipeline.selection.selection import require_scoring
 from savs.stores import Head
 
@@ -95,23 +96,31 @@ def choose_heads(
     return ChosenHeads(places, scores, fitted, rule)
 
 
-def probabilities(found: ClassScores, readout: str) -> Array:
-    """Return `(n, classes)` shares of the scores, float64, which sum to 1.
+def probabilities(
+    found: ClassScores, readout: str, calibration: Calibration | None = None
+) -> Array:
+    """Return `(n, classes)` calibrated probabilities, float64, which sum to 1.
 
-    The chosen class has the greatest, by a billionth where the readout's tie rule decided.
+    Without a calibration they are shares of the scores. The chosen class has the greatest, by a
+    billionth where the readout's tie rule decided.
 
     Raises
     ------
     ParameterError
         A user's readout gives negative scores, or none at all.
     """
+    shares = _shares(found, readout) if calibration is None else calibration.probabilities(found)
+    shares = shares.astype(np.float64)
+    tied = np.flatnonzero(shares.argmax(axis=1) != found.choice)
+    shares[tied, found.choice[tied]] = shares[tied].max(axis=1) * (1 + LEAD)
+    return shares / shares.sum(axis=1, keepdims=True)
+
+
+def _shares(found: ClassScores, readout: str) -> Array:
     scores = found.scores.astype(np.float64)
     total = scores.sum(axis=1, keepdims=True)
     if (scores < 0).any() or not (total > 0).all():
         raise ParameterError(
             f"readout {readout!r} gives scores that are no probabilities; use predict"
         )
-    shares = scores / total
-    tied = np.flatnonzero(shares.argmax(axis=1) != found.choice)
-    shares[tied, found.choice[tied]] = shares[tied].max(axis=1) * (1 + LEAD)
-    return shares / shares.sum(axis=1, keepdims=True)
+    return scores / total

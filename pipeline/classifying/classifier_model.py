@@ -44,9 +44,7 @@ class ClassifierModel:
 
     def chosen(self, model: LoadedModel) -> LoadedModel:
         """Return a model that stops at the deepest chosen head."""
-        layers = {layer for layer, _ in self.selection.heads}
-        kept = [point for point in model.hook_points if point.grid.layer in layers]
-        return replace(model, hook_points=tuple(kept))
+        return of_layers(model, self.selection)
 
     def _first_layers(self, last: int, prompts: Sequence[Pieces]) -> LoadedModel | None:
         """Return the model without the layers behind `last`; None where that cannot be."""
@@ -65,3 +63,10 @@ class ClassifierModel:
             self.say(f"all layers are loaded, since the model does not run with few: {reason}")
             return None
         return model
+
+
+def of_layers(model: LoadedModel, selection: SelectionConfig) -> LoadedModel:
+    """Return a model that reads the layers of a selection alone, and stops at the last of them."""
+    layers = {layer for layer, _ in selection.heads}
+    kept = [point for point in model.hook_points if point.grid.layer in layers]
+    return replace(model, hook_points=tuple(kept))

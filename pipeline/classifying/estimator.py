@@ -123,7 +123,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
             raise ParameterError(f"there are {len(contents)} images and {len(given)} labels")
         question = self._question()
         classes, numbers = np.unique(given, return_inverse=True)
-        found = self._read(contents, question)
+        found = self._read(contents, question).whole()
         heads, widths, features = found.features()
         names = tuple(map(str, classes))
         chosen = choose_heads(
@@ -167,15 +167,36 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_[choice]
 
     def predict_proba(self, images: Sequence[Pictured]) -> Array:
-        """Return `(n, classes)` shares of votes or scores, in the order of `classes_`.
+        """Return `(n, classes)` probabilities, in the order of `classes_`.
 
-        They are not calibrated.
+        Those of a loaded classifier are calibrated if `select` calibrated it. Otherwise they are
+        shares of votes or scores.
         """
-        return probabilities(self._scores(images), self.selection_.readout)
+        found = self._scores(images)
+        task = self.selection_.only_task()
+        return probabilities(found, self.selection_.readout, task.calibration)
 
     def __call__(self, image: Pictured) -> Any:
         """Return the label of one image."""
         return self.predict([image])[0]
+
+    def read_images(self, contents: Sequence[bytes]) -> ImageHeads:
+        """Return the heads of image files that a fitted classifier needs.
+
+        Without a cache, images that cannot be decoded are in `skipped`, as `image N`.
+        """
+        selection = self.selection_
+        question = selection.only_task().question or self._question()
+        found = self._read(contents, question, selection)
+        require_match(selection, found.source, allow_other_prompt=False)
+        return found
+
+    def score_heads(self, found: ImageHeads) -> ClassScores:
+        """Return the scores of the images that have heads."""
+        task = self.selection_.only_task()
+        heads, _, features = found.features()
+        width = max(self.selection_.lengths(task)["width"], 1)
+        return task.fitted.scores(features[[heads.index(head) for head in task.heads], :, :width])
 
     def save(self, folder: str | Path) -> Path:
         """Save the classifier as `select` does, and return the folder.
@@ -199,8 +220,8 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
     ) -> Self:
         """Return a fitted classifier from a folder, or from `hf://owner/name`.
 
-        Nothing that the classifier names is run. No layer behind its deepest head runs unless
-        there is a `cache`, which keeps all heads.
+        Nothing that the classifier names is run. No layer behind its deepest head is loaded or
+        runs, unless there is a `cache`, which keeps all heads.
 
         Parameters
         ----------
@@ -255,14 +276,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
 
     def _scores(self, images: Sequence[Pictured]) -> ClassScores:
         check_is_fitted(self)
-        selection = self.selection_
-        task = selection.only_task()
-        question = task.question or self._question()
-        found = self._read(contents_of(images), question, selection)
-        require_match(selection, found.source, allow_other_prompt=False)
-        heads, _, features = found.features()
-        width = max(selection.lengths(task)["width"], 1)
-        return task.fitted.scores(features[[heads.index(head) for head in task.heads], :, :width])
+        return self.score_heads(self.read_images(contents_of(images)).whole())
 
     def _question(self) -> str:
         if not self.question:
@@ -291,6 +305,6 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         return heads_of(
             *(contents, question, options, RunOptions(batch_size=self.batch_size)),
             decoding={} if selection is None else decoding_of(selection),
-            layers=None if selection is None else frozenset(n for n, _ in selection.heads),
+            selection=selection,
             cache=self.cache,
         )

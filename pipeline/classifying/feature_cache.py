@@ -7,14 +7,15 @@ model: one that waited finds what the other computed.
 
 import fcntl
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
+from savs.datasets.errors import MediaError
 from savs.foundation.arrays import Array
 from savs.foundation.whole_files import whole_file
 from savs.pipeline.errors import OutputError
@@ -33,11 +34,19 @@ class ImageHeads:
     """Heads of some images at the last token of one prompt."""
 
     source: FeatureSource
-    """The model, whole."""
+    """The model, with the layers that were loaded."""
     grid: tuple[LayerGrid, ...]
     """The heads that were read."""
     values: Array
     """`(images, values)` in the stored type: heads side by side, in the order of the grid."""
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    """Name -> reason of the images that have no values."""
+
+    def whole(self) -> "ImageHeads":
+        """Return these heads; MediaError where an image was skipped."""
+        for name, reason in self.skipped.items():
+            raise MediaError(reason if name in reason else f"{name}: {reason}")
+        return self
 
     def features(self) -> tuple[list[tuple[int, int]], list[int], Array]:
         """Return the heads, their widths, and `(heads, images, d)` float32.

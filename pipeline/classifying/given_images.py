@@ -13,6 +13,7 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.feature_cache import FeatureCache, ImageHeads
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.selection.config_json import SelectionConfig
 
 
 def contents_of(images: Any) -> list[bytes]:
@@ -30,10 +31,15 @@ def contents_of(images: Any) -> list[bytes]:
             "expected a list of images, got one; pass [image], or call the classifier: model(image)"
         )
     plain = (str(image) if isinstance(image, np.str_) else image for image in images)
-    found = [file_bytes(image, f"image {number}") for number, image in enumerate(plain)]
+    found = [file_bytes(image, image_name(number)) for number, image in enumerate(plain)]
     if not found:
         raise ParameterError("there are no images; pass at least one")
     return found
+
+
+def image_name(number: int) -> str:
+    """Return what errors call an image of a list."""
+    return f"image {number}"
 
 
 def _is_list(images: np.ndarray[Any, Any]) -> bool:
@@ -48,7 +54,7 @@ def heads_of(
     run: RunOptions,
     *,
     decoding: Mapping[str, int],
-    layers: frozenset[int] | None,
+    selection: SelectionConfig | None,
     cache: str | Path | bool | None,
 ) -> ImageHeads:
     """Return the heads of images: those that the cache has, and the others through the model.
@@ -61,19 +67,30 @@ def heads_of(
         Image files.
     question, options, run, decoding
         As `read_heads` takes them.
-    layers
-        The only layers that are needed. With a cache all are read: another fit may need them.
+    selection
+        The classifier whose layers alone are needed. With a cache all are read: another fit may
+        need them.
     cache
         A folder, None for that of the user, or False for none.
+
+    Returns
+    -------
+    ImageHeads
+        Without a cache, images that cannot be decoded are skipped; they are called `image N`.
+
+    Raises
+    ------
+    MediaError
+        With a cache, an image cannot be decoded.
     """
 
-    def read(images: Mapping[str, bytes], layers: frozenset[int] | None) -> ImageHeads:
+    def read(images: Mapping[str, bytes], of: SelectionConfig | None) -> ImageHeads:
         from savs.pipeline.classifying.image_heads import read_heads
 
-        return read_heads(images, question, options, run, decoding, layers)
+        return read_heads(images, question, options, run, decoding, of)
 
     if cache is False:
-        return read({f"image {number}": data for number, data in enumerate(contents)}, layers)
+        return read({image_name(number): data for number, data in enumerate(contents)}, selection)
     from savs.pipeline.classifying.checkpoint_state import features_key, pinned
 
     options = pinned(options)
@@ -82,7 +99,7 @@ def heads_of(
 
     def compute(missing: Sequence[str]) -> ImageHeads:
         wanted = [places[digest] for digest in missing]
-        return read({f"image {place}": contents[place] for place in wanted}, None)
+        return read({image_name(place): contents[place] for place in wanted}, None).whole()
 
     folder = _cache_folder(cache) / features_key(options, question, decoding)
     return FeatureCache(folder).get(digests, compute)

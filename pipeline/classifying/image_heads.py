@@ -5,15 +5,15 @@ A model is loaded once a process and stays, with what was found about its batche
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from savs.datasets import Example, MediaFolder
-from savs.datasets.errors import MediaError
 from savs.datasets.media.media import MediaRules
 from savs.foundation.arrays import Array
+from savs.pipeline.classifying.classifier_model import ClassifierModel, of_layers
 from savs.pipeline.classifying.feature_cache import ImageHeads
 from savs.pipeline.extraction.batches.feed import prompts_of
 from savs.pipeline.extraction.batches.worker_process import start_server
@@ -27,8 +27,13 @@ from savs.pipeline.extraction.model.load import load
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import PixelScale, find_scale
+from savs.pipeline.extraction.model.placement import find_placement
+from savs.pipeline.extraction.model.prompt_encoder import load_encoder
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.shard_files import ShardsInMemory
+from savs.pipeline.running.launchers import find_rank
+from savs.pipeline.running.progress import SILENT
+from savs.pipeline.selection.config_json import SelectionConfig
 from savs.stores import LayerGrid, ShardContent, ShardSpec
 
 ROWS = 256
@@ -40,9 +45,16 @@ class Resident:
     """A model that stays in memory."""
 
     options: ModelOptions
+    last: int | None
+    """The deepest layer that a classifier needed when it was loaded; None for the whole model."""
     model: LoadedModel
     tried: tuple[PixelScale | None, Batching] | None = None
     """What was found on the first images; of one alone batches are not compared."""
+
+    def has(self, options: ModelOptions, last: int | None) -> bool:
+        """Return whether it is this model, with all layers up to `last`."""
+        reaches = self.last is None or (last is not None and last <= self.last)
+        return self.options == options and reaches
 
 
 @dataclass(slots=True)
@@ -77,9 +89,9 @@ def read_heads(
     options: ModelOptions,
     run: RunOptions,
     decoding: Mapping[str, int],
-    layers: frozenset[int] | None = None,
+    selection: SelectionConfig | None = None,
 ) -> ImageHeads:
-    """Return the heads of images, each put before one question.
+    """Return the heads of images, each put before one question; what cannot be read is skipped.
 
     Parameters
     ----------
@@ -93,36 +105,49 @@ def read_heads(
         Sizes of batches, and workers.
     decoding
         How images are decoded, see `decoding_of`; what it lacks is as `extract` does by default.
-    layers
-        The only layers that are read; none behind the last of them runs. By default all.
+    selection
+        The classifier whose layers alone are read. None behind the deepest of its heads is loaded,
+        where the model allows it, or runs. By default all.
 
     Raises
     ------
-    MediaError
-        An image cannot be decoded.
     ModelError
         The model cannot be loaded or run.
     """
     with _RESIDENCE.turn:
-        resident = _resident(options)
-        whole = resident.model
         frames, draft = decoding.get("video_frames"), decoding.get("jpeg_draft")
         rules = MediaRules(video_frames=frames, draft_pixels=draft)
         media = GivenMedia(Path(), None, rules, images)
         examples = [_example(name, number, question) for number, name in enumerate(images)]
-        points = [p for p in whole.hook_points if layers is None or p.grid.layer in layers]
-        model = replace(whole, hook_points=tuple(points))
+        resident = _resident(options, selection, examples, media)
+        whole = resident.model
+        model = whole if selection is None else of_layers(whole, selection)
         shards = _Collected(model.grid)
         _run(resident, model, examples, media, run, shards)
-    values = np.concatenate([_side_by_side(part, model.grid) for part in shards.parts(images)])
-    return ImageHeads(whole.identity({}, media=decoding).source(), model.grid, values)
+    values = np.concatenate([_side_by_side(part, model.grid) for part in shards.parts()])
+    source = whole.identity({}, media=decoding).source()
+    return ImageHeads(source, model.grid, values, shards.skipped())
 
 
-def _resident(options: ModelOptions) -> Resident:
+def _resident(
+    options: ModelOptions,
+    selection: SelectionConfig | None,
+    examples: Sequence[Example],
+    media: MediaFolder,
+) -> Resident:
+    """Return the model that stays; a classifier's, with no more layers than its heads need."""
+    last = None if selection is None else max(layer for layer, _ in selection.heads)
     found = _RESIDENCE.resident
-    if found is None or found.options != options:
-        _RESIDENCE.resident = None  # its memory is free before the next is loaded
-        found = _RESIDENCE.resident = Resident(options, load(options))
+    if found is None or not found.has(options, last):
+        _RESIDENCE.resident = found = None  # its memory is free before the next is loaded
+        if selection is None:
+            model = load(options)
+        else:
+            encoder = load_encoder(options)
+            placement = find_placement(options, encoder, find_rank())
+            held = ClassifierModel(selection, options, encoder, placement, SILENT.say)
+            model = held.load(sample(encoder, examples, media).prompts)
+        found = _RESIDENCE.resident = Resident(options, last, model)
     return found
 
 
@@ -180,16 +205,22 @@ class _Collected(ShardsInMemory):
         self._parts[spec.number] = content
         return super().write(spec, content)
 
-    def parts(self, images: Mapping[str, bytes]) -> list[ShardContent]:
-        """Return the shards in order; MediaError where an image was skipped."""
-        found = [self._parts[number] for number in sorted(self._parts)]
-        for part in found:
-            for name, reason in zip(part.skipped["id"], part.skipped["reason"], strict=True):
-                raise MediaError(str(reason) if name in str(reason) else f"{name}: {reason}")
-        return found
+    def parts(self) -> list[ShardContent]:
+        """Return the shards in order."""
+        return [self._parts[number] for number in sorted(self._parts)]
+
+    def skipped(self) -> dict[str, str]:
+        """Return the reason of each image that was skipped."""
+        return {
+            str(name): str(reason)
+            for part in self.parts()
+            for name, reason in zip(part.skipped["id"], part.skipped["reason"], strict=True)
+        }
 
 
 def _side_by_side(part: ShardContent, grid: Sequence[LayerGrid]) -> Array:
     """Return `(rows, values)`: all heads of each row, layer by layer."""
     layers = [part.layers[layer.layer].transpose(1, 0, 2) for layer in grid]
-    return np.concatenate([layer.reshape(len(layer), -1) for layer in layers], axis=1)
+    return np.concatenate(
+        [layer.reshape(len(layer), layer.shape[1] * layer.shape[2]) for layer in layers], axis=1
+    )

@@ -1,22 +1,35 @@
 """Training examples whose label a classifier of the others contradicts: look at these first."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from savs.foundation.arrays import Array
+from savs.foundation.regular_files import regular_size
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.cross_validation import cross_validate
 from savs.pipeline.selection.selection import Selection
 from savs.stores import FeatureStore
+from savs.stores.results import LARGEST_JSON, SELECT, reading
 
 STRONG = 0.2
 """Strength from which an example is a suspect. With 4 flipped labels in each of two tasks of drawn
 scenes, at 94 % accuracy, the flipped ones had .24 and more, the others .15 and less."""
 SUSPECTS = "suspects.csv"
 """The file of suspects, beside the selection."""
+SUSPECT_SCHEMA = {
+    "subtask": pl.String,
+    "id": pl.String,
+    "media": pl.String,
+    "label": pl.String,
+    "prediction": pl.String,
+    "margin": pl.Float64,
+    "strength": pl.Float64,
+}
+"""Its columns; the names of several media are a JSON list."""
 
 
 def suspects(
@@ -82,3 +95,23 @@ def strengths(margins: Array, right: Array) -> Array:
     [0.75, 0.0]
     """
     return np.searchsorted(np.sort(right), margins, side="right") / max(len(right), 1)
+
+
+def load_suspects(folder: Path) -> pl.DataFrame | None:
+    """Return the suspects beside a selection, columns `SUSPECT_SCHEMA`; None if there is no file.
+
+    Raises
+    ------
+    ResultError
+        It is not as `savs select --suspects` wrote it.
+    """
+    path = folder / SUSPECTS
+    if not path.exists():
+        return None
+    with reading(path, f"{SELECT} --suspects"):
+        if regular_size(path) > LARGEST_JSON:
+            raise ValueError(f"it has more than {LARGEST_JSON:,} bytes, the limit")
+        found = pl.read_csv(path.read_bytes(), infer_schema=False)
+        if found.columns != list(SUSPECT_SCHEMA):
+            raise ValueError(f"its columns are {found.columns}, expected {list(SUSPECT_SCHEMA)}")
+        return found.cast(pl.Schema(SUSPECT_SCHEMA))

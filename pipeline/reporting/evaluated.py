@@ -13,6 +13,7 @@ from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.evaluation_file import load_metrics, load_predictions
 from savs.pipeline.selection.config_json import SelectionConfig
 from savs.pipeline.selection.selection_file import load_config
+from savs.pipeline.sweeping.depth_file import is_depth
 from savs.pipeline.sweeping.sweep_file import is_sweep
 from savs.stores import FeatureStore, open_store
 from savs.stores.format.layout import MANIFEST, RESULTS
@@ -51,7 +52,17 @@ class Evaluated:
         return str(self.predictions["split"][0])
 
 
-def find_folders(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """What a report is about."""
+
+    results: list[Path]
+    sweeps: list[Path]
+    depths: list[Path]
+    """Sweeps over depths."""
+
+
+def find_folders(paths: Sequence[Path]) -> Folders:
     """Return the folders of results and of sweeps: those given, and those in the stores given.
 
     Raises
@@ -64,17 +75,18 @@ def find_folders(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
         if [other.resolve() for other in found].count(folder.resolve()) > 1:
             raise ReportError(f"{folder} is given twice; pass each result once")
     sweeps = [folder for folder in found if is_sweep(folder)]
-    results = [folder for folder in found if folder not in sweeps]
+    depths = [folder for folder in found if is_depth(folder)]
+    results = [folder for folder in found if folder not in (*sweeps, *depths)]
     if not results:
         raise ReportError(
-            f"{sweeps[0]} is a sweep; pass a folder of results, too, which `savs evaluate` wrote"
+            f"{found[0]} is a sweep; pass a folder of results, too, which `savs evaluate` wrote"
         )
-    return results, sweeps
+    return Folders(results, sweeps, depths)
 
 
 def _expand(path: Path) -> list[Path]:
     """Return a folder of results or of a sweep as it is, and those of a store."""
-    if (path / METRICS).is_file() or is_sweep(path):
+    if (path / METRICS).is_file() or is_sweep(path) or is_depth(path):
         return [path]
     if not (path / MANIFEST).is_file():
         raise ReportError(
@@ -85,7 +97,7 @@ def _expand(path: Path) -> list[Path]:
     found = [folder for folder in there if (folder / METRICS).is_file()]
     if not found:
         raise ReportError(f"{path} has no results yet; run savs evaluate {path}")
-    return found + [folder for folder in there if is_sweep(folder)]
+    return found + [folder for folder in there if is_sweep(folder) or is_depth(folder)]
 
 
 def read_results(folders: Sequence[Path]) -> list[Evaluated]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from savs.foundation.errors import SavsError
+from savs.pipeline.evaluation.suspects import SUSPECTS
 from savs.pipeline.heads.training_set import train_digest
 from savs.pipeline.reporting.evaluated import Evaluated
 from savs.stores import FeatureStore
@@ -77,6 +78,8 @@ def _commands(result: Evaluated, out: Path) -> list[str]:
             select += ["--max-layer", str(result.config.max_layer)]
         if not any(task.calibration for task in result.config.tasks):
             select.append("--no-cv")
+        if (result.folder / SUSPECTS).exists():
+            select.append("--suspects")
         lines.append(select)
     evaluate = ["savs", "evaluate", place, "--readout", readout]
     if result.split == "train":

@@ -5,14 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import ReportError
+from savs.pipeline.evaluation.suspects import load_suspects
 from savs.pipeline.names import DEFAULT_GALLERY
 from savs.pipeline.pages.rendering import render
 from savs.pipeline.reporting.across import Across, across_part
 from savs.pipeline.reporting.checks import Checks, GroupCount, checks_part, groups_part
+from savs.pipeline.reporting.confidence import ConfidencePart, confidence_part
 from savs.pipeline.reporting.confusion import ClassesPart, classes_part
 from savs.pipeline.reporting.curves import Curves, curves_part
+from savs.pipeline.reporting.depth import Depth, depth_part
 from savs.pipeline.reporting.evaluated import Evaluated, find_folders, read_results
 from savs.pipeline.reporting.gallery import Gallery, gallery_part
 from savs.pipeline.reporting.headline import Headline, headline_of
@@ -41,7 +46,12 @@ class ReportContent:
     """Accuracy of each subtask and category, as in metrics.json."""
     groups: tuple[GroupCount, ...]
     gallery: Gallery | None
+    confidence: ConfidencePart | None
+    suspects: pl.DataFrame | None
+    """Training examples whose label looks wrong, if `select` listed them for the first result."""
     curves: tuple[Curves, ...]
+    depths: tuple[Depth, ...]
+    """Sweeps over depths."""
     space: tuple[SpaceMap, ...]
     """A map of each subtask's examples, if that was asked for."""
     across: Across | None
@@ -129,8 +139,8 @@ def gather(
     space: bool = False,
 ) -> ReportContent:
     """Return what a report shows; see `report`."""
-    folders, sweeps = find_folders([Path(path) for path in paths])
-    results = read_results(folders)
+    folders = find_folders([Path(path) for path in paths])
+    results = read_results(folders.results)
     first = results[0]
     gallery = gallery_part(results, examples, media_root)
     return ReportContent(
@@ -144,7 +154,10 @@ def gather(
         parts=tuple(first.metrics["parts"]),
         groups=groups_part(first.predictions),
         gallery=gallery,
-        curves=tuple(curves_part(folder) for folder in sweeps),
+        confidence=confidence_part(first.metrics),
+        suspects=load_suspects(first.folder),
+        curves=tuple(curves_part(folder) for folder in folders.sweeps),
+        depths=tuple(depth_part(folder) for folder in folders.depths),
         space=space_part(first, gallery) if space else (),
         across=across_part(results) if compare_heads else None,
         checks=checks_part(first),

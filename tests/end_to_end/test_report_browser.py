@@ -10,7 +10,8 @@ from PIL import Image
 from random_stores import draw_problem, write_problem
 from reported import ATTACK, save_random_result
 
-from savs.pipeline import evaluate, report, save_evaluation, select
+from savs.pipeline import calibrate, evaluate, report, save_evaluation, select, sweep_depth
+from savs.pipeline.sweeping.depth_file import save_depth
 
 pytestmark = [pytest.mark.browser, pytest.mark.thorough]
 
@@ -24,8 +25,9 @@ def page(tmp_path_factory) -> Path:
     problem = draw_problem(5, counts=(4, 4, 4), subtasks=("one", "two"), tests=90)
     store = write_problem(folder / "s", problem)
     for readout in ("vote", "lda"):
-        selection = select(store, heads=2, readout=readout)
-        save_evaluation(evaluate(store, selection), store.path / "results" / readout)
+        selection = calibrate(store, select(store, heads=2, readout=readout)).selection
+        save_evaluation(evaluate(store, selection, risk=0.3), store.path / "results" / readout)
+    save_depth(sweep_depth(store, heads=2, draws=1), store.path / "results" / "depth")
     report(store.path, out=folder / "page.html", compare_heads=True, space=True)
     return folder / "page.html"
 

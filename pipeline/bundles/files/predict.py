@@ -17,6 +17,7 @@ CONFIG = json.loads(Path(__file__).with_name("config.json").read_text("utf-8"))
 FITTED = load_file(Path(__file__).with_name("classifier.safetensors"))
 READOUT, (TASK,), MODEL = CONFIG["readout"], CONFIG["tasks"], CONFIG["source"]["model"]
 QUESTION = TASK["question"].removeprefix("<image>")
+SURE = TASK["calibration"] or {"smoothing": 0, "temperature": 1}  # without: shares of the scores
 BLOCK = re.compile(r"(?:.*\.)?(\d+)\.(?:self_attn|self_attention|attn)\.(?:o_proj|out_proj|dense)")
 
 
@@ -25,8 +26,7 @@ def open_image(path):
     if image.mode.startswith("I"):  # 16-bit greys
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     return image.convert("RGB")
 
 
@@ -65,15 +65,16 @@ if __name__ == "__main__":
     dtype, device = CONFIG["source"]["dtype"], "cuda" if torch.cuda.is_available() else "cpu"
     model = AutoModelForMultimodalLM.from_pretrained(name, revision=commit, dtype=dtype).to(device)
     widths, read = {grid["layer"]: grid["head_dim"] for grid in CONFIG["source"]["grid"]}, {}
-    for name, block in model.eval().get_decoder().named_modules():
+    for name, block in model.eval().requires_grad_(False).get_decoder().named_modules():
         if found := BLOCK.fullmatch(name):  # its input: all heads of a layer, side by side
             block.register_forward_pre_hook(
                 lambda _, given, n=int(found[1]): read.update({n: given[0][0, -1].float().cpu()})
             )
     for path in given.images:
-        with torch.inference_mode():
-            inputs = encode(processor, open_image(path)).to(device, dtype=model.dtype)
-            model(**inputs, use_cache=False)
-            scores, choice = score([read[n].split(widths[n])[head] for n, head in TASK["heads"]])
+        inputs = encode(processor, open_image(path)).to(device, dtype=model.dtype)
+        model(**inputs, use_cache=False)
+        scores, choice = score([read[n].split(widths[n])[head] for n, head in TASK["heads"]])
+        likely = ((scores + SURE["smoothing"]).log() / SURE["temperature"]).softmax(0)[choice]
         votes = dict(zip(TASK["classes"], scores.tolist(), strict=True))
-        print(json.dumps({"id": path, "prediction": TASK["classes"][choice], "votes": votes}))
+        found = {"id": path, "prediction": TASK["classes"][choice], "probability": likely.item()}
+        print(json.dumps(found | {"votes": votes}))

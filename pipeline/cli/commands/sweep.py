@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 OF_TEST = ("shots", "draws", "seed", "metric", "benchmark", "max_layers")
 """Options that a sweep of prompts has no use for."""
-DEPTH_FILE = "depth.parquet"
 STORES_FILE = "stores.parquet"
 
 
@@ -166,7 +165,7 @@ def _depth(
     *,
     as_json: bool,
 ) -> None:
-    from savs.stores.results import whole_result, write_table
+    from savs.pipeline.sweeping.depth_file import save_depth
 
     counts = grid.pop("heads") or [None]
     if len(stores) > 1 or len(counts) > 1 or counts == ["all"]:
@@ -175,8 +174,7 @@ def _depth(
     folder = result_place(opened, out, "depth")
     shots: list[int | Literal["all"]] = grid.pop("shots") or ["all"]
     found = pipeline.sweep_depth(opened, max_layers=depths, heads=counts[0], shots=shots, **grid)
-    with whole_result(folder):
-        path = write_table(folder / DEPTH_FILE, found)
+    path = save_depth(found, folder)
     if as_json:
         print_json({"files": [str(path)], "depth": found.to_dicts()})
     else:

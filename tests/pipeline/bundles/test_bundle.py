@@ -11,6 +11,7 @@ from saved_selections import assert_same, two_task_store
 from standalone import run_standalone
 
 from savs.pipeline import (
+    calibrate,
     classify,
     evaluate,
     load_selection,
@@ -55,18 +56,20 @@ def test_predict_py_says_what_classify_says_where_savs_cannot_be_imported(
     images = [*made.images[:4], *odd_images(tmp_path, made.images[0])]
     bundles = []
     for readout in STANDALONE:
-        saved = save_selection(
-            select(store, heads=8, readout=readout), tmp_path / "selected" / readout
-        )
+        selection = calibrate(store, select(store, heads=8, readout=readout)).selection
+        saved = save_selection(selection, tmp_path / "selected" / readout)
         done = write_bundle(store, saved, tmp_path / readout)
         assert done.files == ("classifier.safetensors", "config.json", "README.md", "predict.py")
         assert done.note is None
         bundles.append(done.path)
+    bundles.append(write_bundle(store, animals, tmp_path / "plain").path)  # without calibration
     found = run_standalone(bundles, images, DEMO_MODEL)
     for bundle, rows in zip(bundles, found, strict=True):
         expected = classify(bundle, images).predictions
         assert [row["id"] for row in rows] == [str(image) for image in images]
         assert [row["prediction"] for row in rows] == expected["prediction"].to_list()
+        sure = [row["probability"] for row in rows]
+        assert sure == pytest.approx(expected["probability"].to_list(), abs=1e-3)
         for row, votes in zip(rows, expected["votes"], strict=True):
             scores = {vote["class"]: vote["score"] for vote in votes}
             assert row["votes"] == pytest.approx(scores, abs=1e-4)
@@ -131,6 +134,28 @@ def test_the_card_has_classes_counts_and_the_evaluation(tmp_path) -> None:
         shown = f"| `{metric['name']}` | {100 * metric['value']:.1f} | {100 * metric['low']:.1f} .."
         assert shown in card
     assert "Measured on 3 test examples" in card
+
+
+def test_the_card_says_how_far_probabilities_can_be_trusted(animals, tmp_path) -> None:
+    store = open_store(animals.parent / "s")
+    plain = write_bundle(store, animals, tmp_path / "plain").path / "README.md"
+    assert "They are not calibrated." in plain.read_text()
+    selection = calibrate(store, select(store, heads=8, readout="lda", max_layer=3)).selection
+    save_evaluation(evaluate(store, selection), tmp_path / "lda")
+    done = write_bundle(store, tmp_path / "lda", tmp_path / "bundle")
+    assert_same(load_selection(done.path), selection)
+    card = (done.path / "README.md").read_text()
+    known = selection.tasks[0].calibration
+    right = f"{100 * (1 - known.nonconformity.mean()):.1f} % on average"
+    assert f"examples (temperature {known.temperature:.3g})." in card
+    assert f"by {len(known.nonconformity)} left-out training" in card
+    assert right in card
+    found = json.loads((tmp_path / "lda" / "metrics.json").read_text())["confidence"]
+    error = f"{100 * found['calibration_error']:.1f} %"
+    assert f"error on {found['examples']} test examples is {error}." in card
+    assert "not calibrated" not in card
+    deepest = max(layer for layer, _ in selection.heads)
+    assert f"| decoder layers needed | {deepest + 1} |" in card
 
 
 def test_text_of_the_data_cannot_leave_its_place_in_the_card(tmp_path) -> None:

@@ -20,10 +20,20 @@ from sklearn.preprocessing import FunctionTransformer
 from savs.datasets import MediaError
 from savs.datasets.media.images import decode_image
 from savs.foundation.errors import ParameterError
-from savs.pipeline import SavsClassifier, classify, load_selection, save_selection
+from savs.pipeline import (
+    SavsClassifier,
+    calibrate,
+    classify,
+    load_selection,
+    open_store,
+    save_selection,
+    select,
+)
 from savs.pipeline.classifying import image_heads
+from savs.pipeline.classifying.classifier_model import ClassifierModel
 from savs.pipeline.demo import DEMO_MODEL
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.extraction.model import first_layers
 
 QUESTION = "What animal is this? Choose from cat, dog, bird, fish."
 
@@ -143,34 +153,50 @@ def test_a_saved_classifier_is_loaded_and_classifies(fitted, made, tmp_path) -> 
     assert clone(again).fit(images, labels).score(images, labels) > 0.5
 
 
-def test_a_loaded_classifier_runs_no_layer_behind_its_deepest_head(
-    fitted, made, tmp_path, monkeypatch
+def test_a_loaded_classifier_has_no_layer_behind_its_deepest_head(
+    animals, made, tmp_path, monkeypatch
 ) -> None:
-    task = replace(
-        fitted.selection_.tasks[0],
-        heads=((0, 1), (2, 0)),
-        scores=(0.0,) * 2,
-        margins=(0.0,) * 2,
-        fitted=type(fitted.selection_.tasks[0].fitted)(
-            fitted.selection_.tasks[0].fitted.centroids[:2]
-        ),
-    )
-    saved = save_selection(replace(fitted.selection_, tasks=(task,)), tmp_path / "early")
-    ran: list[int] = []
-    load = image_heads.load
-
-    def load_and_watch(options):
-        model = load(options)
-        for point in model.hook_points:
-            number = point.grid.layer
-            point.projection.register_forward_hook(lambda *_, n=number: ran.append(n))
-        return model
-
-    monkeypatch.setattr(image_heads, "load", load_and_watch)
+    store = open_store(animals.parent / "s")
+    shallow = save_selection(select(store, heads=6, max_layer=1), tmp_path / "shallow")
     monkeypatch.setattr(image_heads, "_RESIDENCE", image_heads._Residence())
-    SavsClassifier.load(saved)(made.images[0])
-    assert ran
-    assert set(ran) <= {0, 1}  # the pass ends at the projection of layer 2
+    few = SavsClassifier.load(shallow)
+    found = few.predict_proba(made.images)
+    few_layers = image_heads._RESIDENCE.resident.model
+    assert few_layers.grid[-1].layer == 1
+    assert len(first_layers.layer_numbers(few_layers.model)) == 2
+    deep = SavsClassifier.load(animals)  # another classifier of the same model needs more of it
+    assert max(layer for layer, _ in load_selection(animals).heads) > 1
+    assert deep.predict(made.images).shape == (len(made.images),)
+    whole = image_heads._RESIDENCE.resident.model
+    assert whole.grid[-1].layer > 1
+    np.testing.assert_array_equal(few.predict_proba(made.images), found)  # of the deeper model
+    assert image_heads._RESIDENCE.resident.model is whole
+    monkeypatch.setattr(ClassifierModel, "_first_layers", lambda *_: None)
+    monkeypatch.setattr(image_heads, "_RESIDENCE", image_heads._Residence())
+    np.testing.assert_array_equal(few.predict_proba(made.images), found)
+    assert image_heads._RESIDENCE.resident.model.grid[-1].layer == 5
+
+
+def test_a_calibrated_classifier_says_what_classify_says(animals, made, tmp_path) -> None:
+    store = open_store(animals.parent / "s")
+    for readout in ("vote", "lda"):
+        selection = calibrate(store, select(store, heads=8, readout=readout)).selection
+        saved = save_selection(selection, tmp_path / readout)
+        ask = SavsClassifier.load(saved)
+        expected = classify(saved, made.images).predictions
+        found = ask.predict_proba(made.images)
+        np.testing.assert_allclose(found.sum(axis=1), 1)
+        chosen = found.argmax(axis=1)
+        assert ask.classes_[chosen].tolist() == expected["prediction"].to_list()
+        np.testing.assert_allclose(found.max(axis=1), expected["probability"], atol=1e-6)
+        plain = SavsClassifier.load(save_selection(bare(selection), tmp_path / f"{readout}-bare"))
+        assert np.abs(plain.predict_proba(made.images) - found).max() > 0.01
+        assert load_selection(ask.save(tmp_path / f"{readout}-again")).tasks[0].calibration
+
+
+def bare(selection):
+    """Return a selection without its calibration."""
+    return replace(selection, tasks=(replace(selection.tasks[0], calibration=None),))
 
 
 def test_a_local_model_is_named_by_its_folder(fitted, shots, tmp_path) -> None:
