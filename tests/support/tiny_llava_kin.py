@@ -47,6 +47,12 @@ SPECIAL = (*LLAVA, "<video>")
 IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 SQUARE: dict[str, Any] = {"height": 28, "width": 28}
 CROPPED: dict[str, Any] = {"size": {"shortest_edge": 28}, "crop_size": SQUARE}
+IN_ORDER = (
+    "{% for m in messages %}{{ m['role'] }}: {% for c in m['content'] %}"
+    "{% if c['type'] == 'image' %}<image>{% else %}{{ c['text'] }}{% endif %}{% endfor %}</s>\n"
+    "{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+)
+"""A template that keeps images in reading order."""
 TOKENS: dict[str, Any] = {
     "patch_size": 14,
     "vision_feature_select_strategy": "default",
@@ -166,7 +172,7 @@ def build_granite4_vision(folder: Path) -> None:
         patch_size=14,
         vision_feature_select_strategy="full",
         downsample_rate="1/2",
-        chat_template=VICUNA,
+        chat_template=IN_ORDER,
     )
     save(folder, Granite4VisionForConditionalGeneration(config), processor)
 
@@ -248,7 +254,7 @@ def build_perception_lm(folder: Path) -> None:
         ),
         patch_size=14,
         pooling_ratio=2,
-        chat_template=VICUNA,
+        chat_template=IN_ORDER,
     )
     save(folder, PerceptionLMForConditionalGeneration(config), processor)
 

@@ -15,10 +15,12 @@ from savs.pipeline.extraction.model.prompt_encoder import load_encoder
 from savs.pipeline.previewing.rendered_prompt import load_wording
 from savs.stores.format.layout import digest
 
-FAMILIES = BUILDERS | LIMITED
-MOVING = {"llava", "llava_next", "vipllava", "llava_onevision"}
+FAMILIES = [name for name in BUILDERS | LIMITED if name != "perception_lm"]
+"""Perception LM takes no two images of other shapes in one prompt."""
+QUICK_MOVING = ("llava", "llava_next", "vipllava", "llava_onevision")
+MOVING = {*QUICK_MOVING, "llava_next_video", "video_llava"}
 """Families whose chat template puts all images of a turn before its text."""
-ALWAYS = (*MOVING, "qwen2_vl", "gemma3", "idefics2")
+ALWAYS = (*QUICK_MOVING, "qwen2_vl", "gemma3", "idefics2")
 """Families of `just check`; the others are thorough."""
 WORDS = ("one", "two", "three", "four", "five")
 CASES = ("TI", "TIT", "ITI", "TITIT", "ITIT", "IITI", "TIIT", "IT", "IIT", "II", "T")
