@@ -23,8 +23,8 @@ lowest *args:
 # Run the proofs of all model families with a given transformers, kept in a folder of its own
 families transformers:
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/transformers-{{transformers}} transformers=={{transformers}}
-    OMP_NUM_THREADS=1 PYTHONPATH=build/transformers-{{transformers}} .venv/bin/python -m pytest -q -n 2 -m "not slow" \
-        tests/pipeline/extraction/model/test_families.py tests/pipeline/extraction/model/test_first_layers.py tests/pipeline/extraction/checks/test_sharing.py
+    OMP_NUM_THREADS=1 PYTHONPATH=build/transformers-{{transformers}} .venv/bin/python -m pytest -q -n 2 \
+        tests/pipeline/extraction/model/test_chat_template.py tests/pipeline/extraction/model/test_families.py tests/pipeline/extraction/model/test_first_layers.py tests/pipeline/extraction/checks/test_sharing.py
 
 # Build the wheel, install it into a fresh environment without torch, and use it there
 wheel:

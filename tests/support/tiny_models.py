@@ -1,7 +1,10 @@
 """Tiny random checkpoints of real architectures, with their real processors, saved as folders."""
 
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
+import pytest
 import tiny_deepseek
 import tiny_dual
 import tiny_gemma
@@ -21,7 +24,17 @@ import tiny_tiled
 import torch
 from tiny_parts import HEAD_DIM, HEADS, LAYERS
 
-__all__ = ["BUILDERS", "DUAL", "HEADS", "HEAD_DIM", "LAYERS", "LIMITED", "LIMITS", "build"]
+__all__ = [
+    "BUILDERS",
+    "DUAL",
+    "HEADS",
+    "HEAD_DIM",
+    "LAYERS",
+    "LIMITED",
+    "LIMITS",
+    "build",
+    "marked",
+]
 
 BUILDERS = {
     **tiny_qwen.BUILDERS,
@@ -50,9 +63,22 @@ LIMITS = {
 DUAL = tiny_dual.BUILDERS
 """Dual encoders, which have no attention heads that are read."""
 
+EACH_RUN = {
+    *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_5", "qwen3_vl_moe", "llava", "llava_next"),
+    *("llava_onevision", "idefics3", "smolvlm", "internvl", "gemma3", "gemma4", "mistral3"),
+    *("glm4v", "glm46v", "lfm2_vl", "mllama", "deepseek_vl", "janus", "ovis2"),
+}
+"""Families that every whole run of the tests tries; `just families` tries all."""
+
 
 def build(family: str, folder: Path) -> Path:
     """Save a tiny random checkpoint of a family; the same weights each time."""
     torch.manual_seed(0)
     (BUILDERS | LIMITED | DUAL)[family](folder)
     return folder
+
+
+def marked(family: str, always: Collection[str]) -> Any:
+    """Return a family as a parameter of a test: quick, in each whole run, or by `just families`."""
+    mark = pytest.mark.thorough if family in EACH_RUN else pytest.mark.slow
+    return pytest.param(family, marks=[] if family in always else [mark])

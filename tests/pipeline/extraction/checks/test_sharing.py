@@ -3,7 +3,7 @@
 import pytest
 import torch
 from PIL import Image
-from tiny_models import BUILDERS, LIMITED
+from tiny_models import BUILDERS, LIMITED, marked
 
 from savs.pipeline import load_model
 from savs.pipeline.extraction import shared_forward
@@ -46,10 +46,7 @@ def questions(images=1):
 )
 @pytest.mark.parametrize(
     "family",
-    [
-        pytest.param(family, marks=[] if family in ALWAYS else [pytest.mark.thorough])
-        for family in [*BUILDERS, *LIMITED]
-    ],
+    [marked(family, ALWAYS) for family in [*BUILDERS, *LIMITED]],
 )
 def test_sharing_gives_what_single_prompts_give_or_is_refused(tiny_model, family):
     model = load_model(str(tiny_model(family)), dtype="float32")

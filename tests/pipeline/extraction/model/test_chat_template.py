@@ -1,12 +1,10 @@
 """The order of images and text after the chat template, for the templates of real checkpoints."""
 
-from importlib.util import find_spec
-
 import chat_templates
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_models import BUILDERS, LIMITED
+from tiny_models import BUILDERS, LIMITED, marked
 
 from savs.pipeline.extraction.model.chat_template import PROBES, image_places
 from savs.pipeline.extraction.model.identity import prompt_digest
@@ -61,11 +59,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 def each_family():
     for family in FAMILIES:
-        marks = [] if family in ALWAYS else [pytest.mark.thorough]
-        if family == "smolvlm":
-            absent = find_spec("num2words") is None
-            marks.append(pytest.mark.skipif(absent, reason="its processor needs num2words"))
-        yield pytest.param(family, marks=marks)
+        yield marked(family, ALWAYS)
 
 
 EACH_FAMILY = list(each_family())

@@ -1,14 +1,13 @@
 """Every model family that has a tiny checkpoint, through its own processor and chat template."""
 
 import re
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
 import torch
 from answer_oracle import likelihood
 from PIL import Image
-from tiny_models import BUILDERS, HEAD_DIM, LIMITED
+from tiny_models import BUILDERS, HEAD_DIM, LIMITED, marked
 
 from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
@@ -67,11 +66,7 @@ PROMPTS = {"text": TEXT, "one": ONE, "two": TWO, "large": LARGE}
 
 def _cases():
     for family in BUILDERS:
-        marks = [] if family in ALWAYS else [pytest.mark.thorough]
-        if family == "smolvlm":
-            absent = find_spec("num2words") is None
-            marks.append(pytest.mark.skipif(absent, reason="its processor needs num2words"))
-        yield pytest.param(family, marks=marks)
+        yield marked(family, ALWAYS)
 
 
 @pytest.fixture(scope="module", params=_cases())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_models import BUILDERS, LIMITED
+from tiny_models import BUILDERS, LIMITED, marked
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.first_layers import AbsentLayer, layer_count
@@ -44,10 +44,7 @@ def first(options: ModelOptions, last: int) -> LoadedModel:
 
 @pytest.mark.parametrize(
     "family",
-    [
-        pytest.param(name, marks=[] if name in QUICK else [pytest.mark.thorough])
-        for name in {**BUILDERS, **LIMITED}
-    ],
+    [marked(name, QUICK) for name in {**BUILDERS, **LIMITED}],
 )
 def test_the_heads_of_the_layers_that_stay_are_the_same_bit_by_bit(tiny_model, family, capfd):
     options = options_of(tiny_model(family))
