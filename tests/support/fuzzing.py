@@ -120,7 +120,7 @@ def main(folder: Path, first: int, stop: int) -> None:
         (folder / "next").replace(folder / SHARD)  # a file of its own: HDF5 knows files by inode
         found = outcome(folder, original)
         files, memory_bytes = np.subtract(_in_use(), before)
-        if files or memory_bytes > MORE_MEMORY_BYTES:
+        if files > 0 or memory_bytes > MORE_MEMORY_BYTES:
             found = f"{files} files left open, {memory_bytes:,} bytes more memory; {found}"
         print("", found, flush=True)
 

@@ -8,6 +8,9 @@ import torch
 
 from savs.pipeline.extraction.model.shared_inputs import GRID
 
+KINDS = "mm_token_type_ids"
+"""Which tokens are of images: models with positions of several axes need it."""
+
 
 def widened(cache: Any, order: Sequence[int], device: torch.device) -> Any:
     """Return a copy of a cache with the rows of `order`; the cache itself stays as it is."""
@@ -21,6 +24,12 @@ def widened(cache: Any, order: Sequence[int], device: torch.device) -> Any:
     return wide
 
 
+def knows_positions(model: Any, inputs: Any) -> bool:
+    """Return whether the positions behind a prompt are known, so that a pass can go on there."""
+    inner = getattr(model, "model", model)
+    return not hasattr(inner, "get_rope_index") or KINDS in inputs
+
+
 def image_positions(model: Any, inputs: Any) -> torch.Tensor | None:
     """Return `(axes, batch, tokens)` positions of prompts, where images have several axes."""
     inner = getattr(model, "model", model)
@@ -28,7 +37,7 @@ def image_positions(model: Any, inputs: Any) -> torch.Tensor | None:
         return None
     found, _ = inner.get_rope_index(
         inputs["input_ids"],
-        inputs["mm_token_type_ids"],
+        inputs[KINDS],
         image_grid_thw=inputs.get(GRID),
         attention_mask=inputs["attention_mask"],
     )

@@ -19,7 +19,7 @@ from savs.pipeline.extraction.model.answers import (
     Asked,
     as_code_points,
 )
-from savs.pipeline.extraction.model.caches import image_positions, widened
+from savs.pipeline.extraction.model.caches import image_positions, knows_positions, widened
 from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
 from savs.pipeline.extraction.model.shared_inputs import TEXT
 
@@ -62,7 +62,7 @@ def begin(model: Any, arguments: Mapping[str, Any], *, whole: bool) -> Begun:
         Keep no cache: each answer runs with its prompt.
     """
     given = dict(arguments)
-    if whole:
+    if whole or not knows_positions(model, given):
         found = model(**given, use_cache=False, logits_to_keep=1)
         return Begun(given, None, None, found.logits[:, -1])
     cache = DynamicCache(config=model.config.get_text_config())
@@ -157,7 +157,7 @@ def _with_prompt(
             **extended(begun.arguments, ids.to(begun.logits.device)),
             use_cache=False,
             logits_to_keep=len(text) - 1,
-        ).logits
+        ).logits[:, 1 - len(text) :]  # some models return those of all positions
         targets = torch.tensor([text[1:]]).expand(len(found), -1).to(found.device)
         counts = torch.full((len(found),), len(text) - 1, device=found.device)
         for row, value in enumerate(summed(found, targets, counts)):

@@ -20,7 +20,8 @@ LEVELS = {
         ("mllama", "llama4", "granite4_vision", "ovis2", "perception_lm", "molmo2"), "off"
     ),
     **dict.fromkeys(("deepseek_vl_hybrid", "minicpmv4_6", "minicpmv4_7", "minicpm_ocr"), "off"),
-    **dict.fromkeys(("qwen2_5_omni_thinker", "qwen3_omni_moe_thinker", "video_llama_3"), "images"),
+    "video_llama_3": "images",
+    **dict.fromkeys(("qwen2_5_omni_thinker", "qwen3_omni_moe_thinker"), "off"),  # with answers
 }
 """What is shared where it is not prefixes. The vision towers of some do not give what the decoder
 reads as something that can be kept, Perception LM takes no images of unequal numbers of tiles; the

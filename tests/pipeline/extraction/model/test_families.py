@@ -190,7 +190,13 @@ def test_a_control_token_in_the_text_is_plain_text_or_refused(model, kind):
     assert prompt[1] in tokenizer.decode(ids)
 
 
+UNANSWERED = {"ernie4_5_vl_moe", "minicpmv4_7"}
+"""Their forward passes do not take the tokens of a label behind a prompt, and extract says so."""
+
+
 def test_answers_behind_a_cache_are_those_of_whole_passes(model):
+    if model.name in UNANSWERED:
+        pytest.xfail("no answers yet")
     answers = Answers(label_tokens(model.encoder, ["a", "ab", "b c d"]))
     prompts = [ONE, LARGE]
     whole, seen = find_answer_way(model, prompts, answers, batches=True)
