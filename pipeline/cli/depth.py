@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from savs.pipeline.cli.differences import HEADER, compared_cells
 from savs.pipeline.cli.output import print_table, say
-from savs.pipeline.running.formatting import percent, points, probability
+from savs.pipeline.running.formatting import percent
 
 if TYPE_CHECKING:
     import polars as pl
@@ -34,18 +35,12 @@ def print_depth(table: "pl.DataFrame") -> None:
             "all" if row["shots"] is None else str(row["shots"]),
             str(row["max_layer"]),
             percent(row["share"]),
-            percent(row["mean"]),
-            f"{percent(row['low'])} .. {percent(row['high'])}",
-            points(row["difference"]),
-            f"{points(row['difference_low'])} .. {points(row['difference_high'])}",
-            probability(row["p"]),
-            probability(row["p_holm"]),
+            *compared_cells(row, "mean"),
         ]
         for row in table.iter_rows(named=True)
         if row["metric"] == metric
     ]
-    header = ["readout", "shots", "max layer", "of decoder (%)", f"{metric} (%)", "95 % interval",
-              "difference", "95 % interval", "p", "p (Holm)"]  # fmt: skip
+    header = ["readout", "shots", "max layer", "of decoder (%)", f"{metric} (%)", *HEADER]
     print_table(header, rows)
     over = "test examples" if table["draws"].max() == 1 else "draws and test examples"
     say(

@@ -5,15 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from savs import pipeline
+from savs.pipeline.cli.differences import HEADER, compared_cells
 from savs.pipeline.cli.options.shared import result_place
 from savs.pipeline.cli.output import print_json, print_table, say
-from savs.pipeline.running.formatting import percent, points, probability
 
 if TYPE_CHECKING:
     import polars as pl
 
 PROMPTS_FILE = "prompts.parquet"
-HEADER = ("accuracy (%)", "95 % interval", "difference", "95 % interval", "p", "p (Holm)")
 
 
 def sweep_store_prompts(
@@ -48,16 +47,11 @@ def _print(table: "pl.DataFrame") -> None:
             row["prompt"],
             row["readout"],
             str(row["heads"]),
-            percent(row["accuracy"]),
-            f"{percent(row['low'])} .. {percent(row['high'])}",
-            points(row["difference"]),
-            f"{points(row['difference_low'])} .. {points(row['difference_high'])}",
-            probability(row["p"]),
-            probability(row["p_holm"]),
+            *compared_cells(row, "accuracy"),
         ]
         for row in table.iter_rows(named=True)
     ]
-    print_table(["prompt", "readout", "heads", *HEADER], rows)
+    print_table(["prompt", "readout", "heads", "accuracy (%)", *HEADER], rows)
     count = table["p_holm"].count()
     say(
         f"{table['examples'][0]:,} training examples; difference: minus the first prompt on"

@@ -129,18 +129,6 @@ def build_qwen2_5_vl(folder: Path) -> None:
     save(folder, Qwen2_5_VLForConditionalGeneration(config), processor)
 
 
-def _deep_tower(**more: Any) -> dict[str, Any]:
-    return {
-        "depth": 2,
-        "hidden_size": 32,
-        "out_hidden_size": HIDDEN,
-        "intermediate_size": 48,
-        "num_heads": 2,
-        "num_position_embeddings": 16,
-        **more,
-    }
-
-
 def _deep_processor() -> Qwen3VLProcessor:
     return Qwen3VLProcessor(**parts(16, Qwen3VLVideoProcessor(cap_pixels_per_frame=True)))
 

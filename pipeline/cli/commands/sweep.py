@@ -7,6 +7,7 @@ import typer
 
 from savs import pipeline
 from savs.pipeline.cli.depth import parse_depths, print_depth
+from savs.pipeline.cli.differences import HEADER, compared_cells
 from savs.pipeline.cli.options.shared import (
     BenchmarkOption,
     JsonOption,
@@ -245,17 +246,11 @@ def _print_differences(table: "pl.DataFrame") -> None:
 
 
 def _print_stores(table: "pl.DataFrame") -> None:
-    header = ["readout", "shots", "heads", "mean (%)", "95 % interval", "difference",
-              "95 % interval", "p", "p (Holm)", "wins", "ties", "losses"]  # fmt: skip
+    header = ["readout", "shots", "heads", "mean (%)", *HEADER, "wins", "ties", "losses"]
     rows = [
         [
             *_point(row),
-            percent(row["mean"]),
-            f"{percent(row['low'])} .. {percent(row['high'])}",
-            points(row["difference"]),
-            f"{points(row['difference_low'])} .. {points(row['difference_high'])}",
-            probability(row["p"]),
-            probability(row["p_holm"]),
+            *compared_cells(row, "mean"),
             *("-" if row[name] is None else str(row[name]) for name in ("wins", "ties", "losses")),
         ]
         for row in table.iter_rows(named=True)
