@@ -96,6 +96,11 @@ def _check_columns(spec: ShardSpec, planned: Sequence[str], content: ShardConten
                 f"{spec.name}: the {what} columns have lengths {lengths}, expected all of"
                 f" {sorted(needed)}, equally long, and no others except {THUMBNAIL_COLUMN}"
             )
+    strange = {*content.examples["split"], *content.skipped["split"]} - {spec.split}
+    if strange:
+        raise FeatureValueError(
+            f"{spec.name}: examples are of split {min(map(str, strange))!r}, expected {spec.split!r}"
+        )
     ids = sorted([*content.examples["id"], *content.skipped["id"]])
     if ids != sorted(planned):
         raise FeatureValueError(

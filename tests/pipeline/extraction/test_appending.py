@@ -196,6 +196,10 @@ def test_shards_with_skipped_examples_are_made_again_where_all_their_rows_are_gi
     done = grown.append(train=first, retry_skipped=True)
     assert done.rows == 2
     assert not done.skipped
+    found = done.store.examples("train")
+    assert set(found["split"]) == {"train"}
+    assert found.height == 6
+    assert verify(done.store.path).problems == ()
 
 
 def test_selections_made_before_say_that_they_are_older(grown):
