@@ -10,7 +10,7 @@ import polars as pl
 from savs.datasets import Benchmark
 from savs.foundation.arrays import Array
 from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
-from savs.pipeline.evaluation.predictions import predicted
+from savs.pipeline.evaluation.predictions import named, predicted
 from savs.pipeline.evaluation.probability_columns import shares
 from savs.pipeline.heads.training_set import training_tasks
 from savs.pipeline.names import ICL, ZERO_SHOT, ZERO_SHOT_MEAN
@@ -58,15 +58,16 @@ def zero_shot(
     store.require_complete()
     measuring = stored_benchmark(store, benchmark)
     classes = {task.subtask: task.classes for task in training_tasks(store)}
-    parts, others = [], []
+    parts, by_mean = [], []
     output = ICL if in_context else ANSWERS
     for subtask, part, values, counts in _likelihoods(store, output, classes):
         sums, means = _scores(values), _scores(values / counts)
-        found, other = (means, sums) if per_token else (sums, means)
+        found = means if per_token else sums
         rows = predicted(part, classes[subtask], found)
         parts.append(rows.with_columns(probability=shares(found)))
-        others.append(predicted(part, classes[subtask], other))
-    notes = partial_notes(store) + ([] if per_token or in_context else _mean_note(others))
+        if not (per_token or in_context):
+            by_mean.append(named(part, classes[subtask], means.choice))
+    notes = partial_notes(store) + (_mean_note(by_mean) if by_mean else [])
     name = ICL if in_context else ZERO_SHOT_MEAN if per_token else ZERO_SHOT
     return assess(
         *(store, parts, classes, None, notes, measuring), drop_leaks=drop_leaks, rule=name

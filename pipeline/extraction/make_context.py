@@ -133,9 +133,13 @@ def _read(
         )
     line = _require_room(model, len(ids[0]), len(turns), len(rest), answers, where)
     with torch.inference_mode():
-        shown = Demonstrations(
-            begin(model.model, model.placed(before), whole=False), len(ids[2]) - len(rest)
-        )
+        begun = begin(model.model, model.placed(before), whole=False)
+        if begun.cache is None:
+            raise ModelError(
+                f"{model.name} does not tell positions behind a cache, so demonstrations cannot be"
+                " shared; leave out --icl-shots"
+            )
+        shown = Demonstrations(begun, len(ids[2]) - len(rest))
         asked = answers.tried(1)
         ours = shown.answer(model, model.placed(alone), asked)
         theirs = likelihoods(

@@ -99,7 +99,8 @@ def _check_columns(spec: ShardSpec, planned: Sequence[str], content: ShardConten
     strange = {*content.examples["split"], *content.skipped["split"]} - {spec.split}
     if strange:
         raise FeatureValueError(
-            f"{spec.name}: examples are of split {min(map(str, strange))!r}, expected {spec.split!r}"
+            f"{spec.name}: examples are of split {min(map(str, strange))!r}, expected"
+            f" {spec.split!r}"
         )
     ids = sorted([*content.examples["id"], *content.skipped["id"]])
     if ids != sorted(planned):

@@ -13,11 +13,9 @@ def likelihood(model, inputs, tokens):
         one = torch.ones((1, 1), dtype=torch.long)
         for name, more in {"input_ids": token, "attention_mask": 1}.items():
             inputs[name] = torch.cat([inputs[name], more * one], dim=1)
-        for name in {"token_type_ids", "mm_token_type_ids"} & set(inputs):
+        for name in {"token_type_ids", "mm_token_type_ids", "moe_mm_token_type_ids"} & set(inputs):
             inputs[name] = torch.cat([inputs[name], 0 * one], dim=1)
-        if (
-            "cross_attention_mask" in inputs
-        ):  # a token of the answer sees what the prompt's last saw
-            seen = inputs["cross_attention_mask"]
+        if "cross_attention_mask" in inputs:
+            seen = inputs["cross_attention_mask"]  # by an answer as by the prompt's last token
             inputs["cross_attention_mask"] = torch.cat([seen, seen[:, -1:]], dim=1)
     return total

@@ -73,7 +73,7 @@ class Planner:
     ) -> PromptKey:
         """Return what a row's request is known by."""
         context = self.answers.context_of(split, subtask)
-        return digests, prompt, self.answers.labels_of.get(subtask, ()), context
+        return digests, prompt, self.answers.labels_for(split, subtask), context
 
     def _window(self, assembly: Assembly, window: Window, *, is_first: bool) -> PlannedWindow:
         skipped: dict[int, str] = {}
@@ -116,7 +116,7 @@ class Planner:
                 images=sum(len(m.sizes) for m in seen),
                 tokens=text + sum(self.counter.image(*size) for m in seen for size in m.sizes),
                 pixels=sum(width * height for m in seen for width, height in m.sizes),
-                labels=self.answers.labels_of.get(example.subtask, ()),
+                labels=self.answers.labels_for(example.split, example.subtask),
                 context=self.answers.context_of(example.split, example.subtask),
             )
             several = any(self.asked.get(name, 0) > 1 for name in example.media)

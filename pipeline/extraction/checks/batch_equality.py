@@ -195,7 +195,7 @@ def _keep(
     seen[layer] = inputs[0].detach()
 
 
-def check_images(model: LoadedModel, single: Single, changed: Single | None) -> Check:
+def check_images(single: Single, changed: Single | None) -> Check:
     """Check that another image of the same size gives other features."""
     name = "the image reaches the heads"
     if changed is None:
@@ -204,7 +204,7 @@ def check_images(model: LoadedModel, single: Single, changed: Single | None) -> 
     return Check(name, moved > 0, f"another image moves a head by up to {moved:.1e}")
 
 
-def check_values(model: LoadedModel, singles: Sequence[Single]) -> list[Check]:
+def check_values(singles: Sequence[Single]) -> list[Check]:
     """Check that features are finite, and count the heads that say nothing."""
     values = np.stack([single.heads for single in singles])
     finite = bool(np.isfinite(values).all())
@@ -249,8 +249,8 @@ def prove(model: LoadedModel, prompts: Sequence[Pieces], sizes: Sequence[int]) -
     changed = None if with_image is None else run_single(model, inverted(prompts[with_image]))
     longest = by_length[-1]
     checks = [check_reading(model, prompts[longest], singles[longest])]
-    checks += check_values(model, singles)
-    checks.append(check_images(model, singles[with_image or 0], changed))
+    checks += check_values(singles)
+    checks.append(check_images(singles[with_image or 0], changed))
     for size in sizes:
         try:
             checks.append(check_batches(model, prompts, singles, size))

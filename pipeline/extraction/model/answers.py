@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.stores.format.layout import GENERATED_CHARACTERS
+from savs.stores.format.layout import GENERATED_CHARACTERS, SPLITS
 
 ANSWERS = "answers"
 """Output of `--answers labels`: `(rows, labels)` float32 log-likelihoods."""
@@ -67,6 +67,10 @@ class Answers:
         if split != "test" or not self.demonstrated or subtask not in self.labels_of:
             return -1
         return list(self.labels_of).index(subtask)
+
+    def labels_for(self, split: str, subtask: str | None) -> tuple[int, ...]:
+        """Return the labels that a row is asked about: none of the texts that classes are."""
+        return self.labels_of.get(subtask, ()) if split in SPLITS else ()
 
     def asked(self, labels: Sequence[tuple[int, ...]]) -> "Asked":
         """Return what is asked of a batch whose prompts have these labels."""

@@ -102,11 +102,13 @@ def likelihoods(model: Any, begun: Begun, asked: Asked) -> torch.Tensor:
     width = begun.mask.shape[1] + max((len(texts[label]) for _, label in pairs), default=0)
 
     def rest(part: Sequence[Pair]) -> torch.Tensor:
-        if begun.cache is None:
-            return _with_prompt(model, begun, part, texts)
         return _behind_cache(model, begun, part, texts)
 
-    for part, values in in_pieces(pairs, max(1, asked.answers.cells // width), rest):
+    if begun.cache is None:  # a pass a label, of the whole batch
+        pieces = [(pairs, _with_prompt(model, begun, pairs, texts))] if pairs else []
+    else:
+        pieces = in_pieces(pairs, max(1, asked.answers.cells // width), rest)
+    for part, values in pieces:
         rows, labels = (
             torch.tensor(numbers).to(found.device) for numbers in zip(*part, strict=True)
         )
@@ -220,10 +222,11 @@ def extended(arguments: Mapping[str, Any], ids: torch.Tensor) -> dict[str, Any]:
 def _generated(model: Any, begun: Begun, ends: Sequence[int]) -> list[list[int]]:
     """Return the tokens that the model finds likeliest one after the other, the end left out.
 
+    The cache grows: nothing else may go on behind it.
     Equal logits go to the token with the lower number.
     """
     rows = list(range(len(begun.logits)))
-    cache = None if begun.cache is None else widened(begun.cache, rows, begun.logits.device)
+    cache = begun.cache
     logits = begun.logits
     found = torch.empty((len(rows), 0), dtype=torch.long, device=logits.device)
     stop = torch.tensor(list(ends), device=logits.device)

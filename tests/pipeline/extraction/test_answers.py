@@ -79,6 +79,16 @@ def test_where_a_cache_changes_answers_whole_passes_are_run(run, monkeypatch):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5)
 
 
+def test_whole_answers_take_a_pass_of_the_batch_for_each_label(tiny_model):
+    model = load_model(str(tiny_model("qwen2_vl")), dtype="float32")
+    answers = Answers(label_tokens(model.encoder, ["a", "b c"]), whole=True, cells=1)
+    passes = []
+    handle = model.model.register_forward_pre_hook(lambda *_: passes.append(1))
+    model.read(model.inputs([("What?",)] * 3), answers.asked([(0, 1)] * 3))
+    handle.remove()
+    assert len(passes) == 1 + 2  # the prompts, then each label
+
+
 def test_labels_that_the_memory_does_not_hold_run_in_pieces():
     tried = []
 

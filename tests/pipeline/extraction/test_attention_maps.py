@@ -107,7 +107,8 @@ def test_words_are_those_of_the_logits_of_one_head_alone(demo):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl", "gemma3"])
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of GLM-4V
+@pytest.mark.parametrize("family", ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "glm4v", "gemma3"])
 def test_families_whose_images_are_grids(tiny_model, family):
     model = load_model(str(tiny_model(family)), dtype="float32")
     heads = every_head(model)
@@ -126,6 +127,8 @@ def test_families_whose_images_are_grids(tiny_model, family):
     [
         ("llava", "not known to be one grid of patches"),  # the centre is cut out
         ("llava_onevision", "not known to be one grid of patches"),  # tiles
+        ("internvl", "not known to be one grid of patches"),  # tiles
+        ("idefics3", "not known to be one grid of patches"),  # tiles
         ("qwen3_5", "is not its attention times its values"),  # gated afterwards
     ],
 )

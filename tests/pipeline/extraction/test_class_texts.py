@@ -49,6 +49,12 @@ def test_a_store_without_classes_is_as_before_and_cannot_get_them(run) -> None:
     np.testing.assert_array_equal(told.features("train"), bare.features("train"))
 
 
+def test_texts_of_classes_are_asked_no_labels(run) -> None:
+    store = run(classes="labels", answers="labels")
+    assert np.isnan(store.output("classes", "answers")).all()
+    assert np.isfinite(store.output("test", "answers")).all()
+
+
 def test_names_replace_labels_and_training_examples(run, tmp_path) -> None:
     names = tmp_path / "names.json"
     names.write_text(json.dumps({"a": "cat", "b": "dog"}))

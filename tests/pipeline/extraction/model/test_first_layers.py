@@ -7,7 +7,7 @@ from PIL import Image
 from tiny_models import BUILDERS, LIMITED, marked
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.first_layers import AbsentLayer, layer_count
+from savs.pipeline.extraction.model.first_layers import AbsentLayer, layer_count, layer_numbers
 from savs.pipeline.extraction.model.identity import model_facts
 from savs.pipeline.extraction.model.load import can_end_early, load
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
@@ -58,6 +58,9 @@ def test_the_heads_of_the_layers_that_stay_are_the_same_bit_by_bit(tiny_model, f
         assert capfd.readouterr().err == ""  # nothing about weights that were not used
         assert model.grid == tuple(grid for grid in whole.grid if grid.layer <= last)
         assert layer_count(model.model) == layer_count(whole.model)
+        there = layer_numbers(model.model)
+        assert there is not None
+        assert sorted(there.values()) == list(range(last + 1))
         own = dict(model.model.named_parameters())
         assert all(torch.equal(value, parameters[name]) for name, value in own.items())
         behind = sorted(parameters.keys() - own.keys())
