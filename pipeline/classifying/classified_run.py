@@ -9,9 +9,14 @@ from pathlib import Path
 
 import polars as pl
 
-from savs.datasets import Example, MediaFolder
 from savs.datasets.media.video_containers import is_video_name
 from savs.pipeline.classifying.classifier_model import ClassifierModel
+from savs.pipeline.classifying.example_parts import (
+    in_parts,
+    largest_folder,
+    numbered,
+    still_to_do,
+)
 from savs.pipeline.classifying.kept_heads import KeptHeads
 from savs.pipeline.classifying.model_match import as_identity, decoding_of, require_match
 from savs.pipeline.classifying.new_images import Group
@@ -19,7 +24,6 @@ from savs.pipeline.classifying.prediction_file import open_predictions
 from savs.pipeline.classifying.result import Classification
 from savs.pipeline.classifying.scoring import ScoredShards, schema_of
 from savs.pipeline.classifying.shared_predictions import SharedPredictions, share_predictions
-from savs.pipeline.errors import OutputError
 from savs.pipeline.extraction.batches.feed import prompts_of
 from savs.pipeline.extraction.batches.worker_process import start_server
 from savs.pipeline.extraction.batches.workers import count_workers
@@ -40,11 +44,8 @@ from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.launchers import ALONE, Rank
 from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.selection import Selection
-from savs.stores import ShardSpec
 from savs.stores.format.layout import Facts, digest
 
-ROWS = 64
-"""Examples whose predictions are written together: what a killed run can lose."""
 LISTED = ("id", "prediction", "unsure", "atypical", "reason")
 """Columns that are kept in memory of predictions that are in a file."""
 Take = Callable[[int, pl.DataFrame], None]
@@ -72,14 +73,14 @@ class ClassifiedRun:
         """Write predictions into a file; what it has already is not made again."""
         made, schema = self._made(question), schema_of(self.selection)
         with open_predictions(out, schema, made, retry_skipped=retry_skipped, force=force) as file:
-            shards = _todo(_shards(self.groups), file.done, out)
+            shards = still_to_do(in_parts(self.groups), file.done, out)
             new: list[pl.DataFrame] = []
 
             def take(number: int, rows: pl.DataFrame) -> None:
                 file.take(number, rows)
                 new.append(rows.select(LISTED))
 
-            rows, seconds, notes = self._fill(_numbered(shards), take, out)
+            rows, seconds, notes = self._fill(numbered(shards), take, out)
             file.finish()
         listed = pl.concat([file.done.select(LISTED), *new])
         return Classification(listed, out, rows, seconds, notes)
@@ -95,7 +96,7 @@ class ClassifiedRun:
             for example in group.examples
         ]
         with share_predictions(out, schema, made, named, retry_skipped=retry_skipped) as shared:
-            shards = _todo(_shards(self.groups), shared.done, out)
+            shards = still_to_do(in_parts(self.groups), shared.done, out)
             _, seconds, notes = self._fill(shards, shared.take, out, shared)
             listed = shared.finish(LISTED)
         return Classification(listed, out, shared.rows, seconds, notes)
@@ -113,7 +114,7 @@ class ClassifiedRun:
     def in_memory(self) -> Classification:
         """Return predictions, and write nothing."""
         found: dict[int, pl.DataFrame] = {}
-        rows, seconds, notes = self._fill(_shards(self.groups), found.__setitem__, None)
+        rows, seconds, notes = self._fill(in_parts(self.groups), found.__setitem__, None)
         predictions = pl.concat([found[number] for number in sorted(found)])
         return Classification(predictions, None, rows, seconds, notes)
 
@@ -133,7 +134,7 @@ class ClassifiedRun:
         encoder = load_encoder(self.loading)
         loading = replace(self.loading, revision=encoder.revision or self.loading.revision)
         self._match_before_loading(loading, encoder)
-        tried = sample(encoder, *_largest(shards))
+        tried = sample(encoder, *largest_folder(shards))
         workers = count_workers(self.run, loading.device, tried.seconds * total, self.rank)
         if workers:
             start_server()
@@ -247,63 +248,6 @@ class ClassifiedRun:
         return require_match(
             self.selection, running.source(), allow_other_prompt=self.allow_other_prompt
         )
-
-
-def _shards(groups: Sequence[Group]) -> list[ShardRows]:
-    """Return the examples of each group, `ROWS` at a time."""
-    parts = [
-        (group.examples[start : start + ROWS], group.media)
-        for group in groups
-        for start in range(0, len(group.examples), ROWS)
-    ]
-    return [
-        ShardRows(ShardSpec("test", number, 0, len(part), ""), part, media)
-        for number, (part, media) in enumerate(parts)
-    ]
-
-
-def _largest(shards: Sequence[ShardRows]) -> tuple[list[Example], MediaFolder]:
-    """Return the examples of the folder that has most of them, and the folder."""
-    found: dict[int, tuple[list[Example], MediaFolder]] = {}
-    for shard in shards:
-        found.setdefault(id(shard.media), ([], shard.media))[0].extend(shard.examples)
-    return max(found.values(), key=lambda group: len(group[0]))
-
-
-def _numbered(shards: Sequence[ShardRows]) -> list[ShardRows]:
-    """Return shards that are numbered without gaps."""
-    return [replace(one, spec=replace(one.spec, number=n)) for n, one in enumerate(shards)]
-
-
-def _todo(shards: Sequence[ShardRows], done: pl.DataFrame, out: Path) -> list[ShardRows]:
-    """Return the examples of shards that a file does not have yet; none that is empty then.
-
-    Raises
-    ------
-    OutputError
-        The file has an example of this id with other media.
-    """
-    subtasks = done["subtask"] if "subtask" in done.columns else [None] * done.height
-    media = {
-        (identifier, subtask): tuple(names)
-        for identifier, subtask, names in zip(done["id"], subtasks, done["media"], strict=True)
-    }
-
-    def is_open(example: Example) -> bool:
-        found = media.get((example.id, example.subtask))
-        if found not in (None, example.media):
-            raise OutputError(
-                f"{out} has id {example.id!r} with {', '.join(found or ())}, and now it is of"
-                f" {', '.join(example.media)}; pass another --out, or --force to replace it"
-            )
-        return found is None
-
-    kept = [(shard, [*filter(is_open, shard.examples)]) for shard in shards]
-    return [
-        replace(shard, examples=left, spec=replace(shard.spec, stop=len(left)))
-        for shard, left in kept
-        if left
-    ]
 
 
 def _video_notes(shards: Sequence[ShardRows], decoding: Mapping[str, int]) -> list[str]:

@@ -28,7 +28,7 @@ def read(path: Path) -> pl.DataFrame:
 @pytest.mark.thorough
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_a_killed_run_goes_on_where_it_was(animals, made, tmp_path, monkeypatch, suffix):
-    monkeypatch.setattr("savs.pipeline.classifying.classified_run.ROWS", 2)
+    monkeypatch.setattr("savs.pipeline.classifying.example_parts.ROWS", 2)
     images, whole, out = made.images[:6], tmp_path / f"whole{suffix}", tmp_path / f"out{suffix}"
     classify(animals, images, out=whole)
     append, calls = PredictionFile._append, []

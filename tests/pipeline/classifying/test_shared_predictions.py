@@ -104,7 +104,7 @@ def test_what_another_process_wrote_meanwhile_is_not_written_twice(tmp_path) -> 
 
 
 def test_ranks_predict_what_one_process_predicts(made, animals, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("savs.pipeline.classifying.classified_run.ROWS", 2)
+    monkeypatch.setattr("savs.pipeline.classifying.example_parts.ROWS", 2)
     whole, out = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
     classify(animals, made.images[:5], out=whole)
     for name, value in (("WORLD_SIZE", "2"), ("LOCAL_RANK", "0"), ("RANK", "1")):

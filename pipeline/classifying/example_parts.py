@@ -1,0 +1,73 @@
+"""The examples of a run in parts: those of one folder side by side, and which are still to do."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+
+from savs.datasets import Example, MediaFolder
+from savs.pipeline.classifying.new_images import Group
+from savs.pipeline.errors import OutputError
+from savs.pipeline.extraction.engine import ShardRows
+from savs.stores import ShardSpec
+
+ROWS = 64
+"""Examples whose predictions are written together: what a killed run can lose."""
+
+
+def in_parts(groups: Sequence[Group]) -> list[ShardRows]:
+    """Return the examples of each group, `ROWS` at a time."""
+    parts = [
+        (group.examples[start : start + ROWS], group.media)
+        for group in groups
+        for start in range(0, len(group.examples), ROWS)
+    ]
+    return [
+        ShardRows(ShardSpec("test", number, 0, len(part), ""), part, media)
+        for number, (part, media) in enumerate(parts)
+    ]
+
+
+def largest_folder(shards: Sequence[ShardRows]) -> tuple[list[Example], MediaFolder]:
+    """Return the examples of the folder that has most of them, and the folder."""
+    found: dict[int, tuple[list[Example], MediaFolder]] = {}
+    for shard in shards:
+        found.setdefault(id(shard.media), ([], shard.media))[0].extend(shard.examples)
+    return max(found.values(), key=lambda group: len(group[0]))
+
+
+def numbered(shards: Sequence[ShardRows]) -> list[ShardRows]:
+    """Return shards that are numbered without gaps."""
+    return [replace(one, spec=replace(one.spec, number=n)) for n, one in enumerate(shards)]
+
+
+def still_to_do(shards: Sequence[ShardRows], done: pl.DataFrame, out: Path) -> list[ShardRows]:
+    """Return the examples of shards that a file does not have yet; none that is empty then.
+
+    Raises
+    ------
+    OutputError
+        The file has an example of this id with other media.
+    """
+    subtasks = done["subtask"] if "subtask" in done.columns else [None] * done.height
+    media = {
+        (identifier, subtask): tuple(names)
+        for identifier, subtask, names in zip(done["id"], subtasks, done["media"], strict=True)
+    }
+
+    def is_open(example: Example) -> bool:
+        found = media.get((example.id, example.subtask))
+        if found not in (None, example.media):
+            raise OutputError(
+                f"{out} has id {example.id!r} with {', '.join(found or ())}, and now it is of"
+                f" {', '.join(example.media)}; pass another --out, or --force to replace it"
+            )
+        return found is None
+
+    kept = [(shard, [*filter(is_open, shard.examples)]) for shard in shards]
+    return [
+        replace(shard, examples=left, spec=replace(shard.spec, stop=len(left)))
+        for shard, left in kept
+        if left
+    ]
