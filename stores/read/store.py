@@ -269,5 +269,9 @@ def open_store(path: str | Path, *, partial: bool = False) -> FeatureStore:
         store.json is damaged.
     """
     folder = find_place(path)
-    manifest = read_manifest(folder)
+    return store_of(folder, read_manifest(folder), partial=partial)
+
+
+def store_of(folder: Any, manifest: Manifest, *, partial: bool = False) -> FeatureStore:
+    """Return the store in a folder, or at a URL, whose store.json was read."""
     return FeatureStore(folder, manifest, Tables(Shards(folder, manifest)), partial=partial)
