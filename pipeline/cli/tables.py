@@ -115,6 +115,8 @@ def _print_classes(evaluation: "Evaluation") -> None:
 def print_confidence(found: "Confidence") -> None:
     """Print how often probabilities are right, and what not answering would gain."""
     print_line()
+    if found.prompt is not None:
+        print_line(f"under the prompt {found.prompt!r}:")
     header = ["probability (%)", "examples", "mean", "right (%)"]
     rows = [
         [

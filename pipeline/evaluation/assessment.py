@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from savs.datasets import Benchmark, Leaks, Units, find_leaks
+from savs.datasets.benchmarks.several_prompts import stored_prompts
 from savs.datasets.rows.plugin_guard import compute_metrics, make_submission
 from savs.datasets.splits.clusters import clusters_of
 from savs.datasets.splits.leaks import REPEATED, SHARED
@@ -47,8 +48,9 @@ class Evaluation:
     """What limits the numbers: leaks, missing examples, few clusters."""
     rule: str = ZERO_SHOT
     """Name of what made the predictions where there is no selection."""
-    confidence: Confidence | None = None
-    """How far probabilities can be trusted; None without labels or probabilities."""
+    confidence: tuple[Confidence, ...] = ()
+    """How far probabilities can be trusted, of all examples or of each prompt; nothing without
+    labels or probabilities."""
     submission: Mapping[str, Any] | None = None
     """Predictions in the form of the benchmark's official evaluation, if it has one."""
     benchmark: str = ""
@@ -80,7 +82,7 @@ class Evaluation:
             },
             "metrics": [metric.to_json() for metric in self.metrics],
             "cost": dict(self.cost),
-            "confidence": self.confidence.to_json() if self.confidence else None,
+            "confidence": [part.to_json() for part in self.confidence],
             "per_class": class_table(self.predictions).to_dicts(),
             "confusions": confusion_table(self.predictions).to_dicts(),
             "parts": part_table(self.predictions).to_dicts(),
@@ -157,7 +159,9 @@ def assess(
         skipped=int(whole["prediction"].null_count()),
         notes=tuple(notes),
         rule=rule,
-        confidence=measure_confidence(predictions, selection, risk),
+        confidence=measure_confidence(
+            *(predictions, selection, risk), stored_prompts(store.manifest.identity.benchmark)
+        ),
         submission=make_submission(benchmark, predictions),
         benchmark=str(store.manifest.identity.benchmark["name"]),
         cost=cost_of(store, ["test"] if selection is None else ["train", "test"]),
