@@ -100,8 +100,8 @@ class Assembly:
                 self._small.update(dict.fromkeys(waiting, thumbnails[request]))
         for layer, heads in read.heads.items():
             self._layers[layer][:, places] = heads[:, sources]
-        for name, values in self._outputs.items():
-            values[places] = read.outputs[name][sources]
+        for name, values in read.outputs.items():
+            self._outputs[name][places] = values[sources]
         return len(places)
 
     def _pop(self, request: int) -> list[int]:
