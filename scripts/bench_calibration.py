@@ -52,9 +52,7 @@ def measure(store: FeatureStore, readout: str) -> list[float]:
     plain = select(store, heads=20, readout=readout)
     scored = evaluate(store, plain)
     found = evaluate(store, calibrate(store, plain).selection, risk=RISK)
-    before, after = scored.confidence, found.confidence
-    assert before is not None
-    assert after is not None
+    (before,), (after,) = scored.confidence, found.confidence
     assert after.risk is not None
     wrong = after.risk.wrong
     shares = [result.predictions["probability"].to_numpy().mean() for result in (scored, found)]
