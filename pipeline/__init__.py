@@ -36,6 +36,7 @@ with lazy_imports(globals()):
     from savs.pipeline.extraction.entry_points import check_model, extract, load_model
     from savs.pipeline.extraction.extraction import Extraction
     from savs.pipeline.heads.head_votes import heads_frame
+    from savs.pipeline.importing.importing import Imported, import_features
     from savs.pipeline.previewing.preview import preview
     from savs.pipeline.reporting.report import report
     from savs.pipeline.selection.selection import Selection, select
