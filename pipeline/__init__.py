@@ -53,6 +53,7 @@ with lazy_imports(globals()):
     )
     from savs.pipeline.sweeping.across_stores import across_stores
     from savs.pipeline.sweeping.depth import sweep_depth
+    from savs.pipeline.sweeping.methods import MethodSweep, sweep_methods
     from savs.pipeline.sweeping.prompts import PromptSweep, sweep_prompts
     from savs.pipeline.sweeping.sweep import Sweep, sweep
     from savs.stores.maintain.copy import merge, slim
