@@ -16,11 +16,11 @@ from savs.pipeline.errors import LeakError
 from savs.pipeline.evaluation.confidence import Confidence, measure_confidence
 from savs.pipeline.evaluation.per_class import class_table, confusion_table, part_table
 from savs.pipeline.evaluation.predictions import in_schema
+from savs.pipeline.evaluation.same_examples import content_of
 from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.statistics.intervals import Metric, summarise
 from savs.stores import FeatureStore
-from savs.stores.format.layout import digest
 
 FEW_CLUSTERS = 10
 """With fewer clusters than this, a note says so."""
@@ -144,7 +144,7 @@ def assess(
     if drop_leaks:
         whole = _without_leaks(whole, leaks)
         notes.append(f"{sum(leaks.dropped())} test examples were left out (--drop-leaks)")
-    whole = whole.with_columns(cluster=clusters_of(whole), content=_content(whole))
+    whole = whole.with_columns(cluster=clusters_of(whole), content=content_of(whole))
     notes += _notes(whole, classes)
     units = [] if _unlabelled(whole) else compute_metrics(benchmark, whole, classes)
     notes += dict.fromkeys(note for metric in units for note in metric.notes)
@@ -183,14 +183,6 @@ def cost_of(store: FeatureStore, splits: Sequence[str]) -> dict[str, Any]:
         "forwards": rows * (1 + len(labels) if whole else 1),
         "seconds": round(sum(known), 3) if len(known) == len(times) else None,
     }
-
-
-def _content(examples: pl.DataFrame) -> pl.Series:
-    """Return a digest of each example's media."""
-    digests = [
-        digest(list(media))[:16] if len(media) else None for media in examples["media_sha256"]
-    ]
-    return pl.Series("content", digests, dtype=pl.String)
 
 
 def partial_notes(store: FeatureStore) -> list[str]:
