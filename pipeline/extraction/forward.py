@@ -9,7 +9,7 @@ import torch
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused
 from savs.pipeline.extraction.in_context import Demonstrations, alike
-from savs.pipeline.extraction.model.answers import ICL, Answers, Asked
+from savs.pipeline.extraction.model.answers import ICL, NOTHING, Answers, Asked
 from savs.pipeline.extraction.model.loaded_model import Launched, LoadedModel
 from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
 from savs.pipeline.extraction.model.pixel_scale import PIXELS, PixelScale
@@ -77,7 +77,7 @@ class Forward:
         for _ in range(2 if is_single else self.model.count_tokens(batch.inputs) <= self._most):
             try:
                 launched = self._launch(batch, self._asked(batch, job))
-                launched = self._in_context(batch, job, launched)
+                launched = self._with_room(self._in_context(batch, job, launched), batch)
             except Exception as raised:
                 if not batch.shown and not is_out_of_memory(raised):
                     raise
@@ -107,8 +107,20 @@ class Forward:
                 yield from self._run(part, job)
 
     def _asked(self, batch: Prepared, job: Job) -> Asked:
-        labels = {request.number: request.labels for request in job.requests}
-        return self.answers.asked([labels.get(number, ()) for number in batch.requests])
+        """Return what is asked of a batch, whose rows are of one split."""
+        if not self.answers:
+            return NOTHING
+        known = {request.number: request for request in job.requests}
+        own = [known[number] for number in batch.requests]
+        return self.answers.asked(
+            [request.labels for request in own], generates=any(request.generates for request in own)
+        )
+
+    def _with_room(self, launched: Launched, batch: Prepared) -> Launched:
+        """Return a pass with all outputs of the run: empty ones where nothing was asked."""
+        room = self.answers.room(len(batch.requests))
+        absent = {n: torch.from_numpy(v) for n, v in room.items() if n not in launched.outputs}
+        return replace(launched, outputs={**launched.outputs, **absent}) if absent else launched
 
     def _launch(self, batch: Prepared, asked: Asked) -> Launched:
         if batch.shown:
