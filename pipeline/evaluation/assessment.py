@@ -160,7 +160,7 @@ def assess(
         skipped=int(whole["prediction"].null_count()),
         notes=tuple(notes),
         rule=rule,
-        confidence=measure_confidence(whole, selection, risk),
+        confidence=measure_confidence(predictions, selection, risk),
         submission=make_submission(benchmark, predictions),
         benchmark=str(store.manifest.identity.benchmark["name"]),
         cost=cost,

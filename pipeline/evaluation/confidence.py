@@ -43,6 +43,16 @@ class RiskReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Atypical:
+    """Examples that are like none of the training ones, see `typicality`."""
+
+    share: Share
+    """Of all examples."""
+    right: Share | None
+    """Accuracy among them; None where there are none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Confidence:
     """Probabilities against what was right. Skipped examples are left out."""
 
@@ -55,6 +65,8 @@ class Confidence:
     coverage: tuple[Answered, ...]
     """Accuracy if only the likeliest share is answered."""
     risk: RiskReport | None
+    atypical: Atypical | None
+    """None where typicality is not known."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that metrics.json holds."""
@@ -69,8 +81,7 @@ def measure_confidence(
     Parameters
     ----------
     predictions
-        Columns `label`, `correct`, `probability`, `cluster`, and for a risk `prediction_set` and
-        `unsure`.
+        Columns `PREDICTION_SCHEMA`.
     selection
         That made them.
     risk
@@ -88,6 +99,7 @@ def measure_confidence(
         reliability=bins,
         coverage=accuracy_by_coverage(likely, correct),
         risk=None if risk is None else _report(known, risk),
+        atypical=_atypical(known),
     )
 
 
@@ -109,6 +121,15 @@ def _report(known: pl.DataFrame, risk: float) -> RiskReport:
         wrong=_share(sure, ~sure["correct"]) if sure.height else None,
         classes=float(known["prediction_set"].list.len().to_numpy().mean()),
     )
+
+
+def _atypical(known: pl.DataFrame) -> Atypical | None:
+    told = known.filter(pl.col("atypical").is_not_null())
+    if not told.height:
+        return None
+    odd = told.filter("atypical")
+    right = _share(odd, odd["correct"]) if odd.height else None
+    return Atypical(_share(told, told["atypical"]), right)
 
 
 def _share(examples: pl.DataFrame, flags: pl.Series) -> Share:

@@ -198,7 +198,8 @@ def _several(stores: list[str], grid: dict[str, Any], out: Path, *, as_json: boo
         save_sweep(found[name], out / name)
         say(f"swept {store}")
     table = across_stores(found)
-    path = write_table(out / STORES_FILE, table)
+    path = out / STORES_FILE
+    write_table(path, table)
     if as_json:
         print_json({"files": [str(path)], "stores": table.to_dicts()})
     else:

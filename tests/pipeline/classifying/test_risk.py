@@ -14,7 +14,7 @@ from savs.pipeline import calibrate, classify, evaluate, load_selection, save_se
 from savs.pipeline.errors import OutputError, SelectionError
 from savs.pipeline.running.progress import Reporting
 
-SURE = ["id", "prediction", "probability", "prediction_set", "unsure"]
+SURE = ["id", "prediction", "probability", "prediction_set", "unsure", "typicality", "atypical"]
 
 
 @pytest.fixture(scope="module")

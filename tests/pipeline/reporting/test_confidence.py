@@ -59,6 +59,12 @@ def ends(share):
     return f"{percent(share['low'])} .. {percent(share['high'])}"
 
 
+def test_the_least_typical_examples_are_counted_and_shown(page, store):
+    share = confidence_of(store)["atypical"]["share"]["value"]
+    assert f"Atypical, like no training example: {percent(share)} %" in page.text
+    assert "least typical ones are least like any training example" in page.text
+
+
 def test_reliability_and_coverage_are_those_of_the_file(page, store):
     found = confidence_of(store)
     shown = page.table("Reliability").records()
