@@ -9,7 +9,7 @@ import torch
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused
 from savs.pipeline.extraction.in_context import NO_CONTEXT, Demonstrations, alike
-from savs.pipeline.extraction.model.answers import ICL, NOTHING, Answers, Asked
+from savs.pipeline.extraction.model.answers import ICL, Answers, Asked
 from savs.pipeline.extraction.model.loaded_model import Launched, LoadedModel
 from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
 from savs.pipeline.extraction.model.pixel_scale import PIXELS, PixelScale
@@ -107,13 +107,11 @@ class Forward:
                 yield from self._run(part, job)
 
     def _asked(self, batch: Prepared, job: Job) -> Asked:
-        """Return what is asked of a batch, whose rows are of one split."""
-        if not self.answers:
-            return NOTHING
-        known = {request.number: request for request in job.requests}
-        own = [known[number] for number in batch.requests]
+        """Return what is asked of a batch; the requests of a job are of one split."""
+        labels = {request.number: request.labels for request in job.requests}
         return self.answers.asked(
-            [request.labels for request in own], generates=any(request.generates for request in own)
+            [labels.get(number, ()) for number in batch.requests],
+            generates=any(request.generates for request in job.requests),
         )
 
     def _launch(self, batch: Prepared, asked: Asked) -> Launched:
