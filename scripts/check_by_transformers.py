@@ -10,6 +10,7 @@ accuracies in per cent; `--json` also prints all predictions.
 
 import argparse
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,10 @@ def _read(path: Path, root: Path) -> list[Row]:
 
 
 def _name(row: Row) -> str:
-    return row["images"][0] if "images" in row else row["image"]
+    names = row["images"] if "images" in row else [row["image"]]
+    if len(names) != 1:
+        sys.exit(f"error: example {row.get('id')!r} has {len(names)} images, expected one")
+    return names[0]
 
 
 def _picture(path: Path) -> Image.Image:

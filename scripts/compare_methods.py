@@ -11,6 +11,7 @@ Needs `pip install peft scikit-image`; without the second, leave out the task su
 import argparse
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from method_comparison.methods import METHODS
@@ -36,6 +37,8 @@ def main() -> None:
     if options.draws < 1:
         parser.error(f"--draws is {options.draws}, expected at least 1")
     work, tasks = options.work, options.tasks.split(",")
+    if find_spec("peft") is None:
+        sys.exit("error: LoRA needs peft; run `pip install peft`")
     try:
         drawn = {
             task: write_task(task, work / "data" / task, options.draws, options.seed)

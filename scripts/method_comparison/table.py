@@ -46,7 +46,8 @@ class Cell:
     trained: int
     """Passes with gradients."""
     cpu_s: float
-    """Processor seconds of a draw: training, model loading, checks, all prompts of both splits."""
+    """Processor seconds of a draw, the median: training, loading, checks, prompts of both splits,
+    and all readouts of the store."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the row that table.csv has."""
@@ -96,7 +97,7 @@ def _cells(runs: Path, task: str, train: int, draws: int) -> Iterator[Cell]:
                 p_holm=None,
                 forwards=results[0].facts["cost"]["forwards"],
                 trained=method.trained(train),
-                cpu_s=float(np.mean([_cpu(folder) for folder in folders])),
+                cpu_s=float(np.median([_cpu(folder) for folder in folders])),
             )
 
 

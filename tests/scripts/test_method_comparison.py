@@ -124,7 +124,7 @@ def test_one_draw_has_the_intervals_of_its_questions(runs):
 @pytest.mark.thorough
 @pytest.mark.usefixtures("small")
 def test_every_figure_reruns_from_its_command_and_equals_transformers_alone(
-    savs, tmp_path, monkeypatch, capsys
+    savs, tmp_path, monkeypatch, capfd
 ):
     kept = [method for method in METHODS if method.name in ("heads", "labels", "clip")]
     for module in (compare_methods, table):
@@ -133,7 +133,7 @@ def test_every_figure_reruns_from_its_command_and_equals_transformers_alone(
     given = ["--work", str(work), "--tasks", "animal", "--draws", "1"]
     monkeypatch.setattr(sys, "argv", ["compare_methods.py", *given])
     compare_methods.main()
-    assert "| SAVs (`vote`) |" in capsys.readouterr().out
+    assert "| SAVs (`vote`) |" in capfd.readouterr().out
     runs = work / "runs" / "animal" / "draw-0"
 
     def predictions(method, readout, root=runs):
