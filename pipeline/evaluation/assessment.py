@@ -56,7 +56,7 @@ class Evaluation:
     benchmark: str = ""
     """Name of the benchmark."""
     cost: Mapping[str, Any] = field(default_factory=dict)
-    """What the model ran for it, see `cost_of`; empty where that is not known."""
+    """What the model ran for it, see `evaluation.cost`; empty where that is not known."""
 
     @property
     def readout(self) -> str:
@@ -98,6 +98,7 @@ def assess(
     notes: Sequence[str],
     benchmark: Benchmark,
     *,
+    cost: Mapping[str, Any],
     drop_leaks: bool = False,
     rule: str = ZERO_SHOT,
     risk: float | None = None,
@@ -118,6 +119,8 @@ def assess(
         Notes that are known already.
     benchmark
         That of the store, whose metrics are taken.
+    cost
+        What the model ran, see `evaluation.cost`.
     drop_leaks
         Leave out test examples that training has seen, with their whole groups.
     rule
@@ -164,25 +167,8 @@ def assess(
         ),
         submission=make_submission(benchmark, predictions),
         benchmark=str(store.manifest.identity.benchmark["name"]),
-        cost=cost_of(store, ["test"] if selection is None else ["train", "test"]),
+        cost=cost,
     )
-
-
-def cost_of(store: FeatureStore, splits: Sequence[str]) -> dict[str, Any]:
-    """Return how often the model ran for some splits, and the seconds that this took.
-
-    A forward is a prompt; labels run behind it, and count where each ran with its whole prompt. The
-    seconds are those of all processes, decoding included, and None where they are not recorded.
-    """
-    whole = store.manifest.batching.get("whole_answers")
-    labels = store.manifest.identity.outputs.get("answers", {})
-    rows = sum(store.examples(split).height for split in splits)
-    times = [store.seconds(split) for split in splits]
-    known = [seconds for seconds in times if seconds is not None]
-    return {
-        "forwards": rows * (1 + len(labels) if whole else 1),
-        "seconds": round(sum(known), 3) if len(known) == len(times) else None,
-    }
 
 
 def partial_notes(store: FeatureStore) -> list[str]:
