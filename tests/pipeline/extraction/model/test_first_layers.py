@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_models import BUILDERS, LIMITED, marked
+from tiny_models import BUILDERS, LIMITED, marked, taken
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.first_layers import (
@@ -77,7 +77,7 @@ def test_the_heads_of_the_layers_that_stay_are_the_same_bit_by_bit(tiny_model, f
         behind = sorted(parameters.keys() - own.keys())
         assert behind
         assert all(f"layers.{last}." not in name for name in behind)
-        for prompt in PROMPTS[:2] if family == "perception_lm" else PROMPTS:  # see LIMITS
+        for prompt in taken(family, PROMPTS):
             ours, theirs = (one.read(one.inputs([prompt])).heads for one in (model, whole))
             for layer, values in ours.items():
                 np.testing.assert_array_equal(values, theirs[layer])
