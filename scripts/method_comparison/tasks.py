@@ -126,7 +126,7 @@ def _write(path: Path, rows: Sequence[Row]) -> Path:
 def _surfaces(folder: Path) -> dict[str, list[str]]:
     """Cut photographs of surfaces into patches that do not overlap."""
     try:
-        from skimage import data
+        from skimage import data  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ParameterError(
             "the photographs are those of scikit-image: pip install scikit-image, or leave out"
