@@ -89,7 +89,9 @@ def under_way(command, tmp_path):
         "    return chat_inputs(processor, prompts)\n"
     )
     words = command("s", "--workers", "2", "--model-code", str(code))
-    process = subprocess.Popen([SAVS, *words], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        [SAVS, *words], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     wait_while(lambda: process.poll() is None and not list((tmp_path / "s").glob("train-*.h5")))
     return process, words
 
