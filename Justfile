@@ -87,6 +87,11 @@ format:
 package:
     scripts/package
 
+# Build the site into build/site, and open every page of it in a browser at two widths
+docs:
+    scripts/docs
+    .venv/bin/python -m pytest -q -n 0 -m slow tests/scripts/test_site.py
+
 # Look up all dependencies in the list of known vulnerabilities (needs the network)
 audit:
     scripts/audit
