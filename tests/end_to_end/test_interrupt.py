@@ -78,11 +78,11 @@ def test_an_interrupted_extraction_says_how_to_go_on_and_resumes(savs, inputs, t
         text=True,
         env=os.environ | {"PAUSE_S": "0.1"},
     )
-    give_up = time.monotonic() + 200
+    give_up = time.monotonic() + 600
     while len(list(out.glob("*.h5"))) < 2 and time.monotonic() < give_up:
         time.sleep(0.01)
     process.send_signal(how)
-    _, messages = process.communicate(timeout=200)
+    _, messages = process.communicate(timeout=600)
     assert process.returncode == 130, messages
     assert "Traceback" not in messages
     assert "run the same command again to go on" in messages
