@@ -249,7 +249,8 @@ def _across(
         save_sweep(found[name], out / name)
         say(f"swept {store.path}")
     table = across_stores(found)
-    path = write_table(out / STORES_FILE, table)
+    path = out / STORES_FILE
+    write_table(path, table)
     if as_json:
         print_json({"files": [str(path)], "stores": table.to_dicts()})
     else:

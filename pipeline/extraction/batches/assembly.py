@@ -14,7 +14,7 @@ from savs.pipeline.extraction.model.loaded_model import Read
 from savs.pipeline.inputs.stored_rows import example_columns
 from savs.stores import LayerGrid, ShardContent, ShardSpec
 from savs.stores.format.layout import STORED_DTYPES, head_name
-from savs.stores.shard.finite import is_finite
+from savs.stores.shard.finite import endless_row, is_finite
 
 
 @dataclass(eq=False)
@@ -100,8 +100,8 @@ class Assembly:
                 self._small.update(dict.fromkeys(waiting, thumbnails[request]))
         for layer, heads in read.heads.items():
             self._layers[layer][:, places] = heads[:, sources]
-        for name, values in self._outputs.items():
-            values[places] = read.outputs[name][sources]
+        for name, values in read.outputs.items():
+            self._outputs[name][places] = values[sources]
         return len(places)
 
     def _pop(self, request: int) -> list[int]:
@@ -169,6 +169,8 @@ def find_faults(read: Read, grid: Sequence[LayerGrid], dtype: str) -> dict[int, 
     """Return column of a batch -> why it cannot be kept: the first head, or an answer, with NaN."""
     found: dict[int, str] = {}
     for layer in grid:
+        if endless_row(read.heads[layer.layer], dtype) is None:
+            continue
         finite = np.all(is_finite(read.heads[layer.layer], dtype), axis=2)
         for column in np.flatnonzero(~finite.all(axis=0)):
             head = layer.heads[int(np.argmin(finite[:, column]))]
