@@ -87,7 +87,9 @@ def try_structure(family: str, model_class: str) -> Outcome:
         return outcome(UNSUPPORTED, "; ".join(failed))
     heads = sum(len(point.grid.heads) for point in points)
     return outcome(
-        TEXT, f"{heads} heads in {len(points)} layers of a small random model, text only"
+        TEXT,
+        f"{heads} heads in {len(points)} layers of a small random model read text; images need a"
+        " small checkpoint with its processor",
     )
 
 
@@ -112,7 +114,8 @@ def try_whole(family: str, folder: Path, limit: str = "") -> Outcome:
     places = image_places(loaded.encoder.processor)
     moved = "; its template moves images" if places and places.moves() else ""
     limited = f"; {limit}" if limit else ""
-    what = f"{what}, with {processor}, in batches{moved}{limited}"
+    formed = "; its prompt form is built in" if loaded.encoder.form else ""
+    what = f"{what}, with {processor}, in batches{moved}{formed}{limited}"
     return Outcome(family, model_class, VERIFIED, what, sharing)
 
 
