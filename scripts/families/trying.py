@@ -112,9 +112,10 @@ def try_whole(family: str, folder: Path, limit: str = "") -> Outcome:
     processor = type(loaded.encoder.processor).__name__
     sharing = find_sharing(loaded, pictures_of(prompts)).level if images else ""
     places = image_places(loaded.encoder.processor)
-    moved = "; its template moves images" if places and places.moves() else ""
+    own = loaded.encoder.form is None
+    moved = "; its template moves images" if own and places and places.moves() else ""
     limited = f"; {limit}" if limit else ""
-    formed = "; its prompt form is built in" if loaded.encoder.form else ""
+    formed = "" if own else "; its prompt form is built in"
     what = f"{what}, with {processor}, in batches{moved}{formed}{limited}"
     return Outcome(family, model_class, VERIFIED, what, sharing)
 
