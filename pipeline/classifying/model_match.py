@@ -15,6 +15,7 @@ from savs.pipeline.demo import SHIPPED
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.model.model_options import ModelOptions, PlacingKeywords
 from savs.pipeline.extraction.model.prompt_form import PROMPT
+from savs.pipeline.names import IMPORTED
 from savs.pipeline.selection.config_json import SelectionConfig, grid_widths
 from savs.stores import Identity
 from savs.stores.format.layout import Facts, digest
@@ -48,6 +49,11 @@ def model_options(
     facts, processor = config.source.model, config.source.processor
     name = _recorded(facts, "name", str)
     commit = _recorded(facts, "revision", str)
+    if facts.get("class") == IMPORTED:
+        raise SelectionError(
+            f"the classifier is one of imported features ({name}), which no model computes here;"
+            " `savs import` new features, and evaluate them with --selection"
+        )
     chosen = name if model is None else model
     if chosen is None or (model is None and commit is None and name not in SHIPPED):
         raise SelectionError(

@@ -7,7 +7,12 @@ from PIL import Image
 from tiny_models import BUILDERS, LIMITED, marked, taken
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.first_layers import AbsentLayer, layer_count, layer_numbers
+from savs.pipeline.extraction.model.first_layers import (
+    AbsentLayer,
+    layer_count,
+    layer_numbers,
+    share_of_first_layers,
+)
 from savs.pipeline.extraction.model.identity import model_facts
 from savs.pipeline.extraction.model.load import can_end_early, load
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
@@ -38,6 +43,10 @@ def options_of(folder) -> ModelOptions:
     return ModelOptions(model=str(folder), dtype="float32")
 
 
+def count(model: LoadedModel) -> int:
+    return sum(parameter.numel() for parameter in model.model.parameters())
+
+
 def first(options: ModelOptions, last: int) -> LoadedModel:
     return load(options, load_encoder(options), last_layer=last)
 
@@ -58,6 +67,8 @@ def test_the_heads_of_the_layers_that_stay_are_the_same_bit_by_bit(tiny_model, f
         assert capfd.readouterr().err == ""  # nothing about weights that were not used
         assert model.grid == tuple(grid for grid in whole.grid if grid.layer <= last)
         assert layer_count(model.model) == layer_count(whole.model)
+        share = share_of_first_layers(type(whole.model), whole.encoder.config, last)
+        assert share == pytest.approx(count(model) / count(whole))
         there = layer_numbers(model.model)
         assert there is not None
         assert sorted(there.values()) == list(range(last + 1))
