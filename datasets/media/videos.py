@@ -129,11 +129,14 @@ def pick(starts: Sequence[int], end: int, parts: int) -> list[int]:
 def _opened(data: bytes, name: str, max_pixels: int = MAX_IMAGE_PIXELS) -> Iterator[_Clip]:
     """Open a video with the demuxer of its own container: no other file, no network."""
     try:
-        import av
+        import av.logging
     except ImportError as error:
         raise MediaError(
             f"{name} is a video, which needs the package av; install with: pip install av"
         ) from error
+    # Old torchvision turns on FFmpeg's messages. A thread of FFmpeg then waits for the GIL, which
+    # the thread that waits for its end holds.
+    av.logging.set_level(None)
     kind = container_of(data)
     if kind is None:
         raise MediaError(f"{name} is not a video of a known format (MP4, MOV, Matroska, WebM, AVI)")

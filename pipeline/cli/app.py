@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from savs.foundation.errors import SavsError
 from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.cli.commands import COMMANDS
+from savs.pipeline.cli.options.panels import order_options
 from savs.pipeline.cli.options.shared import ConfigOption
 from savs.pipeline.cli.options.variables import require_known_variables
 from savs.pipeline.cli.output import drop_stdout, print_line, say
@@ -36,7 +37,8 @@ class CommandGroup(TyperGroup):
         if not (name and known):
             return name, known, rest
         command = import_command(name)
-        require_known_variables(name, [parameter.name for parameter in command.params])
+        if not ctx.resilient_parsing:  # of shell completion, which says nothing
+            require_known_variables(name, [parameter.name for parameter in command.params])
         return name, command, rest
 
 
@@ -46,7 +48,7 @@ def import_command(name: str) -> Any:
     module = import_module(f"savs.pipeline.cli.commands.{stem}")
     function = getattr(module, f"{stem}_command")
     command = _to_command(function, f"{COMMANDS[name]}\n\n{inspect.getdoc(function)}")
-    command.params += _to_command(_take_config).params
+    command.params = order_options(name, command.params + _to_command(_take_config).params)
     for parameter in command.params:
         if parameter.multiple and parameter.name in LINES:
             parameter.value_from_envvar = partial(_variable_lines, parameter)
@@ -73,7 +75,6 @@ app = typer.Typer(
     name="savs",
     cls=CommandGroup,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_show_locals=False,
     context_settings={"auto_envvar_prefix": "SAVS", "help_option_names": ["-h", "--help"]},
 )

@@ -17,8 +17,8 @@ from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import InputOptions
 
-PANELS = {"Inputs": INPUT_FLAGS, "Model": MODEL_FLAGS, "Run": RUN_FLAGS}
-"""Heading in the help -> name of each option -> how it is given."""
+FLAGS = INPUT_FLAGS | MODEL_FLAGS | RUN_FLAGS
+"""Name of each option -> how it is given."""
 MADE = INPUTS_MADE | MODEL_MADE | RUN_MADE
 """Field -> the function that makes it of one or several options, its parameters."""
 CLASSES = (InputOptions, ModelOptions, RunOptions)
@@ -29,7 +29,7 @@ def expand_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command one option for each field of its parameters that are options objects.
 
     Those are annotated with one of `CLASSES`, or with a TypedDict of some of their fields. The type
-    and the default of an option are those of the field, its help is in `PANELS`. The command is
+    and the default of an option are those of the field, its help is in `FLAGS`. The command is
     called with the objects; a value that they refuse is a usage error.
     """
     given = inspect.signature(command).parameters
@@ -72,23 +72,21 @@ def _plain(hint: Any) -> Any:
 
 
 def _parameter(name: str, hint: Any, default: Any) -> inspect.Parameter:
-    panel, flag = next((p, flags[name]) for p, flags in PANELS.items() if name in flags)
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
         default=default,
-        annotation=Annotated[hint, _option(name, flag, panel)],
+        annotation=Annotated[hint, _option(name, FLAGS[name])],
     )
 
 
-def _option(name: str, flag: Flag, panel: str) -> Any:
+def _option(name: str, flag: Flag) -> Any:
     return option(
         f"--{name.replace('_', '-')}",
         *flag.aliases,
         help=flag.help,
-        metavar=flag.metavar,
+        metavar=flag.metavar or (None if flag.min is None else "N"),
         min=flag.min,
-        rich_help_panel=panel,
     )
 
 

@@ -59,6 +59,12 @@ def test_the_frames_of_a_clip_have_the_colours_of_their_times(
     assert {(image.mode, image.size) for image in images} == {("RGB", (64, 48))}
 
 
+def test_messages_of_ffmpeg_are_off_however_torchvision_set_them():
+    av.logging.set_level(av.logging.ERROR)
+    decode_video(clip("mp4", 5), "x", 2)
+    assert av.logging.get_level() is None
+
+
 @pytest.mark.parametrize("options", [{"g": "4", "bf": "0"}, {"g": "5", "bf": "2"}, {"g": "100"}])
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm"])
 def test_key_frames_change_nothing(suffix: str, options: dict[str, str]) -> None:

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 
 import h5py
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 
 from savs.datasets import RowError, SourceError
+from savs.foundation.extras import install_command
 from savs.pipeline.errors import MissingExtraError
 from savs.pipeline.extraction import requirements
 from savs.pipeline.running.progress import Reporting
@@ -14,6 +16,7 @@ from savs.stores import (
     StoreWriteError,
     open_store,
 )
+from savs.stores.read import store as reading
 
 
 def test_batch_size_and_shards_do_not_change_features(run):
@@ -49,6 +52,18 @@ def test_resuming_gives_the_bits_of_an_uninterrupted_run(run, tmp_path):
         np.testing.assert_array_equal(
             whole.store.features(split, raw=True), again.store.features(split, raw=True)
         )
+
+
+def test_a_run_with_nothing_to_do_reads_store_json_once_more_for_its_result(run, monkeypatch):
+    """What `reserve` read is the store that the run looks at."""
+    run()
+    read = []
+    read_manifest = reading.read_manifest
+    monkeypatch.setattr(
+        reading, "read_manifest", lambda folder: read.append(folder) or read_manifest(folder)
+    )
+    assert run().rows == 0
+    assert len(read) == 1
 
 
 @pytest.mark.thorough
@@ -233,7 +248,7 @@ def test_progress_is_told_of_every_row(run):
 
 def test_without_torch_the_install_command_is_told(run, monkeypatch):
     monkeypatch.setattr(requirements, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'savs\[extract\]'"):
+    with pytest.raises(MissingExtraError, match=re.escape(install_command("extract"))):
         run()
 
 
