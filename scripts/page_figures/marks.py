@@ -16,6 +16,7 @@ MARK = re.compile(
     r" within (?P<within>\d*\.?\d+)(?P<share> %)?; takes (?P<time>\d+) (?P<unit>s|min|h) -->"
 )
 BEGIN = "<!-- figures:"
+EXAMPLE = f"{BEGIN} COMMAND; part 1; within 2; takes 5 min -->"
 SECONDS = {"s": 1, "min": 60, "h": 3600}
 
 
@@ -68,9 +69,7 @@ def find_marks(page: Path, text: str) -> list[Mark]:
 def _mark(page: Path, lines: list[str], at: int) -> Mark:
     found = MARK.fullmatch(lines[at])
     if found is None:
-        raise MarkError(
-            f"{page}:{at + 1}: expected a comment like {__doc__.splitlines()[2].strip()}"
-        )
+        raise MarkError(f"{page}:{at + 1}: expected a comment like {EXAMPLE}")
     first = at + 1
     fence = first < len(lines) and lines[first].startswith("```")
     first += fence
