@@ -1,4 +1,4 @@
-"""Write constraints.txt: the versions that this environment has of all that savs needs, but torch's.
+"""Write constraints.txt: the versions that this environment has of what savs needs, but torch.
 
     python scripts/write_constraints.py
 

@@ -40,32 +40,28 @@ def results_folder(store: Path, name: str) -> Path:
     return store / RESULTS / name
 
 
-def write_json(path: Path, value: Mapping[str, Any]) -> Path:
-    """Write config.json, metrics.json or submission.json."""
+def write_json(path: Path, value: Mapping[str, Any]) -> str:
+    """Write config.json, metrics.json or submission.json; return its SHA-256."""
     text = json.dumps(dict(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_file(path, text.encode("utf-8"))
-    return path
+    return write_file(path, text.encode("utf-8"))
 
 
-def write_table(path: Path, table: pl.DataFrame, metadata: Mapping[str, str] = {}) -> Path:
-    """Write predictions.parquet, units.parquet or another table."""
+def write_table(path: Path, table: pl.DataFrame, metadata: Mapping[str, str] = {}) -> str:
+    """Write predictions.parquet, units.parquet or another table; return its SHA-256."""
     buffer = io.BytesIO()
     table.write_parquet(buffer, metadata=dict(metadata))
-    write_file(path, buffer.getvalue())
-    return path
+    return write_file(path, buffer.getvalue())
 
 
-def write_csv(path: Path, table: pl.DataFrame) -> Path:
-    """Write a table without lists as CSV."""
-    write_file(path, table.write_csv().encode("utf-8"))
-    return path
+def write_csv(path: Path, table: pl.DataFrame) -> str:
+    """Write a table without lists as CSV; return its SHA-256."""
+    return write_file(path, table.write_csv().encode("utf-8"))
 
 
-def write_lazy_table(path: Path, table: pl.LazyFrame) -> Path:
+def write_lazy_table(path: Path, table: pl.LazyFrame) -> None:
     """Write a table batch by batch, so that memory does not hold it."""
     with _writing(path), whole_file(path) as partial:
         table.sink_parquet(partial)
-    return path
 
 
 def copy_result(source: Path, target: Path, command: str = EVALUATE) -> Path:
@@ -160,10 +156,17 @@ def whole_result(folder: Path) -> Iterator[None]:
         raise
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file whole, and make its folder; StoreWriteError if that fails."""
+def write_file(path: Path, content: bytes) -> str:
+    """Write a file whole, and make its folder; return its SHA-256.
+
+    Raises
+    ------
+    StoreWriteError
+        The folder or the file cannot be written.
+    """
     with _writing(path), whole_file(path) as partial:
         partial.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """The arrays of a selection in a safetensors file, checked before they are read."""
 
-import hashlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,8 +30,7 @@ class TensorForm(NamedTuple):
 def write_tensors(path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> str:
     """Write named arrays to a safetensors file and return its SHA-256."""
     content = save({name: np.asarray(a, order="C") for name, a in tensors.items()}, dict(metadata))
-    write_file(path, content)
-    return hashlib.sha256(content).hexdigest()
+    return write_file(path, content)
 
 
 def read_tensors(

@@ -22,7 +22,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.load_profile("any machine")
+settings.register_profile("deep", settings.get_profile("any machine"), max_examples=1000)
+settings.load_profile("any machine")  # `just fuzz` takes the other
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

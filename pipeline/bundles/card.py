@@ -184,16 +184,17 @@ def _sureness(task: TaskSelection) -> str:
 def _error(selection: Selection, whole: Selection, folder: Path) -> str:
     """Return how far the probabilities of an evaluation were off, if there is one of these tasks.
 
-    That of more tasks is of all their examples together.
+    That of more tasks is of all their examples together, but for several prompts of each example.
     """
     if len(selection.tasks) < len(whole.tasks):
         return ""
-    found = load_metrics(folder)["confidence"] if (folder / METRICS).is_file() else None
-    if not found or found["temperatures"] is None:
-        return ""
-    return (
-        f"* The expected calibration error on {found['examples']:,} test examples is"
-        f" {_percent(found['calibration_error'])} %.\n"
+    found = load_metrics(folder)["confidence"] if (folder / METRICS).is_file() else []
+    return "".join(
+        f"* The expected calibration error on {part['examples']:,} test examples"
+        f"{'' if part['prompt'] is None else ' under the prompt ' + _text(part['prompt'])} is"
+        f" {_percent(part['calibration_error'])} %.\n"
+        for part in found
+        if part["temperatures"] is not None
     )
 
 

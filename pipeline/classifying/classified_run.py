@@ -36,7 +36,6 @@ from savs.pipeline.extraction.model.identity import identity_before_loading
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import find_scale
-from savs.pipeline.extraction.model.placement import find_placement
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, load_encoder
 from savs.pipeline.extraction.model.prompts import Pieces
 from savs.pipeline.extraction.run_options import RunOptions
@@ -140,9 +139,7 @@ class ClassifiedRun:
             start_server()
         if any(task.calibration is None for task in self.selection.tasks):
             say("the classifier is not calibrated: probability is only the share of the scores")
-        placement = find_placement(loading, encoder, self.rank)
-        say(f"loading {loading.model} on {placement.text}")
-        held = ClassifierModel(self.selection, loading, encoder, placement, say)
+        held = ClassifierModel(self.selection, loading, encoder, self.rank, say)
         model = held.load(tried.prompts)
         notes = [*self._match(model), *_video_notes(shards, decoding_of(self.selection))]
         for note in notes:

@@ -8,9 +8,10 @@ from savs.pipeline.extraction.model.first_layers import layer_count
 from savs.pipeline.extraction.model.load import can_end_early, load
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.placement import Placement
+from savs.pipeline.extraction.model.placement import find_placement
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.prompts import Pieces
+from savs.pipeline.running.launchers import Rank
 from savs.pipeline.selection.config_json import SelectionConfig
 
 
@@ -21,7 +22,7 @@ class ClassifierModel:
     selection: SelectionConfig
     options: ModelOptions
     encoder: PromptEncoder
-    placement: Placement
+    rank: Rank
     say: Callable[[str], None]
 
     def load(self, prompts: Sequence[Pieces]) -> LoadedModel:
@@ -33,7 +34,7 @@ class ClassifierModel:
         last = max(layer for layer, _ in self.selection.heads)
         model, does = self._first_layers(last, prompts), "loads and runs"
         if model is None:
-            model, does = load(self.options, self.encoder, self.placement), "runs"
+            model, does = self._load(None), "runs"
         total = layer_count(model.model)
         if total is not None and last + 1 < total:
             self.say(
@@ -41,6 +42,12 @@ class ClassifierModel:
                 f" {100 * (1 - (last + 1) / total):.0f} % of the decoder are left out"
             )
         return model
+
+    def _load(self, last: int | None) -> LoadedModel:
+        """Load the layers up to `last`, or all, to where they fit."""
+        placement = find_placement(self.options, self.encoder, self.rank, last_layer=last)
+        self.say(f"loading {self.options.model} on {placement.text}")
+        return load(self.options, self.encoder, placement, last_layer=last)
 
     def chosen(self, model: LoadedModel) -> LoadedModel:
         """Return a model that stops at the deepest chosen head."""
@@ -54,7 +61,7 @@ class ClassifierModel:
         if len(source.model["layer_weights"]) <= last + 2:  # the first is of what is no layer
             return None
         try:
-            model = load(self.options, self.encoder, self.placement, last_layer=last)
+            model = self._load(last)
             tried = self.chosen(model)
             for prompt in prompts[:1]:
                 tried.read(tried.inputs([prompt]))

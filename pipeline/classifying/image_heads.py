@@ -27,7 +27,6 @@ from savs.pipeline.extraction.model.load import load
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import PixelScale, find_scale
-from savs.pipeline.extraction.model.placement import find_placement
 from savs.pipeline.extraction.model.prompt_encoder import load_encoder
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.shard_files import ShardsInMemory
@@ -144,8 +143,7 @@ def _resident(
             model = load(options)
         else:
             encoder = load_encoder(options)
-            placement = find_placement(options, encoder, find_rank())
-            held = ClassifierModel(selection, options, encoder, placement, SILENT.say)
+            held = ClassifierModel(selection, options, encoder, find_rank(), SILENT.say)
             model = held.load(sample(encoder, examples, media).prompts)
         found = _RESIDENCE.resident = Resident(options, last, model)
     return found

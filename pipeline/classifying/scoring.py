@@ -9,7 +9,7 @@ import polars as pl
 from savs.foundation.arrays import Array
 from savs.pipeline.classifying.kept_heads import KeptHeads
 from savs.pipeline.evaluation.predictions import VOTES, predicted
-from savs.pipeline.evaluation.probability_columns import with_probability
+from savs.pipeline.evaluation.probability_columns import with_probability, with_typicality
 from savs.pipeline.extraction.model.loaded_model import Read
 from savs.pipeline.extraction.shard_files import Recalled
 from savs.pipeline.selection.selection import Selection, TaskSelection
@@ -92,11 +92,7 @@ class ScoredShards:
         found = task.fitted.scores(features)
         rows = predicted(examples.with_columns(label=pl.lit(None, pl.String)), task.classes, found)
         rows = with_probability(rows, task, found, self.risk)
-        if task.calibration is None:
-            return rows
-        typical = pl.Series(task.calibration.typicality(features, task.fitted), dtype=pl.Float32)
-        flags = typical < task.calibration.typical
-        return rows.with_columns(typicality=typical, atypical=flags)
+        return with_typicality(rows, task, found, features)
 
     def _features(self, layers: Mapping[int, Array], task: TaskSelection, rows: Array) -> Array:
         """Return `(task heads, rows, d)` float32, narrow heads padded with zeros."""

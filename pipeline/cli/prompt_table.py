@@ -30,8 +30,9 @@ def sweep_store_prompts(
     opened = pipeline.open_store(store)
     folder = result_place(opened, out, "prompts")
     found = pipeline.sweep_prompts(opened, heads=heads, readouts=readouts, scoring=scoring)
+    path = folder / PROMPTS_FILE
     with whole_result(folder):
-        path = write_table(folder / PROMPTS_FILE, found.table)
+        write_table(path, found.table)
     if as_json:
         print_json({"files": [str(path)], "prompts": found.table.to_dicts(), "notes": found.notes})
     else:

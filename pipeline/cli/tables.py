@@ -115,6 +115,8 @@ def _print_classes(evaluation: "Evaluation") -> None:
 def print_confidence(found: "Confidence") -> None:
     """Print how often probabilities are right, and what not answering would gain."""
     print_line()
+    if found.prompt is not None:
+        print_line(f"under the prompt {found.prompt!r}:")
     header = ["probability (%)", "examples", "mean", "right (%)"]
     rows = [
         [
@@ -137,6 +139,11 @@ def print_confidence(found: "Confidence") -> None:
     say("answered: only the share of examples with the greatest probability")
     if found.risk is not None:
         _print_risk(found.risk)
+    if found.atypical is not None:
+        right = (
+            f"; right among them: {_share(found.atypical.right)} %" if found.atypical.right else ""
+        )
+        say(f"atypical, like no training example: {_share(found.atypical.share)} %{right}")
 
 
 def _print_risk(found: "RiskReport") -> None:

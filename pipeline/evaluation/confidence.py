@@ -1,5 +1,6 @@
 """How far the probabilities and prediction sets of an evaluation can be trusted."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import polars as pl
 
 from savs.datasets import Units
 from savs.pipeline.selection.selection import Selection
+from savs.pipeline.selection.task_selection import TaskSelection
 from savs.pipeline.statistics.intervals import summarise
 from savs.pipeline.statistics.reliability import (
     Answered,
@@ -43,9 +45,21 @@ class RiskReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Atypical:
+    """Examples that are like none of the training ones, see `typicality`."""
+
+    share: Share
+    """Of all examples."""
+    right: Share | None
+    """Accuracy among them; None where there are none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Confidence:
     """Probabilities against what was right. Skipped examples are left out."""
 
+    prompt: str | None
+    """Prompt of the examples, where a store puts each to several; None: it is of all examples."""
     examples: int
     temperatures: dict[str, float | None] | None
     """Subtask, or `all` -> its temperature; None where probabilities are not calibrated."""
@@ -55,6 +69,8 @@ class Confidence:
     coverage: tuple[Answered, ...]
     """Accuracy if only the likeliest share is answered."""
     risk: RiskReport | None
+    atypical: Atypical | None
+    """None where typicality is not known."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that metrics.json holds."""
@@ -62,41 +78,54 @@ class Confidence:
 
 
 def measure_confidence(
-    predictions: pl.DataFrame, selection: Selection | None, risk: float | None
-) -> Confidence | None:
-    """Return how far probabilities can be trusted; None without any, or without labels.
+    predictions: pl.DataFrame,
+    selection: Selection | None,
+    risk: float | None,
+    prompts: Sequence[str] = (),
+) -> tuple[Confidence, ...]:
+    """Return how far probabilities can be trusted; nothing without any, or without labels.
+
+    Where the same examples are under several prompts, each prompt has its own numbers.
 
     Parameters
     ----------
     predictions
-        Columns `label`, `correct`, `probability`, `cluster`, and for a risk `prediction_set` and
-        `unsure`.
+        Columns `PREDICTION_SCHEMA`.
     selection
         That made them.
     risk
         Of the prediction sets.
+    prompts
+        Those that each example is under; empty if rows have their own.
     """
     known = predictions.filter(pl.col("probability").is_not_null(), pl.col("label").is_not_null())
-    if not known.height:
-        return None
+    parts = [(prompt, known.filter(subtask=prompt)) for prompt in prompts] or [(None, known)]
+    tasks = selection.tasks if selection else ()
+    return tuple(
+        _measured(prompt, own, [t for t in tasks if prompt in (None, t.subtask)], risk)
+        for prompt, own in parts
+        if own.height
+    )
+
+
+def _measured(
+    prompt: str | None, known: pl.DataFrame, tasks: Sequence[TaskSelection], risk: float | None
+) -> Confidence:
     likely, correct = known["probability"].to_numpy(), known["correct"].to_numpy()
     bins = reliability(likely, correct)
+    temperatures = {
+        task.subtask or "all": task.calibration and task.calibration.temperature for task in tasks
+    }
     return Confidence(
+        prompt=prompt,
         examples=known.height,
-        temperatures=_temperatures(selection),
+        temperatures=temperatures if any(temperatures.values()) else None,
         calibration_error=calibration_error(bins),
         reliability=bins,
         coverage=accuracy_by_coverage(likely, correct),
         risk=None if risk is None else _report(known, risk),
+        atypical=_atypical(known),
     )
-
-
-def _temperatures(selection: Selection | None) -> dict[str, float | None] | None:
-    found = {
-        task.subtask or "all": task.calibration and task.calibration.temperature
-        for task in (selection.tasks if selection else ())
-    }
-    return found if any(found.values()) else None
 
 
 def _report(known: pl.DataFrame, risk: float) -> RiskReport:
@@ -109,6 +138,15 @@ def _report(known: pl.DataFrame, risk: float) -> RiskReport:
         wrong=_share(sure, ~sure["correct"]) if sure.height else None,
         classes=float(known["prediction_set"].list.len().to_numpy().mean()),
     )
+
+
+def _atypical(known: pl.DataFrame) -> Atypical | None:
+    told = known.filter(pl.col("atypical").is_not_null())
+    if not told.height:
+        return None
+    odd = told.filter("atypical")
+    right = _share(odd, odd["correct"]) if odd.height else None
+    return Atypical(_share(told, told["atypical"]), right)
 
 
 def _share(examples: pl.DataFrame, flags: pl.Series) -> Share:

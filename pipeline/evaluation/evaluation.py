@@ -11,8 +11,13 @@ from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
 from savs.pipeline.evaluation.calibrate import calibrate
+from savs.pipeline.evaluation.cost import selection_cost
 from savs.pipeline.evaluation.predictions import predicted
-from savs.pipeline.evaluation.probability_columns import risk_notes, with_probability
+from savs.pipeline.evaluation.probability_columns import (
+    risk_notes,
+    with_probability,
+    with_typicality,
+)
 from savs.pipeline.heads.training_set import head_widths, train_digest
 from savs.pipeline.plugins.benchmark import stored_benchmark
 from savs.pipeline.selection.compatibility import require_same_model, require_same_prompt
@@ -117,7 +122,10 @@ def score(
         for subtask in left_out
     ]
     return assess(
-        store, parts, classes, selection, notes, benchmark, drop_leaks=drop_leaks, risk=risk
+        *(store, parts, classes, selection, notes, benchmark),
+        cost=selection_cost(store, selection),
+        drop_leaks=drop_leaks,
+        risk=risk,
     )
 
 
@@ -145,8 +153,8 @@ def _predict(
                 )
             features = task_features(store, block.features, heads, task, part["row"].to_numpy())
             found = task.fitted.scores(features)
-            rows = predicted(part, task.classes, found)
-            parts.append(with_probability(rows, task, found, risk))
+            made = with_probability(predicted(part, task.classes, found), task, found, risk)
+            parts.append(with_typicality(made, task, found, features))
     return parts, list(left_out)
 
 

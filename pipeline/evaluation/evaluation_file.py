@@ -10,7 +10,7 @@ import polars as pl
 from savs.datasets import Units
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.predictions import PREDICTION_SCHEMA
-from savs.pipeline.selection.selection_file import save_selection
+from savs.pipeline.selection.selection_file import write_selection
 from savs.stores.format.layout import digest
 from savs.stores.results import (
     CLASSIFIER,
@@ -62,19 +62,18 @@ def save_evaluation(evaluation: Evaluation, folder: str | Path) -> tuple[Path, P
     folder = Path(folder)
     content = {"savs": version("savs")} | evaluation.to_json()
     mark = {"run": digest(content)}
-    files = [
-        write_table(folder / UNITS, unit_table(evaluation.units), mark),
-        write_table(folder / PREDICTIONS, evaluation.predictions, mark),
-    ]
+    sums = {
+        UNITS: write_table(folder / UNITS, unit_table(evaluation.units), mark),
+        PREDICTIONS: write_table(folder / PREDICTIONS, evaluation.predictions, mark),
+    }
     if evaluation.selection is not None:
-        save_selection(evaluation.selection, folder)
-        files += [folder / CLASSIFIER, folder / CONFIG]
+        sums |= write_selection(evaluation.selection, folder)
     if evaluation.submission is not None:
-        files.append(write_json(folder / SUBMISSION, evaluation.submission))
+        sums[SUBMISSION] = write_json(folder / SUBMISSION, evaluation.submission)
     else:
         (folder / SUBMISSION).unlink(missing_ok=True)  # that of an earlier evaluation
-    sums = {path.name: file_sha256(path) for path in files}
-    return write_json(folder / METRICS, mark | {"files": sums} | content), folder / PREDICTIONS
+    write_json(folder / METRICS, mark | {"files": sums} | content)
+    return folder / METRICS, folder / PREDICTIONS
 
 
 def load_metrics(folder: Path) -> dict[str, Any]:

@@ -23,6 +23,8 @@ PREDICTION_SCHEMA = {
     "votes": VOTES,
     "prediction_set": pl.List(pl.String),
     "unsure": pl.Boolean,
+    "typicality": pl.Float32,
+    "atypical": pl.Boolean,
     "group": pl.String,
     "subtask": pl.String,
     "category": pl.String,
@@ -36,7 +38,8 @@ PREDICTION_SCHEMA = {
 """Columns of the predictions. A skipped example has no prediction and is not correct. `votes` has
 the best classes with the readout's score and its soft score, which has no ties in practice.
 `content` is a digest of the example's media, null where it has none or was skipped.
-`prediction_set` and `unsure` are null unless a risk was given. `media` are the names of its images
+`prediction_set` and `unsure` are null unless a risk was given, `typicality` and `atypical` without
+a calibration. `media` are the names of its images
 and videos. `extra` is a JSON object of the input's columns that the benchmark does not know."""
 
 

@@ -1,4 +1,4 @@
-"""Columns that say how sure a prediction is: its probability, its prediction set, `unsure`."""
+"""Columns that say how far a prediction can be trusted: how sure it is, and how typical."""
 
 from collections.abc import Sequence
 
@@ -8,6 +8,7 @@ import polars as pl
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.readouts import ClassScores
+from savs.pipeline.readouts.vote import FittedVote
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.task_selection import TaskSelection
 from savs.pipeline.statistics.prediction_sets import least_examples, require_risk
@@ -31,6 +32,35 @@ def with_probability(
     return examples.with_columns(
         prediction_set=_named(task.classes, inside), unsure=pl.Series(inside.sum(axis=1) != 1)
     )
+
+
+def with_typicality(
+    examples: pl.DataFrame, task: TaskSelection, found: ClassScores, features: Array
+) -> pl.DataFrame:
+    """Return predicted examples with `typicality` and `atypical`; unchanged without a calibration.
+
+    `atypical` is an example that is less like any class than 99 % of left-out training examples.
+
+    Parameters
+    ----------
+    examples
+        The examples of a task.
+    task
+        That task.
+    found
+        Their scores.
+    features
+        `(heads, n, d)` that the scores are of.
+    """
+    known = task.calibration
+    if known is None:
+        return examples
+    if isinstance(task.fitted, FittedVote):
+        values = found.soft.max(axis=1)  # the mean cosines are known already
+    else:
+        values = known.typicality(features, task.fitted)
+    typical = pl.Series(values, dtype=pl.Float32)
+    return examples.with_columns(typicality=typical, atypical=typical < known.typical)
 
 
 def _named(classes: Sequence[str], inside: Array) -> pl.Series:

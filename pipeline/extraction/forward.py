@@ -8,7 +8,7 @@ import torch
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused
-from savs.pipeline.extraction.in_context import Demonstrations, alike
+from savs.pipeline.extraction.in_context import NO_CONTEXT, Demonstrations, alike
 from savs.pipeline.extraction.model.answers import ICL, Answers, Asked
 from savs.pipeline.extraction.model.loaded_model import Launched, LoadedModel
 from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
@@ -76,8 +76,8 @@ class Forward:
         error = None
         for _ in range(2 if is_single else self.model.count_tokens(batch.inputs) <= self._most):
             try:
-                launched = self._launch(batch, self._asked(batch, job))
-                launched = self._in_context(batch, job, launched)
+                asked = self._asked(batch, job)
+                launched = self._in_context(batch, job, asked, self._launch(batch, asked))
             except Exception as raised:
                 if not batch.shown and not is_out_of_memory(raised):
                     raise
@@ -107,22 +107,25 @@ class Forward:
                 yield from self._run(part, job)
 
     def _asked(self, batch: Prepared, job: Job) -> Asked:
+        """Return what is asked of a batch; the requests of a job are of one split."""
         labels = {request.number: request.labels for request in job.requests}
-        return self.answers.asked([labels.get(number, ()) for number in batch.requests])
+        return self.answers.asked(
+            [labels.get(number, ()) for number in batch.requests],
+            generates=any(request.generates for request in job.requests),
+        )
 
     def _launch(self, batch: Prepared, asked: Asked) -> Launched:
         if batch.shown:
             return self.shared.launch(batch, asked)
         return self.model.launch(batch.inputs, asked, self.scale)
 
-    def _in_context(self, batch: Prepared, job: Job, launched: Launched) -> Launched:
+    def _in_context(self, batch: Prepared, job: Job, asked: Asked, launched: Launched) -> Launched:
         """Add the answers behind demonstrations, where prompts are asked behind any."""
-        if not self.contexts:
-            return launched
         known = {request.number: request.context for request in job.requests}
-        contexts = [known[number] for number in batch.requests]
+        contexts = [known.get(number, NO_CONTEXT) for number in batch.requests]
+        if {*contexts} == {NO_CONTEXT}:
+            return launched
         lengths = batch.inputs["attention_mask"].sum(dim=1).tolist()
-        labels = self._asked(batch, job).labels
         found = torch.full((len(lengths), len(self.answers.tokens)), torch.nan)
         longest = max(shown.tokens for shown in self.contexts) + max(lengths)
         for rows in alike(lengths, contexts, max(1, self.answers.cells // longest)):
@@ -132,7 +135,9 @@ class Forward:
             else:
                 given = self.model.placed(piece.inputs, self.scale)
             shown = self.contexts[contexts[rows.start]]
-            found[rows] = shown.answer(self.model, given, self.answers.asked(labels[rows])).cpu()
+            found[rows] = shown.answer(
+                self.model, given, self.answers.asked(asked.labels[rows])
+            ).cpu()
         return replace(launched, outputs={**launched.outputs, ICL: found})
 
     def _piece(self, batch: Prepared, job: Job, rows: slice) -> Prepared:

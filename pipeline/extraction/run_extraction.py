@@ -14,7 +14,6 @@ from savs.datasets import Benchmark
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.extraction.appending import WantedExamples, add_examples, wanted_examples
 from savs.pipeline.extraction.batches.feed import prompts_of
-from savs.pipeline.extraction.batches.plan import planned_rows
 from savs.pipeline.extraction.batches.prepare import images_in
 from savs.pipeline.extraction.batches.worker_process import start_server
 from savs.pipeline.extraction.batches.workers import count_workers
@@ -48,6 +47,7 @@ from savs.pipeline.extraction.text_rows import cut_note, read_words, text_rows, 
 from savs.pipeline.inputs.fetching import make_fetching
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source
+from savs.pipeline.inputs.stored_rows import planned_rows
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.formatting import format_bytes
 from savs.pipeline.running.launchers import Rank, find_rank
@@ -59,6 +59,7 @@ from savs.stores import (
     StoreNotFoundError,
     open_store,
     reserve,
+    store_of,
 )
 from savs.stores.files.paths import is_remote
 
@@ -83,8 +84,9 @@ def run_extraction(
     heads_from = None if run.heads_from is None else Path(run.heads_from)
     with reserve(out) as place:
         place.claims.signs.note("starting", rank=rank.rank)
+        store = None if place.found is None else store_of(out, place.found)
         if wanted is None:
-            wanted = add_examples(_store_to_extend(out), source)
+            wanted = add_examples(_to_extend(store, out), source)
         for line in wanted.notes:
             reporting.say(line)
         encoder = load_encoder(model)
@@ -92,7 +94,7 @@ def run_extraction(
         texts = text_rows(encoder, benchmark, wanted.examples, words, run)
         for line in cut_note(encoder, texts):
             reporting.say(line)
-        wanted = with_texts(wanted, texts, None if place.found is None else open_store(out))
+        wanted = with_texts(wanted, texts, store)
         examples = wanted.examples
         rows = {split: planned_rows(found) for split, found in examples.items()}
         tried_split = "test" if wanted.todo.get("test") else "train"
@@ -138,14 +140,13 @@ def run_extraction(
     return _extraction(out, done, seconds)
 
 
-def _store_to_extend(out: Any) -> FeatureStore:
+def _to_extend(store: FeatureStore | None, out: Any) -> FeatureStore:
     """Return the store that `--append` adds to; StoreNotFoundError without one."""
-    try:
-        return open_store(out)
-    except StoreNotFoundError as error:
+    if store is None:
         raise StoreNotFoundError(
             f"{out} is no store yet, so nothing can be appended; leave out --append"
-        ) from error
+        )
+    return store
 
 
 def _is_pinned(model: ModelOptions, encoder: PromptEncoder) -> bool:

@@ -13,18 +13,22 @@ class ConfidencePart:
     """Probabilities against what was right."""
 
     found: Mapping[str, Any]
-    """`confidence` of metrics.json."""
+    """One of `confidence` of metrics.json."""
     temperatures: tuple[tuple[str, str], ...]
     """Subtask, or `all`, and its temperature; empty where probabilities are not calibrated."""
     chart: Chart
     """Accuracy if only the likeliest share is answered."""
 
 
-def confidence_part(metrics: Mapping[str, Any]) -> ConfidencePart | None:
-    """Return how far the probabilities of a result can be trusted; None if it has none."""
-    found = metrics["confidence"]
-    if found is None:
-        return None
+def confidence_parts(metrics: Mapping[str, Any]) -> tuple[ConfidencePart, ...]:
+    """Return how far the probabilities of a result can be trusted, of each prompt if it has many.
+
+    Nothing if it has no probabilities.
+    """
+    return tuple(map(_part, metrics["confidence"]))
+
+
+def _part(found: Mapping[str, Any]) -> ConfidencePart:
     known = (found["temperatures"] or {}).items()
     return ConfidencePart(
         found=found,

@@ -50,13 +50,13 @@ def curves_part(folder: Path) -> Curves:
     readouts = found["readout"].unique(maintain_order=True).to_list()
     charts = []
     for axis, other in (("shots", "heads"), ("heads", "shots")):
-        if found[axis].n_unique() < 2:
+        if found.group_by("readout").agg(pl.col(axis).n_unique())[axis].max() == 1:
             continue
         several = len(readouts) > 1
-        fixed = _fixed(found, other)
-        part = found.filter(pl.col(other).eq_missing(pl.lit(fixed))) if several else found
+        part = _compared(found, other) if several else found
+        shared = part[other].unique().to_list()
+        at = f" with {_told(other, shared[0])}" if several and len(shared) == 1 else ""
         by = "readout" if several else other
-        at = f" with {_told(other, fixed)}" if several else ""
         charts.append(_chart(part, axis, by, f"{metric} by {_AXES[axis]}{at}"))
     return Curves(
         folder.name, metric, tuple(charts), tuple(found.to_dicts()), float(found["chance"][0])
@@ -66,12 +66,17 @@ def curves_part(folder: Path) -> Curves:
 _AXES = {"shots": "examples per class", "heads": "number of heads"}
 
 
-def _fixed(found: pl.DataFrame, setting: str) -> int | None:
-    """Return the value at which readouts are compared: all shots, or the usual number of heads."""
-    values = found[setting].unique().to_list()
+def _compared(found: pl.DataFrame, setting: str) -> pl.DataFrame:
+    """Return the rows at which readouts are compared.
+
+    With all shots, or each readout with the number of heads that is nearest to the usual one.
+    """
     if setting == "shots":
-        return None if None in values else max(values)
-    return min(values, key=lambda heads: (abs(heads - DEFAULT_HEADS), heads))
+        whole = found.filter(pl.col("shots").is_null())
+        return whole if whole.height else found.filter(pl.col("shots") == pl.col("shots").max())
+    distance = (pl.col("heads") - DEFAULT_HEADS).abs()
+    nearest = pl.col("heads").sort_by(distance, "heads").first().over("readout")
+    return found.filter(pl.col("heads") == nearest)
 
 
 def _told(setting: str, value: int | None) -> str:

@@ -1,4 +1,4 @@
-"""The part of a report that shows examples: wrong ones, and those that were least sure."""
+"""The part of a report that shows examples: wrong ones, the least sure, the least typical."""
 
 import json
 from collections.abc import Sequence
@@ -13,10 +13,12 @@ from savs.pipeline.reporting.evaluated import Evaluated
 from savs.pipeline.reporting.headline import is_paired
 from savs.pipeline.reporting.images import Images, open_images
 
-WRONG, UNSURE = "wrong", "least sure"
-KINDS = (WRONG, UNSURE)
+WRONG, UNSURE, ATYPICAL = "wrong", "least sure", "least typical"
+KINDS = (WRONG, UNSURE, ATYPICAL)
 SHARE_WRONG = 2 / 3
 """Part of the gallery that is kept for wrong examples, where there are enough."""
+SHARE_ATYPICAL = 1 / 6
+"""Part that is kept for examples that are least like any training example."""
 MOST_VOTES = 4
 """Most classes of an example's votes."""
 ONE = 1.01
@@ -57,7 +59,8 @@ class Card:
     prompt: str
     pictures: tuple[Picture, ...]
     facts: dict[str, str]
-    """Subtask, group and category, where it has them, and whether training has seen it."""
+    """Subtask, group, category and typicality, where it has them, and whether training has seen
+    it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ class Gallery:
 def gallery_part(
     results: Sequence[Evaluated], count: int, media_root: str | Path | None
 ) -> Gallery | None:
-    """Return examples of the first result: the surest mistakes, and the least sure predictions.
+    """Return examples of the first result: the surest mistakes, the least sure, the least typical.
 
     Every class has its turn, so that no frequent confusion fills the gallery.
 
@@ -121,7 +124,7 @@ def gallery_part(
         Folder of the images.
     """
     first, *others = results
-    rows = pick_examples(first.predictions, count)
+    rows = pick_examples(first.predictions, count, share_atypical=SHARE_ATYPICAL)
     if not rows.height:
         return None
     images = open_images(first.store, first.split, rows["id"].to_list(), media_root)
@@ -138,11 +141,16 @@ def gallery_part(
 
 
 def pick_examples(
-    predictions: pl.DataFrame, count: int, share_wrong: float = SHARE_WRONG
+    predictions: pl.DataFrame,
+    count: int,
+    *,
+    share_wrong: float = SHARE_WRONG,
+    share_atypical: float = 0.0,
 ) -> pl.DataFrame:
     """Return examples to show with their `kinds`: wrong ones, surest first, then least sure ones.
 
-    Each class of each subtask has its turn with a mistake. Skipped examples are left out.
+    Each class of each subtask has its turn with a mistake. The least typical ones come last.
+    Skipped examples are left out.
 
     Parameters
     ----------
@@ -152,6 +160,8 @@ def pick_examples(
         How many examples at most.
     share_wrong
         Part of them that is kept for wrong ones, where there are enough.
+    share_atypical
+        Part that is kept for the least typical ones, where that is known.
     """
     known = predictions.filter(pl.col("prediction").is_not_null())
     wrong = known.filter(~pl.col("correct"))
@@ -159,15 +169,25 @@ def pick_examples(
     wrong = wrong.sort(turns, -pl.col("margin"), maintain_order=True)
     wrong = wrong.head(round(share_wrong * count))
     wrong = wrong.sort("margin", descending=True, maintain_order=True)
-    others = known.join(wrong, on="id", how="anti", maintain_order="left")
-    others = others.sort("margin", maintain_order=True).head(count - wrong.height)
-    surest = others["margin"].max()
-    is_unsure = pl.lit(False) if surest is None else pl.col("margin") <= surest
-    return pl.concat([wrong, others]).with_columns(
+    odd = _without(known, wrong).filter(pl.col("typicality").is_not_null())
+    odd = odd.sort("typicality", maintain_order=True).head(round(share_atypical * count))
+    unsure = _without(_without(known, wrong), odd).sort("margin", maintain_order=True)
+    unsure = unsure.head(count - wrong.height - odd.height)
+    shown = pl.concat([wrong, unsure, odd])
+    kinds = {
+        WRONG: ~pl.col("correct"),
+        UNSURE: pl.col("margin") <= pl.lit(unsure["margin"].max(), pl.Float32),
+        ATYPICAL: pl.col("typicality") <= pl.lit(odd["typicality"].max(), pl.Float32),
+    }
+    return shown.with_columns(
         kinds=pl.concat_list(
-            pl.when(~pl.col("correct")).then(pl.lit(WRONG)), pl.when(is_unsure).then(pl.lit(UNSURE))
+            pl.when(is_kind).then(pl.lit(kind)) for kind, is_kind in kinds.items()
         ).list.drop_nulls()
     )
+
+
+def _without(examples: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
+    return examples.join(others, on="id", how="anti", maintain_order="left")
 
 
 def _said(other: Evaluated) -> dict[str, tuple[str | None, bool]]:
@@ -177,6 +197,9 @@ def _said(other: Evaluated) -> dict[str, tuple[str | None, bool]]:
 
 def _card(row: dict[str, Any], images: Images, said: dict[str, dict[str, Any]]) -> Card:
     facts = {name: row[name] for name in ("subtask", "group", "category") if row[name] is not None}
+    if row["typicality"] is not None:
+        like = ", like none of the training examples" if row["atypical"] else ""
+        facts["typicality"] = f"{row['typicality']:.3f}{like}"
     leak = {"leak": f"{row['leak']} in training"} if row["leak"] is not None else {}
     return Card(
         id=row["id"],

@@ -86,9 +86,9 @@ def _commands(result: Evaluated, out: Path) -> list[str]:
         evaluate.append("--cv")
     if any("--drop-leaks" in note for note in result.metrics["notes"]):
         evaluate.append("--drop-leaks")
-    confidence = result.metrics.get("confidence")
-    if confidence and confidence["risk"]:
-        evaluate += ["--risk", str(confidence["risk"]["risk"])]
+    confidence = result.metrics["confidence"]
+    if confidence and confidence[0]["risk"]:
+        evaluate += ["--risk", str(confidence[0]["risk"]["risk"])]
     lines.append([*evaluate, "--out", str(result.folder)])
     lines.append(["savs", "report", str(result.folder), "--out", str(out)])
     return [shlex.join(line) for line in lines]

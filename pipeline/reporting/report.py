@@ -14,7 +14,7 @@ from savs.pipeline.names import DEFAULT_GALLERY
 from savs.pipeline.pages.rendering import render
 from savs.pipeline.reporting.across import Across, across_part
 from savs.pipeline.reporting.checks import Checks, GroupCount, checks_part, groups_part
-from savs.pipeline.reporting.confidence import ConfidencePart, confidence_part
+from savs.pipeline.reporting.confidence import ConfidencePart, confidence_parts
 from savs.pipeline.reporting.confusion import ClassesPart, classes_part
 from savs.pipeline.reporting.curves import Curves, curves_part
 from savs.pipeline.reporting.depth import Depth, depth_part
@@ -46,7 +46,7 @@ class ReportContent:
     """Accuracy of each subtask and category, as in metrics.json."""
     groups: tuple[GroupCount, ...]
     gallery: Gallery | None
-    confidence: ConfidencePart | None
+    confidence: tuple[ConfidencePart, ...]
     suspects: pl.DataFrame | None
     """Training examples whose label looks wrong, if `select` listed them for the first result."""
     curves: tuple[Curves, ...]
@@ -154,7 +154,7 @@ def gather(
         parts=tuple(first.metrics["parts"]),
         groups=groups_part(first.predictions),
         gallery=gallery,
-        confidence=confidence_part(first.metrics),
+        confidence=confidence_parts(first.metrics),
         suspects=load_suspects(first.folder),
         curves=tuple(curves_part(folder) for folder in folders.sweeps),
         depths=tuple(depth_part(folder) for folder in folders.depths),

@@ -56,7 +56,12 @@ def save_selection(selection: Selection, folder: str | Path) -> Path:
     StoreWriteError
         The folder cannot be written.
     """
-    place = Path(folder)
+    write_selection(selection, Path(folder))
+    return Path(folder)
+
+
+def write_selection(selection: Selection, folder: Path) -> dict[str, str]:
+    """Do the same; return the SHA-256 of each file by its name."""
     try:
         content = selection.to_json()
         tensors = fitted_arrays(selection)
@@ -65,10 +70,10 @@ def save_selection(selection: Selection, folder: str | Path) -> Path:
             f"readout {selection.readout!r} fitted arrays that cannot be saved: {error}"
         ) from error
     run = digest(content)
-    sha256 = write_tensors(place / CLASSIFIER, tensors, {"run": run})
+    sha256 = write_tensors(folder / CLASSIFIER, tensors, {"run": run})
     header = ConfigHeader(format=FORMAT, savs=version("savs"), run=run, sha256=sha256)
-    write_json(place / CONFIG, msgspec.to_builtins(header) | content)
-    return place
+    config = write_json(folder / CONFIG, msgspec.to_builtins(header) | content)
+    return {CLASSIFIER: sha256, CONFIG: config}
 
 
 def load_config(path: str | Path) -> SelectionConfig:

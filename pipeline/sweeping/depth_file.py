@@ -13,7 +13,8 @@ DEPTH_FILE = "depth.parquet"
 def save_depth(found: pl.DataFrame, folder: Path) -> Path:
     """Write the table of `sweep_depth` and return its path; StoreWriteError if that fails."""
     with whole_result(folder):
-        return write_table(folder / DEPTH_FILE, found)
+        write_table(folder / DEPTH_FILE, found)
+    return folder / DEPTH_FILE
 
 
 def is_depth(folder: Path) -> bool:

@@ -22,12 +22,11 @@ def save_sweep(found: Sweep, folder: Path) -> list[Path]:
         The folder cannot be written.
     """
     with whole_result(folder):
-        return [
-            write_table(folder / DRAWS_FILE, found.draws),
-            write_table(folder / SUMMARY_FILE, found.summary),
-            write_table(folder / DIFFERENCES_FILE, found.differences),
-            write_lazy_table(folder / UNITS_FILE, found.units),
-        ]
+        write_table(folder / DRAWS_FILE, found.draws)
+        write_table(folder / SUMMARY_FILE, found.summary)
+        write_table(folder / DIFFERENCES_FILE, found.differences)
+        write_lazy_table(folder / UNITS_FILE, found.units)
+    return [folder / name for name in (DRAWS_FILE, SUMMARY_FILE, DIFFERENCES_FILE, UNITS_FILE)]
 
 
 def is_sweep(folder: Path) -> bool:

@@ -53,8 +53,8 @@ def write_photos(case: Case, work: Path) -> None:
             for row in range(count):
                 body = bodies[case.sizes[row % len(case.sizes)]][row % 6]
                 name = f"{split}-{row}.jpg"
-                (folder / name).write_bytes(body + str(row**3).encode())  # decoders stop before it
-                what = {"image": name, "question": f"What is in photo {row}?"}
+                (folder / name).write_bytes(body + name.encode())  # decoders stop before it
+                what = {"image": name, "question": f"What is in photo {name}?"}
                 lines.write(json.dumps(what | {"label": "ab"[row % 2]}) + "\n")
 
 

@@ -18,6 +18,7 @@ def emulate(case: Case, work: Path) -> dict[str, Any]:
     """Run a case; return rows, seconds at the steady rate, seconds of all, memory and CPU."""
     from savs.datasets import MediaFolder
     from savs.pipeline.extraction import run_extraction
+    from savs.pipeline.extraction.checks.token_budget import MOST_TOKENS
 
     read = MediaFolder.read
     if case.cold_s:
@@ -29,9 +30,8 @@ def emulate(case: Case, work: Path) -> dict[str, Any]:
         MediaFolder.read = slow
     run_extraction.load = _load_emulated
     begun = time.perf_counter()
-    done = run_extract(
-        case, work, workers=len(os.sched_getaffinity(0)), check="off"
-    )  # as with a GPU
+    cores = len(os.sched_getaffinity(0))
+    done = run_extract(case, work, workers=cores, check="off", tokens=MOST_TOKENS)  # as with a GPU
     whole = time.perf_counter() - begun
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
     return {
@@ -43,7 +43,12 @@ def emulate(case: Case, work: Path) -> dict[str, Any]:
 
 
 def run_extract(
-    case: Case, work: Path, *, workers: int | None = None, check: str = "strict"
+    case: Case,
+    work: Path,
+    *,
+    workers: int | None = None,
+    check: str = "strict",
+    tokens: int | None = None,
 ) -> Any:
     """Extract the photos of a case."""
     from savs.pipeline import extract
@@ -62,6 +67,7 @@ def run_extract(
         jpeg_draft=case.draft,
         workers=workers,
         batch_check=check,
+        batch_tokens=tokens,
     )
 
 
@@ -82,7 +88,7 @@ class Steady:
 STEADY = Steady()
 
 
-def _load_emulated(options: Any, encoder: Any) -> Any:
+def _load_emulated(options: Any, encoder: Any, placement: Any) -> Any:
     import torch
     from transformers import PretrainedConfig
 
@@ -102,6 +108,9 @@ def _load_emulated(options: Any, encoder: Any) -> Any:
             self.layers = torch.nn.ModuleList([torch.nn.Identity() for _ in range(LAYERS)])
             values = torch.randn(1, 1, HEADS * WIDTH, dtype=torch.bfloat16)
             self.values = values.expand(256, -1, -1)  # a batch gives what single examples give
+
+        def get_decoder(self) -> torch.nn.Module:
+            return self
 
         def forward(self, **inputs: Any) -> None:
             rows = len(inputs["input_ids"])

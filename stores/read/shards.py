@@ -21,10 +21,8 @@ class Shards:
     manifest: Manifest
     _seen: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
     """Name of a shard -> its fingerprint at the first look."""
-    _found: dict[str, dict[ShardSpec, bool]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
-    """Split -> its planned shards, and whether each had its file at the first look."""
+    _found: dict[ShardSpec, bool] = field(default_factory=dict, repr=False, compare=False)
+    """Each planned shard, and whether it had its file at the first look."""
 
     def present(self, split: str | None = None, *, missing: bool = False) -> list[ShardSpec]:
         """Return the planned shards of a split, or of all, that have a file; or that have none.
@@ -32,16 +30,12 @@ class Shards:
         The first look counts. A shard that comes while the store is read stays out: examples that
         were read before would be paired with other rows.
         """
-        splits = list(self.manifest.plan.splits) if split is None else [split]
-        found = [pair for name in splits for pair in self._look(name).items()]
-        return [spec for spec, is_there in found if is_there != missing]
-
-    def _look(self, split: str) -> dict[ShardSpec, bool]:
-        if split not in self._found:
-            specs = [spec for spec in self.manifest.plan.shards() if spec.split == split]
+        if not self._found:
             sizes = shard_sizes(self.folder, self.manifest)
-            self._found.setdefault(split, {spec: spec.name in sizes for spec in specs})
-        return self._found[split]
+            specs = self.manifest.plan.shards()
+            self._found.update({spec: spec.name in sizes for spec in specs})
+        asked = [spec for spec in self._found if split in (None, spec.split)]
+        return [spec for spec in asked if self._found[spec] != missing]
 
     @contextmanager
     def open(self, spec: ShardSpec) -> Iterator[Shard]:

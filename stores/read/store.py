@@ -1,7 +1,7 @@
 """Read a store: facts at once, examples and features when asked, head by head."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,6 @@ from savs.stores.errors import HeadNotFoundError, ResultError, StoreIncompleteEr
 from savs.stores.files.paths import find_place
 from savs.stores.format.layout import (
     CLASSES,
-    REASON_COLUMN,
-    SECONDS,
     SPLITS,
     Head,
     LayerGrid,
@@ -26,11 +24,7 @@ from savs.stores.read.facts import store_facts
 from savs.stores.read.gathering import Block, gather, read_block
 from savs.stores.read.scan import scan_shards
 from savs.stores.read.shards import Shards
-from savs.stores.shard.checksums import damage
-from savs.stores.shard.text_columns import EXAMPLE_SCHEMA, check_labels
-
-SKIPPED_SCHEMA = ({}, {REASON_COLUMN: pl.String()})
-"""Columns of a table beside those of all examples: of examples, and of skipped ones."""
+from savs.stores.read.tables import Tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +33,9 @@ class FeatureStore:
 
     path: Path
     manifest: Manifest
-    _shards: Shards
+    _tables: Tables
     partial: bool = False
     """Whether the store is read as if complete while shards are still missing."""
-    _tables: dict[tuple[str, bool], pl.DataFrame] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Return one line: path, model, number of heads and examples, and if it is unfinished."""
@@ -71,11 +64,11 @@ class FeatureStore:
 
     def missing(self, split: str | None = None) -> list[ShardSpec]:
         """Return the planned shards that had no file when they were first looked for."""
-        return self._shards.present(split, missing=True)
+        return self._tables.shards.present(split, missing=True)
 
     def present(self, split: str | None = None) -> list[ShardSpec]:
         """Return the planned shards that had a file when they were first looked for."""
-        return self._shards.present(split)
+        return self._tables.shards.present(split)
 
     def require_complete(self) -> None:
         """Raise `StoreIncompleteError` while a planned shard is missing."""
@@ -89,48 +82,25 @@ class FeatureStore:
 
     def examples(self, split: str | None = None) -> pl.DataFrame:
         """Return the examples with features, in the order of the input file, split by split."""
-        return self._table(split, skipped=False)
+        if split is None:
+            return pl.concat([self.examples(s) for s in self.manifest.plan.splits], how="diagonal")
+        self.require_split(split)
+        return self._tables.examples(split)
 
     def skipped(self, split: str | None = None) -> pl.DataFrame:
         """Return the examples that could not be read, with the column `reason`."""
-        return self._table(split, skipped=True)
-
-    def _table(self, split: str | None, *, skipped: bool) -> pl.DataFrame:
         if split is None:
-            splits = self.manifest.plan.splits
-            return pl.concat([self._table(s, skipped=skipped) for s in splits], how="diagonal")
+            return pl.concat([self.skipped(s) for s in self.manifest.plan.splits], how="diagonal")
         self.require_split(split)
-        if (split, skipped) not in self._tables:
-            frames = [self._shard_table(spec, skipped) for spec in self.present(split)]
-            if not frames and not self.manifest.plan.splits[split].ids:
-                frames = [pl.DataFrame(schema=EXAMPLE_SCHEMA | SKIPPED_SCHEMA[skipped])]
-            if not frames:
-                raise StoreIncompleteError(
-                    f"{self.path} has no finished {split} shard yet; run `savs extract`, or wait"
-                )
-            table = pl.concat(frames, how="diagonal")  # some shards may have thumbnails
-            if self.manifest.plan.splits[split].order is not None:
-                table = self.in_order(split, table)
-            self.require_labels(split, table)
-            self._tables[split, skipped] = table
-        return self._tables[split, skipped]
-
-    def _shard_table(self, spec: ShardSpec, skipped: bool) -> pl.DataFrame:
-        with self._shards.open(spec) as shard:
-            return shard.skipped() if skipped else shard.examples()
+        return self._tables.skipped(split)
 
     def in_order(self, split: str, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows of a split, known by their `id`, in the order of the plan."""
-        planned = pl.DataFrame({"id": self.manifest.plan.splits[split].ids}).with_row_index("place")
-        places = rows.select("id").join(planned, on="id", how="left", maintain_order="left")[
-            "place"
-        ]
-        return rows if places.is_sorted() else rows[places.arg_sort()]
+        return self._tables.in_order(split, rows)
 
     def require_labels(self, split: str, rows: pl.DataFrame) -> None:
         """Raise StoreCorruptError where only some of the rows that must be labelled are."""
-        with damage(f"{self.path}: {split} examples"):
-            check_labels(rows["label"], split)
+        self._tables.require_labels(split, rows)
 
     def scan(self) -> pl.LazyFrame:
         """Return all examples as one lazy table: their columns, then one column a head, `L12.H7`.
@@ -144,7 +114,7 @@ class FeatureStore:
             A planned shard is missing.
         """
         self.require_complete()
-        return scan_shards(self._shards, self.present())
+        return scan_shards(self._tables.shards, self.present())
 
     def features(
         self, split: str, heads: Sequence[Head] | None = None, *, raw: bool = False
@@ -179,8 +149,8 @@ class FeatureStore:
         if not specs:  # nothing was planned, as of a store without training examples
             widths = {grid.layer: grid.head_dim for grid in self.grid}
             return np.zeros((len(wanted), 0, max(widths[layer] for layer, _ in wanted)), np.float32)
-        values = gather(self._shards, specs, wanted, raw=raw)
-        order = self._file_order(split)
+        values = gather(self._tables.shards, specs, wanted, raw=raw)
+        order = self._tables.order(split)
         return values if order is None else values[:, order]
 
     def blocks(
@@ -192,19 +162,7 @@ class FeatureStore:
         """
         specs, wanted = self._readable(split), self._wanted(heads)
         for spec in specs:
-            yield read_block(self._shards, spec, wanted, raw=raw)
-
-    def _file_order(self, split: str) -> Array | None:
-        """Return the order that puts the rows of a split's shards as the input file has them."""
-        plan = self.manifest.plan.splits[split]
-        if plan.order is None:
-            return None
-        numbers = {name: number for number, name in enumerate(plan.ids)}
-        rows = []
-        for spec in self._readable(split):
-            with self._shards.open(spec) as shard:
-                rows += [numbers[name] for name in shard.examples(["id"])["id"]]
-        return np.argsort(rows, kind="stable")
+            yield read_block(self._tables.shards, spec, wanted, raw=raw)
 
     def _wanted(self, heads: Sequence[Head] | None) -> list[Head]:
         wanted = self.heads if heads is None else [(int(a), int(b)) for a, b in heads]
@@ -239,9 +197,9 @@ class FeatureStore:
             raise ResultError(f"{self.path} has no output {name!r}; {remedy}")
         parts = []
         for spec in self._readable(split):
-            with self._shards.open(spec) as shard:
+            with self._tables.shards.open(spec) as shard:
                 parts.append(shard.output(name))
-        values, order = np.concatenate(parts), self._file_order(split)
+        values, order = np.concatenate(parts), self._tables.order(split)
         return values if order is None else values[order]
 
     def seconds(self, split: str) -> float | None:
@@ -249,14 +207,8 @@ class FeatureStore:
 
         None where a shard does not record it.
         """
-        total = 0.0
-        for spec in self._readable(split):
-            with self._shards.open(spec) as shard:
-                found = shard.run.get(SECONDS)
-            if not isinstance(found, int | float) or isinstance(found, bool):
-                return None
-            total += found
-        return total
+        self._readable(split)
+        return self._tables.seconds(split)
 
     def _readable(self, split: str) -> list[ShardSpec]:
         """Return the shards of a split that are there: all of them, or some of a partial store."""
@@ -317,5 +269,9 @@ def open_store(path: str | Path, *, partial: bool = False) -> FeatureStore:
         store.json is damaged.
     """
     folder = find_place(path)
-    manifest = read_manifest(folder)
-    return FeatureStore(folder, manifest, Shards(folder, manifest), partial=partial)
+    return store_of(folder, read_manifest(folder), partial=partial)
+
+
+def store_of(folder: Any, manifest: Manifest, *, partial: bool = False) -> FeatureStore:
+    """Return the store in a folder, or at a URL, whose store.json was read."""
+    return FeatureStore(folder, manifest, Tables(Shards(folder, manifest)), partial=partial)

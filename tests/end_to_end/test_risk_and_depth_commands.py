@@ -23,7 +23,8 @@ def test_an_evaluation_prints_reliability_coverage_and_risk(savs, store, tmp_pat
     for text in ("probability (%)", "answered (%)", "truth outside the prediction set"):
         assert text in done.stdout
     assert "calibrated by left-out training examples" in done.stderr
-    written = json.loads((tmp_path / "e" / "metrics.json").read_text())["confidence"]
+    assert "atypical, like no training example: " in done.stderr
+    written = json.loads((tmp_path / "e" / "metrics.json").read_text())["confidence"][0]
     assert written["risk"]["risk"] == 0.1
     assert written["risk"]["outside"]["value"] <= 0.3
     rows = pl.read_parquet(tmp_path / "e" / "predictions.parquet")

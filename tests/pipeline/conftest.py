@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from savs.pipeline import extract, save_selection, select
+from savs.pipeline import calibrate, extract, save_selection, select
 from savs.stores import FeatureStore
 
 
@@ -42,6 +42,13 @@ def made(scenes, tmp_path_factory) -> Made:
     images = [scenes.root / row["images"][0] for row in rows if row["subtask"] == "animal"]
     classifier = save_selection(select(done.store, heads=8), folder / "classifier")
     return Made(scenes.root, done.store, classifier, table, images)
+
+
+@pytest.fixture(scope="session")
+def calibrated(made, tmp_path_factory) -> Path:
+    """Return the same classifier with what left-out training examples say of it."""
+    selection = calibrate(made.store, select(made.store, heads=8)).selection
+    return save_selection(selection, tmp_path_factory.mktemp("calibrated"))
 
 
 @pytest.fixture(scope="session")

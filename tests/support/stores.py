@@ -88,6 +88,7 @@ def make_store(
     test_skipped: Sequence[int] = (),
     model: str = "toy",
     options: Mapping[str, Any] | None = None,
+    batching: Mapping[str, Any] | None = None,
 ) -> FeatureStore:
     """Write a complete one-layer store of `(heads, rows, d)` features.
 
@@ -113,6 +114,8 @@ def make_store(
         for split, found in labels.items()
     }
     with open_writer(folder, what, plan, shard_rows=shard_rows) as writer:
+        if batching is not None:
+            writer.settle_batching(batching)
         for spec in writer.missing():
             split, part = spec.split, list(writer.manifest.plan.splits[spec.split].rows(spec))
             gone = [i for i in part if split == "test" and i in test_skipped]

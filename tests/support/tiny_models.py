@@ -1,12 +1,13 @@
 """Tiny random checkpoints of real architectures, with their real processors, saved as folders."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny_deepseek
 import tiny_dual
+import tiny_formed
 import tiny_gemma
 import tiny_glm
 import tiny_idefics
@@ -26,6 +27,7 @@ from tiny_parts import HEAD_DIM, HEADS, LAYERS
 
 __all__ = [
     "BUILDERS",
+    "COUNTS",
     "DUAL",
     "HEADS",
     "HEAD_DIM",
@@ -34,6 +36,7 @@ __all__ = [
     "LIMITS",
     "build",
     "marked",
+    "taken",
 ]
 
 BUILDERS = {
@@ -52,7 +55,7 @@ BUILDERS = {
     **tiny_minicpm.BUILDERS,
     **tiny_molmo.BUILDERS,
 }
-LIMITED = {**tiny_llama.LIMITED, **tiny_llava_kin.LIMITED}
+LIMITED = {**tiny_llama.LIMITED, **tiny_llava_kin.LIMITED, **tiny_formed.LIMITED}
 """Families that work as extractions use them, and not in every way that tests try."""
 LIMITS = {
     "mllama": "a batch has one number of images",
@@ -60,6 +63,13 @@ LIMITS = {
     "perception_lm": "images of one prompt are cut into as many tiles each",
 }
 """What limits them."""
+COUNTS = {
+    **dict.fromkeys(("blip-2", "instructblip", "kosmos-2"), (1, 1)),
+    "fuyu": (0, 1),
+    "paligemma": (1, 2),
+    "perception_lm": (0, 1),
+}
+"""The fewest and the most images of a prompt where tests do not try all, none, one and two."""
 DUAL = tiny_dual.BUILDERS
 """Dual encoders, which have no attention heads that are read."""
 
@@ -76,6 +86,12 @@ def build(family: str, folder: Path) -> Path:
     torch.manual_seed(0)
     (BUILDERS | LIMITED | DUAL)[family](folder)
     return folder
+
+
+def taken(family: str, prompts: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return those prompts, of texts and images, that a family takes."""
+    low, high = COUNTS.get(family, (0, 2))
+    return [p for p in prompts if low <= sum(not isinstance(x, str) for x in p) <= high]
 
 
 def marked(family: str, always: Collection[str]) -> Any:

@@ -64,7 +64,8 @@ def compare_command(
         _print(found)
         _print_data_sets(across_data_sets(found))
     if out is not None:
-        say(f"wrote {write_table(out, found)}")
+        write_table(out, found)
+        say(f"wrote {out}")
 
 
 def _print(found: "pl.DataFrame") -> None:

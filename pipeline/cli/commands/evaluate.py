@@ -113,8 +113,8 @@ def evaluate_command(
         print_json(result.to_json() | files)
     else:
         print_evaluation(result, per_class=per_class)
-        if result.confidence is not None:
-            print_confidence(result.confidence)
+        for part in result.confidence:
+            print_confidence(part)
     say(f"wrote {metrics} and {predictions}")
     if result.submission is not None:
         say(f"wrote {folder / SUBMISSION}, for the official evaluation")

@@ -27,7 +27,7 @@ def report_command(
         option(metavar="DIR", help="Folder of the images (default: the store's thumbnails)."),
     ] = None,
     examples: Annotated[
-        int, option(min=0, help="Most examples to show, wrong and least sure ones.")
+        int, option(min=0, help="Most examples to show: wrong, least sure, least typical.")
     ] = DEFAULT_GALLERY,
     title: Annotated[
         str | None, option(metavar="TEXT", help="Heading (default: the benchmark's name).")

@@ -4,7 +4,7 @@ What is kept must be what whole passes of prompt and label give. Where a cache c
 prompt runs again with each label.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,9 +12,9 @@ import numpy as np
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.checks.batch_equality import (
     CHAOS,
+    Single,
     compare,
     own_answers,
-    run_single,
     stacked,
 )
 from savs.pipeline.extraction.model.answers import Answers
@@ -26,7 +26,12 @@ NATS = {"float32": 1e-3, "bfloat16": 3e-1, "float16": 3e-2}
 
 
 def find_answer_way(
-    model: LoadedModel, prompts: Sequence[Pieces], answers: Answers, *, batches: bool
+    model: LoadedModel,
+    prompts: Sequence[Pieces],
+    singles: Callable[[], Sequence[Single]],
+    answers: Answers,
+    *,
+    batches: bool,
 ) -> tuple[bool, str]:
     """Return whether each answer must run with its whole prompt, and what was seen.
 
@@ -36,6 +41,8 @@ def find_answer_way(
         The loaded model.
     prompts
         Some of the user's prompts, of one number of images.
+    singles
+        Runs each of them by itself, or returns what that gave before.
     answers
         What is kept.
     batches
@@ -49,7 +56,7 @@ def find_answer_way(
     tried = answers if answers.tokens else _any_label(answers)
     plain = replace(tried, whole=True, ends=())
     try:
-        singles = [run_single(model, pieces) for pieces in prompts]
+        found = singles()
     except Exception as error:  # of the examples themselves: the run skips them, and says so
         return False, f"no prompt could be tried: {type(error).__name__}: {error}"
     if not prompts:
@@ -68,8 +75,8 @@ def find_answer_way(
         reads = [model.read(model.inputs(part), asked.tried(len(part))) for part in parts]
     except Exception as error:  # whatever it is, whole passes have not failed by it
         return True, f"{type(error).__name__}: {error}"
-    alone = np.stack([single.heads for single in singles])
-    doubled = np.stack([single.doubled for single in singles])
+    alone = np.stack([single.heads for single in found])
+    doubled = np.stack([single.doubled for single in found])
     heads = np.concatenate([stacked(model, read).swapaxes(0, 1) for read in reads])
     equal, what = compare(alone, doubled, heads, model.dtype)
     if not equal:

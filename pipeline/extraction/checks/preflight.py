@@ -3,8 +3,9 @@
 import statistics
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
 from typing import Any
 
 from savs.datasets import Example, MediaFolder
@@ -12,7 +13,12 @@ from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.plan import BatchLimits
 from savs.pipeline.extraction.batches.prepare import images_in, pieces_of
 from savs.pipeline.extraction.checks.answer_equality import find_answer_way
-from savs.pipeline.extraction.checks.batch_equality import Check, check_batches, run_single
+from savs.pipeline.extraction.checks.batch_equality import (
+    Check,
+    Single,
+    check_batches,
+    run_single,
+)
 from savs.pipeline.extraction.checks.sharing import (
     IMAGES,
     LEVELS,
@@ -152,11 +158,12 @@ def preflight(
         Whether some images are shown by several prompts.
     """
     check, rows = run.batch_check or "strict", run.batch_size or DEFAULT_BATCH_SIZE
-    found = _try_batches(model, prompts) if check != "off" and rows > 1 else None
+    singles = cache(lambda: [run_single(model, pieces) for pieces in prompts])
+    found = _try_batches(model, prompts, singles) if check != "off" and rows > 1 else None
     batches = rows > 1 and (check != "strict" or found is None or bool(found.passed))
     whole, answers_seen = False, ""
     if answers:
-        whole, answers_seen = find_answer_way(model, prompts, answers, batches=batches)
+        whole, answers_seen = find_answer_way(model, prompts, singles, answers, batches=batches)
         answers = replace(answers, whole=whole)
     reuse = run.reuse or "auto"
     if not shared:
@@ -208,12 +215,13 @@ def sample(encoder: PromptEncoder, examples: Sequence[Example], media: MediaFold
     return Sample(alike, statistics.median(seconds) if seconds else 0.0)
 
 
-def _try_batches(model: LoadedModel, prompts: Sequence[Pieces]) -> Check | None:
+def _try_batches(
+    model: LoadedModel, prompts: Sequence[Pieces], singles: Callable[[], Sequence[Single]]
+) -> Check | None:
     if len(prompts) < 2:
         return None
     try:
-        singles = [run_single(model, pieces) for pieces in prompts]
-        return check_batches(model, prompts, singles, len(prompts))
+        return check_batches(model, prompts, singles(), len(prompts))
     except (ModelError, ValueError):
         return None  # the run itself skips or fails, and says so
     except RuntimeError as error:

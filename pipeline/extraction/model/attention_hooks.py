@@ -42,11 +42,7 @@ def find_hook_points(model: Any) -> tuple[HookPoint, ...]:
     ModelError
         There is no decoder with attention heads, or a width is not a multiple of the heads.
     """
-    if getattr(model.config, "is_encoder_decoder", False):
-        raise ModelError(
-            f"{type(model).__name__} is an encoder with a decoder: its decoder's last token is no"
-            " place where the prompt has been read; give --model-code with find_heads"
-        )
+    require_decoder_only(type(model).__name__, model.config)
     layers = decoder_layers(model)
     if layers is None:
         decoder = type(model.get_decoder()).__name__
@@ -56,6 +52,26 @@ def find_hook_points(model: Any) -> tuple[HookPoint, ...]:
             f" ({', '.join(PROJECTION_NAMES)}); give --model-code with find_heads"
         )
     return tuple(_points(layers))
+
+
+def require_decoder_only(name: str, config: Any) -> None:
+    """Refuse an encoder with a decoder, by its configuration alone.
+
+    Raises
+    ------
+    ModelError
+        It is one, or its language model is.
+    """
+    if any(
+        getattr(part, "is_encoder_decoder", False)
+        for part in (config, config.get_text_config(decoder=True))
+    ):
+        raise ModelError(
+            f"{name} is an encoder with a decoder: at the decoder's start token self-attention sees"
+            " that token alone, so the first layer's heads are the same for every prompt, and the"
+            " prompt is read by cross-attention only; take a decoder-only model, or give"
+            " --model-code with find_heads"
+        )
 
 
 def decoder_layers(model: Any) -> nn.ModuleList | None:

@@ -7,8 +7,10 @@ layers changes (which layers share keys and values, slide, or take embeddings of
 """
 
 import re
+from copy import deepcopy
 from typing import Any
 
+import torch
 from torch import nn
 
 from savs.pipeline.errors import ModelError
@@ -50,6 +52,15 @@ def _drop_layers(model: Any, last: int) -> None:
     model._keys_to_ignore_on_load_unexpected = {
         *(model._keys_to_ignore_on_load_unexpected or ()), ignored
     }  # fmt: skip
+
+
+def share_of_first_layers(whole: type, config: Any, last: int) -> float:
+    """Return the share of a model's parameters that `first_layers` keeps; it takes no memory."""
+    with torch.device("meta"):
+        model = whole(deepcopy(config))  # some constructors write into it
+    every = sum(parameter.numel() for parameter in model.parameters())
+    _drop_layers(model, last)
+    return sum(parameter.numel() for parameter in model.parameters()) / every
 
 
 def layer_numbers(model: Any) -> dict[str, int] | None:

@@ -11,6 +11,7 @@ from transformers.utils.hub import cached_file
 
 from savs.foundation.regular_files import regular_size
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.first_layers import share_of_first_layers
 from savs.pipeline.extraction.model.model_options import AUTO, BALANCED, ModelOptions
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.running.formatting import format_bytes
@@ -47,6 +48,7 @@ def find_placement(
     encoder: PromptEncoder,
     rank: Rank = ALONE,
     free_bytes: Callable[[], Sequence[int]] | None = None,
+    last_layer: int | None = None,
 ) -> Placement:
     """Decide where a model goes.
 
@@ -60,6 +62,8 @@ def find_placement(
         Which of the processes of this machine this is: each takes other GPUs, if there are enough.
     free_bytes
         Returns the free memory of each visible GPU; by default CUDA says it.
+    last_layer
+        The last decoder layer that will be loaded, see `load`; all by default.
 
     Raises
     ------
@@ -68,12 +72,13 @@ def find_placement(
     """
     free = list((free_bytes or _free_bytes)())
     if options.device not in (AUTO, BALANCED):
-        _require_gpu(options, encoder, free)
+        _require_gpu(options, encoder, free, last_layer)
         return Placement(options.device, options.device)
     if not free:
         return Placement("cpu", "the CPU")
     given = (options.model_kwargs or {}).keys() & {"device_map", "max_memory"}
-    weights = None if given or options.device == BALANCED else weight_bytes(options, encoder)
+    is_free = not given and options.device != BALANCED
+    weights = weight_bytes(options, encoder, last_layer) if is_free else None
     if weights is None:
         return Placement("auto", f"all of {_names(range(len(free)))}")
     chosen = choose_gpus(weights, free, rank)
@@ -114,12 +119,17 @@ def choose_gpus(weights: int, free: Sequence[int], rank: Rank = ALONE) -> tuple[
     return ()
 
 
-def weight_bytes(options: ModelOptions, encoder: PromptEncoder) -> int | None:
+def weight_bytes(
+    options: ModelOptions, encoder: PromptEncoder, last_layer: int | None = None
+) -> int | None:
     """Return the size of a checkpoint's weights in the type that they are loaded in.
 
-    None where its files do not say.
+    None where its files do not say. With `last_layer`, weights of layers behind it do not count.
     """
     stored = _stored_bytes(options)
+    if stored is not None and last_layer is not None:
+        whole = encoder.kind._model_mapping[type(encoder.config)]
+        stored = round(stored * share_of_first_layers(whole, encoder.config, last_layer))
     if stored is None or options.dtype == "auto":
         return stored
     of_config = getattr(encoder.config, "dtype", None) or torch.float32
@@ -173,7 +183,9 @@ def _usable(free: int) -> int:
     return max(free - LEAST_ROOM_BYTES, 0)
 
 
-def _require_gpu(options: ModelOptions, encoder: PromptEncoder, free: Sequence[int]) -> None:
+def _require_gpu(
+    options: ModelOptions, encoder: PromptEncoder, free: Sequence[int], last_layer: int | None
+) -> None:
     """Raise ModelError for a GPU that is not there, or that cannot hold the weights."""
     kind, _, number = options.device.partition(":")
     if kind != "cuda" or not number.isdecimal():
@@ -184,7 +196,7 @@ def _require_gpu(options: ModelOptions, encoder: PromptEncoder, free: Sequence[i
             f"--device {options.device} is not there: {there}; see `nvidia-smi` and"
             " CUDA_VISIBLE_DEVICES"
         )
-    weights = None if options.model_kwargs else weight_bytes(options, encoder)
+    weights = None if options.model_kwargs else weight_bytes(options, encoder, last_layer)
     if weights is not None and weights > free[int(number)]:
         raise ModelError(
             f"{format_bytes(weights)} of weights do not fit {options.device}, of which"

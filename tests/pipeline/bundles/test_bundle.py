@@ -150,7 +150,7 @@ def test_the_card_says_how_far_probabilities_can_be_trusted(animals, tmp_path) -
     assert f"examples (temperature {known.temperature:.3g})." in card
     assert f"by {len(known.nonconformity)} left-out training" in card
     assert right in card
-    found = json.loads((tmp_path / "lda" / "metrics.json").read_text())["confidence"]
+    found = json.loads((tmp_path / "lda" / "metrics.json").read_text())["confidence"][0]
     error = f"{100 * found['calibration_error']:.1f} %"
     assert f"error on {found['examples']} test examples is {error}." in card
     assert "not calibrated" not in card

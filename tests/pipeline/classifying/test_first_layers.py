@@ -9,6 +9,7 @@ from savs.pipeline import classify, load_selection, save_selection, select
 from savs.pipeline.classifying.classifier_model import ClassifierModel
 from savs.pipeline.errors import ModelError, SelectionError
 from savs.pipeline.extraction.model.load import load
+from savs.pipeline.extraction.model.placement import find_placement
 from savs.pipeline.running.progress import Reporting
 from savs.stores.format.layout import digest
 
@@ -90,8 +91,14 @@ def test_where_few_layers_do_not_run_all_are_loaded(made, shallow, held, monkeyp
         return load(*given)
 
     monkeypatch.setattr("savs.pipeline.classifying.classifier_model.load", load_whole_only)
+    sized = []
+    monkeypatch.setattr(
+        "savs.pipeline.classifying.classifier_model.find_placement",
+        lambda *given, last_layer: sized.append(last_layer) or find_placement(*given),
+    )
     said: list[str] = []
     found = classify(shallow, made.table, reporting=Reporting(said.append)).predictions
     assert any(line.startswith("all layers are loaded, since the model does not") for line in said)
     assert [model.grid[-1].layer for model in held] == [1, 5]
+    assert sized == [1, None]  # each is put where it fits
     assert_frame_equal(found, expected)

@@ -10,17 +10,11 @@ from PIL import Image
 from polars.testing import assert_frame_equal
 
 from savs.foundation.errors import ParameterError
-from savs.pipeline import calibrate, classify, evaluate, load_selection, save_selection, select
+from savs.pipeline import classify, evaluate, load_selection, save_selection
 from savs.pipeline.errors import OutputError, SelectionError
 from savs.pipeline.running.progress import Reporting
 
-SURE = ["id", "prediction", "probability", "prediction_set", "unsure"]
-
-
-@pytest.fixture(scope="module")
-def calibrated(made, tmp_path_factory):
-    selection = calibrate(made.store, select(made.store, heads=8)).selection
-    return save_selection(selection, tmp_path_factory.mktemp("calibrated"))
+SURE = ["id", "prediction", "probability", "prediction_set", "unsure", "typicality", "atypical"]
 
 
 def test_new_images_get_what_evaluate_says_of_them(made, calibrated) -> None:

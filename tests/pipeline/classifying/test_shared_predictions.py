@@ -15,6 +15,7 @@ from savs.pipeline.classifying.shared_predictions import (
     require_shareable,
     share_predictions,
 )
+from savs.pipeline.errors import OutputError
 from savs.pipeline.running.progress import Reporting
 from savs.stores import ShardSpec
 
@@ -103,12 +104,31 @@ def test_what_another_process_wrote_meanwhile_is_not_written_twice(tmp_path) -> 
     assert pl.read_csv(out)["id"].to_list() == NAMES
 
 
-def test_ranks_predict_what_one_process_predicts(made, animals, tmp_path, monkeypatch) -> None:
+def be_second(monkeypatch) -> None:
+    """Let this process be the second of two, and parts be small."""
     monkeypatch.setattr("savs.pipeline.classifying.example_parts.ROWS", 2)
-    whole, out = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
-    classify(animals, made.images[:5], out=whole)
     for name, value in (("WORLD_SIZE", "2"), ("LOCAL_RANK", "0"), ("RANK", "1")):
         monkeypatch.setenv(name, value)
+
+
+def test_ranks_say_of_risk_and_typicality_what_one_process_says(
+    made, calibrated, tmp_path, monkeypatch
+) -> None:
+    given = {"risk": 0.3, "subtask": "animal"}
+    whole = classify(calibrated, made.images[:5], **given).predictions
+    be_second(monkeypatch)
+    out = tmp_path / "out.parquet"
+    classify(calibrated, made.images[:5], out=out, **given)
+    assert_frame_equal(pl.read_parquet(out), whole, abs_tol=1e-5)
+    assert whole["unsure"].null_count() == whole["typicality"].null_count() == 0
+    with pytest.raises(OutputError, match=r"made otherwise \(risk differ\)"):
+        classify(calibrated, made.images[:5], out=out, risk=0.2, subtask="animal")
+
+
+def test_ranks_predict_what_one_process_predicts(made, animals, tmp_path, monkeypatch) -> None:
+    whole, out = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
+    classify(animals, made.images[:5], out=whole)
+    be_second(monkeypatch)
     done = classify(animals, made.images[:5], out=out)
     assert [done.rows, done.predictions.height] == [5, 5]
     assert_frame_equal(pl.read_ndjson(out), pl.read_ndjson(whole), abs_tol=1e-5)

@@ -67,6 +67,9 @@ def test_a_calibration_comes_back_and_changes_no_prediction(store, tmp_path, rea
     np.testing.assert_allclose(
         ours.typicality(features, read.only_task().fitted), expected, atol=1e-6
     )
+    np.testing.assert_allclose(after["typicality"], expected, atol=1e-6)
+    assert (after["atypical"] == (after["typicality"] < np.float32(ours.typical))).all()
+    assert before["typicality"].null_count() == before["atypical"].null_count() == TEST
 
 
 def test_the_folds_are_those_of_cross_validation(store):
@@ -87,7 +90,7 @@ def test_the_folds_are_those_of_cross_validation(store):
 def test_an_evaluation_says_how_far_probabilities_can_be_trusted(store):
     selection = calibrate(store, select(store, heads=3)).selection
     found = evaluate(store, selection, risk=0.1)
-    rows, said = found.predictions, found.confidence
+    rows, (said,) = found.predictions, found.confidence
     assert said.examples == TEST
     assert sum(part.examples for part in said.reliability) == TEST
     assert said.coverage[0].accuracy == pytest.approx(rows["correct"].mean())
@@ -101,12 +104,17 @@ def test_an_evaluation_says_how_far_probabilities_can_be_trusted(store):
     assert all(
         one == own[0] for one, own in sure.select("prediction", "prediction_set").iter_rows()
     )
-    written = json.loads(json.dumps(found.to_json()))["confidence"]
+    odd = rows.filter("atypical")
+    assert 0 < odd.height < TEST
+    assert said.atypical.share.value == pytest.approx(odd.height / TEST)
+    assert said.atypical.right.value == pytest.approx(odd["correct"].mean())
+    written = json.loads(json.dumps(found.to_json()))["confidence"][0]
     assert written["temperatures"] == {"all": selection.only_task().calibration.temperature}
     assert written["risk"]["risk"] == 0.1
-    plain = evaluate(store, select(store, heads=3)).confidence
+    (plain,) = evaluate(store, select(store, heads=3)).confidence
     assert plain.temperatures is None
     assert plain.risk is None
+    assert plain.atypical is None
 
 
 def test_a_larger_risk_makes_smaller_sets(store):
@@ -137,7 +145,7 @@ def test_the_smallest_number_of_examples_that_can_answer_is_named(tmp_path):
     found = evaluate(store, selection, risk=0.05)
     assert notes[0] in found.notes
     assert found.predictions["unsure"].all()
-    assert found.confidence.risk.wrong is None
+    assert found.confidence[0].risk.wrong is None
     assert risk_notes(selection, 0.2) == []
 
 

@@ -3,8 +3,11 @@ import oracle
 import pytest
 from polars.testing import assert_frame_equal
 
-from savs.pipeline import evaluate, select
+from savs.pipeline import evaluate, save_evaluation, select
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation import evaluation_file
+from savs.stores import open_store
+from savs.stores.read import shards
 from stores import make_store
 
 
@@ -100,3 +103,34 @@ def test_metrics_can_be_written_as_json(tmp_path, arrays):
     assert (found["planned"], found["scored"], found["skipped"]) == (7, 7, 0)
     assert found["metrics"][0]["name"] == "accuracy"
     assert found["metrics"][0]["chance"] == pytest.approx(6 / 7 / 2)  # no guess is ever `z`
+
+
+def test_each_shard_is_opened_at_most_twice_and_the_folder_listed_once(
+    tmp_path, arrays, monkeypatch
+):
+    """Once for its tables and seconds; shards of the test split once more for their features."""
+    selection = select(make_store(tmp_path / "s", *arrays), heads=3)
+    opened, listed = [], []
+    open_shard, shard_sizes = shards.open_shard, shards.shard_sizes
+    monkeypatch.setattr(
+        shards,
+        "open_shard",
+        lambda path, *rest: opened.append(path.name) or open_shard(path, *rest),
+    )
+    monkeypatch.setattr(
+        shards, "shard_sizes", lambda *given: listed.append(given) or shard_sizes(*given)
+    )
+    assert evaluate(open_store(tmp_path / "s"), selection).metrics
+    names = [f"{split}-0000{number}.h5" for split in ("train", "test") for number in range(3)]
+    assert sorted(opened) == sorted(2 * names)
+    assert len(listed) == 1
+
+
+def test_the_digests_of_an_evaluation_are_made_of_what_is_written(tmp_path, arrays, monkeypatch):
+    """No file is read again for them."""
+    store = make_store(tmp_path / "s", *arrays)
+    result = evaluate(store, select(store, heads=3))
+    monkeypatch.setattr(evaluation_file, "file_sha256", lambda path: pytest.fail(f"{path} is read"))
+    save_evaluation(result, tmp_path / "r")
+    monkeypatch.undo()
+    assert evaluation_file.load_metrics(tmp_path / "r")["scored"] == 7

@@ -9,7 +9,7 @@ from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused, Request
 from savs.pipeline.extraction.forward import RECOVERY, Forward, cut
-from savs.pipeline.extraction.model.answers import NO_ANSWERS
+from savs.pipeline.extraction.model.answers import ICL, NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
 from savs.pipeline.extraction.shared_forward import SharedForward
 
@@ -172,3 +172,17 @@ def test_what_cannot_be_cut_is_prepared_again_in_halves(model):
             np.testing.assert_allclose(
                 heads, expected[layer][:, [first, second]], rtol=1e-3, atol=1e-5
             )
+
+
+def test_a_batch_without_demonstrations_is_asked_once_and_keeps_nothing_of_them(model, monkeypatch):
+    counted = []
+    asked = Answers.asked
+    monkeypatch.setattr(
+        *(Answers, "asked"),
+        lambda self, labels, **named: counted.append(labels) or asked(self, labels, **named),
+    )
+    forward = forward_of(model, contexts=[None])  # of another subtask
+    ((requests, launched),) = forward.run(batch_of(model, 2), NO_JOB)
+    assert requests == (0, 1)
+    assert ICL not in launched.outputs
+    assert counted == [[(), ()]]

@@ -16,6 +16,7 @@ from savs.stores import (
     StoreWriteError,
     open_store,
 )
+from savs.stores.read import store as reading
 
 
 def test_batch_size_and_shards_do_not_change_features(run):
@@ -51,6 +52,18 @@ def test_resuming_gives_the_bits_of_an_uninterrupted_run(run, tmp_path):
         np.testing.assert_array_equal(
             whole.store.features(split, raw=True), again.store.features(split, raw=True)
         )
+
+
+def test_a_run_with_nothing_to_do_reads_store_json_once_more_for_its_result(run, monkeypatch):
+    """What `reserve` read is the store that the run looks at."""
+    run()
+    read = []
+    read_manifest = reading.read_manifest
+    monkeypatch.setattr(
+        reading, "read_manifest", lambda folder: read.append(folder) or read_manifest(folder)
+    )
+    assert run().rows == 0
+    assert len(read) == 1
 
 
 @pytest.mark.thorough

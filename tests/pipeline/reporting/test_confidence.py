@@ -52,11 +52,17 @@ def page(store, tmp_path_factory) -> Page:
 
 
 def confidence_of(store):
-    return json.loads((store.path / "results/vote/metrics.json").read_text())["confidence"]
+    return json.loads((store.path / "results/vote/metrics.json").read_text())["confidence"][0]
 
 
 def ends(share):
     return f"{percent(share['low'])} .. {percent(share['high'])}"
+
+
+def test_the_least_typical_examples_are_counted_and_shown(page, store):
+    share = confidence_of(store)["atypical"]["share"]["value"]
+    assert f"Atypical, like no training example: {percent(share)} %" in page.text
+    assert "least typical ones are least like any training example" in page.text
 
 
 def test_reliability_and_coverage_are_those_of_the_file(page, store):
@@ -106,7 +112,7 @@ def test_the_only_temperature_is_told(tmp_path):
 
 
 def test_the_curve_goes_through_the_accuracies(store, tmp_path):
-    chart = report(store.path / "results/vote", out=tmp_path / "p.html").confidence.chart
+    chart = report(store.path / "results/vote", out=tmp_path / "p.html").confidence[0].chart
     (line,) = chart.series
     titles = [point.title for point in line.points]
     assert titles == [
@@ -160,7 +166,7 @@ def test_the_commands_name_suspects_and_risk(store, tmp_path):
 
 def test_a_result_without_probabilities_has_none_of_these_parts(tmp_path):
     content = report(save_random_result(tmp_path / "vote", 40, 3), out=tmp_path / "p.html")
-    assert (content.confidence, content.suspects, content.depths) == (None, None, ())
+    assert (content.confidence, content.suspects, content.depths) == ((), None, ())
     text = Page(tmp_path / "p.html").text
     for name in ("How sure", "Labels to look at", "Depth"):
         assert name not in text

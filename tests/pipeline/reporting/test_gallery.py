@@ -43,6 +43,26 @@ def test_where_little_is_wrong_more_unsure_ones_are_shown(tmp_path):
     assert gallery.count("least sure") == len(gallery.cards) == 30
 
 
+def test_examples_like_no_training_example_have_places_of_their_own(tmp_path):
+    folder = save_random_result(tmp_path / "vote", 400, 5, accuracy=0.5)
+    (result,) = read_results([folder])
+    typical = np.random.default_rng(1).permutation(400) / 400
+    told = result.predictions.with_columns(
+        typicality=pl.Series(typical, dtype=pl.Float32), atypical=pl.Series(typical < 0.01)
+    )
+    object.__setattr__(result, "predictions", told)
+    gallery = gallery_part([result], 30, None)
+    odd = [card for card in gallery.cards if "least typical" in card.kinds]
+    least = told.sort("typicality")["id"].to_list()
+    assert len(gallery.cards) == 30
+    assert len(odd) >= 5  # 30 / 6, and those that are shown as wrong
+    assert {card.id for card in odd} == {card.id for card in gallery.cards} & {*least[: len(odd)]}
+    flagged = [card.facts["typicality"] for card in odd if card.id in least[:4]]
+    assert flagged == [f for f in flagged if f.endswith(", like none of the training examples")]
+    assert len(flagged) == 4
+    assert gallery.count("wrong") >= 20
+
+
 def test_votes_are_counts_or_probabilities(tmp_path):
     folder = save_random_result(tmp_path / "vote", 5, 2)
     (result,) = read_results([folder])

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from savs.pipeline import cross_validate, evaluate, select, sweep_prompts
+from savs.pipeline import calibrate, cross_validate, evaluate, select, sweep_prompts
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.statistics.paired_tests import holm, mcnemar
 from savs.pipeline.sweeping.prompts import PROMPTS_SCHEMA, _paired
@@ -144,3 +144,17 @@ def test_options_of_the_other_sweep_are_refused(savs, store, more, message):
     done = savs("sweep", store.path, "--prompts", *more)
     assert done.returncode == 2
     assert message in " ".join(done.stderr.replace("│", " ").split())
+
+
+def test_no_table_of_probabilities_is_of_several_prompts(store):
+    selection = calibrate(store, select(store, heads=2)).selection
+    found = evaluate(store, selection, risk=0.2)
+    assert [part.prompt for part in found.confidence] == list(PROMPTS)
+    for part, task in zip(found.confidence, selection.tasks, strict=True):
+        own = found.predictions.filter(subtask=part.prompt)
+        assert part.examples == own.height == len(LABELS)
+        assert part.temperatures == {part.prompt: task.calibration.temperature}
+        assert part.coverage[0].accuracy == pytest.approx(own["correct"].mean())
+        inside = [label in names for label, names in own["label", "prediction_set"].iter_rows()]
+        assert part.risk.outside.value == pytest.approx(1 - np.mean(inside))
+    assert found.confidence[0].calibration_error != found.confidence[2].calibration_error

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from deaths import notice_deaths_soon
 
 from savs.datasets.media.media import MediaRules
 from savs.pipeline.errors import ModelError
@@ -41,8 +42,9 @@ def to_inputs(processor, prompts):
 
 
 @pytest.fixture
-def crew(tiny_model, tmp_path):
+def crew(tiny_model, tmp_path, monkeypatch):
     """Return settings for a number of workers, with the user's own code or without."""
+    notice_deaths_soon(monkeypatch)
 
     def make(workers, code=None, *, files=False):
         path = None

@@ -16,6 +16,7 @@ from savs.pipeline.extraction.checks.batch_equality import (
 )
 from savs.pipeline.extraction.checks.preflight import Batching, preflight, recorded
 from savs.pipeline.extraction.checks.sharing import Sharing
+from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.run_options import RunOptions
 
@@ -142,3 +143,17 @@ def test_what_is_recorded_counts_unless_something_else_is_asked_for():
     assert recorded(batching.to_json(), RunOptions(batch_check="off"), shared=False) is None
     assert recorded({}, RunOptions(), shared=False) is None
     assert recorded({"batch_size": 8}, RunOptions(), shared=False) is None
+
+
+def test_each_prompt_runs_by_itself_once_for_batches_and_answers(model, monkeypatch):
+    """Four alone and doubled, for both; a batch for each; four whole answers, alone and doubled."""
+    made = []
+    inputs = LoadedModel.inputs
+    monkeypatch.setattr(
+        LoadedModel, "inputs", lambda self, given: made.append(len(given)) or inputs(self, given)
+    )
+    answers = Answers({"a": (5, 6)})
+    found = preflight(model, prompts(), None, RunOptions(), answers, shared=False)
+    assert found.equal
+    assert found.answers_seen
+    assert made == [1, 2] * 4 + [4] + [1] * 4 + [2] * 4 + [4]

@@ -4,10 +4,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_models import BUILDERS, LIMITED, marked
+from tiny_models import BUILDERS, LIMITED, marked, taken
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.first_layers import AbsentLayer, layer_count, layer_numbers
+from savs.pipeline.extraction.model.first_layers import (
+    AbsentLayer,
+    layer_count,
+    layer_numbers,
+    share_of_first_layers,
+)
 from savs.pipeline.extraction.model.identity import model_facts
 from savs.pipeline.extraction.model.load import can_end_early, load
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
@@ -38,6 +43,10 @@ def options_of(folder) -> ModelOptions:
     return ModelOptions(model=str(folder), dtype="float32")
 
 
+def count(model: LoadedModel) -> int:
+    return sum(parameter.numel() for parameter in model.model.parameters())
+
+
 def first(options: ModelOptions, last: int) -> LoadedModel:
     return load(options, load_encoder(options), last_layer=last)
 
@@ -58,6 +67,8 @@ def test_the_heads_of_the_layers_that_stay_are_the_same_bit_by_bit(tiny_model, f
         assert capfd.readouterr().err == ""  # nothing about weights that were not used
         assert model.grid == tuple(grid for grid in whole.grid if grid.layer <= last)
         assert layer_count(model.model) == layer_count(whole.model)
+        share = share_of_first_layers(type(whole.model), whole.encoder.config, last)
+        assert share == pytest.approx(count(model) / count(whole))
         there = layer_numbers(model.model)
         assert there is not None
         assert sorted(there.values()) == list(range(last + 1))
@@ -66,7 +77,7 @@ def test_the_heads_of_the_layers_that_stay_are_the_same_bit_by_bit(tiny_model, f
         behind = sorted(parameters.keys() - own.keys())
         assert behind
         assert all(f"layers.{last}." not in name for name in behind)
-        for prompt in PROMPTS[:2] if family == "perception_lm" else PROMPTS:  # see LIMITS
+        for prompt in taken(family, PROMPTS):
             ours, theirs = (one.read(one.inputs([prompt])).heads for one in (model, whole))
             for layer, values in ours.items():
                 np.testing.assert_array_equal(values, theirs[layer])

@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.load import load
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.placement import choose_gpus, find_placement, weight_bytes
+from savs.pipeline.extraction.model.prompt_encoder import load_encoder
 from savs.pipeline.running.launchers import ALONE, Rank
 
 GB = 10**9
@@ -56,6 +58,23 @@ def test_a_checkpoint_of_one_file_has_its_size(tmp_path, checkpoint) -> None:
     assert weight_bytes(options, encoder) is None
     (tmp_path / "model.safetensors").write_bytes(b"x" * 1234)
     assert weight_bytes(options, encoder) == 1234
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_layers_that_are_not_loaded_need_no_room(tiny_model, dtype) -> None:
+    folder = tiny_model("qwen2_vl")
+    options = ModelOptions(model=str(folder), dtype=dtype)
+    encoder = load_encoder(options)
+    first, whole = (load(options, last_layer=last).model for last in (0, None))
+    bytes_of = [sum(p.nbytes for p in model.parameters()) for model in (first, whole)]
+    header = weight_bytes(options, encoder) - bytes_of[1]
+    assert 0 <= header < 0.2 * bytes_of[1]
+    found = weight_bytes(options, encoder, 0)
+    assert found == pytest.approx(weight_bytes(options, encoder) * bytes_of[0] / bytes_of[1], abs=1)
+    free = [int(bytes_of[0] * 1.15 + 2 * GB) + header] * 2
+    given = (options, encoder, ALONE, lambda: free)
+    assert find_placement(*given, last_layer=0).device_map == "cuda:0"
+    assert find_placement(*given).max_memory.keys() == {0, 1}
 
 
 PLACES = {

@@ -1,0 +1,115 @@
+"""What the shards of a store tell beside features: examples, skipped examples, order, time."""
+
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from savs.foundation.arrays import Array
+from savs.stores.errors import StoreIncompleteError
+from savs.stores.format.layout import REASON_COLUMN, SECONDS
+from savs.stores.format.plan import ShardSpec
+from savs.stores.read.shards import Shards
+from savs.stores.shard.checksums import damage
+from savs.stores.shard.read import Shard
+from savs.stores.shard.text_columns import EXAMPLE_SCHEMA, check_labels
+
+SKIPPED_SCHEMA = EXAMPLE_SCHEMA | {REASON_COLUMN: pl.String()}
+"""Columns of skipped examples."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables of the splits of a store; what is asked of a split is read once.
+
+    One opening of a shard gives all of it. Only examples, which may be many and have thumbnails,
+    are not read before they are asked for.
+    """
+
+    shards: Shards
+    _examples: dict[str, pl.DataFrame] = field(default_factory=dict, repr=False, compare=False)
+    _orders: dict[str, Array] = field(default_factory=dict, repr=False, compare=False)
+    _skipped: dict[str, pl.DataFrame] = field(default_factory=dict, repr=False, compare=False)
+    _seconds: dict[str, float | None] = field(default_factory=dict, repr=False, compare=False)
+
+    def examples(self, split: str) -> pl.DataFrame:
+        """Return the examples with features, in the order of the input file."""
+        if split not in self._examples:
+            self._read(split, with_examples=True)
+        return self._examples[split]
+
+    def order(self, split: str) -> Array | None:
+        """Return the order that puts the rows of a split's shards as the input file has them.
+
+        None where they are so.
+        """
+        if self._is_in_order(split):
+            return None
+        if split not in self._orders:
+            self._read(split, with_examples=True)
+        return self._orders[split]
+
+    def skipped(self, split: str) -> pl.DataFrame:
+        """Return the examples that could not be read, with the column `reason`."""
+        if split not in self._skipped:
+            self._read(split)
+        return self._skipped[split]
+
+    def seconds(self, split: str) -> float | None:
+        """Return the time that extraction took; None where a shard does not record it."""
+        if split not in self._seconds:
+            self._read(split)
+        return self._seconds[split]
+
+    def _read(self, split: str, *, with_examples: bool = False) -> None:
+        examples = [pl.DataFrame(schema=EXAMPLE_SCHEMA)]
+        skipped = [pl.DataFrame(schema=SKIPPED_SCHEMA)]
+        seconds: list[float | None] = [0.0]
+        for spec in self._there(split):
+            with self.shards.open(spec) as shard:
+                examples += [shard.examples()] if with_examples else []
+                skipped.append(shard.skipped())
+                seconds.append(_seconds_of(shard))
+        self._skipped[split] = self._checked(split, skipped)
+        self._seconds[split] = None if None in seconds else sum(filter(None, seconds), 0.0)
+        if with_examples:
+            self._examples[split] = self._checked(split, examples)
+        if with_examples and not self._is_in_order(split):
+            stored = pl.concat([table.select("id") for table in examples])
+            self._orders[split] = self._places(split, stored).arg_sort().to_numpy()
+
+    def _there(self, split: str) -> list[ShardSpec]:
+        specs = self.shards.present(split)
+        if not specs and self.shards.manifest.plan.splits[split].ids:
+            raise StoreIncompleteError(
+                f"{self.shards.folder} has no finished {split} shard yet; run `savs extract`, or"
+                " wait"
+            )
+        return specs
+
+    def _checked(self, split: str, tables: list[pl.DataFrame]) -> pl.DataFrame:
+        rows = pl.concat(tables, how="diagonal")  # some shards may have thumbnails
+        self.require_labels(split, rows)
+        return rows if self._is_in_order(split) else self.in_order(split, rows)
+
+    def _is_in_order(self, split: str) -> bool:
+        return self.shards.manifest.plan.splits[split].order is None
+
+    def in_order(self, split: str, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return rows of a split, known by their `id`, in the order of the plan."""
+        places = self._places(split, rows)
+        return rows if places.is_sorted() else rows[places.arg_sort()]
+
+    def _places(self, split: str, rows: pl.DataFrame) -> pl.Series:
+        ids = self.shards.manifest.plan.splits[split].ids
+        planned = pl.DataFrame({"id": ids}).with_row_index("place")
+        return rows.select("id").join(planned, on="id", how="left", maintain_order="left")["place"]
+
+    def require_labels(self, split: str, rows: pl.DataFrame) -> None:
+        """Raise StoreCorruptError where only some of the rows that must be labelled are."""
+        with damage(f"{self.shards.folder}: {split} examples"):
+            check_labels(rows["label"], split)
+
+
+def _seconds_of(shard: Shard) -> float | None:
+    found = shard.run.get(SECONDS)
+    return found if isinstance(found, int | float) and not isinstance(found, bool) else None
