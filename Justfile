@@ -83,6 +83,10 @@ format:
     .venv/bin/ruff check --fix .
     .venv/bin/ruff format .
 
+# Run the commands behind the figures of the pages (five minutes each at most), and say which figures differ
+figures *args:
+    PYTHONSAFEPATH= .venv/bin/python scripts/figures.py {{args}}
+
 # Build wheel and source archive into dist/, check them, and install each into a fresh environment
 package:
     scripts/package

@@ -32,8 +32,8 @@ def test_extract_select_evaluate(savs, store):
     predictions = pl.read_parquet(results / "predictions.parquet")
     assert predictions.columns == [
         *("id", "split", "label", "prediction", "correct", "probability", "margin", "votes"),
-        *("prediction_set", "unsure", "group", "subtask", "category", "cluster", "leak"),
-        *("content", "media", "prompt", "extra"),
+        *("prediction_set", "unsure", "typicality", "atypical", "group", "subtask", "category"),
+        *("cluster", "leak", "content", "media", "prompt", "extra"),
     ]
     assert predictions["correct"].mean() == metrics["accuracy"]["value"]
 
