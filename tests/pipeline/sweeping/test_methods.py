@@ -222,3 +222,16 @@ def test_a_report_draws_one_line_a_method(first, tmp_path):
         *("many:vote", "one:vote", "many:lda", "one:lda"),
     ]
     assert all(len(series.points) == 3 for series in chart.series)
+
+
+def test_many_methods_are_drawn_in_several_charts_with_the_first_in_each(first, tmp_path):
+    stores = {"one": first, "two": other(tmp_path / "s")}
+    readouts = ["vote", "lda", "posterior", "knn"]
+    found = sweep_methods(stores, readouts=readouts, heads=2, shots=[1, 2], draws=2)
+    save_sweep(found.sweep, tmp_path / "swept")
+    charts = curves_part(tmp_path / "swept").charts
+    names = [[series.name for series in chart.series] for chart in charts]
+    assert [len(own) for own in names] == [6, 3]
+    assert names[0][0] == names[1][0] == "one:vote"
+    assert names[0] + names[1][1:] == [f"{s}:{r}" for r in readouts for s in stores]
+    assert charts[0].y_ticks == charts[1].y_ticks
