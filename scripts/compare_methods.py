@@ -46,7 +46,6 @@ def main() -> None:
         }
     except SavsError as error:
         sys.exit(f"error: {error}")
-    (work / "commands.sh").write_text(_commands(drawn, work))
     for number in range(options.draws):  # all tasks of a draw first: a stopped run has whole draws
         for task, draws in drawn.items():
             for method in METHODS:
@@ -54,6 +53,7 @@ def main() -> None:
                     folder = work / "runs" / task / f"draw-{number}" / method.name
                     method.run(draws[number], folder, number)
             print(f"draw {number}, {task}: done", file=sys.stderr, flush=True)
+    (work / "commands.sh").write_text(_commands(drawn, work))
     found = cells(work / "runs", {t: _rows(draws[0]) for t, draws in drawn.items()}, options.draws)
     as_frame(found).write_csv(work / "table.csv")
     print(as_markdown(found))
@@ -66,9 +66,11 @@ def _commands(drawn: dict[str, list[Draw]], work: Path) -> str:
         for number, files in enumerate(draws):
             for method in METHODS:
                 if number == 0 or method.learns:
-                    folder = work / "again" / task / f"draw-{number}" / method.name
+                    end = Path(task, f"draw-{number}", method.name)
                     lines.append(f"\n# {task}, draw {number}, {method.name}")
-                    lines += method.commands(files, folder, number)
+                    lines += method.commands(
+                        files, work / "again" / end, number, work / "runs" / end
+                    )
     return "\n".join(lines) + "\n"
 
 

@@ -27,7 +27,7 @@ from savs.pipeline.evaluation.captions import has_captions
 from savs.pipeline.names import OWN_ANSWERS
 from savs.stores import FeatureStore
 from savs.stores.format.layout import CLASSES
-from savs.stores.results import METRICS, results_folder
+from savs.stores.results import CONFIG, METRICS, results_folder
 
 CPU = "cpu.json"
 """Beside a store: the processor seconds that it took."""
@@ -68,16 +68,16 @@ class Method:
                     save_evaluation(found, results_folder(store, readout))
             (folder / CPU).write_text(json.dumps(spent) + "\n")
 
-    def commands(self, files: Draw, folder: Path, number: int) -> list[str]:
-        """Return the commands that do the same as `run`."""
+    def commands(self, files: Draw, folder: Path, number: int, ran: Path) -> list[str]:
+        """Return the commands that do in a folder what `run` did in the folder `ran`."""
         store, lines = folder / "store", []
         if self.lora:
             training = self._training(files, folder, number)
             lines.append(shlex.join(["python", "scripts/train_lora.py", *training]))
         keywords = self._extraction(files, folder) | {"out": store}
         lines.append(shlex.join(["savs", "extract", files.benchmark, *_options(keywords)]))
-        for readout in self.readouts:
-            if readout not in OWN_ANSWERS:
+        for readout in filter(lambda name: has_result(ran, name), self.readouts):
+            if (results_folder(ran / "store", readout) / CONFIG).exists():  # heads were selected
                 lines.append(f"savs select {store} --readout {readout} --no-cv")
             lines.append(f"savs evaluate {store} --readout {readout}")
         return lines
