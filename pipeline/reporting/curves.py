@@ -86,7 +86,6 @@ def _chart(found: pl.DataFrame, axis: str, by: str, title: str) -> Chart:
     names = found[by].unique(maintain_order=True).to_list()[:MOST_SERIES]
     shown = found.filter(pl.col(by).is_in(names, nulls_equal=True))
     height = _height(shown)
-    chance = float(found["chance"][0])
     return Chart(
         title=title,
         x_name=_AXES[axis],
@@ -100,7 +99,7 @@ def _chart(found: pl.DataFrame, axis: str, by: str, title: str) -> Chart:
             )
             for name in names
         ),
-        chance=height.at(chance) if height.low <= chance <= height.high else None,
+        chance=height.chance(float(found["chance"][0])),
     )  # fmt: skip
 
 
