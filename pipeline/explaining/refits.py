@@ -56,12 +56,11 @@ def refit(
     others[np.arange(len(others)), whole.choice] = -np.inf
     given = (rule, features, labels, classes, widths, queries)
     heads = _changed(whole.choice, _without_heads(*given))
-    few = len(labels) <= MOST_EXAMPLES
-    examples = _changed(whole.choice, _without_examples(*given)) if few else [None] * len(others)
-    return [
-        Refitted(int(rival), *own)
-        for rival, *own in zip(others.argmax(axis=1), heads, examples, strict=True)
-    ]
+    examples: Sequence[dict[int, int] | None] = [None] * len(heads)
+    if len(labels) <= MOST_EXAMPLES:
+        examples = _changed(whole.choice, _without_examples(*given))
+    rivals = others.argmax(axis=1).tolist()
+    return [Refitted(*own) for own in zip(rivals, heads, examples, strict=True)]
 
 
 def _changed(choice: Array, tried: Iterator[tuple[int, Array]]) -> list[dict[int, int]]:

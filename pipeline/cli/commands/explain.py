@@ -117,7 +117,7 @@ def _print(one: "Explained") -> None:
         return
     change = one.changes
     if change.lead is None:
-        print_line(f"the runner-up is {change.rival}; fitted again")
+        print_line(f"the runner-up is {change.rival}")
     else:
         print_line(
             f"{one.for_winner} of {len(one.heads)} heads vote for {one.prediction};"
@@ -126,3 +126,5 @@ def _print(one: "Explained") -> None:
     for what, changed in (("head", change.without_head), ("example", change.without_example)):
         for name, other in (changed or {}).items():
             print_line(f"without {what} {name}: {other}")
+        if changed is not None and not changed:
+            print_line(f"without any one {what}: the same")
