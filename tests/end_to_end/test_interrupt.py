@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from held import SIZE, Hold
 
 from savs.pipeline import open_store
 from savs.pipeline.cli import main as start
@@ -49,10 +50,11 @@ def interrupted(before: Callable[..., Any], module: str) -> Callable[..., Any]:
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
 def test_an_interrupted_extraction_resumes_to_the_same_bits(savs, inputs, tmp_path, how):
     train, test = inputs.few_shots(train=40, test=120)
-    out = tmp_path / "store"
+    inputs.image("images/train20.png", 20, SIZE)
+    hold, out = Hold(tmp_path), tmp_path / "store"
     arguments = [
         *("extract", "general", "--model", "demo", "--train", train, "--test", test),
-        *("--shard-rows", "4", "--batch-size", "1"),
+        *("--shard-rows", "4", "--batch-size", "1", "--model-code", hold.code),
     ]
     process = subprocess.Popen(
         [
@@ -72,6 +74,7 @@ def test_an_interrupted_extraction_resumes_to_the_same_bits(savs, inputs, tmp_pa
     while len(list(out.glob("*.h5"))) < 2 and time.monotonic() < give_up:
         time.sleep(0.01)
     process.send_signal(how)
+    hold.let_go()
     _, messages = process.communicate(timeout=200)
     assert process.returncode == 130, messages
     assert "Traceback" not in messages
