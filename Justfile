@@ -43,10 +43,10 @@ ray:
 same-bits:
     .venv/bin/python -m pytest -q -m slow tests/end_to_end/test_demo.py tests/scripts/test_training.py
 
-# Read ten thousand mutated shards, and ten times as many malformed rows and mangled files as `test`
+# Read ten thousand mutated shards; draw ten times as many malformed rows, mangled files and queries as `test`
 fuzz:
-    .venv/bin/python -m pytest -q -n 2 -m "thorough or slow" --hypothesis-profile=deep \
-        tests/stores/shard/test_fuzz.py \
+    .venv/bin/python -m pytest -q -n 2 --hypothesis-profile=deep \
+        tests/stores/shard/test_fuzz.py tests/pipeline/explore/test_random_sql.py \
         tests/datasets/benchmarks/test_malformed_rows.py tests/datasets/rows/test_mangled_files.py
 
 # Train the shipped model again, and measure it on fresh scenes (half an hour on two cores)

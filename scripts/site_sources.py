@@ -22,6 +22,8 @@ from savs.pipeline.cli.commands import COMMANDS
 ROOT = Path(__file__).parents[1]
 MARK = re.compile(r"<!-- scripts/docs: .* -->\n")
 """Where a page of docs/ says that the site has more."""
+FENCE = re.compile(r"^(```.*?^```$)", re.DOTALL | re.MULTILINE)
+CODE = re.compile(r"`[^`]+`")
 PACKAGES = ("pipeline", "stores", "datasets")
 KEYWORDS = (
     "savs.pipeline.inputs.input_options.InputOptions",
@@ -46,13 +48,34 @@ def main() -> None:
 
 
 def for_python_markdown(text: str) -> str:
-    r"""Return a page of GitHub's dialect: its `\|` in code of tables is a plain `|` here."""
+    r"""Return a page of GitHub's dialect in that of the site; blocks of code stay as they are.
+
+    There, `\|` in code of tables is a plain `|`, a list has an empty line before it, and what
+    belongs to an item, four spaces.
+    """
     return "".join(
-        re.sub(r"`[^`]+`", lambda code: code[0].replace(r"\|", "|"), line)
-        if line.startswith("|")
-        else line
-        for line in text.splitlines(keepends=True)
+        piece if piece.startswith("```") else _prose(piece.split("\n"))
+        for piece in FENCE.split(text)
     )
+
+
+def _prose(source: list[str]) -> str:
+    lines, in_list, in_item = [""], False, True
+    for line in source:
+        begins = line.startswith("* ")
+        if begins and lines[-1] and not (in_list and in_item):
+            lines.append("")
+        if line and not line.startswith("  "):
+            in_list = begins
+        in_item = bool(line) and (in_item or begins)  # no empty line since the item began
+        indented = "  " + line if in_list and line.startswith("  ") else line
+        is_row = line.lstrip().startswith("|")
+        lines.append(CODE.sub(_plain_bars, indented) if is_row else indented)
+    return "\n".join(lines[1:])
+
+
+def _plain_bars(code: re.Match[str]) -> str:
+    return code[0].replace(r"\|", "|")
 
 
 def generated_pages() -> dict[str, str]:

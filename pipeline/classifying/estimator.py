@@ -10,14 +10,14 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from savs.datasets.media.in_memory import Pictured
-from savs.datasets.media.media import sha256
 from savs.datasets.prompt import split_prompt
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.pipeline.bundles.hub import find_classifier
-from savs.pipeline.classifying.chosen_heads import choose_heads, probabilities
+from savs.pipeline.classifying.chosen_heads import probabilities
 from savs.pipeline.classifying.feature_cache import ImageHeads
 from savs.pipeline.classifying.given_images import contents_of, heads_of
+from savs.pipeline.classifying.image_selection import select_of_images
 from savs.pipeline.classifying.model_match import decoding_of, model_options, require_match
 from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions
 from savs.pipeline.extraction.requirements import require_extra
@@ -25,8 +25,6 @@ from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.readouts import ClassScores, Readout
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_file import load_selection, save_selection
-from savs.pipeline.selection.task_selection import TaskSelection
-from savs.stores.format.layout import digest
 
 
 class SavsClassifier(ClassifierMixin, BaseEstimator):
@@ -125,34 +123,12 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
             raise ParameterError(f"there are {len(contents)} images and {len(given)} labels")
         question = self._question()
         classes, numbers = np.unique(given, return_inverse=True)
-        found = self._read(contents, question).whole()
-        heads, widths, features = found.features()
-        names = tuple(map(str, classes))
-        chosen = choose_heads(
-            *(features, numbers, names, heads, widths),
-            count=self.heads,
+        self.selection_ = select_of_images(
+            *(self._read(contents, question).whole(), contents, tuple(map(str, classes)), numbers),
+            question=question,
+            heads=self.heads,
             readout=self.readout,
             scoring=self.scoring,
-        )
-        task = TaskSelection(
-            subtask=None,
-            classes=names,
-            heads=tuple(heads[place] for place in chosen.places),
-            scores=tuple(chosen.scores.score[chosen.places].tolist()),
-            margins=tuple(chosen.scores.margin[chosen.places].tolist()),
-            examples=len(contents),
-            question=question,
-            media=1,
-            fitted=chosen.fitted,
-        )
-        self.selection_ = Selection(
-            source=found.source,
-            train=digest([[sha256(c), names[n]] for c, n in zip(contents, numbers, strict=True)]),
-            readout=chosen.rule.name,
-            readout_file=chosen.rule.file,
-            rule=chosen.rule,
-            scoring=self.scoring,
-            tasks=(task,),
         )
         self.classes_ = classes
         return self

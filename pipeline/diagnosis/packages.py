@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from packaging.requirements import Requirement
 
 LEFT_OUT = ("all", "dev", "docs")
-"""Extras that are not listed: the first has the packages of others, the rest is for developers."""
+"""Extras that are not listed: one has the packages of others, two are for developers."""
 _EXTRA = re.compile(r"""extra\s*==\s*['"]([^'"]+)['"]""")
 
 

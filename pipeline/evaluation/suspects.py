@@ -11,9 +11,11 @@ from savs.foundation.arrays import Array
 from savs.foundation.regular_files import regular_size
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.cross_validation import cross_validate
+from savs.pipeline.running.csv_cells import with_media_cells
 from savs.pipeline.selection.selection import Selection
+from savs.pipeline.selection.selection_file import selection_run
 from savs.stores import FeatureStore
-from savs.stores.results import LARGEST_JSON, SELECT, reading
+from savs.stores.results import CONFIG, LARGEST_JSON, SELECT, reading, write_csv
 
 STRONG = 0.2
 """Strength from which an example is a suspect. With 4 flipped labels in each of two tasks of drawn
@@ -28,8 +30,9 @@ SUSPECT_SCHEMA = {
     "prediction": pl.String,
     "margin": pl.Float64,
     "strength": pl.Float64,
+    "run": pl.String,
 }
-"""Its columns; the names of several media are a JSON list."""
+"""Its columns; the names of several media are a JSON list, `run` is that of the selection."""
 
 
 def suspects(
@@ -97,13 +100,27 @@ def strengths(margins: Array, right: Array) -> Array:
     return np.searchsorted(np.sort(right), margins, side="right") / max(len(right), 1)
 
 
+def save_suspects(found: pl.DataFrame, folder: Path) -> None:
+    """Write what `suspects` found beside the selection that it was found with.
+
+    Raises
+    ------
+    ResultError
+        The folder holds no selection.
+    StoreWriteError
+        The folder cannot be written.
+    """
+    run = pl.lit(selection_run(folder), pl.String)
+    write_csv(folder / SUSPECTS, with_media_cells(found).with_columns(run=run))
+
+
 def load_suspects(folder: Path) -> pl.DataFrame | None:
     """Return the suspects beside a selection, columns `SUSPECT_SCHEMA`; None if there is no file.
 
     Raises
     ------
     ResultError
-        It is not as `savs select --suspects` wrote it.
+        It is not as `savs select --suspects` wrote it, or is of another selection.
     """
     path = folder / SUSPECTS
     if not path.exists():
@@ -114,4 +131,7 @@ def load_suspects(folder: Path) -> pl.DataFrame | None:
         found = pl.read_csv(path.read_bytes(), infer_schema=False)
         if found.columns != list(SUSPECT_SCHEMA):
             raise ValueError(f"its columns are {found.columns}, expected {list(SUSPECT_SCHEMA)}")
+        expected = selection_run(folder)
+        if other := next((run for run in found["run"] if run != expected), None):
+            raise ValueError(f"its run is {other}, expected {expected} as in {CONFIG}")
         return found.cast(pl.Schema(SUSPECT_SCHEMA))

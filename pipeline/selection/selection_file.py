@@ -92,6 +92,11 @@ def load_config(path: str | Path) -> SelectionConfig:
     return _read_config(_config_path(path))[1]
 
 
+def selection_run(path: str | Path) -> str:
+    """Return the `run` of a saved selection, the digest of its content; errors as `load_config`."""
+    return _read_config(_config_path(path))[0].run
+
+
 def load_selection(path: str | Path, *, readout: str | Path | Readout | None = None) -> Selection:
     """Read a selection that `save_selection` wrote.
 

@@ -87,7 +87,9 @@ def try_structure(family: str, model_class: str) -> Outcome:
         return outcome(UNSUPPORTED, "; ".join(failed))
     heads = sum(len(point.grid.heads) for point in points)
     return outcome(
-        TEXT, f"{heads} heads in {len(points)} layers of a small random model, text only"
+        TEXT,
+        f"{heads} heads in {len(points)} layers of a small random model read text; images need a"
+        " small checkpoint with its processor",
     )
 
 
@@ -110,9 +112,11 @@ def try_whole(family: str, folder: Path, limit: str = "") -> Outcome:
     processor = type(loaded.encoder.processor).__name__
     sharing = find_sharing(loaded, pictures_of(prompts)).level if images else ""
     places = image_places(loaded.encoder.processor)
-    moved = "; its template moves images" if places and places.moves() else ""
+    own = loaded.encoder.form is None
+    moved = "; its template moves images" if own and places and places.moves() else ""
     limited = f"; {limit}" if limit else ""
-    what = f"{what}, with {processor}, in batches{moved}{limited}"
+    formed = "" if own else "; its prompt form is built in"
+    what = f"{what}, with {processor}, in batches{moved}{formed}{limited}"
     return Outcome(family, model_class, VERIFIED, what, sharing)
 
 

@@ -94,7 +94,7 @@ def under_way(command, inputs, tmp_path):
 
 
 def wait_while(condition):
-    until = time.monotonic() + 200
+    until = time.monotonic() + 600
     while condition():
         assert time.monotonic() < until
         time.sleep(0.05)
@@ -104,7 +104,7 @@ def test_ctrl_c_leaves_whole_shards_and_no_process(savs, under_way, tmp_path):
     process, words, hold = under_way
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: workers get it, too
     hold.let_go()
-    _, said = process.communicate(timeout=200)
+    _, said = process.communicate(timeout=600)
     assert process.returncode == 130, said
     assert "run the same command again to go on" in said
     assert "Traceback" not in said
@@ -118,7 +118,7 @@ def test_workers_end_with_a_killed_process(under_way):
     process, _, hold = under_way
     process.kill()
     hold.let_go()
-    process.communicate(timeout=200)  # until nobody holds its stderr
+    process.communicate(timeout=600)  # until nobody holds its stderr
     wait_while(lambda: is_alive(process.pid))
 
 

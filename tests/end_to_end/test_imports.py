@@ -1,4 +1,3 @@
-import ast
 import doctest
 import importlib
 import pkgutil
@@ -69,11 +68,17 @@ def store(tmp_path) -> Path:
     return tmp_path / "s"
 
 
-@pytest.mark.parametrize("command", ["select", "evaluate", "show"])
-def test_stage_two_runs_where_torch_is_not_installed(store, command):
-    done = without_torch(running(command, store))
+def test_stage_two_runs_where_torch_is_not_installed(store):
+    code = "from savs.pipeline.cli.main import main\n"
+    for command in ("select", "evaluate", "show"):
+        code += f"sys.argv = {['savs', command, str(store)]}\ntry: main()\n"
+        code += "except SystemExit as end: print('code', end.code)\n"
+    done = without_torch(code)
     assert done.returncode == 0, done.stderr
-    assert done.stdout
+    codes = [line for line in done.stdout.splitlines() if line.startswith("code ")]
+    assert set(codes) <= {"code 0", "code None"}, done.stderr
+    assert len(codes) == 3
+    assert done.stdout.count("\n") > 10
 
 
 def test_extract_without_torch_says_how_to_install_it():
@@ -117,11 +122,15 @@ def test_evaluate_imports_what_it_uses(store):
     assert "h5py" not in saved
 
 
-@pytest.mark.parametrize("name", modules())
-def test_doctests(name):
-    module = importlib.import_module(name)
-    failures, _ = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
-    assert failures == 0
+def test_doctests():
+    failed, tried = [], 0
+    for name in modules():
+        module = importlib.import_module(name)
+        found = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
+        failed += [name] * bool(found.failed)
+        tried += found.attempted
+    assert failed == []  # each is printed above
+    assert tried > 100
 
 
 def test_every_package_is_in_the_wheel():
@@ -150,15 +159,6 @@ def test_the_window_of_the_pipeline_shows_the_functions_of_the_commands():
         *("demo", "models", "show", "doctor", "benchmarks"),  # they print, and return nothing
         "import",  # no name in Python: import_features
     }
-
-
-@pytest.mark.parametrize(
-    "path",
-    [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))],
-    ids=lambda path: str(path.relative_to(ROOT)),
-)
-def test_files_have_a_docstring(path):
-    assert ast.get_docstring(ast.parse(path.read_text()))
 
 
 def test_no_module_of_the_pipeline_stands_outside_the_walls():

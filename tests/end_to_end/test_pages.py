@@ -14,6 +14,7 @@ from doc_pages import PAGES, ROOT, anchors, blocks, commands, prose
 
 from savs.pipeline.cli.app import import_command
 from savs.pipeline.cli.commands import COMMANDS
+from savs.pipeline.statistics.wilson import wilson_interval
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -114,3 +115,15 @@ def test_an_answer_to_each_of_twenty_questions():
     parts = re.split(r"^### ", page.read_text("utf-8"), flags=re.MULTILINE)[1:]
     assert len(parts) == 20
     assert all(part.splitlines()[0].endswith("?") for part in parts)
+
+
+def test_the_front_page_shows_lines_of_the_demo():
+    (shown,) = blocks(ROOT / "docs" / "index.md", "text")
+    (whole,) = [text for text in blocks(ROOT / "README.md", "text") if "creature" in text]
+    assert set(shown.splitlines()) <= set(whole.splitlines())
+
+
+def test_the_interval_in_the_concepts():
+    low, high = wilson_interval(0.9, 100)
+    told = f"90 % is {100 * low:.0f} to {100 * high:.0f} %"
+    assert told in (ROOT / "docs" / "concepts.md").read_text("utf-8")

@@ -3,6 +3,7 @@
 `just docs` builds it and runs this; `scripts/docs` has checked links and anchors.
 """
 
+import re
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,5 @@ def test_no_markup_is_left_over(pages):
         text = page.read_text("utf-8")
         for left in (":::", "<!-- scripts/docs", "][savs."):
             assert left not in text, f"{page}: {left}"
+        glued = re.search(r"<p>(?:(?!</p>).)*\n\* ", text, re.DOTALL)
+        assert not glued, f"{page}: a list is part of a paragraph: {glued and glued[0][-80:]}"

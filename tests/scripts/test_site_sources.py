@@ -63,6 +63,58 @@ def test_bars_in_code_of_tables_are_plain():
     assert for_python_markdown(page) == "| `a | b` | c \\| d |\n`a \\| b`\n"
 
 
+LISTS = """\
+Text
+* one
+  more
+* two
+
+  | a |
+
+  Text
+* three
+
+Text
+
+    code
+  x
+
+```text
+Text
+* no list
+  `a \\| b`
+```
+"""
+LISTS_OF_THE_SITE = """\
+Text
+
+* one
+    more
+* two
+
+    | a |
+
+    Text
+
+* three
+
+Text
+
+    code
+  x
+
+```text
+Text
+* no list
+  `a \\| b`
+```
+"""
+
+
+def test_lists_stand_apart_and_what_belongs_to_an_item_has_four_spaces():
+    assert for_python_markdown(LISTS) == LISTS_OF_THE_SITE
+
+
 def test_a_help_text_is_no_markup_outside_code():
     assert plain("*.jpg in `a_*` or <b_c>") == r"\*.jpg in `a_*` or \<b\_c>"
 

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import Any
 
-FORK_TIMEOUT_S = 120
+FORK_TIMEOUT_S = 600
 
 
 @dataclass(frozen=True, slots=True)

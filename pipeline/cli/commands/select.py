@@ -70,10 +70,9 @@ def select_command(
     from savs.datasets.benchmarks.several_prompts import stored_prompts, under_one_prompt
     from savs.datasets.splits.label_doubts import label_doubts, refuse_doubts
     from savs.pipeline.cli.calibrated import calibrated, estimates_of
-    from savs.pipeline.evaluation.suspects import SUSPECTS, suspects
-    from savs.pipeline.running.csv_cells import with_media_cells
+    from savs.pipeline.evaluation.suspects import SUSPECTS, save_suspects, suspects
     from savs.pipeline.selection.selection_file import load_config
-    from savs.stores.results import whole_result, write_csv
+    from savs.stores.results import whole_result
 
     count = None if heads is None else parse_heads(heads)
     if use_heads is not None and (heads is not None or heads_from is not None):
@@ -103,7 +102,7 @@ def select_command(
     with whole_result(folder):
         path = pipeline.save_selection(selection, folder)
         if found is not None:
-            write_csv(folder / SUSPECTS, with_media_cells(found))
+            save_suspects(found, folder)
         else:
             (folder / SUSPECTS).unlink(missing_ok=True)  # those of an earlier selection
     if heads is heads_from is use_heads is None and len(opened.heads) < DEFAULT_HEADS:

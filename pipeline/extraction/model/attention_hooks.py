@@ -93,6 +93,8 @@ def _hook_point(number: int, layer: nn.Module) -> HookPoint | None:
         attention = getattr(layer, name, None)
         for projection_name in PROJECTION_NAMES:
             projection = getattr(attention, projection_name, None)
+            if not hasattr(projection, "in_features"):  # a gate before it is a part of it (Inkling)
+                projection = getattr(projection, "linear", projection)
             heads = _head_count(attention)
             if projection is not None and heads:  # linear attention has no count
                 return HookPoint(_grid(number, heads, projection), projection)
@@ -100,11 +102,10 @@ def _hook_point(number: int, layer: nn.Module) -> HookPoint | None:
 
 
 def _head_count(attention: Any) -> int | None:
-    """Return the number of heads of an attention block; a configuration may have one a layer."""
-    try:
-        found = attention.config.num_attention_heads
-    except AttributeError:
-        found = getattr(attention, "num_heads", None)
+    """Return the number of heads of an attention block: its own, which may differ by layer."""
+    found = getattr(attention, "num_heads", None)
+    if found is None:
+        found = getattr(getattr(attention, "config", None), "num_attention_heads", None)
     return found if isinstance(found, int) else None
 
 

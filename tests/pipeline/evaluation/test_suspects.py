@@ -6,6 +6,7 @@ import pytest
 
 from savs.pipeline import cross_validate, select, suspects
 from savs.pipeline.evaluation.suspects import STRONG, strengths
+from savs.pipeline.selection.selection_file import selection_run
 from stores import make_store
 
 FLIPPED = (3, 8)
@@ -59,6 +60,7 @@ def test_the_command_lists_them_and_writes_a_file(savs, store, tmp_path):
     assert "2 training examples are predicted to be of another class" in done.stderr
     table = pl.read_csv(tmp_path / "chosen" / "suspects.csv")
     assert set(table["media"]) == {"3.png", "8.png"}
+    assert set(table["run"]) == {selection_run(tmp_path / "chosen")}
     savs("select", store.path, "--heads", 5, "--out", tmp_path / "chosen")
     assert not (tmp_path / "chosen" / "suspects.csv").exists()
 

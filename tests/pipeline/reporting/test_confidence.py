@@ -9,14 +9,13 @@ from page_tables import Page
 from random_stores import draw_problem, write_problem
 from reported import ATTACK, save_random_result
 
-from savs.pipeline import calibrate, evaluate, report, save_evaluation, select
-from savs.pipeline.evaluation.suspects import SUSPECTS
-from savs.pipeline.running.csv_cells import with_media_cells
+from savs.pipeline import calibrate, evaluate, report, save_evaluation, save_selection, select
+from savs.pipeline.evaluation.suspects import SUSPECTS, load_suspects, save_suspects
 from savs.pipeline.running.formatting import percent, points, probability
+from savs.pipeline.selection.selection_file import selection_run
 from savs.pipeline.sweeping.depth import sweep_depth
 from savs.pipeline.sweeping.depth_file import save_depth
 from savs.stores import ResultError
-from savs.stores.results import write_csv
 
 DOUBTFUL = {
     "subtask": ["one", "two"],
@@ -38,7 +37,7 @@ def store(tmp_path_factory):
     selection = calibrate(store, select(store, heads=3)).selection
     vote = store.path / "results" / "vote"
     save_evaluation(evaluate(store, selection, risk=0.3), vote)
-    write_csv(vote / SUSPECTS, with_media_cells(pl.DataFrame(DOUBTFUL)))
+    save_suspects(pl.DataFrame(DOUBTFUL), vote)
     found = sweep_depth(store, heads=1, shots=[1, "all"], draws=3)
     save_depth(found, store.path / "results" / "depth")
     return store
@@ -172,20 +171,31 @@ def test_a_result_without_probabilities_has_none_of_these_parts(tmp_path):
         assert name not in text
 
 
-def test_suspects_that_are_none_damaged_or_hostile(tmp_path):
+def test_suspects_of_another_selection_are_refused(store, tmp_path):
+    save_selection(select(store, heads=2), tmp_path)
+    save_suspects(pl.DataFrame(DOUBTFUL), tmp_path)
+    assert load_suspects(tmp_path)["run"].to_list() == 2 * [selection_run(tmp_path)]
+    save_selection(select(store, heads=4), tmp_path)
+    with pytest.raises(ResultError, match=r"suspects.csv cannot be read \(its run is .* expected"):
+        load_suspects(tmp_path)
+
+
+def test_suspects_that_are_none_damaged_or_hostile(store, tmp_path):
     folder = save_random_result(tmp_path / "vote", 20, 2)
-    header = "subtask,id,media,label,prediction,margin,strength\n"
+    save_selection(select(store, heads=2), folder)
+    run = selection_run(folder)
+    header = "subtask,id,media,label,prediction,margin,strength,run\n"
     out = tmp_path / "p.html"
     (folder / SUSPECTS).write_text(header)
     report(folder, out=out)
     assert "There are none." in Page(out).text
     quoted = '"' + ATTACK.replace('"', '""') + '"'
-    (folder / SUSPECTS).write_text(header + f",{quoted},a.png,{quoted},b,1.5,0.5\n")
+    (folder / SUSPECTS).write_text(header + f",{quoted},a.png,{quoted},b,1.5,0.5,{run}\n")
     report(folder, out=out)
     page = Page(out)
     assert len(page.all("script")) == 1
     assert page.table("1 training examples").rows == [[ATTACK, "a.png", ATTACK, "b", "1.5", "50.0"]]
-    for damage in ("a,b\n1,2\n", header + ",x,y,a,b,many,0.5\n"):
+    for damage in ("a,b\n1,2\n", header + f",x,y,a,b,many,0.5,{run}\n"):
         (folder / SUSPECTS).write_text(damage)
         with pytest.raises(ResultError, match=r"suspects.csv cannot be read .*--suspects` again"):
             report(folder, out=tmp_path / "q.html")

@@ -164,7 +164,7 @@ def test_without_workers_one_thread_is_one_job_ahead_and_ends(crew, jobs, monkey
     encoder, alone = crew(0)
     done = prepared_jobs(iter(jobs(4)), encoder, alone)
     first = next(done)
-    wait_for = time.monotonic() + 200
+    wait_for = time.monotonic() + 600
     while len(threads) < 2:  # the second begins before anybody asks for it
         assert time.monotonic() < wait_for
         time.sleep(0.001)

@@ -2,13 +2,15 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_models
 import torch
 from answer_oracle import likelihood
 from PIL import Image
-from tiny_models import BUILDERS, HEAD_DIM, LIMITED, marked, taken
+from tiny_models import BUILDERS, DUAL, HEAD_DIM, LIMITED, builders_of, marked, taken
 
 from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
@@ -256,3 +258,12 @@ def test_a_model_without_logits_is_refused(tiny_model):
     answers = Answers(label_tokens(model.encoder, ["a"]))
     with pytest.raises(ModelError, match=r"no logits for its own answers .*leave out --answers"):
         find_answer_way(model, [ONE], alone(model, [ONE]), answers, batches=False)
+
+
+@pytest.mark.thorough
+def test_every_tiny_checkpoint_is_listed():
+    listed = BUILDERS | LIMITED | DUAL
+    modules = [path.stem for path in Path(tiny_models.__file__).parent.glob("tiny_*.py")]
+    modules.remove("tiny_models")  # which lists them
+    found = {family: module for module in modules for family in builders_of(module)}
+    assert found == listed

@@ -112,11 +112,23 @@ def test_an_absent_layer_refuses_to_run():
 
 @pytest.mark.parametrize(
     "given",
-    [{"adapter": "adapter"}, {"model_kwargs": {"device_map": {"": "cpu"}}}],
-    ids=["adapter", "device map"],
+    [
+        {"adapter": "adapter"},
+        {"model_kwargs": {"device_map": {"": "cpu"}}},
+        {"model_kwargs": {"quantization_config": {"load_in_4bit": True}}},
+    ],
+    ids=["adapter", "device map", "quantised"],
 )
 def test_what_needs_all_layers_is_loaded_whole(tiny_model, given):
     folder = tiny_model("qwen3_vl")
     encoder = load_encoder(options_of(folder))
     options = ModelOptions(model=str(folder), dtype="float32", **given)
+    assert not can_end_early(options, encoder)
+
+
+def test_a_quantised_checkpoint_is_loaded_whole(tiny_model):
+    options = options_of(tiny_model("qwen3_vl"))
+    encoder = load_encoder(options)
+    assert can_end_early(options, encoder)
+    encoder.config.quantization_config = {"quant_method": "fp8"}
     assert not can_end_early(options, encoder)
