@@ -87,8 +87,11 @@ def sweep_methods(
         the first.
     heads
         Number of heads, or `all`; 20 by default. A store that has fewer takes all.
-    shots, draws, scoring, seed, benchmark
+    shots, draws, scoring, seed
         As in `sweep`.
+    benchmark
+        That of the first store, whose metrics are taken of all; needed where it is in a Python file
+        of your own (its path) or an object.
 
     Raises
     ------
@@ -108,15 +111,17 @@ def sweep_methods(
     if absent:
         notes.append(f"{absent:,} training examples are not in all stores: no draw has them")
     wanted = shots or default_shots(next(iter(tasks.values())))
+    first = next(iter(stores.values()))
+    measuring = stored_benchmark(first, benchmark)
     test, cells = SharedTest.of(stores), CellScores()
     for name, store in stores.items():
         drawn = make_draws(tasks[name], wanted, draws, seed)
         own = [method for method in methods if method.store == name]
-        measuring = stored_benchmark(store, benchmark)
         classes = {task.subtask: task.classes for task in tasks[name]}
         rows, skipped = swept_examples(store)
         plan = _plan(store, tasks[name], drawn, heads, rows)
-        for cell, predictions in _predictions(plan, own, scoring, skipped, benchmark):
+        given = benchmark if _benchmark(store) == _benchmark(first) else None
+        for cell, predictions in _predictions(plan, own, scoring, skipped, given):
             found = compute_metrics(measuring, test.in_order(predictions), classes)
             cells.add(cell, found)
     return MethodSweep(cells.tables([method.name for method in methods]), tuple(notes))
@@ -204,6 +209,10 @@ def _predictions(
             found = own_answer(plan.store, method.rule, benchmark=benchmark).predictions
             for shots, number in points:
                 yield Cell(method.name, NO_HEADS, shots, number), found
+
+
+def _benchmark(store: FeatureStore) -> str:
+    return str(store.manifest.identity.benchmark["name"])
 
 
 def _plan(

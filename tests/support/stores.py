@@ -30,13 +30,14 @@ def identity(
     grid: tuple[LayerGrid, ...] = GRID,
     model: str = "toy",
     options: Mapping[str, Any] | None = None,
+    benchmark: str = "general",
 ) -> Identity:
     """Return the identity of a toy model's features."""
     return Identity(
         model={"name": model, "revision": None, "class": "Toy", "config": "c", "weights": "w"},
         processor={"class": "ToyProcessor", "settings": "s"},
         dtype=dtype,
-        benchmark={"name": "general", "options": dict(options or {})},
+        benchmark={"name": benchmark, "options": dict(options or {})},
         prompt="p",
         grid=grid,
     )
@@ -89,6 +90,7 @@ def make_store(
     model: str = "toy",
     options: Mapping[str, Any] | None = None,
     batching: Mapping[str, Any] | None = None,
+    benchmark: str = "general",
 ) -> FeatureStore:
     """Write a complete one-layer store of `(heads, rows, d)` features.
 
@@ -96,7 +98,8 @@ def make_store(
     side by side in the shards. The rows `test_skipped` have no features in the store.
     """
     heads, _, width = train.shape
-    what = identity(dtype, (LayerGrid(0, tuple(range(heads)), width),), model, options)
+    grid = (LayerGrid(0, tuple(range(heads)), width),)
+    what = identity(dtype, grid, model, options, benchmark)
     features = {"train": train, "test": test}
     labels = {"train": train_labels, "test": test_labels}
     extra = {

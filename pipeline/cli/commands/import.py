@@ -57,6 +57,8 @@ def import_command(
     else:
         print_line(str(done.store.path))
     counts = " and ".join(f"{count:,} {name}" for name, count in rows.items())
-    say(f"{counts} examples, {len(done.store.heads):,} heads, {done.store.manifest.identity.dtype}")
+    heads = len(done.store.heads)
+    dtype = done.store.manifest.identity.dtype
+    say(f"{counts} examples, {heads:,} head{'s' * (heads != 1)}, {dtype}")
     for line in done.notes:
         say(line)

@@ -1,12 +1,16 @@
 """Methods of several stores on the same draws: each as by itself, and paired by example."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
 from answer_stores import store_with_answers
 from text_stores import draw_text_store
 
-from savs.pipeline import own_answer, sweep, sweep_methods
+from savs.datasets import accuracy as accuracy_of
+from savs.datasets.benchmarks.general import GENERAL
+from savs.pipeline import import_features, own_answer, sweep, sweep_methods
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.reporting.curves import curves_part
 from savs.pipeline.sweeping.shared_examples import hold_same_test, shared_tasks
@@ -180,6 +184,23 @@ def test_stores_of_other_examples_are_refused(first, tmp_path):
         sweep_methods({"one": first, "two": without})
 
 
+def test_metrics_are_those_of_the_first_stores_benchmark(first, tmp_path):
+    own = replace(GENERAL, name="own", measure=lambda rows, classes: [accuracy_of(rows, classes)])
+    named = make_store(
+        *(tmp_path / "own", noisy(TRAIN, 2), TRAIN, noisy(TEST, 3), TEST), benchmark="own"
+    )
+    table = pl.concat([first.examples(s).select("id", "split", "label") for s in ("train", "test")])
+    table.write_csv(tmp_path / "l.csv")
+    np.save(tmp_path / "x.npy", np.concatenate([first.features(s)[0] for s in ("train", "test")]))
+    made = import_features(tmp_path / "x.npy", tmp_path / "l.csv", out=tmp_path / "s").store
+    stores = {"own": named, "made": made}
+    found = sweep_methods(stores, heads=1, shots=["all"], benchmark=own).sweep.summary
+    assert found.select("readout", "metric").rows() == [
+        ("own:vote", "accuracy"),
+        ("made:vote", "accuracy"),
+    ]
+
+
 def test_skipped_test_examples_are_wrong_in_their_store_alone(first, tmp_path):
     stores = {"one": first, "two": other(tmp_path / "s", test_skipped=[0, 7])}
     found = sweep_methods(stores, heads=2, shots=["all"]).sweep
@@ -201,3 +222,16 @@ def test_a_report_draws_one_line_a_method(first, tmp_path):
         *("many:vote", "one:vote", "many:lda", "one:lda"),
     ]
     assert all(len(series.points) == 3 for series in chart.series)
+
+
+def test_many_methods_are_drawn_in_several_charts_with_the_first_in_each(first, tmp_path):
+    stores = {"one": first, "two": other(tmp_path / "s")}
+    readouts = ["vote", "lda", "posterior", "knn"]
+    found = sweep_methods(stores, readouts=readouts, heads=2, shots=[1, 2], draws=2)
+    save_sweep(found.sweep, tmp_path / "swept")
+    charts = curves_part(tmp_path / "swept").charts
+    names = [[series.name for series in chart.series] for chart in charts]
+    assert [len(own) for own in names] == [6, 3]
+    assert names[0][0] == names[1][0] == "one:vote"
+    assert names[0] + names[1][1:] == [f"{s}:{r}" for r in readouts for s in stores]
+    assert charts[0].y_ticks == charts[1].y_ticks
