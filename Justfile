@@ -43,9 +43,11 @@ ray:
 same-bits:
     .venv/bin/python -m pytest -q -m slow tests/end_to_end/test_demo.py tests/scripts/test_training.py
 
-# Read ten thousand mutated shards
+# Read ten thousand mutated shards; draw ten times as many malformed rows, mangled files and queries as `test`
 fuzz:
-    .venv/bin/python -m pytest -q -n 2 -m thorough tests/stores/shard/test_fuzz.py
+    .venv/bin/python -m pytest -q -n 2 --hypothesis-profile=deep \
+        tests/stores/shard/test_fuzz.py tests/pipeline/explore/test_random_sql.py \
+        tests/datasets/benchmarks/test_malformed_rows.py tests/datasets/rows/test_mangled_files.py
 
 # Train the shipped model again, and measure it on fresh scenes (half an hour on two cores)
 demo-model seed="0":
@@ -81,9 +83,18 @@ format:
     .venv/bin/ruff check --fix .
     .venv/bin/ruff format .
 
+# Run the commands behind the figures of the pages (five minutes each at most), and say which figures differ
+figures *args:
+    PYTHONSAFEPATH= .venv/bin/python scripts/figures.py {{args}}
+
 # Build wheel and source archive into dist/, check them, and install each into a fresh environment
 package:
     scripts/package
+
+# Build the site into build/site, and open every page of it in a browser at two widths
+docs:
+    scripts/docs
+    .venv/bin/python -m pytest -q -n 0 -m slow tests/scripts/test_site.py
 
 # Look up all dependencies in the list of known vulnerabilities (needs the network)
 audit:

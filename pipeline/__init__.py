@@ -36,6 +36,7 @@ with lazy_imports(globals()):
     from savs.pipeline.extraction.entry_points import check_model, extract, load_model
     from savs.pipeline.extraction.extraction import Extraction
     from savs.pipeline.heads.head_votes import heads_frame
+    from savs.pipeline.importing.importing import Imported, import_features
     from savs.pipeline.previewing.preview import preview
     from savs.pipeline.reporting.report import report
     from savs.pipeline.selection.selection import Selection, select
@@ -52,6 +53,7 @@ with lazy_imports(globals()):
     )
     from savs.pipeline.sweeping.across_stores import across_stores
     from savs.pipeline.sweeping.depth import sweep_depth
+    from savs.pipeline.sweeping.methods import MethodSweep, sweep_methods
     from savs.pipeline.sweeping.prompts import PromptSweep, sweep_prompts
     from savs.pipeline.sweeping.sweep import Sweep, sweep
     from savs.stores.maintain.copy import merge, slim

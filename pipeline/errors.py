@@ -43,6 +43,10 @@ class ExportError(PipelineError, ValueError):
     """An unknown file format, or a part that the store does not have."""
 
 
+class ImportFileError(PipelineError, ValueError):
+    """Features of a file that cannot become a store: their shape, their type, or their rows."""
+
+
 class OutputError(PipelineError, OSError):
     """A file that cannot be written: its name is taken, or the disk fails."""
 

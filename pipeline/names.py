@@ -10,6 +10,8 @@ GENERATED = "generated"
 ICL = "icl"
 OWN_ANSWERS = (ZERO_SHOT, ZERO_SHOT_MEAN, ICL, GENERATED)
 """Readouts of the model's own answers, which choose no heads."""
+IMPORTED = "imported"
+"""Class of the model of features that `savs import` took from a file."""
 SCORING_NAMES = ("resubstitution", "loo", "kfold")
 EXPORT_FORMS = ("parquet", "npz", "safetensors")
 BUNDLE_FORM = "classifier"

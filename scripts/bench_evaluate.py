@@ -43,6 +43,8 @@ COMMANDS = [
     ("1,000 classes", ("evaluate", "--cv")),
     ("1,000 classes", ("select", "--no-cv", "--readout", "lda")),
     ("1,000 classes", ("evaluate", "--readout", "lda")),
+    ("1,000 classes", ("select", "--no-cv", "--readout", "knn")),
+    ("1,000 classes", ("evaluate", "--readout", "knn")),
     ("784 heads", ("select",)),
     ("784 heads", ("select", "--no-cv", "--readout", "lda")),
     ("784 heads", ("evaluate",)),
@@ -53,10 +55,7 @@ COMMANDS = [
     ("76,000 rows", ("evaluate",)),
     ("1,000,000 rows", ("evaluate",)),
 ]  # fmt: skip
-KNN = [
-    ("1,000 classes", ("select", "--no-cv", "--readout", "knn")),
-    ("1,000 classes", ("evaluate", "--readout", "knn")),
-]
+KNN = COMMANDS[5:7]
 BASE = Size(100, 2000, 8000, layers=1, heads=20)
 GROWTH = {
     "base": BASE,
@@ -82,7 +81,7 @@ def main() -> None:
     options = parser.parse_args()
     tables = options.only or ("commands", "ways", "growth")
     if "commands" in tables:
-        _commands(options.work, COMMANDS + (KNN if options.knn else []))
+        _commands(options.work, [one for one in COMMANDS if options.knn or one not in KNN])
     if "ways" in tables:
         _ways()
     if "growth" in tables:

@@ -54,7 +54,7 @@ def main() -> None:
     print(f"{cores} cores\n")
     cases = [case for case in CASES if case.name.startswith(options.only or "")]
     if cases:
-        print("| photos | busy | the cores can | of that | examples/s | whole process |")
+        print("| photos | busy | cores allow | of that | examples/s | whole process |")
         print("| --- | --- | --- | --- | --- | --- |")
     for case in cases:
         _report(case, options.work, cores)
@@ -101,7 +101,7 @@ def _real(work: Path, cores: int) -> None:
 def _questions(work: Path) -> None:
     """Print how much faster an extraction is where questions share images, in pairs of runs."""
     build_model(work / "model")
-    print("\n| questions an image | plain, CPU ms a row | shared | times as fast |")
+    print("\n| questions per image | each prompt | shared | times as fast |")
     print("| --- | --- | --- | --- |")
     for asked in ASKED:
         write_questions(asked, work)
@@ -110,7 +110,7 @@ def _questions(work: Path) -> None:
             done = _run({"questions": asdict(asked), "reuse": reuse}, work)
             found[reuse].append(1000 * done["seconds"] / done["rows"])
         plain, shared = (min(times) for times in found.values())
-        print(f"| {asked.each} | {plain:.1f} | {shared:.1f} | {plain / shared:.2f} |", flush=True)
+        print(f"| {asked.each} | {plain:.0f} | {shared:.0f} | {plain / shared:.2f} |", flush=True)
 
 
 def _run(order: dict[str, Any], work: Path) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def main() -> None:
         _row(f"{n}, {100 * share:g} % differ", *errors)
     sizes = (100, 300, 1000)
     heads = [f"{name}, {n}" for name in RANKED for n in sizes]
-    _header("positive", *heads)
+    _header("positive examples", *heads)
     for share, shift in ((0.1, 1.5), (0.25, 1.0), (0.25, 2.0)):
         found = [ranking_coverage(rng, n, share, shift, options.draws) for n in sizes]
         cells = [coverages[name] for name in RANKED for coverages in found]
@@ -68,7 +68,7 @@ def _print_draws(rng: np.random.Generator, samples: int) -> None:
     """Print the tables about several few-shot draws."""
     numbers = (2, 3, 10, 30)
     heads = [f"{draws} draws, {units} units" for units in (200, 1000) for draws in numbers]
-    _header("rate", *heads)
+    _header("mean", *heads)
     for rate in (0.5, 0.8, 0.95, 0.99, 0.998):
         cells = [
             draw_coverage(rng, rate, draws, units, samples)

@@ -1,5 +1,6 @@
 """Fixtures that several rooms share; what is slow to make is made once a session."""
 
+import gc
 import json
 import os
 import signal
@@ -18,11 +19,13 @@ from PIL import Image
 
 from savs.datasets.benchmarks.shapes import ShapesFiles, write_shapes
 
+gc.disable()  # until all is imported: else it takes two fifths of the time until the first test
 os.environ["HF_HUB_OFFLINE"] = "1"
 settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.load_profile("any machine")
+settings.register_profile("deep", settings.get_profile("any machine"), max_examples=1000)
+settings.load_profile("any machine")  # `just fuzz` takes the other
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -31,6 +34,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         gone = [item for item in items if item.get_closest_marker("browser")]
         items[:] = [item for item in items if not item.get_closest_marker("browser")]
         config.hook.pytest_deselected(items=gone)
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage from now on, but not in what was imported."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -175,8 +175,8 @@ GENERAL = Benchmark(
         sizes="yours",
         source="yours",
         licence="yours",
-        files="--train and --test: .jsonl, .json, .csv or .parquet; `savs split` makes both from"
-        " one file",
+        files="--train and --test: .jsonl, .json, .csv, .parquet or .tar; `savs split` makes both"
+        " from one file",
         sample={
             "image": "cats/001.jpg",
             "question": "Is the animal in the picture asleep?",

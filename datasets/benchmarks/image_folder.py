@@ -10,14 +10,8 @@ from savs.datasets.benchmarks.general import measure
 from savs.datasets.errors import OptionError, SourceError
 from savs.datasets.media.video_containers import is_video_name
 from savs.datasets.row import Row
+from savs.datasets.rows.media_suffixes import IMAGES
 
-SUFFIXES = frozenset(
-    (
-        *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
-        *(".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
-    )
-)
-"""Suffixes of images, in lower case; what cannot be decoded is skipped with its reason later."""
 SKIPPED = frozenset(("desktop.ini", "thumbs.db"))
 """Files of operating systems, skipped like hidden ones; in lower case."""
 QUESTION = "What is in the image?"
@@ -126,7 +120,7 @@ def _list_folder(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _is_medium(name: str) -> bool:
-    return PurePath(name).suffix.lower() in SUFFIXES or is_video_name(name)
+    return PurePath(name).suffix.lower() in IMAGES or is_video_name(name)
 
 
 def _is_hidden(name: str) -> bool:

@@ -7,10 +7,9 @@ from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from savs.datasets.media.mp4_boxes import boxes
+from savs.datasets.rows.media_suffixes import VIDEOS
 
 MP4, MATROSKA, AVI = "mp4", "matroska", "avi"
-SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm")
-"""Suffixes of video files."""
 _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"mif1", b"msf1")
 """Brands of phone photographs, which use the MP4 container."""
@@ -29,7 +28,7 @@ def is_video_name(name: str) -> bool:
     True
     """
     path = urlsplit(name).path if name.startswith("http") else name
-    return PurePosixPath(path).suffix.lower() in SUFFIXES
+    return PurePosixPath(path).suffix.lower() in VIDEOS
 
 
 def container_of(data: bytes) -> str | None:

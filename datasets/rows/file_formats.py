@@ -1,9 +1,8 @@
-"""Rows of JSON Lines, JSON, CSV and Parquet files."""
+"""Rows of JSON Lines, JSON, CSV and Parquet files, and of tar shards."""
 
 import codecs
 import csv
 import io
-import json
 import os
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -16,6 +15,8 @@ from savs.datasets.rows.base64_media import name_embedded
 from savs.datasets.rows.files import Files, find_files
 from savs.datasets.rows.parquet_media import parquet_values
 from savs.datasets.rows.row_sizes import MAX_ROW_BYTES, MAX_WHOLE_BYTES
+from savs.datasets.rows.strict_json import strict_json
+from savs.datasets.rows.tar_shards import TAR, shard_values
 from savs.foundation.errors import SavsError
 
 JSON_LINES = (".jsonl", ".ndjson")
@@ -27,7 +28,7 @@ Located = tuple[str, Values]
 
 
 def read_rows(source: str | Path | Files) -> list[Row]:
-    """Read all rows of the `.jsonl`, `.json`, `.csv` or `.parquet` files that a source names.
+    """Read all rows of the `.jsonl`, `.json`, `.csv`, `.parquet` or `.tar` files of a source.
 
     Blank lines are skipped. CSV values are text, and an empty one is null.
 
@@ -71,6 +72,9 @@ def _read(path: Path, root: Path) -> Iterator[Located]:
         for index, values in enumerate(parquet_values(path, name)):
             yield f"{path} row {index}", values
         return
+    if path.suffix.lower() == TAR:
+        yield from shard_values(path, name)
+        return
     for index, (where, values) in enumerate(_read_text(path)):
         yield where, name_embedded(values, f"{name}#{index}")
 
@@ -79,7 +83,7 @@ def _read_text(path: Path) -> Iterator[Located]:
     suffix = path.suffix.lower()
     reader = _READERS.get(suffix)
     if reader is None and suffix not in JSON_LINES:
-        known = ", ".join([*JSON_LINES, *_READERS, PARQUET])
+        known = ", ".join([*JSON_LINES, *_READERS, PARQUET, TAR])
         raise SourceError(f"{path}: expected a name that ends in {known}, got {path.suffix!r}")
     try:
         with path.open("rb") as file:
@@ -128,7 +132,7 @@ def _json_lines(path: Path, file: IO[bytes]) -> Iterator[Located]:
         if not text.strip():
             continue
         try:
-            value = _json(text)
+            value = strict_json(text)
         except (ValueError, RecursionError) as error:
             raise RowError(f"{where} is not JSON ({error}); put one object on each line") from error
         yield where, _require_object(where, value)
@@ -136,7 +140,7 @@ def _json_lines(path: Path, file: IO[bytes]) -> Iterator[Located]:
 
 def _json_list(path: Path, text: str) -> Iterator[Located]:
     try:
-        values = _json(text)
+        values = strict_json(text)
     except (ValueError, RecursionError) as error:
         raise SourceError(
             f"{path} is not JSON: {error}; correct it, or rename JSON Lines to .jsonl"
@@ -146,24 +150,6 @@ def _json_list(path: Path, text: str) -> Iterator[Located]:
     for index, value in enumerate(values):
         where = f"{path} row {index}"
         yield where, _require_object(where, value)
-
-
-def _json(text: str) -> Any:
-    """Decode JSON, but refuse NaN, infinity and an object that names a field twice."""
-    return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a JSON value")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> Values:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"field {twice!r} occurs twice")
-    return values
 
 
 def _require_object(where: str, value: Any) -> Values:

@@ -1,4 +1,4 @@
-"""Input files that a source names: a file, a folder of Parquet files, a pattern, a hub data set."""
+"""Input files that a source names: a file, a folder, a pattern, a data set of the hub."""
 
 import sys
 from collections.abc import Iterator
@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets.errors import SourceError
+from savs.datasets.rows.tar_shards import NAMES, TAR, require_all
 from savs.foundation.hub import hub_problem
 
 HUB = "hf://"
-PARQUET = "**/*.parquet"
+PARQUET, SHARDS = "**/*.parquet", "**/*.tar"
 SHOWN = 200
 """Characters of an invalid name that an error shows."""
 
@@ -47,8 +48,9 @@ def find_files(source: str | Path) -> Files:
     Parameters
     ----------
     source
-        A file; a folder, for all Parquet files below it; a pattern with `*`; or `hf://owner/name`,
-        a data set of the Hugging Face hub, optionally followed by a pattern.
+        A file; a folder, for all Parquet files below it, or all tar shards if there are none; a
+        pattern with `*`; or `hf://owner/name`, a data set of the Hugging Face hub, optionally
+        followed by a pattern.
 
     Raises
     ------
@@ -78,7 +80,9 @@ def _on_disk(path: Path, text: str) -> Files:
         fixed = next(i for i, step in enumerate(steps) if "*" in step)
         return _below(Path(*steps[:fixed]), str(Path(*steps[fixed:])), text)
     if path.is_dir():
-        return _below(path, PARQUET, text)
+        shards = [] if any(path.glob(PARQUET)) else list(path.glob(SHARDS))
+        require_all(shards)
+        return _below(path, SHARDS if shards else PARQUET, text)
     return Files(path.parent, (path,))
 
 
@@ -87,7 +91,7 @@ def _below(root: Path, pattern: str, text: str) -> Files:
     if not paths:
         raise SourceError(
             f"{text}: no file in {root.absolute()} matches {pattern}; pass a file, a folder of"
-            " Parquet files, or a pattern such as 'DIR/*/val-*.parquet'"
+            " Parquet files or tar shards, or a pattern such as 'DIR/*/val-*.parquet'"
         )
     return Files(root, tuple(paths))
 
@@ -109,7 +113,7 @@ def _from_hub(text: str) -> Files:
         root = snapshot_download(
             f"{owner}/{name}",
             repo_type="dataset",
-            allow_patterns=[pattern, pattern.replace("**/", "")],  # to the hub `*` is any path
+            allow_patterns=_allowed(pattern),
             local_files_only=problem is not None,
             tqdm_class=_progress_bar(),
         )
@@ -120,6 +124,12 @@ def _from_hub(text: str) -> Files:
             " gated data set), or download the files and pass their folder"
         ) from error
     return _below(Path(root), pattern, text)
+
+
+def _allowed(pattern: str) -> list[str]:
+    """Return the patterns of the files to fetch; to the hub `*` is any path."""
+    names = [f"*{NAMES}"] if pattern.endswith(TAR) else []
+    return [pattern, pattern.replace("**/", ""), *names]
 
 
 def _hub_reason(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """Media stored in the rows of files, read one at a time.
 
-A medium is named by file, row and column: bytes in Parquet files, base64 in files of any kind.
+A medium is named by file, row and column: bytes in Parquet files, base64 in files of any kind,
+members of tar shards.
 """
 
 import json
@@ -17,14 +18,18 @@ from savs.datasets.errors import MediaError
 from savs.datasets.rows.base64_media import decode_embedded
 from savs.datasets.rows.file_formats import JSON_LINES, PARQUET, Values, read_values
 from savs.datasets.rows.parquet_media import DAMAGE, media_columns
+from savs.datasets.rows.tar_samples import Sample, read_samples
+from savs.datasets.rows.tar_shards import TAR
 from savs.foundation.parquet_files import scan_parquet
 from savs.foundation.regular_files import regular_size
 
 CHUNK_ROWS = 64
 """Parquet rows whose media are read together."""
 MAX_PACKED_BYTES = 2**28
-"""Largest medium in a row of a Parquet file: a small file can repeat a large one."""
-_NAME = re.compile(r"(?P<file>.+\.(?i:parquet|jsonl|ndjson|json|csv))#(?P<row>\d+)/(?P<column>.+)")
+"""Largest medium in a row of a Parquet file, which can repeat a large one, or in a tar shard."""
+_NAME = re.compile(
+    r"(?P<file>.+\.(?i:parquet|jsonl|ndjson|json|csv|tar))#(?P<row>\d+)/(?P<column>.+)"
+)
 _LONG_LINE = 512
 """A line of more bytes than this is not blank."""
 
@@ -61,7 +66,7 @@ def read_packed(path: Path, name: str) -> bytes:
         The file cannot be read, has no such row or column, or the value is not a medium.
     """
     found = _match(name)
-    read = _parquet_value if path.suffix.lower() == PARQUET else _text_value
+    read = _VALUES.get(path.suffix.lower(), _text_value)
     try:
         regular_size(path)
         now = path.stat()
@@ -85,6 +90,19 @@ def _parquet_value(path: Path, changed: int, row: int, column: str) -> Any:
     column, index = _column_and_index(column, _parquet_columns(path, changed))
     chunk = _chunk(path, changed, column, row // CHUNK_ROWS)
     return _item(_value(chunk, row % CHUNK_ROWS), index)
+
+
+def _member(path: Path, changed: int, row: int, column: str) -> bytes:
+    offset, size = _samples(path, changed)[row].members[column]
+    if size > MAX_PACKED_BYTES:
+        raise ValueError(f"it has more than {MAX_PACKED_BYTES:,} bytes")
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(size)
+
+
+_VALUES = {PARQUET: _parquet_value, TAR: _member}
+"""Suffix -> how a medium in a row is read; others have it as base64."""
 
 
 def _value(values: pl.Series, index: int) -> Any:
@@ -134,6 +152,12 @@ def _parquet_columns(path: Path, changed: int) -> dict[str, pl.Expr]:
 def _may_embed(dtype: Any) -> bool:
     inner = dtype.inner if isinstance(dtype, pl.List) else dtype
     return inner == pl.String or isinstance(inner, pl.Struct)
+
+
+@lru_cache(maxsize=4)
+def _samples(path: Path, changed: int) -> list[Sample]:
+    del changed
+    return read_samples(path)
 
 
 @lru_cache(maxsize=4)

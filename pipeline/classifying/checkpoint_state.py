@@ -9,6 +9,7 @@ from typing import Any
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.prompt_form import parse_form
 from savs.stores.format.layout import digest
 
 CONFIG = "config.json"
@@ -39,12 +40,14 @@ def features_key(options: ModelOptions, question: str, decoding: Mapping[str, in
 
     A folder is known by its files' names, sizes and times: one that is changed has another key.
     """
+    form = options.prompt_template
     facts: dict[str, Any] = {
         "model": options.path,
         "revision": options.revision,
         "files": _files(Path(options.path)),
         "dtype": options.dtype,
         "pixels": options.pixels,
+        "prompt_template": None if form is None else parse_form(form).text,
         "question": question,
         "decoding": dict(decoding),
         "versions": [version("savs"), version("transformers"), version("torch")],

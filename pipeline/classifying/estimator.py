@@ -47,7 +47,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         The prompt that each image is put before, such as `"Which animal is this?"`.
     scoring
         How heads are scored: `resubstitution`, `loo` or `kfold`.
-    revision, dtype, device, min_pixels, max_pixels
+    revision, dtype, device, prompt_template, min_pixels, max_pixels
         As in `extract`.
     batch_size
         Images of a forward pass at most; None for 32.
@@ -83,6 +83,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         revision: str | None = None,
         dtype: str = AUTO,
         device: str = AUTO,
+        prompt_template: str | Path | None = None,
         min_pixels: int | None = None,
         max_pixels: int | None = None,
         batch_size: int | None = None,
@@ -96,6 +97,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         self.revision = revision
         self.dtype = dtype
         self.device = device
+        self.prompt_template = prompt_template
         self.min_pixels = min_pixels
         self.max_pixels = max_pixels
         self.batch_size = batch_size
@@ -233,6 +235,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
             revision=options.revision,
             dtype=options.dtype,
             device=device,
+            prompt_template=options.prompt_template,
             min_pixels=options.min_pixels,
             max_pixels=options.max_pixels,
             batch_size=batch_size,
@@ -275,6 +278,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
             revision=self.revision,
             dtype=self.dtype,
             device=self.device,
+            prompt_template=self.prompt_template,
             min_pixels=self.min_pixels,
             max_pixels=self.max_pixels,
         )

@@ -14,6 +14,8 @@ from savs.datasets.prompt import SPLIT
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.model.model_options import ModelOptions, PlacingKeywords
+from savs.pipeline.extraction.model.prompt_form import PROMPT
+from savs.pipeline.names import IMPORTED
 from savs.pipeline.selection.config_json import SelectionConfig, grid_widths
 from savs.stores import Identity
 from savs.stores.format.layout import Facts, digest
@@ -47,6 +49,11 @@ def model_options(
     facts, processor = config.source.model, config.source.processor
     name = _recorded(facts, "name", str)
     commit = _recorded(facts, "revision", str)
+    if facts.get("class") == IMPORTED:
+        raise SelectionError(
+            f"the classifier is one of imported features ({name}), which no model computes here;"
+            " `savs import` new features, and evaluate them with --selection"
+        )
     chosen = name if model is None else model
     if chosen is None or (model is None and commit is None and name not in SHIPPED):
         raise SelectionError(
@@ -57,6 +64,7 @@ def model_options(
         revision=revision or (commit if model is None else None),
         dtype=dtype or config.source.dtype,
         placeholders=_recorded(facts, "placeholders", str) or SPLIT,
+        prompt_template=_prompt_template(facts),
         min_pixels=_recorded(processor, "min_pixels", int),
         max_pixels=_recorded(processor, "max_pixels", int),
         **placing,
@@ -84,6 +92,17 @@ def _recorded(facts: Facts, name: str, kind: type[T]) -> T | None:
         f"the classifier records {name} as {value!r}, expected a {kind.__name__}; run `savs select`"
         " again"
     )
+
+
+def _prompt_template(facts: Facts) -> str | None:
+    """Return the prompt form of a classifier; never the name of a file, which would be read."""
+    text = _recorded(facts, "prompt_template", str)
+    if text is not None and PROMPT not in text:
+        raise SelectionError(
+            f"the classifier records prompt_template as {text!r}, expected a text with {PROMPT};"
+            " run `savs select` again"
+        )
+    return text
 
 
 def as_identity(source: FeatureSource, benchmark: Facts) -> Identity:

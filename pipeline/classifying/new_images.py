@@ -11,7 +11,6 @@ import polars as pl
 
 from savs.datasets import Benchmark, Example, MediaFolder, SourceError, find_files
 from savs.datasets.benchmarks.general import general
-from savs.datasets.benchmarks.image_folder import SUFFIXES
 from savs.datasets.media.digests import media_names
 from savs.datasets.media.download import Fetching, is_address
 from savs.datasets.media.limits import MAX_IMAGE_PIXELS
@@ -20,6 +19,7 @@ from savs.datasets.media.video_containers import is_video_name
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import JSON_LINES, PARQUET, read_rows
 from savs.datasets.rows.files import HUB
+from savs.datasets.rows.media_suffixes import IMAGES
 from savs.pipeline.classifying.model_match import decoding_of
 from savs.pipeline.classifying.questions import FIELDS, Questions
 from savs.pipeline.inputs.fetching import make_fetching, temporary_fetching
@@ -230,7 +230,7 @@ def _is_alone(name: str) -> bool:
 
 
 def _is_medium(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES or is_video_name(path.name)
+    return path.suffix.lower() in IMAGES or is_video_name(path.name)
 
 
 def _is_hidden(path: Path, folder: Path) -> bool:

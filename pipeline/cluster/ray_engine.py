@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from savs.foundation.errors import ParameterError
+from savs.foundation.extras import install_command
 from savs.pipeline.errors import ClusterError, MissingExtraError
 from savs.pipeline.running import signals as interruption
 
@@ -90,7 +91,9 @@ def run_on_ray(
         There is no cluster at the address, no room in it, or it lost an actor too often.
     """
     if find_spec("ray") is None:
-        raise MissingExtraError("--engine ray needs an extra: pip install 'savs[ray]'")
+        raise MissingExtraError(
+            f"--engine ray needs an extra; install with: {install_command('ray')}"
+        )
     ray: Any = import_module("ray")
 
     _connect(ray, options.address)

@@ -7,9 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from savs.datasets.splits.clusters import cluster_ids
 from savs.pipeline.comparing.result_folders import Result, group_results, read_result, short_names
 from savs.pipeline.errors import ComparisonError
+from savs.pipeline.evaluation.same_examples import joined_clusters
 from savs.pipeline.statistics.intervals import estimate
 from savs.pipeline.statistics.paired_tests import holm, subtract
 
@@ -125,7 +125,7 @@ def _compared(a: Result, b: Result, metric: str) -> dict[str, Any]:
             f"{metric} has {ours.height:,} units in {a.folder} and {theirs.height:,} in {b.folder},"
             " expected the same units; run `savs evaluate` again on both"
         )
-    cluster = _joined(ours["cluster"], theirs["cluster"])
+    cluster = joined_clusters([ours["cluster"], theirs["cluster"]])
     found = subtract(ours.with_columns(cluster), theirs.with_columns(cluster))
     return {
         "value_a": estimate(ours).value,
@@ -139,11 +139,3 @@ def _compared(a: Result, b: Result, metric: str) -> dict[str, Any]:
         "test": found.test.name,
         "p": found.test.p,
     }
-
-
-def _joined(ours: pl.Series, theirs: pl.Series) -> pl.Series:
-    """Return clusters in which units are together that are in either; skips make them differ."""
-    if ours.equals(theirs):
-        return ours
-    ties = zip(ours, theirs, strict=True)
-    return pl.Series("cluster", cluster_ids([[f"here {a}", f"there {b}"] for a, b in ties]))

@@ -9,17 +9,9 @@ import polars as pl
 
 from savs.pipeline.errors import ComparisonError
 from savs.pipeline.evaluation.evaluation_file import UNIT_SCHEMA, load_metrics
+from savs.pipeline.evaluation.same_examples import EXAMPLE_COLUMNS, example_differences
 from savs.stores.format.layout import MANIFEST, RESULTS
 from savs.stores.results import METRICS, PREDICTIONS, UNITS, read_table
-
-EXAMPLE_COLUMNS = {
-    "id": "ids",
-    "label": "labels",
-    "group": "groups",
-    "subtask": "subtasks",
-    "category": "categories",
-}
-"""Columns that identify a test example across results, with their plurals for messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,34 +134,10 @@ def _alone(result: Result, others: Sequence[Result]) -> str:
 def _differences(a: Result, b: Result) -> list[str]:
     """Return how the examples of a ("here") differ from those of b; empty if they are equal."""
     here, there = a.examples, b.examples
-    found = []
-    if here.height != there.height:
-        found.append(f"{here.height:,} test examples here, {there.height:,} there")
-    shared = min(here.height, there.height)
-    for column, several in EXAMPLE_COLUMNS.items():
-        ours, theirs = (frame[column].cast(pl.String)[:shared] for frame in (here, there))
-        apart = ours.ne_missing(theirs).arg_true()
-        if len(apart):
-            row = apart[0]
-            where = f"row {row}" if column == "id" else repr(here["id"][row])
-            found.append(
-                f"{several} differ in {len(apart):,} examples, first in {where}: {ours[row]!r}"
-                f" here, {theirs[row]!r} there"
-            )
-            break  # other columns of other examples differ, too
-    if not found:
-        found += _other_media(here, there)
+    found = example_differences(here, there)
     if not found and not _skipped(a, b) and not here["cluster"].equals(there["cluster"]):
         found.append("ids and labels are the same, but other examples share an image")
     return found
-
-
-def _other_media(here: pl.DataFrame, there: pl.DataFrame) -> list[str]:
-    """Return a line if examples show other media; those of skipped ones are not known."""
-    apart = (here["content"] != there["content"]).fill_null(False).arg_true()
-    if not len(apart):
-        return []
-    return [f"media differ in {len(apart):,} examples, first in {here['id'][apart[0]]!r}"]
 
 
 def _skipped(a: Result, b: Result) -> bool:

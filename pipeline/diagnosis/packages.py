@@ -7,7 +7,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 
 from packaging.requirements import Requirement
 
-NOT_FOR_USERS = ("dev",)
+LEFT_OUT = ("all", "dev", "docs")
+"""Extras that are not listed: one has the packages of others, two are for developers."""
 _EXTRA = re.compile(r"""extra\s*==\s*['"]([^'"]+)['"]""")
 
 
@@ -52,7 +53,7 @@ def _requirements() -> Iterator[tuple[Requirement, str | None]]:
     for text in requires("savs") or ():
         requirement = Requirement(text)
         extra = _EXTRA.search(str(requirement.marker or ""))
-        if extra is None or extra[1] not in NOT_FOR_USERS:
+        if extra is None or extra[1] not in LEFT_OUT:
             yield requirement, extra and extra[1]
 
 

@@ -16,11 +16,11 @@ from savs.pipeline.errors import LeakError
 from savs.pipeline.evaluation.confidence import Confidence, measure_confidence
 from savs.pipeline.evaluation.per_class import class_table, confusion_table, part_table
 from savs.pipeline.evaluation.predictions import in_schema
+from savs.pipeline.evaluation.same_examples import content_of
 from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.statistics.intervals import Metric, summarise
 from savs.stores import FeatureStore
-from savs.stores.format.layout import digest
 
 FEW_CLUSTERS = 10
 """With fewer clusters than this, a note says so."""
@@ -56,7 +56,7 @@ class Evaluation:
     benchmark: str = ""
     """Name of the benchmark."""
     cost: Mapping[str, Any] = field(default_factory=dict)
-    """What the model ran for it, see `cost_of`; empty where that is not known."""
+    """What the model ran for it, see `evaluation.cost`; empty where that is not known."""
 
     @property
     def readout(self) -> str:
@@ -98,6 +98,7 @@ def assess(
     notes: Sequence[str],
     benchmark: Benchmark,
     *,
+    cost: Mapping[str, Any],
     drop_leaks: bool = False,
     rule: str = ZERO_SHOT,
     risk: float | None = None,
@@ -118,6 +119,8 @@ def assess(
         Notes that are known already.
     benchmark
         That of the store, whose metrics are taken.
+    cost
+        What the model ran, see `evaluation.cost`.
     drop_leaks
         Leave out test examples that training has seen, with their whole groups.
     rule
@@ -144,7 +147,7 @@ def assess(
     if drop_leaks:
         whole = _without_leaks(whole, leaks)
         notes.append(f"{sum(leaks.dropped())} test examples were left out (--drop-leaks)")
-    whole = whole.with_columns(cluster=clusters_of(whole), content=_content(whole))
+    whole = whole.with_columns(cluster=clusters_of(whole), content=content_of(whole))
     notes += _notes(whole, classes)
     units = [] if _unlabelled(whole) else compute_metrics(benchmark, whole, classes)
     notes += dict.fromkeys(note for metric in units for note in metric.notes)
@@ -164,33 +167,8 @@ def assess(
         ),
         submission=make_submission(benchmark, predictions),
         benchmark=str(store.manifest.identity.benchmark["name"]),
-        cost=cost_of(store, ["test"] if selection is None else ["train", "test"]),
+        cost=cost,
     )
-
-
-def cost_of(store: FeatureStore, splits: Sequence[str]) -> dict[str, Any]:
-    """Return how often the model ran for some splits, and the seconds that this took.
-
-    A forward is a prompt; labels run behind it, and count where each ran with its whole prompt. The
-    seconds are those of all processes, decoding included, and None where they are not recorded.
-    """
-    whole = store.manifest.batching.get("whole_answers")
-    labels = store.manifest.identity.outputs.get("answers", {})
-    rows = sum(store.examples(split).height for split in splits)
-    times = [store.seconds(split) for split in splits]
-    known = [seconds for seconds in times if seconds is not None]
-    return {
-        "forwards": rows * (1 + len(labels) if whole else 1),
-        "seconds": round(sum(known), 3) if len(known) == len(times) else None,
-    }
-
-
-def _content(examples: pl.DataFrame) -> pl.Series:
-    """Return a digest of each example's media."""
-    digests = [
-        digest(list(media))[:16] if len(media) else None for media in examples["media_sha256"]
-    ]
-    return pl.Series("content", digests, dtype=pl.String)
 
 
 def partial_notes(store: FeatureStore) -> list[str]:

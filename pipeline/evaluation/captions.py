@@ -16,9 +16,11 @@ from savs.datasets.rows.plugin_guard import read_captions
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
+from savs.pipeline.evaluation.cost import captions_cost
 from savs.pipeline.evaluation.predictions import predicted
 from savs.pipeline.evaluation.probability_columns import shares
 from savs.pipeline.heads.centroids import first_of_best, normalise
+from savs.pipeline.heads.class_texts import count_texts
 from savs.pipeline.heads.training_set import TrainingTask, training_tasks
 from savs.pipeline.plugins.benchmark import stored_benchmark
 from savs.pipeline.readouts import ClassScores
@@ -73,7 +75,7 @@ def match_captions(
     texts = _Captions.of(store, measuring)
     images = {split: normalise(store.features(split)[0]) for split in ("train", "test")}
     examples = store.examples("test").with_row_index("row")
-    parts, notes = [], partial_notes(store)
+    parts, notes, with_threshold, class_texts = [], partial_notes(store), 0, 0
     for task in tasks:
         part = examples.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask)))
         train = store.examples("train")["prompt"][task.rows].to_list()
@@ -82,8 +84,10 @@ def match_captions(
             heads = given_heads(store, CLIP, "resubstitution", task, store.heads)
             (fitted,) = fit_tasks(store, CLIP, [heads])
             found = fitted.fitted.scores(test[None])
+            class_texts += count_texts(store, CLIP.texts, task.subtask, task.classes) or 0
         else:
             table = texts.cosines(images["train"][task.rows], train, task.classes)
+            with_threshold += len(task.rows) if np.isnan(table).any() else 0
             found = _scores(
                 *(texts.cosines(test, part["prompt"].to_list(), task.classes), table),
                 *(task, float(store.manifest.identity.model.get(LOGIT_SCALE) or 1.0)),
@@ -92,7 +96,8 @@ def match_captions(
         parts.append(rows.with_columns(probability=shares(found)))
     classes = {task.subtask: task.classes for task in tasks}
     given = (store, parts, classes, None, notes, measuring)
-    return assess(*given, drop_leaks=drop_leaks, rule=CLIP.name)
+    cost = captions_cost(store, with_threshold, class_texts)
+    return assess(*given, cost=cost, drop_leaks=drop_leaks, rule=CLIP.name)
 
 
 @dataclass(frozen=True, slots=True)

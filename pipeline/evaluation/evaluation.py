@@ -11,6 +11,7 @@ from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
 from savs.pipeline.evaluation.calibrate import calibrate
+from savs.pipeline.evaluation.cost import selection_cost
 from savs.pipeline.evaluation.predictions import predicted
 from savs.pipeline.evaluation.probability_columns import (
     risk_notes,
@@ -121,7 +122,10 @@ def score(
         for subtask in left_out
     ]
     return assess(
-        store, parts, classes, selection, notes, benchmark, drop_leaks=drop_leaks, risk=risk
+        *(store, parts, classes, selection, notes, benchmark),
+        cost=selection_cost(store, selection),
+        drop_leaks=drop_leaks,
+        risk=risk,
     )
 
 

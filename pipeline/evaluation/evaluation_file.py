@@ -1,6 +1,7 @@
 """An evaluation on disk: metrics, predictions, units, and the selection that made them."""
 
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def save_evaluation(evaluation: Evaluation, folder: str | Path) -> tuple[Path, P
         The folder cannot be written.
     """
     folder = Path(folder)
-    content = evaluation.to_json()
+    content = {"savs": version("savs")} | evaluation.to_json()
     mark = {"run": digest(content)}
     sums = {
         UNITS: write_table(folder / UNITS, unit_table(evaluation.units), mark),

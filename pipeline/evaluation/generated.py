@@ -10,6 +10,7 @@ from savs.datasets import Benchmark
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
+from savs.pipeline.evaluation.cost import answers_cost
 from savs.pipeline.evaluation.predictions import predicted
 from savs.pipeline.heads.training_set import training_tasks
 from savs.pipeline.names import GENERATED
@@ -60,7 +61,10 @@ def generated(
     if others:
         notes.append(f"{others:,} generated texts are none of the labels; they count as wrong")
     return assess(
-        *(store, parts, classes, None, notes, measuring), drop_leaks=drop_leaks, rule=GENERATED
+        *(store, parts, classes, None, notes, measuring),
+        cost=answers_cost(store, GENERATED, classes),
+        drop_leaks=drop_leaks,
+        rule=GENERATED,
     )
 
 

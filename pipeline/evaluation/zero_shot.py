@@ -10,6 +10,7 @@ import polars as pl
 from savs.datasets import Benchmark
 from savs.foundation.arrays import Array
 from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
+from savs.pipeline.evaluation.cost import answers_cost
 from savs.pipeline.evaluation.predictions import named, predicted
 from savs.pipeline.evaluation.probability_columns import shares
 from savs.pipeline.heads.training_set import training_tasks
@@ -70,7 +71,10 @@ def zero_shot(
     notes = partial_notes(store) + (_mean_note(by_mean) if by_mean else [])
     name = ICL if in_context else ZERO_SHOT_MEAN if per_token else ZERO_SHOT
     return assess(
-        *(store, parts, classes, None, notes, measuring), drop_leaks=drop_leaks, rule=name
+        *(store, parts, classes, None, notes, measuring),
+        cost=answers_cost(store, name, classes),
+        drop_leaks=drop_leaks,
+        rule=name,
     )
 
 

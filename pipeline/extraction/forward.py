@@ -107,8 +107,12 @@ class Forward:
                 yield from self._run(part, job)
 
     def _asked(self, batch: Prepared, job: Job) -> Asked:
+        """Return what is asked of a batch; the requests of a job are of one split."""
         labels = {request.number: request.labels for request in job.requests}
-        return self.answers.asked([labels.get(number, ()) for number in batch.requests])
+        return self.answers.asked(
+            [labels.get(number, ()) for number in batch.requests],
+            generates=any(request.generates for request in job.requests),
+        )
 
     def _launch(self, batch: Prepared, asked: Asked) -> Launched:
         if batch.shown:

@@ -2,6 +2,7 @@
 
 from importlib.util import find_spec
 
+from savs.foundation.extras import install_command
 from savs.pipeline.errors import MissingExtraError
 
 EXTRA_PACKAGES = ("torch", "transformers", "accelerate")
@@ -12,6 +13,5 @@ def require_extra() -> None:
     missing = [name for name in EXTRA_PACKAGES if find_spec(name) is None]
     if missing:
         raise MissingExtraError(
-            f"extraction needs {', '.join(missing)}; install with: pip install 'savs[extract]'"
-            " (in a copy of the repository: pip install '.[extract]')"
+            f"extraction needs {', '.join(missing)}; install with: {install_command('extract')}"
         )

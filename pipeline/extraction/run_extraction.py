@@ -14,7 +14,6 @@ from savs.datasets import Benchmark
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.extraction.appending import WantedExamples, add_examples, wanted_examples
 from savs.pipeline.extraction.batches.feed import prompts_of
-from savs.pipeline.extraction.batches.plan import planned_rows
 from savs.pipeline.extraction.batches.prepare import images_in
 from savs.pipeline.extraction.batches.worker_process import start_server
 from savs.pipeline.extraction.batches.workers import count_workers
@@ -48,6 +47,7 @@ from savs.pipeline.extraction.text_rows import cut_note, read_words, text_rows, 
 from savs.pipeline.inputs.fetching import make_fetching
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source
+from savs.pipeline.inputs.stored_rows import planned_rows
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.formatting import format_bytes
 from savs.pipeline.running.launchers import Rank, find_rank

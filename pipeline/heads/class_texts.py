@@ -55,12 +55,43 @@ def class_texts(
     SelectionError
         The store has no texts, none of these kinds, or not of each class.
     """
-    where = "" if task.subtask is None else f" of subtask {task.subtask!r}"
-    splits = store.manifest.plan.splits
+    rows = _rows(store, kinds, task.subtask)
+    units = normalise(store.features(CLASSES, heads)).astype(np.float64)
+    means = []
+    for label in task.classes:
+        own = rows.filter(label=label)["row"].to_numpy()
+        if not len(own):
+            raise SelectionError(
+                f"{store.path} has no text of class {label!r}{_of(task.subtask)}; extract again"
+                " with --classes, and look at the skipped texts in `savs show`"
+            )
+        means.append(units[:, own].mean(axis=1))
+    directions = normalise(np.stack(means, axis=1).astype(np.float32))
+    return ClassTexts(directions, store.manifest.identity.model.get(LOGIT_SCALE))
+
+
+def count_texts(
+    store: FeatureStore, kinds: Sequence[str], subtask: str | None, classes: Sequence[str]
+) -> int | None:
+    """Return how many texts `class_texts` reads of a subtask's classes; None without any."""
+    try:
+        rows = _rows(store, kinds, subtask)
+    except SelectionError:
+        return None
+    return rows.filter(pl.col("label").is_in(list(classes))).height
+
+
+def _of(subtask: str | None) -> str:
+    return "" if subtask is None else f" of subtask {subtask!r}"
+
+
+def _rows(store: FeatureStore, kinds: Sequence[str], subtask: str | None) -> pl.DataFrame:
+    """Return the texts of a subtask, of the first kind that the store has, with their `row`."""
+    where, splits = _of(subtask), store.manifest.plan.splits
     rows = store.examples(CLASSES) if CLASSES in splits else None
     if rows is not None:
         rows = rows.with_row_index("row")
-        rows = rows.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask)))
+        rows = rows.filter(pl.col("subtask").eq_missing(pl.lit(subtask)))
     if rows is None or rows.is_empty():
         remedy = (
             "its prompts are captions, which `savs evaluate --readout clip` compares with"
@@ -78,16 +109,4 @@ def class_texts(
             f" ({' or '.join(kinds)}), only {', '.join(sorted(map(str, found)))}; use another"
             " readout, or extract with a dual encoder"
         )
-    rows = rows.filter(category=kind)
-    units = normalise(store.features(CLASSES, heads)).astype(np.float64)
-    means = []
-    for label in task.classes:
-        own = rows.filter(label=label)["row"].to_numpy()
-        if not len(own):
-            raise SelectionError(
-                f"{store.path} has no text of class {label!r}{where}; extract again with --classes,"
-                " and look at the skipped texts in `savs show`"
-            )
-        means.append(units[:, own].mean(axis=1))
-    directions = normalise(np.stack(means, axis=1).astype(np.float32))
-    return ClassTexts(directions, store.manifest.identity.model.get(LOGIT_SCALE))
+    return rows.filter(category=kind)

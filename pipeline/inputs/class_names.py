@@ -10,6 +10,8 @@ LABELS = "labels"
 """What `--classes` says instead of a file: the labels of the training examples, as they are."""
 MARK = "{class}"
 """Where a template has the class's name."""
+SHORT_MARK = "{c}"
+"""The same in the files of CLIP_benchmark."""
 
 
 def read_class_names(path: str | Path) -> dict[str, str]:
@@ -50,14 +52,15 @@ def read_class_names(path: str | Path) -> dict[str, str]:
 
 
 def read_templates(path: str | Path) -> tuple[str, ...]:
-    """Return the templates of a file, one a line, each once.
+    """Return the templates of a file, one a line, each once; `{c}` stands for `{class}`.
 
     Raises
     ------
     ParameterError
         The file cannot be read or is empty, or a line does not have `{class}` in it.
     """
-    lines = [line.strip() for line in _text(path, "--templates").splitlines()]
+    text = _text(path, "--templates").replace(SHORT_MARK, MARK)
+    lines = [line.strip() for line in text.splitlines()]
     for number, line in enumerate(lines, start=1):
         if line and MARK not in line:
             raise ParameterError(

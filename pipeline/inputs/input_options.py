@@ -49,7 +49,7 @@ class InputOptions:
     """Input files of both splits and how they are read."""
 
     test: str | Path | None = None
-    """Examples to classify: a file, a folder of Parquet files, a pattern with `*`, or
+    """Examples to classify: a file, a folder of Parquet or tar files, a pattern with `*`, or
     `hf://owner/name`. Without them there are training examples only."""
     train: str | Path | None = None
     """Labelled few-shot examples, as `test`; without them `shots` are drawn from `test`."""

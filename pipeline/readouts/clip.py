@@ -61,6 +61,7 @@ CLIP = Readout(
     arrays={"directions": ("heads", "classes", "width"), "scale": (1,)},
     score_heads=score_by_texts,
     texts=TEXTS,
+    learns=False,
 )
 CLIP_NAMES = Readout(
     name="clip-names",
@@ -70,4 +71,5 @@ CLIP_NAMES = Readout(
     arrays=CLIP.arrays,
     score_heads=score_by_texts,
     texts=NAMES,
+    learns=False,
 )

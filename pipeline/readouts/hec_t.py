@@ -88,4 +88,5 @@ HEC_T = Readout(
     arrays={"directions": ("heads", "classes", "width")},
     score_heads=score_by_texts,
     texts=TEXTS,
+    learns=False,
 )

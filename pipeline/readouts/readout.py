@@ -83,6 +83,8 @@ class Readout:
     texts: tuple[str, ...] = ()
     """Kinds of class texts, of which it takes the first that a store has: `fit` and `score_heads`
     then get them as the keyword `texts`, see `ClassTexts`. Empty for a rule of images alone."""
+    learns: bool = True
+    """Whether `fit` looks at training examples, and not at class texts alone."""
     calibrates: bool = True
     """Whether scores of left-out training examples are on the scale of those of a fit to all. Not
     where settings are chosen that change the scale."""

@@ -1,5 +1,6 @@
 """The part of a report about a sweep: accuracy over shots and over heads, with bands."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,14 +51,16 @@ def curves_part(folder: Path) -> Curves:
     readouts = found["readout"].unique(maintain_order=True).to_list()
     charts = []
     for axis, other in (("shots", "heads"), ("heads", "shots")):
-        if found[axis].n_unique() < 2:
+        if found.group_by("readout").agg(pl.col(axis).n_unique())[axis].max() == 1:
             continue
         several = len(readouts) > 1
-        fixed = _fixed(found, other)
-        part = found.filter(pl.col(other).eq_missing(pl.lit(fixed))) if several else found
+        part = _compared(found, other) if several else found
+        shared = part[other].unique().to_list()
+        at = f" with {_told(other, shared[0])}" if several and len(shared) == 1 else ""
         by = "readout" if several else other
-        at = f" with {_told(other, fixed)}" if several else ""
-        charts.append(_chart(part, axis, by, f"{metric} by {_AXES[axis]}{at}"))
+        title = f"{metric} by {_AXES[axis]}{at}"
+        lines = _charts_of(part[by].unique(maintain_order=True).to_list())
+        charts += [_chart(part, names, axis, by, title) for names in lines]
     return Curves(
         folder.name, metric, tuple(charts), tuple(found.to_dicts()), float(found["chance"][0])
     )
@@ -66,12 +69,17 @@ def curves_part(folder: Path) -> Curves:
 _AXES = {"shots": "examples per class", "heads": "number of heads"}
 
 
-def _fixed(found: pl.DataFrame, setting: str) -> int | None:
-    """Return the value at which readouts are compared: all shots, or the usual number of heads."""
-    values = found[setting].unique().to_list()
+def _compared(found: pl.DataFrame, setting: str) -> pl.DataFrame:
+    """Return the rows at which readouts are compared.
+
+    With all shots, or each readout with the number of heads that is nearest to the usual one.
+    """
     if setting == "shots":
-        return None if None in values else max(values)
-    return min(values, key=lambda heads: (abs(heads - DEFAULT_HEADS), heads))
+        whole = found.filter(pl.col("shots").is_null())
+        return whole if whole.height else found.filter(pl.col("shots") == pl.col("shots").max())
+    distance = (pl.col("heads") - DEFAULT_HEADS).abs()
+    nearest = pl.col("heads").sort_by(distance, "heads").first().over("readout")
+    return found.filter(pl.col("heads") == nearest)
 
 
 def _told(setting: str, value: int | None) -> str:
@@ -80,12 +88,17 @@ def _told(setting: str, value: int | None) -> str:
     return "all training examples" if value is None else f"{value} examples per class"
 
 
-def _chart(found: pl.DataFrame, axis: str, by: str, title: str) -> Chart:
+def _charts_of(names: Sequence[Any]) -> list[list[Any]]:
+    """Return the lines of each chart; the first one, which others are compared with, is in all."""
+    step = MOST_SERIES - 1
+    others = [names[start : start + step] for start in range(1, len(names), step)]
+    return [[names[0], *own] for own in others] or [[names[0]]]
+
+
+def _chart(found: pl.DataFrame, names: Sequence[Any], axis: str, by: str, title: str) -> Chart:
     values = found[axis].unique().sort(nulls_last=True).to_list()
     places = dict(zip(values, spread(len(values), LEFT + 20, RIGHT - 20), strict=True))
-    names = found[by].unique(maintain_order=True).to_list()[:MOST_SERIES]
-    shown = found.filter(pl.col(by).is_in(names, nulls_equal=True))
-    height = _height(shown)
+    height = _height(found)
     return Chart(
         title=title,
         x_name=_AXES[axis],
@@ -94,7 +107,7 @@ def _chart(found: pl.DataFrame, axis: str, by: str, title: str) -> Chart:
         series=tuple(
             _series(
                 str(name) if by == "readout" else _told(by, name),
-                shown.filter(pl.col(by).eq_missing(pl.lit(name))),
+                found.filter(pl.col(by).eq_missing(pl.lit(name))),
                 axis, places, height,
             )
             for name in names

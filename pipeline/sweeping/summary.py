@@ -76,8 +76,9 @@ class Sweep:
     first. Columns `SUMMARY_SCHEMA`."""
     differences: pl.DataFrame
     """One row a metric, number of heads, shots and readout `b` other than the first, `a`: the mean
-    of b - a over the same draws and units, `p` and interval, null for one draw. `p_holm` corrects
-    all rows of the headline metric, and is null for the others. Columns `DIFFERENCES_SCHEMA`."""
+    of b - a over the same draws and units, `p` and interval, null for one draw. `a` has as many
+    heads, or the only number that it was measured with. `p_holm` corrects all rows of the headline
+    metric, and is null for the others. Columns `DIFFERENCES_SCHEMA`."""
     units: pl.LazyFrame
     """One row a readout, number of heads, shots, metric and unit, with its `scores` in all draws;
     columns `UNITS_SCHEMA`."""
@@ -122,10 +123,10 @@ class CellScores:
         self._scores[cell] = [_small(units.scores["score"]) for units in metrics]
         self._chances[cell] = [units.chance for units in metrics]
 
-    def tables(self) -> Sweep:
-        """Return the tables of a sweep."""
+    def tables(self, readouts: Sequence[str]) -> Sweep:
+        """Return the tables of a sweep, in the order of the readouts."""
         groups: dict[tuple[str, int, int | None], list[Cell]] = {}
-        for cell in self._scores:
+        for cell in sorted(self._scores, key=lambda cell: readouts.index(cell.readout)):
             groups.setdefault(cell[:3], []).append(cell)
         scores: list[UnitScores] = []
         means: list[list[object]] = []
@@ -153,6 +154,7 @@ class CellScores:
 
     def _differences(self, scores: Sequence[UnitScores]) -> pl.DataFrame:
         first = scores[0].readout
+        heads_of_first = {own.heads for own in scores if own.readout == first}
         of = {(o.readout, o.heads, o.shots, o.units.name): o.scores.astype(float) for o in scores}
         rows = []
         for metric in self._metrics:
@@ -160,7 +162,8 @@ class CellScores:
             for (b, heads, shots, own), theirs in of.items():
                 if own != name or b == first:
                     continue
-                apart = theirs - of[first, heads, shots, name]
+                same = heads if heads in heads_of_first else next(iter(heads_of_first))
+                apart = theirs - of[first, same, shots, name]
                 found = estimate_over_draws(metric.weights, apart)
                 known = [found.value, found.error, *found.interval(), len(apart), found.clusters]
                 rows.append([name, heads, shots, first, b, *known, found.p(), None])

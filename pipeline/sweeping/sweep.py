@@ -1,8 +1,8 @@
 """`sweep`: every readout, number of heads and number of shots, over the same few-shot draws."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 
@@ -11,7 +11,7 @@ from savs.datasets.rows.plugin_guard import compute_metrics
 from savs.datasets.splits.clusters import clusters_of
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.head_scores import rank_heads
-from savs.pipeline.heads.training_set import training_tasks
+from savs.pipeline.heads.training_set import TrainingTask, training_tasks
 from savs.pipeline.names import DEFAULT_DRAWS
 from savs.pipeline.plugins.benchmark import stored_benchmark
 from savs.pipeline.readouts import Readout, choose_readout
@@ -19,7 +19,7 @@ from savs.pipeline.selection.selection import head_count, require_scoring
 from savs.pipeline.selection.task_selection import score_tasks
 from savs.pipeline.sweeping.draws import Shots, make_draws, pool_size
 from savs.pipeline.sweeping.passes import SweepPlan, run_draws
-from savs.pipeline.sweeping.summary import CellScores, Sweep
+from savs.pipeline.sweeping.summary import Cell, CellScores, Sweep
 from savs.stores import FeatureStore
 
 HEADS: tuple[int | Literal["all"], ...] = (1, 5, 10, 20, 50, "all")
@@ -81,23 +81,38 @@ def sweep(
     if draws < 1:
         raise SelectionError(f"draws is {draws}, expected at least 1")
     tasks = training_tasks(store)
-    wanted = shots or [*(n for n in SHOTS if n < pool_size(tasks)[0]), "all"]
+    wanted = shots or default_shots(tasks)
     given = heads or [n for n in HEADS if n == "all" or n <= len(store.heads)]
     counts = sorted({head_count(store.heads, n) for n in given})
     drawn = make_draws(tasks, wanted, draws, seed)
     test, skipped = swept_examples(store)
     plan = SweepPlan(store, tasks, drawn, counts, store.features("train"), test)
     classes = {task.subtask: task.classes for task in tasks}
-    cells, orders = CellScores(), {}
-    for rule in rules.values():
+    cells = CellScores()
+    for cell, predictions in swept_predictions(plan, list(rules.values()), scoring, skipped):
+        cells.add(cell, compute_metrics(chosen, predictions, classes))
+    return cells.tables(list(rules))
+
+
+def default_shots(tasks: Sequence[TrainingTask]) -> list[Shots]:
+    """Return those of 1, 2, 4, 8 and 16 that are below the size of the pool, and all."""
+    return [*(n for n in SHOTS if n < pool_size(tasks)[0]), "all"]
+
+
+def swept_predictions(
+    plan: SweepPlan, rules: Sequence[Readout], scoring: str, skipped: pl.DataFrame
+) -> Iterator[tuple[Cell, pl.DataFrame]]:
+    """Yield each cell of the grid with predictions of all test examples, in the file's order."""
+    orders: dict[Any, list[list[int]]] = {}
+    for rule in rules:
         if rule.score_heads not in orders:  # most readouts score heads alike
-            scores = score_tasks(store, rule, scoring, [draw.task for draw in drawn])
-            ranked = [rank_heads(own, store.heads)[: counts[-1]] for own in scores]
+            tasks = [draw.task for draw in plan.draws]
+            scores = score_tasks(plan.store, rule, scoring, tasks)
+            ranked = [rank_heads(own, plan.store.heads)[: plan.counts[-1]] for own in scores]
             orders[rule.score_heads] = ranked
         for cell, found in run_draws(plan, rule, orders[rule.score_heads]):
             whole = pl.concat([*found, skipped], how="diagonal_relaxed")
-            cells.add(cell, compute_metrics(chosen, whole.sort("index"), classes))
-    return cells.tables()
+            yield cell, whole.sort("index")
 
 
 def swept_examples(store: FeatureStore) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -3,8 +3,6 @@
 Each says what would be needed.
 """
 
-NO_TEMPLATE = "published checkpoints have no chat template"
-OWN_CODE = "give --model-code with to_inputs"
 ENCODER_DECODER = (
     "an encoder with a decoder: at the decoder's start token self-attention sees that token alone,"
     " so its first layer says the same of every prompt; needs cross-attention heads"
@@ -17,20 +15,21 @@ CODES = (
 REASONS = {
     "blip": "its decoder's layers are BERT's, whose projection lies beside the attention;"
     " give --model-code with find_heads",
-    "blip-2": f"{NO_TEMPLATE}, and no prompt goes without an image; {OWN_CODE}",
-    "instructblip": f"{NO_TEMPLATE}, and a Q-Former reads the question, too; {OWN_CODE}",
-    "instructblipvideo": f"{NO_TEMPLATE}, and a Q-Former reads the question, too; {OWN_CODE}",
     "chameleon": CODES,
+    "diffusion_gemma": "writes blocks of text by diffusion, so that no token is the last one that"
+    " has read the prompt; needs a place to read from that its authors name",
+    "dots3_note": "layers of one type differ in their settings; needs a small configuration that"
+    " sets each layer, and its processor; test yours with check-model",
     "emu3": CODES,
-    "evolla": "reads proteins, not images",
-    "fuyu": f"{NO_TEMPLATE}; text alone was tested; {OWN_CODE}",
+    "evolla": "reads proteins, not images; needs prompts of proteins",
     "git": "its layers are BERT's, whose projection lies beside the attention; give --model-code"
     " with find_heads",
-    "kosmos-2": f"{NO_TEMPLATE}, and no prompt goes without an image; {OWN_CODE}",
-    "kosmos-2.5": f"{NO_TEMPLATE}; text alone was tested; {OWN_CODE}",
+    "idefics": "each text needs an image, which its cross-attention reads; needs its processor with"
+    " a small checkpoint, and a chat template, which published checkpoints lack",
+    "instructblipvideo": "reads videos only; needs videos as its processor takes them",
+    "kosmos-2.5": "published checkpoints have no chat template, and its processor marks the places"
+    " of images without regard to padding; text alone was tested; give --model-code with to_inputs",
     "nemotron_h_omni": "its attention is the mixer of a hybrid layer; give --model-code with"
     " find_heads",
-    "paligemma": f"{NO_TEMPLATE}, and its processor takes no prompt without an image; text alone"
-    f" was tested; {OWN_CODE}",
-    "pi0": "a policy of robots: its forward pass needs a state",
+    "pi0": "a policy of robots: its forward pass needs the state of one; needs prompts with states",
 }

@@ -17,7 +17,7 @@ SMALL: dict[str, Any] = {
     "out_hidden_size": 64, "projection_dim": 64, "text_hidden_size": 64,
     "num_experts": 4, "num_local_experts": 4, "n_routed_experts": 4, "moe_num_experts": 4,
     "num_experts_per_tok": 2, "moe_k": 2, "moe_topk": 2, "n_shared_experts": 1,
-    "q_lora_rank": None, "kv_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8,
+    "q_lora_rank": 32, "kv_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8,
     "v_head_dim": 16, "sliding_window": 64, "vocab_size_per_layer_input": 512,
     "hidden_size_per_layer_input": 16, "num_kv_shared_layers": 0, "laurel_rank": 8,
     "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
@@ -27,10 +27,34 @@ PER_LAYER = ("layer_types", "mlp_layer_types", "layers_block_type")
 """Lists with one value a layer."""
 
 
+ABSENT: dict[str, dict[str, Any]] = {
+    "cohere_compass": {
+        "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 1e4}}
+    },
+    "deepseek_ocr2": {
+        "mlp_layer_types": ["dense", "sparse", "sparse", "sparse"],
+        "num_experts_per_tok": 2,
+    },
+    "hunyuan_vl": {"head_dim": 16},
+    "qwen4_exp": {
+        "indexer_n_heads": 4,
+        "indexer_kv_heads": 1,
+        "indexer_head_dim": 16,
+        "indexer_budget": 64,
+        "indexer_compress_ratio": 4,
+        "output_gate_type": "swish",
+    },
+    "step3p7": {"sliding_window": 64},
+}
+"""Family -> what only checkpoints have in the configuration of their language models."""
+
+
 def shrink(config: Any) -> Any:
     """Return a small copy of a configuration; parts that it does not know stay as they are."""
     small = copy.deepcopy(config)
     _shrink(small)
+    for name, value in ABSENT.get(config.model_type, {}).items():
+        setattr(small.get_text_config(), name, value)
     return small
 
 

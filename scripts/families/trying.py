@@ -19,6 +19,7 @@ from savs.pipeline.extraction.checks.check_model import (
     images_a_turn,
     pictures_of,
     sample_prompts,
+    takes_text,
 )
 from savs.pipeline.extraction.checks.sharing import find_sharing
 from savs.pipeline.extraction.model.attention_hooks import find_hook_points
@@ -86,7 +87,9 @@ def try_structure(family: str, model_class: str) -> Outcome:
         return outcome(UNSUPPORTED, "; ".join(failed))
     heads = sum(len(point.grid.heads) for point in points)
     return outcome(
-        TEXT, f"{heads} heads in {len(points)} layers of a small random model, text only"
+        TEXT,
+        f"{heads} heads in {len(points)} layers of a small random model read text; images need a"
+        " small checkpoint with its processor",
     )
 
 
@@ -97,19 +100,23 @@ def try_whole(family: str, folder: Path, limit: str = "") -> Outcome:
     """
     loaded = load_model(str(folder), dtype="float32")
     images = images_a_turn(loaded)
-    prompts = sample_prompts(6, images)
+    text = takes_text(loaded)
+    prompts = sample_prompts(6, images, without=text)
     checks = prove(loaded, prompts, [2, 6])
     failed = [f"{check.name}: {check.what}" for check in checks if check.passed is False]
     model_class = type(loaded.model).__name__
     if failed:
         return Outcome(family, model_class, UNSUPPORTED, "; ".join(failed))
-    what = {0: "text only", 1: "text and one image", 2: "text, one and several images"}[images]
+    seen = {0: "text only", 1: "text and one image", 2: "text, one and several images"}[images]
+    what = seen if text else seen.replace("text, ", "").replace("text and ", "")
     processor = type(loaded.encoder.processor).__name__
     sharing = find_sharing(loaded, pictures_of(prompts)).level if images else ""
     places = image_places(loaded.encoder.processor)
-    moved = "; its template moves images" if places and places.moves() else ""
+    own = loaded.encoder.form is None
+    moved = "; its template moves images" if own and places and places.moves() else ""
     limited = f"; {limit}" if limit else ""
-    what = f"{what}, with {processor}, in batches{moved}{limited}"
+    formed = "" if own else "; its prompt form is built in"
+    what = f"{what}, with {processor}, in batches{moved}{formed}{limited}"
     return Outcome(family, model_class, VERIFIED, what, sharing)
 
 

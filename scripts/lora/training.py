@@ -158,7 +158,7 @@ def _step(
     inputs = model.placed(model.encoder.encode([pieces for pieces, _ in rows]))
     texts = [tokens for _, tokens in rows]
     ids = padded([tokens[:-1] for tokens in texts]).to(model.device)
-    given = extended(inputs, ids)
+    given = extended(model.model, inputs, ids)
     logits = adapted(**given, use_cache=False, logits_to_keep=ids.shape[1] + 1).logits
     targets = padded(texts).to(logits.device)
     counts = torch.tensor([len(tokens) for tokens in texts], device=logits.device)

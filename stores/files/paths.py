@@ -4,6 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from savs.foundation.extras import install_command
 from savs.stores.errors import StoreReadError
 
 BLOCK_BYTES = 2**16
@@ -25,9 +26,9 @@ def find_place(store: str | Path) -> Any:
     if "://" not in text:
         return Path(store)
     if find_spec("upath") is None:
+        extra = "s3" if text.startswith("s3:") else "remote"
         raise StoreReadError(
-            f"{text} is a URL, which needs an extra; install with: pip install 'savs[remote]' (in a"
-            " copy of the repository: pip install '.[remote]')"
+            f"{text} is a URL, which needs an extra; install with: {install_command(extra)}"
         )
     from upath import UPath
 

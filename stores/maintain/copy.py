@@ -1,8 +1,7 @@
 """Stores made of stores: only some heads of one, or the shards of several."""
 
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +12,8 @@ from savs.stores.errors import (
     StoreCorruptError,
     StoreIncompleteError,
     StoreMismatchError,
-    StoreWriteError,
 )
-from savs.stores.format.layout import MANIFEST, Head, LayerGrid
+from savs.stores.format.layout import Head, LayerGrid
 from savs.stores.format.manifest import Identity, Manifest
 from savs.stores.format.plan import ShardSpec, SplitPlan, StorePlan
 from savs.stores.maintain.verify import shard_problem
@@ -23,10 +21,9 @@ from savs.stores.read.store import FeatureStore, open_store
 from savs.stores.shard.content import ShardContent
 from savs.stores.shard.read import Shard, open_shard
 from savs.stores.write.disk_errors import disk_errors
-from savs.stores.write.opening import new_writer
+from savs.stores.write.whole_store import whole_store
 from savs.stores.write.writer import FeatureWriter
 
-NOTHING_LEFT = "nothing of the new store is left; make room, or pass another --out"
 Part = tuple[FeatureStore, ShardSpec]
 """A shard and the store that it is of."""
 
@@ -115,7 +112,7 @@ def _unite(stores: Sequence[FeatureStore], out: Path) -> FeatureStore:
             f"{len(missing)} planned shards are in none of the stores ({missing[0]} first);"
             " extract them, or add the store that has them"
         )
-    with _new_store(out, Manifest(manifest.identity, manifest.plan)) as (writer, made):
+    with whole_store(out, Manifest(manifest.identity, manifest.plan)) as (writer, made):
         for spec, having in homes.items():
             source, target = _whole(spec, having), out / spec.name
             try:
@@ -138,38 +135,6 @@ def _whole(spec: ShardSpec, having: Sequence[FeatureStore]) -> Path:
             return path
         found.append(f"{path}: {problem.what}; {problem.remedy}")
     raise StoreCorruptError("\n".join(found))
-
-
-@contextmanager
-def _new_store(out: Path, manifest: Manifest) -> Iterator[tuple[FeatureWriter, list[str]]]:
-    """Write a new store whole, or leave the folder as it was.
-
-    Yields a writer, and a list for the names of the shards that are written. Another process may
-    join the store meanwhile: what that has written stays.
-    """
-    was_there, begun = out.exists(), False
-    made: list[str] = []
-    try:
-        with new_writer(out, manifest) as writer:
-            begun = True
-            yield writer, made
-    except BaseException as error:
-        if begun:
-            _remove(out, made, keep_folder=was_there)
-        if isinstance(error, StoreWriteError) and isinstance(error.__cause__, OSError):
-            with disk_errors(out, NOTHING_LEFT):
-                raise error.__cause__ from None
-        raise
-
-
-def _remove(out: Path, made: Sequence[str], *, keep_folder: bool) -> None:
-    """Remove what was written, and the store if no other process has a part in it."""
-    for name in made:
-        (out / name).unlink(missing_ok=True)
-    if {path.name for path in out.iterdir()} == {MANIFEST}:
-        (out / MANIFEST).unlink()
-        if not keep_folder:
-            out.rmdir()
 
 
 def _taken(stores: Sequence[FeatureStore], split: str) -> Sequence[FeatureStore]:
@@ -204,7 +169,7 @@ def _joined(plans: Sequence[SplitPlan]) -> SplitPlan:
 
 def _write(manifest: Manifest, parts: Sequence[Part], out: Path) -> FeatureStore:
     """Write shards as those of a new store, one after the other; memory holds one of them."""
-    with _new_store(out, manifest) as (writer, made):
+    with whole_store(out, manifest) as (writer, made):
         for (store, old), new in zip(parts, manifest.plan.shards(), strict=True):
             with open_shard(store.path / old.name, old, store.manifest) as shard:
                 if _copy(shard, store.grid, manifest.identity, writer, new):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from threading import Event, Lock, Thread
 from typing import Any
 
-from savs.stores.write.claim_files import ClaimStorage
+from savs.stores.write.claim_files import NEW, ClaimStorage
 from savs.stores.write.process import (
     Process,
     has_ended,
@@ -154,11 +154,14 @@ class Signs:
 
 
 def read_signs(storage: ClaimStorage) -> list[tuple[Process, Mapping[str, Any]]]:
-    """Return the processes that show, or showed, signs of life, and what their signs say."""
-    found = []
-    for name in sorted(storage.names()):
-        data = storage.read(name) if name.endswith(SIGN) else None
+    """Return the processes that show, or showed, signs of life, and what their signs say.
+
+    One that was killed before its first sign got its name has left it beside that name.
+    """
+    found: dict[str, tuple[Process, Mapping[str, Any]]] = {}
+    for name in sorted(storage.names()):  # so that NAME is before NAME.new
+        data = storage.read(name) if name.removesuffix(NEW).endswith(SIGN) else None
         process = parse_process(data)
         if data is not None and process is not None:
-            found.append((process, json.loads(data)))
-    return found
+            found.setdefault(process.id, (process, json.loads(data)))
+    return list(found.values())

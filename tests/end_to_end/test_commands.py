@@ -4,27 +4,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from savs.pipeline import open_store
+from savs.pipeline import extract, open_store
 from stores import make_store
 
 
 @pytest.fixture(scope="module")
-def store(scenes, tmp_path_factory, request):
-    """Return a store of drawn scenes that the shipped model extracted through the command line."""
-    import subprocess
-    import sys
-
-    folder = tmp_path_factory.mktemp("commands") / "store"
-    command = [
-        *(sys.executable, "-P", "-m", "savs.pipeline.cli.app", "extract", "general"),
-        *("--train", scenes.train, "--test", scenes.test, "--model", "demo", "--out", folder),
-        *("--batch-size", "16"),
-    ]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{folder}\n"
-    assert "50 examples to do" in done.stderr
-    return folder
+def store(scenes, tmp_path_factory):
+    """Return a store of drawn scenes that the shipped model extracted."""
+    given = {"train": scenes.train, "test": scenes.test, "model": "demo", "batch_size": 16}
+    return extract("general", out=tmp_path_factory.mktemp("commands") / "store", **given).store.path
 
 
 def test_extract_select_evaluate(savs, store):
@@ -44,8 +32,8 @@ def test_extract_select_evaluate(savs, store):
     predictions = pl.read_parquet(results / "predictions.parquet")
     assert predictions.columns == [
         *("id", "split", "label", "prediction", "correct", "probability", "margin", "votes"),
-        *("prediction_set", "unsure", "group", "subtask", "category", "cluster", "leak"),
-        *("content", "media", "prompt", "extra"),
+        *("prediction_set", "unsure", "typicality", "atypical", "group", "subtask", "category"),
+        *("cluster", "leak", "content", "media", "prompt", "extra"),
     ]
     assert predictions["correct"].mean() == metrics["accuracy"]["value"]
 
@@ -175,6 +163,8 @@ def test_an_extraction_can_be_a_file(savs, inputs, tmp_path):
     )
     done = savs("extract", "--config", config)
     assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{tmp_path}/store\n"
+    assert "8 examples to do" in done.stderr
     store = open_store(tmp_path / "store")
     assert store.facts["planned"] == {"train": 4, "test": 4}
     assert store.facts["shards"] == 4

@@ -88,7 +88,7 @@ def finish(victims: Victims, extraction: dict[str, Any], whole: FeatureStore) ->
     check_nothing_stays_for_ever(folder)
 
 
-@pytest.mark.parametrize("kills", [10, pytest.param(60, marks=LONG)])
+@pytest.mark.parametrize("kills", [5, pytest.param(60, marks=LONG)])
 def test_killed_at_random_moments_it_resumes_to_the_same_bits(
     victims, extraction, tmp_path, kills
 ) -> None:
@@ -112,7 +112,7 @@ def test_killed_at_random_moments_it_resumes_to_the_same_bits(
     assert halfway >= folders
 
 
-@pytest.mark.parametrize("stride", [5, pytest.param(1, marks=LONG)])
+@pytest.mark.parametrize("stride", [9, pytest.param(1, marks=LONG)])
 def test_killed_before_any_change_of_its_folder_it_resumes_to_the_same_bits(
     victims, extraction, tmp_path, stride
 ) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from doc_pages import ROOT, blocks, commands
 
 pytestmark = pytest.mark.thorough
 
@@ -89,3 +90,23 @@ def test_the_demo_leaves_what_it_says(savs, here):
         folder / "here/data/images/test/animal-0000-0.jpg"
     ).exists()
     assert savs("evaluate", folder / "here/features", "--json").returncode == 0
+
+
+def test_the_first_page_of_the_site_goes_on_from_it(savs, here, monkeypatch):
+    monkeypatch.chdir(here[0])
+    calls = [
+        [word.replace("savs-demo", "here") for word in words]
+        for code in blocks(ROOT / "docs" / "start.md", "bash")
+        for words in commands(code)
+    ]
+    assert calls.pop(0) == ["demo"]
+    assert [words[0] for words in calls] == [
+        "show",
+        *("evaluate", "select", "evaluate"),
+        "compare",
+        "report",
+    ]
+    for words in calls:
+        done = savs(*words)
+        assert done.returncode == 0, done.stderr
+    assert (here[0] / "report.html").exists()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from deaths import notice_deaths_soon
 
 from savs.stores import open_store
 
@@ -36,7 +37,7 @@ def command(inputs, tiny_model, tmp_path):
 
     def words(name, *more):
         return [
-            *(SAVS, "extract", "general", "--train", str(train), "--test", str(test)),
+            *("extract", "general", "--train", str(train), "--test", str(test)),
             *("--model", str(tiny_model("qwen2_vl")), "--dtype", "float32"),
             *("--out", str(tmp_path / name), "--shard-rows", "4", "--batch-size", "4", *more),
         ]
@@ -52,13 +53,9 @@ def is_alive(group):
     return True
 
 
-def run(words):
-    return subprocess.run(words, capture_output=True, text=True, timeout=300)
-
-
-def test_workers_give_the_bits_of_one_process(command, tmp_path):
+def test_workers_give_the_bits_of_one_process(savs, command, tmp_path):
     for name, workers in (("one", "0"), ("two", "2")):
-        done = run(command(name, "--workers", workers, "--thumbnails"))
+        done = savs(*command(name, "--workers", workers, "--thumbnails"))
         assert done.returncode == 0, done.stderr
     one, two = (open_store(tmp_path / name) for name in ("one", "two"))
     for split in ("train", "test"):
@@ -67,12 +64,14 @@ def test_workers_give_the_bits_of_one_process(command, tmp_path):
     assert [run_["workers"] for run_ in two.manifest.runs] == [2]
 
 
-def test_a_row_that_kills_its_worker_is_skipped_and_the_run_ends_well(command, inputs, tmp_path):
+def test_a_row_that_kills_its_worker_is_skipped_and_the_run_ends_well(
+    savs, command, inputs, tmp_path, monkeypatch
+):
+    notice_deaths_soon(monkeypatch)
     inputs.image("images/test5.png", 5, (90, 60))
     (tmp_path / "mine.py").write_text(KILLED_ON)
-    done = run(
-        command("s", "--workers", "2", "--model-code", str(tmp_path / "mine.py"), "--max-skip", "1")
-    )
+    more = ("--workers", "2", "--model-code", str(tmp_path / "mine.py"), "--max-skip", "1")
+    done = savs(*command("s", *more))
     assert done.returncode == 0, done.stderr
     assert "skipped test test:5: worker processes were killed while they prepared test:5" in (
         done.stderr
@@ -90,27 +89,29 @@ def under_way(command, tmp_path):
         "    return chat_inputs(processor, prompts)\n"
     )
     words = command("s", "--workers", "2", "--model-code", str(code))
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        [SAVS, *words], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     wait_while(lambda: process.poll() is None and not list((tmp_path / "s").glob("train-*.h5")))
     return process, words
 
 
 def wait_while(condition):
-    until = time.monotonic() + 200
+    until = time.monotonic() + 600
     while condition():
         assert time.monotonic() < until
         time.sleep(0.05)
 
 
-def test_ctrl_c_leaves_whole_shards_and_no_process(under_way, tmp_path):
+def test_ctrl_c_leaves_whole_shards_and_no_process(savs, under_way, tmp_path):
     process, words = under_way
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: workers get it, too
-    _, said = process.communicate(timeout=200)
+    _, said = process.communicate(timeout=600)
     assert process.returncode == 130, said
     assert "run the same command again to go on" in said
     assert "Traceback" not in said
     wait_while(lambda: is_alive(process.pid))
-    done = run(words)
+    done = savs(*words)
     assert done.returncode == 0, done.stderr
     assert open_store(tmp_path / "s").facts["sealed"]
 
@@ -118,7 +119,7 @@ def test_ctrl_c_leaves_whole_shards_and_no_process(under_way, tmp_path):
 def test_workers_end_with_a_killed_process(under_way):
     process, _ = under_way
     process.kill()
-    process.communicate(timeout=200)  # until nobody holds its stderr
+    process.communicate(timeout=600)  # until nobody holds its stderr
     wait_while(lambda: is_alive(process.pid))
 
 
@@ -136,8 +137,8 @@ def test_a_value_that_cannot_be_is_a_usage_error(savs, option, value, message):
     assert message in " ".join(done.stderr.replace("│", " ").split())
 
 
-def test_a_dry_run_tells_what_workers_would_do(command, tmp_path):
-    done = run([*command("never"), "--workers", "1", "--dry-run", "--json"])
+def test_a_dry_run_tells_what_workers_would_do(savs, command, tmp_path):
+    done = savs(*command("never"), "--workers", "1", "--dry-run", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["examples_per_second"] > 0

@@ -5,6 +5,7 @@ No file may grow beyond a limit here, so each write fails as on a full disk, tho
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -62,9 +63,10 @@ def largest_file(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a store that was evaluated, rows to split, and the folder `new`."""
+    tmp_path = tmp_path_factory.mktemp("full")
     train, test = np.random.default_rng(0).standard_normal((2, 40, 32, 16), np.float32)
     labels = ["a", "b"] * 16
     store = make_store(tmp_path / "s", train, labels, test, labels, shard_rows=16)
@@ -78,6 +80,12 @@ def folder(tmp_path: Path) -> Path:
     rows.write_parquet(tmp_path / "rows.parquet")
     (tmp_path / "new").mkdir()
     return tmp_path
+
+
+@pytest.fixture
+def folder(original: Path, tmp_path: Path) -> Path:
+    """Return a copy of it, in the folder where commands run."""
+    return shutil.copytree(original, tmp_path, dirs_exist_ok=True)
 
 
 def files(folder: Path) -> dict[Path, bytes]:

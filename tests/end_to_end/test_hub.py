@@ -92,6 +92,13 @@ def test_a_run_by_ids_records_the_commit_and_goes_on_offline(
 
 
 def test_each_failure_of_the_hub_is_one_line(place: Place) -> None:
+    folder = place.work / "rows"
+    folder.mkdir()
+    shutil.copy(place.hub.repositories["datasets/org/data"].folder / "val/0.parquet", folder)
+    local = (
+        *("extract", "general", "--test", str(folder), "--shots", "2"),
+        *("--model", "org/closed", "--out", str(place.work / "store")),
+    )
     right, wrong = {"HF_TOKEN": TOKEN}, {"HF_TOKEN": "hf_wrong"}
     cases = {
         (extraction(place), ""): "hf://org/data/val/*.parquet cannot be fetched (GatedRepoError",
@@ -108,6 +115,8 @@ def test_each_failure_of_the_hub_is_one_line(place: Place) -> None:
             extraction(place, "org/tiny", "--adapter", "org/nothing"),
             "right",
         ): "adapter 'org/nothing' cannot be loaded",
+        (local, ""): "ask for access on its page, then set HF_TOKEN",
+        (local, "wrong"): "the hub refuses the token; set HF_TOKEN to a valid one",
     }
     env = {"": {}, "wrong": wrong, "right": right}
     found = place.run(*((args, env[token]) for args, token in cases))
@@ -117,21 +126,6 @@ def test_each_failure_of_the_hub_is_one_line(place: Place) -> None:
         assert last.startswith("error: ")
         assert reason in last
         assert before in ([], ["loading org/tiny on the CPU"]), said
-
-
-def test_a_gate_and_a_refused_token_of_a_model_are_named(place: Place) -> None:
-    folder = place.work / "rows"
-    folder.mkdir()
-    shutil.copy(place.hub.repositories["datasets/org/data"].folder / "val/0.parquet", folder)
-    local = (
-        *("extract", "general", "--test", str(folder), "--shots", "2"),
-        *("--model", "org/closed", "--out", str(place.work / "store")),
-    )
-    gate, token = place.run((local, {}), (local, {"HF_TOKEN": "hf_wrong"}))
-    assert gate[0] == token[0] == 1
-    assert "ask for access on its page, then set HF_TOKEN" in gate[1]
-    assert "the hub refuses the token; set HF_TOKEN to a valid one" in token[1]
-    assert gate[1].count("\n") == token[1].count("\n") == 1
 
 
 def test_without_a_network_one_connection_is_tried(place: Place) -> None:

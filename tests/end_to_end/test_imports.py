@@ -1,4 +1,3 @@
-import ast
 import doctest
 import importlib
 import pkgutil
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from savs.foundation.extras import install_command
 from savs.pipeline.cli.commands import COMMANDS
 from stores import make_store
 
@@ -68,11 +68,17 @@ def store(tmp_path) -> Path:
     return tmp_path / "s"
 
 
-@pytest.mark.parametrize("command", ["select", "evaluate", "show"])
-def test_stage_two_runs_where_torch_is_not_installed(store, command):
-    done = without_torch(running(command, store))
+def test_stage_two_runs_where_torch_is_not_installed(store):
+    code = "from savs.pipeline.cli.main import main\n"
+    for command in ("select", "evaluate", "show"):
+        code += f"sys.argv = {['savs', command, str(store)]}\ntry: main()\n"
+        code += "except SystemExit as end: print('code', end.code)\n"
+    done = without_torch(code)
     assert done.returncode == 0, done.stderr
-    assert done.stdout
+    codes = [line for line in done.stdout.splitlines() if line.startswith("code ")]
+    assert set(codes) <= {"code 0", "code None"}, done.stderr
+    assert len(codes) == 3
+    assert done.stdout.count("\n") > 10
 
 
 def test_extract_without_torch_says_how_to_install_it():
@@ -81,7 +87,7 @@ def test_extract_without_torch_says_how_to_install_it():
         "try: extract('general', train='t', test='t', model='demo', out='o')\n"
         "except ImportError as error: print(error)"
     )
-    assert "pip install 'savs[extract]'" in done.stdout, done.stderr
+    assert install_command("extract") in done.stdout, done.stderr
 
 
 def test_the_list_of_commands_imports_none_of_them():
@@ -116,11 +122,15 @@ def test_evaluate_imports_what_it_uses(store):
     assert "h5py" not in saved
 
 
-@pytest.mark.parametrize("name", modules())
-def test_doctests(name):
-    module = importlib.import_module(name)
-    failures, _ = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
-    assert failures == 0
+def test_doctests():
+    failed, tried = [], 0
+    for name in modules():
+        module = importlib.import_module(name)
+        found = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
+        failed += [name] * bool(found.failed)
+        tried += found.attempted
+    assert failed == []  # each is printed above
+    assert tried > 100
 
 
 def test_every_package_is_in_the_wheel():
@@ -147,16 +157,8 @@ def test_the_window_of_the_pipeline_shows_the_functions_of_the_commands():
     shown = importlib.import_module("savs.pipeline").__all__
     assert {name for name in COMMANDS if name.replace("-", "_") not in shown} == {
         *("demo", "models", "show", "doctor", "benchmarks"),  # they print, and return nothing
+        "import",  # no name in Python: import_features
     }
-
-
-@pytest.mark.parametrize(
-    "path",
-    [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))],
-    ids=lambda path: str(path.relative_to(ROOT)),
-)
-def test_files_have_a_docstring(path):
-    assert ast.get_docstring(ast.parse(path.read_text()))
 
 
 def test_no_module_of_the_pipeline_stands_outside_the_walls():
@@ -174,5 +176,5 @@ def test_no_module_of_the_pipeline_stands_outside_the_walls():
 def test_the_demo_draws_nothing_where_it_cannot_run(tmp_path):
     done = without_torch(running("demo", "--out", tmp_path / "demo"))
     assert done.returncode == 1
-    assert "pip install 'savs[extract]'" in done.stderr
+    assert install_command("extract") in done.stderr
     assert not (tmp_path / "demo").exists()

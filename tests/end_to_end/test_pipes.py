@@ -1,10 +1,9 @@
 """Pipes and devices in the place of files are refused at once; nothing waits for a writer."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,10 +13,9 @@ from small_results import save_result
 from savs.pipeline import evaluate, save_evaluation, select
 from stores import make_store
 
-pytestmark = pytest.mark.thorough
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(method="thread")]
+"""A command that waits for a pipe waits for ever: the test process ends then, and says where."""
 
-LIMIT_S = 120
-"""A command that waits for a pipe would wait for ever."""
 SPLIT = ("split", "general", "--shots", "1", "--train", "a.jsonl", "--test", "b.jsonl")
 COMPARE = ("compare", "r", "s/results/vote")
 PIPES = {
@@ -44,17 +42,15 @@ PIPES = {
 }
 
 
-def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in a process of its own, which a pipe may not stop."""
-    return subprocess.run(
-        [sys.executable, "-m", "savs.pipeline.cli.app", *command],
-        cwd=folder,
-        env=os.environ | {"PYTHONSAFEPATH": "1"},
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
-    )
+@pytest.fixture
+def run(savs, monkeypatch) -> Callable[..., Any]:
+    """Run a command in a folder."""
+
+    def go(folder: Path, *command: str) -> Any:
+        monkeypatch.chdir(folder)
+        return savs(*command)
+
+    return go
 
 
 def pipe(path: Path) -> None:
@@ -83,7 +79,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("make", [pipe, device])
 @pytest.mark.parametrize(("command", "name", "code"), PIPES.values(), ids=PIPES)
-def test_a_pipe_or_device_is_refused(folder, make, command, name, code) -> None:
+def test_a_pipe_or_device_is_refused(run, folder, make, command, name, code) -> None:
     path = folder / name
     content = path.read_bytes()
     make(path)
@@ -111,7 +107,7 @@ def few_rows(inputs) -> None:
 @pytest.mark.parametrize("make", [pipe, device])
 @pytest.mark.parametrize("number", [1, 2])
 def test_media_that_are_pipes_or_devices_are_named(
-    inputs, make: Callable[[Path], None], number: int
+    run, inputs, make: Callable[[Path], None], number: int
 ) -> None:
     """Two of one size are read and compared by a split."""
     few_rows(inputs)
@@ -126,7 +122,7 @@ def test_media_that_are_pipes_or_devices_are_named(
     assert " have missing media" in page.stderr
 
 
-def test_an_extraction_skips_a_pipe(inputs, tmp_path) -> None:
+def test_an_extraction_skips_a_pipe(run, inputs, tmp_path) -> None:
     train, test = inputs.few_shots(train=4, test=2)
     pipe(inputs.root / "images/test1.png")
     done = run(

@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
+from packaging.version import Version
 from range_server import serve
 
 from savs.pipeline.errors import QueryError
@@ -73,7 +74,8 @@ def store(tmp_path):
 def test_a_function_that_reads_a_file_is_refused(savs, store, tmp_path, name) -> None:
     path = tmp_path / f"secret.{name}"
     READERS[name](pl.DataFrame({"id": ["swordfish"]}), path)
-    assert pl.sql(f"SELECT * FROM {name}('{path}')", eager=True).item() == "swordfish"  # it can
+    if name != "read_ndjson" or Version(pl.__version__) >= Version("2.1"):  # polars itself can
+        assert pl.sql(f"SELECT * FROM {name}('{path}')", eager=True).item() == "swordfish"
     done = savs("query", store.path, f"SELECT * FROM {name}('{path}')")
     assert (done.returncode, done.stdout) == (1, "")
     assert f"{name}(...) is refused: a query reads the tables examples" in done.stderr

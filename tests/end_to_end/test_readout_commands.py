@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import polars as pl
@@ -15,19 +14,24 @@ pytestmark = pytest.mark.thorough
 PAGE = (Path(__file__).parents[2] / "docs" / "readouts.md").read_text("utf-8")
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """Return a store of two classes of noise around two centres."""
+def write_noise(folder, seed=0, tests=16):
+    """Write a store of two classes of noise around two centres."""
     import numpy as np
 
     from stores import make_store
 
     labels = ["a", "b"] * 8
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     centres = rng.normal(size=(4, 2, 8))[:, [0, 1] * 8]
     train, test = (centres + rng.normal(size=(4, 16, 8)) for _ in range(2))
+    given = (train.astype("f4"), labels, test[:, :tests].astype("f4"), labels[:tests])
+    make_store(folder, *given)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("readouts") / "features"
-    make_store(folder, train.astype("f4"), labels, test.astype("f4"), labels)
+    write_noise(folder)
     return folder
 
 
@@ -154,21 +158,42 @@ def test_one_draw_has_no_interval_but_a_note(savs, store, tmp_path):
     assert "one draw has no interval" in table.stderr
 
 
-def test_a_sweep_of_several_stores(savs, store, tmp_path):
+def test_a_sweep_of_stores_of_different_examples(savs, store, tmp_path):
     other = tmp_path / "other"
-    shutil.copytree(store, other)
+    write_noise(other, seed=1, tests=14)
     given = ["--shots", "1", "--draws", "3", "--heads", "2", "--readouts", "vote,lda"]
     out = tmp_path / "out"
     found = ok(savs("sweep", store, other, *given, "--out", out, "--json"))
     vote, lda = found["stores"]
     assert (vote["readout"], vote["stores"], vote["difference"]) == ("vote", 2, None)
-    assert vote["low"] == pytest.approx(vote["mean"])  # the stores are the same
     assert lda["wins"] + lda["ties"] + lda["losses"] == 2
-    alone = pl.read_parquet(out / "other" / "differences.parquet")["difference"][0]
-    assert lda["difference"] == pytest.approx(alone)
+    alone = [
+        pl.read_parquet(out / name / "differences.parquet")["difference"][0]
+        for name in ("features", "other")
+    ]
+    assert lda["difference"] == pytest.approx(sum(alone) / 2)
     table = savs("sweep", store, other, *given, "--out", out)
     assert table.stdout.splitlines()[0].split()[-3:] == ["wins", "ties", "losses"]
+    assert "the stores hold different test examples" in table.stderr
     assert savs("sweep", store, other, *given).returncode == 2
+
+
+def test_a_sweep_of_stores_of_the_same_examples(savs, store, tmp_path):
+    other = tmp_path / "other"
+    write_noise(other, seed=1)
+    given = ["--shots", "1,all", "--draws", "3", "--readouts", "vote,other:lda"]
+    out = tmp_path / "out"
+    found = ok(savs("sweep", store, other, *given, "--out", out, "--json"))
+    names = ["features:vote", "other:vote", "other:lda"]
+    assert [row["readout"] for row in found["summary"]] == [n for n in names for _ in range(2)]
+    assert {(row["a"], row["heads"]) for row in found["differences"]} == {("features:vote", 4)}
+    table = savs("sweep", store, other, *given, "--out", out)
+    assert "minus features:vote on the same draws" in table.stderr
+    assert savs("sweep", store, other, *given, "--heads", "1,2", "--out", out).returncode == 2
+    assert savs("sweep", store, store, *given, "--out", out).returncode == 2
+    lacking = savs("sweep", store, "--readouts", "vote,zero-shot", "--out", out)
+    assert lacking.returncode == 1
+    assert "has no answers of the model for zero-shot" in lacking.stderr
 
 
 @pytest.mark.parametrize(

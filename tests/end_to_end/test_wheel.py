@@ -32,6 +32,7 @@ def test_the_wheel_evaluates_a_store_without_torch(tmp_path):
     assert {f"savs/pipeline/{page}" for page in pages} <= set(names)
     assert "savs/pipeline/bundles/files/predict.py" in names
     assert not [name for name in names if name.startswith(("tests/", "build/"))]
+    assert not [name for name in names if name.endswith(".jsonl")]  # logs of trainings
     run(sys.executable, "-m", "venv", tmp_path / "env")
     python = tmp_path / "env/bin/python"
     run(python, "-m", "pip", "install", "--quiet", wheel)

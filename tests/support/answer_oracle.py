@@ -14,7 +14,11 @@ def likelihood(model, inputs, tokens):
         for name, more in {"input_ids": token, "attention_mask": 1}.items():
             inputs[name] = torch.cat([inputs[name], more * one], dim=1)
         for name in {"token_type_ids", "mm_token_type_ids", "moe_mm_token_type_ids"} & set(inputs):
-            inputs[name] = torch.cat([inputs[name], 0 * one], dim=1)
+            kind = int(model.config.model_type == "paligemma")  # where 1 is what follows a prompt
+            inputs[name] = torch.cat([inputs[name], kind * one], dim=1)
+        if "image_embeds_position_mask" in inputs:
+            places = inputs["image_embeds_position_mask"]
+            inputs["image_embeds_position_mask"] = torch.cat([places, 0 * one], dim=1)
         if "cross_attention_mask" in inputs:
             seen = inputs["cross_attention_mask"]  # by an answer as by the prompt's last token
             inputs["cross_attention_mask"] = torch.cat([seen, seen[:, -1:]], dim=1)

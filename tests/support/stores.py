@@ -30,13 +30,14 @@ def identity(
     grid: tuple[LayerGrid, ...] = GRID,
     model: str = "toy",
     options: Mapping[str, Any] | None = None,
+    benchmark: str = "general",
 ) -> Identity:
     """Return the identity of a toy model's features."""
     return Identity(
         model={"name": model, "revision": None, "class": "Toy", "config": "c", "weights": "w"},
         processor={"class": "ToyProcessor", "settings": "s"},
         dtype=dtype,
-        benchmark={"name": "general", "options": dict(options or {})},
+        benchmark={"name": benchmark, "options": dict(options or {})},
         prompt="p",
         grid=grid,
     )
@@ -88,6 +89,8 @@ def make_store(
     test_skipped: Sequence[int] = (),
     model: str = "toy",
     options: Mapping[str, Any] | None = None,
+    batching: Mapping[str, Any] | None = None,
+    benchmark: str = "general",
 ) -> FeatureStore:
     """Write a complete one-layer store of `(heads, rows, d)` features.
 
@@ -95,7 +98,8 @@ def make_store(
     side by side in the shards. The rows `test_skipped` have no features in the store.
     """
     heads, _, width = train.shape
-    what = identity(dtype, (LayerGrid(0, tuple(range(heads)), width),), model, options)
+    grid = (LayerGrid(0, tuple(range(heads)), width),)
+    what = identity(dtype, grid, model, options, benchmark)
     features = {"train": train, "test": test}
     labels = {"train": train_labels, "test": test_labels}
     extra = {
@@ -113,6 +117,8 @@ def make_store(
         for split, found in labels.items()
     }
     with open_writer(folder, what, plan, shard_rows=shard_rows) as writer:
+        if batching is not None:
+            writer.settle_batching(batching)
         for spec in writer.missing():
             split, part = spec.split, list(writer.manifest.plan.splits[spec.split].rows(spec))
             gone = [i for i in part if split == "test" and i in test_skipped]

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from tiny_parts import save, text, tower
-from tiny_qwen import SPECIAL, chat_template, qwen_tokenizer, rope
+from tiny_parts import save, tower
+from tiny_qwen import SPECIAL, chat_template, linear_decoder, qwen_tokenizer
 from transformers import (
     MiniCPMOcrConfig,
     MiniCPMOcrForConditionalGeneration,
@@ -32,17 +32,7 @@ NAMED = {
 
 def _config(tower_type: str, **more: Any) -> dict[str, Any]:
     return {
-        "text_config": text(
-            model_type="qwen3_5_text",
-            num_hidden_layers=4,
-            layer_types=["linear_attention", "full_attention"] * 2,
-            head_dim=16,
-            linear_key_head_dim=8,
-            linear_value_head_dim=8,
-            linear_num_key_heads=2,
-            linear_num_value_heads=4,
-            rope_parameters=rope(mrope_section=[4, 2, 2], partial_rotary_factor=1.0),
-        ),
+        "text_config": linear_decoder(model_type="qwen3_5_text"),
         "vision_config": tower(tower_type, image_size=56, patch_size=7),
         "insert_layer_id": 0,
         "image_size": 56,

@@ -1,31 +1,17 @@
 """Tiny random checkpoints of real architectures, with their real processors, saved as folders."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_deepseek
-import tiny_dual
-import tiny_gemma
-import tiny_glm
-import tiny_idefics
-import tiny_lfm
-import tiny_llama
-import tiny_llava
-import tiny_llava_kin
-import tiny_minicpm
-import tiny_mistral
-import tiny_molmo
-import tiny_omni
-import tiny_qwen
-import tiny_qwen_kin
-import tiny_tiled
 import torch
 from tiny_parts import HEAD_DIM, HEADS, LAYERS
 
 __all__ = [
     "BUILDERS",
+    "COUNTS",
     "DUAL",
     "HEADS",
     "HEAD_DIM",
@@ -33,26 +19,39 @@ __all__ = [
     "LIMITED",
     "LIMITS",
     "build",
+    "builders_of",
     "marked",
+    "taken",
 ]
 
-BUILDERS = {
-    **tiny_qwen.BUILDERS,
-    **tiny_llava.BUILDERS,
-    **tiny_idefics.BUILDERS,
-    **tiny_tiled.BUILDERS,
-    **tiny_gemma.BUILDERS,
-    **tiny_mistral.BUILDERS,
-    **tiny_glm.BUILDERS,
-    **tiny_lfm.BUILDERS,
-    **tiny_omni.BUILDERS,
-    **tiny_qwen_kin.BUILDERS,
-    **tiny_llava_kin.BUILDERS,
-    **tiny_deepseek.BUILDERS,
-    **tiny_minicpm.BUILDERS,
-    **tiny_molmo.BUILDERS,
-}
-LIMITED = {**tiny_llama.LIMITED, **tiny_llava_kin.LIMITED}
+
+def _modules(**families: str) -> dict[str, str]:
+    """Return family -> the module that builds it, imported when it does: all take two seconds."""
+    return {family: module for module, names in families.items() for family in names.split()}
+
+
+BUILDERS = _modules(
+    tiny_qwen="qwen2_vl qwen2_5_vl qwen3_vl qwen3_vl_moe qwen3_5 qwen3_5_moe",
+    tiny_llava="llava_onevision llava llava_next vipllava",
+    tiny_idefics="idefics2 idefics3 smolvlm",
+    tiny_tiled="internvl aya_vision cohere2_vision",
+    tiny_gemma="gemma3 gemma3n gemma4",
+    tiny_mistral="mistral3 pixtral",
+    tiny_glm="glm4v glm4v_moe glm46v glmga glm_ocr",
+    tiny_lfm="lfm2_vl",
+    tiny_omni="qwen2_5_omni_thinker qwen3_omni_moe_thinker",
+    tiny_qwen_kin="cosmos3_edge cosmos3_omni hyperclovax_vision_v2 video_llama_3 exaone4_5 ovis2"
+    " ernie4_5_vl_moe paddleocr_vl lfm3_vl",
+    tiny_llava_kin="llava_next_video video_llava fast_vlm granite4_vision lighton_ocr qianfan_ocr",
+    tiny_deepseek="deepseek_vl deepseek_vl_hybrid janus",
+    tiny_minicpm="minicpmv4_6 minicpmv4_7 minicpm_ocr",
+    tiny_molmo="molmo2",
+)
+LIMITED = _modules(
+    tiny_llama="mllama llama4",
+    tiny_llava_kin="perception_lm",
+    tiny_formed="blip-2 instructblip paligemma kosmos-2 fuyu",
+)
 """Families that work as extractions use them, and not in every way that tests try."""
 LIMITS = {
     "mllama": "a batch has one number of images",
@@ -60,7 +59,14 @@ LIMITS = {
     "perception_lm": "images of one prompt are cut into as many tiles each",
 }
 """What limits them."""
-DUAL = tiny_dual.BUILDERS
+COUNTS = {
+    **dict.fromkeys(("blip-2", "instructblip", "kosmos-2"), (1, 1)),
+    "fuyu": (0, 1),
+    "paligemma": (1, 2),
+    "perception_lm": (0, 1),
+}
+"""The fewest and the most images of a prompt where tests do not try all, none, one and two."""
+DUAL = _modules(tiny_dual="clip siglip siglip2")
 """Dual encoders, which have no attention heads that are read."""
 
 EACH_RUN = {
@@ -74,8 +80,20 @@ EACH_RUN = {
 def build(family: str, folder: Path) -> Path:
     """Save a tiny random checkpoint of a family; the same weights each time."""
     torch.manual_seed(0)
-    (BUILDERS | LIMITED | DUAL)[family](folder)
+    builders_of((BUILDERS | LIMITED | DUAL)[family])[family](folder)
     return folder
+
+
+def builders_of(module: str) -> dict[str, Callable[[Path], None]]:
+    """Return family -> the function that saves it, of one module."""
+    found = vars(import_module(module))
+    return found.get("BUILDERS", {}) | found.get("LIMITED", {})
+
+
+def taken(family: str, prompts: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return those prompts, of texts and images, that a family takes."""
+    low, high = COUNTS.get(family, (0, 2))
+    return [p for p in prompts if low <= sum(not isinstance(x, str) for x in p) <= high]
 
 
 def marked(family: str, always: Collection[str]) -> Any:

@@ -141,22 +141,23 @@ def _qwen3_vl(**more: Any) -> dict[str, Any]:
     }
 
 
+def linear_decoder(**more: Any) -> dict[str, Any]:
+    """Return the configuration of Qwen3.5's decoder: every other layer has linear attention."""
+    return text(
+        num_hidden_layers=4,
+        layer_types=["linear_attention", "full_attention"] * 2,
+        head_dim=16,
+        linear_key_head_dim=8,
+        linear_value_head_dim=8,
+        linear_num_key_heads=2,
+        linear_num_value_heads=4,
+        rope_parameters=rope(mrope_section=[4, 2, 2], partial_rotary_factor=1.0),
+        **more,
+    )
+
+
 def _qwen3_5(**more: Any) -> dict[str, Any]:
-    return {
-        "text_config": text(
-            num_hidden_layers=4,
-            layer_types=["linear_attention", "full_attention"] * 2,
-            head_dim=16,
-            linear_key_head_dim=8,
-            linear_value_head_dim=8,
-            linear_num_key_heads=2,
-            linear_num_value_heads=4,
-            rope_parameters=rope(mrope_section=[4, 2, 2], partial_rotary_factor=1.0),
-            **more,
-        ),
-        "vision_config": deep_tower(),
-        **ids(),
-    }
+    return {"text_config": linear_decoder(**more), "vision_config": deep_tower(), **ids()}
 
 
 def build_qwen3_vl(folder: Path) -> None:

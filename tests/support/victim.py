@@ -18,7 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-FORK_TIMEOUT_S = 120
+FORK_TIMEOUT_S = 600
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ COMMANDS = {
     "split": "Split one file into a training file and a test file without leaks.",
     "preview": "Write an HTML page that shows the first examples with images, prompts and labels.",
     "extract": "Run a model over training and test examples and store the features of all heads.",
+    "import": "Write a store of features that another program computed.",
     "models": "List the support status of the multimodal architectures of transformers.",
     "check-model": "Test whether a checkpoint gives correct features, alone and in batches.",
     "select": "Select the heads that separate the training classes best, for each subtask.",

@@ -19,7 +19,7 @@ from savs.pipeline.cli.options.shared import (
 )
 from savs.pipeline.cli.output import print_json, print_line, print_table, say
 from savs.pipeline.cli.tables import print_selection
-from savs.pipeline.names import DEFAULT_HEADS
+from savs.pipeline.names import DEFAULT_HEADS, IMPORTED
 from savs.pipeline.running.formatting import percent
 
 if TYPE_CHECKING:
@@ -132,7 +132,8 @@ def select_command(
         print_selection(selection, estimates)
         if found is not None:
             _print_suspects(found)
-    say(_depth(opened, selection))
+    if selection.source.model.get("class") != IMPORTED:
+        say(_depth(opened, selection))
     more = f" --selection {path}" if out else f" --readout {readout}" if readout != "vote" else ""
     say(f"wrote {path}; next: savs evaluate {store}{more}")
 

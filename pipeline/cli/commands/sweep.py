@@ -7,7 +7,6 @@ import typer
 
 from savs import pipeline
 from savs.pipeline.cli.depth import parse_depths, print_depth
-from savs.pipeline.cli.differences import HEADER, compared_cells
 from savs.pipeline.cli.options.shared import (
     BenchmarkOption,
     JsonOption,
@@ -16,13 +15,14 @@ from savs.pipeline.cli.options.shared import (
     parse_heads,
     result_place,
 )
-from savs.pipeline.cli.output import print_json, print_line, print_table, say, visible
+from savs.pipeline.cli.output import print_json, print_line, say, visible
 from savs.pipeline.cli.prompt_table import sweep_store_prompts
-from savs.pipeline.names import DEFAULT_DRAWS
-from savs.pipeline.running.formatting import percent, points, probability
+from savs.pipeline.cli.sweep_tables import print_differences, print_stores, print_summary
+from savs.pipeline.names import DEFAULT_DRAWS, OWN_ANSWERS
 
 if TYPE_CHECKING:
-    import polars as pl
+    from savs.pipeline import Sweep
+    from savs.stores import FeatureStore
 
 OF_TEST = ("shots", "draws", "seed", "metric", "benchmark", "max_layers")
 """Options that a sweep of prompts has no use for."""
@@ -35,7 +35,8 @@ def sweep_command(
         list[str],
         typer.Argument(
             metavar="STORE",
-            help="Feature stores: folders or URLs. Of several, the means over all are printed.",
+            help="Feature stores: folders or URLs. Of the same examples, readouts are compared over"
+            " all stores; of different ones, the means over stores are printed.",
             show_default=False,
         ),
     ],
@@ -60,7 +61,8 @@ def sweep_command(
         str,
         option(
             metavar="NAME,NAME",
-            help="Readouts, see `savs select --readout`; the others are compared with the first.",
+            help="Readouts, see `savs select --readout`, and zero-shot, icl, generated; STORE:NAME"
+            " is that of one store. The others are compared with the first.",
         ),
     ] = "vote",
     scoring: ScoringOption = "resubstitution",
@@ -98,9 +100,8 @@ def sweep_command(
             raise typer.BadParameter(f"--prompts compares within one store, {len(stores)} given")
         sweep_store_prompts(stores[0], counts, readouts.split(","), scoring, out, as_json=json)
         return
-    if len(stores) > 1 and (out is None or metric is not None):
-        wrong = "has no --out, expected --out DIR" if out is None else "takes no --metric"
-        raise typer.BadParameter(f"a sweep of several stores {wrong}")
+    if len(stores) > 1 and out is None:
+        raise typer.BadParameter("a sweep of several stores has no --out, expected --out DIR")
     grid = {
         "heads": counts,
         "shots": [_shots(text) for text in shots.split(",")] if shots else None,
@@ -112,10 +113,22 @@ def sweep_command(
     }
     if max_layers is not None:
         _depth(stores, grid, parse_depths(max_layers), out, as_json=json)
-    elif len(stores) == 1 or out is None:
-        _one(stores[0], grid, out, metric, as_json=json)
+    elif len(stores) == 1 and not set(readouts.split(",")) & set(OWN_ANSWERS):
+        opened = pipeline.open_store(stores[0])
+        found = pipeline.sweep(opened, **grid)
+        _keep(found, result_place(opened, out, "sweep"), metric, as_json=json)
     else:
-        _several(stores, grid, out, as_json=json)
+        _several(_open_all(stores), grid, out, metric, as_json=json)
+
+
+def _open_all(stores: list[str]) -> dict[str, "FeatureStore"]:
+    """Return short name -> store."""
+    from savs.pipeline.comparing.result_folders import short_names
+
+    names = [name.replace("/", "-") for name in short_names([Path(store) for store in stores])]
+    if len(set(names)) < len(names):
+        raise typer.BadParameter("a store is given twice, expected each once")
+    return {n: pipeline.open_store(store) for n, store in zip(names, stores, strict=True)}
 
 
 def _require_none_of(context: typer.Context, *names: str) -> None:
@@ -128,16 +141,12 @@ def _require_none_of(context: typer.Context, *names: str) -> None:
             )
 
 
-def _one(
-    store: str, grid: dict[str, Any], out: Path | None, metric: str | None, *, as_json: bool
-) -> None:
+def _keep(found: "Sweep", folder: Path, metric: str | None, *, as_json: bool) -> None:
+    """Write a sweep, and print one metric of it."""
     import polars as pl
 
     from savs.pipeline.sweeping.sweep_file import save_sweep
 
-    opened = pipeline.open_store(store)
-    folder = result_place(opened, out, "sweep")
-    found = pipeline.sweep(opened, **grid)
     names = found.summary["metric"].unique(maintain_order=True).to_list()
     if metric is not None and metric not in names:
         known = visible("; ".join(names))
@@ -151,10 +160,10 @@ def _one(
         tables = {"summary": summary.to_dicts(), "differences": differences.to_dicts()}
         print_json({"files": [str(path) for path in files], **tables})
     else:
-        _print_summary(summary, shown)
+        print_summary(summary, shown)
         if differences.height:
             print_line()
-            _print_differences(differences)
+            print_differences(differences)
     say(f"wrote {', '.join(map(str, files))}")
 
 
@@ -183,90 +192,70 @@ def _depth(
     say(f"wrote {path}")
 
 
-def _several(stores: list[str], grid: dict[str, Any], out: Path, *, as_json: bool) -> None:
-    from savs.pipeline.comparing.result_folders import short_names
+def _several(
+    stores: dict[str, "FeatureStore"],
+    grid: dict[str, Any],
+    out: Path | None,
+    metric: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Compare methods on the same examples, or print means over stores of different ones."""
+    from savs.pipeline.sweeping.shared_examples import hold_same_test
+
+    is_same, apart = hold_same_test(list(stores.values()))
+    if is_same:
+        folder = result_place(next(iter(stores.values())), out, "sweep")
+        _methods(stores, grid, folder, metric, as_json=as_json)
+    elif metric is not None or out is None:
+        raise typer.BadParameter(
+            f"--metric is for stores of the same examples; these differ: {visible(apart)}"
+        )
+    else:
+        say(f"the stores hold different test examples: {apart}")
+        _across(stores, grid, out, as_json=as_json)
+
+
+def _methods(
+    stores: dict[str, "FeatureStore"],
+    grid: dict[str, Any],
+    folder: Path,
+    metric: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    counts = grid.pop("heads") or [None]
+    if len(counts) > 1:
+        raise typer.BadParameter(
+            "--heads has several numbers, expected one: methods are compared at one, and a store"
+            " that has fewer heads takes all"
+        )
+    done = pipeline.sweep_methods(stores, heads=counts[0], **grid)
+    _keep(done.sweep, folder, metric, as_json=as_json)
+    for line in done.notes:
+        say(line)
+
+
+def _across(
+    stores: dict[str, "FeatureStore"], grid: dict[str, Any], out: Path, *, as_json: bool
+) -> None:
     from savs.pipeline.sweeping.across_stores import across_stores
     from savs.pipeline.sweeping.sweep_file import save_sweep
     from savs.stores.results import write_table
 
-    names = [name.replace("/", "-") for name in short_names([Path(store) for store in stores])]
-    if len(set(names)) < len(names):
-        raise typer.BadParameter("a store is given twice, expected each once")
     found = {}
-    for name, store in zip(names, stores, strict=True):
-        found[name] = pipeline.sweep(pipeline.open_store(store), **grid)
+    for name, store in stores.items():
+        found[name] = pipeline.sweep(store, **grid)
         save_sweep(found[name], out / name)
-        say(f"swept {store}")
+        say(f"swept {store.path}")
     table = across_stores(found)
     path = out / STORES_FILE
     write_table(path, table)
     if as_json:
         print_json({"files": [str(path)], "stores": table.to_dicts()})
     else:
-        _print_stores(table)
+        print_stores(table)
     say(f"wrote {path}, and the tables of each store beside it")
-
-
-def _print_summary(table: "pl.DataFrame", metric: str) -> None:
-    header = ["readout", "shots", "heads", f"{metric} (%)", "SD", "95 % interval", "draws"]
-    rows = [
-        [
-            *_point(row),
-            percent(row["mean"]),
-            percent(row["sd"]),
-            f"{percent(row['low'])} .. {percent(row['high'])}",
-            str(row["draws"]),
-        ]
-        for row in table.iter_rows(named=True)
-    ]
-    print_table(header, rows)
-    say(f"chance {percent(table['chance'][0])}; SD over draws, intervals over draws and examples")
-    if (table["draws"] == 1).any():
-        say(
-            "one draw has no interval: it does not show how much draws differ; `savs evaluate` has"
-            " the interval over test examples alone"
-        )
-
-
-def _print_differences(table: "pl.DataFrame") -> None:
-    header = ["readout", "shots", "heads", "difference", "95 % interval", "p", "p (Holm)"]
-    rows = [
-        [
-            *_point(row | {"readout": row["b"]}),
-            points(row["difference"]),
-            f"{points(row['low'])} .. {points(row['high'])}",
-            probability(row["p"]),
-            probability(row["p_holm"]),
-        ]
-        for row in table.iter_rows(named=True)
-    ]
-    print_table(header, rows)
-    say(f"difference: minus {table['a'][0]} on the same draws and examples, percentage points")
-    count = table["p_holm"].count()
-    say(f"p (Holm): corrected for the {count:,} rows of the headline metric")
-
-
-def _print_stores(table: "pl.DataFrame") -> None:
-    header = ["readout", "shots", "heads", "mean (%)", *HEADER, "wins", "ties", "losses"]
-    rows = [
-        [
-            *_point(row),
-            *compared_cells(row, "mean"),
-            *("-" if row[name] is None else str(row[name]) for name in ("wins", "ties", "losses")),
-        ]
-        for row in table.iter_rows(named=True)
-    ]
-    print_table(header, rows)
-    say(
-        f"means over {table['stores'][0]} stores of the headline metric; difference: minus"
-        f" {table['readout'][0]}, percentage points; intervals and p over stores"
-    )
-    say("win, loss: a store where the interval of the difference lies above, or below 0")
-
-
-def _point(row: dict[str, Any]) -> list[str]:
-    shots = "all" if row["shots"] is None else str(row["shots"])
-    return [row["readout"], shots, str(row["heads"])]
 
 
 def _shots(text: str) -> int | Literal["all"]:

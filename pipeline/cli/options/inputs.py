@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 BenchmarkArgument = Annotated[
     str,
     typer.Argument(
-        metavar="BENCHMARK", help="A name from `savs benchmarks`, or a Python file (mine.py)."
+        metavar="BENCHMARK",
+        help="A name from `savs benchmarks`, a Python file (mine.py) or an lmms-eval task (.yaml).",
     ),
 ]
 INPUT_FLAGS = {

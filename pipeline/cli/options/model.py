@@ -27,6 +27,10 @@ MODEL_FLAGS = {
         "split: images replace their marks; keep: images first, marks stay in the text.",
         metavar="split|keep",
     ),
+    "prompt_template": Flag(
+        "Prompt form such as 'Question: {prompt} Answer:', or a file with one.",
+        metavar="TEXT|FILE",
+    ),
     "min_pixels": Flag("Enlarge smaller images to N pixels.", min=1),
     "max_pixels": Flag("Shrink larger images to N pixels.", min=1),
 }

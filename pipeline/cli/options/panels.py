@@ -31,7 +31,14 @@ PANELS = {
     ),
     "Model": (
         *("model", "revision", "dtype", "device", "attention", "adapter", "model_code"),
-        *("model_kwargs", "trust_remote_code", "placeholders", "min_pixels", "max_pixels"),
+        *(
+            "model_kwargs",
+            "trust_remote_code",
+            "prompt_template",
+            "placeholders",
+            "min_pixels",
+            "max_pixels",
+        ),
     ),
     "Method": (
         *("readout", "readouts", "heads", "use_heads", "heads_from", "max_layer", "max_layers"),

@@ -1,6 +1,5 @@
 """A shard while it is made: rows get their features in any order, until all are accounted for."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -12,6 +11,7 @@ from savs.datasets import Example
 from savs.foundation.arrays import Array
 from savs.pipeline.extraction.model.answers import ANSWERS, ICL, Answers
 from savs.pipeline.extraction.model.loaded_model import Read
+from savs.pipeline.inputs.stored_rows import example_columns
 from savs.stores import LayerGrid, ShardContent, ShardSpec
 from savs.stores.format.layout import STORED_DTYPES, head_name
 from savs.stores.shard.finite import endless_row, is_finite
@@ -165,25 +165,6 @@ class Assembly:
         return example_columns(rows, [self._digests.get(place, ()) for place in places])
 
 
-def example_columns(
-    examples: Sequence[Example], digests: Sequence[tuple[str, ...]]
-) -> dict[str, list[Any]]:
-    """Return the columns that a shard holds of its examples; `digests` are those of their media."""
-    return {
-        "index": [row.index for row in examples],
-        "id": [row.id for row in examples],
-        "split": [row.split for row in examples],
-        "label": [row.label for row in examples],
-        "group": [row.group for row in examples],
-        "subtask": [row.subtask for row in examples],
-        "category": [row.category for row in examples],
-        "prompt": [row.prompt for row in examples],
-        "media": [list(row.media) for row in examples],
-        "media_sha256": [list(found) for found in digests],
-        "extra": [_json(dict(row.extra)) for row in examples],
-    }
-
-
 def find_faults(read: Read, grid: Sequence[LayerGrid], dtype: str) -> dict[int, str]:
     """Return column of a batch -> why it cannot be kept: the first head, or an answer, with NaN."""
     found: dict[int, str] = {}
@@ -207,7 +188,3 @@ def find_faults(read: Read, grid: Sequence[LayerGrid], dtype: str) -> dict[int, 
             " type that it was trained in, or with --dtype float32",
         )
     return found
-
-
-def _json(value: dict[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -40,9 +40,9 @@ class PlannedWindow:
     """Whether it ends its shard."""
 
 
-PromptKey = tuple[tuple[str, ...], str, tuple[int, ...], int]
-"""What makes prompts equal: SHA-256 of each medium, the text, the labels that are asked, and the
-demonstrations."""
+PromptKey = tuple[tuple[str, ...], str, tuple[int, ...], bool, int]
+"""What makes prompts equal: SHA-256 of each medium, the text, the labels that are asked, whether an
+answer is generated, and the demonstrations."""
 
 
 @dataclass
@@ -72,8 +72,9 @@ class Planner:
         self, digests: tuple[str, ...], prompt: str, split: str, subtask: str | None
     ) -> PromptKey:
         """Return what a row's request is known by."""
-        context = self.answers.context_of(split, subtask)
-        return digests, prompt, self.answers.labels_for(split, subtask), context
+        kept = self.answers
+        asked = kept.labels_for(split, subtask), kept.generates_for(split)
+        return digests, prompt, *asked, kept.context_of(split, subtask)
 
     def _window(self, assembly: Assembly, window: Window, *, is_first: bool) -> PlannedWindow:
         skipped: dict[int, str] = {}
@@ -117,6 +118,7 @@ class Planner:
                 tokens=text + sum(self.counter.image(*size) for m in seen for size in m.sizes),
                 pixels=sum(width * height for m in seen for width, height in m.sizes),
                 labels=self.answers.labels_for(example.split, example.subtask),
+                generates=self.answers.generates_for(example.split),
                 context=self.answers.context_of(example.split, example.subtask),
             )
             several = any(self.asked.get(name, 0) > 1 for name in example.media)

@@ -26,6 +26,8 @@ class Request:
     """Pixels of its images, as they are decoded."""
     labels: tuple[int, ...] = ()
     """The labels whose likelihood is kept, see `Answers.labels_of`."""
+    generates: bool = False
+    """Whether its answer is generated, see `Answers.generates_for`."""
     context: int = -1
     """The demonstrations behind which they are asked, too, by number; -1 for none."""
 

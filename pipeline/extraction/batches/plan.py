@@ -1,13 +1,10 @@
-"""Which examples are planned and which prompts run together: pure functions."""
+"""Which prompts run together: pure functions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from savs.datasets import Example
 from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.batches.jobs import Request
-from savs.stores import PlannedRow
-from savs.stores.format.plan import ROW_COLUMNS, row_digest
 
 MOST_PIXELS = 2**28
 """Decoded pixels of a batch at most, some 800 MB in each worker; more in one prompt run alone."""
@@ -33,24 +30,6 @@ class BatchLimits:
             raise ParameterError(f"the batch size is {self.rows}, expected at least 1")
         if self.tokens < 1:
             raise ParameterError(f"the tokens of a batch are {self.tokens}, expected at least 1")
-
-
-def planned_rows(examples: Sequence[Example]) -> list[PlannedRow]:
-    """Return what the plan keeps of each example: its id, a digest of its row, its first medium.
-
-    Rows that begin with the same medium fill the shards side by side, so that it is read once.
-    """
-    return [
-        PlannedRow(
-            example.id,
-            row_digest(
-                {name: getattr(example, name) for name in ROW_COLUMNS}
-                | {"media": list(example.media), "extra": dict(example.extra)}
-            ),
-            group=example.media[0] if example.media else "",
-        )
-        for example in examples
-    ]
 
 
 def make_batches(requests: Sequence[Request], limits: BatchLimits) -> list[list[Request]]:

@@ -60,10 +60,10 @@ class Checkup:
         }
 
 
-def sample_prompts(count: int, images: int = 2) -> list[Pieces]:
-    """Return prompts of many lengths: text only, one image, several up to `images`."""
+def sample_prompts(count: int, images: int = 2, *, without: bool = True) -> list[Pieces]:
+    """Return prompts of many lengths: one image, several up to `images`, and text `without`."""
     rng = random.Random("savs check-model")
-    prompts: list[Pieces] = [("Is the sky blue? Answer with Yes or No.",)]
+    prompts: list[Pieces] = [("Is the sky blue? Answer with Yes or No.",)] if without else []
     while len(prompts) < count:
         number = len(prompts)
         scenes = [
@@ -80,7 +80,7 @@ def check_up(options: ModelOptions, batch_size: int) -> Checkup:
     encoder = load_encoder(options)
     encoder.require_prompts()
     model = load(options, encoder)
-    prompts = sample_prompts(max(batch_size, 6), images_a_turn(model))
+    prompts = sample_prompts(max(batch_size, 6), images_a_turn(model), without=takes_text(model))
     sizes = [2**n for n in range(1, batch_size.bit_length()) if 2**n < batch_size] + [batch_size]
     checks = prove(model, prompts, sizes)
     good = [size for size, check in zip(sizes, checks[-len(sizes) :], strict=True) if check.passed]
@@ -105,6 +105,15 @@ def images_a_turn(model: LoadedModel) -> int:
             continue
         return count
     return 0
+
+
+def takes_text(model: LoadedModel) -> bool:
+    """Return whether a prompt may be without an image."""
+    try:
+        model.inputs([("Compare.",)])
+    except ValueError:
+        return False
+    return True
 
 
 def _facts(model: LoadedModel) -> dict[str, str]:

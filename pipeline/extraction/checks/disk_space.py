@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from savs.datasets import Example
-from savs.pipeline.extraction.batches.assembly import example_columns
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.inputs.stored_rows import example_columns
 from savs.pipeline.running.formatting import format_bytes
 from savs.stores import StoreWriteError
 from savs.stores.files.paths import is_remote

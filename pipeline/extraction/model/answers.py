@@ -1,7 +1,7 @@
 """What is kept of the model's own answer beside the heads, for a run and for one batch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -72,9 +72,16 @@ class Answers:
         """Return the labels that a row is asked about: none of the texts that classes are."""
         return self.labels_of.get(subtask, ()) if split in SPLITS else ()
 
-    def asked(self, labels: Sequence[tuple[int, ...]]) -> "Asked":
-        """Return what is asked of a batch whose prompts have these labels."""
-        return Asked(self, tuple(labels))
+    def generates_for(self, split: str) -> bool:
+        """Return whether a row's answer is generated: none behind the texts that classes are."""
+        return bool(self.ends) and split in SPLITS
+
+    def asked(self, labels: Sequence[tuple[int, ...]], *, generates: bool = True) -> "Asked":
+        """Return what is asked of a batch whose prompts have these labels.
+
+        Without `generates` nothing is generated, whatever the run keeps.
+        """
+        return Asked(self if generates else replace(self, ends=()), tuple(labels))
 
     def tried(self, count: int) -> "Asked":
         """Return what is asked of a few prompts that are tried: the first labels alone."""
@@ -96,7 +103,7 @@ class Asked:
 
     def __bool__(self) -> bool:
         """Return whether anything is asked."""
-        return bool(self.answers)
+        return any(self.labels) or bool(self.answers.ends)
 
     @property
     def texts(self) -> list[tuple[int, ...]]:

@@ -42,11 +42,7 @@ def find_hook_points(model: Any) -> tuple[HookPoint, ...]:
     ModelError
         There is no decoder with attention heads, or a width is not a multiple of the heads.
     """
-    if getattr(model.config, "is_encoder_decoder", False):
-        raise ModelError(
-            f"{type(model).__name__} is an encoder with a decoder: its decoder's last token is no"
-            " place where the prompt has been read; give --model-code with find_heads"
-        )
+    require_decoder_only(type(model).__name__, model.config)
     layers = decoder_layers(model)
     if layers is None:
         decoder = type(model.get_decoder()).__name__
@@ -56,6 +52,26 @@ def find_hook_points(model: Any) -> tuple[HookPoint, ...]:
             f" ({', '.join(PROJECTION_NAMES)}); give --model-code with find_heads"
         )
     return tuple(_points(layers))
+
+
+def require_decoder_only(name: str, config: Any) -> None:
+    """Refuse an encoder with a decoder, by its configuration alone.
+
+    Raises
+    ------
+    ModelError
+        It is one, or its language model is.
+    """
+    if any(
+        getattr(part, "is_encoder_decoder", False)
+        for part in (config, config.get_text_config(decoder=True))
+    ):
+        raise ModelError(
+            f"{name} is an encoder with a decoder: at the decoder's start token self-attention sees"
+            " that token alone, so the first layer's heads are the same for every prompt, and the"
+            " prompt is read by cross-attention only; take a decoder-only model, or give"
+            " --model-code with find_heads"
+        )
 
 
 def decoder_layers(model: Any) -> nn.ModuleList | None:
@@ -77,6 +93,8 @@ def _hook_point(number: int, layer: nn.Module) -> HookPoint | None:
         attention = getattr(layer, name, None)
         for projection_name in PROJECTION_NAMES:
             projection = getattr(attention, projection_name, None)
+            if not hasattr(projection, "in_features"):  # a gate before it is a part of it (Inkling)
+                projection = getattr(projection, "linear", projection)
             heads = _head_count(attention)
             if projection is not None and heads:  # linear attention has no count
                 return HookPoint(_grid(number, heads, projection), projection)
@@ -84,11 +102,10 @@ def _hook_point(number: int, layer: nn.Module) -> HookPoint | None:
 
 
 def _head_count(attention: Any) -> int | None:
-    """Return the number of heads of an attention block; a configuration may have one a layer."""
-    try:
-        found = attention.config.num_attention_heads
-    except AttributeError:
-        found = getattr(attention, "num_heads", None)
+    """Return the number of heads of an attention block: its own, which may differ by layer."""
+    found = getattr(attention, "num_heads", None)
+    if found is None:
+        found = getattr(getattr(attention, "config", None), "num_attention_heads", None)
     return found if isinstance(found, int) else None
 
 

@@ -20,6 +20,7 @@ from jinja2 import TemplateError
 from PIL import Image
 
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.prompt_form import ONE_IMAGE
 
 IMAGE, TEXT = "I", "T"
 """Kinds of pieces; a prompt is a string of them, such as `ITI`."""
@@ -43,10 +44,15 @@ def kinds_of(pieces: Sequence[str | Image.Image]) -> str:
 
 @contextmanager
 def template_errors() -> Iterator[None]:
-    """Turn what a chat template raises, or is not allowed in its sandbox, into a ModelError."""
+    """Turn what a chat template raises, or is not allowed in its sandbox, into a ModelError.
+
+    What a prompt form says of some prompts becomes a ValueError, which skips these.
+    """
     try:
         yield
     except TemplateError as error:
+        if str(error) == ONE_IMAGE:
+            raise ValueError(ONE_IMAGE) from error
         raise ModelError(
             f"the model's chat template fails ({error}); correct chat_template.jinja in its folder"
         ) from error
@@ -66,7 +72,7 @@ class ImagePlaces:
         for fewer, more in (("IT", "IIT"), ("T", "IT")):
             try:
                 return self._added(self._render(fewer), self._render(more))
-            except ModelError:  # some refuse two images
+            except ValueError:  # some refuse two images
                 continue
         return None
 

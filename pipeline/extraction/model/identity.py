@@ -126,6 +126,7 @@ def model_settings(options: ModelOptions, encoder: PromptEncoder) -> dict[str, A
         "code": encoder.code.digest,
         "kwargs": portable(keywords),
         "placeholders": options.placeholders if options.placeholders != SPLIT else None,
+        "prompt_template": encoder.form and encoder.form.text,
     }
     return {key: value for key, value in settings.items() if value}
 

@@ -26,6 +26,8 @@ from savs.pipeline.extraction.model.shared_inputs import TEXT
 IDS, MASK = TEXT[:2]
 TYPES = TEXT[2:]
 """Inputs that say which tokens are of images; those of an answer are text, 0."""
+PREFIXED = ("paligemma",)
+"""Types of models in which they say what may be seen from before: a prompt is 0, its answer 1."""
 Pair = tuple[int, int]
 """A row of a batch and a label, by its place among all."""
 
@@ -156,7 +158,7 @@ def _with_prompt(
         text = texts[label]
         ids = torch.tensor([text[:-1]]).expand(len(begun.logits), -1)
         found = model(
-            **extended(begun.arguments, ids.to(begun.logits.device)),
+            **extended(model, begun.arguments, ids.to(begun.logits.device)),
             use_cache=False,
             logits_to_keep=len(text) - 1,
         ).logits[:, 1 - len(text) :]  # some models return those of all positions
@@ -183,8 +185,9 @@ def _go_on(
     device = begun.mask.device
     places = torch.tensor(rows).to(device)
     ids = ids.to(device)
+    kind = answer_type(model)
     given: dict[str, Any] = {
-        name: torch.zeros_like(ids) for name in TYPES if name in begun.arguments
+        name: torch.full_like(ids, kind) for name in TYPES if name in begun.arguments
     }
     kept = cache if cache is not None else widened(begun.cache, rows, device)
     more = torch.ones((len(rows), seen + ids.shape[1]), dtype=begun.mask.dtype, device=device)
@@ -200,7 +203,12 @@ def _go_on(
     ).logits
 
 
-def extended(arguments: Mapping[str, Any], ids: torch.Tensor) -> dict[str, Any]:
+def answer_type(model: Any) -> int:
+    """Return the type of an answer's tokens, see `TYPES`."""
+    return int(model.config.model_type in PREFIXED)
+
+
+def extended(model: Any, arguments: Mapping[str, Any], ids: torch.Tensor) -> dict[str, Any]:
     """Return what a pass takes with `(batch, n)` more tokens of text behind each prompt."""
     shape = arguments[IDS].shape
     found = dict(arguments)
@@ -212,7 +220,7 @@ def extended(arguments: Mapping[str, Any], ids: torch.Tensor) -> dict[str, Any]:
         elif name == MASK:
             more = torch.ones_like(ids)
         elif name in TYPES:
-            more = torch.zeros_like(ids)
+            more = torch.full_like(ids, answer_type(model))
         else:  # such as what images a token may see: as the last token of the prompt
             more = value[:, -1:].expand(-1, ids.shape[1], *value.shape[2:])
         found[name] = torch.cat([value, more.to(value.dtype)], dim=1)
@@ -235,7 +243,7 @@ def _generated(model: Any, begun: Begun, ends: Sequence[int]) -> list[list[int]]
         if step == MOST_GENERATED - 1 or torch.isin(found, stop).any(dim=1).all():
             break
         if cache is None:
-            given = extended(begun.arguments, found)
+            given = extended(model, begun.arguments, found)
             logits = model(**given, use_cache=False, logits_to_keep=1).logits[:, -1]
         else:
             logits = _go_on(model, begun, rows, found[:, -1:], cache, step)[:, -1]

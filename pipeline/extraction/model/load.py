@@ -68,15 +68,18 @@ def can_end_early(options: ModelOptions, encoder: PromptEncoder) -> bool:
     """Return whether `load` can leave out the last layers of a checkpoint.
 
     Not with an adapter, which has weights for all layers, with code of the user or of the
-    checkpoint, where the user places the layers, and in a dual encoder.
+    checkpoint, where the user places the layers, in a dual encoder, and in a quantised model: which
+    modules stay as they are depends on the last ones.
     """
+    given = options.model_kwargs or {}
     return (
         not encoder.is_dual
         and type(encoder.config) in encoder.kind._model_mapping
         and not getattr(encoder.config, "auto_map", None)
         and options.adapter is None
         and encoder.code.find_heads is None
-        and "device_map" not in (options.model_kwargs or {})
+        and not {"device_map", "quantization_config"} & given.keys()
+        and getattr(encoder.config, "quantization_config", None) is None
     )
 
 

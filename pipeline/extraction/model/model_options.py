@@ -28,6 +28,7 @@ class ProcessorKeywords(TypedDict, total=False):
     revision: str | None
     trust_remote_code: bool
     placeholders: str
+    prompt_template: str | Path | None
     min_pixels: int | None
     max_pixels: int | None
 
@@ -91,6 +92,9 @@ class ModelOptions:
     placeholders: str = SPLIT
     """`split` puts each image at its `<image>` mark; `keep` puts all images first and leaves the
     marks in the text, as the public reference does on Qwen."""
+    prompt_template: str | Path | None = None
+    """A prompt form such as `Question: {prompt} Answer:` in place of a chat template, or a file
+    that holds one, see `PromptForm`."""
     min_pixels: int | None = None
     """The processor scales smaller images up to this size."""
     max_pixels: int | None = None
@@ -103,6 +107,8 @@ class ModelOptions:
             raise ModelError(
                 f"--placeholders is {self.placeholders!r}, expected {' or '.join(PLACEHOLDERS)}"
             )
+        if self.prompt_template is not None and self.model_code is not None:
+            raise ModelError("--prompt-template and --model-code both make the prompts; give one")
         low, high = self.min_pixels, self.max_pixels
         if low is not None and high is not None and low > high:
             raise ModelError(f"min_pixels is {low}, more than max_pixels, {high}")

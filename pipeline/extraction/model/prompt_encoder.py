@@ -26,13 +26,24 @@ from transformers.utils.hub import cached_file
 from savs.datasets.prompt import SPLIT
 from savs.foundation.hub import hub_problem
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.attention_hooks import require_decoder_only
+from savs.pipeline.extraction.model.chat_template import image_places
 from savs.pipeline.extraction.model.dual_inputs import is_dual, reader_of, text_limit
 from savs.pipeline.extraction.model.load_errors import explained
 from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.prompt_form import (
+    EXAMPLE,
+    IN_FRONT,
+    NEEDS_IMAGE,
+    PromptForm,
+    begin_text,
+    find_form,
+)
 from savs.pipeline.extraction.model.prompts import (
     Pieces,
     chat_inputs,
     conversation_inputs,
+    pictured_inputs,
     require_plain_mark,
     text_inputs,
 )
@@ -69,6 +80,8 @@ class PromptEncoder:
     """`min_pixels` and `max_pixels`, where they were given."""
     placeholders: str = SPLIT
     """What is done with the marks of images in a prompt: `split` or `keep`."""
+    form: PromptForm | None = None
+    """The prompt form in place of a chat template, the user's or a built-in one."""
     is_dual: bool = False
     """Whether it is a dual encoder's, which reads an image or a text, see `dual_inputs`."""
     text_tokens: int | None = None
@@ -115,7 +128,7 @@ class PromptEncoder:
         """
         with _TOKENIZING:
             if image_options is not None:
-                to_inputs: Any = self.to_inputs if self.is_dual else chat_inputs
+                to_inputs: Any = self.to_inputs if self.code.to_inputs is None else chat_inputs
                 return to_inputs(self.processor, prompts, image_options)
             return self.to_inputs(self.processor, prompts)
 
@@ -150,6 +163,9 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
         path = cached_file(options.path, "config.json", revision=options.revision)
         config = AutoConfig.from_pretrained(options.path, **options.source)
         kind = _kind(config)
+    if code.find_heads is None:
+        require_decoder_only(name, config)
+    with explained("model", name):
         text_only = kind is AutoModelForCausalLM
         reader = AutoTokenizer if text_only else AutoProcessor
         processor = reader.from_pretrained(options.path, **options.source)
@@ -167,20 +183,42 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
             is_dual=True,
             text_tokens=length,
         )
-    if code.to_inputs is None:
+    form = find_form(options.prompt_template, str(config.model_type), processor)
+    if form is not None:
+        processor.chat_template = _in_jinja(form, config, processor)
+    elif code.to_inputs is None:
         _require_template(name, processor)
     require_plain_mark(name, processor, options.placeholders)
     return PromptEncoder(
         name=plain_name(name),
         processor=processor,
-        to_inputs=code.to_inputs or (text_inputs if text_only else chat_inputs),
+        to_inputs=code.to_inputs or _reader(config, text_only=text_only),
         kind=kind,
         config=config,
         revision=_commit(path),
         code=code,
         pixels=options.pixels,
         placeholders=options.placeholders,
+        form=form,
     )
+
+
+def _in_jinja(form: PromptForm, config: Any, processor: Any) -> str:
+    """Return a prompt form as a chat template of a processor, or of a tokenizer of text."""
+    if not hasattr(processor, "tokenizer"):
+        return form.chat_template("", begin_text(processor))
+    if config.model_type in IN_FRONT:
+        return form.chat_template(None)
+    places = image_places(processor)  # an image as the checkpoint's own template writes it
+    mark = places.mark if places else None
+    return form.chat_template(mark or str(getattr(processor, "image_token", None) or ""))
+
+
+def _reader(config: Any, *, text_only: bool) -> ToInputs:
+    """Return how prompts become inputs where that is not the user's code."""
+    if text_only:
+        return text_inputs
+    return pictured_inputs if config.model_type in NEEDS_IMAGE else chat_inputs
 
 
 def _require_hub(options: ModelOptions) -> None:
@@ -221,7 +259,11 @@ def _kind(config: Any) -> Any:
 
 def _require_plain(name: str, options: ModelOptions) -> None:
     """Refuse options that mean nothing for a dual encoder."""
-    given = {"--placeholders": options.placeholders != SPLIT, "--model-code": options.model_code}
+    given = {
+        "--placeholders": options.placeholders != SPLIT,
+        "--prompt-template": options.prompt_template,
+        "--model-code": options.model_code,
+    }
     for option in (option for option, value in given.items() if value):
         raise ModelError(
             f"{name} is a dual encoder: it reads an image without a prompt, and has no attention"
@@ -232,9 +274,9 @@ def _require_plain(name: str, options: ModelOptions) -> None:
 def _require_template(name: str, processor: Any) -> None:
     if getattr(processor, "chat_template", None) is None:
         raise ModelError(
-            f"{name} has no chat template, so its prompt form is unknown; put a chat_template.jinja"
-            " beside its config.json and give the folder as --model, or give --model-code with"
-            " to_inputs"
+            f"{name} has no chat template, so its prompt form is unknown; give it as"
+            f" --prompt-template {EXAMPLE}, or put a chat_template.jinja beside its config.json and"
+            " give the folder as --model"
         )
 
 

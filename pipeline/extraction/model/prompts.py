@@ -9,11 +9,13 @@ from PIL import Image
 from savs.datasets.prompt import IMAGE_MARK, KEEP
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.chat_template import (
+    IMAGE,
     JOINED,
     image_places,
     kinds_of,
     template_errors,
 )
+from savs.pipeline.extraction.model.padding import pad_left
 
 Pieces = tuple[str | Image.Image, ...]
 """A prompt as text and images in reading order."""
@@ -39,6 +41,21 @@ def chat_inputs(
         _refuse_images(prompts)
     turns = [[_turn(processor, pieces)] for pieces in prompts]
     return _apply_chat(processor, turns, prompts, image_options)
+
+
+def pictured_inputs(
+    processor: Any, prompts: Sequence[Pieces], image_options: Mapping[str, Any] | None = None
+) -> Any:
+    """Return `chat_inputs` of a model that takes no prompt without an image.
+
+    Raises
+    ------
+    ValueError
+        A prompt has none, or as there.
+    """
+    if not all(IMAGE in kinds_of(pieces) for pieces in prompts):
+        raise ValueError("this model takes no prompt without an image")
+    return chat_inputs(processor, prompts, image_options)
 
 
 def conversation_inputs(
@@ -81,7 +98,7 @@ def _apply_chat(
 
     def applied(template: str | None) -> Any:
         with template_errors():
-            return processor.apply_chat_template(
+            made = processor.apply_chat_template(
                 turns,
                 chat_template=template,
                 add_generation_prompt=answer,
@@ -91,6 +108,8 @@ def _apply_chat(
                 sanitize_control_tokens=mentioned,
                 processor_kwargs=options,
             )
+        made.pop("labels", None)  # PaliGemma's processor makes them, and a loss would be computed
+        return pad_left(made)
 
     places = image_places(processor)
     template = places.joining if places and any(JOINED in own[0] for own in turns) else None

@@ -19,7 +19,10 @@ PUT_IN = (
     *(b"\xef\xbb\xbf", b"\xff\xfe", b"\0", b"\r", b"\n\n", b"\xc3"),
     *(b'"', b"{", b"[" * 2000, b",", b"NaN", b"1e999"),
 )
-many = settings(deadline=None, max_examples=1500, suppress_health_check=list(HealthCheck))
+many = settings(
+    max_examples=settings.default.max_examples * 3, suppress_health_check=list(HealthCheck)
+)
+"""For each form: 300 in a whole run, 3,000 by `just fuzz`."""
 each_form = pytest.mark.parametrize("form", FORMS)
 
 

@@ -252,3 +252,18 @@ def test_what_cannot_be_is_named(fitted, shots, made, tmp_path) -> None:
     assert other(made.images[0]) in fitted.classes_  # another dtype is only another rounding
     with pytest.raises(SelectionError, match="2 subtasks were selected"):
         SavsClassifier.load(made.classifier)
+
+
+def test_a_prompt_template_is_kept_and_gives_other_features(fitted, shots, cache, tmp_path):
+    images, labels = shots[0][::2], shots[1][::2]
+    formed = clone(fitted).set_params(prompt_template="Q: {prompt} A:").fit(images, labels)
+    plain = clone(fitted).fit(images, labels)
+    assert formed.cache == cache
+    assert not np.allclose(*(model.predict_proba(images) for model in (formed, plain)))
+    saved = save_selection(formed.selection_, tmp_path / "formed")
+    again = SavsClassifier.load(saved, cache=cache)
+    assert again.prompt_template == "Q: {prompt} A:"
+    np.testing.assert_array_equal(again.predict(images), formed.predict(images))
+    assert classify(saved, images[:2]).predictions["prediction"].to_list() == list(
+        formed.predict(images[:2])
+    )

@@ -69,13 +69,13 @@ def test_those_who_share_a_folder_take_turns(tmp_path) -> None:
 
     def slow(digests: Sequence[str]) -> ImageHeads:
         inside.set()
-        assert go.wait(30)
+        assert go.wait(600)
         return noting(asked)(digests)
 
     first = threading.Thread(target=lambda: FeatureCache(tmp_path).get(NAMES[:4], slow))
     second = threading.Thread(target=lambda: FeatureCache(tmp_path).get(NAMES[2:], noting(asked)))
     first.start()
-    assert inside.wait(30)
+    assert inside.wait(600)
     second.start()
     go.set()
     first.join()

@@ -85,6 +85,7 @@ def test_another_dtype_and_an_allowed_template_are_noted(animals, made, tmp_path
     [
         ("model", {"name": ["demo"]}),
         ("model", {"placeholders": 1}),
+        ("model", {"prompt_template": ["{prompt}"]}),
         ("processor", {"max_pixels": "all"}),
         ("processor", {"min_pixels": 0}),
         ("processor", {"video_frames": True}),
@@ -95,6 +96,15 @@ def test_a_strangers_facts_are_checked(animals, made, tmp_path, part, fact) -> N
     source = load_selection(animals).source
     other = changed(tmp_path / "a", animals, **{part: {**getattr(source, part), **fact}})
     with pytest.raises(SelectionError, match=rf"records {next(iter(fact))} as .*, expected a "):
+        classify(other, made.images[0])
+
+
+def test_a_classifier_names_no_file_as_its_prompt_template(animals, made, tmp_path) -> None:
+    (tmp_path / "secret").write_text("{prompt}")
+    facts = dict(load_selection(animals).source.model)
+    named = facts | {"prompt_template": str(tmp_path / "secret")}
+    other = changed(tmp_path / "a", animals, model=named)
+    with pytest.raises(SelectionError, match=r"prompt_template as .*secret', expected a text with"):
         classify(other, made.images[0])
 
 

@@ -55,9 +55,9 @@ def test_each_part_is_classified_by_a_selection_of_the_others(tmp_path, readout,
 
 @pytest.fixture(scope="module")
 def noise_stores(tmp_path_factory):
-    """Return six stores of 784 heads of noise, which fit 40 examples wholly."""
+    """Return six stores of 128 heads of noise, the best of which fit 40 examples wholly."""
     labels = ["a", "b"] * 20
-    parts = [noise(784, 40, 128, seed) for seed in range(6)]
+    parts = [noise(128, 40, 64, seed) for seed in range(6)]
     folder = tmp_path_factory.mktemp("noise")
     return [
         make_store(folder / str(n), part, labels, part[:, :2], labels[:2], shard_rows=40)

@@ -8,13 +8,17 @@ from random_stores import KINDS, SEEDS, write_problem
 from savs.pipeline import evaluate, select
 from savs.pipeline.readouts import READOUTS
 
-STORES = [(kind, seed) for kind in KINDS for seed in SEEDS]
+STORES = [
+    pytest.param((kind, seed), marks=[pytest.mark.thorough] if seed else [], id=f"{kind} {seed}")
+    for kind in KINDS
+    for seed in SEEDS
+]
 HEADS = 7
 CLOSE = 1e-5
 """Margins and sums of probabilities that rounding in float32 may order either way."""
 
 
-@pytest.fixture(scope="module", params=STORES, ids=lambda p: f"{p[0]} {p[1]}")
+@pytest.fixture(scope="module", params=STORES)
 def case(request, tmp_path_factory):
     kind, seed = request.param
     problem = KINDS[kind](seed)

@@ -63,7 +63,7 @@ def tables(tmp_path_factory):
     return store, {"examples": store.scan().collect(), "votes": votes}
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(
     sql=st.one_of(WITHOUT_COLUMNS, CROSS, PARTED, INSIDE, THERE, CONSTANTS, GROUPED),
 )

@@ -133,9 +133,9 @@ def test_an_interrupted_append_loses_one_shard_and_goes_on(grown, monkeypatch):
 def test_processes_that_append_the_same_share_one_plan(grown):
     from savs.datasets import find_benchmark
     from savs.pipeline.extraction.appending import add_examples
-    from savs.pipeline.extraction.batches.plan import planned_rows
     from savs.pipeline.inputs.input_options import InputOptions
     from savs.pipeline.inputs.source import Source
+    from savs.pipeline.inputs.stored_rows import planned_rows
 
     store = grown.extract(train=grown.file("first.jsonl", range(4))).store
     more = InputOptions(train=grown.file("more.jsonl", range(4, 9)))

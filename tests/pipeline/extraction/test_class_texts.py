@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from tiny_models import HEADS, LAYERS
 
-from savs.pipeline import evaluate, extract, load_model, select
+from savs.pipeline import evaluate, extract, generated_texts, load_model, select
+from savs.pipeline.extraction.checks import preflight
+from savs.pipeline.extraction.model import label_likelihood
 from savs.pipeline.extraction.text_rows import PROMPTS
 from savs.stores.format.layout import to_float32
 
@@ -53,6 +55,36 @@ def test_texts_of_classes_are_asked_no_labels(run) -> None:
     store = run(classes="labels", answers="labels")
     assert np.isnan(store.output("classes", "answers")).all()
     assert np.isfinite(store.output("test", "answers")).all()
+
+
+def test_nothing_is_generated_behind_texts_of_classes(run, monkeypatch) -> None:
+    generated, prompts = label_likelihood._generated, []
+
+    def counted(model, begun, ends):
+        prompts.append(len(begun.logits))
+        return generated(model, begun, ends)
+
+    monkeypatch.setattr(label_likelihood, "_generated", counted)
+    monkeypatch.setattr(preflight, "find_answer_way", lambda *_, **__: (False, "not tried"))
+    store = run(classes="labels", answers="labels,generate")
+    assert sum(prompts) == 6 + 5  # the training and the test examples, not the six texts
+    assert generated_texts(store, "classes").to_list() == [""] * 6
+    assert all(generated_texts(store, "test"))
+
+
+def test_a_prompt_that_is_also_the_text_of_a_class_has_an_answer_of_its_own(inputs, run) -> None:
+    # of two prompts without image, the second is what class a is told before the first
+    prompts = ["What?", "You are given an image of a a\nWhat?"]
+    rows = [{"question": prompts[n > 1], "label": "ab"[n % 2]} for n in range(4)]
+    path = inputs.rows("texts.jsonl", rows)
+    store = run(train=path, test=path, classes="labels", answers="generate")
+    texts = store.examples("classes")["prompt"].to_list()
+    place = texts.index(prompts[1])
+    assert generated_texts(store, "classes")[place] == ""
+    assert generated_texts(store, "test")[2] != ""
+    np.testing.assert_allclose(
+        store.features("classes")[:, place], store.features("test")[:, 2], rtol=1e-4, atol=1e-5
+    )
 
 
 def test_names_replace_labels_and_training_examples(run, tmp_path) -> None:

@@ -178,7 +178,8 @@ def test_a_batch_without_demonstrations_is_asked_once_and_keeps_nothing_of_them(
     counted = []
     asked = Answers.asked
     monkeypatch.setattr(
-        Answers, "asked", lambda self, labels: counted.append(labels) or asked(self, labels)
+        *(Answers, "asked"),
+        lambda self, labels, **named: counted.append(labels) or asked(self, labels, **named),
     )
     forward = forward_of(model, contexts=[None])  # of another subtask
     ((requests, launched),) = forward.run(batch_of(model, 2), NO_JOB)

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 
 import h5py
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 
 from savs.datasets import RowError, SourceError
+from savs.foundation.extras import install_command
 from savs.pipeline.errors import MissingExtraError
 from savs.pipeline.extraction import requirements
 from savs.pipeline.running.progress import Reporting
@@ -246,7 +248,7 @@ def test_progress_is_told_of_every_row(run):
 
 def test_without_torch_the_install_command_is_told(run, monkeypatch):
     monkeypatch.setattr(requirements, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'savs\[extract\]'"):
+    with pytest.raises(MissingExtraError, match=re.escape(install_command("extract"))):
         run()
 
 

@@ -37,7 +37,7 @@ def test_names_that_cannot_be_are_refused(tmp_path, name, text, message) -> None
 
 def test_templates_have_the_mark(tmp_path) -> None:
     file = tmp_path / "t.txt"
-    file.write_text("a {class}\n\na {class}\nthe {class}.\n")
+    file.write_text("a {class}\n\na {class}\nthe {c}.\n")
     assert read_templates(file) == ("a {class}", "the {class}.")
     file.write_text("a {class}\na cat\n")
     with pytest.raises(ParameterError, match=r"t\.txt:2: template 'a cat' has no \{class\}"):

@@ -9,7 +9,7 @@ from stores import make_store
 
 pytestmark = pytest.mark.thorough
 
-HEADS, WIDTH, TRAIN, TEST = 784, 128, 40, 400
+HEADS, WIDTH, TRAIN, TEST = 196, 64, 40, 400
 
 
 @pytest.fixture(scope="module")

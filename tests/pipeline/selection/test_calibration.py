@@ -7,7 +7,7 @@ from simulated_tasks import TEST, simulate
 from savs.pipeline.readouts import READOUTS, ClassScores
 from savs.pipeline.selection.calibration import calibrate_task
 
-DRAWS = 300
+DRAWS = 150
 CASES = {
     "two classes": ("vote", 2, 20, 0.4),
     "four classes": ("lda", 4, 10, 0.5),
@@ -23,6 +23,7 @@ def draws(request):
     return [simulate(READOUTS[readout], seed, classes, shots, apart) for seed in range(DRAWS)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("risk", [0.05, 0.2])
 def test_the_truth_is_in_the_set_as_often_as_asked_for(draws, risk):
     covered, sizes = [], []

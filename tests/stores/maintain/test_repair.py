@@ -107,6 +107,16 @@ def test_what_dead_writers_left_goes(folder, listing) -> None:
     assert listing(folder) == before
 
 
+def test_a_first_sign_that_never_got_its_name_goes(folder, listing) -> None:
+    before = listing(folder)
+    sign = show_sign(folder, ended())
+    sign = sign.rename(sign.with_name(sign.name + ".new"))  # where its writer was killed
+    (problem,) = verify(folder).problems
+    assert (problem.file, problem.kind) == (f"claims/{sign.name}", "left-over")
+    assert repair(folder).removed == (problem.file,)
+    assert listing(folder) == before
+
+
 def test_a_store_that_a_live_writer_works_on_is_left_alone(damaged, toy, listing) -> None:
     with open_writer(damaged, toy.identity(), toy.rows(), shard_rows=2):
         left = {

@@ -173,7 +173,6 @@ def nothing(file: h5py.File) -> None:
     pass
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "change",
     [

@@ -113,7 +113,8 @@ def test_answers_that_are_lost_do_no_harm(toy, s3) -> None:
     assert not [name for name in names(url) if ".h5." in name]
 
 
-def test_a_server_that_is_gone_is_one_line(toy, s3) -> None:
+def test_a_server_that_is_gone_is_one_line(toy, s3, monkeypatch) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # else the client tries for most of a minute
     s3.cut = lambda request: True
     with pytest.raises(StoreReadError, match=r"check its permissions and the network"):
         write(toy, f"s3://{BUCKET}/store")

@@ -90,7 +90,7 @@ def test_ahead_makes_one_item_more_than_was_taken():
 
     items = ahead(numbers())
     assert next(items) == 0
-    assert taken.wait(10)
+    assert taken.wait(600)
     assert made == [0, 1]
     assert list(items) == [1, 2, 3, 4]
     assert made == [0, 1, 2, 3, 4]

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from deaths import notice_deaths_soon
 
 from savs.datasets.media.media import MediaRules
 from savs.pipeline.errors import ModelError
@@ -41,8 +42,9 @@ def to_inputs(processor, prompts):
 
 
 @pytest.fixture
-def crew(tiny_model, tmp_path):
+def crew(tiny_model, tmp_path, monkeypatch):
     """Return settings for a number of workers, with the user's own code or without."""
+    notice_deaths_soon(monkeypatch)
 
     def make(workers, code=None, *, files=False):
         path = None
@@ -162,7 +164,7 @@ def test_without_workers_one_thread_is_one_job_ahead_and_ends(crew, jobs, monkey
     encoder, alone = crew(0)
     done = prepared_jobs(iter(jobs(4)), encoder, alone)
     first = next(done)
-    wait_for = time.monotonic() + 200
+    wait_for = time.monotonic() + 600
     while len(threads) < 2:  # the second begins before anybody asks for it
         assert time.monotonic() < wait_for
     done = chain([first], done)

@@ -21,11 +21,14 @@ LEVELS = {
     ),
     **dict.fromkeys(("deepseek_vl_hybrid", "minicpmv4_6", "minicpmv4_7", "minicpm_ocr"), "off"),
     "video_llama_3": "images",
+    **dict.fromkeys(("blip-2", "instructblip", "kosmos-2", "fuyu"), "off"),
+    "paligemma": "images",
     **dict.fromkeys(("qwen2_5_omni_thinker", "qwen3_omni_moe_thinker"), "off"),  # with answers
 }
 """What is shared where it is not prefixes. The vision towers of some do not give what the decoder
 reads as something that can be kept, Perception LM takes no images of unequal numbers of tiles; the
-thinkers make positions in another way, VideoLLaMA 3 gives logits of all positions."""
+thinkers make positions in another way, VideoLLaMA 3 gives logits of all positions. In PaliGemma an
+image sees the text behind it; a Q-Former's pass needs the image again."""
 ALWAYS = {"qwen2_vl", "mllama"}
 """Families of `just check`; the others are thorough."""
 ANSWERS = Answers({"yes": (5, 30, 2), "no": (9, 2)})

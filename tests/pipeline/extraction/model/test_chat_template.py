@@ -4,7 +4,7 @@ import chat_templates
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_models import BUILDERS, LIMITED, marked
+from tiny_models import BUILDERS, COUNTS, LIMITED, marked
 
 from savs.pipeline.extraction.model.chat_template import PROBES, image_places
 from savs.pipeline.extraction.model.identity import prompt_digest
@@ -13,8 +13,8 @@ from savs.pipeline.extraction.model.prompt_encoder import load_encoder
 from savs.pipeline.previewing.rendered_prompt import load_wording
 from savs.stores.format.layout import digest
 
-FAMILIES = [name for name in BUILDERS | LIMITED if name != "perception_lm"]
-"""Perception LM takes no two images of other shapes in one prompt."""
+FAMILIES = [name for name in BUILDERS | LIMITED if name not in COUNTS]
+"""Those that take no, one and two images; others are in test_prompt_form.py."""
 QUICK_MOVING = ("llava", "llava_next", "vipllava", "llava_onevision")
 MOVING = {*QUICK_MOVING, "llava_next_video", "video_llava"}
 """Families whose chat template puts all images of a turn before its text."""

@@ -2,13 +2,15 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_models
 import torch
 from answer_oracle import likelihood
 from PIL import Image
-from tiny_models import BUILDERS, HEAD_DIM, LIMITED, marked
+from tiny_models import BUILDERS, DUAL, HEAD_DIM, LIMITED, builders_of, marked, taken
 
 from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
@@ -62,6 +64,7 @@ TEXT = ("No image at all.",)
 ONE = (picture(60, 40), "What is it?")
 TWO = ("Compare ", picture(30, 90), " with ", picture(56, 56), ", please, at some length.")
 LARGE = (picture(100, 100), "?")
+OTHER = (picture(40, 80), "What may that be, in some more words?")
 PROMPTS = {"text": TEXT, "one": ONE, "two": TWO, "large": LARGE}
 
 
@@ -225,20 +228,25 @@ ALIKE = (TWO_ALIKE, ONE, (picture(60, 40, 2), "?"), TEXT)
 """Prompts whose images are cut into as many tiles each."""
 
 
-@pytest.mark.thorough
-@pytest.mark.parametrize("family", LIMITED)
+@pytest.mark.parametrize("family", [marked(family, ()) for family in LIMITED])
 def test_limited_families_are_right_in_the_batches_that_they_take(tiny_model, family):
     model = load_model(str(tiny_model(family)), dtype="float32")
-    prompts = ALIKE if family == "perception_lm" else (ONE, TWO, LARGE, TEXT)
+    prompts = ALIKE if family == "perception_lm" else taken(family, (ONE, TWO, LARGE, OTHER, TEXT))
     checks = prove(model, prompts, [2])
     assert [check.passed for check in checks] == [True] * len(checks)
 
 
-@pytest.mark.thorough
-def test_a_limited_family_answers_too(tiny_model):
-    model = load_model(str(tiny_model("mllama")), dtype="float32")
+WHOLE_LIMITED = {"blip-2", "instructblip", "kosmos-2", "mllama"}
+"""Their forward pass needs the image again, or its mask of images does (Llama 3.2 Vision)."""
+ANSWERING = sorted(LIMITED.keys() - {"llama4", "perception_lm"})
+
+
+@pytest.mark.parametrize("family", [marked(family, ()) for family in ANSWERING])
+def test_limited_families_answer_too(tiny_model, family):
+    model = load_model(str(tiny_model(family)), dtype="float32")
     tokens = label_tokens(model.encoder, ["a", "b c d"])
-    whole, _ = find_answer_way(model, [ONE], alone(model, [ONE]), Answers(tokens), batches=False)
+    whole, seen = find_answer_way(model, [ONE], alone(model, [ONE]), Answers(tokens), batches=False)
+    assert whole == (family in WHOLE_LIMITED), seen
     kept = model.read(model.inputs([ONE]), Answers(tokens, whole=whole).tried(1)).outputs["answers"]
     expected = [likelihood(model.model, model.inputs([ONE]), own) for own in tokens.values()]
     np.testing.assert_allclose(kept[0], expected, rtol=1e-5)
@@ -250,3 +258,12 @@ def test_a_model_without_logits_is_refused(tiny_model):
     answers = Answers(label_tokens(model.encoder, ["a"]))
     with pytest.raises(ModelError, match=r"no logits for its own answers .*leave out --answers"):
         find_answer_way(model, [ONE], alone(model, [ONE]), answers, batches=False)
+
+
+@pytest.mark.thorough
+def test_every_tiny_checkpoint_is_listed():
+    listed = BUILDERS | LIMITED | DUAL
+    modules = [path.stem for path in Path(tiny_models.__file__).parent.glob("tiny_*.py")]
+    modules.remove("tiny_models")  # which lists them
+    found = {family: module for module in modules for family in builders_of(module)}
+    assert found == listed

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_models import BUILDERS, LIMITED, marked
+from tiny_models import BUILDERS, LIMITED, marked, taken
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.first_layers import (
@@ -77,7 +77,7 @@ def test_the_heads_of_the_layers_that_stay_are_the_same_bit_by_bit(tiny_model, f
         behind = sorted(parameters.keys() - own.keys())
         assert behind
         assert all(f"layers.{last}." not in name for name in behind)
-        for prompt in PROMPTS[:2] if family == "perception_lm" else PROMPTS:  # see LIMITS
+        for prompt in taken(family, PROMPTS):
             ours, theirs = (one.read(one.inputs([prompt])).heads for one in (model, whole))
             for layer, values in ours.items():
                 np.testing.assert_array_equal(values, theirs[layer])
@@ -112,11 +112,23 @@ def test_an_absent_layer_refuses_to_run():
 
 @pytest.mark.parametrize(
     "given",
-    [{"adapter": "adapter"}, {"model_kwargs": {"device_map": {"": "cpu"}}}],
-    ids=["adapter", "device map"],
+    [
+        {"adapter": "adapter"},
+        {"model_kwargs": {"device_map": {"": "cpu"}}},
+        {"model_kwargs": {"quantization_config": {"load_in_4bit": True}}},
+    ],
+    ids=["adapter", "device map", "quantised"],
 )
 def test_what_needs_all_layers_is_loaded_whole(tiny_model, given):
     folder = tiny_model("qwen3_vl")
     encoder = load_encoder(options_of(folder))
     options = ModelOptions(model=str(folder), dtype="float32", **given)
+    assert not can_end_early(options, encoder)
+
+
+def test_a_quantised_checkpoint_is_loaded_whole(tiny_model):
+    options = options_of(tiny_model("qwen3_vl"))
+    encoder = load_encoder(options)
+    assert can_end_early(options, encoder)
+    encoder.config.quantization_config = {"quant_method": "fp8"}
     assert not can_end_early(options, encoder)

@@ -1,0 +1,140 @@
+"""Rows of tar shards (WebDataset, CLIP_benchmark): members `KEY.jpg`, `KEY.cls`, `KEY.json` ...
+
+Consecutive members of one key are a row. Only texts are read here, media when they are needed.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+from savs.datasets.errors import RowError, SourceError
+from savs.datasets.row import PackedMedium
+from savs.datasets.rows.media_suffixes import IMAGES, VIDEOS
+from savs.datasets.rows.row_sizes import MAX_ROW_BYTES
+from savs.datasets.rows.strict_json import strict_json
+from savs.datasets.rows.tar_samples import Sample, read_samples
+from savs.foundation.regular_files import regular_size
+
+TAR = ".tar"
+NAMES = "classnames.txt"
+"""Beside the shards, or in the folder above: the class of each number, one a line."""
+COUNT = "nshards.txt"
+"""Beside the shards: how many there are."""
+MAX_NAMES_BYTES = 2**24
+"""Largest of these two files."""
+
+
+def shard_values(path: Path, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield where each row of a shard is, and its fields.
+
+    These are the fields of `KEY.json`; each text (`cls`, `txt`) and medium (`jpg`, `left.png`) by
+    its suffix; `image`, or `images` of several media; `__key__`; and `label`, the class of `cls` in
+    `classnames.txt`, or `cls` itself where there is no such file.
+
+    Raises
+    ------
+    SourceError
+        The shard or the names of the classes cannot be read.
+    RowError
+        A text is too large, not UTF-8 or not JSON, or a number has no class.
+    """
+    classes = _class_names(path)
+    samples = read_samples(path)
+    with path.open("rb") as file:
+        for number, sample in enumerate(samples):
+            where = f"{path} sample {sample.key!r}"
+            yield where, _values(file, sample, f"{name}#{number}", where, classes)
+
+
+def _values(
+    file: BinaryIO, sample: Sample, name: str, where: str, classes: Mapping[str, str] | None
+) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    found: dict[str, Any] = {}
+    media: list[PackedMedium] = []
+    for member, place in sample.members.items():
+        suffix = member.partition(".")[2].lower()
+        last = PurePosixPath(member).suffix.lower()
+        if last in IMAGES or last in VIDEOS:
+            found[suffix] = PackedMedium(f"{name}/{member}")
+            media.append(found[suffix])
+        elif suffix == "json":
+            values = _object(_text(file, place, f"{where}: {member}"), f"{where}: {member}")
+        elif suffix in ("cls", "txt"):
+            found[suffix] = _text(file, place, f"{where}: {member}").strip()
+    if "cls" in found:
+        found["label"] = _label(found["cls"], classes, where)
+    if media:
+        found |= {"image": media[0]} if len(media) == 1 else {"images": media}
+    return values | found | {"__key__": sample.key}
+
+
+def _text(file: BinaryIO, place: tuple[int, int], where: str) -> str:
+    offset, size = place
+    if size > MAX_ROW_BYTES:
+        raise RowError(f"{where} has more than {MAX_ROW_BYTES:,} bytes; shorten it")
+    file.seek(offset)
+    try:
+        return file.read(size).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RowError(f"{where} is not UTF-8 ({error.reason}); save it as UTF-8") from error
+
+
+def _object(text: str, where: str) -> dict[str, Any]:
+    try:
+        value = strict_json(text)
+    except (ValueError, RecursionError) as error:
+        raise RowError(f"{where} is not JSON ({error}); write an object") from error
+    if not isinstance(value, dict):
+        raise RowError(f"{where} holds a {type(value).__name__}, expected an object with fields")
+    return value
+
+
+def _label(number: str, classes: Mapping[str, str] | None, where: str) -> str:
+    if classes is None:
+        return number
+    if not classes.get(number):
+        raise RowError(
+            f"{where}: cls is {number[:60]!r}, expected a number of one of the {len(classes)}"
+            f" classes in {NAMES}, from 0; correct one of the two"
+        )
+    return classes[number]
+
+
+def _class_names(path: Path) -> dict[str, str] | None:
+    """Return number -> class of a shard, None where no file names them."""
+    near = [folder / NAMES for folder in (path.parent, path.parent.parent)]
+    found = next((file for file in near if file.is_file()), None)
+    if found is None:
+        return None
+    lines = _small_text(found).rstrip().splitlines()
+    return {str(number): line.strip() for number, line in enumerate(lines)}
+
+
+def require_all(paths: Sequence[Path]) -> None:
+    """Check shards against the `nshards.txt` beside them.
+
+    Raises
+    ------
+    SourceError
+        There are more or fewer, or the file holds no number.
+    """
+    for folder in dict.fromkeys(path.parent for path in paths):
+        if not (folder / COUNT).is_file():
+            continue
+        text, there = _small_text(folder / COUNT).strip(), [p for p in paths if p.parent == folder]
+        if not text.isdecimal() or int(text) != len(there):
+            raise SourceError(
+                f"{folder} has {len(there)} tar files, expected {text[:20]!r} as {COUNT} says;"
+                " fetch the others, or name the files with a pattern such as 'DIR/*.tar'"
+            )
+
+
+def _small_text(path: Path) -> str:
+    try:
+        if regular_size(path) > MAX_NAMES_BYTES:
+            raise ValueError(f"it has more than {MAX_NAMES_BYTES:,} bytes")
+        return path.read_text("utf-8-sig")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SourceError(f"{path} cannot be read: {reason}; correct it, or remove it") from error

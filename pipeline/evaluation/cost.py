@@ -1,0 +1,97 @@
+"""What the model ran for a result.
+
+A forward is a prompt that the model reads for the result, media included. These count:
+
+* each test example, once, of the model's own answers behind demonstrations as well;
+* the training examples that a readout is fitted on, that chose its heads, or that gave captions
+  their threshold;
+* the texts of classes and the captions that images are compared with;
+* behind demonstrations, those of each subtask, which run once as one prompt;
+* where each label runs with its whole prompt, a pass for each label of the example's subtask.
+
+These do not: labels and generated tokens that run behind the cache of their prompt; training
+examples that change no prediction, such as those of a calibration; skipped examples; and what
+checked the model before the run. Examples of equal prompts run once and count each.
+
+The seconds are those of the splits that these prompts are of, in all processes, decoding included:
+the time of all that the run kept of them. None stands for what the store does not know.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from savs.pipeline.heads.class_texts import count_texts
+from savs.pipeline.heads.training_set import train_digest
+from savs.pipeline.names import GENERATED, ICL
+from savs.pipeline.selection.selection import Selection
+from savs.stores import FeatureStore
+from savs.stores.format.layout import CAPTIONS, CLASSES
+
+
+def selection_cost(store: FeatureStore, selection: Selection) -> dict[str, Any]:
+    """Return the cost of a selection on a store's test examples.
+
+    If it was made in another store, the seconds of its training examples are not known, nor the
+    texts that it read.
+    """
+    rule, tasks = selection.rule, selection.tasks
+    chose = not selection.heads_from and any(len(t.heads) < len(store.heads) for t in tasks)
+    train = sum(task.examples for task in tasks) if rule.learns or chose else 0
+    prompts = {"test": _rows(store, "test"), "train": train}
+    if rule.texts:
+        counts = [count_texts(store, rule.texts, task.subtask, task.classes) for task in tasks]
+        known = [count for count in counts if count is not None]
+        if selection.train != train_digest(store) or len(known) < len(counts):
+            return _cost(None, None)
+        prompts[CLASSES] = sum(known)
+    if selection.train != train_digest(store):
+        return _cost(sum(prompts.values()), None)
+    return _of_splits(store, prompts)
+
+
+def answers_cost(
+    store: FeatureStore, readout: str, classes: Mapping[str | None, Sequence[str]]
+) -> dict[str, Any]:
+    """Return the cost of the model's own answers to a store's test examples.
+
+    `classes` are those of each subtask. How many passes were generated is not known if each token
+    took one.
+    """
+    whole = bool(store.manifest.batching.get("whole_answers"))
+    found = _of_splits(store, {"test": _rows(store, "test")})
+    if readout == ICL:
+        return _cost(found["forwards"] + len(classes), found["seconds"])
+    if not whole:
+        return found
+    if readout == GENERATED:
+        return _cost(None, found["seconds"])
+    labels = sum(len(classes.get(name, ())) for name in store.examples("test")["subtask"])
+    return _cost(found["forwards"] + labels, found["seconds"])
+
+
+def captions_cost(store: FeatureStore, train: int, texts: int) -> dict[str, Any]:
+    """Return the cost of comparing a store's test images with captions.
+
+    `train` training examples gave thresholds, and `texts` texts are of the classes of subtasks
+    without captions.
+    """
+    captions = {CAPTIONS: _rows(store, CAPTIONS), CLASSES: texts}
+    return _of_splits(store, {"test": _rows(store, "test"), "train": train, **captions})
+
+
+def _of_splits(store: FeatureStore, prompts: Mapping[str, int]) -> dict[str, Any]:
+    """Return the cost of so many prompts of each split."""
+    times = [store.seconds(split) for split, count in prompts.items() if count]
+    known = [seconds for seconds in times if seconds is not None]
+    return _cost(sum(prompts.values()), sum(known) if len(known) == len(times) else None)
+
+
+def _cost(forwards: int | None, seconds: float | None) -> dict[str, Any]:
+    return {
+        "forwards": forwards,
+        "seconds": None if seconds is None else round(seconds, 3),
+    }
+
+
+def _rows(store: FeatureStore, split: str) -> int:
+    return store.examples(split).height

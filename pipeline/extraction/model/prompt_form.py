@@ -1,0 +1,161 @@
+"""The form of a prompt where a checkpoint has no chat template: `Question: {prompt} Answer:`.
+
+A form becomes a chat template, so that everything behind it is as in other models: images at their
+marks, control tokens as plain text, answers, demonstrations.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from savs.pipeline.errors import ModelError
+
+PROMPT, IMAGE = "{prompt}", "{image}"
+EXAMPLE = f"'Question: {PROMPT} Answer:'"
+ONE_IMAGE = "this model takes one image, before the text"
+"""What a template says of other prompts, where the processor itself puts the image in front."""
+ONE_IN_FRONT = (
+    "{% set found = namespace(images=0) %}"
+    "{% for turn in messages if turn['content'] is not string %}{% for part in turn['content'] %}"
+    "{% if part['type'] == 'image' %}{% set found.images = found.images + 1 %}{% endif %}"
+    "{% endfor %}{% endfor %}{% if found.images > 1 or"
+    " (found.images and messages[0]['content'][0]['type'] != 'image') %}{{ raise_exception("
+    + json.dumps(ONE_IMAGE)
+    + ") }}{% endif %}"
+)
+_NAMED = re.compile(r"\{\w*\}")
+
+
+@dataclass(frozen=True, slots=True)
+class PromptForm:
+    """A text with `{prompt}` once, and at most one `{image}`, where a prompt's images stand.
+
+    Without that they stand in the prompt, as in its pieces.
+    """
+
+    text: str
+    answer_space: str | None = None
+    """What is between a prompt and its answer; by default a space, unless the text ends in one."""
+
+    def __post_init__(self) -> None:
+        found = _NAMED.findall(self.text)
+        unknown = [name for name in found if name not in (PROMPT, IMAGE)]
+        if unknown or found.count(PROMPT) != 1 or found.count(IMAGE) > 1:
+            what = f", found {unknown[0]}" if unknown else ""
+            raise ModelError(
+                f"--prompt-template is {self.text!r}, expected {PROMPT} once, and {IMAGE} at most"
+                f" once{what}; write it like {EXAMPLE}"
+            )
+
+    def chat_template(self, image: str | None, start: str = "") -> str:
+        """Return the form as a chat template, in which each turn of the user has it.
+
+        Parameters
+        ----------
+        image
+            What the model reads for an image; None where its processor puts it in front.
+        start
+            What begins a conversation, in Jinja.
+
+        Raises
+        ------
+        ModelError
+            The form has `{image}`, and the processor puts the image in front.
+        """
+        has_place = IMAGE in self.text
+        if image is None and has_place:
+            raise ModelError(
+                f"--prompt-template has {IMAGE}, but the processor of this model puts the image in"
+                f" front of the text by itself; leave {IMAGE} out"
+            )
+        before, after = self.text.split(PROMPT)
+        space = self.answer_space
+        if space is None:
+            space = "" if after[-1:].isspace() else " "
+        mark = _literal(image or "")
+        images = "{% for part in turn['content'] if part['type'] == 'image' %}" + mark
+        images += "{% endfor %}"
+
+        def shown(text: str) -> str:
+            return images.join(map(_literal, text.split(IMAGE)))
+
+        return (
+            ("" if image is not None else ONE_IN_FRONT)
+            + start
+            + "{% for turn in messages %}{% if turn['role'] == 'user' %}"
+            + shown(before)
+            + _pieces("" if has_place else mark)
+            + shown(after)
+            + "{% else %}"
+            + _literal(space)
+            + _pieces("")
+            + _literal("\n")
+            + "{% endif %}{% endfor %}"
+        )
+
+
+BUILT_IN = {
+    "blip-2": PromptForm("Question: {prompt} Answer:"),
+    "fuyu": PromptForm("{prompt}\n"),  # its processor puts the beginning of an answer behind it
+    "instructblip": PromptForm("{prompt}"),
+    "kosmos-2": PromptForm("<grounding>Question: {prompt} Answer:"),
+    # its processor ends the prompt with a line break
+    "paligemma": PromptForm("{image}answer en {prompt}", answer_space=""),
+}
+"""Type of a model -> the form of a question in its documentation."""
+NEEDS_IMAGE = ("blip-2", "instructblip", "kosmos-2", "paligemma")
+"""Types of models whose forward pass or processor takes no prompt without an image."""
+IN_FRONT = ("blip-2", "fuyu", "instructblip", "kosmos-2")
+"""Types of models whose processors put the one image in front of the text themselves."""
+
+
+def find_form(given: str | Path | None, model_type: str, processor: Any) -> PromptForm | None:
+    """Return the form that is given, or the built-in one of a checkpoint without a chat template.
+
+    Raises
+    ------
+    ModelError
+        What is given is neither a form nor a file that holds one.
+    """
+    built_in = BUILT_IN.get(model_type)
+    if given is not None:
+        form = parse_form(given)
+        return built_in if built_in and built_in.text == form.text else form
+    return built_in if getattr(processor, "chat_template", None) is None else None
+
+
+def parse_form(given: str | Path) -> PromptForm:
+    """Return a form from its text, or from a file that holds it; see `find_form`."""
+    text = str(given)
+    if PROMPT in text:
+        return PromptForm(text)
+    path = Path(text)
+    try:
+        found = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise ModelError(
+            f"--prompt-template is {text!r}, which has no {PROMPT}, and is no text file"
+            f" ({error}); write it like {EXAMPLE}, or give a file with such a text"
+        ) from error
+    return PromptForm(found.removesuffix("\n"))
+
+
+def begin_text(tokenizer: Any) -> str:
+    """Return what begins a conversation: tokenizers add it to a text, and not to a chat."""
+    first = tokenizer.encode("")[:1]
+    return "{{ bos_token }}" if first and first[0] == tokenizer.bos_token_id else ""
+
+
+def _pieces(mark: str) -> str:
+    """Return a turn's text, and `mark` for each image, in Jinja."""
+    return (
+        "{% if turn['content'] is string %}{{ turn['content'] }}{% else %}"
+        "{% for part in turn['content'] %}{% if part['type'] == 'text' %}{{ part['text'] }}"
+        "{% else %}" + mark + "{% endif %}{% endfor %}{% endif %}"
+    )
+
+
+def _literal(text: str) -> str:
+    return "{{ " + json.dumps(text, ensure_ascii=False) + " }}" if text else ""

@@ -1,0 +1,1 @@
+"""Features that other programs computed, with their labels, as a store."""

@@ -1,0 +1,50 @@
+"""Examples as a store plans and holds them."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from savs.datasets import Example
+from savs.stores import PlannedRow
+from savs.stores.format.plan import ROW_COLUMNS, row_digest
+
+
+def planned_rows(examples: Sequence[Example]) -> list[PlannedRow]:
+    """Return what the plan keeps of each example: its id, a digest of its row, its first medium.
+
+    Rows that begin with the same medium fill the shards side by side, so that it is read once.
+    """
+    return [
+        PlannedRow(
+            example.id,
+            row_digest(
+                {name: getattr(example, name) for name in ROW_COLUMNS}
+                | {"media": list(example.media), "extra": dict(example.extra)}
+            ),
+            group=example.media[0] if example.media else "",
+        )
+        for example in examples
+    ]
+
+
+def example_columns(
+    examples: Sequence[Example], digests: Sequence[tuple[str, ...]]
+) -> dict[str, list[Any]]:
+    """Return the columns that a shard holds of its examples; `digests` are those of their media."""
+    return {
+        "index": [row.index for row in examples],
+        "id": [row.id for row in examples],
+        "split": [row.split for row in examples],
+        "label": [row.label for row in examples],
+        "group": [row.group for row in examples],
+        "subtask": [row.subtask for row in examples],
+        "category": [row.category for row in examples],
+        "prompt": [row.prompt for row in examples],
+        "media": [list(row.media) for row in examples],
+        "media_sha256": [list(found) for found in digests],
+        "extra": [_json(dict(row.extra)) for row in examples],
+    }
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

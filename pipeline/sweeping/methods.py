@@ -1,0 +1,228 @@
+"""Learning curves of several methods: readouts of several stores of the same examples.
+
+All methods get the same draws of training examples and the same test examples, so that they are
+compared pair by pair. The model's own answers, which learn nothing from a draw, are level lines.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+
+from savs.datasets import Benchmark
+from savs.datasets.rows.plugin_guard import compute_metrics
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.own_answer import own_answer
+from savs.pipeline.evaluation.zero_shot import ANSWERS
+from savs.pipeline.heads.class_texts import text_arguments
+from savs.pipeline.heads.training_set import TrainingTask, head_widths
+from savs.pipeline.names import DEFAULT_DRAWS, DEFAULT_HEADS, GENERATED, ICL, OWN_ANSWERS
+from savs.pipeline.plugins.benchmark import stored_benchmark
+from savs.pipeline.readouts import Readout, choose_readout
+from savs.pipeline.selection.selection import head_count, require_scoring
+from savs.pipeline.sweeping.draws import Draw, Shots, make_draws
+from savs.pipeline.sweeping.passes import SweepPlan
+from savs.pipeline.sweeping.shared_examples import (
+    SharedTest,
+    Stores,
+    hold_same_test,
+    shared_tasks,
+)
+from savs.pipeline.sweeping.summary import Cell, CellScores, Sweep
+from savs.pipeline.sweeping.sweep import default_shots, swept_examples, swept_predictions
+from savs.stores import FeatureStore
+
+NO_HEADS = 0
+"""Number of heads of the model's own answers."""
+Rule = Readout | str
+"""A readout, or the name of one of `OWN_ANSWERS`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A readout of a store."""
+
+    name: str
+    """`STORE:READOUT`; of a single store the readout alone."""
+    store: str
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class MethodSweep:
+    """Learning curves of methods."""
+
+    sweep: Sweep
+    """`readout` in its tables is the name of a method."""
+    notes: tuple[str, ...]
+    """Readouts that a store lacks, and training examples that only some stores have."""
+
+
+def sweep_methods(
+    stores: Stores,
+    *,
+    readouts: Sequence[str | Path | Readout] = ("vote",),
+    heads: int | Literal["all"] | None = None,
+    shots: Sequence[Shots] | None = None,
+    draws: int = DEFAULT_DRAWS,
+    scoring: str = "resubstitution",
+    seed: int = 0,
+    benchmark: str | Path | Benchmark | None = None,
+) -> MethodSweep:
+    """Measure readouts of stores that hold the same examples, on the same draws.
+
+    Training examples are matched by id; those that a store lacks are in no draw. Memory holds the
+    training features of one store, one shard of its test split, and what the readouts fitted.
+
+    Parameters
+    ----------
+    stores
+        Short name -> store.
+    readouts
+        Of each store: names, `zero-shot`, `icl` and `generated` included, Python files or objects.
+        A name that needs what a store lacks, such as texts of the classes, is left out there.
+        `STORE:READOUT` is that of one store, and must be possible. The others are compared with
+        the first.
+    heads
+        Number of heads, or `all`; 20 by default. A store that has fewer takes all.
+    shots, draws, scoring, seed
+        As in `sweep`.
+    benchmark
+        That of the first store, whose metrics are taken of all; needed where it is in a Python file
+        of your own (its path) or an object.
+
+    Raises
+    ------
+    SelectionError
+        The stores hold other examples, or a readout is possible in none.
+    StoreIncompleteError
+        A planned shard is missing.
+    """
+    for store in stores.values():
+        store.require_complete()
+    require_scoring(scoring)
+    is_same, apart = hold_same_test(list(stores.values()))
+    if not is_same:
+        raise SelectionError(f"the stores hold other test examples: {apart}")
+    tasks, absent = shared_tasks(stores)
+    methods, notes = find_methods(stores, tasks, readouts)
+    if absent:
+        notes.append(f"{absent:,} training examples are not in all stores: no draw has them")
+    wanted = shots or default_shots(next(iter(tasks.values())))
+    first = next(iter(stores.values()))
+    measuring = stored_benchmark(first, benchmark)
+    test, cells = SharedTest.of(stores), CellScores()
+    for name, store in stores.items():
+        drawn = make_draws(tasks[name], wanted, draws, seed)
+        own = [method for method in methods if method.store == name]
+        classes = {task.subtask: task.classes for task in tasks[name]}
+        rows, skipped = swept_examples(store)
+        plan = _plan(store, tasks[name], drawn, heads, rows)
+        given = benchmark if _benchmark(store) == _benchmark(first) else None
+        for cell, predictions in _predictions(plan, own, scoring, skipped, given):
+            found = compute_metrics(measuring, test.in_order(predictions), classes)
+            cells.add(cell, found)
+    return MethodSweep(cells.tables([method.name for method in methods]), tuple(notes))
+
+
+def find_methods(
+    stores: Stores,
+    tasks: Mapping[str, Sequence[TrainingTask]],
+    readouts: Sequence[str | Path | Readout],
+) -> tuple[list[Method], list[str]]:
+    """Return the methods in the order of the readouts, then of the stores; and what is left out.
+
+    Raises
+    ------
+    SelectionError
+        A readout is unknown, given twice, or possible in no store that it was asked of.
+    """
+    methods: list[Method] = []
+    notes: list[str] = []
+    for given in readouts:
+        asked, text = _store_of(given, stores)
+        is_own = isinstance(text, str) and text in OWN_ANSWERS
+        rule: Rule = str(text) if is_own else choose_readout(text, also=OWN_ANSWERS)
+        name = rule if isinstance(rule, str) else rule.name
+        lacking = {n: _lack(stores[n], tasks[n][0], rule) for n in asked}
+        able = [store for store, lack in lacking.items() if not lack]
+        if not able:
+            raise SelectionError(f"readout {name!r}: " + "; ".join(lacking.values()))
+        notes += [f"{name} is left out: {lack}" for lack in lacking.values() if lack]
+        methods += [Method(f"{s}:{name}" if len(stores) > 1 else name, s, rule) for s in able]
+    names = [method.name for method in methods]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise SelectionError(f"two readouts are called {twice!r}; give each once")
+    return methods, notes
+
+
+def _store_of(
+    given: str | Path | Readout, stores: Stores
+) -> tuple[list[str], str | Path | Readout]:
+    """Return the stores that a readout is asked of, and the readout."""
+    prefix, mark, rest = str(given).partition(":") if isinstance(given, str) else ("", "", "")
+    if mark and prefix in stores:
+        return [prefix], rest
+    if mark and not str(given).endswith(".py"):
+        raise SelectionError(
+            f"readout {given!r} is of a store {prefix!r}; the stores are called {', '.join(stores)}"
+        )
+    return list(stores), given
+
+
+def _lack(store: FeatureStore, task: TrainingTask, rule: Rule) -> str:
+    """Return what a store lacks for a readout; empty where it has all."""
+    if isinstance(rule, str):
+        output = rule if rule in (ICL, GENERATED) else ANSWERS
+        has = output in store.manifest.identity.outputs
+        return "" if has else f"{store.path} has no answers of the model for {rule}"
+    if not rule.texts:
+        return ""
+    head = store.heads[:1]
+    try:
+        texts = text_arguments(store, rule.texts, task, head)
+        features = store.features("train", head)[:, task.rows]
+        rule.fit(features, task.labels, task.classes, head_widths(store, head), **texts)
+    except SelectionError as error:
+        return str(error)
+    return ""
+
+
+def _predictions(
+    plan: SweepPlan,
+    methods: Sequence[Method],
+    scoring: str,
+    skipped: pl.DataFrame,
+    benchmark: str | Path | Benchmark | None,
+) -> Iterator[tuple[Cell, pl.DataFrame]]:
+    """Yield each cell of a store's methods with the predictions of all test examples."""
+    names = {m.rule.name: m.name for m in methods if isinstance(m.rule, Readout)}
+    rules = [method.rule for method in methods if isinstance(method.rule, Readout)]
+    for cell, predictions in swept_predictions(plan, rules, scoring, skipped):
+        yield cell._replace(readout=names[cell.readout]), predictions
+    points = dict.fromkeys((draw.shots, draw.number) for draw in plan.draws)
+    for method in methods:
+        if isinstance(method.rule, str):
+            found = own_answer(plan.store, method.rule, benchmark=benchmark).predictions
+            for shots, number in points:
+                yield Cell(method.name, NO_HEADS, shots, number), found
+
+
+def _benchmark(store: FeatureStore) -> str:
+    return str(store.manifest.identity.benchmark["name"])
+
+
+def _plan(
+    store: FeatureStore,
+    tasks: list[TrainingTask],
+    drawn: list[Draw],
+    heads: int | Literal["all"] | None,
+    test: pl.DataFrame,
+) -> SweepPlan:
+    wanted = DEFAULT_HEADS if heads is None else heads
+    most = wanted if wanted == "all" else min(wanted, len(store.heads))
+    counts = [head_count(store.heads, most)]
+    return SweepPlan(store, tasks, drawn, counts, store.features("train"), test)

@@ -1,0 +1,81 @@
+"""Compare all methods on drawn scenes and real images. Prints the table of docs/comparators.md.
+
+    python scripts/compare_methods.py --work build/compare
+
+Each draw is another training set of 20 examples a class; the 100 test questions of a task are the
+same. Results that are there are kept, so that a run that was stopped goes on. Written beside them:
+table.csv, with all numbers, and commands.sh, the commands that make each result again.
+Needs `pip install peft scikit-image`; without the second, leave out the task surface.
+"""
+
+import argparse
+import json
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from method_comparison.methods import METHODS
+from method_comparison.table import as_frame, as_markdown, cells
+from method_comparison.tasks import Draw, write_task
+
+from savs.foundation.errors import SavsError
+
+TASKS = ("relation", "animal", "creature", "surface", "digit")
+SEED = 2026
+
+
+def main() -> None:
+    """Draw, run what is missing, and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--work", type=Path, required=True, help="folder for files and stores")
+    parser.add_argument("--tasks", default=",".join(TASKS), help="tasks, joined by commas")
+    parser.add_argument("--draws", type=int, default=10, help="training sets of each task")
+    parser.add_argument("--seed", type=int, default=SEED, help="of the first draw")
+    options = parser.parse_args()
+    if options.draws < 1:
+        parser.error(f"--draws is {options.draws}, expected at least 1")
+    work, tasks = options.work, options.tasks.split(",")
+    if find_spec("peft") is None:
+        sys.exit("error: LoRA needs peft; run `pip install peft`")
+    try:
+        drawn = {
+            task: write_task(task, work / "data" / task, options.draws, options.seed)
+            for task in tasks
+        }
+    except SavsError as error:
+        sys.exit(f"error: {error}")
+    (work / "commands.sh").write_text(_commands(drawn, work))
+    for number in range(options.draws):  # all tasks of a draw first: a stopped run has whole draws
+        for task, draws in drawn.items():
+            for method in METHODS:
+                if number == 0 or method.learns:
+                    folder = work / "runs" / task / f"draw-{number}" / method.name
+                    method.run(draws[number], folder, number)
+            print(f"draw {number}, {task}: done", file=sys.stderr, flush=True)
+    found = cells(work / "runs", {t: _rows(draws[0]) for t, draws in drawn.items()}, options.draws)
+    as_frame(found).write_csv(work / "table.csv")
+    print(as_markdown(found))
+
+
+def _commands(drawn: dict[str, list[Draw]], work: Path) -> str:
+    """Return the commands of every result; they write into a folder of their own."""
+    lines = ["set -euo pipefail"]
+    for task, draws in drawn.items():
+        for number, files in enumerate(draws):
+            for method in METHODS:
+                if number == 0 or method.learns:
+                    folder = work / "again" / task / f"draw-{number}" / method.name
+                    lines.append(f"\n# {task}, draw {number}, {method.name}")
+                    lines += method.commands(files, folder, number)
+    return "\n".join(lines) + "\n"
+
+
+def _rows(files: Draw) -> int:
+    """Return the training examples of a draw."""
+    return sum(bool(json.loads(line)) for line in files.train.read_text().splitlines())
+
+
+if __name__ == "__main__":
+    main()

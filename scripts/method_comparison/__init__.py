@@ -1,0 +1,1 @@
+"""All methods on the same tasks and draws, for the table of docs/comparators.md."""

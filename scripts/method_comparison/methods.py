@@ -1,0 +1,142 @@
+"""The methods: what each runs, by the public functions, and the commands that do the same."""
+
+import json
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from train_lora import app as train_lora
+
+from method_comparison.tasks import Draw
+from savs.pipeline import (
+    Evaluation,
+    evaluate,
+    extract,
+    match_captions,
+    own_answer,
+    save_evaluation,
+    select,
+)
+from savs.pipeline.evaluation.captions import has_captions
+from savs.pipeline.names import OWN_ANSWERS
+from savs.stores import FeatureStore
+from savs.stores.format.layout import CLASSES
+from savs.stores.results import METRICS, results_folder
+
+CPU = "cpu.json"
+"""Beside a store: the processor seconds that it took."""
+OF_CLASSES = ("tip-adapter", "tip-adapter-cv")
+"""Readouts of a dual encoder that need texts of classes: captions are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A run of a model, and the readouts of the store that it leaves."""
+
+    name: str
+    """Of its folder."""
+    model: str
+    readouts: tuple[str, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Keywords of `extract`."""
+    lora: Mapping[str, Any] = field(default_factory=dict)
+    """Options of `scripts/train_lora.py`; without any, nothing is trained."""
+    learns: bool = True
+    """Whether answers depend on the training examples, so that each draw runs."""
+
+    def run(self, files: Draw, folder: Path, number: int) -> None:
+        """Run the model on a draw and save all results, unless all are there."""
+        store = folder / "store"
+        if not (folder / CPU).exists():
+            shutil.rmtree(folder, ignore_errors=True)  # half of a run: its seconds are not known
+            started = time.process_time()
+            if self.lora:
+                with redirect_stdout(sys.stderr):
+                    code = train_lora(self._training(files, folder, number), standalone_mode=False)
+                if code:
+                    raise RuntimeError(f"scripts/train_lora.py ended with {code}")
+            made = extract(files.benchmark, **self._extraction(files, folder), out=store).store
+            spent = {"cpu_s": time.process_time() - started}
+            for readout in self.readouts:
+                if (found := result_of(made, readout)) is not None:
+                    save_evaluation(found, results_folder(store, readout))
+            (folder / CPU).write_text(json.dumps(spent) + "\n")
+
+    def commands(self, files: Draw, folder: Path, number: int) -> list[str]:
+        """Return the commands that do the same as `run`."""
+        store, lines = folder / "store", []
+        if self.lora:
+            training = self._training(files, folder, number)
+            lines.append(shlex.join(["python", "scripts/train_lora.py", *training]))
+        keywords = self._extraction(files, folder) | {"out": store}
+        lines.append(shlex.join(["savs", "extract", files.benchmark, *_options(keywords)]))
+        for readout in self.readouts:
+            if readout not in OWN_ANSWERS:
+                lines.append(f"savs select {store} --readout {readout} --no-cv")
+            lines.append(f"savs evaluate {store} --readout {readout}")
+        return lines
+
+    def trained(self, train: int) -> int:
+        """Return the passes with gradients for so many training examples."""
+        return int(self.lora.get("epochs", 0)) * train
+
+    def _extraction(self, files: Draw, folder: Path) -> dict[str, Any]:
+        adapter = {"adapter": folder / "adapter"} if self.lora else {}
+        given = {"model": self.model, "dtype": "float32"}
+        return files.keywords() | given | dict(self.options) | adapter
+
+    def _training(self, files: Draw, folder: Path, number: int) -> list[str]:
+        given = files.keywords() | {"model": self.model, "dtype": "float32"} | dict(self.lora)
+        given |= {"lora_seed": number, "out": folder / "adapter"}
+        return [files.benchmark, *_options(given)]
+
+
+METHODS = (
+    Method(
+        "heads",
+        "demo",
+        ("vote", "posterior", "lda", "logistic", "knn", "hec-t", "hec-vt"),
+        {"classes": "labels"},
+    ),
+    Method("labels", "demo", ("zero-shot",), {"answers": "labels"}, learns=False),
+    Method("generated", "demo", ("generated",), {"answers": "generate"}, learns=False),
+    Method("icl", "demo", ("icl",), {"answers": "labels", "icl_shots": 2}),
+    Method(
+        "lora",
+        "demo",
+        ("zero-shot",),
+        {"answers": "labels"},
+        lora={"epochs": 12, "learning_rate": 0.005},
+    ),
+    Method("clip", "demo-clip", ("clip", *OF_CLASSES, "logistic", "lda")),
+)
+"""In the order of the table; the first readout of the first is what others are compared with."""
+
+
+def result_of(store: FeatureStore, readout: str) -> Evaluation | None:
+    """Return what a readout makes of a store; None where its texts are captions instead."""
+    if readout in OWN_ANSWERS:
+        return own_answer(store, readout)
+    if readout == "clip" and has_captions(store):
+        return match_captions(store)
+    if readout in OF_CLASSES and CLASSES not in store.manifest.plan.splits:
+        return None
+    return evaluate(store, select(store, readout=readout))
+
+
+def has_result(folder: Path, readout: str) -> bool:
+    """Return whether a readout has a result in the folder of a method."""
+    return (results_folder(folder / "store", readout) / METRICS).exists()
+
+
+def _options(keywords: Mapping[str, Any]) -> Sequence[str]:
+    found = []
+    for name, value in keywords.items():
+        found += [f"--{name.replace('_', '-')}", str(value)]
+    return found

@@ -1,0 +1,1 @@
+"""Figures in pages: where they stand, and how a fresh run is compared with them."""

@@ -1,0 +1,190 @@
+"""Collect what the site is built from: docs/ as it is, and the pages that the code makes.
+
+`scripts/docs` calls it. The command line comes from the commands themselves, the Python API from
+the names that each package shows; mkdocstrings turns these into signatures and docstrings.
+"""
+
+import argparse
+import ast
+import re
+import shutil
+from collections.abc import Iterator
+from importlib import import_module
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from savs.pipeline.cli.app import import_command
+from savs.pipeline.cli.commands import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+MARK = re.compile(r"<!-- scripts/docs: .* -->\n")
+"""Where a page of docs/ says that the site has more."""
+FENCE = re.compile(r"^(```.*?^```$)", re.DOTALL | re.MULTILINE)
+CODE = re.compile(r"`[^`]+`")
+PACKAGES = ("pipeline", "stores", "datasets")
+KEYWORDS = (
+    "savs.pipeline.inputs.input_options.InputOptions",
+    "savs.pipeline.extraction.model.model_options.ModelOptions",
+    "savs.pipeline.extraction.run_options.RunOptions",
+)
+"""Their fields are the keywords of `extract` and its kin."""
+
+
+def main() -> None:
+    """Write all sources into an empty folder."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    out = parser.parse_args().out
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.copytree(ROOT / "docs", out)
+    for path in out.rglob("*.md"):
+        path.write_text(for_python_markdown(path.read_text("utf-8")), "utf-8")
+    for name, text in generated_pages().items():
+        (out / name).parent.mkdir(exist_ok=True)
+        (out / name).write_text(text, "utf-8")
+
+
+def for_python_markdown(text: str) -> str:
+    r"""Return a page of GitHub's dialect in that of the site; blocks of code stay as they are.
+
+    There, `\|` in code of tables is a plain `|`, a list has an empty line before it, and what
+    belongs to an item, four spaces.
+    """
+    return "".join(
+        piece if piece.startswith("```") else _prose(piece.split("\n"))
+        for piece in FENCE.split(text)
+    )
+
+
+def _prose(source: list[str]) -> str:
+    lines, in_list, in_item = [""], False, True
+    for line in source:
+        begins = line.startswith("* ")
+        if begins and lines[-1] and not (in_list and in_item):
+            lines.append("")
+        if line and not line.startswith("  "):
+            in_list = begins
+        in_item = bool(line) and (in_item or begins)  # no empty line since the item began
+        indented = "  " + line if in_list and line.startswith("  ") else line
+        is_row = line.lstrip().startswith("|")
+        lines.append(CODE.sub(_plain_bars, indented) if is_row else indented)
+    return "\n".join(lines[1:])
+
+
+def _plain_bars(code: re.Match[str]) -> str:
+    return code[0].replace(r"\|", "|")
+
+
+def generated_pages() -> dict[str, str]:
+    """Return name below docs/ -> text of the pages that differ from docs/ or are not in it."""
+    pages = {f"api/{package}.md": package_page(package) for package in PACKAGES}
+    for name, more in (("cli.md", command_line()), ("api.md", index_of_names())):
+        page, found = MARK.subn(
+            lambda _, more=more: more, (ROOT / "docs" / name).read_text("utf-8")
+        )
+        if found != 1:
+            raise SystemExit(f"docs/{name}: expected one line {MARK.pattern!r}, got {found}")
+        pages[name] = page
+    pages["changelog.md"] = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    return pages
+
+
+def command_line() -> str:
+    """Return a section for each command, in the order of `savs --help`."""
+    return "\n".join(command_section(name) for name in COMMANDS)
+
+
+def command_section(name: str) -> str:
+    """Return usage, text, arguments and options of a command, as its help has them."""
+    command = import_command(name)
+    context = typer.Context(command, info_name=f"savs {name}")
+    usage = " ".join([f"savs {name}", *command.collect_usage_pieces(context)])
+    parts = [f"## savs {name}\n", f"```text\n{usage}\n```\n", plain(command.help) + "\n"]
+    shown = [parameter for parameter in command.get_params(context) if parameter.name != "help"]
+    for title, group in groupby(sorted(shown, key=_order(shown)), panel):
+        parts.append(f"**{title}**\n")
+        records = [parameter.get_help_record(context) for parameter in group]
+        parts.append("".join(f"* `{names}`: {plain(text)}\n" for names, text in records))
+    return "\n".join(parts)
+
+
+def panel(parameter: Any) -> str:
+    """Return the heading that a parameter stands under in the help."""
+    kind = "Arguments" if parameter.param_type_name == "argument" else "Options"
+    return parameter.rich_help_panel or kind
+
+
+def _order(parameters: list[Any]) -> Any:
+    """Return a key that sorts panels by their first parameter, arguments first."""
+    titles = list(dict.fromkeys(panel(p) for p in parameters if p.param_type_name == "argument"))
+    titles += dict.fromkeys(panel(p) for p in parameters)
+    return lambda parameter: titles.index(panel(parameter))
+
+
+def plain(text: str | None) -> str:
+    """Return a help text in which nothing but code is markup."""
+    pieces = re.split(r"(`[^`]*`)", text or "")
+    return "".join(
+        piece if piece.startswith("`") else re.sub(r"([*_<])", r"\\\1", piece) for piece in pieces
+    )
+
+
+def public_names(package: str) -> list[tuple[str, str]]:
+    """Return (name, module) of what a package shows, in the order of its `__init__.py`."""
+    tree = ast.parse((ROOT / package / "__init__.py").read_text("utf-8"))
+    return [
+        (alias.name, str(node.module))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module != "savs.foundation.lazy_imports"
+        for alias in node.names
+    ]
+
+
+def rooms(package: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield the rooms of a package, and its public names that come from each.
+
+    A room of another package is that package: `stores` makes `savs.pipeline.open_store`.
+    """
+
+    def room(found: tuple[str, str]) -> str:
+        _, *parts = found[1].split(".")
+        return parts[1] if parts[0] == package else parts[0]
+
+    for name, group in groupby(sorted(public_names(package), key=room), room):
+        yield name, [found for found, _ in group]
+
+
+def package_page(package: str) -> str:
+    """Return the page of a package: its names, room by room, as mkdocstrings takes them."""
+    whole = import_module(f"savs.{package}")
+    parts = [f"# savs.{package}\n", f"{whole.__doc__}\n"]
+    for room, names in rooms(package):
+        home = f"savs.{room}" if room in (*PACKAGES, "foundation") else f"savs.{package}.{room}"
+        parts += [f"## {room}\n", f"{import_module(home).__doc__}\n"]
+        parts += [f"::: savs.{package}.{name}\n" for name in names]
+    if package == "pipeline":
+        parts += [
+            "## keywords\n",
+            "The keywords of `extract`, `classify`, `preview` and `split`.\n",
+        ]
+        parts += [f"::: {name}\n" for name in KEYWORDS]
+    return "\n".join(parts)
+
+
+def index_of_names() -> str:
+    """Return a list of all public names, each a link to its entry."""
+    parts = []
+    for package in PACKAGES:
+        parts.append(f"## [savs.{package}](api/{package}.md)\n")
+        for room, names in rooms(package):
+            links = ", ".join(f"[`{name}`][savs.{package}.{name}]" for name in names)
+            parts.append(f"* **{room}**: {links}")
+        parts.append("")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    main()

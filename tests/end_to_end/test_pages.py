@@ -1,0 +1,129 @@
+"""All pages: links, anchors, pictures, and whether the commands and names in them exist."""
+
+import ast
+import json
+import re
+import tomllib
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import yaml
+from doc_pages import PAGES, ROOT, anchors, blocks, commands, prose
+
+from savs.pipeline.cli.app import import_command
+from savs.pipeline.cli.commands import COMMANDS
+from savs.pipeline.statistics.wilson import wilson_interval
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def test_the_pages_are_found():
+    names = {page.name for page in PAGES}
+    assert {"README.md", "faq.md", "photos.md", "CHANGELOG.md"} <= names
+
+
+@each_page
+def test_links_lead_somewhere(page: Path):
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if target.startswith(("https://", "hf://")):
+            continue
+        name, _, anchor = target.partition("#")
+        file = page.parent / name if name else page
+        made = ROOT / "docs/api" in file.parents  # by scripts/docs
+        assert file.exists() or made, f"{target}: there is no such file"
+        assert not anchor or anchor in anchors(file), f"{target}: there is no such heading"
+
+
+@cache
+def options(command: str) -> set[str]:
+    parameters = import_command(command).params
+    return {"-h", "--help"}.union(*(p.opts + p.secondary_opts for p in parameters))
+
+
+def check_command(words: list[str]) -> None:
+    if not words or not re.fullmatch(r"[a-z][a-z-]*", words[0]):
+        return  # options of `savs` itself, or a placeholder
+    assert words[0] in COMMANDS, f"savs {words[0]} is no command"
+    for word in words[1:]:
+        if re.match("--[a-z]", word):
+            assert word.partition("=")[0] in options(words[0]), f"savs {words[0]} has no {word}"
+
+
+@each_page
+def test_commands_and_their_options_exist(page: Path):
+    if page.name == "CHANGELOG.md":
+        pytest.skip("it names options that are gone")
+    for code in blocks(page, "bash"):
+        for words in commands(code):
+            check_command(words)
+    for text in re.findall(r"`savs ([^`]+)`", prose(page)):
+        check_command(re.findall(r"[\w./=-]+", text))
+
+
+@each_page
+def test_python_compiles_and_its_imports_exist(page: Path):
+    for code in blocks(page, "python"):
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("savs."):
+                module = import_module(str(node.module))
+                for alias in node.names:
+                    assert hasattr(module, alias.name), f"{node.module} has no {alias.name}"
+
+
+@each_page
+def test_data_can_be_read(page: Path):
+    for code in blocks(page, "json"):
+        assert [json.loads(line) for line in code.splitlines()]
+    for code in blocks(page, "toml"):
+        assert tomllib.loads(code)
+    for code in blocks(page, "yaml"):
+        assert yaml.safe_load(code)
+
+
+def test_configurations_name_commands_and_options():
+    for page in PAGES:
+        for code in blocks(page, "toml"):
+            for command, table in tomllib.loads(code).items():
+                if command in COMMANDS:
+                    known = {name.lstrip("-").replace("-", "_") for name in options(command)}
+                    assert set(table) <= known | {"benchmark"}, page
+
+
+def test_an_unknown_option_would_be_found():
+    with pytest.raises(AssertionError, match="savs select has no --head"):
+        check_command(["select", "features", "--head", "20"])
+    with pytest.raises(AssertionError, match="savs selects is no command"):
+        check_command(["selects"])
+
+
+def test_the_metrics_of_all_benchmarks_are_explained():
+    from savs.datasets import BENCHMARKS
+
+    page = (ROOT / "docs" / "metrics.md").read_text("utf-8")
+    named = {name for b in BENCHMARKS.values() for name in b.about.metrics}
+    single = {re.split(r", <| \((?:pairs|groups|single)", name)[0] for name in named}
+    assert len(single) > 10
+    for name in single:
+        if not re.search(r" of each |three scores|text, image and group|Q-Acc, I-Acc", name):
+            assert f"| `{name}" in page, name
+
+
+def test_an_answer_to_each_of_twenty_questions():
+    page = ROOT / "docs" / "faq.md"
+    parts = re.split(r"^### ", page.read_text("utf-8"), flags=re.MULTILINE)[1:]
+    assert len(parts) == 20
+    assert all(part.splitlines()[0].endswith("?") for part in parts)
+
+
+def test_the_front_page_shows_lines_of_the_demo():
+    (shown,) = blocks(ROOT / "docs" / "index.md", "text")
+    (whole,) = [text for text in blocks(ROOT / "README.md", "text") if "creature" in text]
+    assert set(shown.splitlines()) <= set(whole.splitlines())
+
+
+def test_the_interval_in_the_concepts():
+    low, high = wilson_interval(0.9, 100)
+    told = f"90 % is {100 * low:.0f} to {100 * high:.0f} %"
+    assert told in (ROOT / "docs" / "concepts.md").read_text("utf-8")

@@ -1,0 +1,84 @@
+"""The tutorials, followed as they are written, and what the first page shows."""
+
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+from doc_pages import ROOT, blocks, commands
+
+TUTORIALS = ROOT / "docs" / "tutorials"
+
+pytestmark = pytest.mark.thorough
+
+
+def follow(savs, page: Path, *, without: tuple[str, ...] = ()) -> dict[str, str]:
+    """Run the commands of a page, and return what each printed."""
+    printed = {}
+    for code in blocks(page, "bash"):
+        for words in commands(code):
+            if words[0] not in without:
+                done = savs(*words)
+                assert done.returncode == 0, done.stderr
+                printed[" ".join(words)] = done.stdout
+    return printed
+
+
+def run_python(page: Path, number: int) -> None:
+    exec(compile(blocks(page, "python")[number], str(page), "exec"), {})
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    """Return a folder for what the first tutorial leaves."""
+    return tmp_path_factory.mktemp("photos")
+
+
+def accuracy(folder: str) -> float:
+    return float(pl.read_parquet(Path(folder) / "predictions.parquet")["correct"].mean())
+
+
+def test_photos(savs, photos, monkeypatch):
+    monkeypatch.chdir(photos)
+    run_python(TUTORIALS / "photos.md", 0)
+    assert len(Path("all.jsonl").read_text().splitlines()) == 120
+    printed = follow(savs, TUTORIALS / "photos.md", without=("check-model",))
+    assert accuracy("features/results/vote") > 0.8  # as the page says
+    assert Path("report.html").exists()
+    assert "zero-shot" in next(text for words, text in printed.items() if words[:7] == "compare")
+
+
+def test_a_cluster(savs, photos, monkeypatch):
+    monkeypatch.chdir(photos)
+    (options,) = blocks(TUTORIALS / "cluster.md", "toml")
+    Path("run.toml").write_text(options)
+    calls = [words for code in blocks(TUTORIALS / "cluster.md", "bash") for words in commands(code)]
+    assert calls[0] == ["extract", "--config", "run.toml", "--gpus", "cpu,cpu"]
+    calls[0] = calls[0][:3]  # processes of --gpus are tested in tests/pipeline/cluster
+    for words in calls:
+        if words[0] != "extract" or words == calls[0]:
+            done = savs(*words)
+            assert done.returncode == 0, done.stderr
+    assert len(list(Path("together").glob("*.h5"))) > 4  # something to share
+
+
+def test_a_model(savs, photos, monkeypatch):
+    monkeypatch.chdir(photos)
+    (code,) = blocks(TUTORIALS / "model.md", "python")
+    Path("blocks.py").write_text(code)
+    printed = follow(savs, TUTORIALS / "model.md", without=())
+    told = next(text for words, text in printed.items() if "--model-code" in words)
+    assert "24 in 6 layers, 96 wide" in told
+    assert accuracy("heads/results/vote") > accuracy("blocks/results/vote") + 0.2
+
+
+def test_new_images(savs, monkeypatch, capfd):
+    run_python(TUTORIALS / "new-images.md", 0)
+    follow(savs, TUTORIALS / "new-images.md")
+    assert pl.read_csv("new.csv").height == len([*Path("new").iterdir()]) == 12
+    assert accuracy("pets/results/lda") > 0.8
+    run_python(TUTORIALS / "new-images.md", 1)
+    name, answer = capfd.readouterr().out.split()
+    rows = pl.read_csv("new.csv").filter(pl.col("id") == name)
+    assert rows["prediction"].to_list() == [answer]
+    shutil.rmtree("pets-bundle")

@@ -1,0 +1,91 @@
+"""The forwards and seconds of a result, counted by hand."""
+
+import numpy as np
+import pytest
+from text_stores import draw_text_store
+
+from savs.pipeline import evaluate, extract, match_captions, own_answer, select, zero_shot
+from savs.pipeline.evaluation.cost import answers_cost
+from stores import make_store
+
+CLASSES = {"x": ["a", "b"], "y": ["c", "d", "e"]}
+
+
+def forwards(store, readout, **options):
+    return evaluate(store, select(store, readout=readout, **options)).cost["forwards"]
+
+
+def test_a_readout_costs_what_it_is_fitted_on_and_compared_with(tmp_path):
+    # 4 + 3 + 5 training and 40 test examples, a name and two texts of each of three classes
+    store = draw_text_store(tmp_path / "s", 1, heads=3)
+    assert forwards(store, "vote", heads=2) == 40 + 12
+    assert forwards(store, "hec-vt", heads=2) == 40 + 12 + 6
+    assert forwards(store, "hec-t", heads=2) == 40 + 12 + 6  # they choose the heads
+    assert forwards(store, "hec-t", heads="all") == 40 + 6
+    assert forwards(store, "hec-t", use_heads=[(0, 1)]) == 40 + 6
+    assert forwards(store, "vote", use_heads=[(0, 1)]) == 40 + 12
+
+
+def test_of_a_dual_encoder_texts_count_and_training_examples_where_they_are_used(tmp_path):
+    store = draw_text_store(tmp_path / "s", 1)
+    assert forwards(store, "clip") == 40 + 6
+    assert forwards(store, "clip-names") == 40 + 3
+    assert forwards(store, "tip-adapter") == 40 + 12 + 6
+    assert forwards(store, "logistic") == 40 + 12
+
+
+def test_a_selection_of_another_store_costs_the_examples_that_it_was_fitted_on(tmp_path):
+    values = np.random.default_rng(0).normal(size=(1, 9, 12)).astype(np.float32)
+    small = make_store(tmp_path / "small", values[:, :4], list("abab"), values, list("ababababa"))
+    more = make_store(tmp_path / "more", values, list("ababababa"), values[:, :4], list("abab"))
+    assert evaluate(more, select(small)).cost == {"forwards": 4 + 4, "seconds": None}
+
+
+def rows_of(counts):
+    return [{"subtask": subtask} for subtask, count in counts.items() for _ in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("readout", "whole", "expected"),
+    [
+        ("zero-shot", False, 5),
+        ("zero-shot", True, 3 * (1 + 2) + 2 * (1 + 3)),
+        ("zero-shot-mean", True, 17),
+        ("icl", False, 5 + 2),  # the demonstrations of two subtasks
+        ("icl", True, 7),  # they are a cache, whatever the others do
+        ("generated", False, 5),
+        ("generated", True, None),
+    ],
+)
+def test_answers_cost_the_test_examples_and_what_runs_again(tmp_path, readout, whole, expected):
+    train = [{"subtask": name} for name, labels in CLASSES.items() for _ in labels]
+    store = make_store(
+        *(tmp_path / "s", np.ones((1, 5, 3), np.float32), list("abcde")),
+        *(np.ones((1, 6, 3), np.float32), list("abacdx")),
+        train_rows=train,
+        test_rows=[*rows_of({"x": 3, "y": 2}), {"subtask": "y"}],
+        test_skipped=[5],
+        batching={"whole_answers": whole},
+    )
+    assert answers_cost(store, readout, CLASSES)["forwards"] == expected
+
+
+def test_captions_cost_their_texts_and_the_examples_of_their_threshold(scenes, tmp_path):
+    files = {"train": scenes.train, "test": scenes.test, "model": "demo-clip"}
+    store = extract("shapes", **files, out=tmp_path / "s").store
+    captions = store.examples("captions").height
+    # `exists` has two classes of 5 training examples and captions, `animal` four classes, each
+    # with one text beside its bare name, and training examples that nothing is chosen by
+    found = match_captions(store).cost
+    assert found["forwards"] == 20 + 10 + captions + 4
+    splits = ("test", "train", "captions", "classes")
+    assert found["seconds"] == pytest.approx(sum(map(store.seconds, splits)), abs=1e-3)
+
+
+@pytest.mark.thorough
+def test_a_run_records_its_own_cost(scenes, tmp_path):
+    files = {"train": scenes.train, "test": scenes.test, "model": "demo", "dtype": "float32"}
+    store = extract("shapes", **files, out=tmp_path / "s", answers="labels", icl_shots=1).store
+    assert evaluate(store, select(store)).cost["forwards"] == 20 + 30
+    assert zero_shot(store).cost == {"forwards": 20, "seconds": round(store.seconds("test"), 3)}
+    assert own_answer(store, "icl").cost["forwards"] == 20 + 2

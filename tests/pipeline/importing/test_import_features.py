@@ -1,0 +1,163 @@
+"""`savs import`: features of a file and their labels as a store."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+from random_stores import draw_problem, write_problem
+
+from savs.datasets import RowError
+from savs.pipeline import evaluate, export, import_features, merge, select
+from savs.pipeline.errors import ImportFileError, SelectionError
+from savs.stores import StoreMismatchError
+
+N = 12
+VALUES = np.random.default_rng(1).standard_normal((N, 3, 4)).astype(np.float32)
+ROWS = [
+    {"id": f"e{i}", "label": "ab"[i % 2], "split": "train" if i < 8 else "test", "note": i}
+    for i in range(N)
+]
+
+
+@pytest.fixture
+def files(tmp_path, inputs):
+    np.save(tmp_path / "x.npy", VALUES)
+    return tmp_path / "x.npy", inputs.rows("labels.jsonl", ROWS)
+
+
+def test_rows_in_their_order_become_a_store(tmp_path, files):
+    done = import_features(*files, out=tmp_path / "s", model="mine")
+    assert done.notes[0] == "rows of features and labels were matched by their order"
+    store = done.store
+    assert store.facts["planned"] == {"train": 8, "test": 4}
+    assert store.facts["sealed"]
+    assert store.manifest.identity.model["name"] == "mine"
+    np.testing.assert_array_equal(store.features("train"), VALUES[:8].swapaxes(0, 1))
+    np.testing.assert_array_equal(store.features("test"), VALUES[8:].swapaxes(0, 1))
+    test = store.examples("test")
+    assert test["id"].to_list() == ["e8", "e9", "e10", "e11"]
+    assert test["index"].to_list() == [0, 1, 2, 3]
+    assert [json.loads(text) for text in test["extra"]] == [{"note": i} for i in range(8, 12)]
+
+
+def test_ids_match_rows_in_another_order(tmp_path, inputs):
+    names = [f"e{i}" for i in range(N)]
+    pl.DataFrame({"id": names, "v": VALUES[:, 0].tolist()}).write_parquet(tmp_path / "x.parquet")
+    mixed = inputs.rows("mixed.jsonl", ROWS[::-1])
+    store = import_features(tmp_path / "x.parquet", mixed, out=tmp_path / "s").store
+    assert store.examples("test")["id"].to_list() == names[8:]
+    assert store.examples("test")["label"].to_list() == ["a", "b", "a", "b"]
+    np.testing.assert_array_equal(store.features("test")[0], VALUES[8:, 0])
+    odd = inputs.rows("odd.jsonl", [*ROWS[:-1], {**ROWS[-1], "id": "other"}])
+    with pytest.raises(ImportFileError, match=r"1 ids of .*odd.jsonl are not in .*'other'"):
+        import_features(tmp_path / "x.parquet", odd, out=tmp_path / "t")
+    twice = inputs.rows("twice.jsonl", [*ROWS[:-1], ROWS[0]])
+    with pytest.raises(ImportFileError, match="has the id 'e0' twice"):
+        import_features(tmp_path / "x.parquet", twice, out=tmp_path / "t")
+
+
+def test_what_export_wrote_is_imported_to_the_same_results(tmp_path):
+    store = write_problem(tmp_path / "first", draw_problem(3, subtasks=("one", "two")))
+    export(store, tmp_path / "x.parquet", store.heads, ["train", "test"], "parquet")
+    again = import_features(
+        tmp_path / "x.parquet", out=tmp_path / "again", columns={"question": "prompt"}
+    ).store
+    assert again.grid == store.grid
+    found = [evaluate(s, select(s, heads=5, readout="lda")).predictions for s in (store, again)]
+    for column in ("id", "prediction", "label", "subtask"):
+        assert found[0][column].equals(found[1][column]), column
+
+
+def test_parts_of_one_split_each_are_merged(tmp_path, files, inputs):
+    x, _ = files
+    stores = []
+    for split, rows in (("train", slice(0, 8)), ("test", slice(8, N))):
+        np.save(x.with_name(f"{split}.npy"), VALUES[rows])
+        labels = inputs.rows(f"{split}.jsonl", [{"label": r["label"]} for r in ROWS[rows]])
+        made = import_features(
+            *(x.with_name(f"{split}.npy"), labels), out=tmp_path / split, split=split, model="m"
+        )
+        stores.append(made.store)
+    merged = merge(stores, tmp_path / "both")
+    np.testing.assert_array_equal(merged.features("test"), VALUES[8:].swapaxes(0, 1))
+
+
+def test_media_are_known_by_content_or_by_name(tmp_path, files, inputs):
+    names = [inputs.image(f"i{i % 10}.png", i % 10) for i in range(N)]
+    rows = [row | {"image": name} for row, name in zip(ROWS, names, strict=True)]
+    labels = inputs.rows("shown.jsonl", rows)
+    done = import_features(files[0], labels, out=tmp_path / "s")
+    assert any("2 test examples share an image" in line or "2 of 8 training" in line
+               for line in done.notes)  # fmt: skip
+    assert all(done.store.examples("test")["media_sha256"].list.len() == 1)
+    away = import_features(files[0], labels, out=tmp_path / "t", media_root=tmp_path / "nowhere")
+    assert any("10 of 10 media are not in" in line for line in away.notes)
+    assert away.store.examples("test")["media"].to_list() == [[name] for name in names[8:]]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_value_that_is_not_finite_leaves_nothing(tmp_path, files, bad):
+    values = VALUES.copy()
+    values[9, 2, 1] = bad
+    np.save(files[0], values)
+    with pytest.raises(ImportFileError, match=r"L0.H2 of test example 'e9' is NaN or infinite"):
+        import_features(*files, out=tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
+CHANGES = {
+    "rows": (lambda rows: rows[:-1], ImportFileError, "has 11 rows, .* has features of 12"),
+    "split": (
+        lambda rows: [*rows[:-1], {**rows[-1], "split": "val"}],
+        *(RowError, "labels.jsonl line 12: field 'split' is 'val'; expected train or test"),
+    ),
+    "ids": (
+        lambda rows: [*rows[:-1], {**rows[-1], "id": "e8"}],
+        *(RowError, "test example 'e8' occurs twice"),
+    ),
+    "label": (lambda rows: [{**row, "label": None} for row in rows], RowError, "has no label"),
+    "class": (lambda rows: [{**row, "label": "a"} for row in rows], RowError, "one class only"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_bad_labels_are_refused(tmp_path, files, inputs, change):
+    alter, error, message = CHANGES[change]
+    inputs.rows("labels.jsonl", alter(ROWS))
+    with pytest.raises(error, match=message):
+        import_features(*files, out=tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_folder_that_is_there_is_left_alone(tmp_path, files):
+    import_features(*files, out=tmp_path / "s")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir() if path.is_file()}
+    np.save(files[0], 2 * VALUES)
+    with pytest.raises(StoreMismatchError, match="exists and is not empty"):
+        import_features(*files, out=tmp_path / "s")
+    assert all((tmp_path / "s" / name).read_bytes() == data for name, data in before.items())
+
+
+def test_features_alone_need_labels(tmp_path, files):
+    with pytest.raises(ImportFileError, match="holds no labels; pass --labels FILE"):
+        import_features(files[0], out=tmp_path / "s")
+
+
+def test_the_command_says_what_it_made(savs, tmp_path, files):
+    done = savs("import", files[0], "--labels", files[1], "--out", "s", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["rows"] == {"train": 8, "test": 4}
+    assert "8 train and 4 test examples, 3 heads, float32" in done.stderr
+    selected = savs("select", "s", "--heads", "2")
+    assert "decoder layers" not in selected.stderr  # there is no decoder
+
+
+def test_a_classifier_of_imported_features_runs_no_model(tmp_path, files, inputs):
+    from savs.pipeline import classify, save_selection
+
+    store = import_features(*files, out=tmp_path / "s", model="mine").store
+    save_selection(select(store, heads=2), tmp_path / "c")
+    inputs.image("new/1.png")
+    with pytest.raises(SelectionError, match=r"imported features \(mine\)"):
+        classify(tmp_path / "c", inputs.root / "new", out=tmp_path / "p.csv", model="demo")
