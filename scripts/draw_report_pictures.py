@@ -1,8 +1,9 @@
-"""Draw docs/report.png and docs/report-examples.png: two views of a report on the demo's store.
+"""Draw docs/report.png and two more pictures: views of a report on the demo's store.
 
     store=build/report-demo/features
     savs demo --out build/report-demo
-    savs select $store --readout lda && savs evaluate $store --readout lda
+    savs select $store --heads 10 && savs evaluate $store --risk 0.1
+    savs select $store --readout lda && savs evaluate $store --readout lda --risk 0.1
     savs sweep $store --readouts vote,lda --heads 1,5,20 --shots 1,4,16 --draws 5
     python scripts/draw_report_pictures.py build/report-demo
 
@@ -29,6 +30,7 @@ MOST_BYTES = 150_000
 WIDTH = 1000
 VIEWS = {
     "report.png": ("header", "#result", "#heads", "#sweep"),
+    "report-sure.png": ("#calibration",),
     "report-examples.png": ("#examples",),
 }
 """File -> the parts of the page that it shows, one below the other."""

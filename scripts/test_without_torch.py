@@ -13,6 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 TOOLS = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist")
+READERS = ("av", "huggingface_hub")  # of videos and hf:// data sets, without torch
 TESTS = ("datasets", "foundation", "pipeline/evaluation", "pipeline/heads", "pipeline/readouts")
 TESTS += ("pipeline/selection", "pipeline/statistics", "pipeline/sweeping", "stores/format")
 TESTS += ("stores/read", "stores/shard")
@@ -24,7 +25,7 @@ def main() -> int:
     venv.create(folder, clear=True, with_pip=True)
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*install, "-e", str(ROOT), *TOOLS], check=True)
+    subprocess.run([*install, "-e", f"{ROOT}[remote]", *READERS, *TOOLS], check=True)
     subprocess.run([python, "-m", "savs.pipeline.cli.app", "doctor"], check=True, cwd=folder)
     tests = [str(Path("tests") / name) for name in TESTS]
     words = ["-q", "-m", "not slow and not thorough", "-p", "no:cacheprovider", *tests]

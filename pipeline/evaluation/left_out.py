@@ -18,9 +18,8 @@ from savs.pipeline.evaluation.predictions import predicted
 from savs.pipeline.heads.centroids import class_centroids
 from savs.pipeline.heads.folds import FOLDS, fold_count, stratified_folds
 from savs.pipeline.heads.training_set import TrainingTask, training_tasks
-from savs.pipeline.heads.typicality import typicality
 from savs.pipeline.readouts import Readout
-from savs.pipeline.selection.calibration import CENTROIDS, has_centroids
+from savs.pipeline.selection.calibration import CENTROIDS, has_centroids, typicality_of
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.task_selection import (
     ScoredHeads,
@@ -109,7 +108,7 @@ def leave_out(
                 if has_centroids(rule)
                 else class_centroids(own, part.others.labels, len(part.task.classes))
             )
-            typical = typicality(out, centroids)
+            typical = typicality_of(out, centroids, fitted, scores)
         frame = predicted(examples[part.task.rows[part.out]], part.task.classes, scores)
         found.setdefault(id(part.task), []).append((part, frame, scores.scores, typical, seen))
     return [_joined(own) for own in found.values()]

@@ -8,7 +8,6 @@ import polars as pl
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.readouts import ClassScores
-from savs.pipeline.readouts.vote import FittedVote
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.task_selection import TaskSelection
 from savs.pipeline.statistics.prediction_sets import least_examples, require_risk
@@ -55,11 +54,7 @@ def with_typicality(
     known = task.calibration
     if known is None:
         return examples
-    if isinstance(task.fitted, FittedVote):
-        values = found.soft.max(axis=1)  # the mean cosines are known already
-    else:
-        values = known.typicality(features, task.fitted)
-    typical = pl.Series(values, dtype=pl.Float32)
+    typical = pl.Series(known.typicality(features, task.fitted, found), dtype=pl.Float32)
     return examples.with_columns(typicality=typical, atypical=typical < known.typical)
 
 

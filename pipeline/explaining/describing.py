@@ -1,12 +1,12 @@
 """From evidence to an explanation in names: heads, classes, training examples."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from savs.pipeline.explaining.evidence import Evidence
+from savs.pipeline.explaining.evidence import Evidence, Trained
 from savs.pipeline.explaining.explanation import (
     Changes,
     Explained,
@@ -14,14 +14,17 @@ from savs.pipeline.explaining.explanation import (
     Neighbour,
     TrainingExample,
 )
+from savs.pipeline.explaining.refits import refit
 from savs.pipeline.explaining.vote_changes import (
     smallest_flip,
     without_each_example,
     without_each_head,
 )
+from savs.pipeline.heads.training_set import head_widths
+from savs.pipeline.readouts import Readout
 from savs.pipeline.reporting.gallery import best_votes
 from savs.pipeline.reporting.images import Images
-from savs.stores import head_name
+from savs.stores import FeatureStore, head_name
 
 SIMILAR = 5
 """Training examples that are shown of each example."""
@@ -36,7 +39,7 @@ def describe(
     images: Images,
     shown: Images,
     known: Training,
-    readout: str,
+    changes: Changes | None,
 ) -> Explained:
     """Return the explanation of one example.
 
@@ -50,8 +53,8 @@ def describe(
         Finders of its images, and of those of training examples.
     known
         The training examples.
-    readout
-        Name of the readout; only the votes of `vote` can change.
+    changes
+        What would have changed the prediction, if that can be told.
     """
     return Explained(
         id=row["id"],
@@ -63,7 +66,7 @@ def describe(
         pictures=images.find(row["id"], row["media"] or []),
         heads=tuple(_head_votes(evidence)),
         similar=tuple(_similar(evidence, shown, known)),
-        changes=_changes(evidence) if readout == VOTE else None,
+        changes=changes,
     )
 
 
@@ -108,6 +111,41 @@ def _similar(evidence: Evidence, images: Images, known: Training) -> list[Traini
         )
         for i in best
     ]
+
+
+def changes_of(
+    store: FeatureStore, rule: Readout, evidence: Mapping[str, Evidence]
+) -> dict[str, Changes]:
+    """Return what would have changed each prediction; nothing for readouts of class texts."""
+    if rule.name == VOTE:
+        return {name: _changes(one) for name, one in evidence.items()}
+    found: dict[str, Changes] = {}
+    for trained in {id(one.trained): one.trained for one in evidence.values()}.values():
+        own = [one for one in evidence.values() if one.trained is trained]
+        if not rule.texts:
+            found |= _refitted(rule, trained, head_widths(store, trained.selection.heads), own)
+    return found
+
+
+def _refitted(
+    rule: Readout, trained: Trained, widths: Sequence[int], evidence: Sequence[Evidence]
+) -> dict[str, Changes]:
+    classes = trained.selection.classes
+    names = [head_name(head) for head in trained.selection.heads]
+    queries = np.stack([one.features for one in evidence], axis=1)
+    told = refit(rule, trained.features, trained.labels, classes, widths, queries)
+    return {
+        one.id: Changes(
+            rival=classes[own.rival],
+            heads=(),
+            lead=None,
+            without_head={names[rank]: classes[c] for rank, c in own.heads.items()},
+            without_example=None
+            if own.examples is None
+            else {trained.ids[i]: classes[c] for i, c in own.examples.items()},
+        )
+        for one, own in zip(evidence, told, strict=True)
+    }
 
 
 def _changes(evidence: Evidence) -> Changes:

@@ -18,7 +18,7 @@ from savs.pipeline.explaining.attention import (
     load_views_model,
     view_example,
 )
-from savs.pipeline.explaining.describing import describe
+from savs.pipeline.explaining.describing import changes_of, describe
 from savs.pipeline.explaining.evidence import Evidence, gather_evidence
 from savs.pipeline.explaining.explanation import Explained, Explanations
 from savs.pipeline.explaining.picking import pick, require_store
@@ -48,8 +48,9 @@ def explain(
     """Show what each chosen head saw of some test examples; without maps, no model is needed.
 
     For each example: the vote of each head, its cosines with the class centroids and its nearest
-    training examples; and what would have changed the vote. Readouts other than `vote` weigh the
-    same heads in another way; for them, each head's nearest class is shown, and no changes.
+    training examples; and what would have changed the prediction. Readouts other than `vote` weigh
+    the same heads in another way; for them, each head's nearest class is shown, and what the
+    readout says when it is fitted again without a head or a training example.
 
     Parameters
     ----------
@@ -97,9 +98,10 @@ def explain(
     (found,) = read_results([Path(result)])
     store = require_store(found)
     rows = pick(found, ids, errors=errors, n=n)
+    selection = load_selection(found.folder)
     evidence = gather_evidence(
         store,
-        load_selection(found.folder),
+        selection,
         dict(rows.select("id", "subtask").iter_rows()),
         found.split,
     )
@@ -107,8 +109,9 @@ def explain(
     images = open_images(store, found.split, rows["id"].to_list(), media_root)
     shown = open_images(store, "train", list(trained), media_root)
     known = store.examples("train").select("id", "media", "prompt").rows_by_key("id", unique=True)
+    changes = changes_of(store, selection.rule, evidence)
     examples = tuple(
-        describe(row, evidence[row["id"]], images, shown, known, found.metrics["readout"])
+        describe(row, evidence[row["id"]], images, shown, known, changes.get(row["id"]))
         for row in rows.iter_rows(named=True)
     )
     if attention_maps:

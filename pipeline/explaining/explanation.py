@@ -68,18 +68,22 @@ class TrainingExample:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What would have changed the vote, everything else being the same."""
+    """What would have changed the prediction, everything else being the same.
+
+    Readouts other than `vote` are fitted again without a head or a training example.
+    """
 
     rival: str
     """The runner-up."""
     heads: tuple[str, ...]
-    """The fewest heads that would have to vote for it instead, the closest first."""
-    lead: float
-    """Greatest cosine that one of them would have to gain."""
+    """The fewest heads that would have to vote for it instead, the closest first; none where heads
+    do not vote."""
+    lead: float | None
+    """Greatest cosine that one of them would have to gain; None likewise."""
     without_head: Mapping[str, str]
     """Head -> the class that wins without it."""
-    without_example: Mapping[str, str]
-    """Training example -> the class that wins if it is taken out of its centroid."""
+    without_example: Mapping[str, str] | None
+    """Training example -> the class that wins without it; None where there are too many to try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ class Explained:
     similar: tuple[TrainingExample, ...]
     """Training examples that most heads find similar."""
     changes: Changes | None
-    """None for readouts other than `vote`, whose heads do not vote."""
+    """None for readouts that compare images with texts."""
     views: tuple[View, ...] = ()
     """Where each head looks, in the order of `heads`, if that was asked for."""
     unseen: str = ""

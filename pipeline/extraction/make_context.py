@@ -121,9 +121,17 @@ def _read(
     where: str,
 ) -> tuple[Demonstrations, str]:
     encoder = model.encoder
-    before = encoder.encode_conversation(turns)
-    whole = encoder.encode_conversation(turns, question)
-    alone = encoder.encode([question])
+    try:
+        before = encoder.encode_conversation(turns)
+        whole = encoder.encode_conversation(turns, question)
+        alone = encoder.encode([question])
+    except ModelError:
+        raise
+    except ValueError as error:
+        raise ModelError(
+            f"the processor of {model.name} takes no conversation of the demonstrations{where} and"
+            f" a question ({error}); leave out --icl-shots"
+        ) from error
     ids = [inputs["input_ids"][0].tolist() for inputs in (before, whole, alone)]
     rest = ids[1][len(ids[0]) :]
     if ids[1] != ids[0] + rest or not rest or ids[2][-len(rest) :] != rest:

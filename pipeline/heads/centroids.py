@@ -51,11 +51,10 @@ def class_sums(features: Array, labels: Array, classes: int) -> Array:
     counts = np.bincount(labels, minlength=classes)
     if not counts.all():
         raise ValueError(f"class {int(np.argmin(counts))} has no examples")
-    order, starts = np.argsort(labels, kind="stable"), np.cumsum(counts) - counts
-    heads, n, d = features.shape
-    sums = np.empty((heads, classes, d))
-    for some in row_blocks(heads, n * d, TABLE):
-        np.add.reduceat(features[some][:, order], starts, axis=1, dtype=np.float64, out=sums[some])
+    sums = np.empty((len(features), classes, features.shape[2]))
+    rows = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
+    for number, own in enumerate(rows):  # `np.add.reduceat` takes four times as long
+        features[:, own].sum(axis=1, dtype=np.float64, out=sums[:, number])
     return sums
 
 

@@ -23,8 +23,9 @@ from savs.stores import Head
 TABLE = 2**23
 """Cosines in a table, heads x examples x classes: 32 MB. As many features of those examples at
 most."""
-LEFT = 2**18
-"""Values of centroids without an example that are made at a time: 2 MB."""
+LEFT = 2**16
+"""Values of centroids without an example that are made at a time: 512 kB. That much memory is used
+again; of larger arrays each page is asked of the system anew, which takes most of the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,13 +167,14 @@ def _contests(features: Array, labels: Array, classes: int) -> Iterator[_Contest
         part, own = normalise(features[:, rows]), labels[rows]
         with few_threads(part.shape[1] * part.shape[2] * classes):
             table = part @ directions
-        without, others = np.empty(part.shape[:2], np.float32), counts[own] - 1
+        without, others = np.empty(part.shape[:2], np.float32), counts[own] - 1.0
         for some in row_blocks(heads, part.shape[1] * part.shape[2], LEFT):
             # from the sum in float64: what little is left of a centroid may be all rounding
             left = sums[some][:, own]
-            left -= features[some, rows]
+            left -= features[some, rows].astype(np.float64)  # numpy mixes types slowly
             left /= np.maximum(others, 1)[:, None]
-            left[:, others == 0] = centroids[some][:, own[others == 0]]
+            if not others.all():
+                left[:, others == 0] = centroids[some][:, own[others == 0]]
             without[some] = np.vecdot(part[some], normalise(left))
         places = (slice(None), np.arange(len(own)), own)
         with_it = table[places]

@@ -39,7 +39,7 @@ class Chart:
     y_ticks: tuple[tuple[float, str], ...]
     series: tuple[Series, ...]
     chance: float | None
-    """Height of the chance level; None where it lies below the chart."""
+    """See `Height.chance`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,10 @@ class Height:
         """Return the coordinate of a share."""
         share = (value - self.low) / (self.high - self.low)
         return BOTTOM - (BOTTOM - TOP) * share
+
+    def chance(self, share: float) -> float | None:
+        """Return the coordinate of the chance level; None where it lies outside of the chart."""
+        return self.at(share) if self.low <= share <= self.high else None
 
     def ticks(self) -> tuple[tuple[float, str], ...]:
         """Return the coordinates of round shares, and their percents."""

@@ -99,7 +99,6 @@ def _chart(found: pl.DataFrame, names: Sequence[Any], axis: str, by: str, title:
     values = found[axis].unique().sort(nulls_last=True).to_list()
     places = dict(zip(values, spread(len(values), LEFT + 20, RIGHT - 20), strict=True))
     height = _height(found)
-    chance = float(found["chance"][0])
     return Chart(
         title=title,
         x_name=_AXES[axis],
@@ -113,7 +112,7 @@ def _chart(found: pl.DataFrame, names: Sequence[Any], axis: str, by: str, title:
             )
             for name in names
         ),
-        chance=height.at(chance) if height.low <= chance <= height.high else None,
+        chance=height.chance(float(found["chance"][0])),
     )  # fmt: skip
 
 

@@ -63,14 +63,13 @@ def _chart(found: pl.DataFrame, metric: str) -> Chart:
     lines = found.partition_by("readout", "shots", maintain_order=True)[:MOST_SERIES]
     shown = pl.concat([line[end] for line in lines for end in ("mean", "low", "high")])
     height = height_of(shown.drop_nulls())
-    chance = float(found["chance"][0])
     return Chart(
         title=f"{metric} by depth",
         x_name="last layer that heads are chosen from",
         x_ticks=thinned([(x, str(layer)) for layer, x in places.items()]),
         y_ticks=height.ticks(),
         series=tuple(_series(line, places, height) for line in lines),
-        chance=height.at(chance) if height.low <= chance <= height.high else None,
+        chance=height.chance(float(found["chance"][0])),
     )
 
 

@@ -198,8 +198,8 @@ def _said(other: Evaluated) -> dict[str, tuple[str | None, bool]]:
 def _card(row: dict[str, Any], images: Images, said: dict[str, dict[str, Any]]) -> Card:
     facts = {name: row[name] for name in ("subtask", "group", "category") if row[name] is not None}
     if row["typicality"] is not None:
-        like = ", like none of the training examples" if row["atypical"] else ""
-        facts["typicality"] = f"{row['typicality']:.3f}{like}"
+        flag = " (atypical)" if row["atypical"] else ""
+        facts["typicality"] = f"{row['typicality']:.3f}{flag}"
     leak = {"leak": f"{row['leak']} in training"} if row["leak"] is not None else {}
     return Card(
         id=row["id"],

@@ -9,6 +9,7 @@ from msgspec import Meta
 from savs.foundation.arrays import Array
 from savs.pipeline.heads.typicality import typical_threshold, typicality
 from savs.pipeline.readouts import ClassScores, Fitted, Readout
+from savs.pipeline.readouts.vote import FittedVote
 from savs.pipeline.statistics.prediction_sets import in_set
 from savs.pipeline.statistics.temperature import RANGE, fit_temperature, tempered
 
@@ -50,10 +51,20 @@ class Calibration(CalibrationConfig):
         """Return whether each class is in the prediction set, `(n, classes)`; see `in_set`."""
         return in_set(probabilities, self.nonconformity, risk)
 
-    def typicality(self, features: Array, fitted: Fitted) -> Array:
-        """Return how much `(heads, n, d)` features are like those of any class, `(n,)`."""
+    def typicality(self, features: Array, fitted: Fitted, found: ClassScores) -> Array:
+        """Return how much `(heads, n, d)` features are like those of any class, `(n,)`.
+
+        `found` are the scores that the readout gives them.
+        """
         own = self.centroids
-        return typicality(features, np.asarray(getattr(fitted, CENTROIDS)) if own is None else own)
+        centroids = np.asarray(getattr(fitted, CENTROIDS)) if own is None else own
+        return typicality_of(features, centroids, fitted, found)
+
+
+def typicality_of(features: Array, centroids: Array, fitted: Fitted, found: ClassScores) -> Array:
+    """Return `typicality`; a vote has the mean cosines already, as its soft scores."""
+    is_vote = isinstance(fitted, FittedVote)
+    return found.soft.max(axis=1) if is_vote else typicality(features, centroids)
 
 
 def has_centroids(rule: Readout) -> bool:

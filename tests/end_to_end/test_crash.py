@@ -135,11 +135,11 @@ def test_killed_before_any_change_of_its_folder_it_resumes_to_the_same_bits(
 def test_ended_by_sigterm_it_leaves_nothing_behind_and_resumes(
     victims, extraction, tmp_path
 ) -> None:
-    whole, span_s = measure(victims, extraction, tmp_path)
+    whole, _ = measure(victims, extraction, tmp_path)
     for attempt in range(5):  # Python drops an interrupt that meets a destructor, about 1 of 40
         folder = tmp_path / f"ended-{attempt}"
         order = extraction | {"out": str(folder)}
-        end = victims.run(Order(order, span_s * 0.6, signal.SIGTERM))
+        end = victims.run(Order(order, signal=signal.SIGTERM, step=attempt, shards=SHARDS // 2))
         if end.code != 0:
             break
     assert end.code == 130

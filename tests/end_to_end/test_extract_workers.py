@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from deaths import notice_deaths_soon
+from held import SIZE, Hold
 
 from savs.stores import open_store
 
@@ -80,20 +81,16 @@ def test_a_row_that_kills_its_worker_is_skipped_and_the_run_ends_well(
 
 
 @pytest.fixture
-def under_way(command, tmp_path):
-    """Start a slow extraction with workers; return it and its command once it wrote a shard."""
-    code = tmp_path / "slow.py"
-    code.write_text(
-        "import time\nfrom savs.pipeline.extraction.model.prompts import chat_inputs\n\n\n"
-        "def to_inputs(processor, prompts):\n    time.sleep(0.4)\n"
-        "    return chat_inputs(processor, prompts)\n"
-    )
-    words = command("s", "--workers", "2", "--model-code", str(code))
+def under_way(command, inputs, tmp_path):
+    """Start an extraction with workers that its last image holds; it has written a shard."""
+    inputs.image("images/test11.png", 111, SIZE)
+    hold = Hold(tmp_path)
+    words = command("s", "--workers", "2", "--model-code", str(hold.code))
     process = subprocess.Popen(
         [SAVS, *words], stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     wait_while(lambda: process.poll() is None and not list((tmp_path / "s").glob("train-*.h5")))
-    return process, words
+    return process, words, hold
 
 
 def wait_while(condition):
@@ -104,8 +101,9 @@ def wait_while(condition):
 
 
 def test_ctrl_c_leaves_whole_shards_and_no_process(savs, under_way, tmp_path):
-    process, words = under_way
+    process, words, hold = under_way
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: workers get it, too
+    hold.let_go()
     _, said = process.communicate(timeout=600)
     assert process.returncode == 130, said
     assert "run the same command again to go on" in said
@@ -117,8 +115,9 @@ def test_ctrl_c_leaves_whole_shards_and_no_process(savs, under_way, tmp_path):
 
 
 def test_workers_end_with_a_killed_process(under_way):
-    process, _ = under_way
+    process, _, hold = under_way
     process.kill()
+    hold.let_go()
     process.communicate(timeout=600)  # until nobody holds its stderr
     wait_while(lambda: is_alive(process.pid))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from held import SIZE, Hold
 
 from savs.pipeline import open_store
 from savs.pipeline.cli import main as start
@@ -22,15 +23,6 @@ MOMENTS = {
     "while a command imports": ("builtins.__import__", "savs.pipeline.evaluation.evaluation"),
 }
 """When Ctrl-C comes -> what imports, and the module that it imports then."""
-SLOW = """
-import os, time
-from savs.pipeline.extraction.model.prompts import chat_inputs
-
-
-def to_inputs(processor, prompts):
-    time.sleep(float(os.environ.get("PAUSE_S", 0)))
-    return chat_inputs(processor, prompts)
-"""
 
 
 @pytest.mark.parametrize(("place", "module"), MOMENTS.values(), ids=MOMENTS.keys())
@@ -58,11 +50,11 @@ def interrupted(before: Callable[..., Any], module: str) -> Callable[..., Any]:
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
 def test_an_interrupted_extraction_says_how_to_go_on_and_resumes(savs, inputs, tmp_path, how):
     train, test = inputs.few_shots(train=16, test=32)
-    out, code = tmp_path / "store", tmp_path / "slow.py"
-    code.write_text(SLOW)
+    inputs.image("images/train10.png", 10, SIZE)
+    hold, out = Hold(tmp_path), tmp_path / "store"
     arguments = [
         *("extract", "general", "--model", "demo", "--train", train, "--test", test),
-        *("--shard-rows", "2", "--batch-size", "1", "--model-code", code),
+        *("--shard-rows", "2", "--batch-size", "1", "--model-code", hold.code),
     ]
     process = subprocess.Popen(
         [
@@ -76,12 +68,13 @@ def test_an_interrupted_extraction_says_how_to_go_on_and_resumes(savs, inputs, t
         ],
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PAUSE_S": "0.1"},
+        env=os.environ,
     )
     give_up = time.monotonic() + 600
     while len(list(out.glob("*.h5"))) < 2 and time.monotonic() < give_up:
         time.sleep(0.01)
     process.send_signal(how)
+    hold.let_go()
     _, messages = process.communicate(timeout=600)
     assert process.returncode == 130, messages
     assert "Traceback" not in messages

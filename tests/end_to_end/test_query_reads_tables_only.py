@@ -72,10 +72,11 @@ def store(tmp_path):
 
 @pytest.mark.parametrize("name", READERS)
 def test_a_function_that_reads_a_file_is_refused(savs, store, tmp_path, name) -> None:
+    if name == "read_ndjson" and Version(pl.__version__) < Version("2.1"):
+        pytest.skip("this polars has no read_ndjson")
     path = tmp_path / f"secret.{name}"
     READERS[name](pl.DataFrame({"id": ["swordfish"]}), path)
-    if name != "read_ndjson" or Version(pl.__version__) >= Version("2.1"):  # polars itself can
-        assert pl.sql(f"SELECT * FROM {name}('{path}')", eager=True).item() == "swordfish"
+    assert pl.sql(f"SELECT * FROM {name}('{path}')", eager=True).item() == "swordfish"  # it can
     done = savs("query", store.path, f"SELECT * FROM {name}('{path}')")
     assert (done.returncode, done.stdout) == (1, "")
     assert f"{name}(...) is refused: a query reads the tables examples" in done.stderr

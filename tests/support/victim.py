@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 FORK_TIMEOUT_S = 600
@@ -31,7 +30,7 @@ class Order:
     """When the signal comes, from the fork on; None lets the extraction end by itself."""
     signal: int = signal.SIGKILL
     step: int | None = None
-    """Before which change of its folder, counted from 0, it kills itself with SIGKILL."""
+    """Before which change of its folder, counted from 0, it sends itself the signal."""
     shards: int = 0
     """How many shards it publishes before `step` counts."""
 
@@ -105,7 +104,7 @@ def _extract(order: Order) -> None:
     try:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the command does
         if order.step is not None:
-            _kill_at(order.step, order.shards, Path(order.extraction["out"]))
+            _end_at(order, order.step)
         extract("general", model="demo", **order.extraction)
         code = 0
     except KeyboardInterrupt:
@@ -116,20 +115,20 @@ def _extract(order: Order) -> None:
         os._exit(code)
 
 
-def _kill_at(step: int, shards: int, folder: Path) -> None:
-    """Kill this process before the change of a folder that has a number."""
-    left, unpublished = step, shards
+def _end_at(order: Order, step: int) -> None:
+    """Send this process a signal before the change of its folder that has a number."""
+    left, unpublished, folder = step, order.shards, order.extraction["out"]
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal left, unpublished
-        if not _changes(event, arguments, str(folder)):
+        if not _changes(event, arguments, folder):
             return
         if unpublished:
             unpublished -= event == "os.link" and str(arguments[1]).endswith(".h5")
             return
         left -= 1
-        if left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if left == -1:
+            os.kill(os.getpid(), order.signal)
 
     sys.addaudithook(watch)
 

@@ -116,10 +116,15 @@ def _print(one: "Explained") -> None:
     if one.changes is None:
         return
     change = one.changes
-    print_line(
-        f"{one.for_winner} of {len(one.heads)} heads vote for {one.prediction};"
-        f" {len(change.heads)} others would elect {change.rival}: {', '.join(change.heads)}"
-    )
+    if change.lead is None:
+        print_line(f"the runner-up is {change.rival}")
+    else:
+        print_line(
+            f"{one.for_winner} of {len(one.heads)} heads vote for {one.prediction};"
+            f" {len(change.heads)} others would elect {change.rival}: {', '.join(change.heads)}"
+        )
     for what, changed in (("head", change.without_head), ("example", change.without_example)):
-        for name, other in changed.items():
+        for name, other in (changed or {}).items():
             print_line(f"without {what} {name}: {other}")
+        if changed is not None and not changed:
+            print_line(f"without any one {what}: the same")

@@ -72,7 +72,7 @@ class ImagePlaces:
         for fewer, more in (("IT", "IIT"), ("T", "IT")):
             try:
                 return self._added(self._render(fewer), self._render(more))
-            except (ModelError, ValueError):  # some refuse two images
+            except ValueError:  # some refuse two images
                 continue
         return None
 

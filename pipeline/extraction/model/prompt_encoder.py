@@ -128,7 +128,7 @@ class PromptEncoder:
         """
         with _TOKENIZING:
             if image_options is not None:
-                to_inputs: Any = self.to_inputs if self.is_dual else chat_inputs
+                to_inputs: Any = self.to_inputs if self.code.to_inputs is None else chat_inputs
                 return to_inputs(self.processor, prompts, image_options)
             return self.to_inputs(self.processor, prompts)
 

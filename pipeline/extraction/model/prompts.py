@@ -43,7 +43,9 @@ def chat_inputs(
     return _apply_chat(processor, turns, prompts, image_options)
 
 
-def pictured_inputs(processor: Any, prompts: Sequence[Pieces]) -> Any:
+def pictured_inputs(
+    processor: Any, prompts: Sequence[Pieces], image_options: Mapping[str, Any] | None = None
+) -> Any:
     """Return `chat_inputs` of a model that takes no prompt without an image.
 
     Raises
@@ -53,7 +55,7 @@ def pictured_inputs(processor: Any, prompts: Sequence[Pieces]) -> Any:
     """
     if not all(IMAGE in kinds_of(pieces) for pieces in prompts):
         raise ValueError("this model takes no prompt without an image")
-    return chat_inputs(processor, prompts)
+    return chat_inputs(processor, prompts, image_options)
 
 
 def conversation_inputs(

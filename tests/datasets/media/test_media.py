@@ -125,7 +125,7 @@ def test_what_cannot_be_read_is_named(media: MediaFolder, name: str, problem: st
     ("name", "problem"),
     [
         ("loop.png", r"loop\.png cannot be read: Too many levels of symbolic links"),
-        ("a\0.png", r"'a\\x00\.png' cannot be read: embedded null byte"),
+        ("a\0.png", r"'a\\x00\.png' cannot be read: .*embedded null"),
         ("\ud800.png", r"'\\ud800\.png' cannot be read: .*surrogates not allowed"),
         ("a" * 300 + ".png", r"a{300}\.png cannot be read: File name too long"),
         ("/elsewhere/" + "a" * 300 + ".png", r"/elsewhere/a{300}\.png is outside the media root"),

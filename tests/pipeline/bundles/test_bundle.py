@@ -94,6 +94,7 @@ CHANGES = {
         "2 subtasks",
     ),
     "adapter": (lambda one: model(one, adapter="tuned"), "was loaded with: adapter"),
+    "form": (lambda one: model(one, prompt_template="Q: {prompt}"), "has a prompt template"),
     "keep": (lambda one: model(one, placeholders="keep"), "the prompt has it elsewhere"),
     "draft": (
         lambda one: replace(one, source=replace(one.source, processor={"jpeg_draft": 9})),

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from held import SIZE, Hold
 
 from savs.pipeline.cluster.node import _end
 from savs.stores import open_store
@@ -78,8 +79,10 @@ def test_two_processes_make_the_store_of_one_though_one_of_them_is_killed(
     assert {run["ranks"] for run in open_store(store).manifest.runs} == {2}
 
 
-def test_ctrl_c_ends_all(command, savs, whole, tmp_path) -> None:
-    store = tmp_path / "store"
+def test_ctrl_c_ends_all(command, savs, inputs, tmp_path) -> None:
+    inputs.image("images/test23.png", 123, SIZE)
+    hold, store = Hold(tmp_path), tmp_path / "store"
+    command = [*command, "--model-code", str(hold.code)]
     words = [*command, "--out", str(store), "--gpus", "cpu,cpu"]
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "savs.pipeline.cli.app", *words],
@@ -89,6 +92,7 @@ def test_ctrl_c_ends_all(command, savs, whole, tmp_path) -> None:
     ) as process:
         child = wait_for_claim(store)
         process.send_signal(signal.SIGINT)
+        hold.let_go()
         _, messages = process.communicate()
     assert process.returncode == 130, messages
     assert f"interrupted: finished shards are safe in {store}" in messages
@@ -96,7 +100,8 @@ def test_ctrl_c_ends_all(command, savs, whole, tmp_path) -> None:
     assert not Path(f"/proc/{child}").exists()
     assert not (store / "claims").exists()
     assert savs(*command, "--out", store).returncode == 0
-    check_equal(store, whole)
+    assert savs(*command, "--out", tmp_path / "whole").returncode == 0
+    check_equal(store, tmp_path / "whole")
 
 
 def test_what_all_processes_say_is_said_once_and_ends_the_command(savs, command, tmp_path) -> None:

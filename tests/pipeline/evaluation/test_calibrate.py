@@ -64,9 +64,9 @@ def test_a_calibration_comes_back_and_changes_no_prediction(store, tmp_path, rea
     train = store.features("train", read.only_task().heads)
     labels = np.arange(3 * SHOTS) % 3
     expected = typicality(features, class_centroids(train, labels, 3))
-    np.testing.assert_allclose(
-        ours.typicality(features, read.only_task().fitted), expected, atol=1e-6
-    )
+    fitted = read.only_task().fitted
+    found = ours.typicality(features, fitted, fitted.scores(features))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
     np.testing.assert_allclose(after["typicality"], expected, atol=1e-6)
     assert (after["atypical"] == (after["typicality"] < np.float32(ours.typical))).all()
     assert before["typicality"].null_count() == before["atypical"].null_count() == TEST

@@ -16,6 +16,7 @@ from savs.pipeline.evaluation.captions import best_threshold
 @pytest.fixture(scope="module")
 def groups(tmp_path_factory):
     """Return the shipped dual encoder's store of groups of two images and two captions."""
+    pytest.importorskip("torch")
     root = tmp_path_factory.mktemp("groups")
     drawn = {"seed": 3, "tasks": ("group-binding",), "train_per_class": 8, "test_units": 16}
     made = write_shapes(root, **drawn)

@@ -188,6 +188,7 @@ def test_a_picture_in_a_parquet_file_is_compared_with_files(source, inputs):
 
 
 def test_extract_tells_what_evaluate_will_find(savs, inputs, tmp_path):
+    pytest.importorskip("torch")
     train, test = inputs.few_shots()
     shutil.copy(inputs.root / "images/train1.png", inputs.root / "images/copy.png")
     rows = [json.loads(line) for line in Path(test).read_text().splitlines()]

@@ -97,10 +97,30 @@ def test_the_frame_and_the_json_have_the_same(vote):
         )
 
 
-def test_other_readouts_have_no_counted_votes(store):
-    found = explain(store.path / "results" / "lda", n=2)
-    assert all(one.changes is None for one in found.examples)
+def test_other_readouts_are_fitted_again_with_one_thing_less(store, tmp_path):
+    out = tmp_path / "page.html"
+    found = explain(store.path / "results" / "lda", n=30, out=out)
     assert found.heads["vote"].null_count() == 0
+    for one in found.examples:
+        assert one.changes.rival != one.prediction
+        assert (one.changes.heads, one.changes.lead) == ((), None)
+        changed = {*one.changes.without_head.values(), *one.changes.without_example.values()}
+        assert one.prediction not in changed
+    assert any(one.changes.without_head for one in found.examples)
+    assert any(one.changes.without_example for one in found.examples)
+    page = Page(out)
+    assert page.text.count("The readout was fitted again without each head, and without") == 30
+    assert "heads vote for" not in page.text
+    assert json.loads(json.dumps(found.to_json()))["examples"][0]["changes"]["lead"] is None
+
+
+def test_readouts_of_class_texts_say_why_nothing_is_told_of_changes(store, tmp_path, monkeypatch):
+    monkeypatch.setattr("savs.pipeline.explaining.explain.changes_of", lambda *_: {})
+    found = explain(store.path / "results" / "lda", n=1, out=tmp_path / "page.html")
+    assert found.examples[0].changes is None
+    assert (
+        "is not told: this readout compares images with texts" in Page(tmp_path / "page.html").text
+    )
 
 
 def test_the_page_tells_the_same(vote, tmp_path):

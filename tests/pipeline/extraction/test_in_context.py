@@ -145,6 +145,11 @@ def test_a_model_whose_images_see_each_other_in_the_first_pass_alone_is_refused(
         run(model=str(tiny_model("gemma3")), answers="labels", icl_shots=1, dtype="float32")
 
 
+def test_a_model_of_one_image_is_refused(run, tiny_model):
+    with pytest.raises(ModelError, match=r"takes no conversation .* leave out --icl-shots"):
+        run(model=str(tiny_model("blip-2")), answers="labels", icl_shots=1, dtype="float32")
+
+
 def test_a_model_that_answers_otherwise_behind_them_is_refused(run, monkeypatch):
     begin = in_context.Demonstrations._begin
 

@@ -58,7 +58,7 @@ def test_examples_like_no_training_example_have_places_of_their_own(tmp_path):
     assert len(odd) >= 5  # 30 / 6, and those that are shown as wrong
     assert {card.id for card in odd} == {card.id for card in gallery.cards} & {*least[: len(odd)]}
     flagged = [card.facts["typicality"] for card in odd if card.id in least[:4]]
-    assert flagged == [f for f in flagged if f.endswith(", like none of the training examples")]
+    assert flagged == [f for f in flagged if f.endswith(" (atypical)")]
     assert len(flagged) == 4
     assert gallery.count("wrong") >= 20
 

@@ -62,7 +62,7 @@ def loaded(folder: Path) -> Selection | None:
         assert scores.scores.shape == (1, len(task.classes))
         if task.calibration is not None:
             assert np.isfinite(task.calibration.probabilities(scores)).all()
-            assert np.isfinite(task.calibration.typicality(features, task.fitted)).all()
+            assert np.isfinite(task.calibration.typicality(features, task.fitted, scores)).all()
     return found
 
 

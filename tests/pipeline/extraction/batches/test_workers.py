@@ -167,6 +167,7 @@ def test_without_workers_one_thread_is_one_job_ahead_and_ends(crew, jobs, monkey
     wait_for = time.monotonic() + 600
     while len(threads) < 2:  # the second begins before anybody asks for it
         assert time.monotonic() < wait_for
+        time.sleep(0.001)
     done = chain([first], done)
     assert [(job.number, answer.job) for job, answer in done] == [(n, n) for n in range(4)]
     (thread,) = set(threads)

@@ -62,7 +62,7 @@ def test_a_whole_extraction_with_answers(options, inputs, tmp_path):
 
 
 def test_without_code_and_template_the_model_is_refused(options):
-    with pytest.raises(ModelError, match=r"has no chat template.* --model-code"):
+    with pytest.raises(ModelError, match=r"has no chat template.* --prompt-template"):
         load_encoder(ModelOptions(model=options["model"]))
 
 

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from tiny_text import build_text
 
-from savs.pipeline import load_model
+from savs.pipeline import extract, load_model
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.label_tokens import label_tokens
 from savs.pipeline.extraction.model.model_options import ModelOptions
@@ -144,6 +144,19 @@ def test_an_answer_follows_after_white_space(tiny_model, form, answer):
 def test_prompts_that_a_q_former_cannot_take_are_refused(tiny_model, pieces, message):
     with pytest.raises(ValueError, match=message):
         encoder_of(tiny_model("blip-2")).encode([pieces])
+
+
+def test_a_prompt_that_is_refused_is_skipped_with_the_reason(tiny_model, inputs, tmp_path):
+    rows = [
+        {"image": inputs.image("a.png"), "question": "What?", "label": "a"},
+        {"question": "What?", "label": "b"},
+    ]
+    model = str(tiny_model("blip-2"))
+    train = inputs.rows("rows.jsonl", rows)
+    done = extract("general", train=train, model=model, out=tmp_path / "store")
+    assert [reason for _, _, reason in done.skipped] == [
+        "the processor refuses it (images of [] px): this model takes no prompt without an image"
+    ]
 
 
 def test_a_form_is_part_of_the_identity(tiny_model):

@@ -1,0 +1,74 @@
+"""Which modules the heads of a decoder are read from, and how many each layer has."""
+
+from types import SimpleNamespace
+
+import torch
+from torch import nn
+
+from savs.pipeline.extraction.model.attention_hooks import collect_heads, find_hook_points
+
+HIDDEN = 12
+
+
+class Gated(nn.Module):
+    """An output projection with a gate before it, as Inkling has it."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(HIDDEN, width)
+        self.linear = nn.Linear(width, HIDDEN)
+
+    def forward(self, values, hidden):
+        return self.linear(values * torch.sigmoid(self.gate_proj(hidden)))
+
+
+class Attention(nn.Module):
+    """Values of a layer's own number of heads; its configuration says four."""
+
+    def __init__(self, heads: int, width: int, projection: nn.Module) -> None:
+        super().__init__()
+        self.config = SimpleNamespace(num_attention_heads=4)
+        self.num_heads = heads
+        self.values = nn.Linear(HIDDEN, heads * width)
+        self.o_proj = projection
+
+    def forward(self, hidden):
+        given = (self.values(hidden),)
+        return (
+            self.o_proj(*given, hidden) if isinstance(self.o_proj, Gated) else self.o_proj(*given)
+        )
+
+
+class Decoder(nn.Module):
+    """Two layers: six gated heads 5 wide, and two heads 8 wide."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = SimpleNamespace(
+            is_encoder_decoder=False, get_text_config=lambda decoder: SimpleNamespace()
+        )
+        self.layers = nn.ModuleList(nn.Module() for _ in range(2))
+        self.layers[0].self_attn = Attention(6, 5, Gated(30))
+        self.layers[1].self_attn = Attention(2, 8, nn.Linear(16, HIDDEN))
+
+    def get_decoder(self):
+        return self
+
+    def forward(self, hidden):
+        for layer in self.layers:
+            hidden = hidden + layer.self_attn(hidden)
+        return hidden
+
+
+def test_each_layer_has_its_own_heads_and_a_gate_belongs_to_them() -> None:
+    torch.manual_seed(0)
+    model = Decoder()
+    points = find_hook_points(model)
+    assert [(len(p.grid.heads), p.grid.head_dim) for p in points] == [(6, 5), (2, 8)]
+    hidden = torch.randn(1, 3, HIDDEN)
+    with torch.inference_mode(), collect_heads(points, to_the_end=True) as read:
+        model(hidden)
+    first: Attention = model.layers[0].self_attn  # type: ignore[assignment]
+    gate = torch.sigmoid(first.o_proj.gate_proj(hidden))  # type: ignore[operator,union-attr]
+    expected = (first.values(hidden) * gate)[:, -1]
+    torch.testing.assert_close(read[0], expected)
