@@ -82,6 +82,7 @@ def unsealed(path: Path, store: FeatureStore) -> str:
     return replace(store.manifest, shards=()).to_text()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("scale", [1e-30, 1e-24, 1e19, 1e30, 1e37])
 @pytest.mark.parametrize("readout", READOUTS)
 def test_tiny_and_huge_features_are_classified_as_others_are(tmp_path, scale, readout) -> None:

@@ -137,6 +137,7 @@ def test_damaged_and_missing_files_are_refused(tmp_path):
         open_features(tmp_path / "x.npy")
 
 
+@pytest.mark.thorough
 def test_a_small_table_that_declares_too_much_is_refused(tmp_path):
     pl.DataFrame({"x": [[0.0]]}).select(
         pl.col("x").list.eval(pl.element().repeat_by(2**27).explode())
