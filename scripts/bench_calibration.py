@@ -2,8 +2,9 @@
 
     python scripts/bench_calibration.py --work build/bench-calibration
 
-Each draw has a training set of 20 examples per class and 400 test images a task; 20 heads of the
-shipped model in float32. Means over draws are printed, and the least and the greatest share of
+Each draw has a training set of 20 examples per class; 20 heads of the shipped model in float32.
+Drawn tasks have 400 new test images a draw, real images one test set of 100 (`method_comparison`;
+`surface` needs scikit-image). Means over draws are printed, and the least and the greatest share of
 truths outside the prediction set. Then 4 training labels in each of three tasks are flipped at
 random, and the suspects of `savs select --suspects` are compared with them. Takes two minutes.
 """
@@ -19,6 +20,7 @@ os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 import numpy as np
 import polars as pl
+from method_comparison.tasks import POOLS, Draw, write_task
 
 from savs.datasets.benchmarks.shapes import write_shapes
 from savs.foundation.arrays import Array
@@ -26,7 +28,7 @@ from savs.pipeline import calibrate, evaluate, extract, select
 from savs.pipeline.evaluation.suspects import suspects
 from savs.stores import FeatureStore
 
-TASKS = ("animal", "creature", "relation", "same-color")
+TASKS = ("animal", "creature", "relation", "same-color", *POOLS)
 READOUTS = ("vote", "lda", "logistic")
 FLIPPED = {"animal": 4, "relation": 4, "creature": 4}
 RISK = 0.05
@@ -39,11 +41,24 @@ HEADER = (
 )
 
 
-def store_of(folder: Path, train: Path, test: Path) -> FeatureStore:
-    """Return the features of drawn scenes."""
-    done = extract(
-        *("shapes",), train=train, test=test, model="demo", dtype="float32", out=folder / "store"
+def files_of(task: str, folder: Path, draws: int) -> list[Draw]:
+    """Write the files of a task; return those of each draw."""
+    return (
+        write_task(task, folder, draws, seed=0)
+        if task in POOLS
+        else [scenes_of([task], folder / str(draw), draw, 400) for draw in range(draws)]
     )
+
+
+def scenes_of(tasks: Sequence[str], folder: Path, seed: int, test_units: int) -> Draw:
+    """Write drawn scenes."""
+    files = write_shapes(folder, seed=seed, tasks=tasks, test_units=test_units)
+    return Draw("shapes", files.train, files.test, files.root)
+
+
+def store_of(draw: Draw, out: Path) -> FeatureStore:
+    """Return the features of a draw."""
+    done = extract(draw.benchmark, **draw.keywords(), model="demo", dtype="float32", out=out)
     return done.store
 
 
@@ -110,17 +125,17 @@ def main() -> None:
     given = parser.parse_args()
     found: dict[tuple[str, str], list[list[float]]] = {}
     suspected: dict[str, list[tuple[int, int]]] = {}
-    for draw in range(given.draws):
-        for task in TASKS:
-            folder = given.work / f"{task}-{draw}"
-            files = write_shapes(folder, seed=draw, tasks=[task], test_units=400)
-            store = store_of(folder, files.train, files.test)
+    for task in TASKS:
+        folder = given.work / task
+        for number, draw in enumerate(files_of(task, folder, given.draws)):
+            store = store_of(draw, folder / f"store-{number}")
             for readout in READOUTS:
                 found.setdefault((task, readout), []).append(measure(store, readout))
-        folder = given.work / f"flipped-{draw}"
-        files = write_shapes(folder, seed=draw, tasks=[*FLIPPED], test_units=4)
-        flipped = flip(files.train, draw)
-        store = store_of(folder, files.train, files.test)
+    for number in range(given.draws):
+        folder = given.work / f"flipped-{number}"
+        draw = scenes_of([*FLIPPED], folder, number, 4)
+        flipped = flip(draw.train, number)
+        store = store_of(draw, folder / "store")
         for task, counts in listed_of(store, flipped).items():
             suspected.setdefault(task, []).append(counts)
     print_table([row_of(*key, np.array(values)) for key, values in found.items()])

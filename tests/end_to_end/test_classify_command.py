@@ -10,6 +10,8 @@ import pytest
 from savs.datasets.benchmarks.shapes import write_shapes
 from savs.pipeline import extract, save_selection, select
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory) -> Path:

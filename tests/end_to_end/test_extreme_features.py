@@ -15,6 +15,8 @@ from savs.pipeline.readouts import READOUTS
 from savs.stores import FeatureStore, StoreCorruptError
 from stores import make_store
 
+pytestmark = pytest.mark.thorough
+
 LABELS = list("abcabcabc")
 HEADS, WIDTH = 6, 8
 VALUES = {"float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
@@ -82,7 +84,6 @@ def unsealed(path: Path, store: FeatureStore) -> str:
     return replace(store.manifest, shards=()).to_text()
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("scale", [1e-30, 1e-24, 1e19, 1e30, 1e37])
 @pytest.mark.parametrize("readout", READOUTS)
 def test_tiny_and_huge_features_are_classified_as_others_are(tmp_path, scale, readout) -> None:

@@ -16,6 +16,8 @@ from savs.stores.format.layout import digest
 from savs.stores.format.manifest import write_manifest
 from stores import make_store
 
+pytestmark = pytest.mark.thorough
+
 COMMANDS = (
     ("show",),
     ("select", "--heads", "2"),

@@ -19,6 +19,8 @@ import pytest
 from savs.pipeline import evaluate, save_evaluation, save_selection, select
 from stores import make_store
 
+pytestmark = pytest.mark.thorough
+
 TRAIN_TEST = ("--train", "new/a.jsonl", "--test", "new/b.jsonl")
 COMMANDS = {
     "export parquet": ("export", "s", "--heads", "all", "--out", "new/x.parquet"),
@@ -92,7 +94,6 @@ def files(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize(("command", "size"), CASES)
 def test_a_full_disk_is_one_line_and_leaves_nothing(savs, folder, command, size) -> None:
     before = files(folder)

@@ -13,6 +13,8 @@ from savs.foundation.extras import install_command
 from savs.pipeline.cli.commands import COMMANDS
 from stores import make_store
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[2]
 ROOMS = ("pipeline", "stores", "datasets", "foundation")
 TORCH = ("torch", "torchvision", "transformers", "accelerate")

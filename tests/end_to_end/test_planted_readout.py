@@ -8,6 +8,8 @@ from saved_selections import config_of, two_task_store
 from savs.stores.format.layout import digest
 from savs.stores.results import CLASSIFIER, CONFIG
 
+pytestmark = pytest.mark.thorough
+
 MARK = "from pathlib import Path\nPath({mark!r}).touch()\nREADOUT = None\n"
 HEAD = ("format", "savs", "run", "sha256")
 COMMANDS = {

@@ -15,6 +15,8 @@ from savs.pipeline import load_selection, save_selection, select, write_bundle
 from savs.pipeline.bundles.hub import find_classifier
 from savs.pipeline.errors import HubError
 
+pytestmark = pytest.mark.thorough
+
 RIGHT = {"HF_TOKEN": TOKEN}
 
 
@@ -76,7 +78,6 @@ def test_names_of_the_hub() -> None:
             find_classifier(wrong)
 
 
-@pytest.mark.thorough
 def test_a_classifier_of_the_hub_is_fetched_pinned_and_used_offline(
     hub, animals_bundle, tmp_path
 ) -> None:

@@ -16,6 +16,8 @@ from savs.pipeline.evaluation import evaluation_file
 from savs.stores import FeatureStore, ResultError
 from savs.stores.format.layout import digest
 
+pytestmark = pytest.mark.thorough
+
 FILES = ("units.parquet", "predictions.parquet", "classifier.safetensors", "config.json")
 NEW, OLD = [1, 1, 1, 1], [1, 0, 1, 1]
 

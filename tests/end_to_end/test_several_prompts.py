@@ -8,6 +8,8 @@ import pytest
 
 from savs.pipeline import open_store
 
+pytestmark = pytest.mark.thorough
+
 ASKED = ("What animal is this?", "Which colour is it?")
 
 

@@ -44,7 +44,7 @@ def serve(folder: Path) -> Iterator[tuple[str, list[tuple[str, int]]]]:
     """Serve a folder; give its address and the list of `(file name, bytes)` sent so far."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, directory=str(folder)))
     server.sent = []  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}", server.sent  # type: ignore[attr-defined]

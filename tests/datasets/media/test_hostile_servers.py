@@ -12,6 +12,8 @@ from savs.datasets import MediaError
 from savs.datasets.media import http_requests
 from savs.datasets.media.download import Fetching
 
+pytestmark = pytest.mark.thorough
+
 OK = b"HTTP/1.1 200 OK\r\n"
 LONG_S = 20.0
 """How long a server drips that nobody stops."""

@@ -26,6 +26,8 @@ from savs.pipeline.demo import DEMO_MODEL
 from savs.pipeline.errors import ExportError
 from savs.stores import ResultError
 
+pytestmark = pytest.mark.thorough
+
 
 def odd_images(folder: Path, source: Path) -> list[Path]:
     """Return an image in forms that a viewer shows alike, and others do not."""
@@ -48,7 +50,6 @@ def odd_images(folder: Path, source: Path) -> list[Path]:
     return [folder / name for name in made]
 
 
-@pytest.mark.thorough
 def test_predict_py_says_what_classify_says_where_savs_cannot_be_imported(
     animals, made, tmp_path
 ) -> None:

@@ -8,6 +8,8 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline import ClassifyBatches, calibrate, classify, open_store, save_selection, select
 from savs.pipeline.errors import SelectionError
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def calibrated(animals, tmp_path_factory):

@@ -35,6 +35,8 @@ from savs.pipeline.demo import DEMO_MODEL
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.model import first_layers
 
+pytestmark = pytest.mark.thorough
+
 QUESTION = "What animal is this? Choose from cat, dog, bird, fish."
 
 
@@ -110,7 +112,6 @@ def test_no_image_goes_through_the_model_twice(fitted, shots, passes) -> None:
     assert passes == []
 
 
-@pytest.mark.thorough
 def test_processes_that_search_need_no_model(fitted, shots, tmp_path, monkeypatch) -> None:
     (tmp_path / "torch.py").write_text("raise RuntimeError('torch was imported')")
     monkeypatch.syspath_prepend(tmp_path)  # processes of joblib begin with this path

@@ -13,6 +13,8 @@ from savs.pipeline.extraction.model.placement import find_placement
 from savs.pipeline.running.progress import Reporting
 from savs.stores.format.layout import digest
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def shallow(made, tmp_path_factory):

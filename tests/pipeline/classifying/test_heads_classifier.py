@@ -18,6 +18,8 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.readouts import READOUTS, ClassScores
 from stores import make_store
 
+pytestmark = pytest.mark.thorough
+
 FLOAT32 = {
     "check_methods_subset_invariance": "probabilities are float32, and 1e-7 is less than theirs"
 }

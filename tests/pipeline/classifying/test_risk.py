@@ -14,6 +14,8 @@ from savs.pipeline import classify, evaluate, load_selection, save_selection
 from savs.pipeline.errors import OutputError, SelectionError
 from savs.pipeline.running.progress import Reporting
 
+pytestmark = pytest.mark.thorough
+
 SURE = ["id", "prediction", "probability", "prediction_set", "unsure", "typicality", "atypical"]
 
 

@@ -14,6 +14,8 @@ from savs.pipeline.cli.app import app
 from savs.pipeline.cli.classifier_names import name_classifiers
 from savs.pipeline.errors import SelectionError
 
+pytestmark = pytest.mark.thorough
+
 COLUMNS = ["id", "prediction", "margin", "votes", "reason"]
 
 

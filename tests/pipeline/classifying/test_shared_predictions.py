@@ -19,6 +19,8 @@ from savs.pipeline.errors import OutputError
 from savs.pipeline.running.progress import Reporting
 from savs.stores import ShardSpec
 
+pytestmark = pytest.mark.thorough
+
 SCHEMA = {
     name: pl.Schema(CLASSIFIED_SCHEMA)[name] for name in CLASSIFIED_SCHEMA if name != "subtask"
 }

@@ -17,6 +17,8 @@ from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source
 from stores import make_store
 
+pytestmark = pytest.mark.thorough
+
 
 def seen(digest, prompt, name="m.png", group=None):
     """Return the columns of a row with one medium."""

@@ -19,6 +19,8 @@ from savs.stores import (
     reserve,
 )
 
+pytestmark = pytest.mark.thorough
+
 LIMIT = 1e-6
 """Batches of other sizes round differently."""
 

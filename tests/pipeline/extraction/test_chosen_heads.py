@@ -5,6 +5,8 @@ from savs.pipeline import evaluate, save_selection, select
 from savs.pipeline.errors import SelectionError
 from savs.stores import ResultError, StoreMismatchError
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def chosen(run, tmp_path):

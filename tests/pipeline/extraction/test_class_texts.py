@@ -12,6 +12,8 @@ from savs.pipeline.extraction.model import label_likelihood
 from savs.pipeline.extraction.text_rows import PROMPTS
 from savs.stores.format.layout import to_float32
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def run(inputs, tiny_model, tmp_path):

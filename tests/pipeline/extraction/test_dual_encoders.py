@@ -28,6 +28,8 @@ from savs.pipeline.bundles.standalone import why_not_standalone
 from savs.pipeline.errors import ModelError
 from savs.pipeline.running.progress import Reporting
 
+pytestmark = pytest.mark.thorough
+
 CAPTION = "Does this image show '{}'?"
 
 

@@ -14,6 +14,8 @@ from savs.pipeline.extraction import run_extraction
 from savs.pipeline.running.progress import Reporting
 from savs.stores import StoreMismatchError, StoreWriteError, open_store
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def weightless(monkeypatch):

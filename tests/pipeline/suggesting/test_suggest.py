@@ -11,6 +11,8 @@ from savs.pipeline.errors import SelectionError
 from savs.stores import ResultError, StoreIncompleteError
 from stores import make_store
 
+pytestmark = pytest.mark.thorough
+
 SURE, MIDDLE = 3.0, 0.0
 
 

@@ -17,6 +17,8 @@ from savs.pipeline.sweeping.shared_examples import hold_same_test, shared_tasks
 from savs.pipeline.sweeping.sweep_file import save_sweep
 from stores import make_store
 
+pytestmark = pytest.mark.thorough
+
 TRAIN, TEST = list("abc") * 5, list("abcab") * 4
 GRID = {"shots": [1, 3, "all"], "draws": 3, "seed": 2}
 

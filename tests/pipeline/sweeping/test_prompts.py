@@ -12,6 +12,8 @@ from savs.pipeline.statistics.paired_tests import holm, mcnemar
 from savs.pipeline.sweeping.prompts import PROMPTS_SCHEMA, _paired
 from stores import make_store
 
+pytestmark = pytest.mark.thorough
+
 PROMPTS = ("good?", "poor?", "none?")
 PULLS = (1.0, 0.45, 0.0)
 """How far the classes are apart under each prompt."""

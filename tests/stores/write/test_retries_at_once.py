@@ -16,6 +16,8 @@ from savs.stores import (
 from savs.stores.maintain.verify import verify
 from savs.stores.write import signs
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def three_skips(tmp_path, toy) -> Callable[[FeatureWriter], list[str]]:

@@ -15,6 +15,8 @@ from savs.pipeline.extraction.model.pixel_scale import find_scale
 from savs.pipeline.extraction.model.shared_inputs import knows_sizes
 from savs.pipeline.extraction.shared_forward import SharedForward
 
+pytestmark = pytest.mark.thorough
+
 LEVELS = {
     **dict.fromkeys(
         ("mllama", "llama4", "granite4_vision", "ovis2", "perception_lm", "molmo2"), "off"
@@ -59,7 +61,6 @@ def test_sharing_gives_what_single_prompts_give_or_is_refused(tiny_model, family
     assert found.level == LEVELS.get(family, "prefixes"), found.seen
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("family", ["qwen2_vl", "gemma3", "lfm2_vl"])
 def test_the_text_may_come_before_the_image(tiny_model, family):
     model = load_model(str(tiny_model(family)), dtype="float32")
