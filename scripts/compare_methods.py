@@ -80,4 +80,8 @@ def _rows(files: Draw) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("interrupted: what is finished stays; run the same command again", file=sys.stderr)
+        sys.exit(130)
