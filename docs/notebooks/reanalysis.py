@@ -1,8 +1,7 @@
 """The recipes of docs/polars.md as a notebook: `marimo edit docs/notebooks/reanalysis.py`.
 
 Set `SAVS_STORE` to the path of any store (default: `savs-demo/features`), and `SAVS_MEDIA_ROOT` to
-the folder of its images (default: `data` next to the store, where `savs demo` writes them). Results
-are written into the store, to `results/notebook`.
+the folder of its images (default: `data` next to the store, where `savs demo` writes them).
 """
 
 import marimo
@@ -19,15 +18,7 @@ with app.setup:
     import polars as pl
     from PIL import Image
 
-    from savs.pipeline import (
-        evaluate,
-        explain,
-        heads_frame,
-        open_store,
-        report,
-        save_evaluation,
-        select,
-    )
+    from savs.pipeline import evaluate, heads_frame, open_store, select
 
 
 @app.cell
@@ -64,8 +55,7 @@ def _():
 @app.cell
 def _(store):
     selection = select(store, heads=min(10, len(store.heads)))
-    result = evaluate(store, selection)
-    predictions = result.predictions
+    predictions = evaluate(store, selection).predictions
     chosen = pl.DataFrame(
         [
             {"subtask": task.subtask or "", "name": f"L{layer}.H{head}", "place": place}
@@ -74,7 +64,7 @@ def _(store):
         ]
     )
     chosen.group_by("subtask", maintain_order=True).agg(heads=pl.col("name").str.join(" "))
-    return chosen, predictions, result, selection
+    return chosen, predictions, selection
 
 
 @app.cell
@@ -294,53 +284,6 @@ def _(chosen, table):
     columns = ["id", "split", "subtask", "label", *by_use["name"].head(20)]
     table.select(columns).sink_parquet("heads.parquet")
     pl.scan_parquet("heads.parquet").head(3).collect()
-    return
-
-
-@app.cell
-def _():
-    mo.md(r"""
-    ## A report, and why heads voted so
-
-    The page `report.html` is written to the working directory. The table has the votes of the
-    chosen heads for two wrong or unsure examples, with their nearest training examples.
-    """)
-    return
-
-
-@app.cell
-def _(media_root, result, store):
-    result_folder = store.path / "results" / "notebook"
-    save_evaluation(result, result_folder)
-    images = media_root if media_root.is_dir() else None
-    page = report(
-        result_folder, out="report.html", media_root=images, compare_heads=True, space=True
-    )
-    explained = explain(result_folder, n=2, media_root=images)
-    explained.heads.sort("id", "rank")
-    return (page,)
-
-
-@app.cell
-def _():
-    mo.md(r"""
-    ### The same from Python
-
-    The report's parts are values: here the classes, the least accurate first, and how stable the
-    choice of each head is.
-    """)
-    return
-
-
-@app.cell
-def _(page):
-    pl.DataFrame(page.first.metrics["per_class"]).sort("recall", "subtask", "label")
-    return
-
-
-@app.cell
-def _(page):
-    page.across.stability.heads.sort("share", "subtask", "name", descending=[True, False, False])
     return
 
 

@@ -25,6 +25,7 @@ from savs.pipeline import extract
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "polars.md").read_text("utf-8")
 NOTEBOOK = ROOT / "docs" / "notebooks" / "reanalysis.py"
+RESULTS = NOTEBOOK.with_name("results.py")
 TASKS = ("exists", "which-image", "fruit", "animal")
 SKIPPED = "test-animal-0003"
 
@@ -253,23 +254,26 @@ def run_python(*args: object, store: Path, where: Path) -> subprocess.CompletedP
     )
 
 
-@pytest.mark.thorough
+def run_cells(notebook: Path, store: Path, where: Path) -> tuple[list[pl.DataFrame], str]:
+    """Return the tables that the cells of a notebook show, and how many show nothing."""
+    done = run_python("-c", RUN, notebook, store=store, where=where)
+    assert done.returncode == 0, done.stderr
+    tables = [pl.read_parquet(path) for path in sorted(where.glob("??.parquet"))]
+    return tables, done.stdout.split()[-1]
+
+
 def test_the_notebook_runs_as_a_script(folder, tmp_path):
     done = run_python(NOTEBOOK, store=folder / "savs-demo/features", where=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "heads.parquet").exists()
-    assert (folder / "savs-demo/features/results/notebook/metrics.json").exists()
     done = run_python(NOTEBOOK, store=tmp_path / "nowhere", where=tmp_path)
     assert done.returncode != 0
     assert "nowhere" in done.stderr
 
 
-@pytest.mark.thorough
 def test_the_notebook_shows_what_the_page_computes(page, folder, tmp_path):
-    done = run_python("-c", RUN, NOTEBOOK, store=folder / "savs-demo/features", where=tmp_path)
-    assert done.returncode == 0, done.stderr
-    tables = [pl.read_parquet(path) for path in sorted(tmp_path.glob("??.parquet"))]
-    counts, chosen, *recipes, by_head, written, explained, by_class, stable = tables
+    tables, empty = run_cells(NOTEBOOK, folder / "savs-demo/features", tmp_path)
+    counts, chosen, *recipes, by_head, written = tables
     names = ["agreement", "by_class", "shared", "confused", "by_size", "by_words", "nearest"]
     for name, table in zip(names, recipes, strict=True):
         assert_frame_equal(table, getattr(page, name))
@@ -277,8 +281,15 @@ def test_the_notebook_shows_what_the_page_computes(page, folder, tmp_path):
     assert chosen["subtask"].to_list() == list(TASKS)
     assert set(by_head["name"]) == {f"L{layer}.H{head}" for layer, head in page.animal.heads}
     assert_frame_equal(written, pl.read_parquet(folder / "heads.parquet").head(3))
+    assert empty == "1"  # only the cell that looks the subtask up shows nothing
+
+
+def test_the_notebook_of_results_writes_a_report_and_explains(page, folder, tmp_path):
+    store = folder / "savs-demo/features"
+    (explained, by_class, stable), empty = run_cells(RESULTS, store, tmp_path)
+    assert (store / "results/notebook/metrics.json").exists()
+    assert (tmp_path / "report.html").stat().st_size > 20_000
     assert explained["id"].n_unique() == 2
     assert set(by_class["label"]) >= set(page.by_class["label"])
     assert stable["share"].is_between(0, 1).all()
-    assert (tmp_path / "report.html").stat().st_size > 20_000
-    assert done.stdout.split()[-1] == "1"  # only the cell that looks the subtask up shows nothing
+    assert empty == "0"
