@@ -1,6 +1,6 @@
 """What would have changed a prediction, of any readout: it is fitted again with one thing less."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,53 +51,32 @@ def refit(
     queries
         `(heads, q, d)` of the examples that are explained.
     """
+
+    def choices(heads: Sequence[int], kept: Array) -> Array:
+        own = [widths[head] for head in heads]
+        fitted = rule.fit(features[heads][:, kept], labels[kept], classes, own)
+        return fitted.scores(queries[heads]).choice
+
     whole = rule.fit(features, labels, classes, widths).scores(queries)
     others = whole.scores + whole.soft * 1e-6  # the soft scores decide between equal ones
     others[np.arange(len(others)), whole.choice] = -np.inf
-    given = (rule, features, labels, classes, widths, queries)
-    heads = _changed(whole.choice, _without_heads(*given))
+    every, ranks = np.ones(len(labels), bool), list(range(len(features)))
+    fewer = ((rank, [r for r in ranks if r != rank]) for rank in ranks if len(ranks) > 1)
+    heads = _changed(whole.choice, ((rank, choices(kept, every)) for rank, kept in fewer))
     examples: Sequence[dict[int, int] | None] = [None] * len(heads)
     if len(labels) <= MOST_EXAMPLES:
-        examples = _changed(whole.choice, _without_examples(*given))
+        left_out = np.flatnonzero(np.bincount(labels)[labels] > 1).tolist()
+        numbers = np.arange(len(labels))
+        without = ((number, choices(ranks, numbers != number)) for number in left_out)
+        examples = _changed(whole.choice, without)
     rivals = others.argmax(axis=1).tolist()
     return [Refitted(*own) for own in zip(rivals, heads, examples, strict=True)]
 
 
-def _changed(choice: Array, tried: Iterator[tuple[int, Array]]) -> list[dict[int, int]]:
+def _changed(choice: Array, tried: Iterable[tuple[int, Array]]) -> list[dict[int, int]]:
     """Return for each query what was left out -> the class that wins then, if it is another."""
     found: list[dict[int, int]] = [{} for _ in choice]
     for number, other in tried:
         for query in np.flatnonzero(other != choice):
             found[query][number] = int(other[query])
     return found
-
-
-def _without_examples(
-    rule: Readout,
-    features: Array,
-    labels: Array,
-    classes: Sequence[str],
-    widths: Widths,
-    queries: Array,
-) -> Iterator[tuple[int, Array]]:
-    """Yield the number of each training example that may be left out, and the choices then."""
-    for number in np.flatnonzero(np.bincount(labels)[labels] > 1):
-        kept = np.arange(len(labels)) != number
-        fitted = rule.fit(features[:, kept], labels[kept], classes, widths)
-        yield int(number), fitted.scores(queries).choice
-
-
-def _without_heads(
-    rule: Readout,
-    features: Array,
-    labels: Array,
-    classes: Sequence[str],
-    widths: Widths,
-    queries: Array,
-) -> Iterator[tuple[int, Array]]:
-    """Yield each head's rank, and the choices without it; nothing of a single head."""
-    ranks = range(len(features)) if len(features) > 1 else ()
-    for rank in ranks:
-        kept = [other for other in ranks if other != rank]
-        own = rule.fit(features[kept], labels, classes, [widths[other] for other in kept])
-        yield rank, own.scores(queries[kept]).choice
