@@ -83,6 +83,9 @@ def _members(file: BinaryIO, size: int) -> Iterator[tarfile.TarInfo]:
             if member.offset_data + member.size > size:
                 raise ValueError(f"it ends within member {member.name!r}")
             yield member
+        file.seek(tar.offset)  # tarfile takes a damaged header for the end, and a cut file, too
+        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise ValueError(f"it is damaged, or ends, at byte {tar.offset:,}")
 
 
 class _Headers:

@@ -187,6 +187,19 @@ def test_archives_that_are_no_shards_are_refused(tmp_path):
         read_rows(shard(tmp_path / "none.tar", []))
 
 
+def test_a_shard_that_lost_its_end_or_a_header_is_refused_not_shortened(tmp_path):
+    pairs = [(f"{number}.cls", b"1") for number in range(9)]  # a header and a block each
+    whole = bytearray(shard(tmp_path / "0.tar", pairs).read_bytes())
+    assert len(read_rows(tmp_path / "0.tar")) == 9
+    flipped = whole.copy()
+    flipped[4 * 1024 + 150] ^= 1  # within the checksum of the fifth header
+    behind_a_member, in_a_header = whole[: 4 * 1024], whole[: 4 * 1024 + 300]
+    for data in (flipped, behind_a_member, in_a_header):
+        (tmp_path / "0.tar").write_bytes(data)
+        with pytest.raises(SourceError, match="it is damaged, or ends, at byte 4,096"):
+            read_rows(tmp_path / "0.tar")
+
+
 def test_sizes_that_lead_back_or_beyond_are_refused(tmp_path):
     head = bytearray(shard(tmp_path / "0.tar", [("a.jpg", b"x")]).read_bytes())
     for size in (b"\xff" + (2**88 - 4096).to_bytes(11, "big"), b"77777777777\0"):
