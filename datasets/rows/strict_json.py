@@ -1,6 +1,7 @@
 """JSON as the standard has it."""
 
 import json
+from collections import Counter
 from typing import Any
 
 
@@ -24,7 +25,6 @@ def _refuse_constant(name: str) -> None:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise ValueError(f"field {twice!r} occurs twice")
     return values

@@ -5,6 +5,7 @@ Tensors and columns of heads are called `L12.H7`, as `savs export` writes them.
 
 import json
 import re
+import tokenize
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,6 +27,10 @@ from savs.stores import Head
 
 TENSOR_TYPES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
 COLUMN_TYPES = {pl.Float16: "float16", pl.Float32: "float32", pl.Float64: "float64"}
+_DAMAGE = (
+    *(*DAMAGE, SafetensorError, ValueError, EOFError, RecursionError),
+    *(OverflowError, TypeError, SyntaxError, tokenize.TokenError),  # headers of .npy are Python
+)
 _HEAD = re.compile(r"L(\d{1,6})\.H(\d{1,6})")
 
 
@@ -42,26 +47,26 @@ def open_features(path: Path) -> FeatureFile:
         raise ImportFileError(
             f"{path}: expected a name that ends in {', '.join(_READERS)}, got {path.suffix!r}"
         )
-    with _damage(path):
+    with damage(path):
         regular_size(path)
         found = reader(path)
     return replace(found, read=partial(_guarded, found))
 
 
 @contextmanager
-def _damage(path: Path) -> Iterator[None]:
+def damage(path: Path) -> Iterator[None]:
     """Turn what a missing or damaged file leads to into an ImportFileError."""
     try:
         yield
     except ImportFileError:
         raise
-    except (*DAMAGE, SafetensorError, ValueError, EOFError, RecursionError) as error:
+    except _DAMAGE as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())
         raise ImportFileError(f"{path} cannot be read: {reason}; check the file") from error
 
 
 def _guarded(file: FeatureFile, start: int, stop: int) -> Layers:
-    with _damage(file.path):
+    with damage(file.path):
         return file.read(start, stop)
 
 
@@ -93,7 +98,8 @@ def _from_safetensors(path: Path) -> FeatureFile:
 
 
 def _tensors(path: Path, heads: Mapping[str, Head], start: int, stop: int) -> dict[Head, Array]:
-    return {head: _tensor_rows(path, name, slice(start, stop)) for name, head in heads.items()}
+    with safe_open(path, framework="numpy") as file:
+        return {head: file.get_slice(name)[start:stop] for name, head in heads.items()}
 
 
 def _tensor_rows(path: Path, name: str, rows: slice) -> Array:
@@ -141,7 +147,7 @@ def _widths(path: Path, frame: pl.LazyFrame, names: Sequence[str]) -> dict[str, 
     """Return the length of each column's lists; ImportFileError unless all its rows have it."""
     schema = frame.collect_schema()
     found = frame.select(_length(name, schema[name]) for name in names)
-    least, most = found.min().collect().row(0), found.max().collect().row(0)
+    least, most = (ends.row(0) for ends in pl.collect_all([found.min(), found.max()]))
     for name, low, high in zip(names, least, most, strict=True):
         if low != high:
             raise ImportFileError(

@@ -17,6 +17,7 @@ from savs.datasets.media.digests import digests_of, media_names
 from savs.datasets.media.media import MediaRules
 from savs.datasets.splits.label_doubts import label_doubts
 from savs.datasets.splits.shared_media import content_table
+from savs.foundation.arrays import Array
 from savs.pipeline.errors import ImportFileError
 from savs.pipeline.importing.feature_file import FeatureFile, Layers
 from savs.pipeline.importing.feature_files import open_features
@@ -145,17 +146,27 @@ def _identity(file: FeatureFile, model: str) -> Identity:
 def _content(
     file: FeatureFile, spec: ShardSpec, placed: Sequence[Placed], digests: Mapping[str, str]
 ) -> ShardContent:
-    rows = np.array([row for row, _ in placed])
-    first, examples = int(rows.min()), [example for _, example in placed]
-    layers = {n: part[:, rows - first] for n, part in file.read(first, int(rows.max()) + 1).items()}
+    examples = [example for _, example in placed]
+    layers = _layers(file, np.array([row for row, _ in placed]))
     _require_finite(file, examples, layers)
     known = [_digests(example, digests) for example in examples]
     return ShardContent(
-        layers={layer: np.ascontiguousarray(part) for layer, part in layers.items()},
+        layers=layers,
         examples=example_columns(examples, known),
         skipped=example_columns([], []) | {"reason": []},
         run={"made": "savs import", "file": file.path.name},
     )
+
+
+def _layers(file: FeatureFile, rows: Array) -> dict[int, Array]:
+    """Return the features of ascending rows; a shard's number of rows is in memory at a time."""
+    parts: list[Layers] = []
+    for start in range(int(rows[0]), int(rows[-1]) + 1, SHARD_ROWS):
+        own = rows[(rows >= start) & (rows < start + SHARD_ROWS)] - start
+        if len(own):
+            read = file.read(start, start + int(own[-1]) + 1)
+            parts.append({layer: values[:, own] for layer, values in read.items()})
+    return {n: np.concatenate([part[n] for part in parts], axis=1) for n in parts[0]}
 
 
 def _digests(example: Example, digests: Mapping[str, str]) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """The labels of imported features: rows of a file, matched with the rows of the features."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,6 +17,7 @@ from savs.datasets.rows.plugin_guard import parse_fields
 from savs.foundation.parquet_files import scan_parquet
 from savs.pipeline.errors import ImportFileError
 from savs.pipeline.importing.feature_file import FeatureFile
+from savs.pipeline.importing.feature_files import damage
 from savs.stores.format.layout import SPLITS
 
 SPLIT = "split"
@@ -91,12 +93,15 @@ def _own_rows(features: FeatureFile) -> list[Row]:
     """Return the columns of a Parquet file of features that are plain values, as rows."""
     if not features.others:
         raise ImportFileError(f"{features.path} holds no labels; pass --labels FILE")
-    frame = scan_parquet(features.path).select(features.others).collect()
-    plain = [n for n, t in frame.schema.items() if not t.is_nested() and t != pl.Binary]
+    with damage(features.path):
+        frame = scan_parquet(features.path).select(features.others)
+        schema = frame.collect_schema()
+        plain = [n for n, t in schema.items() if not t.is_nested() and t != pl.Binary]
+        table = frame.select(plain).collect()
     stem = features.path.stem
     return [
         Row(f"{features.path} row {number}", number, values, stem)
-        for number, values in enumerate(frame.select(plain).iter_rows(named=True))
+        for number, values in enumerate(table.iter_rows(named=True))
     ]
 
 
@@ -132,7 +137,7 @@ def _places(features: FeatureFile, labels: Path | None, ids: Sequence[str]) -> l
     places = {name: row for row, name in enumerate(known)}
     for path, names in ((features.path, known), (labels or features.path, ids)):
         if len(set(names)) < len(names):
-            twice = next(name for row, name in enumerate(names) if name in names[:row])
+            twice = Counter(names).most_common(1)[0][0]
             raise ImportFileError(f"{path} has the id {twice!r} twice; ids must be unique")
     for here, there, names in (
         (labels, features.path, set(ids) - set(known)),

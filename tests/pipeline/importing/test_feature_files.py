@@ -137,6 +137,15 @@ def test_damaged_and_missing_files_are_refused(tmp_path):
         open_features(tmp_path / "x.npy")
 
 
+@pytest.mark.parametrize("shape", ["(3, ", "(1180591620717411303424, 3)", "(True, 3)", "(3, 3"])
+def test_headers_of_arrays_that_are_no_shapes_are_refused(tmp_path, shape):
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".ljust(118) + "\n"
+    lead = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
+    (tmp_path / "x.npy").write_bytes(lead + header.encode() + bytes(36))
+    with pytest.raises(ImportFileError, match="check the file"):
+        open_features(tmp_path / "x.npy")
+
+
 @pytest.mark.thorough
 def test_a_small_table_that_declares_too_much_is_refused(tmp_path):
     pl.DataFrame({"x": [[0.0]]}).select(

@@ -1,6 +1,7 @@
 """`savs import`: features of a file and their labels as a store."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -8,8 +9,10 @@ import pytest
 from random_stores import draw_problem, write_problem
 
 from savs.datasets import RowError
+from savs.foundation.errors import SavsError
 from savs.pipeline import evaluate, export, import_features, merge, select
 from savs.pipeline.errors import ImportFileError, SelectionError
+from savs.pipeline.importing import importing
 from savs.stores import StoreMismatchError
 
 N = 12
@@ -55,6 +58,49 @@ def test_ids_match_rows_in_another_order(tmp_path, inputs):
     twice = inputs.rows("twice.jsonl", [*ROWS[:-1], ROWS[0]])
     with pytest.raises(ImportFileError, match="has the id 'e0' twice"):
         import_features(tmp_path / "x.parquet", twice, out=tmp_path / "t")
+
+
+def test_rows_that_lie_far_apart_are_read_a_part_at_a_time(tmp_path, inputs, monkeypatch):
+    values = np.random.default_rng(2).standard_normal((1000, 1, 2)).astype(np.float32)
+    np.save(tmp_path / "x.npy", values)
+    splits = ["test" if i % 99 else "train" for i in range(1000)]
+    rows = inputs.rows(
+        "l.jsonl", [{"label": "ab"[i % 2], "split": s} for i, s in enumerate(splits)]
+    )
+    read: list[int] = []
+    open_file = importing.open_features
+
+    def opened(path):
+        found = open_file(path)
+        part = found.read
+        return replace(found, read=lambda a, b: read.append(b - a) or part(a, b))
+
+    monkeypatch.setattr(importing, "open_features", opened)
+    store = import_features(tmp_path / "x.npy", rows, out=tmp_path / "s").store
+    np.testing.assert_array_equal(store.features("train")[0], values[::99, 0])
+    is_test = np.array(splits) == "test"
+    np.testing.assert_array_equal(store.features("test")[0], values[is_test, 0])
+    assert max(read) <= importing.SHARD_ROWS
+
+
+def test_a_damaged_table_is_refused_whatever_is_damaged(tmp_path):
+    frame = pl.DataFrame(
+        {**pl.DataFrame(ROWS).to_dict(as_series=False), "v": VALUES[:, 0].tolist()}
+    )
+    frame.write_parquet(tmp_path / "x.parquet")
+    whole = (tmp_path / "x.parquet").read_bytes()
+    rng = np.random.default_rng(0)
+    refused = 0
+    for number in range(60):
+        data = bytearray(whole)
+        for place in rng.integers(len(data), size=3):
+            data[place] ^= int(rng.integers(1, 256))
+        (tmp_path / "x.parquet").write_bytes(data)
+        try:
+            import_features(tmp_path / "x.parquet", out=tmp_path / str(number))
+        except SavsError:
+            refused += 1
+    assert refused
 
 
 def test_what_export_wrote_is_imported_to_the_same_results(tmp_path):
