@@ -5,6 +5,7 @@ Source: the task guide of lmms-eval. `doc_to_visual`, `doc_to_text` and `doc_to_
 """
 
 import re
+import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,6 +24,10 @@ MAX_BYTES = 2**20
 MAX_INCLUDES = 8
 _MARK = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _WORD = re.compile(r"\w+")
+_SHORT = reprlib.Repr()  # aliases make a short file a long value
+_SHORT.maxstring, _SHORT.maxlevel = 200, 2
+_BAD_VALUES = (ValueError, LookupError, AttributeError, TypeError)
+"""What PyYAML raises for values that are not what their explicit tags say."""
 KEYS = {"image": "doc_to_visual", "question": "doc_to_text", "label": "doc_to_target"}
 """Field of `general` -> key of a task."""
 
@@ -55,7 +60,7 @@ def lmms_task(
         The file cannot be read, or says something by a function or a template of another form.
     """
     task, given = _read(path), dict(columns or {})
-    named = {field: name for field, name in given.items() if field != "question"}
+    named = {f: name for f, name in given.items() if f != "question" or question is not None}
     if not set(MEDIA) & set(given) and task.get(KEYS["image"]) is not None:
         named["image"] = _column(path, task, "image")
     if "label" not in given:
@@ -82,11 +87,16 @@ def _parse_row(row: Row, columns: Mapping[str, str], template: str) -> Iterator[
 
 def _about(found: Benchmark, task: Mapping[str, Any]) -> Any:
     """Return the facts of `general`, with where the task's data set is."""
-    source, name = task.get("dataset_path"), task.get("dataset_name")
-    folder = name if isinstance(name, str) else "**"
-    files = f"--test 'hf://{source}/{folder}/{task.get('test_split') or 'test'}-*.parquet'"
+    source, split = _text(task, "dataset_path", "OWNER/NAME"), _text(task, "test_split", "test")
+    files = f"--test 'hf://{source}/{_text(task, 'dataset_name', '**')}/{split}-*.parquet'"
     sample = dict.fromkeys(found.columns, "...")
-    return found.about and replace(found.about, source=str(source), files=files, sample=sample)
+    return found.about and replace(found.about, source=source, files=files, sample=sample)
+
+
+def _text(values: Mapping[str, Any], key: str, default: str) -> str:
+    """Return a value that is text, or the default."""
+    found = values.get(key)
+    return found if isinstance(found, str) else default
 
 
 def _column(path: Path, task: Mapping[str, Any], field: str) -> str:
@@ -119,11 +129,11 @@ def _around(task: Mapping[str, Any]) -> tuple[str, str]:
     own = task.get("lmms_eval_specific_kwargs") or task.get("model_specific_prompt_kwargs")
     default = own.get("default") if isinstance(own, dict) else None
     found = default if isinstance(default, dict) else {}
-    return str(found.get("pre_prompt") or ""), str(found.get("post_prompt") or "")
+    return _text(found, "pre_prompt", ""), _text(found, "post_prompt", "")
 
 
 def _refused(path: Path, field: str, value: Any, expected: str) -> OptionError:
-    what = f"is {value!r}"
+    what = f"is {_SHORT.repr(value)}"
     if isinstance(value, Function):
         what = f"is the function {value.name!r}, which is code and is not run"
     elif value is None:
@@ -151,7 +161,7 @@ def _read(path: Path, depth: int = 0) -> dict[str, Any]:
         found = yaml.load(path.read_text("utf-8"), Loader)  # a SafeLoader makes plain values alone
         if not isinstance(found, dict):
             raise ValueError(f"it holds a {type(found).__name__}, expected keys and values")
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+    except (OSError, RecursionError, yaml.YAMLError, *_BAD_VALUES) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())
         raise OptionError(f"{path} cannot be read as a task of lmms-eval: {reason}") from error
     base = found.get("include")

@@ -115,6 +115,9 @@ BAD = {
         TASK + "x: !!python/object/apply:os.system [ls]\n",
         "could not determine a constructor",
     ),
+    "no integer": (TASK + 'x: !!int ""\n', "cannot be read as a task"),
+    "no switch": (TASK + "x: !!bool x\n", "cannot be read as a task"),
+    "no time": (TASK + "x: !!timestamp x\n", "cannot be read as a task"),
     "list": ("- a\n", "it holds a list"),
     "yaml": ("a: [", "cannot be read as a task of lmms-eval"),
     "circle": ("include: task.yaml\n", "it is too large, or includes itself"),
@@ -124,6 +127,20 @@ BAD = {
     ),
     "absent": ("include: other\n", "other cannot be read as a task of lmms-eval: No such file"),
 }
+
+
+def test_a_value_that_aliases_make_long_is_told_in_short(tmp_path):
+    lines = ["a: &a0 [x, x, x, x, x, x, x, x]"]
+    lines += [f"b{n}: &a{n + 1} [{', '.join([f'*a{n}'] * 8)}]" for n in range(9)]
+    text = "\n".join([*lines, TASK.replace("{{answer}}", "*a9").replace('"*a9"', "*a9")])
+    with pytest.raises(OptionError, match="doc_to_target is") as refused:
+        lmms_task(written(tmp_path, text))
+    assert len(str(refused.value)) < 1000
+
+
+def test_a_question_and_its_column_are_refused_together(tmp_path):
+    with pytest.raises(OptionError, match="question"):
+        lmms_task(written(tmp_path, TASK), {"question": "ask"}, "Same?")
 
 
 @pytest.mark.parametrize("name", BAD)
