@@ -39,8 +39,10 @@ def make_draws(
     Raises
     ------
     SelectionError
-        The pool has fewer examples of a class.
+        The pool has fewer examples of a class, or there is no draw.
     """
+    if draws < 1:
+        raise SelectionError(f"draws is {draws}, expected at least 1")
     return [
         Draw(_part(task, count, [seed, number, index]), index, count, number)
         for index, task in enumerate(tasks)

@@ -6,6 +6,7 @@ compared pair by pair. The model's own answers, which learn nothing from a draw,
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -31,7 +32,12 @@ from savs.pipeline.sweeping.shared_examples import (
     shared_tasks,
 )
 from savs.pipeline.sweeping.summary import Cell, CellScores, Sweep
-from savs.pipeline.sweeping.sweep import default_shots, swept_examples, swept_predictions
+from savs.pipeline.sweeping.sweep import (
+    default_shots,
+    require_readouts,
+    swept_examples,
+    swept_predictions,
+)
 from savs.stores import FeatureStore
 
 NO_HEADS = 0
@@ -118,12 +124,14 @@ def sweep_methods(
         drawn = make_draws(tasks[name], wanted, draws, seed)
         own = [method for method in methods if method.store == name]
         classes = {task.subtask: task.classes for task in tasks[name]}
-        rows, skipped = swept_examples(store)
-        plan = _plan(store, tasks[name], drawn, heads, rows)
         given = benchmark if _benchmark(store) == _benchmark(first) else None
-        for cell, predictions in _predictions(plan, own, scoring, skipped, given):
+        for points, predictions in chain(
+            _fitted(store, tasks[name], drawn, heads, own, scoring),
+            _level(store, drawn, own, given),
+        ):
             found = compute_metrics(measuring, test.in_order(predictions), classes)
-            cells.add(cell, found)
+            for cell in points:
+                cells.add(cell, found)
     return MethodSweep(cells.tables([method.name for method in methods]), tuple(notes))
 
 
@@ -137,8 +145,9 @@ def find_methods(
     Raises
     ------
     SelectionError
-        A readout is unknown, given twice, or possible in no store that it was asked of.
+        None is given, or one is unknown, given twice, or possible in no store that it was asked of.
     """
+    require_readouts(readouts)
     methods: list[Method] = []
     notes: list[str] = []
     for given in readouts:
@@ -191,38 +200,41 @@ def _lack(store: FeatureStore, task: TrainingTask, rule: Rule) -> str:
     return ""
 
 
-def _predictions(
-    plan: SweepPlan,
-    methods: Sequence[Method],
-    scoring: str,
-    skipped: pl.DataFrame,
-    benchmark: str | Path | Benchmark | None,
-) -> Iterator[tuple[Cell, pl.DataFrame]]:
-    """Yield each cell of a store's methods with the predictions of all test examples."""
-    names = {m.rule.name: m.name for m in methods if isinstance(m.rule, Readout)}
-    rules = [method.rule for method in methods if isinstance(method.rule, Readout)]
-    for cell, predictions in swept_predictions(plan, rules, scoring, skipped):
-        yield cell._replace(readout=names[cell.readout]), predictions
-    points = dict.fromkeys((draw.shots, draw.number) for draw in plan.draws)
-    for method in methods:
-        if isinstance(method.rule, str):
-            found = own_answer(plan.store, method.rule, benchmark=benchmark).predictions
-            for shots, number in points:
-                yield Cell(method.name, NO_HEADS, shots, number), found
-
-
-def _benchmark(store: FeatureStore) -> str:
-    return str(store.manifest.identity.benchmark["name"])
-
-
-def _plan(
+def _fitted(
     store: FeatureStore,
     tasks: list[TrainingTask],
     drawn: list[Draw],
     heads: int | Literal["all"] | None,
-    test: pl.DataFrame,
-) -> SweepPlan:
+    methods: Sequence[Method],
+    scoring: str,
+) -> Iterator[tuple[list[Cell], pl.DataFrame]]:
+    """Yield the cell of each readout of a store on each draw, with its predictions."""
+    names = {m.rule.name: m.name for m in methods if isinstance(m.rule, Readout)}
+    rules = [method.rule for method in methods if isinstance(method.rule, Readout)]
+    if not rules:
+        return
     wanted = DEFAULT_HEADS if heads is None else heads
-    most = wanted if wanted == "all" else min(wanted, len(store.heads))
-    counts = [head_count(store.heads, most)]
-    return SweepPlan(store, tasks, drawn, counts, store.features("train"), test)
+    has_fewer = isinstance(wanted, int) and wanted > len(store.heads)
+    counts = [head_count(store.heads, "all" if has_fewer else wanted)]
+    test, skipped = swept_examples(store)
+    plan = SweepPlan(store, tasks, drawn, counts, store.features("train"), test)
+    for cell, predictions in swept_predictions(plan, rules, scoring, skipped):
+        yield [cell._replace(readout=names[cell.readout])], predictions
+
+
+def _level(
+    store: FeatureStore,
+    drawn: Sequence[Draw],
+    methods: Sequence[Method],
+    benchmark: str | Path | Benchmark | None,
+) -> Iterator[tuple[list[Cell], pl.DataFrame]]:
+    """Yield all cells of each of the model's own answers, with the one set of predictions."""
+    points = dict.fromkeys((draw.shots, draw.number) for draw in drawn)
+    for method in methods:
+        if isinstance(method.rule, str):
+            found = own_answer(store, method.rule, benchmark=benchmark).predictions
+            yield [Cell(method.name, NO_HEADS, shots, number) for shots, number in points], found
+
+
+def _benchmark(store: FeatureStore) -> str:
+    return str(store.manifest.identity.benchmark["name"])

@@ -66,20 +66,19 @@ def sweep(
     Raises
     ------
     SelectionError
-        Unknown names, two readouts of one name, more heads than the store has, or more shots than
-        the pool has.
+        Unknown names, no readout or two of one name, no draw, more heads than the store has, or
+        more shots than the pool has.
     StoreIncompleteError
         A planned shard is missing.
     """
     store.require_complete()
     require_scoring(scoring)
     chosen = stored_benchmark(store, benchmark)
+    require_readouts(readouts)
     rules: dict[str, Readout] = {}
     for rule in map(choose_readout, readouts):
         if rules.setdefault(rule.name, rule) is not rule:
             raise SelectionError(f"two readouts are called {rule.name!r}; rename one of them")
-    if draws < 1:
-        raise SelectionError(f"draws is {draws}, expected at least 1")
     tasks = training_tasks(store)
     wanted = shots or default_shots(tasks)
     given = heads or [n for n in HEADS if n == "all" or n <= len(store.heads)]
@@ -92,6 +91,12 @@ def sweep(
     for cell, predictions in swept_predictions(plan, list(rules.values()), scoring, skipped):
         cells.add(cell, compute_metrics(chosen, predictions, classes))
     return cells.tables(list(rules))
+
+
+def require_readouts(readouts: Sequence[object]) -> None:
+    """Raise SelectionError if there is none to measure."""
+    if not readouts:
+        raise SelectionError("no readout was given, expected at least one, such as vote")
 
 
 def default_shots(tasks: Sequence[TrainingTask]) -> list[Shots]:

@@ -113,12 +113,17 @@ def sweep_command(
     }
     if max_layers is not None:
         _depth(stores, grid, parse_depths(max_layers), out, as_json=json)
-    elif len(stores) == 1 and not set(readouts.split(",")) & set(OWN_ANSWERS):
+    elif len(stores) == 1 and not any(map(_is_method, readouts.split(","))):
         opened = pipeline.open_store(stores[0])
         found = pipeline.sweep(opened, **grid)
         _keep(found, result_place(opened, out, "sweep"), metric, as_json=json)
     else:
         _several(_open_all(stores), grid, out, metric, as_json=json)
+
+
+def _is_method(readout: str) -> bool:
+    """Return whether a name is that of one store's readout, or of the model's own answers."""
+    return readout in OWN_ANSWERS or (":" in readout and not readout.endswith(".py"))
 
 
 def _open_all(stores: list[str]) -> dict[str, "FeatureStore"]:

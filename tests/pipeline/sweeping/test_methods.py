@@ -53,6 +53,21 @@ def accuracy(table, readout):
     return rows.sort("shots", "draw", nulls_last=True)["value"].to_list()
 
 
+@pytest.mark.parametrize(
+    "measure", [sweep, lambda store, **given: sweep_methods({"s": store}, **given)]
+)
+def test_a_grid_without_draws_or_readouts_is_refused(first, measure):
+    with pytest.raises(SelectionError, match="draws is 0, expected at least 1"):
+        measure(first, shots=[1], draws=0)
+    with pytest.raises(SelectionError, match="no readout was given"):
+        measure(first, readouts=[])
+
+
+def test_a_number_of_heads_that_is_text_is_refused(first):
+    with pytest.raises(SelectionError, match="heads is '5'"):
+        sweep_methods({"s": first}, heads="5")
+
+
 def test_each_method_is_what_a_sweep_of_its_store_measures(first, tmp_path):
     stores = {"one": first, "two": other(tmp_path / "s")}
     found = sweep_methods(stores, readouts=["vote", "lda"], heads=3, **GRID).sweep
