@@ -104,6 +104,7 @@ def score(
 ) -> Evaluation:
     """Evaluate a selection on a store that was checked, with the store's benchmark."""
     require_same_model(store, selection)
+    store.examples("train")  # the opening that leaks need gives the digest what it needs, too
     older = older_note(selection, store.manifest)
     is_own = bool(older) or selection.train == train_digest(store)
     other_prompts = require_same_prompt(

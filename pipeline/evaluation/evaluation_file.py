@@ -92,6 +92,8 @@ def load_metrics(folder: Path) -> dict[str, Any]:
             raise ValueError(f"files: expected the SHA-256 of {UNITS} and {PREDICTIONS}")
         if run != digest(value):
             raise ValueError(f"run: expected {digest(value)}, the digest of the metrics")
+        if not isinstance(value.get("confidence"), list):
+            raise ValueError("confidence: expected a list; another version of savs wrote it")
     for name, expected in sums.items():
         with reading(folder / name, EVALUATE):
             if file_sha256(folder / name) != expected:

@@ -18,8 +18,7 @@ from savs.stores import FeatureStore
 from savs.stores.results import CONFIG, LARGEST_JSON, SELECT, reading, write_csv
 
 STRONG = 0.2
-"""Strength from which an example is a suspect. With 4 flipped labels in each of two tasks of drawn
-scenes, at 94 % accuracy, the flipped ones had .24 and more, the others .15 and less."""
+"""Strength from which an example is a suspect; docs/labels.md says what that finds."""
 SUSPECTS = "suspects.csv"
 """The file of suspects, beside the selection."""
 SUSPECT_SCHEMA = {

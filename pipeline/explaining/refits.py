@@ -18,7 +18,7 @@ class Refitted:
     """What refits say of one example."""
 
     rival: int
-    """Number of the class with the second greatest score."""
+    """Number of the class with the second greatest score, and of equal ones the softest."""
     heads: dict[int, int]
     """Rank of a head, from 0 -> the class that wins without it."""
     examples: dict[int, int] | None
@@ -58,8 +58,9 @@ def refit(
         return fitted.scores(queries[heads]).choice
 
     whole = rule.fit(features, labels, classes, widths).scores(queries)
-    others = whole.scores + whole.soft * 1e-6  # the soft scores decide between equal ones
+    others = whole.scores.copy()
     others[np.arange(len(others)), whole.choice] = -np.inf
+    is_next = others == others.max(axis=1, keepdims=True)
     every, ranks = np.ones(len(labels), bool), list(range(len(features)))
     fewer = ((rank, [r for r in ranks if r != rank]) for rank in ranks if len(ranks) > 1)
     heads = _changed(whole.choice, ((rank, choices(kept, every)) for rank, kept in fewer))
@@ -69,7 +70,7 @@ def refit(
         numbers = np.arange(len(labels))
         without = ((number, choices(ranks, numbers != number)) for number in left_out)
         examples = _changed(whole.choice, without)
-    rivals = others.argmax(axis=1).tolist()
+    rivals = np.where(is_next, whole.soft, -np.inf).argmax(axis=1).tolist()
     return [Refitted(*own) for own in zip(rivals, heads, examples, strict=True)]
 
 

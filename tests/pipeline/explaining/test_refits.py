@@ -1,11 +1,13 @@
 """What other readouts would have said with one thing less, against a store without it."""
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 import pytest
 
 from savs.pipeline.explaining import refits
 from savs.pipeline.explaining.refits import refit
-from savs.pipeline.readouts import BUILT_IN
+from savs.pipeline.readouts import BUILT_IN, ClassScores
 
 CLASSES = ("a", "b", "c")
 LABELS = np.array([0, 0, 0, 1, 1, 1, 2])  # class c has one example, which stays
@@ -57,3 +59,22 @@ def test_a_single_head_stays():
     train, test = drawn(3)
     found = refit(BUILT_IN["lda"], train[:1], LABELS, CLASSES, WIDTHS[:1], test[:1])
     assert all(one.heads == {} for one in found)
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A fitted readout that says the same of every query."""
+
+    def scores(self, queries):
+        size = (queries.shape[1], 1)
+        scores = np.tile(np.float32([[3, 1, 1, 0]]), size)
+        return ClassScores(
+            scores, scores.argmax(axis=1), np.tile(np.float32([[0, 1, 2, 9e6]]), size)
+        )
+
+
+def test_the_rival_has_the_second_score_and_of_equal_ones_the_softest():
+    rule = replace(BUILT_IN["vote"], fit=lambda *_: Fixed())
+    train, test = drawn(4)
+    found = refit(rule, train, LABELS, (*CLASSES, "d"), WIDTHS, test)
+    assert {one.rival for one in found} == {2}
