@@ -110,12 +110,13 @@ def swept_predictions(
     """Yield each cell of the grid with predictions of all test examples, in the file's order."""
     orders: dict[Any, list[list[int]]] = {}
     for rule in rules:
-        if rule.score_heads not in orders:  # most readouts score heads alike
+        decides = (rule.score_heads, tuple(rule.texts))  # most readouts score heads alike
+        if decides not in orders:
             tasks = [draw.task for draw in plan.draws]
             scores = score_tasks(plan.store, rule, scoring, tasks)
             ranked = [rank_heads(own, plan.store.heads)[: plan.counts[-1]] for own in scores]
-            orders[rule.score_heads] = ranked
-        for cell, found in run_draws(plan, rule, orders[rule.score_heads]):
+            orders[decides] = ranked
+        for cell, found in run_draws(plan, rule, orders[decides]):
             whole = pl.concat([*found, skipped], how="diagonal_relaxed")
             yield cell, whole.sort("index")
 

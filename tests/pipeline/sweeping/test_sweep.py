@@ -1,14 +1,19 @@
 """A sweep gives what select and evaluate give, draw by draw."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
+from text_stores import make_text_store
 
 from savs.pipeline import evaluate, select, sweep
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.centroids import class_centroids
+from savs.pipeline.heads.class_texts import NAMES
 from savs.pipeline.heads.training_set import training_tasks
 from savs.pipeline.readouts import READOUTS
+from savs.pipeline.readouts.hec_t import HEC_T
 from savs.pipeline.readouts.lda import LDA
 from savs.pipeline.readouts.posterior import POSTERIOR
 from savs.pipeline.readouts.vote import VOTE, FittedVote
@@ -227,3 +232,21 @@ def test_a_skipped_test_example_counts_as_wrong(tmp_path):
     row = found.summary.row(0, named=True)
     assert (row["metric"], row["mean"]) == ("accuracy", 0.5)
     assert row["low"] < 0.5 < row["high"]
+
+
+def test_heads_are_ordered_by_the_texts_of_each_readout(tmp_path):
+    """The texts of a file are right in head 0 alone, the names in head 1 alone."""
+    labels = list("ab") * 4
+    x = np.tile(np.float32([[1, 0], [0, 1]]), (2, 4, 1))  # both heads: a is east, b is north
+    right, wrong = [[1, 0], [0, 1]], [[0, 1], [1, 0]]
+    texts = np.float32([[*right, *wrong], [*wrong, *right]])  # of each head: file, then names
+    store = make_text_store(
+        tmp_path / "s",
+        {"train": x, "test": x, "classes": texts},
+        {"train": labels, "test": labels, "classes": list("abab")},
+        ["file", "file", "names", "names"],
+        scale=None,
+    )
+    by_name = replace(HEC_T, name="hec-names", texts=NAMES)
+    found = sweep(store, heads=[1], shots=["all"], readouts=[HEC_T, by_name])
+    assert found.draws.filter(metric="accuracy")["value"].to_list() == [1.0, 1.0]
