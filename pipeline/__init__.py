@@ -28,7 +28,6 @@ with lazy_imports(globals()):
     from savs.pipeline.evaluation.generated import generated_texts
     from savs.pipeline.evaluation.own_answer import own_answer
     from savs.pipeline.evaluation.suspects import suspects
-    from savs.pipeline.evaluation.zero_shot import zero_shot
     from savs.pipeline.explaining.explain import explain
     from savs.pipeline.explaining.explanation import Explanations
     from savs.pipeline.explore.export import export

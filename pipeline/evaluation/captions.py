@@ -4,7 +4,7 @@ Official scores of pairs and groups compare cosines and need no training example
 No needs a threshold, which the training examples give.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from savs.pipeline.heads.centroids import first_of_best, normalise
 from savs.pipeline.heads.class_texts import count_texts
 from savs.pipeline.heads.training_set import TrainingTask, training_tasks
 from savs.pipeline.plugins.benchmark import stored_benchmark
-from savs.pipeline.readouts import ClassScores
+from savs.pipeline.readouts import ClassScores, Readout
 from savs.pipeline.readouts.clip import CLIP
 from savs.pipeline.readouts.probabilities import softmax
 from savs.pipeline.selection.task_selection import fit_tasks, given_heads
@@ -31,9 +31,9 @@ from savs.stores import FeatureStore
 from savs.stores.format.layout import CAPTIONS, LOGIT_SCALE
 
 
-def has_captions(store: FeatureStore) -> bool:
-    """Return whether a dual encoder's store holds captions of its examples."""
-    return CAPTIONS in store.manifest.plan.splits
+def compares_captions(store: FeatureStore, readout: Readout | str | None) -> bool:
+    """Return whether a readout compares a store's images with captions: `clip`, if it has some."""
+    return readout in (CLIP, CLIP.name) and CAPTIONS in store.manifest.plan.splits
 
 
 def match_captions(
@@ -67,72 +67,85 @@ def match_captions(
     """
     store.require_complete()
     measuring = stored_benchmark(store, benchmark)
-    if not has_captions(store):
-        raise SelectionError(
-            f"{store.path} has no captions; extract a benchmark of captions with a dual encoder"
-        )
-    tasks = training_tasks(store)
-    texts = _Captions.of(store, measuring)
-    images = {split: normalise(store.features(split)[0]) for split in ("train", "test")}
-    examples = store.examples("test").with_row_index("row")
-    parts, notes, with_threshold, class_texts = [], partial_notes(store), 0, 0
-    for task in tasks:
-        part = examples.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask)))
-        train = store.examples("train")["prompt"][task.rows].to_list()
-        test = images["test"][part["row"].to_numpy()]
-        if not texts.of_prompt(train[0]):
-            heads = given_heads(store, CLIP, "resubstitution", task, store.heads)
-            (fitted,) = fit_tasks(store, CLIP, [heads])
-            found = fitted.fitted.scores(test[None])
-            class_texts += count_texts(store, CLIP.texts, task.subtask, task.classes) or 0
-        else:
-            table = texts.cosines(images["train"][task.rows], train, task.classes)
-            with_threshold += len(task.rows) if np.isnan(table).any() else 0
-            found = _scores(
-                *(texts.cosines(test, part["prompt"].to_list(), task.classes), table),
-                *(task, float(store.manifest.identity.model.get(LOGIT_SCALE) or 1.0)),
-            )
-        rows = predicted(part, task.classes, found)
-        parts.append(rows.with_columns(probability=shares(found)))
+    captions, tasks = Captions(store, measuring), training_tasks(store)
+    found = [captions.match(task) for task in tasks]
     classes = {task.subtask: task.classes for task in tasks}
-    given = (store, parts, classes, None, notes, measuring)
-    cost = captions_cost(store, with_threshold, class_texts)
-    return assess(*given, cost=cost, drop_leaks=drop_leaks, rule=CLIP.name)
+    return assess(
+        *(store, [one.rows for one in found], classes, None, partial_notes(store), measuring),
+        cost=captions_cost(store, sum(o.train for o in found), sum(o.texts for o in found)),
+        drop_leaks=drop_leaks,
+        rule=CLIP.name,
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class _Captions:
-    """The captions of a store."""
+class Matched:
+    """The test examples of a subtask, matched with their captions."""
 
-    benchmark: Benchmark
-    units: Array
-    """`(captions, d)` of length 1."""
-    rows: Mapping[str, int]
-    """Text -> its row."""
+    rows: pl.DataFrame
+    """With predictions, see `predicted`."""
+    train: int
+    """Training examples that gave the threshold; 0 without one."""
+    texts: int
+    """Texts of the classes, of a subtask without captions."""
 
-    @classmethod
-    def of(cls, store: FeatureStore, benchmark: Benchmark) -> "_Captions":
-        units = normalise(store.features(CAPTIONS)[0])
-        texts = store.examples(CAPTIONS)["prompt"]
-        return cls(benchmark, units, {text: row for row, text in enumerate(texts)})
 
-    def of_prompt(self, prompt: str) -> Mapping[str, str]:
-        return read_captions(self.benchmark, prompt)
+class Captions:
+    """The captions of a store, and its images."""
 
-    def cosines(self, images: Array, prompts: Sequence[str], classes: Sequence[str]) -> Array:
+    def __init__(self, store: FeatureStore, benchmark: Benchmark) -> None:
+        """Read them; SelectionError where the store has none."""
+        if not compares_captions(store, CLIP):
+            raise SelectionError(
+                f"{store.path} has no captions; extract a benchmark of captions with a dual encoder"
+            )
+        self._store, self._benchmark = store, benchmark
+        self._units = normalise(store.features(CAPTIONS)[0])
+        self._rows = {text: row for row, text in enumerate(store.examples(CAPTIONS)["prompt"])}
+        self._images = {s: normalise(store.features(s)[0]) for s in ("train", "test")}
+        self._tests: dict[str | None, Array] = {}
+
+    def match(self, task: TrainingTask) -> Matched:
+        """Return the test examples of a task's subtask; its training examples give a threshold."""
+        examples = self._store.examples("test").with_row_index("row")
+        part = examples.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask)))
+        rows = part["row"].to_numpy()
+        prompts = self._store.examples("train")["prompt"][task.rows].to_list()
+        learned, texts = 0, 0
+        if not read_captions(self._benchmark, prompts[0]):
+            heads = given_heads(self._store, CLIP, "resubstitution", task, self._store.heads)
+            (fitted,) = fit_tasks(self._store, CLIP, [heads])
+            found = fitted.fitted.scores(self._images["test"][rows][None])
+            texts = count_texts(self._store, CLIP.texts, task.subtask, task.classes) or 0
+        else:
+            train = self._cosines("train", task.rows, prompts, task.classes)
+            if task.subtask not in self._tests:  # the same for all draws of a sweep
+                given = (rows, part["prompt"].to_list(), task.classes)
+                self._tests[task.subtask] = self._cosines("test", *given)
+            learned = len(prompts) if np.isnan(train).any() else 0
+            scale = float(self._store.manifest.identity.model.get(LOGIT_SCALE) or 1.0)
+            found = _scores(self._tests[task.subtask], train, task, scale)
+        made = predicted(part, task.classes, found).with_columns(probability=shares(found))
+        return Matched(made, learned, texts)
+
+    def _cosines(
+        self, split: str, rows: Array, prompts: Sequence[str], classes: Sequence[str]
+    ) -> Array:
         """Return `(n, classes)` cosines, NaN for a class that has no caption."""
+        images = self._images[split][rows]
+        captions = [read_captions(self._benchmark, prompt) for prompt in prompts]
         found = np.full((len(images), len(classes)), np.nan, np.float32)
         for number, label in enumerate(classes):
-            texts = [self.of_prompt(prompt).get(label) for prompt in prompts]
+            texts = [of_class.get(label) for of_class in captions]
             own = np.flatnonzero([text is not None for text in texts])
-            absent = next((t for t in texts if t is not None and t not in self.rows), None)
+            absent = next((t for t in texts if t is not None and t not in self._rows), None)
             if absent is not None:
                 raise SelectionError(
                     f"the store does not have the caption {absent!r}; `savs show` prints what was"
                     " skipped: extract again with --retry-skipped"
                 )
-            which = [self.rows[text] for text in texts if text is not None]
-            found[own, number] = (images[own] * self.units[which]).sum(axis=1)
+            which = [self._rows[text] for text in texts if text is not None]
+            found[own, number] = (images[own] * self._units[which]).sum(axis=1)
         return found
 
 

@@ -1,42 +1,24 @@
 """What the model generates, matched with the labels: the third kind of its own answers."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from savs.datasets import Benchmark
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
-from savs.pipeline.evaluation.cost import answers_cost
-from savs.pipeline.evaluation.predictions import predicted
+from savs.pipeline.evaluation.predictions import Answers, predicted
 from savs.pipeline.heads.training_set import training_tasks
 from savs.pipeline.names import GENERATED
-from savs.pipeline.plugins.benchmark import stored_benchmark
 from savs.pipeline.readouts import ClassScores
 from savs.stores import FeatureStore, ResultError
 from savs.stores.format.layout import GENERATED_CHARACTERS
 
 
-def generated(
-    store: FeatureStore,
-    *,
-    benchmark: str | Path | Benchmark | None = None,
-    drop_leaks: bool = False,
-) -> Evaluation:
-    """Classify each test example by the text that the model generated for it.
+def text_answers(store: FeatureStore) -> Answers:
+    """Return the label that equals the text that the model generated, but for white space and case.
 
-    A text that equals a label, but for white space and case, is that label. Any other text is the
-    prediction as it is, and wrong; a note counts them.
-
-    Parameters
-    ----------
-    store
-        A complete store that was extracted with `answers` `generate`.
-    benchmark, drop_leaks
-        As in `zero_shot`.
+    Any other text is the prediction as it is, and wrong; a note counts them.
 
     Raises
     ------
@@ -44,11 +26,7 @@ def generated(
         The store keeps no generated texts.
     SelectionError
         Two labels differ in white space or case alone.
-    StoreIncompleteError
-        A planned shard is missing.
     """
-    store.require_complete()
-    measuring = stored_benchmark(store, benchmark)
     classes = {task.subtask: task.classes for task in training_tasks(store)}
     examples = store.examples("test").with_columns(text=generated_texts(store, "test"))
     parts, others = [], 0
@@ -57,15 +35,8 @@ def generated(
         matched = _matched(part, labels)
         others += len(matched.filter("is_other"))
         parts.append(matched)
-    notes = partial_notes(store)
-    if others:
-        notes.append(f"{others:,} generated texts are none of the labels; they count as wrong")
-    return assess(
-        *(store, parts, classes, None, notes, measuring),
-        cost=answers_cost(store, GENERATED, classes),
-        drop_leaks=drop_leaks,
-        rule=GENERATED,
-    )
+    note = f"{others:,} generated texts are none of the labels; they count as wrong"
+    return Answers(parts, classes, (note,) if others else ())
 
 
 def generated_texts(store: FeatureStore, split: str) -> pl.Series:

@@ -1,13 +1,16 @@
-"""The readouts of the model's own answers by their names."""
+"""The model's own answers to the test examples, by the names of their readouts."""
 
 from pathlib import Path
 
 from savs.datasets import Benchmark
 from savs.foundation.errors import ParameterError
-from savs.pipeline.evaluation.assessment import Evaluation
-from savs.pipeline.evaluation.generated import generated
-from savs.pipeline.evaluation.zero_shot import zero_shot
-from savs.pipeline.names import GENERATED, ICL, OWN_ANSWERS, ZERO_SHOT_MEAN
+from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
+from savs.pipeline.evaluation.cost import answers_cost
+from savs.pipeline.evaluation.generated import text_answers
+from savs.pipeline.evaluation.predictions import Answers
+from savs.pipeline.evaluation.zero_shot import label_answers
+from savs.pipeline.names import GENERATED, OWN_ANSWERS
+from savs.pipeline.plugins.benchmark import stored_benchmark
 from savs.stores import FeatureStore
 
 
@@ -18,19 +21,50 @@ def own_answer(
     benchmark: str | Path | Benchmark | None = None,
     drop_leaks: bool = False,
 ) -> Evaluation:
-    """Classify each test example by the model's own answer.
+    """Classify each test example by the model's own answer, and measure how well.
 
-    `readout` is `zero-shot`, `zero-shot-mean` (per token), `icl` or `generated`; all else as in
-    `zero_shot`.
+    No training example is used.
+
+    Parameters
+    ----------
+    store
+        A complete store that was extracted with `answers`, of `icl` also with `icl_shots`.
+    readout
+        `zero-shot`, the label of greatest log-likelihood, that of all its tokens and the end of
+        turn; `zero-shot-mean`, divided by the number of these tokens; `icl`, as `zero-shot` behind
+        demonstrations; or `generated`, the label that the generated text equals, but for white
+        space and case. Labels are those of the example's subtask alone. Of equal ones the first
+        class wins. A text that is none is the prediction as it is, and wrong; a note counts them.
+    benchmark
+        The store's: needed where it is in a Python file of your own (its path) or an object.
+    drop_leaks
+        Leave out test examples that training has seen, with their whole groups.
+
+    Raises
+    ------
+    ParameterError
+        The readout is none of these.
+    ResultError
+        The store keeps no such answers, or no log-likelihood of each label.
+    SelectionError
+        Two labels differ in white space or case alone, so that a text cannot tell them apart.
+    StoreIncompleteError
+        A planned shard is missing.
     """
+    store.require_complete()
+    measuring = stored_benchmark(store, benchmark)
+    found = own_answers(store, readout)
+    return assess(
+        *(store, found.parts, found.classes, None, [*partial_notes(store), *found.notes]),
+        measuring,
+        cost=answers_cost(store, readout, found.classes),
+        drop_leaks=drop_leaks,
+        rule=readout,
+    )
+
+
+def own_answers(store: FeatureStore, readout: str) -> Answers:
+    """Return the answers of `own_answer` before they are measured; no benchmark is needed."""
     if readout not in OWN_ANSWERS:
         raise ParameterError(f"readout is {readout!r}, expected one of {', '.join(OWN_ANSWERS)}")
-    if readout == GENERATED:
-        return generated(store, benchmark=benchmark, drop_leaks=drop_leaks)
-    return zero_shot(
-        store,
-        benchmark=benchmark,
-        drop_leaks=drop_leaks,
-        per_token=readout == ZERO_SHOT_MEAN,
-        in_context=readout == ICL,
-    )
+    return text_answers(store) if readout == GENERATED else label_answers(store, readout)

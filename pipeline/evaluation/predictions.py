@@ -1,6 +1,7 @@
 """Predictions: one row for each example, with its prediction, margin and votes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -41,6 +42,17 @@ the best classes with the readout's score and its soft score, which has no ties 
 `prediction_set` and `unsure` are null unless a risk was given, `typicality` and `atypical` without
 a calibration. `media` are the names of its images
 and videos. `extra` is a JSON object of the input's columns that the benchmark does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Test examples with predictions that need no selection."""
+
+    parts: list[pl.DataFrame]
+    """Those of each subtask, see `predicted`."""
+    classes: Mapping[str | None, Sequence[str]]
+    """The classes of each subtask."""
+    notes: tuple[str, ...] = ()
 
 
 def named(examples: pl.DataFrame, classes: Sequence[str], choice: Array) -> pl.DataFrame:

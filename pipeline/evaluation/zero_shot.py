@@ -1,81 +1,42 @@
-"""The model's own answer: the label that it finds likeliest. No training example is used."""
+"""The label that the model finds likeliest: the first kinds of its own answers."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from savs.datasets import Benchmark
 from savs.foundation.arrays import Array
-from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
-from savs.pipeline.evaluation.cost import answers_cost
-from savs.pipeline.evaluation.predictions import named, predicted
+from savs.pipeline.evaluation.predictions import Answers, named, predicted
 from savs.pipeline.evaluation.probability_columns import shares
 from savs.pipeline.heads.training_set import training_tasks
 from savs.pipeline.names import ICL, ZERO_SHOT, ZERO_SHOT_MEAN
-from savs.pipeline.plugins.benchmark import stored_benchmark
 from savs.pipeline.readouts import ClassScores
 from savs.stores import FeatureStore, ResultError
 
 ANSWERS = "answers"
 
 
-def zero_shot(
-    store: FeatureStore,
-    *,
-    benchmark: str | Path | Benchmark | None = None,
-    drop_leaks: bool = False,
-    per_token: bool = False,
-    in_context: bool = False,
-) -> Evaluation:
-    """Classify each test example by the label that the model finds likeliest.
+def label_answers(store: FeatureStore, readout: str) -> Answers:
+    """Return the likeliest label of each test example, by `zero-shot`, `zero-shot-mean` or `icl`.
 
-    The log-likelihood of a label is that of all its tokens and the end of turn. Among them are the
-    labels of the example's subtask alone. Equal ones go to the first class. The scores are the
-    probabilities of the labels among themselves.
-
-    Parameters
-    ----------
-    store
-        A complete store that was extracted with `answers`.
-    benchmark
-        The store's: needed where it is in a Python file of your own (its path) or an object.
-    drop_leaks
-        Leave out test examples that training has seen, with their whole groups.
-    per_token
-        Divide each log-likelihood by the label's tokens, the end of turn included.
-    in_context
-        Take the answers behind demonstrations, of a store that was extracted with `icl_shots`.
+    The scores are the probabilities of the labels among themselves.
 
     Raises
     ------
     ResultError
         The store keeps no answers, or no log-likelihood of each label.
-    StoreIncompleteError
-        A planned shard is missing.
     """
-    store.require_complete()
-    measuring = stored_benchmark(store, benchmark)
     classes = {task.subtask: task.classes for task in training_tasks(store)}
     parts, by_mean = [], []
-    output = ICL if in_context else ANSWERS
+    output = ICL if readout == ICL else ANSWERS
     for subtask, part, values, counts in _likelihoods(store, output, classes):
         sums, means = _scores(values), _scores(values / counts)
-        found = means if per_token else sums
+        found = means if readout == ZERO_SHOT_MEAN else sums
         rows = predicted(part, classes[subtask], found)
         parts.append(rows.with_columns(probability=shares(found)))
-        if not (per_token or in_context):
-            by_mean.append(named(part, classes[subtask], means.choice))
-    notes = partial_notes(store) + (_mean_note(by_mean) if by_mean else [])
-    name = ICL if in_context else ZERO_SHOT_MEAN if per_token else ZERO_SHOT
-    return assess(
-        *(store, parts, classes, None, notes, measuring),
-        cost=answers_cost(store, name, classes),
-        drop_leaks=drop_leaks,
-        rule=name,
-    )
+        by_mean.append(named(part, classes[subtask], means.choice))
+    return Answers(parts, classes, _mean_note(by_mean) if readout == ZERO_SHOT else ())
 
 
 def _likelihoods(
@@ -119,14 +80,14 @@ def _odd(store: FeatureStore, output: str, what: str) -> ResultError:
     return ResultError(f"{store.path}: output {output} {what}; extract again with --answers labels")
 
 
-def _mean_note(parts: Sequence[pl.DataFrame]) -> list[str]:
+def _mean_note(parts: Sequence[pl.DataFrame]) -> tuple[str, ...]:
     right = np.concatenate([part["correct"].drop_nulls().to_numpy() for part in parts])
     if not len(right):  # no labels
-        return []
-    return [
+        return ()
+    return (
         f"by the mean per token instead of the sum, {100 * right.mean():.1f} % of the scored"
-        f" examples are right (--readout {ZERO_SHOT_MEAN})"
-    ]
+        f" examples are right (--readout {ZERO_SHOT_MEAN})",
+    )
 
 
 def _scores(values: Array) -> ClassScores:

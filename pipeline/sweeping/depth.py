@@ -22,7 +22,7 @@ from savs.pipeline.selection.task_selection import heads_up_to, score_tasks
 from savs.pipeline.sweeping.depth_table import Point, depth_table
 from savs.pipeline.sweeping.draws import Draw, Shots, make_draws
 from savs.pipeline.sweeping.passes import SweepPlan, run_draws
-from savs.pipeline.sweeping.sweep import swept_examples
+from savs.pipeline.sweeping.sweep import swept_examples, whole_split
 from savs.stores import FeatureStore
 
 
@@ -83,7 +83,7 @@ def sweep_depth(
     for rule in map(choose_readout, readouts):
         orders = _orders(store, rule, scoring, drawn, depths, count)
         for cell, parts in run_draws(plan, rule, orders):
-            whole = pl.concat([*parts, skipped], how="diagonal_relaxed").sort("index")
+            whole = whole_split(parts, skipped)
             cells = found.setdefault((cell.readout, cell.shots), [[] for _ in depths])
             cells[cell.draw % len(depths)].append(compute_metrics(measuring, whole, classes))
     layers = store.grid[-1].layer + 1

@@ -15,7 +15,8 @@ import polars as pl
 from savs.datasets import Benchmark
 from savs.datasets.rows.plugin_guard import compute_metrics
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.own_answer import own_answer
+from savs.pipeline.evaluation.captions import Captions, compares_captions
+from savs.pipeline.evaluation.own_answer import own_answers
 from savs.pipeline.evaluation.zero_shot import ANSWERS
 from savs.pipeline.heads.class_texts import text_arguments
 from savs.pipeline.heads.training_set import TrainingTask, head_widths
@@ -37,11 +38,12 @@ from savs.pipeline.sweeping.sweep import (
     require_readouts,
     swept_examples,
     swept_predictions,
+    whole_split,
 )
 from savs.stores import FeatureStore
 
 NO_HEADS = 0
-"""Number of heads of the model's own answers."""
+"""Number of heads of the model's own answers, and of captions."""
 Rule = Readout | str
 """A readout, or the name of one of `OWN_ANSWERS`."""
 
@@ -127,7 +129,8 @@ def sweep_methods(
         given = benchmark if _benchmark(store) == _benchmark(first) else None
         for points, predictions in chain(
             _fitted(store, tasks[name], drawn, heads, own, scoring),
-            _level(store, drawn, own, given),
+            _captioned(store, drawn, own, given),
+            _level(store, drawn, own),
         ):
             found = compute_metrics(measuring, test.in_order(predictions), classes)
             for cell in points:
@@ -188,7 +191,7 @@ def _lack(store: FeatureStore, task: TrainingTask, rule: Rule) -> str:
         output = rule if rule in (ICL, GENERATED) else ANSWERS
         has = output in store.manifest.identity.outputs
         return "" if has else f"{store.path} has no answers of the model for {rule}"
-    if not rule.texts:
+    if not rule.texts or compares_captions(store, rule):
         return ""
     head = store.heads[:1]
     try:
@@ -209,31 +212,57 @@ def _fitted(
     scoring: str,
 ) -> Iterator[tuple[list[Cell], pl.DataFrame]]:
     """Yield the cell of each readout of a store on each draw, with its predictions."""
-    names = {m.rule.name: m.name for m in methods if isinstance(m.rule, Readout)}
-    rules = [method.rule for method in methods if isinstance(method.rule, Readout)]
-    if not rules:
+    fitted = [
+        (method.rule, method.name)
+        for method in methods
+        if isinstance(method.rule, Readout) and not compares_captions(store, method.rule)
+    ]
+    if not fitted:
         return
+    names = {rule.name: name for rule, name in fitted}
     wanted = DEFAULT_HEADS if heads is None else heads
     has_fewer = isinstance(wanted, int) and wanted > len(store.heads)
     counts = [head_count(store.heads, "all" if has_fewer else wanted)]
     test, skipped = swept_examples(store)
     plan = SweepPlan(store, tasks, drawn, counts, store.features("train"), test)
+    rules = [rule for rule, _ in fitted]
     for cell, predictions in swept_predictions(plan, rules, scoring, skipped):
         yield [cell._replace(readout=names[cell.readout])], predictions
 
 
-def _level(
+def _captioned(
     store: FeatureStore,
     drawn: Sequence[Draw],
     methods: Sequence[Method],
     benchmark: str | Path | Benchmark | None,
 ) -> Iterator[tuple[list[Cell], pl.DataFrame]]:
+    """Yield the cell of each draw that compares images with captions, with its predictions."""
+    own = [method for method in methods if compares_captions(store, method.rule)]
+    if not own:
+        return
+    captions, skipped = (
+        Captions(store, stored_benchmark(store, benchmark)),
+        swept_examples(store)[1],
+    )
+    for shots, number in _points(drawn):
+        tasks = [draw.task for draw in drawn if (draw.shots, draw.number) == (shots, number)]
+        found = whole_split([captions.match(task).rows for task in tasks], skipped)
+        yield [Cell(method.name, NO_HEADS, shots, number) for method in own], found
+
+
+def _level(
+    store: FeatureStore, drawn: Sequence[Draw], methods: Sequence[Method]
+) -> Iterator[tuple[list[Cell], pl.DataFrame]]:
     """Yield all cells of each of the model's own answers, with the one set of predictions."""
-    points = dict.fromkeys((draw.shots, draw.number) for draw in drawn)
     for method in methods:
         if isinstance(method.rule, str):
-            found = own_answer(store, method.rule, benchmark=benchmark).predictions
-            yield [Cell(method.name, NO_HEADS, shots, number) for shots, number in points], found
+            found = whole_split(own_answers(store, method.rule).parts, swept_examples(store)[1])
+            yield [Cell(method.name, NO_HEADS, *point) for point in _points(drawn)], found
+
+
+def _points(drawn: Sequence[Draw]) -> list[tuple[int | None, int]]:
+    """Return each number of shots with the numbers of its draws."""
+    return list(dict.fromkeys((draw.shots, draw.number) for draw in drawn))
 
 
 def _benchmark(store: FeatureStore) -> str:

@@ -117,8 +117,12 @@ def swept_predictions(
             ranked = [rank_heads(own, plan.store.heads)[: plan.counts[-1]] for own in scores]
             orders[decides] = ranked
         for cell, found in run_draws(plan, rule, orders[decides]):
-            whole = pl.concat([*found, skipped], how="diagonal_relaxed")
-            yield cell, whole.sort("index")
+            yield cell, whole_split(found, skipped)
+
+
+def whole_split(parts: Sequence[pl.DataFrame], skipped: pl.DataFrame) -> pl.DataFrame:
+    """Return the predictions of all tasks, and the skipped examples, in the file's order."""
+    return pl.concat([*parts, skipped], how="diagonal_relaxed").sort("index")
 
 
 def swept_examples(store: FeatureStore) -> tuple[pl.DataFrame, pl.DataFrame]:

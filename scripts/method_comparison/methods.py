@@ -23,7 +23,7 @@ from savs.pipeline import (
     save_evaluation,
     select,
 )
-from savs.pipeline.evaluation.captions import has_captions
+from savs.pipeline.evaluation.captions import compares_captions
 from savs.pipeline.names import OWN_ANSWERS
 from savs.stores import FeatureStore
 from savs.stores.format.layout import CLASSES
@@ -123,7 +123,7 @@ def result_of(store: FeatureStore, readout: str) -> Evaluation | None:
     """Return what a readout makes of a store; None where its texts are captions instead."""
     if readout in OWN_ANSWERS:
         return own_answer(store, readout)
-    if readout == "clip" and has_captions(store):
+    if compares_captions(store, readout):
         return match_captions(store)
     if readout in OF_CLASSES and CLASSES not in store.manifest.plan.splits:
         return None

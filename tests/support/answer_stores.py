@@ -8,10 +8,10 @@ from savs.stores import LayerGrid, ShardContent, open_store, open_writer
 from stores import columns, identity, planned
 
 
-def store_with_answers(folder, tokens, logits, labels, train=None):
+def store_with_answers(folder, tokens, logits, labels, train=None, benchmark="general"):
     """Write a one-head store whose test rows have the given answer logits."""
     grid = (LayerGrid(0, (0,), 2),)
-    what = replace(identity(grid=grid), outputs={"answers": tokens})
+    what = replace(identity(grid=grid, benchmark=benchmark), outputs={"answers": tokens})
     train = train or list(tokens)
     sizes = {"train": len(train), "test": len(labels)}
     plan = {split: planned(split, count) for split, count in sizes.items()}

@@ -47,7 +47,8 @@ def demo_command(
     say(f"wrote images of {len(TASKS)} tasks to {files.root}")
     store = _extract(files, out / "features", DEMO_NAME)
     selection = pipeline.select(store, heads=HEADS)
-    evaluation, own_answers = pipeline.evaluate(store, selection), pipeline.zero_shot(store)
+    evaluation = pipeline.evaluate(store, selection)
+    own_answers = pipeline.own_answer(store, ZERO_SHOT)
     clip_store = _extract(_of_one_image(files), out / "clip-features", DEMO_CLIP_NAME)
     probe = pipeline.select(clip_store, readout="lda")
     others = {

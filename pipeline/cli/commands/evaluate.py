@@ -66,11 +66,10 @@ def evaluate_command(
 ) -> None:
     """Use the selection that `savs select` saved in the store, or make a default one."""
     from savs.pipeline.cli.saved_selection import find_selection
-    from savs.pipeline.evaluation.captions import has_captions
+    from savs.pipeline.evaluation.captions import compares_captions
     from savs.pipeline.evaluation.evaluation import score
     from savs.pipeline.plugins.benchmark import stored_benchmark
     from savs.pipeline.readouts import choose_readout
-    from savs.pipeline.readouts.clip import CLIP
     from savs.pipeline.selection.selection_file import selection_folder
     from savs.stores.results import SUBMISSION, whole_result
 
@@ -89,7 +88,7 @@ def evaluate_command(
     folder = result_place(opened, out, f"{name}-partial" if opened.missing() else name)
     if rule is None:
         result = pipeline.own_answer(opened, readout, benchmark=benchmark, drop_leaks=drop_leaks)
-    elif rule is CLIP and has_captions(opened) and selection is None:
+    elif compares_captions(opened, rule) and selection is None:
         if cv or risk is not None:
             raise typer.BadParameter("captions need no selection; omit --cv and --risk")
         result = pipeline.match_captions(opened, benchmark=benchmark, drop_leaks=drop_leaks)

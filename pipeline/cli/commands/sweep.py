@@ -102,7 +102,7 @@ def sweep_command(
         return
     if len(stores) > 1 and out is None:
         raise typer.BadParameter("a sweep of several stores has no --out, expected --out DIR")
-    grid = {
+    grid: dict[str, Any] = {
         "heads": counts,
         "shots": [_shots(text) for text in shots.split(",")] if shots else None,
         "draws": draws,
@@ -113,17 +113,22 @@ def sweep_command(
     }
     if max_layers is not None:
         _depth(stores, grid, parse_depths(max_layers), out, as_json=json)
-    elif len(stores) == 1 and not any(map(_is_method, readouts.split(","))):
-        opened = pipeline.open_store(stores[0])
-        found = pipeline.sweep(opened, **grid)
-        _keep(found, result_place(opened, out, "sweep"), metric, as_json=json)
+        return
+    opened = _open_all(stores)
+    first = next(iter(opened.values()))
+    if len(opened) == 1 and not any(_is_method(first, name) for name in grid["readouts"]):
+        found = pipeline.sweep(first, **grid)
+        _keep(found, result_place(first, out, "sweep"), metric, as_json=json)
     else:
-        _several(_open_all(stores), grid, out, metric, as_json=json)
+        _several(opened, grid, out, metric, as_json=json)
 
 
-def _is_method(readout: str) -> bool:
-    """Return whether a name is that of one store's readout, or of the model's own answers."""
-    return readout in OWN_ANSWERS or (":" in readout and not readout.endswith(".py"))
+def _is_method(store: "FeatureStore", readout: str) -> bool:
+    """Return whether a name is of one store's readout, the model's own answers, or captions."""
+    from savs.pipeline.evaluation.captions import compares_captions
+
+    is_of_store = ":" in readout and not readout.endswith(".py")
+    return readout in OWN_ANSWERS or is_of_store or compares_captions(store, readout)
 
 
 def _open_all(stores: list[str]) -> dict[str, "FeatureStore"]:

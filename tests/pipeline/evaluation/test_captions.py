@@ -8,9 +8,11 @@ import readout_oracles as slowly
 
 from savs.datasets.benchmarks.captions import shown_caption
 from savs.datasets.benchmarks.shapes import write_shapes
-from savs.pipeline import evaluate, extract, match_captions, select
+from savs.pipeline import evaluate, extract, match_captions, select, sweep_methods
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.captions import best_threshold
+from savs.pipeline.heads.training_set import training_tasks
+from savs.pipeline.sweeping.draws import make_draws
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +82,24 @@ def test_captions_tell_what_the_image_alone_cannot(groups) -> None:
     alone = {m.name: m.value for m in evaluate(groups, select(groups, readout="lda")).metrics}
     assert alone["accuracy"] == 0.5  # each image is in a true and in a false example
     assert by_text["accuracy"] > 0.7
+
+
+def test_a_sweep_learns_the_threshold_from_each_draw(groups) -> None:
+    """With all examples it is `match_captions`; with few, the threshold of these few."""
+    found = sweep_methods({"s": groups}, readouts=["clip", "lda"], shots=[2, "all"], draws=3).sweep
+    values = found.draws.filter(readout="clip", metric="accuracy").sort("shots", "draw")
+    own = {metric.name: metric.value for metric in match_captions(groups).metrics}
+    tasks = training_tasks(groups)
+    train, test = np.array(cosines(groups, "train")), np.array(cosines(groups, "test"))
+    is_yes = groups.examples("test")["label"].to_numpy() == "Yes"
+    expected = []
+    for draw in make_draws(tasks, [2], 3, seed=0):
+        rows = draw.task.rows
+        limit = best_threshold(train[rows], draw.task.labels == draw.task.classes.index("Yes"))
+        expected.append(((test > limit) == is_yes).mean())
+    assert len(set(expected)) > 1
+    assert values["value"].to_list() == [*expected, own["accuracy"]]
+    assert values["heads"].unique().to_list() == [0]
 
 
 def test_a_store_without_captions_is_refused(scenes, tmp_path, tiny_model) -> None:

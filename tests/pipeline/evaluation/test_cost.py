@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from text_stores import draw_text_store
 
-from savs.pipeline import evaluate, extract, match_captions, own_answer, select, zero_shot
+from savs.pipeline import evaluate, extract, match_captions, own_answer, select
 from savs.pipeline.evaluation.cost import answers_cost
 from stores import make_store
 
@@ -88,5 +88,8 @@ def test_a_run_records_its_own_cost(scenes, tmp_path):
     files = {"train": scenes.train, "test": scenes.test, "model": "demo", "dtype": "float32"}
     store = extract("shapes", **files, out=tmp_path / "s", answers="labels", icl_shots=1).store
     assert evaluate(store, select(store)).cost["forwards"] == 20 + 30
-    assert zero_shot(store).cost == {"forwards": 20, "seconds": round(store.seconds("test"), 3)}
+    assert own_answer(store, "zero-shot").cost == {
+        "forwards": 20,
+        "seconds": round(store.seconds("test"), 3),
+    }
     assert own_answer(store, "icl").cost["forwards"] == 20 + 2

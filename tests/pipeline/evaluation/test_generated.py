@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from savs.foundation.errors import ParameterError
-from savs.pipeline import generated_texts, own_answer, zero_shot
+from savs.pipeline import generated_texts, own_answer
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.model.answers import as_code_points
 from savs.stores import LayerGrid, ResultError, ShardContent, open_store, open_writer
@@ -78,7 +78,7 @@ def test_what_is_no_text_is_refused(tmp_path, values):
 def test_what_the_store_does_not_keep_is_said(tmp_path):
     store = store_with_texts(tmp_path, ["x"], ["dog"])
     with pytest.raises(ResultError, match="no output 'answers'; extract again with --answers lab"):
-        zero_shot(store)
+        own_answer(store, "zero-shot")
     with pytest.raises(
         ParameterError, match="expected one of zero-shot, zero-shot-mean, icl, gener"
     ):

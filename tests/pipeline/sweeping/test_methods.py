@@ -151,6 +151,24 @@ def test_own_answers_are_level_lines(answering):
     assert expected == 0.75
 
 
+def test_answers_need_no_benchmark_of_a_second_store(tmp_path):
+    """Each store is of another plugin; metrics are those of the first one's."""
+    stores = {}
+    for name, logits in (("one", [-1, -2]), ("two", [-2, -1])):
+        rows = [logits] * 4
+        stores[name] = store_with_answers(
+            *(tmp_path / name, {"a": [1], "b": [2]}, rows, list("aaab"), list("ab") * 2),
+            benchmark=name,
+        )
+    own = replace(GENERAL, name="one")
+    found = sweep_methods(stores, readouts=["zero-shot"], shots=[1], draws=1, benchmark=own)
+    values = found.sweep.summary.filter(pl.col("metric") == "accuracy")
+    assert values.select("readout", "mean").rows() == [
+        ("one:zero-shot", 0.75),
+        ("two:zero-shot", 0.25),
+    ]
+
+
 def test_a_readout_is_left_out_where_a_store_cannot_have_it(first, tmp_path):
     clip = draw_text_store(tmp_path / "clip", 0)
     train, test = (clip.examples(split)["label"].to_list() for split in ("train", "test"))
