@@ -6,7 +6,6 @@ members of tar shards.
 
 import json
 import re
-from array import array
 from collections.abc import Container
 from functools import lru_cache
 from pathlib import Path
@@ -17,8 +16,8 @@ import polars as pl
 from savs.datasets.errors import MediaError
 from savs.datasets.rows.base64_media import decode_embedded
 from savs.datasets.rows.file_formats import JSON_LINES, PARQUET, Values, read_values
+from savs.datasets.rows.media_index import line_place, member_place
 from savs.datasets.rows.parquet_media import DAMAGE, media_columns
-from savs.datasets.rows.tar_samples import Sample, read_samples
 from savs.datasets.rows.tar_shards import TAR
 from savs.foundation.parquet_files import scan_parquet
 from savs.foundation.regular_files import regular_size
@@ -30,8 +29,6 @@ MAX_PACKED_BYTES = 2**28
 _NAME = re.compile(
     r"(?P<file>.+\.(?i:parquet|jsonl|ndjson|json|csv|tar))#(?P<row>\d+)/(?P<column>.+)"
 )
-_LONG_LINE = 512
-"""A line of more bytes than this is not blank."""
 
 
 def is_packed(name: str) -> bool:
@@ -93,11 +90,11 @@ def _parquet_value(path: Path, changed: int, row: int, column: str) -> Any:
 
 
 def _member(path: Path, changed: int, row: int, column: str) -> bytes:
-    offset, size = _samples(path, changed)[row].members[column]
+    place, size = member_place(path, changed, row, column)
     if size > MAX_PACKED_BYTES:
         raise ValueError(f"it has more than {MAX_PACKED_BYTES:,} bytes")
     with path.open("rb") as file:
-        file.seek(offset)
+        file.seek(place)
         return file.read(size)
 
 
@@ -155,12 +152,6 @@ def _may_embed(dtype: Any) -> bool:
 
 
 @lru_cache(maxsize=4)
-def _samples(path: Path, changed: int) -> list[Sample]:
-    del changed
-    return read_samples(path)
-
-
-@lru_cache(maxsize=4)
 def _chunk(path: Path, changed: int, column: str, number: int) -> pl.Series:
     frame = scan_parquet(path)
     bytes_of = _parquet_columns(path, changed)[column]
@@ -170,22 +161,8 @@ def _chunk(path: Path, changed: int, column: str, number: int) -> pl.Series:
 
 def _line(path: Path, changed: int, row: int) -> Values:
     with path.open("rb") as file:
-        file.seek(_line_starts(path, changed)[row])
+        file.seek(line_place(path, changed, row))
         return json.loads(file.readline().decode("utf-8-sig"))
-
-
-@lru_cache(maxsize=4)
-def _line_starts(path: Path, changed: int) -> "array[int]":
-    """Return the offset of each line that is not blank to the reader of rows."""
-    del changed
-    starts, offset = array("q"), 0
-    with path.open("rb") as file:
-        for line in file:
-            text = line.strip()
-            if len(text) > _LONG_LINE or text.decode("utf-8-sig", "replace").strip():
-                starts.append(offset)
-            offset += len(line)
-    return starts
 
 
 @lru_cache(maxsize=1)
