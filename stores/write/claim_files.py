@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -38,8 +39,12 @@ class ClaimStorage(Protocol):
         """Return what is in a file; None where it is not there."""
         ...
 
-    def age_s(self, name: str) -> float | None:
-        """Return the seconds since a file was written; None where it is not there."""
+    def written_s(self, name: str) -> float | None:
+        """Return when a file was written, by the storage's clock; None where it is not there."""
+        ...
+
+    def now_s(self) -> float:
+        """Return the time by the storage's clock; by that of this machine if it is read-only."""
         ...
 
     def remove(self, name: str) -> None:
@@ -112,15 +117,20 @@ class ClaimFiles:
             is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
             return file.read(MOST_BYTES) if is_file else b""
 
-    def age_s(self, name: str) -> float | None:
-        """Return the seconds since a file was written; None where it is not there.
-
-        That is by this machine's clock and that of the disk: to be shown, not to be relied on.
-        """
+    def written_s(self, name: str) -> float | None:
+        """Return when a file was written, by the disk's clock; None where it is not there."""
         try:
-            return max(time.time() - (self._folder / name).lstat().st_mtime, 0.0)
+            return (self._folder / name).lstat().st_mtime
         except FileNotFoundError:
             return None
+
+    def now_s(self) -> float:
+        """Return the time of a file that is made now, which goes again at once."""
+        try:
+            with tempfile.TemporaryFile(dir=self._folder) as file:
+                return os.fstat(file.fileno()).st_mtime
+        except OSError:
+            return time.time()
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""

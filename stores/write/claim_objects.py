@@ -1,8 +1,10 @@
 """Claims in object storage: an object is made on condition that it is not there."""
 
+import time
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 from savs.stores.errors import StoreWriteError
 from savs.stores.files.object_store import (
@@ -55,8 +57,8 @@ class ClaimObjects:
         """Return what is in an object; None where it is not there."""
         return read_object(self._folder / name)
 
-    def age_s(self, name: str) -> float | None:
-        """Return the seconds since an object was written; None where it is not there."""
+    def written_s(self, name: str) -> float | None:
+        """Return when an object was written, by the server's clock; None where it is not there."""
         place = self._folder / name
 
         def look() -> datetime | None:
@@ -69,7 +71,16 @@ class ClaimObjects:
             found = attempted(place, look)
         except StoreWriteError:
             return None
-        return max((datetime.now(UTC) - found).total_seconds(), 0.0) if found else None
+        return found.timestamp() if found else None
+
+    def now_s(self) -> float:
+        """Return the time of an object that is made now, and removed again."""
+        name, found = f"{uuid4().hex}.clock", None
+        with suppress(OSError):  # StoreWriteError, too
+            self.put(name, b"")
+            found = self.written_s(name)
+            self.remove(name)
+        return time.time() if found is None else found
 
     def remove(self, name: str) -> None:
         """Remove an object, if it is there."""

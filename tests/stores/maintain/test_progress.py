@@ -49,11 +49,26 @@ def test_rows_and_rates_of_all_writers_add_up(tmp_path, toy) -> None:
 def test_one_that_is_silent_for_too_long_is_gone(tmp_path, toy) -> None:
     toy.write(tmp_path, only=1)
     sign = tell(tmp_path, elsewhere(), state="extracting", rows=1, written=0, seconds=1)
-    os.utime(sign, (old := time.time() - 100, old))
+    os.utime(sign, (old := sign.stat().st_mtime - 100, old))
     (writer,) = look(tmp_path).writers
     assert writer.state == "gone"
     assert writer.last_sign_s >= 100
     assert look(tmp_path).rows == 2
+
+
+@pytest.mark.parametrize("ahead_s", [-3600, 3600])
+def test_a_clock_an_hour_off_buries_nobody(tmp_path, toy, monkeypatch, ahead_s) -> None:
+    """The disk's clock says when a sign was shown, and what time it is."""
+    toy.write(tmp_path, only=1)
+    living = tell(tmp_path, elsewhere(7), state="extracting", rank=0)
+    silent = tell(tmp_path, elsewhere(8), state="extracting", rank=1)
+    now = living.stat().st_mtime
+    os.utime(silent, (now - 100, now - 100))
+    monkeypatch.setattr("time.time", lambda: now + ahead_s)
+    before = sorted(tmp_path.rglob("*"))
+    states = {writer.rank: writer.state for writer in look(tmp_path).writers}
+    assert states == {0: "extracting", 1: "gone"}
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize("odd", [None, "many", -1, True, [], 1e300], ids=repr)

@@ -61,5 +61,5 @@ def test_a_claim_that_is_lost_between_attempts_ends_them(pauses, replace) -> Non
 
 
 def test_a_sign_that_is_not_there_is_asked_for_once(pauses) -> None:
-    assert ClaimObjects(Bucket()).age_s("a.rank") is None
+    assert ClaimObjects(Bucket()).written_s("a.rank") is None
     assert pauses == []

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -145,6 +146,14 @@ def test_a_dead_processs_claim_is_taken_over_in_a_bucket(s3) -> None:
         assert set(storage.names()) >= {"x.h5.0", "x.h5.1"}
         claims.release("x.h5")
     assert storage.names() == []
+
+
+def test_the_time_of_a_bucket_is_that_of_its_server(s3, monkeypatch) -> None:
+    storage = ClaimObjects(find_place(f"s3://{BUCKET}/store"))
+    storage.put("a.rank", b"1")
+    monkeypatch.setattr("savs.stores.write.claim_objects.time", SimpleNamespace(time=lambda: 0.0))
+    assert storage.now_s() >= storage.written_s("a.rank") > 0
+    assert storage.names() == ["a.rank"]
 
 
 def test_an_extraction_into_a_bucket_can_be_selected_from_and_evaluated(
