@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from savs.datasets import Benchmark, BenchmarkNotFoundError, OptionError, find_benchmark
+from savs.datasets import Benchmark, BenchmarkNotFoundError, find_benchmark
 from savs.datasets.benchmarks.catalogue import known_names
 from savs.datasets.benchmarks.configuration import adapt
 from savs.datasets.benchmarks.installed import name_problem
-from savs.datasets.benchmarks.lmms_task import SUFFIXES, lmms_task
 from savs.datasets.benchmarks.several_prompts import as_stored
 from savs.pipeline.errors import OwnCodeError
 from savs.pipeline.plugins.python_file import load_file
@@ -29,8 +28,7 @@ def choose_benchmark(
     Parameters
     ----------
     given
-        A name, the path of a Python file with a `BENCHMARK` or of a task of lmms-eval (`.yaml`), or
-        a benchmark.
+        A name, the path of a Python file with a `BENCHMARK`, or a benchmark.
     option
         What it was given to, for the message.
     columns, question
@@ -45,10 +43,6 @@ def choose_benchmark(
     OptionError
         The benchmark leaves no such choice.
     """
-    if str(given).endswith(SUFFIXES) and not isinstance(given, Benchmark):
-        if question is None or isinstance(question, str):
-            return lmms_task(Path(str(given)), columns, question)
-        raise OptionError(f"{given} takes one --question, {len(question)} given; keep one")
     return adapt(_found(given, option), columns, question)
 
 

@@ -16,7 +16,7 @@ BenchmarkArgument = Annotated[
     str,
     typer.Argument(
         metavar="BENCHMARK",
-        help="A name from `savs benchmarks`, a Python file (mine.py) or an lmms-eval task (.yaml).",
+        help="A name from `savs benchmarks`, or a Python file (mine.py).",
     ),
 ]
 INPUT_FLAGS = {
