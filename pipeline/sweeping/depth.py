@@ -83,7 +83,7 @@ def sweep_depth(
     for rule in map(choose_readout, readouts):
         orders = _orders(store, rule, scoring, drawn, depths, count)
         for cell, parts in run_draws(plan, rule, orders):
-            whole = pl.concat([*parts, skipped], how="diagonal_relaxed").sort("index")
+            whole = store.in_order("test", pl.concat([*parts, skipped], how="diagonal_relaxed"))
             cells = found.setdefault((cell.readout, cell.shots), [[] for _ in depths])
             cells[cell.draw % len(depths)].append(compute_metrics(measuring, whole, classes))
     layers = store.grid[-1].layer + 1

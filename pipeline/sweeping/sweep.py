@@ -117,7 +117,7 @@ def swept_predictions(
             orders[rule.score_heads] = ranked
         for cell, found in run_draws(plan, rule, orders[rule.score_heads]):
             whole = pl.concat([*found, skipped], how="diagonal_relaxed")
-            yield cell, whole.sort("index")
+            yield cell, plan.store.in_order("test", whole)
 
 
 def swept_examples(store: FeatureStore) -> tuple[pl.DataFrame, pl.DataFrame]:
