@@ -9,9 +9,12 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from datetime import date, time, timedelta
+from decimal import Decimal
+from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import polars as pl
@@ -25,6 +28,10 @@ Rows = Any
 """A polars or pandas frame, a `datasets.Dataset`, or a sequence of dictionaries. A value may be an
 image: bytes, a PIL image or a uint8 array. Text may be the path of an image, as in a file."""
 SPLITS = ("train", "test")
+MISSING = ("NAType", "NaTType")
+"""Types of what pandas has in an empty cell, which may not be installed."""
+AS_TEXT = (date, time, timedelta, Decimal, UUID, PurePath)
+"""Types that JSON lacks."""
 BATCH_ROWS = 64
 """Rows of a data set that are in memory at a time."""
 
@@ -140,11 +147,18 @@ def _plain(value: Any, where: str) -> Any:
         return _plain(value.item(), where)
     if isinstance(value, float):
         return value if math.isfinite(value) else None  # as pandas writes an empty cell
-    if isinstance(value, str | int | None):
+    if value is None or type(value).__name__ in MISSING:
+        return None
+    if isinstance(value, str | int):
         return value
     if isinstance(value, Sequence | np.ndarray | pl.Series):
         return [_plain(item, where) for item in value]
-    return str(value)
+    if isinstance(value, AS_TEXT):
+        return str(value)
+    raise RowError(
+        f"{where} is a {type(value).__name__}, expected text, a number, a date, an image, or a list"
+        " or dictionary of these"
+    )
 
 
 def _is_image(value: Any) -> bool:

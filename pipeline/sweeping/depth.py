@@ -16,13 +16,13 @@ from savs.pipeline.heads.head_scores import rank_heads
 from savs.pipeline.heads.training_set import training_tasks
 from savs.pipeline.names import DEFAULT_DRAWS
 from savs.pipeline.plugins.benchmark import stored_benchmark
-from savs.pipeline.readouts import Readout, choose_readout
+from savs.pipeline.readouts import Readout
 from savs.pipeline.selection.selection import default_heads, head_count, require_scoring
 from savs.pipeline.selection.task_selection import heads_up_to, score_tasks
 from savs.pipeline.sweeping.depth_table import Point, depth_table
 from savs.pipeline.sweeping.draws import Draw, Shots, make_draws
 from savs.pipeline.sweeping.passes import SweepPlan, run_draws
-from savs.pipeline.sweeping.sweep import swept_examples, whole_split
+from savs.pipeline.sweeping.sweep import choose_readouts, swept_examples, whole_split
 from savs.stores import FeatureStore
 
 
@@ -70,6 +70,7 @@ def sweep_depth(
     store.require_complete()
     require_scoring(scoring)
     measuring = stored_benchmark(store, benchmark)
+    rules = choose_readouts(readouts)
     count = default_heads(store.heads) if heads is None else head_count(store.heads, heads)
     depths = _depths(store, max_layers, count)
     tasks = training_tasks(store)
@@ -80,10 +81,10 @@ def sweep_depth(
     )
     classes = {task.subtask: task.classes for task in tasks}
     found: dict[Point, list[list[Sequence[Units]]]] = {}
-    for rule in map(choose_readout, readouts):
+    for rule in rules:
         orders = _orders(store, rule, scoring, drawn, depths, count)
         for cell, parts in run_draws(plan, rule, orders):
-            whole = whole_split(parts, skipped)
+            whole = whole_split(store, parts, skipped)
             cells = found.setdefault((cell.readout, cell.shots), [[] for _ in depths])
             cells[cell.draw % len(depths)].append(compute_metrics(measuring, whole, classes))
     layers = store.grid[-1].layer + 1

@@ -39,10 +39,14 @@ def make_draws(
     Raises
     ------
     SelectionError
-        The pool has fewer examples of a class, or there is no draw.
+        The pool has fewer examples of a class, or there is no draw or no number of shots.
     """
     if draws < 1:
         raise SelectionError(f"draws is {draws}, expected at least 1")
+    few = [n for n in shots if n != "all" and n < 1]
+    if few or not shots:
+        found = f"shots has {few[0]}" if few else "no number of shots was given"
+        raise SelectionError(f"{found}, expected positive integers or all")
     return [
         Draw(_part(task, count, [seed, number, index]), index, count, number)
         for index, task in enumerate(tasks)

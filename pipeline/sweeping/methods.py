@@ -246,7 +246,7 @@ def _captioned(
     )
     for shots, number in _points(drawn):
         tasks = [draw.task for draw in drawn if (draw.shots, draw.number) == (shots, number)]
-        found = whole_split([captions.match(task).rows for task in tasks], skipped)
+        found = whole_split(store, [captions.match(task).rows for task in tasks], skipped)
         yield [Cell(method.name, NO_HEADS, shots, number) for method in own], found
 
 
@@ -256,7 +256,9 @@ def _level(
     """Yield all cells of each of the model's own answers, with the one set of predictions."""
     for method in methods:
         if isinstance(method.rule, str):
-            found = whole_split(own_answers(store, method.rule).parts, swept_examples(store)[1])
+            found = whole_split(
+                store, own_answers(store, method.rule).parts, swept_examples(store)[1]
+            )
             yield [Cell(method.name, NO_HEADS, *point) for point in _points(drawn)], found
 
 

@@ -12,9 +12,10 @@ from savs.datasets.benchmarks.several_prompts import stored_prompts, without_pro
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.cross_validation import cross_validate
 from savs.pipeline.readouts import Readout
-from savs.pipeline.selection.selection import default_heads, select
+from savs.pipeline.selection.selection import default_heads, head_count, select
 from savs.pipeline.statistics.intervals import summarise
 from savs.pipeline.statistics.paired_tests import holm, subtract
+from savs.pipeline.sweeping.sweep import choose_readouts
 from savs.stores import FeatureStore
 
 PROMPTS_SCHEMA = {
@@ -74,7 +75,8 @@ def sweep_prompts(
     Raises
     ------
     SelectionError
-        The store has one prompt, or a prompt for each row; or as `select` and `cross_validate`.
+        The store has one prompt, or a prompt for each row, no readout or two of one name; or as
+        `select` and `cross_validate`.
     StoreIncompleteError
         A shard of the train split is missing.
     """
@@ -84,11 +86,13 @@ def sweep_prompts(
             f"{store.path} has one prompt for each example, so there is nothing to compare; run"
             " `savs extract` with --question for each prompt"
         )
+    rules = choose_readouts(readouts)
+    counts = {head_count(store.heads, n) for n in heads or [default_heads(store.heads)]}
     rows: list[dict[str, Any]] = []
     notes: dict[str, None] = {}
-    for readout in readouts:
-        for count in heads or [default_heads(store.heads)]:
-            selection = select(store, heads=count, readout=readout, scoring=scoring)
+    for rule in rules:
+        for count in sorted(counts):
+            selection = select(store, heads=count, readout=rule, scoring=scoring)
             found = cross_validate(store, selection)
             parts, left_out = _paired(found.predictions, prompts)
             notes |= dict.fromkeys([*found.notes, *_note(left_out)])

@@ -49,7 +49,8 @@ def hold_same_test(stores: Sequence[FeatureStore]) -> tuple[bool, str]:
 
 def _compared(store: FeatureStore, split: str) -> pl.DataFrame:
     examples = store.examples(split)
-    whole = pl.concat([examples, store.skipped(split).select(examples.columns)]).sort("index")
+    skipped = store.skipped(split).select(examples.columns)
+    whole = store.in_order(split, pl.concat([examples, skipped]))
     return whole.select(*EXAMPLE_COLUMNS, content=content_of(whole))
 
 
@@ -65,7 +66,7 @@ class SharedTest:
     def of(cls, stores: Stores) -> "SharedTest":
         """Read them; all stores have them in the same order."""
         whole = [
-            pl.concat(swept_examples(store), how="diagonal_relaxed").sort("index")
+            store.in_order("test", pl.concat(swept_examples(store), how="diagonal_relaxed"))
             for store in stores.values()
         ]
         return cls(tuple(whole[0]["id"]), joined_clusters([table["cluster"] for table in whole]))

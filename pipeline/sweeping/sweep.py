@@ -74,11 +74,7 @@ def sweep(
     store.require_complete()
     require_scoring(scoring)
     chosen = stored_benchmark(store, benchmark)
-    require_readouts(readouts)
-    rules: dict[str, Readout] = {}
-    for rule in map(choose_readout, readouts):
-        if rules.setdefault(rule.name, rule) is not rule:
-            raise SelectionError(f"two readouts are called {rule.name!r}; rename one of them")
+    rules = choose_readouts(readouts)
     tasks = training_tasks(store)
     wanted = shots or default_shots(tasks)
     given = heads or [n for n in HEADS if n == "all" or n <= len(store.heads)]
@@ -88,15 +84,25 @@ def sweep(
     plan = SweepPlan(store, tasks, drawn, counts, store.features("train"), test)
     classes = {task.subtask: task.classes for task in tasks}
     cells = CellScores()
-    for cell, predictions in swept_predictions(plan, list(rules.values()), scoring, skipped):
+    for cell, predictions in swept_predictions(plan, rules, scoring, skipped):
         cells.add(cell, compute_metrics(chosen, predictions, classes))
-    return cells.tables(list(rules))
+    return cells.tables([rule.name for rule in rules])
 
 
 def require_readouts(readouts: Sequence[object]) -> None:
     """Raise SelectionError if there is none to measure."""
     if not readouts:
         raise SelectionError("no readout was given, expected at least one, such as vote")
+
+
+def choose_readouts(readouts: Sequence[str | Path | Readout]) -> list[Readout]:
+    """Return the readouts given, each once; SelectionError for none, or two of one name."""
+    require_readouts(readouts)
+    rules: dict[str, Readout] = {}
+    for rule in map(choose_readout, readouts):
+        if rules.setdefault(rule.name, rule) is not rule:
+            raise SelectionError(f"two readouts are called {rule.name!r}; rename one of them")
+    return list(rules.values())
 
 
 def default_shots(tasks: Sequence[TrainingTask]) -> list[Shots]:
@@ -117,12 +123,14 @@ def swept_predictions(
             ranked = [rank_heads(own, plan.store.heads)[: plan.counts[-1]] for own in scores]
             orders[decides] = ranked
         for cell, found in run_draws(plan, rule, orders[decides]):
-            yield cell, whole_split(found, skipped)
+            yield cell, whole_split(plan.store, found, skipped)
 
 
-def whole_split(parts: Sequence[pl.DataFrame], skipped: pl.DataFrame) -> pl.DataFrame:
-    """Return the predictions of all tasks, and the skipped examples, in the file's order."""
-    return pl.concat([*parts, skipped], how="diagonal_relaxed").sort("index")
+def whole_split(
+    store: FeatureStore, parts: Sequence[pl.DataFrame], skipped: pl.DataFrame
+) -> pl.DataFrame:
+    """Return the predictions of all tasks, and the skipped examples, in the store's order."""
+    return store.in_order("test", pl.concat([*parts, skipped], how="diagonal_relaxed"))
 
 
 def swept_examples(store: FeatureStore) -> tuple[pl.DataFrame, pl.DataFrame]:

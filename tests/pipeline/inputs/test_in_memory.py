@@ -2,6 +2,7 @@
 
 import io
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,8 @@ def test_values_that_json_lacks() -> None:
         "seen": np.bool_(True),
         "tags": ("a", np.float32(0.5)),
         "day": pd.Timestamp("2026-01-02"),
+        "path": Path("a/b.png"),
+        "price": Decimal("0.10"),
         "none": None,
     }
     (found,) = written([row])
@@ -122,8 +125,27 @@ def test_values_that_json_lacks() -> None:
         "seen": True,
         "tags": ["a", 0.5],
         "day": "2026-01-02 00:00:00",
+        "path": "a/b.png",
+        "price": "0.10",
         "none": None,
     }
+
+
+@pytest.mark.parametrize("kinds", ["of numpy", "of pandas"])
+def test_empty_cells_of_pandas_are_missing(kinds) -> None:
+    rows = pd.DataFrame(
+        {
+            "label": ["a", None],
+            "group": [None, 3],
+            "day": [pd.Timestamp("2026-01-02"), None],
+            "tags": [["x"], None],
+        }
+    )
+    rows = rows.convert_dtypes() if kinds == "of pandas" else rows
+    assert written(rows) == [
+        {"label": "a", "group": None, "day": "2026-01-02 00:00:00", "tags": ["x"]},
+        {"label": None, "group": 3, "day": None, "tags": None},
+    ]
 
 
 WRONG = {
@@ -134,6 +156,7 @@ WRONG = {
         ParameterError,
         "test is a DatasetDict with the keys train; pass one of its parts",
     ),
+    "set": ([{"label": {"a"}}], RowError, "test row 0: label is a set, expected text, a number"),
     "number": (3, ParameterError, "test is a int, expected a path, a frame"),
     "image": (
         [{"image": PIXELS[0][..., :2]}],

@@ -93,3 +93,24 @@ def test_layers_that_cannot_be(store, given, message):
 def test_given_heads_are_not_limited(store):
     with pytest.raises(SelectionError, match="--heads-from gives the heads"):
         select(store, heads_from=select(store, heads=2), max_layer=2)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"readouts": []}, "no readout was given"),
+        ({"shots": []}, "no number of shots was given, expected positive integers or all"),
+        ({"shots": [1, 0]}, "shots has 0, expected positive integers or all"),
+    ],
+)
+def test_a_grid_with_nothing_in_it_is_refused(store, given, message):
+    with pytest.raises(SelectionError, match=message):
+        sweep_depth(store, heads=3, **given)
+
+
+def test_a_readout_that_is_given_twice_counts_once(store):
+    once, twice = (
+        sweep_depth(store, heads=3, shots=[2], draws=2, readouts=["vote"] * n) for n in (1, 2)
+    )
+    assert once["draws"].unique().to_list() == [2]
+    assert twice.equals(once)

@@ -13,8 +13,9 @@ from savs.datasets.benchmarks.general import GENERAL
 from savs.pipeline import import_features, own_answer, sweep, sweep_methods
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.reporting.curves import curves_part
-from savs.pipeline.sweeping.shared_examples import hold_same_test, shared_tasks
+from savs.pipeline.sweeping.shared_examples import SharedTest, hold_same_test, shared_tasks
 from savs.pipeline.sweeping.sweep_file import save_sweep
+from savs.stores.maintain.copy import merge
 from stores import make_store
 
 pytestmark = pytest.mark.thorough
@@ -270,3 +271,31 @@ def test_many_methods_are_drawn_in_several_charts_with_the_first_in_each(first, 
     assert names[0][0] == names[1][0] == "one:vote"
     assert names[0] + names[1][1:] == [f"{s}:{r}" for r in readouts for s in stores]
     assert charts[0].y_ticks == charts[1].y_ticks
+
+
+def merged(folder, seed, model, skipped=()):
+    """Return the test examples in three stores put together: positions in a file occur thrice."""
+    x, seen = noisy(TRAIN, seed), noisy(TEST, seed + 1)
+    parts = [
+        make_store(
+            *(folder / name, x, TRAIN, seen[:, rows], TEST[rows]),
+            test_rows=[{"id": f"{name}:{i}"} for i in range(len(TEST[rows]))],
+            test_skipped=skipped if name == "b" else (),
+            model=model,
+        )
+        for name, rows in (("a", slice(7)), ("b", slice(7, 14)), ("c", slice(14, 20)))
+    ]
+    return merge(parts, folder / "merged")
+
+
+def test_merged_stores_are_paired_in_the_order_of_their_plan(tmp_path):
+    stores = {
+        "one": merged(tmp_path / "one", 0, "toy"),
+        "two": merged(tmp_path / "two", 2, "other", skipped=[2]),
+    }
+    ids = list(SharedTest.of(stores).ids)
+    assert ids == [f"{name}:{i}" for name, n in (("a", 7), ("b", 7), ("c", 6)) for i in range(n)]
+    found = sweep_methods(stores, heads=2, shots=["all"]).sweep
+    for name, store in stores.items():
+        alone = sweep(store, heads=[2], shots=["all"])
+        assert accuracy(found.draws, f"{name}:vote") == accuracy(alone.draws, "vote")
