@@ -196,7 +196,7 @@ def test_a_form_is_part_of_the_identity(tiny_model):
     differences = [
         line.split(":")[0] for line in formed.identity({}).differences(plain.identity({}))
     ]
-    assert differences == ["model.prompt_template", "prompt"]
+    assert differences == ["model.prompt_template", "model.image_mark", "prompt"]
     built_in = load_model(str(tiny_model("paligemma")))
     given = load_model(str(tiny_model("paligemma")), prompt_template=built_in.encoder.form.text)
     assert built_in.identity({}) == given.identity({})
