@@ -38,8 +38,6 @@ def why_not_standalone(config: SelectionConfig) -> str | None:
         return "it reads the heads of a language model, and this is a dual encoder"
     if facts.get("placeholders") or split_prompt(task.question, 1)[0] != 0:
         return "it puts the image before the question, and the prompt has it elsewhere"
-    if facts.get("prompt_template"):
-        return "it asks in the checkpoint's chat template, and this one has a prompt template"
     if found := [name for name in NOT_RECORDED if facts.get(name)]:
         return f"it runs the model as it is, and this one was loaded with: {', '.join(found)}"
     if config.source.processor.get("jpeg_draft"):

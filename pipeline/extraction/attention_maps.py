@@ -20,6 +20,11 @@ IMAGE_IDS = ("image_token_id", "image_token_index")
 """Names of the image patch token in configurations."""
 CUTS = ("do_center_crop", "crop_to_patches", "do_pan_and_scan", "do_image_splitting")
 """Settings of image processors that show a model parts of an image."""
+QUERIES = (
+    *("num_query_tokens", "latent_query_num", "perceiver_config"),
+    "projector_patch_to_query_dict",
+)
+"""Settings of models whose image tokens are learned queries: BLIP-2, Kosmos-2, Idefics2, Aria."""
 FAR = 0.02
 """Greatest relative distance of a head's output from weights times values."""
 
@@ -46,8 +51,9 @@ def look(model: LoadedModel, prompt: Pieces, heads: Sequence[Head]) -> Look:
     ------
     ModelError
         The attention cannot be read: the model computes it in another way, gates what follows, or
-        puts the patches of an image in an order that is no grid.
+        puts the patches of an image in an order that is no grid, or has no token of a patch.
     """
+    _require_patches(model)
     points = [p for p in model.hook_points if p.grid.layer in {layer for layer, _ in heads}]
     with keep_last_rows(model.model, points) as rows:
         inputs = model.inputs([prompt])
@@ -122,6 +128,14 @@ def _hide(image: Image.Image, hidden: Array) -> Image.Image:
         )
         changed.paste(colour, box)
     return changed
+
+
+def _require_patches(model: LoadedModel) -> None:
+    if any(getattr(model.encoder.config, name, None) is not None for name in QUERIES):
+        raise ModelError(
+            f"{model.name}: its image tokens are learned queries, each of which reads the whole"
+            " image, and no patches of it, so there are no maps to draw; leave out --attention-maps"
+        )
 
 
 def _images(prompt: Pieces) -> int:

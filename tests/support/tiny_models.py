@@ -60,8 +60,7 @@ LIMITS = {
 }
 """What limits them."""
 COUNTS = {
-    **dict.fromkeys(("blip-2", "instructblip", "kosmos-2"), (1, 1)),
-    "fuyu": (0, 1),
+    **dict.fromkeys(("blip-2", "fuyu", "instructblip", "kosmos-2"), (1, 1)),
     "paligemma": (1, 2),
     "perception_lm": (0, 1),
 }

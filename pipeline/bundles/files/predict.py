@@ -18,6 +18,7 @@ FITTED = load_file(Path(__file__).with_name("classifier.safetensors"))
 READOUT, (TASK,), MODEL = CONFIG["readout"], CONFIG["tasks"], CONFIG["source"]["model"]
 QUESTION = TASK["question"].removeprefix("<image>")
 SURE = TASK["calibration"] or {"smoothing": 0, "temperature": 1}  # without: shares of the scores
+FORM, MARK = MODEL.get("prompt_template"), MODEL.get("image_mark", "")  # of models without a chat
 BLOCK = re.compile(r"(?:.*\.)?(\d+)\.(?:self_attn|self_attention|attn)\.(?:o_proj|out_proj|dense)")
 
 
@@ -35,7 +36,12 @@ def encode(processor, image):
     is_plain = any(str(t) in QUESTION for t in processor.tokenizer.added_tokens_decoder.values())
     form = {"add_generation_prompt": True, "tokenize": True, "return_dict": True}
     form |= {"return_tensors": "pt", "sanitize_control_tokens": is_plain}
-    return processor.apply_chat_template([[{"role": "user", "content": content}]], **form)
+    turns = [[{"role": "user", "content": content}]]
+    try:
+        return processor.apply_chat_template(turns, **form)
+    except NotImplementedError:  # the tokenizer begins each text itself: the template shall do it
+        form["chat_template"] = "{{ bos_token }}" + processor.chat_template
+        return processor.apply_chat_template(turns, **form)
 
 
 def score(heads):  # the score of each class, and the number of the one that is chosen
@@ -59,6 +65,12 @@ if __name__ == "__main__":
     given = parser.parse_args()
     name, commit = given.model or MODEL["name"], None if given.model else MODEL["revision"]
     processor = AutoProcessor.from_pretrained(name, revision=commit)
+    if FORM:
+        before, after = FORM.split("{prompt}")
+        before += "" if "{image}" in FORM else MARK
+        parts = [json.dumps(part.replace("{image}", MARK)) for part in (before, after)]
+        template = "{{ %s }}{{ messages[0]['content'][1]['text'] }}{{ %s }}"
+        processor.chat_template = template % tuple(parts)
     for key, edge in (("min_pixels", "shortest_edge"), ("max_pixels", "longest_edge")):
         if limit := CONFIG["source"]["processor"].get(key):
             processor.image_processor.size[edge] = limit

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -15,6 +16,8 @@ ATTENTION_NAMES = ("self_attn", "self_attention", "attn")
 """What transformers calls a decoder layer's self-attention."""
 PROJECTION_NAMES = ("o_proj", "out_proj", "dense")
 """What it calls the output projection of that."""
+LINEAR = "linear_attention"
+"""What `layer_types` of its configurations calls layers that attend without a softmax."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,9 @@ def find_hook_points(model: Any) -> tuple[HookPoint, ...]:
 
     The decoder is what `get_decoder()` names, its layers the first list of modules in it of which
     one has self-attention with an output projection; layers without are passed over, so they may be
-    absent. A head's width is the projection's input width divided by the number of heads, which
-    may differ from hidden size / heads.
+    absent. So are those of linear attention (gated delta rule, lightning attention), which have no
+    softmax over tokens, and with it no heads of the method. A head's width is the projection's
+    input width divided by the number of heads, which may differ from hidden size / heads.
 
     Raises
     ------
@@ -44,14 +48,16 @@ def find_hook_points(model: Any) -> tuple[HookPoint, ...]:
     """
     require_decoder_only(type(model).__name__, model.config)
     layers = decoder_layers(model)
-    if layers is None:
+    kinds = getattr(model.config.get_text_config(decoder=True), "layer_types", None) or ()
+    points = () if layers is None else tuple(_points(layers, kinds))
+    if not points:
         decoder = type(model.get_decoder()).__name__
         raise ModelError(
-            f"{type(model).__name__}: no layer of its decoder, {decoder}, has"
+            f"{type(model).__name__}: no layer of its decoder, {decoder}, has softmax"
             f" self-attention ({', '.join(ATTENTION_NAMES)}) with an output projection"
             f" ({', '.join(PROJECTION_NAMES)}); give --model-code with find_heads"
         )
-    return tuple(_points(layers))
+    return points
 
 
 def require_decoder_only(name: str, config: Any) -> None:
@@ -82,9 +88,9 @@ def decoder_layers(model: Any) -> nn.ModuleList | None:
     return None
 
 
-def _points(layers: nn.ModuleList) -> Iterator[HookPoint]:
-    for number, layer in enumerate(layers):
-        if (point := _hook_point(number, layer)) is not None:
+def _points(layers: nn.ModuleList, kinds: Sequence[str]) -> Iterator[HookPoint]:
+    for number, (layer, kind) in enumerate(zip_longest(layers, kinds[: len(layers)])):
+        if kind != LINEAR and (point := _hook_point(number, layer)) is not None:
             yield point
 
 
@@ -96,7 +102,7 @@ def _hook_point(number: int, layer: nn.Module) -> HookPoint | None:
             if not hasattr(projection, "in_features"):  # a gate before it is a part of it (Inkling)
                 projection = getattr(projection, "linear", projection)
             heads = _head_count(attention)
-            if projection is not None and heads:  # linear attention has no count
+            if projection is not None and heads:
                 return HookPoint(_grid(number, heads, projection), projection)
     return None
 

@@ -127,6 +127,7 @@ def model_settings(options: ModelOptions, encoder: PromptEncoder) -> dict[str, A
         "kwargs": portable(keywords),
         "placeholders": options.placeholders if options.placeholders != SPLIT else None,
         "prompt_template": encoder.form and encoder.form.text,
+        "image_mark": encoder.image_mark,
     }
     return {key: value for key, value in settings.items() if value}
 

@@ -82,6 +82,8 @@ class PromptEncoder:
     """What is done with the marks of images in a prompt: `split` or `keep`."""
     form: PromptForm | None = None
     """The prompt form in place of a chat template, the user's or a built-in one."""
+    image_mark: str | None = None
+    """What a prompt form has for an image; None where the processor puts that in front."""
     is_dual: bool = False
     """Whether it is a dual encoder's, which reads an image or a text, see `dual_inputs`."""
     text_tokens: int | None = None
@@ -184,8 +186,11 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
             text_tokens=length,
         )
     form = find_form(options.prompt_template, str(config.model_type), processor)
+    mark = None
     if form is not None:
-        processor.chat_template = _in_jinja(form, config, processor)
+        mark = _image_mark(config, processor)
+        start = begin_text(processor) if text_only else ""
+        processor.chat_template = form.chat_template(mark, start)
     elif code.to_inputs is None:
         _require_template(name, processor)
     require_plain_mark(name, processor, options.placeholders)
@@ -200,18 +205,20 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
         pixels=options.pixels,
         placeholders=options.placeholders,
         form=form,
+        image_mark=mark,
     )
 
 
-def _in_jinja(form: PromptForm, config: Any, processor: Any) -> str:
-    """Return a prompt form as a chat template of a processor, or of a tokenizer of text."""
-    if not hasattr(processor, "tokenizer"):
-        return form.chat_template("", begin_text(processor))
+def _image_mark(config: Any, processor: Any) -> str | None:
+    """Return an image as the checkpoint's own chat template writes it, or its image token.
+
+    None where the processor puts the image in front, empty for a tokenizer of text.
+    """
     if config.model_type in IN_FRONT:
-        return form.chat_template(None)
-    places = image_places(processor)  # an image as the checkpoint's own template writes it
+        return None
+    places = image_places(processor)
     mark = places.mark if places else None
-    return form.chat_template(mark or str(getattr(processor, "image_token", None) or ""))
+    return mark or str(getattr(processor, "image_token", None) or "")
 
 
 def _reader(config: Any, *, text_only: bool) -> ToInputs:

@@ -97,16 +97,26 @@ class PromptForm:
 
 
 BUILT_IN = {
+    # transformers, docstring of Blip2ForConditionalGeneration: "Question: how many cats are there?
+    # Answer:"; BLIP-2, arXiv 2301.12597, section 4.1, has the same for OPT
     "blip-2": PromptForm("Question: {prompt} Answer:"),
-    "fuyu": PromptForm("{prompt}\n"),  # its processor puts the beginning of an answer behind it
+    # model card of adept/fuyu-8b: "What color is the bus?\n"; the processor puts the token that
+    # begins an answer behind it
+    "fuyu": PromptForm("{prompt}\n"),
+    # transformers, docstring of InstructBlipForConditionalGeneration, and projects/instructblip of
+    # LAVIS: the question alone, "What is unusual about this image?"
     "instructblip": PromptForm("{prompt}"),
-    "kosmos-2": PromptForm("<grounding>Question: {prompt} Answer:"),
-    # its processor ends the prompt with a line break
+    # model card of microsoft/kosmos-2-patch14-224, "Grounded VQA": "<grounding> Question: What is
+    # special about this image? Answer:"
+    "kosmos-2": PromptForm("<grounding> Question: {prompt} Answer:"),
+    # ai.google.dev/gemma/docs/paligemma/prompt-system-instructions: the image first, then "answer
+    # {lang} {question}\n"; the processor ends the prompt with the line break
     "paligemma": PromptForm("{image}answer en {prompt}", answer_space=""),
 }
-"""Type of a model -> the form of a question in its documentation."""
-NEEDS_IMAGE = ("blip-2", "instructblip", "kosmos-2", "paligemma")
-"""Types of models whose forward pass or processor takes no prompt without an image."""
+"""Type of a model -> the form of a question in its documentation, which stands above each."""
+NEEDS_IMAGE = ("blip-2", "fuyu", "instructblip", "kosmos-2", "paligemma")
+"""Types of models that take no prompt without an image: their forward pass or processor does not,
+or the processor ends it in another way (Fuyu, without the token that begins an answer)."""
 IN_FRONT = ("blip-2", "fuyu", "instructblip", "kosmos-2")
 """Types of models whose processors put the one image in front of the text themselves."""
 

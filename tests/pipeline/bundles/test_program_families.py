@@ -12,7 +12,12 @@ import pytest
 
 from savs.pipeline import classify, extract, save_selection, select, write_bundle
 
-pytestmark = pytest.mark.thorough
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.filterwarnings(
+        "ignore:__array__ implementation:DeprecationWarning"  # PaliGemma's processor
+    ),
+]
 
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "pixel limits": ("qwen2_vl", "Which?", {"min_pixels": 3136, "max_pixels": 4704}),
@@ -25,6 +30,13 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "sliding window": ("gemma3", "Which?", {}),
     "widths differ": ("gemma4", "Which?", {}),
     "sorted pieces": ("mistral3", "Which?", {}),
+    "built-in form": ("blip-2", "Which?", {}),
+    "read by the Q-Former, too": ("instructblip", "Which?", {}),
+    "image in the form": ("paligemma", "Which?", {}),
+    "control token in the form": ("kosmos-2", "Which?", {}),
+    "line break at the end": ("fuyu", "Which?", {}),
+    "own mark of an image": ("qwen2_vl", "Which?", {"prompt_template": 'Say: "{prompt}"\nA:'}),
+    "image at its place": ("llava", "Which <s>?", {"prompt_template": "{image} Q: {prompt} {%"}),
 }
 
 

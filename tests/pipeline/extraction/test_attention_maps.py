@@ -17,6 +17,8 @@ def noise(width, height, seed=0):
     return Image.fromarray(pixels)
 
 
+QUERYING = ("blip-2", "instructblip", "kosmos-2", "idefics2")
+"""Families whose image tokens are no patches."""
 PROMPT = ("Is ", noise(140, 84), " like ", noise(84, 140, 1), "?")
 
 
@@ -130,6 +132,7 @@ def test_families_whose_images_are_grids(tiny_model, family):
         ("internvl", "not known to be one grid of patches"),  # tiles
         ("idefics3", "not known to be one grid of patches"),  # tiles
         ("qwen3_5", "is not its attention times its values"),  # gated afterwards
+        *((f, "tokens are learned queries, .* no maps to draw") for f in QUERYING),
     ],
 )
 def test_families_without_an_honest_map_are_refused(tiny_model, family, message):

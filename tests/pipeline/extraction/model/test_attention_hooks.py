@@ -2,9 +2,13 @@
 
 from types import SimpleNamespace
 
+import pytest
 import torch
+from families.shrinking import shrink
 from torch import nn
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForImageTextToText
 
+from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.attention_hooks import collect_heads, find_hook_points
 
 HIDDEN = 12
@@ -72,3 +76,32 @@ def test_each_layer_has_its_own_heads_and_a_gate_belongs_to_them() -> None:
     gate = torch.sigmoid(first.o_proj.gate_proj(hidden))  # type: ignore[operator,union-attr]
     expected = (first.values(hidden) * gate)[:, -1]
     torch.testing.assert_close(read[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("family", "kind"),
+    [
+        ("kimi_linear", AutoModelForCausalLM),
+        ("bailing_hybrid", AutoModelForCausalLM),
+        ("minimax", AutoModelForCausalLM),
+        ("qwen3_next", AutoModelForCausalLM),
+        ("glm5_next", AutoModelForImageTextToText),
+    ],
+    ids=lambda given: given if isinstance(given, str) else "",
+)
+def test_layers_of_linear_attention_have_no_heads(family, kind):
+    with torch.device("meta"):
+        model = kind.from_config(shrink(CONFIG_MAPPING[family]()))
+    kinds = model.config.get_text_config().layer_types
+    softmax = [number for number, found in enumerate(kinds) if found != "linear_attention"]
+    assert 0 < len(softmax) < len(kinds)
+    assert [point.grid.layer for point in find_hook_points(model)] == softmax
+
+
+def test_a_decoder_of_linear_attention_alone_is_refused():
+    model = Decoder()
+    model.config.get_text_config = lambda decoder: SimpleNamespace(
+        layer_types=["linear_attention"] * 2
+    )
+    with pytest.raises(ModelError, match="no layer of its decoder, Decoder, has softmax self-"):
+        find_hook_points(model)

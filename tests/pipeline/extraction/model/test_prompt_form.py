@@ -1,11 +1,13 @@
 """Prompt forms: for models without a chat template, or in place of one."""
 
+import inspect
 import json
 
 import pytest
 import torch
 from PIL import Image
 from tiny_text import build_text
+from transformers import Blip2ForConditionalGeneration, InstructBlipForConditionalGeneration
 
 from savs.pipeline import extract, load_model
 from savs.pipeline.errors import ModelError
@@ -63,20 +65,49 @@ def test_a_file_holds_a_form_without_its_last_line_break(tmp_path):
         parse_form(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("family", "expected"),
-    [
-        ("blip-2", "<image><s>Question: Red? Answer:"),
-        ("instructblip", "<image><s>Red?"),
-        ("paligemma", "<image><s>answer en Red?\n"),
-    ],
-)
-def test_models_without_a_template_have_the_form_of_their_documentation(
-    tiny_model, family, expected
-):
+DOCUMENTED = {
+    "blip-2": ("how many cats are there?", "Question: how many cats are there? Answer:"),
+    "fuyu": ("What color is the bus?", "What color is the bus?\n"),
+    "instructblip": ("What is unusual about this image?", "What is unusual about this image?"),
+    "kosmos-2": (
+        "What is special about this image?",
+        "<grounding> Question: What is special about this image? Answer:",
+    ),
+    "paligemma": ("where is the cow standing?", "<image>answer en where is the cow standing?"),
+}
+"""Family -> a question, and the text that its documentation gives the processor for it.
+
+Sources: docstrings of transformers (BLIP-2, InstructBLIP), model cards of adept/fuyu-8b and
+microsoft/kosmos-2-patch14-224, and Google's page on PaliGemma's prompts.
+"""
+
+
+@pytest.mark.parametrize("family", DOCUMENTED)
+def test_models_without_a_template_read_what_their_documentation_puts_to_them(tiny_model, family):
     encoder = encoder_of(tiny_model(family))
-    assert text_of(encoder, RED, "Red?") == expected
     assert encoder.form == BUILT_IN[family]
+    question, documented = DOCUMENTED[family]
+    ours = encoder.encode([(RED, question)])
+    theirs = encoder.processor(images=RED, text=documented, return_tensors="pt")
+    assert ours["input_ids"].tolist() == theirs["input_ids"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("model", "family"),
+    [
+        (Blip2ForConditionalGeneration, "blip-2"),
+        (InstructBlipForConditionalGeneration, "instructblip"),
+    ],
+    ids=["blip-2", "instructblip"],
+)
+def test_docstrings_of_transformers_have_these_forms(model, family):
+    assert f'prompt = "{DOCUMENTED[family][1]}"' in inspect.getsource(model)
+
+
+@pytest.mark.parametrize("family", DOCUMENTED)
+def test_models_without_a_template_take_no_prompt_without_an_image(tiny_model, family):
+    with pytest.raises(ValueError, match="this model takes no prompt without an image"):
+        encoder_of(tiny_model(family)).encode([("Red?",)])
 
 
 def test_a_form_replaces_the_chat_template_and_images_keep_their_marks(tiny_model):
@@ -165,7 +196,7 @@ def test_a_form_is_part_of_the_identity(tiny_model):
     differences = [
         line.split(":")[0] for line in formed.identity({}).differences(plain.identity({}))
     ]
-    assert differences == ["model.prompt_template", "prompt"]
+    assert differences == ["model.prompt_template", "model.image_mark", "prompt"]
     built_in = load_model(str(tiny_model("paligemma")))
     given = load_model(str(tiny_model("paligemma")), prompt_template=built_in.encoder.form.text)
     assert built_in.identity({}) == given.identity({})
