@@ -17,7 +17,7 @@ from typing import Any
 import typer
 
 from savs.pipeline.cli.app import import_command
-from savs.pipeline.cli.commands import COMMANDS
+from savs.pipeline.cli.commands import STAGES
 
 ROOT = Path(__file__).parents[1]
 MARK = re.compile(r"<!-- scripts/docs: .* -->\n")
@@ -93,8 +93,11 @@ def generated_pages() -> dict[str, str]:
 
 
 def command_line() -> str:
-    """Return a section for each command, in the order of `savs --help`."""
-    return "\n".join(command_section(name) for name in COMMANDS)
+    """Return the commands stage by stage, in the order of `savs --help`."""
+    return "\n".join(
+        "\n".join([f"## {stage}\n", *map(command_section, commands)])
+        for stage, commands in STAGES.items()
+    )
 
 
 def command_section(name: str) -> str:
@@ -102,7 +105,7 @@ def command_section(name: str) -> str:
     command = import_command(name)
     context = typer.Context(command, info_name=f"savs {name}")
     usage = " ".join([f"savs {name}", *command.collect_usage_pieces(context)])
-    parts = [f"## savs {name}\n", f"```text\n{usage}\n```\n", plain(command.help) + "\n"]
+    parts = [f"### savs {name}\n", f"```text\n{usage}\n```\n", plain(command.help) + "\n"]
     shown = [parameter for parameter in command.get_params(context) if parameter.name != "help"]
     for title, group in groupby(sorted(shown, key=_order(shown)), panel):
         parts.append(f"**{title}**\n")

@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from savs.foundation.errors import SavsError
 from savs.pipeline.cli import exit_codes as exits
-from savs.pipeline.cli.commands import COMMANDS
+from savs.pipeline.cli.commands import COMMANDS, STAGES
 from savs.pipeline.cli.options.panels import order_options
 from savs.pipeline.cli.options.shared import ConfigOption
 from savs.pipeline.cli.options.variables import require_known_variables
@@ -29,7 +29,11 @@ class CommandGroup(TyperGroup):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.commands = {name: TyperCommand(name, help=text) for name, text in COMMANDS.items()}
+        self.commands = {
+            name: TyperCommand(name, help=text, rich_help_panel=stage)
+            for stage, commands in STAGES.items()
+            for name, text in commands.items()
+        }
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the name, the command and its arguments; its module is imported here."""

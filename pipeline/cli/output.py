@@ -88,10 +88,11 @@ def progress(total: int) -> Iterator[Callable[[int], None]]:
     done = 0
 
     def line() -> str:
-        rate = done / max(time.monotonic() - started, 1e-9)
-        left = (total - done) / rate if rate else 0.0
         share = f"{done:,} of {total:,} examples ({100 * done // max(total, 1)} %)"
-        return f"{share}, {rate:.1f} per second, {format_seconds(left)} left"
+        if not done:
+            return share  # no rate is known yet
+        rate = done / max(time.monotonic() - started, 1e-9)
+        return f"{share}, {rate:.1f} per second, {format_seconds((total - done) / rate)} left"
 
     def on_rows(rows: int) -> None:
         nonlocal done, shown

@@ -34,7 +34,7 @@ def print_selection(
                 task.subtask or "all",
                 str(len(task.classes)),
                 str(task.examples),
-                f"{task.scores[0]:g}..{task.scores[-1]:g} of {task.examples}",
+                f"{_score(task.scores[0])}..{_score(task.scores[-1])} of {task.examples}",
                 _accuracy(estimates[task.subtask]) if estimates else "-",
                 " ".join(names) + (f" and {more} more" if more else ""),
             ]
@@ -46,6 +46,11 @@ def print_selection(
         "train-side scores select heads, they do not estimate test accuracy; `savs evaluate --cv`"
         " has the cross-validated predictions"
     )
+
+
+def _score(value: float) -> str:
+    """Return a number of right training examples, or a sum of probabilities, as text."""
+    return f"{value:.0f}" if value == int(value) else f"{value:.1f}"
 
 
 def _accuracy(metric: "Metric") -> str:

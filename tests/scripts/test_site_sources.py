@@ -10,7 +10,7 @@ import site_sources
 from site_sources import PACKAGES, command_section, for_python_markdown, generated_pages, plain
 
 from savs.pipeline.cli.app import import_command
-from savs.pipeline.cli.commands import COMMANDS
+from savs.pipeline.cli.commands import COMMANDS, STAGES
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_section_has_all_that_the_help_has(name):
     section = command_section(name)
-    assert section.startswith(f"## savs {name}\n\n```text\nsavs {name} ")
+    assert section.startswith(f"### savs {name}\n\n```text\nsavs {name} ")
     assert plain(COMMANDS[name]) in section
     lines = [line for line in section.splitlines() if line.startswith("* `")]
     shown = [p for p in import_command(name).params if p.name != "help"]
@@ -27,6 +27,14 @@ def test_a_section_has_all_that_the_help_has(name):
         option = parameter.param_type_name == "option"
         (spelt,) = parameter.opts[:1] if option else (parameter.metavar,)
         assert any(re.match(rf"\* `{re.escape(spelt)}[ ,`\]]", line) for line in lines), spelt
+
+
+def test_the_command_line_has_the_stages_of_the_help():
+    found = re.findall(r"^##(#?) (.+)$", generated_pages()["cli.md"], re.MULTILINE)
+    expected = []
+    for stage, commands in STAGES.items():
+        expected += [("", stage), *(("#", f"savs {name}") for name in commands)]
+    assert found == expected
 
 
 def test_arguments_come_first_and_panels_stay_together():

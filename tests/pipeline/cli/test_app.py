@@ -2,7 +2,7 @@
 
 import pytest
 
-from savs.pipeline.cli.commands import COMMANDS
+from savs.pipeline.cli.commands import COMMANDS, STAGES
 
 
 def words(text: str) -> str:
@@ -10,11 +10,20 @@ def words(text: str) -> str:
     return " ".join("".join(c for c in text if c not in "│╭╮╰╯─").split())
 
 
-def test_help_names_every_command_with_its_summary(savs):
+def test_help_names_every_command_with_its_summary_stage_by_stage(savs):
     shown = savs("--help")
     assert shown.returncode == 0
-    listed = words(shown.stdout).split("Commands")[1]
-    assert listed.split() == " ".join(f"{n} {text}" for n, text in COMMANDS.items()).split()
+    listed = words(shown.stdout).partition("Show this message and exit. ")[2]
+    expected = [
+        f"{stage} {' '.join(f'{name} {text}' for name, text in commands.items())}"
+        for stage, commands in STAGES.items()
+    ]
+    assert listed == " ".join(expected)
+
+
+def test_no_stage_is_long():
+    assert max(map(len, STAGES.values())) <= 6
+    assert sum(map(len, STAGES.values())) == len(COMMANDS)  # no command stands in two
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
