@@ -12,6 +12,7 @@ from savs.datasets.media.download import Fetching, is_address
 from savs.datasets.media.images import decode_image
 from savs.datasets.media.limits import MAX_FILE_BYTES, MAX_IMAGE_PIXELS
 from savs.datasets.media.paths import absolute, is_foreign, locate
+from savs.datasets.media.video import Visual, images_of
 from savs.datasets.media.video_containers import container_of, is_video_name
 from savs.datasets.media.videos import DEFAULT_FRAMES, decode_video
 from savs.datasets.rows.packed_media import is_packed, packed_file, read_packed
@@ -138,8 +139,8 @@ class MediaFolder:
             shown = name if name.isprintable() else ascii(name)
             raise MediaError(f"{shown} cannot be read: {reason}") from error
 
-    def images(self, name: str) -> list[Image.Image]:
-        """Return the image, or the frames of a video: 8-bit RGB, upright, at least one.
+    def visuals(self, name: str) -> list[Visual]:
+        """Return what stands in a prompt for a medium, see `decode_medium`.
 
         Raises
         ------
@@ -147,6 +148,10 @@ class MediaFolder:
             The medium cannot be read or decoded.
         """
         return decode_medium(self.read(name), name, self.rules)
+
+    def images(self, name: str) -> list[Image.Image]:
+        """Return the image, or the frames of a video: 8-bit RGB, upright, at least one."""
+        return images_of(self.visuals(name))
 
     def rerooted(self, names: Iterable[str]) -> list[str]:
         """Return a line that counts the absolute paths that were matched by their end, if any.
@@ -181,25 +186,29 @@ class MediaFolder:
         return [f"{count} matched below {self.root}, such as {name} by {path}"]
 
 
-def decode_medium(data: bytes, name: str, rules: MediaRules = DEFAULT_RULES) -> list[Image.Image]:
+def decode_medium(data: bytes, name: str, rules: MediaRules = DEFAULT_RULES) -> list[Visual]:
     """Decode an image, or the frames of a video, by its content rather than its name.
+
+    Returns what stands in a prompt for it, in reading order.
 
     Raises
     ------
     MediaError
         The medium cannot be decoded.
     """
-    frames = rules.video_frames or DEFAULT_FRAMES
     if container_of(data) is not None:
-        return decode_video(data, name, frames, rules.max_pixels)
+        return _decode_clip(data, name, rules)
     try:
         return [decode_image(data, name, rules.draft_pixels, rules.max_pixels)]
     except MediaError:
         if is_video_name(name):
-            return decode_video(
-                data, name, frames, rules.max_pixels
-            )  # its error lists the known formats
+            return _decode_clip(data, name, rules)  # its error lists the known formats
         raise
+
+
+def _decode_clip(data: bytes, name: str, rules: MediaRules) -> list[Visual]:
+    frames = rules.video_frames or DEFAULT_FRAMES
+    return [*decode_video(data, name, frames, rules.max_pixels).frames]
 
 
 def sha256(data: bytes) -> str:

@@ -22,6 +22,7 @@ from savs.datasets.media.limits import (
     require_size,
 )
 from savs.datasets.media.mp4_boxes import declared_samples
+from savs.datasets.media.video import Video
 from savs.datasets.media.video_containers import AVI, MP4, container_of, missing_bytes
 
 DEFAULT_FRAMES = 8
@@ -48,7 +49,7 @@ def decode_video(
     name: str,
     frames: int = DEFAULT_FRAMES,
     max_pixels: int = MAX_IMAGE_PIXELS,
-) -> list[Image.Image]:
+) -> Video:
     """Decode the frames of a video that are shown at the centres of equal parts of its duration.
 
     Parameters
@@ -63,11 +64,6 @@ def decode_video(
     max_pixels
         Refuse a frame with more pixels, and frames that have more than four times as many together.
 
-    Returns
-    -------
-    list of PIL.Image.Image
-        8-bit RGB, upright, in the order of time; at least one.
-
     Raises
     ------
     MediaError
@@ -77,6 +73,7 @@ def decode_video(
         with _opened(data, name, max_pixels) as clip:
             starts, end, keys = _times(clip)
             wanted = [starts[index] for index in pick(starts, end, frames)]
+            unit_s = _unit_s(clip)
             size = clip.stream.codec_context.width, clip.stream.codec_context.height
             require_size(*size, name, VIDEO_IMAGES * max_pixels, len(wanted))
         with _opened(data, name, max_pixels) as clip:
@@ -90,7 +87,8 @@ def decode_video(
         raise MediaError(f"{name} cannot be decoded as a video: {error}") from error
     if len(found) < len(wanted):
         raise MediaError(f"{name} cannot be decoded: {len(wanted) - len(found)} frames are missing")
-    return found
+    times = tuple(float((time - starts[0]) * unit_s) for time in wanted)
+    return Video(tuple(found), times, float((end - starts[0]) * unit_s))
 
 
 def video_size(data: bytes) -> tuple[int, int]:
@@ -215,6 +213,13 @@ def _times(clip: _Clip) -> tuple[Sequence[int], int, Sequence[int]]:
         raise MediaError(f"{clip.name} is damaged: {shown_s:.1f} of {said_s:.1f} s are present")
     is_key = np.frombuffer(packets.keys, np.bool_)[order]
     return starts, end, stamps[order][is_key].tolist()
+
+
+def _unit_s(clip: _Clip) -> Fraction:
+    """Return the unit of the times of `_times` in seconds."""
+    if clip.numbered and clip.stream.average_rate:
+        return 1 / Fraction(clip.stream.average_rate)
+    return Fraction(clip.stream.time_base)
 
 
 def _said_s(stream: Any) -> float:

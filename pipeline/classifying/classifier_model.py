@@ -8,9 +8,9 @@ from savs.pipeline.extraction.model.first_layers import layer_count
 from savs.pipeline.extraction.model.load import can_end_early, load
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.placement import find_placement
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.extraction.model.prompts import Pieces
 from savs.pipeline.running.launchers import Rank
 from savs.pipeline.selection.config_json import SelectionConfig
 

@@ -12,7 +12,7 @@ from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.chosen_heads import keep_heads
 from savs.pipeline.extraction.model.attention_rows import keep_last_rows
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.prompts import Pieces
+from savs.pipeline.extraction.model.pieces import Pieces, images_in, map_images
 from savs.stores import Head, head_name
 from savs.stores.format.layout import to_float32
 
@@ -74,7 +74,7 @@ def look(model: LoadedModel, prompt: Pieces, heads: Sequence[Head]) -> Look:
         kept.append(row.weights[places[head]].cpu().numpy())
     weights = np.stack(kept)
     ids = inputs["input_ids"][0].tolist()
-    grids, at = _patches(model, inputs, ids, _images(prompt))
+    grids, at = _patches(model, inputs, ids, images_in(prompt))
     others = [place for place in range(len(ids)) if place not in set(np.concatenate(at).tolist())]
     tokenizer = model.encoder.tokenizer
     return Look(
@@ -110,9 +110,7 @@ def mask_patches(prompt: Pieces, hidden: Sequence[Array]) -> Pieces:
         For each image `(rows, columns)` flags of the patches to hide.
     """
     masks = iter(hidden)
-    return tuple(
-        _hide(piece, next(masks)) if isinstance(piece, Image.Image) else piece for piece in prompt
-    )
+    return map_images(prompt, lambda image: _hide(image, next(masks)))
 
 
 def _hide(image: Image.Image, hidden: Array) -> Image.Image:
@@ -136,10 +134,6 @@ def _require_patches(model: LoadedModel) -> None:
             f"{model.name}: its image tokens are learned queries, each of which reads the whole"
             " image, and no patches of it, so there are no maps to draw; leave out --attention-maps"
         )
-
-
-def _images(prompt: Pieces) -> int:
-    return sum(isinstance(piece, Image.Image) for piece in prompt)
 
 
 def _patches(

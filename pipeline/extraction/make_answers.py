@@ -10,8 +10,8 @@ from savs.pipeline.extraction.make_context import Drawn
 from savs.pipeline.extraction.model.answers import MOST_GENERATED, Answers
 from savs.pipeline.extraction.model.label_tokens import end_tokens, label_tokens
 from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.extraction.model.prompts import Pieces
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.source import Splits
 

@@ -16,7 +16,7 @@ from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.label_likelihood import begin, likelihoods
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
-from savs.pipeline.extraction.model.prompts import Pieces
+from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.source import Source, Splits
 

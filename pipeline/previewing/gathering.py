@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from PIL import Image
-
 from savs.datasets import Example, MediaError, MediaFolder
+from savs.datasets.media.video import Visual, images_of
 from savs.datasets.prompt import split_prompt
+from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.inputs.source import Source, Splits
 from savs.pipeline.pages.pictures import no_picture, pictures_of
 from savs.pipeline.previewing.content import (
@@ -18,7 +18,7 @@ from savs.pipeline.previewing.content import (
     Worded,
 )
 
-Worder = Callable[[tuple[str | Image.Image, ...]], Worded]
+Worder = Callable[[Pieces], Worded]
 """A prompt with its images -> what the model reads; ValueError if the processor rejects it."""
 
 
@@ -93,17 +93,18 @@ def _absent(examples: Sequence[Example], media: MediaFolder) -> dict[str, str]:
 
 def _show(example: Example, media: MediaFolder, placeholders: str, word: Worder | None) -> Shown:
     """Return an example with its images in their places; with the reason where it is skipped."""
-    images, reason = _images(example, media)
+    visuals, reason = _visuals(example, media)
     pieces: list[Piece] = []
-    seen: list[str | Image.Image] = []
+    seen: list[str | Visual] = []
     for piece in split_prompt(example.prompt, len(example.media), placeholders):
         if isinstance(piece, str):
             pieces.append(piece)
             seen.append(piece)
             continue
         name = example.media[piece]
-        pieces += pictures_of(name, images[name], SIDE_PX) or [no_picture(name, SIDE_PX)]
-        seen += images[name]
+        images = images_of(visuals[name])
+        pieces += pictures_of(name, images, SIDE_PX) or [no_picture(name, SIDE_PX)]
+        seen += visuals[name]
     if reason is not None or word is None:
         return Shown(example, tuple(pieces), skipped=reason)
     try:
@@ -112,16 +113,14 @@ def _show(example: Example, media: MediaFolder, placeholders: str, word: Worder 
         return Shown(example, tuple(pieces), skipped=f"the processor rejects it: {error}")
 
 
-def _images(
-    example: Example, media: MediaFolder
-) -> tuple[dict[str, list[Image.Image]], str | None]:
-    """Return the images of each medium, none of an unusable one, and why it is."""
-    images: dict[str, list[Image.Image]] = {}
+def _visuals(example: Example, media: MediaFolder) -> tuple[dict[str, list[Visual]], str | None]:
+    """Return what each medium shows, nothing of an unusable one, and why it is."""
+    visuals: dict[str, list[Visual]] = {}
     reason = None
     for name in dict.fromkeys(example.media):
         try:
-            images[name] = media.images(name)
+            visuals[name] = media.visuals(name)
         except MediaError as error:
-            images[name] = []
+            visuals[name] = []
             reason = reason or str(error)
-    return images, reason
+    return visuals, reason

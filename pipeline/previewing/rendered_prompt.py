@@ -6,8 +6,8 @@ from typing import Any
 
 from savs.pipeline.extraction.model.chat_template import image_places, kinds_of
 from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, load_encoder
-from savs.pipeline.extraction.model.prompts import Pieces
 from savs.pipeline.previewing.content import IMAGE, TEXT, TOKEN, Run, Worded
 
 IMAGE_IDS = ("image_token_id", "image_token_index")

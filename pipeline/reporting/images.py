@@ -11,6 +11,7 @@ import polars as pl
 
 from savs.datasets import MediaError
 from savs.datasets.media.media import MediaFolder, MediaRules, decode_medium, sha256
+from savs.datasets.media.video import images_of
 from savs.foundation.errors import SavsError
 from savs.pipeline.pages.pictures import Picture, no_picture, pictures_of
 from savs.stores import FeatureStore
@@ -70,7 +71,7 @@ class Images:
             if digest is not None and sha256(data) != digest:
                 self.changed += 1
                 return []
-            images = decode_medium(data, name, media.rules)
+            images = images_of(decode_medium(data, name, media.rules))
         except MediaError:
             return []
         step = max(1, len(images) // MOST_PICTURES)

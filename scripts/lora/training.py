@@ -22,11 +22,11 @@ from torch.utils.data import DataLoader
 from lora.options import LoraOptions
 from savs.datasets import Example
 from savs.foundation.errors import ParameterError
-from savs.pipeline.extraction.batches.prepare import images_in, pieces_of
+from savs.pipeline.extraction.batches.prepare import pieces_of
 from savs.pipeline.extraction.model.label_likelihood import extended, padded, summed
 from savs.pipeline.extraction.model.label_tokens import label_tokens
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.prompts import Pieces
+from savs.pipeline.extraction.model.pieces import Pieces, shape_of
 from savs.pipeline.inputs.source import Source
 
 Row = tuple[Pieces, tuple[int, ...]]
@@ -137,11 +137,11 @@ def _is_linear(module: Any) -> bool:
 def _batches(rows: Sequence[Row], options: LoraOptions) -> list[list[Row]]:
     """Return the rows in batches, drawn by the seed: the same ones in each epoch.
 
-    A batch has one number of images: some models are wrong where it differs within a batch.
+    A batch has prompts of one shape, see `shape_of`.
     """
-    kinds: dict[int, list[Row]] = {}
+    kinds: dict[tuple[int, ...], list[Row]] = {}
     for row in random.Random(f"savs lora {options.seed}").sample(rows, len(rows)):
-        kinds.setdefault(images_in(row[0]), []).append(row)
+        kinds.setdefault(shape_of(row[0]), []).append(row)
     size = options.batch_size
     return [own[at : at + size] for own in kinds.values() for at in range(0, len(own), size)]
 

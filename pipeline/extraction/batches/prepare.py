@@ -6,15 +6,15 @@ from itertools import chain
 from typing import Any
 
 import torch
-from PIL import Image
 
 from savs.datasets import Example, MediaError, MediaFolder
 from savs.datasets.media.images import thumbnail
 from savs.datasets.media.media import MediaRules, decode_medium
+from savs.datasets.media.video import Visual, images_of
 from savs.datasets.prompt import SPLIT, split_prompt
 from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused
+from savs.pipeline.extraction.model.pieces import Pieces, images_in, shape_of
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, PromptEncoder
-from savs.pipeline.extraction.model.prompts import Pieces
 from savs.pipeline.extraction.model.shared_inputs import ImageKey, encode_image, encode_texts
 from savs.stores.format.layout import THUMBNAIL_PX
 
@@ -40,21 +40,21 @@ class PrepareSettings:
 def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done:
     """Return the inputs of a job; what cannot be decoded or encoded is refused by itself.
 
-    Where prompts differ in their number of images, as videos make them, each number is a batch
-    of its own: some models are wrong where it differs within a batch.
+    Where prompts differ in their shape, as videos make them, each shape is a batch of its own, see
+    `shape_of`.
     """
     refused: list[Refused] = []
     usable: list[tuple[int, Pieces]] = []
     small: dict[int, bytes] = {}
     thumbnails: dict[str, bytes] = {}
-    images: dict[str, list[Image.Image]] = {}
+    decoded: dict[str, list[Visual]] = {}
     for request in job.requests:
         try:
             for digest in request.media:
-                if digest not in images:
+                if digest not in decoded:
                     medium = job.media[digest]
-                    images[digest] = decode_medium(medium.data, medium.name, settings.rules)
-            seen = [images[digest] for digest in request.media]
+                    decoded[digest] = decode_medium(medium.data, medium.name, settings.rules)
+            seen = [decoded[digest] for digest in request.media]
         except MediaError as error:
             refused.append(Refused(request.number, str(error)))
             continue
@@ -62,16 +62,16 @@ def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done
         if settings.thumbnails and seen:
             first = request.media[0]
             if first not in thumbnails:
-                thumbnails[first] = thumbnail(seen[0][0], THUMBNAIL_PX)
+                thumbnails[first] = thumbnail(images_of(seen[0])[0], THUMBNAIL_PX)
             small[request.number] = thumbnails[first]
-    alike: dict[int, list[tuple[int, Pieces]]] = {}
+    alike: dict[tuple[int, ...], list[tuple[int, Pieces]]] = {}
     for number, pieces in usable:
-        alike.setdefault(images_in(pieces), []).append((number, pieces))
-    keys = {id(image): (d, n) for d, found in images.items() for n, image in enumerate(found)}
+        alike.setdefault(shape_of(pieces), []).append((number, pieces))
+    keys = {id(seen): (d, n) for d, found in decoded.items() for n, seen in enumerate(found)}
     parts: list[Prepared | Refused] = []
     unshared = ""
-    for count, part in alike.items():
-        if job.shared and count == settings.shared_images:
+    for shape, part in alike.items():
+        if job.shared and len(shape) == settings.shared_images:
             try:
                 parts.append(_share(encoder, part, settings, keys))
                 continue
@@ -89,20 +89,13 @@ def pieces_of(example: Example, media: MediaFolder, placeholders: str = SPLIT) -
     MediaError
         An image or a video is missing or cannot be decoded.
     """
-    return arrange(example.prompt, [media.images(name) for name in example.media], placeholders)
+    return arrange(example.prompt, [media.visuals(name) for name in example.media], placeholders)
 
 
-def arrange(
-    prompt: str, media: Sequence[Sequence[Image.Image]], placeholders: str = SPLIT
-) -> Pieces:
-    """Return a prompt with its images in reading order; a video stands as its frames."""
+def arrange(prompt: str, media: Sequence[Sequence[Visual]], placeholders: str = SPLIT) -> Pieces:
+    """Return a prompt with what each medium shows in reading order."""
     pieces = split_prompt(prompt, len(media), placeholders)
     return tuple(chain.from_iterable(media[p] if isinstance(p, int) else [p] for p in pieces))
-
-
-def images_in(pieces: Pieces) -> int:
-    """Return how many images a prompt has."""
-    return sum(isinstance(piece, Image.Image) for piece in pieces)
 
 
 def _encode(
@@ -118,7 +111,7 @@ def _encode(
         return [Prepared(numbers, ready, images_in(batch[0][1]))]
     except Exception as error:  # a processor may raise anything
         if len(batch) == 1:
-            sizes = [piece.size for piece in batch[0][1] if isinstance(piece, Image.Image)]
+            sizes = [image.size for image in images_of(batch[0][1])]
             reason = str(error) if isinstance(error, ValueError | IndexError) else repr(error)
             return [
                 Refused(numbers[0], f"the processor refuses it (images of {sizes} px): {reason}")
@@ -169,7 +162,7 @@ def share_images(
     dtype, raw, sizes_alone
         As in `PrepareSettings`.
     """
-    shown = [[piece for piece in pieces if isinstance(piece, Image.Image)] for pieces in prompts]
+    shown = list(map(images_of, prompts))
     images = {keys[id(image)]: image for image in chain.from_iterable(shown)}
     ready = Prepared(
         requests=tuple(numbers),

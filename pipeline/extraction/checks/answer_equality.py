@@ -19,7 +19,7 @@ from savs.pipeline.extraction.checks.batch_equality import (
 )
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.prompts import Pieces
+from savs.pipeline.extraction.model.pieces import Pieces
 
 NATS = {"float32": 1e-3, "bfloat16": 3e-1, "float16": 3e-2}
 """Difference of a log-likelihood, a token, that rounding alone explains."""

@@ -11,13 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.batches.prepare import images_in
 from savs.pipeline.extraction.model.answers import ANSWERS, NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel, Read
-from savs.pipeline.extraction.model.prompts import Pieces
+from savs.pipeline.extraction.model.pieces import Pieces, images_in, map_images, shape_of
 from savs.stores.format.layout import to_float32
 
 TOLERANCES = {"float32": 1e-4, "bfloat16": 2.5e-1, "float16": 2.5e-2}
@@ -94,8 +92,8 @@ def check_batches(
 ) -> Check:
     """Check that prompts in batches of a size give what they give by themselves.
 
-    As in an extraction, a batch has one number of images. A head moves where its distance from the
-    single example is beyond rounding; its vote changes where the batched feature is nearer to
+    As in an extraction, a batch has one shape, see `shape_of`. A head moves where its distance from
+    the single example is beyond rounding; its vote changes where the batched feature is nearer to
     another example than to its own.
     """
     alone = np.stack([single.heads for single in singles])
@@ -152,8 +150,8 @@ def votes_lost(alone: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> floa
 
 
 def _batches(prompts: Sequence[Pieces], size: int) -> list[list[int]]:
-    counts = list(map(images_in, prompts))
-    alike = [[i for i, c in enumerate(counts) if c == count] for count in sorted(set(counts))]
+    shapes = list(map(shape_of, prompts))
+    alike = [[i for i, s in enumerate(shapes) if s == shape] for shape in sorted(set(shapes))]
     return [group[i : i + size] for group in alike for i in range(0, len(group), size)]
 
 
@@ -261,7 +259,4 @@ def prove(model: LoadedModel, prompts: Sequence[Pieces], sizes: Sequence[int]) -
 
 def inverted(pieces: Pieces) -> Pieces:
     """Return a prompt with its images' colours inverted."""
-    return tuple(
-        piece.point([255 - v for v in range(256)] * 3) if isinstance(piece, Image.Image) else piece
-        for piece in pieces
-    )
+    return map_images(pieces, lambda image: image.point([255 - v for v in range(256)] * 3))

@@ -11,7 +11,7 @@ from typing import Any
 from savs.datasets import Example, MediaFolder
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.plan import BatchLimits
-from savs.pipeline.extraction.batches.prepare import images_in, pieces_of
+from savs.pipeline.extraction.batches.prepare import pieces_of
 from savs.pipeline.extraction.checks.answer_equality import find_answer_way
 from savs.pipeline.extraction.checks.batch_equality import (
     Check,
@@ -32,9 +32,9 @@ from savs.pipeline.extraction.checks.token_budget import auto_tokens
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
+from savs.pipeline.extraction.model.pieces import Pieces, shape_of
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.extraction.model.prompts import Pieces
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE, RunOptions
 
 ANSWER_WAYS = {
@@ -192,7 +192,7 @@ def preflight(
 
 
 def sample(encoder: PromptEncoder, examples: Sequence[Example], media: MediaFolder) -> Sample:
-    """Return a few prompts of different lengths, as in every batch of one number of images."""
+    """Return a few prompts of different lengths, as in every batch of one shape, see `shape_of`."""
     if not examples:
         return Sample([], 0.0)
     rows = sorted(examples, key=lambda e: (len(e.media), len(e.prompt)))
@@ -210,8 +210,8 @@ def sample(encoder: PromptEncoder, examples: Sequence[Example], media: MediaFold
             continue
         seconds.append(time.perf_counter() - started)
         prompts.append(pieces)
-    often = Counter(map(images_in, prompts)).most_common(1)
-    alike = [pieces for pieces in prompts if images_in(pieces) == often[0][0]]
+    often = Counter(map(shape_of, prompts)).most_common(1)
+    alike = [pieces for pieces in prompts if shape_of(pieces) == often[0][0]]
     return Sample(alike, statistics.median(seconds) if seconds else 0.0)
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from savs.datasets.media.video import images_of
 from savs.datasets.rows.packed_media import is_packed
-from savs.pipeline.extraction.batches.prepare import images_in, share_images
+from savs.pipeline.extraction.batches.prepare import share_images
 from savs.pipeline.extraction.checks.batch_equality import (
     TOLERANCES,
     Single,
@@ -20,8 +21,8 @@ from savs.pipeline.extraction.checks.batch_equality import (
 )
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.model.pieces import Pieces, images_in, map_images
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
-from savs.pipeline.extraction.model.prompts import Pieces
 from savs.pipeline.extraction.model.shared_inputs import ImageKey, knows_sizes
 from savs.pipeline.extraction.shared_forward import SharedForward
 
@@ -121,20 +122,16 @@ def _questions(prompts: Sequence[Pieces]) -> list[Pieces]:
         return []
     first = given[0]
     last = [pieces for pieces in given if images_in(pieces) == images_in(first)][-1]
-    turned = _images_of(inverted(first))
+    turned = images_of(inverted(first))
     texts = [first, (*first, LONGER), last]
-    about = [_with_images(pieces, _images_of(first)) for pieces in texts]
+    about = [_with_images(pieces, images_of(first)) for pieces in texts]
     about += [_with_images(pieces, turned) for pieces in texts[:2]]
     return about if last is first else [*about, last]
 
 
-def _images_of(pieces: Pieces) -> list[Image.Image]:
-    return [piece for piece in pieces if isinstance(piece, Image.Image)]
-
-
 def _with_images(pieces: Pieces, images: Sequence[Image.Image]) -> Pieces:
     shown = iter(images)
-    return tuple(next(shown) if isinstance(piece, Image.Image) else piece for piece in pieces)
+    return map_images(pieces, lambda _: next(shown))
 
 
 def _try(
@@ -189,5 +186,5 @@ def _line(error: Exception) -> str:
 
 def _keys(asked: Sequence[Pieces]) -> dict[int, ImageKey]:
     """Return what each image is known by, by its identity; equal images may be one object."""
-    images = [image for pieces in asked for image in _images_of(pieces)]
+    images = [image for pieces in asked for image in images_of(pieces)]
     return {id(image): (f"image {number}", 0) for number, image in enumerate(images)}

@@ -6,7 +6,7 @@ import torch
 
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
-from savs.pipeline.extraction.model.prompts import Pieces
+from savs.pipeline.extraction.model.pieces import Pieces
 
 CPU_TOKENS = 4096
 """A CPU is as fast with some rows as with many."""

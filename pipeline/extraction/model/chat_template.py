@@ -17,9 +17,9 @@ from itertools import groupby
 from typing import Any
 
 from jinja2 import TemplateError
-from PIL import Image
 
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_form import ONE_IMAGE
 
 IMAGE, TEXT = "I", "T"
@@ -31,11 +31,12 @@ PROBES = ("TI", "TIT", "ITI", "TITI")
 _WORD = re.compile(r"word\d+word")
 
 
-def kinds_of(pieces: Sequence[str | Image.Image]) -> str:
+def kinds_of(pieces: Pieces) -> str:
     """Return the kinds of a prompt's pieces, in reading order.
 
     Examples
     --------
+    >>> from PIL import Image
     >>> kinds_of(("Is ", Image.new("RGB", (1, 1)), " red?"))
     'TIT'
     """

@@ -12,7 +12,7 @@ from PIL import Image
 from transformers import AutoModel
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.prompts import Pieces
+from savs.pipeline.extraction.model.pieces import Pieces
 
 TOWERS = ("get_image_features", "get_text_features")
 FIXED_LENGTH = ("siglip", "siglip2")

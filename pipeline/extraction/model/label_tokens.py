@@ -11,8 +11,8 @@ from jinja2 import TemplateError
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.chat_template import template_errors
+from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.extraction.model.prompts import Pieces
 
 
 def label_tokens(

@@ -13,9 +13,9 @@ from savs.pipeline.extraction.model.answers import NO_ANSWERS, NOTHING, Answers,
 from savs.pipeline.extraction.model.attention_hooks import HookPoint, collect_heads
 from savs.pipeline.extraction.model.identity import model_facts, processor_facts, prompt_digest
 from savs.pipeline.extraction.model.label_likelihood import begin, read_answers
+from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.pixel_scale import PIXELS, PixelScale
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.extraction.model.prompts import Pieces
 from savs.stores import Identity, LayerGrid
 
 NO_OUTPUTS: Mapping[str, torch.Tensor] = MappingProxyType({})

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
+from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, PromptEncoder
-from savs.pipeline.extraction.model.prompts import Pieces
 
 PIXELS = "pixel_values"
 CLOSE = 1e-6

@@ -31,6 +31,7 @@ from savs.pipeline.extraction.model.chat_template import image_places
 from savs.pipeline.extraction.model.dual_inputs import is_dual, reader_of, text_limit
 from savs.pipeline.extraction.model.load_errors import explained
 from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_form import (
     EXAMPLE,
     IN_FRONT,
@@ -40,7 +41,6 @@ from savs.pipeline.extraction.model.prompt_form import (
     find_form,
 )
 from savs.pipeline.extraction.model.prompts import (
-    Pieces,
     chat_inputs,
     conversation_inputs,
     pictured_inputs,

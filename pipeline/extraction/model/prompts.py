@@ -4,8 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from PIL import Image
-
+from savs.datasets.media.video import Visual
 from savs.datasets.prompt import IMAGE_MARK, KEEP
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.chat_template import (
@@ -16,9 +15,8 @@ from savs.pipeline.extraction.model.chat_template import (
     template_errors,
 )
 from savs.pipeline.extraction.model.padding import pad_left
+from savs.pipeline.extraction.model.pieces import Pieces, images_in
 
-Pieces = tuple[str | Image.Image, ...]
-"""A prompt as text and images in reading order."""
 TOKEN_KINDS = "mm_token_type_ids"
 """Which tokens stand for images: an input of the models whose processors name it."""
 
@@ -178,7 +176,7 @@ def require_plain_mark(name: str, processor: Any, placeholders: str) -> None:
 
 
 def _refuse_images(prompts: Sequence[Pieces]) -> None:
-    if any(isinstance(piece, Image.Image) for pieces in prompts for piece in pieces):
+    if any(map(images_in, prompts)):
         raise ValueError("this model reads no images, and the prompt has one")
 
 
@@ -190,7 +188,7 @@ def _turn(processor: Any, pieces: Pieces) -> dict[str, Any]:
     return turn | ({JOINED: True} if is_joined else {})
 
 
-def _content(piece: str | Image.Image) -> dict[str, Any]:
+def _content(piece: str | Visual) -> dict[str, Any]:
     if isinstance(piece, str):
         return {"type": "text", "text": piece}
     return {"type": "image", "image": piece}

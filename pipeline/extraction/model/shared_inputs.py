@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from PIL import Image
 
+from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, PromptEncoder
-from savs.pipeline.extraction.model.prompts import Pieces
 
 ImageKey = tuple[str, int]
 """What an image is known by: SHA-256 of its medium, and which frame of that it is."""

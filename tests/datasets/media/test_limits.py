@@ -17,6 +17,7 @@ from savs.datasets import MediaError
 from savs.datasets.media.images import decode_image
 from savs.datasets.media.media import MediaFolder, MediaRules, decode_medium
 from savs.datasets.media.mp4_boxes import declared_samples
+from savs.datasets.media.video import images_of
 from savs.datasets.media.videos import decode_video
 
 MOST_BYTES = 400 * 2**20
@@ -94,12 +95,12 @@ def test_a_higher_limit_opens_what_pillow_alone_would_refuse(
 ) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)  # Pillow refuses above 100
     image = saved(Image.new("RGB", (20, 10)), "PNG")
-    assert decode_medium(image, "x", MediaRules(max_pixels=200))[0].size == (20, 10)
+    assert images_of(decode_medium(image, "x", MediaRules(max_pixels=200)))[0].size == (20, 10)
 
 
 def test_the_frames_of_a_video_are_counted_together() -> None:
     data = encode("mp4", [plain((40 * n, 0, 0)) for n in range(6)])  # 64 x 48 = 3,072 pixels
-    assert len(decode_video(data, "x", 4, max_pixels=3_072)) == 4  # four times the limit
+    assert len(decode_video(data, "x", 4, max_pixels=3_072).frames) == 4  # four times the limit
     with pytest.raises(MediaError, match=r"^x has 5 frames of 64 x 48 pixels, more than 12,288"):
         decode_video(data, "x", 5, max_pixels=3_072)
     with pytest.raises(MediaError, match=r"^x has 64 x 48 pixels, more than 3,071"):

@@ -6,6 +6,7 @@ from PIL import Image
 
 from savs.datasets.media.media import MediaRules, decode_medium
 from savs.datasets.media.sizes import image_sizes
+from savs.datasets.media.video import images_of
 
 
 def saved(size, kind, **options):
@@ -19,7 +20,7 @@ def test_sizes_are_those_of_the_upright_image(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = saved((120, 40), "JPEG", exif=exif)
-    assert image_sizes(data) == [decode_medium(data, "x.jpg")[0].size]
+    assert image_sizes(data) == [images_of(decode_medium(data, "x.jpg"))[0].size]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "BMP"])
@@ -29,7 +30,7 @@ def test_sizes_of_other_formats(kind):
 
 def test_a_video_has_the_size_of_its_frames_each():
     data = encode("mp4", [plain((200, 30, 30)) for _ in range(6)])
-    frames = decode_medium(data, "x.mp4", MediaRules(video_frames=4))
+    frames = images_of(decode_medium(data, "x.mp4", MediaRules(video_frames=4)))
     assert image_sizes(data, 4) == [frame.size for frame in frames]
 
 

@@ -54,9 +54,12 @@ def test_frames_are_those_shown_at_the_centres_of_equal_parts(starts, end, parts
 def test_the_frames_of_a_clip_have_the_colours_of_their_times(
     suffix: str, count: int, frames: int, numbers: list[int]
 ) -> None:
-    images = decode_video(clip(suffix, count), "x", frames)
-    assert [nearest(image) for image in images] == numbers
-    assert {(image.mode, image.size) for image in images} == {("RGB", (64, 48))}
+    video = decode_video(clip(suffix, count), "x", frames)
+    assert [nearest(image) for image in video.frames] == numbers
+    assert {(image.mode, image.size) for image in video.frames} == {("RGB", (64, 48))}
+    # ten frames a second; Matroska rounds its times to milliseconds
+    assert video.times_s == pytest.approx([number / 10 for number in numbers], abs=1e-3)
+    assert video.duration_s == pytest.approx(count / 10, abs=2e-3)
 
 
 def test_messages_of_ffmpeg_are_off_however_torchvision_set_them():
@@ -68,7 +71,7 @@ def test_messages_of_ffmpeg_are_off_however_torchvision_set_them():
 @pytest.mark.parametrize("options", [{"g": "4", "bf": "0"}, {"g": "5", "bf": "2"}, {"g": "100"}])
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm"])
 def test_key_frames_change_nothing(suffix: str, options: dict[str, str]) -> None:
-    images = decode_video(clip(suffix, 27, **options), "x", 5)
+    images = decode_video(clip(suffix, 27, **options), "x", 5).frames
     assert [nearest(image) for image in images] == [2, 8, 13, 18, 24]  # 2.7, 8.1, 13.5, 18.9, 24.3
 
 
@@ -77,9 +80,9 @@ def test_where_key_frames_cannot_be_reached_all_is_decoded(
     suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = clip(suffix, 27, g="4")
-    sought = [image.tobytes() for image in decode_video(data, "x", 6)]
+    sought = [image.tobytes() for image in decode_video(data, "x", 6).frames]
     monkeypatch.setattr(video_files, "_by_seeking", lambda *_: None)
-    assert [image.tobytes() for image in decode_video(data, "x", 6)] == sought
+    assert [image.tobytes() for image in decode_video(data, "x", 6).frames] == sought
 
 
 def test_a_long_clip_is_not_decoded_whole(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +95,7 @@ def test_a_long_clip_is_not_decoded_whole(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(
         video_files, "_to_rgb", lambda frame, clip: decoded.append(frame.pts) or to_rgb(frame, clip)
     )
-    images = decode_video(data, "x", 4)
+    images = decode_video(data, "x", 4).frames
     assert [nearest(image) for image in images] == [2, 7, 12, 17]  # frames 50, 150, 250, 350
     assert len(decoded) == 4
 
@@ -103,10 +106,18 @@ def test_time_counts_and_not_the_number_of_frames(suffix: str) -> None:
     # and 8 from then on; the last one lasts a tenth, so that the clip has 5.6 s: parts of 1.4 s
     times = [0, 1, 2, 3, 4, 5, 6, 54, 55]
     data = encode(suffix, [plain(color) for color in PALETTE[:9]], times)
-    assert [nearest(image) for image in decode_video(data, "x", 4)] == [6]
-    assert [nearest(image) for image in decode_video(data, "x", 9)] == list(range(9))
+    assert [nearest(image) for image in decode_video(data, "x", 4).frames] == [6]
+    assert [nearest(image) for image in decode_video(data, "x", 9).frames] == list(range(9))
     # 8 parts of 0.7 s: centres 0.35 (frame 3), 1.05 ... 5.25: frame 6 once
-    assert [nearest(image) for image in decode_video(data, "x", 8)] == [3, 6]
+    video = decode_video(data, "x", 8)
+    assert [nearest(image) for image in video.frames] == [3, 6]
+    assert video.times_s == pytest.approx((0.3, 0.6))
+    assert video.duration_s == pytest.approx(5.6)
+
+
+def test_times_count_from_the_first_frame_of_the_file() -> None:
+    data = encode("mkv", [plain(color) for color in PALETTE[:4]], [30, 31, 33, 36])
+    assert decode_video(data, "x", 4).times_s == pytest.approx((0, 0.1, 0.3, 0.6))
 
 
 def turned(data: bytes, matrix: tuple[int, ...]) -> bytes:
@@ -137,7 +148,7 @@ def test_a_clip_of_a_turned_phone_is_upright(
     image = plain(PALETTE[0])
     image.paste(PALETTE[26], (0, 0, 24, 24))  # the first row and column that are stored
     data = turned(encode("mp4", [image] * 3), matrix)
-    for seen in decode_video(data, "x", 2):
+    for seen in decode_video(data, "x", 2).frames:
         assert seen.size == size
         corners = [(x, y) for x in (0.1, 0.9) for y in (0.1, 0.9)]
         assert [at for at in corners if nearest(seen, at) == 26] == [corner]
@@ -162,7 +173,7 @@ def trimmed(data: bytes, start_s: float, length_s: float) -> bytes:
 )
 def test_a_trimmed_clip_is_whole(start_s: float, length_s: float, numbers: list[int]) -> None:
     data = trimmed(clip("mp4", 27, g="9", bf="0"), start_s, length_s)
-    assert [nearest(image) for image in decode_video(data, "x", 3)] == numbers
+    assert [nearest(image) for image in decode_video(data, "x", 3).frames] == numbers
 
 
 @pytest.mark.parametrize("suffix", CODECS)
@@ -240,7 +251,7 @@ def test_sound_beside_pictures_is_no_matter() -> None:
     data = encode("mp4", [plain(color) for color in PALETTE[:12]], sound=True)
     with av.open(io.BytesIO(data)) as container:
         assert len(container.streams.audio) == 1
-    assert [nearest(image) for image in decode_video(data, "x", 3)] == [2, 6, 10]
+    assert [nearest(image) for image in decode_video(data, "x", 3).frames] == [2, 6, 10]
 
 
 def test_without_av_the_install_command_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

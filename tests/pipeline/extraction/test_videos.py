@@ -30,7 +30,7 @@ def files(inputs):
     for number, count in enumerate((9, 9, 2, 2)):
         data = encode("mp4", [plain(PALETTE[(number * 7 + i) % 27]) for i in range(count)])
         (inputs.root / f"{number}.mp4").write_bytes(data)
-        frames = decode_video(data, "x", 3)
+        frames = decode_video(data, "x", 3).frames
         assert len(frames) == min(3, count)
         names = []
         for place, frame in enumerate(frames):
@@ -112,7 +112,7 @@ def test_a_thumbnail_of_a_video_is_the_first_frame_that_the_model_reads(
     given = inputs.rows("clips.jsonl", rows)
     options = {"model": str(tiny_model("qwen2_vl")), "thumbnails": True, "video_frames": 4}
     done = extract("general", train=given, test=given, out=tmp_path / "t", **options)
-    first = nearest(decode_video(data, "x", 4)[0])
+    first = nearest(decode_video(data, "x", 4).frames[0])
     assert first == 2  # the middle of the first quarter
     small = [Image.open(io.BytesIO(data)) for data in done.store.examples("test")["thumbnail"]]
     assert [nearest(image) for image in small] == [first, first]
