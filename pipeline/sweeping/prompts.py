@@ -15,6 +15,7 @@ from savs.pipeline.readouts import Readout
 from savs.pipeline.selection.selection import default_heads, select
 from savs.pipeline.statistics.intervals import summarise
 from savs.pipeline.statistics.paired_tests import holm, subtract
+from savs.pipeline.sweeping.sweep import chosen_readouts
 from savs.stores import FeatureStore
 
 PROMPTS_SCHEMA = {
@@ -86,8 +87,8 @@ def sweep_prompts(
         )
     rows: list[dict[str, Any]] = []
     notes: dict[str, None] = {}
-    for readout in readouts:
-        for count in heads or [default_heads(store.heads)]:
+    for readout in chosen_readouts(readouts):
+        for count in dict.fromkeys(heads or [default_heads(store.heads)]):
             selection = select(store, heads=count, readout=readout, scoring=scoring)
             found = cross_validate(store, selection)
             parts, left_out = _paired(found.predictions, prompts)

@@ -14,7 +14,7 @@ from savs.pipeline.evaluation.same_examples import (
     joined_clusters,
 )
 from savs.pipeline.heads.training_set import TrainingTask, training_tasks
-from savs.pipeline.sweeping.sweep import swept_examples
+from savs.pipeline.sweeping.passes import swept_examples
 from savs.stores import FeatureStore
 
 Stores = Mapping[str, FeatureStore]
