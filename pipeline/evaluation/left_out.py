@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
+from savs.datasets.example import of_subtask
 from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
@@ -171,7 +172,7 @@ def held_out(
     SelectionError
         A class has too few examples that share no cluster, or too few would be left to score by.
     """
-    where = "" if task.subtask is None else f" of subtask {task.subtask!r}"
+    where = of_subtask(task.subtask)
     tied = {
         label: len({clusters[int(i)] for i in np.flatnonzero(task.labels == number)})
         for number, label in enumerate(task.classes)
