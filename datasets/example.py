@@ -29,3 +29,14 @@ class Example:
     """A part of the benchmark that is also reported separately."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Columns of the row that the benchmark does not read."""
+
+
+def of_subtask(subtask: str | None) -> str:
+    """Return what names a subtask behind a noun of a message; nothing of None.
+
+    Examples
+    --------
+    >>> of_subtask("Jigsaw"), of_subtask(None)
+    (" of subtask 'Jigsaw'", '')
+    """
+    return "" if subtask is None else f" of subtask {subtask!r}"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from savs.datasets.errors import RowError
-from savs.datasets.example import Example
+from savs.datasets.example import Example, of_subtask
 from savs.foundation.errors import ParameterError
 
 Drawn = tuple[list[Example], list[Example]]
@@ -103,7 +103,7 @@ def too_few(wanted: Wanted, stratum: str, total: int, most: int, otherwise: str)
 def _class_key(example: Example) -> tuple[str, str]:
     if example.label is None:
         raise RowError(f"example {example.id!r} has no label, so it cannot train; pass --train")
-    where = "" if example.subtask is None else f" of subtask {example.subtask!r}"
+    where = of_subtask(example.subtask)
     return f"class {example.label!r}{where}", example.id
 
 

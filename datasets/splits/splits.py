@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from savs.datasets.errors import RowError
-from savs.datasets.example import Example
+from savs.datasets.example import Example, of_subtask
 
 
 def check_splits(train: Sequence[Example], test: Sequence[Example]) -> None:
@@ -35,7 +35,7 @@ def check_splits(train: Sequence[Example], test: Sequence[Example]) -> None:
     classes = _classes(train)
     for subtask, labels in classes.items():
         if len(labels) < 2:
-            where = "" if subtask is None else f" of subtask {subtask!r}"
+            where = of_subtask(subtask)
             raise RowError(
                 f"the training examples{where} have one class only, {labels.pop()!r}; a classifier"
                 " needs at least two: add examples of another class"
@@ -77,7 +77,7 @@ def unknown_labels(train: Sequence[Example], test: Sequence[Example]) -> list[st
         known = {name.strip().casefold(): name for name in sorted(classes.get(subtask, ()))}
         near = difflib.get_close_matches(label.strip().casefold(), known, n=1, cutoff=0.8)
         hint = f" (did you mean {known[near[0]]!r}?)" if near else ""
-        where = "" if subtask is None else f" of subtask {subtask!r}"
+        where = of_subtask(subtask)
         examples = f"{count} example" + ("s" if count > 1 else "")
         lines.append(f"test label {label!r}{where} ({examples}) is in no training example{hint}")
     return lines

@@ -106,6 +106,9 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
     def fit(self, images: Sequence[Pictured], labels: Sequence[Any]) -> Self:
         """Choose heads and fit the readout on labelled images; about 20 of each class are enough.
 
+        Where each class has two different images or more, left-out ones calibrate it, as in `savs
+        select`.
+
         Raises
         ------
         MissingExtraError
@@ -147,8 +150,8 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
     def predict_proba(self, images: Sequence[Pictured]) -> Array:
         """Return `(n, classes)` probabilities, in the order of `classes_`.
 
-        Those of a loaded classifier are calibrated if `select` calibrated it. Otherwise they are
-        shares of votes or scores.
+        They are calibrated where `fit`, or the `select` of a loaded classifier, could do that.
+        Otherwise they are shares of votes or scores.
         """
         found = self._scores(images)
         task = self.selection_.only_task()

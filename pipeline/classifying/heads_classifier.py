@@ -100,7 +100,7 @@ class HeadsClassifier(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: Any) -> Array:  # noqa: N803
         """Return `(n, classes)` shares of votes or scores, in the order of `classes_`.
 
-        They are not calibrated.
+        They are not calibrated; `sklearn.calibration.CalibratedClassifierCV` does that.
         """
         found = self._scores(X)
         return probabilities(found, self._chosen.rule.name)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from savs.datasets.media.media import sha256
 from savs.foundation.arrays import Array
-from savs.pipeline.classifying.chosen_heads import choose_heads
+from savs.pipeline.classifying.chosen_heads import ChosenHeads, choose_heads
 from savs.pipeline.classifying.feature_cache import ImageHeads
-from savs.pipeline.readouts import Readout
+from savs.pipeline.classifying.image_calibration import calibrate_images
+from savs.pipeline.readouts import Readout, choose_readout
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.task_selection import TaskSelection
 from savs.stores.format.layout import digest
@@ -24,7 +25,7 @@ def select_of_images(
     readout: str | Path | Readout,
     scoring: str,
 ) -> Selection:
-    """Choose heads and fit a readout, as `select` does of a store.
+    """Choose heads, fit a readout and calibrate it, as `savs select` does of a store.
 
     Parameters
     ----------
@@ -47,12 +48,17 @@ def select_of_images(
         As `choose_heads`.
     """
     names, widths, features = found.features()
-    chosen = choose_heads(
-        *(features, labels, tuple(classes), names, widths),
-        count=heads,
-        readout=readout,
-        scoring=scoring,
-    )
+    rule, digests = choose_readout(readout), [sha256(content) for content in contents]
+
+    def choose(own: Array, numbers: Array) -> ChosenHeads:
+        return choose_heads(
+            *(own, numbers, tuple(classes), names, widths),
+            count=heads,
+            readout=rule,
+            scoring=scoring,
+        )
+
+    chosen = choose(features, labels)
     task = TaskSelection(
         subtask=None,
         classes=tuple(classes),
@@ -63,10 +69,11 @@ def select_of_images(
         question=question,
         media=1,
         fitted=chosen.fitted,
+        calibration=calibrate_images(chosen, choose, features, labels, classes, digests, scoring),
     )
     return Selection(
         source=found.source,
-        train=digest([[sha256(c), classes[n]] for c, n in zip(contents, labels, strict=True)]),
+        train=digest([[name, classes[n]] for name, n in zip(digests, labels, strict=True)]),
         readout=chosen.rule.name,
         readout_file=chosen.rule.file,
         rule=chosen.rule,

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from savs.datasets import Example, RowError
+from savs.datasets.example import of_subtask
 from savs.datasets.prompt import split_prompt
 from savs.datasets.row import Row
 from savs.pipeline.errors import SelectionError
@@ -96,7 +97,7 @@ class Questions:
         return found
 
     def _no_prompt(self, row: Row, task: TaskConfig) -> SelectionError:
-        where = "" if task.subtask is None else f" of subtask {task.subtask!r}"
+        where = of_subtask(task.subtask)
         return SelectionError(
             f"{row.where} has no question, and the training examples{where} had several, so that"
             " the classifier has none of its own; pass --question TEXT, a table with a column"

@@ -47,8 +47,8 @@ def print_differences(table: "pl.DataFrame") -> None:
     ]
     print_table(header, rows)
     say(f"difference: minus {table['a'][0]} on the same draws and examples, percentage points")
-    count = table["p_holm"].count()
-    say(f"p (Holm): corrected for the {count:,} rows of the headline metric")
+    if count := table["p_holm"].count():
+        say(f"p (Holm): corrected for the {count:,} rows of the headline metric")
 
 
 def print_stores(table: "pl.DataFrame") -> None:

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
+from savs.datasets.example import of_subtask
 from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
@@ -18,7 +19,7 @@ from savs.pipeline.evaluation.predictions import predicted
 from savs.pipeline.heads.centroids import class_centroids
 from savs.pipeline.heads.folds import FOLDS, fold_count, stratified_folds
 from savs.pipeline.heads.training_set import TrainingTask, training_tasks
-from savs.pipeline.readouts import Readout
+from savs.pipeline.readouts import ClassScores, Fitted, Readout
 from savs.pipeline.selection.calibration import CENTROIDS, has_centroids, typicality_of
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.task_selection import (
@@ -91,27 +92,56 @@ def leave_out(
     parts = [
         _Part(task, like, out)
         for task, like in zip(training_tasks(store), selection.tasks, strict=True)
-        for out in _held_out(task, [clusters[row] for row in task.rows], folds, selection.scoring)
+        for out in held_out(task, [clusters[row] for row in task.rows], folds, selection.scoring)
     ]
     chosen = _choose(store, rule, selection, parts)
-    found: dict[int, list[tuple[_Part, pl.DataFrame, Array, Array, Array]]] = {}
+    found: dict[int, list[tuple[_Part, pl.DataFrame, Judged]]] = {}
     for part, heads, features in _read(store, parts, chosen):
         own, out = features[:, ~part.out], features[:, part.out]
         fitted = fit_task(store, rule, heads, own).fitted
-        scores = fitted.scores(out)
-        typical = np.zeros(0, np.float32)
-        seen = scores.scores[:0]
         if for_calibration:
-            seen = fitted.scores(own[:, some_of(own.shape[1])]).scores
-            centroids = (
-                getattr(fitted, CENTROIDS)
-                if has_centroids(rule)
-                else class_centroids(own, part.others.labels, len(part.task.classes))
-            )
-            typical = typicality_of(out, centroids, fitted, scores)
-        frame = predicted(examples[part.task.rows[part.out]], part.task.classes, scores)
-        found.setdefault(id(part.task), []).append((part, frame, scores.scores, typical, seen))
+            judged = judge(rule, fitted, own, part.others, out)
+        else:
+            scores = fitted.scores(out)
+            judged = Judged(scores, np.zeros(0, np.float32), scores.scores[:0])
+        frame = predicted(examples[part.task.rows[part.out]], part.task.classes, judged.scores)
+        found.setdefault(id(part.task), []).append((part, frame, judged))
     return [_joined(own) for own in found.values()]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a fit of some examples makes of others."""
+
+    scores: ClassScores
+    typicality: Array
+    """`(n,)` float32 of the others."""
+    seen: Array
+    """`(m, classes)` scores of examples that it was fitted on."""
+
+
+def judge(rule: Readout, fitted: Fitted, own: Array, task: TrainingTask, out: Array) -> Judged:
+    """Judge a fit for a calibration.
+
+    Parameters
+    ----------
+    rule
+        The readout.
+    fitted
+        Its fit to `own`, `(heads, m, d)` features of the examples of a task.
+    own, task
+        See `fitted`.
+    out
+        `(heads, n, d)` features of other examples.
+    """
+    scores = fitted.scores(out)
+    centroids = (
+        getattr(fitted, CENTROIDS)
+        if has_centroids(rule)
+        else class_centroids(own, task.labels, len(task.classes))
+    )
+    seen = fitted.scores(own[:, some_of(own.shape[1])]).scores
+    return Judged(scores, typicality_of(out, centroids, fitted, scores), seen)
 
 
 def some_of(count: int) -> slice:
@@ -119,24 +149,30 @@ def some_of(count: int) -> slice:
     return slice(None, None, -(-count // SEEN))
 
 
-def _joined(parts: Sequence[tuple[_Part, pl.DataFrame, Array, Array, Array]]) -> LeftOut:
+def _joined(parts: Sequence[tuple[_Part, pl.DataFrame, Judged]]) -> LeftOut:
     kept = [int((~part.out).sum()) / len(part.out) for part, *_ in parts]
     return LeftOut(
-        predictions=pl.concat([frame for _, frame, *_ in parts]),
+        predictions=pl.concat([frame for _, frame, _ in parts]),
         labels=np.concatenate([part.task.labels[part.out] for part, *_ in parts]),
-        scores=np.concatenate([scores for _, _, scores, *_ in parts]),
-        typicality=np.concatenate([typical for *_, typical, _ in parts]),
-        seen=np.concatenate([seen for *_, seen in parts]),
+        scores=np.concatenate([judged.scores.scores for *_, judged in parts]),
+        typicality=np.concatenate([judged.typicality for *_, judged in parts]),
+        seen=np.concatenate([judged.seen for *_, judged in parts]),
         folds=len(parts),
         kept=(min(kept), max(kept)),
     )
 
 
-def _held_out(
+def held_out(
     task: TrainingTask, clusters: Sequence[str], folds: int | Literal["loo"], scoring: str
 ) -> list[Array]:
-    """Return the flags of each part of a task."""
-    where = "" if task.subtask is None else f" of subtask {task.subtask!r}"
+    """Return the flags of each part of a task, which are left out in turn.
+
+    Raises
+    ------
+    SelectionError
+        A class has too few examples that share no cluster, or too few would be left to score by.
+    """
+    where = of_subtask(task.subtask)
     tied = {
         label: len({clusters[int(i)] for i in np.flatnonzero(task.labels == number)})
         for number, label in enumerate(task.classes)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from savs.datasets.example import of_subtask
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.readouts import ClassScores
@@ -102,7 +103,7 @@ def risk_notes(selection: Selection, risk: float | None) -> list[str]:
     require_risk(risk)
     notes, least = [], least_examples(risk)
     for task in selection.tasks:
-        where = "" if task.subtask is None else f" of subtask {task.subtask!r}"
+        where = of_subtask(task.subtask)
         if task.calibration is None:
             raise SelectionError(
                 f"the selection{where} has no calibration, which --risk needs: it was made with"

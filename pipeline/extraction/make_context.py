@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from savs.datasets import Example, RowError
+from savs.datasets.example import of_subtask
 from savs.datasets.splits.shots import Shots
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.prepare import pieces_of
@@ -88,7 +89,7 @@ def read_demonstrations(
         split = "test" if questions else "train"
         turns = [(_pieces(model, source, "train", e), str(e.label)) for e in own]
         question = _pieces(model, source, split, longest)
-        where = "" if subtask is None else f" of subtask {subtask!r}"
+        where = of_subtask(subtask)
         try:
             made, line = _read(model, turns, question, _asked_of(answers, subtask), where)
         except RuntimeError as error:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from savs.datasets.example import of_subtask
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.centroids import normalise
@@ -62,8 +63,8 @@ def class_texts(
         own = rows.filter(label=label)["row"].to_numpy()
         if not len(own):
             raise SelectionError(
-                f"{store.path} has no text of class {label!r}{_of(task.subtask)}; extract again"
-                " with --classes, and look at the skipped texts in `savs show`"
+                f"{store.path} has no text of class {label!r}{of_subtask(task.subtask)}; extract"
+                " again with --classes, and look at the skipped texts in `savs show`"
             )
         means.append(units[:, own].mean(axis=1))
     directions = normalise(np.stack(means, axis=1).astype(np.float32))
@@ -81,13 +82,9 @@ def count_texts(
     return rows.filter(pl.col("label").is_in(list(classes))).height
 
 
-def _of(subtask: str | None) -> str:
-    return "" if subtask is None else f" of subtask {subtask!r}"
-
-
 def _rows(store: FeatureStore, kinds: Sequence[str], subtask: str | None) -> pl.DataFrame:
     """Return the texts of a subtask, of the first kind that the store has, with their `row`."""
-    where, splits = _of(subtask), store.manifest.plan.splits
+    where, splits = of_subtask(subtask), store.manifest.plan.splits
     rows = store.examples(CLASSES) if CLASSES in splits else None
     if rows is not None:
         rows = rows.with_row_index("row")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from savs.datasets.example import of_subtask
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.stores import FeatureStore, Head
@@ -123,7 +124,7 @@ def _only(values: pl.Series) -> Any:
 
 
 def _check_classes(subtask: str | None, classes: tuple[str, ...], usable: set[str]) -> None:
-    where = "" if subtask is None else f" of subtask {subtask!r}"
+    where = of_subtask(subtask)
     for label in classes:
         if label not in usable:
             raise SelectionError(

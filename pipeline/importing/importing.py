@@ -1,5 +1,6 @@
 """Features of a file become a store, on which all commands of stage 2 work."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,11 +22,11 @@ from savs.foundation.arrays import Array
 from savs.pipeline.errors import ImportFileError
 from savs.pipeline.importing.feature_file import FeatureFile, Layers
 from savs.pipeline.importing.feature_files import open_features
-from savs.pipeline.importing.labels import Labelled, Placed, read_labels
+from savs.pipeline.importing.labels import IMPORTED_SPLITS, Labelled, Placed, read_labels
 from savs.pipeline.inputs.stored_rows import example_columns, planned_rows
 from savs.pipeline.names import IMPORTED
 from savs.stores import FeatureStore, Identity, Manifest, ShardContent, head_name, open_store
-from savs.stores.format.layout import SPLITS
+from savs.stores.format.layout import LOGIT_SCALE
 from savs.stores.format.plan import ShardSpec, make_plan
 from savs.stores.shard.finite import is_finite
 from savs.stores.write.whole_store import whole_store
@@ -50,6 +51,7 @@ def import_features(
     out: str | Path,
     model: str | None = None,
     split: str | None = None,
+    logit_scale: float | None = None,
     columns: Mapping[str, str] | None = None,
     media_root: str | Path | None = None,
     allow_outside: bool = False,
@@ -66,16 +68,18 @@ def import_features(
         which is kept as float32; or a `.safetensors` or `.parquet` file with an array or a column
         of lists a head.
     labels
-        A JSON Lines, JSON, CSV or Parquet file with `label` and `split` (`train` or `test`), and
-        the other fields of `general`, all optional. Without it they are columns of a Parquet file
-        of features.
+        A JSON Lines, JSON, CSV or Parquet file with `label` and `split` (`train`, `test`, or
+        `classes` for texts of the classes), and the other fields of `general`, all optional.
+        Without it they are columns of a Parquet file of features.
     out
         The store's folder: new, or empty.
     model
         The name of what computed the features; the stem of their file by default. Stores of
         another model cannot be merged, and no selection is applied to them.
     split
-        `train` or `test`, of all rows, where they do not say so.
+        `train`, `test` or `classes`, of all rows, where they do not say so.
+    logit_scale
+        What a dual encoder multiplies cosines by, for readouts such as `clip`: 100 of most.
     columns
         Field -> the column that holds it: `{"label": "class"}`.
     media_root, allow_outside
@@ -85,7 +89,8 @@ def import_features(
     Raises
     ------
     ImportFileError
-        Features that cannot be read or stored, or rows that do not match.
+        Features that cannot be read or stored, rows that do not match, or a scale that is not
+        above 0.
     DatasetError
         Labels that cannot be read.
     StoreMismatchError
@@ -97,8 +102,10 @@ def import_features(
     --------
     >>> import_features("clip.npy", "labels.csv", out="clip").store  # doctest: +SKIP
     """
-    if split is not None and split not in SPLITS:
-        raise ImportFileError(f"split is {split!r}, expected {' or '.join(SPLITS)}")
+    if split is not None and split not in IMPORTED_SPLITS:
+        raise ImportFileError(f"split is {split!r}, expected {' or '.join(IMPORTED_SPLITS)}")
+    if logit_scale is not None and not 0 < logit_scale < math.inf:
+        raise ImportFileError(f"logit_scale is {logit_scale}, expected a number above 0")
     file = open_features(Path(features))
     found = read_labels(file, None if labels is None else Path(labels), columns, split)
     examples = {name: [example for _, example in rows] for name, rows in found.splits.items()}
@@ -108,12 +115,17 @@ def import_features(
     rows = [example for own in examples.values() for example in own]
     media = MediaFolder(root, Path(labels or features).parent, MediaRules(None, allow_outside))
     digests = digests_of(media_names(rows), media)
-    store = _write(file, found, digests, Path(out), model or file.path.stem)
+    identity = _identity(file, model or file.path.stem, logit_scale)
+    store = _write(file, found, digests, Path(out), identity)
     return Imported(store, tuple(_notes(file, found, examples, digests, root)))
 
 
 def _write(
-    file: FeatureFile, found: Labelled, digests: Mapping[str, str], out: Path, model: str
+    file: FeatureFile,
+    found: Labelled,
+    digests: Mapping[str, str],
+    out: Path,
+    identity: Identity,
 ) -> FeatureStore:
     plan = make_plan(
         {
@@ -122,7 +134,7 @@ def _write(
         },
         SHARD_ROWS,
     )
-    with whole_store(out, Manifest(_identity(file, model), plan)) as (writer, made):
+    with whole_store(out, Manifest(identity, plan)) as (writer, made):
         for spec in plan.shards():
             placed = [found.splits[spec.split][row] for row in plan.splits[spec.split].rows(spec)]
             if writer.write(spec, _content(file, spec, placed, digests)):
@@ -131,10 +143,11 @@ def _write(
     return open_store(out)
 
 
-def _identity(file: FeatureFile, model: str) -> Identity:
+def _identity(file: FeatureFile, model: str, logit_scale: float | None) -> Identity:
     unknown = dict.fromkeys(("revision", "config", "weights"))
+    scale = {} if logit_scale is None else {LOGIT_SCALE: float(logit_scale)}
     return Identity(
-        model={"name": model, "class": IMPORTED, **unknown},
+        model={"name": model, "class": IMPORTED, **unknown, **scale},
         processor={"class": IMPORTED},
         dtype=file.dtype,
         benchmark={"name": "general", "options": {}},

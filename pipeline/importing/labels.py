@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from savs.datasets import Example, RowError
-from savs.datasets.benchmark import Benchmark
+from savs.datasets.benchmark import Benchmark, Fields
 from savs.datasets.benchmarks.general import FIELDS, general, parse_row
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import read_rows
@@ -18,10 +18,11 @@ from savs.foundation.parquet_files import scan_parquet
 from savs.pipeline.errors import ImportFileError
 from savs.pipeline.importing.feature_file import FeatureFile
 from savs.pipeline.importing.feature_files import damage
-from savs.stores.format.layout import SPLITS
+from savs.stores.format.layout import CLASSES, SPLITS, TEXTS_OF_FILE, TEXTS_OF_NAMES
 
 SPLIT = "split"
 """Field of a row that says where it belongs."""
+IMPORTED_SPLITS = (*SPLITS, CLASSES)
 Placed = tuple[int, Example]
 """Row of the features, and the example that it is of."""
 
@@ -52,7 +53,8 @@ def read_labels(
         The features.
     labels
         A JSON Lines, JSON, CSV or Parquet file with the fields of `general`, of which only `label`
-        is required, and `split`. None for the other columns of a Parquet file of features.
+        is required, and `split`. None for the other columns of a Parquet file of features. Rows of
+        the split `classes` are texts of their label, which stands for a question that is not given.
     columns
         Field of `general` -> its column.
     split
@@ -115,8 +117,10 @@ def _benchmark(rows: Sequence[Row], columns: Mapping[str, str] | None) -> Benchm
 
 
 def _example(benchmark: Benchmark, row: Row, question: str, split: str | None) -> Example:
-    found = row.choice(SPLIT, SPLITS) if split is None else split
+    found = row.choice(SPLIT, IMPORTED_SPLITS) if split is None else split
     (fields,) = parse_fields(benchmark, row)
+    if found == CLASSES:
+        return _class_text(row, fields, row.optional(question))
     return Example(
         id=fields.id or row.id,
         split=found,
@@ -128,6 +132,22 @@ def _example(benchmark: Benchmark, row: Row, question: str, split: str | None) -
         subtask=fields.subtask,
         category=fields.category,
         extra=row.rest([*benchmark.columns, SPLIT]),
+    )
+
+
+def _class_text(row: Row, fields: Fields, text: str | None) -> Example:
+    """Return the text of a class, of the kind that the readouts of names look for."""
+    if fields.label is None or fields.media:
+        raise RowError(f"{row.where}: a text of a class has a label and no image; correct the row")
+    is_name = text in (None, fields.label)
+    return Example(
+        id=fields.id or row.id,
+        split=CLASSES,
+        index=0,
+        label=fields.label,
+        prompt=text or fields.label,
+        subtask=fields.subtask,
+        category=TEXTS_OF_NAMES if is_name else TEXTS_OF_FILE,
     )
 
 
@@ -163,4 +183,4 @@ def _by_split(placed: Sequence[Placed]) -> dict[str, list[Placed]]:
         seen.add((example.split, example.id))
         own = found.setdefault(example.split, [])
         own.append((row, replace(example, index=len(own))))
-    return {split: found[split] for split in SPLITS if split in found}
+    return {split: found[split] for split in IMPORTED_SPLITS if split in found}

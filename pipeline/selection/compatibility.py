@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import polars as pl
 
+from savs.datasets.example import of_subtask
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.config_json import SelectionConfig, TaskConfig, grid_widths
 from savs.stores import FeatureStore
@@ -79,7 +80,7 @@ def _other_prompts(task: TaskConfig, examples: pl.DataFrame) -> str | None:
     if not other.height:
         return None
     first = other.row(0, named=True)
-    where = "" if task.subtask is None else f" of subtask {task.subtask!r}"
+    where = of_subtask(task.subtask)
     text = f"{other.height:,} of {examples.height:,} examples{where} have another prompt than"
     if first["prompt"] != task.question and task.question is not None:
         return f"{text} in training, {task.question!r}; {first['id']!r} has {first['prompt']!r}"

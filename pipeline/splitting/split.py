@@ -24,6 +24,7 @@ from savs.datasets.rows.examples import iter_examples
 from savs.datasets.rows.files import Files
 from savs.datasets.rows.packed_media import is_packed
 from savs.datasets.rows.rewrite import common_form, copy_rows, form_of
+from savs.datasets.rows.tar_shards import TAR
 from savs.datasets.splits.cluster_shots import draw_clusters
 from savs.datasets.splits.clusters import cluster_ids
 from savs.datasets.splits.label_doubts import label_doubts, refuse_doubts
@@ -132,8 +133,11 @@ def split_file(
     force: bool,
 ) -> Splitting:
     """Split a file, read as the inputs say, into the target files, see `split`."""
-    _check_form(benchmark)
+    if benchmark.read_folder is not None:
+        raise _not_split(f"{benchmark.name} reads folders")
     files = find_files(source)
+    if shard := next((path for path in files if path.suffix.lower() == TAR), None):
+        raise _not_split(f"{shard} is a tar shard")
     numbered = list(iter_examples(benchmark, files, "test"))
     rows, pool = [row for row, _ in numbered], [example for _, example in numbered]
     _check_targets(files, targets, force=force)
@@ -168,12 +172,11 @@ def split_file(
     )
 
 
-def _check_form(benchmark: Benchmark) -> None:
-    if benchmark.read_folder is not None:
-        raise SourceError(
-            f"{benchmark.name} reads folders, but only files can be split; draw in savs extract"
-            " instead: --test DIR --shots N --seed S"
-        )
+def _not_split(what: str) -> SourceError:
+    return SourceError(
+        f"{what}, but only files of rows can be split; draw in savs extract instead: --test DIR"
+        " --shots N --seed S"
+    )
 
 
 def _check_targets(files: Files, targets: Mapping[str, Path], *, force: bool) -> None:

@@ -22,7 +22,7 @@ from savs.pipeline.selection.task_selection import heads_up_to, score_tasks
 from savs.pipeline.sweeping.depth_table import Point, depth_table
 from savs.pipeline.sweeping.draws import Draw, Shots, make_draws
 from savs.pipeline.sweeping.passes import SweepPlan, run_draws
-from savs.pipeline.sweeping.sweep import choose_readouts, swept_examples, whole_split
+from savs.pipeline.sweeping.sweep import chosen_readouts
 from savs.stores import FeatureStore
 
 
@@ -69,24 +69,20 @@ def sweep_depth(
     """
     store.require_complete()
     require_scoring(scoring)
+    rules = chosen_readouts(readouts)
     measuring = stored_benchmark(store, benchmark)
-    rules = choose_readouts(readouts)
     count = default_heads(store.heads) if heads is None else head_count(store.heads, heads)
     depths = _depths(store, max_layers, count)
     tasks = training_tasks(store)
     drawn = make_draws(tasks, shots, draws, seed)
-    test, skipped = swept_examples(store)
-    plan = SweepPlan(
-        store, tasks, _at_depths(drawn, len(depths)), [count], store.features("train"), test
-    )
+    plan = SweepPlan.of(store, tasks, _at_depths(drawn, len(depths)), [count])
     classes = {task.subtask: task.classes for task in tasks}
     found: dict[Point, list[list[Sequence[Units]]]] = {}
     for rule in rules:
         orders = _orders(store, rule, scoring, drawn, depths, count)
-        for cell, parts in run_draws(plan, rule, orders):
-            whole = whole_split(store, parts, skipped)
+        for cell, predictions in run_draws(plan, rule, orders):
             cells = found.setdefault((cell.readout, cell.shots), [[] for _ in depths])
-            cells[cell.draw % len(depths)].append(compute_metrics(measuring, whole, classes))
+            cells[cell.draw % len(depths)].append(compute_metrics(measuring, predictions, classes))
     layers = store.grid[-1].layer + 1
     return depth_table(found, depths, count, layers)
 

@@ -27,6 +27,11 @@ class Draw:
     number: int
     """Number of the draw; in each, the examples of fewer shots are among those of more."""
 
+    @property
+    def point(self) -> tuple[int | None, int]:
+        """Shots and number, which the draws of all tasks have in common."""
+        return self.shots, self.number
+
 
 def make_draws(
     tasks: Sequence[TrainingTask], shots: Sequence[Shots], draws: int, seed: int

@@ -25,7 +25,7 @@ from savs.pipeline.plugins.benchmark import stored_benchmark
 from savs.pipeline.readouts import Readout, choose_readout
 from savs.pipeline.selection.selection import head_count, require_scoring
 from savs.pipeline.sweeping.draws import Draw, Shots, make_draws
-from savs.pipeline.sweeping.passes import SweepPlan
+from savs.pipeline.sweeping.passes import SweepPlan, swept_examples, whole_split
 from savs.pipeline.sweeping.shared_examples import (
     SharedTest,
     Stores,
@@ -33,13 +33,7 @@ from savs.pipeline.sweeping.shared_examples import (
     shared_tasks,
 )
 from savs.pipeline.sweeping.summary import Cell, CellScores, Sweep
-from savs.pipeline.sweeping.sweep import (
-    default_shots,
-    require_readouts,
-    swept_examples,
-    swept_predictions,
-    whole_split,
-)
+from savs.pipeline.sweeping.sweep import default_shots, require_names, swept_predictions
 from savs.stores import FeatureStore
 
 NO_HEADS = 0
@@ -150,7 +144,6 @@ def find_methods(
     SelectionError
         None is given, or one is unknown, given twice, or possible in no store that it was asked of.
     """
-    require_readouts(readouts)
     methods: list[Method] = []
     notes: list[str] = []
     for given in readouts:
@@ -164,10 +157,7 @@ def find_methods(
             raise SelectionError(f"readout {name!r}: " + "; ".join(lacking.values()))
         notes += [f"{name} is left out: {lack}" for lack in lacking.values() if lack]
         methods += [Method(f"{s}:{name}" if len(stores) > 1 else name, s, rule) for s in able]
-    names = [method.name for method in methods]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise SelectionError(f"two readouts are called {twice!r}; give each once")
+    require_names([method.name for method in methods])
     return methods, notes
 
 
@@ -223,10 +213,9 @@ def _fitted(
     wanted = DEFAULT_HEADS if heads is None else heads
     has_fewer = isinstance(wanted, int) and wanted > len(store.heads)
     counts = [head_count(store.heads, "all" if has_fewer else wanted)]
-    test, skipped = swept_examples(store)
-    plan = SweepPlan(store, tasks, drawn, counts, store.features("train"), test)
+    plan = SweepPlan.of(store, tasks, drawn, counts)
     rules = [rule for rule, _ in fitted]
-    for cell, predictions in swept_predictions(plan, rules, scoring, skipped):
+    for cell, predictions in swept_predictions(plan, rules, scoring):
         yield [cell._replace(readout=names[cell.readout])], predictions
 
 
@@ -240,14 +229,11 @@ def _captioned(
     own = [method for method in methods if compares_captions(store, method.rule)]
     if not own:
         return
-    captions, skipped = (
-        Captions(store, stored_benchmark(store, benchmark)),
-        swept_examples(store)[1],
-    )
-    for shots, number in _points(drawn):
-        tasks = [draw.task for draw in drawn if (draw.shots, draw.number) == (shots, number)]
-        found = whole_split(store, [captions.match(task).rows for task in tasks], skipped)
-        yield [Cell(method.name, NO_HEADS, shots, number) for method in own], found
+    captions = Captions(store, stored_benchmark(store, benchmark))
+    for point in _points(drawn):
+        parts = [captions.match(draw.task).rows for draw in drawn if draw.point == point]
+        found = whole_split(store, parts, swept_examples(store)[1])
+        yield [Cell(method.name, NO_HEADS, *point) for method in own], found
 
 
 def _level(
@@ -256,15 +242,14 @@ def _level(
     """Yield all cells of each of the model's own answers, with the one set of predictions."""
     for method in methods:
         if isinstance(method.rule, str):
-            found = whole_split(
-                store, own_answers(store, method.rule).parts, swept_examples(store)[1]
-            )
+            parts, (_, skipped) = own_answers(store, method.rule).parts, swept_examples(store)
+            found = whole_split(store, parts, skipped)
             yield [Cell(method.name, NO_HEADS, *point) for point in _points(drawn)], found
 
 
 def _points(drawn: Sequence[Draw]) -> list[tuple[int | None, int]]:
     """Return each number of shots with the numbers of its draws."""
-    return list(dict.fromkeys((draw.shots, draw.number) for draw in drawn))
+    return list(dict.fromkeys(draw.point for draw in drawn))
 
 
 def _benchmark(store: FeatureStore) -> str:

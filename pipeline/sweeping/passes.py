@@ -7,6 +7,7 @@ from typing import cast
 import numpy as np
 import polars as pl
 
+from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.predictions import VOTES_KEPT, named, predicted
@@ -43,12 +44,42 @@ class SweepPlan:
     """`(heads, n, d)`: the training features of all heads."""
     test: pl.DataFrame
     """The test examples with features, with their clusters."""
+    skipped: pl.DataFrame
+    """The other test examples, which are wrong."""
+
+    @classmethod
+    def of(
+        cls,
+        store: FeatureStore,
+        tasks: list[TrainingTask],
+        draws: list[Draw],
+        counts: list[int],
+    ) -> "SweepPlan":
+        """Read the training features and the test examples."""
+        return cls(store, tasks, draws, counts, store.features("train"), *swept_examples(store))
+
+
+def swept_examples(store: FeatureStore) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the test examples and the skipped ones, which are wrong, with their clusters."""
+    examples, skipped = store.examples("test"), store.skipped("test")
+    clusters = clusters_of(pl.concat([examples, skipped.select(examples.columns)]))
+    return (
+        examples.with_columns(cluster=clusters.head(examples.height)),
+        skipped.with_columns(cluster=clusters.tail(skipped.height), correct=pl.lit(False)),
+    )
+
+
+def whole_split(
+    store: FeatureStore, parts: Sequence[pl.DataFrame], skipped: pl.DataFrame
+) -> pl.DataFrame:
+    """Return the predictions of all tasks, and the skipped examples, in the store's order."""
+    return store.in_order("test", pl.concat([*parts, skipped], how="diagonal_relaxed"))
 
 
 def run_draws(
     plan: SweepPlan, rule: Readout, orders: Sequence[Sequence[int]]
-) -> Iterator[tuple[Cell, list[pl.DataFrame]]]:
-    """Yield each cell of the grid with its predictions, task by task.
+) -> Iterator[tuple[Cell, pl.DataFrame]]:
+    """Yield each cell of the grid with predictions of all test examples, in the store's order.
 
     Parameters
     ----------
@@ -78,7 +109,7 @@ def _bytes_a_number(plan: SweepPlan) -> int:
 
 def _pass(
     plan: SweepPlan, rule: Readout, orders: Sequence[Sequence[int]], draws: Sequence[int]
-) -> Iterator[tuple[Cell, list[pl.DataFrame]]]:
+) -> Iterator[tuple[Cell, pl.DataFrame]]:
     """Run some draws over the test split once."""
     rows: list[list[Array]] = [[] for _ in plan.tasks]
     found: dict[int, list[list[ClassScores]]] = {draw: [] for draw in draws}
@@ -178,25 +209,26 @@ def _cells(
     rule: Readout,
     rows: Sequence[Sequence[Array]],
     found: dict[int, list[list[ClassScores]]],
-) -> Iterator[tuple[Cell, list[pl.DataFrame]]]:
+) -> Iterator[tuple[Cell, pl.DataFrame]]:
     tasks = [np.concatenate(parts) if parts else np.zeros(0, np.int64) for parts in rows]
     examples = [plan.test[own] for own in tasks]
     same: dict[tuple[int | None, int], list[int]] = {}
     for index in found:
-        same.setdefault((plan.draws[index].shots, plan.draws[index].number), []).append(index)
+        same.setdefault(plan.draws[index].point, []).append(index)
     for (shots, number), draws in same.items():
         for column, count in enumerate(plan.counts):
+            parts = [
+                _frame(
+                    examples[plan.draws[draw].pool],
+                    plan.draws[draw].task.classes,
+                    [scores[column] for scores in found[draw]],
+                )
+                for draw in draws
+                if found[draw]
+            ]
             yield (
                 Cell(rule.name, count, shots, number),
-                [
-                    _frame(
-                        examples[plan.draws[draw].pool],
-                        plan.draws[draw].task.classes,
-                        [scores[column] for scores in found[draw]],
-                    )
-                    for draw in draws
-                    if found[draw]
-                ],
+                whole_split(plan.store, parts, plan.skipped),
             )
 
 

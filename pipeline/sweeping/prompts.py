@@ -15,7 +15,7 @@ from savs.pipeline.readouts import Readout
 from savs.pipeline.selection.selection import default_heads, head_count, select
 from savs.pipeline.statistics.intervals import summarise
 from savs.pipeline.statistics.paired_tests import holm, subtract
-from savs.pipeline.sweeping.sweep import choose_readouts
+from savs.pipeline.sweeping.sweep import chosen_readouts
 from savs.stores import FeatureStore
 
 PROMPTS_SCHEMA = {
@@ -75,7 +75,7 @@ def sweep_prompts(
     Raises
     ------
     SelectionError
-        The store has one prompt, or a prompt for each row, no readout or two of one name; or as
+        The store has one prompt, or a prompt for each row, or a readout is given twice; or as
         `select` and `cross_validate`.
     StoreIncompleteError
         A shard of the train split is missing.
@@ -86,13 +86,12 @@ def sweep_prompts(
             f"{store.path} has one prompt for each example, so there is nothing to compare; run"
             " `savs extract` with --question for each prompt"
         )
-    rules = choose_readouts(readouts)
     counts = {head_count(store.heads, n) for n in heads or [default_heads(store.heads)]}
     rows: list[dict[str, Any]] = []
     notes: dict[str, None] = {}
-    for rule in rules:
+    for readout in chosen_readouts(readouts):
         for count in sorted(counts):
-            selection = select(store, heads=count, readout=rule, scoring=scoring)
+            selection = select(store, heads=count, readout=readout, scoring=scoring)
             found = cross_validate(store, selection)
             parts, left_out = _paired(found.predictions, prompts)
             notes |= dict.fromkeys([*found.notes, *_note(left_out)])

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
+from savs.datasets.example import of_subtask
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.same_examples import (
     EXAMPLE_COLUMNS,
@@ -14,7 +15,7 @@ from savs.pipeline.evaluation.same_examples import (
     joined_clusters,
 )
 from savs.pipeline.heads.training_set import TrainingTask, training_tasks
-from savs.pipeline.sweeping.sweep import swept_examples
+from savs.pipeline.sweeping.passes import swept_examples
 from savs.stores import FeatureStore
 
 Stores = Mapping[str, FeatureStore]
@@ -142,7 +143,7 @@ def _require_classes(task: TrainingTask, stores: Stores) -> None:
     counts = np.bincount(task.labels, minlength=len(task.classes))
     if not counts.all():
         label = task.classes[int(np.argmin(counts))]
-        where = "" if task.subtask is None else f" of subtask {task.subtask!r}"
+        where = of_subtask(task.subtask)
         raise SelectionError(
             f"class {label!r}{where} has no training example that all stores have"
             f" ({', '.join(str(store.path) for store in stores.values())}); extract all from one"

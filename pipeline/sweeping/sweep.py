@@ -8,7 +8,6 @@ import polars as pl
 
 from savs.datasets import Benchmark
 from savs.datasets.rows.plugin_guard import compute_metrics
-from savs.datasets.splits.clusters import clusters_of
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.head_scores import rank_heads
 from savs.pipeline.heads.training_set import TrainingTask, training_tasks
@@ -74,35 +73,34 @@ def sweep(
     store.require_complete()
     require_scoring(scoring)
     chosen = stored_benchmark(store, benchmark)
-    rules = choose_readouts(readouts)
+    rules = chosen_readouts(readouts)
     tasks = training_tasks(store)
     wanted = shots or default_shots(tasks)
     given = heads or [n for n in HEADS if n == "all" or n <= len(store.heads)]
     counts = sorted({head_count(store.heads, n) for n in given})
     drawn = make_draws(tasks, wanted, draws, seed)
-    test, skipped = swept_examples(store)
-    plan = SweepPlan(store, tasks, drawn, counts, store.features("train"), test)
+    plan = SweepPlan.of(store, tasks, drawn, counts)
     classes = {task.subtask: task.classes for task in tasks}
     cells = CellScores()
-    for cell, predictions in swept_predictions(plan, rules, scoring, skipped):
+    for cell, predictions in swept_predictions(plan, rules, scoring):
         cells.add(cell, compute_metrics(chosen, predictions, classes))
     return cells.tables([rule.name for rule in rules])
 
 
-def require_readouts(readouts: Sequence[object]) -> None:
-    """Raise SelectionError if there is none to measure."""
-    if not readouts:
+def chosen_readouts(readouts: Sequence[str | Path | Readout]) -> list[Readout]:
+    """Return the readouts; SelectionError where there is none to measure, or one twice."""
+    rules = [choose_readout(given) for given in readouts]
+    require_names([rule.name for rule in rules])
+    return rules
+
+
+def require_names(names: Sequence[str]) -> None:
+    """Raise SelectionError unless there is a readout to measure, and each has its own name."""
+    if not names:
         raise SelectionError("no readout was given, expected at least one, such as vote")
-
-
-def choose_readouts(readouts: Sequence[str | Path | Readout]) -> list[Readout]:
-    """Return the readouts given, each once; SelectionError for none, or two of one name."""
-    require_readouts(readouts)
-    rules: dict[str, Readout] = {}
-    for rule in map(choose_readout, readouts):
-        if rules.setdefault(rule.name, rule) is not rule:
-            raise SelectionError(f"two readouts are called {rule.name!r}; rename one of them")
-    return list(rules.values())
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise SelectionError(f"two readouts are called {twice!r}; give each once, or rename one")
 
 
 def default_shots(tasks: Sequence[TrainingTask]) -> list[Shots]:
@@ -111,7 +109,7 @@ def default_shots(tasks: Sequence[TrainingTask]) -> list[Shots]:
 
 
 def swept_predictions(
-    plan: SweepPlan, rules: Sequence[Readout], scoring: str, skipped: pl.DataFrame
+    plan: SweepPlan, rules: Sequence[Readout], scoring: str
 ) -> Iterator[tuple[Cell, pl.DataFrame]]:
     """Yield each cell of the grid with predictions of all test examples, in the file's order."""
     orders: dict[Any, list[list[int]]] = {}
@@ -122,22 +120,4 @@ def swept_predictions(
             scores = score_tasks(plan.store, rule, scoring, tasks)
             ranked = [rank_heads(own, plan.store.heads)[: plan.counts[-1]] for own in scores]
             orders[decides] = ranked
-        for cell, found in run_draws(plan, rule, orders[decides]):
-            yield cell, whole_split(plan.store, found, skipped)
-
-
-def whole_split(
-    store: FeatureStore, parts: Sequence[pl.DataFrame], skipped: pl.DataFrame
-) -> pl.DataFrame:
-    """Return the predictions of all tasks, and the skipped examples, in the store's order."""
-    return store.in_order("test", pl.concat([*parts, skipped], how="diagonal_relaxed"))
-
-
-def swept_examples(store: FeatureStore) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the test examples and the skipped ones, which are wrong, with their clusters."""
-    examples, skipped = store.examples("test"), store.skipped("test")
-    clusters = clusters_of(pl.concat([examples, skipped.select(examples.columns)]))
-    return (
-        examples.with_columns(cluster=clusters.head(examples.height)),
-        skipped.with_columns(cluster=clusters.tail(skipped.height), correct=pl.lit(False)),
-    )
+        yield from run_draws(plan, rule, orders[decides])

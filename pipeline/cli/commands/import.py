@@ -45,12 +45,23 @@ def import_command(
         option(metavar="NAME", help="What computed the features (default: the file's name)."),
     ] = None,
     split: Annotated[
-        str | None, option(metavar="NAME", help="Split of all rows: train or test.")
+        str | None, option(metavar="NAME", help="Split of all rows: train, test or classes.")
+    ] = None,
+    logit_scale: Annotated[
+        float | None,
+        option(help="What a dual encoder multiplies cosines by, such as 100; for readout clip."),
     ] = None,
     json: JsonOption = False,
 ) -> None:
     """Rows are matched by id if both files have it, otherwise by their order."""
-    done = pipeline.import_features(features, labels, out=out, model=model, split=split, **reading)
+    done = pipeline.import_features(
+        *(features, labels),
+        out=out,
+        model=model,
+        split=split,
+        logit_scale=logit_scale,
+        **reading,
+    )
     rows = done.store.facts["planned"]
     if json:
         print_json({"store": str(done.store.path), "rows": rows, "notes": list(done.notes)})

@@ -74,15 +74,42 @@ def passes(monkeypatch) -> list[int]:
     return seen
 
 
-def test_it_is_the_classifier_that_select_makes(animals, fitted, made) -> None:
+def test_it_is_the_classifier_that_select_makes(animals, fitted, made, tmp_path) -> None:
     ours, theirs = fitted.selection_.tasks[0], load_selection(animals).tasks[0]
     assert ours.heads == theirs.heads
     assert ours.scores == theirs.scores
     assert sorted(theirs.classes) == list(ours.classes) == fitted.classes_.tolist()
-    expected = classify(animals, made.images).predictions
+    store = open_store(animals.parent / "s")
+    selection = calibrate(store, select(store, heads=8)).selection
+    saved = save_selection(selection, tmp_path / "calibrated")
+    expected = classify(saved, made.images, risk=0.2).predictions
     assert fitted.predict(made.images).tolist() == expected["prediction"].to_list()
-    shares = fitted.predict_proba(made.images)
-    np.testing.assert_allclose(shares.max(axis=1), expected["probability"], atol=1e-6)
+    probabilities = fitted.predict_proba(made.images)
+    np.testing.assert_allclose(probabilities.max(axis=1), expected["probability"], atol=1e-6)
+    found = classify(fitted.save(tmp_path / "saved"), made.images, risk=0.2).predictions
+    assert found["unsure"].to_list() == expected["unsure"].to_list()
+    assert found["atypical"].to_list() == expected["atypical"].to_list()
+
+
+def test_one_image_of_a_class_gives_shares_of_votes(fitted, shots, made) -> None:
+    images, labels = shots
+    places = [labels.index(name) for name in ("cat", "dog")]
+    few = clone(fitted).fit([images[i] for i in places], [labels[i] for i in places])
+    votes = 8 * few.predict_proba(made.images[:4])
+    np.testing.assert_allclose(votes, np.round(votes), atol=1e-6)
+
+
+@pytest.mark.parametrize("readout", ["lda", "logistic", "posterior"])
+def test_a_calibration_of_images_is_that_of_a_store(animals, shots, cache, readout) -> None:
+    images, labels = shots
+    given = {"heads": 6, "readout": readout, "question": QUESTION, "dtype": "float32"}
+    ask = SavsClassifier("demo", cache=cache, **given).fit(images, labels)
+    store = open_store(animals.parent / "s")
+    expected = calibrate(store, select(store, heads=6, readout=readout)).selection.only_task()
+    found = ask.selection_.only_task().calibration
+    assert found.temperature == pytest.approx(expected.calibration.temperature, rel=1e-3)
+    assert found.typical == pytest.approx(expected.calibration.typical, abs=1e-6)
+    np.testing.assert_allclose(found.nonconformity, expected.calibration.nonconformity, atol=1e-4)
 
 
 def test_images_are_paths_pil_images_arrays_and_bytes(fitted, made) -> None:

@@ -79,6 +79,31 @@ def test_two_processes_make_the_store_of_one_though_one_of_them_is_killed(
     assert {run["ranks"] for run in open_store(store).manifest.runs} == {2}
 
 
+def test_processes_that_all_live_share_the_store_of_one_bit_by_bit(
+    command, savs, inputs, tmp_path
+) -> None:
+    """One is held at its first shard until others have made all but the four it may claim."""
+    inputs.image("images/train0.png", 123, SIZE)
+    hold, store = Hold(tmp_path), tmp_path / "store"
+    command = [*command, "--model-code", str(hold.code)]
+    words = [*command, "--out", str(store), "--gpus", "cpu,cpu"]
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "savs.pipeline.cli.app", *words],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        while len(list(store.glob("*.h5"))) < 16 - 4 and process.poll() is None:
+            time.sleep(0.005)
+        assert not (store / "train-00000.h5").exists()
+        hold.let_go()
+        _, messages = process.communicate()
+    assert process.returncode == 0, messages
+    assert "others take its shards" not in messages
+    assert savs(*command, "--out", tmp_path / "whole").returncode == 0
+    check_equal(store, tmp_path / "whole")
+
+
 def test_ctrl_c_ends_all(command, savs, inputs, tmp_path) -> None:
     inputs.image("images/test23.png", 123, SIZE)
     hold, store = Hold(tmp_path), tmp_path / "store"

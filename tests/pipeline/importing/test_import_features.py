@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 from random_stores import draw_problem, write_problem
+from text_stores import SCALE, draw_text_store
 
 from savs.datasets import RowError
 from savs.foundation.errors import SavsError
@@ -174,6 +175,38 @@ def test_bad_labels_are_refused(tmp_path, files, inputs, change):
     with pytest.raises(error, match=message):
         import_features(*files, out=tmp_path / "s")
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("readout", ["clip", "clip-names", "tip-adapter", "hec-t"])
+def test_texts_of_classes_are_rows_of_a_split_of_their_own(tmp_path, inputs, readout):
+    """A store with names and texts of a file, taken apart and imported again."""
+    splits = ("train", "test", "classes")
+    store = draw_text_store(tmp_path / "s", 0)
+    x = np.concatenate([store.features(split)[0] for split in splits])
+    np.save(tmp_path / "x.npy", x)
+    rows = [
+        {"label": row["label"], "split": split}
+        | ({"question": f"text {number}"} if row["category"] == "file" else {})
+        for split in splits
+        for number, row in enumerate(store.examples(split).iter_rows(named=True))
+    ]
+    labels = inputs.rows("labels.jsonl", rows)
+    made = import_features(tmp_path / "x.npy", labels, out=tmp_path / "t", logit_scale=SCALE)
+    texts = made.store.examples("classes")
+    assert texts["category"].to_list() == store.examples("classes")["category"].to_list()
+    assert texts["prompt"].to_list()[:4] == ["class 0", "class 1", "class 2", "text 3"]
+    ours, theirs = (evaluate(s, select(s, readout=readout)) for s in (made.store, store))
+    assert ours.predictions["votes"].to_list() == theirs.predictions["votes"].to_list()
+    assert ours.metrics == theirs.metrics
+
+
+def test_texts_of_classes_show_no_image_and_scales_are_numbers(tmp_path, files, inputs):
+    inputs.rows("labels.jsonl", [*ROWS[:-1], {"label": "a", "split": "classes", "image": "x.png"}])
+    with pytest.raises(RowError, match="line 12: a text of a class has a label and no image"):
+        import_features(*files, out=tmp_path / "s")
+    for scale in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ImportFileError, match="expected a number above 0"):
+            import_features(*files, out=tmp_path / "s", logit_scale=scale)
 
 
 def test_a_folder_that_is_there_is_left_alone(tmp_path, files):

@@ -98,7 +98,7 @@ def test_a_users_readout_goes_everywhere_where_it_is_given(store, mine) -> None:
 def test_two_readouts_of_one_name_are_not_swept(store, mine) -> None:
     own = replace(VOTE, name="mine")
     with pytest.raises(SelectionError, match="two readouts are called 'mine'"):
-        sweep(store, readouts=["vote", "vote", mine, own])
+        sweep(store, readouts=["vote", mine, own])
 
 
 def test_a_users_readout_must_be_given_again_and_be_the_same(store, mine, tmp_path) -> None:

@@ -245,6 +245,13 @@ def test_media_at_an_address_are_compared_by_content_too(inputs, address):
         split("general", pool, **halves(pool), shots=Shots(2), force=True)
 
 
+def test_tar_shards_cannot_be_split(inputs):
+    (inputs.root / "0.tar").touch()
+    targets = {"train": inputs.root / "a.tar", "test": inputs.root / "b.tar"}
+    with pytest.raises(SourceError, match=r"0\.tar is a tar shard, but only files of rows can be"):
+        split("general", inputs.root / "0.tar", shots=Shots(1), question="What?", **targets)
+
+
 def test_folders_cannot_be_split(inputs):
-    with pytest.raises(SourceError, match="image-folder reads folders, but only files can be"):
+    with pytest.raises(SourceError, match="image-folder reads folders, but only files of rows"):
         split("image-folder", inputs.root, **halves(inputs.root / "x.jsonl"), shots=Shots(1))

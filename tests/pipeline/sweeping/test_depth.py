@@ -108,9 +108,6 @@ def test_a_grid_with_nothing_in_it_is_refused(store, given, message):
         sweep_depth(store, heads=3, **given)
 
 
-def test_a_readout_that_is_given_twice_counts_once(store):
-    once, twice = (
-        sweep_depth(store, heads=3, shots=[2], draws=2, readouts=["vote"] * n) for n in (1, 2)
-    )
-    assert once["draws"].unique().to_list() == [2]
-    assert twice.equals(once)
+def test_a_readout_that_is_given_twice_is_refused(store):
+    with pytest.raises(SelectionError, match="two readouts are called 'vote'; give each once"):
+        sweep_depth(store, heads=3, shots=[2], draws=2, readouts=["vote", "vote"])

@@ -10,7 +10,7 @@ from text_stores import draw_text_store
 
 from savs.datasets import accuracy as accuracy_of
 from savs.datasets.benchmarks.general import GENERAL
-from savs.pipeline import import_features, own_answer, sweep, sweep_methods
+from savs.pipeline import import_features, own_answer, sweep, sweep_depth, sweep_methods
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.reporting.curves import curves_part
 from savs.pipeline.sweeping.shared_examples import SharedTest, hold_same_test, shared_tasks
@@ -55,13 +55,16 @@ def accuracy(table, readout):
 
 
 @pytest.mark.parametrize(
-    "measure", [sweep, lambda store, **given: sweep_methods({"s": store}, **given)]
+    "measure",
+    [sweep, sweep_depth, lambda store, **given: sweep_methods({"s": store}, **given)],
 )
 def test_a_grid_without_draws_or_readouts_is_refused(first, measure):
     with pytest.raises(SelectionError, match="draws is 0, expected at least 1"):
         measure(first, shots=[1], draws=0)
     with pytest.raises(SelectionError, match="no readout was given"):
         measure(first, readouts=[])
+    with pytest.raises(SelectionError, match="two readouts are called 'vote'; give each once"):
+        measure(first, readouts=["vote", "lda", "vote"])
 
 
 def test_a_number_of_heads_that_is_text_is_refused(first):

@@ -96,11 +96,13 @@ def test_readouts_and_numbers_of_heads_are_rows_and_holm_counts_all(store):
     assert tested["p_holm"].to_list() == holm(tested["p"].to_list())
 
 
-def test_a_readout_and_a_number_of_heads_that_are_given_twice_count_once(store):
-    table = sweep_prompts(store, heads=["all", 4, 4], readouts=["vote", "vote"]).table
+def test_a_number_of_heads_that_is_given_twice_counts_once(store):
+    table = sweep_prompts(store, heads=["all", 4, 4]).table
     assert table.select("heads", "prompt").rows() == [(4, prompt) for prompt in PROMPTS]
     with pytest.raises(SelectionError, match="no readout was given"):
         sweep_prompts(store, readouts=[])
+    with pytest.raises(SelectionError, match="two readouts are called 'vote'"):
+        sweep_prompts(store, readouts=["vote", "vote"])
 
 
 def test_evaluate_has_no_number_of_several_prompts(store):

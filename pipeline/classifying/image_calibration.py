@@ -1,0 +1,71 @@
+"""A classifier of images in memory, calibrated as `calibrate` does it of a store."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from savs.foundation.arrays import Array
+from savs.pipeline.classifying.chosen_heads import ChosenHeads
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.left_out import held_out, judge, some_of
+from savs.pipeline.heads.centroids import class_centroids
+from savs.pipeline.heads.folds import FOLDS
+from savs.pipeline.heads.training_set import TrainingTask
+from savs.pipeline.selection.calibration import Calibration, calibrate_task, has_centroids
+
+
+def calibrate_images(
+    chosen: ChosenHeads,
+    choose: Callable[[Array, Array], ChosenHeads],
+    features: Array,
+    labels: Array,
+    classes: Sequence[str],
+    clusters: Sequence[str],
+    scoring: str,
+) -> Calibration | None:
+    """Return what left-out images say of a classifier.
+
+    None where a class has too few independent images to leave some out, or the readout does not
+    calibrate.
+
+    Parameters
+    ----------
+    chosen
+        The classifier of all images.
+    choose
+        Makes such a classifier of some images' features and labels.
+    features
+        `(heads, n, d)` float32 of all heads.
+    labels
+        `(n,)` class numbers.
+    classes
+        Names of the classes.
+    clusters
+        For each image a name that equal images share: they stay in one fold.
+    scoring
+        How heads are scored.
+    """
+    rule = chosen.rule
+    task = TrainingTask(None, tuple(classes), np.arange(len(labels)), labels, None, None)
+    try:
+        parts = held_out(task, clusters, FOLDS, scoring) if rule.calibrates else []
+    except SelectionError:
+        return None
+    if not parts:
+        return None
+    found = []
+    for out in parts:
+        part = choose(features[:, ~out], labels[~out])
+        own = features[part.places]
+        found.append(judge(rule, part.fitted, own[:, ~out], task.part(~out), own[:, out]))
+    whole = features[chosen.places]
+    return calibrate_task(
+        np.concatenate([one.scores.scores for one in found]),
+        np.concatenate([labels[out] for out in parts]),
+        np.concatenate([one.typicality for one in found]),
+        None if has_centroids(rule) else class_centroids(whole, labels, len(classes)),
+        seen=(
+            np.concatenate([one.seen for one in found]),
+            chosen.fitted.scores(whole[:, some_of(len(labels))]).scores,
+        ),
+    )
