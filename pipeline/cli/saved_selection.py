@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from savs import pipeline
 from savs.pipeline.cli.calibrated import calibrated
 from savs.pipeline.cli.output import say
@@ -19,7 +21,7 @@ def find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") ->
     Raises
     ------
     SelectionError
-        The store's was made from other training examples than it has now.
+        The store's is of other training examples than it has now.
     """
     from savs.pipeline.errors import SelectionError
     from savs.pipeline.heads.training_set import train_digest
@@ -40,8 +42,26 @@ def find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") ->
     if selection.train != train_digest(store) and not older_note(selection, store.manifest):
         name = rule.file.name if rule.file else rule.name
         raise SelectionError(
-            f"{saved} was made from other training examples than the store has now; run"
+            f"{saved} holds a selection of other training examples than the store's; run"
             f" savs select {store.path} --readout {name}"
         )
     say(f"using {saved}")
     return selection
+
+
+def keep_other_results(folder: Path, selection: Path) -> None:
+    """Refuse to evaluate a selection from elsewhere over the results of another one.
+
+    A usage error where the folder, which has the name of the selection's, holds another selection.
+    """
+    from savs.pipeline.selection.selection_file import selection_folder, selection_run
+    from savs.stores.results import CONFIG
+
+    is_beside = selection_folder(selection).resolve().parent == folder.resolve().parent
+    if is_beside or not (folder / CONFIG).exists():
+        return
+    if selection_run(folder) != selection_run(selection):
+        raise typer.BadParameter(
+            f"{folder} holds another selection than {selection}, which would replace it; pass"
+            " --out DIR with a folder of another name"
+        )

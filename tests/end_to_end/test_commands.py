@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import polars as pl
@@ -181,6 +182,25 @@ def test_a_given_selection_leaves_the_stores_own_alone(savs, store, tmp_path):
     assert (store / "results/three/metrics.json").exists()
     again = json.loads(savs("evaluate", store, "--json").stdout)
     assert again["heads"] == 5
+
+
+def test_a_given_selection_of_the_same_name_replaces_nothing(savs, store, tmp_path):
+    assert savs("select", store, "--heads", "5").returncode == 0
+    assert savs("select", store, "--heads", "3", "--out", tmp_path / "vote").returncode == 0
+    own = store / "results/vote"
+    before = {path: path.read_bytes() for path in own.iterdir()}
+    refused = savs("evaluate", store, "--selection", tmp_path / "vote")
+    assert refused.returncode == 2
+    said = " ".join(refused.stderr.replace("│", " ").split())
+    assert f"{own} holds another selection than {tmp_path}/vote" in said
+    assert {path: path.read_bytes() for path in own.iterdir()} == before
+    given = ("evaluate", store, "--selection", tmp_path / "vote", "--out", tmp_path / "three")
+    assert savs(*given).returncode == 0
+    shutil.copytree(own, tmp_path / "copy/vote")
+    assert savs("evaluate", store, "--selection", tmp_path / "copy/vote").returncode == 0
+    assert savs("evaluate", store, "--selection", own, "--cv").returncode == 0
+    assert savs("select", store, "--heads", "4").returncode == 0
+    assert savs("evaluate", store, "--selection", own, "--cv").returncode == 0  # of its own name
 
 
 def test_json_comes_from_the_environment_too(savs, store):

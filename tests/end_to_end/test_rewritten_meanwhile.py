@@ -35,7 +35,7 @@ SKIPPED = 0
 """The first row of each split: without it, all others of its shard lie one place further up."""
 REFUSALS = (
     "changed while it was read",
-    "was made from other training examples than the store has now",
+    "holds a selection of other training examples than the store's",
 )
 
 

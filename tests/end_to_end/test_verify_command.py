@@ -177,7 +177,7 @@ def test_a_mended_image_is_retried(savs, extract, inputs, tmp_path, split):
     scored = savs("evaluate", store)
     if split == "train":
         assert scored.returncode == 1
-        assert "was made from other training examples than the store has now" in scored.stderr
+        assert "holds a selection of other training examples than the store's" in scored.stderr
         assert f"run savs select {store} --readout vote" in scored.stderr
         assert savs("select", store, "--heads", "3").returncode == 0
         assert savs("evaluate", store).returncode == 0

@@ -65,7 +65,7 @@ def evaluate_command(
     json: JsonOption = False,
 ) -> None:
     """Use the selection that `savs select` saved in the store, or make a default one."""
-    from savs.pipeline.cli.saved_selection import find_selection
+    from savs.pipeline.cli.saved_selection import find_selection, keep_other_results
     from savs.pipeline.evaluation.captions import has_captions
     from savs.pipeline.evaluation.evaluation import score
     from savs.pipeline.plugins.benchmark import stored_benchmark
@@ -87,6 +87,8 @@ def evaluate_command(
     name = selection_folder(selection).name if selection else rule.name if rule else readout
     name += "-cv" if cv else ""
     folder = result_place(opened, out, f"{name}-partial" if opened.missing() else name)
+    if selection is not None and out is None:
+        keep_other_results(folder, selection)
     if rule is None:
         result = pipeline.own_answer(opened, readout, benchmark=benchmark, drop_leaks=drop_leaks)
     elif rule is CLIP and has_captions(opened) and selection is None:
