@@ -126,29 +126,29 @@ def open_predictions(
     rows_path = _rows_path(path)
     with output_errors(path):
         make_folder(path.parent)
-        if force:
-            for old in (_state_path(path), rows_path, path):
-                old.unlink(missing_ok=True)
-        size = _resume(path, made) if path.exists() or rows_path.exists() else 0
+        is_new = not (path.exists() or rows_path.exists())
+        if not (force or is_new):
+            _require_same(path, made)  # before a file is made
         file = rows_path.open("a+b")
     try:
         with output_errors(path):
             _lock(path, file)
+            begins = force or (is_new and not _size(file))
+            size = 0 if begins else _resume(path, made, file)
             file.truncate(size)
             done = _read(rows_path, schema) if size else pl.DataFrame(schema=schema)
             if retry_skipped and done["reason"].null_count() < done.height:
                 done = done.filter(pl.col("reason").is_null())
-                file.close()
-                file = _rewritten(path, done, made)
-            size = file.seek(0, os.SEEK_END)
+                file = _rewritten(path, done, made, file)
+                size = _size(file)
             _write_state(path, RunState(made, size))
         yield PredictionFile(path, schema, made, done, file, size)
     finally:
         file.close()
 
 
-def _resume(path: Path, made: Facts) -> int:
-    """Return how many bytes of the rows that are there are whole."""
+def _require_same(path: Path, made: Facts) -> RunState:
+    """Return the state of the rows that are there, which were made in the same way."""
     state = _read_state(path)
     if state.made != made:
         keys = [key for key in made if state.made.get(key) != made[key]]
@@ -156,38 +156,52 @@ def _resume(path: Path, made: Facts) -> int:
             f"{path} has predictions that were made otherwise ({', '.join(keys)} differ); pass"
             " another --out, or --force to replace it"
         )
-    rows_path = _rows_path(path)
-    if state.is_finished:
-        with whole_file(rows_path) as partial:
-            scan_parquet(path).sink_ndjson(partial)
-        return rows_path.stat().st_size
-    size = rows_path.stat().st_size if rows_path.exists() else 0
+    return state
+
+
+def _resume(path: Path, made: Facts, file: IO[bytes]) -> int:
+    """Return how many bytes of the rows in a locked file are whole."""
+    state = _require_same(path, made)
+    if state.is_finished:  # until the state says otherwise, the Parquet file has the rows
+        file.truncate(0)
+        scan_parquet(path).sink_ndjson(file)
+        file.flush()
+        os.fsync(file.fileno())
+        return _size(file)
+    size = _size(file)
     if state.bytes is not None and size < state.bytes:
         raise OutputError(
-            f"{rows_path} has {size:,} bytes, expected at least {state.bytes:,}: it was changed;"
-            " restore it, or pass --force to begin again"
+            f"{_rows_path(path)} has {size:,} bytes, expected at least {state.bytes:,}: it was"
+            " changed; restore it, or pass --force to begin again"
         )
     return size if state.bytes is None else state.bytes
 
 
-def _rewritten(path: Path, rows: pl.DataFrame, made: Facts) -> IO[bytes]:
+def _rewritten(path: Path, rows: pl.DataFrame, made: Facts, old: IO[bytes]) -> IO[bytes]:
     """Replace the rows that are there; whenever it is killed, the file is one of the two."""
     rows_path = _rows_path(path)
     _write_state(path, RunState(made, None))
-    with whole_file(rows_path) as partial:
-        partial.write_bytes(_text(path, rows, with_header=True) if rows.height else b"")
-    file = rows_path.open("a+b")
-    _lock(path, file)
+    with old:  # and its lock, until the new one is locked
+        with whole_file(rows_path) as partial:
+            partial.write_bytes(_text(path, rows, with_header=True) if rows.height else b"")
+        file = rows_path.open("a+b")
+        _lock(path, file)
     return file
 
 
 def _lock(path: Path, file: IO[bytes]) -> None:
+    """Lock the file that grows; OutputError where another process has, or has replaced it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise OutputError(
-            f"another process writes {path}; wait for it, or pass another --out"
-        ) from error
+        is_there = os.path.samestat(os.fstat(file.fileno()), _rows_path(path).stat())
+    except (BlockingIOError, FileNotFoundError):
+        is_there = False
+    if not is_there:
+        raise OutputError(f"another process writes {path}; wait for it, or pass another --out")
+
+
+def _size(file: IO[bytes]) -> int:
+    return os.fstat(file.fileno()).st_size
 
 
 def _rows_path(path: Path) -> Path:

@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 
 from savs.pipeline import classify
 from savs.pipeline.classifying.csv_rows import csv_bytes, read_csv
-from savs.pipeline.classifying.prediction_file import PredictionFile
+from savs.pipeline.classifying.prediction_file import PredictionFile, open_predictions
 from savs.pipeline.classifying.scoring import CLASSIFIED_SCHEMA
 from savs.pipeline.errors import OutputError
 
@@ -95,6 +95,50 @@ def test_two_processes_do_not_write_one_output(animals, made, tmp_path) -> None:
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(OutputError, match="another process writes"):
             classify(animals, made.images[1], out=out)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_force_does_not_take_a_file_from_the_process_that_writes_it(tmp_path, suffix) -> None:
+    out, kinds = tmp_path / f"out{suffix}", pl.Schema(CLASSIFIED_SCHEMA)
+    empty = pl.DataFrame(schema=kinds)
+    rows = [empty.clear(1).with_columns(id=pl.lit(name), media=["x"]) for name in "abc"]
+    with open_predictions(out, kinds, {}, retry_skipped=False, force=False) as first:
+        first.take(0, rows[0])
+        with (
+            pytest.raises(OutputError, match="another process writes"),
+            open_predictions(out, kinds, {}, retry_skipped=False, force=True),
+        ):
+            pass
+        first.take(1, rows[1])
+        first.finish()
+    assert read(out)["id"].to_list() == ["a", "b"]
+    with open_predictions(out, kinds, {}, retry_skipped=False, force=False) as second:
+        assert second.done["id"].to_list() == ["a", "b"]
+    with open_predictions(out, kinds, {"x": 1}, retry_skipped=False, force=True) as third:
+        assert third.done.is_empty()
+        third.take(0, rows[2])
+        third.finish()
+    assert read(out)["id"].to_list() == ["c"]
+
+
+def test_a_file_that_was_replaced_before_its_lock_is_not_written(tmp_path, monkeypatch) -> None:
+    out, kinds = tmp_path / "out.csv", pl.Schema(CLASSIFIED_SCHEMA)
+    given = {"retry_skipped": False, "force": False}
+    with open_predictions(out, kinds, {}, **given):
+        pass
+    lock = fcntl.flock
+
+    def replaced(file, how):
+        shutil.copy(out, tmp_path / "other.csv")
+        (tmp_path / "other.csv").rename(out)
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", replaced)
+    with (
+        pytest.raises(OutputError, match="another process writes"),
+        open_predictions(out, kinds, {}, **given),
+    ):
+        pass
 
 
 def test_csv_holds_names_with_commas_brackets_and_line_breaks(tmp_path) -> None:
