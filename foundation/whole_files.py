@@ -60,7 +60,7 @@ def _tag() -> str:
 
 
 def publish(partial: Path, path: Path, *, replace: bool) -> None:
-    """Give a finished file its final name, and make the name durable.
+    """Give a finished file its final name, and make the name durable, where that can be done.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def publish(partial: Path, path: Path, *, replace: bool) -> None:
         os.replace(partial, path)
     else:
         _name_once(partial, path)
-    make_durable(path.parent)
+    _keep_names(path.parent)
 
 
 def _name_once(partial: Path, path: Path) -> None:
@@ -107,6 +107,11 @@ def make_folder(path: Path) -> None:
     """
     new = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
-    with suppress(OSError):  # a folder that we may write in, but not open
-        for folder in new:
-            make_durable(folder.parent)
+    for folder in new:
+        _keep_names(folder.parent)
+
+
+def _keep_names(folder: Path) -> None:
+    """Make the names in a folder durable, unless we may write in it, but not open it."""
+    with suppress(OSError):
+        make_durable(folder)

@@ -3,9 +3,10 @@
 import hashlib
 import io
 import json
-import shutil
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,10 @@ EVALUATE = "savs evaluate"
 SELECT = "savs select"
 LARGEST_JSON = 2**28
 """Bytes of a JSON file that is read."""
+
+
+_WRITTEN: ContextVar[list[tuple[Path, os.stat_result]] | None] = ContextVar("written", default=None)
+"""Files that were written since `whole_result` began, which removes them where that fails."""
 
 
 def results_folder(store: Path, name: str) -> Path:
@@ -146,14 +151,34 @@ def reading(path: Path, command: str) -> Iterator[None]:
 
 @contextmanager
 def whole_result(folder: Path) -> Iterator[None]:
-    """Remove a folder of results that the block made, if it fails."""
-    is_new = not folder.exists()
+    """Remove what the block wrote of a folder of results that was not there, if it fails.
+
+    What another process wrote there meanwhile stays.
+    """
+    if folder.exists():
+        yield
+        return
+    written: list[tuple[Path, os.stat_result]] = []
+    token = _WRITTEN.set(written)
     try:
         yield
     except BaseException:
-        if is_new:
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            _remove(folder, written)
         raise
+    finally:
+        _WRITTEN.reset(token)
+
+
+def _remove(folder: Path, written: Sequence[tuple[Path, os.stat_result]]) -> None:
+    """Remove files unless others have taken their place, and the folders that are empty then."""
+    for path, ours in written:
+        with suppress(FileNotFoundError):
+            if os.path.samestat(path.stat(), ours):
+                path.unlink()
+    for place in sorted([folder, *filter(Path.is_dir, folder.rglob("*"))], reverse=True):
+        with suppress(OSError):  # it has files of others
+            place.rmdir()
 
 
 def write_file(path: Path, content: bytes) -> str:
@@ -175,6 +200,8 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         make_folder(path.parent)
         yield
+        if (written := _WRITTEN.get()) is not None:
+            written.append((path, path.stat()))
     except (OSError, pl.exceptions.PolarsError) as error:
         reason = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0]
         raise StoreWriteError(

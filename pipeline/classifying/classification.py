@@ -142,7 +142,7 @@ def classify(
         selection = load_selection(place, readout=readout)
         older = older_note_beside(selection_folder(place), selection)
     loading = model_options(selection, model=model, revision=revision, dtype=dtype, placing=placing)
-    given = InputOptions(test=" ".join(names), **reading)
+    given = InputOptions(**reading)
     with fetching_for(out, given) as fetching:
         found = find_new_images(selection, names, given, fetching, question, subtask)
         prompts = require_same_prompt(

@@ -211,7 +211,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         model
             Folder of the model, where it was a local one.
         question
-            The prompt, where the training examples had several.
+            The prompt, where the training examples had several; else it is theirs.
         readout
             The readout, where it is the user's own.
         device, batch_size, cache
@@ -223,9 +223,16 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
             The classifier cannot be read, or fetched.
         SelectionError
             It has several subtasks, or a model that must be given.
+        ParameterError
+            The question is not that of its training examples.
         """
         selection = load_selection(find_classifier(classifier), readout=readout)
         task = selection.only_task()
+        if None not in (question, task.question) and question != task.question:
+            raise ParameterError(
+                f"question is {question!r}, but the classifier was trained with {task.question!r},"
+                " which is what it asks; omit the question"
+            )
         options = model_options(
             selection, model=model, revision=None, dtype=None, placing={"device": device}
         )

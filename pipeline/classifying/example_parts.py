@@ -48,20 +48,23 @@ def still_to_do(shards: Sequence[ShardRows], done: pl.DataFrame, out: Path) -> l
     Raises
     ------
     OutputError
-        The file has an example of this id with other media.
+        The file has an example of this id with other media, or of another question.
     """
     subtasks = done["subtask"] if "subtask" in done.columns else [None] * done.height
-    media = {
-        (identifier, subtask): tuple(names)
-        for identifier, subtask, names in zip(done["id"], subtasks, done["media"], strict=True)
+    columns = (done["id"], subtasks, done["media"], done["prompt"])
+    known = {
+        (identifier, subtask): (tuple(names), prompt)
+        for identifier, subtask, names, prompt in zip(*columns, strict=True)
     }
 
     def is_open(example: Example) -> bool:
-        found = media.get((example.id, example.subtask))
-        if found not in (None, example.media):
+        now = (example.media, example.prompt)
+        found = known.get((example.id, example.subtask))
+        if found not in (None, now):
+            was, became = (f"{', '.join(names)}, {text!r}" for names, text in (found, now))
             raise OutputError(
-                f"{out} has id {example.id!r} with {', '.join(found or ())}, and now it is of"
-                f" {', '.join(example.media)}; pass another --out, or --force to replace it"
+                f"{out} has id {example.id!r} with {was}, and now it is of {became}; pass another"
+                " --out, or --force to replace it"
             )
         return found is None
 

@@ -20,6 +20,7 @@ CLASSIFIED_SCHEMA = {
     "id": pl.String,
     "media": pl.List(pl.String),
     "subtask": pl.String,
+    "prompt": pl.String,
     "prediction": pl.String,
     "probability": pl.Float32,
     "margin": pl.Float32,
@@ -107,7 +108,7 @@ class ScoredShards:
 
 def _table(columns: Mapping[str, Sequence[object]]) -> pl.DataFrame:
     """Return the columns that predictions have of their examples."""
-    schema = {"index": pl.Int64, "id": pl.String, "subtask": pl.String}
+    schema = {"index": pl.Int64, "id": pl.String, "subtask": pl.String, "prompt": pl.String}
     schema |= {"media": pl.List(pl.String), "reason": pl.String}
     return pl.DataFrame(
         {name: columns[name] for name in schema if name in columns},

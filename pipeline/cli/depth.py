@@ -26,9 +26,8 @@ def parse_depths(text: str) -> list[int] | None:
     return [int(part) for part in parts]
 
 
-def print_depth(table: "pl.DataFrame") -> None:
-    """Print the headline metric of each depth and its difference to the whole one."""
-    metric = table["metric"][0]
+def print_depth(table: "pl.DataFrame", metric: str) -> None:
+    """Print the metric of each depth and its difference to the whole one."""
     rows = [
         [
             row["readout"],
@@ -38,7 +37,6 @@ def print_depth(table: "pl.DataFrame") -> None:
             *compared_cells(row, "mean"),
         ]
         for row in table.iter_rows(named=True)
-        if row["metric"] == metric
     ]
     header = ["readout", "shots", "max layer", "of decoder (%)", f"{metric} (%)", *HEADER]
     print_table(header, rows)

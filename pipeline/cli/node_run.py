@@ -10,7 +10,7 @@ import typer
 
 from savs.pipeline.cli.output import progress, say
 from savs.pipeline.cluster.devices import NONE, parse_devices
-from savs.pipeline.cluster.node import DONE, Node
+from savs.pipeline.cluster.node import DONE, Node, exit_code, with_options
 from savs.pipeline.cluster.parts_progress import PartsProgress
 from savs.pipeline.cluster.ray_engine import RayOptions, run_on_ray
 from savs.pipeline.errors import OutputError
@@ -60,7 +60,7 @@ def classify_on_node(gpus: str, inputs: Sequence[str], out: Path | None, *, forc
     with PartsProgress(lambda: part_files(out), lambda: planned_parts(out), progress) as shown:
         codes = _run_node(gpus, QUIET, shown.tick)
     if not {*codes} & {*DONE}:
-        raise typer.Exit(max(codes))  # the processes have said why
+        raise typer.Exit(exit_code(codes))  # the processes have said why
     if planned_parts(out):
         raise OutputError(
             f"all processes ended, and predictions for {out} are missing; see above, then run the"
@@ -74,14 +74,14 @@ def _run_node(gpus: str, options: Sequence[str], tick: Callable[[], None]) -> li
 
     devices = parse_devices(gpus, count_gpus)
     say(f"{len(devices)} processes: {', '.join(devices)}")
-    node = Node(devices, [*sys.argv[1:], *options], find_rank(), say)
+    node = Node(devices, with_options(sys.argv[1:], options), find_rank(), say)
     node.run(tick)
     return list(node.codes.values())
 
 
 def extract_on_ray(options: RayOptions, out: Any) -> "Extraction":
     """Run this same command in each actor of a Ray cluster; as `extract_on_node`."""
-    arguments = [*sys.argv[1:], *ALONE]
+    arguments = with_options(sys.argv[1:], ALONE)
     return _shown(out, lambda tick: run_on_ray(run_here, arguments, options, say=say, tick=tick))
 
 
@@ -112,7 +112,7 @@ def _shown(out: Any, run: Callable[[Callable[[], None]], list[int]]) -> "Extract
     try:
         store = open_store(out)
     except StoreNotFoundError:
-        raise typer.Exit(max(codes)) from None  # the processes have said why
+        raise typer.Exit(exit_code(codes)) from None  # the processes have said why
     if store.missing():
         raise StoreIncompleteError(
             f"all processes ended, and {len(store.missing())} shards of {out} are missing; see"

@@ -62,6 +62,6 @@ def keep_other_results(folder: Path, selection: Path) -> None:
         return
     if selection_run(folder) != selection_run(selection):
         raise typer.BadParameter(
-            f"{folder} holds another selection than {selection}, and would be replaced; pass --out"
-            " DIR with a folder of another name"
+            f"{folder} holds another selection than {selection}, which would replace it; pass"
+            " --out DIR with a folder of another name"
         )

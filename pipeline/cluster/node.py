@@ -90,7 +90,10 @@ class Node:
             for number, device in enumerate(self.devices):
                 name = device if self.devices.count(device) == 1 else f"{number}: {device}"
                 processes[name] = subprocess.Popen(
-                    [sys.executable, "-P", "-m", MODULE, *self.arguments, "--device", device],
+                    [
+                        *(sys.executable, "-P", "-m", MODULE),
+                        *with_options(self.arguments, ["--device", device]),
+                    ],
                     env=self._environment(number),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
@@ -119,6 +122,17 @@ class Node:
                 "LOCAL_WORLD_SIZE": str(count),
             }
         )
+
+
+def with_options(arguments: Sequence[str], options: Sequence[str]) -> list[str]:
+    """Return the arguments of a command with options behind its own, before what follows `--`."""
+    end = [*arguments, "--"].index("--")
+    return [*arguments[:end], *options, *arguments[end:]]
+
+
+def exit_code(codes: Sequence[int]) -> int:
+    """Return the greatest of exit codes; one that a signal killed has 128 + its number."""
+    return max(code if code >= 0 else 128 - code for code in codes)
 
 
 def _end(processes: Collection["subprocess.Popen[str]"]) -> None:

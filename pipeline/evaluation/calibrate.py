@@ -43,7 +43,8 @@ def calibrate(store: FeatureStore, selection: Selection) -> Calibrated:
     Raises
     ------
     SelectionError
-        As in `cross_validate`: a class has too few independent examples.
+        As in `cross_validate`: the selection is not of this store, or a class has too few
+        independent examples.
     """
     left_out = leave_out(store, selection, for_calibration=True)
     training = training_tasks(store)

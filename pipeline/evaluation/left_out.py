@@ -18,9 +18,10 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.predictions import predicted
 from savs.pipeline.heads.centroids import class_centroids
 from savs.pipeline.heads.folds import FOLDS, fold_count, stratified_folds
-from savs.pipeline.heads.training_set import TrainingTask, training_tasks
+from savs.pipeline.heads.training_set import TrainingTask, train_digest, training_tasks
 from savs.pipeline.readouts import ClassScores, Fitted, Readout
 from savs.pipeline.selection.calibration import CENTROIDS, has_centroids, typicality_of
+from savs.pipeline.selection.compatibility import require_same_model
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.task_selection import (
     ScoredHeads,
@@ -86,12 +87,13 @@ def leave_out(
     Examples that share an image or a group stay in one part. Heads that were taken from elsewhere
     (`heads_from`) are only fitted again. Arguments and errors as in `cross_validate`.
     """
+    training = _own_tasks(store, selection)
     rule = selection.rule
     examples = store.examples("train").with_row_index("row")
     clusters = clusters_of(examples).to_list()
     parts = [
         _Part(task, like, out)
-        for task, like in zip(training_tasks(store), selection.tasks, strict=True)
+        for task, like in zip(training, selection.tasks, strict=True)
         for out in held_out(task, [clusters[row] for row in task.rows], folds, selection.scoring)
     ]
     chosen = _choose(store, rule, selection, parts)
@@ -142,6 +144,19 @@ def judge(rule: Readout, fitted: Fitted, own: Array, task: TrainingTask, out: Ar
     )
     seen = fitted.scores(own[:, some_of(own.shape[1])]).scores
     return Judged(scores, typicality_of(out, centroids, fitted, scores), seen)
+
+
+def _own_tasks(store: FeatureStore, selection: Selection) -> list[TrainingTask]:
+    """Return the training examples of a store by subtask, from which the selection was made."""
+    require_same_model(store, selection)
+    tasks = training_tasks(store)
+    ours, theirs = ([task.subtask for task in found] for found in (tasks, selection.tasks))
+    if selection.train != train_digest(store) or ours != theirs:
+        raise SelectionError(
+            f"the selection was not made from all training examples of {store.path}, which"
+            " cross-validation leaves out in turn; run `savs select` on this store"
+        )
+    return tasks
 
 
 def some_of(count: int) -> slice:

@@ -62,9 +62,8 @@ def suspects(
         As `cross_validate`.
     """
     found = cross_validate(store, selection) if found is None else found
-    media = store.examples("train").select("id", "media")
-    predictions = found.predictions.join(media, on="id", how="left", maintain_order="left")
-    tables = [_of_subtask(part) for _, part in predictions.group_by("subtask", maintain_order=True)]
+    parts = found.predictions.group_by("subtask", maintain_order=True)
+    tables = [_of_subtask(part) for _, part in parts]
     return (
         pl.concat(tables)
         .filter(pl.col("strength") >= STRONG)

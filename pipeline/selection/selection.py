@@ -87,9 +87,9 @@ def select(
         How heads are scored: `resubstitution` as in the paper, `loo` or `kfold`.
     heads_from
         Fit the heads of this selection, which may be of another task, on this store's training
-        examples; `heads` is not used then. `load_config` reads one without its readout.
+        examples. `load_config` reads one without its readout.
     use_heads
-        Fit these heads, best first; neither `heads` nor `heads_from` is used then.
+        Fit these heads, best first.
     max_layer
         Choose among the heads of layers up to this one, counted from 0: `classify` loads and runs
         no layer behind the deepest chosen head.
@@ -98,13 +98,15 @@ def select(
     ------
     SelectionError
         Unknown readout or scoring, more heads than the store has, a class without a usable
-        training example, one class only, or heads of another model.
+        training example, one class only, or heads of another model. Or heads are given by
+        `heads_from` or `use_heads`, and another option would choose them, too.
     StoreIncompleteError
         A shard of the train split is missing.
     """
     rule = choose_readout(readout)
     require_scoring(scoring)
-    _require_layer(store, max_layer, heads_from)
+    _require_one_choice(heads, heads_from, use_heads, max_layer)
+    _require_layer(store, max_layer)
     tasks = named_tasks(store)
     _require_examples(tasks, rule, chooses=not (heads_from or use_heads or len(store.heads) == 1))
     given = None
@@ -195,14 +197,28 @@ def head_count(among: Sequence[Head], heads: int | Literal["all"], where: str = 
     return count
 
 
-def _require_layer(
-    store: FeatureStore, max_layer: int | None, heads_from: SelectionConfig | None
+def _require_one_choice(
+    heads: int | Literal["all"] | None,
+    heads_from: SelectionConfig | None,
+    use_heads: Sequence[Head] | None,
+    max_layer: int | None,
 ) -> None:
+    """Raise SelectionError where heads are given, and something else would choose them, too."""
+    options = {
+        "--use-heads": use_heads,
+        "--heads-from": heads_from,
+        "--heads": heads,
+        "--max-layer": max_layer,
+    }
+    names = [name for name, value in options.items() if value is not None]
+    if len(names) > 1 and names != ["--heads", "--max-layer"]:
+        raise SelectionError(f"{names[0]} gives the heads, so {names[1]} chooses none; omit one")
+
+
+def _require_layer(store: FeatureStore, max_layer: int | None) -> None:
     """Raise SelectionError where no head can be chosen from layers up to `max_layer`."""
     if max_layer is None:
         return
-    if heads_from is not None:
-        raise SelectionError("--heads-from gives the heads, so --max-layer chooses none; omit one")
     first, last = store.grid[0].layer, store.grid[-1].layer
     if max_layer < first:
         raise SelectionError(

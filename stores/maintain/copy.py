@@ -20,8 +20,8 @@ from savs.stores.maintain.verify import shard_problem
 from savs.stores.read.store import FeatureStore, open_store
 from savs.stores.shard.content import ShardContent
 from savs.stores.shard.read import Shard, open_shard
-from savs.stores.write.disk_errors import disk_errors
 from savs.stores.write.whole_store import whole_store
+from savs.stores.write.write_errors import write_errors
 from savs.stores.write.writer import FeatureWriter
 
 Part = tuple[FeatureStore, ShardSpec]
@@ -116,7 +116,7 @@ def _unite(stores: Sequence[FeatureStore], out: Path) -> FeatureStore:
         for spec, having in homes.items():
             source, target = _whole(spec, having), out / spec.name
             try:
-                with disk_errors(target), whole_file(target, replace=False) as partial:
+                with write_errors(target), whole_file(target, replace=False) as partial:
                     shutil.copyfile(source, partial)
             except FileExistsError:  # an extraction has joined, and was first
                 continue

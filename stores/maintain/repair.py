@@ -1,7 +1,6 @@
 """Make room for what must be extracted again; what is good stays."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,9 +30,7 @@ class Repair:
     """What is left; without what was removed or set aside."""
 
 
-def repair(
-    store: str | Path, *, quick: bool = False, on_bytes: Callable[[int], None] = lambda _: None
-) -> Repair:
+def repair(store: str | Path, *, quick: bool = False) -> Repair:
     """Remove what dead writers left, set damaged shards aside, list what must be done again.
 
     A good shard is never touched, a damaged one is renamed, not deleted.
@@ -44,8 +41,6 @@ def repair(
         The store's folder.
     quick
         Judge shards by names, sizes and headers only.
-    on_bytes
-        Is told the bytes read, shard by shard.
 
     Raises
     ------
@@ -59,7 +54,7 @@ def repair(
     folder = Path(store)
     left_before = _seen(folder)
     require_no_writer(folder)
-    before = verify(folder, quick=quick, on_bytes=on_bytes)
+    before = verify(folder, quick=quick)
     now = _seen(folder)  # a writer may have come meanwhile
     stale = [path for path, seen in left_before.items() if now.get(path) == seen]
     damaged = [problem.file for problem in before.problems if problem.kind == "damaged"]

@@ -1,7 +1,7 @@
 """Compare a store with what it says of itself: every shard, every byte, every stray file."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,9 +52,7 @@ class Report:
     problems: tuple[Problem, ...]
 
 
-def verify(
-    store: str | Path, *, quick: bool = False, on_bytes: Callable[[int], None] = lambda _: None
-) -> Report:
+def verify(store: str | Path, *, quick: bool = False) -> Report:
     """Verify a store.
 
     A full verification reads every byte: of a sealed store it finds any that changed, of one that
@@ -66,8 +64,6 @@ def verify(
         The store's folder.
     quick
         Compare names, sizes and what each shard declares to be; read no values.
-    on_bytes
-        Is told the bytes read, shard by shard.
 
     Raises
     ------
@@ -95,7 +91,6 @@ def verify(
             problems.append(problem)
         size = path.stat().st_size
         done += 0 if quick else size
-        on_bytes(size)
     if not quick and not problems:
         problems += _label_problems(folder, manifest)
     problems += _strays(folder, manifest, strays)

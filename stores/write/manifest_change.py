@@ -6,7 +6,7 @@ from pathlib import Path
 from savs.stores.format.layout import MANIFEST
 from savs.stores.format.manifest import Manifest, read_manifest, write_manifest
 from savs.stores.write.claims import ClaimLostError, Claims
-from savs.stores.write.disk_errors import disk_errors
+from savs.stores.write.write_errors import write_errors
 
 
 def change_manifest(
@@ -16,7 +16,7 @@ def change_manifest(
 
     A process that was taken for dead meanwhile begins again with what store.json says then.
     """
-    with disk_errors(folder / MANIFEST):
+    with write_errors(folder / MANIFEST):
         while True:
             with claims.hold(MANIFEST):
                 before = read_manifest(folder)

@@ -8,7 +8,7 @@ from typing import Any
 
 from savs.stores.format.plan import ShardSpec
 from savs.stores.write.claims import Claims
-from savs.stores.write.disk_errors import disk_errors
+from savs.stores.write.write_errors import write_errors
 
 AT_A_TIME = 2
 """Claims whose holders an idle process asks for at each look: all together ask for all."""
@@ -92,7 +92,7 @@ class OpenShards:
 
     def _next(self) -> ShardSpec | None:
         """Claim the next shard; StoreWriteError where the disk refuses."""
-        with disk_errors(self._path):
+        with write_errors(self._path):
             return self._find()
 
     def _find(self) -> ShardSpec | None:

@@ -16,9 +16,9 @@ from savs.stores.format.plan import PlannedRow, ShardSpec, make_plan
 from savs.stores.write.claim_files import ClaimFiles
 from savs.stores.write.claim_objects import ClaimObjects, claim_storage
 from savs.stores.write.claims import ClaimLostError, Claims
-from savs.stores.write.disk_errors import disk_errors
 from savs.stores.write.left_overs import left_overs
 from savs.stores.write.manifest_change import change_manifest
+from savs.stores.write.write_errors import write_errors
 from savs.stores.write.writer import FeatureWriter
 
 PlannedRows = Mapping[str, Sequence[PlannedRow]]
@@ -81,7 +81,7 @@ class Reservation:
 
     def begin(self, identity: Identity, rows: PlannedRows, shard_rows: int | None) -> FeatureWriter:
         """Make the store, or extend the one that is there, see `open_writer`."""
-        with disk_errors(self.path / MANIFEST):
+        with write_errors(self.path / MANIFEST):
             agreed = _agree(self.path, self.claims, identity, rows, shard_rows)
         return FeatureWriter(self.path, agreed, self.claims)
 
@@ -102,12 +102,12 @@ def reserve(path: Any) -> Iterator[Reservation]:
             f"{path} cannot be written; pass a folder, or a URL of {', '.join(WRITABLE)}"
         )
     with ExitStack() as stack:
-        with disk_errors(path):
+        with write_errors(path):
             if not is_remote(path):
                 _make_folder(path, stack)
             found = _found(path)
         storage = claim_storage(path)
-        with disk_errors(path / CLAIMS):
+        with write_errors(path / CLAIMS):
             claims = Claims(storage)
             if isinstance(storage, ClaimObjects):
                 storage.require_conditions(f"{claims.process.id}.probe")
@@ -143,7 +143,7 @@ def new_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
     StoreWriteError
         The folder cannot be made or written.
     """
-    with disk_errors(path):
+    with write_errors(path):
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise StoreMismatchError(f"{path} exists and is not empty; pass a new or empty folder")
         is_new = not path.exists()
@@ -151,7 +151,7 @@ def new_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
     with ExitStack() as stack:
         if is_new:
             stack.callback(_remove_if_empty, path)
-        with disk_errors(path / MANIFEST):
+        with write_errors(path / MANIFEST):
             claims = stack.enter_context(Claims(ClaimFiles(path)))
             with claims.hold(MANIFEST):  # an unfinished file without a claim is removed by others
                 write_manifest(path, manifest)

@@ -7,8 +7,8 @@ from pathlib import Path
 from savs.stores.errors import StoreWriteError
 from savs.stores.format.layout import MANIFEST
 from savs.stores.format.manifest import Manifest
-from savs.stores.write.disk_errors import disk_errors
 from savs.stores.write.opening import new_writer
+from savs.stores.write.write_errors import write_errors
 from savs.stores.write.writer import FeatureWriter
 
 NOTHING_LEFT = "nothing of the new store is left; make room, or pass another --out"
@@ -31,7 +31,7 @@ def whole_store(out: Path, manifest: Manifest) -> Iterator[tuple[FeatureWriter, 
         if begun:
             _remove(out, made, keep_folder=was_there)
         if isinstance(error, StoreWriteError) and isinstance(error.__cause__, OSError):
-            with disk_errors(out, NOTHING_LEFT):
+            with write_errors(out, NOTHING_LEFT):
                 raise error.__cause__ from None
         raise
 

@@ -16,9 +16,9 @@ from savs.stores.shard.content import ShardContent, check_content
 from savs.stores.shard.read import open_shard
 from savs.stores.shard.write import write_shard
 from savs.stores.write.claims import ClaimLostError, Claims
-from savs.stores.write.disk_errors import disk_errors
 from savs.stores.write.manifest_change import change_manifest, replace_manifest
 from savs.stores.write.open_shards import OpenShards
+from savs.stores.write.write_errors import write_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class FeatureWriter:
         """
         check_content(spec, self.manifest.plan.planned_ids(spec), self.manifest.identity, content)
         path = self.path / spec.name
-        with disk_errors(path):
+        with write_errors(path):
             if not self.claims.has(spec.name):
                 if self.is_done(spec):
                     raise StoreMismatchError(
@@ -164,7 +164,7 @@ class FeatureWriter:
         if not _is_complete(self.path, read_manifest(self.path)):
             return False
         sealed = change_manifest(self.path, self.claims, self._sealed).sealed
-        with disk_errors(self.path / CLAIMS):
+        with write_errors(self.path / CLAIMS):
             self.claims.sweep()
         return sealed
 

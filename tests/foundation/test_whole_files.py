@@ -1,6 +1,7 @@
 import os
 import socket
 
+from savs.foundation import whole_files
 from savs.foundation.whole_files import whole_file
 
 
@@ -29,3 +30,17 @@ def test_no_two_partial_names_are_equal_even_on_hosts_of_one_name(tmp_path, monk
             partial.touch()
     assert len(names) == 50
     assert {name.rpartition("-")[0] for name in names} == {"x.localhost-7"}
+
+
+def test_a_file_in_a_folder_that_cannot_be_opened_is_published(tmp_path, monkeypatch) -> None:
+    durable = whole_files.make_durable
+
+    def refused(path):
+        if path == tmp_path:
+            raise PermissionError(13, "Permission denied")
+        durable(path)
+
+    monkeypatch.setattr(whole_files, "make_durable", refused)
+    with whole_file(tmp_path / "x") as partial:
+        partial.write_text("content")
+    assert (tmp_path / "x").read_text() == "content"

@@ -7,13 +7,16 @@ import numpy as np
 import polars as pl
 import pytest
 
+from savs.foundation.whole_files import whole_file
 from savs.stores import ResultError, StoreWriteError
 from savs.stores.results import (
+    METRICS,
     SELECT,
     copy_result,
     read_json,
     read_table,
     results_folder,
+    whole_result,
     write_json,
     write_table,
 )
@@ -28,6 +31,26 @@ def test_a_missing_file_is_named(tmp_path) -> None:
     for call in (read_json, lambda path, command: copy_result(path, tmp_path / "d", command)):
         with pytest.raises(ResultError, match=r"c does not exist; run `savs select`"):
             call(tmp_path / "c", SELECT)
+
+
+@pytest.mark.parametrize("others", [[], [METRICS, "theirs.txt"]], ids=["alone", "shared"])
+def test_a_failed_result_leaves_nothing_of_its_own_and_all_of_others(tmp_path, others) -> None:
+    folder = tmp_path / "vote"
+
+    def fail() -> None:
+        with whole_result(folder):
+            write_json(folder / METRICS, {"by": "us"})
+            write_json(folder / "deep/x.json", {"by": "us"})
+            for file in others:  # of another process
+                with whole_file(folder / file) as partial:
+                    partial.write_text("theirs")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    left = {path.name: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == dict.fromkeys(others, "theirs")
+    assert [path for path in tmp_path.rglob("*") if path.is_dir()] == ([folder] if others else [])
 
 
 @pytest.mark.parametrize(

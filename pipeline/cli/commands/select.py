@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from savs import pipeline, stores
 from savs.pipeline.cli.head_choice import parse_names
 from savs.pipeline.cli.options.shared import (
@@ -75,8 +73,6 @@ def select_command(
     from savs.stores.results import whole_result
 
     count = None if heads is None else parse_heads(heads)
-    if use_heads is not None and (heads is not None or heads_from is not None):
-        raise typer.BadParameter("--use-heads names the heads; leave out --heads and --heads-from")
     named = None if use_heads is None else parse_names("--use-heads", use_heads)
     opened = pipeline.open_store(store)
     given = load_config(heads_from) if heads_from else None

@@ -1,6 +1,7 @@
 """`savs slim`: a store of some heads, for another machine."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 from savs import pipeline
@@ -24,12 +25,13 @@ def slim_command(
 ) -> None:
     """Copy the selection, too, so that `savs evaluate` gives the same results."""
     from savs.pipeline.selection.selection_file import copy_selection
-    from savs.stores.results import whole_result
 
     opened = pipeline.open_store(store)
     wanted = find_heads(opened, heads, selection)
-    with whole_result(out):
+    with TemporaryDirectory() as kept:
+        if heads == CHOSEN:  # read before the store is written: it may not be whole
+            copy_selection(selection or saved_selection(opened), Path(kept))
         small = pipeline.slim(opened, wanted, out)
         if heads == CHOSEN:
-            copy_selection(selection or saved_selection(opened), saved_selection(small))
+            copy_selection(kept, saved_selection(small))
     say_size(small.path, small.facts["bytes"], len(wanted), as_json=json)

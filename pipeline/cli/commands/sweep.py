@@ -21,6 +21,8 @@ from savs.pipeline.cli.sweep_tables import print_differences, print_stores, prin
 from savs.pipeline.names import DEFAULT_DRAWS, OWN_ANSWERS
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from savs.pipeline import Sweep
     from savs.stores import FeatureStore
 
@@ -112,7 +114,7 @@ def sweep_command(
         "benchmark": benchmark,
     }
     if max_layers is not None:
-        _depth(stores, grid, parse_depths(max_layers), out, as_json=json)
+        _depth(stores, grid, parse_depths(max_layers), out, metric, as_json=json)
         return
     opened = _open_all(stores)
     first = next(iter(opened.values()))
@@ -157,12 +159,8 @@ def _keep(found: "Sweep", folder: Path, metric: str | None, *, as_json: bool) ->
 
     from savs.pipeline.sweeping.sweep_file import save_sweep
 
-    names = found.summary["metric"].unique(maintain_order=True).to_list()
-    if metric is not None and metric not in names:
-        known = visible("; ".join(names))
-        raise typer.BadParameter(f"--metric is {metric!r}, expected one of: {known}")
     files = save_sweep(found, folder)
-    shown = metric or names[0]
+    shown = _shown(metric, found.summary["metric"], files)
     summary, differences = (
         table.filter(pl.col("metric") == shown) for table in (found.summary, found.differences)
     )
@@ -177,11 +175,26 @@ def _keep(found: "Sweep", folder: Path, metric: str | None, *, as_json: bool) ->
     say(f"wrote {', '.join(map(str, files))}")
 
 
+def _shown(metric: str | None, found: "pl.Series", files: list[Path]) -> str:
+    """Return the metric to print, by default the first; a usage error for one that there is not.
+
+    What a benchmark measures is known when it has measured, so its files are written before.
+    """
+    names = found.unique(maintain_order=True).to_list()
+    if metric not in (None, *names):
+        raise typer.BadParameter(
+            f"--metric is {metric!r}, expected one of: {visible('; '.join(names))}; the files have"
+            f" all: {', '.join(map(str, files))}"
+        )
+    return metric or names[0]
+
+
 def _depth(
     stores: list[str],
     grid: dict[str, Any],
     depths: list[int] | None,
     out: Path | None,
+    metric: str | None,
     *,
     as_json: bool,
 ) -> None:
@@ -195,10 +208,12 @@ def _depth(
     shots: list[int | Literal["all"]] = grid.pop("shots") or ["all"]
     found = pipeline.sweep_depth(opened, max_layers=depths, heads=counts[0], shots=shots, **grid)
     path = save_depth(found, folder)
+    shown = _shown(metric, found["metric"], [path])
     if as_json:
-        print_json({"files": [str(path)], "depth": found.to_dicts()})
+        rows = found.filter(metric=shown) if metric else found
+        print_json({"files": [str(path)], "depth": rows.to_dicts()})
     else:
-        print_depth(found)
+        print_depth(found.filter(metric=shown), shown)
     say(f"wrote {path}")
 
 

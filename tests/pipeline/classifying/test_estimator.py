@@ -181,6 +181,13 @@ def test_a_saved_classifier_is_loaded_and_classifies(fitted, made, tmp_path) -> 
     assert clone(again).fit(images, labels).score(images, labels) > 0.5
 
 
+def test_another_question_than_that_of_the_classifier_is_refused(animals) -> None:
+    asked = load_selection(animals).only_task().question
+    assert SavsClassifier.load(animals, question=asked).question == asked
+    with pytest.raises(ParameterError, match=r"question is 'Is it\?', but the classifier"):
+        SavsClassifier.load(animals, question="Is it?")
+
+
 def test_a_loaded_classifier_has_no_layer_behind_its_deepest_head(
     animals, made, tmp_path, monkeypatch
 ) -> None:

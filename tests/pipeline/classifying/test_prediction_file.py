@@ -1,6 +1,7 @@
 """A file of predictions grows, resumes, and is never mixed with another."""
 
 import fcntl
+import json
 import shutil
 from pathlib import Path
 
@@ -86,6 +87,20 @@ def test_an_output_of_something_else_is_kept(animals, made, tmp_path) -> None:
     out.write_text("")
     with pytest.raises(OutputError, match="expected at least"):
         classify(animals, image, out=out)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_the_answer_to_another_question_is_not_taken(animals, made, tmp_path, suffix) -> None:
+    out, table = tmp_path / f"out{suffix}", tmp_path / "rows.jsonl"
+    shutil.copy(made.images[0], tmp_path / "a.jpg")
+    row = {"id": "1", "image": "a.jpg", "question": QUESTION}
+    table.write_text(json.dumps(row) + "\n")
+    first = classify(animals, table, out=out)
+    assert [first.rows, classify(animals, table, out=out).rows] == [1, 0]
+    assert read(out)["prompt"].to_list() == [QUESTION]
+    table.write_text(json.dumps(row | {"question": "Is it?"}) + "\n")
+    with pytest.raises(OutputError, match=r"id '1' with .*fish\.', and now .*, 'Is it\?'; pass"):
+        classify(animals, table, out=out, allow_other_prompt=True)
 
 
 def test_two_processes_do_not_write_one_output(animals, made, tmp_path) -> None:

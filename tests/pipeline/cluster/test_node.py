@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 from held import SIZE, Hold
 
-from savs.pipeline.cluster.node import _end
+from savs.pipeline.cluster.node import _end, exit_code, with_options
 from savs.stores import open_store
 from savs.stores.maintain.verify import verify
 
@@ -183,3 +183,16 @@ def test_two_processes_classify_new_images(savs, inputs, tmp_path) -> None:
     assert rows.to_list() == expected["prediction"].to_list()
     done = savs(*words, "--gpus", "cpu,cpu")
     assert "several processes share an output file; pass --out FILE" in done.stderr
+
+
+def test_options_stand_before_what_is_no_option() -> None:
+    assert with_options(["extract", "x"], ["--gpus", "none"]) == ["extract", "x", "--gpus", "none"]
+    given = ["classify", "c", "--", "-odd.jpg", "--"]
+    expected = ["classify", "c", "--device", "cpu", "--", "-odd.jpg", "--"]
+    assert with_options(given, ["--device", "cpu"]) == expected
+
+
+def test_a_killed_process_has_the_exit_code_of_a_shell() -> None:
+    assert exit_code([-signal.SIGKILL, -signal.SIGKILL]) == 137
+    assert exit_code([-signal.SIGKILL, 1]) == 137
+    assert exit_code([1, 2]) == 2

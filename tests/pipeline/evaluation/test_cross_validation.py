@@ -4,10 +4,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from savs.pipeline import cross_validate, evaluate, select
+from savs.pipeline import calibrate, cross_validate, evaluate, select
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.folds import stratified_folds
 from savs.pipeline.readouts import READOUTS
+from savs.pipeline.selection.selection import of_subtask
 from stores import make_store
 
 pytestmark = pytest.mark.thorough
@@ -51,6 +52,28 @@ def test_each_part_is_classified_by_a_selection_of_the_others(tmp_path, readout,
     assert {i: ours[i] for i in expected} == expected
     assert found.predictions["split"].unique().to_list() == ["train"]
     assert "cross-validated" in found.notes[0]
+
+
+@pytest.mark.parametrize("use", [cross_validate, calibrate])
+def test_a_selection_of_another_store_is_refused(tmp_path, use):
+    labels = list("ab" * 4)
+    features = separable(labels)
+    given = (features, labels, features[:, :2], labels[:2])
+    store = make_store(tmp_path / "s", *given)
+    rows = [{"subtask": name} for name in "ssttsstt"]
+    others = [
+        make_store(tmp_path / "more", *(features[:, [*range(8), 0]], [*labels, "a"]), *given[2:]),
+        make_store(tmp_path / "tasks", *given, train_rows=rows),
+    ]
+    for other in others:
+        selection = select(other, heads=2)
+        with pytest.raises(SelectionError, match="was not made from all training examples of"):
+            use(store, selection)
+    part = of_subtask(select(others[1], heads=2), "t")
+    with pytest.raises(SelectionError, match="was not made from all training examples of"):
+        use(others[1], part)
+    with pytest.raises(SelectionError, match="does not fit"):
+        use(store, select(make_store(tmp_path / "model", *given, model="other"), heads=2))
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """Classes by their names alone: heads from elsewhere, and no training example."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from text_stores import draw_text_store, make_text_store
@@ -81,5 +83,10 @@ def test_the_command_takes_names_of_heads(stores, savs, tmp_path) -> None:
     assert selection.only_task().heads == ((0, 4), (0, 1))
     found = evaluate(open_store(whole.path), selection)
     assert found.metrics[0].units == 40
-    for wrong in (["--use-heads", "4,1"], ["--use-heads", "L0.H1", "--heads", "2"]):
-        assert savs("select", whole.path, *wrong).returncode == 2
+    assert savs("select", whole.path, "--use-heads", "4,1").returncode == 2
+    given = [("--use-heads", "L0.H1"), ("--heads-from", out)]
+    others = [("--heads", "2"), ("--max-layer", "0")]
+    for first, second in [given, *product(given, others)]:
+        refused = savs("select", whole.path, *first, *second)
+        assert refused.returncode == 1
+        assert f"{first[0]} gives the heads, so {second[0]} chooses none" in refused.stderr

@@ -1,5 +1,7 @@
 """Accuracy against depth is that of selections from the first layers."""
 
+import json
+
 import polars as pl
 import pytest
 from random_stores import draw_problem, write_problem
@@ -111,3 +113,24 @@ def test_a_grid_with_nothing_in_it_is_refused(store, given, message):
 def test_a_readout_that_is_given_twice_is_refused(store):
     with pytest.raises(SelectionError, match="two readouts are called 'vote'; give each once"):
         sweep_depth(store, heads=3, shots=[2], draws=2, readouts=["vote", "vote"])
+
+
+def test_depth_is_printed_by_the_metric_that_is_asked_for(store, savs, tmp_path):
+    given = ("sweep", store.path, "--max-layers", "each", "--heads", "2", "--out", tmp_path / "d")
+    done = savs(*given, "--metric", "balanced accuracy")
+    assert done.returncode == 0, done.stderr
+    assert "balanced accuracy (%)" in done.stdout
+    rows = json.loads(savs(*given, "--metric", "balanced accuracy", "--json").stdout)["depth"]
+    assert [row["metric"] for row in rows] == ["balanced accuracy"] * 3
+    assert len(json.loads(savs(*given, "--json").stdout)["depth"]) > 3
+
+
+@pytest.mark.parametrize("kind", [("--max-layers", "each"), ("--shots", "2", "--draws", "1")])
+def test_an_unknown_metric_does_not_lose_the_sweep(store, savs, tmp_path, kind):
+    out = tmp_path / "kept"
+    done = savs("sweep", store.path, *kind, "--heads", "2", "--out", out, "--metric", "none")
+    assert done.returncode == 2
+    said = " ".join(done.stderr.replace("│", " ").split())
+    assert "--metric is 'none', expected one of: accuracy; balanced accuracy" in said
+    assert f"the files have all: {out}/" in said
+    assert list(out.glob("*.parquet"))

@@ -1,4 +1,4 @@
-"""Errors of the disk, as a writer reports them."""
+"""What a writer of a store reports where the disk refuses."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ RESUME = "finished shards are kept; run the same command again to resume"
 
 
 @contextmanager
-def disk_errors(path: Path, safe: str = RESUME) -> Iterator[None]:
+def write_errors(path: Path, safe: str = RESUME) -> Iterator[None]:
     """Turn errors of the disk into one line that says what is safe and what to do."""
     try:
         yield
