@@ -69,7 +69,7 @@ def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
     stored = {split: stored_rows(store, split) for split in store.manifest.plan.splits}
     for split in dict.fromkeys([*stored, *given]):
         known = stored.get(split)
-        held = {} if known is None else _as_examples(known, split)
+        held = {} if known is None else as_examples(known, split)
         new = given.get(split, [])
         if known is not None:
             _require_same(store, source, split, held, new)
@@ -97,7 +97,7 @@ def stored_rows(store: FeatureStore, split: str) -> pl.DataFrame | None:
     return pl.concat(tables)
 
 
-def _as_examples(rows: pl.DataFrame, split: str) -> dict[str, Example]:
+def as_examples(rows: pl.DataFrame, split: str) -> dict[str, Example]:
     """Return id -> the example that a row of a split of the store is of."""
     names = [field.name for field in fields(Example) if field.name != "split"]
     return {row["id"]: _example(names, row, split) for row in rows.iter_rows(named=True)}

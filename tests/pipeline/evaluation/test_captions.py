@@ -11,6 +11,8 @@ from savs.datasets.benchmarks.shapes import write_shapes
 from savs.pipeline import evaluate, extract, match_captions, select
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.captions import best_threshold
+from savs.stores.maintain.copy import merge
+from savs.stores.maintain.verify import verify
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +89,24 @@ def test_a_store_without_captions_is_refused(scenes, tmp_path, tiny_model) -> No
     store = extract("general", **files, model=str(tiny_model("clip")), out=tmp_path / "s").store
     with pytest.raises(SelectionError, match="has no captions; extract a benchmark of captions"):
         match_captions(store)
+
+
+def test_merged_stores_have_each_caption_once_and_the_scores_of_the_whole(groups, tmp_path) -> None:
+    root = groups.path.parent
+    rows = (root / "test.jsonl").read_text().splitlines(keepends=True)
+    given = {"train": root / "train.jsonl", "model": "demo-clip", "dtype": "float32"}
+    parts = []
+    for name, own in (("a", rows[: len(rows) // 2]), ("b", rows[len(rows) // 2 :])):
+        test = root / f"{name}.jsonl"
+        test.write_text("".join(own))
+        where = {"test": test, "out": tmp_path / name}
+        parts.append(extract("naturalbench-retrieval", **given, **where).store)
+    merged = merge(parts, tmp_path / "merged")
+    assert verify(merged.path).problems == ()
+    captions = merged.examples("captions")["prompt"].to_list()
+    assert sorted(captions) == sorted(groups.examples("captions")["prompt"])
+    assert sum(part.examples("captions").height for part in parts) > len(captions)
+    expected = {metric.name: metric.value for metric in match_captions(groups).metrics}
+    assert {m.name: m.value for m in match_captions(merged).metrics} == pytest.approx(expected)
+    again = {"test": root / "a.jsonl", "out": merged.path, "append": True}
+    assert extract("naturalbench-retrieval", **given, **again).rows == 0
