@@ -1,7 +1,7 @@
 """`mmvp`: pairs of images that CLIP takes for alike, and a question that tells them apart.
 
 Source: Tong et al., Eyes Wide Shut?, arXiv 2401.06209. Prompt and the images' names: its official
-evaluation script, which numbers the rows of `Questions.csv` from 1.
+evaluation script, which numbers the rows of `Questions.csv` from 1, as its column `Index` does.
 """
 
 import re
@@ -14,26 +14,36 @@ from savs.datasets.metrics.groups import pair_metric
 from savs.datasets.metrics.metrics import Classes, Units, accuracy
 from savs.datasets.row import Row
 
-ANSWER = "Correct Answer"
+ANSWER, NUMBER = "Correct Answer", "Index"
 OPTIONS = re.compile(r"(.+?)\s*\(a\)\s*(.+?)\s*\(b\)\s*(.+?)\s*", re.S)
 """A question with two options."""
 
 
 def parse_row(row: Row) -> Iterator[Fields]:
-    """Read one image with its question; rows 2i and 2i + 1 of a file are a pair."""
+    """Read one image with its question; rows 2i and 2i + 1 of a file are a pair.
+
+    Where rows are numbered, from 1, the numbers count, so that a part of the file has its images.
+    """
     official = ANSWER in row.values
+    number = _number(row) if official else row.index + 1
     if official:
         prompt = f"{row.text('Question')} {row.text('Options')}"
-        numbered = f"MMVP Images/{row.index + 1}.jpg"
-        image = row.medium("image") or numbered
+        image = row.medium("image") or f"MMVP Images/{number}.jpg"
     else:
         prompt, image = row.text("question"), row.required_medium("image")
     yield Fields(
         label=row.text(ANSWER if official else "label"),
         prompt=prompt,
         media=(image,),
-        group=f"{row.stem}:{row.index // 2}",
+        group=f"{row.stem}:{(number - 1) // 2}",
     )
+
+
+def _number(row: Row) -> int:
+    given = row.optional(NUMBER) or str(row.index + 1)
+    if not given.isdecimal() or int(given) < 1:
+        raise row.error(f"field {NUMBER!r} is {given!r}", "expected the row's number, from 1")
+    return int(given)
 
 
 def options_said(prompt: str) -> Mapping[str, str]:
@@ -63,7 +73,8 @@ MMVP = Benchmark(
         "Question": "the question (official Questions.csv)",
         "Options": "its options: (a) ... (b) ...",
         ANSWER: "(a) or (b), as the file spells it",
-        "image": "the image; without it, MMVP Images/<row from 1>.jpg",
+        NUMBER: "number of the row from 1; two rows from an odd one on are a pair",
+        "image": "the image; without it, MMVP Images/<number>.jpg",
         "question": "other files: the question with its options",
         "label": "other files: the answer",
     },

@@ -1,5 +1,6 @@
 """Paths of media below one folder; paths of another machine are matched by their longest end."""
 
+import ntpath
 import os
 from pathlib import Path, PurePosixPath
 
@@ -8,7 +9,8 @@ def locate(root: Path, name: str, *, outside: bool = False) -> Path | None:
     """Return the path of a medium, or None if its name leads out of the root.
 
     An absolute path that is not below the root stands for the longest end of it that exists
-    directly below the root. A relative name need not exist.
+    directly below the root. A relative name need not exist; unless a file is called so, its
+    backslashes separate folders.
 
     Parameters
     ----------
@@ -22,6 +24,8 @@ def locate(root: Path, name: str, *, outside: bool = False) -> Path | None:
     """
     if not is_foreign(root, name):
         path = absolute(root / name)
+        if "\\" in name and not _exists(str(path)):
+            path = absolute(root / name.replace("\\", "/"))
         return path if outside or _below(path, absolute(root)) else None
     if outside and _exists(name):
         return absolute(Path(name))
@@ -47,12 +51,13 @@ def _below(path: Path, base: Path) -> bool:
 
 
 def _is_of_windows(name: str) -> bool:
-    return name[1:3] in (":\\", ":/") and name[0].isalpha()
+    has_drive = name[1:3] in (":\\", ":/") and name[0].isalpha()
+    return has_drive or name.startswith("\\")
 
 
 def _parts(name: str) -> tuple[str, ...]:
     """Return the parts of an absolute path behind its root, `..` resolved."""
-    path = name[2:].replace("\\", "/") if _is_of_windows(name) else name
+    path = ntpath.splitdrive(name)[1].replace("\\", "/") if _is_of_windows(name) else name
     return PurePosixPath(os.path.normpath(path)).parts[1:]
 
 

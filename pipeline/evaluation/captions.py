@@ -173,7 +173,8 @@ def _scores(test: Array, train: Array, task: TrainingTask, scale: float) -> Clas
 def best_threshold(values: Array, is_yes: Array) -> float:
     """Return the threshold above which `(n,)` values mean yes, right most often.
 
-    Of several it is the middle of the widest gap between neighbouring values.
+    Of several it is the middle of the widest gap between neighbouring values. Where none between
+    values is right as often as one answer to all, that is the answer; no, if both are equal.
 
     Examples
     --------
@@ -185,8 +186,10 @@ def best_threshold(values: Array, is_yes: Array) -> float:
     gaps = np.diff(ranked)
     right = np.cumsum(~truth)[:-1] + truth.sum() - np.cumsum(truth)[:-1]
     right = np.where(gaps > 0, right, -1)  # no threshold lies between equal values
-    if not len(gaps) or right.max() < 0:
-        return float(ranked[0])
+    yes = int(truth.sum())
+    if max(right, default=-1) < max(yes, len(truth) - yes):
+        all_yes = 2 * yes > len(truth)
+        return float(np.nextafter(values.min(), -np.inf) if all_yes else values.max())
     best = np.flatnonzero(right == right.max())
     place = best[gaps[best].argmax()]
     return float((ranked[place] + ranked[place + 1]) / 2)

@@ -13,11 +13,13 @@ import polars as pl
 
 from savs.datasets import Example
 from savs.datasets.media.digests import digests_of, media_names
+from savs.datasets.media.media import MediaFolder
 from savs.datasets.splits.leaks import find_leaks
 from savs.datasets.splits.shared_media import content_table
 from savs.datasets.splits.splits import check_splits, unknown_labels
 from savs.pipeline.inputs.source import Source, Splits
 from savs.stores import FeatureStore, ShardSpec, StoreIncompleteError, StoreMismatchError
+from savs.stores.format.layout import SPLITS
 from savs.stores.format.plan import ROW_COLUMNS
 
 COMPARED = tuple(name for name in ROW_COLUMNS if name != "index")
@@ -69,7 +71,7 @@ def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
     stored = {split: stored_rows(store, split) for split in store.manifest.plan.splits}
     for split in dict.fromkeys([*stored, *given]):
         known = stored.get(split)
-        held = {} if known is None else _as_examples(known, split)
+        held = {} if known is None else as_examples(known, split)
         new = given.get(split, [])
         if known is not None:
             _require_same(store, source, split, held, new)
@@ -80,11 +82,15 @@ def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
     train, test = examples.get("train", []), examples.get("test", [])
     check_splits(train, test)
     notes += [*unknown_labels(train, test), *source.survey(given)]
-    if new := todo.get("train"):
-        added = content_table(new, digests_of(media_names(new), source.media("train")))
-        notes += source.doubts(_united(stored.get("train"), added))
-        tested = stored.get("test")
-        notes += [] if tested is None else find_leaks(added, tested).summary()
+    whole = {
+        split: _united(stored.get(split), todo[split], source.media(split))
+        for split in SPLITS
+        if split in examples
+    }
+    if todo.get("train"):
+        notes += source.doubts(whole["train"])
+    if len(whole) == len(SPLITS):
+        notes += find_leaks(whole["train"], whole["test"]).summary()
     return WantedExamples(examples, todo, _ids(given), notes)
 
 
@@ -97,7 +103,7 @@ def stored_rows(store: FeatureStore, split: str) -> pl.DataFrame | None:
     return pl.concat(tables)
 
 
-def _as_examples(rows: pl.DataFrame, split: str) -> dict[str, Example]:
+def as_examples(rows: pl.DataFrame, split: str) -> dict[str, Example]:
     """Return id -> the example that a row of a split of the store is of."""
     names = [field.name for field in fields(Example) if field.name != "split"]
     return {row["id"]: _example(names, row, split) for row in rows.iter_rows(named=True)}
@@ -171,8 +177,11 @@ def _counted(split: str, new: int, repeated: int) -> str:
     return f"append: {new:,} {split} examples without features{known}"
 
 
-def _united(stored: pl.DataFrame | None, added: pl.DataFrame) -> pl.DataFrame:
+def _united(
+    stored: pl.DataFrame | None, new: Sequence[Example], media: MediaFolder
+) -> pl.DataFrame:
     """Return the stored rows of a split and new ones, with the columns of `content_table`."""
+    added = content_table(new, digests_of(media_names(new), media))
     return added if stored is None else pl.concat([stored.select(added.columns), added])
 
 

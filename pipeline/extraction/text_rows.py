@@ -12,7 +12,7 @@ from savs.datasets import Benchmark, Example, RowError
 from savs.datasets.prompt import IMAGE_MARK
 from savs.datasets.rows.plugin_guard import read_captions
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.appending import WantedExamples, stored_rows
+from savs.pipeline.extraction.appending import WantedExamples, as_examples, stored_rows
 from savs.pipeline.extraction.checks.dual_run import require_dual_run
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.run_options import RunOptions
@@ -32,11 +32,11 @@ from savs.stores.format.layout import (
     TEXTS_OF_FILE,
     TEXTS_OF_NAMES,
     TEXTS_OF_PROMPTS,
+    digest,
 )
 
 Text = tuple[str | None, str | None, str | None, str]
 """Subtask, label, kind and text of a row."""
-TEXT_COLUMNS = ("subtask", "label", "category", "prompt")
 TEMPLATES = ("a photo of a {class}.",)
 """Of a benchmark that has none of its own."""
 TOLD = "You are given an image of a {class}\n"
@@ -108,20 +108,17 @@ def with_texts(wanted: WantedExamples, texts: Splits, store: FeatureStore | None
 def _behind_stored(store: FeatureStore, split: str, wanted: Sequence[Example]) -> list[Example]:
     """Return the rows of a store, and behind them those that it lacks.
 
-    A row whose shard is missing is the next of the wanted ones: an equal run planned it.
+    A row whose shard is missing is the wanted one of its id: an equal run planned it.
     """
     table = stored_rows(store, split)
-    rows = [] if table is None else table.sort("index").iter_rows(named=True)
-    stored = {row["index"]: tuple(row[name] for name in TEXT_COLUMNS) for row in rows}
-    held = set(stored.values())
-    new = (key for key in map(_text_of, wanted) if key not in held)
-    planned = len(store.manifest.plan.splits[split].ids)
-    keys = [stored.get(index) or next(new, None) for index in range(planned)]
-    return _rows(split, [key for key in keys if key is not None] + list(new))
-
-
-def _text_of(row: Example) -> Text:
-    return row.subtask, row.label, row.category, row.prompt
+    stored = {} if table is None else as_examples(table, split)
+    given = {row.id: row for row in wanted}
+    names = dict.fromkeys([*store.manifest.plan.splits[split].ids, *given])
+    return [
+        stored.get(name) or replace(given[name], index=place)
+        for place, name in enumerate(names)
+        if name in stored or name in given
+    ]
 
 
 def cut_note(encoder: PromptEncoder, examples: Splits) -> list[str]:
@@ -206,15 +203,18 @@ def _classes(examples: Splits, words: ClassWords) -> dict[str | None, list[str]]
 
 
 def _rows(split: str, texts: Sequence[Text]) -> list[Example]:
-    return [
-        Example(
-            id=f"{split}:{index}",
-            split=split,
-            index=index,
-            label=label,
-            prompt=text,
-            subtask=subtask,
-            category=kind,
-        )
-        for index, (subtask, label, kind, text) in enumerate(texts)
-    ]
+    """Return each text once, with an id of its content: equal texts of stores can be united."""
+    return [_row(split, index, text) for index, text in enumerate(dict.fromkeys(texts))]
+
+
+def _row(split: str, index: int, text: Text) -> Example:
+    subtask, label, kind, prompt = text
+    return Example(
+        id=f"{split}:{digest(text)[:16]}",
+        split=split,
+        index=index,
+        label=label,
+        prompt=prompt,
+        subtask=subtask,
+        category=kind,
+    )

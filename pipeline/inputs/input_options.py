@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from savs.datasets.splits.shots import Shots
+from savs.foundation.errors import ParameterError
 
 
 class ReadingKeywords(TypedDict, total=False):
@@ -46,7 +47,13 @@ class InputKeywords(AskingKeywords, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputOptions:
-    """Input files of both splits and how they are read."""
+    """Input files of both splits and how they are read.
+
+    Raises
+    ------
+    ParameterError
+        A number is below 1.
+    """
 
     test: str | Path | None = None
     """Examples to classify: a file, a folder of Parquet or tar files, a pattern with `*`, or
@@ -86,3 +93,9 @@ class InputOptions:
     all by default. A larger limit later extends the store."""
     strict: bool = False
     """Whether doubtful training labels are an error, see `label_doubts`; else they are named."""
+
+    def __post_init__(self) -> None:
+        for name in ("video_frames", "jpeg_draft", "max_image_pixels", "fetch_gb", "limit"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ParameterError(f"{name} is {value}, expected at least 1")

@@ -83,8 +83,9 @@ def calibrate_task(
 
     A readout of all examples may be sharper or flatter than one of a fold: the logits of `lda`
     shrink as examples grow in number. How much so is seen on examples that each was fitted on, and
-    the temperature of the whole is multiplied by it. Not of votes: their scale is the same, and few
-    distinct values must stay those that the nonconformity has.
+    the temperature of the whole is multiplied by it. Not of votes: few distinct values must stay
+    those that the nonconformity has. Their number is made that of the whole: a head of `knn` casts
+    fewer in a small fold.
 
     None where a score is negative: then scores are neither votes nor probabilities.
 
@@ -105,6 +106,8 @@ def calibrate_task(
         return None
     are_votes = bool((scores == np.round(scores)).all())
     smoothing = 1 / scores.shape[1] if are_votes else LEAST
+    if seen is not None and are_votes:
+        scores = _as_many(scores, seen[1])
     logits = _logits(scores, smoothing)
     temperature = fit_temperature(logits, labels)
     right = tempered(logits, temperature)[np.arange(len(labels)), labels]
@@ -118,6 +121,13 @@ def calibrate_task(
         nonconformity=np.sort(np.float32(1) - right),
         centroids=centroids,
     )
+
+
+def _as_many(votes: Array, whole: Array) -> Array:
+    """Return votes as if each example had as many as those of `whole`, which have all the same."""
+    cast, total = votes.sum(axis=1, keepdims=True), whole.sum(axis=1)
+    is_fixed = bool((total == total[0]).all() and cast.all())
+    return votes * (total[0] / cast) if is_fixed else votes
 
 
 def _sharpness(logits: Array) -> float:

@@ -160,7 +160,10 @@ def split_file(
                 copy_rows(files, [row for row, side in sides.items() if side == name], path)
             found = {name: read_examples(benchmark, path, name) for name, path in paths.items()}
             check_splits(found["train"], found["test"])
-            _prove(benchmark, found, paths, media, len(pool))
+            for name, written in found.items():
+                own = [e for e, row in zip(pool, rows, strict=True) if sides[row] == name]
+                _require_media(benchmark, own, written, targets[name])
+            _prove(benchmark, found, paths, targets, media, len(pool))
     return Splitting(
         paths=targets,
         rows=Counter(sides.values()),
@@ -206,10 +209,26 @@ def _missing(pool: Sequence[Example], media: MediaFolder) -> tuple[str, ...]:
     return missing
 
 
+def _require_media(
+    benchmark: Benchmark, pool: Sequence[Example], written: Sequence[Example], target: Path
+) -> None:
+    """Raise SourceError where an example of a written file names other media than in the source."""
+    for before, now in zip(pool, written, strict=False):
+        names, others = (media_names([e]) for e in (before, now))
+        if names != others and not any(map(is_packed, names)):
+            raise SourceError(
+                f"{before.id} is about {', '.join(names)}, but in {target} it would be about"
+                f" {', '.join(others)}: media of {benchmark.name} follow from the number of the"
+                " row; add a column that names them, see `savs benchmarks"
+                f" {benchmark.name}`"
+            )
+
+
 def _prove(
     benchmark: Benchmark,
     found: Mapping[str, Sequence[Example]],
     paths: Mapping[str, Path],
+    targets: Mapping[str, Path],
     pooled: MediaFolder,
     total: int,
 ) -> None:
@@ -220,10 +239,13 @@ def _prove(
     groups = [{e.group for e in grouped[name] if e.group is not None} for name in paths]
     written = sum(len(examples) for examples in found.values())
     if leaks or groups[0] & groups[1] or written != total:
+        said = "; ".join(["", *leaks.summary()])
+        for name, path in paths.items():  # ids name the files as they will be called
+            said = said.replace(f"{path.stem}:", f"{targets[name].stem}:")
         raise SourceError(
             f"the written files failed the check ({written} of {total} examples,"
             f" {len(groups[0] & groups[1])} groups in both splits"
-            f"{'; '.join(['', *leaks.summary()])}): did the input change meanwhile? nothing was"
+            f"{said}): did the input change meanwhile? nothing was"
             " kept, run the command again"
         )
 

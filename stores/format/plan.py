@@ -192,7 +192,7 @@ def _plan_split(split: str, rows: Sequence[PlannedRow], earlier: SplitPlan) -> S
     start = 0
     for segment in segments:
         part = [rows[row] for row in order[start : start + segment.rows] if row < len(rows)]
-        if len(part) < segment.rows or _segment(part) != segment:
+        if len(part) < segment.rows or segment_of(part) != segment:
             raise StoreMismatchError(
                 f"its {len(earlier.ids)} {split} examples are not the first of the {len(rows)}"
                 " given now (other rows, labels, prompts or order, or a smaller --limit); use the"
@@ -201,7 +201,7 @@ def _plan_split(split: str, rows: Sequence[PlannedRow], earlier: SplitPlan) -> S
         start += segment.rows
     if start < len(rows):
         new = _grouped(rows, start)
-        segments.append(_segment([rows[row] for row in new]))
+        segments.append(segment_of([rows[row] for row in new]))
         order += new
     is_sorted = all(row == place for place, row in enumerate(order))
     return SplitPlan(
@@ -217,5 +217,6 @@ def _grouped(rows: Sequence[PlannedRow], start: int) -> list[int]:
     return [number for members in groups.values() for number in members]
 
 
-def _segment(rows: Sequence[PlannedRow]) -> Segment:
+def segment_of(rows: Sequence[PlannedRow]) -> Segment:
+    """Return the segment of rows, in the order in which they fill the shards."""
     return Segment(len(rows), digest([[row.id, row.digest] for row in rows]))

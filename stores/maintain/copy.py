@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 from savs.foundation.whole_files import whole_file
 from savs.stores.errors import (
@@ -15,7 +16,8 @@ from savs.stores.errors import (
 )
 from savs.stores.format.layout import Head, LayerGrid
 from savs.stores.format.manifest import Identity, Manifest
-from savs.stores.format.plan import ShardSpec, SplitPlan, StorePlan
+from savs.stores.format.plan import ShardSpec, StorePlan
+from savs.stores.maintain.merged_plan import Part, merged_plan
 from savs.stores.maintain.verify import shard_problem
 from savs.stores.read.store import FeatureStore, open_store
 from savs.stores.shard.content import ShardContent
@@ -23,9 +25,6 @@ from savs.stores.shard.read import Shard, open_shard
 from savs.stores.write.whole_store import whole_store
 from savs.stores.write.write_errors import write_errors
 from savs.stores.write.writer import FeatureWriter
-
-Part = tuple[FeatureStore, ShardSpec]
-"""A shard and the store that it is of."""
 
 
 def slim(store: FeatureStore, heads: Sequence[Head], out: str | Path) -> FeatureStore:
@@ -60,7 +59,8 @@ def merge(stores: Sequence[FeatureStore], out: str | Path) -> FeatureStore:
 
     Stores of one plan (several machines that shared the work) are put together; each shard must be
     in one of them. Stores of other plans (several parts of a test file) are put one after the
-    other; training examples that all of them have are taken once.
+    other; training examples that all of them have are taken once, and so is each text of a class
+    and each caption.
 
     Raises
     ------
@@ -90,9 +90,9 @@ def merge(stores: Sequence[FeatureStore], out: str | Path) -> FeatureStore:
         )
     plans, parts = {}, []
     for split in dict.fromkeys(name for store in stores for name in store.manifest.plan.splits):
-        taken = _taken([s for s in stores if split in s.manifest.plan.splits], split)
-        plans[split] = _joined([store.manifest.plan.splits[split] for store in taken])
-        parts += [(store, spec) for store in taken for spec in store.present(split)]
+        having = [store for store in stores if split in store.manifest.plan.splits]
+        plans[split], own = merged_plan(having, split)
+        parts += own
     plan = StorePlan(sizes[0], plans)
     return _write(Manifest(first.manifest.identity, plan), parts, out)
 
@@ -137,36 +137,6 @@ def _whole(spec: ShardSpec, having: Sequence[FeatureStore]) -> Path:
     raise StoreCorruptError("\n".join(found))
 
 
-def _taken(stores: Sequence[FeatureStore], split: str) -> Sequence[FeatureStore]:
-    """Return whose examples of a split are taken: of one store where all have the same."""
-    plans = [store.manifest.plan.splits[split] for store in stores]
-    if all(plan == plans[0] for plan in plans):
-        return stores[:1]
-    seen: dict[str, Path] = {}
-    for store, plan in zip(stores, plans, strict=True):
-        for identifier in plan.ids:
-            if identifier in seen:
-                raise StoreMismatchError(
-                    f"{split} example {identifier!r} is in {seen[identifier]} and in"
-                    f" {store.path}; an example may be in one store only"
-                )
-            seen[identifier] = store.path
-    return stores
-
-
-def _joined(plans: Sequence[SplitPlan]) -> SplitPlan:
-    """Return plans one after the other: the same segments give the same shards."""
-    order: list[int] = []
-    for plan in plans:
-        before = len(order)
-        order += [before + row for row in plan.order or range(len(plan.ids))]
-    return SplitPlan(
-        tuple(identifier for plan in plans for identifier in plan.ids),
-        tuple(segment for plan in plans for segment in plan.segments),
-        tuple(order) if any(plan.order for plan in plans) else None,
-    )
-
-
 def _write(manifest: Manifest, parts: Sequence[Part], out: Path) -> FeatureStore:
     """Write shards as those of a new store, one after the other; memory holds one of them."""
     with whole_store(out, manifest) as (writer, made):
@@ -185,21 +155,26 @@ def _copy(
     writer: FeatureWriter,
     spec: ShardSpec,
 ) -> bool:
-    """Write the heads of an identity, and all else in a shard, as another shard.
+    """Write the heads of an identity, and all else of the planned rows, as another shard.
 
     Returns False where another process has written it.
     """
     held = {grid.layer: grid for grid in grids}
+    planned = writer.manifest.plan.planned_ids(spec)
+    examples, skipped = shard.examples(), shard.skipped()
+    rows = examples["id"].is_in(planned).to_numpy()
     return writer.write(
         spec,
         ShardContent(
             layers={
-                g.layer: np.stack(shard.heads([(held[g.layer], head) for head in g.heads]))
+                g.layer: np.stack(
+                    [x[rows] for x in shard.heads([(held[g.layer], head) for head in g.heads])]
+                )
                 for g in identity.grid
             },
-            examples=shard.examples().to_dict(as_series=False),
-            skipped=shard.skipped().to_dict(as_series=False),
+            examples=examples.filter(rows).to_dict(as_series=False),
+            skipped=skipped.filter(pl.col("id").is_in(planned)).to_dict(as_series=False),
             run=shard.run,
-            outputs={name: shard.output(name) for name in identity.outputs},
+            outputs={name: shard.output(name)[rows] for name in identity.outputs},
         ),
     )

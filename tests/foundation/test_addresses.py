@@ -22,6 +22,12 @@ from savs.foundation.addresses import is_public
         ("fd00::1", False),
         ("::ffff:10.0.0.1", False),
         ("2002:0a00:0001::1", False),
+        ("64:ff9b::10.0.0.1", False),
+        ("64:ff9b::93.184.216.34", True),
+        ("64:ff9b:1::1", False),
+        ("::127.0.0.1", False),
+        ("::169.254.169.254", False),
+        ("::", False),
         ("ff02::1", False),
     ],
 )

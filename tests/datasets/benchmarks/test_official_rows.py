@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from reference_cases import CASES, PAIR, read_row
 
-from savs.datasets import MediaFolder, find_benchmark, read_examples
+from savs.datasets import MediaFolder, RowError, find_benchmark, read_examples
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,15 @@ def test_the_official_file_of_mmvp_numbers_its_images(tmp_path: Path) -> None:
     assert [e.group for e in examples] == ["Questions:0", "Questions:0", "Questions:1"]
     assert [e.label for e in examples] == ["(a)", "(b)", "(b)"]
     assert examples[0].prompt == "Is the dog, left? (a) Yes (b) No"
-    assert examples[2].extra == {"Index": "3"}
+    assert examples[2].extra == {}
+
+
+def test_a_part_of_the_official_file_of_mmvp_keeps_its_images(tmp_path: Path) -> None:
+    row = {"Question": "Left?", "Options": "(a) Yes (b) No", "Correct Answer": "(a)"}
+    (found,) = read_row(tmp_path, "mmvp", row | {"Index": "7"})
+    assert (found.media, found.group) == (("MMVP Images/7.jpg",), f"{found.id.split(':')[0]}:3")
+    with pytest.raises(RowError, match="field 'Index' is 'x'; expected the row's number, from 1"):
+        read_row(tmp_path, "mmvp", row | {"Index": "x"})
 
 
 def test_images_in_parquet_are_read(tmp_path: Path) -> None:

@@ -25,6 +25,9 @@ def folder(root: Path, *names: str) -> MediaFolder:
         (["home/you/cats/1.jpg", "cats/1.jpg"], "/home/you/cats/1.jpg", "home/you/cats/1.jpg"),
         (["cats/1.jpg"], "C:\\Users\\you\\cats\\1.jpg", "cats/1.jpg"),
         (["cats/1.jpg"], "D:/data/cats/1.jpg", "cats/1.jpg"),
+        (["cats/1.jpg"], "\\\\server\\share\\cats\\1.jpg", "cats/1.jpg"),
+        (["cats/1.jpg"], "\\data\\cats\\1.jpg", "cats/1.jpg"),
+        (["cats/1.jpg"], "\\", None),
         (["cats/1.jpg"], "/data/dogs/../cats/1.jpg", "cats/1.jpg"),
         (["photos/cats/1.jpg"], "/home/you/cats/1.jpg", None),
         (["cats/1.jpg"], "/home/you/dogs/1.jpg", None),
@@ -40,6 +43,24 @@ def test_the_longest_end_from_the_root_on_counts(
     assert is_foreign(tmp_path, name)
     if found is not None:
         assert media.read(name) == found.encode()
+
+
+@pytest.mark.parametrize(
+    ("there", "name", "found"),
+    [
+        (["cats/1.jpg"], "cats\\1.jpg", "cats/1.jpg"),
+        (["cats/1.jpg"], "dogs\\..\\cats\\1.jpg", "cats/1.jpg"),
+        (["cats/1.jpg", "cats\\1.jpg"], "cats\\1.jpg", "cats\\1.jpg"),
+        (["cats/1.jpg"], "..\\cats\\1.jpg", None),
+    ],
+)
+def test_backslashes_of_relative_names_separate_folders(
+    tmp_path: Path, there: list[str], name: str, found: str | None
+) -> None:
+    media = folder(tmp_path, *there)
+    assert locate(tmp_path, name) == (None if found is None else tmp_path / found)
+    assert media.has(name) is (found is not None)
+    assert not is_foreign(tmp_path, name)
 
 
 def test_a_file_deeper_down_is_not_guessed_at(tmp_path: Path) -> None:

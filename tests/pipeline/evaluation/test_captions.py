@@ -13,6 +13,8 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.captions import best_threshold
 from savs.pipeline.heads.training_set import training_tasks
 from savs.pipeline.sweeping.draws import make_draws
+from savs.stores.maintain.copy import merge
+from savs.stores.maintain.verify import verify
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +73,18 @@ def test_official_scores_and_answers_are_those_of_the_cosines(groups) -> None:
 def test_a_threshold_never_lies_between_equal_values() -> None:
     assert best_threshold(np.array([1.0, 1.0, 2.0]), np.array([False, True, True])) == 1.5
     assert best_threshold(np.array([3.0, 3.0]), np.array([False, True])) == 3.0
+
+
+def test_where_values_mislead_one_answer_to_all_is_right_more_often() -> None:
+    values = np.float32([0.1, 0.2, 0.3, 0.4])
+    # between values one, two and two of four would be right at most: one answer is right 2, 3, 3
+    for truth in ([1, 1, 0, 0], [1, 0, 0, 0]):
+        assert not (values > best_threshold(values, np.array(truth, bool))).any()
+    assert (values > best_threshold(values, np.array([1, 1, 1, 0], bool))).all()
+    assert best_threshold(values[:1], np.array([True])) < values[0]
+
+
+def test_of_equally_good_thresholds_the_widest_gap_counts() -> None:
     # Two thresholds are right three times of four: the middle of the wider gap is taken.
     values, truth = np.array([0.0, 1.0, 5.0, 6.0]), np.array([False, True, False, True])
     assert best_threshold(values, truth) == 0.5
@@ -107,3 +121,24 @@ def test_a_store_without_captions_is_refused(scenes, tmp_path, tiny_model) -> No
     store = extract("general", **files, model=str(tiny_model("clip")), out=tmp_path / "s").store
     with pytest.raises(SelectionError, match="has no captions; extract a benchmark of captions"):
         match_captions(store)
+
+
+def test_merged_stores_have_each_caption_once_and_the_scores_of_the_whole(groups, tmp_path) -> None:
+    root = groups.path.parent
+    rows = (root / "test.jsonl").read_text().splitlines(keepends=True)
+    given = {"train": root / "train.jsonl", "model": "demo-clip", "dtype": "float32"}
+    parts = []
+    for name, own in (("a", rows[: len(rows) // 2]), ("b", rows[len(rows) // 2 :])):
+        test = root / f"{name}.jsonl"
+        test.write_text("".join(own))
+        where = {"test": test, "out": tmp_path / name}
+        parts.append(extract("naturalbench-retrieval", **given, **where).store)
+    merged = merge(parts, tmp_path / "merged")
+    assert verify(merged.path).problems == ()
+    captions = merged.examples("captions")["prompt"].to_list()
+    assert sorted(captions) == sorted(groups.examples("captions")["prompt"])
+    assert sum(part.examples("captions").height for part in parts) > len(captions)
+    expected = {metric.name: metric.value for metric in match_captions(groups).metrics}
+    assert {m.name: m.value for m in match_captions(merged).metrics} == pytest.approx(expected)
+    again = {"test": root / "a.jsonl", "out": merged.path, "append": True}
+    assert extract("naturalbench-retrieval", **given, **again).rows == 0

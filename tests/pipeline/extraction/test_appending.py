@@ -97,7 +97,20 @@ def test_an_example_that_the_store_has_in_its_other_split_is_not_run_again(grown
     done = grown.append(train=labelled).store
     assert not passes
     assert (done.features("train")[:, 4:] == store.features("test")[:, :2]).all()
-    assert any(line.startswith("leak: 2 of 2 training examples") for line in grown.said)
+    assert any(line.startswith("leak: 2 of 6 training examples") for line in grown.said)
+
+
+def test_new_test_examples_that_repeat_stored_or_new_training_examples_are_named(grown):
+    grown.extract(train=grown.file("train.jsonl", range(4)), test=grown.file("t.jsonl", [10, 11]))
+    grown.append(test=grown.file("more.jsonl", [1, 12]))
+    assert [line for line in grown.said if line.startswith("leak")] == [
+        "leak: 1 of 4 training examples are also in the test split, as 1 test examples (r1)"
+    ]
+    both = {"train": grown.file("a.jsonl", [5]), "test": grown.file("b.jsonl", [5, 13])}
+    grown.append(**both)
+    assert [line for line in grown.said if line.startswith("leak")] == [
+        "leak: 2 of 5 training examples are also in the test split, as 2 test examples (r1, r5)"
+    ]
 
 
 def test_an_interrupted_append_loses_one_shard_and_goes_on(grown, monkeypatch):

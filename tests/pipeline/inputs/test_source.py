@@ -7,6 +7,7 @@ import pytest
 from official_files import write_blink
 
 from savs.datasets import Shots, find_benchmark
+from savs.foundation.errors import ParameterError
 from savs.pipeline import split
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source
@@ -57,3 +58,12 @@ def test_a_folder_of_classes_is_its_own_media_root(tmp_path: Path) -> None:
     )
     use(source)
     assert {source.media(split).root for split in ("train", "test")} == {tmp_path}
+
+
+@pytest.mark.parametrize(
+    "name", ["video_frames", "jpeg_draft", "max_image_pixels", "fetch_gb", "limit"]
+)
+@pytest.mark.parametrize("value", [0, -2])
+def test_a_number_below_one_is_refused(name, value) -> None:
+    with pytest.raises(ParameterError, match=f"{name} is {value}, expected at least 1"):
+        InputOptions(test="test.jsonl", **{name: value})

@@ -6,6 +6,7 @@ from simulated_tasks import TEST, simulate
 
 from savs.pipeline.readouts import READOUTS, ClassScores
 from savs.pipeline.selection.calibration import calibrate_task
+from savs.pipeline.statistics.temperature import fit_temperature
 
 DRAWS = 150
 CASES = {
@@ -71,6 +72,21 @@ def test_votes_get_one_more_that_all_classes_share():
     assert p[0, 0] == pytest.approx(odds / (1 + odds), abs=1e-4)
     assert (np.diff(found.nonconformity) >= 0).all()
     assert found.nonconformity[-1] == pytest.approx(1 / (1 + odds), abs=1e-4)
+
+
+def test_votes_of_folds_count_as_many_as_those_of_the_whole():
+    # two heads with two neighbours each in a fold, with three each in the whole: 4 and 6 votes
+    votes = np.float32([[3, 1], [1, 3], [4, 0], [3, 1], [1, 3]])
+    labels = np.array([0, 1, 0, 0, 0])
+    whole = np.float32([[6, 0], [2, 4]])
+    found = calibrate_task(votes, labels, np.ones(5), None, (votes, whole))
+    logits = np.log(1.5 * votes + np.float32(0.5))
+    assert found.temperature == pytest.approx(fit_temperature(logits, labels), rel=1e-4)
+    # a new example with 4.5 of 6 votes is as sure as the three left-out ones with 3 of 4
+    p = found.probabilities(ClassScores(np.float32([[4.5, 1.5]]), labels[:1], votes[:1]))
+    assert np.isclose(found.nonconformity, 1 - p[0, 0], atol=1e-6).sum() == 3
+    same = calibrate_task(votes, labels, np.ones(5), None, (votes, votes))
+    assert same.temperature == calibrate_task(votes, labels, np.ones(5), None).temperature
 
 
 def test_negative_scores_are_neither_votes_nor_probabilities():

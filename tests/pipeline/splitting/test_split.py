@@ -191,10 +191,48 @@ def test_files_that_share_something_after_all_are_not_kept(pool, monkeypatch):
     monkeypatch.setattr(splitting, "cluster_ids", lambda ties: [str(n) for n in range(len(ties))])
     apart = next(s for s in range(20) if _tears(pool, Shots(3, seed=s)))
     with pytest.raises(
-        SourceError, match=r"the written files failed the check .*leak: 1 test examples share"
+        SourceError, match=r"failed the check .*leak: 1 test examples share .* \(test:\d+\)"
     ):
         split("general", pool, **halves(pool), shots=Shots(3, seed=apart))
     assert not any(path.exists() for path in halves(pool).values())
+
+
+@pytest.fixture
+def questions(inputs):
+    """Return a function that writes the official file of MMVP, numbered or not, of four pairs."""
+    for n in range(1, 9):
+        inputs.image(f"MMVP Images/{n}.jpg", n)
+
+    def write(*columns):
+        rows = [
+            {"Index": n, "Question": "Left?", "Options": "(a) Yes (b) No", "Correct Answer": answer}
+            for n, answer in enumerate(["(a)", "(b)"] * 4, start=1)
+        ]
+        path = inputs.root / "Questions.csv"
+        pl.DataFrame(rows).select(*columns, pl.exclude("Index")).write_csv(path)
+        return path
+
+    return write
+
+
+def test_the_official_file_of_mmvp_is_split_with_its_images(questions):
+    path = questions("Index")
+    done = split("mmvp", path, **halves(path), shots=Shots(groups=2))
+    found = {n: read_examples(find_benchmark("mmvp"), p, "test") for n, p in done.paths.items()}
+    images = [medium for examples in found.values() for e in examples for medium in e.media]
+    assert sorted(images) == [f"MMVP Images/{n}.jpg" for n in range(1, 9)]
+    for examples in found.values():
+        numbers = [int(e.media[0].split("/")[1].removesuffix(".jpg")) for e in examples]
+        assert all(a + 1 == b and a % 2 for a, b in zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def test_media_that_follow_from_the_number_of_a_row_are_not_split(questions):
+    path = questions()
+    with pytest.raises(
+        SourceError, match=r"Questions:\d is about .*but in .*train\.csv it would be about .*number"
+    ):
+        split("mmvp", path, **halves(path), shots=Shots(groups=2, seed=1))
+    assert not any(half.exists() for half in halves(path).values())
 
 
 def _tears(pool, shots):
