@@ -20,8 +20,23 @@ def own_answer(
 ) -> Evaluation:
     """Classify each test example by the model's own answer.
 
-    `readout` is `zero-shot`, `zero-shot-mean` (per token), `icl` or `generated`; all else as in
-    `zero_shot`.
+    Parameters
+    ----------
+    store
+        A store of an extraction with `answers`.
+    readout
+        `zero-shot`, `zero-shot-mean` (per token), `icl` or `generated`.
+    benchmark, drop_leaks
+        As in `zero_shot`.
+
+    Raises
+    ------
+    ParameterError
+        There is no such readout.
+    ResultError
+        The store keeps no such answers.
+    StoreIncompleteError
+        A planned shard is missing.
     """
     if readout not in OWN_ANSWERS:
         raise ParameterError(f"readout is {readout!r}, expected one of {', '.join(OWN_ANSWERS)}")
