@@ -1,7 +1,9 @@
 """Files of a release that no other test runs: the workflows, the Dockerfile and its constraints."""
 
+import os
 import re
 import runpy
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -34,6 +36,29 @@ def test_each_job_calls_a_script_that_is_here(path):
         script = ROOT / command.removeprefix("python ")
         assert script.is_file(), command
         assert command.startswith("python ") or script.stat().st_mode & 0o100, command
+
+
+def test_actions_are_pinned_to_commits():
+    used = [step["uses"] for path in WORKFLOWS for step in steps(path) if "uses" in step]
+    assert used
+    assert [one for one in used if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", one)] == []
+
+
+def test_a_tag_of_another_version_is_refused():
+    build = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]["build"]
+    (step,) = [step for step in build["steps"] if step.get("run") == "scripts/package"]
+    assert step["env"] == {"TAG": "${{ github.ref_name }}"}
+    done = subprocess.run(
+        [ROOT / "scripts/package"],
+        env=os.environ | {"TAG": "v0.0.1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert f"error: the tag is v0.0.1, but pyproject.toml has version {PROJECT['version']}" in (
+        done.stderr
+    )
 
 
 def test_a_release_is_published_without_a_token():
