@@ -18,10 +18,15 @@ class Fields:
     label: str | None
     """None if the benchmark hides the answers of its test split."""
     prompt: str
+    """The text, as the model gets it; `<image>` marks the position of an image."""
     media: tuple[str, ...] = ()
+    """Names of images and videos, in order."""
     group: str | None = None
+    """Examples of the same group are scored together, and are one cluster."""
     subtask: str | None = None
+    """Heads are selected for each subtask separately; all examples have one, or none has."""
     category: str | None = None
+    """Kept with the predictions, for metrics."""
     id: str | None = None
     """Unique in its file; `<file stem>:<row>` by default."""
 

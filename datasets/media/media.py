@@ -43,9 +43,11 @@ class MediaFolder:
     """The folder that holds the media of a run."""
 
     root: Path
+    """The folder that names are relative to."""
     packed: Path | None = None
     """Folder of the files whose rows store media; `root` by default."""
     rules: MediaRules = DEFAULT_RULES
+    """How they are found and decoded."""
 
     def path(self, name: str) -> Path:
         """Return the path of a medium, see `locate`; links in the folder may lead anywhere.

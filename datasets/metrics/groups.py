@@ -90,6 +90,16 @@ def group_metrics(predictions: pl.DataFrame, classes: Classes, of: str = "") -> 
     The three are about the same groups: one that lacks any of its four rows counts in none of them,
     and a note names it.
 
+    Parameters
+    ----------
+    predictions
+        One row per example with `correct`, `group`, `prompt`, `media`, `subtask`, `label` and
+        `cluster`.
+    classes
+        The classes of each subtask.
+    of
+        Suffix of the metrics' names.
+
     Raises
     ------
     RowError
@@ -128,7 +138,17 @@ def _keys(by: Sequence[str]) -> list[pl.Expr]:
 
 
 def pair_metric(predictions: pl.DataFrame, classes: Classes, of: str = "") -> Units:
-    """Return the share of pairs with both captions right: the true one Yes, the false one No."""
+    """Return the share of pairs with both captions right: the true one Yes, the false one No.
+
+    Parameters
+    ----------
+    predictions
+        One row per example with `correct`, `group`, `subtask`, `label` and `cluster`.
+    classes
+        The classes of each subtask.
+    of
+        Suffix of the metric's name.
+    """
     return set_accuracy(
         predictions, classes, "both right" + (f", {of}" if of else ""), ["group"], 2
     )

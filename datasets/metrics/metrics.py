@@ -36,6 +36,8 @@ def accuracy(predictions: pl.DataFrame, classes: Classes, name: str = "accuracy"
         One row per example with `label`, `correct`, `subtask` and `cluster`.
     classes
         The classes of each subtask.
+    name
+        Name of the metric.
 
     Returns
     -------
@@ -46,7 +48,15 @@ def accuracy(predictions: pl.DataFrame, classes: Classes, name: str = "accuracy"
 
 
 def subtask_accuracies(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
-    """Return the accuracy of each subtask, then their mean (`accuracy, macro`)."""
+    """Return the accuracy of each subtask, then their mean (`accuracy, macro`).
+
+    Parameters
+    ----------
+    predictions
+        One row per example with `label`, `correct`, `subtask` and `cluster`.
+    classes
+        The classes of each subtask.
+    """
     predictions = predictions.select("label", "correct", "subtask", "cluster")
     parts = predictions.group_by("subtask", maintain_order=True)
     single = [
@@ -66,14 +76,42 @@ def subtask_accuracies(predictions: pl.DataFrame, classes: Classes) -> list[Unit
 def balanced_accuracy(
     predictions: pl.DataFrame, classes: Classes, name: str = "balanced accuracy"
 ) -> Units:
-    """Score each example as `accuracy` does, with equal weight for each class of the test set."""
+    """Score each example as `accuracy` does, with equal weight for each class of the test set.
+
+    Parameters
+    ----------
+    predictions
+        One row per example with `label`, `correct`, `subtask` and `cluster`.
+    classes
+        The classes of each subtask.
+    name
+        Name of the metric.
+
+    Returns
+    -------
+    Units
+        One unit per example, a stratum per label; chance is the mean of that of the labels.
+    """
     guesses = predictions.select(guess_score(classes).mean().over("label").alias("guess"), "label")
     chance = guesses.unique("label").select(pl.col("guess").mean()).item()
     return Units(name, _scores(predictions, pl.col("label")), float(chance))
 
 
 def mean_metric(name: str, parts: Sequence[Units]) -> Units:
-    """Return the mean of one or more metrics, which have equally many strata."""
+    """Return the mean of one or more metrics, which have equally many strata.
+
+    Parameters
+    ----------
+    name
+        Name of the mean.
+    parts
+        The metrics, at least one. Each counts the same.
+
+    Returns
+    -------
+    Units
+        Chance is the mean of theirs; the majority class, too, where all have one.
+    """
     majorities = [part.majority for part in parts if part.majority is not None]
     return Units(
         name,

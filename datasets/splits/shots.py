@@ -34,6 +34,7 @@ class Shots:
     groups: int | None = None
     """Whole groups of each subtask."""
     seed: int = 0
+    """Seed of the draw: equal seeds draw equal examples."""
 
     def draw(self, pool: Sequence[Example], *, test_the_rest: bool) -> Drawn:
         """Draw training examples from a pool; a larger number with the same seed adds to them.

@@ -11,6 +11,11 @@ from savs.datasets.example import Example, of_subtask
 def check_splits(train: Sequence[Example], test: Sequence[Example]) -> None:
     """Check that the training examples have at least two classes in each subtask.
 
+    Parameters
+    ----------
+    train, test
+        The examples of both splits.
+
     Raises
     ------
     RowError

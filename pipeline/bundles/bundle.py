@@ -31,6 +31,7 @@ class Bundle:
     """A bundle that was written."""
 
     path: Path
+    """Its folder."""
     files: tuple[str, ...]
     """Names of its files."""
     note: str | None

@@ -27,6 +27,11 @@ def across_data_sets(comparison: pl.DataFrame) -> pl.DataFrame:
     that of a sign-flip test over data sets. A data set is a win or a loss if its own interval does
     not hold 0.
 
+    Parameters
+    ----------
+    comparison
+        What `compare` returned.
+
     Returns
     -------
     polars.DataFrame

@@ -49,6 +49,13 @@ def save_evaluation(evaluation: Evaluation, folder: str | Path) -> tuple[Path, P
     and the tables hold `run`, the digest of the metrics. metrics.json is written last and has the
     SHA-256 of the other files, so that files of two evaluations are not read as one.
 
+    Parameters
+    ----------
+    evaluation
+        What `evaluate`, `cross_validate` or `zero_shot` returned.
+    folder
+        Where the files go; it is made if it is not there.
+
     Returns
     -------
     tuple

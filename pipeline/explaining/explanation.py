@@ -123,10 +123,15 @@ class Explanations:
     """What `explain` found."""
 
     title: str
+    """Name of the benchmark, the heading of the page."""
     model: str
+    """Name of the model, as the store or the classifier has it."""
     readout: str
+    """Name of the readout that voted."""
     examples: tuple[Explained, ...]
+    """What was found of each example, in the order in which they were asked for."""
     notes: tuple[str, ...]
+    """What a reader of the page must know, a sentence each."""
 
     @property
     def heads(self) -> pl.DataFrame:

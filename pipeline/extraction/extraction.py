@@ -10,6 +10,7 @@ class Extraction:
     """What an extraction left on disk."""
 
     store: FeatureStore
+    """The store, open for reading."""
     rows: int
     """Examples that this run extracted."""
     seconds: float

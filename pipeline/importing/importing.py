@@ -40,6 +40,7 @@ class Imported:
     """A store of imported features."""
 
     store: FeatureStore
+    """The store, open for reading."""
     notes: tuple[str, ...]
     """What a user should know: how rows were matched, what is doubtful, leaks."""
 

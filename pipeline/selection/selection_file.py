@@ -198,6 +198,11 @@ def _values(config: Any) -> dict[str, Any]:
 def reference_dictionary(selection: Selection) -> dict[str, Any]:
     """Return the public reference's dictionary.
 
+    Parameters
+    ----------
+    selection
+        A selection without subtasks, by a readout with centroids, such as `vote`.
+
     Returns
     -------
     dict

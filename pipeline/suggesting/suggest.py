@@ -50,6 +50,7 @@ class Suggestions:
     filled in; `prediction`; `margin`. The first ones are named as the benchmark of the store reads
     them, so that the filled table is a training file."""
     notes: tuple[str, ...]
+    """What a reader of the table must know, a sentence each."""
 
 
 def suggest(
@@ -104,6 +105,13 @@ def suggest_from_predictions(path: str | Path, count: int) -> Suggestions:
     """Return the least sure rows of a file that `classify` or `evaluate` wrote.
 
     The file has no features, so the images may be alike.
+
+    Parameters
+    ----------
+    path
+        The file: Parquet, CSV or JSON Lines.
+    count
+        Examples to suggest of each subtask.
 
     Raises
     ------

@@ -45,6 +45,7 @@ class PromptSweep:
     table: pl.DataFrame
     """One row a readout, number of heads and prompt; columns `PROMPTS_SCHEMA`."""
     notes: tuple[str, ...]
+    """What a reader of the table must know, a sentence each."""
 
 
 def sweep_prompts(

@@ -117,7 +117,9 @@ class Manifest:
     """All of store.json."""
 
     identity: Identity
+    """What two runs must have in common to share the store."""
     plan: StorePlan
+    """Which examples make which shard."""
     batching: Facts = field(default_factory=dict)
     """How examples are put together in batches, and what was tried first: a later run does the
     same, so that it gives the same bits."""

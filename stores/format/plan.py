@@ -26,6 +26,7 @@ class ShardSpec:
     """One planned shard."""
 
     split: str
+    """Name of the split, such as `train`."""
     number: int
     """Counts the shards of the split from 0."""
     start: int
@@ -89,10 +90,12 @@ class StorePlan:
     """What a complete store holds. It never depends on what is done already."""
 
     shard_rows: Annotated[int, Meta(ge=1)]
+    """The most examples of a shard."""
     splits: Annotated[
         Mapping[Annotated[str, Meta(pattern=SPLIT_NAME)], SplitPlan],
         Meta(min_length=1),
     ]
+    """Name of a split -> its examples, in order."""
 
     def shards(self) -> list[ShardSpec]:
         """Return all planned shards, split by split."""
@@ -117,6 +120,7 @@ class PlannedRow:
     """One example, as far as a plan needs to know it."""
 
     id: str
+    """Unique in its split."""
     digest: str
     """Changes when the example's row does."""
     group: str = ""

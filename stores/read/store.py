@@ -32,7 +32,9 @@ class FeatureStore:
     """A store that is open for reading; made by `open_store`. Files are opened at each read."""
 
     path: Path
+    """The store's folder, or its URL."""
     manifest: Manifest
+    """Content of store.json: identity, plan, runs and sealed shards."""
     _tables: Tables
     partial: bool = False
     """Whether the store is read as if complete while shards are still missing."""
@@ -63,11 +65,11 @@ class FeatureStore:
         return store_facts(self.path, self.manifest)
 
     def missing(self, split: str | None = None) -> list[ShardSpec]:
-        """Return the planned shards that had no file when they were first looked for."""
+        """Return the shards of a `split`, or of all, that had no file when first looked for."""
         return self._tables.shards.present(split, missing=True)
 
     def present(self, split: str | None = None) -> list[ShardSpec]:
-        """Return the planned shards that had a file when they were first looked for."""
+        """Return the shards of a `split`, or of all, that had a file when first looked for."""
         return self._tables.shards.present(split)
 
     def require_complete(self) -> None:
@@ -88,7 +90,7 @@ class FeatureStore:
         return self._tables.examples(split)
 
     def skipped(self, split: str | None = None) -> pl.DataFrame:
-        """Return the examples that could not be read, with the column `reason`."""
+        """Return the skipped examples of a `split`, or of all, with the column `reason`."""
         if split is None:
             return pl.concat([self.skipped(s) for s in self.manifest.plan.splits], how="diagonal")
         self.require_split(split)
@@ -273,5 +275,15 @@ def open_store(path: str | Path, *, partial: bool = False) -> FeatureStore:
 
 
 def store_of(folder: Any, manifest: Manifest, *, partial: bool = False) -> FeatureStore:
-    """Return the store in a folder, or at a URL, whose store.json was read."""
+    """Return the store in a folder, or at a URL, whose store.json was read.
+
+    Parameters
+    ----------
+    folder
+        Path of the folder, or of the URL.
+    manifest
+        What `store.json` says.
+    partial
+        Read a store with missing shards as if it were complete.
+    """
     return FeatureStore(folder, manifest, Tables(Shards(folder, manifest)), partial=partial)

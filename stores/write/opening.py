@@ -90,6 +90,11 @@ class Reservation:
 def reserve(path: Any) -> Iterator[Reservation]:
     """Make a folder if it is not there, and show others that this process works on it.
 
+    Parameters
+    ----------
+    path
+        A folder, or a URL that can be written to.
+
     Raises
     ------
     StoreMismatchError

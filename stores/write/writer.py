@@ -28,6 +28,7 @@ class FeatureWriter:
     path: Path
     """The store's folder."""
     manifest: Manifest
+    """Content of store.json, as it was when the store was opened."""
     claims: Claims
     """Those of this process."""
     _written: set[str] = field(default_factory=set, repr=False)

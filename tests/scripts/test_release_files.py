@@ -1,6 +1,9 @@
 """Files of a release that no other test runs: the workflows, the Dockerfile and its constraints."""
 
+import os
 import re
+import runpy
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -9,7 +12,11 @@ import write_constraints
 import yaml
 from packaging.requirements import Requirement
 
+from savs.foundation.extras import IS_ON_INDEX
+
 ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+REPOSITORY = PROJECT["urls"].get("Repository")
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 PINNED = [
     Requirement(x) for x in (ROOT / "constraints.txt").read_text().splitlines() if x[0] != "#"
@@ -31,6 +38,29 @@ def test_each_job_calls_a_script_that_is_here(path):
         assert command.startswith("python ") or script.stat().st_mode & 0o100, command
 
 
+def test_actions_are_pinned_to_commits():
+    used = [step["uses"] for path in WORKFLOWS for step in steps(path) if "uses" in step]
+    assert used
+    assert [one for one in used if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", one)] == []
+
+
+def test_a_tag_of_another_version_is_refused():
+    build = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]["build"]
+    (step,) = [step for step in build["steps"] if step.get("run") == "scripts/package"]
+    assert step["env"] == {"TAG": "${{ github.ref_name }}"}
+    done = subprocess.run(
+        [ROOT / "scripts/package"],
+        env=os.environ | {"TAG": "v0.0.1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert f"error: the tag is v0.0.1, but pyproject.toml has version {PROJECT['version']}" in (
+        done.stderr
+    )
+
+
 def test_a_release_is_published_without_a_token():
     workflow = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())
     publish = workflow["jobs"]["publish"]
@@ -40,9 +70,8 @@ def test_a_release_is_published_without_a_token():
 
 
 def test_constraints_fit_what_is_asked_for_and_leave_torch_open():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"]
-    asked = [*project["dependencies"], *(x for e in write_constraints.EXTRAS for x in extras[e])]
+    extras = PROJECT["optional-dependencies"]
+    asked = [*PROJECT["dependencies"], *(x for e in write_constraints.EXTRAS for x in extras[e])]
     pinned = {write_constraints.canonicalize_name(one.name): one for one in PINNED}
     assert not any(write_constraints.OF_TORCH.fullmatch(name) for name in pinned)
     for need in map(Requirement, asked):
@@ -59,3 +88,33 @@ def test_the_image_is_made_of_files_that_are_here():
     assert named is not None
     assert (ROOT / named[1]).is_file()
     assert tuple(named[2].split(",")) == write_constraints.EXTRAS
+
+
+@pytest.mark.parametrize("repository", [None, "https://host.example/savs"])
+def test_no_link_of_the_page_on_an_index_is_relative(repository):
+    index_page = runpy.run_path(str(ROOT / "setup.py"))["index_page"]
+    readme = (ROOT / "README.md").read_text("utf-8")
+    page = index_page(readme, repository, "1.2.3")
+    links = re.findall(r"\]\(([^)\s]+)\)", page)
+    assert all(link.startswith(("https://", "#")) for link in links)
+    named = set(re.findall(r"\]\(((?!https://|#)[^)\s]+)\)", readme))
+    assert len(named) > 20
+    for target in named:  # nothing that a link led to is lost
+        assert (target if repository is None else f"{repository}/blob/v1.2.3/{target}") in page
+    assert re.findall(r"^```.*?^```$", page, re.DOTALL | re.MULTILINE) == re.findall(
+        r"^```.*?^```$", readme, re.DOTALL | re.MULTILINE
+    )
+
+
+def test_a_published_project_has_one_address():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert cited.get("repository-code") == REPOSITORY
+    assert not IS_ON_INDEX or REPOSITORY is not None, "[project.urls] needs a Repository"
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/start.md"])
+def test_pages_install_from_an_index_only_if_one_has_it(name):
+    page = (ROOT / name).read_text("utf-8")
+    assert ("pip install 'savs[extract]'" in page) == IS_ON_INDEX
+    assert ("No package index has `savs` yet" in page) == (not IS_ON_INDEX and "start" in name)
+    assert ("pip install 'WHEEL[extract]'" in page) == (not IS_ON_INDEX)
