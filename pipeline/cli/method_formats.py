@@ -1,5 +1,6 @@
 """A table of methods as text: Markdown, LaTeX with booktabs, CSV."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,8 +13,13 @@ _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "<": r"\textless{}",  # these three are other signs in the default encoding of fonts
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
 }
+_MINUS = re.compile(r"(?<![\w-])-(?=\d)")
+_RANGE = re.compile(r"(?<=\d) \.\. (?=[-+\d])")
 
 
 def to_markdown(table: pl.DataFrame) -> str:
@@ -28,7 +34,10 @@ def to_markdown(table: pl.DataFrame) -> str:
 
 
 def to_latex(table: pl.DataFrame) -> str:
-    """Return a table of methods in LaTeX; it needs the package booktabs."""
+    """Return a table of methods in LaTeX; it needs the package booktabs.
+
+    A minus is one, not a hyphen, and an interval is "97.2 to 99.9".
+    """
     header, rows = _cells(table)
     columns = "".join("l" if text else "r" for text in _is_text(header))
     lines = [
@@ -102,4 +111,5 @@ def _line(cells: Sequence[str]) -> str:
 
 def _latex_line(cells: Sequence[str]) -> str:
     escaped = ["".join(_LATEX.get(sign, sign) for sign in " ".join(cell.split())) for cell in cells]
-    return f"{' & '.join(escaped)} \\\\"
+    shown = [_MINUS.sub("$-$", _RANGE.sub(" to ", cell)) for cell in escaped]
+    return f"{' & '.join(shown)} \\\\"

@@ -30,30 +30,33 @@ class UnitWeights:
     def variance(self, scores: Array) -> float | None:
         """Return the squared clustered standard error of `value`; None where there is one cluster.
 
-        With weights w_i that make the mean over strata of the stratum means, it is C / (C - 1) *
-        sum over clusters of (sum of w_i (s_i - stratum mean))^2: with one stratum the formula of
-        Miller, arXiv 2411.00640, with the small-sample factor. A stratum whose scores are all equal
-        shows no spread of its own: it adds that of Wilson's interval for its number of clusters.
+        With weights w_i that make the mean over strata of the stratum means, it is the sum over
+        clusters of (sum of f w_i (s_i - stratum mean))^2, where f^2 = K / (K - 1) for the K
+        clusters of a unit's stratum: with one stratum the formula of Miller, arXiv 2411.00640, with
+        the small-sample factor, and where clusters lie within strata that of stratified samples. A
+        stratum of one cluster, or whose scores are all equal, shows no spread of its own: it adds
+        that of Wilson's interval for its number of clusters.
         """
         if self.clusters < 2:
             return None
         means, strata = self._stratum_means(scores), len(self.sizes)
-        apart = (scores - means[self.stratum]) / (strata * self.sizes[self.stratum])
-        sums = np.bincount(self.cluster, apart)
-        spread = self.clusters / (self.clusters - 1) * float((sums**2).sum())
-        return spread + self._uniform(scores, means) / strata**2
+        factors = np.sqrt(self.stratum_clusters / np.maximum(self.stratum_clusters - 1, 1))
+        weights = factors / (strata * self.sizes)
+        apart = (scores - means[self.stratum]) * weights[self.stratum]
+        spread = float((np.bincount(self.cluster, apart) ** 2).sum())
+        return spread + self._unseen(scores, means) / strata**2
 
     def _stratum_means(self, scores: Array) -> Array:
         return np.bincount(self.stratum, scores) / self.sizes
 
-    def _uniform(self, scores: Array, means: Array) -> float:
-        """Return the sum of the variances of strata whose scores are all equal."""
+    def _unseen(self, scores: Array, means: Array) -> float:
+        """Return the sum of the variances of strata that show none."""
         greatest, least = np.full((2, len(means)), -np.inf)
         np.maximum.at(greatest, self.stratum, scores)
         np.maximum.at(least, self.stratum, -scores)
         total = 0.0
-        for stratum in np.flatnonzero(greatest == -least):
-            score = abs(float(greatest[stratum]))
+        for stratum in np.flatnonzero((greatest == -least) | (self.stratum_clusters == 1)):
+            score = min(1.0, abs(float(means[stratum])))
             low, high = wilson_interval(score, int(self.stratum_clusters[stratum]))
             total += (max(score - low, high - score) / Z) ** 2
         return total

@@ -14,7 +14,15 @@ from doc_pages import PAGES, ROOT, anchors, blocks, commands, prose
 
 from savs.pipeline.cli.app import import_command
 from savs.pipeline.cli.commands import COMMANDS
+from savs.pipeline.comparing.compare import COMPARISON_SCHEMA
+from savs.pipeline.comparing.method_table import METHOD_SCHEMA
+from savs.pipeline.evaluation.evaluation_file import UNIT_SCHEMA
 from savs.pipeline.statistics.wilson import wilson_interval
+from savs.pipeline.sweeping.across_stores import STORES_SCHEMA
+from savs.pipeline.sweeping.depth_table import DEPTH_SCHEMA
+from savs.pipeline.sweeping.prompts import PROMPTS_SCHEMA
+from savs.pipeline.sweeping.summary import DIFFERENCES_SCHEMA, DRAWS_SCHEMA, SUMMARY_SCHEMA
+from savs.pipeline.sweeping.units_table import UNITS_SCHEMA
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -34,6 +42,17 @@ def test_links_lead_somewhere(page: Path):
         made = ROOT / "docs/api" in file.parents  # by scripts/docs
         assert file.exists() or made, f"{target}: there is no such file"
         assert not anchor or anchor in anchors(file), f"{target}: there is no such heading"
+
+
+def test_the_page_of_metrics_names_the_columns_of_all_tables():
+    text = (ROOT / "docs/metrics.md").read_text("utf-8").partition("| column | meaning |")[2]
+    cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    named = re.findall(r"`(\w+)`", " ".join(cells))
+    schemas = [
+        *(UNIT_SCHEMA, COMPARISON_SCHEMA, METHOD_SCHEMA, DRAWS_SCHEMA, SUMMARY_SCHEMA),
+        *(DIFFERENCES_SCHEMA, UNITS_SCHEMA, STORES_SCHEMA, DEPTH_SCHEMA, PROMPTS_SCHEMA),
+    ]
+    assert sorted(named) == sorted(set().union(*schemas))
 
 
 @cache

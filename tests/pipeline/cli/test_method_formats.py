@@ -42,9 +42,19 @@ def test_latex_escapes_what_it_would_obey():
     assert lines[-2:] == [r"\bottomrule", r"\end{tabular}"]
     assert lines[4].startswith(
         r"zero-shot & a\textbackslash{}b\_\{c\}\&50\% \$x\$ \#\textasciitilde{}"
-        r"\textasciicircum{} & 50.0 & 40.0 .. 60.0 & - &"
+        r"\textasciicircum{} & 50.0 & 40.0 to 60.0 & - &"
     )
     assert all(line.endswith(r" \\") for line in lines[2:3] + lines[4:6])
+
+
+def test_latex_sets_signs_as_they_are_meant():
+    # in the default encoding of fonts, < is an inverted exclamation mark and - a hyphen
+    lost = {"difference": -0.25, "difference_low": -0.4, "difference_high": -0.1}
+    lines = FORMATS["latex"](table({}, {"model": "A-7-1|B"} | lost)).splitlines()
+    assert lines[5] == (
+        r"SAVs (vote), 20 heads & A-7-1\textbar{}B & 75.0 & - .. - & $-$25.0 & $-$40.0 to $-$10.0 &"
+        r" \textless{} 0.0001 & - & - \\"
+    )
 
 
 def test_csv_has_every_column_and_no_rounding():

@@ -40,11 +40,12 @@ def test_a_clustered_difference_by_hand():
 
 def test_strata_weigh_as_in_the_metric_itself():
     # x: d = 1 0 0 0, y: d = 1 -1, mean of 1/4 and 0; weights 1/8 and 1/4
-    # weighted residuals: (.75 -.25 -.25 -.25) / 8 and (1 -1) / 4; sum of squares .75/64 + 2/16
+    # weighted residuals: (.75 -.25 -.25 -.25) / 8 and (1 -1) / 4; sums of squares .75/64 and 2/16,
+    # times 4/3 for four clusters and 2 for two
     found = subtract(frame([0, 1, 1, 0, 0, 1], strata="xxxxyy"), frame([1, 1, 1, 0, 1, 0],
                      strata="xxxxyy"))  # fmt: skip
     assert found.value == 0.125
-    assert found.error == pytest.approx(math.sqrt(6 / 5 * (0.75 / 64 + 2 / 16)))
+    assert found.error == pytest.approx(math.sqrt(4 / 3 * 0.75 / 64 + 2 * 2 / 16))
 
 
 def test_flips_weigh_strata_too():
