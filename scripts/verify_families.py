@@ -31,8 +31,13 @@ def main() -> None:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     known = dict(sorted(MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.items()))
-    before = json.loads(options.out.read_text("utf-8"))["families"] if options.only else []
-    found = {family["family"]: family for family in before}
+    before = json.loads(options.out.read_text("utf-8")) if options.only else {"families": []}
+    if options.only and before["transformers"] != transformers.__version__:
+        parser.error(
+            f"{options.out} is of transformers {before['transformers']}, and this is"
+            f" {transformers.__version__}; try all families, without --only"
+        )
+    found = {family["family"]: family for family in before["families"]}
     for family in options.only or known:
         found[family] = _try(family, str(known[family])).to_json()
         print(f"{family}: {found[family]['status']}", file=sys.stderr, flush=True)

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 from accelerate.utils import align_module_device
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from savs.datasets.prompt import SPLIT
 from savs.pipeline.extraction.model.answers import Answers
@@ -78,11 +79,24 @@ def weight_digests(model: Any) -> list[str]:
         sha.update(f"{name} {tuple(weight.shape)}".encode())
         module = model.get_submodule(owner)
         with align_module_device(module):  # what lies on the disk comes for a moment
-            values = getattr(module, leaf).detach().flatten()[:SAMPLED_VALUES]
-            if values.device.type != "meta":
-                values = values.cpu().contiguous()
-                sha.update(values.view(torch.uint8).numpy().tobytes())
+            for held in _tensors_in(getattr(module, leaf).detach()):
+                values = held.flatten()[:SAMPLED_VALUES]
+                if values.device.type != "meta":
+                    values = values.cpu().contiguous()
+                    sha.update(values.view(torch.uint8).numpy().tobytes())
     return [sha.hexdigest()[:DIGITS] for sha in parts]
+
+
+def _tensors_in(weight: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Yield the tensors that a weight is made of: itself, or the parts of a quantised one.
+
+    torchao and quanto keep integers and their scales in one tensor, of which no view can be taken.
+    """
+    if not is_traceable_wrapper_subclass(weight):
+        yield weight
+        return
+    for name in weight.__tensor_flatten__()[0]:
+        yield from _tensors_in(getattr(weight, name))
 
 
 def _part(name: str, layers: Mapping[str, int]) -> int:
