@@ -50,8 +50,8 @@ def cross_validate(
     Raises
     ------
     SelectionError
-        A class has one example, or all its examples share an image or a group; or too few are left
-        of it to score heads by `loo` or `kfold`.
+        There are fewer than two folds; or a class has one example, or all its examples share an
+        image or a group; or too few are left of it to score heads by `loo` or `kfold`.
     """
     return assess_left_out(store, selection, leave_out(store, selection, folds))
 
