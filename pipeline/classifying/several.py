@@ -17,14 +17,21 @@ def combine(selections: Mapping[str, Selection]) -> Selection:
     Raises
     ------
     SelectionError
-        They are of different models, processors, dtypes or chat templates.
+        There are none, they are of different models, processors, dtypes or chat templates, or two
+        tasks would have one name.
     """
+    if not selections:
+        raise SelectionError("no classifier was given, expected at least one")
     (first, whole), *others = selections.items()
     grid = whole.source.grid
     for name, other in others:
         _require_same_source(first, whole.source, name, other.source)
         grid = _united(grid, other.source.grid)
     tasks = [_named(name, task) for name, one in selections.items() for task in one.tasks]
+    names = [task.subtask for task in tasks]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise SelectionError(f"two tasks would be called {twice!r}; give classifiers other names")
     return replace(whole, source=replace(whole.source, grid=grid), tasks=tuple(tasks))
 
 

@@ -50,9 +50,10 @@ def cross_validate(
     Raises
     ------
     SelectionError
-        The selection is of another model, of other training examples than the store has now, or of
-        some of its subtasks. Or a class has one example, or all its examples share an image or a
-        group; or too few are left of it to score heads by `loo` or `kfold`.
+        There are fewer than two folds. The selection is of another model, of other training
+        examples than the store has now, or of some of its subtasks. Or a class has one example, or
+        all its examples share an image or a group; or too few are left of it to score heads by
+        `loo` or `kfold`.
     """
     return assess_left_out(store, selection, leave_out(store, selection, folds))
 

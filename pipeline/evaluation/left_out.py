@@ -87,6 +87,8 @@ def leave_out(
     Examples that share an image or a group stay in one part. Heads that were taken from elsewhere
     (`heads_from`) are only fitted again. Arguments and errors as in `cross_validate`.
     """
+    if folds != "loo" and folds < 2:
+        raise SelectionError(f"folds is {folds}, expected at least 2, or 'loo'")
     training = _own_tasks(store, selection)
     rule = selection.rule
     examples = store.examples("train").with_row_index("row")

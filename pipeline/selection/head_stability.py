@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from savs.foundation.arrays import Array
+from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.head_scores import rank_heads
 from savs.pipeline.heads.training_set import TrainingTask, training_tasks
 from savs.pipeline.selection.selection import Selection, heads_of
@@ -56,16 +57,18 @@ def head_stability(
     selection
         Says how heads are scored, and how many are chosen of each subtask.
     draws
-        How often.
+        How often, at least twice: what draws share is compared.
     seed
         Of the draws.
 
     Raises
     ------
     SelectionError
-        The selection is of another model, or lacks a subtask of the store; or half of a class is
-        too few examples for its scoring.
+        There are fewer than two draws; the selection is of another model, or lacks a subtask of the
+        store; or half of a class is too few examples for its scoring.
     """
+    if draws < 2:
+        raise SelectionError(f"draws is {draws}, expected at least 2")
     tasks = training_tasks(store)
     chosen = heads_of(store, selection, [task.subtask for task in tasks])
     rng = np.random.default_rng(seed)
@@ -83,7 +86,7 @@ def head_stability(
             if counts[i] or head in ranks
         ]
         shared = [len(a & b) / len(heads) for a, b in combinations(best, 2)]
-        overlap[task.subtask] = float(np.mean(shared)) if shared else 1.0
+        overlap[task.subtask] = float(np.mean(shared))
         chance[task.subtask] = len(heads) / len(store.heads)
     frame = pl.DataFrame(rows, schema=STABILITY_SCHEMA, orient="row")
     return Stability(draws, frame, overlap, chance)

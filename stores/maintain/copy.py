@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from savs.foundation.errors import ParameterError
 from savs.foundation.whole_files import whole_file
 from savs.stores.errors import (
     StoreCorruptError,
@@ -69,7 +70,11 @@ def merge(stores: Sequence[FeatureStore], out: str | Path) -> FeatureStore:
         empty.
     StoreIncompleteError
         A planned shard is in none of them.
+    ParameterError
+        There are none.
     """
+    if not stores:
+        raise ParameterError("no store was given, expected at least one to merge")
     first, out = stores[0], Path(out)
     for other in stores[1:]:
         apart = first.manifest.identity.differences(other.manifest.identity, "in the other")

@@ -76,6 +76,17 @@ def test_classifiers_of_other_models_cannot_share_a_pass(animals) -> None:
         combine({"a": ours, "b": other})
 
 
+def test_tasks_of_one_name_are_refused(animals) -> None:
+    one = load_selection(animals)
+    (task,) = one.tasks
+    nested = replace(one, tasks=(replace(task, subtask="b"),))
+    flat = replace(one, tasks=(replace(task, subtask=None),))
+    with pytest.raises(SelectionError, match="two tasks would be called 'a/b'; give classifiers"):
+        combine({"a": nested, "a/b": flat})
+    with pytest.raises(SelectionError, match="no classifier was given"):
+        combine({})
+
+
 def test_names_are_those_of_folders_unless_given(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "k=5").mkdir()

@@ -207,3 +207,11 @@ def test_subtasks_are_validated_each_by_itself(tmp_path):
         pl.col("correct").mean()
     )
     assert found.metrics[3].value == pytest.approx(by_subtask["correct"][0])
+
+
+@pytest.mark.parametrize("folds", [0, 1])
+def test_one_fold_leaves_nothing_to_select_by(tmp_path, folds):
+    labels = list("aabb")
+    store = make_store(tmp_path / "s", separable(labels), labels, separable(labels), labels)
+    with pytest.raises(SelectionError, match=f"folds is {folds}, expected at least 2, or 'loo'"):
+        cross_validate(store, select(store, heads=2), folds)

@@ -3,6 +3,7 @@ import pytest
 from random_stores import draw_problem, write_problem
 
 from savs.pipeline import select
+from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.head_stability import head_stability
 from stores import make_store
 
@@ -39,3 +40,10 @@ def test_every_subtask_has_its_own_and_equal_seeds_give_equal_draws(tmp_path):
         assert found.heads.filter(subtask=subtask)["share"].sum() == pytest.approx(3)
     other = head_stability(store, selection, draws=5, seed=1)
     assert not other.heads.equals(found.heads)
+
+
+@pytest.mark.parametrize("draws", [0, 1])
+def test_one_draw_shares_nothing(tmp_path, draws):
+    store = write_problem(tmp_path / "s", draw_problem(2))
+    with pytest.raises(SelectionError, match=f"draws is {draws}, expected at least 2"):
+        head_stability(store, select(store, heads=3), draws=draws)

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from savs.foundation.errors import ParameterError
 from savs.stores import (
     FeatureStore,
     PlannedRow,
@@ -237,3 +238,8 @@ def test_an_incomplete_part_is_refused(tmp_path, part) -> None:
     with pytest.raises(StoreIncompleteError, match=r"y-toy-5 is incomplete: 1 of 5 shards"):
         merge([first, open_store(second.path)], tmp_path / "merged")
     assert not (tmp_path / "merged").exists()
+
+
+def test_no_store_is_refused(tmp_path) -> None:
+    with pytest.raises(ParameterError, match="no store was given"):
+        merge([], tmp_path / "merged")
