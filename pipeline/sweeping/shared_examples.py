@@ -49,7 +49,7 @@ def hold_same_test(stores: Sequence[FeatureStore]) -> tuple[bool, str]:
 
 def _compared(store: FeatureStore, split: str) -> pl.DataFrame:
     examples = store.examples(split)
-    whole = pl.concat([examples, store.skipped(split).select(examples.columns)]).sort("index")
+    whole = pl.concat([examples, store.skipped(split)], how="diagonal").sort("index")
     return whole.select(*EXAMPLE_COLUMNS, content=content_of(whole))
 
 
