@@ -1,6 +1,7 @@
 """A file of predictions grows, resumes, and is never mixed with another."""
 
 import fcntl
+import resource
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from polars.testing import assert_frame_equal
 
 from savs.pipeline import classify
 from savs.pipeline.classifying.csv_rows import csv_bytes, read_csv
-from savs.pipeline.classifying.prediction_file import PredictionFile
+from savs.pipeline.classifying.prediction_file import PredictionFile, open_predictions
 from savs.pipeline.classifying.scoring import CLASSIFIED_SCHEMA
 from savs.pipeline.errors import OutputError
 
@@ -97,16 +98,35 @@ def test_two_processes_do_not_write_one_output(animals, made, tmp_path) -> None:
             classify(animals, made.images[1], out=out)
 
 
+def classified(ids, media, reasons) -> pl.DataFrame:
+    """Return rows of predictions that have nothing else."""
+    rows = pl.DataFrame({"id": ids, "media": media, "reason": reasons})
+    others = {name: kind for name, kind in CLASSIFIED_SCHEMA.items() if name not in rows.columns}
+    found = rows.with_columns(pl.lit(None, kind).alias(name) for name, kind in others.items())
+    return found.select(list(CLASSIFIED_SCHEMA))
+
+
 def test_csv_holds_names_with_commas_brackets_and_line_breaks(tmp_path) -> None:
     names = [["a,b.jpg"], ["[x].jpg"], ["a\nb.jpg", 'c"d.jpg']]
-    rows = pl.DataFrame(
-        {"id": ["1", "2", "3"], "media": names, "reason": ["x", None, "a\nb"]},
-    ).with_columns(
-        pl.lit(None, kind).alias(name)
-        for name, kind in CLASSIFIED_SCHEMA.items()
-        if name not in ("id", "media", "reason")
-    ).select(list(CLASSIFIED_SCHEMA))  # fmt: skip
+    rows = classified(["1", "2", "3"], names, ["x", None, "a\nb"])
     (tmp_path / "rows.csv").write_bytes(csv_bytes(rows, with_header=True))
     found = read_csv(tmp_path / "rows.csv", pl.Schema(CLASSIFIED_SCHEMA))
     assert found["media"].to_list() == names
     assert found["reason"].to_list() == ["x", None, "a\nb"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_a_full_disk_names_the_output(tmp_path, suffix) -> None:
+    rows, out = classified(["a" * 600], [["a.jpg"]], [None]), tmp_path / f"out{suffix}"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))
+        with (
+            pytest.raises(OutputError, match=rf"out{suffix} cannot be written: File too large"),
+            open_predictions(out, rows.schema, {}, retry_skipped=False, force=False) as file,
+        ):
+            file.take(0, rows)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with open_predictions(out, rows.schema, {}, retry_skipped=False, force=False) as file:
+        assert file.done.height == 0
