@@ -69,7 +69,8 @@ def find_folders(paths: Sequence[Path]) -> Folders:
     Raises
     ------
     ReportError
-        A folder is neither a result nor a sweep nor a store with results, or is given twice.
+        A folder is neither a result nor a sweep nor a store with results, or is given twice; or
+        none is given.
     """
     found = [folder for path in paths for folder in _expand(path)]
     for folder in found:
@@ -78,6 +79,8 @@ def find_folders(paths: Sequence[Path]) -> Folders:
     sweeps = [folder for folder in found if is_sweep(folder)]
     depths = [folder for folder in found if is_depth(folder)]
     results = [folder for folder in found if folder not in (*sweeps, *depths)]
+    if not found:
+        raise ReportError("no result was given; pass a folder that `savs evaluate` wrote")
     if not results:
         raise ReportError(
             f"{found[0]} is a sweep; pass a folder of results, too, which `savs evaluate` wrote"

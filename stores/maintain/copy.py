@@ -65,11 +65,13 @@ def merge(stores: Sequence[FeatureStore], out: str | Path) -> FeatureStore:
     Raises
     ------
     StoreMismatchError
-        The stores are not of the same model and settings, share some examples, or `out` is not
-        empty.
+        The stores are not of the same model and settings, share some examples, `out` is not empty,
+        or there is no store.
     StoreIncompleteError
         A planned shard is in none of them.
     """
+    if not stores:
+        raise StoreMismatchError("no store was given to merge; pass one or more")
     first, out = stores[0], Path(out)
     for other in stores[1:]:
         apart = first.manifest.identity.differences(other.manifest.identity, "in the other")

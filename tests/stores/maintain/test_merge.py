@@ -256,3 +256,9 @@ def test_of_two_stores_that_are_made_in_one_folder_at_once_the_first_stays(
         merge(halves, tmp_path / "m")
     assert verify(tmp_path / "m").problems == ()
     assert open_store(tmp_path / "m").manifest.sealed
+
+
+def test_no_store_is_refused(tmp_path) -> None:
+    with pytest.raises(StoreMismatchError, match="no store was given to merge"):
+        merge([], tmp_path / "m")
+    assert not (tmp_path / "m").exists()
