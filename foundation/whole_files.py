@@ -1,5 +1,7 @@
 """Files that appear under their name whole, or not at all, and folders that stay."""
 
+import glob
+import hashlib
 import os
 import re
 import secrets
@@ -8,8 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from savs.foundation.processes import process_has_ended, process_space, process_start
+
 PARTIAL = ".partial"
 """What the name of an unfinished file ends in; its writer removes it, or left it when it died."""
+_TAG = re.compile(
+    rf"\w*-(?P<pid>\d+)-(?P<started>\d*)-(?P<space>[0-9a-f]{{8}})-[0-9a-f]{{8}}{re.escape(PARTIAL)}.*"
+)
 
 
 @contextmanager
@@ -53,10 +60,31 @@ def whole_file(
         partial.unlink(missing_ok=True)
 
 
+def remove_left_overs(path: Path) -> None:
+    """Remove what writers of a file left that were killed, as far as that is known of them.
+
+    Those of other hosts and containers may live, so their unfinished files stay.
+    """
+    space = _space_digest()
+    for partial in path.parent.glob(f"{glob.escape(path.name)}.*{PARTIAL}*"):
+        found = _TAG.fullmatch(partial.name, len(path.name) + 1)
+        if (
+            found is not None
+            and found["space"] == space
+            and process_has_ended(int(found["pid"]), found["started"])
+        ):
+            with suppress(OSError):  # it is in nobody's way
+                partial.unlink()
+
+
 def _tag() -> str:
     """Return what no other writer has: equal process numbers may run on several hosts."""
-    host = re.sub(r"\W", "_", socket.gethostname())
-    return f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
+    host, pid = re.sub(r"\W", "_", socket.gethostname()), os.getpid()
+    return f"{host}-{pid}-{process_start(pid) or ''}-{_space_digest()}-{secrets.token_hex(4)}"
+
+
+def _space_digest() -> str:
+    return hashlib.sha256(process_space().encode()).hexdigest()[:8]
 
 
 def publish(partial: Path, path: Path, *, replace: bool) -> None:

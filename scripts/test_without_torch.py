@@ -14,9 +14,11 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 TOOLS = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist")
 READERS = ("av", "huggingface_hub")  # of videos and hf:// data sets, without torch
-TESTS = ("datasets", "foundation", "pipeline/evaluation", "pipeline/heads", "pipeline/readouts")
-TESTS += ("pipeline/selection", "pipeline/statistics", "pipeline/sweeping", "stores/format")
-TESTS += ("stores/read", "stores/shard")
+STAGES = ("comparing", "evaluation", "explaining", "explore", "heads", "importing", "readouts")
+STAGES += ("reporting", "selection", "splitting", "statistics", "suggesting", "sweeping")
+STORES = ("format", "maintain", "read", "shard")
+TESTS = ("datasets", "foundation", *(f"pipeline/{name}" for name in STAGES))
+TESTS += tuple(f"stores/{name}" for name in STORES)
 
 
 def main() -> int:

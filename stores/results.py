@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 
 from savs.foundation.parquet_files import scan_parquet
 from savs.foundation.regular_files import regular_size
-from savs.foundation.whole_files import make_folder, whole_file
+from savs.foundation.whole_files import make_folder, remove_left_overs, whole_file
 from savs.stores.errors import ResultError, StoreWriteError
 from savs.stores.format.layout import RESULTS, decode_json
 
@@ -199,6 +199,7 @@ def _writing(path: Path) -> Iterator[None]:
     """Make the folder of a file, and turn what goes wrong in writing it into a StoreWriteError."""
     try:
         make_folder(path.parent)
+        remove_left_overs(path)
         yield
         if (written := _WRITTEN.get()) is not None:
             written.append((path, path.stat()))

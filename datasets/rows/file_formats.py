@@ -3,7 +3,6 @@
 import codecs
 import csv
 import io
-import os
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -18,6 +17,7 @@ from savs.datasets.rows.row_sizes import MAX_ROW_BYTES, MAX_WHOLE_BYTES
 from savs.datasets.rows.strict_json import strict_json
 from savs.datasets.rows.tar_shards import TAR, shard_values
 from savs.foundation.errors import SavsError
+from savs.foundation.regular_files import regular_size
 
 JSON_LINES = (".jsonl", ".ndjson")
 PARQUET = ".parquet"
@@ -86,18 +86,18 @@ def _read_text(path: Path) -> Iterator[Located]:
         known = ", ".join([*JSON_LINES, *_READERS, PARQUET, TAR])
         raise SourceError(f"{path}: expected a name that ends in {known}, got {path.suffix!r}")
     try:
+        size = regular_size(path)
         with path.open("rb") as file:
             if reader is None:
                 yield from _json_lines(path, file)
                 return
-            too_large = os.fstat(file.fileno()).st_size > MAX_WHOLE_BYTES
-            data = b"" if too_large else file.read(MAX_WHOLE_BYTES + 1)
+            data = b"" if size > MAX_WHOLE_BYTES else file.read()
     except (OSError, ValueError) as error:
         if isinstance(error, SavsError):
             raise
         reason = getattr(error, "strerror", None) or error
         raise SourceError(f"{path} cannot be read: {reason}; check the path") from error
-    if too_large or len(data) > MAX_WHOLE_BYTES:
+    if size > MAX_WHOLE_BYTES:
         raise SourceError(
             f"{path} has more than {MAX_WHOLE_BYTES:,} bytes; save it as .jsonl or .parquet, which"
             " are read row by row"

@@ -79,7 +79,7 @@ def _front_matter(selection: Selection) -> str:
 
 def _summary(selection: Selection) -> str:
     facts, source = selection.model, selection.source
-    commit = f" at commit `{facts['revision']}`" if facts.get("revision") else ""
+    commit = f" at commit {_text(facts['revision'])}" if facts.get("revision") else ""
     heads = max(len(task.heads) for task in selection.tasks)
     rows = [
         ("model", f"{_text(facts.get('name'))} ({_text(facts.get('class'))}){commit}"),

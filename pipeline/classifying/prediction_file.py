@@ -9,7 +9,7 @@ import fcntl
 import io
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -19,7 +19,7 @@ import polars as pl
 
 from savs.foundation.errors import SavsError
 from savs.foundation.parquet_files import scan_parquet
-from savs.foundation.whole_files import make_folder, whole_file
+from savs.foundation.whole_files import make_folder, remove_left_overs, whole_file
 from savs.pipeline.classifying.csv_rows import csv_bytes, read_csv
 from savs.pipeline.errors import OutputError
 from savs.stores.format.layout import Facts, decode_json
@@ -126,6 +126,8 @@ def open_predictions(
     rows_path = _rows_path(path)
     with output_errors(path):
         make_folder(path.parent)
+        for place in (_state_path(path), rows_path, path):
+            remove_left_overs(place)
         is_new = not (path.exists() or rows_path.exists())
         if not (force or is_new):
             _require_same(path, made)  # before a file is made
@@ -144,7 +146,8 @@ def open_predictions(
             _write_state(path, RunState(made, size))
         yield PredictionFile(path, schema, made, done, file, size)
     finally:
-        file.close()
+        with suppress(OSError):  # a full disk refuses once more what it refused before
+            file.close()
 
 
 def _require_same(path: Path, made: Facts) -> RunState:

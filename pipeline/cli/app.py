@@ -17,9 +17,11 @@ from savs.pipeline.cli.commands import COMMANDS, STAGES
 from savs.pipeline.cli.options.panels import order_options
 from savs.pipeline.cli.options.shared import ConfigOption
 from savs.pipeline.cli.options.variables import require_known_variables
-from savs.pipeline.cli.output import drop_stdout, print_line, say
+from savs.pipeline.cli.output import drop_stdout, print_line, say, visible
 from savs.pipeline.running import signals as interruption
 
+USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
+"""The error of every wrong argument; typer has no public name for it."""
 LINES = ("question",)
 """Repeatable options whose variable has a value a line: others have no spaces, which divide."""
 
@@ -44,6 +46,14 @@ class CommandGroup(TyperGroup):
         if not ctx.resilient_parsing:  # of shell completion, which says nothing
             require_known_variables(name, [parameter.name for parameter in command.params])
         return name, command, rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; a usage error may name what a `--config` file holds."""
+        try:
+            return super().invoke(ctx)
+        except USAGE_ERROR as error:
+            error.message = visible(error.message, keep="\n")
+            raise
 
 
 def import_command(name: str) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from savs.foundation.real_paths import real_path
 from savs.pipeline.comparing.result_folders import Result, group_results, read_result, short_names
 from savs.pipeline.errors import ComparisonError
 from savs.pipeline.evaluation.same_examples import joined_clusters
@@ -97,7 +98,7 @@ def _require_distinct(folders: Sequence[Path]) -> None:
     if len(folders) < 2:
         raise ComparisonError(f"{len(folders)} result given, expected two result folders or more")
     for first, second in combinations(folders, 2):
-        if first.resolve() == second.resolve():
+        if real_path(first) == real_path(second):
             raise ComparisonError(f"{first} and {second} are the same folder; pass each once")
 
 

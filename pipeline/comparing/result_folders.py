@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from savs.foundation.real_paths import real_path
 from savs.pipeline.errors import ComparisonError
 from savs.pipeline.evaluation.evaluation_file import UNIT_SCHEMA, load_metrics
 from savs.pipeline.evaluation.same_examples import EXAMPLE_COLUMNS, example_differences
@@ -75,7 +76,7 @@ def short_names(folders: Sequence[Path]) -> list[str]:
     >>> short_names([Path("a/results/vote"), Path("b/results/vote"), Path("a/results/lda")])
     ['a/results/vote', 'b/results/vote', 'lda']
     """
-    paths = [folder.resolve().parts for folder in folders]
+    paths = [real_path(folder).parts for folder in folders]
     names = []
     for index, parts in enumerate(paths):
         others = [other for i, other in enumerate(paths) if i != index]

@@ -9,7 +9,7 @@ import polars as pl
 from safetensors.numpy import save_file
 
 from savs.foundation.disk_errors import native_disk_errors
-from savs.foundation.whole_files import make_folder, whole_file
+from savs.foundation.whole_files import make_folder, remove_left_overs, whole_file
 from savs.pipeline.errors import ExportError
 from savs.stores import FeatureStore, Head, StoreWriteError, head_name
 
@@ -60,6 +60,7 @@ def export(
     rows = store.scan().filter(pl.col("split").is_in(list(splits)))
     try:
         make_folder(path.parent)
+        remove_left_overs(path)
         with whole_file(path) as partial, native_disk_errors():
             FORMS[form](rows, names, partial)
     except OSError as error:

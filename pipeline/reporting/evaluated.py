@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from savs.foundation.errors import SavsError
+from savs.foundation.real_paths import real_path
 from savs.pipeline.comparing.result_folders import Result, read_result, short_names
 from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.evaluation_file import load_metrics, load_predictions
@@ -68,15 +69,18 @@ def find_folders(paths: Sequence[Path]) -> Folders:
     Raises
     ------
     ReportError
-        A folder is neither a result nor a sweep nor a store with results, or is given twice.
+        A folder is neither a result nor a sweep nor a store with results, or is given twice; or
+        none is given.
     """
     found = [folder for path in paths for folder in _expand(path)]
     for folder in found:
-        if [other.resolve() for other in found].count(folder.resolve()) > 1:
+        if [real_path(other) for other in found].count(real_path(folder)) > 1:
             raise ReportError(f"{folder} is given twice; pass each result once")
     sweeps = [folder for folder in found if is_sweep(folder)]
     depths = [folder for folder in found if is_depth(folder)]
     results = [folder for folder in found if folder not in (*sweeps, *depths)]
+    if not found:
+        raise ReportError("no result was given; pass a folder that `savs evaluate` wrote")
     if not results:
         raise ReportError(
             f"{found[0]} is a sweep; pass a folder of results, too, which `savs evaluate` wrote"
@@ -124,7 +128,7 @@ def read_results(folders: Sequence[Path]) -> list[Evaluated]:
 
 def _store_of(folder: Path) -> FeatureStore | None:
     """Return the store that a folder of results lies in, if it can be read."""
-    home = folder.resolve().parent.parent
+    home = real_path(folder).parent.parent
     if not (home / MANIFEST).is_file():
         return None
     try:

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from savs.foundation.errors import ParameterError
+from savs.foundation.real_paths import real_path
 from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.suspects import load_suspects
 from savs.pipeline.names import DEFAULT_GALLERY
@@ -168,4 +169,4 @@ def gather(
 def _title(result: Evaluated) -> str:
     if result.store is not None:
         return str(result.store.manifest.identity.benchmark["name"])
-    return result.folder.resolve().name
+    return real_path(result.folder).name

@@ -5,7 +5,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from savs.foundation.errors import SavsError
-from savs.foundation.whole_files import make_durable, make_folder, whole_file
+from savs.foundation.whole_files import (
+    make_durable,
+    make_folder,
+    remove_left_overs,
+    whole_file,
+)
 from savs.pipeline.errors import OutputError
 
 
@@ -43,6 +48,7 @@ def output_files(targets: Mapping[str, Path], *, force: bool = False) -> Iterato
             paths = {}
             for option, path in targets.items():
                 make_folder(path.parent)
+                remove_left_overs(path)
                 new = whole_file(path, replace=False, keep_suffix=True)
                 paths[option] = stack.enter_context(new)
             yield paths

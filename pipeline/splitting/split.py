@@ -34,6 +34,7 @@ from savs.datasets.splits.shared_media import (
     content_ties,
     recurring_digests,
 )
+from savs.foundation.real_paths import real_path
 from savs.pipeline.inputs.fetching import temporary_fetching
 from savs.pipeline.inputs.input_options import AskingKeywords, InputOptions
 from savs.pipeline.plugins.benchmark import choose_benchmark
@@ -183,9 +184,9 @@ def _not_split(what: str) -> SourceError:
 
 
 def _check_targets(files: Files, targets: Mapping[str, Path], *, force: bool) -> None:
-    form, sources = common_form(files), {path.resolve() for path in files}
+    form, sources = common_form(files), {real_path(path) for path in files}
     for name, target in targets.items():
-        if target.resolve() in sources:
+        if real_path(target) in sources:
             raise SourceError(f"{target} is the file to split; pass another {OPTIONS[name]}")
         if form_of(target) != form:
             raise SourceError(
@@ -193,7 +194,7 @@ def _check_targets(files: Files, targets: Mapping[str, Path], *, force: bool) ->
                 f" a name that ends in {files.paths[0].suffix} as {OPTIONS[name]}"
             )
         check_free(target, OPTIONS[name], force=force)
-    if targets["train"].resolve() == targets["test"].resolve():
+    if real_path(targets["train"]) == real_path(targets["test"]):
         raise SourceError(f"{targets['test']} is both --train and --test; pass two names")
 
 
@@ -259,6 +260,6 @@ def _other_root(
     pool: Sequence[Example], media: MediaFolder, targets: Mapping[str, Path]
 ) -> Path | None:
     named = any(not is_packed(name) and not is_address(name) for name in media_names(pool))
-    root = media.root.resolve()
-    away = any(target.resolve().parent != root for target in targets.values())
+    root = real_path(media.root)
+    away = any(real_path(target).parent != root for target in targets.values())
     return media.root if named and away else None

@@ -67,9 +67,10 @@ def _counts(tasks: Sequence[TrainingTask], shots: Sequence[Shots]) -> list[int |
     """
     size, where = pool_size(tasks)
     numbers = {size if n == "all" else n for n in shots if n != "all" or _is_whole(tasks, size)}
-    if numbers and max(numbers) > size:
+    wrong = [n for n in numbers if not 1 <= n <= size]
+    if wrong:
         raise SelectionError(
-            f"{max(numbers)} shots were requested, but the pool has {size}"
+            f"{max(wrong)} shots were requested, but the pool has {size}"
             f" {'example' if size == 1 else 'examples'} of class {where}; use --shots"
             f" {'1' if size == 1 else f'1 to {size}'}, or all"
         )

@@ -62,7 +62,7 @@ class SweepPlan:
 def swept_examples(store: FeatureStore) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the test examples and the skipped ones, which are wrong, with their clusters."""
     examples, skipped = store.examples("test"), store.skipped("test")
-    clusters = clusters_of(pl.concat([examples, skipped.select(examples.columns)]))
+    clusters = clusters_of(pl.concat([examples, skipped], how="diagonal"))
     return (
         examples.with_columns(cluster=clusters.head(examples.height)),
         skipped.with_columns(cluster=clusters.tail(skipped.height), correct=pl.lit(False)),

@@ -50,8 +50,8 @@ def hold_same_test(stores: Sequence[FeatureStore]) -> tuple[bool, str]:
 
 def _compared(store: FeatureStore, split: str) -> pl.DataFrame:
     examples = store.examples(split)
-    skipped = store.skipped(split).select(examples.columns)
-    whole = store.in_order(split, pl.concat([examples, skipped]))
+    parts = [examples, store.skipped(split)]
+    whole = store.in_order(split, pl.concat(parts, how="diagonal"))
     return whole.select(*EXAMPLE_COLUMNS, content=content_of(whole))
 
 

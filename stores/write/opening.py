@@ -159,8 +159,17 @@ def new_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
         with write_errors(path / MANIFEST):
             claims = stack.enter_context(Claims(ClaimFiles(path)))
             with claims.hold(MANIFEST):  # an unfinished file without a claim is removed by others
-                write_manifest(path, manifest)
+                _write_first(path, manifest)
         yield FeatureWriter(path, manifest, claims)
+
+
+def _write_first(path: Path, manifest: Manifest) -> None:
+    try:
+        write_manifest(path, manifest)
+    except FileExistsError as error:
+        raise StoreMismatchError(
+            f"another process has just made a store in {path}; pass a new or empty folder"
+        ) from error
 
 
 def _found(path: Any) -> Manifest | None:

@@ -4,14 +4,12 @@ import os
 import re
 import secrets
 import socket
-import uuid
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-PROC = Path("/proc")
+from savs.foundation.processes import process_has_ended, process_space, process_start
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,7 @@ def this_process() -> Process:
     """Return what names this process; each call gives another id, as two writers in it have."""
     host, pid = socket.gethostname(), os.getpid()
     name = f"{re.sub(r'[^A-Za-z0-9_]', '_', host)}-{pid}-{secrets.token_hex(4)}"
-    return Process(host, _space(), pid, _started(pid) or "", name)
+    return Process(host, process_space(), pid, process_start(pid) or "", name)
 
 
 def parse_process(data: bytes | None) -> Process | None:
@@ -52,45 +50,9 @@ def parse_process(data: bytes | None) -> Process | None:
 
 def is_here(process: Process) -> bool:
     """Return whether a process is, or was, one of this host and container."""
-    return process.space == _space()
+    return process.space == process_space()
 
 
 def has_ended(process: Process) -> bool:
     """Return whether a process is known to have ended; of other hosts that is never known."""
-    if not is_here(process):
-        return False
-    started = _started(process.pid)
-    if started is None:  # not Linux, or /proc hides the processes of other users
-        return not _answers(process.pid)
-    return started != process.started
-
-
-def _space() -> str:
-    try:
-        boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {(PROC / 'self/ns/pid').readlink()}"
-    except OSError:  # not Linux
-        return f"{socket.gethostname()} {uuid.getnode():x}"
-
-
-def _started(pid: int) -> str | None:
-    """Return when a process started, in ticks since the boot; None where that is not shown.
-
-    Of one that has ended and was not waited for yet it is empty.
-    """
-    try:
-        text = (PROC / str(pid) / "stat").read_text(errors="replace")
-    except OSError:
-        return None
-    state, *fields = text.rpartition(")")[2].split()
-    return "" if state in "ZX" else fields[18]  # of the 52 fields state is the third
-
-
-def _answers(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+    return is_here(process) and process_has_ended(process.pid, process.started)

@@ -38,7 +38,11 @@ PIPES = {
         "s/results/vote/predictions.parquet",
         1,
     ),
-    "rows": (("split", "general", "--from", "rows.parquet", *SPLIT[2:]), "rows.parquet", 1),
+    **{
+        f"rows {suffix}": ((*SPLIT, "--from", f"rows{suffix}"), f"rows{suffix}", 1)
+        for suffix in (".parquet", ".jsonl", ".json", ".csv")
+    },
+    "labels": (("import", "features.npy", "--labels", "rows.csv", "--out", "NEW"), "rows.csv", 1),
 }
 
 
@@ -71,9 +75,12 @@ def folder(tmp_path_factory) -> Path:
     store = make_store(place / "s", values, list("abab"), values, list("abab"))
     save_evaluation(evaluate(store, select(store, heads=2)), place / "s/results/vote")
     save_result(place / "r", [1, 0, 1, 1])
-    pl.DataFrame({"question": ["?"] * 4, "label": list("abab")}).write_parquet(
-        place / "rows.parquet"
-    )
+    rows = pl.DataFrame({"question": list("1234"), "label": list("abab")})
+    rows.write_parquet(place / "rows.parquet")
+    rows.write_ndjson(place / "rows.jsonl")
+    rows.write_json(place / "rows.json")
+    rows.write_csv(place / "rows.csv")
+    np.save(place / "features.npy", values[0])
     return place
 
 
@@ -132,3 +139,26 @@ def test_an_extraction_skips_a_pipe(run, inputs, tmp_path) -> None:
     )
     assert done.returncode == 4, done.stderr
     assert "skipped test test:1: images/test1.png cannot be read: it is not a reg" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("split", "general", "--from", "CIRCLE.jsonl", *SPLIT[2:]),
+        ("split", "general", "--from", "rows.jsonl", *SPLIT[2:-1], "CIRCLE.jsonl"),
+        ("compare", "CIRCLE", "r"),
+        ("report", "CIRCLE", "r", "--out", "page.html"),
+        ("explain", "CIRCLE"),
+        ("evaluate", "CIRCLE"),
+        ("suggest", "CIRCLE"),
+    ],
+    ids=" ".join,
+)
+def test_links_in_a_circle_are_one_line(run, folder, command) -> None:
+    for name in ("CIRCLE", "CIRCLE.jsonl"):
+        if not (folder / name).is_symlink():
+            (folder / name).symlink_to(name)
+    done = run(folder, *command)
+    assert done.returncode in (1, 3), done.stderr
+    assert "Traceback" not in done.stderr
+    assert "CIRCLE" in done.stderr

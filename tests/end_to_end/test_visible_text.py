@@ -91,6 +91,16 @@ def test_names_of_files_and_folders_are_text(savs, store, tmp_path) -> None:
     assert r"p\x1b]0;title" in shown(savs, "compare", *folders)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [r'["sho\u001b[31mw"]', '[show]\n"json\\u001b[31m" = true'],
+    ids=["command", "option"],
+)
+def test_a_wrong_config_file_is_text(savs, store, tmp_path, text) -> None:
+    (tmp_path / "run.toml").write_text(text)
+    assert "\\x1b[31m" in shown(savs, "show", store.path, "--config", "run.toml", code=2)
+
+
 def test_the_table_of_a_split_is_text(savs, inputs) -> None:
     rows = [
         {"image": inputs.image(f"{n}.png", n), "question": f"?{WIPE}", "label": LABELS[n % 2]}

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import resource
 import shutil
 from pathlib import Path
 
@@ -156,16 +157,35 @@ def test_a_file_that_was_replaced_before_its_lock_is_not_written(tmp_path, monke
         pass
 
 
+def classified(ids, media, reasons) -> pl.DataFrame:
+    """Return rows of predictions that have nothing else."""
+    rows = pl.DataFrame({"id": ids, "media": media, "reason": reasons})
+    others = {name: kind for name, kind in CLASSIFIED_SCHEMA.items() if name not in rows.columns}
+    found = rows.with_columns(pl.lit(None, kind).alias(name) for name, kind in others.items())
+    return found.select(list(CLASSIFIED_SCHEMA))
+
+
 def test_csv_holds_names_with_commas_brackets_and_line_breaks(tmp_path) -> None:
     names = [["a,b.jpg"], ["[x].jpg"], ["a\nb.jpg", 'c"d.jpg']]
-    rows = pl.DataFrame(
-        {"id": ["1", "2", "3"], "media": names, "reason": ["x", None, "a\nb"]},
-    ).with_columns(
-        pl.lit(None, kind).alias(name)
-        for name, kind in CLASSIFIED_SCHEMA.items()
-        if name not in ("id", "media", "reason")
-    ).select(list(CLASSIFIED_SCHEMA))  # fmt: skip
+    rows = classified(["1", "2", "3"], names, ["x", None, "a\nb"])
     (tmp_path / "rows.csv").write_bytes(csv_bytes(rows, with_header=True))
     found = read_csv(tmp_path / "rows.csv", pl.Schema(CLASSIFIED_SCHEMA))
     assert found["media"].to_list() == names
     assert found["reason"].to_list() == ["x", None, "a\nb"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_a_full_disk_names_the_output(tmp_path, suffix) -> None:
+    rows, out = classified(["a" * 600], [["a.jpg"]], [None]), tmp_path / f"out{suffix}"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))
+        with (
+            pytest.raises(OutputError, match=rf"out{suffix} cannot be written: File too large"),
+            open_predictions(out, rows.schema, {}, retry_skipped=False, force=False) as file,
+        ):
+            file.take(0, rows)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with open_predictions(out, rows.schema, {}, retry_skipped=False, force=False) as file:
+        assert file.done.height == 0

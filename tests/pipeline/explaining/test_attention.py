@@ -16,6 +16,7 @@ pytestmark = pytest.mark.thorough
 
 @pytest.fixture(scope="module")
 def vote(scenes, tmp_path_factory):
+    pytest.importorskip("torch")
     out = tmp_path_factory.mktemp("looking") / "store"
     given = {"train": scenes.train, "test": scenes.test, "model": "demo", "dtype": "float32"}
     store = extract("shapes", **given, out=out).store

@@ -42,6 +42,7 @@ def test_so_it_does_for_votes(store) -> None:
 def test_a_slim_store_of_many_shards_takes_the_selection_that_it_was_made_with(
     savs, inputs, tmp_path
 ) -> None:
+    pytest.importorskip("torch")
     train, test = inputs.few_shots(train=6, test=5)
     given = ("--train", train, "--test", test, "--model", "demo", "--shard-rows", "2")
     assert savs("extract", "general", *given, "--out", "full").returncode == 0

@@ -233,6 +233,7 @@ def test_the_command_says_what_it_made(savs, tmp_path, files):
 
 
 def test_a_classifier_of_imported_features_runs_no_model(tmp_path, files, inputs):
+    pytest.importorskip("torch")
     from savs.pipeline import classify, save_selection
 
     store = import_features(*files, out=tmp_path / "s", model="mine").store

@@ -206,6 +206,8 @@ def test_what_cannot_be_reported_is_refused(tmp_path, evaluated, vote):
         report(vote, out=out, examples=-1)
     with pytest.raises(ReportError, match=r"nowhere is neither a store nor a folder of results"):
         report(tmp_path / "nowhere", out=out)
+    with pytest.raises(ReportError, match="no result was given"):
+        report([], out=out)
     with pytest.raises(ReportError, match=r"vote is given twice"):
         report([evaluated.path, vote], out=out)
     with pytest.raises(ReportError, match=r"sweep is a sweep; pass a folder of results"):

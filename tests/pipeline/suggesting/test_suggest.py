@@ -123,6 +123,7 @@ def test_the_command_prints_a_table_or_writes_it(savs, tmp_path):
 
 
 def test_a_store_without_test_examples_says_so(savs, inputs, tmp_path):
+    pytest.importorskip("torch")
     from savs.pipeline import extract
 
     train, _ = inputs.few_shots(4, 1)
@@ -133,6 +134,7 @@ def test_a_store_without_test_examples_says_so(savs, inputs, tmp_path):
 
 
 def test_suggested_images_are_labelled_and_appended(savs, inputs, tmp_path):
+    pytest.importorskip("torch")
     train, test = inputs.few_shots(6, 6)
     truth = [json.loads(line) for line in test.read_text().splitlines()]
     unlabelled = inputs.rows("new.jsonl", [row | {"label": None} for row in truth])
@@ -157,6 +159,7 @@ def test_suggested_images_are_labelled_and_appended(savs, inputs, tmp_path):
 
 
 def test_a_training_row_without_a_label_is_named(savs, inputs):
+    pytest.importorskip("torch")
     train, _ = inputs.few_shots(4, 1)
     rows = [json.loads(line) for line in train.read_text().splitlines()]
     bad = inputs.rows("bad.jsonl", [*rows, rows[0] | {"label": None}])

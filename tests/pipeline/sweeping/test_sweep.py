@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from text_stores import make_text_store
 
-from savs.pipeline import evaluate, select, sweep
+from savs.pipeline import evaluate, select, sweep, sweep_methods
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.centroids import class_centroids
 from savs.pipeline.heads.class_texts import NAMES
@@ -82,6 +82,35 @@ def test_rows_in_another_order_in_the_shards_keep_their_features(store, tmp_path
     assert mixed.manifest.plan.splits["test"].order is not None
     options = {"shots": [2], "draws": 2, "readouts": [readout]}
     assert sweep(mixed, **options).draws.equals(sweep(store, **options).draws)
+
+
+@pytest.mark.parametrize("shots", [0, -1, 5])
+def test_a_number_of_shots_that_the_pool_does_not_have_is_refused(store, shots):
+    with pytest.raises(SelectionError, match=f"{shots} shots were requested, but the pool has 4"):
+        sweep(store, shots=[1, shots], draws=1)
+
+
+def test_thumbnails_change_nothing(store, tmp_path):
+    """A skipped example has none, so the two tables of a split have other columns."""
+    labels = [store.examples(split)["label"].to_list() for split in ("train", "test")]
+    features = [store.features(split) for split in ("train", "test")]
+    options = {"shots": [2], "draws": 2, "readouts": ["vote", "lda"]}
+    found = []
+    for name, own in (("plain", {}), ("small", {"thumbnail": b"jpeg"})):
+        stored = make_store(
+            *(tmp_path / name, features[0], labels[0], features[1], labels[1]),
+            train_rows=[own] * 12,
+            test_rows=[{} if row == 4 else own for row in range(13)],
+            test_skipped=[4],
+        )
+        assert ("thumbnail" in stored.examples("test").columns) == bool(own)
+        alone = sweep(stored, **options).draws
+        methods = sweep_methods({name: stored, "same": store}, **options).sweep.draws
+        own = methods.filter(pl.col("readout").str.starts_with(name)).drop("readout")
+        found.append((alone, own))
+    for plain, small in zip(*found, strict=True):
+        assert plain.height
+        assert small.equals(plain)
 
 
 def test_a_pass_a_draw_gives_what_one_pass_gives(store, monkeypatch):

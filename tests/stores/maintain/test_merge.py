@@ -23,6 +23,7 @@ from savs.stores import (
 from savs.stores.format.layout import digest
 from savs.stores.maintain.copy import merge
 from savs.stores.maintain.verify import verify
+from savs.stores.write import opening
 from stores import planned
 
 
@@ -243,3 +244,21 @@ def test_an_incomplete_part_is_refused(tmp_path, part) -> None:
 def test_no_store_is_refused(tmp_path) -> None:
     with pytest.raises(ParameterError, match="no store was given"):
         merge([], tmp_path / "merged")
+
+
+def test_of_two_stores_that_are_made_in_one_folder_at_once_the_first_stays(
+    tmp_path, halves, monkeypatch
+) -> None:
+    """Both have found the folder empty."""
+    make_folder = opening.make_folder
+
+    def meet(path: Path) -> None:
+        make_folder(path)
+        monkeypatch.undo()
+        merge(halves, path)
+
+    monkeypatch.setattr(opening, "make_folder", meet)
+    with pytest.raises(StoreMismatchError, match=r"another process has just made a store in .*m;"):
+        merge(halves, tmp_path / "m")
+    assert verify(tmp_path / "m").problems == ()
+    assert open_store(tmp_path / "m").manifest.sealed

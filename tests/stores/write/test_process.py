@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from savs.stores.write import process
+from savs.foundation import processes
 from savs.stores.write.process import has_ended, this_process
 
 
@@ -21,7 +21,7 @@ def hidden(tmp_path, monkeypatch) -> None:
         Path("/proc/sys/kernel/random/boot_id").read_text()
     )
     (tmp_path / "self/ns/pid").symlink_to(Path("/proc/self/ns/pid").readlink())
-    monkeypatch.setattr(process, "PROC", tmp_path)
+    monkeypatch.setattr(processes, "PROC", tmp_path)
 
 
 def ended_child() -> "subprocess.Popen[bytes]":
@@ -42,6 +42,6 @@ def test_a_process_that_proc_hides_has_not_ended(request) -> None:
 
 def test_one_that_nobody_waited_for_has_ended() -> None:
     child = ended_child()
-    started = process._started(child.pid)
+    started = processes.process_start(child.pid)
     assert has_ended(replace(this_process(), pid=child.pid, started=started or "1"))
     child.wait()
