@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
+from savs.datasets.media.video import VIDEO_INPUTS
 from savs.datasets.splits.shots import Shots
+from savs.foundation.errors import ParameterError
 
 
 class ReadingKeywords(TypedDict, total=False):
@@ -37,6 +39,7 @@ class InputKeywords(AskingKeywords, total=False):
     test: str | Path | None
     train: str | Path | None
     shots: Shots | None
+    video: str | None
     video_frames: int | None
     jpeg_draft: int | None
     max_image_pixels: int | None
@@ -46,7 +49,13 @@ class InputKeywords(AskingKeywords, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputOptions:
-    """Input files of both splits and how they are read."""
+    """Input files of both splits and how they are read.
+
+    Raises
+    ------
+    ParameterError
+        `video` is neither `native` nor `frames`.
+    """
 
     test: str | Path | None = None
     """Examples to classify: a file, a folder of Parquet or tar files, a pattern with `*`, or
@@ -63,6 +72,10 @@ class InputOptions:
     examples are then classified. All of `train` by default."""
     media_root: str | Path | None = None
     """Folder of the images; the folder of each input file by default."""
+    video: str | None = None
+    """`native`, the default, puts a video to a model as a video, with the times of its frames;
+    `frames` puts its frames to it as images, which every model that reads images takes. Part of
+    what a store is of, where there are videos."""
     video_frames: int | None = None
     """Frames of a video that the model reads, evenly spaced in time; 8 by default."""
     jpeg_draft: int | None = None
@@ -86,3 +99,7 @@ class InputOptions:
     all by default. A larger limit later extends the store."""
     strict: bool = False
     """Whether doubtful training labels are an error, see `label_doubts`; else they are named."""
+
+    def __post_init__(self) -> None:
+        if self.video is not None and self.video not in VIDEO_INPUTS:
+            raise ParameterError(f"--video is {self.video!r}, expected {' or '.join(VIDEO_INPUTS)}")
