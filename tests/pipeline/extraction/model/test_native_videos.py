@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from answer_oracle import likelihood
 from clips import PALETTE, encode, plain
 from PIL import Image
 from tiny_models import BUILDERS, LIMITED, VIDEO, marked
@@ -17,8 +18,11 @@ from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.jobs import Job, Medium, Prepared, Request
 from savs.pipeline.extraction.batches.prepare import PrepareSettings, prepare
+from savs.pipeline.extraction.checks.answer_equality import find_answer_way
 from savs.pipeline.extraction.checks.batch_equality import check_reading, run_single
 from savs.pipeline.extraction.forward import cut
+from savs.pipeline.extraction.model.answers import Answers
+from savs.pipeline.extraction.model.label_tokens import label_tokens
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import find_scale
 from savs.pipeline.extraction.model.prompt_encoder import load_encoder
@@ -141,6 +145,24 @@ def test_batches_with_videos_are_prepared_again_rather_than_cut(model):
     batch = Prepared((0, 1), dict(inputs), 2, videos=1)
     with pytest.raises(ValueError, match="how each processor lays out videos is not known"):
         cut(batch, slice(0, 1))
+
+
+def test_answers_behind_a_cache_are_those_of_whole_passes(model):
+    answers = Answers(label_tokens(model.encoder, ["a", "b c d"]))
+    prompts = [(noise(4), "What?"), (noise(4, seed=1), "And what is this?")]
+    whole, seen = find_answer_way(
+        *(model, prompts, lambda: [run_single(model, pieces) for pieces in prompts]),
+        answers,
+        batches=True,
+    )
+    assert not whole, seen
+    kept = model.read(model.inputs(prompts), answers.tried(2)).outputs["answers"]
+    for row, prompt in enumerate(prompts):
+        expected = [
+            likelihood(model.model, model.inputs([prompt]), tokens)
+            for tokens in answers.tokens.values()
+        ]
+        np.testing.assert_allclose(kept[row], expected, rtol=1e-5)
 
 
 def worded(tiny_model, family, video):
