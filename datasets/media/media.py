@@ -12,8 +12,9 @@ from savs.datasets.media.download import Fetching, is_address
 from savs.datasets.media.images import decode_image
 from savs.datasets.media.limits import MAX_FILE_BYTES, MAX_IMAGE_PIXELS
 from savs.datasets.media.paths import absolute, is_foreign, locate
-from savs.datasets.media.video import FRAMES, NATIVE, Visual, images_of
+from savs.datasets.media.video import Visual, images_of
 from savs.datasets.media.video_containers import container_of, is_video_name
+from savs.datasets.media.video_ways import FRAMES, NATIVE
 from savs.datasets.media.videos import DEFAULT_FRAMES, decode_video
 from savs.datasets.rows.packed_media import is_packed, packed_file, read_packed
 from savs.foundation.regular_files import regular_size

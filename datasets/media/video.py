@@ -5,11 +5,6 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-NATIVE, FRAMES = "native", "frames"
-VIDEO_INPUTS = (NATIVE, FRAMES)
-"""How a model gets a video: as a video, or its frames as images. The first is the default, as in
-the public reference of arXiv 2412.00142."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Video:

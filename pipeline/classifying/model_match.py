@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from savs.datasets.media.media import MediaRules
-from savs.datasets.media.video import NATIVE, VIDEO_INPUTS
+from savs.datasets.media.video_ways import NATIVE, VIDEO_INPUTS
 from savs.datasets.prompt import SPLIT
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.errors import SelectionError

@@ -22,8 +22,8 @@ from savs.datasets.media.digests import media_names
 from savs.datasets.media.download import Fetching
 from savs.datasets.media.limits import MAX_IMAGE_PIXELS
 from savs.datasets.media.media import MediaRules
-from savs.datasets.media.video import NATIVE
 from savs.datasets.media.video_containers import is_video_name
+from savs.datasets.media.video_ways import NATIVE
 from savs.datasets.media.videos import DEFAULT_FRAMES
 from savs.datasets.rows.files import Files
 from savs.datasets.rows.plugin_guard import find_folder_notes

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from accelerate.utils import align_module_device
 
-from savs.datasets.media.video import NATIVE
+from savs.datasets.media.video_ways import NATIVE
 from savs.datasets.prompt import SPLIT
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.chat_template import image_places
