@@ -189,7 +189,7 @@ def test_white_space_at_the_start_of_a_template_stays(encoder, start):
     processor = encoder("llava_onevision", template).processor
     plain = processor.apply_chat_template([{"role": "user", "content": []}])
     assert plain == processor.apply_chat_template(
-        [{"role": "user", "content": []}], chat_template=image_places(processor).joining
+        [{"role": "user", "content": []}], chat_template=image_places(processor).joining()
     )
 
 
