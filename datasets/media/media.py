@@ -14,6 +14,7 @@ from savs.datasets.media.limits import MAX_FILE_BYTES, MAX_IMAGE_PIXELS
 from savs.datasets.media.paths import absolute, is_foreign, locate
 from savs.datasets.media.video import Visual, images_of
 from savs.datasets.media.video_containers import container_of, is_video_name
+from savs.datasets.media.video_ways import FRAMES, NATIVE
 from savs.datasets.media.videos import DEFAULT_FRAMES, decode_video
 from savs.datasets.rows.packed_media import is_packed, packed_file, read_packed
 from savs.foundation.regular_files import regular_size
@@ -33,6 +34,8 @@ class MediaRules:
     """JPEGs may be decoded smaller, down to this many pixels, see `decode_image`."""
     max_pixels: int = MAX_IMAGE_PIXELS
     """Images with more pixels are refused, and videos as `decode_video` says."""
+    video: str = NATIVE
+    """What stands in a prompt for a video: one of `VIDEO_INPUTS`."""
 
 
 DEFAULT_RULES = MediaRules()
@@ -189,9 +192,9 @@ class MediaFolder:
 
 
 def decode_medium(data: bytes, name: str, rules: MediaRules = DEFAULT_RULES) -> list[Visual]:
-    """Decode an image, or the frames of a video, by its content rather than its name.
+    """Decode an image or a video, by its content rather than its name.
 
-    Returns what stands in a prompt for it, in reading order.
+    Returns what stands in a prompt for it, in reading order: an image, a video, or its frames.
 
     Raises
     ------
@@ -210,7 +213,8 @@ def decode_medium(data: bytes, name: str, rules: MediaRules = DEFAULT_RULES) -> 
 
 def _decode_clip(data: bytes, name: str, rules: MediaRules) -> list[Visual]:
     frames = rules.video_frames or DEFAULT_FRAMES
-    return [*decode_video(data, name, frames, rules.max_pixels).frames]
+    video = decode_video(data, name, frames, rules.max_pixels)
+    return [*video.frames] if rules.video == FRAMES else [video]
 
 
 def sha256(data: bytes) -> str:

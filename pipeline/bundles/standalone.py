@@ -40,6 +40,8 @@ def why_not_standalone(config: SelectionConfig) -> str | None:
         return "it puts the image before the question, and the prompt has it elsewhere"
     if found := [name for name in NOT_RECORDED if facts.get(name)]:
         return f"it runs the model as it is, and this one was loaded with: {', '.join(found)}"
+    if config.source.processor.get("video"):
+        return "it reads images, and the training examples had videos"
     if config.source.processor.get("jpeg_draft"):
         return "it decodes images whole, and training decoded them with --jpeg-draft"
     return None

@@ -35,7 +35,7 @@ def pinned(options: ModelOptions) -> ModelOptions:
     return replace(options, revision=Path(found).parent.name) if isinstance(found, str) else options
 
 
-def features_key(options: ModelOptions, question: str, decoding: Mapping[str, int]) -> str:
+def features_key(options: ModelOptions, question: str, decoding: Mapping[str, Any]) -> str:
     """Return a digest of all that features of an image depend on, beside the image.
 
     A folder is known by its files' names, sizes and times: one that is changed has another key.

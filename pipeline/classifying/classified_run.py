@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -247,7 +248,7 @@ class ClassifiedRun:
         )
 
 
-def _video_notes(shards: Sequence[ShardRows], decoding: Mapping[str, int]) -> list[str]:
+def _video_notes(shards: Sequence[ShardRows], decoding: Mapping[str, Any]) -> list[str]:
     if "video_frames" in decoding:
         return []
     names = (name for shard in shards for example in shard.examples for name in example.media)

@@ -53,7 +53,7 @@ def heads_of(
     options: ModelOptions,
     run: RunOptions,
     *,
-    decoding: Mapping[str, int],
+    decoding: Mapping[str, Any],
     selection: SelectionConfig | None,
     cache: str | Path | bool | None,
 ) -> ImageHeads:

@@ -7,14 +7,15 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from savs.datasets import Example, MediaFolder
-from savs.datasets.media.media import MediaRules
 from savs.foundation.arrays import Array
 from savs.pipeline.classifying.classifier_model import ClassifierModel, of_layers
 from savs.pipeline.classifying.feature_cache import ImageHeads
+from savs.pipeline.classifying.model_match import decoding_rules
 from savs.pipeline.extraction.batches.feed import prompts_of
 from savs.pipeline.extraction.batches.worker_process import start_server
 from savs.pipeline.extraction.batches.workers import count_workers
@@ -87,7 +88,7 @@ def read_heads(
     question: str,
     options: ModelOptions,
     run: RunOptions,
-    decoding: Mapping[str, int],
+    decoding: Mapping[str, Any],
     selection: SelectionConfig | None = None,
 ) -> ImageHeads:
     """Return the heads of images, each put before one question; what cannot be read is skipped.
@@ -114,9 +115,7 @@ def read_heads(
         The model cannot be loaded or run.
     """
     with _RESIDENCE.turn:
-        frames, draft = decoding.get("video_frames"), decoding.get("jpeg_draft")
-        rules = MediaRules(video_frames=frames, draft_pixels=draft)
-        media = GivenMedia(Path(), None, rules, images)
+        media = GivenMedia(Path(), None, decoding_rules(decoding), images)
         examples = [_example(name, number, question) for number, name in enumerate(images)]
         resident = _resident(options, selection, examples, media)
         whole = resident.model

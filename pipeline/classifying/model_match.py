@@ -6,10 +6,13 @@ Noted: another name or revision of the same weights, and another dtype. The dige
 of values in their dtype, so in another dtype only the configuration and the name are compared.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from savs.datasets.media.media import MediaRules
+from savs.datasets.media.video_ways import NATIVE, VIDEO_INPUTS
 from savs.datasets.prompt import SPLIT
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.errors import SelectionError
@@ -23,8 +26,8 @@ from savs.stores.format.manifest import FeatureSource
 
 T = TypeVar("T", int, str)
 
-DECODING = ("video_frames", "jpeg_draft")
-"""Facts of a processor that say how media are decoded."""
+DECODING = {"video": str, "video_frames": int, "jpeg_draft": int}
+"""Facts of a processor that say how media are decoded -> their types."""
 NAMES = ("model.name", "model.revision")
 TEMPLATE = "prompt"
 
@@ -71,10 +74,31 @@ def model_options(
     )
 
 
-def decoding_of(config: SelectionConfig) -> dict[str, int]:
-    """Return how the media of a classifier's training examples were decoded, where recorded."""
-    found = {name: _recorded(config.source.processor, name, int) for name in DECODING}
+def decoding_of(config: SelectionConfig) -> dict[str, Any]:
+    """Return how the media of a classifier's training examples were decoded, where recorded.
+
+    Raises
+    ------
+    SelectionError
+        A value cannot be.
+    """
+    recorded = config.source.processor
+    found = {name: _recorded(recorded, name, kind) for name, kind in DECODING.items()}
+    if found["video"] not in (None, *VIDEO_INPUTS):
+        raise SelectionError(
+            f"the classifier records video as {found['video']!r}, expected"
+            f" {' or '.join(VIDEO_INPUTS)}; run `savs select` again"
+        )
     return {name: value for name, value in found.items() if value is not None}
+
+
+def decoding_rules(decoding: Mapping[str, Any]) -> MediaRules:
+    """Return how media are decoded as `decoding_of` says; what it lacks is as by default."""
+    return MediaRules(
+        video=decoding.get("video", NATIVE),
+        video_frames=decoding.get("video_frames"),
+        draft_pixels=decoding.get("jpeg_draft"),
+    )
 
 
 def _recorded(facts: Facts, name: str, kind: type[T]) -> T | None:

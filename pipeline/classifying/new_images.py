@@ -20,7 +20,7 @@ from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import JSON_LINES, PARQUET, read_rows
 from savs.datasets.rows.files import HUB
 from savs.datasets.rows.media_suffixes import IMAGES
-from savs.pipeline.classifying.model_match import decoding_of
+from savs.pipeline.classifying.model_match import decoding_of, decoding_rules
 from savs.pipeline.classifying.questions import FIELDS, Questions
 from savs.pipeline.inputs.fetching import make_fetching, temporary_fetching
 from savs.pipeline.inputs.input_options import InputOptions
@@ -61,17 +61,16 @@ def find_new_images(
     subtask: str | None = None,
 ) -> Found:
     """Return the examples of all inputs, see `NewImages.find`; media at addresses are fetched."""
-    decoding, limit = decoding_of(config), reading.max_image_pixels
+    limit = reading.max_image_pixels
     images = NewImages(
         benchmark=general(reading.columns, question),
         reading=reading,
         questions=Questions(config, question, subtask),
-        rules=MediaRules(
-            decoding.get("video_frames"),
-            reading.allow_outside,
-            fetching,
-            decoding.get("jpeg_draft"),
-            MAX_IMAGE_PIXELS if limit is None else limit,
+        rules=replace(
+            decoding_rules(decoding_of(config)),
+            allow_outside=reading.allow_outside,
+            fetching=fetching,
+            max_pixels=MAX_IMAGE_PIXELS if limit is None else limit,
         ),
     )
     groups = images.find(inputs)

@@ -10,6 +10,7 @@ import polars as pl
 from savs.datasets import MediaError
 from savs.datasets.media.media import MediaFolder
 from savs.foundation.errors import ParameterError
+from savs.pipeline.classifying.model_match import decoding_of, decoding_rules
 from savs.pipeline.errors import ReportError
 from savs.pipeline.explaining.attention import (
     DRAWS,
@@ -162,7 +163,8 @@ def _add_views(
 ) -> tuple[Explained, ...]:
     """Return examples with where their heads look; one that cannot be looked at says why."""
     model = load_views_model(found.config, loading)
-    folder = MediaFolder(Path(media_root))
+    decoding = {} if found.config is None else decoding_of(found.config)
+    folder = MediaFolder(Path(media_root), rules=decoding_rules(decoding))
     media = dict(rows.select("id", "media").iter_rows())
     seen = []
     with reporting.progress(len(examples)) as on_rows:

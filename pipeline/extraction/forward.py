@@ -117,7 +117,11 @@ class Forward:
     def _launch(self, batch: Prepared, asked: Asked) -> Launched:
         if batch.shown:
             return self.shared.launch(batch, asked)
-        return self.model.launch(batch.inputs, asked, self.scale)
+        return self.model.launch(batch.inputs, asked, self._scale_of(batch))
+
+    def _scale_of(self, batch: Prepared) -> PixelScale | None:
+        """Return what its pixels are normalised by; nothing with videos, see `Prepared.videos`."""
+        return None if batch.videos else self.scale
 
     def _in_context(self, batch: Prepared, job: Job, asked: Asked, launched: Launched) -> Launched:
         """Add the answers behind demonstrations, where prompts are asked behind any."""
@@ -133,7 +137,7 @@ class Forward:
             if piece.shown:
                 given = self.shared.whole_arguments(piece)
             else:
-                given = self.model.placed(piece.inputs, self.scale)
+                given = self.model.placed(piece.inputs, self._scale_of(piece))
             shown = self.contexts[contexts[rows.start]]
             found[rows] = shown.answer(
                 self.model, given, self.answers.asked(asked.labels[rows])
@@ -196,8 +200,10 @@ def cut(batch: Prepared, rows: slice) -> Prepared:
     Raises
     ------
     ValueError
-        A tensor has another number of items.
+        A tensor has another number of items, or prompts have videos.
     """
+    if batch.videos:
+        raise ValueError("how each processor lays out videos is not known")
     count, images = len(batch.requests), batch.images
     if batch.shown:
         return take(batch, range(count)[rows])

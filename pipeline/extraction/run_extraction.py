@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets import Benchmark
+from savs.datasets.media.video import videos_of
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.extraction.appending import WantedExamples, add_examples, wanted_examples
 from savs.pipeline.extraction.batches.feed import prompts_of
@@ -39,6 +40,7 @@ from savs.pipeline.extraction.model.pieces import Pieces, images_in
 from savs.pipeline.extraction.model.pixel_scale import PixelScale, find_scale
 from savs.pipeline.extraction.model.placement import find_placement
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, load_encoder
+from savs.pipeline.extraction.model.video_inputs import require_videos
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.run_record import run_record
 from savs.pipeline.extraction.share import Share
@@ -90,6 +92,8 @@ def run_extraction(
             reporting.say(line)
         encoder = load_encoder(model)
         model = replace(model, revision=encoder.revision or model.revision)  # a branch may move on
+        if source.needs_video_input(wanted.examples) and not encoder.is_dual:
+            require_videos(encoder)
         texts = text_rows(encoder, benchmark, wanted.examples, words, run)
         for line in cut_note(encoder, texts):
             reporting.say(line)
@@ -203,7 +207,8 @@ class _Filling:
         batching = self._settle(writer, shared=images_recur(asked))
         answers = self._answers(batching)
         contexts = self._contexts(answers)
-        if not batching.raw_pixels and any(map(images_in, self.prompts)):
+        plain = [pieces for pieces in self.prompts if not videos_of(pieces)]
+        if not batching.raw_pixels and any(map(images_in, plain)):
             say("pixels are normalised by the processor: after it they would differ")
         started = time.monotonic()
         shards = writer.open_shards(wanted, self.rank.rank / self.rank.ranks)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
+from savs.datasets.media.video_ways import VIDEO_INPUTS
 from savs.datasets.splits.shots import Shots
 from savs.foundation.errors import ParameterError
 
@@ -38,6 +39,7 @@ class InputKeywords(AskingKeywords, total=False):
     test: str | Path | None
     train: str | Path | None
     shots: Shots | None
+    video: str | None
     video_frames: int | None
     jpeg_draft: int | None
     max_image_pixels: int | None
@@ -52,7 +54,7 @@ class InputOptions:
     Raises
     ------
     ParameterError
-        A number is below 1.
+        A number is below 1, or `video` is neither `native` nor `frames`.
     """
 
     test: str | Path | None = None
@@ -70,6 +72,10 @@ class InputOptions:
     examples are then classified. All of `train` by default."""
     media_root: str | Path | None = None
     """Folder of the images; the folder of each input file by default."""
+    video: str | None = None
+    """`native`, the default, puts a video to a model as a video, with the times of its frames;
+    `frames` puts its frames to it as images, which every model that reads images takes. Part of
+    what a store is of, where there are videos."""
     video_frames: int | None = None
     """Frames of a video that the model reads, evenly spaced in time; 8 by default."""
     jpeg_draft: int | None = None
@@ -99,3 +105,5 @@ class InputOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ParameterError(f"{name} is {value}, expected at least 1")
+        if self.video is not None and self.video not in VIDEO_INPUTS:
+            raise ParameterError(f"--video is {self.video!r}, expected {' or '.join(VIDEO_INPUTS)}")

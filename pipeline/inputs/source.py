@@ -23,6 +23,7 @@ from savs.datasets.media.download import Fetching
 from savs.datasets.media.limits import MAX_IMAGE_PIXELS
 from savs.datasets.media.media import MediaRules
 from savs.datasets.media.video_containers import is_video_name
+from savs.datasets.media.video_ways import NATIVE
 from savs.datasets.media.videos import DEFAULT_FRAMES
 from savs.datasets.rows.files import Files
 from savs.datasets.rows.plugin_guard import find_folder_notes
@@ -32,6 +33,11 @@ from savs.pipeline.inputs.input_options import InputOptions
 
 Splits = dict[str, list[Example]]
 """Split that was given -> its examples, in the order of the input file."""
+
+
+def has_video_names(examples: Splits) -> bool:
+    """Return whether a medium of some examples is a video by its name."""
+    return any(is_video_name(name) for rows in examples.values() for e in rows for name in e.media)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +140,7 @@ class Source:
             self.fetching,
             given.jpeg_draft,
             MAX_IMAGE_PIXELS if limit is None else limit,
+            given.video or NATIVE,
         )
 
     def notes(self, examples: Splits) -> list[str]:
@@ -196,15 +203,23 @@ class Source:
             lines += self.fetching.fetch_all([name for own in names.values() for name in own])
         return lines
 
-    def decoding_facts(self, examples: Splits) -> dict[str, int]:
+    def decoding_facts(self, examples: Splits) -> dict[str, int | str]:
         """Return how media are decoded, where that was given or there are videos."""
-        given, found = self.options, {}
-        names = (name for rows in examples.values() for e in rows for name in e.media)
-        if given.video_frames is not None or any(map(is_video_name, names)):
+        given = self.options
+        found: dict[str, int | str] = {}
+        has_videos = has_video_names(examples)
+        if given.video is not None or has_videos:
+            found["video"] = self.rules.video
+        if given.video_frames is not None or has_videos:
             found["video_frames"] = given.video_frames or DEFAULT_FRAMES
         if given.jpeg_draft is not None:
             found["jpeg_draft"] = given.jpeg_draft
         return found
+
+    def needs_video_input(self, examples: Splits) -> bool:
+        """Return whether a model must take videos as videos: that was given, or there are some."""
+        is_native = self.rules.video == NATIVE
+        return is_native and (self.options.video is not None or has_video_names(examples))
 
     def leaks(self, examples: Splits) -> Leaks:
         """Compare the splits by the content of their media; unreadable media match nothing.

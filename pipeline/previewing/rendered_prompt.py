@@ -10,8 +10,8 @@ from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, load_encoder
 from savs.pipeline.previewing.content import IMAGE, TEXT, TOKEN, Run, Worded
 
-IMAGE_IDS = ("image_token_id", "image_token_index")
-"""Names of the image patch token in configurations and processors."""
+IMAGE_IDS = ("image_token_id", "image_token_index", "video_token_id", "video_token_index")
+"""Names of the tokens of image and video patches in configurations and processors."""
 
 
 def load_wording(options: ModelOptions) -> Callable[[Pieces], Worded]:

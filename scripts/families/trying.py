@@ -1,5 +1,6 @@
 """What is tried on one architecture: its heads, alone and in batches, by our own proof."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +13,9 @@ from transformers import CONFIG_MAPPING, AutoModelForImageTextToText, BatchFeatu
 
 from families.reasons import ENCODER_DECODER, REASONS
 from families.shrinking import shrink
+from savs.datasets.benchmarks.shapes.drawing import draw
+from savs.datasets.benchmarks.shapes.scenes import CANVASES, random_scene
+from savs.datasets.media.video import Video
 from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.checks.batch_equality import prove
@@ -27,6 +31,7 @@ from savs.pipeline.extraction.model.chat_template import image_places
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+from savs.pipeline.extraction.model.video_inputs import takes_videos
 
 VERIFIED, TEXT, UNTESTED, UNSUPPORTED = "verified", "verified (text)", "untested", "unsupported"
 PROMPTS = (("Short.",), ("One that is rather longer.",), ("In between.",))
@@ -109,6 +114,10 @@ def try_whole(family: str, folder: Path, limit: str = "") -> Outcome:
         return Outcome(family, model_class, UNSUPPORTED, "; ".join(failed))
     seen = {0: "text only", 1: "text and one image", 2: "text, one and several images"}[images]
     what = seen if text else seen.replace("text, ", "").replace("text and ", "")
+    if takes_videos(loaded.encoder.processor):
+        videos = prove(loaded, video_prompts(), [2, 4])
+        wrong = [f"{check.name}: {check.what}" for check in videos if check.passed is False]
+        what += f", no videos ({'; '.join(wrong)})" if wrong else ", videos"
     processor = type(loaded.encoder.processor).__name__
     sharing = find_sharing(loaded, pictures_of(prompts)).level if images else ""
     places = image_places(loaded.encoder.processor)
@@ -118,6 +127,19 @@ def try_whole(family: str, folder: Path, limit: str = "") -> Outcome:
     formed = "" if own else "; its prompt form is built in"
     what = f"{what}, with {processor}, in batches{moved}{formed}{limited}"
     return Outcome(family, model_class, VERIFIED, what, sharing)
+
+
+def video_prompts() -> list[Pieces]:
+    """Return prompts with videos of drawn scenes, of two and of four frames."""
+    rng = random.Random("videos")
+    canvas = CANVASES[0]
+
+    def video(frames: int) -> Video:
+        shown = tuple(draw(random_scene(rng, canvas=canvas)) for _ in range(frames))
+        return Video(shown, tuple(place / 2 for place in range(frames)), frames / 2)
+
+    texts = ("What happens?", "What do you see in it, from its beginning to its end?") * 2
+    return [(video(2 + number // 2 * 2), text) for number, text in enumerate(texts)]
 
 
 def _text(_processor: Any, prompts: Sequence[Pieces], *, is_typed: bool) -> BatchFeature:

@@ -47,6 +47,15 @@ SPECIAL = (*LLAVA, "<video>")
 IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 SQUARE: dict[str, Any] = {"height": 28, "width": 28}
 CROPPED: dict[str, Any] = {"size": {"shortest_edge": 28}, "crop_size": SQUARE}
+WITH_VIDEOS = VICUNA.replace(
+    "{# Render all text next #}",
+    "{# Render all video then #}"
+    "{% for content in message['content'] | selectattr('type', 'equalto', 'video') %}"
+    "{{ '<video>\n' }}"
+    "{% endfor %}"
+    "{# Render all text next #}",
+)
+"""The template of a model that takes videos: they come behind all images, as in LLaVA-OneVision."""
 IN_ORDER = (
     "{% for m in messages %}{{ m['role'] }}: {% for c in m['content'] %}"
     "{% if c['type'] == 'image' %}<image>{% else %}{{ c['text'] }}{% endif %}{% endfor %}</s>\n"
@@ -77,7 +86,7 @@ def build_llava_next_video(folder: Path) -> None:
         video_processor=LlavaNextVideoVideoProcessor(**CROPPED),
         image_processor=LlavaNextImageProcessor(**CROPPED, image_grid_pinpoints=PINPOINTS),
         tokenizer=_tokenizer(),
-        chat_template=VICUNA,
+        chat_template=WITH_VIDEOS,
         **TOKENS,
     )
     save(folder, LlavaNextVideoForConditionalGeneration(config), processor)
@@ -97,7 +106,7 @@ def build_video_llava(folder: Path) -> None:
         image_processor=VideoLlavaImageProcessor(**CROPPED),
         video_processor=VideoLlavaVideoProcessor(**CROPPED),
         tokenizer=_tokenizer(),
-        chat_template=VICUNA,
+        chat_template=WITH_VIDEOS,
         **TOKENS,
     )
     save(folder, VideoLlavaForConditionalGeneration(config), processor)

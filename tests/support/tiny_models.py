@@ -18,6 +18,7 @@ __all__ = [
     "LAYERS",
     "LIMITED",
     "LIMITS",
+    "VIDEO",
     "build",
     "builders_of",
     "marked",
@@ -65,6 +66,12 @@ COUNTS = {
     "perception_lm": (0, 1),
 }
 """The fewest and the most images of a prompt where tests do not try all, none, one and two."""
+VIDEO = (
+    *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"),
+    *("llava_onevision", "llava_next_video", "video_llava", "smolvlm", "qwen2_5_omni_thinker"),
+    *("qwen3_omni_moe_thinker", "cosmos3_omni", "hyperclovax_vision_v2", "exaone4_5", "lfm3_vl"),
+)
+"""Families that take videos as videos here: their tiny chat templates have a place for them."""
 DUAL = _modules(tiny_dual="clip siglip siglip2")
 """Dual encoders, which have no attention heads that are read."""
 

@@ -45,11 +45,15 @@ def qwen_tokenizer(*more: str, named: dict[str, str] | None = None) -> PreTraine
     return tokenizer((*SPECIAL, *more), pad="<|endoftext|>", eos="<|im_end|>", named=named)
 
 
-def chat_template(image: str) -> str:
-    """Return a template in Qwen's form that puts `image` at the place of an image."""
+def chat_template(image: str, video: str = "") -> str:
+    """Return a template in Qwen's form that puts `image` at the place of an image.
+
+    `video` is what it puts at that of a video; without it, it knows none.
+    """
+    videos = "{% elif c['type'] == 'video' %}" + video if video else ""
     return (
         "{% for m in messages %}<|im_start|>{{ m['role'] }}\n"
-        "{% for c in m['content'] %}{% if c['type'] == 'image' %}" + image + "{% else %}"
+        "{% for c in m['content'] %}{% if c['type'] == 'image' %}" + image + videos + "{% else %}"
         "{{ c['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
         "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
     )
@@ -71,7 +75,10 @@ def parts(patch: int, video_processor: Any) -> dict[str, Any]:
         "image_processor": Qwen2VLImageProcessor(size=pixels, patch_size=patch),
         "tokenizer": qwen_tokenizer(),
         "video_processor": video_processor,
-        "chat_template": chat_template("<|vision_start|><|image_pad|><|vision_end|>"),
+        "chat_template": chat_template(
+            "<|vision_start|><|image_pad|><|vision_end|>",
+            "<|vision_start|><|video_pad|><|vision_end|>",
+        ),
     }
 
 

@@ -37,6 +37,10 @@ INPUT_FLAGS = {
     "train_groups": Flag("Draw N complete groups per subtask as training examples.", min=1),
     "seed": Flag("Random seed of --shots and --train-groups."),
     "media_root": Flag("Folder of the images (default: the folder of each file).", metavar="DIR"),
+    "video": Flag(
+        "native: a video goes in as a video (default); frames: its frames go in as images.",
+        metavar="native|frames",
+    ),
     "video_frames": Flag("Frames per video (default: 8).", min=1),
     "jpeg_draft": Flag(
         "Decode large JPEGs at 1/2, 1/4 or 1/8 of their size, down to N pixels: faster, not equal.",

@@ -26,7 +26,8 @@ PANELS = {
         *("partial", "drop_leaks", "allow_other_prompt", "also", "subtask"),
     ),
     "Media": (
-        *("media_root", "allow_outside", "video_frames", "jpeg_draft", "max_image_pixels"),
+        *("media_root", "allow_outside", "video", "video_frames", "jpeg_draft"),
+        "max_image_pixels",
         *("fetch_urls", "fetch_gb", "allow_private_addresses"),
     ),
     "Model": (

@@ -115,7 +115,7 @@ class Planner:
                 prompt=example.prompt,
                 media=tuple(m.sha256 for m in seen),
                 images=sum(len(m.sizes) for m in seen),
-                tokens=text + sum(self.counter.image(*size) for m in seen for size in m.sizes),
+                tokens=text + sum(map(self._tokens, seen)),
                 pixels=sum(width * height for m in seen for width, height in m.sizes),
                 labels=self.answers.labels_for(example.split, example.subtask),
                 generates=self.answers.generates_for(example.split),
@@ -124,6 +124,7 @@ class Planner:
             several = any(self.asked.get(name, 0) > 1 for name in example.media)
             several |= any(shown[m.sha256] > 1 for m in seen)
             shares = several and request.images == self.shared_images
+            shares &= not any(m.is_video for m in seen)
             (sharing if shares else alone).append(request)
         media = {m.sha256: m.medium for _, _, seen in new for m in seen}
         batches = [(batch, False) for batch in make_batches(alone, self.limits)]
@@ -138,6 +139,12 @@ class Planner:
             )
             for place, (batch, shared) in enumerate(batches)
         ]
+
+    def _tokens(self, medium: ReadMedium) -> int:
+        """Return the tokens of a medium."""
+        if medium.is_video:
+            return self.counter.video(len(medium.sizes), *medium.sizes[0])
+        return sum(self.counter.image(*size) for size in medium.sizes)
 
 
 def prompts_of(examples: Iterable[Example], encoder: PromptEncoder) -> Counter[str]:

@@ -72,12 +72,14 @@ class Prepared:
     inputs: dict[str, Any]
     """What the model takes."""
     images: int
-    """Images of each prompt."""
+    """Images of each prompt, frames of its videos included."""
     shown: tuple[tuple[ImageKey, ...], ...] = ()
     """The images of each prompt in reading order, where they were prepared once for all prompts:
     `inputs` then hold what is said of text alone."""
     vision: Mapping[ImageKey, Mapping[str, Any]] = field(default_factory=dict)
     """What the vision tower takes for each image that is shown."""
+    videos: int = 0
+    """Videos of each prompt, of those images the frames; their pixels are normalised."""
 
     def converted(self, change: Callable[[Any], Any]) -> "Prepared":
         """Return the same with every input changed by a function."""

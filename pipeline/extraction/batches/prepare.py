@@ -10,7 +10,7 @@ import torch
 from savs.datasets import Example, MediaError, MediaFolder
 from savs.datasets.media.images import thumbnail
 from savs.datasets.media.media import MediaRules, decode_medium
-from savs.datasets.media.video import Visual, images_of
+from savs.datasets.media.video import Visual, images_of, videos_of
 from savs.datasets.prompt import SPLIT, split_prompt
 from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused
 from savs.pipeline.extraction.model.pieces import Pieces, images_in, shape_of
@@ -28,7 +28,7 @@ class PrepareSettings:
     dtype: torch.dtype
     """The model's type; other pixels than bytes are given in it, which halves what is moved."""
     raw_pixels: bool
-    """Leave pixels as bytes, see `PixelScale`."""
+    """Leave pixels of images as bytes, see `PixelScale`; never those of videos."""
     thumbnails: bool
     """Make a small JPEG of each request's first image."""
     shared_images: int = 0
@@ -71,7 +71,7 @@ def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done
     parts: list[Prepared | Refused] = []
     unshared = ""
     for shape, part in alike.items():
-        if job.shared and len(shape) == settings.shared_images:
+        if job.shared and len(shape) == settings.shared_images and not any(shape):
             try:
                 parts.append(_share(encoder, part, settings, keys))
                 continue
@@ -104,11 +104,11 @@ def _encode(
     """Run the processor; where it refuses a batch, halve it until the culprit is alone."""
     numbers = tuple(number for number, _ in batch)
     try:
-        inputs = encoder.encode(
-            [pieces for _, pieces in batch], RAW_IMAGES if settings.raw_pixels else None
-        )
+        videos = len(videos_of(batch[0][1]))
+        raw = settings.raw_pixels and not videos
+        inputs = encoder.encode([pieces for _, pieces in batch], RAW_IMAGES if raw else None)
         ready = {name: _in_type(value, settings.dtype) for name, value in inputs.items()}
-        return [Prepared(numbers, ready, images_in(batch[0][1]))]
+        return [Prepared(numbers, ready, images_in(batch[0][1]), videos=videos)]
     except Exception as error:  # a processor may raise anything
         if len(batch) == 1:
             sizes = [image.size for image in images_of(batch[0][1])]

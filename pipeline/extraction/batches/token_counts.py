@@ -33,3 +33,13 @@ class TokenCounter:
             return int(found["num_image_tokens"][0])
         except Exception:  # half of the processors have it, each for itself
             return min(max(width * height // PIXELS_A_TOKEN, LEAST), MOST)
+
+    @lru_cache(maxsize=4096)  # noqa: B019 - as above
+    def video(self, frames: int, width: int, height: int) -> int:
+        """Return the tokens of a video whose frames have a size in pixels."""
+        try:
+            sizes = [(frames, height, width)]
+            found = self.encoder.processor._get_num_multimodal_tokens(video_sizes=sizes)
+            return int(found["num_video_tokens"][0])
+        except Exception:  # as above
+            return frames * self.image(width, height)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from savs.datasets import Example, MediaError, MediaFolder
 from savs.datasets.media.media import sha256
 from savs.datasets.media.sizes import image_sizes
+from savs.datasets.media.video_containers import container_of
+from savs.datasets.media.video_ways import NATIVE
 from savs.datasets.media.videos import DEFAULT_FRAMES
 from savs.datasets.rows.packed_media import is_packed
 from savs.pipeline.extraction.batches.jobs import Medium
@@ -25,6 +27,8 @@ class ReadMedium:
     medium: Medium
     sizes: list[tuple[int, int]]
     """Width and height of its images, see `image_sizes`."""
+    is_video: bool = False
+    """Whether they are frames of a video that the model gets as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,4 +74,5 @@ def _read(name: str, media: MediaFolder) -> ReadMedium | str:
     except MediaError as error:
         return str(error)
     frames = media.rules.video_frames or DEFAULT_FRAMES
-    return ReadMedium(sha256(data), Medium(name, data), image_sizes(data, frames))
+    is_video = media.rules.video == NATIVE and container_of(data) is not None
+    return ReadMedium(sha256(data), Medium(name, data), image_sizes(data, frames), is_video)

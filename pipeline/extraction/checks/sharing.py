@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from savs.datasets.media.video import images_of
+from savs.datasets.media.video import images_of, videos_of
 from savs.datasets.rows.packed_media import is_packed
 from savs.pipeline.extraction.batches.prepare import share_images
 from savs.pipeline.extraction.checks.batch_equality import (
@@ -92,6 +92,8 @@ def find_sharing(
     if model.encoder.code.to_inputs is not None:
         return Sharing(OFF, "your code makes the model's inputs")
     asked = _questions(prompts)
+    if not asked and any(map(videos_of, prompts)):
+        return Sharing(OFF, "a video is computed for every prompt about it")
     if not asked:
         return Sharing(OFF, "no prompt with an image was tried")
     sizes_alone = knows_sizes(model.encoder, asked)
@@ -117,7 +119,7 @@ def _questions(prompts: Sequence[Pieces]) -> list[Pieces]:
     They are three about the images of one prompt, two of the same text about other images of the
     same size, and one about those of another prompt, which may have another size.
     """
-    given = [pieces for pieces in prompts if images_in(pieces)]
+    given = [pieces for pieces in prompts if images_in(pieces) and not videos_of(pieces)]
     if not given:
         return []
     first = given[0]

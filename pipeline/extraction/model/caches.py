@@ -1,6 +1,7 @@
 """Prompts that a model has read and goes on behind: the cache, and where the next token stands."""
 
 import copy
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ from savs.pipeline.extraction.model.shared_inputs import GRID
 
 KINDS = "mm_token_type_ids"
 """Which tokens are of images: models with positions of several axes need it."""
+OF_VIDEOS = ("video_grid_thw", "second_per_grid_ts")
+"""Inputs that say where the tokens of videos stand, in such models."""
 
 
 def widened(cache: Any, order: Sequence[int], device: torch.device) -> Any:
@@ -35,10 +38,13 @@ def image_positions(model: Any, inputs: Any) -> torch.Tensor | None:
     inner = getattr(model, "model", model)
     if not hasattr(inner, "get_rope_index"):
         return None
+    known = inspect.signature(inner.get_rope_index).parameters
+    videos = {name: inputs[name] for name in OF_VIDEOS if name in known and name in inputs}
     found, _ = inner.get_rope_index(
         inputs["input_ids"],
         inputs[KINDS],
         image_grid_thw=inputs.get(GRID),
         attention_mask=inputs["attention_mask"],
+        **videos,
     )
     return found

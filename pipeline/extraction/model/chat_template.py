@@ -18,12 +18,15 @@ from typing import Any
 
 from jinja2 import TemplateError
 
+from savs.datasets.media.video import Video
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_form import ONE_IMAGE
 
-IMAGE, TEXT = "I", "T"
+IMAGE, VIDEO, TEXT = "I", "V", "T"
 """Kinds of pieces; a prompt is a string of them, such as `ITI`."""
+_TYPES = {IMAGE: "image", VIDEO: "video"}
+"""Kind of a piece -> its type in a conversation."""
 JOINED = "images_in_text"
 """Key of a turn whose pieces the prefix joins."""
 PROBES = ("TI", "TIT", "ITI", "TITI")
@@ -40,7 +43,10 @@ def kinds_of(pieces: Pieces) -> str:
     >>> kinds_of(("Is ", Image.new("RGB", (1, 1)), " red?"))
     'TIT'
     """
-    return "".join(TEXT if isinstance(piece, str) else IMAGE for piece in pieces)
+    return "".join(
+        TEXT if isinstance(piece, str) else VIDEO if isinstance(piece, Video) else IMAGE
+        for piece in pieces
+    )
 
 
 @contextmanager
@@ -70,22 +76,44 @@ class ImagePlaces:
     @cached_property
     def mark(self) -> str | None:
         """What the template writes for one image; None if that cannot be seen."""
-        for fewer, more in (("IT", "IIT"), ("T", "IT")):
+        return self._find_mark(IMAGE)
+
+    @cached_property
+    def video_mark(self) -> str | None:
+        """What the template writes for one video; None if that is nothing."""
+        try:
+            return self._find_mark(VIDEO)
+        except ModelError:  # some raise for what they do not know
+            return None
+
+    def _find_mark(self, kind: str) -> str | None:
+        for fewer, more in ((kind + TEXT, 2 * kind + TEXT), (TEXT, kind + TEXT)):
             try:
                 return self._added(self._render(fewer), self._render(more))
             except ValueError:  # some refuse two images
                 continue
         return None
 
-    @property
-    def joining(self) -> str:
-        """The template with a prefix that joins the pieces of the turns that have `JOINED`."""
+    def _marks(self, kinds: str) -> dict[str, str | None]:
+        """Return the mark of each kind but text that is among some kinds."""
+        known = {IMAGE: lambda: self.mark, VIDEO: lambda: self.video_mark}
+        return {kind: find() for kind, find in known.items() if kind in kinds}
+
+    def joining(self, kinds: str = IMAGE) -> str:
+        """Return the template with a prefix that joins the pieces of the turns that have `JOINED`.
+
+        `kinds` are those of the pieces, for which it has marks.
+        """
+        marks = "".join(
+            f"{json.dumps(mark)} if piece['type'] == '{_TYPES[kind]}' else "
+            for kind, mark in self._marks(kinds).items()
+        )
         return (
             "{% if messages[0]['" + JOINED + "'] %}{% set joined = namespace(turns=[]) %}"
             "{% for turn in messages %}{% set whole = namespace(text='') %}"
             "{% for piece in turn['content'] %}{% set whole.text = whole.text + ("
-            + json.dumps(self.mark)
-            + " if piece['type'] == 'image' else piece['text']) %}{% endfor %}"
+            + marks
+            + "piece['text']) %}{% endfor %}"
             "{% set content = [{'type': 'text', 'text': whole.text}] %}"
             "{% set joined.turns = joined.turns + [{'role': turn['role'], 'content': content}] %}"
             # the last line break is the environment's to remove: the template begins its line
@@ -130,9 +158,10 @@ class ImagePlaces:
             return None
 
     def _try(self, kinds: str) -> bool:
-        if IMAGE not in kinds or TEXT not in kinds:
+        if len(set(kinds)) < 2:
             return False
-        if self.mark is None:
+        marks = self._marks(kinds)
+        if marks.get(IMAGE, "") is None:
             if TEXT + IMAGE not in kinds:  # all images are before the text
                 return False
             self._render(kinds)  # may say itself why it cannot be rendered
@@ -141,28 +170,31 @@ class ImagePlaces:
                 " be put at their marks; take the marks out of the prompt: all images then stand"
                 " before it"
             )
-        asked = [_word(n) if kind == TEXT else self.mark for n, kind in enumerate(kinds)]
+        known = [str(mark) for mark in marks.values()]
+        asked = [_word(n) if kind == TEXT else str(marks[kind]) for n, kind in enumerate(kinds)]
         plain = self._render(kinds)
-        if self._order(plain) == asked:
+        if _order(plain, known) == asked:
             return False
         joined = self._render(kinds, join=True)
-        if self._order(joined) != asked or self._frame(joined) != self._frame(plain):
+        if _order(joined, known) != asked or _frame(joined, known) != _frame(plain, known):
             raise ValueError(
                 f"the model's chat template moves images: {_shown(asked)} becomes"
-                f" {_shown(self._order(plain))}, and {self.mark} in the text does not prevent it;"
-                " take the marks out of the prompt: all images then stand before it"
+                f" {_shown(_order(plain, known))}, and {' or '.join(known)} in the text does not"
+                " prevent it; take the marks out of the prompt: all images then stand before it"
             )
         return True
 
     def _render(self, kinds: str, *, join: bool = False) -> str:
         content = [
-            {"type": "text", "text": _word(n)} if kind == TEXT else {"type": "image"}
+            {"type": "text", "text": _word(n)} if kind == TEXT else {"type": _TYPES[kind]}
             for n, kind in enumerate(kinds)
         ]
+        # SmolVLM's processor has a template of its own for videos, unless one is given
+        plain = None if VIDEO in kinds else self.template
         with template_errors():
             return self.processor.apply_chat_template(
                 [{"role": "user", "content": content, JOINED: join}],
-                chat_template=self.joining if join else self.template,
+                chat_template=self.joining(kinds) if join else plain,
                 add_generation_prompt=True,
                 tokenize=False,
             )
@@ -190,13 +222,6 @@ class ImagePlaces:
         longest = sorted(filter(str.strip, known), key=len, reverse=True)
         return re.compile("|".join(map(re.escape, longest)) or "(?!)")
 
-    def _order(self, rendered: str) -> list[str]:
-        return re.findall(f"{re.escape(str(self.mark))}|{_WORD.pattern}", rendered)
-
-    def _frame(self, rendered: str) -> str:
-        """Return all but images and white space, which a template may put around images."""
-        return "".join(rendered.replace(str(self.mark), "").split())
-
 
 def image_places(processor: Any) -> ImagePlaces | None:
     """Return what is known of a processor's chat template; None if it has none, or no images."""
@@ -211,6 +236,17 @@ def image_places(processor: Any) -> ImagePlaces | None:
 @lru_cache(maxsize=4)
 def _image_places(processor: Any, template: str) -> ImagePlaces:
     return ImagePlaces(processor, template)
+
+
+def _order(rendered: str, marks: Sequence[str]) -> list[str]:
+    return re.findall("|".join([*map(re.escape, marks), _WORD.pattern]), rendered)
+
+
+def _frame(rendered: str, marks: Sequence[str]) -> str:
+    """Return all but images and white space, which a template may put around images."""
+    for mark in marks:
+        rendered = rendered.replace(mark, "")
+    return "".join(rendered.split())
 
 
 def _word(number: int) -> str:

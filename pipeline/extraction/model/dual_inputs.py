@@ -11,6 +11,7 @@ from typing import Any
 from PIL import Image
 from transformers import AutoModel
 
+from savs.datasets.media.video import videos_of
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.pieces import Pieces
 
@@ -82,7 +83,8 @@ def dual_inputs(
         A prompt is anything else.
     """
     pieces = [piece for prompt in prompts for piece in prompt]
-    if len({type(piece) is str for piece in pieces}) != 1 or any(len(p) != 1 for p in prompts):
+    mixed = len({type(piece) for piece in pieces}) != 1 or any(len(p) != 1 for p in prompts)
+    if mixed or videos_of(pieces):
         raise ValueError("a dual encoder reads one image or one text, and no prompt of both")
     if isinstance(pieces[0], Image.Image):
         return processor.image_processor(

@@ -10,6 +10,7 @@ import torch
 from accelerate.utils import align_module_device
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
+from savs.datasets.media.video_ways import NATIVE
 from savs.datasets.prompt import SPLIT
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.chat_template import image_places
@@ -108,16 +109,28 @@ def _part(name: str, layers: Mapping[str, int]) -> int:
     return 0
 
 
-def processor_facts(processor: Any, pixels: Mapping[str, int]) -> dict[str, Any]:
-    """Return class, digest of the image settings, and the pixel limits that were asked for."""
-    images = getattr(processor, "image_processor", None)
-    settings = {} if images is None else json.loads(images.to_json_string())
-    return {
+def processor_facts(
+    processor: Any, pixels: Mapping[str, int], media: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return class, digest of the image settings, given pixel limits, and `media`.
+
+    `media` says how media are decoded. Where videos go in as videos, there is a digest of the
+    video settings, too.
+    """
+    facts = {
         "class": type(processor).__name__,
-        "settings": digest(portable(settings)),
+        "settings": _settings_digest(getattr(processor, "image_processor", None)),
         "min_pixels": pixels.get("min_pixels"),
         "max_pixels": pixels.get("max_pixels"),
+        **media,
     }
+    if media.get("video") == NATIVE:
+        facts["video_settings"] = _settings_digest(getattr(processor, "video_processor", None))
+    return facts
+
+
+def _settings_digest(part: Any) -> str:
+    return digest(portable({} if part is None else json.loads(part.to_json_string())))
 
 
 def prompt_digest(processor: Any) -> str:
@@ -128,7 +141,7 @@ def prompt_digest(processor: Any) -> str:
     form = {"chat_template": getattr(processor, "chat_template", None), "turns": "one user turn"}
     places = image_places(processor)
     if places is not None and places.moves():
-        form["images_at_marks"] = places.joining
+        form["images_at_marks"] = places.joining()
     return digest(form)
 
 
@@ -170,7 +183,7 @@ def identity_before_loading(
             **unknown,
             **model_settings(options, encoder),
         },
-        processor=processor_facts(encoder.processor, encoder.pixels or {}) | dict(media),
+        processor=processor_facts(encoder.processor, encoder.pixels or {}, media),
         dtype=found.dtype if options.dtype == "auto" else options.dtype,
         prompt=prompt_digest(encoder.processor),
         benchmark=benchmark,

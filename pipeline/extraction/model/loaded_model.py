@@ -100,7 +100,7 @@ class LoadedModel:
         encoder = self.encoder
         return Identity(
             model=model_facts(encoder.name, encoder.revision, self.model) | dict(self.settings),
-            processor=processor_facts(encoder.processor, encoder.pixels or {}) | dict(media or {}),
+            processor=processor_facts(encoder.processor, encoder.pixels or {}, media or {}),
             dtype=self.dtype,
             benchmark=benchmark,
             prompt=prompt_digest(encoder.processor),

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from savs.datasets.media.video import videos_of
 from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, PromptEncoder
 
@@ -47,10 +48,11 @@ def find_scale(encoder: PromptEncoder, prompts: Sequence[Pieces]) -> PixelScale 
         With the processor.
     prompts
         Some prompts, made with and without normalisation, each by itself and all in a batch; both
-        must agree in everything.
+        must agree in everything. Those with videos are left out: a video processor does it itself.
     """
     if encoder.code.to_inputs is not None or encoder.images is None:
         return None
+    prompts = [pieces for pieces in prompts if not videos_of(pieces)]
     try:
         batches = [[p] for p in prompts] + [list(prompts)]  # what pads a batch may be normalised
         pairs = [(encoder.encode(b), encoder.encode(b, RAW_IMAGES)) for b in batches]

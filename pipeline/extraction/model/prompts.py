@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from savs.datasets.media.video import Visual
+from savs.datasets.media.video import Video, Visual, videos_of
 from savs.datasets.prompt import IMAGE_MARK, KEEP
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.chat_template import (
@@ -15,7 +15,13 @@ from savs.pipeline.extraction.model.chat_template import (
     template_errors,
 )
 from savs.pipeline.extraction.model.padding import pad_left
-from savs.pipeline.extraction.model.pieces import Pieces, images_in
+from savs.pipeline.extraction.model.pieces import Pieces, images_in, shape_of
+from savs.pipeline.extraction.model.video_inputs import (
+    FRAMES_INSTEAD,
+    mixes_videos,
+    takes_videos,
+    video_options,
+)
 
 TOKEN_KINDS = "mm_token_type_ids"
 """Which tokens stand for images: an input of the models whose processors name it."""
@@ -26,17 +32,19 @@ def chat_inputs(
 ) -> Any:
     """Return a batch of prompts as a multimodal processor makes it, generation prompt included.
 
-    Images stand where they are among the pieces, also if the chat template would move them. The
-    model's own control tokens in a prompt's text are put to it as plain text. `image_options`
-    go to the image processor.
+    Images and videos stand where they are among the pieces, also if the chat template would move
+    them. The model's own control tokens in a prompt's text are put to it as plain text.
+    `image_options` go to the image processor, and are for prompts without videos.
 
     Raises
     ------
     ValueError
-        The processor refuses a prompt or an image, or images cannot be put at their marks.
+        The processor refuses a prompt or an image, images cannot be put at their marks, or the
+        model takes no videos.
     """
     if getattr(processor, "image_processor", None) is None:  # some would leave images out
         _refuse_images(prompts)
+    _require_videos(processor, prompts)
     turns = [[_turn(processor, pieces)] for pieces in prompts]
     return _apply_chat(processor, turns, prompts, image_options)
 
@@ -67,6 +75,7 @@ def conversation_inputs(
     is_plain = not hasattr(processor, "tokenizer")
     if is_plain or getattr(processor, "image_processor", None) is None:
         _refuse_images(asked)
+    _require_videos(processor, asked)
     turn = _plain_turn if is_plain else lambda pieces: _turn(processor, pieces)
     turns: list[dict[str, Any]] = []
     for pieces, label in demonstrations:
@@ -92,6 +101,9 @@ def _apply_chat(
     options = {"padding": True, "padding_side": "left", **(image_options or {})}
     if TOKEN_KINDS in getattr(processor, "model_input_names", ()):
         options[f"return_{TOKEN_KINDS}"] = True  # not every processor does that by itself
+    videos = [video for pieces in prompts for video in videos_of(pieces)]
+    if videos:
+        options |= video_options(videos)
     mentioned = _mention_control_tokens(processor.tokenizer, prompts)
 
     def applied(template: str | None) -> Any:
@@ -110,18 +122,26 @@ def _apply_chat(
         return pad_left(made)
 
     places = image_places(processor)
-    template = places.joining if places and any(JOINED in own[0] for own in turns) else None
+    is_joined = places is not None and any(JOINED in own[0] for own in turns)
+    template = places.joining("".join(map(kinds_of, prompts))) if places and is_joined else None
     try:
         return applied(template)
-    except NotImplementedError:  # the tokenizer begins each text itself, the template shall do it
+    except NotImplementedError as error:
+        if videos:  # the template may be one that the processor has for videos alone
+            raise _holds_control_tokens(error) from error
+        # the tokenizer begins each text itself, the template shall do it
         template = "{{ bos_token }}" + str(template or processor.chat_template)
     try:
         return applied(template)
     except NotImplementedError as error:
-        raise ValueError(
-            "the prompt's text holds one of the model's control tokens, which this processor cannot"
-            f" put to it as plain text ({error})"
-        ) from error
+        raise _holds_control_tokens(error) from error
+
+
+def _holds_control_tokens(error: Exception) -> ValueError:
+    return ValueError(
+        "the prompt's text holds one of the model's control tokens, which this processor cannot"
+        f" put to it as plain text ({error})"
+    )
 
 
 def text_inputs(tokenizer: Any, prompts: Sequence[Pieces]) -> Any:
@@ -180,6 +200,15 @@ def _refuse_images(prompts: Sequence[Pieces]) -> None:
         raise ValueError("this model reads no images, and the prompt has one")
 
 
+def _require_videos(processor: Any, prompts: Sequence[Pieces]) -> None:
+    if not any(map(videos_of, prompts)):
+        return
+    if not takes_videos(processor):
+        raise ValueError(f"this model takes no video as a video; {FRAMES_INSTEAD}")
+    if mixes_videos(processor) and any(0 in shape_of(pieces) for pieces in prompts):
+        raise ValueError(f"this model takes no image beside a video; {FRAMES_INSTEAD}")
+
+
 def _turn(processor: Any, pieces: Pieces) -> dict[str, Any]:
     """Return a prompt as a turn; it has the key `JOINED` where the template would move images."""
     turn: dict[str, Any] = {"role": "user", "content": [_content(piece) for piece in pieces]}
@@ -191,6 +220,8 @@ def _turn(processor: Any, pieces: Pieces) -> dict[str, Any]:
 def _content(piece: str | Visual) -> dict[str, Any]:
     if isinstance(piece, str):
         return {"type": "text", "text": piece}
+    if isinstance(piece, Video):
+        return {"type": "video", "video": [*piece.frames]}
     return {"type": "image", "image": piece}
 
 

@@ -50,9 +50,8 @@ def files(inputs):
 def test_a_clip_gives_the_features_of_its_frames(files, tiny_model, tmp_path, family):
     clips, frames = files
     given = {"model": str(tiny_model(family)), "dtype": "float32"}
-    many = extract(
-        *("general",), train=clips, test=clips, out=tmp_path / "c", video_frames=3, **given
-    )
+    shown = {"video": "frames", "video_frames": 3}
+    many = extract(*("general",), train=clips, test=clips, out=tmp_path / "c", **shown, **given)
     one = extract("general", train=frames, test=frames, out=tmp_path / "f", batch_size=1, **given)
     assert many.skipped == one.skipped == []
     for split in ("train", "test"):
@@ -73,9 +72,12 @@ def test_videos_are_in_the_identity_of_a_store_only_where_there_are_some(
 
     plain_facts = processor("images", frames)
     assert "video_frames" not in plain_facts
-    assert processor("clips", clips) == {**plain_facts, "video_frames": 8}
+    whole = processor("clips", clips)
+    assert len(whole.pop("video_settings")) == len(plain_facts["settings"])
+    assert whole == {**plain_facts, "video": "native", "video_frames": 8}
     assert processor("given", frames, video_frames=2) == {**plain_facts, "video_frames": 2}
-    processor("clips", clips, video_frames=8)  # what it had by default
+    assert processor("mode", frames, video="frames") == {**plain_facts, "video": "frames"}
+    processor("clips", clips, video_frames=8, video="native")  # what it had by default
     with pytest.raises(StoreMismatchError, match=r"processor\.video_frames: 8 in the store, 4 now"):
         processor("clips", clips, video_frames=4)
 
@@ -118,7 +120,8 @@ def test_a_thumbnail_of_a_video_is_the_first_frame_that_the_model_reads(
     assert [nearest(image) for image in small] == [first, first]
 
 
-def test_a_batch_has_one_number_of_images(files, inputs, tiny_model):
+@pytest.mark.parametrize(("video", "grids"), [("frames", (6, 4)), ("native", (2, 2))])
+def test_a_batch_has_one_number_of_images(files, inputs, tiny_model, video, grids):
     (inputs.root / "4.mp4").write_bytes(b"no video")
     names = [f"{clip}.mp4" for clip in (0, 2, 4, 1, 3)]
     job = Job(
@@ -128,12 +131,13 @@ def test_a_batch_has_one_number_of_images(files, inputs, tiny_model):
     )
     encoder = load_encoder(ModelOptions(model=str(tiny_model("qwen2_vl"))))
     settings = PrepareSettings(
-        MediaRules(video_frames=3), torch.float32, raw_pixels=False, thumbnails=True
+        MediaRules(video_frames=3, video=video), torch.float32, raw_pixels=False, thumbnails=True
     )
     done = prepare(encoder, job, settings)
     refused, three, two = done.parts
     assert isinstance(refused, Refused)
     assert refused.request == 2
     assert [(part.requests, part.images) for part in (three, two)] == [((0, 3), 3), ((1, 4), 2)]
-    assert [len(part.inputs["image_grid_thw"]) for part in (three, two)] == [6, 4]
+    grid = "image_grid_thw" if video == "frames" else "video_grid_thw"
+    assert tuple(len(part.inputs[grid]) for part in (three, two)) == grids
     assert set(done.thumbnails) == {0, 1, 3, 4}

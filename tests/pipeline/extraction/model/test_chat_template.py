@@ -179,7 +179,7 @@ def test_prompts_that_need_no_joining_are_rendered_as_before_beside_those_that_d
     ):
         turns = [{"role": "user", "content": content}]
         assert processor.apply_chat_template(
-            turns, chat_template=places.joining, add_generation_prompt=True
+            turns, chat_template=places.joining(), add_generation_prompt=True
         ) == processor.apply_chat_template(turns, add_generation_prompt=True)
 
 
@@ -189,7 +189,7 @@ def test_white_space_at_the_start_of_a_template_stays(encoder, start):
     processor = encoder("llava_onevision", template).processor
     plain = processor.apply_chat_template([{"role": "user", "content": []}])
     assert plain == processor.apply_chat_template(
-        [{"role": "user", "content": []}], chat_template=image_places(processor).joining
+        [{"role": "user", "content": []}], chat_template=image_places(processor).joining()
     )
 
 
@@ -258,7 +258,7 @@ def test_the_digest_tells_where_images_are_kept_from_moving(encoder, family):
     places = image_places(processor)
     assert places.moves() == (family in MOVING)
     if family in MOVING:
-        form["images_at_marks"] = places.joining
+        form["images_at_marks"] = places.joining()
         assert places.describe() == (
             "the chat template moves images: <image> in the text keeps their places"
         )

@@ -1,0 +1,73 @@
+"""Videos as videos: what processors that take them are told, and which models do.
+
+A processor gets the frames that were decoded here, and when each is shown. It samples none.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from savs.datasets.media.video import Video
+from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.chat_template import image_places
+
+if TYPE_CHECKING:
+    from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+
+TICKS = 1_000_000
+"""A processor computes times as frame number / rate. Numbers of microseconds are true for any
+rate, also one that changes."""
+PIXELS = "pixel_values"
+"""What models call the pixels of images."""
+FRAMES_INSTEAD = "--video frames puts its frames to the model as images"
+
+
+def video_options(videos: Sequence[Video]) -> dict[str, Any]:
+    """Return what a processor is told of the videos of a batch, in the order of its prompts."""
+    return {
+        "do_sample_frames": False,
+        "video_metadata": [
+            {
+                "total_num_frames": round(video.duration_s * TICKS),
+                "fps": TICKS,
+                "width": video.frames[0].width,
+                "height": video.frames[0].height,
+                "duration": video.duration_s,
+                "frames_indices": [round(time * TICKS) for time in video.times_s],
+            }
+            for video in videos
+        ],
+    }
+
+
+def takes_videos(processor: Any) -> bool:
+    """Return whether a processor takes videos, and its chat template gives them a place."""
+    if getattr(processor, "video_processor", None) is None:
+        return False
+    places = image_places(processor)
+    return places is not None and places.video_mark is not None
+
+
+def mixes_videos(processor: Any) -> bool:
+    """Return whether a processor gives pixels of videos the name of those of images.
+
+    One of the two would be lost where a batch has both.
+    """
+    names = getattr(getattr(processor, "video_processor", None), "model_input_names", ())
+    return PIXELS in names
+
+
+def require_videos(encoder: "PromptEncoder") -> None:
+    """Raise ModelError for a model that takes no video as a video."""
+    if encoder.code.to_inputs is not None:
+        raise ModelError(
+            f"{encoder.name}: your to_inputs takes text and images, and no video; {FRAMES_INSTEAD}"
+        )
+    if takes_videos(encoder.processor):
+        return
+    family = getattr(encoder.config, "model_type", "model")
+    kind = type(encoder.processor).__name__
+    has_processor = getattr(encoder.processor, "video_processor", None) is not None
+    what = "its chat template has no place for a video" if has_processor else f"its {kind} does not"
+    raise ModelError(
+        f"{encoder.name} ({family}) takes no video as a video: {what}; {FRAMES_INSTEAD}"
+    )

@@ -1,0 +1,116 @@
+"""Videos as videos, or as their frames: one choice a store, which classifiers keep."""
+
+import numpy as np
+import polars as pl
+import pytest
+from clips import PALETTE, encode, plain
+
+from savs.stores import open_store
+
+RED, BLUE = PALETTE[18], PALETTE[2]
+
+
+@pytest.fixture
+def clips(inputs):
+    """Folders of short clips: red ones become blue, blue ones become red."""
+    for label, colors in (("cools", (RED, BLUE)), ("warms", (BLUE, RED))):
+        (inputs.root / label).mkdir()
+        for number in range(4):
+            frames = [plain(colors[n >= 3 + number]) for n in range(8 + number)]
+            (inputs.root / label / f"{number}.mp4").write_bytes(encode("mp4", frames))
+    return inputs.root
+
+
+@pytest.fixture
+def extract(savs, clips, tiny_model, tmp_path):
+    """Extract them by the command line."""
+
+    def run(store, *more, family="qwen3_vl"):
+        given = ("--shots", "2", "--question", "What happens?", "--dtype", "float32")
+        model = ("--model", tiny_model(family), "--workers", "0", "--no-progress")
+        out = ("--out", tmp_path / store)
+        return savs("extract", "image-folder", "--test", clips, *given, *model, *out, *more)
+
+    return run
+
+
+def test_two_ways_are_two_stores_and_classifiers_keep_theirs(
+    savs, extract, clips, tiny_model, tmp_path
+):
+    done = {"native": extract("native"), "frames": extract("frames", "--video", "frames")}
+    assert {way: one.returncode for way, one in done.items()} == {"native": 0, "frames": 0}, done
+    stores = {way: open_store(tmp_path / way) for way in done}
+    for way, store in stores.items():
+        assert store.facts["processor"]["video"] == way
+    features = [store.features("test") for store in stores.values()]
+    assert features[0].shape == features[1].shape
+    assert not np.allclose(*features, rtol=1e-2)
+
+    other = {"native": "frames", "frames": "native"}
+    for way in stores:
+        mixed = extract(way, "--video", other[way])
+        assert mixed.returncode == 1
+        assert f"processor.video: '{way}' in the store, '{other[way]}' now" in mixed.stderr
+        assert extract(way, "--video", way).returncode == 0
+
+        assert savs("select", tmp_path / way, "--heads", "4").returncode == 0
+        scored = savs("evaluate", tmp_path / way)
+        assert scored.returncode == 0, scored.stderr
+        results = tmp_path / way / "results/vote"
+        known = pl.read_parquet(results / "predictions.parquet").explode("media")
+        new = savs(
+            *("classify", results, clips, "--out", tmp_path / f"{way}.csv"),
+            *("--model", tiny_model("qwen3_vl"), "--workers", "0"),
+        )
+        assert new.returncode == 0, new.stderr
+        assert "training examples had no videos" not in new.stderr
+        again = pl.read_csv(tmp_path / f"{way}.csv")
+        assert len(again) == 8
+        found = {"/".join(row["media"].split("/")[-2:]): row for row in again.to_dicts()}
+        for row in known.to_dicts():
+            assert found[row["media"]]["prediction"] == row["prediction"]
+            assert found[row["media"]]["margin"] == pytest.approx(row["margin"], abs=1e-4)
+        bundle = tmp_path / f"bundle-{way}"
+        shared = savs("export", tmp_path / way, "--to", "classifier", "--out", bundle)
+        assert shared.returncode == 0, shared.stderr
+        assert not (bundle / "predict.py").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "said"),
+    [
+        (("--video", "both"), 2, "--video is 'both', expected native or frames"),
+        ((), 1, "(llava) takes no video as a video: its LlavaProcessor does not; --video frames"),
+        (("--video", "native"), 1, "takes no video as a video: its LlavaProcessor does not"),
+        (("--video", "frames"), 0, "examples to do"),
+    ],
+    ids=["no way", "by default", "native", "frames"],
+)
+def test_a_model_that_takes_no_videos_is_refused_before_it_is_loaded(
+    extract, tmp_path, given, code, said
+):
+    done = extract("store", *given, family="llava")
+    assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+    assert ("loading" in done.stderr) == (code == 0)
+    assert (tmp_path / "store/store.json").exists() == (code == 0)
+
+
+def test_images_alone_need_no_model_that_takes_videos(savs, inputs, tiny_model, tmp_path):
+    train, test = inputs.few_shots(2, 2)
+    done = savs(
+        *("extract", "general", "--train", train, "--test", test, "--out", tmp_path / "store"),
+        *("--model", tiny_model("llava"), "--workers", "0"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "video" not in open_store(tmp_path / "store").facts["processor"]
+
+
+def test_a_preview_shows_how_a_video_is_read(savs, clips, tiny_model, tmp_path):
+    given = ("image-folder", "--test", clips, "--shots", "2", "--question", "What happens?")
+    model = ("--model", tiny_model("qwen3_vl"), "--out", tmp_path / "page.html")
+    assert savs("preview", *given, *model).returncode == 0
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert page.count("0.1 seconds") > 0
+    assert "frame 2 of 8" in page
+    assert savs("preview", *given, *model, "--video", "frames").returncode == 0
+    assert "seconds" not in (tmp_path / "page.html").read_text("utf-8")
