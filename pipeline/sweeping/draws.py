@@ -67,7 +67,7 @@ def _counts(tasks: Sequence[TrainingTask], shots: Sequence[Shots]) -> list[int |
     """
     size, where = pool_size(tasks)
     numbers = {size if n == "all" else n for n in shots if n != "all" or _is_whole(tasks, size)}
-    wrong = [n for n in numbers if not 1 <= n <= size]
+    wrong = [n for n in numbers if n > size]
     if wrong:
         raise SelectionError(
             f"{max(wrong)} shots were requested, but the pool has {size}"

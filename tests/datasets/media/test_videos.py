@@ -8,6 +8,7 @@ from clips import CODECS, PALETTE, encode, nearest, plain, sound_only
 from savs.datasets import MediaError
 from savs.datasets.media import videos as video_files
 from savs.datasets.media.media import MediaRules, decode_medium
+from savs.datasets.media.video import Video
 from savs.datasets.media.video_containers import missing_bytes
 from savs.datasets.media.videos import decode_video, pick
 
@@ -179,8 +180,9 @@ def test_a_trimmed_clip_is_whole(start_s: float, length_s: float, numbers: list[
 @pytest.mark.parametrize("suffix", CODECS)
 def test_what_a_file_holds_counts_and_not_its_name(suffix: str) -> None:
     data = clip(suffix, 3)
-    frames = decode_medium(data, "x.png", MediaRules(video_frames=8))
-    assert [nearest(image) for image in frames] == [0, 1, 2]
+    (video,) = decode_medium(data, "x.png", MediaRules(video_frames=8))
+    assert isinstance(video, Video)
+    assert [nearest(image) for image in video.frames] == [0, 1, 2]
     picture = io.BytesIO()
     plain(PALETTE[5]).save(picture, "PNG")
     (image,) = decode_medium(picture.getvalue(), f"x.{suffix}")

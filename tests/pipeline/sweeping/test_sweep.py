@@ -84,9 +84,16 @@ def test_rows_in_another_order_in_the_shards_keep_their_features(store, tmp_path
     assert sweep(mixed, **options).draws.equals(sweep(store, **options).draws)
 
 
-@pytest.mark.parametrize("shots", [0, -1, 5])
-def test_a_number_of_shots_that_the_pool_does_not_have_is_refused(store, shots):
-    with pytest.raises(SelectionError, match=f"{shots} shots were requested, but the pool has 4"):
+@pytest.mark.parametrize(
+    ("shots", "message"),
+    [
+        (5, "5 shots were requested, but the pool has 4"),
+        (0, "shots has 0, expected positive integers or all"),
+        (-1, "shots has -1, expected positive integers or all"),
+    ],
+)
+def test_a_number_of_shots_that_the_pool_does_not_have_is_refused(store, shots, message):
+    with pytest.raises(SelectionError, match=message):
         sweep(store, shots=[1, shots], draws=1)
 
 
