@@ -10,7 +10,7 @@ from savs.pipeline.bundles.card import model_card
 from savs.pipeline.bundles.standalone import PREDICT, predict_program, why_not_standalone
 from savs.pipeline.errors import ExportError
 from savs.pipeline.readouts import Readout
-from savs.pipeline.selection.selection import of_subtask
+from savs.pipeline.selection.selection import only_subtask
 from savs.pipeline.selection.selection_file import (
     copy_selection,
     load_config,
@@ -75,7 +75,7 @@ def write_bundle(
     folder, given = Path(out), Path(classifier)
     source = given.parent if given.name == CONFIG else given
     whole = load_selection(source, readout=readout)
-    selection = of_subtask(whole, subtask)
+    selection = only_subtask(whole, subtask)
     if folder.is_dir() and any(folder.iterdir()):
         raise ExportError(f"{folder} has files, which would be replaced; pass an empty folder")
     reason = why_not_standalone(selection)

@@ -7,7 +7,7 @@ import numpy as np
 from savs.foundation.arrays import Array
 from savs.pipeline.classifying.chosen_heads import ChosenHeads
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.left_out import held_out, judge, some_of
+from savs.pipeline.evaluation.left_out import Judged, held_out, judge, some_of
 from savs.pipeline.heads.centroids import class_centroids
 from savs.pipeline.heads.folds import FOLDS
 from savs.pipeline.heads.training_set import TrainingTask
@@ -25,8 +25,8 @@ def calibrate_images(
 ) -> Calibration | None:
     """Return what left-out images say of a classifier.
 
-    None where a class has too few independent images to leave some out, or the readout does not
-    calibrate.
+    None where a class has too few independent images to leave some out for this readout, or the
+    readout does not calibrate.
 
     Parameters
     ----------
@@ -47,17 +47,17 @@ def calibrate_images(
     """
     rule = chosen.rule
     task = TrainingTask(None, tuple(classes), np.arange(len(labels)), labels, None, None)
+    found: list[Judged] = []
     try:
         parts = held_out(task, clusters, FOLDS, scoring) if rule.calibrates else []
+        for out in parts:
+            part = choose(features[:, ~out], labels[~out])
+            own = features[part.places]
+            found.append(judge(rule, part.fitted, own[:, ~out], task.part(~out), own[:, out]))
     except SelectionError:
         return None
-    if not parts:
+    if not found:
         return None
-    found = []
-    for out in parts:
-        part = choose(features[:, ~out], labels[~out])
-        own = features[part.places]
-        found.append(judge(rule, part.fitted, own[:, ~out], task.part(~out), own[:, out]))
     whole = features[chosen.places]
     return calibrate_task(
         np.concatenate([one.scores.scores for one in found]),

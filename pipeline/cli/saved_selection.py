@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from savs import pipeline
+from savs.foundation.real_paths import real_path
 from savs.pipeline.cli.calibrated import calibrated
 from savs.pipeline.cli.output import say
 
@@ -57,7 +58,7 @@ def keep_other_results(folder: Path, selection: Path) -> None:
     from savs.pipeline.selection.selection_file import selection_folder, selection_run
     from savs.stores.results import CONFIG
 
-    is_beside = selection_folder(selection).resolve().parent == folder.resolve().parent
+    is_beside = real_path(selection_folder(selection)).parent == real_path(folder).parent
     if is_beside or not (folder / CONFIG).exists():
         return
     if selection_run(folder) != selection_run(selection):

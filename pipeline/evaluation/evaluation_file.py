@@ -52,7 +52,7 @@ def save_evaluation(evaluation: Evaluation, folder: str | Path) -> tuple[Path, P
     Parameters
     ----------
     evaluation
-        What `evaluate`, `cross_validate` or `zero_shot` returned.
+        What `evaluate`, `cross_validate`, `own_answer` or `match_captions` returned.
     folder
         Where the files go; it is made if it is not there.
 

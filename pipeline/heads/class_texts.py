@@ -63,8 +63,9 @@ def class_texts(
         own = rows.filter(label=label)["row"].to_numpy()
         if not len(own):
             raise SelectionError(
-                f"{store.path} has no text of class {label!r}{of_subtask(task.subtask)}; extract"
-                " again with --classes, and look at the skipped texts in `savs show`"
+                f"{store.path} has no text of class {label!r}{of_subtask(task.subtask)} of"
+                f" the kind {rows['category'][0]}; extract again with --classes, and look at the"
+                " skipped texts in `savs show`, or import it with the others"
             )
         means.append(units[:, own].mean(axis=1))
     directions = normalise(np.stack(means, axis=1).astype(np.float32))

@@ -139,7 +139,6 @@ def _class_text(row: Row, fields: Fields, text: str | None) -> Example:
     """Return the text of a class, of the kind that the readouts of names look for."""
     if fields.label is None or fields.media:
         raise RowError(f"{row.where}: a text of a class has a label and no image; correct the row")
-    is_name = text in (None, fields.label)
     return Example(
         id=fields.id or row.id,
         split=CLASSES,
@@ -147,7 +146,7 @@ def _class_text(row: Row, fields: Fields, text: str | None) -> Example:
         label=fields.label,
         prompt=text or fields.label,
         subtask=fields.subtask,
-        category=TEXTS_OF_NAMES if is_name else TEXTS_OF_FILE,
+        category=TEXTS_OF_NAMES if text is None else TEXTS_OF_FILE,
     )
 
 

@@ -141,7 +141,7 @@ def select(
     )
 
 
-def of_subtask(selection: Selection, subtask: str | None) -> Selection:
+def only_subtask(selection: Selection, subtask: str | None) -> Selection:
     """Return a selection of one of its subtasks; of all, unchanged, for None.
 
     Raises

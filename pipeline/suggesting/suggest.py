@@ -16,7 +16,7 @@ from savs.pipeline.evaluation.evaluation import task_features
 from savs.pipeline.readouts import ClassScores
 from savs.pipeline.selection.compatibility import require_same_model, require_same_prompt
 from savs.pipeline.selection.older import older_note
-from savs.pipeline.selection.selection import Selection, of_subtask
+from savs.pipeline.selection.selection import Selection, only_subtask
 from savs.pipeline.selection.task_selection import TaskSelection
 from savs.pipeline.suggesting.ordering import (
     CANDIDATES,
@@ -96,7 +96,7 @@ def suggest(
     is_open = dict(zip(tested["id"], (not known for known in is_known), strict=True))
     parts = [
         _of_task(store, selection, task, is_open, count)
-        for task in of_subtask(selection, subtask).tasks
+        for task in only_subtask(selection, subtask).tasks
     ]
     return Suggestions(_form(pl.concat(parts), store), tuple(notes))
 

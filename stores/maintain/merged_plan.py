@@ -14,6 +14,8 @@ from savs.stores.read.store import FeatureStore
 
 Part = tuple[FeatureStore, ShardSpec]
 """A shard and the store that it is of."""
+TEXT_COLUMNS = ("prompt", "label", "subtask", "category")
+"""What makes a text of a class, or a caption."""
 
 
 def merged_plan(stores: Sequence[FeatureStore], split: str) -> tuple[SplitPlan, list[Part]]:
@@ -25,7 +27,7 @@ def merged_plan(stores: Sequence[FeatureStore], split: str) -> tuple[SplitPlan, 
     Raises
     ------
     StoreMismatchError
-        Stores share some examples, but not all, or have other texts under one id.
+        Stores share some examples, but not all, or have another text under one id.
     """
     if split in (CLASSES, CAPTIONS):
         return _texts(stores, split)
@@ -44,10 +46,10 @@ def _texts(stores: Sequence[FeatureStore], split: str) -> tuple[SplitPlan, list[
             planned = store.manifest.plan.planned_ids(spec)
             new = [name for name in planned if seen.setdefault(name, rows[name]) is rows[name]]
             for name in planned:
-                if seen[name]["prompt"] != rows[name]["prompt"]:
+                if any(seen[name][column] != rows[name][column] for column in TEXT_COLUMNS):
                     raise StoreMismatchError(
-                        f"{store.path}: {split} example {name!r} has another text than in a store"
-                        " before it; extract the stores again"
+                        f"{store.path}: {split} example {name!r} is another text, or of another"
+                        " class, than in a store before it; extract or import the stores again"
                     )
             if new:
                 digests = [PlannedRow(name, row_digest(rows[name])) for name in new]

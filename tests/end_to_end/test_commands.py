@@ -194,6 +194,10 @@ def test_a_given_selection_of_the_same_name_replaces_nothing(savs, store, tmp_pa
     said = " ".join(refused.stderr.replace("│", " ").split())
     assert f"{own} holds another selection than {tmp_path}/vote" in said
     assert {path: path.read_bytes() for path in own.iterdir()} == before
+    (tmp_path / "circle").symlink_to("circle")
+    circle = savs("evaluate", store, "--selection", tmp_path / "circle" / "vote")
+    assert circle.returncode == 1
+    assert "Traceback" not in circle.stderr
     given = ("evaluate", store, "--selection", tmp_path / "vote", "--out", tmp_path / "three")
     assert savs(*given).returncode == 0
     shutil.copytree(own, tmp_path / "copy/vote")

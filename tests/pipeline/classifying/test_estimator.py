@@ -6,6 +6,7 @@ import pickle
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -31,9 +32,11 @@ from savs.pipeline import (
 )
 from savs.pipeline.classifying import image_heads
 from savs.pipeline.classifying.classifier_model import ClassifierModel
+from savs.pipeline.classifying.image_calibration import calibrate_images
 from savs.pipeline.demo import DEMO_MODEL
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.model import first_layers
+from savs.pipeline.readouts.vote import VOTE
 
 pytestmark = pytest.mark.thorough
 
@@ -110,6 +113,16 @@ def test_a_calibration_of_images_is_that_of_a_store(animals, shots, cache, reado
     assert found.temperature == pytest.approx(expected.calibration.temperature, rel=1e-3)
     assert found.typical == pytest.approx(expected.calibration.typical, abs=1e-6)
     np.testing.assert_allclose(found.nonconformity, expected.calibration.nonconformity, atol=1e-4)
+
+
+def test_a_readout_that_cannot_leave_images_out_is_not_calibrated() -> None:
+    def refuse(*_):
+        raise SelectionError("two examples of each class are needed")
+
+    labels = np.array([0, 0, 1, 1])
+    given = (np.ones((1, 4, 2), np.float32), labels, ["a", "b"], ["0", "1", "2", "3"])
+    chosen = SimpleNamespace(rule=VOTE)
+    assert calibrate_images(chosen, refuse, *given, "resubstitution") is None
 
 
 def test_images_are_paths_pil_images_arrays_and_bytes(fitted, made) -> None:

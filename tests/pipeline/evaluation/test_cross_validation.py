@@ -8,7 +8,7 @@ from savs.pipeline import calibrate, cross_validate, evaluate, select
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.folds import stratified_folds
 from savs.pipeline.readouts import READOUTS
-from savs.pipeline.selection.selection import of_subtask
+from savs.pipeline.selection.selection import only_subtask
 from stores import make_store
 
 pytestmark = pytest.mark.thorough
@@ -69,7 +69,7 @@ def test_a_selection_of_another_store_is_refused(tmp_path, use):
         selection = select(other, heads=2)
         with pytest.raises(SelectionError, match="was not made from all training examples of"):
             use(store, selection)
-    part = of_subtask(select(others[1], heads=2), "t")
+    part = only_subtask(select(others[1], heads=2), "t")
     with pytest.raises(SelectionError, match="was not made from all training examples of"):
         use(others[1], part)
     with pytest.raises(SelectionError, match="does not fit"):

@@ -200,6 +200,38 @@ def test_texts_of_classes_are_rows_of_a_split_of_their_own(tmp_path, inputs, rea
     assert ours.metrics == theirs.metrics
 
 
+def texts(inputs, files, folder, rows):
+    """Return a store whose last two rows are these texts of its classes."""
+    marked = [{**row, "id": f"t{i}", "split": "classes"} for i, row in enumerate(rows)]
+    labels = inputs.rows("labels.jsonl", [*ROWS[:-2], *marked])
+    return import_features(files[0], labels, out=folder, model="mine").store
+
+
+def test_a_text_that_is_given_may_be_the_name_of_its_class(tmp_path, inputs, files):
+    given = [{"label": "a", "question": "a"}, {"label": "b", "question": "a photo of b"}]
+    store = texts(inputs, files, tmp_path / "s", given)
+    assert store.examples("classes")["category"].to_list() == ["file", "file"]
+    assert select(store, heads=2, readout="hec-t").top_heads
+    mixed = texts(inputs, files, tmp_path / "t", [{"label": "a"}, given[1]])
+    with pytest.raises(SelectionError, match="no text of class 'a' of the kind file"):
+        select(mixed, heads=2, readout="hec-t")
+
+
+def test_stores_whose_texts_are_of_other_classes_are_not_merged(tmp_path, inputs, files):
+    pairs = [("ab", "one"), ("ba", "two")]
+    stores = [
+        texts(
+            inputs,
+            files,
+            tmp_path / name,
+            [{"label": label, "question": f"text {i}"} for i, label in enumerate(labels)],
+        )
+        for labels, name in pairs
+    ]
+    with pytest.raises(StoreMismatchError, match="'t0' is another text, or of another class"):
+        merge(stores, tmp_path / "m")
+
+
 def test_texts_of_classes_show_no_image_and_scales_are_numbers(tmp_path, files, inputs):
     inputs.rows("labels.jsonl", [*ROWS[:-1], {"label": "a", "split": "classes", "image": "x.png"}])
     with pytest.raises(RowError, match="line 12: a text of a class has a label and no image"):
