@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from savs.pipeline.extraction.model.answers import Asked
-from savs.pipeline.extraction.model.caches import image_positions, widened
+from savs.pipeline.extraction.model.caches import behind, image_positions, widened
 from savs.pipeline.extraction.model.label_likelihood import IDS, MASK, Begun, likelihoods
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 
@@ -70,7 +70,7 @@ class Demonstrations:
             given["position_ids"] = positions[:, :, start:] + moved
             after = (given["position_ids"].amax(dim=(0, 2)) + 1).expand(len(positions), -1)
         cache = widened(self.begun.cache, [0] * shape[0], device)
-        found = model.model(**given, cache=cache, use_cache=True, logits_to_keep=1)
+        found = model.model(**given, **behind(cache), logits_to_keep=1)
         return Begun(given, cache, after, found.logits[:, -1])
 
 

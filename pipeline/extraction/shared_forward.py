@@ -13,12 +13,11 @@ from itertools import chain
 from typing import Any
 
 import torch
-from transformers import DynamicCache
 
 from savs.pipeline.extraction.batches.jobs import ImageKey, Prepared
 from savs.pipeline.extraction.model.answers import ANSWERS, NOTHING, Asked
 from savs.pipeline.extraction.model.attention_hooks import collect_heads
-from savs.pipeline.extraction.model.caches import image_positions, widened
+from savs.pipeline.extraction.model.caches import behind, image_positions, new_cache, widened
 from savs.pipeline.extraction.model.image_features import ImageFeatures
 from savs.pipeline.extraction.model.label_likelihood import in_pieces, padded, summed
 from savs.pipeline.extraction.model.loaded_model import NO_OUTPUTS, Launched, LoadedModel
@@ -172,7 +171,7 @@ class SharedForward:
             outputs = {ANSWERS: self._answers(prefix, order, suffix, layout, asked)}
         suffix["attention_mask"] = torch.ones_like(index)
         arguments = self.model.placed(suffix)
-        arguments |= {"cache": self._widened(prefix, order), "use_cache": True}
+        arguments |= behind(self._widened(prefix, order))
         launched = self.model.run(arguments, ends=layout.lengths - size - 1, outputs=outputs)
         self._last = Prefix(layout.keys[-1:], self._widened(prefix, order[-1:]))
         return launched
@@ -202,13 +201,13 @@ class SharedForward:
             given["attention_mask"] = torch.ones(
                 (len(part), size + width), dtype=torch.long, device=self.model.device
             )
-            given["cache"] = self._widened(prefix, [order[row] for row, _ in part])
+            given |= behind(self._widened(prefix, [order[row] for row, _ in part]))
             starts = torch.tensor([lengths[row] - 1 for row, _ in part])
             counts = torch.tensor([len(texts[label]) for _, label in part])
             targets = padded([texts[label] for _, label in part])
             ends = (starts[:, None] + torch.arange(targets.shape[1])).clamp(max=width - 1)
             places, which = ends.unique(return_inverse=True)
-            logits = self.model.model(**given, use_cache=True, logits_to_keep=places).logits
+            logits = self.model.model(**given, logits_to_keep=places).logits
             rows = torch.arange(len(part))[:, None]
             device = logits.device
             return summed(logits[rows, which], targets.to(device), counts.to(device))
@@ -226,9 +225,9 @@ class SharedForward:
         firsts = [layout.keys.index(key) for key in keys]
         begin = {name: value[..., firsts, :size] for name, value in texts.items()}
         begin["attention_mask"] = torch.ones_like(begin["input_ids"])
-        cache = DynamicCache(config=self.model.model.config.get_text_config())
+        cache = new_cache(self.model.model)
         arguments = self.model.placed(begin) | self._images(batch, firsts)
-        arguments |= {"cache": cache, "use_cache": True}
+        arguments |= behind(cache)
         with (
             torch.inference_mode(),
             collect_heads(self.model.hook_points, to_the_end=to_the_end),  # no head is kept

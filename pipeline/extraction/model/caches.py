@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from transformers import DynamicCache
 
 from savs.pipeline.extraction.model.shared_inputs import GRID
 
@@ -13,6 +14,19 @@ KINDS = "mm_token_type_ids"
 """Which tokens are of images: models with positions of several axes need it."""
 OF_VIDEOS = ("video_grid_thw", "second_per_grid_ts")
 """Inputs that say where the tokens of videos stand, in such models."""
+
+
+def new_cache(model: Any) -> DynamicCache:
+    """Return an empty cache for the layers of a model's decoder."""
+    return DynamicCache(config=model.config.get_text_config())
+
+
+def behind(cache: Any) -> dict[str, Any]:
+    """Return the arguments of a forward pass that goes on behind what a cache holds, and fills it.
+
+    Transformers has called the cache otherwise before; this is the one place that names it.
+    """
+    return {"cache": cache, "use_cache": True}
 
 
 def widened(cache: Any, order: Sequence[int], device: torch.device) -> Any:

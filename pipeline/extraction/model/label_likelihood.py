@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import DynamicCache
 
 from savs.pipeline.extraction.model.answers import (
     ANSWERS,
@@ -19,7 +18,13 @@ from savs.pipeline.extraction.model.answers import (
     Asked,
     as_code_points,
 )
-from savs.pipeline.extraction.model.caches import image_positions, knows_positions, widened
+from savs.pipeline.extraction.model.caches import (
+    behind,
+    image_positions,
+    knows_positions,
+    new_cache,
+    widened,
+)
 from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
 from savs.pipeline.extraction.model.shared_inputs import TEXT
 
@@ -67,14 +72,14 @@ def begin(model: Any, arguments: Mapping[str, Any], *, whole: bool) -> Begun:
     if whole or not knows_positions(model, given):
         found = model(**given, use_cache=False, logits_to_keep=1)
         return Begun(given, None, None, found.logits[:, -1])
-    cache = DynamicCache(config=model.config.get_text_config())
+    cache = new_cache(model)
     positions = image_positions(model, given)
     after = None
     if positions is not None:
         given["position_ids"] = positions
         after = positions.masked_fill(given[MASK] == 0, -1).amax(dim=(0, 2)) + 1  # (batch,)
         after = after.expand(len(positions), -1)
-    found = model(**given, cache=cache, use_cache=True, logits_to_keep=1)
+    found = model(**given, **behind(cache), logits_to_keep=1)
     return Begun(given, cache, after, found.logits[:, -1])
 
 
@@ -197,8 +202,7 @@ def _go_on(
     return model(
         input_ids=ids,
         attention_mask=torch.cat([begun.mask[places], more], dim=1),
-        cache=kept,
-        use_cache=True,
+        **behind(kept),
         **given,
     ).logits
 
