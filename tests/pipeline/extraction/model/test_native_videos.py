@@ -181,7 +181,9 @@ def test_batches_with_videos_are_prepared_again_rather_than_cut(model):
 
 def test_answers_behind_a_cache_are_those_of_whole_passes(model):
     answers = Answers(label_tokens(model.encoder, ["a", "b c d"]))
-    prompts = [(noise(4), "What?"), (noise(4, seed=1), "And what is this?")]
+    # where times are positions, those of the second video are beyond those of the text behind it
+    second = timed(noise(4, seed=1), 600)
+    prompts = [(noise(4), "What?"), (second, "And what is this?")]
     whole, seen = find_answer_way(
         *(model, prompts, lambda: [run_single(model, pieces) for pieces in prompts]),
         answers,
