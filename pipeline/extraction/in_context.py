@@ -13,7 +13,13 @@ import torch
 
 from savs.pipeline.extraction.model.answers import Asked
 from savs.pipeline.extraction.model.caches import behind, image_positions, widened
-from savs.pipeline.extraction.model.label_likelihood import IDS, MASK, Begun, likelihoods
+from savs.pipeline.extraction.model.label_likelihood import (
+    IDS,
+    MASK,
+    Begun,
+    extended,
+    likelihoods,
+)
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 
 NO_CONTEXT = -1
@@ -64,11 +70,12 @@ class Demonstrations:
         given[MASK] = torch.cat([seen, torch.ones_like(given[IDS])], dim=1)
         after = None
         if self.begun.next_positions is not None:
-            positions = image_positions(model.model, arguments)
+            more = extended(model.model, arguments, arguments[IDS][:, -1:])
+            positions = image_positions(model.model, more)
             assert positions is not None  # as of the demonstrations
             moved = self.begun.next_positions[:, :1, None].to(device) - self.head
-            given["position_ids"] = positions[:, :, start:] + moved
-            after = (given["position_ids"].amax(dim=(0, 2)) + 1).expand(len(positions), -1)
+            positions = positions[:, :, start:] + moved
+            given["position_ids"], after = positions[:, :, :-1], positions[:, :, -1]
         cache = widened(self.begun.cache, [0] * shape[0], device)
         found = model.model(**given, **behind(cache), logits_to_keep=1)
         return Begun(given, cache, after, found.logits[:, -1])

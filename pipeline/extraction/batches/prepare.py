@@ -13,6 +13,7 @@ from savs.datasets.media.media import MediaRules, decode_medium
 from savs.datasets.media.video import Visual, images_of, videos_of
 from savs.datasets.prompt import SPLIT, split_prompt
 from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused
+from savs.pipeline.extraction.model.input_types import in_type
 from savs.pipeline.extraction.model.pieces import Pieces, images_in, shape_of
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, PromptEncoder
 from savs.pipeline.extraction.model.shared_inputs import ImageKey, encode_image, encode_texts
@@ -107,7 +108,7 @@ def _encode(
         videos = len(videos_of(batch[0][1]))
         raw = settings.raw_pixels and not videos
         inputs = encoder.encode([pieces for _, pieces in batch], RAW_IMAGES if raw else None)
-        ready = {name: _in_type(value, settings.dtype) for name, value in inputs.items()}
+        ready = _in_type(inputs, settings.dtype)
         return [Prepared(numbers, ready, images_in(batch[0][1]), videos=videos)]
     except Exception as error:  # a processor may raise anything
         if len(batch) == 1:
@@ -164,15 +165,17 @@ def share_images(
     """
     shown = list(map(images_of, prompts))
     images = {keys[id(image)]: image for image in chain.from_iterable(shown)}
-    ready = Prepared(
+    return Prepared(
         requests=tuple(numbers),
-        inputs=encode_texts(encoder, prompts, sizes_alone=sizes_alone),
+        inputs=_in_type(encode_texts(encoder, prompts, sizes_alone=sizes_alone), dtype),
         images=len(shown[0]),
         shown=tuple(tuple(keys[id(image)] for image in own) for own in shown),
-        vision={key: encode_image(encoder, image, raw=raw) for key, image in images.items()},
+        vision={
+            key: _in_type(encode_image(encoder, image, raw=raw), dtype)
+            for key, image in images.items()
+        },
     )
-    return ready.converted(lambda value: _in_type(value, dtype))
 
 
-def _in_type(value: Any, dtype: torch.dtype) -> Any:
-    return value.to(dtype) if torch.is_tensor(value) and value.is_floating_point() else value
+def _in_type(inputs: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:
+    return {name: in_type(name, value, dtype) for name, value in inputs.items()}

@@ -73,12 +73,11 @@ def begin(model: Any, arguments: Mapping[str, Any], *, whole: bool) -> Begun:
         found = model(**given, use_cache=False, logits_to_keep=1)
         return Begun(given, None, None, found.logits[:, -1])
     cache = new_cache(model)
-    positions = image_positions(model, given)
+    # with a token behind: a long video may end at later positions than the text that follows it
+    positions = image_positions(model, extended(model, given, given[IDS][:, -1:]))
     after = None
     if positions is not None:
-        given["position_ids"] = positions
-        after = positions.masked_fill(given[MASK] == 0, -1).amax(dim=(0, 2)) + 1  # (batch,)
-        after = after.expand(len(positions), -1)
+        given["position_ids"], after = positions[:, :, :-1], positions[:, :, -1]
     found = model(**given, **behind(cache), logits_to_keep=1)
     return Begun(given, cache, after, found.logits[:, -1])
 

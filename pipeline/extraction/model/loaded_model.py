@@ -12,6 +12,7 @@ from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, NOTHING, Answers, Asked
 from savs.pipeline.extraction.model.attention_hooks import HookPoint, collect_heads
 from savs.pipeline.extraction.model.identity import model_facts, processor_facts, prompt_digest
+from savs.pipeline.extraction.model.input_types import in_type
 from savs.pipeline.extraction.model.label_likelihood import begin, read_answers
 from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.pixel_scale import PIXELS, PixelScale
@@ -183,16 +184,14 @@ class LoadedModel:
         )
 
     def placed(self, inputs: Any, scale: PixelScale | None = None) -> dict[str, Any]:
-        """Return inputs on the model's device; pixels in its type, as some processors do not."""
+        """Return inputs on the model's device and in its type, see `in_type`."""
         placed = {}
         for name, value in inputs.items():
             if torch.is_tensor(value):
                 value = value.to(self.device, non_blocking=True)
                 if scale is not None and name == PIXELS:
                     value = scale.apply(value)
-                if value.is_floating_point():
-                    value = value.to(self.model.dtype)
-            placed[name] = value
+            placed[name] = in_type(name, value, self.model.dtype)
         return placed
 
     def _require_dtype(self, read: Mapping[int, torch.Tensor]) -> None:

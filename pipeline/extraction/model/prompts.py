@@ -19,6 +19,7 @@ from savs.pipeline.extraction.model.pieces import Pieces, images_in, shape_of
 from savs.pipeline.extraction.model.video_inputs import (
     FRAMES_INSTEAD,
     mixes_videos,
+    set_seconds,
     takes_videos,
     video_options,
 )
@@ -118,6 +119,7 @@ def _apply_chat(
                 sanitize_control_tokens=mentioned,
                 processor_kwargs=options,
             )
+        set_seconds(made, processor, videos)
         made.pop("labels", None)  # PaliGemma's processor makes them, and a loss would be computed
         return pad_left(made)
 

@@ -6,6 +6,8 @@ A processor gets the frames that were decoded here, and when each is shown. It s
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from savs.datasets.media.video import Video
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.chat_template import image_places
@@ -18,6 +20,10 @@ TICKS = 1_000_000
 rate, also one that changes."""
 PIXELS = "pixel_values"
 """What models call the pixels of images."""
+OMNI_SECONDS = "video_second_per_grid"
+SECONDS = ("second_per_grid_ts", OMNI_SECONDS)
+"""Inputs with the seconds that pass between the merged frames of each video; no other input is of
+times. Qwen2.5-VL has the first, Qwen2.5-Omni and Qwen3-Omni the second."""
 FRAMES_INSTEAD = "--video frames puts its frames to the model as images"
 
 
@@ -37,6 +43,20 @@ def video_options(videos: Sequence[Video]) -> dict[str, Any]:
             for video in videos
         ],
     }
+
+
+def set_seconds(inputs: Any, processor: Any, videos: Sequence[Video]) -> None:
+    """Set the seconds between merged frames where a processor does not compute them.
+
+    The processors of the Omni families read no `video_metadata`, and give each video two frames a
+    second, or one. They take one rate for a whole batch, so it is set here: merged frames times
+    duration / frames, as the processor of Qwen2.5-VL computes it.
+    """
+    if OMNI_SECONDS in inputs:
+        merged = processor.video_processor.temporal_patch_size
+        inputs[OMNI_SECONDS] = torch.tensor(
+            [merged * video.duration_s / len(video.frames) for video in videos]
+        )
 
 
 def takes_videos(processor: Any) -> bool:

@@ -22,6 +22,7 @@ from savs.pipeline.extraction.checks.answer_equality import find_answer_way
 from savs.pipeline.extraction.checks.batch_equality import check_reading, run_single
 from savs.pipeline.extraction.forward import cut
 from savs.pipeline.extraction.model.answers import Answers
+from savs.pipeline.extraction.model.caches import image_positions
 from savs.pipeline.extraction.model.label_tokens import label_tokens
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import find_scale
@@ -29,6 +30,12 @@ from savs.pipeline.extraction.model.prompt_encoder import load_encoder
 from savs.pipeline.extraction.model.video_inputs import require_videos, takes_videos
 
 ALWAYS = ("qwen3_vl",)
+OWN_TIMES = {
+    *("qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe", "smolvlm", "cosmos3_omni", "lfm3_vl")
+}
+"""Families that read when each frame, or each merged pair, is shown."""
+MEAN_RATE = {"qwen2_5_vl", "qwen2_5_omni_thinker", "qwen3_omni_moe_thinker"}
+"""Families that read how many frames a second there are; the others of `VIDEO` read no times."""
 TOLERANCE = 1e-5
 """Relative L2 a head, in float32."""
 
@@ -44,6 +51,14 @@ def noise(count, size=(48, 40), seed=0):
     pixels = np.random.default_rng(seed).integers(0, 255, shape, dtype=np.uint8)
     frames = tuple(map(Image.fromarray, pixels))
     return Video(frames, tuple(place / 2 for place in range(count)), count / 2)
+
+
+def timed(video, seconds):
+    """Return a video that lasts so many seconds, with its frames at even times."""
+    count = len(video.frames)
+    return replace(
+        video, times_s=tuple(place * seconds / count for place in range(count)), duration_s=seconds
+    )
 
 
 def features(model, pieces):
@@ -125,6 +140,23 @@ def test_the_order_of_frames_counts(model):
     assert moved.max() > 1e-3
 
 
+def test_times_count_in_the_families_that_the_docs_name(model):
+    video = timed(noise(8), 4)
+    others = {
+        "mean rate": timed(video, 600),
+        "own times": replace(video, times_s=(*(place / 10 for place in range(7)), 3.9)),
+    }
+    own = features(model, (video, "What?"))
+    read = {
+        what
+        for what, other in others.items()
+        if apart(own, features(model, (other, "What?"))).max() > 1e-3
+    }
+    family = model.encoder.name
+    expected = {"mean rate", "own times"} if family in OWN_TIMES else set()
+    assert read == ({"mean rate"} if family in MEAN_RATE else expected)
+
+
 def test_videos_stand_at_their_marks(model):
     video = noise(2)
     found = [
@@ -149,7 +181,9 @@ def test_batches_with_videos_are_prepared_again_rather_than_cut(model):
 
 def test_answers_behind_a_cache_are_those_of_whole_passes(model):
     answers = Answers(label_tokens(model.encoder, ["a", "b c d"]))
-    prompts = [(noise(4), "What?"), (noise(4, seed=1), "And what is this?")]
+    # where times are positions, those of the second video are beyond those of the text behind it
+    second = timed(noise(4, seed=1), 600)
+    prompts = [(noise(4), "What?"), (second, "And what is this?")]
     whole, seen = find_answer_way(
         *(model, prompts, lambda: [run_single(model, pieces) for pieces in prompts]),
         answers,
@@ -190,11 +224,35 @@ def test_smolvlm_reads_the_times_of_the_file(tiny_model):
     assert "series of six frames from a 0:01:06 [H:MM:SS] video" in text
 
 
-@pytest.mark.thorough
-def test_qwen2_5_knows_the_seconds_of_two_frames(tiny_model):
-    data = encode("mp4", [plain(PALETTE[n % 27]) for n in range(40)])  # 4 s
-    inputs, _ = worded(tiny_model, "qwen2_5_vl", decode_video(data, "x", 8))
-    assert list(map(float, inputs["second_per_grid_ts"])) == pytest.approx([1.0])
+@pytest.mark.parametrize(
+    ("family", "name"),
+    [
+        ("qwen2_5_vl", "second_per_grid_ts"),
+        ("qwen2_5_omni_thinker", "video_second_per_grid"),
+        pytest.param(
+            *("qwen3_omni_moe_thinker", "video_second_per_grid"), marks=pytest.mark.thorough
+        ),
+    ],
+)
+def test_models_with_a_mean_rate_know_the_seconds_of_two_frames(tiny_model, family, name):
+    encoder = load_encoder(ModelOptions(model=str(tiny_model(family))))
+    inputs = encoder.encode([(timed(noise(8), seconds), "What?") for seconds in (4, 600)])
+    assert list(map(float, inputs[name])) == [1.0, 150.0]
+
+
+def test_seconds_keep_their_digits_in_bfloat16(tiny_model):
+    model = load_model(str(tiny_model("qwen2_5_vl")), dtype="bfloat16")
+    data = encode("mp4", [plain(color) for color in PALETTE[:8]], [*range(7), 998])  # 99.9 s
+    job = Job(0, (Request(0, "x", "<image>?", ("x",), 8, 9),), {"x": Medium("x", data)})
+    rules = MediaRules(video_frames=8)
+    settings = PrepareSettings(rules, torch.bfloat16, raw_pixels=False, thumbnails=False)
+    (part,) = prepare(model.encoder, job, settings).parts
+    placed = model.placed(part.inputs)
+    assert placed["pixel_values_videos"].dtype == torch.bfloat16
+    times = image_positions(model.model, placed)[0, 0][placed["mm_token_type_ids"][0] == 2]
+    # 4 positions a second, 2 * 99.9 / 8 s between merged frames: 0, 99.9, 199.8 and 299.7;
+    # in bfloat16 these would be 24.975 -> 25 s, and multiples of 100
+    assert sorted(set((times - times[0]).tolist())) == [0, 99, 199, 299]
 
 
 @pytest.mark.parametrize(
