@@ -92,7 +92,8 @@ def estimate(
     loaded = load(model, encoder)
     if run.heads_from is not None:
         of_benchmark = {"name": benchmark.name, "options": dict(benchmark.options)}
-        identity = loaded.identity(of_benchmark, media=source.decoding_facts(wanted.examples))
+        decoding = source.decoding_facts(has_videos=wanted.has_videos)
+        identity = loaded.identity(of_benchmark, media=decoding)
         loaded = read_chosen_heads(loaded, identity, Path(run.heads_from))
     rows = [example for found in examples.values() for example in found]
     drawn = draw_demonstrations(run, source, wanted.examples)
