@@ -92,7 +92,10 @@ def test_two_ways_are_two_stores_and_classifiers_keep_theirs(
 def test_a_model_that_takes_no_videos_is_refused_before_it_is_loaded(
     extract, tmp_path, given, code, said
 ):
+    dry = extract("store", *given, "--dry-run", family="llava")
+    assert dry.returncode == code, dry.stderr
     done = extract("store", *given, family="llava")
+    assert code == 0 or dry.stderr.endswith(done.stderr)
     assert (done.returncode, said in done.stderr) == (code, True), done.stderr
     assert ("loading" in done.stderr) == (code == 0)
     assert (tmp_path / "store/store.json").exists() == (code == 0)
