@@ -175,6 +175,40 @@ def test_images_alone_need_no_model_that_takes_videos(savs, inputs, tiny_model, 
     assert "video" not in open_store(tmp_path / "store").facts["processor"]
 
 
+def test_a_video_has_no_map_and_images_beside_it_have(savs, clips, tiny_model, tmp_path):
+    for number in range(2):
+        plain(PALETTE[number * 9], (64, 48)).save(clips / f"{number}.png")
+    media = ["cools/0.mp4", "0.png", "warms/0.mp4", "1.png"]
+    rows = [{"image": m, "question": "What?", "label": "ab"[n // 2]} for n, m in enumerate(media)]
+    (clips / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    model = tiny_model("qwen3_vl")
+    store, page = tmp_path / "store", tmp_path / "page.html"
+    for command in (
+        (
+            *(
+                "extract",
+                "general",
+                "--train",
+                clips / "rows.jsonl",
+                "--test",
+                clips / "rows.jsonl",
+            ),
+            *("--model", model, "--out", store, "--dtype", "float32", "--workers", "0"),
+        ),
+        ("select", store, "--heads", "2"),
+        ("evaluate", store),
+        (
+            *("explain", store / "results/vote", "--media-root", clips, "--attention-maps"),
+            *("--model", model, "--n", "4", "--out", page),
+        ),
+    ):
+        done = savs(*command)
+        assert done.returncode == 0, done.stderr
+    text = page.read_text("utf-8")
+    assert text.count("is about a video, and maps are of images") == 2
+    assert text.count("attention of") > 0
+
+
 def test_a_preview_shows_how_a_video_is_read(savs, clips, tiny_model, tmp_path):
     given = ("image-folder", "--test", clips, "--shots", "2", "--question", "What happens?")
     model = ("--model", tiny_model("qwen3_vl"), "--out", tmp_path / "page.html")
