@@ -47,6 +47,18 @@ def packed_file(name: str) -> str:
     return _match(name)["file"]
 
 
+def packed_column(name: str) -> str:
+    """Return the file and the column in a packed medium's name, without the row.
+
+    Examples
+    --------
+    >>> packed_column("val.parquet#12/image_1")
+    'val.parquet#image_1'
+    """
+    found = _match(name)
+    return f"{found['file']}#{found['column']}"
+
+
 def _match(name: str) -> re.Match[str]:
     found = _NAME.fullmatch(name)
     if found is None:

@@ -10,6 +10,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from savs.datasets.media.in_memory import Pictured
+from savs.datasets.media.video_containers import container_of
+from savs.datasets.media.video_ways import NATIVE
+from savs.datasets.media.videos import DEFAULT_FRAMES
 from savs.datasets.prompt import split_prompt
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
@@ -294,7 +297,14 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         )
         return heads_of(
             *(contents, question, options, RunOptions(batch_size=self.batch_size)),
-            decoding={} if selection is None else decoding_of(selection),
+            decoding=_decoding(contents) if selection is None else decoding_of(selection),
             selection=selection,
             cache=self.cache,
         )
+
+
+def _decoding(contents: Sequence[bytes]) -> dict[str, Any]:
+    """Return how training media are decoded, as `decoding_of` has it: nothing without videos."""
+    if not any(container_of(data) for data in contents):
+        return {}
+    return {"video": NATIVE, "video_frames": DEFAULT_FRAMES}

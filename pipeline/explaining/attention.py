@@ -8,6 +8,7 @@ import numpy as np
 
 from savs.datasets import Example
 from savs.datasets.media.media import MediaFolder
+from savs.datasets.media.video import videos_of
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import ReportError
 from savs.pipeline.explaining.evidence import Evidence
@@ -86,7 +87,8 @@ def view_example(
     ModelError
         The model's attention cannot be read, see `look`.
     ReportError
-        The example has no image, or the model gives other features than the store has.
+        The example has no image, or has a video, or the model gives other features than the store
+        has.
     """
     from savs.pipeline.extraction.attention_maps import look, mask_patches, read_heads
     from savs.pipeline.extraction.batches.prepare import pieces_of
@@ -95,6 +97,11 @@ def view_example(
         raise ReportError(f"example {evidence.id!r} has no image to look at")
     example = Example(evidence.id, "test", 0, None, prompt, tuple(media))
     pieces = pieces_of(example, folder, model.encoder.placeholders)
+    if videos_of(pieces):
+        raise ReportError(
+            f"example {evidence.id!r} is about a video, and maps are of images; features of its"
+            " frames have maps: run savs extract --video frames"
+        )
     heads = evidence.trained.selection.heads
     found = look(model, pieces, heads)
     _require_same(evidence, found.features)

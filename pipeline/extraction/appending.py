@@ -38,6 +38,8 @@ class WantedExamples:
     """Split and id of each example that was given: their media can be read."""
     notes: Sequence[str]
     """What a user should know before the run."""
+    has_videos: bool
+    """Whether some media are videos, those of the store included."""
 
     def can_redo(self, spec: ShardSpec, ids: Sequence[str]) -> bool:
         """Return whether a shard of these examples can be made again."""
@@ -47,7 +49,8 @@ class WantedExamples:
 def wanted_examples(source: Source) -> WantedExamples:
     """Return the examples of a run that is given all of them."""
     found = source.examples()
-    return WantedExamples(found, found, _ids(found), source.notes(found))
+    notes = source.notes(found)  # media at URLs are fetched by then
+    return WantedExamples(found, found, _ids(found), notes, source.has_videos(found))
 
 
 def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
@@ -91,7 +94,9 @@ def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
         notes += source.doubts(whole["train"])
     if len(whole) == len(SPLITS):
         notes += find_leaks(whole["train"], whole["test"]).summary()
-    return WantedExamples(examples, todo, _ids(given), notes)
+    had_videos = "video_frames" in store.manifest.identity.processor
+    has_videos = had_videos or source.has_videos(given)
+    return WantedExamples(examples, todo, _ids(given), notes, has_videos)
 
 
 def stored_rows(store: FeatureStore, split: str) -> pl.DataFrame | None:

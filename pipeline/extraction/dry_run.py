@@ -16,6 +16,7 @@ from savs.pipeline.extraction.batches.workers import count_workers
 from savs.pipeline.extraction.checks.disk_space import bytes_needed
 from savs.pipeline.extraction.checks.preflight import Sample, preflight, sample
 from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
+from savs.pipeline.extraction.checks.video_input import require_video_input
 from savs.pipeline.extraction.chosen_heads import read_chosen_heads
 from savs.pipeline.extraction.engine import ShardRows
 from savs.pipeline.extraction.make_answers import answer_note, make_answers
@@ -86,13 +87,15 @@ def estimate(
         if not media.has(name)
     ]
     encoder = load_encoder(model)
+    require_video_input(encoder, source, wanted)
     examples = examples | text_rows(encoder, benchmark, wanted.examples, words, run)
     probed = "test" if examples.get("test") else "train"
     tried = sample(encoder, examples[probed], source.media(probed))
     loaded = load(model, encoder)
     if run.heads_from is not None:
         of_benchmark = {"name": benchmark.name, "options": dict(benchmark.options)}
-        identity = loaded.identity(of_benchmark, media=source.decoding_facts(wanted.examples))
+        decoding = source.decoding_facts(has_videos=wanted.has_videos)
+        identity = loaded.identity(of_benchmark, media=decoding)
         loaded = read_chosen_heads(loaded, identity, Path(run.heads_from))
     rows = [example for found in examples.values() for example in found]
     drawn = draw_demonstrations(run, source, wanted.examples)

@@ -20,6 +20,7 @@ from savs.pipeline.extraction.batches.workers import count_workers
 from savs.pipeline.extraction.checks.disk_space import bytes_needed, require_space
 from savs.pipeline.extraction.checks.preflight import Batching, preflight, recorded, sample
 from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
+from savs.pipeline.extraction.checks.video_input import require_video_input
 from savs.pipeline.extraction.chosen_heads import has_the_heads, read_chosen_heads
 from savs.pipeline.extraction.engine import Engine, ShardRows
 from savs.pipeline.extraction.extraction import Extraction, skipped_examples
@@ -40,7 +41,6 @@ from savs.pipeline.extraction.model.pieces import Pieces, images_in
 from savs.pipeline.extraction.model.pixel_scale import PixelScale, find_scale
 from savs.pipeline.extraction.model.placement import find_placement
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, load_encoder
-from savs.pipeline.extraction.model.video_inputs import require_videos
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.run_record import run_record
 from savs.pipeline.extraction.share import Share
@@ -92,8 +92,7 @@ def run_extraction(
             reporting.say(line)
         encoder = load_encoder(model)
         model = replace(model, revision=encoder.revision or model.revision)  # a branch may move on
-        if source.needs_video_input(wanted.examples) and not encoder.is_dual:
-            require_videos(encoder)
+        require_video_input(encoder, source, wanted)
         texts = text_rows(encoder, benchmark, wanted.examples, words, run)
         for line in cut_note(encoder, texts):
             reporting.say(line)
@@ -109,7 +108,7 @@ def run_extraction(
         facts = (
             {"name": benchmark.name, "options": dict(benchmark.options)},
             answers,
-            source.decoding_facts(examples),
+            source.decoding_facts(has_videos=wanted.has_videos),
         )
         todo = sum(map(len, examples.values()))
         if place.found is not None:

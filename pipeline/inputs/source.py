@@ -22,7 +22,6 @@ from savs.datasets.media.digests import media_names
 from savs.datasets.media.download import Fetching
 from savs.datasets.media.limits import MAX_IMAGE_PIXELS
 from savs.datasets.media.media import MediaRules
-from savs.datasets.media.video_containers import is_video_name
 from savs.datasets.media.video_ways import NATIVE
 from savs.datasets.media.videos import DEFAULT_FRAMES
 from savs.datasets.rows.files import Files
@@ -30,14 +29,10 @@ from savs.datasets.rows.plugin_guard import find_folder_notes
 from savs.datasets.splits.label_doubts import label_doubts, refuse_doubts
 from savs.datasets.splits.shared_media import compare_splits, content_table, recurring_digests
 from savs.pipeline.inputs.input_options import InputOptions
+from savs.pipeline.inputs.video_media import find_video
 
 Splits = dict[str, list[Example]]
 """Split that was given -> its examples, in the order of the input file."""
-
-
-def has_video_names(examples: Splits) -> bool:
-    """Return whether a medium of some examples is a video by its name."""
-    return any(is_video_name(name) for rows in examples.values() for e in rows for name in e.media)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +198,18 @@ class Source:
             lines += self.fetching.fetch_all([name for own in names.values() for name in own])
         return lines
 
-    def decoding_facts(self, examples: Splits) -> dict[str, int | str]:
+    def has_videos(self, examples: Splits) -> bool:
+        """Return whether some media are videos, see `find_video`."""
+        return any(
+            find_video(media_names(rows), self.media(split)) is not None
+            for split, rows in examples.items()
+            if rows
+        )
+
+    def decoding_facts(self, *, has_videos: bool) -> dict[str, int | str]:
         """Return how media are decoded, where that was given or there are videos."""
         given = self.options
         found: dict[str, int | str] = {}
-        has_videos = has_video_names(examples)
         if given.video is not None or has_videos:
             found["video"] = self.rules.video
         if given.video_frames is not None or has_videos:
@@ -216,10 +218,9 @@ class Source:
             found["jpeg_draft"] = given.jpeg_draft
         return found
 
-    def needs_video_input(self, examples: Splits) -> bool:
+    def needs_video_input(self, *, has_videos: bool) -> bool:
         """Return whether a model must take videos as videos: that was given, or there are some."""
-        is_native = self.rules.video == NATIVE
-        return is_native and (self.options.video is not None or has_video_names(examples))
+        return self.rules.video == NATIVE and (self.options.video is not None or has_videos)
 
     def leaks(self, examples: Splits) -> Leaks:
         """Compare the splits by the content of their media; unreadable media match nothing.

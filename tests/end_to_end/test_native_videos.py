@@ -1,5 +1,8 @@
 """Videos as videos, or as their frames: one choice a store, which classifiers keep."""
 
+import base64
+import json
+
 import numpy as np
 import polars as pl
 import pytest
@@ -89,10 +92,77 @@ def test_two_ways_are_two_stores_and_classifiers_keep_theirs(
 def test_a_model_that_takes_no_videos_is_refused_before_it_is_loaded(
     extract, tmp_path, given, code, said
 ):
+    dry = extract("store", *given, "--dry-run", family="llava")
+    assert dry.returncode == code, dry.stderr
     done = extract("store", *given, family="llava")
+    assert code == 0 or dry.stderr.endswith(done.stderr)
     assert (done.returncode, said in done.stderr) == (code, True), done.stderr
     assert ("loading" in done.stderr) == (code == 0)
     assert (tmp_path / "store/store.json").exists() == (code == 0)
+
+
+def without_names(clips, train, kind):
+    """Write rows that hold the clips themselves, or name them without a suffix."""
+    rows = []
+    for clip in sorted(clips.rglob("*.mp4")):
+        data = clip.read_bytes()
+        bare = clip.with_suffix("")
+        bare.write_bytes(data)
+        medium = {
+            "bytes in Parquet": {"bytes": data, "path": None},
+            "base64 in JSONL": "data:video/mp4;base64," + base64.b64encode(data).decode(),
+            "no suffix": str(bare.relative_to(clips)),
+        }[kind]
+        rows.append({"image": medium, "question": "What happens?", "label": clip.parent.name})
+    if kind == "bytes in Parquet":
+        pl.DataFrame(rows).write_parquet(train)
+    else:
+        train.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("kind", "file"),
+    [
+        ("bytes in Parquet", "train.parquet"),
+        ("base64 in JSONL", "train.jsonl"),
+        ("no suffix", "train.jsonl"),
+    ],
+)
+def test_videos_are_known_by_their_content(savs, clips, tiny_model, tmp_path, kind, file):
+    without_names(clips, clips / file, kind)
+
+    def extract(family, *more):
+        return savs(
+            *("extract", "general", "--train", clips / file, "--out", tmp_path / family),
+            *("--model", tiny_model(family), "--dtype", "float32", "--workers", "0", *more),
+        )
+
+    refused = extract("llava")
+    said = "takes no video as a video: its LlavaProcessor does not; --video frames"
+    assert (refused.returncode, said in refused.stderr) == (1, True), refused.stderr
+    (tmp_path / "own.py").write_text("def to_inputs(processor, prompts): 1 / 0\n")
+    refused = extract("qwen3_vl", "--model-code", tmp_path / "own.py")
+    assert refused.returncode == 1
+    assert "your to_inputs takes text and images, and no video" in refused.stderr
+    done = extract("qwen3_vl")
+    assert done.returncode == 0, done.stderr
+    facts = open_store(tmp_path / "qwen3_vl").facts["processor"]
+    assert (facts["video"], facts["video_frames"]) == ("native", 8)
+    assert facts["video_settings"]
+
+
+def test_examples_are_appended_to_videos_whose_files_are_gone(savs, clips, tiny_model, tmp_path):
+    without_names(clips, clips / "train.parquet", "bytes in Parquet")
+    more = pl.read_parquet(clips / "train.parquet")[:2]
+    given = ("--model", tiny_model("qwen3_vl"), "--dtype", "float32", "--workers", "0")
+    out = ("--out", tmp_path / "store")
+    whole = savs("extract", "general", "--train", clips / "train.parquet", *given, *out)
+    assert whole.returncode == 0, whole.stderr
+    (clips / "train.parquet").unlink()
+    more.with_columns(id=pl.Series(["x", "y"])).write_parquet(clips / "more.parquet")
+    done = savs("extract", "general", "--train", clips / "more.parquet", *given, *out, "--append")
+    assert done.returncode == 0, done.stderr
+    assert open_store(tmp_path / "store").examples("train").height == 10
 
 
 def test_images_alone_need_no_model_that_takes_videos(savs, inputs, tiny_model, tmp_path):
@@ -103,6 +173,40 @@ def test_images_alone_need_no_model_that_takes_videos(savs, inputs, tiny_model, 
     )
     assert done.returncode == 0, done.stderr
     assert "video" not in open_store(tmp_path / "store").facts["processor"]
+
+
+def test_a_video_has_no_map_and_images_beside_it_have(savs, clips, tiny_model, tmp_path):
+    for number in range(2):
+        plain(PALETTE[number * 9], (64, 48)).save(clips / f"{number}.png")
+    media = ["cools/0.mp4", "0.png", "warms/0.mp4", "1.png"]
+    rows = [{"image": m, "question": "What?", "label": "ab"[n // 2]} for n, m in enumerate(media)]
+    (clips / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    model = tiny_model("qwen3_vl")
+    store, page = tmp_path / "store", tmp_path / "page.html"
+    for command in (
+        (
+            *(
+                "extract",
+                "general",
+                "--train",
+                clips / "rows.jsonl",
+                "--test",
+                clips / "rows.jsonl",
+            ),
+            *("--model", model, "--out", store, "--dtype", "float32", "--workers", "0"),
+        ),
+        ("select", store, "--heads", "2"),
+        ("evaluate", store),
+        (
+            *("explain", store / "results/vote", "--media-root", clips, "--attention-maps"),
+            *("--model", model, "--n", "4", "--out", page),
+        ),
+    ):
+        done = savs(*command)
+        assert done.returncode == 0, done.stderr
+    text = page.read_text("utf-8")
+    assert text.count("is about a video, and maps are of images") == 2
+    assert text.count("attention of") > 0
 
 
 def test_a_preview_shows_how_a_video_is_read(savs, clips, tiny_model, tmp_path):

@@ -23,6 +23,7 @@ from transformers import (
 )
 from transformers.utils.hub import cached_file
 
+from savs.datasets.media.video import videos_of
 from savs.datasets.prompt import SPLIT
 from savs.foundation.hub import hub_problem
 from savs.pipeline.errors import ModelError
@@ -48,6 +49,7 @@ from savs.pipeline.extraction.model.prompts import (
     text_inputs,
 )
 from savs.pipeline.extraction.model.user_code import OwnCode, load_own_code
+from savs.pipeline.extraction.model.video_inputs import FRAMES_INSTEAD
 
 KINDS = (AutoModelForImageTextToText, AutoModelForMultimodalLM, AutoModelForCausalLM)
 """What a checkpoint is loaded as: the first that knows its architecture."""
@@ -128,6 +130,10 @@ class PromptEncoder:
         ValueError
             A prompt or an image cannot be put to this model. A processor may raise anything else.
         """
+        if self.code.to_inputs is not None and any(map(videos_of, prompts)):
+            raise ValueError(
+                f"your to_inputs takes text and images, and no video; {FRAMES_INSTEAD}"
+            )
         with _TOKENIZING:
             if image_options is not None:
                 to_inputs: Any = self.to_inputs if self.code.to_inputs is None else chat_inputs

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from clips import PALETTE, encode, plain
 from joblib.externals.loky import get_reusable_executor
 from PIL import Image
 from sklearn.base import clone
@@ -30,6 +31,7 @@ from savs.pipeline import (
     save_selection,
     select,
 )
+from savs.pipeline.bundles.standalone import why_not_standalone
 from savs.pipeline.classifying import image_heads
 from savs.pipeline.classifying.classifier_model import ClassifierModel
 from savs.pipeline.classifying.image_calibration import calibrate_images
@@ -315,3 +317,31 @@ def test_a_prompt_template_is_kept_and_gives_other_features(fitted, shots, cache
     assert classify(saved, images[:2]).predictions["prediction"].to_list() == list(
         formed.predict(images[:2])
     )
+
+
+def test_how_videos_were_decoded_is_recorded(tiny_model, tmp_path):
+    """The classifier would run on videos that are decoded otherwise, and say nothing."""
+    clips = [
+        encode("mp4", [plain(PALETTE[a if k < 3 + n else b]) for k in range(8 + n)])
+        for a, b in ((18, 2), (2, 18))
+        for n in range(2)
+    ]
+    model = str(tiny_model("qwen3_vl"))
+    ask = SavsClassifier(model, question="What happens?", heads=2, dtype="float32", cache=False)
+    ask.fit(clips, ["cools", "cools", "warms", "warms"])
+    processor = ask.selection_.source.processor
+    assert (processor["video"], processor["video_frames"]) == ("native", 8)
+    assert "had videos" in (why_not_standalone(ask.selection_) or "")
+    other = {**processor, "video_settings": "another"}
+    assert ask(clips[0]) in ("cools", "warms")
+    source = replace(ask.selection_.source, processor=other)
+    ask.selection_ = replace(ask.selection_, source=source)
+    with pytest.raises(SelectionError, match="video_settings"):
+        ask.predict(clips[:1])
+    (tmp_path / "clip.mp4").write_bytes(clips[0])
+    noted = classify(
+        clone(ask).fit(clips, [*"aabb"]).save(tmp_path / "saved"),
+        [tmp_path / "clip.mp4"],
+        model=model,
+    )
+    assert not any("had no videos" in note for note in noted.notes)

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from savs.datasets.media.video import Video
 from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError, OwnCodeError
+from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.prompt_encoder import load_encoder
 from savs.pipeline.extraction.model.user_code import load_own_code
 
 PAGE = (Path(__file__).parents[4] / "docs" / "models.md").read_text("utf-8")
@@ -42,6 +45,15 @@ def test_prompts_of_ones_own_are_put(tiny_model, code) -> None:
     plain = load_model(folder, dtype="float32")
     apart = [m.read(m.inputs([PROMPT])).heads[2] for m in (own, plain)]
     assert not np.allclose(*apart)
+
+
+def test_a_video_is_never_lost_by_ones_own_prompts(tiny_model, code) -> None:
+    """Code that keeps what it knows, text and images, would drop it without a word."""
+    options = ModelOptions(model=str(tiny_model("qwen2_vl")), model_code=code(INPUTS))
+    encoder = load_encoder(options)
+    video = Video((PROMPT[0],) * 2, (0.0, 1.0), 2.0)
+    with pytest.raises(ValueError, match=r"your to_inputs takes .* no video; --video frames"):
+        encoder.encode([PROMPT, (video, "What is it?")])
 
 
 def test_other_code_is_another_identity(tiny_model, code) -> None:
