@@ -6,6 +6,7 @@ prompt runs again with each label.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from savs.pipeline.extraction.checks.batch_equality import (
 )
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.pieces import Pieces
+from savs.pipeline.extraction.model.pieces import Pieces, shape_of
 
 NATS = {"float32": 1e-3, "bfloat16": 3e-1, "float16": 3e-2}
 """Difference of a log-likelihood, a token, that rounding alone explains."""
@@ -40,7 +41,7 @@ def find_answer_way(
     model
         The loaded model.
     prompts
-        Some of the user's prompts, of one number of images.
+        Some of the user's prompts; those of one shape, see `shape_of`, side by side.
     singles
         Runs each of them by itself, or returns what that gave before.
     answers
@@ -70,7 +71,8 @@ def find_answer_way(
             f" ({type(error).__name__}: {error}); leave out --answers"
         ) from error
     asked = replace(tried, ends=())
-    parts = [list(prompts)] if batches else [[pieces] for pieces in prompts]
+    alike = [list(own) for _, own in groupby(prompts, shape_of)]
+    parts = alike if batches else [[pieces] for pieces in prompts]
     try:
         reads = [model.read(model.inputs(part), asked.tried(len(part))) for part in parts]
     except Exception as error:  # whatever it is, whole passes have not failed by it

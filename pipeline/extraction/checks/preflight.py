@@ -6,9 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
-from typing import Any
+from itertools import chain
+from typing import Any, TypeVar
 
 from savs.datasets import Example, MediaFolder
+from savs.datasets.media.video import videos_of
+from savs.datasets.media.video_containers import is_video_name
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.plan import BatchLimits
 from savs.pipeline.extraction.batches.prepare import pieces_of
@@ -36,6 +39,8 @@ from savs.pipeline.extraction.model.pieces import Pieces, shape_of
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE, RunOptions
+
+T = TypeVar("T")
 
 ANSWER_WAYS = {
     False: "answers run behind the cache of their prompts",
@@ -192,33 +197,47 @@ def preflight(
 
 
 def sample(encoder: PromptEncoder, examples: Sequence[Example], media: MediaFolder) -> Sample:
-    """Return a few prompts of different lengths, as in every batch of one shape, see `shape_of`."""
-    if not examples:
-        return Sample([], 0.0)
-    rows = sorted(examples, key=lambda e: (len(e.media), len(e.prompt)))
-    steps = range(COMPARED)
-    prompts: list[Pieces] = []
+    """Return a few prompts of different lengths, as in every batch of one shape, see `shape_of`.
+
+    Where some show videos and others do not, there are as many of each, and two shapes.
+    """
+    named: dict[bool, list[Example]] = {}
+    for example in sorted(examples, key=lambda e: (len(e.media), len(e.prompt))):
+        named.setdefault(any(map(is_video_name, example.media)), []).append(example)
+    kinds: dict[bool, list[Pieces]] = {}
     seconds: list[float] = []
-    for place in dict.fromkeys(round(step * (len(rows) - 1) / (COMPARED - 1)) for step in steps):
+    for example in chain.from_iterable(_spread(rows, COMPARED) for rows in named.values()):
         started = time.perf_counter()
         try:
-            example = rows[place]
             read = encoder.text_read(example.prompt, example.media)
             pieces = pieces_of(replace(example, prompt=read), media, encoder.placeholders)
             encoder.encode([pieces])
         except Exception:  # the run itself skips it, and says so
             continue
         seconds.append(time.perf_counter() - started)
-        prompts.append(pieces)
-    often = Counter(map(shape_of, prompts)).most_common(1)
-    alike = [pieces for pieces in prompts if shape_of(pieces) == often[0][0]]
-    return Sample(alike, statistics.median(seconds) if seconds else 0.0)
+        kinds.setdefault(bool(videos_of(pieces)), []).append(pieces)
+    prompts = [
+        pieces for own in kinds.values() for pieces in _spread(_alike(own), COMPARED // len(kinds))
+    ]
+    return Sample(prompts, statistics.median(seconds) if seconds else 0.0)
+
+
+def _spread(given: Sequence[T], count: int) -> list[T]:
+    """Return some of a list at equal distances, both ends among them; all of a shorter one."""
+    places = (round(step * (len(given) - 1) / (count - 1)) for step in range(count))
+    return [given[place] for place in dict.fromkeys(places)]
+
+
+def _alike(prompts: Sequence[Pieces]) -> list[Pieces]:
+    """Return the prompts of the shape that most have."""
+    [(often, _)] = Counter(map(shape_of, prompts)).most_common(1)
+    return [pieces for pieces in prompts if shape_of(pieces) == often]
 
 
 def _try_batches(
     model: LoadedModel, prompts: Sequence[Pieces], singles: Callable[[], Sequence[Single]]
 ) -> Check | None:
-    if len(prompts) < 2:
+    if max(Counter(map(shape_of, prompts)).values(), default=0) < 2:
         return None
     try:
         return check_batches(model, prompts, singles(), len(prompts))

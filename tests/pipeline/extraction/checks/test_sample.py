@@ -1,0 +1,67 @@
+"""The prompts that are tried before a run: of images and of videos, where it has both."""
+
+import pytest
+from clips import PALETTE, encode, plain
+
+from savs.datasets import Example, MediaFolder
+from savs.datasets.media.media import MediaRules
+from savs.pipeline import load_model
+from savs.pipeline.extraction.checks.preflight import preflight, sample
+from savs.pipeline.extraction.model.answers import Answers
+from savs.pipeline.extraction.model.label_tokens import label_tokens
+from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.model.pieces import shape_of
+from savs.pipeline.extraction.run_options import RunOptions
+
+
+@pytest.fixture
+def model(tiny_model):
+    return load_model(str(tiny_model("qwen3_vl")), dtype="float32")
+
+
+@pytest.fixture
+def tried(model, tmp_path):
+    """Sample prompts about twelve images and three videos, of which the first is shorter."""
+    names = []
+    for number in range(12):
+        names.append(f"{number}.png")
+        plain(PALETTE[number], (64, 48)).save(tmp_path / names[-1])
+    for number in range(3):
+        names.append(f"{number}.mp4")
+        frames = [plain(color, (64, 48)) for color in PALETTE[number : number + 3 + (number > 0)]]
+        (tmp_path / names[-1]).write_bytes(encode("mp4", frames))
+    rows = [
+        Example(name, "test", place, None, "<image>What" + "?" * place, (name,))
+        for place, name in enumerate(names)
+    ]
+    media = MediaFolder(tmp_path, rules=MediaRules(video_frames=4))
+    return sample(model.encoder, rows, media).prompts
+
+
+def test_two_prompts_of_each_kind_are_tried(tried):
+    assert list(map(shape_of, tried)) == [(0,), (0,), (4,), (4,)]
+    assert [len(pieces[-1]) for pieces in tried] == [4, 15, 17, 18]
+
+
+def test_batches_and_answers_of_both_kinds_are_compared(model, tried):
+    answers = Answers(label_tokens(model.encoder, ["a", "b c d"]))
+    found = preflight(model, tried, None, RunOptions(), answers, shared=False)
+    assert found.equal
+    assert not found.whole_answers, found.answers_seen
+
+
+def test_batches_of_videos_alone_that_fail_are_seen(model, tried, monkeypatch):
+    inputs = LoadedModel.inputs
+
+    def mixed(self, given):
+        found = inputs(self, given)
+        if len(given) > 1 and "pixel_values_videos" in found:
+            found["pixel_values_videos"] = found["pixel_values_videos"].flip(0)
+        return found
+
+    monkeypatch.setattr(LoadedModel, "inputs", mixed)
+    assert preflight(model, tried, None, RunOptions(), shared=False).equal is False
+
+
+def test_one_prompt_of_each_kind_compares_nothing(model, tried):
+    assert preflight(model, tried[1:3], None, RunOptions(), shared=False).equal is None
