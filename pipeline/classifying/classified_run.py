@@ -34,11 +34,12 @@ from savs.pipeline.extraction.engine import Engine, ShardRows
 from savs.pipeline.extraction.make_engine import make_engine, run_notes
 from savs.pipeline.extraction.model.answers import NO_ANSWERS
 from savs.pipeline.extraction.model.identity import identity_before_loading
+from savs.pipeline.extraction.model.load_encoder import load_encoder
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.pixel_scale import find_scale
-from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, load_encoder
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.launchers import ALONE, Rank

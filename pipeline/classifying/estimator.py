@@ -10,9 +10,6 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from savs.datasets.media.in_memory import Pictured
-from savs.datasets.media.video_containers import container_of
-from savs.datasets.media.video_ways import NATIVE
-from savs.datasets.media.videos import DEFAULT_FRAMES
 from savs.datasets.prompt import split_prompt
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
@@ -21,7 +18,7 @@ from savs.pipeline.classifying.chosen_heads import probabilities
 from savs.pipeline.classifying.feature_cache import ImageHeads
 from savs.pipeline.classifying.given_images import contents_of, heads_of
 from savs.pipeline.classifying.image_selection import select_of_images
-from savs.pipeline.classifying.model_match import decoding_of, model_options, require_match
+from savs.pipeline.classifying.model_match import model_options, require_match
 from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions
 from savs.pipeline.extraction.requirements import require_extra
 from savs.pipeline.extraction.run_options import RunOptions
@@ -297,14 +294,6 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         )
         return heads_of(
             *(contents, question, options, RunOptions(batch_size=self.batch_size)),
-            decoding=_decoding(contents) if selection is None else decoding_of(selection),
             selection=selection,
             cache=self.cache,
         )
-
-
-def _decoding(contents: Sequence[bytes]) -> dict[str, Any]:
-    """Return how training media are decoded, as `decoding_of` has it: nothing without videos."""
-    if not any(container_of(data) for data in contents):
-        return {}
-    return {"video": NATIVE, "video_frames": DEFAULT_FRAMES}

@@ -9,8 +9,12 @@ import numpy as np
 
 from savs.datasets.media.in_memory import file_bytes, is_pictured
 from savs.datasets.media.media import sha256
+from savs.datasets.media.video_containers import container_of
+from savs.datasets.media.video_ways import NATIVE
+from savs.datasets.media.videos import DEFAULT_FRAMES
 from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.feature_cache import FeatureCache, ImageHeads
+from savs.pipeline.classifying.model_match import decoding_of
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.selection.config_json import SelectionConfig
@@ -53,7 +57,6 @@ def heads_of(
     options: ModelOptions,
     run: RunOptions,
     *,
-    decoding: Mapping[str, Any],
     selection: SelectionConfig | None,
     cache: str | Path | bool | None,
 ) -> ImageHeads:
@@ -65,11 +68,11 @@ def heads_of(
     ----------
     contents
         Image files.
-    question, options, run, decoding
+    question, options, run
         As `read_heads` takes them.
     selection
-        The classifier whose layers alone are needed. With a cache all are read: another fit may
-        need them.
+        The classifier whose layers alone are needed, and which says how media are decoded. With a
+        cache all layers are read: another fit may need them.
     cache
         A folder, None for that of the user, or False for none.
 
@@ -83,6 +86,7 @@ def heads_of(
     MediaError
         With a cache, an image cannot be decoded.
     """
+    decoding = _training_decoding(contents) if selection is None else decoding_of(selection)
 
     def read(images: Mapping[str, bytes], of: SelectionConfig | None) -> ImageHeads:
         from savs.pipeline.classifying.image_heads import read_heads
@@ -103,6 +107,13 @@ def heads_of(
 
     folder = _cache_folder(cache) / features_key(options, question, decoding)
     return FeatureCache(folder).get(digests, compute)
+
+
+def _training_decoding(contents: Sequence[bytes]) -> dict[str, Any]:
+    """Return how training media are decoded, as `decoding_of` has it: nothing without videos."""
+    if not any(map(container_of, contents)):
+        return {}
+    return {"video": NATIVE, "video_frames": DEFAULT_FRAMES}
 
 
 def _cache_folder(given: str | Path | bool | None) -> Path:

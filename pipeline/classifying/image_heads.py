@@ -25,10 +25,10 @@ from savs.pipeline.extraction.engine import ShardRows
 from savs.pipeline.extraction.make_engine import make_engine
 from savs.pipeline.extraction.model.answers import NO_ANSWERS
 from savs.pipeline.extraction.model.load import load
+from savs.pipeline.extraction.model.load_encoder import load_encoder
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import PixelScale, find_scale
-from savs.pipeline.extraction.model.prompt_encoder import load_encoder
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.shard_files import ShardsInMemory
 from savs.pipeline.running.launchers import find_rank

@@ -28,10 +28,10 @@ from savs.pipeline.extraction.make_context import (
 from savs.pipeline.extraction.make_engine import make_engine
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.load import load
+from savs.pipeline.extraction.model.load_encoder import load_encoder
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import find_scale
-from savs.pipeline.extraction.model.prompt_encoder import load_encoder
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.shard_files import ShardsInMemory
 from savs.pipeline.extraction.text_rows import read_words, text_rows

@@ -35,12 +35,13 @@ from savs.pipeline.extraction.make_engine import make_engine, run_notes
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.identity import identity_before_loading
 from savs.pipeline.extraction.model.load import load
+from savs.pipeline.extraction.model.load_encoder import load_encoder
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pieces import Pieces, images_in
 from savs.pipeline.extraction.model.pixel_scale import PixelScale, find_scale
 from savs.pipeline.extraction.model.placement import find_placement
-from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, load_encoder
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.run_record import run_record
 from savs.pipeline.extraction.share import Share

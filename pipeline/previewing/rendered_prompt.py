@@ -5,9 +5,10 @@ from itertools import groupby
 from typing import Any
 
 from savs.pipeline.extraction.model.chat_template import image_places, kinds_of
+from savs.pipeline.extraction.model.load_encoder import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pieces import Pieces
-from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, load_encoder
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.previewing.content import IMAGE, TEXT, TOKEN, Run, Worded
 
 IMAGE_IDS = ("image_token_id", "image_token_index", "video_token_id", "video_token_index")

@@ -12,9 +12,9 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 
 from savs.pipeline.demo import DEMO_MODEL
 from savs.pipeline.extraction.model.load import load
+from savs.pipeline.extraction.model.load_encoder import load_encoder
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.prompt_encoder import load_encoder
 
 LAYERS, KEPT = 12, 6
 SIDE, BATCH, REPEATS = 224, 4, 7

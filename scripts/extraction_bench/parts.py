@@ -32,8 +32,8 @@ def prepare_alone(case: Case, work: Path) -> dict[str, Any]:
 
 @cache
 def _encoder() -> Any:
+    from savs.pipeline.extraction.model.load_encoder import load_encoder
     from savs.pipeline.extraction.model.model_options import ModelOptions
-    from savs.pipeline.extraction.model.prompt_encoder import load_encoder
 
     return load_encoder(ModelOptions(model="demo", max_pixels=PIXELS))
 

@@ -50,8 +50,8 @@ def build_model(folder: Path) -> None:
     """Save a random Qwen2-VL of 12 layers with the processor of the demo model."""
     import torch
 
+    from savs.pipeline.extraction.model.load_encoder import load_encoder
     from savs.pipeline.extraction.model.model_options import ModelOptions
-    from savs.pipeline.extraction.model.prompt_encoder import load_encoder
 
     encoder = load_encoder(ModelOptions(model="demo"))
     tokens = {name: i for name, i in encoder.config.to_dict().items() if name.endswith("token_id")}

@@ -22,8 +22,9 @@ from savs.pipeline.extraction.batches.transport import (
     receive_job,
     send_done,
 )
+from savs.pipeline.extraction.model.load_encoder import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, load_encoder
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 
 CONTEXT = multiprocessing.get_context("forkserver")
 """A fork of a process with threads may hang; this one is forked from a server that has none."""

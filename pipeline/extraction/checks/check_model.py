@@ -15,10 +15,11 @@ from savs.pipeline.extraction.checks.batch_equality import Check, prove
 from savs.pipeline.extraction.checks.sharing import OFF, WORDS, find_sharing
 from savs.pipeline.extraction.model.chat_template import image_places
 from savs.pipeline.extraction.model.load import load
+from savs.pipeline.extraction.model.load_encoder import load_encoder
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pieces import Pieces, images_in
-from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, load_encoder
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.running.formatting import format_bytes
 
 LONG = " Look at every part of the picture, one after the other, before you answer." * 3

@@ -1,16 +1,12 @@
 """`SavsClassifier`: images in any form, the conventions of scikit-learn, one pass of the model."""
 
-import json
 import os
 import pickle
 import shutil
 from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from clips import PALETTE, encode, plain
 from joblib.externals.loky import get_reusable_executor
 from PIL import Image
 from sklearn.base import clone
@@ -31,38 +27,15 @@ from savs.pipeline import (
     save_selection,
     select,
 )
-from savs.pipeline.bundles.standalone import why_not_standalone
 from savs.pipeline.classifying import image_heads
 from savs.pipeline.classifying.classifier_model import ClassifierModel
-from savs.pipeline.classifying.image_calibration import calibrate_images
 from savs.pipeline.demo import DEMO_MODEL
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.model import first_layers
-from savs.pipeline.readouts.vote import VOTE
 
 pytestmark = pytest.mark.thorough
 
 QUESTION = "What animal is this? Choose from cat, dog, bird, fish."
-
-
-@pytest.fixture(scope="module")
-def shots(made) -> tuple[list[Path], list[str]]:
-    """Return the training images of the animals, and their labels."""
-    rows = [json.loads(line) for line in (made.root / "animals.jsonl").read_text().splitlines()]
-    return [made.root / row["image"] for row in rows], [row["label"] for row in rows]
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
-def fitted(animals, shots, cache) -> SavsClassifier:
-    images, labels = shots
-    return SavsClassifier("demo", heads=8, question=QUESTION, dtype="float32", cache=cache).fit(
-        images, labels
-    )
 
 
 @pytest.fixture
@@ -94,37 +67,6 @@ def test_it_is_the_classifier_that_select_makes(animals, fitted, made, tmp_path)
     found = classify(fitted.save(tmp_path / "saved"), made.images, risk=0.2).predictions
     assert found["unsure"].to_list() == expected["unsure"].to_list()
     assert found["atypical"].to_list() == expected["atypical"].to_list()
-
-
-def test_one_image_of_a_class_gives_shares_of_votes(fitted, shots, made) -> None:
-    images, labels = shots
-    places = [labels.index(name) for name in ("cat", "dog")]
-    few = clone(fitted).fit([images[i] for i in places], [labels[i] for i in places])
-    votes = 8 * few.predict_proba(made.images[:4])
-    np.testing.assert_allclose(votes, np.round(votes), atol=1e-6)
-
-
-@pytest.mark.parametrize("readout", ["lda", "logistic", "posterior"])
-def test_a_calibration_of_images_is_that_of_a_store(animals, shots, cache, readout) -> None:
-    images, labels = shots
-    given = {"heads": 6, "readout": readout, "question": QUESTION, "dtype": "float32"}
-    ask = SavsClassifier("demo", cache=cache, **given).fit(images, labels)
-    store = open_store(animals.parent / "s")
-    expected = calibrate(store, select(store, heads=6, readout=readout)).selection.only_task()
-    found = ask.selection_.only_task().calibration
-    assert found.temperature == pytest.approx(expected.calibration.temperature, rel=1e-3)
-    assert found.typical == pytest.approx(expected.calibration.typical, abs=1e-6)
-    np.testing.assert_allclose(found.nonconformity, expected.calibration.nonconformity, atol=1e-4)
-
-
-def test_a_readout_that_cannot_leave_images_out_is_not_calibrated() -> None:
-    def refuse(*_):
-        raise SelectionError("two examples of each class are needed")
-
-    labels = np.array([0, 0, 1, 1])
-    given = (np.ones((1, 4, 2), np.float32), labels, ["a", "b"], ["0", "1", "2", "3"])
-    chosen = SimpleNamespace(rule=VOTE)
-    assert calibrate_images(chosen, refuse, *given, "resubstitution") is None
 
 
 def test_images_are_paths_pil_images_arrays_and_bytes(fitted, made) -> None:
@@ -317,31 +259,3 @@ def test_a_prompt_template_is_kept_and_gives_other_features(fitted, shots, cache
     assert classify(saved, images[:2]).predictions["prediction"].to_list() == list(
         formed.predict(images[:2])
     )
-
-
-def test_how_videos_were_decoded_is_recorded(tiny_model, tmp_path):
-    """The classifier would run on videos that are decoded otherwise, and say nothing."""
-    clips = [
-        encode("mp4", [plain(PALETTE[a if k < 3 + n else b]) for k in range(8 + n)])
-        for a, b in ((18, 2), (2, 18))
-        for n in range(2)
-    ]
-    model = str(tiny_model("qwen3_vl"))
-    ask = SavsClassifier(model, question="What happens?", heads=2, dtype="float32", cache=False)
-    ask.fit(clips, ["cools", "cools", "warms", "warms"])
-    processor = ask.selection_.source.processor
-    assert (processor["video"], processor["video_frames"]) == ("native", 8)
-    assert "had videos" in (why_not_standalone(ask.selection_) or "")
-    other = {**processor, "video_settings": "another"}
-    assert ask(clips[0]) in ("cools", "warms")
-    source = replace(ask.selection_.source, processor=other)
-    ask.selection_ = replace(ask.selection_, source=source)
-    with pytest.raises(SelectionError, match="video_settings"):
-        ask.predict(clips[:1])
-    (tmp_path / "clip.mp4").write_bytes(clips[0])
-    noted = classify(
-        clone(ask).fit(clips, [*"aabb"]).save(tmp_path / "saved"),
-        [tmp_path / "clip.mp4"],
-        model=model,
-    )
-    assert not any("had no videos" in note for note in noted.notes)

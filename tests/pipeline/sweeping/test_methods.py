@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 from answer_stores import store_with_answers
+from noisy_stores import TEST, TRAIN, accuracy, noisy, other
 from text_stores import draw_text_store
 
 from savs.datasets import accuracy as accuracy_of
@@ -13,22 +14,13 @@ from savs.datasets.benchmarks.general import GENERAL
 from savs.pipeline import import_features, own_answer, sweep, sweep_depth, sweep_methods
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.reporting.curves import curves_part
-from savs.pipeline.sweeping.shared_examples import SharedTest, hold_same_test, shared_tasks
+from savs.pipeline.sweeping.shared_examples import hold_same_test, shared_tasks
 from savs.pipeline.sweeping.sweep_file import save_sweep
-from savs.stores.maintain.copy import merge
 from stores import make_store
 
 pytestmark = pytest.mark.thorough
 
-TRAIN, TEST = list("abc") * 5, list("abcab") * 4
 GRID = {"shots": [1, 3, "all"], "draws": 3, "seed": 2}
-
-
-def noisy(labels, seed, heads=4, pull=1.0):
-    rng = np.random.default_rng(seed)
-    centres = np.random.default_rng(7).normal(size=(heads, 3, 5))
-    places = ["abc".index(label) for label in labels]
-    return (pull * centres[:, places] + rng.normal(size=(heads, len(labels), 5))).astype("f4")
 
 
 @pytest.fixture(scope="module")
@@ -36,22 +28,6 @@ def first(tmp_path_factory):
     return make_store(
         tmp_path_factory.mktemp("first") / "s", noisy(TRAIN, 0), TRAIN, noisy(TEST, 1), TEST
     )
-
-
-def other(folder, order=range(15), **given):
-    """Return a store of another model; its training examples are some of the first one's."""
-    labels = [TRAIN[i] for i in order]
-    return make_store(
-        *(folder, noisy(TRAIN, 2, pull=2.0)[:, list(order)], labels, noisy(TEST, 3), TEST),
-        train_rows=[{"id": f"train:{i}"} for i in order],
-        model="other",
-        **given,
-    )
-
-
-def accuracy(table, readout):
-    rows = table.filter(pl.col("metric") == "accuracy", pl.col("readout") == readout)
-    return rows.sort("shots", "draw", nulls_last=True)["value"].to_list()
 
 
 @pytest.mark.parametrize(
@@ -274,31 +250,3 @@ def test_many_methods_are_drawn_in_several_charts_with_the_first_in_each(first, 
     assert names[0][0] == names[1][0] == "one:vote"
     assert names[0] + names[1][1:] == [f"{s}:{r}" for r in readouts for s in stores]
     assert charts[0].y_ticks == charts[1].y_ticks
-
-
-def merged(folder, seed, model, skipped=()):
-    """Return the test examples in three stores put together: positions in a file occur thrice."""
-    x, seen = noisy(TRAIN, seed), noisy(TEST, seed + 1)
-    parts = [
-        make_store(
-            *(folder / name, x, TRAIN, seen[:, rows], TEST[rows]),
-            test_rows=[{"id": f"{name}:{i}"} for i in range(len(TEST[rows]))],
-            test_skipped=skipped if name == "b" else (),
-            model=model,
-        )
-        for name, rows in (("a", slice(7)), ("b", slice(7, 14)), ("c", slice(14, 20)))
-    ]
-    return merge(parts, folder / "merged")
-
-
-def test_merged_stores_are_paired_in_the_order_of_their_plan(tmp_path):
-    stores = {
-        "one": merged(tmp_path / "one", 0, "toy"),
-        "two": merged(tmp_path / "two", 2, "other", skipped=[2]),
-    }
-    ids = list(SharedTest.of(stores).ids)
-    assert ids == [f"{name}:{i}" for name, n in (("a", 7), ("b", 7), ("c", 6)) for i in range(n)]
-    found = sweep_methods(stores, heads=2, shots=["all"]).sweep
-    for name, store in stores.items():
-        alone = sweep(store, heads=[2], shots=["all"])
-        assert accuracy(found.draws, f"{name}:vote") == accuracy(alone.draws, "vote")

@@ -7,8 +7,8 @@ from PIL import Image
 from savs.datasets.media.media import MediaRules
 from savs.pipeline.extraction.batches.jobs import Job, Medium, Prepared, Refused, Request
 from savs.pipeline.extraction.batches.prepare import PrepareSettings, prepare
+from savs.pipeline.extraction.model.load_encoder import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.prompt_encoder import load_encoder
 
 SETTINGS = PrepareSettings(MediaRules(), torch.bfloat16, raw_pixels=False, thumbnails=False)
 

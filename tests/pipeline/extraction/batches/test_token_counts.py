@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from savs.pipeline.extraction.batches.token_counts import LEAST, MOST, TokenCounter
+from savs.pipeline.extraction.model.load_encoder import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.prompt_encoder import load_encoder
 
 SIZES = [(56, 56), (140, 84), (90, 200), (333, 61)]
 

@@ -22,8 +22,8 @@ from savs.pipeline.extraction.batches.jobs import Job, Medium, Refused, Request
 from savs.pipeline.extraction.batches.prepare import PrepareSettings
 from savs.pipeline.extraction.batches.worker_process import WorkerSettings
 from savs.pipeline.extraction.batches.workers import count_workers, prepared_jobs
+from savs.pipeline.extraction.model.load_encoder import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.prompt_encoder import load_encoder
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.running.launchers import Rank
 

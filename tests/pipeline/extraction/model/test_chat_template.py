@@ -8,8 +8,8 @@ from tiny_models import BUILDERS, COUNTS, LIMITED, marked
 
 from savs.pipeline.extraction.model.chat_template import PROBES, image_places
 from savs.pipeline.extraction.model.identity import prompt_digest
+from savs.pipeline.extraction.model.load_encoder import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.prompt_encoder import load_encoder
 from savs.pipeline.previewing.rendered_prompt import load_wording
 from savs.stores.format.layout import digest
 

@@ -15,9 +15,9 @@ from savs.pipeline.extraction.model.first_layers import (
 )
 from savs.pipeline.extraction.model.identity import model_facts
 from savs.pipeline.extraction.model.load import can_end_early, load
+from savs.pipeline.extraction.model.load_encoder import load_encoder
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.prompt_encoder import load_encoder
 
 QUICK = ("qwen3_vl", "gemma4")
 """The second has what depends on the number of layers: shared keys and values, embeddings of its

@@ -12,8 +12,9 @@ from transformers import GenerationConfig
 from savs.pipeline import extract
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.label_tokens import _prompt, end_tokens, label_tokens
+from savs.pipeline.extraction.model.load_encoder import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder, load_encoder
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 
 CODE = """
 def to_inputs(processor, prompts):

@@ -24,9 +24,9 @@ from savs.pipeline.extraction.forward import cut
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.caches import image_positions
 from savs.pipeline.extraction.model.label_tokens import label_tokens
+from savs.pipeline.extraction.model.load_encoder import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import find_scale
-from savs.pipeline.extraction.model.prompt_encoder import load_encoder
 from savs.pipeline.extraction.model.video_inputs import require_videos, takes_videos
 
 ALWAYS = ("qwen3_vl",)

@@ -1,0 +1,44 @@
+"""Left-out images calibrate a `SavsClassifier`, as `savs select` calibrates a classifier."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from savs.pipeline import calibrate, open_store, select
+from savs.pipeline.classifying.image_calibration import calibrate_images
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.readouts.vote import VOTE
+
+pytestmark = pytest.mark.thorough
+
+
+def test_one_image_of_a_class_gives_shares_of_votes(fitted, shots, made) -> None:
+    images, labels = shots
+    places = [labels.index(name) for name in ("cat", "dog")]
+    few = clone(fitted).fit([images[i] for i in places], [labels[i] for i in places])
+    votes = 8 * few.predict_proba(made.images[:4])
+    np.testing.assert_allclose(votes, np.round(votes), atol=1e-6)
+
+
+@pytest.mark.parametrize("readout", ["lda", "logistic", "posterior"])
+def test_a_calibration_of_images_is_that_of_a_store(animals, fitted, shots, readout) -> None:
+    images, labels = shots
+    ask = clone(fitted).set_params(heads=6, readout=readout).fit(images, labels)
+    store = open_store(animals.parent / "s")
+    expected = calibrate(store, select(store, heads=6, readout=readout)).selection.only_task()
+    found = ask.selection_.only_task().calibration
+    assert found.temperature == pytest.approx(expected.calibration.temperature, rel=1e-3)
+    assert found.typical == pytest.approx(expected.calibration.typical, abs=1e-6)
+    np.testing.assert_allclose(found.nonconformity, expected.calibration.nonconformity, atol=1e-4)
+
+
+def test_a_readout_that_cannot_leave_images_out_is_not_calibrated() -> None:
+    def refuse(*_):
+        raise SelectionError("two examples of each class are needed")
+
+    labels = np.array([0, 0, 1, 1])
+    given = (np.ones((1, 4, 2), np.float32), labels, ["a", "b"], ["0", "1", "2", "3"])
+    chosen = SimpleNamespace(rule=VOTE)
+    assert calibrate_images(chosen, refuse, *given, "resubstitution") is None
