@@ -5,7 +5,7 @@ import ipaddress
 IPV4_WITHIN = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::/96")))
 """Networks whose addresses end in an IPv4 address: NAT64 (RFC 6052), IPv4-compatible (RFC 4291)."""
 LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
-"""Of one network alone (RFC 8215), which Python before 3.13 takes for the internet."""
+"""Of one network alone (RFC 8215); releases of Python before mid-2024 take it for the internet."""
 
 
 def is_public(address: str) -> bool:

@@ -15,11 +15,10 @@ from pathlib import Path
 
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
-import polars as pl
 
 from savs.datasets.benchmarks.shapes import write_shapes
 from savs.pipeline import extract, sweep
-from savs.pipeline.sweeping.across_stores import across_stores
+from savs.pipeline.sweeping.across_stores import across_stores, headline
 from savs.pipeline.sweeping.summary import Sweep
 from savs.stores import FeatureStore
 
@@ -52,11 +51,6 @@ def store_of(task: str, folder: Path) -> FeatureStore:
         out=folder / "store",
     )
     return done.store
-
-
-def headline(table: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows of the first metric."""
-    return table.filter(pl.col("metric") == pl.col("metric").first())
 
 
 def row_of(task: str, found: Sweep) -> list[str]:

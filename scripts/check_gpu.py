@@ -27,10 +27,11 @@ from savs.pipeline.extraction import run_extraction
 from savs.pipeline.extraction.checks.batch_equality import TOLERANCES, Check, distance, prove
 from savs.pipeline.extraction.checks.check_model import sample_prompts
 from savs.pipeline.extraction.model.attention_hooks import find_hook_points
+from savs.pipeline.extraction.model.input_types import PIXELS
 from savs.pipeline.extraction.model.load_encoder import load_encoder
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.pixel_scale import CLOSE, PIXELS, find_scale
+from savs.pipeline.extraction.model.pixel_scale import CLOSE, find_scale
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES
 from savs.stores import FeatureStore, open_store
 
@@ -80,7 +81,7 @@ def check_dtypes(device: str, dtypes: Sequence[str]) -> Iterator[Check]:
 def check_pixels(device: str, photos: Path) -> Check:
     """Compare pixels that are normalised on the device with those of the processor."""
     encoder, apart, media = load_encoder(ModelOptions(**DEMO)), float("inf"), MediaFolder(photos)
-    prompts = [(*media.images(f"test-{row}.jpg"), "What is it?") for row in range(4)]
+    prompts = [(*media.visuals(f"test-{row}.jpg"), "What is it?") for row in range(4)]
     if scale := find_scale(encoder, prompts):
         pixels = scale.apply(encoder.encode(prompts, RAW_IMAGES)[PIXELS].to(device)).cpu()
         apart = float((pixels - encoder.encode(prompts)[PIXELS]).abs().max())

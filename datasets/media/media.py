@@ -5,14 +5,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from savs.datasets.errors import MediaError
 from savs.datasets.media.download import Fetching, is_address
 from savs.datasets.media.images import decode_image
 from savs.datasets.media.limits import MAX_FILE_BYTES, MAX_IMAGE_PIXELS
 from savs.datasets.media.paths import absolute, is_foreign, locate
-from savs.datasets.media.video import Visual, images_of
+from savs.datasets.media.video import Visual
 from savs.datasets.media.video_containers import container_of, is_video_name
 from savs.datasets.media.video_ways import FRAMES, NATIVE
 from savs.datasets.media.videos import DEFAULT_FRAMES, decode_video
@@ -153,10 +151,6 @@ class MediaFolder:
             The medium cannot be read or decoded.
         """
         return decode_medium(self.read(name), name, self.rules)
-
-    def images(self, name: str) -> list[Image.Image]:
-        """Return the image, or the frames of a video: 8-bit RGB, upright, at least one."""
-        return images_of(self.visuals(name))
 
     def rerooted(self, names: Iterable[str]) -> list[str]:
         """Return a line that counts the absolute paths that were matched by their end, if any.

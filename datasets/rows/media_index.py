@@ -12,7 +12,8 @@ from threading import Lock
 from savs.datasets.rows.tar_samples import read_samples
 
 MAX_BYTES = 2**27
-"""Most bytes of the indexes that a process keeps: those of 5 million members of tar shards."""
+"""Most bytes of the indexes of each kind that a process keeps, unless one alone is larger: those of
+5 million members of tar shards, or of 16 million lines."""
 _LONG_LINE = 512
 """A line of more bytes than this is not blank."""
 Index = tuple["array[int]", ...]

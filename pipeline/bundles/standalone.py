@@ -41,7 +41,7 @@ def why_not_standalone(config: SelectionConfig) -> str | None:
     if found := [name for name in NOT_RECORDED if facts.get(name)]:
         return f"it runs the model as it is, and this one was loaded with: {', '.join(found)}"
     if config.source.processor.get("video"):
-        return "it reads images, and the training examples had videos"
+        return "it reads images, and training had videos, or was given --video"
     if config.source.processor.get("jpeg_draft"):
         return "it decodes images whole, and training decoded them with --jpeg-draft"
     return None

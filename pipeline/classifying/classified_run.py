@@ -10,11 +10,10 @@ from typing import Any
 
 import polars as pl
 
-from savs.datasets.media.video_containers import is_video_name
 from savs.pipeline.classifying.classifier_model import ClassifierModel
 from savs.pipeline.classifying.example_parts import (
+    by_folder,
     in_parts,
-    largest_folder,
     numbered,
     still_to_do,
 )
@@ -41,6 +40,7 @@ from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.pixel_scale import find_scale
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.inputs.video_media import find_video
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.launchers import ALONE, Rank
 from savs.pipeline.running.progress import Reporting
@@ -135,7 +135,7 @@ class ClassifiedRun:
         encoder = load_encoder(self.loading)
         loading = replace(self.loading, revision=encoder.revision or self.loading.revision)
         self._match_before_loading(loading, encoder)
-        tried = sample(encoder, *largest_folder(shards))
+        tried = sample(encoder, *max(by_folder(shards), key=lambda group: len(group[0])))
         workers = count_workers(self.run, loading.device, tried.seconds * total, self.rank)
         if workers:
             start_server()
@@ -250,8 +250,10 @@ class ClassifiedRun:
 
 
 def _video_notes(shards: Sequence[ShardRows], decoding: Mapping[str, Any]) -> list[str]:
-    if "video_frames" in decoding:
+    if "video" in decoding:
         return []
-    names = (name for shard in shards for example in shard.examples for name in example.media)
-    found = next(filter(is_video_name, names), None)
-    return [f"the training examples had no videos, and {found} is one"] if found else []
+    for examples, media in by_folder(shards):
+        found = find_video((name for example in examples for name in example.media), media)
+        if found is not None:
+            return [f"the training examples had no videos, and {found} is one"]
+    return []

@@ -29,12 +29,12 @@ def in_parts(groups: Sequence[Group]) -> list[ShardRows]:
     ]
 
 
-def largest_folder(shards: Sequence[ShardRows]) -> tuple[list[Example], MediaFolder]:
-    """Return the examples of the folder that has most of them, and the folder."""
+def by_folder(shards: Sequence[ShardRows]) -> list[tuple[list[Example], MediaFolder]]:
+    """Return the examples of each folder, and the folder."""
     found: dict[int, tuple[list[Example], MediaFolder]] = {}
     for shard in shards:
         found.setdefault(id(shard.media), ([], shard.media))[0].extend(shard.examples)
-    return max(found.values(), key=lambda group: len(group[0]))
+    return list(found.values())
 
 
 def numbered(shards: Sequence[ShardRows]) -> list[ShardRows]:

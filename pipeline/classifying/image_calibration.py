@@ -7,11 +7,11 @@ import numpy as np
 from savs.foundation.arrays import Array
 from savs.pipeline.classifying.chosen_heads import ChosenHeads
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.left_out import Judged, held_out, judge, some_of
-from savs.pipeline.heads.centroids import class_centroids
+from savs.pipeline.evaluation.calibrate import calibration_of
+from savs.pipeline.evaluation.left_out import Judged, held_out, judge
 from savs.pipeline.heads.folds import FOLDS
 from savs.pipeline.heads.training_set import TrainingTask
-from savs.pipeline.selection.calibration import Calibration, calibrate_task, has_centroids
+from savs.pipeline.selection.calibration import Calibration
 
 
 def calibrate_images(
@@ -46,26 +46,22 @@ def calibrate_images(
         How heads are scored.
     """
     rule = chosen.rule
+    if not rule.calibrates:
+        return None
     task = TrainingTask(None, tuple(classes), np.arange(len(labels)), labels, None, None)
     found: list[Judged] = []
     try:
-        parts = held_out(task, clusters, FOLDS, scoring) if rule.calibrates else []
+        parts = held_out(task, clusters, FOLDS, scoring)
         for out in parts:
             part = choose(features[:, ~out], labels[~out])
             own = features[part.places]
             found.append(judge(rule, part.fitted, own[:, ~out], task.part(~out), own[:, out]))
     except SelectionError:
         return None
-    if not found:
-        return None
-    whole = features[chosen.places]
-    return calibrate_task(
-        np.concatenate([one.scores.scores for one in found]),
-        np.concatenate([labels[out] for out in parts]),
-        np.concatenate([one.typicality for one in found]),
-        None if has_centroids(rule) else class_centroids(whole, labels, len(classes)),
-        seen=(
-            np.concatenate([one.seen for one in found]),
-            chosen.fitted.scores(whole[:, some_of(len(labels))]).scores,
-        ),
+    return calibration_of(
+        *(rule, chosen.fitted, features[chosen.places], labels),
+        scores=np.concatenate([one.scores.scores for one in found]),
+        right=np.concatenate([labels[out] for out in parts]),
+        typicality=np.concatenate([one.typicality for one in found]),
+        seen=np.concatenate([one.seen for one in found]),
     )

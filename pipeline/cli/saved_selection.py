@@ -25,9 +25,8 @@ def find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") ->
         The store's is of other training examples than it has now.
     """
     from savs.pipeline.errors import SelectionError
-    from savs.pipeline.heads.training_set import train_digest
     from savs.pipeline.readouts import BUILT_IN
-    from savs.pipeline.selection.older import older_note
+    from savs.pipeline.selection.older import is_of_store
     from savs.stores.files.paths import is_remote
     from savs.stores.results import CONFIG, results_folder
 
@@ -40,7 +39,7 @@ def find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") ->
         say(f"no selection yet: selected {len(selection.tasks[0].heads)} heads")
         return calibrated(store, selection)[0]
     selection = pipeline.load_selection(saved, readout=own)
-    if selection.train != train_digest(store) and not older_note(selection, store.manifest):
+    if not is_of_store(selection, store):
         name = rule.file.name if rule.file else rule.name
         raise SelectionError(
             f"{saved} holds a selection of other training examples than the store's; run"

@@ -8,7 +8,8 @@ from savs.pipeline.evaluation.cross_validation import assess_left_out
 from savs.pipeline.evaluation.left_out import LeftOut, leave_out, some_of
 from savs.pipeline.heads.centroids import class_centroids
 from savs.pipeline.heads.training_set import TrainingTask, training_tasks
-from savs.pipeline.selection.calibration import calibrate_task, has_centroids
+from savs.pipeline.readouts import Fitted, Readout
+from savs.pipeline.selection.calibration import Calibration, calibrate_task, has_centroids
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.task_selection import TaskSelection, chosen_features
 from savs.stores import FeatureStore
@@ -69,12 +70,41 @@ def _calibrated(
     """Return a task with its calibration, from its `(heads, n, d)` training features too."""
     if not selection.rule.calibrates:
         return task
-    means = None
-    if not has_centroids(selection.rule):
-        means = class_centroids(features, training.labels, len(training.classes))
-    seen = task.fitted.scores(features[:, some_of(features.shape[1])]).scores
-    found = calibrate_task(
-        *(left_out.scores, left_out.labels, left_out.typicality, means),
-        seen=(left_out.seen, seen),
+    found = calibration_of(
+        *(selection.rule, task.fitted, features, training.labels),
+        scores=left_out.scores,
+        right=left_out.labels,
+        typicality=left_out.typicality,
+        seen=left_out.seen,
     )
     return replace(task, calibration=found)
+
+
+def calibration_of(
+    rule: Readout,
+    fitted: Fitted,
+    features: Array,
+    labels: Array,
+    *,
+    scores: Array,
+    right: Array,
+    typicality: Array,
+    seen: Array,
+) -> Calibration | None:
+    """Return what left-out examples say of a fit to all of them.
+
+    Parameters
+    ----------
+    rule, fitted
+        The readout, and its fit to all examples.
+    features, labels
+        `(heads, n, d)` features and `(n,)` class numbers of all examples.
+    scores, right, typicality
+        Of left-out ones: `(m, classes)` scores by fits without them, `(m,)` class numbers, and
+        `(m,)` typicality.
+    seen
+        Scores of examples that these fits were made of.
+    """
+    means = None if has_centroids(rule) else class_centroids(features, labels, scores.shape[1])
+    own = fitted.scores(features[:, some_of(features.shape[1])]).scores
+    return calibrate_task(scores, right, typicality, means, seen=(seen, own))

@@ -18,10 +18,10 @@ from savs.pipeline.evaluation.probability_columns import (
     with_probability,
     with_typicality,
 )
-from savs.pipeline.heads.training_set import head_widths, train_digest
+from savs.pipeline.heads.training_set import head_widths
 from savs.pipeline.plugins.benchmark import stored_benchmark
 from savs.pipeline.selection.compatibility import require_same_model, require_same_prompt
-from savs.pipeline.selection.older import older_note
+from savs.pipeline.selection.older import is_of_store, older_note
 from savs.pipeline.selection.selection import Selection, TaskSelection, default_heads, select
 from savs.stores import FeatureStore, Head, StoreIncompleteError
 from savs.stores.format.layout import THUMBNAIL_COLUMN
@@ -104,9 +104,8 @@ def score(
 ) -> Evaluation:
     """Evaluate a selection on a store that was checked, with the store's benchmark."""
     require_same_model(store, selection)
-    store.examples("train")  # the opening that leaks need gives the digest what it needs, too
     older = older_note(selection, store.manifest)
-    is_own = bool(older) or selection.train == train_digest(store)
+    is_own = is_of_store(selection, store)
     other_prompts = require_same_prompt(
         *(selection, store.examples("test")), is_allowed=is_own or allow_other_prompt
     )

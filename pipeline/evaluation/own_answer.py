@@ -23,7 +23,8 @@ def own_answer(
 ) -> Evaluation:
     """Classify each test example by the model's own answer, and measure how well.
 
-    No training example is used.
+    No head is chosen and nothing is fitted; of the training examples `icl` alone uses some, as its
+    demonstrations.
 
     Parameters
     ----------

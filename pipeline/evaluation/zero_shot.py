@@ -35,8 +35,9 @@ def label_answers(store: FeatureStore, readout: str) -> Answers:
         found = means if readout == ZERO_SHOT_MEAN else sums
         rows = predicted(part, classes[subtask], found)
         parts.append(rows.with_columns(probability=shares(found)))
-        by_mean.append(named(part, classes[subtask], means.choice))
-    return Answers(parts, classes, _mean_note(by_mean) if readout == ZERO_SHOT else ())
+        if readout == ZERO_SHOT:
+            by_mean.append(named(part, classes[subtask], means.choice))
+    return Answers(parts, classes, _mean_note(by_mean) if by_mean else ())
 
 
 def _likelihoods(

@@ -14,6 +14,7 @@ from savs.pipeline.errors import ReportError
 from savs.pipeline.explaining.evidence import Evidence
 from savs.pipeline.heads.centroids import cosines, leads
 from savs.pipeline.reporting.drawing import LEVELS, shade_paths
+from savs.pipeline.selection.config_json import SelectionConfig
 from savs.stores import head_name
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def add_words(model: "LoadedModel", views: Sequence[View], evidence: Evidence) -
     )
 
 
-def load_views_model(config: Any, options: Mapping[str, Any]) -> "LoadedModel":
+def load_views_model(config: SelectionConfig, options: Mapping[str, Any]) -> "LoadedModel":
     """Load the model of a selection, and require that it is the one.
 
     Raises

@@ -26,11 +26,12 @@ from savs.pipeline.explaining.picking import pick, require_store
 from savs.pipeline.names import DEFAULT_EXPLAINED
 from savs.pipeline.pages.rendering import render
 from savs.pipeline.reporting.drawing import LEVELS
-from savs.pipeline.reporting.evaluated import Evaluated, read_results
+from savs.pipeline.reporting.evaluated import read_results
 from savs.pipeline.reporting.images import open_images
 from savs.pipeline.reporting.report import SUFFIXES
 from savs.pipeline.running.output_files import output_files
 from savs.pipeline.running.progress import SILENT, Reporting
+from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_file import load_selection
 
 
@@ -116,7 +117,9 @@ def explain(
         for row in rows.iter_rows(named=True)
     )
     if attention_maps:
-        examples = _add_views(found, rows, examples, evidence, str(media_root), loading, reporting)
+        examples = _add_views(
+            selection, rows, examples, evidence, str(media_root), loading, reporting
+        )
     explanations = Explanations(
         title=str(store.manifest.identity.benchmark["name"]),
         model=str(found.metrics["model"].get("name") or "unknown model"),
@@ -153,7 +156,7 @@ def write_explanations(found: Explanations, out: Path) -> None:
 
 
 def _add_views(
-    found: Evaluated,
+    selection: Selection,
     rows: pl.DataFrame,
     examples: Sequence[Explained],
     evidence: dict[str, Evidence],
@@ -162,9 +165,8 @@ def _add_views(
     reporting: Reporting,
 ) -> tuple[Explained, ...]:
     """Return examples with where their heads look; one that cannot be looked at says why."""
-    model = load_views_model(found.config, loading)
-    decoding = {} if found.config is None else decoding_of(found.config)
-    folder = MediaFolder(Path(media_root), rules=decoding_rules(decoding))
+    model = load_views_model(selection, loading)
+    folder = MediaFolder(Path(media_root), rules=decoding_rules(decoding_of(selection)))
     media = dict(rows.select("id", "media").iter_rows())
     seen = []
     with reporting.progress(len(examples)) as on_rows:

@@ -94,7 +94,8 @@ def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
         notes += source.doubts(whole["train"])
     if len(whole) == len(SPLITS):
         notes += find_leaks(whole["train"], whole["test"]).summary()
-    had_videos = "video_frames" in store.manifest.identity.processor
+    # both are recorded where there are videos; one alone was only asked for
+    had_videos = {"video", "video_frames"} <= store.manifest.identity.processor.keys()
     has_videos = had_videos or source.has_videos(given)
     return WantedExamples(examples, todo, _ids(given), notes, has_videos)
 

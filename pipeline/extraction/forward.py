@@ -10,9 +10,10 @@ from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused
 from savs.pipeline.extraction.in_context import NO_CONTEXT, Demonstrations, alike
 from savs.pipeline.extraction.model.answers import ICL, Answers, Asked
+from savs.pipeline.extraction.model.input_types import PIXELS
 from savs.pipeline.extraction.model.loaded_model import Launched, LoadedModel
 from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
-from savs.pipeline.extraction.model.pixel_scale import PIXELS, PixelScale
+from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.shared_inputs import GRID
 from savs.pipeline.extraction.shared_forward import SharedForward, take
 
@@ -120,8 +121,8 @@ class Forward:
         return self.model.launch(batch.inputs, asked, self._scale_of(batch))
 
     def _scale_of(self, batch: Prepared) -> PixelScale | None:
-        """Return what its pixels are normalised by; nothing with videos, see `Prepared.videos`."""
-        return None if batch.videos else self.scale
+        """Return what its pixels are normalised by; nothing with videos, see `has_videos`."""
+        return None if batch.has_videos else self.scale
 
     def _in_context(self, batch: Prepared, job: Job, asked: Asked, launched: Launched) -> Launched:
         """Add the answers behind demonstrations, where prompts are asked behind any."""
@@ -146,6 +147,8 @@ class Forward:
 
     def _piece(self, batch: Prepared, job: Job, rows: slice) -> Prepared:
         """Return some prompts of a batch, prepared once more if it cannot be cut."""
+        if rows == slice(0, len(batch.requests)):
+            return batch
         try:
             return cut(batch, rows)
         except ValueError:
@@ -202,7 +205,7 @@ def cut(batch: Prepared, rows: slice) -> Prepared:
     ValueError
         A tensor has another number of items, or prompts have videos.
     """
-    if batch.videos:
+    if batch.has_videos:
         raise ValueError("how each processor lays out videos is not known")
     count, images = len(batch.requests), batch.images
     if batch.shown:

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 
 from savs.pipeline.extraction.model.answers import Asked
-from savs.pipeline.extraction.model.caches import behind, image_positions, widened
+from savs.pipeline.extraction.model.caches import behind, widened
 from savs.pipeline.extraction.model.label_likelihood import (
     IDS,
     MASK,
     Begun,
-    extended,
     likelihoods,
+    positions_and_next,
 )
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 
@@ -70,15 +70,14 @@ class Demonstrations:
         given[MASK] = torch.cat([seen, torch.ones_like(given[IDS])], dim=1)
         after = None
         if self.begun.next_positions is not None:
-            more = extended(model.model, arguments, arguments[IDS][:, -1:])
-            positions = image_positions(model.model, more)
-            assert positions is not None  # as of the demonstrations
-            moved = self.begun.next_positions[:, :1, None].to(device) - self.head
-            positions = positions[:, :, start:] + moved
-            given["position_ids"], after = positions[:, :, :-1], positions[:, :, -1]
+            found = positions_and_next(model.model, arguments)
+            assert found is not None  # as of the demonstrations
+            moved = self.begun.next_positions[:, :1].to(device) - self.head
+            given["position_ids"] = found[0][:, :, start:] + moved[:, :, None]
+            after = found[1] + moved
         cache = widened(self.begun.cache, [0] * shape[0], device)
-        found = model.model(**given, **behind(cache), logits_to_keep=1)
-        return Begun(given, cache, after, found.logits[:, -1])
+        logits = model.model(**given, **behind(cache), logits_to_keep=1).logits
+        return Begun(given, cache, after, logits[:, -1])
 
 
 def alike(lengths: Sequence[int], contexts: Sequence[int], most: int) -> list[slice]:

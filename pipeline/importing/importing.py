@@ -179,7 +179,7 @@ def _layers(file: FeatureFile, rows: Array) -> dict[int, Array]:
         own = rows[(rows >= start) & (rows < start + SHARD_ROWS)] - start
         if len(own):
             read = file.read(start, start + int(own[-1]) + 1)
-            parts.append({layer: values[:, own] for layer, values in read.items()})
+            parts.append({layer: values.take(own, axis=1) for layer, values in read.items()})
     return {n: np.concatenate([part[n] for part in parts], axis=1) for n in parts[0]}
 
 

@@ -75,7 +75,7 @@ class InputOptions:
     video: str | None = None
     """`native`, the default, puts a video to a model as a video, with the times of its frames;
     `frames` puts its frames to it as images, which every model that reads images takes. Part of
-    what a store is of, where there are videos."""
+    what a store is of, where it is given or there are videos."""
     video_frames: int | None = None
     """Frames of a video that the model reads, evenly spaced in time; 8 by default."""
     jpeg_draft: int | None = None
@@ -106,4 +106,4 @@ class InputOptions:
             if value is not None and value < 1:
                 raise ParameterError(f"{name} is {value}, expected at least 1")
         if self.video is not None and self.video not in VIDEO_INPUTS:
-            raise ParameterError(f"--video is {self.video!r}, expected {' or '.join(VIDEO_INPUTS)}")
+            raise ParameterError(f"video is {self.video!r}, expected {' or '.join(VIDEO_INPUTS)}")

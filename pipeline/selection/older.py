@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from savs.foundation.errors import SavsError
-from savs.pipeline.heads.training_set import planned_digests
+from savs.pipeline.heads.training_set import planned_digests, train_digest
 from savs.pipeline.selection.config_json import SelectionConfig
+from savs.stores import FeatureStore
 from savs.stores.format.layout import MANIFEST, RESULTS
 from savs.stores.format.manifest import Manifest, read_manifest
 
@@ -19,6 +20,14 @@ def appended_since(selection: SelectionConfig, manifest: Manifest) -> int:
     known = planned_digests(selection.train)
     is_earlier = known == [segment.digest for segment in segments[: len(known)]]
     return sum(segment.rows for segment in segments[len(known) :]) if is_earlier else 0
+
+
+def is_of_store(selection: SelectionConfig, store: FeatureStore) -> bool:
+    """Return whether a selection is of a store's training examples, or of those before others."""
+    store.examples("train")  # needed later; the same opening says which were skipped
+    return bool(appended_since(selection, store.manifest)) or (
+        selection.train == train_digest(store)
+    )
 
 
 def older_note(selection: SelectionConfig, manifest: Manifest) -> list[str]:

@@ -55,8 +55,8 @@ def across_stores(sweeps: Mapping[str, Sweep]) -> pl.DataFrame:
     """
     if len(sweeps) < 2:
         raise SelectionError(f"{len(sweeps)} sweep given, expected two stores or more")
-    values = pl.concat(_headline(found.summary) for found in sweeps.values())
-    apart = pl.concat(_headline(found.differences) for found in sweeps.values())
+    values = pl.concat(headline(found.summary) for found in sweeps.values())
+    apart = pl.concat(headline(found.differences) for found in sweeps.values())
     rows: list[dict[str, Any]] = []
     for (readout, heads, shots), own in values.group_by(_POINT, maintain_order=True):
         if own.height < len(sweeps):
@@ -94,5 +94,6 @@ def across_stores(sweeps: Mapping[str, Sweep]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=STORES_SCHEMA)
 
 
-def _headline(table: pl.DataFrame) -> pl.DataFrame:
+def headline(table: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of the first metric."""
     return table.filter(pl.col("metric") == pl.col("metric").first())

@@ -230,9 +230,10 @@ def _captioned(
     if not own:
         return
     captions = Captions(store, stored_benchmark(store, benchmark))
+    _, skipped = swept_examples(store)
     for point in _points(drawn):
         parts = [captions.match(draw.task).rows for draw in drawn if draw.point == point]
-        found = whole_split(store, parts, swept_examples(store)[1])
+        found = whole_split(store, parts, skipped)
         yield [Cell(method.name, NO_HEADS, *point) for method in own], found
 
 

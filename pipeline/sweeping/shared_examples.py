@@ -15,7 +15,7 @@ from savs.pipeline.evaluation.same_examples import (
     joined_clusters,
 )
 from savs.pipeline.heads.training_set import TrainingTask, training_tasks
-from savs.pipeline.sweeping.passes import swept_examples
+from savs.pipeline.sweeping.passes import swept_examples, whole_split
 from savs.stores import FeatureStore
 
 Stores = Mapping[str, FeatureStore]
@@ -66,10 +66,10 @@ class SharedTest:
     @classmethod
     def of(cls, stores: Stores) -> "SharedTest":
         """Read them; all stores have them in the same order."""
-        whole = [
-            store.in_order("test", pl.concat(swept_examples(store), how="diagonal_relaxed"))
-            for store in stores.values()
-        ]
+        whole = []
+        for store in stores.values():
+            examples, skipped = swept_examples(store)
+            whole.append(whole_split(store, [examples], skipped))
         return cls(tuple(whole[0]["id"]), joined_clusters([table["cluster"] for table in whole]))
 
     def in_order(self, predictions: pl.DataFrame) -> pl.DataFrame:

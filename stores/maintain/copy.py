@@ -167,19 +167,20 @@ def _copy(
     held = {grid.layer: grid for grid in grids}
     planned = writer.manifest.plan.planned_ids(spec)
     examples, skipped = shard.examples(), shard.skipped()
-    rows = examples["id"].is_in(planned).to_numpy()
+    rows = examples["id"].is_in(planned)
+    kept = slice(None) if rows.all() else rows.to_numpy()  # a mask copies
     return writer.write(
         spec,
         ShardContent(
             layers={
                 g.layer: np.stack(
-                    [x[rows] for x in shard.heads([(held[g.layer], head) for head in g.heads])]
+                    [x[kept] for x in shard.heads([(held[g.layer], head) for head in g.heads])]
                 )
                 for g in identity.grid
             },
             examples=examples.filter(rows).to_dict(as_series=False),
             skipped=skipped.filter(pl.col("id").is_in(planned)).to_dict(as_series=False),
             run=shard.run,
-            outputs={name: shard.output(name)[rows] for name in identity.outputs},
+            outputs={name: shard.output(name)[kept] for name in identity.outputs},
         ),
     )

@@ -291,5 +291,6 @@ def test_the_notebook_of_results_writes_a_report_and_explains(page, folder, tmp_
     assert (tmp_path / "report.html").stat().st_size > 20_000
     assert explained["id"].n_unique() == 2
     assert set(by_class["label"]) >= set(page.by_class["label"])
+    assert stable.height
     assert stable["share"].is_between(0, 1).all()
     assert empty == "0"

@@ -78,8 +78,8 @@ class Prepared:
     `inputs` then hold what is said of text alone."""
     vision: Mapping[ImageKey, Mapping[str, Any]] = field(default_factory=dict)
     """What the vision tower takes for each image that is shown."""
-    videos: int = 0
-    """Videos of each prompt, of those images the frames; their pixels are normalised."""
+    has_videos: bool = False
+    """Whether prompts have videos: then pixels are normalised already."""
 
     def converted(self, change: Callable[[Any], Any]) -> "Prepared":
         """Return the same with every input changed by a function."""

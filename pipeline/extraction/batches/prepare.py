@@ -105,11 +105,11 @@ def _encode(
     """Run the processor; where it refuses a batch, halve it until the culprit is alone."""
     numbers = tuple(number for number, _ in batch)
     try:
-        videos = len(videos_of(batch[0][1]))
-        raw = settings.raw_pixels and not videos
+        has_videos = bool(videos_of(batch[0][1]))
+        raw = settings.raw_pixels and not has_videos
         inputs = encoder.encode([pieces for _, pieces in batch], RAW_IMAGES if raw else None)
         ready = _in_type(inputs, settings.dtype)
-        return [Prepared(numbers, ready, images_in(batch[0][1]), videos=videos)]
+        return [Prepared(numbers, ready, images_in(batch[0][1]), has_videos=has_videos)]
     except Exception as error:  # a processor may raise anything
         if len(batch) == 1:
             sizes = [image.size for image in images_of(batch[0][1])]

@@ -199,7 +199,7 @@ def preflight(
 def sample(encoder: PromptEncoder, examples: Sequence[Example], media: MediaFolder) -> Sample:
     """Return a few prompts of different lengths, as in every batch of one shape, see `shape_of`.
 
-    Where some show videos and others do not, there are as many of each, and two shapes.
+    Where names tell that some show videos and others do not, up to half are of each: two shapes.
     """
     named: dict[bool, list[Example]] = {}
     for example in sorted(examples, key=lambda e: (len(e.media), len(e.prompt))):

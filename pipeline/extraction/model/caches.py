@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
+from savs.pipeline.extraction.model.input_types import MEAN_SECONDS
 from savs.pipeline.extraction.model.shared_inputs import GRID
 
 KINDS = "mm_token_type_ids"
 """Which tokens are of images: models with positions of several axes need it."""
-OF_VIDEOS = ("video_grid_thw", "second_per_grid_ts")
+OF_VIDEOS = ("video_grid_thw", MEAN_SECONDS)
 """Inputs that say where the tokens of videos stand, in such models."""
 
 
@@ -41,17 +42,21 @@ def widened(cache: Any, order: Sequence[int], device: torch.device) -> Any:
     return wide
 
 
+def has_axes(model: Any) -> bool:
+    """Return whether images have positions of several axes, which are computed before a pass."""
+    return hasattr(getattr(model, "model", model), "get_rope_index")
+
+
 def knows_positions(model: Any, inputs: Any) -> bool:
     """Return whether the positions behind a prompt are known, so that a pass can go on there."""
-    inner = getattr(model, "model", model)
-    return not hasattr(inner, "get_rope_index") or KINDS in inputs
+    return not has_axes(model) or KINDS in inputs
 
 
 def image_positions(model: Any, inputs: Any) -> torch.Tensor | None:
     """Return `(axes, batch, tokens)` positions of prompts, where images have several axes."""
-    inner = getattr(model, "model", model)
-    if not hasattr(inner, "get_rope_index"):
+    if not has_axes(model):
         return None
+    inner = getattr(model, "model", model)
     known = inspect.signature(inner.get_rope_index).parameters
     videos = {name: inputs[name] for name in OF_VIDEOS if name in known and name in inputs}
     found, _ = inner.get_rope_index(

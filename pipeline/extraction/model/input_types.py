@@ -1,10 +1,15 @@
-"""Which inputs are put to a model in its type: pixels and the like, and no times."""
+"""What models call their inputs, and which are put to them in their type: all but times."""
 
 from typing import Any
 
 import torch
 
-from savs.pipeline.extraction.model.video_inputs import SECONDS
+PIXELS = "pixel_values"
+"""What models call the pixels of images."""
+MEAN_SECONDS, OMNI_SECONDS = "second_per_grid_ts", "video_second_per_grid"
+SECONDS = (MEAN_SECONDS, OMNI_SECONDS)
+"""Inputs with the seconds that pass between the merged frames of each video; no other input is of
+times. Qwen2.5-VL has the first, Qwen2.5-Omni and Qwen3-Omni the second."""
 
 
 def in_type(name: str, value: Any, dtype: torch.dtype) -> Any:

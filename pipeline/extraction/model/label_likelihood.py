@@ -20,6 +20,7 @@ from savs.pipeline.extraction.model.answers import (
 )
 from savs.pipeline.extraction.model.caches import (
     behind,
+    has_axes,
     image_positions,
     knows_positions,
     new_cache,
@@ -73,11 +74,9 @@ def begin(model: Any, arguments: Mapping[str, Any], *, whole: bool) -> Begun:
         found = model(**given, use_cache=False, logits_to_keep=1)
         return Begun(given, None, None, found.logits[:, -1])
     cache = new_cache(model)
-    # with a token behind: a long video may end at later positions than the text that follows it
-    positions = image_positions(model, extended(model, given, given[IDS][:, -1:]))
     after = None
-    if positions is not None:
-        given["position_ids"], after = positions[:, :, :-1], positions[:, :, -1]
+    if (positions := positions_and_next(model, given)) is not None:
+        given["position_ids"], after = positions
     found = model(**given, **behind(cache), logits_to_keep=1)
     return Begun(given, cache, after, found.logits[:, -1])
 
@@ -209,6 +208,20 @@ def _go_on(
 def answer_type(model: Any) -> int:
     """Return the type of an answer's tokens, see `TYPES`."""
     return int(model.config.model_type in PREFIXED)
+
+
+def positions_and_next(
+    model: Any, arguments: Mapping[str, Any]
+) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Return `(axes, batch, tokens)` positions of prompts, and `(axes, batch)` of what follows.
+
+    None where the model counts by itself. What follows stands behind the text, not behind the
+    greatest position: a long video may end later than the text that follows it.
+    """
+    if not has_axes(model):
+        return None
+    found = image_positions(model, extended(model, arguments, arguments[IDS][:, -1:]))
+    return None if found is None else (found[:, :, :-1], found[:, :, -1])
 
 
 def extended(model: Any, arguments: Mapping[str, Any], ids: torch.Tensor) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from savs.datasets.media.video import videos_of
+from savs.pipeline.extraction.model.input_types import PIXELS
 from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, PromptEncoder
 
-PIXELS = "pixel_values"
 CLOSE = 1e-6
 """Greatest difference of a normalised pixel: devices differ in the last bit of a division."""
 

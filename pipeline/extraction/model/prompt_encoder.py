@@ -15,7 +15,7 @@ from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_form import PromptForm
 from savs.pipeline.extraction.model.prompts import chat_inputs, conversation_inputs
 from savs.pipeline.extraction.model.user_code import OwnCode
-from savs.pipeline.extraction.model.video_inputs import FRAMES_INSTEAD
+from savs.pipeline.extraction.model.video_inputs import NOT_FOR_CODE
 
 ToInputs = Callable[[Any, Sequence[Pieces]], Any]
 """Processor and prompts -> what the model takes, padded on the left."""
@@ -95,9 +95,7 @@ class PromptEncoder:
             A prompt or an image cannot be put to this model. A processor may raise anything else.
         """
         if self.code.to_inputs is not None and any(map(videos_of, prompts)):
-            raise ValueError(
-                f"your to_inputs takes text and images, and no video; {FRAMES_INSTEAD}"
-            )
+            raise ValueError(NOT_FOR_CODE)
         with _TOKENIZING:
             if image_options is not None:
                 to_inputs: Any = self.to_inputs if self.code.to_inputs is None else chat_inputs

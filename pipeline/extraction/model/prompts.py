@@ -8,7 +8,6 @@ from savs.datasets.media.video import Video, Visual, videos_of
 from savs.datasets.prompt import IMAGE_MARK, KEEP
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.chat_template import (
-    IMAGE,
     JOINED,
     image_places,
     kinds_of,
@@ -60,7 +59,7 @@ def pictured_inputs(
     ValueError
         A prompt has none, or as there.
     """
-    if not all(IMAGE in kinds_of(pieces) for pieces in prompts):
+    if not all(map(images_in, prompts)):  # what it thinks of videos, `chat_inputs` says
         raise ValueError("this model takes no prompt without an image")
     return chat_inputs(processor, prompts, image_options)
 

@@ -4,27 +4,19 @@ A processor gets the frames that were decoded here, and when each is shown. It s
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from savs.datasets.media.video import Video
-from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.chat_template import image_places
-
-if TYPE_CHECKING:
-    from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+from savs.pipeline.extraction.model.input_types import OMNI_SECONDS, PIXELS
 
 TICKS = 1_000_000
 """A processor computes times as frame number / rate. Numbers of microseconds are true for any
 rate, also one that changes."""
-PIXELS = "pixel_values"
-"""What models call the pixels of images."""
-OMNI_SECONDS = "video_second_per_grid"
-SECONDS = ("second_per_grid_ts", OMNI_SECONDS)
-"""Inputs with the seconds that pass between the merged frames of each video; no other input is of
-times. Qwen2.5-VL has the first, Qwen2.5-Omni and Qwen3-Omni the second."""
 FRAMES_INSTEAD = "--video frames puts its frames to the model as images"
+NOT_FOR_CODE = f"your to_inputs takes text and images, and no video; {FRAMES_INSTEAD}"
 
 
 def video_options(videos: Sequence[Video]) -> dict[str, Any]:
@@ -74,20 +66,3 @@ def mixes_videos(processor: Any) -> bool:
     """
     names = getattr(getattr(processor, "video_processor", None), "model_input_names", ())
     return PIXELS in names
-
-
-def require_videos(encoder: "PromptEncoder") -> None:
-    """Raise ModelError for a model that takes no video as a video."""
-    if encoder.code.to_inputs is not None:
-        raise ModelError(
-            f"{encoder.name}: your to_inputs takes text and images, and no video; {FRAMES_INSTEAD}"
-        )
-    if takes_videos(encoder.processor):
-        return
-    family = getattr(encoder.config, "model_type", "model")
-    kind = type(encoder.processor).__name__
-    has_processor = getattr(encoder.processor, "video_processor", None) is not None
-    what = "its chat template has no place for a video" if has_processor else f"its {kind} does not"
-    raise ModelError(
-        f"{encoder.name} ({family}) takes no video as a video: {what}; {FRAMES_INSTEAD}"
-    )

@@ -16,6 +16,16 @@ def folder(root: Path, *names: str) -> MediaFolder:
     return MediaFolder(root)
 
 
+def check(root: Path, there: list[str], name: str, found: str | None, *, foreign: bool) -> None:
+    """Check where a name is found in a folder that has some files."""
+    media = folder(root, *there)
+    assert locate(root, name) == (None if found is None else root / found)
+    assert media.has(name) is (found is not None)
+    assert is_foreign(root, name) is foreign
+    if found is not None:
+        assert media.read(name) == found.encode()
+
+
 @pytest.mark.parametrize(
     ("there", "name", "found"),
     [
@@ -37,12 +47,7 @@ def folder(root: Path, *names: str) -> MediaFolder:
 def test_the_longest_end_from_the_root_on_counts(
     tmp_path: Path, there: list[str], name: str, found: str | None
 ) -> None:
-    media = folder(tmp_path, *there)
-    assert locate(tmp_path, name) == (None if found is None else tmp_path / found)
-    assert media.has(name) is (found is not None)
-    assert is_foreign(tmp_path, name)
-    if found is not None:
-        assert media.read(name) == found.encode()
+    check(tmp_path, there, name, found, foreign=True)
 
 
 @pytest.mark.parametrize(
@@ -57,10 +62,7 @@ def test_the_longest_end_from_the_root_on_counts(
 def test_backslashes_of_relative_names_separate_folders(
     tmp_path: Path, there: list[str], name: str, found: str | None
 ) -> None:
-    media = folder(tmp_path, *there)
-    assert locate(tmp_path, name) == (None if found is None else tmp_path / found)
-    assert media.has(name) is (found is not None)
-    assert not is_foreign(tmp_path, name)
+    check(tmp_path, there, name, found, foreign=False)
 
 
 def test_a_file_deeper_down_is_not_guessed_at(tmp_path: Path) -> None:

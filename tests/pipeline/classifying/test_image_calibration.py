@@ -19,7 +19,10 @@ def test_one_image_of_a_class_gives_shares_of_votes(fitted, shots, made) -> None
     places = [labels.index(name) for name in ("cat", "dog")]
     few = clone(fitted).fit([images[i] for i in places], [labels[i] for i in places])
     votes = 8 * few.predict_proba(made.images[:4])
+    assert few.selection_.only_task().calibration is None
     np.testing.assert_allclose(votes, np.round(votes), atol=1e-6)
+    np.testing.assert_allclose(votes.sum(axis=1), 8)
+    assert ((votes > 0) & (votes < 8)).any()
 
 
 @pytest.mark.parametrize("readout", ["lda", "logistic", "posterior"])
@@ -35,10 +38,14 @@ def test_a_calibration_of_images_is_that_of_a_store(animals, fitted, shots, read
 
 
 def test_a_readout_that_cannot_leave_images_out_is_not_calibrated() -> None:
+    asked = []
+
     def refuse(*_):
+        asked.append(1)
         raise SelectionError("two examples of each class are needed")
 
     labels = np.array([0, 0, 1, 1])
     given = (np.ones((1, 4, 2), np.float32), labels, ["a", "b"], ["0", "1", "2", "3"])
     chosen = SimpleNamespace(rule=VOTE)
     assert calibrate_images(chosen, refuse, *given, "resubstitution") is None
+    assert asked

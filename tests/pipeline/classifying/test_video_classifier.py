@@ -39,3 +39,11 @@ def test_how_videos_were_decoded_is_recorded(tiny_model, tmp_path):
         model=model,
     )
     assert not any("had no videos" in note for note in noted.notes)
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip"])
+def test_a_video_is_named_where_training_had_none(fitted, tmp_path, name):
+    clip = tmp_path / name
+    clip.write_bytes(encode("mp4", [plain(PALETTE[number]) for number in range(3)]))
+    notes = classify(fitted.save(tmp_path / "saved"), [clip]).notes
+    assert f"the training examples had no videos, and {clip} is one" in notes

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +51,22 @@ def check_equal(found: Path, expected: Path) -> None:
     assert {path.suffix for path in found.iterdir()} == {".h5", ".json"}
 
 
+@contextmanager
+def held(command: list[str], hold: Hold, store: Path) -> Iterator[subprocess.Popen[str]]:
+    """Start two processes that a marked image holds; whatever happens, they are let go."""
+    words = [*command, "--out", str(store), "--gpus", "cpu,cpu"]
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "savs.pipeline.cli.app", *words],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            hold.let_go()
+
+
 def wait_for_claim(store: Path) -> int:
     """Wait until a process has claimed a shard, and return its number."""
     while True:
@@ -64,11 +82,13 @@ def test_two_processes_make_the_store_of_one_though_one_of_them_is_killed(
     savs, command, whole, tmp_path
 ) -> None:
     store = tmp_path / "store"
-    killer = threading.Thread(target=lambda: os.kill(wait_for_claim(store), signal.SIGKILL))
+    killer = threading.Thread(
+        target=lambda: os.kill(wait_for_claim(store), signal.SIGKILL), daemon=True
+    )
     killer.start()
     done = savs(*command, "--out", store, "--gpus", "cpu,cpu", "--json")
-    killer.join()
     assert done.returncode == 0, done.stderr
+    killer.join()
     assert "cpu] was killed by SIGKILL; others take its shards" in done.stderr
     check_equal(store, whole)
     assert json.loads(done.stdout)["rows"] == 32
@@ -86,13 +106,7 @@ def test_processes_that_all_live_share_the_store_of_one_bit_by_bit(
     inputs.image("images/train0.png", 123, SIZE)
     hold, store = Hold(tmp_path), tmp_path / "store"
     command = [*command, "--model-code", str(hold.code)]
-    words = [*command, "--out", str(store), "--gpus", "cpu,cpu"]
-    with subprocess.Popen(
-        [sys.executable, "-P", "-m", "savs.pipeline.cli.app", *words],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    ) as process:
+    with held(command, hold, store) as process:
         while len(list(store.glob("*.h5"))) < 16 - 4 and process.poll() is None:
             time.sleep(0.005)
         assert not (store / "train-00000.h5").exists()
@@ -108,13 +122,7 @@ def test_ctrl_c_ends_all(command, savs, inputs, tmp_path) -> None:
     inputs.image("images/test23.png", 123, SIZE)
     hold, store = Hold(tmp_path), tmp_path / "store"
     command = [*command, "--model-code", str(hold.code)]
-    words = [*command, "--out", str(store), "--gpus", "cpu,cpu"]
-    with subprocess.Popen(
-        [sys.executable, "-P", "-m", "savs.pipeline.cli.app", *words],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    ) as process:
+    with held(command, hold, store) as process:
         child = wait_for_claim(store)
         process.send_signal(signal.SIGINT)
         hold.let_go()

@@ -3,7 +3,8 @@ import oracle
 import pytest
 from polars.testing import assert_frame_equal
 
-from savs.pipeline import evaluate, save_evaluation, select
+from savs.pipeline import evaluate, save_evaluation, save_selection, select
+from savs.pipeline.cli.saved_selection import find_selection
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation import evaluation_file
 from savs.stores import open_store
@@ -120,7 +121,9 @@ def test_a_shard_is_opened_once_for_its_tables_and_the_folder_listed_once(
     monkeypatch.setattr(
         shards, "shard_sizes", lambda *given: listed.append(given) or shard_sizes(*given)
     )
-    assert evaluate(open_store(tmp_path / "s"), selection).metrics
+    save_selection(selection, tmp_path / "s/results/vote")
+    store = open_store(tmp_path / "s")
+    assert evaluate(store, find_selection(store, None, selection.rule)).metrics
     names = [
         f"{split}-0000{number}.h5" for split in ("train", "test", "test") for number in range(3)
     ]

@@ -100,7 +100,6 @@ def test_given_heads_are_not_limited(store):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"readouts": []}, "no readout was given"),
         ({"shots": []}, "no number of shots was given, expected positive integers or all"),
         ({"shots": [1, 0]}, "shots has 0, expected positive integers or all"),
     ],
@@ -108,11 +107,6 @@ def test_given_heads_are_not_limited(store):
 def test_a_grid_with_nothing_in_it_is_refused(store, given, message):
     with pytest.raises(SelectionError, match=message):
         sweep_depth(store, heads=3, **given)
-
-
-def test_a_readout_that_is_given_twice_is_refused(store):
-    with pytest.raises(SelectionError, match="two readouts are called 'vote'; give each once"):
-        sweep_depth(store, heads=3, shots=[2], draws=2, readouts=["vote", "vote"])
 
 
 def test_depth_is_printed_by_the_metric_that_is_asked_for(store, savs, tmp_path):

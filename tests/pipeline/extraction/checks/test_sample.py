@@ -48,6 +48,7 @@ def test_batches_and_answers_of_both_kinds_are_compared(model, tried):
     found = preflight(model, tried, None, RunOptions(), answers, shared=False)
     assert found.equal
     assert not found.whole_answers, found.answers_seen
+    assert found.answers_seen.startswith("log-likelihoods differ")
 
 
 def test_batches_of_videos_alone_that_fail_are_seen(model, tried, monkeypatch):
