@@ -12,10 +12,10 @@ TUTORIALS = ROOT / "docs" / "tutorials"
 pytestmark = pytest.mark.thorough
 
 
-def follow(savs, page: Path, *, without: tuple[str, ...] = ()) -> dict[str, str]:
-    """Run the commands of a page, and return what each printed."""
+def follow(savs, codes: list[str], *, without: tuple[str, ...] = ()) -> dict[str, str]:
+    """Run the commands of blocks of a page, and return what each printed."""
     printed = {}
-    for code in blocks(page, "bash"):
+    for code in codes:
         for words in commands(code):
             if words[0] not in without:
                 done = savs(*words)
@@ -28,28 +28,29 @@ def run_python(page: Path, number: int) -> None:
     exec(compile(blocks(page, "python")[number], str(page), "exec"), {})
 
 
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory) -> Path:
-    """Return a folder for what the first tutorial leaves."""
-    return tmp_path_factory.mktemp("photos")
+@pytest.fixture
+def photos(savs) -> None:
+    """Do steps 1 and 2 of the first tutorial: others use its files."""
+    run_python(TUTORIALS / "photos.md", 0)
+    follow(savs, blocks(TUTORIALS / "photos.md", "bash")[:1])
 
 
 def accuracy(folder: str) -> float:
     return float(pl.read_parquet(Path(folder) / "predictions.parquet")["correct"].mean())
 
 
-def test_photos(savs, photos, monkeypatch):
-    monkeypatch.chdir(photos)
-    run_python(TUTORIALS / "photos.md", 0)
+@pytest.mark.usefixtures("photos")
+def test_photos(savs):
     assert len(Path("all.jsonl").read_text().splitlines()) == 120
-    printed = follow(savs, TUTORIALS / "photos.md", without=("check-model",))
+    assert Path("page.html").exists()
+    printed = follow(savs, blocks(TUTORIALS / "photos.md", "bash")[1:], without=("check-model",))
     assert accuracy("features/results/vote") > 0.8  # as the page says
     assert Path("report.html").exists()
     assert "zero-shot" in next(text for words, text in printed.items() if words[:7] == "compare")
 
 
-def test_a_cluster(savs, photos, monkeypatch):
-    monkeypatch.chdir(photos)
+@pytest.mark.usefixtures("photos")
+def test_a_cluster(savs):
     (options,) = blocks(TUTORIALS / "cluster.md", "toml")
     Path("run.toml").write_text(options)
     calls = [words for code in blocks(TUTORIALS / "cluster.md", "bash") for words in commands(code)]
@@ -62,19 +63,19 @@ def test_a_cluster(savs, photos, monkeypatch):
     assert len(list(Path("together").glob("*.h5"))) > 4  # something to share
 
 
-def test_a_model(savs, photos, monkeypatch):
-    monkeypatch.chdir(photos)
+@pytest.mark.usefixtures("photos")
+def test_a_model(savs):
     (code,) = blocks(TUTORIALS / "model.md", "python")
     Path("blocks.py").write_text(code)
-    printed = follow(savs, TUTORIALS / "model.md", without=())
+    printed = follow(savs, blocks(TUTORIALS / "model.md", "bash"))
     told = next(text for words, text in printed.items() if "--model-code" in words)
     assert "24 in 6 layers, 96 wide" in told
     assert accuracy("heads/results/vote") > accuracy("blocks/results/vote") + 0.2
 
 
-def test_new_images(savs, monkeypatch, capfd):
+def test_new_images(savs, capfd):
     run_python(TUTORIALS / "new-images.md", 0)
-    follow(savs, TUTORIALS / "new-images.md")
+    follow(savs, blocks(TUTORIALS / "new-images.md", "bash"))
     assert pl.read_csv("new.csv").height == len([*Path("new").iterdir()]) == 12
     assert accuracy("pets/results/lda") > 0.8
     run_python(TUTORIALS / "new-images.md", 1)
