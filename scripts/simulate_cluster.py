@@ -54,8 +54,8 @@ class Cluster:
     _count: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self) -> float:
-        """Run all ranks to the end and return the real seconds that it took."""
-        self._started_s = time.monotonic()
+        """Run all ranks to the end; return the real seconds from when the last one was ready."""
+        self._all_ready = threading.Barrier(self.ranks, self._start)
         threads = [threading.Thread(target=self._work, args=(rank,)) for rank in range(self.ranks)]
         for thread in threads:
             thread.start()
@@ -63,11 +63,15 @@ class Cluster:
             thread.join()
         return time.monotonic() - self._started_s
 
+    def _start(self) -> None:
+        self._started_s = time.monotonic()
+
     def _work(self, rank: int) -> None:
         with MortalClaims(ClaimFiles(self.folder)) as claims:
             shards = OpenShards(
                 self.specs, claims, self._is_done, self._all_done, self.folder, rank / self.ranks
             )
+            self._all_ready.wait()  # each lists all shards: the threads do that one by one
             while shards.wait():
                 for spec in shards.claimed():
                     if self._compute(rank):
