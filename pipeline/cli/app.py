@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
+from keyword import iskeyword
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -59,7 +60,8 @@ class CommandGroup(TyperGroup):
 def import_command(name: str) -> Any:
     """Import the module of a command; its help is the summary and the function's docstring."""
     stem = name.replace("-", "_")
-    module = import_module(f"savs.pipeline.cli.commands.{stem}")
+    file = f"{stem}_" if iskeyword(stem) else stem
+    module = import_module(f"savs.pipeline.cli.commands.{file}")
     function = getattr(module, f"{stem}_command")
     command = _to_command(function, f"{COMMANDS[name]}\n\n{inspect.getdoc(function)}")
     command.params = order_options(name, command.params + _to_command(_take_config).params)
