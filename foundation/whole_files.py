@@ -60,12 +60,34 @@ def whole_file(
         partial.unlink(missing_ok=True)
 
 
+@contextmanager
+def unfinished(path: Path) -> Iterator[None]:
+    """Keep an empty unfinished file of a path while the block runs, and where it is killed.
+
+    Of a folder that gets several files, `left_overs_of` then says that it did not get all.
+    """
+    mark = path.with_name(f"{path.name}.{_tag()}{PARTIAL}")
+    try:
+        mark.touch()
+        _keep_names(path.parent)
+        yield
+    finally:
+        mark.unlink(missing_ok=True)
+
+
 def remove_left_overs(path: Path) -> None:
     """Remove what writers of a file left that were killed, as far as that is known of them.
 
     Those of other hosts and containers may live, so their unfinished files stay.
     """
-    space = _space_digest()
+    for partial in left_overs_of(path):
+        with suppress(OSError):  # it is in nobody's way
+            partial.unlink()
+
+
+def left_overs_of(path: Path) -> list[Path]:
+    """Return the unfinished files of a path whose writers are known to have ended."""
+    space, left = _space_digest(), []
     for partial in path.parent.glob(f"{glob.escape(path.name)}.*{PARTIAL}*"):
         found = _TAG.fullmatch(partial.name, len(path.name) + 1)
         if (
@@ -73,8 +95,8 @@ def remove_left_overs(path: Path) -> None:
             and found["space"] == space
             and process_has_ended(int(found["pid"]), found["started"])
         ):
-            with suppress(OSError):  # it is in nobody's way
-                partial.unlink()
+            left.append(partial)
+    return left
 
 
 def _tag() -> str:

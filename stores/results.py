@@ -5,7 +5,7 @@ import io
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 
 from savs.foundation.parquet_files import scan_parquet
 from savs.foundation.regular_files import regular_size
-from savs.foundation.whole_files import make_folder, remove_left_overs, whole_file
+from savs.foundation.whole_files import make_folder, remove_left_overs, unfinished, whole_file
 from savs.stores.errors import ResultError, StoreWriteError
 from savs.stores.format.layout import RESULTS, decode_json
 
@@ -67,6 +67,7 @@ def write_lazy_table(path: Path, table: pl.LazyFrame) -> None:
     """Write a table batch by batch, so that memory does not hold it."""
     with _writing(path), whole_file(path) as partial:
         table.sink_parquet(partial)
+        _note(path, partial)
 
 
 def copy_result(source: Path, target: Path, command: str = EVALUATE) -> Path:
@@ -170,6 +171,23 @@ def whole_result(folder: Path) -> Iterator[None]:
         _WRITTEN.reset(token)
 
 
+@contextmanager
+def unfinished_result(mark: Path) -> Iterator[None]:
+    """Mark a folder, which is made, until the block has written all its files: `unfinished`."""
+    with ExitStack() as stack:
+        with _disk_errors(mark):
+            make_folder(mark.parent)
+            stack.enter_context(unfinished(mark))
+            remove_left_overs(mark)
+        yield
+
+
+def _note(path: Path, partial: Path) -> None:
+    """Note what is written before it has its name, so that an interruption behind that finds it."""
+    if (written := _WRITTEN.get()) is not None:
+        written.append((path, partial.stat()))
+
+
 def _remove(folder: Path, written: Sequence[tuple[Path, os.stat_result]]) -> None:
     """Remove files unless others have taken their place, and the folders that are empty then."""
     for path, ours in written:
@@ -191,18 +209,23 @@ def write_file(path: Path, content: bytes) -> str:
     """
     with _writing(path), whole_file(path) as partial:
         partial.write_bytes(content)
+        _note(path, partial)
     return hashlib.sha256(content).hexdigest()
 
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
     """Make the folder of a file, and turn what goes wrong in writing it into a StoreWriteError."""
-    try:
+    with _disk_errors(path):
         make_folder(path.parent)
         remove_left_overs(path)
         yield
-        if (written := _WRITTEN.get()) is not None:
-            written.append((path, path.stat()))
+
+
+@contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, pl.exceptions.PolarsError) as error:
         reason = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0]
         raise StoreWriteError(

@@ -6,6 +6,7 @@ Nothing in it is pickled, and loading it runs nothing of it.
 from dataclasses import dataclass
 from pathlib import Path
 
+from savs.foundation.whole_files import PARTIAL, left_overs_of
 from savs.pipeline.bundles.card import model_card
 from savs.pipeline.bundles.standalone import PREDICT, predict_program, why_not_standalone
 from savs.pipeline.errors import ExportError
@@ -18,11 +19,13 @@ from savs.pipeline.selection.selection_file import (
     save_selection,
 )
 from savs.stores import FeatureStore, ResultError
-from savs.stores.results import CLASSIFIER, CONFIG, whole_result, write_file
+from savs.stores.results import CLASSIFIER, CONFIG, unfinished_result, whole_result, write_file
 
 CARD = "README.md"
 BUNDLE = (CLASSIFIER, CONFIG, CARD, PREDICT)
 """The files of a bundle; predict.py may be missing."""
+MARK = "bundle"
+"""Stem of the unfinished file that a folder has until it has all files of a bundle."""
 HOW = "`savs export STORE --to classifier --out DIR`"
 
 
@@ -55,7 +58,7 @@ def write_bundle(
     classifier
         Folder that `select` or `evaluate` wrote; metrics in it are in the card.
     out
-        A folder that is empty or does not exist.
+        A folder that is empty or does not exist, or where an export was killed.
     readout
         The readout of the classifier, where it is the user's own.
     subtask
@@ -76,17 +79,24 @@ def write_bundle(
     source = given.parent if given.name == CONFIG else given
     whole = load_selection(source, readout=readout)
     selection = only_subtask(whole, subtask)
-    if folder.is_dir() and any(folder.iterdir()):
-        raise ExportError(f"{folder} has files, which would be replaced; pass an empty folder")
+    _require_free(folder)
     reason = why_not_standalone(selection)
     card = model_card(selection, store, source, reason, whole)
-    with whole_result(folder):
+    with whole_result(folder), unfinished_result(folder / MARK):
         write_file(folder / CARD, card.encode("utf-8"))
         if reason is None:
             write_file(folder / PREDICT, predict_program())
         save_selection(selection, folder) if subtask else copy_selection(source, folder)
     names = tuple(name for name in BUNDLE if (folder / name).exists())
     return Bundle(folder, names, None if reason is None else f"no {PREDICT}: {reason}")
+
+
+def _require_free(folder: Path) -> None:
+    """Raise ExportError if a folder has files, but for those of a bundle that was not finished."""
+    names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set[str]()
+    ours = {name for name in names if name in BUNDLE or name.endswith(PARTIAL)}
+    if names and not (names == ours and left_overs_of(folder / MARK)):
+        raise ExportError(f"{folder} has files, which would be replaced; pass an empty folder")
 
 
 def bundle_files(folder: Path) -> list[Path]:

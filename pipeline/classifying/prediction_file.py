@@ -128,7 +128,7 @@ def open_predictions(
         make_folder(path.parent)
         for place in (_state_path(path), rows_path, path):
             remove_left_overs(place)
-        is_new = not (path.exists() or rows_path.exists())
+        is_new = _is_new(path, rows_path)
         if not (force or is_new):
             _require_same(path, made)  # before a file is made
         file = rows_path.open("a+b")
@@ -148,6 +148,14 @@ def open_predictions(
     finally:
         with suppress(OSError):  # a full disk refuses once more what it refused before
             file.close()
+
+
+def _is_new(*places: Path) -> bool:
+    """Return whether no run has begun a file, or one was killed before it could say of what."""
+    there = [place for place in places if place.exists()]
+    return not there or not (
+        _state_path(places[0]).exists() or any(place.stat().st_size for place in there)
+    )
 
 
 def _require_same(path: Path, made: Facts) -> RunState:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from savs.stores import FeatureStore, Head
 
 CHOSEN, ALL = "chosen", "all"
+VOTE = "vote"
+"""The readout whose selection is taken by default."""
 _HEAD = re.compile(r"L(\d+)\.H(\d+)")
 
 SelectionOption = Annotated[
@@ -56,7 +58,7 @@ def saved_selection(store: "FeatureStore") -> Path:
     """Return the folder of the selection that `savs select` leaves in a store."""
     from savs.stores.results import results_folder
 
-    return results_folder(store.path, "vote")
+    return results_folder(store.path, VOTE)
 
 
 def say_size(path: Path, size: int, heads: int, *, as_json: bool) -> None:

@@ -26,8 +26,9 @@ def check_free(path: Path, option: str, *, force: bool) -> None:
 def output_files(targets: Mapping[str, Path], *, force: bool = False) -> Iterator[dict[str, Path]]:
     """Yield a path to write to for each option's file; all get their names when the block ends.
 
-    Their content is made durable first, and replaced files are removed before the first gets its
-    name: a crash or a full disk never leaves an old file next to a new one.
+    Their content is made durable first. One file replaces an old one at once. Of several the old
+    ones are removed before the first gets its name: a crash or a full disk never leaves an old file
+    next to a new one.
 
     Parameters
     ----------
@@ -43,18 +44,19 @@ def output_files(targets: Mapping[str, Path], *, force: bool = False) -> Iterato
     """
     for option, path in targets.items():
         check_free(path, option, force=force)
+    at_once = force and len(targets) == 1
     try:
         with ExitStack() as stack:
             paths = {}
             for option, path in targets.items():
                 make_folder(path.parent)
                 remove_left_overs(path)
-                new = whole_file(path, replace=False, keep_suffix=True)
+                new = whole_file(path, replace=at_once, keep_suffix=True)
                 paths[option] = stack.enter_context(new)
             yield paths
             for path in paths.values():
                 make_durable(path)
-            for path in targets.values() if force else ():
+            for path in targets.values() if force and not at_once else ():
                 path.unlink(missing_ok=True)
     except OSError as error:
         if isinstance(error, SavsError):

@@ -1,7 +1,7 @@
 """Stores made of stores: only some heads of one, or the shards of several."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,23 +15,40 @@ from savs.stores.errors import (
     StoreIncompleteError,
     StoreMismatchError,
 )
-from savs.stores.format.layout import Head, LayerGrid
-from savs.stores.format.manifest import Identity, Manifest
+from savs.stores.format.layout import RESULTS, Head, LayerGrid
+from savs.stores.format.manifest import Manifest
 from savs.stores.format.plan import ShardSpec, StorePlan
 from savs.stores.maintain.merged_plan import Part, merged_plan
 from savs.stores.maintain.verify import shard_problem
 from savs.stores.read.store import FeatureStore, open_store
+from savs.stores.results import whole_result
 from savs.stores.shard.content import ShardContent
 from savs.stores.shard.read import Shard, open_shard
-from savs.stores.write.whole_store import whole_store
+from savs.stores.write.whole_store import whole_store, write_listed
 from savs.stores.write.write_errors import write_errors
-from savs.stores.write.writer import FeatureWriter
 
 
-def slim(store: FeatureStore, heads: Sequence[Head], out: str | Path) -> FeatureStore:
+def slim(
+    store: FeatureStore,
+    heads: Sequence[Head],
+    out: str | Path,
+    *,
+    before_seal: Callable[[], None] = lambda: None,
+) -> FeatureStore:
     """Write a store that holds only some heads of another, in their order by layer and head.
 
     Everything else is kept, bit for bit: examples, skips, answers, runs.
+
+    Parameters
+    ----------
+    store
+        A complete store.
+    heads
+        Which heads.
+    out
+        Folder of the new store.
+    before_seal
+        Called when all shards are there and the store is not finished; it may write results.
 
     Raises
     ------
@@ -52,7 +69,7 @@ def slim(store: FeatureStore, heads: Sequence[Head], out: str | Path) -> Feature
     )
     identity = replace(store.manifest.identity, grid=grid)
     parts = [(store, spec) for spec in store.present()]
-    return _write(Manifest(identity, store.manifest.plan), parts, Path(out))
+    return _write(Manifest(identity, store.manifest.plan), parts, Path(out), before_seal)
 
 
 def merge(stores: Sequence[FeatureStore], out: str | Path) -> FeatureStore:
@@ -120,12 +137,12 @@ def _unite(stores: Sequence[FeatureStore], out: Path) -> FeatureStore:
     with whole_store(out, Manifest(manifest.identity, manifest.plan)) as (writer, made):
         for spec, having in homes.items():
             source, target = _whole(spec, having), out / spec.name
+            made.append(spec.name)
             try:
                 with write_errors(target), whole_file(target, replace=False) as partial:
                     shutil.copyfile(source, partial)
             except FileExistsError:  # an extraction has joined, and was first
-                continue
-            made.append(spec.name)
+                made.remove(spec.name)
         writer.seal()
     return open_store(out)
 
@@ -142,45 +159,43 @@ def _whole(spec: ShardSpec, having: Sequence[FeatureStore]) -> Path:
     raise StoreCorruptError("\n".join(found))
 
 
-def _write(manifest: Manifest, parts: Sequence[Part], out: Path) -> FeatureStore:
+def _write(
+    manifest: Manifest,
+    parts: Sequence[Part],
+    out: Path,
+    before_seal: Callable[[], None] = lambda: None,
+) -> FeatureStore:
     """Write shards as those of a new store, one after the other; memory holds one of them."""
     with whole_store(out, manifest) as (writer, made):
         for (store, old), new in zip(parts, manifest.plan.shards(), strict=True):
             with open_shard(store.path / old.name, old, store.manifest) as shard:
-                if _copy(shard, store.grid, manifest.identity, writer, new):
-                    made.append(new.name)
-        writer.seal()
+                content = _content(shard, store.grid, manifest, new)
+                write_listed(writer, made, new, content)
+        with whole_result(out / RESULTS):
+            before_seal()
+            writer.seal()
     return open_store(out)
 
 
-def _copy(
-    shard: Shard,
-    grids: Sequence[LayerGrid],
-    identity: Identity,
-    writer: FeatureWriter,
-    spec: ShardSpec,
-) -> bool:
-    """Write the heads of an identity, and all else of the planned rows, as another shard.
-
-    Returns False where another process has written it.
-    """
+def _content(
+    shard: Shard, grids: Sequence[LayerGrid], manifest: Manifest, spec: ShardSpec
+) -> ShardContent:
+    """Return the heads of an identity, and all else of the planned rows, for another shard."""
+    identity = manifest.identity
     held = {grid.layer: grid for grid in grids}
-    planned = writer.manifest.plan.planned_ids(spec)
+    planned = manifest.plan.planned_ids(spec)
     examples, skipped = shard.examples(), shard.skipped()
     rows = examples["id"].is_in(planned)
     kept = slice(None) if rows.all() else rows.to_numpy()  # a mask copies
-    return writer.write(
-        spec,
-        ShardContent(
-            layers={
-                g.layer: np.stack(
-                    [x[kept] for x in shard.heads([(held[g.layer], head) for head in g.heads])]
-                )
-                for g in identity.grid
-            },
-            examples=examples.filter(rows).to_dict(as_series=False),
-            skipped=skipped.filter(pl.col("id").is_in(planned)).to_dict(as_series=False),
-            run=shard.run,
-            outputs={name: shard.output(name)[kept] for name in identity.outputs},
-        ),
+    return ShardContent(
+        layers={
+            g.layer: np.stack(
+                [x[kept] for x in shard.heads([(held[g.layer], head) for head in g.heads])]
+            )
+            for g in identity.grid
+        },
+        examples=examples.filter(rows).to_dict(as_series=False),
+        skipped=skipped.filter(pl.col("id").is_in(planned)).to_dict(as_series=False),
+        run=shard.run,
+        outputs={name: shard.output(name)[kept] for name in identity.outputs},
     )

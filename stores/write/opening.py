@@ -13,6 +13,7 @@ from savs.stores.files.paths import WRITABLE, is_remote, is_writable
 from savs.stores.format.layout import CLAIMS, MANIFEST
 from savs.stores.format.manifest import Identity, Manifest, read_manifest, write_manifest
 from savs.stores.format.plan import PlannedRow, ShardSpec, make_plan
+from savs.stores.write.begun_store import EMPTY, claim_begun, is_begun, remove_begun
 from savs.stores.write.claim_files import ClaimFiles
 from savs.stores.write.claim_objects import ClaimObjects, claim_storage
 from savs.stores.write.claims import ClaimLostError, Claims
@@ -141,16 +142,19 @@ def _remove_if_empty(folder: Path) -> None:
 def new_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
     """Make a store of a manifest that is known already: a copy, a part or a union of others.
 
+    Where the writer of the same store was killed, it is begun again.
+
     Raises
     ------
     StoreMismatchError
         The folder is not empty.
+    StoreLockedError
+        Another process makes a store there.
     StoreWriteError
         The folder cannot be made or written.
     """
     with write_errors(path):
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise StoreMismatchError(f"{path} exists and is not empty; pass a new or empty folder")
+        begun = is_begun(path, manifest)
         is_new = not path.exists()
         make_folder(path)
     with ExitStack() as stack:
@@ -158,17 +162,21 @@ def new_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
             stack.callback(_remove_if_empty, path)
         with write_errors(path / MANIFEST):
             claims = stack.enter_context(Claims(ClaimFiles(path)))
-            with claims.hold(MANIFEST):  # an unfinished file without a claim is removed by others
-                _write_first(path, manifest)
+            claim_begun(path, claims)
+            if begun:
+                remove_begun(path, manifest)
+            else:
+                _write_first(path, manifest, claims)
         yield FeatureWriter(path, manifest, claims)
 
 
-def _write_first(path: Path, manifest: Manifest) -> None:
+def _write_first(path: Path, manifest: Manifest, claims: Claims) -> None:
     try:
-        write_manifest(path, manifest)
+        with claims.hold(MANIFEST):  # an unfinished file without a claim is removed by others
+            write_manifest(path, manifest)
     except FileExistsError as error:
         raise StoreMismatchError(
-            f"another process has just made a store in {path}; pass a new or empty folder"
+            f"another process has just made a store in {path}; {EMPTY}"
         ) from error
 
 

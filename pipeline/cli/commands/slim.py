@@ -7,6 +7,7 @@ from typing import Annotated
 from savs import pipeline
 from savs.pipeline.cli.head_choice import (
     CHOSEN,
+    VOTE,
     HeadsChoice,
     SelectionOption,
     find_heads,
@@ -25,13 +26,17 @@ def slim_command(
 ) -> None:
     """Copy the selection, too, so that `savs evaluate` gives the same results."""
     from savs.pipeline.selection.selection_file import copy_selection
+    from savs.stores.results import results_folder
 
     opened = pipeline.open_store(store)
     wanted = find_heads(opened, heads, selection)
     with TemporaryDirectory() as kept:
         if heads == CHOSEN:  # read before the store is written: it may not be whole
             copy_selection(selection or saved_selection(opened), Path(kept))
-        small = pipeline.slim(opened, wanted, out)
-        if heads == CHOSEN:
-            copy_selection(kept, saved_selection(small))
+
+        def keep_selection() -> None:
+            if heads == CHOSEN:
+                copy_selection(kept, results_folder(out, VOTE))
+
+        small = pipeline.slim(opened, wanted, out, before_seal=keep_selection)
     say_size(small.path, small.facts["bytes"], len(wanted), as_json=json)

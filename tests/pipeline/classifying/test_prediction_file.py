@@ -189,3 +189,22 @@ def test_a_full_disk_names_the_output(tmp_path, suffix) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     with open_predictions(out, rows.schema, {}, retry_skipped=False, force=False) as file:
         assert file.done.height == 0
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_a_run_that_was_killed_before_it_said_of_what_is_begun_again(
+    tmp_path, monkeypatch, suffix
+) -> None:
+    path, name = tmp_path / f"out{suffix}", "savs.pipeline.classifying.prediction_file._write_state"
+    given = {"schema": CLASSIFIED_SCHEMA, "made": {"a": 1}, "retry_skipped": False, "force": False}
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(name, killed)
+        with pytest.raises(KeyboardInterrupt), open_predictions(path, **given):
+            pass
+    assert [file.stat().st_size for file in tmp_path.iterdir()] == [0]
+    with open_predictions(path, **given) as opened:
+        assert opened.done.height == 0
