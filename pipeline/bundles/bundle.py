@@ -18,6 +18,7 @@ from savs.pipeline.selection.selection_file import (
     save_selection,
 )
 from savs.stores import FeatureStore, ResultError
+from savs.stores.read.given_store import require_store
 from savs.stores.results import CLASSIFIER, CONFIG, whole_result, write_file
 
 CARD = "README.md"
@@ -72,6 +73,7 @@ def write_bundle(
     StoreWriteError
         `out` cannot be written.
     """
+    require_store(store)
     folder, given = Path(out), Path(classifier)
     source = given.parent if given.name == CONFIG else given
     whole = load_selection(source, readout=readout)

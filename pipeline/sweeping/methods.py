@@ -35,6 +35,7 @@ from savs.pipeline.sweeping.shared_examples import (
 from savs.pipeline.sweeping.summary import Cell, CellScores, Sweep
 from savs.pipeline.sweeping.sweep import default_shots, require_names, swept_predictions
 from savs.stores import FeatureStore
+from savs.stores.read.given_store import require_store
 
 NO_HEADS = 0
 """Number of heads of the model's own answers, and of captions."""
@@ -103,6 +104,7 @@ def sweep_methods(
         A planned shard is missing.
     """
     for store in stores.values():
+        require_store(store)
         store.require_complete()
     require_scoring(scoring)
     is_same, apart = hold_same_test(list(stores.values()))
