@@ -141,8 +141,11 @@ def main() -> NoReturn:
         say(f"error: {error}", keep="\n")
         sys.exit(_exit_code(error))
     except OSError as error:
-        from savs.foundation.disk_errors import FULL
+        from savs.foundation.disk_errors import FULL, UNUSABLE
 
+        if error.errno in UNUSABLE and error.filename:
+            say(f"error: {error.filename!s:.200}: {error.strerror}; check this path")
+            sys.exit(exits.FAILURE)
         if error.errno not in FULL:
             raise
         drop_stdout()

@@ -14,6 +14,7 @@ import polars as pl
 
 from savs.datasets import Benchmark
 from savs.datasets.rows.plugin_guard import compute_metrics
+from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.captions import Captions, compares_captions
 from savs.pipeline.evaluation.own_answer import own_answers
@@ -103,6 +104,8 @@ def sweep_methods(
     StoreIncompleteError
         A planned shard is missing.
     """
+    if not isinstance(stores, Mapping):
+        raise ParameterError(f"stores is {stores!r:.100}, expected name -> store, as a dictionary")
     for store in stores.values():
         require_store(store)
         store.require_complete()

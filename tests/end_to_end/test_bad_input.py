@@ -189,3 +189,11 @@ def test_a_wrong_media_root_stops_before_the_model_is_loaded(extract, tmp_path, 
     done = extract("--media-root", tmp_path / "nowhere", *more, model="no/such-model")
     failed(done, 1, "none of the 11 images exists", "nowhere; set --media-root")
     assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("command", ["evaluate", "compare", "explain", "suggest"])
+def test_a_name_that_no_disk_takes_is_one_line(savs, command):
+    name = "x" * 300
+    done = savs(command, name, *(["r"] if command == "compare" else []))
+    failed(done, 1, "File name too long")
+    assert done.stderr.count("\n") == 1

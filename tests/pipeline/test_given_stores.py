@@ -7,6 +7,8 @@ import pytest
 
 from savs import pipeline
 from savs.foundation.errors import ParameterError
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.sweeping.draws import make_draws
 
 TAKE_A_STORE: dict[str, Callable[[Any], Any]] = {
     "select": pipeline.select,
@@ -51,3 +53,15 @@ def test_a_path_is_no_selection(call) -> None:
 def test_a_path_is_no_evaluation() -> None:
     with pytest.raises(ParameterError, match=r"expected what evaluate\(\) returns"):
         pipeline.save_evaluation("features/results/vote", "out")
+
+
+def test_stores_have_names_and_shots_a_kind() -> None:
+    with pytest.raises(ParameterError, match="expected name -> store, as a dictionary"):
+        pipeline.sweep_methods(["features"])
+    with pytest.raises(ParameterError, match="shots is 20, expected Shots"):
+        pipeline.split("general", "all.jsonl", train="a.jsonl", test="b.jsonl", shots=20)
+
+
+def test_a_seed_is_not_negative() -> None:
+    with pytest.raises(SelectionError, match="seed is -1, expected at least 0"):
+        make_draws([], ["all"], draws=1, seed=-1)
