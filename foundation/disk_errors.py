@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Numbers of the errors for no space, no quota, and a file that may not grow."""
+UNUSABLE = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EACCES, errno.EPERM)
+"""Numbers of the errors for a path that cannot be looked at, whoever gave it."""
 _CODE = re.compile(r"\(os\s+error\s+(\d+)\)")
 
 

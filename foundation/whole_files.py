@@ -1,5 +1,6 @@
 """Files that appear under their name whole, or not at all, and folders that stay."""
 
+import errno
 import glob
 import hashlib
 import os
@@ -51,6 +52,8 @@ def whole_file(
     """
     name = f"{path.name}.{_tag()}{PARTIAL}"
     partial = path.with_name(name + path.suffix if keep_suffix else name)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "it is a pipe or a device", str(path))
     try:
         yield partial
         before_naming()

@@ -17,7 +17,7 @@ from savs.foundation.parquet_files import scan_parquet
 from savs.foundation.regular_files import regular_size
 from savs.foundation.whole_files import make_folder, remove_left_overs, unfinished, whole_file
 from savs.stores.errors import ResultError, StoreWriteError
-from savs.stores.format.layout import RESULTS, decode_json
+from savs.stores.format.layout import MANIFEST, RESULTS, decode_json
 
 CLASSIFIER = "classifier.safetensors"
 """The arrays of a selection."""
@@ -38,6 +38,23 @@ LARGEST_JSON = 2**28
 
 _WRITTEN: ContextVar[list[tuple[Path, os.stat_result]] | None] = ContextVar("written", default=None)
 """Files that were written since `whole_result` began, which removes them where that fails."""
+
+
+def require_no_own_file(path: Path) -> None:
+    """Check that an output replaces no file of a store or of a result, which would be damaged.
+
+    Raises
+    ------
+    StoreWriteError
+        It would.
+    """
+    is_shard = path.name == MANIFEST or path.suffix == ".h5"
+    marks = (MANIFEST,) if is_shard else (CONFIG, METRICS)
+    named = is_shard or path.name in (CLASSIFIER, CONFIG, METRICS, PREDICTIONS, UNITS)
+    if named and path.exists() and any((path.parent / mark).exists() for mark in marks):
+        raise StoreWriteError(
+            f"{path} is a part of a store or of a result, which would be lost; pass another --out"
+        )
 
 
 def results_folder(store: Path, name: str) -> Path:

@@ -19,6 +19,7 @@ from savs.pipeline.selection.selection_file import (
     save_selection,
 )
 from savs.stores import FeatureStore, ResultError
+from savs.stores.read.given_store import require_store
 from savs.stores.results import CLASSIFIER, CONFIG, unfinished_result, whole_result, write_file
 
 CARD = "README.md"
@@ -75,6 +76,7 @@ def write_bundle(
     StoreWriteError
         `out` cannot be written.
     """
+    require_store(store)
     folder, given = Path(out), Path(classifier)
     source = given.parent if given.name == CONFIG else given
     whole = load_selection(source, readout=readout)

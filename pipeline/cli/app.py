@@ -17,7 +17,7 @@ from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.cli.commands import COMMANDS, STAGES
 from savs.pipeline.cli.options.panels import order_options
 from savs.pipeline.cli.options.shared import ConfigOption
-from savs.pipeline.cli.options.variables import require_known_variables
+from savs.pipeline.cli.options.variables import require_known_variables, variable_of
 from savs.pipeline.cli.output import drop_stdout, print_line, say, visible
 from savs.pipeline.running import signals as interruption
 
@@ -45,7 +45,7 @@ class CommandGroup(TyperGroup):
             return name, known, rest
         command = import_command(name)
         if not ctx.resilient_parsing:  # of shell completion, which says nothing
-            require_known_variables(name, [parameter.name for parameter in command.params])
+            require_known_variables(name, command.params)
         return name, command, rest
 
     def invoke(self, ctx: Any) -> Any:
@@ -66,6 +66,8 @@ def import_command(name: str) -> Any:
     command = _to_command(function, f"{COMMANDS[name]}\n\n{inspect.getdoc(function)}")
     command.params = order_options(name, command.params + _to_command(_take_config).params)
     for parameter in command.params:
+        if parameter.param_type_name == "option":
+            parameter.envvar = variable_of(name, parameter)
         if parameter.multiple and parameter.name in LINES:
             parameter.value_from_envvar = partial(_variable_lines, parameter)
     return command
@@ -141,8 +143,11 @@ def main() -> NoReturn:
         say(f"error: {error}", keep="\n")
         sys.exit(_exit_code(error))
     except OSError as error:
-        from savs.foundation.disk_errors import FULL
+        from savs.foundation.disk_errors import FULL, UNUSABLE
 
+        if error.errno in UNUSABLE and error.filename:
+            say(f"error: {error.filename!s:.200}: {error.strerror}; check this path")
+            sys.exit(exits.FAILURE)
         if error.errno not in FULL:
             raise
         drop_stdout()

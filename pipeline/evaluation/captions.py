@@ -29,6 +29,7 @@ from savs.pipeline.readouts.probabilities import softmax
 from savs.pipeline.selection.task_selection import fit_tasks, given_heads
 from savs.stores import FeatureStore
 from savs.stores.format.layout import CAPTIONS, LOGIT_SCALE
+from savs.stores.read.given_store import require_store
 
 
 def compares_captions(store: FeatureStore, readout: Readout | str | None) -> bool:
@@ -65,6 +66,7 @@ def match_captions(
     StoreIncompleteError
         A planned shard is missing.
     """
+    require_store(store)
     store.require_complete()
     measuring = stored_benchmark(store, benchmark)
     captions, tasks = Captions(store, measuring), training_tasks(store)

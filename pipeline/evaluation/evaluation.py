@@ -25,6 +25,7 @@ from savs.pipeline.selection.older import is_of_store, older_note
 from savs.pipeline.selection.selection import Selection, TaskSelection, default_heads, select
 from savs.stores import FeatureStore, Head, StoreIncompleteError
 from savs.stores.format.layout import THUMBNAIL_COLUMN
+from savs.stores.read.given_store import require_store
 
 
 def evaluate(
@@ -72,6 +73,7 @@ def evaluate(
     LeakError
         All test examples would be left out.
     """
+    require_store(store)
     store.require_split("test")
     store.require_complete()
     measuring = stored_benchmark(store, benchmark)

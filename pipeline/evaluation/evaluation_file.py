@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from savs.datasets import Units
+from savs.foundation.errors import ParameterError
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.predictions import PREDICTION_SCHEMA
 from savs.pipeline.selection.selection_file import write_selection
@@ -66,6 +67,8 @@ def save_evaluation(evaluation: Evaluation, folder: str | Path) -> tuple[Path, P
     StoreWriteError
         The folder cannot be written.
     """
+    if not isinstance(evaluation, Evaluation):
+        raise ParameterError(f"evaluation is {evaluation!r:.100}, expected what evaluate() returns")
     folder = Path(folder)
     content = {"savs": version("savs")} | evaluation.to_json()
     mark = {"run": digest(content)}

@@ -13,6 +13,7 @@ from savs.pipeline.names import GENERATED
 from savs.pipeline.readouts import ClassScores
 from savs.stores import FeatureStore, ResultError
 from savs.stores.format.layout import GENERATED_CHARACTERS
+from savs.stores.read.given_store import require_store
 
 
 def text_answers(store: FeatureStore) -> Answers:
@@ -47,6 +48,7 @@ def generated_texts(store: FeatureStore, split: str) -> pl.Series:
     ResultError
         The store keeps none, or what it keeps is no text.
     """
+    require_store(store)
     values = store.output(split, GENERATED)
     try:
         if values.dtype != np.int32 or values.shape[1:] != (GENERATED_CHARACTERS,):

@@ -12,6 +12,7 @@ from savs.pipeline.evaluation.zero_shot import label_answers
 from savs.pipeline.names import GENERATED, OWN_ANSWERS
 from savs.pipeline.plugins.benchmark import stored_benchmark
 from savs.stores import FeatureStore
+from savs.stores.read.given_store import require_store
 
 
 def own_answer(
@@ -52,6 +53,7 @@ def own_answer(
     StoreIncompleteError
         A planned shard is missing.
     """
+    require_store(store)
     store.require_complete()
     measuring = stored_benchmark(store, benchmark)
     found = own_answers(store, readout)

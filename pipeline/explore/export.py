@@ -12,6 +12,8 @@ from savs.foundation.disk_errors import native_disk_errors
 from savs.foundation.whole_files import make_folder, remove_left_overs, whole_file
 from savs.pipeline.errors import ExportError
 from savs.stores import FeatureStore, Head, StoreWriteError, head_name
+from savs.stores.read.given_store import require_store
+from savs.stores.results import require_no_own_file
 
 EXAMPLE_COLUMNS = ("id", "split", "label", "group", "subtask", "category", "prompt")
 
@@ -41,8 +43,9 @@ def export(
     ExportError
         An unknown form or split, or a file named like another form.
     StoreWriteError
-        The file cannot be written.
+        The file cannot be written, or is one of a store or of a result.
     """
+    require_store(store)
     if form not in FORMS:
         raise ExportError(
             f"no format is called {form!r}; expected one of: {', '.join(FORMS)}, or, for the"
@@ -52,6 +55,7 @@ def export(
     other = [name for name in FORMS if path.suffix == f".{name}" and name != form]
     if other:
         raise ExportError(f"{path.name} would be a {form} file; use --to {other[0]}")
+    require_no_own_file(path)
     known = list(store.manifest.plan.splits)
     if not splits or not set(splits) <= set(known):
         raise ExportError(f"splits are {list(splits)}, expected some of {known}")

@@ -13,6 +13,7 @@ from savs.pipeline.heads.head_votes import heads_frame
 from savs.pipeline.selection.selection_file import load_config
 from savs.stores import FeatureStore
 from savs.stores.files.paths import is_remote
+from savs.stores.read.given_store import require_store
 from savs.stores.results import CONFIG, PREDICTIONS, results_folder
 
 FILES = {"predictions": PREDICTIONS, "votes": CONFIG}
@@ -43,6 +44,7 @@ def query(store: FeatureStore, sql: str, result: str = "vote") -> pl.DataFrame:
     ResultError
         The predictions were changed, or are not of the evaluation in metrics.json.
     """
+    require_store(store)
     there = _there(store, result)
     try:
         _require_reading(sql)

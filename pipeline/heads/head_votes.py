@@ -12,6 +12,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.centroids import class_centroids, cosines, first_of_best, leads
 from savs.pipeline.heads.training_set import TrainingTask, head_widths, training_tasks
 from savs.stores import FeatureStore, Head, head_name
+from savs.stores.read.given_store import require_store
 
 HEAD_VOTE_SCHEMA: Mapping[str, pl.DataType] = {
     "id": pl.String(),
@@ -71,6 +72,7 @@ def heads_frame(
         A planned shard of the split is missing. Of a store that is opened with `partial`, subtasks
         without training examples are left out.
     """
+    require_store(store)
     wanted = list(store.heads if heads is None else heads)
     return lazy_frames(lambda: _frames(store, wanted, split), HEAD_VOTE_SCHEMA, "savs head votes")
 

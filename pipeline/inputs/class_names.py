@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from savs.foundation.errors import ParameterError
+from savs.foundation.regular_files import read_regular_text
 
 LABELS = "labels"
 """What `--classes` says instead of a file: the labels of the training examples, as they are."""
@@ -25,10 +26,9 @@ def read_class_names(path: str | Path) -> dict[str, str]:
     text = _text(path, "--classes")
     if str(path).endswith(".json"):
         try:
-            found = json.loads(text)
-        except ValueError as error:
+            pairs = json.loads(text, object_pairs_hook=list)  # a name given twice stays twice
+        except (ValueError, RecursionError) as error:
             raise ParameterError(f"{path} is not JSON: {error}; correct the file") from error
-        pairs = list(found.items()) if isinstance(found, dict) else found
     else:
         pairs = [line.strip() for line in text.splitlines() if line.strip()]
     if not isinstance(pairs, list):
@@ -89,8 +89,8 @@ def name_of(label: str, names: Mapping[str, str]) -> str:
 
 def _text(path: str | Path, option: str) -> str:
     try:
-        return Path(path).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_regular_text(Path(path))
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ParameterError(
             f"{option} {path} cannot be read: {reason}; pass a file of text"

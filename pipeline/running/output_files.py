@@ -1,7 +1,7 @@
 """Output files of a command: written completely under free names, or not at all."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from savs.foundation.errors import SavsError
@@ -22,13 +22,20 @@ def check_free(path: Path, option: str, *, force: bool) -> None:
         raise OutputError(f"{path} exists; pass another {option}, or --force to replace it")
 
 
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Remove folders that were made for files that did not come, the inner ones first."""
+    for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
+        with suppress(OSError):
+            folder.rmdir()
+
+
 @contextmanager
 def output_files(targets: Mapping[str, Path], *, force: bool = False) -> Iterator[dict[str, Path]]:
     """Yield a path to write to for each option's file; all get their names when the block ends.
 
     Their content is made durable first. One file replaces an old one at once. Of several the old
     ones are removed before the first gets its name: a crash or a full disk never leaves an old file
-    next to a new one.
+    next to a new one. Where the block raises, folders that were made for them go again.
 
     Parameters
     ----------
@@ -42,11 +49,13 @@ def output_files(targets: Mapping[str, Path], *, force: bool = False) -> Iterato
     OutputError
         A name is taken, or a file cannot be written.
     """
-    for option, path in targets.items():
-        check_free(path, option, force=force)
     at_once = force and len(targets) == 1
     try:
+        for option, path in targets.items():
+            check_free(path, option, force=force)
+        parents = {folder for path in targets.values() for folder in path.parents}
         with ExitStack() as stack:
+            stack.callback(_remove_empty, [folder for folder in parents if not folder.exists()])
             paths = {}
             for option, path in targets.items():
                 make_folder(path.parent)

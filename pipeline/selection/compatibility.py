@@ -1,14 +1,17 @@
 """Whether heads that were chosen on some examples mean the same on others, or in a model."""
 
 from dataclasses import replace
+from typing import Any
 
 import polars as pl
 
 from savs.datasets.example import of_subtask
+from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.config_json import SelectionConfig, TaskConfig, grid_widths
 from savs.stores import FeatureStore
 from savs.stores.format.manifest import FeatureSource
+from savs.stores.read.given_store import require_store
 
 
 def require_same_model(store: FeatureStore, selection: SelectionConfig) -> None:
@@ -16,9 +19,13 @@ def require_same_model(store: FeatureStore, selection: SelectionConfig) -> None:
 
     Raises
     ------
+    ParameterError
+        One of the two is something else, such as a path.
     SelectionError
         The selection is of another model, or the store lacks one of its heads.
     """
+    require_store(store)
+    require_selection(selection)
     ours = store.manifest.identity.source()
     apart = ours.differences(usable_source(selection, ours), "in the selection")
     if apart:
@@ -26,6 +33,15 @@ def require_same_model(store: FeatureStore, selection: SelectionConfig) -> None:
             f"the selection does not fit {store.path}, they differ in:\n  "
             + "\n  ".join(apart)
             + "\nrun `savs select` on this store"
+        )
+
+
+def require_selection(selection: Any) -> None:
+    """Raise ParameterError unless this is a selection, instead of its path, for example."""
+    if not isinstance(selection, SelectionConfig):
+        raise ParameterError(
+            f"the selection is {selection!r:.100}, expected what select() or load_selection(PATH)"
+            " returns"
         )
 
 

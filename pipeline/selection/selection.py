@@ -23,6 +23,7 @@ from savs.pipeline.selection.task_selection import (
     score_tasks,
 )
 from savs.stores import FeatureStore, Head
+from savs.stores.read.given_store import require_store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +104,7 @@ def select(
     StoreIncompleteError
         A shard of the train split is missing.
     """
+    require_store(store)
     rule = choose_readout(readout)
     require_scoring(scoring)
     _require_one_choice(heads, heads_from, use_heads, max_layer)

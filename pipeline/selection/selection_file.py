@@ -15,6 +15,7 @@ import numpy as np
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.readouts import BUILT_IN, Readout, choose_readout
+from savs.pipeline.selection.compatibility import require_selection
 from savs.pipeline.selection.config_json import (
     FORMAT,
     ConfigHeader,
@@ -56,6 +57,7 @@ def save_selection(selection: Selection, folder: str | Path) -> Path:
     StoreWriteError
         The folder cannot be written.
     """
+    require_selection(selection)
     write_selection(selection, Path(folder))
     return Path(folder)
 
@@ -214,6 +216,7 @@ def reference_dictionary(selection: Selection) -> dict[str, Any]:
     SelectionError
         There are several subtasks, or the readout has no centroids.
     """
+    require_selection(selection)
     task = selection.only_task()
     centroids = getattr(task.fitted, "centroids", None)
     if centroids is None:

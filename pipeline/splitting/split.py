@@ -34,6 +34,7 @@ from savs.datasets.splits.shared_media import (
     content_ties,
     recurring_digests,
 )
+from savs.foundation.errors import ParameterError
 from savs.foundation.real_paths import real_path
 from savs.pipeline.inputs.fetching import temporary_fetching
 from savs.pipeline.inputs.input_options import AskingKeywords, InputOptions
@@ -115,6 +116,8 @@ def split(
         None of the images is there.
     """
     (read,) = sort_keywords("split", reading, AskingKeywords)
+    if not isinstance(shots, Shots):
+        raise ParameterError(f"shots is {shots!r:.100}, expected Shots, such as Shots(20)")
     inputs = InputOptions(**read, strict=strict)
     chosen = choose_benchmark(benchmark, columns=inputs.columns, question=inputs.question)
     return split_file(

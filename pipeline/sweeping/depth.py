@@ -24,6 +24,7 @@ from savs.pipeline.sweeping.draws import Draw, Shots, make_draws
 from savs.pipeline.sweeping.passes import SweepPlan, run_draws
 from savs.pipeline.sweeping.sweep import chosen_readouts
 from savs.stores import FeatureStore
+from savs.stores.read.given_store import require_store
 
 
 def sweep_depth(
@@ -67,6 +68,7 @@ def sweep_depth(
     StoreIncompleteError
         A planned shard is missing.
     """
+    require_store(store)
     store.require_complete()
     require_scoring(scoring)
     rules = chosen_readouts(readouts)

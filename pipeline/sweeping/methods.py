@@ -14,6 +14,7 @@ import polars as pl
 
 from savs.datasets import Benchmark
 from savs.datasets.rows.plugin_guard import compute_metrics
+from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.captions import Captions, compares_captions
 from savs.pipeline.evaluation.own_answer import own_answers
@@ -35,6 +36,7 @@ from savs.pipeline.sweeping.shared_examples import (
 from savs.pipeline.sweeping.summary import Cell, CellScores, Sweep
 from savs.pipeline.sweeping.sweep import default_shots, require_names, swept_predictions
 from savs.stores import FeatureStore
+from savs.stores.read.given_store import require_store
 
 NO_HEADS = 0
 """Number of heads of the model's own answers, and of captions."""
@@ -102,7 +104,10 @@ def sweep_methods(
     StoreIncompleteError
         A planned shard is missing.
     """
+    if not isinstance(stores, Mapping):
+        raise ParameterError(f"stores is {stores!r:.100}, expected name -> store, as a dictionary")
     for store in stores.values():
+        require_store(store)
         store.require_complete()
     require_scoring(scoring)
     is_same, apart = hold_same_test(list(stores.values()))

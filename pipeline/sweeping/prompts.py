@@ -17,6 +17,7 @@ from savs.pipeline.statistics.intervals import summarise
 from savs.pipeline.statistics.paired_tests import holm, subtract
 from savs.pipeline.sweeping.sweep import chosen_readouts
 from savs.stores import FeatureStore
+from savs.stores.read.given_store import require_store
 
 PROMPTS_SCHEMA = {
     "readout": pl.String,
@@ -81,6 +82,7 @@ def sweep_prompts(
     StoreIncompleteError
         A shard of the train split is missing.
     """
+    require_store(store)
     prompts = stored_prompts(store.manifest.identity.benchmark)
     if not prompts:
         raise SelectionError(

@@ -20,6 +20,7 @@ from savs.pipeline.sweeping.draws import Shots, make_draws, pool_size
 from savs.pipeline.sweeping.passes import SweepPlan, run_draws
 from savs.pipeline.sweeping.summary import Cell, CellScores, Sweep
 from savs.stores import FeatureStore
+from savs.stores.read.given_store import require_store
 
 HEADS: tuple[int | Literal["all"], ...] = (1, 5, 10, 20, 50, "all")
 SHOTS = (1, 2, 4, 8, 16)
@@ -70,6 +71,7 @@ def sweep(
     StoreIncompleteError
         A planned shard is missing.
     """
+    require_store(store)
     store.require_complete()
     require_scoring(scoring)
     chosen = stored_benchmark(store, benchmark)

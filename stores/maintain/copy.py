@@ -20,6 +20,7 @@ from savs.stores.format.manifest import Manifest
 from savs.stores.format.plan import ShardSpec, StorePlan
 from savs.stores.maintain.merged_plan import Part, merged_plan
 from savs.stores.maintain.verify import shard_problem
+from savs.stores.read.given_store import require_store
 from savs.stores.read.store import FeatureStore, open_store
 from savs.stores.results import whole_result
 from savs.stores.shard.content import ShardContent
@@ -59,6 +60,7 @@ def slim(
     StoreMismatchError
         `out` is not empty.
     """
+    require_store(store)
     _require_whole(store)
     store.require_heads(heads)
     wanted = set(heads)
@@ -92,6 +94,8 @@ def merge(stores: Sequence[FeatureStore], out: str | Path) -> FeatureStore:
     """
     if not stores:
         raise ParameterError("no store was given, expected at least one to merge")
+    for store in stores:
+        require_store(store)
     first, out = stores[0], Path(out)
     for other in stores[1:]:
         apart = first.manifest.identity.differences(other.manifest.identity, "in the other")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from savs.foundation.whole_files import PARTIAL
 from savs.stores.errors import StoreLockedError, StoreWriteError
-from savs.stores.format.manifest import read_manifest
+from savs.stores.format.manifest import manifest_bytes, read_manifest
 from savs.stores.maintain.verify import Report, shard_problem, verify
 from savs.stores.write.claim_files import ClaimFiles
 from savs.stores.write.claims import Claims
@@ -52,6 +52,7 @@ def repair(store: str | Path, *, quick: bool = False) -> Repair:
         The folder cannot be written.
     """
     folder = Path(store)
+    manifest_bytes(folder)  # nothing else is looked at where there is no store
     left_before = _seen(folder)
     require_no_writer(folder)
     before = verify(folder, quick=quick)

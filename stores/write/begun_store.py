@@ -4,6 +4,7 @@ Whoever makes a new store whole, see `whole_store`, holds the claim `BEGUN` unti
 shards can be made again from what the command reads, so they are no loss.
 """
 
+import os
 import time
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def is_begun(path: Path, manifest: Manifest) -> bool:
     StoreLockedError
         That writer, or another one, lives.
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         return False
     names = {entry.name for entry in path.iterdir()} if path.is_dir() else {path.name}
     has_claims = path.is_dir() and CLAIMS in names

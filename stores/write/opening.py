@@ -1,5 +1,6 @@
 """Open a store for writing: made, resumed or extended, by one process or by many."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -126,7 +127,7 @@ def reserve(path: Any) -> Iterator[Reservation]:
 
 def _make_folder(path: Path, stack: ExitStack) -> None:
     """Make a folder, which is removed again if nothing comes into it."""
-    if path.exists() and not path.is_dir():
+    if os.path.lexists(path) and not path.is_dir():
         raise StoreWriteError(f"{path} is a file, not a folder; pass another --out")
     if not path.exists():
         stack.callback(_remove_if_empty, path)

@@ -1,5 +1,7 @@
 """What a user sees when something is wrong: one line that says where, what, and what to do."""
 
+import os
+
 import pytest
 
 
@@ -158,6 +160,14 @@ def test_an_unknown_key_of_a_config_file(savs, tmp_path):
     done = savs("select", "s", "--config", "run.toml")
     failed(done, 2)
     assert "[select] has no option 'haeds'" in " ".join(done.stderr.split())
+    for wrong, said in {"config = 'a.toml'": "no option 'config'", "[[]]": "is not TOML"}.items():
+        (tmp_path / "run.toml").write_text(f"[select]\n{wrong}\n")
+        done = savs("select", "s", "--config", "run.toml")
+        failed(done, 2)
+        assert said in " ".join(done.stderr.split())
+    done = savs("select", "s", "--config", os.devnull)
+    failed(done, 2)
+    assert "not a regular file" in " ".join(done.stderr.split())
     (tmp_path / "run.toml").write_text("[slect]\nheads = 3\n")
     done = savs("select", "s", "--config", "run.toml")
     failed(done, 2)
@@ -179,3 +189,11 @@ def test_a_wrong_media_root_stops_before_the_model_is_loaded(extract, tmp_path, 
     done = extract("--media-root", tmp_path / "nowhere", *more, model="no/such-model")
     failed(done, 1, "none of the 11 images exists", "nowhere; set --media-root")
     assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("command", ["evaluate", "compare", "explain", "suggest"])
+def test_a_name_that_no_disk_takes_is_one_line(savs, command):
+    name = "x" * 300
+    done = savs(command, name, *(["r"] if command == "compare" else []))
+    failed(done, 1, "File name too long")
+    assert done.stderr.count("\n") == 1

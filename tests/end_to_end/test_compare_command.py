@@ -21,6 +21,15 @@ def results(tmp_path) -> list[Path]:
     ]
 
 
+def test_a_file_of_a_result_is_not_replaced(savs, results):
+    units = results[0] / "units.parquet"
+    before = units.read_bytes()
+    done = savs("compare", *results[:2], "--out", units)
+    assert done.returncode == 1
+    assert f"{units} is a part of a store or of a result" in done.stderr
+    assert units.read_bytes() == before
+
+
 def test_a_table_for_each_two(savs, results):
     done = savs("compare", *results)
     assert done.returncode == 0, done.stderr

@@ -85,3 +85,10 @@ def test_what_a_living_writer_has_begun_stays(tmp_path) -> None:
         partial.touch()
         remove_left_overs(tmp_path / "x")
         assert partial.exists()
+
+
+def test_a_pipe_is_not_replaced(tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="a pipe or a device"), whole_file(tmp_path / "pipe"):
+        pass
+    assert (tmp_path / "pipe").is_fifo()

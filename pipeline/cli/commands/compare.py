@@ -44,7 +44,7 @@ def compare_command(
     """Results on several test sets can be passed together; each set has its own baseline."""
     from savs.pipeline.cli.method_formats import FORMATS
     from savs.pipeline.comparing.across_data_sets import across_data_sets
-    from savs.stores.results import write_table
+    from savs.stores.results import require_no_own_file, write_table
 
     if len(results) < 2:
         raise typer.BadParameter("got one result folder, expected two or more")
@@ -54,6 +54,8 @@ def compare_command(
         raise typer.BadParameter(f"--format is {form!r}, expected one of {', '.join(FORMATS)}")
     if form is not None and json:
         raise typer.BadParameter("--format and --json are two ways to print; pass one")
+    if out is not None:
+        require_no_own_file(out)
     make = pipeline.compare if form is None else pipeline.method_table
     found = make(results, metric=metric)
     if form is not None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from savs.datasets.splits.shots import Shots
+from savs.foundation.regular_files import read_regular_text
 from savs.pipeline.cli.options.shared import Flag
 from savs.pipeline.inputs.input_options import InputOptions
 
@@ -105,9 +106,9 @@ def read_questions(
 def _lines(path: Path) -> tuple[str, ...]:
     """Return the lines of a file that are not blank."""
     try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        text = read_regular_text(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise typer.BadParameter(f"--questions {path} cannot be read: {reason}") from error
     found = tuple(line.strip() for line in text.splitlines() if line.strip())
     if not found:

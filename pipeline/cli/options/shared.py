@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from savs.foundation.regular_files import read_regular_text
 from savs.pipeline.cli.commands import COMMANDS
+from savs.pipeline.cli.options.variables import option_name
 from savs.pipeline.names import DEFAULT_HEADS, READOUT_NAMES, SCORING_NAMES, TEXT_READOUT_NAMES
 
 if TYPE_CHECKING:
@@ -34,26 +36,31 @@ def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
     if path is None:
         return None
     try:
-        tables = tomllib.loads(path.read_text("utf-8"))
+        tables = tomllib.loads(read_regular_text(path))
     except OSError as error:
         raise typer.BadParameter(f"{path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise typer.BadParameter(f"{path} is not TOML: {error}") from error
     for name, table in tables.items():
-        if name not in COMMANDS or not isinstance(table, dict):
+        if not isinstance(table, dict):
+            raise typer.BadParameter(f"{path}: {name} is {table!r:.50}, expected a table [COMMAND]")
+        if name not in COMMANDS:
             raise typer.BadParameter(
                 f"{path}: [{name}] is not a command; expected one of {', '.join(sorted(COMMANDS))}"
             )
     table = tables.get(str(context.info_name), {})
     values = {str(key).replace("-", "_"): value for key, value in table.items()}
-    known = {parameter.name: parameter for parameter in context.command.params}
+    known = {option_name(parameter): parameter for parameter in context.command.params}
+    del known["config"]  # one file, that of the command line
     unknown = sorted(set(values) - set(known))
     if unknown:
         raise typer.BadParameter(
             f"{path}: [{context.info_name}] has no option {unknown[0]!r}; expected one of"
-            f" {', '.join(sorted(map(str, known)))}"
+            f" {', '.join(sorted(known))}"
         )
-    given = {name: _plain(value, known[name].multiple) for name, value in values.items()}
+    given = {
+        known[name].name: _plain(value, known[name].multiple) for name, value in values.items()
+    }
     context.default_map = {**(context.default_map or {}), **given}
     return path
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from savs.foundation.regular_files import read_regular_text
 from savs.pipeline.errors import ModelError
 
 PROMPT, IMAGE = "{prompt}", "{image}"
@@ -141,10 +142,9 @@ def parse_form(given: str | Path) -> PromptForm:
     text = str(given)
     if PROMPT in text:
         return PromptForm(text)
-    path = Path(text)
     try:
-        found = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+        found = read_regular_text(Path(text))
+    except (OSError, ValueError) as error:
         raise ModelError(
             f"--prompt-template is {text!r}, which has no {PROMPT}, and is no text file"
             f" ({error}); write it like {EXAMPLE}, or give a file with such a text"

@@ -173,3 +173,11 @@ def test_a_store_that_is_not_whole_is_refused_unless_it_is_opened_so(store, tmp_
         export(open_store(store.path), tmp_path / "out", HEADS, BOTH, "npz")
     path = export(open_store(store.path, partial=True), tmp_path / "out", HEADS, BOTH, "parquet")
     assert pl.read_parquet(path)["split"].to_list() == ["train"] * 4 + ["test"] * 3
+
+
+def test_a_file_of_a_store_is_not_replaced(store) -> None:
+    for name in ("store.json", "test-00000.h5"):
+        before = (store.path / name).read_bytes()
+        with pytest.raises(StoreWriteError, match=f"{name} is a part of a store"):
+            export(store, store.path / name, HEADS, BOTH, "parquet")
+        assert (store.path / name).read_bytes() == before

@@ -26,6 +26,8 @@ def test_names_are_read(tmp_path, name, text, found) -> None:
         ("n.json", "{", "is not JSON"),
         ("n.json", '{"cat": 3}', "class 'cat' has the name 3, expected text"),
         ("n.json", '"cat"', "holds str, expected a list"),
+        ("n.json", '{"cat": "a", "cat": "b"}', "has class 'cat' twice"),
+        ("n.json", "[" * 100_000, "is not JSON"),
         ("n.json", "[3]", "class 3 has the name 3"),
     ],
 )

@@ -1,5 +1,30 @@
+"""Output files and the folders that are made for them."""
+
+from pathlib import Path
+
+import pytest
+
 from savs.foundation import whole_files
+from savs.pipeline.errors import OutputError
 from savs.pipeline.running.output_files import output_files
+
+
+def write_half(page: Path) -> None:
+    with output_files({"--out": page}) as files:
+        files["--out"].write_text("half")
+        raise OSError("full")
+
+
+def test_new_folders_go_where_writing_fails(tmp_path) -> None:
+    (tmp_path / "old").mkdir()
+    for name in ("new/deep/page.html", "old/page.html"):
+        with pytest.raises(OutputError, match="full"):
+            write_half(tmp_path / name)
+    assert [path.name for path in tmp_path.rglob("*")] == ["old"]
+    page = tmp_path / "new/deep/page.html"
+    with output_files({"--out": page}) as files:
+        files["--out"].write_text("whole")
+    assert page.read_text() == "whole"
 
 
 def test_an_old_file_stays_until_the_new_one_has_its_name(tmp_path, monkeypatch) -> None:

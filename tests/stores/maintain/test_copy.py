@@ -13,7 +13,9 @@ from savs.stores import (
     StoreCorruptError,
     StoreIncompleteError,
     StoreMismatchError,
+    StoreWriteError,
     open_store,
+    reserve,
 )
 from savs.stores.maintain.copy import slim
 from savs.stores.maintain.verify import verify
@@ -129,6 +131,17 @@ def test_a_folder_with_something_in_it_is_refused(tmp_path, listing) -> None:
     assert [p.name for p in (tmp_path / "used").iterdir()] == ["notes.txt"]
     (tmp_path / "empty").mkdir()
     assert slim(open_store(tmp_path / "full"), [(0, 0)], tmp_path / "empty").heads == [(0, 0)]
+
+
+def test_a_link_to_nothing_is_no_new_folder(tmp_path) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(StoreMismatchError, match="link exists and is not empty"):
+        slim(open_store(DATA), [(0, 0)], tmp_path / "link")
+    with (
+        pytest.raises(StoreWriteError, match="link is a file, not a folder"),
+        reserve(tmp_path / "link"),
+    ):
+        pass
 
 
 @pytest.mark.thorough

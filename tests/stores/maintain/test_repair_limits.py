@@ -9,7 +9,7 @@ from claimants import ended, leave_claim, leave_unfinished, show_sign
 
 import savs.stores.maintain.repair
 import savs.stores.maintain.verify
-from savs.stores import StoreReadError
+from savs.stores import StoreNotFoundError, StoreReadError
 from savs.stores.maintain.repair import repair
 from savs.stores.maintain.verify import verify
 from savs.stores.write.claim_files import ClaimFiles
@@ -24,6 +24,14 @@ def folder(tmp_path, toy) -> Path:
 
 def shards(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.glob("*.h5"))}
+
+
+def test_where_no_store_is_nothing_is_repaired(tmp_path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "circle").symlink_to("circle")
+    for name, error in (("file", StoreNotFoundError), ("circle", StoreReadError)):
+        with pytest.raises(error, match=name):
+            repair(tmp_path / name)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,67 @@
+"""Public functions take open stores and selections; a path in their place is refused."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from savs import pipeline
+from savs.foundation.errors import ParameterError
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.sweeping.draws import make_draws
+
+TAKE_A_STORE: dict[str, Callable[[Any], Any]] = {
+    "select": pipeline.select,
+    "evaluate": pipeline.evaluate,
+    "cross_validate": lambda store: pipeline.cross_validate(store, store),
+    "calibrate": lambda store: pipeline.calibrate(store, store),
+    "suspects": lambda store: pipeline.suspects(store, store),
+    "suggest": lambda store: pipeline.suggest(store, store, 3),
+    "own_answer": lambda store: pipeline.own_answer(store, "zero-shot"),
+    "generated_texts": lambda store: pipeline.generated_texts(store, "test"),
+    "match_captions": pipeline.match_captions,
+    "query": lambda store: pipeline.query(store, "SELECT 1"),
+    "export": lambda store: pipeline.export(store, "x.parquet", [(0, 0)], ["test"], "parquet"),
+    "heads_frame": pipeline.heads_frame,
+    "sweep": pipeline.sweep,
+    "sweep_depth": pipeline.sweep_depth,
+    "sweep_methods": lambda store: pipeline.sweep_methods({"a": store}),
+    "sweep_prompts": pipeline.sweep_prompts,
+    "slim": lambda store: pipeline.slim(store, [(0, 0)], "out"),
+    "merge": lambda store: pipeline.merge([store], "out"),
+    "write_bundle": lambda store: pipeline.write_bundle(store, "c", "out"),
+}
+
+
+@pytest.mark.parametrize("given", ["features", None], ids=str)
+@pytest.mark.parametrize("call", TAKE_A_STORE.values(), ids=TAKE_A_STORE)
+def test_a_path_is_no_open_store(call, given) -> None:
+    with pytest.raises(ParameterError, match=r"expected an open store; pass open_store\(PATH\)"):
+        call(given)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [lambda given: pipeline.save_selection(given, "out"), pipeline.reference_dictionary],
+    ids=["save_selection", "reference_dictionary"],
+)
+def test_a_path_is_no_selection(call) -> None:
+    with pytest.raises(ParameterError, match=r"expected what select\(\) or load_selection\(PATH\)"):
+        call("features/results/vote")
+
+
+def test_a_path_is_no_evaluation() -> None:
+    with pytest.raises(ParameterError, match=r"expected what evaluate\(\) returns"):
+        pipeline.save_evaluation("features/results/vote", "out")
+
+
+def test_stores_have_names_and_shots_a_kind() -> None:
+    with pytest.raises(ParameterError, match="expected name -> store, as a dictionary"):
+        pipeline.sweep_methods(["features"])
+    with pytest.raises(ParameterError, match="shots is 20, expected Shots"):
+        pipeline.split("general", "all.jsonl", train="a.jsonl", test="b.jsonl", shots=20)
+
+
+def test_a_seed_is_not_negative() -> None:
+    with pytest.raises(SelectionError, match="seed is -1, expected at least 0"):
+        make_draws([], ["all"], draws=1, seed=-1)
