@@ -106,14 +106,16 @@ def file_names(place: Any) -> set[str]:
 
 
 def object_names(place: Any) -> list[str]:
-    """Return the names of what is directly below a URL."""
+    """Return the names of what is directly below a URL; a listing may name other places, too."""
 
     def look() -> list[str]:
         try:
             found = place.fs.ls(place.path, detail=False, refresh=True)
         except FileNotFoundError:
             return []
-        return [path.rstrip("/").rsplit("/", 1)[1] for path in found]
+        below = [path.rstrip("/").rpartition("/") for path in found]
+        here = place.path.rstrip("/").rpartition("://")[2]
+        return [name for folder, _, name in below if folder == here and name not in (".", "..")]
 
     return attempted(place, look)
 

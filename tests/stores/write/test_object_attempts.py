@@ -89,3 +89,10 @@ def test_a_condition_is_understood_in_other_words_than_those_of_aws(
         with pytest.raises(NotImplementedError):
             object_store.create_object(bucket, b"1")
     assert pauses == []
+
+
+def test_a_listing_that_names_other_places_is_of_its_own_folder(monkeypatch) -> None:
+    bucket = Bucket()
+    listed = ["bucket/x/a", "bucket/x/b/", "etc", "/etc/passwd", "bucket/x/..", "../../x"]
+    monkeypatch.setattr(bucket, "ls", lambda path, **options: listed, raising=False)
+    assert object_store.object_names(bucket) == ["a", "b"]
