@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from savs.foundation.errors import SavsError
 from savs.foundation.whole_files import whole_file
 from savs.stores.errors import StoreWriteError
+from savs.stores.files.answers import AnswerError, reason
 
 T = TypeVar("T")
 ATTEMPTS = 5
@@ -60,12 +61,23 @@ def create_object(
             place.fs.pipe_file(place.path, data, mode="create")
         except FileExistsError:
             return failed > 0 and read_object(place) == data
-        except Exception:
+        except Exception as error:
+            status = _s3_status(error)  # s3fs knows only the words of AWS
+            if status == 412:
+                return failed > 0 and read_object(place) == data
+            if status == 501:
+                raise NotImplementedError(f"{place}: no writing on condition") from error
             failed += 1
             raise
         return True
 
     return attempted(place, create, before_naming)
+
+
+def _s3_status(error: Exception) -> int | None:
+    """Return the HTTP status that S3 answered with."""
+    answer = getattr(error.__cause__, "response", None) or {}
+    return answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
 
 
 def put_object(place: Any, data: bytes, before_naming: Callable[[], None] = lambda: None) -> None:
@@ -94,14 +106,16 @@ def file_names(place: Any) -> set[str]:
 
 
 def object_names(place: Any) -> list[str]:
-    """Return the names of what is directly below a URL."""
+    """Return the names of what is directly below a URL; a listing may name other places, too."""
 
     def look() -> list[str]:
         try:
             found = place.fs.ls(place.path, detail=False, refresh=True)
         except FileNotFoundError:
             return []
-        return [path.rstrip("/").rsplit("/", 1)[1] for path in found]
+        below = [path.rstrip("/").rpartition("/") for path in found]
+        here = place.path.rstrip("/").rpartition("://")[2]
+        return [name for folder, _, name in below if folder == here and name not in (".", "..")]
 
     return attempted(place, look)
 
@@ -114,7 +128,7 @@ def attempted(place: Any, act: Callable[[], T], before: Callable[[], None] = lam
     Raises
     ------
     StoreWriteError
-        It fails each time, or it is refused.
+        It fails each time, or the answer is one that no server may give.
     """
     pause_s = PAUSE_S
     for attempt in range(ATTEMPTS):
@@ -124,10 +138,10 @@ def attempted(place: Any, act: Callable[[], T], before: Callable[[], None] = lam
         except (SavsError, PermissionError, TypeError, NotImplementedError):
             raise
         except Exception as error:  # each library has exceptions of its own for networks
-            if attempt == ATTEMPTS - 1:
+            if attempt == ATTEMPTS - 1 or isinstance(error, AnswerError):
                 raise StoreWriteError(
-                    f"{place}: {error}; check the network and your rights, then run the same"
-                    " command again"
+                    f"{place}: {reason(error)}; check the network and your rights, then run the"
+                    " same command again"
                 ) from error
             time.sleep(pause_s)
             pause_s *= 2

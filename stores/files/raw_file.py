@@ -9,6 +9,7 @@ from savs.foundation.arrays import Array
 from savs.foundation.errors import SavsError
 from savs.foundation.regular_files import regular_size
 from savs.stores.errors import REPAIR, StoreCorruptError, StoreReadError
+from savs.stores.files.answers import AnswerError, reason, underlying
 from savs.stores.files.paths import is_remote, open_bytes
 
 
@@ -33,7 +34,8 @@ class RawFile:
             self.file = open_bytes(path)
             self.size_bytes: int = self.file.seek(0, 2)
         except Exception as error:
-            raise self._refused(error) from error
+            cause = underlying(error, path) if self._is_remote else error
+            raise self._refused(cause) from cause
 
     def __enter__(self) -> "RawFile":
         return self
@@ -64,6 +66,10 @@ class RawFile:
             while done < values.nbytes:  # the kernel gives two gigabytes at once at most
                 rest = values.reshape(-1).view(np.uint8)[done:]
                 count = self.file.readinto(rest.data)
+                if not count and self._is_remote:
+                    raise AnswerError(
+                        f"the server sent {len(rest):,} bytes fewer than were asked for"
+                    )
                 if not count:
                     raise StoreCorruptError(
                         f"{self.where} ends {len(rest):,} bytes early; {REPAIR}"
@@ -97,9 +103,27 @@ class RawFile:
         known = isinstance(error, SavsError | MemoryError)
         if known or not (self._is_remote or isinstance(error, OSError)):
             return error
-        late = isinstance(error, TimeoutError) and self._is_remote
-        what = "it takes too long" if late else getattr(error, "strerror", None) or error
+        what = reason(error) if self._is_remote else getattr(error, "strerror", None) or error
         return StoreReadError(
             f"{self.where} cannot be read: {what}; check its permissions and the"
             f" {'network' if self._is_remote else 'disk'}"
         )
+
+
+def size_bytes(path: Any) -> int | None:
+    """Return how large a file is, None where it is not there; a server that fails is an error.
+
+    Raises
+    ------
+    StoreReadError
+        The disk or the network fails.
+    """
+    if not is_remote(path):
+        return path.stat().st_size if path.exists() else None
+    try:
+        with RawFile(path) as file:
+            return file.size_bytes
+    except StoreReadError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise

@@ -10,6 +10,7 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 
 from savs.foundation.addresses import is_public
+from savs.stores.files.answers import AnswerError
 
 CONNECT_S = READ_S = 20.0
 """How long a server may take to answer, and be silent."""
@@ -45,7 +46,7 @@ class _BoundedResponse(aiohttp.ClientResponse):
             data += piece
             if len(data) > most:
                 self.close()
-                raise ValueError(f"the server sent more than the {most:,} bytes asked for")
+                raise AnswerError(f"the server sent more than the {most:,} bytes asked for")
         return bytes(data)
 
 
@@ -53,10 +54,13 @@ async def _check_redirect(session: Any, context: Any, params: Any) -> None:
     """Refuse a redirect from another host into a private network."""
     del session, context
     target = urljoin(str(params.url), params.response.headers.get("Location", ""))
-    host = urlsplit(target).hostname or ""
+    parts = urlsplit(target)
+    host = parts.hostname or ""
+    if parts.scheme not in ("http", "https"):
+        raise AnswerError(f"the server leads to {target:.200}, expected http or https")
     if host == params.url.host:
         return
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     if not all(is_public(str(entry[4][0])) for entry in found):
-        raise ValueError(f"the server leads to {host}, in a private network")
+        raise AnswerError(f"the server leads to {host}, in a private network")

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from savs.stores.files.paths import is_remote
+from savs.stores.files.raw_file import size_bytes
 from savs.stores.format.layout import RESULTS
 from savs.stores.format.manifest import Manifest
 
@@ -40,5 +41,6 @@ def shard_sizes(folder: Path, manifest: Manifest) -> dict[str, int]:
     """
     if is_remote(folder) and manifest.sealed:
         return {shard.name: shard.bytes for shard in manifest.shards}
-    paths = [folder / shard.name for shard in manifest.plan.shards()]
-    return {path.name: path.stat().st_size for path in paths if path.exists()}
+    names = [shard.name for shard in manifest.plan.shards()]
+    sizes = {name: size_bytes(folder / name) for name in names}
+    return {name: size for name, size in sizes.items() if size is not None}

@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from s3fs import S3FileSystem
 
-from savs.stores import StoreCorruptError, StoreReadError, open_store
-from savs.stores.files import web
+from savs.stores import StoreCorruptError, StoreReadError, StoreWriteError, open_store
+from savs.stores.files import s3_limits, web
+from savs.stores.files.object_store import object_names
+from savs.stores.files.paths import find_place
 from stores import make_store
 
 pytestmark = [
@@ -37,10 +40,17 @@ def serving(folder: Path) -> Iterator[Callable[[Answer], str]]:
         over: threading.Event
 
         def do_HEAD(self) -> None:
+            if "refused" in self.path:
+                self.head(403 if "403" in self.path else 503, 0)
+                return
             self.head(200, len((folder / Path(self.path).name).read_bytes()))
 
         def do_GET(self) -> None:
-            data = (folder / Path(self.path).name).read_bytes()
+            if "refused" in self.path:
+                self.do_HEAD()
+                return
+            place = folder / Path(self.path).name
+            data = place.read_bytes() if place.is_file() else b""
             asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
             first, end = (int(asked[1]), int(asked[2]) + 1) if asked else (0, len(data))
             try:
@@ -158,10 +168,69 @@ def test_a_description_without_end_is_refused(folder, serving) -> None:
 
 
 def test_no_redirect_leads_from_elsewhere_into_a_private_network(serving) -> None:
-    def moved(handler: Any, data: bytes, first: int, end: int) -> None:
-        handler.head(302, 0, Location="http://127.0.0.2:9/store.json")
-
     with pytest.raises(
         StoreReadError, match=r"the server leads to 127\.0\.0\.2, in a private network"
     ):
         open_store(serving(moved))
+
+
+def moved(handler: Any, data: bytes, first: int, end: int) -> None:
+    handler.head(302, 0, Location="http://127.0.0.2:9/store.json")
+
+
+@pytest.fixture
+def bucket(serving, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Answer], str]]:
+    def start(answer: Answer) -> str:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", serving(answer))
+        return "s3://bucket/s"
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    S3FileSystem.clear_instance_cache()
+    yield start
+    S3FileSystem.clear_instance_cache()
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (endless, r"the server sent more than the 65,536 bytes asked for"),
+        (fewer_bytes, r"the server sent [\d,]+ bytes fewer than were asked for"),
+        (moved, r"the server leads to http://127\.0\.0\.2:9/store\.json; use that address"),
+    ],
+)
+def test_a_bucket_that_lies_is_an_error_of_one_line(bucket, answer: Answer, told: str) -> None:
+    store = open_store(bucket(of_shards(answer)))
+    with pytest.raises(StoreReadError, match=rf"^\S+-00000\.h5 cannot be read: {told}[^\n]*$"):
+        store.features("test")
+
+
+def test_a_bucket_that_drips_is_left(bucket, monkeypatch) -> None:
+    monkeypatch.setattr(s3_limits, "REQUEST_S", 2.0)
+    with pytest.raises(StoreReadError, match=r"store\.json cannot be read: it takes too long;"):
+        open_store(bucket(dripping))
+
+
+def test_a_listing_without_end_is_left(bucket, monkeypatch) -> None:
+    monkeypatch.setattr(s3_limits, "MOST_BYTES", 10_000)
+    page = (
+        b"<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>same"
+        b"</NextContinuationToken></ListBucketResult>"
+    )
+
+    def same_page(handler: Any, data: bytes, first: int, end: int) -> None:
+        handler.head(200, len(page))
+        handler.wfile.write(page)
+
+    place = find_place(bucket(same_page))
+    with pytest.raises(StoreWriteError, match=r"more than 10,000 bytes, the limit; check"):
+        object_names(place)
+
+
+@pytest.mark.parametrize(("status", "told"), [(403, "403 Forbidden"), (503, "503 Service")])
+def test_a_server_that_refuses_is_not_one_without_a_store(serving, status: int, told: str) -> None:
+    address = serving(honest)
+    with pytest.raises(
+        StoreReadError, match=rf"store\.json cannot be read: the server says {told}"
+    ):
+        open_store(f"{address}/refused/{status}")

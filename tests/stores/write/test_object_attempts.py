@@ -10,6 +10,14 @@ from savs.stores.write.claim_objects import ClaimObjects
 from savs.stores.write.claims import ClaimLostError
 
 
+class OtherStorage(Exception):  # noqa: N818 - stands for botocore's ClientError
+    """An answer of a storage that is not AWS."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.response = {"ResponseMetadata": {"HTTPStatusCode": status}}
+
+
 class Bucket:
     """A place in storage whose requests fail a number of times, or find nothing."""
 
@@ -63,3 +71,28 @@ def test_a_claim_that_is_lost_between_attempts_ends_them(pauses, replace) -> Non
 def test_a_sign_that_is_not_there_is_asked_for_once(pauses) -> None:
     assert ClaimObjects(Bucket()).written_s("a.rank") is None
     assert pauses == []
+
+
+@pytest.mark.parametrize("status", [412, 501])
+def test_a_condition_is_understood_in_other_words_than_those_of_aws(
+    pauses, monkeypatch, status: int
+) -> None:
+    bucket = Bucket()
+
+    def refuse(path: str, data: bytes, mode: str) -> None:
+        raise OSError("refused") from OtherStorage(status)
+
+    monkeypatch.setattr(bucket, "pipe_file", refuse)
+    if status == 412:
+        assert not object_store.create_object(bucket, b"1")
+    else:
+        with pytest.raises(NotImplementedError):
+            object_store.create_object(bucket, b"1")
+    assert pauses == []
+
+
+def test_a_listing_that_names_other_places_is_of_its_own_folder(monkeypatch) -> None:
+    bucket = Bucket()
+    listed = ["bucket/x/a", "bucket/x/b/", "etc", "/etc/passwd", "bucket/x/..", "../../x"]
+    monkeypatch.setattr(bucket, "ls", lambda path, **options: listed, raising=False)
+    assert object_store.object_names(bucket) == ["a", "b"]
