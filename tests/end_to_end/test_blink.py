@@ -19,9 +19,9 @@ SHOTS = 8
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Return BLINK's folders: 50 questions a subtask with answers, 8 without."""
+    """Return BLINK's folders: 36 questions a subtask with answers, 8 without."""
     folder = tmp_path_factory.mktemp("blink")
-    write_blink(folder, rows_each=50, split="val")
+    write_blink(folder, rows_each=36, split="val")
     return write_blink(folder, rows_each=8, split="test")
 
 
@@ -94,7 +94,7 @@ def test_shots_of_val_train_and_the_rest_is_scored(savs, extract, folder, tmp_pa
     assert [metrics[f"accuracy, {task}"]["chance"] for task in TASKS] == pytest.approx(
         [1 / OPTIONS[task] for task in TASKS]
     )
-    assert written["planned"] == len(everything) == len(submission) == 150 - SHOTS * 7
+    assert written["planned"] == len(everything) == len(submission) == 108 - SHOTS * 7
     assert dict(predictions.select("id", "prediction").iter_rows()) == submission
     assert predictions["subtask"].unique(maintain_order=True).to_list() == TASKS
     assert predictions["correct"].to_list() == everything
