@@ -26,6 +26,9 @@ from savs.stores.write.claim_files import ClaimFiles
 from savs.stores.write.claims import ClaimLostError, Claims
 from savs.stores.write.open_shards import OpenShards
 
+READY_S = 300
+"""How long the ranks may take to be ready; if one fails, the others end then."""
+
 
 class MortalClaims(Claims):
     """Claims of a process that may end as if it was killed: nothing is given back."""
@@ -52,10 +55,12 @@ class Cluster:
     published: dict[str, list[bytes]] = field(default_factory=dict)
     """Shard -> who believes to have published it; its file names the one that did."""
     _count: threading.Lock = field(default_factory=threading.Lock)
+    _all_ready: threading.Barrier = field(init=False)
+    _started_s: float = field(init=False)
 
     def run(self) -> float:
         """Run all ranks to the end; return the real seconds from when the last one was ready."""
-        self._all_ready = threading.Barrier(self.ranks, self._start)
+        self._all_ready = threading.Barrier(self.ranks, self._start, READY_S)
         threads = [threading.Thread(target=self._work, args=(rank,)) for rank in range(self.ranks)]
         for thread in threads:
             thread.start()

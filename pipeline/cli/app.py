@@ -130,7 +130,8 @@ def _before(
 def main() -> NoReturn:
     """Run the command; exit 0 done, 1 failed, 2 usage, 3 store incomplete or corrupt, 130 stopped.
 
-    An error of the input is one line on stderr; an error of the program keeps its traceback.
+    An error of the input, or of a path, is one line on stderr; an error of the program keeps its
+    traceback.
     """
     warnings.filterwarnings("ignore", module="PIL")  # about odd metadata
     interruption.listen()

@@ -30,4 +30,5 @@ def reason(error: Exception) -> str:
         return "the server leads from address to address without end"
     if status and message:  # aiohttp's, which would add the URL once more
         return f"the server says {status} {message:.200}".partition("\n")[0]
-    return str(getattr(error, "strerror", None) or error)[:500] or type(error).__name__
+    text = str(getattr(error, "strerror", None) or error).partition("\n")[0]
+    return text[:500] or type(error).__name__

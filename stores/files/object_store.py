@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,21 +53,18 @@ def create_object(
 
     A connection may be cut behind the request: then the object is there, and it is ours.
     """
-    failed = 0
 
     def create() -> bool:
-        nonlocal failed
         try:
             place.fs.pipe_file(place.path, data, mode="create")
         except FileExistsError:
-            return failed > 0 and read_object(place) == data
+            return _has(place, data)
         except Exception as error:
             status = _s3_status(error)  # s3fs knows only the words of AWS
             if status == 412:
-                return failed > 0 and read_object(place) == data
+                return _has(place, data)
             if status == 501:
                 raise NotImplementedError(f"{place}: no writing on condition") from error
-            failed += 1
             raise
         return True
 
@@ -76,8 +73,23 @@ def create_object(
 
 def _s3_status(error: Exception) -> int | None:
     """Return the HTTP status that S3 answered with."""
-    answer = getattr(error.__cause__, "response", None) or {}
+    answer = getattr(error.__cause__, "response", None)
+    if not isinstance(answer, Mapping):  # of another library
+        return None
     return answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+
+
+def _has(place: Any, data: bytes) -> bool:
+    """Return whether an object is there with this content.
+
+    Then the answer to an earlier attempt was lost, of ours or of the library, which repeats
+    requests by itself.
+    """
+    try:
+        is_as_large = place.fs.size(place.path) == len(data)
+    except FileNotFoundError:
+        return False
+    return is_as_large and read_object(place) == data
 
 
 def put_object(place: Any, data: bytes, before_naming: Callable[[], None] = lambda: None) -> None:

@@ -41,12 +41,7 @@ def find_place(store: str | Path) -> Any:
 def _options(url: str) -> dict[str, Any]:
     scheme = url.partition("://")[0].lower()
     if scheme in WRITABLE:
-        shared = {"use_listings_cache": False}  # other processes write there
-        if not (scheme.startswith("s3") and find_spec("s3fs")):
-            return shared
-        from savs.stores.files.s3_limits import s3_options
-
-        return shared | s3_options()
+        return {"use_listings_cache": False}  # other processes write there
     if scheme not in ("http", "https"):
         return {}
     from savs.stores.files.web import web_options

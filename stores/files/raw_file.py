@@ -12,6 +12,9 @@ from savs.stores.errors import REPAIR, StoreCorruptError, StoreReadError
 from savs.stores.files.answers import AnswerError, reason, underlying
 from savs.stores.files.paths import is_remote, open_bytes
 
+FORBIDDEN = 403
+"""What a bucket says of a file that is not there, to those who may not list it."""
+
 
 class RawFile:
     """A file that is open for reading.
@@ -116,7 +119,7 @@ def size_bytes(path: Any) -> int | None:
     Raises
     ------
     StoreReadError
-        The disk or the network fails.
+        The network fails.
     """
     if not is_remote(path):
         return path.stat().st_size if path.exists() else None
@@ -124,6 +127,7 @@ def size_bytes(path: Any) -> int | None:
         with RawFile(path) as file:
             return file.size_bytes
     except StoreReadError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
+        cause = error.__cause__
+        if isinstance(cause, FileNotFoundError) or getattr(cause, "status", 0) == FORBIDDEN:
             return None
         raise

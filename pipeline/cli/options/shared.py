@@ -36,10 +36,13 @@ def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
     if path is None:
         return None
     try:
-        tables = tomllib.loads(read_regular_text(path))
-    except OSError as error:
-        raise typer.BadParameter(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+        text = read_regular_text(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise typer.BadParameter(f"{path} cannot be read: {reason}") from error
+    try:
+        tables = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise typer.BadParameter(f"{path} is not TOML: {error}") from error
     for name, table in tables.items():
         if not isinstance(table, dict):

@@ -9,12 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from s3fs import S3FileSystem
 
-from savs.stores import StoreCorruptError, StoreReadError, StoreWriteError, open_store
-from savs.stores.files import s3_limits, web
-from savs.stores.files.object_store import object_names
-from savs.stores.files.paths import find_place
+from savs.stores import StoreCorruptError, StoreReadError, open_store
+from savs.stores.files import web
 from stores import make_store
 
 pytestmark = [
@@ -168,63 +165,13 @@ def test_a_description_without_end_is_refused(folder, serving) -> None:
 
 
 def test_no_redirect_leads_from_elsewhere_into_a_private_network(serving) -> None:
+    def moved(handler: Any, data: bytes, first: int, end: int) -> None:
+        handler.head(302, 0, Location="http://127.0.0.2:9/store.json")
+
     with pytest.raises(
         StoreReadError, match=r"the server leads to 127\.0\.0\.2, in a private network"
     ):
         open_store(serving(moved))
-
-
-def moved(handler: Any, data: bytes, first: int, end: int) -> None:
-    handler.head(302, 0, Location="http://127.0.0.2:9/store.json")
-
-
-@pytest.fixture
-def bucket(serving, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Answer], str]]:
-    def start(answer: Answer) -> str:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", serving(answer))
-        return "s3://bucket/s"
-
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "x")
-    S3FileSystem.clear_instance_cache()
-    yield start
-    S3FileSystem.clear_instance_cache()
-
-
-@pytest.mark.parametrize(
-    ("answer", "told"),
-    [
-        (endless, r"the server sent more than the 65,536 bytes asked for"),
-        (fewer_bytes, r"the server sent [\d,]+ bytes fewer than were asked for"),
-        (moved, r"the server leads to http://127\.0\.0\.2:9/store\.json; use that address"),
-    ],
-)
-def test_a_bucket_that_lies_is_an_error_of_one_line(bucket, answer: Answer, told: str) -> None:
-    store = open_store(bucket(of_shards(answer)))
-    with pytest.raises(StoreReadError, match=rf"^\S+-00000\.h5 cannot be read: {told}[^\n]*$"):
-        store.features("test")
-
-
-def test_a_bucket_that_drips_is_left(bucket, monkeypatch) -> None:
-    monkeypatch.setattr(s3_limits, "REQUEST_S", 2.0)
-    with pytest.raises(StoreReadError, match=r"store\.json cannot be read: it takes too long;"):
-        open_store(bucket(dripping))
-
-
-def test_a_listing_without_end_is_left(bucket, monkeypatch) -> None:
-    monkeypatch.setattr(s3_limits, "MOST_BYTES", 10_000)
-    page = (
-        b"<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>same"
-        b"</NextContinuationToken></ListBucketResult>"
-    )
-
-    def same_page(handler: Any, data: bytes, first: int, end: int) -> None:
-        handler.head(200, len(page))
-        handler.wfile.write(page)
-
-    place = find_place(bucket(same_page))
-    with pytest.raises(StoreWriteError, match=r"more than 10,000 bytes, the limit; check"):
-        object_names(place)
 
 
 @pytest.mark.parametrize(("status", "told"), [(403, "403 Forbidden"), (503, "503 Service")])

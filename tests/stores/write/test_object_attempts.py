@@ -26,6 +26,7 @@ class Bucket:
         self.fs = self
         self.failures = failures
         self.asked: list[str] = []
+        self.content = b"2"
 
     def __truediv__(self, name: str) -> "Bucket":
         return self
@@ -37,6 +38,12 @@ class Bucket:
 
     def modified(self, path: str) -> None:
         raise FileNotFoundError(path)
+
+    def size(self, path: str) -> int:
+        return len(self.content)
+
+    def cat_file(self, path: str) -> bytes:
+        return self.content
 
 
 @pytest.fixture
@@ -89,6 +96,19 @@ def test_a_condition_is_understood_in_other_words_than_those_of_aws(
         with pytest.raises(NotImplementedError):
             object_store.create_object(bucket, b"1")
     assert pauses == []
+
+
+@pytest.mark.parametrize("content", [b"1", b"2", b"12"])
+def test_an_object_is_ours_if_it_has_our_content(pauses, monkeypatch, content: bytes) -> None:
+    """The library asked twice: the first answer was lost, the second says that it is there."""
+    bucket = Bucket()
+    bucket.content = content
+
+    def refuse(path: str, data: bytes, mode: str) -> None:
+        raise FileExistsError(path)
+
+    monkeypatch.setattr(bucket, "pipe_file", refuse)
+    assert object_store.create_object(bucket, b"1") == (content == b"1")
 
 
 def test_a_listing_that_names_other_places_is_of_its_own_folder(monkeypatch) -> None:
