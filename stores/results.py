@@ -3,10 +3,8 @@
 import hashlib
 import io
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from contextvars import ContextVar
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,14 @@ from safetensors import SafetensorError
 
 from savs.foundation.parquet_files import scan_parquet
 from savs.foundation.regular_files import regular_size
-from savs.foundation.whole_files import make_folder, remove_left_overs, unfinished, whole_file
+from savs.foundation.whole_files import (
+    make_folder,
+    noted_files,
+    remove_left_overs,
+    remove_noted,
+    unfinished,
+    whole_file,
+)
 from savs.stores.errors import ResultError, StoreWriteError
 from savs.stores.format.layout import MANIFEST, RESULTS, decode_json
 
@@ -34,10 +39,6 @@ EVALUATE = "savs evaluate"
 SELECT = "savs select"
 LARGEST_JSON = 2**28
 """Bytes of a JSON file that is read."""
-
-
-_WRITTEN: ContextVar[list[tuple[Path, os.stat_result]] | None] = ContextVar("written", default=None)
-"""Files that were written since `whole_result` began, which removes them where that fails."""
 
 
 def require_no_own_file(path: Path) -> None:
@@ -84,7 +85,6 @@ def write_lazy_table(path: Path, table: pl.LazyFrame) -> None:
     """Write a table batch by batch, so that memory does not hold it."""
     with _writing(path), whole_file(path) as partial:
         table.sink_parquet(partial)
-        _note(path, partial)
 
 
 def copy_result(source: Path, target: Path, command: str = EVALUATE) -> Path:
@@ -173,44 +173,42 @@ def whole_result(folder: Path) -> Iterator[None]:
 
     What another process wrote there meanwhile stays.
     """
-    if folder.exists():
+    with nullcontext() if folder.exists() else _all_or_none(folder):
         yield
-        return
-    written: list[tuple[Path, os.stat_result]] = []
-    token = _WRITTEN.set(written)
-    try:
-        yield
-    except BaseException:
-        with suppress(OSError):
-            _remove(folder, written)
-        raise
-    finally:
-        _WRITTEN.reset(token)
 
 
 @contextmanager
-def unfinished_result(mark: Path) -> Iterator[None]:
-    """Mark a folder, which is made, until the block has written all its files: `unfinished`."""
+def unfinished_result(mark: Path, names: Sequence[str]) -> Iterator[None]:
+    """Mark a folder, which is made, until the block has written all its files: `unfinished`.
+
+    Those of these names that a killed writer left are removed before, and those that the block
+    wrote if it fails.
+    """
     with ExitStack() as stack:
         with _disk_errors(mark):
             make_folder(mark.parent)
             stack.enter_context(unfinished(mark))
+            for name in names:
+                mark.with_name(name).unlink(missing_ok=True)
             remove_left_overs(mark)
-        yield
+        with _all_or_none(mark.parent):
+            yield
 
 
-def _note(path: Path, partial: Path) -> None:
-    """Note what is written before it has its name, so that an interruption behind that finds it."""
-    if (written := _WRITTEN.get()) is not None:
-        written.append((path, partial.stat()))
+@contextmanager
+def _all_or_none(folder: Path) -> Iterator[None]:
+    with noted_files() as written:
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError):
+                remove_noted([file for file in written if file[0].is_relative_to(folder)])
+                remove_empty(folder)
+            raise
 
 
-def _remove(folder: Path, written: Sequence[tuple[Path, os.stat_result]]) -> None:
-    """Remove files unless others have taken their place, and the folders that are empty then."""
-    for path, ours in written:
-        with suppress(FileNotFoundError):
-            if os.path.samestat(path.stat(), ours):
-                path.unlink()
+def remove_empty(folder: Path) -> None:
+    """Remove the folders in a folder that are empty, and itself if nothing is left in it."""
     for place in sorted([folder, *filter(Path.is_dir, folder.rglob("*"))], reverse=True):
         with suppress(OSError):  # it has files of others
             place.rmdir()
@@ -226,7 +224,6 @@ def write_file(path: Path, content: bytes) -> str:
     """
     with _writing(path), whole_file(path) as partial:
         partial.write_bytes(content)
-        _note(path, partial)
     return hashlib.sha256(content).hexdigest()
 
 

@@ -59,7 +59,8 @@ def write_bundle(
     classifier
         Folder that `select` or `evaluate` wrote; metrics in it are in the card.
     out
-        A folder that is empty or does not exist, or where an export was killed.
+        A folder that is empty or does not exist, or where an export was killed that ran on this
+        host, since its last boot, and in this container.
     readout
         The readout of the classifier, where it is the user's own.
     subtask
@@ -84,7 +85,7 @@ def write_bundle(
     _require_free(folder)
     reason = why_not_standalone(selection)
     card = model_card(selection, store, source, reason, whole)
-    with whole_result(folder), unfinished_result(folder / MARK):
+    with whole_result(folder), unfinished_result(folder / MARK, BUNDLE):
         write_file(folder / CARD, card.encode("utf-8"))
         if reason is None:
             write_file(folder / PREDICT, predict_program())

@@ -121,8 +121,11 @@ def open_predictions(
         The file is of another classifier or of another program, was changed, is being written by
         another process, or cannot be written.
     """
-    if path.suffix.lower() not in SUFFIXES or path.is_dir():
-        raise OutputError(f"{path}: expected a name that ends in {', '.join(SUFFIXES)} as --out")
+    if path.suffix.lower() not in SUFFIXES or (path.exists() and not path.is_file()):
+        raise OutputError(
+            f"{path}: expected a name that ends in {', '.join(SUFFIXES)} as --out, and no folder,"
+            " pipe or device"
+        )
     rows_path = _rows_path(path)
     with output_errors(path):
         make_folder(path.parent)

@@ -29,7 +29,7 @@ from savs.stores import FeatureStore, Identity, Manifest, ShardContent, head_nam
 from savs.stores.format.layout import LOGIT_SCALE
 from savs.stores.format.plan import ShardSpec, make_plan
 from savs.stores.shard.finite import is_finite
-from savs.stores.write.whole_store import whole_store, write_listed
+from savs.stores.write.whole_store import whole_store
 
 SHARD_ROWS = 256
 """Of every imported store, so that `merge` joins them, whatever their sizes."""
@@ -135,10 +135,10 @@ def _write(
         },
         SHARD_ROWS,
     )
-    with whole_store(out, Manifest(identity, plan)) as (writer, made):
+    with whole_store(out, Manifest(identity, plan)) as writer:
         for spec in plan.shards():
             placed = [found.splits[spec.split][row] for row in plan.splits[spec.split].rows(spec)]
-            write_listed(writer, made, spec, _content(file, spec, placed, digests))
+            writer.write(spec, _content(file, spec, placed, digests))
         writer.seal()
     return open_store(out)
 

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,17 +16,16 @@ from savs.stores.errors import (
     StoreIncompleteError,
     StoreMismatchError,
 )
-from savs.stores.format.layout import RESULTS, Head, LayerGrid
+from savs.stores.format.layout import Head, LayerGrid
 from savs.stores.format.manifest import Manifest
 from savs.stores.format.plan import ShardSpec, StorePlan
 from savs.stores.maintain.merged_plan import Part, merged_plan
 from savs.stores.maintain.verify import shard_problem
 from savs.stores.read.given_store import require_store
 from savs.stores.read.store import FeatureStore, open_store
-from savs.stores.results import whole_result
 from savs.stores.shard.content import ShardContent
 from savs.stores.shard.read import Shard, open_shard
-from savs.stores.write.whole_store import whole_store, write_listed
+from savs.stores.write.whole_store import whole_store
 from savs.stores.write.write_errors import write_errors
 
 
@@ -138,15 +138,15 @@ def _unite(stores: Sequence[FeatureStore], out: Path) -> FeatureStore:
             f"{len(missing)} planned shards are in none of the stores ({missing[0]} first);"
             " extract them, or add the store that has them"
         )
-    with whole_store(out, Manifest(manifest.identity, manifest.plan)) as (writer, made):
+    with whole_store(out, Manifest(manifest.identity, manifest.plan)) as writer:
         for spec, having in homes.items():
             source, target = _whole(spec, having), out / spec.name
-            made.append(spec.name)
-            try:
-                with write_errors(target), whole_file(target, replace=False) as partial:
-                    shutil.copyfile(source, partial)
-            except FileExistsError:  # an extraction has joined, and was first
-                made.remove(spec.name)
+            with (
+                suppress(FileExistsError),  # an extraction has joined, and was first
+                write_errors(target),
+                whole_file(target, replace=False) as partial,
+            ):
+                shutil.copyfile(source, partial)
         writer.seal()
     return open_store(out)
 
@@ -170,14 +170,13 @@ def _write(
     before_seal: Callable[[], None] = lambda: None,
 ) -> FeatureStore:
     """Write shards as those of a new store, one after the other; memory holds one of them."""
-    with whole_store(out, manifest) as (writer, made):
+    with whole_store(out, manifest) as writer:
         for (store, old), new in zip(parts, manifest.plan.shards(), strict=True):
             with open_shard(store.path / old.name, old, store.manifest) as shard:
                 content = _content(shard, store.grid, manifest, new)
-                write_listed(writer, made, new, content)
-        with whole_result(out / RESULTS):
-            before_seal()
-            writer.seal()
+                writer.write(new, content)
+        before_seal()
+        writer.seal()
     return open_store(out)
 
 

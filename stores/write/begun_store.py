@@ -5,17 +5,17 @@ shards can be made again from what the command reads, so they are no loss.
 """
 
 import os
+import shutil
 import time
 from pathlib import Path
 
-from savs.foundation.whole_files import PARTIAL
+from savs.foundation.whole_files import PARTIAL, note
 from savs.stores.errors import StoreLockedError, StoreMismatchError, StoreNotFoundError
-from savs.stores.format.layout import CLAIMS
+from savs.stores.format.layout import CLAIMS, MANIFEST, RESULTS
 from savs.stores.format.manifest import Manifest, read_manifest
 from savs.stores.write.claim_files import ClaimFiles
 from savs.stores.write.claims import Claims, newest
 from savs.stores.write.left_overs import LOOK_EVERY_S, left_overs, require_no_writer
-from savs.stores.write.process import has_ended, is_here
 
 BEGUN = "new-store"
 """What the process claims that makes a new store whole."""
@@ -57,28 +57,40 @@ def _is_same(path: Path, manifest: Manifest) -> bool:
 
 
 def claim_begun(path: Path, claims: Claims) -> None:
-    """Claim `BEGUN`, and remove the unfinished files of killed writers.
+    """Claim `BEGUN`, maybe of a killed writer.
 
     Raises
     ------
     StoreLockedError
-        Another process of this host was first.
+        Another process was first.
     """
     while not claims.take(BEGUN):
         holder = claims.holder(BEGUN)
-        if holder is not None and is_here(holder) and not has_ended(holder):
+        if holder is not None and claims.signs.lives(holder.id):
             raise StoreLockedError(
                 f"{path} is being written by {holder}; wait for it, or pass another folder"
             )
         time.sleep(LOOK_EVERY_S)
-    for left in left_overs(path):
-        if left.name.endswith(PARTIAL):
-            left.unlink(missing_ok=True)
 
 
-def remove_begun(path: Path, manifest: Manifest) -> None:
-    """Remove the shards of a killed writer; StoreMismatchError where another has finished them."""
+def remove_begun(path: Path, manifest: Manifest, claims: Claims) -> None:
+    """Remove all but store.json of a killed writer, whose files are noted as those of this one.
+
+    Raises
+    ------
+    StoreMismatchError
+        Another process has finished the store.
+    """
     if not _is_same(path, manifest):
         raise StoreMismatchError(f"another process has just made a store in {path}; {EMPTY}")
-    for spec in manifest.plan.shards():
-        (path / spec.name).unlink(missing_ok=True)
+    shards = [path / spec.name for spec in manifest.plan.shards()]
+    results = [file for file in (path / RESULTS).rglob("*") if file.is_file()]
+    for file in filter(Path.exists, [path / MANIFEST, *shards, *results]):
+        note(file, file)
+    for shard in shards:
+        shard.unlink(missing_ok=True)
+    if (path / RESULTS).is_dir():
+        shutil.rmtree(path / RESULTS)
+    claims.sweep()
+    for left in left_overs(path):
+        left.unlink(missing_ok=True)

@@ -165,7 +165,7 @@ def new_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
             claims = stack.enter_context(Claims(ClaimFiles(path)))
             claim_begun(path, claims)
             if begun:
-                remove_begun(path, manifest)
+                remove_begun(path, manifest, claims)
             else:
                 _write_first(path, manifest, claims)
         yield FeatureWriter(path, manifest, claims)

@@ -1,6 +1,7 @@
 """Public functions take open stores and selections; a path in their place is refused."""
 
 from collections.abc import Callable
+from inspect import isfunction, signature
 from typing import Any
 
 import pytest
@@ -31,6 +32,18 @@ TAKE_A_STORE: dict[str, Callable[[Any], Any]] = {
     "merge": lambda store: pipeline.merge([store], "out"),
     "write_bundle": lambda store: pipeline.write_bundle(store, "c", "out"),
 }
+
+
+def test_each_function_that_takes_stores_is_tried() -> None:
+    taking = {
+        name
+        for name in pipeline.__all__
+        if isfunction(function := getattr(pipeline, name))
+        and any(
+            "FeatureStore" in str(p.annotation) for p in signature(function).parameters.values()
+        )
+    }
+    assert taking == TAKE_A_STORE.keys()
 
 
 @pytest.mark.parametrize("given", ["features", None], ids=str)

@@ -7,7 +7,6 @@ import numpy as np
 import polars as pl
 import pytest
 
-from savs.foundation.whole_files import whole_file
 from savs.stores import ResultError, StoreWriteError
 from savs.stores.results import (
     METRICS,
@@ -42,8 +41,8 @@ def test_a_failed_result_leaves_nothing_of_its_own_and_all_of_others(tmp_path, o
             write_json(folder / METRICS, {"by": "us"})
             write_json(folder / "deep/x.json", {"by": "us"})
             for file in others:  # of another process
-                with whole_file(folder / file) as partial:
-                    partial.write_text("theirs")
+                (tmp_path / "new").write_text("theirs")
+                (tmp_path / "new").replace(folder / file)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import resource
 import shutil
 from pathlib import Path
@@ -208,3 +209,13 @@ def test_a_run_that_was_killed_before_it_said_of_what_is_begun_again(
     assert [file.stat().st_size for file in tmp_path.iterdir()] == [0]
     with open_predictions(path, **given) as opened:
         assert opened.done.height == 0
+
+
+def test_a_pipe_is_refused_before_the_run(tmp_path) -> None:
+    os.mkfifo(tmp_path / "out.parquet")
+    given = {"schema": CLASSIFIED_SCHEMA, "made": {}, "retry_skipped": False, "force": True}
+    with (
+        pytest.raises(OutputError, match="no folder, pipe or device"),
+        open_predictions(tmp_path / "out.parquet", **given),
+    ):
+        pass

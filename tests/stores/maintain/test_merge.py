@@ -1,6 +1,7 @@
 """`merge`: the halves of one plan put together, or parts of a test file in a row."""
 
 import shutil
+from contextvars import Context
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,12 +132,15 @@ def test_a_writer_that_joins_meanwhile_keeps_its_shards(
     out, copies = tmp_path / "merged", []
     merge_on = shutil.copyfile
 
+    def join(name: str) -> None:
+        with open_writer(out, toy.identity(), toy.rows(), shard_rows=2) as writer:
+            spec = next(s for s in writer.missing() if s.name == name)
+            writer.write(spec, toy.content(spec))
+
     def copy(source: Path, target: Path) -> None:
         copies.append(source.name)
         if len(copies) == 2:
-            with open_writer(out, toy.identity(), toy.rows(), shard_rows=2) as writer:
-                spec = next(s for s in writer.missing() if s.name == source.name)
-                writer.write(spec, toy.content(spec))
+            Context().run(join, source.name)  # as in another process
         if len(copies) == 3 and fails:
             raise OSError(28, "No space left on device")
         merge_on(source, target)

@@ -1,16 +1,20 @@
 """A new store whose writer was killed is begun again by the same command, and by no other."""
 
+import time
+from itertools import count
 from pathlib import Path
 
 import pytest
+from claimants import elsewhere, leave_claim, show_sign
 
-from savs.stores import FeatureStore, StoreMismatchError, open_store
+from savs.stores import FeatureStore, StoreLockedError, StoreMismatchError, open_store
 from savs.stores.format.layout import CLAIMS, MANIFEST
 from savs.stores.format.manifest import write_manifest
 from savs.stores.maintain.copy import slim
 from savs.stores.maintain.verify import verify
 from savs.stores.write import opening, process, whole_store
-from savs.stores.write.begun_store import BEGUN
+from savs.stores.write.begun_store import BEGUN, claim_begun
+from savs.stores.write.claim_files import ClaimFiles
 from savs.stores.write.claims import Claims
 from savs.stores.write.writer import FeatureWriter
 
@@ -51,6 +55,60 @@ def test_the_same_command_begins_it_again(full, killed) -> None:
     assert made.manifest.sealed
     assert verify(killed).problems == ()
     assert not (killed / CLAIMS).exists()
+
+
+def test_results_of_the_killed_run_go(full, killed) -> None:
+    assert slim(full, [(0, 0)], killed).manifest.sealed
+    assert not (killed / "results").exists()
+
+
+def test_an_interruption_of_the_second_run_leaves_nothing(full, killed, monkeypatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(FeatureWriter, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            slim(full, [(0, 0)], killed)
+    assert list(killed.iterdir()) == []
+    assert slim(full, [(0, 0)], killed).manifest.sealed
+
+
+def test_an_interruption_removes_no_shard_of_others(tmp_path, full, monkeypatch) -> None:
+    out = tmp_path / "slim"
+
+    def joined(*_):
+        (out / "train-00000.h5").write_bytes(b"of a process that joined")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FeatureWriter, "write", joined)
+    with pytest.raises(KeyboardInterrupt):
+        slim(full, [(0, 0)], out)
+    assert {path.name for path in out.iterdir()} == {MANIFEST, "train-00000.h5"}
+
+
+def test_an_interruption_of_the_first_look_leaves_what_is_there(
+    tmp_path, full, monkeypatch
+) -> None:
+    (tmp_path / "slim").mkdir()
+    write_manifest(tmp_path / "slim", full.manifest)
+    monkeypatch.setattr(opening, "is_begun", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        slim(full, [(0, 0)], tmp_path / "slim")
+    assert (tmp_path / "slim" / MANIFEST).exists()
+
+
+def test_a_writer_on_another_host_is_not_waited_for(tmp_path, monkeypatch) -> None:
+    other, beats = elsewhere(), count(2)
+    leave_claim(tmp_path, BEGUN, other)
+    show_sign(tmp_path, other)
+
+    def beat(_):
+        number = next(beats)
+        assert number < 9, "waits for it"
+        show_sign(tmp_path, other, number)
+
+    with Claims(ClaimFiles(tmp_path)) as claims:
+        monkeypatch.setattr(time, "sleep", beat)
+        with pytest.raises(StoreLockedError, match="is being written by process 7"):
+            claim_begun(tmp_path, claims)
 
 
 def test_another_command_leaves_it(full, killed, listing) -> None:
