@@ -9,9 +9,9 @@ import secrets
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from pathlib import Path
 
+from savs.foundation.noted_files import note
 from savs.foundation.processes import process_has_ended, process_space, process_start
 
 PARTIAL = ".partial"
@@ -19,38 +19,6 @@ PARTIAL = ".partial"
 _TAG = re.compile(
     rf"\w*-(?P<pid>\d+)-(?P<started>\d*)-(?P<space>[0-9a-f]{{8}})-[0-9a-f]{{8}}{re.escape(PARTIAL)}.*"
 )
-
-Noted = list[tuple[Path, os.stat_result]]
-"""Names, and the files that have them, or were about to get them."""
-_NOTED: ContextVar[Noted | None] = ContextVar("noted", default=None)
-
-
-@contextmanager
-def noted_files() -> Iterator[Noted]:
-    """Yield a list to which `whole_file` adds what it writes in the block, just before the name.
-
-    So an interruption at any moment finds it, see `remove_noted`.
-    """
-    found: Noted = []
-    token = _NOTED.set(found)
-    try:
-        yield found
-    finally:
-        _NOTED.reset(token)
-
-
-def note(path: Path, file: Path) -> None:
-    """Add a file to the list of `noted_files`, as what has, or gets, a name."""
-    if (found := _NOTED.get()) is not None:
-        found.append((path, file.stat()))
-
-
-def remove_noted(noted: Noted) -> None:
-    """Remove files unless others have taken their place."""
-    for path, ours in noted:
-        with suppress(FileNotFoundError):
-            if os.path.samestat(path.stat(), ours):
-                path.unlink()
 
 
 @contextmanager

@@ -11,16 +11,10 @@ from typing import Any
 import polars as pl
 from safetensors import SafetensorError
 
+from savs.foundation.noted_files import noted_files, remove_noted
 from savs.foundation.parquet_files import scan_parquet
 from savs.foundation.regular_files import regular_size
-from savs.foundation.whole_files import (
-    make_folder,
-    noted_files,
-    remove_left_overs,
-    remove_noted,
-    unfinished,
-    whole_file,
-)
+from savs.foundation.whole_files import make_folder, remove_left_overs, unfinished, whole_file
 from savs.stores.errors import ResultError, StoreWriteError
 from savs.stores.format.layout import MANIFEST, RESULTS, decode_json
 
