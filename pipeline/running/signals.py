@@ -13,7 +13,9 @@ _explained = False
 
 
 def listen() -> None:
-    """Let Ctrl-C and SIGTERM interrupt this process."""
+    """Let Ctrl-C and SIGTERM interrupt this process; what came before is forgotten."""
+    global _asked, _explained
+    _asked = _explained = False
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
 

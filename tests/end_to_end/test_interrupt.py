@@ -13,6 +13,7 @@ from held import SIZE, Hold
 
 from savs.pipeline import open_store
 from savs.pipeline.cli import main as start
+from savs.pipeline.running import signals
 
 MOMENTS = {
     "while it imports": ("builtins.__import__", "savs.pipeline.cli.app"),
@@ -27,6 +28,7 @@ MOMENTS = {
 
 @pytest.mark.parametrize(("place", "module"), MOMENTS.values(), ids=MOMENTS.keys())
 def test_an_interruption_is_one_line(monkeypatch, capsys, place, module) -> None:
+    monkeypatch.setattr(signals, "_explained", True)  # by an earlier command of this process
     before = import_module if place.endswith("import_module") else __import__
     monkeypatch.setattr(place, interrupted(before, module))
     monkeypatch.setattr(sys, "argv", ["savs", "evaluate", "nowhere"])

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from savs.foundation.regular_files import read_regular_text
 from savs.pipeline.cli.commands import COMMANDS
 from savs.pipeline.cli.options.variables import option_name
 from savs.pipeline.names import DEFAULT_HEADS, READOUT_NAMES, SCORING_NAMES, TEXT_READOUT_NAMES
@@ -35,6 +34,8 @@ def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
     """Set a command's defaults from its table in a TOML file; flags and environment win."""
     if path is None:
         return None
+    from savs.foundation.regular_files import read_regular_text
+
     try:
         text = read_regular_text(path)
     except (OSError, ValueError) as error:
