@@ -75,6 +75,17 @@ class _Part:
         return self.task.part(~self.out)
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What one part adds to `LeftOut`."""
+
+    part: _Part
+    predictions: pl.DataFrame
+    scores: Array
+    typicality: Array
+    seen: Array
+
+
 def leave_out(
     store: FeatureStore,
     selection: Selection,
@@ -99,17 +110,20 @@ def leave_out(
         for out in held_out(task, [clusters[row] for row in task.rows], folds, selection.scoring)
     ]
     chosen = _choose(store, rule, selection, parts)
-    found: dict[int, list[tuple[_Part, pl.DataFrame, Judged]]] = {}
+    found: dict[int, list[_Found]] = {}
     for part, heads, features in _read(store, parts, chosen):
-        own, out = features[:, ~part.out], features[:, part.out]
+        own = features[:, ~part.out]
         fitted = fit_task(store, rule, heads, own).fitted
         if for_calibration:
-            judged = judge(rule, fitted, own, part.others, out)
+            judged = judge(rule, fitted, own, part.others, features[:, part.out])
         else:
-            scores = fitted.scores(out)
+            del own
+            scores = fitted.scores(features[:, part.out])
             judged = Judged(scores, np.zeros(0, np.float32), scores.scores[:0])
+        del features  # before the next ones are read
         frame = predicted(examples[part.task.rows[part.out]], part.task.classes, judged.scores)
-        found.setdefault(id(part.task), []).append((part, frame, judged))
+        kept = _Found(part, frame, judged.scores.scores, judged.typicality, judged.seen)
+        found.setdefault(id(part.task), []).append(kept)
     return [_joined(own) for own in found.values()]
 
 
@@ -166,15 +180,16 @@ def some_of(count: int) -> slice:
     return slice(None, None, -(-count // SEEN))
 
 
-def _joined(parts: Sequence[tuple[_Part, pl.DataFrame, Judged]]) -> LeftOut:
-    kept = [int((~part.out).sum()) / len(part.out) for part, *_ in parts]
+def _joined(found: Sequence[_Found]) -> LeftOut:
+    parts = [one.part for one in found]
+    kept = [int((~part.out).sum()) / len(part.out) for part in parts]
     return LeftOut(
-        predictions=pl.concat([frame for _, frame, _ in parts]),
-        labels=np.concatenate([part.task.labels[part.out] for part, *_ in parts]),
-        scores=np.concatenate([judged.scores.scores for *_, judged in parts]),
-        typicality=np.concatenate([judged.typicality for *_, judged in parts]),
-        seen=np.concatenate([judged.seen for *_, judged in parts]),
-        folds=len(parts),
+        predictions=pl.concat([one.predictions for one in found]),
+        labels=np.concatenate([part.task.labels[part.out] for part in parts]),
+        scores=np.concatenate([one.scores for one in found]),
+        typicality=np.concatenate([one.typicality for one in found]),
+        seen=np.concatenate([one.seen for one in found]),
+        folds=len(found),
         kept=(min(kept), max(kept)),
     )
 
@@ -254,5 +269,6 @@ def _read(
         some = pairs[: max(1, int(np.searchsorted(sizes, MEMORY, side="right")))]
         del pairs[: len(some)]
         wanted = [(heads.heads, part.task.rows) for part, heads in some]
-        for (part, heads), features in zip(some, chosen_features(store, wanted), strict=True):
-            yield part, heads, features
+        read = chosen_features(store, wanted)
+        for part, heads in some:
+            yield part, heads, read.pop(0)
