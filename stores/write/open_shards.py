@@ -16,6 +16,9 @@ FEW = 64
 """So many shards are looked at one by one, more by a list of all files."""
 LOOK_EVERY_S = 1.0
 """How often an idle process looks whether a shard can be claimed; if none could, less and less."""
+LOOKS, LONGEST = 10, 30
+"""It waits so many times as long as a look took, and so many times `LOOK_EVERY_S` at most: hundreds
+of idle processes that list a large folder all the time would hold up those that work."""
 SELDOM, SLOWER = 5, 1.2
 """Times as seldom at last, and by which factor from one look to the next."""
 
@@ -82,13 +85,17 @@ class OpenShards:
         """
         self._taken.clear()
         pause = 1.0
-        while self._next() is None:  # what it claims is yielded later: the claim stays
+        while True:
+            began_s = time.monotonic()
+            if self._next() is not None:  # it is yielded later: the claim stays
+                return True
+            looked_s = time.monotonic() - began_s
             on_look()
             if not self._left:
                 return False
-            time.sleep(LOOK_EVERY_S * pause * random.uniform(0.8, 1.2))
+            wait_s = max(LOOK_EVERY_S * pause, min(LOOKS * looked_s, LOOK_EVERY_S * LONGEST))
+            time.sleep(wait_s * random.uniform(0.8, 1.2))
             pause = min(pause * SLOWER, SELDOM)
-        return True
 
     def _next(self) -> ShardSpec | None:
         """Claim the next shard; StoreWriteError where the disk refuses."""
