@@ -15,14 +15,18 @@ _NOTED: ContextVar[Noted | None] = ContextVar("noted", default=None)
 def noted_files() -> Iterator[Noted]:
     """Yield a list to which `whole_file` adds what it writes in the block, just before the name.
 
-    So an interruption at any moment finds it, see `remove_noted`.
+    So an interruption at any moment finds it, see `remove_noted`. A block around this one has what
+    both wrote.
     """
     found: Noted = []
+    around = _NOTED.get()
     token = _NOTED.set(found)
     try:
         yield found
     finally:
         _NOTED.reset(token)
+        if around is not None:
+            around.extend(found)
 
 
 def note(path: Path, file: Path) -> None:

@@ -12,6 +12,8 @@ import pytest
 
 from savs.stores import StoreCorruptError, StoreReadError, open_store
 from savs.stores.files import web
+from savs.stores.files.paths import find_place
+from savs.stores.files.raw_file import size_bytes
 from stores import make_store
 
 pytestmark = [
@@ -181,3 +183,11 @@ def test_a_server_that_refuses_is_not_one_without_a_store(serving, status: int, 
         StoreReadError, match=rf"store\.json cannot be read: the server says {told}"
     ):
         open_store(f"{address}/refused/{status}")
+
+
+def test_a_shard_that_may_not_be_seen_is_missing_and_a_failure_is_none(serving) -> None:
+    """A public bucket says 403 of what is not there, to those who may not list it."""
+    address = serving(honest)
+    assert size_bytes(find_place(f"{address}/refused/403/train-00000.h5")) is None
+    with pytest.raises(StoreReadError, match="the server says 503"):
+        size_bytes(find_place(f"{address}/refused/503/train-00000.h5"))

@@ -12,6 +12,7 @@ from savs.stores.format.layout import CLAIMS, MANIFEST
 from savs.stores.format.manifest import write_manifest
 from savs.stores.maintain.copy import slim
 from savs.stores.maintain.verify import verify
+from savs.stores.results import whole_result, write_file
 from savs.stores.write import opening, process, whole_store
 from savs.stores.write.begun_store import BEGUN, claim_begun
 from savs.stores.write.claim_files import ClaimFiles
@@ -153,3 +154,16 @@ def test_an_interruption_behind_store_json_leaves_nothing(tmp_path, full, monkey
     with pytest.raises(KeyboardInterrupt):
         slim(full, [(0, 0)], tmp_path / "slim")
     assert not list((tmp_path / "slim").glob("*"))
+
+
+def test_an_interruption_behind_the_results_leaves_nothing(tmp_path, full) -> None:
+    out = tmp_path / "small"
+
+    def write_result_and_stop() -> None:
+        with whole_result(out / "results/vote"):
+            write_file(out / "results/vote/config.json", b"{}")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        slim(full, [(0, 0)], out, before_seal=write_result_and_stop)
+    assert not out.exists()
