@@ -1,26 +1,31 @@
-"""Simulate a cluster: many processes claim the shards of one folder, and some of them die.
+"""Simulate a cluster: many processes claim the shards of one folder, and some of them are killed.
 
-Each process is a thread with claims of its own; the model is a pause. Time runs faster: a second of
-the simulation is `1 / --speed-up` of a second, for shards, signs of life and patience alike.
+Each process passes for one of a host of its own, so that only its silence tells of its death; the
+model is a pause. Time runs faster: a second of the simulation is `1 / --speed-up` of a second, for
+shards, signs of life and patience alike.
 
     python scripts/simulate_cluster.py --work build/simulate-cluster
 """
 
 import argparse
+import gc
 import json
+import multiprocessing
+import os
 import random
 import shutil
-import threading
 import time
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from savs.foundation.whole_files import whole_file
 from savs.stores import ShardSpec
 from savs.stores.files.object_store import file_names
 from savs.stores.write import open_shards as working
+from savs.stores.write import process as processes
 from savs.stores.write import signs
 from savs.stores.write.claim_files import ClaimFiles
 from savs.stores.write.claims import ClaimLostError, Claims
@@ -28,21 +33,12 @@ from savs.stores.write.open_shards import OpenShards
 
 READY_S = 300
 """How long the ranks may take to be ready; if one fails, the others end then."""
-
-
-class MortalClaims(Claims):
-    """Claims of a process that may end as if it was killed: nothing is given back."""
-
-    def die(self) -> None:
-        """Show no more signs of life."""
-        self.signs.stop()
-        self._held.clear()
-        self._leave = lambda: None  # type: ignore[method-assign]
+FORK = multiprocessing.get_context("fork")
 
 
 @dataclass
 class Cluster:
-    """The shared folder, and what is counted."""
+    """The shared folder, and what its ranks tell of themselves in another one."""
 
     folder: Path
     specs: Sequence[ShardSpec]
@@ -50,54 +46,61 @@ class Cluster:
     shard_s: float
     """Real seconds that a shard takes."""
     deaths: dict[int, float]
-    """Rank -> real seconds after which it dies."""
-    computed: Counter[str] = field(default_factory=Counter)
-    published: dict[str, list[bytes]] = field(default_factory=dict)
-    """Shard -> who believes to have published it; its file names the one that did."""
-    _count: threading.Lock = field(default_factory=threading.Lock)
-    _all_ready: threading.Barrier = field(init=False)
-    _started_s: float = field(init=False)
+    """Rank -> real seconds after which it is killed."""
+    _all_ready: Any = field(init=False)
+    _started_s: Any = field(init=False)
 
-    def run(self) -> float:
-        """Run all ranks to the end; return the real seconds from when the last one was ready."""
-        self._all_ready = threading.Barrier(self.ranks, self._start, READY_S)
-        threads = [threading.Thread(target=self._work, args=(rank,)) for rank in range(self.ranks)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return time.monotonic() - self._started_s
+    def run(self) -> tuple[float, float]:
+        """Run all ranks; return real seconds from when all were ready to the first and last end.
+
+        The first one to find that all is done seals the store.
+        """
+        for folder in (self.folder, self._told):
+            folder.mkdir(parents=True)
+        self._started_s = FORK.Value("d")
+        self._all_ready = FORK.Barrier(self.ranks, self._start, READY_S)
+        gc.freeze()  # else each rank looks through what it shares with the others, and copies it
+        started = [FORK.Process(target=self._work, args=(rank,)) for rank in range(self.ranks)]
+        for process in started:
+            process.start()
+        for process in started:
+            process.join()
+        ends = [float((self._told / f"{rank}.end").read_text()) for rank in self._survivors()]
+        return min(ends) - self._started_s.value, max(ends) - self._started_s.value
+
+    @property
+    def _told(self) -> Path:
+        return self.folder.with_name(f"{self.folder.name}-ranks")
+
+    def _survivors(self) -> list[int]:
+        return [rank for rank in range(self.ranks) if rank not in self.deaths]
 
     def _start(self) -> None:
-        self._started_s = time.monotonic()
+        self._started_s.value = time.monotonic()
 
     def _work(self, rank: int) -> None:
-        with MortalClaims(ClaimFiles(self.folder)) as claims:
+        processes.process_space = lambda: f"host {rank}"
+        with Claims(ClaimFiles(self.folder)) as claims, (self._told / str(rank)).open("w") as told:
             shards = OpenShards(
                 self.specs, claims, self._is_done, self._all_done, self.folder, rank / self.ranks
             )
-            self._all_ready.wait()  # each lists all shards: the threads do that one by one
+            self._all_ready.wait()
             while shards.wait():
                 for spec in shards.claimed():
-                    if self._compute(rank):
-                        claims.die()
-                        return
-                    self._publish(claims, spec)
+                    self._compute(rank)
+                    is_ours = self._publish(claims, spec)
+                    print(spec.name, claims.process.id if is_ours else "", file=told, flush=True)
+            (self._told / f"{rank}.end").write_text(str(time.monotonic()))
 
-    def _compute(self, rank: int) -> bool:
-        """Pause as long as a shard takes; return whether the rank died meanwhile."""
-        left = self.deaths.get(rank, float("inf")) - (time.monotonic() - self._started_s)
+    def _compute(self, rank: int) -> None:
+        """Pause as long as a shard takes, unless the rank is killed meanwhile."""
+        left = self.deaths.get(rank, float("inf")) - (time.monotonic() - self._started_s.value)
         time.sleep(max(min(self.shard_s, left), 0.0))
-        return left < self.shard_s
+        if left < self.shard_s:
+            os._exit(0)  # as if it was killed: nothing is given back
 
-    def published_twice(self) -> int:
-        """Return how many shards two ranks have published, or have another's content."""
-        return sum(
-            names != [(self.folder / shard).read_bytes()] for shard, names in self.published.items()
-        )
-
-    def _publish(self, claims: Claims, spec: ShardSpec) -> None:
-        own, is_ours = claims.process.id.encode(), True
+    def _publish(self, claims: Claims, spec: ShardSpec) -> bool:
+        """Publish a shard that holds the id of this process; False where another one has."""
         try:
             with (
                 claims.publishing(spec.name) as require_claim,
@@ -105,20 +108,31 @@ class Cluster:
                     self.folder / spec.name, replace=False, before_naming=require_claim
                 ) as partial,
             ):
-                partial.write_bytes(own)
+                partial.write_text(claims.process.id)
         except (FileExistsError, ClaimLostError):
-            is_ours = False
+            claims.release(spec.name)
+            return False
         claims.retire(spec.name)
-        with self._count:
-            self.computed[spec.name] += 1
-            if is_ours:
-                self.published.setdefault(spec.name, []).append(own)
+        return True
 
     def _is_done(self, spec: ShardSpec) -> bool:
         return (self.folder / spec.name).exists()
 
-    def _all_done(self, specs: Collection[ShardSpec]) -> set[str]:
-        return {spec.name for spec in specs} & file_names(self.folder)
+    def _all_done(self, specs: Mapping[str, ShardSpec]) -> set[str]:
+        return file_names(self.folder) & specs.keys()
+
+    def counts(self) -> tuple[int, int]:
+        """Return how many shards were published twice, or have another's content, and computed."""
+        computed, published = 0, Counter[str]()
+        wrong = set[str]()
+        for rank in range(self.ranks):
+            for line in (self._told / str(rank)).read_text().splitlines():
+                name, _, owner = line.partition(" ")
+                computed += 1
+                published[name] += bool(owner)
+                if owner and (self.folder / name).read_text() != owner:
+                    wrong.add(name)
+        return len(wrong | {name for name, times in published.items() if times != 1}), computed
 
 
 @dataclass(frozen=True)
@@ -129,6 +143,9 @@ class Outcome:
     shards: int
     deaths: int
     seconds: float
+    """Until the first rank found that all is done."""
+    last_rank_seconds: float
+    """Until the last one did."""
     ideal_seconds: float
     share_of_ideal: float
     published_twice: int
@@ -153,13 +170,12 @@ def simulate(options: argparse.Namespace) -> Outcome:
         rank: rng.uniform(0, ideal_s) / options.speed_up
         for rank in rng.sample(range(options.ranks), count)
     }
-    (folder / "cluster").mkdir(parents=True)
     cluster = Cluster(
         *(folder / "cluster", specs, options.ranks, options.shard_seconds / options.speed_up),
         deaths,
     )
-    seconds = cluster.run() * options.speed_up
-    (folder / "idle").mkdir()
+    seconds, last_s = (real_s * options.speed_up for real_s in cluster.run())
+    published_twice, computed = cluster.counts()
     few = specs[: min(2000, len(specs))]
     idle = Cluster(folder / "idle", few, min(16, options.ranks), 0.0, {})
     return Outcome(
@@ -167,11 +183,12 @@ def simulate(options: argparse.Namespace) -> Outcome:
         shards=len(specs),
         deaths=count,
         seconds=round(seconds, 1),
+        last_rank_seconds=round(last_s, 1),
         ideal_seconds=ideal_s,
         share_of_ideal=round(ideal_s / seconds, 3),
-        published_twice=cluster.published_twice(),
-        computed_twice=cluster.computed.total() - len(specs),
-        claims_per_second=round(len(few) / idle.run()),
+        published_twice=published_twice,
+        computed_twice=computed - len(specs),
+        claims_per_second=round(len(few) / idle.run()[0]),
     )
 
 

@@ -4,8 +4,7 @@ Each process claims parts of the examples, as those of a store claim shards, and
 into files in the folder NAME.parts. The one that finds all parts there puts them into NAME.
 """
 
-import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from savs.foundation.whole_files import make_folder, whole_file
 from savs.pipeline.classifying.new_images import STDIN
 from savs.pipeline.classifying.prediction_file import open_predictions, output_errors
 from savs.stores import ShardSpec
+from savs.stores.files.object_store import file_names
 from savs.stores.format.layout import Facts, digest
 from savs.stores.write.claim_files import ClaimFiles
 from savs.stores.write.claims import ClaimLostError, Claims
@@ -122,10 +122,11 @@ class SharedPredictions:
             self._part(spec).unlink(missing_ok=True)
         self.claims.sweep()
 
-    def _all_done(self, specs: Collection[ShardSpec]) -> set[str]:
-        names = {entry.name for entry in os.scandir(self._plan.parent)}
-        is_over = self._plan.name not in names
-        return {spec.name for spec in specs if is_over or self._part(spec).name in names}
+    def _all_done(self, specs: Mapping[str, ShardSpec]) -> set[str]:
+        names = file_names(self._plan.parent)
+        if self._plan.name not in names:
+            return set(specs)
+        return {name for name, spec in specs.items() if self._part(spec).name in names}
 
     def _key(self) -> list[str]:
         return [name for name in KEY if name in self.schema]

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -35,8 +35,8 @@ class OpenShards:
     is_done
         Says whether a shard is published, by whomever.
     all_done
-        Returns the names of those that are published, by one look at the store; given such as are
-        asked for.
+        Returns the names of those that are published, by one look at the store; given those that
+        are asked for by name.
     path
         The store, for messages.
     start
@@ -49,7 +49,7 @@ class OpenShards:
         specs: Sequence[ShardSpec],
         claims: Claims,
         is_done: Callable[[ShardSpec], bool],
-        all_done: Callable[[Collection[ShardSpec]], set[str]],
+        all_done: Callable[[Mapping[str, ShardSpec]], set[str]],
         path: Any,
         start: float = 0.0,
     ) -> None:
@@ -122,7 +122,7 @@ class OpenShards:
         """Look at the store as a whole: what is claimed, and what is done."""
         self._claimed = self._claims.names()
         if len(self._left) > FEW:
-            for name in self._all_done(self._left.values()):
+            for name in self._all_done(self._left):
                 self._take_out(name)
         self._last_look_s = time.monotonic()
 

@@ -1,7 +1,7 @@
 """Fill a store that is open: shard after shard, then the seal."""
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -77,11 +77,11 @@ class FeatureWriter:
         with open_shard(path, spec, self.manifest) as shard:
             return shard.fingerprint != self._reopened[spec.name]
 
-    def _all_done(self, specs: Collection[ShardSpec]) -> set[str]:
+    def _all_done(self, specs: Mapping[str, ShardSpec]) -> set[str]:
         """Return the names of those shards that are done, see `is_done`."""
-        present = file_names(self.path)
-        found = [spec for spec in specs if spec.name in present]
-        return {s.name for s in found if s.name not in self._reopened or self.is_done(s)}
+        found = file_names(self.path) & specs.keys()
+        again = found & self._reopened.keys()
+        return found - {name for name in again if not self.is_done(specs[name])}
 
     def write(self, spec: ShardSpec, content: ShardContent) -> bool:
         """Write one planned shard; nothing is left under its name unless it is whole.
