@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from demo_clip.architecture import build_model, build_processor, build_tokenizer
 from demo_clip.learning import train
+from demo_model.saving import save_model
 
 STEPS = 1600
 THREADS = 2
@@ -43,7 +44,7 @@ def main() -> None:
         model = build_model(tokenizer, options.seed).float()
         log({"seed": options.seed, "parameters": model.num_parameters()})
         train(model, processor, options.steps, options.seed, log)
-    model.to(torch.bfloat16).save_pretrained(options.out)
+    save_model(model, options.out)
     processor.save_pretrained(options.out)
     print(options.out, file=sys.stderr)
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from demo_model.architecture import build_model, build_processor
 from demo_model.language_stage import train_language
+from demo_model.saving import save_model
 from demo_model.tokens import build_tokenizer
 from demo_model.vision_stage import train_vision
 
@@ -46,7 +47,7 @@ def main() -> None:
         log({"stage": "start", "seed": options.seed, "parameters": model.num_parameters()})
         train_vision(model, options.vision_steps, options.seed, log)
         train_language(model, tokenizer, options.language_steps, options.seed, log)
-    model.to(torch.bfloat16).save_pretrained(options.out)
+    save_model(model, options.out)
     build_processor(tokenizer).save_pretrained(options.out)
     print(options.out, file=sys.stderr)
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import polars as pl
 from safetensors import SafetensorError
 
+from savs.foundation.indented_json import indented
 from savs.foundation.noted_files import noted_files, remove_noted
 from savs.foundation.parquet_files import scan_parquet
 from savs.foundation.regular_files import regular_size
@@ -59,8 +59,7 @@ def results_folder(store: Path, name: str) -> Path:
 
 def write_json(path: Path, value: Mapping[str, Any]) -> str:
     """Write config.json, metrics.json or submission.json; return its SHA-256."""
-    text = json.dumps(dict(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    return write_file(path, text.encode("utf-8"))
+    return write_file(path, (indented(dict(value)) + "\n").encode("utf-8"))
 
 
 def write_table(path: Path, table: pl.DataFrame, metadata: Mapping[str, str] = {}) -> str:

@@ -186,5 +186,9 @@ def _levels(value: Any) -> int:
 
 def to_float32(stored: np.ndarray[Any, Any], dtype: str) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Return stored values as float32; exact for all three types."""
-    values = stored.view(ml_dtypes.bfloat16) if dtype == "bfloat16" else stored
-    return values.astype(np.float32, copy=False)
+    return as_numbers(stored, dtype).astype(np.float32, copy=False)
+
+
+def as_numbers(stored: np.ndarray[Any, Any], dtype: str) -> np.ndarray[Any, Any]:
+    """Return a view of stored values in which the bits of bfloat16 are numbers."""
+    return stored.view(ml_dtypes.bfloat16) if dtype == "bfloat16" else stored

@@ -1,6 +1,5 @@
 """store.json: what a store is of (identity), what it shall hold (plan), how it was made (runs)."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from savs.foundation.indented_json import indented
 from savs.stores.errors import (
     StoreCorruptError,
     StoreFormatError,
@@ -149,7 +149,7 @@ class Manifest:
         """Return store.json's text; its `check` is the digest of everything else in it."""
         value = {"format": FORMAT} | msgspec.to_builtins(self)
         checked = value | {"check": digest(value)}
-        return json.dumps(checked, indent=1, ensure_ascii=False) + "\n"
+        return indented(checked) + "\n"
 
 
 def read_manifest(folder: Path) -> Manifest:

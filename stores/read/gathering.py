@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import polars as pl
 
 from savs.foundation.arrays import Array
-from savs.stores.format.layout import STORED_DTYPES, Head, LayerGrid, to_float32
+from savs.stores.format.layout import STORED_DTYPES, Head, LayerGrid, as_numbers, to_float32
 from savs.stores.format.plan import ShardSpec
 from savs.stores.read.shards import Shards
 from savs.stores.shard.read import Shard
@@ -23,13 +24,44 @@ class Block:
     """`(heads, examples, head_dim)`."""
 
 
-def read_block(shards: Shards, spec: ShardSpec, heads: Sequence[Head], *, raw: bool) -> Block:
-    """Return the examples of a shard with some of its heads; see `gather`."""
-    dtype = shards.manifest.identity.dtype
+def read_block(
+    shards: Shards,
+    spec: ShardSpec,
+    heads: Sequence[Head],
+    *,
+    raw: bool,
+    memory: Array | None = None,
+) -> Block:
+    """Return the examples of a shard with some of its heads; see `gather`.
+
+    `memory` is for float32 features: an array that is filled if it has rows enough.
+    """
     with shards.open(spec) as shard:
-        values = _empty(shards, shard, heads, shard.rows)
-        _fill(shard, _wanted(shards, heads), values, 0)
-        return Block(shard.examples(), values if raw else to_float32(values, dtype))
+        if raw:
+            values = _empty(shards, shard, heads, shard.rows)
+            _fill(shard, _wanted(shards, heads), values, 0)
+        else:
+            values = _numbers(shards, shard, heads, memory)
+        return Block(shard.examples(), values)
+
+
+def _numbers(shards: Shards, shard: Shard, heads: Sequence[Head], memory: Array | None) -> Array:
+    """Return float32 heads of a shard, layer by layer: little memory holds what is stored."""
+    wanted, dtype = _wanted(shards, heads), shards.manifest.identity.dtype
+    shard.slabs(wanted)
+    width = max(grid.head_dim for grid, _ in wanted)
+    if memory is None or len(memory[0]) < shard.rows:
+        memory = np.empty((len(heads), shard.rows, width), np.float32)
+    values, start = memory[:, : shard.rows], 0
+    for grid, of_layer in groupby(wanted, lambda head: head[0]):
+        some = list(of_layer)
+        stored = np.empty((len(some), shard.rows, grid.head_dim), STORED_DTYPES[dtype])
+        shard.heads(some, list(stored))
+        own = values[start : start + len(some)]
+        own[..., : grid.head_dim] = as_numbers(stored, dtype)
+        own[..., grid.head_dim :] = 0
+        start += len(some)
+    return values
 
 
 def gather(

@@ -156,15 +156,24 @@ class FeatureStore:
         return values if order is None else values[:, order]
 
     def blocks(
-        self, split: str, heads: Sequence[Head] | None = None, *, raw: bool = False
+        self,
+        split: str,
+        heads: Sequence[Head] | None = None,
+        *,
+        raw: bool = False,
+        reuse: bool = False,
     ) -> Iterator[Block]:
         """Yield examples and their heads shard by shard: memory is bounded by one shard.
 
-        The parameters are those of `features`.
+        The parameters are those of `features`, and `reuse`: float32 features of one block are
+        overwritten by those of the next, which saves the system from clearing memory for each.
         """
-        specs, wanted = self._readable(split), self._wanted(heads)
+        specs, wanted, memory = self._readable(split), self._wanted(heads), None
         for spec in specs:
-            yield read_block(self._tables.shards, spec, wanted, raw=raw)
+            block = read_block(self._tables.shards, spec, wanted, raw=raw, memory=memory)
+            if reuse and not raw and memory is None:
+                memory = block.features
+            yield block
 
     def _wanted(self, heads: Sequence[Head] | None) -> list[Head]:
         wanted = self.heads if heads is None else [(int(a), int(b)) for a, b in heads]

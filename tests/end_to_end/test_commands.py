@@ -89,7 +89,7 @@ def test_show(savs, store):
     shown = savs("show", store)
     assert shown.returncode == 0
     assert "demo (Qwen2VLForConditionalGeneration)" in shown.stdout
-    assert "48 in 6 layers, 16 wide, bfloat16" in shown.stdout
+    assert "48 in 6 layers, 16 wide, float32" in shown.stdout
     facts = json.loads(savs("show", store, "--json").stdout)
     assert facts["planned"] == {"train": 30, "test": 20}
     assert sum(c["examples"] for c in facts["classes"]) == 50
@@ -105,7 +105,7 @@ def test_dry_run_writes_nothing(savs, scenes, tmp_path):
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["examples"] == {"train": 30, "test": 20}
-    features = 50 * 6 * 8 * 16 * 2  # examples x layers x heads x width x bfloat16
+    features = 50 * 6 * 8 * 16 * 4  # examples x layers x heads x width x float32
     assert features + 50 * 100 < found["bytes"] < features + 50 * 500  # and what tables say of each
     assert found["seconds"] > 0
     assert found["missing_media"] == []

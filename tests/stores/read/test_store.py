@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -62,13 +64,18 @@ def test_heads_come_in_the_order_asked_padded_with_zeros(store, toy, heads) -> N
     np.testing.assert_array_equal(found, expected(toy, "train", 5, heads), strict=True)
 
 
+@pytest.mark.parametrize("reuse", [False, True])
 @pytest.mark.parametrize("raw", [False, True])
 @pytest.mark.parametrize("heads", [None, [(7, 3), (1, 2)]])
-def test_blocks_are_the_shards_of_the_features(tmp_path, toy, raw, heads) -> None:
+def test_blocks_are_the_shards_of_the_features(tmp_path, toy, raw, heads, reuse) -> None:
     toy.grid, toy.dtype = GAPS, "bfloat16"
     toy.write(tmp_path)
     store = open_store(tmp_path)
-    blocks = list(store.blocks("train", heads, raw=raw))
+    given, blocks = [], []
+    for block in store.blocks("train", heads, raw=raw, reuse=reuse):
+        given.append(block.features)
+        blocks.append(replace(block, features=block.features.copy()))
+    assert np.shares_memory(given[0], given[1]) == (reuse and not raw)
     assert [block.features.shape[1] for block in blocks] == [2, 2, 1]
     assert [block.examples["id"].to_list() for block in blocks] == [
         ["train:0", "train:1"],
