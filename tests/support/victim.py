@@ -79,7 +79,9 @@ def _serve() -> None:
     from savs.pipeline import load_model
 
     import_module("savs.pipeline.extraction.run_extraction")
-    load_model("demo")  # imports all that loading needs; each victim loads it again
+    # It imports all that loading needs; each victim loads it again. Weights in another type would
+    # be converted by threads, whose pool no victim could use.
+    load_model("demo", dtype="bfloat16")
     for line in sys.stdin:
         order = Order(**json.loads(line))
         started = time.monotonic()
