@@ -18,6 +18,8 @@ from importlib import import_module
 from typing import Any
 
 FORK_TIMEOUT_S = 600
+DTYPE = "bfloat16"
+"""That of the weights: others are converted by threads, whose pool does not survive a fork."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +81,7 @@ def _serve() -> None:
     from savs.pipeline import load_model
 
     import_module("savs.pipeline.extraction.run_extraction")
-    # It imports all that loading needs; each victim loads it again. Weights in another type would
-    # be converted by threads, whose pool no victim could use.
-    load_model("demo", dtype="bfloat16")
+    load_model("demo", dtype=DTYPE)  # imports all that loading needs; each victim loads it again
     for line in sys.stdin:
         order = Order(**json.loads(line))
         started = time.monotonic()
@@ -107,7 +107,7 @@ def _extract(order: Order) -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the command does
         if order.step is not None:
             _end_at(order, order.step)
-        extract("general", model="demo", **order.extraction)
+        extract("general", model="demo", dtype=DTYPE, **order.extraction)
         code = 0
     except KeyboardInterrupt:
         code = 130
