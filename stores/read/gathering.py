@@ -1,6 +1,6 @@
 """Some heads of some shards as arrays."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from savs.foundation.arrays import Array
-from savs.stores.format.layout import STORED_DTYPES, Head, LayerGrid, as_numbers, to_float32
+from savs.stores.format.layout import STORED_DTYPES, Head, LayerGrid, as_numbers
 from savs.stores.format.plan import ShardSpec
 from savs.stores.read.shards import Shards
 from savs.stores.shard.read import Shard
@@ -24,44 +24,22 @@ class Block:
     """`(heads, examples, head_dim)`."""
 
 
-def read_block(
-    shards: Shards,
-    spec: ShardSpec,
-    heads: Sequence[Head],
-    *,
-    raw: bool,
-    memory: Array | None = None,
-) -> Block:
-    """Return the examples of a shard with some of its heads; see `gather`.
+def read_blocks(
+    shards: Shards, specs: Sequence[ShardSpec], heads: Sequence[Head], *, raw: bool, reuse: bool
+) -> Iterator[Block]:
+    """Yield the examples of shards with some of their heads; see `gather`.
 
-    `memory` is for float32 features: an array that is filled if it has rows enough.
+    `reuse` overwrites the features of one block by those of the next.
     """
-    with shards.open(spec) as shard:
-        if raw:
-            values = _empty(shards, shard, heads, shard.rows)
-            _fill(shard, _wanted(shards, heads), values, 0)
-        else:
-            values = _numbers(shards, shard, heads, memory)
-        return Block(shard.examples(), values)
-
-
-def _numbers(shards: Shards, shard: Shard, heads: Sequence[Head], memory: Array | None) -> Array:
-    """Return float32 heads of a shard, layer by layer: little memory holds what is stored."""
-    wanted, dtype = _wanted(shards, heads), shards.manifest.identity.dtype
-    shard.slabs(wanted)
-    width = max(grid.head_dim for grid, _ in wanted)
-    if memory is None or len(memory[0]) < shard.rows:
-        memory = np.empty((len(heads), shard.rows, width), np.float32)
-    values, start = memory[:, : shard.rows], 0
-    for grid, of_layer in groupby(wanted, lambda head: head[0]):
-        some = list(of_layer)
-        stored = np.empty((len(some), shard.rows, grid.head_dim), STORED_DTYPES[dtype])
-        shard.heads(some, list(stored))
-        own = values[start : start + len(some)]
-        own[..., : grid.head_dim] = as_numbers(stored, dtype)
-        own[..., grid.head_dim :] = 0
-        start += len(some)
-    return values
+    memory: Array | None = None
+    for spec in specs:
+        with shards.open(spec) as shard:
+            if memory is None or not reuse or memory.shape[1] < shard.rows:
+                memory = _empty(shards, shard, heads, shard.rows, raw=raw)
+            values = memory[:, : shard.rows]
+            _fill(shards, shard, heads, values, raw=raw)
+            block = Block(shard.examples(), values)
+        yield block
 
 
 def gather(
@@ -95,10 +73,10 @@ def gather(
     for spec in specs:
         with shards.open(spec) as shard:
             if spec is specs[0]:  # the file bears the declared sizes out, so memory may be taken
-                values = _empty(shards, shard, heads, planned)
-            stop += _fill(shard, _wanted(shards, heads), values, stop)
-    kept = np.ascontiguousarray(values[:, :stop])  # planned examples may have been skipped
-    return kept if raw else to_float32(kept, shards.manifest.identity.dtype)
+                values = _empty(shards, shard, heads, planned, raw=raw)
+            start, stop = stop, stop + shard.rows
+            _fill(shards, shard, heads, values[:, start:stop], raw=raw)
+    return np.ascontiguousarray(values[:, :stop])  # planned examples may have been skipped
 
 
 def _wanted(shards: Shards, heads: Sequence[Head]) -> list[tuple[LayerGrid, int]]:
@@ -106,15 +84,22 @@ def _wanted(shards: Shards, heads: Sequence[Head]) -> list[tuple[LayerGrid, int]
     return [(grids[layer], head) for layer, head in heads]
 
 
-def _empty(shards: Shards, shard: Shard, heads: Sequence[Head], rows: int) -> Array:
+def _empty(shards: Shards, shard: Shard, heads: Sequence[Head], rows: int, *, raw: bool) -> Array:
+    """Return zeros for heads of some rows."""
     wanted = _wanted(shards, heads)
     shard.slabs(wanted)
     width = max(grid.head_dim for grid, _ in wanted)
-    return np.zeros((len(heads), rows, width), STORED_DTYPES[shards.manifest.identity.dtype])
+    kind = STORED_DTYPES[shards.manifest.identity.dtype] if raw else np.float32
+    return np.zeros((len(heads), rows, width), kind)
 
 
-def _fill(shard: Shard, wanted: list[tuple[LayerGrid, int]], values: Array, start: int) -> int:
-    """Put the heads of a shard into `values[:, start:]`; return how many rows they have."""
-    part = values[:, start : start + shard.rows]
-    shard.heads(wanted, [v[:, : grid.head_dim] for v, (grid, _) in zip(part, wanted, strict=True)])
-    return shard.rows
+def _fill(shards: Shards, shard: Shard, heads: Sequence[Head], values: Array, *, raw: bool) -> None:
+    """Put heads of a shard into values, layer by layer: little memory holds what is stored."""
+    dtype, start = shards.manifest.identity.dtype, 0
+    for grid, of_layer in groupby(_wanted(shards, heads), lambda head: head[0]):
+        some = list(of_layer)
+        stored = np.empty((len(some), shard.rows, grid.head_dim), STORED_DTYPES[dtype])
+        shard.heads(some, list(stored))
+        own = values[start : start + len(some), :, : grid.head_dim]
+        own[...] = stored if raw else as_numbers(stored, dtype)
+        start += len(some)

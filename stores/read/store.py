@@ -21,7 +21,7 @@ from savs.stores.format.layout import (
 from savs.stores.format.manifest import Manifest, read_manifest
 from savs.stores.format.plan import ShardSpec
 from savs.stores.read.facts import store_facts
-from savs.stores.read.gathering import Block, gather, read_block
+from savs.stores.read.gathering import Block, gather, read_blocks
 from savs.stores.read.scan import scan_shards
 from savs.stores.read.shards import Shards
 from savs.stores.read.tables import Tables
@@ -165,15 +165,11 @@ class FeatureStore:
     ) -> Iterator[Block]:
         """Yield examples and their heads shard by shard: memory is bounded by one shard.
 
-        The parameters are those of `features`, and `reuse`: float32 features of one block are
-        overwritten by those of the next, which saves the system from clearing memory for each.
+        The parameters are those of `features`, and `reuse`: the features of one block are
+        overwritten by those of the next, so that the system need not clear memory for each.
         """
-        specs, wanted, memory = self._readable(split), self._wanted(heads), None
-        for spec in specs:
-            block = read_block(self._tables.shards, spec, wanted, raw=raw, memory=memory)
-            if reuse and not raw and memory is None:
-                memory = block.features
-            yield block
+        specs, wanted = self._readable(split), self._wanted(heads)
+        yield from read_blocks(self._tables.shards, specs, wanted, raw=raw, reuse=reuse)
 
     def _wanted(self, heads: Sequence[Head] | None) -> list[Head]:
         wanted = self.heads if heads is None else [(int(a), int(b)) for a, b in heads]

@@ -12,6 +12,7 @@ from savs.stores import (
     open_store,
     open_writer,
 )
+from stores import make_store
 
 GAPS = (LayerGrid(1, (2, 5), 4), LayerGrid(4, (0,), 6), LayerGrid(7, (1, 3), 2))
 """Layers and heads with gaps, of three widths."""
@@ -75,7 +76,7 @@ def test_blocks_are_the_shards_of_the_features(tmp_path, toy, raw, heads, reuse)
     for block in store.blocks("train", heads, raw=raw, reuse=reuse):
         given.append(block.features)
         blocks.append(replace(block, features=block.features.copy()))
-    assert np.shares_memory(given[0], given[1]) == (reuse and not raw)
+    assert np.shares_memory(given[0], given[1]) == reuse
     assert [block.features.shape[1] for block in blocks] == [2, 2, 1]
     assert [block.examples["id"].to_list() for block in blocks] == [
         ["train:0", "train:1"],
@@ -184,6 +185,16 @@ def test_a_split_that_is_not_there_is_named(store) -> None:
         store.features("val")
     with pytest.raises(StoreIncompleteError, match="has no val split"):
         store.examples("val")
+
+
+def test_memory_that_is_used_again_grows_with_the_shards(tmp_path) -> None:
+    """The first shard lacks a row, and the last one is smaller than the memory."""
+    features = np.random.default_rng(0).standard_normal((2, 8, 4), np.float32)
+    store = make_store(tmp_path / "s", features, "abababab", features, "abababab", test_skipped=[0])
+    found = [block.features for block in store.blocks("test", reuse=True)]
+    assert [part.shape[1] for part in found] == [2, 3, 2]
+    assert [np.shares_memory(part, found[1]) for part in found] == [False, True, True]
+    np.testing.assert_array_equal(found[2], features[:, 6:])
 
 
 @pytest.mark.parametrize("first", [0, 1], ids=["an earlier shard comes", "a later shard comes"])
