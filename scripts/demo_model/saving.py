@@ -10,7 +10,8 @@ from transformers.modeling_utils import PreTrainedModel
 def save_model(model: PreTrainedModel, folder: Path) -> None:
     """Save a model with bfloat16 weights, half the bytes, to be computed in float32.
 
-    Without instructions for bfloat16, which most processors lack, it takes five times as long.
+    In bfloat16 rounding decides which heads win, processors round differently, and those without
+    instructions for it take several times as long.
     """
     model.to(torch.bfloat16).save_pretrained(folder)  # type: ignore[arg-type]
     path = folder / "config.json"

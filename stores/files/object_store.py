@@ -113,7 +113,8 @@ def file_names(place: Any) -> set[str]:
     """Return the names of all files in a folder, or directly below a URL, by one look."""
     if not isinstance(place, Path):
         return set(object_names(place))
-    return set(os.listdir(place))  # noqa: PTH208 - a store may have 100,000 files
+    with os.scandir(place) as entries:
+        return {entry.name for entry in entries}
 
 
 def object_names(place: Any) -> list[str]:

@@ -77,7 +77,6 @@ def _extract(files: "shapes.ShapesFiles", out: Path, model: str) -> "FeatureStor
         model=model,
         out=out,
         batch_size=BATCH_SIZE,
-        dtype="float32",  # in bfloat16 rounding decides which heads win, and CPUs round differently
         answers=None if is_clip else "labels",
         reporting=Reporting(say, progress),
     ).store
