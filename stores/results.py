@@ -1,7 +1,6 @@
 """Result files of stage 2: selections, metrics, tables. Written whole or not at all."""
 
 import hashlib
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -64,9 +63,9 @@ def write_json(path: Path, value: Mapping[str, Any]) -> str:
 
 def write_table(path: Path, table: pl.DataFrame, metadata: Mapping[str, str] = {}) -> str:
     """Write predictions.parquet, units.parquet or another table; return its SHA-256."""
-    buffer = io.BytesIO()
-    table.write_parquet(buffer, metadata=dict(metadata))
-    return write_file(path, buffer.getvalue())
+    with _writing(path), whole_file(path) as partial:
+        table.write_parquet(partial, metadata=dict(metadata))
+        return file_sha256(partial)
 
 
 def write_csv(path: Path, table: pl.DataFrame) -> str:

@@ -5,9 +5,8 @@ example without media is its prompt, unless that says nothing: it is empty, or t
 different labels have it. Such an example equals no other, and whether it leaks cannot be told.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
@@ -23,70 +22,68 @@ NAMED = 3
 class Leaks:
     """What the test split shares with the training split."""
 
-    kinds: tuple[str | None, ...]
-    """`REPEATED`, `SHARED` or None for each test example, in order."""
+    examples: pl.DataFrame
+    """One row a test example, in order: `id`, `group`, `kind` (`REPEATED`, `SHARED` or null), and
+    `shares`: whether it has a medium that training has."""
     trained: int
     """Number of training examples that the test split repeats."""
     train: int
     """Number of training examples."""
-    sharing: tuple[bool, ...]
-    """Whether each test example has a medium that training has."""
-    groups: tuple[str | None, ...]
-    """Group of each test example."""
-    ids: tuple[str, ...]
-    """Id of each test example."""
     untold: int = 0
     """Number of test examples without media and without a prompt of their own."""
 
+    @property
+    def kinds(self) -> pl.Series:
+        """The kind of each test example's leak; null where it has none."""
+        return self.examples["kind"]
+
     def __bool__(self) -> bool:
-        return any(self.kinds)
+        return self.kinds.null_count() < len(self.kinds)
 
     def count(self, kind: str) -> int:
         """Return how many test examples leak in this way."""
-        return sum(found == kind for found in self.kinds)
+        return int((self.kinds == kind).sum())
 
-    def dropped(self) -> list[bool]:
+    def dropped(self) -> pl.Series:
         """Return which test examples leak, or share a group with one that does."""
-        tainted = {g for g, kind in zip(self.groups, self.kinds, strict=True) if kind and g}
-        return [
-            kind is not None or group in tainted
-            for kind, group in zip(self.kinds, self.groups, strict=True)
-        ]
+        leaks = pl.col("kind").is_not_null()
+        tainted = self.examples.filter(leaks)["group"].drop_nulls().unique()
+        in_group = pl.col("group").is_in(tainted.implode()).fill_null(value=False)
+        return self.examples.select(leaks | in_group).to_series()
 
     def summary(self) -> list[str]:
         """Return one line for each kind of leak that there is."""
         lines = []
-        if repeated := self.count(REPEATED):
+        repeated = self.examples.filter(kind=REPEATED)
+        if repeated.height:
             lines.append(
                 f"leak: {self.trained} of {self.train} training examples are also in the test"
-                f" split, as {repeated} test examples{self._groups(REPEATED)}"
-                f" ({self._named(REPEATED)})"
+                f" split, as {repeated.height} test examples{self._groups(repeated)}"
+                f" ({_first(repeated)})"
             )
         if self.count(SHARED):
-            sharing = [i for i, shares in zip(self.ids, self.sharing, strict=True) if shares]
+            sharing = self.examples.filter("shares")
             lines.append(
-                f"leak: {len(sharing)} test examples share an image with a training example"
+                f"leak: {sharing.height} test examples share an image with a training example"
                 f" ({_first(sharing)})"
             )
         if self.untold:
             lines.append(
-                f"leaks cannot be told for {self.untold} of {len(self.ids)} test examples: they"
-                " have no media, and no prompt of their own"
+                f"leaks cannot be told for {self.untold} of {self.examples.height} test examples:"
+                " they have no media, and no prompt of their own"
             )
         return lines
 
-    def _groups(self, kind: str) -> str:
-        pairs = list(zip(self.groups, self.kinds, strict=True))
-        touched = {group for group, found in pairs if group and found == kind}
-        wholly = touched - {group for group, found in pairs if found != kind}
+    def _groups(self, repeated: pl.DataFrame) -> str:
+        touched = set(repeated["group"].drop_nulls())
+        others = self.examples.filter(pl.col("kind").ne_missing(pl.lit(REPEATED)))
+        wholly = touched.difference(others["group"])
         return f" in {len(touched)} groups, {len(wholly)} of them completely" if touched else ""
 
-    def _named(self, kind: str) -> str:
-        return _first([i for i, found in zip(self.ids, self.kinds, strict=True) if found == kind])
 
-
-def _first(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (" ..." if len(names) > NAMED else "")
+def _first(examples: pl.DataFrame) -> str:
+    names = ", ".join(examples["id"].head(NAMED))
+    return names + (" ..." if examples.height > NAMED else "")
 
 
 def find_leaks(train: pl.DataFrame, test: pl.DataFrame) -> Leaks:
@@ -99,41 +96,58 @@ def find_leaks(train: pl.DataFrame, test: pl.DataFrame) -> Leaks:
         digests, empty where they are unknown); for the training examples `label`, for the test
         examples `group`.
     """
-    trained, tested = _keys(train), _keys(test)
-    silent = _silent_prompts(trained, train["label"])
-    whole = {(media, prompt) for media, prompt in trained if media or prompt not in silent}
-    media = {medium for key, _ in trained for medium in key}
-    sharing = [bool(media.intersection(names)) for names, _ in tested]
-    kinds = [
-        REPEATED if key in whole else SHARED if shares else None
-        for key, shares in zip(tested, sharing, strict=True)
-    ]
-    there = set(tested)
+    trained, tested = (split.with_columns(media=_known_media()) for split in (train, test))
+    seen = trained["media"].explode().drop_nulls().unique()
+    shown = pl.element().is_in(seen.implode())
+    tested = tested.select(
+        *("id", "group", "prompt", "media"), shares=pl.col("media").list.eval(shown).list.any()
+    ).with_row_index("row")
+    sharing = _keys(tested.filter("shares"))  # of all others, none repeats media
+    pictured = set(_keys(trained.filter(_HAS_MEDIA)))
+    again = tested.filter("shares")["row"].filter(_flags(key in pictured for key in sharing))
+
+    bare = trained.filter(~_HAS_MEDIA)
+    silent = _silent_prompts(bare["prompt"], bare["label"])
+    told = bare["prompt"].filter(~bare["prompt"].is_in(list(silent)))
+    alone = tested.filter(~_HAS_MEDIA)
+    repeats = alone.filter(pl.col("prompt").is_in(told.implode()))
+
+    repeated = pl.col("row").is_in(pl.concat([again, repeats["row"]]).implode())
+    there = set(sharing)
     return Leaks(
-        kinds=tuple(kinds),
-        trained=sum(key in there and key in whole for key in trained),
-        train=len(trained),
-        sharing=tuple(sharing),
-        groups=tuple(test["group"]),
-        ids=tuple(test["id"]),
-        untold=sum(not names and prompt in silent for names, prompt in tested),
+        examples=tested.select(
+            *("id", "group", "shares"),
+            kind=pl.when(repeated).then(pl.lit(REPEATED)).when("shares").then(pl.lit(SHARED)),
+        ),
+        trained=sum(key in there for key in _keys(trained.filter(_HAS_MEDIA)))
+        + int(told.is_in(repeats["prompt"].implode()).sum()),
+        train=train.height,
+        untold=int(alone["prompt"].is_in(list(silent)).sum()),
     )
 
 
-def _silent_prompts(
-    trained: Sequence[tuple[tuple[str, ...], str]], labels: Iterable[str]
-) -> set[str]:
+_HAS_MEDIA = pl.col("media").list.len() > 0
+
+
+def _known_media() -> pl.Expr:
+    """Return the digests of an example's media; their names where these are not known."""
+    is_known = pl.col("media_sha256").list.len() > 0
+    return pl.when(is_known).then("media_sha256").otherwise("media").fill_null([])
+
+
+def _flags(values: Iterable[bool]) -> pl.Series:
+    return pl.Series(values, dtype=pl.Boolean)
+
+
+def _silent_prompts(prompts: Iterable[str], labels: Iterable[str]) -> set[str]:
     """Return prompts that tell nothing of an example without media."""
     first: dict[str, str] = {}
     silent = {""}
-    for (media, prompt), label in zip(trained, labels, strict=True):
-        if not media and first.setdefault(prompt, label) != label:
+    for prompt, label in zip(prompts, labels, strict=True):
+        if first.setdefault(prompt, label) != label:
             silent.add(prompt)
     return silent
 
 
 def _keys(examples: pl.DataFrame) -> list[tuple[tuple[str, ...], str]]:
-    columns: Iterable[Sequence[Any]] = examples.select(
-        "media", "media_sha256", "prompt"
-    ).iter_rows()
-    return [(tuple(digests or names), prompt) for names, digests, prompt in columns]
+    return [(tuple(media), text) for media, text in examples.select("media", "prompt").iter_rows()]

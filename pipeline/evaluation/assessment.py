@@ -143,10 +143,10 @@ def assess(
     planned, notes = len(store.manifest.plan.splits["test"].ids), list(notes)
     leaks = find_leaks(store.examples("train"), whole)
     notes += leaks.summary()
-    whole = whole.with_columns(leak=pl.Series(leaks.kinds, dtype=pl.String))
+    whole = whole.with_columns(leak=leaks.kinds)
     if drop_leaks:
         whole = _without_leaks(whole, leaks)
-        notes.append(f"{sum(leaks.dropped())} test examples were left out (--drop-leaks)")
+        notes.append(f"{leaks.dropped().sum()} test examples were left out (--drop-leaks)")
     whole = whole.with_columns(cluster=clusters_of(whole), content=content_of(whole))
     notes += _notes(whole, classes)
     units = [] if _unlabelled(whole) else compute_metrics(benchmark, whole, classes)
@@ -187,7 +187,7 @@ def partial_notes(store: FeatureStore) -> list[str]:
 
 
 def _without_leaks(predictions: pl.DataFrame, leaks: Leaks) -> pl.DataFrame:
-    kept = predictions.filter([not dropped for dropped in leaks.dropped()])
+    kept = predictions.filter(~leaks.dropped())
     if not kept.height:
         raise LeakError(
             f"all {predictions.height} test examples share an image with training, or are in a"
@@ -219,10 +219,11 @@ def _unseen_notes(
     predictions: pl.DataFrame, classes: Mapping[str | None, Sequence[str]]
 ) -> list[str]:
     known = {(subtask, label) for subtask, labels in classes.items() for label in labels}
-    pairs = zip(predictions["subtask"], predictions["label"], strict=True)
-    unseen = Counter(
-        label for subtask, label in pairs if label is not None and (subtask, label) not in known
-    )
+    counts = predictions.group_by("subtask", "label", maintain_order=True).len()
+    unseen: Counter[str] = Counter()
+    for subtask, label, count in counts.iter_rows():
+        if label is not None and (subtask, label) not in known:
+            unseen[label] += count
     return [
         f"label {label!r} of {count} test examples is not in the training examples; they count as"
         " wrong"

@@ -18,6 +18,12 @@ from savs.pipeline.statistics.reliability import (
     reliability,
 )
 
+MEASURED = (
+    *("label", "prediction", "correct", "probability", "prediction_set", "unsure", "atypical"),
+    *("subtask", "cluster"),
+)
+"""Columns of the predictions that are looked at."""
+
 
 @dataclass(frozen=True, slots=True)
 class Share:
@@ -98,7 +104,9 @@ def measure_confidence(
     prompts
         Those that each example is under; empty if rows have their own.
     """
-    known = predictions.filter(pl.col("probability").is_not_null(), pl.col("label").is_not_null())
+    known = predictions.select(MEASURED).filter(
+        pl.col("probability").is_not_null(), pl.col("label").is_not_null()
+    )
     parts = [(prompt, known.filter(subtask=prompt)) for prompt in prompts] or [(None, known)]
     tasks = selection.tasks if selection else ()
     return tuple(

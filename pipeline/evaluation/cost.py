@@ -37,7 +37,7 @@ def selection_cost(store: FeatureStore, selection: Selection) -> dict[str, Any]:
     rule, tasks = selection.rule, selection.tasks
     chose = not selection.heads_from and any(len(t.heads) < len(store.heads) for t in tasks)
     train = sum(task.examples for task in tasks) if rule.learns or chose else 0
-    prompts = {"test": _rows(store, "test"), "train": train}
+    prompts = {"test": store.rows("test"), "train": train}
     if rule.texts:
         counts = [count_texts(store, rule.texts, task.subtask, task.classes) for task in tasks]
         known = [count for count in counts if count is not None]
@@ -58,7 +58,7 @@ def answers_cost(
     took one.
     """
     whole = bool(store.manifest.batching.get("whole_answers"))
-    found = _of_splits(store, {"test": _rows(store, "test")})
+    found = _of_splits(store, {"test": store.rows("test")})
     if readout == ICL:
         return _cost(found["forwards"] + len(classes), found["seconds"])
     if not whole:
@@ -75,8 +75,8 @@ def captions_cost(store: FeatureStore, train: int, texts: int) -> dict[str, Any]
     `train` training examples gave thresholds, and `texts` texts are of the classes of subtasks
     without captions.
     """
-    captions = {CAPTIONS: _rows(store, CAPTIONS), CLASSES: texts}
-    return _of_splits(store, {"test": _rows(store, "test"), "train": train, **captions})
+    captions = {CAPTIONS: store.rows(CAPTIONS), CLASSES: texts}
+    return _of_splits(store, {"test": store.rows("test"), "train": train, **captions})
 
 
 def _of_splits(store: FeatureStore, prompts: Mapping[str, int]) -> dict[str, Any]:
@@ -91,7 +91,3 @@ def _cost(forwards: int | None, seconds: float | None) -> dict[str, Any]:
         "forwards": forwards,
         "seconds": None if seconds is None else round(seconds, 3),
     }
-
-
-def _rows(store: FeatureStore, split: str) -> int:
-    return store.examples(split).height

@@ -12,7 +12,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
 from savs.pipeline.evaluation.calibrate import calibrate
 from savs.pipeline.evaluation.cost import selection_cost
-from savs.pipeline.evaluation.predictions import predicted
+from savs.pipeline.evaluation.predictions import joined, predicted
 from savs.pipeline.evaluation.probability_columns import (
     risk_notes,
     with_probability,
@@ -108,12 +108,12 @@ def score(
     require_same_model(store, selection)
     older = older_note(selection, store.manifest)
     is_own = is_of_store(selection, store)
-    other_prompts = require_same_prompt(
-        *(selection, store.examples("test")), is_allowed=is_own or allow_other_prompt
-    )
     unable = risk_notes(selection, risk)
-    parts, left_out = _predict(store, selection, risk)
-    if not parts:
+    answered, left_out = _predict(store, selection, risk)
+    other_prompts = require_same_prompt(
+        selection, answered, is_allowed=is_own or allow_other_prompt
+    )
+    if answered.is_empty():
         raise StoreIncompleteError(
             f"{store.path}: the training examples of the extracted test examples are still missing;"
             " wait for `savs extract`, or run it again to resume"
@@ -124,7 +124,7 @@ def score(
         for subtask in left_out
     ]
     return assess(
-        *(store, parts, classes, selection, notes, benchmark),
+        *(store, [answered], classes, selection, notes, benchmark),
         cost=selection_cost(store, selection),
         drop_leaks=drop_leaks,
         risk=risk,
@@ -133,7 +133,7 @@ def score(
 
 def _predict(
     store: FeatureStore, selection: Selection, risk: float | None
-) -> tuple[list[pl.DataFrame], list[str | None]]:
+) -> tuple[pl.DataFrame, list[str | None]]:
     """Return the test examples with their predictions, and subtasks that cannot be predicted yet.
 
     Memory holds the chosen heads of one shard; its rows and features come from one opening.
@@ -157,7 +157,7 @@ def _predict(
             found = task.fitted.scores(features)
             made = with_probability(predicted(part, task.classes, found), task, found, risk)
             parts.append(with_typicality(made, task, found, features))
-    return parts, list(left_out)
+    return joined(parts), list(left_out)
 
 
 def task_features(

@@ -61,7 +61,7 @@ def class_table(predictions: pl.DataFrame) -> pl.DataFrame:
     for (subtask,), part in _labelled(predictions).group_by("subtask", maintain_order=True):
         of_label = part.partition_by("label", as_dict=True, maintain_order=True)
         said = dict(part["prediction"].drop_nulls().value_counts().iter_rows())
-        for label in dict.fromkeys([*part["label"], *said]):
+        for label in dict.fromkeys([*part["label"].unique(maintain_order=True), *said]):
             own = of_label.get((label,), part.clear())
             n, predicted, correct = own.height, said.get(label, 0), int(own["correct"].sum())
             rows.append(
@@ -113,7 +113,11 @@ def part_table(predictions: pl.DataFrame) -> pl.DataFrame:
 
 
 def _labelled(predictions: pl.DataFrame) -> pl.DataFrame:
-    return predictions.filter(pl.col("label").is_not_null())
+    """Return what is counted of the examples with labels: lists of votes would be copied, too."""
+    counted = ("subtask", "category", "label", "prediction", "correct", "cluster")
+    return predictions.select(name for name in counted if name in predictions.columns).filter(
+        pl.col("label").is_not_null()
+    )
 
 
 def _share(part: pl.DataFrame, name: str) -> dict[str, float | None]:

@@ -121,6 +121,18 @@ def best_classes(scores: Array, count: int) -> Array:
     return np.take_along_axis(found, order, axis=1)
 
 
+def joined(parts: list[pl.DataFrame]) -> pl.DataFrame:
+    """Return many parts as one frame, and empty the list, so that memory holds them once.
+
+    Column by column: the first operation on a frame of many pieces would copy all of it.
+    """
+    whole = pl.concat(parts, how="diagonal_relaxed") if parts else pl.DataFrame()
+    parts.clear()
+    for place, column in enumerate(whole.get_columns()):
+        whole.replace_column(place, column.rechunk())
+    return whole
+
+
 def in_schema(frame: pl.DataFrame) -> pl.DataFrame:
     """Return a frame with the columns of `PREDICTION_SCHEMA` alone, null where it has none."""
     return frame.select(

@@ -15,14 +15,19 @@ EXAMPLE_COLUMNS = {
     "category": "categories",
 }
 """Columns that identify an example, with their plurals for messages."""
+SLICE = 2**14
+"""Examples whose media are Python objects at a time."""
 
 
 def content_of(examples: pl.DataFrame) -> pl.Series:
     """Return a digest of each example's media, null where it has none or they are not known."""
-    digests = [
-        digest(list(media))[:16] if media is not None and len(media) else None
-        for media in examples["media_sha256"]
-    ]
+    nothing = pl.Series("content", [], dtype=pl.String)
+    some = examples.select("media_sha256").iter_slices(SLICE)
+    return pl.concat([nothing, *(_digests(part["media_sha256"].to_list()) for part in some)])
+
+
+def _digests(media: Sequence[Sequence[str] | None]) -> pl.Series:
+    digests = [digest(list(own))[:16] if own else None for own in media]
     return pl.Series("content", digests, dtype=pl.String)
 
 

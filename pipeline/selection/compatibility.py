@@ -74,8 +74,9 @@ def require_same_prompt(
     SelectionError
         An example has another prompt, or another number of media, and that is not allowed.
     """
+    asked = examples.select("id", "subtask", "prompt", "media")
     found = [
-        _other_prompts(task, examples.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask))))
+        _other_prompts(task, asked.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask))))
         for task in selection.tasks
     ]
     notes = [note for note in found if note]

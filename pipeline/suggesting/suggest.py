@@ -85,7 +85,7 @@ def suggest(
     tested = store.examples("test")
     notes = older_note(selection, store.manifest)
     notes += require_same_prompt(selection, tested, is_allowed=True)
-    is_known = [k == REPEATED for k in find_leaks(store.examples("train"), tested).kinds]
+    is_known = find_leaks(store.examples("train"), tested).kinds.eq_missing(REPEATED)
     if any(is_known):
         notes.append(f"{sum(is_known)} test examples are training examples already: left out")
     if tested["label"].null_count() == 0:

@@ -89,6 +89,11 @@ class FeatureStore:
         self.require_split(split)
         return self._tables.examples(split)
 
+    def rows(self, split: str) -> int:
+        """Return the number of examples with features, which are not read."""
+        self.require_split(split)
+        return self._tables.rows(split)
+
     def skipped(self, split: str | None = None) -> pl.DataFrame:
         """Return the skipped examples of a `split`, or of all, with the column `reason`."""
         if split is None:

@@ -30,6 +30,7 @@ class Tables:
     _orders: dict[str, Array] = field(default_factory=dict, repr=False, compare=False)
     _skipped: dict[str, pl.DataFrame] = field(default_factory=dict, repr=False, compare=False)
     _seconds: dict[str, float | None] = field(default_factory=dict, repr=False, compare=False)
+    _rows: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     def examples(self, split: str) -> pl.DataFrame:
         """Return the examples with features, in the order of the input file."""
@@ -60,16 +61,25 @@ class Tables:
             self._read(split)
         return self._seconds[split]
 
+    def rows(self, split: str) -> int:
+        """Return the number of examples with features."""
+        if split not in self._rows:
+            self._read(split)
+        return self._rows[split]
+
     def _read(self, split: str, *, with_examples: bool = False) -> None:
         examples = [pl.DataFrame(schema=EXAMPLE_SCHEMA)]
         skipped = [pl.DataFrame(schema=SKIPPED_SCHEMA)]
         seconds: list[float | None] = [0.0]
+        rows = 0
         for spec in self._there(split):
             with self.shards.open(spec) as shard:
                 examples += [shard.examples()] if with_examples else []
                 skipped.append(shard.skipped())
                 seconds.append(_seconds_of(shard))
+                rows += shard.rows
         self._skipped[split] = self._checked(split, skipped)
+        self._rows[split] = rows
         self._seconds[split] = None if None in seconds else sum(filter(None, seconds), 0.0)
         if with_examples:
             self._examples[split] = self._checked(split, examples)
@@ -96,6 +106,8 @@ class Tables:
 
     def in_order(self, split: str, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows of a split, known by their `id`, in the order of the plan."""
+        if rows["id"].equals(pl.Series(self.shards.manifest.plan.splits[split].ids)):
+            return rows
         places = self._places(split, rows)
         return rows if places.is_sorted() else rows[places.arg_sort()]
 

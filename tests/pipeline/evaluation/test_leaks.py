@@ -163,7 +163,7 @@ def test_media_are_compared_by_content_not_by_name_or_size(source):
         },
     )
     leaks = made.leaks(made.examples())
-    assert leaks.kinds == (REPEATED, None, None, None, REPEATED)
+    assert leaks.kinds.to_list() == [REPEATED, None, None, None, REPEATED]
     assert (leaks.trained, leaks.train) == (2, 3)
 
 
@@ -186,7 +186,7 @@ def test_a_picture_in_a_parquet_file_is_compared_with_files(source, inputs):
     path = inputs.root / "packed.parquet"
     pl.DataFrame({"image": packed, "question": "!", "label": ["a", "b"]}).write_parquet(path)
     made = replace(made, options=replace(made.options, test=path))
-    assert made.leaks(made.examples()).kinds == (SHARED, None)
+    assert made.leaks(made.examples()).kinds.to_list() == [SHARED, None]
 
 
 def test_extract_tells_what_evaluate_will_find(savs, inputs, tmp_path):

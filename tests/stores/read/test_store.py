@@ -112,6 +112,11 @@ def test_skipped_examples_stand_apart_with_their_reasons(tmp_path, toy) -> None:
     assert skipped == [(2, "train:2", "c", "no such image"), (4, "train:4", "b", "数据 is broken")]
     assert store.skipped("test").height == 0
     assert store.skipped().height == 2
+    # the number is known without the rows
+    opened = open_store(store.path)
+    assert [opened.rows(split) for split in ("train", "test")] == [
+        store.examples(split).height for split in ("train", "test")
+    ]
     assert store.examples("train")["index"].to_list() == [0, 1, 3]
     np.testing.assert_array_equal(
         store.features("train", [(0, 1)])[0], toy.values("train", 0)[1, [0, 1, 3]]
