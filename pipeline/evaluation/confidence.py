@@ -6,10 +6,9 @@ from typing import Any
 
 import polars as pl
 
-from savs.datasets import Units
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.task_selection import TaskSelection
-from savs.pipeline.statistics.intervals import summarise
+from savs.pipeline.statistics.intervals import estimate_share
 from savs.pipeline.statistics.reliability import (
     Answered,
     Bin,
@@ -158,6 +157,5 @@ def _atypical(known: pl.DataFrame) -> Atypical | None:
 
 
 def _share(examples: pl.DataFrame, flags: pl.Series) -> Share:
-    scores = examples.select("cluster", stratum=pl.lit("all"), score=flags.cast(pl.Float64))
-    found = summarise(Units("share", scores, chance=0.0))
-    return Share(found.value, found.low, found.high)
+    found = estimate_share(flags, examples["cluster"])
+    return Share(found.value, *found.interval())

@@ -4,8 +4,9 @@ Nested K-fold: in each part's turn, heads are scored, chosen and fitted on the o
 with the selection's own number of heads, scoring and readout, and classify the part left out.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -18,7 +19,12 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.predictions import predicted
 from savs.pipeline.heads.centroids import class_centroids
 from savs.pipeline.heads.folds import FOLDS, fold_count, stratified_folds
-from savs.pipeline.heads.training_set import TrainingTask, train_digest, training_tasks
+from savs.pipeline.heads.training_set import (
+    TrainingTask,
+    head_widths,
+    train_digest,
+    training_tasks,
+)
 from savs.pipeline.readouts import ClassScores, Fitted, Readout
 from savs.pipeline.selection.calibration import CENTROIDS, has_centroids, typicality_of
 from savs.pipeline.selection.compatibility import require_same_model
@@ -33,12 +39,12 @@ from savs.pipeline.selection.task_selection import (
     heads_up_to,
     score_tasks,
 )
-from savs.stores import FeatureStore
+from savs.stores import FeatureStore, Head
 
 SEEN = 512
 """Examples of its own fit that a readout is put to at most, for a calibration."""
 MEMORY = 2**28
-"""Bytes of features that are read at a time."""
+"""Bytes of features that are read at a time, or those of one part where these are more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +118,15 @@ def leave_out(
     chosen = _choose(store, rule, selection, parts)
     found: dict[int, list[_Found]] = {}
     for part, heads, features in _read(store, parts, chosen):
-        own = features[:, ~part.out]
+        own = features(~part.out)
         fitted = fit_task(store, rule, heads, own).fitted
         if for_calibration:
-            judged = judge(rule, fitted, own, part.others, features[:, part.out])
+            judged = judge(rule, fitted, own, part.others, features(part.out))
         else:
             del own
-            scores = fitted.scores(features[:, part.out])
+            scores = fitted.scores(features(part.out))
             judged = Judged(scores, np.zeros(0, np.float32), scores.scores[:0])
-        del features  # before the next ones are read
+        del features  # before others are read
         frame = predicted(examples[part.task.rows[part.out]], part.task.classes, judged.scores)
         kept = _Found(part, frame, judged.scores.scores, judged.typicality, judged.seen)
         found.setdefault(id(part.task), []).append(kept)
@@ -258,17 +264,57 @@ def _choose(
     ]
 
 
+_Rows = Callable[[Array], Array]
+"""Flags of a task's examples -> their features, `(heads, rows, d)`."""
+
+
 def _read(
     store: FeatureStore, parts: Sequence[_Part], chosen: Sequence[ScoredHeads]
-) -> Iterator[tuple[_Part, ScoredHeads, Array]]:
-    """Yield each part with its heads and their features of the whole task; reads serve several."""
+) -> Iterator[tuple[_Part, ScoredHeads, _Rows]]:
+    """Yield each part with its heads and their features; what several parts need is read once."""
     pairs = list(zip(parts, chosen, strict=True))
-    width = max(grid.head_dim for grid in store.grid)
     while pairs:
-        sizes = np.cumsum([4 * len(h.heads) * len(p.task.rows) * width for p, h in pairs])
-        some = pairs[: max(1, int(np.searchsorted(sizes, MEMORY, side="right")))]
-        del pairs[: len(some)]
-        wanted = [(heads.heads, part.task.rows) for part, heads in some]
-        read = chosen_features(store, wanted)
-        for part, heads in some:
-            yield part, heads, read.pop(0)
+        needed = _needed(store, pairs)
+        some = [pairs.pop(0) for _ in range(sum(one.parts for one in needed.values()))]
+        read = chosen_features(store, [([*one.heads], one.rows) for one in needed.values()])
+        held = dict(zip(needed, read, strict=True))
+        del read
+        for part, own in some:
+            task = id(part.task)
+            places = np.array([needed[task].heads[head] for head in own.heads])[:, None]
+            width = max(head_widths(store, own.heads))
+            yield part, own, partial(_rows, held[task], places, width)
+            needed[task].parts -= 1
+            if not needed[task].parts:
+                del held[task]
+
+
+def _rows(features: Array, heads: Array, width: int, kept: Array) -> Array:
+    return features[heads, np.flatnonzero(kept), :width]
+
+
+@dataclass(slots=True)
+class _Needed:
+    """What some parts of a task need."""
+
+    rows: Array
+    heads: dict[Head, int] = field(default_factory=dict)
+    """Each with its place."""
+    parts: int = 0
+
+
+def _needed(store: FeatureStore, pairs: Sequence[tuple[_Part, ScoredHeads]]) -> dict[int, _Needed]:
+    """Return what the first of the pairs need, task by task: as many as `MEMORY` holds."""
+    width = max(grid.head_dim for grid in store.grid)
+    found: dict[int, _Needed] = {}
+    size = 0
+    for part, own in pairs:
+        one = found.get(id(part.task), _Needed(part.task.rows))
+        new = [head for head in own.heads if head not in one.heads]
+        size += 4 * len(new) * len(one.rows) * width
+        if found and size > MEMORY:
+            break
+        one.heads.update({head: len(one.heads) + place for place, head in enumerate(new)})
+        one.parts += 1
+        found[id(part.task)] = one
+    return found

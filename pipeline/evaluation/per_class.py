@@ -4,8 +4,7 @@ from typing import Any
 
 import polars as pl
 
-from savs.datasets import Units
-from savs.pipeline.statistics.intervals import summarise
+from savs.pipeline.statistics.intervals import estimate_share
 
 CLASS_SCHEMA = pl.Schema(
     {
@@ -113,19 +112,17 @@ def part_table(predictions: pl.DataFrame) -> pl.DataFrame:
 
 
 def _labelled(predictions: pl.DataFrame) -> pl.DataFrame:
-    """Return what is counted of the examples with labels: lists of votes would be copied, too."""
-    counted = ("subtask", "category", "label", "prediction", "correct", "cluster")
-    return predictions.select(name for name in counted if name in predictions.columns).filter(
-        pl.col("label").is_not_null()
+    """Return what is counted of the examples with labels; numbers for their clusters."""
+    counted = predictions.select(
+        *("subtask", "category", "label", "prediction", "correct"),
+        cluster=pl.col("cluster").rank("dense"),
     )
+    return counted.filter(pl.col("label").is_not_null())
 
 
 def _share(part: pl.DataFrame, name: str) -> dict[str, float | None]:
     """Return the share of right examples and its interval; none of no example."""
     if not part.height:
         return dict.fromkeys((name, "low", "high"))
-    scores = part.select(
-        score=pl.col("correct").cast(pl.Float64), cluster="cluster", stratum=pl.lit("all")
-    )
-    found = summarise(Units(name, scores, chance=0.0))
-    return {name: found.value, "low": found.low, "high": found.high}
+    found = estimate_share(part["correct"], part["cluster"])
+    return dict(zip((name, "low", "high"), (found.value, *found.interval()), strict=True))

@@ -53,8 +53,8 @@ def score_tasks(
         widths = [grid.head_dim] * len(grid.heads)
         for task, found in zip(tasks, parts, strict=True):
             texts = text_arguments(store, rule.texts, task, held)
-            given = (features[:, task.rows], task.labels, task.classes, widths, scoring)
-            found.append(rule.score_heads(*given, **texts))
+            given = (task.labels, task.classes, widths, scoring)
+            found.append(rule.score_heads(task.own(features), *given, **texts))
     return [
         HeadScores(
             np.concatenate([layer.score for layer in found]),

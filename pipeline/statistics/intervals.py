@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 
 from savs.datasets import Units
-from savs.pipeline.statistics.unit_weights import weigh_units
+from savs.foundation.arrays import Array
+from savs.pipeline.statistics.unit_weights import UnitWeights, one_stratum, weigh_units
 from savs.pipeline.statistics.wilson import LEVEL, wilson_interval
 
 
@@ -36,12 +37,7 @@ class Metric:
 
 
 def summarise(units: Units) -> Metric:
-    """Return the mean of a metric's units and its 95 % interval.
-
-    The standard error is clustered, see `UnitWeights.variance`. The interval is Student's t with
-    C - 1 degrees of freedom for C clusters, clipped to [0, 1]. With one stratum, where all scores
-    are equal, or each unit is its own cluster and scores are 0 or 1, the interval is Wilson's, so
-    that 0 % and 100 % have a width too.
+    """Return the mean of a metric's units and its 95 % interval, see `Estimate.interval`.
 
     Examples
     --------
@@ -51,13 +47,7 @@ def summarise(units: Units) -> Metric:
     (1.0, 0.676, 1.0)
     """
     found = estimate(units.scores)
-    reach = found.reach()
-    if _is_wilsons(units.scores, found.clusters):
-        low, high = wilson_interval(found.value, found.clusters)
-    elif reach is None:
-        low = high = None
-    else:
-        low, high = max(0.0, found.value - reach), min(1.0, found.value + reach)
+    low, high = found.interval()
     return Metric(
         name=units.name,
         value=found.value,
@@ -78,6 +68,36 @@ class Estimate:
     error: float | None
     """Clustered standard error; None where there is one cluster."""
     clusters: int
+    is_share: bool
+    """Whether the units are trials of one share: 0 or 1, independent, in one stratum."""
+
+    @classmethod
+    def of(cls, scores: Array, units: UnitWeights) -> "Estimate":
+        """Return the estimate of `(units,)` scores; see `UnitWeights.variance`."""
+        variance = units.variance(scores)
+        return cls(
+            value=units.value(scores),
+            error=None if variance is None else math.sqrt(variance),
+            clusters=units.clusters,
+            is_share=len(units.sizes) == 1
+            and bool(((scores == 0) | (scores == 1)).all())
+            and (units.clusters == len(scores) or bool((scores == scores[0]).all())),
+        )
+
+    def interval(self) -> tuple[float | None, float | None]:
+        """Return the ends of the 95 % interval; None where one cluster tells nothing of the spread.
+
+        The standard error is clustered, see `UnitWeights.variance`. The interval is Student's t
+        with C - 1 degrees of freedom for C clusters, clipped to [0, 1]. With one stratum, where all
+        scores are equal, or each unit is its own cluster and scores are 0 or 1, it is Wilson's, so
+        that 0 % and 100 % have a width too.
+        """
+        if self.is_share:
+            return wilson_interval(self.value, self.clusters)
+        reach = self.reach()
+        if reach is None:
+            return None, None
+        return max(0.0, self.value - reach), min(1.0, self.value + reach)
 
     def reach(self) -> float | None:
         """Return half the width of the 95 % interval by Student's t; None without an error."""
@@ -97,10 +117,12 @@ def estimate(scores: pl.DataFrame) -> Estimate:
         One row a unit with `score` (0 to 1, or -1 to 1 for a difference of two), `cluster` and
         `stratum`.
     """
-    units, values = weigh_units(scores), scores["score"].cast(pl.Float64).to_numpy()
-    variance = units.variance(values)
-    error = None if variance is None else math.sqrt(variance)
-    return Estimate(units.value(values), error, units.clusters)
+    return Estimate.of(scores["score"].cast(pl.Float64).to_numpy(), weigh_units(scores))
+
+
+def estimate_share(flags: pl.Series, cluster: pl.Series) -> Estimate:
+    """Return the share of flags that are set; dependent ones are of the same cluster."""
+    return Estimate.of(flags.cast(pl.Float64).to_numpy(), one_stratum(cluster))
 
 
 def weigh(scores: pl.DataFrame) -> pl.DataFrame:
@@ -118,10 +140,3 @@ def cluster_sums(units: pl.DataFrame, values: pl.Expr) -> np.ndarray[Any, Any]:
         .agg(values.sum().alias("sum"))["sum"]
         .to_numpy()
     )
-
-
-def _is_wilsons(scores: pl.DataFrame, clusters: int) -> bool:
-    """Return whether the units are trials of one share: 0 or 1, independent, in one stratum."""
-    binary = scores["score"].is_in([0.0, 1.0]).all()
-    independent = clusters == scores.height or scores["score"].n_unique() == 1
-    return bool(scores["stratum"].n_unique() == 1 and binary and independent)

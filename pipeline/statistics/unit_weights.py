@@ -64,9 +64,7 @@ class UnitWeights:
 
 def weigh_units(units: pl.DataFrame) -> UnitWeights:
     """Return the weights of units, one row each with `cluster` and `stratum`."""
-    cluster, stratum = (
-        units[name].rank("dense").to_numpy().astype(np.int64) - 1 for name in ("cluster", "stratum")
-    )
+    cluster, stratum = (_numbers(units[name]) for name in ("cluster", "stratum"))
     clusters = int(cluster.max()) + 1
     pairs = pl.Series(stratum * clusters + cluster).unique()  # np.unique sorts: 30 times as long
     return UnitWeights(
@@ -76,3 +74,15 @@ def weigh_units(units: pl.DataFrame) -> UnitWeights:
         sizes=np.bincount(stratum),
         stratum_clusters=np.bincount(pairs.to_numpy() // clusters),
     )
+
+
+def one_stratum(cluster: pl.Series) -> UnitWeights:
+    """Return the weights of units whose plain mean is taken."""
+    numbers = _numbers(cluster)
+    clusters, units = int(numbers.max()) + 1, len(numbers)
+    nothing = np.zeros(units, np.int64)
+    return UnitWeights(numbers, nothing, clusters, np.array([units]), np.array([clusters]))
+
+
+def _numbers(values: pl.Series) -> Array:
+    return values.rank("dense").to_numpy().astype(np.int64) - 1

@@ -7,13 +7,12 @@ from typing import Any, Literal
 
 import polars as pl
 
-from savs.datasets import Units
 from savs.datasets.benchmarks.several_prompts import stored_prompts, without_prompt
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.cross_validation import cross_validate
 from savs.pipeline.readouts import Readout
 from savs.pipeline.selection.selection import default_heads, head_count, select
-from savs.pipeline.statistics.intervals import summarise
+from savs.pipeline.statistics.intervals import estimate
 from savs.pipeline.statistics.paired_tests import holm, subtract
 from savs.pipeline.sweeping.sweep import chosen_readouts
 from savs.stores import FeatureStore
@@ -136,13 +135,14 @@ def _rows(parts: dict[str, pl.DataFrame]) -> Iterator[dict[str, Any]]:
     """Yield one row a prompt: its accuracy, and the difference to the first."""
     first = next(iter(parts.values()))
     for number, (prompt, scores) in enumerate(parts.items()):
-        found = summarise(Units("accuracy", scores, chance=0.0))
+        found = estimate(scores)
+        low, high = found.interval()
         row = {
             "prompt": prompt,
             "accuracy": found.value,
-            "low": found.low,
-            "high": found.high,
-            "examples": found.units,
+            "low": low,
+            "high": high,
+            "examples": scores.height,
             "clusters": found.clusters,
         }
         if number:
