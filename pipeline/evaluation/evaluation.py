@@ -27,6 +27,9 @@ from savs.stores import FeatureStore, Head, StoreIncompleteError
 from savs.stores.format.layout import THUMBNAIL_COLUMN
 from savs.stores.read.given_store import require_store
 
+BLOCK = 2**22
+"""Features and scores that several small shards may have together: 16 MB of each."""
+
 
 def evaluate(
     store: FeatureStore,
@@ -39,8 +42,9 @@ def evaluate(
 ) -> Evaluation:
     """Classify the test examples and measure how well, from stored features alone.
 
-    Memory holds the chosen heads of one shard at a time. A skipped test example counts as wrong,
-    and so does one whose label training never had; both are reported.
+    Memory holds the chosen heads of one shard at a time, or of several small ones, and all
+    predictions. A skipped test example counts as wrong, and so does one whose label training never
+    had; both are reported.
 
     Parameters
     ----------
@@ -110,14 +114,14 @@ def score(
     is_own = is_of_store(selection, store)
     unable = risk_notes(selection, risk)
     answered, left_out = _predict(store, selection, risk)
-    other_prompts = require_same_prompt(
-        selection, answered, is_allowed=is_own or allow_other_prompt
-    )
     if answered.is_empty():
         raise StoreIncompleteError(
             f"{store.path}: the training examples of the extracted test examples are still missing;"
             " wait for `savs extract`, or run it again to resume"
         )
+    other_prompts = require_same_prompt(
+        selection, answered, is_allowed=is_own or allow_other_prompt
+    )
     classes = {task.subtask: task.classes for task in selection.tasks}
     notes = [*partial_notes(store), *notes, *older, *other_prompts, *unable] + [
         f"partial: subtask {subtask!r} is left out, its training examples are not extracted yet"
@@ -136,11 +140,14 @@ def _predict(
 ) -> tuple[pl.DataFrame, list[str | None]]:
     """Return the test examples with their predictions, and subtasks that cannot be predicted yet.
 
-    Memory holds the chosen heads of one shard; its rows and features come from one opening.
+    Memory holds the chosen heads of one shard, or of several that are small; its rows and features
+    come from one opening.
     """
     tasks = {task.subtask: task for task in selection.tasks}
     heads, parts, left_out = selection.heads, [], {}
-    for block in store.blocks("test", heads):
+    classes = max(len(task.classes) for task in selection.tasks)
+    rows = BLOCK // max(classes, len(heads) * max(head_widths(store, heads)))
+    for block in store.blocks("test", heads, rows=rows):
         rows = block.examples.drop(THUMBNAIL_COLUMN, strict=False).with_row_index("row")
         for (name,), part in rows.group_by("subtask", maintain_order=True):
             subtask = None if name is None else str(name)

@@ -4,9 +4,8 @@ Nested K-fold: in each part's turn, heads are scored, chosen and fitted on the o
 with the selection's own number of heads, scoring and readout, and classify the part left out.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -19,6 +18,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.predictions import predicted
 from savs.pipeline.heads.centroids import class_centroids
 from savs.pipeline.heads.folds import FOLDS, fold_count, stratified_folds
+from savs.pipeline.heads.rows_copier import RowsCopier
 from savs.pipeline.heads.training_set import (
     TrainingTask,
     head_widths,
@@ -117,16 +117,13 @@ def leave_out(
     ]
     chosen = _choose(store, rule, selection, parts)
     found: dict[int, list[_Found]] = {}
-    for part, heads, features in _read(store, parts, chosen):
-        own = features(~part.out)
+    for part, heads, own, out in _read(store, parts, chosen):
         fitted = fit_task(store, rule, heads, own).fitted
         if for_calibration:
-            judged = judge(rule, fitted, own, part.others, features(part.out))
+            judged = judge(rule, fitted, own, part.others, out)
         else:
-            del own
-            scores = fitted.scores(features(part.out))
+            scores = fitted.scores(out)
             judged = Judged(scores, np.zeros(0, np.float32), scores.scores[:0])
-        del features  # before others are read
         frame = predicted(examples[part.task.rows[part.out]], part.task.classes, judged.scores)
         kept = _Found(part, frame, judged.scores.scores, judged.typicality, judged.seen)
         found.setdefault(id(part.task), []).append(kept)
@@ -264,15 +261,15 @@ def _choose(
     ]
 
 
-_Rows = Callable[[Array], Array]
-"""Flags of a task's examples -> their features, `(heads, rows, d)`."""
-
-
 def _read(
     store: FeatureStore, parts: Sequence[_Part], chosen: Sequence[ScoredHeads]
-) -> Iterator[tuple[_Part, ScoredHeads, _Rows]]:
-    """Yield each part with its heads and their features; what several parts need is read once."""
+) -> Iterator[tuple[_Part, ScoredHeads, Array, Array]]:
+    """Yield each part with its heads, and their features of the others and of the part itself.
+
+    What several parts need is read once. The features are overwritten by those of the next part.
+    """
     pairs = list(zip(parts, chosen, strict=True))
+    others, outside = RowsCopier(), RowsCopier()
     while pairs:
         needed = _needed(store, pairs)
         some = [pairs.pop(0) for _ in range(sum(one.parts for one in needed.values()))]
@@ -281,16 +278,17 @@ def _read(
         del read
         for part, own in some:
             task = id(part.task)
-            places = np.array([needed[task].heads[head] for head in own.heads])[:, None]
-            width = max(head_widths(store, own.heads))
-            yield part, own, partial(_rows, held[task], places, width)
+            places = np.array([needed[task].heads[head] for head in own.heads])
+            features = held[task][:, :, : max(head_widths(store, own.heads))]
             needed[task].parts -= 1
             if not needed[task].parts:
                 del held[task]
-
-
-def _rows(features: Array, heads: Array, width: int, kept: Array) -> Array:
-    return features[heads, np.flatnonzero(kept), :width]
+            yield (
+                *(part, own),
+                others.copy(features, np.flatnonzero(~part.out), places),
+                outside.copy(features, np.flatnonzero(part.out), places),
+            )
+            del features
 
 
 @dataclass(slots=True)

@@ -20,8 +20,8 @@ from savs.pipeline.heads.few_threads import few_threads
 from savs.pipeline.heads.folds import fold_count, stratified_folds
 from savs.stores import Head
 
-TABLE = 2**23
-"""Cosines in a table, heads x examples x classes: 32 MB. As many features of those examples at
+TABLE = 2**21
+"""Cosines in a table, heads x examples x classes: 8 MB. As many features of those examples at
 most."""
 LEFT = 2**16
 """Values of centroids without an example that are made at a time: 512 kB. That much memory is used
@@ -50,8 +50,8 @@ def resubstitution(features: Array, labels: Array, classes: Sequence[str]) -> He
     """
     right, margin = np.zeros((2, len(features)))
     for part in _contests(features, labels, len(classes)):
-        right += part.right(part.own).sum(axis=1)
-        margin += part.margins().sum(axis=1, dtype=np.float64)
+        right[part.heads] += part.right(part.own).sum(axis=1)
+        margin[part.heads] += part.margins().sum(axis=1, dtype=np.float64)
     return HeadScores(right, margin / len(labels))
 
 
@@ -68,8 +68,8 @@ def leave_one_out(features: Array, labels: Array, classes: Sequence[str]) -> Hea
     require_pairs(labels, classes, "leave-one-out")
     right, margin = np.zeros((2, len(features)))
     for part in _contests(features, labels, len(classes)):
-        right += part.right(part.without).sum(axis=1)
-        margin += part.margins().sum(axis=1, dtype=np.float64)
+        right[part.heads] += part.right(part.without).sum(axis=1)
+        margin[part.heads] += part.margins().sum(axis=1, dtype=np.float64)
     return HeadScores(right, margin / len(labels))
 
 
@@ -89,7 +89,7 @@ def k_fold(features: Array, labels: Array, classes: Sequence[str]) -> HeadScores
         centroids = class_centroids(features[:, ~out], labels[~out], len(classes))
         right += (nearest_centroids(features[:, out], centroids) == labels[out]).sum(axis=1)
     for part in _contests(features, labels, len(classes)):
-        margin += part.margins().sum(axis=1, dtype=np.float64)
+        margin[part.heads] += part.margins().sum(axis=1, dtype=np.float64)
     return HeadScores(right, margin / len(labels))
 
 
@@ -111,25 +111,28 @@ def require_pairs(labels: Array, classes: Sequence[str], what: str) -> None:
         )
 
 
-def held_out_cosines(features: Array, labels: Array, classes: int) -> Iterator[tuple[slice, Array]]:
-    """Yield examples and their cosines with all class centroids; the own one lacks the example.
+def held_out_cosines(
+    features: Array, labels: Array, classes: int
+) -> Iterator[tuple[slice, slice, Array]]:
+    """Yield examples' cosines with all class centroids; the own one lacks the example.
 
     A class with one example keeps it.
 
     Yields
     ------
     tuple
-        Rows, and `(heads, rows, classes)` float32; at most `TABLE` cosines at a time.
+        Heads, rows, and `(heads, rows, classes)` float32; at most `TABLE` cosines at a time.
     """
     for part in _contests(features, labels, classes):
         np.put_along_axis(part.others, part.labels[None, :, None], part.without[..., None], axis=2)
-        yield part.rows, part.others
+        yield part.heads, part.rows, part.others
 
 
 @dataclass(frozen=True, slots=True)
 class _Contest:
     """Some examples' cosines: those with their own class's centroid against all others."""
 
+    heads: slice
     rows: slice
     labels: Array
     """`(rows,)` class numbers."""
@@ -158,31 +161,42 @@ class _Contest:
 
 
 def _contests(features: Array, labels: Array, classes: int) -> Iterator[_Contest]:
-    """Yield the examples block by block, at most `TABLE` cosines at a time."""
-    heads = len(features)
+    """Yield heads and examples block by block, at most `TABLE` cosines at a time."""
     sums, counts = class_sums(features, labels, classes), np.bincount(labels, minlength=classes)
     centroids = (sums / counts[:, None]).astype(np.float32)
     directions = normalise(centroids).transpose(0, 2, 1)
-    for rows in row_blocks(len(labels), heads * max(classes, features.shape[2]), TABLE):
-        part, own = normalise(features[:, rows]), labels[rows]
-        with few_threads(part.shape[1] * part.shape[2] * classes):
-            table = part @ directions
-        without, others = np.empty(part.shape[:2], np.float32), counts[own] - 1.0
-        for some in row_blocks(heads, part.shape[1] * part.shape[2], LEFT):
+    others = counts[labels] - 1.0
+    n, d = features.shape[1:]
+    for heads, rows in _blocks(len(features), n, max(classes, d), TABLE):
+        part, own = normalise(features[heads, rows]), labels[rows]
+        with few_threads(part.shape[1] * d * classes):
+            table = part @ directions[heads]
+        without = np.empty(part.shape[:2], np.float32)
+        for some, few in _blocks(len(part), part.shape[1], d, LEFT):
             # from the sum in float64: what little is left of a centroid may be all rounding
-            left = sums[some][:, own]
-            left -= features[some, rows].astype(np.float64)  # numpy mixes types slowly
-            left /= np.maximum(others, 1)[:, None]
-            if not others.all():
-                left[:, others == 0] = centroids[some][:, own[others == 0]]
-            without[some] = np.vecdot(part[some], normalise(left))
+            left = sums[heads][some][:, own[few]]
+            left -= features[heads, rows][some, few].astype(np.float64)  # numpy mixes types slowly
+            left /= np.maximum(others[rows][few], 1)[:, None]
+            alone = np.flatnonzero(others[rows][few] == 0)
+            left[:, alone] = centroids[heads][some][:, own[few][alone]]
+            without[some, few] = np.vecdot(part[some, few], normalise(left))
         places = (slice(None), np.arange(len(own)), own)
         with_it = table[places]
         table[places] = -np.inf
         best = table.max(axis=2)
         if np.isnan(with_it).any() or np.isnan(best).any():
             raise not_finite()
-        yield _Contest(rows, own, with_it, without, table, best)
+        yield _Contest(heads, rows, own, with_it, without, table, best)
+
+
+def _blocks(heads: int, rows: int, size: int, most: int) -> Iterator[tuple[slice, slice]]:
+    """Yield heads and rows with at most `most` values, if a row of a head has `size`, or of one.
+
+    Many rows of few heads are multiplied faster than few rows of many.
+    """
+    for some in row_blocks(heads, rows * size, most):
+        for few in row_blocks(rows, min(heads, some.stop - some.start) * size, most):
+            yield some, few
 
 
 def rank_heads(scores: HeadScores, heads: Sequence[Head]) -> list[int]:

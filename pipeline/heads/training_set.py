@@ -55,11 +55,6 @@ class TrainingTask:
     media: int | None
     """Media of each of their prompts; None where that differs."""
 
-    def own(self, features: Array) -> Array:
-        """Return `(heads, n, d)` of the `(heads, examples, d)` features of the train split."""
-        whole = np.array_equal(self.rows, np.arange(features.shape[1]))
-        return features if whole else features[:, self.rows]
-
     def part(self, kept: Array) -> "TrainingTask":
         """Return the task with some of its examples: `(n,)` flags, or indices."""
         return replace(self, rows=self.rows[kept], labels=self.labels[kept])

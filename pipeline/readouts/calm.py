@@ -56,14 +56,14 @@ def reliability(features: Array, labels: Array, classes: int) -> Array:
         `(heads, classes)` float64; 0 for a class with one example, which nothing is left of.
     """
     total = np.zeros((len(features), classes))
-    for rows, table in held_out_cosines(features, labels, classes):
+    for heads, rows, table in held_out_cosines(features, labels, classes):
         own, at = labels[rows], np.arange(table.shape[1])
         ahead = leads(table, own) > 0
         p = softmax(table / np.float32(TAU))
         true = p[:, at, own]
         p[:, at, own] = -np.inf
         sure = np.where(ahead, true - p.max(axis=2), 0)  # (heads, rows)
-        np.add.at(total.T, own, sure.T)
+        np.add.at(total[heads].T, own, sure.T)
     counts = np.bincount(labels, minlength=classes)
     return np.where(counts > 1, total / counts, 0.0)
 

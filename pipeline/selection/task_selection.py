@@ -8,6 +8,7 @@ import numpy as np
 from savs.foundation.arrays import Array
 from savs.pipeline.heads.class_texts import text_arguments
 from savs.pipeline.heads.head_scores import HeadScores, rank_heads
+from savs.pipeline.heads.rows_copier import RowsCopier
 from savs.pipeline.heads.training_set import TrainingTask, head_widths
 from savs.pipeline.readouts import Fitted, Readout
 from savs.pipeline.selection.calibration import Calibration
@@ -45,6 +46,7 @@ def score_tasks(
     Memory holds the training features of one layer at a time, and one pass serves all tasks.
     """
     parts: list[list[HeadScores]] = [[] for _ in tasks]
+    copier = RowsCopier()
     for grid in store.grid:
         if max_layer is not None and grid.layer > max_layer:
             continue
@@ -54,7 +56,8 @@ def score_tasks(
         for task, found in zip(tasks, parts, strict=True):
             texts = text_arguments(store, rule.texts, task, held)
             given = (task.labels, task.classes, widths, scoring)
-            found.append(rule.score_heads(task.own(features), *given, **texts))
+            own = copier.copy(features, task.rows)
+            found.append(rule.score_heads(own, *given, **texts))
     return [
         HeadScores(
             np.concatenate([layer.score for layer in found]),

@@ -16,30 +16,53 @@ from savs.stores.shard.read import Shard
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The examples of one shard with some of their heads, read from one opening of its file."""
+    """The examples of a shard, or of several, with some heads, from one opening of each file."""
 
     examples: pl.DataFrame
-    """One row an example, in the order of the shard; the columns of `FeatureStore.examples`."""
+    """One row an example, in the order of the shards; the columns of `FeatureStore.examples`."""
     features: Array
     """`(heads, examples, head_dim)`."""
 
 
 def read_blocks(
-    shards: Shards, specs: Sequence[ShardSpec], heads: Sequence[Head], *, raw: bool, reuse: bool
+    shards: Shards,
+    specs: Sequence[ShardSpec],
+    heads: Sequence[Head],
+    *,
+    rows: int,
+    raw: bool,
+    reuse: bool,
 ) -> Iterator[Block]:
     """Yield the examples of shards with some of their heads; see `gather`.
 
-    `reuse` overwrites the features of one block by those of the next.
+    Shards are read as one block while they have at most `rows` examples. `reuse` overwrites the
+    features of one block by those of the next.
     """
     memory: Array | None = None
+    for some in _groups(specs, rows):
+        planned, stop, examples = sum(spec.rows for spec in some), 0, []
+        for spec in some:
+            with shards.open(spec) as shard:
+                if spec is some[0] and (memory is None or not reuse or memory.shape[1] < planned):
+                    memory = _empty(shards, shard, heads, planned, raw=raw)
+                start, stop = stop, stop + shard.rows
+                assert memory is not None
+                _fill(shards, shard, heads, memory[:, start:stop], raw=raw)
+                examples.append(shard.examples())
+        assert memory is not None
+        yield Block(pl.concat(examples, how="diagonal"), memory[:, :stop])
+
+
+def _groups(specs: Sequence[ShardSpec], rows: int) -> Iterator[list[ShardSpec]]:
+    """Yield shards that follow each other: with at most so many rows, or one."""
+    group: list[ShardSpec] = []
     for spec in specs:
-        with shards.open(spec) as shard:
-            if memory is None or not reuse or memory.shape[1] < shard.rows:
-                memory = _empty(shards, shard, heads, shard.rows, raw=raw)
-            values = memory[:, : shard.rows]
-            _fill(shards, shard, heads, values, raw=raw)
-            block = Block(shard.examples(), values)
-        yield block
+        if group and sum(one.rows for one in [*group, spec]) > rows:
+            yield group
+            group = []
+        group.append(spec)
+    if group:
+        yield group
 
 
 def gather(

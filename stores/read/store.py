@@ -165,16 +165,25 @@ class FeatureStore:
         split: str,
         heads: Sequence[Head] | None = None,
         *,
+        rows: int = 0,
         raw: bool = False,
         reuse: bool = False,
     ) -> Iterator[Block]:
         """Yield examples and their heads shard by shard: memory is bounded by one shard.
 
-        The parameters are those of `features`, and `reuse`: the features of one block are
-        overwritten by those of the next, so that the system need not clear memory for each.
+        Parameters
+        ----------
+        split, heads, raw
+            As in `features`.
+        rows
+            Examples up to which several shards are one block.
+        reuse
+            Overwrite the features of one block by those of the next, so that the system need not
+            clear memory for each.
         """
         specs, wanted = self._readable(split), self._wanted(heads)
-        yield from read_blocks(self._tables.shards, specs, wanted, raw=raw, reuse=reuse)
+        shards = self._tables.shards
+        yield from read_blocks(shards, specs, wanted, rows=rows, raw=raw, reuse=reuse)
 
     def _wanted(self, heads: Sequence[Head] | None) -> list[Head]:
         wanted = self.heads if heads is None else [(int(a), int(b)) for a, b in heads]

@@ -40,12 +40,18 @@ def test_the_weights_of_calm_do_not_depend_on_the_blocks(monkeypatch, table):
 )
 def test_a_block_is_no_larger_than_the_table(monkeypatch, counts, width):
     case = draw(1, 3, counts, width)
-    monkeypatch.setattr(scoring, "TABLE", 7 * 3 * max(width, len(counts)) + 2)
-    blocks = list(scoring.held_out_cosines(case.train, case.labels, len(counts)))
-    rows = np.concatenate([np.arange(len(case.labels))[rows] for rows, _ in blocks])
-    assert rows.tolist() == list(range(len(case.labels)))
-    assert [table.shape[1] for _, table in blocks[:-1]] == [7] * (len(blocks) - 1)
-    assert all(table.shape == (3, len(rows[part]), len(counts)) for part, table in blocks)
+    n, size = len(case.labels), max(width, len(counts))
+    for values, shapes in [
+        (2 * n * size + 1, [(2, n), (1, n)]),  # two heads at a time
+        (n * size - 1, [(1, n - 1), (1, 1)] * 3),  # no head whole
+        (1, [(1, 1)] * 3 * n),
+    ]:
+        monkeypatch.setattr(scoring, "TABLE", values)
+        met = np.zeros((3, n), int)
+        for heads, rows, table in scoring.held_out_cosines(case.train, case.labels, len(counts)):
+            met[heads, rows] += 1
+            assert table.shape == (*shapes.pop(0), len(counts))
+        assert (met == 1).all()
 
 
 def test_centroids_of_a_thousand_classes_are_plain_means():

@@ -90,6 +90,25 @@ def test_blocks_are_the_shards_of_the_features(tmp_path, toy, raw, heads, reuse)
     )
 
 
+@pytest.mark.parametrize("reuse", [False, True])
+@pytest.mark.parametrize(
+    ("rows", "sizes"), [(0, [2, 1, 0]), (3, [2, 1]), (4, [3, 0]), (5, [3]), (99, [3])]
+)
+def test_small_shards_are_one_block(tmp_path, toy, rows, sizes, reuse) -> None:
+    # shards of two planned rows, two and one, of which the last two lack one each
+    toy.skip = {"train": {2: "no such image", 4: "nor this one"}}
+    toy.write(tmp_path)
+    store = open_store(tmp_path)
+    found = [
+        (block.examples["id"].to_list(), block.features.copy())
+        for block in store.blocks("train", rows=rows, reuse=reuse)
+    ]
+    assert [len(ids) for ids, _ in found] == sizes
+    assert [name for ids, _ in found for name in ids] == ["train:0", "train:1", "train:3"]
+    features = np.concatenate([features for _, features in found], axis=1)
+    np.testing.assert_array_equal(features, store.features("train"), strict=True)
+
+
 def test_examples_come_in_the_order_of_the_input_with_their_types(store) -> None:
     frame = store.examples()
     ids = [f"train:{i}" for i in range(5)] + [f"test:{i}" for i in range(3)]
@@ -192,14 +211,19 @@ def test_a_split_that_is_not_there_is_named(store) -> None:
         store.examples("val")
 
 
-def test_memory_that_is_used_again_grows_with_the_shards(tmp_path) -> None:
-    """The first shard lacks a row, and the last one is smaller than the memory."""
+def test_memory_is_used_again_where_it_suffices(tmp_path) -> None:
+    """The first of three shards lacks a row, and the last one is planned with fewer."""
     features = np.random.default_rng(0).standard_normal((2, 8, 4), np.float32)
     store = make_store(tmp_path / "s", features, "abababab", features, "abababab", test_skipped=[0])
     found = [block.features for block in store.blocks("test", reuse=True)]
     assert [part.shape[1] for part in found] == [2, 3, 2]
-    assert [np.shares_memory(part, found[1]) for part in found] == [False, True, True]
+    assert [np.shares_memory(part, found[0]) for part in found] == [True, True, True]
     np.testing.assert_array_equal(found[2], features[:, 6:])
+
+    first, larger = (block.features for block in store.blocks("test", rows=5, reuse=True))
+    assert not np.shares_memory(first, larger)
+    np.testing.assert_array_equal(first, features[:, 1:3])
+    np.testing.assert_array_equal(larger, features[:, 3:])
 
 
 @pytest.mark.parametrize("first", [0, 1], ids=["an earlier shard comes", "a later shard comes"])
