@@ -62,25 +62,33 @@ class Batch:
         heads, classes, d = fits[0].directions.shape
         if heads < len(values):  # each fit has its own few heads
             for fit, order in zip(fits, orders, strict=True):
-                products = values[order] @ fit.directions.swapaxes(1, 2)
-                yield _class_major(products, lengths[order], fit)
+                columns = np.ascontiguousarray(fit.directions.swapaxes(1, 2))
+                yield _of_units(_products(columns, values[order]), lengths[order], fit)
             return
-        directions = np.empty((heads, len(fits) * classes, d), np.float32)
+        columns = np.empty((heads, d, len(fits) * classes), np.float32)
         for number, (fit, order) in enumerate(zip(fits, orders, strict=True)):
-            directions[order, number * classes : (number + 1) * classes] = fit.directions
-        products = values @ directions.swapaxes(1, 2)  # all fits at once: features are read once
+            own = slice(number * classes, (number + 1) * classes)
+            columns[order, :, own] = fit.directions.swapaxes(1, 2)
+        products = _products(columns, values)  # all fits at once: features are read once
         for number, (fit, order) in enumerate(zip(fits, orders, strict=True)):
-            own = products[order, :, number * classes : (number + 1) * classes]
-            yield _class_major(own, lengths[order], fit)
+            own = slice(number * classes, (number + 1) * classes)
+            yield _of_units(products[order, own], lengths[order], fit)
 
 
-def _class_major(products: Array, lengths: Array, fit: Headwise) -> Array:
-    """Return `(heads, n, classes)` products as those of unit features, `(heads, classes, n)`."""
-    table = np.ascontiguousarray(products.swapaxes(1, 2))
-    table /= lengths[:, None]
+def _products(columns: Array, values: Array) -> Array:
+    """Return `(heads, columns, n)` products of `(heads, d, columns)` and `(heads, n, d)`.
+
+    That way BLAS takes two thirds of the time of `(heads, columns, d)`.
+    """
+    return columns.swapaxes(1, 2) @ values.swapaxes(1, 2)
+
+
+def _of_units(products: Array, lengths: Array, fit: Headwise) -> Array:
+    """Return `(heads, classes, n)` products, which are changed, as those of unit features."""
+    products /= lengths[:, None]
     if isinstance(fit, FittedLda):
-        table += fit.offsets[:, :, None]
-    return table
+        products += fit.offsets[:, :, None]
+    return products
 
 
 def _tally(fit: Headwise, table: Array, counts: Sequence[int]) -> Iterator[ClassScores]:
