@@ -64,7 +64,8 @@ def write_json(path: Path, value: Mapping[str, Any]) -> str:
 def write_table(path: Path, table: pl.DataFrame, metadata: Mapping[str, str] = {}) -> str:
     """Write predictions.parquet, units.parquet or another table; return its SHA-256."""
     with _writing(path), whole_file(path) as partial:
-        table.write_parquet(partial, metadata=dict(metadata))
+        with partial.open("wb") as file:  # of a path, polars would replace a leading ~
+            table.write_parquet(file, metadata=dict(metadata))
         return file_sha256(partial)
 
 
@@ -75,8 +76,8 @@ def write_csv(path: Path, table: pl.DataFrame) -> str:
 
 def write_lazy_table(path: Path, table: pl.LazyFrame) -> None:
     """Write a table batch by batch, so that memory does not hold it."""
-    with _writing(path), whole_file(path) as partial:
-        table.sink_parquet(partial)
+    with _writing(path), whole_file(path) as partial, partial.open("wb") as file:
+        table.sink_parquet(file)
 
 
 def copy_result(source: Path, target: Path, command: str = EVALUATE) -> Path:

@@ -16,6 +16,7 @@ SHARED = "shared medium"
 """Kind of leak: a medium of a training example, under another prompt."""
 NAMED = 3
 """Examples that a summary names."""
+_HAS_MEDIA = pl.col("media").list.len() > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +104,9 @@ def find_leaks(train: pl.DataFrame, test: pl.DataFrame) -> Leaks:
         *("id", "group", "prompt", "media"), shares=pl.col("media").list.eval(shown).list.any()
     ).with_row_index("row")
     sharing = _keys(tested.filter("shares"))  # of all others, none repeats media
-    pictured = set(_keys(trained.filter(_HAS_MEDIA)))
-    again = tested.filter("shares")["row"].filter(_flags(key in pictured for key in sharing))
+    pictured = _keys(trained.filter(_HAS_MEDIA))
+    known = set(pictured)
+    again = tested.filter("shares")["row"].filter(_flags(key in known for key in sharing))
 
     bare = trained.filter(~_HAS_MEDIA)
     silent = _silent_prompts(bare["prompt"], bare["label"])
@@ -119,14 +121,11 @@ def find_leaks(train: pl.DataFrame, test: pl.DataFrame) -> Leaks:
             *("id", "group", "shares"),
             kind=pl.when(repeated).then(pl.lit(REPEATED)).when("shares").then(pl.lit(SHARED)),
         ),
-        trained=sum(key in there for key in _keys(trained.filter(_HAS_MEDIA)))
+        trained=sum(key in there for key in pictured)
         + int(told.is_in(repeats["prompt"].implode()).sum()),
         train=train.height,
         untold=int(alone["prompt"].is_in(list(silent)).sum()),
     )
-
-
-_HAS_MEDIA = pl.col("media").list.len() > 0
 
 
 def _known_media() -> pl.Expr:

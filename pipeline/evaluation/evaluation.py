@@ -27,8 +27,8 @@ from savs.stores import FeatureStore, Head, StoreIncompleteError
 from savs.stores.format.layout import THUMBNAIL_COLUMN
 from savs.stores.read.given_store import require_store
 
-BLOCK = 2**22
-"""Features and scores that several small shards may have together: 16 MB of each."""
+BLOCK = 2**23
+"""Features and scores that several small shards may have together: 32 MB of each."""
 
 
 def evaluate(
@@ -111,7 +111,9 @@ def score(
     """Evaluate a selection on a store that was checked, with the store's benchmark."""
     require_same_model(store, selection)
     older = older_note(selection, store.manifest)
-    is_own = is_of_store(selection, store)
+    is_allowed = is_of_store(selection, store) or allow_other_prompt
+    if not is_allowed:
+        require_same_prompt(selection, store.examples("test"), is_allowed=False)
     unable = risk_notes(selection, risk)
     answered, left_out = _predict(store, selection, risk)
     if answered.is_empty():
@@ -119,9 +121,7 @@ def score(
             f"{store.path}: the training examples of the extracted test examples are still missing;"
             " wait for `savs extract`, or run it again to resume"
         )
-    other_prompts = require_same_prompt(
-        selection, answered, is_allowed=is_own or allow_other_prompt
-    )
+    other_prompts = require_same_prompt(selection, answered, is_allowed=is_allowed)
     classes = {task.subtask: task.classes for task in selection.tasks}
     notes = [*partial_notes(store), *notes, *older, *other_prompts, *unable] + [
         f"partial: subtask {subtask!r} is left out, its training examples are not extracted yet"
@@ -146,8 +146,8 @@ def _predict(
     tasks = {task.subtask: task for task in selection.tasks}
     heads, parts, left_out = selection.heads, [], {}
     classes = max(len(task.classes) for task in selection.tasks)
-    rows = BLOCK // max(classes, len(heads) * max(head_widths(store, heads)))
-    for block in store.blocks("test", heads, rows=rows):
+    most = BLOCK // max(classes, len(heads) * max(head_widths(store, heads)))
+    for block in store.blocks("test", heads, rows=most):
         rows = block.examples.drop(THUMBNAIL_COLUMN, strict=False).with_row_index("row")
         for (name,), part in rows.group_by("subtask", maintain_order=True):
             subtask = None if name is None else str(name)

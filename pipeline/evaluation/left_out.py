@@ -272,47 +272,48 @@ def _read(
     others, outside = RowsCopier(), RowsCopier()
     while pairs:
         needed = _needed(store, pairs)
-        some = [pairs.pop(0) for _ in range(sum(one.parts for one in needed.values()))]
+        count = sum(one.parts for one in needed.values())
+        some, pairs = pairs[:count], pairs[count:]
         read = chosen_features(store, [([*one.heads], one.rows) for one in needed.values()])
         held = dict(zip(needed, read, strict=True))
         del read
         for part, own in some:
             task = id(part.task)
-            places = np.array([needed[task].heads[head] for head in own.heads])
+            indices = np.array([needed[task].heads[head] for head in own.heads])
             features = held[task][:, :, : max(head_widths(store, own.heads))]
             needed[task].parts -= 1
             if not needed[task].parts:
                 del held[task]
             yield (
                 *(part, own),
-                others.copy(features, np.flatnonzero(~part.out), places),
-                outside.copy(features, np.flatnonzero(part.out), places),
+                others.copy(features, np.flatnonzero(~part.out), indices),
+                outside.copy(features, np.flatnonzero(part.out), indices),
             )
             del features
 
 
 @dataclass(slots=True)
-class _Needed:
+class _Shared:
     """What some parts of a task need."""
 
     rows: Array
     heads: dict[Head, int] = field(default_factory=dict)
-    """Each with its place."""
+    """Each with its index."""
     parts: int = 0
 
 
-def _needed(store: FeatureStore, pairs: Sequence[tuple[_Part, ScoredHeads]]) -> dict[int, _Needed]:
+def _needed(store: FeatureStore, pairs: Sequence[tuple[_Part, ScoredHeads]]) -> dict[int, _Shared]:
     """Return what the first of the pairs need, task by task: as many as `MEMORY` holds."""
     width = max(grid.head_dim for grid in store.grid)
-    found: dict[int, _Needed] = {}
+    found: dict[int, _Shared] = {}
     size = 0
     for part, own in pairs:
-        one = found.get(id(part.task), _Needed(part.task.rows))
+        one = found.get(id(part.task), _Shared(part.task.rows))
         new = [head for head in own.heads if head not in one.heads]
         size += 4 * len(new) * len(one.rows) * width
         if found and size > MEMORY:
             break
-        one.heads.update({head: len(one.heads) + place for place, head in enumerate(new)})
+        one.heads.update({head: len(one.heads) + index for index, head in enumerate(new)})
         one.parts += 1
         found[id(part.task)] = one
     return found

@@ -49,7 +49,7 @@ def class_table(predictions: pl.DataFrame) -> pl.DataFrame:
     Parameters
     ----------
     predictions
-        One row an example with `label`, `prediction`, `correct`, `subtask` and `cluster`.
+        Columns `PREDICTION_SCHEMA`.
 
     Returns
     -------

@@ -128,8 +128,8 @@ def joined(parts: list[pl.DataFrame]) -> pl.DataFrame:
     """
     whole = pl.concat(parts, how="diagonal_relaxed") if parts else pl.DataFrame()
     parts.clear()
-    for place, column in enumerate(whole.get_columns()):
-        whole.replace_column(place, column.rechunk())
+    for index in range(whole.width):
+        whole.replace_column(index, whole.to_series(index).rechunk())
     return whole
 
 

@@ -190,7 +190,7 @@ def _contests(features: Array, labels: Array, classes: int) -> Iterator[_Contest
 
 
 def _blocks(heads: int, rows: int, size: int, most: int) -> Iterator[tuple[slice, slice]]:
-    """Yield heads and rows with at most `most` values, if a row of a head has `size`, or of one.
+    """Yield heads and rows with at most `most` values; a row of a head has `size`.
 
     Many rows of few heads are multiplied faster than few rows of many.
     """

@@ -8,7 +8,7 @@ from savs.foundation.arrays import Array
 class RowsCopier:
     """Copies rows into the memory of the last copy, which is lost.
 
-    The system clears new memory first: of a hundred megabytes that takes longer than the copy.
+    The system clears new memory first, which takes longer than the copy.
     """
 
     def __init__(self) -> None:
@@ -17,7 +17,7 @@ class RowsCopier:
     def copy(self, features: Array, rows: Array, heads: Array | None = None) -> Array:
         """Return `(heads, rows, d)` of `(all heads, n, d)` float32 features.
 
-        Where all are wanted in their order, those are the features themselves.
+        If all rows and heads are wanted in their order, those are `features` itself, not copied.
 
         Parameters
         ----------
@@ -37,5 +37,5 @@ class RowsCopier:
             self._memory = np.empty(size, np.float32)
         found = self._memory[:size].reshape(len(wanted), len(rows), d)
         for head, own in zip(wanted, found, strict=True):  # faster than one index of both axes
-            np.take(features[head], rows, axis=0, out=own, mode="clip")
+            np.take(features[head], rows, axis=0, out=own, mode="clip")  # other modes buffer it
         return found

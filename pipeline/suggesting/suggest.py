@@ -86,8 +86,8 @@ def suggest(
     notes = older_note(selection, store.manifest)
     notes += require_same_prompt(selection, tested, is_allowed=True)
     is_known = find_leaks(store.examples("train"), tested).kinds.eq_missing(REPEATED)
-    if any(is_known):
-        notes.append(f"{sum(is_known)} test examples are training examples already: left out")
+    if is_known.any():
+        notes.append(f"{is_known.sum()} test examples are training examples already: left out")
     if tested["label"].null_count() == 0:
         notes.append(
             "the test examples have labels: one that is added to training is no fair test any more,"

@@ -63,7 +63,7 @@ class Batch:
         if heads < len(values):  # each fit has its own few heads
             for fit, order in zip(fits, orders, strict=True):
                 columns = np.ascontiguousarray(fit.directions.swapaxes(1, 2))
-                yield _of_units(_products(columns, values[order]), lengths[order], fit)
+                yield _normalised(_products(columns, values[order]), lengths[order], fit)
             return
         columns = np.empty((heads, d, len(fits) * classes), np.float32)
         for number, (fit, order) in enumerate(zip(fits, orders, strict=True)):
@@ -72,7 +72,7 @@ class Batch:
         products = _products(columns, values)  # all fits at once: features are read once
         for number, (fit, order) in enumerate(zip(fits, orders, strict=True)):
             own = slice(number * classes, (number + 1) * classes)
-            yield _of_units(products[order, own], lengths[order], fit)
+            yield _normalised(products[order, own], lengths[order], fit)
 
 
 def _products(columns: Array, values: Array) -> Array:
@@ -83,8 +83,8 @@ def _products(columns: Array, values: Array) -> Array:
     return columns.swapaxes(1, 2) @ values.swapaxes(1, 2)
 
 
-def _of_units(products: Array, lengths: Array, fit: Headwise) -> Array:
-    """Return `(heads, classes, n)` products, which are changed, as those of unit features."""
+def _normalised(products: Array, lengths: Array, fit: Headwise) -> Array:
+    """Divide `(heads, classes, n)` products by the features' lengths, in place."""
     products /= lengths[:, None]
     if isinstance(fit, FittedLda):
         products += fit.offsets[:, :, None]

@@ -56,11 +56,13 @@ def read_blocks(
 def _groups(specs: Sequence[ShardSpec], rows: int) -> Iterator[list[ShardSpec]]:
     """Yield shards that follow each other: with at most so many rows, or one."""
     group: list[ShardSpec] = []
+    held = 0
     for spec in specs:
-        if group and sum(one.rows for one in [*group, spec]) > rows:
+        if group and held + spec.rows > rows:
             yield group
-            group = []
+            group, held = [], 0
         group.append(spec)
+        held += spec.rows
     if group:
         yield group
 

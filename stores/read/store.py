@@ -90,7 +90,7 @@ class FeatureStore:
         return self._tables.examples(split)
 
     def rows(self, split: str) -> int:
-        """Return the number of examples with features, which are not read."""
+        """Return the number of examples with features of a split, without reading them."""
         self.require_split(split)
         return self._tables.rows(split)
 
@@ -169,14 +169,14 @@ class FeatureStore:
         raw: bool = False,
         reuse: bool = False,
     ) -> Iterator[Block]:
-        """Yield examples and their heads shard by shard: memory is bounded by one shard.
+        """Yield examples and their heads shard by shard: memory holds one, or several small ones.
 
         Parameters
         ----------
         split, heads, raw
             As in `features`.
         rows
-            Examples up to which several shards are one block.
+            Most planned examples of a block of several shards; 0: each shard is one.
         reuse
             Overwrite the features of one block by those of the next, so that the system need not
             clear memory for each.
