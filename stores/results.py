@@ -1,6 +1,7 @@
 """Result files of stage 2: selections, metrics, tables. Written whole or not at all."""
 
 import hashlib
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -63,10 +64,9 @@ def write_json(path: Path, value: Mapping[str, Any]) -> str:
 
 def write_table(path: Path, table: pl.DataFrame, metadata: Mapping[str, str] = {}) -> str:
     """Write predictions.parquet, units.parquet or another table; return its SHA-256."""
-    with _writing(path), whole_file(path) as partial:
-        with partial.open("wb") as file:  # of a path, polars would replace a leading ~
-            table.write_parquet(file, metadata=dict(metadata))
-        return file_sha256(partial)
+    buffer = io.BytesIO()
+    table.write_parquet(buffer, metadata=dict(metadata))
+    return write_file(path, buffer.getbuffer())
 
 
 def write_csv(path: Path, table: pl.DataFrame) -> str:
@@ -76,8 +76,8 @@ def write_csv(path: Path, table: pl.DataFrame) -> str:
 
 def write_lazy_table(path: Path, table: pl.LazyFrame) -> None:
     """Write a table batch by batch, so that memory does not hold it."""
-    with _writing(path), whole_file(path) as partial, partial.open("wb") as file:
-        table.sink_parquet(file)
+    with _writing(path), whole_file(path) as partial:
+        table.sink_parquet(partial)
 
 
 def copy_result(source: Path, target: Path, command: str = EVALUATE) -> Path:
@@ -207,7 +207,7 @@ def remove_empty(folder: Path) -> None:
             place.rmdir()
 
 
-def write_file(path: Path, content: bytes) -> str:
+def write_file(path: Path, content: bytes | memoryview) -> str:
     """Write a file whole, and make its folder; return its SHA-256.
 
     Raises

@@ -128,19 +128,12 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(
     def refuse(*args):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    def half_of_a_file(partial, content):
+    def write_half_and_refuse(partial, content):
         partial.open("wb").close()
         refuse()
 
-    def half_of_a_table(table, file, **options):
-        file.write(b"PAR1")
-        refuse()
-
-    if step == "write":
-        monkeypatch.setattr(type(path), "write_bytes", half_of_a_file)
-        monkeypatch.setattr(pl.DataFrame, "write_parquet", half_of_a_table)
-    else:
-        monkeypatch.setattr(os, "replace", refuse)
+    owner, name = (type(path), "write_bytes") if step == "write" else (os, "replace")
+    monkeypatch.setattr(owner, name, write_half_and_refuse if step == "write" else refuse)
     with pytest.raises(StoreWriteError, match=r"result cannot be written: No space left on device"):
         write(path)
     monkeypatch.undo()
