@@ -4,8 +4,8 @@ Nested K-fold: in each part's turn, heads are scored, chosen and fitted on the o
 with the selection's own number of heads, scoring and readout, and classify the part left out.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -15,16 +15,11 @@ from savs.datasets.example import of_subtask
 from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.fold_features import Fold, fold_features
 from savs.pipeline.evaluation.predictions import predicted
 from savs.pipeline.heads.centroids import class_centroids
 from savs.pipeline.heads.folds import FOLDS, fold_count, stratified_folds
-from savs.pipeline.heads.rows_copier import RowsCopier
-from savs.pipeline.heads.training_set import (
-    TrainingTask,
-    head_widths,
-    train_digest,
-    training_tasks,
-)
+from savs.pipeline.heads.training_set import TrainingTask, train_digest, training_tasks
 from savs.pipeline.readouts import ClassScores, Fitted, Readout
 from savs.pipeline.selection.calibration import CENTROIDS, has_centroids, typicality_of
 from savs.pipeline.selection.compatibility import require_same_model
@@ -33,18 +28,15 @@ from savs.pipeline.selection.task_selection import (
     ScoredHeads,
     TaskSelection,
     best_heads,
-    chosen_features,
     fit_task,
     given_heads,
     heads_up_to,
     score_tasks,
 )
-from savs.stores import FeatureStore, Head
+from savs.stores import FeatureStore
 
 SEEN = 512
 """Examples of its own fit that a readout is put to at most, for a calibration."""
-MEMORY = 2**28
-"""Bytes of features that are read at a time, or those of one part where these are more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +109,9 @@ def leave_out(
     ]
     chosen = _choose(store, rule, selection, parts)
     found: dict[int, list[_Found]] = {}
-    for part, heads, own, out in _read(store, parts, chosen):
+    pairs = list(zip(parts, chosen, strict=True))
+    features = fold_features(store, [Fold(part.task, part.out, own.heads) for part, own in pairs])
+    for (part, heads), (own, out) in zip(pairs, features, strict=True):
         fitted = fit_task(store, rule, heads, own).fitted
         if for_calibration:
             judged = judge(rule, fitted, own, part.others, out)
@@ -259,61 +253,3 @@ def _choose(
         best_heads(heads, other, own, len(part.like.heads))
         for part, other, own in zip(parts, others, scores, strict=True)
     ]
-
-
-def _read(
-    store: FeatureStore, parts: Sequence[_Part], chosen: Sequence[ScoredHeads]
-) -> Iterator[tuple[_Part, ScoredHeads, Array, Array]]:
-    """Yield each part with its heads, and their features of the others and of the part itself.
-
-    What several parts need is read once. The features are overwritten by those of the next part.
-    """
-    pairs = list(zip(parts, chosen, strict=True))
-    others, outside = RowsCopier(), RowsCopier()
-    while pairs:
-        needed = _needed(store, pairs)
-        count = sum(one.parts for one in needed.values())
-        some, pairs = pairs[:count], pairs[count:]
-        read = chosen_features(store, [([*one.heads], one.rows) for one in needed.values()])
-        held = dict(zip(needed, read, strict=True))
-        del read
-        for part, own in some:
-            task = id(part.task)
-            indices = np.array([needed[task].heads[head] for head in own.heads])
-            features = held[task][:, :, : max(head_widths(store, own.heads))]
-            needed[task].parts -= 1
-            if not needed[task].parts:
-                del held[task]
-            yield (
-                *(part, own),
-                others.copy(features, np.flatnonzero(~part.out), indices),
-                outside.copy(features, np.flatnonzero(part.out), indices),
-            )
-            del features
-
-
-@dataclass(slots=True)
-class _Shared:
-    """What some parts of a task need."""
-
-    rows: Array
-    heads: dict[Head, int] = field(default_factory=dict)
-    """Each with its index."""
-    parts: int = 0
-
-
-def _needed(store: FeatureStore, pairs: Sequence[tuple[_Part, ScoredHeads]]) -> dict[int, _Shared]:
-    """Return what the first of the pairs need, task by task: as many as `MEMORY` holds."""
-    width = max(grid.head_dim for grid in store.grid)
-    found: dict[int, _Shared] = {}
-    size = 0
-    for part, own in pairs:
-        one = found.get(id(part.task), _Shared(part.task.rows))
-        new = [head for head in own.heads if head not in one.heads]
-        size += 4 * len(new) * len(one.rows) * width
-        if found and size > MEMORY:
-            break
-        one.heads.update({head: len(one.heads) + index for index, head in enumerate(new)})
-        one.parts += 1
-        found[id(part.task)] = one
-    return found

@@ -22,7 +22,8 @@ from savs.stores.format.plan import ShardSpec, StorePlan
 from savs.stores.maintain.merged_plan import Part, merged_plan
 from savs.stores.maintain.verify import shard_problem
 from savs.stores.read.given_store import require_store
-from savs.stores.read.store import FeatureStore, open_store
+from savs.stores.read.opening import open_store
+from savs.stores.read.store import FeatureStore
 from savs.stores.shard.content import ShardContent
 from savs.stores.shard.read import Shard, open_shard
 from savs.stores.write.whole_store import whole_store

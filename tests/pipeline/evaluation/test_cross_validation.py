@@ -9,6 +9,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.folds import stratified_folds
 from savs.pipeline.readouts import READOUTS
 from savs.pipeline.selection.selection import only_subtask
+from savs.pipeline.selection.task_selection import chosen_features
 from stores import make_store
 
 pytestmark = pytest.mark.thorough
@@ -149,15 +150,24 @@ def test_leave_one_out_classifies_each_by_a_selection_of_all_others(tmp_path):
         assert found.predictions["prediction"][out] == expected
 
 
-def test_parts_read_one_at_a_time_give_what_all_at_once_give(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("memory", "reads"), [(1, 5), (2**28, 1)], ids=["a fold", "all"])
+def test_what_is_read_at_a_time_changes_nothing(tmp_path, monkeypatch, memory, reads):
     labels = list("ab" * 8)
     features = separable(labels)
     store = make_store(tmp_path / "s", features, labels, features[:, :2], labels[:2])
     selection = select(store, heads=3, readout="posterior")
     whole = cross_validate(store, selection).predictions
-    monkeypatch.setattr("savs.pipeline.evaluation.left_out.MEMORY", 1)
+    read = []
+
+    def count(*given):
+        read.append(given)
+        return chosen_features(*given)
+
+    monkeypatch.setattr("savs.pipeline.evaluation.fold_features.chosen_features", count)
+    monkeypatch.setattr("savs.pipeline.evaluation.fold_features.MEMORY", memory)
     monkeypatch.setattr("savs.pipeline.selection.task_selection.READ", 1)
     assert cross_validate(store, selection).predictions.equals(whole)
+    assert len(read) == reads
 
 
 def test_the_share_of_examples_that_is_estimated_is_told(tmp_path):
