@@ -171,7 +171,7 @@ def _sweep(store: object, draws: int) -> float:
 
 
 def _least(work: Callable[[], object]) -> float:
-    return min(cpu_seconds(work) for _ in range(2))
+    return min(cpu_seconds(work) for _ in range(3))
 
 
 def _row(*cells: str) -> None:
