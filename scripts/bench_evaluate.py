@@ -3,8 +3,8 @@
     python scripts/bench_evaluate.py --work build/bench-evaluate
 
 All features are random. Times are processor seconds on one thread, which other work on the machine
-hardly changes. Needs 3 GB of disk, and takes ten minutes. `--only` runs some of the tables, and
-`--knn` adds the nearest neighbours among 20,000 examples, which take as long as all the rest.
+hardly changes. Needs 3 GB of disk, and takes six minutes. `--only` runs some of the tables, and
+`--knn` adds the nearest neighbours among 20,000 examples, which take a minute and a half.
 """
 
 import argparse
