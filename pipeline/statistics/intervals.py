@@ -87,11 +87,11 @@ class Estimate:
     def interval(self) -> tuple[float | None, float | None]:
         """Return the ends of the 95 % interval of scores from 0 to 1, not of a difference.
 
-        None where one cluster tells nothing of the spread.
-        The standard error is clustered, see `UnitWeights.variance`. The interval is Student's t
-        with C - 1 degrees of freedom for C clusters, clipped to [0, 1]. With one stratum, where all
-        scores are equal, or each unit is its own cluster and scores are 0 or 1, it is Wilson's, so
-        that 0 % and 100 % have a width too.
+        None where one cluster tells nothing of the spread. The standard error is clustered, see
+        `UnitWeights.variance`. The interval is Student's t with C - 1 degrees of freedom for C
+        clusters, clipped to [0, 1]. With one stratum, where all scores are equal, or each unit is
+        its own cluster and scores are 0 or 1, it is Wilson's, so that 0 % and 100 % have a width
+        too.
         """
         if self.is_share:
             return wilson_interval(self.value, self.clusters)

@@ -38,18 +38,16 @@ def read_blocks(
     Shards are read as one block while they have at most `rows` examples. `reuse` overwrites the
     features of one block by those of the next.
     """
-    memory: Array | None = None
+    memory: Array = np.zeros((0, 0, 0))
     for some in _groups(specs, rows):
         planned, stop, examples = sum(spec.rows for spec in some), 0, []
         for spec in some:
             with shards.open(spec) as shard:
-                if spec is some[0] and (memory is None or not reuse or memory.shape[1] < planned):
+                if spec is some[0] and not (reuse and memory.shape[1] >= planned):
                     memory = _empty(shards, shard, heads, planned, raw=raw)
                 start, stop = stop, stop + shard.rows
-                assert memory is not None
                 _fill(shards, shard, heads, memory[:, start:stop], raw=raw)
                 examples.append(shard.examples())
-        assert memory is not None
         yield Block(pl.concat(examples, how="diagonal"), memory[:, :stop])
 
 

@@ -16,7 +16,7 @@ from savs.stores import (
     StoreWriteError,
     open_store,
 )
-from savs.stores.read import store as reading
+from savs.stores.read import opening
 
 
 def test_batch_size_and_shards_do_not_change_features(run):
@@ -58,9 +58,9 @@ def test_a_run_with_nothing_to_do_reads_store_json_once_more_for_its_result(run,
     """What `reserve` read is the store that the run looks at."""
     run()
     read = []
-    read_manifest = reading.read_manifest
+    read_manifest = opening.read_manifest
     monkeypatch.setattr(
-        reading, "read_manifest", lambda folder: read.append(folder) or read_manifest(folder)
+        opening, "read_manifest", lambda folder: read.append(folder) or read_manifest(folder)
     )
     assert run().rows == 0
     assert len(read) == 1
