@@ -1,7 +1,6 @@
 """Result files of stage 2: selections, metrics, tables. Written whole or not at all."""
 
 import hashlib
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -62,22 +61,22 @@ def write_json(path: Path, value: Mapping[str, Any]) -> str:
     return write_file(path, (indented(dict(value)) + "\n").encode("utf-8"))
 
 
-def write_table(path: Path, table: pl.DataFrame, metadata: Mapping[str, str] = {}) -> str:
-    """Write predictions.parquet, units.parquet or another table; return its SHA-256."""
-    buffer = io.BytesIO()
-    table.write_parquet(buffer, metadata=dict(metadata))
-    return write_file(path, buffer.getbuffer())
+def write_table(
+    path: Path, table: pl.DataFrame | pl.LazyFrame, metadata: Mapping[str, str] = {}
+) -> str:
+    """Write predictions.parquet, units.parquet or another table; return its SHA-256.
+
+    It is written batch by batch: memory need not hold a lazy one.
+    """
+    with _writing(path), whole_file(path) as partial:
+        with partial.open("wb") as file:  # polars reads a path in its own way: `~`, bytes
+            table.lazy().sink_parquet(file, metadata=dict(metadata))
+        return file_sha256(partial)
 
 
 def write_csv(path: Path, table: pl.DataFrame) -> str:
     """Write a table without lists as CSV; return its SHA-256."""
     return write_file(path, table.write_csv().encode("utf-8"))
-
-
-def write_lazy_table(path: Path, table: pl.LazyFrame) -> None:
-    """Write a table batch by batch, so that memory does not hold it."""
-    with _writing(path), whole_file(path) as partial:
-        table.sink_parquet(partial)
 
 
 def copy_result(source: Path, target: Path, command: str = EVALUATE) -> Path:
@@ -207,7 +206,7 @@ def remove_empty(folder: Path) -> None:
             place.rmdir()
 
 
-def write_file(path: Path, content: bytes | memoryview) -> str:
+def write_file(path: Path, content: bytes) -> str:
     """Write a file whole, and make its folder; return its SHA-256.
 
     Raises
@@ -234,7 +233,8 @@ def _disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, pl.exceptions.PolarsError) as error:
-        reason = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0]
+        text = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0]
+        reason = text.rpartition("IO error: ")[2].partition(" (os error")[0]  # polars' words
         raise StoreWriteError(
             f"{path} cannot be written: {reason}; pass a writable folder as --out"
         ) from error

@@ -90,8 +90,8 @@ class PredictionFile:
             return
         rows_path = _rows_path(self.path)
         with output_errors(self.path):
-            with whole_file(self.path) as partial:
-                _scan_lines(rows_path, self.schema).sink_parquet(partial)
+            with whole_file(self.path) as partial, partial.open("wb") as file:
+                _scan_lines(rows_path, self.schema).sink_parquet(file)
             _write_state(self.path, RunState(self.made, None, is_finished=True))
             rows_path.unlink()
 

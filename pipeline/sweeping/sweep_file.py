@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from savs.pipeline.sweeping.summary import SUMMARY_SCHEMA, Sweep
-from savs.stores.results import read_table, whole_result, write_lazy_table, write_table
+from savs.stores.results import read_table, whole_result, write_table
 
 DRAWS_FILE = "draws.parquet"
 SUMMARY_FILE = "summary.parquet"
@@ -25,7 +25,7 @@ def save_sweep(found: Sweep, folder: Path) -> list[Path]:
         write_table(folder / DRAWS_FILE, found.draws)
         write_table(folder / SUMMARY_FILE, found.summary)
         write_table(folder / DIFFERENCES_FILE, found.differences)
-        write_lazy_table(folder / UNITS_FILE, found.units)
+        write_table(folder / UNITS_FILE, found.units)
     return [folder / name for name in (DRAWS_FILE, SUMMARY_FILE, DIFFERENCES_FILE, UNITS_FILE)]
 
 

@@ -2,6 +2,8 @@ import errno
 import hashlib
 import json
 import os
+import resource
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -117,23 +119,37 @@ def test_writing_again_replaces_the_whole_file(tmp_path, write) -> None:
     assert path.read_bytes() == expected
 
 
+@pytest.mark.parametrize("name", ["~", os.fsdecode(b"\xff"), "*"], ids=["home", "bytes", "glob"])
 @pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS.keys())
-@pytest.mark.parametrize("step", ["write", "replace"])
-def test_a_full_disk_leaves_the_old_file_and_nothing_else(
-    tmp_path, monkeypatch, write, step
-) -> None:
+def test_a_name_is_taken_as_it_is(tmp_path, monkeypatch, write, name) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(Path(name) / name)
+    assert [*Path().rglob("*")] == [Path(name), Path(name) / name]
+
+
+@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS.keys())
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, write) -> None:
+    path = tmp_path / "result"
+    path.write_bytes(b"old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4, limits[1]))  # bytes of a file of this process
+    try:
+        with pytest.raises(StoreWriteError, match="result cannot be written: File too large; pass"):
+            write(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("result", b"old")]
+
+
+@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS.keys())
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, write) -> None:
     path = tmp_path / "result"
     path.write_bytes(b"old")
 
     def refuse(*args):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    def write_half_and_refuse(partial, content):
-        partial.open("wb").close()
-        refuse()
-
-    owner, name = (type(path), "write_bytes") if step == "write" else (os, "replace")
-    monkeypatch.setattr(owner, name, write_half_and_refuse if step == "write" else refuse)
+    monkeypatch.setattr(os, "replace", refuse)
     with pytest.raises(StoreWriteError, match=r"result cannot be written: No space left on device"):
         write(path)
     monkeypatch.undo()
