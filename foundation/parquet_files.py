@@ -6,8 +6,8 @@ from typing import IO, Any
 import polars as pl
 
 
-def scan_parquet(source: Path | IO[bytes]) -> pl.LazyFrame:
-    """Return a Parquet file as a LazyFrame, after a look at its schema.
+def scan_parquet(source: Path | IO[bytes] | bytes) -> pl.LazyFrame:
+    """Return a Parquet file, or its bytes, as a LazyFrame, after a look at its schema.
 
     Polars takes a column of the extension type `_POLARS_PYTHON_OBJECT` for addresses of objects in
     its own memory, whoever wrote the file. No file can hold such a column rightly.

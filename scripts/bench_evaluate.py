@@ -3,7 +3,7 @@
     python scripts/bench_evaluate.py --work build/bench-evaluate
 
 All features are random. Times are processor seconds on one thread, which other work on the machine
-hardly changes. Needs 3 GB of disk, and takes six minutes. `--only` runs some of the tables, and
+hardly changes. Needs 4 GB of disk, and takes seven minutes. `--only` runs some of the tables, and
 `--knn` adds the nearest neighbours among 20,000 examples, which take a minute and a half.
 """
 
@@ -29,12 +29,15 @@ from savs.pipeline.heads.head_scores import resubstitution  # noqa: E402
 from savs.pipeline.readouts.lda import FittedLda  # noqa: E402
 from savs.pipeline.readouts.vote import FittedVote  # noqa: E402
 
+IMAGES = Size(100, 2000, 0, layers=1, heads=20, width=16, shard_rows=4096, has_images=True)
 STORES = {
     "1,000 classes": Size(1000, 20_000, 50_000, layers=1, heads=20),
     "784 heads": Size(2, 80, 7600),
     "100 subtasks": Size(2, 4000, 2000, layers=14, subtasks=100),
     "76,000 rows": Size(2, 80, 76_000, layers=1, heads=20, width=16, shard_rows=4096),
     "1,000,000 rows": Size(2, 80, 1_000_000, layers=1, heads=20, width=16, shard_rows=4096),
+    "76,000 images": replace(IMAGES, test=76_000),
+    "1,000,000 images": replace(IMAGES, test=1_000_000),
 }
 GRID = ("--shots", "1,5,20", "--draws", "3", "--heads", "1,5,10,20,50,all")
 COMMANDS = [
@@ -54,6 +57,8 @@ COMMANDS = [
     ("100 subtasks", ("select",)),
     ("76,000 rows", ("evaluate",)),
     ("1,000,000 rows", ("evaluate",)),
+    ("76,000 images", ("evaluate",)),
+    ("1,000,000 images", ("evaluate",)),
 ]  # fmt: skip
 KNN = COMMANDS[5:7]
 BASE = Size(100, 2000, 8000, layers=1, heads=20)

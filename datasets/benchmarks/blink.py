@@ -10,6 +10,7 @@ import polars as pl
 
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.metrics.metrics import (
+    SCORED,
     Classes,
     Units,
     accuracy,
@@ -80,6 +81,7 @@ BLINK = Benchmark(
     },
     parse_row=parse_row,
     measure=measure,
+    reads=SCORED,
     submission=submission,
     about=About(
         task="fourteen tasks of perception, one to four images, lettered options",

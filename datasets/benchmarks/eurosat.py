@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.benchmarks.general import measure
+from savs.datasets.metrics.metrics import SCORED
 from savs.datasets.row import Row
 
 
@@ -32,6 +33,7 @@ EUROSAT = Benchmark(
     columns=COLUMNS,
     parse_row=parse_row,
     measure=measure,
+    reads=SCORED,
     about=About(
         task="classification of satellite images, ten classes, four options per question",
         metrics=("accuracy", "balanced accuracy"),

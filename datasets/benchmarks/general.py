@@ -9,6 +9,7 @@ import polars as pl
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.errors import OptionError
 from savs.datasets.metrics.metrics import (
+    SCORED,
     Classes,
     Units,
     accuracy,
@@ -169,6 +170,7 @@ GENERAL = Benchmark(
     columns=FIELDS,
     parse_row=partial(parse_row, columns={field: field for field in FIELDS}, question=None),
     measure=measure,
+    reads=SCORED,
     about=About(
         task="classification of your own images and questions",
         metrics=("accuracy", "balanced accuracy", "accuracy of each subtask, and their mean"),

@@ -9,6 +9,7 @@ from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.benchmarks.general import measure
 from savs.datasets.errors import OptionError, SourceError
 from savs.datasets.media.video_containers import is_video_name
+from savs.datasets.metrics.metrics import SCORED
 from savs.datasets.row import Row
 from savs.datasets.rows.media_suffixes import IMAGES
 
@@ -169,6 +170,7 @@ IMAGE_FOLDER = Benchmark(
     },
     parse_row=partial(parse_row, question=QUESTION),
     measure=measure,
+    reads=SCORED,
     read_folder=read_folder,
     folder_notes=folder_notes,
     options={"question": QUESTION},

@@ -8,6 +8,7 @@ labels. Each question lists four options, with the truth among them.
 from savs.datasets.benchmark import About, Benchmark
 from savs.datasets.benchmarks.eurosat import COLUMNS, parse_row
 from savs.datasets.benchmarks.general import measure
+from savs.datasets.metrics.metrics import SCORED
 
 PETS = Benchmark(
     name="pets",
@@ -15,6 +16,7 @@ PETS = Benchmark(
     columns=COLUMNS,
     parse_row=parse_row,
     measure=measure,
+    reads=SCORED,
     about=About(
         task="classification of pets, 35 labels of 37 breeds, four options per question",
         metrics=("accuracy", "balanced accuracy"),

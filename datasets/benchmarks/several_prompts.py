@@ -9,7 +9,7 @@ import polars as pl
 from savs.datasets.benchmark import Benchmark
 from savs.datasets.errors import OptionError, RowError
 from savs.datasets.example import Example
-from savs.datasets.metrics.metrics import Classes, Units, accuracy, balanced_accuracy
+from savs.datasets.metrics.metrics import SCORED, Classes, Units, accuracy, balanced_accuracy
 from savs.datasets.prompt import split_prompt
 
 OPTION = "questions"
@@ -38,6 +38,7 @@ def put_to(benchmark: Benchmark, prompts: Sequence[str]) -> Benchmark:
         benchmark,
         prompts=tuple(prompts),
         measure=prompt_accuracies,
+        reads=SCORED,
         options=others | {OPTION: list(prompts)},
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.benchmarks.general import measure
+from savs.datasets.metrics.metrics import SCORED
 from savs.datasets.row import Row
 
 
@@ -33,6 +34,7 @@ VIZWIZ = Benchmark(
     },
     parse_row=parse_row,
     measure=measure,
+    reads=SCORED,
     about=About(
         task="answerability: can a question be answered from a photo?",
         metrics=("accuracy", "balanced accuracy"),

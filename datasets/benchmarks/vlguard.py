@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.benchmarks.general import measure
+from savs.datasets.metrics.metrics import SCORED
 from savs.datasets.row import Row
 
 
@@ -34,6 +35,7 @@ VLGUARD = Benchmark(
     },
     parse_row=parse_row,
     measure=measure,
+    reads=SCORED,
     about=About(
         task="safety: is an image with an instruction harmful?",
         metrics=("accuracy", "balanced accuracy"),

@@ -7,6 +7,8 @@ import polars as pl
 
 Classes = Mapping[str | None, Sequence[str]]
 """Subtask (None without subtasks) -> the classes that can be predicted."""
+SCORED = ("label", "correct", "subtask", "cluster")
+"""Columns of the predictions that accuracies are made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +94,9 @@ def balanced_accuracy(
     Units
         One unit per example, a stratum per label; chance is the mean of that of the labels.
     """
-    guesses = predictions.select(guess_score(classes).mean().over("label").alias("guess"), "label")
-    chance = guesses.unique("label").select(pl.col("guess").mean()).item()
-    return Units(name, _scores(predictions, pl.col("label")), float(chance))
+    counts = _counts(predictions, classes)
+    guesses = counts.group_by("label", maintain_order=True).agg(_mean_guess())["guess"]
+    return Units(name, _scores(predictions, pl.col("label")), float(guesses.to_numpy().mean()))
 
 
 def mean_metric(name: str, parts: Sequence[Units]) -> Units:
@@ -143,9 +145,18 @@ def guess_score(classes: Classes) -> pl.Expr:
 
 def _baselines(predictions: pl.DataFrame, classes: Classes) -> tuple[float, float]:
     """Return the accuracy of a uniform guess and of the most frequent label of the classes."""
-    hits = 0
-    for (subtask,), part in predictions.select("subtask", "label").group_by("subtask"):
-        names = classes[str(subtask) if subtask is not None else None]
-        known = part.filter(pl.col("label").is_in(names))["label"].value_counts()["count"]
-        hits += int(known.to_numpy().max(initial=0))
-    return float(predictions.select(guess_score(classes).mean()).item()), hits / predictions.height
+    counts = _counts(predictions, classes)
+    known = counts.filter(pl.col("guess") > 0).group_by("subtask").agg(pl.col("examples").max())
+    hits = int(known["examples"].sum())
+    return float(counts.select(_mean_guess()).item()), hits / predictions.height
+
+
+def _counts(predictions: pl.DataFrame, classes: Classes) -> pl.DataFrame:
+    """Return the examples of each label of each subtask, and the score of a guess."""
+    rows = predictions.lazy().group_by("subtask", "label", maintain_order=True)
+    counts = rows.agg(examples=pl.len()).collect(engine="streaming")  # the other copies rows
+    return counts.with_columns(guess=guess_score(classes))
+
+
+def _mean_guess() -> pl.Expr:
+    return (pl.col("guess") * pl.col("examples")).sum() / pl.col("examples").sum()

@@ -112,19 +112,28 @@ def _fields_problem(fields: Any) -> str | None:
 
 
 def compute_metrics(
-    benchmark: Benchmark, predictions: pl.DataFrame, classes: Classes
+    benchmark: Benchmark, predictions: pl.DataFrame | pl.LazyFrame, classes: Classes
 ) -> list[Units]:
     """Return a benchmark's metrics of predictions, the headline first.
+
+    `measure` gets the columns of the predictions that the benchmark `reads`.
 
     Raises
     ------
     DatasetError
         The benchmark refuses the predictions.
     BenchmarkFaultError
-        `measure` fails otherwise, or gives no valid metrics.
+        `measure` fails otherwise, or gives no valid metrics, or `reads` names no column.
     """
+    table = predictions.lazy()
+    there = table.collect_schema().names()
+    reads = list(there if benchmark.reads is None else dict.fromkeys(benchmark.reads))
+    if absent := [name for name in reads if name not in there]:
+        what = f"reads {absent[0]!r}, which is no column of the predictions: {', '.join(there)}"
+        raise _fault(benchmark, benchmark.measure, what)
+    read = table.select(reads).collect()
     with _guard(benchmark, benchmark.measure):
-        units = list(benchmark.measure(predictions, classes))
+        units = list(benchmark.measure(read, classes))
     if not units:
         raise _fault(benchmark, benchmark.measure, "gives no metric")
     for metric in units:
@@ -164,7 +173,7 @@ def read_captions(benchmark: Benchmark, prompt: str) -> Mapping[str, str]:
     return found
 
 
-def make_submission(benchmark: Benchmark, predictions: pl.DataFrame) -> Mapping[str, Any] | None:
+def make_submission(benchmark: Benchmark, predictions: pl.LazyFrame) -> Mapping[str, Any] | None:
     """Return the JSON object for the benchmark's official evaluation, if it has one.
 
     Raises
@@ -174,8 +183,9 @@ def make_submission(benchmark: Benchmark, predictions: pl.DataFrame) -> Mapping[
     """
     if benchmark.submission is None:
         return None
+    table = predictions.collect()
     with _guard(benchmark, benchmark.submission):
-        return benchmark.submission(predictions)
+        return benchmark.submission(table)
 
 
 def _failure(

@@ -78,11 +78,11 @@ def print_evaluation(evaluation: "Evaluation", *, per_class: bool = False) -> No
         print_table(header, rows)
     if per_class:
         _print_classes(evaluation)
-    split = evaluation.predictions["split"].first()
-    left_out = evaluation.planned - evaluation.predictions.height
+    split, examples = evaluation.table.select("split").head(1).collect().item(), evaluation.examples
+    left_out = evaluation.planned - examples
     say(
         f"{evaluation.planned:,} {split} examples planned,"
-        f" {evaluation.predictions.height - evaluation.skipped:,} scored,"
+        f" {examples - evaluation.skipped:,} scored,"
         f" {evaluation.skipped:,} skipped" + (f", {left_out:,} left out" if left_out else "")
     )
     for note in evaluation.notes:
@@ -92,8 +92,7 @@ def print_evaluation(evaluation: "Evaluation", *, per_class: bool = False) -> No
 def _print_classes(evaluation: "Evaluation") -> None:
     from savs.pipeline.evaluation.per_class import class_table, confusion_table
 
-    classes = class_table(evaluation.predictions)
-    confusions = confusion_table(evaluation.predictions)
+    classes, confusions = class_table(evaluation.table), confusion_table(evaluation.table)
     several = classes["subtask"].n_unique() > 1
     rows = [
         [row["label"], f"{row['n']:,}", f"{row['predicted']:,}", percent(row["precision"]),

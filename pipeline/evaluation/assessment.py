@@ -1,29 +1,26 @@
 """From predictions to an evaluation: metrics with intervals, skips, leaks, notes."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
-from savs.datasets import Benchmark, Leaks, Units, find_leaks
+from savs.datasets import Benchmark, Units, find_leaks
 from savs.datasets.benchmarks.several_prompts import stored_prompts
 from savs.datasets.rows.plugin_guard import compute_metrics, make_submission
 from savs.datasets.splits.clusters import clusters_of
 from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.pipeline.errors import LeakError
 from savs.pipeline.evaluation.confidence import Confidence, measure_confidence
+from savs.pipeline.evaluation.notes import Counts, unseen_notes
 from savs.pipeline.evaluation.per_class import class_table, confusion_table, part_table
-from savs.pipeline.evaluation.predictions import in_schema
+from savs.pipeline.evaluation.predictions import in_schema, packed
 from savs.pipeline.evaluation.same_examples import content_of
 from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.statistics.intervals import Metric, summarise
 from savs.stores import FeatureStore
-
-FEW_CLUSTERS = 10
-"""With fewer clusters than this, a note says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +31,9 @@ class Evaluation:
     """The headline first."""
     units: tuple[Units, ...]
     """The scores that each metric is the mean of, in the same order."""
-    predictions: pl.DataFrame
-    """One row a test example, in the order of the input file; columns `PREDICTION_SCHEMA`."""
+    table: pl.LazyFrame
+    """One row an example, in the order of the input file; columns `PREDICTION_SCHEMA`. That of
+    `evaluate` is Parquet in memory, of which a query reads the columns that it names."""
     selection: Selection | None
     """None where the model's own answers were taken, or images were compared with captions."""
     model: Mapping[str, Any]
@@ -63,9 +61,20 @@ class Evaluation:
         """Name of the rule that made the predictions."""
         return self.selection.readout if self.selection else self.rule
 
+    @property
+    def predictions(self) -> pl.DataFrame:
+        """All of the table, made anew each time. Votes take 24 bytes a class, of 20 at most."""
+        return self.table.collect()
+
+    @property
+    def examples(self) -> int:
+        """Rows of the table: the planned ones, but for those left out."""
+        return int(self.table.select(pl.len()).collect().item())
+
     def to_json(self) -> dict[str, Any]:
         """Return the form that metrics.json holds."""
-        chosen = self.selection
+        chosen, examples = self.selection, self.examples
+        leaking = self.table.filter(pl.col("leak").is_not_null()).select("id", "leak").collect()
         return {
             "benchmark": self.benchmark,
             "model": dict(self.model),
@@ -73,26 +82,26 @@ class Evaluation:
             "scoring": chosen.scoring if chosen else None,
             "heads": max(len(task.heads) for task in chosen.tasks) if chosen else 0,
             "planned": self.planned,
-            "scored": self.predictions.height - self.skipped,
+            "scored": examples - self.skipped,
             "skipped": self.skipped,
-            "left_out": self.planned - self.predictions.height,
+            "left_out": self.planned - examples,
             "leaks": {
-                kind: self.predictions.filter(pl.col("leak") == kind)["id"].to_list()
+                kind: leaking.filter(pl.col("leak") == kind)["id"].to_list()
                 for kind in (REPEATED, SHARED)
             },
             "metrics": [metric.to_json() for metric in self.metrics],
             "cost": dict(self.cost),
             "confidence": [part.to_json() for part in self.confidence],
-            "per_class": class_table(self.predictions).to_dicts(),
-            "confusions": confusion_table(self.predictions).to_dicts(),
-            "parts": part_table(self.predictions).to_dicts(),
+            "per_class": class_table(self.table).to_dicts(),
+            "confusions": confusion_table(self.table).to_dicts(),
+            "parts": part_table(self.table).to_dicts(),
             "notes": list(self.notes),
         }
 
 
 def assess(
     store: FeatureStore,
-    parts: Sequence[pl.DataFrame],
+    whole: pl.LazyFrame,
     classes: Mapping[str | None, Sequence[str]],
     selection: Selection | None,
     notes: Sequence[str],
@@ -109,8 +118,9 @@ def assess(
     ----------
     store
         The store that the predictions are about.
-    parts
-        Test examples with `prediction`, `correct`, `margin` and `votes`, see `predicted`.
+    whole
+        The test examples in the order of the input file, with `prediction`, `correct`, `margin` and
+        `votes`, see `predicted`; and those that were skipped, see `with_skipped`.
     classes
         The classes of each subtask.
     selection
@@ -135,97 +145,49 @@ def assess(
     StoreCorruptError
         Some examples have a label and some have none.
     """
-    skipped = store.skipped("test").with_columns(correct=pl.lit(False))
-    skipped = skipped.filter([subtask in classes for subtask in skipped["subtask"]])
-    rows = [*parts, skipped] if skipped.height else parts
-    whole = store.in_order("test", pl.concat(rows, how="diagonal_relaxed"))
-    store.require_labels("test", whole)
-    planned, notes = len(store.manifest.plan.splits["test"].ids), list(notes)
-    leaks = find_leaks(store.examples("train"), whole)
-    notes += leaks.summary()
-    whole = whole.with_columns(leak=leaks.kinds)
-    if drop_leaks:
-        whole = _without_leaks(whole, leaks)
-        notes.append(f"{leaks.dropped().sum()} test examples were left out (--drop-leaks)")
-    whole = whole.with_columns(cluster=clusters_of(whole), content=content_of(whole))
-    notes += _notes(whole, classes)
-    units = [] if _unlabelled(whole) else compute_metrics(benchmark, whole, classes)
+    store.require_labels("test", whole.select("label").collect())
+    table, leak_notes = _marked(store, whole, drop_leaks=drop_leaks)
+    counts = Counts.of(table)
+    notes = [*notes, *leak_notes, *unseen_notes(table, classes), *counts.notes()]
+    units = compute_metrics(benchmark, table, classes) if counts.labels else []
     notes += dict.fromkeys(note for metric in units for note in metric.notes)
-    predictions = in_schema(whole)
     return Evaluation(
         metrics=tuple(summarise(metric) for metric in units),
         units=tuple(units),
-        predictions=predictions,
+        table=table,
         selection=selection,
         model=dict(store.manifest.identity.model),
-        planned=planned,
-        skipped=int(whole["prediction"].null_count()),
+        planned=len(store.manifest.plan.splits["test"].ids),
+        skipped=counts.skipped,
         notes=tuple(notes),
         rule=rule,
         confidence=measure_confidence(
-            *(predictions, selection, risk), stored_prompts(store.manifest.identity.benchmark)
+            *(table, selection, risk), stored_prompts(store.manifest.identity.benchmark)
         ),
-        submission=make_submission(benchmark, predictions),
+        submission=make_submission(benchmark, table),
         benchmark=str(store.manifest.identity.benchmark["name"]),
         cost=cost,
     )
 
 
-def partial_notes(store: FeatureStore) -> list[str]:
-    """Return a note for each split of a partial store that has missing shards."""
-    notes = []
-    for split, plan in store.manifest.plan.splits.items():
-        missing = store.missing(split)
-        if missing:
-            rows = sum(spec.rows for spec in missing)
-            names = ", ".join(spec.name for spec in missing[:3]) + (" ..." if missing[3:] else "")
-            notes.append(
-                f"partial: {rows:,} of {len(plan.ids):,} {split} examples are not extracted yet"
-                f" ({names})"
+def _marked(
+    store: FeatureStore, whole: pl.LazyFrame, *, drop_leaks: bool
+) -> tuple[pl.LazyFrame, list[str]]:
+    """Return the predictions with what their media tell: leaks, clusters, content; and notes."""
+    # names count only where digests are unknown: the others would take memory
+    names = pl.when(pl.col("media_sha256").list.len() == 0).then("media").otherwise([])
+    shown = whole.select("id", "group", "prompt", "media_sha256", media=names).collect()
+    leaks = find_leaks(store.examples("train"), shown)
+    kinds, notes = leaks.kinds, leaks.summary()
+    if drop_leaks:
+        kept = ~leaks.dropped()
+        if not kept.any():
+            raise LeakError(
+                f"all {len(kept)} test examples share an image with training, or are in a group"
+                " with one that does; omit --drop-leaks, or use other training examples"
             )
-    return notes
-
-
-def _without_leaks(predictions: pl.DataFrame, leaks: Leaks) -> pl.DataFrame:
-    kept = predictions.filter(~leaks.dropped())
-    if not kept.height:
-        raise LeakError(
-            f"all {predictions.height} test examples share an image with training, or are in a"
-            " group with one that does; omit --drop-leaks, or use other training examples"
-        )
-    return kept
-
-
-def _unlabelled(predictions: pl.DataFrame) -> bool:
-    return predictions["label"].null_count() == predictions.height
-
-
-def _notes(predictions: pl.DataFrame, classes: Mapping[str | None, Sequence[str]]) -> list[str]:
-    notes = _unseen_notes(predictions, classes)
-    if _unlabelled(predictions):
-        notes.append("the test examples have no labels, so there are predictions but no metrics")
-    if skipped := predictions["prediction"].null_count():
-        notes.append(f"{skipped} test examples were skipped at extraction; they count as wrong")
-    clusters = predictions["cluster"].n_unique()
-    if clusters < FEW_CLUSTERS < predictions.height:
-        notes.append(
-            f"examples that share an image or a group form a cluster; with {clusters} clusters,"
-            " intervals are wide, and with one there are none"
-        )
-    return notes
-
-
-def _unseen_notes(
-    predictions: pl.DataFrame, classes: Mapping[str | None, Sequence[str]]
-) -> list[str]:
-    known = {(subtask, label) for subtask, labels in classes.items() for label in labels}
-    counts = predictions.group_by("subtask", "label", maintain_order=True).len()
-    unseen: Counter[str] = Counter()
-    for subtask, label, count in counts.iter_rows():
-        if label is not None and (subtask, label) not in known:
-            unseen[label] += count
-    return [
-        f"label {label!r} of {count} test examples is not in the training examples; they count as"
-        " wrong"
-        for label, count in unseen.items()
-    ]
+        whole, shown, kinds = whole.filter(pl.lit(kept)), shown.filter(kept), kinds.filter(kept)
+        notes.append(f"{(~kept).sum()} test examples were left out (--drop-leaks)")
+    marks = [kinds.alias("leak"), clusters_of(shown), content_of(shown)]
+    marked = pl.concat([whole, packed(pl.DataFrame(marks))], how="horizontal")
+    return in_schema(marked), notes

@@ -18,7 +18,7 @@ from savs.pipeline.statistics.reliability import (
 )
 
 MEASURED = (
-    *("label", "prediction", "correct", "probability", "prediction_set", "unsure", "atypical"),
+    *("label", "correct", "probability", "prediction_set", "unsure", "atypical"),
     *("subtask", "cluster"),
 )
 """Columns of the predictions that are looked at."""
@@ -83,7 +83,7 @@ class Confidence:
 
 
 def measure_confidence(
-    predictions: pl.DataFrame,
+    predictions: pl.LazyFrame,
     selection: Selection | None,
     risk: float | None,
     prompts: Sequence[str] = (),
@@ -103,8 +103,10 @@ def measure_confidence(
     prompts
         Those that each example is under; empty if rows have their own.
     """
-    known = predictions.select(MEASURED).filter(
-        pl.col("probability").is_not_null(), pl.col("label").is_not_null()
+    known = (
+        predictions.select(MEASURED)
+        .filter(pl.col("probability").is_not_null(), pl.col("label").is_not_null())
+        .collect()
     )
     parts = [(prompt, known.filter(subtask=prompt)) for prompt in prompts] or [(None, known)]
     tasks = selection.tasks if selection else ()

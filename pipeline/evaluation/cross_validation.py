@@ -71,7 +71,7 @@ def assess_left_out(
     return Evaluation(
         metrics=tuple(summarise(metric) for metric in units),
         units=tuple(units),
-        predictions=in_schema(whole),
+        table=in_schema(whole.lazy()),
         selection=selection,
         model=dict(store.manifest.identity.model),
         planned=len(store.manifest.plan.splits["train"].ids),

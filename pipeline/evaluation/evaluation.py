@@ -9,10 +9,12 @@ import polars as pl
 from savs.datasets import Benchmark
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
+from savs.pipeline.evaluation.all_examples import as_wrong, in_file_order
+from savs.pipeline.evaluation.assessment import Evaluation, assess
 from savs.pipeline.evaluation.calibrate import calibrate
 from savs.pipeline.evaluation.cost import selection_cost
-from savs.pipeline.evaluation.predictions import joined, predicted
+from savs.pipeline.evaluation.notes import partial_notes
+from savs.pipeline.evaluation.predictions import packed, predicted
 from savs.pipeline.evaluation.probability_columns import (
     risk_notes,
     with_probability,
@@ -42,9 +44,9 @@ def evaluate(
 ) -> Evaluation:
     """Classify the test examples and measure how well, from stored features alone.
 
-    Memory holds the chosen heads of one shard at a time, or of several small ones, and all
-    predictions. A skipped test example counts as wrong, and so does one whose label training never
-    had; both are reported.
+    Memory holds the chosen heads of one shard at a time, or of several small ones. Predictions are
+    written as they come, see `Evaluation.table`. A skipped test example counts as wrong, and so
+    does one whose label training never had; both are reported.
 
     Parameters
     ----------
@@ -115,20 +117,20 @@ def score(
     if not is_allowed:
         require_same_prompt(selection, store.examples("test"), is_allowed=False)
     unable = risk_notes(selection, risk)
-    answered, left_out = _predict(store, selection, risk)
-    if answered.is_empty():
+    whole, left_out = _predict(store, selection, risk)
+    if "prediction" not in whole.collect_schema():
         raise StoreIncompleteError(
             f"{store.path}: the training examples of the extracted test examples are still missing;"
             " wait for `savs extract`, or run it again to resume"
         )
-    other_prompts = require_same_prompt(selection, answered, is_allowed=is_allowed)
+    other_prompts = require_same_prompt(selection, whole, is_allowed=is_allowed)
     classes = {task.subtask: task.classes for task in selection.tasks}
     notes = [*partial_notes(store), *notes, *older, *other_prompts, *unable] + [
         f"partial: subtask {subtask!r} is left out, its training examples are not extracted yet"
         for subtask in left_out
     ]
     return assess(
-        *(store, [answered], classes, selection, notes, benchmark),
+        *(store, whole, classes, selection, notes, benchmark),
         cost=selection_cost(store, selection),
         drop_leaks=drop_leaks,
         risk=risk,
@@ -137,11 +139,11 @@ def score(
 
 def _predict(
     store: FeatureStore, selection: Selection, risk: float | None
-) -> tuple[pl.DataFrame, list[str | None]]:
-    """Return the test examples with their predictions, and subtasks that cannot be predicted yet.
+) -> tuple[pl.LazyFrame, list[str | None]]:
+    """Return all test examples with their predictions, and subtasks that cannot be predicted yet.
 
     Memory holds the chosen heads of one shard, or of several that are small; its rows and features
-    come from one opening.
+    come from one opening, and its predictions are packed before the next is read.
     """
     tasks = {task.subtask: task for task in selection.tasks}
     heads, parts, left_out = selection.heads, [], {}
@@ -149,6 +151,7 @@ def _predict(
     most = BLOCK // max(classes, len(heads) * max(head_widths(store, heads)))
     for block in store.blocks("test", heads, rows=most):
         rows = block.examples.drop(THUMBNAIL_COLUMN, strict=False).with_row_index("row")
+        made = [as_wrong(block.skipped, tasks)]
         for (name,), part in rows.group_by("subtask", maintain_order=True):
             subtask = None if name is None else str(name)
             task = tasks.get(subtask)
@@ -162,9 +165,10 @@ def _predict(
                 )
             features = task_features(store, block.features, heads, task, part["row"].to_numpy())
             found = task.fitted.scores(features)
-            made = with_probability(predicted(part, task.classes, found), task, found, risk)
-            parts.append(with_typicality(made, task, found, features))
-    return joined(parts), list(left_out)
+            sure = with_probability(predicted(part, task.classes, found), task, found, risk)
+            made.append(with_typicality(sure, task, found, features))
+        parts.append(packed(pl.concat(made, how="diagonal_relaxed").sort("index")))
+    return in_file_order(store, pl.concat(parts, how="diagonal_relaxed")), list(left_out)
 
 
 def task_features(

@@ -74,7 +74,7 @@ def save_evaluation(evaluation: Evaluation, folder: str | Path) -> tuple[Path, P
     mark = {"run": digest(content)}
     sums = {
         UNITS: write_table(folder / UNITS, unit_table(evaluation.units), mark),
-        PREDICTIONS: write_table(folder / PREDICTIONS, evaluation.predictions, mark),
+        PREDICTIONS: write_table(folder / PREDICTIONS, evaluation.table, mark),
     }
     if evaluation.selection is not None:
         sums |= write_selection(evaluation.selection, folder)

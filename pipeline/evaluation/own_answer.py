@@ -4,9 +4,11 @@ from pathlib import Path
 
 from savs.datasets import Benchmark
 from savs.foundation.errors import ParameterError
-from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
+from savs.pipeline.evaluation.all_examples import with_skipped
+from savs.pipeline.evaluation.assessment import Evaluation, assess
 from savs.pipeline.evaluation.cost import answers_cost
 from savs.pipeline.evaluation.generated import text_answers
+from savs.pipeline.evaluation.notes import partial_notes
 from savs.pipeline.evaluation.predictions import Answers
 from savs.pipeline.evaluation.zero_shot import label_answers
 from savs.pipeline.names import GENERATED, OWN_ANSWERS
@@ -57,9 +59,10 @@ def own_answer(
     store.require_complete()
     measuring = stored_benchmark(store, benchmark)
     found = own_answers(store, readout)
+    whole = with_skipped(store, found.parts, found.classes)
+    notes = [*partial_notes(store), *found.notes]
     return assess(
-        *(store, found.parts, found.classes, None, [*partial_notes(store), *found.notes]),
-        measuring,
+        *(store, whole, found.classes, None, notes, measuring),
         cost=answers_cost(store, readout, found.classes),
         drop_leaks=drop_leaks,
         rule=readout,

@@ -1,5 +1,7 @@
 """Where an evaluation is right and wrong: by class, by confusion, by subtask and category."""
 
+from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
@@ -40,7 +42,7 @@ PART_SCHEMA = pl.Schema(
 """Columns of `part_table`; `by` is `subtask` or `category`."""
 
 
-def class_table(predictions: pl.DataFrame) -> pl.DataFrame:
+def class_table(predictions: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
     """Return precision, recall and F1 of each class of each subtask.
 
     A class that is never predicted has no precision, one without test examples no recall; a skipped
@@ -56,13 +58,17 @@ def class_table(predictions: pl.DataFrame) -> pl.DataFrame:
     polars.DataFrame
         Columns `CLASS_SCHEMA`, in order of first appearance; empty where examples have no labels.
     """
+    labelled = _labelled(predictions)
+    said: defaultdict[str | None, dict[str | None, int]] = defaultdict(dict)
+    for subtask, name, count in _counts(labelled, "subtask", "prediction").iter_rows():
+        if name is not None:
+            said[subtask][name] = count
     rows: list[dict[str, Any]] = []
-    for (subtask,), part in _labelled(predictions).group_by("subtask", maintain_order=True):
-        of_label = part.partition_by("label", as_dict=True, maintain_order=True)
-        said = dict(part["prediction"].drop_nulls().value_counts().iter_rows())
-        for label in dict.fromkeys([*part["label"].unique(maintain_order=True), *said]):
-            own = of_label.get((label,), part.clear())
-            n, predicted, correct = own.height, said.get(label, 0), int(own["correct"].sum())
+    for subtask, part in _parts(_scored(labelled, "subtask", "label"), "subtask"):
+        of_label = dict(_parts(part.drop("subtask"), "label"))
+        for label in dict.fromkeys([*of_label, *said[subtask]]):
+            own = of_label.get(label, part.clear())
+            n, predicted, correct = own.height, said[subtask].get(label, 0), own["correct"].sum()
             rows.append(
                 {
                     "subtask": subtask,
@@ -78,7 +84,7 @@ def class_table(predictions: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=CLASS_SCHEMA)
 
 
-def confusion_table(predictions: pl.DataFrame) -> pl.DataFrame:
+def confusion_table(predictions: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
     """Return how often each class is taken for another, most frequent first.
 
     Returns
@@ -87,13 +93,11 @@ def confusion_table(predictions: pl.DataFrame) -> pl.DataFrame:
         Columns `CONFUSION_SCHEMA`; equal counts in order of first appearance.
     """
     wrong = _labelled(predictions).filter(~pl.col("correct"))
-    counts = wrong.group_by("subtask", "label", "prediction", maintain_order=True).agg(
-        n=pl.len().cast(pl.Int64)
-    )
-    return counts.sort("n", descending=True, maintain_order=True).select(list(CONFUSION_SCHEMA))
+    counts = _counts(wrong, "subtask", "label", "prediction")
+    return counts.sort("n", descending=True, maintain_order=True)
 
 
-def part_table(predictions: pl.DataFrame) -> pl.DataFrame:
+def part_table(predictions: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
     """Return the accuracy in each subtask and each category, where there are several.
 
     Returns
@@ -103,21 +107,38 @@ def part_table(predictions: pl.DataFrame) -> pl.DataFrame:
     """
     labelled, rows = _labelled(predictions), []
     for by in ("subtask", "category"):
-        if labelled[by].drop_nulls().n_unique() < 2:
+        if len(_counts(labelled, by).drop_nulls(by)) < 2:
             continue
-        for (name,), part in labelled.group_by(by, maintain_order=True):
-            counts = {"n": part.height, "correct": int(part["correct"].sum())}
+        for name, part in _parts(_scored(labelled, by), by):
+            counts = {"n": part.height, "correct": part["correct"].sum()}
             rows.append({"by": by, "name": name} | counts | _share(part, "accuracy"))
     return pl.DataFrame(rows, schema=PART_SCHEMA)
 
 
-def _labelled(predictions: pl.DataFrame) -> pl.DataFrame:
-    """Return what is counted of the examples with labels; numbers for their clusters."""
-    counted = predictions.select(
-        *("subtask", "category", "label", "prediction", "correct"),
-        cluster=pl.col("cluster").rank("dense"),
-    )
-    return counted.filter(pl.col("label").is_not_null())
+def _labelled(predictions: pl.DataFrame | pl.LazyFrame) -> pl.LazyFrame:
+    return predictions.lazy().filter(pl.col("label").is_not_null())
+
+
+def _counts(predictions: pl.LazyFrame, *by: str) -> pl.DataFrame:
+    """Return how many rows have the same values, in order of first appearance."""
+    rows = predictions.group_by(by, maintain_order=True)
+    counts = rows.agg(n=pl.len().cast(pl.Int64))
+    return counts.collect(engine="streaming")  # the other engine copies the rows
+
+
+def _scored(predictions: pl.LazyFrame, *by: str) -> pl.DataFrame:
+    """Return whether each example is right, with some columns and a number of its cluster."""
+    found = predictions.select(*by, "correct", "cluster").collect()
+    return found.with_columns(pl.col("cluster").rank("dense"))
+
+
+def _parts(rows: pl.DataFrame, by: str) -> Iterator[tuple[str | None, pl.DataFrame]]:
+    """Yield each value of a column with its rows, in order of first appearance."""
+    if rows[by].null_count() == rows.height > 0:
+        yield None, rows  # without a copy
+        return
+    for (value,), part in rows.group_by(by, maintain_order=True):
+        yield None if value is None else str(value), part
 
 
 def _share(part: pl.DataFrame, name: str) -> dict[str, float | None]:

@@ -1,5 +1,6 @@
 """Predictions: one row for each example, with its prediction, margin and votes."""
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -7,10 +8,13 @@ import numpy as np
 import polars as pl
 
 from savs.foundation.arrays import Array
+from savs.foundation.parquet_files import scan_parquet
 from savs.pipeline.readouts import ClassScores
 
 VOTES_KEPT = 20
 """Classes named in a prediction's `votes`."""
+PACKING = 1
+"""Level of zstd for tables that are read again soon: the fastest."""
 
 VOTES = pl.List(pl.Struct({"class": pl.String, "score": pl.Float32, "soft": pl.Float32}))
 PREDICTION_SCHEMA = {
@@ -121,21 +125,17 @@ def best_classes(scores: Array, count: int) -> Array:
     return np.take_along_axis(found, order, axis=1)
 
 
-def joined(parts: list[pl.DataFrame]) -> pl.DataFrame:
-    """Return many parts as one frame, and empty the list, so that memory holds them once.
-
-    Column by column: the first operation on a frame of many pieces would copy all of it.
-    """
-    whole = pl.concat(parts, how="diagonal_relaxed") if parts else pl.DataFrame()
-    parts.clear()
-    for index in range(whole.width):
-        whole.replace_column(index, whole.to_series(index).rechunk())
-    return whole
+def packed(predictions: pl.DataFrame) -> pl.LazyFrame:
+    """Return predictions as Parquet in memory, of which a query reads the columns that it names."""
+    file = io.BytesIO()
+    predictions.write_parquet(file, compression_level=PACKING, statistics=False)
+    return scan_parquet(file.getvalue())
 
 
-def in_schema(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return a frame with the columns of `PREDICTION_SCHEMA` alone, null where it has none."""
+def in_schema(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """Return a table with the columns of `PREDICTION_SCHEMA` alone, null where it has none."""
+    there = frame.collect_schema()
     return frame.select(
-        (pl.col(name) if name in frame.columns else pl.lit(None)).cast(dtype).alias(name)
+        (pl.col(name) if name in there else pl.lit(None)).cast(dtype).alias(name)
         for name, dtype in PREDICTION_SCHEMA.items()
     )

@@ -54,7 +54,7 @@ def usable_source(selection: SelectionConfig, ours: FeatureSource) -> FeatureSou
 
 
 def require_same_prompt(
-    selection: SelectionConfig, examples: pl.DataFrame, *, is_allowed: bool
+    selection: SelectionConfig, examples: pl.DataFrame | pl.LazyFrame, *, is_allowed: bool
 ) -> list[str]:
     """Return a note for each subtask whose examples have another prompt than in training.
 
@@ -74,7 +74,8 @@ def require_same_prompt(
     SelectionError
         An example has another prompt, or another number of media, and that is not allowed.
     """
-    asked = examples.select("id", "subtask", "prompt", "media")
+    media = pl.col("media").list.len()
+    asked = examples.lazy().select("id", "subtask", "prompt", media).collect()
     found = [
         _other_prompts(task, asked.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask))))
         for task in selection.tasks
@@ -90,9 +91,8 @@ def require_same_prompt(
 
 def _other_prompts(task: TaskConfig, examples: pl.DataFrame) -> str | None:
     """Return what differs from a task's training examples, None where nothing does."""
-    count = pl.col("media").list.len()
     has_other = pl.lit(value=False) if task.question is None else pl.col("prompt") != task.question
-    has_more = pl.lit(value=False) if task.media is None else count != task.media
+    has_more = pl.lit(value=False) if task.media is None else pl.col("media") != task.media
     other = examples.filter(has_other | has_more)
     if not other.height:
         return None
@@ -101,6 +101,4 @@ def _other_prompts(task: TaskConfig, examples: pl.DataFrame) -> str | None:
     text = f"{other.height:,} of {examples.height:,} examples{where} have another prompt than"
     if first["prompt"] != task.question and task.question is not None:
         return f"{text} in training, {task.question!r}; {first['id']!r} has {first['prompt']!r}"
-    return (
-        f"{text} in training, with {task.media} images; {first['id']!r} has {len(first['media'])}"
-    )
+    return f"{text} in training, with {task.media} images; {first['id']!r} has {first['media']}"

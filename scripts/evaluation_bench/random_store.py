@@ -1,6 +1,7 @@
 """Stores of random features of any size."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,8 @@ class Size:
     subtasks: int = 1
     """Subtasks, each with its own part of the examples."""
     shard_rows: int = 256
+    has_images: bool = False
+    """Whether each example has an image of its own."""
 
 
 def random_store(folder: Path, size: Size) -> FeatureStore:
@@ -64,7 +67,7 @@ def random_store(folder: Path, size: Size) -> FeatureStore:
                 noise = rng.standard_normal((size.heads, spec.rows, size.width), np.float32)
                 values = noise + 0.02 * (layer + 1) * means[numbers]
                 features[layer] = (values.view(np.uint32) >> 16).astype(np.uint16)
-            columns = _columns(spec.split, rows, numbers, size.subtasks)
+            columns = _columns(spec.split, rows, numbers, size)
             nothing: dict[str, list[object]] = {name: [] for name in (*columns, "reason")}
             writer.write(spec, ShardContent(features, columns, nothing, run={}))
         writer.seal()
@@ -72,9 +75,11 @@ def random_store(folder: Path, size: Size) -> FeatureStore:
 
 
 def _columns(
-    split: str, rows: np.ndarray, numbers: np.ndarray, subtasks: int
+    split: str, rows: np.ndarray, numbers: np.ndarray, size: Size
 ) -> dict[str, list[object]]:
-    count = len(rows)
+    count, subtasks = len(rows), size.subtasks
+    media = [[f"{split}/image {row:08}.jpg"] if size.has_images else [] for row in rows]
+    digests = [[sha256(name.encode()).hexdigest() for name in own] for own in media]
     columns: dict[str, list[object]] = dict.fromkeys(EXAMPLE_COLUMNS, [None] * count)
     return columns | {
         "index": rows.tolist(),
@@ -83,6 +88,7 @@ def _columns(
         "label": [f"class {number}" for number in numbers],
         "subtask": [f"task {row % subtasks}" if subtasks > 1 else None for row in rows],
         "prompt": ["?"] * count,
-        **dict.fromkeys(("media", "media_sha256"), [[]] * count),
+        "media": media,
+        "media_sha256": digests,
         "extra": ["{}"] * count,
     }

@@ -12,6 +12,7 @@ from savs.stores.format.layout import STORED_DTYPES, Head, LayerGrid, as_numbers
 from savs.stores.format.plan import ShardSpec
 from savs.stores.read.shards import Shards
 from savs.stores.shard.read import Shard
+from savs.stores.shard.text_columns import SKIPPED_SCHEMA
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,8 @@ class Block:
 
     examples: pl.DataFrame
     """One row an example, in the order of the shards; the columns of `FeatureStore.examples`."""
+    skipped: pl.DataFrame
+    """Those of these shards that could not be read, with the column `reason`."""
     features: Array
     """`(heads, examples, head_dim)`."""
 
@@ -41,6 +44,7 @@ def read_blocks(
     memory: Array = np.zeros((0, 0, 0))
     for some in _groups(specs, rows):
         planned, stop, examples = sum(spec.rows for spec in some), 0, []
+        skipped = [pl.DataFrame(schema=SKIPPED_SCHEMA)]
         for spec in some:
             with shards.open(spec) as shard:
                 if spec is some[0] and not (reuse and memory.shape[1] >= planned):
@@ -48,7 +52,12 @@ def read_blocks(
                 start, stop = stop, stop + shard.rows
                 _fill(shards, shard, heads, memory[:, start:stop], raw=raw)
                 examples.append(shard.examples())
-        yield Block(pl.concat(examples, how="diagonal"), memory[:, :stop])
+                skipped += [shard.skipped()] if shard.rows < spec.rows else []
+        yield Block(
+            pl.concat(examples, how="diagonal"),
+            pl.concat(skipped, how="diagonal"),
+            memory[:, :stop],
+        )
 
 
 def _groups(specs: Sequence[ShardSpec], rows: int) -> Iterator[list[ShardSpec]]:

@@ -103,6 +103,10 @@ class FeatureStore:
         """Return rows of a split, known by their `id`, in the order of the plan."""
         return self._tables.in_order(split, rows)
 
+    def places(self, split: str, rows: pl.DataFrame) -> pl.Series:
+        """Return the `place` in the plan of each row of a split, known by its `id`."""
+        return self._tables.places(split, rows)
+
     def require_labels(self, split: str, rows: pl.DataFrame) -> None:
         """Raise StoreCorruptError where only some of the rows that must be labelled are."""
         self._tables.require_labels(split, rows)

@@ -6,15 +6,12 @@ import polars as pl
 
 from savs.foundation.arrays import Array
 from savs.stores.errors import StoreIncompleteError
-from savs.stores.format.layout import REASON_COLUMN, SECONDS
+from savs.stores.format.layout import SECONDS
 from savs.stores.format.plan import ShardSpec
 from savs.stores.read.shards import Shards
 from savs.stores.shard.checksums import damage
 from savs.stores.shard.read import Shard
-from savs.stores.shard.text_columns import EXAMPLE_SCHEMA, check_labels
-
-SKIPPED_SCHEMA = EXAMPLE_SCHEMA | {REASON_COLUMN: pl.String()}
-"""Columns of skipped examples."""
+from savs.stores.shard.text_columns import EXAMPLE_SCHEMA, SKIPPED_SCHEMA, check_labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +82,7 @@ class Tables:
             self._examples[split] = self._checked(split, examples)
         if with_examples and not self._is_in_order(split):
             stored = pl.concat([table.select("id") for table in examples])
-            self._orders[split] = self._places(split, stored).arg_sort().to_numpy()
+            self._orders[split] = self.places(split, stored).arg_sort().to_numpy()
 
     def _there(self, split: str) -> list[ShardSpec]:
         specs = self.shards.present(split)
@@ -106,14 +103,15 @@ class Tables:
 
     def in_order(self, split: str, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows of a split, known by their `id`, in the order of the plan."""
-        if rows["id"].equals(pl.Series(self.shards.manifest.plan.splits[split].ids)):
-            return rows
-        places = self._places(split, rows)
+        places = self.places(split, rows)
         return rows if places.is_sorted() else rows[places.arg_sort()]
 
-    def _places(self, split: str, rows: pl.DataFrame) -> pl.Series:
+    def places(self, split: str, rows: pl.DataFrame) -> pl.Series:
+        """Return the `place` in the plan of each row of a split, known by its `id`."""
         ids = self.shards.manifest.plan.splits[split].ids
         planned = pl.DataFrame({"id": ids}).with_row_index("place")
+        if rows["id"].equals(planned["id"]):
+            return planned["place"]
         return rows.select("id").join(planned, on="id", how="left", maintain_order="left")["place"]
 
     def require_labels(self, split: str, rows: pl.DataFrame) -> None:

@@ -52,13 +52,13 @@ def save_random_result(
         "extra": "{}",
     }  # fmt: skip
     given = {column: PREDICTION_SCHEMA[column] for column in columns}
-    predictions = in_schema(pl.DataFrame(columns, schema_overrides=given))
-    units = find_benchmark("general").measure(predictions, {None: names})
+    table = in_schema(pl.LazyFrame(columns, schema_overrides=given))
+    units = find_benchmark("general").measure(table.collect(), {None: names})
     save_evaluation(
         Evaluation(
             metrics=tuple(map(summarise, units)),
             units=tuple(units),
-            predictions=predictions,
+            table=table,
             selection=None,
             model={"name": name.format("model"), "class": "Toy"},
             planned=examples,

@@ -51,7 +51,7 @@ def save_result(
     result = Evaluation(
         metrics=tuple(map(summarise, units)),
         units=tuple(units),
-        predictions=in_schema(whole),
+        table=in_schema(whole.lazy()),
         selection=None,
         **{"model": {}, "planned": rows, "skipped": skipped, "notes": ()} | dict(facts or {}),
     )

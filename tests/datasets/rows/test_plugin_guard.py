@@ -107,22 +107,40 @@ def test_what_is_no_metric_is_told(given, message) -> None:
 def test_what_is_right_comes_through() -> None:
     units = Units("m", FRAME, 0.5)
     assert compute_metrics(own(None, lambda p, c: (units,)), FRAME, {}) == [units]
-    assert make_submission(own(), FRAME) is None
-    assert make_submission(own(submission=lambda p: {"a": p.height}), FRAME) == {"a": 1}
+    assert make_submission(own(), FRAME.lazy()) is None
+    assert make_submission(own(submission=lambda p: {"a": p.height}), FRAME.lazy()) == {"a": 1}
     seen = []
     reading = own(read_folder=lambda _: [ROW], check_rows=lambda *given: seen.append(given))
     assert read_split_rows(reading, "folder", "test") == [ROW]
     assert seen == [([ROW], "test")]
 
 
+@pytest.mark.parametrize(
+    ("reads", "columns"),
+    [(None, FRAME.columns), (("stratum", "score"), ["stratum", "score"])],
+    ids=["all", "some"],
+)
+def test_metrics_are_made_of_the_columns_that_they_read(reads, columns) -> None:
+    def measure(predictions, classes):
+        assert predictions.columns == columns
+        return [Units("m", FRAME, 0.5)]
+
+    assert compute_metrics(own(None, measure, reads=reads), FRAME.lazy(), {})
+
+
+def test_a_column_that_is_read_and_not_there_is_named() -> None:
+    with refused("'mine' reads 'votes', which is no column of the predictions: score, cluster, st"):
+        compute_metrics(own(None, fails, reads=("score", "votes")), FRAME, {})
+
+
 def test_the_other_functions_are_told_too() -> None:
     with refused(f"line {LINE}: fails of the benchmark 'mine' raises KeyError: 'image'; fix"):
         compute_metrics(own(None, fails), FRAME, {})
     with refused("raises KeyError"):
-        make_submission(own(submission=fails), FRAME)
+        make_submission(own(submission=fails), FRAME.lazy())
     with refused("raises KeyError: 'image'; fix the benchmark$"):
         read_split_rows(own(read_folder=lambda _: [ROW], check_rows=fails), "folder", "test")
     with refused("raises KeyError: 'image' at folder; fix the benchmark"):
         read_split_rows(own(read_folder=fails), "folder", "test")
     with refused("raises SystemExit: 0"):
-        make_submission(own(submission=lambda predictions: sys.exit(0)), FRAME)
+        make_submission(own(submission=lambda predictions: sys.exit(0)), FRAME.lazy())

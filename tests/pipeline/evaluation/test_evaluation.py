@@ -6,7 +6,7 @@ from polars.testing import assert_frame_equal
 from savs.pipeline import evaluate, save_evaluation, save_selection, select
 from savs.pipeline.cli.saved_selection import find_selection
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation import evaluation_file
+from savs.pipeline.evaluation import evaluation, evaluation_file
 from savs.stores import open_store
 from savs.stores.read import shards
 from stores import make_store
@@ -88,7 +88,8 @@ def test_examples_that_share_an_image_are_one_cluster(tmp_path, arrays):
     assert (result.metrics[0].units, result.metrics[0].clusters) == (7, 4)
 
 
-def test_results_are_the_same_whatever_the_shards(tmp_path, arrays):
+def test_results_are_the_same_whatever_the_shards(tmp_path, arrays, monkeypatch):
+    monkeypatch.setattr(evaluation, "BLOCK", 1)  # no shards are joined
     results = []
     for rows in (1, 3, 100):
         store = make_store(tmp_path / str(rows), *arrays, shard_rows=rows)
@@ -96,6 +97,39 @@ def test_results_are_the_same_whatever_the_shards(tmp_path, arrays):
     for other in results[1:]:  # soft scores are sums, and their rounding may depend on the block
         assert_frame_equal(results[0].predictions, other.predictions, rel_tol=1e-6)
     assert results[0].metrics == results[2].metrics
+
+
+@pytest.mark.parametrize("block", [1, 2**23], ids=["shard by shard", "at once"])
+@pytest.mark.parametrize("drop_leaks", [False, True])
+def test_predictions_stay_in_the_order_of_the_file_wherever_shards_have_them(
+    tmp_path, arrays, monkeypatch, drop_leaks, block
+):
+    monkeypatch.setattr(evaluation, "BLOCK", block)
+    images = ["x", "y", "x", "z", "y", "of training", "z"]
+    tests = [
+        {
+            "subtask": ["one", "two"][row % 2],
+            "media": f'["{name}"]',
+            "media_sha256": f'["{name}"]',
+        }
+        for row, name in enumerate(images)
+    ]
+    trains = [{"subtask": ["one", "two"][row // 2 % 2]} for row in range(8)]
+    trains[0] |= {"media": '["of training"]', "media_sha256": '["of training"]'}
+    found = []
+    for name, groups in (("plain", ()), ("grouped", images)):
+        given = {"train_rows": trains, "test_rows": tests, "test_groups": groups}
+        store = make_store(tmp_path / name, *arrays, **given, test_skipped=[4])
+        result = evaluate(store, select(store, heads=3), drop_leaks=drop_leaks)
+        found.append((result.predictions, result.to_json() | {"cost": None}))
+        assert "SORT BY" not in result.table.explain()  # which each query would do again
+    assert store.manifest.plan.splits["test"].order == (0, 2, 1, 4, 3, 6, 5)
+    (plain, facts), (grouped, same_facts) = found
+    assert_frame_equal(grouped, plain, rel_tol=1e-6)
+    assert same_facts == facts
+    assert plain["id"].to_list() == [f"test:{i}" for i in range(7) if i != 5 or not drop_leaks]
+    assert plain["cluster"].to_list()[:5] == ["0", "1", "0", "3", "1"]
+    assert plain["prediction"].is_null().to_list()[:5] == [False, False, False, False, True]
 
 
 def test_metrics_can_be_written_as_json(tmp_path, arrays):
