@@ -90,5 +90,5 @@ class Benchmark:
     options: Mapping[str, Any] = field(default_factory=dict)
     """The user's choices, such as a question; part of a store's identity."""
     reads: Sequence[str] | None = None
-    """Columns of the predictions that `measure` gets, to be replaced with it; None: all of them.
-    With many examples, most of the memory is that of the votes."""
+    """Columns of the predictions that `measure` gets; None: all of them. With many examples, votes
+    take most of the memory. Who replaces `measure` replaces this, too."""

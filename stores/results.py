@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 from safetensors import SafetensorError
 
+from savs.foundation.disk_errors import native_disk_errors
 from savs.foundation.indented_json import indented
 from savs.foundation.noted_files import noted_files, remove_noted
 from savs.foundation.parquet_files import scan_parquet
@@ -69,7 +70,8 @@ def write_table(
     It is written batch by batch: memory need not hold a lazy one.
     """
     with _writing(path), whole_file(path) as partial:
-        with partial.open("wb") as file:  # polars reads a path in its own way: `~`, bytes
+        # polars would read a path in its own way: `~`, bytes
+        with partial.open("wb") as file, native_disk_errors():
             table.lazy().sink_parquet(file, metadata=dict(metadata))
         return file_sha256(partial)
 
@@ -233,8 +235,7 @@ def _disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, pl.exceptions.PolarsError) as error:
-        text = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0]
-        reason = text.rpartition("IO error: ")[2].partition(" (os error")[0]  # polars' words
+        reason = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0]
         raise StoreWriteError(
             f"{path} cannot be written: {reason}; pass a writable folder as --out"
         ) from error

@@ -123,11 +123,16 @@ def compute_metrics(
     DatasetError
         The benchmark refuses the predictions.
     BenchmarkFaultError
-        `measure` fails otherwise, or gives no valid metrics, or `reads` names no column.
+        `measure` fails otherwise, or gives no valid metrics, or `reads` is no sequence of columns
+        that the predictions have.
     """
     table = predictions.lazy()
     there = table.collect_schema().names()
-    reads = list(there if benchmark.reads is None else dict.fromkeys(benchmark.reads))
+    wanted: Any = there if benchmark.reads is None else benchmark.reads
+    if isinstance(wanted, str) or not isinstance(wanted, Sequence):
+        what = f'reads {wanted!r}, expected a tuple of columns: ("label", "correct")'
+        raise _fault(benchmark, benchmark.measure, what)
+    reads = list(dict.fromkeys(wanted))
     if absent := [name for name in reads if name not in there]:
         what = f"reads {absent[0]!r}, which is no column of the predictions: {', '.join(there)}"
         raise _fault(benchmark, benchmark.measure, what)

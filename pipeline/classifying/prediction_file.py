@@ -17,6 +17,7 @@ from typing import IO, Any
 import msgspec
 import polars as pl
 
+from savs.foundation.disk_errors import native_disk_errors
 from savs.foundation.errors import SavsError
 from savs.foundation.parquet_files import scan_parquet
 from savs.foundation.whole_files import make_folder, remove_left_overs, whole_file
@@ -90,7 +91,7 @@ class PredictionFile:
             return
         rows_path = _rows_path(self.path)
         with output_errors(self.path):
-            with whole_file(self.path) as partial, partial.open("wb") as file:
+            with whole_file(self.path) as partial, partial.open("wb") as file, native_disk_errors():
                 _scan_lines(rows_path, self.schema).sink_parquet(file)
             _write_state(self.path, RunState(self.made, None, is_finished=True))
             rows_path.unlink()

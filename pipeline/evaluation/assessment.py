@@ -14,8 +14,9 @@ from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.pipeline.errors import LeakError
 from savs.pipeline.evaluation.confidence import Confidence, measure_confidence
 from savs.pipeline.evaluation.notes import Counts, unseen_notes
+from savs.pipeline.evaluation.packed_predictions import packed
 from savs.pipeline.evaluation.per_class import class_table, confusion_table, part_table
-from savs.pipeline.evaluation.predictions import in_schema, packed
+from savs.pipeline.evaluation.predictions import in_schema
 from savs.pipeline.evaluation.same_examples import content_of
 from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.selection.selection import Selection
@@ -63,7 +64,7 @@ class Evaluation:
 
     @property
     def predictions(self) -> pl.DataFrame:
-        """All of the table, made anew each time. Votes take 24 bytes a class, of 20 at most."""
+        """All of the table, made anew each time. An example's votes take 24 bytes a class."""
         return self.table.collect()
 
     @property
@@ -120,7 +121,7 @@ def assess(
         The store that the predictions are about.
     whole
         The test examples in the order of the input file, with `prediction`, `correct`, `margin` and
-        `votes`, see `predicted`; and those that were skipped, see `with_skipped`.
+        `votes`, see `predicted`; also those that were skipped, see `as_wrong`.
     classes
         The classes of each subtask.
     selection
@@ -136,7 +137,7 @@ def assess(
     rule
         Name of what made the predictions where there is no selection.
     risk
-        Of the prediction sets that the parts have.
+        Of the prediction sets that `whole` has.
 
     Raises
     ------
@@ -173,7 +174,7 @@ def assess(
 def _marked(
     store: FeatureStore, whole: pl.LazyFrame, *, drop_leaks: bool
 ) -> tuple[pl.LazyFrame, list[str]]:
-    """Return the predictions with what their media tell: leaks, clusters, content; and notes."""
+    """Return the predictions with leaks, clusters and content, and notes on the leaks."""
     # names count only where digests are unknown: the others would take memory
     names = pl.when(pl.col("media_sha256").list.len() == 0).then("media").otherwise([])
     shown = whole.select("id", "group", "prompt", "media_sha256", media=names).collect()

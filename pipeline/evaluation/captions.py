@@ -15,12 +15,12 @@ from savs.datasets import Benchmark
 from savs.datasets.rows.plugin_guard import read_captions
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.all_examples import with_skipped
 from savs.pipeline.evaluation.assessment import Evaluation, assess
 from savs.pipeline.evaluation.cost import captions_cost
 from savs.pipeline.evaluation.notes import partial_notes
 from savs.pipeline.evaluation.predictions import predicted
 from savs.pipeline.evaluation.probability_columns import shares
+from savs.pipeline.evaluation.skipped_examples import as_wrong, with_skipped
 from savs.pipeline.heads.centroids import first_of_best, normalise
 from savs.pipeline.heads.class_texts import count_texts
 from savs.pipeline.heads.training_set import TrainingTask, training_tasks
@@ -74,7 +74,8 @@ def match_captions(
     captions, tasks = Captions(store, measuring), training_tasks(store)
     found = [captions.match(task) for task in tasks]
     classes = {task.subtask: task.classes for task in tasks}
-    whole = with_skipped(store, [one.rows for one in found], classes)
+    skipped = as_wrong(store.skipped("test"), classes)
+    whole = with_skipped(store, [one.rows for one in found], skipped).lazy()
     return assess(
         *(store, whole, classes, None, partial_notes(store), measuring),
         cost=captions_cost(store, sum(o.train for o in found), sum(o.texts for o in found)),

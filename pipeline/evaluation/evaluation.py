@@ -9,17 +9,18 @@ import polars as pl
 from savs.datasets import Benchmark
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.all_examples import as_wrong, in_file_order
 from savs.pipeline.evaluation.assessment import Evaluation, assess
 from savs.pipeline.evaluation.calibrate import calibrate
 from savs.pipeline.evaluation.cost import selection_cost
 from savs.pipeline.evaluation.notes import partial_notes
-from savs.pipeline.evaluation.predictions import packed, predicted
+from savs.pipeline.evaluation.packed_predictions import in_file_order, packed
+from savs.pipeline.evaluation.predictions import predicted
 from savs.pipeline.evaluation.probability_columns import (
     risk_notes,
     with_probability,
     with_typicality,
 )
+from savs.pipeline.evaluation.skipped_examples import as_wrong
 from savs.pipeline.heads.training_set import head_widths
 from savs.pipeline.plugins.benchmark import stored_benchmark
 from savs.pipeline.selection.compatibility import require_same_model, require_same_prompt
@@ -44,9 +45,9 @@ def evaluate(
 ) -> Evaluation:
     """Classify the test examples and measure how well, from stored features alone.
 
-    Memory holds the chosen heads of one shard at a time, or of several small ones. Predictions are
-    written as they come, see `Evaluation.table`. A skipped test example counts as wrong, and so
-    does one whose label training never had; both are reported.
+    Memory holds the chosen heads of one shard at a time, or of several small ones, and predictions
+    as Parquet, see `Evaluation.table`. A skipped test example counts as wrong, and so does one
+    whose label training never had; both are reported.
 
     Parameters
     ----------
@@ -118,12 +119,8 @@ def score(
         require_same_prompt(selection, store.examples("test"), is_allowed=False)
     unable = risk_notes(selection, risk)
     whole, left_out = _predict(store, selection, risk)
-    if "prediction" not in whole.collect_schema():
-        raise StoreIncompleteError(
-            f"{store.path}: the training examples of the extracted test examples are still missing;"
-            " wait for `savs extract`, or run it again to resume"
-        )
-    other_prompts = require_same_prompt(selection, whole, is_allowed=is_allowed)
+    answered = whole.filter(pl.col("prediction").is_not_null())
+    other_prompts = require_same_prompt(selection, answered, is_allowed=is_allowed)
     classes = {task.subtask: task.classes for task in selection.tasks}
     notes = [*partial_notes(store), *notes, *older, *other_prompts, *unable] + [
         f"partial: subtask {subtask!r} is left out, its training examples are not extracted yet"
@@ -167,8 +164,16 @@ def _predict(
             found = task.fitted.scores(features)
             sure = with_probability(predicted(part, task.classes, found), task, found, risk)
             made.append(with_typicality(sure, task, found, features))
-        parts.append(packed(pl.concat(made, how="diagonal_relaxed").sort("index")))
-    return in_file_order(store, pl.concat(parts, how="diagonal_relaxed")), list(left_out)
+        # indices begin anew where examples were appended: `in_file_order` mends what comes of it
+        by = "row" if block.skipped.is_empty() and len(made) > 1 else "index"
+        parts.append(packed(pl.concat(made, how="diagonal_relaxed").sort(by)))
+    whole = in_file_order(store, pl.concat(parts, how="diagonal_relaxed"))
+    if left_out and not whole.select(pl.col("prediction").count()).collect().item():
+        raise StoreIncompleteError(
+            f"{store.path}: the training examples of the extracted test examples are still missing;"
+            " wait for `savs extract`, or run it again to resume"
+        )
+    return whole, list(left_out)
 
 
 def task_features(

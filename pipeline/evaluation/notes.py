@@ -29,7 +29,7 @@ def partial_notes(store: FeatureStore) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Numbers of a table of predictions."""
+    """How many examples a table of predictions has, and of which kinds."""
 
     examples: int
     labels: int

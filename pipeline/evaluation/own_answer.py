@@ -4,12 +4,12 @@ from pathlib import Path
 
 from savs.datasets import Benchmark
 from savs.foundation.errors import ParameterError
-from savs.pipeline.evaluation.all_examples import with_skipped
 from savs.pipeline.evaluation.assessment import Evaluation, assess
 from savs.pipeline.evaluation.cost import answers_cost
 from savs.pipeline.evaluation.generated import text_answers
 from savs.pipeline.evaluation.notes import partial_notes
 from savs.pipeline.evaluation.predictions import Answers
+from savs.pipeline.evaluation.skipped_examples import as_wrong, with_skipped
 from savs.pipeline.evaluation.zero_shot import label_answers
 from savs.pipeline.names import GENERATED, OWN_ANSWERS
 from savs.pipeline.plugins.benchmark import stored_benchmark
@@ -59,7 +59,8 @@ def own_answer(
     store.require_complete()
     measuring = stored_benchmark(store, benchmark)
     found = own_answers(store, readout)
-    whole = with_skipped(store, found.parts, found.classes)
+    skipped = as_wrong(store.skipped("test"), found.classes)
+    whole = with_skipped(store, found.parts, skipped).lazy()
     notes = [*partial_notes(store), *found.notes]
     return assess(
         *(store, whole, found.classes, None, notes, measuring),

@@ -1,6 +1,5 @@
 """Predictions: one row for each example, with its prediction, margin and votes."""
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,13 +7,10 @@ import numpy as np
 import polars as pl
 
 from savs.foundation.arrays import Array
-from savs.foundation.parquet_files import scan_parquet
 from savs.pipeline.readouts import ClassScores
 
 VOTES_KEPT = 20
 """Classes named in a prediction's `votes`."""
-PACKING = 1
-"""Level of zstd for tables that are read again soon: the fastest."""
 
 VOTES = pl.List(pl.Struct({"class": pl.String, "score": pl.Float32, "soft": pl.Float32}))
 PREDICTION_SCHEMA = {
@@ -123,13 +119,6 @@ def best_classes(scores: Array, count: int) -> Array:
     found = np.nonzero(kept)[1].reshape(n, count)
     order = np.argsort(-np.take_along_axis(scores, found, axis=1), axis=1, kind="stable")
     return np.take_along_axis(found, order, axis=1)
-
-
-def packed(predictions: pl.DataFrame) -> pl.LazyFrame:
-    """Return predictions as Parquet in memory, of which a query reads the columns that it names."""
-    file = io.BytesIO()
-    predictions.write_parquet(file, compression_level=PACKING, statistics=False)
-    return scan_parquet(file.getvalue())
 
 
 def in_schema(frame: pl.LazyFrame) -> pl.LazyFrame:

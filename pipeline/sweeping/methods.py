@@ -18,6 +18,7 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.captions import Captions, compares_captions
 from savs.pipeline.evaluation.own_answer import own_answers
+from savs.pipeline.evaluation.skipped_examples import with_skipped
 from savs.pipeline.evaluation.zero_shot import ANSWERS
 from savs.pipeline.heads.class_texts import text_arguments
 from savs.pipeline.heads.training_set import TrainingTask, head_widths
@@ -26,7 +27,7 @@ from savs.pipeline.plugins.benchmark import stored_benchmark
 from savs.pipeline.readouts import Readout, choose_readout
 from savs.pipeline.selection.selection import head_count, require_scoring
 from savs.pipeline.sweeping.draws import Draw, Shots, make_draws
-from savs.pipeline.sweeping.passes import SweepPlan, swept_examples, whole_split
+from savs.pipeline.sweeping.passes import SweepPlan, swept_examples
 from savs.pipeline.sweeping.shared_examples import (
     SharedTest,
     Stores,
@@ -238,7 +239,7 @@ def _captioned(
     _, skipped = swept_examples(store)
     for point in _points(drawn):
         parts = [captions.match(draw.task).rows for draw in drawn if draw.point == point]
-        found = whole_split(store, parts, skipped)
+        found = with_skipped(store, parts, skipped)
         yield [Cell(method.name, NO_HEADS, *point) for method in own], found
 
 
@@ -249,7 +250,7 @@ def _level(
     for method in methods:
         if isinstance(method.rule, str):
             parts, (_, skipped) = own_answers(store, method.rule).parts, swept_examples(store)
-            found = whole_split(store, parts, skipped)
+            found = with_skipped(store, parts, skipped)
             yield [Cell(method.name, NO_HEADS, *point) for point in _points(drawn)], found
 
 

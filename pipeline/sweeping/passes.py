@@ -11,6 +11,7 @@ from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.predictions import VOTES_KEPT, named, predicted
+from savs.pipeline.evaluation.skipped_examples import with_skipped
 from savs.pipeline.heads.class_texts import text_arguments
 from savs.pipeline.heads.training_set import TrainingTask, head_widths
 from savs.pipeline.readouts import ClassScores, Fitted, Readout
@@ -67,13 +68,6 @@ def swept_examples(store: FeatureStore) -> tuple[pl.DataFrame, pl.DataFrame]:
         examples.with_columns(cluster=clusters.head(examples.height)),
         skipped.with_columns(cluster=clusters.tail(skipped.height), correct=pl.lit(False)),
     )
-
-
-def whole_split(
-    store: FeatureStore, parts: Sequence[pl.DataFrame], skipped: pl.DataFrame
-) -> pl.DataFrame:
-    """Return the predictions of all tasks, and the skipped examples, in the store's order."""
-    return store.in_order("test", pl.concat([*parts, skipped], how="diagonal_relaxed"))
 
 
 def run_draws(
@@ -228,7 +222,7 @@ def _cells(
             ]
             yield (
                 Cell(rule.name, count, shots, number),
-                whole_split(plan.store, parts, plan.skipped),
+                with_skipped(plan.store, parts, plan.skipped),
             )
 
 

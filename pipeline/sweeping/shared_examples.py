@@ -14,8 +14,9 @@ from savs.pipeline.evaluation.same_examples import (
     example_differences,
     joined_clusters,
 )
+from savs.pipeline.evaluation.skipped_examples import with_skipped
 from savs.pipeline.heads.training_set import TrainingTask, training_tasks
-from savs.pipeline.sweeping.passes import swept_examples, whole_split
+from savs.pipeline.sweeping.passes import swept_examples
 from savs.stores import FeatureStore
 
 Stores = Mapping[str, FeatureStore]
@@ -69,7 +70,7 @@ class SharedTest:
         whole = []
         for store in stores.values():
             examples, skipped = swept_examples(store)
-            whole.append(whole_split(store, [examples], skipped))
+            whole.append(with_skipped(store, [examples], skipped))
         return cls(tuple(whole[0]["id"]), joined_clusters([table["cluster"] for table in whole]))
 
     def in_order(self, predictions: pl.DataFrame) -> pl.DataFrame:

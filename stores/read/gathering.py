@@ -22,7 +22,7 @@ class Block:
     examples: pl.DataFrame
     """One row an example, in the order of the shards; the columns of `FeatureStore.examples`."""
     skipped: pl.DataFrame
-    """Those of these shards that could not be read, with the column `reason`."""
+    """Examples of these shards that could not be read, with the column `reason`."""
     features: Array
     """`(heads, examples, head_dim)`."""
 

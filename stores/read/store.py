@@ -173,6 +173,8 @@ class FeatureStore:
     ) -> Iterator[Block]:
         """Yield examples and their heads shard by shard: memory holds one, or several small ones.
 
+        A block also has the examples that were skipped.
+
         Parameters
         ----------
         split, heads, raw

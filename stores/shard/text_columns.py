@@ -32,7 +32,7 @@ def column_type(name: str) -> pl.DataType:
 EXAMPLE_SCHEMA = {name: column_type(name) for name in EXAMPLE_COLUMNS}
 """The columns that every example has."""
 SKIPPED_SCHEMA = EXAMPLE_SCHEMA | {REASON_COLUMN: pl.String()}
-"""Those of an example that could not be read."""
+"""The columns of a skipped example."""
 
 
 def _json_type(name: str) -> Any:

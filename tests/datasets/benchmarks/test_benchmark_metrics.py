@@ -6,6 +6,7 @@ from two_class import predictions_of, value
 
 from savs.datasets import Example, RowError, Units, find_benchmark
 from savs.datasets.metrics.pairs import order_metric
+from savs.datasets.rows.plugin_guard import compute_metrics
 
 YES_NO = {None: ["Yes", "No"]}
 ORDER = "true caption higher (official)"
@@ -32,7 +33,7 @@ def captions(*pairs: tuple[str, str, str]) -> list[Example]:
 
 
 def measured(name: str, rows: pl.DataFrame, classes: object = YES_NO) -> dict[str, Units]:
-    units = find_benchmark(name).measure(rows, classes)  # type: ignore
+    units = compute_metrics(find_benchmark(name), rows, classes)  # type: ignore
     assert len({u.name for u in units}) == len(units)
     return {u.name: u for u in units}
 

@@ -131,6 +131,9 @@ def test_metrics_are_made_of_the_columns_that_they_read(reads, columns) -> None:
 def test_a_column_that_is_read_and_not_there_is_named() -> None:
     with refused("'mine' reads 'votes', which is no column of the predictions: score, cluster, st"):
         compute_metrics(own(None, fails, reads=("score", "votes")), FRAME, {})
+    for odd in ("score", 3):
+        with refused("'mine' reads '?(score|3)'?, expected a tuple of columns"):
+            compute_metrics(own(None, fails, reads=odd), FRAME, {})
 
 
 def test_the_other_functions_are_told_too() -> None:

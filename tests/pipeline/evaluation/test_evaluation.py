@@ -6,7 +6,7 @@ from polars.testing import assert_frame_equal
 from savs.pipeline import evaluate, save_evaluation, save_selection, select
 from savs.pipeline.cli.saved_selection import find_selection
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation import evaluation, evaluation_file
+from savs.pipeline.evaluation import evaluation, evaluation_file, packed_predictions
 from savs.stores import open_store
 from savs.stores.read import shards
 from stores import make_store
@@ -130,6 +130,40 @@ def test_predictions_stay_in_the_order_of_the_file_wherever_shards_have_them(
     assert plain["id"].to_list() == [f"test:{i}" for i in range(7) if i != 5 or not drop_leaks]
     assert plain["cluster"].to_list()[:5] == ["0", "1", "0", "3", "1"]
     assert plain["prediction"].is_null().to_list()[:5] == [False, False, False, False, True]
+
+
+def test_rows_in_order_are_packed_once_though_their_indices_begin_anew(
+    tmp_path, arrays, monkeypatch
+):
+    monkeypatch.setattr(packed_predictions, "packed", lambda table: pytest.fail("packed again"))
+    rows = [{"index": row % 4, "subtask": ["one", "two"][row % 2]} for row in range(7)]
+    trains = [{"subtask": ["one", "two"][row // 2 % 2]} for row in range(8)]
+    store = make_store(tmp_path / "s", *arrays, train_rows=trains, test_rows=rows)
+    found = evaluate(store, select(store, heads=3)).predictions
+    assert found["id"].to_list() == [f"test:{row}" for row in range(7)]
+
+
+def test_the_prompt_of_a_skipped_example_is_not_compared(tmp_path, arrays):
+    rows = [{"prompt": "another?" if row == 2 else "?"} for row in range(7)]
+    store = make_store(tmp_path / "s", *arrays, test_rows=rows, test_skipped=[2])
+    selection = select(store, heads=3)
+    train, labels, *tests = arrays
+    other = make_store(
+        tmp_path / "other", train + 1, labels, *tests, test_rows=rows, test_skipped=[2]
+    )
+    for which in (store, other):
+        result = evaluate(which, selection)
+        assert result.skipped == 1
+        assert not [note for note in result.notes if "another prompt" in note]
+
+
+def test_of_skipped_examples_alone_all_are_wrong(tmp_path, arrays):
+    store = make_store(tmp_path / "s", *arrays, test_skipped=range(7))
+    result = evaluate(store, select(store, heads=3))
+    assert (result.examples, result.skipped) == (7, 7)
+    assert [metric.value for metric in result.metrics] == [0, 0]
+    assert result.predictions["correct"].to_list() == [False] * 7
+    assert result.confidence == ()
 
 
 def test_metrics_can_be_written_as_json(tmp_path, arrays):

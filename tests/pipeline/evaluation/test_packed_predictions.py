@@ -2,7 +2,8 @@ import polars as pl
 from polars.testing import assert_frame_equal
 
 from savs.pipeline import Evaluation
-from savs.pipeline.evaluation.predictions import PREDICTION_SCHEMA, in_schema, packed
+from savs.pipeline.evaluation.packed_predictions import packed
+from savs.pipeline.evaluation.predictions import PREDICTION_SCHEMA, in_schema
 
 VOTES = [{"class": "cat", "score": 12.0, "soft": 0.7}, {"class": "dog", "score": 8.0, "soft": 0.3}]
 ROWS = pl.DataFrame(
@@ -35,4 +36,6 @@ def test_the_predictions_of_an_evaluation_are_all_of_its_table() -> None:
     table = in_schema(packed(ROWS))
     found = Evaluation((), (), table, None, {}, planned=3, skipped=0, notes=())
     assert found.examples == 2
-    assert_frame_equal(found.predictions, table.collect())
+    nothing = {name: [None, None] for name in PREDICTION_SCHEMA if name not in ROWS.columns}
+    expected = ROWS.with_columns(pl.DataFrame(nothing)).select(list(PREDICTION_SCHEMA))
+    assert_frame_equal(found.predictions, expected.cast(PREDICTION_SCHEMA))

@@ -70,6 +70,13 @@ def test_blocks_and_scans_keep_each_example_with_its_values(tmp_path) -> None:
     }
 
 
+def test_blocks_have_their_skipped_examples(tmp_path) -> None:
+    store = write(tmp_path, IMAGES, skip=(0, 6))
+    for rows, expected in ((0, [["0"], [], [], ["6"]]), (100, [["0", "6"]])):
+        blocks = store.blocks("test", [(0, 1)], rows=rows)
+        assert [block.skipped["label"].to_list() for block in blocks] == expected
+
+
 def test_a_longer_input_keeps_the_shards_that_are_there(tmp_path) -> None:
     before = write(tmp_path, IMAGES[:4])
     written = {s.name: (tmp_path / s.name).stat().st_mtime_ns for s in before.present()}
