@@ -180,8 +180,11 @@ def decode_json(content: bytes) -> Any:
 
 
 def _levels(value: Any) -> int:
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return 1 + max(map(_levels, parts), default=0)
+    if not isinstance(value, dict | list):
+        return 1
+    parts = value.values() if isinstance(value, dict) else value
+    nested = [part for part in parts if isinstance(part, dict | list)]  # not a million ids
+    return 1 + max(map(_levels, nested), default=min(len(value), 1))
 
 
 def to_float32(stored: np.ndarray[Any, Any], dtype: str) -> np.ndarray[Any, np.dtype[np.float32]]:
