@@ -45,7 +45,7 @@ class Counts:
             examples=pl.len(),
             labels=pl.col("label").count(),
             skipped=pl.col("prediction").null_count(),
-            clusters=pl.col("cluster").hash().n_unique(),  # texts take five times the memory
+            clusters=pl.col("cluster").hash().n_unique(),  # texts would take more memory
         )
         return cls(**counts.collect().row(0, named=True))
 

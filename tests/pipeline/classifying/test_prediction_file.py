@@ -192,6 +192,24 @@ def test_a_full_disk_names_the_output(tmp_path, suffix) -> None:
         assert file.done.height == 0
 
 
+def test_a_disk_that_is_full_when_parquet_is_made_says_so_and_keeps_the_rows(tmp_path) -> None:
+    rows, out = classified(["a"], [["a.jpg"]], [None]), tmp_path / "out.parquet"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with open_predictions(out, rows.schema, {}, retry_skipped=False, force=False) as file:
+        file.take(0, rows)
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))
+            with pytest.raises(
+                OutputError, match=r"parquet cannot be written: File too large; pass"
+            ):
+                file.finish()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not out.exists()
+    with open_predictions(out, rows.schema, {}, retry_skipped=False, force=False) as file:
+        assert file.done["id"].to_list() == ["a"]
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_a_run_that_was_killed_before_it_said_of_what_is_begun_again(
     tmp_path, monkeypatch, suffix
