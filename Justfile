@@ -38,7 +38,7 @@ crash:
 # Extract on a Ray cluster of three nodes on this machine, and lose one (installs the extra `ray`)
 ray:
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ray]' 'ray[data]'
-    .venv/bin/python -m pytest -q -m slow tests/pipeline/cluster/test_ray.py tests/pipeline/cluster/test_ray_data.py
+    .venv/bin/python -m pytest -q -m slow tests/pipeline/extraction/cluster/test_ray.py tests/pipeline/extraction/cluster/test_ray_data.py
 
 # Run the demo as on an older processor, and train a model twice to the same bits
 same-bits:
@@ -47,7 +47,7 @@ same-bits:
 # Read ten thousand mutated shards; draw ten times as many malformed rows, mangled files and queries as `test`
 fuzz:
     .venv/bin/python -m pytest -q -n 2 --hypothesis-profile=deep \
-        tests/stores/shard/test_fuzz.py tests/pipeline/explore/test_random_sql.py \
+        tests/stores/shard/test_fuzz.py tests/pipeline/evaluation/test_random_sql.py \
         tests/datasets/benchmarks/test_malformed_rows.py tests/datasets/rows/test_mangled_files.py
 
 # Train the shipped model again, and measure it on fresh scenes (half an hour on two cores)

@@ -1,6 +1,7 @@
-"""The page that a package index shows: the README, whose relative links lead nowhere there.
+"""What pyproject.toml cannot say: the packages by a rule, and the page that a package index shows.
 
-All else stands in pyproject.toml. `[project.urls]` is the one place that says where the project
+The four rooms at the top are the packages of `savs`. The README's relative links lead nowhere on
+the page of an index. `[project.urls]` is the one place that says where the project
 lies: with a `Repository`, the links lead to its files of this version, without one they are text.
 """
 
@@ -8,9 +9,10 @@ import re
 import tomllib
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
+ROOMS = ("pipeline", "stores", "datasets", "foundation")
 FENCE = re.compile(r"^(```.*?^```$)", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\[([^\]]+)\]\((?!https://|#)([^)\s]+)\)")
 
@@ -40,6 +42,11 @@ def index_page(readme: str, repository: str | None, version: str) -> str:
 if __name__ == "__main__":  # the build backend runs this file as a program
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     setup(
+        packages=[
+            f"savs.{package}"
+            for room in ROOMS
+            for package in (room, *(f"{room}.{name}" for name in find_packages(room)))
+        ],
         long_description=index_page(
             (ROOT / "README.md").read_text("utf-8"),
             project["urls"].get("Repository"),

@@ -9,52 +9,52 @@ from savs.foundation.lazy_imports import lazy_imports
 with lazy_imports(globals()):
     from savs.datasets.splits.shots import Shots
     from savs.foundation.errors import SavsError
-    from savs.pipeline.bundles.bundle import Bundle, write_bundle
-    from savs.pipeline.bundles.hub import push
     from savs.pipeline.classifying.batch_step import ClassifyBatches
+    from savs.pipeline.classifying.bundle.bundle import Bundle, write_bundle
+    from savs.pipeline.classifying.bundle.hub import push
     from savs.pipeline.classifying.classification import classify
     from savs.pipeline.classifying.estimator import SavsClassifier
     from savs.pipeline.classifying.heads_classifier import HeadsClassifier
     from savs.pipeline.classifying.result import Classification
-    from savs.pipeline.comparing.across_data_sets import across_data_sets
-    from savs.pipeline.comparing.compare import compare
-    from savs.pipeline.comparing.method_table import method_table
     from savs.pipeline.evaluation.assessment import Evaluation
     from savs.pipeline.evaluation.calibrate import calibrate
     from savs.pipeline.evaluation.captions import match_captions
+    from savs.pipeline.evaluation.compare.across_data_sets import across_data_sets
+    from savs.pipeline.evaluation.compare.compare import compare
+    from savs.pipeline.evaluation.compare.method_table import method_table
     from savs.pipeline.evaluation.cross_validation import cross_validate
     from savs.pipeline.evaluation.evaluation import evaluate
     from savs.pipeline.evaluation.evaluation_file import save_evaluation
+    from savs.pipeline.evaluation.export import export
     from savs.pipeline.evaluation.generated import generated_texts
     from savs.pipeline.evaluation.own_answer import own_answer
+    from savs.pipeline.evaluation.query import query
+    from savs.pipeline.evaluation.suggest.suggest import (
+        Suggestions,
+        suggest,
+        suggest_from_predictions,
+    )
     from savs.pipeline.evaluation.suspects import suspects
-    from savs.pipeline.explaining.explain import explain
-    from savs.pipeline.explaining.explanation import Explanations
-    from savs.pipeline.explore.export import export
-    from savs.pipeline.explore.query import query
+    from savs.pipeline.evaluation.sweep.across_stores import across_stores
+    from savs.pipeline.evaluation.sweep.depth import sweep_depth
+    from savs.pipeline.evaluation.sweep.methods import MethodSweep, sweep_methods
+    from savs.pipeline.evaluation.sweep.prompts import PromptSweep, sweep_prompts
+    from savs.pipeline.evaluation.sweep.sweep import Sweep, sweep
     from savs.pipeline.extraction.entry_points import check_model, extract, load_model
     from savs.pipeline.extraction.extraction import Extraction
-    from savs.pipeline.heads.head_votes import heads_frame
-    from savs.pipeline.importing.importing import Imported, import_features
-    from savs.pipeline.previewing.preview import preview
-    from savs.pipeline.reporting.report import report
+    from savs.pipeline.inputs.importing.importing import Imported, import_features
+    from savs.pipeline.inputs.split import Splitting, split
+    from savs.pipeline.reports.explain.explain import explain
+    from savs.pipeline.reports.explain.explanation import Explanations
+    from savs.pipeline.reports.preview.preview import preview
+    from savs.pipeline.reports.report.report import report
+    from savs.pipeline.selection.heads.head_votes import heads_frame
     from savs.pipeline.selection.selection import Selection, select
     from savs.pipeline.selection.selection_file import (
         load_selection,
         reference_dictionary,
         save_selection,
     )
-    from savs.pipeline.splitting.split import Splitting, split
-    from savs.pipeline.suggesting.suggest import (
-        Suggestions,
-        suggest,
-        suggest_from_predictions,
-    )
-    from savs.pipeline.sweeping.across_stores import across_stores
-    from savs.pipeline.sweeping.depth import sweep_depth
-    from savs.pipeline.sweeping.methods import MethodSweep, sweep_methods
-    from savs.pipeline.sweeping.prompts import PromptSweep, sweep_prompts
-    from savs.pipeline.sweeping.sweep import Sweep, sweep
     from savs.stores.maintain.copy import merge, slim
     from savs.stores.maintain.repair import repair
     from savs.stores.maintain.verify import verify

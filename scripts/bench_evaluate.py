@@ -25,9 +25,9 @@ from evaluation_bench.other_ways import cpu_seconds  # noqa: E402
 from evaluation_bench.random_store import Size, random_store  # noqa: E402
 
 from savs.pipeline import evaluate, select, sweep  # noqa: E402
-from savs.pipeline.heads.head_scores import resubstitution  # noqa: E402
-from savs.pipeline.readouts.lda import FittedLda  # noqa: E402
-from savs.pipeline.readouts.vote import FittedVote  # noqa: E402
+from savs.pipeline.selection.heads.head_scores import resubstitution  # noqa: E402
+from savs.pipeline.selection.readouts.lda import FittedLda  # noqa: E402
+from savs.pipeline.selection.readouts.vote import FittedVote  # noqa: E402
 
 IMAGES = Size(100, 2000, 0, layers=1, heads=20, width=16, shard_rows=4096, has_images=True)
 STORES = {

@@ -18,8 +18,8 @@ os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 from savs.datasets.benchmarks.shapes import write_shapes
 from savs.pipeline import extract, sweep
-from savs.pipeline.sweeping.across_stores import across_stores, headline
-from savs.pipeline.sweeping.summary import Sweep
+from savs.pipeline.evaluation.sweep.across_stores import across_stores, headline
+from savs.pipeline.evaluation.sweep.summary import Sweep
 from savs.stores import FeatureStore
 
 TASKS = (

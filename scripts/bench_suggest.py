@@ -24,16 +24,16 @@ from scipy.special import stdtrit
 from savs.datasets.benchmarks.shapes import write_shapes
 from savs.foundation.arrays import Array
 from savs.pipeline import extract
-from savs.pipeline.heads.head_scores import rank_heads
-from savs.pipeline.heads.training_set import head_widths
-from savs.pipeline.readouts import READOUTS, ClassScores
-from savs.pipeline.suggesting.ordering import (
+from savs.pipeline.evaluation.suggest.ordering import (
     CANDIDATES,
     farthest_first,
     least_sure,
     sureness,
     unit_features,
 )
+from savs.pipeline.selection.heads.head_scores import rank_heads
+from savs.pipeline.selection.heads.training_set import head_widths
+from savs.pipeline.selection.readouts import READOUTS, ClassScores
 from savs.stores import FeatureStore
 
 LABELLED, SUGGESTED, POOL, HEADS = 3, 20, 200, 20

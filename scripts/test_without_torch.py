@@ -14,8 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 TOOLS = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist")
 READERS = ("av", "huggingface_hub")  # of videos and hf:// data sets, without torch
-STAGES = ("comparing", "evaluation", "explaining", "explore", "heads", "importing", "readouts")
-STAGES += ("reporting", "selection", "splitting", "statistics", "suggesting", "sweeping")
+STAGES = ("evaluation", "inputs/importing", "inputs/test_split.py", "reports/explain")
+STAGES += ("reports/report", "selection")
 STORES = ("format", "maintain", "read", "shard")
 TESTS = ("datasets", "foundation", *(f"pipeline/{name}" for name in STAGES))
 TESTS += tuple(f"stores/{name}" for name in STORES)

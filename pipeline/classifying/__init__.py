@@ -1,1 +1,1 @@
-"""New images without labels, put to a saved classifier: predictions, as they are made."""
+"""A saved classifier and new media: predictions, estimators, bundles to share."""

@@ -16,7 +16,7 @@ from savs.pipeline.classifying.given_images import image_name
 from savs.pipeline.evaluation.predictions import predicted
 from savs.pipeline.evaluation.probability_columns import with_probability
 from savs.pipeline.extraction.model.model_options import AUTO
-from savs.pipeline.readouts import Readout
+from savs.pipeline.selection.readouts import Readout
 
 MADE = ("prediction", "probability", "margin", "reason")
 """Columns that a batch gets."""

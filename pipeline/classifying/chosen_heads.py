@@ -9,10 +9,10 @@ import numpy as np
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.heads.head_scores import HeadScores, rank_heads
 from savs.pipeline.names import DEFAULT_HEADS
-from savs.pipeline.readouts import ClassScores, Fitted, Readout, choose_readout
 from savs.pipeline.selection.calibration import Calibration
+from savs.pipeline.selection.heads.head_scores import HeadScores, rank_heads
+from savs.pipeline.selection.readouts import ClassScores, Fitted, Readout, choose_readout
 from savs.pipeline.selection.selection import require_scoring
 from savs.stores import Head
 

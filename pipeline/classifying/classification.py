@@ -16,7 +16,7 @@ from savs.pipeline.running.launchers import find_rank
 from savs.pipeline.running.progress import SILENT, Reporting
 
 if TYPE_CHECKING:
-    from savs.pipeline.readouts import Readout
+    from savs.pipeline.selection.readouts import Readout
 
 
 class QuestionKeywords(TypedDict, total=False):
@@ -104,7 +104,7 @@ def classify(
     >>> classify("features/results/vote", "photos", out="photos.csv")  # doctest: +SKIP
     """
     require_extra()
-    from savs.pipeline.bundles.hub import find_classifier
+    from savs.pipeline.classifying.bundle.hub import find_classifier
     from savs.pipeline.classifying.classified_run import ClassifiedRun
     from savs.pipeline.classifying.model_match import model_options
     from savs.pipeline.classifying.new_images import fetching_for, find_new_images, prompt_table

@@ -13,7 +13,7 @@ from savs.datasets.media.in_memory import Pictured
 from savs.datasets.prompt import split_prompt
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
-from savs.pipeline.bundles.hub import find_classifier
+from savs.pipeline.classifying.bundle.hub import find_classifier
 from savs.pipeline.classifying.chosen_heads import probabilities
 from savs.pipeline.classifying.feature_cache import ImageHeads
 from savs.pipeline.classifying.given_images import contents_of, heads_of
@@ -22,7 +22,7 @@ from savs.pipeline.classifying.model_match import model_options, require_match
 from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions
 from savs.pipeline.extraction.requirements import require_extra
 from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.readouts import ClassScores, Readout
+from savs.pipeline.selection.readouts import ClassScores, Readout
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_file import load_selection, save_selection
 

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.chosen_heads import choose_heads, probabilities
-from savs.pipeline.readouts import ClassScores, Readout
+from savs.pipeline.selection.readouts import ClassScores, Readout
 
 
 class HeadsClassifier(ClassifierMixin, BaseEstimator):

@@ -9,9 +9,9 @@ from savs.pipeline.classifying.chosen_heads import ChosenHeads
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.calibrate import calibration_of
 from savs.pipeline.evaluation.left_out import Judged, held_out, judge
-from savs.pipeline.heads.folds import FOLDS
-from savs.pipeline.heads.training_set import TrainingTask
 from savs.pipeline.selection.calibration import Calibration
+from savs.pipeline.selection.heads.folds import FOLDS
+from savs.pipeline.selection.heads.training_set import TrainingTask
 
 
 def calibrate_images(

@@ -8,7 +8,7 @@ from savs.foundation.arrays import Array
 from savs.pipeline.classifying.chosen_heads import ChosenHeads, choose_heads
 from savs.pipeline.classifying.feature_cache import ImageHeads
 from savs.pipeline.classifying.image_calibration import calibrate_images
-from savs.pipeline.readouts import Readout, choose_readout
+from savs.pipeline.selection.readouts import Readout, choose_readout
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.task_selection import TaskSelection
 from savs.stores.format.layout import digest

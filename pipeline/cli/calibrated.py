@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from savs.pipeline import Evaluation, Selection
-    from savs.pipeline.statistics.intervals import Metric
+    from savs.pipeline.evaluation.statistics.intervals import Metric
     from savs.stores import FeatureStore
 
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from savs.pipeline.cli.output import progress, say
-from savs.pipeline.cluster.devices import NONE, parse_devices
-from savs.pipeline.cluster.node import DONE, Node, exit_code, with_options
-from savs.pipeline.cluster.parts_progress import PartsProgress
-from savs.pipeline.cluster.ray_engine import RayOptions, run_on_ray
 from savs.pipeline.errors import OutputError
+from savs.pipeline.extraction.cluster.devices import NONE, parse_devices
+from savs.pipeline.extraction.cluster.node import DONE, Node, exit_code, with_options
+from savs.pipeline.extraction.cluster.parts_progress import PartsProgress
+from savs.pipeline.extraction.cluster.ray_engine import RayOptions, run_on_ray
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.launchers import find_rank
 from savs.stores import open_store

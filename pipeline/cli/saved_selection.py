@@ -12,7 +12,7 @@ from savs.pipeline.cli.output import say
 
 if TYPE_CHECKING:
     from savs.pipeline import Selection
-    from savs.pipeline.readouts import Readout
+    from savs.pipeline.selection.readouts import Readout
     from savs.stores import FeatureStore
 
 
@@ -25,8 +25,8 @@ def find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") ->
         The store's is of other training examples than it has now.
     """
     from savs.pipeline.errors import SelectionError
-    from savs.pipeline.readouts import BUILT_IN
     from savs.pipeline.selection.older import is_of_store
+    from savs.pipeline.selection.readouts import BUILT_IN
     from savs.stores.files.paths import is_remote
     from savs.stores.results import CONFIG, results_folder
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from savs.pipeline import Evaluation, Selection
     from savs.pipeline.evaluation.confidence import Confidence, RiskReport, Share
-    from savs.pipeline.statistics.intervals import Metric
+    from savs.pipeline.evaluation.statistics.intervals import Metric
 
 HEADS_SHOWN = 8
 CONFUSIONS_SHOWN = 10

@@ -1,1 +1,1 @@
-"""From a selection and a store to predictions and metrics."""
+"""Predictions and metrics with intervals; sweeps, comparisons, suggestions, tables of a store."""

@@ -18,9 +18,9 @@ from savs.pipeline.evaluation.packed_predictions import packed
 from savs.pipeline.evaluation.per_class import class_table, confusion_table, part_table
 from savs.pipeline.evaluation.predictions import in_schema
 from savs.pipeline.evaluation.same_examples import content_of
+from savs.pipeline.evaluation.statistics.intervals import Metric, summarise
 from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.selection.selection import Selection
-from savs.pipeline.statistics.intervals import Metric, summarise
 from savs.stores import FeatureStore
 
 

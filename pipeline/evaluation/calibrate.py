@@ -6,10 +6,10 @@ from savs.foundation.arrays import Array
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.cross_validation import assess_left_out
 from savs.pipeline.evaluation.left_out import LeftOut, leave_out, some_of
-from savs.pipeline.heads.centroids import class_centroids
-from savs.pipeline.heads.training_set import TrainingTask, training_tasks
-from savs.pipeline.readouts import Fitted, Readout
 from savs.pipeline.selection.calibration import Calibration, calibrate_task, has_centroids
+from savs.pipeline.selection.heads.centroids import class_centroids
+from savs.pipeline.selection.heads.training_set import TrainingTask, training_tasks
+from savs.pipeline.selection.readouts import Fitted, Readout
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.task_selection import TaskSelection, chosen_features
 from savs.stores import FeatureStore

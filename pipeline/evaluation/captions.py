@@ -21,13 +21,13 @@ from savs.pipeline.evaluation.notes import partial_notes
 from savs.pipeline.evaluation.predictions import predicted
 from savs.pipeline.evaluation.probability_columns import shares
 from savs.pipeline.evaluation.skipped_examples import as_wrong, with_skipped
-from savs.pipeline.heads.centroids import first_of_best, normalise
-from savs.pipeline.heads.class_texts import count_texts
-from savs.pipeline.heads.training_set import TrainingTask, training_tasks
-from savs.pipeline.plugins.benchmark import stored_benchmark
-from savs.pipeline.readouts import ClassScores, Readout
-from savs.pipeline.readouts.clip import CLIP
-from savs.pipeline.readouts.probabilities import softmax
+from savs.pipeline.inputs.plugins.benchmark import stored_benchmark
+from savs.pipeline.selection.heads.centroids import first_of_best, normalise
+from savs.pipeline.selection.heads.class_texts import count_texts
+from savs.pipeline.selection.heads.training_set import TrainingTask, training_tasks
+from savs.pipeline.selection.readouts import ClassScores, Readout
+from savs.pipeline.selection.readouts.clip import CLIP
+from savs.pipeline.selection.readouts.probabilities import softmax
 from savs.pipeline.selection.task_selection import fit_tasks, given_heads
 from savs.stores import FeatureStore
 from savs.stores.format.layout import CAPTIONS, LOGIT_SCALE

@@ -6,16 +6,16 @@ from typing import Any
 
 import polars as pl
 
-from savs.pipeline.selection.selection import Selection
-from savs.pipeline.selection.task_selection import TaskSelection
-from savs.pipeline.statistics.intervals import estimate_share
-from savs.pipeline.statistics.reliability import (
+from savs.pipeline.evaluation.statistics.intervals import estimate_share
+from savs.pipeline.evaluation.statistics.reliability import (
     Answered,
     Bin,
     accuracy_by_coverage,
     calibration_error,
     reliability,
 )
+from savs.pipeline.selection.selection import Selection
+from savs.pipeline.selection.task_selection import TaskSelection
 
 MEASURED = (
     *("label", "correct", "probability", "prediction_set", "unsure", "atypical"),

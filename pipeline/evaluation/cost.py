@@ -20,9 +20,9 @@ the time of all that the run kept of them. None stands for what the store does n
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from savs.pipeline.heads.class_texts import count_texts
-from savs.pipeline.heads.training_set import train_digest
 from savs.pipeline.names import GENERATED, ICL
+from savs.pipeline.selection.heads.class_texts import count_texts
+from savs.pipeline.selection.heads.training_set import train_digest
 from savs.pipeline.selection.selection import Selection
 from savs.stores import FeatureStore
 from savs.stores.format.layout import CAPTIONS, CLASSES

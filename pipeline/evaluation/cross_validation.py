@@ -17,9 +17,9 @@ from savs.datasets.splits.clusters import clusters_of
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.left_out import LeftOut, leave_out
 from savs.pipeline.evaluation.predictions import in_schema
-from savs.pipeline.heads.folds import FOLDS
+from savs.pipeline.evaluation.statistics.intervals import summarise
+from savs.pipeline.selection.heads.folds import FOLDS
 from savs.pipeline.selection.selection import Selection
-from savs.pipeline.statistics.intervals import summarise
 from savs.stores import FeatureStore
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.pipeline.heads.rows_copier import RowsCopier
-from savs.pipeline.heads.training_set import TrainingTask, head_widths
+from savs.pipeline.selection.heads.rows_copier import RowsCopier
+from savs.pipeline.selection.heads.training_set import TrainingTask, head_widths
 from savs.pipeline.selection.task_selection import chosen_features
 from savs.stores import FeatureStore, Head
 

@@ -17,12 +17,12 @@ from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.fold_features import Fold, fold_features
 from savs.pipeline.evaluation.predictions import predicted
-from savs.pipeline.heads.centroids import class_centroids
-from savs.pipeline.heads.folds import FOLDS, fold_count, stratified_folds
-from savs.pipeline.heads.training_set import TrainingTask, train_digest, training_tasks
-from savs.pipeline.readouts import ClassScores, Fitted, Readout
 from savs.pipeline.selection.calibration import CENTROIDS, has_centroids, typicality_of
 from savs.pipeline.selection.compatibility import require_same_model
+from savs.pipeline.selection.heads.centroids import class_centroids
+from savs.pipeline.selection.heads.folds import FOLDS, fold_count, stratified_folds
+from savs.pipeline.selection.heads.training_set import TrainingTask, train_digest, training_tasks
+from savs.pipeline.selection.readouts import ClassScores, Fitted, Readout
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.task_selection import (
     ScoredHeads,

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from savs.pipeline.statistics.intervals import estimate_share
+from savs.pipeline.evaluation.statistics.intervals import estimate_share
 
 CLASS_SCHEMA = pl.Schema(
     {

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from savs.foundation.arrays import Array
-from savs.pipeline.readouts import ClassScores
+from savs.pipeline.selection.readouts import ClassScores
 
 VOTES_KEPT = 20
 """Classes named in a prediction's `votes`."""

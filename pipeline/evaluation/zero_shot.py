@@ -9,9 +9,9 @@ import polars as pl
 from savs.foundation.arrays import Array
 from savs.pipeline.evaluation.predictions import Answers, named, predicted
 from savs.pipeline.evaluation.probability_columns import shares
-from savs.pipeline.heads.training_set import training_tasks
 from savs.pipeline.names import ICL, ZERO_SHOT, ZERO_SHOT_MEAN
-from savs.pipeline.readouts import ClassScores
+from savs.pipeline.selection.heads.training_set import training_tasks
+from savs.pipeline.selection.readouts import ClassScores
 from savs.stores import FeatureStore, ResultError
 
 ANSWERS = "answers"

@@ -1,1 +1,1 @@
-"""The input files of both splits, read and checked."""
+"""What comes in: rows of both splits, splits that are drawn, computed features, user plugins."""

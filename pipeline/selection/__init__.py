@@ -1,1 +1,1 @@
-"""Which heads carry a task, and the classifier that they make."""
+"""Which heads carry a task, and the classifier that they make, calibrated."""

@@ -7,11 +7,11 @@ import numpy as np
 from msgspec import Meta
 
 from savs.foundation.arrays import Array
-from savs.pipeline.heads.typicality import typical_threshold, typicality
-from savs.pipeline.readouts import ClassScores, Fitted, Readout
-from savs.pipeline.readouts.vote import FittedVote
-from savs.pipeline.statistics.prediction_sets import in_set
-from savs.pipeline.statistics.temperature import RANGE, fit_temperature, tempered
+from savs.pipeline.selection.heads.typicality import typical_threshold, typicality
+from savs.pipeline.selection.prediction_sets import in_set
+from savs.pipeline.selection.readouts import ClassScores, Fitted, Readout
+from savs.pipeline.selection.readouts.vote import FittedVote
+from savs.pipeline.selection.temperature import RANGE, fit_temperature, tempered
 
 CENTROIDS = "centroids"
 """Array of a readout that are the class means; where it has none, the calibration keeps them."""

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from savs.pipeline.heads.head_scores import SCORINGS
-from savs.pipeline.readouts.readout import NAME, ReadoutFile
 from savs.pipeline.selection.calibration import CalibrationConfig
+from savs.pipeline.selection.heads.head_scores import SCORINGS
+from savs.pipeline.selection.readouts.readout import NAME, ReadoutFile
 from savs.stores import Head, LayerGrid
 from savs.stores.format.layout import Count, Facts, Sha256, Text, digest
 from savs.stores.format.manifest import FeatureSource

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.pipeline.readouts import Readout
 from savs.pipeline.selection.calibration import AXES, CENTROIDS, Calibration, has_centroids
 from savs.pipeline.selection.config_json import SelectionConfig, TaskConfig
+from savs.pipeline.selection.readouts import Readout
 from savs.pipeline.selection.selection import Selection
 from savs.stores.tensor_file import TensorForm
 

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from savs.pipeline.heads.training_set import training_tasks
+from savs.pipeline.selection.heads.training_set import training_tasks
 from savs.pipeline.selection.selection import Selection, heads_of
 from savs.pipeline.selection.task_selection import score_tasks
 from savs.stores import FeatureStore, head_name

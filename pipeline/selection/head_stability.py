@@ -8,8 +8,8 @@ import polars as pl
 
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.heads.head_scores import rank_heads
-from savs.pipeline.heads.training_set import TrainingTask, training_tasks
+from savs.pipeline.selection.heads.head_scores import rank_heads
+from savs.pipeline.selection.heads.training_set import TrainingTask, training_tasks
 from savs.pipeline.selection.selection import Selection, heads_of
 from savs.pipeline.selection.task_selection import score_tasks
 from savs.stores import FeatureStore, head_name

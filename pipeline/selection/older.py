@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from savs.foundation.errors import SavsError
-from savs.pipeline.heads.training_set import planned_digests, train_digest
 from savs.pipeline.selection.config_json import SelectionConfig
+from savs.pipeline.selection.heads.training_set import planned_digests, train_digest
 from savs.stores import FeatureStore
 from savs.stores.format.layout import MANIFEST, RESULTS
 from savs.stores.format.manifest import Manifest, read_manifest

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Literal
 
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.heads.head_scores import SCORINGS
-from savs.pipeline.heads.training_set import TrainingTask, named_tasks, train_digest
 from savs.pipeline.names import DEFAULT_HEADS
-from savs.pipeline.readouts import Readout, choose_readout
-from savs.pipeline.readouts.tuning import require_examples
 from savs.pipeline.selection.compatibility import require_same_model
 from savs.pipeline.selection.config_json import GIVEN, SelectionConfig
+from savs.pipeline.selection.heads.head_scores import SCORINGS
+from savs.pipeline.selection.heads.training_set import TrainingTask, named_tasks, train_digest
+from savs.pipeline.selection.readouts import Readout, choose_readout
+from savs.pipeline.selection.readouts.tuning import require_examples
 from savs.pipeline.selection.task_selection import (
     TaskSelection,
     best_heads,

@@ -14,7 +14,6 @@ import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.readouts import BUILT_IN, Readout, choose_readout
 from savs.pipeline.selection.compatibility import require_selection
 from savs.pipeline.selection.config_json import (
     FORMAT,
@@ -29,6 +28,7 @@ from savs.pipeline.selection.fitted_arrays import (
     fitted_arrays,
     load_calibration,
 )
+from savs.pipeline.selection.readouts import BUILT_IN, Readout, choose_readout
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.task_selection import TaskSelection
 from savs.stores import ResultError

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.pipeline.heads.class_texts import text_arguments
-from savs.pipeline.heads.head_scores import HeadScores, rank_heads
-from savs.pipeline.heads.rows_copier import RowsCopier
-from savs.pipeline.heads.training_set import TrainingTask, head_widths
-from savs.pipeline.readouts import Fitted, Readout
 from savs.pipeline.selection.calibration import Calibration
 from savs.pipeline.selection.config_json import TaskConfig
+from savs.pipeline.selection.heads.class_texts import text_arguments
+from savs.pipeline.selection.heads.head_scores import HeadScores, rank_heads
+from savs.pipeline.selection.heads.rows_copier import RowsCopier
+from savs.pipeline.selection.heads.training_set import TrainingTask, head_widths
+from savs.pipeline.selection.readouts import Fitted, Readout
 from savs.stores import FeatureStore, Head
 
 READ = 2**26

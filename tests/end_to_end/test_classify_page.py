@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from savs.pipeline.bundles.bundle import BUNDLE
-from savs.pipeline.bundles.standalone import STANDALONE, predict_program
+from savs.pipeline.classifying.bundle.bundle import BUNDLE
+from savs.pipeline.classifying.bundle.standalone import STANDALONE, predict_program
 
 PAGE = (Path(__file__).parents[2] / "docs" / "classify.md").read_text("utf-8")
 
@@ -50,7 +50,7 @@ def test_the_commands_and_the_python(savs, pets) -> None:
         assert f"`{name}`" in PAGE
     names: dict[str, object] = {}
     for block in blocks("python"):
-        if "map_batches" in block:  # of Ray, see tests/pipeline/cluster
+        if "map_batches" in block:  # of Ray, see tests/pipeline/extraction/cluster
             continue
         exec(compile(block, "docs/classify.md", "exec"), names)
     assert names["search"].best_score_ >= 0

@@ -14,15 +14,15 @@ from doc_pages import PAGES, ROOT, anchors, blocks, commands, prose
 
 from savs.pipeline.cli.app import import_command
 from savs.pipeline.cli.commands import COMMANDS
-from savs.pipeline.comparing.compare import COMPARISON_SCHEMA
-from savs.pipeline.comparing.method_table import METHOD_SCHEMA
+from savs.pipeline.evaluation.compare.compare import COMPARISON_SCHEMA
+from savs.pipeline.evaluation.compare.method_table import METHOD_SCHEMA
 from savs.pipeline.evaluation.evaluation_file import UNIT_SCHEMA
-from savs.pipeline.statistics.wilson import wilson_interval
-from savs.pipeline.sweeping.across_stores import STORES_SCHEMA
-from savs.pipeline.sweeping.depth_table import DEPTH_SCHEMA
-from savs.pipeline.sweeping.prompts import PROMPTS_SCHEMA
-from savs.pipeline.sweeping.summary import DIFFERENCES_SCHEMA, DRAWS_SCHEMA, SUMMARY_SCHEMA
-from savs.pipeline.sweeping.units_table import UNITS_SCHEMA
+from savs.pipeline.evaluation.statistics.wilson import wilson_interval
+from savs.pipeline.evaluation.sweep.across_stores import STORES_SCHEMA
+from savs.pipeline.evaluation.sweep.depth_table import DEPTH_SCHEMA
+from savs.pipeline.evaluation.sweep.prompts import PROMPTS_SCHEMA
+from savs.pipeline.evaluation.sweep.summary import DIFFERENCES_SCHEMA, DRAWS_SCHEMA, SUMMARY_SCHEMA
+from savs.pipeline.evaluation.sweep.units_table import UNITS_SCHEMA
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 

@@ -12,7 +12,7 @@ from hub_server import TOKEN, Hub, Repository, serving_hub
 from saved_selections import two_task_store
 
 from savs.pipeline import load_selection, save_selection, select, write_bundle
-from savs.pipeline.bundles.hub import find_classifier
+from savs.pipeline.classifying.bundle.hub import find_classifier
 from savs.pipeline.errors import HubError
 
 pytestmark = pytest.mark.thorough

@@ -7,7 +7,7 @@ from packaging.version import Version
 from range_server import serve
 
 from savs.pipeline.errors import QueryError
-from savs.pipeline.explore.query import query
+from savs.pipeline.evaluation.query import query
 from stores import make_store
 
 READERS = {

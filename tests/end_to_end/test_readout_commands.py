@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from savs.pipeline.readouts import READOUTS
+from savs.pipeline.selection.readouts import READOUTS
 
 pytestmark = pytest.mark.thorough
 
@@ -61,7 +61,10 @@ def test_a_readout_of_ones_own(savs, store, tmp_path):
         ("x = 1", "defines no READOUT"),
         ("1 / 0", "fails when it runs: ZeroDivisionError"),
         (None, "is no Python file"),
-        ("from savs.pipeline.readouts.vote import VOTE as READOUT", "the name 'vote' is taken"),
+        (
+            "from savs.pipeline.selection.readouts.vote import VOTE as READOUT",
+            "the name 'vote' is taken",
+        ),
     ],
 )
 def test_a_file_that_is_no_readout(savs, store, tmp_path, code, message):

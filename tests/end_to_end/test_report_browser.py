@@ -11,7 +11,7 @@ from random_stores import draw_problem, write_problem
 from reported import ATTACK, save_random_result
 
 from savs.pipeline import calibrate, evaluate, report, save_evaluation, select, sweep_depth
-from savs.pipeline.sweeping.depth_file import save_depth
+from savs.pipeline.evaluation.sweep.depth_file import save_depth
 
 pytestmark = [pytest.mark.browser, pytest.mark.thorough]
 

@@ -55,7 +55,7 @@ def test_a_cluster(savs):
     Path("run.toml").write_text(options)
     calls = [words for code in blocks(TUTORIALS / "cluster.md", "bash") for words in commands(code)]
     assert calls[0] == ["extract", "--config", "run.toml", "--gpus", "cpu,cpu"]
-    calls[0] = calls[0][:3]  # processes of --gpus are tested in tests/pipeline/cluster
+    calls[0] = calls[0][:3]  # processes of --gpus are tested in tests/pipeline/extraction/cluster
     for words in calls:
         if words[0] != "extract" or words == calls[0]:
             done = savs(*words)

@@ -24,7 +24,7 @@ BREACHES = {
         "torch stays inside pipeline/extraction",
     ),
     "HDF5 in the pipeline": (
-        "pipeline/explore/query.py",
+        "pipeline/evaluation/query.py",
         "import h5py",
         "HDF5 stays inside stores",
     ),

@@ -27,10 +27,10 @@ def test_the_wheel_evaluates_a_store_without_torch(tmp_path):
     (wheel,) = (tmp_path / "dist").glob("savs-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert "savs/pipeline/demo/model/model.safetensors" in names
-    pages = ("pages/style.css", "pages/page.html", "reporting/report.html", "reporting/report.js",
-             "explaining/explain.html", "previewing/preview.html")  # fmt: skip
-    assert {f"savs/pipeline/{page}" for page in pages} <= set(names)
-    assert "savs/pipeline/bundles/files/predict.py" in names
+    pages = ("pages/style.css", "pages/page.html", "report/report.html", "report/report.js",
+             "explain/explain.html", "preview/preview.html")  # fmt: skip
+    assert {f"savs/pipeline/reports/{page}" for page in pages} <= set(names)
+    assert "savs/pipeline/classifying/bundle/files/predict.py" in names
     assert not [name for name in names if name.startswith(("tests/", "build/"))]
     assert not [name for name in names if name.endswith(".jsonl")]  # logs of trainings
     run(sys.executable, "-m", "venv", tmp_path / "env")

@@ -9,7 +9,7 @@ import pytest
 from savs import pipeline
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.sweeping.draws import make_draws
+from savs.pipeline.evaluation.sweep.draws import make_draws
 
 TAKE_A_STORE: dict[str, Callable[[Any], Any]] = {
     "select": pipeline.select,

@@ -1,9 +1,9 @@
 """Names that help texts show are those of the rooms."""
 
 from savs.pipeline import names
-from savs.pipeline.explore.export import FORMS
-from savs.pipeline.heads.head_scores import SCORINGS
-from savs.pipeline.readouts import READOUTS, TEXT_READOUTS
+from savs.pipeline.evaluation.export import FORMS
+from savs.pipeline.selection.heads.head_scores import SCORINGS
+from savs.pipeline.selection.readouts import READOUTS, TEXT_READOUTS
 
 
 def test_names_are_those_of_the_catalogues():

@@ -25,7 +25,7 @@ from savs.pipeline.inputs.input_options import (
     NewImageKeywords,
     ReadingKeywords,
 )
-from savs.pipeline.previewing.preview import PreviewKeywords
+from savs.pipeline.reports.preview.preview import PreviewKeywords
 from savs.pipeline.running.keywords import sort_keywords
 
 CLASSES = {

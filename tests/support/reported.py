@@ -8,7 +8,7 @@ import polars as pl
 from savs.datasets import find_benchmark
 from savs.pipeline import Evaluation, save_evaluation
 from savs.pipeline.evaluation.predictions import PREDICTION_SCHEMA, in_schema
-from savs.pipeline.statistics.intervals import summarise
+from savs.pipeline.evaluation.statistics.intervals import summarise
 
 ATTACK = "<img src=x onerror=hacked()><script>hacked()</script>\"'</td></script>&amp;"
 """A name that runs a script wherever it is taken as HTML, or ends an attribute."""

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from savs.pipeline.heads.centroids import class_centroids
-from savs.pipeline.heads.folds import stratified_folds
-from savs.pipeline.heads.head_scores import rank_heads
-from savs.pipeline.heads.typicality import typicality
-from savs.pipeline.readouts import ClassScores, Readout
 from savs.pipeline.selection.calibration import Calibration, calibrate_task
+from savs.pipeline.selection.heads.centroids import class_centroids
+from savs.pipeline.selection.heads.folds import stratified_folds
+from savs.pipeline.selection.heads.head_scores import rank_heads
+from savs.pipeline.selection.heads.typicality import typicality
+from savs.pipeline.selection.readouts import ClassScores, Readout
 
 HEADS, WIDTH, KEPT, TEST = 10, 6, 4, 40
 

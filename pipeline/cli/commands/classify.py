@@ -12,7 +12,7 @@ from savs.pipeline.cli.options.processes import GpusOption, NoProgressOption, re
 from savs.pipeline.cli.options.shared import JsonOption, OtherPromptOption, RiskOption, option
 from savs.pipeline.cli.output import print_json, print_table, progress, say
 from savs.pipeline.cli.skipped import tell_skipped
-from savs.pipeline.cluster.devices import NONE
+from savs.pipeline.extraction.cluster.devices import NONE
 from savs.pipeline.extraction.model.model_options import AUTO, PlacingKeywords
 from savs.pipeline.extraction.run_options import BatchKeywords
 from savs.pipeline.inputs.input_options import NewImageKeywords

@@ -10,7 +10,7 @@ from savs.pipeline.cli.output import print_json, print_line, say
 from savs.pipeline.running.formatting import format_bytes
 
 if TYPE_CHECKING:
-    from savs.pipeline.diagnosis.diagnosis import Diagnosis
+    from savs.pipeline.cli.doctor.diagnosis import Diagnosis
 
 
 def doctor_command(json: JsonOption = False) -> None:
@@ -18,7 +18,7 @@ def doctor_command(json: JsonOption = False) -> None:
 
     Exit with 1 if something is wrong.
     """
-    from savs.pipeline.diagnosis.diagnosis import diagnose
+    from savs.pipeline.cli.doctor.diagnosis import diagnose
 
     found = diagnose()
     if json:

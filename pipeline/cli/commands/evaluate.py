@@ -68,8 +68,8 @@ def evaluate_command(
     from savs.pipeline.cli.saved_selection import find_selection, keep_other_results
     from savs.pipeline.evaluation.captions import compares_captions
     from savs.pipeline.evaluation.evaluation import score
-    from savs.pipeline.plugins.benchmark import stored_benchmark
-    from savs.pipeline.readouts import choose_readout
+    from savs.pipeline.inputs.plugins.benchmark import stored_benchmark
+    from savs.pipeline.selection.readouts import choose_readout
     from savs.pipeline.selection.selection_file import selection_folder
     from savs.stores.results import SUBMISSION, whole_result
 
@@ -123,7 +123,7 @@ def evaluate_command(
 
 def _folds(text: str | None, *, cv: bool) -> int | Literal["loo"]:
     """Return the number of folds, or `loo`; a usage error for anything else."""
-    from savs.pipeline.heads.folds import FOLDS
+    from savs.pipeline.selection.heads.folds import FOLDS
 
     if text is None:
         return FOLDS

@@ -14,7 +14,7 @@ from savs.pipeline.names import DEFAULT_EXPLAINED
 from savs.pipeline.running.progress import Reporting
 
 if TYPE_CHECKING:
-    from savs.pipeline.explaining.explanation import Explained
+    from savs.pipeline.reports.explain.explanation import Explained
 
 
 @expand_options

@@ -69,7 +69,7 @@ def _export_classifier(
     *,
     as_json: bool,
 ) -> None:
-    from savs.pipeline.readouts import BUILT_IN, choose_readout
+    from savs.pipeline.selection.readouts import BUILT_IN, choose_readout
     from savs.stores.results import results_folder
 
     rule = choose_readout(readout or "vote")

@@ -10,7 +10,7 @@ from savs.pipeline.cli.options.processes import GpusOption, NoProgressOption, re
 from savs.pipeline.cli.options.shared import JsonOption, option
 from savs.pipeline.cli.output import print_json, print_line, progress, say
 from savs.pipeline.cli.skipped import tell_skipped
-from savs.pipeline.cluster.devices import NONE
+from savs.pipeline.extraction.cluster.devices import NONE
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.requirements import require_extra
 from savs.pipeline.extraction.run_options import RunOptions
@@ -72,7 +72,7 @@ def extract_command(
     require_own_devices(gpus, model.device, engine)
     if engine == "ray":
         from savs.pipeline.cli.node_run import extract_on_ray
-        from savs.pipeline.cluster.ray_engine import RayOptions
+        from savs.pipeline.extraction.cluster.ray_engine import RayOptions
 
         done = extract_on_ray(RayOptions(address, actors, actor_cpus, actor_gpus), place)
     elif gpus != NONE:

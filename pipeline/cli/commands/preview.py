@@ -14,7 +14,7 @@ from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.names import DEFAULT_EXAMPLES
 
 if TYPE_CHECKING:
-    from savs.pipeline.previewing.content import PreviewContent
+    from savs.pipeline.reports.preview.content import PreviewContent
 
 
 @expand_options
@@ -35,7 +35,7 @@ def preview_command(
     json: JsonOption = False,
 ) -> None:
     """With --model: also show the text and the image tokens that the model reads."""
-    from savs.pipeline.previewing.preview import SUFFIXES, write_page
+    from savs.pipeline.reports.preview.preview import SUFFIXES, write_page
 
     if out.suffix.lower() not in SUFFIXES:
         raise typer.BadParameter(f"--out is {str(out)!r}, expected a name that ends in .html")

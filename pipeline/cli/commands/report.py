@@ -44,7 +44,7 @@ def report_command(
     json: JsonOption = False,
 ) -> None:
     """Hold all in one file, which loads nothing. Results of the same examples are compared."""
-    from savs.pipeline.reporting.report import SUFFIXES
+    from savs.pipeline.reports.report.report import SUFFIXES
 
     if out.suffix.lower() not in SUFFIXES:
         raise typer.BadParameter(f"--out is {str(out)!r}, expected a name that ends in .html")

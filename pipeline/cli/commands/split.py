@@ -40,7 +40,7 @@ def split_command(
     json: JsonOption = False,
 ) -> None:
     """Rows that share a group or an identical image stay in the same split."""
-    from savs.pipeline.splitting.split import split_file
+    from savs.pipeline.inputs.split import split_file
 
     inputs = InputOptions(**reading)
     shots = inputs.shots

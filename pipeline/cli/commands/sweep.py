@@ -135,7 +135,7 @@ def _is_method(store: "FeatureStore", readout: str) -> bool:
 
 def _open_all(stores: list[str]) -> dict[str, "FeatureStore"]:
     """Return short name -> store."""
-    from savs.pipeline.comparing.result_folders import short_names
+    from savs.pipeline.evaluation.compare.result_folders import short_names
 
     names = [name.replace("/", "-") for name in short_names([Path(store) for store in stores])]
     if len(set(names)) < len(names):
@@ -157,7 +157,7 @@ def _keep(found: "Sweep", folder: Path, metric: str | None, *, as_json: bool) ->
     """Write a sweep, and print one metric of it."""
     import polars as pl
 
-    from savs.pipeline.sweeping.sweep_file import save_sweep
+    from savs.pipeline.evaluation.sweep.sweep_file import save_sweep
 
     files = save_sweep(found, folder)
     shown = _shown(metric, found.summary["metric"], files)
@@ -198,7 +198,7 @@ def _depth(
     *,
     as_json: bool,
 ) -> None:
-    from savs.pipeline.sweeping.depth_file import save_depth
+    from savs.pipeline.evaluation.sweep.depth_file import save_depth
 
     counts = grid.pop("heads") or [None]
     if len(stores) > 1 or len(counts) > 1 or counts == ["all"]:
@@ -226,7 +226,7 @@ def _several(
     as_json: bool,
 ) -> None:
     """Compare methods on the same examples, or print means over stores of different ones."""
-    from savs.pipeline.sweeping.shared_examples import hold_same_test
+    from savs.pipeline.evaluation.sweep.shared_examples import hold_same_test
 
     is_same, apart = hold_same_test(list(stores.values()))
     if is_same:
@@ -264,8 +264,8 @@ def _methods(
 def _across(
     stores: dict[str, "FeatureStore"], grid: dict[str, Any], out: Path, *, as_json: bool
 ) -> None:
-    from savs.pipeline.sweeping.across_stores import across_stores
-    from savs.pipeline.sweeping.sweep_file import save_sweep
+    from savs.pipeline.evaluation.sweep.across_stores import across_stores
+    from savs.pipeline.evaluation.sweep.sweep_file import save_sweep
     from savs.stores.results import write_table
 
     found = {}

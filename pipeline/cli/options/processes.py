@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from savs.pipeline.cli.options.shared import option
-from savs.pipeline.cluster.devices import NONE
+from savs.pipeline.extraction.cluster.devices import NONE
 from savs.pipeline.extraction.model.model_options import AUTO
 
 GpusOption = Annotated[

@@ -9,7 +9,7 @@ from two_class import predictions_of, value
 from savs.datasets import Example, Units
 from savs.datasets.metrics.metrics import mean_metric
 from savs.datasets.metrics.ranking import average_precision_units, ranking_metrics, roc_auc_units
-from savs.pipeline.statistics.intervals import estimate, summarise
+from savs.pipeline.evaluation.statistics.intervals import estimate, summarise
 
 CLASSES = {None: ["Yes", "No"]}
 PAIRS = [(roc_auc_units, roc_auc_score), (average_precision_units, average_precision_score)]

@@ -17,8 +17,8 @@ from savs.pipeline import Selection, classify, evaluate, load_selection, save_se
 from savs.pipeline.classifying.scoring import CLASSIFIED_SCHEMA
 from savs.pipeline.extraction.engine import Engine
 from savs.pipeline.extraction.model.load import load
-from savs.pipeline.readouts import READOUTS
 from savs.pipeline.running.progress import Reporting
+from savs.pipeline.selection.readouts import READOUTS
 from savs.stores import Head
 
 QUESTION = "What animal is this? Choose from cat, dog, bird, fish."

@@ -15,7 +15,7 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline import HeadsClassifier, evaluate, select
 from savs.pipeline.classifying.chosen_heads import probabilities
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.readouts import READOUTS, ClassScores
+from savs.pipeline.selection.readouts import READOUTS, ClassScores
 from stores import make_store
 
 pytestmark = pytest.mark.thorough

@@ -9,7 +9,7 @@ from sklearn.base import clone
 from savs.pipeline import calibrate, open_store, select
 from savs.pipeline.classifying.image_calibration import calibrate_images
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.readouts.vote import VOTE
+from savs.pipeline.selection.readouts.vote import VOTE
 
 pytestmark = pytest.mark.thorough
 

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from savs.pipeline.plugins import benchmark
+from savs.pipeline.inputs.plugins import benchmark
 from savs.stores import FeatureStore
 from stores import make_store
 

@@ -20,10 +20,10 @@ from savs.pipeline import (
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.left_out import leave_out
 from savs.pipeline.evaluation.probability_columns import risk_notes
-from savs.pipeline.heads.centroids import class_centroids
-from savs.pipeline.heads.typicality import typicality
-from savs.pipeline.readouts import READOUTS
 from savs.pipeline.selection.fitted_arrays import check_values
+from savs.pipeline.selection.heads.centroids import class_centroids
+from savs.pipeline.selection.heads.typicality import typicality
+from savs.pipeline.selection.readouts import READOUTS
 from savs.stores import ResultError
 from savs.stores.results import CLASSIFIER
 from stores import make_store

@@ -6,8 +6,8 @@ import pytest
 
 from savs.pipeline import calibrate, cross_validate, evaluate, select
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.heads.folds import stratified_folds
-from savs.pipeline.readouts import READOUTS
+from savs.pipeline.selection.heads.folds import stratified_folds
+from savs.pipeline.selection.readouts import READOUTS
 from savs.pipeline.selection.selection import only_subtask
 from savs.pipeline.selection.task_selection import chosen_features
 from stores import make_store

@@ -6,7 +6,7 @@ import stage2_oracle as oracle
 from random_stores import KINDS, SEEDS, write_problem
 
 from savs.pipeline import evaluate, select
-from savs.pipeline.readouts import READOUTS
+from savs.pipeline.selection.readouts import READOUTS
 
 STORES = [
     pytest.param((kind, seed), marks=[pytest.mark.thorough] if seed else [], id=f"{kind} {seed}")

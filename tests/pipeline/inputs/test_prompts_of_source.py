@@ -6,8 +6,8 @@ import pytest
 
 from savs.datasets import Shots
 from savs.pipeline.inputs.input_options import InputOptions
+from savs.pipeline.inputs.plugins.benchmark import choose_benchmark
 from savs.pipeline.inputs.source import Source
-from savs.pipeline.plugins.benchmark import choose_benchmark
 
 ASKED = ("Cat?", "Dog?", "Which?")
 

@@ -10,7 +10,7 @@ from savs.pipeline.extraction.model.chat_template import PROBES, image_places
 from savs.pipeline.extraction.model.identity import prompt_digest
 from savs.pipeline.extraction.model.load_encoder import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.previewing.rendered_prompt import load_wording
+from savs.pipeline.reports.preview.rendered_prompt import load_wording
 from savs.stores.format.layout import digest
 
 FAMILIES = [name for name in BUILDERS | LIMITED if name not in COUNTS]

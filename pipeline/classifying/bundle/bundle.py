@@ -1,0 +1,122 @@
+"""A bundle: a classifier with a card and, where it can be run without savs, a program.
+
+Nothing in it is pickled, and loading it runs nothing of it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from savs.foundation.whole_files import PARTIAL, left_overs_of
+from savs.pipeline.classifying.bundle.card import model_card
+from savs.pipeline.classifying.bundle.standalone import PREDICT, predict_program, why_not_standalone
+from savs.pipeline.errors import ExportError
+from savs.pipeline.selection.readouts import Readout
+from savs.pipeline.selection.selection import only_subtask
+from savs.pipeline.selection.selection_file import (
+    copy_selection,
+    load_config,
+    load_selection,
+    save_selection,
+)
+from savs.stores import FeatureStore, ResultError
+from savs.stores.read.given_store import require_store
+from savs.stores.results import CLASSIFIER, CONFIG, unfinished_result, whole_result, write_file
+
+CARD = "README.md"
+BUNDLE = (CLASSIFIER, CONFIG, CARD, PREDICT)
+"""The files of a bundle; predict.py may be missing."""
+MARK = "bundle"
+"""Stem of the unfinished file that a folder has until it has all files of a bundle."""
+HOW = "`savs export STORE --to classifier --out DIR`"
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle that was written."""
+
+    path: Path
+    """Its folder."""
+    files: tuple[str, ...]
+    """Names of its files."""
+    note: str | None
+    """Why it has no predict.py; None if it has one."""
+
+
+def write_bundle(
+    store: FeatureStore,
+    classifier: str | Path,
+    out: str | Path,
+    *,
+    readout: str | Path | Readout | None = None,
+    subtask: str | None = None,
+) -> Bundle:
+    """Write a classifier of a store as a folder that others can use.
+
+    Parameters
+    ----------
+    store
+        The store that it was selected from; its class counts are in the card.
+    classifier
+        Folder that `select` or `evaluate` wrote; metrics in it are in the card.
+    out
+        A folder that is empty or does not exist, or where an export was killed that ran on this
+        host, since its last boot, and in this container.
+    readout
+        The readout of the classifier, where it is the user's own.
+    subtask
+        The only subtask of the classifier, e.g. one of several prompts; all by default.
+
+    Raises
+    ------
+    ResultError
+        The classifier, or an evaluation beside it, cannot be read.
+    SelectionError
+        The classifier has no such subtask.
+    ExportError
+        `out` has files.
+    StoreWriteError
+        `out` cannot be written.
+    """
+    require_store(store)
+    folder, given = Path(out), Path(classifier)
+    source = given.parent if given.name == CONFIG else given
+    whole = load_selection(source, readout=readout)
+    selection = only_subtask(whole, subtask)
+    _require_free(folder)
+    reason = why_not_standalone(selection)
+    card = model_card(selection, store, source, reason, whole)
+    with whole_result(folder), unfinished_result(folder / MARK, BUNDLE):
+        write_file(folder / CARD, card.encode("utf-8"))
+        if reason is None:
+            write_file(folder / PREDICT, predict_program())
+        save_selection(selection, folder) if subtask else copy_selection(source, folder)
+    names = tuple(name for name in BUNDLE if (folder / name).exists())
+    return Bundle(folder, names, None if reason is None else f"no {PREDICT}: {reason}")
+
+
+def _require_free(folder: Path) -> None:
+    """Raise ExportError if a folder has files, but for those of a bundle that was not finished."""
+    names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set[str]()
+    ours = {name for name in names if name in BUNDLE or name.endswith(PARTIAL)}
+    if names and not (names == ours and left_overs_of(folder / MARK)):
+        raise ExportError(f"{folder} has files, which would be replaced; pass an empty folder")
+
+
+def bundle_files(folder: Path) -> list[Path]:
+    """Return the files of a bundle, after its classifier was loaded and checked whole.
+
+    Of a classifier with a user's readout only config.json is checked: the readout is not run.
+
+    Raises
+    ------
+    ResultError
+        It is not a bundle, or not as it was written.
+    """
+    if not folder.is_dir():
+        raise ResultError(f"{folder} is not a folder; pass a bundle: {HOW}")
+    absent = [name for name in (CONFIG, CLASSIFIER, CARD) if not (folder / name).is_file()]
+    if absent:
+        raise ResultError(f"{folder} is not a bundle: it has no {absent[0]}; write one: {HOW}")
+    if load_config(folder).readout_file is None:
+        load_selection(folder)
+    return [folder / name for name in BUNDLE if (folder / name).is_file()]

@@ -1,0 +1,230 @@
+"""The card of a bundle, README.md: front matter that the hub reads, and what a user must know."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from savs.pipeline.demo import DEMO_NAME
+from savs.pipeline.evaluation.evaluation_file import load_metrics
+from savs.pipeline.selection.heads.training_set import train_digest, training_tasks
+from savs.pipeline.selection.selection import Selection, TaskSelection
+from savs.stores import FeatureStore, head_name
+from savs.stores.results import METRICS
+
+TAGS = ("savs", "few-shot", "sparse-attention-vectors")
+CLASSES_SHOWN = 200
+"""Classes that the table lists."""
+LIMITS = """\
+* It knows its classes and no other: an image of something else gets one of them, too.
+{probabilities}\
+* It was made for the prompt above. Other prompts, pixel limits or weights need another selection.
+* Few training examples decide. Measure it on images like those that you will put to it.
+"""
+
+
+def model_card(
+    selection: Selection,
+    store: FeatureStore,
+    folder: Path,
+    no_program: str | None,
+    whole: Selection,
+) -> str:
+    """Return README.md of a bundle.
+
+    Parameters
+    ----------
+    selection
+        The classifier.
+    store
+        Its store.
+    folder
+        Where the classifier was saved; an evaluation there is reported.
+    no_program
+        Why the bundle has no predict.py, None if it has one.
+    whole
+        The classifier as it was saved, which may have more subtasks; metrics of others are left
+        out.
+
+    Raises
+    ------
+    ResultError
+        The evaluation was changed.
+    """
+    parts = [
+        _front_matter(selection),
+        "# Few-shot image classifier\n",
+        _summary(selection),
+        *(_task(task, counts) for task, counts in _counted(selection, store)),
+        _metrics(selection, whole, folder),
+        _use(selection, no_program),
+        "## Limits\n\n"
+        + LIMITS.format(
+            probabilities="".join(map(_sureness, selection.tasks))
+            + _error(selection, whole, folder)
+        ),
+    ]
+    return "\n".join(parts)
+
+
+def _front_matter(selection: Selection) -> str:
+    """Return the YAML block; JSON strings are YAML strings."""
+    facts = selection.model
+    lines = ["library_name: savs", "pipeline_tag: image-classification"]
+    if facts.get("revision"):  # a model of the hub
+        lines.append(f"base_model: {json.dumps(facts['name'])}")
+    lines += ["tags:", *(f"- {tag}" for tag in TAGS)]
+    return "\n".join(["---", *lines, "---", ""])
+
+
+def _summary(selection: Selection) -> str:
+    facts, source = selection.model, selection.source
+    commit = f" at commit {_text(facts['revision'])}" if facts.get("revision") else ""
+    heads = max(len(task.heads) for task in selection.tasks)
+    rows = [
+        ("model", f"{_text(facts.get('name'))} ({_text(facts.get('class'))}){commit}"),
+        ("dtype", source.dtype),
+        ("readout", f"{selection.readout} of {heads} attention heads"),
+        ("training examples", f"{sum(task.examples for task in selection.tasks):,}"),
+        ("decoder layers needed", f"{max(layer for layer, _ in selection.heads) + 1}"),
+        *(
+            (name.replace("_", " "), f"{source.processor[name]:,}")
+            for name in ("min_pixels", "max_pixels")
+            if source.processor.get(name)
+        ),
+    ]
+    return (
+        "The frozen model reads an image and a question; some of its attention heads vote for a"
+        " class\n(Sparse Attention Vectors, arXiv 2412.00142). No weights were trained.\n\n"
+        + _table(("", ""), rows)
+    )
+
+
+def _counted(
+    selection: Selection, store: FeatureStore
+) -> list[tuple[TaskSelection, dict[str, int] | None]]:
+    """Return the tasks, each with its training examples per class, where the store has them."""
+    if selection.train != train_digest(store):
+        return [(task, None) for task in selection.tasks]
+    counts = {
+        task.subtask: {name: int((task.labels == n).sum()) for n, name in enumerate(task.classes)}
+        for task in training_tasks(store)
+    }
+    return [(task, counts.get(task.subtask)) for task in selection.tasks]
+
+
+def _task(task: TaskSelection, counts: dict[str, int] | None) -> str:
+    where = "" if task.subtask is None else f": {_text(task.subtask)}"
+    asked = "each training example had its own" if task.question is None else _text(task.question)
+    shown = task.classes[:CLASSES_SHOWN]
+    rows = [(_text(name), f"{counts[name]:,}" if counts else "-") for name in shown]
+    more = len(task.classes) - len(shown)
+    return (
+        f"## Classes{where}\n\nPrompt: {asked}\n\n"
+        + _table(("class", "training examples"), rows)
+        + (f"\nand {more:,} more.\n" if more else "")
+        + f"\nHeads, best first: {', '.join(map(head_name, task.heads))}.\n"
+    )
+
+
+def _metrics(selection: Selection, whole: Selection, folder: Path) -> str:
+    """Return the metrics of the evaluation in a folder, and of its cross-validation, if any."""
+    parts = []
+    only = None if len(selection.tasks) == len(whole.tasks) else selection.tasks[0].subtask
+    if (folder / METRICS).is_file():
+        parts.append(_measured(load_metrics(folder), "test examples", only))
+    folds = folder.with_name(f"{folder.name}-cv")
+    if (folds / METRICS).is_file() and _is_of(whole, found := load_metrics(folds)):
+        parts.append(_measured(found, "training examples, with heads of the others", only))
+    return "## Metrics\n\n" + ("\n".join(parts) or "Nothing was measured.\n")
+
+
+def _is_of(selection: Selection, found: Mapping[str, Any]) -> bool:
+    """Return whether a cross-validation was made as a selection was, of as many examples."""
+    heads = max(len(task.heads) for task in selection.tasks)
+    examples = sum(task.examples for task in selection.tasks)
+    made = [found[name] for name in ("model", "readout", "scoring", "heads", "scored")]
+    return made == [selection.model, selection.readout, selection.scoring, heads, examples]
+
+
+def _measured(found: Mapping[str, Any], what: str, only: str | None) -> str:
+    """Return the metrics of an evaluation; `only` names the one subtask whose metrics are shown."""
+    shown = [m for m in found["metrics"] if only is None or m["name"].endswith(f", {only}")]
+    if only is not None and not shown:
+        return f"The evaluation on {what} has no metric of this subtask alone.\n"
+    scored = found["scored"] if only is None else shown[0]["units"]
+    rows = [
+        (
+            _text(metric["name"]),
+            _percent(metric["value"]),
+            f"{_percent(metric['low'])} .. {_percent(metric['high'])}",
+            _percent(metric["chance"]),
+            f"{metric['units']:,}",
+        )
+        for metric in shown
+    ]
+    notes = "".join(f"* {_text(note)}\n" for note in found["notes"])
+    header = ("metric", "%", "95 % interval", "chance", "units")
+    return f"Measured on {scored:,} {what}.\n\n{_table(header, rows)}\n{notes}"
+
+
+def _sureness(task: TaskSelection) -> str:
+    """Return what the probabilities of a task are."""
+    where = "" if task.subtask is None else f" of {_text(task.subtask)}"
+    if task.calibration is None:
+        return f"* Probabilities{where} are shares of votes or scores. They are not calibrated.\n"
+    known = task.calibration
+    return (
+        f"* Probabilities{where} are calibrated by {len(known.nonconformity):,} left-out training"
+        f" examples (temperature {known.temperature:.3g}). The right class of these had a"
+        f" probability of {_percent(1 - float(known.nonconformity.mean()))} % on average.\n"
+    )
+
+
+def _error(selection: Selection, whole: Selection, folder: Path) -> str:
+    """Return how far the probabilities of an evaluation were off, if there is one of these tasks.
+
+    That of more tasks is of all their examples together, but for several prompts of each example.
+    """
+    if len(selection.tasks) < len(whole.tasks):
+        return ""
+    found = load_metrics(folder)["confidence"] if (folder / METRICS).is_file() else []
+    return "".join(
+        f"* The expected calibration error on {part['examples']:,} test examples"
+        f"{'' if part['prompt'] is None else ' under the prompt ' + _text(part['prompt'])} is"
+        f" {_percent(part['calibration_error'])} %.\n"
+        for part in found
+        if part["temperatures"] is not None
+    )
+
+
+def _use(selection: Selection, no_program: str | None) -> str:
+    name = selection.model.get("name")
+    is_local = selection.model.get("revision") is None and name != DEMO_NAME
+    model = " --model FOLDER" if is_local else ""
+    own = " --readout FILE.py" if selection.readout_file else ""
+    lines = [f"savs classify . IMAGES --out predictions.csv{model}{own}"]
+    if no_program is None:
+        needs_folder = selection.model.get("revision") is None
+        lines.append(f"python predict.py IMAGE{' --model FOLDER' if needs_folder else ''}")
+    text = "## Use\n\n```bash\n" + "\n".join(lines) + "\n```\n"
+    if selection.readout_file:
+        text += f"\nThe file of the readout is {_text(selection.readout_file)}.\n"
+    if no_program is None:
+        return text + "\n`predict.py` needs no savs.\n"
+    return text + f"\nThere is no `predict.py`: {no_program}.\n"
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _percent(value: Any) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _text(value: Any) -> str:
+    """Return a text of the data as code, which no Markdown or HTML in it can leave."""
+    plain = " ".join(str(value).split()).replace("|", "\\|").replace("`", "'")
+    return f"`{plain}`"

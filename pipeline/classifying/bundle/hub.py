@@ -1,0 +1,231 @@
+"""Bundles on the Hugging Face hub: upload one, fetch one."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from savs.foundation.hub import hub_problem
+from savs.pipeline.classifying.bundle.bundle import BUNDLE, bundle_files
+from savs.pipeline.errors import HubError, MissingExtraError
+from savs.stores.results import CLASSIFIER, CONFIG, LARGEST_JSON
+
+HUB = "hf://"
+LARGEST_CLASSIFIER = 2**32
+"""Bytes of a classifier's arrays that are fetched: 100 times what 20 heads need for knn."""
+REFUSALS = {
+    "GatedRepoError": "it is gated; ask for access on its page, then set HF_TOKEN",
+    "RepositoryNotFoundError": "there is no such repository, or it is private: then set HF_TOKEN",
+    "RevisionNotFoundError": "there is no such branch, tag or commit",
+    "LocalEntryNotFoundError": "it was not fetched before",
+}
+"""Class of an error of the hub's client -> what a user can do."""
+STATUSES = {
+    401: "the hub refuses the token; set HF_TOKEN to a valid one, or run `hf auth login`",
+    403: "the token may not write there; take one with write access to this owner",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """A bundle on the hub."""
+
+    name: str
+    """`hf://owner/name`."""
+    address: str
+    """Its page."""
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A bundle of the hub, in the local cache."""
+
+    folder: Path
+    commit: str
+
+
+def find_classifier(given: str | Path, say: Callable[[str], None] = lambda line: None) -> Path:
+    """Return the folder of a classifier; one on the hub is fetched, and `say` is told its commit.
+
+    Parameters
+    ----------
+    given
+        A folder, or a name as in `fetch_classifier`.
+    say
+        Receives a message.
+
+    Raises
+    ------
+    HubError
+        As `fetch_classifier`, or the name was made a `Path`, which drops a slash.
+    """
+    text = str(given)
+    if text.startswith(HUB):
+        fetched = fetch_classifier(text)
+        say(f"{text} is at commit {fetched.commit}")
+        return fetched.folder
+    if text.startswith("hf:/"):
+        raise HubError(f"{text}: Path drops a slash; pass the text {HUB}{text[4:]} instead")
+    return Path(given)
+
+
+def push(
+    folder: str | Path, name: str, *, private: bool = False, message: str | None = None
+) -> Pushed:
+    """Upload a bundle in one commit; the repository is made if it does not exist.
+
+    Only the files of a bundle are uploaded, whatever else is in the folder.
+
+    Parameters
+    ----------
+    folder
+        What `write_bundle` wrote. It is loaded and checked first.
+    name
+        `owner/name` on the hub.
+    private
+        Make the repository private. By default it is public, unless the owner's setting is another.
+    message
+        Of the commit.
+
+    Raises
+    ------
+    ResultError
+        The folder is not a bundle, or not as it was written.
+    HubError
+        There is no token, the hub refuses or cannot be reached, or `private` was asked for and the
+        repository exists and is public.
+    MissingExtraError
+        huggingface_hub is not installed.
+    """
+    files = bundle_files(Path(folder))
+    owner_and_name = name.removeprefix(HUB)
+    hub = _require_hub()
+    _require_name(hub, owner_and_name)
+    if hub.get_token() is None:
+        raise HubError("there is no token for the hub; set HF_TOKEN, or run `hf auth login`")
+    with _hub_errors(owner_and_name, "pushed"), _progress_on_terminals():
+        api = hub.HfApi()
+        api.create_repo(owner_and_name, private=private or None, exist_ok=True)
+        found = api.model_info(owner_and_name)
+        if private and not found.private:
+            raise HubError(
+                f"{owner_and_name} exists and is public; make it private on its page first, or push"
+                " to another name"
+            )
+        there = {sibling.rfilename for sibling in found.siblings or ()}
+        stale = (there & {*BUNDLE}) - {file.name for file in files}
+        done = api.create_commit(
+            owner_and_name,
+            [
+                *(hub.CommitOperationAdd(file.name, file) for file in files),
+                *(hub.CommitOperationDelete(gone) for gone in sorted(stale)),
+            ],
+            commit_message=message or "Upload a classifier of savs",
+        )
+    address = f"{api.endpoint}/{owner_and_name}"
+    return Pushed(f"{HUB}{owner_and_name}", address, done.oid)
+
+
+def fetch_classifier(name: str) -> Fetched:
+    """Return the files of a classifier on the hub; what was fetched before is found offline.
+
+    Parameters
+    ----------
+    name
+        `hf://owner/name`, or `hf://owner/name@revision`: a branch, tag or commit.
+
+    Raises
+    ------
+    HubError
+        It is not there, is larger than a classifier may be, or the hub cannot be reached.
+    MissingExtraError
+        huggingface_hub is not installed.
+    """
+    repository, _, revision = name.removeprefix(HUB).partition("@")
+    hub = _require_hub()
+    _require_name(hub, repository)
+    problem = hub_problem()
+    is_offline = bool(problem) or hub.constants.HF_HUB_OFFLINE
+    with _hub_errors(name, "fetched", problem), _progress_on_terminals():
+        if not is_offline:
+            _require_sizes(name, hub.HfApi().model_info(
+                repository, revision=revision or None, files_metadata=True
+            ))  # fmt: skip
+        folder = hub.snapshot_download(
+            repository,
+            revision=revision or None,
+            allow_patterns=[CLASSIFIER, CONFIG],
+            local_files_only=is_offline,
+        )
+    return Fetched(Path(folder), Path(folder).name)
+
+
+def _require_sizes(name: str, found: Any) -> None:
+    """Raise HubError where a repository has no classifier, or one that would fill the disk."""
+    sizes = {sibling.rfilename: sibling.size or 0 for sibling in found.siblings or ()}
+    for file, most in ((CONFIG, LARGEST_JSON), (CLASSIFIER, LARGEST_CLASSIFIER)):
+        if file not in sizes:
+            raise HubError(f"{name} is not a classifier: it has no {file}")
+        if sizes[file] > most:
+            raise HubError(f"{name}: {file} has {sizes[file]:,} bytes, more than {most:,}")
+
+
+def _require_hub() -> Any:
+    try:
+        import huggingface_hub
+        from huggingface_hub import constants, utils  # noqa: F401 - attributes from now on
+    except ImportError as error:
+        raise MissingExtraError(
+            "the hub needs the package huggingface_hub; install it with: pip install"
+            " huggingface_hub"
+        ) from error
+    return huggingface_hub
+
+
+def _require_name(hub: Any, name: str) -> None:
+    try:
+        hub.utils.validate_repo_id(name)
+    except ValueError as error:
+        raise HubError(f"{name!r} is no name on the hub: {error}") from error
+    if name.count("/") != 1:
+        raise HubError(f"{name!r} is no name on the hub; expected owner/name")
+
+
+@contextmanager
+def _hub_errors(name: str, what: str, problem: str | None = None) -> Iterator[None]:
+    """Turn each failure of the hub, which has a class of its own, into a HubError."""
+    try:
+        yield
+    except HubError:
+        raise
+    except Exception as error:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        known = REFUSALS.get(type(error).__name__) or STATUSES.get(status or 0) or _line(error)
+        reason = f"{known}, and {problem}" if problem else known
+        raise HubError(f"{name} cannot be {what}: {reason}") from error
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".strip().splitlines()[0]
+
+
+@contextmanager
+def _progress_on_terminals() -> Iterator[None]:
+    """Show the bars of the hub's client on a terminal alone."""
+    from huggingface_hub.utils.tqdm import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    if sys.stderr.isatty() or are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()

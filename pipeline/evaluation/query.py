@@ -1,0 +1,114 @@
+"""A store as SQL tables: its examples with their heads, predictions, and single heads' votes."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from savs.foundation.parquet_files import scan_parquet
+from savs.pipeline.errors import QueryError
+from savs.pipeline.evaluation.evaluation_file import load_metrics
+from savs.pipeline.selection.heads.head_votes import heads_frame
+from savs.pipeline.selection.selection_file import load_config
+from savs.stores import FeatureStore
+from savs.stores.files.paths import is_remote
+from savs.stores.read.given_store import require_store
+from savs.stores.results import CONFIG, PREDICTIONS, results_folder
+
+FILES = {"predictions": PREDICTIONS, "votes": CONFIG}
+"""Table -> the result file that it is made of."""
+READING = ("SELECT", "WITH", "FROM", "VALUES", "EXPLAIN", "SHOW")
+"""What a statement that changes nothing may begin with."""
+_FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(\w+)", re.DOTALL)
+
+
+def query(store: FeatureStore, sql: str, result: str = "vote") -> pl.DataFrame:
+    """Return what a SQL query finds in a store; only the heads that it names are read.
+
+    Parameters
+    ----------
+    store
+        A complete store, or a partial one.
+    sql
+        A query in polars' dialect of SQL over `examples` (a row an example, with a column a head),
+        `predictions` (what evaluate left) and `votes` (see `heads_frame`, of the chosen heads).
+    result
+        Folder below the store's results whose predictions and selection are meant.
+
+    Raises
+    ------
+    QueryError
+        The query is no SQL, would change something, reads a file, or names a table or column that
+        is not there.
+    ResultError
+        The predictions were changed, or are not of the evaluation in metrics.json.
+    """
+    require_store(store)
+    there = _there(store, result)
+    try:
+        _require_reading(sql)
+        return pl.SQLContext(_tables(store, there, sql), eager=False).execute(sql).collect()
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).strip().split("\n\nResolved plan", 1)[0]
+        absent = [name for name in FILES if name not in there and _mentions(sql, name)]
+        hint = (
+            f"; for {absent[0]}, run `savs evaluate {store.path}` first (results {result!r};"
+            " --result names others)"
+            if absent
+            else ""
+        )
+        raise QueryError(
+            f"{reason}\n(query: {sql}; tables: {', '.join(['examples', *there])};"
+            f' a head is a column in double quotes, "L12.H7"{hint})'
+        ) from error
+
+
+def _require_reading(sql: str) -> None:
+    """Raise QueryError where a query would change something or read anything but its tables.
+
+    Polars' own parser names what a query reads, so quotes, comments and nesting hide nothing.
+    """
+    names = pl.SQLContext()._ctxt.table_identifiers(sql, include_schema=True, unique=True)
+    called = [name for name in names if _is_function(name)]
+    if called:
+        raise QueryError(
+            f"{called[0]}(...) is refused: a query reads the tables examples, predictions and votes"
+            f" of the store, no files and no addresses (query: {sql})"
+        )
+    first = _FIRST_WORD.match(sql)
+    if first and first[1].upper() not in READING:
+        raise QueryError(f"a query can only read data; start it with SELECT (query: {sql})")
+
+
+def _is_function(name: str) -> bool:
+    """Return whether polars would read a file by `FROM name('file')`."""
+    quoted = name.replace('"', '""')
+    try:
+        pl.SQLContext().execute(f'SELECT * FROM "{quoted}"(0)').collect_schema()  # 0 is no file
+    except pl.exceptions.PolarsError as error:
+        return "not a supported table function" not in str(error)
+    return True
+
+
+def _mentions(sql: str, name: str) -> bool:
+    return re.search(rf"\b{name}\b", sql, re.IGNORECASE) is not None
+
+
+def _there(store: FeatureStore, result: str) -> dict[str, Path]:
+    """Return the tables that results hold, with their files; a remote store has none."""
+    if is_remote(store.path):
+        return {}
+    folder = results_folder(store.path, result)
+    return {name: folder / file for name, file in FILES.items() if (folder / file).exists()}
+
+
+def _tables(store: FeatureStore, there: Mapping[str, Path], sql: str) -> dict[str, pl.LazyFrame]:
+    """Return the tables that a query mentions; `examples` always is."""
+    tables = {"examples": store.scan()}
+    if "predictions" in there and _mentions(sql, "predictions"):
+        load_metrics(there["predictions"].parent)
+        tables["predictions"] = scan_parquet(there["predictions"])
+    if "votes" in there and _mentions(sql, "votes"):
+        tables["votes"] = heads_frame(store, load_config(there["votes"]).heads)
+    return tables

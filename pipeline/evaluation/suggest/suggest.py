@@ -1,0 +1,221 @@
+"""`savs suggest`: which images of a store, or of a file of predictions, to label next."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from savs.datasets.benchmarks.several_prompts import stored_prompts, without_prompt
+from savs.datasets.splits.leaks import REPEATED, find_leaks
+from savs.foundation.arrays import Array
+from savs.foundation.errors import ParameterError
+from savs.pipeline.evaluation.evaluation import task_features
+from savs.pipeline.evaluation.suggest.ordering import (
+    CANDIDATES,
+    farthest_first,
+    least_sure,
+    sureness,
+    unit_features,
+)
+from savs.pipeline.evaluation.suggest.prediction_table import read_predictions
+from savs.pipeline.selection.compatibility import require_same_model, require_same_prompt
+from savs.pipeline.selection.older import older_note
+from savs.pipeline.selection.readouts import ClassScores
+from savs.pipeline.selection.selection import Selection, only_subtask
+from savs.pipeline.selection.task_selection import TaskSelection
+from savs.stores import FeatureStore
+from savs.stores.format.layout import THUMBNAIL_COLUMN
+
+SCHEMA = {
+    "id": pl.String,
+    "media": pl.List(pl.String),
+    "prompt": pl.String,
+    "subtask": pl.String,
+    "label": pl.String,
+    "prediction": pl.String,
+    "margin": pl.Float32,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestions:
+    """Examples to label next."""
+
+    table: pl.DataFrame
+    """One row an example, first the one to label first, subtask by subtask: `id`; `image`, its one
+    medium, or `images`, a list; `question` and `subtask` where rows have their own; `label`, to be
+    filled in; `prediction`; `margin`. The first ones are named as the benchmark of the store reads
+    them, so that the filled table is a training file."""
+    notes: tuple[str, ...]
+    """What a reader of the table must know, a sentence each."""
+
+
+def suggest(
+    store: FeatureStore, selection: Selection, count: int, *, subtask: str | None = None
+) -> Suggestions:
+    """Return the test examples of a store that a classifier should be taught next.
+
+    Those that the training examples have already, by media and prompt, are left out.
+
+    Parameters
+    ----------
+    store
+        The store: its test examples need no labels.
+    selection
+        The classifier.
+    count
+        Examples of each subtask.
+    subtask
+        The only one; all by default.
+
+    Raises
+    ------
+    ParameterError
+        `count` is below 1.
+    SelectionError
+        The selection is of another model or prompt, or has no such subtask.
+    StoreIncompleteError
+        The store has no test split, or a shard is missing.
+    """
+    _require_count(count)
+    require_same_model(store, selection)
+    tested = store.examples("test")
+    notes = older_note(selection, store.manifest)
+    notes += require_same_prompt(selection, tested, is_allowed=True)
+    is_known = find_leaks(store.examples("train"), tested).kinds.eq_missing(REPEATED)
+    if is_known.any():
+        notes.append(f"{is_known.sum()} test examples are training examples already: left out")
+    if tested["label"].null_count() == 0:
+        notes.append(
+            "the test examples have labels: one that is added to training is no fair test any more,"
+            " and `savs evaluate` names it as a leak"
+        )
+    is_open = dict(zip(tested["id"], (not known for known in is_known), strict=True))
+    parts = [
+        _of_task(store, selection, task, is_open, count)
+        for task in only_subtask(selection, subtask).tasks
+    ]
+    return Suggestions(_form(pl.concat(parts), store), tuple(notes))
+
+
+def suggest_from_predictions(path: str | Path, count: int) -> Suggestions:
+    """Return the least sure rows of a file that `classify` or `evaluate` wrote.
+
+    The file has no features, so the images may be alike.
+
+    Parameters
+    ----------
+    path
+        The file: Parquet, CSV or JSON Lines.
+    count
+        Examples to suggest of each subtask.
+
+    Raises
+    ------
+    ParameterError
+        `count` is below 1.
+    ResultError
+        The file cannot be read, or lacks a column.
+    """
+    _require_count(count)
+    rows = read_predictions(Path(path)).filter(pl.col("prediction").is_not_null())
+    ordered = rows[least_sure(rows["margin"].to_numpy()[:, None], rows.height)]
+    first = ordered.group_by("subtask", maintain_order=True).head(count)
+    kept = [name for name in ("id", "media", "subtask") if name in first.columns]
+    found = first.select(*kept, pl.lit("").alias("label"), "prediction", "margin")
+    note = "the least sure images may be alike: pass the store to spread them"
+    return Suggestions(_with_images(_with_subtasks(found), {}), (note,))
+
+
+def _require_count(count: int) -> None:
+    if count < 1:
+        raise ParameterError(f"--n is {count}, expected at least 1")
+
+
+def _of_task(
+    store: FeatureStore,
+    selection: Selection,
+    task: TaskSelection,
+    is_open: Mapping[str, bool],
+    count: int,
+) -> pl.DataFrame:
+    """Return the suggestions of a task; features are read shard by shard, of candidates kept."""
+    scored = [
+        _scored(rows, task, task.fitted.scores(features))
+        for rows, features in _blocks(store, selection, task, is_open)
+    ]
+    if not scored:
+        return pl.DataFrame(schema=SCHEMA)
+    table = store.in_order("test", pl.concat(scored))
+    sure = table.select("margin", "soft").to_numpy()
+    candidates = table[least_sure(sure, CANDIDATES * count)]
+    is_candidate = dict.fromkeys(candidates["id"], True)
+    units = {
+        name: unit
+        for rows, features in _blocks(store, selection, task, is_candidate)
+        for name, unit in zip(rows["id"], unit_features(features), strict=True)
+    }
+    features = np.stack([units[name] for name in candidates["id"]])
+    return candidates[farthest_first(features, count)].select(list(SCHEMA))
+
+
+def _blocks(
+    store: FeatureStore,
+    selection: Selection,
+    task: TaskSelection,
+    is_wanted: Mapping[str, bool],
+) -> Iterator[tuple[pl.DataFrame, Array]]:
+    """Yield the wanted test examples of a task with their `(heads, n, d)` features."""
+    heads = selection.heads
+    for block in store.blocks("test", heads):
+        rows = block.examples.drop(THUMBNAIL_COLUMN, strict=False).with_row_index("row")
+        rows = rows.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask)))
+        rows = rows.filter([is_wanted.get(name, False) for name in rows["id"]])
+        if rows.height:
+            places = rows["row"].to_numpy()
+            yield rows, task_features(store, block.features, heads, task, places)
+
+
+def _scored(rows: pl.DataFrame, task: TaskSelection, found: ClassScores) -> pl.DataFrame:
+    """Return examples with their prediction and how sure it is."""
+    sure = sureness(found)
+    names = [task.classes[number] for number in found.choice]
+    return rows.with_columns(
+        pl.lit("").alias("label"),
+        prediction=pl.Series(names, dtype=pl.String),
+        margin=pl.Series(sure[:, 0]),
+        soft=pl.Series(sure[:, 1]),
+    ).select(*SCHEMA, "soft")
+
+
+def _form(table: pl.DataFrame, store: FeatureStore) -> pl.DataFrame:
+    """Return the columns as the benchmark of the store reads them."""
+    facts = store.manifest.identity.benchmark
+    options = facts.get("options", {})
+    if stored_prompts(facts):  # a training file has each image once
+        once = table.with_columns(without_prompt(table["id"])).drop("prompt")
+        table = once.unique("id", keep="first", maintain_order=True).with_columns(
+            subtask=pl.lit(None, pl.String)
+        )
+    elif "question" in options:  # all rows have that prompt
+        table = table.drop("prompt")
+    return _with_images(_with_subtasks(table).rename({"prompt": "question"}, strict=False), options)
+
+
+def _with_subtasks(table: pl.DataFrame) -> pl.DataFrame:
+    """Return a table without the column `subtask` where there are none."""
+    return table.drop("subtask") if table["subtask"].null_count() == table.height else table
+
+
+def _with_images(table: pl.DataFrame, options: Mapping[str, Any]) -> pl.DataFrame:
+    """Return a table with `image` or `images` in place of `media`, renamed by the columns given."""
+    if "media" in table.columns:
+        if table["media"].list.len().eq(1).all():
+            table = table.with_columns(pl.col("media").list.first())
+            table = table.rename({"media": "image"})
+        else:
+            table = table.rename({"media": "images"})
+    return table.rename(options.get("columns", {}), strict=False)

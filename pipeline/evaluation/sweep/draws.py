@@ -1,0 +1,105 @@
+"""Few-shot draws: some training examples of each class, from a pool, by seed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from savs.foundation.arrays import Array
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.selection.heads.training_set import TrainingTask
+
+Shots = int | Literal["all"]
+"""A number of examples of each class, or the whole pool."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """A task with `shots` training examples a class."""
+
+    task: TrainingTask
+    """The drawn examples alone."""
+    pool: int
+    """Index of the task that they were drawn from."""
+    shots: int | None
+    """None for all examples of the pool, of which classes have different numbers."""
+    number: int
+    """Number of the draw; in each, the examples of fewer shots are among those of more."""
+
+    @property
+    def point(self) -> tuple[int | None, int]:
+        """Shots and number, which the draws of all tasks have in common."""
+        return self.shots, self.number
+
+
+def make_draws(
+    tasks: Sequence[TrainingTask], shots: Sequence[Shots], draws: int, seed: int
+) -> list[Draw]:
+    """Return the draws of all tasks: task by task, then by shots, then by number.
+
+    Where the pool has exactly that many examples of each class, and for `all`, every draw would be
+    the same: there is one.
+
+    Raises
+    ------
+    SelectionError
+        The pool has fewer examples of a class, or there is no draw or no number of shots.
+    """
+    if draws < 1:
+        raise SelectionError(f"draws is {draws}, expected at least 1")
+    if seed < 0:
+        raise SelectionError(f"seed is {seed}, expected at least 0")
+    few = [n for n in shots if n != "all" and n < 1]
+    if few or not shots:
+        found = f"shots has {few[0]}" if few else "no number of shots was given"
+        raise SelectionError(f"{found}, expected positive integers or all")
+    return [
+        Draw(_part(task, count, [seed, number, index]), index, count, number)
+        for index, task in enumerate(tasks)
+        for count in _counts(tasks, shots)
+        for number in range(1 if _is_whole(tasks, count) else draws)
+    ]
+
+
+def _counts(tasks: Sequence[TrainingTask], shots: Sequence[Shots]) -> list[int | None]:
+    """Return the numbers of examples, ascending and each once; None, the last, for all of a pool.
+
+    All of a pool whose classes have the same number of examples are that number.
+    """
+    size, where = pool_size(tasks)
+    numbers = {size if n == "all" else n for n in shots if n != "all" or _is_whole(tasks, size)}
+    wrong = [n for n in numbers if n > size]
+    if wrong:
+        raise SelectionError(
+            f"{max(wrong)} shots were requested, but the pool has {size}"
+            f" {'example' if size == 1 else 'examples'} of class {where}; use --shots"
+            f" {'1' if size == 1 else f'1 to {size}'}, or all"
+        )
+    rest: list[int | None] = [None] if "all" in shots and not _is_whole(tasks, size) else []
+    return sorted(numbers) + rest
+
+
+def _is_whole(tasks: Sequence[TrainingTask], count: int | None) -> bool:
+    """Return whether this many examples of each class are all there are."""
+    return count is None or all((np.bincount(task.labels) == count).all() for task in tasks)
+
+
+def _part(task: TrainingTask, count: int | None, seed: Sequence[int]) -> TrainingTask:
+    return task if count is None else task.part(_drawn(task, count, seed))
+
+
+def pool_size(tasks: Sequence[TrainingTask]) -> tuple[int, str]:
+    """Return the number of examples of the rarest class, and which class that is."""
+    return min(
+        (int(count), f"{label!r}" + (f" of {task.subtask!r}" if task.subtask else ""))
+        for task in tasks
+        for count, label in zip(np.bincount(task.labels), task.classes, strict=True)
+    )
+
+
+def _drawn(task: TrainingTask, shots: int, seed: Sequence[int]) -> Array:
+    """Return the indices of the drawn examples, in the order of the pool."""
+    rng = np.random.default_rng(seed)
+    orders = [rng.permutation(np.flatnonzero(task.labels == c)) for c in range(len(task.classes))]
+    return np.sort(np.concatenate([order[:shots] for order in orders]))

@@ -1,1 +1,0 @@
-"""Ways to look into a store: SQL, and files for other programs."""

@@ -1,0 +1,103 @@
+"""Benchmarks as commands name them: by name, or by the path of the user's Python file."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from savs.datasets import Benchmark, BenchmarkNotFoundError, find_benchmark
+from savs.datasets.benchmarks.catalogue import known_names
+from savs.datasets.benchmarks.configuration import adapt
+from savs.datasets.benchmarks.installed import name_problem
+from savs.datasets.benchmarks.several_prompts import as_stored
+from savs.pipeline.errors import OwnCodeError
+from savs.pipeline.inputs.plugins.python_file import load_file
+from savs.stores import FeatureStore
+from savs.stores.format.layout import digest
+
+CONSTANT = "BENCHMARK"
+
+
+def choose_benchmark(
+    given: str | Path | Benchmark,
+    option: str = "BENCHMARK",
+    columns: Mapping[str, str] | None = None,
+    question: str | Sequence[str] | None = None,
+) -> Benchmark:
+    """Return the benchmark of a name, that of a Python file, or the one given.
+
+    Parameters
+    ----------
+    given
+        A name, the path of a Python file with a `BENCHMARK`, or a benchmark.
+    option
+        What it was given to, for the message.
+    columns, question
+        What is chosen where the benchmark leaves a choice, see `configuration`.
+
+    Raises
+    ------
+    BenchmarkNotFoundError
+        None bears this name.
+    OwnCodeError
+        The file is not there, fails when it runs, or has no benchmark that can be taken.
+    OptionError
+        The benchmark leaves no such choice.
+    """
+    return adapt(_found(given, option), columns, question)
+
+
+def _found(given: str | Path | Benchmark, option: str) -> Benchmark:
+    if isinstance(given, Benchmark):
+        return given
+    if not str(given).endswith(".py"):
+        return find_benchmark(str(given))
+    module = load_file(given, option)
+    if not hasattr(module, CONSTANT):
+        raise OwnCodeError(f"{given} defines no {CONSTANT}; docs/benchmarks.md has an example")
+    found = getattr(module, CONSTANT)
+    problem = name_problem(found, known_names())
+    if problem:
+        raise OwnCodeError(f"{given}: its {CONSTANT} {problem}")
+    return found
+
+
+def stored_benchmark(store: FeatureStore, given: str | Path | Benchmark | None = None) -> Benchmark:
+    """Return the benchmark that a store is of, which must be given where savs cannot find it.
+
+    Raises
+    ------
+    BenchmarkNotFoundError
+        The store's benchmark is not known here, or another one was given.
+    """
+    facts = store.manifest.identity.benchmark
+    name = str(facts["name"])
+    if given is None:
+        return as_stored(_known(store, name), facts)
+    chosen = as_stored(choose_benchmark(given, "--benchmark"), facts)
+    if chosen.name != name:
+        raise BenchmarkNotFoundError(
+            f"{store.path} was extracted with the benchmark {name!r}, not {chosen.name!r}; pass"
+            " that one as --benchmark"
+        )
+    own = not isinstance(given, Benchmark) and str(given).endswith(".py")
+    if own and _portable(chosen.options) != _portable(facts.get("options", {})):
+        raise BenchmarkNotFoundError(
+            f"{store.path} was extracted with the options {facts.get('options', {})!r} of the"
+            f" benchmark {name!r}, but {given} has {dict(chosen.options)!r}; pass the"
+            " version of the file that was used, as --benchmark"
+        )
+    return chosen
+
+
+def _known(store: FeatureStore, name: str) -> Benchmark:
+    try:
+        return find_benchmark(name)
+    except BenchmarkNotFoundError as error:
+        raise BenchmarkNotFoundError(
+            f"{store.path} was extracted with the benchmark {name!r}, which is not installed here;"
+            " pass its Python file: --benchmark FILE.py"
+        ) from error
+
+
+def _portable(options: Mapping[str, Any]) -> str:
+    return digest(dict(options))

@@ -1,0 +1,1 @@
+"""Pages for people: reports of results, why heads voted so, what a model will be given."""

@@ -1,0 +1,211 @@
+"""Where chosen heads look, with a test of each map: what masking its brightest patches changes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from savs.datasets import Example
+from savs.datasets.media.media import MediaFolder
+from savs.datasets.media.video import videos_of
+from savs.foundation.arrays import Array
+from savs.pipeline.errors import ReportError
+from savs.pipeline.reports.explain.evidence import Evidence
+from savs.pipeline.reports.report.drawing import LEVELS, shade_paths
+from savs.pipeline.selection.config_json import SelectionConfig
+from savs.pipeline.selection.heads.centroids import cosines, leads
+from savs.stores import head_name
+
+if TYPE_CHECKING:
+    from savs.pipeline.extraction.model.loaded_model import LoadedModel
+
+MASKED = 0.3
+"""Part of the patches that is masked."""
+DRAWS = 10
+"""Random masks of as many patches."""
+BATCH = 8
+"""Masked prompts that run together."""
+TOKENS = 3
+"""Tokens of the prompt that are named for each head."""
+SAME = 0.02
+"""Greatest relative distance of a head's feature from the stored one."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Where one head looks in one example, and whether that is what it needs."""
+
+    name: str
+    maps: tuple[Array, ...]
+    """For each image `(rows, columns)` float32: attention on its patches."""
+    on_images: float
+    """Part of the attention that lies on images, 0 to 1."""
+    tokens: tuple[tuple[str, float], ...]
+    """The other tokens with the most attention, and how much."""
+    drop: float
+    """What the lead of the head's vote loses when the brightest patches are masked."""
+    random: tuple[float, ...]
+    """What it loses when random patches are masked, draw by draw."""
+    words: tuple[str, ...]
+    """Words that the head writes for the mean of the training examples of its vote's class."""
+
+    def veils(self, image: int) -> dict[int, str]:
+        """Return the dark parts of an image's map: shade -> SVG path in patches."""
+        own = self.maps[image]
+        dark = np.rint(LEVELS * (1 - own / max(float(own.max()), 1e-12))).astype(int)
+        cells = {(int(c), int(r)): int(dark[r, c]) for r, c in np.argwhere(dark > 0)}
+        return shade_paths(cells)
+
+    @property
+    def beaten(self) -> int:
+        """Number of random masks that changed the lead less."""
+        return sum(self.drop > other for other in self.random)
+
+    @property
+    def is_better(self) -> bool:
+        """Whether masking what the map shows did more than every random mask."""
+        return self.beaten == len(self.random)
+
+
+def view_example(
+    model: "LoadedModel",
+    prompt: str,
+    media: Sequence[str],
+    folder: MediaFolder,
+    evidence: Evidence,
+    *,
+    seed: int = 0,
+) -> tuple[View, ...]:
+    """Return where the chosen heads of an example look.
+
+    Takes one forward pass, one for each head and `DRAWS` more.
+
+    Raises
+    ------
+    MediaError
+        An image cannot be read.
+    ModelError
+        The model's attention cannot be read, see `look`.
+    ReportError
+        The example has no image, or has a video, or the model gives other features than the store
+        has.
+    """
+    from savs.pipeline.extraction.attention_maps import look, mask_patches, read_heads
+    from savs.pipeline.extraction.batches.prepare import pieces_of
+
+    if not media:
+        raise ReportError(f"example {evidence.id!r} has no image to look at")
+    example = Example(evidence.id, "test", 0, None, prompt, tuple(media))
+    pieces = pieces_of(example, folder, model.encoder.placeholders)
+    if videos_of(pieces):
+        raise ReportError(
+            f"example {evidence.id!r} is about a video, and maps are of images; features of its"
+            " frames have maps: run savs extract --video frames"
+        )
+    heads = evidence.trained.selection.heads
+    found = look(model, pieces, heads)
+    _require_same(evidence, found.features)
+
+    shapes = [own.shape[1:] for own in found.on_images]
+    bright = np.concatenate([own.reshape(len(heads), -1) for own in found.on_images], axis=1)
+    rng = np.random.default_rng(seed)
+    orders = [*bright, *rng.random((DRAWS, bright.shape[1]))]
+    masked = [mask_patches(pieces, _hidden(order, shapes)) for order in orders]
+    lost = evidence.leads - np.concatenate(
+        [
+            _leads(evidence, read_heads(model, model.inputs(masked[start : start + BATCH]), heads))
+            for start in range(0, len(masked), BATCH)
+        ]
+    )  # (heads + draws, heads)
+    return tuple(
+        View(
+            name=head_name(head),
+            maps=tuple(own[place] for own in found.on_images),
+            on_images=float(bright[place].sum()),
+            tokens=_brightest(found.tokens, found.on_tokens[place]),
+            drop=float(lost[place, place]),
+            random=tuple(map(float, lost[len(heads) :, place])),
+            words=(),
+        )
+        for place, head in enumerate(heads)
+    )
+
+
+def add_words(model: "LoadedModel", views: Sequence[View], evidence: Evidence) -> tuple[View, ...]:
+    """Return views with the words that each head writes for its vote's class."""
+    from savs.pipeline.extraction.model.head_words import head_words
+
+    trained = evidence.trained
+    widths = {(g.layer, h): g.head_dim for g in model.grid for h in g.heads}
+    return tuple(
+        replace(
+            view,
+            words=head_words(
+                model, head, trained.centroids[place, evidence.votes[place], : widths[head]]
+            ),
+        )
+        for place, (view, head) in enumerate(zip(views, trained.selection.heads, strict=True))
+    )
+
+
+def load_views_model(config: SelectionConfig, options: Mapping[str, Any]) -> "LoadedModel":
+    """Load the model of a selection, and require that it is the one.
+
+    Raises
+    ------
+    MissingExtraError
+        torch and transformers are not installed.
+    SelectionError, ModelError
+        It is another model, or cannot be loaded.
+    """
+    from savs.pipeline.classifying.model_match import decoding_of, model_options, require_match
+    from savs.pipeline.extraction.requirements import require_extra
+
+    require_extra()
+    from savs.pipeline.extraction.model.load import load
+
+    named = {name: options.get(name) for name in ("model", "revision", "dtype")}
+    placing: Any = {k: v for k, v in options.items() if k not in named and v is not None}
+    model = load(model_options(config, **named, placing=placing))
+    require_match(
+        config, model.identity({}, media=decoding_of(config)).source(), allow_other_prompt=False
+    )
+    return model
+
+
+def _require_same(evidence: Evidence, features: Sequence[Array]) -> None:
+    """Raise ReportError where the model that runs is not the one of the store."""
+    for place, found in enumerate(features):
+        stored = evidence.features[place, : len(found)]
+        apart = np.linalg.norm(found - stored) / max(float(np.linalg.norm(stored)), 1e-12)
+        if apart > SAME:
+            head = head_name(evidence.trained.selection.heads[place])
+            raise ReportError(
+                f"example {evidence.id!r}: the model that runs gives {head} another feature than"
+                f" the store has (relative distance {apart:.2g}); use the same dtype, images and"
+                " pixel limits"
+            )
+
+
+def _leads(evidence: Evidence, features: Sequence[Array]) -> Array:
+    """Return `(prompts, heads)`: how far each head's vote leads, with other features."""
+    centroids = evidence.trained.centroids
+    padded = np.zeros((len(features), len(features[0]), centroids.shape[2]), np.float32)
+    for place, own in enumerate(features):
+        padded[place, :, : own.shape[1]] = own
+    return leads(cosines(padded, centroids).transpose(1, 0, 2), evidence.votes)
+
+
+def _hidden(bright: Array, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
+    """Return flags of the brightest patches, `MASKED` of them, image by image."""
+    count = max(1, round(MASKED * len(bright)))
+    flags = np.zeros(len(bright), bool)
+    flags[np.argsort(-bright, kind="stable")[:count]] = True
+    ends = np.cumsum([rows * columns for rows, columns in shapes])[:-1]
+    return [own.reshape(shape) for own, shape in zip(np.split(flags, ends), shapes, strict=True)]
+
+
+def _brightest(tokens: Sequence[str], weights: Array) -> tuple[tuple[str, float], ...]:
+    order = np.argsort(-weights, kind="stable")[:TOKENS]
+    return tuple((tokens[int(place)], float(weights[place])) for place in order)

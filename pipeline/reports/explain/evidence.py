@@ -1,0 +1,137 @@
+"""What each chosen head saw of an example: its vote, class cosines, nearest training examples."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from savs.foundation.arrays import Array
+from savs.pipeline.errors import ReportError
+from savs.pipeline.selection.heads.centroids import (
+    class_centroids,
+    cosines,
+    first_of_best,
+    leads,
+    normalise,
+)
+from savs.pipeline.selection.heads.training_set import TrainingTask, head_widths, training_tasks
+from savs.pipeline.selection.selection import Selection
+from savs.pipeline.selection.task_selection import TaskSelection, chosen_features
+from savs.stores import FeatureStore, Head
+
+NEAREST = 3
+"""Training examples that are named for each head."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What the heads of one subtask were fitted on."""
+
+    selection: TaskSelection
+    labels: Array
+    """`(n,)` class numbers."""
+    ids: tuple[str, ...]
+    """Ids of the training examples."""
+    features: Array
+    """`(heads, n, d)` float32, heads best first."""
+    centroids: Array
+    """`(heads, classes, d)`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One example in the heads of its subtask."""
+
+    id: str
+    trained: Trained
+    features: Array
+    """`(heads, d)`."""
+    table: Array
+    """`(heads, classes)` cosines with the class centroids."""
+    votes: Array
+    """`(heads,)` class numbers."""
+    leads: Array
+    """`(heads,)`: the vote's cosine less the best other one."""
+    nearest: Array
+    """`(heads, k)` numbers of the nearest training examples, nearest first."""
+    similar: Array
+    """`(heads, k)`: their cosines."""
+
+
+def gather_evidence(
+    store: FeatureStore, selection: Selection, examples: Mapping[str, str | None], split: str
+) -> dict[str, Evidence]:
+    """Return the evidence of some examples.
+
+    Parameters
+    ----------
+    store
+        Whose training examples made the selection.
+    selection
+        The heads.
+    examples
+        Id -> subtask.
+    split
+        Their split.
+
+    Raises
+    ------
+    ReportError
+        The store has no features of an example.
+    """
+    tasks = {task.subtask: task for task in training_tasks(store)}
+    trained = {
+        task.subtask: _train(store, task, tasks[task.subtask])
+        for task in selection.tasks
+        if task.subtask in set(examples.values())
+    }
+    features = _features(store, split, selection.heads, list(examples))
+    found = {}
+    for name, subtask in examples.items():
+        if name not in features:
+            raise ReportError(
+                f"the store has no features of example {name!r}: it was skipped at extraction"
+            )
+        own = trained[subtask]
+        places = [selection.heads.index(head) for head in own.selection.heads]
+        width = own.centroids.shape[2]
+        found[name] = _weigh(name, own, features[name][places, :width])
+    return found
+
+
+def _train(store: FeatureStore, selection: TaskSelection, task: TrainingTask) -> Trained:
+    (features,) = chosen_features(store, [(selection.heads, task.rows)])
+    ids = store.examples("train")["id"][task.rows].to_list()
+    centroids = class_centroids(features, task.labels, len(task.classes))
+    return Trained(selection, task.labels, tuple(ids), features, centroids)
+
+
+def _features(
+    store: FeatureStore, split: str, heads: Sequence[Head], ids: Sequence[str]
+) -> dict[str, Array]:
+    """Return `(heads, d)` features of examples; memory holds one shard's."""
+    found: dict[str, Array] = {}
+    head_widths(store, heads)
+    for block in store.blocks(split, heads):
+        rows = block.examples.with_row_index("row").filter(pl.col("id").is_in(list(ids)))
+        for name, row in rows.select("id", "row").rows():
+            found[name] = block.features[:, row]
+    return found
+
+
+def _weigh(name: str, trained: Trained, features: Array) -> Evidence:
+    table = cosines(features[:, None], trained.centroids)[:, 0]
+    votes = first_of_best(table)
+    alike = np.einsum("hd,hnd->hn", normalise(features), normalise(trained.features))
+    nearest = np.argsort(-alike, axis=1, kind="stable")[:, :NEAREST]
+    return Evidence(
+        id=name,
+        trained=trained,
+        features=features,
+        table=table,
+        votes=votes,
+        leads=leads(table, votes),
+        nearest=nearest,
+        similar=np.take_along_axis(alike, nearest, axis=1),
+    )

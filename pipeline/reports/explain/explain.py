@@ -1,0 +1,181 @@
+"""`explain`: why the heads of a selection voted as they did, from the store alone."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from savs.datasets import MediaError
+from savs.datasets.media.media import MediaFolder
+from savs.foundation.errors import ParameterError
+from savs.pipeline.classifying.model_match import decoding_of, decoding_rules
+from savs.pipeline.errors import ReportError
+from savs.pipeline.names import DEFAULT_EXPLAINED
+from savs.pipeline.reports.explain.attention import (
+    DRAWS,
+    MASKED,
+    add_words,
+    load_views_model,
+    view_example,
+)
+from savs.pipeline.reports.explain.describing import changes_of, describe
+from savs.pipeline.reports.explain.evidence import Evidence, gather_evidence
+from savs.pipeline.reports.explain.explanation import Explained, Explanations
+from savs.pipeline.reports.explain.picking import pick, require_store
+from savs.pipeline.reports.pages.rendering import render
+from savs.pipeline.reports.report.drawing import LEVELS
+from savs.pipeline.reports.report.evaluated import read_results
+from savs.pipeline.reports.report.images import open_images
+from savs.pipeline.reports.report.report import SUFFIXES
+from savs.pipeline.running.output_files import output_files
+from savs.pipeline.running.progress import SILENT, Reporting
+from savs.pipeline.selection.selection import Selection
+from savs.pipeline.selection.selection_file import load_selection
+
+
+def explain(
+    result: str | Path,
+    *,
+    ids: Sequence[str] = (),
+    errors: bool = False,
+    n: int = DEFAULT_EXPLAINED,
+    media_root: str | Path | None = None,
+    out: str | Path | None = None,
+    attention_maps: bool = False,
+    reporting: Reporting = SILENT,
+    **loading: Any,
+) -> Explanations:
+    """Show what each chosen head saw of some test examples; without maps, no model is needed.
+
+    For each example: the vote of each head, its cosines with the class centroids and its nearest
+    training examples; and what would have changed the prediction. Readouts other than `vote` weigh
+    the same heads in another way; for them, each head's nearest class is shown, and what the
+    readout says when it is fitted again without a head or a training example.
+
+    Parameters
+    ----------
+    result
+        Folder of results in a store, such as `STORE/results/vote`.
+    ids
+        Examples; without any, wrong ones and the least sure ones are taken.
+    errors
+        Take wrong examples only, the surest mistakes of each class first.
+    n
+        Most examples, where none are named.
+    media_root
+        Folder of the images; thumbnails of the store are shown without it.
+    out
+        An HTML page to write, too; one that is there is replaced.
+    attention_maps
+        Run the selection's model, and show where each chosen head looks: the attention of the last
+        token on image patches and on the prompt, with a test of each map by masking, and the words
+        that the head writes. `media_root` is needed.
+    reporting
+        Receives progress while the model runs.
+    **loading
+        Where the model is, if not where the selection says: `model`, `revision`, `dtype`, `device`
+        and other fields of `ModelOptions`.
+
+    Returns
+    -------
+    Explanations
+        `heads` is a frame with a row an example and head, `examples` has everything.
+
+    Raises
+    ------
+    ReportError
+        The result has no heads, lies in no store, or in one with other training examples; an
+        example is unknown or was skipped.
+    ResultError
+        A file of the result is missing or damaged.
+    """
+    if n < 1:
+        raise ParameterError(f"n is {n}, expected at least 1")
+    if attention_maps and media_root is None:
+        raise ParameterError("attention maps need the images: give media_root (--media-root)")
+    if loading and not attention_maps:
+        raise ParameterError(f"{min(loading)} is about attention maps; ask for them, or omit it")
+    (found,) = read_results([Path(result)])
+    store = require_store(found)
+    rows = pick(found, ids, errors=errors, n=n)
+    selection = load_selection(found.folder)
+    evidence = gather_evidence(
+        store,
+        selection,
+        dict(rows.select("id", "subtask").iter_rows()),
+        found.split,
+    )
+    trained = {name for one in evidence.values() for name in one.trained.ids}
+    images = open_images(store, found.split, rows["id"].to_list(), media_root)
+    shown = open_images(store, "train", list(trained), media_root)
+    known = store.examples("train").select("id", "media", "prompt").rows_by_key("id", unique=True)
+    changes = changes_of(store, selection.rule, evidence)
+    examples = tuple(
+        describe(row, evidence[row["id"]], images, shown, known, changes.get(row["id"]))
+        for row in rows.iter_rows(named=True)
+    )
+    if attention_maps:
+        examples = _add_views(
+            selection, rows, examples, evidence, str(media_root), loading, reporting
+        )
+    explanations = Explanations(
+        title=str(store.manifest.identity.benchmark["name"]),
+        model=str(found.metrics["model"].get("name") or "unknown model"),
+        readout=found.metrics["readout"],
+        examples=examples,
+        notes=tuple(images.notes()),
+    )
+    if out is not None:
+        write_explanations(explanations, Path(out))
+    return explanations
+
+
+def write_explanations(found: Explanations, out: Path) -> None:
+    """Write explanations as one HTML page, which loads nothing; one that is there is replaced.
+
+    Raises
+    ------
+    ReportError
+        `out` is no HTML file.
+    OutputError
+        It cannot be written.
+    """
+    if out.suffix.lower() not in SUFFIXES or out.is_dir():
+        raise ReportError(f"{out} is not an HTML file; pass an out that ends in .html")
+    page = render(
+        *(Path(__file__).parent, "explain.html"),
+        content=found,
+        masked=MASKED,
+        draws=DRAWS,
+        levels=LEVELS,
+    )
+    with output_files({"--out": out}, force=True) as files:
+        files["--out"].write_text(page, encoding="utf-8")
+
+
+def _add_views(
+    selection: Selection,
+    rows: pl.DataFrame,
+    examples: Sequence[Explained],
+    evidence: dict[str, Evidence],
+    media_root: str,
+    loading: dict[str, Any],
+    reporting: Reporting,
+) -> tuple[Explained, ...]:
+    """Return examples with where their heads look; one that cannot be looked at says why."""
+    model = load_views_model(selection, loading)
+    folder = MediaFolder(Path(media_root), rules=decoding_rules(decoding_of(selection)))
+    media = dict(rows.select("id", "media").iter_rows())
+    seen = []
+    with reporting.progress(len(examples)) as on_rows:
+        for one in examples:
+            own = evidence[one.id]
+            try:
+                views = view_example(model, one.prompt, media[one.id] or [], folder, own)
+                seen.append(replace(one, views=add_words(model, views, own)))
+            except (MediaError, ReportError) as error:
+                seen.append(replace(one, unseen=str(error)))
+            on_rows(1)
+    return tuple(seen)

@@ -1,0 +1,61 @@
+"""A prompt as the model reads it: the text after the chat template, and its image tokens."""
+
+from collections.abc import Callable
+from itertools import groupby
+from typing import Any
+
+from savs.pipeline.extraction.model.chat_template import image_places, kinds_of
+from savs.pipeline.extraction.model.load_encoder import load_encoder
+from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.pieces import Pieces
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+from savs.pipeline.reports.preview.content import IMAGE, TEXT, TOKEN, Run, Worded
+
+IMAGE_IDS = ("image_token_id", "image_token_index", "video_token_id", "video_token_index")
+"""Names of the tokens of image and video patches in configurations and processors."""
+
+
+def load_wording(options: ModelOptions) -> Callable[[Pieces], Worded]:
+    """Return a function that renders a prompt as a model reads it; no weights are loaded.
+
+    Raises
+    ------
+    ModelError
+        Not found, without a chat template, without the limits that are asked for, or a dual
+        encoder.
+    """
+    encoder = load_encoder(options)
+    encoder.require_prompts()
+    images = _image_ids(encoder)
+    places = image_places(encoder.processor)
+
+    def word(pieces: Pieces) -> Worded:
+        ids = encoder.encode([pieces])["input_ids"][0].tolist()
+        is_joined = places is not None and places.are_moved(kinds_of(pieces))
+        return Worded(_runs(encoder.tokenizer, ids, images), is_joined)
+
+    return word
+
+
+def _image_ids(encoder: PromptEncoder) -> set[int]:
+    found = (
+        getattr(owner, name, None)
+        for owner in (encoder.processor, encoder.config)
+        for name in IMAGE_IDS
+    )
+    return {int(value) for value in found if value is not None}
+
+
+def _runs(tokenizer: Any, ids: list[int], images: set[int]) -> tuple[Run, ...]:
+    control = set(tokenizer.added_tokens_decoder)
+
+    def kind_of(token: int) -> str:
+        return IMAGE if token in images else TOKEN if token in control else TEXT
+
+    runs = []
+    for kind, group in groupby(ids, key=kind_of):
+        part = list(group)
+        said = part[:1] if kind == IMAGE else part
+        text = tokenizer.decode(said, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        runs.append(Run(kind, text, len(part)))
+    return tuple(runs)

@@ -1,0 +1,148 @@
+"""The part of a report about classes: a confusion matrix and a table for each subtask."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from savs.pipeline.reports.report.drawing import LEVELS, grid_path, shade, shade_paths
+
+MOST_NUMBERED = 20
+"""Most classes of a matrix that has its numbers; a larger one is drawn with shades alone."""
+MOST_CONFUSIONS = 20
+"""Most rows of the table of confusions."""
+SKIPPED = "(skipped)"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """How many examples of a class were said to be of a class."""
+
+    count: int
+    share: float
+    """Of the examples of its class."""
+    is_right: bool
+    prediction: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """The classes of one subtask: rows are labels, columns predictions."""
+
+    subtask: str | None
+    classes: tuple[dict[str, Any], ...]
+    """Rows of metrics.json's `per_class`."""
+    columns: tuple[str | None, ...]
+    """Predictions; None where some were skipped."""
+    cells: tuple[tuple[Cell, ...], ...]
+    """Of each label with test examples; empty for a large matrix."""
+    right: Mapping[int, str]
+    """Of a large matrix: shade -> SVG path of the cells on the diagonal."""
+    wrong: Mapping[int, str]
+    lines: str
+    accuracy: float
+    examples: int
+
+    @property
+    def labels(self) -> tuple[dict[str, Any], ...]:
+        """The classes with test examples."""
+        return tuple(row for row in self.classes if row["n"])
+
+    @property
+    def name(self) -> str:
+        """What its heading says."""
+        return "all classes" if self.subtask is None else self.subtask
+
+
+@dataclass(frozen=True, slots=True)
+class ClassesPart:
+    """What a report shows of classes."""
+
+    matrices: tuple[Matrix, ...]
+    """One for each subtask, the least accurate first."""
+    confusions: tuple[dict[str, Any], ...]
+    """The most frequent ones, rows of metrics.json's `confusions`."""
+    more: int
+    """Confusions that the table lacks."""
+    has_subtasks: bool
+    levels: int = LEVELS
+
+
+def classes_part(metrics: Mapping[str, Any]) -> ClassesPart:
+    """Return the matrices and tables of the classes in metrics.json, classes by their names."""
+    wrong = metrics["confusions"]
+    matrices = [
+        _matrix(
+            subtask, sorted(rows, key=_by_name), [row for row in wrong if row["subtask"] == subtask]
+        )
+        for subtask, rows in groupby(metrics["per_class"], key=lambda row: row["subtask"])
+    ]
+    return ClassesPart(
+        matrices=tuple(sorted(matrices, key=lambda matrix: matrix.accuracy)),
+        confusions=tuple(wrong[:MOST_CONFUSIONS]),
+        more=max(0, len(wrong) - MOST_CONFUSIONS),
+        has_subtasks=len(matrices) > 1,
+    )
+
+
+def _by_name(row: Mapping[str, Any]) -> list[tuple[int, str]]:
+    """Return a key that puts `class 9` before `class 10`."""
+    parts = re.split(r"(\d+)", row["label"])
+    return [(int(part) if part.isdecimal() else -1, part) for part in parts]
+
+
+def _matrix(
+    subtask: str | None, rows: Sequence[dict[str, Any]], wrong: Sequence[dict[str, Any]]
+) -> Matrix:
+    skipped = any(row["prediction"] is None for row in wrong)
+    columns = [row["label"] for row in rows] + ([None] if skipped else [])
+    counts = {(row["label"], row["prediction"]): row["n"] for row in wrong}
+    counts |= {(row["label"], row["label"]): row["correct"] for row in rows}
+    labels = [row for row in rows if row["n"]]
+    is_small = len(columns) <= MOST_NUMBERED
+    examples = sum(row["n"] for row in rows)
+    return Matrix(
+        subtask=subtask,
+        classes=tuple(rows),
+        columns=tuple(columns),
+        cells=_cells(labels, columns, counts) if is_small else (),
+        right={} if is_small else _paths(labels, columns, counts, right=True),
+        wrong={} if is_small else _paths(labels, columns, counts, right=False),
+        lines=grid_path(1, 1) if is_small else grid_path(len(columns), len(labels)),
+        accuracy=sum(row["correct"] for row in rows) / examples,
+        examples=examples,
+    )
+
+
+def _cells(
+    labels: Sequence[dict[str, Any]],
+    columns: Sequence[str | None],
+    counts: Mapping[tuple[str, str | None], int],
+) -> tuple[tuple[Cell, ...], ...]:
+    return tuple(
+        tuple(
+            Cell(count, count / row["n"], name == row["label"], name)
+            for name in columns
+            for count in [counts.get((row["label"], name), 0)]
+        )
+        for row in labels
+    )
+
+
+def _paths(
+    labels: Sequence[dict[str, Any]],
+    columns: Sequence[str | None],
+    counts: Mapping[tuple[str, str | None], int],
+    *,
+    right: bool,
+) -> dict[int, str]:
+    """Return the shades of the cells on the diagonal, or off it, by share of their row."""
+    places = {name: place for place, name in enumerate(columns)}
+    rows = {row["label"]: (y, row["n"]) for y, row in enumerate(labels)}
+    cells = {
+        (places[name], rows[label][0]): shade(count / rows[label][1], 0, 1)
+        for (label, name), count in counts.items()
+        if count and label in rows and (label == name) == right
+    }
+    return shade_paths(cells)

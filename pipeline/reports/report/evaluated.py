@@ -1,0 +1,137 @@
+"""The results of a report: found in folders and read, with their store if it is there."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from savs.foundation.errors import SavsError
+from savs.foundation.real_paths import real_path
+from savs.pipeline.errors import ReportError
+from savs.pipeline.evaluation.compare.result_folders import Result, read_result, short_names
+from savs.pipeline.evaluation.evaluation_file import load_metrics, load_predictions
+from savs.pipeline.evaluation.sweep.depth_file import is_depth
+from savs.pipeline.evaluation.sweep.sweep_file import is_sweep
+from savs.pipeline.selection.config_json import SelectionConfig
+from savs.pipeline.selection.selection_file import load_config
+from savs.stores import FeatureStore, open_store
+from savs.stores.format.layout import MANIFEST, RESULTS
+from savs.stores.results import CONFIG, METRICS
+
+FIRST = "vote"
+"""The result of a store that comes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """One result, as `savs evaluate` left it."""
+
+    name: str
+    """Shortest end of its path that no other has."""
+    folder: Path
+    metrics: Mapping[str, Any]
+    """The content of metrics.json."""
+    predictions: pl.DataFrame
+    """Columns `PREDICTION_SCHEMA`."""
+    result: Result
+    """The scores of its units, for comparisons."""
+    config: SelectionConfig | None
+    """None for the model's own answers."""
+    store: FeatureStore | None
+    """The store that the folder lies in; None where it is elsewhere."""
+
+    @property
+    def headline(self) -> Mapping[str, Any]:
+        """The first metric."""
+        return self.metrics["metrics"][0]
+
+    @property
+    def split(self) -> str:
+        """Split of its examples: `train` for a cross-validation."""
+        return str(self.predictions["split"][0])
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """What a report is about."""
+
+    results: list[Path]
+    sweeps: list[Path]
+    depths: list[Path]
+    """Sweeps over depths."""
+
+
+def find_folders(paths: Sequence[Path]) -> Folders:
+    """Return the folders of results and of sweeps: those given, and those in the stores given.
+
+    Raises
+    ------
+    ReportError
+        A folder is neither a result nor a sweep nor a store with results, or is given twice; or
+        none is given.
+    """
+    found = [folder for path in paths for folder in _expand(path)]
+    for folder in found:
+        if [real_path(other) for other in found].count(real_path(folder)) > 1:
+            raise ReportError(f"{folder} is given twice; pass each result once")
+    sweeps = [folder for folder in found if is_sweep(folder)]
+    depths = [folder for folder in found if is_depth(folder)]
+    results = [folder for folder in found if folder not in (*sweeps, *depths)]
+    if not found:
+        raise ReportError("no result was given; pass a folder that `savs evaluate` wrote")
+    if not results:
+        raise ReportError(
+            f"{found[0]} is a sweep; pass a folder of results, too, which `savs evaluate` wrote"
+        )
+    return Folders(results, sweeps, depths)
+
+
+def _expand(path: Path) -> list[Path]:
+    """Return a folder of results or of a sweep as it is, and those of a store."""
+    if (path / METRICS).is_file() or is_sweep(path) or is_depth(path):
+        return [path]
+    if not (path / MANIFEST).is_file():
+        raise ReportError(
+            f"{path} is neither a store nor a folder of results; pass one that `savs evaluate`"
+            f" wrote, e.g. STORE/{RESULTS}/vote, or a store that has some"
+        )
+    there = sorted(path.glob(f"{RESULTS}/*/"), key=lambda own: (own.name != FIRST, own.name))
+    found = [folder for folder in there if (folder / METRICS).is_file()]
+    if not found:
+        raise ReportError(f"{path} has no results yet; run savs evaluate {path}")
+    return found + [folder for folder in there if is_sweep(folder) or is_depth(folder)]
+
+
+def read_results(folders: Sequence[Path]) -> list[Evaluated]:
+    """Read folders of results.
+
+    Raises
+    ------
+    ComparisonError, ResultError
+        A file is missing or damaged, or the test examples have no labels.
+    """
+    return [
+        Evaluated(
+            name=name,
+            folder=folder,
+            result=read_result(folder),  # first: it says so where there are no labels
+            metrics=load_metrics(folder),
+            predictions=load_predictions(folder),
+            config=load_config(folder) if (folder / CONFIG).is_file() else None,
+            store=_store_of(folder),
+        )
+        for folder, name in zip(folders, short_names(folders), strict=True)
+    ]
+
+
+def _store_of(folder: Path) -> FeatureStore | None:
+    """Return the store that a folder of results lies in, if it can be read."""
+    home = real_path(folder).parent.parent
+    if not (home / MANIFEST).is_file():
+        return None
+    try:
+        return open_store(home, partial=True)
+    except SavsError:
+        return None  # the report says what it lacks by that

@@ -1,0 +1,111 @@
+"""The headline of a report: the results beside chance and majority, and what differs, paired."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from savs.pipeline.evaluation.compare.compare import compare
+from savs.pipeline.evaluation.compare.result_folders import of_same_examples
+from savs.pipeline.reports.report.evaluated import Evaluated
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One row of a plot of shares: a value with its interval, or a baseline."""
+
+    name: str
+    value: float
+    low: float | None
+    high: float | None
+    kind: str
+    """`main`, `other` or `baseline`."""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """What a reader sees first."""
+
+    metric: str
+    main: Mapping[str, Any]
+    """The headline of the first result, as in metrics.json."""
+    bars: tuple[Bar, ...]
+    differences: tuple[Mapping[str, Any], ...]
+    """Rows of `compare` about this metric: each other result minus the first."""
+    reach: float
+    """Greatest distance from 0 of an end of their intervals."""
+
+
+def headline_of(results: Sequence[Evaluated]) -> Headline:
+    """Return the headline of the first result, and how the others compare.
+
+    Results of the same examples and metrics are compared unit by unit; the others are shown with
+    their own interval.
+    """
+    first, *others = results
+    main = first.headline
+    paired = [other for other in others if is_paired(first, other)]
+    differences = _differences(first, paired, str(main["name"]))
+    return Headline(
+        metric=str(main["name"]),
+        main=main,
+        bars=(
+            _bar(first, main, "main"),
+            *(_bar(other, _like(other, main), "other", _apart(first, other)) for other in others),
+            *_baselines(main),
+        ),
+        differences=differences,
+        reach=_reach(differences),
+    )
+
+
+def is_paired(first: Evaluated, other: Evaluated) -> bool:
+    """Return whether two results have the same examples and metrics."""
+    return list(first.result.units) == list(other.result.units) and of_same_examples(
+        first.result, other.result
+    )
+
+
+def _differences(
+    first: Evaluated, others: Sequence[Evaluated], metric: str
+) -> tuple[Mapping[str, Any], ...]:
+    if not others:
+        return ()
+    found = compare([first.folder, *(other.folder for other in others)], metric=metric)
+    names = [other.name for other in others]
+    return tuple(
+        {**row, "b": name} for name, row in zip(names, found.iter_rows(named=True), strict=True)
+    )
+
+
+def _reach(differences: Sequence[Mapping[str, Any]]) -> float:
+    ends = [row[end] for row in differences for end in ("low", "high", "difference")]
+    return max((abs(end) for end in ends if end is not None), default=0.0)
+
+
+def _like(other: Evaluated, main: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the metric of another result that has the headline's name; else its own headline."""
+    same = (metric for metric in other.metrics["metrics"] if metric["name"] == main["name"])
+    return next(same, other.headline)
+
+
+def _apart(first: Evaluated, other: Evaluated) -> str:
+    """Return why a result is not compared example by example."""
+    if is_paired(first, other):
+        return ""
+    if other.split != first.split:
+        return f"of the {other.split} examples"
+    return "of other examples"
+
+
+def _bar(result: Evaluated, metric: Mapping[str, Any], kind: str, note: str = "") -> Bar:
+    return Bar(result.name, metric["value"], metric["low"], metric["high"], kind, note)
+
+
+def _baselines(main: Mapping[str, Any]) -> list[Bar]:
+    found = {"majority class": main["majority"], "chance": main["chance"]}
+    return [
+        Bar(name, value, None, None, "baseline")
+        for name, value in found.items()
+        if value is not None
+    ]

@@ -1,0 +1,117 @@
+"""The part of a report about how its numbers were made, and how to make them again."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from savs.foundation.errors import SavsError
+from savs.pipeline.evaluation.suspects import SUSPECTS
+from savs.pipeline.reports.report.evaluated import Evaluated
+from savs.pipeline.selection.heads.training_set import train_digest
+from savs.stores import FeatureStore
+from savs.stores.format.layout import digest
+
+RUN_FACTS = ("gpu", "device", "attention", "started")
+"""What is told of the first run of an extraction, beside its versions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """How the numbers were made, and can be made again."""
+
+    facts: tuple[tuple[str, str], ...]
+    commands: tuple[str, ...]
+
+
+def provenance_part(result: Evaluated, out: Path) -> Provenance:
+    """Return the facts about a result, and the commands that make it again."""
+    return Provenance(tuple(_facts(result)), tuple(_commands(result, out)))
+
+
+def _facts(result: Evaluated) -> list[tuple[str, str]]:
+    model, config, store = result.metrics["model"], result.config, result.store
+    facts = {
+        "model": model.get("name"),
+        "revision": model.get("revision") or "local files",
+        "class": model.get("class"),
+        "readout": result.metrics["readout"],
+        "scoring of heads": result.metrics["scoring"],
+        "heads": str(result.metrics["heads"]) if config else None,
+        "training examples": f"{sum(task.examples for task in config.tasks):,}" if config else None,
+        "digest of the training examples": config.train if config else None,
+        "digest of the results": digest(result.metrics),
+        "savs": version("savs"),
+    }
+    if store is not None:
+        identity = store.manifest.identity
+        facts |= {
+            "benchmark": identity.benchmark["name"],
+            "features": f"{len(store.heads):,} heads in {len(store.grid)} layers, {identity.dtype}",
+            "digest of the store's identity": identity.digest,
+            **_run_facts(store.manifest.runs),
+        }
+    return [(name, str(value)) for name, value in facts.items() if value is not None]
+
+
+def _run_facts(runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the device and versions of the extraction's first run."""
+    run = dict(runs[0]) if runs else {}
+    told = {name: str(run[name]) for name in RUN_FACTS if run.get(name)}
+    versions = run.get("versions")
+    if isinstance(versions, Mapping):
+        told["versions"] = ", ".join(f"{name} {number}" for name, number in versions.items())
+    return told
+
+
+def _commands(result: Evaluated, out: Path) -> list[str]:
+    """Return the commands; the input files of an extraction are not recorded."""
+    place = "STORE" if result.store is None else str(result.folder.parent.parent)
+    readout = result.metrics["readout"]
+    lines = [] if result.store is None else [_extract(result.store, place)]
+    if result.config is not None and _is_own(result):
+        select = ["savs", "select", place, "--heads", str(result.metrics["heads"])]
+        select += ["--readout", readout, "--scoring", str(result.metrics["scoring"])]
+        if result.config.max_layer is not None:
+            select += ["--max-layer", str(result.config.max_layer)]
+        if not any(task.calibration for task in result.config.tasks):
+            select.append("--no-cv")
+        if (result.folder / SUSPECTS).exists():
+            select.append("--suspects")
+        lines.append(select)
+    evaluate = ["savs", "evaluate", place, "--readout", readout]
+    if result.split == "train":
+        evaluate.append("--cv")
+    if any("--drop-leaks" in note for note in result.metrics["notes"]):
+        evaluate.append("--drop-leaks")
+    confidence = result.metrics["confidence"]
+    if confidence and confidence[0]["risk"]:
+        evaluate += ["--risk", str(confidence[0]["risk"]["risk"])]
+    lines.append([*evaluate, "--out", str(result.folder)])
+    lines.append(["savs", "report", str(result.folder), "--out", str(out)])
+    return [shlex.join(line) for line in lines]
+
+
+def _extract(store: FeatureStore, place: str) -> list[str]:
+    identity = store.manifest.identity
+    revision = identity.model.get("revision")
+    return [
+        *("savs", "extract", str(identity.benchmark["name"]), "--train", "TRAIN", "--test", "TEST"),
+        *("--model", str(identity.model["name"])),
+        *(("--revision", str(revision)) if revision else ()),
+        *("--dtype", identity.dtype, "--out", place),
+    ]
+
+
+def _is_own(result: Evaluated) -> bool:
+    """Return whether the selection was made from the training examples of the result's store."""
+    try:
+        return (
+            result.store is not None
+            and result.config is not None
+            and result.config.train == train_digest(result.store)
+        )
+    except SavsError:
+        return False  # its shards are gone

@@ -1,0 +1,172 @@
+"""`report`: one HTML page about results, written to a file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from savs.foundation.errors import ParameterError
+from savs.foundation.real_paths import real_path
+from savs.pipeline.errors import ReportError
+from savs.pipeline.evaluation.suspects import load_suspects
+from savs.pipeline.names import DEFAULT_GALLERY
+from savs.pipeline.reports.pages.rendering import render
+from savs.pipeline.reports.report.across import Across, across_part
+from savs.pipeline.reports.report.checks import Checks, GroupCount, checks_part, groups_part
+from savs.pipeline.reports.report.confidence import ConfidencePart, confidence_parts
+from savs.pipeline.reports.report.confusion import ClassesPart, classes_part
+from savs.pipeline.reports.report.curves import Curves, curves_part
+from savs.pipeline.reports.report.depth import Depth, depth_part
+from savs.pipeline.reports.report.evaluated import Evaluated, find_folders, read_results
+from savs.pipeline.reports.report.gallery import Gallery, gallery_part
+from savs.pipeline.reports.report.headline import Headline, headline_of
+from savs.pipeline.reports.report.heads import HeadsPart, heads_part
+from savs.pipeline.reports.report.provenance import Provenance, provenance_part
+from savs.pipeline.reports.report.space import SpaceMap, space_part
+from savs.pipeline.running.output_files import output_files
+
+SUFFIXES = (".html", ".htm")
+
+
+@dataclass(frozen=True, slots=True)
+class ReportContent:
+    """What a report shows. A part is None, or empty, where there is nothing to show."""
+
+    title: str
+    model: str
+    results: tuple[Evaluated, ...]
+    """The first one is described in detail, the others are compared with it."""
+    headline: Headline
+    metrics: tuple[dict[str, Any], ...]
+    """All metrics of the first result, as in metrics.json."""
+    heads: HeadsPart | None
+    classes: ClassesPart
+    parts: tuple[dict[str, Any], ...]
+    """Accuracy of each subtask and category, as in metrics.json."""
+    groups: tuple[GroupCount, ...]
+    gallery: Gallery | None
+    confidence: tuple[ConfidencePart, ...]
+    suspects: pl.DataFrame | None
+    """Training examples whose label looks wrong, if `select` listed them for the first result."""
+    curves: tuple[Curves, ...]
+    depths: tuple[Depth, ...]
+    """Sweeps over depths."""
+    space: tuple[SpaceMap, ...]
+    """A map of each subtask's examples, if that was asked for."""
+    across: Across | None
+    """Heads across tasks, if that was asked for."""
+    checks: Checks
+    provenance: Provenance
+
+    @property
+    def first(self) -> Evaluated:
+        """The result that is described in detail."""
+        return self.results[0]
+
+
+def report(
+    paths: str | Path | Sequence[str | Path],
+    *,
+    out: str | Path,
+    media_root: str | Path | None = None,
+    examples: int = DEFAULT_GALLERY,
+    title: str | None = None,
+    compare_heads: bool = False,
+    space: bool = False,
+) -> ReportContent:
+    """Write one HTML page about results. It holds all it shows, and loads nothing.
+
+    The first result is described in detail; others of the same examples are compared with it, unit
+    by unit.
+
+    Parameters
+    ----------
+    paths
+        Stores, whose results and sweeps are all taken; folders of results; folders of sweeps.
+    out
+        The page, `*.html`; one that is there is replaced.
+    media_root
+        Folder of the images; thumbnails of the store are shown without it.
+    examples
+        Most examples that the page shows, 0 for none.
+    title
+        Heading of the page; by default the benchmark's name.
+    compare_heads
+        Also show which heads tasks share, and how stable the choice of the first result is: heads
+        are scored again on random halves of its training examples.
+    space
+        Also draw the test examples by the features of the chosen heads, in two dimensions (PCA).
+
+    Returns
+    -------
+    ReportContent
+        What the page shows.
+
+    Raises
+    ------
+    ReportError
+        A path is neither a store with results nor a result, or `out` is no HTML file.
+    ResultError, ComparisonError
+        A file of a result is missing or damaged, or its examples have no labels.
+    OutputError
+        `out` cannot be written.
+    """
+    page = Path(out)
+    if page.suffix.lower() not in SUFFIXES or page.is_dir():
+        raise ReportError(f"{page} is not an HTML file; pass an out that ends in .html")
+    if examples < 0:
+        raise ParameterError(f"examples is {examples}, expected at least 0")
+    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    content = gather(
+        given, page, media_root, examples, title, compare_heads=compare_heads, space=space
+    )
+    script = Path(__file__).with_name("report.js").read_text("utf-8")
+    text = render(Path(__file__).parent, "report.html", script=script, content=content)
+    with output_files({"--out": page}, force=True) as files:
+        files["--out"].write_text(text, encoding="utf-8")
+    return content
+
+
+def gather(
+    paths: Sequence[str | Path],
+    page: Path,
+    media_root: str | Path | None,
+    examples: int,
+    title: str | None,
+    *,
+    compare_heads: bool = False,
+    space: bool = False,
+) -> ReportContent:
+    """Return what a report shows; see `report`."""
+    folders = find_folders([Path(path) for path in paths])
+    results = read_results(folders.results)
+    first = results[0]
+    gallery = gallery_part(results, examples, media_root)
+    return ReportContent(
+        title=title or _title(first),
+        model=str(first.metrics["model"].get("name") or "unknown model"),
+        results=tuple(results),
+        headline=headline_of(results),
+        metrics=tuple(first.metrics["metrics"]),
+        heads=heads_part(first),
+        classes=classes_part(first.metrics),
+        parts=tuple(first.metrics["parts"]),
+        groups=groups_part(first.predictions),
+        gallery=gallery,
+        confidence=confidence_parts(first.metrics),
+        suspects=load_suspects(first.folder),
+        curves=tuple(curves_part(folder) for folder in folders.sweeps),
+        depths=tuple(depth_part(folder) for folder in folders.depths),
+        space=space_part(first, gallery) if space else (),
+        across=across_part(results) if compare_heads else None,
+        checks=checks_part(first),
+        provenance=provenance_part(first, page),
+    )
+
+
+def _title(result: Evaluated) -> str:
+    if result.store is not None:
+        return str(result.store.manifest.identity.benchmark["name"])
+    return real_path(result.folder).name

@@ -1,0 +1,211 @@
+"""How well each head tells the training classes apart, and the order that follows."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from savs.foundation.arrays import Array
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.selection.heads.centroids import (
+    TIE,
+    class_centroids,
+    class_sums,
+    nearest_centroids,
+    normalise,
+    not_finite,
+    row_blocks,
+)
+from savs.pipeline.selection.heads.few_threads import few_threads
+from savs.pipeline.selection.heads.folds import fold_count, stratified_folds
+from savs.stores import Head
+
+TABLE = 2**21
+"""Cosines in a table, heads x examples x classes: 8 MB. As many features of those examples at
+most."""
+LEFT = 2**16
+"""Values of centroids without an example that are made at a time: 512 kB. That much memory is used
+again; of larger arrays each page is asked of the system anew, which takes most of the time."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadScores:
+    """Train-side scores of heads. They choose heads; they are no estimate of performance."""
+
+    score: Array
+    """`(heads,)` float64: number of training examples that the head puts in the right class."""
+    margin: Array
+    """`(heads,)` float64: mean over training examples of the cosine with the own class's centroid
+    minus the best other one, 0 where the two tie; decides between equal scores."""
+
+
+Scoring = Callable[[Array, Array, Sequence[str]], HeadScores]
+"""`(heads, n, d)` features, `(n,)` class numbers, the classes -> scores."""
+
+
+def resubstitution(features: Array, labels: Array, classes: Sequence[str]) -> HeadScores:
+    """Count right examples where each example is part of its own class's centroid, as SAVs do.
+
+    Source: SAVs, arXiv 2412.00142, section 3.
+    """
+    right, margin = np.zeros((2, len(features)))
+    for part in _contests(features, labels, len(classes)):
+        right[part.heads] += part.right(part.own).sum(axis=1)
+        margin[part.heads] += part.margins().sum(axis=1, dtype=np.float64)
+    return HeadScores(right, margin / len(labels))
+
+
+def leave_one_out(features: Array, labels: Array, classes: Sequence[str]) -> HeadScores:
+    """Count right examples where each example is left out of its own class's centroid.
+
+    In closed form: with n examples in the class, the centroid without x is (n mu - x) / (n - 1).
+
+    Raises
+    ------
+    SelectionError
+        A class has one example only, so nothing is left to make its centroid of.
+    """
+    require_pairs(labels, classes, "leave-one-out")
+    right, margin = np.zeros((2, len(features)))
+    for part in _contests(features, labels, len(classes)):
+        right[part.heads] += part.right(part.without).sum(axis=1)
+        margin[part.heads] += part.margins().sum(axis=1, dtype=np.float64)
+    return HeadScores(right, margin / len(labels))
+
+
+def k_fold(features: Array, labels: Array, classes: Sequence[str]) -> HeadScores:
+    """Count right examples where a fifth of each class is left out of all centroids at a time.
+
+    Raises
+    ------
+    SelectionError
+        A class has one example only.
+    """
+    require_pairs(labels, classes, "k-fold")
+    folds = stratified_folds(labels, fold_count(labels))
+    right, margin = np.zeros((2, len(features)))
+    for fold in range(fold_count(labels)):
+        out = folds == fold
+        centroids = class_centroids(features[:, ~out], labels[~out], len(classes))
+        right += (nearest_centroids(features[:, out], centroids) == labels[out]).sum(axis=1)
+    for part in _contests(features, labels, len(classes)):
+        margin[part.heads] += part.margins().sum(axis=1, dtype=np.float64)
+    return HeadScores(right, margin / len(labels))
+
+
+SCORINGS: dict[str, Scoring] = {
+    "resubstitution": resubstitution,
+    "loo": leave_one_out,
+    "kfold": k_fold,
+}
+"""Name on the command line -> scoring."""
+
+
+def require_pairs(labels: Array, classes: Sequence[str], what: str) -> None:
+    """Raise SelectionError where a class has one example, which `what` would leave out."""
+    counts = np.bincount(labels, minlength=len(classes))
+    if (counts < 2).any():
+        raise SelectionError(
+            f"class {classes[int(np.argmin(counts))]!r} has one training example, but {what}"
+            " scoring needs two of each class; use --scoring resubstitution"
+        )
+
+
+def held_out_cosines(
+    features: Array, labels: Array, classes: int
+) -> Iterator[tuple[slice, slice, Array]]:
+    """Yield examples' cosines with all class centroids; the own one lacks the example.
+
+    A class with one example keeps it.
+
+    Yields
+    ------
+    tuple
+        Heads, rows, and `(heads, rows, classes)` float32; at most `TABLE` cosines at a time.
+    """
+    for part in _contests(features, labels, classes):
+        np.put_along_axis(part.others, part.labels[None, :, None], part.without[..., None], axis=2)
+        yield part.heads, part.rows, part.others
+
+
+@dataclass(frozen=True, slots=True)
+class _Contest:
+    """Some examples' cosines: those with their own class's centroid against all others."""
+
+    heads: slice
+    rows: slice
+    labels: Array
+    """`(rows,)` class numbers."""
+    own: Array
+    """`(heads, rows)`: with the centroid of the own class."""
+    without: Array
+    """`(heads, rows)`: with that centroid without the example, if the class has another one."""
+    others: Array
+    """`(heads, rows, classes)`: with all centroids; -inf for the own class."""
+    best: Array
+    """`(heads, rows)`: the greatest of the others."""
+
+    def right(self, own: Array) -> Array:
+        """Return whether `own` cosines make the own class the first of the best."""
+        found = own > self.best + TIE
+        tied = np.nonzero((own >= self.best - TIE) & ~found)
+        floor = np.maximum(own[tied], self.best[tied])[:, None] - TIE
+        earliest = (self.others[tied] >= floor).argmax(axis=1)
+        found[tied] = (self.labels[tied[1]] < earliest) | (self.best[tied] < floor[:, 0])
+        return found
+
+    def margins(self) -> Array:
+        """Return how far the own class leads, the example left out; 0 where it ties."""
+        lead = self.without - self.best
+        return np.where(np.abs(lead) <= TIE, 0, lead)
+
+
+def _contests(features: Array, labels: Array, classes: int) -> Iterator[_Contest]:
+    """Yield heads and examples block by block, at most `TABLE` cosines at a time."""
+    sums, counts = class_sums(features, labels, classes), np.bincount(labels, minlength=classes)
+    centroids = (sums / counts[:, None]).astype(np.float32)
+    directions = normalise(centroids).transpose(0, 2, 1)
+    others = counts[labels] - 1.0
+    n, d = features.shape[1:]
+    for heads, rows in _blocks(len(features), n, max(classes, d), TABLE):
+        part, own = normalise(features[heads, rows]), labels[rows]
+        with few_threads(part.shape[1] * d * classes):
+            table = part @ directions[heads]
+        without = np.empty(part.shape[:2], np.float32)
+        for some, few in _blocks(len(part), part.shape[1], d, LEFT):
+            # from the sum in float64: what little is left of a centroid may be all rounding
+            left = sums[heads][some][:, own[few]]
+            left -= features[heads, rows][some, few].astype(np.float64)  # numpy mixes types slowly
+            left /= np.maximum(others[rows][few], 1)[:, None]
+            alone = np.flatnonzero(others[rows][few] == 0)
+            left[:, alone] = centroids[heads][some][:, own[few][alone]]
+            without[some, few] = np.vecdot(part[some, few], normalise(left))
+        places = (slice(None), np.arange(len(own)), own)
+        with_it = table[places]
+        table[places] = -np.inf
+        best = table.max(axis=2)
+        if np.isnan(with_it).any() or np.isnan(best).any():
+            raise not_finite()
+        yield _Contest(heads, rows, own, with_it, without, table, best)
+
+
+def _blocks(heads: int, rows: int, size: int, most: int) -> Iterator[tuple[slice, slice]]:
+    """Yield heads and rows with at most `most` values; a row of a head has `size`.
+
+    Many rows of few heads are multiplied faster than few rows of many.
+    """
+    for some in row_blocks(heads, rows * size, most):
+        for few in row_blocks(rows, min(heads, some.stop - some.start) * size, most):
+            yield some, few
+
+
+def rank_heads(scores: HeadScores, heads: Sequence[Head]) -> list[int]:
+    """Return the indices of the heads, best first: by score, then margin, then (layer, head).
+
+    Examples
+    --------
+    >>> scores = HeadScores(np.array([3.0, 4.0, 4.0]), np.array([0.9, 0.1, 0.2]))
+    >>> rank_heads(scores, [(0, 0), (0, 1), (1, 0)])
+    [2, 1, 0]
+    """
+    return sorted(range(len(heads)), key=lambda i: (-scores.score[i], -scores.margin[i], *heads[i]))

@@ -1,0 +1,84 @@
+"""Readouts by name, and those of the user: in a Python file, or an object."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.inputs.plugins.python_file import read_file, run_file
+from savs.pipeline.selection.readouts.calm import CALM
+from savs.pipeline.selection.readouts.clip import CLIP, CLIP_NAMES
+from savs.pipeline.selection.readouts.hec_t import HEC_T
+from savs.pipeline.selection.readouts.hec_vt import HEC_VT, HEC_VT_CV
+from savs.pipeline.selection.readouts.knn import KNN
+from savs.pipeline.selection.readouts.lda import LDA
+from savs.pipeline.selection.readouts.logistic import LOGISTIC
+from savs.pipeline.selection.readouts.posterior import POSTERIOR
+from savs.pipeline.selection.readouts.readout import Readout, ReadoutFile
+from savs.pipeline.selection.readouts.tip_adapter import TIP_ADAPTER, TIP_ADAPTER_CV
+from savs.pipeline.selection.readouts.vote import VOTE
+
+READOUTS: dict[str, Readout] = {
+    readout.name: readout for readout in (VOTE, POSTERIOR, CALM, LDA, LOGISTIC, KNN)
+}
+"""Name on the command line -> built-in readout that learns from images alone."""
+TEXT_READOUTS: dict[str, Readout] = {
+    readout.name: readout
+    for readout in (CLIP, CLIP_NAMES, TIP_ADAPTER, TIP_ADAPTER_CV, HEC_T, HEC_VT, HEC_VT_CV)
+}
+"""Name -> built-in readout that compares images with the classes as texts."""
+BUILT_IN = READOUTS | TEXT_READOUTS
+
+
+def find_readout(name: str, also: Sequence[str] = ()) -> Readout:
+    """Return a built-in readout by its name; no file is run.
+
+    `also` are further names that the caller accepts, for the message.
+
+    Raises
+    ------
+    SelectionError
+        There is none of this name.
+    """
+    if name not in BUILT_IN:
+        raise SelectionError(
+            f"no readout is called {name!r}; expected one of: {', '.join((*BUILT_IN, *also))}, or"
+            " the path of a Python file that defines READOUT"
+        )
+    return BUILT_IN[name]
+
+
+def choose_readout(given: str | Path | Readout, also: Sequence[str] = ()) -> Readout:
+    """Return the readout that a caller gives: by name, in a Python file, or as an object.
+
+    The name of a file ends in `.py`. The file is run: give only names that the user gave.
+
+    Raises
+    ------
+    SelectionError
+        There is none of this name, the file has no `READOUT`, or the user's readout has the name of
+        a built-in one.
+    OwnCodeError
+        The file is not there, or fails when it runs.
+    """
+    if isinstance(given, Readout):
+        found, where = given, "the readout given"
+    elif str(given).endswith(".py"):
+        found, where = _from_file(Path(given)), str(given)
+    else:
+        return find_readout(str(given), also)
+    if BUILT_IN.get(found.name, found) is not found:
+        raise SelectionError(f"{where}: the name {found.name!r} is taken; choose another")
+    return found
+
+
+def _from_file(path: Path) -> Readout:
+    content = read_file(path, "--readout")
+    found = getattr(run_file(path, content), "READOUT", None)
+    if not isinstance(found, Readout):
+        raise SelectionError(
+            f"{path} defines no READOUT that is a savs.pipeline.selection.readouts.Readout;"
+            " docs/readouts.md has an example"
+        )
+    return replace(found, file=ReadoutFile(path.name, hashlib.sha256(content).hexdigest()))

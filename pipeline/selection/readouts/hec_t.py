@@ -1,0 +1,92 @@
+"""`hec-t`: each head compares the image with the classes as texts, probabilities averaged.
+
+Source: HEC-T, arXiv 2603.24181. With unit features x and class texts t_c of a head, the logit of
+class c is -|x - t_c|^2 / 2; heads are ranked by the mean probability of the right class.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from savs.foundation.arrays import Array
+from savs.pipeline.selection.heads.centroids import normalise
+from savs.pipeline.selection.heads.class_texts import TEXTS, ClassTexts
+from savs.pipeline.selection.heads.few_threads import few_threads
+from savs.pipeline.selection.heads.head_scores import HeadScores
+from savs.pipeline.selection.readouts.probabilities import likeliest, mean_probabilities, softmax
+from savs.pipeline.selection.readouts.readout import ClassScores, Readout, Widths
+
+TAU = 1.0
+"""Temperature of the logits."""
+
+
+@dataclass(frozen=True, slots=True)
+class FittedHecT:
+    """The class texts of the chosen heads."""
+
+    directions: Array
+    """`(heads, classes, d)` float32, of length 1 or 0."""
+
+    def scores(self, features: Array) -> ClassScores:
+        """Return probabilities averaged over heads; of those that tie the first class wins."""
+        mean = self.probabilities(features)
+        return ClassScores(mean, likeliest(mean, TAU), mean)
+
+    def probabilities(self, features: Array) -> Array:
+        """Return `(n, classes)` means over heads.
+
+        |x|^2 is the same for all classes, so that a logit is x . t_c - |t_c|^2 / 2.
+        """
+        offsets = -np.square(self.directions).sum(axis=2) / 2
+        given = (features, self.directions / np.float32(TAU), offsets / np.float32(TAU))
+        return next(mean_probabilities(*given, [len(offsets)]))
+
+
+def fit(
+    features: Array, labels: Array, classes: Sequence[str], widths: Widths, texts: ClassTexts
+) -> FittedHecT:
+    """Take the class texts; training examples only chose the heads."""
+    return FittedHecT(texts.directions)
+
+
+def score_by_texts(
+    features: Array,
+    labels: Array,
+    classes: Sequence[str],
+    widths: Widths,
+    scoring: str,
+    texts: ClassTexts,
+) -> HeadScores:
+    """Score heads by the sum of the probabilities that they give to the right classes.
+
+    Nothing is fitted to the examples, so that every scoring is the same.
+    """
+    score, margin = np.zeros(len(features)), np.zeros(len(features))
+    for head, (true, best) in enumerate(_leads(features, labels, texts.directions)):
+        score[head], margin[head] = true.sum(), (true - best).mean() if len(true) else 0.0
+    return HeadScores(score, margin)
+
+
+def _leads(features: Array, labels: Array, directions: Array) -> Iterator[tuple[Array, Array]]:
+    """Yield, head by head, p of the right class and of the best other one, `(n,)` each."""
+    rows = np.arange(len(labels))
+    for own, texts in zip(features, directions, strict=True):
+        with few_threads(own.size * len(texts)):
+            logits = normalise(own) @ texts.T
+        p = softmax((logits - np.square(texts).sum(axis=1) / 2).astype(np.float64) / TAU)
+        true = p[rows, labels]
+        p[rows, labels] = -np.inf
+        yield true, p.max(axis=1)
+
+
+HEC_T = Readout(
+    name="hec-t",
+    summary="mean over heads of nearness to the classes as texts (HEC-T, arXiv 2603.24181)",
+    fit=fit,
+    load=FittedHecT,
+    arrays={"directions": ("heads", "classes", "width")},
+    score_heads=score_by_texts,
+    texts=TEXTS,
+    learns=False,
+)

@@ -1,0 +1,109 @@
+"""`hec-vt`: the probabilities of `hec-t` and of `lda`, weighted and added.
+
+Source: HEC-VT, arXiv 2603.24181. One set of heads serves both parts: those that give the right
+classes most in both together.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from savs.foundation.arrays import Array
+from savs.pipeline.selection.heads.class_texts import TEXTS, ClassTexts
+from savs.pipeline.selection.heads.head_scores import HeadScores
+from savs.pipeline.selection.readouts import lda
+from savs.pipeline.selection.readouts.hec_t import FittedHecT, score_by_texts
+from savs.pipeline.selection.readouts.probabilities import likeliest
+from savs.pipeline.selection.readouts.readout import ClassScores, Readout, Widths
+from savs.pipeline.selection.readouts.tuning import best_setting, require_examples
+
+ALPHAS = (1.0, 0.25, 0.5, 2.0, 4.0)
+"""Weights of `lda` that cross-validation chooses from; of equals the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class FittedHecVt:
+    """Class texts and a linear discriminant of each chosen head."""
+
+    directions: Array
+    """`(heads, classes, d)` float32, as in `FittedHecT`."""
+    weights: Array
+    """`(heads, classes, d)` float32, as in `FittedLda`."""
+    bias: Array
+    """`(heads, classes)` float32."""
+    alpha: Array
+    """`(1,)` float32: weight of the discriminant's probabilities."""
+
+    def scores(self, features: Array) -> ClassScores:
+        """Return probabilities; of those that tie the first class wins."""
+        by_text = FittedHecT(self.directions).probabilities(features)
+        by_vision = lda.FittedLda(self.weights, self.bias).scores(features).scores
+        mean = (by_text + self.alpha * by_vision) / (1 + self.alpha)
+        return ClassScores(mean, likeliest(mean, lda.TAU, lda.TIE), mean)
+
+
+def fit(
+    features: Array, labels: Array, classes: Sequence[str], widths: Widths, texts: ClassTexts
+) -> FittedHecVt:
+    """Fit each head's discriminant, and take its class texts; both weigh the same."""
+    require_examples(labels, "hec-vt")
+    fitted = lda.fit(features, labels, classes, widths)
+    alpha = np.array(ALPHAS[:1], np.float32)
+    return FittedHecVt(texts.directions, fitted.weights, fitted.bias, alpha)
+
+
+def fit_tuned(
+    features: Array, labels: Array, classes: Sequence[str], widths: Widths, texts: ClassTexts
+) -> FittedHecVt:
+    """Fit, with the weight that classifies left-out training examples best."""
+
+    def choices(kept: Array, out: Array) -> Array:
+        found = fit(features[:, kept], labels[kept], classes, widths, texts)
+        weighted = [replace(found, alpha=np.array([alpha], np.float32)) for alpha in ALPHAS]
+        return np.stack([one.scores(features[:, out]).choice for one in weighted])
+
+    alpha = ALPHAS[best_setting(labels, len(ALPHAS), choices)]
+    found = fit(features, labels, classes, widths, texts)
+    return replace(found, alpha=np.array([alpha], np.float32))
+
+
+def score_heads(
+    features: Array,
+    labels: Array,
+    classes: Sequence[str],
+    widths: Widths,
+    scoring: str,
+    texts: ClassTexts,
+) -> HeadScores:
+    """Score heads by the sum of both probabilities of the right classes."""
+    require_examples(labels, "hec-vt")
+    parts = (
+        score_by_texts(features, labels, classes, widths, scoring, texts),
+        lda.score_heads(features, labels, classes, widths, scoring),
+    )
+    return HeadScores(
+        parts[0].score + parts[1].score, (parts[0].margin + parts[1].margin) / len(parts)
+    )
+
+
+HEC_VT = Readout(
+    name="hec-vt",
+    summary="hec-t and lda together (HEC-VT, arXiv 2603.24181)",
+    fit=fit,
+    load=FittedHecVt,
+    arrays={
+        "directions": ("heads", "classes", "width"),
+        "weights": ("heads", "classes", "width"),
+        "bias": ("heads", "classes"),
+        "alpha": (1,),
+    },
+    score_heads=score_heads,
+    texts=TEXTS,
+)
+HEC_VT_CV = replace(
+    HEC_VT,
+    name="hec-vt-cv",
+    summary="the same, lda's weight chosen by cross-validation on the training examples",
+    fit=fit_tuned,
+)

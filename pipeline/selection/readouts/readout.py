@@ -1,0 +1,109 @@
+"""The interface of a readout: a rule from head features to class scores. One rule per file."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from savs.foundation.arrays import Array
+from savs.pipeline.selection.heads.head_scores import SCORINGS, HeadScores
+from savs.stores.format.layout import Sha256, Text
+from savs.stores.tensor_file import TensorForm
+
+NAME = r"^[\w-]+\Z"
+"""Form of a readout's name, which names a folder of results, too."""
+AXES = ("heads", "classes", "examples", "width")
+"""Axes of a fit's arrays: chosen heads, classes, training examples, width of the widest head."""
+Widths = Sequence[int]
+"""Each head's own width; its features are padded with zeros beyond."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScores:
+    """A readout's scores and choices for n examples."""
+
+    scores: Array
+    """`(n, classes)` float32: votes, or probabilities."""
+    choice: Array
+    """`(n,)` number of the predicted class, by the readout's tie rule."""
+    soft: Array
+    """`(n, classes)` float32 without ties in practice, for metrics that compare examples."""
+
+
+class Fitted(Protocol):
+    """A readout fitted to training examples. Its attributes include `Readout.arrays`."""
+
+    def scores(self, features: Array) -> ClassScores:
+        """Score `(heads, n, d)` features, heads in the order of the fit, best first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReadoutFile:
+    """The Python file that a user's readout was loaded from."""
+
+    name: Text
+    """Without its folder."""
+    sha256: Sha256
+
+    def __str__(self) -> str:
+        return f"{self.name} (SHA-256 {self.sha256})"
+
+
+def score_heads(
+    features: Array, labels: Array, classes: Sequence[str], widths: Widths, scoring: str
+) -> HeadScores:
+    """Score heads by how many training examples are nearest to their own class's centroid."""
+    return SCORINGS[scoring](features, labels, classes)
+
+
+@dataclass(frozen=True, slots=True)
+class Readout:
+    """One readout; each is a constant in a file of its own.
+
+    Raises
+    ------
+    ValueError
+        `name` is not of the form `NAME`, or `arrays` has an unknown axis.
+    """
+
+    name: str
+    """As the command line spells it."""
+    summary: str
+    fit: Callable[..., Fitted]
+    """Fits to `(heads, n, d)` float32 features of the chosen heads, best first, `(n,)` class
+    numbers, the classes, and the widths of the heads; and to `texts`, see there."""
+    load: Callable[..., Fitted]
+    """Makes the fit again from its `arrays`, given by name: the type of the fit."""
+    arrays: Mapping[str, tuple[str | int, ...]]
+    """Attributes of a fit that make it again -> their axes: each of `AXES`, or a number. `labels`
+    are int64 class numbers, each class at least once; the others finite float32."""
+    score_heads: Callable[..., HeadScores] = score_heads
+    """Scores all heads from what `fit` gets, and the name of a scoring."""
+    texts: tuple[str, ...] = ()
+    """Kinds of class texts, of which it takes the first that a store has: `fit` and `score_heads`
+    then get them as the keyword `texts`, see `ClassTexts`. Empty for a rule of images alone."""
+    learns: bool = True
+    """Whether `fit` looks at training examples, and not at class texts alone."""
+    calibrates: bool = True
+    """Whether scores of left-out training examples are on the scale of those of a fit to all. Not
+    where settings are chosen that change the scale."""
+    file: ReadoutFile | None = None
+    """None for a built-in readout, and for an object that the caller made."""
+
+    def __post_init__(self) -> None:
+        if not re.match(NAME, self.name):
+            raise ValueError(f"readout {self.name!r}: expected a name of letters, digits, - and _")
+        for name, axes in self.arrays.items():
+            if not all(isinstance(axis, int) or axis in AXES for axis in axes):
+                raise ValueError(f"{name!r} has the axes {axes}, expected some of {AXES}")
+
+    def forms(self, lengths: Mapping[str, int]) -> dict[str, TensorForm]:
+        """Return the form of each of the arrays, from the length of each of `AXES`."""
+        return {
+            name: TensorForm(
+                tuple(axis if isinstance(axis, int) else lengths[axis] for axis in axes),
+                "int64" if name == "labels" else "float32",
+            )
+            for name, axes in self.arrays.items()
+        }

@@ -1,0 +1,105 @@
+"""`tip-adapter`: a dual encoder's zero-shot logits, and a cache of the training examples.
+
+Source: Zhang et al., Tip-Adapter, arXiv 2111.03930, without training. With unit image features x,
+training examples F with one-hot labels L, class texts T and the model's scale s, the logits are
+s x.T + alpha exp(-beta (1 - x.F)) L.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+
+from savs.foundation.arrays import Array
+from savs.pipeline.selection.heads.centroids import normalise
+from savs.pipeline.selection.heads.class_texts import TEXTS, ClassTexts
+from savs.pipeline.selection.heads.few_threads import few_threads
+from savs.pipeline.selection.readouts.clip import model_scale
+from savs.pipeline.selection.readouts.hec_t import score_by_texts
+from savs.pipeline.selection.readouts.probabilities import softmax
+from savs.pipeline.selection.readouts.readout import ClassScores, Readout, Widths
+from savs.pipeline.selection.readouts.tuning import best_setting, require_examples
+
+PLAIN = (1.0, 1.0)
+"""alpha and beta, unless they are chosen."""
+GRID = (PLAIN, *product((0.3, 1.0, 3.0, 10.0, 30.0), (1.0, 3.0, 5.5, 10.0, 20.0)))
+"""alphas and betas that cross-validation chooses from; of equals the first."""
+BLOCK = 4096
+"""Images whose cosines with the cache are in memory at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class FittedTipAdapter:
+    """Class texts, training examples, and how the two are weighted."""
+
+    directions: Array
+    """`(1, classes, d)` float32 of length 1."""
+    cache: Array
+    """`(1, examples, d)` float32 of length 1."""
+    labels: Array
+    """`(examples,)` int64."""
+    settings: Array
+    """`(3,)` float32: the model's scale, alpha and beta."""
+
+    def scores(self, features: Array) -> ClassScores:
+        """Return probabilities; of equal logits the first class wins. `soft` is the logit."""
+        images, classes = normalise(features[0]), len(self.directions[0])
+        held = np.eye(classes, dtype=np.float32)[self.labels]
+        scale, alpha, beta = self.settings
+        logits = np.empty((len(images), classes), np.float32)
+        for start in range(0, len(images), BLOCK):
+            own = images[start : start + BLOCK]
+            with few_threads(own.size * len(held)):
+                near = np.exp(-beta * (1 - own @ self.cache[0].T))
+                logits[start : start + BLOCK] = scale * (own @ self.directions[0].T) + alpha * (
+                    near @ held
+                )
+        return ClassScores(softmax(logits.copy()), logits.argmax(axis=1), logits)
+
+
+def fit(
+    features: Array, labels: Array, classes: Sequence[str], widths: Widths, texts: ClassTexts
+) -> FittedTipAdapter:
+    """Keep the training examples and the class texts."""
+    require_examples(labels, "tip-adapter")
+    settings = np.array([model_scale(texts, "tip-adapter"), *PLAIN], np.float32)
+    numbers = np.asarray(labels, np.int64)
+    return FittedTipAdapter(texts.directions, normalise(features), numbers, settings)
+
+
+def fit_tuned(
+    features: Array, labels: Array, classes: Sequence[str], widths: Widths, texts: ClassTexts
+) -> FittedTipAdapter:
+    """Fit, with alpha and beta that classify left-out training examples best."""
+    found = fit(features, labels, classes, widths, texts)
+    given = [np.array([found.settings[0], *pair], np.float32) for pair in GRID]
+
+    def choices(kept: Array, out: Array) -> Array:
+        part = replace(found, cache=found.cache[:, kept], labels=found.labels[kept])
+        return np.stack([replace(part, settings=s).scores(features[:, out]).choice for s in given])
+
+    return replace(found, settings=given[best_setting(labels, len(GRID), choices)])
+
+
+TIP_ADAPTER = Readout(
+    name="tip-adapter",
+    summary="clip and nearness to the training examples (arXiv 2111.03930, without training)",
+    fit=fit,
+    load=FittedTipAdapter,
+    arrays={
+        "directions": ("heads", "classes", "width"),
+        "cache": ("heads", "examples", "width"),
+        "labels": ("examples",),
+        "settings": (3,),
+    },
+    score_heads=score_by_texts,
+    texts=TEXTS,
+)
+TIP_ADAPTER_CV = replace(
+    TIP_ADAPTER,
+    name="tip-adapter-cv",
+    summary="the same, alpha and beta chosen by cross-validation on the training examples",
+    fit=fit_tuned,
+    calibrates=False,
+)

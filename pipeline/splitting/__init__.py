@@ -1,1 +1,0 @@
-"""One labelled file, split into training and test files."""

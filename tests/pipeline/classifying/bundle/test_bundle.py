@@ -1,0 +1,200 @@
+"""A bundle: what it holds, and what its program says of an image."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from saved_selections import assert_same, two_task_store
+from standalone import run_standalone
+
+from savs.pipeline import (
+    calibrate,
+    classify,
+    evaluate,
+    load_selection,
+    open_store,
+    save_evaluation,
+    save_selection,
+    select,
+    write_bundle,
+)
+from savs.pipeline.classifying.bundle.standalone import STANDALONE, why_not_standalone
+from savs.pipeline.demo import DEMO_MODEL
+from savs.pipeline.errors import ExportError
+from savs.stores import ResultError
+
+pytestmark = pytest.mark.thorough
+
+
+def odd_images(folder: Path, source: Path) -> list[Path]:
+    """Return an image in forms that a viewer shows alike, and others do not."""
+    image = Image.open(source).convert("RGB")
+    clear = image.copy()
+    clear.putalpha(Image.linear_gradient("L").resize(image.size))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    grey = np.asarray(image.convert("L")).astype(np.uint16) << 8
+    made = {
+        "plain.png": lambda path: image.save(path),
+        "clear.png": lambda path: clear.save(path),
+        "turned.jpg": lambda path: image.resize((image.width, 90)).save(path, exif=turned),
+        "palette.gif": lambda path: image.quantize(8).save(path, transparency=0),
+        "print.jpg": lambda path: image.convert("CMYK").save(path),
+        "deep.png": lambda path: Image.fromarray(grey).save(path),
+    }
+    for name, save in made.items():
+        save(folder / name)
+    return [folder / name for name in made]
+
+
+def test_predict_py_says_what_classify_says_where_savs_cannot_be_imported(
+    animals, made, tmp_path
+) -> None:
+    store = open_store(animals.parent / "s")
+    images = [*made.images[:4], *odd_images(tmp_path, made.images[0])]
+    bundles = []
+    for readout in STANDALONE:
+        selection = calibrate(store, select(store, heads=8, readout=readout)).selection
+        saved = save_selection(selection, tmp_path / "selected" / readout)
+        done = write_bundle(store, saved, tmp_path / readout)
+        assert done.files == ("classifier.safetensors", "config.json", "README.md", "predict.py")
+        assert done.note is None
+        bundles.append(done.path)
+    bundles.append(write_bundle(store, animals, tmp_path / "plain").path)  # without calibration
+    found = run_standalone(bundles, images, DEMO_MODEL)
+    for bundle, rows in zip(bundles, found, strict=True):
+        expected = classify(bundle, images).predictions
+        assert [row["id"] for row in rows] == [str(image) for image in images]
+        assert [row["prediction"] for row in rows] == expected["prediction"].to_list()
+        sure = [row["probability"] for row in rows]
+        assert sure == pytest.approx(expected["probability"].to_list(), abs=1e-3)
+        for row, votes in zip(rows, expected["votes"], strict=True):
+            scores = {vote["class"]: vote["score"] for vote in votes}
+            assert row["votes"] == pytest.approx(scores, abs=1e-4)
+
+
+def test_predict_py_is_short_and_the_folder_loads(animals, tmp_path) -> None:
+    store = open_store(animals.parent / "s")
+    done = write_bundle(store, animals, tmp_path / "bundle")
+    assert len((done.path / "predict.py").read_text().splitlines()) <= 92
+    assert_same(load_selection(done.path), load_selection(animals))
+    with pytest.raises(ExportError, match="bundle has files"):
+        write_bundle(store, animals, done.path)
+
+
+CHANGES = {
+    "readout": (lambda one: replace(one, readout="knn"), "computes vote, posterior, calm, lda"),
+    "questions": (lambda one: task(one, question=None), "the training examples had several"),
+    "images": (lambda one: task(one, media=2), "reads one image for each prompt"),
+    "place": (lambda one: task(one, question="Is <image> red?"), "the prompt has it elsewhere"),
+    "subtasks": (
+        lambda one: replace(one, tasks=(*one.tasks, replace(one.tasks[0], subtask="b"))),
+        "2 subtasks",
+    ),
+    "adapter": (lambda one: model(one, adapter="tuned"), "was loaded with: adapter"),
+    "keep": (lambda one: model(one, placeholders="keep"), "the prompt has it elsewhere"),
+    "draft": (
+        lambda one: replace(one, source=replace(one.source, processor={"jpeg_draft": 9})),
+        "--jpeg-draft",
+    ),
+}
+
+
+def task(selection, **changes):
+    return replace(selection, tasks=(replace(selection.tasks[0], **changes),))
+
+
+def model(selection, **facts):
+    source = replace(selection.source, model={**selection.source.model, **facts})
+    return replace(selection, source=source)
+
+
+@pytest.mark.parametrize(("change", "reason"), CHANGES.values(), ids=CHANGES)
+def test_predict_py_is_left_out_where_it_would_say_something_else(animals, change, reason):
+    selection = load_selection(animals)
+    assert why_not_standalone(selection) is None
+    assert reason in (why_not_standalone(change(selection)) or "")
+
+
+def test_the_card_has_classes_counts_and_the_evaluation(tmp_path) -> None:
+    store = two_task_store(tmp_path / "store")
+    selection = select(store, heads=2)
+    save_evaluation(evaluate(store, selection), tmp_path / "vote")
+    done = write_bundle(store, tmp_path / "vote", tmp_path / "bundle")
+    assert done.files == ("classifier.safetensors", "config.json", "README.md")
+    assert done.note is not None
+    card = (done.path / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: savs\n")
+    for line in ("## Classes: `one`", "| `a` | 3 |", "| `z` | 2 |", "There is no `predict.py`"):
+        assert line in card
+    metrics = json.loads((tmp_path / "vote" / "metrics.json").read_text())["metrics"]
+    for metric in metrics:
+        shown = f"| `{metric['name']}` | {100 * metric['value']:.1f} | {100 * metric['low']:.1f} .."
+        assert shown in card
+    assert "Measured on 3 test examples" in card
+
+
+def test_the_card_says_how_far_probabilities_can_be_trusted(animals, tmp_path) -> None:
+    store = open_store(animals.parent / "s")
+    plain = write_bundle(store, animals, tmp_path / "plain").path / "README.md"
+    assert "They are not calibrated." in plain.read_text()
+    selection = calibrate(store, select(store, heads=8, readout="lda", max_layer=3)).selection
+    save_evaluation(evaluate(store, selection), tmp_path / "lda")
+    done = write_bundle(store, tmp_path / "lda", tmp_path / "bundle")
+    assert_same(load_selection(done.path), selection)
+    card = (done.path / "README.md").read_text()
+    known = selection.tasks[0].calibration
+    right = f"{100 * (1 - known.nonconformity.mean()):.1f} % on average"
+    assert f"examples (temperature {known.temperature:.3g})." in card
+    assert f"by {len(known.nonconformity)} left-out training" in card
+    assert right in card
+    found = json.loads((tmp_path / "lda" / "metrics.json").read_text())["confidence"][0]
+    error = f"{100 * found['calibration_error']:.1f} %"
+    assert f"error on {found['examples']} test examples is {error}." in card
+    assert "not calibrated" not in card
+    deepest = max(layer for layer, _ in selection.heads)
+    assert f"| decoder layers needed | {deepest + 1} |" in card
+
+
+def test_text_of_the_data_cannot_leave_its_place_in_the_card(tmp_path) -> None:
+    store = two_task_store(tmp_path / "store")
+    selection = select(store, heads=2)
+    evil = ("`<script>` |\n# no heading", "b")
+    first = replace(selection.tasks[0], classes=evil)
+    saved = save_selection(replace(selection, train="other", tasks=(first,)), tmp_path / "saved")
+    card = (write_bundle(store, saved, tmp_path / "bundle").path / "README.md").read_text()
+    assert "| `'<script>' \\| # no heading` | - |" in card
+
+
+def test_a_changed_evaluation_or_classifier_is_refused(tmp_path) -> None:
+    store = two_task_store(tmp_path / "store")
+    save_evaluation(evaluate(store, select(store, heads=2)), tmp_path / "vote")
+    save_selection(select(store, heads=1), tmp_path / "vote")
+    with pytest.raises(ResultError, match="savs evaluate"):
+        write_bundle(store, tmp_path / "vote", tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+    (tmp_path / "vote" / "classifier.safetensors").write_bytes(b"")
+    with pytest.raises(ResultError, match="savs select"):
+        write_bundle(store, tmp_path / "vote", tmp_path / "bundle")
+
+
+def test_a_users_readout_is_named_and_must_be_given(tmp_path) -> None:
+    store = two_task_store(tmp_path / "store")
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from dataclasses import replace\n"
+        "from savs.pipeline.selection.readouts import READOUTS\n"
+        "READOUT = replace(READOUTS['vote'], name='mine')\n"
+    )
+    saved = save_selection(select(store, heads=2, readout=file), tmp_path / "saved")
+    with pytest.raises(ResultError, match="pass the file of the readout"):
+        write_bundle(store, saved, tmp_path / "bundle")
+    done = write_bundle(store, saved / "config.json", tmp_path / "bundle", readout=file)
+    card = (done.path / "README.md").read_text()
+    assert "--readout FILE.py" in card
+    assert "The file of the readout is `mine.py (SHA-256 " in card
+    with pytest.raises(ResultError, match=r"results/lda does not exist; run `savs select`"):
+        write_bundle(store, tmp_path / "results" / "lda", tmp_path / "other")

@@ -1,0 +1,82 @@
+"""`savs doctor` tells what a bug report needs, and nothing that is secret."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from savs.pipeline.cli.app import app
+from savs.pipeline.cli.doctor import self_test
+from savs.pipeline.cli.doctor.diagnosis import diagnose
+from savs.pipeline.cli.doctor.machine import describe_variables, without_home
+from savs.pipeline.cli.doctor.packages import Package
+from savs.pipeline.selection.readouts import READOUTS
+
+SECRETS = {
+    "HF_TOKEN": "hf_secret",
+    "HTTPS_PROXY": "http://me:secret@proxy:3128",
+    "HF_ENDPOINT": "https://me:secret@mirror.example",
+    "SAVS_EXTRACT_HUB_TOKEN": "secret",
+}
+
+
+@pytest.fixture
+def quick(monkeypatch) -> None:
+    """Test one readout alone: all of them take seconds."""
+    monkeypatch.setattr(self_test, "READOUTS", ("vote",))
+
+
+def test_nothing_is_wrong_here_and_no_secret_is_told(quick, monkeypatch) -> None:
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    for options in ([], ["--json"]):
+        done = CliRunner().invoke(app, ["doctor", *options])
+        assert done.exit_code == 0, done.output
+        assert "secret" not in done.output
+        assert str(Path.home()) not in done.output
+    found = json.loads(done.stdout)
+    assert found["problems"] == []
+    assert found["variables"]["HF_ENDPOINT"] == "mirror.example"
+    assert found["variables"]["HF_TOKEN"] == "set"
+    assert found["decoders"]["JPEG"]
+    assert {package["name"] for package in found["packages"]} >= {"numpy", "torch", "ray"}
+
+
+def test_what_is_broken_is_named_and_exits_with_1(monkeypatch) -> None:
+    def broken(*_, **__):
+        raise RuntimeError("no BLAS")
+
+    monkeypatch.setattr(self_test, "READOUTS", ("vote",))
+    monkeypatch.setattr(self_test, "evaluate", broken)
+    monkeypatch.setattr(self_test.features, "check", lambda part: part != "avif")
+    done = CliRunner().invoke(app, ["doctor"])
+    assert done.exit_code == 1
+    assert "problem: AVIF images cannot be decoded" in done.output
+    assert "problem: readout vote fails: RuntimeError('no BLAS')" in done.output
+
+
+@pytest.mark.thorough
+def test_every_built_in_readout_is_tested_and_right() -> None:
+    assert set(self_test.READOUTS) == set(READOUTS)
+    assert diagnose({}).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("version", "extra", "fits", "problem"),
+    [
+        ("2.1", None, True, None),
+        ("1.0", None, False, "numpy is 1.0, expected >=2.0"),
+        ("1.0", "extract", False, "numpy is 1.0, expected >=2.0"),
+        (None, None, False, "numpy is not installed, expected >=2.0"),
+        (None, "extract", False, None),
+    ],
+)
+def test_a_package_that_is_too_old_is_a_problem(version, extra, fits, problem) -> None:
+    assert Package("numpy", extra, ">=2.0", version, fits).problem == problem
+
+
+def test_paths_do_not_tell_the_user() -> None:
+    assert without_home(Path.home() / "runs") == "~/runs"
+    assert without_home(Path("/data")) == "/data"
+    assert describe_variables({"PATH": "/secret"}) == {}

@@ -1,0 +1,151 @@
+"""`result_folders`: what is read back, and which results are of the same examples."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from small_results import save_result
+
+from savs.pipeline import compare, evaluate, save_evaluation, select
+from savs.pipeline.errors import ComparisonError
+from savs.pipeline.evaluation.compare.result_folders import read_result, short_names
+from savs.pipeline.evaluation.evaluation_file import UNIT_SCHEMA
+from savs.stores import ResultError
+from stores import make_store
+
+RIGHT = [1, 0, 1, 1]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return save_result(tmp_path / "a", RIGHT)
+
+
+def test_units_are_what_the_metrics_are_the_mean_of(tmp_path):
+    rng = np.random.default_rng(0)
+    train = rng.normal(size=(3, 4, 3)).astype(np.float32)
+    rows = [{"group": group} for group in "gghh"]
+    store = make_store(tmp_path / "s", train, list("abab"), train, list("abab"), test_rows=rows)
+    result = evaluate(store, select(store, heads=3))
+    save_evaluation(result, tmp_path / "r")
+    table = pl.read_parquet(tmp_path / "r/units.parquet")
+    assert table.schema == UNIT_SCHEMA
+    assert table["metric"].to_list() == ["accuracy"] * 4 + ["balanced accuracy"] * 4
+    assert table["unit"].to_list() == [0, 1, 2, 3] * 2
+    assert table["score"].to_list() == result.predictions["correct"].cast(pl.Float64).to_list() * 2
+    assert table["cluster"].to_list() == ["0", "0", "2", "2"] * 2
+    assert table["stratum"].to_list() == ["all"] * 4 + list("abab")
+    found = read_result(tmp_path / "r")
+    for metric, units in zip(result.metrics, result.units, strict=True):
+        assert found.units[metric.name].equals(units.scores)
+
+
+def test_predictions_without_labels_have_no_units(tmp_path):
+    values = np.random.default_rng(0).normal(size=(3, 4, 3)).astype(np.float32)
+    store = make_store(tmp_path / "s", values, list("abab"), values, [None] * 4)
+    save_evaluation(evaluate(store, select(store, heads=3)), tmp_path / "r")
+    assert pl.read_parquet(tmp_path / "r/units.parquet").schema == UNIT_SCHEMA
+    with pytest.raises(
+        ComparisonError, match="has no metrics, because its test examples have no labels"
+    ):
+        read_result(tmp_path / "r")
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "units.parquet", "predictions.parquet"])
+def test_a_missing_file_is_named_with_what_writes_it(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(ResultError, match=rf"a/{name} does not exist; run `savs evaluate`"):
+        read_result(folder)
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "units.parquet", "predictions.parquet"])
+@pytest.mark.parametrize("content", [b"", b"[1]", b"\xff\x00"])
+def test_a_damaged_file_is_named(folder, name, content):
+    (folder / name).write_bytes(content)
+    with pytest.raises(ResultError, match=rf"a/{name} cannot be read .* run `savs evaluate` again"):
+        read_result(folder)
+
+
+@pytest.mark.parametrize("content", [{}, {"metrics": [{}]}, {"metrics": 3}])
+def test_metrics_of_another_form_are_named(folder, content):
+    (folder / "metrics.json").write_text(json.dumps(content))
+    with pytest.raises(ResultError, match=r"metrics\.json cannot be read \(files: expected"):
+        read_result(folder)
+
+
+def test_files_of_two_evaluations_are_noticed(folder, tmp_path):
+    other = save_result(tmp_path / "b", [1, 1, 1, 1])
+    (other / "units.parquet").rename(folder / "units.parquet")
+    with pytest.raises(ResultError, match=r"are of different evaluations\); run `savs evaluate`"):
+        read_result(folder)
+
+
+def test_no_folder_is_named(tmp_path):
+    with pytest.raises(ComparisonError, match="none is not a folder; pass one that `savs eval"):
+        read_result(tmp_path / "none")
+
+
+def test_a_store_is_told_its_results(tmp_path, folder):
+    (tmp_path / "store.json").write_text("{}")
+    with pytest.raises(ComparisonError, match=r"is a store; .* none yet, run savs evaluate"):
+        read_result(tmp_path)
+    save_result(tmp_path / "results" / "vote", RIGHT)
+    with pytest.raises(ComparisonError, match=r"is a store; pass .*/results/vote$"):
+        read_result(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["x/vote", "x/lda"], ["vote", "lda"]),
+        (["x/vote", "y/vote", "x/lda"], ["x/vote", "y/vote", "lda"]),
+        (["vote", "x/vote"], [f"{Path.cwd().name}/vote", "x/vote"]),
+        (["x/results/vote", "y/results/vote"], ["x/results/vote", "y/results/vote"]),
+    ],
+)
+def test_names_are_short_and_tell_apart(paths, names):
+    assert short_names([Path(path) for path in paths]) == names
+
+
+OTHERS = {
+    "fewer": ({"right": [1, 0, 1]}, "4 test examples here, 3 there"),
+    "ids": (
+        {"stem": "val", "labels": "abba"},
+        "ids differ in 4 examples, first in row 0: 'test:0' here, 'val:0' th",
+    ),
+    "labels": ({"labels": "abba"}, "labels differ in 2 examples, first in 'test:2': 'a' here, 'b'"),
+    "groups": (
+        {"group": list("ghij")},
+        "groups differ in 4 examples, first in 'test:0': None here",
+    ),
+    "categories": ({"category": list("ghij")}, "categories differ in 4 examples, first in 'test:0"),
+    "images": (
+        {"clusters": "0023"},
+        "ids and labels are the same, but other examples share an image",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "reason"), OTHERS.values(), ids=OTHERS.keys())
+def test_other_examples_are_refused_with_how_they_differ(tmp_path, folder, change, reason):
+    other = save_result(tmp_path / "b", **({"right": RIGHT} | change))
+    with pytest.raises(ComparisonError, match=re.escape(reason)) as caught:
+        compare([folder, other])
+    first, *reasons, advice = str(caught.value).splitlines()
+    assert first.startswith(f"{folder} has other test examples than all other results")
+    assert len(reasons) == 1
+    assert "--drop-leaks" in advice
+
+
+def test_one_result_without_a_partner_spoils_the_comparison(tmp_path, folder):
+    """The nearest one is the one with the most ids in common."""
+    same = save_result(tmp_path / "same", [1, 1, 0, 0])
+    far = [save_result(tmp_path / f"far{i}", RIGHT, stem="far") for i in range(2)]
+    near = save_result(tmp_path / "near", [1, 0, 1])
+    with pytest.raises(
+        ComparisonError, match=r"near has other test examples .* compared with \S*/a:"
+    ):
+        compare([*far, folder, same, near])

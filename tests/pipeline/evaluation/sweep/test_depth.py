@@ -1,0 +1,130 @@
+"""Accuracy against depth is that of selections from the first layers."""
+
+import json
+
+import polars as pl
+import pytest
+from random_stores import draw_problem, write_problem
+
+from savs.pipeline import cross_validate, evaluate, load_selection, save_selection, select, sweep
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.statistics.paired_tests import subtract
+from savs.pipeline.evaluation.sweep.depth import sweep_depth
+from savs.pipeline.evaluation.sweep.depth_table import DEPTH_SCHEMA
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Return a store of layers 0, 2 and 4 with four heads each, the later ones better."""
+    return write_problem(tmp_path_factory.mktemp("depth") / "s", draw_problem(1, counts=(6, 6, 6)))
+
+
+@pytest.mark.parametrize("readout", ["vote", "logistic"])
+def test_each_point_is_a_selection_with_that_max_layer(store, readout):
+    found = sweep_depth(store, heads=3, readouts=[readout])
+    assert dict(found.schema) == {name: kind() for name, kind in DEPTH_SCHEMA.items()}
+    rows = found.filter(pl.col("metric") == "accuracy")
+    assert rows["max_layer"].to_list() == [0, 2, 4]
+    assert rows["share"].to_list() == [1 / 5, 3 / 5, 1]
+    alone = [
+        evaluate(store, select(store, heads=3, readout=readout, max_layer=layer))
+        for layer in (0, 2, 4)
+    ]
+    for row, expected in zip(rows.iter_rows(named=True), alone, strict=True):
+        metric = expected.metrics[0]
+        assert (row["mean"], row["low"], row["high"]) == (metric.value, metric.low, metric.high)
+        apart = subtract(alone[2].units[0].scores, expected.units[0].scores)
+        known = None if row["max_layer"] == 4 else apart.value
+        assert row["difference"] == known
+    assert rows["mean"][0] < rows["mean"][2]
+    assert rows["p_holm"][0] >= rows["p"][0]
+
+
+def test_draws_are_the_same_at_every_depth(store):
+    found = sweep_depth(store, heads=4, max_layers=[2], shots=[3], draws=3, seed=4)
+    rows = found.filter(pl.col("metric") == "accuracy")
+    swept = sweep(store, heads=[4], shots=[3], draws=3, seed=4).summary
+    whole = swept.filter(pl.col("metric") == "accuracy").row(0, named=True)
+    assert {name: whole[name] for name in ("mean", "low", "high")} == {
+        name: rows[name][1] for name in ("mean", "low", "high")
+    }
+    assert rows["max_layer"].to_list() == [2, 4]  # the last layer is always there
+    assert rows["draws"].to_list() == [3, 3]
+    assert rows["difference"][0] == pytest.approx(rows["mean"][0] - rows["mean"][1])
+    assert rows["difference_low"][0] < rows["difference"][0] < rows["difference_high"][0]
+
+
+def test_a_depth_without_enough_heads_is_left_out_or_refused(store):
+    found = sweep_depth(store, heads=5)
+    assert found["max_layer"].unique(maintain_order=True).to_list() == [2, 4]
+    with pytest.raises(SelectionError, match="layers up to 1 have 4 heads, fewer than the 5"):
+        sweep_depth(store, heads=5, max_layers=[1])
+
+
+def test_a_selection_keeps_its_max_layer(store, tmp_path):
+    selection = select(store, heads=4, max_layer=3)
+    assert max(layer for layer, _ in selection.heads) <= 2
+    assert load_selection(save_selection(selection, tmp_path)).max_layer == 3
+    assert set(select(store, max_layer=0).heads) == {(0, n) for n in range(4)}
+    # cross-validation chooses from the same layers, where the better heads are not
+    whole, few = (
+        cross_validate(store, select(store, heads=4, max_layer=layer)).metrics[0].value
+        for layer in (None, 0)
+    )
+    assert few < whole - 0.2
+
+
+WRONG = {
+    "heads": (
+        {"heads": 9, "max_layer": 2},
+        "9 heads were requested, but the store has 8 up to layer 2;",
+    ),
+    "layer": (
+        {"max_layer": -1},
+        "max_layer is -1, but the first layer of the store with heads is 0",
+    ),
+}
+
+
+@pytest.mark.parametrize(("given", "message"), WRONG.values(), ids=WRONG)
+def test_layers_that_cannot_be(store, given, message):
+    with pytest.raises(SelectionError, match=message):
+        select(store, **given)
+
+
+def test_given_heads_are_not_limited(store):
+    with pytest.raises(SelectionError, match="--heads-from gives the heads"):
+        select(store, heads_from=select(store, heads=2), max_layer=2)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"shots": []}, "no number of shots was given, expected positive integers or all"),
+        ({"shots": [1, 0]}, "shots has 0, expected positive integers or all"),
+    ],
+)
+def test_a_grid_with_nothing_in_it_is_refused(store, given, message):
+    with pytest.raises(SelectionError, match=message):
+        sweep_depth(store, heads=3, **given)
+
+
+def test_depth_is_printed_by_the_metric_that_is_asked_for(store, savs, tmp_path):
+    given = ("sweep", store.path, "--max-layers", "each", "--heads", "2", "--out", tmp_path / "d")
+    done = savs(*given, "--metric", "balanced accuracy")
+    assert done.returncode == 0, done.stderr
+    assert "balanced accuracy (%)" in done.stdout
+    rows = json.loads(savs(*given, "--metric", "balanced accuracy", "--json").stdout)["depth"]
+    assert [row["metric"] for row in rows] == ["balanced accuracy"] * 3
+    assert len(json.loads(savs(*given, "--json").stdout)["depth"]) > 3
+
+
+@pytest.mark.parametrize("kind", [("--max-layers", "each"), ("--shots", "2", "--draws", "1")])
+def test_an_unknown_metric_does_not_lose_the_sweep(store, savs, tmp_path, kind):
+    out = tmp_path / "kept"
+    done = savs("sweep", store.path, *kind, "--heads", "2", "--out", out, "--metric", "none")
+    assert done.returncode == 2
+    said = " ".join(done.stderr.replace("│", " ").split())
+    assert "--metric is 'none', expected one of: accuracy; balanced accuracy" in said
+    assert f"the files have all: {out}/" in said
+    assert list(out.glob("*.parquet"))

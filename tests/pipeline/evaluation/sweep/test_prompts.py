@@ -1,0 +1,171 @@
+"""The prompts of a store against each other, and against a store for each."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from savs.pipeline import calibrate, cross_validate, evaluate, select, sweep_prompts
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.statistics.paired_tests import holm, mcnemar
+from savs.pipeline.evaluation.sweep.prompts import PROMPTS_SCHEMA, _paired
+from stores import make_store
+
+pytestmark = pytest.mark.thorough
+
+PROMPTS = ("good?", "poor?", "none?")
+PULLS = (1.0, 0.45, 0.0)
+"""How far the classes are apart under each prompt."""
+LABELS = ("cat", "dog") * 12
+
+
+def features(pull, seed):
+    """Return `(heads, n, d)` of the examples under one prompt."""
+    rng = np.random.default_rng(seed)
+    sides = np.where(np.array(LABELS) == "cat", 1.0, -1.0)[None, :, None]
+    return (pull * sides + rng.normal(size=(4, len(LABELS), 3))).astype("f4")
+
+
+def media(number):
+    return f'["{number}.png"]'
+
+
+@pytest.fixture(scope="module")
+def parts():
+    return [features(pull, seed) for seed, pull in enumerate(PULLS)]
+
+
+@pytest.fixture(scope="module")
+def store(parts, tmp_path_factory):
+    """Return a store of all prompts, side by side."""
+    n, folder = len(LABELS), tmp_path_factory.mktemp("prompts") / "s"
+    whole = np.stack(parts, axis=2).reshape(4, n * len(PROMPTS), 3)
+    rows = [
+        {"id": f"e{i}#{k + 1}", "subtask": prompt, "prompt": prompt, "media": media(i)}
+        for i in range(n)
+        for k, prompt in enumerate(PROMPTS)
+    ]
+    labels = [label for label in LABELS for _ in PROMPTS]
+    tested = [row | {"media": media(100 + i)} for i, row in enumerate(rows)]
+    return make_store(
+        *(folder, whole, labels, whole, labels),
+        shard_rows=7,
+        train_rows=rows,
+        test_rows=tested,
+        options={"questions": list(PROMPTS)},
+    )
+
+
+@pytest.fixture(scope="module")
+def alone(parts, tmp_path_factory):
+    """Return the cross-validated predictions of a store for each prompt, right or wrong."""
+    rows = [{"media": media(i)} for i in range(len(LABELS))]
+    found = []
+    for number, own in enumerate(parts):
+        folder = tmp_path_factory.mktemp("alone") / str(number)
+        one = make_store(folder, own, LABELS, own[:, :1], LABELS[:1], train_rows=rows)
+        done = cross_validate(one, select(one, heads=2))
+        found.append(done.predictions["correct"].to_numpy())
+    return found
+
+
+def test_prompts_are_compared_as_stores_of_their_own_would_be(store, alone):
+    table = sweep_prompts(store, heads=[2]).table
+    assert dict(table.schema) == PROMPTS_SCHEMA
+    assert table["prompt"].to_list() == list(PROMPTS)
+    assert table["accuracy"].to_list() == pytest.approx([own.mean() for own in alone])
+    first, *others = alone
+    assert table["difference"][0] is None
+    tests = [mcnemar(int((first & ~b).sum()), int((~first & b).sum())) for b in others]
+    assert table["p"].to_list()[1:] == pytest.approx([test.p for test in tests])
+    assert table["p_holm"].to_list()[1:] == pytest.approx(holm([test.p for test in tests]))
+    differences = [(b.astype(float) - first).mean() for b in others]
+    assert table["difference"].to_list()[1:] == pytest.approx(differences)
+    # none of the values is trivial: the poor prompts are worse, the worst significantly
+    assert 0 > differences[0] > differences[1]
+    assert table["p_holm"][2] < 0.05
+
+
+def test_readouts_and_numbers_of_heads_are_rows_and_holm_counts_all(store):
+    table = sweep_prompts(store, heads=[1, "all"], readouts=["vote", "lda"]).table
+    points = table.select("readout", "heads").unique(maintain_order=True).rows()
+    assert points == [("vote", 1), ("vote", 4), ("lda", 1), ("lda", 4)]
+    tested = table.filter(pl.col("p").is_not_null())
+    assert tested.height == 8
+    assert tested["p_holm"].to_list() == holm(tested["p"].to_list())
+
+
+def test_a_number_of_heads_that_is_given_twice_counts_once(store):
+    table = sweep_prompts(store, heads=["all", 4, 4]).table
+    assert table.select("heads", "prompt").rows() == [(4, prompt) for prompt in PROMPTS]
+    with pytest.raises(SelectionError, match="no readout was given"):
+        sweep_prompts(store, readouts=[])
+    with pytest.raises(SelectionError, match="two readouts are called 'vote'"):
+        sweep_prompts(store, readouts=["vote", "vote"])
+
+
+def test_evaluate_has_no_number_of_several_prompts(store):
+    names = [metric.name for metric in evaluate(store, select(store, heads=2)).metrics]
+    assert names == [f"{m}, {p}" for m in ("accuracy", "balanced accuracy") for p in PROMPTS]
+    crossed = [metric.name for metric in cross_validate(store, select(store, heads=2)).metrics]
+    assert crossed == names
+
+
+def test_an_example_without_one_of_its_prompts_is_left_out_of_all():
+    rows = {
+        "id": ["a#1", "a#2", "b#2", "c#2", "c#1"],
+        "subtask": ["A", "B", "B", "B", "A"],
+        "cluster": ["0", "0", "1", "2", "2"],
+        "correct": [True, False, True, True, False],
+    }
+    found, left_out = _paired(pl.DataFrame(rows), ("A", "B"))
+    assert left_out == 1
+    assert found["A"].select("example", "score").rows() == [("a", 1), ("c", 0)]
+    assert found["B"].select("example", "score").rows() == [("a", 0), ("c", 1)]
+    assert found["A"]["cluster"].to_list() == found["B"]["cluster"].to_list() == ["0", "2"]
+
+
+def test_a_store_of_one_prompt_is_refused(tmp_path, parts):
+    one = make_store(tmp_path / "s", parts[0], LABELS, parts[0], LABELS)
+    with pytest.raises(SelectionError, match=r"has one prompt for each example.*--question for"):
+        sweep_prompts(one)
+
+
+def test_the_command_prints_and_writes_the_table(savs, store):
+    done = savs("sweep", store.path, "--prompts", "--heads", 2, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["prompts"] == sweep_prompts(store, heads=[2]).table.to_dicts()
+    assert pl.read_parquet(found["files"][0]).to_dicts() == found["prompts"]
+    shown = savs("sweep", store.path, "--prompts")
+    assert [line.split()[0] for line in shown.stdout.splitlines()] == ["prompt", *PROMPTS]
+    assert "24 training examples" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--shots", "4"], "--shots is about draws and test examples"),
+        (["--draws", "10"], "--draws is about draws"),
+        (["other"], "--prompts compares within one store, 2 given"),
+    ],
+)
+def test_options_of_the_other_sweep_are_refused(savs, store, more, message):
+    done = savs("sweep", store.path, "--prompts", *more)
+    assert done.returncode == 2
+    assert message in " ".join(done.stderr.replace("│", " ").split())
+
+
+def test_no_table_of_probabilities_is_of_several_prompts(store):
+    selection = calibrate(store, select(store, heads=2)).selection
+    found = evaluate(store, selection, risk=0.2)
+    assert [part.prompt for part in found.confidence] == list(PROMPTS)
+    for part, task in zip(found.confidence, selection.tasks, strict=True):
+        own = found.predictions.filter(subtask=part.prompt)
+        assert part.examples == own.height == len(LABELS)
+        assert part.temperatures == {part.prompt: task.calibration.temperature}
+        assert part.coverage[0].accuracy == pytest.approx(own["correct"].mean())
+        inside = [label in names for label, names in own["label", "prediction_set"].iter_rows()]
+        assert part.risk.outside.value == pytest.approx(1 - np.mean(inside))
+    assert found.confidence[0].calibration_error != found.confidence[2].calibration_error

@@ -1,0 +1,288 @@
+"""A sweep gives what select and evaluate give, draw by draw."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+from text_stores import make_text_store
+
+from savs.pipeline import evaluate, select, sweep, sweep_methods
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.sweep.batched import Batch
+from savs.pipeline.evaluation.sweep.draws import make_draws
+from savs.pipeline.evaluation.sweep.units_table import UNITS_SCHEMA
+from savs.pipeline.selection.heads.centroids import class_centroids
+from savs.pipeline.selection.heads.class_texts import NAMES
+from savs.pipeline.selection.heads.training_set import training_tasks
+from savs.pipeline.selection.readouts import READOUTS
+from savs.pipeline.selection.readouts.hec_t import HEC_T
+from savs.pipeline.selection.readouts.lda import LDA
+from savs.pipeline.selection.readouts.posterior import POSTERIOR
+from savs.pipeline.selection.readouts.vote import VOTE, FittedVote
+from stores import make_store
+
+pytestmark = pytest.mark.thorough
+
+CLASSES = ("cat", "dog", "bird")
+
+
+def noisy(labels, heads=6, width=8, seed=0):
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(99).normal(size=(heads, len(CLASSES), width))
+    pull = np.linspace(0, 1, heads)[:, None, None]
+    places = [CLASSES.index(label) for label in labels]
+    return (pull * centres[:, places] + rng.normal(size=(heads, len(labels), width))).astype("f4")
+
+
+@pytest.fixture
+def store(tmp_path):
+    train, test = CLASSES * 4, (CLASSES * 5)[:13]
+    return make_store(tmp_path / "s", noisy(train), train, noisy(test, seed=1), test, shard_rows=5)
+
+
+def drawn(store, tmp_path, draw, name):
+    """Return a store whose train split is a draw's examples."""
+    rows = draw.task.rows
+    examples, test = store.examples("train"), store.examples("test")
+    return make_store(
+        tmp_path / name,
+        store.features("train")[:, rows],
+        examples["label"].to_numpy()[rows].tolist(),
+        store.features("test"),
+        test["label"].to_list(),
+    )
+
+
+@pytest.mark.parametrize(
+    "readout",
+    [pytest.param(n, marks=[] if n == "vote" else pytest.mark.thorough) for n in READOUTS],
+)
+def test_each_cell_is_a_selection_and_an_evaluation_of_the_draw(store, tmp_path, readout):
+    found = sweep(store, heads=[1, 3, "all"], shots=[2, 3], draws=2, readouts=[readout], seed=5)
+    values = found.draws.filter(pl.col("metric") == "accuracy")
+    assert values.height == 3 * 2 * 2
+    for draw in make_draws(training_tasks(store), [2, 3], 2, seed=5):
+        alone = drawn(store, tmp_path, draw, f"{draw.shots}-{draw.number}")
+        for count in (1, 3, 6):
+            expected = evaluate(alone, select(alone, heads=count, readout=readout))
+            cell = values.filter(heads=count, shots=draw.shots, draw=draw.number)
+            assert cell["value"].to_list() == pytest.approx([expected.metrics[0].value])
+
+
+@pytest.mark.parametrize("readout", ["vote", "lda"])
+def test_rows_in_another_order_in_the_shards_keep_their_features(store, tmp_path, readout):
+    labels = [store.examples(split)["label"].to_list() for split in ("train", "test")]
+    features = [store.features(split) for split in ("train", "test")]
+    mixed = make_store(
+        *(tmp_path / "mixed", features[0], labels[0], features[1], labels[1]),
+        test_groups=[f"image {row % 4}" for row in range(13)],
+        shard_rows=5,
+    )
+    assert mixed.manifest.plan.splits["test"].order is not None
+    options = {"shots": [2], "draws": 2, "readouts": [readout]}
+    assert sweep(mixed, **options).draws.equals(sweep(store, **options).draws)
+
+
+@pytest.mark.parametrize(
+    ("shots", "message"),
+    [
+        (5, "5 shots were requested, but the pool has 4"),
+        (0, "shots has 0, expected positive integers or all"),
+        (-1, "shots has -1, expected positive integers or all"),
+    ],
+)
+def test_a_number_of_shots_that_the_pool_does_not_have_is_refused(store, shots, message):
+    with pytest.raises(SelectionError, match=message):
+        sweep(store, shots=[1, shots], draws=1)
+
+
+def test_thumbnails_change_nothing(store, tmp_path):
+    """A skipped example has none, so the two tables of a split have other columns."""
+    labels = [store.examples(split)["label"].to_list() for split in ("train", "test")]
+    features = [store.features(split) for split in ("train", "test")]
+    options = {"shots": [2], "draws": 2, "readouts": ["vote", "lda"]}
+    found = []
+    for name, own in (("plain", {}), ("small", {"thumbnail": b"jpeg"})):
+        stored = make_store(
+            *(tmp_path / name, features[0], labels[0], features[1], labels[1]),
+            train_rows=[own] * 12,
+            test_rows=[{} if row == 4 else own for row in range(13)],
+            test_skipped=[4],
+        )
+        assert ("thumbnail" in stored.examples("test").columns) == bool(own)
+        alone = sweep(stored, **options).draws
+        methods = sweep_methods({name: stored, "same": store}, **options).sweep.draws
+        own = methods.filter(pl.col("readout").str.starts_with(name)).drop("readout")
+        found.append((alone, own))
+    for plain, small in zip(*found, strict=True):
+        assert plain.height
+        assert small.equals(plain)
+
+
+def test_a_pass_a_draw_gives_what_one_pass_gives(store, monkeypatch):
+    whole = sweep(store, shots=[2], draws=3, readouts=["vote", "lda"])
+    monkeypatch.setattr("savs.pipeline.evaluation.sweep.passes.MEMORY", 1)
+    assert sweep(store, shots=[2], draws=3, readouts=["vote", "lda"]).draws.equals(whole.draws)
+
+
+def test_votes_one_fit_at_a_time_are_those_of_all_at_once(store, monkeypatch):
+    whole = sweep(store, shots=[1, 3], draws=3)
+    monkeypatch.setattr("savs.pipeline.evaluation.sweep.batched.TABLE", 1)
+    assert sweep(store, shots=[1, 3], draws=3).draws.equals(whole.draws)
+    monkeypatch.setattr("savs.pipeline.evaluation.sweep.passes.LARGEST_TABLE", 1)
+    assert sweep(store, shots=[1, 3], draws=3).draws.equals(whole.draws)
+
+
+@pytest.mark.parametrize(
+    ("heads", "classes", "width", "low", "high", "shots"),
+    [(5, 4, 8, -2, 3, 3), (5, 4, 8, -1, 2, 4), (10, 6, 16, -1, 2, 2), (1, 4, 8, -1, 2, 3)],
+)
+def test_integer_features_tie_alike_in_a_sweep_and_in_an_evaluation(
+    heads, classes, width, low, high, shots
+):
+    # small integers: thousands of cosines are equal, and each product rounds them differently
+    rng = np.random.default_rng(heads)
+    features = rng.integers(low, high, size=(heads, 200, width)).astype(np.float32)
+    labels = np.arange(classes * shots) % classes
+    draws = rng.integers(low, high, size=(30, heads, classes * shots, width)).astype(np.float32)
+    fits = [FittedVote(class_centroids(draw, labels, classes)) for draw in draws]
+    order = list(range(heads))
+    differences = 0
+    batch = Batch(fits, [order] * len(fits))
+    for own, (found,) in zip(fits, batch.scores(features, [heads]), strict=True):
+        choice = own.scores(features).choice
+        differences += int((choice != found.choice).sum())
+    assert differences == 0
+
+
+@pytest.mark.parametrize("most", [6, 4], ids=["all heads", "each its own heads"])
+@pytest.mark.parametrize("rule", [VOTE, POSTERIOR, LDA], ids=lambda rule: rule.name)
+@pytest.mark.parametrize("seed", range(4))
+def test_a_batch_gives_the_scores_of_each_fit_ties_and_twins_included(seed, rule, most):
+    rng = np.random.default_rng(seed)
+    features = rng.integers(-1, 2, size=(6, 40, 4)).astype(np.float32)
+    features[1, 3] = features[0] = 0
+    labels = np.array([0, 1, 2] * 4)
+    counts = [c for c in (1, 2, 4, 6) if c <= most]
+    fits, orders = [], []
+    for _ in range(3):
+        train = rng.integers(-1, 2, size=(6, 12, 4)).astype(np.float32)
+        train[2, labels == 2] = train[2, labels == 0]  # twins: their votes go to the first class
+        orders.append(rng.permutation(6)[:most].tolist())
+        fits.append(rule.fit(train[orders[-1]], labels, list("abc"), [4] * most))
+    found = Batch(fits, orders).scores(features, counts)
+    for fit, order, scores in zip(fits, orders, found, strict=True):
+        for count, ours in zip(counts, scores, strict=True):
+            arrays = {name: getattr(fit, name)[:count] for name in rule.arrays}
+            expected = rule.load(**arrays).scores(features[order[:count]])
+            np.testing.assert_allclose(ours.scores, expected.scores, atol=1e-6)
+            np.testing.assert_allclose(ours.soft, expected.soft, atol=1e-6)
+            np.testing.assert_array_equal(ours.choice, expected.choice)
+
+
+def test_draws_differ_and_fewer_shots_are_among_more(store):
+    tasks = training_tasks(store)
+    found = {(d.shots, d.number): set(d.task.rows) for d in make_draws(tasks, [1, 3], 4, seed=0)}
+    assert len({tuple(sorted(rows)) for rows in found.values()}) == 8
+    for number in range(4):
+        assert found[1, number] < found[3, number]
+        assert len(found[3, number]) == 9
+    again = make_draws(tasks, [1, 3], 4, seed=0)
+    assert [set(d.task.rows) for d in again] == list(found.values())
+    assert set(make_draws(tasks, [3], 1, seed=1)[0].task.rows) != found[3, 0]
+
+
+def test_more_shots_than_the_pool_has_are_refused(store):
+    with pytest.raises(
+        SelectionError, match=r"pool has 4 examples of class 'bird'.*1 to 4, or all"
+    ):
+        sweep(store, shots=[2, 5])
+
+
+@pytest.mark.parametrize("shots", [[4], ["all"], ["all", 4]], ids=str)
+def test_the_whole_pool_is_one_cell_and_its_evaluation(store, shots):
+    found = sweep(store, shots=shots, draws=3, heads=[3])
+    (cell,) = found.draws.filter(metric="accuracy").to_dicts()
+    assert (cell["shots"], cell["draw"]) == (4, 0)
+    assert cell["value"] == evaluate(store, select(store, heads=3)).metrics[0].value
+    row = found.summary.row(0, named=True)
+    assert (row["draws"], row["sd"], row["low"], row["high"]) == (1, None, None, None)
+
+
+def test_all_of_an_unbalanced_pool_is_more_than_its_rarest_class_has(tmp_path):
+    train, test = [*CLASSES * 3, "cat", "dog"], (CLASSES * 5)[:13]
+    store = make_store(tmp_path / "s", noisy(train), train, noisy(test, seed=1), test)
+    found = sweep(store, draws=2, heads=[3])
+    points = found.summary.filter(metric="accuracy").select("shots", "draws").rows()
+    assert points == [(1, 2), (2, 2), (None, 1)]
+    assert [d.shots for d in make_draws(training_tasks(store), [3, "all"], 2, 0)] == [3, 3, None]
+    whole = found.draws.filter(pl.col("shots").is_null(), metric="accuracy")["value"].item()
+    assert whole == evaluate(store, select(store, heads=3)).metrics[0].value
+
+
+def test_differences_are_paired_and_corrected(store):
+    found = sweep(store, shots=[1, 2], draws=3, heads=[2, 6], readouts=["vote", "knn", "lda"])
+    assert found.differences["a"].unique().to_list() == ["vote"]
+    values = found.draws.filter(metric="accuracy").pivot("readout", values="value")
+    for row in found.differences.filter(metric="accuracy").iter_rows(named=True):
+        own = values.filter(heads=row["heads"], shots=row["shots"])
+        expected = (own[row["b"]] - own["vote"]).mean()
+        assert row["difference"] == pytest.approx(expected, abs=1e-12)
+        assert row["low"] <= row["difference"] <= row["high"]
+        assert row["p"] <= row["p_holm"] <= 1
+    headline = found.differences["metric"] == found.summary["metric"][0]
+    assert headline.sum() == 2 * 2 * 2
+    assert found.differences.filter(~headline)["p_holm"].null_count() == (~headline).sum()
+
+
+def test_units_have_the_scores_of_every_draw(store):
+    found = sweep(store, shots=[1, "all"], draws=3, heads=[2], readouts=["vote", "lda"])
+    units = found.units.collect()
+    assert units.columns == list(UNITS_SCHEMA)
+    for row in found.summary.filter(metric="accuracy").iter_rows(named=True):
+        own = units.filter(
+            pl.col("shots").eq_missing(pl.lit(row["shots"])),
+            readout=row["readout"],
+            metric="accuracy",
+        )
+        assert own["unit"].to_list() == list(range(13))
+        scores = np.array(own["scores"].to_list())
+        assert scores.shape == (13, row["draws"])
+        assert scores.mean() == pytest.approx(row["mean"])
+    assert found.units.filter(unit=3).head(2).collect().height == 2
+
+
+def test_all_readouts_get_the_same_draws(store):
+    found = sweep(store, shots=[2], draws=2, readouts=["posterior", "vote"], heads=[6]).draws
+    alone = sweep(store, shots=[2], draws=2, readouts=["vote"], heads=[6]).draws
+    assert found.filter(readout="vote").equals(alone)
+
+
+def test_a_skipped_test_example_counts_as_wrong(tmp_path):
+    labels = CLASSES * 4
+    clear = np.stack([np.eye(len(CLASSES), dtype=np.float32)[[0, 1, 2] * 4]] * 2)  # all are right
+    store = make_store(tmp_path / "s", clear, labels, clear, labels, test_skipped=range(6))
+    found = sweep(store, shots=[2], draws=3, heads=[1])
+    assert found.draws["units"].unique().to_list() == [12]
+    row = found.summary.row(0, named=True)
+    assert (row["metric"], row["mean"]) == ("accuracy", 0.5)
+    assert row["low"] < 0.5 < row["high"]
+
+
+def test_heads_are_ordered_by_the_texts_of_each_readout(tmp_path):
+    """The texts of a file are right in head 0 alone, the names in head 1 alone."""
+    labels = list("ab") * 4
+    x = np.tile(np.float32([[1, 0], [0, 1]]), (2, 4, 1))  # both heads: a is east, b is north
+    right, wrong = [[1, 0], [0, 1]], [[0, 1], [1, 0]]
+    texts = np.float32([[*right, *wrong], [*wrong, *right]])  # of each head: file, then names
+    store = make_text_store(
+        tmp_path / "s",
+        {"train": x, "test": x, "classes": texts},
+        {"train": labels, "test": labels, "classes": list("abab")},
+        ["file", "file", "names", "names"],
+        scale=None,
+    )
+    by_name = replace(HEC_T, name="hec-names", texts=NAMES)
+    found = sweep(store, heads=[1], shots=["all"], readouts=[HEC_T, by_name])
+    assert found.draws.filter(metric="accuracy")["value"].to_list() == [1.0, 1.0]

@@ -1,0 +1,183 @@
+"""`export`: features in Parquet, npz and safetensors, whole or not at all."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+import safetensors
+from polars.testing import assert_frame_equal
+
+from savs.pipeline.errors import ExportError
+from savs.pipeline.evaluation.export import EXAMPLE_COLUMNS, FORMS, export
+from savs.stores import (
+    HeadNotFoundError,
+    LayerGrid,
+    ShardContent,
+    StoreCorruptError,
+    StoreIncompleteError,
+    StoreWriteError,
+    open_store,
+    open_writer,
+)
+from stores import columns, identity, planned, to_stored
+
+pytestmark = pytest.mark.thorough
+
+BOTH = ("train", "test")
+WIDTHS = (LayerGrid(1, (0, 2), 4), LayerGrid(3, (4,), 6))
+HEADS = [(3, 4), (1, 0)]
+COUNTS = {"train": 5, "test": 3}
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Return a bfloat16 store of two widths whose labels and groups are of many kinds."""
+    plan = {split: planned(split, count) for split, count in COUNTS.items()}
+    rng = np.random.default_rng(1)
+    with open_writer(tmp_path / "s", identity("bfloat16", WIDTHS), plan, shard_rows=2) as writer:
+        for spec in writer.missing():
+            rows = [
+                {"label": "кот" if i % 2 else "a, b", "group": "g" if i else None, "subtask": "t"}
+                for i in range(spec.rows)
+            ]
+            made = {
+                g.layer: to_stored(
+                    rng.normal(size=(len(g.heads), spec.rows, g.head_dim)), "bfloat16"
+                )
+                for g in WIDTHS
+            }
+            none = columns(spec.split, []) | {"reason": []}
+            examples = columns(spec.split, rows, spec.start)
+            writer.write(spec, ShardContent(made, examples, none, run={}))
+        assert writer.seal()
+    return open_store(tmp_path / "s")
+
+
+def values(store, head: tuple[int, int], splits=BOTH) -> np.ndarray:
+    return np.concatenate([store.features(split, [head])[0] for split in splits])
+
+
+@pytest.mark.parametrize("splits", [BOTH, ("test",), ("train",)], ids="+".join)
+def test_parquet_has_a_row_an_example_and_a_list_a_head(store, tmp_path, splits) -> None:
+    path = export(store, tmp_path / "out.parquet", HEADS, splits, "parquet")
+    found = pl.read_parquet(path)
+    assert found.columns == [*EXAMPLE_COLUMNS, "L3.H4", "L1.H0"]
+    assert found.schema["L3.H4"] == pl.Array(pl.Float32, 6)
+    assert found.schema["L1.H0"] == pl.Array(pl.Float32, 4)
+    assert_frame_equal(
+        found.select(EXAMPLE_COLUMNS),
+        pl.concat(store.examples(split) for split in splits).select(EXAMPLE_COLUMNS),
+    )
+    np.testing.assert_array_equal(found["L3.H4"].to_numpy(), values(store, (3, 4), splits))
+    np.testing.assert_array_equal(found["L1.H0"].to_numpy(), values(store, (1, 0), splits))
+
+
+@pytest.mark.parametrize("splits", [BOTH, ("test",)], ids="+".join)
+def test_npz_has_an_array_a_head_and_the_ids(store, tmp_path, splits) -> None:
+    path = export(store, tmp_path / "out.npz", HEADS, splits, "npz")
+    examples = pl.concat(store.examples(split) for split in splits)
+    with np.load(path, allow_pickle=False) as found:
+        assert set(found.files) == {"id", "label", "split", "L3.H4", "L1.H0"}
+        for name in ("id", "label", "split"):
+            assert found[name].tolist() == examples[name].to_list()
+        for name, head in (("L3.H4", (3, 4)), ("L1.H0", (1, 0))):
+            np.testing.assert_array_equal(found[name], values(store, head, splits), strict=True)
+
+
+@pytest.mark.parametrize("splits", [BOTH, ("test",)], ids="+".join)
+def test_safetensors_has_an_array_a_head_and_the_ids_as_metadata(store, tmp_path, splits) -> None:
+    path = export(store, tmp_path / "out.safetensors", HEADS, splits, "safetensors")
+    examples = pl.concat(store.examples(split) for split in splits)
+    with safetensors.safe_open(path, framework="numpy") as found:
+        assert set(found.keys()) == {"L3.H4", "L1.H0"}
+        for name in ("id", "label", "split"):
+            assert json.loads(found.metadata()[name]) == examples[name].to_list()
+        for name, head in (("L3.H4", (3, 4)), ("L1.H0", (1, 0))):
+            array = found.get_tensor(name)
+            np.testing.assert_array_equal(array, values(store, head, splits), strict=True)
+
+
+@pytest.mark.thorough
+def test_a_file_that_is_named_like_another_form_is_refused(store, tmp_path) -> None:
+    for form, name in (
+        ("parquet", "a.npz"),
+        ("npz", "a.safetensors"),
+        ("safetensors", "a.parquet"),
+    ):
+        with pytest.raises(ExportError, match=rf"{name} would be a {form} file; use --to"):
+            export(store, tmp_path / name, HEADS, BOTH, form)
+    assert list(tmp_path.glob("a.*")) == []
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_file_that_is_there_is_replaced_and_its_folder_made(store, tmp_path, form) -> None:
+    path = tmp_path / "deep" / "er" / "out"
+    first = export(store, path, HEADS, ("test",), form).stat().st_size
+    export(store, path, HEADS[:1], BOTH, form)
+    assert path.stat().st_size != first
+    assert export(store, path, HEADS, ("test",), form) == path
+    assert path.stat().st_size == first
+    assert [p.name for p in path.parent.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("heads", "splits", "form", "error", "message"),
+    [
+        (
+            HEADS,
+            BOTH,
+            "csv",
+            ExportError,
+            "no format is called 'csv'; expected one of: parquet, npz, safe",
+        ),
+        (HEADS, ("val",), "npz", ExportError, r"splits are \['val'\], expected some of \['train',"),
+        (HEADS, (), "npz", ExportError, r"splits are \[\], expected some of"),
+        ([(3, 4), (1, 1)], BOTH, "npz", HeadNotFoundError, r"holds no head L1\.H1; it has 3 heads"),
+        ([], BOTH, "npz", HeadNotFoundError, "holds nothing for an empty list"),
+    ],
+    ids=["form", "split", "no split", "head", "no head"],
+)
+def test_what_is_not_there_is_refused(store, tmp_path, heads, splits, form, error, message) -> None:
+    with pytest.raises(error, match=message):
+        export(store, tmp_path / "new" / "out", heads, splits, form)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_nothing_is_left_of_a_file_that_could_not_be_finished(store, tmp_path, form) -> None:
+    path = tmp_path / "out"
+    path.write_text("of another day")
+    shard = store.path / "test-00000.h5"
+    data = shard.read_bytes()
+    place = data.index(store.features("test", [(1, 0)], raw=True)[0, :2].tobytes())
+    shard.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+    with pytest.raises(StoreCorruptError, match=r"test-00000\.h5:/layers/00001 head 0 fails its"):
+        export(store, path, HEADS, BOTH, form)
+    assert path.read_text() == "of another day"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "s"]
+    export(store, path, [(1, 2)], BOTH, form)  # no part of that head's values
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_path_that_cannot_be_written_is_named(store, tmp_path, form) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(StoreWriteError, match=r"folder cannot be written: Is a directory"):
+        export(store, tmp_path / "folder", HEADS, BOTH, form)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "s"]
+
+
+def test_a_store_that_is_not_whole_is_refused_unless_it_is_opened_so(store, tmp_path) -> None:
+    (store.path / "train-00002.h5").unlink()
+    with pytest.raises(StoreIncompleteError, match=r"train-00002\.h5 first"):
+        export(open_store(store.path), tmp_path / "out", HEADS, BOTH, "npz")
+    path = export(open_store(store.path, partial=True), tmp_path / "out", HEADS, BOTH, "parquet")
+    assert pl.read_parquet(path)["split"].to_list() == ["train"] * 4 + ["test"] * 3
+
+
+def test_a_file_of_a_store_is_not_replaced(store) -> None:
+    for name in ("store.json", "test-00000.h5"):
+        before = (store.path / name).read_bytes()
+        with pytest.raises(StoreWriteError, match=f"{name} is a part of a store"):
+            export(store, store.path / name, HEADS, BOTH, "parquet")
+        assert (store.path / name).read_bytes() == before

@@ -1,0 +1,84 @@
+"""`explain(attention_maps=True)` on drawn scenes and the shipped model."""
+
+import json
+
+import numpy as np
+import pytest
+from page_tables import Page
+
+from savs.foundation.errors import ParameterError
+from savs.pipeline import evaluate, explain, extract, save_evaluation, select
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.reports.explain.attention import DRAWS
+
+pytestmark = pytest.mark.thorough
+
+
+@pytest.fixture(scope="module")
+def vote(scenes, tmp_path_factory):
+    pytest.importorskip("torch")
+    out = tmp_path_factory.mktemp("looking") / "store"
+    given = {"train": scenes.train, "test": scenes.test, "model": "demo", "dtype": "float32"}
+    store = extract("shapes", **given, out=out).store
+    save_evaluation(evaluate(store, select(store, heads=4)), out / "results" / "vote")
+    return out / "results" / "vote"
+
+
+@pytest.fixture(scope="module")
+def found(vote, scenes, tmp_path_factory):
+    out = tmp_path_factory.mktemp("page") / "page.html"
+    options = {"n": 3, "media_root": scenes.root, "out": out, "attention_maps": True}
+    return explain(vote, **options), out
+
+
+def test_each_head_has_a_map_a_test_and_words(found):
+    explanations, _ = found
+    for one in explanations.examples:
+        assert [view.name for view in one.views] == [head.name for head in one.heads]
+        for view in one.views:
+            assert all(own.ndim == 2 and (own >= 0).all() for own in view.maps)
+            assert view.on_images == pytest.approx(sum(own.sum() for own in view.maps), abs=1e-5)
+            assert len(view.random) == DRAWS
+            assert view.beaten == sum(view.drop > other for other in view.random)
+            assert view.is_better == (view.drop > max(view.random))
+            assert len(view.words) == 10
+    drops = [view.drop for one in explanations.examples for view in one.views]
+    assert np.ptp(drops) > 0
+
+
+def test_the_page_says_which_maps_are_no_better_than_random(found):
+    explanations, out = found
+    views = [view for one in explanations.examples for view in one.views]
+    page = Page(out)
+    worse = [view for view in views if not view.is_better]
+    assert page.text.count("no better than random") == len(worse) > 0
+    maps = [a for a in page.all("svg") if "attention of" in (a.get("aria-label") or "")]
+    assert len(maps) == sum(len(view.maps) for view in views)
+
+
+def test_json_has_the_maps(found):
+    told = json.loads(json.dumps(found[0].to_json()))
+    for one, own in zip(found[0].examples, told["examples"], strict=True):
+        for view, saved in zip(one.views, own["views"], strict=True):
+            np.testing.assert_allclose(saved["maps"][0], view.maps[0], rtol=1e-4, atol=1e-9)
+            assert saved["masking"]["better"] == view.is_better
+
+
+def test_an_image_that_is_gone_has_no_map_and_says_so(vote, tmp_path):
+    found = explain(vote, n=1, media_root=tmp_path, attention_maps=True)
+    assert found.examples[0].views == ()
+    assert "is not in the media root" in found.examples[0].unseen
+
+
+def test_other_models_and_missing_images_are_refused(vote, scenes, tiny_model):
+    with pytest.raises(SelectionError, match="belongs to another model"):
+        explain(
+            *(vote,),
+            media_root=scenes.root,
+            attention_maps=True,
+            model=str(tiny_model("qwen2_vl")),
+        )
+    with pytest.raises(ParameterError, match="attention maps need the images"):
+        explain(vote, attention_maps=True)
+    with pytest.raises(ParameterError, match="device is about attention maps"):
+        explain(vote, device="cpu")

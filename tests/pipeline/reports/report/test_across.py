@@ -1,0 +1,62 @@
+"""Heads across tasks: overlap and rank correlation, against scipy and sets."""
+
+import numpy as np
+import pytest
+from page_tables import Page
+from scipy.stats import spearmanr
+
+from savs.pipeline import evaluate, report, save_evaluation, select
+from savs.pipeline.reports.report.across import across_part
+from savs.pipeline.reports.report.evaluated import read_results
+from savs.pipeline.running.formatting import percent
+from stores import make_store
+
+
+def test_overlap_and_correlation_of_every_two_tasks(evaluated, vote):
+    lda = vote.with_name("lda")
+    part = across_part(read_results([vote, lda]))
+    assert [task.name for task in part.tasks] == [
+        f"{name}: {task.subtask}"
+        for name in ("vote", "lda")
+        for task in select(evaluated, heads=5).tasks
+    ]
+    for i, a in enumerate(part.tasks):
+        for j, b in enumerate(part.tasks):
+            pair = part.pairs[i][j]
+            if i == j:
+                assert pair is None
+                continue
+            assert (pair.shared, pair.of) == (len(set(a.heads) & set(b.heads)), 5)
+            assert pair.correlation == pytest.approx(spearmanr(a.scores, b.scores).statistic)
+    assert part.more == 0
+
+
+def test_heads_of_different_models_are_not_compared(vote, tmp_path):
+    values = np.random.default_rng(0).normal(size=(4, 8, 3)).astype(np.float32)
+    labels = list("abababab")
+    store = make_store(tmp_path / "s", values, labels, values, labels, model="another")
+    save_evaluation(evaluate(store, select(store, heads=2)), tmp_path / "r")
+    part = across_part(read_results([vote, tmp_path / "r"]))
+    assert part.pairs[0][2] is None
+    assert part.pairs[0][1] is not None
+
+
+def test_the_page_tells_overlap_and_stability(vote, tmp_path):
+    content = report(vote, out=tmp_path / "p.html", examples=0, compare_heads=True)
+    page = Page(tmp_path / "p.html")
+    shared = page.table("Part of the heads that two draws share")
+    stability = content.across.stability
+    assert shared.records() == [
+        {
+            "subtask": subtask,
+            shared.header[1]: "",
+            "shared": percent(share),
+            "by chance": percent(stability.chance[subtask]),
+        }
+        for subtask, share in stability.overlap.items()
+    ]
+    rows = page.table("Draws that choose the head").records()
+    assert [row["head"] for row in rows] == [row["name"] for row in content.across.stable]
+    matrix = page.table("Shared heads, and correlation below")
+    pair = content.across.pairs[0][1]
+    assert matrix.rows[0][2] == f"{pair.shared}{pair.correlation:.2f}"

@@ -1,0 +1,176 @@
+"""Which examples a report shows, and where their images come from."""
+
+import hashlib
+import io
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+from reported import save_random_result
+
+from savs.datasets.media.images import thumbnail
+from savs.pipeline import evaluate, report, save_evaluation, select
+from savs.pipeline.reports.report import images
+from savs.pipeline.reports.report.evaluated import read_results
+from savs.pipeline.reports.report.gallery import gallery_part
+from stores import make_store
+
+
+def test_the_surest_mistakes_of_every_class_come_before_further_ones(tmp_path):
+    folder = save_random_result(tmp_path / "vote", 400, 5, accuracy=0.5)
+    (result,) = read_results([folder])
+    gallery = gallery_part([result], 30, None)
+    wrong = result.predictions.filter(~pl.col("correct"))
+    shown = [card for card in gallery.cards if not card.is_right]
+    assert gallery.wrong == wrong.height > 100
+    assert len(gallery.cards) <= 30
+    for label in wrong["label"].unique():
+        own = wrong.filter(label=label)["margin"].sort(descending=True)
+        margins = [card.margin for card in shown if card.label == label][:4]
+        assert margins == own.head(4).to_list()  # 20 places for mistakes, of 5 classes
+    unsure = [card.margin for card in gallery.cards if "least sure" in card.kinds]
+    assert sorted(unsure) == result.predictions["margin"].sort().head(len(unsure)).to_list()
+    assert {kind for card in gallery.cards for kind in card.kinds} == {"wrong", "least sure"}
+    assert all(("wrong" in card.kinds) != card.is_right for card in gallery.cards)
+
+
+def test_where_little_is_wrong_more_unsure_ones_are_shown(tmp_path):
+    folder = save_random_result(tmp_path / "vote", 60, 3, accuracy=1.0)
+    gallery = gallery_part(read_results([folder]), 30, None)
+    assert gallery.wrong == 0
+    assert gallery.count("least sure") == len(gallery.cards) == 30
+
+
+def test_examples_like_no_training_example_have_places_of_their_own(tmp_path):
+    folder = save_random_result(tmp_path / "vote", 400, 5, accuracy=0.5)
+    (result,) = read_results([folder])
+    typical = np.random.default_rng(1).permutation(400) / 400
+    told = result.predictions.with_columns(
+        typicality=pl.Series(typical, dtype=pl.Float32), atypical=pl.Series(typical < 0.01)
+    )
+    object.__setattr__(result, "predictions", told)
+    gallery = gallery_part([result], 30, None)
+    odd = [card for card in gallery.cards if "least typical" in card.kinds]
+    least = told.sort("typicality")["id"].to_list()
+    assert len(gallery.cards) == 30
+    assert len(odd) >= 5  # 30 / 6, and those that are shown as wrong
+    assert {card.id for card in odd} == {card.id for card in gallery.cards} & {*least[: len(odd)]}
+    flagged = [card.facts["typicality"] for card in odd if card.id in least[:4]]
+    assert flagged == [f for f in flagged if f.endswith(" (atypical)")]
+    assert len(flagged) == 4
+    assert gallery.count("wrong") >= 20
+
+
+def test_votes_are_counts_or_probabilities(tmp_path):
+    folder = save_random_result(tmp_path / "vote", 5, 2)
+    (result,) = read_results([folder])
+    (card, *_) = gallery_part([result], 5, None).cards
+    counts = result.predictions.filter(id=card.id)["votes"][0].to_list()
+    assert [vote.text for vote in card.votes] == [f"{vote['score']:g}" for vote in counts]
+    assert card.votes[0].share == counts[0]["score"] / 20
+    half = result.predictions.with_columns(
+        votes=pl.col("votes").list.eval(
+            pl.struct(
+                pl.element().struct["class"],
+                score=pl.element().struct["soft"],
+                soft=pl.element().struct["soft"],
+            )
+        )
+    )
+    object.__setattr__(result, "predictions", half)
+    (card, *_) = gallery_part([result], 5, None).cards
+    assert card.votes[0].text == f"{100 * counts[0]['soft']:.0f} %"
+
+
+def png(shade: int) -> bytes:
+    """Return an image of one colour, 400 x 200 px."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (400, 200), (shade, 0, 255 - shade)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Return a store of six test examples that the readout gets wrong, and its media root."""
+    root = tmp_path / "media"
+    root.mkdir()
+    rows = []
+    for i in range(6):
+        (root / f"{i}.png").write_bytes(png(40 * i))
+        names, sums = [f"{i}.png"], [hashlib.sha256(png(40 * i)).hexdigest()]
+        rows.append({"media": json.dumps(names), "media_sha256": json.dumps(sums)})
+    rows[0]["thumbnail"] = thumbnail(Image.open(io.BytesIO(png(200))), 192)
+    train = np.eye(2, dtype=np.float32)[None, [0, 1, 0, 1]]
+    test = np.eye(2, dtype=np.float32)[None, [1, 0] * 3]  # each looks like the other class
+    store = make_store(tmp_path / "s", train, "abab", test, "ababab", test_rows=rows)
+    save_evaluation(evaluate(store, select(store, heads=1)), store.path / "results/vote")
+    return store, root
+
+
+def pictures(content):
+    return {card.id: card.pictures[0] for card in content.gallery.cards}
+
+
+def test_images_of_the_media_root_are_shown_small(store, tmp_path):
+    store, root = store
+    content = report(store.path, out=tmp_path / "r.html", media_root=root)
+    found = pictures(content)
+    assert len(found) == 6
+    for i in range(6):
+        shown = Image.open(io.BytesIO(found[f"test:{i}"].jpeg))
+        assert shown.size == (images.SIDE_PX, images.SIDE_PX // 2)
+        assert np.allclose(shown.getpixel((5, 5)), (40 * i, 0, 255 - 40 * i), atol=6)
+    assert content.gallery.notes == ()
+
+
+def test_an_image_that_the_model_did_not_read_is_not_shown(store, tmp_path):
+    store, root = store
+    (root / "3.png").write_bytes(png(250))
+    (root / "4.png").unlink()
+    (root / "5.png").write_bytes(b"junk")
+    content = report(store.path, out=tmp_path / "r.html", media_root=root)
+    found = pictures(content)
+    assert [bool(found[f"test:{i}"].jpeg) for i in range(6)] == [True] * 3 + [False] * 3
+    assert content.gallery.notes == (
+        "3 examples are shown without an image.",
+        "2 images are not shown: the files are not those that the model read.",
+    )
+
+
+def test_without_a_media_root_thumbnails_are_shown(store, tmp_path):
+    content = report(store[0].path, out=tmp_path / "r.html")
+    found = pictures(content)
+    shown = Image.open(io.BytesIO(found["test:0"].jpeg))
+    assert np.allclose(shown.getpixel((5, 5)), (200, 0, 55), atol=6)
+    assert not any(found[f"test:{i}"].jpeg for i in range(1, 6))
+    assert content.gallery.notes == (
+        "5 examples are shown without an image. Pass --media-root to show the images.",
+    )
+
+
+def test_images_stop_at_the_limit_of_a_page(store, tmp_path):
+    store, root = store
+    whole = report(store.path, out=tmp_path / "r.html", media_root=root)
+    first, second, third, *_ = whole.gallery.cards
+    room = len(first.pictures[0].jpeg) + len(second.pictures[0].jpeg)
+    found = images.open_images(store, "test", [], root)
+    found.left = room
+    shown = [found.find(card.id, [card.pictures[0].name])[0] for card in (first, second, third)]
+    assert [bool(picture.jpeg) for picture in shown] == [True, True, False]
+    assert found.notes() == ["1 image is not shown, to keep the page small."]
+    assert images.MOST_BYTES * 4 / 3 < 3_000_000 - 400_000
+
+
+def test_a_name_that_leads_out_of_the_media_root_is_not_read(tmp_path):
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(png(9))
+    root = tmp_path / "media"
+    root.mkdir()
+    (result,) = read_results([save_random_result(tmp_path / "vote", 4, 2)])
+    found = images.open_images(None, "test", [], root)
+    for name in ("../secret.png", str(secret)):
+        assert not found.find("test:0", [name])[0].jpeg
+    assert found.missing == 2
+    assert result.store is None
