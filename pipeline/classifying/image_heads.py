@@ -114,9 +114,11 @@ def read_heads(
         if resident is not None and not resident.has(options, last):
             _RESIDENCE.resident = resident = None  # its memory is free before the next is loaded
         earlier = None if resident is None else resident.reader
-        reader = ModelRun(options, run, heads=chosen, after=earlier)
+        reader = ModelRun(options, run, after=earlier)
         reader.read(
-            RunExamples({"test": examples}, lambda _: media, media.rules, decoding=decoding), sink
+            RunExamples({"test": examples}, lambda _: media, media.rules, decoding=decoding),
+            sink,
+            chosen,
         )
         deepest = last if resident is None else resident.last
         _RESIDENCE.resident = Resident(options, deepest, reader)

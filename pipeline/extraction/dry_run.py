@@ -67,7 +67,7 @@ def estimate(
         for name in media_names(rows)
         if not media.has(name)
     ]
-    reader = ModelRun(model, run, heads=chosen_heads(run))
+    reader = ModelRun(model, run)
     texts = text_rows(reader.encoder, benchmark, wanted.examples, words, run)
     examples = run_examples(source, with_texts(wanted, texts, None))
     todo = wanted.todo | texts
@@ -75,7 +75,7 @@ def estimate(
     shard_rows = run.shard_rows or default_shard_rows(len(rows))
     shards = in_shards(examples.tried, examples.media, shard_rows)
     probe = _Probe(shards, rows, thumbnails=run.thumbnails)
-    outcome = reader.read(examples, probe)
+    outcome = reader.read(examples, probe, chosen_heads(run))
     return Estimate(
         examples={split: len(rows) for split, rows in todo.items()},
         missing_media=missing,

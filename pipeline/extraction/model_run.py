@@ -145,8 +145,6 @@ class ModelRun:
         How examples are run, and what is kept.
     reporting
         Receives messages and progress.
-    heads
-        Chosen heads; None for all.
     rank
         Which of several processes this is; by default as the launcher says.
     after
@@ -159,10 +157,10 @@ class ModelRun:
 
     Examples
     --------
-    >>> reader = ModelRun(ModelOptions(model="demo"), RunOptions(), heads=chosen)  # doctest: +SKIP
+    >>> reader = ModelRun(ModelOptions(model="demo"), RunOptions())  # doctest: +SKIP
     >>> with reserve(out) as place:  # doctest: +SKIP
     ...     sink = StoreSink(place, examples.examples, examples.media, reader.run)
-    ...     reader.read(examples, sink)
+    ...     reader.read(examples, sink, chosen)
     """
 
     def __init__(
@@ -171,7 +169,6 @@ class ModelRun:
         run: RunOptions,
         reporting: Reporting = SILENT,
         *,
-        heads: ChosenHeads | None = None,
         rank: Rank | None = None,
         after: "ModelRun | None" = None,
     ) -> None:
@@ -179,7 +176,8 @@ class ModelRun:
         self.options = replace(options, revision=self.encoder.revision or options.revision)
         self.run = run
         self.reporting = reporting
-        self.heads = heads
+        self.heads: ChosenHeads | None = None
+        """Those of the last read; None for all."""
         self.rank = find_rank() if rank is None else rank
         self.whole: LoadedModel | None = None if after is None else after.whole
         """The model as it was loaded, with the hook points of all its heads."""
@@ -191,8 +189,8 @@ class ModelRun:
         self.grid: tuple[LayerGrid, ...]
         """The heads of the last read."""
 
-    def read(self, examples: RunExamples, sink: Sink) -> Outcome:
-        """Give a sink the features of all examples that it lacks.
+    def read(self, examples: RunExamples, sink: Sink, heads: ChosenHeads | None = None) -> Outcome:
+        """Give a sink the features of all examples that it lacks: of chosen heads, or of all.
 
         Raises
         ------
@@ -204,6 +202,7 @@ class ModelRun:
             Demonstrations cannot be drawn or read.
         """
         # What needs no weights.
+        self.heads = heads
         if examples.needs_video_input and not self.encoder.is_dual:  # that says so, one by one
             require_videos(self.encoder)
         tried = sample(self.encoder, examples.tried, examples.media)

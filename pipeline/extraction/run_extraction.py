@@ -45,7 +45,7 @@ def run_extraction(
             wanted = add_examples(_to_extend(store, out), source)
         for line in wanted.notes:
             reporting.say(line)
-        reader = ModelRun(model, run, reporting, heads=chosen_heads(run), rank=rank)
+        reader = ModelRun(model, run, reporting, rank=rank)
         texts = text_rows(reader.encoder, benchmark, wanted.examples, words, run)
         for line in cut_note(reader.encoder, texts):
             reporting.say(line)
@@ -60,7 +60,7 @@ def run_extraction(
             rank=rank,
             can_redo=wanted.can_redo,
         )
-        outcome = reader.read(examples, sink)
+        outcome = reader.read(examples, sink, chosen_heads(run))
     finished = open_store(out)
     return Extraction(finished, outcome.rows, outcome.seconds, skipped_examples(finished))
 
