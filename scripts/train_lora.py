@@ -51,8 +51,7 @@ def train_lora(
     from lora.training import train
 
     from savs.pipeline.extraction.model.load import load
-    from savs.pipeline.inputs.fetching import make_fetching
-    from savs.pipeline.inputs.source import Source
+    from savs.pipeline.inputs.source import Source, make_fetching
 
     if out.exists():
         raise typer.BadParameter(f"--out {out} is there already; pass another, or remove it")

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from savs.pipeline.running.csv_cells import media_cell, media_names
+from savs.pipeline.running.output_files import media_cell, media_names
 
 
 def csv_bytes(rows: pl.DataFrame, *, with_header: bool) -> bytes:

@@ -9,12 +9,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import typer
+
+from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.formatting import format_seconds
 
 LINE_EVERY_S = 5.0
 """Interval of progress lines where stderr is not a terminal."""
 BAR_EVERY_S = 0.1
+SHOWN = 10
 _HIDDEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
 )
@@ -113,3 +117,27 @@ def progress(total: int) -> Iterator[Callable[[int], None]]:
         seconds = time.monotonic() - started
         rate = done / max(seconds, 1e-9)
         say(f"{done:,} examples in {format_seconds(seconds)}, {rate:.1f} per second")
+
+
+def tell_skipped(skipped: Sequence[str], rest: str, max_skip: int) -> None:
+    """Name the first skipped examples; exit with 4 where more than `max_skip` were.
+
+    Parameters
+    ----------
+    skipped
+        Example and reason of each, as one text.
+    rest
+        Where the others are listed.
+    max_skip
+        How many may be skipped.
+    """
+    for line in skipped[:SHOWN]:
+        say(f"skipped {line}")
+    if len(skipped) > SHOWN:
+        say(f"... and {len(skipped) - SHOWN} more; {rest}")
+    if len(skipped) > max_skip:
+        say(
+            f"{len(skipped)} examples were skipped, --max-skip allows {max_skip}; fix the images"
+            " and run again with --retry-skipped, or continue without them"
+        )
+        raise typer.Exit(exits.TOO_MANY_SKIPPED)

@@ -36,9 +36,9 @@ from savs.datasets.splits.shared_media import (
 )
 from savs.foundation.errors import ParameterError
 from savs.foundation.real_paths import real_path
-from savs.pipeline.inputs.fetching import temporary_fetching
 from savs.pipeline.inputs.input_options import AskingKeywords, InputOptions
-from savs.pipeline.inputs.plugins.benchmark import choose_benchmark
+from savs.pipeline.inputs.plugins import choose_benchmark
+from savs.pipeline.inputs.source import temporary_fetching
 from savs.pipeline.running.keywords import sort_keywords
 from savs.pipeline.running.output_files import check_free, output_files
 

@@ -8,7 +8,7 @@ import typer
 from savs import pipeline
 from savs.pipeline.cli.options.shared import JsonOption, ReadoutOption, option
 from savs.pipeline.cli.output import print_json, print_line, say
-from savs.pipeline.cli.saved_selection import find_selection
+from savs.pipeline.cli.selections import find_selection
 
 if TYPE_CHECKING:
     from savs.pipeline import Suggestions
@@ -40,7 +40,7 @@ def suggest_command(
     json: JsonOption = False,
 ) -> None:
     """Fill in the column `label`, then add the file with `savs extract --append`."""
-    from savs.pipeline.running.csv_cells import cells_of_lists
+    from savs.pipeline.running.formatting import cells_of_lists
     from savs.pipeline.running.output_files import output_files
 
     if out is not None and out.suffix.lower() not in FORMS:

@@ -122,7 +122,7 @@ INPUTS_MADE = {"columns": parse_columns, "shots": draw_shots, "question": read_q
 def resolve_benchmark(name: str, inputs: InputOptions) -> "Benchmark":
     """Return the benchmark with its columns and question; a usage error if it takes none."""
     from savs.datasets.errors import OptionError
-    from savs.pipeline.inputs.plugins.benchmark import choose_benchmark
+    from savs.pipeline.inputs.plugins import choose_benchmark
 
     try:
         return choose_benchmark(name, columns=inputs.columns, question=inputs.question)

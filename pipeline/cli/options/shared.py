@@ -10,6 +10,8 @@ import typer
 
 from savs.pipeline.cli.commands import COMMANDS
 from savs.pipeline.cli.options.variables import option_name
+from savs.pipeline.extraction.cluster.devices import NONE
+from savs.pipeline.extraction.model.model_options import AUTO
 from savs.pipeline.names import DEFAULT_HEADS, READOUT_NAMES, SCORING_NAMES, TEXT_READOUT_NAMES
 
 if TYPE_CHECKING:
@@ -169,3 +171,21 @@ def parse_heads(text: str) -> Any:
     if not text.isdecimal() or int(text) < 1:
         raise typer.BadParameter(f"--heads is {text!r}, expected a positive integer or all")
     return int(text)
+
+
+GpusOption = Annotated[
+    str,
+    option(
+        metavar="all|N|0,2",
+        help="Start a process per GPU on this machine: all, a number, or a list.",
+    ),
+]
+
+NoProgressOption = Annotated[bool, option("--no-progress", help="Print messages only.")]
+
+
+def require_own_devices(gpus: str, device: str, engine: str = "local") -> None:
+    """Raise BadParameter where `--gpus` and another option choose the devices."""
+    if gpus != NONE and (engine == "ray" or device != AUTO):
+        other = "--engine ray" if engine == "ray" else f"--device {device}"
+        raise typer.BadParameter(f"--gpus chooses the devices, and so does {other}; give one")

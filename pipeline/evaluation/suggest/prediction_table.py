@@ -7,7 +7,7 @@ import polars as pl
 
 from savs.foundation.parquet_files import scan_parquet
 from savs.foundation.regular_files import regular_size
-from savs.pipeline.running.csv_cells import media_names
+from savs.pipeline.running.output_files import media_names
 from savs.stores.results import reading
 
 COLUMNS = {

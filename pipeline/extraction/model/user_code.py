@@ -19,7 +19,7 @@ from typing import Any
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.attention_hooks import HookPoint
-from savs.pipeline.inputs.plugins.python_file import load_file
+from savs.pipeline.inputs.plugins import load_file
 
 GROUP = "savs.models"
 

@@ -8,10 +8,9 @@ from savs.datasets.prompt import SPLIT
 from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.model.model_options import ModelOptions, ProcessorKeywords
 from savs.pipeline.extraction.requirements import require_extra
-from savs.pipeline.inputs.fetching import temporary_fetching
 from savs.pipeline.inputs.input_options import InputKeywords, InputOptions
-from savs.pipeline.inputs.plugins.benchmark import choose_benchmark
-from savs.pipeline.inputs.source import Source
+from savs.pipeline.inputs.plugins import choose_benchmark
+from savs.pipeline.inputs.source import Source, temporary_fetching
 from savs.pipeline.names import DEFAULT_EXAMPLES
 from savs.pipeline.reports.pages.rendering import render
 from savs.pipeline.reports.preview.content import PreviewContent

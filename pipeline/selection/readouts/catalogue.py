@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.inputs.plugins.python_file import read_file, run_file
+from savs.pipeline.inputs.plugins import read_file, run_file
 from savs.pipeline.selection.readouts.calm import CALM
 from savs.pipeline.selection.readouts.clip import CLIP, CLIP_NAMES
 from savs.pipeline.selection.readouts.hec_t import HEC_T

@@ -13,7 +13,7 @@ from savs.datasets import RowError
 from savs.foundation.errors import SavsError
 from savs.pipeline import evaluate, export, import_features, merge, select
 from savs.pipeline.errors import ImportFileError, SelectionError
-from savs.pipeline.inputs.importing import importing
+from savs.pipeline.inputs import importing
 from savs.stores import StoreMismatchError
 
 N = 12
