@@ -14,8 +14,7 @@ from typing import Annotated
 import typer
 
 from savs.foundation.errors import SavsError
-from savs.pipeline.cli.options.expansion import expand_options
-from savs.pipeline.cli.options.inputs import BenchmarkArgument, resolve_benchmark
+from savs.pipeline.cli.options.fields import BenchmarkArgument, expand_options, resolve_benchmark
 from savs.pipeline.cli.output import print_line, say
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.requirements import require_extra

@@ -23,6 +23,24 @@ _HIDDEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
 )
 
+_FIELD = re.compile(r"`([a-z_]+)`")
+_spellings: dict[str, str] = {}
+"""Parameter of the command that runs -> its spelling there, such as `--heads-from`."""
+
+
+def set_spellings(parameters: Sequence[Any]) -> None:
+    """Let messages spell the parameters of a command as its command line does."""
+    _spellings.clear()
+    for parameter in parameters:
+        is_option = parameter.param_type_name == "option"
+        spelling = parameter.opts[0] if is_option else parameter.metavar or parameter.name.upper()
+        _spellings[parameter.name] = spelling
+
+
+def spelled(text: str) -> str:
+    """Return a message in which each parameter in backticks is spelled as on the command line."""
+    return _FIELD.sub(lambda match: _spellings.get(match[1], match[0]), text)
+
 
 def visible(text: str, keep: str = "") -> str:
     r"""Return a text with escapes for what a terminal would obey instead of showing it.
@@ -42,12 +60,12 @@ def visible(text: str, keep: str = "") -> str:
     >>> print(visible("cat" + chr(27) + "[2J"))
     cat\x1b[2J
     """
-    return _HIDDEN.sub(lambda found: found[0] if found[0] in keep else ascii(found[0])[1:-1], text)
+    return _HIDDEN.sub(lambda match: match[0] if match[0] in keep else ascii(match[0])[1:-1], text)
 
 
 def say(text: str, keep: str = "") -> None:
-    """Print a message on stderr; `visible` shows its text."""
-    print(visible(text, keep), file=sys.stderr, flush=True)
+    """Print a message on stderr; `spelled` and `visible` show its text."""
+    print(visible(spelled(text), keep), file=sys.stderr, flush=True)
 
 
 def print_line(text: str = "", keep: str = "") -> None:

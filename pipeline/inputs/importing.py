@@ -30,7 +30,7 @@ from savs.datasets.splits.shared_media import content_table
 from savs.foundation.arrays import Array
 from savs.foundation.parquet_files import scan_parquet
 from savs.pipeline.errors import ImportFileError
-from savs.pipeline.inputs.importing.feature_files import FeatureFile, Layers, damage, open_features
+from savs.pipeline.inputs.feature_files import FeatureFile, Layers, damage, open_features
 from savs.pipeline.inputs.stored_rows import example_columns, planned_rows
 from savs.pipeline.names import IMPORTED
 from savs.stores import FeatureStore, Identity, Manifest, ShardContent, head_name, open_store
@@ -222,7 +222,7 @@ def read_labels(
 def _own_rows(features: FeatureFile) -> list[Row]:
     """Return the columns of a Parquet file of features that are plain values, as rows."""
     if not features.others:
-        raise ImportFileError(f"{features.path} holds no labels; pass --labels FILE")
+        raise ImportFileError(f"{features.path} holds no labels; pass `labels`, a file")
     with damage(features.path):
         frame = scan_parquet(features.path).select(features.others)
         schema = frame.collect_schema()

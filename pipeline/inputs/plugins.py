@@ -21,7 +21,7 @@ CONSTANT = "BENCHMARK"
 
 def choose_benchmark(
     given: str | Path | Benchmark,
-    option: str = "BENCHMARK",
+    option: str = "benchmark",
     columns: Mapping[str, str] | None = None,
     question: str | Sequence[str] | None = None,
 ) -> Benchmark:
@@ -75,18 +75,18 @@ def stored_benchmark(store: FeatureStore, given: str | Path | Benchmark | None =
     name = str(facts["name"])
     if given is None:
         return as_stored(_known(store, name), facts)
-    chosen = as_stored(choose_benchmark(given, "--benchmark"), facts)
+    chosen = as_stored(choose_benchmark(given, "benchmark"), facts)
     if chosen.name != name:
         raise BenchmarkNotFoundError(
             f"{store.path} was extracted with the benchmark {name!r}, not {chosen.name!r}; pass"
-            " that one as --benchmark"
+            " that one as `benchmark`"
         )
     own = not isinstance(given, Benchmark) and str(given).endswith(".py")
     if own and _portable(chosen.options) != _portable(facts.get("options", {})):
         raise BenchmarkNotFoundError(
             f"{store.path} was extracted with the options {facts.get('options', {})!r} of the"
             f" benchmark {name!r}, but {given} has {dict(chosen.options)!r}; pass the"
-            " version of the file that was used, as --benchmark"
+            " version of the file that was used, as `benchmark`"
         )
     return chosen
 
@@ -97,7 +97,7 @@ def _known(store: FeatureStore, name: str) -> Benchmark:
     except BenchmarkNotFoundError as error:
         raise BenchmarkNotFoundError(
             f"{store.path} was extracted with the benchmark {name!r}, which is not installed here;"
-            " pass its Python file: --benchmark FILE.py"
+            " pass its Python file as `benchmark`"
         ) from error
 
 
@@ -126,7 +126,7 @@ def load_file(path: str | Path, option: str) -> ModuleType:
 def read_file(path: Path, option: str) -> bytes:
     """Return the content of a Python file; OwnCodeError if it is not one, or not readable."""
     if path.suffix != ".py" or not path.is_file():
-        raise OwnCodeError(f"{path} is no Python file; pass an existing .py file as {option}")
+        raise OwnCodeError(f"{path} is no Python file; pass an existing .py file as `{option}`")
     try:
         return path.read_bytes()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""A benchmark with its input files: examples of both splits and their media, videos and URLs too."""
+"""A benchmark with its input files: examples of both splits, and how their media are read."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -70,8 +70,8 @@ class Source:
         if self.trains and given.train is None and given.shots is None:
             what = "training examples" if given.test is not None else "examples"
             raise SourceError(
-                f"there are no {what}: give --train FILE, or have them drawn from the"
-                " test file with --shots N (examples per class) or --train-groups N"
+                f"there are no {what}: give `train`, or have them drawn from the"
+                " test file with `shots` (examples per class) or `train_groups`"
             )
         found: Splits = {"train": [], **self.given()}
         if found["train"] or self.trains:
@@ -108,7 +108,7 @@ class Source:
             pool = read_examples(self.benchmark, self._find(given.test), "test")
             found["train"], found["test"] = given.shots.draw(pool, test_the_rest=True)
         if not found:
-            raise SourceError("there are no examples: give --train FILE, --test FILE, or both")
+            raise SourceError("there are no examples: give `train`, `test`, or both")
         return found
 
     def _require_media(self, examples: Splits) -> None:
@@ -127,7 +127,7 @@ class Source:
         own, other = (given.train, given.test)[:: 1 if split == "train" else -1]
         source = other if own is None else own
         if source is None:
-            raise SourceError("there are no examples: give --train FILE, --test FILE, or both")
+            raise SourceError("there are no examples: give `train`, `test`, or both")
         folder = self._find(source).root
         root = folder if given.media_root is None else Path(given.media_root)
         return MediaFolder(root, folder, self.rules)

@@ -20,9 +20,9 @@ from savs.pipeline.errors import OutputError
 def check_free(path: Path, option: str, *, force: bool) -> None:
     """Raise OutputError if a file exists, unless it may be replaced."""
     if path.is_dir():
-        raise OutputError(f"{path} is a folder; pass the name of a file as {option}")
+        raise OutputError(f"{path} is a folder; pass the name of a file as `{option}`")
     if path.exists() and not force:
-        raise OutputError(f"{path} exists; pass another {option}, or --force to replace it")
+        raise OutputError(f"{path} exists; pass another `{option}`, or `force` to replace it")
 
 
 def _remove_empty(folders: Sequence[Path]) -> None:
@@ -76,7 +76,7 @@ def output_files(targets: Mapping[str, Path], *, force: bool = False) -> Iterato
         where = ", ".join(map(str, targets.values()))
         raise OutputError(
             f"{where} cannot be written: {error.strerror or error}; pass another"
-            f" {' and '.join(targets)}"
+            f" {' and '.join(f'`{name}`' for name in targets)}"
         ) from error
 
 

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from savs import pipeline
-from savs.pipeline.cli.options.expansion import expand_options
+from savs.pipeline.cli.options.fields import GpusOption, expand_options, require_own_devices
 from savs.pipeline.cli.options.shared import (
-    GpusOption,
     JsonOption,
     NoProgressOption,
     OtherPromptOption,
     RiskOption,
     option,
-    require_own_devices,
 )
 from savs.pipeline.cli.output import print_json, print_table, progress, say, tell_skipped
 from savs.pipeline.cli.selections import name_classifiers

@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from savs.pipeline.cli.options.expansion import expand_options
-from savs.pipeline.cli.options.inputs import BenchmarkArgument, resolve_benchmark
-from savs.pipeline.cli.options.shared import (
+from savs.pipeline.cli.options.fields import (
+    BenchmarkArgument,
     GpusOption,
+    expand_options,
+    require_own_devices,
+    resolve_benchmark,
+)
+from savs.pipeline.cli.options.shared import (
     JsonOption,
     NoProgressOption,
     option,
-    require_own_devices,
 )
 from savs.pipeline.cli.output import (
     print_json,

@@ -51,8 +51,8 @@ def suggest_command(
     is_csv = out is None or out.suffix.lower() == FORMS[0]
     text = cells_of_lists(found.table).write_csv() if is_csv else found.table.write_ndjson()
     if out is not None:
-        with output_files({"--out": out}, force=force) as paths:
-            paths["--out"].write_text(text, encoding="utf-8")
+        with output_files({"out": out}, force=force) as paths:
+            paths["out"].write_text(text, encoding="utf-8")
         say(f"wrote {out} ({found.table.height} images)")
     if json:
         print_json({"suggestions": found.table.to_dicts(), "notes": list(found.notes)})

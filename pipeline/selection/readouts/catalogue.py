@@ -74,7 +74,7 @@ def choose_readout(given: str | Path | Readout, also: Sequence[str] = ()) -> Rea
 
 
 def _from_file(path: Path) -> Readout:
-    content = read_file(path, "--readout")
+    content = read_file(path, "readout")
     found = getattr(run_file(path, content), "READOUT", None)
     if not isinstance(found, Readout):
         raise SelectionError(

@@ -251,7 +251,7 @@ def test_a_folder_that_is_there_is_left_alone(tmp_path, files):
 
 
 def test_features_alone_need_labels(tmp_path, files):
-    with pytest.raises(ImportFileError, match="holds no labels; pass --labels FILE"):
+    with pytest.raises(ImportFileError, match="holds no labels; pass `labels`, a file"):
         import_features(files[0], out=tmp_path / "s")
 
 
