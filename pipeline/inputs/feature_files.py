@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 from safetensors import SafetensorError, safe_open
 
-from savs.datasets.rows.parquet_media import DAMAGE
+from savs.datasets.rows.parquet_rows import DAMAGE
 from savs.foundation.arrays import Array
 from savs.foundation.parquet_files import scan_parquet
 from savs.foundation.regular_files import regular_size

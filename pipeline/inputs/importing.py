@@ -20,13 +20,12 @@ from savs.datasets import (
 )
 from savs.datasets.benchmark import Benchmark, Fields
 from savs.datasets.benchmarks.general import FIELDS, general, parse_row
-from savs.datasets.media.digests import digests_of, media_names
 from savs.datasets.media.media import MediaRules
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import read_rows
 from savs.datasets.rows.plugin_guard import parse_fields
-from savs.datasets.splits.label_doubts import label_doubts
-from savs.datasets.splits.shared_media import content_table
+from savs.datasets.splits.labels import label_doubts
+from savs.datasets.splits.shared_media import content_table, digests_of, media_names
 from savs.foundation.arrays import Array
 from savs.foundation.parquet_files import scan_parquet
 from savs.pipeline.errors import ImportFileError

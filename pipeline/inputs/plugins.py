@@ -8,10 +8,8 @@ from types import ModuleType
 from typing import Any
 
 from savs.datasets import Benchmark, BenchmarkNotFoundError, find_benchmark
-from savs.datasets.benchmarks.catalogue import known_names
-from savs.datasets.benchmarks.configuration import adapt
-from savs.datasets.benchmarks.installed import name_problem
-from savs.datasets.benchmarks.several_prompts import as_stored
+from savs.datasets.benchmarks.catalogue import known_names, name_problem
+from savs.datasets.benchmarks.options import adapt, as_stored
 from savs.pipeline.errors import OwnCodeError
 from savs.stores import FeatureStore
 from savs.stores.format.layout import digest

@@ -20,20 +20,23 @@ from savs.datasets import (
     read_examples,
     unknown_labels,
 )
-from savs.datasets.benchmarks.several_prompts import under_each_prompt, under_one_prompt
-from savs.datasets.media.digests import media_names
+from savs.datasets.benchmarks.options import under_each_prompt, under_one_prompt
+from savs.datasets.example import NATIVE
+from savs.datasets.media.containers import container_of
 from savs.datasets.media.download import MAX_TOTAL_BYTES, Fetching
-from savs.datasets.media.limits import MAX_IMAGE_PIXELS
+from savs.datasets.media.images import MAX_IMAGE_PIXELS
 from savs.datasets.media.media import MediaRules
-from savs.datasets.media.video_containers import container_of, is_video_name
-from savs.datasets.media.video_ways import NATIVE
 from savs.datasets.media.videos import DEFAULT_FRAMES
 from savs.datasets.rows.files import Files
-from savs.datasets.rows.media_suffixes import IMAGES
-from savs.datasets.rows.packed_media import is_packed, packed_column
+from savs.datasets.rows.media_names import IMAGES, is_packed, is_video_name, packed_column
 from savs.datasets.rows.plugin_guard import find_folder_notes
-from savs.datasets.splits.label_doubts import label_doubts, refuse_doubts
-from savs.datasets.splits.shared_media import compare_splits, content_table, recurring_digests
+from savs.datasets.splits.labels import label_doubts, refuse_doubts
+from savs.datasets.splits.shared_media import (
+    compare_splits,
+    content_table,
+    media_names,
+    recurring_digests,
+)
 from savs.pipeline.inputs.input_options import InputOptions
 
 Splits = dict[str, list[Example]]

@@ -107,7 +107,7 @@ def cells_of_lists(table: pl.DataFrame) -> pl.DataFrame:
     return table.with_columns(**made)
 
 
-def media_names(cell: str) -> list[str]:
+def media_of_cell(cell: str) -> list[str]:
     """Return the names in a cell that `media_cell` made.
 
     Raises

@@ -40,8 +40,7 @@ def suggest_command(
     json: JsonOption = False,
 ) -> None:
     """Fill in the column `label`, then add the file with `savs extract --append`."""
-    from savs.pipeline.running.formatting import cells_of_lists
-    from savs.pipeline.running.output_files import output_files
+    from savs.pipeline.running.output_files import cells_of_lists, output_files
 
     if out is not None and out.suffix.lower() not in FORMS:
         raise typer.BadParameter(f"--out is {str(out)!r}, expected a name in {' or '.join(FORMS)}")
