@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Lock
 
 from savs.datasets.errors import MediaError
-from savs.foundation.whole_files import whole_file
+from savs.foundation.files import whole_file
 
 TIMEOUT_S = 20.0
 """How long a server may be silent."""

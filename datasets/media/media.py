@@ -15,7 +15,7 @@ from savs.datasets.media.video_containers import container_of, is_video_name
 from savs.datasets.media.video_ways import FRAMES, NATIVE
 from savs.datasets.media.videos import DEFAULT_FRAMES, decode_video
 from savs.datasets.rows.packed_media import is_packed, packed_file, read_packed
-from savs.foundation.regular_files import regular_size
+from savs.foundation.files import regular_size
 
 
 @dataclass(frozen=True, slots=True)

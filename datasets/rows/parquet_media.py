@@ -12,7 +12,7 @@ from savs.datasets.row import PackedMedium
 from savs.datasets.rows.base64_media import name_embedded
 from savs.datasets.rows.row_sizes import row_bytes
 from savs.foundation.arrays import Array
-from savs.foundation.parquet_files import scan_parquet
+from savs.foundation.frames import scan_parquet
 
 BATCH_ROWS, BATCH_BYTES = 512, 2**26
 """Rows that become Python values together, and the most bytes of their text."""

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from savs.datasets.errors import SourceError
-from savs.foundation.regular_files import regular_size
+from savs.foundation.files import regular_size
 
 MAX_MEMBERS = 2**20
 """Most members of a shard: each takes memory, however small it is."""

@@ -13,7 +13,7 @@ from savs.datasets.rows.media_suffixes import IMAGES, VIDEOS
 from savs.datasets.rows.row_sizes import MAX_ROW_BYTES
 from savs.datasets.rows.strict_json import strict_json
 from savs.datasets.rows.tar_samples import Sample, read_samples
-from savs.foundation.regular_files import regular_size
+from savs.foundation.files import regular_size
 
 TAR = ".tar"
 NAMES = "classnames.txt"

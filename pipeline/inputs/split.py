@@ -35,7 +35,7 @@ from savs.datasets.splits.shared_media import (
     recurring_digests,
 )
 from savs.foundation.errors import ParameterError
-from savs.foundation.real_paths import real_path
+from savs.foundation.files import real_path
 from savs.pipeline.inputs.fetching import temporary_fetching
 from savs.pipeline.inputs.input_options import AskingKeywords, InputOptions
 from savs.pipeline.inputs.plugins.benchmark import choose_benchmark
