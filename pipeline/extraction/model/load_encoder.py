@@ -18,7 +18,7 @@ from transformers import (
 )
 from transformers.utils.hub import cached_file
 
-from savs.datasets.prompt import SPLIT
+from savs.datasets.example import SPLIT
 from savs.foundation.network import hub_problem
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.attention_hooks import require_decoder_only

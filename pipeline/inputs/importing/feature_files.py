@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 from safetensors import SafetensorError, safe_open
 
-from savs.datasets.rows.parquet_media import DAMAGE
+from savs.datasets.rows.parquet_rows import DAMAGE
 from savs.foundation.arrays import Array
 from savs.foundation.files import regular_size
 from savs.foundation.frames import scan_parquet
