@@ -9,7 +9,7 @@ import typer
 
 from savs import pipeline
 from savs.foundation.errors import ParameterError
-from savs.foundation.real_paths import real_path
+from savs.foundation.files import real_path
 from savs.pipeline.cli.options.shared import option
 from savs.pipeline.cli.output import print_json, print_line, say
 from savs.pipeline.running.formatting import format_bytes

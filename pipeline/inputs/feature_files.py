@@ -20,8 +20,8 @@ from safetensors import SafetensorError, safe_open
 
 from savs.datasets.rows.parquet_rows import DAMAGE
 from savs.foundation.arrays import Array
-from savs.foundation.parquet_files import scan_parquet
-from savs.foundation.regular_files import regular_size
+from savs.foundation.files import regular_size
+from savs.foundation.frames import scan_parquet
 from savs.pipeline.errors import ImportFileError
 from savs.stores import Head, LayerGrid
 

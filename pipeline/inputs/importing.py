@@ -27,7 +27,7 @@ from savs.datasets.rows.plugin_guard import parse_fields
 from savs.datasets.splits.labels import label_doubts
 from savs.datasets.splits.shared_media import content_table, digests_of, media_names
 from savs.foundation.arrays import Array
-from savs.foundation.parquet_files import scan_parquet
+from savs.foundation.frames import scan_parquet
 from savs.pipeline.errors import ImportFileError
 from savs.pipeline.inputs.feature_files import FeatureFile, Layers, damage, open_features
 from savs.pipeline.inputs.stored_rows import example_columns, planned_rows

@@ -34,7 +34,7 @@ from savs.datasets.splits.shared_media import (
 )
 from savs.datasets.splits.shots import draw_clusters
 from savs.foundation.errors import ParameterError
-from savs.foundation.real_paths import real_path
+from savs.foundation.files import real_path
 from savs.pipeline.inputs.input_options import AskingKeywords, InputOptions
 from savs.pipeline.inputs.plugins import choose_benchmark
 from savs.pipeline.inputs.source import temporary_fetching

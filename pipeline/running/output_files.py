@@ -8,7 +8,7 @@ import msgspec
 import polars as pl
 
 from savs.foundation.errors import SavsError
-from savs.foundation.whole_files import (
+from savs.foundation.files import (
     make_durable,
     make_folder,
     remove_left_overs,

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from packaging.requirements import Requirement
 
-from savs.foundation.disk_errors import FULL
+from savs.foundation.files import FULL
 from savs.pipeline.cli.doctor.self_test import decoders, problems
 from savs.pipeline.extraction.requirements import EXTRA_PACKAGES
 

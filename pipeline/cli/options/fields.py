@@ -13,7 +13,7 @@ import typer
 
 from savs.datasets.splits.shots import Shots
 from savs.foundation.errors import SavsError
-from savs.foundation.regular_files import read_regular_text
+from savs.foundation.files import read_regular_text
 from savs.pipeline.cli.options.shared import option
 from savs.pipeline.extraction.cluster.devices import NONE
 from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions
