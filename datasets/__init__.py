@@ -1,6 +1,6 @@
 """Benchmarks: rows of input files -> examples, media, and metrics over predictions."""
 
-from savs.foundation.lazy_imports import lazy_imports
+from savs.foundation.imports import lazy_imports
 
 with lazy_imports(globals()):
     from savs.datasets.benchmark import About, Benchmark, Fields

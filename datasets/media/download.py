@@ -9,7 +9,7 @@ from threading import Lock
 
 from savs.datasets.errors import MediaError
 from savs.datasets.rows.media_names import is_address
-from savs.foundation.whole_files import whole_file
+from savs.foundation.files import whole_file
 
 TIMEOUT_S = 20.0
 """How long a server may be silent."""

@@ -18,7 +18,7 @@ from savs.datasets.media.images import MAX_IMAGE_PIXELS, decode_image
 from savs.datasets.media.videos import DEFAULT_FRAMES, Visual, decode_video, video_size
 from savs.datasets.rows.media_names import is_address, is_packed, is_video_name, packed_parts
 from savs.datasets.rows.packed_media import read_packed
-from savs.foundation.regular_files import regular_size
+from savs.foundation.files import regular_size
 
 ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)
 """EXIF tag, and its values for an image that lies on its side."""

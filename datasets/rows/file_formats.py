@@ -16,7 +16,7 @@ from savs.datasets.rows.parquet_rows import parquet_values
 from savs.datasets.rows.strict_json import json_object, require_object, strict_json
 from savs.datasets.rows.tar_shards import TAR, shard_values
 from savs.foundation.errors import SavsError
-from savs.foundation.regular_files import regular_size
+from savs.foundation.files import regular_size
 
 JSON_LINES = (".jsonl", ".ndjson")
 PARQUET = ".parquet"

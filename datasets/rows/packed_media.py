@@ -22,8 +22,8 @@ from savs.datasets.rows.file_formats import JSON_LINES, PARQUET, Values, read_va
 from savs.datasets.rows.media_names import packed_parts
 from savs.datasets.rows.parquet_rows import DAMAGE, media_columns
 from savs.datasets.rows.tar_shards import TAR, read_samples
-from savs.foundation.parquet_files import scan_parquet
-from savs.foundation.regular_files import regular_size
+from savs.foundation.files import regular_size
+from savs.foundation.frames import scan_parquet
 
 CHUNK_ROWS = 64
 """Parquet rows whose media are read together."""
@@ -206,8 +206,8 @@ def _lines(path: Path) -> Index:
     places, place = array("q"), 0
     with path.open("rb") as file:
         for line in file:
-            # Rows are numbered as their reader does, which skips blank lines. What is blank is known
-            # only once decoded (other spaces, a byte order mark), but a long line never is.
+            # Rows are numbered as their reader does, which skips blank lines. What is blank is
+            # known only once decoded (other spaces, a byte order mark); a long line never is.
             text = line.strip()
             if len(text) > _LONG_LINE or text.decode("utf-8-sig", "replace").strip():
                 places.append(place)

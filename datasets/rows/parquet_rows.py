@@ -14,7 +14,7 @@ from savs.datasets.errors import SourceError
 from savs.datasets.row import MAX_ROW_BYTES, PackedMedium
 from savs.datasets.rows.base64_media import name_embedded
 from savs.foundation.arrays import Array
-from savs.foundation.parquet_files import scan_parquet
+from savs.foundation.frames import scan_parquet
 
 BATCH_ROWS, BATCH_BYTES = 512, 2**26
 """Rows that become Python values together, and the most bytes of their text."""

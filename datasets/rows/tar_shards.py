@@ -14,7 +14,7 @@ from savs.datasets.errors import RowError, SourceError
 from savs.datasets.row import MAX_ROW_BYTES, PackedMedium
 from savs.datasets.rows.media_names import IMAGES, VIDEOS
 from savs.datasets.rows.strict_json import json_object
-from savs.foundation.regular_files import regular_size
+from savs.foundation.files import regular_size
 
 TAR = ".tar"
 NAMES = "classnames.txt"
