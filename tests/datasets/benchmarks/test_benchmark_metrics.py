@@ -240,7 +240,7 @@ ANSWERS = {"yes_no": ("Yes", "No"), "multiple_choice": ("A", "B")}
 
 
 def answered(kinds: dict[str, Sequence[str]]) -> pl.DataFrame:
-    """Groups of naturalbench, q0i0 q0i1 q1i0 q1i1: right where +, wrong where -, skipped where 0."""
+    """Groups of naturalbench: q0i0 q0i1 q1i0 q1i1: right where +, skipped where 0."""
     parts, number = [], 0
     for kind, patterns in kinds.items():
         examples, scores = [], []
