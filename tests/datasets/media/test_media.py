@@ -1,16 +1,16 @@
 import hashlib
-import io
 import re
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
+from clips import encode, plain
+from drawn_files import saved
 from PIL import Image
 
 from savs.datasets import MediaError, MediaFolder
-from savs.datasets.media.images import decode_image, thumbnail
-from savs.datasets.media.media import sha256
+from savs.datasets.media.media import MediaRules, decode_medium, image_sizes, sha256
+from savs.datasets.media.videos import images_of
 
 
 @pytest.fixture
@@ -127,34 +127,25 @@ def test_media_are_told_apart_by_content() -> None:
     assert sha256(b"a") == hashlib.sha256(b"a").hexdigest() != sha256(b"b")
 
 
-def noise(kind: str, side: int) -> bytes:
-    """An image file that does not compress, and so goes on for long after its header."""
-    pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    data = io.BytesIO()
-    Image.fromarray(pixels).save(data, kind)
-    return data.getvalue()
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_sizes_are_those_of_the_upright_image(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = saved(Image.new("RGB", (120, 40)), "JPEG", exif=exif)
+    assert image_sizes(data) == [images_of(decode_medium(data, "x.jpg"))[0].size]
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize("side", [11, 15], ids=["Pillow would warn", "Pillow would refuse"])
-def test_too_many_pixels_look_like_a_bomb(monkeypatch: pytest.MonkeyPatch, side: int) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow warns above, refuses above 200
-    with pytest.raises(MediaError, match=r"^x\.png has .*pixels"):
-        decode_image(noise("PNG", side), "x.png", max_pixels=100)
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "BMP"])
+def test_sizes_of_other_formats(kind):
+    assert image_sizes(saved(Image.new("RGB", (33, 21)), kind)) == [(33, 21)]
 
 
-def test_as_many_pixels_as_allowed_are_decoded() -> None:
-    assert decode_image(noise("PNG", 10), "x.png", max_pixels=100).size == (10, 10)
+def test_a_video_has_the_size_of_its_frames_each():
+    data = encode("mp4", [plain((200, 30, 30)) for _ in range(6)])
+    frames = images_of(decode_medium(data, "x.mp4", MediaRules(video_frames=4)))
+    assert image_sizes(data, 4) == [frame.size for frame in frames]
 
 
-@pytest.mark.parametrize(
-    ("size", "small"), [((100, 50), (32, 16)), ((50, 100), (16, 32)), ((20, 10), (20, 10))]
-)
-def test_a_thumbnail_is_a_jpeg_that_keeps_the_proportions(
-    size: tuple[int, int], small: tuple[int, int]
-) -> None:
-    image = Image.new("RGB", size, (200, 30, 30))
-    with Image.open(io.BytesIO(thumbnail(image, 32))) as shrunk:
-        assert (shrunk.format, shrunk.size) == ("JPEG", small)
-        assert shrunk.getpixel((5, 5)) == pytest.approx((200, 30, 30), abs=4)
-    assert image.size == size  # the image itself stays as it is
+@pytest.mark.parametrize("data", [b"", b"no image", b"\x89PNG\r\n\x1a\n"])
+def test_what_cannot_be_read_is_unknown(data):
+    assert image_sizes(data) == [(0, 0)]
