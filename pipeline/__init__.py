@@ -4,7 +4,7 @@ The functions are named like the commands. A name is imported when it is first u
 `extract`, `load_model` or `check_model` is called.
 """
 
-from savs.foundation.lazy_imports import lazy_imports
+from savs.foundation.imports import lazy_imports
 
 with lazy_imports(globals()):
     from savs.datasets.splits.shots import Shots
@@ -19,15 +19,12 @@ with lazy_imports(globals()):
     from savs.pipeline.evaluation.assessment import Evaluation
     from savs.pipeline.evaluation.calibrate import calibrate
     from savs.pipeline.evaluation.captions import match_captions
-    from savs.pipeline.evaluation.compare.across_data_sets import across_data_sets
-    from savs.pipeline.evaluation.compare.compare import compare
-    from savs.pipeline.evaluation.compare.method_table import method_table
+    from savs.pipeline.evaluation.compare.compare import across_data_sets, compare, method_table
     from savs.pipeline.evaluation.cross_validation import cross_validate
     from savs.pipeline.evaluation.evaluation import evaluate
     from savs.pipeline.evaluation.evaluation_file import save_evaluation
     from savs.pipeline.evaluation.export import export
-    from savs.pipeline.evaluation.generated import generated_texts
-    from savs.pipeline.evaluation.own_answer import own_answer
+    from savs.pipeline.evaluation.own_answer import generated_texts, own_answer
     from savs.pipeline.evaluation.query import query
     from savs.pipeline.evaluation.suggest.suggest import (
         Suggestions,
@@ -42,7 +39,7 @@ with lazy_imports(globals()):
     from savs.pipeline.evaluation.sweep.sweep import Sweep, sweep
     from savs.pipeline.extraction.entry_points import check_model, extract, load_model
     from savs.pipeline.extraction.extraction import Extraction
-    from savs.pipeline.inputs.importing.importing import Imported, import_features
+    from savs.pipeline.inputs.importing import Imported, import_features
     from savs.pipeline.inputs.split import Splitting, split
     from savs.pipeline.reports.explain.explain import explain
     from savs.pipeline.reports.explain.explanation import Explanations

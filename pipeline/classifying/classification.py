@@ -11,8 +11,8 @@ from savs.pipeline.extraction.model.model_options import PlacingKeywords
 from savs.pipeline.extraction.requirements import require_extra
 from savs.pipeline.extraction.run_options import BatchKeywords, RunOptions
 from savs.pipeline.inputs.input_options import InputOptions, NewImageKeywords
-from savs.pipeline.running.keywords import sort_keywords
 from savs.pipeline.running.launchers import find_rank
+from savs.pipeline.running.options import sort_keywords
 from savs.pipeline.running.progress import SILENT, Reporting
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def classify(
     from savs.pipeline.classifying.new_images import fetching_for, find_new_images, prompt_table
     from savs.pipeline.classifying.several import combine
     from savs.pipeline.classifying.shared_predictions import require_shareable
-    from savs.pipeline.evaluation.probability_columns import risk_notes
+    from savs.pipeline.evaluation.predictions import risk_notes
     from savs.pipeline.selection.compatibility import require_same_prompt
     from savs.pipeline.selection.older import older_note_beside
     from savs.pipeline.selection.selection_file import load_selection, selection_folder

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from savs.datasets import Benchmark, Example
-from savs.datasets.media.digests import media_names
+from savs.datasets.splits.shared_media import media_names
 from savs.pipeline.extraction.appending import add_examples, wanted_examples
 from savs.pipeline.extraction.checks.disk_space import bytes_needed
 from savs.pipeline.extraction.model.answers import Answers
@@ -16,9 +16,8 @@ from savs.pipeline.extraction.run_extraction import chosen_heads, run_examples
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.sinks import EnoughError, MemorySink, ShardRows, Show, in_shards
 from savs.pipeline.extraction.text_rows import read_words, text_rows, with_texts
-from savs.pipeline.inputs.fetching import make_fetching
 from savs.pipeline.inputs.input_options import InputOptions
-from savs.pipeline.inputs.source import Source
+from savs.pipeline.inputs.source import Source, make_fetching
 from savs.stores import Identity, open_store
 from savs.stores.format.plan import default_shard_rows
 

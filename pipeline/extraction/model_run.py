@@ -17,7 +17,7 @@ from itertools import chain
 
 from savs.datasets import Example
 from savs.datasets.media.media import MediaRules
-from savs.datasets.media.video import videos_of
+from savs.datasets.media.videos import videos_of
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.extraction.batches.feed import Planner, prompts_of
 from savs.pipeline.extraction.batches.prepare import PrepareSettings

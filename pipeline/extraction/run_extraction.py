@@ -12,9 +12,8 @@ from savs.pipeline.extraction.model_run import ModelRun, RunExamples
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.sinks import StoreSink
 from savs.pipeline.extraction.text_rows import cut_note, read_words, text_rows, with_texts
-from savs.pipeline.inputs.fetching import make_fetching
 from savs.pipeline.inputs.input_options import InputOptions
-from savs.pipeline.inputs.source import Source
+from savs.pipeline.inputs.source import Source, make_fetching
 from savs.pipeline.running.launchers import find_rank
 from savs.pipeline.running.progress import Reporting
 from savs.stores import FeatureStore, StoreNotFoundError, open_store, reserve, store_of

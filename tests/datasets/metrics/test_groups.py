@@ -2,7 +2,7 @@ import polars as pl
 import pytest
 
 from savs.datasets.benchmarks.shapes import SHAPES
-from savs.datasets.benchmarks.shapes.measures import measure
+from savs.datasets.benchmarks.shapes.benchmark import measure
 from savs.datasets.metrics.groups import group_metrics, pair_metric, set_accuracy
 from savs.datasets.metrics.metrics import Units
 
@@ -67,19 +67,6 @@ def test_a_pair_counts_where_both_captions_are_right() -> None:
     units = pair_metric(PAIRS, YES_NO)
     assert (units.name, units.chance) == ("both right", 0.25)
     assert units.scores["score"].to_list() == [1, 0, 0, 0, 1]  # p and t
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_the_order_of_rows_does_not_matter(seed: int) -> None:
-    def content(rows: pl.DataFrame) -> list[tuple[str, float, list[tuple[float, str, str]]]]:
-        units = [*group_metrics(rows, YES_NO)]
-        return [(u.name, u.chance, sorted(u.scores.rows())) for u in units]
-
-    mixed = GROUPS.sample(fraction=1, shuffle=True, seed=seed)
-    assert not mixed.equals(GROUPS)
-    assert content(mixed) == content(GROUPS)
-    pairs = pair_metric(PAIRS.sample(fraction=1, shuffle=True, seed=seed), YES_NO)
-    assert sorted(pairs.scores.rows()) == sorted(pair_metric(PAIRS, YES_NO).scores.rows())
 
 
 def test_sets_keep_their_clusters_in_one_stratum() -> None:
