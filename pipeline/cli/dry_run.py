@@ -11,7 +11,7 @@ from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.running.formatting import format_bytes, format_seconds
-from savs.stores.files.paths import is_remote
+from savs.stores.files.addresses import is_remote
 
 MISSING_SHOWN = 10
 

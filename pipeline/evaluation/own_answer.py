@@ -14,7 +14,7 @@ from savs.pipeline.evaluation.zero_shot import label_answers
 from savs.pipeline.inputs.plugins.benchmark import stored_benchmark
 from savs.pipeline.names import GENERATED, OWN_ANSWERS
 from savs.stores import FeatureStore
-from savs.stores.read.given_store import require_store
+from savs.stores.read.store import require_store
 
 
 def own_answer(

@@ -16,7 +16,7 @@ from savs.pipeline.extraction.requirements import require_extra
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.running.progress import Reporting
-from savs.stores.files.paths import find_place
+from savs.stores.files.addresses import find_place
 
 if TYPE_CHECKING:
     from savs.pipeline import Extraction
