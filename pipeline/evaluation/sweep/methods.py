@@ -36,7 +36,7 @@ from savs.pipeline.selection.heads.training_set import TrainingTask, head_widths
 from savs.pipeline.selection.readouts import Readout, choose_readout
 from savs.pipeline.selection.selection import head_count, require_scoring
 from savs.stores import FeatureStore
-from savs.stores.read.given_store import require_store
+from savs.stores.read.store import require_store
 
 NO_HEADS = 0
 """Number of heads of the model's own answers, and of captions."""
