@@ -4,7 +4,7 @@ The functions are named like the commands. A name is imported when it is first u
 `extract`, `load_model` or `check_model` is called.
 """
 
-from savs.foundation.lazy_imports import lazy_imports
+from savs.foundation.imports import lazy_imports
 
 with lazy_imports(globals()):
     from savs.datasets.splits.shots import Shots
@@ -39,7 +39,7 @@ with lazy_imports(globals()):
     from savs.pipeline.evaluation.sweep.table import Sweep, join_sweeps, save_sweep
     from savs.pipeline.extraction.entry_points import check_model, extract, load_model
     from savs.pipeline.extraction.extraction import Extraction
-    from savs.pipeline.inputs.importing.importing import Imported, import_features
+    from savs.pipeline.inputs.importing import Imported, import_features
     from savs.pipeline.inputs.split import Splitting, split
     from savs.pipeline.reports.explain.explain import explain
     from savs.pipeline.reports.explain.explanation import Explanations

@@ -8,7 +8,8 @@ from pathlib import Path
 from threading import Lock
 
 from savs.datasets.errors import MediaError
-from savs.foundation.whole_files import whole_file
+from savs.datasets.rows.media_names import is_address
+from savs.foundation.files import whole_file
 
 TIMEOUT_S = 20.0
 """How long a server may be silent."""
@@ -22,17 +23,6 @@ AT_ONCE = 8
 """Media that are fetched in parallel."""
 _COUNTING = Lock()
 """Held while bytes are counted; a `Fetching` travels to worker processes, a lock cannot."""
-
-
-def is_address(name: str) -> bool:
-    """Return whether a medium's name is an http or https URL.
-
-    Examples
-    --------
-    >>> is_address("https://host/1.png"), is_address("photos/1.png")
-    (True, False)
-    """
-    return name.lower().startswith(("http://", "https://"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +57,12 @@ class Fetching:
             The server refuses, is silent or slow, sends more than `max_bytes`, or is in a private
         network; or the run has fetched what it may.
         """
-        kept = self.kept(address)
-        if kept is not None:
+        path = self.kept(address)
+        if path is not None:
             try:
-                return kept.read_bytes()
+                return path.read_bytes()
             except OSError as error:
-                raise MediaError(f"{kept} cannot be read: {error.strerror}; remove it") from error
+                raise MediaError(f"{path} cannot be read: {error.strerror}; remove it") from error
         if address not in self.failed:
             from http.client import HTTPException  # no other command waits for this import
 
@@ -95,9 +85,9 @@ class Fetching:
         if not addresses or self.folder is None:
             return []
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="savs-fetching") as pool:
-            there = sum(pool.map(self._try, addresses))
+            fetched = sum(pool.map(self._try, addresses))
         return [
-            f"{there:,} of {len(addresses):,} URLs are in {self.folder}; {self.spent[0]:,} bytes"
+            f"{fetched:,} of {len(addresses):,} URLs are in {self.folder}; {self.spent[0]:,} bytes"
             f" were fetched, {self.max_total_bytes:,} are allowed (--fetch-gb)"
         ]
 

@@ -1,10 +1,10 @@
-"""Video files: a few frames, evenly spaced in time, decoded to RGB."""
+"""Videos: a few frames of a file, evenly spaced in time, decoded to RGB."""
 
 import io
 import re
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -14,34 +14,51 @@ import numpy as np
 from PIL import Image
 
 from savs.datasets.errors import MediaError
-from savs.datasets.media.limits import (
-    MAX_IMAGE_PIXELS,
-    MAX_SAMPLES,
-    VIDEO_IMAGES,
-    require_frames,
-    require_size,
-)
-from savs.datasets.media.mp4_boxes import declared_samples
-from savs.datasets.media.video import Video
-from savs.datasets.media.video_containers import AVI, MP4, container_of, missing_bytes
+from savs.datasets.media.containers import AVI, MP4, container_of, declared_samples, missing_bytes
+from savs.datasets.media.images import MAX_IMAGE_PIXELS, require_size
 
 DEFAULT_FRAMES = 8
 """Frames per video by default; also those of a store that does not record the number."""
 WHOLE = 0.9
 """A video with less than this share of its declared frames or duration is damaged."""
+VIDEO_IMAGES = 4
+"""The frames of a video together may have as many pixels as this number of images."""
+MAX_FRAMES = 2**21
+"""Most frames of a video, used or not: 19 hours at 30 a second."""
+MAX_SAMPLES = 2**22
+"""Most samples that all tracks of an MP4 may declare, those of sound included."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Clip:
-    """An open video."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Video:
+    """Frames of a video; made by `decode_video`."""
 
-    container: Any
-    stream: Any
-    name: str
-    numbered: bool
-    """Frames are identified by number rather than time: AVI has a constant rate and no times."""
-    max_pixels: int
-    """Most pixels of a frame."""
+    frames: tuple[Image.Image, ...]
+    """8-bit RGB, upright, in the order of time; at least one."""
+    times_s: tuple[float, ...]
+    """When each is shown, in seconds from the first frame of the file."""
+    duration_s: float
+    """From the first frame of the file to the end of the last one, in seconds."""
+
+
+Visual = Image.Image | Video
+"""What stands in a prompt for a medium, or for a part of one."""
+
+
+def images_of(pieces: Iterable[str | Visual]) -> list[Image.Image]:
+    """Return all images of a prompt's pieces in reading order, the frames of videos included."""
+    images: list[Image.Image] = []
+    for piece in pieces:
+        if isinstance(piece, Video):
+            images += piece.frames
+        elif isinstance(piece, Image.Image):
+            images.append(piece)
+    return images
+
+
+def videos_of(pieces: Iterable[str | Visual]) -> list[Video]:
+    """Return the videos of a prompt's pieces in reading order."""
+    return [piece for piece in pieces if isinstance(piece, Video)]
 
 
 def decode_video(
@@ -77,18 +94,20 @@ def decode_video(
             size = clip.stream.codec_context.width, clip.stream.codec_context.height
             require_size(*size, name, VIDEO_IMAGES * max_pixels, len(wanted))
         with _opened(data, name, max_pixels) as clip:
-            found = None if clip.numbered else _by_seeking(clip, wanted, keys)
-        if found is None:
+            images = None if clip.numbered else _by_seeking(clip, wanted, keys)
+        if images is None:
             with _opened(data, name, max_pixels) as clip:
-                found = _in_order(clip, wanted)
+                images = _in_order(clip, wanted)
     except MediaError:
         raise
     except Exception as error:  # a decoder may raise anything on damaged bytes
         raise MediaError(f"{name} cannot be decoded as a video: {error}") from error
-    if len(found) < len(wanted):
-        raise MediaError(f"{name} cannot be decoded: {len(wanted) - len(found)} frames are missing")
+    if len(images) < len(wanted):
+        raise MediaError(
+            f"{name} cannot be decoded: {len(wanted) - len(images)} frames are missing"
+        )
     times = tuple(float((time - starts[0]) * unit_s) for time in wanted)
-    return Video(tuple(found), times, float((end - starts[0]) * unit_s))
+    return Video(tuple(images), times, float((end - starts[0]) * unit_s))
 
 
 def video_size(data: bytes) -> tuple[int, int]:
@@ -123,6 +142,19 @@ def pick(starts: Sequence[int], end: int, parts: int) -> list[int]:
     return list(dict.fromkeys(bisect_right(starts, centre) - 1 for centre in centres))
 
 
+@dataclass(frozen=True, slots=True)
+class _Clip:
+    """An open video."""
+
+    container: Any
+    stream: Any
+    name: str
+    numbered: bool
+    """Frames are identified by number rather than time: AVI has a constant rate and no times."""
+    max_pixels: int
+    """Most pixels of a frame."""
+
+
 @contextmanager
 def _opened(data: bytes, name: str, max_pixels: int = MAX_IMAGE_PIXELS) -> Iterator[_Clip]:
     """Open a video with the demuxer of its own container: no other file, no network."""
@@ -142,6 +174,9 @@ def _opened(data: bytes, name: str, max_pixels: int = MAX_IMAGE_PIXELS) -> Itera
         raise MediaError(f"{name} is truncated: {missing:,} bytes are missing at its end")
     if kind == MP4 and declared_samples(data) > MAX_SAMPLES:
         raise MediaError(f"{name} declares more than {MAX_SAMPLES:,} samples: cut it")
+    # The format is fixed, so no playlist or concat list is opened. FFmpeg's `format_whitelist`
+    # would do that, too, but not what is checked above: it opens cut files as whole ones, and makes
+    # an index of a gigabyte for 240 kB of MP4.
     with av.open(io.BytesIO(data), format=kind) as container:
         pictures = [s for s in container.streams.video if not _is_cover(s)]
         if not pictures:
@@ -160,7 +195,7 @@ def _is_cover(stream: Any) -> bool:
 class _Packets:
     """What is kept of a stream's packets: objects of FFmpeg would take a hundred times as much."""
 
-    there: int = 0
+    present: int = 0
     """Packets with content."""
     used: int = 0
     """Those that are not discarded."""
@@ -171,20 +206,20 @@ class _Packets:
 
 
 def _read_packets(clip: _Clip) -> _Packets:
-    found = _Packets()
+    packets = _Packets()
     for packet in clip.container.demux(clip.stream):
         if not packet.size:
             continue
-        found.there += 1
-        require_frames(found.there, clip.name)
+        packets.present += 1
+        require_frames(packets.present, clip.name)
         if packet.is_discard:
             continue
-        found.used += 1
+        packets.used += 1
         if packet.pts is not None:
-            found.starts.append(packet.pts)
-            found.durations.append(packet.duration or 0)
-            found.keys.append(packet.is_keyframe)
-    return found
+            packets.starts.append(packet.pts)
+            packets.durations.append(packet.duration or 0)
+            packets.keys.append(packet.is_keyframe)
+    return packets
 
 
 def _times(clip: _Clip) -> tuple[Sequence[int], int, Sequence[int]]:
@@ -193,9 +228,9 @@ def _times(clip: _Clip) -> tuple[Sequence[int], int, Sequence[int]]:
     if not packets.used:
         raise MediaError(f"{clip.name} has no frame")
     if clip.numbered:
-        if packets.there < WHOLE * clip.stream.frames:
+        if packets.present < WHOLE * clip.stream.frames:
             raise MediaError(
-                f"{clip.name} is damaged: {packets.there} of {clip.stream.frames} frames are"
+                f"{clip.name} is damaged: {packets.present} of {clip.stream.frames} frames are"
                 " present"
             )
         return range(packets.used), packets.used, []
@@ -215,6 +250,12 @@ def _times(clip: _Clip) -> tuple[Sequence[int], int, Sequence[int]]:
     return starts, end, stamps[order][is_key].tolist()
 
 
+def require_frames(count: int, name: str) -> None:
+    """Raise MediaError for more frames than `MAX_FRAMES`."""
+    if count > MAX_FRAMES:
+        raise MediaError(f"{name} has more than {MAX_FRAMES:,} frames: cut it")
+
+
 def _unit_s(clip: _Clip) -> Fraction:
     """Return the unit of the times of `_times` in seconds."""
     if clip.numbered and clip.stream.average_rate:
@@ -224,10 +265,10 @@ def _unit_s(clip: _Clip) -> Fraction:
 
 def _said_s(stream: Any) -> float:
     """Return the duration in seconds of Matroska's tag, 0 without one."""
-    found = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
-    if found is None:
+    match = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    if match is None:
         return 0
-    hours, minutes, seconds = map(float, found.groups())
+    hours, minutes, seconds = map(float, match.groups())
     return 3600 * hours + 60 * minutes + seconds
 
 
@@ -235,7 +276,7 @@ def _by_seeking(
     clip: _Clip, wanted: Sequence[int], keys: Sequence[int]
 ) -> list[Image.Image] | None:
     """Decode from the key frame before each wanted time; None if one is not reached that way."""
-    found: list[Image.Image] = []
+    images: list[Image.Image] = []
     at: int | None = None
     frames = clip.container.decode(clip.stream)
     for time in wanted:
@@ -247,23 +288,23 @@ def _by_seeking(
         if frame is None or frame.pts != time:
             return None
         at = frame.pts
-        found.append(_to_rgb(frame, clip))
-    return found
+        images.append(_to_rgb(frame, clip))
+    return images
 
 
 def _in_order(clip: _Clip, wanted: Sequence[int]) -> list[Image.Image]:
     """Decode from the start; for each wanted time, take the last frame that begins by then."""
-    found: list[Image.Image] = []
+    images: list[Image.Image] = []
     before = None
     for number, frame in enumerate(clip.container.decode(clip.stream)):
         time = number if clip.numbered else frame.pts
-        while len(found) < len(wanted) and time is not None and time >= wanted[len(found)]:
-            exact = time == wanted[len(found)] or before is None
-            found.append(_to_rgb(frame if exact else before, clip))
-        if len(found) == len(wanted):
+        while len(images) < len(wanted) and time is not None and time >= wanted[len(images)]:
+            exact = time == wanted[len(images)] or before is None
+            images.append(_to_rgb(frame if exact else before, clip))
+        if len(images) == len(wanted):
             break
         before = frame
-    return found
+    return images
 
 
 def _to_rgb(frame: Any, clip: _Clip) -> Image.Image:

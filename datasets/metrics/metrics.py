@@ -1,6 +1,6 @@
 """From predictions to one score per unit, from which means and error bars are computed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -126,10 +126,30 @@ def mean_metric(name: str, parts: Sequence[Units]) -> Units:
     )
 
 
-def _scores(predictions: pl.DataFrame, stratum: pl.Expr) -> pl.DataFrame:
-    return predictions.select(
-        score=pl.col("correct").cast(pl.Float64), cluster="cluster", stratum=stratum
-    )
+def parts_by(predictions: pl.DataFrame, column: str) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Yield each value of a column with its predictions, in order of first appearance; no null."""
+    for value in predictions[column].drop_nulls().unique(maintain_order=True):
+        yield str(value), predictions.filter(pl.col(column) == value)
+
+
+def class_margin(name: str) -> pl.Expr:
+    """Return the soft score of a class minus the best soft score of another one.
+
+    It is an expression over the predictions' column `votes`, null for a skipped example.
+
+    Examples
+    --------
+    >>> votes = [{"class": "No", "soft": 0.75}, {"class": "Yes", "soft": 0.25}]
+    >>> pl.DataFrame({"votes": [votes]}).select(class_margin("Yes")).item()
+    -0.5
+    """
+    is_class = pl.element().struct.field("class") == name
+    return _soft(is_class) - _soft(~is_class)
+
+
+def _soft(which: pl.Expr) -> pl.Expr:
+    """Return the greatest soft score of the classes that an expression over `votes` picks."""
+    return pl.col("votes").list.eval(pl.element().struct.field("soft").filter(which)).list.max()
 
 
 def guess_score(classes: Classes) -> pl.Expr:
@@ -141,6 +161,12 @@ def guess_score(classes: Classes) -> pl.Expr:
         for subtask, names in classes.items()
     ]
     return pl.sum_horizontal(chances)
+
+
+def _scores(predictions: pl.DataFrame, stratum: pl.Expr) -> pl.DataFrame:
+    return predictions.select(
+        score=pl.col("correct").cast(pl.Float64), cluster="cluster", stratum=stratum
+    )
 
 
 def _baselines(predictions: pl.DataFrame, classes: Classes) -> tuple[float, float]:

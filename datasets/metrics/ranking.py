@@ -10,8 +10,7 @@ first order. For ROC-AUC these are DeLong's placements (Biometrics 44, 1988).
 import numpy as np
 import polars as pl
 
-from savs.datasets.metrics.class_margin import class_margin
-from savs.datasets.metrics.metrics import Classes, Units, balanced_accuracy
+from savs.datasets.metrics.metrics import Classes, Units, balanced_accuracy, class_margin
 from savs.foundation.arrays import Array
 
 RANKED = ("average precision", "ROC-AUC", "balanced accuracy")
@@ -54,8 +53,8 @@ def roc_auc_units(scores: Array, positive: Array) -> Array:
 def _share_below(of: Array, among: Array) -> Array:
     """Return the share of `among` that is below each score, equal ones counted half."""
     ordered = np.sort(among)
-    found = [np.searchsorted(ordered, of, side) for side in ("left", "right")]
-    return (found[0] + found[1]) / (2 * len(among))
+    ranks = [np.searchsorted(ordered, of, side) for side in ("left", "right")]
+    return (ranks[0] + ranks[1]) / (2 * len(among))
 
 
 def average_precision_units(scores: Array, positive: Array) -> Array:

@@ -40,7 +40,7 @@ from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.pixel_scale import find_scale
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.inputs.video_media import find_video
+from savs.pipeline.inputs.source import find_video
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.launchers import ALONE, Rank
 from savs.pipeline.running.progress import Reporting

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from savs.pipeline.running.csv_cells import media_cell, media_names
+from savs.pipeline.running.output_files import media_cell, media_of_cell
 
 
 def csv_bytes(rows: pl.DataFrame, *, with_header: bool) -> bytes:
@@ -29,7 +29,7 @@ def read_csv(path: Path, schema: Mapping[str, Any]) -> pl.DataFrame:
     """Return what was written, each medium in its list; votes and sets stay as they are written."""
     types = {name: pl.String if kind.is_nested() else kind for name, kind in schema.items()}
     found = pl.read_csv(path, schema=types)
-    media = pl.Series(map(media_names, found["media"]), dtype=pl.List(pl.String))
+    media = pl.Series(map(media_of_cell, found["media"]), dtype=pl.List(pl.String))
     return found.with_columns(media=media)
 
 

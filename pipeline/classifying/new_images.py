@@ -11,19 +11,18 @@ import polars as pl
 
 from savs.datasets import Benchmark, Example, MediaFolder, SourceError, find_files
 from savs.datasets.benchmarks.general import general
-from savs.datasets.media.digests import media_names
-from savs.datasets.media.download import Fetching, is_address
-from savs.datasets.media.limits import MAX_IMAGE_PIXELS
+from savs.datasets.media.download import Fetching
+from savs.datasets.media.images import MAX_IMAGE_PIXELS
 from savs.datasets.media.media import MediaRules
-from savs.datasets.media.video_containers import is_video_name
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import JSON_LINES, PARQUET, read_rows
 from savs.datasets.rows.files import HUB
-from savs.datasets.rows.media_suffixes import IMAGES
+from savs.datasets.rows.media_names import IMAGES, is_address, is_video_name
+from savs.datasets.splits.shared_media import media_names
 from savs.pipeline.classifying.model_match import decoding_of, decoding_rules
 from savs.pipeline.classifying.questions import FIELDS, Questions
-from savs.pipeline.inputs.fetching import make_fetching, temporary_fetching
 from savs.pipeline.inputs.input_options import InputOptions
+from savs.pipeline.inputs.source import make_fetching, temporary_fetching
 from savs.pipeline.selection.config_json import SelectionConfig
 
 STDIN = "-"

@@ -17,10 +17,9 @@ from typing import IO, Any
 import msgspec
 import polars as pl
 
-from savs.foundation.disk_errors import native_disk_errors
 from savs.foundation.errors import SavsError
-from savs.foundation.parquet_files import scan_parquet
-from savs.foundation.whole_files import make_folder, remove_left_overs, whole_file
+from savs.foundation.files import make_folder, native_disk_errors, remove_left_overs, whole_file
+from savs.foundation.frames import scan_parquet
 from savs.pipeline.classifying.csv_rows import csv_bytes, read_csv
 from savs.pipeline.errors import OutputError
 from savs.stores.format.layout import Facts, decode_json

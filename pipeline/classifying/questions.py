@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from savs.datasets import Example, RowError
-from savs.datasets.example import of_subtask
-from savs.datasets.prompt import split_prompt
+from savs.datasets.example import of_subtask, split_prompt
 from savs.datasets.row import Row
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.config_json import SelectionConfig, TaskConfig

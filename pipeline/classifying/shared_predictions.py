@@ -14,7 +14,7 @@ import msgspec
 import polars as pl
 
 from savs.foundation.errors import ParameterError
-from savs.foundation.whole_files import make_folder, whole_file
+from savs.foundation.files import make_folder, whole_file
 from savs.pipeline.classifying.new_images import STDIN
 from savs.pipeline.classifying.prediction_file import open_predictions, output_errors
 from savs.stores import ShardSpec

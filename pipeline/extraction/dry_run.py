@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets import Benchmark, Example
-from savs.datasets.media.digests import media_names
+from savs.datasets.splits.shared_media import media_names
 from savs.pipeline.extraction.appending import add_examples, wanted_examples
 from savs.pipeline.extraction.batches.feed import prompts_of
 from savs.pipeline.extraction.batches.workers import count_workers
@@ -35,9 +35,8 @@ from savs.pipeline.extraction.model.pixel_scale import find_scale
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.shard_files import ShardsInMemory
 from savs.pipeline.extraction.text_rows import read_words, text_rows
-from savs.pipeline.inputs.fetching import make_fetching
 from savs.pipeline.inputs.input_options import InputOptions
-from savs.pipeline.inputs.source import Source, Splits
+from savs.pipeline.inputs.source import Source, Splits, make_fetching
 from savs.stores import ShardSpec, open_store
 from savs.stores.format.plan import default_shard_rows
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets import Benchmark
-from savs.datasets.media.video import videos_of
+from savs.datasets.media.videos import videos_of
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.extraction.appending import WantedExamples, add_examples, wanted_examples
 from savs.pipeline.extraction.batches.feed import prompts_of
@@ -46,9 +46,8 @@ from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.run_record import run_record
 from savs.pipeline.extraction.share import Share
 from savs.pipeline.extraction.text_rows import cut_note, read_words, text_rows, with_texts
-from savs.pipeline.inputs.fetching import make_fetching
 from savs.pipeline.inputs.input_options import InputOptions
-from savs.pipeline.inputs.source import Source
+from savs.pipeline.inputs.source import Source, make_fetching
 from savs.pipeline.inputs.stored_rows import planned_rows
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.formatting import format_bytes

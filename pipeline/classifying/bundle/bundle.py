@@ -6,7 +6,7 @@ Nothing in it is pickled, and loading it runs nothing of it.
 from dataclasses import dataclass
 from pathlib import Path
 
-from savs.foundation.whole_files import PARTIAL, left_overs_of
+from savs.foundation.files import PARTIAL, left_overs_of
 from savs.pipeline.classifying.bundle.card import model_card
 from savs.pipeline.classifying.bundle.standalone import PREDICT, predict_program, why_not_standalone
 from savs.pipeline.errors import ExportError

@@ -44,7 +44,7 @@ def benchmarks_command(
 
 
 def _find(name: str) -> "Benchmark":
-    from savs.pipeline.inputs.plugins.benchmark import choose_benchmark
+    from savs.pipeline.inputs.plugins import choose_benchmark
 
     try:
         return choose_benchmark(name)
@@ -91,7 +91,7 @@ def _to_json(benchmark: "Benchmark") -> dict[str, Any]:
 
 
 def _examples(benchmark: "Benchmark") -> list[dict[str, Any]]:
-    from savs.datasets.benchmarks.samples import reading_order, sample_fields
+    from savs.datasets.rows.examples import reading_order, sample_fields
 
     return [
         {

@@ -21,7 +21,7 @@ from savs.pipeline.evaluation.sweep.passes import SweepPlan, sweep_readouts, swe
 from savs.pipeline.evaluation.sweep.shared_examples import Stores
 from savs.pipeline.evaluation.sweep.table import Point
 from savs.pipeline.evaluation.zero_shot import ANSWERS
-from savs.pipeline.inputs.plugins.benchmark import stored_benchmark
+from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import GENERATED, ICL, OWN_ANSWERS
 from savs.pipeline.selection.heads.class_texts import text_arguments
 from savs.pipeline.selection.heads.training_set import TrainingTask, head_widths

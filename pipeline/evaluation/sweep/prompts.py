@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from savs.datasets import Units
-from savs.datasets.benchmarks.several_prompts import stored_prompts, without_prompt
+from savs.datasets.benchmarks.options import stored_prompts, without_prompt
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.cross_validation import cross_validate
 from savs.pipeline.evaluation.sweep.table import Point, Sweep, SweepScores

@@ -7,7 +7,7 @@ from typing import Literal
 
 from savs.datasets import Benchmark
 from savs.datasets.rows.plugin_guard import compute_metrics
-from savs.foundation.real_paths import real_path
+from savs.foundation.files import real_path
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.sweep.draws import (
     ShotCount,
@@ -29,7 +29,7 @@ from savs.pipeline.evaluation.sweep.shared_examples import (
     shared_tasks,
 )
 from savs.pipeline.evaluation.sweep.table import Sweep, SweepScores
-from savs.pipeline.inputs.plugins.benchmark import stored_benchmark
+from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import DEFAULT_DRAWS, DEFAULT_HEADS
 from savs.pipeline.selection.heads.training_set import TrainingTask, training_tasks
 from savs.pipeline.selection.readouts import Readout

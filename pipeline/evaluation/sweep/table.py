@@ -16,7 +16,7 @@ import polars as pl
 
 from savs.datasets import Units
 from savs.foundation.arrays import Array
-from savs.foundation.lazy_frames import lazy_frames
+from savs.foundation.frames import lazy_frames
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.statistics.data_sets import (
     difference_over_data_sets,

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from savs.foundation.errors import ParameterError
-from savs.foundation.real_paths import real_path
+from savs.foundation.files import real_path
 from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.suspects import load_suspects
 from savs.pipeline.names import DEFAULT_GALLERY
@@ -123,8 +123,8 @@ def report(
     )
     script = Path(__file__).with_name("report.js").read_text("utf-8")
     text = render(Path(__file__).parent, "report.html", script=script, content=content)
-    with output_files({"--out": page}, force=True) as files:
-        files["--out"].write_text(text, encoding="utf-8")
+    with output_files({"out": page}, force=True) as files:
+        files["out"].write_text(text, encoding="utf-8")
     return content
 
 

@@ -1,0 +1,207 @@
+"""Benchmarks with the user's choice of columns, of a question, or of several.
+
+Under several questions each example is there once for each: the prompt is its subtask.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import polars as pl
+
+from savs.datasets.benchmark import Benchmark
+from savs.datasets.benchmarks.general import GENERAL, general
+from savs.datasets.benchmarks.image_folder import IMAGE_FOLDER, image_folder
+from savs.datasets.errors import OptionError, RowError
+from savs.datasets.example import Example, split_prompt
+from savs.datasets.metrics.metrics import (
+    SCORED,
+    Classes,
+    Units,
+    accuracy,
+    balanced_accuracy,
+    parts_by,
+)
+
+OPTION = "questions"
+"""Name of the prompts in a store's identity."""
+TAKERS = ("general", "image-folder")
+"""Benchmarks whose rows are put to several prompts."""
+_MARK = "#"
+"""Between the id of an example and the number of its prompt, from 1."""
+
+
+def adapt(
+    benchmark: Benchmark,
+    columns: Mapping[str, str] | None = None,
+    question: str | Sequence[str] | None = None,
+) -> Benchmark:
+    """Return the benchmark with the given options, or unchanged without any.
+
+    Parameters
+    ----------
+    benchmark
+        The benchmark.
+    columns
+        Field -> the column that holds it; for `general` only.
+    question
+        The prompt of every row, or several that each row is put to; for `general` and
+        `image-folder` only.
+
+    Raises
+    ------
+    OptionError
+        The benchmark has no such option, or the value is invalid.
+
+    Examples
+    --------
+    >>> adapt(GENERAL, question="Is it a cat?").options
+    {'question': 'Is it a cat?'}
+    >>> adapt(GENERAL, question=["Is it a cat?", "What is it?"]).options
+    {'questions': ['Is it a cat?', 'What is it?']}
+    """
+    if question is not None and not isinstance(question, str):
+        prompts = list(question)
+        if not prompts:
+            raise OptionError("there are no questions; pass one at least, or omit the option")
+        adapted = adapt(benchmark, columns, prompts[0])
+        return put_to(adapted, prompts) if len(prompts) > 1 else adapted
+    if not columns and question is None:
+        return benchmark
+    if benchmark is GENERAL:
+        return general(columns, question)
+    if benchmark is IMAGE_FOLDER and question is not None and not columns:
+        return image_folder(question)
+    option = "--column" if columns else "--question"
+    takers = "general" if columns else " and ".join(TAKERS)
+    raise OptionError(
+        f"{option} is an option of {takers} only; the benchmark {benchmark.name!r} has fixed"
+        " columns and prompts: omit the option"
+    )
+
+
+def put_to(benchmark: Benchmark, prompts: Sequence[str]) -> Benchmark:
+    """Return a benchmark whose examples are put to each prompt, part of a store's identity.
+
+    Raises
+    ------
+    OptionError
+        A prompt is empty, or there twice.
+    """
+    for prompt in prompts:
+        if not prompt.strip():
+            raise OptionError("one of the questions is empty; pass a prompt, or leave it out")
+        if prompts.count(prompt) > 1:
+            raise OptionError(f"the question {prompt!r} is given twice; pass each once")
+    others = {name: value for name, value in benchmark.options.items() if name != "question"}
+    return replace(
+        benchmark,
+        prompts=tuple(prompts),
+        measure=prompt_accuracies,
+        reads=SCORED,
+        options=others | {OPTION: list(prompts)},
+    )
+
+
+def as_stored(benchmark: Benchmark, facts: Mapping[str, Any]) -> Benchmark:
+    """Return a benchmark with the prompts of a store, or unchanged where it has none.
+
+    Parameters
+    ----------
+    benchmark
+        The benchmark that the store is of.
+    facts
+        Its `name` and `options` in the store's identity.
+    """
+    prompts = stored_prompts(facts)
+    return put_to(benchmark, prompts) if prompts and not benchmark.prompts else benchmark
+
+
+def stored_prompts(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the prompts that each example of a store is under; empty if rows have their own.
+
+    Examples
+    --------
+    >>> stored_prompts({"name": "general", "options": {"questions": ["Cat?", "Dog?"]}})
+    ('Cat?', 'Dog?')
+    """
+    prompts = facts.get("options", {}).get(OPTION, ()) if facts["name"] in TAKERS else ()
+    return tuple(map(str, prompts))
+
+
+def under_each_prompt(examples: Sequence[Example], prompts: Sequence[str]) -> list[Example]:
+    """Return each example once for each prompt, its prompts side by side.
+
+    The prompt is the subtask. Ids get the number of the prompt: `photo.jpg#2`.
+
+    Raises
+    ------
+    RowError
+        An example has a subtask already, or another number of media than a prompt has marks.
+    """
+    prompted = []
+    for example in examples:
+        if example.subtask is not None:
+            raise RowError(
+                f"{example.split} example {example.id!r} has the subtask {example.subtask!r}, but"
+                " with several questions each question is a subtask; pass one question, or drop"
+                " the column"
+            )
+        for number, prompt in enumerate(prompts):
+            try:
+                split_prompt(prompt, len(example.media))
+            except ValueError as error:
+                raise RowError(
+                    f"{example.split} example {example.id!r} under the question {prompt!r}:"
+                    f" {error}; use one placeholder per image, or none"
+                ) from error
+            prompted.append(
+                replace(
+                    example,
+                    id=f"{example.id}{_MARK}{number + 1}",
+                    index=example.index * len(prompts) + number,
+                    prompt=prompt,
+                    subtask=prompt,
+                )
+            )
+    return prompted
+
+
+def without_prompt(ids: pl.Series) -> pl.Series:
+    """Return the ids that examples had before they were put to several prompts.
+
+    Examples
+    --------
+    >>> without_prompt(pl.Series("id", ["a#1", "b#c#12"])).to_list()
+    ['a', 'b#c']
+    """
+    return ids.str.replace(rf"{_MARK}\d+$", "")
+
+
+def under_one_prompt(examples: pl.DataFrame, prompts: Sequence[str]) -> pl.DataFrame:
+    """Return examples under the first prompt, as they were before; unchanged without prompts.
+
+    Parameters
+    ----------
+    examples
+        Columns `id` and `subtask`.
+    prompts
+        What each of them was put to.
+    """
+    if not prompts:
+        return examples
+    first = examples.filter(pl.col("subtask") == prompts[0])
+    return first.with_columns(without_prompt(first["id"]), subtask=pl.lit(None, pl.String))
+
+
+def prompt_accuracies(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
+    """Accuracy under each prompt, then balanced accuracy; no number is of several prompts.
+
+    The headline is the accuracy under the first prompt.
+    """
+    parts = list(parts_by(predictions, "subtask"))
+    return [
+        measure(part, classes, f"{name}, {prompt}")
+        for measure, name in ((accuracy, "accuracy"), (balanced_accuracy, "balanced accuracy"))
+        for prompt, part in parts
+    ]

@@ -1,0 +1,203 @@
+"""Checks of labels: what a split needs, labels that training lacks, and what looks doubtful."""
+
+import difflib
+import math
+import unicodedata
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
+
+import polars as pl
+
+from savs.datasets.errors import RowError
+from savs.datasets.example import Example, first_few, of_subtask
+
+UNEVEN = 10
+"""Examples of the most frequent class for one of the rarest, from which this is named."""
+NAMED = 3
+"""Examples that a line names."""
+
+
+def check_splits(train: Sequence[Example], test: Sequence[Example]) -> None:
+    """Check that the training examples have at least two classes in each subtask.
+
+    Parameters
+    ----------
+    train, test
+        The examples of both splits.
+
+    Raises
+    ------
+    RowError
+        There are no training examples, a subtask has only one class or has test examples but no
+        training examples, or only some examples have a subtask.
+    """
+    if not train:
+        raise RowError("there are no training examples; pass at least one of each class")
+    hidden = all(example.label is None for example in test)
+    for example in (*train, *test):
+        if example.label is None and (example.split == "train" or not hidden):
+            raise RowError(
+                f"{example.split} example {example.id!r} has no label; every training example needs"
+                " one, and either all test examples or none"
+            )
+        if (example.subtask is None) != (train[0].subtask is None):
+            raise RowError(
+                f"{example.split} example {example.id!r} has"
+                f" {'no' if example.subtask is None else 'a'} subtask, unlike train example"
+                f" {train[0].id!r}; give every row a subtask, or none"
+            )
+    classes = _classes(train)
+    for subtask, labels in classes.items():
+        if len(labels) < 2:
+            where = of_subtask(subtask)
+            raise RowError(
+                f"the training examples{where} have one class only, {labels.pop()!r}; a classifier"
+                " needs at least two: add examples of another class"
+            )
+    for example in test:
+        if example.subtask not in classes:
+            raise RowError(
+                f"test example {example.id!r} is of subtask {example.subtask!r}, which has no"
+                f" training examples; the training file has {sorted(map(str, classes))}"
+            )
+
+
+def _classes(train: Sequence[Example]) -> dict[str | None, set[str]]:
+    classes: dict[str | None, set[str]] = {}
+    for example in train:
+        if example.label is not None:
+            classes.setdefault(example.subtask, set()).add(example.label)
+    return classes
+
+
+def unknown_labels(train: Sequence[Example], test: Sequence[Example]) -> list[str]:
+    """Return one line for each test label that no training example has.
+
+    Examples
+    --------
+    >>> def example(split, label):
+    ...     return Example(id=label, split=split, index=0, label=label, prompt="?")
+    >>> unknown_labels([example("train", "cat")], [example("test", "Cat ")])
+    ["test label 'Cat ' (1 example) is in no training example (did you mean 'cat'?)"]
+    """
+    classes = _classes(train)
+    unknown = Counter(
+        (example.subtask, example.label)
+        for example in test
+        if example.label is not None and example.label not in classes.get(example.subtask, ())
+    )
+    lines = []
+    for (subtask, label), count in unknown.items():
+        known = {name.strip().casefold(): name for name in sorted(classes.get(subtask, ()))}
+        near = difflib.get_close_matches(label.strip().casefold(), known, n=1, cutoff=0.8)
+        hint = f" (did you mean {known[near[0]]!r}?)" if near else ""
+        where = of_subtask(subtask)
+        examples = f"{count} example" + ("s" if count > 1 else "")
+        lines.append(f"test label {label!r}{where} ({examples}) is in no training example{hint}")
+    return lines
+
+
+def label_doubts(examples: pl.DataFrame) -> list[str]:
+    """Return one line for each thing that is doubtful about labelled examples.
+
+    Named are labels that differ by case, spaces or the form of a number alone (`Cat` and `cat `,
+    `1` and `1.0`); equal media and prompts under several labels, or several times under one; and
+    classes of which the most frequent has `UNEVEN` times as many examples as the rarest. Subtasks
+    are looked at one by one. Media are equal by content where digests are known, else by name.
+    Examples without media are compared where their prompt has one label.
+
+    Parameters
+    ----------
+    examples
+        Columns `id`, `subtask`, `label`, `prompt`, `media` and `media_sha256` (empty lists where
+        digests are not known).
+
+    Examples
+    --------
+    >>> rows = [("r1", None, "cat", "?", ["a"], []), ("r2", None, "Cat", "?", ["b"], [])]
+    >>> names = ["id", "subtask", "label", "prompt", "media", "media_sha256"]
+    >>> label_doubts(pl.DataFrame(rows, schema=names, orient="row"))
+    ["labels 'cat' (1 example) and 'Cat' (1 example) differ by case or spaces alone: one class?"]
+    """
+    labelled = examples.filter(pl.col("label").is_not_null())
+    lines: list[str] = []
+    for (subtask,), part in labelled.group_by("subtask", maintain_order=True):
+        where = "" if subtask is None else f"subtask {subtask!r}: "
+        doubts = [*_alike(part["label"]), *_repeats(part), *_uneven(part["label"])]
+        lines += [where + line for line in doubts]
+    return lines
+
+
+def refuse_doubts(lines: Sequence[str], *, strict: bool) -> list[str]:
+    """Return the lines; RowError that lists them where there are any and `strict` is set."""
+    if lines and strict:
+        raise RowError(
+            "the labelled examples are doubtful, and --strict allows no doubt:\n  "
+            + "\n  ".join(lines)
+            + "\ncorrect the input, or leave out --strict"
+        )
+    return list(lines)
+
+
+def _alike(labels: pl.Series) -> Iterator[str]:
+    counts = Counter(labels)
+    forms: dict[Hashable, list[str]] = {}
+    for label in counts:
+        forms.setdefault(_form(label), []).append(label)
+    for alike in forms.values():
+        if len(alike) > 1:
+            is_number = isinstance(_form(alike[0]), float)
+            how = "are the same number" if is_number else "differ by case or spaces alone"
+            names = " and ".join(f"{label!r} ({_examples(counts[label])})" for label in alike)
+            yield f"labels {names} {how}: one class?"
+
+
+def _form(label: str) -> Hashable:
+    """Return what labels share that a user may have meant to be the same."""
+    text = " ".join(unicodedata.normalize("NFKC", label).split()).casefold()
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return number if math.isfinite(number) else text
+
+
+def _repeats(examples: pl.DataFrame) -> Iterator[str]:
+    """Yield a line for what is there under several labels, and one for what is there again."""
+    places: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+    columns = examples.select("id", "label", "prompt", "media", "media_sha256").iter_rows()
+    for name, label, prompt, media, digests in columns:
+        if media or prompt:
+            places.setdefault((prompt, *(digests or media)), []).append((name, label))
+    tied = [(media, rows) for (_, *media), rows in places.items() if len(rows) > 1]
+    mixed = [rows for media, rows in tied if media and _labels(rows) > 1]
+    if mixed:
+        named = ("; ".join(f"{name} is {label!r}" for name, label in rows) for rows in mixed)
+        often = _times(len(mixed))
+        yield f"the same media and prompt have several labels, {often}: {first_few(named, NAMED)}"
+    again = [rows for _, rows in tied if _labels(rows) == 1]
+    if again:
+        count = sum(len(rows) - 1 for rows in again)
+        named = (f"{rows[1][0]} as {rows[0][0]}" for rows in again)
+        verb = "repeats" if count == 1 else "repeat"
+        which = first_few(named, NAMED)
+        yield f"{_examples(count)} {verb} an earlier one with the same label: {which}"
+
+
+def _labels(rows: Sequence[tuple[str, str]]) -> int:
+    return len({label for _, label in rows})
+
+
+def _uneven(labels: pl.Series) -> Iterator[str]:
+    counts = Counter(labels).most_common()
+    (often, most), (rare, fewest) = counts[0], counts[-1]
+    if most >= UNEVEN * fewest:
+        yield f"class {often!r} has {_examples(most)}, class {rare!r} has {fewest}: add some of it"
+
+
+def _examples(count: int) -> str:
+    return f"{count:,} example" + ("" if count == 1 else "s")
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"

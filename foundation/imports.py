@@ -1,0 +1,67 @@
+"""Imports that wait until a name is used, and how an extra of savs is installed."""
+
+import builtins
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any
+
+
+@contextmanager
+def lazy_imports(namespace: dict[str, Any]) -> Iterator[None]:
+    """Defer the `from ... import` lines of the block until one of their names is used.
+
+    For the `__init__.py` of a package: the block spells each name once, type checkers and editors
+    read it as it stands, and `__all__` follows from it. Python 3.15 has this as `lazy from ...
+    import` (PEP 810). SPEC 1's `lazy_loader` takes names of the package itself only, and its stub
+    spells each name twice.
+
+    Parameters
+    ----------
+    namespace
+        `globals()` of the package, which gets `__all__`, `__dir__` and `__getattr__`.
+    """
+    homes: dict[str, str] = {}
+    original = builtins.__import__
+
+    def note(name: str, caller: Any = None, local: Any = None, names: Any = (), *level: int) -> Any:
+        if caller is not namespace:  # another thread's import
+            return original(name, caller, local, names, *level)
+        homes.update(dict.fromkeys(names, name))
+        return SimpleNamespace(**dict.fromkeys(names))
+
+    builtins.__import__ = note
+    try:
+        yield
+    finally:
+        builtins.__import__ = original
+    for name in homes:
+        del namespace[name]
+
+    def load(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {namespace['__name__']!r} has no attribute {name!r}")
+        namespace[name] = getattr(import_module(homes[name]), name)
+        return namespace[name]
+
+    namespace["__all__"] = sorted(homes)
+    namespace["__dir__"] = lambda: sorted({*namespace, *homes})
+    namespace["__getattr__"] = load
+
+
+IS_ON_INDEX = False
+"""Whether `pip install savs` finds this project. Set it with the first upload of a release."""
+
+
+def install_command(extra: str) -> str:
+    """Return how to install an extra, as a message says it.
+
+    Examples
+    --------
+    >>> install_command("extract")
+    "pip install '.[extract]' in a copy of the repository, or pip install 'WHEEL[extract]'"
+    """
+    if IS_ON_INDEX:
+        return f"pip install 'savs[{extra}]'"
+    return f"pip install '.[{extra}]' in a copy of the repository, or pip install 'WHEEL[{extra}]'"

@@ -1,0 +1,139 @@
+"""Files are written whole or not at all, taken back, and read only where they have an end."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from savs.foundation import files as whole_files
+from savs.foundation.files import (
+    noted_files,
+    read_regular_text,
+    remove_left_overs,
+    remove_noted,
+    whole_file,
+)
+
+
+def test_writers_of_one_process_number_on_two_hosts_do_not_meet(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "store.json"
+    monkeypatch.setattr(os, "getpid", lambda: 7)  # as in two containers
+    with whole_file(path) as first:
+        first.write_text("first")
+        monkeypatch.setattr(socket, "gethostname", lambda: "node-2.cluster/x")
+        with whole_file(path) as second:
+            second.write_text("second")
+            assert first.exists()
+        assert path.read_text() == "second"
+    assert path.read_text() == "first"
+    assert second.name.startswith("store.json.node_2_cluster_x-7-")
+    assert [file.name for file in tmp_path.iterdir()] == ["store.json"]
+
+
+def test_no_two_partial_names_are_equal_even_on_hosts_of_one_name(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(os, "getpid", lambda: 7)
+    monkeypatch.setattr(socket, "gethostname", lambda: "localhost")
+    names = set()
+    for _ in range(50):
+        with whole_file(tmp_path / "x") as partial:
+            names.add(partial.name)
+            partial.touch()
+    assert len(names) == 50
+    assert all(name.startswith("x.localhost-7-") for name in names)
+
+
+def test_a_file_in_a_folder_that_cannot_be_opened_is_published(tmp_path, monkeypatch) -> None:
+    durable = whole_files.make_durable
+
+    def refused(path):
+        if path == tmp_path:
+            raise PermissionError(13, "Permission denied")
+        durable(path)
+
+    monkeypatch.setattr(whole_files, "make_durable", refused)
+    with whole_file(tmp_path / "x") as partial:
+        partial.write_text("content")
+    assert (tmp_path / "x").read_text() == "content"
+
+
+@pytest.fixture
+def killed(tmp_path) -> Path:
+    """Return a folder where a writer of `x[1]` was killed, and a file that it made."""
+    code = (
+        "import os\nfrom pathlib import Path\nfrom savs.foundation.files import whole_file\n"
+        "with whole_file(Path('x[1]'), keep_suffix=True) as partial:\n"
+        f"    partial.touch()\n    os.kill(os.getpid(), {signal.SIGKILL})"
+    )
+    subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, check=False)
+    (tmp_path / "x1.partial").touch()
+    assert len(list(tmp_path.glob("x[[]1].*.partial*"))) == 1
+    return tmp_path
+
+
+def test_what_a_killed_writer_left_is_removed(killed) -> None:
+    remove_left_overs(killed / "x")
+    remove_left_overs(killed / "x1")
+    assert len(list(killed.iterdir())) == 2  # of other names
+    remove_left_overs(killed / "x[1]")
+    assert [path.name for path in killed.iterdir()] == ["x1.partial"]
+
+
+def test_what_a_writer_elsewhere_may_still_write_stays(killed, monkeypatch) -> None:
+    monkeypatch.setattr(whole_files, "process_space", lambda: "another container")
+    remove_left_overs(killed / "x[1]")
+    assert len(list(killed.iterdir())) == 2
+
+
+def test_what_a_living_writer_has_begun_stays(tmp_path) -> None:
+    with whole_file(tmp_path / "x") as partial:
+        partial.touch()
+        remove_left_overs(tmp_path / "x")
+        assert partial.exists()
+
+
+def test_a_pipe_is_not_replaced(tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="a pipe or a device"), whole_file(tmp_path / "pipe"):
+        pass
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def write(path, text: str) -> None:
+    with whole_file(path) as partial:
+        partial.write_text(text)
+
+
+def test_a_block_takes_back_what_it_and_blocks_in_it_wrote(tmp_path) -> None:
+    before, own, inner, taken = (tmp_path / name for name in ("before", "own", "inner", "taken"))
+    write(before, "before")
+    with noted_files() as written:
+        write(own, "own")
+        with noted_files():
+            write(inner, "inner")
+        write(taken, "ours")
+    write(taken, "of another")
+    remove_noted(written)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "before": "before",
+        "taken": "of another",
+    }
+
+
+def test_a_text_is_read_without_its_mark(tmp_path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfcaf\xc3\xa9")
+    assert read_regular_text(tmp_path / "a.txt") == "café"
+
+
+def test_a_pipe_a_device_and_other_bytes_are_refused(tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    (tmp_path / "other").write_bytes(b"caf\xe9")
+    for name in ("pipe", "device"):
+        with pytest.raises(ValueError, match="not a regular file"):
+            read_regular_text(tmp_path / name)
+    with pytest.raises(ValueError, match="not UTF-8"):
+        read_regular_text(tmp_path / "other")

@@ -1,0 +1,72 @@
+"""Lazy tables, and Parquet files of strangers."""
+
+import payloads
+import polars as pl
+import pytest
+
+from savs.foundation.frames import lazy_frames, scan_parquet
+
+SCHEMA = {"a": pl.Int64(), "b": pl.String()}
+FRAMES = [
+    pl.DataFrame({"a": [1, 2, 3], "b": ["x", "y", "x"]}, schema=SCHEMA),
+    pl.DataFrame(schema=SCHEMA),
+    pl.DataFrame({"a": [4, 5], "b": ["y", "x"]}, schema=SCHEMA),
+]
+QUERIES = {
+    "all": lambda t: t,
+    "a column": lambda t: t.select("b"),
+    "some rows": lambda t: t.filter(pl.col("b") == "x"),
+    "rows by a column that is not kept": lambda t: t.filter(pl.col("b") == "x").select("a"),
+    "the first rows": lambda t: t.head(4),
+    "the first rows of some": lambda t: t.head(4).filter(pl.col("b") == "x"),
+    "no row": lambda t: t.head(0),
+    "a count": lambda t: t.select(pl.len()),
+    "a cross join": lambda t: t.join(t.select("a"), how="cross").select(pl.len()),
+}
+
+
+@pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
+def test_a_query_gives_what_it_gives_in_memory(query):
+    table = lazy_frames(lambda: FRAMES, SCHEMA, "test")
+    expected = query(pl.concat(FRAMES).lazy()).collect()
+    assert query(table).collect().equals(expected)
+
+
+def test_frames_behind_the_wanted_rows_are_not_made():
+    made = []
+
+    def frames():
+        for frame in FRAMES:
+            made.append(frame.height)
+            yield frame
+
+    assert lazy_frames(frames, SCHEMA, "test").head(3).collect().height == 3
+    assert made == [3]
+
+
+ROWS = pl.DataFrame({"id": ["a", "b"], "list": [[1], []], "struct": [{"x": b"1"}, {"x": None}]})
+
+
+def test_plain_types_are_read(tmp_path) -> None:
+    path = tmp_path / "rows.parquet"
+    ROWS.write_parquet(path)
+    assert scan_parquet(path).collect().equals(ROWS)
+    with path.open("rb") as file:
+        assert scan_parquet(file).select("id").collect().equals(ROWS.select("id"))
+
+
+def test_a_column_of_addresses_is_refused_before_it_is_read(tmp_path) -> None:
+    path = tmp_path / "rows.parquet"
+    content = payloads.extended_table(tmp_path / "canary", "_POLARS_PYTHON_OBJECT", ROWS)
+    path.write_bytes(content)
+    assert pl.scan_parquet(path).collect_schema()["payload"] == pl.Object
+    with pytest.raises(pl.exceptions.SchemaError, match="column 'payload' holds addresses"):
+        scan_parquet(path)
+
+
+def test_an_unknown_extension_type_is_its_bytes(tmp_path) -> None:
+    path = tmp_path / "rows.parquet"
+    path.write_bytes(payloads.extended_table(tmp_path / "canary", "arrow.py_extension_type", ROWS))
+    found = scan_parquet(path).collect()
+    assert found.select(ROWS.columns).equals(ROWS)
+    assert not (tmp_path / "canary").exists()

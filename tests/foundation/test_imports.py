@@ -1,0 +1,53 @@
+"""Names that a package shows and imports when they are used."""
+
+import builtins
+import sys
+
+import pytest
+
+from savs.foundation.imports import lazy_imports
+
+SOURCE = """
+import sys
+from savs.foundation.imports import lazy_imports
+
+with lazy_imports(globals()):
+    from wave import Error, open
+    from nowhere.at_all import Thing
+"""
+
+
+@pytest.fixture
+def window(monkeypatch):
+    """Return the names of a package with lazy imports."""
+    monkeypatch.delitem(sys.modules, "wave", raising=False)
+    names = {"__name__": "window"}
+    exec(SOURCE, names)
+    return names
+
+
+def test_a_name_is_imported_when_it_is_used(window):
+    assert "wave" not in sys.modules
+    assert window["__all__"] == ["Error", "Thing", "open"]
+    assert "Error" not in window
+    assert window["__getattr__"]("Error") is sys.modules["wave"].Error
+    assert window["Error"] is sys.modules["wave"].Error  # no second look-up
+
+
+def test_a_name_that_is_not_there_is_told_as_python_does(window):
+    with pytest.raises(AttributeError, match="module 'window' has no attribute 'Nothing'"):
+        window["__getattr__"]("Nothing")
+    with pytest.raises(ModuleNotFoundError, match="nowhere"):
+        window["__getattr__"]("Thing")
+
+
+def test_dir_lists_names_before_they_are_used(window):
+    assert {"Error", "Thing", "open", "sys"} <= set(window["__dir__"]())
+
+
+def test_imports_of_other_modules_go_on_meanwhile():
+    before = builtins.__import__
+    with lazy_imports({"__name__": "window"}):
+        from wave import Error
+    assert issubclass(Error, Exception)
+    assert builtins.__import__ is before

@@ -1,0 +1,275 @@
+"""`savs import`: features of a file and their labels as a store."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+from random_stores import draw_problem, write_problem
+from text_stores import SCALE, draw_text_store
+
+from savs.datasets import RowError
+from savs.foundation.errors import SavsError
+from savs.pipeline import evaluate, export, import_features, merge, select
+from savs.pipeline.errors import ImportFileError, SelectionError
+from savs.pipeline.inputs import importing
+from savs.stores import StoreMismatchError
+
+N = 12
+VALUES = np.random.default_rng(1).standard_normal((N, 3, 4)).astype(np.float32)
+ROWS = [
+    {"id": f"e{i}", "label": "ab"[i % 2], "split": "train" if i < 8 else "test", "note": i}
+    for i in range(N)
+]
+
+
+@pytest.fixture
+def files(tmp_path, inputs):
+    np.save(tmp_path / "x.npy", VALUES)
+    return tmp_path / "x.npy", inputs.rows("labels.jsonl", ROWS)
+
+
+def test_rows_in_their_order_become_a_store(tmp_path, files):
+    done = import_features(*files, out=tmp_path / "s", model="mine")
+    assert done.notes[0] == "rows of features and labels were matched by their order"
+    store = done.store
+    assert store.facts["planned"] == {"train": 8, "test": 4}
+    assert store.facts["sealed"]
+    assert store.manifest.identity.model["name"] == "mine"
+    np.testing.assert_array_equal(store.features("train"), VALUES[:8].swapaxes(0, 1))
+    np.testing.assert_array_equal(store.features("test"), VALUES[8:].swapaxes(0, 1))
+    test = store.examples("test")
+    assert test["id"].to_list() == ["e8", "e9", "e10", "e11"]
+    assert test["index"].to_list() == [0, 1, 2, 3]
+    assert [json.loads(text) for text in test["extra"]] == [{"note": i} for i in range(8, 12)]
+
+
+def test_ids_match_rows_in_another_order(tmp_path, inputs):
+    names = [f"e{i}" for i in range(N)]
+    pl.DataFrame({"id": names, "v": VALUES[:, 0].tolist()}).write_parquet(tmp_path / "x.parquet")
+    mixed = inputs.rows("mixed.jsonl", ROWS[::-1])
+    store = import_features(tmp_path / "x.parquet", mixed, out=tmp_path / "s").store
+    assert store.examples("test")["id"].to_list() == names[8:]
+    assert store.examples("test")["label"].to_list() == ["a", "b", "a", "b"]
+    np.testing.assert_array_equal(store.features("test")[0], VALUES[8:, 0])
+    odd = inputs.rows("odd.jsonl", [*ROWS[:-1], {**ROWS[-1], "id": "other"}])
+    with pytest.raises(ImportFileError, match=r"1 ids of .*odd.jsonl are not in .*'other'"):
+        import_features(tmp_path / "x.parquet", odd, out=tmp_path / "t")
+    twice = inputs.rows("twice.jsonl", [*ROWS[:-1], ROWS[0]])
+    with pytest.raises(ImportFileError, match="has the id 'e0' twice"):
+        import_features(tmp_path / "x.parquet", twice, out=tmp_path / "t")
+
+
+def test_rows_that_lie_far_apart_are_read_a_part_at_a_time(tmp_path, inputs, monkeypatch):
+    values = np.random.default_rng(2).standard_normal((1000, 1, 2)).astype(np.float32)
+    np.save(tmp_path / "x.npy", values)
+    splits = ["test" if i % 99 else "train" for i in range(1000)]
+    rows = inputs.rows(
+        "l.jsonl", [{"label": "ab"[i % 2], "split": s} for i, s in enumerate(splits)]
+    )
+    read: list[int] = []
+    open_file = importing.open_features
+
+    def opened(path):
+        found = open_file(path)
+        part = found.read
+        return replace(found, read=lambda a, b: read.append(b - a) or part(a, b))
+
+    monkeypatch.setattr(importing, "open_features", opened)
+    store = import_features(tmp_path / "x.npy", rows, out=tmp_path / "s").store
+    np.testing.assert_array_equal(store.features("train")[0], values[::99, 0])
+    is_test = np.array(splits) == "test"
+    np.testing.assert_array_equal(store.features("test")[0], values[is_test, 0])
+    assert max(read) <= importing.SHARD_ROWS
+
+
+def test_a_damaged_table_is_refused_whatever_is_damaged(tmp_path):
+    frame = pl.DataFrame(
+        {**pl.DataFrame(ROWS).to_dict(as_series=False), "v": VALUES[:, 0].tolist()}
+    )
+    frame.write_parquet(tmp_path / "x.parquet")
+    whole = (tmp_path / "x.parquet").read_bytes()
+    rng = np.random.default_rng(0)
+    refused = 0
+    for number in range(60):
+        data = bytearray(whole)
+        for place in rng.integers(len(data), size=3):
+            data[place] ^= int(rng.integers(1, 256))
+        (tmp_path / "x.parquet").write_bytes(data)
+        try:
+            import_features(tmp_path / "x.parquet", out=tmp_path / str(number))
+        except SavsError:
+            refused += 1
+    assert refused
+
+
+def test_what_export_wrote_is_imported_to_the_same_results(tmp_path):
+    store = write_problem(tmp_path / "first", draw_problem(3, subtasks=("one", "two")))
+    export(store, tmp_path / "x.parquet", store.heads, ["train", "test"], "parquet")
+    again = import_features(
+        tmp_path / "x.parquet", out=tmp_path / "again", columns={"question": "prompt"}
+    ).store
+    assert again.grid == store.grid
+    found = [evaluate(s, select(s, heads=5, readout="lda")).predictions for s in (store, again)]
+    for column in ("id", "prediction", "label", "subtask"):
+        assert found[0][column].equals(found[1][column]), column
+
+
+def test_parts_of_one_split_each_are_merged(tmp_path, files, inputs):
+    x, _ = files
+    stores = []
+    for split, rows in (("train", slice(0, 8)), ("test", slice(8, N))):
+        np.save(x.with_name(f"{split}.npy"), VALUES[rows])
+        labels = inputs.rows(f"{split}.jsonl", [{"label": r["label"]} for r in ROWS[rows]])
+        made = import_features(
+            *(x.with_name(f"{split}.npy"), labels), out=tmp_path / split, split=split, model="m"
+        )
+        stores.append(made.store)
+    merged = merge(stores, tmp_path / "both")
+    np.testing.assert_array_equal(merged.features("test"), VALUES[8:].swapaxes(0, 1))
+
+
+def test_media_are_known_by_content_or_by_name(tmp_path, files, inputs):
+    names = [inputs.image(f"i{i % 10}.png", i % 10) for i in range(N)]
+    rows = [row | {"image": name} for row, name in zip(ROWS, names, strict=True)]
+    labels = inputs.rows("shown.jsonl", rows)
+    done = import_features(files[0], labels, out=tmp_path / "s")
+    assert any("2 test examples share an image" in line or "2 of 8 training" in line
+               for line in done.notes)  # fmt: skip
+    assert all(done.store.examples("test")["media_sha256"].list.len() == 1)
+    away = import_features(files[0], labels, out=tmp_path / "t", media_root=tmp_path / "nowhere")
+    assert any("10 of 10 media are not in" in line for line in away.notes)
+    assert away.store.examples("test")["media"].to_list() == [[name] for name in names[8:]]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_value_that_is_not_finite_leaves_nothing(tmp_path, files, bad):
+    values = VALUES.copy()
+    values[9, 2, 1] = bad
+    np.save(files[0], values)
+    with pytest.raises(ImportFileError, match=r"L0.H2 of test example 'e9' is NaN or infinite"):
+        import_features(*files, out=tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
+CHANGES = {
+    "rows": (lambda rows: rows[:-1], ImportFileError, "has 11 rows, .* has features of 12"),
+    "split": (
+        lambda rows: [*rows[:-1], {**rows[-1], "split": "val"}],
+        *(RowError, "labels.jsonl line 12: field 'split' is 'val'; expected train or test"),
+    ),
+    "ids": (
+        lambda rows: [*rows[:-1], {**rows[-1], "id": "e8"}],
+        *(RowError, "test example 'e8' occurs twice"),
+    ),
+    "label": (lambda rows: [{**row, "label": None} for row in rows], RowError, "has no label"),
+    "class": (lambda rows: [{**row, "label": "a"} for row in rows], RowError, "one class only"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_bad_labels_are_refused(tmp_path, files, inputs, change):
+    alter, error, message = CHANGES[change]
+    inputs.rows("labels.jsonl", alter(ROWS))
+    with pytest.raises(error, match=message):
+        import_features(*files, out=tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("readout", ["clip", "clip-names", "tip-adapter", "hec-t"])
+def test_texts_of_classes_are_rows_of_a_split_of_their_own(tmp_path, inputs, readout):
+    """A store with names and texts of a file, taken apart and imported again."""
+    splits = ("train", "test", "classes")
+    store = draw_text_store(tmp_path / "s", 0)
+    x = np.concatenate([store.features(split)[0] for split in splits])
+    np.save(tmp_path / "x.npy", x)
+    rows = [
+        {"label": row["label"], "split": split}
+        | ({"question": f"text {number}"} if row["category"] == "file" else {})
+        for split in splits
+        for number, row in enumerate(store.examples(split).iter_rows(named=True))
+    ]
+    labels = inputs.rows("labels.jsonl", rows)
+    made = import_features(tmp_path / "x.npy", labels, out=tmp_path / "t", logit_scale=SCALE)
+    texts = made.store.examples("classes")
+    assert texts["category"].to_list() == store.examples("classes")["category"].to_list()
+    assert texts["prompt"].to_list()[:4] == ["class 0", "class 1", "class 2", "text 3"]
+    ours, theirs = (evaluate(s, select(s, readout=readout)) for s in (made.store, store))
+    assert ours.predictions["votes"].to_list() == theirs.predictions["votes"].to_list()
+    assert ours.metrics == theirs.metrics
+
+
+def texts(inputs, files, folder, rows):
+    """Return a store whose last two rows are these texts of its classes."""
+    marked = [{**row, "id": f"t{i}", "split": "classes"} for i, row in enumerate(rows)]
+    labels = inputs.rows("labels.jsonl", [*ROWS[:-2], *marked])
+    return import_features(files[0], labels, out=folder, model="mine").store
+
+
+def test_a_text_that_is_given_may_be_the_name_of_its_class(tmp_path, inputs, files):
+    given = [{"label": "a", "question": "a"}, {"label": "b", "question": "a photo of b"}]
+    store = texts(inputs, files, tmp_path / "s", given)
+    assert store.examples("classes")["category"].to_list() == ["file", "file"]
+    assert select(store, heads=2, readout="hec-t").top_heads
+    mixed = texts(inputs, files, tmp_path / "t", [{"label": "a"}, given[1]])
+    with pytest.raises(SelectionError, match="no text of class 'a' of the kind file"):
+        select(mixed, heads=2, readout="hec-t")
+
+
+def test_stores_whose_texts_are_of_other_classes_are_not_merged(tmp_path, inputs, files):
+    pairs = [("ab", "one"), ("ba", "two")]
+    stores = [
+        texts(
+            inputs,
+            files,
+            tmp_path / name,
+            [{"label": label, "question": f"text {i}"} for i, label in enumerate(labels)],
+        )
+        for labels, name in pairs
+    ]
+    with pytest.raises(StoreMismatchError, match="'t0' is another text, or of another class"):
+        merge(stores, tmp_path / "m")
+
+
+def test_texts_of_classes_show_no_image_and_scales_are_numbers(tmp_path, files, inputs):
+    inputs.rows("labels.jsonl", [*ROWS[:-1], {"label": "a", "split": "classes", "image": "x.png"}])
+    with pytest.raises(RowError, match="line 12: a text of a class has a label and no image"):
+        import_features(*files, out=tmp_path / "s")
+    for scale in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ImportFileError, match="expected a number above 0"):
+            import_features(*files, out=tmp_path / "s", logit_scale=scale)
+
+
+def test_a_folder_that_is_there_is_left_alone(tmp_path, files):
+    import_features(*files, out=tmp_path / "s")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "s").iterdir() if path.is_file()}
+    np.save(files[0], 2 * VALUES)
+    with pytest.raises(StoreMismatchError, match="exists and is not empty"):
+        import_features(*files, out=tmp_path / "s")
+    assert all((tmp_path / "s" / name).read_bytes() == data for name, data in before.items())
+
+
+def test_features_alone_need_labels(tmp_path, files):
+    with pytest.raises(ImportFileError, match="holds no labels; pass `labels`, a file"):
+        import_features(files[0], out=tmp_path / "s")
+
+
+def test_the_command_says_what_it_made(savs, tmp_path, files):
+    done = savs("import", files[0], "--labels", files[1], "--out", "s", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["rows"] == {"train": 8, "test": 4}
+    assert "8 train and 4 test examples, 3 heads, float32" in done.stderr
+    selected = savs("select", "s", "--heads", "2")
+    assert "decoder layers" not in selected.stderr  # there is no decoder
+
+
+def test_a_classifier_of_imported_features_runs_no_model(tmp_path, files, inputs):
+    pytest.importorskip("torch")
+    from savs.pipeline import classify, save_selection
+
+    store = import_features(*files, out=tmp_path / "s", model="mine").store
+    save_selection(select(store, heads=2), tmp_path / "c")
+    inputs.image("new/1.png")
+    with pytest.raises(SelectionError, match=r"imported features \(mine\)"):
+        classify(tmp_path / "c", inputs.root / "new", out=tmp_path / "p.csv", model="demo")
