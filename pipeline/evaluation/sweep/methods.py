@@ -14,13 +14,12 @@ import polars as pl
 from savs.datasets import Benchmark
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.captions import Captions, compares_captions
-from savs.pipeline.evaluation.own_answer import own_answers
-from savs.pipeline.evaluation.skipped_examples import with_skipped
+from savs.pipeline.evaluation.own_answer import ANSWERS, own_answers
+from savs.pipeline.evaluation.predictions import with_skipped
 from savs.pipeline.evaluation.sweep.draws import Draw, DrawKey
 from savs.pipeline.evaluation.sweep.passes import SweepPlan, sweep_readouts, swept_examples
 from savs.pipeline.evaluation.sweep.shared_examples import Stores
 from savs.pipeline.evaluation.sweep.table import Point
-from savs.pipeline.evaluation.zero_shot import ANSWERS
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import GENERATED, ICL, OWN_ANSWERS
 from savs.pipeline.selection.heads.class_texts import text_arguments

@@ -14,8 +14,7 @@ import polars as pl
 from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.predictions import VOTES_KEPT, named, predicted
-from savs.pipeline.evaluation.skipped_examples import with_skipped
+from savs.pipeline.evaluation.predictions import VOTES_KEPT, named, predicted, with_skipped
 from savs.pipeline.evaluation.sweep.draws import Draw, DrawKey
 from savs.pipeline.selection.heads.centroids import TIE, lengths_of, not_finite
 from savs.pipeline.selection.heads.class_texts import text_arguments

@@ -18,14 +18,18 @@ from savs.datasets import Units
 from savs.foundation.arrays import Array
 from savs.foundation.frames import lazy_frames
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.statistics.data_sets import (
-    difference_over_data_sets,
-    mean_over_data_sets,
+from savs.pipeline.evaluation.statistics.intervals import (
+    UnitWeights,
+    estimate,
+    estimate_over_draws,
+    weigh_units,
 )
-from savs.pipeline.evaluation.statistics.draw_intervals import estimate_over_draws
-from savs.pipeline.evaluation.statistics.intervals import estimate
-from savs.pipeline.evaluation.statistics.paired_tests import holm, subtract
-from savs.pipeline.evaluation.statistics.unit_weights import UnitWeights, weigh_units
+from savs.pipeline.evaluation.statistics.paired_tests import (
+    difference_over_data_sets,
+    holm,
+    mean_over_data_sets,
+    subtract,
+)
 from savs.stores.results import read_table, whole_result, write_table
 
 VALUES_FILE = "values.parquet"
