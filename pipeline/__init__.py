@@ -52,4 +52,4 @@ with lazy_imports(globals()):
     from savs.stores.maintain.copy import merge, slim
     from savs.stores.maintain.repair import repair
     from savs.stores.maintain.verify import verify
-    from savs.stores.read.opening import open_store
+    from savs.stores.read.store import open_store
