@@ -35,7 +35,7 @@ with lazy_imports(globals()):
     from savs.pipeline.evaluation.sweep.sweep import sweep
     from savs.pipeline.evaluation.sweep.table import Sweep, join_sweeps, save_sweep
     from savs.pipeline.extraction.entry_points import check_model, extract, load_model
-    from savs.pipeline.extraction.extraction import Extraction
+    from savs.pipeline.extraction.run_extraction import Extraction
     from savs.pipeline.inputs.importing import Imported, import_features
     from savs.pipeline.inputs.split import Splitting, split
     from savs.pipeline.reports.explain.explain import explain

@@ -27,10 +27,10 @@ from savs.pipeline.extraction import run_extraction
 from savs.pipeline.extraction.checks.batch_equality import TOLERANCES, Check, distance, prove
 from savs.pipeline.extraction.checks.check_model import sample_prompts
 from savs.pipeline.extraction.model.attention_hooks import find_hook_points
-from savs.pipeline.extraction.model.input_types import PIXELS
 from savs.pipeline.extraction.model.load_encoder import load_encoder
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.pieces import PIXELS
 from savs.pipeline.extraction.model.pixel_scale import CLOSE, find_scale
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES
 from savs.stores import FeatureStore, open_store

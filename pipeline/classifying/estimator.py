@@ -19,8 +19,8 @@ from savs.pipeline.classifying.feature_cache import ImageHeads
 from savs.pipeline.classifying.given_images import contents_of, heads_of
 from savs.pipeline.classifying.image_selection import select_of_images
 from savs.pipeline.classifying.model_match import model_options, require_match
+from savs.pipeline.extraction.entry_points import require_extra
 from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions
-from savs.pipeline.extraction.requirements import require_extra
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.selection.readouts import ClassScores, Readout
 from savs.pipeline.selection.selection import Selection

@@ -10,9 +10,15 @@ import typer
 
 from savs.pipeline.cli.output import progress, say
 from savs.pipeline.errors import OutputError
-from savs.pipeline.extraction.cluster.devices import NONE, parse_devices
-from savs.pipeline.extraction.cluster.node import DONE, Node, exit_code, with_options
-from savs.pipeline.extraction.cluster.parts_progress import PartsProgress
+from savs.pipeline.extraction.cluster.node import (
+    DONE,
+    NONE,
+    Node,
+    PartsProgress,
+    exit_code,
+    parse_devices,
+    with_options,
+)
 from savs.pipeline.extraction.cluster.ray_engine import RayOptions, run_on_ray
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.launchers import find_rank
@@ -98,7 +104,7 @@ def run_here(arguments: Sequence[str]) -> int:
 
 def _shown(out: Any, run: Callable[[Callable[[], None]], list[int]]) -> "Extraction":
     """Run processes, show how far their store is, and return what is in it."""
-    from savs.pipeline.extraction.extraction import Extraction, skipped_examples
+    from savs.pipeline.extraction.run_extraction import Extraction, skipped_examples
 
     started = time.monotonic()
     with PartsProgress(lambda: _files(out), lambda: _planned(out), progress) as shown:

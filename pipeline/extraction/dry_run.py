@@ -8,7 +8,7 @@ from typing import Any
 from savs.datasets import Benchmark, Example
 from savs.datasets.splits.shared_media import media_names
 from savs.pipeline.extraction.appending import add_examples, wanted_examples
-from savs.pipeline.extraction.checks.disk_space import bytes_needed
+from savs.pipeline.extraction.checks.refusals import bytes_needed
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model_run import ModelRun

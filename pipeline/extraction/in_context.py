@@ -1,29 +1,83 @@
-"""Answers behind demonstrations: labelled examples as chat turns before the question.
+"""In-context learning: labelled examples as chat turns before the question.
 
-All questions of a subtask share its demonstrations, which run once. A question runs behind a copy
-of their cache, without what its own prompt begins with (a system text), and its labels behind that.
+They are drawn, put into the chat template and read by the model; all questions of a subtask share
+them. A question runs with a copy of their cache, without what its own prompt begins with (a system
+text), and its labels after that. A few are compared with whole conversations.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
 import torch
 
-from savs.pipeline.extraction.model.answers import Asked
+from savs.datasets import Example, RowError
+from savs.datasets.example import of_subtask
+from savs.datasets.splits.shots import Shots
+from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.batches.feed import MediaOf
+from savs.pipeline.extraction.batches.prepare import pieces_of
+from savs.pipeline.extraction.checks.batch_equality import NATS
+from savs.pipeline.extraction.model.answers import Answers, Asked
 from savs.pipeline.extraction.model.caches import behind, widened
 from savs.pipeline.extraction.model.label_likelihood import (
     IDS,
     MASK,
     Begun,
+    begin,
     likelihoods,
     positions_and_next,
 )
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
+from savs.pipeline.extraction.model.pieces import Pieces
+from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.inputs.source import Splits
 
 NO_CONTEXT = -1
 """Of a prompt that is not asked behind demonstrations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """The demonstrations of each subtask, in the order in which they are shown."""
+
+    shots: int
+    """Of each class."""
+    examples: Mapping[str | None, Sequence[Example]]
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a store says of them."""
+        ids = [[str(key), [e.id for e in own]] for key, own in self.examples.items()]
+        return {"shots": self.shots, "demonstrations": ids}
+
+
+def draw_demonstrations(run: RunOptions, examples: Splits, seed: int) -> Drawn | None:
+    """Return demonstrations of each class, drawn like `--shots` and shuffled; None for none.
+
+    Raises
+    ------
+    RowError
+        A class has too few training examples.
+    """
+    if run.icl_shots is None:
+        return None
+    shots = Shots(each_class=run.icl_shots, seed=seed)
+    try:
+        drawn, _ = shots.draw(examples["train"], test_the_rest=False)
+    except RowError as error:
+        raise RowError(str(error).replace("--shots", "--icl-shots")) from error
+    subtasks: dict[str | None, dict[str, Example]] = {}
+    for example in drawn:
+        subtasks.setdefault(example.subtask, {})[example.id] = example
+    return Drawn(
+        run.icl_shots,
+        {
+            subtask: [own[name] for name in shots.shuffle(own, f"in context of {subtask}")]
+            for subtask, own in subtasks.items()
+        },
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +134,45 @@ class Demonstrations:
         return Begun(given, cache, after, logits[:, -1])
 
 
+def read_demonstrations(
+    model: LoadedModel, drawn: Drawn, media: MediaOf, todo: Splits, answers: Answers
+) -> tuple[list[Demonstrations], list[str]]:
+    """Return the demonstrations of each subtask as the model has read them, and lines for a person.
+
+    Each is compared: a question behind it must give what the whole conversation gives. `todo` are
+    the examples of this run.
+
+    Raises
+    ------
+    ModelError
+        They do not fit the context or the memory, or the model gives other answers behind them.
+    MediaError
+        An image of a demonstration cannot be read.
+    """
+    if model.encoder.code.to_inputs is not None:
+        raise ModelError("--icl-shots needs the chat template; it cannot be used with to_inputs")
+    found, lines = [], []
+    for subtask in answers.labels_of:  # numbered in this order, see `Answers.context_of`
+        own = drawn.examples[subtask]
+        questions = [e for e in todo.get("test", []) if e.subtask == subtask]
+        longest = max(questions, key=lambda e: (len(e.prompt), e.id), default=own[0])
+        turns = [(_pieces(model, media, e), str(e.label)) for e in own]
+        question = _pieces(model, media, longest)
+        where = of_subtask(subtask)
+        try:
+            made, line = _read(model, turns, question, _asked_of(answers, subtask), where)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise ModelError(
+                f"the {len(own)} demonstrations{where} do not fit the memory of {model.device}"
+                f" ({error}); lower --icl-shots or --max-pixels"
+            ) from error
+        found.append(made)
+        lines.append(line)
+    return found, lines
+
+
 def alike(lengths: Sequence[int], contexts: Sequence[int], most: int) -> list[slice]:
     """Return the rows of a batch that are answered together: side by side and of one length.
 
@@ -101,3 +194,93 @@ def alike(lengths: Sequence[int], contexts: Sequence[int], most: int) -> list[sl
                 for place in range(0, len(rows), most)
             ]
     return found
+
+
+def _pieces(model: LoadedModel, media: MediaOf, example: Example) -> Pieces:
+    return pieces_of(example, media(example), model.encoder.placeholders)
+
+
+def _asked_of(answers: Answers, subtask: str | None) -> Answers:
+    labels = list(answers.tokens)
+    own = [labels[place] for place in answers.labels_of.get(subtask, ())]
+    return replace(answers, tokens={label: answers.tokens[label] for label in own}, ends=())
+
+
+def _read(
+    model: LoadedModel,
+    turns: Sequence[tuple[Pieces, str]],
+    question: Pieces,
+    answers: Answers,
+    where: str,
+) -> tuple[Demonstrations, str]:
+    encoder = model.encoder
+    try:
+        before = encoder.encode_conversation(turns)
+        whole = encoder.encode_conversation(turns, question)
+        alone = encoder.encode([question])
+    except ModelError:
+        raise
+    except ValueError as error:
+        raise ModelError(
+            f"the processor of {model.name} takes no conversation of the demonstrations{where} and"
+            f" a question ({error}); leave out --icl-shots"
+        ) from error
+    ids = [inputs["input_ids"][0].tolist() for inputs in (before, whole, alone)]
+    rest = ids[1][len(ids[0]) :]
+    if ids[1] != ids[0] + rest or not rest or ids[2][-len(rest) :] != rest:
+        raise ModelError(
+            f"the chat template of {model.name} writes a question behind demonstrations otherwise"
+            " than by itself, so they cannot be shared; leave out --icl-shots"
+        )
+    line = _require_room(model, len(ids[0]), len(turns), len(rest), answers, where)
+    with torch.inference_mode():
+        begun = begin(model.model, model.placed(before), whole=False)
+        if begun.cache is None:
+            raise ModelError(
+                f"{model.name} does not tell positions behind a cache, so demonstrations cannot be"
+                " shared; leave out --icl-shots"
+            )
+        shown = Demonstrations(begun, len(ids[2]) - len(rest))
+        asked = answers.tried(1)
+        ours = shown.answer(model, model.placed(alone), asked)
+        theirs = likelihoods(
+            model.model, begin(model.model, model.placed(whole), whole=True), asked
+        )
+    apart = float((ours - theirs).nan_to_num(0).abs().max())
+    if apart > NATS[model.dtype] * max(map(len, answers.tokens.values())):
+        other = "" if model.dtype == "float32" else "try --dtype float32, or "
+        raise ModelError(
+            f"behind shared demonstrations{where}, log-likelihoods differ from those of whole"
+            f" conversations by {apart:.1e} in {model.dtype}, more than rounding; {other}leave out"
+            " --icl-shots"
+        )
+    return shown, f"{line}; log-likelihoods differ from whole conversations by {apart:.1e}"
+
+
+def _require_room(
+    model: LoadedModel, tokens: int, count: int, question: int, answers: Answers, where: str
+) -> str:
+    """Return how long the demonstrations are and how many would fit; ModelError for too many."""
+    context = _context(model)
+    needed = question + max(map(len, answers.tokens.values()))
+    said = f"in-context learning{where}: {count} demonstrations have {tokens:,} tokens"
+    if context is None:
+        return f"{said}, which run once"
+    most = max(0, (context - needed) * count // tokens)
+    if tokens + needed > context:
+        each = len(answers.tokens)
+        raise ModelError(
+            f"{said}, and a question up to {needed:,} more; the context of {model.name} holds"
+            f" {context:,}, about {most} demonstrations: give --icl-shots {most // each} at most"
+            f" for {each} classes, or lower --max-pixels"
+        )
+    return f"{said}, which run once; about {most} would fit the context of {context:,}"
+
+
+def _context(model: LoadedModel) -> int | None:
+    """Return the tokens that the model's positions allow, None where that is not known."""
+    config = model.model.config.get_text_config()
+    known = getattr(config, "max_position_embeddings", None)
+    listed = model.encoder.tokenizer.model_max_length
+    limits = [n for n in (known, listed) if isinstance(n, int) and 0 < n < 10**9]
+    return min(limits, default=None)

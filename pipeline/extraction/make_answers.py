@@ -6,7 +6,7 @@ from dataclasses import replace
 from transformers import GenerationConfig
 
 from savs.datasets import Example
-from savs.pipeline.extraction.make_context import Drawn
+from savs.pipeline.extraction.in_context import Drawn
 from savs.pipeline.extraction.model.answers import MOST_GENERATED, Answers
 from savs.pipeline.extraction.model.label_tokens import end_tokens, label_tokens
 from savs.pipeline.extraction.model.model_options import ModelOptions

@@ -5,9 +5,8 @@ from dataclasses import replace
 
 from savs.datasets.media.media import MediaRules
 from savs.pipeline.extraction.batches.feed import Planner
-from savs.pipeline.extraction.batches.plan import BatchLimits
+from savs.pipeline.extraction.batches.plan import BatchLimits, TokenCounter
 from savs.pipeline.extraction.batches.prepare import PrepareSettings
-from savs.pipeline.extraction.batches.token_counts import TokenCounter
 from savs.pipeline.extraction.batches.transport import needs_files
 from savs.pipeline.extraction.batches.worker_process import WorkerSettings
 from savs.pipeline.extraction.checks.sharing import Sharing

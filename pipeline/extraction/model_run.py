@@ -13,30 +13,35 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib.metadata import version
+from importlib.util import find_spec
 from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
 
 from savs.datasets import Example
 from savs.datasets.media.media import MediaRules
 from savs.datasets.media.videos import videos_of
 from savs.pipeline.demo import SHIPPED
-from savs.pipeline.extraction.batches.feed import Planner, prompts_of
+from savs.pipeline.extraction.batches.feed import MediaOf, Planner, prompts_of
+from savs.pipeline.extraction.batches.plan import TokenCounter
 from savs.pipeline.extraction.batches.prepare import PrepareSettings
-from savs.pipeline.extraction.batches.token_counts import TokenCounter
 from savs.pipeline.extraction.batches.transport import needs_files
-from savs.pipeline.extraction.batches.window import MediaOf
 from savs.pipeline.extraction.batches.worker_process import WorkerSettings, start_server
 from savs.pipeline.extraction.batches.workers import count_workers
 from savs.pipeline.extraction.checks.preflight import Batching, preflight, sample
+from savs.pipeline.extraction.checks.refusals import require_videos
 from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
-from savs.pipeline.extraction.checks.video_input import require_videos
 from savs.pipeline.extraction.chosen_heads import ChosenHeads, has_the_heads, keep_heads
 from savs.pipeline.extraction.engine import Engine
-from savs.pipeline.extraction.in_context import Demonstrations
-from savs.pipeline.extraction.make_answers import answer_note, make_answers
-from savs.pipeline.extraction.make_context import (
+from savs.pipeline.extraction.in_context import (
+    Demonstrations,
     draw_demonstrations,
     read_demonstrations,
 )
+from savs.pipeline.extraction.make_answers import answer_note, make_answers
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.first_layers import layer_count
 from savs.pipeline.extraction.model.identity import identity_before_loading
@@ -48,7 +53,6 @@ from savs.pipeline.extraction.model.pieces import Pieces, images_in
 from savs.pipeline.extraction.model.pixel_scale import PixelScale, find_scale
 from savs.pipeline.extraction.model.placement import find_placement
 from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.extraction.run_record import run_record
 from savs.pipeline.extraction.sinks import EnoughError, Show, Sink
 from savs.pipeline.inputs.source import Splits
 from savs.pipeline.running import signals as interruption
@@ -56,6 +60,12 @@ from savs.pipeline.running.launchers import Rank, find_rank
 from savs.pipeline.running.progress import SILENT, Reporting
 from savs.stores import Identity, LayerGrid
 from savs.stores.format.layout import Facts
+
+DRIVER = Path("/sys/module/nvidia/version")
+"""Where Linux tells the version of NVIDIA's driver."""
+
+
+PACKAGES = ("savs", "torch", "transformers", "h5py", "numpy", "pillow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -430,3 +440,31 @@ class ModelRun:
             },
             on_rows=lambda rows: show(work.sink.tell(rows)),
         )
+
+
+def run_record(model: LoadedModel, rank: Rank, writer: str) -> dict[str, Any]:
+    """Return rank, time, attention implementation, device and versions, as JSON has them.
+
+    `writer` is the id of this process among those that write to the store.
+    """
+    packages = [*PACKAGES, *(["av"] if find_spec("av") else [])]
+    return {
+        "attention": model.model.config._attn_implementation,
+        "device": str(model.device),
+        "rank": rank.rank,
+        "ranks": rank.ranks,
+        "writer": writer,
+        "versions": {package: version(package) for package in packages},
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **(_gpu(model.device) if model.device.type == "cuda" else {}),
+    }
+
+
+def _gpu(device: torch.device) -> dict[str, Any]:
+    return {
+        "gpu": torch.cuda.get_device_name(device),
+        "gpus": torch.cuda.device_count(),
+        "driver": DRIVER.read_text().strip() if DRIVER.exists() else None,
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+    }

@@ -1,12 +1,12 @@
 """`savs extract`: the examples of a benchmark, read by a model into a store."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from savs.datasets import Benchmark
 from savs.pipeline.extraction.appending import WantedExamples, add_examples, wanted_examples
 from savs.pipeline.extraction.chosen_heads import ChosenHeads, heads_of_folder
-from savs.pipeline.extraction.extraction import Extraction, skipped_examples
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model_run import ModelRun, RunExamples
 from savs.pipeline.extraction.run_options import RunOptions
@@ -18,6 +18,20 @@ from savs.pipeline.running.launchers import find_rank
 from savs.pipeline.running.progress import Reporting
 from savs.stores import FeatureStore, StoreNotFoundError, open_store, reserve, store_of
 from savs.stores.files.addresses import is_remote
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """What an extraction left on disk."""
+
+    store: FeatureStore
+    """The store, open for reading."""
+    rows: int
+    """Examples that this run extracted."""
+    seconds: float
+    """Time that they took, without loading the model."""
+    skipped: list[tuple[str, str, str]]
+    """`(split, id, reason)` of every skipped example in the store."""
 
 
 def run_extraction(
@@ -92,3 +106,13 @@ def _to_extend(store: FeatureStore | None, out: Any) -> FeatureStore:
             f"{out} is no store yet, so nothing can be appended; leave out --append"
         )
     return store
+
+
+def skipped_examples(store: FeatureStore) -> list[tuple[str, str, str]]:
+    """Return `(split, id, reason)` of every skipped example of the splits that are complete."""
+    return [
+        row
+        for split in store.manifest.plan.splits
+        if not store.missing(split)
+        for row in store.skipped(split).select("split", "id", "reason").iter_rows()
+    ]

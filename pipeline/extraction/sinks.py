@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from savs.datasets import Example
-from savs.pipeline.extraction.batches.window import MediaOf
-from savs.pipeline.extraction.checks.disk_space import bytes_needed, require_space
+from savs.pipeline.extraction.batches.feed import MediaOf
 from savs.pipeline.extraction.checks.preflight import Batching, recorded
+from savs.pipeline.extraction.checks.refusals import bytes_needed, require_space
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.loaded_model import Read
 from savs.pipeline.extraction.run_options import RunOptions

@@ -46,9 +46,8 @@ def _jobs(case: Case, work: Path, rows: int) -> tuple[Any, Any, list[Any]]:
     from savs.datasets.media.media import MediaRules
     from savs.pipeline.extraction.batches.assembly import Assembly
     from savs.pipeline.extraction.batches.feed import Planner
-    from savs.pipeline.extraction.batches.plan import BatchLimits
+    from savs.pipeline.extraction.batches.plan import BatchLimits, TokenCounter
     from savs.pipeline.extraction.batches.prepare import PrepareSettings
-    from savs.pipeline.extraction.batches.token_counts import TokenCounter
     from savs.pipeline.extraction.model.answers import NO_ANSWERS
     from savs.stores import ShardSpec
 

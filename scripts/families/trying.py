@@ -30,7 +30,7 @@ from savs.pipeline.extraction.model.chat_template import image_places
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.extraction.model.video_inputs import takes_videos
+from savs.pipeline.extraction.model.prompts import takes_videos
 
 VERIFIED, TEXT, UNTESTED, UNSUPPORTED = "verified", "verified (text)", "untested", "unsupported"
 PROMPTS = (("Short.",), ("One that is rather longer.",), ("In between.",))

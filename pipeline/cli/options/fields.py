@@ -15,7 +15,7 @@ from savs.datasets.splits.shots import Shots
 from savs.foundation.errors import SavsError
 from savs.foundation.files import read_regular_text
 from savs.pipeline.cli.options.shared import option
-from savs.pipeline.extraction.cluster.devices import NONE
+from savs.pipeline.extraction.cluster.node import NONE
 from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import InputOptions

@@ -6,21 +6,71 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from threading import Thread
-from typing import IO
+from typing import IO, Any
 
+from savs.foundation.errors import ParameterError
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.launchers import Rank
 
 TICK_S = 0.5
 """How often the display is renewed."""
+
+
 DONE = (0, 4)
 """Exit codes of a process that has seen the end of the work; 4 says that examples were skipped."""
+
+
 MODULE = "savs.pipeline.cli.app"
+
+
+ALL, NONE = "all", "none"
+
+
 Message = tuple[str, str]
 """A device, and what its process says."""
+
+
+def parse_devices(text: str, count_gpus: Callable[[], int]) -> list[str]:
+    """Return the device of each process.
+
+    Parameters
+    ----------
+    text
+        `all`, a number of GPUs, their numbers (`0,2`), or names of devices (`cpu,cpu`), as
+        `--device` takes them.
+    count_gpus
+        Returns how many GPUs this process sees.
+
+    Raises
+    ------
+    ParameterError
+        A GPU that is not there, none at all, or one twice.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if text == ALL:
+        chosen = [f"cuda:{gpu}" for gpu in range(count_gpus())]
+        if not chosen:
+            raise ParameterError("--gpus all: no GPU is visible; see `nvidia-smi`, or leave it out")
+        return chosen
+    if len(parts) == 1 and text.isdecimal():
+        chosen = [f"cuda:{gpu}" for gpu in range(int(text))]
+    else:
+        chosen = [f"cuda:{part}" if part.isdecimal() else part for part in parts]
+    named = [device for device in chosen if device.startswith("cuda:")]
+    if not chosen or not all(chosen) or len(set(named)) < len(named):
+        raise ParameterError(
+            f"--gpus is {text!r}, expected all, a number of GPUs, their numbers such as 0,2, or"
+            " devices such as cuda:0,cuda:2"
+        )
+    if named:
+        count = count_gpus()
+        there = {f"cuda:{gpu}" for gpu in range(count)}
+        if absent := [device for device in named if device not in there]:
+            raise ParameterError(f"--gpus {text}: {absent[0]} is not there; {count} are visible")
+    return chosen
 
 
 @dataclass
@@ -152,3 +202,57 @@ def _read(name: str, stream: IO[str], messages: "queue.SimpleQueue[Message]") ->
     with stream:
         for line in stream:
             messages.put((name, line.rstrip("\n")))
+
+
+Progress = Callable[[int], AbstractContextManager[Callable[[int], None]]]
+
+
+class PartsProgress:
+    """Shows the rows that are done meanwhile; a context, which ends the display.
+
+    Parameters
+    ----------
+    files
+        Returns the names of the files that are there.
+    planned
+        Returns file -> rows of all parts, and nothing before they are planned.
+    progress
+        Makes the display of a number of rows.
+    """
+
+    def __init__(
+        self,
+        files: Callable[[], set[str]],
+        planned: Callable[[], Mapping[str, int]],
+        progress: Progress,
+    ) -> None:
+        self._files = files
+        self._planned = planned
+        self._progress = progress
+        self._stack = ExitStack()
+        self._left: dict[str, int] = {}
+        self._show: Callable[[int], None] | None = None
+        self.before = frozenset(files())
+        """Files that were there before."""
+
+    def __enter__(self) -> "PartsProgress":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    def tick(self) -> None:
+        """Look at the files once more."""
+        if self._show is None:
+            self._begin()
+        if self._show is None:
+            return
+        done = self._left.keys() & self._files()
+        self._show(sum(self._left.pop(name) for name in done))
+
+    def _begin(self) -> None:
+        """Begin the display once a process has planned the parts, or planned more of them."""
+        planned = self._planned()
+        self._left = {name: rows for name, rows in planned.items() if name not in self.before}
+        if total := sum(self._left.values()):
+            self._show = self._stack.enter_context(self._progress(total))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from savs.pipeline.extraction.model.input_types import MEAN_SECONDS
+from savs.pipeline.extraction.model.pieces import MEAN_SECONDS
 from savs.pipeline.extraction.model.shared_inputs import GRID
 
 KINDS = "mm_token_type_ids"

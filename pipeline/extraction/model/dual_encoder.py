@@ -10,8 +10,8 @@ from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.answers import NOTHING, Asked
 from savs.pipeline.extraction.model.attention_hooks import HookPoint
 from savs.pipeline.extraction.model.dual_inputs import image_tokens
-from savs.pipeline.extraction.model.input_types import PIXELS
 from savs.pipeline.extraction.model.loaded_model import Launched, LoadedModel
+from savs.pipeline.extraction.model.pieces import PIXELS
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.stores import LayerGrid

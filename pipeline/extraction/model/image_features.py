@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from savs.pipeline.extraction.model.input_types import PIXELS
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.model.pieces import PIXELS
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.shared_inputs import ImageKey
 

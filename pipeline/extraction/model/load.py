@@ -8,8 +8,7 @@ from savs.pipeline.extraction.model.attention_hooks import find_hook_points
 from savs.pipeline.extraction.model.dual_encoder import DualEncoder, output_point, scale_facts
 from savs.pipeline.extraction.model.first_layers import first_layers
 from savs.pipeline.extraction.model.identity import model_settings
-from savs.pipeline.extraction.model.load_encoder import load_encoder
-from savs.pipeline.extraction.model.load_errors import explained
+from savs.pipeline.extraction.model.load_encoder import explained, load_encoder
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.placement import Placement, find_placement

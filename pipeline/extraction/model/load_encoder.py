@@ -1,12 +1,14 @@
 """Everything of a checkpoint but its weights: the configuration and the processor."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import logging as hub_logging
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -16,17 +18,24 @@ from transformers import (
     AutoProcessor,
     AutoTokenizer,
 )
+from transformers.utils import logging
 from transformers.utils.hub import cached_file
 
 from savs.datasets.example import SPLIT
 from savs.foundation.network import hub_problem
+from savs.pipeline.demo import DEMO_NAME
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.attention_hooks import require_decoder_only
 from savs.pipeline.extraction.model.chat_template import image_places
 from savs.pipeline.extraction.model.dual_inputs import is_dual, reader_of, text_limit
-from savs.pipeline.extraction.model.load_errors import explained
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.prompt_encoder import NO_CODE, PromptEncoder, ToInputs
+from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
+from savs.pipeline.extraction.model.prompt_encoder import (
+    NO_CODE,
+    PromptEncoder,
+    ToInputs,
+    load_own_code,
+)
 from savs.pipeline.extraction.model.prompt_form import (
     EXAMPLE,
     IN_FRONT,
@@ -40,10 +49,16 @@ from savs.pipeline.extraction.model.prompts import (
     require_plain_mark,
     text_inputs,
 )
-from savs.pipeline.extraction.model.user_code import load_own_code
 
 KINDS = (AutoModelForImageTextToText, AutoModelForMultimodalLM, AutoModelForCausalLM)
 """What a checkpoint is loaded as: the first that knows its architecture."""
+
+
+USUAL = {
+    "model": f"give --model a Hugging Face id, a folder with config.json and weights, or"
+    f" {DEMO_NAME!r}",
+    "adapter": "give --adapter the id or the folder of a PEFT adapter",
+}
 
 
 def load_encoder(options: ModelOptions) -> PromptEncoder:
@@ -196,3 +211,49 @@ def _limit_pixels(name: str, processor: Any, pixels: Mapping[str, int]) -> None:
         edge = {"min_pixels": "shortest_edge", "max_pixels": "longest_edge"}[key]
         sizes: Any = images
         sizes.size = type(sizes.size)(**{**dict(sizes.size), edge: value})
+
+
+@contextmanager
+def explained(kind: str, name: str) -> Iterator[None]:
+    """Keep transformers quiet while it loads, and turn what it raises into one line.
+
+    `kind` is `model` or `adapter`.
+    """
+    bars, hub_level = logging.is_progress_bar_enabled(), hub_logging.get_verbosity()
+    logging.disable_progress_bar()
+    hub_logging.set_verbosity_error()  # a line for each of many retries
+    try:
+        yield
+    except Exception as error:  # every layer below has its own
+        raise ModelError(
+            f"{kind} {name!r} cannot be loaded: {_reason(error)}; {_remedy(kind, error)}"
+        ) from error
+    finally:
+        hub_logging.set_verbosity(hub_level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if lines and lines[0].startswith("Repo id must"):
+        return "there is no such folder, and no id of the hub has this form"
+    if not lines:
+        return repr(error)
+    told = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return told.rstrip(".:")
+
+
+def _remedy(kind: str, error: Exception) -> str:
+    text = str(error)
+    if isinstance(error, MemoryError) or is_out_of_memory(error):
+        return "it needs more memory: a larger GPU, --device auto over several, or --model-kwargs"
+    if "401 Unauthorized" in text or "Invalid credentials" in text:
+        return "the hub refuses the token; set HF_TOKEN to a valid one"
+    if "gated" in text.lower():
+        return "ask for access on its page, then set HF_TOKEN"
+    if "trust_remote_code" in text:
+        return "if you trust the code that comes with it, give --trust-remote-code"
+    if isinstance(error, ImportError):
+        return "install what it names"
+    return f"{USUAL[kind]} (offline, only what was fetched before can be loaded)"

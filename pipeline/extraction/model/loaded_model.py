@@ -12,9 +12,8 @@ from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, NOTHING, Answers, Asked
 from savs.pipeline.extraction.model.attention_hooks import HookPoint, collect_heads
 from savs.pipeline.extraction.model.identity import model_facts, processor_facts, prompt_digest
-from savs.pipeline.extraction.model.input_types import PIXELS, in_type
 from savs.pipeline.extraction.model.label_likelihood import begin, read_answers
-from savs.pipeline.extraction.model.pieces import Pieces
+from savs.pipeline.extraction.model.pieces import PIXELS, Pieces, in_type
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.stores import Identity, LayerGrid

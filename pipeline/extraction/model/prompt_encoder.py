@@ -1,27 +1,57 @@
-"""How prompts become a model's inputs.
+"""How prompts become a model's inputs, by its processor or by the user's code.
 
-Worker processes have one `PromptEncoder` each; the process of the model has the same.
+Worker processes have one `PromptEncoder` each; the process of the model has the same. User code, a
+file or an entry point of the group `savs.models`, has one of these functions, or both::
+
+    def find_heads(model) -> list[HookPoint]: ...
+    def to_inputs(processor, prompts) -> BatchFeature: ...
+
+`HookPoint(LayerGrid(layer, heads, head_dim), projection)` names a module whose input holds the
+heads of a layer side by side. `to_inputs` gets prompts as tuples of text and PIL images in reading
+order, and returns a batch that is padded on the left, with `attention_mask`.
 """
 
+import hashlib
+import importlib.metadata
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from savs.datasets.example import SPLIT
 from savs.datasets.media.videos import videos_of
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.attention_hooks import HookPoint
 from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_form import PromptForm
-from savs.pipeline.extraction.model.prompts import chat_inputs, conversation_inputs
-from savs.pipeline.extraction.model.user_code import OwnCode
-from savs.pipeline.extraction.model.video_inputs import NOT_FOR_CODE
+from savs.pipeline.extraction.model.prompts import NOT_FOR_CODE, chat_inputs, conversation_inputs
+from savs.pipeline.inputs.plugins import load_file
 
 ToInputs = Callable[[Any, Sequence[Pieces]], Any]
 """Processor and prompts -> what the model takes, padded on the left."""
+
+
+GROUP = "savs.models"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCode:
+    """What replaces the structural path; None where that is good enough."""
+
+    find_heads: Callable[[Any], Sequence[HookPoint]] | None = None
+    to_inputs: Callable[[Any, Sequence[Any]], Any] | None = None
+    digest: str | None = None
+    """SHA-256 of the file: other code gives other features."""
+
+
 _TOKENIZING = threading.Lock()
 """Tokenizers keep padding as state: two threads at once would give each other's."""
+
+
 NO_CODE = OwnCode()
+
+
 RAW_IMAGES = {"do_rescale": False, "do_normalize": False}
 """Options of an image processor that leave pixels as they are, 0 to 255, see `PixelScale`."""
 
@@ -113,3 +143,43 @@ class PromptEncoder:
         """Return the tokens of each text, without those of the chat template."""
         with _TOKENIZING:
             return [len(ids) for ids in self.tokenizer(list(texts))["input_ids"]]
+
+
+def load_own_code(source: str) -> OwnCode:
+    """Run a Python file, or import an entry point, and take its functions.
+
+    Raises
+    ------
+    OwnCodeError
+        Not there, or fails when it runs.
+    ModelError
+        Has neither function, or no entry point has this name.
+    """
+    module = load_file(source, "model_code") if source.endswith(".py") else _entry_point(source)
+    code = OwnCode(
+        getattr(module, "find_heads", None),
+        getattr(module, "to_inputs", None),
+        _digest(module),
+    )
+    if code.find_heads is None and code.to_inputs is None:
+        raise ModelError(
+            f"{source} has neither find_heads(model) nor to_inputs(processor, prompts)"
+        )
+    return code
+
+
+def _entry_point(name: str) -> Any:
+    points = importlib.metadata.entry_points(group=GROUP)
+    if name not in points.names:
+        known = ", ".join(sorted(points.names)) or "none is installed"
+        raise ModelError(
+            f"--model-code is {name!r}, expected a file that ends in .py or an entry point of the"
+            f" group {GROUP} ({known})"
+        )
+    return points[name].load()
+
+
+def _digest(module: Any) -> str:
+    path = getattr(module, "__file__", None)
+    content = Path(path).read_bytes() if path else repr(module).encode()
+    return hashlib.sha256(content).hexdigest()

@@ -134,7 +134,7 @@ def view_example(
 
 def add_words(model: "LoadedModel", views: Sequence[View], evidence: Evidence) -> tuple[View, ...]:
     """Return views with the words that each head writes for its vote's class."""
-    from savs.pipeline.extraction.model.head_words import head_words
+    from savs.pipeline.extraction.attention_maps import head_words
 
     trained = evidence.trained
     widths = {(g.layer, h): g.head_dim for g in model.grid for h in g.heads}
@@ -160,7 +160,7 @@ def load_views_model(config: SelectionConfig, options: Mapping[str, Any]) -> "Lo
         It is another model, or cannot be loaded.
     """
     from savs.pipeline.classifying.model_match import decoding_of, model_options, require_match
-    from savs.pipeline.extraction.requirements import require_extra
+    from savs.pipeline.extraction.entry_points import require_extra
 
     require_extra()
     from savs.pipeline.extraction.model.load import load

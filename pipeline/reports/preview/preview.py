@@ -6,8 +6,8 @@ from typing import Unpack
 from savs.datasets import Benchmark, SourceError
 from savs.datasets.example import SPLIT
 from savs.foundation.errors import ParameterError
+from savs.pipeline.extraction.entry_points import require_extra
 from savs.pipeline.extraction.model.model_options import ModelOptions, ProcessorKeywords
-from savs.pipeline.extraction.requirements import require_extra
 from savs.pipeline.inputs.input_options import InputKeywords, InputOptions
 from savs.pipeline.inputs.plugins import choose_benchmark
 from savs.pipeline.inputs.source import Source, temporary_fetching

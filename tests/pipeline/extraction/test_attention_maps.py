@@ -7,9 +7,13 @@ from PIL import Image
 
 from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.attention_maps import look, mask_patches, read_heads
-from savs.pipeline.extraction.model.attention_rows import keep_last_rows
-from savs.pipeline.extraction.model.head_words import head_words
+from savs.pipeline.extraction.attention_maps import (
+    head_words,
+    keep_last_rows,
+    look,
+    mask_patches,
+    read_heads,
+)
 
 
 def noise(width, height, seed=0):

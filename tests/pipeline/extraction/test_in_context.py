@@ -129,7 +129,7 @@ def test_a_class_with_too_few_examples_is_told(run):
 
 
 def test_demonstrations_that_do_not_fit_say_how_many_would(run, monkeypatch):
-    from savs.pipeline.extraction import make_context
+    from savs.pipeline.extraction import in_context as make_context
 
     monkeypatch.setattr(make_context, "_context", lambda model: 150)
     with pytest.raises(

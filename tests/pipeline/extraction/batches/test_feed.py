@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from savs.datasets import Example, MediaFolder
-from savs.pipeline.extraction.batches import window
+from savs.pipeline.extraction.batches import feed as window
 from savs.pipeline.extraction.batches.assembly import Assembly
 from savs.pipeline.extraction.batches.feed import Planner, ahead
 from savs.pipeline.extraction.batches.plan import BatchLimits

@@ -5,7 +5,7 @@ import threading
 import pytest
 from PIL import Image
 
-from savs.pipeline.extraction.batches.token_counts import LEAST, MOST, TokenCounter
+from savs.pipeline.extraction.batches.plan import LEAST, MOST, TokenCounter
 from savs.pipeline.extraction.model.load_encoder import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 

@@ -5,8 +5,8 @@ import polars as pl
 import pytest
 
 from savs.datasets import Example, MediaFolder, find_benchmark, read_examples
-from savs.pipeline.extraction.batches import window
-from savs.pipeline.extraction.batches.window import ReadMedium, windows
+from savs.pipeline.extraction.batches import feed as window
+from savs.pipeline.extraction.batches.feed import ReadMedium, windows
 
 
 def examples_of(*media):

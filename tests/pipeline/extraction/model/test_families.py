@@ -14,8 +14,7 @@ from tiny_models import BUILDERS, DUAL, HEAD_DIM, LIMITED, builders_of, marked, 
 
 from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.checks.answer_equality import find_answer_way
-from savs.pipeline.extraction.checks.batch_equality import prove, run_single
+from savs.pipeline.extraction.checks.batch_equality import find_answer_way, prove, run_single
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.label_tokens import label_tokens
 

@@ -17,9 +17,12 @@ from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.jobs import Job, Medium, Prepared, Request
 from savs.pipeline.extraction.batches.prepare import PrepareSettings, prepare
-from savs.pipeline.extraction.checks.answer_equality import find_answer_way
-from savs.pipeline.extraction.checks.batch_equality import check_reading, run_single
-from savs.pipeline.extraction.checks.video_input import require_videos
+from savs.pipeline.extraction.checks.batch_equality import (
+    check_reading,
+    find_answer_way,
+    run_single,
+)
+from savs.pipeline.extraction.checks.refusals import require_videos
 from savs.pipeline.extraction.forward import cut
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.caches import image_positions
@@ -27,7 +30,7 @@ from savs.pipeline.extraction.model.label_tokens import label_tokens
 from savs.pipeline.extraction.model.load_encoder import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import find_scale
-from savs.pipeline.extraction.model.video_inputs import takes_videos
+from savs.pipeline.extraction.model.prompts import takes_videos
 
 ALWAYS = ("qwen3_vl",)
 OWN_TIMES = {

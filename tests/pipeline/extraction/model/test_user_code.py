@@ -12,7 +12,7 @@ from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError, OwnCodeError
 from savs.pipeline.extraction.model.load_encoder import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.user_code import load_own_code
+from savs.pipeline.extraction.model.prompt_encoder import load_own_code
 
 PAGE = (Path(__file__).parents[4] / "docs" / "models.md").read_text("utf-8")
 HEADS, INPUTS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

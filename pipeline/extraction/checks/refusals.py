@@ -1,0 +1,117 @@
+"""What is refused before a run: a full disk, videos, and what a dual encoder does not take."""
+
+import shutil
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+from savs.datasets import Example
+from savs.datasets.rows.media_names import is_video_name
+from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+from savs.pipeline.extraction.model.prompts import FRAMES_INSTEAD, NOT_FOR_CODE, takes_videos
+from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.inputs.source import Splits
+from savs.pipeline.inputs.stored_rows import example_columns
+from savs.pipeline.running.formatting import format_bytes
+from savs.stores import Identity, StoreWriteError
+from savs.stores.files.addresses import is_remote
+from savs.stores.format.layout import STORED_DTYPES
+from savs.stores.shard.content import encode_column
+
+SHA256 = "0" * 64
+THUMBNAIL_BYTES = 3_000
+"""A small JPEG of a photo, as text."""
+
+
+def bytes_needed(
+    identity: Identity,
+    examples: Sequence[Example],
+    answers: Answers = NO_ANSWERS,
+    *,
+    thumbnails: bool = False,
+) -> int:
+    """Return the bytes that examples take in a store, features and tables.
+
+    Parameters
+    ----------
+    identity
+        What the features are of: the heads, and their type.
+    examples
+        The rows that are to be extracted.
+    answers
+        What is kept of the model's own answers.
+    thumbnails
+        Whether a small JPEG of each example's first image is kept.
+    """
+    values = sum(len(grid.heads) * grid.head_dim for grid in identity.grid)
+    each = values * STORED_DTYPES[identity.dtype].itemsize
+    each += sum(output.nbytes for output in answers.room(1).values())
+    small = sum(THUMBNAIL_BYTES for example in examples if example.media) if thumbnails else 0
+    columns = example_columns(examples, [(SHA256,) * len(e.media) for e in examples])
+    tables = sum(encode_column(name, column).nbytes for name, column in columns.items())
+    return each * len(examples) + tables + small
+
+
+def require_space(folder: Any, needed: int) -> int | None:
+    """Return the free bytes of a disk; raise StoreWriteError where it has less than is needed.
+
+    None for object storage, which has no end.
+    """
+    if is_remote(folder):
+        return None
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise StoreWriteError(
+            f"{folder} needs {format_bytes(needed)}, {format_bytes(free)} are free; give --out a"
+            " larger disk, or --limit"
+        )
+    return free
+
+
+def require_videos(encoder: PromptEncoder) -> None:
+    """Raise ModelError for a model that takes no video as a video."""
+    if encoder.code.to_inputs is not None:
+        raise ModelError(f"{encoder.name}: {NOT_FOR_CODE}")
+    if takes_videos(encoder.processor):
+        return
+    family = getattr(encoder.config, "model_type", "model")
+    kind = type(encoder.processor).__name__
+    has_processor = getattr(encoder.processor, "video_processor", None) is not None
+    what = "its chat template has no place for a video" if has_processor else f"its {kind} does not"
+    raise ModelError(
+        f"{encoder.name} ({family}) takes no video as a video: {what}; {FRAMES_INSTEAD}"
+    )
+
+
+def require_dual_run(encoder: PromptEncoder, examples: Splits, run: RunOptions) -> None:
+    """Check that the examples and the options of a run are such as a dual encoder takes.
+
+    Raises
+    ------
+    ModelError
+        An example has not exactly one image, or an option has no meaning.
+    """
+    given = {
+        "--answers": (run.answers, "answers no question"),
+        "--heads-from": (run.heads_from, "has one output and no heads to choose from"),
+    }
+    for option, (value, why) in given.items():
+        if value:
+            raise ModelError(f"{encoder.name} is a dual encoder: it {why}; drop {option}")
+    for example in chain.from_iterable(examples.values()):
+        if (found := _problem(example)) is not None:
+            raise ModelError(
+                f"{encoder.name} is a dual encoder: it reads one image, without the text around it."
+                f" The {example.split} example {example.id!r} has {found}; leave such examples out,"
+                " or run a model with a language decoder"
+            )
+
+
+def _problem(example: Example) -> str | None:
+    """Return what an example has instead of one image."""
+    if len(example.media) != 1:
+        count = len(example.media) or "no"
+        return f"{count} images in its prompt"
+    return f"a video, {example.media[0]}" if is_video_name(example.media[0]) else None
