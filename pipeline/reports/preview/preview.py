@@ -69,7 +69,9 @@ def preview(
     Raises
     ------
     DatasetError
-        The files cannot be read, or no image at all is there; or `out` cannot be written.
+        The files cannot be read, or no image at all is there.
+    ReportError, OutputError
+        `out` is no HTML file, or cannot be written.
     MissingExtraError, ModelError
         A model is given, and transformers is not installed or cannot load its processor.
     """
