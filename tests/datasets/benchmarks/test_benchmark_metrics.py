@@ -2,7 +2,7 @@
 
 import polars as pl
 import pytest
-from two_class import predictions_of, value
+from oracle import predictions_of, value
 
 from savs.datasets import Example, RowError, Units, find_benchmark
 from savs.datasets.metrics.groups import order_metric

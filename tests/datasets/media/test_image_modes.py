@@ -2,7 +2,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawn_files import BLACK, BLUE, GREEN, RED, WHITE, saved
+from input_folder import BLACK, BLUE, GREEN, RED, WHITE, saved
 from PIL import Image
 
 from savs.datasets import MediaError

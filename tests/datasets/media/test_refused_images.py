@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawn_files import png, saved
+from input_folder import png, saved
 from PIL import Image
 
 from savs.datasets import MediaError

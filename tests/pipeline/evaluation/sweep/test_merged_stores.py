@@ -1,7 +1,7 @@
 """Sweeps of stores that were put together of several."""
 
 import pytest
-from noisy_stores import TEST, TRAIN, accuracy, noisy
+from text_stores import TEST, TRAIN, accuracy, noisy
 
 from savs.pipeline import sweep, sweep_methods
 from savs.pipeline.evaluation.sweep.shared_examples import SharedTest
