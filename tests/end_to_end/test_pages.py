@@ -14,8 +14,7 @@ from doc_pages import PAGES, ROOT, anchors, blocks, commands, prose
 
 from savs.pipeline.cli.app import import_command
 from savs.pipeline.cli.commands import COMMANDS
-from savs.pipeline.evaluation.compare.compare import COMPARISON_SCHEMA
-from savs.pipeline.evaluation.compare.method_table import METHOD_SCHEMA
+from savs.pipeline.evaluation.compare.compare import COMPARISON_SCHEMA, METHOD_SCHEMA
 from savs.pipeline.evaluation.evaluation_file import UNIT_SCHEMA
 from savs.pipeline.evaluation.sweep.across_stores import STORES_SCHEMA
 from savs.pipeline.evaluation.sweep.depth_table import DEPTH_SCHEMA

@@ -24,7 +24,7 @@ from savs.pipeline.selection.readouts import Readout
 from savs.pipeline.selection.selection import default_heads, head_count, require_scoring
 from savs.pipeline.selection.task_selection import heads_up_to, score_tasks
 from savs.stores import FeatureStore
-from savs.stores.read.given_store import require_store
+from savs.stores.read.store import require_store
 
 
 def sweep_depth(
