@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from savs.foundation.arrays import Array
 from savs.stores import FeatureStore, LayerGrid, ShardContent, open_store, open_writer
@@ -128,6 +127,7 @@ def other(folder, order=range(15), **given):
     )
 
 
-def accuracy(table, readout):
-    rows = table.filter(pl.col("metric") == "accuracy", pl.col("readout") == readout)
+def accuracy(values, **point):
+    """Return the accuracies of a sweep at some points, draw by draw."""
+    rows = values.filter(metric="accuracy", **point)
     return rows.sort("shots", "draw", nulls_last=True)["value"].to_list()
