@@ -9,7 +9,7 @@ import polars as pl
 
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.cross_validation import cross_validate
+from savs.pipeline.evaluation.evaluation import evaluate
 from savs.pipeline.evaluation.statistics.intervals import estimate
 from savs.pipeline.evaluation.statistics.paired_tests import holm, subtract
 from savs.pipeline.evaluation.sweep.sweep import chosen_readouts
@@ -57,10 +57,10 @@ def sweep_prompts(
 ) -> PromptSweep:
     """Compare the prompts of a store by cross-validation on its training examples.
 
-    Heads are chosen and fitted for each prompt by itself, as by `select` and `cross_validate`. The
-    predictions are paired by example; one that was skipped under any prompt is left out for all.
-    The p values of all differences are corrected together by Holm's method. Test examples are not
-    read.
+    Heads are chosen and fitted for each prompt by itself, as by `select` and `evaluate` on folds.
+    The predictions are paired by example; one that was skipped under any prompt is left out for
+    all. The p values of all differences are corrected together by Holm's method. Test examples are
+    not read.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def sweep_prompts(
     ------
     SelectionError
         The store has one prompt, or a prompt for each row, or a readout is given twice; or as
-        `select` and `cross_validate`.
+        `select` and `evaluate` on folds.
     StoreIncompleteError
         A shard of the train split is missing.
     """
@@ -94,7 +94,7 @@ def sweep_prompts(
     for readout in chosen_readouts(readouts):
         for count in sorted(counts):
             selection = select(store, heads=count, readout=readout, scoring=scoring)
-            found = cross_validate(store, selection)
+            found = evaluate(store, selection, on="folds")
             parts, left_out = _paired(found.predictions, prompts)
             notes |= dict.fromkeys([*found.notes, *_note(left_out)])
             made = {"readout": selection.readout, "heads": len(selection.tasks[0].heads)}

@@ -11,7 +11,7 @@ from text_stores import draw_text_store
 
 from savs.datasets import accuracy as accuracy_of
 from savs.datasets.benchmarks.general import GENERAL
-from savs.pipeline import import_features, own_answer, sweep, sweep_depth, sweep_methods
+from savs.pipeline import evaluate, import_features, sweep, sweep_depth, sweep_methods
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.sweep.shared_examples import hold_same_test, shared_tasks
 from savs.pipeline.evaluation.sweep.sweep_file import save_sweep
@@ -120,7 +120,7 @@ def answering(tmp_path):
 
 def test_own_answers_are_level_lines(answering):
     found = sweep_methods({"s": answering}, readouts=["vote", "zero-shot"], shots=[1, 2], draws=3)
-    expected = own_answer(answering, "zero-shot").metrics[0].value
+    expected = evaluate(answering, "zero-shot").metrics[0].value
     rows = found.sweep.summary.filter(
         pl.col("metric") == "accuracy", pl.col("readout") == "zero-shot"
     )
