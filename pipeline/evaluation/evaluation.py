@@ -40,7 +40,7 @@ from savs.pipeline.selection.selection import Selection, TaskSelection, default_
 from savs.stores import FeatureStore, Head, StoreIncompleteError
 from savs.stores.format.layout import CAPTIONS, THUMBNAIL_COLUMN
 from savs.stores.read.gathering import Block
-from savs.stores.read.given_store import require_store
+from savs.stores.read.store import require_store
 
 BLOCK = 2**23
 """Features and scores that several small shards may have together: 32 MB of each."""

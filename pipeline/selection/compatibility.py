@@ -11,7 +11,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.config_json import SelectionConfig, TaskConfig, grid_widths
 from savs.stores import FeatureStore
 from savs.stores.format.manifest import FeatureSource
-from savs.stores.read.given_store import require_store
+from savs.stores.read.store import require_store
 
 
 def require_same_model(store: FeatureStore, selection: SelectionConfig) -> None:
