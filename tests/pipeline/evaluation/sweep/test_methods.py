@@ -5,9 +5,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
-from answer_stores import store_with_answers
-from noisy_stores import TEST, TRAIN, accuracy, noisy, other
-from text_stores import draw_text_store
+from text_stores import TEST, TRAIN, accuracy, draw_text_store, noisy, other, store_with_answers
 
 from savs.datasets import accuracy as accuracy_of
 from savs.datasets.benchmarks.general import GENERAL
