@@ -4,9 +4,9 @@ Official scores of pairs and groups compare cosines and need no training example
 No needs a threshold, which the training examples give.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,10 +15,9 @@ from savs.datasets import Benchmark
 from savs.datasets.rows.plugin_guard import read_captions
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
+from savs.pipeline.evaluation.assessment import partial_notes
 from savs.pipeline.evaluation.cost import captions_cost
 from savs.pipeline.evaluation.predictions import as_wrong, predicted, shares, with_skipped
-from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.selection.heads.centroids import first_of_best, normalise
 from savs.pipeline.selection.heads.class_texts import count_texts
 from savs.pipeline.selection.heads.training_set import TrainingTask, training_tasks
@@ -28,7 +27,6 @@ from savs.pipeline.selection.readouts.probabilities import softmax
 from savs.pipeline.selection.task_selection import fit_tasks, given_heads
 from savs.stores import FeatureStore
 from savs.stores.format.layout import CAPTIONS, LOGIT_SCALE
-from savs.stores.read.store import require_store
 
 
 def compares_captions(store: FeatureStore, readout: Readout | str | None) -> bool:
@@ -36,49 +34,39 @@ def compares_captions(store: FeatureStore, readout: Readout | str | None) -> boo
     return readout in (CLIP, CLIP.name) and CAPTIONS in store.manifest.plan.splits
 
 
-def match_captions(
-    store: FeatureStore,
-    *,
-    benchmark: str | Path | Benchmark | None = None,
-    drop_leaks: bool = False,
-) -> Evaluation:
-    """Classify each test example by the cosines of its image and its captions.
+class MatchedCaptions:
+    """The captions of a store as a `Predictor` of its test examples.
 
     With a caption for each class the nearest one wins, and of equal cosines the first class. With a
     caption for one class alone, such as Yes, the answer is this class where the cosine is above the
     threshold that is right most often on the subtask's training examples; of several such it is the
     middle of the widest gap. Subtasks without captions are classified by `clip`.
-
-    Parameters
-    ----------
-    store
-        A complete store of a dual encoder on a benchmark with captions.
-    benchmark
-        The store's: needed where it is in a Python file of your own (its path) or an object.
-    drop_leaks
-        Leave out test examples that training has seen, with their whole groups.
-
-    Raises
-    ------
-    SelectionError
-        The store has no captions, or not those of its examples.
-    StoreIncompleteError
-        A planned shard is missing.
     """
-    require_store(store)
-    store.require_complete()
-    measuring = stored_benchmark(store, benchmark)
-    captions, tasks = Captions(store, measuring), training_tasks(store)
-    found = [captions.match(task) for task in tasks]
-    classes = {task.subtask: task.classes for task in tasks}
-    skipped = as_wrong(store.skipped("test"), classes)
-    whole = with_skipped(store, [one.rows for one in found], skipped).lazy()
-    return assess(
-        *(store, whole, classes, None, partial_notes(store), measuring),
-        cost=captions_cost(store, sum(o.train for o in found), sum(o.texts for o in found)),
-        drop_leaks=drop_leaks,
-        rule=CLIP.name,
-    )
+
+    selection = None
+    split = "test"
+    rule = CLIP.name
+
+    def __init__(self, store: FeatureStore, benchmark: Benchmark) -> None:
+        """Match them; SelectionError if the store has no captions, or not all of its examples."""
+        captions, tasks = Captions(store, benchmark), training_tasks(store)
+        self._store = store
+        self._matched = [captions.match(task) for task in tasks]
+        self.classes = {task.subtask: task.classes for task in tasks}
+
+    def predictions(self) -> Iterator[pl.DataFrame]:
+        """Yield all test examples as one block."""
+        skipped = as_wrong(self._store.skipped("test"), self.classes)
+        yield with_skipped(self._store, [part.rows for part in self._matched], skipped)
+
+    def notes(self, table: pl.LazyFrame) -> list[str]:
+        """Return what is missing."""
+        return partial_notes(self._store)
+
+    def cost(self) -> dict[str, Any]:
+        """Return what the model ran: images, captions, and what gave thresholds."""
+        train = sum(part.train for part in self._matched)
+        return captions_cost(self._store, train, sum(part.texts for part in self._matched))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +106,7 @@ class Captions:
         if not read_captions(self._benchmark, prompts[0]):
             heads = given_heads(self._store, CLIP, "resubstitution", task, self._store.heads)
             (fitted,) = fit_tasks(self._store, CLIP, [heads])
-            found = fitted.fitted.scores(self._images["test"][rows][None])
+            scores = fitted.fitted.scores(self._images["test"][rows][None])
             texts = count_texts(self._store, CLIP.texts, task.subtask, task.classes) or 0
         else:
             train = self._cosines("train", task.rows, prompts, task.classes)
@@ -127,8 +115,8 @@ class Captions:
                 self._tests[task.subtask] = self._cosines("test", *given)
             learned = len(prompts) if np.isnan(train).any() else 0
             scale = float(self._store.manifest.identity.model.get(LOGIT_SCALE) or 1.0)
-            found = _scores(self._tests[task.subtask], train, task, scale)
-        made = predicted(part, task.classes, found).with_columns(probability=shares(found))
+            scores = _scores(self._tests[task.subtask], train, task, scale)
+        made = predicted(part, task.classes, scores).with_columns(probability=shares(scores))
         return Matched(made, learned, texts)
 
     def _cosines(
@@ -137,7 +125,7 @@ class Captions:
         """Return `(n, classes)` cosines, NaN for a class that has no caption."""
         images = self._images[split][rows]
         captions = [read_captions(self._benchmark, prompt) for prompt in prompts]
-        found = np.full((len(images), len(classes)), np.nan, np.float32)
+        cosines = np.full((len(images), len(classes)), np.nan, np.float32)
         for number, label in enumerate(classes):
             texts = [of_class.get(label) for of_class in captions]
             own = np.flatnonzero([text is not None for text in texts])
@@ -148,8 +136,8 @@ class Captions:
                     " skipped: extract again with --retry-skipped"
                 )
             which = [self._rows[text] for text in texts if text is not None]
-            found[own, number] = (images[own] * self._units[which]).sum(axis=1)
-        return found
+            cosines[own, number] = (images[own] * self._units[which]).sum(axis=1)
+        return cosines
 
 
 def _scores(test: Array, train: Array, task: TrainingTask, scale: float) -> ClassScores:

@@ -1,8 +1,12 @@
-"""Predictions: one row for each example, with its prediction, margin and votes."""
+"""Predictions: what makes them, which columns they have, and how they are packed.
+
+A `Predictor` yields blocks of examples with their predictions, one row an example. Each block is
+packed as it comes, so that memory never holds a whole table of votes.
+"""
 
 import io
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
@@ -19,7 +23,10 @@ from savs.stores import FeatureStore
 
 VOTES_KEPT = 20
 """Classes named in a prediction's `votes`."""
-
+LEVEL = 1
+"""Of zstd, the fastest: tables are read again soon."""
+SLICE = 2**14
+"""Predictions that are packed at a time when they are put into order."""
 VOTES = pl.List(pl.Struct({"class": pl.String, "score": pl.Float32, "soft": pl.Float32}))
 PREDICTION_SCHEMA = {
     "id": pl.String,
@@ -52,15 +59,71 @@ a calibration. `media` are the names of its images
 and videos. `extra` is a JSON object of the input's columns that the benchmark does not know."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """Test examples with predictions that need no selection."""
+class Predictor(Protocol):
+    """A method that classifies examples of a split from what a store keeps of them.
 
-    parts: list[pl.DataFrame]
-    """Those of each subtask, see `predicted`."""
-    classes: Mapping[str | None, Sequence[str]]
-    """The classes of each subtask."""
-    notes: tuple[str, ...] = ()
+    Heads that were selected, folds of the training examples, the model's own answers and captions
+    are predictors; `evaluate` runs any of them.
+    """
+
+    @property
+    def rule(self) -> str:
+        """Name of what makes the predictions, e.g. that of the readout."""
+        ...
+
+    @property
+    def selection(self) -> Selection | None:
+        """The heads and their fits; None if none were selected."""
+        ...
+
+    @property
+    def split(self) -> str:
+        """The split whose examples are classified."""
+        ...
+
+    @property
+    def classes(self) -> Mapping[str | None, Sequence[str]]:
+        """The classes of each subtask."""
+        ...
+
+    def predictions(self) -> Iterator[pl.DataFrame]:
+        """Yield examples with predictions, see `predicted`, and skipped ones, see `as_wrong`."""
+        ...
+
+    def notes(self, table: pl.LazyFrame) -> list[str]:
+        """Return what limits the predictions, once all of them are packed in a table."""
+        ...
+
+    def cost(self) -> dict[str, Any]:
+        """Return what the model ran for the predictions, see `evaluation.cost`."""
+        ...
+
+
+def packed(predictions: pl.DataFrame) -> pl.LazyFrame:
+    """Return predictions as Parquet in memory, of which a query reads the columns that it names."""
+    file = io.BytesIO()
+    predictions.write_parquet(file, compression_level=LEVEL, statistics=False)
+    return scan_parquet(file.getvalue())
+
+
+def packed_predictions(store: FeatureStore, predictor: Predictor) -> pl.LazyFrame:
+    """Return all predictions of a predictor; each block is packed before the next one is made."""
+    blocks = map(packed, predictor.predictions())  # a comprehension would hold a block for longer
+    return _in_file_order(store, predictor.split, pl.concat(blocks, how="diagonal_relaxed"))
+
+
+def _in_file_order(store: FeatureStore, split: str, table: pl.LazyFrame) -> pl.LazyFrame:
+    """Return packed predictions of a split in the order of the input file.
+
+    Where they are in another one, memory holds the whole table while it is packed anew, so that no
+    query has to sort it.
+    """
+    places = store.places(split, table.select("id").collect())
+    if places.is_sorted():
+        return table
+    rows, order = table.collect(), places.arg_sort()
+    starts = range(0, rows.height, SLICE)
+    return pl.concat(packed(rows[order[start : start + SLICE]]) for start in starts)
 
 
 def named(examples: pl.DataFrame, classes: Sequence[str], choice: Array) -> pl.DataFrame:
@@ -71,26 +134,28 @@ def named(examples: pl.DataFrame, classes: Sequence[str], choice: Array) -> pl.D
     )
 
 
-def predicted(examples: pl.DataFrame, classes: Sequence[str], found: ClassScores) -> pl.DataFrame:
+def predicted(
+    examples: pl.DataFrame, classes: Sequence[str], class_scores: ClassScores
+) -> pl.DataFrame:
     """Return examples with their prediction, whether it is right, its margin and its votes."""
     rows = np.arange(examples.height)
-    chosen = found.scores[rows, found.choice]
-    others = found.scores.copy()
-    others[rows, found.choice] = -np.inf
-    return named(examples, classes, found.choice).with_columns(
+    chosen = class_scores.scores[rows, class_scores.choice]
+    others = class_scores.scores.copy()
+    others[rows, class_scores.choice] = -np.inf
+    return named(examples, classes, class_scores.choice).with_columns(
         margin=pl.Series(chosen - others.max(axis=1), dtype=pl.Float32),
-        votes=_votes(classes, found),
+        votes=_votes(classes, class_scores),
     )
 
 
-def _votes(classes: Sequence[str], found: ClassScores) -> pl.Series:
+def _votes(classes: Sequence[str], class_scores: ClassScores) -> pl.Series:
     """Return each example's best classes with their scores, as lists of structs."""
-    order = best_classes(found.scores, VOTES_KEPT)
+    order = best_classes(class_scores.scores, VOTES_KEPT)
     flat = pl.DataFrame(
         {
             "class": pl.Series(list(classes), dtype=pl.String)[order.ravel()],
-            "score": np.take_along_axis(found.scores, order, axis=1).ravel(),
-            "soft": np.take_along_axis(found.soft, order, axis=1).ravel(),
+            "score": np.take_along_axis(class_scores.scores, order, axis=1).ravel(),
+            "soft": np.take_along_axis(class_scores.soft, order, axis=1).ravel(),
         }
     ).cast({"score": pl.Float32, "soft": pl.Float32})
     return flat.to_struct("votes").reshape(order.shape).arr.to_list()
@@ -124,9 +189,9 @@ def best_classes(scores: Array, count: int) -> Array:
     better, equal = scores > last, scores == last
     wanted = count - better.sum(axis=1, keepdims=True)
     kept = better | (equal & (np.cumsum(equal, axis=1, dtype=np.int32) <= wanted))
-    found = np.nonzero(kept)[1].reshape(n, count)
-    order = np.argsort(-np.take_along_axis(scores, found, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(found, order, axis=1)
+    columns = np.nonzero(kept)[1].reshape(n, count)
+    order = np.argsort(-np.take_along_axis(scores, columns, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(columns, order, axis=1)
 
 
 def in_schema(frame: pl.LazyFrame) -> pl.LazyFrame:
@@ -139,16 +204,16 @@ def in_schema(frame: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def with_probability(
-    examples: pl.DataFrame, task: TaskSelection, found: ClassScores, risk: float | None
+    examples: pl.DataFrame, task: TaskSelection, class_scores: ClassScores, risk: float | None
 ) -> pl.DataFrame:
     """Return predicted examples with `probability` and, for a risk, `prediction_set` and `unsure`.
 
     Without a calibration the probability is the prediction's share of the scores, see `shares`.
     """
     if task.calibration is None:
-        return examples.with_columns(probability=shares(found))
-    table = task.calibration.probabilities(found)
-    chosen = table[np.arange(len(table)), found.choice]
+        return examples.with_columns(probability=shares(class_scores))
+    table = task.calibration.probabilities(class_scores)
+    chosen = table[np.arange(len(table)), class_scores.choice]
     examples = examples.with_columns(probability=pl.Series(chosen, dtype=pl.Float32))
     if risk is None:
         return examples
@@ -159,7 +224,7 @@ def with_probability(
 
 
 def with_typicality(
-    examples: pl.DataFrame, task: TaskSelection, found: ClassScores, features: Array
+    examples: pl.DataFrame, task: TaskSelection, class_scores: ClassScores, features: Array
 ) -> pl.DataFrame:
     """Return predicted examples with `typicality` and `atypical`; unchanged without a calibration.
 
@@ -171,7 +236,7 @@ def with_typicality(
         The examples of a task.
     task
         That task.
-    found
+    class_scores
         Their scores.
     features
         `(heads, n, d)` that the scores are of.
@@ -179,7 +244,7 @@ def with_typicality(
     known = task.calibration
     if known is None:
         return examples
-    typical = pl.Series(known.typicality(features, task.fitted, found), dtype=pl.Float32)
+    typical = pl.Series(known.typicality(features, task.fitted, class_scores), dtype=pl.Float32)
     return examples.with_columns(typicality=typical, atypical=typical < known.typical)
 
 
@@ -194,7 +259,7 @@ def _named(classes: Sequence[str], inside: Array) -> pl.Series:
     return joined["name"].fill_null(pl.Series([[]], dtype=pl.List(pl.String)))
 
 
-def shares(found: ClassScores) -> pl.Series:
+def shares(class_scores: ClassScores) -> pl.Series:
     """Return each choice's share of the scores of all classes.
 
     Null where a score is negative or all are 0, as a user's readout may have it.
@@ -205,9 +270,9 @@ def shares(found: ClassScores) -> pl.Series:
     >>> shares(ClassScores(votes, np.array([0, 1, 1]), votes)).to_list()
     [0.75, 1.0, None]
     """
-    total = found.scores.sum(axis=1)
-    chosen = found.scores[np.arange(len(total)), found.choice]
-    is_share = (found.scores >= 0).all(axis=1) & (total > 0)
+    total = class_scores.scores.sum(axis=1)
+    chosen = class_scores.scores[np.arange(len(total)), class_scores.choice]
+    is_share = (class_scores.scores >= 0).all(axis=1) & (total > 0)
     values = np.where(is_share, chosen / np.where(total > 0, total, 1), np.nan)
     return pl.Series(values.astype(np.float32)).fill_nan(None)
 
@@ -240,33 +305,6 @@ def risk_notes(selection: Selection, risk: float | None) -> list[str]:
                 f" {risk:g}: at least {least} are needed"
             )
     return notes
-
-
-LEVEL = 1
-"""Of zstd, the fastest: tables are read again soon."""
-SLICE = 2**14
-"""Predictions that are packed at a time when they are put into order."""
-
-
-def packed(predictions: pl.DataFrame) -> pl.LazyFrame:
-    """Return predictions as Parquet in memory, of which a query reads the columns that it names."""
-    file = io.BytesIO()
-    predictions.write_parquet(file, compression_level=LEVEL, statistics=False)
-    return scan_parquet(file.getvalue())
-
-
-def in_file_order(store: FeatureStore, table: pl.LazyFrame) -> pl.LazyFrame:
-    """Return packed predictions of test examples in the order of the input file.
-
-    Where they are in another one, memory holds the whole table while it is packed anew, so that no
-    query has to sort it.
-    """
-    places = store.places("test", table.select("id").collect())
-    if places.is_sorted():
-        return table
-    rows, order = table.collect(), places.arg_sort()
-    starts = range(0, rows.height, SLICE)
-    return pl.concat(packed(rows[order[start : start + SLICE]]) for start in starts)
 
 
 def as_wrong(skipped: pl.DataFrame, subtasks: Container[str | None]) -> pl.DataFrame:

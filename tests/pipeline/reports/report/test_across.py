@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from page_tables import Page
+from reported import Page
 from scipy.stats import spearmanr
 
 from savs.pipeline import evaluate, report, save_evaluation, select
-from savs.pipeline.reports.report.across import across_part
 from savs.pipeline.reports.report.evaluated import read_results
+from savs.pipeline.reports.report.heads import across_part
 from savs.pipeline.running.formatting import percent
 from stores import make_store
 
