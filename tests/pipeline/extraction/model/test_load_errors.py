@@ -90,12 +90,12 @@ def test_a_package_that_is_not_installed(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("keyword", "flag"),
-    [("dtype", "--dtype"), ("attn_implementation", "--attention"), ("revision", "--revision")],
+    ("keyword", "field"),
+    [("dtype", "dtype"), ("attn_implementation", "attention"), ("revision", "revision")],
 )
-def test_a_keyword_argument_that_is_an_option(keyword, flag):
+def test_a_keyword_argument_that_is_an_option(keyword, field):
     text = told(model_kwargs={keyword: "x"})
-    assert text == f"model_kwargs has {keyword!r}; give {flag} instead"
+    assert text == f"model_kwargs has {keyword!r}; give `{field}` instead"
 
 
 @pytest.mark.parametrize("adapter", ["nobody/no-such-adapter", "/no/such/adapter"])
