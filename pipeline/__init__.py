@@ -17,7 +17,6 @@ with lazy_imports(globals()):
     from savs.pipeline.classifying.heads_classifier import HeadsClassifier
     from savs.pipeline.classifying.result import Classification
     from savs.pipeline.evaluation.assessment import Evaluation
-    from savs.pipeline.evaluation.calibrate import calibrate
     from savs.pipeline.evaluation.captions import match_captions
     from savs.pipeline.evaluation.compare.across_data_sets import across_data_sets
     from savs.pipeline.evaluation.compare.compare import compare
@@ -49,6 +48,7 @@ with lazy_imports(globals()):
     from savs.pipeline.reports.preview.preview import preview
     from savs.pipeline.reports.report.report import report
     from savs.pipeline.selection.heads.head_votes import heads_frame
+    from savs.pipeline.selection.left_out import calibrate
     from savs.pipeline.selection.selection import Selection, select
     from savs.pipeline.selection.selection_file import (
         load_selection,

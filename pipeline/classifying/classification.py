@@ -111,8 +111,7 @@ def classify(
     from savs.pipeline.classifying.several import combine
     from savs.pipeline.classifying.shared_predictions import require_shareable
     from savs.pipeline.evaluation.probability_columns import risk_notes
-    from savs.pipeline.selection.compatibility import require_same_prompt
-    from savs.pipeline.selection.older import older_note_beside
+    from savs.pipeline.selection.selection_config import older_note_beside, require_same_prompt
     from savs.pipeline.selection.selection_file import load_selection, selection_folder
 
     asked, reading, placing, batches = sort_keywords(

@@ -12,7 +12,7 @@ from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.placement import find_placement
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.running.launchers import Rank
-from savs.pipeline.selection.config_json import SelectionConfig
+from savs.pipeline.selection.selection_config import SelectionConfig
 
 
 @dataclass(frozen=True, slots=True)

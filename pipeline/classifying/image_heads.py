@@ -33,7 +33,7 @@ from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.shard_files import ShardsInMemory
 from savs.pipeline.running.launchers import find_rank
 from savs.pipeline.running.progress import SILENT
-from savs.pipeline.selection.config_json import SelectionConfig
+from savs.pipeline.selection.selection_config import SelectionConfig
 from savs.stores import LayerGrid, ShardContent, ShardSpec
 
 ROWS = 256

@@ -18,7 +18,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.model.model_options import ModelOptions, PlacingKeywords
 from savs.pipeline.extraction.model.prompt_form import PROMPT
 from savs.pipeline.names import IMPORTED
-from savs.pipeline.selection.config_json import SelectionConfig, grid_widths
+from savs.pipeline.selection.selection_config import SelectionConfig, grid_widths
 from savs.stores import Identity
 from savs.stores.format.layout import Facts, digest
 from savs.stores.format.manifest import FeatureSource

@@ -23,7 +23,7 @@ from savs.pipeline.classifying.model_match import decoding_of, decoding_rules
 from savs.pipeline.classifying.questions import FIELDS, Questions
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import make_fetching, temporary_fetching
-from savs.pipeline.selection.config_json import SelectionConfig
+from savs.pipeline.selection.selection_config import SelectionConfig
 
 STDIN = "-"
 """In place of a name: names are read from standard input, one a line."""

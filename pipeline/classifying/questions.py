@@ -7,7 +7,7 @@ from savs.datasets import Example, RowError
 from savs.datasets.example import of_subtask, split_prompt
 from savs.datasets.row import Row
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.selection.config_json import SelectionConfig, TaskConfig
+from savs.pipeline.selection.selection_config import SelectionConfig, TaskConfig
 
 FIELDS = ("id", "image", "images", "question", "subtask")
 """Fields of a row that are read, each from a column of its name unless the user maps it."""

@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.selection.config_json import grid_widths
-from savs.pipeline.selection.selection import Selection
-from savs.pipeline.selection.task_selection import TaskSelection
+from savs.pipeline.selection.selection import Selection, TaskSelection
+from savs.pipeline.selection.selection_config import grid_widths
 from savs.stores import LayerGrid
 from savs.stores.format.manifest import FeatureSource
 

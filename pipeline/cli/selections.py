@@ -46,8 +46,8 @@ def find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") ->
         The store's is of other training examples than it has now.
     """
     from savs.pipeline.errors import SelectionError
-    from savs.pipeline.selection.older import is_of_store
     from savs.pipeline.selection.readouts import BUILT_IN
+    from savs.pipeline.selection.selection_config import is_of_store
     from savs.stores.files.paths import is_remote
     from savs.stores.results import CONFIG, results_folder
 
@@ -79,6 +79,7 @@ def calibrated(
     if it `is_needed`, SelectionError.
     """
     from savs.pipeline.errors import SelectionError
+    from savs.pipeline.evaluation.cross_validation import assess_left_out
 
     try:
         calibration = pipeline.calibrate(store, selection)
@@ -88,7 +89,8 @@ def calibrated(
         say(f"note: no cross-validated accuracy: {error}")
         say("note: so the probabilities are not calibrated either")
         return selection, None
-    return calibration.selection, calibration.estimate
+    left_out = calibration.left_out
+    return calibration.selection, assess_left_out(store, calibration.selection, left_out)
 
 
 def estimates_of(selection: "Selection", crossed: "Evaluation") -> "Mapping[str | None, Metric]":

@@ -14,8 +14,7 @@ from savs.pipeline.evaluation.statistics.reliability import (
     calibration_error,
     reliability,
 )
-from savs.pipeline.selection.selection import Selection
-from savs.pipeline.selection.task_selection import TaskSelection
+from savs.pipeline.selection.selection import Selection, TaskSelection
 
 MEASURED = (
     *("label", "correct", "probability", "prediction_set", "unsure", "atypical"),

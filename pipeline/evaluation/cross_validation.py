@@ -15,10 +15,10 @@ from savs.datasets.metrics.metrics import (
 )
 from savs.datasets.splits.clusters import clusters_of
 from savs.pipeline.evaluation.assessment import Evaluation
-from savs.pipeline.evaluation.left_out import LeftOut, leave_out
-from savs.pipeline.evaluation.predictions import in_schema
+from savs.pipeline.evaluation.predictions import in_schema, predicted
 from savs.pipeline.evaluation.statistics.intervals import summarise
 from savs.pipeline.selection.heads.folds import FOLDS
+from savs.pipeline.selection.left_out import LeftOut, leave_out
 from savs.pipeline.selection.selection import Selection
 from savs.stores import FeatureStore
 
@@ -63,7 +63,9 @@ def assess_left_out(
 ) -> Evaluation:
     """Measure the left-out predictions of a selection's training examples."""
     clusters = clusters_of(store.examples("train")).to_list()
-    whole = pl.concat([part.predictions for part in parts]).sort("row").with_columns(
+    examples = store.examples("train").with_row_index("row")
+    predictions = [predicted(examples[part.rows], part.task.classes, part.scores) for part in parts]
+    whole = pl.concat(predictions).sort("row").with_columns(
         cluster=pl.Series(clusters, dtype=pl.String), leak=pl.lit(None, pl.String)
     )  # fmt: skip
     classes = {task.subtask: task.classes for task in selection.tasks}

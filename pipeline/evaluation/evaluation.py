@@ -10,7 +10,6 @@ from savs.datasets import Benchmark
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import Evaluation, assess
-from savs.pipeline.evaluation.calibrate import calibrate
 from savs.pipeline.evaluation.cost import selection_cost
 from savs.pipeline.evaluation.notes import partial_notes
 from savs.pipeline.evaluation.packed_predictions import in_file_order, packed
@@ -22,10 +21,15 @@ from savs.pipeline.evaluation.probability_columns import (
 )
 from savs.pipeline.evaluation.skipped_examples import as_wrong
 from savs.pipeline.inputs.plugins import stored_benchmark
-from savs.pipeline.selection.compatibility import require_same_model, require_same_prompt
-from savs.pipeline.selection.heads.training_set import head_widths
-from savs.pipeline.selection.older import is_of_store, older_note
+from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.selection import Selection, TaskSelection, default_heads, select
+from savs.pipeline.selection.selection_config import (
+    is_of_store,
+    older_note,
+    require_same_model,
+    require_same_prompt,
+)
+from savs.pipeline.selection.training_data import head_widths
 from savs.stores import FeatureStore, Head, StoreIncompleteError
 from savs.stores.format.layout import THUMBNAIL_COLUMN
 from savs.stores.read.given_store import require_store

@@ -9,8 +9,8 @@ from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.predictions import Answers, predicted
 from savs.pipeline.names import GENERATED
-from savs.pipeline.selection.heads.training_set import training_tasks
 from savs.pipeline.selection.readouts import ClassScores
+from savs.pipeline.selection.training_data import training_tasks
 from savs.stores import FeatureStore, ResultError
 from savs.stores.format.layout import GENERATED_CHARACTERS
 from savs.stores.read.given_store import require_store

@@ -8,10 +8,9 @@ import polars as pl
 from savs.datasets.example import of_subtask
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.selection.prediction_sets import least_examples, require_risk
+from savs.pipeline.selection.calibration import least_examples, require_risk
 from savs.pipeline.selection.readouts import ClassScores
-from savs.pipeline.selection.selection import Selection
-from savs.pipeline.selection.task_selection import TaskSelection
+from savs.pipeline.selection.selection import Selection, TaskSelection
 
 
 def with_probability(

@@ -10,8 +10,8 @@ from savs.foundation.arrays import Array
 from savs.pipeline.evaluation.predictions import Answers, named, predicted
 from savs.pipeline.evaluation.probability_columns import shares
 from savs.pipeline.names import ICL, ZERO_SHOT, ZERO_SHOT_MEAN
-from savs.pipeline.selection.heads.training_set import training_tasks
 from savs.pipeline.selection.readouts import ClassScores
+from savs.pipeline.selection.training_data import training_tasks
 from savs.stores import FeatureStore, ResultError
 
 ANSWERS = "answers"

@@ -8,8 +8,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.model.attention_hooks import HookPoint
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.selection.compatibility import usable_source
-from savs.pipeline.selection.config_json import SelectionConfig, grid_widths
+from savs.pipeline.selection.selection_config import SelectionConfig, grid_widths, usable_source
 from savs.pipeline.selection.selection_file import load_config
 from savs.stores import Head, Identity, LayerGrid
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from savs.pipeline.demo import DEMO_NAME
 from savs.pipeline.evaluation.evaluation_file import load_metrics
-from savs.pipeline.selection.heads.training_set import train_digest, training_tasks
 from savs.pipeline.selection.selection import Selection, TaskSelection
+from savs.pipeline.selection.training_data import train_digest, training_tasks
 from savs.stores import FeatureStore, head_name
 from savs.stores.results import METRICS
 

@@ -7,7 +7,7 @@ would be other predictions, so it is left out of a bundle where this file names 
 from importlib.resources import files
 
 from savs.datasets.example import split_prompt
-from savs.pipeline.selection.config_json import SelectionConfig
+from savs.pipeline.selection.selection_config import SelectionConfig
 from savs.stores.format.layout import LOGIT_SCALE
 
 PREDICT = "predict.py"

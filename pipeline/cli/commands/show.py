@@ -175,7 +175,7 @@ def _skipped(store: "FeatureStore") -> list[dict[str, Any]]:
 def _older(store: "FeatureStore") -> list[str]:
     """Return the results whose classifier was made before training examples were appended."""
     from savs.foundation.errors import SavsError
-    from savs.pipeline.selection.older import appended_since
+    from savs.pipeline.selection.selection_config import appended_since
     from savs.pipeline.selection.selection_file import load_config
     from savs.stores.files.paths import is_remote
     from savs.stores.format.layout import RESULTS

@@ -21,11 +21,13 @@ from savs.pipeline.evaluation.suggest.ordering import (
     unit_features,
 )
 from savs.pipeline.evaluation.suggest.prediction_table import read_predictions
-from savs.pipeline.selection.compatibility import require_same_model, require_same_prompt
-from savs.pipeline.selection.older import older_note
 from savs.pipeline.selection.readouts import ClassScores
-from savs.pipeline.selection.selection import Selection, only_subtask
-from savs.pipeline.selection.task_selection import TaskSelection
+from savs.pipeline.selection.selection import Selection, TaskSelection, only_subtask
+from savs.pipeline.selection.selection_config import (
+    older_note,
+    require_same_model,
+    require_same_prompt,
+)
 from savs.stores import FeatureStore
 from savs.stores.format.layout import THUMBNAIL_COLUMN
 

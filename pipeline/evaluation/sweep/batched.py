@@ -9,12 +9,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.pipeline.selection.heads.centroids import TIE, lengths_of, not_finite
-from savs.pipeline.selection.heads.few_threads import few_threads
+from savs.pipeline.selection.heads.centroids import TIE, few_threads, lengths_of, not_finite
 from savs.pipeline.selection.readouts import ClassScores
 from savs.pipeline.selection.readouts.lda import FittedLda
 from savs.pipeline.selection.readouts.posterior import FittedPosterior
-from savs.pipeline.selection.readouts.probabilities import softmax
+from savs.pipeline.selection.readouts.readout import softmax
 from savs.pipeline.selection.readouts.vote import FittedVote, elect
 
 TABLE = 2**25

@@ -19,10 +19,15 @@ from savs.pipeline.evaluation.sweep.sweep import chosen_readouts
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import DEFAULT_DRAWS
 from savs.pipeline.selection.heads.head_scores import rank_heads
-from savs.pipeline.selection.heads.training_set import training_tasks
 from savs.pipeline.selection.readouts import Readout
-from savs.pipeline.selection.selection import default_heads, head_count, require_scoring
-from savs.pipeline.selection.task_selection import heads_up_to, score_tasks
+from savs.pipeline.selection.selection import (
+    default_heads,
+    head_count,
+    heads_up_to,
+    require_scoring,
+    score_tasks,
+)
+from savs.pipeline.selection.training_data import StoredTraining, training_tasks
 from savs.stores import FeatureStore
 from savs.stores.read.given_store import require_store
 
@@ -92,14 +97,15 @@ def sweep_depth(
 def _depths(store: FeatureStore, given: Sequence[int] | None, count: int) -> list[int]:
     """Return the depths, ascending; the last layer with heads is the last of them."""
     layers = [grid.layer for grid in store.grid]
-    enough = [layer for layer in layers if len(heads_up_to(store, layer)) >= count]
+    enough = [layer for layer in layers if len(heads_up_to(store.heads, layer)) >= count]
     if given is None:
         return enough
     for layer in given:
         if layer < enough[0]:
             raise SelectionError(
-                f"layers up to {layer} have {len(heads_up_to(store, layer))} heads, fewer than the"
-                f" {count} to choose; use --max-layers from {enough[0]} on, or fewer --heads"
+                f"layers up to {layer} have {len(heads_up_to(store.heads, layer))} heads, fewer"
+                f" than the {count} to choose; use --max-layers from {enough[0]} on, or fewer"
+                " --heads"
             )
     return sorted({min(layer, layers[-1]) for layer in given} | {layers[-1]})
 
@@ -123,7 +129,7 @@ def _orders(
 ) -> list[list[int]]:
     """Return the indices of the best heads of each draw at each depth."""
     held, orders = store.heads, []
-    for scores in score_tasks(store, rule, scoring, [draw.task for draw in drawn]):
+    for scores in score_tasks(StoredTraining(store), rule, scoring, [draw.task for draw in drawn]):
         ranked = rank_heads(scores, held)
         orders += [[i for i in ranked if held[i][0] <= depth][:count] for depth in depths]
     return orders

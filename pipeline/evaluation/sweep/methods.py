@@ -32,10 +32,14 @@ from savs.pipeline.evaluation.sweep.sweep import default_shots, require_names, s
 from savs.pipeline.evaluation.zero_shot import ANSWERS
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import DEFAULT_DRAWS, DEFAULT_HEADS, GENERATED, ICL, OWN_ANSWERS
-from savs.pipeline.selection.heads.class_texts import text_arguments
-from savs.pipeline.selection.heads.training_set import TrainingTask, head_widths
 from savs.pipeline.selection.readouts import Readout, choose_readout
 from savs.pipeline.selection.selection import head_count, require_scoring
+from savs.pipeline.selection.training_data import (
+    StoredTraining,
+    TrainingTask,
+    head_widths,
+    text_arguments,
+)
 from savs.stores import FeatureStore
 from savs.stores.read.given_store import require_store
 
@@ -191,7 +195,7 @@ def _lack(store: FeatureStore, task: TrainingTask, rule: Rule) -> str:
         return ""
     head = store.heads[:1]
     try:
-        texts = text_arguments(store, rule.texts, task, head)
+        texts = text_arguments(StoredTraining(store), rule.texts, task, head)
         features = store.features("train", head)[:, task.rows]
         rule.fit(features, task.labels, task.classes, head_widths(store, head), **texts)
     except SelectionError as error:

@@ -15,12 +15,16 @@ from savs.pipeline.evaluation.skipped_examples import with_skipped
 from savs.pipeline.evaluation.sweep.batched import Batch, Headwise
 from savs.pipeline.evaluation.sweep.draws import Draw
 from savs.pipeline.evaluation.sweep.summary import Cell
-from savs.pipeline.selection.heads.class_texts import text_arguments
-from savs.pipeline.selection.heads.training_set import TrainingTask, head_widths
 from savs.pipeline.selection.readouts import ClassScores, Fitted, Readout
 from savs.pipeline.selection.readouts.lda import LDA
 from savs.pipeline.selection.readouts.posterior import POSTERIOR
 from savs.pipeline.selection.readouts.vote import VOTE
+from savs.pipeline.selection.training_data import (
+    StoredTraining,
+    TrainingTask,
+    head_widths,
+    text_arguments,
+)
 from savs.stores import FeatureStore
 
 MEMORY = 2**30
@@ -186,7 +190,7 @@ def _fit(plan: SweepPlan, rule: Readout, task: TrainingTask, heads: Sequence[int
     held = plan.store.heads
     chosen = [held[head] for head in heads]
     features = plan.pool[np.asarray(heads)[:, None], task.rows]
-    texts = text_arguments(plan.store, rule.texts, task, chosen)
+    texts = text_arguments(StoredTraining(plan.store), rule.texts, task, chosen)
     return rule.fit(features, task.labels, task.classes, head_widths(plan.store, chosen), **texts)
 
 

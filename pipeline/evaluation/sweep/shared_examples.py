@@ -16,7 +16,7 @@ from savs.pipeline.evaluation.same_examples import (
 )
 from savs.pipeline.evaluation.skipped_examples import with_skipped
 from savs.pipeline.evaluation.sweep.passes import swept_examples
-from savs.pipeline.selection.heads.training_set import TrainingTask, training_tasks
+from savs.pipeline.selection.training_data import TrainingTask, training_tasks
 from savs.stores import FeatureStore
 
 Stores = Mapping[str, FeatureStore]

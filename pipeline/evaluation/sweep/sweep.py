@@ -15,10 +15,9 @@ from savs.pipeline.evaluation.sweep.summary import Cell, CellScores, Sweep
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import DEFAULT_DRAWS
 from savs.pipeline.selection.heads.head_scores import rank_heads
-from savs.pipeline.selection.heads.training_set import TrainingTask, training_tasks
 from savs.pipeline.selection.readouts import Readout, choose_readout
-from savs.pipeline.selection.selection import head_count, require_scoring
-from savs.pipeline.selection.task_selection import score_tasks
+from savs.pipeline.selection.selection import head_count, require_scoring, score_tasks
+from savs.pipeline.selection.training_data import StoredTraining, TrainingTask, training_tasks
 from savs.stores import FeatureStore
 from savs.stores.read.given_store import require_store
 
@@ -119,7 +118,7 @@ def swept_predictions(
         decides = (rule.score_heads, tuple(rule.texts))  # most readouts score heads alike
         if decides not in orders:
             tasks = [draw.task for draw in plan.draws]
-            scores = score_tasks(plan.store, rule, scoring, tasks)
+            scores = score_tasks(StoredTraining(plan.store), rule, scoring, tasks)
             ranked = [rank_heads(own, plan.store.heads)[: plan.counts[-1]] for own in scores]
             orders[decides] = ranked
         yield from run_draws(plan, rule, orders[decides])

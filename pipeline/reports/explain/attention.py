@@ -13,8 +13,8 @@ from savs.foundation.arrays import Array
 from savs.pipeline.errors import ReportError
 from savs.pipeline.reports.explain.evidence import Evidence
 from savs.pipeline.reports.report.drawing import LEVELS, shade_paths
-from savs.pipeline.selection.config_json import SelectionConfig
 from savs.pipeline.selection.heads.centroids import cosines, leads
+from savs.pipeline.selection.selection_config import SelectionConfig
 from savs.stores import head_name
 
 if TYPE_CHECKING:

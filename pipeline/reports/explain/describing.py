@@ -22,8 +22,8 @@ from savs.pipeline.reports.explain.vote_changes import (
 )
 from savs.pipeline.reports.report.gallery import best_votes
 from savs.pipeline.reports.report.images import Images
-from savs.pipeline.selection.heads.training_set import head_widths
 from savs.pipeline.selection.readouts import Readout
+from savs.pipeline.selection.training_data import head_widths
 from savs.stores import FeatureStore, head_name
 
 SIMILAR = 5

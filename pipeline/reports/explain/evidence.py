@@ -15,9 +15,13 @@ from savs.pipeline.selection.heads.centroids import (
     leads,
     normalise,
 )
-from savs.pipeline.selection.heads.training_set import TrainingTask, head_widths, training_tasks
-from savs.pipeline.selection.selection import Selection
-from savs.pipeline.selection.task_selection import TaskSelection, chosen_features
+from savs.pipeline.selection.selection import Selection, TaskSelection, chosen_features
+from savs.pipeline.selection.training_data import (
+    StoredTraining,
+    TrainingTask,
+    head_widths,
+    training_tasks,
+)
 from savs.stores import FeatureStore, Head
 
 NEAREST = 3
@@ -101,7 +105,7 @@ def gather_evidence(
 
 
 def _train(store: FeatureStore, selection: TaskSelection, task: TrainingTask) -> Trained:
-    (features,) = chosen_features(store, [(selection.heads, task.rows)])
+    (features,) = chosen_features(StoredTraining(store), [(selection.heads, task.rows)])
     ids = store.examples("train")["id"][task.rows].to_list()
     centroids = class_centroids(features, task.labels, len(task.classes))
     return Trained(selection, task.labels, tuple(ids), features, centroids)

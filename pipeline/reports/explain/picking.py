@@ -7,7 +7,7 @@ import polars as pl
 from savs.pipeline.errors import ReportError
 from savs.pipeline.reports.report.evaluated import Evaluated
 from savs.pipeline.reports.report.gallery import SHARE_WRONG, pick_examples
-from savs.pipeline.selection.heads.training_set import train_digest
+from savs.pipeline.selection.training_data import train_digest
 from savs.stores import FeatureStore
 
 

@@ -10,9 +10,8 @@ import polars as pl
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.reports.report.evaluated import Evaluated
-from savs.pipeline.selection.config_json import TaskConfig
-from savs.pipeline.selection.head_map import head_map
-from savs.pipeline.selection.head_stability import Stability, head_stability
+from savs.pipeline.selection.head_map import Stability, head_map, head_stability
+from savs.pipeline.selection.selection_config import TaskConfig
 from savs.pipeline.selection.selection_file import load_selection
 from savs.stores import Head, ResultError, StoreIncompleteError
 from savs.stores.format.layout import digest

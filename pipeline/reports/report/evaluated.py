@@ -14,7 +14,7 @@ from savs.pipeline.evaluation.compare.result_folders import Result, read_result,
 from savs.pipeline.evaluation.evaluation_file import load_metrics, load_predictions
 from savs.pipeline.evaluation.sweep.depth_file import is_depth
 from savs.pipeline.evaluation.sweep.sweep_file import is_sweep
-from savs.pipeline.selection.config_json import SelectionConfig
+from savs.pipeline.selection.selection_config import SelectionConfig
 from savs.pipeline.selection.selection_file import load_config
 from savs.stores import FeatureStore, open_store
 from savs.stores.format.layout import MANIFEST, RESULTS

@@ -9,8 +9,8 @@ import polars as pl
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.reports.report.drawing import LEVELS, grid_path, shade, shade_paths
 from savs.pipeline.reports.report.evaluated import Evaluated
-from savs.pipeline.selection.config_json import SelectionConfig
 from savs.pipeline.selection.head_map import HEAD_MAP_SCHEMA, head_map, mean_map
+from savs.pipeline.selection.selection_config import SelectionConfig
 from savs.pipeline.selection.selection_file import load_selection
 from savs.stores import ResultError, StoreIncompleteError, head_name
 

@@ -10,7 +10,7 @@ from typing import Any
 from savs.foundation.errors import SavsError
 from savs.pipeline.evaluation.suspects import SUSPECTS
 from savs.pipeline.reports.report.evaluated import Evaluated
-from savs.pipeline.selection.heads.training_set import train_digest
+from savs.pipeline.selection.training_data import train_digest
 from savs.stores import FeatureStore
 from savs.stores.format.layout import digest
 

@@ -10,9 +10,9 @@ from savs.foundation.arrays import Array
 from savs.foundation.errors import SavsError
 from savs.pipeline.reports.report.evaluated import Evaluated
 from savs.pipeline.reports.report.gallery import Gallery
-from savs.pipeline.selection.config_json import TaskConfig
 from savs.pipeline.selection.heads.centroids import normalise
-from savs.pipeline.selection.heads.training_set import head_widths
+from savs.pipeline.selection.selection_config import TaskConfig
+from savs.pipeline.selection.training_data import head_widths
 from savs.stores import FeatureStore
 
 MOST_POINTS = 3000
