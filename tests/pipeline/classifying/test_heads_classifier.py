@@ -89,7 +89,7 @@ def test_what_cannot_be_is_named() -> None:
         (
             {"heads": 7, "head_dim": 4},
             SelectionError,
-            "7 heads were requested, but there are 6; use 1 to 6",
+            "but there are 6; use 1 to 6, or all",
         ),
         ({"heads": 0}, SelectionError, "0 heads were requested"),
         ({"heads": 1.5}, SelectionError, "expected a whole number"),
