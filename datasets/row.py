@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,11 @@ class Row:
         """The default id of the row's example: `<file stem>:<row>`."""
         return f"{self.stem}:{self.index}"
 
+    @property
+    def fields(self) -> str:
+        """The names of its fields, for messages."""
+        return ", ".join(map(str, self.values)) or "none"
+
     def error(self, problem: str, remedy: str) -> RowError:
         """Return an error that names this row, what is wrong with it and how to fix it."""
         return RowError(f"{self.where}: {problem}; {remedy}")
@@ -53,8 +59,7 @@ class Row:
         value = self.values.get(name)
         if value is None:
             what = "is null" if name in self.values else "is missing"
-            have = ", ".join(map(str, self.values)) or "none"
-            raise self.error(f"field {name!r} {what}", f"the row has the fields {have}")
+            raise self.error(f"field {name!r} {what}", f"the row has the fields {self.fields}")
         if value == "":
             raise self.error(f"field {name!r} is empty", "give it a value")
         return self._scalar(name, value)
@@ -74,17 +79,20 @@ class Row:
         RowError
             None of the fields has a value, or two have different ones.
         """
-        found = {name: self.text(name) for name in names if self.values.get(name) is not None}
-        if not found:
-            have = ", ".join(map(str, self.values)) or "none"
+        labels_by_field = {
+            name: self.text(name) for name in names if self.values.get(name) is not None
+        }
+        if not labels_by_field:
             raise self.error(
                 f"no field {' or '.join(map(repr, names))} has a label",
-                f"the row has the fields {have}",
+                f"the row has the fields {self.fields}",
             )
-        if len(set(found.values())) > 1:
-            labels = " and ".join(f"{name!r} is {value!r}" for name, value in found.items())
+        if len(set(labels_by_field.values())) > 1:
+            labels = " and ".join(
+                f"{name!r} is {value!r}" for name, value in labels_by_field.items()
+            )
             raise self.error(f"two fields have a label: {labels}", f"keep only {names[0]!r}")
-        return next(iter(found.values()))
+        return next(iter(labels_by_field.values()))
 
     def optional(self, name: str) -> str | None:
         """Return a text field, or None if it is missing, null or empty (as in CSV)."""
@@ -197,3 +205,44 @@ def _media(value: Any) -> bool:
     if isinstance(value, list):
         return bool(value) and all(map(_media, value))
     return isinstance(value, bytes | PackedMedium)
+
+
+def strict_json(text: str) -> Any:
+    """Decode JSON, but refuse NaN, infinity and an object that names a field twice.
+
+    Raises
+    ------
+    ValueError
+        It is not JSON.
+    RecursionError
+        It is nested too deep.
+    """
+    return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
+
+
+def json_object(text: str, where: str, remedy: str) -> dict[str, Any]:
+    """Decode the object at a place of a file; RowError that names it otherwise."""
+    try:
+        value = strict_json(text)
+    except (ValueError, RecursionError) as error:
+        raise RowError(f"{where} is not JSON ({error}); {remedy}") from error
+    return require_object(value, where)
+
+
+def require_object(value: Any, where: str) -> dict[str, Any]:
+    """Return a decoded value that is an object; RowError that names its place otherwise."""
+    if not isinstance(value, dict):
+        raise RowError(f"{where} holds a {type(value).__name__}, expected an object with fields")
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON value")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"field {twice!r} occurs twice")
+    return values

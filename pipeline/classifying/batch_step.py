@@ -12,8 +12,7 @@ from savs.datasets.media.in_memory import file_bytes
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.estimator import SavsClassifier, image_name
-from savs.pipeline.evaluation.predictions import predicted
-from savs.pipeline.evaluation.probability_columns import with_probability
+from savs.pipeline.evaluation.predictions import predicted, with_probability
 from savs.pipeline.extraction.model.model_options import AUTO
 from savs.pipeline.selection.readouts import Readout
 

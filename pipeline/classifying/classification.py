@@ -110,7 +110,7 @@ def classify(
     from savs.pipeline.classifying.new_images import fetching_for, find_new_images, prompt_table
     from savs.pipeline.classifying.several import combine
     from savs.pipeline.classifying.shared_predictions import require_shareable
-    from savs.pipeline.evaluation.probability_columns import risk_notes
+    from savs.pipeline.evaluation.predictions import risk_notes
     from savs.pipeline.selection.selection_config import older_note_beside, require_same_prompt
     from savs.pipeline.selection.selection_file import load_selection, selection_folder
 

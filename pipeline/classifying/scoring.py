@@ -8,8 +8,7 @@ import polars as pl
 
 from savs.foundation.arrays import Array
 from savs.pipeline.classifying.kept_heads import KeptHeads
-from savs.pipeline.evaluation.predictions import VOTES, predicted
-from savs.pipeline.evaluation.probability_columns import with_probability, with_typicality
+from savs.pipeline.evaluation.predictions import VOTES, predicted, with_probability, with_typicality
 from savs.pipeline.extraction.model.loaded_model import Read
 from savs.pipeline.extraction.shard_files import Recalled
 from savs.pipeline.selection.selection import Selection, TaskSelection

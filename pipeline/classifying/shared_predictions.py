@@ -22,7 +22,7 @@ from savs.stores.files.object_store import file_names
 from savs.stores.format.layout import Facts, digest
 from savs.stores.write.claim_files import ClaimFiles
 from savs.stores.write.claims import ClaimLostError, Claims
-from savs.stores.write.open_shards import OpenShards
+from savs.stores.write.writer import OpenShards
 
 PARTS = ".parts"
 """What the name of the folder ends in, behind that of the output."""

@@ -15,12 +15,9 @@ from savs.datasets import Benchmark
 from savs.datasets.rows.plugin_guard import read_captions
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.assessment import Evaluation, assess
+from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
 from savs.pipeline.evaluation.cost import captions_cost
-from savs.pipeline.evaluation.notes import partial_notes
-from savs.pipeline.evaluation.predictions import predicted
-from savs.pipeline.evaluation.probability_columns import shares
-from savs.pipeline.evaluation.skipped_examples import as_wrong, with_skipped
+from savs.pipeline.evaluation.predictions import as_wrong, predicted, shares, with_skipped
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.selection.heads.centroids import first_of_best, normalise
 from savs.pipeline.selection.readouts import ClassScores, Readout
@@ -35,7 +32,7 @@ from savs.pipeline.selection.training_data import (
 )
 from savs.stores import FeatureStore
 from savs.stores.format.layout import CAPTIONS, LOGIT_SCALE
-from savs.stores.read.given_store import require_store
+from savs.stores.read.store import require_store
 
 
 def compares_captions(store: FeatureStore, readout: Readout | str | None) -> bool:

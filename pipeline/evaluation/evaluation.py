@@ -9,17 +9,17 @@ import polars as pl
 from savs.datasets import Benchmark
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.assessment import Evaluation, assess
+from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
 from savs.pipeline.evaluation.cost import selection_cost
-from savs.pipeline.evaluation.notes import partial_notes
-from savs.pipeline.evaluation.packed_predictions import in_file_order, packed
-from savs.pipeline.evaluation.predictions import predicted
-from savs.pipeline.evaluation.probability_columns import (
+from savs.pipeline.evaluation.predictions import (
+    as_wrong,
+    in_file_order,
+    packed,
+    predicted,
     risk_notes,
     with_probability,
     with_typicality,
 )
-from savs.pipeline.evaluation.skipped_examples import as_wrong
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.selection import Selection, TaskSelection, default_heads, select
@@ -32,7 +32,7 @@ from savs.pipeline.selection.selection_config import (
 from savs.pipeline.selection.training_data import head_widths
 from savs.stores import FeatureStore, Head, StoreIncompleteError
 from savs.stores.format.layout import THUMBNAIL_COLUMN
-from savs.stores.read.given_store import require_store
+from savs.stores.read.store import require_store
 
 BLOCK = 2**23
 """Features and scores that several small shards may have together: 32 MB of each."""

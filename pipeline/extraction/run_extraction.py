@@ -62,7 +62,7 @@ from savs.stores import (
     reserve,
     store_of,
 )
-from savs.stores.files.paths import is_remote
+from savs.stores.files.addresses import is_remote
 
 
 def run_extraction(

@@ -4,7 +4,7 @@ import time
 
 from savs.pipeline.extraction.shard_files import StoredShards
 from savs.stores import FeatureWriter, ShardContent, ShardSpec
-from savs.stores.write.open_shards import OpenShards
+from savs.stores.write.writer import OpenShards
 
 
 class Share(StoredShards):

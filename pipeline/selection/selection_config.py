@@ -23,7 +23,7 @@ from savs.pipeline.selection.training_data import grid_widths, planned_digests, 
 from savs.stores import FeatureStore, Head
 from savs.stores.format.layout import MANIFEST, RESULTS, Count, Facts, Sha256, Text, digest
 from savs.stores.format.manifest import FeatureSource, Manifest, read_manifest
-from savs.stores.read.given_store import require_store
+from savs.stores.read.store import require_store
 
 FORMAT = 1
 """Version of config.json and classifier.safetensors. No other is read."""

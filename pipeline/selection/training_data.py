@@ -28,7 +28,7 @@ from savs.stores.format.layout import (
     digest,
 )
 from savs.stores.format.manifest import FeatureSource
-from savs.stores.read.given_store import require_store
+from savs.stores.read.store import require_store
 
 NO_EXAMPLES = "no training examples"
 """Instead of a digest, of a store without any."""

@@ -19,7 +19,7 @@ from savs.pipeline.selection.selection_file import (
     save_selection,
 )
 from savs.stores import FeatureStore, ResultError
-from savs.stores.read.given_store import require_store
+from savs.stores.read.store import require_store
 from savs.stores.results import CLASSIFIER, CONFIG, unfinished_result, whole_result, write_file
 
 CARD = "README.md"

@@ -29,7 +29,7 @@ from savs.pipeline.selection.selection import (
 )
 from savs.pipeline.selection.training_data import StoredTraining, training_tasks
 from savs.stores import FeatureStore
-from savs.stores.read.given_store import require_store
+from savs.stores.read.store import require_store
 
 
 def sweep_depth(

@@ -16,7 +16,7 @@ from savs.pipeline.evaluation.sweep.sweep import chosen_readouts
 from savs.pipeline.selection.readouts import Readout
 from savs.pipeline.selection.selection import default_heads, head_count, select
 from savs.stores import FeatureStore
-from savs.stores.read.given_store import require_store
+from savs.stores.read.store import require_store
 
 PROMPTS_SCHEMA = {
     "readout": pl.String,

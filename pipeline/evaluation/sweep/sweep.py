@@ -19,7 +19,7 @@ from savs.pipeline.selection.readouts import Readout, choose_readout
 from savs.pipeline.selection.selection import head_count, require_scoring, score_tasks
 from savs.pipeline.selection.training_data import StoredTraining, TrainingTask, training_tasks
 from savs.stores import FeatureStore
-from savs.stores.read.given_store import require_store
+from savs.stores.read.store import require_store
 
 HEADS: tuple[int | Literal["all"], ...] = (1, 5, 10, 20, 50, "all")
 SHOTS = (1, 2, 4, 8, 16)
