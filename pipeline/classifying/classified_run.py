@@ -29,7 +29,7 @@ from savs.pipeline.extraction.batches.worker_process import start_server
 from savs.pipeline.extraction.batches.workers import count_workers
 from savs.pipeline.extraction.checks.preflight import preflight, sample
 from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
-from savs.pipeline.extraction.engine import Engine, ShardRows
+from savs.pipeline.extraction.engine import Engine
 from savs.pipeline.extraction.make_engine import make_engine, run_notes
 from savs.pipeline.extraction.model.answers import NO_ANSWERS
 from savs.pipeline.extraction.model.identity import identity_before_loading
@@ -40,6 +40,7 @@ from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.pixel_scale import find_scale
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.extraction.sinks import ShardRows
 from savs.pipeline.inputs.source import find_video
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.launchers import ALONE, Rank
@@ -135,7 +136,8 @@ class ClassifiedRun:
         encoder = load_encoder(self.loading)
         loading = replace(self.loading, revision=encoder.revision or self.loading.revision)
         self._match_before_loading(loading, encoder)
-        tried = sample(encoder, *max(by_folder(shards), key=lambda group: len(group[0])))
+        most, media = max(by_folder(shards), key=lambda group: len(group[0]))
+        tried = sample(encoder, most, lambda _: media)
         workers = count_workers(self.run, loading.device, tried.seconds * total, self.rank)
         if workers:
             start_server()
@@ -183,7 +185,7 @@ class ClassifiedRun:
             scale if batching.raw_pixels else None,
             self.run,
             workers=workers,
-            rules=shards[0].media.rules,
+            rules=shards[0].media(shards[0].examples[0]).rules,
             answers=NO_ANSWERS,
             loading=loading,
             sharing=batching.sharing or UNTRIED,

@@ -9,7 +9,7 @@ import polars as pl
 from savs.datasets import Example, MediaFolder
 from savs.pipeline.classifying.new_images import Group
 from savs.pipeline.errors import OutputError
-from savs.pipeline.extraction.engine import ShardRows
+from savs.pipeline.extraction.sinks import ShardRows
 from savs.stores import ShardSpec
 
 ROWS = 64
@@ -24,7 +24,7 @@ def in_parts(groups: Sequence[Group]) -> list[ShardRows]:
         for start in range(0, len(group.examples), ROWS)
     ]
     return [
-        ShardRows(ShardSpec("test", number, 0, len(part), ""), part, media)
+        ShardRows(ShardSpec("test", number, 0, len(part), ""), part, lambda _, own=media: own)
         for number, (part, media) in enumerate(parts)
     ]
 
@@ -33,7 +33,8 @@ def by_folder(shards: Sequence[ShardRows]) -> list[tuple[list[Example], MediaFol
     """Return the examples of each folder, and the folder."""
     found: dict[int, tuple[list[Example], MediaFolder]] = {}
     for shard in shards:
-        found.setdefault(id(shard.media), ([], shard.media))[0].extend(shard.examples)
+        media = shard.media(shard.examples[0])
+        found.setdefault(id(media), ([], media))[0].extend(shard.examples)
     return list(found.values())
 
 

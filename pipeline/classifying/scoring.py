@@ -10,7 +10,7 @@ from savs.foundation.arrays import Array
 from savs.pipeline.classifying.kept_heads import KeptHeads
 from savs.pipeline.evaluation.predictions import VOTES, predicted, with_probability, with_typicality
 from savs.pipeline.extraction.model.loaded_model import Read
-from savs.pipeline.extraction.shard_files import Recalled
+from savs.pipeline.extraction.sinks import Recalled
 from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.stores import LayerGrid, ShardContent, ShardSpec
 from savs.stores.format.layout import to_float32

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from answer_stores import store_with_answers
+from text_stores import store_with_answers
 
 from savs.pipeline import evaluate, own_answer, select
 from savs.stores import ResultError

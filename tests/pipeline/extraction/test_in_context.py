@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from answer_oracle import likelihood
+from oracle import likelihood
 from PIL import Image
 
 from savs.datasets import RowError

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from page_tables import Page
 from random_stores import draw_problem, write_problem
+from reported import Page
 from small_results import save_result
 
 from savs.foundation.errors import ParameterError
