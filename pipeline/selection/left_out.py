@@ -2,7 +2,7 @@
 
 Nested K-fold: in each fold's turn, heads are scored, chosen and fitted on the other folds alone,
 with the selection's own number of heads, scoring and readout, and classify the fold left out.
-`calibrate` makes probabilities of the scores; `cross_validate` measures the predictions.
+`calibrate` makes probabilities of the scores; `evaluate` on folds measures the predictions.
 """
 
 from collections.abc import Iterator, Sequence
@@ -66,7 +66,7 @@ def calibrate(training: Training, selection: Selection) -> Calibrated:
 
     That is a temperature, which makes probabilities of scores and changes no prediction, the scores
     that prediction sets of a chosen risk are made from, and the typicality below which an example
-    is like none of the training ones. The folds are those of `cross_validate`. A task whose readout
+    is like none of the training ones. The folds are those of `evaluate` on folds. A task whose readout
     has negative scores, or does not calibrate, stays without.
 
     Parameters
@@ -79,7 +79,7 @@ def calibrate(training: Training, selection: Selection) -> Calibrated:
     Raises
     ------
     SelectionError
-        As in `cross_validate`: the selection is of other examples, or a class has too few
+        As in `evaluate` on folds: the selection is of other examples, or a class has too few
         independent examples.
     """
     data = training_of(training)
@@ -149,7 +149,7 @@ def leave_out(
     """Classify each training example by a selection of the other folds, task by task.
 
     Examples of one cluster, which share an image or a group, stay in one fold. Heads that were
-    taken from elsewhere (`heads_from`) are only fitted again. Errors as in `cross_validate`.
+    taken from elsewhere (`heads_from`) are only fitted again. Errors as in `evaluate` on folds.
     """
     if folds != "loo" and folds < 2:
         raise SelectionError(f"folds is {folds}, expected at least 2, or 'loo'")
