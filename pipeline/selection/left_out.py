@@ -2,7 +2,7 @@
 
 Nested K-fold: in each fold's turn, heads are scored, chosen and fitted on the other folds alone,
 with the selection's own number of heads, scoring and readout, and classify the fold left out.
-`calibrate` makes probabilities of the scores; `evaluate` on folds measures the predictions.
+`calibrate` makes probabilities of the scores; `evaluate` on folds measures predictions.
 """
 
 from collections.abc import Iterator, Sequence
@@ -66,8 +66,8 @@ def calibrate(training: Training, selection: Selection) -> Calibrated:
 
     That is a temperature, which makes probabilities of scores and changes no prediction, the scores
     that prediction sets of a chosen risk are made from, and the typicality below which an example
-    is like none of the training ones. The folds are those of `evaluate` on folds. A task whose readout
-    has negative scores, or does not calibrate, stays without.
+    is like none of the training ones. The folds are those of `evaluate` on folds. A task whose
+    readout has negative scores, or does not calibrate, stays without.
 
     Parameters
     ----------
