@@ -1,12 +1,11 @@
 """`classify`: new images through the model of a classifier, predictions as they are made."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from savs.foundation.errors import ParameterError
-from savs.pipeline.classifying.result import Classification
 from savs.pipeline.extraction.model.model_options import PlacingKeywords
 from savs.pipeline.extraction.requirements import require_extra
 from savs.pipeline.extraction.run_options import BatchKeywords, RunOptions
@@ -16,6 +15,8 @@ from savs.pipeline.running.launchers import find_rank
 from savs.pipeline.running.progress import SILENT, Reporting
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from savs.pipeline.selection.readouts import Readout
 
 
@@ -29,6 +30,29 @@ class ClassifyKeywords(
     QuestionKeywords, NewImageKeywords, PlacingKeywords, BatchKeywords, total=False
 ):
     """Further keyword arguments of `classify`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """Predictions of new images."""
+
+    predictions: "pl.DataFrame"
+    """Columns `CLASSIFIED_SCHEMA`, in the order of the input. With `out` these are in the file, and
+    here are only `id`, `prediction`, `unsure`, `atypical` and `reason` of all its rows."""
+    out: Path | None
+    """The file that has them."""
+    rows: int
+    """Examples that this run classified."""
+    seconds: float
+    """Time that they took, without loading the model."""
+    notes: tuple[str, ...]
+    """What limits the predictions."""
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """Id and reason of every example that could not be classified."""
+        rows = self.predictions.select("id", "reason").drop_nulls("reason")
+        return list(rows.iter_rows())
 
 
 def classify(

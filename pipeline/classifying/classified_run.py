@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from savs.pipeline.classifying.classification import Classification
 from savs.pipeline.classifying.classifier_model import ClassifierModel
 from savs.pipeline.classifying.example_parts import (
     by_folder,
@@ -21,7 +22,6 @@ from savs.pipeline.classifying.kept_heads import KeptHeads
 from savs.pipeline.classifying.model_match import as_identity, decoding_of, require_match
 from savs.pipeline.classifying.new_images import Group
 from savs.pipeline.classifying.prediction_file import open_predictions
-from savs.pipeline.classifying.result import Classification
 from savs.pipeline.classifying.scoring import ScoredShards, schema_of
 from savs.pipeline.classifying.shared_predictions import SharedPredictions, share_predictions
 from savs.pipeline.extraction.batches.feed import prompts_of
