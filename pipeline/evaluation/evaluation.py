@@ -118,7 +118,7 @@ def score(
     if not is_allowed:
         require_same_prompt(selection, store.examples("test"), is_allowed=False)
     unable = risk_notes(selection, risk)
-    whole, left_out = _predict(store, selection, risk)
+    whole, left_out = predict(store, selection, risk)
     answered = whole.filter(pl.col("prediction").is_not_null())
     other_prompts = require_same_prompt(selection, answered, is_allowed=is_allowed)
     classes = {task.subtask: task.classes for task in selection.tasks}
@@ -134,7 +134,7 @@ def score(
     )
 
 
-def _predict(
+def predict(
     store: FeatureStore, selection: Selection, risk: float | None
 ) -> tuple[pl.LazyFrame, list[str | None]]:
     """Return all test examples with their predictions, and subtasks that cannot be predicted yet.
