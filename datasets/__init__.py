@@ -1,6 +1,6 @@
 """Benchmarks: rows of input files -> examples, media, and metrics over predictions."""
 
-from savs.foundation.lazy_imports import lazy_imports
+from savs.foundation.imports import lazy_imports
 
 with lazy_imports(globals()):
     from savs.datasets.benchmark import About, Benchmark, Fields
@@ -16,8 +16,13 @@ with lazy_imports(globals()):
     )
     from savs.datasets.example import Example
     from savs.datasets.media.media import MediaFolder
-    from savs.datasets.metrics.groups import group_metrics, pair_metric, set_accuracy
-    from savs.datasets.metrics.matching import matching_metrics
+    from savs.datasets.metrics.groups import (
+        group_metrics,
+        matching_metrics,
+        order_metric,
+        pair_metric,
+        set_accuracy,
+    )
     from savs.datasets.metrics.metrics import (
         Classes,
         Units,
@@ -26,11 +31,10 @@ with lazy_imports(globals()):
         mean_metric,
         subtask_accuracies,
     )
-    from savs.datasets.metrics.pairs import order_metric
     from savs.datasets.metrics.ranking import ranking_metrics
     from savs.datasets.row import Row
     from savs.datasets.rows.examples import read_examples
     from savs.datasets.rows.files import find_files
+    from savs.datasets.splits.labels import check_splits, unknown_labels
     from savs.datasets.splits.leaks import Leaks, find_leaks
     from savs.datasets.splits.shots import Shots
-    from savs.datasets.splits.splits import check_splits, unknown_labels

@@ -8,6 +8,9 @@ from typing import Any
 
 from savs.datasets.errors import RowError
 
+MAX_ROW_BYTES = 2**27
+"""Most bytes of a line, of a CSV cell, and of the text in a row of a Parquet file."""
+
 
 @dataclass(frozen=True, slots=True)
 class PackedMedium:

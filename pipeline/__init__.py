@@ -4,7 +4,7 @@ The functions are named like the commands. A name is imported when it is first u
 `extract`, `load_model` or `check_model` is called.
 """
 
-from savs.foundation.lazy_imports import lazy_imports
+from savs.foundation.imports import lazy_imports
 
 with lazy_imports(globals()):
     from savs.datasets.splits.shots import Shots

@@ -11,9 +11,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from savs.datasets.benchmarks.shapes import TASKS
-from savs.datasets.benchmarks.shapes.drawing import draw
-from savs.datasets.benchmarks.shapes.items import Item, drawer
-from savs.datasets.benchmarks.shapes.scenes import CANVASES
+from savs.datasets.benchmarks.shapes.scenes import CANVASES, draw
+from savs.datasets.benchmarks.shapes.tasks import Item, drawer
 
 COLUMNS = 3
 CELL = (460, 268)

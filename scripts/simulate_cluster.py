@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from savs.foundation.whole_files import whole_file
+from savs.foundation.files import whole_file
 from savs.stores import ShardSpec
 from savs.stores.files.object_store import file_names
 from savs.stores.write import open_shards as working

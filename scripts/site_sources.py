@@ -141,7 +141,7 @@ def public_names(package: str) -> list[tuple[str, str]]:
     return [
         (alias.name, str(node.module))
         for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module != "savs.foundation.lazy_imports"
+        if isinstance(node, ast.ImportFrom) and node.module != "savs.foundation.imports"
         for alias in node.names
     ]
 

@@ -1,6 +1,6 @@
 """Feature stores: the only rooms that know HDF5 and result files."""
 
-from savs.foundation.lazy_imports import lazy_imports
+from savs.foundation.imports import lazy_imports
 
 with lazy_imports(globals()):
     from savs.stores.errors import (

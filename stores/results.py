@@ -9,12 +9,18 @@ from typing import Any
 import polars as pl
 from safetensors import SafetensorError
 
-from savs.foundation.disk_errors import native_disk_errors
-from savs.foundation.indented_json import indented
-from savs.foundation.noted_files import noted_files, remove_noted
-from savs.foundation.parquet_files import scan_parquet
-from savs.foundation.regular_files import regular_size
-from savs.foundation.whole_files import make_folder, remove_left_overs, unfinished, whole_file
+from savs.foundation.files import (
+    indented,
+    make_folder,
+    native_disk_errors,
+    noted_files,
+    regular_size,
+    remove_left_overs,
+    remove_noted,
+    unfinished,
+    whole_file,
+)
+from savs.foundation.frames import scan_parquet
 from savs.stores.errors import ResultError, StoreWriteError
 from savs.stores.format.layout import MANIFEST, RESULTS, decode_json
 

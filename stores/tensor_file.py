@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from savs.foundation.arrays import Array
-from savs.foundation.regular_files import regular_size
+from savs.foundation.files import regular_size
 from savs.stores.results import CONFIG, SELECT, file_sha256, reading, write_file
 
 HEADER_BYTES = 2**12

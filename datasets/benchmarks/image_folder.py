@@ -8,10 +8,9 @@ from pathlib import Path, PurePath
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.benchmarks.general import measure
 from savs.datasets.errors import OptionError, SourceError
-from savs.datasets.media.video_containers import is_video_name
 from savs.datasets.metrics.metrics import SCORED
 from savs.datasets.row import Row
-from savs.datasets.rows.media_suffixes import IMAGES
+from savs.datasets.rows.media_names import IMAGES, is_video_name
 
 SKIPPED = frozenset(("desktop.ini", "thumbs.db"))
 """Files of operating systems, skipped like hidden ones; in lower case."""

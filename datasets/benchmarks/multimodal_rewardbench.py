@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import polars as pl
 
 from savs.datasets.benchmark import About, Benchmark, Fields
+from savs.datasets.metrics.groups import order_metric
 from savs.datasets.metrics.metrics import Classes, Units, accuracy
-from savs.datasets.metrics.pairs import order_metric
 from savs.datasets.row import Row
 
 PARTS = {"safety": ("pairs", "bias", "other"), "reasoning": ("math", "math", "coding")}

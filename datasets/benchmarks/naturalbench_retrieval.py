@@ -4,16 +4,20 @@ Source of the files and the prompt: the public reference of arXiv 2412.00142. So
 score: Li et al., NaturalBench, arXiv 2410.14669, after Winoground, arXiv 2204.03162.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 
 import polars as pl
 
 from savs.datasets.benchmark import About, Benchmark, Fields
-from savs.datasets.benchmarks.captions import shown_caption
-from savs.datasets.metrics.groups import group_metrics
-from savs.datasets.metrics.matching import matching_metrics
+from savs.datasets.metrics.groups import YES, group_metrics, matching_metrics
 from savs.datasets.metrics.metrics import Classes, Units, accuracy
 from savs.datasets.row import Row
+
+ASKED = re.compile(
+    r"\s*Does this image show (.+)\? (?:Please answer|Answer) with Yes or No\.", re.S
+)
+QUOTES = ("'", '"')
 
 
 def parse_row(row: Row) -> Iterator[Fields]:
@@ -24,6 +28,24 @@ def parse_row(row: Row) -> Iterator[Fields]:
         media=(row.required_medium("image"),),
         group=row.text("question_id"),
     )
+
+
+def shown_caption(prompt: str) -> Mapping[str, str]:
+    """Return the caption of `Does this image show ...?` for Yes; nothing of another prompt.
+
+    Examples
+    --------
+    >>> shown_caption("Does this image show 'A cat.'? Answer with Yes or No.")
+    {'Yes': 'A cat.'}
+    >>> shown_caption("What is this?")
+    {}
+    """
+    match = ASKED.fullmatch(prompt)
+    if match is None:
+        return {}
+    text = match[1]
+    is_quoted = len(text) > 2 and text[0] in QUOTES and text[-1] == text[0]
+    return {YES: text[1:-1] if is_quoted else text}
 
 
 def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 import polars as pl
 
 from savs.datasets.benchmark import About, Benchmark, Fields
-from savs.datasets.benchmarks.captions import shown_caption
-from savs.datasets.metrics.groups import set_accuracy
+from savs.datasets.benchmarks.naturalbench_retrieval import shown_caption
+from savs.datasets.metrics.groups import order_metric, set_accuracy
 from savs.datasets.metrics.metrics import Classes, Units, accuracy
-from savs.datasets.metrics.pairs import order_metric
 from savs.datasets.row import Row
 
 PAIR = ["group", "media"]

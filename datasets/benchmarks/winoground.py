@@ -10,12 +10,11 @@ from pathlib import PurePosixPath
 import polars as pl
 
 from savs.datasets.benchmark import About, Benchmark, Fields
-from savs.datasets.benchmarks.captions import shown_caption
-from savs.datasets.metrics.groups import GROUP_ROWS
-from savs.datasets.metrics.matching import matching_metrics
+from savs.datasets.benchmarks.naturalbench_retrieval import shown_caption
+from savs.datasets.metrics.groups import GROUP_ROWS, matching_metrics
 from savs.datasets.metrics.metrics import Classes, Units, accuracy
 from savs.datasets.row import Row
-from savs.datasets.rows.packed_media import is_packed
+from savs.datasets.rows.media_names import is_packed
 
 
 def parse_row(row: Row) -> Iterator[Fields]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from threading import Lock
 
 from savs.datasets.errors import MediaError
-from savs.foundation.whole_files import whole_file
+from savs.datasets.rows.media_names import is_address
+from savs.foundation.files import whole_file
 
 TIMEOUT_S = 20.0
 """How long a server may be silent."""
@@ -22,17 +23,6 @@ AT_ONCE = 8
 """Media that are fetched in parallel."""
 _COUNTING = Lock()
 """Held while bytes are counted; a `Fetching` travels to worker processes, a lock cannot."""
-
-
-def is_address(name: str) -> bool:
-    """Return whether a medium's name is an http or https URL.
-
-    Examples
-    --------
-    >>> is_address("https://host/1.png"), is_address("photos/1.png")
-    (True, False)
-    """
-    return name.lower().startswith(("http://", "https://"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 from urllib import request
 from urllib.parse import urlsplit
 
-from savs.foundation.addresses import is_public
+from savs.foundation.network import is_public
 
 PIECE_BYTES = 2**16
 

@@ -8,11 +8,17 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from savs.datasets.errors import MediaError
-from savs.datasets.media.limits import COSTLY, MAX_IMAGE_PIXELS, RAISE, require_size
-from savs.datasets.media.video_containers import HEIC_BRANDS
+from savs.datasets.media.containers import HEIC_BRANDS
 
 BAND_PIXELS = 2**20
 """Pixels that are converted to RGB together: the intermediate forms take no more."""
+MAX_IMAGE_PIXELS = 2**26
+"""Most pixels of an image by default: 67 megapixels, 268 MB once decoded."""
+MAX_SIDE_PX = 2**16 - 1
+"""Longest side: that of a JPEG. Rows take memory, however short they are."""
+COSTLY = {"WEBP": 2}
+"""Format -> by how much its limit is lower: decoding takes several times as much per pixel."""
+RAISE = "scale it down, or raise --max-image-pixels"
 
 
 def decode_image(
@@ -114,3 +120,16 @@ def thumbnail(image: Image.Image, side_px: int) -> bytes:
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=80)
     return buffer.getvalue()
+
+
+def require_size(width: int, height: int, name: str, limit: int, images: int = 1) -> None:
+    """Raise MediaError where one or several images of a size have more pixels than `limit`."""
+    if max(width, height) > MAX_SIDE_PX:
+        raise MediaError(
+            f"{name} has {width} x {height} pixels, more than {MAX_SIDE_PX:,} on one side: cut it"
+        )
+    if images * width * height > limit:
+        count = f"{images} frames of " if images > 1 else ""
+        raise MediaError(
+            f"{name} has {count}{width} x {height} pixels, more than {limit:,}: {RAISE}"
+        )

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from savs.datasets.errors import MediaError
-from savs.datasets.media.download import is_address
 from savs.datasets.media.media import MediaFolder, MediaRules
+from savs.datasets.rows.media_names import is_address
 
 Pictured = str | Path | bytes | Image.Image | np.ndarray[Any, Any]
 """An image: the path of a file, the bytes of one, a PIL image, or `(height, width)`,

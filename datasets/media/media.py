@@ -1,21 +1,29 @@
-"""Media of a run: files below one folder, rows of files, or URLs; read and decoded."""
+"""Media of a run: files below one folder, rows of files, or URLs; found, read and decoded."""
 
 import hashlib
+import io
+import ntpath
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+from PIL import Image
 
 from savs.datasets.errors import MediaError
-from savs.datasets.media.download import Fetching, is_address
-from savs.datasets.media.images import decode_image
-from savs.datasets.media.limits import MAX_FILE_BYTES, MAX_IMAGE_PIXELS
-from savs.datasets.media.paths import absolute, is_foreign, locate
-from savs.datasets.media.video import Visual
-from savs.datasets.media.video_containers import container_of, is_video_name
-from savs.datasets.media.video_ways import FRAMES, NATIVE
-from savs.datasets.media.videos import DEFAULT_FRAMES, decode_video
-from savs.datasets.rows.packed_media import is_packed, packed_file, read_packed
-from savs.foundation.regular_files import regular_size
+from savs.datasets.example import FRAMES, NATIVE
+from savs.datasets.media.containers import container_of
+from savs.datasets.media.download import Fetching
+from savs.datasets.media.images import MAX_IMAGE_PIXELS, decode_image
+from savs.datasets.media.videos import DEFAULT_FRAMES, Visual, decode_video, video_size
+from savs.datasets.rows.media_names import is_address, is_packed, is_video_name, packed_parts
+from savs.datasets.rows.packed_media import read_packed
+from savs.foundation.files import regular_size
+
+ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)
+"""EXIF tag, and its values for an image that lies on its side."""
+MAX_FILE_BYTES = 2**31
+"""Largest file that is read as a medium."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +110,7 @@ class MediaFolder:
         if is_address(name):
             return None if self.rules.fetching is None else self.rules.fetching.kept(name)
         if is_packed(name):
-            return locate(self.packed or self.root, packed_file(name))
+            return locate(self.packed or self.root, packed_parts(name)[0])
         return locate(self.root, name, outside=self.rules.allow_outside)
 
     def read(self, name: str) -> bytes:
@@ -119,7 +127,7 @@ class MediaFolder:
                 raise MediaError(f"{name} is a URL and was read without --fetch-urls")
             data = self.rules.fetching.fetch(name)
         elif is_packed(name):
-            file = packed_file(name)
+            file = packed_parts(name)[0]
             data = read_packed(MediaFolder(self.packed or self.root).path(file), name)
         else:
             data = self._read_file(name)
@@ -185,6 +193,11 @@ class MediaFolder:
         return [f"{count} matched below {self.root}, such as {name} by {path}"]
 
 
+def sha256(data: bytes) -> str:
+    """Return the hexadecimal SHA-256 of a medium's bytes: equal content, equal digest."""
+    return hashlib.sha256(data).hexdigest()
+
+
 def decode_medium(data: bytes, name: str, rules: MediaRules = DEFAULT_RULES) -> list[Visual]:
     """Decode an image or a video, by its content rather than its name.
 
@@ -211,6 +224,91 @@ def _decode_clip(data: bytes, name: str, rules: MediaRules) -> list[Visual]:
     return [*video.frames] if rules.video == FRAMES else [video]
 
 
-def sha256(data: bytes) -> str:
-    """Return the hexadecimal SHA-256 of a medium's bytes: equal content, equal digest."""
-    return hashlib.sha256(data).hexdigest()
+def image_sizes(data: bytes, frames: int = DEFAULT_FRAMES) -> list[tuple[int, int]]:
+    """Return width and height of each image that `decode_medium` will give, as far as is known.
+
+    Parameters
+    ----------
+    data
+        An image or a video.
+    frames
+        Frames per video; a short one has fewer.
+
+    Returns
+    -------
+    list
+        Pixels, upright; one item for an image, `(0, 0)` where the header cannot be read.
+    """
+    try:
+        if container_of(data) is not None:
+            return [video_size(data)] * frames
+        with Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
+            known = image.format != "PNG" or "exif" in image.info  # Pillow decodes a PNG to look
+            turned = known and image.getexif().get(ORIENTATION) in TURNED
+            return [(height, width) if turned else (width, height)]
+    except Exception:  # what is wrong is said when it is decoded
+        return [(0, 0)]
+
+
+def locate(root: Path, name: str, *, outside: bool = False) -> Path | None:
+    """Return the path of a medium, or None if its name leads out of the root.
+
+    An absolute path that is not below the root stands for the longest end of it that exists
+    directly below the root. A relative name need not exist; unless a file is called so, its
+    backslashes separate folders.
+
+    Parameters
+    ----------
+    root
+        Folder of the media.
+    name
+        A path relative to the root, or an absolute one of this machine or another, Windows
+        included.
+    outside
+        Allow names that lead out of the root; an absolute path that exists is then taken as it is.
+    """
+    if not is_foreign(root, name):
+        path = absolute(root / name)
+        if "\\" in name and not _exists(str(path)):
+            path = absolute(root / name.replace("\\", "/"))
+        return path if outside or _below(path, absolute(root)) else None
+    if outside and _exists(name):
+        return absolute(Path(name))
+    base, parts = str(absolute(root)), _parts(name)
+    ends = ("/".join((base, *parts[start:])) for start in range(len(parts)))
+    return next((Path(end) for end in ends if _exists(end)), None)
+
+
+def is_foreign(root: Path, name: str) -> bool:
+    """Return whether a name is an absolute path that is not below the root."""
+    if name.startswith("/"):
+        return not _below(absolute(Path(name)), absolute(root))
+    return _is_of_windows(name)
+
+
+def absolute(path: Path) -> Path:
+    """Return the absolute path without `..`; links are not resolved."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
+
+
+def _below(path: Path, base: Path) -> bool:
+    return path == base or str(path).startswith(f"{str(base).rstrip('/')}/")
+
+
+def _is_of_windows(name: str) -> bool:
+    has_drive = name[1:3] in (":\\", ":/") and name[0].isalpha()
+    return has_drive or name.startswith("\\")
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """Return the parts of an absolute path behind its root, `..` resolved."""
+    path = ntpath.splitdrive(name)[1].replace("\\", "/") if _is_of_windows(name) else name
+    return PurePosixPath(os.path.normpath(path)).parts[1:]
+
+
+def _exists(path: str) -> bool:
+    try:
+        return os.path.exists(path)  # noqa: PTH110 - called for a hundred thousand paths
+    except (OSError, ValueError):  # too long, or refused by the system
+        return False

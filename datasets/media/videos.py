@@ -1,10 +1,10 @@
-"""Video files: a few frames, evenly spaced in time, decoded to RGB."""
+"""Videos: a few frames of a file, evenly spaced in time, decoded to RGB."""
 
 import io
 import re
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -14,34 +14,51 @@ import numpy as np
 from PIL import Image
 
 from savs.datasets.errors import MediaError
-from savs.datasets.media.limits import (
-    MAX_IMAGE_PIXELS,
-    MAX_SAMPLES,
-    VIDEO_IMAGES,
-    require_frames,
-    require_size,
-)
-from savs.datasets.media.mp4_boxes import declared_samples
-from savs.datasets.media.video import Video
-from savs.datasets.media.video_containers import AVI, MP4, container_of, missing_bytes
+from savs.datasets.media.containers import AVI, MP4, container_of, declared_samples, missing_bytes
+from savs.datasets.media.images import MAX_IMAGE_PIXELS, require_size
 
 DEFAULT_FRAMES = 8
 """Frames per video by default; also those of a store that does not record the number."""
 WHOLE = 0.9
 """A video with less than this share of its declared frames or duration is damaged."""
+VIDEO_IMAGES = 4
+"""The frames of a video together may have as many pixels as this number of images."""
+MAX_FRAMES = 2**21
+"""Most frames of a video, used or not: 19 hours at 30 a second."""
+MAX_SAMPLES = 2**22
+"""Most samples that all tracks of an MP4 may declare, those of sound included."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Clip:
-    """An open video."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Video:
+    """Frames of a video; made by `decode_video`."""
 
-    container: Any
-    stream: Any
-    name: str
-    numbered: bool
-    """Frames are identified by number rather than time: AVI has a constant rate and no times."""
-    max_pixels: int
-    """Most pixels of a frame."""
+    frames: tuple[Image.Image, ...]
+    """8-bit RGB, upright, in the order of time; at least one."""
+    times_s: tuple[float, ...]
+    """When each is shown, in seconds from the first frame of the file."""
+    duration_s: float
+    """From the first frame of the file to the end of the last one, in seconds."""
+
+
+Visual = Image.Image | Video
+"""What stands in a prompt for a medium, or for a part of one."""
+
+
+def images_of(pieces: Iterable[str | Visual]) -> list[Image.Image]:
+    """Return all images of a prompt's pieces in reading order, the frames of videos included."""
+    found: list[Image.Image] = []
+    for piece in pieces:
+        if isinstance(piece, Video):
+            found += piece.frames
+        elif isinstance(piece, Image.Image):
+            found.append(piece)
+    return found
+
+
+def videos_of(pieces: Iterable[str | Visual]) -> list[Video]:
+    """Return the videos of a prompt's pieces in reading order."""
+    return [piece for piece in pieces if isinstance(piece, Video)]
 
 
 def decode_video(
@@ -121,6 +138,19 @@ def pick(starts: Sequence[int], end: int, parts: int) -> list[int]:
     length = end - starts[0]
     centres = (starts[0] + Fraction((2 * part + 1) * length, 2 * parts) for part in range(parts))
     return list(dict.fromkeys(bisect_right(starts, centre) - 1 for centre in centres))
+
+
+@dataclass(frozen=True, slots=True)
+class _Clip:
+    """An open video."""
+
+    container: Any
+    stream: Any
+    name: str
+    numbered: bool
+    """Frames are identified by number rather than time: AVI has a constant rate and no times."""
+    max_pixels: int
+    """Most pixels of a frame."""
 
 
 @contextmanager
@@ -213,6 +243,12 @@ def _times(clip: _Clip) -> tuple[Sequence[int], int, Sequence[int]]:
         raise MediaError(f"{clip.name} is damaged: {shown_s:.1f} of {said_s:.1f} s are present")
     is_key = np.frombuffer(packets.keys, np.bool_)[order]
     return starts, end, stamps[order][is_key].tolist()
+
+
+def require_frames(count: int, name: str) -> None:
+    """Raise MediaError for more frames than `MAX_FRAMES`."""
+    if count > MAX_FRAMES:
+        raise MediaError(f"{name} has more than {MAX_FRAMES:,} frames: cut it")
 
 
 def _unit_s(clip: _Clip) -> Fraction:

@@ -1,4 +1,4 @@
-"""Metrics over sets of examples: pairs, and NaturalBench's groups of four.
+"""Metrics over sets of examples: pairs, groups of four, matching of captions, order of scores.
 
 Groups are found by id, never by line position.
 """
@@ -9,12 +9,16 @@ from dataclasses import replace
 import polars as pl
 
 from savs.datasets.errors import RowError
-from savs.datasets.metrics.metrics import Classes, Units, guess_score
+from savs.datasets.metrics.metrics import Classes, Units, class_margin, guess_score
 
 NAMED = 5
 """Number of incomplete groups that a note names."""
 GROUP_ROWS = 4
 """A NaturalBench group is two images x two questions."""
+YES = "Yes"
+CHANCES = {"text": 0.25, "image": 0.25, "group": 1 / 6}
+"""Expected for scores in random order. `group` needs both true pairs above both false ones, as in a
+sixth of the orders of four scores."""
 
 
 def set_accuracy(
@@ -72,15 +76,6 @@ def set_accuracy(
     )
 
 
-def incomplete_note(name: str, groups: Iterable[str]) -> tuple[str, ...]:
-    """Return a note that counts and names incomplete groups, if any."""
-    found = list(dict.fromkeys(groups))
-    if not found:
-        return ()
-    names = ", ".join(found[:NAMED]) + (" ..." if len(found) > NAMED else "")
-    return (f"{name}: incomplete groups left out: {len(found)} ({names})",)
-
-
 def group_metrics(predictions: pl.DataFrame, classes: Classes, of: str = "") -> list[Units]:
     """Return Q-Acc, I-Acc and G-Acc of groups of two images and two questions.
 
@@ -127,16 +122,6 @@ def group_metrics(predictions: pl.DataFrame, classes: Classes, of: str = "") -> 
     ]
 
 
-def _keys(by: Sequence[str]) -> list[pl.Expr]:
-    """Return the columns that define a set; images in their order."""
-    return [
-        pl.col(column).cast(pl.List(pl.String)).list.join("\n")
-        if column == "media"
-        else pl.col(column)
-        for column in by
-    ]
-
-
 def pair_metric(predictions: pl.DataFrame, classes: Classes, of: str = "") -> Units:
     """Return the share of pairs with both captions right: the true one Yes, the false one No.
 
@@ -152,3 +137,160 @@ def pair_metric(predictions: pl.DataFrame, classes: Classes, of: str = "") -> Un
     return set_accuracy(
         predictions, classes, "both right" + (f", {of}" if of else ""), ["group"], 2
     )
+
+
+def matching_metrics(predictions: pl.DataFrame, of: str = "") -> list[Units]:
+    """Return the official text, image and group score of groups of two captions and two images.
+
+    A pair's score s(caption, image) is the margin of Yes. Text: each image scores its own caption
+    higher than the other one. Image: each caption scores its own image higher. Group: both. Equal
+    scores fail, and so does a group with a skipped example.
+
+    Parameters
+    ----------
+    predictions
+        One row per example with `group`, `prompt`, `media`, `label` (Yes if caption and image
+        match), `cluster` and `votes`, whose field `soft` is the readout's score.
+    of
+        Suffix of the metrics' names.
+
+    Raises
+    ------
+    RowError
+        No group is complete.
+    """
+    rows = (
+        predictions.drop_nulls("group")
+        .with_columns(
+            score=class_margin(YES),
+            image=pl.col("media").list.join("\n"),
+            own=pl.col("label") == YES,
+        )
+        .with_columns(by_image=_own_wins("image"), by_caption=_own_wins("prompt"))
+    )
+    groups = (
+        rows.group_by("group", maintain_order=True)
+        .agg(
+            cluster=pl.col("cluster").first(),
+            whole=(pl.len() == GROUP_ROWS)
+            & (pl.col("prompt").n_unique() == 2)
+            & (pl.col("image").n_unique() == 2)
+            & (pl.struct("prompt", "image").n_unique() == GROUP_ROWS)
+            & (pl.col("prompt").filter("own").n_unique() == 2)
+            & (pl.col("image").filter("own").n_unique() == 2)
+            & (pl.col("own").sum() == 2),
+            text=pl.col("by_image").all(),
+            image_=pl.col("by_caption").all(),
+        )
+        .rename({"image_": "image"})
+    )
+    whole = groups.filter("whole").with_columns(group=pl.col("text") & pl.col("image"))
+    if not whole.height:
+        raise RowError(
+            "no group of two captions and two images is complete; check whether --limit cuts the"
+            " test file inside a group"
+        )
+    notes = incomplete_note("text, image and group score", groups.filter(~pl.col("whole"))["group"])
+    return [
+        Units(
+            f"{name} score (official)" + (f", {of}" if of else ""),
+            whole.select(
+                pl.col(name).cast(pl.Float64).alias("score"), "cluster", stratum=pl.lit("all")
+            ),
+            chance=chance,
+            notes=notes,
+        )
+        for name, chance in CHANCES.items()
+    ]
+
+
+def _own_wins(by: str) -> pl.Expr:
+    """Return whether the true pair scores higher among a group's rows with equal `by`."""
+    own = pl.col("score").filter(pl.col("own")).max().over("group", by)
+    other = pl.col("score").filter(~pl.col("own")).max().over("group", by)
+    return (own.is_finite() & other.is_finite() & (own > other)).fill_null(value=False)
+
+
+def order_metric(
+    predictions: pl.DataFrame, positive: str, by: Sequence[str], name: str, of: str = ""
+) -> Units:
+    """Score a pair 1 if its positive example scores higher than its negative one.
+
+    The score is the margin of the positive class. Equal scores fail, and so does a
+    pair with a skipped example.
+
+    Parameters
+    ----------
+    predictions
+        One row per example with `label`, `cluster`, `group`, `votes` and the columns `by`.
+    positive
+        Label of the example that should score higher.
+    by
+        Columns that define a pair.
+    name, of
+        Name of the metric, and its suffix.
+
+    Returns
+    -------
+    Units
+        One unit per pair; chance is 0.5. A note counts and names incomplete pairs, which are left
+        out.
+
+    Raises
+    ------
+    RowError
+        No pair is complete.
+    """
+    full = name + (f", {of}" if of else "")
+    keys = [
+        pl.col(column).list.join("\n") if column == "media" else pl.col(column) for column in by
+    ]
+    own = pl.col("label") == positive
+    pairs = (
+        predictions.drop_nulls("group")
+        .with_columns(score=class_margin(positive))
+        .group_by(keys, maintain_order=True)
+        .agg(
+            better=pl.col("score").filter(own).first(),
+            worse=pl.col("score").filter(~own).first(),
+            whole=(pl.len() == 2) & (own.sum() == 1),
+            cluster=pl.col("cluster").first(),
+            of=pl.col("group").first(),
+        )
+    )
+    whole = pairs.filter("whole")
+    if not whole.height:
+        raise RowError(
+            f"{full}: no pair of an example labelled {positive!r} and another one is complete;"
+            " check whether --limit cuts the test file inside a pair"
+        )
+    wins = (
+        pl.col("better").is_finite()
+        & pl.col("worse").is_finite()
+        & (pl.col("better") > pl.col("worse"))
+    ).fill_null(value=False)
+    return Units(
+        full,
+        whole.select(wins.cast(pl.Float64).alias("score"), "cluster", stratum=pl.lit("all")),
+        chance=0.5,
+        notes=incomplete_note(full, pairs.filter(~pl.col("whole"))["of"]),
+    )
+
+
+def _keys(by: Sequence[str]) -> list[pl.Expr]:
+    """Return the columns that define a set; images in their order."""
+    return [
+        pl.col(column).cast(pl.List(pl.String)).list.join("\n")
+        if column == "media"
+        else pl.col(column)
+        for column in by
+    ]
+
+
+def incomplete_note(name: str, groups: Iterable[str]) -> tuple[str, ...]:
+    """Return a note that counts and names incomplete groups, if any."""
+    found = list(dict.fromkeys(groups))
+    if not found:
+        return ()
+    names = ", ".join(found[:NAMED]) + (" ..." if len(found) > NAMED else "")
+    return (f"{name}: incomplete groups left out: {len(found)} ({names})",)

@@ -10,8 +10,7 @@ first order. For ROC-AUC these are DeLong's placements (Biometrics 44, 1988).
 import numpy as np
 import polars as pl
 
-from savs.datasets.metrics.class_margin import class_margin
-from savs.datasets.metrics.metrics import Classes, Units, balanced_accuracy
+from savs.datasets.metrics.metrics import Classes, Units, balanced_accuracy, class_margin
 from savs.foundation.arrays import Array
 
 RANKED = ("average precision", "ROC-AUC", "balanced accuracy")

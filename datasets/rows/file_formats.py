@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import IO, Any
 
 from savs.datasets.errors import RowError, SourceError
-from savs.datasets.row import Row
+from savs.datasets.row import MAX_ROW_BYTES, Row
 from savs.datasets.rows.base64_media import name_embedded
 from savs.datasets.rows.files import Files, find_files
-from savs.datasets.rows.parquet_media import parquet_values
-from savs.datasets.rows.row_sizes import MAX_ROW_BYTES, MAX_WHOLE_BYTES
+from savs.datasets.rows.parquet_rows import parquet_values
 from savs.datasets.rows.strict_json import strict_json
 from savs.datasets.rows.tar_shards import TAR, shard_values
 from savs.foundation.errors import SavsError
-from savs.foundation.regular_files import regular_size
+from savs.foundation.files import regular_size
 
 JSON_LINES = (".jsonl", ".ndjson")
 PARQUET = ".parquet"
+MAX_WHOLE_BYTES = 2**32
+"""Largest JSON or CSV file, which is read at once."""
 
 Values = dict[str, Any]
 Located = tuple[str, Values]

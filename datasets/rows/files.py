@@ -9,7 +9,7 @@ from typing import Any
 
 from savs.datasets.errors import SourceError
 from savs.datasets.rows.tar_shards import NAMES, TAR, require_all
-from savs.foundation.hub import hub_problem
+from savs.foundation.network import hub_problem
 
 HUB = "hf://"
 PARQUET, SHARDS = "**/*.parquet", "**/*.tar"

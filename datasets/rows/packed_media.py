@@ -1,14 +1,17 @@
 """Media stored in the rows of files, read one at a time.
 
 A medium is named by file, row and column: bytes in Parquet files, base64 in files of any kind,
-members of tar shards.
+members of tar shards. The places of members and lines are kept in an index, while memory lasts:
+without it each medium would cost a pass over its whole file.
 """
 
 import json
-import re
-from collections.abc import Container
+from array import array
+from collections import OrderedDict
+from collections.abc import Callable, Container
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import polars as pl
@@ -16,54 +19,21 @@ import polars as pl
 from savs.datasets.errors import MediaError
 from savs.datasets.rows.base64_media import decode_embedded
 from savs.datasets.rows.file_formats import JSON_LINES, PARQUET, Values, read_values
-from savs.datasets.rows.media_index import line_place, member_place
-from savs.datasets.rows.parquet_media import DAMAGE, media_columns
-from savs.datasets.rows.tar_shards import TAR
-from savs.foundation.parquet_files import scan_parquet
-from savs.foundation.regular_files import regular_size
+from savs.datasets.rows.media_names import packed_parts
+from savs.datasets.rows.parquet_rows import DAMAGE, media_columns
+from savs.datasets.rows.tar_shards import TAR, read_samples
+from savs.foundation.files import regular_size
+from savs.foundation.frames import scan_parquet
 
 CHUNK_ROWS = 64
 """Parquet rows whose media are read together."""
 MAX_PACKED_BYTES = 2**28
 """Largest medium in a row of a Parquet file, which can repeat a large one, or in a tar shard."""
-_NAME = re.compile(
-    r"(?P<file>.+\.(?i:parquet|jsonl|ndjson|json|csv|tar))#(?P<row>\d+)/(?P<column>.+)"
-)
-
-
-def is_packed(name: str) -> bool:
-    """Return whether a name is that of a medium stored in the row of a file.
-
-    Examples
-    --------
-    >>> is_packed("val.parquet#12/image_1"), is_packed("photos/1.jpg")
-    (True, False)
-    """
-    return _NAME.fullmatch(name) is not None
-
-
-def packed_file(name: str) -> str:
-    """Return the file in a packed medium's name."""
-    return _match(name)["file"]
-
-
-def packed_column(name: str) -> str:
-    """Return the file and the column in a packed medium's name, without the row.
-
-    Examples
-    --------
-    >>> packed_column("val.parquet#12/image_1")
-    'val.parquet#image_1'
-    """
-    found = _match(name)
-    return f"{found['file']}#{found['column']}"
-
-
-def _match(name: str) -> re.Match[str]:
-    found = _NAME.fullmatch(name)
-    if found is None:
-        raise ValueError(f"{name!r} is not the name of a medium in a file's row")
-    return found
+MAX_BYTES = 2**27
+"""Most bytes of the indexes of each kind that a process keeps, unless one alone is larger: those of
+5 million members of tar shards, or of 16 million lines."""
+_LONG_LINE = 512
+"""A line of more bytes than this is not blank."""
 
 
 def read_packed(path: Path, name: str) -> bytes:
@@ -74,13 +44,13 @@ def read_packed(path: Path, name: str) -> bytes:
     MediaError
         The file cannot be read, has no such row or column, or the value is not a medium.
     """
-    found = _match(name)
+    _, row, column = packed_parts(name)
     read = _VALUES.get(path.suffix.lower(), _text_value)
     try:
         regular_size(path)
         now = path.stat()
         changed = hash((now.st_mtime_ns, now.st_size, now.st_ino))  # clocks are coarse
-        data = read(path, changed, int(found["row"]), found["column"])
+        data = read(path, changed, int(row), column)
     except (*DAMAGE, LookupError, TypeError, ValueError) as error:
         raise MediaError(f"{name} cannot be read: {error}") from error
     if isinstance(data, str | dict):
@@ -99,6 +69,13 @@ def _parquet_value(path: Path, changed: int, row: int, column: str) -> Any:
     column, index = _column_and_index(column, _parquet_columns(path, changed))
     chunk = _chunk(path, changed, column, row // CHUNK_ROWS)
     return _item(_value(chunk, row % CHUNK_ROWS), index)
+
+
+def _text_value(path: Path, changed: int, row: int, column: str) -> Any:
+    lines = path.suffix.lower() in JSON_LINES
+    values = _line(path, changed, row) if lines else _rows(path, changed)[row]
+    column, index = _column_and_index(column, values)
+    return _item(values[column], index)
 
 
 def _member(path: Path, changed: int, row: int, column: str) -> bytes:
@@ -121,13 +98,6 @@ def _value(values: pl.Series, index: int) -> Any:
     return values[index]
 
 
-def _text_value(path: Path, changed: int, row: int, column: str) -> Any:
-    lines = path.suffix.lower() in JSON_LINES
-    values = _line(path, changed, row) if lines else _rows(path, changed)[row]
-    column, index = _column_and_index(column, values)
-    return _item(values[column], index)
-
-
 def _column_and_index(column: str, known: Container[str]) -> tuple[str, int | None]:
     """Split `COLUMN/INDEX`, unless a column has that whole name."""
     if column in known:
@@ -144,9 +114,6 @@ def _item(value: Any, index: int | None) -> Any:
     if not isinstance(value, list | pl.Series):
         raise LookupError(f"the value is not a list, so it has no item {index}")
     return _value(value, index) if isinstance(value, pl.Series) else value[index]
-
-
-# In the cached functions below, `changed` makes a file that was rewritten be read again.
 
 
 @lru_cache(maxsize=4)
@@ -171,13 +138,99 @@ def _chunk(path: Path, changed: int, column: str, number: int) -> pl.Series:
     return rows.collect()[column]
 
 
+@lru_cache(maxsize=1)
+def _rows(path: Path, changed: int) -> list[Values]:
+    del changed
+    return read_values(path)
+
+
 def _line(path: Path, changed: int, row: int) -> Values:
     with path.open("rb") as file:
         file.seek(line_place(path, changed, row))
         return json.loads(file.readline().decode("utf-8-sig"))
 
 
-@lru_cache(maxsize=1)
-def _rows(path: Path, changed: int) -> list[Values]:
-    del changed
-    return read_values(path)
+Index = tuple["array[int]", ...]
+"""Columns of integers."""
+
+
+class IndexCache:
+    """The indexes of files that were used last; an older one is made again."""
+
+    def __init__(self, make: Callable[[Path], Index], limit: int) -> None:
+        """Keep what `make` returns of files: so many bytes of it, but at least one index."""
+        self._make, self._limit = make, limit
+        self._kept: OrderedDict[tuple[Path, int], Index] = OrderedDict()
+        self._bytes = 0
+        self._lock = Lock()
+
+    def of(self, path: Path, changed: int) -> Index:
+        """Return the index of a file; `changed` is another number after the file was rewritten."""
+        with self._lock:
+            if (path, changed) not in self._kept:
+                self._add(path, changed)
+            self._kept.move_to_end((path, changed))
+            return self._kept[path, changed]
+
+    def _add(self, path: Path, changed: int) -> None:
+        index = self._make(path)
+        self._bytes += _bytes(index)
+        while self._kept and self._bytes > self._limit:
+            self._bytes -= _bytes(self._kept.popitem(last=False)[1])
+        self._kept[path, changed] = index
+
+
+def _bytes(index: Index) -> int:
+    return sum(len(column) * column.itemsize for column in index)
+
+
+def _members(path: Path) -> Index:
+    """Return the first member of each row, and each member's hash of its name, place and size."""
+    firsts, names, places, sizes = (array("q") for _ in range(4))
+    for sample in read_samples(path):
+        firsts.append(len(names))
+        for name, (place, size) in sample.members.items():
+            names.append(hash(name))
+            places.append(place)
+            sizes.append(size)
+    firsts.append(len(names))
+    return firsts, names, places, sizes
+
+
+def _lines(path: Path) -> Index:
+    """Return the place of each line that is not blank to the reader of rows."""
+    places, place = array("q"), 0
+    with path.open("rb") as file:
+        for line in file:
+            text = line.strip()
+            if len(text) > _LONG_LINE or text.decode("utf-8-sig", "replace").strip():
+                places.append(place)
+            place += len(line)
+    return (places,)
+
+
+_MEMBERS, _LINES = IndexCache(_members, MAX_BYTES), IndexCache(_lines, MAX_BYTES)
+
+
+def member_place(path: Path, changed: int, row: int, name: str) -> tuple[int, int]:
+    """Return where the bytes of a row's member begin in a tar shard, and how many there are.
+
+    `changed` is another number after the file was rewritten.
+
+    Raises
+    ------
+    LookupError
+        There is no such row or member.
+    SourceError
+        As `read_samples`.
+    """
+    firsts, names, places, sizes = _MEMBERS.of(path, changed)
+    for member in range(firsts[row], firsts[row + 1]):
+        if names[member] == hash(name):
+            return places[member], sizes[member]
+    raise LookupError(f"row {row} has no member {name!r}")
+
+
+def line_place(path: Path, changed: int, row: int) -> int:
+    """Return where the line of a row begins; LookupError where there is no such row."""
+    return _LINES.of(path, changed)[0][row]

@@ -11,9 +11,9 @@ import polars as pl
 from savs.datasets.errors import SourceError
 from savs.datasets.rows.file_formats import JSON_LINES, PARQUET, Values, read_values
 from savs.datasets.rows.files import Files
-from savs.datasets.rows.parquet_media import DAMAGE
-from savs.foundation.disk_errors import FULL, native_disk_errors
-from savs.foundation.parquet_files import scan_parquet
+from savs.datasets.rows.parquet_rows import DAMAGE
+from savs.foundation.files import FULL, native_disk_errors
+from savs.foundation.frames import scan_parquet
 
 FORMS = {
     **dict.fromkeys(JSON_LINES, "JSON Lines"),

@@ -1,15 +1,37 @@
-"""Examples that share media by content, before extraction: the media are read here."""
+"""Media by content, which are read here: their digests, and the examples that share them."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
+from savs.datasets.errors import MediaError
 from savs.datasets.example import Example
-from savs.datasets.media.digests import contents_of, digests_of, media_names
-from savs.datasets.media.media import MediaFolder
+from savs.datasets.media.media import MediaFolder, sha256
 from savs.datasets.splits.clusters import group_tie
 from savs.datasets.splits.leaks import Leaks, find_leaks
+
+
+def media_names(examples: Iterable[Example]) -> list[str]:
+    """Return the names of all media, each once, in order of first use."""
+    return list(dict.fromkeys(name for example in examples for name in example.media))
+
+
+def contents_of(names: Iterable[str], media: MediaFolder) -> dict[str, tuple[str, int]]:
+    """Return name -> SHA-256 and size in bytes of the media that can be read."""
+    return {name: (sha256(data), len(data)) for name in names if (data := _read(media, name))}
+
+
+def digests_of(names: Iterable[str], media: MediaFolder) -> dict[str, str]:
+    """Return name -> SHA-256 of the media that can be read."""
+    return {name: digest for name, (digest, _) in contents_of(names, media).items()}
+
+
+def _read(media: MediaFolder, name: str) -> bytes | None:
+    try:
+        return media.read(name)
+    except MediaError:
+        return None
 
 
 def recurring_digests(examples: Sequence[Example], media: MediaFolder) -> dict[str, str]:

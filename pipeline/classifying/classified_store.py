@@ -16,8 +16,8 @@ import msgspec
 import polars as pl
 
 from savs.datasets import Example, MediaFolder
-from savs.datasets.media.digests import digests_of
-from savs.datasets.rows.packed_media import is_packed
+from savs.datasets.rows.media_names import is_packed
+from savs.datasets.splits.shared_media import digests_of
 from savs.pipeline.classifying.new_images import Group
 from savs.pipeline.errors import OutputError
 from savs.pipeline.extraction.appending import as_examples, stored_rows

@@ -9,8 +9,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from savs.datasets.example import split_prompt
 from savs.datasets.media.in_memory import Pictured
-from savs.datasets.prompt import split_prompt
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.bundle.hub import find_classifier

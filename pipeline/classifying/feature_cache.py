@@ -17,7 +17,7 @@ import numpy as np
 
 from savs.datasets.errors import MediaError
 from savs.foundation.arrays import Array
-from savs.foundation.whole_files import whole_file
+from savs.foundation.files import whole_file
 from savs.pipeline.errors import OutputError
 from savs.stores import LayerGrid
 from savs.stores.format.layout import STORED_DTYPES, decode_json, to_float32

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from savs.datasets import Example, MediaFolder
-from savs.datasets.media.digests import media_names
+from savs.datasets.splits.shared_media import media_names
 from savs.pipeline.classifying.classified_store import StoreExamples
 from savs.pipeline.classifying.classifier_model import ClassifierModel
 from savs.pipeline.classifying.model_match import as_identity, decoding_of, require_match

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from savs.datasets.example import NATIVE
+from savs.datasets.media.containers import container_of
 from savs.datasets.media.in_memory import file_bytes, is_pictured
 from savs.datasets.media.media import sha256
-from savs.datasets.media.video_containers import container_of
-from savs.datasets.media.video_ways import NATIVE
 from savs.datasets.media.videos import DEFAULT_FRAMES
 from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.feature_cache import FeatureCache, ImageHeads

@@ -11,9 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from savs.datasets.example import NATIVE, SPLIT, VIDEO_INPUTS
 from savs.datasets.media.media import MediaRules
-from savs.datasets.media.video_ways import NATIVE, VIDEO_INPUTS
-from savs.datasets.prompt import SPLIT
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.model.model_options import ModelOptions, PlacingKeywords

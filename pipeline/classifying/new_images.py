@@ -15,17 +15,15 @@ import polars as pl
 
 from savs.datasets import Benchmark, Example, MediaFolder, RowError, SourceError, find_files
 from savs.datasets.benchmarks.general import general
-from savs.datasets.example import of_subtask
-from savs.datasets.media.digests import media_names
-from savs.datasets.media.download import Fetching, is_address
-from savs.datasets.media.limits import MAX_IMAGE_PIXELS
+from savs.datasets.example import of_subtask, split_prompt
+from savs.datasets.media.download import Fetching
+from savs.datasets.media.images import MAX_IMAGE_PIXELS
 from savs.datasets.media.media import MediaRules
-from savs.datasets.media.video_containers import is_video_name
-from savs.datasets.prompt import split_prompt
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import JSON_LINES, PARQUET, read_rows
 from savs.datasets.rows.files import HUB
-from savs.datasets.rows.media_suffixes import IMAGES
+from savs.datasets.rows.media_names import IMAGES, is_address, is_video_name
+from savs.datasets.splits.shared_media import media_names
 from savs.pipeline.classifying.model_match import decoding_of, decoding_rules
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.inputs.fetching import make_fetching, temporary_fetching

@@ -11,9 +11,8 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from savs.foundation.disk_errors import native_disk_errors
 from savs.foundation.errors import SavsError
-from savs.foundation.whole_files import make_folder, remove_left_overs, whole_file
+from savs.foundation.files import make_folder, native_disk_errors, remove_left_overs, whole_file
 from savs.pipeline.classifying.classified_store import image_id
 from savs.pipeline.errors import OutputError
 from savs.pipeline.evaluation.evaluation import predict

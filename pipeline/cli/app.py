@@ -144,7 +144,7 @@ def main() -> NoReturn:
         say(f"error: {error}", keep="\n")
         sys.exit(_exit_code(error))
     except OSError as error:
-        from savs.foundation.disk_errors import FULL, UNUSABLE
+        from savs.foundation.files import FULL, UNUSABLE
 
         if error.errno in UNUSABLE and error.filename:
             say(f"error: {error.filename!s:.200}: {error.strerror}; check this path")

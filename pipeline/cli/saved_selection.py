@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from savs import pipeline
-from savs.foundation.real_paths import real_path
+from savs.foundation.files import real_path
 from savs.pipeline.cli.calibrated import calibrated
 from savs.pipeline.cli.output import say
 

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from savs.datasets import Benchmark, Units, find_leaks
-from savs.datasets.benchmarks.several_prompts import stored_prompts
+from savs.datasets.benchmarks.options import stored_prompts
 from savs.datasets.rows.plugin_guard import compute_metrics, make_submission
 from savs.datasets.splits.clusters import clusters_of
 from savs.datasets.splits.leaks import REPEATED, SHARED

@@ -5,7 +5,7 @@ from typing import Literal
 
 import polars as pl
 
-from savs.datasets.benchmarks.several_prompts import prompt_accuracies, stored_prompts
+from savs.datasets.benchmarks.options import prompt_accuracies, stored_prompts
 from savs.datasets.metrics.metrics import (
     Classes,
     Units,

@@ -8,8 +8,7 @@ import numpy as np
 import polars as pl
 from safetensors.numpy import save_file
 
-from savs.foundation.disk_errors import native_disk_errors
-from savs.foundation.whole_files import make_folder, remove_left_overs, whole_file
+from savs.foundation.files import make_folder, native_disk_errors, remove_left_overs, whole_file
 from savs.pipeline.errors import ExportError
 from savs.stores import FeatureStore, Head, StoreWriteError, head_name
 from savs.stores.read.given_store import require_store

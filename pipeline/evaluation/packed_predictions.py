@@ -4,7 +4,7 @@ import io
 
 import polars as pl
 
-from savs.foundation.parquet_files import scan_parquet
+from savs.foundation.frames import scan_parquet
 from savs.stores import FeatureStore
 
 LEVEL = 1

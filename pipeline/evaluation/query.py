@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from savs.foundation.parquet_files import scan_parquet
+from savs.foundation.frames import scan_parquet
 from savs.pipeline.errors import QueryError
 from savs.pipeline.evaluation.evaluation_file import load_metrics
 from savs.pipeline.selection.heads.head_votes import heads_frame

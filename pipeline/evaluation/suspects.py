@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from savs.foundation.arrays import Array
-from savs.foundation.regular_files import regular_size
+from savs.foundation.files import regular_size
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.cross_validation import cross_validate
 from savs.pipeline.running.csv_cells import with_media_cells

@@ -12,11 +12,10 @@ from typing import Any
 import polars as pl
 
 from savs.datasets import Example
-from savs.datasets.media.digests import digests_of, media_names
 from savs.datasets.media.media import MediaFolder
+from savs.datasets.splits.labels import check_splits, unknown_labels
 from savs.datasets.splits.leaks import find_leaks
-from savs.datasets.splits.shared_media import content_table
-from savs.datasets.splits.splits import check_splits, unknown_labels
+from savs.datasets.splits.shared_media import content_table, digests_of, media_names
 from savs.pipeline.inputs.source import Source, Splits
 from savs.stores import FeatureStore, ShardSpec, StoreIncompleteError, StoreMismatchError
 from savs.stores.format.layout import SPLITS

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets import Benchmark, Example
-from savs.datasets.media.digests import media_names
+from savs.datasets.splits.shared_media import media_names
 from savs.pipeline.extraction.appending import add_examples, wanted_examples
 from savs.pipeline.extraction.batches.feed import prompts_of
 from savs.pipeline.extraction.batches.workers import count_workers

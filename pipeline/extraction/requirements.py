@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from savs.foundation.extras import install_command
+from savs.foundation.imports import install_command
 from savs.pipeline.errors import MissingExtraError
 
 EXTRA_PACKAGES = ("torch", "transformers", "accelerate")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets import Benchmark
-from savs.datasets.media.video import videos_of
+from savs.datasets.media.videos import videos_of
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.extraction.appending import WantedExamples, add_examples, wanted_examples
 from savs.pipeline.extraction.batches.feed import prompts_of

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
 from savs.datasets import Benchmark, Example, RowError
-from savs.datasets.prompt import IMAGE_MARK
+from savs.datasets.example import IMAGE_MARK
 from savs.datasets.rows.plugin_guard import read_captions
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.appending import WantedExamples, as_examples, stored_rows

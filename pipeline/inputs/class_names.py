@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from savs.foundation.errors import ParameterError
-from savs.foundation.regular_files import read_regular_text
+from savs.foundation.files import read_regular_text
 
 LABELS = "labels"
 """What `--classes` says instead of a file: the labels of the training examples, as they are."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from savs.datasets.media.video_ways import VIDEO_INPUTS
+from savs.datasets.example import VIDEO_INPUTS
 from savs.datasets.splits.shots import Shots
 from savs.foundation.errors import ParameterError
 

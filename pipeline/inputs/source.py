@@ -17,17 +17,21 @@ from savs.datasets import (
     read_examples,
     unknown_labels,
 )
-from savs.datasets.benchmarks.several_prompts import under_each_prompt, under_one_prompt
-from savs.datasets.media.digests import media_names
+from savs.datasets.benchmarks.options import under_each_prompt, under_one_prompt
+from savs.datasets.example import NATIVE
 from savs.datasets.media.download import Fetching
-from savs.datasets.media.limits import MAX_IMAGE_PIXELS
+from savs.datasets.media.images import MAX_IMAGE_PIXELS
 from savs.datasets.media.media import MediaRules
-from savs.datasets.media.video_ways import NATIVE
 from savs.datasets.media.videos import DEFAULT_FRAMES
 from savs.datasets.rows.files import Files
 from savs.datasets.rows.plugin_guard import find_folder_notes
-from savs.datasets.splits.label_doubts import label_doubts, refuse_doubts
-from savs.datasets.splits.shared_media import compare_splits, content_table, recurring_digests
+from savs.datasets.splits.labels import label_doubts, refuse_doubts
+from savs.datasets.splits.shared_media import (
+    compare_splits,
+    content_table,
+    media_names,
+    recurring_digests,
+)
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.video_media import find_video
 

@@ -17,25 +17,24 @@ from savs.datasets import (
     find_files,
     read_examples,
 )
-from savs.datasets.media.digests import media_names
-from savs.datasets.media.download import is_address
 from savs.datasets.media.media import MediaRules
 from savs.datasets.rows.examples import iter_examples
 from savs.datasets.rows.files import Files
-from savs.datasets.rows.packed_media import is_packed
+from savs.datasets.rows.media_names import is_address, is_packed
 from savs.datasets.rows.rewrite import common_form, copy_rows, form_of
 from savs.datasets.rows.tar_shards import TAR
-from savs.datasets.splits.cluster_shots import draw_clusters
 from savs.datasets.splits.clusters import cluster_ids
-from savs.datasets.splits.label_doubts import label_doubts, refuse_doubts
+from savs.datasets.splits.labels import label_doubts, refuse_doubts
 from savs.datasets.splits.shared_media import (
     compare_splits,
     content_table,
     content_ties,
+    media_names,
     recurring_digests,
 )
+from savs.datasets.splits.shots import draw_clusters
 from savs.foundation.errors import ParameterError
-from savs.foundation.real_paths import real_path
+from savs.foundation.files import real_path
 from savs.pipeline.inputs.fetching import temporary_fetching
 from savs.pipeline.inputs.input_options import AskingKeywords, InputOptions
 from savs.pipeline.inputs.plugins.benchmark import choose_benchmark

@@ -4,9 +4,8 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from savs.datasets import MediaError, MediaFolder
-from savs.datasets.media.video_containers import container_of, is_video_name
-from savs.datasets.rows.media_suffixes import IMAGES
-from savs.datasets.rows.packed_media import is_packed, packed_column
+from savs.datasets.media.containers import container_of
+from savs.datasets.rows.media_names import IMAGES, is_packed, is_video_name, packed_column
 
 ENDS = 8
 """Media that are looked at from each end of a column, or of a folder."""

@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from savs.foundation.errors import SavsError
-from savs.foundation.whole_files import (
+from savs.foundation.files import (
     make_durable,
     make_folder,
     remove_left_overs,

@@ -7,20 +7,21 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from savs.datasets.benchmarks.shapes.items import absent_kind, spell
 from savs.datasets.benchmarks.shapes.scenes import (
     COLORS,
     FAMILIAR_KINDS,
-    SHAPES,
+    SHAPE_NAMES,
     SIZES,
     Kind,
     Scene,
 )
-from savs.datasets.benchmarks.shapes.statements import (
+from savs.datasets.benchmarks.shapes.tasks import (
     INVERSE,
+    absent_kind,
     both_text,
     holds,
     relation_text,
+    spell,
 )
 
 FORMS = ("{}", "a {}", "a photo of a {}", "a photo of a {}.", "a picture of a {}", "one {}")
@@ -43,7 +44,7 @@ def names(rng: random.Random) -> list[Caption]:
     """Return a caption of each familiar kind, each colour, each shape, and some with sizes."""
     found = [_thing(rng, spell(kind), *kind) for kind in FAMILIAR_KINDS]
     found += [_thing(rng, rng.choice((color, f"{color} object")), color, None) for color in COLORS]
-    found += [_thing(rng, shape, None, shape) for shape in SHAPES]
+    found += [_thing(rng, shape, None, shape) for shape in SHAPE_NAMES]
     for size in SIZES:
         color, shape = rng.choice(FAMILIAR_KINDS)
         found.append(_thing(rng, f"{size} {color} {shape}", color, shape, size))

@@ -21,13 +21,13 @@ from torch import nn
 
 from demo_clip.architecture import IMAGE_PX, PATCH_PX
 from demo_clip.captions import about, names, truths
-from savs.datasets.benchmarks.shapes.drawing import draw
 from savs.datasets.benchmarks.shapes.scenes import (
     CANVASES,
     COLORS,
-    SHAPES,
+    SHAPE_NAMES,
     SIZES,
     Scene,
+    draw,
     random_scene,
 )
 
@@ -134,7 +134,7 @@ def _on_patches(scenes: Sequence[Scene]) -> np.ndarray:
             )
             own[near] = (
                 tuple(COLORS).index(thing.color),
-                SHAPES.index(thing.shape),
+                SHAPE_NAMES.index(thing.shape),
                 tuple(SIZES).index(thing.size),
             )
     return found

@@ -1,24 +1,25 @@
 """What the model is taught, and when: scenes by number of images, questions by phase.
 
-Never taught: the pairs of `NOVEL_KINDS`, the tasks of `unseen.py`, and the background's texture.
+Never taught: the pairs of `NOVEL_KINDS`, the tasks of the family `unseen`,
+and the background's texture.
 """
 
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from savs.datasets.benchmarks.shapes import choices, classification, statements
-from savs.datasets.benchmarks.shapes.items import YES_NO, Ask, Draw, Item, spell, unique_things
+from savs.datasets.benchmarks.shapes import tasks
 from savs.datasets.benchmarks.shapes.scenes import (
     COLORS,
     FAMILIAR_KINDS,
-    SHAPES,
+    SHAPE_NAMES,
     Canvas,
     Kind,
     Scene,
     random_kinds,
     random_scene,
 )
+from savs.datasets.benchmarks.shapes.tasks import YES_NO, Ask, Draw, Item, spell, unique_things
 
 PART = "curriculum"
 """Of all scenes, those that no benchmark uses."""
@@ -45,11 +46,11 @@ def refer(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
     single = unique_things(scene.things, "kind")
     if not single:
         return ()
-    anchor, word = rng.choice(single), rng.choice(tuple(statements.INVERSE))
+    anchor, word = rng.choice(single), rng.choice(tuple(tasks.INVERSE))
     others = [thing for thing in scene.things if thing is not anchor]
-    there = [thing for thing in others if statements.holds(thing, word, anchor)]
-    back = statements.INVERSE[word]
-    unclear = [t for t in others if t not in there and not statements.holds(t, back, anchor)]
+    there = [thing for thing in others if tasks.holds(thing, word, anchor)]
+    back = tasks.INVERSE[word]
+    unclear = [t for t in others if t not in there and not tasks.holds(t, back, anchor)]
     if len(there) != 1 or unclear:
         return ()
     question = f"What is {word} the {spell(anchor.kind)}?"
@@ -61,7 +62,7 @@ def attribute(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
     scene = draw(None)
     part = rng.randrange(2)
     present = sorted({kind[part] for kind in scene.kinds})
-    absent = [name for name in (tuple(COLORS), SHAPES)[part] if name not in present]
+    absent = [name for name in (tuple(COLORS), SHAPE_NAMES)[part] if name not in present]
     true = rng.random() < 0.5
     if not true and not absent:
         return ()
@@ -111,32 +112,32 @@ FAMILIES: dict[int, Family] = {
             "listing": listing,
             "refer": refer,
             "attribute": attribute,
-            "color": classification.color,
-            "shape": classification.shape,
-            "grey-shape": classification.grey_shape,
-            "kind": classification.kind,
-            "size": classification.size,
-            "position": classification.position,
-            "height": classification.height,
-            "count": classification.count,
-            "exists": statements.exists,
-            "binding": statements.binding,
-            "relation": statements.relation,
-            "option": choices.option,
-            "corner": choices.corner,
+            "color": tasks.color,
+            "shape": tasks.shape,
+            "grey-shape": tasks.grey_shape,
+            "kind": tasks.kind,
+            "size": tasks.size,
+            "position": tasks.position,
+            "height": tasks.height,
+            "count": tasks.count,
+            "exists": tasks.exists,
+            "binding": tasks.binding,
+            "relation": tasks.relation,
+            "option": tasks.option,
+            "corner": tasks.corner,
         },
     ),
     2: Family(
         two_scenes,
         {
-            "which-image": choices.which_image,
-            "more-things": choices.more_things,
-            "same-color": choices.same_color,
+            "which-image": tasks.which_image,
+            "more-things": tasks.more_things,
+            "same-color": tasks.same_color,
         },
     ),
     3: Family(
         three_scenes,
-        {"odd-one-out": choices.odd_one_out, "third-image": choices.third_image},
+        {"odd-one-out": tasks.odd_one_out, "third-image": tasks.third_image},
     ),
 }
 """Number of images -> what is asked about them."""

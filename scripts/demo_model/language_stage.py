@@ -20,8 +20,7 @@ from demo_model.curriculum import FAMILIES, GREY, Phase, ask_about, drawn_grey, 
 from demo_model.forward import Grid, see, use_batched_attention
 from demo_model.optimisers import Training, mean
 from demo_model.packing import BLOCK_TOKENS, Packed, Packer, Question
-from savs.datasets.benchmarks.shapes.drawing import draw
-from savs.datasets.benchmarks.shapes.scenes import CANVASES, Canvas
+from savs.datasets.benchmarks.shapes.scenes import CANVASES, Canvas, draw
 
 RATES = (1.5e-3, 3e-3)
 VISION_SHARE = 0.3

@@ -17,20 +17,20 @@ from demo_model.ahead import one_ahead
 from demo_model.curriculum import PART
 from demo_model.forward import see
 from demo_model.optimisers import Training, mean
-from savs.datasets.benchmarks.shapes.drawing import draw
 from savs.datasets.benchmarks.shapes.scenes import (
     CANVASES,
     COLORS,
-    SHAPES,
+    SHAPE_NAMES,
     SIZES,
     Canvas,
     Scene,
+    draw,
     random_scene,
 )
 
 RATES = (2e-3, 4e-3)
 IMAGES = 96
-LABELS = 1 + len(COLORS) + len(SHAPES) + len(SIZES)
+LABELS = 1 + len(COLORS) + len(SHAPE_NAMES) + len(SIZES)
 GREY_SHARE = 0.1
 """How many images are drawn without colour, which they then need not name."""
 SHAPE = 1
@@ -93,7 +93,7 @@ def _labels(scenes: list[Scene], greys: list[bool], canvas: Canvas) -> Labels:
         for thing in scene.things:
             what = (
                 -1 if grey else tuple(COLORS).index(thing.color),
-                SHAPES.index(thing.shape),
+                SHAPE_NAMES.index(thing.shape),
                 tuple(SIZES).index(thing.size),
             )
             near = thing.radius + EDGE_PX
@@ -129,7 +129,7 @@ def label_loss(found: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor,
     right = [((found[:, 0] > 0) == there).float().mean().item()]
     start = 1
     for column, (classes, weight) in enumerate(
-        ((len(COLORS), 0.5), (len(SHAPES), 1.0), (len(SIZES), 0.5))
+        ((len(COLORS), 0.5), (len(SHAPE_NAMES), 1.0), (len(SIZES), 0.5))
     ):
         logits, truth = found[there, start : start + classes], labels[there, column]
         loss = loss + weight * F.cross_entropy(logits, truth, ignore_index=-1)

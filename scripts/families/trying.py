@@ -13,9 +13,8 @@ from transformers import CONFIG_MAPPING, AutoModelForImageTextToText, BatchFeatu
 
 from families.reasons import ENCODER_DECODER, REASONS
 from families.shrinking import shrink
-from savs.datasets.benchmarks.shapes.drawing import draw
-from savs.datasets.benchmarks.shapes.scenes import CANVASES, random_scene
-from savs.datasets.media.video import Video
+from savs.datasets.benchmarks.shapes.scenes import CANVASES, draw, random_scene
+from savs.datasets.media.videos import Video
 from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.checks.batch_equality import prove

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from savs.foundation.errors import SavsError
-from savs.foundation.whole_files import whole_file
+from savs.foundation.files import whole_file
 from savs.stores.errors import StoreWriteError
 from savs.stores.files.answers import AnswerError, reason
 

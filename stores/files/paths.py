@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from savs.foundation.extras import install_command
+from savs.foundation.imports import install_command
 from savs.stores.errors import StoreReadError
 
 BLOCK_BYTES = 2**16

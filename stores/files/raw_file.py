@@ -7,7 +7,7 @@ import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.foundation.errors import SavsError
-from savs.foundation.regular_files import regular_size
+from savs.foundation.files import regular_size
 from savs.stores.errors import REPAIR, StoreCorruptError, StoreReadError
 from savs.stores.files.answers import AnswerError, reason, underlying
 from savs.stores.files.paths import is_remote, open_bytes

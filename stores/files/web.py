@@ -9,7 +9,7 @@ from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
-from savs.foundation.addresses import is_public
+from savs.foundation.network import is_public
 from savs.stores.files.answers import AnswerError
 
 CONNECT_S = READ_S = 20.0

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from savs.foundation.indented_json import indented
+from savs.foundation.files import indented
 from savs.stores.errors import (
     StoreCorruptError,
     StoreFormatError,

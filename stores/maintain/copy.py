@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from savs.foundation.errors import ParameterError
-from savs.foundation.whole_files import whole_file
+from savs.foundation.files import whole_file
 from savs.stores.errors import (
     StoreCorruptError,
     StoreIncompleteError,

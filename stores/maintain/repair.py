@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from savs.foundation.whole_files import PARTIAL
+from savs.foundation.files import PARTIAL
 from savs.stores.errors import StoreLockedError, StoreWriteError
 from savs.stores.format.manifest import manifest_bytes, read_manifest
 from savs.stores.maintain.verify import Report, shard_problem, verify

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from savs.foundation.lazy_frames import keep_columns
+from savs.foundation.frames import keep_columns
 from savs.stores.format.layout import LayerGrid, head_name, to_float32
 from savs.stores.format.plan import ShardSpec
 from savs.stores.read.shards import Shards

@@ -9,8 +9,7 @@ import shutil
 import time
 from pathlib import Path
 
-from savs.foundation.noted_files import note
-from savs.foundation.whole_files import PARTIAL
+from savs.foundation.files import PARTIAL, note
 from savs.stores.errors import StoreLockedError, StoreMismatchError, StoreNotFoundError
 from savs.stores.format.layout import CLAIMS, MANIFEST, RESULTS
 from savs.stores.format.manifest import Manifest, read_manifest

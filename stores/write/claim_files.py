@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from savs.foundation.whole_files import PARTIAL
+from savs.foundation.files import PARTIAL
 from savs.stores.errors import StoreWriteError
 from savs.stores.format.layout import CLAIMS
 

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from savs.foundation.whole_files import PARTIAL
+from savs.foundation.files import PARTIAL
 from savs.stores.errors import StoreLockedError
 from savs.stores.format.layout import CLAIMS, MANIFEST
 from savs.stores.write import signs

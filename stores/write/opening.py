@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from savs.foundation.whole_files import PARTIAL, make_folder
+from savs.foundation.files import PARTIAL, make_folder
 from savs.stores.errors import StoreMismatchError, StoreNotFoundError, StoreWriteError
 from savs.stores.files.object_store import object_names
 from savs.stores.files.paths import WRITABLE, is_remote, is_writable

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from savs.foundation.processes import process_has_ended, process_space, process_start
+from savs.foundation.files import process_has_ended, process_space, process_start
 
 
 @dataclass(frozen=True, slots=True)

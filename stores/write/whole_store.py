@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from savs.foundation.noted_files import Noted, noted_files, remove_noted
+from savs.foundation.files import Noted, noted_files, remove_noted
 from savs.stores.errors import StoreWriteError
 from savs.stores.format.layout import MANIFEST, RESULTS
 from savs.stores.format.manifest import Manifest

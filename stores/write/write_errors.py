@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from savs.foundation.disk_errors import FULL
 from savs.foundation.errors import SavsError
+from savs.foundation.files import FULL
 from savs.stores.errors import StoreWriteError
 
 RESUME = "finished shards are kept; run the same command again to resume"

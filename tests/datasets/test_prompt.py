@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from savs.datasets.prompt import IMAGE_MARK, split_prompt
+from savs.datasets.example import IMAGE_MARK, split_prompt
 
 PROMPTS = st.lists(
     st.one_of(st.sampled_from([IMAGE_MARK, "<image", "image>", "<", " ", "\n"]), st.text())

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from savs.foundation.extras import install_command
+from savs.foundation.imports import install_command
 from savs.pipeline.cli.commands import COMMANDS
 from stores import make_store
 
@@ -137,7 +137,7 @@ def test_doctests():
 
 @pytest.mark.parametrize("room", ["pipeline", "stores", "datasets"])
 def test_a_window_imports_a_name_when_it_is_used(room):
-    before = ("savs", "savs.foundation", "savs.foundation.lazy_imports", f"savs.{room}")
+    before = ("savs", "savs.foundation", "savs.foundation.imports", f"savs.{room}")
     assert {m for m in imported(f"import savs.{room}") if m.startswith("savs")} == set(before)
     package = importlib.import_module(f"savs.{room}")
     assert package.__all__

@@ -39,7 +39,7 @@ BREACHES = {
         "stores and datasets know neither each other nor the pipeline",
     ),
     "data sets import stores": (
-        "datasets/prompt.py",
+        "datasets/example.py",
         "import savs.stores.errors",
         "stores and datasets know neither each other nor the pipeline",
     ),
@@ -54,7 +54,7 @@ BREACHES = {
         "the foundation imports nothing of ours",
     ),
     "a room of the data sets imports upwards": (
-        "datasets/metrics/pairs.py",
+        "datasets/metrics/groups.py",
         "from savs.datasets.benchmarks.blink import BLINK",
         "rooms of the datasets import downwards",
     ),

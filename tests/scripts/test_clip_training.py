@@ -9,8 +9,8 @@ from demo_clip.captions import about, names, truths
 from safetensors.torch import load_file
 from train_demo_clip import main
 
-from savs.datasets.benchmarks.shapes.items import spell
 from savs.datasets.benchmarks.shapes.scenes import NOVEL_KINDS, random_scene
+from savs.datasets.benchmarks.shapes.tasks import spell
 from savs.pipeline import load_model
 from savs.pipeline.demo import DEMO_CLIP
 

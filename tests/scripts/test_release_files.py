@@ -13,7 +13,7 @@ import write_constraints
 import yaml
 from packaging.requirements import Requirement
 
-from savs.foundation.extras import IS_ON_INDEX
+from savs.foundation.imports import IS_ON_INDEX
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]

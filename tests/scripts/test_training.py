@@ -19,9 +19,8 @@ from demo_model.packing import Packer, Question
 from demo_model.tokens import build_tokenizer
 from safetensors.torch import load_file
 
-from savs.datasets.benchmarks.shapes.drawing import draw
-from savs.datasets.benchmarks.shapes.items import spell
-from savs.datasets.benchmarks.shapes.scenes import CANVASES, NOVEL_KINDS
+from savs.datasets.benchmarks.shapes.scenes import CANVASES, NOVEL_KINDS, draw
+from savs.datasets.benchmarks.shapes.tasks import spell
 from savs.pipeline import load_model
 
 ROOT = Path(__file__).parents[2]

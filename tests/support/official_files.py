@@ -14,16 +14,14 @@ from typing import Any
 
 import polars as pl
 
-from savs.datasets.benchmarks.shapes import choices, groups
-from savs.datasets.benchmarks.shapes.drawing import draw
-from savs.datasets.benchmarks.shapes.items import LETTER, Ask, Item, drawer
-from savs.datasets.benchmarks.shapes.scenes import Scene
-from savs.datasets.benchmarks.shapes.statements import IMAGE_SHOWS
+from savs.datasets.benchmarks.shapes import tasks
+from savs.datasets.benchmarks.shapes.scenes import Scene, draw
+from savs.datasets.benchmarks.shapes.tasks import IMAGE_SHOWS, LETTER, Ask, Item, drawer
 
 BLINK_TASKS: dict[str, Ask] = {
-    "Which_Image": choices.which_image,
-    "Third_Image": choices.third_image,
-    "Object_Option": choices.option,
+    "Which_Image": tasks.which_image,
+    "Third_Image": tasks.third_image,
+    "Object_Option": tasks.option,
 }
 """Name of a configuration -> what it asks."""
 _IMAGE = pl.Struct({"bytes": pl.Binary, "path": pl.String})
@@ -46,7 +44,7 @@ def write_naturalbench(path: Path, *, groups_each: int, seed: int = 0, part: str
     rng = random.Random(f"savs shapes naturalbench {seed} {part}")
     rows = []
     for kind in ("yes_no", "multiple_choice"):
-        for unit in _units(rng, groups.group_exists, part, groups_each):
+        for unit in _units(rng, tasks.group_exists, part, groups_each):
             rows.append(_naturalbench_row(len(rows), kind, unit))
     schema: dict[str, Any] = {f"Image_{i}": _IMAGE for i in range(2)}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,7 +76,7 @@ def write_retrieval(folder: Path, *, groups_count: int, seed: int = 0, part: str
     """Write `<part>.jsonl` as NaturalBench-Retrieval's, and its images beside it."""
     rng = random.Random(f"savs shapes retrieval {seed} {part}")
     rows = []
-    for number, unit in enumerate(_units(rng, groups.group_exists, part, groups_count)):
+    for number, unit in enumerate(_units(rng, tasks.group_exists, part, groups_count)):
         names = [f"images/{part}_{number:05d}_{i}.png" for i in range(2)]
         for i, name in enumerate(names):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -142,7 +140,7 @@ def write_blink_json(folder: Path, *, rows: int, seed: int = 0, part: str = "tes
     """Write `<part>.json` of one task in the form of the public reference, images beside it."""
     rng = random.Random(f"savs shapes blink json {seed} {part}")
     found = []
-    for number, (item,) in enumerate(_units(rng, choices.which_image, part, rows)):
+    for number, (item,) in enumerate(_units(rng, tasks.which_image, part, rows)):
         names = [f"{part}_{number}_{place}.png" for place in range(len(item.scenes))]
         folder.mkdir(parents=True, exist_ok=True)
         for name, scene in zip(names, item.scenes, strict=True):

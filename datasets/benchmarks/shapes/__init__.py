@@ -1,6 +1,6 @@
 """`shapes`: drawn scenes with questions, from a seed, at any size; no download."""
 
-from savs.foundation.lazy_imports import lazy_imports
+from savs.foundation.imports import lazy_imports
 
 with lazy_imports(globals()):
     from savs.datasets.benchmarks.shapes.benchmark import SHAPES

@@ -11,10 +11,8 @@ from typing import Any
 
 from PIL import Image
 
-from savs.datasets.benchmarks.shapes.drawing import draw
-from savs.datasets.benchmarks.shapes.items import Item, drawer
-from savs.datasets.benchmarks.shapes.scenes import CANVASES
-from savs.datasets.benchmarks.shapes.tasks import TASKS, Task
+from savs.datasets.benchmarks.shapes.scenes import CANVASES, draw
+from savs.datasets.benchmarks.shapes.tasks import TASKS, Item, Task, drawer
 from savs.foundation.errors import ParameterError
 
 SQUARE_SHARE = 0.6

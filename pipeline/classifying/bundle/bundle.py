@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from savs.datasets.prompt import split_prompt
-from savs.foundation.whole_files import PARTIAL, left_overs_of
+from savs.datasets.example import split_prompt
+from savs.foundation.files import PARTIAL, left_overs_of
 from savs.pipeline.classifying.bundle.card import model_card
 from savs.pipeline.errors import ExportError
 from savs.pipeline.selection.config_json import SelectionConfig

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from savs.foundation.hub import hub_problem
+from savs.foundation.network import hub_problem
 from savs.pipeline.classifying.bundle.bundle import BUNDLE, bundle_files
 from savs.pipeline.errors import HubError, MissingExtraError
 from savs.stores.results import CLASSIFIER, CONFIG, LARGEST_JSON

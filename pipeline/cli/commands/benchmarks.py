@@ -91,7 +91,7 @@ def _to_json(benchmark: "Benchmark") -> dict[str, Any]:
 
 
 def _examples(benchmark: "Benchmark") -> list[dict[str, Any]]:
-    from savs.datasets.benchmarks.samples import reading_order, sample_fields
+    from savs.datasets.rows.examples import reading_order, sample_fields
 
     return [
         {

@@ -65,8 +65,8 @@ def select_command(
     json: JsonOption = False,
 ) -> None:
     """Only training examples are used. Run `savs evaluate` next."""
-    from savs.datasets.benchmarks.several_prompts import stored_prompts, under_one_prompt
-    from savs.datasets.splits.label_doubts import label_doubts, refuse_doubts
+    from savs.datasets.benchmarks.options import stored_prompts, under_one_prompt
+    from savs.datasets.splits.labels import label_doubts, refuse_doubts
     from savs.pipeline.cli.calibrated import calibrated, estimates_of
     from savs.pipeline.evaluation.suspects import SUSPECTS, save_suspects, suspects
     from savs.pipeline.selection.selection_file import load_config

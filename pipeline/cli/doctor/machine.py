@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from savs.foundation.disk_errors import FULL
+from savs.foundation.files import FULL
 
 SHOWN = (
     "CUDA_VISIBLE_DEVICES",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from savs.datasets.splits.shots import Shots
-from savs.foundation.regular_files import read_regular_text
+from savs.foundation.files import read_regular_text
 from savs.pipeline.cli.options.shared import Flag
 from savs.pipeline.inputs.input_options import InputOptions
 

@@ -34,7 +34,7 @@ def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
     """Set a command's defaults from its table in a TOML file; flags and environment win."""
     if path is None:
         return None
-    from savs.foundation.regular_files import read_regular_text
+    from savs.foundation.files import read_regular_text
 
     try:
         text = read_regular_text(path)

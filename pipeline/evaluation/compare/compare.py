@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from savs.foundation.real_paths import real_path
+from savs.foundation.files import real_path
 from savs.pipeline.errors import ComparisonError
 from savs.pipeline.evaluation.compare.result_folders import (
     Result,

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from savs.foundation.real_paths import real_path
+from savs.foundation.files import real_path
 from savs.pipeline.errors import ComparisonError
 from savs.pipeline.evaluation.evaluation_file import UNIT_SCHEMA, load_metrics
 from savs.pipeline.evaluation.same_examples import EXAMPLE_COLUMNS, example_differences

@@ -5,8 +5,8 @@ from typing import Any
 
 import polars as pl
 
-from savs.foundation.parquet_files import scan_parquet
-from savs.foundation.regular_files import regular_size
+from savs.foundation.files import regular_size
+from savs.foundation.frames import scan_parquet
 from savs.pipeline.running.csv_cells import media_names
 from savs.stores.results import reading
 

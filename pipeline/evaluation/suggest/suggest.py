@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from savs.datasets.benchmarks.several_prompts import stored_prompts, without_prompt
+from savs.datasets.benchmarks.options import stored_prompts, without_prompt
 from savs.datasets.splits.leaks import REPEATED, find_leaks
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError

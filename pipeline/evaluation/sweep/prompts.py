@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from savs.datasets.benchmarks.several_prompts import stored_prompts, without_prompt
+from savs.datasets.benchmarks.options import stored_prompts, without_prompt
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.cross_validation import cross_validate
 from savs.pipeline.evaluation.statistics.intervals import estimate

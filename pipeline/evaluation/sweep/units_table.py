@@ -7,7 +7,7 @@ import polars as pl
 
 from savs.datasets import Units
 from savs.foundation.arrays import Array
-from savs.foundation.lazy_frames import lazy_frames
+from savs.foundation.frames import lazy_frames
 
 UNITS_SCHEMA: Mapping[str, pl.DataType] = {
     "readout": pl.String(),

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 
 from savs.datasets import Example, MediaError, MediaFolder
+from savs.datasets.example import SPLIT, split_prompt
 from savs.datasets.media.images import thumbnail
 from savs.datasets.media.media import MediaRules, decode_medium
-from savs.datasets.media.video import Visual, images_of, videos_of
-from savs.datasets.prompt import SPLIT, split_prompt
+from savs.datasets.media.videos import Visual, images_of, videos_of
 from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused
 from savs.pipeline.extraction.model.input_types import in_type
 from savs.pipeline.extraction.model.pieces import Pieces, images_in, shape_of

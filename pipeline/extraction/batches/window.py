@@ -5,12 +5,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from savs.datasets import Example, MediaError, MediaFolder
-from savs.datasets.media.media import sha256
-from savs.datasets.media.sizes import image_sizes
-from savs.datasets.media.video_containers import container_of
-from savs.datasets.media.video_ways import NATIVE
+from savs.datasets.example import NATIVE
+from savs.datasets.media.containers import container_of
+from savs.datasets.media.media import image_sizes, sha256
 from savs.datasets.media.videos import DEFAULT_FRAMES
-from savs.datasets.rows.packed_media import is_packed
+from savs.datasets.rows.media_names import is_packed
 from savs.pipeline.extraction.batches.jobs import Medium
 
 FolderOf = Callable[[Example], MediaFolder]

@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 
-from savs.datasets.benchmarks.shapes.drawing import draw
-from savs.datasets.benchmarks.shapes.scenes import CANVASES, random_scene
+from savs.datasets.benchmarks.shapes.scenes import CANVASES, draw, random_scene
 from savs.pipeline.extraction.checks.batch_equality import Check, prove
 from savs.pipeline.extraction.checks.sharing import OFF, WORDS, find_sharing
 from savs.pipeline.extraction.model.chat_template import image_places

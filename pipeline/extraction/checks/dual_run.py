@@ -3,7 +3,7 @@
 from itertools import chain
 
 from savs.datasets import Example
-from savs.datasets.media.video_containers import is_video_name
+from savs.datasets.rows.media_names import is_video_name
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.run_options import RunOptions

@@ -10,8 +10,8 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from savs.datasets import Example, MediaFolder
-from savs.datasets.media.video import videos_of
-from savs.datasets.media.video_containers import is_video_name
+from savs.datasets.media.videos import videos_of
+from savs.datasets.rows.media_names import is_video_name
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.plan import BatchLimits
 from savs.pipeline.extraction.batches.prepare import pieces_of

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from savs.datasets.media.video import images_of, videos_of
-from savs.datasets.rows.packed_media import is_packed
+from savs.datasets.media.videos import images_of, videos_of
+from savs.datasets.rows.media_names import is_packed
 from savs.pipeline.extraction.batches.prepare import share_images
 from savs.pipeline.extraction.checks.batch_equality import (
     TOLERANCES,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from savs.foundation.errors import ParameterError
-from savs.foundation.extras import install_command
+from savs.foundation.imports import install_command
 from savs.pipeline.errors import ClusterError, MissingExtraError
 from savs.pipeline.running import signals as interruption
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from savs.datasets.media.video import Video
+from savs.datasets.media.videos import Video
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_form import ONE_IMAGE

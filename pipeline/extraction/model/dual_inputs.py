@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 from transformers import AutoModel
 
-from savs.datasets.media.video import videos_of
+from savs.datasets.media.videos import videos_of
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.pieces import Pieces
 

@@ -10,8 +10,7 @@ import torch
 from accelerate.utils import align_module_device
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
-from savs.datasets.media.video_ways import NATIVE
-from savs.datasets.prompt import SPLIT
+from savs.datasets.example import NATIVE, SPLIT
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.chat_template import image_places
 from savs.pipeline.extraction.model.first_layers import layer_count, layer_numbers

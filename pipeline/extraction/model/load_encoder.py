@@ -18,8 +18,8 @@ from transformers import (
 )
 from transformers.utils.hub import cached_file
 
-from savs.datasets.prompt import SPLIT
-from savs.foundation.hub import hub_problem
+from savs.datasets.example import SPLIT
+from savs.foundation.network import hub_problem
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.attention_hooks import require_decoder_only
 from savs.pipeline.extraction.model.chat_template import image_places

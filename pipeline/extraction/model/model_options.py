@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
-from savs.datasets.prompt import PLACEHOLDERS, SPLIT
+from savs.datasets.example import PLACEHOLDERS, SPLIT
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.errors import ModelError
 

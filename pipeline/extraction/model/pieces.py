@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from PIL import Image
 
-from savs.datasets.media.video import Video, Visual, images_of
+from savs.datasets.media.videos import Video, Visual, images_of
 
 Pieces = tuple[str | Visual, ...]
 """A prompt as text, images and videos in reading order."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from savs.datasets.media.video import videos_of
+from savs.datasets.media.videos import videos_of
 from savs.pipeline.extraction.model.input_types import PIXELS
 from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, PromptEncoder

@@ -9,7 +9,7 @@ import msgspec
 import torch
 from transformers.utils.hub import cached_file
 
-from savs.foundation.regular_files import regular_size
+from savs.foundation.files import regular_size
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.first_layers import share_of_first_layers
 from savs.pipeline.extraction.model.model_options import AUTO, BALANCED, ModelOptions

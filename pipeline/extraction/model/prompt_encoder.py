@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from savs.datasets.media.video import videos_of
-from savs.datasets.prompt import SPLIT
+from savs.datasets.example import SPLIT
+from savs.datasets.media.videos import videos_of
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_form import PromptForm

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from savs.foundation.regular_files import read_regular_text
+from savs.foundation.files import read_regular_text
 from savs.pipeline.errors import ModelError
 
 PROMPT, IMAGE = "{prompt}", "{image}"

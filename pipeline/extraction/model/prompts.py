@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from savs.datasets.media.video import Video, Visual, videos_of
-from savs.datasets.prompt import IMAGE_MARK, KEEP
+from savs.datasets.example import IMAGE_MARK, KEEP
+from savs.datasets.media.videos import Video, Visual, videos_of
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.chat_template import (
     JOINED,

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from savs.datasets.media.video import Video
+from savs.datasets.media.videos import Video
 from savs.pipeline.extraction.model.chat_template import image_places
 from savs.pipeline.extraction.model.input_types import OMNI_SECONDS, PIXELS
 

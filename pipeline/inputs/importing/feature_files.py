@@ -17,10 +17,10 @@ import numpy as np
 import polars as pl
 from safetensors import SafetensorError, safe_open
 
-from savs.datasets.rows.parquet_media import DAMAGE
+from savs.datasets.rows.parquet_rows import DAMAGE
 from savs.foundation.arrays import Array
-from savs.foundation.parquet_files import scan_parquet
-from savs.foundation.regular_files import regular_size
+from savs.foundation.files import regular_size
+from savs.foundation.frames import scan_parquet
 from savs.pipeline.errors import ImportFileError
 from savs.pipeline.inputs.importing.feature_file import FeatureFile, Layers, of_array, of_heads
 from savs.stores import Head

@@ -14,10 +14,9 @@ from savs.datasets import (
     find_leaks,
     unknown_labels,
 )
-from savs.datasets.media.digests import digests_of, media_names
 from savs.datasets.media.media import MediaRules
-from savs.datasets.splits.label_doubts import label_doubts
-from savs.datasets.splits.shared_media import content_table
+from savs.datasets.splits.labels import label_doubts
+from savs.datasets.splits.shared_media import content_table, digests_of, media_names
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import ImportFileError
 from savs.pipeline.inputs.importing.feature_file import FeatureFile, Layers

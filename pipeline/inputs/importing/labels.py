@@ -14,7 +14,7 @@ from savs.datasets.benchmarks.general import FIELDS, general, parse_row
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import read_rows
 from savs.datasets.rows.plugin_guard import parse_fields
-from savs.foundation.parquet_files import scan_parquet
+from savs.foundation.frames import scan_parquet
 from savs.pipeline.errors import ImportFileError
 from savs.pipeline.inputs.importing.feature_file import FeatureFile
 from savs.pipeline.inputs.importing.feature_files import damage

@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets import Benchmark, BenchmarkNotFoundError, find_benchmark
-from savs.datasets.benchmarks.catalogue import known_names
-from savs.datasets.benchmarks.configuration import adapt
-from savs.datasets.benchmarks.installed import name_problem
-from savs.datasets.benchmarks.several_prompts import as_stored
+from savs.datasets.benchmarks.catalogue import known_names, name_problem
+from savs.datasets.benchmarks.options import adapt, as_stored
 from savs.pipeline.errors import OwnCodeError
 from savs.pipeline.inputs.plugins.python_file import load_file
 from savs.stores import FeatureStore

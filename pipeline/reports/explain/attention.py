@@ -8,7 +8,7 @@ import numpy as np
 
 from savs.datasets import Example
 from savs.datasets.media.media import MediaFolder
-from savs.datasets.media.video import videos_of
+from savs.datasets.media.videos import videos_of
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import ReportError
 from savs.pipeline.reports.explain.evidence import Evidence

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from savs.datasets import Example
-from savs.datasets.prompt import KEEP
+from savs.datasets.example import KEEP
 from savs.pipeline.reports.pages.pictures import Picture
 
 SIDE_PX = 320

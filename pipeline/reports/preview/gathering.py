@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from savs.datasets import Example, MediaError, MediaFolder
-from savs.datasets.media.video import Visual, images_of
-from savs.datasets.prompt import split_prompt
+from savs.datasets.example import split_prompt
+from savs.datasets.media.videos import Visual, images_of
 from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.inputs.source import Source, Splits
 from savs.pipeline.reports.pages.pictures import no_picture, pictures_of

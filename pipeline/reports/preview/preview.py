@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Unpack
 
 from savs.datasets import Benchmark, SourceError
-from savs.datasets.prompt import SPLIT
+from savs.datasets.example import SPLIT
 from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.model.model_options import ModelOptions, ProcessorKeywords
 from savs.pipeline.extraction.requirements import require_extra

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from savs.foundation.errors import SavsError
-from savs.foundation.real_paths import real_path
+from savs.foundation.files import real_path
 from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.compare.result_folders import Result, read_result, short_names
 from savs.pipeline.evaluation.evaluation_file import load_metrics, load_predictions

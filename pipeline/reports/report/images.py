@@ -11,7 +11,7 @@ import polars as pl
 
 from savs.datasets import MediaError
 from savs.datasets.media.media import MediaFolder, MediaRules, decode_medium, sha256
-from savs.datasets.media.video import images_of
+from savs.datasets.media.videos import images_of
 from savs.foundation.errors import SavsError
 from savs.pipeline.reports.pages.pictures import Picture, no_picture, pictures_of
 from savs.stores import FeatureStore

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from savs.foundation.errors import ParameterError
-from savs.foundation.real_paths import real_path
+from savs.foundation.files import real_path
 from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.suspects import load_suspects
 from savs.pipeline.names import DEFAULT_GALLERY

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from savs.foundation.arrays import Array
-from savs.foundation.lazy_frames import lazy_frames
+from savs.foundation.frames import lazy_frames
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.heads.centroids import class_centroids, cosines, first_of_best, leads
 from savs.pipeline.selection.heads.training_set import TrainingTask, head_widths, training_tasks

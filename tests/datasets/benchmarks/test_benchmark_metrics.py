@@ -5,7 +5,7 @@ import pytest
 from two_class import predictions_of, value
 
 from savs.datasets import Example, RowError, Units, find_benchmark
-from savs.datasets.metrics.pairs import order_metric
+from savs.datasets.metrics.groups import order_metric
 from savs.datasets.rows.plugin_guard import compute_metrics
 
 YES_NO = {None: ["Yes", "No"]}

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from savs.datasets import BENCHMARKS, BenchmarkFaultError
-from savs.datasets.benchmarks.samples import sample_fields
+from savs.datasets.rows.examples import sample_fields
 from savs.datasets.rows.plugin_guard import read_captions
 
 SAID = {

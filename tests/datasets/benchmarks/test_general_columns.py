@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from savs.datasets import OptionError, find_benchmark, read_examples
-from savs.datasets.benchmarks.configuration import adapt
 from savs.datasets.benchmarks.general import FIELDS, general
+from savs.datasets.benchmarks.options import adapt
 
 ROW = {
     "nr": "e1",

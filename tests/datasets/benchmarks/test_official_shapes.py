@@ -12,13 +12,12 @@ import pytest
 from PIL import Image
 
 from savs.datasets import Example, MediaFolder, find_benchmark, read_examples
-from savs.datasets.benchmarks.shapes.drawing import draw
-from savs.datasets.benchmarks.shapes.scenes import COLORS, SHAPES, Scene
+from savs.datasets.benchmarks.shapes.scenes import COLORS, SHAPE_NAMES, Scene, draw
 from savs.datasets.media.images import decode_image
 
 pytestmark = pytest.mark.thorough
 
-KIND = re.compile(rf"({'|'.join(COLORS)}) ({'|'.join(SHAPES)})")
+KIND = re.compile(rf"({'|'.join(COLORS)}) ({'|'.join(SHAPE_NAMES)})")
 Write = Callable[[Path, int, str], Path]
 """Writes a small file into a folder, with a seed, and returns what a benchmark reads."""
 

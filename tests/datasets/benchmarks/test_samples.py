@@ -3,7 +3,7 @@
 import pytest
 
 from savs.datasets import BENCHMARKS
-from savs.datasets.benchmarks.samples import escaped, sample_fields
+from savs.datasets.rows.examples import escaped, sample_fields
 
 TOLD = [benchmark for benchmark in BENCHMARKS.values() if benchmark.about is not None]
 

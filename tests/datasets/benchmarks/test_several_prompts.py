@@ -4,8 +4,8 @@ import polars as pl
 import pytest
 
 from savs.datasets import Example, OptionError, RowError, find_benchmark
-from savs.datasets.benchmarks.configuration import adapt
-from savs.datasets.benchmarks.several_prompts import (
+from savs.datasets.benchmarks.options import (
+    adapt,
     as_stored,
     prompt_accuracies,
     stored_prompts,

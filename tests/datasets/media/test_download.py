@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from savs.datasets import MediaError, MediaFolder
-from savs.datasets.media.download import Fetching, is_address
+from savs.datasets.media.download import Fetching
 from savs.datasets.media.media import MediaRules
+from savs.datasets.rows.media_names import is_address
 
 
 @dataclass

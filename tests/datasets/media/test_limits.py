@@ -14,11 +14,10 @@ from drawn_files import png, saved
 from PIL import Image
 
 from savs.datasets import MediaError
+from savs.datasets.media.containers import declared_samples
 from savs.datasets.media.images import decode_image
 from savs.datasets.media.media import MediaFolder, MediaRules, decode_medium
-from savs.datasets.media.mp4_boxes import declared_samples
-from savs.datasets.media.video import images_of
-from savs.datasets.media.videos import decode_video
+from savs.datasets.media.videos import decode_video, images_of
 
 MOST_BYTES = 400 * 2**20
 """What a process may grow by while it refuses a file."""

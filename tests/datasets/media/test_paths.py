@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from savs.datasets import MediaError, MediaFolder
-from savs.datasets.media.media import MediaRules
-from savs.datasets.media.paths import is_foreign, locate
+from savs.datasets.media.media import MediaRules, is_foreign, locate
 
 
 def folder(root: Path, *names: str) -> MediaFolder:

@@ -4,9 +4,8 @@ import pytest
 from clips import encode, plain
 from PIL import Image
 
-from savs.datasets.media.media import MediaRules, decode_medium
-from savs.datasets.media.sizes import image_sizes
-from savs.datasets.media.video import images_of
+from savs.datasets.media.media import MediaRules, decode_medium, image_sizes
+from savs.datasets.media.videos import images_of
 
 
 def saved(size, kind, **options):

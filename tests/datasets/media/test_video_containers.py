@@ -1,6 +1,6 @@
 import pytest
 
-from savs.datasets.media.video_containers import container_of, missing_bytes
+from savs.datasets.media.containers import container_of, missing_bytes
 
 
 @pytest.mark.parametrize(

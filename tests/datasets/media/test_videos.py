@@ -7,10 +7,9 @@ from clips import CODECS, PALETTE, encode, nearest, plain, sound_only
 
 from savs.datasets import MediaError
 from savs.datasets.media import videos as video_files
+from savs.datasets.media.containers import missing_bytes
 from savs.datasets.media.media import MediaRules, decode_medium
-from savs.datasets.media.video import Video
-from savs.datasets.media.video_containers import missing_bytes
-from savs.datasets.media.videos import decode_video, pick
+from savs.datasets.media.videos import Video, decode_video, pick
 
 
 def clip(suffix: str, count: int, **options: str) -> bytes:

@@ -2,7 +2,7 @@ import polars as pl
 import pytest
 
 from savs.datasets.benchmarks.shapes import SHAPES
-from savs.datasets.benchmarks.shapes.measures import measure
+from savs.datasets.benchmarks.shapes.benchmark import measure
 from savs.datasets.metrics.groups import group_metrics, pair_metric, set_accuracy
 from savs.datasets.metrics.metrics import Units
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from savs.datasets import RowError, Units
-from savs.datasets.metrics.matching import matching_metrics
+from savs.datasets.metrics.groups import matching_metrics
 
 SCHEMA = {
     "group": pl.String,

@@ -10,9 +10,8 @@ from array import array
 import pytest
 
 from savs.datasets.errors import MediaError
-from savs.datasets.rows import media_index
-from savs.datasets.rows.media_index import IndexCache
-from savs.datasets.rows.packed_media import read_packed
+from savs.datasets.rows import packed_media as media_index
+from savs.datasets.rows.packed_media import IndexCache, read_packed
 
 FILES, ROWS = 12, 3
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from savs.datasets import MediaError, MediaFolder
 from savs.datasets.rows.file_formats import read_rows
-from savs.datasets.rows.packed_media import CHUNK_ROWS, is_packed, packed_file, read_packed
-from savs.datasets.rows.parquet_media import parquet_values
+from savs.datasets.rows.media_names import is_packed, packed_parts
+from savs.datasets.rows.packed_media import CHUNK_ROWS, read_packed
+from savs.datasets.rows.parquet_rows import parquet_values
 
 NUMBERS = count()
 
@@ -103,10 +104,10 @@ def test_what_is_not_there_is_named(tmp_path: Path, name: str, problem: str) -> 
 def test_packed_names_are_told_from_file_names(name: str, file: str | None) -> None:
     assert is_packed(name) is (file is not None)
     if file is not None:
-        assert packed_file(name) == file
+        assert packed_parts(name)[0] == file
     else:
         with pytest.raises(ValueError, match=r"is not the name of a medium in a file's row$"):
-            packed_file(name)
+            packed_parts(name)
 
 
 def test_a_column_may_have_a_slash_and_a_file_capitals(tmp_path: Path) -> None:

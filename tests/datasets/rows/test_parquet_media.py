@@ -7,7 +7,7 @@ import pytest
 from savs.datasets import MediaError, MediaFolder, SourceError, find_benchmark, read_examples
 from savs.datasets.row import PackedMedium
 from savs.datasets.rows.packed_media import read_packed
-from savs.datasets.rows.parquet_media import media_columns, parquet_values
+from savs.datasets.rows.parquet_rows import media_columns, parquet_values
 
 IMAGE = pl.Struct({"bytes": pl.Binary, "path": pl.String})
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from savs.datasets import RowError, SourceError
 from savs.datasets.errors import MediaError
-from savs.datasets.rows import file_formats, parquet_media, row_sizes
+from savs.datasets.rows import file_formats, parquet_rows
 from savs.datasets.rows.file_formats import read_rows
 from savs.datasets.rows.packed_media import read_packed
-from savs.datasets.rows.row_sizes import row_bytes
+from savs.datasets.rows.parquet_rows import row_bytes
 
 MOST_BYTES = 400 * 2**20
 """What a process may grow by while it refuses a file."""
@@ -97,7 +97,7 @@ def test_a_file_that_is_read_whole_has_a_limit(tmp_path: Path) -> None:
 
 
 def test_a_long_row_of_parquet_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(row_sizes, "MAX_ROW_BYTES", 600)
+    monkeypatch.setattr(parquet_rows, "MAX_ROW_BYTES", 600)
     path = tmp_path / "rows.parquet"
     pl.DataFrame({"a": ["x" * 80, "x" * 89], "n": [1, 2]}).write_parquet(path)
     with pytest.raises(SourceError, match=r"rows\.parquet row 1 has 601 bytes of text, more than"):
@@ -169,7 +169,7 @@ def test_long_rows_become_values_a_few_at_a_time(
     path = tmp_path / "rows.parquet"
     frame = pl.DataFrame({"a": ["x" * n for n in (500, 10, 10, 900, 10)], "n": range(5)})
     frame.write_parquet(path)
-    monkeypatch.setattr(parquet_media, "BATCH_BYTES", 1100)
+    monkeypatch.setattr(parquet_rows, "BATCH_BYTES", 1100)
     batches: list[int] = []
     original = pl.DataFrame.rows
 

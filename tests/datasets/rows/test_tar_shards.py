@@ -16,7 +16,7 @@ from savs.datasets.benchmarks.general import general
 from savs.datasets.row import PackedMedium
 from savs.datasets.rows.file_formats import read_rows
 from savs.datasets.rows.packed_media import read_packed
-from savs.datasets.rows.tar_samples import MAX_HEADER_BYTES, read_samples
+from savs.datasets.rows.tar_shards import MAX_HEADER_BYTES, read_samples
 
 
 def shard(path: Path, members: list[tuple[str, bytes]], **options) -> Path:
@@ -222,7 +222,7 @@ def test_an_extended_header_that_declares_much_is_not_read(tmp_path):
 
 
 def test_too_many_members_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("savs.datasets.rows.tar_samples.MAX_MEMBERS", 3)
+    monkeypatch.setattr("savs.datasets.rows.tar_shards.MAX_MEMBERS", 3)
     with pytest.raises(SourceError, match="more than 3 members"):
         read_samples(shard(tmp_path / "0.tar", PAIRS))
 

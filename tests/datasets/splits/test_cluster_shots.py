@@ -7,7 +7,7 @@ from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
 from savs.datasets import Example, RowError, Shots
-from savs.datasets.splits.cluster_shots import draw_clusters
+from savs.datasets.splits.shots import draw_clusters
 
 
 def pool_of(text: str, task: str | None = None) -> tuple[list[Example], list[str]]:

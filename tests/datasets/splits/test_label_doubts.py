@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from savs.datasets import RowError, find_benchmark
-from savs.datasets.splits.label_doubts import UNEVEN, label_doubts, refuse_doubts
+from savs.datasets.splits.labels import UNEVEN, label_doubts, refuse_doubts
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source
 

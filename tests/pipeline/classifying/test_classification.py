@@ -14,7 +14,7 @@ from web import served
 
 from savs.datasets import RowError, SourceError
 from savs.pipeline import Selection, classify, evaluate, load_selection, save_selection, select
-from savs.pipeline.classifying.scoring import CLASSIFIED_SCHEMA
+from savs.pipeline.classifying.prediction_table import CLASSIFIED_SCHEMA
 from savs.pipeline.extraction.engine import Engine
 from savs.pipeline.extraction.model.load import load
 from savs.pipeline.running.progress import Reporting

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import readout_oracles as slowly
 
-from savs.datasets.benchmarks.captions import shown_caption
+from savs.datasets.benchmarks.naturalbench_retrieval import shown_caption
 from savs.datasets.benchmarks.shapes import write_shapes
 from savs.pipeline import evaluate, extract, match_captions, select, sweep_methods
 from savs.pipeline.errors import SelectionError

@@ -8,7 +8,7 @@ import pytest
 from rounding import check_same_features
 
 from savs.datasets import RowError, SourceError
-from savs.foundation.extras import install_command
+from savs.foundation.imports import install_command
 from savs.pipeline.errors import MissingExtraError
 from savs.pipeline.extraction import requirements
 from savs.pipeline.running.progress import Reporting

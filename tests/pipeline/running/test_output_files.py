@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from savs.foundation import whole_files
+from savs.foundation import files as whole_files
 from savs.pipeline.errors import OutputError
 from savs.pipeline.running.output_files import output_files
 

@@ -6,7 +6,7 @@ import h5py
 import pytest
 
 import savs.stores.shard.write
-from savs.foundation.whole_files import publish
+from savs.foundation.files import publish
 from savs.stores import StoreError, StoreWriteError, open_writer
 from savs.stores.write.claim_files import ClaimFiles
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-import savs.foundation.whole_files
+import savs.foundation.files
 import savs.stores.write.opening
-from savs.foundation.whole_files import publish
+from savs.foundation.files import publish
 from savs.stores import open_store, open_writer
 from savs.stores.format.manifest import read_manifest
 from savs.stores.write.opening import new_writer, reserve
@@ -23,7 +23,7 @@ def come_between(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[Path]:
             assert partial.exists()
         publish(partial, path, replace=replace)
 
-    monkeypatch.setattr(savs.foundation.whole_files, "publish", meanwhile)
+    monkeypatch.setattr(savs.foundation.files, "publish", meanwhile)
     return came
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from savs.foundation import processes
+from savs.foundation import files as processes
 from savs.stores.write.process import has_ended, this_process
 
 

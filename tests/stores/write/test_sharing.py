@@ -10,7 +10,7 @@ import pytest
 from claimants import ended, leave_claim, leave_unfinished
 from sharing_writers import SHARDS, names, start
 
-import savs.foundation.whole_files
+import savs.foundation.files
 import savs.stores.write.opening
 from savs.stores import (
     StoreLockedError,
@@ -127,7 +127,7 @@ def test_a_writer_that_fell_asleep_before_it_published_changes_nothing(
     if again:
         toy.write(tmp_path)
     toy.skip = {}
-    publish_now = savs.foundation.whole_files.publish
+    publish_now = savs.foundation.files.publish
 
     def fall_asleep(partial: Path, path: Path, *, replace: bool) -> None:
         """Let another writer take over when the claim was looked at and the file has no name."""
@@ -146,7 +146,7 @@ def test_a_writer_that_fell_asleep_before_it_published_changes_nothing(
     with start(tmp_path, toy) as asleep:
         wanted = asleep.reopen_skipped() if again else asleep.missing()
         spec = next(asleep.open_shards(wanted).claimed())
-        monkeypatch.setattr(savs.foundation.whole_files, "publish", fall_asleep)
+        monkeypatch.setattr(savs.foundation.files, "publish", fall_asleep)
         assert not asleep.write(spec, replace(toy.content(spec), run={"made": "asleep"}))
     toy.write(tmp_path)
     assert verify(tmp_path).problems == ()
@@ -156,7 +156,7 @@ def test_a_writer_that_fell_asleep_before_it_published_changes_nothing(
 def test_a_change_of_store_json_that_lost_its_claim_is_made_again(
     tmp_path, toy, monkeypatch
 ) -> None:
-    publish_now, slept = savs.foundation.whole_files.publish, []
+    publish_now, slept = savs.foundation.files.publish, []
 
     def fall_asleep(partial: Path, path: Path, *, replace: bool) -> None:
         if not slept and path.name == "store.json":
@@ -168,7 +168,7 @@ def test_a_change_of_store_json_that_lost_its_claim_is_made_again(
         publish_now(partial, path, replace=replace)
 
     with start(tmp_path, toy) as writer:
-        monkeypatch.setattr(savs.foundation.whole_files, "publish", fall_asleep)
+        monkeypatch.setattr(savs.foundation.files, "publish", fall_asleep)
         assert writer.settle_batching({"batch_size": 3}) == {"batch_size": 3}
     assert slept
     manifest = open_store(tmp_path).manifest

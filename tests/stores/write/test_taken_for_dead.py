@@ -21,7 +21,7 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-import savs.foundation.whole_files as whole_files
+import savs.foundation.files as whole_files
 from savs.stores import ShardContent, open_writer
 from savs.stores.write import open_shards, signs
 from stores import GRID, columns, identity, planned

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from savs.datasets.benchmarks.shapes.drawing import draw
 from savs.datasets.benchmarks.shapes.scenes import (
     CANVASES,
     KINDS,
@@ -14,6 +13,7 @@ from savs.datasets.benchmarks.shapes.scenes import (
     Canvas,
     Scene,
     Thing,
+    draw,
     random_scene,
 )
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from savs.datasets.benchmarks.shapes import TASKS
-from savs.datasets.benchmarks.shapes.items import Item, drawer
 from savs.datasets.benchmarks.shapes.scenes import CANVASES, Scene
+from savs.datasets.benchmarks.shapes.tasks import Item, drawer
 
 UNITS = 150
 KIND = r"(\w+) (\w+)"

@@ -6,8 +6,8 @@ from itertools import pairwise, product
 import pytest
 
 from savs.datasets.benchmarks.shapes import TASKS
-from savs.datasets.benchmarks.shapes.items import Item, drawer
 from savs.datasets.benchmarks.shapes.scenes import CANVASES, NOVEL_KINDS, Scene, Thing
+from savs.datasets.benchmarks.shapes.tasks import Item, drawer
 
 pytestmark = pytest.mark.thorough
 

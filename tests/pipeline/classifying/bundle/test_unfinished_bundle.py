@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from savs.foundation import whole_files
-from savs.foundation.whole_files import PARTIAL
+from savs.foundation import files as whole_files
+from savs.foundation.files import PARTIAL
 from savs.pipeline.classifying.bundle.bundle import BUNDLE, CARD, MARK, PREDICT, _require_free
 from savs.pipeline.errors import ExportError
 from savs.stores.results import unfinished_result, write_file

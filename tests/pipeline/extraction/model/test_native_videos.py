@@ -12,8 +12,7 @@ from PIL import Image
 from tiny_models import BUILDERS, LIMITED, VIDEO, marked
 
 from savs.datasets.media.media import MediaRules, decode_medium
-from savs.datasets.media.video import Video
-from savs.datasets.media.videos import decode_video
+from savs.datasets.media.videos import Video, decode_video
 from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.jobs import Job, Medium, Prepared, Request

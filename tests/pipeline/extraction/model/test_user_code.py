@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from savs.datasets.media.video import Video
+from savs.datasets.media.videos import Video
 from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError, OwnCodeError
 from savs.pipeline.extraction.model.load_encoder import load_encoder

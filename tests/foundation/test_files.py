@@ -1,3 +1,5 @@
+"""Files are written whole or not at all, taken back, and read only where they have an end."""
+
 import os
 import signal
 import socket
@@ -7,8 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from savs.foundation import whole_files
-from savs.foundation.whole_files import remove_left_overs, whole_file
+from savs.foundation import files as whole_files
+from savs.foundation.files import (
+    noted_files,
+    read_regular_text,
+    remove_left_overs,
+    remove_noted,
+    whole_file,
+)
 
 
 def test_writers_of_one_process_number_on_two_hosts_do_not_meet(tmp_path, monkeypatch) -> None:
@@ -56,7 +64,7 @@ def test_a_file_in_a_folder_that_cannot_be_opened_is_published(tmp_path, monkeyp
 def killed(tmp_path) -> Path:
     """Return a folder where a writer of `x[1]` was killed, and a file that it made."""
     code = (
-        "import os\nfrom pathlib import Path\nfrom savs.foundation.whole_files import whole_file\n"
+        "import os\nfrom pathlib import Path\nfrom savs.foundation.files import whole_file\n"
         "with whole_file(Path('x[1]'), keep_suffix=True) as partial:\n"
         f"    partial.touch()\n    os.kill(os.getpid(), {signal.SIGKILL})"
     )
@@ -92,3 +100,40 @@ def test_a_pipe_is_not_replaced(tmp_path) -> None:
     with pytest.raises(OSError, match="a pipe or a device"), whole_file(tmp_path / "pipe"):
         pass
     assert (tmp_path / "pipe").is_fifo()
+
+
+def write(path, text: str) -> None:
+    with whole_file(path) as partial:
+        partial.write_text(text)
+
+
+def test_a_block_takes_back_what_it_and_blocks_in_it_wrote(tmp_path) -> None:
+    before, own, inner, taken = (tmp_path / name for name in ("before", "own", "inner", "taken"))
+    write(before, "before")
+    with noted_files() as written:
+        write(own, "own")
+        with noted_files():
+            write(inner, "inner")
+        write(taken, "ours")
+    write(taken, "of another")
+    remove_noted(written)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "before": "before",
+        "taken": "of another",
+    }
+
+
+def test_a_text_is_read_without_its_mark(tmp_path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfcaf\xc3\xa9")
+    assert read_regular_text(tmp_path / "a.txt") == "café"
+
+
+def test_a_pipe_a_device_and_other_bytes_are_refused(tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    (tmp_path / "other").write_bytes(b"caf\xe9")
+    for name in ("pipe", "device"):
+        with pytest.raises(ValueError, match="not a regular file"):
+            read_regular_text(tmp_path / name)
+    with pytest.raises(ValueError, match="not UTF-8"):
+        read_regular_text(tmp_path / "other")

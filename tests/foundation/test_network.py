@@ -1,6 +1,6 @@
 import pytest
 
-from savs.foundation.addresses import is_public
+from savs.foundation.network import is_public
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Imports of a package that wait until a name is used."""
+"""Imports that wait until a name is used, and how an extra of savs is installed."""
 
 import builtins
 from collections.abc import Iterator
@@ -48,3 +48,20 @@ def lazy_imports(namespace: dict[str, Any]) -> Iterator[None]:
     namespace["__all__"] = sorted(homes)
     namespace["__dir__"] = lambda: sorted({*namespace, *homes})
     namespace["__getattr__"] = load
+
+
+IS_ON_INDEX = False
+"""Whether `pip install savs` finds this project. Set it with the first upload of a release."""
+
+
+def install_command(extra: str) -> str:
+    """Return how to install an extra, as a message says it.
+
+    Examples
+    --------
+    >>> install_command("extract")
+    "pip install '.[extract]' in a copy of the repository, or pip install 'WHEEL[extract]'"
+    """
+    if IS_ON_INDEX:
+        return f"pip install 'savs[{extra}]'"
+    return f"pip install '.[{extra}]' in a copy of the repository, or pip install 'WHEEL[{extra}]'"

@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from savs.foundation.lazy_imports import lazy_imports
+from savs.foundation.imports import lazy_imports
 
 SOURCE = """
 import sys
-from savs.foundation.lazy_imports import lazy_imports
+from savs.foundation.imports import lazy_imports
 
 with lazy_imports(globals()):
     from wave import Error, open

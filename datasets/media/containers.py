@@ -1,0 +1,142 @@
+"""Video containers by their bytes: which one a file is, whether it is whole, how much it declares.
+
+FFmpeg opens a file only once this is known: a few bytes can declare millions of samples, and FFmpeg
+makes an entry of an index for each.
+
+Sources: ISO/IEC 14496-12 (boxes), RFC 8794 (EBML), Microsoft's AVI RIFF reference.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from savs.foundation.arrays import Array
+
+MP4, MATROSKA, AVI = "mp4", "matroska", "avi"
+_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"mif1", b"msf1")
+"""Brands of phone photographs, which use the MP4 container."""
+_STILL_BRANDS = (b"avif", b"avis", *HEIC_BRANDS)
+_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+_OUTER = frozenset(
+    (
+        *(b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf", b"edts", b"dinf"),
+        *(b"udta", b"mvex", b"tref", b"meta", b"sinf", b"schi", b"clip", b"matt", b"wave"),
+    )
+)
+"""Boxes that hold boxes."""
+_RUNS = (b"stts", b"ctts")
+"""Tables of runs: pairs of a count and a duration."""
+_SIZES = (b"stsz", b"stz2")
+_DEEPEST = 16
+
+
+def container_of(data: bytes) -> str | None:
+    """Return the container by a file's first bytes: `mp4`, `matroska`, `avi` or None."""
+    if data[4:8] in _BOXES and not (data[4:8] == b"ftyp" and data[8:12] in _STILL_BRANDS):
+        return MP4
+    if data.startswith(_EBML):
+        return MATROSKA
+    return AVI if data[:4] == b"RIFF" and data[8:12] == b"AVI " else None
+
+
+def missing_bytes(data: bytes) -> int:
+    """Return how many bytes a video's container declares beyond the end of the file.
+
+    FFmpeg ends such a file as if it were complete. Fewer packets or less duration than declared
+    do not prove a cut: a trimmed MP4, an AVI with a variable rate and a Matroska copy of some
+    packets have both and are complete. 0 if the file is complete or declares no size.
+    """
+    end = {MP4: _mp4_end, MATROSKA: _matroska_end, AVI: _avi_end}[container_of(data) or MP4](data)
+    return max(0, end - len(data))
+
+
+def _mp4_end(data: bytes) -> int:
+    return max((end for _, _, end in boxes(memoryview(data))), default=0)
+
+
+def _avi_end(data: bytes) -> int:
+    return 8 + int.from_bytes(data[4:8], "little")
+
+
+def _matroska_end(data: bytes) -> int:
+    """Return the end of the segment behind the EBML header."""
+    header = _variable(data, 4)
+    segment = sum(header)
+    if data[segment : segment + 4] != _SEGMENT:
+        return len(data)
+    start, size = _variable(data, segment + 4)
+    return start + size
+
+
+def _variable(data: bytes, offset: int) -> tuple[int, int]:
+    """Return the offset behind an EBML size, and the size; 0 for an unknown one (all bits set)."""
+    first = data[offset] if offset < len(data) else 0
+    width = 9 - first.bit_length()
+    value = int.from_bytes(data[offset : offset + width]) & ((1 << 7 * width) - 1)
+    return offset + width, 0 if value == (1 << 7 * width) - 1 else value
+
+
+def declared_samples(data: bytes) -> int:
+    """Return how many samples all tracks of an MP4 file declare.
+
+    Samples are the frames of a video track, or short pieces of sound. Those of uncompressed sound
+    do not count: FFmpeg indexes these by the thousand.
+    """
+    return _count(memoryview(data), _DEEPEST)
+
+
+def boxes(data: memoryview) -> Iterator[tuple[bytes, memoryview, int]]:
+    """Yield kind, content and end of each box: a size of 32 bits, of 64 if that is 1; 0 is all."""
+    offset = 0
+    while offset + 8 <= len(data):
+        size, head = int.from_bytes(data[offset : offset + 4]), 8
+        if size == 1:
+            size, head = int.from_bytes(data[offset + 8 : offset + 16]), 16
+        end = offset + size if size >= 8 else len(data)
+        yield bytes(data[offset + 4 : offset + 8]), data[offset + head : end], end
+        offset = end
+
+
+def _count(data: memoryview, depth: int) -> int:
+    total = largest = 0
+    for kind, content, _ in boxes(data):
+        if kind in _OUTER and depth and not (kind == b"trak" and _is_plain_sound(content)):
+            total += _count(content, depth - 1)
+        elif kind in _RUNS:
+            largest = max(largest, int(_runs(content)[:, 0].sum()))
+        elif kind in _SIZES:
+            largest = max(largest, _number(content, 8))
+        elif kind == b"trun":
+            total += _number(content, 4)
+    return total + largest  # tables that lie side by side are of the same samples
+
+
+def _is_plain_sound(track: memoryview) -> bool:
+    """Return whether a track's samples are single values of sound: each lasts one unit of time."""
+    handlers, times = _all(track, b"hdlr"), _all(track, b"stts")
+    return (
+        [bytes(handler[8:12]) for handler in handlers[:1]] == [b"soun"]
+        and len(times) == 1
+        and _runs(times[0])[:, 1].tolist() == [1]
+    )
+
+
+def _all(data: memoryview, wanted: bytes, depth: int = _DEEPEST) -> list[memoryview]:
+    found = []
+    for kind, content, _ in boxes(data):
+        if kind == wanted:
+            found.append(content)
+        elif kind in _OUTER and depth:
+            found += _all(content, wanted, depth - 1)
+    return found
+
+
+def _runs(table: memoryview) -> Array:
+    """Return the pairs of a table: `(runs, 2)` int64."""
+    count = min(_number(table, 4), len(table[8:]) // 8)
+    return np.frombuffer(table[8 : 8 + 8 * count], ">u4").astype(np.int64).reshape(-1, 2)
+
+
+def _number(data: memoryview, offset: int) -> int:
+    return int.from_bytes(data[offset : offset + 4])

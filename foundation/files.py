@@ -1,0 +1,357 @@
+"""Files of this host: written whole or not at all, taken back, read with care.
+
+A writer works on an unfinished file whose name tells the host, the process and its start; the
+finished one gets its name in one step. So a reader never sees half a file, and what a killed writer
+left is known to be nobody's. A file that is read must be one that ends, and errors of the disk are
+those that Python raises, whichever library met them.
+"""
+
+import errno
+import glob
+import hashlib
+import json
+import os
+import re
+import secrets
+import socket
+import stat
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+PARTIAL = ".partial"
+"""What the name of an unfinished file ends in; its writer removes it, or left it when it died."""
+_TAG = re.compile(
+    rf"\w*-(?P<pid>\d+)-(?P<started>\d*)-(?P<space>[0-9a-f]{{8}})-[0-9a-f]{{8}}{re.escape(PARTIAL)}.*"
+)
+
+
+@contextmanager
+def whole_file(
+    path: Path,
+    *,
+    replace: bool = True,
+    keep_suffix: bool = False,
+    before_naming: Callable[[], None] = lambda: None,
+) -> Iterator[Path]:
+    """Yield a new path beside `path` to write to; when the block ends it gets the path's name.
+
+    The content is on the disk before the name is. Where the block raises, nothing is left.
+
+    Parameters
+    ----------
+    path
+        The final name, in a folder that is there.
+    replace
+        Replace a file of that name.
+    keep_suffix
+        End the partial name in the suffix of `path`, for writers that go by it.
+    before_naming
+        Called when the content is there and the name is not; what it raises prevents the name.
+
+    Raises
+    ------
+    FileExistsError
+        The file exists, and `replace` is not set; it stays as it is.
+    OSError
+        The disk cannot be written.
+    """
+    name = f"{path.name}.{_tag()}{PARTIAL}"
+    partial = path.with_name(name + path.suffix if keep_suffix else name)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "it is a pipe or a device", str(path))
+    try:
+        yield partial
+        before_naming()
+        make_durable(partial)
+        note(path, partial)
+        publish(partial, path, replace=replace)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def unfinished(path: Path) -> Iterator[None]:
+    """Keep an empty unfinished file of a path while the block runs, and where it is killed.
+
+    Of a folder that gets several files, `left_overs_of` then says that it did not get all.
+    """
+    mark = path.with_name(f"{path.name}.{_tag()}{PARTIAL}")
+    try:
+        mark.touch()
+        _keep_names(path.parent)
+        yield
+    finally:
+        mark.unlink(missing_ok=True)
+
+
+def remove_left_overs(path: Path) -> None:
+    """Remove what writers of a file left that were killed, as far as that is known of them.
+
+    Those of other hosts and containers may live, so their unfinished files stay.
+    """
+    for partial in left_overs_of(path):
+        with suppress(OSError):  # it is in nobody's way
+            partial.unlink()
+
+
+def left_overs_of(path: Path) -> list[Path]:
+    """Return the unfinished files of a path whose writers are known to have ended."""
+    space, left = _space_digest(), []
+    for partial in path.parent.glob(f"{glob.escape(path.name)}.*{PARTIAL}*"):
+        tag = _TAG.fullmatch(partial.name, len(path.name) + 1)
+        if (
+            tag is not None
+            and tag["space"] == space
+            and process_has_ended(int(tag["pid"]), tag["started"])
+        ):
+            left.append(partial)
+    return left
+
+
+def _tag() -> str:
+    """Return what no other writer has: equal process numbers may run on several hosts."""
+    host, pid = re.sub(r"\W", "_", socket.gethostname()), os.getpid()
+    return f"{host}-{pid}-{process_start(pid) or ''}-{_space_digest()}-{secrets.token_hex(4)}"
+
+
+def _space_digest() -> str:
+    return hashlib.sha256(process_space().encode()).hexdigest()[:8]
+
+
+def publish(partial: Path, path: Path, *, replace: bool) -> None:
+    """Give a finished file its final name, and make the name durable, where that can be done.
+
+    Raises
+    ------
+    FileExistsError
+        The name is taken, and `replace` is not set.
+    """
+    if replace:
+        os.replace(partial, path)
+    else:
+        _name_once(partial, path)
+    _keep_names(path.parent)
+
+
+def _name_once(partial: Path, path: Path) -> None:
+    """Name a file by a hard link, which fails if the name is taken, even in a race."""
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if path.exists():
+            raise FileExistsError(f"{path} exists") from None
+        partial.rename(path)
+    else:
+        partial.unlink()
+
+
+def make_durable(path: Path) -> None:
+    """Make a file's content, or the names in a folder, durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, unless they are there; their names are durable then.
+
+    Raises
+    ------
+    OSError
+        The disk cannot be written, or a file has the name.
+    """
+    new = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in new:
+        _keep_names(folder.parent)
+
+
+def _keep_names(folder: Path) -> None:
+    """Make the names in a folder durable, unless we may write in it, but not open it."""
+    with suppress(OSError):
+        make_durable(folder)
+
+
+Noted = list[tuple[Path, os.stat_result]]
+"""Names, and the files that have them, or were about to get them."""
+_NOTED: ContextVar[Noted | None] = ContextVar("noted", default=None)
+
+
+@contextmanager
+def noted_files() -> Iterator[Noted]:
+    """Yield a list to which `whole_file` adds what it writes in the block, just before the name.
+
+    So an interruption at any moment finds it, see `remove_noted`. A block around this one has what
+    both wrote.
+    """
+    noted: Noted = []
+    around = _NOTED.get()
+    token = _NOTED.set(noted)
+    try:
+        yield noted
+    finally:
+        _NOTED.reset(token)
+        if around is not None:
+            around.extend(noted)
+
+
+def note(path: Path, file: Path) -> None:
+    """Add a file to the list of `noted_files`, as what has, or gets, a name."""
+    if (noted := _NOTED.get()) is not None:
+        noted.append((path, file.stat()))
+
+
+def remove_noted(noted: Noted) -> None:
+    """Remove files unless others have taken their place."""
+    for path, ours in noted:
+        with suppress(FileNotFoundError):
+            if os.path.samestat(path.stat(), ours):
+                path.unlink()
+
+
+def regular_size(path: Path) -> int:
+    """Return a file's size in bytes.
+
+    Raises
+    ------
+    ValueError
+        It is a pipe or a device.
+    OSError
+        It is a folder, does not exist, or may not be looked at.
+    """
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("it is not a regular file")
+    return status.st_size
+
+
+def read_regular_text(path: Path) -> str:
+    """Return the text of a file, which is UTF-8; a mark of the byte order is left out.
+
+    Raises
+    ------
+    ValueError
+        It is a pipe or a device, or it is not UTF-8.
+    OSError
+        It cannot be read.
+    """
+    regular_size(path)
+    try:
+        return path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError("it is not UTF-8 text") from error
+
+
+def real_path(path: Path) -> Path:
+    """Return an absolute path without links; links that lead in a circle stay as they are.
+
+    `Path.resolve` raises a RuntimeError for these up to Python 3.12.
+    """
+    return Path(os.path.realpath(path))
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Numbers of the errors for no space, no quota, and a file that may not grow."""
+UNUSABLE = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EACCES, errno.EPERM)
+"""Numbers of the errors for a path that cannot be looked at, whoever gave it."""
+_CODE = re.compile(r"\(os\s+error\s+(\d+)\)")
+
+
+@contextmanager
+def native_disk_errors() -> Iterator[None]:
+    """Raise what Rust code reports of the operating system as the OSError that Python would raise.
+
+    Polars and safetensors have errors of their own for a full disk. Other errors pass.
+    """
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        code = _CODE.search(str(error))
+        if code is None:
+            raise
+        raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
+
+
+PROC = Path("/proc")
+
+
+def process_space() -> str:
+    """Return boot and process namespace: containers may have equal names and numbers."""
+    try:
+        boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {(PROC / 'self/ns/pid').readlink()}"
+    except OSError:  # not Linux
+        return f"{socket.gethostname()} {uuid.getnode():x}"
+
+
+def process_start(pid: int) -> str | None:
+    """Return when a process started, in ticks since the boot; None where that is not shown.
+
+    Of one that has ended and was not waited for yet it is empty.
+    """
+    try:
+        text = (PROC / str(pid) / "stat").read_text(errors="replace")
+    except OSError:
+        return None
+    state, *fields = text.rpartition(")")[2].split()
+    return "" if state in "ZX" else fields[18]  # of the 52 fields state is the third
+
+
+def process_has_ended(pid: int, started: str) -> bool:
+    """Return whether the process of this space with a number and a start has ended.
+
+    A number may be given out again, so the start is compared where it is shown.
+    """
+    start = process_start(pid)
+    if start is None:  # not Linux, or /proc hides the processes of other users
+        return not _answers(pid)
+    return start != started
+
+
+def _answers(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def indented(value: Any) -> str:
+    """Return a value as JSON with an indent of one space a level.
+
+    Faster than `json.dumps(indent=1)`, which does without its C code then.
+
+    Raises
+    ------
+    ValueError
+        It holds NaN or infinity, which JSON has not, or text that is not Unicode.
+
+    Examples
+    --------
+    >>> print(indented({"heads": [3, 1], "label": "Käse"}))
+    {
+     "heads": [
+      3,
+      1
+     ],
+     "label": "Käse"
+    }
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return msgspec.json.format(text, indent=1)
