@@ -1,6 +1,6 @@
 """One example: a prompt, a label, its group, its media, and where these stand in the prompt."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +54,18 @@ def of_subtask(subtask: str | None) -> str:
     (" of subtask 'Jigsaw'", '')
     """
     return "" if subtask is None else f" of subtask {subtask!r}"
+
+
+def first_few(names: Iterable[str], most: int) -> str:
+    """Return the first names for a message, and dots if there are more.
+
+    Examples
+    --------
+    >>> first_few(["a", "b", "c"], 2), first_few(["a", "b"], 2)
+    ('a, b ...', 'a, b')
+    """
+    listed = list(names)
+    return ", ".join(listed[:most]) + (" ..." if len(listed) > most else "")
 
 
 def split_prompt(prompt: str, media: int, placeholders: str = SPLIT) -> tuple[str | int, ...]:

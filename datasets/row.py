@@ -38,6 +38,11 @@ class Row:
         """The default id of the row's example: `<file stem>:<row>`."""
         return f"{self.stem}:{self.index}"
 
+    @property
+    def fields(self) -> str:
+        """The names of its fields, for messages."""
+        return ", ".join(map(str, self.values)) or "none"
+
     def error(self, problem: str, remedy: str) -> RowError:
         """Return an error that names this row, what is wrong with it and how to fix it."""
         return RowError(f"{self.where}: {problem}; {remedy}")
@@ -53,8 +58,7 @@ class Row:
         value = self.values.get(name)
         if value is None:
             what = "is null" if name in self.values else "is missing"
-            have = ", ".join(map(str, self.values)) or "none"
-            raise self.error(f"field {name!r} {what}", f"the row has the fields {have}")
+            raise self.error(f"field {name!r} {what}", f"the row has the fields {self.fields}")
         if value == "":
             raise self.error(f"field {name!r} is empty", "give it a value")
         return self._scalar(name, value)
@@ -74,17 +78,20 @@ class Row:
         RowError
             None of the fields has a value, or two have different ones.
         """
-        found = {name: self.text(name) for name in names if self.values.get(name) is not None}
-        if not found:
-            have = ", ".join(map(str, self.values)) or "none"
+        labels_by_field = {
+            name: self.text(name) for name in names if self.values.get(name) is not None
+        }
+        if not labels_by_field:
             raise self.error(
                 f"no field {' or '.join(map(repr, names))} has a label",
-                f"the row has the fields {have}",
+                f"the row has the fields {self.fields}",
             )
-        if len(set(found.values())) > 1:
-            labels = " and ".join(f"{name!r} is {value!r}" for name, value in found.items())
+        if len(set(labels_by_field.values())) > 1:
+            labels = " and ".join(
+                f"{name!r} is {value!r}" for name, value in labels_by_field.items()
+            )
             raise self.error(f"two fields have a label: {labels}", f"keep only {names[0]!r}")
-        return next(iter(found.values()))
+        return next(iter(labels_by_field.values()))
 
     def optional(self, name: str) -> str | None:
         """Return a text field, or None if it is missing, null or empty (as in CSV)."""

@@ -41,7 +41,7 @@ with lazy_imports(globals()):
     from savs.pipeline.evaluation.sweep.sweep import Sweep, sweep
     from savs.pipeline.extraction.entry_points import check_model, extract, load_model
     from savs.pipeline.extraction.extraction import Extraction
-    from savs.pipeline.inputs.importing.importing import Imported, import_features
+    from savs.pipeline.inputs.importing import Imported, import_features
     from savs.pipeline.inputs.split import Splitting, split
     from savs.pipeline.reports.explain.explain import explain
     from savs.pipeline.reports.explain.explanation import Explanations

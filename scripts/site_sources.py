@@ -6,11 +6,12 @@ the names that each package shows; mkdocstrings turns these into signatures and 
 
 import argparse
 import ast
+import inspect
 import re
 import shutil
 from collections.abc import Iterator
 from importlib import import_module
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,10 @@ import typer
 
 from savs.pipeline.cli.app import import_command
 from savs.pipeline.cli.commands import STAGES
+from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.inputs.input_options import InputOptions
+from savs.pipeline.running.options import options_of
 
 ROOT = Path(__file__).parents[1]
 MARK = re.compile(r"<!-- scripts/docs: .* -->\n")
@@ -25,11 +30,7 @@ MARK = re.compile(r"<!-- scripts/docs: .* -->\n")
 FENCE = re.compile(r"^(```.*?^```$)", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"`[^`]+`")
 PACKAGES = ("pipeline", "stores", "datasets")
-KEYWORDS = (
-    "savs.pipeline.inputs.input_options.InputOptions",
-    "savs.pipeline.extraction.model.model_options.ModelOptions",
-    "savs.pipeline.extraction.run_options.RunOptions",
-)
+KEYWORDS = (InputOptions, ModelOptions, RunOptions)
 """Their fields are the keywords of `extract` and its kin."""
 
 
@@ -173,8 +174,26 @@ def package_page(package: str) -> str:
             "## keywords\n",
             "The keywords of `extract`, `classify`, `preview` and `split`.\n",
         ]
-        parts += [f"::: {name}\n" for name in KEYWORDS]
+        parts += map(keyword_section, KEYWORDS)
     return "\n".join(parts)
+
+
+def keyword_section(kind: type) -> str:
+    """Return the fields of a class of options, with their help and what their docstrings add."""
+    tree = ast.parse(inspect.getsource(kind)).body[0]
+    assert isinstance(tree, ast.ClassDef)
+    added = {
+        node.target.id: " ".join(after.value.value.split())
+        for node, after in pairwise(tree.body)
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+        if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+        if isinstance(after.value.value, str)
+    }
+    parts = [f"### {kind.__name__}\n", f"{inspect.getdoc(kind)}\n".partition("\n\n")[0] + "\n"]
+    for name, options in options_of(kind).items():
+        text = " ".join(filter(None, (next(iter(options.values())).help, added.get(name))))
+        parts.append(f"* `{name}`: {plain(text)}")
+    return "\n".join([*parts, ""])
 
 
 def index_of_names() -> str:

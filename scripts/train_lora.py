@@ -14,8 +14,7 @@ from typing import Annotated
 import typer
 
 from savs.foundation.errors import SavsError
-from savs.pipeline.cli.options.expansion import expand_options
-from savs.pipeline.cli.options.inputs import BenchmarkArgument, resolve_benchmark
+from savs.pipeline.cli.options.fields import BenchmarkArgument, expand_options, resolve_benchmark
 from savs.pipeline.cli.output import print_line, say
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.requirements import require_extra
@@ -51,8 +50,7 @@ def train_lora(
     from lora.training import train
 
     from savs.pipeline.extraction.model.load import load
-    from savs.pipeline.inputs.fetching import make_fetching
-    from savs.pipeline.inputs.source import Source
+    from savs.pipeline.inputs.source import Source, make_fetching
 
     if out.exists():
         raise typer.BadParameter(f"--out {out} is there already; pass another, or remove it")

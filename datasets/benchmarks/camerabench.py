@@ -10,7 +10,7 @@ from dataclasses import replace
 import polars as pl
 
 from savs.datasets.benchmark import About, Benchmark, Fields
-from savs.datasets.metrics.metrics import Classes, Units, accuracy, mean_metric
+from savs.datasets.metrics.metrics import Classes, Units, accuracy, mean_metric, parts_by
 from savs.datasets.metrics.ranking import RANKED, ranking_metrics
 from savs.datasets.row import Row
 
@@ -33,31 +33,23 @@ def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
     The means over several primitives come first. A primitive whose test videos all have the same
     answer has only an accuracy, with a note.
     """
-    primitives = predictions["subtask"].unique(maintain_order=True).to_list()
-    parts = [predictions.filter(pl.col("subtask") == primitive) for primitive in primitives]
-    names = primitives if len(primitives) > 1 else [""]
-    ranked = [
-        ranking_metrics(part, classes, "Yes", name) for part, name in zip(parts, names, strict=True)
+    parts = dict(parts_by(predictions, "subtask"))
+    ranked, plain = [], []
+    for primitive, part in parts.items():
+        name = primitive if len(parts) > 1 else ""
+        metrics = ranking_metrics(part, classes, "Yes", name)
+        note = f"{primitive!r}: all test answers are the same, so it has only an accuracy"
+        units = accuracy(part, classes, f"accuracy, {name}" if name else "accuracy")
+        ranked.append(metrics)
+        plain.append(units if metrics else replace(units, notes=(note,)))
+    single = [
+        units for metrics, one in zip(ranked, plain, strict=True) for units in (*metrics, one)
     ]
-    plain = [
-        _noted(accuracy(part, classes, ", ".join(filter(None, ("accuracy", name)))), primitive, own)
-        for part, name, primitive, own in zip(parts, names, primitives, ranked, strict=True)
-    ]
-    single = [units for own, one in zip(ranked, plain, strict=True) for units in (*own, one)]
-    if len(primitives) == 1:
+    if len(parts) == 1:
         return single
-    columns = zip(*filter(None, ranked), strict=True)
-    means = [mean_metric(f"{n}, macro", own) for n, own in zip(RANKED, columns, strict=False)]
+    columns = zip(*filter(None, ranked), strict=True)  # empty if no primitive can be ranked
+    means = [mean_metric(f"{n}, macro", column) for n, column in zip(RANKED, columns, strict=False)]
     return [*means, mean_metric("accuracy, macro", plain), *single]
-
-
-def _noted(units: Units, primitive: str, ranked: list[Units]) -> Units:
-    if ranked:
-        return units
-    return replace(
-        units,
-        notes=(f"{primitive!r}: all test answers are the same, so it has only an accuracy",),
-    )
 
 
 CAMERABENCH = Benchmark(

@@ -87,11 +87,11 @@ def find_benchmark(name: str) -> Benchmark:
             return benchmark
     if name in installed.problems:
         raise BenchmarkNotFoundError(installed.problems[name])
-    there = [*BENCHMARKS, *installed.benchmarks]
-    close = difflib.get_close_matches(name, there, n=1)
+    known = [*BENCHMARKS, *installed.benchmarks]
+    close = difflib.get_close_matches(name, known, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     raise BenchmarkNotFoundError(
-        f"no benchmark is called {name!r}{hint}; expected one of: {', '.join(there)}, or the path"
+        f"no benchmark is called {name!r}{hint}; expected one of: {', '.join(known)}, or the path"
         " of a Python file that defines BENCHMARK"
     )
 
@@ -114,7 +114,7 @@ def load_installed(taken: Collection[str]) -> Installed:
     taken
         Names and aliases that an installed benchmark must not have.
     """
-    found = Installed({}, {})
+    installed = Installed({}, {})
     names = set(taken)
     for point in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda p: p.name):
         where = f"the entry point {point.name} = {point.value} of the group {GROUP}"
@@ -122,15 +122,15 @@ def load_installed(taken: Collection[str]) -> Installed:
             benchmark = point.load()
         except (Exception, SystemExit) as error:  # whatever the package does
             text = " ".join(f"{type(error).__name__}: {error}".split())
-            found.problems[point.name] = f"{where} cannot be loaded ({text}); fix the package"
+            installed.problems[point.name] = f"{where} cannot be loaded ({text}); fix the package"
             continue
         problem = name_problem(benchmark, names)
         if problem:
-            found.problems[point.name] = f"{where} {problem}"
+            installed.problems[point.name] = f"{where} {problem}"
             continue
-        found.benchmarks[benchmark.name] = benchmark
+        installed.benchmarks[benchmark.name] = benchmark
         names.update((benchmark.name, *benchmark.aliases))
-    return found
+    return installed
 
 
 def name_problem(value: object, taken: Collection[str]) -> str | None:

@@ -69,11 +69,10 @@ def _text(row: Row, field: str, columns: Mapping[str, str]) -> str:
     """Return a required field; RowError that says how to map it where its column is missing."""
     column = columns[field]
     if column not in row.values:
-        have = ", ".join(map(str, row.values)) or "none"
         other = ", or pass --question TEXT to ask the same of all" if field == "question" else ""
         raise row.error(
             f"field {column!r} is missing",
-            f"the row has the fields {have}; name one with --column {field}=NAME{other}",
+            f"the row has the fields {row.fields}; name one with --column {field}=NAME{other}",
         )
     return row.text(column)
 
@@ -88,8 +87,8 @@ def check_rows(
     OptionError
         No row has a mapped column, or a row has a question although the user gave one.
     """
-    there = dict.fromkeys(column for row in rows for column in row.values)
-    if question is not None and "question" in there:
+    present = dict.fromkeys(column for row in rows for column in row.values)
+    if question is not None and "question" in present:
         first = next(row for row in rows if "question" in row.values)
         raise OptionError(
             f"{first.where}: the file has a column 'question', but --question is set, too; drop one"
@@ -101,12 +100,12 @@ def check_rows(
         if not (split == "train" and field in TEST_ALONE)
     }
     media = [wanted[field] for field in MEDIA if field in wanted]
-    found = any(column in there for column in media)
+    has_media = any(column in present for column in media)
     for field, column in wanted.items():
-        if column not in there and not (field in MEDIA and found):
+        if column not in present and not (field in MEDIA and has_media):
             raise OptionError(
                 f"{rows[0].where} and the other {split} rows have no column {column!r}, which"
-                f" --column {field}={column} names; they have: {', '.join(there) or 'no columns'}"
+                f" --column {field}={column} names; they have: {', '.join(present) or 'no columns'}"
             )
 
 
@@ -138,15 +137,15 @@ def general(columns: Mapping[str, str] | None = None, question: str | None = Non
     >>> general({"question": "prompt", "label": "label"}).options
     {'columns': {'question': 'prompt'}}
     """
-    given = dict(columns or {})
-    unknown = [field for field in given if field not in FIELDS]
+    mapped = dict(columns or {})
+    unknown = [field for field in mapped if field not in FIELDS]
     if unknown:
         raise OptionError(f"columns has {unknown[0]!r}, expected some of {', '.join(FIELDS)}")
-    if question is not None and "question" in given:
+    if question is not None and "question" in mapped:
         raise OptionError("--column question=... and --question both give the prompt; keep one")
     if question is not None and not question.strip():
         raise OptionError("--question is empty; pass the prompt of all rows")
-    names = {field: given.get(field, field) for field in FIELDS}
+    names = {field: mapped.get(field, field) for field in FIELDS}
     if names["image"] == names["images"]:
         raise OptionError(
             f"--column image=... and --column images=... both name {names['image']!r}; keep image"

@@ -20,7 +20,7 @@ NAMED = 3
 
 
 @dataclass
-class _Found:
+class _Contents:
     """What a folder holds."""
 
     images: list[Path] = field(default_factory=list)
@@ -55,13 +55,13 @@ def read_folder(source: Path) -> list[Row]:
     if not source.is_dir():
         what = "is a file" if source.exists() else "does not exist"
         raise SourceError(f"{source} {what}; expected a folder with one subfolder per class")
-    found = _look(source)
-    if found.problems:
-        raise SourceError(f"{source} " + "; ".join(found.problems))
+    contents = _look(source)
+    if contents.problems:
+        raise SourceError(f"{source} " + "; ".join(contents.problems))
     return [
         Row(str(image), index, {"image": f"{image.parent.name}/{image.name}",
                                 "label": image.parent.name}, source.name)
-        for index, image in enumerate(found.images)
+        for index, image in enumerate(contents.images)
     ]  # fmt: skip
 
 
@@ -74,35 +74,37 @@ def folder_notes(source: Path) -> list[str]:
     return [f"{source}: {len(others):,} {what} left out: {_first(others)}"] if others else []
 
 
-def _look(source: Path) -> _Found:
-    found = _Found()
+def _look(source: Path) -> _Contents:
+    contents = _Contents()
     classes, files = _list_folder(source)
     loose = [path.name for path in files if _is_medium(path.name)]
-    found.others += [path.name for path in files if not _is_medium(path.name)]
+    contents.others += [path.name for path in files if not _is_medium(path.name)]
     if loose:
-        found.problems.append(
+        contents.problems.append(
             f"holds {_first(loose)} next to the class folders (move them into one, or away)"
         )
     if not classes:
-        found.problems.append("has no subfolders (expected one folder of images per class)")
+        contents.problems.append("has no subfolders (expected one folder of images per class)")
     nested, empty = [], []
     for folder in classes:
         folders, files = _list_folder(folder)
         media = [path for path in files if _is_medium(path.name)]
-        found.images += media
-        found.others += [f"{folder.name}/{p.name}" for p in files if not _is_medium(p.name)]
+        contents.images += media
+        contents.others += [f"{folder.name}/{p.name}" for p in files if not _is_medium(p.name)]
         nested += [f"{folder.name}/{path.name}" for path in folders]
         if not (media or folders):
             empty.append(folder.name)
     if nested:
         splits = " or ".join(dict.fromkeys(name.partition("/")[0] for name in nested[:NAMED]))
-        found.problems.append(
+        contents.problems.append(
             f"has folders within class folders: {_first(nested)} (if {splits} is a split, pass"
             f" --train or --test {source / splits.partition(' ')[0]})"
         )
     if empty:
-        found.problems.append(f"has no image in {_first(empty)} (add some, or remove the folder)")
-    return found
+        contents.problems.append(
+            f"has no image in {_first(empty)} (add some, or remove the folder)"
+        )
+    return contents
 
 
 def _list_folder(folder: Path) -> tuple[list[Path], list[Path]]:

@@ -40,10 +40,10 @@ def parse_row(row: Row) -> Iterator[Fields]:
 
 
 def _number(row: Row) -> int:
-    given = row.optional(NUMBER) or str(row.index + 1)
-    if not given.isdecimal() or int(given) < 1:
-        raise row.error(f"field {NUMBER!r} is {given!r}", "expected the row's number, from 1")
-    return int(given)
+    number = row.optional(NUMBER) or str(row.index + 1)
+    if not number.isdecimal() or int(number) < 1:
+        raise row.error(f"field {NUMBER!r} is {number!r}", "expected the row's number, from 1")
+    return int(number)
 
 
 def options_said(prompt: str) -> Mapping[str, str]:
@@ -54,10 +54,10 @@ def options_said(prompt: str) -> Mapping[str, str]:
     >>> options_said("Which way? (a) Left (b) Right")
     {'(a)': 'Which way? Left', '(b)': 'Which way? Right'}
     """
-    found = OPTIONS.fullmatch(prompt)
-    if found is None:
+    match = OPTIONS.fullmatch(prompt)
+    if match is None:
         return {}
-    question, *options = found.groups()
+    question, *options = match.groups()
     return {f"({letter})": f"{question} {text}" for letter, text in zip("ab", options, strict=True)}
 
 

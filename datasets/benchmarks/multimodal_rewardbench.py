@@ -10,7 +10,7 @@ import polars as pl
 
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.metrics.groups import order_metric
-from savs.datasets.metrics.metrics import Classes, Units, accuracy
+from savs.datasets.metrics.metrics import Classes, Units, accuracy, parts_by
 from savs.datasets.row import Row
 
 PARTS = {"safety": ("pairs", "bias", "other"), "reasoning": ("math", "math", "coding")}
@@ -59,22 +59,18 @@ def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
 
     Single answers also have the share of pairs whose preferred answer scores higher.
     """
-    categories = predictions["subtask"].unique(maintain_order=True)
-    parts = [
-        part
-        for part in predictions["category"].unique(maintain_order=True)
-        if part not in set(categories)
-    ]
-    found = [accuracy(predictions, classes)]
+    metrics = [accuracy(predictions, classes)]
     if predictions["group"].null_count() < predictions.height:
-        found.append(order_metric(predictions, "preferred", ["group"], ORDER))
-    if len(categories) > 1:
-        found += [_accuracy(predictions, classes, "subtask", name) for name in categories]
-    return [*found, *(_accuracy(predictions, classes, "category", name) for name in parts)]
-
-
-def _accuracy(predictions: pl.DataFrame, classes: Classes, column: str, value: str) -> Units:
-    return accuracy(predictions.filter(pl.col(column) == value), classes, f"accuracy, {value}")
+        metrics.append(order_metric(predictions, "preferred", ["group"], ORDER))
+    categories = dict(parts_by(predictions, "subtask"))
+    parts = {
+        name: part for name, part in parts_by(predictions, "category") if name not in categories
+    }
+    reported = (categories if len(categories) > 1 else {}) | parts
+    return [
+        *metrics,
+        *(accuracy(part, classes, f"accuracy, {name}") for name, part in reported.items()),
+    ]
 
 
 MULTIMODAL_REWARDBENCH = Benchmark(

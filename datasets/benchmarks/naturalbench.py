@@ -9,7 +9,7 @@ import polars as pl
 
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.metrics.groups import group_metrics
-from savs.datasets.metrics.metrics import Classes, Units, accuracy
+from savs.datasets.metrics.metrics import Classes, Units, accuracy, parts_by
 from savs.datasets.row import Row
 
 SUFFIXES = {
@@ -42,13 +42,12 @@ def parse_row(row: Row) -> Iterator[Fields]:
 
 def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
     """Acc, Q-Acc, I-Acc and G-Acc over all groups, then the accuracy of each question type."""
-    kinds = predictions["subtask"].unique(maintain_order=True)
     return [
         accuracy(predictions, classes),
         *group_metrics(predictions, classes),
         *(
-            accuracy(predictions.filter(pl.col("subtask") == kind), classes, f"accuracy, {kind}")
-            for kind in kinds
+            accuracy(part, classes, f"accuracy, {kind}")
+            for kind, part in parts_by(predictions, "subtask")
         ),
     ]
 

@@ -14,7 +14,14 @@ from savs.datasets.benchmarks.general import GENERAL, general
 from savs.datasets.benchmarks.image_folder import IMAGE_FOLDER, image_folder
 from savs.datasets.errors import OptionError, RowError
 from savs.datasets.example import Example, split_prompt
-from savs.datasets.metrics.metrics import SCORED, Classes, Units, accuracy, balanced_accuracy
+from savs.datasets.metrics.metrics import (
+    SCORED,
+    Classes,
+    Units,
+    accuracy,
+    balanced_accuracy,
+    parts_by,
+)
 
 OPTION = "questions"
 """Name of the prompts in a store's identity."""
@@ -65,11 +72,11 @@ def adapt(
         return general(columns, question)
     if benchmark is IMAGE_FOLDER and question is not None and not columns:
         return image_folder(question)
-    given = "--column" if columns else "--question"
+    option = "--column" if columns else "--question"
     takers = "general" if columns else " and ".join(TAKERS)
     raise OptionError(
-        f"{given} is an option of {takers} only; the benchmark {benchmark.name!r} has fixed columns"
-        " and prompts: omit the option"
+        f"{option} is an option of {takers} only; the benchmark {benchmark.name!r} has fixed"
+        " columns and prompts: omit the option"
     )
 
 
@@ -132,7 +139,7 @@ def under_each_prompt(examples: Sequence[Example], prompts: Sequence[str]) -> li
     RowError
         An example has a subtask already, or another number of media than a prompt has marks.
     """
-    found = []
+    prompted = []
     for example in examples:
         if example.subtask is not None:
             raise RowError(
@@ -148,7 +155,7 @@ def under_each_prompt(examples: Sequence[Example], prompts: Sequence[str]) -> li
                     f"{example.split} example {example.id!r} under the question {prompt!r}:"
                     f" {error}; use one placeholder per image, or none"
                 ) from error
-            found.append(
+            prompted.append(
                 replace(
                     example,
                     id=f"{example.id}{_MARK}{number + 1}",
@@ -157,7 +164,7 @@ def under_each_prompt(examples: Sequence[Example], prompts: Sequence[str]) -> li
                     subtask=prompt,
                 )
             )
-    return found
+    return prompted
 
 
 def without_prompt(ids: pl.Series) -> pl.Series:
@@ -192,10 +199,7 @@ def prompt_accuracies(predictions: pl.DataFrame, classes: Classes) -> list[Units
 
     The headline is the accuracy under the first prompt.
     """
-    parts = [
-        (prompt, predictions.filter(pl.col("subtask") == prompt))
-        for prompt in predictions["subtask"].unique(maintain_order=True)
-    ]
+    parts = list(parts_by(predictions, "subtask"))
     return [
         measure(part, classes, f"{name}, {prompt}")
         for measure, name in ((accuracy, "accuracy"), (balanced_accuracy, "balanced accuracy"))

@@ -11,7 +11,7 @@ import polars as pl
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.benchmarks.naturalbench_retrieval import shown_caption
 from savs.datasets.metrics.groups import order_metric, set_accuracy
-from savs.datasets.metrics.metrics import Classes, Units, accuracy
+from savs.datasets.metrics.metrics import Classes, Units, accuracy, parts_by
 from savs.datasets.row import Row
 
 PAIR = ["group", "media"]
@@ -38,10 +38,7 @@ def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
     """
     images = pl.col("media").list.join("\n")
     whole = predictions.filter(pl.len().over("group", images) == 2)
-    parts = {
-        str(category): whole.filter(pl.col("category") == category)
-        for category in whole["category"].drop_nulls().unique(maintain_order=True)
-    }
+    parts = dict(parts_by(whole, "category"))
     return [
         set_accuracy(predictions, classes, "both right", PAIR, 2),
         order_metric(predictions, "Yes", PAIR, ORDER),

@@ -12,7 +12,7 @@ import polars as pl
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.benchmarks.naturalbench_retrieval import shown_caption
 from savs.datasets.metrics.groups import GROUP_ROWS, matching_metrics
-from savs.datasets.metrics.metrics import Classes, Units, accuracy
+from savs.datasets.metrics.metrics import Classes, Units, accuracy, parts_by
 from savs.datasets.row import Row
 from savs.datasets.rows.media_names import is_packed
 
@@ -42,12 +42,10 @@ def _file(name: str) -> str:
 def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
     """Group, text and image score, accuracy, then the three scores of each category."""
     whole = predictions.filter(pl.len().over("group") == GROUP_ROWS)
-    categories = whole["category"].drop_nulls().unique(maintain_order=True)
-    parts = [(str(name), whole.filter(pl.col("category") == name)) for name in categories]
     return [
         *_scores(predictions),
         accuracy(predictions, classes),
-        *(units for name, part in parts for units in _scores(part, name)),
+        *(units for name, part in parts_by(whole, "category") for units in _scores(part, name)),
     ]
 
 

@@ -123,13 +123,13 @@ def _is_plain_sound(track: memoryview) -> bool:
 
 
 def _all(data: memoryview, wanted: bytes, depth: int = _DEEPEST) -> list[memoryview]:
-    found = []
+    contents = []
     for kind, content, _ in boxes(data):
         if kind == wanted:
-            found.append(content)
+            contents.append(content)
         elif kind in _OUTER and depth:
-            found += _all(content, wanted, depth - 1)
-    return found
+            contents += _all(content, wanted, depth - 1)
+    return contents
 
 
 def _runs(table: memoryview) -> Array:

@@ -57,12 +57,12 @@ class Fetching:
             The server refuses, is silent or slow, sends more than `max_bytes`, or is in a private
         network; or the run has fetched what it may.
         """
-        kept = self.kept(address)
-        if kept is not None:
+        path = self.kept(address)
+        if path is not None:
             try:
-                return kept.read_bytes()
+                return path.read_bytes()
             except OSError as error:
-                raise MediaError(f"{kept} cannot be read: {error.strerror}; remove it") from error
+                raise MediaError(f"{path} cannot be read: {error.strerror}; remove it") from error
         if address not in self.failed:
             from http.client import HTTPException  # no other command waits for this import
 
@@ -85,9 +85,9 @@ class Fetching:
         if not addresses or self.folder is None:
             return []
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="savs-fetching") as pool:
-            there = sum(pool.map(self._try, addresses))
+            fetched = sum(pool.map(self._try, addresses))
         return [
-            f"{there:,} of {len(addresses):,} URLs are in {self.folder}; {self.spent[0]:,} bytes"
+            f"{fetched:,} of {len(addresses):,} URLs are in {self.folder}; {self.spent[0]:,} bytes"
             f" were fetched, {self.max_total_bytes:,} are allowed (--fetch-gb)"
         ]
 

@@ -1,4 +1,9 @@
-"""One request over http or https: with a deadline, and to public addresses alone."""
+"""One request over http or https: with a deadline, and to public addresses alone.
+
+Each connection is made here, redirects included, to the address that was checked: a name that
+resolves to another address the second time leads nowhere. fsspec (aiohttp) asks a resolver for
+names alone, so a redirect to `http://10.0.0.1` would go past a guard in it.
+"""
 
 import socket
 import time
@@ -167,25 +172,27 @@ class Route:
         opener.addheaders = [("User-Agent", "savs")]
         return opener.open(address, timeout=self.timeout_s)
 
-    def connection(self, kind: Any, asked: request.Request) -> Callable[..., HTTPConnection]:
+    def connection(self, kind: Any, hop: request.Request) -> Callable[..., HTTPConnection]:
         """Return what makes the connections of one hop."""
-        proxy = asked.has_proxy() or getattr(asked, "_tunnel_host", None) is not None
+        proxy = hop.has_proxy() or getattr(hop, "_tunnel_host", None) is not None
         if proxy and not self.allow_private:
-            _require_public_name(urlsplit(asked.full_url).hostname or "")
+            _require_public_name(urlsplit(hop.full_url).hostname or "")
 
-        def make(host: str, **options: Any) -> HTTPConnection:
-            made = kind(host, **options)
-            made._create_connection = partial(self._connect, anywhere=proxy or self.allow_private)
-            return made
+        def connect(host: str, **options: Any) -> HTTPConnection:
+            connection = kind(host, **options)
+            connection._create_connection = partial(
+                self._connect, anywhere=proxy or self.allow_private
+            )
+            return connection
 
-        return make
+        return connect
 
     def _connect(
         self, place: tuple[str, int], timeout: float, source: Any = None, *, anywhere: bool
     ) -> socket.socket:
         """Connect to the first address of a host that answers."""
-        found = socket.getaddrinfo(*place, type=socket.SOCK_STREAM)
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        entries = socket.getaddrinfo(*place, type=socket.SOCK_STREAM)
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
         allowed = [a for a in addresses if anywhere or is_public(a)]
         if not allowed:
             raise ValueError(_refusal(place[0], addresses[0]))
@@ -200,10 +207,10 @@ class Route:
     def _connect_to(self, address: str, port: int) -> socket.socket:
         self.deadline.require()
         limit = min(self.timeout_s, self.deadline.left_s)
-        made = socket.create_connection((address, port), limit)
-        made.settimeout(self.timeout_s)
-        self.deadline.watch(made)
-        return made
+        connection = socket.create_connection((address, port), limit)
+        connection.settimeout(self.timeout_s)
+        self.deadline.watch(connection)
+        return connection
 
 
 def _require_public_name(host: str) -> None:

@@ -147,8 +147,8 @@ class MediaFolder:
             ) from error
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            shown = name if name.isprintable() else ascii(name)
-            raise MediaError(f"{shown} cannot be read: {reason}") from error
+            printable = name if name.isprintable() else ascii(name)
+            raise MediaError(f"{printable} cannot be read: {reason}") from error
 
     def visuals(self, name: str) -> list[Visual]:
         """Return what stands in a prompt for a medium, see `decode_medium`.
@@ -173,23 +173,23 @@ class MediaFolder:
         MediaError
             Two different names match the same file.
         """
-        found: dict[Path, str] = {}
+        names_by_path: dict[Path, str] = {}
         for name in dict.fromkeys(names):
             if is_address(name) or is_packed(name) or not is_foreign(self.root, name):
                 continue
             path = self._file(name)
             if path is None or path == absolute(Path(name)):  # missing, or taken as it is
                 continue
-            if path in found:
+            if path in names_by_path:
                 raise MediaError(
-                    f"{found[path]} and {name} both match {path} in the media root; set"
+                    f"{names_by_path[path]} and {name} both match {path} in the media root; set"
                     " --media-root to a folder that holds more of their paths"
                 )
-            found[path] = name
-        if not found:
+            names_by_path[path] = name
+        if not names_by_path:
             return []
-        path, name = next(iter(found.items()))
-        count = f"{len(found):,} paths of another machine were"
+        path, name = next(iter(names_by_path.items()))
+        count = f"{len(names_by_path):,} paths of another machine were"
         return [f"{count} matched below {self.root}, such as {name} by {path}"]
 
 

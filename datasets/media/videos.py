@@ -47,13 +47,13 @@ Visual = Image.Image | Video
 
 def images_of(pieces: Iterable[str | Visual]) -> list[Image.Image]:
     """Return all images of a prompt's pieces in reading order, the frames of videos included."""
-    found: list[Image.Image] = []
+    images: list[Image.Image] = []
     for piece in pieces:
         if isinstance(piece, Video):
-            found += piece.frames
+            images += piece.frames
         elif isinstance(piece, Image.Image):
-            found.append(piece)
-    return found
+            images.append(piece)
+    return images
 
 
 def videos_of(pieces: Iterable[str | Visual]) -> list[Video]:
@@ -94,18 +94,20 @@ def decode_video(
             size = clip.stream.codec_context.width, clip.stream.codec_context.height
             require_size(*size, name, VIDEO_IMAGES * max_pixels, len(wanted))
         with _opened(data, name, max_pixels) as clip:
-            found = None if clip.numbered else _by_seeking(clip, wanted, keys)
-        if found is None:
+            images = None if clip.numbered else _by_seeking(clip, wanted, keys)
+        if images is None:
             with _opened(data, name, max_pixels) as clip:
-                found = _in_order(clip, wanted)
+                images = _in_order(clip, wanted)
     except MediaError:
         raise
     except Exception as error:  # a decoder may raise anything on damaged bytes
         raise MediaError(f"{name} cannot be decoded as a video: {error}") from error
-    if len(found) < len(wanted):
-        raise MediaError(f"{name} cannot be decoded: {len(wanted) - len(found)} frames are missing")
+    if len(images) < len(wanted):
+        raise MediaError(
+            f"{name} cannot be decoded: {len(wanted) - len(images)} frames are missing"
+        )
     times = tuple(float((time - starts[0]) * unit_s) for time in wanted)
-    return Video(tuple(found), times, float((end - starts[0]) * unit_s))
+    return Video(tuple(images), times, float((end - starts[0]) * unit_s))
 
 
 def video_size(data: bytes) -> tuple[int, int]:
@@ -172,6 +174,9 @@ def _opened(data: bytes, name: str, max_pixels: int = MAX_IMAGE_PIXELS) -> Itera
         raise MediaError(f"{name} is truncated: {missing:,} bytes are missing at its end")
     if kind == MP4 and declared_samples(data) > MAX_SAMPLES:
         raise MediaError(f"{name} declares more than {MAX_SAMPLES:,} samples: cut it")
+    # The format is fixed, so no playlist or concat list is opened. FFmpeg's `format_whitelist`
+    # would do that, too, but not what is checked above: it opens cut files as whole ones, and makes
+    # an index of a gigabyte for 240 kB of MP4.
     with av.open(io.BytesIO(data), format=kind) as container:
         pictures = [s for s in container.streams.video if not _is_cover(s)]
         if not pictures:
@@ -190,7 +195,7 @@ def _is_cover(stream: Any) -> bool:
 class _Packets:
     """What is kept of a stream's packets: objects of FFmpeg would take a hundred times as much."""
 
-    there: int = 0
+    present: int = 0
     """Packets with content."""
     used: int = 0
     """Those that are not discarded."""
@@ -201,20 +206,20 @@ class _Packets:
 
 
 def _read_packets(clip: _Clip) -> _Packets:
-    found = _Packets()
+    packets = _Packets()
     for packet in clip.container.demux(clip.stream):
         if not packet.size:
             continue
-        found.there += 1
-        require_frames(found.there, clip.name)
+        packets.present += 1
+        require_frames(packets.present, clip.name)
         if packet.is_discard:
             continue
-        found.used += 1
+        packets.used += 1
         if packet.pts is not None:
-            found.starts.append(packet.pts)
-            found.durations.append(packet.duration or 0)
-            found.keys.append(packet.is_keyframe)
-    return found
+            packets.starts.append(packet.pts)
+            packets.durations.append(packet.duration or 0)
+            packets.keys.append(packet.is_keyframe)
+    return packets
 
 
 def _times(clip: _Clip) -> tuple[Sequence[int], int, Sequence[int]]:
@@ -223,9 +228,9 @@ def _times(clip: _Clip) -> tuple[Sequence[int], int, Sequence[int]]:
     if not packets.used:
         raise MediaError(f"{clip.name} has no frame")
     if clip.numbered:
-        if packets.there < WHOLE * clip.stream.frames:
+        if packets.present < WHOLE * clip.stream.frames:
             raise MediaError(
-                f"{clip.name} is damaged: {packets.there} of {clip.stream.frames} frames are"
+                f"{clip.name} is damaged: {packets.present} of {clip.stream.frames} frames are"
                 " present"
             )
         return range(packets.used), packets.used, []
@@ -260,10 +265,10 @@ def _unit_s(clip: _Clip) -> Fraction:
 
 def _said_s(stream: Any) -> float:
     """Return the duration in seconds of Matroska's tag, 0 without one."""
-    found = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
-    if found is None:
+    match = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    if match is None:
         return 0
-    hours, minutes, seconds = map(float, found.groups())
+    hours, minutes, seconds = map(float, match.groups())
     return 3600 * hours + 60 * minutes + seconds
 
 
@@ -271,7 +276,7 @@ def _by_seeking(
     clip: _Clip, wanted: Sequence[int], keys: Sequence[int]
 ) -> list[Image.Image] | None:
     """Decode from the key frame before each wanted time; None if one is not reached that way."""
-    found: list[Image.Image] = []
+    images: list[Image.Image] = []
     at: int | None = None
     frames = clip.container.decode(clip.stream)
     for time in wanted:
@@ -283,23 +288,23 @@ def _by_seeking(
         if frame is None or frame.pts != time:
             return None
         at = frame.pts
-        found.append(_to_rgb(frame, clip))
-    return found
+        images.append(_to_rgb(frame, clip))
+    return images
 
 
 def _in_order(clip: _Clip, wanted: Sequence[int]) -> list[Image.Image]:
     """Decode from the start; for each wanted time, take the last frame that begins by then."""
-    found: list[Image.Image] = []
+    images: list[Image.Image] = []
     before = None
     for number, frame in enumerate(clip.container.decode(clip.stream)):
         time = number if clip.numbered else frame.pts
-        while len(found) < len(wanted) and time is not None and time >= wanted[len(found)]:
-            exact = time == wanted[len(found)] or before is None
-            found.append(_to_rgb(frame if exact else before, clip))
-        if len(found) == len(wanted):
+        while len(images) < len(wanted) and time is not None and time >= wanted[len(images)]:
+            exact = time == wanted[len(images)] or before is None
+            images.append(_to_rgb(frame if exact else before, clip))
+        if len(images) == len(wanted):
             break
         before = frame
-    return found
+    return images
 
 
 def _to_rgb(frame: Any, clip: _Clip) -> Image.Image:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import polars as pl
 
 from savs.datasets.errors import RowError
+from savs.datasets.example import first_few
 from savs.datasets.metrics.metrics import Classes, Units, class_margin, guess_score
 
 NAMED = 5
@@ -164,9 +165,9 @@ def matching_metrics(predictions: pl.DataFrame, of: str = "") -> list[Units]:
         .with_columns(
             score=class_margin(YES),
             image=pl.col("media").list.join("\n"),
-            own=pl.col("label") == YES,
+            matches=pl.col("label") == YES,
         )
-        .with_columns(by_image=_own_wins("image"), by_caption=_own_wins("prompt"))
+        .with_columns(by_image=_true_pair_wins("image"), by_caption=_true_pair_wins("prompt"))
     )
     groups = (
         rows.group_by("group", maintain_order=True)
@@ -176,9 +177,9 @@ def matching_metrics(predictions: pl.DataFrame, of: str = "") -> list[Units]:
             & (pl.col("prompt").n_unique() == 2)
             & (pl.col("image").n_unique() == 2)
             & (pl.struct("prompt", "image").n_unique() == GROUP_ROWS)
-            & (pl.col("prompt").filter("own").n_unique() == 2)
-            & (pl.col("image").filter("own").n_unique() == 2)
-            & (pl.col("own").sum() == 2),
+            & (pl.col("prompt").filter("matches").n_unique() == 2)
+            & (pl.col("image").filter("matches").n_unique() == 2)
+            & (pl.col("matches").sum() == 2),
             text=pl.col("by_image").all(),
             image_=pl.col("by_caption").all(),
         )
@@ -204,11 +205,13 @@ def matching_metrics(predictions: pl.DataFrame, of: str = "") -> list[Units]:
     ]
 
 
-def _own_wins(by: str) -> pl.Expr:
+def _true_pair_wins(by: str) -> pl.Expr:
     """Return whether the true pair scores higher among a group's rows with equal `by`."""
-    own = pl.col("score").filter(pl.col("own")).max().over("group", by)
-    other = pl.col("score").filter(~pl.col("own")).max().over("group", by)
-    return (own.is_finite() & other.is_finite() & (own > other)).fill_null(value=False)
+    true_score = pl.col("score").filter(pl.col("matches")).max().over("group", by)
+    false_score = pl.col("score").filter(~pl.col("matches")).max().over("group", by)
+    return (
+        true_score.is_finite() & false_score.is_finite() & (true_score > false_score)
+    ).fill_null(value=False)
 
 
 def order_metric(
@@ -242,18 +245,15 @@ def order_metric(
         No pair is complete.
     """
     full = name + (f", {of}" if of else "")
-    keys = [
-        pl.col(column).list.join("\n") if column == "media" else pl.col(column) for column in by
-    ]
-    own = pl.col("label") == positive
+    is_positive = pl.col("label") == positive
     pairs = (
         predictions.drop_nulls("group")
         .with_columns(score=class_margin(positive))
-        .group_by(keys, maintain_order=True)
+        .group_by(_keys(by), maintain_order=True)
         .agg(
-            better=pl.col("score").filter(own).first(),
-            worse=pl.col("score").filter(~own).first(),
-            whole=(pl.len() == 2) & (own.sum() == 1),
+            better=pl.col("score").filter(is_positive).first(),
+            worse=pl.col("score").filter(~is_positive).first(),
+            whole=(pl.len() == 2) & (is_positive.sum() == 1),
             cluster=pl.col("cluster").first(),
             of=pl.col("group").first(),
         )
@@ -289,8 +289,7 @@ def _keys(by: Sequence[str]) -> list[pl.Expr]:
 
 def incomplete_note(name: str, groups: Iterable[str]) -> tuple[str, ...]:
     """Return a note that counts and names incomplete groups, if any."""
-    found = list(dict.fromkeys(groups))
-    if not found:
+    names = list(dict.fromkeys(groups))
+    if not names:
         return ()
-    names = ", ".join(found[:NAMED]) + (" ..." if len(found) > NAMED else "")
-    return (f"{name}: incomplete groups left out: {len(found)} ({names})",)
+    return (f"{name}: incomplete groups left out: {len(names)} ({first_few(names, NAMED)})",)

@@ -1,6 +1,6 @@
 """From predictions to one score per unit, from which means and error bars are computed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -126,40 +126,10 @@ def mean_metric(name: str, parts: Sequence[Units]) -> Units:
     )
 
 
-def _scores(predictions: pl.DataFrame, stratum: pl.Expr) -> pl.DataFrame:
-    return predictions.select(
-        score=pl.col("correct").cast(pl.Float64), cluster="cluster", stratum=stratum
-    )
-
-
-def guess_score(classes: Classes) -> pl.Expr:
-    """Return the expected score of a uniform guess; 0 if the label is not among the classes."""
-    chances = [
-        pl.when(pl.col("subtask").eq_missing(pl.lit(subtask)) & pl.col("label").is_in(names))
-        .then(1 / len(names))
-        .otherwise(0.0)
-        for subtask, names in classes.items()
-    ]
-    return pl.sum_horizontal(chances)
-
-
-def _baselines(predictions: pl.DataFrame, classes: Classes) -> tuple[float, float]:
-    """Return the accuracy of a uniform guess and of the most frequent label of the classes."""
-    counts = _counts(predictions, classes)
-    known = counts.filter(pl.col("guess") > 0).group_by("subtask").agg(pl.col("examples").max())
-    hits = int(known["examples"].sum())
-    return float(counts.select(_mean_guess()).item()), hits / predictions.height
-
-
-def _counts(predictions: pl.DataFrame, classes: Classes) -> pl.DataFrame:
-    """Return the examples of each label of each subtask, and the score of a guess."""
-    rows = predictions.lazy().group_by("subtask", "label", maintain_order=True)
-    counts = rows.agg(examples=pl.len()).collect(engine="streaming")  # the other copies rows
-    return counts.with_columns(guess=guess_score(classes))
-
-
-def _mean_guess() -> pl.Expr:
-    return (pl.col("guess") * pl.col("examples")).sum() / pl.col("examples").sum()
+def parts_by(predictions: pl.DataFrame, column: str) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Yield each value of a column with its predictions, in order of first appearance; no null."""
+    for value in predictions[column].drop_nulls().unique(maintain_order=True):
+        yield str(value), predictions.filter(pl.col(column) == value)
 
 
 def class_margin(name: str) -> pl.Expr:
@@ -180,3 +150,39 @@ def class_margin(name: str) -> pl.Expr:
 def _soft(which: pl.Expr) -> pl.Expr:
     """Return the greatest soft score of the classes that an expression over `votes` picks."""
     return pl.col("votes").list.eval(pl.element().struct.field("soft").filter(which)).list.max()
+
+
+def guess_score(classes: Classes) -> pl.Expr:
+    """Return the expected score of a uniform guess; 0 if the label is not among the classes."""
+    chances = [
+        pl.when(pl.col("subtask").eq_missing(pl.lit(subtask)) & pl.col("label").is_in(names))
+        .then(1 / len(names))
+        .otherwise(0.0)
+        for subtask, names in classes.items()
+    ]
+    return pl.sum_horizontal(chances)
+
+
+def _scores(predictions: pl.DataFrame, stratum: pl.Expr) -> pl.DataFrame:
+    return predictions.select(
+        score=pl.col("correct").cast(pl.Float64), cluster="cluster", stratum=stratum
+    )
+
+
+def _baselines(predictions: pl.DataFrame, classes: Classes) -> tuple[float, float]:
+    """Return the accuracy of a uniform guess and of the most frequent label of the classes."""
+    counts = _counts(predictions, classes)
+    known = counts.filter(pl.col("guess") > 0).group_by("subtask").agg(pl.col("examples").max())
+    hits = int(known["examples"].sum())
+    return float(counts.select(_mean_guess()).item()), hits / predictions.height
+
+
+def _counts(predictions: pl.DataFrame, classes: Classes) -> pl.DataFrame:
+    """Return the examples of each label of each subtask, and the score of a guess."""
+    rows = predictions.lazy().group_by("subtask", "label", maintain_order=True)
+    counts = rows.agg(examples=pl.len()).collect(engine="streaming")  # the other copies rows
+    return counts.with_columns(guess=guess_score(classes))
+
+
+def _mean_guess() -> pl.Expr:
+    return (pl.col("guess") * pl.col("examples")).sum() / pl.col("examples").sum()

@@ -53,8 +53,8 @@ def roc_auc_units(scores: Array, positive: Array) -> Array:
 def _share_below(of: Array, among: Array) -> Array:
     """Return the share of `among` that is below each score, equal ones counted half."""
     ordered = np.sort(among)
-    found = [np.searchsorted(ordered, of, side) for side in ("left", "right")]
-    return (found[0] + found[1]) / (2 * len(among))
+    ranks = [np.searchsorted(ordered, of, side) for side in ("left", "right")]
+    return (ranks[0] + ranks[1]) / (2 * len(among))
 
 
 def average_precision_units(scores: Array, positive: Array) -> Array:

@@ -13,7 +13,7 @@ from savs.datasets.row import MAX_ROW_BYTES, Row
 from savs.datasets.rows.base64_media import name_embedded
 from savs.datasets.rows.files import Files, find_files
 from savs.datasets.rows.parquet_rows import parquet_values
-from savs.datasets.rows.strict_json import strict_json
+from savs.datasets.rows.strict_json import json_object, require_object, strict_json
 from savs.datasets.rows.tar_shards import TAR, shard_values
 from savs.foundation.errors import SavsError
 from savs.foundation.files import regular_size
@@ -43,13 +43,13 @@ def read_rows(source: str | Path | Files) -> list[Row]:
     files = source if isinstance(source, Files) else find_files(source)
     rows = []
     for path in files:
-        found = [
+        file_rows = [
             Row(where, index, values, files.stem(path))
             for index, (where, values) in enumerate(_read(path, files.root))
         ]
-        if not found:
+        if not file_rows:
             raise SourceError(f"{path} holds no rows; give a file with at least one example")
-        rows += found
+        rows += file_rows
     return rows
 
 
@@ -132,11 +132,7 @@ def _json_lines(path: Path, file: IO[bytes]) -> Iterator[Located]:
         text = _decode(path, line, number)
         if not text.strip():
             continue
-        try:
-            value = strict_json(text)
-        except (ValueError, RecursionError) as error:
-            raise RowError(f"{where} is not JSON ({error}); put one object on each line") from error
-        yield where, _require_object(where, value)
+        yield where, json_object(text, where, "put one object on each line")
 
 
 def _json_list(path: Path, text: str) -> Iterator[Located]:
@@ -150,13 +146,7 @@ def _json_list(path: Path, text: str) -> Iterator[Located]:
         raise SourceError(f"{path} holds a {type(values).__name__}, expected a list of objects")
     for index, value in enumerate(values):
         where = f"{path} row {index}"
-        yield where, _require_object(where, value)
-
-
-def _require_object(where: str, value: Any) -> Values:
-    if not isinstance(value, dict):
-        raise RowError(f"{where} holds a {type(value).__name__}, expected an object with fields")
-    return value
+        yield where, require_object(value, where)
 
 
 def _csv(path: Path, text: str) -> Iterator[Located]:

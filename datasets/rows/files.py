@@ -69,9 +69,11 @@ def find_files(source: str | Path) -> Files:
     except (OSError, ValueError, NotImplementedError) as error:
         if isinstance(error, SourceError):
             raise
-        shown = text if text.isprintable() else ascii(text)
+        printable = text if text.isprintable() else ascii(text)
         reason = getattr(error, "strerror", None) or error
-        raise SourceError(f"{shown[:SHOWN]} cannot be found: {reason}; check the name") from error
+        raise SourceError(
+            f"{printable[:SHOWN]} cannot be found: {reason}; check the name"
+        ) from error
 
 
 def _on_disk(path: Path, text: str) -> Files:

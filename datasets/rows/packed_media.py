@@ -166,6 +166,8 @@ class IndexCache:
 
     def of(self, path: Path, changed: int) -> Index:
         """Return the index of a file; `changed` is another number after the file was rewritten."""
+        # The lock is held while an index is made: threads that ask for one file wait for the first
+        # instead of each reading all of it.
         with self._lock:
             if (path, changed) not in self._kept:
                 self._add(path, changed)
@@ -186,6 +188,8 @@ def _bytes(index: Index) -> int:
 
 def _members(path: Path) -> Index:
     """Return the first member of each row, and each member's hash of its name, place and size."""
+    # Hashes instead of names: 24 bytes a member, where text takes ten times as much. Only names of
+    # one row are compared, so that two with one hash do not meet.
     firsts, names, places, sizes = (array("q") for _ in range(4))
     for sample in read_samples(path):
         firsts.append(len(names))
@@ -202,6 +206,8 @@ def _lines(path: Path) -> Index:
     places, place = array("q"), 0
     with path.open("rb") as file:
         for line in file:
+            # Rows are numbered as their reader does, which skips blank lines. What is blank is
+            # known only once decoded (other spaces, a byte order mark); a long line never is.
             text = line.strip()
             if len(text) > _LONG_LINE or text.decode("utf-8-sig", "replace").strip():
                 places.append(place)

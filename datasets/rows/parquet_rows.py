@@ -86,15 +86,15 @@ def media_columns(schema: Mapping[str, Any]) -> dict[str, pl.Expr]:
     dict
         Column -> an expression for its bytes, or its lists of bytes.
     """
-    found = {}
+    expressions = {}
     for name, dtype in schema.items():
         if dtype == pl.Binary or dtype == pl.List(pl.Binary):
-            found[name] = pl.col(name)
+            expressions[name] = pl.col(name)
         elif _is_image(dtype):
-            found[name] = pl.col(name).struct.field("bytes")
+            expressions[name] = pl.col(name).struct.field("bytes")
         elif isinstance(dtype, pl.List) and _is_image(dtype.inner):
-            found[name] = pl.col(name).list.eval(pl.element().struct.field("bytes"))
-    return found
+            expressions[name] = pl.col(name).list.eval(pl.element().struct.field("bytes"))
+    return expressions
 
 
 def _is_image(dtype: Any) -> bool:
@@ -119,11 +119,11 @@ def _name(value: pl.Expr, dtype: Any) -> pl.Expr:
     return name
 
 
-def _packed(name: str, found: Any) -> Any:
+def _packed(name: str, value: Any) -> Any:
     """Return a row's value with `PackedMedium` for what `_name` gives for bytes."""
-    if isinstance(found, list):
-        return [_packed(f"{name}/{index}", item) for index, item in enumerate(found)]
-    return PackedMedium(name) if found == "" else found
+    if isinstance(value, list):
+        return [_packed(f"{name}/{index}", item) for index, item in enumerate(value)]
+    return PackedMedium(name) if value == "" else value
 
 
 def row_bytes(frame: pl.LazyFrame, path: Path, media: Container[str]) -> Array:
@@ -161,8 +161,8 @@ def row_bytes(frame: pl.LazyFrame, path: Path, media: Container[str]) -> Array:
     ]
     if not sizes:
         return np.full(count, _ROW)
-    found = frame.select(_ROW + pl.sum_horizontal(sizes)).collect(engine="streaming")
-    each = found.to_series().to_numpy()
+    totals = frame.select(_ROW + pl.sum_horizontal(sizes)).collect(engine="streaming")
+    each = totals.to_series().to_numpy()
     if each.max(initial=0) > MAX_ROW_BYTES:
         raise SourceError(
             f"{path} row {int(each.argmax())} has {int(each.max()):,} bytes of text, more than"

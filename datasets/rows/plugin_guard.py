@@ -27,6 +27,8 @@ def _guard(
     benchmark: Benchmark, function: Callable[..., Any], at: str | None = None
 ) -> Iterator[None]:
     """Turn what a benchmark's function raises into a BenchmarkFaultError; DatasetErrors pass."""
+    # A plugin's bug ends with one line that names its file, not with a traceback of savs. It may
+    # raise SystemExit, too, which would end the run without a word; Ctrl-C still passes.
     try:
         yield
     except DatasetError:
@@ -82,6 +84,8 @@ def parse_fields(benchmark: Benchmark, row: Row) -> Iterator[Fields]:
         `parse_row` fails otherwise, or gives no valid `Fields`.
     """
     count = 0
+    # `parse_row` is a generator: it runs, and fails, within the loop, so the guard is around all of
+    # it. An error that the caller raises at `yield` does not pass through here.
     with _guard(benchmark, benchmark.parse_row, row.where):
         for fields in benchmark.parse_row(row):
             problem = _fields_problem(fields)
@@ -127,14 +131,14 @@ def compute_metrics(
         that the predictions have.
     """
     table = predictions.lazy()
-    there = table.collect_schema().names()
-    wanted: Any = there if benchmark.reads is None else benchmark.reads
+    known = table.collect_schema().names()
+    wanted: Any = known if benchmark.reads is None else benchmark.reads
     if isinstance(wanted, str) or not isinstance(wanted, Sequence):
         what = f'reads {wanted!r}, expected a tuple of columns: ("label", "correct")'
         raise _fault(benchmark, benchmark.measure, what)
     reads = list(dict.fromkeys(wanted))
-    if absent := [name for name in reads if name not in there]:
-        what = f"reads {absent[0]!r}, which is no column of the predictions: {', '.join(there)}"
+    if absent := [name for name in reads if name not in known]:
+        what = f"reads {absent[0]!r}, which is no column of the predictions: {', '.join(known)}"
         raise _fault(benchmark, benchmark.measure, what)
     read = table.select(reads).collect()
     with _guard(benchmark, benchmark.measure):
@@ -172,10 +176,12 @@ def read_captions(benchmark: Benchmark, prompt: str) -> Mapping[str, str]:
     if benchmark.captions is None:
         return {}
     with _guard(benchmark, benchmark.captions):
-        found = dict(benchmark.captions(prompt))
-    if not all(isinstance(text, str) and text for pair in found.items() for text in pair):
-        raise _fault(benchmark, benchmark.captions, f"gives {found}, expected labels and texts")
-    return found
+        texts_by_label = dict(benchmark.captions(prompt))
+    if not all(isinstance(text, str) and text for pair in texts_by_label.items() for text in pair):
+        raise _fault(
+            benchmark, benchmark.captions, f"gives {texts_by_label}, expected labels and texts"
+        )
+    return texts_by_label
 
 
 def make_submission(benchmark: Benchmark, predictions: pl.LazyFrame) -> Mapping[str, Any] | None:
@@ -198,11 +204,11 @@ def _failure(
 ) -> BenchmarkFaultError:
     """Return the error for an exception in a benchmark's function, with the line that raised it."""
     file = _file(function)
-    lines = [(f.filename, f.lineno) for f in extract_tb(error.__traceback__)]
-    own = [line for name, line in lines if name == file]
+    frames = [(f.filename, f.lineno) for f in extract_tb(error.__traceback__)]
+    benchmark_lines = [line for name, line in frames if name == file]
     text = " ".join(str(error).split())
     what = f"raises {type(error).__name__}" + (f": {text}" if text else "")
-    return _fault(benchmark, function, what, at, own[-1] if own else None)
+    return _fault(benchmark, function, what, at, benchmark_lines[-1] if benchmark_lines else None)
 
 
 def _fault(

@@ -81,9 +81,9 @@ def copy_rows(files: Files, numbers: Sequence[int], target: Path) -> None:
         _copy_parquet(files, sorted(wanted), target)
         return
     rows = [values for path in files for values in read_values(path)]
-    kept = [values for number, values in enumerate(rows) if number in wanted]
+    chosen = [values for number, values in enumerate(rows) if number in wanted]
     try:
-        text = _csv(kept, _columns(rows, files)) if form == "CSV" else _json(kept, form)
+        text = _csv(chosen, _columns(rows, files)) if form == "CSV" else _json(chosen, form)
         target.write_bytes(text.encode("utf-8"))
     except ValueError as error:  # a lone surrogate, or a number that is too large for a float
         raise SourceError(
@@ -99,12 +99,12 @@ def _json(rows: Sequence[Values], form: str) -> str:
 
 
 def _columns(rows: Sequence[Values], files: Files) -> tuple[str, ...]:
-    found = {tuple(values) for values in rows}
-    if len(found) > 1:
+    headers = {tuple(values) for values in rows}
+    if len(headers) > 1:
         raise SourceError(
             f"{files.paths[0]} and the other files have different columns; split one file at a time"
         )
-    return found.pop()
+    return headers.pop()
 
 
 def _csv(rows: Sequence[Values], columns: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from savs.datasets.errors import RowError, SourceError
 from savs.datasets.row import MAX_ROW_BYTES, PackedMedium
 from savs.datasets.rows.media_names import IMAGES, VIDEOS
-from savs.datasets.rows.strict_json import strict_json
+from savs.datasets.rows.strict_json import json_object
 from savs.foundation.files import regular_size
 
 TAR = ".tar"
@@ -66,24 +66,25 @@ def shard_values(path: Path, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 def _values(
     file: BinaryIO, sample: Sample, name: str, where: str, classes: Mapping[str, str] | None
 ) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    found: dict[str, Any] = {}
+    json_fields: dict[str, Any] = {}
+    member_fields: dict[str, Any] = {}
     media: list[PackedMedium] = []
     for member, place in sample.members.items():
         suffix = member.partition(".")[2].lower()
         last = PurePosixPath(member).suffix.lower()
         if last in IMAGES or last in VIDEOS:
-            found[suffix] = PackedMedium(f"{name}/{member}")
-            media.append(found[suffix])
+            member_fields[suffix] = PackedMedium(f"{name}/{member}")
+            media.append(member_fields[suffix])
         elif suffix == "json":
-            values = _object(_text(file, place, f"{where}: {member}"), f"{where}: {member}")
+            at = f"{where}: {member}"
+            json_fields = json_object(_text(file, place, at), at, "write an object")
         elif suffix in ("cls", "txt"):
-            found[suffix] = _text(file, place, f"{where}: {member}").strip()
-    if "cls" in found:
-        found["label"] = _label(found["cls"], classes, where)
+            member_fields[suffix] = _text(file, place, f"{where}: {member}").strip()
+    if "cls" in member_fields:
+        member_fields["label"] = _label(member_fields["cls"], classes, where)
     if media:
-        found |= {"image": media[0]} if len(media) == 1 else {"images": media}
-    return values | found | {"__key__": sample.key}
+        member_fields |= {"image": media[0]} if len(media) == 1 else {"images": media}
+    return json_fields | member_fields | {"__key__": sample.key}
 
 
 def _text(file: BinaryIO, place: tuple[int, int], where: str) -> str:
@@ -95,16 +96,6 @@ def _text(file: BinaryIO, place: tuple[int, int], where: str) -> str:
         return file.read(size).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RowError(f"{where} is not UTF-8 ({error.reason}); save it as UTF-8") from error
-
-
-def _object(text: str, where: str) -> dict[str, Any]:
-    try:
-        value = strict_json(text)
-    except (ValueError, RecursionError) as error:
-        raise RowError(f"{where} is not JSON ({error}); write an object") from error
-    if not isinstance(value, dict):
-        raise RowError(f"{where} holds a {type(value).__name__}, expected an object with fields")
-    return value
 
 
 def _label(number: str, classes: Mapping[str, str] | None, where: str) -> str:
@@ -135,11 +126,11 @@ def read_samples(path: Path) -> list[Sample]:
         size = regular_size(path)
         with path.open("rb") as file:
             for member in _members(file, size):
-                found = _KEY.fullmatch(member.name)
-                if found is None:
+                match = _KEY.fullmatch(member.name)
+                if match is None:
                     continue
-                if not samples or samples[-1].key != found[1]:
-                    samples.append(Sample(found[1]))
+                if not samples or samples[-1].key != match[1]:
+                    samples.append(Sample(match[1]))
                 name = PurePosixPath(member.name).name
                 if name in samples[-1].members:
                     raise ValueError(f"member {member.name!r} occurs twice")
@@ -195,10 +186,10 @@ class _Headers:
 def _class_names(path: Path) -> dict[str, str] | None:
     """Return number -> class of a shard, None where no file names them."""
     near = [folder / NAMES for folder in (path.parent, path.parent.parent)]
-    found = next((file for file in near if file.is_file()), None)
-    if found is None:
+    names_file = next((file for file in near if file.is_file()), None)
+    if names_file is None:
         return None
-    lines = _small_text(found).rstrip().splitlines()
+    lines = _small_text(names_file).rstrip().splitlines()
     return {str(number): line.strip() for number, line in enumerate(lines)}
 
 
@@ -213,10 +204,10 @@ def require_all(paths: Sequence[Path]) -> None:
     for folder in dict.fromkeys(path.parent for path in paths):
         if not (folder / COUNT).is_file():
             continue
-        text, there = _small_text(folder / COUNT).strip(), [p for p in paths if p.parent == folder]
-        if not text.isdecimal() or int(text) != len(there):
+        text, shards = _small_text(folder / COUNT).strip(), [p for p in paths if p.parent == folder]
+        if not text.isdecimal() or int(text) != len(shards):
             raise SourceError(
-                f"{folder} has {len(there)} tar files, expected {text[:20]!r} as {COUNT} says;"
+                f"{folder} has {len(shards)} tar files, expected {text[:20]!r} as {COUNT} says;"
                 " fetch the others, or name the files with a pattern such as 'DIR/*.tar'"
             )
 

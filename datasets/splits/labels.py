@@ -4,12 +4,12 @@ import difflib
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import polars as pl
 
 from savs.datasets.errors import RowError
-from savs.datasets.example import Example, of_subtask
+from savs.datasets.example import Example, first_few, of_subtask
 
 UNEVEN = 10
 """Examples of the most frequent class for one of the rarest, from which this is named."""
@@ -123,8 +123,8 @@ def label_doubts(examples: pl.DataFrame) -> list[str]:
     lines: list[str] = []
     for (subtask,), part in labelled.group_by("subtask", maintain_order=True):
         where = "" if subtask is None else f"subtask {subtask!r}: "
-        found = [*_alike(part["label"]), *_repeats(part), *_uneven(part["label"])]
-        lines += [where + line for line in found]
+        doubts = [*_alike(part["label"]), *_repeats(part), *_uneven(part["label"])]
+        lines += [where + line for line in doubts]
     return lines
 
 
@@ -144,11 +144,11 @@ def _alike(labels: pl.Series) -> Iterator[str]:
     forms: dict[Hashable, list[str]] = {}
     for label in counts:
         forms.setdefault(_form(label), []).append(label)
-    for found in forms.values():
-        if len(found) > 1:
-            is_number = isinstance(_form(found[0]), float)
+    for alike in forms.values():
+        if len(alike) > 1:
+            is_number = isinstance(_form(alike[0]), float)
             how = "are the same number" if is_number else "differ by case or spaces alone"
-            names = " and ".join(f"{label!r} ({_examples(counts[label])})" for label in found)
+            names = " and ".join(f"{label!r} ({_examples(counts[label])})" for label in alike)
             yield f"labels {names} {how}: one class?"
 
 
@@ -169,18 +169,19 @@ def _repeats(examples: pl.DataFrame) -> Iterator[str]:
     for name, label, prompt, media, digests in columns:
         if media or prompt:
             places.setdefault((prompt, *(digests or media)), []).append((name, label))
-    tied = [(shown, rows) for (_, *shown), rows in places.items() if len(rows) > 1]
-    mixed = [rows for shown, rows in tied if shown and _labels(rows) > 1]
+    tied = [(media, rows) for (_, *media), rows in places.items() if len(rows) > 1]
+    mixed = [rows for media, rows in tied if media and _labels(rows) > 1]
     if mixed:
         named = ("; ".join(f"{name} is {label!r}" for name, label in rows) for rows in mixed)
         often = _times(len(mixed))
-        yield f"the same media and prompt have several labels, {often}: {_first(named)}"
+        yield f"the same media and prompt have several labels, {often}: {first_few(named, NAMED)}"
     again = [rows for _, rows in tied if _labels(rows) == 1]
     if again:
         count = sum(len(rows) - 1 for rows in again)
         named = (f"{rows[1][0]} as {rows[0][0]}" for rows in again)
         verb = "repeats" if count == 1 else "repeat"
-        yield f"{_examples(count)} {verb} an earlier one with the same label: {_first(named)}"
+        which = first_few(named, NAMED)
+        yield f"{_examples(count)} {verb} an earlier one with the same label: {which}"
 
 
 def _labels(rows: Sequence[tuple[str, str]]) -> int:
@@ -200,8 +201,3 @@ def _examples(count: int) -> str:
 
 def _times(count: int) -> str:
     return "once" if count == 1 else f"{count:,} times"
-
-
-def _first(lines: Iterable[str]) -> str:
-    found = list(lines)
-    return ", ".join(found[:NAMED]) + (" ..." if len(found) > NAMED else "")

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from savs.datasets.example import first_few
+
 REPEATED = "repeated"
 """Kind of leak: the same media in the same order and the same prompt as a training example."""
 SHARED = "shared medium"
@@ -60,13 +62,13 @@ class Leaks:
             lines.append(
                 f"leak: {self.trained} of {self.train} training examples are also in the test"
                 f" split, as {repeated.height} test examples{self._groups(repeated)}"
-                f" ({_first(repeated)})"
+                f" ({first_few(repeated['id'], NAMED)})"
             )
         if self.count(SHARED):
             sharing = self.examples.filter("shares")
             lines.append(
                 f"leak: {sharing.height} test examples share an image with a training example"
-                f" ({_first(sharing)})"
+                f" ({first_few(sharing['id'], NAMED)})"
             )
         if self.untold:
             lines.append(
@@ -82,11 +84,6 @@ class Leaks:
         return f" in {len(touched)} groups, {len(wholly)} of them completely" if touched else ""
 
 
-def _first(examples: pl.DataFrame) -> str:
-    names = ", ".join(examples["id"].head(NAMED))
-    return names + (" ..." if examples.height > NAMED else "")
-
-
 def find_leaks(train: pl.DataFrame, test: pl.DataFrame) -> Leaks:
     """Compare test examples with training examples.
 
@@ -99,15 +96,20 @@ def find_leaks(train: pl.DataFrame, test: pl.DataFrame) -> Leaks:
     """
     trained, tested = (split.with_columns(media=_known_media()) for split in (train, test))
     seen = trained["media"].explode().drop_nulls().unique()
-    shown = pl.element().is_in(seen.implode())
+    in_training = pl.element().is_in(seen.implode())
     tested = tested.select(
-        *("id", "group", "prompt", "media"), shares=pl.col("media").list.eval(shown).list.any()
+        *("id", "group", "prompt", "media"),
+        shares=pl.col("media").list.eval(in_training).list.any(),
     ).with_row_index("row")
-    sharing = _keys(tested.filter("shares"))  # of all others, none repeats media
+    # A repeated example has media and prompt of a training example, so it shares media: only the
+    # sharing ones become Python keys, which at a million examples take most of the memory.
+    sharing = _keys(tested.filter("shares"))
     pictured = _keys(trained.filter(_HAS_MEDIA))
-    known = set(pictured)
-    again = tested.filter("shares")["row"].filter(_flags(key in known for key in sharing))
+    train_keys = set(pictured)
+    again = tested.filter("shares")["row"].filter(_flags(key in train_keys for key in sharing))
 
+    # Without media the prompt is the content, but a prompt that trains several labels asks about
+    # something that the row does not hold: equal prompts are then no sign of equal examples.
     bare = trained.filter(~_HAS_MEDIA)
     silent = _silent_prompts(bare["prompt"], bare["label"])
     told = bare["prompt"].filter(~bare["prompt"].is_in(list(silent)))
@@ -115,13 +117,13 @@ def find_leaks(train: pl.DataFrame, test: pl.DataFrame) -> Leaks:
     repeats = alone.filter(pl.col("prompt").is_in(told.implode()))
 
     repeated = pl.col("row").is_in(pl.concat([again, repeats["row"]]).implode())
-    there = set(sharing)
+    test_keys = set(sharing)
     return Leaks(
         examples=tested.select(
             *("id", "group", "shares"),
             kind=pl.when(repeated).then(pl.lit(REPEATED)).when("shares").then(pl.lit(SHARED)),
         ),
-        trained=sum(key in there for key in pictured)
+        trained=sum(key in test_keys for key in pictured)
         + int(told.is_in(repeats["prompt"].implode()).sum()),
         train=train.height,
         untold=int(alone["prompt"].is_in(list(silent)).sum()),

@@ -135,6 +135,8 @@ def draw_clusters(pool: Sequence[Example], clusters: Sequence[str], shots: Shots
     for stratum, total in totals.items():
         if total <= wanted.count:
             raise too_few(wanted, stratum, total, total - 1, "add examples, or drop its rows")
+        # Whole clusters first that overshoot nothing, in the order of the seed. If these end before
+        # there are enough, one too large must be taken: the one that adds least beyond the count.
         order = shots.shuffle((c for c, sizes in held.items() if stratum in sizes), stratum)
         for cluster in order:
             if have[stratum] < wanted.count and not _surplus(have, held[cluster], wanted.count):
@@ -156,10 +158,12 @@ def _contents(
     pool: Sequence[Example], clusters: Sequence[str], wanted: Wanted
 ) -> dict[str, Counter[str]]:
     """Return cluster -> how many units of each stratum it holds."""
-    found: dict[str, dict[tuple[str, str], None]] = {}
+    units_of: dict[str, dict[tuple[str, str], None]] = {}
     for example, cluster in zip(pool, clusters, strict=True):
-        found.setdefault(cluster, {})[wanted.key_of(example)] = None
-    return {cluster: Counter(stratum for stratum, _ in units) for cluster, units in found.items()}
+        units_of.setdefault(cluster, {})[wanted.key_of(example)] = None
+    return {
+        cluster: Counter(stratum for stratum, _ in units) for cluster, units in units_of.items()
+    }
 
 
 def _surplus(have: Counter[str], more: Counter[str], wanted: int) -> int:

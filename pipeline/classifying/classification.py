@@ -10,8 +10,8 @@ from savs.pipeline.extraction.model.model_options import PlacingKeywords
 from savs.pipeline.extraction.requirements import require_extra
 from savs.pipeline.extraction.run_options import BatchKeywords, RunOptions
 from savs.pipeline.inputs.input_options import InputOptions, NewImageKeywords
-from savs.pipeline.running.keywords import sort_keywords
 from savs.pipeline.running.launchers import find_rank
+from savs.pipeline.running.options import sort_keywords
 from savs.pipeline.running.progress import SILENT, Reporting
 
 if TYPE_CHECKING:

@@ -30,8 +30,8 @@ from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.run_record import run_record
 from savs.pipeline.extraction.share import Share
+from savs.pipeline.inputs.source import find_video
 from savs.pipeline.inputs.stored_rows import planned_rows
-from savs.pipeline.inputs.video_media import find_video
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.launchers import Rank
 from savs.pipeline.running.progress import Reporting

@@ -26,8 +26,8 @@ from savs.datasets.rows.media_names import IMAGES, is_address, is_video_name
 from savs.datasets.splits.shared_media import media_names
 from savs.pipeline.classifying.model_match import decoding_of, decoding_rules
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.inputs.fetching import make_fetching, temporary_fetching
 from savs.pipeline.inputs.input_options import InputOptions
+from savs.pipeline.inputs.source import make_fetching, temporary_fetching
 from savs.pipeline.selection.config_json import SelectionConfig, TaskConfig
 
 STDIN = "-"

@@ -17,7 +17,7 @@ from savs.pipeline.classifying.classified_store import image_id
 from savs.pipeline.errors import OutputError
 from savs.pipeline.evaluation.evaluation import predict
 from savs.pipeline.evaluation.predictions import VOTES
-from savs.pipeline.running.csv_cells import media_cell
+from savs.pipeline.running.output_files import media_cell
 from savs.pipeline.selection.selection import Selection
 from savs.stores import FeatureStore
 

@@ -16,9 +16,15 @@ from savs.foundation.errors import SavsError
 from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.cli.commands import COMMANDS, STAGES
 from savs.pipeline.cli.options.panels import order_options
-from savs.pipeline.cli.options.shared import ConfigOption
-from savs.pipeline.cli.options.variables import require_known_variables, variable_of
-from savs.pipeline.cli.output import drop_stdout, print_line, say, visible
+from savs.pipeline.cli.options.settings import ConfigOption, require_known_variables, variable_of
+from savs.pipeline.cli.output import (
+    drop_stdout,
+    print_line,
+    say,
+    set_spellings,
+    spelled,
+    visible,
+)
 from savs.pipeline.running import signals as interruption
 
 USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
@@ -44,6 +50,7 @@ class CommandGroup(TyperGroup):
         if not (name and known):
             return name, known, rest
         command = import_command(name)
+        set_spellings(command.params)
         if not ctx.resilient_parsing:  # of shell completion, which says nothing
             require_known_variables(name, command.params)
         return name, command, rest
@@ -53,7 +60,7 @@ class CommandGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except USAGE_ERROR as error:
-            error.message = visible(error.message, keep="\n")
+            error.message = visible(spelled(error.message), keep="\n")
             raise
 
 

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from savs.pipeline.cli.differences import HEADER, compared_cells
 from savs.pipeline.cli.output import print_table, say
+from savs.pipeline.cli.tables import DIFFERENCE_HEADER, compared_cells
 from savs.pipeline.running.formatting import percent
 
 if TYPE_CHECKING:
@@ -38,7 +38,14 @@ def print_depth(table: "pl.DataFrame", metric: str) -> None:
         ]
         for row in table.iter_rows(named=True)
     ]
-    header = ["readout", "shots", "max layer", "of decoder (%)", f"{metric} (%)", *HEADER]
+    header = [
+        "readout",
+        "shots",
+        "max layer",
+        "of decoder (%)",
+        f"{metric} (%)",
+        *DIFFERENCE_HEADER,
+    ]
     print_table(header, rows)
     over = "test examples" if table["draws"].max() == 1 else "draws and test examples"
     say(

@@ -9,15 +9,37 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import typer
+
+from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.formatting import format_seconds
 
 LINE_EVERY_S = 5.0
 """Interval of progress lines where stderr is not a terminal."""
 BAR_EVERY_S = 0.1
+SHOWN = 10
 _HIDDEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
 )
+
+_FIELD = re.compile(r"`([a-z_]+)`")
+_spellings: dict[str, str] = {}
+"""Parameter of the command that runs -> its spelling there, such as `--heads-from`."""
+
+
+def set_spellings(parameters: Sequence[Any]) -> None:
+    """Let messages spell the parameters of a command as its command line does."""
+    _spellings.clear()
+    for parameter in parameters:
+        is_option = parameter.param_type_name == "option"
+        spelling = parameter.opts[0] if is_option else parameter.metavar or parameter.name.upper()
+        _spellings[parameter.name] = spelling
+
+
+def spelled(text: str) -> str:
+    """Return a message in which each parameter in backticks is spelled as on the command line."""
+    return _FIELD.sub(lambda match: _spellings.get(match[1], match[0]), text)
 
 
 def visible(text: str, keep: str = "") -> str:
@@ -38,12 +60,12 @@ def visible(text: str, keep: str = "") -> str:
     >>> print(visible("cat" + chr(27) + "[2J"))
     cat\x1b[2J
     """
-    return _HIDDEN.sub(lambda found: found[0] if found[0] in keep else ascii(found[0])[1:-1], text)
+    return _HIDDEN.sub(lambda match: match[0] if match[0] in keep else ascii(match[0])[1:-1], text)
 
 
 def say(text: str, keep: str = "") -> None:
-    """Print a message on stderr; `visible` shows its text."""
-    print(visible(text, keep), file=sys.stderr, flush=True)
+    """Print a message on stderr; `spelled` and `visible` show its text."""
+    print(visible(spelled(text), keep), file=sys.stderr, flush=True)
 
 
 def print_line(text: str = "", keep: str = "") -> None:
@@ -113,3 +135,27 @@ def progress(total: int) -> Iterator[Callable[[int], None]]:
         seconds = time.monotonic() - started
         rate = done / max(seconds, 1e-9)
         say(f"{done:,} examples in {format_seconds(seconds)}, {rate:.1f} per second")
+
+
+def tell_skipped(skipped: Sequence[str], rest: str, max_skip: int) -> None:
+    """Name the first skipped examples; exit with 4 where more than `max_skip` were.
+
+    Parameters
+    ----------
+    skipped
+        Example and reason of each, as one text.
+    rest
+        Where the others are listed.
+    max_skip
+        How many may be skipped.
+    """
+    for line in skipped[:SHOWN]:
+        say(f"skipped {line}")
+    if len(skipped) > SHOWN:
+        say(f"... and {len(skipped) - SHOWN} more; {rest}")
+    if len(skipped) > max_skip:
+        say(
+            f"{len(skipped)} examples were skipped, --max-skip allows {max_skip}; fix the images"
+            " and run again with --retry-skipped, or continue without them"
+        )
+        raise typer.Exit(exits.TOO_MANY_SKIPPED)

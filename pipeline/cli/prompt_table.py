@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from savs import pipeline
-from savs.pipeline.cli.differences import HEADER, compared_cells
 from savs.pipeline.cli.options.shared import result_place
 from savs.pipeline.cli.output import print_json, print_table, say
+from savs.pipeline.cli.tables import DIFFERENCE_HEADER, compared_cells
 
 if TYPE_CHECKING:
     import polars as pl
@@ -52,7 +52,7 @@ def _print(table: "pl.DataFrame") -> None:
         ]
         for row in table.iter_rows(named=True)
     ]
-    print_table(["prompt", "readout", "heads", "accuracy (%)", *HEADER], rows)
+    print_table(["prompt", "readout", "heads", "accuracy (%)", *DIFFERENCE_HEADER], rows)
     count = table["p_holm"].count()
     say(
         f"{table['examples'][0]:,} training examples; difference: minus the first prompt on"

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from savs.pipeline.cli.differences import HEADER, compared_cells
 from savs.pipeline.cli.output import print_table, say
+from savs.pipeline.cli.tables import DIFFERENCE_HEADER, compared_cells
 from savs.pipeline.running.formatting import percent, points, probability
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def print_differences(table: "pl.DataFrame") -> None:
 
 def print_stores(table: "pl.DataFrame") -> None:
     """Print means over stores of different examples."""
-    header = ["readout", "shots", "heads", "mean (%)", *HEADER, "wins", "ties", "losses"]
+    header = ["readout", "shots", "heads", "mean (%)", *DIFFERENCE_HEADER, "wins", "ties", "losses"]
     rows = [
         [
             *_point(row),

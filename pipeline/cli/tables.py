@@ -1,13 +1,14 @@
-"""Selections and evaluations as tables."""
+"""Selections, evaluations and head maps as text."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from savs import stores
 from savs.pipeline.cli.output import print_line, print_table, say
-from savs.pipeline.running.formatting import percent
+from savs.pipeline.running.formatting import percent, points, probability
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import polars as pl
 
     from savs.pipeline import Evaluation, Selection
     from savs.pipeline.evaluation.confidence import Confidence, RiskReport, Share
@@ -16,10 +17,16 @@ if TYPE_CHECKING:
 HEADS_SHOWN = 8
 CONFUSIONS_SHOWN = 10
 """Confusions that `--per-class` prints; metrics.json has all."""
+DIFFERENCE_HEADER = ("95 % interval", "difference", "95 % interval", "p", "p (Holm)")
+"""Headings behind that of the value."""
+SHADES = " ░▒▓█"
+"""From the lowest score of a map to its highest."""
+WIDEST = 99
+"""The greatest rank that a cell shows."""
 
 
 def print_selection(
-    selection: "Selection", estimates: "Mapping[str | None, Metric] | None" = None
+    selection: "Selection", estimates: Mapping[str | None, "Metric"] | None = None
 ) -> None:
     """Print each subtask's classes, examples and best heads with their train-side scores.
 
@@ -116,11 +123,11 @@ def _print_classes(evaluation: "Evaluation") -> None:
         say(f"and {more:,} other confusions, see metrics.json")
 
 
-def print_confidence(found: "Confidence") -> None:
+def print_confidence(confidence: "Confidence") -> None:
     """Print how often probabilities are right, and what not answering would gain."""
     print_line()
-    if found.prompt is not None:
-        print_line(f"under the prompt {found.prompt!r}:")
+    if confidence.prompt is not None:
+        print_line(f"under the prompt {confidence.prompt!r}:")
     header = ["probability (%)", "examples", "mean", "right (%)"]
     rows = [
         [
@@ -129,37 +136,41 @@ def print_confidence(found: "Confidence") -> None:
             percent(part.probability),
             percent(part.accuracy),
         ]
-        for part in found.reliability
+        for part in confidence.reliability
     ]
     print_table(header, rows)
-    made = "calibrated by left-out training examples" if found.temperatures else "not calibrated"
-    error = percent(found.calibration_error)
+    made = (
+        "calibrated by left-out training examples" if confidence.temperatures else "not calibrated"
+    )
+    error = percent(confidence.calibration_error)
     say(f"expected calibration error {error} points; probabilities are {made}")
     print_line()
     print_table(
-        ["answered (%)", *(f"{100 * part.coverage:.0f}" for part in found.coverage)],
-        [["right (%)", *(percent(part.accuracy) for part in found.coverage)]],
+        ["answered (%)", *(f"{100 * part.coverage:.0f}" for part in confidence.coverage)],
+        [["right (%)", *(percent(part.accuracy) for part in confidence.coverage)]],
     )
     say("answered: only the share of examples with the greatest probability")
-    if found.risk is not None:
-        _print_risk(found.risk)
-    if found.atypical is not None:
+    if confidence.risk is not None:
+        _print_risk(confidence.risk)
+    if confidence.atypical is not None:
         right = (
-            f"; right among them: {_share(found.atypical.right)} %" if found.atypical.right else ""
+            f"; right among them: {_share(confidence.atypical.right)} %"
+            if confidence.atypical.right
+            else ""
         )
-        say(f"atypical, like no training example: {_share(found.atypical.share)} %{right}")
+        say(f"atypical, like no training example: {_share(confidence.atypical.share)} %{right}")
 
 
-def _print_risk(found: "RiskReport") -> None:
+def _print_risk(report: "RiskReport") -> None:
     print_line()
     rows = [
-        ["truth outside the prediction set", _share(found.outside), percent(found.risk)],
-        ["answered: one class in the set", _share(found.answered), "-"],
-        ["wrong among the answered", _share(found.wrong), "-"],
+        ["truth outside the prediction set", _share(report.outside), percent(report.risk)],
+        ["answered: one class in the set", _share(report.answered), "-"],
+        ["wrong among the answered", _share(report.wrong), "-"],
     ]
-    print_table([f"risk {found.risk:g}", "value (%)", "at most"], rows)
+    print_table([f"risk {report.risk:g}", "value (%)", "at most"], rows)
     say(
-        f"a set has {found.classes:.2f} classes on average; the risk is that of the truth outside"
+        f"a set has {report.classes:.2f} classes on average; the risk is that of the truth outside"
         " the set, and the error among the answered is another number"
     )
 
@@ -168,3 +179,74 @@ def _share(share: "Share | None") -> str:
     if share is None:
         return "-"
     return f"{percent(share.value)} ({percent(share.low)} .. {percent(share.high)})"
+
+
+def compared_cells(row: Mapping[str, Any], value: str) -> list[str]:
+    """Return the cells of a value with its interval, difference, interval and p values.
+
+    Parameters
+    ----------
+    row
+        With the columns `low`, `high`, `difference`, `difference_low`, `difference_high`, `p` and
+        `p_holm`.
+    value
+        Name of the column of the value itself.
+    """
+    return [
+        percent(row[value]),
+        f"{percent(row['low'])} .. {percent(row['high'])}",
+        points(row["difference"]),
+        f"{points(row['difference_low'])} .. {points(row['difference_high'])}",
+        probability(row["p"]),
+        probability(row["p_holm"]),
+    ]
+
+
+def draw_map(table: "pl.DataFrame") -> list[str]:
+    """Return the lines of a head map, and what they mean.
+
+    Of one subtask, the chosen heads bear their rank; of several, the number of subtasks that chose
+    them. Heads that the store does not hold are dots.
+
+    Parameters
+    ----------
+    table
+        What `head_map` returns, or the rows of some subtasks.
+    """
+    from savs.pipeline.selection.head_map import mean_map
+
+    several = table["subtask"].n_unique() > 1
+    heads = mean_map(table)
+    lowest, highest = float(heads["share"].min()), float(heads["share"].max())  # type: ignore
+    width = int(heads["head"].max()) + 1  # type: ignore
+    lines = [f"      heads 0 to {width - 1}"]
+    for (layer,), row in heads.group_by("layer", maintain_order=True):
+        cells = ["··"] * width
+        for head, share, chosen, rank in row.select("head", "share", "chosen", "rank").rows():
+            shade = SHADES[_step(share, lowest, highest)]
+            cells[head] = _cell(shade, chosen, None if several else rank)
+        lines.append(f"L{layer:<4} {''.join(cells)}".rstrip())
+    marks = (
+        "how many subtasks chose the head, + ten or more"
+        if several
+        else "ranks of the chosen heads"
+    )
+    return [
+        *lines,
+        f"darker: a better train-side score, from {percent(lowest)} to {percent(highest)} % of the"
+        f" training examples; numbers: {marks}",
+    ]
+
+
+def _cell(shade: str, chosen: int, rank: int | None) -> str:
+    """Return the two characters of a head: its rank, or its shade and how often it was chosen."""
+    if rank is not None and rank <= WIDEST:
+        return f"{rank:>2}"
+    if rank is not None or not chosen:
+        return 2 * shade
+    return shade + (str(chosen) if chosen < 10 else "+")
+
+
+def _step(share: float, lowest: float, highest: float) -> int:
+    last = len(SHADES) - 1
+    return last if highest == lowest else round(last * (share - lowest) / (highest - lowest))

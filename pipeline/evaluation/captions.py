@@ -21,7 +21,7 @@ from savs.pipeline.evaluation.notes import partial_notes
 from savs.pipeline.evaluation.predictions import predicted
 from savs.pipeline.evaluation.probability_columns import shares
 from savs.pipeline.evaluation.skipped_examples import as_wrong, with_skipped
-from savs.pipeline.inputs.plugins.benchmark import stored_benchmark
+from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.selection.heads.centroids import first_of_best, normalise
 from savs.pipeline.selection.heads.class_texts import count_texts
 from savs.pipeline.selection.heads.training_set import TrainingTask, training_tasks

@@ -21,7 +21,7 @@ from savs.pipeline.evaluation.probability_columns import (
     with_typicality,
 )
 from savs.pipeline.evaluation.skipped_examples import as_wrong
-from savs.pipeline.inputs.plugins.benchmark import stored_benchmark
+from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.selection.compatibility import require_same_model, require_same_prompt
 from savs.pipeline.selection.heads.training_set import head_widths
 from savs.pipeline.selection.older import is_of_store, older_note

@@ -11,7 +11,7 @@ from savs.pipeline.evaluation.notes import partial_notes
 from savs.pipeline.evaluation.predictions import Answers
 from savs.pipeline.evaluation.skipped_examples import as_wrong, with_skipped
 from savs.pipeline.evaluation.zero_shot import label_answers
-from savs.pipeline.inputs.plugins.benchmark import stored_benchmark
+from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import GENERATED, OWN_ANSWERS
 from savs.stores import FeatureStore
 from savs.stores.read.given_store import require_store

@@ -11,7 +11,7 @@ from savs.foundation.arrays import Array
 from savs.foundation.files import regular_size
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.cross_validation import cross_validate
-from savs.pipeline.running.csv_cells import with_media_cells
+from savs.pipeline.running.output_files import with_media_cells
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_file import selection_run
 from savs.stores import FeatureStore

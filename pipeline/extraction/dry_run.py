@@ -35,9 +35,8 @@ from savs.pipeline.extraction.model.pixel_scale import find_scale
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.shard_files import ShardsInMemory
 from savs.pipeline.extraction.text_rows import read_words, text_rows
-from savs.pipeline.inputs.fetching import make_fetching
 from savs.pipeline.inputs.input_options import InputOptions
-from savs.pipeline.inputs.source import Source, Splits
+from savs.pipeline.inputs.source import Source, Splits, make_fetching
 from savs.stores import ShardSpec, open_store
 from savs.stores.format.plan import default_shard_rows
 

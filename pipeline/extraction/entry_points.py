@@ -10,8 +10,8 @@ from savs.pipeline.extraction.requirements import require_extra
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE, RunKeywords, RunOptions
 from savs.pipeline.inputs.in_memory import files_of
 from savs.pipeline.inputs.input_options import InputKeywords, InputOptions
-from savs.pipeline.inputs.plugins.benchmark import choose_benchmark
-from savs.pipeline.running.keywords import sort_keywords
+from savs.pipeline.inputs.plugins import choose_benchmark
+from savs.pipeline.running.options import sort_keywords
 from savs.pipeline.running.progress import SILENT, Reporting
 from savs.stores.files.paths import find_place
 

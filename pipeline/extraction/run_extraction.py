@@ -46,9 +46,8 @@ from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.run_record import run_record
 from savs.pipeline.extraction.share import Share
 from savs.pipeline.extraction.text_rows import cut_note, read_words, text_rows, with_texts
-from savs.pipeline.inputs.fetching import make_fetching
 from savs.pipeline.inputs.input_options import InputOptions
-from savs.pipeline.inputs.source import Source
+from savs.pipeline.inputs.source import Source, make_fetching
 from savs.pipeline.inputs.stored_rows import planned_rows
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.formatting import format_bytes

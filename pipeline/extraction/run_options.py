@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import Annotated, TypedDict
 
 from savs.foundation.errors import ParameterError
 from savs.pipeline.inputs.class_names import LABELS
+from savs.pipeline.running.options import Option
 
 DEFAULT_BATCH_SIZE = 32
 BATCH_CHECKS = ("strict", "warn", "off")
@@ -47,50 +48,112 @@ class RunOptions:
         A value is out of its range.
     """
 
-    batch_size: int | None = None
-    """Examples of a forward pass at most. By default 32, or as the store was begun: the same for
-    the next three."""
-    batch_tokens: int | None = None
-    """Tokens of a forward pass at most, padding included; by default what fits the GPU's memory, as
-    measured, and 4,096 on a CPU. What does not fit is run in pieces."""
-    batch_check: str | None = None
-    """Whether a few examples are compared, alone and in a batch: with `strict`, the default,
-    examples run one by one where batches change them, with `warn` that is only said, with `off`
-    nothing is compared."""
-    reuse: str | None = None
-    """Whether prompts about the same images share what is computed of them: with `auto`, the
-    default, where a few examples show that features stay the same, with `off` never."""
-    workers: int | None = None
-    """Processes that decode images and make the model's inputs; 0 does it in this process. By
-    default the cores that this process may use, and 0 without a GPU or for a few hundred
-    examples."""
-    shard_rows: int | None = None
-    """Examples of a shard file at most: what a killed run can lose. By default as in the store that
-    is there, else 16 to 256: so that there are enough shards for many processes."""
-    thumbnails: bool = False
-    """Keep a small JPEG of the first image of each example."""
-    answers: str | None = None
-    """What is kept of the model's own answers: `labels`, the log-likelihood of each training label
-    (readout `zero-shot`), `generate`, a short greedy text (readout `generated`), or both, joined by
-    a comma."""
-    icl_shots: int | None = None
-    """In-context learning: so many training examples of each class are shown as chat turns before
-    each test prompt, and the labels' likelihoods are kept (readout `icl`) beside those without.
-    Needs `answers` `labels`."""
-    heads_from: str | Path | None = None
-    """Folder of a selection, see `savs select`: its heads are kept and no others."""
-    retry_skipped: bool = False
-    """Extract finished shards again that skipped an example: its image may be mended by now."""
-    append: bool = False
-    """Add the examples to those of the store that is there. Those that it has already, by id and
-    content, are left out."""
-    classes: str | Path | None = None
-    """Keep what the model makes of each class's name, in a split `classes`: `labels`, those of the
-    training examples, or a file of names, which makes training examples unnecessary. A dual encoder
-    always does."""
-    templates: str | Path | None = None
-    """A file with a text a line in which `{class}` stands for the class's name: what a dual encoder
-    compares images with, beside the benchmark's own texts."""
+    batch_size: Annotated[
+        int | None,
+        Option("Largest number of examples per forward pass (default: 32).", "Speed", min=1),
+    ] = None
+    """In a store that is there, the default is what it was begun with: so for the next three."""
+    batch_tokens: Annotated[
+        int | None,
+        Option(
+            "Largest number of tokens per forward pass (default: auto, what fits the GPU).",
+            "Speed",
+            metavar="auto|N",
+        ),
+    ] = None
+    """Padding included. What fits is measured; it is 4,096 on a CPU. What does not fit is run in
+    pieces."""
+    batch_check: Annotated[
+        str | None,
+        Option(
+            "Compare batches with single examples first (default: strict, then run singles).",
+            "Speed",
+            metavar="strict|warn|off",
+        ),
+    ] = None
+    """With `strict`, examples run one by one where batches change them; with `warn` that is only
+    said; with `off` nothing is compared."""
+    reuse: Annotated[
+        str | None,
+        Option(
+            "Compute images once for all prompts about them (default: auto, where tries agree).",
+            "Speed",
+            metavar="auto|off",
+        ),
+    ] = None
+    workers: Annotated[
+        int | None,
+        Option(
+            "Processes that decode and prepare (default: auto, one per core with a GPU, else 0).",
+            "Speed",
+            metavar="auto|N",
+        ),
+    ] = None
+    """0 decodes in this process, which is also the default for a few hundred examples."""
+    heads_from: Annotated[
+        str | Path | None,
+        Option("Store only the heads of this selection.", "Method", metavar="DIR"),
+    ] = None
+    """The folder of a selection, see `savs select`."""
+    answers: Annotated[
+        str | None,
+        Option(
+            "Store the model's own answers: likelihoods of the labels, a short text, or both.",
+            "Method",
+            metavar="labels|generate|labels,generate",
+        ),
+    ] = None
+    """`labels` keeps the log-likelihood of each training label (readout `zero-shot`), `generate` a
+    short greedy text (readout `generated`)."""
+    icl_shots: Annotated[
+        int | None,
+        Option(
+            "Show N training examples per class before each question (needs `answers` labels).",
+            "Method",
+            metavar="N",
+            min=1,
+        ),
+    ] = None
+    """In-context learning: the examples are chat turns before each test prompt, and the labels'
+    likelihoods are kept (readout `icl`) beside those without."""
+    classes: Annotated[
+        str | Path | None,
+        Option(
+            "Store each class's name as the model reads it, for zero-shot by names.",
+            "Method",
+            metavar="labels|FILE",
+        ),
+    ] = None
+    """In a split `classes`. `labels` takes those of the training examples; a file of names makes
+    training examples unnecessary. A dual encoder always does it."""
+    templates: Annotated[
+        str | Path | None,
+        Option(
+            "File of texts with {class}, one a line, for dual encoders.", "Method", metavar="FILE"
+        ),
+    ] = None
+    """`{class}` stands for the class's name. Images are compared with these texts beside the
+    benchmark's own."""
+    append: Annotated[bool, Option("Add new examples to the store that is there.", "Output")] = (
+        False
+    )
+    """Those that it has already, by id and content, are left out."""
+    retry_skipped: Annotated[
+        bool, Option("Extract shards with skipped examples again.", "Output")
+    ] = False
+    shard_rows: Annotated[
+        int | None,
+        Option(
+            "Examples per file; a killed run loses at most one file (default: 16 to 256).",
+            "Output",
+            min=1,
+        ),
+    ] = None
+    """The default is that of the store that is there, else so many that many processes have
+    shards."""
+    thumbnails: Annotated[
+        bool, Option("Store a small JPEG of the first image of each example.", "Output")
+    ] = False
 
     @property
     def names_classes(self) -> bool:

@@ -8,7 +8,7 @@ from savs.foundation.errors import ParameterError
 from savs.foundation.files import read_regular_text
 
 LABELS = "labels"
-"""What `--classes` says instead of a file: the labels of the training examples, as they are."""
+"""What `classes` says instead of a file: the labels of the training examples, as they are."""
 MARK = "{class}"
 """Where a template has the class's name."""
 SHORT_MARK = "{c}"
@@ -23,7 +23,7 @@ def read_class_names(path: str | Path) -> dict[str, str]:
     ParameterError
         The file cannot be read, names a class twice or none, or has an empty name.
     """
-    text = _text(path, "--classes")
+    text = _text(path, "classes")
     if str(path).endswith(".json"):
         try:
             pairs = json.loads(text, object_pairs_hook=list)  # a name given twice stays twice
@@ -59,7 +59,7 @@ def read_templates(path: str | Path) -> tuple[str, ...]:
     ParameterError
         The file cannot be read or is empty, or a line does not have `{class}` in it.
     """
-    text = _text(path, "--templates").replace(SHORT_MARK, MARK)
+    text = _text(path, "templates").replace(SHORT_MARK, MARK)
     lines = [line.strip() for line in text.splitlines()]
     for number, line in enumerate(lines, start=1):
         if line and MARK not in line:
@@ -93,5 +93,5 @@ def _text(path: str | Path, option: str) -> str:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ParameterError(
-            f"{option} {path} cannot be read: {reason}; pass a file of text"
+            f"`{option}` {path} cannot be read: {reason}; pass a file of text"
         ) from error

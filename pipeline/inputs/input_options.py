@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import Annotated, TypedDict
 
 from savs.datasets.example import VIDEO_INPUTS
 from savs.datasets.splits.shots import Shots
 from savs.foundation.errors import ParameterError
+from savs.pipeline.running.options import Option
 
 
 class ReadingKeywords(TypedDict, total=False):
@@ -57,48 +58,121 @@ class InputOptions:
         A number is below 1, or `video` is neither `native` nor `frames`.
     """
 
-    test: str | Path | None = None
-    """Examples to classify: a file, a folder of Parquet or tar files, a pattern with `*`, or
-    `hf://owner/name`. Without them there are training examples only."""
-    train: str | Path | None = None
-    """Labelled few-shot examples, as `test`; without them `shots` are drawn from `test`."""
-    columns: Mapping[str, str] | None = None
-    """Field of `general` -> the column that holds it: `{"question": "prompt"}`."""
-    question: str | Sequence[str] | None = None
-    """Prompt of every row, for files of `general` without questions and for `image-folder`. Of
-    several, each row is put to all of them, and each is a subtask."""
-    shots: Shots | None = None
-    """How training examples are drawn: from `train`, or, without it, from `test`, whose other
-    examples are then classified. All of `train` by default."""
-    media_root: str | Path | None = None
-    """Folder of the images; the folder of each input file by default."""
-    video: str | None = None
-    """`native`, the default, puts a video to a model as a video, with the times of its frames;
-    `frames` puts its frames to it as images, which every model that reads images takes. Part of
+    test: Annotated[
+        str | Path | None,
+        Option(
+            "Test examples: a file, folder or hf:// data set (default: none).",
+            "Input",
+            metavar="FILE",
+        ),
+    ] = None
+    """Also a folder of Parquet or tar files, or a pattern with `*`."""
+    train: Annotated[
+        str | Path | None,
+        Option(
+            "Labelled training examples: a file, folder or hf:// data set.", "Input", metavar="FILE"
+        ),
+    ] = None
+    """Without them, `shots` are drawn from `test`."""
+    columns: Annotated[
+        Mapping[str, str] | None,
+        Option(
+            "Map a field of general to a column, e.g. question=prompt. Repeatable.",
+            "Input",
+            metavar="FIELD=COLUMN",
+            name="column",
+        ),
+    ] = None
+    """In Python a dictionary: `{"question": "prompt"}`."""
+    question: Annotated[
+        str | Sequence[str] | None,
+        Option(
+            "One prompt for all rows (general, image-folder). Repeat it to put each row to"
+            " several.",
+            "Input",
+            metavar="TEXT",
+        ),
+        Option(
+            "Text file of such prompts, one per line.", "Input", metavar="FILE", name="questions"
+        ),
+    ] = None
+    """Each of several prompts is a subtask. Files of `general` must have no questions then."""
+    shots: Annotated[
+        Shots | None,
+        Option("Draw N training examples per class, from `train` or `test`.", "Input", min=1),
+        Option(
+            "Draw N complete groups per subtask as training examples.",
+            "Input",
+            min=1,
+            name="train_groups",
+        ),
+        Option("Random seed of `shots` and `train_groups`.", "Input", name="seed"),
+    ] = None
+    """Drawn from `train`, or, without it, from `test`, whose other examples are then classified.
+    All of `train` by default."""
+    limit: Annotated[
+        int | None,
+        Option("Use the first N examples of each split; can be raised later.", "Input", min=1),
+    ] = None
+    """Counted before examples are put to several prompts. A larger limit extends the store."""
+    strict: Annotated[
+        bool, Option("Refuse doubtful training labels instead of naming them.", "Input")
+    ] = False
+    """See `label_doubts`."""
+    media_root: Annotated[
+        str | Path | None,
+        Option("Folder of the images (default: the folder of each file).", "Media", metavar="DIR"),
+    ] = None
+    allow_outside: Annotated[bool, Option("Allow media paths outside the media root.", "Media")] = (
+        False
+    )
+    video: Annotated[
+        str | None,
+        Option(
+            "native: a video goes in as a video (default); frames: its frames go in as images.",
+            "Media",
+            metavar="native|frames",
+        ),
+    ] = None
+    """A video has the times of its frames; every model that reads images takes `frames`. Part of
     what a store is of, where it is given or there are videos."""
-    video_frames: int | None = None
-    """Frames of a video that the model reads, evenly spaced in time; 8 by default."""
-    jpeg_draft: int | None = None
-    """Decode a JPEG at a half, a quarter or an eighth of its width and height, as long as this many
-    pixels remain: several times as fast for photos far above the model's limit, with slightly other
-    values. Part of what a store is of."""
-    max_image_pixels: int | None = None
-    """Skip an image with more pixels, a WebP with more than half, and a video whose frames have
-    more than four times as many together; 67,108,864 by default. More needs more memory."""
-    allow_outside: bool = False
-    """Whether names of media may lead out of `media_root`."""
-    fetch_urls: bool = False
-    """Whether media at http or https URLs are fetched; `extract` keeps them in `STORE.fetched`,
-    next to the store."""
-    fetch_gb: int | None = None
-    """The most gigabytes that a run fetches; 100 by default."""
-    allow_private_addresses: bool = False
-    """Whether media are also fetched from hosts in private networks, this machine included."""
-    limit: int | None = None
-    """Examples of each split, from the start of the file, before they are put to several prompts;
-    all by default. A larger limit later extends the store."""
-    strict: bool = False
-    """Whether doubtful training labels are an error, see `label_doubts`; else they are named."""
+    video_frames: Annotated[
+        int | None, Option("Frames per video (default: 8).", "Media", min=1)
+    ] = None
+    """Evenly spaced in time."""
+    jpeg_draft: Annotated[
+        int | None,
+        Option(
+            "Decode large JPEGs at 1/2, 1/4 or 1/8 of their size, down to N pixels: faster, not"
+            " equal.",
+            "Media",
+            metavar="N",
+            min=1,
+        ),
+    ] = None
+    """Several times as fast for photos far above the model's limit, with slightly other values.
+    Part of what a store is of."""
+    max_image_pixels: Annotated[
+        int | None,
+        Option(
+            "Skip larger images and videos (default: 67108864 pixels). More takes more memory.",
+            "Media",
+            metavar="N",
+            min=1,
+        ),
+    ] = None
+    """A WebP may have half as many, all frames of a video together four times as many."""
+    fetch_urls: Annotated[
+        bool,
+        Option("Download media from http(s) URLs; extract caches them in STORE.fetched.", "Media"),
+    ] = False
+    fetch_gb: Annotated[
+        int | None,
+        Option("Gigabytes to download in one run at most (default: 100).", "Media", min=1),
+    ] = None
+    allow_private_addresses: Annotated[
+        bool, Option("Also download from private networks and this machine.", "Media")
+    ] = False
 
     def __post_init__(self) -> None:
         for name in ("video_frames", "jpeg_draft", "max_image_pixels", "fetch_gb", "limit"):

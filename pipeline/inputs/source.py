@@ -1,7 +1,10 @@
-"""A benchmark with its input files: examples of both splits and their media."""
+"""A benchmark with its input files: examples of both splits, and how their media are read."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 
 import polars as pl
 
@@ -19,11 +22,13 @@ from savs.datasets import (
 )
 from savs.datasets.benchmarks.options import under_each_prompt, under_one_prompt
 from savs.datasets.example import NATIVE
-from savs.datasets.media.download import Fetching
+from savs.datasets.media.containers import container_of
+from savs.datasets.media.download import MAX_TOTAL_BYTES, Fetching
 from savs.datasets.media.images import MAX_IMAGE_PIXELS
 from savs.datasets.media.media import MediaRules
 from savs.datasets.media.videos import DEFAULT_FRAMES
 from savs.datasets.rows.files import Files
+from savs.datasets.rows.media_names import IMAGES, is_packed, is_video_name, packed_column
 from savs.datasets.rows.plugin_guard import find_folder_notes
 from savs.datasets.splits.labels import label_doubts, refuse_doubts
 from savs.datasets.splits.shared_media import (
@@ -33,10 +38,11 @@ from savs.datasets.splits.shared_media import (
     recurring_digests,
 )
 from savs.pipeline.inputs.input_options import InputOptions
-from savs.pipeline.inputs.video_media import find_video
 
 Splits = dict[str, list[Example]]
 """Split that was given -> its examples, in the order of the input file."""
+ENDS = 8
+"""Media that are looked at from each end of a column, or of a folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +73,8 @@ class Source:
         if self.trains and given.train is None and given.shots is None:
             what = "training examples" if given.test is not None else "examples"
             raise SourceError(
-                f"there are no {what}: give --train FILE, or have them drawn from the"
-                " test file with --shots N (examples per class) or --train-groups N"
+                f"there are no {what}: give `train`, or have them drawn from the"
+                " test file with `shots` (examples per class) or `train_groups`"
             )
         found: Splits = {"train": [], **self.given()}
         if found["train"] or self.trains:
@@ -105,7 +111,7 @@ class Source:
             pool = read_examples(self.benchmark, self._find(given.test), "test")
             found["train"], found["test"] = given.shots.draw(pool, test_the_rest=True)
         if not found:
-            raise SourceError("there are no examples: give --train FILE, --test FILE, or both")
+            raise SourceError("there are no examples: give `train`, `test`, or both")
         return found
 
     def _require_media(self, examples: Splits) -> None:
@@ -124,7 +130,7 @@ class Source:
         own, other = (given.train, given.test)[:: 1 if split == "train" else -1]
         source = other if own is None else own
         if source is None:
-            raise SourceError("there are no examples: give --train FILE, --test FILE, or both")
+            raise SourceError("there are no examples: give `train`, `test`, or both")
         folder = self._find(source).root
         root = folder if given.media_root is None else Path(given.media_root)
         return MediaFolder(root, folder, self.rules)
@@ -233,3 +239,51 @@ class Source:
         """
         trained, tested = self.media("train"), self.media("test")
         return compare_splits(examples["train"], examples["test"], trained, tested)
+
+
+def find_video(names: Iterable[str], media: MediaFolder) -> str | None:
+    """Return the name of a medium that is a video; None if there is none.
+
+    Media in the rows of files, and files without a suffix of images, are known by their first
+    bytes. Of each column and each folder, the first and the last `ENDS` are looked at. What cannot
+    be read is no video.
+    """
+    unclear: dict[str, list[str]] = {}
+    for name in names:
+        if is_video_name(name):
+            return name
+        if is_packed(name):
+            unclear.setdefault(packed_column(name), []).append(name)
+        elif (path := PurePosixPath(name)).suffix.lower() not in IMAGES:
+            unclear.setdefault(str(path.parent), []).append(name)
+    looked_at = (
+        name
+        for own in unclear.values()
+        for name in (own if len(own) <= 2 * ENDS else [*own[:ENDS], *own[-ENDS:]])
+    )
+    return next((name for name in looked_at if _is_video(name, media)), None)
+
+
+def _is_video(name: str, media: MediaFolder) -> bool:
+    try:
+        return container_of(media.read(name)) is not None
+    except MediaError:
+        return False
+
+
+def make_fetching(inputs: InputOptions, folder: Path | None) -> Fetching | None:
+    """Return how media are fetched into a folder, or only read without one; None if not wanted."""
+    if not inputs.fetch_urls:
+        return None
+    most = MAX_TOTAL_BYTES if inputs.fetch_gb is None else inputs.fetch_gb * 10**9
+    return Fetching(folder, inputs.allow_private_addresses, most)
+
+
+@contextmanager
+def temporary_fetching(inputs: InputOptions) -> Iterator[Fetching | None]:
+    """Yield a `Fetching` whose folder is removed when the block ends; None if not wanted."""
+    if not inputs.fetch_urls:
+        yield None
+        return
+    with TemporaryDirectory(prefix="savs-fetched-") as folder:
+        yield make_fetching(inputs, Path(folder))

@@ -35,13 +35,11 @@ from savs.datasets.splits.shared_media import (
 from savs.datasets.splits.shots import draw_clusters
 from savs.foundation.errors import ParameterError
 from savs.foundation.files import real_path
-from savs.pipeline.inputs.fetching import temporary_fetching
 from savs.pipeline.inputs.input_options import AskingKeywords, InputOptions
-from savs.pipeline.inputs.plugins.benchmark import choose_benchmark
-from savs.pipeline.running.keywords import sort_keywords
+from savs.pipeline.inputs.plugins import choose_benchmark
+from savs.pipeline.inputs.source import temporary_fetching
+from savs.pipeline.running.options import sort_keywords
 from savs.pipeline.running.output_files import check_free, output_files
-
-OPTIONS = {"train": "--train", "test": "--test"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +155,7 @@ def split_file(
         clusters = cluster_ids(ties)
         trains = draw_clusters(pool, clusters, shots)
         sides = {row: "train" if train else "test" for row, train in zip(rows, trains, strict=True)}
-        with output_files({OPTIONS[n]: path for n, path in targets.items()}, force=force) as new:
-            paths = {name: new[option] for name, option in OPTIONS.items()}
+        with output_files(targets, force=force) as paths:
             for name, path in paths.items():
                 copy_rows(files, [row for row, side in sides.items() if side == name], path)
             found = {name: read_examples(benchmark, path, name) for name, path in paths.items()}
@@ -180,8 +177,8 @@ def split_file(
 
 def _not_split(what: str) -> SourceError:
     return SourceError(
-        f"{what}, but only files of rows can be split; draw in savs extract instead: --test DIR"
-        " --shots N --seed S"
+        f"{what}, but only files of rows can be split; draw in savs extract instead: `savs extract"
+        " ... --test DIR --shots N --seed S`"
     )
 
 
@@ -189,15 +186,15 @@ def _check_targets(files: Files, targets: Mapping[str, Path], *, force: bool) ->
     form, sources = common_form(files), {real_path(path) for path in files}
     for name, target in targets.items():
         if real_path(target) in sources:
-            raise SourceError(f"{target} is the file to split; pass another {OPTIONS[name]}")
+            raise SourceError(f"{target} is the file to split; pass another `{name}`")
         if form_of(target) != form:
             raise SourceError(
                 f"{target} would be {form_of(target)}, but {files.paths[0].name} is {form}; pass"
-                f" a name that ends in {files.paths[0].suffix} as {OPTIONS[name]}"
+                f" a name that ends in {files.paths[0].suffix} as `{name}`"
             )
-        check_free(target, OPTIONS[name], force=force)
+        check_free(target, name, force=force)
     if real_path(targets["train"]) == real_path(targets["test"]):
-        raise SourceError(f"{targets['test']} is both --train and --test; pass two names")
+        raise SourceError(f"{targets['test']} is both `train` and `test`; pass two names")
 
 
 def _missing(pool: Sequence[Example], media: MediaFolder) -> tuple[str, ...]:
@@ -206,7 +203,7 @@ def _missing(pool: Sequence[Example], media: MediaFolder) -> tuple[str, ...]:
     if missing and len(missing) == len(names):
         raise MediaError(
             f"none of the {len(names):,} images exists, so shared ones cannot be found:"
-            f" {names[0]} is not in {media.root.absolute()}; set --media-root to the folder of the"
+            f" {names[0]} is not in {media.root.absolute()}; set `media_root` to the folder of the"
             " images"
         )
     return missing

@@ -1,8 +1,11 @@
-"""Output files of a command: written completely under free names, or not at all."""
+"""Output files of a command, written whole or not at all, and what CSV files have in a cell."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+import msgspec
+import polars as pl
 
 from savs.foundation.errors import SavsError
 from savs.foundation.files import (
@@ -17,9 +20,9 @@ from savs.pipeline.errors import OutputError
 def check_free(path: Path, option: str, *, force: bool) -> None:
     """Raise OutputError if a file exists, unless it may be replaced."""
     if path.is_dir():
-        raise OutputError(f"{path} is a folder; pass the name of a file as {option}")
+        raise OutputError(f"{path} is a folder; pass the name of a file as `{option}`")
     if path.exists() and not force:
-        raise OutputError(f"{path} exists; pass another {option}, or --force to replace it")
+        raise OutputError(f"{path} exists; pass another `{option}`, or `force` to replace it")
 
 
 def _remove_empty(folders: Sequence[Path]) -> None:
@@ -73,5 +76,43 @@ def output_files(targets: Mapping[str, Path], *, force: bool = False) -> Iterato
         where = ", ".join(map(str, targets.values()))
         raise OutputError(
             f"{where} cannot be written: {error.strerror or error}; pass another"
-            f" {' and '.join(targets)}"
+            f" {' and '.join(f'`{name}`' for name in targets)}"
         ) from error
+
+
+def media_cell(names: Sequence[str]) -> str:
+    """Return the names of an example's media: one as it is, others as a JSON list.
+
+    Examples
+    --------
+    >>> media_cell(["a.jpg"]), media_cell(["a.jpg", "b.jpg"])
+    ('a.jpg', '["a.jpg","b.jpg"]')
+    """
+    is_plain = len(names) == 1 and not names[0].startswith("[")
+    return names[0] if is_plain else msgspec.json.encode(list(names)).decode()
+
+
+def with_media_cells(table: pl.DataFrame) -> pl.DataFrame:
+    """Return a table whose column `media` has the cells of `media_cell`."""
+    return table.with_columns(media=pl.Series(map(media_cell, table["media"]), dtype=pl.String))
+
+
+def cells_of_lists(table: pl.DataFrame) -> pl.DataFrame:
+    """Return a table with lists of names in all columns as JSON text."""
+    lists = [name for name, kind in table.schema.items() if kind.is_nested()]
+    made = {
+        name: pl.Series([msgspec.json.encode(cell).decode() for cell in table[name].to_list()])
+        for name in lists
+    }
+    return table.with_columns(**made)
+
+
+def media_of_cell(cell: str) -> list[str]:
+    """Return the names in a cell that `media_cell` made.
+
+    Raises
+    ------
+    ValueError
+        It begins like a JSON list, and is none of text.
+    """
+    return msgspec.json.decode(cell, type=list[str]) if cell.startswith("[") else [cell]

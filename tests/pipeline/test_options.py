@@ -26,7 +26,7 @@ from savs.pipeline.inputs.input_options import (
     ReadingKeywords,
 )
 from savs.pipeline.reports.preview.preview import PreviewKeywords
-from savs.pipeline.running.keywords import sort_keywords
+from savs.pipeline.running.options import sort_keywords
 
 CLASSES = {
     InputOptions: (InputKeywords, set()),
@@ -118,9 +118,9 @@ def test_paths_and_numbers_of_numpy_are_taken():
     ("given", "message"),
     [
         ({"dtype": "int8"}, "no dtype is called 'int8'; there are: auto, bfloat16"),
-        ({"placeholders": "both"}, "--placeholders is 'both', expected split or keep"),
+        ({"placeholders": "both"}, "`placeholders` is 'both', expected split or keep"),
         ({"min_pixels": 900, "max_pixels": 800}, "min_pixels is 900, more than max_pixels, 800"),
-        ({"model_kwargs": {"torch_dtype": "x"}}, "model_kwargs has 'torch_dtype'; give --dtype"),
+        ({"model_kwargs": {"torch_dtype": "x"}}, "model_kwargs has 'torch_dtype'; give `dtype`"),
     ],
     ids=["dtype", "placeholders", "pixels", "keyword arguments"],
 )

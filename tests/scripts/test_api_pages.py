@@ -8,12 +8,9 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from site_sources import KEYWORDS, PACKAGES, public_names
+from site_sources import PACKAGES, public_names
 
-PUBLIC = sorted(
-    {(module, name) for package in PACKAGES for name, module in public_names(package)}
-    | {tuple(path.rsplit(".", 1)) for path in KEYWORDS}
-)
+PUBLIC = sorted({(module, name) for package in PACKAGES for name, module in public_names(package)})
 
 
 def is_text(node: ast.stmt | None) -> bool:

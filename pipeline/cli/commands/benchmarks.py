@@ -44,7 +44,7 @@ def benchmarks_command(
 
 
 def _find(name: str) -> "Benchmark":
-    from savs.pipeline.inputs.plugins.benchmark import choose_benchmark
+    from savs.pipeline.inputs.plugins import choose_benchmark
 
     try:
         return choose_benchmark(name)

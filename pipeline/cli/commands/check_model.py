@@ -6,7 +6,7 @@ import typer
 
 from savs import pipeline
 from savs.pipeline.cli import exit_codes as exits
-from savs.pipeline.cli.options.expansion import expand_options
+from savs.pipeline.cli.options.fields import expand_options
 from savs.pipeline.cli.options.shared import JsonOption, option
 from savs.pipeline.cli.output import print_json, print_line, print_table, say
 from savs.pipeline.extraction.model.model_options import ModelKeywords

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from savs import pipeline
-from savs.pipeline.cli.classifier_names import name_classifiers
-from savs.pipeline.cli.options.expansion import expand_options
-from savs.pipeline.cli.options.processes import GpusOption, NoProgressOption, require_own_devices
-from savs.pipeline.cli.options.shared import JsonOption, OtherPromptOption, RiskOption, option
-from savs.pipeline.cli.output import print_json, print_table, progress, say
-from savs.pipeline.cli.skipped import tell_skipped
+from savs.pipeline.cli.options.fields import GpusOption, expand_options, require_own_devices
+from savs.pipeline.cli.options.shared import (
+    JsonOption,
+    NoProgressOption,
+    OtherPromptOption,
+    RiskOption,
+    option,
+)
+from savs.pipeline.cli.output import print_json, print_table, progress, say, tell_skipped
+from savs.pipeline.cli.selections import name_classifiers
 from savs.pipeline.extraction.cluster.devices import NONE
 from savs.pipeline.extraction.model.model_options import AUTO, PlacingKeywords
 from savs.pipeline.extraction.run_options import BatchKeywords

@@ -38,7 +38,7 @@ def demo_command(
     json: JsonOption = False,
 ) -> None:
     """Run on the CPU, without network access."""
-    from savs.pipeline.cli.head_map import draw_map
+    from savs.pipeline.cli.tables import draw_map
     from savs.pipeline.selection.head_map import head_map
     from savs.stores.results import results_folder
 

@@ -65,10 +65,10 @@ def evaluate_command(
     json: JsonOption = False,
 ) -> None:
     """Use the selection that `savs select` saved in the store, or make a default one."""
-    from savs.pipeline.cli.saved_selection import find_selection, keep_other_results
+    from savs.pipeline.cli.selections import find_selection, keep_other_results
     from savs.pipeline.evaluation.captions import compares_captions
     from savs.pipeline.evaluation.evaluation import score
-    from savs.pipeline.inputs.plugins.benchmark import stored_benchmark
+    from savs.pipeline.inputs.plugins import stored_benchmark
     from savs.pipeline.selection.readouts import choose_readout
     from savs.pipeline.selection.selection_file import selection_folder
     from savs.stores.results import SUBMISSION, whole_result

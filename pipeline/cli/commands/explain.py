@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from savs import pipeline
-from savs.pipeline.cli.options.expansion import expand_options
+from savs.pipeline.cli.options.fields import expand_options
 from savs.pipeline.cli.options.shared import JsonOption, option
 from savs.pipeline.cli.output import print_json, print_line, print_table, progress, say
 from savs.pipeline.extraction.model.model_options import PlacingKeywords

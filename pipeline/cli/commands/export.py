@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from savs import pipeline
-from savs.pipeline.cli.head_choice import CHOSEN, HeadsChoice, SelectionOption, find_heads, say_size
 from savs.pipeline.cli.options.shared import JsonOption, StoreArgument, option
 from savs.pipeline.cli.output import print_json, print_line, say
+from savs.pipeline.cli.selections import CHOSEN, HeadsChoice, SelectionOption, find_heads, say_size
 from savs.pipeline.names import BUNDLE_FORM, EXPORT_FORMS, READOUT_NAMES
 
 if TYPE_CHECKING:

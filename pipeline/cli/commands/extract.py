@@ -1,25 +1,45 @@
 """`savs extract`: stage 1 on the command line."""
 
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from savs.pipeline.cli.options.expansion import expand_options
-from savs.pipeline.cli.options.inputs import BenchmarkArgument, resolve_benchmark
-from savs.pipeline.cli.options.processes import GpusOption, NoProgressOption, require_own_devices
-from savs.pipeline.cli.options.shared import JsonOption, option
-from savs.pipeline.cli.output import print_json, print_line, progress, say
-from savs.pipeline.cli.skipped import tell_skipped
+from savs.pipeline.cli.options.fields import (
+    BenchmarkArgument,
+    GpusOption,
+    expand_options,
+    require_own_devices,
+    resolve_benchmark,
+)
+from savs.pipeline.cli.options.shared import (
+    JsonOption,
+    NoProgressOption,
+    option,
+)
+from savs.pipeline.cli.output import (
+    print_json,
+    print_line,
+    print_table,
+    progress,
+    say,
+    tell_skipped,
+)
 from savs.pipeline.extraction.cluster.devices import NONE
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.requirements import require_extra
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import InputOptions
+from savs.pipeline.running.formatting import format_bytes, format_seconds
 from savs.pipeline.running.progress import Reporting
-from savs.stores.files.paths import find_place
+from savs.stores.files.paths import find_place, is_remote
 
 if TYPE_CHECKING:
+    from savs.datasets import Benchmark
     from savs.pipeline import Extraction
+
+MISSING_SHOWN = 10
 
 
 @expand_options
@@ -63,9 +83,7 @@ def extract_command(
     if dry_run:
         if gpus != NONE:
             raise typer.BadParameter("--dry-run measures one process; leave out --gpus")
-        from savs.pipeline.cli.dry_run import print_estimate
-
-        print_estimate(chosen, inputs, model, run, out=place, as_json=json)
+        _print_estimate(chosen, inputs, model, run, out=place, as_json=json)
         return
     if engine not in ("local", "ray"):
         raise typer.BadParameter(f"--engine is {engine!r}, expected local or ray")
@@ -100,3 +118,53 @@ def _summary(done: "Extraction") -> dict[str, Any]:
         "missing_shards": [shard.name for shard in done.store.missing()],
         "skipped": [{"split": s, "id": i, "reason": r} for s, i, r in done.skipped],
     }
+
+
+def _print_estimate(
+    benchmark: "Benchmark",
+    inputs: InputOptions,
+    model: ModelOptions,
+    run: RunOptions,
+    *,
+    out: Any,
+    as_json: bool,
+) -> None:
+    """Print counts, disk space and estimated time; nothing is written."""
+    from savs.pipeline.extraction.dry_run import estimate
+
+    say("dry run: reading the input, loading the model, timing a few examples")
+    cost = estimate(benchmark, inputs, model, run, out)
+    folder = None if is_remote(out) else _existing(out)
+    free = None if folder is None else shutil.disk_usage(folder).free
+    if as_json:
+        print_json(
+            {
+                "examples": cost.examples,
+                "missing_media": cost.missing_media,
+                "notes": cost.notes,
+                "bytes": cost.bytes,
+                "free_bytes": free,
+                "examples_per_second": cost.examples_per_second,
+                "seconds": cost.seconds,
+            }
+        )
+        return
+    rows = [[f"{split} examples", f"{count:,}"] for split, count in cost.examples.items()]
+    rows.append(["images not found", f"{len(cost.missing_media):,}"])
+    rows.append(["features and tables", format_bytes(cost.bytes)])
+    if free is not None:
+        rows.append([f"free in {folder}", format_bytes(free)])
+    if cost.seconds is None:
+        rows.append(["estimated time", "unknown: no example could be run"])
+    else:
+        rows.append(["examples per second", f"{cost.examples_per_second:.1f}"])
+        rows.append(["estimated time", format_seconds(cost.seconds)])
+    print_table(["dry run", ""], rows)
+    for note in cost.notes:
+        say(note)
+    for name in cost.missing_media[:MISSING_SHOWN]:
+        say(f"not found: {name}")
+
+
+def _existing(out: Path) -> Path:
+    return next(p for p in (out, *out.absolute().parents) if p.exists())

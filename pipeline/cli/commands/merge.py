@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from savs import pipeline
-from savs.pipeline.cli.head_choice import say_size
 from savs.pipeline.cli.options.shared import JsonOption, option
+from savs.pipeline.cli.selections import say_size
 
 
 def merge_command(

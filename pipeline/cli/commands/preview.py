@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from savs.pipeline.cli.options.expansion import expand_options
-from savs.pipeline.cli.options.inputs import BenchmarkArgument, resolve_benchmark
+from savs.pipeline.cli.options.fields import BenchmarkArgument, expand_options, resolve_benchmark
 from savs.pipeline.cli.options.shared import JsonOption, option
 from savs.pipeline.cli.output import print_json, print_line, say
 from savs.pipeline.extraction.model.model_options import ProcessorKeywords

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from savs import pipeline, stores
-from savs.pipeline.cli.head_choice import parse_names
 from savs.pipeline.cli.options.shared import (
     HeadsOption,
     JsonOption,
@@ -16,6 +15,7 @@ from savs.pipeline.cli.options.shared import (
     result_place,
 )
 from savs.pipeline.cli.output import print_json, print_line, print_table, say
+from savs.pipeline.cli.selections import parse_names
 from savs.pipeline.cli.tables import print_selection
 from savs.pipeline.names import DEFAULT_HEADS, IMPORTED
 from savs.pipeline.running.formatting import percent
@@ -67,7 +67,7 @@ def select_command(
     """Only training examples are used. Run `savs evaluate` next."""
     from savs.datasets.benchmarks.options import stored_prompts, under_one_prompt
     from savs.datasets.splits.labels import label_doubts, refuse_doubts
-    from savs.pipeline.cli.calibrated import calibrated, estimates_of
+    from savs.pipeline.cli.selections import calibrated, estimates_of
     from savs.pipeline.evaluation.suspects import SUSPECTS, save_suspects, suspects
     from savs.pipeline.selection.selection_file import load_config
     from savs.stores.results import whole_result
@@ -136,7 +136,7 @@ def select_command(
 
 def _print_suspects(found: "pl.DataFrame") -> None:
     """Print the suspects, strongest first."""
-    from savs.pipeline.running.csv_cells import media_cell
+    from savs.pipeline.running.output_files import media_cell
 
     print_line()
     rows = [

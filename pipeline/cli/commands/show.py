@@ -101,7 +101,7 @@ def _print_head_map(
     """Print the map of all heads; the training features are read."""
     import polars as pl
 
-    from savs.pipeline.cli.head_map import draw_map
+    from savs.pipeline.cli.tables import draw_map
     from savs.pipeline.selection.head_map import head_map
     from savs.stores.files.paths import is_remote
     from savs.stores.results import results_folder

@@ -5,7 +5,8 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 from savs import pipeline
-from savs.pipeline.cli.head_choice import (
+from savs.pipeline.cli.options.shared import JsonOption, StoreArgument, option
+from savs.pipeline.cli.selections import (
     CHOSEN,
     VOTE,
     HeadsChoice,
@@ -14,7 +15,6 @@ from savs.pipeline.cli.head_choice import (
     saved_selection,
     say_size,
 )
-from savs.pipeline.cli.options.shared import JsonOption, StoreArgument, option
 
 
 def slim_command(

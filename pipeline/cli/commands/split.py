@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from savs.datasets.splits.shots import Shots
-from savs.pipeline.cli.options.expansion import expand_options
-from savs.pipeline.cli.options.inputs import BenchmarkArgument, resolve_benchmark
+from savs.pipeline.cli.options.fields import BenchmarkArgument, expand_options, resolve_benchmark
 from savs.pipeline.cli.options.shared import JsonOption, option
 from savs.pipeline.cli.output import print_json, print_line, print_table, say
 from savs.pipeline.inputs.input_options import AskingKeywords, InputOptions

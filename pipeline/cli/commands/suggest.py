@@ -8,7 +8,7 @@ import typer
 from savs import pipeline
 from savs.pipeline.cli.options.shared import JsonOption, ReadoutOption, option
 from savs.pipeline.cli.output import print_json, print_line, say
-from savs.pipeline.cli.saved_selection import find_selection
+from savs.pipeline.cli.selections import find_selection
 
 if TYPE_CHECKING:
     from savs.pipeline import Suggestions
@@ -40,8 +40,7 @@ def suggest_command(
     json: JsonOption = False,
 ) -> None:
     """Fill in the column `label`, then add the file with `savs extract --append`."""
-    from savs.pipeline.running.csv_cells import cells_of_lists
-    from savs.pipeline.running.output_files import output_files
+    from savs.pipeline.running.output_files import cells_of_lists, output_files
 
     if out is not None and out.suffix.lower() not in FORMS:
         raise typer.BadParameter(f"--out is {str(out)!r}, expected a name in {' or '.join(FORMS)}")
@@ -51,8 +50,8 @@ def suggest_command(
     is_csv = out is None or out.suffix.lower() == FORMS[0]
     text = cells_of_lists(found.table).write_csv() if is_csv else found.table.write_ndjson()
     if out is not None:
-        with output_files({"--out": out}, force=force) as paths:
-            paths["--out"].write_text(text, encoding="utf-8")
+        with output_files({"out": out}, force=force) as paths:
+            paths["out"].write_text(text, encoding="utf-8")
         say(f"wrote {out} ({found.table.height} images)")
     if json:
         print_json({"suggestions": found.table.to_dicts(), "notes": list(found.notes)})

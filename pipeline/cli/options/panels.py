@@ -1,7 +1,10 @@
 """Panels of `savs COMMAND --help`: the most used options first, the others by their subject."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from savs.pipeline.running.options import Panel
 
 LONGEST_LIST = 12
 """A command with more options, `--help` among them, has panels; the others keep one list."""
@@ -19,58 +22,49 @@ MOST_USED = {
 }
 """Command -> its five most used options, which come first, beside `--help`."""
 
-PANELS = {
+PANELS: dict["Panel", tuple[str, ...]] = {
     "Input": (
-        *("source", "test", "train", "column", "question", "questions", "shots", "train_groups"),
-        *("seed", "limit", "strict", "benchmark", "selection", "ids", "errors", "n"),
-        *("partial", "drop_leaks", "allow_other_prompt", "also", "subtask"),
+        *("source", "question", "benchmark", "selection", "ids", "errors", "n", "seed"),
+        *("strict", "partial", "drop_leaks", "allow_other_prompt", "also", "subtask"),
     ),
-    "Media": (
-        *("media_root", "allow_outside", "video", "video_frames", "jpeg_draft"),
-        "max_image_pixels",
-        *("fetch_urls", "fetch_gb", "allow_private_addresses"),
-    ),
-    "Model": (
-        *("model", "revision", "dtype", "device", "attention", "adapter", "model_code"),
-        *(
-            "model_kwargs",
-            "trust_remote_code",
-            "prompt_template",
-            "placeholders",
-            "min_pixels",
-            "max_pixels",
-        ),
-    ),
+    "Media": ("media_root", "allow_outside"),
+    "Model": ("model", "revision", "dtype"),
     "Method": (
         *("readout", "readouts", "heads", "use_heads", "heads_from", "max_layer", "max_layers"),
-        *("scoring", "draws", "prompts", "cv", "cv_folds", "risk", "metric"),
-        *("answers", "icl_shots", "classes", "templates"),
+        *("scoring", "shots", "draws", "prompts", "cv", "cv_folds", "risk", "metric"),
     ),
-    "Speed": (
-        *("gpus", "batch_size", "batch_tokens", "batch_check", "reuse", "workers"),
-        *("engine", "address", "actors", "actor_cpus", "actor_gpus"),
-    ),
+    "Speed": ("gpus", "engine", "address", "actors", "actor_cpus", "actor_gpus"),
     "Output": (
-        *("out", "append", "retry_skipped", "max_skip", "shard_rows", "thumbnails", "force"),
-        *("per_class", "list_suspects", "examples", "attention_maps"),
-        *("dry_run", "no_progress", "json", "config"),
+        *("out", "retry_skipped", "max_skip", "force", "per_class", "list_suspects", "examples"),
+        *("attention_maps", "dry_run", "no_progress", "json", "config"),
     ),
 }
-"""Panel -> its options, of all commands, in the order of the help."""
+"""Panel -> options that commands have of their own; those of fields bear their panel."""
 
 
 def order_options(command: str, parameters: Sequence[Any]) -> list[Any]:
     """Return the parameters of a command in the order of its help, each with its panel.
 
-    Arguments and short commands stay as they are. An option that is in no panel comes first.
+    Arguments and short commands stay as they are, without panels.
     """
-    options = [found for found in parameters if found.param_type_name == "option"]
+    options = [parameter for parameter in parameters if parameter.param_type_name == "option"]
     if len(options) < LONGEST_LIST:
+        for option in options:
+            option.rich_help_panel = None
         return list(parameters)
-    first = MOST_USED[command]
-    panels = {name: panel for panel, names in PANELS.items() for name in names if name not in first}
-    order = [*first, *panels]
-    for found in options:
-        found.rich_help_panel = panels.get(found.name)
-    options.sort(key=lambda found: order.index(found.name) if found.name in order else -1)
-    return [found for found in parameters if found.param_type_name != "option"] + options
+    panels = {name: panel for panel, names in PANELS.items() for name in names}
+    most_used = MOST_USED[command]
+    for option in options:
+        is_first = option.name in most_used
+        option.rich_help_panel = (
+            None if is_first else option.rich_help_panel or panels.get(option.name)
+        )
+    titles = list(PANELS)
+
+    def place(option: Any) -> tuple[int, int]:
+        if option.rich_help_panel:
+            return 1 + titles.index(option.rich_help_panel), 0
+        return 0, most_used.index(option.name) if option.name in most_used else -1
+
+    options.sort(key=place)
+    return [p for p in parameters if p.param_type_name != "option"] + options

@@ -1,15 +1,11 @@
 """Options that several commands share."""
 
-import tomllib
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from savs.pipeline.cli.commands import COMMANDS
-from savs.pipeline.cli.options.variables import option_name
 from savs.pipeline.names import DEFAULT_HEADS, READOUT_NAMES, SCORING_NAMES, TEXT_READOUT_NAMES
 
 if TYPE_CHECKING:
@@ -19,79 +15,10 @@ option = partial(typer.Option, show_envvar=False)
 """An option; its environment variable, SAVS_<COMMAND>_<OPTION>, is not shown in the help."""
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """How a field of an options object is given on the command line."""
-
-    help: str
-    metavar: str | None = None
-    aliases: tuple[str, ...] = ()
-    """Other names of the option, as other programs spell it."""
-    min: int | None = None
-
-
-def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
-    """Set a command's defaults from its table in a TOML file; flags and environment win."""
-    if path is None:
-        return None
-    from savs.foundation.files import read_regular_text
-
-    try:
-        text = read_regular_text(path)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise typer.BadParameter(f"{path} cannot be read: {reason}") from error
-    try:
-        tables = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise typer.BadParameter(f"{path} is not TOML: {error}") from error
-    for name, table in tables.items():
-        if not isinstance(table, dict):
-            raise typer.BadParameter(f"{path}: {name} is {table!r:.50}, expected a table [COMMAND]")
-        if name not in COMMANDS:
-            raise typer.BadParameter(
-                f"{path}: [{name}] is not a command; expected one of {', '.join(sorted(COMMANDS))}"
-            )
-    table = tables.get(str(context.info_name), {})
-    values = {str(key).replace("-", "_"): value for key, value in table.items()}
-    known = {option_name(parameter): parameter for parameter in context.command.params}
-    del known["config"]  # one file, that of the command line
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        raise typer.BadParameter(
-            f"{path}: [{context.info_name}] has no option {unknown[0]!r}; expected one of"
-            f" {', '.join(sorted(known))}"
-        )
-    given = {
-        known[name].name: _plain(value, known[name].multiple) for name, value in values.items()
-    }
-    context.default_map = {**(context.default_map or {}), **given}
-    return path
-
-
-def _plain(value: Any, multiple: bool) -> Any:
-    """Return a value as the command line gives it; a repeatable option has a list."""
-    plain = value if isinstance(value, bool | list) else str(value)
-    return [plain] if multiple and not isinstance(plain, list) else plain
-
-
 StoreArgument = Annotated[
     str,
     typer.Argument(metavar="STORE", help="Feature store: a folder or a URL (https://)."),
 ]
-
-ConfigOption = Annotated[
-    Path | None,
-    option(
-        "--config",
-        metavar="FILE",
-        callback=_apply_config,
-        is_eager=True,
-        expose_value=False,
-        help="TOML file with a table of options per command; flags override it.",
-    ),
-]
-"""An option of every command, which sets the defaults of the others."""
 
 BenchmarkOption = Annotated[
     str | None,
@@ -107,6 +34,8 @@ QuickOption = Annotated[
 ]
 
 JsonOption = Annotated[bool, option("--json", help="Print JSON on stdout.")]
+
+NoProgressOption = Annotated[bool, option("--no-progress", help="Print messages only.")]
 
 OtherPromptOption = Annotated[
     bool,

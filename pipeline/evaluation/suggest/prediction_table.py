@@ -7,7 +7,7 @@ import polars as pl
 
 from savs.foundation.files import regular_size
 from savs.foundation.frames import scan_parquet
-from savs.pipeline.running.csv_cells import media_names
+from savs.pipeline.running.output_files import media_of_cell
 from savs.stores.results import reading
 
 COLUMNS = {
@@ -37,7 +37,7 @@ def read_predictions(path: Path) -> pl.DataFrame:
         if lacks:
             raise ValueError(f"it has no column {lacks[0]!r}; expected {', '.join(NEEDED)}")
         if "media" in found.columns and found.schema["media"] == pl.String:
-            cells = map(media_names, found["media"])
+            cells = map(media_of_cell, found["media"])
             found = found.with_columns(media=pl.Series(cells, dtype=pl.List(pl.String)))
         if "subtask" not in found.columns:
             found = found.with_columns(subtask=pl.lit(None, pl.String))

@@ -16,7 +16,7 @@ from savs.pipeline.evaluation.sweep.depth_table import Point, depth_table
 from savs.pipeline.evaluation.sweep.draws import Draw, Shots, make_draws
 from savs.pipeline.evaluation.sweep.passes import SweepPlan, run_draws
 from savs.pipeline.evaluation.sweep.sweep import chosen_readouts
-from savs.pipeline.inputs.plugins.benchmark import stored_benchmark
+from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import DEFAULT_DRAWS
 from savs.pipeline.selection.heads.head_scores import rank_heads
 from savs.pipeline.selection.heads.training_set import training_tasks

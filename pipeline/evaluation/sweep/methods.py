@@ -30,7 +30,7 @@ from savs.pipeline.evaluation.sweep.shared_examples import (
 from savs.pipeline.evaluation.sweep.summary import Cell, CellScores, Sweep
 from savs.pipeline.evaluation.sweep.sweep import default_shots, require_names, swept_predictions
 from savs.pipeline.evaluation.zero_shot import ANSWERS
-from savs.pipeline.inputs.plugins.benchmark import stored_benchmark
+from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import DEFAULT_DRAWS, DEFAULT_HEADS, GENERATED, ICL, OWN_ANSWERS
 from savs.pipeline.selection.heads.class_texts import text_arguments
 from savs.pipeline.selection.heads.training_set import TrainingTask, head_widths

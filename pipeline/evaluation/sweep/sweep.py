@@ -12,7 +12,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.sweep.draws import Shots, make_draws, pool_size
 from savs.pipeline.evaluation.sweep.passes import SweepPlan, run_draws
 from savs.pipeline.evaluation.sweep.summary import Cell, CellScores, Sweep
-from savs.pipeline.inputs.plugins.benchmark import stored_benchmark
+from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import DEFAULT_DRAWS
 from savs.pipeline.selection.heads.head_scores import rank_heads
 from savs.pipeline.selection.heads.training_set import TrainingTask, training_tasks

@@ -3,23 +3,24 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
 
 from savs.datasets.example import PLACEHOLDERS, SPLIT
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.errors import ModelError
+from savs.pipeline.running.options import Option
 
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 AUTO, BALANCED = "auto", "balanced"
 """Devices that are chosen: as few GPUs as the weights need, or all."""
 OWN_OPTIONS = {
-    "dtype": "--dtype",
-    "torch_dtype": "--dtype",
-    "attn_implementation": "--attention",
-    "revision": "--revision",
-    "trust_remote_code": "--trust-remote-code",
+    "dtype": "dtype",
+    "torch_dtype": "dtype",
+    "attn_implementation": "attention",
+    "revision": "revision",
+    "trust_remote_code": "trust_remote_code",
 }
-"""Keyword arguments of `from_pretrained` that are options here."""
+"""Keyword argument of `from_pretrained` -> the field that stands for it."""
 
 
 class ProcessorKeywords(TypedDict, total=False):
@@ -68,53 +69,94 @@ class ModelOptions:
         An unknown or contradictory value.
     """
 
-    model: str | Path
-    """A Hugging Face id, a local folder, or `demo`."""
-    revision: str | None = None
-    """Branch, tag or commit on the hub."""
-    dtype: str = "auto"
-    """Numeric type that the model computes in; `auto` is that of the checkpoint."""
-    device: str = AUTO
-    """`auto` takes one GPU where the model fits it, else as few as it needs, or the CPU without
-    one; `balanced` spreads it over all GPUs; or `cpu`, `cuda:1`, `mps` ..."""
-    attention: str | None = None
-    """Attention implementation of transformers: `sdpa`, `eager`, `flash_attention_2` ..."""
-    adapter: str | Path | None = None
-    """Id or folder of a PEFT adapter to load into the model."""
-    model_code: str | Path | None = None
-    """A Python file, or the name of an entry point, with `find_heads` or `to_inputs`, see
-    `user_code`. It runs as it is: give it only if you trust it."""
-    model_kwargs: Mapping[str, Any] | None = None
-    """More keyword arguments of `from_pretrained`, for example for quantised loads; a `device_map`
-    among them, for example over `cpu` and `disk`, replaces `device`."""
-    trust_remote_code: bool = False
-    """Whether Python code that comes with the checkpoint may run."""
-    placeholders: str = SPLIT
-    """`split` puts each image at its `<image>` mark; `keep` puts all images first and leaves the
-    marks in the text, as the public reference does on Qwen."""
-    prompt_template: str | Path | None = None
-    """A prompt form such as `Question: {prompt} Answer:` in place of a chat template, or a file
-    that holds one, see `PromptForm`."""
-    min_pixels: int | None = None
-    """The processor scales smaller images up to this size."""
-    max_pixels: int | None = None
-    """The processor scales larger images down to this size."""
+    model: Annotated[
+        str | Path, Option("Hugging Face id, local folder, or demo.", "Model", metavar="ID")
+    ]
+    revision: Annotated[
+        str | None, Option("Branch, tag or commit on the Hugging Face Hub.", "Model")
+    ] = None
+    dtype: Annotated[
+        str, Option("auto (as in the checkpoint), bfloat16, float16 or float32.", "Model")
+    ] = "auto"
+    """Numeric type that the model computes in."""
+    device: Annotated[
+        str,
+        Option(
+            "auto (as few GPUs as it needs, or the CPU), balanced (all), cpu, cuda:1 ...",
+            "Model",
+            aliases=("--device-map",),
+        ),
+    ] = AUTO
+    """Where the model runs; also `mps`."""
+    attention: Annotated[
+        str | None,
+        Option(
+            "sdpa, eager, flash_attention_2 ... (default: as the model).",
+            "Model",
+            aliases=("--attn-implementation",),
+        ),
+    ] = None
+    """Attention implementation of transformers."""
+    adapter: Annotated[
+        str | Path | None,
+        Option("PEFT adapter to load: Hugging Face id or folder.", "Model", metavar="ID"),
+    ] = None
+    model_code: Annotated[
+        str | Path | None,
+        Option("Python file that defines find_heads or to_inputs.", "Model", metavar="FILE"),
+    ] = None
+    """Or the name of an entry point, see `user_code`. It runs as it is: give it only if you trust
+    it."""
+    model_kwargs: Annotated[
+        Mapping[str, Any] | None,
+        Option("More arguments for from_pretrained, as JSON.", "Model", metavar="JSON"),
+    ] = None
+    """In Python a dictionary, for example for quantised loads; a `device_map` in it, for example
+    over `cpu` and `disk`, replaces `device`."""
+    trust_remote_code: Annotated[
+        bool, Option("Run Python code that comes with the checkpoint.", "Model")
+    ] = False
+    prompt_template: Annotated[
+        str | Path | None,
+        Option(
+            "Prompt form such as 'Question: {prompt} Answer:', or a file with one.",
+            "Model",
+            metavar="TEXT|FILE",
+        ),
+    ] = None
+    """In place of a chat template, see `PromptForm`."""
+    placeholders: Annotated[
+        str,
+        Option(
+            "split: images replace their marks; keep: images first, marks stay in the text.",
+            "Model",
+            metavar="split|keep",
+        ),
+    ] = SPLIT
+    """A mark is `<image>`; the public reference does as `keep` on Qwen."""
+    min_pixels: Annotated[
+        int | None, Option("Enlarge smaller images to N pixels.", "Model", min=1)
+    ] = None
+    """By the processor of the model, as `max_pixels`."""
+    max_pixels: Annotated[
+        int | None, Option("Shrink larger images to N pixels.", "Model", min=1)
+    ] = None
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
             raise ModelError(f"no dtype is called {self.dtype!r}; there are: {', '.join(DTYPES)}")
         if self.placeholders not in PLACEHOLDERS:
             raise ModelError(
-                f"--placeholders is {self.placeholders!r}, expected {' or '.join(PLACEHOLDERS)}"
+                f"`placeholders` is {self.placeholders!r}, expected {' or '.join(PLACEHOLDERS)}"
             )
         if self.prompt_template is not None and self.model_code is not None:
-            raise ModelError("--prompt-template and --model-code both make the prompts; give one")
+            raise ModelError("`prompt_template` and `model_code` both make the prompts; give one")
         low, high = self.min_pixels, self.max_pixels
         if low is not None and high is not None and low > high:
             raise ModelError(f"min_pixels is {low}, more than max_pixels, {high}")
         for key in self.model_kwargs or {}:
             if key in OWN_OPTIONS:
-                raise ModelError(f"model_kwargs has {key!r}; give {OWN_OPTIONS[key]} instead")
+                raise ModelError(f"model_kwargs has {key!r}; give `{OWN_OPTIONS[key]}` instead")
 
     @property
     def path(self) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.attention_hooks import HookPoint
-from savs.pipeline.inputs.plugins.python_file import load_file
+from savs.pipeline.inputs.plugins import load_file
 
 GROUP = "savs.models"
 
@@ -44,7 +44,7 @@ def load_own_code(source: str) -> OwnCode:
     ModelError
         Has neither function, or no entry point has this name.
     """
-    module = load_file(source, "--model-code") if source.endswith(".py") else _entry_point(source)
+    module = load_file(source, "model_code") if source.endswith(".py") else _entry_point(source)
     code = OwnCode(
         getattr(module, "find_heads", None),
         getattr(module, "to_inputs", None),

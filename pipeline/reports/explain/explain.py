@@ -151,8 +151,8 @@ def write_explanations(found: Explanations, out: Path) -> None:
         draws=DRAWS,
         levels=LEVELS,
     )
-    with output_files({"--out": out}, force=True) as files:
-        files["--out"].write_text(page, encoding="utf-8")
+    with output_files({"out": out}, force=True) as files:
+        files["out"].write_text(page, encoding="utf-8")
 
 
 def _add_views(

@@ -8,15 +8,14 @@ from savs.datasets.example import SPLIT
 from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.model.model_options import ModelOptions, ProcessorKeywords
 from savs.pipeline.extraction.requirements import require_extra
-from savs.pipeline.inputs.fetching import temporary_fetching
 from savs.pipeline.inputs.input_options import InputKeywords, InputOptions
-from savs.pipeline.inputs.plugins.benchmark import choose_benchmark
-from savs.pipeline.inputs.source import Source
+from savs.pipeline.inputs.plugins import choose_benchmark
+from savs.pipeline.inputs.source import Source, temporary_fetching
 from savs.pipeline.names import DEFAULT_EXAMPLES
 from savs.pipeline.reports.pages.rendering import render
 from savs.pipeline.reports.preview.content import PreviewContent
 from savs.pipeline.reports.preview.gathering import gather
-from savs.pipeline.running.keywords import sort_keywords
+from savs.pipeline.running.options import sort_keywords
 from savs.pipeline.running.output_files import output_files
 
 SUFFIXES = (".html", ".htm")
@@ -96,7 +95,7 @@ def write_page(
         source = Source(benchmark, inputs, fetching)
         name = None if model is None else str(model)
         content = gather(source, examples, model=name, placeholders=placeholders, word=word)
-    with output_files({"--out": out}, force=True) as paths:
+    with output_files({"out": out}, force=True) as paths:
         page = render(Path(__file__).parent, "preview.html", content=content)
-        paths["--out"].write_text(page, encoding="utf-8")
+        paths["out"].write_text(page, encoding="utf-8")
     return content

@@ -124,8 +124,8 @@ def report(
     )
     script = Path(__file__).with_name("report.js").read_text("utf-8")
     text = render(Path(__file__).parent, "report.html", script=script, content=content)
-    with output_files({"--out": page}, force=True) as files:
-        files["--out"].write_text(text, encoding="utf-8")
+    with output_files({"out": page}, force=True) as files:
+        files["out"].write_text(text, encoding="utf-8")
     return content
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.inputs.plugins.python_file import read_file, run_file
+from savs.pipeline.inputs.plugins import read_file, run_file
 from savs.pipeline.selection.readouts.calm import CALM
 from savs.pipeline.selection.readouts.clip import CLIP, CLIP_NAMES
 from savs.pipeline.selection.readouts.hec_t import HEC_T
@@ -74,7 +74,7 @@ def choose_readout(given: str | Path | Readout, also: Sequence[str] = ()) -> Rea
 
 
 def _from_file(path: Path) -> Readout:
-    content = read_file(path, "--readout")
+    content = read_file(path, "readout")
     found = getattr(run_file(path, content), "READOUT", None)
     if not isinstance(found, Readout):
         raise SelectionError(

@@ -11,7 +11,7 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline import classify, load_selection, save_selection, select
 from savs.pipeline.classifying.classifiers import combine
 from savs.pipeline.cli.app import app
-from savs.pipeline.cli.classifier_names import name_classifiers
+from savs.pipeline.cli.selections import name_classifiers
 from savs.pipeline.errors import SelectionError
 
 pytestmark = pytest.mark.thorough

@@ -5,7 +5,7 @@ import pytest
 from random_stores import draw_problem, write_problem
 
 from savs.pipeline import save_selection, select
-from savs.pipeline.cli.head_map import draw_map
+from savs.pipeline.cli.tables import draw_map
 from savs.pipeline.selection.head_map import HEAD_MAP_SCHEMA, head_map
 
 GREY = [(0, 0, 10), (0, 1, 4), (0, 2, 6), (2, 1, 8), (2, 2, 7)]

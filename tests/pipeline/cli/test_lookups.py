@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from savs.pipeline.inputs.plugins import benchmark
+from savs.pipeline.inputs import plugins
 from savs.stores import FeatureStore
 from stores import make_store
 
@@ -26,8 +26,8 @@ def calls(monkeypatch):
 
     for owner, name in (
         (FeatureStore, "require_complete"),
-        (benchmark, "find_benchmark"),
-        (benchmark, "adapt"),
+        (plugins, "find_benchmark"),
+        (plugins, "adapt"),
     ):
         count(owner, name)
     return found

@@ -4,7 +4,7 @@ import re
 from types import SimpleNamespace
 
 from savs.pipeline.cli import output
-from savs.pipeline.cli.output import progress
+from savs.pipeline.cli.output import progress, say
 from savs.pipeline.cli.tables import print_selection
 
 
@@ -29,3 +29,16 @@ def test_soft_scores_have_one_decimal_and_counts_none(capsys):
         task.scores = scores
         print_selection(SimpleNamespace(tasks=[task]))
         assert shown in capsys.readouterr().out
+
+
+def test_parameters_in_backticks_are_spelled_as_the_running_command_does(savs, tmp_path, capfd):
+    file = tmp_path / "x.csv"
+    file.write_text("question,label\n?,a\n")
+    done = savs(
+        "split", "general", "--from", file, "--train", "a.csv", "--test", file, "--shots", 1
+    )
+    assert done.stderr.endswith("is the file to split; pass another --test\n"), done.stderr
+    say("`test` is there, `nothing_else` is not, and `savs test` is a command")
+    assert capfd.readouterr().err == (
+        "--test is there, `nothing_else` is not, and `savs test` is a command\n"
+    )

@@ -4,7 +4,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from savs.pipeline import evaluate, save_evaluation, save_selection, select
-from savs.pipeline.cli.saved_selection import find_selection
+from savs.pipeline.cli.selections import find_selection
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation import evaluation, evaluation_file, packed_predictions
 from savs.stores import open_store

@@ -207,7 +207,7 @@ def test_templates_are_for_dual_encoders_alone(run, tmp_path) -> None:
 
 
 def test_a_file_of_classes_that_is_not_there_is_one_line(run) -> None:
-    with pytest.raises(ParameterError, match=r"--classes nowhere\.txt cannot be read"):
+    with pytest.raises(ParameterError, match=r"`classes` nowhere\.txt cannot be read"):
         run(classes="nowhere.txt")
 
 

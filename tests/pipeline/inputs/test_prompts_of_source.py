@@ -6,7 +6,7 @@ import pytest
 
 from savs.datasets import Shots
 from savs.pipeline.inputs.input_options import InputOptions
-from savs.pipeline.inputs.plugins.benchmark import choose_benchmark
+from savs.pipeline.inputs.plugins import choose_benchmark
 from savs.pipeline.inputs.source import Source
 
 ASKED = ("Cat?", "Dog?", "Which?")

@@ -160,15 +160,15 @@ def test_retrieval_keeps_groups_that_share_an_image_together(inputs):
 def test_nothing_is_overwritten_unasked_and_never_the_source(pool):
     targets = halves(pool)
     targets["test"].write_text("mine")
-    with pytest.raises(OutputError, match=r"test.jsonl exists; pass another --test, .*--force"):
+    with pytest.raises(OutputError, match=r"test.jsonl exists; pass another `test`, .*`force`"):
         split("general", pool, **targets, shots=Shots(2))
     assert targets["test"].read_text() == "mine"
     assert not targets["train"].exists()
     split("general", pool, **targets, shots=Shots(2), force=True)
     before = pool.read_bytes()
-    with pytest.raises(SourceError, match=r"all.jsonl is the file to split; pass another --train"):
+    with pytest.raises(SourceError, match=r"all.jsonl is the file to split; pass another `train`"):
         split("general", pool, train=pool, test=targets["test"], shots=Shots(2), force=True)
-    with pytest.raises(SourceError, match="is both --train and --test"):
+    with pytest.raises(SourceError, match="is both `train` and `test`"):
         split("general", pool, train=targets["test"], test=targets["test"], shots=Shots(2),
               force=True)  # fmt: skip
     with pytest.raises(SourceError, match=r"train.csv would be CSV, but all.jsonl is JSON Lines"):

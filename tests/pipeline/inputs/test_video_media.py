@@ -4,7 +4,7 @@ import pytest
 from clips import encode, plain
 
 from savs.datasets import MediaFolder
-from savs.pipeline.inputs.video_media import ENDS, find_video
+from savs.pipeline.inputs.source import ENDS, find_video
 
 CLIP = encode("mp4", [plain((9, 9, 9))] * 2)
 

@@ -8,9 +8,7 @@ from typer.testing import CliRunner
 
 from savs.pipeline.cli.app import app
 from savs.pipeline.cli.doctor import self_test
-from savs.pipeline.cli.doctor.diagnosis import diagnose
-from savs.pipeline.cli.doctor.machine import describe_variables, without_home
-from savs.pipeline.cli.doctor.packages import Package
+from savs.pipeline.cli.doctor.diagnosis import Package, describe_variables, diagnose, without_home
 from savs.pipeline.selection.readouts import READOUTS
 
 SECRETS = {

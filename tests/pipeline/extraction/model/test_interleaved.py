@@ -88,7 +88,7 @@ def test_a_mark_that_is_a_token_of_the_model_cannot_be_kept(tiny_model, family):
 
 
 def test_an_unknown_choice_is_refused(tiny_model):
-    with pytest.raises(ModelError, match="--placeholders is 'both', expected split or keep"):
+    with pytest.raises(ModelError, match="`placeholders` is 'both', expected split or keep"):
         load_model(str(tiny_model("qwen2_vl")), placeholders="both")
 
 

@@ -235,6 +235,6 @@ def test_encoder_decoders_are_refused_by_their_configuration(tmp_path, config):
 
 def test_two_ways_to_make_prompts_are_refused():
     with pytest.raises(
-        ModelError, match="--prompt-template and --model-code both make the prompts"
+        ModelError, match="`prompt_template` and `model_code` both make the prompts"
     ):
         ModelOptions(model="demo", prompt_template=FORM, model_code="mine.py")

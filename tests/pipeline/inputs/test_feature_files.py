@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from savs.pipeline.errors import ImportFileError
-from savs.pipeline.inputs.importing.feature_files import open_features
+from savs.pipeline.inputs.feature_files import open_features
 from savs.stores import LayerGrid
 from savs.stores.format.layout import to_float32
 

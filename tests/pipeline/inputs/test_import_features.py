@@ -13,7 +13,7 @@ from savs.datasets import RowError
 from savs.foundation.errors import SavsError
 from savs.pipeline import evaluate, export, import_features, merge, select
 from savs.pipeline.errors import ImportFileError, SelectionError
-from savs.pipeline.inputs.importing import importing
+from savs.pipeline.inputs import importing
 from savs.stores import StoreMismatchError
 
 N = 12
@@ -251,7 +251,7 @@ def test_a_folder_that_is_there_is_left_alone(tmp_path, files):
 
 
 def test_features_alone_need_labels(tmp_path, files):
-    with pytest.raises(ImportFileError, match="holds no labels; pass --labels FILE"):
+    with pytest.raises(ImportFileError, match="holds no labels; pass `labels`, a file"):
         import_features(files[0], out=tmp_path / "s")
 
 

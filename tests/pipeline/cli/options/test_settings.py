@@ -5,7 +5,7 @@ import typer
 
 from savs.pipeline.cli.app import import_command
 from savs.pipeline.cli.commands import COMMANDS
-from savs.pipeline.cli.options.variables import require_known_variables
+from savs.pipeline.cli.options.settings import require_known_variables
 
 
 def told(name: str, monkeypatch, capsys, variable: str) -> str:

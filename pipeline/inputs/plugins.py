@@ -1,14 +1,16 @@
-"""Benchmarks as commands name them: by name, or by the path of the user's Python file."""
+"""Benchmarks and other user plugins: by name, or by the path of a Python file."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from traceback import extract_tb
+from types import ModuleType
 from typing import Any
 
 from savs.datasets import Benchmark, BenchmarkNotFoundError, find_benchmark
 from savs.datasets.benchmarks.catalogue import known_names, name_problem
 from savs.datasets.benchmarks.options import adapt, as_stored
 from savs.pipeline.errors import OwnCodeError
-from savs.pipeline.inputs.plugins.python_file import load_file
 from savs.stores import FeatureStore
 from savs.stores.format.layout import digest
 
@@ -17,7 +19,7 @@ CONSTANT = "BENCHMARK"
 
 def choose_benchmark(
     given: str | Path | Benchmark,
-    option: str = "BENCHMARK",
+    option: str = "benchmark",
     columns: Mapping[str, str] | None = None,
     question: str | Sequence[str] | None = None,
 ) -> Benchmark:
@@ -71,18 +73,18 @@ def stored_benchmark(store: FeatureStore, given: str | Path | Benchmark | None =
     name = str(facts["name"])
     if given is None:
         return as_stored(_known(store, name), facts)
-    chosen = as_stored(choose_benchmark(given, "--benchmark"), facts)
+    chosen = as_stored(choose_benchmark(given, "benchmark"), facts)
     if chosen.name != name:
         raise BenchmarkNotFoundError(
             f"{store.path} was extracted with the benchmark {name!r}, not {chosen.name!r}; pass"
-            " that one as --benchmark"
+            " that one as `benchmark`"
         )
     own = not isinstance(given, Benchmark) and str(given).endswith(".py")
     if own and _portable(chosen.options) != _portable(facts.get("options", {})):
         raise BenchmarkNotFoundError(
             f"{store.path} was extracted with the options {facts.get('options', {})!r} of the"
             f" benchmark {name!r}, but {given} has {dict(chosen.options)!r}; pass the"
-            " version of the file that was used, as --benchmark"
+            " version of the file that was used, as `benchmark`"
         )
     return chosen
 
@@ -93,9 +95,71 @@ def _known(store: FeatureStore, name: str) -> Benchmark:
     except BenchmarkNotFoundError as error:
         raise BenchmarkNotFoundError(
             f"{store.path} was extracted with the benchmark {name!r}, which is not installed here;"
-            " pass its Python file: --benchmark FILE.py"
+            " pass its Python file as `benchmark`"
         ) from error
 
 
 def _portable(options: Mapping[str, Any]) -> str:
     return digest(dict(options))
+
+
+def load_file(path: str | Path, option: str) -> ModuleType:
+    """Run a Python file and return it as a module.
+
+    Parameters
+    ----------
+    path
+        The file.
+    option
+        What the file was given to, for the message.
+
+    Raises
+    ------
+    OwnCodeError
+        Not there, not Python, or it fails when it runs; the message names the line.
+    """
+    return run_file(Path(path), read_file(Path(path), option))
+
+
+def read_file(path: Path, option: str) -> bytes:
+    """Return the content of a Python file; OwnCodeError if it is not one, or not readable."""
+    if path.suffix != ".py" or not path.is_file():
+        raise OwnCodeError(f"{path} is no Python file; pass an existing .py file as `{option}`")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise OwnCodeError(
+            f"{path} cannot be read: {error.strerror}; check its permissions"
+        ) from error
+
+
+def run_file(path: Path, content: bytes) -> ModuleType:
+    """Run the content of a Python file and return it as a module.
+
+    Raises
+    ------
+    OwnCodeError
+        It is not Python, or fails when it runs; the message names the line.
+    """
+    module = ModuleType(f"savs_plugin_{path.stem}")
+    module.__file__ = str(path)
+    before = sys.modules.get(module.__name__)
+    sys.modules[module.__name__] = module  # dataclasses look their module up
+    try:
+        exec(compile(content, str(path), "exec", dont_inherit=True), module.__dict__)
+    except (Exception, SystemExit) as error:  # whatever the file does
+        if before is None:
+            del sys.modules[module.__name__]
+        else:
+            sys.modules[module.__name__] = before
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        raise OwnCodeError(f"{path}{_line(error, path)} fails when it runs: {text}") from error
+    return module
+
+
+def _line(error: BaseException, path: Path) -> str:
+    """Return the file's line that failed, as far as it is known."""
+    if isinstance(error, SyntaxError):
+        return f" line {error.lineno}" if error.lineno else ""
+    lines = [f.lineno for f in extract_tb(error.__traceback__) if f.filename == str(path)]
+    return f" line {lines[-1]}" if lines else ""

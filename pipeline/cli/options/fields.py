@@ -1,0 +1,256 @@
+"""Fields of options objects as options of a command: type, default, help and panel are theirs."""
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, fields
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints, is_typeddict
+
+import typer
+
+from savs.datasets.splits.shots import Shots
+from savs.foundation.errors import SavsError
+from savs.foundation.files import read_regular_text
+from savs.pipeline.cli.options.shared import option
+from savs.pipeline.extraction.cluster.devices import NONE
+from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions
+from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.inputs.input_options import InputOptions
+from savs.pipeline.running.options import Option, options_of
+
+if TYPE_CHECKING:
+    from savs.datasets import Benchmark
+
+CLASSES = (InputOptions, ModelOptions, RunOptions)
+DEFAULTS = {field.name: field.default for kind in CLASSES for field in fields(kind)}
+_FIELD = re.compile(r"`([a-z_]+)`")
+OPTIONS = {field: options for kind in CLASSES for field, options in options_of(kind).items()}
+"""Field -> its options by name; one of the field's own name, except for those of `parsers`."""
+
+
+def expand_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of its parameters that are options objects.
+
+    Those are annotated with one of `CLASSES`, or with a TypedDict of some of their fields. The
+    command is called with the objects; a value that they refuse is a usage error.
+    """
+    signature = inspect.signature(command).parameters
+    kinds = {
+        name: parameter.annotation
+        for name, parameter in signature.items()
+        if parameter.annotation in CLASSES or is_typeddict(parameter.annotation)
+    }
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in signature.items():
+        if name in kinds:
+            parameters += _parameters(kinds[name])
+        else:
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+
+    @wraps(command)
+    def collected(**values: Any) -> None:
+        objects = {name: _collect(kind, values) for name, kind in kinds.items()}
+        command(**values, **objects)
+
+    vars(collected)["__signature__"] = inspect.Signature(parameters)
+    return collected
+
+
+def _parameters(kind: Any) -> Iterator[inspect.Parameter]:
+    for field, hint in get_type_hints(kind).items():
+        if field in PARSERS:  # the parser's parameters say the types
+            for name, parameter in inspect.signature(PARSERS[field]).parameters.items():
+                yield _parameter(
+                    name, parameter.annotation, parameter.default, OPTIONS[field][name]
+                )
+        else:
+            default = DEFAULTS[field]
+            empty = inspect.Parameter.empty
+            yield _parameter(
+                field,
+                _taken_by_typer(hint),
+                empty if default is MISSING else default,
+                OPTIONS[field][field],
+            )
+
+
+def _taken_by_typer(hint: Any) -> Any:
+    """Return of a union such as `str | Path | None` its first type and None."""
+    first, *others = get_args(hint) or (hint,)
+    return first | None if type(None) in others else first
+
+
+def _parameter(name: str, hint: Any, default: Any, shown: Option) -> inspect.Parameter:
+    typer_option = option(
+        _flag(name),
+        *shown.aliases,
+        help=_FIELD.sub(lambda match: _flag(match[1]), shown.help),
+        metavar=shown.metavar or (None if shown.min is None else "N"),
+        min=shown.min,
+        rich_help_panel=shown.panel,
+    )
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[hint, typer_option],
+    )
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _collect(kind: Any, values: dict[str, Any]) -> Any:
+    """Take the options of a kind out of the values of a command and make the object of them."""
+    keywords = {}
+    for field in get_type_hints(kind):
+        if field in PARSERS:
+            keywords[field] = PARSERS[field](**{n: values.pop(n) for n in OPTIONS[field]})
+        else:
+            keywords[field] = values.pop(field)
+    try:
+        return kind(**keywords)
+    except SavsError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def parse_columns(column: list[str] | None = None) -> dict[str, str] | None:
+    """Return field -> column; a usage error for an unknown field or one that is there twice."""
+    if not column:
+        return None
+    from savs.datasets.benchmarks.general import FIELDS
+
+    columns: dict[str, str] = {}
+    for text in column:
+        field, _, name = text.partition("=")
+        known = f"FIELD is one of {', '.join(FIELDS)}"
+        if not name or field not in FIELDS:
+            raise typer.BadParameter(f"--column is {text!r}, expected FIELD=COLUMN; {known}")
+        if field in columns:
+            raise typer.BadParameter(f"--column has {field} twice, expected it once; {known}")
+        columns[field] = name
+    return columns
+
+
+def read_questions(
+    question: list[str] | None = None, questions: Path | None = None
+) -> str | tuple[str, ...] | None:
+    """Return the prompt of all rows, or several; a usage error for both options or a bad file."""
+    if questions is None:
+        prompts = tuple(question or ())
+    elif question:
+        raise typer.BadParameter("--question and --questions both give prompts; keep one")
+    else:
+        prompts = _lines(questions)
+    return prompts[0] if len(prompts) == 1 else prompts or None
+
+
+def _lines(path: Path) -> tuple[str, ...]:
+    """Return the lines of a file that are not blank."""
+    try:
+        text = read_regular_text(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise typer.BadParameter(f"--questions {path} cannot be read: {reason}") from error
+    lines = tuple(line.strip() for line in text.splitlines() if line.strip())
+    if not lines:
+        raise typer.BadParameter(f"--questions {path} is empty, expected one prompt per line")
+    return lines
+
+
+def draw_shots(
+    shots: int | None = None, train_groups: int | None = None, seed: int = 0
+) -> Shots | None:
+    """Return how training examples are drawn, or None; a usage error for both ways at once."""
+    if shots is not None and train_groups is not None:
+        raise typer.BadParameter("--shots and --train-groups are two ways to draw; give one")
+    is_drawn = shots is not None or train_groups is not None
+    return Shots(shots, train_groups, seed) if is_drawn else None
+
+
+def parse_kwargs(model_kwargs: str | None = None) -> dict[str, Any]:
+    """Return `--model-kwargs` as a dictionary; a usage error if it is not a JSON object."""
+    try:
+        value = json.loads(model_kwargs or "{}")
+    except ValueError as error:
+        raise typer.BadParameter(f"--model-kwargs is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise typer.BadParameter(
+            f"--model-kwargs is {model_kwargs!r}, expected an object such as {{}}"
+        )
+    if isinstance(value.get("max_memory"), dict):  # JSON has no numbers as keys, devices have
+        value["max_memory"] = {
+            int(device) if device.isdigit() else device: limit
+            for device, limit in value["max_memory"].items()
+        }
+    return value
+
+
+def parse_tokens(batch_tokens: str = "auto") -> int | None:
+    """Return a number, or None for `auto`; a usage error otherwise."""
+    return _number_or_auto("--batch-tokens", batch_tokens, 1)
+
+
+def parse_workers(workers: str = "auto") -> int | None:
+    """Return a number, or None for `auto`; a usage error otherwise."""
+    return _number_or_auto("--workers", workers, 0)
+
+
+def _number_or_auto(name: str, text: str, least: int) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < least:
+        raise typer.BadParameter(f"{name} is {text!r}, expected a number from {least} on, or auto")
+    return int(text)
+
+
+PARSERS: dict[str, Callable[..., Any]] = {
+    "columns": parse_columns,
+    "question": read_questions,
+    "shots": draw_shots,
+    "model_kwargs": parse_kwargs,
+    "batch_tokens": parse_tokens,
+    "workers": parse_workers,
+}
+"""Field -> the function that makes it of the texts on the command line; its parameters are the
+field's options."""
+
+
+BenchmarkArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="BENCHMARK",
+        help="A name from `savs benchmarks`, or a Python file (mine.py).",
+    ),
+]
+
+
+def resolve_benchmark(name: str, inputs: InputOptions) -> "Benchmark":
+    """Return the benchmark with its columns and question; a usage error if it takes none."""
+    from savs.datasets.errors import OptionError
+    from savs.pipeline.inputs.plugins import choose_benchmark
+
+    try:
+        return choose_benchmark(name, columns=inputs.columns, question=inputs.question)
+    except OptionError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+GpusOption = Annotated[
+    str,
+    option(
+        metavar="all|N|0,2",
+        help="Start a process per GPU on this machine: all, a number, or a list.",
+    ),
+]
+
+
+def require_own_devices(gpus: str, device: str, engine: str = "local") -> None:
+    """Raise BadParameter where `--gpus` and another option choose the devices."""
+    if gpus != NONE and (engine == "ray" or device != AUTO):
+        other = "--engine ray" if engine == "ray" else f"--device {device}"
+        raise typer.BadParameter(f"--gpus chooses the devices, and so does {other}; give one")

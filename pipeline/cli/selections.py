@@ -1,0 +1,195 @@
+"""The selection, the heads and the classifiers that a command uses, as its arguments name them."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from savs import pipeline
+from savs.foundation.errors import ParameterError
+from savs.foundation.files import real_path
+from savs.pipeline.cli.options.shared import option
+from savs.pipeline.cli.output import print_json, print_line, say
+from savs.pipeline.running.formatting import format_bytes
+
+if TYPE_CHECKING:
+    from savs.pipeline import Selection
+    from savs.pipeline.selection.readouts import Readout
+    from savs.stores import FeatureStore
+
+CHOSEN, ALL = "chosen", "all"
+VOTE = "vote"
+"""The readout whose selection is taken by default."""
+_HEAD = re.compile(r"L(\d+)\.H(\d+)")
+SelectionOption = Annotated[
+    Path | None,
+    option(metavar="DIR", help="Selection for --heads chosen (default: STORE/results/vote)."),
+]
+HeadsChoice = Annotated[
+    str,
+    option(
+        "--heads",
+        metavar="chosen|all|L1.H2,...",
+        help="Heads: those of a selection, all, or a list.",
+    ),
+]
+
+
+def find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") -> "Selection":
+    """Return the selection in a folder; without one that of the store, or a new one.
+
+    Raises
+    ------
+    SelectionError
+        The store's is of other training examples than it has now.
+    """
+    from savs.pipeline.errors import SelectionError
+    from savs.pipeline.selection.older import is_of_store
+    from savs.pipeline.selection.readouts import BUILT_IN
+    from savs.stores.files.paths import is_remote
+    from savs.stores.results import CONFIG, results_folder
+
+    readout = None if rule in BUILT_IN.values() else rule  # a built-in one is found by its name
+    if path is not None:
+        return pipeline.load_selection(path, readout=readout)
+    saved = results_folder(store.path, rule.name)
+    if is_remote(store.path) or store.missing("train") or not (saved / CONFIG).exists():
+        selection = pipeline.select(store, readout=rule)
+        say(f"no selection yet: selected {len(selection.tasks[0].heads)} heads")
+        return calibrated(store, selection)[0]
+    selection = pipeline.load_selection(saved, readout=readout)
+    trains = store.manifest.plan.splits.get("train")
+    is_classified = trains is not None and not trains.ids  # `classify` saved its classifier there
+    if not (is_classified or is_of_store(selection, store)):
+        name = rule.file.name if rule.file else rule.name
+        raise SelectionError(
+            f"{saved} holds a selection of other training examples than the store's; run"
+            f" savs select {store.path} --readout {name}"
+        )
+    say(f"using {saved}")
+    return selection
+
+
+def calibrated(
+    store: "FeatureStore", selection: "Selection", *, is_needed: bool = False
+) -> "tuple[Selection, Evaluation | None]":
+    """Return a selection with its calibration, and the cross-validation that this comes from.
+
+    Where the examples are too few, a note says so: the selection is returned as it is, and None;
+    if it `is_needed`, SelectionError.
+    """
+    from savs.pipeline.errors import SelectionError
+
+    try:
+        calibration = pipeline.calibrate(store, selection)
+    except SelectionError as error:
+        if is_needed:
+            raise
+        say(f"note: no cross-validated accuracy: {error}")
+        say("note: so the probabilities are not calibrated either")
+        return selection, None
+    return calibration.selection, calibration.estimate
+
+
+def estimates_of(selection: "Selection", crossed: "Evaluation") -> "Mapping[str | None, Metric]":
+    """Return the cross-validated accuracy of each subtask."""
+    names = {metric.name: metric for metric in crossed.metrics}
+    subtasks = [task.subtask for task in selection.tasks]
+    if len(subtasks) == 1:
+        return {subtasks[0]: names["accuracy"]}
+    return {subtask: names[f"accuracy, {subtask}"] for subtask in subtasks}
+
+
+if TYPE_CHECKING:
+    from savs.stores import FeatureStore, Head
+
+
+def keep_other_results(folder: Path, selection: Path) -> None:
+    """Refuse to evaluate a selection from elsewhere over the results of another one.
+
+    A usage error where the folder, which has the name of the selection's, holds another selection.
+    """
+    from savs.pipeline.selection.selection_file import selection_folder, selection_run
+    from savs.stores.results import CONFIG
+
+    is_beside = real_path(selection_folder(selection)).parent == real_path(folder).parent
+    if is_beside or not (folder / CONFIG).exists():
+        return
+    if selection_run(folder) != selection_run(selection):
+        raise typer.BadParameter(
+            f"{folder} holds another selection than {selection}, which would replace it; pass"
+            " --out DIR with a folder of another name"
+        )
+
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from savs.pipeline import Evaluation, Selection
+    from savs.pipeline.evaluation.statistics.intervals import Metric
+    from savs.stores import FeatureStore
+
+
+def find_heads(store: "FeatureStore", choice: str, selection: Path | None) -> "Sequence[Head]":
+    """Return the heads of a choice; a usage error for anything else."""
+    from savs.pipeline.selection.selection_file import load_config
+
+    if choice == ALL:
+        return store.heads
+    if choice == CHOSEN:
+        chosen = load_config(selection or saved_selection(store)).heads
+        store.require_heads(chosen)
+        return [head for head in store.heads if head in chosen]
+    return parse_names("--heads", choice, "chosen, all or ")
+
+
+def parse_names(option: str, text: str, others: str = "") -> "list[Head]":
+    """Return the heads of a list such as `L1.H2,L3.H4`; a usage error for anything else."""
+    matches = [_HEAD.fullmatch(name) for name in text.split(",")]
+    if not all(matches):
+        raise typer.BadParameter(f"{option} is {text!r}, expected {others}L1.H2,L3.H4 ...")
+    return list(dict.fromkeys((int(match[1]), int(match[2])) for match in matches if match))
+
+
+def saved_selection(store: "FeatureStore") -> Path:
+    """Return the folder of the selection that `savs select` leaves in a store."""
+    from savs.stores.results import results_folder
+
+    return results_folder(store.path, VOTE)
+
+
+def say_size(path: Path, size: int, heads: int, *, as_json: bool) -> None:
+    """Print what was written, and how large it is."""
+    if as_json:
+        print_json({"path": str(path), "bytes": size, "heads": heads})
+    else:
+        print_line(str(path))
+    say(f"{heads} heads, {format_bytes(size)}")
+
+
+def name_classifiers(texts: Sequence[str]) -> dict[str, str | Path]:
+    """Return name -> folder of classifiers given as `NAME=FOLDER`, or as folders.
+
+    `hf://owner/name` stays as it is. A folder that exists may have `=` in its name. Without a name,
+    the folder's own is used.
+
+    Raises
+    ------
+    ParameterError
+        Two have one name.
+    """
+    classifiers: dict[str, str | Path] = {}
+    for text in texts:
+        name, mark, folder = text.partition("=")
+        if not mark or Path(text).exists():
+            name, folder = Path(text).absolute().name, text
+        path = folder if folder.startswith("hf://") else Path(folder)
+        if name in classifiers:
+            raise ParameterError(
+                f"two classifiers are called {name!r}: {classifiers[name]} and {path}; pass"
+                " --also NAME=FOLDER"
+            )
+        classifiers[name] = path
+    return classifiers

@@ -1,1 +1,0 @@
-"""Features that other programs computed, with their labels, as a store."""

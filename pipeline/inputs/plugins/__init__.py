@@ -1,1 +1,0 @@
-"""Python files and packages of the user that extend savs."""

@@ -1,0 +1,93 @@
+"""Options of a run, each written once: as a field of a dataclass, annotated with an `Option`.
+
+The command line makes its options, their help and their panels of these fields, and a configuration
+file and environment variables set them by the same names. A Python function takes them as keyword
+arguments, which `sort_keywords` gives to the dataclasses that they are fields of.
+
+A message names a field as `field` in backticks; the command line shows it as `--field`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from numbers import Integral
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from savs.foundation.errors import ParameterError
+
+Panel = Literal["Input", "Media", "Model", "Method", "Speed", "Output"]
+"""Heading of the help that an option stands under."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """How a field is shown and set on the command line.
+
+    A field with several of them is made of several options, each of which has a `name`.
+    """
+
+    help: str
+    panel: Panel
+    metavar: str | None = None
+    min: int | None = None
+    name: str | None = None
+    """The option's, where it is not that of the field."""
+    aliases: tuple[str, ...] = ()
+    """Other names of the option, as other programs spell it."""
+
+
+def options_of(kind: Any) -> dict[str, dict[str, Option]]:
+    """Return each field of a dataclass -> its options by name, in the order of the help."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {
+        field: {part.name or field: part for part in hint.__metadata__ if isinstance(part, Option)}
+        for field, hint in hints.items()
+        if hasattr(hint, "__metadata__")
+    }
+
+
+def sort_keywords(function: str, keywords: Mapping[str, Any], *kinds: Any) -> list[Any]:
+    """Return one object of each kind, made of the keyword arguments that are its fields.
+
+    Parameters
+    ----------
+    function
+        Name of the public function, for the message.
+    keywords
+        Keyword arguments.
+    kinds
+        Dataclasses, or TypedDicts, whose objects are dictionaries.
+
+    Raises
+    ------
+    TypeError
+        No kind has an argument of this name.
+    ParameterError
+        A value is of another type than the field.
+    """
+    fields = [get_type_hints(kind) for kind in kinds]
+    known = {name: hint for hints in fields for name, hint in hints.items()}
+    for name, value in keywords.items():
+        if name not in known:
+            raise TypeError(f"{function}() has no argument {name!r}; {_advice(name, list(known))}")
+        if not _fits(value, known[name]):
+            hint = known[name]
+            expected = hint.__name__ if isinstance(hint, type) else hint
+            raise ParameterError(f"{function}(): {name} is {value!r}, expected {expected}")
+    return [
+        kind(**{name: keywords[name] for name in hints if name in keywords})
+        for kind, hints in zip(kinds, fields, strict=True)
+    ]
+
+
+def _advice(name: str, known: list[str]) -> str:
+    close = get_close_matches(name, known, 1)
+    return f"did you mean {close[0]}?" if close else f"it takes {', '.join(known)}"
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Return whether a value is of a type, or of one of a union; items are not looked at."""
+    parts = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    plain = [Integral if part is int else get_origin(part) or part for part in parts]
+    return isinstance(value, tuple(plain))
