@@ -15,10 +15,13 @@ import polars as pl
 from savs.datasets import Units
 from savs.datasets.metrics.ranking import average_precision_units, roc_auc_units
 from savs.foundation.arrays import Array
-from savs.pipeline.evaluation.statistics.draw_intervals import estimate_over_draws
-from savs.pipeline.evaluation.statistics.intervals import summarise
+from savs.pipeline.evaluation.statistics.intervals import (
+    UnitWeights,
+    estimate_over_draws,
+    summarise,
+    weigh_units,
+)
 from savs.pipeline.evaluation.statistics.paired_tests import mcnemar, sign_flip, subtract
-from savs.pipeline.evaluation.statistics.unit_weights import UnitWeights, weigh_units
 
 RATES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 CORRELATION = 0.3

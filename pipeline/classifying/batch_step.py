@@ -13,8 +13,7 @@ from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.estimator import SavsClassifier
 from savs.pipeline.classifying.given_images import image_name
-from savs.pipeline.evaluation.predictions import predicted
-from savs.pipeline.evaluation.probability_columns import with_probability
+from savs.pipeline.evaluation.predictions import predicted, with_probability
 from savs.pipeline.extraction.model.model_options import AUTO
 from savs.pipeline.selection.readouts import Readout
 

@@ -134,7 +134,7 @@ def classify(
     from savs.pipeline.classifying.filling import Filling
     from savs.pipeline.classifying.model_match import model_options
     from savs.pipeline.classifying.new_images import fetching_for, find_new_images, prompt_table
-    from savs.pipeline.evaluation.probability_columns import risk_notes
+    from savs.pipeline.evaluation.predictions import risk_notes
     from savs.pipeline.selection.compatibility import require_same_prompt
 
     asked, reading, placing, batches = sort_keywords(

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from savs.pipeline.evaluation.compare.method_table import repeated
+from savs.pipeline.evaluation.compare.compare import repeated
 from savs.pipeline.running.formatting import percent, points, probability
 
 _LATEX = {

@@ -1,5 +1,6 @@
 """From predictions to an evaluation: metrics with intervals, skips, leaks, notes."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,15 +14,13 @@ from savs.datasets.splits.clusters import clusters_of
 from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.pipeline.errors import LeakError
 from savs.pipeline.evaluation.confidence import Confidence, measure_confidence
-from savs.pipeline.evaluation.notes import Counts, unseen_notes
-from savs.pipeline.evaluation.packed_predictions import packed
 from savs.pipeline.evaluation.per_class import class_table, confusion_table, part_table
-from savs.pipeline.evaluation.predictions import in_schema
-from savs.pipeline.evaluation.same_examples import content_of
+from savs.pipeline.evaluation.predictions import in_schema, packed
 from savs.pipeline.evaluation.statistics.intervals import Metric, summarise
 from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.selection.selection import Selection
 from savs.stores import FeatureStore
+from savs.stores.format.layout import digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,3 +191,94 @@ def _marked(
     marks = [kinds.alias("leak"), clusters_of(shown), content_of(shown)]
     marked = pl.concat([whole, packed(pl.DataFrame(marks))], how="horizontal")
     return in_schema(marked), notes
+
+
+SLICE = 2**14
+"""Examples whose media are Python objects at a time."""
+
+
+def content_of(examples: pl.DataFrame) -> pl.Series:
+    """Return a digest of each example's media, null where it has none or they are not known."""
+    nothing = pl.Series("content", [], dtype=pl.String)
+    some = examples.select("media_sha256").iter_slices(SLICE)
+    return pl.concat([nothing, *(_digests(part["media_sha256"].to_list()) for part in some)])
+
+
+def _digests(media: Sequence[Sequence[str] | None]) -> pl.Series:
+    digests = [digest(list(own))[:16] if own else None for own in media]
+    return pl.Series("content", digests, dtype=pl.String)
+
+
+FEW_CLUSTERS = 10
+"""With fewer clusters than this, a note says so."""
+
+
+def partial_notes(store: FeatureStore) -> list[str]:
+    """Return a note for each split of a partial store that has missing shards."""
+    notes = []
+    for split, plan in store.manifest.plan.splits.items():
+        missing = store.missing(split)
+        if missing:
+            rows = sum(spec.rows for spec in missing)
+            names = ", ".join(spec.name for spec in missing[:3]) + (" ..." if missing[3:] else "")
+            notes.append(
+                f"partial: {rows:,} of {len(plan.ids):,} {split} examples are not extracted yet"
+                f" ({names})"
+            )
+    return notes
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many examples a table of predictions has, and of which kinds."""
+
+    examples: int
+    labels: int
+    """Examples that have one."""
+    skipped: int
+    """Examples without a prediction."""
+    clusters: int
+
+    @classmethod
+    def of(cls, table: pl.LazyFrame) -> "Counts":
+        """Count the rows of a table, columns `PREDICTION_SCHEMA`."""
+        counts = table.select(
+            examples=pl.len(),
+            labels=pl.col("label").count(),
+            skipped=pl.col("prediction").null_count(),
+            clusters=pl.col("cluster").hash().n_unique(),  # texts would take more memory
+        )
+        return cls(**counts.collect().row(0, named=True))
+
+    def notes(self) -> list[str]:
+        """Return a note where labels are missing, examples were skipped, or clusters are few."""
+        notes = []
+        if not self.labels:
+            notes.append(
+                "the test examples have no labels, so there are predictions but no metrics"
+            )
+        if self.skipped:
+            notes.append(
+                f"{self.skipped} test examples were skipped at extraction; they count as wrong"
+            )
+        if self.clusters < FEW_CLUSTERS < self.examples:
+            notes.append(
+                "examples that share an image or a group form a cluster; with"
+                f" {self.clusters} clusters, intervals are wide, and with one there are none"
+            )
+        return notes
+
+
+def unseen_notes(table: pl.LazyFrame, classes: Mapping[str | None, Sequence[str]]) -> list[str]:
+    """Return a note for each label of the test examples that the training examples lack."""
+    known = {(subtask, label) for subtask, labels in classes.items() for label in labels}
+    groups = table.group_by("subtask", "label", maintain_order=True).len()
+    unseen: Counter[str] = Counter()
+    for subtask, label, count in groups.collect(engine="streaming").iter_rows():
+        if label is not None and (subtask, label) not in known:
+            unseen[label] += count
+    return [
+        f"label {label!r} of {count} test examples is not in the training examples; they count as"
+        " wrong"
+        for label, count in unseen.items()
+    ]

@@ -15,12 +15,9 @@ from savs.datasets import Benchmark
 from savs.datasets.rows.plugin_guard import read_captions
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.assessment import Evaluation, assess
+from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
 from savs.pipeline.evaluation.cost import captions_cost
-from savs.pipeline.evaluation.notes import partial_notes
-from savs.pipeline.evaluation.predictions import predicted
-from savs.pipeline.evaluation.probability_columns import shares
-from savs.pipeline.evaluation.skipped_examples import as_wrong, with_skipped
+from savs.pipeline.evaluation.predictions import as_wrong, predicted, shares, with_skipped
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.selection.heads.centroids import first_of_best, normalise
 from savs.pipeline.selection.heads.class_texts import count_texts

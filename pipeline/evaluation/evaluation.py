@@ -9,18 +9,18 @@ import polars as pl
 from savs.datasets import Benchmark
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.assessment import Evaluation, assess
+from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
 from savs.pipeline.evaluation.calibrate import calibrate
 from savs.pipeline.evaluation.cost import selection_cost
-from savs.pipeline.evaluation.notes import partial_notes
-from savs.pipeline.evaluation.packed_predictions import in_file_order, packed
-from savs.pipeline.evaluation.predictions import predicted
-from savs.pipeline.evaluation.probability_columns import (
+from savs.pipeline.evaluation.predictions import (
+    as_wrong,
+    in_file_order,
+    packed,
+    predicted,
     risk_notes,
     with_probability,
     with_typicality,
 )
-from savs.pipeline.evaluation.skipped_examples import as_wrong
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.selection.compatibility import require_same_model, require_same_prompt
 from savs.pipeline.selection.heads.training_set import head_widths

@@ -1,19 +1,32 @@
 """The model's own answers to the test examples, by the names of their readouts."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
 
 from savs.datasets import Benchmark
+from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
-from savs.pipeline.evaluation.assessment import Evaluation, assess
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
 from savs.pipeline.evaluation.cost import answers_cost
-from savs.pipeline.evaluation.generated import text_answers
-from savs.pipeline.evaluation.notes import partial_notes
-from savs.pipeline.evaluation.predictions import Answers
-from savs.pipeline.evaluation.skipped_examples import as_wrong, with_skipped
-from savs.pipeline.evaluation.zero_shot import label_answers
+from savs.pipeline.evaluation.predictions import (
+    Answers,
+    as_wrong,
+    named,
+    predicted,
+    shares,
+    with_skipped,
+)
 from savs.pipeline.inputs.plugins import stored_benchmark
-from savs.pipeline.names import GENERATED, OWN_ANSWERS
-from savs.stores import FeatureStore
+from savs.pipeline.names import GENERATED, ICL, OWN_ANSWERS, ZERO_SHOT, ZERO_SHOT_MEAN
+from savs.pipeline.selection.heads.training_set import training_tasks
+from savs.pipeline.selection.readouts import ClassScores
+from savs.stores import FeatureStore, ResultError
+from savs.stores.format.layout import GENERATED_CHARACTERS
 from savs.stores.read.given_store import require_store
 
 
@@ -75,3 +88,173 @@ def own_answers(store: FeatureStore, readout: str) -> Answers:
     if readout not in OWN_ANSWERS:
         raise ParameterError(f"readout is {readout!r}, expected one of {', '.join(OWN_ANSWERS)}")
     return text_answers(store) if readout == GENERATED else label_answers(store, readout)
+
+
+ANSWERS = "answers"
+
+
+def label_answers(store: FeatureStore, readout: str) -> Answers:
+    """Return the likeliest label of each test example, by `zero-shot`, `zero-shot-mean` or `icl`.
+
+    The scores are the probabilities of the labels among themselves.
+
+    Raises
+    ------
+    ResultError
+        The store keeps no answers, or no log-likelihood of each label.
+    """
+    classes = {task.subtask: task.classes for task in training_tasks(store)}
+    parts, by_mean = [], []
+    output = ICL if readout == ICL else ANSWERS
+    for subtask, part, values, counts in _likelihoods(store, output, classes):
+        sums, means = _scores(values), _scores(values / counts)
+        found = means if readout == ZERO_SHOT_MEAN else sums
+        rows = predicted(part, classes[subtask], found)
+        parts.append(rows.with_columns(probability=shares(found)))
+        if readout == ZERO_SHOT:
+            by_mean.append(named(part, classes[subtask], means.choice))
+    return Answers(parts, classes, _mean_note(by_mean) if by_mean else ())
+
+
+def _likelihoods(
+    store: FeatureStore, output: str, classes: Mapping[str | None, Sequence[str]]
+) -> list[tuple[str | None, pl.DataFrame, Array, Array]]:
+    """Return each subtask with its test examples, `(n, classes)` sums, `(classes,)` tokens."""
+    values = store.output("test", output)
+    tokens = dict(store.manifest.identity.outputs[ANSWERS])
+    if values.shape[1:] != (len(tokens),):
+        raise _odd(
+            store, output, f"is {values.shape} {values.dtype}, expected {len(tokens)} columns"
+        )
+    columns = {label: column for column, label in enumerate(tokens)}
+    examples = store.examples("test").with_row_index("row")
+    found = []
+    for subtask, labels in classes.items():
+        if absent := [label for label in labels if label not in columns]:
+            raise _odd(store, output, f"has no log-likelihood of label {absent[0]!r}")
+        part = examples.filter(pl.col("subtask").eq_missing(pl.lit(subtask)))
+        own = values[part["row"].to_numpy()][:, [columns[label] for label in labels]]
+        if not np.isfinite(own).all() or (own > 0).any():
+            row = int(np.argmin((np.isfinite(own) & (own <= 0)).all(axis=1)))
+            raise _odd(
+                store,
+                output,
+                f"of example {part['id'][row]!r} is {list(map(float, own[row]))}, expected a finite"
+                " log-likelihood, not above 0, of each label",
+            )
+        counts = np.array([_count(store, label, tokens[label]) for label in labels], np.float32)
+        found.append((subtask, part, own, counts))
+    return found
+
+
+def _count(store: FeatureStore, label: str, tokens: Any) -> int:
+    if not isinstance(tokens, Sequence) or isinstance(tokens, str) or not tokens:
+        raise _odd(store, ANSWERS, f"says {tokens!r} of label {label!r}, expected its tokens")
+    return len(tokens)
+
+
+def _odd(store: FeatureStore, output: str, what: str) -> ResultError:
+    return ResultError(f"{store.path}: output {output} {what}; extract again with --answers labels")
+
+
+def _mean_note(parts: Sequence[pl.DataFrame]) -> tuple[str, ...]:
+    right = np.concatenate([part["correct"].drop_nulls().to_numpy() for part in parts])
+    if not len(right):  # no labels
+        return ()
+    return (
+        f"by the mean per token instead of the sum, {100 * right.mean():.1f} % of the scored"
+        f" examples are right (--readout {ZERO_SHOT_MEAN})",
+    )
+
+
+def _scores(values: Array) -> ClassScores:
+    """Return `(n, classes)` log-likelihoods as probabilities of the classes among themselves."""
+    powers = np.exp(values - values.max(axis=1, keepdims=True))
+    probabilities = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    return ClassScores(probabilities, values.argmax(axis=1), values)
+
+
+def text_answers(store: FeatureStore) -> Answers:
+    """Return the label that equals the text that the model generated, but for white space and case.
+
+    Any other text is the prediction as it is, and wrong; a note counts them.
+
+    Raises
+    ------
+    ResultError
+        The store keeps no generated texts.
+    SelectionError
+        Two labels differ in white space or case alone.
+    """
+    classes = {task.subtask: task.classes for task in training_tasks(store)}
+    examples = store.examples("test").with_columns(text=generated_texts(store, "test"))
+    parts, others = [], 0
+    for subtask, labels in classes.items():
+        part = examples.filter(pl.col("subtask").eq_missing(pl.lit(subtask)))
+        matched = _matched(part, labels)
+        others += len(matched.filter("is_other"))
+        parts.append(matched)
+    note = f"{others:,} generated texts are none of the labels; they count as wrong"
+    return Answers(parts, classes, (note,) if others else ())
+
+
+def generated_texts(store: FeatureStore, split: str) -> pl.Series:
+    """Return the text that the model generated for each example of a split.
+
+    Raises
+    ------
+    ResultError
+        The store keeps none, or what it keeps is no text.
+    """
+    require_store(store)
+    values = store.output(split, GENERATED)
+    try:
+        if values.dtype != np.int32 or values.shape[1:] != (GENERATED_CHARACTERS,):
+            raise ValueError(f"it is {values.shape} {values.dtype}")
+        if not _is_text(values).all():
+            raise ValueError("it has numbers that are no characters")
+        texts = np.ascontiguousarray(values).view(f"<U{GENERATED_CHARACTERS}")[:, 0].tolist()
+        return pl.Series("text", texts, dtype=pl.String)
+    except (ValueError, TypeError) as error:
+        raise ResultError(
+            f"{store.path}: output {GENERATED} holds no texts ({error}); extract again with"
+            " --answers generate"
+        ) from error
+
+
+def _is_text(values: Array) -> Array:
+    """Return which numbers are code points of Unicode; halves of characters are none."""
+    return (values >= 0) & (values < 0x110000) & ((values < 0xD800) | (values > 0xDFFF))
+
+
+def normalised(text: str) -> str:
+    """Return a text without differences in white space and case.
+
+    Examples
+    --------
+    >>> normalised(" Red  Fox")
+    'red fox'
+    """
+    return " ".join(text.split()).casefold()
+
+
+def _matched(part: pl.DataFrame, labels: Sequence[str]) -> pl.DataFrame:
+    """Return examples with the label that their text equals, or the text itself."""
+    places: dict[str, int] = {}
+    for place, label in enumerate(labels):
+        if (other := places.setdefault(normalised(label), place)) != place:
+            raise SelectionError(
+                f"labels {labels[other]!r} and {label!r} differ in white space or case alone, so a"
+                " generated text cannot tell them apart; rename one"
+            )
+    found = np.array([places.get(normalised(text), -1) for text in part["text"]], dtype=np.int64)
+    scores = np.zeros((len(found), len(labels)), np.float32)
+    scores[found >= 0, found[found >= 0]] = 1
+    whole = predicted(part, labels, ClassScores(scores, found.clip(min=0), scores))
+    other = pl.Series("is_other", found < 0)
+    return whole.with_columns(
+        prediction=pl.when(other).then("text").otherwise("prediction"),
+        correct=pl.when(other).then(False).otherwise("correct"),
+        is_other=other,
+        probability=pl.lit(None, pl.Float32),  # a text has none
+    )

@@ -12,9 +12,12 @@ import polars as pl
 from method_comparison.methods import CPU, METHODS, Method, has_result
 from savs.foundation.arrays import Array
 from savs.pipeline.evaluation.compare.result_folders import read_result
-from savs.pipeline.evaluation.statistics.draw_intervals import DrawEstimate, estimate_over_draws
+from savs.pipeline.evaluation.statistics.intervals import (
+    DrawEstimate,
+    estimate_over_draws,
+    weigh_units,
+)
 from savs.pipeline.evaluation.statistics.paired_tests import holm
-from savs.pipeline.evaluation.statistics.unit_weights import weigh_units
 from savs.stores.results import results_folder
 
 Bounds = tuple[float, float] | tuple[None, None]

@@ -14,10 +14,9 @@ from doc_pages import PAGES, ROOT, anchors, blocks, commands, prose
 
 from savs.pipeline.cli.app import import_command
 from savs.pipeline.cli.commands import COMMANDS
-from savs.pipeline.evaluation.compare.compare import COMPARISON_SCHEMA
-from savs.pipeline.evaluation.compare.method_table import METHOD_SCHEMA
+from savs.pipeline.evaluation.compare.compare import COMPARISON_SCHEMA, METHOD_SCHEMA
 from savs.pipeline.evaluation.evaluation_file import UNIT_SCHEMA
-from savs.pipeline.evaluation.statistics.wilson import wilson_interval
+from savs.pipeline.evaluation.statistics.intervals import wilson_interval
 from savs.pipeline.evaluation.sweep.across_stores import STORES_SCHEMA
 from savs.pipeline.evaluation.sweep.depth_table import DEPTH_SCHEMA
 from savs.pipeline.evaluation.sweep.prompts import PROMPTS_SCHEMA

@@ -1,5 +1,6 @@
 """Several evaluations side by side: on each data set, every other one minus the first."""
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -12,12 +13,19 @@ from savs.pipeline.errors import ComparisonError
 from savs.pipeline.evaluation.compare.result_folders import (
     Result,
     group_results,
+    joined_clusters,
     read_result,
     short_names,
 )
-from savs.pipeline.evaluation.same_examples import joined_clusters
 from savs.pipeline.evaluation.statistics.intervals import estimate
-from savs.pipeline.evaluation.statistics.paired_tests import holm, subtract
+from savs.pipeline.evaluation.statistics.paired_tests import (
+    difference_over_data_sets,
+    holm,
+    subtract,
+)
+from savs.pipeline.names import READOUT_NAMES
+from savs.stores import ResultError
+from savs.stores.results import METRICS
 
 COMPARISON_SCHEMA = {
     "metric": pl.String,
@@ -145,3 +153,160 @@ def _compared(a: Result, b: Result, metric: str) -> dict[str, Any]:
         "test": found.test.name,
         "p": found.test.p,
     }
+
+
+DATA_SETS_SCHEMA = {
+    "a": pl.String,
+    "b": pl.String,
+    "data_sets": pl.Int64,
+    "difference": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "p": pl.Float64,
+    "wins": pl.Int64,
+    "ties": pl.Int64,
+    "losses": pl.Int64,
+}
+"""Columns of `across_data_sets`."""
+
+
+def across_data_sets(comparison: pl.DataFrame) -> pl.DataFrame:
+    """Return the mean differences of the headline metric over data sets, of a `compare`.
+
+    Results belong together if their folders have the same name: `one/results/lda` and
+    `two/results/lda`. Each data set counts the same. The interval is Student's t over data sets, p
+    that of a sign-flip test over data sets. A data set is a win or a loss if its own interval does
+    not hold 0.
+
+    Parameters
+    ----------
+    comparison
+        What `compare` returned.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row a pair of names that several data sets have; columns `DATA_SETS_SCHEMA`.
+    """
+    named = comparison.filter(pl.col("p_holm").is_not_null()).with_columns(
+        pl.col("a", "b").str.split("/").list.last()
+    )
+    rows = []
+    for (a, b), own in named.group_by("a", "b", maintain_order=True):
+        if own.height < 2:
+            continue
+        ends = own.select("low", "high").rows()
+        found = difference_over_data_sets(own["difference"].to_list(), ends)
+        mean = found.mean
+        counts = (found.wins, found.ties, found.losses)
+        rows.append((a, b, own.height, mean.value, mean.low, mean.high, found.p, *counts))
+    return pl.DataFrame(rows, schema=DATA_SETS_SCHEMA, orient="row")
+
+
+METHOD_SCHEMA = {
+    "benchmark": pl.String,
+    "result": pl.String,
+    "method": pl.String,
+    "model": pl.String,
+    "metric": pl.String,
+    "value": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "difference": pl.Float64,
+    "difference_low": pl.Float64,
+    "difference_high": pl.Float64,
+    "p": pl.Float64,
+    "p_holm": pl.Float64,
+    "units": pl.Int64,
+    "forwards": pl.Int64,
+    "seconds": pl.Float64,
+}
+"""Columns of a table of methods. `result` is the short name of a folder, `low` and `high` are the
+95 % interval of `value`. The difference is to the first result of the same examples, paired, and
+null for that one. `forwards` and `seconds` are the cost, null where it is not recorded."""
+
+
+def method_table(paths: Sequence[str | Path], *, metric: str | None = None) -> pl.DataFrame:
+    """Return one row a result: method, model, headline metric, difference to the first, cost.
+
+    Results of the same examples are one data set, and each data set has its own first result. p is
+    corrected by Holm's method over all rows of the table.
+
+    Parameters
+    ----------
+    paths
+        Two folders of results or more, as in `compare`.
+    metric
+        The metric; by default the first of each data set.
+
+    Returns
+    -------
+    polars.DataFrame
+        Data set by data set, each in the order given; columns `METHOD_SCHEMA`.
+
+    Raises
+    ------
+    ComparisonError, ResultError
+        As in `compare`.
+    """
+    groups = read_groups(paths)
+    headline = compare_groups(groups, metric=metric).filter(pl.col("p_holm").is_not_null())
+    differences = {row["b"]: row for row in headline.iter_rows(named=True)}
+    rows = []
+    for group in groups:
+        name = compared_metrics(group[0], group[1], metric)[0]
+        rows += [_row(result, name, differences.get(result.name)) for result in group]
+    return pl.DataFrame(rows, schema=METHOD_SCHEMA)
+
+
+def _row(result: Result, metric: str, difference: dict[str, Any] | None) -> dict[str, Any]:
+    cost = result.facts.get("cost") or {}
+    row = {
+        "benchmark": str(result.facts.get("benchmark") or ""),
+        "result": result.name,
+        "method": _method(result),
+        "model": _model(result),
+        **_interval(result, metric),
+        "forwards": cost.get("forwards"),
+        "seconds": cost.get("seconds"),
+    }
+    if difference is not None:
+        row |= {
+            "difference": difference["difference"],
+            "difference_low": difference["low"],
+            "difference_high": difference["high"],
+            "p": difference["p"],
+            "p_holm": difference["p_holm"],
+        }
+    return row
+
+
+def _interval(result: Result, metric: str) -> dict[str, Any]:
+    try:
+        found = next(m for m in result.facts["metrics"] if m["name"] == metric)
+        return {"metric": metric} | {n: found[n] for n in ("value", "low", "high", "units")}
+    except (KeyError, StopIteration, TypeError) as error:
+        raise ResultError(
+            f"{result.folder / METRICS} has no {metric!r}; run `savs evaluate` again"
+        ) from error
+
+
+def _method(result: Result) -> str:
+    """Return the readout with the number of heads; `vote` is the paper's method."""
+    readout = str(result.facts.get("readout"))
+    heads = result.facts.get("heads")
+    name = "SAVs (vote)" if readout == READOUT_NAMES[0] else readout
+    return f"{name}, {heads} head{'s' * (heads != 1)}" if heads else name
+
+
+def _model(result: Result) -> str:
+    facts = result.facts.get("model") or {}
+    name = str(facts.get("name") or "-")
+    adapter = facts.get("adapter")
+    return f"{name} + {adapter}" if adapter else name
+
+
+def repeated(table: pl.DataFrame) -> bool:
+    """Return whether two rows of one benchmark have the same method and model."""
+    counts = Counter(table.select("benchmark", "method", "model").iter_rows())
+    return max(counts.values(), default=0) > 1

@@ -12,15 +12,10 @@ from savs.datasets.benchmarks.options import stored_prompts, without_prompt
 from savs.datasets.splits.leaks import REPEATED, find_leaks
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
+from savs.foundation.files import regular_size
+from savs.foundation.frames import scan_parquet
 from savs.pipeline.evaluation.evaluation import task_features
-from savs.pipeline.evaluation.suggest.ordering import (
-    CANDIDATES,
-    farthest_first,
-    least_sure,
-    sureness,
-    unit_features,
-)
-from savs.pipeline.evaluation.suggest.prediction_table import read_predictions
+from savs.pipeline.running.output_files import media_of_cell
 from savs.pipeline.selection.compatibility import require_same_model, require_same_prompt
 from savs.pipeline.selection.older import older_note
 from savs.pipeline.selection.readouts import ClassScores
@@ -28,6 +23,7 @@ from savs.pipeline.selection.selection import Selection, only_subtask
 from savs.pipeline.selection.task_selection import TaskSelection
 from savs.stores import FeatureStore
 from savs.stores.format.layout import THUMBNAIL_COLUMN
+from savs.stores.results import reading
 
 SCHEMA = {
     "id": pl.String,
@@ -219,3 +215,124 @@ def _with_images(table: pl.DataFrame, options: Mapping[str, Any]) -> pl.DataFram
         else:
             table = table.rename({"media": "images"})
     return table.rename(options.get("columns", {}), strict=False)
+
+
+CANDIDATES = 5
+"""Least sure examples that are looked at for each one that is suggested."""
+
+
+def least_sure(margins: Array, count: int) -> Array:
+    """Return the rows of which a classifier is least sure, the least sure one first.
+
+    Parameters
+    ----------
+    margins
+        `(n, keys)`: the first key decides, then the next; equal rows keep their order.
+    count
+        How many; all, if there are fewer.
+
+    Examples
+    --------
+    >>> least_sure(np.float32([[3, 0], [0, 2], [0, 1]]), 2).tolist()
+    [2, 1]
+    """
+    return np.lexsort(margins.T[::-1])[:count]
+
+
+def farthest_first(features: Array, count: int) -> list[int]:
+    """Return rows that are spread out: the first, then each time the one farthest from all before.
+
+    Of equally far ones the first is taken. Source: the greedy k-centre choice of Sener and
+    Savarese, arXiv 1708.00489.
+
+    Parameters
+    ----------
+    features
+        `(n, d)` float32 of unit length, so that a small product is a large distance.
+    count
+        How many; all, if there are fewer.
+
+    Examples
+    --------
+    >>> angle = np.float32([0, 0.1, 1.5, 0.7])
+    >>> farthest_first(np.stack([np.cos(angle), np.sin(angle)], axis=1), 3)
+    [0, 2, 3]
+    """
+    nearest = np.full(len(features), -np.inf, np.float32)
+    chosen: list[int] = []
+    for _ in range(min(count, len(features))):
+        nearest[chosen] = np.inf
+        chosen.append(int(nearest.argmin()))
+        nearest = np.maximum(nearest, features @ features[chosen[-1]])
+    return chosen
+
+
+def sureness(found: ClassScores) -> Array:
+    """Return `(n, 2)` float32: the lead of the choice by score, and by soft score.
+
+    The lead is its score less the best other one.
+    """
+    rows = np.arange(len(found.choice))
+    leads = []
+    for scores in (found.scores, found.soft):
+        others = scores.copy()
+        others[rows, found.choice] = -np.inf
+        leads.append(scores[rows, found.choice] - others.max(axis=1))
+    return np.stack(leads, axis=1).astype(np.float32)
+
+
+def unit_features(features: Array) -> Array:
+    """Return `(n, heads x d)` float32 of unit length from `(heads, n, d)`, each head alike.
+
+    The product of two rows is then the mean cosine of their heads.
+    """
+    lengths = np.linalg.norm(features, axis=2, keepdims=True)
+    units = features / np.where(lengths > 0, lengths, 1)
+    flat = units.transpose(1, 0, 2).reshape(features.shape[1], -1)
+    return (flat / np.sqrt(len(features))).astype(np.float32)
+
+
+COLUMNS = {
+    "id": pl.String,
+    "media": pl.List(pl.String),
+    "subtask": pl.String,
+    "prediction": pl.String,
+    "margin": pl.Float32,
+}
+NEEDED = ("id", "prediction", "margin")
+LINES = (".jsonl", ".ndjson")
+SUFFIXES = (".csv", *LINES, ".parquet")
+
+
+def read_predictions(path: Path) -> pl.DataFrame:
+    """Return the columns `COLUMNS`; `media` only where the file has it.
+
+    Raises
+    ------
+    ResultError
+        The file is not there, is of another form, or lacks a column.
+    """
+    with reading(path, "savs classify"):
+        regular_size(path)
+        found = _read(path)
+        lacks = [name for name in NEEDED if name not in found.columns]
+        if lacks:
+            raise ValueError(f"it has no column {lacks[0]!r}; expected {', '.join(NEEDED)}")
+        if "media" in found.columns and found.schema["media"] == pl.String:
+            cells = map(media_of_cell, found["media"])
+            found = found.with_columns(media=pl.Series(cells, dtype=pl.List(pl.String)))
+        if "subtask" not in found.columns:
+            found = found.with_columns(subtask=pl.lit(None, pl.String))
+        types = {n: kind for n, kind in COLUMNS.items() if n in found.columns}
+        return found.select(pl.col(name).cast(kind) for name, kind in types.items())
+
+
+def _read(path: Path) -> pl.DataFrame:
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        text: dict[str, Any] = dict.fromkeys(COLUMNS, pl.String) | {"margin": pl.Float32}
+        return pl.read_csv(path, schema_overrides=text, infer_schema_length=None)
+    if suffix in LINES:
+        return pl.read_ndjson(path, infer_schema_length=None)
+    with path.open("rb") as file:
+        return scan_parquet(file).collect()

@@ -6,11 +6,11 @@ from typing import Any
 import polars as pl
 
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.statistics.data_sets import (
+from savs.pipeline.evaluation.statistics.paired_tests import (
     difference_over_data_sets,
+    holm,
     mean_over_data_sets,
 )
-from savs.pipeline.evaluation.statistics.paired_tests import holm
 from savs.pipeline.evaluation.sweep.summary import Sweep
 
 STORES_SCHEMA = {

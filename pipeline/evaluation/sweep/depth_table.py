@@ -8,10 +8,12 @@ import polars as pl
 
 from savs.datasets import Units
 from savs.foundation.arrays import Array
-from savs.pipeline.evaluation.statistics.draw_intervals import estimate_over_draws
-from savs.pipeline.evaluation.statistics.intervals import summarise
+from savs.pipeline.evaluation.statistics.intervals import (
+    estimate_over_draws,
+    summarise,
+    weigh_units,
+)
 from savs.pipeline.evaluation.statistics.paired_tests import holm, subtract
-from savs.pipeline.evaluation.statistics.unit_weights import weigh_units
 
 DEPTH_SCHEMA = {
     "readout": pl.String,

@@ -17,8 +17,8 @@ from savs.datasets.rows.plugin_guard import compute_metrics
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.captions import Captions, compares_captions
-from savs.pipeline.evaluation.own_answer import own_answers
-from savs.pipeline.evaluation.skipped_examples import with_skipped
+from savs.pipeline.evaluation.own_answer import ANSWERS, own_answers
+from savs.pipeline.evaluation.predictions import with_skipped
 from savs.pipeline.evaluation.sweep.draws import Draw, Shots, make_draws
 from savs.pipeline.evaluation.sweep.passes import SweepPlan, swept_examples
 from savs.pipeline.evaluation.sweep.shared_examples import (
@@ -29,7 +29,6 @@ from savs.pipeline.evaluation.sweep.shared_examples import (
 )
 from savs.pipeline.evaluation.sweep.summary import Cell, CellScores, Sweep
 from savs.pipeline.evaluation.sweep.sweep import default_shots, require_names, swept_predictions
-from savs.pipeline.evaluation.zero_shot import ANSWERS
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import DEFAULT_DRAWS, DEFAULT_HEADS, GENERATED, ICL, OWN_ANSWERS
 from savs.pipeline.selection.heads.class_texts import text_arguments

@@ -10,8 +10,7 @@ import polars as pl
 from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.predictions import VOTES_KEPT, named, predicted
-from savs.pipeline.evaluation.skipped_examples import with_skipped
+from savs.pipeline.evaluation.predictions import VOTES_KEPT, named, predicted, with_skipped
 from savs.pipeline.evaluation.sweep.batched import Batch, Headwise
 from savs.pipeline.evaluation.sweep.draws import Draw
 from savs.pipeline.evaluation.sweep.summary import Cell

@@ -8,13 +8,13 @@ import polars as pl
 
 from savs.datasets.example import of_subtask
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.same_examples import (
+from savs.pipeline.evaluation.assessment import content_of
+from savs.pipeline.evaluation.compare.result_folders import (
     EXAMPLE_COLUMNS,
-    content_of,
     example_differences,
     joined_clusters,
 )
-from savs.pipeline.evaluation.skipped_examples import with_skipped
+from savs.pipeline.evaluation.predictions import with_skipped
 from savs.pipeline.evaluation.sweep.passes import swept_examples
 from savs.pipeline.selection.heads.training_set import TrainingTask, training_tasks
 from savs.stores import FeatureStore

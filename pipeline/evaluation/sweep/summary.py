@@ -10,9 +10,12 @@ import polars as pl
 from savs.datasets import Units
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.statistics.draw_intervals import estimate_over_draws
+from savs.pipeline.evaluation.statistics.intervals import (
+    UnitWeights,
+    estimate_over_draws,
+    weigh_units,
+)
 from savs.pipeline.evaluation.statistics.paired_tests import holm
-from savs.pipeline.evaluation.statistics.unit_weights import UnitWeights, weigh_units
 from savs.pipeline.evaluation.sweep.units_table import UnitScores, units_table
 
 DRAWS_SCHEMA = {

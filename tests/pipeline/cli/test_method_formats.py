@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from savs.pipeline.cli.method_formats import FORMATS
-from savs.pipeline.evaluation.compare.method_table import METHOD_SCHEMA
+from savs.pipeline.evaluation.compare.compare import METHOD_SCHEMA
 
 ROWS = [
     {"method": "zero-shot", "model": "A_7|B", "value": 0.5, "low": 0.4, "high": 0.6}

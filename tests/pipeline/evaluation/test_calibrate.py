@@ -19,7 +19,7 @@ from savs.pipeline import (
 )
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.left_out import leave_out
-from savs.pipeline.evaluation.probability_columns import risk_notes
+from savs.pipeline.evaluation.predictions import risk_notes
 from savs.pipeline.selection.fitted_arrays import check_values
 from savs.pipeline.selection.heads.centroids import class_centroids
 from savs.pipeline.selection.heads.typicality import typicality

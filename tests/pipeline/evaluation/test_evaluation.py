@@ -6,7 +6,7 @@ from polars.testing import assert_frame_equal
 from savs.pipeline import evaluate, save_evaluation, save_selection, select
 from savs.pipeline.cli.selections import find_selection
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation import evaluation, evaluation_file, packed_predictions
+from savs.pipeline.evaluation import evaluation, evaluation_file, predictions
 from savs.stores import open_store
 from savs.stores.read import shards
 from stores import make_store
@@ -135,7 +135,7 @@ def test_predictions_stay_in_the_order_of_the_file_wherever_shards_have_them(
 def test_rows_in_order_are_packed_once_though_their_indices_begin_anew(
     tmp_path, arrays, monkeypatch
 ):
-    monkeypatch.setattr(packed_predictions, "packed", lambda table: pytest.fail("packed again"))
+    monkeypatch.setattr(predictions, "packed", lambda table: pytest.fail("packed again"))
     rows = [{"index": row % 4, "subtask": ["one", "two"][row % 2]} for row in range(7)]
     trains = [{"subtask": ["one", "two"][row // 2 % 2]} for row in range(8)]
     store = make_store(tmp_path / "s", *arrays, train_rows=trains, test_rows=rows)

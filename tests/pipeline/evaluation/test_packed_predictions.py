@@ -2,8 +2,7 @@ import polars as pl
 from polars.testing import assert_frame_equal
 
 from savs.pipeline import Evaluation
-from savs.pipeline.evaluation.packed_predictions import packed
-from savs.pipeline.evaluation.predictions import PREDICTION_SCHEMA, in_schema
+from savs.pipeline.evaluation.predictions import PREDICTION_SCHEMA, in_schema, packed
 
 VOTES = [{"class": "cat", "score": 12.0, "soft": 0.7}, {"class": "dog", "score": 8.0, "soft": 0.3}]
 ROWS = pl.DataFrame(

@@ -2,7 +2,7 @@ import pytest
 from small_results import save_result
 
 from savs.pipeline import across_data_sets, compare
-from savs.pipeline.evaluation.statistics.data_sets import mean_over_data_sets
+from savs.pipeline.evaluation.statistics.paired_tests import mean_over_data_sets
 
 RIGHT = {
     "one": ([1, 0] * 10, [1] * 20),  # +.5

@@ -6,9 +6,9 @@ from small_results import save_result
 
 from savs.pipeline import compare, evaluate, method_table, save_evaluation, select
 from savs.pipeline.errors import ComparisonError
-from savs.pipeline.evaluation.compare.method_table import METHOD_SCHEMA
+from savs.pipeline.evaluation.compare.compare import METHOD_SCHEMA
+from savs.pipeline.evaluation.statistics.intervals import wilson_interval
 from savs.pipeline.evaluation.statistics.paired_tests import holm, mcnemar
-from savs.pipeline.evaluation.statistics.wilson import wilson_interval
 from stores import make_store
 
 RIGHT = {"a": [1, 0, 1, 0, 0, 0, 0, 0, 0, 0], "b": [1] * 9 + [0], "c": [0, 1] * 5}

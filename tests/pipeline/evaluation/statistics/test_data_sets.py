@@ -1,6 +1,6 @@
 import pytest
 
-from savs.pipeline.evaluation.statistics.data_sets import (
+from savs.pipeline.evaluation.statistics.paired_tests import (
     difference_over_data_sets,
     mean_over_data_sets,
 )

@@ -5,9 +5,12 @@ import polars as pl
 import pytest
 from check_intervals import draw_coverage, draw_difference_error
 
-from savs.pipeline.evaluation.statistics.draw_intervals import estimate_over_draws
-from savs.pipeline.evaluation.statistics.unit_weights import UnitWeights, weigh_units
-from savs.pipeline.evaluation.statistics.wilson import wilson_interval
+from savs.pipeline.evaluation.statistics.intervals import (
+    UnitWeights,
+    estimate_over_draws,
+    weigh_units,
+    wilson_interval,
+)
 
 
 def units(clusters: str, strata: str = "") -> UnitWeights:

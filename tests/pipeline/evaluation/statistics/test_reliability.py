@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from savs.pipeline.evaluation.statistics.reliability import (
+from savs.pipeline.evaluation.confidence import (
     accuracy_by_coverage,
     calibration_error,
     reliability,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from savs.pipeline.evaluation.suggest.ordering import (
+from savs.pipeline.evaluation.suggest.suggest import (
     farthest_first,
     least_sure,
     sureness,
