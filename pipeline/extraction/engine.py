@@ -12,7 +12,6 @@ from savs.pipeline.extraction.batches.assembly import Assembly, find_faults
 from savs.pipeline.extraction.batches.feed import PlannedWindow, Planner, ahead
 from savs.pipeline.extraction.batches.jobs import Done, Job, Refused
 from savs.pipeline.extraction.batches.prepare import prepare
-from savs.pipeline.extraction.batches.window import FolderOf
 from savs.pipeline.extraction.batches.worker_process import WorkerSettings
 from savs.pipeline.extraction.batches.workers import prepared_jobs
 from savs.pipeline.extraction.checks.sharing import PREFIXES, Sharing
@@ -42,8 +41,7 @@ class ShardRows:
     spec: ShardSpec
     examples: Sequence[Example]
     """Its rows, in the order of the plan."""
-    media: MediaFolder | FolderOf
-    """The folder of their media, or what says which is an example's."""
+    media: MediaFolder
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from savs.pipeline.extraction.batches.plan import (
     make_shared_batches,
 )
 from savs.pipeline.extraction.batches.token_counts import TokenCounter
-from savs.pipeline.extraction.batches.window import FolderOf, ReadMedium, Window, windows
+from savs.pipeline.extraction.batches.window import ReadMedium, Window, windows
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 
@@ -60,7 +60,7 @@ class Planner:
     """Prompt -> its request, where it has one: these are not planned again."""
     _jobs: Iterator[int] = field(default_factory=count)
 
-    def plan(self, assembly: Assembly, media: MediaFolder | FolderOf) -> Iterator[PlannedWindow]:
+    def plan(self, assembly: Assembly, media: MediaFolder) -> Iterator[PlannedWindow]:
         """Yield the windows of a shard."""
         is_first = True
         for window in windows(assembly.examples, media):

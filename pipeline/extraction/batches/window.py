@@ -1,6 +1,6 @@
 """The media of some rows: each is read once, and known by its content from then on."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -12,8 +12,6 @@ from savs.datasets.media.videos import DEFAULT_FRAMES
 from savs.datasets.rows.media_names import is_packed
 from savs.pipeline.extraction.batches.jobs import Medium
 
-FolderOf = Callable[[Example], MediaFolder]
-"""Says in which folder the media of an example are."""
 WINDOW_BYTES = 128 * 2**20
 """Media of a window at most, unless one alone is larger: two or three windows are in memory."""
 AT_ONCE = 8
@@ -42,32 +40,29 @@ class Window:
     """Name -> the medium, or why it cannot be read."""
 
 
-def windows(examples: Sequence[Example], media: MediaFolder | FolderOf) -> Iterator[Window]:
+def windows(examples: Sequence[Example], media: MediaFolder) -> Iterator[Window]:
     """Yield all rows of a shard, in windows of rows whose media fit the memory together.
 
     Which rows are in a window depends on nothing but rows and sizes of media. Media in rows of
-    files are read one after the other, as they lie there, and others in parallel. Media of a window
-    are in one folder: in another, a name may be that of another medium.
+    files are read one after the other, as they lie there, and others in parallel.
     """
-    folders = [media if isinstance(media, MediaFolder) else media(e) for e in examples]
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="savs-media") as pool:
         places: list[int] = []
         reading: dict[str, Future[ReadMedium | str]] = {}
         total = 0
-        for place, (example, folder) in enumerate(zip(examples, folders, strict=True)):
+        for place, example in enumerate(examples):
             places.append(place)
             for name in example.media:
                 if name in reading:
                     continue
                 if is_packed(name):
                     reading[name] = Future()
-                    reading[name].set_result(found := _read(name, folder))
+                    reading[name].set_result(found := _read(name, media))
                     total += len(found.medium.data) if isinstance(found, ReadMedium) else 0
                 else:
-                    reading[name] = pool.submit(_read, name, folder)
-                    total += folder.size(name) or 0
-            is_last = place == len(examples) - 1 or folders[place + 1] is not folder
-            if total >= WINDOW_BYTES or is_last:
+                    reading[name] = pool.submit(_read, name, media)
+                    total += media.size(name) or 0
+            if total >= WINDOW_BYTES or place == len(examples) - 1:
                 yield Window(tuple(places), {n: future.result() for n, future in reading.items()})
                 places, reading, total = [], {}, 0
 
