@@ -11,9 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from savs.datasets.errors import RowError, SourceError
-from savs.datasets.row import MAX_ROW_BYTES, PackedMedium
+from savs.datasets.row import MAX_ROW_BYTES, PackedMedium, json_object
 from savs.datasets.rows.media_names import IMAGES, VIDEOS
-from savs.datasets.rows.strict_json import json_object
 from savs.foundation.files import regular_size
 
 TAR = ".tar"

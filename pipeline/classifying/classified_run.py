@@ -16,7 +16,7 @@ from savs.pipeline.classifying.classified_store import (
     store_beside,
     store_examples,
 )
-from savs.pipeline.classifying.filling import Filled, Filling
+from savs.pipeline.classifying.filling import Filling
 from savs.pipeline.classifying.new_images import Group
 from savs.pipeline.classifying.prediction_table import (
     predictions_of,
@@ -24,6 +24,7 @@ from savs.pipeline.classifying.prediction_table import (
     write_predictions,
 )
 from savs.pipeline.errors import OutputError
+from savs.pipeline.extraction.model_run import Outcome
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_file import save_selection
 from savs.stores import StoreMismatchError, reserve, store_of
@@ -48,7 +49,7 @@ class ClassifiedRun:
     risk: float | None = None
     """Of prediction sets; None for none."""
 
-    def in_memory(self) -> tuple[pl.DataFrame, Filled]:
+    def in_memory(self) -> tuple[pl.DataFrame, Outcome]:
         """Return predictions, and keep nothing."""
         with TemporaryDirectory(prefix="savs-") as folder, reserve(Path(folder, "store")) as place:
             wanted = store_examples(place.path, None, self.groups, self.selection)
@@ -56,7 +57,7 @@ class ClassifiedRun:
             store = store_of(place.path, read_manifest(place.path))
             return predictions_of(store, self.selection, self.risk).collect(), filled
 
-    def to_file(self, out: Path, *, force: bool) -> tuple[pl.DataFrame, Filled]:
+    def to_file(self, out: Path, *, force: bool) -> tuple[pl.DataFrame, Outcome]:
         """Write predictions into a file; return the columns `LISTED` of all its rows.
 
         Those of earlier runs are in it, too: it is made of the store, whose features stay. Other

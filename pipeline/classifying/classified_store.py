@@ -51,9 +51,9 @@ def image_id(ids: pl.Expr) -> pl.Expr:
 class StoreExamples:
     """The examples of a store of new images, those of earlier runs included."""
 
-    examples: Sequence[Example]
+    examples: list[Example]
     """All of them, in the order of the plan."""
-    todo: Sequence[Example]
+    todo: list[Example]
     """Those without features whose media can be read: they are given to this run."""
     folders: Mapping[str, MediaFolder]
     """Id of each example that is given to this run -> folder of its media."""

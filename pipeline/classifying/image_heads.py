@@ -13,43 +13,29 @@ import numpy as np
 
 from savs.datasets import Example, MediaFolder
 from savs.foundation.arrays import Array
-from savs.pipeline.classifying.classifier_model import ClassifierModel, of_layers
 from savs.pipeline.classifying.feature_cache import ImageHeads
 from savs.pipeline.classifying.model_match import decoding_rules
-from savs.pipeline.extraction.batches.feed import prompts_of
-from savs.pipeline.extraction.batches.worker_process import start_server
-from savs.pipeline.extraction.batches.workers import count_workers
-from savs.pipeline.extraction.checks.preflight import Batching, preflight, sample
-from savs.pipeline.extraction.checks.sharing import UNTRIED
-from savs.pipeline.extraction.engine import ShardRows
-from savs.pipeline.extraction.make_engine import make_engine
-from savs.pipeline.extraction.model.answers import NO_ANSWERS
-from savs.pipeline.extraction.model.load import load
-from savs.pipeline.extraction.model.load_encoder import load_encoder
-from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.chosen_heads import ChosenHeads
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.pixel_scale import PixelScale, find_scale
+from savs.pipeline.extraction.model_run import ModelRun, RunExamples
 from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.extraction.shard_files import ShardsInMemory
-from savs.pipeline.running.launchers import find_rank
-from savs.pipeline.running.progress import SILENT
+from savs.pipeline.extraction.sinks import MemorySink, in_shards
 from savs.pipeline.selection.config_json import SelectionConfig
-from savs.stores import LayerGrid, ShardContent, ShardSpec
+from savs.stores import LayerGrid, ShardContent
 
 ROWS = 256
 """Images whose heads are put together at a time."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Resident:
     """A model that stays in memory."""
 
     options: ModelOptions
     last: int | None
     """The deepest layer that a classifier needed when it was loaded; None for the whole model."""
-    model: LoadedModel
-    tried: tuple[PixelScale | None, Batching] | None = None
-    """What was found on the first images; of one alone batches are not compared."""
+    reader: ModelRun
+    """The last run of the model: it has the weights, and how batches are made."""
 
     def has(self, options: ModelOptions, last: int | None) -> bool:
         """Return whether it is this model, with all layers up to `last`."""
@@ -114,105 +100,40 @@ def read_heads(
     ModelError
         The model cannot be loaded or run.
     """
+    chosen = None
+    if selection is not None:  # the caller compares the models: it knows more about them
+        chosen = ChosenHeads(selection, check=lambda identity: (), of_classifier=True)
+    last = None if chosen is None else chosen.last_layer
+    media = GivenMedia(Path(), None, decoding_rules(decoding), images)
+    examples = [
+        Example(name, "test", number, None, question, (name,)) for number, name in enumerate(images)
+    ]
+    sink = MemorySink(in_shards(examples, lambda _: media, ROWS))
     with _RESIDENCE.turn:
-        media = GivenMedia(Path(), None, decoding_rules(decoding), images)
-        examples = [_example(name, number, question) for number, name in enumerate(images)]
-        resident = _resident(options, selection, examples, media)
-        whole = resident.model
-        model = whole if selection is None else of_layers(whole, selection)
-        shards = _Collected(model.grid)
-        _run(resident, model, examples, media, run, shards)
-    values = np.concatenate([_side_by_side(part, model.grid) for part in shards.parts()])
-    source = whole.identity({}, media=decoding).source()
-    return ImageHeads(source, model.grid, values, shards.skipped())
+        resident = _RESIDENCE.resident
+        if resident is not None and not resident.has(options, last):
+            _RESIDENCE.resident = resident = None  # its memory is free before the next is loaded
+        earlier = None if resident is None else resident.reader
+        reader = ModelRun(options, run, after=earlier)
+        reader.read(
+            RunExamples({"test": examples}, lambda _: media, media.rules, decoding=decoding),
+            sink,
+            chosen,
+        )
+        deepest = last if resident is None else resident.last
+        _RESIDENCE.resident = Resident(options, deepest, reader)
+    source = reader.identity.source()
+    values = np.concatenate([_side_by_side(part, reader.grid) for part in sink.in_order()])
+    return ImageHeads(source, reader.grid, values, _skipped(sink.in_order()))
 
 
-def _resident(
-    options: ModelOptions,
-    selection: SelectionConfig | None,
-    examples: Sequence[Example],
-    media: MediaFolder,
-) -> Resident:
-    """Return the model that stays; a classifier's, with no more layers than its heads need."""
-    last = None if selection is None else max(layer for layer, _ in selection.heads)
-    found = _RESIDENCE.resident
-    if found is None or not found.has(options, last):
-        _RESIDENCE.resident = found = None  # its memory is free before the next is loaded
-        if selection is None:
-            model = load(options)
-        else:
-            encoder = load_encoder(options)
-            held = ClassifierModel(selection, options, encoder, find_rank(), SILENT.say)
-            model = held.load(sample(encoder, examples, media).prompts)
-        found = _RESIDENCE.resident = Resident(options, last, model)
-    return found
-
-
-def _example(name: str, number: int, question: str) -> Example:
-    return Example(name, "test", number, None, question, (name,))
-
-
-def _run(
-    resident: Resident,
-    model: LoadedModel,
-    examples: Sequence[Example],
-    media: MediaFolder,
-    run: RunOptions,
-    shards: "_Collected",
-) -> None:
-    tried = sample(model.encoder, examples, media)
-    workers = count_workers(run, resident.options.device, tried.seconds * len(examples))
-    if workers:
-        start_server()
-    is_known = resident.tried is not None and resident.tried[1].equal is not None
-    if resident.tried is None or (len(tried.prompts) > 1 and not is_known):
-        scale = find_scale(model.encoder, tried.prompts)
-        resident.tried = scale, preflight(model, tried.prompts, scale, run, shared=False)
-    scale, batching = resident.tried
-    engine = make_engine(
-        model,
-        batching.limits,
-        scale if batching.raw_pixels else None,
-        run,
-        workers=workers,
-        rules=media.rules,
-        answers=NO_ANSWERS,
-        loading=resident.options,
-        sharing=UNTRIED,
-        asked=prompts_of(examples, model.encoder),
-        files=shards,
-    )
-    starts = range(0, len(examples), ROWS)
-    parts = [examples[start : start + ROWS] for start in starts]
-    engine.run(
-        ShardRows(ShardSpec("test", number, 0, len(part), ""), part, media)
-        for number, part in enumerate(parts)
-    )
-
-
-class _Collected(ShardsInMemory):
-    """The shards of one call."""
-
-    def __init__(self, grid: Sequence[LayerGrid]) -> None:
-        super().__init__(grid)
-        self._parts: dict[int, ShardContent] = {}
-
-    def write(self, spec: ShardSpec, content: ShardContent) -> object:
-        """Keep a shard."""
-        self._parts[spec.number] = content
-        return super().write(spec, content)
-
-    def parts(self) -> list[ShardContent]:
-        """Return the shards in order."""
-        return [self._parts[number] for number in sorted(self._parts)]
-
-    def skipped(self) -> dict[str, str]:
-        """Return the reason of each image that was skipped."""
-        return {
-            str(name): str(reason)
-            for part in self.parts()
-            for name, reason in zip(part.skipped["id"], part.skipped["reason"], strict=True)
-        }
+def _skipped(parts: Sequence[ShardContent]) -> dict[str, str]:
+    """Return the reason of each image that was skipped."""
+    return {
+        str(name): str(reason)
+        for part in parts
+        for name, reason in zip(part.skipped["id"], part.skipped["reason"], strict=True)
+    }
 
 
 def _side_by_side(part: ShardContent, grid: Sequence[LayerGrid]) -> Array:

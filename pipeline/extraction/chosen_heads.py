@@ -1,74 +1,110 @@
-"""`--heads-from`: a model of which some heads are read, those of a selection."""
+"""The heads of a selection, which a run may read instead of all heads of its model."""
 
-from collections.abc import Collection
-from dataclasses import replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.model.attention_hooks import HookPoint
-from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.selection.compatibility import usable_source
 from savs.pipeline.selection.config_json import SelectionConfig, grid_widths
 from savs.pipeline.selection.selection_file import load_config
 from savs.stores import Head, Identity, LayerGrid
+from savs.stores.format.layout import digest
+from savs.stores.format.manifest import FeatureSource
 
 
-def read_chosen_heads(model: LoadedModel, identity: Identity, heads_from: Path) -> LoadedModel:
-    """Return a model that reads the heads of a selection alone; passes stop at the deepest.
+@dataclass(frozen=True, slots=True)
+class ChosenHeads:
+    """The heads of a selection, and the model that it belongs to."""
 
-    Parameters
-    ----------
-    model
-        Reads all heads.
-    identity
-        What its features are of.
-    heads_from
-        Folder of the selection.
+    selection: SelectionConfig
+    check: Callable[[Identity], Sequence[str]]
+    """Raises where a model is not the selection's, and returns notes on how it differs. It is asked
+    before weights are loaded, with what is known by then, and afterwards."""
+    of_classifier: bool = False
+    """Whether the weights of layers after the deepest head do not matter: then they are not loaded,
+    where the model allows it, and the identity of the features says nothing of them."""
+
+    @property
+    def heads(self) -> Sequence[Head]:
+        """The chosen heads of all tasks."""
+        return self.selection.heads
+
+    @property
+    def last_layer(self) -> int:
+        """The layer of the deepest head."""
+        return max(layer for layer, _ in self.heads)
+
+    @property
+    def identity(self) -> Identity:
+        """What the selection was made of, as the identity of a store."""
+        source = self.selection.source
+        return Identity(
+            model=source.model,
+            processor=source.processor,
+            dtype=source.dtype,
+            prompt=source.prompt,
+            grid=source.grid,
+            benchmark={},
+        )
+
+    @property
+    def skips_layers(self) -> bool:
+        """Whether layers may be left out: there are some, and the others can be told by themselves.
+
+        The first digest is of all weights that are in no layer.
+        """
+        source = self.selection.source
+        is_shallow = self.of_classifier and has_layer_weights(source)
+        return is_shallow and len(source.model["layer_weights"]) > self.last_layer + 2
+
+
+def has_layer_weights(source: FeatureSource) -> bool:
+    """Return whether a source says which weights each layer has, so that few can be compared."""
+    parts = source.model.get("layer_weights")
+    return isinstance(parts, list) and digest(parts) == source.model.get("weights")
+
+
+def heads_of_folder(folder: Path) -> ChosenHeads:
+    """Return the heads that `--heads-from` names.
 
     Raises
     ------
     ResultError
         There is no selection.
-    SelectionError
-        It is of another model or other settings.
     """
-    config = _fitting(identity, heads_from)
-    return replace(model, hook_points=keep_heads(model.hook_points, config.heads))
+    selection = load_config(folder)
+
+    def require_fit(identity: Identity) -> Sequence[str]:
+        ours = identity.source()
+        if apart := usable_source(selection, ours).differences(ours):
+            raise SelectionError(
+                f"the selection {folder} does not fit this run, they differ in:\n  "
+                + "\n  ".join(apart)
+                + "\ngive --heads-from a selection of this model with these settings"
+            )
+        return ()
+
+    return ChosenHeads(selection, require_fit)
 
 
-def has_the_heads(found: Identity, encoder: PromptEncoder, heads_from: Path | None) -> bool:
+def has_the_heads(stored: Identity, encoder: PromptEncoder, chosen: ChosenHeads | None) -> bool:
     """Return whether a store surely has the heads that a run wants, before the model is loaded.
 
     Without a selection these are all heads of the model, as many as its configuration says. False
     where that cannot be told, such as of layers without attention.
-
-    Raises
-    ------
-    ResultError, SelectionError
-        As `read_chosen_heads`.
     """
-    held = grid_widths(found.grid)
-    if heads_from is not None:
-        return held.keys() == set(_fitting(found, heads_from).heads)
+    held = grid_widths(stored.grid)
+    if chosen is not None:
+        return held.keys() == set(chosen.heads)
     if encoder.is_dual:
         return len(held) == 1
     text = encoder.config.get_text_config()
     layers, heads = (getattr(text, f"num_{of}", 0) for of in ("hidden_layers", "attention_heads"))
-    counts = {len(grid.heads) for grid in found.grid}
-    return encoder.code.find_heads is None and (layers, {heads}) == (len(found.grid), counts)
-
-
-def _fitting(identity: Identity, heads_from: Path) -> SelectionConfig:
-    """Return a selection that is of the same model and settings."""
-    config, ours = load_config(heads_from), identity.source()
-    if apart := usable_source(config, ours).differences(ours):
-        raise SelectionError(
-            f"the selection {heads_from} does not fit this run, they differ in:\n  "
-            + "\n  ".join(apart)
-            + "\ngive --heads-from a selection of this model with these settings"
-        )
-    return config
+    counts = {len(grid.heads) for grid in stored.grid}
+    return encoder.code.find_heads is None and (layers, {heads}) == (len(stored.grid), counts)
 
 
 def keep_heads(points: tuple[HookPoint, ...], heads: Collection[Head]) -> tuple[HookPoint, ...]:

@@ -1,43 +1,24 @@
 """What an extraction will take, from a short run of the engine; nothing is written."""
 
 import time
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from itertools import chain
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from savs.datasets import Benchmark, Example
 from savs.datasets.splits.shared_media import media_names
 from savs.pipeline.extraction.appending import add_examples, wanted_examples
-from savs.pipeline.extraction.batches.feed import prompts_of
-from savs.pipeline.extraction.batches.workers import count_workers
 from savs.pipeline.extraction.checks.disk_space import bytes_needed
-from savs.pipeline.extraction.checks.preflight import Sample, preflight, sample
-from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
-from savs.pipeline.extraction.checks.video_input import require_video_input
-from savs.pipeline.extraction.chosen_heads import read_chosen_heads
-from savs.pipeline.extraction.engine import ShardRows
-from savs.pipeline.extraction.make_answers import answer_note, make_answers
-from savs.pipeline.extraction.make_context import (
-    Drawn,
-    draw_demonstrations,
-    read_demonstrations,
-)
-from savs.pipeline.extraction.make_engine import make_engine
 from savs.pipeline.extraction.model.answers import Answers
-from savs.pipeline.extraction.model.load import load
-from savs.pipeline.extraction.model.load_encoder import load_encoder
-from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.pixel_scale import find_scale
+from savs.pipeline.extraction.model_run import ModelRun
+from savs.pipeline.extraction.run_extraction import chosen_heads, run_examples
 from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.extraction.shard_files import ShardsInMemory
-from savs.pipeline.extraction.text_rows import read_words, text_rows
+from savs.pipeline.extraction.sinks import EnoughError, MemorySink, ShardRows, Show, in_shards
+from savs.pipeline.extraction.text_rows import read_words, text_rows, with_texts
 from savs.pipeline.inputs.input_options import InputOptions
-from savs.pipeline.inputs.source import Source, Splits, make_fetching
-from savs.stores import ShardSpec, open_store
+from savs.pipeline.inputs.source import Source, make_fetching
+from savs.stores import Identity, open_store
 from savs.stores.format.plan import default_shard_rows
 
 PROBE_S = 5.0
@@ -77,127 +58,77 @@ def estimate(
     """
     source = Source(benchmark, inputs, make_fetching(inputs, None), trains=not run.names_classes)
     wanted = add_examples(open_store(out), source) if run.append else wanted_examples(source)
-    examples, words = wanted.todo, read_words(run)
+    words = read_words(run)
     missing = [
         name
-        for split, found in examples.items()
+        for split, rows in wanted.todo.items()
         for media in [source.media(split)]
-        for name in media_names(found)
+        for name in media_names(rows)
         if not media.has(name)
     ]
-    encoder = load_encoder(model)
-    require_video_input(encoder, source, wanted)
-    examples = examples | text_rows(encoder, benchmark, wanted.examples, words, run)
-    probed = "test" if examples.get("test") else "train"
-    tried = sample(encoder, examples[probed], source.media(probed))
-    loaded = load(model, encoder)
-    if run.heads_from is not None:
-        of_benchmark = {"name": benchmark.name, "options": dict(benchmark.options)}
-        decoding = source.decoding_facts(has_videos=wanted.has_videos)
-        identity = loaded.identity(of_benchmark, media=decoding)
-        loaded = read_chosen_heads(loaded, identity, Path(run.heads_from))
-    rows = [example for found in examples.values() for example in found]
-    drawn = draw_demonstrations(run, source, wanted.examples)
-    answers = make_answers(run, model, encoder, wanted.examples, tried.prompts, drawn)
-    notes = [*wanted.notes, *([answer_note(answers, rows)] if answers else [])]
-    rate, seen = _probe(loaded, source, tried, examples, probed, answers, drawn, model, run)
+    reader = ModelRun(model, run)
+    texts = text_rows(reader.encoder, benchmark, wanted.examples, words, run)
+    examples = run_examples(source, with_texts(wanted, texts, None))
+    todo = wanted.todo | texts
+    rows = [example for split in todo.values() for example in split]
+    shard_rows = run.shard_rows or default_shard_rows(len(rows))
+    shards = in_shards(examples.tried, examples.media, shard_rows)
+    probe = _Probe(shards, rows, thumbnails=run.thumbnails)
+    outcome = reader.read(examples, probe, chosen_heads(run))
     return Estimate(
-        examples={split: len(found) for split, found in examples.items()},
+        examples={split: len(rows) for split, rows in todo.items()},
         missing_media=missing,
-        notes=[*notes, *seen],
-        bytes=bytes_needed(loaded, rows, answers, thumbnails=run.thumbnails),
-        examples_per_second=rate,
+        notes=[*wanted.notes, *outcome.lines],
+        bytes=probe.bytes,
+        examples_per_second=probe.rate,
     )
 
 
-def _probe(
-    model: LoadedModel,
-    source: Source,
-    tried: Sample,
-    examples: Splits,
-    probed: str,
-    answers: Answers,
-    drawn: Drawn | None,
-    loading: ModelOptions,
-    run: RunOptions,
-) -> tuple[float | None, list[str]]:
-    """Return examples a second of a split, and what was found out about batches."""
-    scale = find_scale(model.encoder, tried.prompts)
-    rows = examples[probed]
-    asked = prompts_of(chain.from_iterable(examples.values()), model.encoder)
-    batching = preflight(model, tried.prompts, scale, run, answers, shared=images_recur(asked))
-    answers = replace(answers, whole=batching.whole_answers, cells=batching.limits.tokens)
-    contexts, lines = (
-        ([], []) if drawn is None else read_demonstrations(model, drawn, source, examples, answers)
-    )
-    clock = _Clock()
-    engine = make_engine(
-        model,
-        batching.limits,
-        scale,
-        run,
-        workers=count_workers(
-            run, loading.device, tried.seconds * sum(map(len, examples.values()))
-        ),
-        rules=source.rules,
-        answers=answers,
-        contexts=contexts,
-        loading=loading,
-        sharing=batching.sharing or UNTRIED,
-        asked=asked,
-        files=ShardsInMemory(model.grid),
-    )
-    engine.on_rows = clock.tell
-    shard_rows = run.shard_rows or default_shard_rows(sum(map(len, examples.values())))
-    shards = [
-        ShardRows(_spec(number, part), part, source.media(probed))
-        for number, part in enumerate(_parts(rows, shard_rows))
-    ]
-    with suppress(_Enough):
-        engine.run(shards)
-    return clock.rate, batching.notes() + lines
+class _Probe(MemorySink):
+    """Ends a run after some seconds, and knows what all rows would take.
 
+    It counts from the second time that any are done: the first has the start in it. The middle of
+    the file comes first: files are often sorted.
+    """
 
-def _parts(rows: Sequence[Example], size: int) -> list[Sequence[Example]]:
-    """Return the rows in shards, the middle of the file first: files are often sorted."""
-    parts = [rows[start : start + size] for start in range(0, len(rows), size)]
-    middle = len(parts) // 2
-    return parts[middle:] + parts[:middle]
-
-
-def _spec(number: int, rows: Sequence[Example]) -> ShardSpec:
-    return ShardSpec("test", number, 0, len(rows), "")
-
-
-class _Enough(Exception):  # noqa: N818 - it ends the probe, nothing is wrong
-    """The probe ran long enough."""
-
-
-class _Clock:
-    """Counts rows from the second time that any are done: the first has the start in it."""
-
-    def __init__(self) -> None:
-        self._begun = time.perf_counter()
+    def __init__(
+        self, shards: Sequence[ShardRows], rows: Sequence[Example], *, thumbnails: bool
+    ) -> None:
+        middle = len(shards) // 2
+        super().__init__([*shards[middle:], *shards[:middle]])
+        self._all_rows = rows
+        self._thumbnails = thumbnails
+        self.bytes = 0
+        self._begun = self._last = time.perf_counter()
         self._first: float | None = None
-        self._last = self._begun
-        self._rows = self._all = 0
+        self._rows_after_first = 0
 
-    def tell(self, rows: int) -> None:
-        """Take note of rows that are done; end the probe when it ran long enough."""
+    def begin(self, identity: Identity, answers: Answers) -> int:
+        """Count the bytes; the clock starts later."""
+        self.bytes = bytes_needed(identity, self._all_rows, answers, thumbnails=self._thumbnails)
+        return super().begin(identity, answers)
+
+    def passes(self, show: Show) -> Iterator[Iterable[ShardRows]]:
+        """Start the clock."""
+        self._begun = self._last = time.perf_counter()
+        return super().passes(show)
+
+    def tell(self, rows: int) -> int:
+        """Take note of rows that are done; EnoughError when it ran long enough."""
         if not rows:
-            return
+            return 0
         self._last = time.perf_counter()
-        self._all += rows
         if self._first is None:
             self._first = self._last
-            return
-        self._rows += rows
-        if self._last - self._first > PROBE_S:
-            raise _Enough
+        else:
+            self._rows_after_first += rows
+            if self._last - self._first > PROBE_S:
+                raise EnoughError
+        return super().tell(rows)
 
     @property
     def rate(self) -> float | None:
         """Examples a second; None where none was done."""
         if self._first is not None and self._last - self._first > LEAST_S:
-            return self._rows / (self._last - self._first)
-        return self._all / (self._last - self._begun) if self._all else None
+            return self._rows_after_first / (self._last - self._first)
+        return self.rows / (self._last - self._begun) if self.rows else None

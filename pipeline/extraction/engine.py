@@ -7,7 +7,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from savs.datasets import Example, MediaFolder
 from savs.pipeline.extraction.batches.assembly import Assembly, find_faults
 from savs.pipeline.extraction.batches.feed import PlannedWindow, Planner, ahead
 from savs.pipeline.extraction.batches.jobs import Done, Job, Refused
@@ -20,8 +19,8 @@ from savs.pipeline.extraction.in_context import Demonstrations
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel, Read
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
-from savs.pipeline.extraction.shard_files import Recalled, ShardFiles, StoredPrompt
 from savs.pipeline.extraction.shared_forward import SharedForward
+from savs.pipeline.extraction.sinks import Recalled, ShardFiles, ShardRows, StoredPrompt
 from savs.pipeline.running import signals as interruption
 from savs.stores import ShardSpec
 from savs.stores.format.layout import SECONDS
@@ -32,16 +31,6 @@ AHEAD = 2
 """Shards that may be prepared, beside one that is planned, before the model begins them."""
 RECALLED = 4
 """Reads of earlier shards that may be on their way before more rows are planned."""
-
-
-@dataclass(frozen=True, slots=True)
-class ShardRows:
-    """A shard that is to be made."""
-
-    spec: ShardSpec
-    examples: Sequence[Example]
-    """Its rows, in the order of the plan."""
-    media: MediaFolder
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from savs.datasets.example import of_subtask
 from savs.datasets.splits.shots import Shots
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.prepare import pieces_of
+from savs.pipeline.extraction.batches.window import MediaOf
 from savs.pipeline.extraction.checks.answer_equality import NATS
 from savs.pipeline.extraction.in_context import Demonstrations
 from savs.pipeline.extraction.model.answers import Answers
@@ -19,7 +20,7 @@ from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
 from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.inputs.source import Source, Splits
+from savs.pipeline.inputs.source import Splits
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Drawn:
         return {"shots": self.shots, "demonstrations": ids}
 
 
-def draw_demonstrations(run: RunOptions, source: Source, examples: Splits) -> Drawn | None:
+def draw_demonstrations(run: RunOptions, examples: Splits, seed: int) -> Drawn | None:
     """Return demonstrations of each class, drawn like `--shots` and shuffled; None for none.
 
     Raises
@@ -46,8 +47,7 @@ def draw_demonstrations(run: RunOptions, source: Source, examples: Splits) -> Dr
     """
     if run.icl_shots is None:
         return None
-    given = source.options.shots
-    shots = Shots(each_class=run.icl_shots, seed=0 if given is None else given.seed)
+    shots = Shots(each_class=run.icl_shots, seed=seed)
     try:
         drawn, _ = shots.draw(examples["train"], test_the_rest=False)
     except RowError as error:
@@ -65,7 +65,7 @@ def draw_demonstrations(run: RunOptions, source: Source, examples: Splits) -> Dr
 
 
 def read_demonstrations(
-    model: LoadedModel, drawn: Drawn, source: Source, todo: Splits, answers: Answers
+    model: LoadedModel, drawn: Drawn, media: MediaOf, todo: Splits, answers: Answers
 ) -> tuple[list[Demonstrations], list[str]]:
     """Return the demonstrations of each subtask as the model has read them, and lines for a person.
 
@@ -86,9 +86,8 @@ def read_demonstrations(
         own = drawn.examples[subtask]
         questions = [e for e in todo.get("test", []) if e.subtask == subtask]
         longest = max(questions, key=lambda e: (len(e.prompt), e.id), default=own[0])
-        split = "test" if questions else "train"
-        turns = [(_pieces(model, source, "train", e), str(e.label)) for e in own]
-        question = _pieces(model, source, split, longest)
+        turns = [(_pieces(model, media, e), str(e.label)) for e in own]
+        question = _pieces(model, media, longest)
         where = of_subtask(subtask)
         try:
             made, line = _read(model, turns, question, _asked_of(answers, subtask), where)
@@ -104,8 +103,8 @@ def read_demonstrations(
     return found, lines
 
 
-def _pieces(model: LoadedModel, source: Source, split: str, example: Example) -> Pieces:
-    return pieces_of(example, source.media(split), model.encoder.placeholders)
+def _pieces(model: LoadedModel, media: MediaOf, example: Example) -> Pieces:
+    return pieces_of(example, media(example), model.encoder.placeholders)
 
 
 def _asked_of(answers: Answers, subtask: str | None) -> Answers:

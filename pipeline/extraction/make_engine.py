@@ -18,7 +18,7 @@ from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.extraction.shard_files import ShardFiles
+from savs.pipeline.extraction.sinks import ShardFiles
 
 
 def make_engine(

@@ -17,7 +17,7 @@ LAYERS, HEADS, WIDTH = 28, 28, 128
 def emulate(case: Case, work: Path) -> dict[str, Any]:
     """Run a case; return rows, seconds at the steady rate, seconds of all, memory and CPU."""
     from savs.datasets import MediaFolder
-    from savs.pipeline.extraction import run_extraction
+    from savs.pipeline.extraction import model_run
     from savs.pipeline.extraction.checks.token_budget import MOST_TOKENS
 
     read = MediaFolder.read
@@ -28,7 +28,7 @@ def emulate(case: Case, work: Path) -> dict[str, Any]:
             return read(self, name)
 
         MediaFolder.read = slow
-    run_extraction.load = _load_emulated
+    model_run.load = _load_emulated
     begun = time.perf_counter()
     cores = len(os.sched_getaffinity(0))
     done = run_extract(case, work, workers=cores, check="off", tokens=MOST_TOKENS)  # as with a GPU

@@ -58,7 +58,8 @@ def _jobs(case: Case, work: Path, rows: int) -> tuple[Any, Any, list[Any]]:
     spec = ShardSpec("test", 0, 0, rows, "")
     assembly = Assembly(spec, examples, (), "bfloat16", answers=NO_ANSWERS, thumbnails=False)
     planner = Planner(TokenCounter(encoder), BatchLimits(32, 4096))
-    windows = planner.plan(assembly, MediaFolder(folder))
+    media = MediaFolder(folder)
+    windows = planner.plan(assembly, lambda _: media)
     rules = MediaRules(draft_pixels=case.draft)
     settings = PrepareSettings(rules, torch.bfloat16, raw_pixels=True, thumbnails=False)
     return encoder, settings, [job for window in windows for job in window.jobs]

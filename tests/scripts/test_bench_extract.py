@@ -7,7 +7,7 @@ from extraction_bench.cases import Case, write_photos
 from extraction_bench.emulated import STEADY, emulate
 
 from savs.datasets import MediaFolder
-from savs.pipeline.extraction import run_extraction
+from savs.pipeline.extraction import model_run
 
 pytestmark = pytest.mark.thorough
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.thorough
 @pytest.fixture
 def put_back(monkeypatch):
     """Undo what the benchmark replaces in its own process."""
-    monkeypatch.setattr(run_extraction, "load", run_extraction.load)
+    monkeypatch.setattr(model_run, "load", model_run.load)
     monkeypatch.setattr(MediaFolder, "read", MediaFolder.read)
     monkeypatch.setattr(STEADY, "passes", [])
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, count
 from typing import Any, TypeVar
 
-from savs.datasets import Example, MediaFolder
+from savs.datasets import Example
 from savs.pipeline.extraction.batches.assembly import Assembly
 from savs.pipeline.extraction.batches.jobs import Job, Request
 from savs.pipeline.extraction.batches.plan import (
@@ -16,7 +16,7 @@ from savs.pipeline.extraction.batches.plan import (
     make_shared_batches,
 )
 from savs.pipeline.extraction.batches.token_counts import TokenCounter
-from savs.pipeline.extraction.batches.window import ReadMedium, Window, windows
+from savs.pipeline.extraction.batches.window import MediaOf, ReadMedium, Window, windows
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 
@@ -60,7 +60,7 @@ class Planner:
     """Prompt -> its request, where it has one: these are not planned again."""
     _jobs: Iterator[int] = field(default_factory=count)
 
-    def plan(self, assembly: Assembly, media: MediaFolder) -> Iterator[PlannedWindow]:
+    def plan(self, assembly: Assembly, media: MediaOf) -> Iterator[PlannedWindow]:
         """Yield the windows of a shard."""
         is_first = True
         for window in windows(assembly.examples, media):
@@ -81,14 +81,13 @@ class Planner:
         waiting: list[tuple[int, int]] = []
         digests: dict[int, tuple[str, ...]] = {}
         new: list[tuple[int, Example, list[ReadMedium]]] = []
-        for place in window.places:
+        for place, media in window.media.items():
             example = assembly.examples[place]
-            found = [window.media[name] for name in example.media]
-            absent = next((m for m in found if isinstance(m, str)), None)
+            absent = next((m for m in media if isinstance(m, str)), None)
             if absent is not None:
                 skipped[place] = absent
                 continue
-            seen = [m for m in found if isinstance(m, ReadMedium)]
+            seen = [m for m in media if isinstance(m, ReadMedium)]
             digests[place] = tuple(m.sha256 for m in seen)
             prompt = self.counter.encoder.text_read(example.prompt, example.media)
             key = self.key(digests[place], prompt, example.split, example.subtask)

@@ -1,6 +1,6 @@
 """The media of some rows: each is read once, and known by its content from then on."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -12,6 +12,8 @@ from savs.datasets.media.videos import DEFAULT_FRAMES
 from savs.datasets.rows.media_names import is_packed
 from savs.pipeline.extraction.batches.jobs import Medium
 
+MediaOf = Callable[[Example], MediaFolder]
+"""Example -> the folder of its media; examples of one folder give the same object."""
 WINDOW_BYTES = 128 * 2**20
 """Media of a window at most, unless one alone is larger: two or three windows are in memory."""
 AT_ONCE = 8
@@ -34,37 +36,41 @@ class ReadMedium:
 class Window:
     """Some rows of a shard, with their media."""
 
-    places: tuple[int, ...]
-    """Places of the rows in the shard."""
-    media: Mapping[str, ReadMedium | str]
-    """Name -> the medium, or why it cannot be read."""
+    media: Mapping[int, Sequence[ReadMedium | str]]
+    """Place of a row in the shard -> its media, each as it was read, or why it cannot be."""
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Places of the rows in the shard."""
+        return tuple(self.media)
 
 
-def windows(examples: Sequence[Example], media: MediaFolder) -> Iterator[Window]:
+def windows(examples: Sequence[Example], media: MediaOf) -> Iterator[Window]:
     """Yield all rows of a shard, in windows of rows whose media fit the memory together.
 
     Which rows are in a window depends on nothing but rows and sizes of media. Media in rows of
     files are read one after the other, as they lie there, and others in parallel.
     """
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="savs-media") as pool:
-        places: list[int] = []
-        reading: dict[str, Future[ReadMedium | str]] = {}
+        rows: dict[int, list[Future[ReadMedium | str]]] = {}
+        reading: dict[tuple[int, str], Future[ReadMedium | str]] = {}
         total = 0
         for place, example in enumerate(examples):
-            places.append(place)
+            folder = media(example)
+            rows[place] = []
             for name in example.media:
-                if name in reading:
-                    continue
-                if is_packed(name):
-                    reading[name] = Future()
-                    reading[name].set_result(found := _read(name, media))
-                    total += len(found.medium.data) if isinstance(found, ReadMedium) else 0
-                else:
-                    reading[name] = pool.submit(_read, name, media)
-                    total += media.size(name) or 0
+                key = (id(folder), name)  # other folders may have a file of this name
+                if key not in reading and is_packed(name):
+                    reading[key] = Future()
+                    reading[key].set_result(medium := _read(name, folder))
+                    total += len(medium.medium.data) if isinstance(medium, ReadMedium) else 0
+                elif key not in reading:
+                    reading[key] = pool.submit(_read, name, folder)
+                    total += folder.size(name) or 0
+                rows[place].append(reading[key])
             if total >= WINDOW_BYTES or place == len(examples) - 1:
-                yield Window(tuple(places), {n: future.result() for n, future in reading.items()})
-                places, reading, total = [], {}, 0
+                yield Window({row: [f.result() for f in own] for row, own in rows.items()})
+                rows, reading, total = {}, {}, 0
 
 
 def _read(name: str, media: MediaFolder) -> ReadMedium | str:

@@ -6,10 +6,9 @@ from typing import Any
 
 from savs.datasets import Example
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
-from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.inputs.stored_rows import example_columns
 from savs.pipeline.running.formatting import format_bytes
-from savs.stores import StoreWriteError
+from savs.stores import Identity, StoreWriteError
 from savs.stores.files.paths import is_remote
 from savs.stores.format.layout import STORED_DTYPES
 from savs.stores.shard.text_columns import encode_column
@@ -20,7 +19,7 @@ THUMBNAIL_BYTES = 3_000
 
 
 def bytes_needed(
-    model: LoadedModel,
+    identity: Identity,
     examples: Sequence[Example],
     answers: Answers = NO_ANSWERS,
     *,
@@ -30,8 +29,8 @@ def bytes_needed(
 
     Parameters
     ----------
-    model
-        Its heads and its type.
+    identity
+        What the features are of: the heads, and their type.
     examples
         The rows that are to be extracted.
     answers
@@ -39,8 +38,8 @@ def bytes_needed(
     thumbnails
         Whether a small JPEG of each example's first image is kept.
     """
-    values = sum(len(grid.heads) * grid.head_dim for grid in model.grid)
-    each = values * STORED_DTYPES[model.dtype].itemsize
+    values = sum(len(grid.heads) * grid.head_dim for grid in identity.grid)
+    each = values * STORED_DTYPES[identity.dtype].itemsize
     each += sum(output.nbytes for output in answers.room(1).values())
     small = sum(THUMBNAIL_BYTES for example in examples if example.media) if thumbnails else 0
     columns = example_columns(examples, [(SHA256,) * len(e.media) for e in examples])

@@ -9,12 +9,13 @@ from functools import cache
 from itertools import chain
 from typing import Any, TypeVar
 
-from savs.datasets import Example, MediaFolder
+from savs.datasets import Example
 from savs.datasets.media.videos import videos_of
 from savs.datasets.rows.media_names import is_video_name
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.plan import BatchLimits
 from savs.pipeline.extraction.batches.prepare import pieces_of
+from savs.pipeline.extraction.batches.window import MediaOf
 from savs.pipeline.extraction.checks.answer_equality import find_answer_way
 from savs.pipeline.extraction.checks.batch_equality import (
     Check,
@@ -196,7 +197,7 @@ def preflight(
     )
 
 
-def sample(encoder: PromptEncoder, examples: Sequence[Example], media: MediaFolder) -> Sample:
+def sample(encoder: PromptEncoder, examples: Sequence[Example], media: MediaOf) -> Sample:
     """Return a few prompts of different lengths, as in every batch of one shape, see `shape_of`.
 
     Where names tell that some show videos and others do not, up to half are of each: two shapes.
@@ -210,7 +211,7 @@ def sample(encoder: PromptEncoder, examples: Sequence[Example], media: MediaFold
         started = time.perf_counter()
         try:
             read = encoder.text_read(example.prompt, example.media)
-            pieces = pieces_of(replace(example, prompt=read), media, encoder.placeholders)
+            pieces = pieces_of(replace(example, prompt=read), media(example), encoder.placeholders)
             encoder.encode([pieces])
         except Exception:  # the run itself skips it, and says so
             continue

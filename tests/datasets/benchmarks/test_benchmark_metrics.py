@@ -1,7 +1,13 @@
 """Metrics of the pair, group and category benchmarks, on predictions worked out by hand."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from two_class import predictions_of, value
 
 from savs.datasets import Example, RowError, Units, find_benchmark
@@ -10,6 +16,7 @@ from savs.datasets.rows.plugin_guard import compute_metrics
 
 YES_NO = {None: ["Yes", "No"]}
 ORDER = "true caption higher (official)"
+MATCHING = ("text score (official)", "image score (official)", "group score (official)")
 
 
 def example(number: int, label: str, **known: object) -> Example:
@@ -67,15 +74,6 @@ def test_sugarcrepe_counts_pairs_by_answer_and_by_score() -> None:
     chances = [u.chance for u in found.values()]
     assert chances == [0.25, 0.5, 0.5, 0.25, 0.25, 0.5, 0.5]
     assert all(u.notes == () for u in found.values())
-
-
-def test_pairs_are_found_in_any_order_of_rows() -> None:
-    rows = predictions_of(
-        captions(*(("swap_att", str(n), f"{n}") for n in range(6))),
-        [0.9, 0.1, 0.4, 0.3, 0.6, 0.7, 0.8, 0.2, 0.3, 0.9, 0.7, 0.6],
-    )
-    mixed = rows.sample(fraction=1, shuffle=True, seed=3)
-    assert values(measured("sugarcrepe", mixed)) == values(measured("sugarcrepe", rows))
 
 
 def test_equal_scores_and_skipped_captions_fail_their_pairs() -> None:
@@ -236,3 +234,127 @@ def test_classes_have_plain_and_balanced_accuracy(name: str) -> None:
     found = measured(name, rows)
     # answers Yes Yes No Yes: 2 of 4 right; of the classes 2/3 and 0
     assert values(found) == pytest.approx({"accuracy": 2 / 4, "balanced accuracy": 1 / 3})
+
+
+ANSWERS = {"yes_no": ("Yes", "No"), "multiple_choice": ("A", "B")}
+
+
+def answered(kinds: dict[str, Sequence[str]]) -> pl.DataFrame:
+    """Groups of naturalbench: q0i0 q0i1 q1i0 q1i1: right where +, skipped where 0."""
+    parts, number = [], 0
+    for kind, patterns in kinds.items():
+        examples, scores = [], []
+        for pattern in patterns:
+            for one, sign in zip(quartet(number, "coco"), pattern, strict=True):
+                label = ANSWERS[kind][one.label == "No"]
+                examples.append(replace(one, label=label, subtask=kind))
+                scores.append(
+                    None if sign == "0" else 0.9 if (sign == "+") == (one.label == "Yes") else 0.1
+                )
+            number += 1
+        parts.append(predictions_of(examples, scores, ANSWERS[kind]))
+    return pl.concat(parts)
+
+
+def test_groups_of_naturalbench_count_as_worked_out_by_hand() -> None:
+    rows = answered(
+        {"yes_no": ["++++", "++--", "+-+-", "+--+"], "multiple_choice": ["-+++", "+++0"]}
+    )
+    # of 6 groups: right 4 + 2 + 2 + 2 + 3 + 3; questions (places 0 1, 2 3) 2 + 1 + 0 + 0 + 1 + 1;
+    # images (places 0 2, 1 3) 2 + 0 + 1 + 0 + 1 + 1; groups 1. The skipped one is wrong.
+    assert values(measured("naturalbench", rows, ANSWERS)) == pytest.approx(
+        {
+            "accuracy": 16 / 24,
+            "Q-Acc": 5 / 12,
+            "I-Acc": 5 / 12,
+            "G-Acc": 1 / 6,
+            "accuracy, yes_no": 10 / 16,
+            "accuracy, multiple_choice": 6 / 8,
+        }
+    )
+
+
+def test_chance_of_groups_is_the_mean_over_all_patterns() -> None:
+    rows = answered({"yes_no": ["".join(signs) for signs in product("+-", repeat=4)]})
+    units = list(measured("naturalbench", rows, ANSWERS).values())[:4]
+    assert [u.chance for u in units] == [0.5, 0.25, 0.25, 0.0625]
+    assert [value(u) for u in units] == [u.chance for u in units]
+
+
+def test_hard_answers_and_scores_of_retrieval_are_reported_apart() -> None:
+    examples = [one for number in range(4) for one in quartet(number, "c")]
+    scores: list[float | None] = [
+        *(0.9, 0.2, 0.1, 0.8),  # all right
+        *(0.4, 0.2, 0.1, 0.3),  # always No, in the right order: half right; text, image and group
+        *(0.9, 0.6, 0.7, 0.8),  # always Yes, in the right order
+        *(0.9, 0.2, None, 0.8),  # the skipped q1i0 spoils q1, i0 and the group
+    ]
+    # right: 4 + 2 + 2 + 3 of 16. Questions: 2 + 0 + 0 + 1 of 8. Images: 2 + 0 + 0 + 1 of 8.
+    hard = {"accuracy": 11 / 16, "Q-Acc": 3 / 8, "I-Acc": 3 / 8, "G-Acc": 1 / 4}
+    official = dict.fromkeys(MATCHING, 3 / 4)
+    found = values(measured("natural_ret", predictions_of(examples, scores)))
+    assert found == pytest.approx(hard | official)
+    assert list(found) == [*hard, *official]
+
+
+@pytest.mark.parametrize(("name", "classes"), [("naturalbench", ANSWERS), ("natural_ret", YES_NO)])
+def test_incomplete_groups_are_left_out_and_named(name: str, classes: object) -> None:
+    rows = answered({"yes_no": ["++++", "++++"]})[:-1]
+    if name == "natural_ret":
+        rows = rows.with_columns(subtask=pl.lit(None, pl.String))
+    found = measured(name, rows, classes)
+    for metric in found.keys() & {"Q-Acc", "I-Acc", "G-Acc", *MATCHING}:
+        said = "text, image and group score" if metric in MATCHING else metric
+        assert found[metric].notes == (f"{said}: incomplete groups left out: 1 (1)",)
+    assert found["G-Acc"].scores["score"].to_list() == [1.0]
+
+
+def test_the_total_of_blink_is_the_mean_over_subtasks_and_comes_first() -> None:
+    # s: 3 of 4 of two classes; t: 1 of 2 of four classes, with a skipped one that is wrong
+    rows = predictions_of(
+        [example(n, "(A)", subtask=task) for n, task in enumerate("ststss")],
+        [0.9, 0.9, 0.9, None, 0.9, 0.1],
+        ("(A)", "(B)"),
+    )
+    found = measured("blink", rows, {"s": ["(A)", "(B)"], "t": ["(A)", "(B)", "(C)", "(D)"]})
+    expected = {"macro": (3 / 4 + 1 / 2) / 2, "s": 3 / 4, "t": 1 / 2, "micro": 4 / 6}
+    assert list(found) == [f"accuracy, {name}" for name in expected]
+    assert list(values(found).values()) == pytest.approx(list(expected.values()))
+    # chance: 1/2 and 1/4; four examples of s and two of t
+    assert [u.chance for u in found.values()] == pytest.approx([3 / 8, 1 / 2, 1 / 4, 2.5 / 6])
+    submission = find_benchmark("blink").submission
+    assert submission is not None
+    right = dict.fromkeys("0124", "(A)")  # 3 was skipped
+    assert submission(rows) == right | {"5": "(B)"}
+    plain = measured("blink", rows.with_columns(subtask=pl.lit(None, pl.String)), YES_NO)
+    assert list(plain) == ["accuracy", "balanced accuracy"]
+
+
+def everything(name: str, count: int) -> list[Example]:
+    """Whole pairs and groups of a benchmark."""
+    if name in ("winoground", "natural_ret"):
+        return [one for number in range(count) for one in quartet(number, "c")]
+    if name == "camerabench":
+        return videos({"zoom?": "YN" * count, "pan?": "NY" * count})
+    return captions(*(("c", str(number), f"{number}") for number in range(count)))
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    "name", ["winoground", "natural_ret", "camerabench", "sugarcrepe", "mmvp", "vlguard"]
+)
+@settings(deadline=None, max_examples=15)
+@given(st.integers(1, 4), st.data())
+def test_a_perfect_predictor_is_right_everywhere_and_the_order_of_rows_changes_nothing(
+    name: str, count: int, data: st.DataObject
+) -> None:
+    examples = everything(name, count)
+    classes = {subtask: ["Yes", "No"] for subtask in {one.subtask for one in examples}}
+    perfect = [0.9 if one.label == "Yes" else 0.1 for one in examples]
+    assert set(values(measured(name, predictions_of(examples, perfect), classes)).values()) == {1}
+    levels = st.one_of(st.none(), st.sampled_from([0.1, 0.4, 0.6, 0.9]))  # ties are frequent
+    scores = data.draw(st.lists(levels, min_size=len(examples), max_size=len(examples)))
+    rows = predictions_of(examples, scores)
+    mixed = rows[data.draw(st.permutations(range(rows.height)))]
+    expected = values(measured(name, rows, classes))
+    assert values(measured(name, mixed, classes)) == pytest.approx(expected)

@@ -94,13 +94,6 @@ def test_labels_are_kept_byte_for_byte(tmp_path: Path, label: str) -> None:
     assert read(written(tmp_path, {"label": label}))[0].label.encode() == label.encode()
 
 
-@pytest.mark.parametrize(("label", "text"), [(7, "7"), (0.5, "0.5"), (False, "false")])
-def test_labels_that_are_no_text_read_as_json_spells_them(
-    tmp_path: Path, label: object, text: str
-) -> None:
-    assert read(written(tmp_path, {"label": label}))[0].label == text
-
-
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
@@ -161,10 +154,6 @@ def test_a_missing_field_is_named_with_those_there_are(tmp_path: Path, name: str
     )
     with pytest.raises(RowError, match=f"^{re.escape(message)}$"):
         read(path)
-
-
-def test_benchmarks_are_found_by_the_name_they_bear() -> None:
-    assert {name: find_benchmark(name).name for name in BENCHMARKS} == {n: n for n in BENCHMARKS}
 
 
 def test_an_unknown_benchmark_is_met_with_the_nearest_name() -> None:

@@ -1,13 +1,9 @@
-import hashlib
-import io
-import json
 import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import official_files as official
-import polars as pl
 import pytest
 from PIL import Image
 
@@ -110,92 +106,3 @@ def test_only_scenes_of_the_part_are_drawn(
     source = write(tmp_path, 0, part)
     shown = [scene for example in read(name, source) for scene in scenes(source, example)]
     assert {scene.part for scene in shown} == {part}
-
-
-@pytest.mark.parametrize(("name", "write"), WRITERS)
-def test_a_seed_and_a_part_make_the_files(tmp_path: Path, name: str, write: Write) -> None:
-    def content(seed: int, part: str) -> dict[str, str]:
-        folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
-        write(folder, seed, part)
-        return {
-            path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in folder.rglob("*.*")
-            if path.is_file()
-        }
-
-    part = "val" if write is blink else "test"
-    first = content(0, part)
-    assert content(0, part) == first
-    assert not set(content(1, part).values()) & set(first.values())
-    assert not set(content(0, "test" if write is blink else "train").values()) & set(first.values())
-
-
-@pytest.mark.parametrize("name", ["naturalbench", "naturalbench-retrieval"])
-def test_groups_are_two_images_by_two_questions_in_order(tmp_path: Path, name: str) -> None:
-    write = naturalbench if name == "naturalbench" else retrieval
-    examples = read(name, write(tmp_path, 0, "test"))
-    groups = [examples[start : start + 4] for start in range(0, len(examples), 4)]
-    assert (
-        len({rows[0].group for rows in groups}) == len(groups) == {"naturalbench": 8}.get(name, 5)
-    )
-    for rows in groups:
-        assert len({e.group for e in rows}) == 1
-        first, second = [e.media for e in rows[:2]]
-        assert [e.media for e in rows] == [first, second, first, second] != [first] * 4
-        assert rows[0].prompt == rows[1].prompt != rows[2].prompt == rows[3].prompt
-        a, b = ("A", "B") if rows[0].subtask == "multiple_choice" else ("Yes", "No")
-        assert [e.label for e in rows] == [a, b, b, a]
-    if name == "naturalbench":
-        kinds = [rows[0].subtask for rows in groups]
-        assert kinds == ["yes_no"] * 4 + ["multiple_choice"] * 4
-
-
-def test_parquet_files_have_the_official_columns_and_types(tmp_path: Path) -> None:
-    image = pl.Struct({"bytes": pl.Binary, "path": pl.String})
-    blink(tmp_path, 0, "val")
-    schemas = {p.parent.name: pl.read_parquet_schema(p) for p in tmp_path.glob("*/val-*.parquet")}
-    assert set(schemas) == set(official.BLINK_TASKS)
-    for schema in schemas.values():
-        assert {name for name, dtype in schema.items() if dtype == image} == {
-            f"image_{n}" for n in range(1, 5)
-        }
-        others = {"idx", "question", "sub_task", "choices", "answer", "prompt", "explanation"}
-        assert others <= set(schema)
-        assert schema["choices"] == pl.List(pl.String)
-    for path in tmp_path.glob("*/val-*.parquet"):
-        for question, prompt in pl.read_parquet(path).select("question", "prompt").iter_rows():
-            assert question.endswith("?")
-            assert prompt.startswith(f"{question} (A) ")
-    frame = pl.read_parquet(naturalbench(tmp_path, 0, "test"))
-    assert set(frame.columns) == set(find_benchmark("naturalbench").columns)
-    assert frame["Image_1"].dtype == image
-    assert frame["Index"].to_list() == list(range(8))
-
-
-def test_blink_has_one_to_three_images_and_hides_answers_of_its_test_split(tmp_path: Path) -> None:
-    blink(tmp_path, 0, "val")
-    blink(tmp_path, 0, "test")
-    images = {"Which_Image": 2, "Third_Image": 3, "Object_Option": 1}
-    shown: dict[str, set[bytes]] = {}
-    for split in ("val", "test"):
-        examples = read("blink", tmp_path / "*" / f"{split}-*.parquet")
-        assert Counter(e.subtask for e in examples) == dict.fromkeys(images, 6)
-        assert all(len(e.media) == images[str(e.subtask)] for e in examples)
-        assert all(e.id.startswith(f"{split}_{e.subtask}_") for e in examples)
-        assert {e.label is None for e in examples} == {split == "test"}
-        shown[split] = {MediaFolder(tmp_path).read(name) for e in examples for name in e.media}
-    assert not shown["val"] & shown["test"]
-
-
-def test_the_reference_s_forms_name_files_of_someone_else(tmp_path: Path) -> None:
-    path = retrieval(tmp_path, 0, "test")
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [row["question_id"] for row in rows] == [n for n in range(1, 6) for _ in range(4)]
-    assert all(row["image"].startswith("/somewhere/else/images/") for row in rows)
-    assert all(not Path(row["image"]).exists() for row in rows)
-    found = json.loads(blink_json(tmp_path, 0, "test").read_text())
-    assert len(found) == 8
-    for row in found:
-        assert row["question"].startswith("<image><image>Which image shows")
-        assert (row["image_3"], row["image_4"]) == (None, None)
-        assert Image.open(io.BytesIO((tmp_path / row["image_2"]).read_bytes())).format == "PNG"

@@ -1,16 +1,16 @@
 import hashlib
-import io
 import re
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
+from clips import encode, plain
+from drawn_files import saved
 from PIL import Image
 
 from savs.datasets import MediaError, MediaFolder
-from savs.datasets.media.images import decode_image, thumbnail
-from savs.datasets.media.media import sha256
+from savs.datasets.media.media import MediaRules, decode_medium, image_sizes, sha256
+from savs.datasets.media.videos import images_of
 
 
 @pytest.fixture
@@ -52,23 +52,6 @@ def test_a_link_in_the_folder_may_lead_anywhere(media: MediaFolder) -> None:
 def test_the_root_itself_may_be_a_link(media: MediaFolder, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(media.root)
     assert MediaFolder(tmp_path / "link").read("a.png") == b"a.png"
-
-
-@pytest.mark.parametrize("name", ["/home/you/in/b.png", "/b.png", "/x/media/in/../in/b.png"])
-@pytest.mark.parametrize("below", ["", "in", "you/in"])
-def test_a_path_of_another_machine_is_found_by_its_longest_end(
-    media: MediaFolder, name: str, below: str
-) -> None:
-    there = media.root / below / "b.png"
-    there.parent.mkdir(parents=True, exist_ok=True)
-    there.write_bytes(b"here")
-    if name.endswith(f"{below}/b.png"):
-        assert (media.path(name), media.read(name)) == (there, b"here")
-        (media.root / "b.png").write_bytes(b"a shorter end")
-        assert media.read(name) == (b"here" if below else b"a shorter end")
-    else:
-        with pytest.raises(MediaError, match=f"^{re.escape(name)} is outside the media root"):
-            media.read(name)
 
 
 def test_a_missing_path_below_the_root_is_not_looked_for_elsewhere(media: MediaFolder) -> None:
@@ -144,50 +127,25 @@ def test_media_are_told_apart_by_content() -> None:
     assert sha256(b"a") == hashlib.sha256(b"a").hexdigest() != sha256(b"b")
 
 
-def noise(kind: str, side: int) -> bytes:
-    """An image file that does not compress, and so goes on for long after its header."""
-    pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    data = io.BytesIO()
-    Image.fromarray(pixels).save(data, kind)
-    return data.getvalue()
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_sizes_are_those_of_the_upright_image(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = saved(Image.new("RGB", (120, 40)), "JPEG", exif=exif)
+    assert image_sizes(data) == [images_of(decode_medium(data, "x.jpg"))[0].size]
 
 
-@pytest.mark.parametrize(
-    ("data", "problem"),
-    [
-        (noise("JPEG", 64)[:2000], "cannot be decoded: "),
-        (noise("PNG", 64)[:6000], "cannot be decoded: "),
-        (noise("PNG", 64)[:20], "cannot be decoded: "),
-        (b"some text\n", "is not an image of a known format$"),
-        (b"", "is not an image of a known format$"),
-    ],
-    ids=["half a JPEG", "half a PNG", "a PNG header", "text", "nothing"],
-)
-def test_what_is_no_whole_image_is_named(data: bytes, problem: str) -> None:
-    with pytest.raises(MediaError, match=rf"^in/x\.png {problem}"):
-        decode_image(data, "in/x.png")
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "BMP"])
+def test_sizes_of_other_formats(kind):
+    assert image_sizes(saved(Image.new("RGB", (33, 21)), kind)) == [(33, 21)]
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize("side", [11, 15], ids=["Pillow would warn", "Pillow would refuse"])
-def test_too_many_pixels_look_like_a_bomb(monkeypatch: pytest.MonkeyPatch, side: int) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow warns above, refuses above 200
-    with pytest.raises(MediaError, match=r"^x\.png has .*pixels"):
-        decode_image(noise("PNG", side), "x.png", max_pixels=100)
+def test_a_video_has_the_size_of_its_frames_each():
+    data = encode("mp4", [plain((200, 30, 30)) for _ in range(6)])
+    frames = images_of(decode_medium(data, "x.mp4", MediaRules(video_frames=4)))
+    assert image_sizes(data, 4) == [frame.size for frame in frames]
 
 
-def test_as_many_pixels_as_allowed_are_decoded() -> None:
-    assert decode_image(noise("PNG", 10), "x.png", max_pixels=100).size == (10, 10)
-
-
-@pytest.mark.parametrize(
-    ("size", "small"), [((100, 50), (32, 16)), ((50, 100), (16, 32)), ((20, 10), (20, 10))]
-)
-def test_a_thumbnail_is_a_jpeg_that_keeps_the_proportions(
-    size: tuple[int, int], small: tuple[int, int]
-) -> None:
-    image = Image.new("RGB", size, (200, 30, 30))
-    with Image.open(io.BytesIO(thumbnail(image, 32))) as shrunk:
-        assert (shrunk.format, shrunk.size) == ("JPEG", small)
-        assert shrunk.getpixel((5, 5)) == pytest.approx((200, 30, 30), abs=4)
-    assert image.size == size  # the image itself stays as it is
+@pytest.mark.parametrize("data", [b"", b"no image", b"\x89PNG\r\n\x1a\n"])
+def test_what_cannot_be_read_is_unknown(data):
+    assert image_sizes(data) == [(0, 0)]

@@ -69,19 +69,6 @@ def test_a_pair_counts_where_both_captions_are_right() -> None:
     assert units.scores["score"].to_list() == [1, 0, 0, 0, 1]  # p and t
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_the_order_of_rows_does_not_matter(seed: int) -> None:
-    def content(rows: pl.DataFrame) -> list[tuple[str, float, list[tuple[float, str, str]]]]:
-        units = [*group_metrics(rows, YES_NO)]
-        return [(u.name, u.chance, sorted(u.scores.rows())) for u in units]
-
-    mixed = GROUPS.sample(fraction=1, shuffle=True, seed=seed)
-    assert not mixed.equals(GROUPS)
-    assert content(mixed) == content(GROUPS)
-    pairs = pair_metric(PAIRS.sample(fraction=1, shuffle=True, seed=seed), YES_NO)
-    assert sorted(pairs.scores.rows()) == sorted(pair_metric(PAIRS, YES_NO).scores.rows())
-
-
 def test_sets_keep_their_clusters_in_one_stratum() -> None:
     questions, images, groups = group_metrics(GROUPS, YES_NO)
     for units in (questions, images):

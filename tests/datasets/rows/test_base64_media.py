@@ -172,13 +172,3 @@ def test_a_medium_is_no_label(tmp_path: Path) -> None:
     path = written(tmp_path / "x.jsonl", [{"question": "?", "label": uri(b"one")}])
     with pytest.raises(RowError, match=r"x\.jsonl line 1: field 'label' "):
         read_examples(find_benchmark("general"), path, "test")
-
-
-def test_a_file_that_was_written_again_is_read_again(tmp_path: Path) -> None:
-    import os
-
-    path = written(tmp_path / "x.jsonl", ROWS)
-    assert MediaFolder(tmp_path).read("x.jsonl#0/image") == b"one"
-    written(path, [{"a": 1}, {"image": uri(b"new")}])
-    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
-    assert MediaFolder(tmp_path).read("x.jsonl#1/image") == b"new"

@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import os
 import tarfile
 from array import array
 
@@ -82,11 +81,3 @@ def test_a_row_or_member_that_is_not_there_is_refused(tmp_path):
     for name in ("0.tar#0/s1.left.png", f"0.tar#{ROWS}/s0.left.png", f"0.tar#{10**30}/s0.left.png"):
         with pytest.raises(MediaError, match="cannot be read"):
             read_packed(path, name)
-
-
-def test_a_shard_that_is_rewritten_is_passed_again(tmp_path):
-    path = tmp_path / "0.tar"
-    for number in (3, 4567):
-        write_tar(path, number)
-        os.utime(path, ns=(number, number))
-        assert read_packed(path, "0.tar#1/s1.left.png") == f"{number} s1.left.png".encode()

@@ -130,16 +130,6 @@ def test_of_the_hub_the_names_of_the_classes_are_fetched_too(tmp_path, monkeypat
     assert not (tmp_path / "README.md").exists()
 
 
-def test_a_shard_that_was_written_again_is_read_again(tmp_path):
-    path = shard(tmp_path / "0.tar", [("a.jpg", b"old")])
-    assert read_packed(path, "0.tar#0/a.jpg") == b"old"
-    shard(path, [("a.jpg", b"newer one")])
-    assert read_packed(path, "0.tar#0/a.jpg") == b"newer one"
-    for name in ("0.tar#0/b.jpg", "0.tar#1/a.jpg"):
-        with pytest.raises(MediaError, match="cannot be read"):
-            read_packed(path, name)
-
-
 @pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
 def test_long_names_are_read(tmp_path, form):
     name = f"{'folder/' * 30}{'k' * 120}.jpg"

@@ -28,36 +28,6 @@ def test_clusters_are_those_of_repeated_merging(ties: list[list[str]]) -> None:
     assert cluster_ids(ties) == merged_until_nothing_changes(ties)
 
 
-@given(TIES, st.randoms(use_true_random=False))
-def test_the_order_of_an_examples_ties_is_no_matter(ties: list[list[str]], random) -> None:
-    shuffled = [random.sample(names, len(names)) for names in ties]
-    assert cluster_ids(shuffled) == cluster_ids(ties)
-
-
-@given(TIES)
-def test_a_cluster_is_named_after_its_first_example(ties: list[list[str]]) -> None:
-    found = cluster_ids(ties)
-    assert all(int(name) <= place and found[int(name)] == name for place, name in enumerate(found))
-
-
-@pytest.mark.parametrize(
-    ("ties", "clusters"),
-    [
-        ([], []),
-        ([[], []], ["0", "1"]),
-        ([["a"], ["b"], ["a"]], ["0", "1", "0"]),
-        ([["a", "a"], ["b", "b"]], ["0", "1"]),
-        # 0 and 1 are strangers until 2 ties them, and 3 is tied to 1 alone
-        ([["a"], ["b"], ["b", "a"], ["b"]], ["0", "0", "0", "0"]),
-        # two pairs that the last example joins: 4 touches {0, 2} by a and {1, 3} by d
-        ([["a"], ["b"], ["a", "c"], ["b", "d"], ["c", "d"]], ["0", "0", "0", "0", "0"]),
-    ],
-    ids=["none", "no ties", "two", "repeated tie", "late tie", "late join"],
-)
-def test_clusters_of_small_cases(ties: list[list[str]], clusters: list[str]) -> None:
-    assert cluster_ids(ties) == clusters
-
-
 def test_ties_may_be_read_only_once() -> None:
     assert cluster_ids([iter("ab"), iter("b"), iter("c")]) == ["0", "0", "2"]
 

@@ -151,7 +151,7 @@ def test_no_layer_runs_behind_the_deepest_chosen_head(made, tmp_path, monkeypatc
             point.projection.register_forward_hook(lambda *_, n=number: ran.append(n))
         return model
 
-    monkeypatch.setattr("savs.pipeline.classifying.classifier_model.load", load_and_watch)
+    monkeypatch.setattr("savs.pipeline.extraction.model_run.load", load_and_watch)
     said: list[str] = []
     found = classify(saved, made.table, reporting=Reporting(said.append)).predictions
     assert set(ran) == {0, 1}  # the pass ends at the projection of layer 2

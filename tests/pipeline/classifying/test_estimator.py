@@ -28,10 +28,11 @@ from savs.pipeline import (
     select,
 )
 from savs.pipeline.classifying import image_heads
-from savs.pipeline.classifying.classifier_model import ClassifierModel
 from savs.pipeline.demo import DEMO_MODEL
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.extraction import model_run
 from savs.pipeline.extraction.model import first_layers
+from savs.pipeline.extraction.model_run import ModelRun
 
 pytestmark = pytest.mark.thorough
 
@@ -42,13 +43,13 @@ QUESTION = "What animal is this? Choose from cat, dog, bird, fish."
 def passes(monkeypatch) -> list[int]:
     """Note how many images go through the model, call by call."""
     seen: list[int] = []
-    run = image_heads._run
+    read = ModelRun.read
 
-    def note(resident, model, examples, *rest):
-        seen.append(len(examples))
-        run(resident, model, examples, *rest)
+    def note(self, examples, *rest):
+        seen.append(len(examples.examples["test"]))
+        return read(self, examples, *rest)
 
-    monkeypatch.setattr(image_heads, "_run", note)
+    monkeypatch.setattr(ModelRun, "read", note)
     return seen
 
 
@@ -111,13 +112,13 @@ def test_processes_that_search_need_no_model(fitted, shots, tmp_path, monkeypatc
 
 def test_a_model_is_loaded_once_a_process(fitted, shots, tmp_path, monkeypatch) -> None:
     loaded: list[str] = []
-    load = image_heads.load
+    load = model_run.load
 
-    def note(options):
+    def note(options, *given):
         loaded.append(str(options.model))
-        return load(options)
+        return load(options, *given)
 
-    monkeypatch.setattr(image_heads, "load", note)
+    monkeypatch.setattr(model_run, "load", note)
     monkeypatch.setattr(image_heads, "_RESIDENCE", image_heads._Residence())
     images, labels = shots
     for cache in (tmp_path / "a", tmp_path / "b", False):
@@ -153,20 +154,20 @@ def test_a_loaded_classifier_has_no_layer_behind_its_deepest_head(
     monkeypatch.setattr(image_heads, "_RESIDENCE", image_heads._Residence())
     few = SavsClassifier.load(shallow)
     found = few.predict_proba(made.images)
-    few_layers = image_heads._RESIDENCE.resident.model
+    few_layers = image_heads._RESIDENCE.resident.reader.whole
     assert few_layers.grid[-1].layer == 1
     assert len(first_layers.layer_numbers(few_layers.model)) == 2
     deep = SavsClassifier.load(animals)  # another classifier of the same model needs more of it
     assert max(layer for layer, _ in load_selection(animals).heads) > 1
     assert deep.predict(made.images).shape == (len(made.images),)
-    whole = image_heads._RESIDENCE.resident.model
+    whole = image_heads._RESIDENCE.resident.reader.whole
     assert whole.grid[-1].layer > 1
     np.testing.assert_array_equal(few.predict_proba(made.images), found)  # of the deeper model
-    assert image_heads._RESIDENCE.resident.model is whole
-    monkeypatch.setattr(ClassifierModel, "_first_layers", lambda *_: None)
+    assert image_heads._RESIDENCE.resident.reader.whole is whole
+    monkeypatch.setattr(ModelRun, "_load_first_layers", lambda *_: None)
     monkeypatch.setattr(image_heads, "_RESIDENCE", image_heads._Residence())
     np.testing.assert_array_equal(few.predict_proba(made.images), found)
-    assert image_heads._RESIDENCE.resident.model.grid[-1].layer == 5
+    assert image_heads._RESIDENCE.resident.reader.whole.grid[-1].layer == 5
 
 
 def test_a_calibrated_classifier_says_what_classify_says(animals, made, tmp_path) -> None:

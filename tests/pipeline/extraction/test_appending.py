@@ -8,7 +8,7 @@ import pytest
 
 from savs.datasets import RowError
 from savs.pipeline import evaluate, extract, merge, repair, save_selection, select, slim, verify
-from savs.pipeline.extraction.shard_files import StoredShards
+from savs.pipeline.extraction.sinks import StoredShards
 from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.older import appended_since, older_note_beside
 from savs.stores import (

@@ -51,7 +51,7 @@ def weightless(monkeypatch):
     def loaded(*args, **options):
         raise AssertionError("the model was loaded")
 
-    return lambda: monkeypatch.setattr("savs.pipeline.extraction.run_extraction.load", loaded)
+    return lambda: monkeypatch.setattr("savs.pipeline.extraction.model_run.load", loaded)
 
 
 def test_a_complete_store_is_compared_with_the_heads_that_are_asked_for(

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from savs.datasets import MediaError
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction import run_extraction
+from savs.pipeline.extraction import model_run
 from savs.pipeline.running.progress import Reporting
 from savs.stores import StoreMismatchError, StoreWriteError, open_store
 
@@ -24,7 +24,7 @@ def weightless(monkeypatch):
     def load(*given):
         raise AssertionError("the weights were loaded")
 
-    return lambda: monkeypatch.setattr(run_extraction, "load", load)
+    return lambda: monkeypatch.setattr(model_run, "load", load)
 
 
 def test_the_folder_is_looked_at_first(run, weightless, tmp_path):
@@ -120,7 +120,7 @@ def test_a_resumed_run_takes_over_how_batches_were_made(run, monkeypatch, tmp_pa
     for name in ("train-00001.h5", "test-00000.h5"):
         (begun.path / name).unlink()
     tried = []
-    monkeypatch.setattr(run_extraction, "preflight", lambda *given: tried.append(1))
+    monkeypatch.setattr(model_run, "preflight", lambda *given: tried.append(1))
     resumed = run("begun", shard_rows=4).store
     assert tried == []
     check_same_features(resumed, whole)

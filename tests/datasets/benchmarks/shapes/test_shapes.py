@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from savs.datasets import MediaFolder, check_splits, find_benchmark, read_examples
+from savs.datasets import Example, MediaFolder, check_splits, find_benchmark, read_examples
 from savs.datasets.benchmarks.shapes import SHAPES, TASKS, ShapesFiles, write_shapes
 from savs.datasets.media.images import decode_image
 
@@ -122,23 +123,6 @@ def test_only_units_of_several_items_have_groups_and_these_are_whole(written: Wr
     assert len({group for _, group in groups if group}) == UNITS * len(GROUPS)
 
 
-def test_a_scene_of_a_group_is_one_file(written: Written) -> None:
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for row in written.rows["test"]:
-        if "group" in row:
-            groups.setdefault(row["group"], []).append(row)
-    for rows in groups.values():
-        names, questions = [row["images"] for row in rows], [row["question"] for row in rows]
-        if len(rows) == 2:
-            assert names[0] == names[1]
-            assert questions[0] != questions[1]
-        else:
-            # q0i0 q0i1 q1i0 q1i1
-            assert names[0] == names[2] != names[1] == names[3]
-            assert questions[0] == questions[1] != questions[2] == questions[3]
-            assert [row["label"] for row in rows] == ["Yes", "No", "No", "Yes"]
-
-
 def test_every_file_belongs_to_one_split_and_no_content_comes_twice(written: Written) -> None:
     train, test = written.images("train"), written.images("test")
     assert train | test == set(written.digests) - {"train.jsonl", "test.jsonl"}
@@ -171,3 +155,63 @@ def test_the_splits_can_be_classified(written: Written) -> None:
     check_splits(
         read_examples(SHAPES, files.train, "train"), read_examples(SHAPES, files.test, "test")
     )
+
+
+def every_example(written: Written) -> list[Example]:
+    splits = ((written.files.train, "train"), (written.files.test, "test"))
+    return [example for path, split in splits for example in read_examples(SHAPES, path, split)]
+
+
+def pixels(written: Written, name: str) -> np.ndarray:
+    image = written.decoded(name)
+    assert image.mode == "RGB"
+    return np.asarray(image).astype(int)
+
+
+def test_only_images_without_colour_decode_to_grey(written: Written) -> None:
+    for example in every_example(written):
+        for name in example.media:
+            spread = np.ptp(pixels(written, name), axis=2).max()
+            # green is nearest to grey: 160 - 40, less 28 of jitter, and some that JPEG blurs
+            assert spread == 0 if example.subtask == "grey-shape" else spread > 50, name
+
+
+def test_images_come_in_several_formats_and_sizes(written: Written) -> None:
+    formats, sizes = set(), Counter()
+    for name in sorted(written.images("train") | written.images("test")):
+        with Image.open(written.files.root / name) as image:
+            formats.add((Path(name).suffix, image.format, image.mode))
+            sizes[image.size] += 1
+            if image.mode == "RGBA":
+                alpha = np.asarray(image)[..., 3]
+                assert not alpha[:3, :3].any()
+                assert (alpha == 0).sum() == 9
+    assert formats == {
+        (".jpg", "JPEG", "RGB"),
+        (".jpg", "JPEG", "L"),
+        (".png", "PNG", "RGB"),
+        (".png", "PNG", "RGBA"),
+        (".png", "PNG", "L"),
+    }
+    assert set(sizes) == {(112, 112), (140, 84), (84, 140)}
+    # 6 in 10 units are square, and there are over 300
+    assert 0.5 < sizes[112, 112] / sizes.total() < 0.7
+
+
+def test_a_transparent_corner_is_read_as_white(written: Written) -> None:
+    for name in sorted(written.images("train") | written.images("test")):
+        with Image.open(written.files.root / name) as image:
+            clear = image.mode == "RGBA"
+        if clear:
+            assert (pixels(written, name)[:3, :3] == 255).all()
+
+
+def test_the_image_of_a_question_for_a_colour_has_that_colour(written: Written) -> None:
+    rgb = {"red": (215, 40, 40), "green": (40, 160, 60), "blue": (45, 80, 215)}
+    rgb |= {"yellow": (235, 210, 45), "purple": (150, 60, 180), "cyan": (50, 200, 215)}
+    for example in every_example(written):
+        if example.subtask == "color":
+            colors = pixels(written, example.media[0])
+            off = np.abs(colors - rgb[example.label]).max(axis=2)
+            # the smallest thing is a star of radius 9.5: over 100 pixels, some lost to JPEG's blur
+            assert (off <= 14 + 16).sum() > 70, example

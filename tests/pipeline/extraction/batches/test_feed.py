@@ -35,7 +35,8 @@ def plan(inputs):
         spec = ShardSpec("test", 0, 0, len(examples), "")
         assembly = Assembly(spec, examples, (), "float32", answers=NO_ANSWERS, thumbnails=False)
         planner = Planner(Counter(), BatchLimits(batch, 10_000))
-        return list(planner.plan(assembly, MediaFolder(inputs.root)))
+        folder = MediaFolder(inputs.root)
+        return list(planner.plan(assembly, lambda _: folder))
 
     return windows_of
 

@@ -1,3 +1,4 @@
+import shutil
 import threading
 
 import polars as pl
@@ -33,17 +34,35 @@ def reads(monkeypatch, threads):
     return found
 
 
+def read_all(rows, root):
+    folder = MediaFolder(root)
+    return list(windows(rows, lambda _: folder))
+
+
 def test_each_medium_of_a_window_is_read_once(inputs, reads):
     names = [inputs.image(f"{n}.png", n) for n in range(3)]
     rows = examples_of((names[0],), (names[1], names[0]), (), (names[0], "gone.png"), (names[2],))
-    (only,) = windows(rows, MediaFolder(inputs.root))
+    (only,) = read_all(rows, inputs.root)
     assert only.places == (0, 1, 2, 3, 4)
     assert sorted(reads) == sorted([*names, "gone.png"])
-    assert "gone.png is not in the media root" in only.media["gone.png"]
-    medium = only.media[names[0]]
+    assert "gone.png is not in the media root" in only.media[3][1]
+    medium = only.media[0][0]
+    assert only.media[1][1] is medium
     assert isinstance(medium, ReadMedium)
     assert medium.medium.data == (inputs.root / names[0]).read_bytes()
     assert medium.sizes == [(56, 40)]
+
+
+def test_folders_may_have_media_of_one_name(inputs, tmp_path):
+    rows = examples_of(("same.png",), ("same.png",), ("same.png",))
+    folders = [MediaFolder(tmp_path / name) for name in "ab"]
+    for number, folder in enumerate(folders):
+        folder.root.mkdir()
+        shutil.copy(inputs.root / inputs.image(f"{number}.png", number), folder.root / "same.png")
+    (only,) = windows(rows, lambda example: folders[example.index % 2])
+    first, second, third = (row[0] for row in only.media.values())
+    assert first is third
+    assert first.sha256 != second.sha256
 
 
 def test_windows_are_cut_where_the_media_grow_too_large(inputs, monkeypatch):
@@ -51,9 +70,8 @@ def test_windows_are_cut_where_the_media_grow_too_large(inputs, monkeypatch):
     size = (inputs.root / names[0]).stat().st_size
     monkeypatch.setattr(window, "WINDOW_BYTES", 2 * size - 99)
     rows = examples_of(*((name,) for name in names))
-    found = list(windows(rows, MediaFolder(inputs.root)))
+    found = read_all(rows, inputs.root)
     assert [w.places for w in found] == [(0, 1), (2, 3), (4,)]
-    assert [len(w.media) for w in found] == [2, 2, 1]
 
 
 def test_media_in_a_file_of_rows_are_read_in_its_order(inputs, reads, threads):
@@ -63,7 +81,7 @@ def test_media_in_a_file_of_rows_are_read_in_its_order(inputs, reads, threads):
     rows = pl.DataFrame({"image": images, "question": ["?"] * 40, "label": list("ab") * 20})
     rows.write_parquet(path, row_group_size=5)
     found = read_examples(find_benchmark("general"), path, "test")
-    (only,) = windows(found, MediaFolder(inputs.root))
+    (only,) = read_all(found, inputs.root)
     assert reads == [example.media[0] for example in found]
     assert threads == {threading.get_ident()}
-    assert [m.medium.data for m in only.media.values()] == pictures
+    assert [row[0].medium.data for row in only.media.values()] == pictures

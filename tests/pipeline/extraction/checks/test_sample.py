@@ -35,7 +35,7 @@ def tried(model, tmp_path):
         for place, name in enumerate(names)
     ]
     media = MediaFolder(tmp_path, rules=MediaRules(video_frames=4))
-    return sample(model.encoder, rows, media).prompts
+    return sample(model.encoder, rows, lambda _: media).prompts
 
 
 def test_two_prompts_of_each_kind_are_tried(tried):

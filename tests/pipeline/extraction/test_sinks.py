@@ -1,11 +1,14 @@
-"""Rows of finished shards are read by their numbers: a shard of another process has others."""
+"""A store as a sink: finished shards are read again, and progress is told to other processes."""
 
 import numpy as np
 import pytest
 from claimants import ended, leave_claim
 
-from savs.pipeline.extraction.shard_files import StoredShards
-from savs.stores import ShardContent, StoreMismatchError, open_writer
+from savs.datasets import Example, MediaFolder
+from savs.pipeline.extraction.model.answers import NO_ANSWERS
+from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.extraction.sinks import StoredShards, StoreSink
+from savs.stores import ShardContent, StoreMismatchError, open_writer, reserve
 from stores import GRID, columns, identity, planned
 
 
@@ -64,3 +67,20 @@ def test_a_shard_that_was_written_again_meanwhile_is_not_read(tmp_path) -> None:
             assert other.write(spec, content([0, 1], [], "mended"))
         with pytest.raises(StoreMismatchError, match=r"written again by another process"):
             first(files, spec)
+
+
+def test_a_process_waits_only_where_it_found_no_shard(tmp_path, monkeypatch) -> None:
+    examples = {"train": [Example(f"train:{n}", "train", n, "a", "?", ()) for n in range(2)]}
+    with reserve(tmp_path / "store") as place:
+        sink = StoreSink(place, examples, lambda _: MediaFolder(tmp_path), RunOptions())
+        told: list[str] = []
+        monkeypatch.setattr(place.claims.signs, "note", lambda state, **facts: told.append(state))
+        assert sink.begin(identity(), NO_ANSWERS) == 2
+        shards = next(sink.passes(lambda rows: None))
+        for shard in shards:  # claimed one by one
+            assert shard.examples == examples["train"]
+            assert sink.tell(0) == 0  # a window whose rows the model has not run yet
+            assert sink.tell(2) == 2
+            break
+        sink.tell(0, waits=True)
+    assert told == ["extracting", "extracting", "waiting"]

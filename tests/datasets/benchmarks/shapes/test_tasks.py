@@ -1,5 +1,8 @@
+"""Labels follow from the scenes: each task against a slow oracle that reads its question."""
+
 import random
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise, product
 
@@ -16,6 +19,9 @@ SHAPES = ("circle", "square", "triangle", "star")
 NOVEL = {("red", "star"), ("green", "circle"), ("blue", "triangle"), ("yellow", "square")}
 KIND = r"(\w+) (\w+)"
 UNITS = 150
+AB = r" \(A\) the first image \(B\) the second image"
+ABC = AB + r" \(C\) the third image"
+LETTER = r" Answer with the option letter\."
 
 
 def units(task: str) -> Iterator[tuple[Item, ...]]:
@@ -40,15 +46,15 @@ def side(offset: float, clear: float, names: tuple[str, str]) -> str:
 
 def shows(scene: Scene, text: str) -> str:
     """Yes, No or unclear: whether the scene shows what a statement says."""
-    if found := re.fullmatch(rf"a {KIND}", text):
-        return "Yes" if of_kind(scene, *found.groups()) else "No"
-    if found := re.fullmatch(rf"a {KIND} and a {KIND}", text):
-        first, second = found.groups()[:2], found.groups()[2:]
+    if match := re.fullmatch(rf"a {KIND}", text):
+        return "Yes" if of_kind(scene, *match.groups()) else "No"
+    if match := re.fullmatch(rf"a {KIND} and a {KIND}", text):
+        first, second = match.groups()[:2], match.groups()[2:]
         assert first != second
         return "Yes" if of_kind(scene, *first) and of_kind(scene, *second) else "No"
-    found = re.fullmatch(rf"a {KIND} (to the left of|to the right of|above|below) a {KIND}", text)
-    assert found is not None, text
-    c1, s1, word, c2, s2 = found.groups()
+    match = re.fullmatch(rf"a {KIND} (to the left of|to the right of|above|below) a {KIND}", text)
+    assert match is not None, text
+    c1, s1, word, c2, s2 = match.groups()
     ahead = []  # by how many px the first of each pair of things stands where the word says
     for a, b in product(of_kind(scene, c1, s1), of_kind(scene, c2, s2)):
         right, down = a.x - b.x, a.y - b.y
@@ -157,9 +163,9 @@ def test_the_label_follows_from_the_scene(task: str) -> None:
     for unit in units(task):
         (item,) = unit
         (scene,) = item.scenes
-        found = re.fullmatch(pattern, item.question)
-        assert found is not None, item.question
-        assert item.label == answer([scene], *found.groups()), item
+        match = re.fullmatch(pattern, item.question)
+        assert match is not None, item.question
+        assert item.label == answer([scene], *match.groups()), item
 
 
 @pytest.mark.parametrize("task", ORACLES)
@@ -199,3 +205,158 @@ def test_false_statements_share_a_colour_or_a_shape_with_the_scene() -> None:
             near.append(any(t.color == color or t.shape == shape for t in item.scenes[0].things))
     # one in ten is any absent kind, which shares something by chance or not
     assert sum(near) / len(near) > 0.85
+
+
+def text_of(item: Item) -> str:
+    match = re.fullmatch(STATEMENT[0], item.question)
+    assert match is not None, item.question
+    return match[1]
+
+
+def pairs(scene: Scene) -> list[tuple[str, str]]:
+    return [(thing.color, thing.shape) for thing in scene.things]
+
+
+def named(text: str) -> list[tuple[str, str]]:
+    return re.findall(rf"\ba {KIND}", text)
+
+
+def letter(place: list[bool]) -> str:
+    """The letter of the only option that holds."""
+    assert sum(place) == 1, place
+    return "ABC"[place.index(True)]
+
+
+@pytest.mark.parametrize("task", ["group-exists", "group-binding", "group-relation"])
+def test_a_group_has_two_statements_each_true_of_one_of_two_scenes(task: str) -> None:
+    for unit in units(task):
+        assert len(unit) == 4
+        scenes = [item.scenes[0] for item in unit]
+        texts = [text_of(item) for item in unit]
+        assert [len(item.scenes) for item in unit] == [1] * 4
+        # q0i0 q0i1 q1i0 q1i1
+        assert scenes[0] is scenes[2]
+        assert scenes[1] is scenes[3]
+        assert scenes[0] != scenes[1]
+        assert texts[0] == texts[1] != texts[2] == texts[3]
+        truth = [shows(scene, text) for scene, text in zip(scenes, texts, strict=True)]
+        assert truth == [item.label for item in unit] == ["Yes", "No", "No", "Yes"], unit
+
+
+def test_scenes_of_a_binding_group_have_the_same_colours_and_shapes() -> None:
+    for unit in units("group-binding"):
+        first, second = (pairs(item.scenes[0]) for item in unit[:2])
+        for part in range(2):
+            assert Counter(p[part] for p in first) == Counter(p[part] for p in second)
+            assert len({p[part] for p in first}) == 2
+        assert not set(first) & set(second)
+
+
+def test_scenes_of_a_relation_group_have_the_same_two_things() -> None:
+    words = set()
+    for unit in units("group-relation"):
+        first, second = (pairs(item.scenes[0]) for item in unit[:2])
+        assert sorted(first) == sorted(second)
+        assert len(set(first)) == 2
+        assert named(text_of(unit[0])) == named(text_of(unit[2]))
+        words |= {tuple(re.findall("left|right|above|below", text_of(unit[i]))) for i in (0, 2)}
+    assert words == {("left",), ("right",), ("above",), ("below",)}
+
+
+@pytest.mark.parametrize("task", ["caption-swap", "caption-replace"])
+def test_a_pair_has_a_true_and_a_false_caption_of_one_scene(task: str) -> None:
+    for unit in units(task):
+        true, false = unit
+        assert len(true.scenes) == len(false.scenes) == 1
+        assert true.scenes[0] is false.scenes[0]
+        assert (true.label, false.label) == ("Yes", "No")
+        assert [shows(item.scenes[0], text_of(item)) for item in unit] == ["Yes", "No"]
+
+
+def test_a_swapped_caption_has_the_words_of_the_true_one_bound_otherwise() -> None:
+    for true, false in units("caption-swap"):
+        right, wrong = named(text_of(true)), named(text_of(false))
+        assert [c for c, _ in right] == [c for c, _ in wrong]
+        assert [s for _, s in right] == [s for _, s in wrong][::-1]
+        assert not set(wrong) & set(pairs(true.scenes[0]))
+
+
+def quarter(scenes: tuple[Scene, ...]) -> str:
+    (thing,) = scenes[0].things
+    right, down = thing.x - scenes[0].canvas[0] / 2, thing.y - scenes[0].canvas[1] / 2
+    assert min(abs(right), abs(down)) >= 6, "in no quarter"
+    return {(-1, -1): "A", (1, -1): "B", (-1, 1): "C", (1, 1): "D"}[
+        (1 if right > 0 else -1, 1 if down > 0 else -1)
+    ]
+
+
+def odd_color(scenes: tuple[Scene, ...]) -> str:
+    colors = [scene.things[0].color for scene in scenes]
+    return letter([colors.count(color) == 1 for color in colors])
+
+
+CHOICES: dict[str, tuple[int, set[str], str, Callable[..., str]]] = {
+    "option": (
+        1,
+        set("AB"),
+        rf"Which object is in the image\? \(A\) {KIND} \(B\) {KIND}",
+        lambda s, a, b, c, d: letter([(a, b) in pairs(s[0]), (c, d) in pairs(s[0])]),
+    ),
+    "corner": (
+        1,
+        set("ABCD"),
+        r"Where is the object\? \(A\) top left \(B\) top right \(C\) bottom left"
+        r" \(D\) bottom right",
+        quarter,
+    ),
+    "which-image": (
+        2,
+        set("AB"),
+        rf"Which image shows a {KIND}\?{AB}",
+        lambda scenes, *kind: letter([kind in pairs(scene) for scene in scenes]),
+    ),
+    "more-things": (
+        2,
+        set("AB"),
+        rf"Which image has more objects\?{AB}",
+        lambda s: letter([len(a.things) > len(b.things) for a, b in (s, s[::-1])]),
+    ),
+    "odd-one-out": (
+        3,
+        set("ABC"),
+        rf"Which image has another color than the others\?{ABC}",
+        odd_color,
+    ),
+    "third-image": (
+        3,
+        set("ABC"),
+        rf"Which image shows a (\w+)\?{ABC}",
+        lambda scenes, shape: letter([shape in dict(map(reversed, pairs(s))) for s in scenes]),
+    ),
+}
+
+
+@pytest.mark.parametrize("task", CHOICES)
+def test_the_letter_is_that_of_the_only_right_option(task: str) -> None:
+    images, letters, pattern, answer = CHOICES[task]
+    labels: Counter[str] = Counter()
+    for unit in units(task):
+        (item,) = unit
+        match = re.fullmatch(pattern + LETTER, item.question)
+        assert match is not None, item.question
+        assert len(item.scenes) == images
+        assert item.label == answer(item.scenes, *match.groups()), item
+        labels[item.label] += 1
+    assert set(labels) == letters
+    assert min(labels.values()) >= UNITS / len(letters) / 2
+
+
+def test_same_color_is_yes_where_both_things_have_one_colour() -> None:
+    labels: Counter[str] = Counter()
+    for unit in units("same-color"):
+        (item,) = unit
+        assert item.question == "Do both images show the same color? Answer with Yes or No."
+        (first,), (second,) = (scene.things for scene in item.scenes)
+        assert item.label == ("Yes" if first.color == second.color else "No")
+        labels[item.label] += 1
+    assert min(labels["Yes"], labels["No"]) >= UNITS / 4

@@ -1,0 +1,432 @@
+"""One run of a model: what happens between a checkpoint's name and the features of examples.
+
+`ModelRun.read` is the story, from top to bottom. What needs no weights comes first, so that most
+mistakes cost seconds: the processor, a few of the user's own prompts, labels as tokens, and all
+that is known of the model before it is loaded. Then weights, on devices that they fit; then how
+batches are made, tried on those prompts or as a store records it; then passes over shards.
+
+`extract`, `--dry-run`, `classify` and the estimator call this with examples and a sink.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain
+
+from savs.datasets import Example
+from savs.datasets.media.media import MediaRules
+from savs.datasets.media.videos import videos_of
+from savs.pipeline.demo import SHIPPED
+from savs.pipeline.extraction.batches.feed import Planner, prompts_of
+from savs.pipeline.extraction.batches.prepare import PrepareSettings
+from savs.pipeline.extraction.batches.token_counts import TokenCounter
+from savs.pipeline.extraction.batches.transport import needs_files
+from savs.pipeline.extraction.batches.window import MediaOf
+from savs.pipeline.extraction.batches.worker_process import WorkerSettings, start_server
+from savs.pipeline.extraction.batches.workers import count_workers
+from savs.pipeline.extraction.checks.preflight import Batching, preflight, sample
+from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
+from savs.pipeline.extraction.checks.video_input import require_videos
+from savs.pipeline.extraction.chosen_heads import ChosenHeads, has_the_heads, keep_heads
+from savs.pipeline.extraction.engine import Engine
+from savs.pipeline.extraction.in_context import Demonstrations
+from savs.pipeline.extraction.make_answers import answer_note, make_answers
+from savs.pipeline.extraction.make_context import (
+    draw_demonstrations,
+    read_demonstrations,
+)
+from savs.pipeline.extraction.model.answers import Answers
+from savs.pipeline.extraction.model.first_layers import layer_count
+from savs.pipeline.extraction.model.identity import identity_before_loading
+from savs.pipeline.extraction.model.load import can_end_early, load
+from savs.pipeline.extraction.model.load_encoder import load_encoder
+from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.pieces import Pieces, images_in
+from savs.pipeline.extraction.model.pixel_scale import PixelScale, find_scale
+from savs.pipeline.extraction.model.placement import find_placement
+from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.extraction.run_record import run_record
+from savs.pipeline.extraction.sinks import EnoughError, Show, Sink
+from savs.pipeline.inputs.source import Splits
+from savs.pipeline.running import signals as interruption
+from savs.pipeline.running.launchers import Rank, find_rank
+from savs.pipeline.running.progress import SILENT, Reporting
+from savs.stores import Identity, LayerGrid
+from savs.stores.format.layout import Facts
+
+
+@dataclass(frozen=True, slots=True)
+class RunExamples:
+    """Examples with their media, and what a store says of both."""
+
+    examples: Splits
+    """Split -> all examples that the sink will hold, in the order of its plan."""
+    media: MediaOf
+    """The folder of an example's media."""
+    rules: MediaRules
+    """How media are decoded."""
+    benchmark: Facts = field(default_factory=dict)
+    """Name and options of the benchmark, for the identity of the features."""
+    decoding: Facts = field(default_factory=dict)
+    """How media are decoded, where that is part of the identity."""
+    todo: Splits | None = None
+    """Those without features before the run, where that is known: they are tried."""
+    needs_video_input: bool = False
+    """Whether some media are videos that the model must take as such."""
+    seed: int = 0
+    """Of the draw of demonstrations."""
+
+    @property
+    def new(self) -> Splits:
+        """The examples without features, as far as is known before the sink is looked at."""
+        return self.examples if self.todo is None else self.todo
+
+    @property
+    def tried(self) -> Sequence[Example]:
+        """Examples of which some are tried: those of the test split, if there are any."""
+        return self.new.get("test") or self.new.get("train", ())
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run did."""
+
+    rows: int = 0
+    """Rows that this process gave the sink."""
+    seconds: float = 0.0
+    """Time until all were done, without loading the model."""
+    notes: tuple[str, ...] = ()
+    """How the model differs from that of the chosen heads, where it may."""
+    lines: tuple[str, ...] = ()
+    """How answers, batches and demonstrations are computed, for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What was found out on the first prompts; later reads of the same model go on with it."""
+
+    batching: Batching
+    scale: PixelScale | None
+    """How pixels are normalised on the device, if they can be."""
+
+    @property
+    def pixels(self) -> PixelScale | None:
+        """How pixels are normalised in this run: a store may record that they are not."""
+        return self.scale if self.batching.raw_pixels else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What an engine needs beside a model."""
+
+    settled: Settled
+    answers: Answers
+    contexts: Sequence[Demonstrations]
+    prompts_of_media: Mapping[str, int]
+    """See `prompts_of`."""
+    rules: MediaRules
+    workers: int
+    rows: int
+    """Those to do, by whichever process."""
+    sink: Sink
+
+
+class ModelRun:
+    """A checkpoint that reads examples. Making one loads its processor, and no weights.
+
+    Parameters
+    ----------
+    options
+        The checkpoint. A branch is pinned to the commit that it is now.
+    run
+        How examples are run, and what is kept.
+    reporting
+        Receives messages and progress.
+    rank
+        Which of several processes this is; by default as the launcher says.
+    after
+        An earlier run of the same checkpoint, whose weights and batches are gone on with.
+
+    Raises
+    ------
+    ModelError
+        See `load_encoder`.
+
+    Examples
+    --------
+    >>> reader = ModelRun(ModelOptions(model="demo"), RunOptions())  # doctest: +SKIP
+    >>> with reserve(out) as place:  # doctest: +SKIP
+    ...     sink = StoreSink(place, examples.examples, examples.media, reader.run)
+    ...     reader.read(examples, sink, chosen)
+    """
+
+    def __init__(
+        self,
+        options: ModelOptions,
+        run: RunOptions,
+        reporting: Reporting = SILENT,
+        *,
+        rank: Rank | None = None,
+        after: "ModelRun | None" = None,
+    ) -> None:
+        self.encoder = load_encoder(options) if after is None else after.encoder
+        self.options = replace(options, revision=self.encoder.revision or options.revision)
+        self.run = run
+        self.reporting = reporting
+        self.heads: ChosenHeads | None = None
+        """Those of the last read; None for all."""
+        self.rank = find_rank() if rank is None else rank
+        self.whole: LoadedModel | None = None if after is None else after.whole
+        """The model as it was loaded, with the hook points of all its heads."""
+        self.settled: Settled | None = None
+        """How the last read made its batches."""
+        self._settled_before = None if after is None else after.settled
+        self.identity: Identity
+        """What the features of the last read are of, with all heads of the model."""
+        self.grid: tuple[LayerGrid, ...]
+        """The heads of the last read."""
+
+    def read(self, examples: RunExamples, sink: Sink, heads: ChosenHeads | None = None) -> Outcome:
+        """Give a sink the features of all examples that it lacks: of chosen heads, or of all.
+
+        Raises
+        ------
+        ModelError, SelectionError
+            The model cannot be loaded or run, or is not that of the chosen heads.
+        StoreError
+            The sink is of other features, or cannot be written.
+        DatasetError
+            Demonstrations cannot be drawn or read.
+        """
+        # What needs no weights.
+        self.heads = heads
+        if examples.needs_video_input and not self.encoder.is_dual:  # that says so, one by one
+            require_videos(self.encoder)
+        tried = sample(self.encoder, examples.tried, examples.media)
+        drawn = draw_demonstrations(self.run, examples.examples, examples.seed)
+        answers = make_answers(
+            self.run, self.options, self.encoder, examples.examples, tried.prompts, drawn
+        )
+        rows = [*chain.from_iterable(examples.new.values())]
+        lines = [answer_note(answers, rows)] if answers else []
+        for line in lines:
+            self.reporting.say(line)
+        left = self._require_fit(examples, answers, sink)
+        if left is None:
+            return Outcome()
+        workers = count_workers(self.run, self.options.device, tried.seconds * left, self.rank)
+        if workers:
+            start_server()  # it imports while the weights are loaded
+
+        # The model, and what its features are of.
+        model, whole = self._load(tried.prompts, sink)
+        self.identity = identity = whole.identity(examples.benchmark, answers, examples.decoding)
+        self.grid = model.grid
+        notes = () if self.heads is None else tuple(self.heads.check(identity))
+        for note in notes:
+            self.reporting.say(f"note: {note}")
+        todo = sink.begin(replace(identity, grid=model.grid), answers)
+        if not todo:
+            sink.end()
+            return Outcome(notes=notes)
+
+        # How it is run.
+        known = prompts_of(chain.from_iterable(examples.examples.values()), self.encoder)
+        settled = self._settle(model, sink, tried.prompts, known, answers)
+        batching = settled.batching
+        answers = replace(answers, whole=batching.whole_answers, cells=batching.limits.tokens)
+        found = batching.notes()
+        contexts: Sequence[Demonstrations] = ()
+        if drawn is not None:
+            contexts, demonstrated = read_demonstrations(
+                model, drawn, examples.media, examples.new, answers
+            )
+            found += demonstrated
+        for line in found:
+            self.reporting.say(line)
+        plain = [pieces for pieces in tried.prompts if not videos_of(pieces)]
+        if not batching.raw_pixels and any(map(images_in, plain)):
+            self.reporting.say("pixels are normalised by the processor: after it they would differ")
+
+        # Passes over shards, with the other processes that fill the sink.
+        work = _Work(settled, answers, contexts, known, examples.rules, workers, todo, sink)
+        started = time.monotonic()
+        self._pass(model, work)
+        seconds = time.monotonic() - started
+        sink.end()
+        return Outcome(sink.rows, seconds, notes, (*lines, *found))
+
+    def _require_fit(self, examples: RunExamples, answers: Answers, sink: Sink) -> int | None:
+        """Refuse what is known not to fit before weights are read.
+
+        Returns how many rows are left as far as is known, None where there are none and the sink
+        surely holds what this run would give it.
+        """
+        rows = sum(map(len, examples.examples.values()))
+        before = partial(
+            identity_before_loading,
+            options=self.options,
+            encoder=self.encoder,
+            benchmark=examples.benchmark,
+            answers=answers,
+            media=examples.decoding,
+        )
+        if self.heads is not None:
+            self.heads.check(before(self.heads.identity))
+        if sink.recorded is None:
+            return rows
+        identity = before(sink.recorded)
+        rows = sink.rows_left(identity)
+        # a folder may hold other weights by now, an adapter too
+        is_pinned = self.options.adapter is None and (
+            self.encoder.revision is not None or str(self.options.model) in SHIPPED
+        )
+        if rows or not is_pinned or not has_the_heads(identity, self.encoder, self.heads):
+            return rows
+        return None if sink.is_complete(identity) else 0
+
+    def _load(self, prompts: Sequence[Pieces], sink: Sink) -> tuple[LoadedModel, LoadedModel]:
+        """Return the model with the hook points that are wanted, and with all of them.
+
+        It is loaded where no earlier run did.
+        """
+        if self.whole is None:
+            sink.note("loading")
+            self.whole = self._load_first_layers(prompts)
+            if self.whole is None:
+                self.whole = self._load_layers(None)
+                self._say_layers(self.whole, "runs")
+        sink.note("checking", device=str(self.whole.device))
+        return self._limited(self.whole), self.whole
+
+    def _limited(self, model: LoadedModel) -> LoadedModel:
+        """Return a model that reads the chosen heads alone; its passes stop at the deepest."""
+        if self.heads is None:
+            return model
+        return replace(model, hook_points=keep_heads(model.hook_points, self.heads.heads))
+
+    def _load_layers(self, last: int | None) -> LoadedModel:
+        """Load the layers up to `last`, or all, to where they fit."""
+        placement = find_placement(self.options, self.encoder, self.rank, last_layer=last)
+        self.reporting.say(f"loading {self.options.model} on {placement.text}")
+        if last is None:
+            return load(self.options, self.encoder, placement)
+        return load(self.options, self.encoder, placement, last_layer=last)
+
+    def _load_first_layers(self, prompts: Sequence[Pieces]) -> LoadedModel | None:
+        """Load no layer after the deepest chosen head, and try that on a prompt.
+
+        None where all layers are loaded: nothing was chosen, the identity of the features needs
+        them, or the model does not run with few.
+        """
+        if self.heads is None or not self.heads.skips_layers:
+            return None
+        if not can_end_early(self.options, self.encoder):
+            return None
+        try:
+            model = self._load_layers(self.heads.last_layer)
+            limited = self._limited(model)
+            for prompt in prompts[:1]:
+                limited.read(limited.inputs([prompt]))
+        except Exception as error:  # each family has its own
+            reason = str(error).partition("\n")[0]
+            self.reporting.say(
+                f"all layers are loaded, since the model does not run with few: {reason}"
+            )
+            return None
+        self._say_layers(model, "loads and runs")
+        return model
+
+    def _say_layers(self, model: LoadedModel, does: str) -> None:
+        """Say how many decoder layers run for the heads of a classifier."""
+        if self.heads is None or not self.heads.of_classifier:
+            return
+        total, few = layer_count(model.model), self.heads.last_layer + 1
+        if total is not None and few < total:
+            self.reporting.say(
+                f"{does} {few} of {total} decoder layers, up to the deepest chosen head:"
+                f" {100 * (1 - few / total):.0f} % of the decoder are left out"
+            )
+
+    def _settle(
+        self,
+        model: LoadedModel,
+        sink: Sink,
+        prompts: Sequence[Pieces],
+        prompts_of_media: Mapping[str, int],
+        answers: Answers,
+    ) -> Settled:
+        """Return how batches are made; of one prompt alone they were not compared earlier."""
+        settled = self._settled_before
+        if settled is None or (len(prompts) > 1 and settled.batching.equal is None):
+            scale = find_scale(self.encoder, prompts)
+            shared = images_recur(prompts_of_media)
+            try_them = partial(preflight, model, prompts, scale, self.run, answers, shared=shared)
+            settled = Settled(sink.settle(try_them, shared=shared), scale)
+        self.settled = settled
+        return settled
+
+    def _pass(self, model: LoadedModel, work: _Work) -> None:
+        """Run the shards of this process, with an engine for each pass of the sink."""
+        sink, say = work.sink, self.reporting.say
+        cuts, unshared = 0, ""
+        try:
+            with self.reporting.progress(work.rows) as show, suppress(EnoughError):
+                for shards in sink.passes(show):
+                    engine = self._engine(model, work, show)
+                    engine.recall(sink.prompts())
+                    try:
+                        engine.run(shards)
+                    finally:
+                        cuts, unshared = cuts + engine.cuts, unshared or engine.unshared
+        except KeyboardInterrupt:
+            if sink.left_behind:
+                interruption.explain(say, sink.left_behind)
+            raise
+        if cuts:
+            say(
+                f"{cuts} batches did not fit the memory and were run in pieces; fewer"
+                f" --batch-tokens than {work.settled.batching.batch_tokens:,} avoid that"
+            )
+        if unshared:
+            say(f"images were computed for each prompt from some batch on: {unshared}")
+
+    def _engine(self, model: LoadedModel, work: _Work, show: Show) -> Engine:
+        """Return an engine with worker processes; it tells the sink of each batch."""
+        batching, scale = work.settled.batching, work.settled.pixels
+        sharing = batching.sharing or UNTRIED
+        prepare = PrepareSettings(
+            rules=replace(work.rules, fetching=None),  # the media are read in this process
+            dtype=model.model.dtype,
+            raw_pixels=scale is not None,
+            thumbnails=self.run.thumbnails,
+            shared_images=sharing.images,
+            sizes_alone=sharing.sizes_alone,
+        )
+        has_gpu = model.device.type == "cuda"
+        return Engine(
+            model=model,
+            planner=Planner(
+                TokenCounter(self.encoder),
+                batching.limits,
+                sharing.images,
+                work.prompts_of_media,
+                work.answers,
+            ),
+            workers=WorkerSettings(work.workers, self.options, prepare, has_gpu, needs_files()),
+            answers=work.answers,
+            scale=scale,
+            contexts=work.contexts,
+            sharing=sharing,
+            files=work.sink,
+            record={
+                **run_record(model, self.rank, work.sink.process),
+                **batching.to_json(),
+                "batch_size": batching.limits.rows,
+                "workers": work.workers,
+            },
+            on_rows=lambda rows: show(work.sink.tell(rows)),
+        )

@@ -1,0 +1,503 @@
+"""Where the features of a run go: a store that is filled, maybe by other processes too, or memory.
+
+`ModelRun.read` does the same for every sink. What differs is asked of the sink: which rows it still
+wants, how batches are made, which shards this process makes, and how progress is told.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from savs.datasets import Example
+from savs.pipeline.extraction.batches.window import MediaOf
+from savs.pipeline.extraction.checks.disk_space import bytes_needed, require_space
+from savs.pipeline.extraction.checks.preflight import Batching, recorded
+from savs.pipeline.extraction.model.answers import Answers
+from savs.pipeline.extraction.model.loaded_model import Read
+from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.inputs.source import Splits
+from savs.pipeline.inputs.stored_rows import planned_rows
+from savs.pipeline.running.formatting import format_bytes
+from savs.pipeline.running.launchers import ALONE, Rank
+from savs.stores import (
+    FeatureWriter,
+    Identity,
+    ShardContent,
+    ShardSpec,
+    StoreError,
+    StoreMismatchError,
+)
+from savs.stores.format.layout import THUMBNAIL_COLUMN
+from savs.stores.shard.read import open_shard
+from savs.stores.write.open_shards import OpenShards
+from savs.stores.write.opening import Reservation
+
+Show = Callable[[int], None]
+"""Is told how many more rows are done."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRows:
+    """A shard that is to be made."""
+
+    spec: ShardSpec
+    examples: Sequence[Example]
+    """Its rows, in the order of the plan."""
+    media: MediaOf
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What an earlier shard holds of some rows."""
+
+    read: Read
+    thumbnails: Sequence[bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPrompt:
+    """A prompt that has features in a shard."""
+
+    digests: tuple[str, ...]
+    """SHA-256 of each medium."""
+    prompt: str
+    subtask: str | None
+    spec: ShardSpec
+    row: int
+    """Counted from 0 in the file."""
+
+
+class ShardFiles(Protocol):
+    """Where an engine puts its shards."""
+
+    def write(self, spec: ShardSpec, content: ShardContent) -> object:
+        """Keep a shard."""
+
+    def read(self, spec: ShardSpec, rows: Sequence[int]) -> Recalled:
+        """Return rows of a shard, counted from 0 in its file."""
+        ...
+
+
+class Sink(ShardFiles, Protocol):
+    """What a run asks of the place where its features go, in the order of `ModelRun.read`."""
+
+    @property
+    def recorded(self) -> Identity | None:
+        """What the features that it holds already are of; None if it holds none."""
+        ...
+
+    def rows_left(self, identity: Identity) -> int:
+        """Return the rows that it lacks, given what is known of the model before it is loaded.
+
+        Is asked only where `recorded` is not None. Raises where the features would be of something
+        else.
+        """
+        ...
+
+    def is_complete(self, identity: Identity) -> bool:
+        """Return whether nothing is to be done, so that no model is loaded; then it is closed."""
+        ...
+
+    def note(self, state: str, **facts: Any) -> None:
+        """Show other processes what this one does."""
+
+    def begin(self, identity: Identity, answers: Answers) -> int:
+        """Take note of the model, which is loaded by now, and return the rows that are to do."""
+        ...
+
+    def settle(self, find: Callable[[], Batching], *, shared: bool) -> Batching:
+        """Return how batches are made: as recorded, or as `find` finds it out.
+
+        `shared` says that some images are shown by several prompts.
+        """
+        ...
+
+    @property
+    def process(self) -> str:
+        """Id of this process among those that fill the sink."""
+        ...
+
+    def passes(self, show: Show) -> Iterator[Iterable[ShardRows]]:
+        """Yield the shards that this process makes, until all are made by whomever.
+
+        Each item is one pass of an engine. `show` is told of rows that others have done meanwhile.
+        """
+        ...
+
+    def prompts(self) -> Iterable[StoredPrompt]:
+        """Return the prompts that have features already: they are not run again."""
+        ...
+
+    def tell(self, rows: int) -> int:
+        """Take note of rows that are done; return them and those that others did meanwhile.
+
+        Raises
+        ------
+        EnoughError
+            The sink needs no more: the run ends, and nothing is wrong.
+        """
+        ...
+
+    @property
+    def left_behind(self) -> str:
+        """What an interruption leaves, for the user; nothing where that is nothing."""
+        ...
+
+    @property
+    def rows(self) -> int:
+        """Rows that this process has given it."""
+        ...
+
+    def end(self) -> None:
+        """Close it: all that was to do is done."""
+
+
+class EnoughError(Exception):
+    """A sink needs no more."""
+
+
+class StoreSink:
+    """A store in a place that is reserved.
+
+    Parameters
+    ----------
+    place
+        What `reserve` gave.
+    examples
+        All that the store will hold, in the order of its plan.
+    media
+        Those of each example.
+    run
+        Shards, thumbnails, skipped examples, and which batches are asked for.
+    say
+        Gets messages.
+    rank
+        Which of several processes this is.
+    can_redo
+        Whether a finished shard can be made again, see `FeatureWriter.reopen_skipped`.
+    """
+
+    def __init__(
+        self,
+        place: Reservation,
+        examples: Splits,
+        media: MediaOf,
+        run: RunOptions,
+        *,
+        say: Callable[[str], None] = lambda text: None,
+        rank: Rank = ALONE,
+        can_redo: Callable[[ShardSpec, Sequence[str]], bool] = lambda spec, ids: True,
+    ) -> None:
+        self._place = place
+        self._examples = examples
+        self._media = media
+        self._run = run
+        self._say = say
+        self._rank = rank
+        self._can_redo = can_redo
+        self._planned = {split: planned_rows(rows) for split, rows in examples.items()}
+        self._wanted: list[ShardSpec] = []
+        self.rows = 0
+        """Rows that this process has written."""
+        self._done = self._told = 0
+        """Rows that it has computed, and rows of others that were told."""
+        self._started_s = time.monotonic()
+        self._writer: FeatureWriter
+        self._files: StoredShards
+        self._shards: OpenShards
+
+    @property
+    def recorded(self) -> Identity | None:
+        """What the store is of; None in a new folder."""
+        return None if self._place.found is None else self._place.found.identity
+
+    @property
+    def process(self) -> str:
+        """Id of this process among those that write to the store."""
+        return self._place.claims.process.id
+
+    def note(self, state: str, **facts: Any) -> None:
+        """Show other processes what this one does."""
+        self._place.claims.signs.note(state, **facts)
+
+    def rows_left(self, identity: Identity) -> int:
+        """Return the rows without a shard; StoreMismatchError where the store is of another."""
+        missing = self._place.missing(identity, self._planned, self._run.shard_rows)
+        return sum(spec.rows for spec in missing)
+
+    def is_complete(self, identity: Identity) -> bool:
+        """Seal a store that lacks no shard, unless skipped examples are to be tried again."""
+        writer = self._place.begin(identity, self._planned, self._run.shard_rows)
+        if self._run.retry_skipped and writer.reopen_skipped(self._can_redo):
+            return False
+        self._say("0 examples to do: the model is not loaded")
+        writer.seal()
+        return True
+
+    def begin(self, identity: Identity, answers: Answers) -> int:
+        """Make the store, or extend the one that is there.
+
+        Raises
+        ------
+        StoreMismatchError
+            The store there is of another model, other settings or other examples.
+        StoreWriteError
+            The disk is too small.
+        """
+        self._writer = self._place.begin(identity, self._planned, self._run.shard_rows)
+        self._files = StoredShards(self._writer)
+        self._wanted = self._writer.missing()
+        if self._run.retry_skipped:
+            self._wanted += self._writer.reopen_skipped(self._can_redo)
+        todo = [example for spec in self._wanted for example in self._shard(spec).examples]
+        needed = bytes_needed(identity, todo, answers, thumbnails=self._run.thumbnails)
+        free = require_space(self._writer.path, needed)
+        space = "" if free is None else f", {format_bytes(free)} are free"
+        self._say(f"{len(todo):,} examples to do: {format_bytes(needed)}{space}")
+        if todo and self._rank.ranks > len(self._wanted):
+            self._say(
+                f"{self._rank.ranks} ranks share {len(self._wanted)} shards: some will have nothing"
+                " to do; start fewer, or begin a store with fewer --shard-rows"
+            )
+        return len(todo)
+
+    def settle(self, find: Callable[[], Batching], *, shared: bool) -> Batching:
+        """Return how batches are made as the store records it: the first process decides."""
+        known = recorded(self._writer.manifest.batching, self._run, shared=shared)
+        if known is None:
+            known = Batching.from_json(self._writer.settle_batching(find().to_json()))
+        return known
+
+    def passes(self, show: Show) -> Iterator[Iterable[ShardRows]]:
+        """Yield the shards that this process claims, until all are done by whomever."""
+        start = self._rank.rank / self._rank.ranks
+        self._shards = self._writer.open_shards(self._wanted, start)
+        self._started_s = time.monotonic()
+        while self._shards.wait(lambda: show(self.tell(0, waits=True))):
+            yield (self._shard(spec) for spec in self._shards.claimed())
+
+    def prompts(self) -> Iterator[StoredPrompt]:
+        """Yield the prompts that have features in shards which are not written again."""
+        return self._files.prompts(self._wanted, thumbnails=self._run.thumbnails)
+
+    def write(self, spec: ShardSpec, content: ShardContent) -> bool:
+        """Write a shard; nothing happens where another process has finished it meanwhile."""
+        is_ours = self._files.write(spec, content)
+        self.rows += spec.rows if is_ours else 0
+        return is_ours
+
+    def read(self, spec: ShardSpec, rows: Sequence[int]) -> Recalled:
+        """Read rows of a finished shard, see `StoredShards.read`."""
+        return self._files.read(spec, rows)
+
+    def tell(self, rows: int, *, waits: bool = False) -> int:
+        """Take note of rows that are done; return them and those that others did meanwhile.
+
+        `waits` says that this process found no free shard.
+        """
+        self._done += rows
+        self.note(
+            "waiting" if waits else "extracting",
+            rows=self._done,
+            written=self.rows,
+            seconds=round(time.monotonic() - self._started_s, 1),
+        )
+        others, self._told = self._shards.others_rows - self._told, self._shards.others_rows
+        return rows + others
+
+    @property
+    def left_behind(self) -> str:
+        """How many shards are safe."""
+        safe = sum(map(self._writer.is_done, self._wanted))
+        return (
+            f"{safe} of {len(self._wanted)} shards of this run are safe in {self._writer.path}; run"
+            " the same command again to go on"
+        )
+
+    def end(self) -> None:
+        """Seal the store if nothing is missing."""
+        self._writer.seal()
+
+    def _shard(self, spec: ShardSpec) -> ShardRows:
+        places = self._writer.manifest.plan.splits[spec.split].rows(spec)
+        examples = self._examples[spec.split]
+        return ShardRows(spec, [examples[place] for place in places], self._media)
+
+
+class StoredShards:
+    """The shards of a store that is being filled, maybe by other processes too."""
+
+    def __init__(self, writer: FeatureWriter) -> None:
+        self.writer = writer
+        self._seen: dict[str, int] = {}
+        """Name of a shard -> its fingerprint when its rows were counted."""
+        self._lost = ShardsInMemory()
+        """Shards that another process has published: its rows may be others."""
+
+    def write(self, spec: ShardSpec, content: ShardContent) -> bool:
+        """Write a shard; returns what `FeatureWriter.write` does."""
+        if not self.writer.write(spec, content):
+            self._lost.write(spec, content)
+            return False
+        with open_shard(self.writer.path / spec.name, spec, self.writer.manifest) as shard:
+            self._seen[spec.name] = shard.fingerprint
+        self._lost.forget(spec)  # claimed again since
+        return True
+
+    def read(self, spec: ShardSpec, rows: Sequence[int]) -> Recalled:
+        """Read rows of a finished shard.
+
+        Raises
+        ------
+        StoreMismatchError
+            Another process has written it again, so that its rows may be others.
+        StoreError
+            It is damaged.
+        """
+        if self._lost.has(spec):
+            return self._lost.read(spec, rows)
+        manifest = self.writer.manifest
+        grids = manifest.identity.grid
+        path = self.writer.path / spec.name
+        with open_shard(path, spec, manifest) as shard:
+            if self._seen[spec.name] != shard.fingerprint:
+                raise StoreMismatchError(
+                    f"{path} was written again by another process, and prompts of this run were to"
+                    " be taken from it; run the same command again"
+                )
+            heads = iter(shard.heads([(grid, head) for grid in grids for head in grid.heads]))
+            layers = {
+                grid.layer: np.stack([next(heads)[rows] for _ in grid.heads]) for grid in grids
+            }
+            outputs = {name: shard.output(name)[rows] for name in manifest.identity.outputs}
+            table = shard.examples([THUMBNAIL_COLUMN])
+        small: Sequence[bytes | None] = [None] * len(rows)
+        if THUMBNAIL_COLUMN in table.columns:
+            small = table[THUMBNAIL_COLUMN][rows].to_list()
+        return Recalled(Read(layers, outputs), small)
+
+    def prompts(self, wanted: Collection[ShardSpec], *, thumbnails: bool) -> Iterator[StoredPrompt]:
+        """Yield prompts that have features in the store.
+
+        Shards are left out that are `wanted` or that skipped an example, since they may be written
+        again; that lack the thumbnails that the others will have; and that are damaged.
+        """
+        manifest, gone = self.writer.manifest, set(wanted)
+        names = ["media_sha256", "prompt", "subtask", THUMBNAIL_COLUMN]
+        for spec in manifest.plan.shards():
+            path = self.writer.path / spec.name
+            if spec in gone or not path.exists():
+                continue
+            with suppress(StoreError), open_shard(path, spec, manifest) as shard:
+                table = shard.examples(names)
+                if len(table) < spec.rows or thumbnails > (THUMBNAIL_COLUMN in table.columns):
+                    continue
+                self._seen[spec.name] = shard.fingerprint
+                texts = table["media_sha256", "prompt", "subtask"].iter_rows()
+                for row, (digests, prompt, subtask) in enumerate(texts):
+                    yield StoredPrompt(tuple(digests), prompt, subtask, spec, row)
+
+
+class ShardsInMemory:
+    """Shards that are kept in memory."""
+
+    def __init__(self) -> None:
+        self.contents: dict[ShardSpec, ShardContent] = {}
+
+    def write(self, spec: ShardSpec, content: ShardContent) -> object:
+        """Keep a shard."""
+        self.contents[spec] = content
+        return None
+
+    def has(self, spec: ShardSpec) -> bool:
+        """Return whether a shard is kept."""
+        return spec in self.contents
+
+    def forget(self, spec: ShardSpec) -> None:
+        """Keep a shard no longer, if it was kept."""
+        self.contents.pop(spec, None)
+
+    def read(self, spec: ShardSpec, rows: Sequence[int]) -> Recalled:
+        """Return rows of a shard."""
+        content = self.contents[spec]
+        layers = {layer: values[:, rows] for layer, values in content.layers.items()}
+        outputs = {name: values[rows] for name, values in content.outputs.items()}
+        small: Any = content.examples.get(THUMBNAIL_COLUMN, [None] * (max(rows, default=0) + 1))
+        return Recalled(Read(layers, outputs), [small[row] for row in rows])
+
+
+class MemorySink(ShardsInMemory):
+    """Shards of a run of one process that writes nothing.
+
+    Parameters
+    ----------
+    shards
+        What is to be read, in this order.
+    """
+
+    process = ""
+    recorded = None
+    left_behind = ""
+
+    def __init__(self, shards: Sequence[ShardRows]) -> None:
+        super().__init__()
+        self._todo = shards
+        self.rows = 0
+        """Rows that were read or skipped."""
+
+    def rows_left(self, identity: Identity) -> int:
+        """Return all rows: nothing is recorded."""
+        del identity
+        return sum(len(shard.examples) for shard in self._todo)
+
+    def is_complete(self, identity: Identity) -> bool:
+        """Return False: nothing is recorded."""
+        del identity
+        return False
+
+    def note(self, state: str, **facts: Any) -> None:
+        """Tell nobody: this process is alone."""
+
+    def begin(self, identity: Identity, answers: Answers) -> int:
+        """Return all rows."""
+        del answers
+        return self.rows_left(identity)
+
+    def settle(self, find: Callable[[], Batching], *, shared: bool) -> Batching:
+        """Return what is found out."""
+        del shared
+        return find()
+
+    def passes(self, show: Show) -> Iterator[Iterable[ShardRows]]:
+        """Yield all shards at once."""
+        del show
+        yield self._todo
+
+    def prompts(self) -> Iterable[StoredPrompt]:
+        """Return none."""
+        return ()
+
+    def tell(self, rows: int) -> int:
+        """Count rows that are done."""
+        self.rows += rows
+        return rows
+
+    def end(self) -> None:
+        """Keep the shards."""
+
+    def in_order(self) -> list[ShardContent]:
+        """Return the shards in the order of their numbers."""
+        return [self.contents[spec] for spec in sorted(self.contents, key=lambda s: s.number)]
+
+
+def in_shards(examples: Sequence[Example], media: MediaOf, size: int) -> list[ShardRows]:
+    """Return examples in shards of some rows each, as a `MemorySink` takes them."""
+    parts = [examples[start : start + size] for start in range(0, len(examples), size)]
+    return [
+        ShardRows(ShardSpec("test", number, 0, len(part), ""), part, media)
+        for number, part in enumerate(parts)
+    ]
