@@ -15,10 +15,10 @@ from savs.datasets.example import NATIVE, SPLIT, VIDEO_INPUTS
 from savs.datasets.media.media import MediaRules
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.extraction.chosen_heads import has_layer_weights
 from savs.pipeline.extraction.model.model_options import ModelOptions, PlacingKeywords
 from savs.pipeline.extraction.model.prompt_form import PROMPT
 from savs.pipeline.names import IMPORTED
+from savs.pipeline.selection.compatibility import has_layer_weights
 from savs.pipeline.selection.config_json import SelectionConfig, grid_widths
 from savs.stores import Identity
 from savs.stores.format.layout import Facts
