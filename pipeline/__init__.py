@@ -31,11 +31,8 @@ with lazy_imports(globals()):
         suggest_from_predictions,
     )
     from savs.pipeline.evaluation.suspects import suspects
-    from savs.pipeline.evaluation.sweep.across_stores import across_stores
-    from savs.pipeline.evaluation.sweep.depth import sweep_depth
-    from savs.pipeline.evaluation.sweep.methods import MethodSweep, sweep_methods
-    from savs.pipeline.evaluation.sweep.prompts import PromptSweep, sweep_prompts
-    from savs.pipeline.evaluation.sweep.sweep import Sweep, sweep
+    from savs.pipeline.evaluation.sweep.sweep import sweep
+    from savs.pipeline.evaluation.sweep.table import Sweep, join_sweeps, save_sweep
     from savs.pipeline.extraction.entry_points import check_model, extract, load_model
     from savs.pipeline.extraction.extraction import Extraction
     from savs.pipeline.inputs.importing import Imported, import_features
@@ -54,4 +51,4 @@ with lazy_imports(globals()):
     from savs.stores.maintain.copy import merge, slim
     from savs.stores.maintain.repair import repair
     from savs.stores.maintain.verify import verify
-    from savs.stores.read.opening import open_store
+    from savs.stores.read.store import open_store

@@ -17,9 +17,8 @@ os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
 from savs.datasets.benchmarks.shapes import write_shapes
-from savs.pipeline import extract, sweep
-from savs.pipeline.evaluation.sweep.across_stores import across_stores, headline
-from savs.pipeline.evaluation.sweep.summary import Sweep
+from savs.pipeline import Sweep, extract, join_sweeps, sweep
+from savs.pipeline.evaluation.sweep.table import headline
 from savs.stores import FeatureStore
 
 TASKS = (
@@ -53,19 +52,20 @@ def store_of(task: str, folder: Path) -> FeatureStore:
     return done.store
 
 
-def row_of(task: str, found: Sweep) -> list[str]:
+def row_of(task: str, measured: Sweep) -> list[str]:
     """Return the accuracy of the first readout, and the differences of the others."""
-    means, apart = headline(found.summary), headline(found.differences)
+    first, *others = headline(measured.summary).rows(named=True)
     cells = [
-        f"{100 * difference:+.1f}" + "*" * (p is not None and p < LEVEL)
-        for difference, p in apart.select("difference", "p_holm").rows()
+        f"{100 * row['difference']:+.1f}"
+        + "*" * (row["p_holm"] is not None and row["p_holm"] < LEVEL)
+        for row in others
     ]
-    return [task, f"{100 * means['mean'][0]:.1f}", *cells]
+    return [task, f"{100 * first['mean']:.1f}", *cells]
 
 
 def rows_over_tasks(sweeps: Mapping[str, Sweep]) -> list[list[str]]:
     """Return means over tasks, their intervals and p values, and how often a readout is better."""
-    first, *others = across_stores(sweeps).rows(named=True)
+    first, *others = join_sweeps(sweeps).over_stores().rows(named=True)
     ends = [(first["low"], first["high"], ".1f")]
     ends += [(row["difference_low"], row["difference_high"], "+.1f") for row in others]
     return [

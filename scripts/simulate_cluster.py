@@ -24,12 +24,10 @@ from typing import Any
 from savs.foundation.files import whole_file
 from savs.stores import ShardSpec
 from savs.stores.files.object_store import file_names
-from savs.stores.write import open_shards as working
-from savs.stores.write import process as processes
-from savs.stores.write import signs
+from savs.stores.write import signs, writer
 from savs.stores.write.claim_files import ClaimFiles
 from savs.stores.write.claims import ClaimLostError, Claims
-from savs.stores.write.open_shards import OpenShards
+from savs.stores.write.writer import OpenShards
 
 READY_S = 300
 """How long the ranks may take to be ready; if one fails, the others end then."""
@@ -79,7 +77,7 @@ class Cluster:
         self._started_s.value = time.monotonic()
 
     def _work(self, rank: int) -> None:
-        processes.process_space = lambda: f"host {rank}"
+        signs.process_space = lambda: f"host {rank}"
         with Claims(ClaimFiles(self.folder)) as claims, (self._told / str(rank)).open("w") as told:
             shards = OpenShards(
                 self.specs, claims, self._is_done, self._all_done, self.folder, rank / self.ranks
@@ -160,7 +158,7 @@ def simulate(options: argparse.Namespace) -> Outcome:
     shutil.rmtree(folder, ignore_errors=True)
     signs.STALE_S /= options.speed_up
     signs.BEAT_S /= options.speed_up
-    working.LOOK_EVERY_S /= options.speed_up
+    writer.LOOK_EVERY_S /= options.speed_up
     specs = [ShardSpec("train", n, n, n + 1, "") for n in range(options.ranks * options.shards)]
     ideal_s = options.shards * options.shard_seconds
     expected = options.ranks * options.deaths_per_hour * ideal_s / 3600

@@ -20,8 +20,7 @@ with lazy_imports(globals()):
     from savs.stores.format.layout import FORMAT, Head, LayerGrid, head_name
     from savs.stores.format.manifest import Identity, Manifest
     from savs.stores.format.plan import PlannedRow, ShardSpec, StorePlan
-    from savs.stores.read.opening import open_store, store_of
-    from savs.stores.read.store import FeatureStore
+    from savs.stores.read.store import FeatureStore, open_store, store_of
     from savs.stores.shard.content import ShardContent
     from savs.stores.write.opening import open_writer, reserve
     from savs.stores.write.writer import FeatureWriter

@@ -19,18 +19,19 @@ from savs.datasets.metrics.metrics import (
 )
 from savs.datasets.row import Row
 
-IMAGES = tuple(f"image_{number}" for number in range(1, 5))
+IMAGE_FIELDS = tuple(f"image_{number}" for number in range(1, 5))
 HIDDEN = "hidden"
 """Answer of every row in the official test split."""
 
 
 def parse_row(row: Row) -> Iterator[Fields]:
     """Read a question of the official Parquet files or of the public reference's JSON."""
-    media = [row.medium(name) for name in IMAGES]
+    media = [row.medium(name) for name in IMAGE_FIELDS]
     known = [name for name in media if name is not None]
     if not known or media[: len(known)] != known:
+        filled = [name for name, medium in zip(IMAGE_FIELDS, media, strict=True) if medium]
         raise row.error(
-            f"images are in {', '.join(n for n, m in zip(IMAGES, media, strict=True) if m) or '-'}",
+            f"images are in {', '.join(filled) or '-'}",
             "expected image_1, then image_2 and so on without a gap",
         )
     yield Fields(

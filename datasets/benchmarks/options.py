@@ -40,8 +40,6 @@ def adapt(
 
     Parameters
     ----------
-    benchmark
-        The benchmark.
     columns
         Field -> the column that holds it; for `general` only.
     question

@@ -1,5 +1,7 @@
 """Metrics over sets of examples: pairs, groups of four, matching of captions, order of scores.
 
+`classes` are those of each subtask, `name` is a metric's name and `of` its suffix.
+
 Groups are found by id, never by line position.
 """
 
@@ -31,10 +33,6 @@ def set_accuracy(
     ----------
     predictions
         One row per example with `correct`, `label`, `subtask`, `cluster` and the columns `by`.
-    classes
-        The classes of each subtask.
-    name
-        Name of the metric.
     by
         Columns that define a set.
     rows
@@ -91,10 +89,6 @@ def group_metrics(predictions: pl.DataFrame, classes: Classes, of: str = "") -> 
     predictions
         One row per example with `correct`, `group`, `prompt`, `media`, `subtask`, `label` and
         `cluster`.
-    classes
-        The classes of each subtask.
-    of
-        Suffix of the metrics' names.
 
     Raises
     ------
@@ -130,10 +124,6 @@ def pair_metric(predictions: pl.DataFrame, classes: Classes, of: str = "") -> Un
     ----------
     predictions
         One row per example with `correct`, `group`, `subtask`, `label` and `cluster`.
-    classes
-        The classes of each subtask.
-    of
-        Suffix of the metric's name.
     """
     return set_accuracy(
         predictions, classes, "both right" + (f", {of}" if of else ""), ["group"], 2
@@ -147,13 +137,13 @@ def matching_metrics(predictions: pl.DataFrame, of: str = "") -> list[Units]:
     higher than the other one. Image: each caption scores its own image higher. Group: both. Equal
     scores fail, and so does a group with a skipped example.
 
+    Source: Thrush et al., Winoground, arXiv 2204.03162; NaturalBench's official retrieval score.
+
     Parameters
     ----------
     predictions
         One row per example with `group`, `prompt`, `media`, `label` (Yes if caption and image
         match), `cluster` and `votes`, whose field `soft` is the readout's score.
-    of
-        Suffix of the metrics' names.
 
     Raises
     ------
@@ -230,8 +220,6 @@ def order_metric(
         Label of the example that should score higher.
     by
         Columns that define a pair.
-    name, of
-        Name of the metric, and its suffix.
 
     Returns
     -------

@@ -36,10 +36,6 @@ def accuracy(predictions: pl.DataFrame, classes: Classes, name: str = "accuracy"
     ----------
     predictions
         One row per example with `label`, `correct`, `subtask` and `cluster`.
-    classes
-        The classes of each subtask.
-    name
-        Name of the metric.
 
     Returns
     -------
@@ -56,8 +52,6 @@ def subtask_accuracies(predictions: pl.DataFrame, classes: Classes) -> list[Unit
     ----------
     predictions
         One row per example with `label`, `correct`, `subtask` and `cluster`.
-    classes
-        The classes of each subtask.
     """
     predictions = predictions.select("label", "correct", "subtask", "cluster")
     parts = predictions.group_by("subtask", maintain_order=True)
@@ -84,10 +78,6 @@ def balanced_accuracy(
     ----------
     predictions
         One row per example with `label`, `correct`, `subtask` and `cluster`.
-    classes
-        The classes of each subtask.
-    name
-        Name of the metric.
 
     Returns
     -------

@@ -109,12 +109,8 @@ def ranking_metrics(
     ----------
     predictions
         One row per example with `label`, `correct`, `subtask`, `cluster` and `votes`.
-    classes
-        The classes of each subtask.
     positive
         The class that is to be found.
-    of
-        Suffix of the metrics' names.
 
     Returns
     -------

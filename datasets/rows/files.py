@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets.errors import SourceError
-from savs.datasets.rows.tar_shards import NAMES, TAR, require_all
+from savs.datasets.rows.tar_shards import CLASS_NAMES, TAR, require_all
 from savs.foundation.network import hub_problem
 
 HUB = "hf://"
-PARQUET, SHARDS = "**/*.parquet", "**/*.tar"
-SHOWN = 200
+ALL_PARQUET, ALL_SHARDS = "**/*.parquet", "**/*.tar"
+NAME_CHARACTERS = 200
 """Characters of an invalid name that an error shows."""
 
 
@@ -72,7 +72,7 @@ def find_files(source: str | Path) -> Files:
         printable = text if text.isprintable() else ascii(text)
         reason = getattr(error, "strerror", None) or error
         raise SourceError(
-            f"{printable[:SHOWN]} cannot be found: {reason}; check the name"
+            f"{printable[:NAME_CHARACTERS]} cannot be found: {reason}; check the name"
         ) from error
 
 
@@ -82,9 +82,9 @@ def _on_disk(path: Path, text: str) -> Files:
         fixed = next(i for i, step in enumerate(steps) if "*" in step)
         return _below(Path(*steps[:fixed]), str(Path(*steps[fixed:])), text)
     if path.is_dir():
-        shards = [] if any(path.glob(PARQUET)) else list(path.glob(SHARDS))
+        shards = [] if any(path.glob(ALL_PARQUET)) else list(path.glob(ALL_SHARDS))
         require_all(shards)
-        return _below(path, SHARDS if shards else PARQUET, text)
+        return _below(path, ALL_SHARDS if shards else ALL_PARQUET, text)
     return Files(path.parent, (path,))
 
 
@@ -102,7 +102,7 @@ def _from_hub(text: str) -> Files:
     owner, name, *rest = (*text.removeprefix(HUB).split("/", 2), "")
     if not owner or not name:
         raise SourceError(f"{text}: expected {HUB}owner/name, a data set on the Hugging Face hub")
-    pattern = rest[0] or PARQUET
+    pattern = rest[0] or ALL_PARQUET
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
@@ -130,7 +130,7 @@ def _from_hub(text: str) -> Files:
 
 def _allowed(pattern: str) -> list[str]:
     """Return the patterns of the files to fetch; to the hub `*` is any path."""
-    names = [f"*{NAMES}"] if pattern.endswith(TAR) else []
+    names = [f"*{CLASS_NAMES}"] if pattern.endswith(TAR) else []
     return [pattern, pattern.replace("**/", ""), *names]
 
 

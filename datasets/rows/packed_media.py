@@ -21,7 +21,7 @@ from savs.datasets.rows.base64_media import decode_embedded
 from savs.datasets.rows.file_formats import JSON_LINES, PARQUET, Values, read_values
 from savs.datasets.rows.media_names import packed_parts
 from savs.datasets.rows.parquet_rows import DAMAGE, media_columns
-from savs.datasets.rows.tar_shards import TAR, read_samples
+from savs.datasets.rows.tar_shards import TAR, read_shard
 from savs.foundation.files import regular_size
 from savs.foundation.frames import scan_parquet
 
@@ -29,7 +29,7 @@ CHUNK_ROWS = 64
 """Parquet rows whose media are read together."""
 MAX_PACKED_BYTES = 2**28
 """Largest medium in a row of a Parquet file, which can repeat a large one, or in a tar shard."""
-MAX_BYTES = 2**27
+MAX_INDEX_BYTES = 2**27
 """Most bytes of the indexes of each kind that a process keeps, unless one alone is larger: those of
 5 million members of tar shards, or of 16 million lines."""
 _LONG_LINE = 512
@@ -191,7 +191,7 @@ def _members(path: Path) -> Index:
     # Hashes instead of names: 24 bytes a member, where text takes ten times as much. Only names of
     # one row are compared, so that two with one hash do not meet.
     firsts, names, places, sizes = (array("q") for _ in range(4))
-    for sample in read_samples(path):
+    for sample in read_shard(path):
         firsts.append(len(names))
         for name, (place, size) in sample.members.items():
             names.append(hash(name))
@@ -215,7 +215,7 @@ def _lines(path: Path) -> Index:
     return (places,)
 
 
-_MEMBERS, _LINES = IndexCache(_members, MAX_BYTES), IndexCache(_lines, MAX_BYTES)
+_MEMBERS, _LINES = IndexCache(_members, MAX_INDEX_BYTES), IndexCache(_lines, MAX_INDEX_BYTES)
 
 
 def member_place(path: Path, changed: int, row: int, name: str) -> tuple[int, int]:
@@ -228,7 +228,7 @@ def member_place(path: Path, changed: int, row: int, name: str) -> tuple[int, in
     LookupError
         There is no such row or member.
     SourceError
-        As `read_samples`.
+        As `read_shard`.
     """
     firsts, names, places, sizes = _MEMBERS.of(path, changed)
     for member in range(firsts[row], firsts[row + 1]):

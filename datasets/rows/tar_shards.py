@@ -1,6 +1,7 @@
 """Rows of tar shards (WebDataset, CLIP_benchmark): members `KEY.jpg`, `KEY.cls`, `KEY.json` ...
 
-Consecutive members of one key are a row. Only texts are read here, media when they are needed.
+Consecutive members of one key are a row. Only headers and texts are read here, media when they
+are needed; nothing is written to the disk.
 """
 
 import re
@@ -16,9 +17,9 @@ from savs.datasets.rows.media_names import IMAGES, VIDEOS
 from savs.foundation.files import regular_size
 
 TAR = ".tar"
-NAMES = "classnames.txt"
+CLASS_NAMES = "classnames.txt"
 """Beside the shards, or in the folder above: the class of each number, one a line."""
-COUNT = "nshards.txt"
+SHARD_COUNT = "nshards.txt"
 """Beside the shards: how many there are."""
 MAX_NAMES_BYTES = 2**24
 """Largest of these two files."""
@@ -31,7 +32,7 @@ _KEY = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]+)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class ShardRow:
     """A row of a shard."""
 
     key: str
@@ -55,7 +56,7 @@ def shard_values(path: Path, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
         A text is too large, not UTF-8 or not JSON, or a number has no class.
     """
     classes = _class_names(path)
-    samples = read_samples(path)
+    samples = read_shard(path)
     with path.open("rb") as file:
         for number, sample in enumerate(samples):
             where = f"{path} sample {sample.key!r}"
@@ -63,7 +64,7 @@ def shard_values(path: Path, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _values(
-    file: BinaryIO, sample: Sample, name: str, where: str, classes: Mapping[str, str] | None
+    file: BinaryIO, sample: ShardRow, name: str, where: str, classes: Mapping[str, str] | None
 ) -> dict[str, Any]:
     json_fields: dict[str, Any] = {}
     member_fields: dict[str, Any] = {}
@@ -103,12 +104,12 @@ def _label(number: str, classes: Mapping[str, str] | None, where: str) -> str:
     if not classes.get(number):
         raise RowError(
             f"{where}: cls is {number[:60]!r}, expected a number of one of the {len(classes)}"
-            f" classes in {NAMES}, from 0; correct one of the two"
+            f" classes in {CLASS_NAMES}, from 0; correct one of the two"
         )
     return classes[number]
 
 
-def read_samples(path: Path) -> list[Sample]:
+def read_shard(path: Path) -> list[ShardRow]:
     """Return the rows of a shard, from its headers alone.
 
     Folders, and members without a point in their name or with a name that begins with one, are left
@@ -120,7 +121,7 @@ def read_samples(path: Path) -> list[Sample]:
         It is no tar file, is compressed or truncated, has more members than `MAX_MEMBERS`, or one
         that is a link, a device or sparse.
     """
-    samples: list[Sample] = []
+    samples: list[ShardRow] = []
     try:
         size = regular_size(path)
         with path.open("rb") as file:
@@ -129,7 +130,7 @@ def read_samples(path: Path) -> list[Sample]:
                 if match is None:
                     continue
                 if not samples or samples[-1].key != match[1]:
-                    samples.append(Sample(match[1]))
+                    samples.append(ShardRow(match[1]))
                 name = PurePosixPath(member.name).name
                 if name in samples[-1].members:
                     raise ValueError(f"member {member.name!r} occurs twice")
@@ -184,7 +185,7 @@ class _Headers:
 
 def _class_names(path: Path) -> dict[str, str] | None:
     """Return number -> class of a shard, None where no file names them."""
-    near = [folder / NAMES for folder in (path.parent, path.parent.parent)]
+    near = [folder / CLASS_NAMES for folder in (path.parent, path.parent.parent)]
     names_file = next((file for file in near if file.is_file()), None)
     if names_file is None:
         return None
@@ -201,13 +202,14 @@ def require_all(paths: Sequence[Path]) -> None:
         There are more or fewer, or the file holds no number.
     """
     for folder in dict.fromkeys(path.parent for path in paths):
-        if not (folder / COUNT).is_file():
+        if not (folder / SHARD_COUNT).is_file():
             continue
-        text, shards = _small_text(folder / COUNT).strip(), [p for p in paths if p.parent == folder]
-        if not text.isdecimal() or int(text) != len(shards):
+        count = _small_text(folder / SHARD_COUNT).strip()
+        shards = [path for path in paths if path.parent == folder]
+        if not count.isdecimal() or int(count) != len(shards):
             raise SourceError(
-                f"{folder} has {len(shards)} tar files, expected {text[:20]!r} as {COUNT} says;"
-                " fetch the others, or name the files with a pattern such as 'DIR/*.tar'"
+                f"{folder} has {len(shards)} tar files, expected {count[:20]!r} as {SHARD_COUNT}"
+                " says; fetch the others, or name the files with a pattern such as 'DIR/*.tar'"
             )
 
 

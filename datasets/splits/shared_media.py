@@ -49,8 +49,6 @@ def content_ties(examples: Sequence[Example], digests: Mapping[str, str]) -> lis
 
     Parameters
     ----------
-    examples
-        The examples.
     digests
         What `recurring_digests` says of them.
 
@@ -77,8 +75,6 @@ def compare_splits(
 
     Parameters
     ----------
-    train, test
-        The examples.
     trained, tested
         The folders of their media.
     """
@@ -96,8 +92,6 @@ def content_table(examples: Sequence[Example], digests: Mapping[str, str]) -> pl
 
     Parameters
     ----------
-    examples
-        The examples.
     digests
         Name of a medium -> its SHA-256.
     """

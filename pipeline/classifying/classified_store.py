@@ -25,7 +25,7 @@ from savs.pipeline.selection.config_json import SelectionConfig
 from savs.stores import FeatureStore, ShardSpec
 from savs.stores.format.layout import CLAIMS, MANIFEST, RESULTS, Facts, decode_json
 from savs.stores.results import file_sha256, write_json
-from savs.stores.write.left_overs import require_no_writer
+from savs.stores.write.opening import require_no_writer
 
 STORE = ".store"
 """What the name of the store ends in, after that of the output."""

@@ -48,7 +48,7 @@ def find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") ->
     from savs.pipeline.errors import SelectionError
     from savs.pipeline.selection.older import is_of_store
     from savs.pipeline.selection.readouts import BUILT_IN
-    from savs.stores.files.paths import is_remote
+    from savs.stores.files.addresses import is_remote
     from savs.stores.results import CONFIG, results_folder
 
     readout = None if rule in BUILT_IN.values() else rule  # a built-in one is found by its name

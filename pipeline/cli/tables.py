@@ -1,11 +1,11 @@
 """Selections, evaluations and head maps as text."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from savs import stores
 from savs.pipeline.cli.output import print_line, print_table, say
-from savs.pipeline.running.formatting import percent, points, probability
+from savs.pipeline.running.formatting import percent
 
 if TYPE_CHECKING:
     import polars as pl
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 HEADS_SHOWN = 8
 CONFUSIONS_SHOWN = 10
 """Confusions that `--per-class` prints; metrics.json has all."""
-DIFFERENCE_HEADER = ("95 % interval", "difference", "95 % interval", "p", "p (Holm)")
-"""Headings behind that of the value."""
 SHADES = " ░▒▓█"
 """From the lowest score of a map to its highest."""
 WIDEST = 99
@@ -179,27 +177,6 @@ def _share(share: "Share | None") -> str:
     if share is None:
         return "-"
     return f"{percent(share.value)} ({percent(share.low)} .. {percent(share.high)})"
-
-
-def compared_cells(row: Mapping[str, Any], value: str) -> list[str]:
-    """Return the cells of a value with its interval, difference, interval and p values.
-
-    Parameters
-    ----------
-    row
-        With the columns `low`, `high`, `difference`, `difference_low`, `difference_high`, `p` and
-        `p_holm`.
-    value
-        Name of the column of the value itself.
-    """
-    return [
-        percent(row[value]),
-        f"{percent(row['low'])} .. {percent(row['high'])}",
-        points(row["difference"]),
-        f"{points(row['difference_low'])} .. {points(row['difference_high'])}",
-        probability(row["p"]),
-        probability(row["p_holm"]),
-    ]
 
 
 def draw_map(table: "pl.DataFrame") -> list[str]:

@@ -28,7 +28,7 @@ from savs.pipeline.selection.readouts.probabilities import softmax
 from savs.pipeline.selection.task_selection import fit_tasks, given_heads
 from savs.stores import FeatureStore
 from savs.stores.format.layout import CAPTIONS, LOGIT_SCALE
-from savs.stores.read.given_store import require_store
+from savs.stores.read.store import require_store
 
 
 def compares_captions(store: FeatureStore, readout: Readout | str | None) -> bool:

@@ -28,7 +28,7 @@ from savs.pipeline.selection.older import is_of_store, older_note
 from savs.pipeline.selection.selection import Selection, TaskSelection, default_heads, select
 from savs.stores import FeatureStore, Head, StoreIncompleteError
 from savs.stores.format.layout import THUMBNAIL_COLUMN
-from savs.stores.read.given_store import require_store
+from savs.stores.read.store import require_store
 
 BLOCK = 2**23
 """Features and scores that several small shards may have together: 32 MB of each."""

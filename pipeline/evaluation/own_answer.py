@@ -27,7 +27,7 @@ from savs.pipeline.selection.heads.training_set import training_tasks
 from savs.pipeline.selection.readouts import ClassScores
 from savs.stores import FeatureStore, ResultError
 from savs.stores.format.layout import GENERATED_CHARACTERS
-from savs.stores.read.given_store import require_store
+from savs.stores.read.store import require_store
 
 
 def own_answer(

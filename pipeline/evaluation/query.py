@@ -12,8 +12,8 @@ from savs.pipeline.evaluation.evaluation_file import load_metrics
 from savs.pipeline.selection.heads.head_votes import heads_frame
 from savs.pipeline.selection.selection_file import load_config
 from savs.stores import FeatureStore
-from savs.stores.files.paths import is_remote
-from savs.stores.read.given_store import require_store
+from savs.stores.files.addresses import is_remote
+from savs.stores.read.store import require_store
 from savs.stores.results import CONFIG, PREDICTIONS, results_folder
 
 FILES = {"predictions": PREDICTIONS, "votes": CONFIG}

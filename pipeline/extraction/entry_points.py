@@ -13,7 +13,7 @@ from savs.pipeline.inputs.input_options import InputKeywords, InputOptions
 from savs.pipeline.inputs.plugins import choose_benchmark
 from savs.pipeline.running.options import sort_keywords
 from savs.pipeline.running.progress import SILENT, Reporting
-from savs.stores.files.paths import find_place
+from savs.stores.files.addresses import find_place
 
 if TYPE_CHECKING:
     from savs.pipeline.extraction.checks.check_model import Checkup

@@ -17,7 +17,7 @@ from savs.pipeline.inputs.source import Source, make_fetching
 from savs.pipeline.running.launchers import find_rank
 from savs.pipeline.running.progress import Reporting
 from savs.stores import FeatureStore, StoreNotFoundError, open_store, reserve, store_of
-from savs.stores.files.paths import is_remote
+from savs.stores.files.addresses import is_remote
 
 
 def run_extraction(

@@ -33,8 +33,8 @@ from savs.stores import (
 )
 from savs.stores.format.layout import THUMBNAIL_COLUMN
 from savs.stores.shard.read import open_shard
-from savs.stores.write.open_shards import OpenShards
 from savs.stores.write.opening import Reservation
+from savs.stores.write.writer import OpenShards
 
 Show = Callable[[int], None]
 """Is told how many more rows are done."""

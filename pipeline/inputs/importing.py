@@ -35,8 +35,8 @@ from savs.pipeline.names import IMPORTED
 from savs.stores import FeatureStore, Identity, Manifest, ShardContent, head_name, open_store
 from savs.stores.format.layout import CLASSES, LOGIT_SCALE, SPLITS, TEXTS_OF_FILE, TEXTS_OF_NAMES
 from savs.stores.format.plan import ShardSpec, make_plan
-from savs.stores.shard.finite import is_finite
-from savs.stores.write.whole_store import whole_store
+from savs.stores.shard.content import is_finite
+from savs.stores.write.opening import whole_store
 
 SHARD_ROWS = 256
 """Of every imported store, so that `merge` joins them, whatever their sizes."""

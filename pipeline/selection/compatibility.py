@@ -12,7 +12,7 @@ from savs.pipeline.selection.config_json import SelectionConfig, TaskConfig, gri
 from savs.stores import FeatureStore
 from savs.stores.format.layout import digest
 from savs.stores.format.manifest import FeatureSource
-from savs.stores.read.given_store import require_store
+from savs.stores.read.store import require_store
 
 
 def require_same_model(store: FeatureStore, selection: SelectionConfig) -> None:

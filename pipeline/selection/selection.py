@@ -23,7 +23,7 @@ from savs.pipeline.selection.task_selection import (
     score_tasks,
 )
 from savs.stores import FeatureStore, Head
-from savs.stores.read.given_store import require_store
+from savs.stores.read.store import require_store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

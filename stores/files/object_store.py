@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from savs.foundation.errors import SavsError
 from savs.foundation.files import whole_file
 from savs.stores.errors import StoreWriteError
-from savs.stores.files.answers import AnswerError, reason
+from savs.stores.files.addresses import AnswerError, reason
 
 T = TypeVar("T")
 ATTEMPTS = 5

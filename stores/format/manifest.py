@@ -16,8 +16,8 @@ from savs.stores.errors import (
     StoreNotFoundError,
     StoreReadError,
 )
+from savs.stores.files.addresses import is_remote
 from savs.stores.files.object_store import write_whole
-from savs.stores.files.paths import is_remote
 from savs.stores.files.raw_file import RawFile
 from savs.stores.format.layout import (
     FORMAT,

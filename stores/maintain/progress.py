@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from savs.stores.format.manifest import Manifest
-from savs.stores.read.facts import shard_sizes
+from savs.stores.read.tables import shard_sizes
 from savs.stores.write import signs
-from savs.stores.write.claim_objects import claim_storage
-from savs.stores.write.process import Process, has_ended
+from savs.stores.write.claim_files import claim_storage
+from savs.stores.write.signs import Process, has_ended
 
 GONE = "gone"
 LEAST_S = 0.001

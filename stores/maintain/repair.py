@@ -10,7 +10,7 @@ from savs.stores.format.manifest import manifest_bytes, read_manifest
 from savs.stores.maintain.verify import Report, shard_problem, verify
 from savs.stores.write.claim_files import ClaimFiles
 from savs.stores.write.claims import Claims
-from savs.stores.write.left_overs import left_overs, require_no_writer
+from savs.stores.write.opening import left_overs, require_no_writer
 
 ASIDE = ".damaged"
 """Behind the name of a shard that was set aside."""

@@ -17,7 +17,7 @@ from savs.stores.format.manifest import (
 )
 from savs.stores.format.plan import ShardSpec
 from savs.stores.shard.read import Shard, open_shard
-from savs.stores.write.left_overs import left_overs
+from savs.stores.write.opening import left_overs
 
 REDO = "run the same `savs extract` command again"
 

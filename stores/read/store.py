@@ -9,19 +9,19 @@ import numpy as np
 import polars as pl
 
 from savs.foundation.arrays import Array
+from savs.foundation.errors import ParameterError
 from savs.stores.errors import HeadNotFoundError, ResultError, StoreIncompleteError
+from savs.stores.files.addresses import find_place
 from savs.stores.format.layout import (
     SPLITS,
     Head,
     LayerGrid,
     head_name,
 )
-from savs.stores.format.manifest import Manifest
+from savs.stores.format.manifest import Manifest, read_manifest
 from savs.stores.format.plan import ShardSpec
-from savs.stores.read.facts import store_facts
-from savs.stores.read.gathering import Block, gather, read_blocks
-from savs.stores.read.scan import scan_shards
-from savs.stores.read.tables import Tables
+from savs.stores.read.gathering import Block, gather, read_blocks, scan_shards
+from savs.stores.read.tables import Shards, Tables, store_facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,3 +271,55 @@ class FeatureStore:
                 f"{self.path} holds {what}; it has {len(held)} heads from"
                 f" {head_name(self.heads[0])} to {head_name(self.heads[-1])}"
             )
+
+
+def open_store(path: str | Path, *, partial: bool = False) -> FeatureStore:
+    """Open a store for reading; nothing but store.json is read.
+
+    Parameters
+    ----------
+    path
+        The store's folder, or its URL: `https://`, `s3://`, `hf://` or another that fsspec reads.
+    partial
+        Read the finished shards as if they were all, while an extraction still writes others.
+
+    Raises
+    ------
+    StoreNotFoundError
+        The folder does not exist or holds no store.
+    StoreFormatError
+        This release does not read its format version.
+    StoreCorruptError
+        store.json is damaged.
+    """
+    folder = find_place(path)
+    return store_of(folder, read_manifest(folder), partial=partial)
+
+
+def store_of(folder: Any, manifest: Manifest, *, partial: bool = False) -> FeatureStore:
+    """Return the store in a folder, or at a URL, whose store.json was read.
+
+    Parameters
+    ----------
+    folder
+        Path of the folder, or of the URL.
+    manifest
+        What `store.json` says.
+    partial
+        Read a store with missing shards as if it were complete.
+    """
+    return FeatureStore(folder, manifest, Tables(Shards(folder, manifest)), partial=partial)
+
+
+def require_store(store: Any) -> None:
+    """Check an argument of a public function.
+
+    Raises
+    ------
+    ParameterError
+        It is no open store, but its path, for example.
+    """
+    if not isinstance(store, FeatureStore):
+        raise ParameterError(
+            f"store is {store!r:.100}, expected an open store; pass open_store(PATH)"
+        )

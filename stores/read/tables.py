@@ -1,17 +1,69 @@
 """What the shards of a store tell beside features: examples, skipped examples, order, time."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from savs.foundation.arrays import Array
-from savs.stores.errors import StoreIncompleteError
-from savs.stores.format.layout import SECONDS
+from savs.stores.errors import StoreIncompleteError, StoreMismatchError
+from savs.stores.files.addresses import is_remote
+from savs.stores.files.raw_file import size_bytes
+from savs.stores.format.layout import RESULTS, SECONDS
+from savs.stores.format.manifest import Manifest
 from savs.stores.format.plan import ShardSpec
-from savs.stores.read.shards import Shards
-from savs.stores.shard.checksums import damage
-from savs.stores.shard.read import Shard
-from savs.stores.shard.text_columns import EXAMPLE_SCHEMA, SKIPPED_SCHEMA, check_labels
+from savs.stores.shard.content import EXAMPLE_SCHEMA, SKIPPED_SCHEMA, check_labels
+from savs.stores.shard.index import damage
+from savs.stores.shard.read import Shard, open_shard
+
+
+@dataclass(frozen=True, slots=True)
+class Shards:
+    """A store's shards, opened one at a time."""
+
+    folder: Any
+    """The store's folder or URL."""
+    manifest: Manifest
+    _seen: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+    """Name of a shard -> its fingerprint at the first look."""
+    _found: dict[ShardSpec, bool] = field(default_factory=dict, repr=False, compare=False)
+    """Each planned shard, and whether it had its file at the first look."""
+
+    def present(self, split: str | None = None, *, missing: bool = False) -> list[ShardSpec]:
+        """Return the planned shards of a split, or of all, that have a file; or that have none.
+
+        The first look counts. A shard that comes while the store is read stays out: examples that
+        were read before would be paired with other rows.
+        """
+        if not self._found:
+            sizes = shard_sizes(self.folder, self.manifest)
+            specs = self.manifest.plan.shards()
+            self._found.update({spec: spec.name in sizes for spec in specs})
+        asked = [spec for spec in self._found if split in (None, spec.split)]
+        return [spec for spec in asked if self._found[spec] != missing]
+
+    @contextmanager
+    def open(self, spec: ShardSpec) -> Iterator[Shard]:
+        """Open a shard, checked against the plan.
+
+        Raises
+        ------
+        StoreMismatchError
+            It was written again since it was first opened, so rows read then may not be its rows
+            now.
+        StoreCorruptError, StoreReadError
+            It is damaged, or cannot be read.
+        """
+        with open_shard(self.folder / spec.name, spec, self.manifest) as shard:
+            if self._seen.setdefault(spec.name, shard.fingerprint) != shard.fingerprint:
+                raise StoreMismatchError(
+                    f"{self.folder / spec.name} changed while it was read, perhaps by `savs extract"
+                    " --retry-skipped`; run this command again"
+                )
+            yield shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,3 +175,40 @@ class Tables:
 def _seconds_of(shard: Shard) -> float | None:
     found = shard.run.get(SECONDS)
     return found if isinstance(found, int | float) and not isinstance(found, bool) else None
+
+
+def store_facts(folder: Path, manifest: Manifest) -> dict[str, Any]:
+    """Return the facts that `savs show` prints, ready for JSON."""
+    shards, grid = manifest.plan.shards(), manifest.identity.grid
+    sizes = shard_sizes(folder, manifest)
+    return {
+        "path": str(folder),
+        "model": dict(manifest.identity.model),
+        "processor": dict(manifest.identity.processor),
+        "benchmark": dict(manifest.identity.benchmark),
+        "dtype": manifest.identity.dtype,
+        "layers": len(grid),
+        "heads": sum(len(layer.heads) for layer in grid),
+        "head_dims": sorted({layer.head_dim for layer in grid}),
+        "planned": {split: len(plan.ids) for split, plan in manifest.plan.splits.items()},
+        "shards": len(shards),
+        "missing_shards": [s.name for s in shards if s.name not in sizes],
+        "bytes": sum(sizes.values()),
+        "sealed": manifest.sealed,
+        "runs": [dict(run) for run in manifest.runs],
+        "results": []
+        if is_remote(folder)
+        else sorted(p.parent.name for p in folder.glob(f"{RESULTS}/*/metrics.json")),
+    }
+
+
+def shard_sizes(folder: Path, manifest: Manifest) -> dict[str, int]:
+    """Return the size in bytes of each planned shard that has its file.
+
+    A finished remote store is believed: it has all that store.json lists.
+    """
+    if is_remote(folder) and manifest.sealed:
+        return {shard.name: shard.bytes for shard in manifest.shards}
+    names = [shard.name for shard in manifest.plan.shards()]
+    sizes = {name: size_bytes(folder / name) for name in names}
+    return {name: size for name, size in sizes.items() if size is not None}

@@ -15,17 +15,18 @@ import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
 from msgspec import Meta
+from zlib_ng import zlib_ng
 
 from savs.foundation.arrays import Array
+from savs.foundation.errors import SavsError
 from savs.stores.errors import REPAIR, StoreCorruptError
 from savs.stores.files.raw_file import RawFile
 from savs.stores.format.layout import Count
-from savs.stores.shard.checksums import crc32, damage
 
 PAGE_BYTES = 4096
 """An index is no shorter, so that HDF5 puts it at the end of the file and nowhere before."""
@@ -145,3 +146,28 @@ def _tail(file: RawFile, count: int) -> bytes:
     values = np.empty(min(count, file.size_bytes), np.uint8)
     file.fill(values, file.size_bytes - len(values))
     return values.tobytes()
+
+
+class damage:  # noqa: N801, used as a function is; contextlib's way takes twice as long
+    """Turn whatever reading damaged bytes raises into a StoreCorruptError that says where."""
+
+    __slots__ = ("_where",)
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is None or isinstance(error, SavsError | MemoryError):
+            return
+        if isinstance(error, Exception):  # HDF5, numpy, polars and JSON each have their own
+            raise StoreCorruptError(
+                f"{self._where} is damaged: {type(error).__name__}: {error}; {REPAIR}"
+            ) from error
+
+
+def crc32(array: Array) -> int:
+    """Return the CRC-32 of an array's bytes."""
+    return zlib_ng.crc32(np.ascontiguousarray(array))

@@ -29,10 +29,8 @@ from savs.stores.format.layout import (
 )
 from savs.stores.format.manifest import Manifest
 from savs.stores.format.plan import ShardSpec
-from savs.stores.shard.checksums import crc32, damage
-from savs.stores.shard.finite import endless_row
-from savs.stores.shard.index import Entry, Index, read_index
-from savs.stores.shard.text_columns import check_columns, decode_column
+from savs.stores.shard.content import check_columns, decode_column, endless_row
+from savs.stores.shard.index import Entry, Index, crc32, damage, read_index
 
 UINT8 = np.dtype(np.uint8).str
 

@@ -22,10 +22,8 @@ from savs.stores.format.layout import (
 )
 from savs.stores.format.manifest import Identity
 from savs.stores.format.plan import ShardSpec
-from savs.stores.shard.checksums import crc32
-from savs.stores.shard.content import ShardContent
-from savs.stores.shard.index import PAGE_BYTES, Entry, write_index
-from savs.stores.shard.text_columns import encode_column
+from savs.stores.shard.content import ShardContent, encode_column
+from savs.stores.shard.index import PAGE_BYTES, Entry, crc32, write_index
 
 
 def write_shard(

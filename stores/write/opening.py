@@ -1,27 +1,33 @@
 """Open a store for writing: made, resumed or extended, by one process or by many."""
 
 import os
+import re
+import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from savs.foundation.files import PARTIAL, make_folder
-from savs.stores.errors import StoreMismatchError, StoreNotFoundError, StoreWriteError
+from savs.foundation.files import PARTIAL, Noted, make_folder, note, noted_files, remove_noted
+from savs.stores.errors import (
+    StoreLockedError,
+    StoreMismatchError,
+    StoreNotFoundError,
+    StoreWriteError,
+)
+from savs.stores.files.addresses import WRITABLE, is_remote, is_writable
 from savs.stores.files.object_store import object_names
-from savs.stores.files.paths import WRITABLE, is_remote, is_writable
-from savs.stores.format.layout import CLAIMS, MANIFEST
+from savs.stores.format.layout import CLAIMS, MANIFEST, RESULTS
 from savs.stores.format.manifest import Identity, Manifest, read_manifest, write_manifest
 from savs.stores.format.plan import PlannedRow, ShardSpec, make_plan
-from savs.stores.write.begun_store import EMPTY, claim_begun, is_begun, remove_begun
-from savs.stores.write.claim_files import ClaimFiles
-from savs.stores.write.claim_objects import ClaimObjects, claim_storage
-from savs.stores.write.claims import ClaimLostError, Claims
-from savs.stores.write.left_overs import left_overs
-from savs.stores.write.manifest_change import change_manifest
-from savs.stores.write.write_errors import write_errors
-from savs.stores.write.writer import FeatureWriter
+from savs.stores.results import remove_empty
+from savs.stores.write import signs
+from savs.stores.write.claim_files import NEW, ClaimFiles, ClaimObjects, claim_storage
+from savs.stores.write.claims import ClaimLostError, Claims, newest, parse_claim
+from savs.stores.write.signs import Process, has_ended, is_here, parse_process
+from savs.stores.write.writer import FeatureWriter, change_manifest, write_errors
 
 PlannedRows = Mapping[str, Sequence[PlannedRow]]
 """Split -> its examples, in the order of the input file."""
@@ -253,3 +259,178 @@ def _agreed(
         raise StoreMismatchError(f"{path}: {error}") from error
     listed = tuple(shard for shard in found.shards if (path / shard.name).exists())
     return replace(found, plan=plan, shards=listed)
+
+
+BEGUN = "new-store"
+"""What the process claims that makes a new store whole."""
+EMPTY = "pass a new or empty folder"
+
+
+def is_begun(path: Path, manifest: Manifest) -> bool:
+    """Return whether a folder has the unfinished store of a killed writer; False in an empty one.
+
+    Raises
+    ------
+    StoreMismatchError
+        The folder has something else.
+    StoreLockedError
+        That writer, or another one, lives.
+    """
+    if not os.path.lexists(path):
+        return False
+    names = {entry.name for entry in path.iterdir()} if path.is_dir() else {path.name}
+    has_claims = path.is_dir() and CLAIMS in names
+    begun = has_claims and BEGUN in newest(ClaimFiles(path).names())
+    if has_claims and all(name == CLAIMS or name.endswith(PARTIAL) for name in names):
+        begun = False  # it was killed before it wrote store.json
+    elif names and not (begun and _is_same(path, manifest)):
+        raise StoreMismatchError(f"{path} exists and is not empty; {EMPTY}")
+    if has_claims:
+        require_no_writer(path)
+    return begun
+
+
+def _is_same(path: Path, manifest: Manifest) -> bool:
+    """Return whether a folder has an unfinished store of the same features and examples."""
+    try:
+        found = read_manifest(path)
+    except StoreNotFoundError:
+        return False
+    same = (found.identity, found.plan) == (manifest.identity, manifest.plan)
+    return same and not found.sealed
+
+
+def claim_begun(path: Path, claims: Claims) -> None:
+    """Claim `BEGUN`, maybe of a killed writer.
+
+    Raises
+    ------
+    StoreLockedError
+        Another process was first.
+    """
+    while not claims.take(BEGUN):
+        holder = claims.holder(BEGUN)
+        if holder is not None and claims.signs.lives(holder.id):
+            raise StoreLockedError(
+                f"{path} is being written by {holder}; wait for it, or pass another folder"
+            )
+        time.sleep(LOOK_EVERY_S)
+
+
+def remove_begun(path: Path, manifest: Manifest, claims: Claims) -> None:
+    """Remove all but store.json of a killed writer, whose files are noted as those of this one.
+
+    Raises
+    ------
+    StoreMismatchError
+        Another process has finished the store.
+    """
+    if not _is_same(path, manifest):
+        raise StoreMismatchError(f"another process has just made a store in {path}; {EMPTY}")
+    shards = [path / spec.name for spec in manifest.plan.shards()]
+    results = [file for file in (path / RESULTS).rglob("*") if file.is_file()]
+    for file in filter(Path.exists, [path / MANIFEST, *shards, *results]):
+        note(file, file)
+    for shard in shards:
+        shard.unlink(missing_ok=True)
+    if (path / RESULTS).is_dir():
+        shutil.rmtree(path / RESULTS)
+    claims.sweep()
+    for left in left_overs(path):
+        left.unlink(missing_ok=True)
+
+
+NOTHING_LEFT = "nothing of the new store is left; make room, or pass another --out"
+
+
+@contextmanager
+def whole_store(out: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
+    """Write a new store whole, or leave the folder as it was.
+
+    Another process may join the store meanwhile: what that has written stays.
+    """
+    was_there = out.exists()
+    with noted_files() as written:
+        try:
+            with new_writer(out, manifest) as writer:
+                yield writer
+        except BaseException as error:
+            with suppress(OSError):
+                _remove(out, written, keep_folder=was_there)
+            if isinstance(error, StoreWriteError) and isinstance(error.__cause__, OSError):
+                with write_errors(out, NOTHING_LEFT):
+                    raise error.__cause__ from None
+            raise
+
+
+def _remove(out: Path, written: Noted, *, keep_folder: bool) -> None:
+    """Remove what was written in a store, and itself if no other process has a part in it."""
+    ours = [file for file in written if file[0].is_relative_to(out)]
+    remove_noted([file for file in ours if file[0] != out / MANIFEST])
+    remove_empty(out / RESULTS)
+    if {path.name for path in out.iterdir()} == {MANIFEST}:
+        remove_noted(ours)
+        if not keep_folder:
+            out.rmdir()
+
+
+LOOK_EVERY_S = 1.0
+_UNFINISHED = re.compile(rf"(.+-\d+\.h5|{re.escape(MANIFEST)})\..*{re.escape(PARTIAL)}")
+"""Name of an unfinished file, with the name that it was to get."""
+
+
+def left_overs(folder: Path, *, nobody_writes: bool = False) -> list[Path]:
+    """Return the claims, signs and unfinished files in a store whose writers are gone.
+
+    Without `nobody_writes` those of processes on other hosts are left alone. An unfinished file has
+    a claim as long as its writer lives, so the claims are looked at after it was seen.
+    """
+    unfinished = [path for path in sorted(folder.glob(f"*{PARTIAL}")) if path.is_file()]
+    storage = ClaimFiles(folder)
+    names = sorted(storage.names())
+
+    def is_gone(process: Process | None) -> bool:
+        return nobody_writes or (process is not None and has_ended(process))
+
+    holders = {
+        name: parse_process(storage.read(f"{name}.{generation}"))
+        for name, generation in newest(names).items()
+    }
+    gone = {name for name, holder in holders.items() if is_gone(holder)}
+    signs_gone = {p.id + signs.SIGN for p, _ in signs.read_signs(storage) if is_gone(p)}
+    found = [
+        folder / CLAIMS / name
+        for name in names
+        if name.removesuffix(NEW) in signs_gone or parse_claim(name)[0] in gone
+    ]
+    for path in unfinished:
+        target = _UNFINISHED.fullmatch(path.name)
+        if target and target[1] not in holders.keys() - gone and path.exists():
+            found.append(path)
+    return found
+
+
+def require_no_writer(folder: Path) -> None:
+    """Raise StoreLockedError while a live process writes to a store.
+
+    A process on another host lives if it shows a sign within `STALE_S`; this waits for that.
+    """
+    storage = ClaimFiles(folder)
+    first = _alive(storage)
+    deadline_s = time.monotonic() + signs.STALE_S
+    while True:
+        now = _alive(storage)
+        for process, sign in now.items():
+            if is_here(process) or first.get(process) != sign:
+                raise StoreLockedError(
+                    f"{folder} is being written by {process}; wait for it, or stop it"
+                )
+        if not now or time.monotonic() > deadline_s:
+            return
+        time.sleep(LOOK_EVERY_S)
+
+
+def _alive(storage: ClaimFiles) -> dict[Process, Any]:
+    """Return the processes of which it is not known that they have ended, and their signs."""
+    found = signs.read_signs(storage)
+    return {process: sign for process, sign in found if not has_ended(process)}

@@ -103,7 +103,7 @@ def test_tiny_and_huge_features_are_classified_as_others_are(tmp_path, scale, re
 @pytest.mark.parametrize("scale", [1e-30, 1e19])
 def test_a_sweep_of_tiny_and_huge_features_is_as_others(tmp_path, scale) -> None:
     found, expected = (
-        sweep(store_of(tmp_path / str(by), by), heads=[1, 4], shots=[1, 2], draws=3).draws
+        sweep({"s": store_of(tmp_path / str(by), by)}, heads=[1, 4], shots=[1, 2], draws=3).values
         for by in (scale, 1.0)
     )
     assert found.equals(expected)

@@ -137,18 +137,17 @@ def test_sweep(savs, store, tmp_path):
     given = ["--heads", "1,all", "--shots", "1,3", "--draws", "2", "--readouts", "vote,lda"]
     found = ok(savs("sweep", store, *given, "--out", tmp_path, "--json"))
     assert len(found["summary"]) == 2 * 2 * 2
-    draws = pl.read_parquet(tmp_path / "draws.parquet")
-    assert draws.filter(pl.col("metric") == "accuracy").height == 2 * 2 * 2 * 2
-    assert pl.read_parquet(tmp_path / "summary.parquet").columns[-1] == "draws"
-    assert len(found["differences"]) == 2 * 2
-    assert pl.read_parquet(tmp_path / "differences.parquet")["a"].unique().to_list() == ["vote"]
+    values = pl.read_parquet(tmp_path / "values.parquet")
+    assert values.filter(pl.col("metric") == "accuracy").height == 2 * 2 * 2 * 2
+    against = pl.read_parquet(tmp_path / "summary.parquet")["against"]
+    assert against.drop_nulls().unique().to_list() == ["vote"]
     units = pl.read_parquet(tmp_path / "units.parquet").filter(pl.col("metric") == "accuracy")
     assert units["scores"].list.len().unique().to_list() == [2]
-    assert units.height == 2 * 2 * 2 * draws["units"][0]
+    assert units.height == 2 * 2 * 2 * values["units"][0]
     table = savs("sweep", store, *given, "--out", tmp_path)
-    first, second = (part.splitlines() for part in table.stdout.split("\n\n"))
-    assert first[0].split()[:3] == second[0].split()[:3] == ["readout", "shots", "heads"]
-    assert (len(first), len(second)) == (1 + 8, 1 + 4)
+    heading, *rows = table.stdout.splitlines()
+    assert heading.split()[:3] == ["readout", "shots", "heads"]
+    assert [row.split()[0] for row in rows] == ["vote"] * 4 + ["lda"] * 4
     assert "minus vote on the same draws" in table.stderr
 
 
@@ -157,7 +156,7 @@ def test_one_draw_has_no_interval_but_a_note(savs, store, tmp_path):
         "sweep", store, "--shots", "1,all", "--draws", "1", "--heads", "2", "--out", tmp_path
     )
     for row in table.stdout.splitlines()[1:]:
-        assert row.split()[4:] == ["-", "-", "..", "-", "1"]
+        assert row.split()[4:] == ["-", "1", "-", "..", "-"]
     assert "one draw has no interval" in table.stderr
 
 
@@ -170,11 +169,10 @@ def test_a_sweep_of_stores_of_different_examples(savs, store, tmp_path):
     vote, lda = found["stores"]
     assert (vote["readout"], vote["stores"], vote["difference"]) == ("vote", 2, None)
     assert lda["wins"] + lda["ties"] + lda["losses"] == 2
-    alone = [
-        pl.read_parquet(out / name / "differences.parquet")["difference"][0]
-        for name in ("features", "other")
-    ]
-    assert lda["difference"] == pytest.approx(sum(alone) / 2)
+    alone = pl.read_parquet(out / "summary.parquet").filter(readout="lda", metric="accuracy")
+    assert alone["data_set"].to_list() == ["features", "other"]
+    assert lda["difference"] == pytest.approx(alone["difference"].mean())
+    assert pl.read_parquet(out / "stores.parquet").to_dicts() == found["stores"]
     table = savs("sweep", store, other, *given, "--out", out)
     assert table.stdout.splitlines()[0].split()[-3:] == ["wins", "ties", "losses"]
     assert "the stores hold different test examples" in table.stderr
@@ -187,12 +185,15 @@ def test_a_sweep_of_stores_of_the_same_examples(savs, store, tmp_path):
     given = ["--shots", "1,all", "--draws", "3", "--readouts", "vote,other:lda"]
     out = tmp_path / "out"
     found = ok(savs("sweep", store, other, *given, "--out", out, "--json"))
-    names = ["features:vote", "other:vote", "other:lda"]
-    assert [row["readout"] for row in found["summary"]] == [n for n in names for _ in range(2)]
-    assert {(row["a"], row["heads"]) for row in found["differences"]} == {("features:vote", 4)}
+    names = [("features", "vote"), ("other", "vote"), ("other", "lda")]
+    rows = found["summary"]
+    assert [(row["store"], row["readout"]) for row in rows] == [n for n in names for _ in range(2)]
+    assert {(row["against"], row["heads"]) for row in rows[2:]} == {("features:vote", 4)}
     table = savs("sweep", store, other, *given, "--out", out)
     assert "minus features:vote on the same draws" in table.stderr
-    assert savs("sweep", store, other, *given, "--heads", "1,2", "--out", out).returncode == 2
+    several = savs("sweep", store, other, *given, "--heads", "1,2", "--out", out)
+    assert several.returncode == 1
+    assert "expected one number: methods are compared at one" in several.stderr
     assert savs("sweep", store, store, *given, "--out", out).returncode == 2
     lacking = savs("sweep", store, "--readouts", "vote,zero-shot", "--out", out)
     assert lacking.returncode == 1

@@ -10,8 +10,7 @@ from PIL import Image
 from random_stores import draw_problem, write_problem
 from reported import ATTACK, save_random_result
 
-from savs.pipeline import calibrate, evaluate, report, save_evaluation, select, sweep_depth
-from savs.pipeline.evaluation.sweep.depth_file import save_depth
+from savs.pipeline import calibrate, evaluate, report, save_evaluation, save_sweep, select, sweep
 
 pytestmark = [pytest.mark.browser, pytest.mark.thorough]
 
@@ -27,7 +26,9 @@ def page(tmp_path_factory) -> Path:
     for readout in ("vote", "lda"):
         selection = calibrate(store, select(store, heads=2, readout=readout)).selection
         save_evaluation(evaluate(store, selection, risk=0.3), store.path / "results" / readout)
-    save_depth(sweep_depth(store, heads=2, draws=1), store.path / "results" / "depth")
+    save_sweep(
+        sweep(store, heads=[2], draws=1, max_layers="each"), store.path / "results" / "depth"
+    )
     report(store.path, out=folder / "page.html", compare_heads=True, space=True)
     return folder / "page.html"
 

@@ -53,8 +53,10 @@ def test_depth_is_printed_and_written(savs, store, tmp_path) -> None:
     swept = savs("sweep", store, "--max-layers", "each", "--heads", "4", "--out", tmp_path / "d")
     assert swept.returncode == 0, swept.stderr
     assert swept.stdout.count("\n") == 4
-    assert pl.read_parquet(tmp_path / "d" / "depth.parquet")["max_layer"].max() == 4
+    assert pl.read_parquet(tmp_path / "d" / "summary.parquet")["max_layer"].max() == 4
     shown = savs("sweep", store, "--max-layers", "0", "--heads", "4", "--json")
-    assert {row["max_layer"] for row in json.loads(shown.stdout)["depth"]} == {0, 4}
-    for wrong in (("--max-layers", "x"), ("--max-layers", "0", "--heads", "1,2")):
-        assert savs("sweep", store, *wrong).returncode == 2
+    assert {row["max_layer"] for row in json.loads(shown.stdout)["summary"]} == {0, 4}
+    assert savs("sweep", store, "--max-layers", "x").returncode == 2
+    wrong = savs("sweep", store, "--max-layers", "0", "--heads", "1,2")
+    assert wrong.returncode == 1
+    assert "expected one number: depths are compared at one" in wrong.stderr

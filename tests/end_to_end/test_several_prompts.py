@@ -39,7 +39,7 @@ def test_one_store_has_both_prompts_to_compare_and_to_classify_by(savs, rows, tm
     assert json.loads(again.stdout)["rows"] == 0  # the same prompts: nothing is left to do
     assert savs("select", "s", "--heads", 2).returncode == 0
     swept = json.loads(savs("sweep", "s", "--prompts", "--heads", 2, "--json").stdout)
-    assert [(row["prompt"], row["examples"]) for row in swept["prompts"]] == [
+    assert [(row["prompt"], row["units"]) for row in swept["summary"]] == [
         (prompt, 8) for prompt in ASKED
     ]
     both = json.loads(savs("classify", "s/results/vote", image, "--json").stdout)["predictions"]

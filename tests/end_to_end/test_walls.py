@@ -60,7 +60,7 @@ BREACHES = {
     ),
     "a room of the stores imports upwards": (
         "stores/format/plan.py",
-        "from savs.stores.read.opening import open_store",
+        "from savs.stores.read.store import open_store",
         "rooms of the stores import downwards",
     ),
     "the model imports what runs it": (

@@ -24,10 +24,7 @@ TAKE_A_STORE: dict[str, Callable[[Any], Any]] = {
     "query": lambda store: pipeline.query(store, "SELECT 1"),
     "export": lambda store: pipeline.export(store, "x.parquet", [(0, 0)], ["test"], "parquet"),
     "heads_frame": pipeline.heads_frame,
-    "sweep": pipeline.sweep,
-    "sweep_depth": pipeline.sweep_depth,
-    "sweep_methods": lambda store: pipeline.sweep_methods({"a": store}),
-    "sweep_prompts": pipeline.sweep_prompts,
+    "sweep": lambda store: pipeline.sweep({"a": store}),
     "slim": lambda store: pipeline.slim(store, [(0, 0)], "out"),
     "merge": lambda store: pipeline.merge([store], "out"),
     "write_bundle": lambda store: pipeline.write_bundle(store, "c", "out"),
@@ -69,8 +66,8 @@ def test_a_path_is_no_evaluation() -> None:
 
 
 def test_stores_have_names_and_shots_a_kind() -> None:
-    with pytest.raises(ParameterError, match="expected name -> store, as a dictionary"):
-        pipeline.sweep_methods(["features"])
+    with pytest.raises(ParameterError, match="expected an open store"):
+        pipeline.sweep(["features"])
     with pytest.raises(ParameterError, match="shots is 20, expected Shots"):
         pipeline.split("general", "all.jsonl", train="a.jsonl", test="b.jsonl", shots=20)
 

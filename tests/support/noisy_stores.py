@@ -1,7 +1,6 @@
 """Stores of three noisy classes, of two models, with the same examples."""
 
 import numpy as np
-import polars as pl
 
 from stores import make_store
 
@@ -26,6 +25,7 @@ def other(folder, order=range(15), **given):
     )
 
 
-def accuracy(table, readout):
-    rows = table.filter(pl.col("metric") == "accuracy", pl.col("readout") == readout)
+def accuracy(values, **point):
+    """Return the accuracies of a sweep at some points, draw by draw."""
+    rows = values.filter(metric="accuracy", **point)
     return rows.sort("shots", "draw", nulls_last=True)["value"].to_list()

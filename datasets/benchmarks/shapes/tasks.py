@@ -4,7 +4,7 @@ First what all tasks are made of, then six families of them, then `TASKS`, their
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from savs.datasets.benchmarks.shapes.scenes import (
@@ -118,26 +118,24 @@ def count(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
 
 def position(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
     """Ask on which side the only thing of its kind is: 2 classes."""
-    scene = draw(None)
-    middle = scene.canvas[0] / 2
-    single = [t for t in unique_things(scene.things, "kind") if abs(t.x - middle) >= SIDE_CLEAR_PX]
-    if not single:
-        return ()
-    thing = rng.choice(single)
-    question = f"Is the {spell(thing.kind)} on the left or on the right?"
-    return (Item((scene,), question, "left" if thing.x < middle else "right"),)
+    return _half(rng, draw(None), 0, ("left", "right"), "on the left or on the right")
 
 
 def height(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
     """Ask whether the only thing of its kind is at the top or the bottom: 2 classes."""
-    scene = draw(None)
-    middle = scene.canvas[1] / 2
-    single = [t for t in unique_things(scene.things, "kind") if abs(t.y - middle) >= SIDE_CLEAR_PX]
-    if not single:
+    return _half(rng, draw(None), 1, ("top", "bottom"), "at the top or at the bottom")
+
+
+def _half(
+    rng: random.Random, scene: Scene, axis: int, names: tuple[str, str], where: str
+) -> tuple[Item, ...]:
+    middle = scene.canvas[axis] / 2
+    offsets = [(t, (t.x, t.y)[axis] - middle) for t in unique_things(scene.things, "kind")]
+    clear = [(thing, offset) for thing, offset in offsets if abs(offset) >= SIDE_CLEAR_PX]
+    if not clear:
         return ()
-    thing = rng.choice(single)
-    question = f"Is the {spell(thing.kind)} at the top or at the bottom?"
-    return (Item((scene,), question, "top" if thing.y < middle else "bottom"),)
+    thing, offset = rng.choice(clear)
+    return (Item((scene,), f"Is the {spell(thing.kind)} {where}?", names[offset >= 0]),)
 
 
 def size(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
@@ -466,29 +464,30 @@ FRUITS = {
     "cyan": "date",
 }
 """Colour -> an arbitrary name."""
-SIZES = {"large": "mouse", "small": "whale"}
+CREATURES = {"large": "mouse", "small": "whale"}
 """Size -> a name that suggests the opposite."""
 
 
 def animal(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
     """Ask for the made-up name of the only thing's shape: 4 classes."""
     scene = draw([rng.choice(FAMILIAR_KINDS)])
-    question = "What animal is this? Choose from cat, dog, bird, fish."
-    return (Item((scene,), question, ANIMALS[scene.things[0].shape]),)
+    return (Item((scene,), _choose("animal", ANIMALS), ANIMALS[scene.things[0].shape]),)
 
 
 def fruit(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
     """Ask for the made-up name of the only thing's colour: 6 classes."""
     scene = draw([rng.choice(FAMILIAR_KINDS)])
-    question = "What fruit is this? Choose from mango, fig, plum, kiwi, lime, date."
-    return (Item((scene,), question, FRUITS[scene.things[0].color]),)
+    return (Item((scene,), _choose("fruit", FRUITS), FRUITS[scene.things[0].color]),)
+
+
+def _choose(what: str, names: Mapping[str, str]) -> str:
+    return f"What {what} is this? Choose from {', '.join(names.values())}."
 
 
 def creature(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
     """Ask for the made-up name of the only thing's size: 2 classes."""
     scene = draw([rng.choice(FAMILIAR_KINDS)])
-    question = "Is this a mouse or a whale?"
-    return (Item((scene,), question, SIZES[scene.things[0].size]),)
+    return (Item((scene,), "Is this a mouse or a whale?", CREATURES[scene.things[0].size]),)
 
 
 def concept(rng: random.Random, draw: Draw) -> tuple[Item, ...]:

@@ -24,7 +24,7 @@ from savs.pipeline.selection.selection_file import (
 )
 from savs.stores import FeatureStore, ResultError
 from savs.stores.format.layout import LOGIT_SCALE
-from savs.stores.read.given_store import require_store
+from savs.stores.read.store import require_store
 from savs.stores.results import CLASSIFIER, CONFIG, unfinished_result, whole_result, write_file
 
 CARD = "README.md"

@@ -33,7 +33,7 @@ from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.running.formatting import format_bytes, format_seconds
 from savs.pipeline.running.progress import Reporting
-from savs.stores.files.paths import find_place, is_remote
+from savs.stores.files.addresses import find_place, is_remote
 
 if TYPE_CHECKING:
     from savs.datasets import Benchmark

@@ -10,7 +10,7 @@ from savs import pipeline
 from savs.pipeline.cli.options.shared import JsonOption, StoreArgument, option
 from savs.pipeline.cli.output import print_json, print_line, print_table, say
 from savs.pipeline.running.formatting import format_bytes, format_seconds
-from savs.stores.files.paths import is_writable
+from savs.stores.files.addresses import is_writable
 
 if TYPE_CHECKING:
     from savs.stores import FeatureStore
@@ -103,7 +103,7 @@ def _print_head_map(
 
     from savs.pipeline.cli.tables import draw_map
     from savs.pipeline.selection.head_map import head_map
-    from savs.stores.files.paths import is_remote
+    from savs.stores.files.addresses import is_remote
     from savs.stores.results import results_folder
 
     if path is None and is_remote(store.path):
@@ -183,7 +183,7 @@ def _older(store: "FeatureStore") -> list[str]:
     from savs.foundation.errors import SavsError
     from savs.pipeline.selection.older import appended_since
     from savs.pipeline.selection.selection_file import load_config
-    from savs.stores.files.paths import is_remote
+    from savs.stores.files.addresses import is_remote
     from savs.stores.format.layout import RESULTS
     from savs.stores.results import CONFIG
 

@@ -1,12 +1,13 @@
-"""`savs sweep`: readouts, numbers of heads and of shots, over the same few-shot draws."""
+"""`savs sweep`: readouts over heads, shots, depths, prompts and stores, as one table."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from savs import pipeline
-from savs.pipeline.cli.depth import parse_depths, print_depth
 from savs.pipeline.cli.options.shared import (
     BenchmarkOption,
     JsonOption,
@@ -15,20 +16,17 @@ from savs.pipeline.cli.options.shared import (
     parse_heads,
     result_place,
 )
-from savs.pipeline.cli.output import print_json, print_line, say, visible
-from savs.pipeline.cli.prompt_table import sweep_store_prompts
-from savs.pipeline.cli.sweep_tables import print_differences, print_stores, print_summary
-from savs.pipeline.names import DEFAULT_DRAWS, OWN_ANSWERS
+from savs.pipeline.cli.output import print_json, say, visible
+from savs.pipeline.cli.sweep_table import print_stores, print_sweep
+from savs.pipeline.names import DEFAULT_DRAWS
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from savs.pipeline import Sweep
     from savs.stores import FeatureStore
 
 OF_TEST = ("shots", "draws", "seed", "metric", "benchmark", "max_layers")
 """Options that a sweep of prompts has no use for."""
-STORES_FILE = "stores.parquet"
+EACH: Literal["each"] = "each"
 
 
 def sweep_command(
@@ -87,7 +85,7 @@ def sweep_command(
         Path | None,
         option(
             metavar="DIR",
-            help="Output folder (default: STORE/results/sweep or prompts; needed for several"
+            help="Output folder (default: STORE/results/sweep, depth or prompts; needed for several"
             " stores).",
         ),
     ] = None,
@@ -98,39 +96,30 @@ def sweep_command(
     counts = [parse_heads(text) for text in heads.split(",")] if heads else None
     if prompts:
         _require_none_of(context, *OF_TEST)
-        if len(stores) > 1:
-            raise typer.BadParameter(f"--prompts compares within one store, {len(stores)} given")
-        sweep_store_prompts(stores[0], counts, readouts.split(","), scoring, out, as_json=json)
-        return
+    if len(stores) > 1 and (prompts or max_layers is not None):
+        name = "--prompts" if prompts else "--max-layers"
+        raise typer.BadParameter(f"{name} compares within one store, {len(stores)} given")
     if len(stores) > 1 and out is None:
         raise typer.BadParameter("a sweep of several stores has no --out, expected --out DIR")
-    grid: dict[str, Any] = {
-        "heads": counts,
-        "shots": [_shots(text) for text in shots.split(",")] if shots else None,
-        "draws": draws,
-        "readouts": readouts.split(","),
-        "scoring": scoring,
-        "seed": seed,
-        "benchmark": benchmark,
-    }
-    if max_layers is not None:
-        _depth(stores, grid, parse_depths(max_layers), out, metric, as_json=json)
-        return
+    measure = partial(
+        pipeline.sweep,
+        heads=counts,
+        shots=[_shots(text) for text in shots.split(",")] if shots else None,
+        draws=draws,
+        readouts=readouts.split(","),
+        scoring=scoring,
+        seed=seed,
+        benchmark=benchmark,
+        max_layers=None if max_layers is None else _depths(max_layers),
+        prompts=prompts,
+    )
     opened = _open_all(stores)
-    first = next(iter(opened.values()))
-    if len(opened) == 1 and not any(_is_method(first, name) for name in grid["readouts"]):
-        found = pipeline.sweep(first, **grid)
-        _keep(found, result_place(first, out, "sweep"), metric, as_json=json)
-    else:
-        _several(opened, grid, out, metric, as_json=json)
-
-
-def _is_method(store: "FeatureStore", readout: str) -> bool:
-    """Return whether a name is of one store's readout, the model's own answers, or captions."""
-    from savs.pipeline.evaluation.captions import compares_captions
-
-    is_of_store = ":" in readout and not readout.endswith(".py")
-    return readout in OWN_ANSWERS or is_of_store or compares_captions(store, readout)
+    if out is not None and len(opened) > 1 and not _hold_same_test(opened, metric):
+        _sweep_each(opened, measure, out, as_json=json)
+        return
+    name = "prompts" if prompts else "sweep" if max_layers is None else "depth"
+    folder = result_place(next(iter(opened.values())), out, name)
+    _write(measure(opened), folder, metric, as_json=json)
 
 
 def _open_all(stores: list[str]) -> dict[str, "FeatureStore"]:
@@ -153,134 +142,79 @@ def _require_none_of(context: typer.Context, *names: str) -> None:
             )
 
 
-def _keep(found: "Sweep", folder: Path, metric: str | None, *, as_json: bool) -> None:
-    """Write a sweep, and print one metric of it."""
-    import polars as pl
+def _hold_same_test(stores: dict[str, "FeatureStore"], metric: str | None) -> bool:
+    """Return whether stores hold the same test examples, so that their readouts are compared."""
+    from savs.pipeline.evaluation.sweep.shared_examples import hold_same_test
 
-    from savs.pipeline.evaluation.sweep.sweep_file import save_sweep
-
-    files = save_sweep(found, folder)
-    shown = _shown(metric, found.summary["metric"], files)
-    summary, differences = (
-        table.filter(pl.col("metric") == shown) for table in (found.summary, found.differences)
-    )
-    if as_json:
-        tables = {"summary": summary.to_dicts(), "differences": differences.to_dicts()}
-        print_json({"files": [str(path) for path in files], **tables})
-    else:
-        print_summary(summary, shown)
-        if differences.height:
-            print_line()
-            print_differences(differences)
-    say(f"wrote {', '.join(map(str, files))}")
+    is_same, apart = hold_same_test(list(stores.values()))
+    if not is_same and metric is not None:
+        raise typer.BadParameter(
+            f"--metric is for stores of the same examples; these differ: {visible(apart)}"
+        )
+    if not is_same:
+        say(f"the stores hold different test examples: {apart}")
+    return is_same
 
 
-def _shown(metric: str | None, found: "pl.Series", files: list[Path]) -> str:
-    """Return the metric to print, by default the first; a usage error for one that there is not.
+def _write(sweep: "Sweep", folder: Path, metric: str | None, *, as_json: bool) -> None:
+    """Write a sweep, and print one metric of it, by default the first.
 
-    What a benchmark measures is known when it has measured, so its files are written before.
+    What a benchmark measures is known when it has measured, so the files are written before an
+    unknown metric is refused.
     """
-    names = found.unique(maintain_order=True).to_list()
+    from savs.pipeline.evaluation.sweep.table import with_methods
+
+    files = pipeline.save_sweep(sweep, folder)
+    names = sweep.summary["metric"].unique(maintain_order=True).to_list()
     if metric not in (None, *names):
         raise typer.BadParameter(
             f"--metric is {metric!r}, expected one of: {visible('; '.join(names))}; the files have"
             f" all: {', '.join(map(str, files))}"
         )
-    return metric or names[0]
-
-
-def _depth(
-    stores: list[str],
-    grid: dict[str, Any],
-    depths: list[int] | None,
-    out: Path | None,
-    metric: str | None,
-    *,
-    as_json: bool,
-) -> None:
-    from savs.pipeline.evaluation.sweep.depth_file import save_depth
-
-    counts = grid.pop("heads") or [None]
-    if len(stores) > 1 or len(counts) > 1 or counts == ["all"]:
-        raise typer.BadParameter("--max-layers takes one store and one number of --heads")
-    opened = pipeline.open_store(stores[0])
-    folder = result_place(opened, out, "depth")
-    shots: list[int | Literal["all"]] = grid.pop("shots") or ["all"]
-    found = pipeline.sweep_depth(opened, max_layers=depths, heads=counts[0], shots=shots, **grid)
-    path = save_depth(found, folder)
-    shown = _shown(metric, found["metric"], [path])
+    table = sweep.summary.filter(metric=metric or names[0])
     if as_json:
-        rows = found.filter(metric=shown) if metric else found
-        print_json({"files": [str(path)], "depth": rows.to_dicts()})
+        paths = [str(path) for path in files]
+        print_json({"files": paths, "summary": table.to_dicts(), "notes": sweep.notes})
     else:
-        print_depth(found.filter(metric=shown), shown)
-    say(f"wrote {path}")
+        print_sweep(with_methods(table), metric or names[0])
+    for note in sweep.notes:
+        say(f"note: {note}")
+    say(f"wrote {', '.join(map(str, files))}")
 
 
-def _several(
+def _sweep_each(
     stores: dict[str, "FeatureStore"],
-    grid: dict[str, Any],
-    out: Path | None,
-    metric: str | None,
+    measure: Callable[[dict[str, "FeatureStore"]], "Sweep"],
+    out: Path,
     *,
     as_json: bool,
 ) -> None:
-    """Compare methods on the same examples, or print means over stores of different ones."""
-    from savs.pipeline.evaluation.sweep.shared_examples import hold_same_test
-
-    is_same, apart = hold_same_test(list(stores.values()))
-    if is_same:
-        folder = result_place(next(iter(stores.values())), out, "sweep")
-        _methods(stores, grid, folder, metric, as_json=as_json)
-    elif metric is not None or out is None:
-        raise typer.BadParameter(
-            f"--metric is for stores of the same examples; these differ: {visible(apart)}"
-        )
-    else:
-        say(f"the stores hold different test examples: {apart}")
-        _across(stores, grid, out, as_json=as_json)
-
-
-def _methods(
-    stores: dict[str, "FeatureStore"],
-    grid: dict[str, Any],
-    folder: Path,
-    metric: str | None,
-    *,
-    as_json: bool,
-) -> None:
-    counts = grid.pop("heads") or [None]
-    if len(counts) > 1:
-        raise typer.BadParameter(
-            "--heads has several numbers, expected one: methods are compared at one, and a store"
-            " that has fewer heads takes all"
-        )
-    done = pipeline.sweep_methods(stores, heads=counts[0], **grid)
-    _keep(done.sweep, folder, metric, as_json=as_json)
-    for line in done.notes:
-        say(line)
-
-
-def _across(
-    stores: dict[str, "FeatureStore"], grid: dict[str, Any], out: Path, *, as_json: bool
-) -> None:
-    from savs.pipeline.evaluation.sweep.across_stores import across_stores
-    from savs.pipeline.evaluation.sweep.sweep_file import save_sweep
-    from savs.stores.results import write_table
-
-    found = {}
+    """Sweep stores of different examples one after the other, and print means over them."""
+    sweeps = {}
     for name, store in stores.items():
-        found[name] = pipeline.sweep(store, **grid)
-        save_sweep(found[name], out / name)
+        sweeps[name] = measure({name: store})
         say(f"swept {store.path}")
-    table = across_stores(found)
-    path = out / STORES_FILE
-    write_table(path, table)
+    joined = pipeline.join_sweeps(sweeps)
+    files, table = pipeline.save_sweep(joined, out), joined.over_stores()
     if as_json:
-        print_json({"files": [str(path)], "stores": table.to_dicts()})
+        print_json({"files": [str(path) for path in files], "stores": table.to_dicts()})
     else:
         print_stores(table)
-    say(f"wrote {path}, and the tables of each store beside it")
+    for note in joined.notes:
+        say(f"note: {note}")
+    say(f"wrote {', '.join(map(str, files))}")
+
+
+def _depths(text: str) -> list[int] | Literal["each"]:
+    """Return numbers of layers, or `each`; a usage error otherwise."""
+    if text == EACH:
+        return EACH
+    parts = text.split(",")
+    if not all(part.isdecimal() for part in parts):
+        raise typer.BadParameter(
+            f"--max-layers is {text!r}, expected layers counted from 0, such as 7,13,20, or {EACH}"
+        )
+    return [int(part) for part in parts]
 
 
 def _shots(text: str) -> int | Literal["all"]:

@@ -1,8 +1,8 @@
 """Few-shot draws: some training examples of each class, from a pool, by seed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -10,8 +10,21 @@ from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.heads.training_set import TrainingTask
 
-Shots = int | Literal["all"]
+ShotCount = int | Literal["all"]
 """A number of examples of each class, or the whole pool."""
+
+SHOTS = (1, 2, 4, 8, 16)
+
+
+class DrawKey(NamedTuple):
+    """Names a draw; the tasks of a store have their draws of one key in common."""
+
+    shots: int | None
+    """None for all examples of the pool, of which classes have different numbers."""
+    number: int
+    """Number of the draw; in each, the examples of fewer shots are among those of more."""
+    max_layer: int | None = None
+    """Last layer that heads are chosen from; None for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +35,11 @@ class Draw:
     """The drawn examples alone."""
     pool: int
     """Index of the task that they were drawn from."""
-    shots: int | None
-    """None for all examples of the pool, of which classes have different numbers."""
-    number: int
-    """Number of the draw; in each, the examples of fewer shots are among those of more."""
-
-    @property
-    def point(self) -> tuple[int | None, int]:
-        """Shots and number, which the draws of all tasks have in common."""
-        return self.shots, self.number
+    key: DrawKey
 
 
 def make_draws(
-    tasks: Sequence[TrainingTask], shots: Sequence[Shots], draws: int, seed: int
+    tasks: Sequence[TrainingTask], shots: Sequence[ShotCount], draws: int, seed: int
 ) -> list[Draw]:
     """Return the draws of all tasks: task by task, then by shots, then by number.
 
@@ -52,17 +57,22 @@ def make_draws(
         raise SelectionError(f"seed is {seed}, expected at least 0")
     few = [n for n in shots if n != "all" and n < 1]
     if few or not shots:
-        found = f"shots has {few[0]}" if few else "no number of shots was given"
-        raise SelectionError(f"{found}, expected positive integers or all")
+        problem = f"shots has {few[0]}" if few else "no number of shots was given"
+        raise SelectionError(f"{problem}, expected positive integers or all")
     return [
-        Draw(_part(task, count, [seed, number, index]), index, count, number)
+        Draw(_part(task, count, [seed, number, index]), index, DrawKey(count, number))
         for index, task in enumerate(tasks)
         for count in _counts(tasks, shots)
         for number in range(1 if _is_whole(tasks, count) else draws)
     ]
 
 
-def _counts(tasks: Sequence[TrainingTask], shots: Sequence[Shots]) -> list[int | None]:
+def at_depths(draws: Sequence[Draw], depths: Sequence[int]) -> list[Draw]:
+    """Return each draw once for each depth: the same examples, heads of the first layers alone."""
+    return [replace(d, key=d.key._replace(max_layer=depth)) for d in draws for depth in depths]
+
+
+def _counts(tasks: Sequence[TrainingTask], shots: Sequence[ShotCount]) -> list[int | None]:
     """Return the numbers of examples, ascending and each once; None, the last, for all of a pool.
 
     All of a pool whose classes have the same number of examples are that number.
@@ -87,6 +97,11 @@ def _is_whole(tasks: Sequence[TrainingTask], count: int | None) -> bool:
 
 def _part(task: TrainingTask, count: int | None, seed: Sequence[int]) -> TrainingTask:
     return task if count is None else task.part(_drawn(task, count, seed))
+
+
+def default_shots(tasks: Sequence[TrainingTask]) -> list[ShotCount]:
+    """Return those of 1, 2, 4, 8 and 16 that are below the size of the pool, and all."""
+    return [*(n for n in SHOTS if n < pool_size(tasks)[0]), "all"]
 
 
 def pool_size(tasks: Sequence[TrainingTask]) -> tuple[int, str]:

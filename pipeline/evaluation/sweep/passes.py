@@ -1,8 +1,12 @@
-"""The passes of a sweep over the test split: all draws that fit into memory in each."""
+"""Predictions of readouts on all draws of a store: few passes over its test split, many fits each.
+
+A pass holds all draws that fit into memory and reads each shard once. Fits whose scores are sums
+over heads share the products of a shard (`Batch`): most of a sweep's time is spent there.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -11,15 +15,18 @@ from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.predictions import VOTES_KEPT, named, predicted, with_skipped
-from savs.pipeline.evaluation.sweep.batched import Batch, Headwise
-from savs.pipeline.evaluation.sweep.draws import Draw
-from savs.pipeline.evaluation.sweep.summary import Cell
+from savs.pipeline.evaluation.sweep.draws import Draw, DrawKey
+from savs.pipeline.selection.heads.centroids import TIE, lengths_of, not_finite
 from savs.pipeline.selection.heads.class_texts import text_arguments
+from savs.pipeline.selection.heads.few_threads import few_threads
+from savs.pipeline.selection.heads.head_scores import rank_heads
 from savs.pipeline.selection.heads.training_set import TrainingTask, head_widths
 from savs.pipeline.selection.readouts import ClassScores, Fitted, Readout
-from savs.pipeline.selection.readouts.lda import LDA
-from savs.pipeline.selection.readouts.posterior import POSTERIOR
-from savs.pipeline.selection.readouts.vote import VOTE
+from savs.pipeline.selection.readouts.lda import LDA, FittedLda
+from savs.pipeline.selection.readouts.posterior import POSTERIOR, FittedPosterior
+from savs.pipeline.selection.readouts.probabilities import softmax
+from savs.pipeline.selection.readouts.vote import VOTE, FittedVote, elect
+from savs.pipeline.selection.task_selection import score_tasks
 from savs.stores import FeatureStore
 
 MEMORY = 2**30
@@ -27,8 +34,12 @@ MEMORY = 2**30
 LARGEST_TABLE = 2**27
 """Cosines of one shard, heads x examples x classes, up to which all its examples are classified at
 once."""
+TABLE = 2**25
+"""Products that a batch holds at a time, heads x examples x fits x classes: 128 MB."""
 HEADWISE = (VOTE, POSTERIOR, LDA)
 """Readouts that are fitted once for all numbers of heads."""
+Headwise = FittedVote | FittedPosterior | FittedLda
+"""Fits whose scores are sums over heads of what each head makes of its own products."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +50,7 @@ class SweepPlan:
     tasks: list[TrainingTask]
     draws: list[Draw]
     counts: list[int]
-    """Numbers of heads, ascending."""
+    """Numbers of heads to measure, ascending."""
     pool: Array
     """`(heads, n, d)`: the training features of all heads."""
     test: pl.DataFrame
@@ -69,60 +80,92 @@ def swept_examples(store: FeatureStore) -> tuple[pl.DataFrame, pl.DataFrame]:
     )
 
 
-def run_draws(
-    plan: SweepPlan, rule: Readout, orders: Sequence[Sequence[int]]
-) -> Iterator[tuple[Cell, pl.DataFrame]]:
-    """Yield each cell of the grid with predictions of all test examples, in the store's order.
+def sweep_readouts(
+    plan: SweepPlan, rules: Sequence[Readout], scoring: str
+) -> Iterator[tuple[str, int, DrawKey, pl.DataFrame]]:
+    """Yield readout, number of heads and draw, with predictions of all test examples.
 
-    Parameters
-    ----------
-    plan
-        The store and its draws.
-    rule
-        The readout.
-    orders
-        For each draw, the indices of its best heads in `store.heads`, best first.
+    Predictions are in the store's order. Heads are scored, chosen and fitted on each draw alone.
     """
-    numbers = sorted({draw.number for draw in plan.draws})
-    step = max(1, MEMORY // _bytes_a_number(plan))
-    for start in range(0, len(numbers), step):
-        some = set(numbers[start : start + step])
-        draws = [index for index, draw in enumerate(plan.draws) if draw.number in some]
+    orders: dict[Any, list[list[int]]] = {}
+    for rule in rules:
+        decides = (rule.score_heads, tuple(rule.texts))  # most readouts score heads alike
+        if decides not in orders:
+            orders[decides] = _best_heads(plan, rule, scoring)
+        for count, key, predictions in _run_draws(plan, rule, orders[decides]):
+            yield rule.name, count, key, predictions
+
+
+def _best_heads(plan: SweepPlan, rule: Readout, scoring: str) -> list[list[int]]:
+    """Return the indices of the best heads of each draw in `store.heads`, best first."""
+    heads = plan.store.heads
+    tasks = {id(draw.task): draw.task for draw in plan.draws}  # all depths of a draw have one task
+    scores = score_tasks(plan.store, rule, scoring, list(tasks.values()))
+    ranked = {
+        key: rank_heads(head_scores, heads) for key, head_scores in zip(tasks, scores, strict=True)
+    }
+    return [
+        [
+            index
+            for index in ranked[id(draw.task)]
+            if draw.key.max_layer is None or heads[index][0] <= draw.key.max_layer
+        ][: plan.counts[-1]]
+        for draw in plan.draws
+    ]
+
+
+def _run_draws(
+    plan: SweepPlan, rule: Readout, orders: Sequence[Sequence[int]]
+) -> Iterator[tuple[int, DrawKey, pl.DataFrame]]:
+    """Yield the predictions of one readout, in as many passes as memory needs.
+
+    All shots of a draw's number are in one pass: the features of its examples are read once.
+    """
+    groups = list(dict.fromkeys(_group(draw) for draw in plan.draws))
+    step = max(1, MEMORY // _bytes_a_group(plan))
+    for start in range(0, len(groups), step):
+        some = set(groups[start : start + step])
+        draws = [index for index, draw in enumerate(plan.draws) if _group(draw) in some]
         yield from _pass(plan, rule, orders, draws)
 
 
-def _bytes_a_number(plan: SweepPlan) -> int:
+def _group(draw: Draw) -> tuple[int, int | None]:
+    return draw.key.number, draw.key.max_layer
+
+
+def _bytes_a_group(plan: SweepPlan) -> int:
     """Return about how many bytes one number of draws takes: results, and training examples."""
     classes = max(len(task.classes) for task in plan.tasks)
-    shots = {draw.shots for draw in plan.draws}
+    shots = {draw.key.shots for draw in plan.draws}
     results = plan.test.height * len(plan.counts) * len(shots) * (8 + 8 * min(classes, VOTES_KEPT))
-    fits = sum(len(d.task.rows) for d in plan.draws if d.number == 0) * sum(plan.counts)
+    first = _group(plan.draws[0])
+    fits = sum(len(d.task.rows) for d in plan.draws if _group(d) == first) * sum(plan.counts)
     return results + 4 * fits * plan.pool.shape[2]
 
 
 def _pass(
     plan: SweepPlan, rule: Readout, orders: Sequence[Sequence[int]], draws: Sequence[int]
-) -> Iterator[tuple[Cell, pl.DataFrame]]:
+) -> Iterator[tuple[int, DrawKey, pl.DataFrame]]:
     """Run some draws over the test split once."""
     rows: list[list[Array]] = [[] for _ in plan.tasks]
-    found: dict[int, list[list[ClassScores]]] = {draw: [] for draw in draws}
+    scores: dict[int, list[list[ClassScores]]] = {draw: [] for draw in draws}
     fits = [
         _Fits(plan, rule, orders, [draw for draw in draws if plan.draws[draw].pool == number])
         for number in range(len(plan.tasks))
     ]
     numbers = _task_numbers(plan)
-    places = {name: place for place, name in enumerate(plan.test["id"])}
+    row_of = {name: row for row, name in enumerate(plan.test["id"])}
     for block in plan.store.blocks("test", reuse=True):  # shards may hold the rows in any order
-        place = np.array([places[name] for name in block.examples["id"]], np.int64)
-        own = numbers[place]
-        for number in np.unique(own):
-            inside = np.flatnonzero(own == number)
-            rows[number].append(place[inside])
-            whole = len(inside) == len(own)  # a copy of all heads takes as long as the products
+        block_rows = np.array([row_of[name] for name in block.examples["id"]], np.int64)
+        block_tasks = numbers[block_rows]
+        for number in np.unique(block_tasks):
+            inside = np.flatnonzero(block_tasks == number)
+            rows[number].append(block_rows[inside])
+            whole = len(inside) == len(block_rows)  # a copy of all heads takes as long as products
             features = block.features if whole else block.features[:, inside]
-            for draw, scores in fits[number].scores(features):
-                found[draw].append([_small(one) for one in scores])
-    yield from _cells(plan, rule, rows, found)
+            for draw, by_count in fits[number].scores(features):
+                scores[draw].append([_small(one) for one in by_count])
+    yield from _predictions(plan, rows, scores)
 
 
 def _task_numbers(plan: SweepPlan) -> Array:
@@ -169,8 +212,8 @@ class _Fits:
     def scores(self, features: Array) -> Iterator[tuple[int, list[ClassScores]]]:
         """Yield each draw with its scores of `(all heads, n, d)` features, by number of heads."""
         if self._batch is not None:
-            found = self._batch.scores(features, self._counts)
-            yield from zip(self._draws, found, strict=True)
+            batch = self._batch.scores(features, self._counts)
+            yield from zip(self._draws, batch, strict=True)
             return
         if self._nested:
             for draw, order, one in zip(self._draws, self._orders, self._nested, strict=True):
@@ -197,32 +240,26 @@ def _small(scores: ClassScores) -> ClassScores:
     return ClassScores(nothing, scores.choice, nothing)
 
 
-def _cells(
-    plan: SweepPlan,
-    rule: Readout,
-    rows: Sequence[Sequence[Array]],
-    found: dict[int, list[list[ClassScores]]],
-) -> Iterator[tuple[Cell, pl.DataFrame]]:
-    tasks = [np.concatenate(parts) if parts else np.zeros(0, np.int64) for parts in rows]
-    examples = [plan.test[own] for own in tasks]
-    same: dict[tuple[int | None, int], list[int]] = {}
-    for index in found:
-        same.setdefault(plan.draws[index].point, []).append(index)
-    for (shots, number), draws in same.items():
+def _predictions(
+    plan: SweepPlan, rows: Sequence[Sequence[Array]], scores: dict[int, list[list[ClassScores]]]
+) -> Iterator[tuple[int, DrawKey, pl.DataFrame]]:
+    task_rows = [np.concatenate(parts) if parts else np.zeros(0, np.int64) for parts in rows]
+    examples = [plan.test[one] for one in task_rows]
+    draws_of: dict[DrawKey, list[int]] = {}  # one draw of each task
+    for index in scores:
+        draws_of.setdefault(plan.draws[index].key, []).append(index)
+    for key, draws in draws_of.items():
         for column, count in enumerate(plan.counts):
             parts = [
                 _frame(
                     examples[plan.draws[draw].pool],
                     plan.draws[draw].task.classes,
-                    [scores[column] for scores in found[draw]],
+                    [by_count[column] for by_count in scores[draw]],
                 )
                 for draw in draws
-                if found[draw]
+                if scores[draw]
             ]
-            yield (
-                Cell(rule.name, count, shots, number),
-                with_skipped(plan.store, parts, plan.skipped),
-            )
+            yield count, key, with_skipped(plan.store, parts, plan.skipped)
 
 
 def _frame(
@@ -235,3 +272,110 @@ def _frame(
     if scores.shape[1]:
         return predicted(examples, classes, ClassScores(scores, choice, soft))
     return named(examples, classes, choice)
+
+
+class Batch:
+    """Several fits, whose heads are any of a store's.
+
+    With few classes numpy is fast along the examples, not along the classes: tables are `(heads,
+    classes, n)` here.
+    """
+
+    def __init__(self, fits: Sequence[Headwise], orders: Sequence[Sequence[int]]) -> None:
+        """Keep fits of one type, and the index of each one's heads in the features, best first."""
+        self._fits = fits
+        self._orders = [np.asarray(order) for order in orders]
+
+    def scores(self, features: Array, counts: Sequence[int]) -> Iterator[list[ClassScores]]:
+        """Yield, fit by fit, the scores with each number of heads.
+
+        Parameters
+        ----------
+        features
+            `(heads, n, d)`: all heads of some examples.
+        counts
+            Numbers of heads, ascending, none above the number of a fit's heads.
+
+        Yields
+        ------
+        list of ClassScores
+            One for each of `counts`, equal to those of the fit on its first heads.
+        """
+        values, lengths = lengths_of(features)
+        heads, classes, d = self._fits[0].directions.shape
+        step = max(1, TABLE // (heads * features.shape[1] * classes))
+        with few_threads(features.shape[1] * d * classes * step):
+            for start in range(0, len(self._fits), step):
+                some = slice(start, start + step)
+                tables = self._tables(values, lengths, some)
+                for fit, table in zip(self._fits[some], tables, strict=True):
+                    yield list(_tally(fit, table, counts))
+
+    def _tables(self, values: Array, lengths: Array, some: slice) -> Iterator[Array]:
+        """Yield each fit's products with unit features, `(heads, classes, n)`, best head first."""
+        fits, orders = self._fits[some], self._orders[some]
+        heads, classes, d = fits[0].directions.shape
+        if heads < len(values):  # each fit has its own few heads
+            for fit, order in zip(fits, orders, strict=True):
+                columns = np.ascontiguousarray(fit.directions.swapaxes(1, 2))
+                yield _normalised(_products(columns, values[order]), lengths[order], fit)
+            return
+        columns = np.empty((heads, d, len(fits) * classes), np.float32)
+        for number, (fit, order) in enumerate(zip(fits, orders, strict=True)):
+            places = slice(number * classes, (number + 1) * classes)
+            columns[order, :, places] = fit.directions.swapaxes(1, 2)
+        products = _products(columns, values)  # all fits at once: features are read once
+        for number, (fit, order) in enumerate(zip(fits, orders, strict=True)):
+            places = slice(number * classes, (number + 1) * classes)
+            yield _normalised(products[order, places], lengths[order], fit)
+
+
+def _products(columns: Array, values: Array) -> Array:
+    """Return `(heads, columns, n)` products of `(heads, d, columns)` and `(heads, n, d)`.
+
+    That way BLAS takes two thirds of the time of `(heads, columns, d)`.
+    """
+    return columns.swapaxes(1, 2) @ values.swapaxes(1, 2)
+
+
+def _normalised(products: Array, lengths: Array, fit: Headwise) -> Array:
+    """Divide `(heads, classes, n)` products by the features' lengths, in place."""
+    products /= lengths[:, None]
+    if isinstance(fit, FittedLda):
+        products += fit.offsets[:, :, None]
+    return products
+
+
+def _tally(fit: Headwise, table: Array, counts: Sequence[int]) -> Iterator[ClassScores]:
+    """Yield the scores of the first heads, more and more of them."""
+    if isinstance(fit, FittedVote):
+        yield from _votes(table, counts)
+        return
+    softmax(table[: counts[-1]], axis=1)
+    for count, total in _sums(table, counts):
+        yield fit.chosen(total / np.float32(count))
+
+
+def _votes(table: Array, counts: Sequence[int]) -> Iterator[ClassScores]:
+    heads, classes, n = table.shape
+    floor = table.max(axis=1) - np.float32(TIE)
+    if np.isnan(floor).any():
+        raise not_finite()
+    votes = np.empty((heads, n), np.int64)
+    for number in reversed(range(classes)):  # the first class that is near enough stays
+        np.copyto(votes, number, where=table[:, number] >= floor)
+    tally, done = np.zeros((n, classes), np.float32), 0
+    for count, total in _sums(table, counts):
+        new = votes[done:count]
+        tally = tally + np.stack([(new == c).sum(axis=0) for c in range(classes)], axis=1)
+        tally, done = tally.astype(np.float32), count
+        yield ClassScores(tally, elect(tally, votes[:count]), total / np.float32(count))
+
+
+def _sums(table: Array, counts: Sequence[int]) -> Iterator[tuple[int, Array]]:
+    """Yield each count with the sum over that many heads, `(n, classes)`."""
+    total, done = np.zeros(table.shape[1:], np.float32), 0
+    for count in counts:
+        total = total + table[done:count].sum(axis=0)
+        done = count
+        yield count, np.ascontiguousarray(total.T)

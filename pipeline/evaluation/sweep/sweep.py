@@ -1,125 +1,252 @@
-"""`sweep`: every readout, number of heads and number of shots, over the same few-shot draws."""
+"""`sweep`: readouts over heads, shots, depths, prompts and stores, as one table of results."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import polars as pl
+from typing import Literal
 
 from savs.datasets import Benchmark
 from savs.datasets.rows.plugin_guard import compute_metrics
+from savs.foundation.files import real_path
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.sweep.draws import Shots, make_draws, pool_size
-from savs.pipeline.evaluation.sweep.passes import SweepPlan, run_draws
-from savs.pipeline.evaluation.sweep.summary import Cell, CellScores, Sweep
+from savs.pipeline.evaluation.sweep.draws import (
+    ShotCount,
+    at_depths,
+    default_shots,
+    make_draws,
+)
+from savs.pipeline.evaluation.sweep.methods import (
+    Method,
+    StoreDraws,
+    chosen_readouts,
+    find_methods,
+)
+from savs.pipeline.evaluation.sweep.prompts import compare_prompts
+from savs.pipeline.evaluation.sweep.shared_examples import (
+    SharedTest,
+    Stores,
+    hold_same_test,
+    shared_tasks,
+)
+from savs.pipeline.evaluation.sweep.table import Sweep, SweepScores
 from savs.pipeline.inputs.plugins import stored_benchmark
-from savs.pipeline.names import DEFAULT_DRAWS
-from savs.pipeline.selection.heads.head_scores import rank_heads
+from savs.pipeline.names import DEFAULT_DRAWS, DEFAULT_HEADS
 from savs.pipeline.selection.heads.training_set import TrainingTask, training_tasks
-from savs.pipeline.selection.readouts import Readout, choose_readout
-from savs.pipeline.selection.selection import head_count, require_scoring
-from savs.pipeline.selection.task_selection import score_tasks
+from savs.pipeline.selection.readouts import Readout
+from savs.pipeline.selection.selection import default_heads, head_count, require_scoring
+from savs.pipeline.selection.task_selection import heads_up_to
 from savs.stores import FeatureStore
-from savs.stores.read.given_store import require_store
+from savs.stores.read.store import require_store
 
-HEADS: tuple[int | Literal["all"], ...] = (1, 5, 10, 20, 50, "all")
-SHOTS = (1, 2, 4, 8, 16)
+HeadCount = int | Literal["all"]
+HEADS: tuple[HeadCount, ...] = (1, 5, 10, 20, 50, "all")
 
 
 def sweep(
-    store: FeatureStore,
+    stores: FeatureStore | Mapping[str, FeatureStore],
     *,
-    heads: Sequence[int | Literal["all"]] | None = None,
-    shots: Sequence[Shots] | None = None,
+    heads: Sequence[HeadCount] | None = None,
+    shots: Sequence[ShotCount] | None = None,
     draws: int = DEFAULT_DRAWS,
     readouts: Sequence[str | Path | Readout] = ("vote",),
     scoring: str = "resubstitution",
     seed: int = 0,
     benchmark: str | Path | Benchmark | None = None,
+    max_layers: Sequence[int] | Literal["each"] | None = None,
+    prompts: bool = False,
 ) -> Sweep:
     """Measure readouts over numbers of heads and shots, on the same draws of training examples.
 
-    The store's training examples are the pool that shots are drawn from; heads are scored, chosen
-    and fitted on each draw alone, and all test examples are classified. Memory holds the pool's
-    features, one shard of the test split, and what the readouts fitted.
+    The training examples are the pool that shots are drawn from; heads are scored, chosen and
+    fitted on each draw alone, and all test examples are classified. Memory holds the training
+    features of one store, one shard of its test split, and what the readouts fitted.
+
+    Readouts of several stores of the same examples are compared as methods, on the same draws:
+    training examples are matched by id, and those that a store lacks are in no draw.
 
     Parameters
     ----------
-    store
-        Features of a complete extraction.
+    stores
+        Features of a complete extraction, or short name -> store for several.
     heads
         Numbers of heads, or `all`; by default those of 1, 5, 10, 20, 50 and all that the store has.
+        Methods, depths and the model's own answers are compared at one number, 20 by default; of
+        several stores, one that has fewer takes all.
     shots
         Examples a class, or `all` that there are; by default those of 1, 2, 4, 8 and 16 that are
-        below the pool's size, and all.
+        below the pool's size, and all. Of depths it is `all` by default.
     draws
         How often examples are drawn for each number of shots; the whole pool is taken once.
     readouts
-        Names, Python files or objects; see `savs.pipeline.selection.readouts`.
+        Names, Python files or objects, see `savs.pipeline.selection.readouts`; and `zero-shot`,
+        `icl` and `generated`, the model's own answers. The others are compared with the first. Of
+        several stores, `STORE:READOUT` is that of one store, and must be possible; a name that
+        needs what a store lacks, such as texts of the classes, is left out there.
     scoring
         How heads are scored.
     seed
         Of the draws.
     benchmark
-        The store's: needed where it is in a Python file of your own (its path) or an object.
+        That of the first store, whose metrics are taken of all; needed if it is in a Python file of
+        the user (its path) or an object.
+    max_layers
+        Measure depth: the best heads among those of layers up to each of these, counted from 0, or
+        up to each layer with which there are enough heads. The last layer with heads is always one
+        of them, and the others are compared with it. All depths get the same draws.
+    prompts
+        Compare the prompts of a store with the first one instead, by cross-validation on its
+        training examples: no shots are drawn and no test example is read.
 
     Raises
     ------
     SelectionError
         Unknown names, no readout or two of one name, no draw, more heads than the store has, or
-        more shots than the pool has.
+        more shots than the pool has; the stores hold other examples; there are not enough heads up
+        to a layer; or the store has one prompt.
     StoreIncompleteError
         A planned shard is missing.
     """
-    require_store(store)
-    store.require_complete()
+    named = stores if isinstance(stores, Mapping) else {_short_name(stores): stores}
+    for store in named.values():
+        require_store(store)
     require_scoring(scoring)
-    chosen = stored_benchmark(store, benchmark)
-    rules = chosen_readouts(readouts)
-    tasks = training_tasks(store)
-    wanted = shots or default_shots(tasks)
-    given = heads or [n for n in HEADS if n == "all" or n <= len(store.heads)]
-    counts = sorted({head_count(store.heads, n) for n in given})
-    drawn = make_draws(tasks, wanted, draws, seed)
-    plan = SweepPlan.of(store, tasks, drawn, counts)
-    classes = {task.subtask: task.classes for task in tasks}
-    cells = CellScores()
-    for cell, predictions in swept_predictions(plan, rules, scoring):
-        cells.add(cell, compute_metrics(chosen, predictions, classes))
-    return cells.tables([rule.name for rule in rules])
+    if len(named) != 1 and (prompts or max_layers is not None):
+        raise SelectionError(f"prompts and depths are compared in one store, got {len(named)}")
+    if prompts:
+        return _sweep_prompts(named, heads, readouts, scoring)
+    for store in named.values():
+        store.require_complete()
+    tasks, notes = _training(named)
+    methods, left_out = find_methods(named, tasks, readouts)
+    first_name, first = next(iter(named.items()))
+    grid = (
+        _grid(named, methods, heads, shots, tasks[first_name])
+        if max_layers is None
+        else _depth_grid(first, methods, heads, shots, max_layers)
+    )
+    along = "readout" if max_layers is None else "max_layer"
+    scores = SweepScores(first_name, along, layers=first.grid[-1].layer + 1)
+    measuring = stored_benchmark(first, benchmark)
+    # answers and other stores come in another order, or with other clusters; readouts of one do not
+    is_plain = len(named) == 1 and all(method.is_fitted for method in methods)
+    test = None if is_plain else SharedTest.of(named)
+    for name, store in named.items():
+        drawn = make_draws(tasks[name], grid.shots, draws, seed)
+        measured = StoreDraws(
+            name=name,
+            store=store,
+            tasks=tasks[name],
+            draws=at_depths(drawn, grid.depths) if grid.depths else drawn,
+            counts=grid.counts[name],
+            scoring=scoring,
+            benchmark=benchmark if _benchmark(store) == _benchmark(first) else None,
+        )
+        classes = {task.subtask: task.classes for task in tasks[name]}
+        for points, predictions in measured.predictions([m for m in methods if m.store == name]):
+            rows = predictions if test is None else test.in_order(predictions)
+            metrics = compute_metrics(measuring, rows, classes)
+            for point, draw in points:
+                scores.add(point, draw, metrics)
+    return scores.sweep([(m.store, m.readout) for m in methods], [*left_out, *notes])
 
 
-def chosen_readouts(readouts: Sequence[str | Path | Readout]) -> list[Readout]:
-    """Return the readouts; SelectionError where there is none to measure, or one twice."""
-    rules = [choose_readout(given) for given in readouts]
-    require_names([rule.name for rule in rules])
-    return rules
+def _short_name(store: FeatureStore) -> str:
+    require_store(store)
+    return real_path(Path(str(store.path))).name
 
 
-def require_names(names: Sequence[str]) -> None:
-    """Raise SelectionError unless there is a readout to measure, and each has its own name."""
-    if not names:
-        raise SelectionError("no readout was given, expected at least one, such as vote")
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise SelectionError(f"two readouts are called {twice!r}; give each once, or rename one")
+def _training(stores: Stores) -> tuple[dict[str, list[TrainingTask]], list[str]]:
+    """Return the training examples of each store: those that all stores have; and a note."""
+    if len(stores) == 1:
+        return {name: training_tasks(store) for name, store in stores.items()}, []
+    is_same, apart = hold_same_test(list(stores.values()))
+    if not is_same:
+        raise SelectionError(f"the stores hold other test examples: {apart}")
+    tasks, absent = shared_tasks(stores)
+    note = f"{absent:,} training examples are not in all stores: no draw has them"
+    return tasks, [note] if absent else []
 
 
-def default_shots(tasks: Sequence[TrainingTask]) -> list[Shots]:
-    """Return those of 1, 2, 4, 8 and 16 that are below the size of the pool, and all."""
-    return [*(n for n in SHOTS if n < pool_size(tasks)[0]), "all"]
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """What is varied."""
+
+    shots: Sequence[ShotCount]
+    counts: dict[str, list[int]]
+    """Store -> numbers of heads, ascending."""
+    depths: Sequence[int] = ()
+    """Last layers, ascending; empty for all layers alone."""
 
 
-def swept_predictions(
-    plan: SweepPlan, rules: Sequence[Readout], scoring: str
-) -> Iterator[tuple[Cell, pl.DataFrame]]:
-    """Yield each cell of the grid with predictions of all test examples, in the file's order."""
-    orders: dict[Any, list[list[int]]] = {}
-    for rule in rules:
-        decides = (rule.score_heads, tuple(rule.texts))  # most readouts score heads alike
-        if decides not in orders:
-            tasks = [draw.task for draw in plan.draws]
-            scores = score_tasks(plan.store, rule, scoring, tasks)
-            ranked = [rank_heads(own, plan.store.heads)[: plan.counts[-1]] for own in scores]
-            orders[decides] = ranked
-        yield from run_draws(plan, rule, orders[decides])
+def _grid(
+    stores: Stores,
+    methods: Sequence[Method],
+    heads: Sequence[HeadCount] | None,
+    shots: Sequence[ShotCount] | None,
+    tasks: Sequence[TrainingTask],
+) -> _Grid:
+    wanted = shots if shots is not None else default_shots(tasks)
+    if len(stores) == 1 and all(method.is_fitted for method in methods):
+        ((name, store),) = stores.items()
+        numbers = heads or [n for n in HEADS if n == "all" or n <= len(store.heads)]
+        return _Grid(wanted, {name: sorted({head_count(store.heads, n) for n in numbers})})
+    number = _one_number(heads, "methods")
+    counts = {}
+    for name, store in stores.items():
+        is_fewer = isinstance(number, int) and number > len(store.heads)
+        counts[name] = [head_count(store.heads, "all" if is_fewer else number)]
+    return _Grid(wanted, counts)
+
+
+def _depth_grid(
+    store: FeatureStore,
+    methods: Sequence[Method],
+    heads: Sequence[HeadCount] | None,
+    shots: Sequence[ShotCount] | None,
+    max_layers: Sequence[int] | Literal["each"],
+) -> _Grid:
+    level = next((method.readout for method in methods if not method.is_fitted), None)
+    if level is not None:
+        raise SelectionError(f"depths are compared by their heads, and {level!r} uses none")
+    number = default_heads(store.heads) if heads is None else _one_number(heads, "depths")
+    count = head_count(store.heads, number)
+    depths = _depths(store, None if max_layers == "each" else max_layers, count)
+    return _Grid(["all"] if shots is None else shots, {methods[0].store: [count]}, depths)
+
+
+def _one_number(heads: Sequence[HeadCount] | None, what: str) -> HeadCount:
+    if heads is None:
+        return DEFAULT_HEADS
+    if len(heads) != 1:
+        raise SelectionError(f"heads is {heads!r}, expected one number: {what} are compared at one")
+    return heads[0]
+
+
+def _depths(store: FeatureStore, max_layers: Sequence[int] | None, count: int) -> list[int]:
+    """Return the depths, ascending; the last layer with heads is the last of them."""
+    layers = [grid.layer for grid in store.grid]
+    enough = [layer for layer in layers if len(heads_up_to(store, layer)) >= count]
+    if max_layers is None:
+        return enough
+    for layer in max_layers:
+        if layer < enough[0]:
+            raise SelectionError(
+                f"layers up to {layer} have {len(heads_up_to(store, layer))} heads, fewer than the"
+                f" {count} to choose; use --max-layers from {enough[0]} on, or fewer --heads"
+            )
+    return sorted({min(layer, layers[-1]) for layer in max_layers} | {layers[-1]})
+
+
+def _sweep_prompts(
+    stores: Stores,
+    heads: Sequence[HeadCount] | None,
+    readouts: Sequence[str | Path | Readout],
+    scoring: str,
+) -> Sweep:
+    ((name, store),) = stores.items()
+    counts = {head_count(store.heads, n) for n in heads or [default_heads(store.heads)]}
+    return compare_prompts(name, store, chosen_readouts(readouts), sorted(counts), scoring)
+
+
+def _benchmark(store: FeatureStore) -> str:
+    return str(store.manifest.identity.benchmark["name"])

@@ -14,7 +14,7 @@ from savs.pipeline.extraction.model.loaded_model import Read
 from savs.pipeline.inputs.stored_rows import example_columns
 from savs.stores import LayerGrid, ShardContent, ShardSpec
 from savs.stores.format.layout import STORED_DTYPES, head_name
-from savs.stores.shard.finite import endless_row, is_finite
+from savs.stores.shard.content import endless_row, is_finite
 
 
 @dataclass(eq=False)

@@ -9,9 +9,9 @@ from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
 from savs.pipeline.inputs.stored_rows import example_columns
 from savs.pipeline.running.formatting import format_bytes
 from savs.stores import Identity, StoreWriteError
-from savs.stores.files.paths import is_remote
+from savs.stores.files.addresses import is_remote
 from savs.stores.format.layout import STORED_DTYPES
-from savs.stores.shard.text_columns import encode_column
+from savs.stores.shard.content import encode_column
 
 SHA256 = "0" * 64
 THUMBNAIL_BYTES = 3_000

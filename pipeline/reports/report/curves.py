@@ -1,4 +1,4 @@
-"""The part of a report about a sweep: accuracy over shots and over heads, with bands."""
+"""The parts of a report about sweeps: accuracy over shots, heads and depth, with bands."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from savs.pipeline.evaluation.sweep.sweep_file import load_summary
+from savs.pipeline.evaluation.sweep.table import headline, load_summary, with_methods
 from savs.pipeline.names import DEFAULT_HEADS
 from savs.pipeline.reports.report.charts import (
     LEFT,
@@ -18,6 +18,7 @@ from savs.pipeline.reports.report.charts import (
     Series,
     band_of,
     height_of,
+    thinned,
 )
 from savs.pipeline.reports.report.drawing import spread
 
@@ -27,7 +28,7 @@ MOST_SERIES = 6
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """A sweep."""
+    """A sweep over shots and heads."""
 
     name: str
     metric: str
@@ -37,49 +38,75 @@ class Curves:
     chance: float
 
 
-def curves_part(folder: Path) -> Curves:
-    """Return the charts of a sweep: over shots, and over heads where it has several numbers.
+@dataclass(frozen=True, slots=True)
+class DepthCurves:
+    """A sweep over depths."""
+
+    name: str
+    metric: str
+    heads: int
+    chart: Chart | None
+    """None with one depth."""
+    rows: tuple[dict[str, Any], ...]
+    """All rows of the headline metric, as in summary.parquet."""
+    chance: float
+
+
+def sweep_parts(
+    folders: Sequence[Path],
+) -> tuple[tuple[Curves, ...], tuple[DepthCurves, ...]]:
+    """Return what a report shows of sweeps: each data set by itself, and no prompts.
 
     Raises
     ------
     ResultError
-        The sweep's summary is damaged.
+        A summary is damaged.
     """
-    summary = load_summary(folder)
-    metric = str(summary["metric"][0])
-    found = summary.filter(metric=metric)
-    readouts = found["readout"].unique(maintain_order=True).to_list()
+    curves, depths = [], []
+    for folder in folders:
+        summary = with_methods(headline(load_summary(folder)))
+        for (data_set,), rows in summary.group_by("data_set", maintain_order=True):
+            several = summary["data_set"].n_unique() > 1
+            name = f"{folder.name}, {data_set}" if several else folder.name
+            if rows["max_layer"].count():
+                depths.append(_depth_curves(name, rows))
+            elif not rows["prompt"].count():
+                curves.append(_curves(name, rows))
+    return tuple(curves), tuple(depths)
+
+
+def _curves(name: str, rows: pl.DataFrame) -> Curves:
+    """Return the charts of a sweep: over shots, and over heads if it has several numbers."""
+    metric = str(rows["metric"][0])
+    several = rows["readout"].n_unique() > 1
     charts = []
     for axis, other in (("shots", "heads"), ("heads", "shots")):
-        if found.group_by("readout").agg(pl.col(axis).n_unique())[axis].max() == 1:
+        if rows.group_by("readout").agg(pl.col(axis).n_unique())[axis].max() == 1:
             continue
-        several = len(readouts) > 1
-        part = _compared(found, other) if several else found
+        part = _compared(rows, other) if several else rows
         shared = part[other].unique().to_list()
         at = f" with {_told(other, shared[0])}" if several and len(shared) == 1 else ""
         by = "readout" if several else other
         title = f"{metric} by {_AXES[axis]}{at}"
         lines = _charts_of(part[by].unique(maintain_order=True).to_list())
         charts += [_chart(part, names, axis, by, title) for names in lines]
-    return Curves(
-        folder.name, metric, tuple(charts), tuple(found.to_dicts()), float(found["chance"][0])
-    )
+    return Curves(name, metric, tuple(charts), tuple(rows.to_dicts()), float(rows["chance"][0]))
 
 
 _AXES = {"shots": "examples per class", "heads": "number of heads"}
 
 
-def _compared(found: pl.DataFrame, setting: str) -> pl.DataFrame:
+def _compared(rows: pl.DataFrame, setting: str) -> pl.DataFrame:
     """Return the rows at which readouts are compared.
 
     With all shots, or each readout with the number of heads that is nearest to the usual one.
     """
     if setting == "shots":
-        whole = found.filter(pl.col("shots").is_null())
-        return whole if whole.height else found.filter(pl.col("shots") == pl.col("shots").max())
+        whole = rows.filter(pl.col("shots").is_null())
+        return whole if whole.height else rows.filter(pl.col("shots") == pl.col("shots").max())
     distance = (pl.col("heads") - DEFAULT_HEADS).abs()
     nearest = pl.col("heads").sort_by(distance, "heads").first().over("readout")
-    return found.filter(pl.col("heads") == nearest)
+    return rows.filter(pl.col("heads") == nearest)
 
 
 def _told(setting: str, value: int | None) -> str:
@@ -95,10 +122,10 @@ def _charts_of(names: Sequence[Any]) -> list[list[Any]]:
     return [[names[0], *own] for own in others] or [[names[0]]]
 
 
-def _chart(found: pl.DataFrame, names: Sequence[Any], axis: str, by: str, title: str) -> Chart:
-    values = found[axis].unique().sort(nulls_last=True).to_list()
+def _chart(rows: pl.DataFrame, names: Sequence[Any], axis: str, by: str, title: str) -> Chart:
+    values = rows[axis].unique().sort(nulls_last=True).to_list()
     places = dict(zip(values, spread(len(values), LEFT + 20, RIGHT - 20), strict=True))
-    height = _height(found)
+    height = _height(rows)
     return Chart(
         title=title,
         x_name=_AXES[axis],
@@ -107,29 +134,37 @@ def _chart(found: pl.DataFrame, names: Sequence[Any], axis: str, by: str, title:
         series=tuple(
             _series(
                 str(name) if by == "readout" else _told(by, name),
-                found.filter(pl.col(by).eq_missing(pl.lit(name))),
+                rows.filter(pl.col(by).eq_missing(pl.lit(name))),
                 axis, places, height,
             )
             for name in names
         ),
-        chance=height.chance(float(found["chance"][0])),
+        chance=height.chance(float(rows["chance"][0])),
     )  # fmt: skip
 
 
-def _height(found: pl.DataFrame) -> Height:
-    return height_of(pl.concat([found[name] for name in ("mean", "low", "high")]).drop_nulls())
+def _height(rows: pl.DataFrame) -> Height:
+    return height_of(pl.concat([rows[name] for name in ("mean", "low", "high")]).drop_nulls())
 
 
 def _series(
-    name: str, found: pl.DataFrame, axis: str, places: dict[int | None, float], height: Height
+    name: str, rows: pl.DataFrame, axis: str, places: dict[int | None, float], height: Height
 ) -> Series:
-    rows = sorted(found.iter_rows(named=True), key=lambda row: places[row[axis]])
-    points = tuple(
-        Point(places[row[axis]], height.at(row["mean"]), _title(name, row, axis)) for row in rows
+    points = sorted(rows.iter_rows(named=True), key=lambda row: places[row[axis]])
+    return _line(
+        name, [(places[row[axis]], row, _title(name, row, axis)) for row in points], height
     )
-    known = [row for row in rows if row["low"] is not None]
-    ends = [(places[row[axis]], height.at(row["high"]), height.at(row["low"])) for row in known]
-    return Series(name, points, band_of(ends))
+
+
+def _line(name: str, points: Sequence[tuple[float, dict[str, Any], str]], height: Height) -> Series:
+    """Return a line through points: place, row of the summary, and title."""
+    ends = [
+        (x, height.at(row["high"]), height.at(row["low"]))
+        for x, row, _ in points
+        if row["low"] is not None
+    ]
+    marks = tuple(Point(x, height.at(row["mean"]), title) for x, row, title in points)
+    return Series(name, marks, band_of(ends))
 
 
 def _title(name: str, row: dict[str, Any], axis: str) -> str:
@@ -138,3 +173,46 @@ def _title(name: str, row: dict[str, Any], axis: str) -> str:
         return f"{name}, {at}: {100 * row['mean']:.1f} %, one draw"
     ends = f"{100 * row['low']:.1f} .. {100 * row['high']:.1f}"
     return f"{name}, {at}: {100 * row['mean']:.1f} % ({ends}), {row['draws']} draws"
+
+
+def _depth_curves(name: str, rows: pl.DataFrame) -> DepthCurves:
+    metric = str(rows["metric"][0])
+    return DepthCurves(
+        name=name,
+        metric=metric,
+        heads=int(rows["heads"][0]),
+        chart=_depth_chart(rows, metric) if rows["max_layer"].n_unique() > 1 else None,
+        rows=tuple(rows.to_dicts()),
+        chance=float(rows["chance"][0]),
+    )
+
+
+def _depth_chart(rows: pl.DataFrame, metric: str) -> Chart:
+    depths = rows["max_layer"].unique().sort().to_list()
+    places = dict(zip(depths, spread(len(depths), LEFT + 20, RIGHT - 20), strict=True))
+    lines = rows.partition_by("readout", "shots", maintain_order=True)[:MOST_SERIES]
+    height = _height(pl.concat(lines))
+    return Chart(
+        title=f"{metric} by depth",
+        x_name="last layer that heads are chosen from",
+        x_ticks=thinned([(x, str(layer)) for layer, x in places.items()]),
+        y_ticks=height.ticks(),
+        series=tuple(_depth_series(line, places, height) for line in lines),
+        chance=height.chance(float(rows["chance"][0])),
+    )
+
+
+def _depth_series(line: pl.DataFrame, places: dict[int, float], height: Height) -> Series:
+    rows = line.sort("max_layer").to_dicts()
+    shots = rows[0]["shots"]
+    name = f"{rows[0]['readout']}, {'all' if shots is None else shots} shots"
+    points = [
+        (
+            places[row["max_layer"]],
+            row,
+            f"{row['readout']}, layers up to {row['max_layer']} ({100 * row['share']:.0f} % of the"
+            f" decoder): {100 * row['mean']:.1f} %",
+        )
+        for row in rows
+    ]
+    return _line(name, points, height)

@@ -12,8 +12,7 @@ from savs.foundation.files import real_path
 from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.compare.result_folders import Result, read_result, short_names
 from savs.pipeline.evaluation.evaluation_file import load_metrics, load_predictions
-from savs.pipeline.evaluation.sweep.depth_file import is_depth
-from savs.pipeline.evaluation.sweep.sweep_file import is_sweep
+from savs.pipeline.evaluation.sweep.table import is_sweep
 from savs.pipeline.selection.config_json import SelectionConfig
 from savs.pipeline.selection.selection_file import load_config
 from savs.stores import FeatureStore, open_store
@@ -59,8 +58,6 @@ class Folders:
 
     results: list[Path]
     sweeps: list[Path]
-    depths: list[Path]
-    """Sweeps over depths."""
 
 
 def find_folders(paths: Sequence[Path]) -> Folders:
@@ -72,36 +69,35 @@ def find_folders(paths: Sequence[Path]) -> Folders:
         A folder is neither a result nor a sweep nor a store with results, or is given twice; or
         none is given.
     """
-    found = [folder for path in paths for folder in _expand(path)]
-    for folder in found:
-        if [real_path(other) for other in found].count(real_path(folder)) > 1:
+    folders = [folder for path in paths for folder in _expand(path)]
+    for folder in folders:
+        if [real_path(other) for other in folders].count(real_path(folder)) > 1:
             raise ReportError(f"{folder} is given twice; pass each result once")
-    sweeps = [folder for folder in found if is_sweep(folder)]
-    depths = [folder for folder in found if is_depth(folder)]
-    results = [folder for folder in found if folder not in (*sweeps, *depths)]
-    if not found:
+    sweeps = [folder for folder in folders if is_sweep(folder)]
+    results = [folder for folder in folders if folder not in sweeps]
+    if not folders:
         raise ReportError("no result was given; pass a folder that `savs evaluate` wrote")
     if not results:
         raise ReportError(
-            f"{found[0]} is a sweep; pass a folder of results, too, which `savs evaluate` wrote"
+            f"{folders[0]} is a sweep; pass a folder of results, too, which `savs evaluate` wrote"
         )
-    return Folders(results, sweeps, depths)
+    return Folders(results, sweeps)
 
 
 def _expand(path: Path) -> list[Path]:
     """Return a folder of results or of a sweep as it is, and those of a store."""
-    if (path / METRICS).is_file() or is_sweep(path) or is_depth(path):
+    if (path / METRICS).is_file() or is_sweep(path):
         return [path]
     if not (path / MANIFEST).is_file():
         raise ReportError(
             f"{path} is neither a store nor a folder of results; pass one that `savs evaluate`"
             f" wrote, e.g. STORE/{RESULTS}/vote, or a store that has some"
         )
-    there = sorted(path.glob(f"{RESULTS}/*/"), key=lambda own: (own.name != FIRST, own.name))
-    found = [folder for folder in there if (folder / METRICS).is_file()]
-    if not found:
+    folders = sorted(path.glob(f"{RESULTS}/*/"), key=lambda one: (one.name != FIRST, one.name))
+    results = [folder for folder in folders if (folder / METRICS).is_file()]
+    if not results:
         raise ReportError(f"{path} has no results yet; run savs evaluate {path}")
-    return found + [folder for folder in there if is_sweep(folder) or is_depth(folder)]
+    return results + [folder for folder in folders if is_sweep(folder)]
 
 
 def read_results(folders: Sequence[Path]) -> list[Evaluated]:

@@ -17,8 +17,7 @@ from savs.pipeline.reports.report.across import Across, across_part
 from savs.pipeline.reports.report.checks import Checks, GroupCount, checks_part, groups_part
 from savs.pipeline.reports.report.confidence import ConfidencePart, confidence_parts
 from savs.pipeline.reports.report.confusion import ClassesPart, classes_part
-from savs.pipeline.reports.report.curves import Curves, curves_part
-from savs.pipeline.reports.report.depth import Depth, depth_part
+from savs.pipeline.reports.report.curves import Curves, DepthCurves, sweep_parts
 from savs.pipeline.reports.report.evaluated import Evaluated, find_folders, read_results
 from savs.pipeline.reports.report.gallery import Gallery, gallery_part
 from savs.pipeline.reports.report.headline import Headline, headline_of
@@ -51,7 +50,7 @@ class ReportContent:
     suspects: pl.DataFrame | None
     """Training examples whose label looks wrong, if `select` listed them for the first result."""
     curves: tuple[Curves, ...]
-    depths: tuple[Depth, ...]
+    depths: tuple[DepthCurves, ...]
     """Sweeps over depths."""
     space: tuple[SpaceMap, ...]
     """A map of each subtask's examples, if that was asked for."""
@@ -144,6 +143,7 @@ def gather(
     results = read_results(folders.results)
     first = results[0]
     gallery = gallery_part(results, examples, media_root)
+    curves, depths = sweep_parts(folders.sweeps)
     return ReportContent(
         title=title or _title(first),
         model=str(first.metrics["model"].get("name") or "unknown model"),
@@ -157,8 +157,8 @@ def gather(
         gallery=gallery,
         confidence=confidence_parts(first.metrics),
         suspects=load_suspects(first.folder),
-        curves=tuple(curves_part(folder) for folder in folders.sweeps),
-        depths=tuple(depth_part(folder) for folder in folders.depths),
+        curves=curves,
+        depths=depths,
         space=space_part(first, gallery) if space else (),
         across=across_part(results) if compare_heads else None,
         checks=checks_part(first),

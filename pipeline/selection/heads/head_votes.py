@@ -12,7 +12,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.heads.centroids import class_centroids, cosines, first_of_best, leads
 from savs.pipeline.selection.heads.training_set import TrainingTask, head_widths, training_tasks
 from savs.stores import FeatureStore, Head, head_name
-from savs.stores.read.given_store import require_store
+from savs.stores.read.store import require_store
 
 HEAD_VOTE_SCHEMA: Mapping[str, pl.DataType] = {
     "id": pl.String(),

@@ -50,7 +50,7 @@ def test_each_file_is_passed_once_however_rows_alternate(
         passed.append(path.name)
         return made(path)
 
-    monkeypatch.setattr(media_index, cache, IndexCache(counted, media_index.MAX_BYTES))
+    monkeypatch.setattr(media_index, cache, IndexCache(counted, media_index.MAX_INDEX_BYTES))
     for number in range(FILES):
         write(tmp_path / f"{number}.{suffix}", number)
     for row in range(ROWS):

@@ -16,7 +16,7 @@ from savs.datasets.benchmarks.general import general
 from savs.datasets.row import PackedMedium
 from savs.datasets.rows.file_formats import read_rows
 from savs.datasets.rows.packed_media import read_packed
-from savs.datasets.rows.tar_shards import MAX_HEADER_BYTES, read_samples
+from savs.datasets.rows.tar_shards import MAX_HEADER_BYTES, read_shard
 
 
 def shard(path: Path, members: list[tuple[str, bytes]], **options) -> Path:
@@ -134,7 +134,7 @@ def test_of_the_hub_the_names_of_the_classes_are_fetched_too(tmp_path, monkeypat
 def test_long_names_are_read(tmp_path, form):
     name = f"{'folder/' * 30}{'k' * 120}.jpg"
     path = shard(tmp_path / "0.tar", [(name, b"x"), ("é.jpg", b"y")], format=form)
-    assert [sample.key for sample in read_samples(path)] == [name.removesuffix(".jpg"), "é"]
+    assert [sample.key for sample in read_shard(path)] == [name.removesuffix(".jpg"), "é"]
 
 
 def entry(tar: tarfile.TarFile, name: str, kind: bytes, **facts) -> None:
@@ -198,7 +198,7 @@ def test_sizes_that_lead_back_or_beyond_are_refused(tmp_path):
         head[148:156] = b"%06o\0 " % sum(head[:512])
         (tmp_path / "0.tar").write_bytes(head)
         with pytest.raises(SourceError, match="cannot be read as a tar file"):
-            read_samples(tmp_path / "0.tar")
+            read_shard(tmp_path / "0.tar")
 
 
 def test_an_extended_header_that_declares_much_is_not_read(tmp_path):
@@ -208,13 +208,13 @@ def test_an_extended_header_that_declares_much_is_not_read(tmp_path):
         info.pax_headers = {"comment": "x" * MAX_HEADER_BYTES}
         tar.addfile(info)
     with pytest.raises(SourceError, match=r"a header has .* bytes, more than"):
-        read_samples(path)
+        read_shard(path)
 
 
 def test_too_many_members_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("savs.datasets.rows.tar_shards.MAX_MEMBERS", 3)
     with pytest.raises(SourceError, match="more than 3 members"):
-        read_samples(shard(tmp_path / "0.tar", PAIRS))
+        read_shard(shard(tmp_path / "0.tar", PAIRS))
 
 
 def test_media_and_texts_that_are_too_large_are_refused(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ import readout_oracles as slowly
 
 from savs.datasets.benchmarks.naturalbench_retrieval import shown_caption
 from savs.datasets.benchmarks.shapes import write_shapes
-from savs.pipeline import evaluate, extract, match_captions, select, sweep_methods
+from savs.pipeline import evaluate, extract, match_captions, select, sweep
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.captions import best_threshold
 from savs.pipeline.evaluation.sweep.draws import make_draws
@@ -100,8 +100,8 @@ def test_captions_tell_what_the_image_alone_cannot(groups) -> None:
 
 def test_a_sweep_learns_the_threshold_from_each_draw(groups) -> None:
     """With all examples it is `match_captions`; with few, the threshold of these few."""
-    found = sweep_methods({"s": groups}, readouts=["clip", "lda"], shots=[2, "all"], draws=3).sweep
-    values = found.draws.filter(readout="clip", metric="accuracy").sort("shots", "draw")
+    found = sweep(groups, readouts=["clip", "lda"], shots=[2, "all"], draws=3)
+    values = found.values.filter(readout="clip", metric="accuracy").sort("shots", "draw")
     own = {metric.name: metric.value for metric in match_captions(groups).metrics}
     tasks = training_tasks(groups)
     train, test = np.array(cosines(groups, "train")), np.array(cosines(groups, "test"))

@@ -3,7 +3,7 @@
 import pytest
 
 from savs.pipeline.extraction.engine import AHEAD, Engine
-from savs.stores.write.open_shards import OpenShards
+from savs.stores.write.writer import OpenShards
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from savs.stores import (
     StoreWriteError,
     open_store,
 )
-from savs.stores.read import opening
+from savs.stores.read import store as opening
 
 
 def test_batch_size_and_shards_do_not_change_features(run):

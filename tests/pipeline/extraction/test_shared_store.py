@@ -9,7 +9,7 @@ from savs.pipeline.running.progress import Reporting
 from savs.stores import (
     open_store,
 )
-from savs.stores.write.open_shards import OpenShards
+from savs.stores.write.writer import OpenShards
 
 
 @pytest.mark.thorough

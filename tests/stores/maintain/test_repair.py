@@ -8,7 +8,7 @@ import pytest
 from claimants import elsewhere, ended, leave_claim, leave_unfinished, show_sign
 
 import savs.stores.maintain.repair
-import savs.stores.write.left_overs
+import savs.stores.write.opening
 from savs.stores import (
     StoreLockedError,
     StoreNotFoundError,
@@ -142,7 +142,7 @@ def test_whether_a_writer_elsewhere_lives_is_waited_for(damaged, monkeypatch, li
         if lives and len(looks) == 3:
             show_sign(damaged, far, beat=2)
 
-    monkeypatch.setattr(savs.stores.write.left_overs.time, "sleep", look)
+    monkeypatch.setattr(savs.stores.write.opening.time, "sleep", look)
     monkeypatch.setattr(signs, "STALE_S", 300.0 if lives else 0.1)
     if lives:
         with pytest.raises(StoreLockedError, match="is being written by process 7 on"):

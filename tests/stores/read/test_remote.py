@@ -107,7 +107,7 @@ def test_an_address_without_a_store_is_named(local) -> None:
 
 def test_without_the_packages_the_remedy_is_named(monkeypatch) -> None:
     monkeypatch.setattr(
-        "savs.stores.files.paths.find_spec",
+        "savs.stores.files.addresses.find_spec",
         lambda name: None if name == "upath" else importlib.util,
     )
     with pytest.raises(

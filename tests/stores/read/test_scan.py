@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from polars.testing import assert_frame_equal
 
 from savs.stores import FeatureStore, LayerGrid, StoreIncompleteError, open_store
-from savs.stores.shard.text_columns import EXAMPLE_SCHEMA
+from savs.stores.shard.content import EXAMPLE_SCHEMA
 
 pytestmark = pytest.mark.thorough
 

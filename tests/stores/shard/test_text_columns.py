@@ -11,7 +11,7 @@ from shard_files import index_start, rewrite
 from savs.stores import StoreCorruptError, StoreError, open_store, open_writer
 from savs.stores.format.layout import EXAMPLE_COLUMNS
 from savs.stores.maintain.verify import verify
-from savs.stores.shard.text_columns import column_type, decode_column, encode_column
+from savs.stores.shard.content import column_type, decode_column, encode_column
 
 SCRIPTS = [
     "",

@@ -13,10 +13,10 @@ from savs.stores.format.manifest import write_manifest
 from savs.stores.maintain.copy import slim
 from savs.stores.maintain.verify import verify
 from savs.stores.results import whole_result, write_file
-from savs.stores.write import opening, process, whole_store
-from savs.stores.write.begun_store import BEGUN, claim_begun
+from savs.stores.write import opening, signs
 from savs.stores.write.claim_files import ClaimFiles
 from savs.stores.write.claims import Claims
+from savs.stores.write.opening import BEGUN, claim_begun
 from savs.stores.write.writer import FeatureWriter
 
 
@@ -32,11 +32,11 @@ def killed(tmp_path, full, monkeypatch) -> Path:
     out = tmp_path / "slim"
     with monkeypatch.context() as patch:
         patch.setattr(FeatureWriter, "seal", interrupted)
-        patch.setattr(whole_store, "_remove", lambda *_, **__: None)
+        patch.setattr(opening, "_remove", lambda *_, **__: None)
         patch.setattr(Claims, "_leave", lambda _: None)
         with pytest.raises(KeyboardInterrupt):
             slim(full, [(0, 0)], out, before_seal=lambda: keep(out))
-    monkeypatch.setattr(process, "process_has_ended", lambda *_: True)
+    monkeypatch.setattr(signs, "process_has_ended", lambda *_: True)
     assert (out / "results/x").read_text() == "kept"  # before the store is whole
     return out
 

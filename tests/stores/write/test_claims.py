@@ -14,7 +14,7 @@ from savs.stores import StoreLockedError
 from savs.stores.write import signs
 from savs.stores.write.claim_files import ClaimFiles
 from savs.stores.write.claims import ClaimLostError, Claims
-from savs.stores.write.process import has_ended, this_process
+from savs.stores.write.signs import has_ended, this_process
 
 NAME = "train-00000.h5"
 

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from savs.stores import ShardSpec
-from savs.stores.write import open_shards
-from savs.stores.write.open_shards import LONGEST, LOOK_EVERY_S, LOOKS, OpenShards
+from savs.stores.write import writer as open_shards
+from savs.stores.write.writer import LONGEST, LOOK_EVERY_S, LOOKS, OpenShards
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from savs.stores.files import object_store
 from savs.stores.files.object_store import write_whole
-from savs.stores.write.claim_objects import ClaimObjects
+from savs.stores.write.claim_files import ClaimObjects
 from savs.stores.write.claims import ClaimLostError
 
 

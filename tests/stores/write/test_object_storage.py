@@ -13,9 +13,9 @@ from s3fs import S3FileSystem
 
 from savs.stores import StoreReadError, StoreWriteError, open_store, open_writer
 from savs.stores.files import object_store
-from savs.stores.files.paths import find_place
+from savs.stores.files.addresses import find_place
 from savs.stores.maintain.progress import store_progress
-from savs.stores.write.claim_objects import ClaimObjects
+from savs.stores.write.claim_files import ClaimObjects
 from savs.stores.write.claims import Claims
 
 pytestmark = [
@@ -151,7 +151,7 @@ def test_a_dead_processs_claim_is_taken_over_in_a_bucket(s3) -> None:
 def test_the_time_of_a_bucket_is_that_of_its_server(s3, monkeypatch) -> None:
     storage = ClaimObjects(find_place(f"s3://{BUCKET}/store"))
     storage.put("a.rank", b"1")
-    monkeypatch.setattr("savs.stores.write.claim_objects.time", SimpleNamespace(time=lambda: 0.0))
+    monkeypatch.setattr("savs.stores.write.claim_files.time", SimpleNamespace(time=lambda: 0.0))
     assert storage.now_s() >= storage.written_s("a.rank") > 0
     assert storage.names() == ["a.rank"]
 

@@ -20,8 +20,8 @@ from savs.stores import (
 )
 from savs.stores.format.plan import StorePlan, make_plan
 from savs.stores.maintain.verify import verify
-from savs.stores.write import open_shards as working
 from savs.stores.write import signs
+from savs.stores.write import writer as working
 
 
 def test_writers_share_the_shards(tmp_path, toy) -> None:

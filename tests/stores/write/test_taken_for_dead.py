@@ -23,10 +23,10 @@ from pathlib import Path
 import numpy as np
 import savs.foundation.files as whole_files
 from savs.stores import ShardContent, open_writer
-from savs.stores.write import open_shards, signs
+from savs.stores.write import signs, writer as writing
 from stores import GRID, columns, identity, planned
 
-signs.STALE_S, signs.BEAT_S, open_shards.LOOK_EVERY_S = 1.0, 0.05, 0.02
+signs.STALE_S, signs.BEAT_S, writing.LOOK_EVERY_S = 1.0, 0.05, 0.02
 folder, skip, pause = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 publish = whole_files.publish
 

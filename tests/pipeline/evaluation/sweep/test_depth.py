@@ -2,15 +2,12 @@
 
 import json
 
-import polars as pl
 import pytest
 from random_stores import draw_problem, write_problem
 
 from savs.pipeline import cross_validate, evaluate, load_selection, save_selection, select, sweep
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.statistics.paired_tests import subtract
-from savs.pipeline.evaluation.sweep.depth import sweep_depth
-from savs.pipeline.evaluation.sweep.depth_table import DEPTH_SCHEMA
 
 
 @pytest.fixture(scope="module")
@@ -21,9 +18,8 @@ def store(tmp_path_factory):
 
 @pytest.mark.parametrize("readout", ["vote", "logistic"])
 def test_each_point_is_a_selection_with_that_max_layer(store, readout):
-    found = sweep_depth(store, heads=3, readouts=[readout])
-    assert dict(found.schema) == {name: kind() for name, kind in DEPTH_SCHEMA.items()}
-    rows = found.filter(pl.col("metric") == "accuracy")
+    found = sweep(store, heads=[3], readouts=[readout], max_layers="each")
+    rows = found.summary.filter(metric="accuracy")
     assert rows["max_layer"].to_list() == [0, 2, 4]
     assert rows["share"].to_list() == [1 / 5, 3 / 5, 1]
     alone = [
@@ -34,17 +30,19 @@ def test_each_point_is_a_selection_with_that_max_layer(store, readout):
         metric = expected.metrics[0]
         assert (row["mean"], row["low"], row["high"]) == (metric.value, metric.low, metric.high)
         apart = subtract(alone[2].units[0].scores, expected.units[0].scores)
-        known = None if row["max_layer"] == 4 else apart.value
-        assert row["difference"] == known
+        if row["max_layer"] == 4:
+            assert row["difference"] is row["against"] is None
+        else:
+            assert (row["difference"], row["p"]) == (apart.value, apart.test.p)
+            assert row["against"] == "4"
     assert rows["mean"][0] < rows["mean"][2]
     assert rows["p_holm"][0] >= rows["p"][0]
 
 
 def test_draws_are_the_same_at_every_depth(store):
-    found = sweep_depth(store, heads=4, max_layers=[2], shots=[3], draws=3, seed=4)
-    rows = found.filter(pl.col("metric") == "accuracy")
-    swept = sweep(store, heads=[4], shots=[3], draws=3, seed=4).summary
-    whole = swept.filter(pl.col("metric") == "accuracy").row(0, named=True)
+    grid = {"heads": [4], "shots": [3], "draws": 3, "seed": 4}
+    rows = sweep(store, max_layers=[2], **grid).summary.filter(metric="accuracy")
+    whole = sweep(store, **grid).summary.filter(metric="accuracy").row(0, named=True)
     assert {name: whole[name] for name in ("mean", "low", "high")} == {
         name: rows[name][1] for name in ("mean", "low", "high")
     }
@@ -55,10 +53,10 @@ def test_draws_are_the_same_at_every_depth(store):
 
 
 def test_a_depth_without_enough_heads_is_left_out_or_refused(store):
-    found = sweep_depth(store, heads=5)
+    found = sweep(store, heads=[5], max_layers="each").summary
     assert found["max_layer"].unique(maintain_order=True).to_list() == [2, 4]
     with pytest.raises(SelectionError, match="layers up to 1 have 4 heads, fewer than the 5"):
-        sweep_depth(store, heads=5, max_layers=[1])
+        sweep(store, heads=[5], max_layers=[1])
 
 
 def test_a_selection_keeps_its_max_layer(store, tmp_path):
@@ -97,26 +95,13 @@ def test_given_heads_are_not_limited(store):
         select(store, heads_from=select(store, heads=2), max_layer=2)
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"shots": []}, "no number of shots was given, expected positive integers or all"),
-        ({"shots": [1, 0]}, "shots has 0, expected positive integers or all"),
-    ],
-)
-def test_a_grid_with_nothing_in_it_is_refused(store, given, message):
-    with pytest.raises(SelectionError, match=message):
-        sweep_depth(store, heads=3, **given)
-
-
 def test_depth_is_printed_by_the_metric_that_is_asked_for(store, savs, tmp_path):
     given = ("sweep", store.path, "--max-layers", "each", "--heads", "2", "--out", tmp_path / "d")
     done = savs(*given, "--metric", "balanced accuracy")
     assert done.returncode == 0, done.stderr
     assert "balanced accuracy (%)" in done.stdout
-    rows = json.loads(savs(*given, "--metric", "balanced accuracy", "--json").stdout)["depth"]
+    rows = json.loads(savs(*given, "--metric", "balanced accuracy", "--json").stdout)["summary"]
     assert [row["metric"] for row in rows] == ["balanced accuracy"] * 3
-    assert len(json.loads(savs(*given, "--json").stdout)["depth"]) > 3
 
 
 @pytest.mark.parametrize("kind", [("--max-layers", "each"), ("--shots", "2", "--draws", "1")])

@@ -11,11 +11,13 @@ from text_stores import draw_text_store
 
 from savs.datasets import accuracy as accuracy_of
 from savs.datasets.benchmarks.general import GENERAL
-from savs.pipeline import import_features, own_answer, sweep, sweep_depth, sweep_methods
+from savs.pipeline import import_features, join_sweeps, own_answer, save_sweep, sweep
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.sweep.shared_examples import hold_same_test, shared_tasks
-from savs.pipeline.evaluation.sweep.sweep_file import save_sweep
-from savs.pipeline.reports.report.curves import curves_part
+from savs.pipeline.evaluation.statistics.paired_tests import holm
+from savs.pipeline.evaluation.sweep.shared_examples import SharedTest, hold_same_test, shared_tasks
+from savs.pipeline.evaluation.sweep.table import STORES_SCHEMA, with_methods
+from savs.pipeline.reports.report.curves import sweep_parts
+from savs.stores.maintain.copy import merge
 from stores import make_store
 
 pytestmark = pytest.mark.thorough
@@ -30,43 +32,52 @@ def first(tmp_path_factory):
     )
 
 
-@pytest.mark.parametrize(
-    "measure",
-    [sweep, sweep_depth, lambda store, **given: sweep_methods({"s": store}, **given)],
-)
-def test_a_grid_without_draws_or_readouts_is_refused(first, measure):
-    with pytest.raises(SelectionError, match="draws is 0, expected at least 1"):
-        measure(first, shots=[1], draws=0)
-    with pytest.raises(SelectionError, match="no readout was given"):
-        measure(first, readouts=[])
-    with pytest.raises(SelectionError, match="two readouts are called 'vote'; give each once"):
-        measure(first, readouts=["vote", "lda", "vote"])
+WRONG = {
+    "draws": ({"shots": [1], "draws": 0}, "draws is 0, expected at least 1"),
+    "readouts": ({"readouts": []}, "no readout was given"),
+    "twice": ({"readouts": ["vote", "lda", "vote"]}, "two readouts are called 'vote'; give each"),
+    "text": ({"heads": "5"}, "heads is '5'"),
+}
 
 
-def test_a_number_of_heads_that_is_text_is_refused(first):
-    with pytest.raises(SelectionError, match="heads is '5'"):
-        sweep_methods({"s": first}, heads="5")
+@pytest.mark.parametrize("depths", [None, "each"])
+@pytest.mark.parametrize(("options", "message"), WRONG.values(), ids=WRONG)
+def test_a_grid_that_cannot_be_is_refused(first, depths, options, message):
+    with pytest.raises(SelectionError, match=message):
+        sweep({"s": first}, max_layers=depths, **options)
+
+
+def test_methods_are_compared_at_one_number_of_heads_and_depths_in_one_store(first, tmp_path):
+    stores = {"one": first, "two": other(tmp_path / "s")}
+    with pytest.raises(SelectionError, match="expected one number: methods are compared at one"):
+        sweep(stores, heads=[1, 2])
+    with pytest.raises(SelectionError, match="compared in one store, got 2"):
+        sweep(stores, max_layers="each")
+
+
+def names_of(found):
+    """Return the methods of a sweep, in order."""
+    return with_methods(found.summary)["readout"].unique(maintain_order=True).to_list()
 
 
 def test_each_method_is_what_a_sweep_of_its_store_measures(first, tmp_path):
     stores = {"one": first, "two": other(tmp_path / "s")}
-    found = sweep_methods(stores, readouts=["vote", "lda"], heads=3, **GRID).sweep
-    names = ["one:vote", "two:vote", "one:lda", "two:lda"]
-    assert found.summary["readout"].unique(maintain_order=True).to_list() == names
+    found = sweep(stores, readouts=["vote", "lda"], heads=[3], **GRID)
+    assert names_of(found) == ["one:vote", "two:vote", "one:lda", "two:lda"]
     for name, store in stores.items():
-        alone = sweep(store, readouts=["vote", "lda"], heads=[3], **GRID)
+        alone = sweep(store, readouts=["vote", "lda"], heads=[3], **GRID).values
         for readout in ("vote", "lda"):
-            assert accuracy(found.draws, f"{name}:{readout}") == accuracy(alone.draws, readout)
+            expected = accuracy(alone, readout=readout)
+            assert accuracy(found.values, store=name, readout=readout) == expected
 
 
 def test_draws_are_matched_by_id_whatever_the_order(first, tmp_path):
     order = np.random.default_rng(0).permutation(15).tolist()
     straight, mixed = other(tmp_path / "a"), other(tmp_path / "b", order)
     sweeps = [
-        sweep_methods({"one": first, "two": second}, heads=2, **GRID).sweep
-        for second in (straight, mixed)
+        sweep({"one": first, "two": second}, heads=[2], **GRID) for second in (straight, mixed)
     ]
-    assert sweeps[0].draws.equals(sweeps[1].draws)
+    assert sweeps[0].values.equals(sweeps[1].values)
 
 
 def test_an_example_that_a_store_lacks_is_in_no_draw(first, tmp_path):
@@ -75,27 +86,25 @@ def test_an_example_that_a_store_lacks_is_in_no_draw(first, tmp_path):
     tasks, absent = shared_tasks(stores)
     assert absent == 2
     ids = {
-        name: stores[name].examples("train")["id"].to_numpy()[own[0].rows].tolist()
-        for name, own in tasks.items()
+        name: stores[name].examples("train")["id"].to_numpy()[of_store[0].rows].tolist()
+        for name, of_store in tasks.items()
     }
     assert ids["one"] == ids["two"] == [f"train:{i}" for i in lacking]
-    found = sweep_methods(stores, heads=2, shots=[1], draws=2)
+    found = sweep(stores, heads=[2], shots=[1], draws=2)
     assert found.notes == ("2 training examples are not in all stores: no draw has them",)
 
 
 def test_differences_are_paired_by_unit_and_draw(first, tmp_path):
-    stores = {"one": first, "two": other(tmp_path / "s")}
-    found = sweep_methods(stores, heads=3, **GRID).sweep
-    units = found.units.collect().filter(pl.col("metric") == "accuracy")
-    rows = found.differences.filter(pl.col("metric") == "accuracy")
+    found = sweep({"one": first, "two": other(tmp_path / "s")}, heads=[3], **GRID)
+    units = found.units.collect().filter(metric="accuracy")
+    rows = found.summary.filter(pl.col("against").is_not_null(), metric="accuracy")
     assert rows.height == 3
     for row in rows.iter_rows(named=True):
-        own = units.filter(pl.col("shots").eq_missing(pl.lit(row["shots"])))
+        point = units.filter(pl.col("shots").eq_missing(pl.lit(row["shots"])))
         ours, theirs = (
-            np.array(own.filter(readout=name)["scores"].to_list())
-            for name in ("one:vote", "two:vote")
+            np.array(point.filter(store=name)["scores"].to_list()) for name in ("one", "two")
         )
-        assert (row["a"], row["b"]) == ("one:vote", "two:vote")
+        assert (row["against"], row["store"]) == ("one:vote", "two")
         assert row["difference"] == pytest.approx((theirs - ours).mean())
 
 
@@ -103,10 +112,9 @@ def test_a_store_with_fewer_heads_takes_all_and_differences_remain(first, tmp_pa
     one = make_store(
         *(tmp_path / "s", noisy(TRAIN, 2, 1), TRAIN, noisy(TEST, 3, 1), TEST), model="other"
     )
-    found = sweep_methods({"many": first, "one": one}, heads=3, **GRID).sweep
-    heads = found.summary.select("readout", "heads").unique().rows()
-    assert sorted(heads) == [("many:vote", 3), ("one:vote", 1)]
-    assert found.differences.filter(pl.col("metric") == "accuracy")["heads"].to_list() == [1, 1, 1]
+    found = sweep({"many": first, "one": one}, heads=[3], **GRID).summary
+    assert sorted(found.select("store", "heads").unique().rows()) == [("many", 3), ("one", 1)]
+    assert found.filter(store="one")["difference"].null_count() == 0
 
 
 @pytest.fixture
@@ -119,16 +127,16 @@ def answering(tmp_path):
 
 
 def test_own_answers_are_level_lines(answering):
-    found = sweep_methods({"s": answering}, readouts=["vote", "zero-shot"], shots=[1, 2], draws=3)
+    found = sweep(answering, readouts=["vote", "zero-shot"], shots=[1, 2], draws=3)
     expected = own_answer(answering, "zero-shot").metrics[0].value
-    rows = found.sweep.summary.filter(
-        pl.col("metric") == "accuracy", pl.col("readout") == "zero-shot"
-    )
+    rows = found.summary.filter(metric="accuracy", readout="zero-shot")
     assert rows.select("heads", "shots", "mean", "sd").rows() == [
         (0, 1, expected, 0.0),
         (0, 2, expected, 0.0),
     ]
     assert expected == 0.75
+    with pytest.raises(SelectionError, match="by their heads, and 'zero-shot' uses none"):
+        sweep(answering, readouts=["zero-shot"], max_layers="each")
 
 
 def test_answers_need_no_benchmark_of_a_second_store(tmp_path):
@@ -140,24 +148,20 @@ def test_answers_need_no_benchmark_of_a_second_store(tmp_path):
             *(tmp_path / name, {"a": [1], "b": [2]}, rows, list("aaab"), list("ab") * 2),
             benchmark=name,
         )
-    own = replace(GENERAL, name="one")
-    found = sweep_methods(stores, readouts=["zero-shot"], shots=[1], draws=1, benchmark=own)
-    values = found.sweep.summary.filter(pl.col("metric") == "accuracy")
-    assert values.select("readout", "mean").rows() == [
-        ("one:zero-shot", 0.75),
-        ("two:zero-shot", 0.25),
-    ]
+    one = replace(GENERAL, name="one")
+    found = sweep(stores, readouts=["zero-shot"], shots=[1], draws=1, benchmark=one).summary
+    rows = found.filter(metric="accuracy").select("store", "mean").rows()
+    assert rows == [("one", 0.75), ("two", 0.25)]
 
 
 def test_a_readout_is_left_out_where_a_store_cannot_have_it(first, tmp_path):
     clip = draw_text_store(tmp_path / "clip", 0)
     train, test = (clip.examples(split)["label"].to_list() for split in ("train", "test"))
     rng = np.random.default_rng(0)
-    arrays = [rng.normal(size=(2, len(own), 3)).astype("f4") for own in (train, test)]
+    arrays = [rng.normal(size=(2, len(labels), 3)).astype("f4") for labels in (train, test)]
     stores = {"lmm": make_store(tmp_path / "s", arrays[0], train, arrays[1], test), "clip": clip}
-    found = sweep_methods(stores, readouts=["vote", "clip"], shots=[1], draws=2)
-    names = found.sweep.summary["readout"].unique(maintain_order=True).to_list()
-    assert names == ["lmm:vote", "clip:vote", "clip:clip"]
+    found = sweep(stores, readouts=["vote", "clip"], shots=[1], draws=2)
+    assert names_of(found) == ["lmm:vote", "clip:vote", "clip:clip"]
     (note,) = found.notes
     assert note.startswith(f"clip is left out: {stores['lmm'].path} has no texts of the classes")
     for readout, message in (
@@ -166,41 +170,77 @@ def test_a_readout_is_left_out_where_a_store_cannot_have_it(first, tmp_path):
         ("nobody", "no readout is called 'nobody'; .*zero-shot"),
     ):
         with pytest.raises(SelectionError, match=message):
-            sweep_methods(stores, readouts=[readout], shots=[1], draws=1)
+            sweep(stores, readouts=[readout], shots=[1], draws=1)
 
 
 def test_a_readout_can_be_that_of_one_store(first, tmp_path):
     stores = {"one": first, "two": other(tmp_path / "s")}
-    found = sweep_methods(stores, readouts=["two:vote", "one:lda"], shots=[1], draws=2).sweep
-    assert found.differences["a"].unique().to_list() == ["two:vote"]
-    assert found.differences["b"].unique().to_list() == ["one:lda"]
-    with pytest.raises(
-        SelectionError, match="is of a store 'three'; the stores are called one, two"
+    found = sweep(stores, readouts=["two:vote", "one:lda"], shots=[1], draws=2)
+    assert names_of(found) == ["two:vote", "one:lda"]
+    assert found.summary["against"].drop_nulls().unique().to_list() == ["two:vote"]
+    for readouts, message in (
+        (["three:vote"], "is of a store 'three'; the stores are called one, two"),
+        (["vote", "one:vote"], "two readouts are called 'one:vote'"),
     ):
-        sweep_methods(stores, readouts=["three:vote"])
-    with pytest.raises(SelectionError, match="two readouts are called 'one:vote'"):
-        sweep_methods(stores, readouts=["vote", "one:vote"])
+        with pytest.raises(SelectionError, match=message):
+            sweep(stores, readouts=readouts)
 
 
 def test_stores_of_other_examples_are_refused(first, tmp_path):
     odd = [*TEST[:-1], "c"]
     changed = make_store(tmp_path / "s", noisy(TRAIN, 2), TRAIN, noisy(TEST, 3), odd)
     assert hold_same_test([first, changed])[0] is False
-    with pytest.raises(SelectionError, match=r"labels differ in 1 examples, first in 'test:19'"):
-        sweep_methods({"one": first, "two": changed})
     with pytest.raises(SelectionError, match="but not all stores do"):
         hold_same_test([first, other(tmp_path / "t"), changed])
     labels = ["b", *TRAIN[1:]]
     taught = make_store(tmp_path / "u", noisy(TRAIN, 2), labels, noisy(TEST, 3), TEST)
-    with pytest.raises(SelectionError, match="training example 'train:0' has another label"):
-        sweep_methods({"one": first, "two": taught})
     without = other(tmp_path / "v", [i for i in range(15) if TRAIN[i] != "c"])
-    with pytest.raises(SelectionError, match="class 'c' has no training example that all"):
-        sweep_methods({"one": first, "two": without})
+    for store, message in (
+        (changed, r"labels differ in 1 examples, first in 'test:19'"),
+        (taught, "training example 'train:0' has another label"),
+        (without, "class 'c' has no training example that all"),
+    ):
+        with pytest.raises(SelectionError, match=message):
+            sweep({"one": first, "two": store})
+
+
+def test_stores_of_other_examples_are_joined_and_their_means_taken(first, tmp_path):
+    fewer = make_store(tmp_path / "s", noisy(TRAIN, 2), TRAIN, noisy(TEST[:15], 3), TEST[:15])
+    grid = {"shots": [1, 3], "draws": 3, "readouts": ["vote", "lda"]}
+    sweeps = {
+        "one": sweep(first, heads=[1, 2], **grid),
+        "two": sweep(fewer, heads=[2, 4], **grid),
+    }
+    found = join_sweeps(sweeps)
+    for name, alone in sweeps.items():
+        rows = found.summary.filter(data_set=name).drop("data_set")
+        assert rows.equals(alone.summary.drop("data_set"))
+    means = found.over_stores()
+    assert dict(means.schema) == STORES_SCHEMA
+    points = [(readout, 2, shots) for readout in ("vote", "lda") for shots in (1, 3)]
+    assert means.select("readout", "heads", "shots").rows() == points  # those that both have
+    for row in means.iter_rows(named=True):
+        both = found.summary.filter(
+            metric="accuracy", readout=row["readout"], heads=2, shots=row["shots"]
+        )
+        expected = pytest.approx(both["mean"].mean()), pytest.approx(both["difference"].mean())
+        assert (row["mean"], row["difference"]) == expected
+    lda = means.filter(readout="lda")
+    assert (lda["wins"] + lda["ties"] + lda["losses"]).to_list() == [2, 2]
+    assert lda["p_holm"].to_list() == holm(lda["p"].to_list())
+    files = save_sweep(found, tmp_path / "swept")
+    assert pl.read_parquet(files[-1]).equals(means)
+    curves, _ = sweep_parts([tmp_path / "swept"])
+    assert [part.name for part in curves] == ["swept, one", "swept, two"]
+    with pytest.raises(SelectionError, match="1 sweep given, expected two stores or more"):
+        join_sweeps({"one": sweeps["one"]})
+    apart = join_sweeps({"one": sweeps["one"], "two": sweep(fewer, heads=[3], **grid)})
+    with pytest.raises(SelectionError, match="no number of heads and shots in common"):
+        apart.over_stores()
 
 
 def test_metrics_are_those_of_the_first_stores_benchmark(first, tmp_path):
-    own = replace(GENERAL, name="own", measure=lambda rows, classes: [accuracy_of(rows, classes)])
+    mine = replace(GENERAL, name="own", measure=lambda rows, classes: [accuracy_of(rows, classes)])
     named = make_store(
         *(tmp_path / "own", noisy(TRAIN, 2), TRAIN, noisy(TEST, 3), TEST), benchmark="own"
     )
@@ -209,44 +249,58 @@ def test_metrics_are_those_of_the_first_stores_benchmark(first, tmp_path):
     np.save(tmp_path / "x.npy", np.concatenate([first.features(s)[0] for s in ("train", "test")]))
     made = import_features(tmp_path / "x.npy", tmp_path / "l.csv", out=tmp_path / "s").store
     stores = {"own": named, "made": made}
-    found = sweep_methods(stores, heads=1, shots=["all"], benchmark=own).sweep.summary
-    assert found.select("readout", "metric").rows() == [
-        ("own:vote", "accuracy"),
-        ("made:vote", "accuracy"),
-    ]
+    found = sweep(stores, heads=[1], shots=["all"], benchmark=mine).summary
+    assert found.select("store", "metric").rows() == [("own", "accuracy"), ("made", "accuracy")]
 
 
 def test_skipped_test_examples_are_wrong_in_their_store_alone(first, tmp_path):
     stores = {"one": first, "two": other(tmp_path / "s", test_skipped=[0, 7])}
-    found = sweep_methods(stores, heads=2, shots=["all"]).sweep
-    units = found.units.collect().filter(pl.col("metric") == "accuracy")
-    scores = units.filter(pl.col("readout") == "two:vote").sort("unit")["scores"].to_list()
-    assert (scores[0], scores[7]) == ([0.0], [0.0])
-    assert accuracy(found.draws, "one:vote") == accuracy(
-        sweep(first, heads=[2], shots=["all"]).draws, "vote"
-    )
+    found = sweep(stores, heads=[2], shots=["all"])
+    units = found.units.collect().filter(metric="accuracy", store="two").sort("unit")
+    assert units["scores"].to_list()[0:8:7] == [[0.0], [0.0]]
+    alone = sweep(first, heads=[2], shots=["all"])
+    assert accuracy(found.values, store="one") == accuracy(alone.values)
 
 
-def test_a_report_draws_one_line_a_method(first, tmp_path):
-    one = make_store(tmp_path / "s", noisy(TRAIN, 2, 1), TRAIN, noisy(TEST, 3, 1), TEST)
-    found = sweep_methods({"many": first, "one": one}, readouts=["vote", "lda"], heads=3, **GRID)
-    save_sweep(found.sweep, tmp_path / "swept")
-    (chart,) = curves_part(tmp_path / "swept").charts
-    assert chart.title == "accuracy by examples per class"
-    assert [series.name for series in chart.series] == [
-        *("many:vote", "one:vote", "many:lda", "one:lda"),
+def merged(folder, seed, model, skipped=()):
+    """Return the test examples in three stores put together: positions in a file occur thrice."""
+    x, seen = noisy(TRAIN, seed), noisy(TEST, seed + 1)
+    parts = [
+        make_store(
+            *(folder / name, x, TRAIN, seen[:, rows], TEST[rows]),
+            test_rows=[{"id": f"{name}:{i}"} for i in range(len(TEST[rows]))],
+            test_skipped=skipped if name == "b" else (),
+            model=model,
+        )
+        for name, rows in (("a", slice(7)), ("b", slice(7, 14)), ("c", slice(14, 20)))
     ]
-    assert all(len(series.points) == 3 for series in chart.series)
+    return merge(parts, folder / "merged")
 
 
-def test_many_methods_are_drawn_in_several_charts_with_the_first_in_each(first, tmp_path):
-    stores = {"one": first, "two": other(tmp_path / "s")}
+def test_merged_stores_are_paired_in_the_order_of_their_plan(tmp_path):
+    stores = {
+        "one": merged(tmp_path / "one", 0, "toy"),
+        "two": merged(tmp_path / "two", 2, "other", skipped=[2]),
+    }
+    ids = list(SharedTest.of(stores).ids)
+    assert ids == [f"{name}:{i}" for name, n in (("a", 7), ("b", 7), ("c", 6)) for i in range(n)]
+    found = sweep(stores, heads=[2], shots=["all"])
+    for name, store in stores.items():
+        alone = sweep(store, heads=[2], shots=["all"])
+        assert accuracy(found.values, store=name) == accuracy(alone.values)
+
+
+def test_a_report_draws_one_line_a_method_and_the_first_in_each_chart(first, tmp_path):
+    one = make_store(tmp_path / "s", noisy(TRAIN, 2, 1), TRAIN, noisy(TEST, 3, 1), TEST)
     readouts = ["vote", "lda", "posterior", "knn"]
-    found = sweep_methods(stores, readouts=readouts, heads=2, shots=[1, 2], draws=2)
-    save_sweep(found.sweep, tmp_path / "swept")
-    charts = curves_part(tmp_path / "swept").charts
-    names = [[series.name for series in chart.series] for chart in charts]
-    assert [len(own) for own in names] == [6, 3]
-    assert names[0][0] == names[1][0] == "one:vote"
-    assert names[0] + names[1][1:] == [f"{s}:{r}" for r in readouts for s in stores]
-    assert charts[0].y_ticks == charts[1].y_ticks
+    found = sweep({"many": first, "one": one}, readouts=readouts, heads=[3], **GRID)
+    save_sweep(found, tmp_path / "swept")
+    ((curves,), depths) = sweep_parts([tmp_path / "swept"])
+    assert not depths
+    names = [[series.name for series in chart.series] for chart in curves.charts]
+    assert [len(lines) for lines in names] == [6, 3]
+    assert names[0][0] == names[1][0] == "many:vote"
+    assert names[0] + names[1][1:] == [f"{s}:{r}" for r in readouts for s in ("many", "one")]
+    assert {chart.title for chart in curves.charts} == {"accuracy by examples per class"}
+    assert curves.charts[0].y_ticks == curves.charts[1].y_ticks
+    assert all(len(series.points) == 3 for chart in curves.charts for series in chart.series)

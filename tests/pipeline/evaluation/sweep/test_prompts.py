@@ -6,10 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from savs.pipeline import calibrate, cross_validate, evaluate, select, sweep_prompts
+from savs.pipeline import calibrate, cross_validate, evaluate, select, sweep
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.statistics.paired_tests import holm, mcnemar
-from savs.pipeline.evaluation.sweep.prompts import PROMPTS_SCHEMA, _paired
+from savs.pipeline.evaluation.sweep.prompts import paired
 from stores import make_store
 
 pytestmark = pytest.mark.thorough
@@ -71,10 +71,10 @@ def alone(parts, tmp_path_factory):
 
 
 def test_prompts_are_compared_as_stores_of_their_own_would_be(store, alone):
-    table = sweep_prompts(store, heads=[2]).table
-    assert dict(table.schema) == PROMPTS_SCHEMA
+    table = sweep(store, heads=[2], prompts=True).summary
+    assert table["metric"].unique().to_list() == ["accuracy"]
     assert table["prompt"].to_list() == list(PROMPTS)
-    assert table["accuracy"].to_list() == pytest.approx([own.mean() for own in alone])
+    assert table["mean"].to_list() == pytest.approx([own.mean() for own in alone])
     first, *others = alone
     assert table["difference"][0] is None
     tests = [mcnemar(int((first & ~b).sum()), int((~first & b).sum())) for b in others]
@@ -88,7 +88,7 @@ def test_prompts_are_compared_as_stores_of_their_own_would_be(store, alone):
 
 
 def test_readouts_and_numbers_of_heads_are_rows_and_holm_counts_all(store):
-    table = sweep_prompts(store, heads=[1, "all"], readouts=["vote", "lda"]).table
+    table = sweep(store, heads=[1, "all"], readouts=["vote", "lda"], prompts=True).summary
     points = table.select("readout", "heads").unique(maintain_order=True).rows()
     assert points == [("vote", 1), ("vote", 4), ("lda", 1), ("lda", 4)]
     tested = table.filter(pl.col("p").is_not_null())
@@ -97,12 +97,12 @@ def test_readouts_and_numbers_of_heads_are_rows_and_holm_counts_all(store):
 
 
 def test_a_number_of_heads_that_is_given_twice_counts_once(store):
-    table = sweep_prompts(store, heads=["all", 4, 4]).table
+    table = sweep(store, heads=["all", 4, 4], prompts=True).summary
     assert table.select("heads", "prompt").rows() == [(4, prompt) for prompt in PROMPTS]
     with pytest.raises(SelectionError, match="no readout was given"):
-        sweep_prompts(store, readouts=[])
+        sweep(store, readouts=[], prompts=True)
     with pytest.raises(SelectionError, match="two readouts are called 'vote'"):
-        sweep_prompts(store, readouts=["vote", "vote"])
+        sweep(store, readouts=["vote", "vote"], prompts=True)
 
 
 def test_evaluate_has_no_number_of_several_prompts(store):
@@ -119,7 +119,7 @@ def test_an_example_without_one_of_its_prompts_is_left_out_of_all():
         "cluster": ["0", "0", "1", "2", "2"],
         "correct": [True, False, True, True, False],
     }
-    found, left_out = _paired(pl.DataFrame(rows), ("A", "B"))
+    found, left_out = paired(pl.DataFrame(rows), ("A", "B"))
     assert left_out == 1
     assert found["A"].select("example", "score").rows() == [("a", 1), ("c", 0)]
     assert found["B"].select("example", "score").rows() == [("a", 0), ("c", 1)]
@@ -129,15 +129,15 @@ def test_an_example_without_one_of_its_prompts_is_left_out_of_all():
 def test_a_store_of_one_prompt_is_refused(tmp_path, parts):
     one = make_store(tmp_path / "s", parts[0], LABELS, parts[0], LABELS)
     with pytest.raises(SelectionError, match=r"has one prompt for each example.*--question for"):
-        sweep_prompts(one)
+        sweep(one, prompts=True)
 
 
 def test_the_command_prints_and_writes_the_table(savs, store):
     done = savs("sweep", store.path, "--prompts", "--heads", 2, "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["prompts"] == sweep_prompts(store, heads=[2]).table.to_dicts()
-    assert pl.read_parquet(found["files"][0]).to_dicts() == found["prompts"]
+    assert found["summary"] == sweep(store, heads=[2], prompts=True).summary.to_dicts()
+    assert pl.read_parquet(found["files"][1]).to_dicts() == found["summary"]
     shown = savs("sweep", store.path, "--prompts")
     assert [line.split()[0] for line in shown.stdout.splitlines()] == ["prompt", *PROMPTS]
     assert "24 training examples" in shown.stderr

@@ -7,11 +7,11 @@ import polars as pl
 import pytest
 from text_stores import make_text_store
 
-from savs.pipeline import evaluate, select, sweep, sweep_methods
+from savs.pipeline import evaluate, select, sweep
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.sweep.batched import Batch
 from savs.pipeline.evaluation.sweep.draws import make_draws
-from savs.pipeline.evaluation.sweep.units_table import UNITS_SCHEMA
+from savs.pipeline.evaluation.sweep.passes import Batch
+from savs.pipeline.evaluation.sweep.table import SUMMARY_SCHEMA, UNITS_SCHEMA, VALUES_SCHEMA
 from savs.pipeline.selection.heads.centroids import class_centroids
 from savs.pipeline.selection.heads.class_texts import NAMES
 from savs.pipeline.selection.heads.training_set import training_tasks
@@ -60,13 +60,13 @@ def drawn(store, tmp_path, draw, name):
 )
 def test_each_cell_is_a_selection_and_an_evaluation_of_the_draw(store, tmp_path, readout):
     found = sweep(store, heads=[1, 3, "all"], shots=[2, 3], draws=2, readouts=[readout], seed=5)
-    values = found.draws.filter(pl.col("metric") == "accuracy")
+    values = found.values.filter(pl.col("metric") == "accuracy")
     assert values.height == 3 * 2 * 2
     for draw in make_draws(training_tasks(store), [2, 3], 2, seed=5):
-        alone = drawn(store, tmp_path, draw, f"{draw.shots}-{draw.number}")
+        alone = drawn(store, tmp_path, draw, f"{draw.key.shots}-{draw.key.number}")
         for count in (1, 3, 6):
             expected = evaluate(alone, select(alone, heads=count, readout=readout))
-            cell = values.filter(heads=count, shots=draw.shots, draw=draw.number)
+            cell = values.filter(heads=count, shots=draw.key.shots, draw=draw.key.number)
             assert cell["value"].to_list() == pytest.approx([expected.metrics[0].value])
 
 
@@ -81,20 +81,25 @@ def test_rows_in_another_order_in_the_shards_keep_their_features(store, tmp_path
     )
     assert mixed.manifest.plan.splits["test"].order is not None
     options = {"shots": [2], "draws": 2, "readouts": [readout]}
-    assert sweep(mixed, **options).draws.equals(sweep(store, **options).draws)
+    ours, theirs = (sweep({"s": one}, **options).values for one in (mixed, store))
+    assert ours.equals(theirs)
 
 
 @pytest.mark.parametrize(
     ("shots", "message"),
     [
-        (5, "5 shots were requested, but the pool has 4"),
-        (0, "shots has 0, expected positive integers or all"),
-        (-1, "shots has -1, expected positive integers or all"),
+        (
+            [1, 5],
+            r"5 shots were requested, but the pool has 4 examples of class 'bird'.*1 to 4, or all",
+        ),
+        ([1, 0], "shots has 0, expected positive integers or all"),
+        ([1, -1], "shots has -1, expected positive integers or all"),
+        ([], "no number of shots was given, expected positive integers or all"),
     ],
 )
 def test_a_number_of_shots_that_the_pool_does_not_have_is_refused(store, shots, message):
     with pytest.raises(SelectionError, match=message):
-        sweep(store, shots=[1, shots], draws=1)
+        sweep(store, shots=shots, draws=1)
 
 
 def test_thumbnails_change_nothing(store, tmp_path):
@@ -111,27 +116,22 @@ def test_thumbnails_change_nothing(store, tmp_path):
             test_skipped=[4],
         )
         assert ("thumbnail" in stored.examples("test").columns) == bool(own)
-        alone = sweep(stored, **options).draws
-        methods = sweep_methods({name: stored, "same": store}, **options).sweep.draws
-        own = methods.filter(pl.col("readout").str.starts_with(name)).drop("readout")
-        found.append((alone, own))
+        alone = sweep(stored, **options).values
+        methods = sweep({name: stored, "same": store}, heads=[6], **options).values
+        found.append(
+            (alone.drop("data_set", "store"), methods.filter(store=name).drop("data_set", "store"))
+        )
     for plain, small in zip(*found, strict=True):
         assert plain.height
         assert small.equals(plain)
 
 
-def test_a_pass_a_draw_gives_what_one_pass_gives(store, monkeypatch):
-    whole = sweep(store, shots=[2], draws=3, readouts=["vote", "lda"])
-    monkeypatch.setattr("savs.pipeline.evaluation.sweep.passes.MEMORY", 1)
-    assert sweep(store, shots=[2], draws=3, readouts=["vote", "lda"]).draws.equals(whole.draws)
-
-
-def test_votes_one_fit_at_a_time_are_those_of_all_at_once(store, monkeypatch):
-    whole = sweep(store, shots=[1, 3], draws=3)
-    monkeypatch.setattr("savs.pipeline.evaluation.sweep.batched.TABLE", 1)
-    assert sweep(store, shots=[1, 3], draws=3).draws.equals(whole.draws)
-    monkeypatch.setattr("savs.pipeline.evaluation.sweep.passes.LARGEST_TABLE", 1)
-    assert sweep(store, shots=[1, 3], draws=3).draws.equals(whole.draws)
+@pytest.mark.parametrize("limit", ["MEMORY", "TABLE", "LARGEST_TABLE"])
+def test_no_limit_of_memory_changes_a_value(store, monkeypatch, limit):
+    options = {"shots": [1, 3], "draws": 3, "readouts": ["vote", "lda"]}
+    whole = sweep(store, **options).values
+    monkeypatch.setattr(f"savs.pipeline.evaluation.sweep.passes.{limit}", 1)
+    assert sweep(store, **options).values.equals(whole)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_a_batch_gives_the_scores_of_each_fit_ties_and_twins_included(seed, rule
 
 def test_draws_differ_and_fewer_shots_are_among_more(store):
     tasks = training_tasks(store)
-    found = {(d.shots, d.number): set(d.task.rows) for d in make_draws(tasks, [1, 3], 4, seed=0)}
+    found = {d.key[:2]: set(d.task.rows) for d in make_draws(tasks, [1, 3], 4, seed=0)}
     assert len({tuple(sorted(rows)) for rows in found.values()}) == 8
     for number in range(4):
         assert found[1, number] < found[3, number]
@@ -193,17 +193,10 @@ def test_draws_differ_and_fewer_shots_are_among_more(store):
     assert set(make_draws(tasks, [3], 1, seed=1)[0].task.rows) != found[3, 0]
 
 
-def test_more_shots_than_the_pool_has_are_refused(store):
-    with pytest.raises(
-        SelectionError, match=r"pool has 4 examples of class 'bird'.*1 to 4, or all"
-    ):
-        sweep(store, shots=[2, 5])
-
-
 @pytest.mark.parametrize("shots", [[4], ["all"], ["all", 4]], ids=str)
 def test_the_whole_pool_is_one_cell_and_its_evaluation(store, shots):
     found = sweep(store, shots=shots, draws=3, heads=[3])
-    (cell,) = found.draws.filter(metric="accuracy").to_dicts()
+    (cell,) = found.values.filter(metric="accuracy").to_dicts()
     assert (cell["shots"], cell["draw"]) == (4, 0)
     assert cell["value"] == evaluate(store, select(store, heads=3)).metrics[0].value
     row = found.summary.row(0, named=True)
@@ -216,24 +209,31 @@ def test_all_of_an_unbalanced_pool_is_more_than_its_rarest_class_has(tmp_path):
     found = sweep(store, draws=2, heads=[3])
     points = found.summary.filter(metric="accuracy").select("shots", "draws").rows()
     assert points == [(1, 2), (2, 2), (None, 1)]
-    assert [d.shots for d in make_draws(training_tasks(store), [3, "all"], 2, 0)] == [3, 3, None]
-    whole = found.draws.filter(pl.col("shots").is_null(), metric="accuracy")["value"].item()
+    assert [d.key.shots for d in make_draws(training_tasks(store), [3, "all"], 2, 0)] == [
+        3,
+        3,
+        None,
+    ]
+    whole = found.values.filter(pl.col("shots").is_null(), metric="accuracy")["value"].item()
     assert whole == evaluate(store, select(store, heads=3)).metrics[0].value
 
 
 def test_differences_are_paired_and_corrected(store):
     found = sweep(store, shots=[1, 2], draws=3, heads=[2, 6], readouts=["vote", "knn", "lda"])
-    assert found.differences["a"].unique().to_list() == ["vote"]
-    values = found.draws.filter(metric="accuracy").pivot("readout", values="value")
-    for row in found.differences.filter(metric="accuracy").iter_rows(named=True):
-        own = values.filter(heads=row["heads"], shots=row["shots"])
-        expected = (own[row["b"]] - own["vote"]).mean()
+    assert dict(found.values.schema) == VALUES_SCHEMA
+    assert dict(found.summary.schema) == SUMMARY_SCHEMA
+    assert found.summary.filter(readout="vote")["difference"].null_count() == 4 * 2
+    values = found.values.filter(metric="accuracy").pivot("readout", values="value")
+    compared = found.summary.filter(pl.col("against") == "vote")
+    for row in compared.filter(metric="accuracy").iter_rows(named=True):
+        point = values.filter(heads=row["heads"], shots=row["shots"])
+        expected = (point[row["readout"]] - point["vote"]).mean()
         assert row["difference"] == pytest.approx(expected, abs=1e-12)
-        assert row["low"] <= row["difference"] <= row["high"]
+        assert row["difference_low"] <= row["difference"] <= row["difference_high"]
         assert row["p"] <= row["p_holm"] <= 1
-    headline = found.differences["metric"] == found.summary["metric"][0]
+    headline = compared["metric"] == found.summary["metric"][0]
     assert headline.sum() == 2 * 2 * 2
-    assert found.differences.filter(~headline)["p_holm"].null_count() == (~headline).sum()
+    assert compared.filter(~headline)["p_holm"].null_count() == (~headline).sum()
 
 
 def test_units_have_the_scores_of_every_draw(store):
@@ -241,21 +241,21 @@ def test_units_have_the_scores_of_every_draw(store):
     units = found.units.collect()
     assert units.columns == list(UNITS_SCHEMA)
     for row in found.summary.filter(metric="accuracy").iter_rows(named=True):
-        own = units.filter(
+        rows = units.filter(
             pl.col("shots").eq_missing(pl.lit(row["shots"])),
             readout=row["readout"],
             metric="accuracy",
         )
-        assert own["unit"].to_list() == list(range(13))
-        scores = np.array(own["scores"].to_list())
+        assert rows["unit"].to_list() == list(range(13))
+        scores = np.array(rows["scores"].to_list())
         assert scores.shape == (13, row["draws"])
         assert scores.mean() == pytest.approx(row["mean"])
     assert found.units.filter(unit=3).head(2).collect().height == 2
 
 
 def test_all_readouts_get_the_same_draws(store):
-    found = sweep(store, shots=[2], draws=2, readouts=["posterior", "vote"], heads=[6]).draws
-    alone = sweep(store, shots=[2], draws=2, readouts=["vote"], heads=[6]).draws
+    found = sweep(store, shots=[2], draws=2, readouts=["posterior", "vote"], heads=[6]).values
+    alone = sweep(store, shots=[2], draws=2, readouts=["vote"], heads=[6]).values
     assert found.filter(readout="vote").equals(alone)
 
 
@@ -264,7 +264,7 @@ def test_a_skipped_test_example_counts_as_wrong(tmp_path):
     clear = np.stack([np.eye(len(CLASSES), dtype=np.float32)[[0, 1, 2] * 4]] * 2)  # all are right
     store = make_store(tmp_path / "s", clear, labels, clear, labels, test_skipped=range(6))
     found = sweep(store, shots=[2], draws=3, heads=[1])
-    assert found.draws["units"].unique().to_list() == [12]
+    assert found.values["units"].unique().to_list() == [12]
     row = found.summary.row(0, named=True)
     assert (row["metric"], row["mean"]) == ("accuracy", 0.5)
     assert row["low"] < 0.5 < row["high"]
@@ -285,4 +285,4 @@ def test_heads_are_ordered_by_the_texts_of_each_readout(tmp_path):
     )
     by_name = replace(HEC_T, name="hec-names", texts=NAMES)
     found = sweep(store, heads=[1], shots=["all"], readouts=[HEC_T, by_name])
-    assert found.draws.filter(metric="accuracy")["value"].to_list() == [1.0, 1.0]
+    assert found.values.filter(metric="accuracy")["value"].to_list() == [1.0, 1.0]

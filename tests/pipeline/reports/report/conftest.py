@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 from random_stores import draw_problem, write_problem
 
-from savs.pipeline import cross_validate, evaluate, save_evaluation, select, sweep
-from savs.pipeline.evaluation.sweep.sweep_file import save_sweep
+from savs.pipeline import cross_validate, evaluate, save_evaluation, save_sweep, select, sweep
 from savs.stores import FeatureStore
 
 

@@ -9,10 +9,17 @@ from page_tables import Page
 from random_stores import draw_problem, write_problem
 from reported import ATTACK, save_random_result
 
-from savs.pipeline import calibrate, evaluate, report, save_evaluation, save_selection, select
+from savs.pipeline import (
+    calibrate,
+    evaluate,
+    report,
+    save_evaluation,
+    save_selection,
+    save_sweep,
+    select,
+    sweep,
+)
 from savs.pipeline.evaluation.suspects import SUSPECTS, load_suspects, save_suspects
-from savs.pipeline.evaluation.sweep.depth import sweep_depth
-from savs.pipeline.evaluation.sweep.depth_file import save_depth
 from savs.pipeline.running.formatting import percent, points, probability
 from savs.pipeline.selection.selection_file import selection_run
 from savs.stores import ResultError
@@ -38,8 +45,8 @@ def store(tmp_path_factory):
     vote = store.path / "results" / "vote"
     save_evaluation(evaluate(store, selection, risk=0.3), vote)
     save_suspects(pl.DataFrame(DOUBTFUL), vote)
-    found = sweep_depth(store, heads=1, shots=[1, "all"], draws=3)
-    save_depth(found, store.path / "results" / "depth")
+    found = sweep(store, heads=[1], shots=[1, "all"], draws=3, max_layers="each")
+    save_sweep(found, store.path / "results" / "depth")
     return store
 
 
@@ -126,7 +133,7 @@ def test_the_curve_goes_through_the_accuracies(store, tmp_path):
 
 
 def test_depth_is_that_of_the_file(page, store):
-    table = pl.read_parquet(store.path / "results/depth/depth.parquet")
+    table = pl.read_parquet(store.path / "results/depth/summary.parquet")
     table = table.filter(metric=table["metric"][0])
     shown = page.table(f"{table['metric'][0]} by depth").records()
     assert len(shown) == table.height > 3

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-import savs.stores.read.shards
+import savs.stores.read.tables
 from savs.pipeline.selection.heads.head_votes import HEAD_VOTE_SCHEMA, heads_frame
 from savs.stores import HeadNotFoundError, StoreIncompleteError, open_store
 from stores import make_store
@@ -153,9 +153,9 @@ def test_a_part_of_the_frame_is_that_part(make, engine) -> None:
 
 def test_nothing_is_read_before_the_frame_is_collected(make, monkeypatch) -> None:
     store, opened = make(), []
-    open_shard = savs.stores.read.shards.open_shard
+    open_shard = savs.stores.read.tables.open_shard
     monkeypatch.setattr(
-        savs.stores.read.shards,
+        savs.stores.read.tables,
         "open_shard",
         lambda path, *a: opened.append(path) or open_shard(path, *a),
     )

@@ -89,7 +89,7 @@ def test_a_users_readout_goes_everywhere_where_it_is_given(store, mine) -> None:
     expected = evaluate(store, vote).predictions
     assert evaluate(store, selection).predictions.equals(expected)
     assert cross_validate(store, selection).predictions["prediction"].null_count() == 0
-    found = sweep(store, heads=[2], shots=[1], draws=1, readouts=["vote", mine]).draws
+    found = sweep(store, heads=[2], shots=[1], draws=1, readouts=["vote", mine]).values
     assert found["readout"].unique().sort().to_list() == ["mine", "vote"]
     values = [found.filter(readout=name)["value"].to_list() for name in ("mine", "vote")]
     assert values[0] == values[1]

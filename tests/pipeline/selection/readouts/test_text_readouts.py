@@ -174,7 +174,7 @@ def test_a_saved_fit_comes_back_and_is_cross_validated_and_swept(dual, tmp_path,
         saved, loaded = (getattr(s.only_task().fitted, name) for s in (ours, theirs))
         np.testing.assert_array_equal(loaded, saved, strict=True)
     assert cross_validate(dual, ours).predictions["prediction"].null_count() == 0
-    found = sweep(dual, heads=[1], shots=[2], draws=1, readouts=[readout]).draws
+    found = sweep(dual, heads=[1], shots=[2], draws=1, readouts=[readout]).values
     assert found["readout"].unique().to_list() == [readout]
 
 

@@ -1,0 +1,482 @@
+"""The one table of results that every sweep gives, and its views: means, differences, stores.
+
+`Sweep.values` is long: one row for each point, draw and metric. A point says what was measured:
+store, readout, heads, shots, last layer, prompt; a column that a sweep does not vary is null. The
+views are made of the units' scores: `summary` over draws, paired with the first readout, the last
+layer or the first prompt, and `over_stores` over stores of different examples.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from savs.datasets import Units
+from savs.foundation.arrays import Array
+from savs.foundation.frames import lazy_frames
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.statistics.intervals import (
+    UnitWeights,
+    estimate,
+    estimate_over_draws,
+    weigh_units,
+)
+from savs.pipeline.evaluation.statistics.paired_tests import (
+    difference_over_data_sets,
+    holm,
+    mean_over_data_sets,
+    subtract,
+)
+from savs.stores.results import read_table, whole_result, write_table
+
+VALUES_FILE = "values.parquet"
+SUMMARY_FILE = "summary.parquet"
+UNITS_FILE = "units.parquet"
+STORES_FILE = "stores.parquet"
+
+POINT_SCHEMA = {
+    "data_set": pl.String(),
+    "store": pl.String(),
+    "readout": pl.String(),
+    "heads": pl.Int64(),
+    "shots": pl.Int64(),
+    "max_layer": pl.Int64(),
+    "prompt": pl.String(),
+}
+"""The first columns of all tables. Stores of the same examples have one `data_set`."""
+VALUES_SCHEMA = POINT_SCHEMA | {
+    "draw": pl.Int64(),
+    "metric": pl.String(),
+    "value": pl.Float64(),
+    "chance": pl.Float64(),
+    "units": pl.Int64(),
+}
+_DIFFERENCE_SCHEMA = {
+    "difference": pl.Float64(),
+    "difference_low": pl.Float64(),
+    "difference_high": pl.Float64(),
+    "p": pl.Float64(),
+    "p_holm": pl.Float64(),
+}
+SUMMARY_SCHEMA = POINT_SCHEMA | {
+    "share": pl.Float64(),
+    "metric": pl.String(),
+    "mean": pl.Float64(),
+    "sd": pl.Float64(),
+    "low": pl.Float64(),
+    "high": pl.Float64(),
+    "chance": pl.Float64(),
+    "draws": pl.Int64(),
+    "units": pl.Int64(),
+    "clusters": pl.Int64(),
+    "against": pl.String(),
+    **_DIFFERENCE_SCHEMA,
+    "error": pl.Float64(),
+    "test": pl.String(),
+}
+UNITS_SCHEMA = POINT_SCHEMA | {
+    "metric": pl.String(),
+    "unit": pl.UInt32(),
+    "cluster": pl.String(),
+    "stratum": pl.String(),
+    "scores": pl.List(pl.Float64()),
+}
+STORES_SCHEMA = {
+    name: dtype for name, dtype in POINT_SCHEMA.items() if name not in ("data_set", "store")
+} | {
+    "stores": pl.Int64(),
+    "mean": pl.Float64(),
+    "low": pl.Float64(),
+    "high": pl.Float64(),
+    **_DIFFERENCE_SCHEMA,
+    "wins": pl.Int64(),
+    "ties": pl.Int64(),
+    "losses": pl.Int64(),
+}
+"""Columns of `Sweep.over_stores`. A store is a win or a loss if the interval of its own difference
+does not contain 0."""
+
+Axis = Literal["readout", "max_layer", "prompt"]
+"""What a sweep compares: with the first readout, the last layer, or the first prompt."""
+
+
+class Point(NamedTuple):
+    """What was measured, with one draw or more."""
+
+    store: str
+    """Short name."""
+    readout: str
+    heads: int
+    """0 for what uses no heads: the model's own answers, and captions."""
+    shots: int | None = None
+    """None where all training examples were taken."""
+    max_layer: int | None = None
+    prompt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PointScores:
+    """The scores of one metric's units at one point."""
+
+    data_set: str
+    point: Point
+    units: Units
+    """For the name, the clusters and the strata."""
+    weights: UnitWeights
+    scores: Array
+    """`(draws, units)`, in one byte each where all are 0 or 1."""
+
+    def frame(self) -> pl.DataFrame:
+        """Return one row a unit, columns `UNITS_SCHEMA`."""
+        table = self.units.scores.select("cluster", "stratum").with_row_index("unit")
+        return table.with_columns(
+            *(pl.lit(value).alias(name) for name, value in self.point._asdict().items()),
+            data_set=pl.lit(self.data_set),
+            metric=pl.lit(self.units.name),
+            scores=pl.Series(self.scores.T.astype(float)).arr.to_list(),
+        ).select(pl.col(name).cast(dtype) for name, dtype in UNITS_SCHEMA.items())
+
+    def one_draw(self) -> pl.DataFrame:
+        """Return `score`, `cluster` and `stratum` of the units in the first draw."""
+        return self.units.scores.select(
+            "cluster", "stratum", score=pl.Series(self.scores[0].astype(float))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What a sweep measured. `shots` is null where all training examples were taken."""
+
+    values: pl.DataFrame
+    """One row a point, draw and metric; columns `VALUES_SCHEMA`."""
+    summary: pl.DataFrame
+    """One row a point and metric: `mean` and `sd` over draws, the 95 % interval `low`, `high` over
+    draws and clusters, and the paired difference to `against`, on the same draws and units. The
+    headline metric comes first. Columns `SUMMARY_SCHEMA`.
+
+    One draw does not show how much draws differ: readouts then have no interval. Depths and
+    prompts, which are compared within the draw, have that over test examples, as in `evaluate`.
+    `p_holm` corrects all headline rows of a data set, and is null for other metrics."""
+    scores: tuple[PointScores, ...] = field(repr=False)
+    """What `units` is made of."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know, a sentence each: readouts that a store lacks, examples that are left
+    out."""
+
+    @property
+    def units(self) -> pl.LazyFrame:
+        """One row a point, metric and unit, with its `scores` in all draws.
+
+        Columns `UNITS_SCHEMA`. It is made point by point, so that memory need not hold it.
+        """
+        return lazy_frames(
+            lambda: (one.frame() for one in self.scores), UNITS_SCHEMA, "savs sweep units"
+        )
+
+    def over_stores(self) -> pl.DataFrame:
+        """Return means over stores of different examples, see `join_sweeps`.
+
+        They are those of the headline metric and of the differences. Each store counts the same.
+        Intervals are Student's t over stores, p is that of a sign-flip test over stores. Only
+        points that all stores have are there.
+
+        Returns
+        -------
+        polars.DataFrame
+            One row a point; columns `STORES_SCHEMA`.
+
+        Raises
+        ------
+        SelectionError
+            No point is in all stores.
+        """
+        rows = with_methods(headline(self.summary)).drop("store")
+        count = rows["data_set"].n_unique()
+        means = [
+            _over_stores(point, stores)
+            for point, stores in rows.group_by(
+                "readout", "heads", "shots", "max_layer", "prompt", maintain_order=True
+            )
+            if stores.height == count
+        ]
+        if not means:
+            raise SelectionError(
+                "the stores have no number of heads and shots in common; pass --heads and --shots"
+                " that all of them have"
+            )
+        _correct(means)
+        return pl.DataFrame(means, schema=STORES_SCHEMA)
+
+
+def _over_stores(point: tuple[Any, ...], stores: pl.DataFrame) -> dict[str, Any]:
+    mean = mean_over_data_sets(stores["mean"].to_list())
+    names = ("readout", "heads", "shots", "max_layer", "prompt")
+    row = dict(zip(names, point, strict=True)) | {"stores": stores.height}
+    row |= {"mean": mean.value, "low": mean.low, "high": mean.high}
+    pairs = stores.drop_nulls("difference")
+    if not pairs.height:
+        return row
+    over = difference_over_data_sets(
+        pairs["difference"].to_list(), pairs.select("difference_low", "difference_high").rows()
+    )
+    return row | {
+        "difference": over.mean.value,
+        "difference_low": over.mean.low,
+        "difference_high": over.mean.high,
+        "p": over.p,
+        "wins": over.wins,
+        "ties": over.ties,
+        "losses": over.losses,
+    }
+
+
+def headline(table: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of each data set's first metric."""
+    return table.filter(pl.col("metric") == pl.col("metric").first().over("data_set"))
+
+
+def with_methods(table: pl.DataFrame) -> pl.DataFrame:
+    """Return a table whose readouts are `STORE:READOUT` where a data set has several stores."""
+    name = pl.format("{}:{}", "store", "readout")
+    several = pl.col("store").n_unique().over("data_set") > 1
+    return table.with_columns(readout=pl.when(several).then(name).otherwise("readout"))
+
+
+def join_sweeps(sweeps: Mapping[str, Sweep]) -> Sweep:
+    """Return sweeps of stores of different examples as one table: each is a `data_set`.
+
+    Parameters
+    ----------
+    sweeps
+        Name of each data set -> its sweep, at least two.
+
+    Raises
+    ------
+    SelectionError
+        There are fewer than two.
+    """
+    if len(sweeps) < 2:
+        raise SelectionError(f"{len(sweeps)} sweep given, expected two stores or more")
+    names = [pl.lit(name).alias("data_set") for name in sweeps]
+    pairs = list(zip(names, sweeps.values(), strict=True))
+    return Sweep(
+        values=pl.concat(one.values.with_columns(name) for name, one in pairs),
+        summary=pl.concat(one.summary.with_columns(name) for name, one in pairs),
+        scores=tuple(
+            replace(point, data_set=name) for name, one in sweeps.items() for point in one.scores
+        ),
+        notes=tuple(dict.fromkeys(note for one in sweeps.values() for note in one.notes)),
+    )
+
+
+@dataclass(slots=True)
+class SweepScores:
+    """Collects the scores of one data set, point by point, and makes the tables of them.
+
+    The units are the same at all points, so that arrays of scores are enough.
+    """
+
+    data_set: str
+    along: Axis
+    layers: int | None = None
+    """Number of decoder layers, for `share`."""
+    _metrics: list[tuple[Units, UnitWeights]] = field(default_factory=list)
+    _scores: dict[Point, dict[int, list[Array]]] = field(default_factory=dict)
+    _chances: dict[Point, dict[int, list[float]]] = field(default_factory=dict)
+
+    def add(self, point: Point, draw: int, metrics: Sequence[Units]) -> None:
+        """Keep the metrics of a draw at a point.
+
+        Raises
+        ------
+        SelectionError
+            A metric has other units than in the first draw.
+        """
+        if not self._metrics:
+            self._metrics = [(units, weigh_units(units.scores)) for units in metrics]
+        for (first, _), units in zip(self._metrics, metrics, strict=True):
+            same = [frame.select("cluster", "stratum") for frame in (first.scores, units.scores)]
+            if first.name != units.name or not same[0].equals(same[1]):
+                raise SelectionError(
+                    f"metric {units.name!r} has other units in one draw than in another, expected"
+                    " the same in all: `measure` of the benchmark must not choose units by their"
+                    " predictions"
+                )
+        scores = [_small(units.scores["score"]) for units in metrics]
+        self._scores.setdefault(point, {})[draw] = scores
+        self._chances.setdefault(point, {})[draw] = [units.chance for units in metrics]
+
+    def sweep(self, methods: Sequence[tuple[str, str]], notes: Sequence[str] = ()) -> Sweep:
+        """Return the tables, in the order of the methods: pairs of store and readout."""
+        places = {method: place for place, method in enumerate(methods)}
+        points = sorted(self._scores, key=lambda point: _place(point, places))
+        scores = {
+            (point, number): PointScores(
+                self.data_set,
+                point,
+                units,
+                weights,
+                np.stack([metrics[number] for metrics in self._scores[point].values()]),
+            )
+            for point in points
+            for number, (units, weights) in enumerate(self._metrics)
+        }
+        rows = [self._summary(one, scores, points) for one in scores]
+        _correct([row for row in rows if row["metric"] == self._metrics[0][0].name])
+        return Sweep(
+            values=pl.DataFrame(list(self._values(points)), schema=VALUES_SCHEMA),
+            summary=pl.DataFrame(rows, schema=SUMMARY_SCHEMA),
+            scores=tuple(scores.values()),
+            notes=tuple(notes),
+        )
+
+    def _values(self, points: Sequence[Point]) -> Iterator[dict[str, Any]]:
+        for point in points:
+            for draw, scores in self._scores[point].items():
+                chances = self._chances[point][draw]
+                for (units, weights), own, chance in zip(
+                    self._metrics, scores, chances, strict=True
+                ):
+                    yield self._names(point) | {
+                        "draw": draw,
+                        "metric": units.name,
+                        "value": weights.value(own.astype(float)),
+                        "chance": chance,
+                        "units": len(own),
+                    }
+
+    def _names(self, point: Point) -> dict[str, Any]:
+        return {"data_set": self.data_set, **point._asdict()}
+
+    def _summary(
+        self,
+        key: tuple[Point, int],
+        scores: Mapping[tuple[Point, int], PointScores],
+        points: Sequence[Point],
+    ) -> dict[str, Any]:
+        (point, number), here = key, scores[key]
+        chance = next(iter(self._chances[point].values()))[number]
+        within = self.along != "readout"  # one draw is compared with itself
+        row = self._names(point) | {
+            "metric": here.units.name,
+            **_estimate(here, over_examples=within),
+            "chance": chance,
+            "draws": len(here.scores),
+            "units": here.scores.shape[1],
+        }
+        if point.max_layer is not None and self.layers:
+            row["share"] = (point.max_layer + 1) / self.layers
+        first = _reference(point, self.along, points)
+        if first != point:
+            several = len({one.store for one in points}) > 1
+            row |= {"against": _named(first, self.along, several)}
+            row |= _difference(scores[first, number], here, over_examples=within)
+        return row
+
+
+def _place(point: Point, methods: Mapping[tuple[str, str], int]) -> tuple[float, ...]:
+    """Return where a point stands; prompts stay in the order in which they came."""
+    shots = float("inf") if point.shots is None else point.shots
+    depth = -1 if point.max_layer is None else point.max_layer
+    return methods[point.store, point.readout], shots, point.heads, depth
+
+
+def _reference(point: Point, along: Axis, points: Sequence[Point]) -> Point:
+    """Return the point that another is compared with; itself for one that others are."""
+    first = points[0]
+    if along == "prompt":
+        return point._replace(prompt=first.prompt)
+    if along == "max_layer":
+        return point._replace(max_layer=max(one.max_layer or 0 for one in points))
+    # a method of 0 heads, or of a store with fewer, is compared with the first one's only number
+    heads = [one.heads for one in points if one[:2] == first[:2]]
+    number = point.heads if point.heads in heads else heads[0]
+    return point._replace(store=first.store, readout=first.readout, heads=number)
+
+
+def _named(point: Point, along: Axis, several: bool) -> str:
+    if along == "readout":
+        return f"{point.store}:{point.readout}" if several else point.readout
+    return str(getattr(point, along))
+
+
+def _estimate(here: PointScores, *, over_examples: bool) -> dict[str, Any]:
+    if over_examples and len(here.scores) == 1:
+        one = estimate(here.one_draw())
+        low, high = one.interval()
+        return {"mean": one.value, "low": low, "high": high, "clusters": one.clusters}
+    over = estimate_over_draws(here.weights, here.scores.astype(float))
+    low, high = over.share_interval()
+    return {
+        "mean": over.value,
+        "sd": over.sd,
+        "low": low,
+        "high": high,
+        "clusters": over.clusters,
+    }
+
+
+def _difference(first: PointScores, here: PointScores, *, over_examples: bool) -> dict[str, Any]:
+    """Return how much better a point is than the first, on the same draws and units."""
+    names = ("difference", "difference_low", "difference_high", "p", "error", "test")
+    if over_examples and len(here.scores) == 1:
+        one = subtract(first.one_draw(), here.one_draw())
+        values = (one.value, one.low, one.high, one.test.p, one.error, one.test.name)
+    else:
+        over = estimate_over_draws(here.weights, here.scores.astype(float) - first.scores)
+        p = over.p()
+        test = None if p is None else "Student's t"
+        values = (over.value, *over.interval(), p, over.error, test)
+    return dict(zip(names, values, strict=True))
+
+
+def _correct(rows: Sequence[dict[str, Any]]) -> None:
+    """Add `p_holm` to the rows that have a p, corrected for all of them."""
+    tested = [row for row in rows if row.get("p") is not None]
+    for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
+        row["p_holm"] = p
+
+
+def _small(scores: pl.Series) -> Array:
+    """Return scores in one byte each where all are 0 or 1."""
+    values = scores.cast(pl.Float64).to_numpy()
+    return values.astype(np.uint8) if np.isin(values, (0, 1)).all() else values
+
+
+def save_sweep(sweep: Sweep, folder: Path) -> list[Path]:
+    """Write the tables of a sweep and return their paths.
+
+    Raises
+    ------
+    SelectionError
+        Stores of different examples have no point in common.
+    StoreWriteError
+        The folder cannot be written.
+    """
+    tables = {VALUES_FILE: sweep.values, SUMMARY_FILE: sweep.summary, UNITS_FILE: sweep.units}
+    if sweep.summary["data_set"].n_unique() > 1:
+        tables[STORES_FILE] = sweep.over_stores()
+    with whole_result(folder):
+        for name, table in tables.items():
+            write_table(folder / name, table)
+    return [folder / name for name in tables]
+
+
+def is_sweep(folder: Path) -> bool:
+    """Return whether a folder holds the tables of a sweep."""
+    return (folder / SUMMARY_FILE).is_file() and (folder / VALUES_FILE).is_file()
+
+
+def load_summary(folder: Path) -> pl.DataFrame:
+    """Return the summary of a sweep, columns `SUMMARY_SCHEMA`.
+
+    Raises
+    ------
+    ResultError
+        The file is not there, or not as `save_sweep` wrote it.
+    """
+    filled = ["data_set", "store", "readout", "heads", "metric", "mean", "chance", "draws"]
+    return read_table(folder / SUMMARY_FILE, pl.Schema(SUMMARY_SCHEMA), filled)

@@ -1,0 +1,164 @@
+"""Where a store is: in a folder, or at a URL that fsspec can read."""
+
+import asyncio
+import re
+import socket
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+
+from savs.foundation.imports import install_command
+from savs.foundation.network import is_public
+from savs.stores.errors import StoreReadError
+
+BLOCK_BYTES = 2**16
+"""Size of the pieces of a remote shard that are fetched; a head of 256 rows x 128 has as much."""
+BLOCKS_KEPT = 64
+WRITABLE = ("s3", "s3a", "gs", "gcs", "az", "abfs")
+"""Protocols whose file systems may make an object on condition that it is not there."""
+
+
+def find_place(store: str | Path) -> Any:
+    """Return a store's folder as a path, or a URL (`https://`, `s3://`, `hf://`) as a `UPath`.
+
+    Raises
+    ------
+    StoreReadError
+        It is a URL, and the packages that read it are not installed.
+    """
+    text = str(store)
+    if "://" not in text:
+        return Path(store)
+    if find_spec("upath") is None:
+        extra = "s3" if text.startswith("s3:") else "remote"
+        raise StoreReadError(
+            f"{text} is a URL, which needs an extra; install with: {install_command(extra)}"
+        )
+    from upath import UPath
+
+    try:
+        return UPath(text, **_options(text))
+    except (ImportError, ValueError) as error:
+        raise StoreReadError(f"{text} cannot be opened: {error}; check the URL") from error
+
+
+def _options(url: str) -> dict[str, Any]:
+    scheme = url.partition("://")[0].lower()
+    if scheme in WRITABLE:
+        return {"use_listings_cache": False}  # other processes write there
+    if scheme not in ("http", "https"):
+        return {}
+    from savs.stores.files.addresses import web_options
+
+    return web_options()
+
+
+def is_remote(place: Any) -> bool:
+    """Return whether a store is at a URL."""
+    return not isinstance(place, Path)
+
+
+def is_writable(place: Any) -> bool:
+    """Return whether a store may be written where it is: a folder, or a bucket's objects."""
+    return not is_remote(place) or place.protocol in WRITABLE
+
+
+def open_bytes(place: Any) -> Any:
+    """Open a shard's file for reading; a remote one is fetched, and cached, in pieces."""
+    if not is_remote(place):
+        return place.open("rb", buffering=0)
+    return place.open(
+        "rb",
+        block_size=BLOCK_BYTES,
+        cache_type="blockcache",
+        cache_options={"maxblocks": BLOCKS_KEPT},
+    )
+
+
+CONNECT_S = READ_S = 20.0
+"""How long a server may take to answer, and be silent."""
+REQUEST_S = 120.0
+"""How long a request may take, redirects included."""
+_RANGE = re.compile(r"bytes=(\d+)-(\d+)")
+
+
+@cache
+def web_options() -> dict[str, Any]:
+    """Return the options of fsspec for http and https: one object, so that there is one client."""
+    trace = aiohttp.TraceConfig()
+    trace.on_request_redirect.append(_check_redirect)
+    limits = aiohttp.ClientTimeout(total=REQUEST_S, sock_connect=CONNECT_S, sock_read=READ_S)
+    return {
+        "client_kwargs": {
+            "timeout": limits,
+            "trace_configs": [trace],
+            "response_class": _BoundedResponse,
+        }
+    }
+
+
+class _BoundedResponse(aiohttp.ClientResponse):
+    """An answer of which no more is read than was asked for."""
+
+    async def read(self) -> bytes:
+        asked = _RANGE.fullmatch(self.request_info.headers.get("Range", ""))
+        if asked is None:
+            return await super().read()
+        most, data = int(asked[2]) - int(asked[1]) + 1, bytearray()
+        while piece := await self.content.readany():
+            data += piece
+            if len(data) > most:
+                self.close()
+                raise AnswerError(f"the server sent more than the {most:,} bytes asked for")
+        return bytes(data)
+
+
+async def _check_redirect(session: Any, context: Any, params: Any) -> None:
+    """Refuse a redirect from another host into a private network."""
+    del session, context
+    target = urljoin(str(params.url), params.response.headers.get("Location", ""))
+    parts = urlsplit(target)
+    host = parts.hostname or ""
+    if parts.scheme not in ("http", "https"):
+        raise AnswerError(f"the server leads to {target:.200}, expected http or https")
+    if host == params.url.host:
+        return
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    if not all(is_public(str(entry[4][0])) for entry in found):
+        raise AnswerError(f"the server leads to {host}, in a private network")
+
+
+class AnswerError(ValueError):
+    """A server answers as it must not, with too much or with the way to another server."""
+
+
+def underlying(error: Exception, place: Any) -> Exception:
+    """Return what a failure comes from: fsspec calls all of http a file that is not there.
+
+    A `FileNotFoundError` that is returned is one: the server says so.
+    """
+    cause = error.__cause__
+    is_http = isinstance(error, FileNotFoundError) and place.protocol in ("http", "https")
+    if is_http and isinstance(cause, Exception) and getattr(cause, "status", 0) not in (404, 410):
+        return cause
+    return error
+
+
+def reason(error: Exception) -> str:
+    """Return one line that says what is wrong; a library's own may be empty, or a bare name."""
+    status, message = getattr(error, "status", 0), getattr(error, "message", "")
+    if isinstance(error, TimeoutError):
+        return "it takes too long"
+    if isinstance(error, KeyError):
+        return f"the server's answer lacks {error}"
+    if type(error).__name__ == "TooManyRedirects":
+        return "the server leads from address to address without end"
+    if status and message:  # aiohttp's, which would add the URL once more
+        return f"the server says {status} {message:.200}".partition("\n")[0]
+    text = str(getattr(error, "strerror", None) or error).partition("\n")[0]
+    return text[:500] or type(error).__name__
