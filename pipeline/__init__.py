@@ -17,13 +17,11 @@ with lazy_imports(globals()):
     from savs.pipeline.classifying.heads_classifier import HeadsClassifier
     from savs.pipeline.evaluation.assessment import Evaluation
     from savs.pipeline.evaluation.calibrate import calibrate
-    from savs.pipeline.evaluation.captions import match_captions
     from savs.pipeline.evaluation.compare.compare import across_data_sets, compare, method_table
-    from savs.pipeline.evaluation.cross_validation import cross_validate
     from savs.pipeline.evaluation.evaluation import evaluate
     from savs.pipeline.evaluation.evaluation_file import save_evaluation
     from savs.pipeline.evaluation.export import export
-    from savs.pipeline.evaluation.own_answer import generated_texts, own_answer
+    from savs.pipeline.evaluation.own_answer import generated_texts
     from savs.pipeline.evaluation.query import query
     from savs.pipeline.evaluation.suggest.suggest import (
         Suggestions,

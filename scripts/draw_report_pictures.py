@@ -23,7 +23,7 @@ from savs.pipeline import report
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 
-from chrome_session import Tab, started_browser  # type: ignore  # noqa: E402
+from browser import Tab, started_browser  # type: ignore  # noqa: E402
 
 MOST_BYTES = 150_000
 """Largest size of a picture."""

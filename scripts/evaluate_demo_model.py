@@ -13,7 +13,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from savs.datasets.benchmarks.shapes import TASKS, write_shapes
-from savs.pipeline import Evaluation, evaluate, extract, own_answer, select
+from savs.pipeline import Evaluation, evaluate, extract, select
 from savs.pipeline.running.progress import Reporting
 
 DRAWS = 5
@@ -61,7 +61,7 @@ def _measure(model: str, folder: Path, seed: int, scores: Scores) -> None:
         if heads == HEADS[0]:
             for metric in result.metrics:
                 scores[metric.name]["chance"].append(metric.chance)
-    _add(scores, "zero-shot", own_answer(done.store, "zero-shot"))
+    _add(scores, "zero-shot", evaluate(done.store, "zero-shot"))
 
 
 def _add(scores: Scores, column: str, result: Evaluation) -> None:

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import browser_required, find_browser
-from chrome_session import Browser, started_browser
+from browser import Browser, browser_required, find_browser, started_browser
 from hypothesis import HealthCheck, settings
 from input_folder import Inputs
 

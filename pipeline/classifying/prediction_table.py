@@ -15,8 +15,8 @@ from savs.foundation.errors import SavsError
 from savs.foundation.files import make_folder, native_disk_errors, remove_left_overs, whole_file
 from savs.pipeline.classifying.classified_store import image_id
 from savs.pipeline.errors import OutputError
-from savs.pipeline.evaluation.evaluation import predict
-from savs.pipeline.evaluation.predictions import VOTES
+from savs.pipeline.evaluation.evaluation import SelectedHeads
+from savs.pipeline.evaluation.predictions import VOTES, packed_predictions
 from savs.pipeline.running.output_files import media_cell
 from savs.pipeline.selection.selection import Selection
 from savs.stores import FeatureStore
@@ -52,7 +52,8 @@ def predictions_of(store: FeatureStore, selection: Selection, risk: float | None
     Columns `CLASSIFIED_SCHEMA`. Ids are those that the images had before each was put to several
     tasks.
     """
-    table, _ = predict(store, selection, risk)
+    predictor = SelectedHeads(store, selection, risk=risk, is_compared=True)
+    table = packed_predictions(store, predictor)
     if len(selection.tasks) > 1:
         table = table.with_columns(image_id(pl.col("id")))
     has_subtasks = any(task.subtask is not None for task in selection.tasks)

@@ -55,8 +55,8 @@ def classify_on_node(gpus: str, inputs: Sequence[str], out: Path | None, *, forc
 
     out = require_shareable(inputs, out, force=force)
     store = store_beside(out)
-    with PartsProgress(lambda: _files(store), lambda: _planned(store), progress) as shown:
-        codes = _run_node(gpus, QUIET, shown.tick)
+    with PartsProgress(lambda: _files(store), lambda: _planned(store), progress) as parts:
+        codes = _run_node(gpus, QUIET, parts.tick)
     if not {*codes} & {*DONE}:
         raise typer.Exit(exit_code(codes))  # the processes have said why
     if _planned(store).keys() - _files(store):
@@ -99,9 +99,9 @@ def _shown(out: Any, run: Callable[[Callable[[], None]], list[int]]) -> "Extract
     from savs.pipeline.extraction.extraction import Extraction, skipped_examples
 
     started = time.monotonic()
-    with PartsProgress(lambda: _files(out), lambda: _planned(out), progress) as shown:
+    with PartsProgress(lambda: _files(out), lambda: _planned(out), progress) as parts:
         try:
-            codes = run(shown.tick)
+            codes = run(parts.tick)
         except KeyboardInterrupt:
             interruption.explain(
                 say, f"finished shards are safe in {out}; run the same command again to go on"
@@ -116,8 +116,8 @@ def _shown(out: Any, run: Callable[[Callable[[], None]], list[int]]) -> "Extract
             f"all processes ended, and {len(store.missing())} shards of {out} are missing; see"
             " above, then run the same command again"
         )
-    made = [spec for spec in store.present() if spec.name not in shown.before]
-    rows = sum(spec.rows for spec in made)
+    new_shards = [spec for spec in store.present() if spec.name not in parts.before]
+    rows = sum(spec.rows for spec in new_shards)
     return Extraction(store, rows, time.monotonic() - started, skipped_examples(store))
 
 

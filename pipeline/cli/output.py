@@ -106,7 +106,7 @@ def progress(total: int) -> Iterator[Callable[[int], None]]:
     """Show rows done, rate and time left on stderr while the block runs."""
     terminal = sys.stderr.isatty()
     every = BAR_EVERY_S if terminal else LINE_EVERY_S
-    started = shown = time.monotonic()
+    started = printed = time.monotonic()
     done = 0
 
     def line() -> str:
@@ -117,12 +117,12 @@ def progress(total: int) -> Iterator[Callable[[int], None]]:
         return f"{share}, {rate:.1f} per second, {format_seconds((total - done) / rate)} left"
 
     def on_rows(rows: int) -> None:
-        nonlocal done, shown
+        nonlocal done, printed
         interruption.raise_if_asked()
         done += rows
         now = time.monotonic()
-        if now - shown >= every:
-            shown = now
+        if now - printed >= every:
+            printed = now
             print(f"\r{line()}\x1b[K" if terminal else line(), end="" if terminal else "\n",
                   file=sys.stderr, flush=True)  # fmt: skip
 

@@ -15,7 +15,12 @@ from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.pipeline.errors import LeakError
 from savs.pipeline.evaluation.confidence import Confidence, measure_confidence
 from savs.pipeline.evaluation.per_class import class_table, confusion_table, part_table
-from savs.pipeline.evaluation.predictions import in_schema, packed
+from savs.pipeline.evaluation.predictions import (
+    Predictor,
+    in_schema,
+    packed,
+    packed_predictions,
+)
 from savs.pipeline.evaluation.statistics.intervals import Metric, summarise
 from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.selection.selection import Selection
@@ -101,42 +106,26 @@ class Evaluation:
 
 def assess(
     store: FeatureStore,
-    whole: pl.LazyFrame,
-    classes: Mapping[str | None, Sequence[str]],
-    selection: Selection | None,
-    notes: Sequence[str],
+    predictor: Predictor,
     benchmark: Benchmark,
     *,
-    cost: Mapping[str, Any],
     drop_leaks: bool = False,
-    rule: str = ZERO_SHOT,
     risk: float | None = None,
 ) -> Evaluation:
-    """Measure predictions. A skipped example counts as wrong.
+    """Measure a predictor of test examples. A skipped example counts as wrong.
 
     Parameters
     ----------
     store
         The store that the predictions are about.
-    whole
-        The test examples in the order of the input file, with `prediction`, `correct`, `margin` and
-        `votes`, see `predicted`; also those that were skipped, see `as_wrong`.
-    classes
-        The classes of each subtask.
-    selection
-        The selection that made the predictions; None where there is none.
-    notes
-        Notes that are known already.
+    predictor
+        What makes them.
     benchmark
         That of the store, whose metrics are taken.
-    cost
-        What the model ran, see `evaluation.cost`.
     drop_leaks
         Leave out test examples that training has seen, with their whole groups.
-    rule
-        Name of what made the predictions where there is no selection.
     risk
-        Of the prediction sets that `whole` has.
+        Of the prediction sets that the predictor makes.
 
     Raises
     ------
@@ -145,28 +134,29 @@ def assess(
     StoreCorruptError
         Some examples have a label and some have none.
     """
+    whole, classes = packed_predictions(store, predictor), predictor.classes
+    notes = predictor.notes(whole)
     store.require_labels("test", whole.select("label").collect())
     table, leak_notes = _marked(store, whole, drop_leaks=drop_leaks)
     counts = Counts.of(table)
     notes = [*notes, *leak_notes, *unseen_notes(table, classes), *counts.notes()]
     units = compute_metrics(benchmark, table, classes) if counts.labels else []
     notes += dict.fromkeys(note for metric in units for note in metric.notes)
+    prompts = stored_prompts(store.manifest.identity.benchmark)
     return Evaluation(
         metrics=tuple(summarise(metric) for metric in units),
         units=tuple(units),
         table=table,
-        selection=selection,
+        selection=predictor.selection,
         model=dict(store.manifest.identity.model),
         planned=len(store.manifest.plan.splits["test"].ids),
         skipped=counts.skipped,
         notes=tuple(notes),
-        rule=rule,
-        confidence=measure_confidence(
-            *(table, selection, risk), stored_prompts(store.manifest.identity.benchmark)
-        ),
+        rule=predictor.rule,
+        confidence=measure_confidence(table, predictor.selection, risk, prompts),
         submission=make_submission(benchmark, table),
         benchmark=str(store.manifest.identity.benchmark["name"]),
-        cost=cost,
+        cost=predictor.cost(),
     )
 
 

@@ -21,7 +21,7 @@ class Calibrated:
 
     selection: Selection
     estimate: Evaluation
-    """Cross-validated, see `cross_validate`."""
+    """Cross-validated, see `evaluate`."""
     left_out: list[LeftOut]
     """One for each task."""
 
@@ -31,7 +31,7 @@ def calibrate(store: FeatureStore, selection: Selection) -> Calibrated:
 
     That is a temperature, which makes probabilities of scores and changes no prediction, the scores
     that prediction sets of a chosen risk are made from, and the typicality below which an example
-    is like none of the training ones. The folds are those of `cross_validate`, whose estimate comes
+    is like none of the training ones. The folds are those of `evaluate`, whose estimate comes
     with it. A task whose readout has negative scores, or does not calibrate, stays without.
 
     Parameters
@@ -44,7 +44,7 @@ def calibrate(store: FeatureStore, selection: Selection) -> Calibrated:
     Raises
     ------
     SelectionError
-        As in `cross_validate`: the selection is not of this store, or a class has too few
+        As in `evaluate` on folds: the selection is not of this store, or a class has too few
         independent examples.
     """
     left_out = leave_out(store, selection, for_calibration=True)

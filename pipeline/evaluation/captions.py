@@ -4,9 +4,9 @@ Official scores of pairs and groups compare cosines and need no training example
 No needs a threshold, which the training examples give.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,10 +15,9 @@ from savs.datasets import Benchmark
 from savs.datasets.rows.plugin_guard import read_captions
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
+from savs.pipeline.evaluation.assessment import partial_notes
 from savs.pipeline.evaluation.cost import captions_cost
 from savs.pipeline.evaluation.predictions import as_wrong, predicted, shares, with_skipped
-from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.selection.heads.centroids import first_of_best, normalise
 from savs.pipeline.selection.heads.class_texts import count_texts
 from savs.pipeline.selection.heads.training_set import TrainingTask, training_tasks
@@ -28,7 +27,6 @@ from savs.pipeline.selection.readouts.probabilities import softmax
 from savs.pipeline.selection.task_selection import fit_tasks, given_heads
 from savs.stores import FeatureStore
 from savs.stores.format.layout import CAPTIONS, LOGIT_SCALE
-from savs.stores.read.store import require_store
 
 
 def compares_captions(store: FeatureStore, readout: Readout | str | None) -> bool:
@@ -36,49 +34,39 @@ def compares_captions(store: FeatureStore, readout: Readout | str | None) -> boo
     return readout in (CLIP, CLIP.name) and CAPTIONS in store.manifest.plan.splits
 
 
-def match_captions(
-    store: FeatureStore,
-    *,
-    benchmark: str | Path | Benchmark | None = None,
-    drop_leaks: bool = False,
-) -> Evaluation:
-    """Classify each test example by the cosines of its image and its captions.
+class MatchedCaptions:
+    """The captions of a store as a `Predictor` of its test examples.
 
     With a caption for each class the nearest one wins, and of equal cosines the first class. With a
     caption for one class alone, such as Yes, the answer is this class where the cosine is above the
     threshold that is right most often on the subtask's training examples; of several such it is the
     middle of the widest gap. Subtasks without captions are classified by `clip`.
-
-    Parameters
-    ----------
-    store
-        A complete store of a dual encoder on a benchmark with captions.
-    benchmark
-        The store's: needed where it is in a Python file of your own (its path) or an object.
-    drop_leaks
-        Leave out test examples that training has seen, with their whole groups.
-
-    Raises
-    ------
-    SelectionError
-        The store has no captions, or not those of its examples.
-    StoreIncompleteError
-        A planned shard is missing.
     """
-    require_store(store)
-    store.require_complete()
-    measuring = stored_benchmark(store, benchmark)
-    captions, tasks = Captions(store, measuring), training_tasks(store)
-    found = [captions.match(task) for task in tasks]
-    classes = {task.subtask: task.classes for task in tasks}
-    skipped = as_wrong(store.skipped("test"), classes)
-    whole = with_skipped(store, [one.rows for one in found], skipped).lazy()
-    return assess(
-        *(store, whole, classes, None, partial_notes(store), measuring),
-        cost=captions_cost(store, sum(o.train for o in found), sum(o.texts for o in found)),
-        drop_leaks=drop_leaks,
-        rule=CLIP.name,
-    )
+
+    selection = None
+    split = "test"
+    rule = CLIP.name
+
+    def __init__(self, store: FeatureStore, benchmark: Benchmark) -> None:
+        """Match them; SelectionError if the store has no captions, or not all of its examples."""
+        captions, tasks = Captions(store, benchmark), training_tasks(store)
+        self._store = store
+        self._matched = [captions.match(task) for task in tasks]
+        self.classes = {task.subtask: task.classes for task in tasks}
+
+    def predictions(self) -> Iterator[pl.DataFrame]:
+        """Yield all test examples as one block."""
+        skipped = as_wrong(self._store.skipped("test"), self.classes)
+        yield with_skipped(self._store, [part.rows for part in self._matched], skipped)
+
+    def notes(self, table: pl.LazyFrame) -> list[str]:
+        """Return what is missing."""
+        return partial_notes(self._store)
+
+    def cost(self) -> dict[str, Any]:
+        """Return what the model ran: images, captions, and what gave thresholds."""
+        train = sum(part.train for part in self._matched)
+        return captions_cost(self._store, train, sum(part.texts for part in self._matched))
 
 
 @dataclass(frozen=True, slots=True)

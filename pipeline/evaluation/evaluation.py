@@ -1,33 +1,45 @@
-"""Stage 2, `evaluate`: stored features and a selection -> predictions and metrics."""
+"""Stage 2, `evaluate`: a store and a method -> predictions and metrics.
 
-from collections.abc import Sequence
+A method becomes a `Predictor`: heads that were selected (here), folds (`cross_validation`), the
+model's own answers (`own_answer`) or captions (`captions`). `assess` measures what it predicts.
+"""
+
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 
 from savs.datasets import Benchmark
 from savs.foundation.arrays import Array
+from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
 from savs.pipeline.evaluation.calibrate import calibrate
+from savs.pipeline.evaluation.captions import MatchedCaptions
 from savs.pipeline.evaluation.cost import selection_cost
+from savs.pipeline.evaluation.cross_validation import assess_left_out
+from savs.pipeline.evaluation.left_out import leave_out
+from savs.pipeline.evaluation.own_answer import OwnAnswers
 from savs.pipeline.evaluation.predictions import (
+    Predictor,
     as_wrong,
-    in_file_order,
-    packed,
     predicted,
     risk_notes,
     with_probability,
     with_typicality,
 )
 from savs.pipeline.inputs.plugins import stored_benchmark
+from savs.pipeline.names import OWN_ANSWERS
 from savs.pipeline.selection.compatibility import require_same_model, require_same_prompt
+from savs.pipeline.selection.heads.folds import FOLDS
 from savs.pipeline.selection.heads.training_set import head_widths
 from savs.pipeline.selection.older import is_of_store, older_note
 from savs.pipeline.selection.selection import Selection, TaskSelection, default_heads, select
 from savs.stores import FeatureStore, Head, StoreIncompleteError
-from savs.stores.format.layout import THUMBNAIL_COLUMN
+from savs.stores.format.layout import CAPTIONS, THUMBNAIL_COLUMN
+from savs.stores.read.gathering import Block
 from savs.stores.read.store import require_store
 
 BLOCK = 2**23
@@ -36,14 +48,16 @@ BLOCK = 2**23
 
 def evaluate(
     store: FeatureStore,
-    selection: Selection | None = None,
+    method: Selection | str | None = None,
     *,
+    on: Literal["test", "folds"] = "test",
+    folds: int | Literal["loo"] = FOLDS,
     benchmark: str | Path | Benchmark | None = None,
     drop_leaks: bool = False,
     allow_other_prompt: bool = False,
     risk: float | None = None,
 ) -> Evaluation:
-    """Classify the test examples and measure how well, from stored features alone.
+    """Classify examples by any method, and measure how well, from what the store keeps alone.
 
     Memory holds the chosen heads of one shard at a time, or of several small ones, and predictions
     as Parquet, see `Evaluation.table`. A skipped test example counts as wrong, and so does one
@@ -53,10 +67,21 @@ def evaluate(
     ----------
     store
         Features of a complete extraction, or of a running one, opened with `partial`.
-    selection
-        Made by `select`; by default `select(store)`, and a note says so.
+    method
+        A selection, made by `select`; by default `select(store)`, and a note says so. Or, by name,
+        what needs no selection: an answer of the model itself (`zero-shot`, `zero-shot-mean`,
+        `icl`, `generated`; see `own_answers`), or `captions` of a dual encoder's store, see
+        `MatchedCaptions`.
+    on
+        The test examples; or `folds` of the training examples, each classified by a selection that
+        is made again from the other folds. Examples that share an image or a group stay in one
+        fold. Heads that were taken from elsewhere (`heads_from`) are only fitted again.
+    folds
+        How many, at least 2; fewer where a class has fewer examples. `loo`: as many as there are
+        independent examples, so that each is classified by a selection of all others.
     benchmark
-        The store's: needed where it is in a Python file of your own (its path) or an object.
+        The store's: needed where it is in a Python file of your own (its path) or an object. Folds
+        are measured by accuracy alone.
     drop_leaks
         Leave out test examples that training has seen, with their whole groups.
     allow_other_prompt
@@ -72,108 +97,155 @@ def evaluate(
         A planned shard is missing.
     SelectionError
         The selection is of another model or another prompt, or lacks a subtask of the test split,
-        or a calibration for the risk.
+        or a calibration for the risk. Of folds also: there are fewer than two; the selection is of
+        other training examples than the store has now, or of some of its subtasks; a class has one
+        example, or all its examples share an image or a group, or too few are left of it to score
+        heads by `loo` or `kfold`.
+    ResultError
+        The store keeps no such answers of the model.
     ParameterError
-        The risk is not between 0 and 1.
+        The risk is not between 0 and 1, or the method is unknown or makes no such predictions.
     BenchmarkNotFoundError
         The store's benchmark is one of your own, and was not given, or another one was.
     LeakError
         All test examples would be left out.
     """
     require_store(store)
+    _require_possible(method, on, risk)
+    if on == "folds" and not isinstance(method, str):
+        selection = _default_selection(store) if method is None else method
+        return assess_left_out(store, selection, leave_out(store, selection, folds))
     store.require_split("test")
     store.require_complete()
     measuring = stored_benchmark(store, benchmark)
-    notes = []
-    if selection is None:
-        selection = select(store, heads=default_heads(store.heads))
-        if risk is not None:
-            selection = calibrate(store, selection).selection
-        notes.append(
-            f"no selection was given: the default one was made ({len(selection.tasks[0].heads)}"
-            f" heads, readout {selection.readout})"
+    predictor: Predictor
+    if method == CAPTIONS:
+        predictor = MatchedCaptions(store, measuring)
+    elif isinstance(method, str):
+        predictor = OwnAnswers(store, method)
+    else:
+        predictor = SelectedHeads(store, method, allow_other_prompt=allow_other_prompt, risk=risk)
+    return assess(store, predictor, measuring, drop_leaks=drop_leaks, risk=risk)
+
+
+def _require_possible(method: Selection | str | None, on: str, risk: float | None) -> None:
+    names = (*OWN_ANSWERS, CAPTIONS)
+    if isinstance(method, str) and method not in names:
+        raise ParameterError(
+            f"method is {method!r}, expected a selection or one of {', '.join(names)}"
         )
-    return score(
-        *(store, selection, measuring, notes),
-        drop_leaks=drop_leaks,
-        allow_other_prompt=allow_other_prompt,
-        risk=risk,
-    )
+    if on not in ("test", "folds"):
+        raise ParameterError(f"on is {on!r}, expected 'test' or 'folds'")
+    if isinstance(method, str) and on == "folds":
+        raise ParameterError(f"folds need heads to select: {method} classifies test examples")
+    if risk is not None and (isinstance(method, str) or on == "folds"):
+        what = "folds" if on == "folds" else method
+        raise ParameterError(f"a risk needs a calibrated selection on test examples, not {what}")
 
 
-def score(
-    store: FeatureStore,
-    selection: Selection,
-    benchmark: Benchmark,
-    notes: Sequence[str] = (),
-    *,
-    drop_leaks: bool = False,
-    allow_other_prompt: bool = False,
-    risk: float | None = None,
-) -> Evaluation:
-    """Evaluate a selection on a store that was checked, with the store's benchmark."""
-    require_same_model(store, selection)
-    older = older_note(selection, store.manifest)
-    is_allowed = is_of_store(selection, store) or allow_other_prompt
-    if not is_allowed:
-        require_same_prompt(selection, store.examples("test"), is_allowed=False)
-    unable = risk_notes(selection, risk)
-    whole, left_out = predict(store, selection, risk)
-    answered = whole.filter(pl.col("prediction").is_not_null())
-    other_prompts = require_same_prompt(selection, answered, is_allowed=is_allowed)
-    classes = {task.subtask: task.classes for task in selection.tasks}
-    notes = [*partial_notes(store), *notes, *older, *other_prompts, *unable] + [
-        f"partial: subtask {subtask!r} is left out, its training examples are not extracted yet"
-        for subtask in left_out
-    ]
-    return assess(
-        *(store, whole, classes, selection, notes, benchmark),
-        cost=selection_cost(store, selection),
-        drop_leaks=drop_leaks,
-        risk=risk,
-    )
+def _default_selection(store: FeatureStore) -> Selection:
+    return select(store, heads=default_heads(store.heads))
 
 
-def predict(
-    store: FeatureStore, selection: Selection, risk: float | None
-) -> tuple[pl.LazyFrame, list[str | None]]:
-    """Return all test examples with their predictions, and subtasks that cannot be predicted yet.
+class SelectedHeads:
+    """A selection as a `Predictor` of the test examples, shard by shard."""
 
-    Memory holds the chosen heads of one shard, or of several that are small; its rows and features
-    come from one opening, and its predictions are packed before the next is read.
-    """
-    tasks = {task.subtask: task for task in selection.tasks}
-    heads, parts, left_out = selection.heads, [], {}
-    classes = max(len(task.classes) for task in selection.tasks)
-    most = BLOCK // max(classes, len(heads) * max(head_widths(store, heads)))
-    for block in store.blocks("test", heads, rows=most):
+    split = "test"
+
+    def __init__(
+        self,
+        store: FeatureStore,
+        selection: Selection | None,
+        *,
+        allow_other_prompt: bool = False,
+        risk: float | None = None,
+        is_compared: bool = False,
+    ) -> None:
+        """Check that the selection can classify these examples; without one, make a default one.
+
+        `is_compared` says that `classify` has compared model and prompts, which allows more.
+        """
+        self._notes: list[str] = []
+        if selection is None:
+            selection = _default_selection(store)
+            if risk is not None:
+                selection = calibrate(store, selection).selection
+            self._notes.append(
+                "no selection was given: the default one was made"
+                f" ({len(selection.tasks[0].heads)} heads, readout {selection.readout})"
+            )
+        if not is_compared:
+            require_same_model(store, selection)
+        self._notes += older_note(selection, store.manifest)
+        self._is_allowed = is_compared or allow_other_prompt or is_of_store(selection, store)
+        if not self._is_allowed:
+            require_same_prompt(selection, store.examples("test"), is_allowed=False)
+        self._risk_notes = risk_notes(selection, risk)
+        self._store, self.selection, self._risk = store, selection, risk
+        self.rule = selection.readout
+        self.classes = {task.subtask: task.classes for task in selection.tasks}
+        self._without_task: dict[str | None, None] = {}
+
+    def predictions(self) -> Iterator[pl.DataFrame]:
+        """Yield the test examples of one shard, or of several that are small.
+
+        Their rows and features come from one opening of each file.
+        """
+        store, heads = self._store, self.selection.heads
+        most_classes, predicted_rows = max(map(len, self.classes.values())), 0
+        width = len(heads) * max(head_widths(store, heads))
+        for block in store.blocks("test", heads, rows=BLOCK // max(most_classes, width)):
+            parts = [as_wrong(block.skipped, self.classes), *self._classified(block)]
+            predicted_rows += sum(part.height for part in parts[1:])
+            # indices begin anew where examples were appended: packing mends what comes of it
+            by = "row" if block.skipped.is_empty() and len(parts) > 1 else "index"
+            yield pl.concat(parts, how="diagonal_relaxed").sort(by)
+        if self._without_task and not predicted_rows:
+            raise StoreIncompleteError(
+                f"{store.path}: the training examples of the extracted test examples are still"
+                " missing; wait for `savs extract`, or run it again to resume"
+            )
+
+    def _classified(self, block: Block) -> Iterator[pl.DataFrame]:
+        """Yield the examples of a block with their predictions, subtask by subtask."""
+        tasks = {task.subtask: task for task in self.selection.tasks}
         rows = block.examples.drop(THUMBNAIL_COLUMN, strict=False).with_row_index("row")
-        made = [as_wrong(block.skipped, tasks)]
         for (name,), part in rows.group_by("subtask", maintain_order=True):
             subtask = None if name is None else str(name)
             task = tasks.get(subtask)
-            if task is None and store.partial:
-                left_out[subtask] = None
+            if task is None and self._store.partial:
+                self._without_task[subtask] = None
                 continue
             if task is None:
                 raise SelectionError(
                     f"the selection has no subtask {subtask!r}, which the test split has; it has"
                     f" {sorted(map(str, tasks))}: run `savs select` again"
                 )
-            features = task_features(store, block.features, heads, task, part["row"].to_numpy())
-            found = task.fitted.scores(features)
-            sure = with_probability(predicted(part, task.classes, found), task, found, risk)
-            made.append(with_typicality(sure, task, found, features))
-        # indices begin anew where examples were appended: `in_file_order` mends what comes of it
-        by = "row" if block.skipped.is_empty() and len(made) > 1 else "index"
-        parts.append(packed(pl.concat(made, how="diagonal_relaxed").sort(by)))
-    whole = in_file_order(store, pl.concat(parts, how="diagonal_relaxed"))
-    if left_out and not whole.select(pl.col("prediction").count()).collect().item():
-        raise StoreIncompleteError(
-            f"{store.path}: the training examples of the extracted test examples are still missing;"
-            " wait for `savs extract`, or run it again to resume"
-        )
-    return whole, list(left_out)
+            places = part["row"].to_numpy()
+            heads = self.selection.heads
+            features = task_features(self._store, block.features, heads, task, places)
+            scores = task.fitted.scores(features)
+            examples = predicted(part, task.classes, scores)
+            examples = with_probability(examples, task, scores, self._risk)
+            yield with_typicality(examples, task, scores, features)
+
+    def notes(self, table: pl.LazyFrame) -> list[str]:
+        """Return what is missing, older or under another prompt than in training."""
+        answered = table.filter(pl.col("prediction").is_not_null())
+        allowed = self._is_allowed
+        other_prompts = require_same_prompt(self.selection, answered, is_allowed=allowed)
+        return [
+            *(*partial_notes(self._store), *self._notes, *other_prompts, *self._risk_notes),
+            *(
+                f"partial: subtask {subtask!r} is left out, its training examples are not extracted"
+                " yet"
+                for subtask in self._without_task
+            ),
+        ]
+
+    def cost(self) -> dict[str, Any]:
+        """Return what the model ran for the test examples, and for the training ones used."""
+        return selection_cost(self._store, self.selection)
 
 
 def task_features(

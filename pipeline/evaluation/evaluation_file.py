@@ -53,7 +53,7 @@ def save_evaluation(evaluation: Evaluation, folder: str | Path) -> tuple[Path, P
     Parameters
     ----------
     evaluation
-        What `evaluate`, `cross_validate`, `own_answer` or `match_captions` returned.
+        What `evaluate` returned.
     folder
         Where the files go; it is made if it is not there.
 

@@ -94,7 +94,7 @@ def leave_out(
     """Classify each training example by a selection of the other folds, task by task.
 
     Examples that share an image or a group stay in one part. Heads that were taken from elsewhere
-    (`heads_from`) are only fitted again. Arguments and errors as in `cross_validate`.
+    (`heads_from`) are only fitted again. Arguments and errors as in `evaluate` on folds.
     """
     if folds != "loo" and folds < 2:
         raise SelectionError(f"folds is {folds}, expected at least 2, or 'loo'")

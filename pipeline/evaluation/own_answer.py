@@ -1,27 +1,24 @@
-"""The model's own answers to the test examples, by the names of their readouts."""
+"""The model's own answers to the test examples: the likeliest label, or the generated text."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from savs.datasets import Benchmark
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
+from savs.pipeline.evaluation.assessment import partial_notes
 from savs.pipeline.evaluation.cost import answers_cost
 from savs.pipeline.evaluation.predictions import (
-    Answers,
     as_wrong,
     named,
     predicted,
     shares,
     with_skipped,
 )
-from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import GENERATED, ICL, OWN_ANSWERS, ZERO_SHOT, ZERO_SHOT_MEAN
 from savs.pipeline.selection.heads.training_set import training_tasks
 from savs.pipeline.selection.readouts import ClassScores
@@ -30,32 +27,53 @@ from savs.stores.format.layout import GENERATED_CHARACTERS
 from savs.stores.read.store import require_store
 
 
-def own_answer(
-    store: FeatureStore,
-    readout: str,
-    *,
-    benchmark: str | Path | Benchmark | None = None,
-    drop_leaks: bool = False,
-) -> Evaluation:
-    """Classify each test example by the model's own answer, and measure how well.
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Test examples with the model's own answers as predictions."""
 
-    No head is chosen and nothing is fitted; of the training examples `icl` alone uses some, as its
-    demonstrations.
+    parts: list[pl.DataFrame]
+    """Those of each subtask, see `predicted`."""
+    classes: Mapping[str | None, Sequence[str]]
+    """The classes of each subtask."""
+    notes: tuple[str, ...] = ()
 
-    Parameters
-    ----------
-    store
-        A complete store that was extracted with `answers`, of `icl` also with `icl_shots`.
-    readout
-        `zero-shot`, the label of greatest log-likelihood, that of all its tokens and the end of
-        turn; `zero-shot-mean`, divided by the number of these tokens; `icl`, as `zero-shot` behind
-        demonstrations; or `generated`, the label that the generated text equals, but for white
-        space and case. Labels are those of the example's subtask alone. Of equal ones the first
-        class wins. A text that is none is the prediction as it is, and wrong; a note counts them.
-    benchmark
-        The store's: needed where it is in a Python file of your own (its path) or an object.
-    drop_leaks
-        Leave out test examples that training has seen, with their whole groups.
+
+class OwnAnswers:
+    """The model's own answers to the test examples: a `Predictor` that needs no heads.
+
+    Nothing is fitted; of the training examples `icl` alone uses some, as its demonstrations.
+    """
+
+    selection = None
+    split = "test"
+
+    def __init__(self, store: FeatureStore, readout: str) -> None:
+        """Read them; errors as in `own_answers`."""
+        self._store, self.rule = store, readout
+        self._answers = own_answers(store, readout)
+        self.classes = self._answers.classes
+
+    def predictions(self) -> Iterator[pl.DataFrame]:
+        """Yield all test examples as one block."""
+        skipped = as_wrong(self._store.skipped("test"), self.classes)
+        yield with_skipped(self._store, self._answers.parts, skipped)
+
+    def notes(self, table: pl.LazyFrame) -> list[str]:
+        """Return what is missing, and what is known of other answers."""
+        return [*partial_notes(self._store), *self._answers.notes]
+
+    def cost(self) -> dict[str, Any]:
+        """Return what the model ran for its answers."""
+        return answers_cost(self._store, self.rule, self.classes)
+
+
+def own_answers(store: FeatureStore, readout: str) -> Answers:
+    """Return the model's own answers to the test examples, by the name of their readout.
+
+    `zero-shot` is the label of greatest log-likelihood, that of all its tokens and the end of turn;
+    `zero-shot-mean` divides it by the number of these tokens; `icl` is `zero-shot` after
+    demonstrations; `generated` is the label that the generated text equals, but for white space and
+    case. Labels are those of the example's subtask alone. Of equal ones the first class wins.
 
     Raises
     ------
@@ -65,26 +83,7 @@ def own_answer(
         The store keeps no such answers, or no log-likelihood of each label.
     SelectionError
         Two labels differ in white space or case alone, so that a text cannot tell them apart.
-    StoreIncompleteError
-        A planned shard is missing.
     """
-    require_store(store)
-    store.require_complete()
-    measuring = stored_benchmark(store, benchmark)
-    found = own_answers(store, readout)
-    skipped = as_wrong(store.skipped("test"), found.classes)
-    whole = with_skipped(store, found.parts, skipped).lazy()
-    notes = [*partial_notes(store), *found.notes]
-    return assess(
-        *(store, whole, found.classes, None, notes, measuring),
-        cost=answers_cost(store, readout, found.classes),
-        drop_leaks=drop_leaks,
-        rule=readout,
-    )
-
-
-def own_answers(store: FeatureStore, readout: str) -> Answers:
-    """Return the answers of `own_answer` before they are measured; no benchmark is needed."""
     if readout not in OWN_ANSWERS:
         raise ParameterError(f"readout is {readout!r}, expected one of {', '.join(OWN_ANSWERS)}")
     return text_answers(store) if readout == GENERATED else label_answers(store, readout)

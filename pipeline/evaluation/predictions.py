@@ -1,8 +1,12 @@
-"""Predictions: one row for each example, with its prediction, margin and votes."""
+"""Predictions: what makes them, which columns they have, and how they are packed.
+
+A `Predictor` yields blocks of examples with their predictions, one row an example. Each block is
+packed as it comes, so that memory never holds a whole table of votes.
+"""
 
 import io
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
@@ -19,7 +23,10 @@ from savs.stores import FeatureStore
 
 VOTES_KEPT = 20
 """Classes named in a prediction's `votes`."""
-
+LEVEL = 1
+"""Of zstd, the fastest: tables are read again soon."""
+SLICE = 2**14
+"""Predictions that are packed at a time when they are put into order."""
 VOTES = pl.List(pl.Struct({"class": pl.String, "score": pl.Float32, "soft": pl.Float32}))
 PREDICTION_SCHEMA = {
     "id": pl.String,
@@ -52,15 +59,71 @@ a calibration. `media` are the names of its images
 and videos. `extra` is a JSON object of the input's columns that the benchmark does not know."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """Test examples with predictions that need no selection."""
+class Predictor(Protocol):
+    """A method that classifies examples of a split from what a store keeps of them.
 
-    parts: list[pl.DataFrame]
-    """Those of each subtask, see `predicted`."""
-    classes: Mapping[str | None, Sequence[str]]
-    """The classes of each subtask."""
-    notes: tuple[str, ...] = ()
+    Heads that were selected, folds of the training examples, the model's own answers and captions
+    are predictors; `evaluate` runs any of them.
+    """
+
+    @property
+    def rule(self) -> str:
+        """Name of what makes the predictions, e.g. that of the readout."""
+        ...
+
+    @property
+    def selection(self) -> Selection | None:
+        """The heads and their fits; None if none were selected."""
+        ...
+
+    @property
+    def split(self) -> str:
+        """The split whose examples are classified."""
+        ...
+
+    @property
+    def classes(self) -> Mapping[str | None, Sequence[str]]:
+        """The classes of each subtask."""
+        ...
+
+    def predictions(self) -> Iterator[pl.DataFrame]:
+        """Yield examples with predictions, see `predicted`, and skipped ones, see `as_wrong`."""
+        ...
+
+    def notes(self, table: pl.LazyFrame) -> list[str]:
+        """Return what limits the predictions, once all of them are packed in a table."""
+        ...
+
+    def cost(self) -> dict[str, Any]:
+        """Return what the model ran for the predictions, see `evaluation.cost`."""
+        ...
+
+
+def packed(predictions: pl.DataFrame) -> pl.LazyFrame:
+    """Return predictions as Parquet in memory, of which a query reads the columns that it names."""
+    file = io.BytesIO()
+    predictions.write_parquet(file, compression_level=LEVEL, statistics=False)
+    return scan_parquet(file.getvalue())
+
+
+def packed_predictions(store: FeatureStore, predictor: Predictor) -> pl.LazyFrame:
+    """Return all predictions of a predictor; each block is packed before the next one is made."""
+    blocks = map(packed, predictor.predictions())  # a comprehension would hold a block for longer
+    return _in_file_order(store, predictor.split, pl.concat(blocks, how="diagonal_relaxed"))
+
+
+def _in_file_order(store: FeatureStore, split: str, table: pl.LazyFrame) -> pl.LazyFrame:
+    """Return packed predictions of a split in the order of the input file.
+
+    Where they are in another one, memory holds the whole table while it is packed anew, so that no
+    query has to sort it.
+    """
+    places = store.places(split, table.select("id").collect())
+    if places.is_sorted():
+        return table
+    rows, order = table.collect(), places.arg_sort()
+    starts = range(0, rows.height, SLICE)
+    return pl.concat(packed(rows[order[start : start + SLICE]]) for start in starts)
 
 
 def named(examples: pl.DataFrame, classes: Sequence[str], choice: Array) -> pl.DataFrame:
@@ -240,33 +303,6 @@ def risk_notes(selection: Selection, risk: float | None) -> list[str]:
                 f" {risk:g}: at least {least} are needed"
             )
     return notes
-
-
-LEVEL = 1
-"""Of zstd, the fastest: tables are read again soon."""
-SLICE = 2**14
-"""Predictions that are packed at a time when they are put into order."""
-
-
-def packed(predictions: pl.DataFrame) -> pl.LazyFrame:
-    """Return predictions as Parquet in memory, of which a query reads the columns that it names."""
-    file = io.BytesIO()
-    predictions.write_parquet(file, compression_level=LEVEL, statistics=False)
-    return scan_parquet(file.getvalue())
-
-
-def in_file_order(store: FeatureStore, table: pl.LazyFrame) -> pl.LazyFrame:
-    """Return packed predictions of test examples in the order of the input file.
-
-    Where they are in another one, memory holds the whole table while it is packed anew, so that no
-    query has to sort it.
-    """
-    places = store.places("test", table.select("id").collect())
-    if places.is_sorted():
-        return table
-    rows, order = table.collect(), places.arg_sort()
-    starts = range(0, rows.height, SLICE)
-    return pl.concat(packed(rows[order[start : start + SLICE]]) for start in starts)
 
 
 def as_wrong(skipped: pl.DataFrame, subtasks: Container[str | None]) -> pl.DataFrame:

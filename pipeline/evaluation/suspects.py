@@ -10,7 +10,7 @@ import polars as pl
 from savs.foundation.arrays import Array
 from savs.foundation.files import regular_size
 from savs.pipeline.evaluation.assessment import Evaluation
-from savs.pipeline.evaluation.cross_validation import cross_validate
+from savs.pipeline.evaluation.evaluation import evaluate
 from savs.pipeline.running.output_files import with_media_cells
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_file import selection_run
@@ -46,7 +46,7 @@ def suspects(
     selection
         The classifier; it is fitted again on parts of the training examples.
     found
-        What `cross_validate` says of the two, if it is known already.
+        What `evaluate` on folds says of the two, if it is known already.
 
     Returns
     -------
@@ -59,9 +59,9 @@ def suspects(
     Raises
     ------
     SelectionError
-        As `cross_validate`.
+        As `evaluate` on folds.
     """
-    found = cross_validate(store, selection) if found is None else found
+    found = evaluate(store, selection, on="folds") if found is None else found
     parts = found.predictions.group_by("subtask", maintain_order=True)
     tables = [_of_subtask(part) for _, part in parts]
     return (

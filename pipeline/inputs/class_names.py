@@ -67,10 +67,10 @@ def read_templates(path: str | Path) -> tuple[str, ...]:
                 f"{path}:{number}: template {line!r} has no {MARK}; write {MARK} where the name of"
                 " the class belongs"
             )
-    found = tuple(dict.fromkeys(filter(None, lines)))
-    if not found:
+    templates = tuple(dict.fromkeys(filter(None, lines)))
+    if not templates:
         raise ParameterError(f"{path} has no template; write one a line, like 'a photo of {MARK}'")
-    return found
+    return templates
 
 
 def fill(template: str, name: str) -> str:

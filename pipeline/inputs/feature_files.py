@@ -75,8 +75,8 @@ def open_features(path: Path) -> FeatureFile:
         )
     with damage(path):
         regular_size(path)
-        found = reader(path)
-    return replace(found, read=partial(_guarded, found))
+        file = reader(path)
+    return replace(file, read=partial(_guarded, file))
 
 
 @contextmanager
@@ -137,10 +137,10 @@ def _from_parquet(path: Path) -> FeatureFile:
     frame = scan_parquet(path)
     schema = frame.collect_schema()
     inner = {
-        name: COLUMN_TYPES[own.base_type()]
+        name: COLUMN_TYPES[inner_type.base_type()]
         for name, dtype in schema.items()
         if isinstance(dtype, pl.List | pl.Array)
-        and (own := dtype.inner).base_type() in COLUMN_TYPES
+        and (inner_type := dtype.inner).base_type() in COLUMN_TYPES
     }
     if not inner:
         raise ImportFileError(
@@ -172,8 +172,8 @@ def _table(values: pl.Series, width: int) -> Array:
 def _widths(path: Path, frame: pl.LazyFrame, names: Sequence[str]) -> dict[str, int]:
     """Return the length of each column's lists; ImportFileError unless all its rows have it."""
     schema = frame.collect_schema()
-    found = frame.select(_length(name, schema[name]) for name in names)
-    least, most = (ends.row(0) for ends in pl.collect_all([found.min(), found.max()]))
+    lengths = frame.select(_length(name, schema[name]) for name in names)
+    least, most = (ends.row(0) for ends in pl.collect_all([lengths.min(), lengths.max()]))
     for name, low, high in zip(names, least, most, strict=True):
         if low != high:
             raise ImportFileError(
@@ -191,8 +191,8 @@ def _length(name: str, dtype: pl.DataType) -> pl.Expr:
 
 def _named_heads(path: Path, names: Sequence[str], what: str) -> dict[str, Head]:
     """Return name -> head; ImportFileError where a name is of another form."""
-    found = {name: _HEAD.fullmatch(name) for name in names}
-    heads = {name: (int(match[1]), int(match[2])) for name, match in found.items() if match}
+    matches = {name: _HEAD.fullmatch(name) for name in names}
+    heads = {name: (int(match[1]), int(match[2])) for name, match in matches.items() if match}
     if not names or len(set(heads.values())) < len(names):
         raise ImportFileError(
             f"{path} has the {what} {', '.join(names[:5]) or '(none)'}; expected a single one, or"
@@ -216,7 +216,7 @@ _READERS: dict[str, Callable[[Path], FeatureFile]] = {
 
 
 def of_array(
-    path: Path, shape: Sequence[int], found: str, rows: Callable[[slice], Array]
+    path: Path, shape: Sequence[int], type_in_file: str, rows: Callable[[slice], Array]
 ) -> FeatureFile:
     """Return the features of one array, of which `rows` reads some.
 
@@ -229,7 +229,7 @@ def of_array(
         raise ImportFileError(
             f"{path} is an array of shape {tuple(shape)}; expected {ARRAYS}, none of them 0"
         )
-    dtype, width = _stored_type(path, {found}), int(shape[-1])
+    dtype, width = _stored_type(path, {type_in_file}), int(shape[-1])
     layers, heads = (1, 1, *map(int, shape[1:-1]))[-2:]
     grid = [LayerGrid(layer, tuple(range(heads)), width) for layer in range(layers)]
 
@@ -238,7 +238,7 @@ def of_array(
         parts = values.reshape(stop - start, layers, heads, width).transpose(1, 2, 0, 3)
         return {layer: np.ascontiguousarray(part) for layer, part in enumerate(parts)}
 
-    return FeatureFile(path, int(shape[0]), _checked(path, grid), found, dtype, read)
+    return FeatureFile(path, int(shape[0]), _checked(path, grid), type_in_file, dtype, read)
 
 
 def of_heads(
@@ -261,13 +261,14 @@ def of_heads(
         raise ImportFileError(f"{path} holds no rows; give a file with at least one example")
     dtype, grid = _stored_type(path, types), []
     for layer in sorted({layer for layer, _ in widths}):
-        own = {head: widths[n, head] for n, head in sorted(widths) if n == layer}
-        if len(set(own.values())) > 1:
+        widths_of_layer = {head: widths[n, head] for n, head in sorted(widths) if n == layer}
+        if len(set(widths_of_layer.values())) > 1:
             raise ImportFileError(
-                f"{path}: heads of layer {layer} have the widths {sorted(set(own.values()))},"
+                f"{path}: heads of layer {layer} have the widths"
+                f" {sorted(set(widths_of_layer.values()))},"
                 " expected one; call them heads of several layers, L0.H0 and L1.H0"
             )
-        grid.append(LayerGrid(layer, tuple(own), next(iter(own.values()))))
+        grid.append(LayerGrid(layer, tuple(widths_of_layer), next(iter(widths_of_layer.values()))))
 
     def read(start: int, stop: int) -> Layers:
         found = columns(start, stop)
@@ -295,8 +296,8 @@ def _stored_type(path: Path, types: set[str]) -> str:
             f"{path} holds {', '.join(sorted(types))}; expected {', '.join(STORED)}: convert it,"
             " in numpy by .astype('float32')"
         )
-    found = {STORED[name] for name in types}
-    return found.pop() if len(found) == 1 else "float32"
+    targets = {STORED[name] for name in types}
+    return targets.pop() if len(targets) == 1 else "float32"
 
 
 def _checked(path: Path, grid: Sequence[LayerGrid]) -> tuple[LayerGrid, ...]:

@@ -130,27 +130,27 @@ def import_features(
     if logit_scale is not None and not 0 < logit_scale < math.inf:
         raise ImportFileError(f"logit_scale is {logit_scale}, expected a number above 0")
     file = open_features(Path(features))
-    found = read_labels(file, None if labels is None else Path(labels), columns, split)
-    examples = {name: [example for _, example in rows] for name, rows in found.splits.items()}
+    labelled = read_labels(file, None if labels is None else Path(labels), columns, split)
+    examples = {name: [example for _, example in rows] for name, rows in labelled.splits.items()}
     if "train" in examples:
         check_splits(examples["train"], examples.get("test", []))
     root = Path(labels or features).parent if media_root is None else Path(media_root)
-    rows = [example for own in examples.values() for example in own]
+    rows = [example for of_split in examples.values() for example in of_split]
     media = MediaFolder(root, Path(labels or features).parent, MediaRules(None, allow_outside))
     digests = digests_of(media_names(rows), media)
     identity = _identity(file, model or file.path.stem, logit_scale)
-    store = _write(file, found, digests, Path(out), identity)
-    return Imported(store, tuple(_notes(file, found, examples, digests, root)))
+    store = _write(file, labelled, digests, Path(out), identity)
+    return Imported(store, tuple(_notes(file, labelled, examples, digests, root)))
 
 
 def _notes(
     file: FeatureFile,
-    found: Labelled,
+    labelled: Labelled,
     examples: Mapping[str, Sequence[Example]],
     digests: Mapping[str, str],
     root: Path,
 ) -> Iterator[str]:
-    yield f"rows of features and labels were matched by {'id' if found.by_id else 'their order'}"
+    yield f"rows of features and labels were matched by {'id' if labelled.by_id else 'their order'}"
     if "float64" in file.found:
         yield "float64 is kept as float32"
     names = media_names(example for rows in examples.values() for example in rows)
@@ -236,26 +236,26 @@ def _own_rows(features: FeatureFile) -> list[Row]:
 
 def _benchmark(rows: Sequence[Row], columns: Mapping[str, str] | None) -> Benchmark:
     """Return `general` with the user's columns, which asks for no question."""
-    found = general(columns)
-    if found.check_rows is not None:
-        found.check_rows(rows, "test")
+    benchmark = general(columns)
+    if benchmark.check_rows is not None:
+        benchmark.check_rows(rows, "test")
     names = {field: (columns or {}).get(field, field) for field in FIELDS}
-    return replace(found, parse_row=partial(parse_row, columns=names, question=""))
+    return replace(benchmark, parse_row=partial(parse_row, columns=names, question=""))
 
 
 def _example(benchmark: Benchmark, row: Row, question: str, split: str | None) -> Example:
-    found = row.choice(SPLIT, IMPORTED_SPLITS) if split is None else split
+    split_of_row = row.choice(SPLIT, IMPORTED_SPLITS) if split is None else split
     (fields,) = parse_fields(benchmark, row)
-    if found == CLASSES:
+    if split_of_row == CLASSES:
         return _class_text(row, fields, row.optional(question))
     return Example(
         id=fields.id or row.id,
-        split=found,
+        split=split_of_row,
         index=0,
         label=fields.label,
         prompt=row.optional(question) or "",
         media=fields.media,
-        group=fields.group if found != "train" else None,
+        group=fields.group if split_of_row != "train" else None,
         subtask=fields.subtask,
         category=fields.category,
         extra=row.rest([*benchmark.columns, SPLIT]),
@@ -302,7 +302,7 @@ def _place(placed: Placed) -> int:
 
 
 def _by_split(placed: Sequence[Placed]) -> dict[str, list[Placed]]:
-    found: dict[str, list[Placed]] = {}
+    splits: dict[str, list[Placed]] = {}
     seen: set[tuple[str, str]] = set()
     for row, example in placed:
         if (example.split, example.id) in seen:
@@ -311,14 +311,14 @@ def _by_split(placed: Sequence[Placed]) -> dict[str, list[Placed]]:
                 " own, or none"
             )
         seen.add((example.split, example.id))
-        own = found.setdefault(example.split, [])
-        own.append((row, replace(example, index=len(own))))
-    return {split: found[split] for split in IMPORTED_SPLITS if split in found}
+        examples = splits.setdefault(example.split, [])
+        examples.append((row, replace(example, index=len(examples))))
+    return {split: splits[split] for split in IMPORTED_SPLITS if split in splits}
 
 
 def _write(
     file: FeatureFile,
-    found: Labelled,
+    labelled: Labelled,
     digests: Mapping[str, str],
     out: Path,
     identity: Identity,
@@ -326,13 +326,15 @@ def _write(
     plan = make_plan(
         {
             split: [replace(row, group="") for row in planned_rows([e for _, e in placed])]
-            for split, placed in found.splits.items()
+            for split, placed in labelled.splits.items()
         },
         SHARD_ROWS,
     )
     with whole_store(out, Manifest(identity, plan)) as writer:
         for spec in plan.shards():
-            placed = [found.splits[spec.split][row] for row in plan.splits[spec.split].rows(spec)]
+            placed = [
+                labelled.splits[spec.split][row] for row in plan.splits[spec.split].rows(spec)
+            ]
             writer.write(spec, _content(file, spec, placed, digests))
         writer.seal()
     return open_store(out)
@@ -370,17 +372,17 @@ def _layers(file: FeatureFile, rows: Array) -> dict[int, Array]:
     """Return the features of ascending rows; a shard's number of rows is in memory at a time."""
     parts: list[Layers] = []
     for start in range(int(rows[0]), int(rows[-1]) + 1, SHARD_ROWS):
-        own = rows[(rows >= start) & (rows < start + SHARD_ROWS)] - start
-        if len(own):
-            read = file.read(start, start + int(own[-1]) + 1)
-            parts.append({layer: values.take(own, axis=1) for layer, values in read.items()})
+        part_rows = rows[(rows >= start) & (rows < start + SHARD_ROWS)] - start
+        if len(part_rows):
+            read = file.read(start, start + int(part_rows[-1]) + 1)
+            parts.append({layer: values.take(part_rows, axis=1) for layer, values in read.items()})
     return {n: np.concatenate([part[n] for part in parts], axis=1) for n in parts[0]}
 
 
 def _digests(example: Example, digests: Mapping[str, str]) -> tuple[str, ...]:
     """Return the digests of an example's media; none where one is not known."""
-    found = tuple(digests[name] for name in example.media if name in digests)
-    return found if len(found) == len(example.media) else ()
+    known = tuple(digests[name] for name in example.media if name in digests)
+    return known if len(known) == len(example.media) else ()
 
 
 def _require_finite(file: FeatureFile, examples: Sequence[Example], layers: Layers) -> None:
@@ -388,7 +390,7 @@ def _require_finite(file: FeatureFile, examples: Sequence[Example], layers: Laye
     for grid in file.grid:
         finite = is_finite(layers[grid.layer], file.dtype).all(axis=2)  # (heads, examples)
         if not finite.all():
-            head, row = (int(found[0]) for found in np.nonzero(~finite))
+            head, row = (int(index[0]) for index in np.nonzero(~finite))
             name = head_name((grid.layer, grid.heads[head]))
             raise ImportFileError(
                 f"{file.path}: {name} of {examples[row].split} example {examples[row].id!r} is NaN"

@@ -37,7 +37,7 @@ BATCH_ROWS = 64
 
 
 @contextmanager
-def files_of(given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def files_of(keywords: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield keyword arguments with files in place of `train` and `test` that are in memory.
 
     Names of images are then relative to the working folder, unless `media_root` is given. Ids are
@@ -50,16 +50,16 @@ def files_of(given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     DatasetError
         There are none, or a value cannot be written.
     """
-    rows = {split: given[split] for split in SPLITS if _is_in_memory(given.get(split))}
+    rows = {split: keywords[split] for split in SPLITS if _is_in_memory(keywords.get(split))}
     if not rows:
-        yield dict(given)
+        yield dict(keywords)
         return
     with TemporaryDirectory(prefix="savs-rows-") as folder:
         paths = {split: Path(folder) / f"{split}.jsonl" for split in rows}
         for split, path in paths.items():
             _write(path, rows[split], split)
-        root = given.get("media_root")
-        yield {**given, **paths, "media_root": Path.cwd() if root is None else root}
+        root = keywords.get("media_root")
+        yield {**keywords, **paths, "media_root": Path.cwd() if root is None else root}
 
 
 def _is_in_memory(value: Any) -> bool:

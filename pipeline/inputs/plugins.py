@@ -18,7 +18,7 @@ CONSTANT = "BENCHMARK"
 
 
 def choose_benchmark(
-    given: str | Path | Benchmark,
+    benchmark: str | Path | Benchmark,
     option: str = "benchmark",
     columns: Mapping[str, str] | None = None,
     question: str | Sequence[str] | None = None,
@@ -27,7 +27,7 @@ def choose_benchmark(
 
     Parameters
     ----------
-    given
+    benchmark
         A name, the path of a Python file with a `BENCHMARK`, or a benchmark.
     option
         What it was given to, for the message.
@@ -43,25 +43,27 @@ def choose_benchmark(
     OptionError
         The benchmark leaves no such choice.
     """
-    return adapt(_found(given, option), columns, question)
+    return adapt(_benchmark_of(benchmark, option), columns, question)
 
 
-def _found(given: str | Path | Benchmark, option: str) -> Benchmark:
-    if isinstance(given, Benchmark):
-        return given
-    if not str(given).endswith(".py"):
-        return find_benchmark(str(given))
-    module = load_file(given, option)
+def _benchmark_of(benchmark: str | Path | Benchmark, option: str) -> Benchmark:
+    if isinstance(benchmark, Benchmark):
+        return benchmark
+    if not str(benchmark).endswith(".py"):
+        return find_benchmark(str(benchmark))
+    module = load_file(benchmark, option)
     if not hasattr(module, CONSTANT):
-        raise OwnCodeError(f"{given} defines no {CONSTANT}; docs/benchmarks.md has an example")
-    found = getattr(module, CONSTANT)
-    problem = name_problem(found, known_names())
+        raise OwnCodeError(f"{benchmark} defines no {CONSTANT}; docs/benchmarks.md has an example")
+    constant = getattr(module, CONSTANT)
+    problem = name_problem(constant, known_names())
     if problem:
-        raise OwnCodeError(f"{given}: its {CONSTANT} {problem}")
-    return found
+        raise OwnCodeError(f"{benchmark}: its {CONSTANT} {problem}")
+    return constant
 
 
-def stored_benchmark(store: FeatureStore, given: str | Path | Benchmark | None = None) -> Benchmark:
+def stored_benchmark(
+    store: FeatureStore, benchmark: str | Path | Benchmark | None = None
+) -> Benchmark:
     """Return the benchmark that a store is of, which must be given where savs cannot find it.
 
     Raises
@@ -71,19 +73,19 @@ def stored_benchmark(store: FeatureStore, given: str | Path | Benchmark | None =
     """
     facts = store.manifest.identity.benchmark
     name = str(facts["name"])
-    if given is None:
+    if benchmark is None:
         return as_stored(_known(store, name), facts)
-    chosen = as_stored(choose_benchmark(given, "benchmark"), facts)
+    chosen = as_stored(choose_benchmark(benchmark, "benchmark"), facts)
     if chosen.name != name:
         raise BenchmarkNotFoundError(
             f"{store.path} was extracted with the benchmark {name!r}, not {chosen.name!r}; pass"
             " that one as `benchmark`"
         )
-    own = not isinstance(given, Benchmark) and str(given).endswith(".py")
-    if own and _portable(chosen.options) != _portable(facts.get("options", {})):
+    is_file = not isinstance(benchmark, Benchmark) and str(benchmark).endswith(".py")
+    if is_file and _portable(chosen.options) != _portable(facts.get("options", {})):
         raise BenchmarkNotFoundError(
             f"{store.path} was extracted with the options {facts.get('options', {})!r} of the"
-            f" benchmark {name!r}, but {given} has {dict(chosen.options)!r}; pass the"
+            f" benchmark {name!r}, but {benchmark} has {dict(chosen.options)!r}; pass the"
             " version of the file that was used, as `benchmark`"
         )
     return chosen

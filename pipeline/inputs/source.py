@@ -69,17 +69,17 @@ class Source:
         DatasetError
             A file cannot be read, a row is malformed, or no image exists.
         """
-        given = self.options
-        if self.trains and given.train is None and given.shots is None:
-            what = "training examples" if given.test is not None else "examples"
+        options = self.options
+        if self.trains and options.train is None and options.shots is None:
+            what = "training examples" if options.test is not None else "examples"
             raise SourceError(
                 f"there are no {what}: give `train`, or have them drawn from the"
                 " test file with `shots` (examples per class) or `train_groups`"
             )
-        found: Splits = {"train": [], **self.given()}
-        if found["train"] or self.trains:
-            check_splits(found["train"], found.get("test", []))
-        return found
+        splits: Splits = {"train": [], **self.given()}
+        if splits["train"] or self.trains:
+            check_splits(splits["train"], splits.get("test", []))
+        return splits
 
     def given(self) -> Splits:
         """Read what is given of the splits, without a look at what is missing.
@@ -89,30 +89,30 @@ class Source:
         DatasetError
             A file cannot be read, a row is malformed, or no image exists.
         """
-        found = {split: rows[: self.options.limit] for split, rows in self._read().items()}
-        self._require_media(found)
+        splits = {split: rows[: self.options.limit] for split, rows in self._read().items()}
+        self._require_media(splits)
         prompts = self.benchmark.prompts  # after the draw: an example is in one split with all
         return (
-            {s: under_each_prompt(rows, prompts) for s, rows in found.items()}
+            {s: under_each_prompt(rows, prompts) for s, rows in splits.items()}
             if prompts
-            else (found)
+            else splits
         )
 
     def _read(self) -> Splits:
-        given, found = self.options, {}
-        if given.train is not None:
-            found["train"] = read_examples(self.benchmark, self._find(given.train), "train")
-            if given.shots is not None:
-                found["train"], _ = given.shots.draw(found["train"], test_the_rest=False)
-        if given.test is not None and (given.shots is None or found):
-            test = read_examples(self.benchmark, self._find(given.test), "test", given.limit)
-            found["test"] = test
-        elif given.test is not None and given.shots is not None:
-            pool = read_examples(self.benchmark, self._find(given.test), "test")
-            found["train"], found["test"] = given.shots.draw(pool, test_the_rest=True)
-        if not found:
+        options, splits = self.options, {}
+        if options.train is not None:
+            splits["train"] = read_examples(self.benchmark, self._find(options.train), "train")
+            if options.shots is not None:
+                splits["train"], _ = options.shots.draw(splits["train"], test_the_rest=False)
+        if options.test is not None and (options.shots is None or splits):
+            test = read_examples(self.benchmark, self._find(options.test), "test", options.limit)
+            splits["test"] = test
+        elif options.test is not None and options.shots is not None:
+            pool = read_examples(self.benchmark, self._find(options.test), "test")
+            splits["train"], splits["test"] = options.shots.draw(pool, test_the_rest=True)
+        if not splits:
             raise SourceError("there are no examples: give `train`, `test`, or both")
-        return found
+        return splits
 
     def _require_media(self, examples: Splits) -> None:
         """Raise MediaError where none of the named images exists."""
@@ -126,26 +126,26 @@ class Source:
 
     def media(self, split: str) -> MediaFolder:
         """Return the media folder of a split."""
-        given = self.options
-        own, other = (given.train, given.test)[:: 1 if split == "train" else -1]
+        options = self.options
+        own, other = (options.train, options.test)[:: 1 if split == "train" else -1]
         source = other if own is None else own
         if source is None:
             raise SourceError("there are no examples: give `train`, `test`, or both")
         folder = self._find(source).root
-        root = folder if given.media_root is None else Path(given.media_root)
+        root = folder if options.media_root is None else Path(options.media_root)
         return MediaFolder(root, folder, self.rules)
 
     @property
     def rules(self) -> MediaRules:
         """How media of both splits are read."""
-        given, limit = self.options, self.options.max_image_pixels
+        options, limit = self.options, self.options.max_image_pixels
         return MediaRules(
-            given.video_frames,
-            given.allow_outside,
+            options.video_frames,
+            options.allow_outside,
             self.fetching,
-            given.jpeg_draft,
+            options.jpeg_draft,
             MAX_IMAGE_PIXELS if limit is None else limit,
-            given.video or NATIVE,
+            options.video or NATIVE,
         )
 
     def notes(self, examples: Splits) -> list[str]:
@@ -192,7 +192,7 @@ class Source:
         MediaError
             Two paths of another machine would be one file.
         """
-        names = {split: media_names(found) for split, found in examples.items()}
+        names = {split: media_names(rows) for split, rows in examples.items()}
         folders = dict.fromkeys(self.media(split).packed for split in examples)
         lines = [
             line
@@ -201,11 +201,13 @@ class Source:
         ]
         lines += [
             f"{split}: {line}"
-            for split, own in names.items()
-            for line in self.media(split).rerooted(own)
+            for split, names_of_split in names.items()
+            for line in self.media(split).rerooted(names_of_split)
         ]
         if self.fetching is not None:
-            lines += self.fetching.fetch_all([name for own in names.values() for name in own])
+            lines += self.fetching.fetch_all(
+                [name for names_of_split in names.values() for name in names_of_split]
+            )
         return lines
 
     def has_videos(self, examples: Splits) -> bool:
@@ -218,15 +220,15 @@ class Source:
 
     def decoding_facts(self, *, has_videos: bool) -> dict[str, int | str]:
         """Return how media are decoded, where that was given or there are videos."""
-        given = self.options
-        found: dict[str, int | str] = {}
-        if given.video is not None or has_videos:
-            found["video"] = self.rules.video
-        if given.video_frames is not None or has_videos:
-            found["video_frames"] = given.video_frames or DEFAULT_FRAMES
-        if given.jpeg_draft is not None:
-            found["jpeg_draft"] = given.jpeg_draft
-        return found
+        options = self.options
+        facts: dict[str, int | str] = {}
+        if options.video is not None or has_videos:
+            facts["video"] = self.rules.video
+        if options.video_frames is not None or has_videos:
+            facts["video_frames"] = options.video_frames or DEFAULT_FRAMES
+        if options.jpeg_draft is not None:
+            facts["jpeg_draft"] = options.jpeg_draft
+        return facts
 
     def needs_video_input(self, *, has_videos: bool) -> bool:
         """Return whether a model must take videos as videos: that was given, or there are some."""
@@ -258,8 +260,8 @@ def find_video(names: Iterable[str], media: MediaFolder) -> str | None:
             unclear.setdefault(str(path.parent), []).append(name)
     looked_at = (
         name
-        for own in unclear.values()
-        for name in (own if len(own) <= 2 * ENDS else [*own[:ENDS], *own[-ENDS:]])
+        for group in unclear.values()
+        for name in (group if len(group) <= 2 * ENDS else [*group[:ENDS], *group[-ENDS:]])
     )
     return next((name for name in looked_at if _is_video(name, media)), None)
 

@@ -118,7 +118,10 @@ def split(
     inputs = InputOptions(**read, strict=strict)
     chosen = choose_benchmark(benchmark, columns=inputs.columns, question=inputs.question)
     return split_file(
-        *(chosen, source, inputs, shots),
+        chosen,
+        source,
+        inputs,
+        shots,
         {"train": Path(train), "test": Path(test)},
         force=force,
     )
@@ -158,16 +161,18 @@ def split_file(
         with output_files(targets, force=force) as paths:
             for name, path in paths.items():
                 copy_rows(files, [row for row, side in sides.items() if side == name], path)
-            found = {name: read_examples(benchmark, path, name) for name, path in paths.items()}
-            check_splits(found["train"], found["test"])
-            for name, written in found.items():
-                own = [e for e, row in zip(pool, rows, strict=True) if sides[row] == name]
-                _require_media(benchmark, own, written, targets[name])
-            _prove(benchmark, found, paths, targets, media, len(pool))
+            examples = {name: read_examples(benchmark, path, name) for name, path in paths.items()}
+            check_splits(examples["train"], examples["test"])
+            for name, written in examples.items():
+                sources = [e for e, row in zip(pool, rows, strict=True) if sides[row] == name]
+                _require_media(benchmark, sources, written, targets[name])
+            _prove(benchmark, examples, paths, targets, media, len(pool))
     return Splitting(
         paths=targets,
         rows=Counter(sides.values()),
-        classes={name: Counter((e.subtask, str(e.label)) for e in found[name]) for name in found},
+        classes={
+            name: Counter((e.subtask, str(e.label)) for e in examples[name]) for name in examples
+        },
         clusters=len(set(clusters)),
         missing=missing,
         doubts=tuple(doubts),
@@ -226,7 +231,7 @@ def _require_media(
 
 def _prove(
     benchmark: Benchmark,
-    found: Mapping[str, Sequence[Example]],
+    examples: Mapping[str, Sequence[Example]],
     paths: Mapping[str, Path],
     targets: Mapping[str, Path],
     pooled: MediaFolder,
@@ -234,10 +239,10 @@ def _prove(
 ) -> None:
     """Check, from the written files alone, that no example is lost and nothing is shared."""
     media = {name: replace(pooled, packed=path.parent) for name, path in paths.items()}
-    leaks = compare_splits(found["train"], found["test"], media["train"], media["test"])
-    grouped = found if benchmark.grouped_train else _read_as_tested(benchmark, paths)
+    leaks = compare_splits(examples["train"], examples["test"], media["train"], media["test"])
+    grouped = examples if benchmark.grouped_train else _read_as_tested(benchmark, paths)
     groups = [{e.group for e in grouped[name] if e.group is not None} for name in paths]
-    written = sum(len(examples) for examples in found.values())
+    written = sum(len(rows) for rows in examples.values())
     if leaks or groups[0] & groups[1] or written != total:
         said = "; ".join(["", *leaks.summary()])
         for name, path in paths.items():  # ids name the files as they will be called

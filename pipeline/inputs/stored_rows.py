@@ -41,7 +41,7 @@ def example_columns(
         "category": [row.category for row in examples],
         "prompt": [row.prompt for row in examples],
         "media": [list(row.media) for row in examples],
-        "media_sha256": [list(found) for found in digests],
+        "media_sha256": [list(row) for row in digests],
         "extra": [_json(dict(row.extra)) for row in examples],
     }
 

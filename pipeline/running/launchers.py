@@ -71,9 +71,9 @@ def find_rank(environ: Mapping[str, str] = os.environ) -> Rank:
         if launcher.rank in environ and launcher.ranks in environ:
             return _by_launcher(launcher, environ)
         if launcher.name == "torchrun" and {launcher.rank, launcher.ranks} & environ.keys():
-            given = launcher.rank if launcher.rank in environ else launcher.ranks
+            present = launcher.rank if launcher.rank in environ else launcher.ranks
             absent = launcher.ranks if launcher.rank in environ else launcher.rank
-            raise ParameterError(f"{given} is set and {absent} is not; {REMEDY}")
+            raise ParameterError(f"{present} is set and {absent} is not; {REMEDY}")
     return _by_slurm(environ)
 
 

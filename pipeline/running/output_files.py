@@ -100,11 +100,11 @@ def with_media_cells(table: pl.DataFrame) -> pl.DataFrame:
 def cells_of_lists(table: pl.DataFrame) -> pl.DataFrame:
     """Return a table with lists of names in all columns as JSON text."""
     lists = [name for name, kind in table.schema.items() if kind.is_nested()]
-    made = {
+    texts = {
         name: pl.Series([msgspec.json.encode(cell).decode() for cell in table[name].to_list()])
         for name in lists
     }
-    return table.with_columns(**made)
+    return table.with_columns(**texts)
 
 
 def media_of_cell(cell: str) -> list[str]:

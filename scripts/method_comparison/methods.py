@@ -18,8 +18,6 @@ from savs.pipeline import (
     Evaluation,
     evaluate,
     extract,
-    match_captions,
-    own_answer,
     save_evaluation,
     select,
 )
@@ -122,9 +120,9 @@ METHODS = (
 def result_of(store: FeatureStore, readout: str) -> Evaluation | None:
     """Return what a readout makes of a store; None where its texts are captions instead."""
     if readout in OWN_ANSWERS:
-        return own_answer(store, readout)
+        return evaluate(store, readout)
     if compares_captions(store, readout):
-        return match_captions(store)
+        return evaluate(store, "captions")
     if readout in OF_CLASSES and CLASSES not in store.manifest.plan.splits:
         return None
     return evaluate(store, select(store, readout=readout))

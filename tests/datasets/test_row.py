@@ -1,12 +1,17 @@
+"""Fields of a row: texts, choices, media, and what is kept of the others."""
+
 from datetime import date
 
 import pytest
 
 from savs.datasets import Row, RowError
+from savs.datasets.row import PackedMedium
+
+FIRST, SECOND = PackedMedium("v.parquet#6/images/0"), PackedMedium("v.parquet#6/images/1")
 
 
 def row(**values: object) -> Row:
-    return Row("x.jsonl line 7", 6, values)
+    return Row("x.jsonl line 7", 6, values, "dir/x")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +77,9 @@ def test_fields_that_are_not_known_are_kept_as_json_has_them() -> None:
     ("values", "names"),
     [
         ({"image": "a.png"}, ("a.png",)),
+        ({"image": FIRST}, (FIRST.name,)),
         ({"images": ["b.png", "a.png", "b.png"]}, ("b.png", "a.png", "b.png")),
+        ({"images": [SECOND, "a.png"]}, (SECOND.name, "a.png")),
         ({"images": []}, ()),
         ({}, ()),
         ({"image": None, "images": None}, ()),
@@ -89,23 +96,24 @@ def test_names_come_from_one_field_or_the_other(
     assert row(**values).names("image", "images") == names
 
 
-@pytest.mark.parametrize("images", [["b.png"], []])
-def test_both_fields_at_once_are_refused(images: list[str]) -> None:
-    with pytest.raises(RowError, match=r"^x.jsonl line 7: has both 'image' and 'images'"):
-        row(image="a.png", images=images).names("image", "images")
+LIST = "field 'images' holds .*expected a list of file names"
 
 
 @pytest.mark.parametrize(
-    "images", ["a.png", ["a.png", 1], [None, "a.png"], ["", "a.png"], {"a.png": 0}, 5]
+    ("values", "problem"),
+    [
+        ({"image": "a.png", "images": ["b.png"]}, "has both 'image' and 'images'"),
+        ({"image": FIRST, "images": []}, "has both 'image' and 'images'"),
+        ({"image": ["a.png"]}, "field 'image' holds a list"),
+        *(
+            ({"images": images}, LIST)
+            for images in ("a.png", ["a.png", 1], [None, "a.png"], ["", FIRST], {"a": 0}, 5, FIRST)
+        ),
+    ],
 )
-def test_a_list_of_names_holds_texts_alone(images: object) -> None:
-    with pytest.raises(RowError, match=r"line 7: field 'images' holds .*expected a list of file"):
-        row(images=images).names("image", "images")
-
-
-def test_one_name_is_no_list() -> None:
-    with pytest.raises(RowError, match=r"line 7: field 'image' holds a list"):
-        row(image=["a.png"]).names("image", "images")
+def test_what_is_no_list_of_names_is_refused(values: dict[str, object], problem: str) -> None:
+    with pytest.raises(RowError, match=f"^x.jsonl line 7: {problem}"):
+        row(**values).names("image", "images")
 
 
 def test_an_error_is_also_the_builtin_that_a_caller_would_catch() -> None:
@@ -121,3 +129,68 @@ def test_an_error_is_also_the_builtin_that_a_caller_would_catch() -> None:
 def test_text_that_cannot_be_a_label(value: str, problem: str) -> None:
     with pytest.raises(RowError, match=problem):
         row(label=value).text("label")
+
+
+def test_a_row_without_an_id_is_its_file_and_number() -> None:
+    assert row().id == "dir/x:6"
+
+
+@pytest.mark.parametrize(("value", "text"), [("Yes", "Yes"), (True, "true"), (2, "2")])
+def test_a_choice_is_one_of_the_allowed_texts(value: object, text: str) -> None:
+    assert row(label=value).choice("label", ("Yes", "true", "2")) == text
+
+
+@pytest.mark.parametrize("value", ["yes", "Yes ", "", "Maybe", True, None, ["Yes"]])
+def test_any_other_choice_is_named_with_its_place(value: object) -> None:
+    with pytest.raises(RowError, match=r"^x.jsonl line 7: field 'label' "):
+        row(label=value).choice("label", ("Yes", "No"))
+
+
+def test_a_wrong_choice_is_told_those_there_are() -> None:
+    problem = r"^x.jsonl line 7: field 'label' is 'yes'; expected Yes or No$"
+    with pytest.raises(RowError, match=problem):
+        row(label="yes").choice("label", ("Yes", "No"))
+    with pytest.raises(RowError, match=r"'kind' is 'c'; expected a or b$"):
+        row(kind="c").choice("kind", {"a": 1, "b": 2})
+    with pytest.raises(RowError, match="field 'label' is missing"):
+        row(other="Yes").choice("label", ("Yes", "No"))
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [(FIRST, FIRST.name), ("photos/1.jpg", "photos/1.jpg"), (5, "5"), (None, None), ("", None)],
+)
+def test_a_medium_is_a_file_or_packed(value: object, name: str | None) -> None:
+    assert row(image=value).medium("image") == name
+    assert row(other=value).medium("image") is None
+
+
+def test_a_required_medium_is_there() -> None:
+    assert row(image=FIRST).required_medium("image") == FIRST.name
+    assert row(image="a.png").required_medium("image") == "a.png"
+    for values, problem in (
+        ({"image": ""}, "field 'image' is empty"),
+        ({"image": None}, "field 'image' is null"),
+        ({}, "field 'image' is missing"),
+    ):
+        with pytest.raises(RowError, match=f"^x.jsonl line 7: {problem}"):
+            row(**values).required_medium("image")
+
+
+@pytest.mark.parametrize("value", [[FIRST], ["a.png"], {"path": "a.png"}, b"\x89PNG"])
+def test_a_medium_is_one_name(value: object) -> None:
+    with pytest.raises(RowError, match=r"^x.jsonl line 7: field 'image' holds a "):
+        row(image=value).medium("image")
+
+
+def test_what_is_left_of_a_row_has_no_media() -> None:
+    values = {
+        "known": 1,
+        "icon": FIRST,
+        "icons": [FIRST, SECOND],
+        "raw": b"\x89PNG",
+        "none": [],
+        "note": ["a", None],
+        "x": None,
+    }
+    assert row(**values).rest(["known"]) == {"none": [], "note": ["a", None], "x": None}

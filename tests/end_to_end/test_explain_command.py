@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from page_tables import Page
 from random_stores import draw_problem, write_problem
-from reported import ATTACK
+from reported import ATTACK, Page
 
 from savs.pipeline import evaluate, explain, save_evaluation, select
 from stores import make_store

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from deaths import notice_deaths_soon
+from events import notice_deaths_soon
 from held import SIZE, Hold
 
 from savs.stores import open_store

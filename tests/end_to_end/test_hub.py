@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hub_machine import Place
-from hub_server import TOKEN, Hub, Repository, serving_hub
+from hub import TOKEN, Hub, Place, Repository, serving_hub
 from PIL import Image
 from tiny_text import build_lora
 from transformers import Qwen2VLForConditionalGeneration

@@ -1,7 +1,6 @@
 """`savs models`: what is said of each architecture, and that the list is whole."""
 
 import json
-import re
 
 import pytest
 import transformers
@@ -74,29 +73,6 @@ def test_every_architecture_of_the_named_release_is_listed_once(savs):
     names = [family["family"] for family in found["families"]]
     assert sorted(names) == sorted(known)
     assert {family["family"]: family["class"] for family in found["families"]} == known
-
-
-def test_each_reason_is_a_sentence_that_says_what_is_needed(savs):
-    for family in listed(savs)["families"]:
-        assert "Error" not in family["what"], family
-        if family["status"] != "verified":
-            assert re.search(r"\bneeds?\b|\bgive --|\btest yours\b", family["what"]), family
-
-
-def test_at_least_forty_five_are_verified_with_images(savs):
-    statuses = [family["status"] for family in listed(savs)["families"]]
-    assert statuses.count("verified") >= 45
-
-
-def test_families_whose_template_moves_images_say_so(savs):
-    assert {
-        family["family"]
-        for family in listed(savs)["families"]
-        if "its template moves images" in family["what"]
-    } == {
-        *("llava", "llava_next", "llava_onevision", "vipllava", "llava_next_video"),
-        "video_llava",
-    }
 
 
 def test_every_family_that_tests_build_is_verified(savs):

@@ -91,7 +91,7 @@ def test_a_store_of_ones_own_benchmark_asks_for_its_file(savs, folder) -> None:
     refused(
         savs("evaluate", "features"),
         "features was extracted with the benchmark 'cards', which is not installed here",
-        "--benchmark FILE.py",
+        "pass its Python file as --benchmark",
     )
     refused(
         savs("evaluate", "features", "--benchmark", "blink"),

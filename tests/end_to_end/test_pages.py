@@ -16,7 +16,6 @@ from savs.pipeline.cli.app import import_command
 from savs.pipeline.cli.commands import COMMANDS
 from savs.pipeline.evaluation.compare.compare import COMPARISON_SCHEMA, METHOD_SCHEMA
 from savs.pipeline.evaluation.evaluation_file import UNIT_SCHEMA
-from savs.pipeline.evaluation.statistics.intervals import wilson_interval
 from savs.pipeline.evaluation.sweep.table import (
     STORES_SCHEMA,
     SUMMARY_SCHEMA,
@@ -127,22 +126,3 @@ def test_the_metrics_of_all_benchmarks_are_explained():
     for name in single:
         if not re.search(r" of each |three scores|text, image and group|Q-Acc, I-Acc", name):
             assert f"| `{name}" in page, name
-
-
-def test_an_answer_to_each_of_twenty_questions():
-    page = ROOT / "docs" / "faq.md"
-    parts = re.split(r"^### ", page.read_text("utf-8"), flags=re.MULTILINE)[1:]
-    assert len(parts) == 20
-    assert all(part.splitlines()[0].endswith("?") for part in parts)
-
-
-def test_the_front_page_shows_lines_of_the_demo():
-    (shown,) = blocks(ROOT / "docs" / "index.md", "text")
-    (whole,) = [text for text in blocks(ROOT / "README.md", "text") if "creature" in text]
-    assert set(shown.splitlines()) <= set(whole.splitlines())
-
-
-def test_the_interval_in_the_concepts():
-    low, high = wilson_interval(0.9, 100)
-    told = f"90 % is {100 * low:.0f} to {100 * high:.0f} %"
-    assert told in (ROOT / "docs" / "concepts.md").read_text("utf-8")

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import payloads
+import hostile_files
 import pytest
 
 from savs.pipeline.demo import DEMO_MODEL
@@ -18,20 +18,20 @@ def edit(file: Path, **fields) -> None:
 
 
 def chat_template(folder: Path, canary: Path) -> None:
-    (folder / "chat_template.jinja").write_text(payloads.template(canary))
+    (folder / "chat_template.jinja").write_text(hostile_files.template(canary))
 
 
 def pickled_weights(folder: Path, canary: Path) -> None:
     (folder / "model.safetensors").unlink()
-    (folder / "pytorch_model.bin").write_bytes(payloads.zipped(canary))
+    (folder / "pytorch_model.bin").write_bytes(hostile_files.zipped(canary))
 
 
 def pickle_as_safetensors(folder: Path, canary: Path) -> None:
-    (folder / "model.safetensors").write_bytes(payloads.pickled(canary))
+    (folder / "model.safetensors").write_bytes(hostile_files.pickled(canary))
 
 
 def own_classes(folder: Path, canary: Path) -> None:
-    (folder / "evil.py").write_text(payloads.python(canary))
+    (folder / "evil.py").write_text(hostile_files.python(canary))
     classes = ("AutoConfig", "AutoModelForImageTextToText", "AutoModelForMultimodalLM")
     edit(
         folder / "config.json",
@@ -41,7 +41,7 @@ def own_classes(folder: Path, canary: Path) -> None:
 
 
 def own_processor(folder: Path, canary: Path) -> None:
-    (folder / "evil.py").write_text(payloads.python(canary))
+    (folder / "evil.py").write_text(hostile_files.python(canary))
     for name in ("processor_config.json", "tokenizer_config.json"):
         edit(
             folder / name,
@@ -83,7 +83,7 @@ def test_a_checkpoint_runs_no_code(savs, inputs, tmp_path, plant, message) -> No
 
 def test_a_pickled_adapter_runs_no_code(savs, inputs, tmp_path) -> None:
     (tmp_path / "adapter").mkdir()
-    (tmp_path / "adapter/adapter_model.bin").write_bytes(payloads.zipped(tmp_path / "canary"))
+    (tmp_path / "adapter/adapter_model.bin").write_bytes(hostile_files.zipped(tmp_path / "canary"))
     config = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"], "task_type": "CAUSAL_LM"}
     (tmp_path / "adapter/adapter_config.json").write_text(json.dumps(config))
     train, test = inputs.few_shots(train=2, test=2)

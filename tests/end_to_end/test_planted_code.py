@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import h5py
+import hostile_files
 import numpy as np
-import payloads
 import polars as pl
 import pytest
 from jinja2 import Environment
@@ -79,10 +79,10 @@ def try_all(savs, tmp_path, good):
 def test_the_payloads_run_where_they_are_let(tmp_path) -> None:
     canary = tmp_path / "canary"
     careless = [
-        lambda: pickle.loads(payloads.pickled(canary)),
-        lambda: np.load(io.BytesIO(payloads.object_arrays(canary)), allow_pickle=True)["x"],
-        lambda: exec(payloads.python(canary), {}),
-        lambda: Environment().from_string(payloads.template(canary)).render(),
+        lambda: pickle.loads(hostile_files.pickled(canary)),
+        lambda: np.load(io.BytesIO(hostile_files.object_arrays(canary)), allow_pickle=True)["x"],
+        lambda: exec(hostile_files.python(canary), {}),
+        lambda: Environment().from_string(hostile_files.template(canary)).render(),
     ]
     for read in careless:
         read()
@@ -100,10 +100,10 @@ FILES = [
 def test_a_file_of_a_store_is_no_program(try_all, tmp_path, file) -> None:
     canary = tmp_path / "canary"
     contents = (
-        payloads.pickled(canary),
-        payloads.object_arrays(canary),
-        payloads.zipped(canary),
-        payloads.python(canary).encode(),
+        hostile_files.pickled(canary),
+        hostile_files.object_arrays(canary),
+        hostile_files.zipped(canary),
+        hostile_files.python(canary).encode(),
     )
     for content in contents:
         try_all(lambda store, content=content: (store / file).write_bytes(content))
@@ -115,13 +115,13 @@ def test_tables_of_results_keep_to_plain_types(try_all, tmp_path, name) -> None:
         for file in ("predictions", "units"):
             path = store / f"results/vote/{file}.parquet"
             rows = pl.read_parquet(path)
-            path.write_bytes(payloads.extended_table(tmp_path / "canary", name, rows))
+            path.write_bytes(hostile_files.extended_table(tmp_path / "canary", name, rows))
 
     try_all(change, "query predictions", "compare")
 
 
 def test_objects_and_links_in_hdf5_are_not_followed(try_all, tmp_path) -> None:
-    payload = payloads.pickled(tmp_path / "canary")
+    payload = hostile_files.pickled(tmp_path / "canary")
 
     def change(store: Path) -> None:
         for path in store.glob("*.h5"):
@@ -137,7 +137,7 @@ def test_objects_and_links_in_hdf5_are_not_followed(try_all, tmp_path) -> None:
 
 
 def test_a_benchmark_that_is_a_file_is_not_run(savs, tmp_path) -> None:
-    (tmp_path / "x.py").write_text(payloads.python(tmp_path / "canary"))
+    (tmp_path / "x.py").write_text(hostile_files.python(tmp_path / "canary"))
     for number, name in enumerate(("x.py", str(tmp_path / "x.py"))):
         store = tmp_path / f"store{number}"
         what = replace(identity(), benchmark={"name": name, "options": {"file": name}})
@@ -153,7 +153,7 @@ def test_modules_in_the_working_folder_are_not_imported(good, tmp_path) -> None:
     store = tmp_path / "store"
     shutil.copytree(good, store)
     for name in ("sitecustomize", "json", "polars", "savs", "plugins", "conftest", "__init__"):
-        (store / f"{name}.py").write_text(payloads.python(tmp_path / "canary"))
+        (store / f"{name}.py").write_text(hostile_files.python(tmp_path / "canary"))
     command = Path(sys.executable).with_name("savs")
     done = subprocess.run(
         [command, "evaluate", "."], cwd=store, capture_output=True, text=True, check=False
@@ -188,7 +188,7 @@ def test_media_are_pictures_or_refused(savs, inputs, tmp_path) -> None:
     (inputs.root / "secret").write_text("a secret")
     train, _ = inputs.few_shots()
     rows = [{"image": inputs.image("good.png"), "question": "?", "label": "a"}]
-    for name, data in payloads.media(tmp_path / "canary").items():
+    for name, data in hostile_files.media(tmp_path / "canary").items():
         (inputs.root / name).write_bytes(data)
         rows.append({"image": name, "question": "?", "label": "b"})
     test = inputs.rows("test.jsonl", rows)
@@ -209,12 +209,12 @@ def test_rows_are_data(savs, tmp_path, suffix) -> None:
     rows = pl.DataFrame({"image": ["x.png"], "question": ["?"], "label": ["a"]})
     tables = ["arrow.py_extension_type", "_POLARS_PYTHON_OBJECT"] if suffix == ".parquet" else []
     for content in (
-        payloads.pickled(canary),
-        payloads.zipped(canary),
-        payloads.object_arrays(canary),
-        payloads.python(canary).encode(),
+        hostile_files.pickled(canary),
+        hostile_files.zipped(canary),
+        hostile_files.object_arrays(canary),
+        hostile_files.python(canary).encode(),
         json.dumps({"__reduce__": ["os.system", f"touch {canary}"], "py/object": "os"}).encode(),
-        *(payloads.extended_table(canary, name, rows) for name in tables),
+        *(hostile_files.extended_table(canary, name, rows) for name in tables),
     ):
         file.write_bytes(content)
         for command in (

@@ -1,7 +1,7 @@
 """A preview page in a browser, at two widths, in light and dark."""
 
 import pytest
-from looks import look
+from browser import look
 
 from savs.pipeline import preview
 

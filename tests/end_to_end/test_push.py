@@ -7,8 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hub_machine import Place
-from hub_server import TOKEN, Hub, Repository, serving_hub
+from hub import TOKEN, Hub, Place, Repository, serving_hub
 from saved_selections import two_task_store
 
 from savs.pipeline import load_selection, save_selection, select, write_bundle

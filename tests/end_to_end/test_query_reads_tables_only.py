@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 from packaging.version import Version
-from range_server import serve
+from web import serve
 
 from savs.pipeline.errors import QueryError
 from savs.pipeline.evaluation.query import query

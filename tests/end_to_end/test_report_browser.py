@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from looks import look
+from browser import look
 from PIL import Image
 from random_stores import draw_problem, write_problem
 from reported import ATTACK, save_random_result

@@ -6,8 +6,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-from page_tables import Page
 from random_stores import draw_problem, write_problem
+from reported import Page
 
 from savs.pipeline import evaluate, save_evaluation, select
 

@@ -32,14 +32,6 @@ def test_the_version_is_written_in_one_place_and_the_others_agree() -> None:
     assert newest[1].rstrip(",") == written
 
 
-def test_extras_have_the_documented_names() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"]
-    of_users = [name for name in extras if name not in ("all", "dev", "docs")]
-    assert of_users == ["extract", "remote", "s3", "ray"]
-    assert extras["all"] == [f"savs[{','.join(of_users)}]"]
-
-
 def test_every_selection_bundle_and_result_says_which_version_wrote_it(tmp_path, savs) -> None:
     features = np.random.default_rng(0).normal(size=(4, 40, 3)).astype(np.float32)
     store = make_store(tmp_path / "s", features, list("abab"), features, list("abab"))

@@ -1,6 +1,6 @@
 """Lazy tables, and Parquet files of strangers."""
 
-import payloads
+import hostile_files
 import polars as pl
 import pytest
 
@@ -57,7 +57,7 @@ def test_plain_types_are_read(tmp_path) -> None:
 
 def test_a_column_of_addresses_is_refused_before_it_is_read(tmp_path) -> None:
     path = tmp_path / "rows.parquet"
-    content = payloads.extended_table(tmp_path / "canary", "_POLARS_PYTHON_OBJECT", ROWS)
+    content = hostile_files.extended_table(tmp_path / "canary", "_POLARS_PYTHON_OBJECT", ROWS)
     path.write_bytes(content)
     assert pl.scan_parquet(path).collect_schema()["payload"] == pl.Object
     with pytest.raises(pl.exceptions.SchemaError, match="column 'payload' holds addresses"):
@@ -66,7 +66,9 @@ def test_a_column_of_addresses_is_refused_before_it_is_read(tmp_path) -> None:
 
 def test_an_unknown_extension_type_is_its_bytes(tmp_path) -> None:
     path = tmp_path / "rows.parquet"
-    path.write_bytes(payloads.extended_table(tmp_path / "canary", "arrow.py_extension_type", ROWS))
+    path.write_bytes(
+        hostile_files.extended_table(tmp_path / "canary", "arrow.py_extension_type", ROWS)
+    )
     found = scan_parquet(path).collect()
     assert found.select(ROWS.columns).equals(ROWS)
     assert not (tmp_path / "canary").exists()

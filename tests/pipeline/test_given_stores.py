@@ -14,13 +14,10 @@ from savs.pipeline.evaluation.sweep.draws import make_draws
 TAKE_A_STORE: dict[str, Callable[[Any], Any]] = {
     "select": pipeline.select,
     "evaluate": pipeline.evaluate,
-    "cross_validate": lambda store: pipeline.cross_validate(store, store),
     "calibrate": lambda store: pipeline.calibrate(store, store),
     "suspects": lambda store: pipeline.suspects(store, store),
     "suggest": lambda store: pipeline.suggest(store, store, 3),
-    "own_answer": lambda store: pipeline.own_answer(store, "zero-shot"),
     "generated_texts": lambda store: pipeline.generated_texts(store, "test"),
-    "match_captions": pipeline.match_captions,
     "query": lambda store: pipeline.query(store, "SELECT 1"),
     "export": lambda store: pipeline.export(store, "x.parquet", [(0, 0)], ["test"], "parquet"),
     "heads_frame": pipeline.heads_frame,

@@ -9,7 +9,7 @@ from train_lora import app
 from typer.testing import CliRunner
 
 from savs.foundation.errors import ParameterError
-from savs.pipeline import extract, load_model, own_answer
+from savs.pipeline import evaluate, extract, load_model
 
 FILES = ("train.jsonl", "test.jsonl")
 
@@ -49,7 +49,7 @@ def test_it_gains_over_zero_shot_and_leaves_the_vision_tower_alone(animals, tmp_
     for name, adapter in (("own", None), ("lora", out)):
         files = animals | {"out": tmp_path / name, "adapter": adapter}
         store = extract("shapes", answers="labels", **files).store
-        accuracy[name] = own_answer(store, "zero-shot").metrics[0].value
+        accuracy[name] = evaluate(store, "zero-shot").metrics[0].value
     assert accuracy["lora"] > accuracy["own"] + 0.2
     assert store.manifest.identity.model["adapter"] == "adapter"
     again = run(animals, "--out", out)

@@ -1,6 +1,9 @@
 """Input files that tests write: images of noise, and rows about them."""
 
+import io
 import json
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -42,3 +45,88 @@ class Inputs:
             ]
             files.append(self.rows(f"{split}.jsonl", rows))
         return files[0], files[1]
+
+
+RED, GREEN, BLUE, WHITE, BLACK = (
+    (255, 0, 0),
+    (0, 255, 0),
+    (0, 0, 255),
+    (255, 255, 255),
+    (0, 0, 0),
+)
+SIDE = 16
+
+
+def halves(left: Any, right: Any, mode: str = "RGB") -> Image.Image:
+    """An image whose left half has one colour, its right half another."""
+    image = Image.new(mode, (2 * SIDE, SIDE), left)
+    image.paste(right, (SIDE, 0, 2 * SIDE, SIDE))
+    return image
+
+
+def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
+    data = io.BytesIO()
+    image.save(data, kind, **options)
+    return data.getvalue()
+
+
+def exif(orientation: int) -> Image.Exif:
+    found = Image.Exif()
+    found[0x0112] = orientation
+    return found
+
+
+def palette(*colors: tuple[int, int, int]) -> Image.Image:
+    image = halves(0, 1, "P")
+    image.putpalette([value for color in colors for value in color])
+    return image
+
+
+def grey16(big_endian: bool = False) -> Image.Image:
+    values = np.array([[0x2000] * SIDE + [0xE0FF] * SIDE] * SIDE, ">u2" if big_endian else "<u2")
+    return Image.fromarray(values)
+
+
+def pgm16() -> bytes:
+    """A portable greymap of two pixels with 16 bits, 0x2000 and 0xE0FF, highest byte first."""
+    return b"P5 2 1 65535\n" + bytes.fromhex("2000e0ff")
+
+
+def ppm16() -> bytes:
+    """A portable pixmap of two pixels with 16 bits a channel: red and blue."""
+    return b"P6 2 1 65535\n" + bytes.fromhex("ffff00000000" + "00000000ffff")
+
+
+def png(width: int, height: int, color_type: int, depth: int, rows: bytes, *more: bytes) -> bytes:
+    """A PNG, chunk by chunk (PNG specification, 11.2)."""
+    header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
+    chunks = [b"IHDR" + header, *more, b"IDAT" + zlib.compress(rows), b"IEND"]
+    body = b"".join(
+        struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def frames(kind: str, first: Image.Image, **options: Any) -> bytes:
+    later = [Image.new(first.mode, first.size) for _ in range(3)]
+    return saved(first, kind, save_all=True, append_images=later, **options)
+
+
+def clear_gif() -> bytes:
+    return saved(palette(RED, BLUE), "GIF", transparency=1)
+
+
+def small_first_frame() -> bytes:
+    """A GIF whose canvas is 2 x 1, and whose first frame covers the left pixel alone."""
+    colors = bytes((*RED, *BLUE))
+    # canvas 2 x 1, table of 2 colours; graphic control: colour 1 is clear; frame at 0, 0 of 1 x 1
+    # LZW with codes of 3 bits, lowest bit first: clear (4), 0, end (5): 100, 000, 101 -> 0x44 0x01
+    return (
+        b"GIF89a"
+        + struct.pack("<HHBBB", 2, 1, 0x80, 1, 0)
+        + colors
+        + b"\x21\xf9\x04\x01\x0a\x00\x01\x00"
+        + b"\x2c"
+        + struct.pack("<HHHHB", 0, 0, 1, 1, 0)
+        + b"\x02\x02\x44\x01\x00\x3b"
+    )

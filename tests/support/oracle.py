@@ -4,6 +4,10 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+import polars as pl
+
+from savs.datasets import Example, Units
+
 Vector = Sequence[float]
 TIE = 2**-19
 """The written rule: what is within this of the best cosine ties with it."""
@@ -92,3 +96,62 @@ def vote(
         counts = Counter(ballots)  # keeps the order of first appearance among equals
         found.append((counts.most_common(1)[0][0], dict(counts)))
     return found
+
+
+def likelihood(model, inputs, tokens):
+    """Return log p(tokens | inputs) of a model of transformers; `inputs` are of one prompt."""
+    import torch
+
+    inputs, total = dict(inputs), 0.0
+    for token in tokens:
+        with torch.inference_mode():
+            logits = model(**inputs, use_cache=False).logits[0, -1].double()
+        total += float(logits.log_softmax(0)[token])
+        one = torch.ones((1, 1), dtype=torch.long)
+        for name, more in {"input_ids": token, "attention_mask": 1}.items():
+            inputs[name] = torch.cat([inputs[name], more * one], dim=1)
+        for name in {"token_type_ids", "mm_token_type_ids", "moe_mm_token_type_ids"} & set(inputs):
+            kind = int(model.config.model_type == "paligemma")  # where 1 is what follows a prompt
+            inputs[name] = torch.cat([inputs[name], kind * one], dim=1)
+        if "image_embeds_position_mask" in inputs:
+            places = inputs["image_embeds_position_mask"]
+            inputs["image_embeds_position_mask"] = torch.cat([places, 0 * one], dim=1)
+        if "cross_attention_mask" in inputs:
+            seen = inputs["cross_attention_mask"]  # by an answer as by the prompt's last token
+            inputs["cross_attention_mask"] = torch.cat([seen, seen[:, -1:]], dim=1)
+    return total
+
+
+VOTES = pl.List(pl.Struct({"class": pl.String, "score": pl.Float32, "soft": pl.Float32}))
+NAMES = ("id", "label", "prompt", "media", "group", "subtask", "category")
+
+
+def predictions_of(
+    examples: Sequence[Example],
+    scores: Sequence[float | None],
+    classes: tuple[str, str] = ("Yes", "No"),
+    clusters: Sequence[str] | None = None,
+) -> pl.DataFrame:
+    """Return predictions: the first class where its score is over a half; None was skipped."""
+    first, second = classes
+    answers = [s if s is None else first if s > 0.5 else second for s in scores]
+    votes = [
+        s if s is None else [{"class": c, "soft": v} for c, v in ((first, s), (second, 1 - s))]
+        for s in scores
+    ]
+    frame = pl.DataFrame([{n: getattr(e, n) for n in NAMES} for e in examples]).cast(
+        dict.fromkeys(("group", "subtask", "category"), pl.String)
+    )
+    found = pl.Series(answers, dtype=pl.String)
+    return frame.with_columns(
+        cluster=pl.Series(clusters or [str(i) for i in range(len(examples))]),
+        prediction=found,
+        correct=(found == frame["label"]).fill_null(False),
+        votes=pl.Series(votes, dtype=VOTES),
+    )
+
+
+def value(units: Units) -> float:
+    """Return the mean over strata of the mean score in each."""
+    means = units.scores.group_by("stratum").agg(pl.col("score").mean())
+    return float(means["score"].to_numpy().mean())

@@ -7,7 +7,7 @@ import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.stores import FeatureStore, LayerGrid, ShardContent, open_store, open_writer
-from stores import columns, identity, planned
+from stores import columns, identity, make_store, planned
 
 SCALE = 20.0
 
@@ -77,3 +77,57 @@ def draw_text_store(
     labels = {split: [names[n] for n in own] for split, own in numbers.items()}
     kinds = [kind for kind in ("names", "file", "file") for _ in counts]
     return make_text_store(folder, features, labels, kinds, scale=scale)
+
+
+def store_with_answers(folder, tokens, logits, labels, train=None, benchmark="general"):
+    """Write a one-head store whose test rows have the given answer logits."""
+    grid = (LayerGrid(0, (0,), 2),)
+    what = replace(identity(grid=grid, benchmark=benchmark), outputs={"answers": tokens})
+    train = train or list(tokens)
+    sizes = {"train": len(train), "test": len(labels)}
+    plan = {split: planned(split, count) for split, count in sizes.items()}
+    with open_writer(folder, what, plan, shard_rows=1000) as writer:
+        for spec in writer.missing():
+            rows = train if spec.split == "train" else labels
+            answers = np.zeros((len(rows), len(tokens)), np.float32)
+            if spec.split == "test":
+                answers = np.float32(logits)
+            writer.write(
+                spec,
+                ShardContent(
+                    {0: np.ones((1, len(rows), 2), np.float32)},
+                    columns(spec.split, [{"label": label} for label in rows]),
+                    columns(spec.split, []) | {"reason": []},
+                    {},
+                    {"answers": answers},
+                ),
+            )
+        writer.seal()
+    return open_store(folder)
+
+
+TRAIN, TEST = list("abc") * 5, list("abcab") * 4
+
+
+def noisy(labels, seed, heads=4, pull=1.0):
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(7).normal(size=(heads, 3, 5))
+    places = ["abc".index(label) for label in labels]
+    return (pull * centres[:, places] + rng.normal(size=(heads, len(labels), 5))).astype("f4")
+
+
+def other(folder, order=range(15), **given):
+    """Return a store of another model; its training examples are some of the first one's."""
+    labels = [TRAIN[i] for i in order]
+    return make_store(
+        *(folder, noisy(TRAIN, 2, pull=2.0)[:, list(order)], labels, noisy(TEST, 3), TEST),
+        train_rows=[{"id": f"train:{i}"} for i in order],
+        model="other",
+        **given,
+    )
+
+
+def accuracy(values, **point):
+    """Return the accuracies of a sweep at some points, draw by draw."""
+    rows = values.filter(metric="accuracy", **point)
+    return rows.sort("shots", "draw", nulls_last=True)["value"].to_list()

@@ -31,11 +31,11 @@ def benchmarks_command(
         _show(_find(name), as_json=json)
         return
     installed = datasets.installed_benchmarks()
-    found = [*datasets.BENCHMARKS.values(), *installed.benchmarks.values()]
+    benchmarks = [*datasets.BENCHMARKS.values(), *installed.benchmarks.values()]
     if json:
-        print_json([_to_json(benchmark) for benchmark in found])
+        print_json([_to_json(benchmark) for benchmark in benchmarks])
     else:
-        for benchmark in found:
+        for benchmark in benchmarks:
             _print_facts(benchmark)
             print_line()
         print_line("savs benchmarks NAME shows the columns of its files and a sample row's prompt")

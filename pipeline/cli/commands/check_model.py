@@ -24,18 +24,18 @@ def check_model_command(
 ) -> None:
     """Run generated images one by one and in batches. Exit with code 1 if a check fails."""
     say(f"loading {model}")
-    found = pipeline.check_model(model, batch_size, **loading)
+    checkup = pipeline.check_model(model, batch_size, **loading)
     if json:
-        print_json(found.to_json())
+        print_json(checkup.to_json())
     else:
-        for name, value in found.facts.items():
-            print_line(f"{name.ljust(max(map(len, found.facts)))}  {value}")
+        for name, value in checkup.facts.items():
+            print_line(f"{name.ljust(max(map(len, checkup.facts)))}  {value}")
         print_line()
         marks = {True: "yes", False: "NO", None: "-"}
-        rows = [[check.name, marks[check.passed]] for check in found.checks]
+        rows = [[check.name, marks[check.passed]] for check in checkup.checks]
         print_table(["check", "holds"], rows)
-        for check in found.checks:
+        for check in checkup.checks:
             say(f"{check.name}: {check.what}")
-        say(found.verdict)
-    if not found.passed:
+        say(checkup.verdict)
+    if not checkup.passed:
         raise typer.Exit(exits.FAILURE)

@@ -48,12 +48,12 @@ def demo_command(
     store = _extract(files, out / "features", DEMO_NAME)
     selection = pipeline.select(store, heads=HEADS)
     evaluation = pipeline.evaluate(store, selection)
-    own_answers = pipeline.own_answer(store, ZERO_SHOT)
+    own_answers = pipeline.evaluate(store, ZERO_SHOT)
     clip_store = _extract(_of_one_image(files), out / "clip-features", DEMO_CLIP_NAME)
     probe = pipeline.select(clip_store, readout="lda")
     others = {
         ZERO_SHOT: own_answers,
-        "clip": pipeline.match_captions(clip_store),
+        "clip": pipeline.evaluate(clip_store, "captions"),
         "clip + lda": pipeline.evaluate(clip_store, probe),
     }
     for of, result in ((store, evaluation), (store, own_answers), (clip_store, others["clip"]),

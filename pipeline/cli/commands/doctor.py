@@ -20,41 +20,44 @@ def doctor_command(json: JsonOption = False) -> None:
     """
     from savs.pipeline.cli.doctor.diagnosis import diagnose
 
-    found = diagnose()
+    diagnosis = diagnose()
     if json:
-        print_json(found.to_json())
+        print_json(diagnosis.to_json())
     else:
-        rows = _rows(found)
+        rows = _rows(diagnosis)
         width = max(len(name) for name, _ in rows)
         for name, value in rows:
             print_line(f"{name.ljust(width)}  {value}")
-    for problem in found.problems:
+    for problem in diagnosis.problems:
         say(f"problem: {problem}")
-    if found.problems:
+    if diagnosis.problems:
         raise typer.Exit(exits.FAILURE)
 
 
-def _rows(found: "Diagnosis") -> list[tuple[str, str]]:
-    core = [f"{p.name} {p.version}" for p in found.packages if p.extra is None]
+def _rows(diagnosis: "Diagnosis") -> list[tuple[str, str]]:
+    core = [f"{p.name} {p.version}" for p in diagnosis.packages if p.extra is None]
     extras: dict[str, list[str]] = {}
-    for package in found.packages:
+    for package in diagnosis.packages:
         if package.extra is not None:
             text = f"{package.name} {package.version or 'not installed'}"
             extras.setdefault(package.extra, []).append(text)
-    memory = [f"{format_bytes(size)} {name}" for name, size in found.memory.items()]
-    decoders = [f"{name}{'' if works else ' not'}" for name, works in found.decoders.items()]
-    state = f"{len(found.problems)} problems" if found.problems else "passed"
+    memory = [f"{format_bytes(size)} {name}" for name, size in diagnosis.memory.items()]
+    decoders = [f"{name}{'' if works else ' not'}" for name, works in diagnosis.decoders.items()]
+    state = f"{len(diagnosis.problems)} problems" if diagnosis.problems else "passed"
     return [
-        ("savs", found.savs),
-        *found.system.items(),
+        ("savs", diagnosis.savs),
+        *diagnosis.system.items(),
         ("memory", ", ".join(memory) or "unknown"),
-        *((f"disk {name}", _disk(disk)) for name, disk in found.disks.items()),
-        ("variables", ", ".join(f"{k}={v}" for k, v in found.variables.items()) or "none set"),
+        *((f"disk {name}", _disk(disk)) for name, disk in diagnosis.disks.items()),
+        ("variables", ", ".join(f"{k}={v}" for k, v in diagnosis.variables.items()) or "none set"),
         ("packages", ", ".join(core)),
         *((f"extra {name}", ", ".join(texts)) for name, texts in extras.items()),
-        ("devices", "torch is not installed" if found.devices is None else _devices(found.devices)),
+        (
+            "devices",
+            "torch is not installed" if diagnosis.devices is None else _devices(diagnosis.devices),
+        ),
         ("decoders", ", ".join(decoders)),
-        ("self-test", f"{state} in {found.self_test_s:.1f} s"),
+        ("self-test", f"{state} in {diagnosis.self_test_s:.1f} s"),
     ]
 
 

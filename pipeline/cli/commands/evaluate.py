@@ -1,7 +1,7 @@
 """`savs evaluate`: predictions and metrics from a store, without a GPU."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -18,6 +18,9 @@ from savs.pipeline.cli.options.shared import (
 from savs.pipeline.cli.output import print_json, say
 from savs.pipeline.cli.tables import print_confidence, print_evaluation
 from savs.pipeline.names import OWN_ANSWERS, READOUT_NAMES, TEXT_READOUT_NAMES
+
+if TYPE_CHECKING:
+    from savs.pipeline import Selection
 
 
 def evaluate_command(
@@ -67,10 +70,10 @@ def evaluate_command(
     """Use the selection that `savs select` saved in the store, or make a default one."""
     from savs.pipeline.cli.selections import find_selection, keep_other_results
     from savs.pipeline.evaluation.captions import compares_captions
-    from savs.pipeline.evaluation.evaluation import score
     from savs.pipeline.inputs.plugins import stored_benchmark
     from savs.pipeline.selection.readouts import choose_readout
     from savs.pipeline.selection.selection_file import selection_folder
+    from savs.stores.format.layout import CAPTIONS
     from savs.stores.results import SUBMISSION, whole_result
 
     rule = None if readout in OWN_ANSWERS else choose_readout(readout, also=OWN_ANSWERS)
@@ -88,25 +91,27 @@ def evaluate_command(
     folder = result_place(opened, out, f"{name}-partial" if opened.missing() else name)
     if selection is not None and out is None:
         keep_other_results(folder, selection)
+    measuring = None if cv else stored_benchmark(opened, benchmark)
+    method: Selection | str
     if rule is None:
-        result = pipeline.own_answer(opened, readout, benchmark=benchmark, drop_leaks=drop_leaks)
+        method = readout
     elif compares_captions(opened, rule) and selection is None:
         if cv or risk is not None:
             raise typer.BadParameter("captions need no selection; omit --cv and --risk")
-        result = pipeline.match_captions(opened, benchmark=benchmark, drop_leaks=drop_leaks)
+        method = CAPTIONS
     else:
         opened.require_complete()
-        measuring = None if cv else stored_benchmark(opened, benchmark)
-        chosen = find_selection(opened, selection, rule)
-        if measuring is None:
-            result = pipeline.cross_validate(opened, chosen, folds)
-        else:
-            result = score(
-                *(opened, chosen, measuring),
-                drop_leaks=drop_leaks,
-                allow_other_prompt=allow_other_prompt,
-                risk=risk,
-            )
+        method = find_selection(opened, selection, rule)
+    result = pipeline.evaluate(
+        opened,
+        method,
+        on="folds" if cv else "test",
+        folds=folds,
+        benchmark=measuring,
+        drop_leaks=drop_leaks,
+        allow_other_prompt=allow_other_prompt,
+        risk=risk,
+    )
     with whole_result(folder):
         metrics, predictions = pipeline.save_evaluation(result, folder)
     if json:

@@ -55,7 +55,8 @@ def import_command(
 ) -> None:
     """Rows are matched by id if both files have it, otherwise by their order."""
     done = pipeline.import_features(
-        *(features, labels),
+        features,
+        labels,
         out=out,
         model=model,
         split=split,

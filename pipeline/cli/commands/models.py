@@ -18,16 +18,16 @@ def models_command(
     """Test a checkpoint of an architecture that is not verified with `savs check-model`."""
     from importlib.resources import files
 
-    found: dict[str, Any] = json_format.loads(
+    report: dict[str, Any] = json_format.loads(
         files("savs.pipeline.extraction").joinpath("families.json").read_text("utf-8")
     )
-    statuses = sorted({family["status"] for family in found["families"]})
+    statuses = sorted({family["status"] for family in report["families"]})
     if status is not None and status not in statuses:
         raise typer.BadParameter(f"--status is {status!r}, expected: {', '.join(statuses)}")
-    families = [f for f in found["families"] if status is None or f["status"] == status]
+    families = [f for f in report["families"] if status is None or f["status"] == status]
     if json:
-        print_json(found | {"families": families})
+        print_json(report | {"families": families})
         return
     rows = [[f["family"], f["status"], f["sharing"], f["what"]] for f in families]
     print_table(["family", "status", "computed once", "details"], rows, right=False)
-    say(f"{len(families)} architectures, tested with transformers {found['transformers']}")
+    say(f"{len(families)} architectures, tested with transformers {report['transformers']}")

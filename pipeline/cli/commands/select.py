@@ -75,7 +75,7 @@ def select_command(
     count = None if heads is None else parse_heads(heads)
     named = None if use_heads is None else parse_names("--use-heads", use_heads)
     opened = pipeline.open_store(store)
-    given = load_config(heads_from) if heads_from else None
+    source = load_config(heads_from) if heads_from else None
     prompts = stored_prompts(opened.manifest.identity.benchmark)
     once = under_one_prompt(opened.examples("train"), prompts)
     for line in refuse_doubts(label_doubts(once), strict=strict):
@@ -85,7 +85,7 @@ def select_command(
         heads=count,
         readout=readout,
         scoring=scoring,
-        heads_from=given,
+        heads_from=source,
         use_heads=named,
         max_layer=max_layer,
     )
@@ -93,12 +93,12 @@ def select_command(
     if cv:
         selection, crossed = calibrated(opened, selection, is_needed=list_suspects)
     estimates = None if crossed is None else estimates_of(selection, crossed)
-    found = suspects(opened, selection, crossed) if list_suspects else None
+    doubtful = suspects(opened, selection, crossed) if list_suspects else None
     folder = result_place(opened, out, selection.readout)
     with whole_result(folder):
         path = pipeline.save_selection(selection, folder)
-        if found is not None:
-            save_suspects(found, folder)
+        if doubtful is not None:
+            save_suspects(doubtful, folder)
         else:
             (folder / SUSPECTS).unlink(missing_ok=True)  # those of an earlier selection
     if heads is heads_from is use_heads is None and len(opened.heads) < DEFAULT_HEADS:
@@ -121,20 +121,20 @@ def select_command(
             }
             for task in selection.tasks
         ]
-        made = {"selection": str(path), "readout": selection.readout, "scoring": scoring}
-        listed = {} if found is None else {"suspects": found.to_dicts()}
-        print_json(made | {"tasks": tasks} | listed)
+        facts = {"selection": str(path), "readout": selection.readout, "scoring": scoring}
+        listed = {} if doubtful is None else {"suspects": doubtful.to_dicts()}
+        print_json(facts | {"tasks": tasks} | listed)
     else:
         print_selection(selection, estimates)
-        if found is not None:
-            _print_suspects(found)
+        if doubtful is not None:
+            _print_suspects(doubtful)
     if selection.source.model.get("class") != IMPORTED:
         say(_depth(opened, selection))
     more = f" --selection {path}" if out else f" --readout {readout}" if readout != "vote" else ""
     say(f"wrote {path}; next: savs evaluate {store}{more}")
 
 
-def _print_suspects(found: "pl.DataFrame") -> None:
+def _print_suspects(table: "pl.DataFrame") -> None:
     """Print the suspects, strongest first."""
     from savs.pipeline.running.output_files import media_cell
 
@@ -149,13 +149,13 @@ def _print_suspects(found: "pl.DataFrame") -> None:
             f"{row['margin']:.3g}",
             percent(row["strength"]),
         ]
-        for row in found.head(SHOWN).iter_rows(named=True)
+        for row in table.head(SHOWN).iter_rows(named=True)
     ]
-    subtask = ["subtask"] if found["subtask"].null_count() < found.height else []
+    subtask = ["subtask"] if table["subtask"].null_count() < table.height else []
     header = ["suspect", "media", *subtask, "label", "predicted", "margin", "strength (%)"]
     print_table(header, rows, right=False)
     say(
-        f"{found.height} training examples are predicted to be of another class by a classifier of"
+        f"{table.height} training examples are predicted to be of another class by a classifier of"
         f" others; look at them: suspects.csv beside the selection has all"
     )
 

@@ -30,13 +30,13 @@ def slim_command(
 
     opened = pipeline.open_store(store)
     wanted = find_heads(opened, heads, selection)
-    with TemporaryDirectory() as kept:
+    with TemporaryDirectory() as folder:
         if heads == CHOSEN:  # read before the store is written: it may not be whole
-            copy_selection(selection or saved_selection(opened), Path(kept))
+            copy_selection(selection or saved_selection(opened), Path(folder))
 
         def keep_selection() -> None:
             if heads == CHOSEN:
-                copy_selection(kept, results_folder(out, VOTE))
+                copy_selection(folder, results_folder(out, VOTE))
 
         small = pipeline.slim(opened, wanted, out, before_seal=keep_selection)
     say_size(small.path, small.facts["bytes"], len(wanted), as_json=json)

@@ -57,8 +57,8 @@ class Package:
         """What is wrong with it; None where nothing is, and for an extra that is not installed."""
         if self.fits or (self.version is None and self.extra):
             return None
-        found = "is not installed" if self.version is None else f"is {self.version}"
-        return f"{self.name} {found}, expected {self.asked or 'any version'}"
+        state = "is not installed" if self.version is None else f"is {self.version}"
+        return f"{self.name} {state}, expected {self.asked or 'any version'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,22 +93,22 @@ def diagnose(environ: Mapping[str, str] = os.environ) -> Diagnosis:
     Nothing is written but temporary files, and no connection is made.
     """
     packages = tuple(list_packages())
-    found = [package.problem for package in packages]
+    troubles = [package.problem for package in packages]
     devices = None
     if all(find_spec(name) for name in EXTRA_PACKAGES):
         from savs.pipeline.extraction.model.devices import describe_devices
 
         devices = describe_devices()
     disks = describe_disks(environ)
-    found += [
+    troubles += [
         f"no file can be written in {disk['path']}, the folder of {name} files"
         for name, disk in disks.items()
         if not disk["writable"] and name != "here"
     ]
     formats = decoders()
-    found += [f"{name} images cannot be decoded" for name, works in formats.items() if not works]
+    troubles += [f"{name} images cannot be decoded" for name, works in formats.items() if not works]
     started = time.monotonic()
-    found += problems()
+    troubles += problems()
     return Diagnosis(
         savs=version("savs"),
         system=describe_system(),
@@ -119,7 +119,7 @@ def diagnose(environ: Mapping[str, str] = os.environ) -> Diagnosis:
         decoders=formats | {"video": find_spec("av") is not None},
         devices=devices,
         self_test_s=round(time.monotonic() - started, 2),
-        problems=tuple(text for text in found if text),
+        problems=tuple(text for text in troubles if text),
     )
 
 
@@ -130,8 +130,8 @@ def list_packages() -> list[Package]:
             requirement.name,
             extra,
             str(requirement.specifier),
-            found := _version(requirement.name),
-            found is not None and requirement.specifier.contains(found, prereleases=True),
+            installed := _version(requirement.name),
+            installed is not None and requirement.specifier.contains(installed, prereleases=True),
         )
         for requirement, extra in _requirements()
     ]
@@ -166,12 +166,12 @@ def memory_bytes() -> dict[str, int]:
     """Return the bytes of memory in all, and those that are free where the system says so."""
     if not hasattr(os, "sysconf"):
         return {}
-    found = {"total": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")}
+    sizes = {"total": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")}
     for line in MEMORY.read_text().splitlines() if MEMORY.exists() else ():
         name, _, value = line.partition(":")
         if name == "MemAvailable":
-            found["available"] = int(value.split()[0]) * 1024
-    return found
+            sizes["available"] = int(value.split()[0]) * 1024
+    return sizes
 
 
 def describe_disks(environ: Mapping[str, str]) -> dict[str, dict[str, object]]:
@@ -217,12 +217,12 @@ def describe_variables(environ: Mapping[str, str]) -> dict[str, str]:
     >>> describe_variables({"HF_TOKEN": "hf_secret", "SAVS_EXTRACT_MODEL": "demo", "HOME": "/me"})
     {'HF_TOKEN': 'set', 'SAVS_EXTRACT_MODEL': 'set'}
     """
-    found = {name: environ[name] for name in SHOWN if name in environ}
-    found |= {name: "set" for name in sorted(environ) if name.startswith("SAVS_")}
-    found |= {name: "set" for name in IS_SET if environ.get(name)}
+    variables = {name: environ[name] for name in SHOWN if name in environ}
+    variables |= {name: "set" for name in sorted(environ) if name.startswith("SAVS_")}
+    variables |= {name: "set" for name in IS_SET if environ.get(name)}
     if endpoint := environ.get("HF_ENDPOINT"):
-        found["HF_ENDPOINT"] = urlsplit(endpoint).hostname or "set"  # may have a password in it
-    return dict(sorted(found.items()))
+        variables["HF_ENDPOINT"] = urlsplit(endpoint).hostname or "set"  # may have a password in it
+    return dict(sorted(variables.items()))
 
 
 def without_home(path: Path) -> str:

@@ -43,8 +43,8 @@ def _decodes(name: str) -> bool:
     file = io.BytesIO()
     try:
         drawn.save(file, name)
-        with Image.open(file) as found:
-            pixels = np.asarray(found.convert("RGB"), np.int64)
+        with Image.open(file) as image:
+            pixels = np.asarray(image.convert("RGB"), np.int64)
     except (OSError, KeyError, ValueError):
         return False
     left, right = pixels[8, 3], pixels[8, 12]
@@ -53,7 +53,7 @@ def _decodes(name: str) -> bool:
 
 def problems() -> list[str]:
     """Return what fails: each built-in readout must classify separate classes without a mistake."""
-    found = []
+    failures = []
     with tempfile.TemporaryDirectory(prefix="savs-") as folder:
         try:
             _write(Path(folder) / "store")
@@ -65,11 +65,13 @@ def problems() -> list[str]:
                 result = evaluate(store, select(store, heads=2, readout=readout))
                 accuracy = result.metrics[0].value
             except Exception as error:  # whatever is broken is to be told
-                found.append(f"readout {readout} fails: {error!r}")
+                failures.append(f"readout {readout} fails: {error!r}")
                 continue
             if accuracy != 1:
-                found.append(f"readout {readout} is right in {accuracy:.0%} of a test of all right")
-    return found
+                failures.append(
+                    f"readout {readout} is right in {accuracy:.0%} of a test of all right"
+                )
+    return failures
 
 
 def _write(folder: Path) -> None:

@@ -83,14 +83,14 @@ def _taken_by_typer(hint: Any) -> Any:
     return first | None if type(None) in others else first
 
 
-def _parameter(name: str, hint: Any, default: Any, shown: Option) -> inspect.Parameter:
+def _parameter(name: str, hint: Any, default: Any, source: Option) -> inspect.Parameter:
     typer_option = option(
         _flag(name),
-        *shown.aliases,
-        help=_FIELD.sub(lambda match: _flag(match[1]), shown.help),
-        metavar=shown.metavar or (None if shown.min is None else "N"),
-        min=shown.min,
-        rich_help_panel=shown.panel,
+        *source.aliases,
+        help=_FIELD.sub(lambda match: _flag(match[1]), source.help),
+        metavar=source.metavar or (None if source.min is None else "N"),
+        min=source.min,
+        rich_help_panel=source.panel,
     )
     return inspect.Parameter(
         name,

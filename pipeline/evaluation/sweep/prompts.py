@@ -7,7 +7,7 @@ import polars as pl
 from savs.datasets import Units
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.cross_validation import cross_validate
+from savs.pipeline.evaluation.evaluation import evaluate
 from savs.pipeline.evaluation.sweep.table import Point, Sweep, SweepScores
 from savs.pipeline.selection.readouts import Readout
 from savs.pipeline.selection.selection import select
@@ -19,9 +19,9 @@ def compare_prompts(
 ) -> Sweep:
     """Compare the prompts of a store by cross-validation on its training examples.
 
-    Heads are chosen and fitted for each prompt by itself, as by `select` and `cross_validate`. The
-    predictions are paired by example; one that was skipped under any prompt is left out for all.
-    Test examples are not read.
+    Heads are chosen and fitted for each prompt by itself, as by `select` and `evaluate` on folds.
+    The predictions are paired by example; one that was skipped under any prompt is left out for
+    all. Test examples are not read.
 
     Raises
     ------
@@ -37,9 +37,8 @@ def compare_prompts(
     scores, notes = SweepScores(name, "prompt"), dict[str, None]()
     for rule in rules:
         for count in counts:
-            evaluation = cross_validate(
-                store, select(store, heads=count, readout=rule, scoring=scoring)
-            )
+            selection = select(store, heads=count, readout=rule, scoring=scoring)
+            evaluation = evaluate(store, selection, on="folds")
             parts, left_out = paired(evaluation.predictions, prompts)
             notes |= dict.fromkeys([*evaluation.notes, *_note(left_out)])
             chance = evaluation.units[0].chance  # the classes are the same under all prompts

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from two_class import predictions_of, value
+from oracle import predictions_of, value
 
 from savs.datasets import Example, RowError, Units, find_benchmark
 from savs.datasets.metrics.groups import order_metric

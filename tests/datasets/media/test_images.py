@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawn_files import (
+from input_folder import (
     BLACK,
     BLUE,
     GREEN,

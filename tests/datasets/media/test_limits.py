@@ -8,9 +8,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from bombs import plain_webp, repeated_mp4, tall_png
 from clips import encode, plain
-from drawn_files import png, saved
+from hostile_files import plain_webp, repeated_mp4, tall_png
+from input_folder import png, saved
 from PIL import Image
 
 from savs.datasets import MediaError

@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from clips import encode, plain
-from drawn_files import saved
+from input_folder import saved
 from PIL import Image
 
 from savs.datasets import MediaError, MediaFolder

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import polars as pl
 import pytest
+from oracle import predictions_of, value
 from sklearn.metrics import average_precision_score, roc_auc_score
-from two_class import predictions_of, value
 
 from savs.datasets import Example, Units
 from savs.datasets.metrics.metrics import mean_metric

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from bombs import repeated_prompts
+from hostile_files import repeated_prompts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -1,8 +1,17 @@
-"""The group of commands: names, summaries, help, and what happens with a wrong name."""
+"""The group of commands: names, summaries, help, completion, and what happens with a wrong name."""
 
+import os
+import subprocess
+import sys
+from collections import Counter
+
+import numpy as np
 import pytest
 
 from savs.pipeline.cli.commands import COMMANDS, STAGES
+from savs.pipeline.inputs import plugins
+from savs.stores import FeatureStore
+from stores import make_store
 
 
 def words(text: str) -> str:
@@ -19,11 +28,6 @@ def test_help_names_every_command_with_its_summary_stage_by_stage(savs):
         for stage, commands in STAGES.items()
     ]
     assert listed == " ".join(expected)
-
-
-def test_no_stage_is_long():
-    assert max(map(len, STAGES.values())) <= 6
-    assert sum(map(len, STAGES.values())) == len(COMMANDS)  # no command stands in two
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
@@ -55,3 +59,107 @@ def test_an_error_of_the_program_keeps_its_traceback(savs, monkeypatch):
     monkeypatch.setattr("savs.pipeline.open_store", fail, raising=False)
     with pytest.raises(ZeroDivisionError, match="a bug"):
         savs("show", "store")
+
+
+@pytest.fixture
+def complete(savs):
+    """Return what bash would be offered for the last of some words."""
+
+    def complete(*words: str, **variables: str) -> list[str]:
+        line = {"COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
+        done = savs(env={"_SAVS_COMPLETE": "complete_bash"} | line | variables)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout.split()
+
+    return complete
+
+
+def test_commands_are_completed(complete):
+    assert complete("savs", "") == list(COMMANDS)
+    assert complete("savs", "ex") == [name for name in COMMANDS if name.startswith("ex")]
+
+
+def test_options_of_the_command_are_completed(complete):
+    assert complete("savs", "extract", "--ba") == [
+        "--batch-size",
+        "--batch-tokens",
+        "--batch-check",
+    ]
+    assert complete("savs", "show", "--ba") == []
+
+
+def test_a_misspelt_variable_does_not_end_completion(complete):
+    found = complete("savs", "extract", "--batch-s", SAVS_EXTRACT_BATCHSIZE="8")
+    assert found == ["--batch-size"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_of_a_shell_is_printed(savs, shell):
+    shown = savs(
+        "--show-completion", shell, env={"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    )
+    assert shown.returncode == 0
+    assert f"_SAVS_COMPLETE=complete_{shell}" in shown.stdout
+
+
+def test_completion_imports_nothing_heavy():
+    code = (
+        "import atexit, sys\n"
+        "atexit.register(lambda: print('\\n', *sys.modules))\n"
+        "from savs.pipeline.cli.main import main\n"
+        "sys.argv = ['savs']\n"
+        "main()"
+    )
+    line = {"_SAVS_COMPLETE": "complete_bash", "COMP_WORDS": "savs extract --ba", "COMP_CWORD": "2"}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        capture_output=True, text=True, check=True, env=os.environ | line,
+    )  # fmt: skip
+    assert "--batch-size" in done.stdout
+    assert not set(done.stdout.splitlines()[-1].split()) & {"torch", "numpy", "polars", "PIL"}
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Count what is called."""
+    found = Counter()
+
+    def count(owner, name):
+        before = getattr(owner, name)
+
+        def counted(*given, **more):
+            found[name] += 1
+            return before(*given, **more)
+
+        monkeypatch.setattr(owner, name, counted)
+
+    for owner, name in (
+        (FeatureStore, "require_complete"),
+        (plugins, "find_benchmark"),
+        (plugins, "adapt"),
+    ):
+        count(owner, name)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("more", "benchmarks"),
+    [((), 1), (("--readout", "zero-shot"), 1), (("--cv",), 0)],
+    ids=["vote", "zero-shot", "cross-validation"],
+)
+def test_evaluate(savs, tmp_path, calls, more, benchmarks):
+    features = np.random.default_rng(0).normal(size=(21, 4, 3)).astype(np.float32)
+    make_store(tmp_path / "s", features, list("abab"), features, list("abab"))
+    done = savs("evaluate", tmp_path / "s", *more)
+    assert "Traceback" not in done.stderr
+    assert calls["require_complete"] == 1
+    assert calls["find_benchmark"] == benchmarks
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)], ids=["extract", "dry run"])
+def test_extract(savs, inputs, tmp_path, calls, more):
+    train, test = inputs.few_shots()
+    files = ("--train", train, "--test", test, "--out", tmp_path / "s")
+    done = savs("extract", "general", *files, "--model", "no/such", *more)
+    assert "model 'no/such' cannot be loaded" in done.stderr
+    assert (calls["find_benchmark"], calls["adapt"]) == (1, 1)

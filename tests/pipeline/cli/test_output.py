@@ -1,11 +1,18 @@
-"""What the commands print while they run, and in their tables."""
+"""What the commands print while they run, in their tables, and as a map of heads."""
 
+import json
 import re
 from types import SimpleNamespace
 
+import polars as pl
+import pytest
+from random_stores import draw_problem, write_problem
+
+from savs.pipeline import save_selection, select
 from savs.pipeline.cli import output
 from savs.pipeline.cli.output import progress, say
-from savs.pipeline.cli.tables import print_selection
+from savs.pipeline.cli.tables import draw_map, print_selection
+from savs.pipeline.selection.head_map import HEAD_MAP_SCHEMA, head_map
 
 
 def test_progress_says_no_time_left_before_the_first_example_is_done(capsys, monkeypatch):
@@ -42,3 +49,73 @@ def test_parameters_in_backticks_are_spelled_as_the_running_command_does(savs, t
     assert capfd.readouterr().err == (
         "--test is there, `nothing_else` is not, and `savs test` is a command\n"
     )
+
+
+GREY = [(0, 0, 10), (0, 1, 4), (0, 2, 6), (2, 1, 8), (2, 2, 7)]
+"""Layer, head and score of 10: the shares .4 to 1 are five shades, .15 apart."""
+
+
+def map_of(ranks, subtasks=("one",)):
+    rows = [
+        (subtask, layer, head, f"L{layer}.H{head}", score, 10, 0.0, own.get((layer, head)))
+        for subtask, own in zip(subtasks, ranks, strict=True)
+        for layer, head, score in GREY
+    ]
+    return pl.DataFrame(rows, schema=HEAD_MAP_SCHEMA, orient="row")
+
+
+def test_a_better_head_is_darker_and_a_chosen_one_has_its_rank():
+    *lines, legend = draw_map(map_of([{(2, 1): 1, (0, 2): 12}]))
+    assert lines == ["      heads 0 to 2", "L0    ██  12", "L2    ·· 1▒▒"]
+    assert "from 40.0 to 100.0 % of the training examples" in legend
+    assert legend.endswith("numbers: ranks of the chosen heads")
+
+
+def test_of_several_subtasks_the_chosen_heads_are_counted():
+    ranks = [{(0, 0): 1, (2, 1): 2}, *[{(0, 0): 3}] * 9]
+    *lines, legend = draw_map(map_of(ranks, [f"s{i}" for i in range(10)]))
+    assert lines == ["      heads 0 to 2", "L0    █+  ░░", "L2    ··▓1▒▒"]
+    assert "how many subtasks chose the head" in legend
+
+
+def test_heads_that_are_all_alike_are_drawn():
+    found = map_of([{}]).with_columns(score=pl.lit(5.0))
+    assert draw_map(found)[1:3] == ["L0    ██████", "L2    ··████"]
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = write_problem(tmp_path / "s", draw_problem(2, subtasks=("one", "two")))
+    save_selection(select(store, heads=3), store.path / "results" / "vote")
+    return store
+
+
+def test_show_draws_the_map_of_a_selection(savs, store, tmp_path):
+    found = head_map(store, select(store, heads=3))
+    done = savs("show", store.path, "--head-map")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == draw_map(found)
+    save_selection(select(store, heads=1), tmp_path / "one")
+    done = savs("show", store.path, "--head-map", "--selection", tmp_path / "one", "--json")
+    heads = json.loads(done.stdout)["heads"]
+    assert [h["rank"] for h in heads].count(1) == 2
+    assert len(heads) == 2 * 12
+
+
+def test_show_draws_one_subtask(savs, store):
+    found = head_map(store, select(store, heads=3)).filter(subtask="two")
+    done = savs("show", store.path, "--head-map", "--subtask", "two")
+    assert done.stdout.splitlines() == draw_map(found)
+    refused = savs("show", store.path, "--head-map", "--subtask", "three")
+    assert refused.returncode == 2
+    assert "'three', expected one of: two, one" in refused.stderr
+    refused = savs("show", store.path, "--subtask", "two")
+    assert refused.returncode == 2
+    assert "--subtask needs --head-map" in refused.stderr
+
+
+def test_show_says_how_to_make_a_selection(savs, tmp_path):
+    store = write_problem(tmp_path / "s", draw_problem(2))
+    done = savs("show", store.path, "--head-map")
+    assert done.returncode == 1
+    assert "does not exist; run `savs select`" in done.stderr

@@ -9,14 +9,7 @@ from safetensors.numpy import load_file, save_file
 from saved_selections import assert_same, config_of, two_task_store
 
 from savs.foundation.errors import ParameterError
-from savs.pipeline import (
-    calibrate,
-    cross_validate,
-    evaluate,
-    load_selection,
-    save_selection,
-    select,
-)
+from savs.pipeline import calibrate, evaluate, load_selection, save_selection, select
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.left_out import leave_out
 from savs.pipeline.evaluation.predictions import risk_notes
@@ -75,7 +68,7 @@ def test_a_calibration_comes_back_and_changes_no_prediction(store, tmp_path, rea
 def test_the_folds_are_those_of_cross_validation(store):
     selection = select(store, heads=3)
     found = calibrate(store, selection)
-    expected = cross_validate(store, selection)
+    expected = evaluate(store, selection, on="folds")
     assert found.estimate.metrics == expected.metrics
     assert found.estimate.predictions.equals(expected.predictions)
     (left_out,) = leave_out(store, selection, for_calibration=True)

@@ -8,7 +8,7 @@ import readout_oracles as slowly
 
 from savs.datasets.benchmarks.naturalbench_retrieval import shown_caption
 from savs.datasets.benchmarks.shapes import write_shapes
-from savs.pipeline import evaluate, extract, match_captions, select, sweep
+from savs.pipeline import evaluate, extract, select, sweep
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.captions import best_threshold
 from savs.pipeline.evaluation.sweep.draws import make_draws
@@ -49,7 +49,7 @@ def cosines(store, split: str) -> list[float]:
 
 
 def test_official_scores_and_answers_are_those_of_the_cosines(groups) -> None:
-    found = match_captions(groups)
+    found = evaluate(groups, "captions")
     assert found.readout == "clip"
     assert found.to_json()["heads"] == 0
     metrics = {metric.name: metric.value for metric in found.metrics}
@@ -92,17 +92,17 @@ def test_of_equally_good_thresholds_the_widest_gap_counts() -> None:
 
 
 def test_captions_tell_what_the_image_alone_cannot(groups) -> None:
-    by_text = {m.name: m.value for m in match_captions(groups).metrics}
+    by_text = {m.name: m.value for m in evaluate(groups, "captions").metrics}
     alone = {m.name: m.value for m in evaluate(groups, select(groups, readout="lda")).metrics}
     assert alone["accuracy"] == 0.5  # each image is in a true and in a false example
     assert by_text["accuracy"] > 0.7
 
 
 def test_a_sweep_learns_the_threshold_from_each_draw(groups) -> None:
-    """With all examples it is `match_captions`; with few, the threshold of these few."""
+    """With all examples it is `evaluate` by captions; with few, the threshold of these few."""
     found = sweep(groups, readouts=["clip", "lda"], shots=[2, "all"], draws=3)
     values = found.values.filter(readout="clip", metric="accuracy").sort("shots", "draw")
-    own = {metric.name: metric.value for metric in match_captions(groups).metrics}
+    own = {metric.name: metric.value for metric in evaluate(groups, "captions").metrics}
     tasks = training_tasks(groups)
     train, test = np.array(cosines(groups, "train")), np.array(cosines(groups, "test"))
     is_yes = groups.examples("test")["label"].to_numpy() == "Yes"
@@ -120,7 +120,7 @@ def test_a_store_without_captions_is_refused(scenes, tmp_path, tiny_model) -> No
     files = {"train": scenes.train, "test": scenes.test}
     store = extract("general", **files, model=str(tiny_model("clip")), out=tmp_path / "s").store
     with pytest.raises(SelectionError, match="has no captions; extract a benchmark of captions"):
-        match_captions(store)
+        evaluate(store, "captions")
 
 
 def test_merged_stores_have_each_caption_once_and_the_scores_of_the_whole(groups, tmp_path) -> None:
@@ -138,7 +138,8 @@ def test_merged_stores_have_each_caption_once_and_the_scores_of_the_whole(groups
     captions = merged.examples("captions")["prompt"].to_list()
     assert sorted(captions) == sorted(groups.examples("captions")["prompt"])
     assert sum(part.examples("captions").height for part in parts) > len(captions)
-    expected = {metric.name: metric.value for metric in match_captions(groups).metrics}
-    assert {m.name: m.value for m in match_captions(merged).metrics} == pytest.approx(expected)
+    expected = {metric.name: metric.value for metric in evaluate(groups, "captions").metrics}
+    values = {metric.name: metric.value for metric in evaluate(merged, "captions").metrics}
+    assert values == pytest.approx(expected)
     again = {"test": root / "a.jsonl", "out": merged.path, "append": True}
     assert extract("naturalbench-retrieval", **given, **again).rows == 0

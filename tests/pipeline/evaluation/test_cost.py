@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from text_stores import draw_text_store
 
-from savs.pipeline import evaluate, extract, match_captions, own_answer, select
+from savs.pipeline import evaluate, extract, select
 from savs.pipeline.evaluation.cost import answers_cost
 from stores import make_store
 
@@ -77,7 +77,7 @@ def test_captions_cost_their_texts_and_the_examples_of_their_threshold(scenes, t
     captions = store.examples("captions").height
     # `exists` has two classes of 5 training examples and captions, `animal` four classes, each
     # with one text beside its bare name, and training examples that nothing is chosen by
-    found = match_captions(store).cost
+    found = evaluate(store, "captions").cost
     assert found["forwards"] == 20 + 10 + captions + 4
     splits = ("test", "train", "captions", "classes")
     assert found["seconds"] == pytest.approx(sum(map(store.seconds, splits)), abs=1e-3)
@@ -88,8 +88,8 @@ def test_a_run_records_its_own_cost(scenes, tmp_path):
     files = {"train": scenes.train, "test": scenes.test, "model": "demo", "dtype": "float32"}
     store = extract("shapes", **files, out=tmp_path / "s", answers="labels", icl_shots=1).store
     assert evaluate(store, select(store)).cost["forwards"] == 20 + 30
-    assert own_answer(store, "zero-shot").cost == {
+    assert evaluate(store, "zero-shot").cost == {
         "forwards": 20,
         "seconds": round(store.seconds("test"), 3),
     }
-    assert own_answer(store, "icl").cost["forwards"] == 20 + 2
+    assert evaluate(store, "icl").cost["forwards"] == 20 + 2

@@ -1,10 +1,12 @@
 """Cross-validation selects anew without what it scores."""
 
+from functools import partial
+
 import numpy as np
 import polars as pl
 import pytest
 
-from savs.pipeline import calibrate, cross_validate, evaluate, select
+from savs.pipeline import calibrate, evaluate, select
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.heads.folds import stratified_folds
 from savs.pipeline.selection.readouts import READOUTS
@@ -31,7 +33,7 @@ def test_each_part_is_classified_by_a_selection_of_the_others(tmp_path, readout,
     labels = list("abbabaabbaab")
     features = separable(labels)
     store = make_store(tmp_path / "s", features, labels, features[:, :2], labels[:2])
-    found = cross_validate(store, select(store, heads=2, readout=readout, scoring=scoring))
+    found = evaluate(store, select(store, heads=2, readout=readout, scoring=scoring), on="folds")
     folds = stratified_folds(np.array(["ab".index(label) for label in labels]), 5)
     expected = {}
     for fold in range(5):
@@ -55,7 +57,9 @@ def test_each_part_is_classified_by_a_selection_of_the_others(tmp_path, readout,
     assert "cross-validated" in found.notes[0]
 
 
-@pytest.mark.parametrize("use", [cross_validate, calibrate])
+@pytest.mark.parametrize(
+    "use", [partial(evaluate, on="folds"), calibrate], ids=["evaluate", "calibrate"]
+)
 def test_a_selection_of_another_store_is_refused(tmp_path, use):
     labels = list("ab" * 4)
     features = separable(labels)
@@ -94,7 +98,7 @@ def noise_stores(tmp_path_factory):
 def test_noise_is_at_chance(noise_stores, readout):
     right = []
     for store in noise_stores:
-        found = cross_validate(store, select(store, readout=readout))
+        found = evaluate(store, select(store, readout=readout), on="folds")
         right += found.predictions["correct"].to_list()
     assert abs(np.mean(right) - 0.5) < 4 * 0.5 / len(right) ** 0.5
 
@@ -106,7 +110,7 @@ def test_examples_that_share_an_image_stay_together(tmp_path):
     store = make_store(
         tmp_path / "s", features, labels, features[:, :2], labels[:2], train_rows=rows
     )
-    found = cross_validate(store, select(store, heads=2))
+    found = evaluate(store, select(store, heads=2), on="folds")
     assert found.predictions["cluster"].n_unique() == 3
     assert "in 3 folds" in found.notes[0]
 
@@ -116,28 +120,28 @@ def test_a_class_with_one_example_is_named(tmp_path):
     features = separable(labels)
     store = make_store(tmp_path / "s", features, labels, features[:, :2], labels[:2])
     with pytest.raises(SelectionError, match=r"two independent examples.*class 'b'"):
-        cross_validate(store, select(store, heads=2))
+        evaluate(store, select(store, heads=2), on="folds")
 
 
 def test_a_fold_that_leaves_one_example_to_score_by_is_told(tmp_path):
     labels = list("ababaaaa")  # class b has two: a fold leaves one of them
     features = separable(labels)
     store = make_store(tmp_path / "s", features, labels, features[:, :2], labels[:2])
-    assert cross_validate(store, select(store, heads=2)).planned == 8
+    assert evaluate(store, select(store, heads=2), on="folds").planned == 8
     for scoring in ("loo", "kfold"):
         selection = select(store, heads=2, scoring=scoring)
         with pytest.raises(
             SelectionError,
             match=rf"leaves one training example of class 'b' to choose .* {scoring} scoring needs",
         ):
-            cross_validate(store, selection)
+            evaluate(store, selection, on="folds")
 
 
 def test_leave_one_out_classifies_each_by_a_selection_of_all_others(tmp_path):
     labels = list("abbabaab")
     features = separable(labels)
     store = make_store(tmp_path / "s", features, labels, features[:, :2], labels[:2])
-    found = cross_validate(store, select(store, heads=2), "loo")
+    found = evaluate(store, select(store, heads=2), on="folds", folds="loo")
     assert "in 8 folds" in found.notes[0]
     assert "a classifier of 88 % of the examples" in found.notes[0]
     for out in range(2, 8):  # without the first or the second, classes would be in another order
@@ -156,7 +160,7 @@ def test_what_is_read_at_a_time_changes_nothing(tmp_path, monkeypatch, memory, r
     features = separable(labels)
     store = make_store(tmp_path / "s", features, labels, features[:, :2], labels[:2])
     selection = select(store, heads=3, readout="posterior")
-    whole = cross_validate(store, selection).predictions
+    whole = evaluate(store, selection, on="folds").predictions
     read = []
 
     def count(*given):
@@ -166,7 +170,7 @@ def test_what_is_read_at_a_time_changes_nothing(tmp_path, monkeypatch, memory, r
     monkeypatch.setattr("savs.pipeline.evaluation.fold_features.chosen_features", count)
     monkeypatch.setattr("savs.pipeline.evaluation.fold_features.MEMORY", memory)
     monkeypatch.setattr("savs.pipeline.selection.task_selection.READ", 1)
-    assert cross_validate(store, selection).predictions.equals(whole)
+    assert evaluate(store, selection, on="folds").predictions.equals(whole)
     assert len(read) == reads
 
 
@@ -175,9 +179,11 @@ def test_the_share_of_examples_that_is_estimated_is_told(tmp_path):
     features = separable(labels)
     store = make_store(tmp_path / "s", features, labels, features[:, :2], labels[:2])
     selection = select(store, heads=2)
-    assert "a classifier of 80 % of the examples" in cross_validate(store, selection).notes[0]
-    assert "in 2 folds" in cross_validate(store, selection, 2).notes[0]
-    assert "a classifier of 50 % of the examples" in cross_validate(store, selection, 2).notes[0]
+    (five,) = evaluate(store, selection, on="folds").notes
+    assert "a classifier of 80 % of the examples" in five
+    (two,) = evaluate(store, selection, on="folds", folds=2).notes
+    assert "in 2 folds" in two
+    assert "a classifier of 50 % of the examples" in two
 
 
 def test_heads_from_elsewhere_are_kept(tmp_path):
@@ -188,7 +194,7 @@ def test_heads_from_elsewhere_are_kept(tmp_path):
     given = select(store, heads_from=other, readout="posterior")
     assert given.tasks[0].heads == other.tasks[0].heads
     assert given.heads_from == other.train
-    found = cross_validate(store, given)
+    found = evaluate(store, given, on="folds")
     assert found.selection is given
 
 
@@ -205,7 +211,7 @@ def test_subtasks_are_validated_each_by_itself(tmp_path):
         train_rows=rows,
         test_rows=rows[:2],
     )
-    found = cross_validate(store, select(store, heads=2))
+    found = evaluate(store, select(store, heads=2), on="folds")
     assert [m.name for m in found.metrics] == [
         "accuracy, macro",
         "accuracy",
@@ -224,4 +230,4 @@ def test_one_fold_leaves_nothing_to_select_by(tmp_path, folds):
     labels = list("aabb")
     store = make_store(tmp_path / "s", separable(labels), labels, separable(labels), labels)
     with pytest.raises(SelectionError, match=f"folds is {folds}, expected at least 2, or 'loo'"):
-        cross_validate(store, select(store, heads=2), folds)
+        evaluate(store, select(store, heads=2), on="folds", folds=folds)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from savs.foundation.errors import ParameterError
-from savs.pipeline import generated_texts, own_answer
+from savs.pipeline import evaluate, generated_texts
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.model.answers import as_code_points
 from savs.stores import LayerGrid, ResultError, ShardContent, open_store, open_writer
@@ -42,7 +42,7 @@ def store_with_texts(folder, texts, labels, train=("Red fox", "dog"), values=Non
 def test_a_text_is_the_label_that_it_equals_but_for_white_space_and_case(tmp_path):
     texts = [" red  FOX\n", "Dog", "a dog", ""]
     store = store_with_texts(tmp_path, texts, ["Red fox", "Red fox", "dog", "dog"])
-    result = own_answer(store, "generated")
+    result = evaluate(store, "generated")
     assert result.predictions["prediction"].to_list() == ["Red fox", "dog", "a dog", ""]
     assert result.predictions["correct"].to_list() == [True, False, False, False]
     assert (result.readout, result.metrics[0].value, result.skipped) == ("generated", 0.25, 0)
@@ -61,7 +61,7 @@ def test_labels_that_no_text_tells_apart_are_refused(tmp_path):
     with pytest.raises(
         SelectionError, match="'yes' and 'Yes ' differ in white space or case alone"
     ):
-        own_answer(store, "generated")
+        evaluate(store, "generated")
 
 
 @pytest.mark.parametrize(
@@ -72,14 +72,13 @@ def test_labels_that_no_text_tells_apart_are_refused(tmp_path):
 def test_what_is_no_text_is_refused(tmp_path, values):
     store = store_with_texts(tmp_path, ["x"], ["dog"], values=values)
     with pytest.raises(ResultError, match="output generated holds no texts"):
-        own_answer(store, "generated")
+        evaluate(store, "generated")
 
 
 def test_what_the_store_does_not_keep_is_said(tmp_path):
     store = store_with_texts(tmp_path, ["x"], ["dog"])
     with pytest.raises(ResultError, match="no output 'answers'; extract again with --answers lab"):
-        own_answer(store, "zero-shot")
-    with pytest.raises(
-        ParameterError, match="expected one of zero-shot, zero-shot-mean, icl, gener"
-    ):
-        own_answer(store, "vote")
+        evaluate(store, "zero-shot")
+    known = "expected a selection or one of zero-shot, zero-shot-mean, icl, generated, captions"
+    with pytest.raises(ParameterError, match=known):
+        evaluate(store, "vote")

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from savs.pipeline import cross_validate, select, suspects
+from savs.pipeline import evaluate, select, suspects
 from savs.pipeline.evaluation.suspects import STRONG, strengths
 from savs.pipeline.selection.selection_file import selection_run
 from stores import make_store
@@ -36,13 +36,14 @@ def test_flipped_labels_are_the_suspects(store, readout):
     assert found["strength"].min() >= STRONG
     row = found.row(by_predicate=pl.col("id") == "train:3", named=True)
     assert (row["label"], row["prediction"], row["media"]) == ("a", "b", ["3.png"])
-    assert found.equals(suspects(store, selection, cross_validate(store, selection)))
+    assert found.equals(suspects(store, selection, evaluate(store, selection, on="folds")))
 
 
 def test_the_margin_is_the_score_of_the_prediction_less_that_of_the_label(store):
     selection = select(store, heads=5)
     found = suspects(store, selection)
-    votes = cross_validate(store, selection).predictions.filter(pl.col("id") == "train:3")["votes"]
+    predictions = evaluate(store, selection, on="folds").predictions
+    votes = predictions.filter(pl.col("id") == "train:3")["votes"]
     scores = {vote["class"]: vote["score"] for vote in votes[0]}
     margin = found.row(by_predicate=pl.col("id") == "train:3", named=True)["margin"]
     assert margin == scores["b"] - scores["a"] > 0

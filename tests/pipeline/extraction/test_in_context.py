@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 import torch
-from answer_oracle import likelihood
+from oracle import likelihood
 from PIL import Image
 
 from savs.datasets import RowError
-from savs.pipeline import extract, load_model, own_answer
+from savs.pipeline import evaluate, extract, load_model
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction import in_context
 from savs.pipeline.running.progress import Reporting
@@ -82,7 +82,7 @@ def test_answers_are_those_of_whole_conversations(run, inputs, tiny_model, famil
 
 def test_its_readout_takes_the_answers_behind_demonstrations(run):
     store = run(answers="labels", icl_shots=1, dtype="float32").store
-    result = own_answer(store, "icl")
+    result = evaluate(store, "icl")
     best = store.output("test", "icl").argmax(axis=1)
     assert result.predictions["prediction"].to_list() == ["ab"[place] for place in best]
     assert result.readout == "icl"
@@ -91,7 +91,7 @@ def test_its_readout_takes_the_answers_behind_demonstrations(run):
 def test_a_store_without_them_says_how_to_get_them(run):
     store = run(answers="labels").store
     with pytest.raises(ResultError, match="extract again with --answers labels --icl-shots N"):
-        own_answer(store, "icl")
+        evaluate(store, "icl")
 
 
 def test_each_subtask_has_its_own_demonstrations(inputs, tiny_model, tmp_path):

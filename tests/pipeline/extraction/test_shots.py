@@ -97,7 +97,7 @@ def test_a_medium_that_drawing_shares_is_named_as_a_leak(inputs):
 @pytest.mark.parametrize(
     ("shots", "error", "text"),
     [
-        (None, SourceError, r"give --train FILE, or .* --shots N .* or --train-groups N"),
+        (None, SourceError, r"give `train`, or .* `shots` .* or `train_groups`"),
         (Shots(6), RowError, r"class 'a' of subtask 'x' has 6 examples, .* give 5 at most"),
         (Shots(groups=1), RowError, "'pool:0' has no group; draw single ones with --shots"),
     ],
@@ -124,7 +124,7 @@ def test_single_examples_are_not_torn_out_of_tested_groups(grouped):
     [
         (("--shots", "2", "--train-groups", "1"), 2, "are two ways to draw; give one"),
         (("--shots", "0"), 2, "--shots"),
-        ((), 1, "error: there are no training examples: give --train FILE, or have them drawn"),
+        ((), 1, "error: there are no training examples: give --train, or have them drawn"),
         (("--shots", "2"), 1, "draw whole groups with --train-groups"),
     ],
     ids=["both", "none asked for", "neither", "groups torn"],

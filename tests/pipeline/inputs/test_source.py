@@ -1,16 +1,18 @@
-"""The input files of a command, looked up once."""
+"""The input files of a command: looked up once, put to several prompts, searched for videos."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
+from clips import encode, plain
 from official_files import write_blink
 
-from savs.datasets import Shots, find_benchmark
+from savs.datasets import MediaFolder, Shots, find_benchmark
 from savs.foundation.errors import ParameterError
 from savs.pipeline import split
 from savs.pipeline.inputs.input_options import InputOptions
-from savs.pipeline.inputs.source import Source
+from savs.pipeline.inputs.plugins import choose_benchmark
+from savs.pipeline.inputs.source import ENDS, Source, find_video
 
 BLINK = find_benchmark("blink")
 
@@ -67,3 +69,81 @@ def test_a_folder_of_classes_is_its_own_media_root(tmp_path: Path) -> None:
 def test_a_number_below_one_is_refused(name, value) -> None:
     with pytest.raises(ParameterError, match=f"{name} is {value}, expected at least 1"):
         InputOptions(test="test.jsonl", **{name: value})
+
+
+CLIP = encode("mp4", [plain((9, 9, 9))] * 2)
+
+
+@pytest.fixture
+def put(tmp_path):
+    def write(*names, data=CLIP):
+        for name in names:
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_bytes(data)
+        return list(names)
+
+    return write
+
+
+def test_a_name_of_a_video_needs_no_file(tmp_path):
+    assert find_video(["a.jpg", "gone/b.MP4"], MediaFolder(tmp_path)) == "gone/b.MP4"
+
+
+def test_a_name_without_suffix_is_read_and_one_of_an_image_is_not(put, tmp_path):
+    folder = MediaFolder(tmp_path)
+    images = put("still", data=b"\x89PNG")
+    assert find_video(images + put("still.png") + ["gone"], folder) is None
+    assert find_video(images + put("clip"), folder) == "clip"
+
+
+@pytest.mark.parametrize(("place", "seen"), [(0, True), (ENDS, False), (2 * ENDS, True)])
+def test_both_ends_of_each_folder_are_read(put, tmp_path, place, seen):
+    names = [f"one/{number}" for number in range(2 * ENDS + 1)]
+    put(*names, data=b"\x89PNG")
+    put(names[place])
+    found = find_video(names, MediaFolder(tmp_path))
+    assert found == (names[place] if seen else None)
+    others = [name for name in names if name != names[place]]
+    assert find_video(others + put("two/clip"), MediaFolder(tmp_path)) == "two/clip"
+
+
+ASKED = ("Cat?", "Dog?", "Which?")
+
+
+@pytest.fixture
+def pool(inputs) -> Path:
+    rows = [
+        {"image": inputs.image(f"{i}.png", i), "label": "ab"[i % 2], "id": f"e{i}"}
+        for i in range(10)
+    ]
+    return inputs.rows("all.jsonl", rows)
+
+
+def read(**options):
+    inputs = InputOptions(**options, question=ASKED)
+    benchmark = choose_benchmark("general", question=inputs.question)
+    source = Source(benchmark, inputs)
+    return source, source.examples()
+
+
+def test_an_image_is_in_one_split_with_all_its_prompts(pool):
+    _, found = read(test=pool, shots=Shots(2))
+    sides = {split: [(e.media[0], e.prompt) for e in examples] for split, examples in found.items()}
+    train, test = ({name for name, _ in sides[split]} for split in ("train", "test"))
+    assert (len(train), len(test), train & test) == (4, 6, set())
+    for side, names in (("train", train), ("test", test)):
+        assert sorted(sides[side]) == sorted((n, p) for n in names for p in ASKED)
+
+
+def test_a_limit_counts_images(pool):
+    _, found = read(train=pool, limit=4)
+    assert [e.id for e in found["train"]][-3:] == ["e3#1", "e3#2", "e3#3"]
+
+
+def test_a_doubt_is_told_once(pool, inputs):
+    row = {"image": inputs.image("0.png"), "label": "a", "id": "again"}
+    more = inputs.rows("more.jsonl", [row])
+    pool.write_text(pool.read_text() + more.read_text())
+    source, found = read(train=pool)
+    (line,) = source.notes(found)
+    assert line == "1 example repeats an earlier one with the same label: again as e0"

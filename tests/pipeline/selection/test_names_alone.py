@@ -6,14 +6,7 @@ import numpy as np
 import pytest
 from text_stores import draw_text_store, make_text_store
 
-from savs.pipeline import (
-    cross_validate,
-    evaluate,
-    load_selection,
-    save_selection,
-    select,
-    sweep,
-)
+from savs.pipeline import evaluate, load_selection, save_selection, select, sweep
 from savs.pipeline.errors import SelectionError
 from savs.stores import HeadNotFoundError, open_store
 
@@ -67,7 +60,7 @@ def test_without_examples_heads_must_be_given(stores) -> None:
     with pytest.raises(SelectionError, match="'hec-vt' needs training examples"):
         select(bare, readout="hec-vt", use_heads=[(0, 1)])
     by_name = select(bare, readout="hec-t", use_heads=[(0, 1)])
-    for learns in (lambda: sweep(bare, draws=1), lambda: cross_validate(bare, by_name)):
+    for learns in (lambda: sweep(bare, draws=1), lambda: evaluate(bare, by_name, on="folds")):
         with pytest.raises(SelectionError, match="no training examples, only the names"):
             learns()
     with pytest.raises(HeadNotFoundError, match=r"no head L7\.H0"):

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
-from range_server import serve
+from web import serve
 
 from savs.pipeline import evaluate, select
 from savs.stores import StoreNotFoundError, StoreReadError, open_store

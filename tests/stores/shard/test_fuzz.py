@@ -12,7 +12,7 @@ from pathlib import Path
 
 import fuzzing
 import pytest
-from mutations import metadata_places, mutate
+from fuzzing import metadata_places, mutate
 from shard_files import rewrite
 
 from savs.stores import ShardContent, ShardSpec, StoreError, open_store, open_writer

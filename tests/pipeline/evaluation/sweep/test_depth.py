@@ -5,7 +5,7 @@ import json
 import pytest
 from random_stores import draw_problem, write_problem
 
-from savs.pipeline import cross_validate, evaluate, load_selection, save_selection, select, sweep
+from savs.pipeline import evaluate, load_selection, save_selection, select, sweep
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.statistics.paired_tests import subtract
 
@@ -66,7 +66,7 @@ def test_a_selection_keeps_its_max_layer(store, tmp_path):
     assert set(select(store, max_layer=0).heads) == {(0, n) for n in range(4)}
     # cross-validation chooses from the same layers, where the better heads are not
     whole, few = (
-        cross_validate(store, select(store, heads=4, max_layer=layer)).metrics[0].value
+        evaluate(store, select(store, heads=4, max_layer=layer), on="folds").metrics[0].value
         for layer in (None, 0)
     )
     assert few < whole - 0.2

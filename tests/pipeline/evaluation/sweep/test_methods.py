@@ -5,13 +5,11 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
-from answer_stores import store_with_answers
-from noisy_stores import TEST, TRAIN, accuracy, noisy, other
-from text_stores import draw_text_store
+from text_stores import TEST, TRAIN, accuracy, draw_text_store, noisy, other, store_with_answers
 
 from savs.datasets import accuracy as accuracy_of
 from savs.datasets.benchmarks.general import GENERAL
-from savs.pipeline import import_features, join_sweeps, own_answer, save_sweep, sweep
+from savs.pipeline import evaluate, import_features, join_sweeps, save_sweep, sweep
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.statistics.paired_tests import holm
 from savs.pipeline.evaluation.sweep.shared_examples import SharedTest, hold_same_test, shared_tasks
@@ -128,7 +126,7 @@ def answering(tmp_path):
 
 def test_own_answers_are_level_lines(answering):
     found = sweep(answering, readouts=["vote", "zero-shot"], shots=[1, 2], draws=3)
-    expected = own_answer(answering, "zero-shot").metrics[0].value
+    expected = evaluate(answering, "zero-shot").metrics[0].value
     rows = found.summary.filter(metric="accuracy", readout="zero-shot")
     assert rows.select("heads", "shots", "mean", "sd").rows() == [
         (0, 1, expected, 0.0),

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from savs.pipeline import calibrate, cross_validate, evaluate, select, sweep
+from savs.pipeline import calibrate, evaluate, select, sweep
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.statistics.paired_tests import holm, mcnemar
 from savs.pipeline.evaluation.sweep.prompts import paired
@@ -65,7 +65,7 @@ def alone(parts, tmp_path_factory):
     for number, own in enumerate(parts):
         folder = tmp_path_factory.mktemp("alone") / str(number)
         one = make_store(folder, own, LABELS, own[:, :1], LABELS[:1], train_rows=rows)
-        done = cross_validate(one, select(one, heads=2))
+        done = evaluate(one, select(one, heads=2), on="folds")
         found.append(done.predictions["correct"].to_numpy())
     return found
 
@@ -108,8 +108,8 @@ def test_a_number_of_heads_that_is_given_twice_counts_once(store):
 def test_evaluate_has_no_number_of_several_prompts(store):
     names = [metric.name for metric in evaluate(store, select(store, heads=2)).metrics]
     assert names == [f"{m}, {p}" for m in ("accuracy", "balanced accuracy") for p in PROMPTS]
-    crossed = [metric.name for metric in cross_validate(store, select(store, heads=2)).metrics]
-    assert crossed == names
+    crossed = evaluate(store, select(store, heads=2), on="folds").metrics
+    assert [metric.name for metric in crossed] == names
 
 
 def test_an_example_without_one_of_its_prompts_is_left_out_of_all():

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from deaths import notice_deaths_soon
+from events import notice_deaths_soon
 
 from savs.datasets.media.media import MediaRules
 from savs.pipeline.errors import ModelError

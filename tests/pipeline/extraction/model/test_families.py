@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tiny_models
 import torch
-from answer_oracle import likelihood
+from oracle import likelihood
 from PIL import Image
 from tiny_models import BUILDERS, DUAL, HEAD_DIM, LIMITED, builders_of, marked, taken
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from answer_oracle import likelihood
 from clips import PALETTE, encode, plain
+from oracle import likelihood
 from PIL import Image
 from tiny_models import BUILDERS, LIMITED, VIDEO, marked
 

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from page_tables import Page
+from reported import Page
 
 from savs.foundation.errors import ParameterError
 from savs.pipeline import evaluate, explain, extract, save_evaluation, select

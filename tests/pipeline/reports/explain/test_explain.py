@@ -5,12 +5,12 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from page_tables import Page
 from random_stores import draw_problem, write_problem
+from reported import Page
 from small_results import save_result
 
 from savs.foundation.errors import ParameterError
-from savs.pipeline import cross_validate, evaluate, explain, save_evaluation, select
+from savs.pipeline import evaluate, explain, save_evaluation, select
 from savs.pipeline.errors import OutputError, ReportError
 from savs.pipeline.reports.explain.explanation import HEADS_SCHEMA
 
@@ -151,7 +151,7 @@ def test_what_cannot_be_explained_is_refused(store, vote, tmp_path):
     with pytest.raises(ReportError, match=r"away is not in a store"):
         explain(tmp_path / "away")
     folds = store.path / "results" / "vote-cv"
-    save_evaluation(cross_validate(store, select(store, heads=2)), folds)
+    save_evaluation(evaluate(store, select(store, heads=2), on="folds"), folds)
     with pytest.raises(ReportError, match="is a cross-validation"):
         explain(folds)
     with pytest.raises(ReportError, match=r"p.txt is not an HTML file"):

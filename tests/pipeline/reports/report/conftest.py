@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from random_stores import draw_problem, write_problem
 
-from savs.pipeline import cross_validate, evaluate, save_evaluation, save_sweep, select, sweep
+from savs.pipeline import evaluate, save_evaluation, save_sweep, select, sweep
 from savs.stores import FeatureStore
 
 
@@ -19,7 +19,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
         selection = select(store, heads=5, readout=readout)
         save_evaluation(evaluate(store, selection), results / readout)
     voted = select(store, heads=5)
-    save_evaluation(cross_validate(store, voted), results / "vote-cv")
+    save_evaluation(evaluate(store, voted, on="folds"), results / "vote-cv")
     found = sweep(store, heads=[1, 5], shots=[1, 2, "all"], draws=3, readouts=["vote", "lda"])
     save_sweep(found, results / "sweep")
     return store

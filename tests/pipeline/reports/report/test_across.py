@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from page_tables import Page
+from reported import Page
 from scipy.stats import spearmanr
 
 from savs.pipeline import evaluate, report, save_evaluation, select

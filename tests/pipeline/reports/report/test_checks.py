@@ -1,6 +1,6 @@
 """Leaks, skips and groups on the page, from results without a store."""
 
-from page_tables import Page
+from reported import Page
 from small_results import save_result
 
 from savs.pipeline import report

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from page_tables import Page
 from random_stores import draw_problem, write_problem
-from reported import ATTACK, save_random_result
+from reported import ATTACK, Page, save_random_result
 
 from savs.pipeline import (
     calibrate,

@@ -5,8 +5,7 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from page_tables import Page
-from reported import ATTACK, save_random_result
+from reported import ATTACK, Page, save_random_result
 
 from savs.foundation.errors import ParameterError
 from savs.pipeline import compare, evaluate, report, save_evaluation, select

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from page_tables import Page
+from reported import Page
 
 from savs.pipeline import report, select
 from savs.pipeline.reports.report import space

@@ -7,14 +7,7 @@ from dataclasses import replace
 import pytest
 from saved_selections import assert_same, two_task_store
 
-from savs.pipeline import (
-    cross_validate,
-    evaluate,
-    load_selection,
-    save_selection,
-    select,
-    sweep,
-)
+from savs.pipeline import evaluate, load_selection, save_selection, select, sweep
 from savs.pipeline.errors import OwnCodeError, SelectionError
 from savs.pipeline.selection.readouts import READOUTS, choose_readout, find_readout
 from savs.pipeline.selection.readouts.readout import ReadoutFile
@@ -88,7 +81,7 @@ def test_a_users_readout_goes_everywhere_where_it_is_given(store, mine) -> None:
     assert selection.readout == "mine"
     expected = evaluate(store, vote).predictions
     assert evaluate(store, selection).predictions.equals(expected)
-    assert cross_validate(store, selection).predictions["prediction"].null_count() == 0
+    assert evaluate(store, selection, on="folds").predictions["prediction"].null_count() == 0
     found = sweep(store, heads=[2], shots=[1], draws=1, readouts=["vote", mine]).values
     assert found["readout"].unique().sort().to_list() == ["mine", "vote"]
     values = [found.filter(readout=name)["value"].to_list() for name in ("mine", "vote")]

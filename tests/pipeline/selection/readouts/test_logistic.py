@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
-from readout_cases import CASES, assert_choices, draw
-from readout_oracles import softmax, unit
+from readout_oracles import CASES, assert_choices, draw, softmax, unit
 
 from savs.pipeline.selection.readouts.logistic import LOGISTIC, FittedLogistic
 

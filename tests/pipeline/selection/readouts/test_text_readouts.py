@@ -7,15 +7,7 @@ import pytest
 import readout_oracles as slowly
 from text_stores import SCALE, draw_text_store, make_text_store
 
-from savs.pipeline import (
-    calibrate,
-    cross_validate,
-    evaluate,
-    load_selection,
-    save_selection,
-    select,
-    sweep,
-)
+from savs.pipeline import calibrate, evaluate, load_selection, save_selection, select, sweep
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.readouts import TEXT_READOUTS
 
@@ -173,7 +165,7 @@ def test_a_saved_fit_comes_back_and_is_cross_validated_and_swept(dual, tmp_path,
     for name in TEXT_READOUTS[readout].arrays:
         saved, loaded = (getattr(s.only_task().fitted, name) for s in (ours, theirs))
         np.testing.assert_array_equal(loaded, saved, strict=True)
-    assert cross_validate(dual, ours).predictions["prediction"].null_count() == 0
+    assert evaluate(dual, ours, on="folds").predictions["prediction"].null_count() == 0
     found = sweep(dual, heads=[1], shots=[2], draws=1, readouts=[readout]).values
     assert found["readout"].unique().to_list() == [readout]
 
