@@ -177,7 +177,7 @@ class SelectedHeads:
         if not is_compared:
             require_same_model(store, selection)
         self._notes += older_note(selection, store.manifest)
-        self._is_allowed = is_compared or allow_other_prompt or is_of_store(selection, store)
+        self._is_allowed = is_compared or is_of_store(selection, store) or allow_other_prompt
         if not self._is_allowed:
             require_same_prompt(selection, store.examples("test"), is_allowed=False)
         self._risk_notes = risk_notes(selection, risk)
