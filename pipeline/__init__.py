@@ -23,7 +23,7 @@ with lazy_imports(globals()):
     from savs.pipeline.evaluation.export import export
     from savs.pipeline.evaluation.own_answer import generated_texts
     from savs.pipeline.evaluation.query import query
-    from savs.pipeline.evaluation.suggest.suggest import (
+    from savs.pipeline.evaluation.suggest import (
         Suggestions,
         suggest,
         suggest_from_predictions,

@@ -24,7 +24,7 @@ from scipy.special import stdtrit
 from savs.datasets.benchmarks.shapes import write_shapes
 from savs.foundation.arrays import Array
 from savs.pipeline import extract
-from savs.pipeline.evaluation.suggest.suggest import (
+from savs.pipeline.evaluation.suggest import (
     CANDIDATES,
     farthest_first,
     least_sure,

@@ -102,20 +102,9 @@ def known_names() -> set[str]:
 
 
 def installed_benchmarks() -> Installed:
-    """Return the benchmarks of installed packages, and why others cannot be loaded."""
-    return load_installed(known_names())
-
-
-def load_installed(taken: Collection[str]) -> Installed:
-    """Import the benchmarks of installed packages; a failure becomes a problem, not an error.
-
-    Parameters
-    ----------
-    taken
-        Names and aliases that an installed benchmark must not have.
-    """
+    """Import the benchmarks of installed packages; a failure becomes a problem, not an error."""
     installed = Installed({}, {})
-    names = set(taken)
+    names = known_names()
     for point in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda p: p.name):
         where = f"the entry point {point.name} = {point.value} of the group {GROUP}"
         try:

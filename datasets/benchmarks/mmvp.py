@@ -46,12 +46,12 @@ def _number(row: Row) -> int:
     return int(number)
 
 
-def options_said(prompt: str) -> Mapping[str, str]:
+def _options_said(prompt: str) -> Mapping[str, str]:
     """Return the question with each of its options behind it; nothing of another prompt.
 
     Examples
     --------
-    >>> options_said("Which way? (a) Left (b) Right")
+    >>> _options_said("Which way? (a) Left (b) Right")
     {'(a)': 'Which way? Left', '(b)': 'Which way? Right'}
     """
     match = OPTIONS.fullmatch(prompt)
@@ -80,7 +80,7 @@ MMVP = Benchmark(
     },
     parse_row=parse_row,
     measure=measure,
-    captions=options_said,
+    captions=_options_said,
     grouped_train=False,
     about=About(
         task="visual patterns that CLIP misses, two options",

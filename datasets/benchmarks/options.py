@@ -63,7 +63,7 @@ def adapt(
         if not prompts:
             raise OptionError("there are no questions; pass one at least, or omit the option")
         adapted = adapt(benchmark, columns, prompts[0])
-        return put_to(adapted, prompts) if len(prompts) > 1 else adapted
+        return _put_to(adapted, prompts) if len(prompts) > 1 else adapted
     if not columns and question is None:
         return benchmark
     if benchmark is GENERAL:
@@ -78,7 +78,7 @@ def adapt(
     )
 
 
-def put_to(benchmark: Benchmark, prompts: Sequence[str]) -> Benchmark:
+def _put_to(benchmark: Benchmark, prompts: Sequence[str]) -> Benchmark:
     """Return a benchmark whose examples are put to each prompt, part of a store's identity.
 
     Raises
@@ -112,7 +112,7 @@ def as_stored(benchmark: Benchmark, facts: Mapping[str, Any]) -> Benchmark:
         Its `name` and `options` in the store's identity.
     """
     prompts = stored_prompts(facts)
-    return put_to(benchmark, prompts) if prompts and not benchmark.prompts else benchmark
+    return _put_to(benchmark, prompts) if prompts and not benchmark.prompts else benchmark
 
 
 def stored_prompts(facts: Mapping[str, Any]) -> tuple[str, ...]:

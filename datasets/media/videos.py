@@ -211,7 +211,8 @@ def _read_packets(clip: _Clip) -> _Packets:
         if not packet.size:
             continue
         packets.present += 1
-        require_frames(packets.present, clip.name)
+        if packets.present > MAX_FRAMES:
+            raise MediaError(f"{clip.name} has more than {MAX_FRAMES:,} frames: cut it")
         if packet.is_discard:
             continue
         packets.used += 1
@@ -248,12 +249,6 @@ def _times(clip: _Clip) -> tuple[Sequence[int], int, Sequence[int]]:
         raise MediaError(f"{clip.name} is damaged: {shown_s:.1f} of {said_s:.1f} s are present")
     is_key = np.frombuffer(packets.keys, np.bool_)[order]
     return starts, end, stamps[order][is_key].tolist()
-
-
-def require_frames(count: int, name: str) -> None:
-    """Raise MediaError for more frames than `MAX_FRAMES`."""
-    if count > MAX_FRAMES:
-        raise MediaError(f"{name} has more than {MAX_FRAMES:,} frames: cut it")
 
 
 def _unit_s(clip: _Clip) -> Fraction:

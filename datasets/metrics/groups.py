@@ -71,7 +71,7 @@ def set_accuracy(
         name,
         whole.select("score", "cluster", stratum=pl.lit("all")),
         chance=float(whole.select(pl.col("guess").mean()).item()),
-        notes=incomplete_note(name, sets.filter(pl.col("rows") != rows)["of"]),
+        notes=_incomplete_note(name, sets.filter(pl.col("rows") != rows)["of"]),
     )
 
 
@@ -111,7 +111,7 @@ def group_metrics(predictions: pl.DataFrame, classes: Classes, of: str = "") -> 
     return [
         replace(
             set_accuracy(whole, classes, name + suffix, by, count),
-            notes=incomplete_note(name + suffix, incomplete),
+            notes=_incomplete_note(name + suffix, incomplete),
         )
         for name, by, count in sets
     ]
@@ -181,7 +181,9 @@ def matching_metrics(predictions: pl.DataFrame, of: str = "") -> list[Units]:
             "no group of two captions and two images is complete; check whether --limit cuts the"
             " test file inside a group"
         )
-    notes = incomplete_note("text, image and group score", groups.filter(~pl.col("whole"))["group"])
+    notes = _incomplete_note(
+        "text, image and group score", groups.filter(~pl.col("whole"))["group"]
+    )
     return [
         Units(
             f"{name} score (official)" + (f", {of}" if of else ""),
@@ -261,7 +263,7 @@ def order_metric(
         full,
         whole.select(wins.cast(pl.Float64).alias("score"), "cluster", stratum=pl.lit("all")),
         chance=0.5,
-        notes=incomplete_note(full, pairs.filter(~pl.col("whole"))["of"]),
+        notes=_incomplete_note(full, pairs.filter(~pl.col("whole"))["of"]),
     )
 
 
@@ -275,7 +277,7 @@ def _keys(by: Sequence[str]) -> list[pl.Expr]:
     ]
 
 
-def incomplete_note(name: str, groups: Iterable[str]) -> tuple[str, ...]:
+def _incomplete_note(name: str, groups: Iterable[str]) -> tuple[str, ...]:
     """Return a note that counts and names incomplete groups, if any."""
     names = list(dict.fromkeys(groups))
     if not names:

@@ -79,7 +79,7 @@ def _text_value(path: Path, changed: int, row: int, column: str) -> Any:
 
 
 def _member(path: Path, changed: int, row: int, column: str) -> bytes:
-    place, size = member_place(path, changed, row, column)
+    place, size = _member_place(path, changed, row, column)
     if size > MAX_PACKED_BYTES:
         raise ValueError(f"it has more than {MAX_PACKED_BYTES:,} bytes")
     with path.open("rb") as file:
@@ -146,7 +146,7 @@ def _rows(path: Path, changed: int) -> list[Values]:
 
 def _line(path: Path, changed: int, row: int) -> Values:
     with path.open("rb") as file:
-        file.seek(line_place(path, changed, row))
+        file.seek(_LINES.of(path, changed)[0][row])
         return json.loads(file.readline().decode("utf-8-sig"))
 
 
@@ -188,8 +188,8 @@ def _bytes(index: Index) -> int:
 
 def _members(path: Path) -> Index:
     """Return the first member of each row, and each member's hash of its name, place and size."""
-    # Hashes instead of names: 24 bytes a member, where text takes ten times as much. Only names of
-    # one row are compared, so that two with one hash do not meet.
+    # Hashes instead of names: 24 bytes a member, where text takes ten times as much. Only the few
+    # names of one row are compared.
     firsts, names, places, sizes = (array("q") for _ in range(4))
     for sample in read_shard(path):
         firsts.append(len(names))
@@ -218,7 +218,7 @@ def _lines(path: Path) -> Index:
 _MEMBERS, _LINES = IndexCache(_members, MAX_INDEX_BYTES), IndexCache(_lines, MAX_INDEX_BYTES)
 
 
-def member_place(path: Path, changed: int, row: int, name: str) -> tuple[int, int]:
+def _member_place(path: Path, changed: int, row: int, name: str) -> tuple[int, int]:
     """Return where the bytes of a row's member begin in a tar shard, and how many there are.
 
     `changed` is another number after the file was rewritten.
@@ -235,8 +235,3 @@ def member_place(path: Path, changed: int, row: int, name: str) -> tuple[int, in
         if names[member] == hash(name):
             return places[member], sizes[member]
     raise LookupError(f"row {row} has no member {name!r}")
-
-
-def line_place(path: Path, changed: int, row: int) -> int:
-    """Return where the line of a row begins; LookupError where there is no such row."""
-    return _LINES.of(path, changed)[0][row]

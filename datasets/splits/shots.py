@@ -14,7 +14,7 @@ Drawn = tuple[list[Example], list[Example]]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class _Wanted:
     """How many units of each stratum are drawn: examples of each class, or groups of a subtask."""
 
     count: int
@@ -68,17 +68,17 @@ class Shots:
         for stratum, units in strata.items():
             if len(units) < wanted.count + test_the_rest:
                 otherwise = "pass the training examples with --train"
-                raise too_few(wanted, stratum, len(units), len(units) - test_the_rest, otherwise)
+                raise _too_few(wanted, stratum, len(units), len(units) - test_the_rest, otherwise)
             chosen.update(self.shuffle(units, stratum)[: wanted.count])
         train = [replace(e, split="train") for e in pool if wanted.key_of(e)[1] in chosen]
         return train, [example for example in pool if wanted.key_of(example)[1] not in chosen]
 
-    def wanted(self, pool: Sequence[Example]) -> Wanted:
+    def wanted(self, pool: Sequence[Example]) -> _Wanted:
         """Return what is drawn from a pool; ParameterError for a number below 1 or none."""
         if self.groups is not None:
-            wanted = Wanted(self.groups, "groups", "--train-groups", _group_key(pool))
+            wanted = _Wanted(self.groups, "groups", "--train-groups", _group_key(pool))
         elif self.each_class is not None:
-            wanted = Wanted(self.each_class, "examples", "--shots", _class_key)
+            wanted = _Wanted(self.each_class, "examples", "--shots", _class_key)
         else:
             raise ParameterError("Shots has neither each_class nor groups; set one of them")
         if wanted.count < 1:
@@ -134,7 +134,7 @@ def draw_clusters(pool: Sequence[Example], clusters: Sequence[str], shots: Shots
 
     for stratum, total in totals.items():
         if total <= wanted.count:
-            raise too_few(wanted, stratum, total, total - 1, "add examples, or drop its rows")
+            raise _too_few(wanted, stratum, total, total - 1, "add examples, or drop its rows")
         # Whole clusters first that overshoot nothing, in the order of the seed. If these end before
         # there are enough, one too large must be taken: the one that adds least beyond the count.
         order = shots.shuffle((c for c, sizes in held.items() if stratum in sizes), stratum)
@@ -155,7 +155,7 @@ def draw_clusters(pool: Sequence[Example], clusters: Sequence[str], shots: Shots
 
 
 def _contents(
-    pool: Sequence[Example], clusters: Sequence[str], wanted: Wanted
+    pool: Sequence[Example], clusters: Sequence[str], wanted: _Wanted
 ) -> dict[str, Counter[str]]:
     """Return cluster -> how many units of each stratum it holds."""
     units_of: dict[str, dict[tuple[str, str], None]] = {}
@@ -171,7 +171,7 @@ def _surplus(have: Counter[str], more: Counter[str], wanted: int) -> int:
     return sum(max(have[s] + n - wanted, 0) - max(have[s] - wanted, 0) for s, n in more.items())
 
 
-def too_few(wanted: Wanted, stratum: str, total: int, most: int, otherwise: str) -> RowError:
+def _too_few(wanted: _Wanted, stratum: str, total: int, most: int, otherwise: str) -> RowError:
     """Return the error for a stratum with `total` units, of which at most `most` can be drawn."""
     short = ", which leaves none for testing" if total >= wanted.count else ""
     remedy = f"give {most} at most" if most > 0 else otherwise

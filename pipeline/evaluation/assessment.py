@@ -1,4 +1,4 @@
-"""From predictions to an evaluation: metrics with intervals, skips, leaks, notes."""
+"""From a predictor to an evaluation: metrics with intervals, skips, leaks, notes."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

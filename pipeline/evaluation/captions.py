@@ -106,7 +106,7 @@ class Captions:
         if not read_captions(self._benchmark, prompts[0]):
             heads = given_heads(self._store, CLIP, "resubstitution", task, self._store.heads)
             (fitted,) = fit_tasks(self._store, CLIP, [heads])
-            found = fitted.fitted.scores(self._images["test"][rows][None])
+            scores = fitted.fitted.scores(self._images["test"][rows][None])
             texts = count_texts(self._store, CLIP.texts, task.subtask, task.classes) or 0
         else:
             train = self._cosines("train", task.rows, prompts, task.classes)
@@ -115,8 +115,8 @@ class Captions:
                 self._tests[task.subtask] = self._cosines("test", *given)
             learned = len(prompts) if np.isnan(train).any() else 0
             scale = float(self._store.manifest.identity.model.get(LOGIT_SCALE) or 1.0)
-            found = _scores(self._tests[task.subtask], train, task, scale)
-        made = predicted(part, task.classes, found).with_columns(probability=shares(found))
+            scores = _scores(self._tests[task.subtask], train, task, scale)
+        made = predicted(part, task.classes, scores).with_columns(probability=shares(scores))
         return Matched(made, learned, texts)
 
     def _cosines(
@@ -125,7 +125,7 @@ class Captions:
         """Return `(n, classes)` cosines, NaN for a class that has no caption."""
         images = self._images[split][rows]
         captions = [read_captions(self._benchmark, prompt) for prompt in prompts]
-        found = np.full((len(images), len(classes)), np.nan, np.float32)
+        cosines = np.full((len(images), len(classes)), np.nan, np.float32)
         for number, label in enumerate(classes):
             texts = [of_class.get(label) for of_class in captions]
             own = np.flatnonzero([text is not None for text in texts])
@@ -136,8 +136,8 @@ class Captions:
                     " skipped: extract again with --retry-skipped"
                 )
             which = [self._rows[text] for text in texts if text is not None]
-            found[own, number] = (images[own] * self._units[which]).sum(axis=1)
-        return found
+            cosines[own, number] = (images[own] * self._units[which]).sum(axis=1)
+        return cosines
 
 
 def _scores(test: Array, train: Array, task: TrainingTask, scale: float) -> ClassScores:

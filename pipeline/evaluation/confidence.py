@@ -1,4 +1,8 @@
-"""How far the probabilities and prediction sets of an evaluation can be trusted."""
+"""How far the probabilities and prediction sets of an evaluation can be trusted.
+
+Whether probabilities are right as often as they say (`reliability`), and what it would gain to
+answer the likeliest examples only (`accuracy_by_coverage`).
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -189,8 +193,8 @@ def _atypical(known: pl.DataFrame) -> Atypical | None:
 
 
 def _share(examples: pl.DataFrame, flags: pl.Series) -> Share:
-    found = estimate_share(flags, examples["cluster"])
-    return Share(found.value, *found.interval())
+    estimated = estimate_share(flags, examples["cluster"])
+    return Share(estimated.value, *estimated.interval())
 
 
 def reliability(probabilities: Array, correct: Array, bins: int = BINS) -> tuple[Bin, ...]:
@@ -244,18 +248,18 @@ def accuracy_by_coverage(probabilities: Array, correct: Array) -> tuple[Answered
 
     Examples
     --------
-    >>> found = accuracy_by_coverage(np.array([0.9, 0.8, 0.8, 0.8]), np.array([1, 1, 0, 0]))
-    >>> [(a.coverage, round(a.accuracy, 3)) for a in found if a.coverage in (1, 0.5)]
+    >>> answered = accuracy_by_coverage(np.array([0.9, 0.8, 0.8, 0.8]), np.array([1, 1, 0, 0]))
+    >>> [(a.coverage, round(a.accuracy, 3)) for a in answered if a.coverage in (1, 0.5)]
     [(1.0, 0.5), (0.5, 0.667)]
     """
     rounded = np.round(probabilities.astype(np.float64), DIGITS)
     levels, group = np.unique(-rounded, return_inverse=True)
     sizes, right = np.bincount(group), np.bincount(group, correct)
-    found = []
+    answered = []
     for share in SHARES:
         wanted = int(np.ceil(round(share * len(probabilities), 9)))
         last = int(np.searchsorted(np.cumsum(sizes), wanted))
         before = int(sizes[:last].sum())
         hits = right[:last].sum() + (wanted - before) * right[last] / sizes[last]
-        found.append(Answered(share, float(hits / wanted), float(-levels[last])))
-    return tuple(found)
+        answered.append(Answered(share, float(hits / wanted), float(-levels[last])))
+    return tuple(answered)

@@ -58,15 +58,15 @@ def answers_cost(
     took one.
     """
     whole = bool(store.manifest.batching.get("whole_answers"))
-    found = _of_splits(store, {"test": store.rows("test")})
+    cost = _of_splits(store, {"test": store.rows("test")})
     if readout == ICL:
-        return _cost(found["forwards"] + len(classes), found["seconds"])
+        return _cost(cost["forwards"] + len(classes), cost["seconds"])
     if not whole:
-        return found
+        return cost
     if readout == GENERATED:
-        return _cost(None, found["seconds"])
+        return _cost(None, cost["seconds"])
     labels = sum(len(classes.get(name, ())) for name in store.examples("test")["subtask"])
-    return _cost(found["forwards"] + labels, found["seconds"])
+    return _cost(cost["forwards"] + labels, cost["seconds"])
 
 
 def captions_cost(store: FeatureStore, train: int, texts: int) -> dict[str, Any]:

@@ -107,9 +107,9 @@ def label_answers(store: FeatureStore, readout: str) -> Answers:
     output = ICL if readout == ICL else ANSWERS
     for subtask, part, values, counts in _likelihoods(store, output, classes):
         sums, means = _scores(values), _scores(values / counts)
-        found = means if readout == ZERO_SHOT_MEAN else sums
-        rows = predicted(part, classes[subtask], found)
-        parts.append(rows.with_columns(probability=shares(found)))
+        scores = means if readout == ZERO_SHOT_MEAN else sums
+        rows = predicted(part, classes[subtask], scores)
+        parts.append(rows.with_columns(probability=shares(scores)))
         if readout == ZERO_SHOT:
             by_mean.append(named(part, classes[subtask], means.choice))
     return Answers(parts, classes, _mean_note(by_mean) if by_mean else ())
@@ -127,7 +127,7 @@ def _likelihoods(
         )
     columns = {label: column for column, label in enumerate(tokens)}
     examples = store.examples("test").with_row_index("row")
-    found = []
+    of_subtasks = []
     for subtask, labels in classes.items():
         if absent := [label for label in labels if label not in columns]:
             raise _odd(store, output, f"has no log-likelihood of label {absent[0]!r}")
@@ -142,8 +142,8 @@ def _likelihoods(
                 " log-likelihood, not above 0, of each label",
             )
         counts = np.array([_count(store, label, tokens[label]) for label in labels], np.float32)
-        found.append((subtask, part, own, counts))
-    return found
+        of_subtasks.append((subtask, part, own, counts))
+    return of_subtasks
 
 
 def _count(store: FeatureStore, label: str, tokens: Any) -> int:
@@ -246,11 +246,13 @@ def _matched(part: pl.DataFrame, labels: Sequence[str]) -> pl.DataFrame:
                 f"labels {labels[other]!r} and {label!r} differ in white space or case alone, so a"
                 " generated text cannot tell them apart; rename one"
             )
-    found = np.array([places.get(normalised(text), -1) for text in part["text"]], dtype=np.int64)
-    scores = np.zeros((len(found), len(labels)), np.float32)
-    scores[found >= 0, found[found >= 0]] = 1
-    whole = predicted(part, labels, ClassScores(scores, found.clip(min=0), scores))
-    other = pl.Series("is_other", found < 0)
+    label_numbers = np.array(
+        [places.get(normalised(text), -1) for text in part["text"]], dtype=np.int64
+    )
+    scores = np.zeros((len(label_numbers), len(labels)), np.float32)
+    scores[label_numbers >= 0, label_numbers[label_numbers >= 0]] = 1
+    whole = predicted(part, labels, ClassScores(scores, label_numbers.clip(min=0), scores))
+    other = pl.Series("is_other", label_numbers < 0)
     return whole.with_columns(
         prediction=pl.when(other).then("text").otherwise("prediction"),
         correct=pl.when(other).then(False).otherwise("correct"),

@@ -128,8 +128,8 @@ def _counts(predictions: pl.LazyFrame, *by: str) -> pl.DataFrame:
 
 def _scored(predictions: pl.LazyFrame, *by: str) -> pl.DataFrame:
     """Return whether each example is right, with some columns and a number of its cluster."""
-    found = predictions.select(*by, "correct", "cluster").collect()
-    return found.with_columns(pl.col("cluster").rank("dense"))
+    rows = predictions.select(*by, "correct", "cluster").collect()
+    return rows.with_columns(pl.col("cluster").rank("dense"))
 
 
 def _parts(rows: pl.DataFrame, by: str) -> Iterator[tuple[str | None, pl.DataFrame]]:
@@ -145,5 +145,5 @@ def _share(part: pl.DataFrame, name: str) -> dict[str, float | None]:
     """Return the share of right examples and its interval; none of no example."""
     if not part.height:
         return dict.fromkeys((name, "low", "high"))
-    found = estimate_share(part["correct"], part["cluster"])
-    return dict(zip((name, "low", "high"), (found.value, *found.interval()), strict=True))
+    estimated = estimate_share(part["correct"], part["cluster"])
+    return dict(zip((name, "low", "high"), (estimated.value, *estimated.interval()), strict=True))

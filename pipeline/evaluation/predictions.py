@@ -134,26 +134,28 @@ def named(examples: pl.DataFrame, classes: Sequence[str], choice: Array) -> pl.D
     )
 
 
-def predicted(examples: pl.DataFrame, classes: Sequence[str], found: ClassScores) -> pl.DataFrame:
+def predicted(
+    examples: pl.DataFrame, classes: Sequence[str], class_scores: ClassScores
+) -> pl.DataFrame:
     """Return examples with their prediction, whether it is right, its margin and its votes."""
     rows = np.arange(examples.height)
-    chosen = found.scores[rows, found.choice]
-    others = found.scores.copy()
-    others[rows, found.choice] = -np.inf
-    return named(examples, classes, found.choice).with_columns(
+    chosen = class_scores.scores[rows, class_scores.choice]
+    others = class_scores.scores.copy()
+    others[rows, class_scores.choice] = -np.inf
+    return named(examples, classes, class_scores.choice).with_columns(
         margin=pl.Series(chosen - others.max(axis=1), dtype=pl.Float32),
-        votes=_votes(classes, found),
+        votes=_votes(classes, class_scores),
     )
 
 
-def _votes(classes: Sequence[str], found: ClassScores) -> pl.Series:
+def _votes(classes: Sequence[str], class_scores: ClassScores) -> pl.Series:
     """Return each example's best classes with their scores, as lists of structs."""
-    order = best_classes(found.scores, VOTES_KEPT)
+    order = best_classes(class_scores.scores, VOTES_KEPT)
     flat = pl.DataFrame(
         {
             "class": pl.Series(list(classes), dtype=pl.String)[order.ravel()],
-            "score": np.take_along_axis(found.scores, order, axis=1).ravel(),
-            "soft": np.take_along_axis(found.soft, order, axis=1).ravel(),
+            "score": np.take_along_axis(class_scores.scores, order, axis=1).ravel(),
+            "soft": np.take_along_axis(class_scores.soft, order, axis=1).ravel(),
         }
     ).cast({"score": pl.Float32, "soft": pl.Float32})
     return flat.to_struct("votes").reshape(order.shape).arr.to_list()
@@ -187,9 +189,9 @@ def best_classes(scores: Array, count: int) -> Array:
     better, equal = scores > last, scores == last
     wanted = count - better.sum(axis=1, keepdims=True)
     kept = better | (equal & (np.cumsum(equal, axis=1, dtype=np.int32) <= wanted))
-    found = np.nonzero(kept)[1].reshape(n, count)
-    order = np.argsort(-np.take_along_axis(scores, found, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(found, order, axis=1)
+    columns = np.nonzero(kept)[1].reshape(n, count)
+    order = np.argsort(-np.take_along_axis(scores, columns, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(columns, order, axis=1)
 
 
 def in_schema(frame: pl.LazyFrame) -> pl.LazyFrame:
@@ -202,16 +204,16 @@ def in_schema(frame: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def with_probability(
-    examples: pl.DataFrame, task: TaskSelection, found: ClassScores, risk: float | None
+    examples: pl.DataFrame, task: TaskSelection, class_scores: ClassScores, risk: float | None
 ) -> pl.DataFrame:
     """Return predicted examples with `probability` and, for a risk, `prediction_set` and `unsure`.
 
     Without a calibration the probability is the prediction's share of the scores, see `shares`.
     """
     if task.calibration is None:
-        return examples.with_columns(probability=shares(found))
-    table = task.calibration.probabilities(found)
-    chosen = table[np.arange(len(table)), found.choice]
+        return examples.with_columns(probability=shares(class_scores))
+    table = task.calibration.probabilities(class_scores)
+    chosen = table[np.arange(len(table)), class_scores.choice]
     examples = examples.with_columns(probability=pl.Series(chosen, dtype=pl.Float32))
     if risk is None:
         return examples
@@ -222,7 +224,7 @@ def with_probability(
 
 
 def with_typicality(
-    examples: pl.DataFrame, task: TaskSelection, found: ClassScores, features: Array
+    examples: pl.DataFrame, task: TaskSelection, class_scores: ClassScores, features: Array
 ) -> pl.DataFrame:
     """Return predicted examples with `typicality` and `atypical`; unchanged without a calibration.
 
@@ -234,7 +236,7 @@ def with_typicality(
         The examples of a task.
     task
         That task.
-    found
+    class_scores
         Their scores.
     features
         `(heads, n, d)` that the scores are of.
@@ -242,7 +244,7 @@ def with_typicality(
     known = task.calibration
     if known is None:
         return examples
-    typical = pl.Series(known.typicality(features, task.fitted, found), dtype=pl.Float32)
+    typical = pl.Series(known.typicality(features, task.fitted, class_scores), dtype=pl.Float32)
     return examples.with_columns(typicality=typical, atypical=typical < known.typical)
 
 
@@ -257,7 +259,7 @@ def _named(classes: Sequence[str], inside: Array) -> pl.Series:
     return joined["name"].fill_null(pl.Series([[]], dtype=pl.List(pl.String)))
 
 
-def shares(found: ClassScores) -> pl.Series:
+def shares(class_scores: ClassScores) -> pl.Series:
     """Return each choice's share of the scores of all classes.
 
     Null where a score is negative or all are 0, as a user's readout may have it.
@@ -268,9 +270,9 @@ def shares(found: ClassScores) -> pl.Series:
     >>> shares(ClassScores(votes, np.array([0, 1, 1]), votes)).to_list()
     [0.75, 1.0, None]
     """
-    total = found.scores.sum(axis=1)
-    chosen = found.scores[np.arange(len(total)), found.choice]
-    is_share = (found.scores >= 0).all(axis=1) & (total > 0)
+    total = class_scores.scores.sum(axis=1)
+    chosen = class_scores.scores[np.arange(len(total)), class_scores.choice]
+    is_share = (class_scores.scores >= 0).all(axis=1) & (total > 0)
     values = np.where(is_share, chosen / np.where(total > 0, total, 1), np.nan)
     return pl.Series(values.astype(np.float32)).fill_nan(None)
 

@@ -35,7 +35,7 @@ SUSPECT_SCHEMA = {
 
 
 def suspects(
-    store: FeatureStore, selection: Selection, found: Evaluation | None = None
+    store: FeatureStore, selection: Selection, evaluation: Evaluation | None = None
 ) -> pl.DataFrame:
     """Return the training examples whose left-out prediction strongly disagrees with their label.
 
@@ -45,7 +45,7 @@ def suspects(
         The store that the selection was made from.
     selection
         The classifier; it is fitted again on parts of the training examples.
-    found
+    evaluation
         What `evaluate` on folds says of the two, if it is known already.
 
     Returns
@@ -61,8 +61,8 @@ def suspects(
     SelectionError
         As `evaluate` on folds.
     """
-    found = evaluate(store, selection, on="folds") if found is None else found
-    parts = found.predictions.group_by("subtask", maintain_order=True)
+    evaluation = evaluate(store, selection, on="folds") if evaluation is None else evaluation
+    parts = evaluation.predictions.group_by("subtask", maintain_order=True)
     tables = [_of_subtask(part) for _, part in parts]
     return (
         pl.concat(tables)
@@ -98,7 +98,7 @@ def strengths(margins: Array, right: Array) -> Array:
     return np.searchsorted(np.sort(right), margins, side="right") / max(len(right), 1)
 
 
-def save_suspects(found: pl.DataFrame, folder: Path) -> None:
+def save_suspects(table: pl.DataFrame, folder: Path) -> None:
     """Write what `suspects` found beside the selection that it was found with.
 
     Raises
@@ -109,7 +109,7 @@ def save_suspects(found: pl.DataFrame, folder: Path) -> None:
         The folder cannot be written.
     """
     run = pl.lit(selection_run(folder), pl.String)
-    write_csv(folder / SUSPECTS, with_media_cells(found).with_columns(run=run))
+    write_csv(folder / SUSPECTS, with_media_cells(table).with_columns(run=run))
 
 
 def load_suspects(folder: Path) -> pl.DataFrame | None:
@@ -126,10 +126,10 @@ def load_suspects(folder: Path) -> pl.DataFrame | None:
     with reading(path, f"{SELECT} --suspects"):
         if regular_size(path) > LARGEST_JSON:
             raise ValueError(f"it has more than {LARGEST_JSON:,} bytes, the limit")
-        found = pl.read_csv(path.read_bytes(), infer_schema=False)
-        if found.columns != list(SUSPECT_SCHEMA):
-            raise ValueError(f"its columns are {found.columns}, expected {list(SUSPECT_SCHEMA)}")
+        table = pl.read_csv(path.read_bytes(), infer_schema=False)
+        if table.columns != list(SUSPECT_SCHEMA):
+            raise ValueError(f"its columns are {table.columns}, expected {list(SUSPECT_SCHEMA)}")
         expected = selection_run(folder)
-        if other := next((run for run in found["run"] if run != expected), None):
+        if other := next((run for run in table["run"] if run != expected), None):
             raise ValueError(f"its run is {other}, expected {expected} as in {CONFIG}")
-        return found.cast(pl.Schema(SUSPECT_SCHEMA))
+        return table.cast(pl.Schema(SUSPECT_SCHEMA))

@@ -62,7 +62,7 @@ def suggest_command(
 def _suggestions(
     source: str, count: int, selection: Path | None, readout: str, subtask: str | None
 ) -> "Suggestions":
-    from savs.pipeline.evaluation.suggest.suggest import SUFFIXES, suggest_from_predictions
+    from savs.pipeline.evaluation.suggest import SUFFIXES, suggest_from_predictions
     from savs.pipeline.selection.readouts import choose_readout
 
     if Path(source).suffix.lower() in SUFFIXES and not Path(source).is_dir():

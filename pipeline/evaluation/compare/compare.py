@@ -1,4 +1,8 @@
-"""Several evaluations side by side: on each data set, every other one minus the first."""
+"""Several evaluations side by side: on each data set, every other one minus the first.
+
+`compare` has a row a metric, `across_data_sets` one number for several data sets, `method_table` a
+row a result, as a paper prints them.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -96,12 +100,12 @@ def compare_groups(
     rows, headline = [], []
     for a, *others in groups:
         for b in others:
-            found = [
+            compared = [
                 {"metric": name, "a": a.name, "b": b.name, **_compared(a, b, name)}
                 for name in compared_metrics(a, b, metric)
             ]
-            headline.append(found[0])
-            rows += found
+            headline.append(compared[0])
+            rows += compared
     for row, p in zip(headline, holm([row["p"] for row in headline]), strict=True):
         row["p_holm"] = p
     return pl.DataFrame(rows, schema=COMPARISON_SCHEMA)
@@ -140,18 +144,18 @@ def _compared(a: Result, b: Result, metric: str) -> dict[str, Any]:
             " expected the same units; run `savs evaluate` again on both"
         )
     cluster = joined_clusters([ours["cluster"], theirs["cluster"]])
-    found = subtract(ours.with_columns(cluster), theirs.with_columns(cluster))
+    paired = subtract(ours.with_columns(cluster), theirs.with_columns(cluster))
     return {
         "value_a": estimate(ours).value,
         "value_b": estimate(theirs).value,
-        "difference": found.value,
-        "error": found.error,
-        "low": found.low,
-        "high": found.high,
-        "units": found.units,
-        "clusters": found.clusters,
-        "test": found.test.name,
-        "p": found.test.p,
+        "difference": paired.value,
+        "error": paired.error,
+        "low": paired.low,
+        "high": paired.high,
+        "units": paired.units,
+        "clusters": paired.clusters,
+        "test": paired.test.name,
+        "p": paired.test.p,
     }
 
 
@@ -196,10 +200,10 @@ def across_data_sets(comparison: pl.DataFrame) -> pl.DataFrame:
         if own.height < 2:
             continue
         ends = own.select("low", "high").rows()
-        found = difference_over_data_sets(own["difference"].to_list(), ends)
-        mean = found.mean
-        counts = (found.wins, found.ties, found.losses)
-        rows.append((a, b, own.height, mean.value, mean.low, mean.high, found.p, *counts))
+        overall = difference_over_data_sets(own["difference"].to_list(), ends)
+        mean = overall.mean
+        counts = (overall.wins, overall.ties, overall.losses)
+        rows.append((a, b, own.height, mean.value, mean.low, mean.high, overall.p, *counts))
     return pl.DataFrame(rows, schema=DATA_SETS_SCHEMA, orient="row")
 
 
@@ -283,8 +287,8 @@ def _row(result: Result, metric: str, difference: dict[str, Any] | None) -> dict
 
 def _interval(result: Result, metric: str) -> dict[str, Any]:
     try:
-        found = next(m for m in result.facts["metrics"] if m["name"] == metric)
-        return {"metric": metric} | {n: found[n] for n in ("value", "low", "high", "units")}
+        measured = next(m for m in result.facts["metrics"] if m["name"] == metric)
+        return {"metric": metric} | {n: measured[n] for n in ("value", "low", "high", "units")}
     except (KeyError, StopIteration, TypeError) as error:
         raise ResultError(
             f"{result.folder / METRICS} has no {metric!r}; run `savs evaluate` again"

@@ -1,4 +1,7 @@
-"""Read the result folders of `evaluate`, shorten their names, and group them by test examples."""
+"""Result folders of `evaluate`: read, named briefly, and grouped by their test examples.
+
+Two tables are about the same examples if `example_differences` finds none.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -135,10 +138,10 @@ def _alone(result: Result, others: Sequence[Result]) -> str:
 def _differences(a: Result, b: Result) -> list[str]:
     """Return how the examples of a ("here") differ from those of b; empty if they are equal."""
     here, there = a.examples, b.examples
-    found = example_differences(here, there)
-    if not found and not _skipped(a, b) and not here["cluster"].equals(there["cluster"]):
-        found.append("ids and labels are the same, but other examples share an image")
-    return found
+    differences = example_differences(here, there)
+    if not differences and not _skipped(a, b) and not here["cluster"].equals(there["cluster"]):
+        differences.append("ids and labels are the same, but other examples share an image")
+    return differences
 
 
 def _skipped(a: Result, b: Result) -> bool:
@@ -165,9 +168,9 @@ def example_differences(here: pl.DataFrame, there: pl.DataFrame, what: str = "te
     what
         Name of the split.
     """
-    found = []
+    differences = []
     if here.height != there.height:
-        found.append(f"{here.height:,} {what} examples here, {there.height:,} there")
+        differences.append(f"{here.height:,} {what} examples here, {there.height:,} there")
     shared = min(here.height, there.height)
     for column, several in EXAMPLE_COLUMNS.items():
         ours, theirs = (frame[column].cast(pl.String)[:shared] for frame in (here, there))
@@ -175,12 +178,12 @@ def example_differences(here: pl.DataFrame, there: pl.DataFrame, what: str = "te
         if len(apart):
             row = apart[0]
             where = f"row {row}" if column == "id" else repr(here["id"][row])
-            found.append(
+            differences.append(
                 f"{several} differ in {len(apart):,} examples, first in {where}: {ours[row]!r}"
                 f" here, {theirs[row]!r} there"
             )
             break  # other columns of other examples differ, too
-    return found or _other_media(here, there)
+    return differences or _other_media(here, there)
 
 
 def _other_media(here: pl.DataFrame, there: pl.DataFrame) -> list[str]:

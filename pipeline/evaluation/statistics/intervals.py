@@ -1,4 +1,9 @@
-"""Means with error bars, from one score a unit and the clusters that the units fall into."""
+"""Means with error bars, from one score a unit and the clusters that the units fall into.
+
+A share of independent trials has Wilson's interval (`wilson_interval`). Units have weights,
+clusters and strata (`UnitWeights`), which make an `Estimate` and the `Metric` that is reported. A
+`DrawEstimate`, of several few-shot draws, has the draws as a second source of variance.
+"""
 
 import math
 from dataclasses import asdict, dataclass
@@ -71,6 +76,9 @@ class UnitWeights:
         if self.clusters < 2:
             return None
         means, strata = self._stratum_means(scores), len(self.sizes)
+        # Units of a cluster move together: their deviations are added before they are squared, so
+        # that they do not average out as independent ones would. The factor corrects for taking
+        # deviations from a mean that these same clusters gave.
         factors = np.sqrt(self.stratum_clusters / np.maximum(self.stratum_clusters - 1, 1))
         weights = factors / (strata * self.sizes)
         apart = (scores - means[self.stratum]) * weights[self.stratum]
@@ -82,6 +90,8 @@ class UnitWeights:
 
     def _unseen(self, scores: Array, means: Array) -> float:
         """Return the sum of the variances of strata that show none."""
+        # Scores that are all equal would have an error of 0, however few they are. The longer side
+        # of Wilson's interval, in standard errors, is what so few clusters leave open.
         greatest, least = np.full((2, len(means)), -np.inf)
         np.maximum.at(greatest, self.stratum, scores)
         np.maximum.at(least, self.stratum, -scores)
@@ -218,17 +228,17 @@ def summarise(units: Units) -> Metric:
     >>> metric.value, round(metric.low, 3), metric.high
     (1.0, 0.676, 1.0)
     """
-    found = estimate(units.scores)
-    low, high = found.interval()
+    estimated = estimate(units.scores)
+    low, high = estimated.interval()
     return Metric(
         name=units.name,
-        value=found.value,
+        value=estimated.value,
         low=low,
         high=high,
         chance=units.chance,
         majority=units.majority,
         units=units.scores.height,
-        clusters=found.clusters,
+        clusters=estimated.clusters,
     )
 
 
@@ -301,6 +311,9 @@ def estimate_over_draws(units: UnitWeights, scores: Array) -> DrawEstimate:
     sd = float(values.std(ddof=1))
     if within is None:
         return DrawEstimate(value, sd, None, 0.0, units.clusters)
+    # All draws are measured on the same units: what these add to every value alike is not in the
+    # spread of the values, so `within` comes on top. Satterthwaite's freedom is that of the scaled
+    # chi-square whose mean and variance are those of the sum: the noisier part sets it.
     between = sd**2 / draws
     total = between + within
     if total == 0:  # no score differs from another one, and all are neither 0 nor 1

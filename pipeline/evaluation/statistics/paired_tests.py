@@ -72,23 +72,23 @@ def subtract(a: pl.DataFrame, b: pl.DataFrame, *, seed: int = SEED) -> Differenc
     >>> units = {"cluster": list("abcdefgh"), "stratum": "all"}
     >>> a = pl.DataFrame({"score": [1.0, 0, 0, 0, 0, 0, 1, 1], **units})
     >>> b = pl.DataFrame({"score": [1.0, 1, 1, 1, 1, 1, 1, 1], **units})
-    >>> found = subtract(a, b)
-    >>> found.value, found.test
+    >>> paired = subtract(a, b)
+    >>> paired.value, paired.test
     (0.625, PairedTest(name='McNemar, exact', p=0.0625))
     """
     if not a.height or not a.select("cluster", "stratum").equals(b.select("cluster", "stratum")):
         raise ValueError("expected the same units, at least one, with equal clusters and strata")
     scores = a.with_columns(score=b["score"] - a["score"])
-    found = estimate(scores)
-    reach = found.reach()
+    paired = estimate(scores)
+    reach = paired.reach()
     return Difference(
-        value=found.value,
-        error=found.error,
-        low=None if reach is None else max(-1.0, found.value - reach),
-        high=None if reach is None else min(1.0, found.value + reach),
+        value=paired.value,
+        error=paired.error,
+        low=None if reach is None else max(-1.0, paired.value - reach),
+        high=None if reach is None else min(1.0, paired.value + reach),
         units=scores.height,
-        clusters=found.clusters,
-        test=_test(scores, found.clusters, _binary(a) and _binary(b), seed),
+        clusters=paired.clusters,
+        test=_test(scores, paired.clusters, _binary(a) and _binary(b), seed),
     )
 
 
@@ -160,6 +160,8 @@ def sign_flip(sums: Array, *, seed: int = SEED, flips: int = FLIPS) -> PairedTes
     >>> sign_flip(np.array([0.3, 0.2, 0.0, 0.1]))  # two of eight flips: all signs alike
     PairedTest(name='sign flip, exact', p=0.25)
     """
+    # A cluster without a difference adds nothing under either sign: leaving it out halves the flips
+    # and keeps their distribution. Flips are of clusters, because their units depend on each other.
     sizes = np.abs(sums[sums != 0])
     limit = abs(float(sums.sum())) - _TIE * float(sizes.sum())
     if 2 ** len(sizes) <= flips:
@@ -189,6 +191,8 @@ def holm(ps: Sequence[float]) -> list[float]:
     >>> holm([0.04, 0.01, 0.03])
     [0.06, 0.03, 0.06]
     """
+    # A hypothesis is rejected only if all with a smaller p are, so a corrected p is never below
+    # that of a smaller one: the running maximum.
     order = np.argsort(ps, kind="stable")
     factors = np.arange(len(ps), 0, -1)
     steps = np.minimum(1.0, np.maximum.accumulate(np.asarray(ps, float)[order] * factors))
@@ -233,8 +237,8 @@ def mean_over_data_sets(values: Sequence[float]) -> DataSetMean:
 
     Examples
     --------
-    >>> found = mean_over_data_sets([0.5, 0.7])  # SD .1414, standard error .1, t(1) = 12.706
-    >>> round(found.value, 4), round(found.low, 4), round(found.high, 4)
+    >>> overall = mean_over_data_sets([0.5, 0.7])  # SD .1414, standard error .1, t(1) = 12.706
+    >>> round(overall.value, 4), round(overall.low, 4), round(overall.high, 4)
     (0.6, -0.6706, 1.8706)
     """
     from scipy.special import stdtrit  # scipy.stats takes five times as long to import

@@ -36,6 +36,28 @@ SCHEMA = {
 }
 
 
+CANDIDATES = 5
+"""Least sure examples that are looked at for each one that is suggested."""
+
+
+COLUMNS = {
+    "id": pl.String,
+    "media": pl.List(pl.String),
+    "subtask": pl.String,
+    "prediction": pl.String,
+    "margin": pl.Float32,
+}
+
+
+NEEDED = ("id", "prediction", "margin")
+
+
+LINES = (".jsonl", ".ndjson")
+
+
+SUFFIXES = (".csv", *LINES, ".parquet")
+
+
 @dataclass(frozen=True, slots=True)
 class Suggestions:
     """Examples to label next."""
@@ -121,9 +143,9 @@ def suggest_from_predictions(path: str | Path, count: int) -> Suggestions:
     ordered = rows[least_sure(rows["margin"].to_numpy()[:, None], rows.height)]
     first = ordered.group_by("subtask", maintain_order=True).head(count)
     kept = [name for name in ("id", "media", "subtask") if name in first.columns]
-    found = first.select(*kept, pl.lit("").alias("label"), "prediction", "margin")
+    table = first.select(*kept, pl.lit("").alias("label"), "prediction", "margin")
     note = "the least sure images may be alike: pass the store to spread them"
-    return Suggestions(_with_images(_with_subtasks(found), {}), (note,))
+    return Suggestions(_with_images(_with_subtasks(table), {}), (note,))
 
 
 def _require_count(count: int) -> None:
@@ -175,10 +197,10 @@ def _blocks(
             yield rows, task_features(store, block.features, heads, task, places)
 
 
-def _scored(rows: pl.DataFrame, task: TaskSelection, found: ClassScores) -> pl.DataFrame:
+def _scored(rows: pl.DataFrame, task: TaskSelection, class_scores: ClassScores) -> pl.DataFrame:
     """Return examples with their prediction and how sure it is."""
-    sure = sureness(found)
-    names = [task.classes[number] for number in found.choice]
+    sure = sureness(class_scores)
+    names = [task.classes[number] for number in class_scores.choice]
     return rows.with_columns(
         pl.lit("").alias("label"),
         prediction=pl.Series(names, dtype=pl.String),
@@ -215,10 +237,6 @@ def _with_images(table: pl.DataFrame, options: Mapping[str, Any]) -> pl.DataFram
         else:
             table = table.rename({"media": "images"})
     return table.rename(options.get("columns", {}), strict=False)
-
-
-CANDIDATES = 5
-"""Least sure examples that are looked at for each one that is suggested."""
 
 
 def least_sure(margins: Array, count: int) -> Array:
@@ -267,17 +285,17 @@ def farthest_first(features: Array, count: int) -> list[int]:
     return chosen
 
 
-def sureness(found: ClassScores) -> Array:
+def sureness(class_scores: ClassScores) -> Array:
     """Return `(n, 2)` float32: the lead of the choice by score, and by soft score.
 
     The lead is its score less the best other one.
     """
-    rows = np.arange(len(found.choice))
+    rows = np.arange(len(class_scores.choice))
     leads = []
-    for scores in (found.scores, found.soft):
+    for scores in (class_scores.scores, class_scores.soft):
         others = scores.copy()
-        others[rows, found.choice] = -np.inf
-        leads.append(scores[rows, found.choice] - others.max(axis=1))
+        others[rows, class_scores.choice] = -np.inf
+        leads.append(scores[rows, class_scores.choice] - others.max(axis=1))
     return np.stack(leads, axis=1).astype(np.float32)
 
 
@@ -292,18 +310,6 @@ def unit_features(features: Array) -> Array:
     return (flat / np.sqrt(len(features))).astype(np.float32)
 
 
-COLUMNS = {
-    "id": pl.String,
-    "media": pl.List(pl.String),
-    "subtask": pl.String,
-    "prediction": pl.String,
-    "margin": pl.Float32,
-}
-NEEDED = ("id", "prediction", "margin")
-LINES = (".jsonl", ".ndjson")
-SUFFIXES = (".csv", *LINES, ".parquet")
-
-
 def read_predictions(path: Path) -> pl.DataFrame:
     """Return the columns `COLUMNS`; `media` only where the file has it.
 
@@ -314,17 +320,17 @@ def read_predictions(path: Path) -> pl.DataFrame:
     """
     with reading(path, "savs classify"):
         regular_size(path)
-        found = _read(path)
-        lacks = [name for name in NEEDED if name not in found.columns]
+        table = _read(path)
+        lacks = [name for name in NEEDED if name not in table.columns]
         if lacks:
             raise ValueError(f"it has no column {lacks[0]!r}; expected {', '.join(NEEDED)}")
-        if "media" in found.columns and found.schema["media"] == pl.String:
-            cells = map(media_of_cell, found["media"])
-            found = found.with_columns(media=pl.Series(cells, dtype=pl.List(pl.String)))
-        if "subtask" not in found.columns:
-            found = found.with_columns(subtask=pl.lit(None, pl.String))
-        types = {n: kind for n, kind in COLUMNS.items() if n in found.columns}
-        return found.select(pl.col(name).cast(kind) for name, kind in types.items())
+        if "media" in table.columns and table.schema["media"] == pl.String:
+            cells = map(media_of_cell, table["media"])
+            table = table.with_columns(media=pl.Series(cells, dtype=pl.List(pl.String)))
+        if "subtask" not in table.columns:
+            table = table.with_columns(subtask=pl.lit(None, pl.String))
+        types = {n: kind for n, kind in COLUMNS.items() if n in table.columns}
+        return table.select(pl.col(name).cast(kind) for name, kind in types.items())
 
 
 def _read(path: Path) -> pl.DataFrame:

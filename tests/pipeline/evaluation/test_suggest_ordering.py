@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from savs.pipeline.evaluation.suggest.suggest import (
+from savs.pipeline.evaluation.suggest import (
     farthest_first,
     least_sure,
     sureness,

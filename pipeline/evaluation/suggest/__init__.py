@@ -1,1 +1,0 @@
-"""Which images to label next: those of which a classifier is least sure, spread out."""
