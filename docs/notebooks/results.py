@@ -38,7 +38,7 @@ def _():
     folder = store.path / "results" / "notebook"
     save_evaluation(result, folder)
     images = media_root if media_root.is_dir() else None
-    page = report(folder, out="report.html", media_root=images, compare_heads=True, space=True)
+    page = report(folder, out="report.html", media_root=images, compare_heads=True)
     explain(folder, n=2, media_root=images).heads.sort("id", "rank")
     return (page,)
 

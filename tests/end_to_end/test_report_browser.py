@@ -29,7 +29,7 @@ def page(tmp_path_factory) -> Path:
     save_sweep(
         sweep(store, heads=[2], draws=1, max_layers="each"), store.path / "results" / "depth"
     )
-    report(store.path, out=folder / "page.html", compare_heads=True, space=True)
+    report(store.path, out=folder / "page.html", compare_heads=True)
     return folder / "page.html"
 
 
@@ -124,19 +124,6 @@ def test_a_confusion_leads_to_its_examples(tab, page):
     pick = tab.run(f"JSON.parse({first}.dataset.pick)")
     for name, value in pick.items():
         assert tab.run(f"{shown}.every(li => li.dataset.{name} === {value!r})")
-
-
-def test_a_circle_of_the_map_names_its_example_and_leads_to_it(tab, page):
-    tab.open(page)
-    first = "document.querySelector('#space a')"
-    tab.run(f"{first}.focus()")
-    assert tab.run("document.querySelector('.hint').textContent") == tab.run(
-        f"{first}.getAttribute('aria-label')"
-    )
-    tab.press("Enter", "\r")
-    assert tab.run("document.querySelector('.examples li:target').id") == tab.run(
-        f"'card-' + {first}.dataset.card"
-    )
 
 
 def test_everything_is_open_on_paper(tab, page):

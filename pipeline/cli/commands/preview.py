@@ -34,12 +34,13 @@ def preview_command(
     json: JsonOption = False,
 ) -> None:
     """With --model: also show the text and the image tokens that the model reads."""
-    from savs.pipeline.reports.preview.preview import SUFFIXES, write_page
+    from savs.pipeline.reports.pages.rendering import SUFFIXES
+    from savs.pipeline.reports.preview.preview import write_preview
 
     if out.suffix.lower() not in SUFFIXES:
         raise typer.BadParameter(f"--out is {str(out)!r}, expected a name that ends in .html")
     chosen = resolve_benchmark(benchmark, inputs)
-    content = write_page(chosen, inputs, processor, model=model, out=out, examples=examples)
+    content = write_preview(chosen, inputs, processor, model=model, out=out, examples=examples)
     if json:
         print_json(_summary(content, out))
     else:

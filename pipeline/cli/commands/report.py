@@ -38,13 +38,10 @@ def report_command(
             "--compare-heads", help="Also show which heads tasks share, and how stable they are."
         ),
     ] = False,
-    space: Annotated[
-        bool, option("--map", help="Also draw the examples by the chosen heads' features (PCA).")
-    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Hold all in one file, which loads nothing. Results of the same examples are compared."""
-    from savs.pipeline.reports.report.report import SUFFIXES
+    from savs.pipeline.reports.pages.rendering import SUFFIXES
 
     if out.suffix.lower() not in SUFFIXES:
         raise typer.BadParameter(f"--out is {str(out)!r}, expected a name that ends in .html")
@@ -57,7 +54,6 @@ def report_command(
         examples=examples,
         title=title,
         compare_heads=compare_heads,
-        space=space,
     )
     gallery = content.gallery
     if json:

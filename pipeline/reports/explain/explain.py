@@ -20,19 +20,18 @@ from savs.pipeline.reports.explain.attention import (
     load_views_model,
     view_example,
 )
-from savs.pipeline.reports.explain.describing import changes_of, describe
 from savs.pipeline.reports.explain.evidence import Evidence, gather_evidence
-from savs.pipeline.reports.explain.explanation import Explained, Explanations
-from savs.pipeline.reports.explain.picking import pick, require_store
-from savs.pipeline.reports.pages.rendering import render
+from savs.pipeline.reports.explain.explanation import Explained, Explanations, changes_of, describe
+from savs.pipeline.reports.pages.pictures import open_images
+from savs.pipeline.reports.pages.rendering import require_page, write_page
 from savs.pipeline.reports.report.drawing import LEVELS
-from savs.pipeline.reports.report.evaluated import read_results
-from savs.pipeline.reports.report.images import open_images
-from savs.pipeline.reports.report.report import SUFFIXES
-from savs.pipeline.running.output_files import output_files
+from savs.pipeline.reports.report.evaluated import Evaluated, read_results
+from savs.pipeline.reports.report.gallery import SHARE_WRONG, pick_examples
 from savs.pipeline.running.progress import SILENT, Reporting
+from savs.pipeline.selection.heads.training_set import train_digest
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_file import load_selection
+from savs.stores import FeatureStore
 
 
 def explain(
@@ -91,29 +90,33 @@ def explain(
     ResultError
         A file of the result is missing or damaged.
     """
+    if out is not None:
+        require_page(Path(out))
     if n < 1:
         raise ParameterError(f"n is {n}, expected at least 1")
     if attention_maps and media_root is None:
         raise ParameterError("attention maps need the images: give media_root (--media-root)")
     if loading and not attention_maps:
         raise ParameterError(f"{min(loading)} is about attention maps; ask for them, or omit it")
-    (found,) = read_results([Path(result)])
-    store = require_store(found)
-    rows = pick(found, ids, errors=errors, n=n)
-    selection = load_selection(found.folder)
+    (evaluated,) = read_results([Path(result)])
+    store = explained_store(evaluated)
+    rows = pick(evaluated, ids, errors=errors, n=n)
+    selection = load_selection(evaluated.folder)
     evidence = gather_evidence(
         store,
         selection,
         dict(rows.select("id", "subtask").iter_rows()),
-        found.split,
+        evaluated.split,
     )
     trained = {name for one in evidence.values() for name in one.trained.ids}
-    images = open_images(store, found.split, rows["id"].to_list(), media_root)
-    shown = open_images(store, "train", list(trained), media_root)
-    known = store.examples("train").select("id", "media", "prompt").rows_by_key("id", unique=True)
+    images = open_images(store, evaluated.split, rows["id"].to_list(), media_root)
+    others = open_images(store, "train", list(trained), media_root)
+    training = (
+        store.examples("train").select("id", "media", "prompt").rows_by_key("id", unique=True)
+    )
     changes = changes_of(store, selection.rule, evidence)
     examples = tuple(
-        describe(row, evidence[row["id"]], images, shown, known, changes.get(row["id"]))
+        describe(row, evidence[row["id"]], images, others, training, changes.get(row["id"]))
         for row in rows.iter_rows(named=True)
     )
     if attention_maps:
@@ -122,8 +125,8 @@ def explain(
         )
     explanations = Explanations(
         title=str(store.manifest.identity.benchmark["name"]),
-        model=str(found.metrics["model"].get("name") or "unknown model"),
-        readout=found.metrics["readout"],
+        model=str(evaluated.metrics["model"].get("name") or "unknown model"),
+        readout=evaluated.metrics["readout"],
         examples=examples,
         notes=tuple(images.notes()),
     )
@@ -132,7 +135,7 @@ def explain(
     return explanations
 
 
-def write_explanations(found: Explanations, out: Path) -> None:
+def write_explanations(explanations: Explanations, out: Path) -> None:
     """Write explanations as one HTML page, which loads nothing; one that is there is replaced.
 
     Raises
@@ -142,17 +145,15 @@ def write_explanations(found: Explanations, out: Path) -> None:
     OutputError
         It cannot be written.
     """
-    if out.suffix.lower() not in SUFFIXES or out.is_dir():
-        raise ReportError(f"{out} is not an HTML file; pass an out that ends in .html")
-    page = render(
-        *(Path(__file__).parent, "explain.html"),
-        content=found,
+    write_page(
+        out,
+        Path(__file__).parent,
+        "explain.html",
+        content=explanations,
         masked=MASKED,
         draws=DRAWS,
         levels=LEVELS,
     )
-    with output_files({"out": out}, force=True) as files:
-        files["out"].write_text(page, encoding="utf-8")
 
 
 def _add_views(
@@ -171,11 +172,70 @@ def _add_views(
     seen = []
     with reporting.progress(len(examples)) as on_rows:
         for one in examples:
-            own = evidence[one.id]
+            seen_by = evidence[one.id]
             try:
-                views = view_example(model, one.prompt, media[one.id] or [], folder, own)
-                seen.append(replace(one, views=add_words(model, views, own)))
+                views = view_example(model, one.prompt, media[one.id] or [], folder, seen_by)
+                seen.append(replace(one, views=add_words(model, views, seen_by)))
             except (MediaError, ReportError) as error:
                 seen.append(replace(one, unseen=str(error)))
             on_rows(1)
     return tuple(seen)
+
+
+def explained_store(result: Evaluated) -> FeatureStore:
+    """Return the store of a result, whose training examples made its selection.
+
+    Raises
+    ------
+    ReportError
+        The result has no heads, lies in no store, is a cross-validation, or its selection was made
+        from other training examples.
+    """
+    if result.config is None:
+        raise ReportError(
+            f"{result.folder} has no heads: the model answered by itself; pass the result of a"
+            " readout, such as STORE/results/vote"
+        )
+    if result.store is None:
+        raise ReportError(
+            f"{result.folder} is not in a store, whose features are needed; pass STORE/results/NAME"
+        )
+    if result.split != "test":
+        raise ReportError(
+            f"{result.folder} is a cross-validation, whose folds have heads of their own; pass the"
+            " result of test examples"
+        )
+    if result.config.train != train_digest(result.store):
+        raise ReportError(
+            f"{result.folder} has a selection from other training examples than {result.store.path}"
+            f" has now; run savs select {result.store.path} and savs evaluate again"
+        )
+    return result.store
+
+
+def pick(result: Evaluated, ids: Sequence[str], *, errors: bool, n: int) -> pl.DataFrame:
+    """Return the predictions of some examples: those named, or wrong and least sure ones.
+
+    Raises
+    ------
+    ReportError
+        A named example is unknown or was skipped, or none is wrong.
+    """
+    predictions = result.predictions
+    if not ids:
+        rows = pick_examples(predictions, n, share_wrong=1.0 if errors else SHARE_WRONG)
+        rows = rows.filter(~pl.col("correct")) if errors else rows
+        if not rows.height:
+            raise ReportError(f"{result.folder} has no wrong example; omit --errors")
+        return rows
+    known = set(predictions["id"])
+    if absent := [name for name in ids if name not in known]:
+        raise ReportError(
+            f"{result.folder} has no example {absent[0]!r}; its ids are like"
+            f" {predictions['id'][0]!r}"
+        )
+    order = {name: place for place, name in enumerate(dict.fromkeys(ids))}
+    rows = predictions.filter(pl.col("id").is_in(list(order)))
+    if skipped := rows.filter(pl.col("prediction").is_null())["id"].to_list():
+        raise ReportError(f"example {skipped[0]!r} was skipped at extraction; it has no features")
+    return rows.sort(pl.col("id").replace_strict(order, return_dtype=pl.Int64))

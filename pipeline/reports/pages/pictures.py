@@ -1,11 +1,23 @@
-"""Pictures of a page: small JPEGs inside it."""
+"""Pictures of a page, small JPEGs inside it: of a medium, and of examples within a limit.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+An image of the media root is shown only if it has the content that the model read; without a media
+root, the store's thumbnails are shown.
+"""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
 from PIL import Image
 
+from savs.datasets import MediaError
 from savs.datasets.media.images import thumbnail
+from savs.datasets.media.media import MediaFolder, MediaRules, decode_medium, sha256
+from savs.datasets.media.videos import images_of
+from savs.foundation.errors import SavsError
+from savs.stores import FeatureStore
+from savs.stores.format.layout import THUMBNAIL_COLUMN
 
 LEAST_PX = 120
 """Smallest width of a caption."""
@@ -60,3 +72,111 @@ def pictures_of(name: str, images: Sequence[Image.Image], side: int) -> list[Pic
         )
         for number, image in enumerate(images, start=1)
     ]
+
+
+SIDE_PX = 176
+"""Largest width and height of an image on the page."""
+MOST_PICTURES = 4
+"""Most pictures of an example."""
+OTHERS = "not shown: the files are not those that the model read."
+MOST_BYTES = 1_900_000
+"""Bytes of all images of a page; in base64 a third more."""
+
+
+@dataclass(slots=True)
+class Images:
+    """Finds images of examples and counts what cannot be shown."""
+
+    media: MediaFolder | None
+    """The media root, if it was given."""
+    known: Mapping[str, tuple[Sequence[str], bytes | None]]
+    """Id -> the digests of its media and its thumbnail, as the store has them."""
+    left: int = MOST_BYTES
+    """Bytes that may still be shown."""
+    changed: int = 0
+    """Images that are not those that the model read."""
+    missing: int = 0
+    """Examples without any picture."""
+    dropped: int = 0
+    """Pictures that the page has no room for."""
+    _read: dict[str, list[Picture]] = field(default_factory=dict)
+
+    def find(self, identifier: str, names: Sequence[str]) -> tuple[Picture, ...]:
+        """Return the pictures of an example, or a placeholder for each medium."""
+        if not names:
+            return ()
+        digests, small = self.known.get(identifier, ((), None))
+        found: list[Picture] = []
+        for place, name in enumerate(names):
+            digest = digests[place] if place < len(digests) else None
+            found += self._medium(name, digest)
+        if not any(picture.jpeg for picture in found) and small:
+            found = [Picture(names[0], 0, 0, small, SIDE_PX)]
+        self.missing += not any(picture.jpeg for picture in found)
+        return tuple(self._within_limit(picture) for picture in found[:MOST_PICTURES])
+
+    def _medium(self, name: str, digest: str | None) -> list[Picture]:
+        if self.media is None:
+            return [no_picture(name, SIDE_PX)]
+        if name not in self._read:
+            self._read[name] = self._decode(self.media, name, digest)
+        return self._read[name] or [no_picture(name, SIDE_PX)]
+
+    def _decode(self, media: MediaFolder, name: str, digest: str | None) -> list[Picture]:
+        try:
+            data = media.read(name)
+            if digest is not None and sha256(data) != digest:
+                self.changed += 1
+                return []
+            images = images_of(decode_medium(data, name, media.rules))
+        except MediaError:
+            return []
+        step = max(1, len(images) // MOST_PICTURES)
+        return pictures_of(name, images[::step][:MOST_PICTURES], SIDE_PX)
+
+    def _within_limit(self, picture: Picture) -> Picture:
+        if len(picture.jpeg) > self.left:
+            self.dropped += 1
+            return no_picture(picture.name, SIDE_PX)
+        self.left -= len(picture.jpeg)
+        return picture
+
+    def notes(self) -> list[str]:
+        """Return what a reader should know about the images."""
+        given = "" if self.media else " Pass --media-root to show the images."
+        lines = [
+            (self.missing, "example is", "examples are", f"shown without an image.{given}"),
+            (self.changed, "image is", "images are", OTHERS),
+            (self.dropped, "image is", "images are", "not shown, to keep the page small."),
+        ]
+        return [
+            f"{count:,} {one if count == 1 else more} {text}"
+            for count, one, more, text in lines
+            if count
+        ]
+
+
+def open_images(
+    store: FeatureStore | None, split: str, ids: Sequence[str], media_root: str | Path | None
+) -> Images:
+    """Return the finder of some examples' images."""
+    rules = MediaRules(draft_pixels=(2 * SIDE_PX) ** 2)
+    media = None if media_root is None else MediaFolder(Path(media_root), rules=rules)
+    return Images(media, _known(store, split, ids))
+
+
+def _known(
+    store: FeatureStore | None, split: str, ids: Sequence[str]
+) -> dict[str, tuple[Sequence[str], bytes | None]]:
+    """Return what the store has of the images; nothing where it cannot be read."""
+    if store is None:
+        return {}
+    try:
+        rows = store.examples(split).filter(pl.col("id").is_in(list(ids)))
+    except SavsError:
+        return {}
+    small = rows[THUMBNAIL_COLUMN] if THUMBNAIL_COLUMN in rows.columns else [None] * rows.height
+    return {
+        name: (digests, thumbnail)
+        for name, digests, thumbnail in zip(rows["id"], rows["media_sha256"], small, strict=True)
+    }

@@ -1,4 +1,4 @@
-"""Jinja templates to self-contained pages; every value is escaped unless a template is trusted."""
+"""Self-contained pages of Jinja templates, written whole; every value is escaped."""
 
 import base64
 import hashlib
@@ -9,13 +9,38 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from savs.pipeline.errors import ReportError
 from savs.pipeline.running.formatting import percent, points, probability
+from savs.pipeline.running.output_files import output_files
 
 HERE = Path(__file__).parent
 """Folder of what all pages share: `page.html`, `pictures.html`, `style.css`."""
+SUFFIXES = (".html", ".htm")
 MOST_CHARACTERS = 6000
 """Longest text that is shown completely."""
 NEWLINE = Markup('<span class="nl" aria-hidden="true">↵</span>\n')
+
+
+def require_page(out: Path) -> None:
+    """Raise ReportError where the name of a page is not that of an HTML file."""
+    if out.suffix.lower() not in SUFFIXES or out.is_dir():
+        raise ReportError(f"{out} is not an HTML file; pass an out that ends in .html")
+
+
+def write_page(out: Path, folder: Path, template: str, *, script: str = "", **values: Any) -> None:
+    """Write a page; one that is there is replaced. See `render`.
+
+    Raises
+    ------
+    ReportError
+        `out` is no HTML file.
+    OutputError
+        It cannot be written.
+    """
+    require_page(out)
+    with output_files({"out": out}, force=True) as files:
+        text = render(folder, template, script=script, **values)
+        files["out"].write_text(text, encoding="utf-8")
 
 
 def render(folder: Path, template: str, *, script: str = "", **values: Any) -> str:
@@ -50,13 +75,13 @@ def policy(script: str) -> str:
     allowed = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     if not script:
         return allowed
-    found = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    return f"{allowed}; script-src 'sha256-{found}'"
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    return f"{allowed}; script-src 'sha256-{digest}'"
 
 
 @cache
 def _environment(folder: Path) -> Environment:
-    made = Environment(
+    environment = Environment(
         loader=FileSystemLoader([folder, HERE], encoding="utf-8"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -64,7 +89,7 @@ def _environment(folder: Path) -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.filters |= {
+    environment.filters |= {
         "base64": lambda data: base64.b64encode(data).decode("ascii"),
         "count": lambda number: f"{number:,}",
         "lines": show_lines,
@@ -72,7 +97,7 @@ def _environment(folder: Path) -> Environment:
         "points": points,
         "probability": probability,
     }
-    return made
+    return environment
 
 
 def show_lines(text: str, most: int = MOST_CHARACTERS) -> Markup:

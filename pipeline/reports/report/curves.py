@@ -1,6 +1,6 @@
-"""The parts of a report about sweeps: accuracy over shots, heads and depth, with bands."""
+"""The parts of a report that are curves: accuracy over shots, heads, depth and coverage."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import polars as pl
 
 from savs.pipeline.evaluation.sweep.table import headline, load_summary, with_methods
 from savs.pipeline.names import DEFAULT_HEADS
-from savs.pipeline.reports.report.charts import (
+from savs.pipeline.reports.report.drawing import (
     LEFT,
     RIGHT,
     Chart,
@@ -18,9 +18,9 @@ from savs.pipeline.reports.report.charts import (
     Series,
     band_of,
     height_of,
+    spread,
     thinned,
 )
-from savs.pipeline.reports.report.drawing import spread
 
 MOST_SERIES = 6
 """Most lines of a chart: so many colours and dashes can be told apart."""
@@ -216,3 +216,56 @@ def _depth_series(line: pl.DataFrame, places: dict[int, float], height: Height) 
         for row in rows
     ]
     return _line(name, points, height)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfidencePart:
+    """Probabilities against what was right."""
+
+    confidence: Mapping[str, Any]
+    """One of `confidence` of metrics.json."""
+    temperatures: tuple[tuple[str, str], ...]
+    """Subtask, or `all`, and its temperature; empty where probabilities are not calibrated."""
+    chart: Chart
+    """Accuracy if only the likeliest share is answered."""
+
+
+def confidence_parts(metrics: Mapping[str, Any]) -> tuple[ConfidencePart, ...]:
+    """Return how far the probabilities of a result can be trusted, of each prompt if it has many.
+
+    Nothing if it has no probabilities.
+    """
+    return tuple(map(_confidence, metrics["confidence"]))
+
+
+def _confidence(confidence: Mapping[str, Any]) -> ConfidencePart:
+    known = (confidence["temperatures"] or {}).items()
+    return ConfidencePart(
+        confidence=confidence,
+        temperatures=tuple((name, "none" if t is None else f"{t:.3g}") for name, t in known),
+        chart=_coverage_chart(confidence["coverage"]),
+    )
+
+
+def _coverage_chart(coverage: Sequence[Mapping[str, float]]) -> Chart:
+    rows = sorted(coverage, key=lambda row: row["coverage"])
+    places = spread(len(rows), LEFT + 20, RIGHT - 20)
+    height = height_of(row["accuracy"] for row in rows)
+    points = tuple(
+        Point(
+            x,
+            height.at(row["accuracy"]),
+            f"{100 * row['coverage']:.0f} % answered: {100 * row['accuracy']:.1f} % right",
+        )
+        for x, row in zip(places, rows, strict=True)
+    )
+    return Chart(
+        title="Accuracy if only the likeliest examples are answered",
+        x_name="share of the examples that is answered, %",
+        x_ticks=tuple(
+            (x, f"{100 * row['coverage']:.0f}") for x, row in zip(places, rows, strict=True)
+        ),
+        y_ticks=height.ticks(),
+        series=(Series("", points, ""),),
+        chance=None,
+    )

@@ -8,10 +8,9 @@ from typing import Any
 
 import polars as pl
 
-from savs.pipeline.reports.pages.pictures import Picture
+from savs.pipeline.reports.pages.pictures import Images, Picture, open_images
 from savs.pipeline.reports.report.evaluated import Evaluated
 from savs.pipeline.reports.report.headline import is_paired
-from savs.pipeline.reports.report.images import Images, open_images
 
 WRONG, UNSURE, ATYPICAL = "wrong", "least sure", "least typical"
 KINDS = (WRONG, UNSURE, ATYPICAL)

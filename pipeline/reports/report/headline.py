@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import polars as pl
+
 from savs.pipeline.evaluation.compare.compare import compare
 from savs.pipeline.evaluation.compare.result_folders import of_same_examples
 from savs.pipeline.reports.report.evaluated import Evaluated
@@ -109,3 +111,31 @@ def _baselines(main: Mapping[str, Any]) -> list[Bar]:
         for name, value in found.items()
         if value is not None
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupCount:
+    """Groups of one size with the same number of right examples."""
+
+    size: int
+    right: int
+    groups: int
+    share: float
+    """Of the groups of this size."""
+
+
+def groups_part(predictions: pl.DataFrame) -> tuple[GroupCount, ...]:
+    """Return how many groups have how many right examples; none where no group has several."""
+    groups = (
+        predictions.drop_nulls("group")
+        .group_by("group")
+        .agg(size=pl.len(), right=pl.col("correct").sum())
+        .filter(pl.col("size") > 1)
+    )
+    counts = (
+        groups.group_by("size", "right")
+        .agg(groups=pl.len())
+        .with_columns(share=pl.col("groups") / pl.col("groups").sum().over("size"))
+        .sort("size", "right", descending=[False, True])
+    )
+    return tuple(GroupCount(**row) for row in counts.iter_rows(named=True))

@@ -1,4 +1,4 @@
-"""The part of a report about how its numbers were made, and how to make them again."""
+"""What limits the numbers of a report, and how they were made: skips, notes, commands."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from savs.foundation.errors import SavsError
 from savs.pipeline.evaluation.suspects import SUSPECTS
@@ -115,3 +117,47 @@ def _is_own(result: Evaluated) -> bool:
         )
     except SavsError:
         return False  # its shards are gone
+
+
+NAMED = 20
+"""Most ids that are named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What limits the numbers."""
+
+    planned: int
+    scored: int
+    skipped: int
+    left_out: int
+    leaks: Mapping[str, Sequence[str]]
+    """Kind of leak -> ids."""
+    reasons: tuple[tuple[str, str], ...]
+    """Id and reason of the first skipped examples."""
+    notes: tuple[str, ...]
+
+
+def checks_part(result: Evaluated) -> Checks:
+    """Return the counts, leaks, skips and notes of a result."""
+    metrics = result.metrics
+    counts = {name: metrics[name] for name in ("planned", "scored", "skipped", "left_out")}
+    return Checks(
+        **counts,
+        leaks={kind: ids for kind, ids in metrics["leaks"].items() if ids},
+        reasons=tuple(_reasons(result)),
+        notes=tuple(metrics["notes"]),
+    )
+
+
+def _reasons(result: Evaluated) -> list[tuple[str, str]]:
+    """Return the skipped examples; the store knows why."""
+    ids = result.predictions.filter(pl.col("prediction").is_null())["id"].head(NAMED).to_list()
+    known: dict[str, str] = {}
+    if result.store is not None and ids:
+        try:
+            rows = result.store.skipped(result.split).select("id", "reason").rows()
+            known = dict(rows)
+        except SavsError:
+            known = {}  # shards that are gone
+    return [(name, known.get(name, "the store, which knows why, is not there")) for name in ids]

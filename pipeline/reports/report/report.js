@@ -29,28 +29,6 @@ if (form) {
   }
   show();
 }
-// A circle of the map shows the images of its example.
-const hint = document.createElement("div");
-hint.className = "hint";
-hint.setAttribute("aria-hidden", "true");
-hint.hidden = true;
-for (const spot of document.querySelectorAll("[data-card]")) {
-  const reveal = () => {
-    const images = [...document.querySelectorAll(`#card-${spot.dataset.card} img`)];
-    hint.replaceChildren(...images.map(image => image.cloneNode()), spot.getAttribute("aria-label"));
-    const box = spot.getBoundingClientRect();
-    hint.style.left = `${Math.min(box.right + 8, innerWidth - 200)}px`;
-    hint.style.top = `${box.top + scrollY}px`;
-    hint.hidden = false;
-  };
-  const hide = () => { hint.hidden = true; };
-  spot.addEventListener("pointerenter", reveal);
-  spot.addEventListener("focus", reveal);
-  spot.addEventListener("pointerleave", hide);
-  spot.addEventListener("blur", hide);
-  spot.addEventListener("click", () => form?.reset());
-  document.body.append(hint);
-}
 // On paper everything is open.
 addEventListener("beforeprint", () => {
   for (const part of document.querySelectorAll("details")) part.open = true;

@@ -9,24 +9,27 @@ import polars as pl
 
 from savs.foundation.errors import ParameterError
 from savs.foundation.files import real_path
-from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.suspects import load_suspects
 from savs.pipeline.names import DEFAULT_GALLERY
-from savs.pipeline.reports.pages.rendering import render
-from savs.pipeline.reports.report.across import Across, across_part
-from savs.pipeline.reports.report.checks import Checks, GroupCount, checks_part, groups_part
-from savs.pipeline.reports.report.confidence import ConfidencePart, confidence_parts
-from savs.pipeline.reports.report.confusion import ClassesPart, classes_part
-from savs.pipeline.reports.report.curves import Curves, DepthCurves, sweep_parts
+from savs.pipeline.reports.pages.rendering import require_page, write_page
+from savs.pipeline.reports.report.classes import ClassesPart, classes_part
+from savs.pipeline.reports.report.curves import (
+    ConfidencePart,
+    Curves,
+    DepthCurves,
+    confidence_parts,
+    sweep_parts,
+)
 from savs.pipeline.reports.report.evaluated import Evaluated, find_folders, read_results
 from savs.pipeline.reports.report.gallery import Gallery, gallery_part
-from savs.pipeline.reports.report.headline import Headline, headline_of
-from savs.pipeline.reports.report.heads import HeadsPart, heads_part
-from savs.pipeline.reports.report.provenance import Provenance, provenance_part
-from savs.pipeline.reports.report.space import SpaceMap, space_part
-from savs.pipeline.running.output_files import output_files
-
-SUFFIXES = (".html", ".htm")
+from savs.pipeline.reports.report.headline import GroupCount, Headline, groups_part, headline_of
+from savs.pipeline.reports.report.heads import Across, HeadsPart, across_part, heads_part
+from savs.pipeline.reports.report.provenance import (
+    Checks,
+    Provenance,
+    checks_part,
+    provenance_part,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,6 @@ class ReportContent:
     curves: tuple[Curves, ...]
     depths: tuple[DepthCurves, ...]
     """Sweeps over depths."""
-    space: tuple[SpaceMap, ...]
-    """A map of each subtask's examples, if that was asked for."""
     across: Across | None
     """Heads across tasks, if that was asked for."""
     checks: Checks
@@ -73,7 +74,6 @@ def report(
     examples: int = DEFAULT_GALLERY,
     title: str | None = None,
     compare_heads: bool = False,
-    space: bool = False,
 ) -> ReportContent:
     """Write one HTML page about results. It holds all it shows, and loads nothing.
 
@@ -95,8 +95,6 @@ def report(
     compare_heads
         Also show which heads tasks share, and how stable the choice of the first result is: heads
         are scored again on random halves of its training examples.
-    space
-        Also draw the test examples by the features of the chosen heads, in two dimensions (PCA).
 
     Returns
     -------
@@ -113,18 +111,13 @@ def report(
         `out` cannot be written.
     """
     page = Path(out)
-    if page.suffix.lower() not in SUFFIXES or page.is_dir():
-        raise ReportError(f"{page} is not an HTML file; pass an out that ends in .html")
+    require_page(page)
     if examples < 0:
         raise ParameterError(f"examples is {examples}, expected at least 0")
-    given = [paths] if isinstance(paths, str | Path) else list(paths)
-    content = gather(
-        given, page, media_root, examples, title, compare_heads=compare_heads, space=space
-    )
+    folders = [paths] if isinstance(paths, str | Path) else list(paths)
+    content = gather(folders, page, media_root, examples, title, compare_heads=compare_heads)
     script = Path(__file__).with_name("report.js").read_text("utf-8")
-    text = render(Path(__file__).parent, "report.html", script=script, content=content)
-    with output_files({"out": page}, force=True) as files:
-        files["out"].write_text(text, encoding="utf-8")
+    write_page(page, Path(__file__).parent, "report.html", script=script, content=content)
     return content
 
 
@@ -136,7 +129,6 @@ def gather(
     title: str | None,
     *,
     compare_heads: bool = False,
-    space: bool = False,
 ) -> ReportContent:
     """Return what a report shows; see `report`."""
     folders = find_folders([Path(path) for path in paths])
@@ -159,7 +151,6 @@ def gather(
         suspects=load_suspects(first.folder),
         curves=curves,
         depths=depths,
-        space=space_part(first, gallery) if space else (),
         across=across_part(results) if compare_heads else None,
         checks=checks_part(first),
         provenance=provenance_part(first, page),

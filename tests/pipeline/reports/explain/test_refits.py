@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from savs.pipeline.reports.explain import refits
-from savs.pipeline.reports.explain.refits import refit
+from savs.pipeline.reports.explain import changes as refits
+from savs.pipeline.reports.explain.changes import refit
 from savs.pipeline.selection.readouts import BUILT_IN, ClassScores
 
 CLASSES = ("a", "b", "c")

@@ -12,7 +12,7 @@ from PIL import Image
 
 from savs.datasets import MediaError, Shots, SourceError
 from savs.pipeline import preview
-from savs.pipeline.errors import OutputError
+from savs.pipeline.errors import OutputError, ReportError
 
 ATTACK = "<script>alert('&amp;\"')</script>"
 
@@ -143,7 +143,7 @@ def test_a_very_long_prompt_is_cut_and_says_so(inputs):
 
 
 def test_what_cannot_be_shown_is_refused(files, inputs):
-    with pytest.raises(SourceError, match=r"page.txt is not an HTML file; .* ends in .html"):
+    with pytest.raises(ReportError, match=r"page.txt is not an HTML file; .* ends in .html"):
         preview("general", **files | {"out": inputs.root / "page.txt"})
     with pytest.raises(SourceError, match=r"absent.jsonl cannot be read"):
         preview("general", **files | {"train": inputs.root / "absent.jsonl"})

@@ -4,7 +4,7 @@ from reported import Page
 from small_results import save_result
 
 from savs.pipeline import report
-from savs.pipeline.reports.report.checks import GroupCount
+from savs.pipeline.reports.report.headline import GroupCount
 
 
 def test_skips_leaks_and_groups_are_told(tmp_path):

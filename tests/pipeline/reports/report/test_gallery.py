@@ -12,7 +12,7 @@ from reported import save_random_result
 
 from savs.datasets.media.images import thumbnail
 from savs.pipeline import evaluate, report, save_evaluation, select
-from savs.pipeline.reports.report import images
+from savs.pipeline.reports.pages import pictures as images
 from savs.pipeline.reports.report.evaluated import read_results
 from savs.pipeline.reports.report.gallery import gallery_part
 from stores import make_store

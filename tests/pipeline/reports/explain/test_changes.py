@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from savs.pipeline.reports.explain.vote_changes import (
+from savs.pipeline.reports.explain.changes import (
     smallest_flip,
     winner,
     without_each_example,
