@@ -41,7 +41,6 @@ from savs.pipeline.selection.training_data import (
     TrainingTask,
     chosen_features,
     grid_widths,
-    no_examples,
     training_of,
 )
 from savs.stores import Head
@@ -229,8 +228,6 @@ def _scores_of_seen(fitted: Fitted, features: Array) -> Array:
 def _same_tasks(training: TrainingData, selection: Selection) -> list[TrainingTask]:
     """Return the training examples by subtask, from which the selection was made."""
     require_same_source(training.source, training.name, selection)
-    if not training.count:
-        raise no_examples(training.name)
     tasks = training.tasks()
     names = [task.subtask for task in tasks]
     if selection.train != training.train or names != [task.subtask for task in selection.tasks]:

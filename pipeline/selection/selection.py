@@ -124,7 +124,7 @@ def select(
     source = data.source
     _require_layer(source.grid, max_layer)
     among = heads_up_to([*grid_widths(source.grid)], max_layer)
-    tasks = data.tasks()
+    tasks = data.tasks(named=True)
     is_choice = not heads_from and not use_heads and len(grid_widths(source.grid)) > 1
     _require_examples(tasks, rule, is_choice=is_choice)
     if use_heads is not None:

@@ -94,8 +94,11 @@ class TrainingData(Protocol):
         """How many rows there are at most."""
         ...
 
-    def tasks(self) -> list[TrainingTask]:
-        """Return the examples by subtask, with their labels; SelectionError as `training_tasks`."""
+    def tasks(self, *, named: bool = False) -> list[TrainingTask]:
+        """Return the examples by subtask; if `named`, classes that have texts alone will do.
+
+        SelectionError as `training_tasks`.
+        """
         ...
 
     def clusters(self) -> list[str]:
@@ -141,9 +144,9 @@ class StoredTraining:
         """The planned examples."""
         return len(self.store.manifest.plan.splits["train"].ids)
 
-    def tasks(self) -> list[TrainingTask]:
-        """See `named_tasks`."""
-        return named_tasks(self.store)
+    def tasks(self, *, named: bool = False) -> list[TrainingTask]:
+        """See `training_tasks` and `named_tasks`."""
+        return named_tasks(self.store) if named else training_tasks(self.store)
 
     def clusters(self) -> list[str]:
         """Examples that share an image or a group share a cluster."""
@@ -194,7 +197,7 @@ class TrainingArrays:
             [[name, self.classes[n]] for name, n in zip(self.ids, self.labels, strict=True)]
         )
 
-    def tasks(self) -> list[TrainingTask]:
+    def tasks(self, *, named: bool = False) -> list[TrainingTask]:
         """Return the one task; SelectionError for one class."""
         _check_classes(None, self.classes, set(self.classes))
         rows = np.arange(len(self.labels))
@@ -283,7 +286,15 @@ def training_tasks(store: FeatureStore) -> list[TrainingTask]:
         There are none, a class has no usable example, or a subtask has one class only.
     """
     if _has_names_alone(store):
-        raise no_examples(str(store.path))
+        raise SelectionError(
+            f"{store.path} has no training examples, only the names of its classes; add some with"
+            " savs extract --append --train FILE, or use `savs select --readout clip` or hec-t"
+        )
+    if "train" in store.manifest.plan.splits and not store.manifest.plan.splits["train"].ids:
+        raise SelectionError(
+            f"{store.path} has no training examples: `savs classify` made it, by the heads of a"
+            " classifier; select from the store of that one"
+        )
     usable = store.examples("train").with_row_index("row")
     planned = store.in_order("train", pl.concat([usable, store.skipped("train")], how="diagonal"))
     tasks = []
@@ -322,14 +333,6 @@ def named_tasks(store: FeatureStore) -> list[TrainingTask]:
         only = _only(own["prompt"]), _only(own["media"].list.len())
         tasks.append(TrainingTask(name, classes, nothing, nothing, *only))
     return tasks
-
-
-def no_examples(name: str) -> SelectionError:
-    """Return the error for a store that has the names of classes alone."""
-    return SelectionError(
-        f"{name} has no training examples, only the names of its classes; add some with"
-        " savs extract --append --train FILE, or use `savs select --readout clip` or hec-t"
-    )
 
 
 def _has_names_alone(store: FeatureStore) -> bool:
