@@ -12,10 +12,9 @@ with lazy_imports(globals()):
     from savs.pipeline.classifying.batch_step import ClassifyBatches
     from savs.pipeline.classifying.bundle.bundle import Bundle, write_bundle
     from savs.pipeline.classifying.bundle.hub import push
-    from savs.pipeline.classifying.classification import classify
+    from savs.pipeline.classifying.classification import Classification, classify
     from savs.pipeline.classifying.estimator import SavsClassifier
     from savs.pipeline.classifying.heads_classifier import HeadsClassifier
-    from savs.pipeline.classifying.result import Classification
     from savs.pipeline.evaluation.assessment import Evaluation
     from savs.pipeline.evaluation.calibrate import calibrate
     from savs.pipeline.evaluation.compare.compare import across_data_sets, compare, method_table

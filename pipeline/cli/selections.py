@@ -60,7 +60,9 @@ def find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") ->
         say(f"no selection yet: selected {len(selection.tasks[0].heads)} heads")
         return calibrated(store, selection)[0]
     selection = pipeline.load_selection(saved, readout=readout)
-    if not is_of_store(selection, store):
+    trains = store.manifest.plan.splits.get("train")
+    is_classified = trains is not None and not trains.ids  # `classify` saved its classifier there
+    if not (is_classified or is_of_store(selection, store)):
         name = rule.file.name if rule.file else rule.name
         raise SelectionError(
             f"{saved} holds a selection of other training examples than the store's; run"

@@ -159,8 +159,12 @@ class SelectedHeads:
         *,
         allow_other_prompt: bool = False,
         risk: float | None = None,
+        is_compared: bool = False,
     ) -> None:
-        """Check that the selection can classify these examples; without one, make a default one."""
+        """Check that the selection can classify these examples; without one, make a default one.
+
+        `is_compared` says that `classify` has compared model and prompts, which allows more.
+        """
         self._notes: list[str] = []
         if selection is None:
             selection = _default_selection(store)
@@ -170,9 +174,10 @@ class SelectedHeads:
                 "no selection was given: the default one was made"
                 f" ({len(selection.tasks[0].heads)} heads, readout {selection.readout})"
             )
-        require_same_model(store, selection)
+        if not is_compared:
+            require_same_model(store, selection)
         self._notes += older_note(selection, store.manifest)
-        self._is_allowed = is_of_store(selection, store) or allow_other_prompt
+        self._is_allowed = is_compared or is_of_store(selection, store) or allow_other_prompt
         if not self._is_allowed:
             require_same_prompt(selection, store.examples("test"), is_allowed=False)
         self._risk_notes = risk_notes(selection, risk)

@@ -10,6 +10,7 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.config_json import SelectionConfig, TaskConfig, grid_widths
 from savs.stores import FeatureStore
+from savs.stores.format.layout import digest
 from savs.stores.format.manifest import FeatureSource
 from savs.stores.read.store import require_store
 
@@ -51,6 +52,12 @@ def usable_source(selection: SelectionConfig, ours: FeatureSource) -> FeatureSou
     if all(head in held and held[head] == meant[head] for head in selection.heads):
         return replace(selection.source, grid=ours.grid)  # one of the two may be of a slim store
     return selection.source
+
+
+def has_layer_weights(source: FeatureSource) -> bool:
+    """Return whether a source says which weights each layer has, so that few can be compared."""
+    parts = source.model.get("layer_weights")
+    return isinstance(parts, list) and digest(parts) == source.model.get("weights")
 
 
 def require_same_prompt(

@@ -251,7 +251,7 @@ def _agreed(
         raise StoreMismatchError(
             f"{path} was extracted with other settings:\n  "
             + "\n  ".join(differences)
-            + "\nuse those settings, or pass another folder as --out"
+            + "\nuse those settings, or pass another --out"
         )
     try:
         plan = make_plan(rows, shard_rows, found.plan)

@@ -77,7 +77,13 @@ def show_command(
     print_table(
         ["split", "subtask", "class", "examples", "skipped"],
         [
-            [c["split"], c["subtask"] or "-", c["label"], f"{c['examples']:,}", f"{c['skipped']:,}"]
+            [
+                c["split"],
+                c["subtask"] or "-",
+                c["label"] or "-",
+                f"{c['examples']:,}",
+                f"{c['skipped']:,}",
+            ]
             for c in facts["classes"]
         ],
     )

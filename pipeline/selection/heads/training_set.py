@@ -73,6 +73,11 @@ def training_tasks(store: FeatureStore) -> list[TrainingTask]:
             f"{store.path} has no training examples, only the names of its classes; add some with"
             " savs extract --append --train FILE, or use `savs select --readout clip` or hec-t"
         )
+    if "train" in store.manifest.plan.splits and not store.manifest.plan.splits["train"].ids:
+        raise SelectionError(
+            f"{store.path} has no training examples: `savs classify` made it, by the heads of a"
+            " classifier; select from the store of that one"
+        )
     usable = store.examples("train").with_row_index("row")
     planned = store.in_order("train", pl.concat([usable, store.skipped("train")], how="diagonal"))
     tasks = []
