@@ -46,7 +46,7 @@ class Folds:
         counts = sorted({part.folds for part in self._parts})
         least = min(part.kept[0] for part in self._parts)
         most = max(part.kept[1] for part in self._parts)
-        shares = sorted({f"{100 * share:.0f} %" for share in (least, most)}, key=len)
+        shares = dict.fromkeys(f"{100 * share:.0f} %" for share in (least, most))  # once if equal
         return [
             "cross-validated on the training examples, in"
             f" {' or '.join(map(str, counts))} folds: each is classified by heads that were chosen"
