@@ -13,7 +13,7 @@ from savs.pipeline.selection.calibration import AXES, CENTROIDS, Calibration, ha
 from savs.pipeline.selection.config_json import SelectionConfig, TaskConfig
 from savs.pipeline.selection.readouts import Readout
 from savs.pipeline.selection.selection import Selection
-from savs.stores.tensor_file import TensorForm
+from savs.pipeline.selection.tensor_file import TensorForm
 
 NONCONFORMITY = "nonconformity"
 

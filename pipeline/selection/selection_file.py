@@ -14,6 +14,14 @@ import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.running.result_files import (
+    CLASSIFIER,
+    CONFIG,
+    SELECT,
+    copy_result,
+    read_json,
+    write_json,
+)
 from savs.pipeline.selection.compatibility import require_selection
 from savs.pipeline.selection.config_json import (
     FORMAT,
@@ -31,17 +39,9 @@ from savs.pipeline.selection.fitted_arrays import (
 from savs.pipeline.selection.readouts import BUILT_IN, Readout, choose_readout
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.task_selection import TaskSelection
+from savs.pipeline.selection.tensor_file import read_tensors, write_tensors
 from savs.stores import ResultError
 from savs.stores.format.layout import digest
-from savs.stores.results import (
-    CLASSIFIER,
-    CONFIG,
-    SELECT,
-    copy_result,
-    read_json,
-    write_json,
-)
-from savs.stores.tensor_file import read_tensors, write_tensors
 
 
 def save_selection(selection: Selection, folder: str | Path) -> Path:

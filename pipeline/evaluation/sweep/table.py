@@ -30,7 +30,7 @@ from savs.pipeline.evaluation.statistics.paired_tests import (
     mean_over_data_sets,
     subtract,
 )
-from savs.stores.results import read_table, whole_result, write_table
+from savs.pipeline.running.result_files import read_table, whole_result, write_table
 
 VALUES_FILE = "values.parquet"
 SUMMARY_FILE = "summary.parquet"

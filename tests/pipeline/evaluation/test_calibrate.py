@@ -13,12 +13,12 @@ from savs.pipeline import calibrate, evaluate, load_selection, save_selection, s
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.left_out import leave_out
 from savs.pipeline.evaluation.predictions import risk_notes
+from savs.pipeline.running.result_files import CLASSIFIER
 from savs.pipeline.selection.fitted_arrays import check_values
 from savs.pipeline.selection.heads.centroids import class_centroids
 from savs.pipeline.selection.heads.typicality import typicality
 from savs.pipeline.selection.readouts import READOUTS
 from savs.stores import ResultError
-from savs.stores.results import CLASSIFIER
 from stores import make_store
 
 SHOTS, TEST = 20, 60
