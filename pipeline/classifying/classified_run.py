@@ -25,12 +25,12 @@ from savs.pipeline.classifying.prediction_table import (
 )
 from savs.pipeline.errors import OutputError
 from savs.pipeline.extraction.model_run import Outcome
+from savs.pipeline.running.result_files import CONFIG, file_sha256, results_folder
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_file import save_selection
 from savs.stores import StoreMismatchError, reserve, store_of
 from savs.stores.format.layout import Facts, digest
 from savs.stores.format.manifest import read_manifest
-from savs.stores.results import CONFIG, file_sha256, results_folder
 from savs.stores.write.opening import Reservation
 
 LISTED = ("id", "prediction", "unsure", "atypical", "reason")

@@ -21,10 +21,10 @@ from savs.datasets.splits.shared_media import digests_of
 from savs.pipeline.classifying.new_images import Group
 from savs.pipeline.errors import OutputError
 from savs.pipeline.extraction.appending import as_examples, stored_rows
+from savs.pipeline.running.result_files import file_sha256, write_json
 from savs.pipeline.selection.selection_config import SelectionConfig
 from savs.stores import FeatureStore, ShardSpec
 from savs.stores.format.layout import CLAIMS, MANIFEST, RESULTS, Facts, decode_json
-from savs.stores.results import file_sha256, write_json
 from savs.stores.write.opening import require_no_writer
 
 STORE = ".store"

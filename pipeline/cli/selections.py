@@ -46,10 +46,10 @@ def find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") ->
         The store's is of other training examples than it has now.
     """
     from savs.pipeline.errors import SelectionError
+    from savs.pipeline.running.result_files import CONFIG, results_folder
     from savs.pipeline.selection.readouts import BUILT_IN
     from savs.pipeline.selection.selection_config import is_of_store
     from savs.stores.files.addresses import is_remote
-    from savs.stores.results import CONFIG, results_folder
 
     readout = None if rule in BUILT_IN.values() else rule  # a built-in one is found by its name
     if path is not None:
@@ -113,8 +113,8 @@ def keep_other_results(folder: Path, selection: Path) -> None:
 
     A usage error where the folder, which has the name of the selection's, holds another selection.
     """
+    from savs.pipeline.running.result_files import CONFIG
     from savs.pipeline.selection.selection_file import selection_folder, selection_run
-    from savs.stores.results import CONFIG
 
     is_beside = real_path(selection_folder(selection)).parent == real_path(folder).parent
     if is_beside or not (folder / CONFIG).exists():
@@ -157,7 +157,7 @@ def parse_names(option: str, text: str, others: str = "") -> "list[Head]":
 
 def saved_selection(store: "FeatureStore") -> Path:
     """Return the folder of the selection that `savs select` leaves in a store."""
-    from savs.stores.results import results_folder
+    from savs.pipeline.running.result_files import results_folder
 
     return results_folder(store.path, VOTE)
 

@@ -16,6 +16,7 @@ from savs.foundation.files import regular_size
 from savs.foundation.frames import scan_parquet
 from savs.pipeline.evaluation.evaluation import task_features
 from savs.pipeline.running.output_files import media_of_cell
+from savs.pipeline.running.result_files import reading
 from savs.pipeline.selection.readouts import ClassScores
 from savs.pipeline.selection.selection import Selection, TaskSelection, only_subtask
 from savs.pipeline.selection.selection_config import (
@@ -25,7 +26,6 @@ from savs.pipeline.selection.selection_config import (
 )
 from savs.stores import FeatureStore
 from savs.stores.format.layout import THUMBNAIL_COLUMN
-from savs.stores.results import reading
 
 SCHEMA = {
     "id": pl.String,

@@ -14,6 +14,14 @@ import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.running.result_files import (
+    CLASSIFIER,
+    CONFIG,
+    SELECT,
+    copy_result,
+    read_json,
+    write_json,
+)
 from savs.pipeline.selection.calibration import AXES, CENTROIDS, Calibration, has_centroids
 from savs.pipeline.selection.readouts import BUILT_IN, Readout, choose_readout
 from savs.pipeline.selection.selection import Selection, TaskSelection
@@ -25,17 +33,9 @@ from savs.pipeline.selection.selection_config import (
     parse_config,
     require_selection,
 )
+from savs.pipeline.selection.tensor_file import TensorForm, read_tensors, write_tensors
 from savs.stores import ResultError
 from savs.stores.format.layout import digest
-from savs.stores.results import (
-    CLASSIFIER,
-    CONFIG,
-    SELECT,
-    copy_result,
-    read_json,
-    write_json,
-)
-from savs.stores.tensor_file import TensorForm, read_tensors, write_tensors
 
 
 def save_selection(selection: Selection, folder: str | Path) -> Path:

@@ -13,6 +13,13 @@ from savs.datasets.example import split_prompt
 from savs.foundation.files import PARTIAL, left_overs_of
 from savs.pipeline.classifying.bundle.card import model_card
 from savs.pipeline.errors import ExportError
+from savs.pipeline.running.result_files import (
+    CLASSIFIER,
+    CONFIG,
+    unfinished_result,
+    whole_result,
+    write_file,
+)
 from savs.pipeline.selection.readouts import Readout
 from savs.pipeline.selection.selection import only_subtask
 from savs.pipeline.selection.selection_config import SelectionConfig
@@ -25,7 +32,6 @@ from savs.pipeline.selection.selection_file import (
 from savs.stores import FeatureStore, ResultError
 from savs.stores.format.layout import LOGIT_SCALE
 from savs.stores.read.store import require_store
-from savs.stores.results import CLASSIFIER, CONFIG, unfinished_result, whole_result, write_file
 
 CARD = "README.md"
 PREDICT = "predict.py"

@@ -11,8 +11,8 @@ from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.heads.centroids import TIE, few_threads, normalise
 from savs.pipeline.selection.heads.head_scores import SCORINGS, HeadScores
+from savs.pipeline.selection.tensor_file import TensorForm
 from savs.stores.format.layout import Sha256, Text
-from savs.stores.tensor_file import TensorForm
 
 NAME = r"^[\w-]+\Z"
 """Form of a readout's name, which names a folder of results, too."""

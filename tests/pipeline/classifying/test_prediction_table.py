@@ -13,7 +13,7 @@ from savs.pipeline.classifying.prediction_table import (
     write_predictions,
 )
 from savs.pipeline.errors import OutputError
-from savs.pipeline.evaluation.suggest.suggest import read_predictions
+from savs.pipeline.evaluation.suggest import read_predictions
 
 
 def classified(ids, media, reasons) -> pl.DataFrame:

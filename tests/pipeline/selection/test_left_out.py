@@ -13,12 +13,12 @@ from savs.pipeline import calibrate, evaluate, load_selection, save_selection, s
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.cross_validation import assess_left_out
 from savs.pipeline.evaluation.predictions import risk_notes
+from savs.pipeline.running.result_files import CLASSIFIER
 from savs.pipeline.selection.calibration import typicality
 from savs.pipeline.selection.heads.centroids import class_centroids
 from savs.pipeline.selection.readouts import READOUTS
 from savs.pipeline.selection.selection_file import check_values
 from savs.stores import ResultError
-from savs.stores.results import CLASSIFIER
 from stores import make_store
 
 SHOTS, TEST = 20, 60
