@@ -219,6 +219,13 @@ def remove_noted(noted: Noted) -> None:
                 path.unlink()
 
 
+def remove_empty(folder: Path) -> None:
+    """Remove the folders in a folder that are empty, and itself if nothing is left in it."""
+    for place in sorted([folder, *filter(Path.is_dir, folder.rglob("*"))], reverse=True):
+        with suppress(OSError):  # it has files of others
+            place.rmdir()
+
+
 def regular_size(path: Path) -> int:
     """Return a file's size in bytes.
 

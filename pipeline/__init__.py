@@ -12,12 +12,10 @@ with lazy_imports(globals()):
     from savs.pipeline.classifying.batch_step import ClassifyBatches
     from savs.pipeline.classifying.bundle.bundle import Bundle, write_bundle
     from savs.pipeline.classifying.bundle.hub import push
-    from savs.pipeline.classifying.classification import classify
+    from savs.pipeline.classifying.classification import Classification, classify
     from savs.pipeline.classifying.estimator import SavsClassifier
     from savs.pipeline.classifying.heads_classifier import HeadsClassifier
-    from savs.pipeline.classifying.result import Classification
     from savs.pipeline.evaluation.assessment import Evaluation
-    from savs.pipeline.evaluation.calibrate import calibrate
     from savs.pipeline.evaluation.compare.compare import across_data_sets, compare, method_table
     from savs.pipeline.evaluation.evaluation import evaluate
     from savs.pipeline.evaluation.evaluation_file import save_evaluation
@@ -41,6 +39,7 @@ with lazy_imports(globals()):
     from savs.pipeline.reports.preview.preview import preview
     from savs.pipeline.reports.report.report import report
     from savs.pipeline.selection.heads.head_votes import heads_frame
+    from savs.pipeline.selection.left_out import calibrate
     from savs.pipeline.selection.selection import Selection, select
     from savs.pipeline.selection.selection_file import (
         load_selection,

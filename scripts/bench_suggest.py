@@ -32,8 +32,8 @@ from savs.pipeline.evaluation.suggest import (
     unit_features,
 )
 from savs.pipeline.selection.heads.head_scores import rank_heads
-from savs.pipeline.selection.heads.training_set import head_widths
 from savs.pipeline.selection.readouts import READOUTS, ClassScores
+from savs.pipeline.selection.training_data import head_widths
 from savs.stores import FeatureStore
 
 LABELLED, SUGGESTED, POOL, HEADS = 3, 20, 200, 20

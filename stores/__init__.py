@@ -1,4 +1,4 @@
-"""Feature stores: the only rooms that know HDF5 and result files."""
+"""Feature stores: the only room that knows HDF5."""
 
 from savs.foundation.imports import lazy_imports
 

@@ -11,8 +11,7 @@ from savs.datasets.errors import MediaError
 from savs.datasets.media.in_memory import file_bytes
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
-from savs.pipeline.classifying.estimator import SavsClassifier
-from savs.pipeline.classifying.given_images import image_name
+from savs.pipeline.classifying.estimator import SavsClassifier, image_name
 from savs.pipeline.evaluation.predictions import predicted, with_probability
 from savs.pipeline.extraction.model.model_options import AUTO
 from savs.pipeline.selection.readouts import Readout

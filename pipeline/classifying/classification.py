@@ -1,12 +1,11 @@
-"""`classify`: new images through the model of a classifier, predictions as they are made."""
+"""`classify`: the chosen heads of new images are extracted, and predictions are read from them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from savs.foundation.errors import ParameterError
-from savs.pipeline.classifying.result import Classification
 from savs.pipeline.extraction.entry_points import require_extra
 from savs.pipeline.extraction.model.model_options import PlacingKeywords
 from savs.pipeline.extraction.run_options import BatchKeywords, RunOptions
@@ -16,6 +15,8 @@ from savs.pipeline.running.options import sort_keywords
 from savs.pipeline.running.progress import SILENT, Reporting
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from savs.pipeline.selection.readouts import Readout
 
 
@@ -29,6 +30,29 @@ class ClassifyKeywords(
     QuestionKeywords, NewImageKeywords, PlacingKeywords, BatchKeywords, total=False
 ):
     """Further keyword arguments of `classify`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """Predictions of new images."""
+
+    predictions: "pl.DataFrame"
+    """Columns `CLASSIFIED_SCHEMA`, in the order of the input. With `out` these are in the file, and
+    here are only `id`, `prediction`, `unsure`, `atypical` and `reason` of all its rows."""
+    out: Path | None
+    """The file that has them."""
+    rows: int
+    """Examples that this run classified."""
+    seconds: float
+    """Time that they took, without loading the model."""
+    notes: tuple[str, ...]
+    """What limits the predictions."""
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """Id and reason of every example that could not be classified."""
+        rows = self.predictions.select("id", "reason").drop_nulls("reason")
+        return list(rows.iter_rows())
 
 
 def classify(
@@ -61,8 +85,9 @@ def classify(
         names on standard input. A table has columns `image` or `images`, and may have `id`,
         `question` and `subtask`; labels are not read.
     out
-        `*.csv`, `*.jsonl` or `*.parquet`: grows while images are classified; rows that are there
-        already are kept and not made again.
+        `*.csv`, `*.jsonl` or `*.parquet`: the table of all images that this and earlier runs were
+        given. The features that it is made of are in a store, `OUT.store`, which later runs go on
+        with; without `out` nothing is kept.
     model, revision, dtype
         In place of those that the classifier records.
     readout
@@ -104,16 +129,13 @@ def classify(
     >>> classify("features/results/vote", "photos", out="photos.csv")  # doctest: +SKIP
     """
     require_extra()
-    from savs.pipeline.classifying.bundle.hub import find_classifier
     from savs.pipeline.classifying.classified_run import ClassifiedRun
+    from savs.pipeline.classifying.classifiers import load_classifiers
+    from savs.pipeline.classifying.filling import Filling
     from savs.pipeline.classifying.model_match import model_options
     from savs.pipeline.classifying.new_images import fetching_for, find_new_images, prompt_table
-    from savs.pipeline.classifying.several import combine
-    from savs.pipeline.classifying.shared_predictions import require_shareable
     from savs.pipeline.evaluation.predictions import risk_notes
-    from savs.pipeline.selection.compatibility import require_same_prompt
-    from savs.pipeline.selection.older import older_note_beside
-    from savs.pipeline.selection.selection_file import load_selection, selection_folder
+    from savs.pipeline.selection.selection_config import require_same_prompt
 
     asked, reading, placing, batches = sort_keywords(
         *("classify", options),
@@ -128,39 +150,47 @@ def classify(
     rank = find_rank()
     if rank.ranks > 1:
         require_shareable(names, out, force=force)
-    if isinstance(classifier, Mapping):
-        places = {name: find_classifier(own, reporting.say) for name, own in classifier.items()}
-        parts = {name: load_selection(own, readout=readout) for name, own in places.items()}
-        selection = combine(parts)
-        older = [
-            f"{name}: {note}"
-            for name, own in places.items()
-            for note in older_note_beside(selection_folder(own), parts[name])
-        ]
-    else:
-        place = find_classifier(classifier, reporting.say)
-        selection = load_selection(place, readout=readout)
-        older = older_note_beside(selection_folder(place), selection)
+    selection, older = load_classifiers(classifier, readout, reporting.say)
     loading = model_options(selection, model=model, revision=revision, dtype=dtype, placing=placing)
-    given = InputOptions(**reading)
-    with fetching_for(out, given) as fetching:
-        found = find_new_images(selection, names, given, fetching, question, subtask)
+    reads = InputOptions(**reading)
+    with fetching_for(out, reads) as fetching:
+        found = find_new_images(selection, names, reads, fetching, question, subtask)
         prompts = require_same_prompt(
             selection, prompt_table(found.groups), is_allowed=allow_other_prompt
         )
         prompts += risk_notes(selection, risk)
         for note in [*found.notes, *(f"note: {line}" for line in (*older, *prompts))]:
             reporting.say(note)
-        running = ClassifiedRun(
-            *(selection, found.groups, loading, RunOptions(**batches), reporting),
+        filling = Filling(
+            selection=selection,
+            loading=loading,
+            run=RunOptions(**batches, retry_skipped=retry_skipped),
+            reporting=reporting,
+            question=question,
             allow_other_prompt=allow_other_prompt,
-            risk=risk,
             rank=rank,
+            resumes="" if out is None else str(out),
         )
-        if out is None:
-            done = running.in_memory()
-        elif rank.ranks > 1:
-            done = running.to_shared_file(out, question=question, retry_skipped=retry_skipped)
-        else:
-            done = running.to_file(out, question=question, retry_skipped=retry_skipped, force=force)
-    return replace(done, notes=(*older, *prompts, *done.notes))
+        run = ClassifiedRun(selection, found.groups, filling, risk)
+        predictions, done = run.in_memory() if out is None else run.to_file(out, force=force)
+    notes = (*older, *prompts, *done.notes)
+    return Classification(predictions, out, done.rows, done.seconds, notes)
+
+
+def require_shareable(inputs: Sequence[str], out: Path | None, *, force: bool) -> Path:
+    """Return the output, if several processes can run the same command.
+
+    Raises
+    ------
+    ParameterError
+        They would have no file in common, replace it each by itself, or share standard input.
+    """
+    from savs.pipeline.classifying.new_images import STDIN
+
+    if out is None:
+        raise ParameterError("several processes share an output file; pass --out FILE")
+    if force:
+        raise ParameterError(f"several processes would each replace {out}; remove it before")
+    if STDIN in inputs:
+        raise ParameterError("several processes cannot share standard input; pass names, or a file")
+    return out

@@ -1,6 +1,7 @@
 """`SavsClassifier`: images to classes, with the conventions of scikit-learn."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,22 +10,27 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from savs.datasets.example import split_prompt
-from savs.datasets.media.in_memory import Pictured
+from savs.datasets.example import NATIVE, split_prompt
+from savs.datasets.media.containers import container_of
+from savs.datasets.media.in_memory import Pictured, file_bytes, is_pictured
+from savs.datasets.media.media import sha256
+from savs.datasets.media.videos import DEFAULT_FRAMES
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.bundle.hub import find_classifier
-from savs.pipeline.classifying.chosen_heads import probabilities
-from savs.pipeline.classifying.feature_cache import ImageHeads
-from savs.pipeline.classifying.given_images import contents_of, heads_of
-from savs.pipeline.classifying.image_selection import select_of_images
-from savs.pipeline.classifying.model_match import model_options, require_match
+from savs.pipeline.classifying.feature_cache import FeatureCache, ImageHeads, features_key, pinned
+from savs.pipeline.classifying.heads_classifier import probabilities
+from savs.pipeline.classifying.model_match import decoding_of, model_options, require_match
+from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.entry_points import require_extra
 from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions
 from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.readouts import ClassScores, Readout
-from savs.pipeline.selection.selection import Selection
+from savs.pipeline.selection.selection import Selection, select
+from savs.pipeline.selection.selection_config import SelectionConfig
 from savs.pipeline.selection.selection_file import load_selection, save_selection
+from savs.pipeline.selection.training_data import TrainingArrays
 
 
 class SavsClassifier(ClassifierMixin, BaseEstimator):
@@ -120,18 +126,24 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         contents = contents_of(images)
         if labels is None:
             raise ParameterError("fit needs labels, one for each image")
-        given = column_or_1d(labels)
-        check_classification_targets(given)
-        if len(given) != len(contents):
-            raise ParameterError(f"there are {len(contents)} images and {len(given)} labels")
+        labels = column_or_1d(labels)
+        check_classification_targets(labels)
+        if len(labels) != len(contents):
+            raise ParameterError(f"there are {len(contents)} images and {len(labels)} labels")
         question = self._question()
-        classes, numbers = np.unique(given, return_inverse=True)
-        self.selection_ = select_of_images(
-            *(self._read(contents, question).whole(), contents, tuple(map(str, classes)), numbers),
+        classes, numbers = np.unique(labels, return_inverse=True)
+        heads = self._read(contents, question).whole()
+        training = TrainingArrays(
+            source=heads.source,
+            values=heads.features()[1],
+            labels=numbers,
+            classes=tuple(map(str, classes)),
+            ids=[sha256(data) for data in contents],
             question=question,
-            heads=self.heads,
-            readout=self.readout,
-            scoring=self.scoring,
+            media=1,
+        )
+        self.selection_ = _selected(
+            training, heads=self.heads, readout=self.readout, scoring=self.scoring
         )
         self.classes_ = classes
         return self
@@ -153,9 +165,8 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         They are calibrated where `fit`, or the `select` of a loaded classifier, could do that.
         Otherwise they are shares of votes or scores.
         """
-        found = self._scores(images)
         task = self.selection_.only_task()
-        return probabilities(found, self.selection_.readout, task.calibration)
+        return probabilities(self._scores(images), self.selection_.readout, task.calibration)
 
     def __call__(self, image: Pictured) -> Any:
         """Return the label of one image."""
@@ -168,16 +179,16 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         """
         selection = self.selection_
         question = selection.only_task().question or self._question()
-        found = self._read(contents, question, selection)
-        require_match(selection, found.source, allow_other_prompt=False)
-        return found
+        heads = self._read(contents, question, selection)
+        require_match(selection, heads.source, allow_other_prompt=False)
+        return heads
 
-    def score_heads(self, found: ImageHeads) -> ClassScores:
+    def score_heads(self, heads: ImageHeads) -> ClassScores:
         """Return the scores of the images that have heads."""
         task = self.selection_.only_task()
-        heads, _, features = found.features()
+        names, features = heads.features()
         width = max(self.selection_.lengths(task)["width"], 1)
-        return task.fitted.scores(features[[heads.index(head) for head in task.heads], :, :width])
+        return task.fitted.scores(features[[names.index(head) for head in task.heads], :, :width])
 
     def save(self, folder: str | Path) -> Path:
         """Save the classifier as `select` does, and return the folder.
@@ -236,7 +247,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         options = model_options(
             selection, model=model, revision=None, dtype=None, placing={"device": device}
         )
-        made = cls(
+        loaded = cls(
             options.model,
             heads=len(task.heads),
             readout=selection.rule if selection.readout_file else selection.readout,
@@ -251,9 +262,9 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
             batch_size=batch_size,
             cache=cache,
         )
-        made.selection_ = selection
-        made.classes_ = np.array(task.classes)
-        return made
+        loaded.selection_ = selection
+        loaded.classes_ = np.array(task.classes)
+        return loaded
 
     def __sklearn_tags__(self) -> Any:
         """Return what scikit-learn should know: a row of `X` is an image, not a row of numbers."""
@@ -292,8 +303,126 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
             min_pixels=self.min_pixels,
             max_pixels=self.max_pixels,
         )
-        return heads_of(
-            *(contents, question, options, RunOptions(batch_size=self.batch_size)),
+        return heads_of_images(
+            contents,
+            question,
+            options,
+            RunOptions(batch_size=self.batch_size),
             selection=selection,
             cache=self.cache,
         )
+
+
+def _selected(
+    training: TrainingArrays, *, heads: int | None, readout: str | Path | Readout, scoring: str
+) -> Selection:
+    """Return a selection, calibrated where the images are enough to leave some out."""
+    selection = select(training, heads=heads, readout=readout, scoring=scoring)
+    if not selection.rule.calibrates:
+        return selection
+    try:
+        return calibrate(training, selection).selection
+    except SelectionError:  # a class has too few different images
+        return selection
+
+
+def contents_of(images: Any) -> list[bytes]:
+    """Return the bytes of a list of images, see `file_bytes`.
+
+    Raises
+    ------
+    ParameterError
+        It is one image, or empty.
+    MediaError
+        One cannot be read; the error names its place in the list.
+    """
+    if is_pictured(images) and not (isinstance(images, np.ndarray) and _is_list(images)):
+        raise ParameterError(
+            "expected a list of images, got one; pass [image], or call the classifier: model(image)"
+        )
+    plain = (str(image) if isinstance(image, np.str_) else image for image in images)
+    contents = [file_bytes(image, image_name(number)) for number, image in enumerate(plain)]
+    if not contents:
+        raise ParameterError("there are no images; pass at least one")
+    return contents
+
+
+def _is_list(images: np.ndarray[Any, Any]) -> bool:
+    """Return whether an array is of images, or of paths, and not an image itself."""
+    return images.dtype != np.uint8 or images.ndim == 4
+
+
+def heads_of_images(
+    contents: Sequence[bytes],
+    question: str,
+    options: ModelOptions,
+    run: RunOptions,
+    *,
+    selection: SelectionConfig | None,
+    cache: str | Path | bool | None,
+) -> ImageHeads:
+    """Return the heads of images: those that the cache has, and the others through the model.
+
+    torch is imported and the model is loaded only where an image is not in the cache.
+
+    Parameters
+    ----------
+    contents
+        Image files.
+    question, options, run
+        As `read_heads` takes them.
+    selection
+        The classifier whose layers alone are needed, and which says how media are decoded. With a
+        cache all layers are read: another fit may need them.
+    cache
+        A folder, None for that of the user, or False for none.
+
+    Returns
+    -------
+    ImageHeads
+        Without a cache, images that cannot be decoded are skipped; they are called `image N`.
+
+    Raises
+    ------
+    MediaError
+        With a cache, an image cannot be decoded.
+    """
+    decoding = _training_decoding(contents) if selection is None else decoding_of(selection)
+
+    def read(images: Mapping[str, bytes], of: SelectionConfig | None) -> ImageHeads:
+        from savs.pipeline.classifying.image_heads import read_heads
+
+        return read_heads(images, question, options, run, decoding, of)
+
+    if cache is False:
+        return read({image_name(number): data for number, data in enumerate(contents)}, selection)
+
+    options = pinned(options)
+    digests = [sha256(data) for data in contents]
+    places = {name: place for place, name in enumerate(digests)}
+
+    def compute(missing: Sequence[str]) -> ImageHeads:
+        wanted = [places[name] for name in missing]
+        return read({image_name(place): contents[place] for place in wanted}, None).whole()
+
+    folder = _cache_folder(cache) / features_key(options, question, decoding)
+    return FeatureCache(folder).get(digests, compute)
+
+
+def image_name(number: int) -> str:
+    """Return what errors call an image of a list."""
+    return f"image {number}"
+
+
+def _training_decoding(contents: Sequence[bytes]) -> dict[str, Any]:
+    """Return how training media are decoded, as `decoding_of` has it: nothing without videos."""
+    if not any(map(container_of, contents)):
+        return {}
+    return {"video": NATIVE, "video_frames": DEFAULT_FRAMES}
+
+
+def _cache_folder(cache: str | Path | bool | None) -> Path:
+    if isinstance(cache, str | Path):
+        return Path(cache)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "savs" / "features"

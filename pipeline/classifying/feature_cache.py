@@ -1,16 +1,20 @@
 """Features of images on the disk by their content: no image goes through a model twice.
 
-A folder belongs to one model and prompt. A file `SHA-256.heads` holds the heads of the image of
-that content in the model's type, and a checksum. Processes that share a folder take turns at the
-model: one that waited finds what the other computed.
+A folder belongs to one model and prompt. A file
+`SHA-256.heads` holds the heads of the image of that content in the model's type, and a checksum.
+Processes that share a folder take turns at the model: one that waited finds what the other
+computed.
 """
 
 import fcntl
+import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -18,15 +22,19 @@ import numpy as np
 from savs.datasets.errors import MediaError
 from savs.foundation.arrays import Array
 from savs.foundation.files import whole_file
-from savs.pipeline.errors import OutputError
-from savs.stores import LayerGrid
-from savs.stores.format.layout import STORED_DTYPES, decode_json, to_float32
+from savs.pipeline.errors import ModelError, OutputError
+from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.prompt_form import parse_form
+from savs.pipeline.selection.training_data import grid_widths
+from savs.stores import Head, LayerGrid
+from savs.stores.format.layout import STORED_DTYPES, decode_json, digest, to_float32
 from savs.stores.format.manifest import FeatureSource
 
 SOURCE = "source.json"
 """What the features of a folder are of."""
 HEADS = ".heads"
 CRC_BYTES = 4
+CONFIG = "config.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +56,71 @@ class ImageHeads:
             raise MediaError(reason if name in reason else f"{name}: {reason}")
         return self
 
-    def features(self) -> tuple[list[tuple[int, int]], list[int], Array]:
-        """Return the heads, their widths, and `(heads, images, d)` float32.
+    def features(self) -> tuple[list[Head], Array]:
+        """Return the heads, and their `(heads, images, d)` float32 features.
 
         Narrow heads are padded with zeros.
         """
-        heads = [(layer.layer, head) for layer in self.grid for head in layer.heads]
-        widths = [layer.head_dim for layer in self.grid for _ in layer.heads]
-        found = np.zeros((len(heads), len(self.values), max(widths)), np.float32)
-        starts = np.cumsum([0, *widths])
-        for place, width in enumerate(widths):
-            own = self.values[:, starts[place] : starts[place] + width]
-            found[place, :, :width] = to_float32(np.ascontiguousarray(own), self.source.dtype)
-        return heads, widths, found
+        widths = grid_widths(self.grid)
+        features = np.zeros((len(widths), len(self.values), max(widths.values())), np.float32)
+        start = 0
+        for number, width in enumerate(widths.values()):
+            columns = self.values[:, start : start + width]
+            features[number, :, :width] = to_float32(
+                np.ascontiguousarray(columns), self.source.dtype
+            )
+            start += width
+        return [*widths], features
+
+
+def pinned(options: ModelOptions) -> ModelOptions:
+    """Return options with the commit that the local cache has of a model on the hub.
+
+    So what is loaded later is what features were kept of, even if its branch moves on. Unchanged
+    for a folder, and for a model that was never fetched.
+    """
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    if Path(options.path).is_dir():
+        return options
+    try:
+        config = try_to_load_from_cache(options.path, CONFIG, revision=options.revision)
+    except HFValidationError as error:
+        raise ModelError(
+            f"model {options.path!r} is neither a local folder nor an id of the hub, owner/name"
+        ) from error
+    return (
+        replace(options, revision=Path(config).parent.name) if isinstance(config, str) else options
+    )
+
+
+def features_key(options: ModelOptions, question: str, decoding: Mapping[str, Any]) -> str:
+    """Return a digest of all that features of an image depend on, beside the image.
+
+    A folder is known by its files' names, sizes and times: one that is changed has another key.
+    """
+    form = options.prompt_template
+    facts: dict[str, Any] = {
+        "model": options.path,
+        "revision": options.revision,
+        "files": _files(Path(options.path)),
+        "dtype": options.dtype,
+        "pixels": options.pixels,
+        "prompt_template": None if form is None else parse_form(form).text,
+        "question": question,
+        "decoding": dict(decoding),
+        "versions": [version("savs"), version("transformers"), version("torch")],
+    }
+    return digest(facts)
+
+
+def _files(folder: Path) -> list[list[Any]]:
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        files = [(entry.name, entry.stat()) for entry in entries if entry.is_file()]
+    return sorted([name, stat.st_size, stat.st_mtime_ns] for name, stat in files)
 
 
 Compute = Callable[[Sequence[str]], ImageHeads]
@@ -88,49 +148,49 @@ class FeatureCache:
             with self._turn():
                 source = self._source()
                 rows = self._read(wanted, source) if source is not None else {}
-                missing = [digest for digest in wanted if digest not in rows]
+                missing = [name for name in wanted if name not in rows]
                 if missing:
-                    made = compute(missing)
-                    source = self._keep(missing, made, source)
-                    rows |= dict(zip(missing, made.values, strict=True))
+                    heads = compute(missing)
+                    source = self._keep(missing, heads, source)
+                    rows |= dict(zip(missing, heads.values, strict=True))
         assert source is not None
-        return ImageHeads(source, source.grid, np.stack([rows[digest] for digest in digests]))
+        return ImageHeads(source, source.grid, np.stack([rows[name] for name in digests]))
 
     def _read(self, digests: Sequence[str], source: FeatureSource) -> dict[str, Array]:
         """Return the rows that are there and whole."""
         dtype = STORED_DTYPES[source.dtype]
         size = sum(len(grid.heads) * grid.head_dim for grid in source.grid) * dtype.itemsize
-        found = {}
-        for digest in digests:
+        rows = {}
+        for name in digests:
             try:
-                data = self._path(digest).read_bytes()
+                data = self._path(name).read_bytes()
             except FileNotFoundError:
                 continue
             if len(data) == size + CRC_BYTES and data[size:] == _crc(data[:size]):
-                found[digest] = np.frombuffer(data[:size], dtype)
-        return found
+                rows[name] = np.frombuffer(data[:size], dtype)
+        return rows
 
     def _keep(
-        self, digests: Sequence[str], made: ImageHeads, source: FeatureSource | None
+        self, digests: Sequence[str], heads: ImageHeads, source: FeatureSource | None
     ) -> FeatureSource:
-        if source is not None and source.to_json() != made.source.to_json():
+        if source is not None and source.to_json() != heads.source.to_json():
             raise OutputError(
                 f"{self.folder} holds features of another model than the one that runs; remove it,"
                 " or pass another cache"
             )
         with _disk(self.folder):
-            for digest, row in zip(digests, made.values, strict=True):
-                self._path(digest).parent.mkdir(exist_ok=True)
+            for name, row in zip(digests, heads.values, strict=True):
+                self._path(name).parent.mkdir(exist_ok=True)
                 data = row.tobytes()
-                with whole_file(self._path(digest)) as partial:
+                with whole_file(self._path(name)) as partial:
                     partial.write_bytes(data + _crc(data))
             if source is None:
                 with whole_file(self.folder / SOURCE) as partial:
-                    partial.write_bytes(msgspec.json.encode(made.source.to_json()))
-        return made.source
+                    partial.write_bytes(msgspec.json.encode(heads.source.to_json()))
+        return heads.source
 
-    def _path(self, digest: str) -> Path:
-        return self.folder / digest[:2] / f"{digest}{HEADS}"
+    def _path(self, name: str) -> Path:
+        return self.folder / name[:2] / f"{name}{HEADS}"
 
     def _source(self) -> FeatureSource | None:
         try:

@@ -10,8 +10,15 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
-from savs.pipeline.classifying.chosen_heads import choose_heads, probabilities
+from savs.pipeline.selection.calibration import Calibration
 from savs.pipeline.selection.readouts import ClassScores, Readout
+from savs.pipeline.selection.selection import select
+from savs.pipeline.selection.training_data import TrainingArrays
+from savs.stores import LayerGrid
+from savs.stores.format.manifest import FeatureSource
+
+LEAD = 1e-9
+"""By how much the chosen class is ahead of classes that tie with it."""
 
 
 class HeadsClassifier(ClassifierMixin, BaseEstimator):
@@ -79,17 +86,18 @@ class HeadsClassifier(ClassifierMixin, BaseEstimator):
         self.classes_, labels = np.unique(y, return_inverse=True)
         features = self._by_head(X)
         count, _, width = features.shape
-        self._chosen = choose_heads(
-            features,
-            labels,
-            [str(name) for name in self.classes_],
-            [(0, head) for head in range(count)],
-            [width] * count,
-            count=self.heads,
-            readout=self.readout,
-            scoring=self.scoring,
+        grid = (LayerGrid(0, tuple(range(count)), width),)
+        source = FeatureSource(model={}, processor={}, dtype="float32", prompt="", grid=grid)
+        training = TrainingArrays(
+            source=source,
+            values=features,
+            labels=labels,
+            classes=tuple(str(name) for name in self.classes_),
+            ids=[str(row) for row in range(len(labels))],
         )
-        self.heads_ = np.array(self._chosen.places)
+        selection = select(training, heads=self.heads, readout=self.readout, scoring=self.scoring)
+        self._readout, self._fitted = selection.readout, selection.only_task().fitted
+        self.heads_ = np.array([head for _, head in selection.only_task().heads])
         return self
 
     def predict(self, X: Any) -> Array:  # noqa: N803
@@ -102,13 +110,13 @@ class HeadsClassifier(ClassifierMixin, BaseEstimator):
 
         They are not calibrated; `sklearn.calibration.CalibratedClassifierCV` does that.
         """
-        found = self._scores(X)
-        return probabilities(found, self._chosen.rule.name)
+        scores = self._scores(X)
+        return probabilities(scores, self._readout)
 
     def _scores(self, X: Any) -> ClassScores:  # noqa: N803
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float32, reset=False)  # noqa: N806
-        return self._chosen.classify(self._by_head(X))
+        return self._fitted.scores(self._by_head(X)[self.heads_])
 
     def _by_head(self, values: Array) -> Array:
         """Return `(n, heads * width)` values as `(heads, n, width)`."""
@@ -119,3 +127,33 @@ class HeadsClassifier(ClassifierMixin, BaseEstimator):
                 f"head_dim is {width!r}, which {columns} columns are not a multiple of"
             )
         return np.ascontiguousarray(values.reshape(n, columns // width, width).transpose(1, 0, 2))
+
+
+def probabilities(
+    scores: ClassScores, readout: str, calibration: Calibration | None = None
+) -> Array:
+    """Return `(n, classes)` calibrated probabilities, float64, which sum to 1.
+
+    Without a calibration they are shares of the scores. The chosen class has the greatest, by a
+    billionth where the readout's tie rule decided.
+
+    Raises
+    ------
+    ParameterError
+        A user's readout gives negative scores, or none at all.
+    """
+    shares = _shares(scores, readout) if calibration is None else calibration.probabilities(scores)
+    shares = shares.astype(np.float64)
+    tied = np.flatnonzero(shares.argmax(axis=1) != scores.choice)
+    shares[tied, scores.choice[tied]] = shares[tied].max(axis=1) * (1 + LEAD)
+    return shares / shares.sum(axis=1, keepdims=True)
+
+
+def _shares(scores: ClassScores, readout: str) -> Array:
+    values = scores.scores.astype(np.float64)
+    total = values.sum(axis=1, keepdims=True)
+    if (values < 0).any() or not (total > 0).all():
+        raise ParameterError(
+            f"readout {readout!r} gives scores that are no probabilities; use predict"
+        )
+    return values / total

@@ -20,7 +20,7 @@ from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model_run import ModelRun, RunExamples
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.sinks import MemorySink, in_shards
-from savs.pipeline.selection.config_json import SelectionConfig
+from savs.pipeline.selection.selection_config import SelectionConfig
 from savs.stores import LayerGrid, ShardContent
 
 ROWS = 256

@@ -18,9 +18,9 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.model.model_options import ModelOptions, PlacingKeywords
 from savs.pipeline.extraction.model.prompt_form import PROMPT
 from savs.pipeline.names import IMPORTED
-from savs.pipeline.selection.config_json import SelectionConfig, grid_widths
+from savs.pipeline.selection.selection_config import SelectionConfig, grid_widths, has_layer_weights
 from savs.stores import Identity
-from savs.stores.format.layout import Facts, digest
+from savs.stores.format.layout import Facts
 from savs.stores.format.manifest import FeatureSource
 
 T = TypeVar("T", int, str)
@@ -190,9 +190,3 @@ def _with_layers_of(ours: FeatureSource, running: FeatureSource) -> FeatureSourc
         return ours
     kept = ours.model["layer_weights"][: len(running.model["layer_weights"])]
     return replace(ours, model={**ours.model, "weights": None, "layer_weights": kept})
-
-
-def has_layer_weights(source: FeatureSource) -> bool:
-    """Return whether a source says which weights each layer has, so that few can be compared."""
-    parts = source.model.get("layer_weights")
-    return isinstance(parts, list) and digest(parts) == source.model.get("weights")

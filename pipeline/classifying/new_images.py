@@ -1,7 +1,11 @@
-"""What is to be classified: images by name, in folders, behind patterns, or in rows of tables."""
+"""What is to be classified: images by name, in folders, behind patterns, or in rows of tables.
+
+`NewImages` finds the media of the inputs, and `Questions` the prompts that they are put to: those
+of the classifier, or those of the user.
+"""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
@@ -9,8 +13,9 @@ from pathlib import Path
 
 import polars as pl
 
-from savs.datasets import Benchmark, Example, MediaFolder, SourceError, find_files
+from savs.datasets import Benchmark, Example, MediaFolder, RowError, SourceError, find_files
 from savs.datasets.benchmarks.general import general
+from savs.datasets.example import of_subtask, split_prompt
 from savs.datasets.media.download import Fetching
 from savs.datasets.media.images import MAX_IMAGE_PIXELS
 from savs.datasets.media.media import MediaRules
@@ -20,15 +25,17 @@ from savs.datasets.rows.files import HUB
 from savs.datasets.rows.media_names import IMAGES, is_address, is_video_name
 from savs.datasets.splits.shared_media import media_names
 from savs.pipeline.classifying.model_match import decoding_of, decoding_rules
-from savs.pipeline.classifying.questions import FIELDS, Questions
+from savs.pipeline.errors import SelectionError
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import make_fetching, temporary_fetching
-from savs.pipeline.selection.config_json import SelectionConfig
+from savs.pipeline.selection.selection_config import SelectionConfig, TaskConfig
 
 STDIN = "-"
 """In place of a name: names are read from standard input, one a line."""
 TABLES = (*JSON_LINES, ".json", ".csv", PARQUET)
 """Suffixes of files with a row an example."""
+FIELDS = ("id", "image", "images", "question", "subtask")
+"""Fields of a row that are read, each from a column of its name unless the user maps it."""
 NAMED = 3
 """Number of files that a note names."""
 
@@ -99,6 +106,97 @@ def prompt_table(groups: Sequence[Group]) -> pl.DataFrame:
     ]
     schema = {"id": pl.String, "subtask": pl.String, "prompt": pl.String}
     return pl.DataFrame(rows, schema=schema | {"media": pl.List(pl.String)}, orient="row")
+
+
+@dataclass(slots=True)
+class Questions:
+    """Makes examples of rows, one for each subtask of the classifier."""
+
+    config: SelectionConfig
+    question: str | None
+    """Given by the user for all rows."""
+    subtask: str | None
+    """Given by the user for rows without one."""
+    _seen: dict[tuple[str, str | None], str] = field(default_factory=dict)
+    """Id and subtask of each example -> its file and row."""
+
+    def has(self, identifier: str) -> bool:
+        """Return whether a row had this id."""
+        return any((identifier, task.subtask) in self._seen for task in self.config.tasks)
+
+    def examples(self, row: Row, columns: Mapping[str, str]) -> Iterator[Example]:
+        """Yield the examples of a row, one for each of its subtasks.
+
+        Without a subtask, its own or the user's, an image is put to all of them. The prompt is that
+        of the row, of the user, or of the classifier.
+
+        Parameters
+        ----------
+        row
+            A row.
+        columns
+            Field -> the column that holds it.
+
+        Raises
+        ------
+        RowError
+            The row names no medium or an unknown subtask, has no prompt, or an id that is taken.
+        """
+        media = row.names(columns["image"], columns["images"])
+        if not media:
+            raise row.error(
+                f"field {columns['image']!r} names no image",
+                f"the row has the fields {', '.join(map(str, row.values)) or 'none'}",
+            )
+        own = row.optional(columns["question"]) or self.question
+        for task in self._tasks(row, columns):
+            prompt = own or task.question
+            if prompt is None:
+                raise self._no_prompt(row, task)
+            identifier = row.optional(columns["id"]) or row.id
+            key = (identifier, task.subtask)
+            if key in self._seen:
+                raise RowError(
+                    f"{row.where}: id {identifier!r} is taken by {self._seen[key]}; ids must be"
+                    " unique over all inputs: rename one, or classify the files one by one"
+                )
+            try:
+                split_prompt(prompt, len(media))
+            except ValueError as error:
+                raise row.error(str(error), "give one image for each mark in the prompt") from error
+            index = len(self._seen)
+            self._seen[key] = row.where
+            yield Example(
+                id=identifier,
+                split="test",
+                index=index,
+                label=None,
+                prompt=prompt,
+                media=media,
+                subtask=task.subtask,
+            )
+
+    def _tasks(self, row: Row, columns: Mapping[str, str]) -> list[TaskConfig]:
+        """Return the subtasks that a row is put to."""
+        name = row.optional(columns["subtask"]) or self.subtask
+        names = [task.subtask for task in self.config.tasks]
+        if name is None:
+            return list(self.config.tasks)
+        found = [task for task in self.config.tasks if task.subtask == name]
+        if not found:
+            raise row.error(
+                f"the classifier has no subtask {name!r}",
+                f"its subtasks are {', '.join(filter(None, names)) or 'none'}",
+            )
+        return found
+
+    def _no_prompt(self, row: Row, task: TaskConfig) -> SelectionError:
+        where = of_subtask(task.subtask)
+        return SelectionError(
+            f"{row.where} has no question, and the training examples{where} had several, so that"
+            " the classifier has none of its own; pass --question TEXT, a table with a column"
+            " 'question', or another --subtask"
+        )
 
 
 @dataclass(frozen=True, slots=True)

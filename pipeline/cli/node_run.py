@@ -56,18 +56,16 @@ def classify_on_node(gpus: str, inputs: Sequence[str], out: Path | None, *, forc
     OutputError
         All processes ended, and predictions are missing.
     """
-    from savs.pipeline.classifying.shared_predictions import (
-        part_files,
-        planned_parts,
-        require_shareable,
-    )
+    from savs.pipeline.classifying.classification import require_shareable
+    from savs.pipeline.classifying.classified_store import store_beside
 
     out = require_shareable(inputs, out, force=force)
-    with PartsProgress(lambda: part_files(out), lambda: planned_parts(out), progress) as parts:
+    store = store_beside(out)
+    with PartsProgress(lambda: _files(store), lambda: _planned(store), progress) as parts:
         codes = _run_node(gpus, QUIET, parts.tick)
     if not {*codes} & {*DONE}:
         raise typer.Exit(exit_code(codes))  # the processes have said why
-    if planned_parts(out):
+    if _planned(store).keys() - _files(store):
         raise OutputError(
             f"all processes ended, and predictions for {out} are missing; see above, then run the"
             " same command again"

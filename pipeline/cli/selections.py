@@ -46,10 +46,10 @@ def find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") ->
         The store's is of other training examples than it has now.
     """
     from savs.pipeline.errors import SelectionError
-    from savs.pipeline.selection.older import is_of_store
+    from savs.pipeline.running.result_files import CONFIG, results_folder
     from savs.pipeline.selection.readouts import BUILT_IN
+    from savs.pipeline.selection.selection_config import is_of_store
     from savs.stores.files.addresses import is_remote
-    from savs.stores.results import CONFIG, results_folder
 
     readout = None if rule in BUILT_IN.values() else rule  # a built-in one is found by its name
     if path is not None:
@@ -60,7 +60,9 @@ def find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") ->
         say(f"no selection yet: selected {len(selection.tasks[0].heads)} heads")
         return calibrated(store, selection)[0]
     selection = pipeline.load_selection(saved, readout=readout)
-    if not is_of_store(selection, store):
+    trains = store.manifest.plan.splits.get("train")
+    is_classified = trains is not None and not trains.ids  # `classify` saved its classifier there
+    if not (is_classified or is_of_store(selection, store)):
         name = rule.file.name if rule.file else rule.name
         raise SelectionError(
             f"{saved} holds a selection of other training examples than the store's; run"
@@ -79,6 +81,7 @@ def calibrated(
     if it `is_needed`, SelectionError.
     """
     from savs.pipeline.errors import SelectionError
+    from savs.pipeline.evaluation.cross_validation import assess_left_out
 
     try:
         calibration = pipeline.calibrate(store, selection)
@@ -88,7 +91,8 @@ def calibrated(
         say(f"note: no cross-validated accuracy: {error}")
         say("note: so the probabilities are not calibrated either")
         return selection, None
-    return calibration.selection, calibration.estimate
+    left_out = calibration.left_out
+    return calibration.selection, assess_left_out(store, calibration.selection, left_out)
 
 
 def estimates_of(selection: "Selection", crossed: "Evaluation") -> "Mapping[str | None, Metric]":
@@ -109,8 +113,8 @@ def keep_other_results(folder: Path, selection: Path) -> None:
 
     A usage error where the folder, which has the name of the selection's, holds another selection.
     """
+    from savs.pipeline.running.result_files import CONFIG
     from savs.pipeline.selection.selection_file import selection_folder, selection_run
-    from savs.stores.results import CONFIG
 
     is_beside = real_path(selection_folder(selection)).parent == real_path(folder).parent
     if is_beside or not (folder / CONFIG).exists():
@@ -153,7 +157,7 @@ def parse_names(option: str, text: str, others: str = "") -> "list[Head]":
 
 def saved_selection(store: "FeatureStore") -> Path:
     """Return the folder of the selection that `savs select` leaves in a store."""
-    from savs.stores.results import results_folder
+    from savs.pipeline.running.result_files import results_folder
 
     return results_folder(store.path, VOTE)
 

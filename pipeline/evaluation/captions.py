@@ -19,12 +19,16 @@ from savs.pipeline.evaluation.assessment import partial_notes
 from savs.pipeline.evaluation.cost import captions_cost
 from savs.pipeline.evaluation.predictions import as_wrong, predicted, shares, with_skipped
 from savs.pipeline.selection.heads.centroids import first_of_best, normalise
-from savs.pipeline.selection.heads.class_texts import count_texts
-from savs.pipeline.selection.heads.training_set import TrainingTask, training_tasks
 from savs.pipeline.selection.readouts import ClassScores, Readout
 from savs.pipeline.selection.readouts.clip import CLIP
-from savs.pipeline.selection.readouts.probabilities import softmax
-from savs.pipeline.selection.task_selection import fit_tasks, given_heads
+from savs.pipeline.selection.readouts.readout import softmax
+from savs.pipeline.selection.selection import fit_tasks, given_heads
+from savs.pipeline.selection.training_data import (
+    StoredTraining,
+    TrainingTask,
+    count_texts,
+    training_tasks,
+)
 from savs.stores import FeatureStore
 from savs.stores.format.layout import CAPTIONS, LOGIT_SCALE
 
@@ -104,8 +108,9 @@ class Captions:
         prompts = self._store.examples("train")["prompt"][task.rows].to_list()
         learned, texts = 0, 0
         if not read_captions(self._benchmark, prompts[0]):
-            heads = given_heads(self._store, CLIP, "resubstitution", task, self._store.heads)
-            (fitted,) = fit_tasks(self._store, CLIP, [heads])
+            training = StoredTraining(self._store)
+            heads = given_heads(training, CLIP, "resubstitution", task, self._store.heads)
+            (fitted,) = fit_tasks(training, CLIP, [heads])
             scores = fitted.fitted.scores(self._images["test"][rows][None])
             texts = count_texts(self._store, CLIP.texts, task.subtask, task.classes) or 0
         else:

@@ -13,8 +13,7 @@ import polars as pl
 
 from savs.foundation.arrays import Array
 from savs.pipeline.evaluation.statistics.intervals import estimate_share
-from savs.pipeline.selection.selection import Selection
-from savs.pipeline.selection.task_selection import TaskSelection
+from savs.pipeline.selection.selection import Selection, TaskSelection
 
 MEASURED = (
     *("label", "correct", "probability", "prediction_set", "unsure", "atypical"),

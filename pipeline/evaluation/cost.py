@@ -21,9 +21,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from savs.pipeline.names import GENERATED, ICL
-from savs.pipeline.selection.heads.class_texts import count_texts
-from savs.pipeline.selection.heads.training_set import train_digest
 from savs.pipeline.selection.selection import Selection
+from savs.pipeline.selection.training_data import count_texts, train_digest
 from savs.stores import FeatureStore
 from savs.stores.format.layout import CAPTIONS, CLASSES
 

@@ -15,9 +15,9 @@ from savs.datasets.metrics.metrics import (
 )
 from savs.datasets.splits.clusters import clusters_of
 from savs.pipeline.evaluation.assessment import Evaluation
-from savs.pipeline.evaluation.left_out import LeftOut
-from savs.pipeline.evaluation.predictions import in_schema, packed, packed_predictions
+from savs.pipeline.evaluation.predictions import in_schema, packed, packed_predictions, predicted
 from savs.pipeline.evaluation.statistics.intervals import summarise
+from savs.pipeline.selection.left_out import LeftOut
 from savs.pipeline.selection.selection import Selection
 from savs.stores import FeatureStore
 
@@ -31,22 +31,26 @@ class Folds:
 
     split = "train"
 
-    def __init__(self, selection: Selection, parts: Sequence[LeftOut]) -> None:
+    def __init__(self, store: FeatureStore, selection: Selection, parts: Sequence[LeftOut]) -> None:
         """Take a selection with what `leave_out` made of each of its tasks."""
-        self.selection, self._parts = selection, parts
+        self._store, self.selection, self._parts = store, selection, parts
         self.rule = selection.readout
         self.classes = {task.subtask: task.classes for task in selection.tasks}
 
     def predictions(self) -> Iterator[pl.DataFrame]:
         """Yield all training examples, in their order, as one block."""
-        yield pl.concat([part.predictions for part in self._parts]).sort("row")
+        examples = self._store.examples("train").with_row_index("row")
+        tables = [
+            predicted(examples[part.rows], part.task.classes, part.scores) for part in self._parts
+        ]
+        yield pl.concat(tables).sort("row")
 
     def notes(self, table: pl.LazyFrame) -> list[str]:
         """Return what was done, and what it estimates."""
         counts = sorted({part.folds for part in self._parts})
         least = min(part.kept[0] for part in self._parts)
         most = max(part.kept[1] for part in self._parts)
-        shares = sorted({f"{100 * share:.0f} %" for share in (least, most)}, key=len)
+        shares = dict.fromkeys(f"{100 * share:.0f} %" for share in (least, most))  # once if equal
         return [
             "cross-validated on the training examples, in"
             f" {' or '.join(map(str, counts))} folds: each is classified by heads that were chosen"
@@ -67,7 +71,7 @@ def assess_left_out(
     Metrics are accuracies: a benchmark's own may need its whole test split. Examples that share an
     image or a group stay in one fold, so there are no leaks.
     """
-    folds = Folds(selection, parts)
+    folds = Folds(store, selection, parts)
     table = packed_predictions(store, folds)
     clusters = pl.DataFrame(clusters_of(store.examples("train")).alias("cluster"))
     table = in_schema(pl.concat([table, packed(clusters)], how="horizontal"))

@@ -16,11 +16,9 @@ from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_notes
-from savs.pipeline.evaluation.calibrate import calibrate
 from savs.pipeline.evaluation.captions import MatchedCaptions
 from savs.pipeline.evaluation.cost import selection_cost
 from savs.pipeline.evaluation.cross_validation import assess_left_out
-from savs.pipeline.evaluation.left_out import leave_out
 from savs.pipeline.evaluation.own_answer import OwnAnswers
 from savs.pipeline.evaluation.predictions import (
     Predictor,
@@ -32,11 +30,16 @@ from savs.pipeline.evaluation.predictions import (
 )
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import OWN_ANSWERS
-from savs.pipeline.selection.compatibility import require_same_model, require_same_prompt
 from savs.pipeline.selection.heads.folds import FOLDS
-from savs.pipeline.selection.heads.training_set import head_widths
-from savs.pipeline.selection.older import is_of_store, older_note
+from savs.pipeline.selection.left_out import calibrate, leave_out
 from savs.pipeline.selection.selection import Selection, TaskSelection, default_heads, select
+from savs.pipeline.selection.selection_config import (
+    is_of_store,
+    older_note,
+    require_same_model,
+    require_same_prompt,
+)
+from savs.pipeline.selection.training_data import head_widths
 from savs.stores import FeatureStore, Head, StoreIncompleteError
 from savs.stores.format.layout import CAPTIONS, THUMBNAIL_COLUMN
 from savs.stores.read.gathering import Block
@@ -159,8 +162,12 @@ class SelectedHeads:
         *,
         allow_other_prompt: bool = False,
         risk: float | None = None,
+        is_compared: bool = False,
     ) -> None:
-        """Check that the selection can classify these examples; without one, make a default one."""
+        """Check that the selection can classify these examples; without one, make a default one.
+
+        `is_compared` says that `classify` has compared model and prompts, which allows more.
+        """
         self._notes: list[str] = []
         if selection is None:
             selection = _default_selection(store)
@@ -170,9 +177,10 @@ class SelectedHeads:
                 "no selection was given: the default one was made"
                 f" ({len(selection.tasks[0].heads)} heads, readout {selection.readout})"
             )
-        require_same_model(store, selection)
+        if not is_compared:
+            require_same_model(store, selection)
         self._notes += older_note(selection, store.manifest)
-        self._is_allowed = is_of_store(selection, store) or allow_other_prompt
+        self._is_allowed = is_compared or is_of_store(selection, store) or allow_other_prompt
         if not self._is_allowed:
             require_same_prompt(selection, store.examples("test"), is_allowed=False)
         self._risk_notes = risk_notes(selection, risk)

@@ -11,9 +11,7 @@ from savs.datasets import Units
 from savs.foundation.errors import ParameterError
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.predictions import PREDICTION_SCHEMA
-from savs.pipeline.selection.selection_file import write_selection
-from savs.stores.format.layout import digest
-from savs.stores.results import (
+from savs.pipeline.running.result_files import (
     CLASSIFIER,
     CONFIG,
     EVALUATE,
@@ -28,6 +26,8 @@ from savs.stores.results import (
     write_json,
     write_table,
 )
+from savs.pipeline.selection.selection_file import write_selection
+from savs.stores.format.layout import digest
 
 FILES = (UNITS, PREDICTIONS, CLASSIFIER, CONFIG, SUBMISSION)
 """The files of an evaluation beside metrics.json."""

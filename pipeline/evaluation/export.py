@@ -10,9 +10,9 @@ from safetensors.numpy import save_file
 
 from savs.foundation.files import make_folder, native_disk_errors, remove_left_overs, whole_file
 from savs.pipeline.errors import ExportError
+from savs.pipeline.running.result_files import require_no_own_file
 from savs.stores import FeatureStore, Head, StoreWriteError, head_name
 from savs.stores.read.store import require_store
-from savs.stores.results import require_no_own_file
 
 EXAMPLE_COLUMNS = ("id", "split", "label", "group", "subtask", "category", "prompt")
 

@@ -15,10 +15,9 @@ from savs.datasets.example import of_subtask
 from savs.foundation.arrays import Array
 from savs.foundation.frames import scan_parquet
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.selection.prediction_sets import least_examples, require_risk
+from savs.pipeline.selection.calibration import least_examples, require_risk
 from savs.pipeline.selection.readouts import ClassScores
-from savs.pipeline.selection.selection import Selection
-from savs.pipeline.selection.task_selection import TaskSelection
+from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.stores import FeatureStore
 
 VOTES_KEPT = 20

@@ -9,12 +9,12 @@ import polars as pl
 from savs.foundation.frames import scan_parquet
 from savs.pipeline.errors import QueryError
 from savs.pipeline.evaluation.evaluation_file import load_metrics
+from savs.pipeline.running.result_files import CONFIG, PREDICTIONS, results_folder
 from savs.pipeline.selection.heads.head_votes import heads_frame
 from savs.pipeline.selection.selection_file import load_config
 from savs.stores import FeatureStore
 from savs.stores.files.addresses import is_remote
 from savs.stores.read.store import require_store
-from savs.stores.results import CONFIG, PREDICTIONS, results_folder
 
 FILES = {"predictions": PREDICTIONS, "votes": CONFIG}
 """Table -> the result file that it is made of."""

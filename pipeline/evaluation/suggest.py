@@ -16,14 +16,16 @@ from savs.foundation.files import regular_size
 from savs.foundation.frames import scan_parquet
 from savs.pipeline.evaluation.evaluation import task_features
 from savs.pipeline.running.output_files import media_of_cell
-from savs.pipeline.selection.compatibility import require_same_model, require_same_prompt
-from savs.pipeline.selection.older import older_note
+from savs.pipeline.running.result_files import reading
 from savs.pipeline.selection.readouts import ClassScores
-from savs.pipeline.selection.selection import Selection, only_subtask
-from savs.pipeline.selection.task_selection import TaskSelection
+from savs.pipeline.selection.selection import Selection, TaskSelection, only_subtask
+from savs.pipeline.selection.selection_config import (
+    older_note,
+    require_same_model,
+    require_same_prompt,
+)
 from savs.stores import FeatureStore
 from savs.stores.format.layout import THUMBNAIL_COLUMN
-from savs.stores.results import reading
 
 SCHEMA = {
     "id": pl.String,

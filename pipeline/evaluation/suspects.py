@@ -12,10 +12,10 @@ from savs.foundation.files import regular_size
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.evaluation import evaluate
 from savs.pipeline.running.output_files import with_media_cells
+from savs.pipeline.running.result_files import CONFIG, LARGEST_JSON, SELECT, reading, write_csv
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_file import selection_run
 from savs.stores import FeatureStore
-from savs.stores.results import CONFIG, LARGEST_JSON, SELECT, reading, write_csv
 
 STRONG = 0.2
 """Strength from which an example is a suspect; docs/labels.md says what that finds."""

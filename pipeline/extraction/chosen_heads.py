@@ -7,12 +7,14 @@ from pathlib import Path
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.model.attention_hooks import HookPoint
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.selection.compatibility import usable_source
-from savs.pipeline.selection.config_json import SelectionConfig, grid_widths
+from savs.pipeline.selection.selection_config import (
+    SelectionConfig,
+    grid_widths,
+    has_layer_weights,
+    usable_source,
+)
 from savs.pipeline.selection.selection_file import load_config
 from savs.stores import Head, Identity, LayerGrid
-from savs.stores.format.layout import digest
-from savs.stores.format.manifest import FeatureSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +61,6 @@ class ChosenHeads:
         source = self.selection.source
         is_shallow = self.of_classifier and has_layer_weights(source)
         return is_shallow and len(source.model["layer_weights"]) > self.last_layer + 2
-
-
-def has_layer_weights(source: FeatureSource) -> bool:
-    """Return whether a source says which weights each layer has, so that few can be compared."""
-    parts = source.model.get("layer_weights")
-    return isinstance(parts, list) and digest(parts) == source.model.get("weights")
 
 
 def heads_of_folder(folder: Path) -> ChosenHeads:

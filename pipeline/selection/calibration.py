@@ -1,17 +1,28 @@
-"""What the left-out training examples say of a classifier: how sure, and when not to answer."""
+"""From the scores of left-out training examples: how sure a classifier is, and when not to answer.
 
+* A temperature makes honest probabilities of scores (Guo et al., *On calibration of modern neural
+  networks*, arXiv 1706.04599, section 4.2).
+* Prediction sets have a chosen risk: P(truth outside the set) is at most that. The nonconformity of
+  an example is 1 - p(its class), by a classifier that was not fitted on it. A set holds each class
+  whose nonconformity is at most the ceil((n + 1)(1 - risk))-th smallest of n left-out training
+  examples. Where these are pooled over folds this is cross-conformal prediction (Vovk, arXiv
+  1208.0806), which in practice is rather too careful than too bold.
+* Typicality is how much an example is like any of the training ones, by the chosen heads.
+"""
+
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Annotated
 
 import numpy as np
 from msgspec import Meta
 
 from savs.foundation.arrays import Array
-from savs.pipeline.selection.heads.typicality import typical_threshold, typicality
-from savs.pipeline.selection.prediction_sets import in_set
+from savs.foundation.errors import ParameterError
+from savs.pipeline.selection.heads.centroids import few_threads, normalise
 from savs.pipeline.selection.readouts import ClassScores, Fitted, Readout
 from savs.pipeline.selection.readouts.vote import FittedVote
-from savs.pipeline.selection.temperature import RANGE, fit_temperature, tempered
 
 CENTROIDS = "centroids"
 """Array of a readout that are the class means; where it has none, the calibration keeps them."""
@@ -20,6 +31,15 @@ LEAST = 2.0**-20
 """Added to probabilities before their logarithm is taken."""
 ROUNDING = 2.0**-10
 """What rounding may add to a cosine."""
+RANGE = (2.0**-10, 2.0**6)
+"""Temperatures that are tried. At the upper end all classes are about as likely; the lower one is
+for means of probabilities that hardly differ, as `lda` has them of narrow heads."""
+CLOSE = 1e-4
+"""The search ends when the temperature is known up to this share."""
+MOST = 2**21
+"""Logits that the search looks at, examples x classes; of more, every so many-th example."""
+SHARE = 0.01
+"""Share of the left-out training examples that are flagged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,28 +63,23 @@ class Calibration(CalibrationConfig):
     centroids: Array | None
     """`(heads, classes, d)` float32 class means; None where the readout has them."""
 
-    def probabilities(self, found: ClassScores) -> Array:
+    def probabilities(self, scores: ClassScores) -> Array:
         """Return `(n, classes)` float32 probabilities in the order of the scores."""
-        return tempered(_logits(found.scores, self.smoothing), self.temperature)
+        return tempered(_logits(scores.scores, self.smoothing), self.temperature)
 
     def sets(self, probabilities: Array, risk: float) -> Array:
         """Return whether each class is in the prediction set, `(n, classes)`; see `in_set`."""
         return in_set(probabilities, self.nonconformity, risk)
 
-    def typicality(self, features: Array, fitted: Fitted, found: ClassScores) -> Array:
+    def typicality(self, features: Array, fitted: Fitted, scores: ClassScores) -> Array:
         """Return how much `(heads, n, d)` features are like those of any class, `(n,)`.
 
-        `found` are the scores that the readout gives them.
+        `scores` are those that the readout gives them.
         """
-        own = self.centroids
-        centroids = np.asarray(getattr(fitted, CENTROIDS)) if own is None else own
-        return typicality_of(features, centroids, fitted, found)
-
-
-def typicality_of(features: Array, centroids: Array, fitted: Fitted, found: ClassScores) -> Array:
-    """Return `typicality`; a vote has the mean cosines already, as its soft scores."""
-    is_vote = isinstance(fitted, FittedVote)
-    return found.soft.max(axis=1) if is_vote else typicality(features, centroids)
+        centroids = self.centroids
+        if centroids is None:
+            centroids = np.asarray(getattr(fitted, CENTROIDS))
+        return typicality_of(features, centroids, fitted, scores)
 
 
 def has_centroids(rule: Readout) -> bool:
@@ -112,7 +127,7 @@ def calibrate_task(
     temperature = fit_temperature(logits, labels)
     right = tempered(logits, temperature)[np.arange(len(labels)), labels]
     if seen is not None and not are_votes:
-        folds, whole = (_sharpness(_logits(own, smoothing)) for own in seen)
+        folds, whole = (_sharpness(_logits(part, smoothing)) for part in seen)
         temperature = float(np.clip(temperature * whole / folds, *RANGE)) if folds else temperature
     return Calibration(
         temperature=temperature,
@@ -137,3 +152,156 @@ def _sharpness(logits: Array) -> float:
 
 def _logits(scores: Array, smoothing: float) -> Array:
     return np.log(np.maximum(scores, 0).astype(np.float32) + np.float32(smoothing))
+
+
+def tempered(logits: Array, temperature: float) -> Array:
+    """Return softmax(logits / temperature), `(n, classes)` float32.
+
+    Examples
+    --------
+    >>> tempered(np.log(np.float32([[1, 3]])), 0.5).round(3).tolist()
+    [[0.10000000149011612, 0.8999999761581421]]
+    """
+    scaled = logits.astype(np.float32) / np.float32(temperature)
+    scaled -= scaled.max(axis=1, keepdims=True)
+    np.exp(scaled, out=scaled)
+    scaled /= scaled.sum(axis=1, keepdims=True)
+    return scaled
+
+
+def fit_temperature(logits: Array, labels: Array) -> float:
+    """Return the temperature at which the logits of left-out examples are likeliest.
+
+    The negative log-likelihood is convex in 1 / temperature, so the root of its slope is found by
+    halving. The target is 1 - 1 / (n + 2) for the right class and the rest for the others (Platt,
+    1999): where all n examples are right, a target of 1 would ask for a temperature of 0.
+
+    Parameters
+    ----------
+    logits
+        `(n, classes)`, finite, of examples that the classifier was not fitted on.
+    labels
+        `(n,)` class numbers.
+
+    Examples
+    --------
+    >>> logits = np.log(np.float32([[0.9, 0.1]] * 10))
+    >>> labels = np.array([0] * 7 + [1] * 3)  # .9 is right in .7, and targets say 2/3
+    >>> round(fit_temperature(logits, labels), 2)
+    3.17
+    """
+    step = -(-logits.size // MOST)
+    centred = logits[::step].astype(np.float64)
+    centred -= centred.max(axis=1, keepdims=True)
+    wanted = _wanted(centred, labels[::step])
+    low, high = (math.log(1 / end) for end in reversed(RANGE))
+    while high - low > CLOSE:
+        middle = (low + high) / 2
+        if _slope(centred, wanted, math.exp(middle)) < 0:
+            low = middle
+        else:
+            high = middle
+    return math.exp(-(low + high) / 2)
+
+
+def _wanted(logits: Array, labels: Array) -> float:
+    """Return the sum of the logits, each weighted by its target."""
+    n, classes = logits.shape
+    rest = 1 / (n + 2) / (classes - 1)
+    right = logits[np.arange(n), labels].sum()
+    return float((1 - classes * rest) * right + rest * logits.sum())
+
+
+def _slope(logits: Array, wanted: float, sharpness: float) -> float:
+    """Return the derivative of the negative log-likelihood by 1 / temperature."""
+    powers = np.exp(logits * sharpness)
+    expected = (powers * logits).sum(axis=1) / powers.sum(axis=1)
+    return float(expected.sum()) - wanted
+
+
+def require_risk(risk: float) -> None:
+    """Raise ParameterError unless a risk lies between 0 and 1."""
+    if not 0 < risk < 1:
+        raise ParameterError(f"risk is {risk}, expected a number between 0 and 1, such as 0.05")
+
+
+def least_examples(risk: float) -> int:
+    """Return the smallest number of left-out examples with which a set can lack a class.
+
+    Examples
+    --------
+    >>> least_examples(0.05), least_examples(0.1)
+    (19, 9)
+    """
+    return math.ceil(1 / Fraction(str(risk))) - 1
+
+
+def most_nonconformity(nonconformity: Array, risk: float) -> float:
+    """Return the greatest nonconformity that a class in a set may have.
+
+    Infinity, so that all classes are in it, where the examples are fewer than `least_examples`.
+
+    Parameters
+    ----------
+    nonconformity
+        `(n,)`, ascending.
+    risk
+        Above 0 and below 1.
+
+    Examples
+    --------
+    >>> scores = np.arange(1, 11) / 10
+    >>> most_nonconformity(scores, 0.2), most_nonconformity(scores, 0.05)
+    (0.9, inf)
+    """
+    require_risk(risk)
+    place = math.ceil((len(nonconformity) + 1) * (1 - Fraction(str(risk))))
+    return math.inf if place > len(nonconformity) else float(nonconformity[place - 1])
+
+
+def in_set(probabilities: Array, nonconformity: Array, risk: float) -> Array:
+    """Return whether each class is in the set of each example, `(n, classes)` -> the same shape."""
+    most = most_nonconformity(nonconformity, risk)
+    return np.float32(1) - probabilities.astype(np.float32) <= np.float32(most)
+
+
+def typicality_of(features: Array, centroids: Array, fitted: Fitted, scores: ClassScores) -> Array:
+    """Return `typicality`; a vote has the mean cosines already, as its soft scores."""
+    is_vote = isinstance(fitted, FittedVote)
+    return scores.soft.max(axis=1) if is_vote else typicality(features, centroids)
+
+
+def typicality(features: Array, centroids: Array) -> Array:
+    """Return the greatest mean cosine over the heads to the centroids of one class.
+
+    An image that is like none of the classes gets votes all the same: something is nearest.
+
+    Parameters
+    ----------
+    features
+        `(heads, n, d)`.
+    centroids
+        `(heads, classes, d)`.
+
+    Returns
+    -------
+    ndarray
+        `(n,)` float32, -1 to 1.
+
+    Examples
+    --------
+    >>> centroids = np.float32([[[1, 0], [0, 1]], [[1, 0], [0, 1]]])
+    >>> typicality(np.float32([[[3, 0], [2, 0]], [[5, 0], [0, 7]]]), centroids).tolist()
+    [1.0, 0.5]
+    """
+    heads, n, d = features.shape
+    total = np.zeros((n, centroids.shape[1]), np.float32)
+    with few_threads(n * centroids.shape[1] * d):
+        for head, base in zip(features, normalise(centroids), strict=True):
+            total += normalise(head) @ base.T
+    return total.max(axis=1) / np.float32(heads)
+
+
+def typical_threshold(left_out: Array) -> float:
+    """Return the typicality below which an example is flagged: the 1 % quantile of `(n,)` ones."""
+    return float(np.quantile(left_out, SHARE))

@@ -6,24 +6,42 @@ from numbers import Integral
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
+from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.names import DEFAULT_HEADS
-from savs.pipeline.selection.compatibility import require_same_model
-from savs.pipeline.selection.config_json import GIVEN, SelectionConfig
-from savs.pipeline.selection.heads.head_scores import SCORINGS
-from savs.pipeline.selection.heads.training_set import TrainingTask, named_tasks, train_digest
-from savs.pipeline.selection.readouts import Readout, choose_readout
-from savs.pipeline.selection.readouts.tuning import require_examples
-from savs.pipeline.selection.task_selection import (
-    TaskSelection,
-    best_heads,
-    fit_tasks,
-    given_heads,
-    heads_up_to,
-    score_tasks,
+from savs.pipeline.selection.calibration import Calibration
+from savs.pipeline.selection.heads.head_scores import SCORINGS, HeadScores, rank_heads
+from savs.pipeline.selection.readouts import Fitted, Readout, choose_readout
+from savs.pipeline.selection.readouts.readout import require_examples
+from savs.pipeline.selection.selection_config import (
+    GIVEN,
+    SelectionConfig,
+    TaskConfig,
+    require_same_source,
 )
-from savs.stores import FeatureStore, Head
-from savs.stores.read.store import require_store
+from savs.pipeline.selection.training_data import (
+    RowsCopier,
+    Training,
+    TrainingData,
+    TrainingTask,
+    chosen_features,
+    grid_widths,
+    text_arguments,
+    training_of,
+)
+from savs.stores import Head, LayerGrid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSelection(TaskConfig):
+    """The chosen heads of one subtask, and the classifier that they make."""
+
+    fitted: Fitted
+    """What the readout fitted on the chosen heads."""
+    calibration: Calibration | None = None
+    """What left-out training examples say of it; see `savs.pipeline.calibrate`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +74,8 @@ class Selection(SelectionConfig):
         return self.tasks[0]
 
 
-def default_heads(heads: Sequence[Head]) -> int:
-    """Return how many of the heads are kept by default: 20, or all of fewer."""
-    return min(DEFAULT_HEADS, len(heads))
-
-
 def select(
-    store: FeatureStore,
+    training: Training,
     *,
     heads: int | Literal["all"] | None = None,
     readout: str | Path | Readout = "vote",
@@ -78,16 +91,16 @@ def select(
 
     Parameters
     ----------
-    store
-        Features; the train split is read.
+    training
+        A store, of which the train split is read, or training examples in memory.
     heads
-        How many to keep, or `all`; 20 by default, or all of a store that has fewer.
+        How many to keep, or `all`; 20 by default, or all where there are fewer.
     readout
         The rule that is fitted on the chosen heads: its name, a Python file, or an object.
     scoring
         How heads are scored: `resubstitution` as in the paper, `loo` or `kfold`.
     heads_from
-        Fit the heads of this selection, which may be of another task, on this store's training
+        Fit the heads of this selection, which may be of another task, on these training
         examples. `load_config` reads one without its readout.
     use_heads
         Fit these heads, best first.
@@ -98,48 +111,196 @@ def select(
     Raises
     ------
     SelectionError
-        Unknown readout or scoring, more heads than the store has, a class without a usable
+        Unknown readout or scoring, more heads than there are, a class without a usable
         training example, one class only, or heads of another model. Or heads are given by
         `heads_from` or `use_heads`, and another option would choose them, too.
     StoreIncompleteError
         A shard of the train split is missing.
     """
-    require_store(store)
+    data = training_of(training)
     rule = choose_readout(readout)
     require_scoring(scoring)
     _require_one_choice(heads, heads_from, use_heads, max_layer)
-    _require_layer(store, max_layer)
-    tasks = named_tasks(store)
-    _require_examples(tasks, rule, chooses=not (heads_from or use_heads or len(store.heads) == 1))
-    given = None
+    source = data.source
+    _require_layer(source.grid, max_layer)
+    among = heads_up_to([*grid_widths(source.grid)], max_layer)
+    tasks = data.tasks(named=True)
+    is_choice = not heads_from and not use_heads and len(grid_widths(source.grid)) > 1
+    _require_examples(tasks, rule, is_choice=is_choice)
     if use_heads is not None:
-        store.require_heads(use_heads)
-        given = [tuple(dict.fromkeys(use_heads))] * len(tasks)
+        data.widths(use_heads)  # all of them are there
+        fixed = [tuple(dict.fromkeys(use_heads))] * len(tasks)
     elif heads_from is not None:
-        given = heads_of(store, heads_from, [task.subtask for task in tasks])
-    if given is not None:
+        fixed = heads_of(data, heads_from, [task.subtask for task in tasks])
+    else:
+        fixed = None
+    if fixed is not None:
         chosen = [
-            given_heads(store, rule, scoring, task, heads)
-            for task, heads in zip(tasks, given, strict=True)
+            given_heads(data, rule, scoring, task, best)
+            for task, best in zip(tasks, fixed, strict=True)
         ]
     else:
-        among = heads_up_to(store, max_layer)
         where = "" if max_layer is None else f" up to layer {max_layer}"
         count = default_heads(among) if heads is None else head_count(among, heads, where)
-        scores = score_tasks(store, rule, scoring, tasks, max_layer)
+        scores = score_tasks(data, rule, scoring, tasks, max_layer)
         chosen = [
-            best_heads(among, task, own, count) for task, own in zip(tasks, scores, strict=True)
+            best_heads(among, task, of_task, count)
+            for task, of_task in zip(tasks, scores, strict=True)
         ]
     return Selection(
-        source=store.manifest.identity.source(),
-        train=train_digest(store),
+        source=source,
+        train=data.train,
         readout=rule.name,
         readout_file=rule.file,
         rule=rule,
         scoring=scoring,
-        tasks=tuple(fit_tasks(store, rule, chosen)),
+        tasks=tuple(fit_tasks(data, rule, chosen)),
         heads_from=GIVEN if use_heads else heads_from.train if heads_from else None,
         max_layer=max_layer,
+    )
+
+
+def default_heads(heads: Sequence[Head]) -> int:
+    """Return how many of the heads are kept by default: 20, or all of fewer."""
+    return min(DEFAULT_HEADS, len(heads))
+
+
+def head_count(among: Sequence[Head], heads: int | Literal["all"], where: str = "") -> int:
+    """Return a number of heads; SelectionError where there are fewer, or it is no number.
+
+    `where` the heads lie is said behind their number.
+    """
+    count = len(among) if heads == "all" else heads
+    if not isinstance(count, Integral) or isinstance(count, bool):
+        raise SelectionError(f"heads is {heads!r}, expected a whole number or 'all'")
+    if not 1 <= count <= len(among):
+        raise SelectionError(
+            f"{count!r} heads were requested, but there are {len(among)}{where}; use 1 to"
+            f" {len(among)}, or all"
+        )
+    return int(count)
+
+
+def heads_up_to(heads: Sequence[Head], max_layer: int | None) -> list[Head]:
+    """Return the heads that lie in layers up to `max_layer`; None for all."""
+    return [head for head in heads if max_layer is None or head[0] <= max_layer]
+
+
+def score_tasks(
+    training: TrainingData,
+    rule: Readout,
+    scoring: str,
+    tasks: Sequence[TrainingTask],
+    max_layer: int | None = None,
+) -> list[HeadScores]:
+    """Return the scores of the heads, in the order of `heads_up_to`, for each task.
+
+    Memory holds the training features of one layer at a time, and one pass serves all tasks.
+    """
+    layers: list[list[HeadScores]] = [[] for _ in tasks]
+    copier = RowsCopier()
+    for grid in training.source.grid:
+        if max_layer is not None and grid.layer > max_layer:
+            continue
+        heads = [(grid.layer, head) for head in grid.heads]
+        widths = [grid.head_dim] * len(heads)
+        features = training.features(heads)
+        for task, scores in zip(tasks, layers, strict=True):
+            texts = text_arguments(training, rule.texts, task, heads)
+            rows = copier.copy(features, task.rows)
+            scores.append(
+                rule.score_heads(rows, task.labels, task.classes, widths, scoring, **texts)
+            )
+    return [
+        HeadScores(
+            np.concatenate([layer.score for layer in scores]),
+            np.concatenate([layer.margin for layer in scores]),
+        )
+        for scores in layers
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredHeads:
+    """The chosen heads of a task, before a readout is fitted on them."""
+
+    task: TrainingTask
+    heads: tuple[Head, ...]
+    """Best first."""
+    scores: tuple[float, ...]
+    margins: tuple[float, ...]
+
+
+def best_heads(
+    heads: Sequence[Head], task: TrainingTask, scores: HeadScores, count: int
+) -> ScoredHeads:
+    """Return the `count` best of the heads that were scored on a task."""
+    chosen = rank_heads(scores, heads)[:count]
+    return ScoredHeads(
+        task,
+        tuple(heads[i] for i in chosen),
+        tuple(float(scores.score[i]) for i in chosen),
+        tuple(float(scores.margin[i]) for i in chosen),
+    )
+
+
+def given_heads(
+    training: TrainingData, rule: Readout, scoring: str, task: TrainingTask, heads: Sequence[Head]
+) -> ScoredHeads:
+    """Return heads that were chosen elsewhere, in their order, scored on a task."""
+    (features,) = chosen_features(training, [(tuple(heads), task.rows)])
+    widths = training.widths(heads)
+    texts = text_arguments(training, rule.texts, task, heads)
+    scores = rule.score_heads(features, task.labels, task.classes, widths, scoring, **texts)
+    return ScoredHeads(
+        task, tuple(heads), tuple(scores.score.tolist()), tuple(scores.margin.tolist())
+    )
+
+
+def heads_of(
+    training: TrainingData, selection: SelectionConfig, subtasks: list[str | None]
+) -> list[tuple[Head, ...]]:
+    """Return a selection's heads for each subtask: its own, or those of its only one."""
+    require_same_source(training.source, training.name, selection)
+    heads = {task.subtask: task.heads for task in selection.tasks}
+    if len(heads) == 1:
+        return [next(iter(heads.values()))] * len(subtasks)
+    absent = [subtask for subtask in subtasks if subtask not in heads]
+    if absent:
+        raise SelectionError(
+            f"the selection has no subtask {absent[0]!r}; it has"
+            f" {', '.join(map(str, heads))}: use one with a single task, or with the same subtasks"
+        )
+    return [heads[subtask] for subtask in subtasks]
+
+
+def fit_tasks(
+    training: TrainingData, rule: Readout, chosen: Sequence[ScoredHeads]
+) -> list[TaskSelection]:
+    """Return the tasks with the readout fitted on their heads."""
+    wanted = [(one.heads, one.task.rows) for one in chosen]
+    return [
+        fit_task(training, rule, one, features)
+        for one, features in zip(chosen, chosen_features(training, wanted), strict=True)
+    ]
+
+
+def fit_task(
+    training: TrainingData, rule: Readout, chosen: ScoredHeads, features: Array
+) -> TaskSelection:
+    """Return a task with the readout fitted on its heads' `(heads, rows, d)` features."""
+    task, widths = chosen.task, training.widths(chosen.heads)
+    texts = text_arguments(training, rule.texts, task, chosen.heads)
+    return TaskSelection(
+        subtask=task.subtask,
+        classes=task.classes,
+        heads=chosen.heads,
+        scores=chosen.scores,
+        margins=chosen.margins,
+        examples=len(task.rows),
+        question=task.question,
+        media=task.media,
+        fitted=rule.fit(features, task.labels, task.classes, widths, **texts),
     )
 
 
@@ -151,14 +312,20 @@ def only_subtask(selection: Selection, subtask: str | None) -> Selection:
     SelectionError
         It has no subtask of this name.
     """
-    found = tuple(task for task in selection.tasks if subtask in (None, task.subtask))
-    if not found:
+    tasks = tuple(task for task in selection.tasks if subtask in (None, task.subtask))
+    if not tasks:
         names = ", ".join(str(task.subtask) for task in selection.tasks)
         raise SelectionError(f"the selection has no subtask {subtask!r}; it has: {names}")
-    return selection if len(found) == len(selection.tasks) else replace(selection, tasks=found)
+    return selection if len(tasks) == len(selection.tasks) else replace(selection, tasks=tasks)
 
 
-def _require_examples(tasks: Sequence[TrainingTask], rule: Readout, *, chooses: bool) -> None:
+def require_scoring(name: str) -> None:
+    """Raise SelectionError where no scoring has this name."""
+    if name not in SCORINGS:
+        raise SelectionError(f"no scoring is called {name!r}; expected: {', '.join(SCORINGS)}")
+
+
+def _require_examples(tasks: Sequence[TrainingTask], rule: Readout, *, is_choice: bool) -> None:
     """Check that there are training examples where a readout, or the choice of heads, needs some.
 
     Raises
@@ -170,33 +337,11 @@ def _require_examples(tasks: Sequence[TrainingTask], rule: Readout, *, chooses: 
         return
     if not rule.texts:
         require_examples(tasks[0].labels, rule.name)
-    if chooses:
+    if is_choice:
         raise SelectionError(
             "the store has no training examples to choose heads by; give heads that another task"
             " chose: --heads-from DIR, or --use-heads L12.H3,..."
         )
-
-
-def require_scoring(name: str) -> None:
-    """Raise SelectionError where no scoring has this name."""
-    if name not in SCORINGS:
-        raise SelectionError(f"no scoring is called {name!r}; expected: {', '.join(SCORINGS)}")
-
-
-def head_count(among: Sequence[Head], heads: int | Literal["all"], where: str = "") -> int:
-    """Return a number of heads; SelectionError where there are fewer, or it is no number.
-
-    `where` the heads lie is said behind their number.
-    """
-    count = len(among) if heads == "all" else heads
-    if not isinstance(count, Integral):
-        raise SelectionError(f"heads is {heads!r}, expected a whole number or 'all'")
-    if not 1 <= count <= len(among):
-        raise SelectionError(
-            f"{count!r} heads were requested, but the store has {len(among)}{where}; use --heads 1"
-            f" to {len(among)}, or all"
-        )
-    return count
 
 
 def _require_one_choice(
@@ -217,30 +362,13 @@ def _require_one_choice(
         raise SelectionError(f"{names[0]} gives the heads, so {names[1]} chooses none; omit one")
 
 
-def _require_layer(store: FeatureStore, max_layer: int | None) -> None:
+def _require_layer(grid: Sequence[LayerGrid], max_layer: int | None) -> None:
     """Raise SelectionError where no head can be chosen from layers up to `max_layer`."""
     if max_layer is None:
         return
-    first, last = store.grid[0].layer, store.grid[-1].layer
+    first, last = grid[0].layer, grid[-1].layer
     if max_layer < first:
         raise SelectionError(
             f"max_layer is {max_layer}, but the first layer of the store with heads is {first}; use"
             f" --max-layer {first} to {last}"
         )
-
-
-def heads_of(
-    store: FeatureStore, selection: SelectionConfig, subtasks: list[str | None]
-) -> list[tuple[Head, ...]]:
-    """Return a selection's heads for each subtask: its own, or those of its only one."""
-    require_same_model(store, selection)
-    heads = {task.subtask: task.heads for task in selection.tasks}
-    if len(heads) == 1:
-        return [next(iter(heads.values()))] * len(subtasks)
-    absent = [subtask for subtask in subtasks if subtask not in heads]
-    if absent:
-        raise SelectionError(
-            f"the selection has no subtask {absent[0]!r}; it has"
-            f" {', '.join(map(str, heads))}: use one with a single task, or with the same subtasks"
-        )
-    return [heads[subtask] for subtask in subtasks]

@@ -3,7 +3,7 @@
 Nothing that the files say is run: a readout is built in, or the caller gives it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
@@ -14,26 +14,7 @@ import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.selection.compatibility import require_selection
-from savs.pipeline.selection.config_json import (
-    FORMAT,
-    ConfigHeader,
-    SelectionConfig,
-    TaskConfig,
-    parse_config,
-)
-from savs.pipeline.selection.fitted_arrays import (
-    array_forms,
-    check_values,
-    fitted_arrays,
-    load_calibration,
-)
-from savs.pipeline.selection.readouts import BUILT_IN, Readout, choose_readout
-from savs.pipeline.selection.selection import Selection
-from savs.pipeline.selection.task_selection import TaskSelection
-from savs.stores import ResultError
-from savs.stores.format.layout import digest
-from savs.stores.results import (
+from savs.pipeline.running.result_files import (
     CLASSIFIER,
     CONFIG,
     SELECT,
@@ -41,7 +22,20 @@ from savs.stores.results import (
     read_json,
     write_json,
 )
-from savs.stores.tensor_file import read_tensors, write_tensors
+from savs.pipeline.selection.calibration import AXES, CENTROIDS, Calibration, has_centroids
+from savs.pipeline.selection.readouts import BUILT_IN, Readout, choose_readout
+from savs.pipeline.selection.selection import Selection, TaskSelection
+from savs.pipeline.selection.selection_config import (
+    FORMAT,
+    ConfigHeader,
+    SelectionConfig,
+    TaskConfig,
+    parse_config,
+    require_selection,
+)
+from savs.pipeline.selection.tensor_file import TensorForm, read_tensors, write_tensors
+from savs.stores import ResultError
+from savs.stores.format.layout import digest
 
 
 def save_selection(selection: Selection, folder: str | Path) -> Path:
@@ -228,3 +222,84 @@ def reference_dictionary(selection: Selection) -> dict[str, Any]:
         "top_heads": selection.top_heads,
         "int_to_str": dict(enumerate(task.classes)),
     }
+
+
+NONCONFORMITY = "nonconformity"
+
+
+def fitted_arrays(selection: Selection) -> dict[str, Array]:
+    """Return the fitted arrays; ValueError where they are not what the readout declares."""
+    tensors = dict(_arrays(selection))
+    found = {name: TensorForm(a.shape, a.dtype.name) for name, a in tensors.items()}
+    expected = array_forms(selection, selection.rule)
+    if found != expected:
+        raise ValueError(f"it declares the arrays {expected}, but fitted {found}")
+    check_values(selection, tensors)
+    return tensors
+
+
+def _arrays(selection: Selection) -> Iterator[tuple[str, Array]]:
+    for number, task in enumerate(selection.tasks):
+        for name in selection.rule.arrays:
+            yield f"{number}.{name}", np.asarray(getattr(task.fitted, name))
+        if task.calibration is not None:
+            for name in _calibration_axes(selection.rule):
+                yield _calibration_name(number, name), getattr(task.calibration, name)
+
+
+def array_forms(config: SelectionConfig, rule: Readout) -> dict[str, TensorForm]:
+    """Return the form that each tensor of a selection must have."""
+    forms = {}
+    for number, task in enumerate(config.tasks):
+        lengths = config.lengths(task)
+        forms |= {f"{number}.{name}": form for name, form in rule.forms(lengths).items()}
+        if task.calibration is not None:
+            forms |= {
+                _calibration_name(number, name): TensorForm(
+                    tuple(lengths[axis] for axis in axes), "float32"
+                )
+                for name, axes in _calibration_axes(rule).items()
+            }
+    return forms
+
+
+def load_calibration(
+    task: TaskConfig, number: int, rule: Readout, tensors: Mapping[str, Array]
+) -> Calibration | None:
+    """Return the calibration of a task with its arrays."""
+    if task.calibration is None:
+        return None
+    found: dict[str, Any] = {CENTROIDS: None}
+    for name in _calibration_axes(rule):
+        found[name] = tensors[_calibration_name(number, name)]
+    known = task.calibration
+    return Calibration(
+        temperature=known.temperature, smoothing=known.smoothing, typical=known.typical, **found
+    )
+
+
+def check_values(config: SelectionConfig, tensors: Mapping[str, Array]) -> None:
+    """Raise ValueError where numbers are not what they can be.
+
+    That is finite, for class numbers those there are, for nonconformity 0 to 1 and ascending.
+    """
+    for name, array in tensors.items():
+        classes = np.arange(len(config.tasks[int(name.partition(".")[0])].classes))
+        if array.dtype == np.int64 and not np.array_equal(np.unique(array), classes):
+            raise ValueError(f"{name}: expected each of {len(classes)} class numbers at least once")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
+        if name.endswith(f".calibration.{NONCONFORMITY}") and not (
+            (array >= 0).all() and (array <= 1).all() and (array[1:] >= array[:-1]).all()
+        ):
+            raise ValueError(f"{name}: expected numbers from 0 to 1, ascending")
+
+
+def _calibration_axes(rule: Readout) -> dict[str, tuple[str, ...]]:
+    """Return the axes of a calibration's arrays."""
+    axes: dict[str, tuple[str, ...]] = {NONCONFORMITY: ("examples",)}
+    return axes if has_centroids(rule) else axes | {CENTROIDS: AXES}
+
+
+def _calibration_name(number: int, name: str) -> str:
+    return f"{number}.calibration.{name}"

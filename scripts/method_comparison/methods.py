@@ -23,9 +23,9 @@ from savs.pipeline import (
 )
 from savs.pipeline.evaluation.captions import compares_captions
 from savs.pipeline.names import OWN_ANSWERS
+from savs.pipeline.running.result_files import CONFIG, METRICS, results_folder
 from savs.stores import FeatureStore
 from savs.stores.format.layout import CLASSES
-from savs.stores.results import CONFIG, METRICS, results_folder
 
 CPU = "cpu.json"
 """Beside a store: the processor seconds that it took."""

@@ -18,7 +18,7 @@ from savs.pipeline.evaluation.statistics.intervals import (
     weigh_units,
 )
 from savs.pipeline.evaluation.statistics.paired_tests import holm
-from savs.stores.results import results_folder
+from savs.pipeline.running.result_files import results_folder
 
 Bounds = tuple[float, float] | tuple[None, None]
 CERTAIN = 0.05

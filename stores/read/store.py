@@ -13,7 +13,6 @@ from savs.foundation.errors import ParameterError
 from savs.stores.errors import HeadNotFoundError, ResultError, StoreIncompleteError
 from savs.stores.files.addresses import find_place
 from savs.stores.format.layout import (
-    CLASSES,
     SPLITS,
     Head,
     LayerGrid,
@@ -246,14 +245,14 @@ class FeatureStore:
             )
         return present
 
-    def _is_known_by_name(self, split: str) -> bool:
-        """Return whether a store has no training examples because its classes have texts."""
-        return split == SPLITS[0] and CLASSES in self.manifest.plan.splits
-
     def require_split(self, split: str) -> None:
-        """Raise StoreIncompleteError where the store holds no example of a split."""
+        """Raise StoreIncompleteError where the store holds no example of a split.
+
+        A train split may be planned without examples: classes have texts, or `classify` made the
+        store by a classifier of another one.
+        """
         plan = self.manifest.plan.splits
-        if split in plan and (plan[split].ids or self._is_known_by_name(split)):
+        if split in plan and (plan[split].ids or split == SPLITS[0]):
             return
         what = f"{self.path} has no {split} split, only {', '.join(plan)}"
         if split in SPLITS:

@@ -10,7 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from savs.foundation.files import PARTIAL, Noted, make_folder, note, noted_files, remove_noted
+from savs.foundation.files import (
+    PARTIAL,
+    Noted,
+    make_folder,
+    note,
+    noted_files,
+    remove_empty,
+    remove_noted,
+)
 from savs.stores.errors import (
     StoreLockedError,
     StoreMismatchError,
@@ -22,7 +30,6 @@ from savs.stores.files.object_store import object_names
 from savs.stores.format.layout import CLAIMS, MANIFEST, RESULTS
 from savs.stores.format.manifest import Identity, Manifest, read_manifest, write_manifest
 from savs.stores.format.plan import PlannedRow, ShardSpec, make_plan
-from savs.stores.results import remove_empty
 from savs.stores.write import signs
 from savs.stores.write.claim_files import NEW, ClaimFiles, ClaimObjects, claim_storage
 from savs.stores.write.claims import ClaimLostError, Claims, newest, parse_claim
@@ -251,7 +258,7 @@ def _agreed(
         raise StoreMismatchError(
             f"{path} was extracted with other settings:\n  "
             + "\n  ".join(differences)
-            + "\nuse those settings, or pass another folder as --out"
+            + "\nuse those settings, or pass another --out"
         )
     try:
         plan = make_plan(rows, shard_rows, found.plan)

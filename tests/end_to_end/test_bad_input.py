@@ -133,7 +133,7 @@ def test_two_models_in_one_store(extract, tiny_model):
         1,
         "was extracted with other settings",
         "model.name: 'demo' in the store, 'qwen2_vl' now",
-        "pass another folder as --out",
+        "pass another --out",
     )
 
 

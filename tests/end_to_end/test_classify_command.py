@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from savs.datasets.benchmarks.shapes import write_shapes
 from savs.pipeline import extract, save_selection, select
@@ -38,7 +39,7 @@ def test_without_an_output_a_table_is_printed(savs, photos) -> None:
     assert [Path(row.split()[0]).name for row in rows] == [f"{n}.jpg" for n in range(6)]
 
 
-def test_a_csv_grows_by_the_same_command(savs, photos, tmp_path) -> None:
+def test_new_images_are_added_by_the_same_command(savs, photos, tmp_path) -> None:
     given = ("classify", photos / "classifier", "--out", "new.csv", "--json")
     first = savs(*given, photos / "new" / "0.jpg")
     assert json.loads(first.stdout)["rows"] == 1
@@ -52,6 +53,37 @@ def test_a_csv_grows_by_the_same_command(savs, photos, tmp_path) -> None:
     third = savs(*given, photos / "new")
     assert json.loads(third.stdout)["rows"] == 0
     assert "the model is not loaded" in third.stderr
+
+
+def test_commands_work_on_the_store_of_new_images(savs, photos, tmp_path) -> None:
+    savs("classify", photos / "classifier", photos / "new", "--out", "new.csv")
+    shown = savs("show", "new.csv.store")
+    assert shown.returncode == 0, shown.stderr
+    assert "4 in " in shown.stdout
+    assert "0 train, 6 test" in shown.stdout
+    suggested = savs("suggest", "new.csv.store", "--n", "2")
+    assert suggested.stdout.startswith("id,image,question,subtask,label,prediction"), (
+        suggested.stderr
+    )
+    assert suggested.stdout.count("\n") == 3
+    evaluated = savs("evaluate", "new.csv.store")
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert "no labels, so there are predictions but no metrics" in evaluated.stderr
+    predictions = pl.read_parquet(tmp_path / "new.csv.store/results/vote/predictions.parquet")
+    columns = ["id", "prediction", "margin"]
+    assert_frame_equal(
+        predictions.select(columns), pl.read_csv("new.csv").select(columns), check_dtypes=False
+    )
+    for wrong, message in (
+        (("report", "new.csv.store", "--out", "r.html"), "no metrics, because its test examples"),
+        (("select", "new.csv.store"), "no training examples: `savs classify` made it"),
+        (("sweep", "new.csv.store"), "no training examples: `savs classify` made it"),
+        (("evaluate", "new.csv.store", "--cv"), "no training examples: `savs classify` made it"),
+        (("show", "new.csv.store", "--head-map"), "no training examples: `savs classify` made it"),
+    ):
+        done = savs(*wrong)
+        assert (done.returncode, done.stderr.count("error: ")) == (1, 1), done.stderr
+        assert message in done.stderr
 
 
 def test_skipped_images_end_with_their_exit_code(savs, photos, tmp_path) -> None:

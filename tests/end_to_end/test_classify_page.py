@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from savs.pipeline.classifying.bundle.bundle import BUNDLE
-from savs.pipeline.classifying.bundle.standalone import STANDALONE, predict_program
+from savs.pipeline.classifying.bundle.bundle import BUNDLE, STANDALONE, predict_program
 
 PAGE = (Path(__file__).parents[2] / "docs" / "classify.md").read_text("utf-8")
 

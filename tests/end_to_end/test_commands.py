@@ -136,7 +136,7 @@ def test_a_store_of_one_head_needs_no_number(savs, tmp_path):
     assert "the store has 1 head, fewer than 20: took all" in done.stderr
     refused = savs("select", tmp_path / "one", "--heads", "20")
     assert refused.returncode == 1
-    assert "20 heads were requested, but the store has 1;" in refused.stderr
+    assert "20 heads were requested, but there are 1;" in refused.stderr
 
 
 def test_a_misspelt_variable_is_refused(savs, store):

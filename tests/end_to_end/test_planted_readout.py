@@ -5,8 +5,8 @@ import json
 import pytest
 from saved_selections import config_of, two_task_store
 
+from savs.pipeline.running.result_files import CLASSIFIER, CONFIG
 from savs.stores.format.layout import digest
-from savs.stores.results import CLASSIFIER, CONFIG
 
 pytestmark = pytest.mark.thorough
 

@@ -207,7 +207,7 @@ def test_a_sweep_of_stores_of_the_same_examples(savs, store, tmp_path):
         (["--shots", "0"], 2, "--shots has '0'"),
         (["--shots", "9"], 1, "the pool has 8 examples of class 'a'; use --shots 1 to 8, or all"),
         (["--shots", "some"], 2, "expected positive integers or all"),
-        (["--heads", "9"], 1, "9 heads were requested, but the store has 4"),
+        (["--heads", "9"], 1, "9 heads were requested, but there are 4"),
         (["--readouts", "vote,nobody"], 1, "no readout is called 'nobody'"),
         (["--metric", "joy", "--draws", "1"], 2, "expected one of: accuracy"),
     ],

@@ -10,7 +10,7 @@ import pytest
 from official_files import write_retrieval
 
 from savs.pipeline import open_store
-from savs.pipeline.selection import task_selection as stage
+from savs.pipeline.selection import selection as stage
 from savs.pipeline.selection.heads.head_scores import rank_heads
 
 pytestmark = pytest.mark.thorough

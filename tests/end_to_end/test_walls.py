@@ -34,7 +34,7 @@ BREACHES = {
         "HDF5 stays inside stores",
     ),
     "stores import data sets": (
-        "stores/results.py",
+        "stores/read/store.py",
         "from savs.datasets import Example",
         "stores and datasets know neither each other nor the pipeline",
     ),

@@ -14,7 +14,7 @@ from small_results import save_result
 
 from savs.foundation.errors import ParameterError
 from savs.pipeline.evaluation.evaluation_file import load_predictions
-from savs.stores.results import results_folder
+from savs.pipeline.running.result_files import results_folder
 
 
 def read(path):

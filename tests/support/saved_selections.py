@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from savs.pipeline import Selection
+from savs.pipeline.running.result_files import CONFIG
 from savs.stores import FeatureStore
-from savs.stores.results import CONFIG
 from stores import make_store
 
 LABELS = {"train": list("ababab") + list("xyzxyz"), "test": list("axy")}

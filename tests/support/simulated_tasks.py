@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from savs.pipeline.selection.calibration import Calibration, calibrate_task
+from savs.pipeline.selection.calibration import Calibration, calibrate_task, typicality
 from savs.pipeline.selection.heads.centroids import class_centroids
 from savs.pipeline.selection.heads.folds import stratified_folds
 from savs.pipeline.selection.heads.head_scores import rank_heads
-from savs.pipeline.selection.heads.typicality import typicality
 from savs.pipeline.selection.readouts import ClassScores, Readout
 
 HEADS, WIDTH, KEPT, TEST = 10, 6, 4, 40

@@ -1,17 +1,28 @@
 """A bundle: a classifier with a card and, where it can be run without savs, a program.
 
-Nothing in it is pickled, and loading it runs nothing of it.
+Nothing in it is pickled, and loading it runs nothing of it. The program, predict.py, puts one image
+before one question and computes one readout at a time in float32. Where that would give other
+predictions than savs, it is left out, and `why_not_standalone` names the reason.
 """
 
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
+from savs.datasets.example import split_prompt
 from savs.foundation.files import PARTIAL, left_overs_of
 from savs.pipeline.classifying.bundle.card import model_card
-from savs.pipeline.classifying.bundle.standalone import PREDICT, predict_program, why_not_standalone
 from savs.pipeline.errors import ExportError
+from savs.pipeline.running.result_files import (
+    CLASSIFIER,
+    CONFIG,
+    unfinished_result,
+    whole_result,
+    write_file,
+)
 from savs.pipeline.selection.readouts import Readout
 from savs.pipeline.selection.selection import only_subtask
+from savs.pipeline.selection.selection_config import SelectionConfig
 from savs.pipeline.selection.selection_file import (
     copy_selection,
     load_config,
@@ -19,14 +30,19 @@ from savs.pipeline.selection.selection_file import (
     save_selection,
 )
 from savs.stores import FeatureStore, ResultError
+from savs.stores.format.layout import LOGIT_SCALE
 from savs.stores.read.store import require_store
-from savs.stores.results import CLASSIFIER, CONFIG, unfinished_result, whole_result, write_file
 
 CARD = "README.md"
+PREDICT = "predict.py"
 BUNDLE = (CLASSIFIER, CONFIG, CARD, PREDICT)
 """The files of a bundle; predict.py may be missing."""
 MARK = "bundle"
 """Stem of the unfinished file that a folder has until it has all files of a bundle."""
+STANDALONE = ("vote", "posterior", "calm", "lda")
+"""Readouts that predict.py computes."""
+NOT_RECORDED = ("adapter", "code", "kwargs")
+"""What changes a model and is never taken from a classifier."""
 HOW = "`savs export STORE --to classifier --out DIR`"
 
 
@@ -120,3 +136,33 @@ def bundle_files(folder: Path) -> list[Path]:
     if load_config(folder).readout_file is None:
         load_selection(folder)
     return [folder / name for name in BUNDLE if (folder / name).is_file()]
+
+
+def predict_program() -> bytes:
+    """Return the content of predict.py."""
+    return (files("savs.pipeline.classifying.bundle") / "files" / PREDICT).read_bytes()
+
+
+def why_not_standalone(config: SelectionConfig) -> str | None:
+    """Return why predict.py cannot run a classifier; None if it can."""
+    if config.readout not in STANDALONE or config.readout_file is not None:
+        return f"it computes {', '.join(STANDALONE)}, not {config.readout}"
+    task, *others = config.tasks
+    if others:
+        return f"it answers one question, and the classifier has {len(config.tasks)} subtasks"
+    if task.question is None:
+        return "it asks one question, and the training examples had several"
+    if task.media != 1:
+        return "it reads one image for each prompt, and the training examples had other numbers"
+    facts = config.source.model
+    if LOGIT_SCALE in facts:
+        return "it reads the heads of a language model, and this is a dual encoder"
+    if facts.get("placeholders") or split_prompt(task.question, 1)[0] != 0:
+        return "it puts the image before the question, and the prompt has it elsewhere"
+    if found := [name for name in NOT_RECORDED if facts.get(name)]:
+        return f"it runs the model as it is, and this one was loaded with: {', '.join(found)}"
+    if config.source.processor.get("video"):
+        return "it reads images, and training had videos, or was given --video"
+    if config.source.processor.get("jpeg_draft"):
+        return "it decodes images whole, and training decoded them with --jpeg-draft"
+    return None

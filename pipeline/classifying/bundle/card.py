@@ -7,10 +7,10 @@ from typing import Any
 
 from savs.pipeline.demo import DEMO_NAME
 from savs.pipeline.evaluation.evaluation_file import load_metrics
-from savs.pipeline.selection.heads.training_set import train_digest, training_tasks
+from savs.pipeline.running.result_files import METRICS
 from savs.pipeline.selection.selection import Selection, TaskSelection
+from savs.pipeline.selection.training_data import train_digest, training_tasks
 from savs.stores import FeatureStore, head_name
-from savs.stores.results import METRICS
 
 TAGS = ("savs", "few-shot", "sparse-attention-vectors")
 CLASSES_SHOWN = 200

@@ -10,7 +10,7 @@ from typing import Any
 from savs.foundation.network import hub_problem
 from savs.pipeline.classifying.bundle.bundle import BUNDLE, bundle_files
 from savs.pipeline.errors import HubError, MissingExtraError
-from savs.stores.results import CLASSIFIER, CONFIG, LARGEST_JSON
+from savs.pipeline.running.result_files import CLASSIFIER, CONFIG, LARGEST_JSON
 
 HUB = "hf://"
 LARGEST_CLASSIFIER = 2**32

@@ -44,7 +44,7 @@ def compare_command(
     """Results on several test sets can be passed together; each set has its own baseline."""
     from savs.pipeline.cli.method_formats import FORMATS
     from savs.pipeline.evaluation.compare.compare import across_data_sets
-    from savs.stores.results import require_no_own_file, write_table
+    from savs.pipeline.running.result_files import require_no_own_file, write_table
 
     if len(results) < 2:
         raise typer.BadParameter("got one result folder, expected two or more")

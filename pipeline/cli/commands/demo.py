@@ -39,8 +39,8 @@ def demo_command(
 ) -> None:
     """Run on the CPU, without network access."""
     from savs.pipeline.cli.tables import draw_map
+    from savs.pipeline.running.result_files import results_folder
     from savs.pipeline.selection.head_map import head_map
-    from savs.stores.results import results_folder
 
     require_extra()
     files = _draw(out)

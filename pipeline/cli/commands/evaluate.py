@@ -71,10 +71,10 @@ def evaluate_command(
     from savs.pipeline.cli.selections import find_selection, keep_other_results
     from savs.pipeline.evaluation.captions import compares_captions
     from savs.pipeline.inputs.plugins import stored_benchmark
+    from savs.pipeline.running.result_files import SUBMISSION, whole_result
     from savs.pipeline.selection.readouts import choose_readout
     from savs.pipeline.selection.selection_file import selection_folder
     from savs.stores.format.layout import CAPTIONS
-    from savs.stores.results import SUBMISSION, whole_result
 
     rule = None if readout in OWN_ANSWERS else choose_readout(readout, also=OWN_ANSWERS)
     if rule is None and cv:

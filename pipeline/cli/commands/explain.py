@@ -73,8 +73,8 @@ def explain_command(
     if attention_maps and out is None and not json:
         raise typer.BadParameter("--attention-maps draws on a page; pass --out PAGE.html or --json")
     named = {"model": model, "revision": revision, "dtype": dtype}
-    given = {name: value for name, value in named.items() if value is not None}
-    found = pipeline.explain(
+    loading = {name: value for name, value in named.items() if value is not None}
+    explanations = pipeline.explain(
         result,
         ids=ids or (),
         errors=errors,
@@ -83,19 +83,19 @@ def explain_command(
         out=out,
         attention_maps=attention_maps,
         reporting=Reporting(say, progress),
-        **given,
+        **loading,
         **(placing if attention_maps else {}),
     )
     if json:
-        print_json(found.to_json())
+        print_json(explanations.to_json())
     else:
-        for place, one in enumerate(found.examples):
+        for place, one in enumerate(explanations.examples):
             if place:
                 print_line()
             _print(one)
     if out is not None:
         say(f"wrote {out}")
-        for note in found.notes:
+        for note in explanations.notes:
             say(f"note: {note}")
 
 

@@ -69,8 +69,8 @@ def _export_classifier(
     *,
     as_json: bool,
 ) -> None:
+    from savs.pipeline.running.result_files import results_folder
     from savs.pipeline.selection.readouts import BUILT_IN, choose_readout
-    from savs.stores.results import results_folder
 
     rule = choose_readout(readout or "vote")
     own = None if rule in BUILT_IN.values() else rule  # a built-in one is found by its name

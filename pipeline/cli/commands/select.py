@@ -69,8 +69,8 @@ def select_command(
     from savs.datasets.splits.labels import label_doubts, refuse_doubts
     from savs.pipeline.cli.selections import calibrated, estimates_of
     from savs.pipeline.evaluation.suspects import SUSPECTS, save_suspects, suspects
+    from savs.pipeline.running.result_files import whole_result
     from savs.pipeline.selection.selection_file import load_config
-    from savs.stores.results import whole_result
 
     count = None if heads is None else parse_heads(heads)
     named = None if use_heads is None else parse_names("--use-heads", use_heads)

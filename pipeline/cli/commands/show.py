@@ -77,7 +77,13 @@ def show_command(
     print_table(
         ["split", "subtask", "class", "examples", "skipped"],
         [
-            [c["split"], c["subtask"] or "-", c["label"], f"{c['examples']:,}", f"{c['skipped']:,}"]
+            [
+                c["split"],
+                c["subtask"] or "-",
+                c["label"] or "-",
+                f"{c['examples']:,}",
+                f"{c['skipped']:,}",
+            ]
             for c in facts["classes"]
         ],
     )
@@ -96,9 +102,9 @@ def _print_head_map(
     import polars as pl
 
     from savs.pipeline.cli.tables import draw_map
+    from savs.pipeline.running.result_files import results_folder
     from savs.pipeline.selection.head_map import head_map
     from savs.stores.files.addresses import is_remote
-    from savs.stores.results import results_folder
 
     if path is None and is_remote(store.path):
         raise typer.BadParameter(f"{store.path} holds no results; pass --selection DIR")
@@ -175,11 +181,11 @@ def _skipped(store: "FeatureStore") -> list[dict[str, Any]]:
 def _older(store: "FeatureStore") -> list[str]:
     """Return the results whose classifier was made before training examples were appended."""
     from savs.foundation.errors import SavsError
-    from savs.pipeline.selection.older import appended_since
+    from savs.pipeline.running.result_files import CONFIG
+    from savs.pipeline.selection.selection_config import appended_since
     from savs.pipeline.selection.selection_file import load_config
     from savs.stores.files.addresses import is_remote
     from savs.stores.format.layout import RESULTS
-    from savs.stores.results import CONFIG
 
     found = []
     for path in [] if is_remote(store.path) else sorted(store.path.glob(f"{RESULTS}/*/{CONFIG}")):

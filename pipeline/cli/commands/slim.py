@@ -25,8 +25,8 @@ def slim_command(
     json: JsonOption = False,
 ) -> None:
     """Copy the selection, too, so that `savs evaluate` gives the same results."""
+    from savs.pipeline.running.result_files import results_folder
     from savs.pipeline.selection.selection_file import copy_selection
-    from savs.stores.results import results_folder
 
     opened = pipeline.open_store(store)
     wanted = find_heads(opened, heads, selection)

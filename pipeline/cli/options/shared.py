@@ -75,8 +75,8 @@ ScoringOption = Annotated[
 
 def result_place(store: "FeatureStore", out: Path | None, name: str) -> Path:
     """Return the folder of a result: `--out`, or one in the store if that can be written."""
+    from savs.pipeline.running.result_files import results_folder
     from savs.stores.files.addresses import is_remote
-    from savs.stores.results import results_folder
 
     if out is not None:
         return out

@@ -28,8 +28,8 @@ from savs.pipeline.evaluation.statistics.paired_tests import (
     subtract,
 )
 from savs.pipeline.names import READOUT_NAMES
+from savs.pipeline.running.result_files import METRICS
 from savs.stores import ResultError
-from savs.stores.results import METRICS
 
 COMPARISON_SCHEMA = {
     "metric": pl.String,

@@ -14,8 +14,8 @@ from savs.datasets.splits.clusters import cluster_ids
 from savs.foundation.files import real_path
 from savs.pipeline.errors import ComparisonError
 from savs.pipeline.evaluation.evaluation_file import UNIT_SCHEMA, load_metrics
+from savs.pipeline.running.result_files import METRICS, PREDICTIONS, UNITS, read_table
 from savs.stores.format.layout import MANIFEST, RESULTS
-from savs.stores.results import METRICS, PREDICTIONS, UNITS, read_table
 
 
 @dataclass(frozen=True, slots=True)

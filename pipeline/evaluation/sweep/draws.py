@@ -8,7 +8,7 @@ import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.selection.heads.training_set import TrainingTask
+from savs.pipeline.selection.training_data import TrainingTask
 
 ShotCount = int | Literal["all"]
 """A number of examples of each class, or the whole pool."""

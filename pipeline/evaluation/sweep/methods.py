@@ -22,9 +22,13 @@ from savs.pipeline.evaluation.sweep.shared_examples import Stores
 from savs.pipeline.evaluation.sweep.table import Point
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import GENERATED, ICL, OWN_ANSWERS
-from savs.pipeline.selection.heads.class_texts import text_arguments
-from savs.pipeline.selection.heads.training_set import TrainingTask, head_widths
 from savs.pipeline.selection.readouts import Readout, choose_readout
+from savs.pipeline.selection.training_data import (
+    StoredTraining,
+    TrainingTask,
+    head_widths,
+    text_arguments,
+)
 from savs.stores import FeatureStore
 
 NO_HEADS = 0
@@ -122,7 +126,7 @@ def _lack(store: FeatureStore, task: TrainingTask, rule: Rule) -> str:
         return ""
     head = store.heads[:1]
     try:
-        texts = text_arguments(store, rule.texts, task, head)
+        texts = text_arguments(StoredTraining(store), rule.texts, task, head)
         features = store.features("train", head)[:, task.rows]
         rule.fit(features, task.labels, task.classes, head_widths(store, head), **texts)
     except SelectionError as error:

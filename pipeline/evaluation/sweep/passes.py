@@ -16,17 +16,20 @@ from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.predictions import VOTES_KEPT, named, predicted, with_skipped
 from savs.pipeline.evaluation.sweep.draws import Draw, DrawKey
-from savs.pipeline.selection.heads.centroids import TIE, lengths_of, not_finite
-from savs.pipeline.selection.heads.class_texts import text_arguments
-from savs.pipeline.selection.heads.few_threads import few_threads
+from savs.pipeline.selection.heads.centroids import TIE, few_threads, lengths_of, not_finite
 from savs.pipeline.selection.heads.head_scores import rank_heads
-from savs.pipeline.selection.heads.training_set import TrainingTask, head_widths
 from savs.pipeline.selection.readouts import ClassScores, Fitted, Readout
 from savs.pipeline.selection.readouts.lda import LDA, FittedLda
 from savs.pipeline.selection.readouts.posterior import POSTERIOR, FittedPosterior
-from savs.pipeline.selection.readouts.probabilities import softmax
+from savs.pipeline.selection.readouts.readout import softmax
 from savs.pipeline.selection.readouts.vote import VOTE, FittedVote, elect
-from savs.pipeline.selection.task_selection import score_tasks
+from savs.pipeline.selection.selection import score_tasks
+from savs.pipeline.selection.training_data import (
+    StoredTraining,
+    TrainingTask,
+    head_widths,
+    text_arguments,
+)
 from savs.stores import FeatureStore
 
 MEMORY = 2**30
@@ -100,7 +103,7 @@ def _best_heads(plan: SweepPlan, rule: Readout, scoring: str) -> list[list[int]]
     """Return the indices of the best heads of each draw in `store.heads`, best first."""
     heads = plan.store.heads
     tasks = {id(draw.task): draw.task for draw in plan.draws}  # all depths of a draw have one task
-    scores = score_tasks(plan.store, rule, scoring, list(tasks.values()))
+    scores = score_tasks(StoredTraining(plan.store), rule, scoring, list(tasks.values()))
     ranked = {
         key: rank_heads(head_scores, heads) for key, head_scores in zip(tasks, scores, strict=True)
     }
@@ -228,7 +231,7 @@ def _fit(plan: SweepPlan, rule: Readout, task: TrainingTask, heads: Sequence[int
     held = plan.store.heads
     chosen = [held[head] for head in heads]
     features = plan.pool[np.asarray(heads)[:, None], task.rows]
-    texts = text_arguments(plan.store, rule.texts, task, chosen)
+    texts = text_arguments(StoredTraining(plan.store), rule.texts, task, chosen)
     return rule.fit(features, task.labels, task.classes, head_widths(plan.store, chosen), **texts)
 
 

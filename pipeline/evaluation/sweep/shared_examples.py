@@ -16,7 +16,7 @@ from savs.pipeline.evaluation.compare.result_folders import (
 )
 from savs.pipeline.evaluation.predictions import with_skipped
 from savs.pipeline.evaluation.sweep.passes import swept_examples
-from savs.pipeline.selection.heads.training_set import TrainingTask, training_tasks
+from savs.pipeline.selection.training_data import TrainingTask, training_tasks
 from savs.stores import FeatureStore
 
 Stores = Mapping[str, FeatureStore]
@@ -34,11 +34,11 @@ def hold_same_test(stores: Sequence[FeatureStore]) -> tuple[bool, str]:
         Some of the stores do, others do not.
     """
     tables = [_compared(store, "test") for store in stores]
-    found = [example_differences(table, tables[0]) for table in tables]
-    if not any(found):
+    differences = [example_differences(table, tables[0]) for table in tables]
+    if not any(differences):
         return True, ""
-    odd = next(number for number, lines in enumerate(found) if lines)
-    where = f"{stores[odd].path} and {stores[0].path}: {found[odd][0]}"
+    odd = next(number for number, lines in enumerate(differences) if lines)
+    where = f"{stores[odd].path} and {stores[0].path}: {differences[odd][0]}"
     for number, table in enumerate(tables):
         for other in range(number):
             if not example_differences(table, tables[other]):
@@ -105,14 +105,14 @@ def shared_tasks(stores: Stores) -> tuple[dict[str, list[TrainingTask]], int]:
         shared &= set(tables[name]["id"])
     ids = tables[first]["id"].to_list()
     rows_of = {n: dict(table.select("id", "row").iter_rows()) for n, table in tables.items()}
-    found: dict[str, list[TrainingTask]] = {name: [] for name in stores}
+    tasks: dict[str, list[TrainingTask]] = {name: [] for name in stores}
     for task in training_tasks(stores[first]):
-        kept = task.part(np.array([ids[row] in shared for row in task.rows], dtype=bool))
-        _require_classes(kept, stores)
+        part = task.part(np.array([ids[row] in shared for row in task.rows], dtype=bool))
+        _require_classes(part, stores)
         for name in stores:
-            rows = np.array([rows_of[name][ids[row]] for row in kept.rows])
-            found[name].append(replace(kept, rows=rows))
-    return found, len(set().union(*(table["id"] for table in tables.values())) - shared)
+            rows = np.array([rows_of[name][ids[row]] for row in part.rows])
+            tasks[name].append(replace(part, rows=rows))
+    return tasks, len(set().union(*(table["id"] for table in tables.values())) - shared)
 
 
 def _trained(store: FeatureStore) -> pl.DataFrame:

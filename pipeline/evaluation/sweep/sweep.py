@@ -31,10 +31,14 @@ from savs.pipeline.evaluation.sweep.shared_examples import (
 from savs.pipeline.evaluation.sweep.table import Sweep, SweepScores
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import DEFAULT_DRAWS, DEFAULT_HEADS
-from savs.pipeline.selection.heads.training_set import TrainingTask, training_tasks
 from savs.pipeline.selection.readouts import Readout
-from savs.pipeline.selection.selection import default_heads, head_count, require_scoring
-from savs.pipeline.selection.task_selection import heads_up_to
+from savs.pipeline.selection.selection import (
+    default_heads,
+    head_count,
+    heads_up_to,
+    require_scoring,
+)
+from savs.pipeline.selection.training_data import TrainingTask, training_tasks
 from savs.stores import FeatureStore
 from savs.stores.read.store import require_store
 
@@ -225,13 +229,14 @@ def _one_number(heads: Sequence[HeadCount] | None, what: str) -> HeadCount:
 def _depths(store: FeatureStore, max_layers: Sequence[int] | None, count: int) -> list[int]:
     """Return the depths, ascending; the last layer with heads is the last of them."""
     layers = [grid.layer for grid in store.grid]
-    enough = [layer for layer in layers if len(heads_up_to(store, layer)) >= count]
+    held = store.heads
+    enough = [layer for layer in layers if len(heads_up_to(held, layer)) >= count]
     if max_layers is None:
         return enough
     for layer in max_layers:
         if layer < enough[0]:
             raise SelectionError(
-                f"layers up to {layer} have {len(heads_up_to(store, layer))} heads, fewer than the"
+                f"layers up to {layer} have {len(heads_up_to(held, layer))} heads, fewer than the"
                 f" {count} to choose; use --max-layers from {enough[0]} on, or fewer --heads"
             )
     return sorted({min(layer, layers[-1]) for layer in max_layers} | {layers[-1]})

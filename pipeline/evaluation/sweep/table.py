@@ -30,7 +30,7 @@ from savs.pipeline.evaluation.statistics.paired_tests import (
     mean_over_data_sets,
     subtract,
 )
-from savs.stores.results import read_table, whole_result, write_table
+from savs.pipeline.running.result_files import read_table, whole_result, write_table
 
 VALUES_FILE = "values.parquet"
 SUMMARY_FILE = "summary.parquet"
@@ -337,15 +337,15 @@ class SweepScores:
         for point in points:
             for draw, scores in self._scores[point].items():
                 chances = self._chances[point][draw]
-                for (units, weights), own, chance in zip(
+                for (units, weights), unit_scores, chance in zip(
                     self._metrics, scores, chances, strict=True
                 ):
                     yield self._names(point) | {
                         "draw": draw,
                         "metric": units.name,
-                        "value": weights.value(own.astype(float)),
+                        "value": weights.value(unit_scores.astype(float)),
                         "chance": chance,
-                        "units": len(own),
+                        "units": len(unit_scores),
                     }
 
     def _names(self, point: Point) -> dict[str, Any]:

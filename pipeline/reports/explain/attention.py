@@ -13,8 +13,8 @@ from savs.foundation.arrays import Array
 from savs.pipeline.errors import ReportError
 from savs.pipeline.reports.explain.evidence import Evidence
 from savs.pipeline.reports.report.drawing import LEVELS, shade_paths
-from savs.pipeline.selection.config_json import SelectionConfig
 from savs.pipeline.selection.heads.centroids import cosines, leads
+from savs.pipeline.selection.selection_config import SelectionConfig
 from savs.stores import head_name
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ class View:
 
     def veils(self, image: int) -> dict[int, str]:
         """Return the dark parts of an image's map: shade -> SVG path in patches."""
-        own = self.maps[image]
-        dark = np.rint(LEVELS * (1 - own / max(float(own.max()), 1e-12))).astype(int)
+        weights = self.maps[image]
+        dark = np.rint(LEVELS * (1 - weights / max(float(weights.max()), 1e-12))).astype(int)
         cells = {(int(c), int(r)): int(dark[r, c]) for r, c in np.argwhere(dark > 0)}
         return shade_paths(cells)
 
@@ -104,11 +104,13 @@ def view_example(
             " frames have maps: run savs extract --video frames"
         )
     heads = evidence.trained.selection.heads
-    found = look(model, pieces, heads)
-    _require_same(evidence, found.features)
+    attention = look(model, pieces, heads)
+    _require_same(evidence, attention.features)
 
-    shapes = [own.shape[1:] for own in found.on_images]
-    bright = np.concatenate([own.reshape(len(heads), -1) for own in found.on_images], axis=1)
+    shapes = [weights.shape[1:] for weights in attention.on_images]
+    bright = np.concatenate(
+        [weights.reshape(len(heads), -1) for weights in attention.on_images], axis=1
+    )
     rng = np.random.default_rng(seed)
     orders = [*bright, *rng.random((DRAWS, bright.shape[1]))]
     masked = [mask_patches(pieces, _hidden(order, shapes)) for order in orders]
@@ -121,9 +123,9 @@ def view_example(
     return tuple(
         View(
             name=head_name(head),
-            maps=tuple(own[place] for own in found.on_images),
+            maps=tuple(weights[place] for weights in attention.on_images),
             on_images=float(bright[place].sum()),
-            tokens=_brightest(found.tokens, found.on_tokens[place]),
+            tokens=_brightest(attention.tokens, attention.on_tokens[place]),
             drop=float(lost[place, place]),
             random=tuple(map(float, lost[len(heads) :, place])),
             words=(),
@@ -176,9 +178,9 @@ def load_views_model(config: SelectionConfig, options: Mapping[str, Any]) -> "Lo
 
 def _require_same(evidence: Evidence, features: Sequence[Array]) -> None:
     """Raise ReportError where the model that runs is not the one of the store."""
-    for place, found in enumerate(features):
-        stored = evidence.features[place, : len(found)]
-        apart = np.linalg.norm(found - stored) / max(float(np.linalg.norm(stored)), 1e-12)
+    for place, feature in enumerate(features):
+        stored = evidence.features[place, : len(feature)]
+        apart = np.linalg.norm(feature - stored) / max(float(np.linalg.norm(stored)), 1e-12)
         if apart > SAME:
             head = head_name(evidence.trained.selection.heads[place])
             raise ReportError(
@@ -203,7 +205,7 @@ def _hidden(bright: Array, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
     flags = np.zeros(len(bright), bool)
     flags[np.argsort(-bright, kind="stable")[:count]] = True
     ends = np.cumsum([rows * columns for rows, columns in shapes])[:-1]
-    return [own.reshape(shape) for own, shape in zip(np.split(flags, ends), shapes, strict=True)]
+    return [part.reshape(shape) for part, shape in zip(np.split(flags, ends), shapes, strict=True)]
 
 
 def _brightest(tokens: Sequence[str], weights: Array) -> tuple[tuple[str, float], ...]:

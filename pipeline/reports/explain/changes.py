@@ -57,9 +57,9 @@ def smallest_flip(table: Array, votes: Array) -> Flip:
     classes = table.shape[1]
     first = winner(votes, classes)
     rival = _runner_up(table, votes, first)
-    own = np.flatnonzero(votes == first)
-    leads = table[own, first] - table[own, rival]
-    order = own[np.argsort(leads, kind="stable")]
+    voters = np.flatnonzero(votes == first)
+    leads = table[voters, first] - table[voters, rival]
+    order = voters[np.argsort(leads, kind="stable")]
     changed, turned = votes.copy(), []
     while winner(changed, classes) != rival:
         turned.append(int(order[len(turned)]))
@@ -122,15 +122,17 @@ def without_each_example(
     counts = np.bincount(labels, minlength=classes)
     sums = centroids[:, labels] * counts[labels][:, None] - features
     left = normalise(sums / np.maximum(counts[labels] - 1, 1)[:, None])
-    own = np.einsum("hd,hnd->hn", unit, left)  # cosine with the own centroid, the example left out
-    found = {}
+    cosines = np.einsum(
+        "hd,hnd->hn", unit, left
+    )  # cosine with the own centroid, the example left out
+    winners = {}
     for number in np.flatnonzero(counts[labels] > 1):
         changed = table.copy()
-        changed[:, labels[number]] = own[:, number]
+        changed[:, labels[number]] = cosines[:, number]
         other = winner(first_of_best(changed), classes)
         if other != first:
-            found[int(number)] = other
-    return found
+            winners[int(number)] = other
+    return winners
 
 
 MOST_EXAMPLES = 200
@@ -176,9 +178,9 @@ def refit(
         `(heads, q, d)` of the examples that are explained.
     """
 
-    def choices(heads: Sequence[int], kept: Array) -> Array:
-        own = [widths[head] for head in heads]
-        fitted = rule.fit(features[heads][:, kept], labels[kept], classes, own)
+    def choices(heads: Sequence[int], rows: Array) -> Array:
+        head_widths = [widths[head] for head in heads]
+        fitted = rule.fit(features[heads][:, rows], labels[rows], classes, head_widths)
         return fitted.scores(queries[heads]).choice
 
     whole = rule.fit(features, labels, classes, widths).scores(queries)
@@ -187,7 +189,7 @@ def refit(
     is_next = others == others.max(axis=1, keepdims=True)
     every, ranks = np.ones(len(labels), bool), list(range(len(features)))
     fewer = ((rank, [r for r in ranks if r != rank]) for rank in ranks if len(ranks) > 1)
-    heads = _changed(whole.choice, ((rank, choices(kept, every)) for rank, kept in fewer))
+    heads = _changed(whole.choice, ((rank, choices(rows, every)) for rank, rows in fewer))
     examples: Sequence[dict[int, int] | None] = [None] * len(heads)
     if len(labels) <= MOST_EXAMPLES:
         left_out = np.flatnonzero(np.bincount(labels)[labels] > 1).tolist()
@@ -195,13 +197,13 @@ def refit(
         without = ((number, choices(ranks, numbers != number)) for number in left_out)
         examples = _changed(whole.choice, without)
     rivals = np.where(is_next, whole.soft, -np.inf).argmax(axis=1).tolist()
-    return [Refitted(*own) for own in zip(rivals, heads, examples, strict=True)]
+    return [Refitted(*head_widths) for head_widths in zip(rivals, heads, examples, strict=True)]
 
 
 def _changed(choice: Array, tried: Iterable[tuple[int, Array]]) -> list[dict[int, int]]:
     """Return for each query what was left out -> the class that wins then, if it is another."""
-    found: list[dict[int, int]] = [{} for _ in choice]
+    winners: list[dict[int, int]] = [{} for _ in choice]
     for number, other in tried:
         for query in np.flatnonzero(other != choice):
-            found[query][number] = int(other[query])
-    return found
+            winners[query][number] = int(other[query])
+    return winners

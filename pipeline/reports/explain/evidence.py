@@ -15,9 +15,13 @@ from savs.pipeline.selection.heads.centroids import (
     leads,
     normalise,
 )
-from savs.pipeline.selection.heads.training_set import TrainingTask, head_widths, training_tasks
-from savs.pipeline.selection.selection import Selection
-from savs.pipeline.selection.task_selection import TaskSelection, chosen_features
+from savs.pipeline.selection.selection import Selection, TaskSelection, chosen_features
+from savs.pipeline.selection.training_data import (
+    StoredTraining,
+    TrainingTask,
+    head_widths,
+    training_tasks,
+)
 from savs.stores import FeatureStore, Head
 
 NEAREST = 3
@@ -87,21 +91,21 @@ def gather_evidence(
         if task.subtask in set(examples.values())
     }
     features = _features(store, split, selection.heads, list(examples))
-    found = {}
+    evidence = {}
     for name, subtask in examples.items():
         if name not in features:
             raise ReportError(
                 f"the store has no features of example {name!r}: it was skipped at extraction"
             )
-        own = trained[subtask]
-        places = [selection.heads.index(head) for head in own.selection.heads]
-        width = own.centroids.shape[2]
-        found[name] = _weigh(name, own, features[name][places, :width])
-    return found
+        task = trained[subtask]
+        places = [selection.heads.index(head) for head in task.selection.heads]
+        width = task.centroids.shape[2]
+        evidence[name] = _weigh(name, task, features[name][places, :width])
+    return evidence
 
 
 def _train(store: FeatureStore, selection: TaskSelection, task: TrainingTask) -> Trained:
-    (features,) = chosen_features(store, [(selection.heads, task.rows)])
+    (features,) = chosen_features(StoredTraining(store), [(selection.heads, task.rows)])
     ids = store.examples("train")["id"][task.rows].to_list()
     centroids = class_centroids(features, task.labels, len(task.classes))
     return Trained(selection, task.labels, tuple(ids), features, centroids)
@@ -111,13 +115,13 @@ def _features(
     store: FeatureStore, split: str, heads: Sequence[Head], ids: Sequence[str]
 ) -> dict[str, Array]:
     """Return `(heads, d)` features of examples; memory holds one shard's."""
-    found: dict[str, Array] = {}
+    by_id: dict[str, Array] = {}
     head_widths(store, heads)
     for block in store.blocks(split, heads):
         rows = block.examples.with_row_index("row").filter(pl.col("id").is_in(list(ids)))
         for name, row in rows.select("id", "row").rows():
-            found[name] = block.features[:, row]
-    return found
+            by_id[name] = block.features[:, row]
+    return by_id
 
 
 def _weigh(name: str, trained: Trained, features: Array) -> Evidence:

@@ -28,9 +28,9 @@ from savs.pipeline.reports.report.drawing import LEVELS
 from savs.pipeline.reports.report.evaluated import Evaluated, read_results
 from savs.pipeline.reports.report.gallery import SHARE_WRONG, pick_examples
 from savs.pipeline.running.progress import SILENT, Reporting
-from savs.pipeline.selection.heads.training_set import train_digest
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_file import load_selection
+from savs.pipeline.selection.training_data import train_digest
 from savs.stores import FeatureStore
 
 

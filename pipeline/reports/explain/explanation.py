@@ -18,8 +18,8 @@ from savs.pipeline.reports.explain.changes import (
 from savs.pipeline.reports.explain.evidence import Evidence, Trained
 from savs.pipeline.reports.pages.pictures import Images, Picture
 from savs.pipeline.reports.report.gallery import Vote, best_votes
-from savs.pipeline.selection.heads.training_set import head_widths
 from savs.pipeline.selection.readouts import Readout
+from savs.pipeline.selection.training_data import head_widths
 from savs.stores import FeatureStore, head_name
 
 HEADS_SCHEMA: Mapping[str, pl.DataType] = {
@@ -189,8 +189,8 @@ _OF_HEAD = ("rank", "layer", "head", "name", "vote", "lead")
 
 
 def _plain(changes: Changes) -> dict[str, Any]:
-    found = {field.name: getattr(changes, field.name) for field in fields(changes)}
-    return found | {"heads": list(changes.heads)}
+    values = {field.name: getattr(changes, field.name) for field in fields(changes)}
+    return values | {"heads": list(changes.heads)}
 
 
 def _view(view: View) -> dict[str, Any]:
@@ -215,8 +215,8 @@ def describe(
     row: dict[str, Any],
     evidence: Evidence,
     images: Images,
-    shown: Images,
-    known: Training,
+    training_images: Images,
+    training: Training,
     changes: Changes | None,
 ) -> Explained:
     """Return the explanation of one example.
@@ -243,7 +243,7 @@ def describe(
         prompt=row["prompt"] or "",
         pictures=images.find(row["id"], row["media"] or []),
         heads=tuple(_head_votes(evidence)),
-        similar=tuple(_similar(evidence, shown, known)),
+        similar=tuple(_similar(evidence, training_images, training)),
         changes=changes,
     )
 
@@ -251,12 +251,12 @@ def describe(
 def _head_votes(evidence: Evidence) -> list[HeadVote]:
     trained = evidence.trained
     classes = trained.selection.classes
-    found = []
+    votes = []
     for place, (layer, head) in enumerate(trained.selection.heads):
         cosines = evidence.table[place]
         order = np.argsort(-cosines, kind="stable")
         pairs = zip(evidence.nearest[place], evidence.similar[place], strict=True)
-        found.append(
+        votes.append(
             HeadVote(
                 rank=place + 1,
                 layer=layer,
@@ -271,7 +271,7 @@ def _head_votes(evidence: Evidence) -> list[HeadVote]:
                 ),
             )
         )
-    return found
+    return votes
 
 
 def _similar(evidence: Evidence, images: Images, known: Training) -> list[TrainingExample]:
@@ -297,12 +297,14 @@ def changes_of(
     """Return what would have changed each prediction; nothing for readouts of class texts."""
     if rule.name == VOTE:
         return {name: _changes(one) for name, one in evidence.items()}
-    found: dict[str, Changes] = {}
+    changes: dict[str, Changes] = {}
     for trained in {id(one.trained): one.trained for one in evidence.values()}.values():
-        own = [one for one in evidence.values() if one.trained is trained]
+        examples = [one for one in evidence.values() if one.trained is trained]
         if not rule.texts:
-            found |= _refitted(rule, trained, head_widths(store, trained.selection.heads), own)
-    return found
+            changes |= _refitted(
+                rule, trained, head_widths(store, trained.selection.heads), examples
+            )
+    return changes
 
 
 def _refitted(
@@ -311,18 +313,18 @@ def _refitted(
     classes = trained.selection.classes
     names = [head_name(head) for head in trained.selection.heads]
     queries = np.stack([one.features for one in evidence], axis=1)
-    told = refit(rule, trained.features, trained.labels, classes, widths, queries)
+    refits = refit(rule, trained.features, trained.labels, classes, widths, queries)
     return {
         one.id: Changes(
-            rival=classes[own.rival],
+            rival=classes[refitted.rival],
             heads=(),
             lead=None,
-            without_head={names[rank]: classes[c] for rank, c in own.heads.items()},
+            without_head={names[rank]: classes[c] for rank, c in refitted.heads.items()},
             without_example=None
-            if own.examples is None
-            else {trained.ids[i]: classes[c] for i, c in own.examples.items()},
+            if refitted.examples is None
+            else {trained.ids[i]: classes[c] for i, c in refitted.examples.items()},
         )
-        for one, own in zip(evidence, told, strict=True)
+        for one, refitted in zip(evidence, refits, strict=True)
     }
 
 

@@ -106,14 +106,14 @@ class Images:
         if not names:
             return ()
         digests, small = self.known.get(identifier, ((), None))
-        found: list[Picture] = []
+        pictures: list[Picture] = []
         for place, name in enumerate(names):
             digest = digests[place] if place < len(digests) else None
-            found += self._medium(name, digest)
-        if not any(picture.jpeg for picture in found) and small:
-            found = [Picture(names[0], 0, 0, small, SIDE_PX)]
-        self.missing += not any(picture.jpeg for picture in found)
-        return tuple(self._within_limit(picture) for picture in found[:MOST_PICTURES])
+            pictures += self._medium(name, digest)
+        if not any(picture.jpeg for picture in pictures) and small:
+            pictures = [Picture(names[0], 0, 0, small, SIDE_PX)]
+        self.missing += not any(picture.jpeg for picture in pictures)
+        return tuple(self._within_limit(picture) for picture in pictures[:MOST_PICTURES])
 
     def _medium(self, name: str, digest: str | None) -> list[Picture]:
         if self.media is None:
@@ -143,9 +143,9 @@ class Images:
 
     def notes(self) -> list[str]:
         """Return what a reader should know about the images."""
-        given = "" if self.media else " Pass --media-root to show the images."
+        hint = "" if self.media else " Pass --media-root to show the images."
         lines = [
-            (self.missing, "example is", "examples are", f"shown without an image.{given}"),
+            (self.missing, "example is", "examples are", f"shown without an image.{hint}"),
             (self.changed, "image is", "images are", OTHERS),
             (self.dropped, "image is", "images are", "not shown, to keep the page small."),
         ]

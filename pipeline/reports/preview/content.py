@@ -68,8 +68,8 @@ class Shown:
     def facts(self) -> dict[str, str]:
         """Group, subtask and category, where the example has them."""
         names = ("group", "subtask", "category")
-        found = {name: getattr(self.example, name) for name in names}
-        return {name: value for name, value in found.items() if value is not None}
+        values = {name: getattr(self.example, name) for name in names}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,11 +142,11 @@ def gather(
     """
     examples = source.examples()
     notes = _notes(source, examples)
-    given = source.options
-    drawn = " (drawn)" if given.shots is not None else ""
+    options = source.options
+    drawn = " (drawn)" if options.shots is not None else ""
     sources = {
-        "train": f"{given.train if given.train is not None else given.test}{drawn}",
-        "test": str(given.test),
+        "train": f"{options.train if options.train is not None else options.test}{drawn}",
+        "test": str(options.test),
     }
     return PreviewContent(
         benchmark=source.benchmark.name,

@@ -38,12 +38,12 @@ def load_wording(options: ModelOptions) -> Callable[[Pieces], Worded]:
 
 
 def _image_ids(encoder: PromptEncoder) -> set[int]:
-    found = (
+    ids = (
         getattr(owner, name, None)
         for owner in (encoder.processor, encoder.config)
         for name in IMAGE_IDS
     )
-    return {int(value) for value in found if value is not None}
+    return {int(value) for value in ids if value is not None}
 
 
 def _runs(tokenizer: Any, ids: list[int], images: set[int]) -> tuple[Run, ...]:

@@ -119,7 +119,7 @@ def _charts_of(names: Sequence[Any]) -> list[list[Any]]:
     """Return the lines of each chart; the first one, which others are compared with, is in all."""
     step = MOST_SERIES - 1
     others = [names[start : start + step] for start in range(1, len(names), step)]
-    return [[names[0], *own] for own in others] or [[names[0]]]
+    return [[names[0], *lines] for lines in others] or [[names[0]]]
 
 
 def _chart(rows: pl.DataFrame, names: Sequence[Any], axis: str, by: str, title: str) -> Chart:

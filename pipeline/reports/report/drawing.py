@@ -32,12 +32,12 @@ def shade_paths(cells: Mapping[tuple[int, int], int]) -> dict[int, str]:
     """
     runs: dict[int, list[list[int]]] = {}
     for (column, row), level in sorted(cells.items(), key=lambda item: item[0][::-1]):
-        own = runs.setdefault(level, [])
-        if own and own[-1][1] == row and own[-1][0] + own[-1][2] == column:
-            own[-1][2] += 1
+        row_runs = runs.setdefault(level, [])
+        if row_runs and row_runs[-1][1] == row and row_runs[-1][0] + row_runs[-1][2] == column:
+            row_runs[-1][2] += 1
         else:
-            own.append([column, row, 1])
-    return {level: "".join(map(_box, own)) for level, own in runs.items()}
+            row_runs.append([column, row, 1])
+    return {level: "".join(map(_box, row_runs)) for level, row_runs in runs.items()}
 
 
 def _box(run: Iterable[int]) -> str:
@@ -141,8 +141,8 @@ def height_of(shares: Iterable[float]) -> Height:
     >>> height_of([0.53, 0.78]), height_of([1.0])
     (Height(low=0.5, high=0.8), Height(low=0.9, high=1.0))
     """
-    given = list(shares)
-    low, high = int(min(given) * 10) / 10, -(-int(max(given) * 1000) // 100) / 10
+    values = list(shares)
+    low, high = int(min(values) * 10) / 10, -(-int(max(values) * 1000) // 100) / 10
     if high > low:
         return Height(max(0.0, low), min(1.0, high))
     return Height(max(0.0, low - 0.1), min(1.0, low + 0.1))

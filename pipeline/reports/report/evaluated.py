@@ -13,11 +13,11 @@ from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.compare.result_folders import Result, read_result, short_names
 from savs.pipeline.evaluation.evaluation_file import load_metrics, load_predictions
 from savs.pipeline.evaluation.sweep.table import is_sweep
-from savs.pipeline.selection.config_json import SelectionConfig
+from savs.pipeline.running.result_files import CONFIG, METRICS
+from savs.pipeline.selection.selection_config import SelectionConfig
 from savs.pipeline.selection.selection_file import load_config
 from savs.stores import FeatureStore, open_store
 from savs.stores.format.layout import MANIFEST, RESULTS
-from savs.stores.results import CONFIG, METRICS
 
 FIRST = "vote"
 """The result of a store that comes first."""

@@ -97,9 +97,9 @@ class Gallery:
 
     def pick(self, subtask: str | None, label: str, prediction: str) -> str:
         """Return the filter's settings that show a confusion, as JSON."""
-        own = {} if subtask is None else {"subtask": str(self.subtasks.index(subtask))}
+        values = {} if subtask is None else {"subtask": str(self.subtasks.index(subtask))}
         classes = {"label": self.number(label), "prediction": self.number(prediction)}
-        return json.dumps(own | {name: str(number) for name, number in classes.items()})
+        return json.dumps(values | {name: str(number) for name, number in classes.items()})
 
     def count(self, kind: str) -> int:
         """Return how many cards are of a kind."""

@@ -73,10 +73,11 @@ def _differences(
 ) -> tuple[Mapping[str, Any], ...]:
     if not others:
         return ()
-    found = compare([first.folder, *(other.folder for other in others)], metric=metric)
+    comparison = compare([first.folder, *(other.folder for other in others)], metric=metric)
     names = [other.name for other in others]
     return tuple(
-        {**row, "b": name} for name, row in zip(names, found.iter_rows(named=True), strict=True)
+        {**row, "b": name}
+        for name, row in zip(names, comparison.iter_rows(named=True), strict=True)
     )
 
 
@@ -105,10 +106,10 @@ def _bar(result: Evaluated, metric: Mapping[str, Any], kind: str, note: str = ""
 
 
 def _baselines(main: Mapping[str, Any]) -> list[Bar]:
-    found = {"majority class": main["majority"], "chance": main["chance"]}
+    baselines = {"majority class": main["majority"], "chance": main["chance"]}
     return [
         Bar(name, value, None, None, "baseline")
-        for name, value in found.items()
+        for name, value in baselines.items()
         if value is not None
     ]
 

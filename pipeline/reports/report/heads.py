@@ -11,9 +11,14 @@ from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.reports.report.drawing import LEVELS, grid_path, shade, shade_paths
 from savs.pipeline.reports.report.evaluated import Evaluated
-from savs.pipeline.selection.config_json import SelectionConfig, TaskConfig
-from savs.pipeline.selection.head_map import HEAD_MAP_SCHEMA, head_map, mean_map
-from savs.pipeline.selection.head_stability import Stability, head_stability
+from savs.pipeline.selection.head_map import (
+    HEAD_MAP_SCHEMA,
+    Stability,
+    head_map,
+    head_stability,
+    mean_map,
+)
+from savs.pipeline.selection.selection_config import SelectionConfig, TaskConfig
 from savs.pipeline.selection.selection_file import load_selection
 from savs.stores import Head, ResultError, StoreIncompleteError, head_name
 from savs.stores.format.layout import digest
@@ -95,14 +100,14 @@ def heads_part(result: Evaluated) -> HeadsPart | None:
     if result.config is None or not any(task.examples for task in result.config.tasks):
         return None
     scored = _score(result)
-    found = _chosen(result.config) if scored is None else scored
-    rows = found.drop_nulls("rank").with_columns(share=pl.col("score") / pl.col("examples"))
+    heads = _chosen(result.config) if scored is None else scored
+    rows = heads.drop_nulls("rank").with_columns(share=pl.col("score") / pl.col("examples"))
     rows = rows.with_columns(place=pl.col("subtask").rle_id()).sort("place", "rank")
-    subtasks = found["subtask"].unique(maintain_order=True).to_list()
+    subtasks = heads["subtask"].unique(maintain_order=True).to_list()
     several = len(subtasks) > 1
-    maps = [_draw(found, "all subtasks" if several else "", several=several)]
+    maps = [_draw(heads, "all subtasks" if several else "", several=several)]
     if several and len(subtasks) <= MOST_MAPS and scored is not None:
-        maps += [_draw(found.filter(subtask=name), str(name)) for name in subtasks]
+        maps += [_draw(heads.filter(subtask=name), str(name)) for name in subtasks]
     return HeadsPart(
         maps=tuple(maps),
         rows=tuple(rows.head(MOST_RANKED).to_dicts()),
@@ -134,9 +139,9 @@ def _chosen(config: SelectionConfig) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=HEAD_MAP_SCHEMA, orient="row")
 
 
-def _draw(found: pl.DataFrame, title: str, *, several: bool = False) -> HeadMap:
+def _draw(scored: pl.DataFrame, title: str, *, several: bool = False) -> HeadMap:
     """Return the map of some subtasks' heads."""
-    heads = mean_map(found).sort("layer", "head")
+    heads = mean_map(scored).sort("layer", "head")
     numbers = heads["layer"].unique(maintain_order=True).to_list()
     rows = {layer: y for y, layer in enumerate(numbers)}
     columns = int(heads["head"].max()) + 1  # type: ignore
@@ -160,13 +165,13 @@ def _draw(found: pl.DataFrame, title: str, *, several: bool = False) -> HeadMap:
 
 
 def _marks(chosen: pl.DataFrame, rows: dict[int, int], *, several: bool) -> Sequence[Mark]:
-    found = []
+    marks = []
     for row in chosen.iter_rows(named=True):
         text = str(row["chosen"] if several else row["rank"])
-        told = f"chosen by {row['chosen']} subtasks" if several else f"rank {row['rank']}"
-        title = f"{row['name']}: {100 * row['share']:.1f} %, {told}"
-        found.append(Mark(row["head"], rows[row["layer"]], text, title))
-    return found
+        choice = f"chosen by {row['chosen']} subtasks" if several else f"rank {row['rank']}"
+        title = f"{row['name']}: {100 * row['share']:.1f} %, {choice}"
+        marks.append(Mark(row["head"], rows[row["layer"]], text, title))
+    return marks
 
 
 def _profile(heads: pl.DataFrame, numbers: Sequence[int]) -> tuple[Layer, ...]:
@@ -228,12 +233,12 @@ class Across:
 def across_part(results: Sequence[Evaluated]) -> Across:
     """Return the comparison of all tasks of all results that have heads."""
     tasks = [task for result in results for task in _tasks(result)]
-    shown = tasks[:MOST_TASKS]
+    compared = tasks[:MOST_TASKS]
     stability = next((_stability(result) for result in results if result.config), None)
     return Across(
-        tasks=tuple(shown),
-        pairs=tuple(tuple(_pair(a, b) if a is not b else None for b in shown) for a in shown),
-        more=len(tasks) - len(shown),
+        tasks=tuple(compared),
+        pairs=tuple(tuple(_pair(a, b) if a is not b else None for b in compared) for a in compared),
+        more=len(tasks) - len(compared),
         stability=stability,
         stable=() if stability is None else tuple(_stable(stability)),
     )
@@ -261,9 +266,9 @@ def _of_task(
 ) -> tuple[Array | None, tuple[Head, ...]]:
     if scored is None:
         return None, ()
-    own = scored.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask)))
-    heads = tuple((layer, head) for layer, head in own.select("layer", "head").rows())
-    return own["score"].to_numpy(), heads
+    rows = scored.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask)))
+    heads = tuple((layer, head) for layer, head in rows.select("layer", "head").rows())
+    return rows["score"].to_numpy(), heads
 
 
 def _pair(a: HeadTask, b: HeadTask) -> Pair | None:
@@ -277,8 +282,8 @@ def _correlation(a: HeadTask, b: HeadTask) -> float | None:
     """Return Spearman's rank correlation of two tasks' scores, ties with their mean rank."""
     if a.scores is None or b.scores is None or a.all_heads != b.all_heads:
         return None
-    ranks = [pl.Series(own).rank("average").to_numpy() for own in (a.scores, b.scores)]
-    if any(np.ptp(own) == 0 for own in ranks):
+    ranks = [pl.Series(values).rank("average").to_numpy() for values in (a.scores, b.scores)]
+    if any(np.ptp(values) == 0 for values in ranks):
         return None
     return float(np.corrcoef(ranks)[0, 1])
 

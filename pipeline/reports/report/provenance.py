@@ -12,7 +12,7 @@ import polars as pl
 from savs.foundation.errors import SavsError
 from savs.pipeline.evaluation.suspects import SUSPECTS
 from savs.pipeline.reports.report.evaluated import Evaluated
-from savs.pipeline.selection.heads.training_set import train_digest
+from savs.pipeline.selection.training_data import train_digest
 from savs.stores import FeatureStore
 from savs.stores.format.layout import digest
 
@@ -61,11 +61,11 @@ def _facts(result: Evaluated) -> list[tuple[str, str]]:
 def _run_facts(runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Return the device and versions of the extraction's first run."""
     run = dict(runs[0]) if runs else {}
-    told = {name: str(run[name]) for name in RUN_FACTS if run.get(name)}
+    facts = {name: str(run[name]) for name in RUN_FACTS if run.get(name)}
     versions = run.get("versions")
     if isinstance(versions, Mapping):
-        told["versions"] = ", ".join(f"{name} {number}" for name, number in versions.items())
-    return told
+        facts["versions"] = ", ".join(f"{name} {number}" for name, number in versions.items())
+    return facts
 
 
 def _commands(result: Evaluated, out: Path) -> list[str]:

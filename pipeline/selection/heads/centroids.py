@@ -1,10 +1,14 @@
 """Class centroids, cosines with them, and the rule that names the nearest class."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
-from savs.pipeline.selection.heads.few_threads import LARGE
 
 TIE = 2.0**-19
 """Cosines that differ by at most this, about 2e-6, are tied.
@@ -241,3 +245,28 @@ def not_finite() -> ParameterError:
         "features hold NaN or infinity, expected finite numbers: they cannot be compared; extract"
         " them again, or run `savs verify` on the store"
     )
+
+
+LARGE = 2**28
+"""Multiplications of a matrix product from which several threads are worth it."""
+
+
+@contextmanager
+def few_threads(products: int) -> Iterator[None]:
+    """Let matrix products and solvers take one thread, unless a call has `LARGE` multiplications.
+
+    Parameters
+    ----------
+    products
+        Multiplications of the largest call inside.
+    """
+    if products >= LARGE:
+        yield
+        return
+    with _blas().limit(limits=1):
+        yield
+
+
+@lru_cache(maxsize=1)
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="blas")

@@ -1,6 +1,6 @@
-"""Parts of the training examples for cross-validation: every class in every part."""
+"""Folds of training examples, with every class in every fold, and settings chosen by them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -46,19 +46,50 @@ def stratified_folds(labels: Array, folds: int, clusters: Sequence[str] | None =
     members: dict[str, list[int]] = {}
     for row, name in enumerate(clusters):
         members.setdefault(name, []).append(row)
-    held = np.zeros((folds, int(labels.max()) + 1), np.int64)
-    found = np.zeros(len(labels), np.int64)
+    # Greedy: the largest cluster is the hardest to fit, so it goes first, to the fold that has the
+    # fewest examples of its classes; of these to the smallest fold, then to the first.
+    counts = np.zeros((folds, int(labels.max()) + 1), np.int64)
+    parts = np.zeros(len(labels), np.int64)
     for rows in sorted(members.values(), key=lambda m: -len(m)):  # stable: then by first row
-        own = labels[rows]
+        classes = labels[rows]
         part = min(
             range(folds),
-            key=lambda f: (held[f, own].sum(), held[f].sum() if len(own) > 1 else 0, f),
+            key=lambda f: (counts[f, classes].sum(), counts[f].sum() if len(rows) > 1 else 0, f),
         )
-        found[rows] = part
-        np.add.at(held[part], own, 1)
-    return found
+        parts[rows] = part
+        np.add.at(counts[part], classes, 1)
+    return parts
 
 
 def fold_count(labels: Array, most: int = FOLDS) -> int:
     """Return how many parts there can be: `most`, or the number of examples of the rarest class."""
     return min(most, int(np.bincount(labels).min()))
+
+
+def best_setting(labels: Array, settings: int, choices: Callable[[Array, Array], Array]) -> int:
+    """Return the number of the setting that is right most often; of equals the first.
+
+    Parameters
+    ----------
+    labels
+        `(n,)` class numbers of the training examples.
+    settings
+        How many there are.
+    choices
+        Flags `(n,)` of the examples to fit, and of those to classify -> `(settings, classified)`
+        class numbers.
+
+    Returns
+    -------
+    int
+        0 where a class has one example, so that none can be left out.
+    """
+    folds = fold_count(labels)
+    if folds < 2:
+        return 0
+    part = stratified_folds(labels, folds)
+    right = np.zeros(settings, np.int64)
+    for fold in range(folds):
+        out = part == fold
+        right += (choices(~out, out) == labels[out]).sum(axis=1)
+    return int(right.argmax())

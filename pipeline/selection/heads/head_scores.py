@@ -11,12 +11,12 @@ from savs.pipeline.selection.heads.centroids import (
     TIE,
     class_centroids,
     class_sums,
+    few_threads,
     nearest_centroids,
     normalise,
     not_finite,
     row_blocks,
 )
-from savs.pipeline.selection.heads.few_threads import few_threads
 from savs.pipeline.selection.heads.folds import fold_count, stratified_folds
 from savs.stores import Head
 

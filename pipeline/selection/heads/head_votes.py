@@ -10,7 +10,7 @@ from savs.foundation.arrays import Array
 from savs.foundation.frames import lazy_frames
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.heads.centroids import class_centroids, cosines, first_of_best, leads
-from savs.pipeline.selection.heads.training_set import TrainingTask, head_widths, training_tasks
+from savs.pipeline.selection.training_data import TrainingTask, head_widths, training_tasks
 from savs.stores import FeatureStore, Head, head_name
 from savs.stores.read.store import require_store
 

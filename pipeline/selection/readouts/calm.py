@@ -9,8 +9,13 @@ from savs.foundation.arrays import Array
 from savs.pipeline.selection.heads.centroids import class_centroids, leads, normalise
 from savs.pipeline.selection.heads.head_scores import held_out_cosines
 from savs.pipeline.selection.readouts.posterior import TAU
-from savs.pipeline.selection.readouts.probabilities import likeliest, softmax
-from savs.pipeline.selection.readouts.readout import ClassScores, Readout, Widths
+from savs.pipeline.selection.readouts.readout import (
+    ClassScores,
+    Readout,
+    Widths,
+    likeliest,
+    softmax,
+)
 
 
 @dataclass(frozen=True, slots=True)

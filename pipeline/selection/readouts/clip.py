@@ -11,12 +11,10 @@ import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.selection.heads.centroids import first_of_best, normalise
-from savs.pipeline.selection.heads.class_texts import NAMES, TEXTS, ClassTexts
-from savs.pipeline.selection.heads.few_threads import few_threads
+from savs.pipeline.selection.heads.centroids import few_threads, first_of_best, normalise
 from savs.pipeline.selection.readouts.hec_t import score_by_texts
-from savs.pipeline.selection.readouts.probabilities import softmax
-from savs.pipeline.selection.readouts.readout import ClassScores, Readout, Widths
+from savs.pipeline.selection.readouts.readout import ClassScores, Readout, Widths, softmax
+from savs.pipeline.selection.training_data import NAMES, TEXTS, ClassTexts
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.pipeline.selection.heads.centroids import normalise
-from savs.pipeline.selection.heads.class_texts import TEXTS, ClassTexts
-from savs.pipeline.selection.heads.few_threads import few_threads
+from savs.pipeline.selection.heads.centroids import few_threads, normalise
 from savs.pipeline.selection.heads.head_scores import HeadScores
-from savs.pipeline.selection.readouts.probabilities import likeliest, mean_probabilities, softmax
-from savs.pipeline.selection.readouts.readout import ClassScores, Readout, Widths
+from savs.pipeline.selection.readouts.readout import (
+    ClassScores,
+    Readout,
+    Widths,
+    likeliest,
+    mean_probabilities,
+    softmax,
+)
+from savs.pipeline.selection.training_data import TEXTS, ClassTexts
 
 TAU = 1.0
 """Temperature of the logits."""

@@ -10,13 +10,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.pipeline.selection.heads.class_texts import TEXTS, ClassTexts
+from savs.pipeline.selection.heads.folds import best_setting
 from savs.pipeline.selection.heads.head_scores import HeadScores
 from savs.pipeline.selection.readouts import lda
 from savs.pipeline.selection.readouts.hec_t import FittedHecT, score_by_texts
-from savs.pipeline.selection.readouts.probabilities import likeliest
-from savs.pipeline.selection.readouts.readout import ClassScores, Readout, Widths
-from savs.pipeline.selection.readouts.tuning import best_setting, require_examples
+from savs.pipeline.selection.readouts.readout import (
+    ClassScores,
+    Readout,
+    Widths,
+    likeliest,
+    require_examples,
+)
+from savs.pipeline.selection.training_data import TEXTS, ClassTexts
 
 ALPHAS = (1.0, 0.25, 0.5, 2.0, 4.0)
 """Weights of `lda` that cross-validation chooses from; of equals the first."""

@@ -13,12 +13,22 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.pipeline.selection.heads.centroids import class_centroids, normalise, row_blocks
-from savs.pipeline.selection.heads.few_threads import few_threads
+from savs.pipeline.selection.heads.centroids import (
+    class_centroids,
+    few_threads,
+    normalise,
+    row_blocks,
+)
 from savs.pipeline.selection.heads.folds import fold_count, stratified_folds
 from savs.pipeline.selection.heads.head_scores import HeadScores, require_pairs
-from savs.pipeline.selection.readouts.probabilities import likeliest, mean_probabilities, softmax
-from savs.pipeline.selection.readouts.readout import ClassScores, Readout, Widths
+from savs.pipeline.selection.readouts.readout import (
+    ClassScores,
+    Readout,
+    Widths,
+    likeliest,
+    mean_probabilities,
+    softmax,
+)
 
 TAU = 10.0
 """Temperature of the logits."""

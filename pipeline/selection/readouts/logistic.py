@@ -7,8 +7,7 @@ import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.pipeline.selection.heads.centroids import normalise
-from savs.pipeline.selection.readouts.probabilities import softmax
-from savs.pipeline.selection.readouts.readout import ClassScores, Readout, Widths
+from savs.pipeline.selection.readouts.readout import ClassScores, Readout, Widths, softmax
 
 STRENGTH = 1.0
 """scikit-learn's C: the inverse of the penalty on squared weights."""

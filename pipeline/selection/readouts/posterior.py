@@ -7,8 +7,13 @@ import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.pipeline.selection.heads.centroids import class_centroids, normalise
-from savs.pipeline.selection.readouts.probabilities import likeliest, mean_probabilities
-from savs.pipeline.selection.readouts.readout import ClassScores, Readout, Widths
+from savs.pipeline.selection.readouts.readout import (
+    ClassScores,
+    Readout,
+    Widths,
+    likeliest,
+    mean_probabilities,
+)
 
 TAU = 0.07
 """Temperature of the cosines. Source: CALM, arXiv 2602.07077."""

@@ -12,14 +12,18 @@ from itertools import product
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.pipeline.selection.heads.centroids import normalise
-from savs.pipeline.selection.heads.class_texts import TEXTS, ClassTexts
-from savs.pipeline.selection.heads.few_threads import few_threads
+from savs.pipeline.selection.heads.centroids import few_threads, normalise
+from savs.pipeline.selection.heads.folds import best_setting
 from savs.pipeline.selection.readouts.clip import model_scale
 from savs.pipeline.selection.readouts.hec_t import score_by_texts
-from savs.pipeline.selection.readouts.probabilities import softmax
-from savs.pipeline.selection.readouts.readout import ClassScores, Readout, Widths
-from savs.pipeline.selection.readouts.tuning import best_setting, require_examples
+from savs.pipeline.selection.readouts.readout import (
+    ClassScores,
+    Readout,
+    Widths,
+    require_examples,
+    softmax,
+)
+from savs.pipeline.selection.training_data import TEXTS, ClassTexts
 
 PLAIN = (1.0, 1.0)
 """alpha and beta, unless they are chosen."""

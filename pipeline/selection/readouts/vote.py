@@ -6,8 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.pipeline.selection.heads.centroids import class_centroids, first_of_best, normalise
-from savs.pipeline.selection.heads.few_threads import few_threads
+from savs.pipeline.selection.heads.centroids import (
+    class_centroids,
+    few_threads,
+    first_of_best,
+    normalise,
+)
 from savs.pipeline.selection.readouts.readout import ClassScores, Readout, Widths
 
 

@@ -14,7 +14,7 @@ from web import served
 
 from savs.datasets import RowError, SourceError
 from savs.pipeline import Selection, classify, evaluate, load_selection, save_selection, select
-from savs.pipeline.classifying.scoring import CLASSIFIED_SCHEMA
+from savs.pipeline.classifying.prediction_table import CLASSIFIED_SCHEMA
 from savs.pipeline.extraction.engine import Engine
 from savs.pipeline.extraction.model.load import load
 from savs.pipeline.running.progress import Reporting
@@ -119,7 +119,7 @@ def test_images_at_addresses_are_fetched_once_and_only_if_asked(animals, made, t
 
 
 def test_equal_images_are_computed_once_in_whatever_shard(made, animals, tmp_path, monkeypatch):
-    monkeypatch.setattr("savs.pipeline.classifying.example_parts.ROWS", 2)
+    monkeypatch.setattr("savs.stores.format.plan.default_shard_rows", lambda rows: 2)
     names = [tmp_path / f"{n}.jpg" for n in range(6)]
     for place, name in enumerate(names):
         shutil.copy(made.images[place % 2], name)
@@ -151,7 +151,7 @@ def test_no_layer_runs_behind_the_deepest_chosen_head(made, tmp_path, monkeypatc
             point.projection.register_forward_hook(lambda *_, n=number: ran.append(n))
         return model
 
-    monkeypatch.setattr("savs.pipeline.classifying.classifier_model.load", load_and_watch)
+    monkeypatch.setattr("savs.pipeline.extraction.model_run.load", load_and_watch)
     said: list[str] = []
     found = classify(saved, made.table, reporting=Reporting(said.append)).predictions
     assert set(ran) == {0, 1}  # the pass ends at the projection of layer 2

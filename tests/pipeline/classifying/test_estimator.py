@@ -233,7 +233,7 @@ def test_what_cannot_be_is_named(fitted, shots, made, tmp_path) -> None:
         ({}, ([*images[:-1], bad], labels), MediaError, "image 19"),
         ({}, ([*images[:-1], 3], labels), MediaError, "image 19 is a int"),
         ({}, (images, ["a"] * len(images)), SelectionError, "one class only"),
-        ({"heads": 999}, (images, labels), SelectionError, "there are 48 heads"),
+        ({"heads": 999}, (images, labels), SelectionError, "but there are 48; use 1 to 48, or all"),
     ):
         with pytest.raises(error, match=message):
             clone(fitted).set_params(**change).fit(*given)

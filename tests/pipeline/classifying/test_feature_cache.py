@@ -43,9 +43,8 @@ def test_only_what_is_missing_is_computed(tmp_path) -> None:
 
 
 def test_heads_of_different_widths_are_padded() -> None:
-    found, widths, features = heads(NAMES[:2]).features()
-    assert found == [(0, 0), (0, 1), (1, 0)]
-    assert widths == [2, 2, 3]
+    names, features = heads(NAMES[:2]).features()
+    assert names == [(0, 0), (0, 1), (1, 0)]
     np.testing.assert_array_equal(features[:, 0], [[0, 1, 0], [2, 3, 0], [4, 5, 6]])
 
 

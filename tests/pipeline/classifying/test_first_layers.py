@@ -6,10 +6,10 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from savs.pipeline import classify, load_selection, save_selection, select
-from savs.pipeline.classifying.classifier_model import ClassifierModel
 from savs.pipeline.errors import ModelError, SelectionError
 from savs.pipeline.extraction.model.load import load
 from savs.pipeline.extraction.model.placement import find_placement
+from savs.pipeline.extraction.model_run import ModelRun
 from savs.pipeline.running.progress import Reporting
 from savs.stores.format.layout import digest
 
@@ -34,13 +34,14 @@ def with_facts(folder, classifier, facts):
 @pytest.fixture
 def held(monkeypatch):
     """Return the models that runs load."""
-    models, load = [], ClassifierModel.load
+    models, load = [], ModelRun._load
 
-    def keep(self, prompts):
-        models.append(load(self, prompts))
-        return models[-1]
+    def keep(self, prompts, sink):
+        limited, whole = load(self, prompts, sink)
+        models.append(whole)
+        return limited, whole
 
-    monkeypatch.setattr(ClassifierModel, "load", keep)
+    monkeypatch.setattr(ModelRun, "_load", keep)
     return models
 
 
@@ -49,7 +50,7 @@ def test_predictions_are_those_of_the_whole_model(made, shallow, held, monkeypat
     found = classify(shallow, made.table, reporting=Reporting(said.append)).predictions
     told = "decoder layers, up to the deepest chosen head: 67 % of the decoder are left out"
     assert f"loads and runs 2 of 6 {told}" in said
-    monkeypatch.setattr(ClassifierModel, "_first_layers", lambda *_: None)
+    monkeypatch.setattr(ModelRun, "_load_first_layers", lambda *_: None)
     whole = classify(shallow, made.table, reporting=Reporting(said.append)).predictions
     assert_frame_equal(found, whole)
     assert f"runs 2 of 6 {told}" in said
@@ -92,10 +93,10 @@ def test_where_few_layers_do_not_run_all_are_loaded(made, shallow, held, monkeyp
             raise ModelError("a decoder layer that was not loaded was reached")
         return load(*given)
 
-    monkeypatch.setattr("savs.pipeline.classifying.classifier_model.load", load_whole_only)
+    monkeypatch.setattr("savs.pipeline.extraction.model_run.load", load_whole_only)
     sized = []
     monkeypatch.setattr(
-        "savs.pipeline.classifying.classifier_model.find_placement",
+        "savs.pipeline.extraction.model_run.find_placement",
         lambda *given, last_layer: sized.append(last_layer) or find_placement(*given),
     )
     said: list[str] = []

@@ -63,7 +63,7 @@ def test_processor_and_template_are_compared_before_the_weights_are_loaded(
     def load(*given):
         raise AssertionError
 
-    monkeypatch.setattr("savs.pipeline.classifying.classifier_model.load", load)
+    monkeypatch.setattr("savs.pipeline.extraction.model_run.load", load)
     facts = dict(load_selection(animals).source.processor)
     other = changed(tmp_path / "a", animals, processor=facts | {"settings": "0" * 64})
     with pytest.raises(SelectionError, match=r"processor\.settings: '0000"):

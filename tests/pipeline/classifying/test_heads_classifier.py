@@ -13,7 +13,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from savs.foundation.errors import ParameterError
 from savs.pipeline import HeadsClassifier, evaluate, select
-from savs.pipeline.classifying.chosen_heads import probabilities
+from savs.pipeline.classifying.heads_classifier import probabilities
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.readouts import READOUTS, ClassScores
 from stores import make_store
@@ -86,9 +86,14 @@ def test_of_shares_that_tie_the_chosen_class_has_most() -> None:
 def test_what_cannot_be_is_named() -> None:
     features, labels = blobs(12)
     for wrong, error, message in (
-        ({"heads": 7, "head_dim": 4}, SelectionError, "there are 6 heads; use 1 to 6, or None"),
-        ({"heads": 0}, SelectionError, "heads is 0"),
+        (
+            {"heads": 7, "head_dim": 4},
+            SelectionError,
+            "but there are 6; use 1 to 6, or all",
+        ),
+        ({"heads": 0}, SelectionError, "0 heads were requested"),
         ({"heads": 1.5}, SelectionError, "expected a whole number"),
+        ({"heads": True}, SelectionError, "heads is True, expected a whole number"),
         ({"head_dim": 5}, ParameterError, "24 columns are not a multiple of"),
         ({"readout": "none"}, SelectionError, "no readout is called 'none'"),
         ({"readout": "clip"}, SelectionError, "compares images with the names of classes"),

@@ -1,15 +1,10 @@
 """Left-out images calibrate a `SavsClassifier`, as `savs select` calibrates a classifier."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from sklearn.base import clone
 
 from savs.pipeline import calibrate, open_store, select
-from savs.pipeline.classifying.image_calibration import calibrate_images
-from savs.pipeline.errors import SelectionError
-from savs.pipeline.selection.readouts.vote import VOTE
 
 pytestmark = pytest.mark.thorough
 
@@ -35,17 +30,3 @@ def test_a_calibration_of_images_is_that_of_a_store(animals, fitted, shots, read
     assert found.temperature == pytest.approx(expected.calibration.temperature, rel=1e-3)
     assert found.typical == pytest.approx(expected.calibration.typical, abs=1e-6)
     np.testing.assert_allclose(found.nonconformity, expected.calibration.nonconformity, atol=1e-4)
-
-
-def test_a_readout_that_cannot_leave_images_out_is_not_calibrated() -> None:
-    asked = []
-
-    def refuse(*_):
-        asked.append(1)
-        raise SelectionError("two examples of each class are needed")
-
-    labels = np.array([0, 0, 1, 1])
-    given = (np.ones((1, 4, 2), np.float32), labels, ["a", "b"], ["0", "1", "2", "3"])
-    chosen = SimpleNamespace(rule=VOTE)
-    assert calibrate_images(chosen, refuse, *given, "resubstitution") is None
-    assert asked

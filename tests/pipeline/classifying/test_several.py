@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from savs.foundation.errors import ParameterError
 from savs.pipeline import classify, load_selection, save_selection, select
-from savs.pipeline.classifying.several import combine
+from savs.pipeline.classifying.classifiers import combine
 from savs.pipeline.cli.app import app
 from savs.pipeline.cli.selections import name_classifiers
 from savs.pipeline.errors import SelectionError

@@ -7,7 +7,7 @@ from clips import PALETTE, encode, plain
 from sklearn.base import clone
 
 from savs.pipeline import SavsClassifier, classify
-from savs.pipeline.classifying.bundle.standalone import why_not_standalone
+from savs.pipeline.classifying.bundle.bundle import why_not_standalone
 from savs.pipeline.errors import SelectionError
 
 pytestmark = pytest.mark.thorough

@@ -12,7 +12,7 @@ from savs.pipeline import evaluate, extract, select, sweep
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.captions import best_threshold
 from savs.pipeline.evaluation.sweep.draws import make_draws
-from savs.pipeline.selection.heads.training_set import training_tasks
+from savs.pipeline.selection.training_data import training_tasks
 from savs.stores.maintain.copy import merge
 from savs.stores.maintain.verify import verify
 

@@ -10,8 +10,7 @@ from savs.pipeline import calibrate, evaluate, select
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.heads.folds import stratified_folds
 from savs.pipeline.selection.readouts import READOUTS
-from savs.pipeline.selection.selection import only_subtask
-from savs.pipeline.selection.task_selection import chosen_features
+from savs.pipeline.selection.selection import chosen_features, only_subtask
 from stores import make_store
 
 pytestmark = pytest.mark.thorough
@@ -167,9 +166,9 @@ def test_what_is_read_at_a_time_changes_nothing(tmp_path, monkeypatch, memory, r
         read.append(given)
         return chosen_features(*given)
 
-    monkeypatch.setattr("savs.pipeline.evaluation.fold_features.chosen_features", count)
-    monkeypatch.setattr("savs.pipeline.evaluation.fold_features.MEMORY", memory)
-    monkeypatch.setattr("savs.pipeline.selection.task_selection.READ", 1)
+    monkeypatch.setattr("savs.pipeline.selection.left_out.chosen_features", count)
+    monkeypatch.setattr("savs.pipeline.selection.left_out.MEMORY", memory)
+    monkeypatch.setattr("savs.pipeline.selection.training_data.READ", 1)
     assert evaluate(store, selection, on="folds").predictions.equals(whole)
     assert len(read) == reads
 

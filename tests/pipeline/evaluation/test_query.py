@@ -9,9 +9,9 @@ import savs.stores.shard.read
 from savs.pipeline import evaluate, save_evaluation, select
 from savs.pipeline.errors import QueryError
 from savs.pipeline.evaluation.query import query
+from savs.pipeline.running.result_files import results_folder
 from savs.pipeline.selection.heads.head_votes import heads_frame
 from savs.stores import StoreCorruptError, StoreIncompleteError, open_store
-from savs.stores.results import results_folder
 from stores import make_store
 
 

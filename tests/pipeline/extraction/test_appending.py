@@ -10,7 +10,7 @@ from savs.datasets import RowError
 from savs.pipeline import evaluate, extract, merge, repair, save_selection, select, slim, verify
 from savs.pipeline.extraction.sinks import StoredShards
 from savs.pipeline.running.progress import Reporting
-from savs.pipeline.selection.older import appended_since, older_note_beside
+from savs.pipeline.selection.selection_config import appended_since, older_note_beside
 from savs.stores import (
     StoreIncompleteError,
     StoreMismatchError,

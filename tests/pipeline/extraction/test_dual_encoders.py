@@ -24,7 +24,7 @@ from savs.pipeline import (
     save_selection,
     select,
 )
-from savs.pipeline.classifying.bundle.standalone import why_not_standalone
+from savs.pipeline.classifying.bundle.bundle import why_not_standalone
 from savs.pipeline.errors import ModelError
 from savs.pipeline.running.progress import Reporting
 

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from simulated_tasks import TEST, simulate
 
-from savs.pipeline.selection.calibration import calibrate_task
+from savs.pipeline.selection.calibration import calibrate_task, fit_temperature
 from savs.pipeline.selection.readouts import READOUTS, ClassScores
-from savs.pipeline.selection.temperature import fit_temperature
 
 DRAWS = 150
 CASES = {

@@ -4,7 +4,7 @@ from random_stores import draw_problem, write_problem
 
 from savs.pipeline import select
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.selection.head_stability import head_stability
+from savs.pipeline.selection.head_map import head_stability
 from stores import make_store
 
 

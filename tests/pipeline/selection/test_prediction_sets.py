@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from savs.foundation.errors import ParameterError
-from savs.pipeline.selection.prediction_sets import (
+from savs.pipeline.selection.calibration import (
     in_set,
     least_examples,
     most_nonconformity,

@@ -55,9 +55,7 @@ def test_a_store_of_few_heads_gives_all_by_default(tmp_path, arrays):
 @pytest.mark.parametrize("heads", [0, 9, -1])
 def test_a_number_of_heads_that_cannot_be(tmp_path, arrays, heads):
     store = make_store(tmp_path / "s", *arrays)
-    with pytest.raises(
-        SelectionError, match=f"^{heads!r} heads were requested, but the store has 8"
-    ):
+    with pytest.raises(SelectionError, match=f"^{heads!r} heads were requested, but there are 8"):
         select(store, heads=heads)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from savs.pipeline.selection.temperature import RANGE, fit_temperature, tempered
+from savs.pipeline.selection.calibration import RANGE, fit_temperature, tempered
 
 
 def drawn(n, classes, sharpness, seed=0):
@@ -65,6 +65,6 @@ def test_labels_that_have_nothing_to_do_with_the_logits_make_all_classes_alike()
 def test_of_many_logits_a_part_is_looked_at(monkeypatch):
     logits, labels = drawn(20_000, 4, 2)
     whole = fit_temperature(logits, labels)
-    monkeypatch.setattr("savs.pipeline.selection.temperature.MOST", 20_000)
+    monkeypatch.setattr("savs.pipeline.selection.calibration.MOST", 20_000)
     assert fit_temperature(logits, labels) == pytest.approx(whole, rel=0.1)
     assert fit_temperature(logits, labels) == fit_temperature(logits[::4], labels[::4])

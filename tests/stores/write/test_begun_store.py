@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from claimants import elsewhere, leave_claim, show_sign
 
+from savs.pipeline.running.result_files import whole_result, write_file
 from savs.stores import FeatureStore, StoreLockedError, StoreMismatchError, open_store
 from savs.stores.format.layout import CLAIMS, MANIFEST
 from savs.stores.format.manifest import write_manifest
 from savs.stores.maintain.copy import slim
 from savs.stores.maintain.verify import verify
-from savs.stores.results import whole_result, write_file
 from savs.stores.write import opening, signs
 from savs.stores.write.claim_files import ClaimFiles
 from savs.stores.write.claims import Claims

@@ -21,7 +21,7 @@ from savs.pipeline import (
     select,
     write_bundle,
 )
-from savs.pipeline.classifying.bundle.standalone import STANDALONE, why_not_standalone
+from savs.pipeline.classifying.bundle.bundle import STANDALONE, why_not_standalone
 from savs.pipeline.demo import DEMO_MODEL
 from savs.pipeline.errors import ExportError
 from savs.stores import ResultError

@@ -9,7 +9,7 @@ from savs.foundation import files as whole_files
 from savs.foundation.files import PARTIAL
 from savs.pipeline.classifying.bundle.bundle import BUNDLE, CARD, MARK, PREDICT, _require_free
 from savs.pipeline.errors import ExportError
-from savs.stores.results import unfinished_result, write_file
+from savs.pipeline.running.result_files import unfinished_result, write_file
 
 
 def test_files_are_replaced_only_where_an_export_was_killed(tmp_path, monkeypatch) -> None:

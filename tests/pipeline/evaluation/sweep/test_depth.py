@@ -75,7 +75,7 @@ def test_a_selection_keeps_its_max_layer(store, tmp_path):
 WRONG = {
     "heads": (
         {"heads": 9, "max_layer": 2},
-        "9 heads were requested, but the store has 8 up to layer 2;",
+        "9 heads were requested, but there are 8 up to layer 2;",
     ),
     "layer": (
         {"max_layer": -1},

@@ -185,7 +185,7 @@ def test_two_processes_classify_new_images(savs, inputs, tmp_path) -> None:
     done = savs(*words, "--out", out, "--gpus", "cpu,cpu")
     assert done.returncode == 0, done.stderr
     assert "2 processes: cpu, cpu" in done.stderr
-    assert not (tmp_path / "new.csv.parts").exists()
+    assert {"rank", "ranks"} <= open_store(tmp_path / "new.csv.store").facts["runs"][0].keys()
     rows = pl.read_csv(out).sort("id")["prediction"]
     expected = pl.read_parquet(store / "results" / "vote" / "predictions.parquet").sort("id")
     assert rows.to_list() == expected["prediction"].to_list()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from savs.pipeline.selection.heads.few_threads import LARGE, _blas, few_threads
+from savs.pipeline.selection.heads.centroids import LARGE, _blas, few_threads
 
 
 def threads() -> set[int]:

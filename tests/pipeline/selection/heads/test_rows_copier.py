@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from savs.pipeline.selection.heads.rows_copier import RowsCopier
+from savs.pipeline.selection.training_data import RowsCopier
 
 FEATURES = np.random.default_rng(0).standard_normal((3, 6, 4), np.float32)
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from savs.pipeline.selection.calibration import typical_threshold, typicality
 from savs.pipeline.selection.heads.centroids import cosines
-from savs.pipeline.selection.heads.typicality import typical_threshold, typicality
 
 
 def test_it_is_the_greatest_mean_cosine_over_the_heads():

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from savs.pipeline.selection.tensor_file import TensorForm, read_tensors, write_tensors
 from savs.stores import ResultError
-from savs.stores.tensor_file import TensorForm, read_tensors, write_tensors
 
 TENSORS = {
     "0.centroids": np.arange(24, dtype=np.float32).reshape(2, 3, 4) / 7,

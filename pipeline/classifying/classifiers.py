@@ -1,14 +1,50 @@
-"""Several classifiers of one model, put to the same images in one pass: each is a subtask."""
+"""The classifier of a run: one, or several of one model that see the same images in one pass.
 
-from collections.abc import Mapping, Sequence
+Of several, each is a subtask.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
+from savs.pipeline.classifying.bundle.hub import find_classifier
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.selection.config_json import grid_widths
-from savs.pipeline.selection.selection import Selection
-from savs.pipeline.selection.task_selection import TaskSelection
+from savs.pipeline.selection.readouts import Readout
+from savs.pipeline.selection.selection import Selection, TaskSelection
+from savs.pipeline.selection.selection_config import grid_widths, older_note_beside
+from savs.pipeline.selection.selection_file import load_selection, selection_folder
 from savs.stores import LayerGrid
 from savs.stores.format.manifest import FeatureSource
+
+
+def load_classifiers(
+    classifier: str | Path | Mapping[str, str | Path],
+    readout: str | Path | Readout | None,
+    say: Callable[[str], None],
+) -> tuple[Selection, list[str]]:
+    """Return a classifier, or one of the tasks of several; and notes on those that are older.
+
+    One on the hub is fetched.
+
+    Raises
+    ------
+    ResultError, HubError
+        One cannot be read, or fetched.
+    SelectionError
+        As `combine`.
+    """
+    if not isinstance(classifier, Mapping):
+        folder = find_classifier(classifier, say)
+        selection = load_selection(folder, readout=readout)
+        return selection, older_note_beside(selection_folder(folder), selection)
+    folders = {name: find_classifier(place, say) for name, place in classifier.items()}
+    parts = {name: load_selection(folder, readout=readout) for name, folder in folders.items()}
+    older = [
+        f"{name}: {note}"
+        for name, folder in folders.items()
+        for note in older_note_beside(selection_folder(folder), parts[name])
+    ]
+    return combine(parts), older
 
 
 def combine(selections: Mapping[str, Selection]) -> Selection:

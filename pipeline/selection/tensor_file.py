@@ -11,7 +11,7 @@ from safetensors.numpy import save
 
 from savs.foundation.arrays import Array
 from savs.foundation.files import regular_size
-from savs.stores.results import CONFIG, SELECT, file_sha256, reading, write_file
+from savs.pipeline.running.result_files import CONFIG, SELECT, file_sha256, reading, write_file
 
 HEADER_BYTES = 2**12
 """Most bytes of a header without its tensors, and of each tensor in it without its name."""

@@ -11,14 +11,14 @@ from saved_selections import assert_same, config_of, two_task_store
 from savs.foundation.errors import ParameterError
 from savs.pipeline import calibrate, evaluate, load_selection, save_selection, select
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.left_out import leave_out
+from savs.pipeline.evaluation.cross_validation import assess_left_out
 from savs.pipeline.evaluation.predictions import risk_notes
-from savs.pipeline.selection.fitted_arrays import check_values
+from savs.pipeline.running.result_files import CLASSIFIER
+from savs.pipeline.selection.calibration import typicality
 from savs.pipeline.selection.heads.centroids import class_centroids
-from savs.pipeline.selection.heads.typicality import typicality
 from savs.pipeline.selection.readouts import READOUTS
+from savs.pipeline.selection.selection_file import check_values
 from savs.stores import ResultError
-from savs.stores.results import CLASSIFIER
 from stores import make_store
 
 SHOTS, TEST = 20, 60
@@ -69,11 +69,12 @@ def test_the_folds_are_those_of_cross_validation(store):
     selection = select(store, heads=3)
     found = calibrate(store, selection)
     expected = evaluate(store, selection, on="folds")
-    assert found.estimate.metrics == expected.metrics
-    assert found.estimate.predictions.equals(expected.predictions)
-    (left_out,) = leave_out(store, selection, for_calibration=True)
+    estimate = assess_left_out(store, found.selection, found.left_out)
+    assert estimate.metrics == expected.metrics
+    assert estimate.predictions.equals(expected.predictions)
+    (left_out,) = found.left_out
     p = found.selection.only_task().calibration
-    wrong = left_out.predictions["prediction"] != left_out.predictions["label"]
+    wrong = left_out.scores.choice != left_out.labels
     assert 0 < wrong.sum() < len(wrong)
     # of three classes, the right one of a wrong prediction has at most half
     assert (p.nonconformity >= np.float32(0.5)).sum() >= wrong.sum()

@@ -15,6 +15,7 @@ from savs.foundation.files import (
     native_disk_errors,
     noted_files,
     regular_size,
+    remove_empty,
     remove_left_overs,
     remove_noted,
     unfinished,
@@ -205,13 +206,6 @@ def _all_or_none(folder: Path) -> Iterator[None]:
                 remove_noted([file for file in written if file[0].is_relative_to(folder)])
                 remove_empty(folder)
             raise
-
-
-def remove_empty(folder: Path) -> None:
-    """Remove the folders in a folder that are empty, and itself if nothing is left in it."""
-    for place in sorted([folder, *filter(Path.is_dir, folder.rglob("*"))], reverse=True):
-        with suppress(OSError):  # it has files of others
-            place.rmdir()
 
 
 def write_file(path: Path, content: bytes) -> str:

@@ -9,8 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from savs.stores import ResultError, StoreWriteError
-from savs.stores.results import (
+from savs.pipeline.running.result_files import (
     METRICS,
     SELECT,
     copy_result,
@@ -21,7 +20,8 @@ from savs.stores.results import (
     write_json,
     write_table,
 )
-from savs.stores.tensor_file import write_tensors
+from savs.pipeline.selection.tensor_file import write_tensors
+from savs.stores import ResultError, StoreWriteError
 
 
 def test_results_lie_below_the_store_by_name(tmp_path) -> None:

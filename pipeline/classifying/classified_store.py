@@ -1,0 +1,251 @@
+"""The store of new images beside an output: `new.csv.store` has the chosen heads behind `new.csv`.
+
+It is a feature store as any other, with an empty train split, so it resumes, is shared and is read
+as they are. This file says which examples it holds, and of what the table beside it is.
+"""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from savs.datasets import Example, MediaFolder
+from savs.datasets.rows.media_names import is_packed
+from savs.datasets.splits.shared_media import digests_of
+from savs.pipeline.classifying.new_images import Group
+from savs.pipeline.errors import OutputError
+from savs.pipeline.extraction.appending import as_examples, stored_rows
+from savs.pipeline.running.result_files import file_sha256, write_json
+from savs.pipeline.selection.selection_config import SelectionConfig
+from savs.stores import FeatureStore, ShardSpec
+from savs.stores.format.layout import CLAIMS, MANIFEST, RESULTS, Facts, decode_json
+from savs.stores.write.opening import require_no_writer
+
+STORE = ".store"
+"""What the name of the store ends in, after that of the output."""
+RECORD = f"{RESULTS}/classify.json"
+"""The file of the store that says of what the table is."""
+AT_ONCE = 8
+"""Media that are read at the same time."""
+CHUNK = 64
+"""Media that one thread reads one after the other."""
+
+
+def store_beside(out: Path) -> Path:
+    """Return the folder of the store of an output."""
+    return out.with_name(out.name + STORE)
+
+
+def image_id(ids: pl.Expr) -> pl.Expr:
+    """Return the ids of images that were put to several tasks: `a.jpg` of `a.jpg#2`."""
+    return ids.str.replace(r"#\d+$", "")
+
+
+@dataclass(frozen=True, slots=True)
+class StoreExamples:
+    """The examples of a store of new images, those of earlier runs included."""
+
+    examples: list[Example]
+    """All of them, in the order of the plan."""
+    todo: list[Example]
+    """Those without features whose media can be read: they are given to this run."""
+    folders: Mapping[str, MediaFolder]
+    """Id of each example that is given to this run -> folder of its media."""
+
+    def media_of(self, example: Example) -> MediaFolder:
+        """Return the folder of an example's media."""
+        return self.folders[example.id]
+
+    def can_redo(self, _: ShardSpec, ids: Sequence[str]) -> bool:
+        """Return whether a shard of these examples can be made again."""
+        return all(identifier in self.folders for identifier in ids)
+
+
+def store_examples(
+    out: Path, store: FeatureStore | None, groups: Sequence[Group], selection: SelectionConfig
+) -> StoreExamples:
+    """Return the examples that a store will hold: those of earlier runs, then those of `groups`.
+
+    An example that the store plans already has the place that it has there, so that images may be
+    given in another order, or with others between them.
+
+    Raises
+    ------
+    OutputError
+        The store has features of an example of the same id with another prompt, other names of
+        media or other content. Or a run that was stopped planned an example that is not given now.
+    """
+    given = dict(_by_store_id(groups, selection))
+    folders = {identifier: folder for identifier, (_, folder) in given.items()}
+    if store is None:
+        new = [replace(example, index=n) for n, (example, _) in enumerate(given.values())]
+        return StoreExamples(new, new, folders)
+    planned = store.manifest.plan.splits["test"].ids
+    rows = stored_rows(store, "test")
+    held = {} if rows is None else as_examples(rows, "test")
+    if absent := [name for name in planned if name not in held and name not in given]:
+        raise OutputError(
+            f"{out}: an earlier run was stopped before it came to {len(absent):,} images that are"
+            f" not given now, {absent[0]!r} first; give them, too, pass another --out, or --force"
+            " to begin again"
+        )
+    _require_same(out, held, given)
+    if rows is not None:
+        _require_same_content(out, store, given)
+    known = set(planned)
+    places = {name: place for place, name in enumerate(planned)}
+    places |= {name: len(planned) + n for n, name in enumerate(x for x in given if x not in known)}
+    new = {n: replace(given[n][0], index=p) for n, p in places.items() if n not in held}
+    return StoreExamples(
+        [held.get(name) or new[name] for name in places], list(new.values()), folders
+    )
+
+
+def _by_store_id(
+    groups: Sequence[Group], selection: SelectionConfig
+) -> Iterator[tuple[str, tuple[Example, MediaFolder]]]:
+    """Yield the id that each example has in the store, the example with it, and its folder."""
+    numbers = {task.subtask: number for number, task in enumerate(selection.tasks, start=1)}
+    for group in groups:
+        for example in group.examples:
+            number = f"#{numbers[example.subtask]}" if len(numbers) > 1 else ""
+            identifier = example.id + number
+            yield identifier, (replace(example, id=identifier), group.media)
+
+
+def _require_same(
+    out: Path, held: Mapping[str, Example], given: Mapping[str, tuple[Example, MediaFolder]]
+) -> None:
+    """Raise OutputError where an id is that of other media, or of another question, than before."""
+    for name, (example, _) in given.items():
+        before = held.get(name)
+        if before is not None and (before.media, before.prompt) != (example.media, example.prompt):
+            was, now = (f"{', '.join(e.media)}, {e.prompt!r}" for e in (before, example))
+            raise OutputError(
+                f"{out} has id {name!r} with {was}, and now it is of {now}; pass another --out, or"
+                " --force to replace it"
+            )
+
+
+def _require_same_content(
+    out: Path, store: FeatureStore, given: Mapping[str, tuple[Example, MediaFolder]]
+) -> None:
+    """Raise OutputError where a medium has other bytes than when its features were made.
+
+    Media that cannot be read any more keep their predictions, and skipped ones may be mended.
+    """
+    recorded = {
+        name: digests
+        for name, digests in store.examples("test").select("id", "media_sha256").iter_rows()
+        if name in given
+    }
+    folders: dict[int, tuple[MediaFolder, dict[str, tuple[str, str]]]] = {}
+    for name, digests in recorded.items():
+        example, folder = given[name]
+        expected = folders.setdefault(id(folder), (folder, {}))[1]
+        expected |= {m: (d, name) for m, d in zip(example.media, digests, strict=True)}
+    for folder, expected in folders.values():
+        for medium, digest in _digests(list(expected), folder):
+            before, name = expected[medium]
+            if digest != before:
+                raise OutputError(
+                    f"{out} has a prediction of other content under the name {medium!r} (id"
+                    f" {name!r}): the file was changed since; pass another --out, or --force to"
+                    " begin again"
+                )
+
+
+def _digests(names: Sequence[str], folder: MediaFolder) -> Iterator[tuple[str, str]]:
+    """Yield the names of the media that can be read, with their SHA-256."""
+    at_once = 1 if any(map(is_packed, names)) else AT_ONCE  # rows of files lie one after the other
+    chunks = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
+    with ThreadPoolExecutor(at_once, thread_name_prefix="savs-media") as pool:
+        for some in pool.map(partial(digests_of, media=folder), chunks):
+            yield from some.items()
+
+
+@dataclass(frozen=True, slots=True)
+class TableRecord:
+    """Of what a table is, as its store records it."""
+
+    made: Facts
+    """The classifier, the model and the question of its predictions: others are refused."""
+    content: str = ""
+    """Digest of the shards that the newest table was written from; nothing where that is not known
+    because a run was killed, or because some were missing."""
+    tables: tuple[str, ...] = ()
+    """SHA-256 that the table may have: that of the newest one, last, and where a run was killed
+    while it replaced a table, that of the older one."""
+
+    def write(self, store: Path) -> None:
+        """Write it into a store."""
+        write_json(store / RECORD, msgspec.to_builtins(self))
+
+    def require_same(self, out: Path, made: Facts) -> None:
+        """Raise OutputError where predictions would be made in another way than those before."""
+        if self.made != made:
+            keys = [key for key in made if self.made.get(key) != made[key]]
+            raise OutputError(
+                f"{out} has predictions that were made otherwise ({', '.join(keys)} differ); pass"
+                " another --out, or --force to replace it"
+            )
+
+    def require_unchanged(self, out: Path) -> None:
+        """Raise OutputError where a table is not as it was written: what was added would go."""
+        if out.exists() and file_sha256(out) not in self.tables:
+            raise OutputError(
+                f"{out} was changed since `savs classify` wrote it; move it away, and the same"
+                " command writes it again, or pass --force to begin again"
+            )
+
+
+def read_record(out: Path) -> TableRecord | None:
+    """Return what the store of an output records of its table; None where it does not yet.
+
+    Raises
+    ------
+    OutputError
+        The record is damaged, or there is a table without one.
+    """
+    path = store_beside(out) / RECORD
+    try:
+        return msgspec.convert(decode_json(path.read_bytes()), TableRecord)
+    except FileNotFoundError as error:
+        if not out.exists():
+            return None
+        raise OutputError(
+            f"{out} exists and has no {path.parents[1].name} that made it, so it is not known what"
+            " it holds; pass another --out, or --force to replace it"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise OutputError(
+            f"{path} cannot be read ({error}); pass --force to begin again"
+        ) from error
+
+
+def remove_store(path: Path) -> None:
+    """Remove the store of an output, if there is one and nobody writes to it.
+
+    Raises
+    ------
+    OutputError
+        The disk refuses.
+    StoreLockedError
+        Another process writes to it.
+    """
+    if not ((path / MANIFEST).exists() or (path / CLAIMS).is_dir()):
+        return
+    require_no_writer(path)
+    with suppress(FileNotFoundError):
+        try:
+            shutil.rmtree(path)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise OutputError(f"{path} cannot be removed: {error.strerror}") from error

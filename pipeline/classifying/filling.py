@@ -1,0 +1,208 @@
+"""New images into their store: the model of a classifier reads the chosen heads, and no others."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from savs.datasets import Example
+from savs.datasets.splits.shared_media import media_names
+from savs.pipeline.classifying.classified_store import StoreExamples
+from savs.pipeline.classifying.model_match import decoding_of, require_match
+from savs.pipeline.errors import OutputError
+from savs.pipeline.extraction.chosen_heads import ChosenHeads
+from savs.pipeline.extraction.model.answers import Answers
+from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model_run import ModelRun, Outcome, RunExamples
+from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.extraction.sinks import StoreSink
+from savs.pipeline.inputs.source import find_video
+from savs.pipeline.inputs.stored_rows import planned_rows
+from savs.pipeline.running.launchers import Rank
+from savs.pipeline.running.progress import Reporting
+from savs.pipeline.selection.selection_config import SelectionConfig
+from savs.stores import Identity, StoreMismatchError
+from savs.stores.format.manifest import read_manifest
+from savs.stores.write.opening import Reservation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filling:
+    """Reads new images by the model of a classifier."""
+
+    selection: SelectionConfig
+    loading: ModelOptions
+    run: RunOptions
+    reporting: Reporting
+    question: str | None
+    """The prompt of all images, where the user gave one: a part of what the store is of."""
+    allow_other_prompt: bool
+    rank: Rank
+    """Which of several processes this is."""
+    resumes: str = ""
+    """What the same command goes on with after an interruption; nothing where nothing is kept."""
+
+    def fill(
+        self,
+        place: Reservation,
+        wanted: StoreExamples,
+        *,
+        is_known: bool,
+        on_begun: Callable[[], None] = lambda: None,
+    ) -> Outcome:
+        """Write what the store of new images lacks, with the other processes that work on it.
+
+        Parameters
+        ----------
+        place
+            Its folder.
+        wanted
+            Its examples.
+        is_known
+            Whether the store is known to be of this classifier and model, so that the processor
+            need not be loaded where nothing is to be done.
+        on_begun
+            Called when the store is there.
+
+        Raises
+        ------
+        SelectionError
+            The model that runs is not that of the classifier.
+        StoreMismatchError
+            The store is of another model, other heads or another question.
+        OutputError
+            Another process has added other images meanwhile.
+        """
+        if is_known and self._has_all(place, wanted):
+            on_begun()
+            return Outcome()
+        say = self.reporting.say
+        reader = ModelRun(self.loading, self.run, self.reporting, rank=self.rank)
+        if any(task.calibration is None for task in self.selection.tasks):
+            say("the classifier is not calibrated: probability is only the share of the scores")
+        decoding = decoding_of(self.selection)
+        tried = wanted.todo or [e for e in wanted.examples if e.id in wanted.folders]
+        notes = [] if "video" in decoding else _video_notes(tried, wanted)
+        for note in notes:
+            say(f"note: {note}")
+        examples = RunExamples(
+            examples={"train": [], "test": wanted.examples},
+            media=wanted.media_of,
+            rules=next(iter(wanted.folders.values())).rules,
+            benchmark={
+                "name": "general",
+                "options": {} if self.question is None else {"question": self.question},
+            },
+            decoding=decoding,
+            todo={"test": tried},
+        )
+        sink = NewMediaSink(
+            place,
+            examples.examples,
+            examples.media,
+            self.run,
+            say=say,
+            rank=self.rank,
+            can_redo=wanted.can_redo,
+        )
+        sink.stored = partial(stored_identity, self.selection)
+        sink.on_begun = on_begun
+        sink.resumes = self.resumes
+        heads = ChosenHeads(self.selection, self._check, of_classifier=True)
+        outcome = reader.read(examples, sink, heads)
+        return replace(outcome, notes=(*outcome.notes, *notes))
+
+    def _has_all(self, place: Reservation, wanted: StoreExamples) -> bool:
+        """Seal a store that lacks nothing; False where something is to be done."""
+        rows = {"train": [], "test": planned_rows(wanted.examples)}
+        if place.found is None or place.missing(place.found.identity, rows, None):
+            return False
+        writer = place.begin(place.found.identity, rows, None)
+        if self.run.retry_skipped and writer.reopen_skipped(wanted.can_redo):
+            return False
+        self.reporting.say("0 examples to do: the model is not loaded")
+        writer.seal()
+        return True
+
+    def _check(self, identity: Identity) -> Sequence[str]:
+        return require_match(
+            self.selection, identity.source(), allow_other_prompt=self.allow_other_prompt
+        )
+
+
+class NewMediaSink(StoreSink):
+    """The store of new images, which fits its classifier however many layers were loaded."""
+
+    stored: Callable[[Identity], Identity]
+    """Returns what the store records of what a run's features are of."""
+    on_begun: Callable[[], None]
+    """Called when the store is there."""
+    resumes: str
+    """What the same command goes on with."""
+
+    def rows_left(self, identity: Identity) -> int:
+        """Return the rows without a shard; StoreMismatchError where the store is of another."""
+        return super().rows_left(self.stored(identity))
+
+    def is_complete(self, identity: Identity) -> bool:
+        """Seal a store that lacks no shard, unless skipped examples are to be tried again."""
+        is_complete = super().is_complete(self.stored(identity))
+        self.on_begun()
+        return is_complete
+
+    def begin(self, identity: Identity, answers: Answers) -> int:
+        """Make the store, or extend the one that is there.
+
+        Raises
+        ------
+        StoreMismatchError
+            The store is of another model, other heads or another question.
+        OutputError
+            Another process has added other images meanwhile.
+        StoreWriteError
+            The disk is too small.
+        """
+        identity = self.stored(identity)
+        try:
+            rows = super().begin(identity, answers)
+        except StoreMismatchError as error:
+            before, now = self._place.found, read_manifest(self._place.path)
+            is_same_plan = before is not None and now.plan == before.plan
+            if is_same_plan or now.identity.differences(identity):
+                raise
+            raise OutputError(
+                f"another process has added other images to {self._place.path} meanwhile; run the"
+                " same command again"
+            ) from error
+        self.on_begun()
+        return rows
+
+    @property
+    def left_behind(self) -> str:
+        """How to go on; nothing where nothing is kept."""
+        if not self.resumes:
+            return ""
+        return f"what was read is kept; run the same command again to go on with {self.resumes}"
+
+
+def stored_identity(selection: SelectionConfig, identity: Identity) -> Identity:
+    """Return an identity with the weights of the classifier's whole model.
+
+    The loaded layers were compared with them, and those that were not loaded run for no feature.
+    So the store fits its classifier, however many layers a machine loaded.
+    """
+    source = selection.source
+    if identity.dtype != source.dtype:  # their digests cannot be compared
+        return identity
+    known = {k: source.model[k] for k in ("weights", "layer_weights") if k in source.model}
+    return replace(identity, model={**identity.model, **known})
+
+
+def _video_notes(examples: Sequence[Example], wanted: StoreExamples) -> list[str]:
+    """Return a note where a classifier of images is given a video."""
+    folders = {id(media): media for media in wanted.folders.values()}
+    for key, media in folders.items():
+        own = [example for example in examples if id(wanted.media_of(example)) == key]
+        found = find_video(media_names(own), media)
+        if found is not None:
+            return [f"the training examples had no videos, and {found} is one"]
+    return []

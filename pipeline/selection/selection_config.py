@@ -1,0 +1,306 @@
+"""All of a selection but what was fitted: its JSON form, config.json, and where it can be used.
+
+A selection belongs to a model, a prompt and training examples: whether features, examples or a
+store are still those is asked here.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import polars as pl
+from msgspec import Meta
+
+from savs.datasets.example import of_subtask
+from savs.foundation.errors import ParameterError, SavsError
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.selection.calibration import CalibrationConfig
+from savs.pipeline.selection.heads.head_scores import SCORINGS
+from savs.pipeline.selection.readouts.readout import NAME, ReadoutFile
+from savs.pipeline.selection.training_data import grid_widths, planned_digests, train_digest
+from savs.stores import FeatureStore, Head
+from savs.stores.format.layout import MANIFEST, RESULTS, Count, Facts, Sha256, Text, digest
+from savs.stores.format.manifest import FeatureSource, Manifest, read_manifest
+from savs.stores.read.store import require_store
+
+FORMAT = 1
+"""Version of config.json and classifier.safetensors. No other is read."""
+GIVEN = "given by name"
+LARGEST = 2**40
+"""Scores and margins are smaller."""
+Number = Annotated[float, Meta(gt=-LARGEST, lt=LARGEST)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskConfig:
+    """The chosen heads of one subtask."""
+
+    subtask: Text | None
+    """None where the benchmark has no subtasks."""
+    classes: Annotated[tuple[Text, ...], Meta(min_length=2)]
+    """In order of first appearance in the train file."""
+    heads: Annotated[tuple[Head, ...], Meta(min_length=1)]
+    """Best first."""
+    scores: tuple[Number, ...]
+    """Train-side score of each chosen head. It chose the head and is no estimate of performance."""
+    margins: tuple[Number, ...]
+    """Train-side margin of each chosen head."""
+    examples: Count
+    """Number of training examples."""
+    question: str | None
+    """The prompt of all training examples; None where they have several."""
+    media: Count | None
+    """Images and videos of each of their prompts; None where that differs."""
+    calibration: CalibrationConfig | None = None
+    """What left-out training examples say; None where they were not looked at."""
+
+    def __post_init__(self) -> None:
+        _require_unique("classes", self.classes)
+        _require_unique("heads", self.heads)
+        if not len(self.heads) == len(self.scores) == len(self.margins):
+            raise ValueError(f"expected {len(self.heads)} scores and margins, one for each head")
+        if 0 < self.examples < len(self.classes):
+            raise ValueError(f"{len(self.classes)} classes have only {self.examples} examples")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectionConfig:
+    """What was selected, from what and how: all of a selection but what was fitted."""
+
+    source: FeatureSource
+    """What the features are of."""
+    train: Text
+    """Digest of the training examples."""
+    readout: Annotated[str, Meta(pattern=NAME)]
+    """Name of the readout."""
+    readout_file: ReadoutFile | None
+    """The user's Python file that has the readout."""
+    scoring: Annotated[str, Meta(pattern=rf"^({'|'.join(SCORINGS)})\Z")]
+    tasks: Annotated[tuple[TaskConfig, ...], Meta(min_length=1)]
+    """One for each subtask, in the order of the train file."""
+    heads_from: Text | None = None
+    """Digest of the training examples that chose the heads, where those were others; or `GIVEN`,
+    where the user named the heads."""
+    max_layer: Annotated[int, Meta(ge=0)] | None = None
+    """Last layer that heads were chosen from; None for all."""
+
+    def __post_init__(self) -> None:
+        _require_unique("subtasks", [task.subtask for task in self.tasks])
+        unknown = {*self.heads} - {*grid_widths(self.source.grid)}
+        if unknown:
+            raise ValueError(f"source.grid has no head {min(unknown)}")
+
+    @property
+    def model(self) -> Facts:
+        """The model that the heads belong to."""
+        return self.source.model
+
+    @property
+    def heads(self) -> list[Head]:
+        """The chosen heads of all subtasks, each once."""
+        return list(dict.fromkeys(head for task in self.tasks for head in task.heads))
+
+    def lengths(self, task: TaskConfig) -> dict[str, int]:
+        """Return the length of each of the axes that a task's arrays may have, see `AXES`."""
+        widths = grid_widths(self.source.grid)
+        return {
+            "heads": len(task.heads),
+            "classes": len(task.classes),
+            "examples": task.examples,
+            "width": max(widths[head] for head in task.heads),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of config.json, of which `run` is the digest.
+
+        Raises
+        ------
+        ValueError
+            A field is not what it must be: a score is NaN.
+        """
+        config = msgspec.convert(self, SelectionConfig, from_attributes=True)
+        return msgspec.json.decode(msgspec.json.encode(config))
+
+
+def _require_unique(what: str, values: Collection[Any]) -> None:
+    if len(set(values)) != len(values):
+        raise ValueError(f"{what}: expected each once, got {values}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigHeader:
+    """What config.json says of itself."""
+
+    format: int
+    savs: Text
+    """Version that wrote it."""
+    run: Sha256
+    """Digest of the content."""
+    sha256: Sha256
+    """That of classifier.safetensors."""
+
+
+def parse_config(value: Mapping[str, Any]) -> tuple[ConfigHeader, SelectionConfig]:
+    """Return the header and the selection in a decoded config.json.
+
+    Raises
+    ------
+    ValueError
+        A field is missing, unknown or not what it must be, or the content is not that of `run`.
+    """
+    if value.get("format") != FORMAT:
+        raise ValueError(f"format: expected {FORMAT} in this release, got {value.get('format')!r}")
+    header = msgspec.convert(value, ConfigHeader)
+    config = msgspec.convert(value, SelectionConfig)
+    content = config.to_json()
+    if digest(content) != header.run:
+        raise ValueError(f"run: expected {digest(content)}, the digest of the content")
+    if value != msgspec.to_builtins(header) | content:
+        raise ValueError("a field is unknown or missing")
+    return header, config
+
+
+def require_same_model(store: FeatureStore, selection: SelectionConfig) -> None:
+    """Check that a selection's heads can be used on a store.
+
+    Raises
+    ------
+    ParameterError
+        One of the two is something else, such as a path.
+    SelectionError
+        The selection is of another model, or the store lacks one of its heads.
+    """
+    require_store(store)
+    require_same_source(store.manifest.identity.source(), str(store.path), selection)
+
+
+def require_same_source(ours: FeatureSource, name: str, selection: SelectionConfig) -> None:
+    """Check the same of features by their source; `name` is what messages call them."""
+    require_selection(selection)
+    apart = ours.differences(usable_source(selection, ours), "in the selection")
+    if apart:
+        raise SelectionError(
+            f"the selection does not fit {name}, they differ in:\n  "
+            + "\n  ".join(apart)
+            + "\nrun `savs select` on this store"
+        )
+
+
+def require_selection(selection: Any) -> None:
+    """Raise ParameterError unless this is a selection, instead of its path, for example."""
+    if not isinstance(selection, SelectionConfig):
+        raise ParameterError(
+            f"the selection is {selection!r:.100}, expected what select() or load_selection(PATH)"
+            " returns"
+        )
+
+
+def usable_source(selection: SelectionConfig, ours: FeatureSource) -> FeatureSource:
+    """Return what a selection is of; with our heads, where all that it chose are among them."""
+    held, meant = grid_widths(ours.grid), grid_widths(selection.source.grid)
+    if all(head in held and held[head] == meant[head] for head in selection.heads):
+        return replace(selection.source, grid=ours.grid)  # one of the two may be of a slim store
+    return selection.source
+
+
+def has_layer_weights(source: FeatureSource) -> bool:
+    """Return whether a source says which weights each layer has, so that few can be compared."""
+    parts = source.model.get("layer_weights")
+    return isinstance(parts, list) and digest(parts) == source.model.get("weights")
+
+
+def require_same_prompt(
+    selection: SelectionConfig, examples: pl.DataFrame | pl.LazyFrame, *, is_allowed: bool
+) -> list[str]:
+    """Return a note for each subtask whose examples have another prompt than in training.
+
+    Subtasks whose training examples have several prompts are not compared.
+
+    Parameters
+    ----------
+    selection
+        The classifier.
+    examples
+        What it is put to: columns `id`, `subtask`, `prompt` and `media`.
+    is_allowed
+        Whether other prompts are only noted.
+
+    Raises
+    ------
+    SelectionError
+        An example has another prompt, or another number of media, and that is not allowed.
+    """
+    media = pl.col("media").list.len()
+    asked = examples.lazy().select("id", "subtask", "prompt", media).collect()
+    found = [
+        _other_prompts(task, asked.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask))))
+        for task in selection.tasks
+    ]
+    notes = [note for note in found if note]
+    if notes and not is_allowed:
+        raise SelectionError(
+            f"{notes[0]}; heads that were chosen for one prompt may mean nothing for another: ask"
+            " the same, select heads with this prompt, or pass --allow-other-prompt"
+        )
+    return notes
+
+
+def _other_prompts(task: TaskConfig, examples: pl.DataFrame) -> str | None:
+    """Return what differs from a task's training examples, None where nothing does."""
+    has_other = pl.lit(value=False) if task.question is None else pl.col("prompt") != task.question
+    has_more = pl.lit(value=False) if task.media is None else pl.col("media") != task.media
+    other = examples.filter(has_other | has_more)
+    if not other.height:
+        return None
+    first = other.row(0, named=True)
+    where = of_subtask(task.subtask)
+    text = f"{other.height:,} of {examples.height:,} examples{where} have another prompt than"
+    if first["prompt"] != task.question and task.question is not None:
+        return f"{text} in training, {task.question!r}; {first['id']!r} has {first['prompt']!r}"
+    return f"{text} in training, with {task.media} images; {first['id']!r} has {first['media']}"
+
+
+def appended_since(selection: SelectionConfig, manifest: Manifest) -> int:
+    """Return how many training examples a store has more than when a selection was made from it.
+
+    0 where the selection is of all of them, or of other examples.
+    """
+    plan = manifest.plan.splits.get("train")
+    segments = () if plan is None else plan.segments
+    known = planned_digests(selection.train)
+    is_earlier = known == [segment.digest for segment in segments[: len(known)]]
+    return sum(segment.rows for segment in segments[len(known) :]) if is_earlier else 0
+
+
+def is_of_store(selection: SelectionConfig, store: FeatureStore) -> bool:
+    """Return whether a selection is of a store's training examples, or of those before others."""
+    store.examples("train")  # needed later; the same opening says which were skipped
+    return bool(appended_since(selection, store.manifest)) or (
+        selection.train == train_digest(store)
+    )
+
+
+def older_note(selection: SelectionConfig, manifest: Manifest) -> list[str]:
+    """Return a note where a selection is older than the training examples of its store."""
+    added = appended_since(selection, manifest)
+    if not added:
+        return []
+    examples = "training example was" if added == 1 else "training examples were"
+    return [
+        f"the selection is older than its store: {added:,} {examples} appended since; run"
+        " `savs select` again to use them"
+    ]
+
+
+def older_note_beside(folder: Path, selection: SelectionConfig) -> list[str]:
+    """Return the same for a selection in the folder of results of a store; nothing elsewhere."""
+    place = folder.absolute()
+    store = place.parent.parent
+    if place.parent.name != RESULTS or not (store / MANIFEST).is_file():
+        return []
+    try:
+        return older_note(selection, read_manifest(store))
+    except SavsError:
+        return []  # the classifier is whole without its store

@@ -1,0 +1,496 @@
+"""Training examples, in a store or in memory: all that heads are chosen and readouts fitted by.
+
+`TrainingData` is what `select` and `calibrate` take; `StoredTraining` reads the train split of a
+store, `TrainingArrays` has the features of one task in memory.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+
+from savs.datasets.example import of_subtask
+from savs.datasets.splits.clusters import clusters_of
+from savs.foundation.arrays import Array
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.selection.heads.centroids import normalise
+from savs.stores import FeatureStore, Head, HeadNotFoundError, LayerGrid
+from savs.stores.format.layout import (
+    CAPTIONS,
+    CLASSES,
+    LOGIT_SCALE,
+    TEXTS_OF_BENCHMARK,
+    TEXTS_OF_FILE,
+    TEXTS_OF_NAMES,
+    TEXTS_OF_PROMPTS,
+    digest,
+)
+from savs.stores.format.manifest import FeatureSource
+from savs.stores.read.store import require_store
+
+NO_EXAMPLES = "no training examples"
+"""Instead of a digest, of a store without any."""
+_WITHOUT = " without "
+READ = 2**26
+"""Bytes of features that are read at a time."""
+TEXTS = (TEXTS_OF_FILE, TEXTS_OF_BENCHMARK, TEXTS_OF_PROMPTS)
+"""Which texts put classes into words: the first of these kinds that a store has."""
+NAMES = (TEXTS_OF_NAMES,)
+"""Names alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingTask:
+    """The training examples of one subtask."""
+
+    subtask: str | None
+    classes: tuple[str, ...]
+    rows: Array
+    """`(n,)` rows of the train split."""
+    labels: Array
+    """`(n,)` class numbers."""
+    question: str | None
+    """The prompt of all of them; None where they have several."""
+    media: int | None
+    """Media of each of their prompts; None where that differs."""
+
+    def part(self, kept: Array) -> "TrainingTask":
+        """Return the task with some of its examples: `(n,)` flags, or indices."""
+        return replace(self, rows=self.rows[kept], labels=self.labels[kept])
+
+
+@dataclass(frozen=True, slots=True)
+class ClassTexts:
+    """The texts of a subtask's classes in some heads."""
+
+    directions: Array
+    """`(heads, classes, d)` float32: of each class the normalised mean of its normalised texts."""
+    scale: float | None
+    """What a dual encoder multiplies cosines by; None for another model."""
+
+
+class TrainingData(Protocol):
+    """Training examples with the features of heads. Rows are numbered in one order everywhere."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        ...
+
+    @property
+    def source(self) -> FeatureSource:
+        """What the features are of, with the grid of all heads."""
+        ...
+
+    @property
+    def train(self) -> str:
+        """Digest of the examples, which a selection keeps."""
+        ...
+
+    @property
+    def count(self) -> int:
+        """How many rows there are at most."""
+        ...
+
+    def tasks(self, *, named: bool = False) -> list[TrainingTask]:
+        """Return the examples by subtask; if `named`, classes that have texts alone will do.
+
+        SelectionError as `training_tasks`.
+        """
+        ...
+
+    def clusters(self) -> list[str]:
+        """Return the cluster of each row: examples that share one are never separated."""
+        ...
+
+    def widths(self, heads: Sequence[Head]) -> list[int]:
+        """Return the width of each head; HeadNotFoundError where it does not hold one."""
+        ...
+
+    def features(self, heads: Sequence[Head]) -> Array:
+        """Return `(heads, rows, d)` float32; heads narrower than the widest are padded with 0."""
+        ...
+
+    def texts(self, kinds: Sequence[str], task: TrainingTask, heads: Sequence[Head]) -> ClassTexts:
+        """Return the texts of a task's classes; SelectionError without any of these kinds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTraining:
+    """The train split of a store."""
+
+    store: FeatureStore
+
+    @property
+    def name(self) -> str:
+        """The path of the store."""
+        return str(self.store.path)
+
+    @property
+    def source(self) -> FeatureSource:
+        """What the store is of."""
+        return self.store.manifest.identity.source()
+
+    @property
+    def train(self) -> str:
+        """See `train_digest`."""
+        return train_digest(self.store)
+
+    @property
+    def count(self) -> int:
+        """The planned examples."""
+        return len(self.store.manifest.plan.splits["train"].ids)
+
+    def tasks(self, *, named: bool = False) -> list[TrainingTask]:
+        """See `training_tasks` and `named_tasks`."""
+        return named_tasks(self.store) if named else training_tasks(self.store)
+
+    def clusters(self) -> list[str]:
+        """Examples that share an image or a group share a cluster."""
+        return clusters_of(self.store.examples("train")).to_list()
+
+    def widths(self, heads: Sequence[Head]) -> list[int]:
+        """See `head_widths`."""
+        return head_widths(self.store, heads)
+
+    def features(self, heads: Sequence[Head]) -> Array:
+        """Read the shards of the split."""
+        return self.store.features("train", heads)
+
+    def texts(self, kinds: Sequence[str], task: TrainingTask, heads: Sequence[Head]) -> ClassTexts:
+        """See `class_texts`."""
+        return class_texts(self.store, kinds, task, heads)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingArrays:
+    """The training examples of one task, in memory."""
+
+    source: FeatureSource
+    values: Array
+    """`(heads, n, d)` float32, heads in the order of the grid, padded with zeros."""
+    labels: Array
+    """`(n,)` class numbers, each class at least once."""
+    classes: tuple[str, ...]
+    ids: Sequence[str]
+    """For each example a name of its content: equal ones are one cluster."""
+    question: str | None = None
+    media: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What they are."""
+        return "the training data in memory"
+
+    @property
+    def count(self) -> int:
+        """Their number."""
+        return len(self.labels)
+
+    @property
+    def train(self) -> str:
+        """Digest of contents and labels."""
+        return digest(
+            [[name, self.classes[n]] for name, n in zip(self.ids, self.labels, strict=True)]
+        )
+
+    def tasks(self, *, named: bool = False) -> list[TrainingTask]:
+        """Return the one task; SelectionError for one class."""
+        _check_classes(None, self.classes, set(self.classes))
+        rows = np.arange(len(self.labels))
+        return [TrainingTask(None, self.classes, rows, self.labels, self.question, self.media)]
+
+    def clusters(self) -> list[str]:
+        """Examples of equal content share a cluster."""
+        return list(self.ids)
+
+    def widths(self, heads: Sequence[Head]) -> list[int]:
+        """Look them up in the grid."""
+        widths = grid_widths(self.source.grid)
+        if absent := [head for head in heads if head not in widths]:
+            raise HeadNotFoundError(
+                f"{self.name} has no head {absent[0]}, only {len(widths)} others"
+            )
+        return [widths[head] for head in heads]
+
+    def features(self, heads: Sequence[Head]) -> Array:
+        """Return those of the values; of neighbouring heads as a view."""
+        width = max(self.widths(heads))
+        index = {head: number for number, head in enumerate(grid_widths(self.source.grid))}
+        numbers = [index[head] for head in heads]
+        first, last = numbers[0], numbers[-1] + 1
+        if numbers == list(range(first, last)):
+            return self.values[first:last, :, :width]
+        return self.values[numbers, :, :width]
+
+    def texts(self, kinds: Sequence[str], task: TrainingTask, heads: Sequence[Head]) -> ClassTexts:
+        """Raise SelectionError: there are none."""
+        raise SelectionError(
+            "this readout compares images with the names of classes, which a store has: extract"
+            " with --classes labels, and use savs select"
+        )
+
+
+Training = FeatureStore | StoredTraining | TrainingArrays
+"""What `select` and `calibrate` take."""
+
+
+def training_of(training: Training) -> TrainingData:
+    """Return the training data of an argument: a store's train split, or what is one already.
+
+    Raises
+    ------
+    ParameterError
+        It is neither, but the path of a store, for example.
+    """
+    if isinstance(training, StoredTraining | TrainingArrays):
+        return training
+    require_store(training)
+    return StoredTraining(training)
+
+
+def grid_widths(grids: Iterable[LayerGrid]) -> dict[Head, int]:
+    """Return the width of every head of a grid, layer by layer."""
+    return {(grid.layer, head): grid.head_dim for grid in grids for head in grid.heads}
+
+
+def head_widths(store: FeatureStore, heads: Sequence[Head]) -> list[int]:
+    """Return the width of each head; `FeatureStore.features` pads narrow heads with zeros."""
+    store.require_heads(heads)
+    widths = grid_widths(store.grid)
+    return [widths[head] for head in heads]
+
+
+def train_digest(store: FeatureStore) -> str:
+    """Return the digest of the training examples that have features."""
+    store.require_split("train")
+    planned = "+".join(s.digest for s in store.manifest.plan.splits["train"].segments)
+    skipped = store.skipped("train")["id"].to_list()
+    return f"{planned}{_WITHOUT}{digest(skipped)}" if skipped else planned or NO_EXAMPLES
+
+
+def planned_digests(train: str) -> list[str]:
+    """Return the digest of each segment of training examples that a `train_digest` is of."""
+    return train.partition(_WITHOUT)[0].split("+")
+
+
+def training_tasks(store: FeatureStore) -> list[TrainingTask]:
+    """Return the training examples by subtask, classes in order of first appearance.
+
+    Raises
+    ------
+    SelectionError
+        There are none, a class has no usable example, or a subtask has one class only.
+    """
+    if _has_names_alone(store):
+        raise SelectionError(
+            f"{store.path} has no training examples, only the names of its classes; add some with"
+            " savs extract --append --train FILE, or use `savs select --readout clip` or hec-t"
+        )
+    if "train" in store.manifest.plan.splits and not store.manifest.plan.splits["train"].ids:
+        raise SelectionError(
+            f"{store.path} has no training examples: `savs classify` made it, by the heads of a"
+            " classifier; select from the store of that one"
+        )
+    usable = store.examples("train").with_row_index("row")
+    planned = store.in_order("train", pl.concat([usable, store.skipped("train")], how="diagonal"))
+    tasks = []
+    for (subtask,), part in planned.group_by("subtask", maintain_order=True):
+        name = None if subtask is None else str(subtask)
+        classes = tuple(part["label"].unique(maintain_order=True))
+        kept = part.filter(pl.col("row").is_not_null())
+        _check_classes(name, classes, set(kept["label"]))
+        numbers = {label: number for number, label in enumerate(classes)}
+        labels = np.array([numbers[label] for label in kept["label"]])
+        tasks.append(
+            TrainingTask(
+                *(name, classes, kept["row"].to_numpy(), labels),
+                question=_only(kept["prompt"]),
+                media=_only(kept["media"].list.len()),
+            )
+        )
+    return tasks
+
+
+def named_tasks(store: FeatureStore) -> list[TrainingTask]:
+    """Return the training examples by subtask; without any, the classes that have texts.
+
+    Errors as in `training_tasks`.
+    """
+    if not _has_names_alone(store):
+        return training_tasks(store)
+    tasks = []
+    test = store.examples("test")
+    for (subtask,), part in store.examples(CLASSES).group_by("subtask", maintain_order=True):
+        name = None if subtask is None else str(subtask)
+        own = test.filter(pl.col("subtask").eq_missing(pl.lit(name)))
+        classes = tuple(part["label"].unique(maintain_order=True))
+        _check_classes(name, classes, set(classes))
+        nothing = np.zeros(0, np.int64)
+        only = _only(own["prompt"]), _only(own["media"].list.len())
+        tasks.append(TrainingTask(name, classes, nothing, nothing, *only))
+    return tasks
+
+
+def _has_names_alone(store: FeatureStore) -> bool:
+    splits = store.manifest.plan.splits
+    return "train" in splits and not splits["train"].ids and CLASSES in splits
+
+
+def _only(values: pl.Series) -> Any:
+    """Return the value that all are; None where they differ."""
+    return values[0] if values.n_unique() == 1 else None
+
+
+def _check_classes(subtask: str | None, classes: tuple[str, ...], usable: set[str]) -> None:
+    where = of_subtask(subtask)
+    for label in classes:
+        if label not in usable:
+            raise SelectionError(
+                f"class {label!r}{where} has no training example left: all of them were skipped"
+                " at extraction; `savs show` prints the reasons"
+            )
+    if len(classes) < 2:
+        raise SelectionError(
+            f"the training examples{where} have one class only, {next(iter(classes))!r};"
+            " a classifier needs at least two: add examples of another class"
+        )
+
+
+def text_arguments(
+    training: TrainingData, kinds: Sequence[str], task: TrainingTask, heads: Sequence[Head]
+) -> dict[str, ClassTexts]:
+    """Return `texts`, the class texts of one of some kinds; nothing where no kind is wanted."""
+    return {"texts": training.texts(kinds, task, heads)} if kinds else {}
+
+
+def class_texts(
+    store: FeatureStore, kinds: Sequence[str], task: TrainingTask, heads: Sequence[Head]
+) -> ClassTexts:
+    """Read the texts of a task's classes.
+
+    Raises
+    ------
+    SelectionError
+        The store has no texts, none of these kinds, or not of each class.
+    """
+    rows = _rows(store, kinds, task.subtask)
+    units = normalise(store.features(CLASSES, heads)).astype(np.float64)
+    means = []
+    for label in task.classes:
+        own = rows.filter(label=label)["row"].to_numpy()
+        if not len(own):
+            raise SelectionError(
+                f"{store.path} has no text of class {label!r}{of_subtask(task.subtask)} of"
+                f" the kind {rows['category'][0]}; extract again with --classes, and look at the"
+                " skipped texts in `savs show`, or import it with the others"
+            )
+        means.append(units[:, own].mean(axis=1))
+    directions = normalise(np.stack(means, axis=1).astype(np.float32))
+    return ClassTexts(directions, store.manifest.identity.model.get(LOGIT_SCALE))
+
+
+def count_texts(
+    store: FeatureStore, kinds: Sequence[str], subtask: str | None, classes: Sequence[str]
+) -> int | None:
+    """Return how many texts `class_texts` reads of a subtask's classes; None without any."""
+    try:
+        rows = _rows(store, kinds, subtask)
+    except SelectionError:
+        return None
+    return rows.filter(pl.col("label").is_in(list(classes))).height
+
+
+def _rows(store: FeatureStore, kinds: Sequence[str], subtask: str | None) -> pl.DataFrame:
+    """Return the texts of a subtask, of the first kind that the store has, with their `row`."""
+    where, splits = of_subtask(subtask), store.manifest.plan.splits
+    rows = store.examples(CLASSES) if CLASSES in splits else None
+    if rows is not None:
+        rows = rows.with_row_index("row")
+        rows = rows.filter(pl.col("subtask").eq_missing(pl.lit(subtask)))
+    if rows is None or rows.is_empty():
+        remedy = (
+            "its prompts are captions, which `savs evaluate --readout clip` compares with"
+            if CAPTIONS in splits
+            else "extract with --classes labels"
+        )
+        raise SelectionError(
+            f"{store.path} has no texts of the classes{where}, which this readout needs; {remedy}"
+        )
+    found = rows["category"].unique().to_list()
+    kind = next((kind for kind in kinds if kind in found), None)
+    if kind is None:
+        raise SelectionError(
+            f"{store.path} has no texts of the classes{where} of the kind that this readout needs"
+            f" ({' or '.join(kinds)}), only {', '.join(sorted(map(str, found)))}; use another"
+            " readout, or extract with a dual encoder"
+        )
+    return rows.filter(category=kind)
+
+
+def chosen_features(
+    training: TrainingData, wanted: Sequence[tuple[Sequence[Head], Array]]
+) -> list[Array]:
+    """Return some heads of some training examples, for each pair of heads and `(rows,)` indices.
+
+    Each head is read once; memory holds `READ` bytes of all examples beside the result.
+
+    Returns
+    -------
+    list of ndarray
+        `(heads, rows, d)` float32, `d` the width of the pair's widest head.
+    """
+    results = [
+        np.zeros((len(heads), len(rows), max(training.widths(heads))), np.float32)
+        for heads, rows in wanted
+    ]
+    needed = sorted({head for heads, _ in wanted for head in heads})
+    step = max(1, READ // (4 * max(1, training.count) * max(training.widths(needed))))
+    for start in range(0, len(needed), step):
+        block = needed[start : start + step]
+        features = training.features(block)
+        for (heads, rows), result in zip(wanted, results, strict=True):
+            for number, head in enumerate(heads):
+                if head in block:
+                    values = features[block.index(head), :, : result.shape[2]]
+                    result[number, :, : values.shape[1]] = values[rows]
+    return results
+
+
+class RowsCopier:
+    """Copies rows into the memory of the last copy, which is lost.
+
+    The system clears new memory first, which takes longer than the copy.
+    """
+
+    def __init__(self) -> None:
+        self._memory = np.empty(0, np.float32)
+
+    def copy(self, features: Array, rows: Array, heads: Array | None = None) -> Array:
+        """Return `(heads, rows, d)` of `(all heads, n, d)` float32 features.
+
+        If all rows and heads are wanted in their order, those are `features` itself, not copied.
+
+        Parameters
+        ----------
+        features
+            Where to copy from.
+        rows
+            `(rows,)` indices.
+        heads
+            `(heads,)` indices; all of them by default.
+        """
+        count, n, d = features.shape
+        wanted = np.arange(count) if heads is None else heads
+        if np.array_equal(wanted, np.arange(count)) and np.array_equal(rows, np.arange(n)):
+            return features
+        size = len(wanted) * len(rows) * d
+        if self._memory.size < size:
+            self._memory = np.empty(size, np.float32)
+        found = self._memory[:size].reshape(len(wanted), len(rows), d)
+        for head, own in zip(wanted, found, strict=True):  # faster than one index of both axes
+            np.take(features[head], rows, axis=0, out=own, mode="clip")  # other modes buffer it
+        return found
