@@ -19,7 +19,6 @@ from savs.pipeline.extraction.model.model_options import ModelOptions, PlacingKe
 from savs.pipeline.extraction.model.prompt_form import PROMPT
 from savs.pipeline.names import IMPORTED
 from savs.pipeline.selection.selection_config import SelectionConfig, grid_widths, has_layer_weights
-from savs.stores import Identity
 from savs.stores.format.layout import Facts
 from savs.stores.format.manifest import FeatureSource
 
@@ -126,18 +125,6 @@ def _prompt_template(facts: Facts) -> str | None:
             " run `savs select` again"
         )
     return text
-
-
-def as_identity(source: FeatureSource, benchmark: Facts) -> Identity:
-    """Return a source as that of a store."""
-    return Identity(
-        model=source.model,
-        processor=source.processor,
-        dtype=source.dtype,
-        prompt=source.prompt,
-        grid=source.grid,
-        benchmark=benchmark,
-    )
 
 
 def require_match(
