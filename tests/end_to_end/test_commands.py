@@ -90,7 +90,9 @@ def test_show(savs, store):
     assert shown.returncode == 0
     assert "demo (Qwen2VLForConditionalGeneration)" in shown.stdout
     assert "48 in 6 layers, 16 wide, float32" in shown.stdout
-    facts = json.loads(savs("show", store, "--json").stdout)
+    facts = json.loads(savs("show", store, env={"SAVS_SHOW_JSON": "1"}).stdout)
+    assert facts == json.loads(savs("show", store, "--json").stdout)
+    assert facts["heads"] == 48
     assert facts["planned"] == {"train": 30, "test": 20}
     assert sum(c["examples"] for c in facts["classes"]) == 50
     assert facts["runs"][0]["batch_size"] == 16
@@ -207,10 +209,6 @@ def test_a_given_selection_of_the_same_name_replaces_nothing(savs, store, tmp_pa
     assert savs("evaluate", store, "--selection", own, "--cv").returncode == 0  # of its own name
 
 
-def test_json_comes_from_the_environment_too(savs, store):
-    assert json.loads(savs("show", store, env={"SAVS_SHOW_JSON": "1"}).stdout)["heads"] == 48
-
-
 def test_zero_shot_beside_the_heads_vote(savs, scenes, store, tmp_path):
     refused = savs("evaluate", store, "--readout", "zero-shot")
     assert refused.returncode == 1
@@ -227,15 +225,22 @@ def test_zero_shot_beside_the_heads_vote(savs, scenes, store, tmp_path):
     assert (tmp_path / "kept/results/zero-shot/predictions.parquet").exists()
 
 
-def test_an_unknown_readout_is_told_all_there_are(savs, store):
-    done = savs("evaluate", store, "--readout", "nobody")
-    assert done.returncode == 1
-    assert "no readout is called 'nobody'; expected one of: vote, posterior" in done.stderr
-    assert "hec-vt-cv, zero-shot, zero-shot-mean, icl, generated, or the path" in done.stderr
-
-
-def test_a_text_file_is_no_selection(savs, store, tmp_path):
+@pytest.mark.parametrize(
+    ("given", "messages"),
+    [
+        (
+            ("--readout", "nobody"),
+            (
+                "no readout is called 'nobody'; expected one of: vote, posterior",
+                "hec-vt-cv, zero-shot, zero-shot-mean, icl, generated, or the path",
+            ),
+        ),
+        (("--selection", "run.toml"), ("run.toml cannot be read (JSON is malformed",)),
+    ],
+    ids=["readout", "selection"],
+)
+def test_what_is_no_readout_or_selection(savs, store, tmp_path, given, messages):
     (tmp_path / "run.toml").write_text("[select]\n")
-    done = savs("evaluate", store, "--selection", "run.toml")
+    done = savs("evaluate", store, *given)
     assert done.returncode == 1
-    assert "run.toml cannot be read (JSON is malformed" in done.stderr
+    assert all(message in done.stderr for message in messages)

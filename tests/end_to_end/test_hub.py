@@ -36,11 +36,8 @@ def hub(tiny_model, tmp_path_factory) -> Iterator[Hub]:
     build_lora(model, folder / "lora", kind=Qwen2VLForConditionalGeneration)
     for part in ("val", "other"):
         (folder / "data" / part).mkdir(parents=True)
-        rows = {
-            "image": [png(n) for n in range(12)],
-            "question": ["Which?"] * 12,
-            "label": ["a", "b"] * 6,
-        }
+        images = [png(n) for n in range(12)]
+        rows = {"image": images, "question": ["Which?"] * 12, "label": ["a", "b"] * 6}
         pl.DataFrame(rows).write_parquet(folder / "data" / part / "0.parquet")
     with serving_hub() as found:
         found.repositories = {
@@ -66,9 +63,7 @@ def extraction(place: Place, model: str = "org/closed", *more: str) -> tuple[str
     )
 
 
-def test_a_run_by_ids_records_the_commit_and_goes_on_offline(
-    place: Place,
-) -> None:
+def test_a_run_by_ids_records_the_commit_and_goes_on_offline(place: Place) -> None:
     place.hub.cut["model.safetensors"] = 5_000
     right = {"HF_TOKEN": TOKEN}
     given = extraction(place, "org/closed", "--adapter", "org/tuned", "--limit", "4")
@@ -99,21 +94,14 @@ def test_each_failure_of_the_hub_is_one_line(place: Place) -> None:
         *("--model", "org/closed", "--out", str(place.work / "store")),
     )
     right, wrong = {"HF_TOKEN": TOKEN}, {"HF_TOKEN": "hf_wrong"}
+    revised = extraction(place, "org/tiny", "--revision", "abc")
+    adapted = extraction(place, "org/tiny", "--adapter", "org/nothing")
     cases = {
         (extraction(place), ""): "hf://org/data/val/*.parquet cannot be fetched (GatedRepoError",
         (extraction(place), "wrong"): "the hub refuses the token in HF_TOKEN",
-        (
-            extraction(place, "org/nowhere"),
-            "right",
-        ): "model 'org/nowhere' cannot be loaded: org/nowhere is not a local folder",
-        (
-            extraction(place, "org/tiny", "--revision", "abc"),
-            "right",
-        ): "model 'org/tiny' cannot be loaded: abc is not a valid git identifier",
-        (
-            extraction(place, "org/tiny", "--adapter", "org/nothing"),
-            "right",
-        ): "adapter 'org/nothing' cannot be loaded",
+        (extraction(place, "org/nowhere"), "right"): "cannot be loaded: org/nowhere is not a local",
+        (revised, "right"): "model 'org/tiny' cannot be loaded: abc is not a valid git identifier",
+        (adapted, "right"): "adapter 'org/nothing' cannot be loaded",
         (local, ""): "ask for access on its page, then set HF_TOKEN",
         (local, "wrong"): "the hub refuses the token; set HF_TOKEN to a valid one",
     }

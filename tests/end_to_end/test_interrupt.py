@@ -60,13 +60,8 @@ def test_an_interrupted_extraction_says_how_to_go_on_and_resumes(savs, inputs, t
     ]
     process = subprocess.Popen(
         [
-            sys.executable,
-            "-P",
-            "-m",
-            "savs.pipeline.cli.app",
-            *map(str, arguments),
-            "--out",
-            str(out),
+            *(sys.executable, "-P", "-m", "savs.pipeline.cli.app"),
+            *map(str, (*arguments, "--out", out)),
         ],
         stderr=subprocess.PIPE,
         text=True,

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from clips import CODECS, encode, plain, sound_only
 from rounding import check_same_features
-from web import served
+from web import serve
 
 from savs.stores import open_store
 
@@ -114,7 +114,7 @@ def test_images_in_rows_and_at_an_address_are_those_in_files(extract, inputs, ph
     digests = named.examples()["media_sha256"]
     assert examples["media_sha256"].to_list() == digests.to_list()
 
-    with served(inputs.root) as address:
+    with serve(inputs.root) as (address, _):
         web = files("web", lambda name: f"{address}/{name}")
         refused = extract(*web, out="web")
         assert refused.returncode == 1

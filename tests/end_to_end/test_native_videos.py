@@ -185,16 +185,10 @@ def test_a_video_has_no_map_and_images_beside_it_have(savs, clips, tiny_model, t
     (clips / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
     model = tiny_model("qwen3_vl")
     store, page = tmp_path / "store", tmp_path / "page.html"
+    files = ("--train", clips / "rows.jsonl", "--test", clips / "rows.jsonl")
     for command in (
         (
-            *(
-                "extract",
-                "general",
-                "--train",
-                clips / "rows.jsonl",
-                "--test",
-                clips / "rows.jsonl",
-            ),
+            *("extract", "general", *files),
             *("--model", model, "--out", store, "--dtype", "float32", "--workers", "0"),
         ),
         ("select", store, "--heads", "2"),

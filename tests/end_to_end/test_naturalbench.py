@@ -1,11 +1,10 @@
 """NaturalBench's Parquet file through the commands: two images and two questions a group."""
 
 import json
-from pathlib import Path
 
 import polars as pl
 import pytest
-from official_files import write_naturalbench
+from official_files import scored, write_naturalbench
 
 from savs.pipeline import open_store
 from savs.pipeline.selection import selection as stage
@@ -49,16 +48,6 @@ def store(extract, folder):
         assert "216 examples to do" in done.stderr
         assert "leak" not in done.stderr
     return folder / "store"
-
-
-def scored(savs, store, *more):
-    """Run `evaluate`; return what metrics.json holds, its metrics by name, and the predictions."""
-    done = savs("evaluate", store, *more, "--json")
-    assert done.returncode == 0, done.stderr
-    facts = json.loads(done.stdout)
-    written = json.loads(Path(facts["metrics_file"]).read_text())
-    metrics = {metric["name"]: metric for metric in written["metrics"]}
-    return written, metrics, pl.read_parquet(facts["predictions_file"])
 
 
 def official(path, predictions):

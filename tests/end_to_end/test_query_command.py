@@ -169,8 +169,3 @@ def test_an_incomplete_or_damaged_store_exits_with_3(query, store) -> None:
     )
     shard.unlink()
     assert "(test-00000.h5 first)" in query("SELECT id FROM examples", code=3).stderr
-
-
-def test_a_query_that_would_change_something_is_refused(query) -> None:
-    done = query("drop table examples", code=1)
-    assert "a query can only read data; start it with SELECT" in done.stderr

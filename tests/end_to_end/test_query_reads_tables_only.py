@@ -55,6 +55,7 @@ CHANGES = [
     "  CREATE VIEW t AS SELECT * FROM examples",
     "/* a comment */ DROP TABLE examples",
     "\n-- SELECT\nDROP TABLE examples",
+    "drop table examples",
     "DELETE FROM examples",
     "TRUNCATE TABLE examples",
     "UPDATE examples SET label = 'a'",

@@ -4,10 +4,12 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from savs.pipeline.selection.readouts import READOUTS
+from stores import make_store
 
 pytestmark = pytest.mark.thorough
 
@@ -16,10 +18,6 @@ PAGE = (Path(__file__).parents[2] / "docs" / "readouts.md").read_text("utf-8")
 
 def write_noise(folder, seed=0, tests=16):
     """Write a store of two classes of noise around two centres."""
-    import numpy as np
-
-    from stores import make_store
-
     labels = ["a", "b"] * 8
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(4, 2, 8))[:, [0, 1] * 8]
@@ -110,10 +108,6 @@ def test_select_tells_the_cross_validated_accuracy(savs, store, tmp_path):
 
 
 def test_select_says_why_there_is_no_cross_validated_accuracy(savs, tmp_path):
-    import numpy as np
-
-    from stores import make_store
-
     x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("f4")
     make_store(tmp_path / "s", x, list("aab"), x, list("aab"))
     done = savs("select", tmp_path / "s", "--heads", "1")

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-import polars as pl
 import pytest
 from drawn_benchmarks import FILES, draw, in_folders
+from official_files import scored
 
 from savs.datasets import find_benchmark
 from savs.pipeline import open_store
@@ -58,12 +58,8 @@ def results(savs, *arguments):
     done = savs("extract", *arguments, "--model", "demo", "--batch-size", "32", "--out", "store")
     assert done.returncode == 0, done.stderr
     assert savs("select", "store").returncode == 0
-    done = savs("evaluate", "store", "--json")
-    assert done.returncode == 0, done.stderr
-    facts = json.loads(done.stdout)
-    written = json.loads(Path(facts["metrics_file"]).read_text())
-    metrics = {metric["name"]: metric for metric in written["metrics"]}
-    return metrics, pl.read_parquet(facts["predictions_file"]), written["notes"]
+    written, metrics, predictions = scored(savs, "store")
+    return metrics, predictions, written["notes"]
 
 
 @pytest.mark.parametrize("name", FILES)

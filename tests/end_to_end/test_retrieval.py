@@ -2,12 +2,10 @@
 
 import json
 from itertools import product
-from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
-from official_files import write_retrieval
+from official_files import scored, write_retrieval
 
 from savs.pipeline import open_store
 from savs.pipeline.selection import selection as stage
@@ -46,16 +44,6 @@ def store(extract, folder):
         assert done.returncode == 0, done.stderr
         assert "leak" not in done.stderr
     return folder / "store"
-
-
-def scored(savs, store, *more):
-    """Run `evaluate`; return what metrics.json holds, its metrics by name, and the predictions."""
-    done = savs("evaluate", store, *more, "--json")
-    assert done.returncode == 0, done.stderr
-    facts = json.loads(done.stdout)
-    written = json.loads(Path(facts["metrics_file"]).read_text())
-    metrics = {metric["name"]: metric for metric in written["metrics"]}
-    return written, metrics, pl.read_parquet(facts["predictions_file"])
 
 
 def groups_of(path, predictions):

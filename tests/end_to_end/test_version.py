@@ -18,12 +18,6 @@ def test_the_version_is_printed_and_nothing_else(savs) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_it_is_no_option_of_a_command(savs) -> None:
-    done = savs("show", "--version")
-    assert done.returncode == 2
-    assert "No such option" in done.stderr
-
-
 def test_the_version_is_written_in_one_place_and_the_others_agree() -> None:
     written = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert f"\nversion: {written}\n" in (ROOT / "CITATION.cff").read_text()

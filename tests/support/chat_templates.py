@@ -13,6 +13,15 @@ __all__ = ["CHATML", "IDEFICS2", "LLAMA4", "MISTRAL", "MLLAMA", "ONEVISION", "SM
 
 LLAMA4 = processing_llama4.chat_template
 SMOLVLM = processing_smolvlm.DEFAULT_CHAT_TEMPLATE
+IMAGES_THEN_TEXT = (
+    "{# Render all images first #}"
+    "{% for content in message['content'] | selectattr('type', 'equalto', 'image') %}"
+    "{{ '<image>\n' }}"
+    "{% endfor %}"
+    "{# Render all text next #}"
+    "{% for content in message['content'] | selectattr('type', 'equalto', 'text') %}"
+)
+"""What several of them do with a message."""
 VICUNA = (
     "{% for message in messages %}"
     "{% if message['role'] == 'system' %}"
@@ -20,12 +29,7 @@ VICUNA = (
     "{% else %}"
     "{{ message['role'].upper() + ': '}}"
     "{% endif %}"
-    "{# Render all images first #}"
-    "{% for content in message['content'] | selectattr('type', 'equalto', 'image') %}"
-    "{{ '<image>\n' }}"
-    "{% endfor %}"
-    "{# Render all text next #}"
-    "{% for content in message['content'] | selectattr('type', 'equalto', 'text') %}"
+    f"{IMAGES_THEN_TEXT}"
     "{{ content['text'] + ' '}}"
     "{% endfor %}"
     "{% endfor %}"
@@ -38,12 +42,7 @@ MISTRAL = (
     "{% for message in messages %}"
     "{% if message['role'] == 'user' %}"
     "{{ '[INST] ' }}"
-    "{# Render all images first #}"
-    "{% for content in message['content'] | selectattr('type', 'equalto', 'image') %}"
-    "{{ '<image>\n' }}"
-    "{% endfor %}"
-    "{# Render all text next #}"
-    "{% for content in message['content'] | selectattr('type', 'equalto', 'text') %}"
+    f"{IMAGES_THEN_TEXT}"
     "{{ content['text'] }}"
     "{% endfor %}"
     "{{' [/INST]' }}"
@@ -58,12 +57,7 @@ MISTRAL = (
 CHATML = (
     "{% for message in messages %}"
     "{{'<|im_start|>' + message['role'] + '\n'}}"
-    "{# Render all images first #}"
-    "{% for content in message['content'] | selectattr('type', 'equalto', 'image') %}"
-    "{{ '<image>\n' }}"
-    "{% endfor %}"
-    "{# Render all text next #}"
-    "{% for content in message['content'] | selectattr('type', 'equalto', 'text') %}"
+    f"{IMAGES_THEN_TEXT}"
     "{{ content['text'] }}"
     "{% endfor %}"
     "{{'<|im_end|>' + '\n'}}"

@@ -157,6 +157,16 @@ def write_blink_json(folder: Path, *, rows: int, seed: int = 0, part: str = "tes
     return path
 
 
+def scored(savs, store, *more):
+    """Run `evaluate`; return what metrics.json holds, its metrics by name, and the predictions."""
+    done = savs("evaluate", store, *more, "--json")
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    written = json.loads(Path(facts["metrics_file"]).read_text())
+    metrics = {metric["name"]: metric for metric in written["metrics"]}
+    return written, metrics, pl.read_parquet(facts["predictions_file"])
+
+
 def _units(rng: random.Random, ask: Ask, part: str, count: int) -> Iterator[tuple[Item, ...]]:
     done = 0
     while done < count:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.stores import FeatureStore, LayerGrid, ShardContent, open_store, open_writer
-from stores import columns, identity, planned
+from savs.stores import FeatureStore, LayerGrid, ShardContent
+from stores import columns, identity, planned, write_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,19 +133,14 @@ def write_problem(folder: Path, problem: Problem, shard_rows: int = 16) -> Featu
     labels = {"train": problem.train_labels, "test": problem.test_labels}
     subtasks = {"train": problem.train_subtasks, "test": problem.test_subtasks}
     plan = {split: planned(split, len(own)) for split, own in labels.items()}
-    with open_writer(folder, identity(grid=problem.grid), plan, shard_rows=shard_rows) as writer:
-        for spec in writer.missing():
-            rows = slice(spec.start, spec.stop)
-            pairs = zip(labels[spec.split][rows], subtasks[spec.split][rows], strict=True)
-            cells = [{"label": label, "subtask": subtask} for label, subtask in pairs]
-            layers = {
-                layer: np.stack(
-                    [head[rows] for head in features[spec.split][start : start + heads[layer]]]
-                )
-                for layer, start in starts.items()
-            }
-            own = columns(spec.split, cells, spec.start)
-            nothing = columns(spec.split, []) | {"reason": []}
-            writer.write(spec, ShardContent(layers, own, nothing, run={"made": "by hand"}))
-        writer.seal()
-    return open_store(folder)
+
+    def content(split: str, rows: list[int]) -> ShardContent:
+        cells = [{"label": labels[split][i], "subtask": subtasks[split][i]} for i in rows]
+        layers = {
+            layer: np.stack([h[rows] for h in features[split][start : start + heads[layer]]])
+            for layer, start in starts.items()
+        }
+        nothing = columns(split, []) | {"reason": []}
+        return ShardContent(layers, columns(split, cells, rows[0]), nothing, {"made": "by hand"})
+
+    return write_store(folder, identity(grid=problem.grid), plan, content, shard_rows)

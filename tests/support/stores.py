@@ -1,7 +1,7 @@
 """Small stores made from arrays, without a model."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
@@ -74,6 +74,25 @@ def planned(split: str, count: int, groups: Sequence[str] = ()) -> list[PlannedR
     return [PlannedRow(f"{split}:{i}", digest([split, i]), group) for i, group in pairs]
 
 
+def write_store(
+    folder: Path,
+    what: Identity,
+    plan: Mapping[str, Sequence[PlannedRow]],
+    content: Callable[[str, list[int]], ShardContent],
+    shard_rows: int = 1000,
+    batching: Mapping[str, Any] | None = None,
+) -> FeatureStore:
+    """Write a complete store; `content` gives what a shard holds, by its split and planned rows."""
+    with open_writer(folder, what, plan, shard_rows=shard_rows) as writer:
+        if batching is not None:
+            writer.settle_batching(batching)
+        for spec in writer.missing():
+            rows = list(writer.manifest.plan.splits[spec.split].rows(spec))
+            writer.write(spec, content(spec.split, rows))
+        writer.seal()
+    return open_store(folder)
+
+
 def make_store(
     folder: Path,
     train: np.ndarray,
@@ -116,26 +135,19 @@ def make_store(
         ]
         for split, found in labels.items()
     }
-    with open_writer(folder, what, plan, shard_rows=shard_rows) as writer:
-        if batching is not None:
-            writer.settle_batching(batching)
-        for spec in writer.missing():
-            split, part = spec.split, list(writer.manifest.plan.splits[spec.split].rows(spec))
-            gone = [i for i in part if split == "test" and i in test_skipped]
-            kept = [i for i in part if i not in gone]
-            own = {
-                i: {"index": i, "id": f"{split}:{i}", "label": labels[split][i], **extra[split][i]}
-                for i in part
-            }
-            writer.write(
-                spec,
-                ShardContent(
-                    layers={0: to_stored(features[split][:, kept], dtype)},
-                    examples=columns(split, [own[i] for i in kept]),
-                    skipped=columns(split, [own[i] for i in gone])
-                    | {"reason": ["no image"] * len(gone)},
-                    run={"made": "by hand"},
-                ),
-            )
-        writer.seal()
-    return open_store(folder)
+
+    def content(split: str, part: list[int]) -> ShardContent:
+        gone = [i for i in part if split == "test" and i in test_skipped]
+        kept = [i for i in part if i not in gone]
+        own = {
+            i: {"index": i, "id": f"{split}:{i}", "label": labels[split][i], **extra[split][i]}
+            for i in part
+        }
+        return ShardContent(
+            layers={0: to_stored(features[split][:, kept], dtype)},
+            examples=columns(split, [own[i] for i in kept]),
+            skipped=columns(split, [own[i] for i in gone]) | {"reason": ["no image"] * len(gone)},
+            run={"made": "by hand"},
+        )
+
+    return write_store(folder, what, plan, content, shard_rows, batching)

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.stores import FeatureStore, LayerGrid, ShardContent, open_store, open_writer
-from stores import columns, identity, make_store, planned
+from savs.stores import FeatureStore, LayerGrid, ShardContent
+from stores import columns, identity, make_store, planned, write_store
 
 SCALE = 20.0
 
@@ -29,22 +29,19 @@ def make_text_store(
     if scale is not None:
         what = replace(what, model={**what.model, "logit_scale": scale})
     plan = {split: planned(split, len(own)) for split, own in labels.items()}
-    with open_writer(folder, what, plan, shard_rows=500) as writer:
-        for spec in writer.missing():
-            own = slice(spec.start, spec.stop)
-            rows = [{"label": label} for label in labels[spec.split][own]]
-            if spec.split == "classes":
-                pairs = zip(rows, kinds[own], strict=True)
-                rows = [row | {"category": kind} for row, kind in pairs]
-            content = ShardContent(
-                layers={0: np.ascontiguousarray(features[spec.split][:, own])},
-                examples=columns(spec.split, rows, spec.start),
-                skipped=columns(spec.split, []) | {"reason": []},
-                run={"made": "by hand"},
-            )
-            writer.write(spec, content)
-        writer.seal()
-    return open_store(folder)
+
+    def content(split: str, part: list[int]) -> ShardContent:
+        rows = [{"label": labels[split][i]} for i in part]
+        if split == "classes":
+            rows = [row | {"category": kinds[i]} for row, i in zip(rows, part, strict=True)]
+        return ShardContent(
+            layers={0: np.ascontiguousarray(features[split][:, part])},
+            examples=columns(split, rows, part[0]),
+            skipped=columns(split, []) | {"reason": []},
+            run={"made": "by hand"},
+        )
+
+    return write_store(folder, what, plan, content, shard_rows=500)
 
 
 def draw_text_store(
@@ -86,24 +83,17 @@ def store_with_answers(folder, tokens, logits, labels, train=None, benchmark="ge
     train = train or list(tokens)
     sizes = {"train": len(train), "test": len(labels)}
     plan = {split: planned(split, count) for split, count in sizes.items()}
-    with open_writer(folder, what, plan, shard_rows=1000) as writer:
-        for spec in writer.missing():
-            rows = train if spec.split == "train" else labels
-            answers = np.zeros((len(rows), len(tokens)), np.float32)
-            if spec.split == "test":
-                answers = np.float32(logits)
-            writer.write(
-                spec,
-                ShardContent(
-                    {0: np.ones((1, len(rows), 2), np.float32)},
-                    columns(spec.split, [{"label": label} for label in rows]),
-                    columns(spec.split, []) | {"reason": []},
-                    {},
-                    {"answers": answers},
-                ),
-            )
-        writer.seal()
-    return open_store(folder)
+
+    def content(split, part):
+        return ShardContent(
+            {0: np.ones((1, len(part), 2), np.float32)},
+            columns(split, [{"label": (train if split == "train" else labels)[i]} for i in part]),
+            columns(split, []) | {"reason": []},
+            {},
+            {"answers": np.float32(logits if split == "test" else [[0] * len(tokens)] * len(part))},
+        )
+
+    return write_store(folder, what, plan, content)
 
 
 TRAIN, TEST = list("abc") * 5, list("abcab") * 4

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
-from web import served
+from web import serve
 
 from savs.datasets import RowError, SourceError
 from savs.pipeline import Selection, classify, evaluate, load_selection, save_selection, select
@@ -102,7 +102,7 @@ def test_folders_patterns_names_and_tables_give_the_same(made, animals, tmp_path
 
 def test_images_at_addresses_are_fetched_once_and_only_if_asked(animals, made, tmp_path) -> None:
     shutil.copy(made.images[0], tmp_path / "a.jpg")
-    with served(tmp_path) as address:
+    with serve(tmp_path) as (address, _):
         given = f"{address}/a.jpg"
         refused = classify(animals, given)
         assert "was read without --fetch-urls" in refused.skipped[0][1]
