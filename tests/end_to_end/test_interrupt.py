@@ -21,7 +21,7 @@ MOMENTS = {
         "savs.pipeline.cli.app.import_module",
         "savs.pipeline.cli.commands.evaluate",
     ),
-    "while a command imports": ("builtins.__import__", "savs.pipeline.evaluation.evaluation"),
+    "while a command imports": ("builtins.__import__", "savs.pipeline.evaluation.captions"),
 }
 """When Ctrl-C comes -> what imports, and the module that it imports then."""
 
