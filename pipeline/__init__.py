@@ -38,7 +38,7 @@ with lazy_imports(globals()):
     from savs.pipeline.reports.explain.explanation import Explanations
     from savs.pipeline.reports.preview.preview import preview
     from savs.pipeline.reports.report.report import report
-    from savs.pipeline.selection.heads.head_votes import heads_frame
+    from savs.pipeline.selection.heads.heads_table import heads_frame
     from savs.pipeline.selection.left_out import calibrate
     from savs.pipeline.selection.selection import Selection, select
     from savs.pipeline.selection.selection_file import (

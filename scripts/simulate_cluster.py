@@ -24,7 +24,8 @@ from typing import Any
 from savs.foundation.files import whole_file
 from savs.stores import ShardSpec
 from savs.stores.files.object_store import file_names
-from savs.stores.write import signs, writer
+from savs.stores.write import signs_of_life as signs
+from savs.stores.write import writer
 from savs.stores.write.claim_files import ClaimFiles
 from savs.stores.write.claims import ClaimLostError, Claims
 from savs.stores.write.writer import OpenShards

@@ -10,7 +10,7 @@ from savs.foundation.frames import scan_parquet
 from savs.pipeline.errors import QueryError
 from savs.pipeline.evaluation.evaluation_file import load_metrics
 from savs.pipeline.running.result_files import CONFIG, PREDICTIONS, results_folder
-from savs.pipeline.selection.heads.head_votes import heads_frame
+from savs.pipeline.selection.heads.heads_table import heads_frame
 from savs.pipeline.selection.selection_file import load_config
 from savs.stores import FeatureStore
 from savs.stores.files.addresses import is_remote

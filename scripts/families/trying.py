@@ -26,7 +26,7 @@ from savs.pipeline.extraction.checks.check_model import (
 )
 from savs.pipeline.extraction.checks.sharing import find_sharing
 from savs.pipeline.extraction.model.attention_hooks import find_hook_points
-from savs.pipeline.extraction.model.chat_template import image_places
+from savs.pipeline.extraction.model.image_places import image_places
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder

@@ -6,9 +6,9 @@ from typing import Any
 
 from savs.stores.format.manifest import Manifest
 from savs.stores.read.tables import shard_sizes
-from savs.stores.write import signs
+from savs.stores.write import signs_of_life as signs
 from savs.stores.write.claim_files import claim_storage
-from savs.stores.write.signs import Process, has_ended
+from savs.stores.write.signs_of_life import Process, has_ended
 
 GONE = "gone"
 LEAST_S = 0.001

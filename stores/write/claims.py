@@ -21,7 +21,7 @@ from typing import Self
 
 from savs.stores.errors import StoreLockedError
 from savs.stores.write.claim_files import ClaimStorage
-from savs.stores.write.signs import Process, Signs, parse_process, read_signs
+from savs.stores.write.signs_of_life import Process, Signs, parse_process, read_signs
 
 FIRST_POLL_S, LONGEST_POLL_S = 0.02, 1.0
 """How long a process waits before it asks again for a name that others hold."""

@@ -30,10 +30,10 @@ from savs.stores.files.object_store import object_names
 from savs.stores.format.layout import CLAIMS, MANIFEST, RESULTS
 from savs.stores.format.manifest import Identity, Manifest, read_manifest, write_manifest
 from savs.stores.format.plan import PlannedRow, ShardSpec, make_plan
-from savs.stores.write import signs
+from savs.stores.write import signs_of_life as signs
 from savs.stores.write.claim_files import NEW, ClaimFiles, ClaimObjects, claim_storage
 from savs.stores.write.claims import ClaimLostError, Claims, newest, parse_claim
-from savs.stores.write.signs import Process, has_ended, is_here, parse_process
+from savs.stores.write.signs_of_life import Process, has_ended, is_here, parse_process
 from savs.stores.write.writer import FeatureWriter, change_manifest, write_errors
 
 PlannedRows = Mapping[str, Sequence[PlannedRow]]

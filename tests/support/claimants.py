@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from savs.stores.write.signs import Process, this_process
+from savs.stores.write.signs_of_life import Process, this_process
 
 
 def ended() -> Process:

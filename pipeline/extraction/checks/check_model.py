@@ -12,7 +12,7 @@ import torch
 from savs.datasets.benchmarks.shapes.scenes import CANVASES, draw, random_scene
 from savs.pipeline.extraction.checks.batch_equality import Check, prove
 from savs.pipeline.extraction.checks.sharing import OFF, WORDS, find_sharing
-from savs.pipeline.extraction.model.chat_template import image_places
+from savs.pipeline.extraction.model.image_places import image_places
 from savs.pipeline.extraction.model.load import load
 from savs.pipeline.extraction.model.load_encoder import load_encoder
 from savs.pipeline.extraction.model.loaded_model import LoadedModel

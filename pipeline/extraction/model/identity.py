@@ -12,8 +12,8 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from savs.datasets.example import NATIVE, SPLIT
 from savs.pipeline.extraction.model.answers import Answers
-from savs.pipeline.extraction.model.chat_template import image_places
 from savs.pipeline.extraction.model.first_layers import layer_count, layer_numbers
+from savs.pipeline.extraction.model.image_places import image_places
 from savs.pipeline.extraction.model.load_encoder import plain_name
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder

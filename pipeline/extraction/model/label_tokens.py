@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.chat_template import template_errors
+from savs.pipeline.extraction.model.image_places import template_errors
 from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 

@@ -26,8 +26,8 @@ from savs.foundation.network import hub_problem
 from savs.pipeline.demo import DEMO_NAME
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.attention_hooks import require_decoder_only
-from savs.pipeline.extraction.model.chat_template import image_places
 from savs.pipeline.extraction.model.dual_inputs import is_dual, reader_of, text_limit
+from savs.pipeline.extraction.model.image_places import image_places
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
 from savs.pipeline.extraction.model.prompt_encoder import (

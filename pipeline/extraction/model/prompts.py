@@ -9,7 +9,7 @@ import torch
 from savs.datasets.example import IMAGE_MARK, KEEP
 from savs.datasets.media.videos import Video, Visual, videos_of
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.chat_template import (
+from savs.pipeline.extraction.model.image_places import (
     JOINED,
     image_places,
     kinds_of,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
-from savs.pipeline.extraction.model.chat_template import image_places, kinds_of
+from savs.pipeline.extraction.model.image_places import image_places, kinds_of
 from savs.pipeline.extraction.model.load_encoder import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pieces import Pieces

@@ -57,7 +57,8 @@ def count_votes(votes: Array, classes: int) -> Array:
 def elect(counts: Array, votes: Array) -> Array:
     """Return the class with the most votes; of equal counts that of the best-ranked head.
 
-    This is the order of `Counter.most_common`, which the public reference relies on.
+    This is the order of `Counter.most_common`, which the public reference relies on. The program of
+    a bundle, which knows no `savs`, has the rule too (`classifying/bundle/files/predict.py`).
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ from savs.pipeline import evaluate, save_evaluation, select
 from savs.pipeline.errors import QueryError
 from savs.pipeline.evaluation.query import query
 from savs.pipeline.running.result_files import results_folder
-from savs.pipeline.selection.heads.head_votes import heads_frame
+from savs.pipeline.selection.heads.heads_table import heads_frame
 from savs.stores import StoreCorruptError, StoreIncompleteError, open_store
 from stores import make_store
 

@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 from savs.pipeline import evaluate, save_evaluation, select
 from savs.pipeline.evaluation.query import query
 from savs.pipeline.running.result_files import results_folder
-from savs.pipeline.selection.heads.head_votes import heads_frame
+from savs.pipeline.selection.heads.heads_table import heads_frame
 from stores import make_store
 
 pytestmark = pytest.mark.thorough

@@ -6,7 +6,7 @@ import pytest
 
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.query import query
-from savs.pipeline.selection.heads.head_votes import heads_frame
+from savs.pipeline.selection.heads.heads_table import heads_frame
 from savs.stores import FeatureStore, StoreIncompleteError, open_store
 from savs.stores.maintain.copy import merge, slim
 from stores import make_store

@@ -18,7 +18,7 @@ from savs.stores import (
 )
 from savs.stores.maintain.repair import repair
 from savs.stores.maintain.verify import verify
-from savs.stores.write import signs
+from savs.stores.write import signs_of_life as signs
 
 pytestmark = pytest.mark.thorough
 

@@ -6,7 +6,7 @@ from polars.testing import assert_frame_equal
 
 from savs.pipeline import evaluate, load_selection, save_selection, select
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.selection.heads.head_votes import heads_frame
+from savs.pipeline.selection.heads.heads_table import heads_frame
 from savs.stores import LayerGrid, ShardContent, open_store, open_writer
 from savs.stores.maintain.copy import merge, slim
 from stores import columns, identity, planned, to_stored

@@ -13,7 +13,8 @@ from savs.stores.format.layout import CLAIMS, MANIFEST
 from savs.stores.format.manifest import write_manifest
 from savs.stores.maintain.copy import slim
 from savs.stores.maintain.verify import verify
-from savs.stores.write import opening, signs
+from savs.stores.write import opening
+from savs.stores.write import signs_of_life as signs
 from savs.stores.write.claim_files import ClaimFiles
 from savs.stores.write.claims import Claims
 from savs.stores.write.opening import BEGUN, claim_begun

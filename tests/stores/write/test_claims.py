@@ -11,10 +11,10 @@ import pytest
 from claimants import elsewhere, ended, leave_claim, leave_unfinished, show_sign
 
 from savs.stores import StoreLockedError
-from savs.stores.write import signs
+from savs.stores.write import signs_of_life as signs
 from savs.stores.write.claim_files import ClaimFiles
 from savs.stores.write.claims import ClaimLostError, Claims
-from savs.stores.write.signs import has_ended, this_process
+from savs.stores.write.signs_of_life import has_ended, this_process
 
 NAME = "train-00000.h5"
 

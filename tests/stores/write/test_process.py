@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from savs.foundation import files as processes
-from savs.stores.write.signs import has_ended, this_process
+from savs.stores.write.signs_of_life import has_ended, this_process
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from savs.stores import (
     open_store,
 )
 from savs.stores.maintain.verify import verify
-from savs.stores.write import signs
+from savs.stores.write import signs_of_life as signs
 
 pytestmark = pytest.mark.thorough
 

@@ -20,7 +20,7 @@ from savs.stores import (
 )
 from savs.stores.format.plan import StorePlan, make_plan
 from savs.stores.maintain.verify import verify
-from savs.stores.write import signs
+from savs.stores.write import signs_of_life as signs
 from savs.stores.write import writer as working
 
 

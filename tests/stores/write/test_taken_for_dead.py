@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import savs.foundation.files as whole_files
 from savs.stores import ShardContent, open_writer
-from savs.stores.write import signs, writer as writing
+from savs.stores.write import signs_of_life as signs, writer as writing
 from stores import GRID, columns, identity, planned
 
 signs.STALE_S, signs.BEAT_S, writing.LOOK_EVERY_S = 1.0, 0.05, 0.02

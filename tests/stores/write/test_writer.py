@@ -12,7 +12,7 @@ from savs.stores import (
     open_store,
     open_writer,
 )
-from savs.stores.write.signs import Signs
+from savs.stores.write.signs_of_life import Signs
 from stores import GRID, columns, identity, planned
 
 DTYPES = ["float32", "float16", "bfloat16"]

@@ -7,7 +7,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import savs.stores.read.tables
-from savs.pipeline.selection.heads.head_votes import HEAD_VOTE_SCHEMA, heads_frame
+from savs.pipeline.selection.heads.heads_table import HEAD_VOTE_SCHEMA, heads_frame
 from savs.stores import HeadNotFoundError, StoreIncompleteError, open_store
 from stores import make_store
 
