@@ -32,7 +32,7 @@ _KEY = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]+)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class ShardRow:
+class TarRow:
     """A row of a shard."""
 
     key: str
@@ -64,7 +64,7 @@ def shard_values(path: Path, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _values(
-    file: BinaryIO, sample: ShardRow, name: str, where: str, classes: Mapping[str, str] | None
+    file: BinaryIO, sample: TarRow, name: str, where: str, classes: Mapping[str, str] | None
 ) -> dict[str, Any]:
     json_fields: dict[str, Any] = {}
     member_fields: dict[str, Any] = {}
@@ -109,7 +109,7 @@ def _label(number: str, classes: Mapping[str, str] | None, where: str) -> str:
     return classes[number]
 
 
-def read_shard(path: Path) -> list[ShardRow]:
+def read_shard(path: Path) -> list[TarRow]:
     """Return the rows of a shard, from its headers alone.
 
     Folders, and members without a point in their name or with a name that begins with one, are left
@@ -121,7 +121,7 @@ def read_shard(path: Path) -> list[ShardRow]:
         It is no tar file, is compressed or truncated, has more members than `MAX_MEMBERS`, or one
         that is a link, a device or sparse.
     """
-    samples: list[ShardRow] = []
+    samples: list[TarRow] = []
     try:
         size = regular_size(path)
         with path.open("rb") as file:
@@ -130,7 +130,7 @@ def read_shard(path: Path) -> list[ShardRow]:
                 if match is None:
                     continue
                 if not samples or samples[-1].key != match[1]:
-                    samples.append(ShardRow(match[1]))
+                    samples.append(TarRow(match[1]))
                 name = PurePosixPath(member.name).name
                 if name in samples[-1].members:
                     raise ValueError(f"member {member.name!r} occurs twice")

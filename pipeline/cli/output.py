@@ -23,7 +23,8 @@ _HIDDEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
 )
 
-_FIELD = re.compile(r"`([a-z_]+)`")
+FIELD = re.compile(r"`([a-z_]+)`")
+"""A parameter in a message or a help text."""
 _spellings: dict[str, str] = {}
 """Parameter of the command that runs -> its spelling there, such as `--heads-from`."""
 
@@ -39,7 +40,7 @@ def set_spellings(parameters: Sequence[Any]) -> None:
 
 def spelled(text: str) -> str:
     """Return a message in which each parameter in backticks is spelled as on the command line."""
-    return _FIELD.sub(lambda match: _spellings.get(match[1], match[0]), text)
+    return FIELD.sub(lambda match: _spellings.get(match[1], match[0]), text)
 
 
 def visible(text: str, keep: str = "") -> str:

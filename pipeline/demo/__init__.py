@@ -1,4 +1,4 @@
-"""The small model that ships with the project, and the run that shows what it can do."""
+"""The two small models that ship with the project: an LMM of drawn scenes, and a dual encoder."""
 
 from pathlib import Path
 

@@ -91,7 +91,7 @@ def evaluate(
         Note where test examples have another prompt than a selection's training examples in
         another store. In the same store that is always noted only.
     risk
-        Also make prediction sets that lack the truth at most this often, see `prediction_sets`;
+        Also make prediction sets that lack the truth at most this often, see `Calibration.sets`;
         without a selection, one is calibrated.
 
     Raises

@@ -28,7 +28,7 @@ from savs.stores.read.store import require_store
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class OwnAnswerTables:
     """Test examples with the model's own answers as predictions."""
 
     parts: list[pl.DataFrame]
@@ -67,7 +67,7 @@ class OwnAnswers:
         return answers_cost(self._store, self.rule, self.classes)
 
 
-def own_answers(store: FeatureStore, readout: str) -> Answers:
+def own_answers(store: FeatureStore, readout: str) -> OwnAnswerTables:
     """Return the model's own answers to the test examples, by the name of their readout.
 
     `zero-shot` is the label of greatest log-likelihood, that of all its tokens and the end of turn;
@@ -92,7 +92,7 @@ def own_answers(store: FeatureStore, readout: str) -> Answers:
 ANSWERS = "answers"
 
 
-def label_answers(store: FeatureStore, readout: str) -> Answers:
+def label_answers(store: FeatureStore, readout: str) -> OwnAnswerTables:
     """Return the likeliest label of each test example, by `zero-shot`, `zero-shot-mean` or `icl`.
 
     The scores are the probabilities of the labels among themselves.
@@ -112,7 +112,7 @@ def label_answers(store: FeatureStore, readout: str) -> Answers:
         parts.append(rows.with_columns(probability=shares(scores)))
         if readout == ZERO_SHOT:
             by_mean.append(named(part, classes[subtask], means.choice))
-    return Answers(parts, classes, _mean_note(by_mean) if by_mean else ())
+    return OwnAnswerTables(parts, classes, _mean_note(by_mean) if by_mean else ())
 
 
 def _likelihoods(
@@ -173,7 +173,7 @@ def _scores(values: Array) -> ClassScores:
     return ClassScores(probabilities, values.argmax(axis=1), values)
 
 
-def text_answers(store: FeatureStore) -> Answers:
+def text_answers(store: FeatureStore) -> OwnAnswerTables:
     """Return the label that equals the text that the model generated, but for white space and case.
 
     Any other text is the prediction as it is, and wrong; a note counts them.
@@ -194,7 +194,7 @@ def text_answers(store: FeatureStore) -> Answers:
         others += len(matched.filter("is_other"))
         parts.append(matched)
     note = f"{others:,} generated texts are none of the labels; they count as wrong"
-    return Answers(parts, classes, (note,) if others else ())
+    return OwnAnswerTables(parts, classes, (note,) if others else ())
 
 
 def generated_texts(store: FeatureStore, split: str) -> pl.Series:

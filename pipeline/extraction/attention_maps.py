@@ -82,7 +82,7 @@ def look(model: LoadedModel, prompt: Pieces, heads: Sequence[Head]) -> Look:
     points = [p for p in model.hook_points if p.grid.layer in {layer for layer, _ in heads}]
     with keep_last_rows(model.model, points) as rows:
         inputs = model.inputs([prompt])
-        features = [own[0] for own in read_heads(model, inputs, heads)]
+        features = [own[0] for own in heads_at_last_token(model, inputs, heads)]
     places = {(p.grid.layer, head): i for p in points for i, head in enumerate(p.grid.heads)}
     kept = []
     for head, feature in zip(heads, features, strict=True):
@@ -113,7 +113,7 @@ def look(model: LoadedModel, prompt: Pieces, heads: Sequence[Head]) -> Look:
     )
 
 
-def read_heads(model: LoadedModel, inputs: Any, heads: Sequence[Head]) -> list[Array]:
+def heads_at_last_token(model: LoadedModel, inputs: Any, heads: Sequence[Head]) -> list[Array]:
     """Return `(prompts, head_dim)` float32 features of each head at the last token of a batch."""
     cut = replace(model, hook_points=keep_heads(model.hook_points, heads))
     read = cut.read(inputs)

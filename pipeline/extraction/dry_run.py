@@ -28,7 +28,7 @@ LEAST_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class ExtractionCost:
     """The cost of an extraction."""
 
     examples: dict[str, int]
@@ -51,7 +51,7 @@ class Estimate:
 
 def estimate(
     benchmark: Benchmark, inputs: InputOptions, model: ModelOptions, run: RunOptions, out: Any
-) -> Estimate:
+) -> ExtractionCost:
     """Count the examples, look for their images, and run some of the test split.
 
     With `append`, only those are counted that the store `out` lacks.
@@ -75,7 +75,7 @@ def estimate(
     shards = in_shards(examples.tried, examples.media, shard_rows)
     probe = _Probe(shards, rows, thumbnails=run.thumbnails)
     outcome = reader.read(examples, probe, chosen_heads(run))
-    return Estimate(
+    return ExtractionCost(
         examples={split: len(rows) for split, rows in todo.items()},
         missing_media=missing,
         notes=[*wanted.notes, *outcome.lines],

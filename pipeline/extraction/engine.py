@@ -34,7 +34,7 @@ RECALLED = 4
 
 
 @dataclass(frozen=True, slots=True)
-class ShardRow:
+class StoredRow:
     """Where the features of a request are on the disk."""
 
     spec: ShardSpec
@@ -66,11 +66,9 @@ class Engine:
     """What each shard records about how it was made."""
     on_rows: Callable[[int], None] = lambda rows: None
     """Is told how many rows are done, batch by batch."""
-    written: int = 0
-    """Shards that are safe on the disk."""
     _owners: dict[int, list[Assembly]] = field(default_factory=dict)
     """Request -> the shards whose rows wait for it."""
-    _done: dict[int, "Assembly | ShardRow | str"] = field(default_factory=dict)
+    _done: dict[int, "Assembly | StoredRow | str"] = field(default_factory=dict)
     """Request -> the shard of its features, where these are on the disk, or why it has none."""
     _untouched: set[int] = field(default_factory=set)
     """First requests of prepared shards of which the model has run nothing yet."""
@@ -110,7 +108,7 @@ class Engine:
             prompt = self.model.encoder.text_read(found.prompt, found.digests)
             key = self.planner.key(found.digests, prompt, found.spec.split, found.subtask)
             request = self.planner.known.setdefault(key, len(self.planner.known))
-            self._done[request] = ShardRow(found.spec, found.row)
+            self._done[request] = StoredRow(found.spec, found.row)
 
     def run(self, shards: Iterable[ShardRows]) -> None:
         """Make and write shards. Whatever ends the run, those that are whole by then are written.
@@ -231,7 +229,7 @@ class Engine:
         waiting: dict[Assembly, dict[int, int]] = {}
         for request, column in columns.items():
             owners = self._owners.pop(request)
-            if not isinstance(self._done.get(request), ShardRow):
+            if not isinstance(self._done.get(request), StoredRow):
                 self._done[request] = owners[0]
             for assembly in owners:
                 waiting.setdefault(assembly, {})[request] = column
@@ -256,10 +254,9 @@ class Engine:
             self._writing.append(self._disk.submit(self.files.write, assembly.spec, content))
             for request, row in assembly.rows().items():
                 if self._done.get(request) is assembly:
-                    self._done[request] = ShardRow(assembly.spec, row)
+                    self._done[request] = StoredRow(assembly.spec, row)
             self._await_disk(leave=UNWRITTEN)
 
     def _await_disk(self, *, leave: int) -> None:
         while len(self._writing) > leave:
             self._writing.popleft().result()
-            self.written += 1

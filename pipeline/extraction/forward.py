@@ -121,7 +121,7 @@ class Forward:
         return self.model.launch(batch.inputs, asked, self._scale_of(batch))
 
     def _scale_of(self, batch: Prepared) -> PixelScale | None:
-        """Return what its pixels are normalised by; nothing with videos, see `has_videos`."""
+        """Return what its pixels are normalised by; None with videos, see `Prepared.has_videos`."""
         return None if batch.has_videos else self.scale
 
     def _in_context(self, batch: Prepared, job: Job, asked: Asked, launched: Launched) -> Launched:

@@ -1,1 +1,1 @@
-"""Signals, progress, output files, and numbers as text."""
+"""What a run of any stage needs: options, launchers, signals, progress, files, numbers as text."""

@@ -1,4 +1,4 @@
-"""Callbacks for the messages and the progress of an extraction."""
+"""Callbacks for the messages and the progress of a run."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext

@@ -28,16 +28,17 @@ def failed(done, code, *texts):
         assert text in done.stderr
 
 
-def test_unknown_benchmark(extract):
-    failed(extract(benchmark="genral"), 1, "'genral' (did you mean 'general'?)")
-
-
-def test_unknown_model(extract):
-    failed(extract(model="no/such-model"), 1, "model 'no/such-model' cannot be loaded")
-
-
-def test_missing_file(extract, tmp_path):
-    failed(extract(test=tmp_path / "no.jsonl"), 1, "no.jsonl cannot be read: No such file")
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"benchmark": "genral"}, "'genral' (did you mean 'general'?)"),
+        ({"model": "no/such-model"}, "model 'no/such-model' cannot be loaded"),
+        ({"test": "no.jsonl"}, "no.jsonl cannot be read: No such file"),
+    ],
+    ids=["benchmark", "model", "file"],
+)
+def test_what_does_not_exist(extract, given, message):
+    failed(extract(**given), 1, message)
 
 
 @pytest.mark.parametrize(
@@ -56,13 +57,13 @@ def test_bad_rows(extract, inputs, row, message):
     failed(extract(test=inputs.rows("bad.jsonl", [first, row])), 1, "bad", message)
 
 
-def test_empty_split(extract, inputs):
-    failed(extract(train=inputs.rows("empty.jsonl", [])), 1, "empty.jsonl holds no rows")
-
-
-def test_one_class_only(extract, inputs):
-    rows = [{"question": "?", "label": "a"}] * 2
-    failed(extract(train=inputs.rows("one.jsonl", rows)), 1, "one class only, 'a'")
+@pytest.mark.parametrize(
+    ("count", "message"),
+    [(0, "few.jsonl holds no rows"), (2, "one class only, 'a'")],
+)
+def test_training_rows_that_are_too_few(extract, inputs, count, message):
+    rows = [{"question": "?", "label": "a"}] * count
+    failed(extract(train=inputs.rows("few.jsonl", rows)), 1, message)
 
 
 def test_bad_images_are_skipped_counted_and_exit_4(extract, savs, inputs, tmp_path):
@@ -155,23 +156,21 @@ def test_usage_errors_exit_2(savs, arguments, message):
     assert message in " ".join(done.stderr.split())
 
 
-def test_an_unknown_key_of_a_config_file(savs, tmp_path):
-    (tmp_path / "run.toml").write_text("[select]\nhaeds = 3\n")
-    done = savs("select", "s", "--config", "run.toml")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[select]\nhaeds = 3\n", "[select] has no option 'haeds'"),
+        ("[select]\nconfig = 'a.toml'\n", "no option 'config'"),
+        ("[select]\n[[]]\n", "is not TOML"),
+        ("[slect]\nheads = 3\n", "[slect] is not a command"),
+        (None, "not a regular file"),
+    ],
+)
+def test_a_config_file_that_cannot_be(savs, tmp_path, text, message):
+    (tmp_path / "run.toml").write_text(text or "")
+    done = savs("select", "s", "--config", "run.toml" if text else os.devnull)
     failed(done, 2)
-    assert "[select] has no option 'haeds'" in " ".join(done.stderr.split())
-    for wrong, said in {"config = 'a.toml'": "no option 'config'", "[[]]": "is not TOML"}.items():
-        (tmp_path / "run.toml").write_text(f"[select]\n{wrong}\n")
-        done = savs("select", "s", "--config", "run.toml")
-        failed(done, 2)
-        assert said in " ".join(done.stderr.split())
-    done = savs("select", "s", "--config", os.devnull)
-    failed(done, 2)
-    assert "not a regular file" in " ".join(done.stderr.split())
-    (tmp_path / "run.toml").write_text("[slect]\nheads = 3\n")
-    done = savs("select", "s", "--config", "run.toml")
-    failed(done, 2)
-    assert "[slect] is not a command" in " ".join(done.stderr.split())
+    assert message in " ".join(done.stderr.split())
 
 
 def test_no_store_there(savs, tmp_path):

@@ -3,22 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import transformers as hf
 from tiny_parts import save, text, tokenizer, tower
-from transformers import (
-    DeepseekVLConfig,
-    DeepseekVLForConditionalGeneration,
-    DeepseekVLHybridConfig,
-    DeepseekVLHybridForConditionalGeneration,
-    DeepseekVLHybridImageProcessor,
-    DeepseekVLHybridProcessor,
-    DeepseekVLImageProcessor,
-    DeepseekVLProcessor,
-    JanusConfig,
-    JanusForConditionalGeneration,
-    JanusImageProcessor,
-    JanusProcessor,
-    PreTrainedTokenizerFast,
-)
 
 SPECIAL = (
     "<pad>",
@@ -43,7 +29,7 @@ IMAGE_TOKENS = 4
 """Of 28 x 28 px in patches of 14 x 14."""
 
 
-def _tokenizer() -> PreTrainedTokenizerFast:
+def _tokenizer() -> hf.PreTrainedTokenizerFast:
     pad, bos, eos = SPECIAL[:3]
     return tokenizer(SPECIAL, pad=pad, bos=bos, eos=eos, named=NAMED)
 
@@ -69,9 +55,9 @@ def _processor(kind: Any, images: Any) -> Any:
 
 def build_deepseek_vl(folder: Path) -> None:
     """Save a DeepSeek-VL of 1.3B: SigLIP tower, Llama decoder."""
-    images = DeepseekVLImageProcessor(size={"height": 28, "width": 28})
-    model = DeepseekVLForConditionalGeneration(DeepseekVLConfig(**_config()))
-    save(folder, model, _processor(DeepseekVLProcessor, images))
+    images = hf.DeepseekVLImageProcessor(size={"height": 28, "width": 28})
+    model = hf.DeepseekVLForConditionalGeneration(hf.DeepseekVLConfig(**_config()))
+    save(folder, model, _processor(hf.DeepseekVLProcessor, images))
 
 
 def build_deepseek_vl_hybrid(folder: Path) -> None:
@@ -88,12 +74,12 @@ def build_deepseek_vl_hybrid(folder: Path) -> None:
         "global_attn_indexes": [1],
         "mlp_dim": 16,
     }
-    config = DeepseekVLHybridConfig(**_config(high_res_vision_config=sam))
-    images = DeepseekVLHybridImageProcessor(
+    config = hf.DeepseekVLHybridConfig(**_config(high_res_vision_config=sam))
+    images = hf.DeepseekVLHybridImageProcessor(
         size={"height": 28, "width": 28}, high_res_size={"height": 64, "width": 64}
     )
-    model = DeepseekVLHybridForConditionalGeneration(config)
-    save(folder, model, _processor(DeepseekVLHybridProcessor, images))
+    model = hf.DeepseekVLHybridForConditionalGeneration(config)
+    save(folder, model, _processor(hf.DeepseekVLHybridProcessor, images))
 
 
 def build_janus(folder: Path) -> None:
@@ -119,13 +105,6 @@ def build_janus(folder: Path) -> None:
         "image_token_embed_dim": 48,
         "num_patches": IMAGE_TOKENS,
     }
-    config = JanusConfig(**_config(vision_config=vision, vq_config=drawing))
-    images = JanusImageProcessor(size={"height": 28, "width": 28})
-    save(folder, JanusForConditionalGeneration(config), _processor(JanusProcessor, images))
-
-
-BUILDERS = {
-    "deepseek_vl": build_deepseek_vl,
-    "deepseek_vl_hybrid": build_deepseek_vl_hybrid,
-    "janus": build_janus,
-}
+    config = hf.JanusConfig(**_config(vision_config=vision, vq_config=drawing))
+    images = hf.JanusImageProcessor(size={"height": 28, "width": 28})
+    save(folder, hf.JanusForConditionalGeneration(config), _processor(hf.JanusProcessor, images))

@@ -3,21 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import transformers as hf
 from tiny_parts import save, tokenizer, tower
-from transformers import (
-    CLIPConfig,
-    CLIPImageProcessor,
-    CLIPModel,
-    CLIPProcessor,
-    Siglip2Config,
-    Siglip2ImageProcessor,
-    Siglip2Model,
-    Siglip2Processor,
-    SiglipConfig,
-    SiglipImageProcessor,
-    SiglipModel,
-    SiglipProcessor,
-)
 
 SPECIAL = ("<pad>", "<s>", "</s>")
 POSITIONS = 64
@@ -40,36 +27,36 @@ def _text(model_type: str) -> dict[str, Any]:
     }
 
 
-def _clip(folder: Path) -> None:
-    config = CLIPConfig(
+def build_clip(folder: Path) -> None:
+    """Save a CLIP."""
+    config = hf.CLIPConfig(
         text_config=_text("clip_text_model") | {"projection_dim": 24},
         vision_config=tower("clip_vision_model", projection_dim=24),
         projection_dim=24,
     )
-    images = CLIPImageProcessor(size={"shortest_edge": 28}, crop_size=SIDE)
+    images = hf.CLIPImageProcessor(size={"shortest_edge": 28}, crop_size=SIDE)
     words = tokenizer(SPECIAL, pad="<pad>", bos="<s>", eos="</s>")
-    save(folder, CLIPModel(config), CLIPProcessor(images, words))
+    save(folder, hf.CLIPModel(config), hf.CLIPProcessor(images, words))
 
 
-def _siglip(folder: Path) -> None:
-    config = SiglipConfig(
+def build_siglip(folder: Path) -> None:
+    """Save a SigLIP."""
+    config = hf.SiglipConfig(
         text_config=_text("siglip_text_model") | {"projection_size": 32},
         vision_config=tower("siglip_vision_model"),
     )
-    images = SiglipImageProcessor(size=SIDE)
+    images = hf.SiglipImageProcessor(size=SIDE)
     words = tokenizer(SPECIAL, pad="<pad>", eos="</s>")
-    save(folder, SiglipModel(config), SiglipProcessor(images, words))
+    save(folder, hf.SiglipModel(config), hf.SiglipProcessor(images, words))
 
 
-def _siglip2(folder: Path) -> None:
+def build_siglip2(folder: Path) -> None:
+    """Save a SigLIP 2: patches of images of any shape."""
     vision = tower("siglip2_vision_model", num_patches=16)
     del vision["image_size"]
-    config = Siglip2Config(
+    config = hf.Siglip2Config(
         text_config=_text("siglip2_text_model") | {"projection_size": 32}, vision_config=vision
     )
-    images = Siglip2ImageProcessor(patch_size=14, max_num_patches=16)
+    images = hf.Siglip2ImageProcessor(patch_size=14, max_num_patches=16)
     words = tokenizer((*SPECIAL, "<unk>", "<bos>", "<eos>", "<mask>"), pad="<pad>", eos="</s>")
-    save(folder, Siglip2Model(config), Siglip2Processor(images, words))
-
-
-BUILDERS = {"clip": _clip, "siglip": _siglip, "siglip2": _siglip2}
+    save(folder, hf.Siglip2Model(config), hf.Siglip2Processor(images, words))

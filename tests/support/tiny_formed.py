@@ -4,30 +4,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+import transformers as hf
 from tiny_parts import save, text, tokenizer, tower
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
-from transformers import (
-    Blip2Config,
-    Blip2ForConditionalGeneration,
-    Blip2Processor,
-    BlipImageProcessor,
-    CLIPImageProcessor,
-    FuyuConfig,
-    FuyuForCausalLM,
-    FuyuImageProcessor,
-    FuyuProcessor,
-    InstructBlipConfig,
-    InstructBlipForConditionalGeneration,
-    InstructBlipProcessor,
-    Kosmos2Config,
-    Kosmos2ForConditionalGeneration,
-    Kosmos2Processor,
-    PaliGemmaConfig,
-    PaliGemmaForConditionalGeneration,
-    PaliGemmaProcessor,
-    PreTrainedTokenizerFast,
-    SiglipImageProcessor,
-)
 
 QUERIES = 4
 SPECIAL = ("<pad>", "<s>", "</s>", "<image>")
@@ -37,11 +16,11 @@ FUYU = ("|SPEAKER|", "|NEWLINE|", "<0x04>", "\u00e2\u0138\u0123")
 SIZE: dict[str, Any] = {"height": 28, "width": 28}
 
 
-def _tokenizer() -> PreTrainedTokenizerFast:
+def _tokenizer() -> hf.PreTrainedTokenizerFast:
     return tokenizer(SPECIAL, pad="<pad>", bos="<s>", eos="</s>")
 
 
-def _fuyu_tokenizer() -> PreTrainedTokenizerFast:
+def _fuyu_tokenizer() -> hf.PreTrainedTokenizerFast:
     """Return one that begins each text with an underscore, which Fuyu's processor takes off."""
     words = tokenizer((*SPECIAL[:3], *FUYU), pad="<pad>", bos="<s>", eos="</s>")
     core = Tokenizer(models.BPE(vocab=words.get_vocab(), merges=[], ignore_merges=True))
@@ -51,7 +30,7 @@ def _fuyu_tokenizer() -> PreTrainedTokenizerFast:
     core.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(own, "isolated"), letters])
     core.decoder = words.backend_tokenizer.decoder
     core.post_processor = words.backend_tokenizer.post_processor
-    return PreTrainedTokenizerFast(
+    return hf.PreTrainedTokenizerFast(
         tokenizer_object=core, pad_token="<pad>", bos_token="<s>", eos_token="</s>"
     )
 
@@ -83,35 +62,37 @@ def build_blip_2(folder: Path) -> None:
         "word_embed_proj_dim": 48,
         **text(**IDS),
     }
-    config = Blip2Config(**_q_former(decoder, "blip_2_vision_model", "blip_2_qformer"))
-    processor = Blip2Processor(BlipImageProcessor(size=SIZE), _tokenizer(), QUERIES)
-    save(folder, Blip2ForConditionalGeneration(config), processor)
+    config = hf.Blip2Config(**_q_former(decoder, "blip_2_vision_model", "blip_2_qformer"))
+    processor = hf.Blip2Processor(hf.BlipImageProcessor(size=SIZE), _tokenizer(), QUERIES)
+    save(folder, hf.Blip2ForConditionalGeneration(config), processor)
 
 
 def build_instructblip(folder: Path) -> None:
     """Save an InstructBLIP: a Q-Former that reads the prompt, too, and Llama."""
     decoder = text(model_type="llama", **IDS)
-    config = InstructBlipConfig(
+    config = hf.InstructBlipConfig(
         **_q_former(decoder, "instructblip_vision_model", "instructblip_qformer")
     )
-    processor = InstructBlipProcessor(
-        BlipImageProcessor(size=SIZE), _tokenizer(), _tokenizer(), QUERIES
+    processor = hf.InstructBlipProcessor(
+        hf.BlipImageProcessor(size=SIZE), _tokenizer(), _tokenizer(), QUERIES
     )
-    save(folder, InstructBlipForConditionalGeneration(config), processor)
+    save(folder, hf.InstructBlipForConditionalGeneration(config), processor)
 
 
 def build_paligemma(folder: Path) -> None:
     """Save a PaliGemma: Gemma, whose prompt attends to itself in both directions."""
-    config = PaliGemmaConfig(
+    config = hf.PaliGemmaConfig(
         text_config=text(model_type="gemma", head_dim=12, **IDS),
         vision_config=tower("siglip_vision_model", vision_use_head=False, projection_dim=48),
         projection_dim=48,
         image_token_index=SPECIAL.index("<image>"),
     )
-    images = SiglipImageProcessor(size=SIZE)
+    images = hf.SiglipImageProcessor(size=SIZE)
     images.image_seq_length = 4
     save(
-        folder, PaliGemmaForConditionalGeneration(config), PaliGemmaProcessor(images, _tokenizer())
+        folder,
+        hf.PaliGemmaForConditionalGeneration(config),
+        hf.PaliGemmaProcessor(images, _tokenizer()),
     )
 
 
@@ -124,10 +105,10 @@ def build_kosmos_2(folder: Path) -> None:
         eos="</s>",
         named={"unk_token": "<unk>"},
     )
-    processor = Kosmos2Processor(
-        CLIPImageProcessor(size={"shortest_edge": 28}, crop_size=SIZE), words, 16
+    processor = hf.Kosmos2Processor(
+        hf.CLIPImageProcessor(size={"shortest_edge": 28}, crop_size=SIZE), words, 16
     )
-    config = Kosmos2Config(
+    config = hf.Kosmos2Config(
         text_config={
             "vocab_size": len(words),
             "embed_dim": 48,
@@ -140,26 +121,17 @@ def build_kosmos_2(folder: Path) -> None:
         vision_config=tower("kosmos_2_vision_model"),
         latent_query_num=64,
     )
-    save(folder, Kosmos2ForConditionalGeneration(config), processor)
+    save(folder, hf.Kosmos2ForConditionalGeneration(config), processor)
 
 
 def build_fuyu(folder: Path) -> None:
     """Save a Fuyu: patches go straight into Persimmon."""
     words = _fuyu_tokenizer()
     patch: dict[str, Any] = {"height": 14, "width": 14}
-    images = FuyuImageProcessor(size={"height": 56, "width": 84}, patch_size=patch)
-    config = FuyuConfig(
+    images = hf.FuyuImageProcessor(size={"height": 56, "width": 84}, patch_size=patch)
+    config = hf.FuyuConfig(
         text_config=text(model_type="persimmon", **IDS),
         patch_size=14,
         image_token_id=words.convert_tokens_to_ids("|SPEAKER|"),
     )
-    save(folder, FuyuForCausalLM(config), FuyuProcessor(images, words))
-
-
-LIMITED = {
-    "blip-2": build_blip_2,
-    "instructblip": build_instructblip,
-    "paligemma": build_paligemma,
-    "kosmos-2": build_kosmos_2,
-    "fuyu": build_fuyu,
-}
+    save(folder, hf.FuyuForCausalLM(config), hf.FuyuProcessor(images, words))

@@ -2,24 +2,8 @@
 
 from pathlib import Path
 
+import transformers as hf
 from tiny_parts import save, text, tokenizer, tower
-from transformers import (
-    Gemma3Config,
-    Gemma3ForConditionalGeneration,
-    Gemma3ImageProcessor,
-    Gemma3nAudioFeatureExtractor,
-    Gemma3nConfig,
-    Gemma3nForConditionalGeneration,
-    Gemma3nProcessor,
-    Gemma3Processor,
-    Gemma4AudioFeatureExtractor,
-    Gemma4Config,
-    Gemma4ForConditionalGeneration,
-    Gemma4ImageProcessor,
-    Gemma4Processor,
-    Gemma4VideoProcessor,
-    SiglipImageProcessor,
-)
 
 SPECIAL = (
     "<pad>",
@@ -42,7 +26,7 @@ TEMPLATE = (
 
 def build_gemma3(folder: Path) -> None:
     """Save a Gemma 3: local and global layers, image tokens that see each other, wide heads."""
-    config = Gemma3Config(
+    config = hf.Gemma3Config(
         text_config=text(
             head_dim=20,
             query_pre_attn_scalar=20,
@@ -56,8 +40,8 @@ def build_gemma3(folder: Path) -> None:
         eoi_token_index=SPECIAL.index("<end_of_image>"),
         image_token_index=SPECIAL.index("<image_soft_token>"),
     )
-    processor = Gemma3Processor(
-        image_processor=Gemma3ImageProcessor(size={"height": 28, "width": 28}),
+    processor = hf.Gemma3Processor(
+        image_processor=hf.Gemma3ImageProcessor(size={"height": 28, "width": 28}),
         tokenizer=tokenizer(
             SPECIAL,
             pad="<pad>",
@@ -72,7 +56,7 @@ def build_gemma3(folder: Path) -> None:
         image_seq_length=4,
         chat_template=TEMPLATE,
     )
-    save(folder, Gemma3ForConditionalGeneration(config), processor)
+    save(folder, hf.Gemma3ForConditionalGeneration(config), processor)
 
 
 GEMMA4 = (
@@ -107,7 +91,7 @@ GEMMA4_TEMPLATE = (
 
 def build_gemma4(folder: Path) -> None:
     """Save a Gemma 4: heads wider in global layers, keys and values that the last layers share."""
-    config = Gemma4Config(
+    config = hf.Gemma4Config(
         text_config=text(
             num_hidden_layers=4,
             layer_types=["sliding_attention", "full_attention"] * 2,
@@ -137,14 +121,14 @@ def build_gemma4(folder: Path) -> None:
         eoa_token_index=GEMMA4.index("<audio|>"),
         audio_token_id=GEMMA4.index("<|audio|>"),
     )
-    processor = Gemma4Processor(
-        feature_extractor=Gemma4AudioFeatureExtractor(),
-        image_processor=Gemma4ImageProcessor(patch_size=4, max_soft_tokens=70),
+    processor = hf.Gemma4Processor(
+        feature_extractor=hf.Gemma4AudioFeatureExtractor(),
+        image_processor=hf.Gemma4ImageProcessor(patch_size=4, max_soft_tokens=70),
         tokenizer=tokenizer(GEMMA4, pad="<pad>", eos="<eos>", bos="<bos>", named=GEMMA4_NAMED),
-        video_processor=Gemma4VideoProcessor(patch_size=4),
+        video_processor=hf.Gemma4VideoProcessor(patch_size=4),
         chat_template=GEMMA4_TEMPLATE,
     )
-    save(folder, Gemma4ForConditionalGeneration(config), processor)
+    save(folder, hf.Gemma4ForConditionalGeneration(config), processor)
 
 
 GEMMA3N = (*SPECIAL, "<start_of_audio>", "<end_of_audio>", "<audio_soft_token>")
@@ -161,7 +145,7 @@ GEMMA3N_NAMED = {
 def build_gemma3n(folder: Path) -> None:
     """Save a Gemma 3n: MobileNet from timm, several streams side by side in the decoder."""
     ids = {f"{name}_id": GEMMA3N.index(token) for name, token in GEMMA3N_NAMED.items()}
-    config = Gemma3nConfig(
+    config = hf.Gemma3nConfig(
         text_config=text(
             head_dim=12,
             sliding_window=32,
@@ -192,14 +176,13 @@ def build_gemma3n(folder: Path) -> None:
         vision_soft_tokens_per_image=256,
         **ids,
     )
-    processor = Gemma3nProcessor(
-        feature_extractor=Gemma3nAudioFeatureExtractor(),
-        image_processor=SiglipImageProcessor(size={"height": 64, "width": 64}, do_normalize=False),
+    processor = hf.Gemma3nProcessor(
+        feature_extractor=hf.Gemma3nAudioFeatureExtractor(),
+        image_processor=hf.SiglipImageProcessor(
+            size={"height": 64, "width": 64}, do_normalize=False
+        ),
         tokenizer=tokenizer(GEMMA3N, pad="<pad>", eos="<eos>", bos="<bos>", named=GEMMA3N_NAMED),
         image_seq_length=256,
         chat_template=TEMPLATE.replace("<start_of_image>", "<image_soft_token>"),
     )
-    save(folder, Gemma3nForConditionalGeneration(config), processor)
-
-
-BUILDERS = {"gemma3": build_gemma3, "gemma3n": build_gemma3n, "gemma4": build_gemma4}
+    save(folder, hf.Gemma3nForConditionalGeneration(config), processor)

@@ -3,26 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import transformers as hf
 from tiny_parts import HIDDEN, save, text, tokenizer
-from transformers import (
-    Glm4vConfig,
-    Glm4vForConditionalGeneration,
-    Glm4vImageProcessor,
-    Glm4vMoeConfig,
-    Glm4vMoeForConditionalGeneration,
-    Glm4vProcessor,
-    Glm4vVideoProcessor,
-    Glm46VConfig,
-    Glm46VForConditionalGeneration,
-    Glm46VImageProcessor,
-    Glm46VProcessor,
-    Glm46VVideoProcessor,
-    GlmgaConfig,
-    GlmgaImageProcessor,
-    GlmgaVideoProcessor,
-    GlmOcrConfig,
-    GlmOcrForConditionalGeneration,
-)
 
 SPECIAL = (
     "<|endoftext|>",
@@ -91,41 +73,32 @@ def _processor(kind: Any, images: Any, videos: Any) -> Any:
 
 def build_glm4v(folder: Path) -> None:
     """Save a GLM-4.1V."""
-    processor = _processor(Glm4vProcessor, Glm4vImageProcessor, Glm4vVideoProcessor)
-    save(folder, Glm4vForConditionalGeneration(Glm4vConfig(**_config())), processor)
+    processor = _processor(hf.Glm4vProcessor, hf.Glm4vImageProcessor, hf.Glm4vVideoProcessor)
+    save(folder, hf.Glm4vForConditionalGeneration(hf.Glm4vConfig(**_config())), processor)
 
 
 def build_glm4v_moe(folder: Path) -> None:
     """Save a GLM-4.5V: experts, the first layer without."""
-    processor = _processor(Glm4vProcessor, Glm4vImageProcessor, Glm4vVideoProcessor)
-    config = Glm4vMoeConfig(**_config(**EXPERTS))
-    save(folder, Glm4vMoeForConditionalGeneration(config), processor)
+    processor = _processor(hf.Glm4vProcessor, hf.Glm4vImageProcessor, hf.Glm4vVideoProcessor)
+    config = hf.Glm4vMoeConfig(**_config(**EXPERTS))
+    save(folder, hf.Glm4vMoeForConditionalGeneration(config), processor)
 
 
 def build_glm46v(folder: Path) -> None:
     """Save a GLM-4.6V."""
-    config = Glm46VConfig(**_config(model_type="glm4v_text"))
-    processor = _processor(Glm46VProcessor, Glm46VImageProcessor, Glm46VVideoProcessor)
-    save(folder, Glm46VForConditionalGeneration(config), processor)
+    config = hf.Glm46VConfig(**_config(model_type="glm4v_text"))
+    processor = _processor(hf.Glm46VProcessor, hf.Glm46VImageProcessor, hf.Glm46VVideoProcessor)
+    save(folder, hf.Glm46VForConditionalGeneration(config), processor)
 
 
 def build_glmga(folder: Path) -> None:
     """Save a Glmga: GLM-4.6V with another image processor."""
-    config = GlmgaConfig(**_config(model_type="glm4v_text"))
-    processor = _processor(Glm46VProcessor, GlmgaImageProcessor, GlmgaVideoProcessor)
-    save(folder, Glm46VForConditionalGeneration(config), processor)
+    config = hf.GlmgaConfig(**_config(model_type="glm4v_text"))
+    processor = _processor(hf.Glm46VProcessor, hf.GlmgaImageProcessor, hf.GlmgaVideoProcessor)
+    save(folder, hf.Glm46VForConditionalGeneration(config), processor)
 
 
 def build_glm_ocr(folder: Path) -> None:
     """Save a GLM-OCR."""
-    processor = _processor(Glm46VProcessor, Glm46VImageProcessor, Glm46VVideoProcessor)
-    save(folder, GlmOcrForConditionalGeneration(GlmOcrConfig(**_config())), processor)
-
-
-BUILDERS = {
-    "glm4v": build_glm4v,
-    "glm4v_moe": build_glm4v_moe,
-    "glm46v": build_glm46v,
-    "glmga": build_glmga,
-    "glm_ocr": build_glm_ocr,
-}
+    processor = _processor(hf.Glm46VProcessor, hf.Glm46VImageProcessor, hf.Glm46VVideoProcessor)
+    save(folder, hf.GlmOcrForConditionalGeneration(hf.GlmOcrConfig(**_config())), processor)

@@ -3,24 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import transformers as hf
 from chat_templates import IDEFICS2, SMOLVLM
 from tiny_parts import HIDDEN, save, text, tokenizer, tower
-from transformers import (
-    Idefics2Config,
-    Idefics2ForConditionalGeneration,
-    Idefics2ImageProcessor,
-    Idefics2Processor,
-    Idefics3Config,
-    Idefics3ForConditionalGeneration,
-    Idefics3ImageProcessor,
-    Idefics3Processor,
-    PreTrainedTokenizerFast,
-    SmolVLMConfig,
-    SmolVLMForConditionalGeneration,
-    SmolVLMImageProcessor,
-    SmolVLMProcessor,
-    SmolVLMVideoProcessor,
-)
 
 START = {
     "idefics2": "<|begin_of_text|>",
@@ -41,7 +26,7 @@ IDS = {"bos_token_id": 1, "eos_token_id": 3, "pad_token_id": 0}
 SIZES = {"size": {"longest_edge": 56}, "max_image_size": {"longest_edge": 28}}
 
 
-def _tokenizer(family: str) -> PreTrainedTokenizerFast:
+def _tokenizer(family: str) -> hf.PreTrainedTokenizerFast:
     return tokenizer(SPECIAL, pad="<pad>", bos=START[family], eos="<end_of_utterance>")
 
 
@@ -57,7 +42,7 @@ def _config(tower_type: str) -> dict[str, Any]:
 
 def build_idefics2(folder: Path) -> None:
     """Save an Idefics2: a perceiver with layers of its own between tower and Mistral decoder."""
-    config = Idefics2Config(
+    config = hf.Idefics2Config(
         text_config=text(model_type="mistral", **IDS),
         vision_config={**tower("idefics2_vision"), "image_size": 56},
         perceiver_config={
@@ -70,44 +55,37 @@ def build_idefics2(folder: Path) -> None:
         },
         image_token_id=SPECIAL.index("<image>"),
     )
-    processor = Idefics2Processor(
-        image_processor=Idefics2ImageProcessor(
+    processor = hf.Idefics2Processor(
+        image_processor=hf.Idefics2ImageProcessor(
             size={"shortest_edge": 28, "longest_edge": 56}, do_image_splitting=False
         ),
         tokenizer=_tokenizer("idefics2"),
         image_seq_len=4,
         chat_template=IDEFICS2,
     )
-    save(folder, Idefics2ForConditionalGeneration(config), processor)
+    save(folder, hf.Idefics2ForConditionalGeneration(config), processor)
 
 
 def build_idefics3(folder: Path) -> None:
     """Save an Idefics3: images cut into tiles whose rows and columns are named in the text."""
-    processor = Idefics3Processor(
-        image_processor=Idefics3ImageProcessor(**SIZES),
+    processor = hf.Idefics3Processor(
+        image_processor=hf.Idefics3ImageProcessor(**SIZES),
         tokenizer=_tokenizer("idefics3"),
         image_seq_len=4,
         chat_template=SMOLVLM.replace("<|im_start|>", START["idefics3"]),
     )
-    model = Idefics3ForConditionalGeneration(Idefics3Config(**_config("idefics3_vision")))
+    model = hf.Idefics3ForConditionalGeneration(hf.Idefics3Config(**_config("idefics3_vision")))
     save(folder, model, processor)
 
 
 def build_smolvlm(folder: Path) -> None:
     """Save a SmolVLM; its processor needs the package num2words."""
-    processor = SmolVLMProcessor(
-        image_processor=SmolVLMImageProcessor(**SIZES),
+    processor = hf.SmolVLMProcessor(
+        image_processor=hf.SmolVLMImageProcessor(**SIZES),
         tokenizer=_tokenizer("smolvlm"),
-        video_processor=SmolVLMVideoProcessor(**SIZES, num_frames=2, fps=1),
+        video_processor=hf.SmolVLMVideoProcessor(**SIZES, num_frames=2, fps=1),
         image_seq_len=4,
         chat_template=SMOLVLM,
     )
-    model = SmolVLMForConditionalGeneration(SmolVLMConfig(**_config("smolvlm_vision")))
+    model = hf.SmolVLMForConditionalGeneration(hf.SmolVLMConfig(**_config("smolvlm_vision")))
     save(folder, model, processor)
-
-
-BUILDERS = {
-    "idefics2": build_idefics2,
-    "idefics3": build_idefics3,
-    "smolvlm": build_smolvlm,
-}

@@ -2,13 +2,8 @@
 
 from pathlib import Path
 
+import transformers as hf
 from tiny_parts import save, text, tokenizer
-from transformers import (
-    Lfm2VlConfig,
-    Lfm2VlForConditionalGeneration,
-    Lfm2VlImageProcessor,
-    Lfm2VlProcessor,
-)
 
 SPECIAL = (
     "<|pad|>",
@@ -31,7 +26,7 @@ TEMPLATE = (
 
 def build_lfm2_vl(folder: Path) -> None:
     """Save an LFM2-VL: attention in the second and the last of four layers, else convolutions."""
-    config = Lfm2VlConfig(
+    config = hf.Lfm2VlConfig(
         text_config=text(
             model_type="lfm2",
             num_hidden_layers=4,
@@ -53,8 +48,8 @@ def build_lfm2_vl(folder: Path) -> None:
         projector_hidden_size=64,
         downsample_factor=2,
     )
-    processor = Lfm2VlProcessor(
-        image_processor=Lfm2VlImageProcessor(
+    processor = hf.Lfm2VlProcessor(
+        image_processor=hf.Lfm2VlImageProcessor(
             size={"height": 28, "width": 28},
             tile_size=28,
             encoder_patch_size=7,
@@ -65,7 +60,4 @@ def build_lfm2_vl(folder: Path) -> None:
         tokenizer=tokenizer(SPECIAL, pad="<|pad|>", bos="<|startoftext|>", eos="<|im_end|>"),
         chat_template=TEMPLATE,
     )
-    save(folder, Lfm2VlForConditionalGeneration(config), processor)
-
-
-BUILDERS = {"lfm2_vl": build_lfm2_vl}
+    save(folder, hf.Lfm2VlForConditionalGeneration(config), processor)

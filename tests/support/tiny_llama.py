@@ -1,21 +1,16 @@
-"""Tiny checkpoints of Llama's multimodal families."""
+"""Tiny checkpoints of Llama's multimodal families.
+
+Mllama is right beside prompts of as many images only. Llama 4 is right up to its last
+heads, but in transformers 5.14 and later its forward pass then fails as it returns logits.
+"""
 
 from pathlib import Path
 
 import torch
+import transformers as hf
 from chat_templates import LLAMA4 as LLAMA4_TEMPLATE
 from chat_templates import MLLAMA
 from tiny_parts import save, text, tokenizer
-from transformers import (
-    Llama4Config,
-    Llama4ForConditionalGeneration,
-    Llama4ImageProcessor,
-    Llama4Processor,
-    MllamaConfig,
-    MllamaForConditionalGeneration,
-    MllamaImageProcessor,
-    MllamaProcessor,
-)
 
 LLAMA3 = (
     "<|finetune_right_pad_id|>",
@@ -43,7 +38,7 @@ LLAMA4 = (
 
 def build_mllama(folder: Path) -> None:
     """Save a Llama 3.2 Vision: images enter through a cross-attention layer, the third of four."""
-    config = MllamaConfig(
+    config = hf.MllamaConfig(
         text_config=text(
             num_hidden_layers=4,
             cross_attention_layers=[2],
@@ -63,14 +58,14 @@ def build_mllama(folder: Path) -> None:
         },
         image_token_index=LLAMA3.index("<|image|>"),
     )
-    processor = MllamaProcessor(
-        image_processor=MllamaImageProcessor(size={"height": 28, "width": 28}),
+    processor = hf.MllamaProcessor(
+        image_processor=hf.MllamaImageProcessor(size={"height": 28, "width": 28}),
         tokenizer=tokenizer(
             LLAMA3, pad="<|finetune_right_pad_id|>", bos="<|begin_of_text|>", eos="<|eot_id|>"
         ),
         chat_template=MLLAMA,
     )
-    model = MllamaForConditionalGeneration(config)
+    model = hf.MllamaForConditionalGeneration(config)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if "gate" in name and weight.ndim < 2:  # zero before training: no image gets through
@@ -80,7 +75,7 @@ def build_mllama(folder: Path) -> None:
 
 def build_llama4(folder: Path) -> None:
     """Save a Llama 4: experts in every second layer, chunked attention in two of three."""
-    config = Llama4Config(
+    config = hf.Llama4Config(
         text_config=text(
             head_dim=16,
             intermediate_size_mlp=64,
@@ -105,15 +100,10 @@ def build_llama4(folder: Path) -> None:
         eoi_token_index=LLAMA4.index("<|image_end|>"),
         image_token_index=LLAMA4.index("<|patch|>"),
     )
-    processor = Llama4Processor(
-        image_processor=Llama4ImageProcessor(size={"height": 28, "width": 28}, max_patches=3),
+    processor = hf.Llama4Processor(
+        image_processor=hf.Llama4ImageProcessor(size={"height": 28, "width": 28}, max_patches=3),
         tokenizer=tokenizer(LLAMA4, pad=LLAMA4[0], bos="<|begin_of_text|>", eos="<|eot|>"),
         patch_size=7,
         chat_template=LLAMA4_TEMPLATE,
     )
-    save(folder, Llama4ForConditionalGeneration(config), processor)
-
-
-LIMITED = {"mllama": build_mllama, "llama4": build_llama4}
-"""Mllama is right beside prompts of as many images only. Llama 4 is right up to its last
-heads, but in transformers 5.14 and later its forward pass then fails as it returns logits."""
+    save(folder, hf.Llama4ForConditionalGeneration(config), processor)

@@ -3,45 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import transformers as hf
 from chat_templates import VICUNA
 from tiny_llava import PINPOINTS
 from tiny_llava import SPECIAL as LLAVA
 from tiny_parts import save, text, tokenizer, tower
 from tiny_qwen import SPECIAL as QWEN
 from tiny_qwen import chat_template, qwen_tokenizer
-from transformers import (
-    CLIPImageProcessor,
-    FastVlmConfig,
-    FastVlmForConditionalGeneration,
-    GotOcr2ImageProcessor,
-    Granite4VisionConfig,
-    Granite4VisionForConditionalGeneration,
-    Granite4VisionProcessor,
-    LightOnOcrConfig,
-    LightOnOcrForConditionalGeneration,
-    LightOnOcrProcessor,
-    LlavaNextImageProcessor,
-    LlavaNextVideoConfig,
-    LlavaNextVideoForConditionalGeneration,
-    LlavaNextVideoProcessor,
-    LlavaNextVideoVideoProcessor,
-    LlavaProcessor,
-    PerceptionLMConfig,
-    PerceptionLMForConditionalGeneration,
-    PerceptionLMImageProcessor,
-    PerceptionLMProcessor,
-    PerceptionLMVideoProcessor,
-    PixtralImageProcessor,
-    PreTrainedTokenizerFast,
-    QianfanOCRConfig,
-    QianfanOCRForConditionalGeneration,
-    QianfanOCRProcessor,
-    VideoLlavaConfig,
-    VideoLlavaForConditionalGeneration,
-    VideoLlavaImageProcessor,
-    VideoLlavaProcessor,
-    VideoLlavaVideoProcessor,
-)
 
 SPECIAL = (*LLAVA, "<video>")
 IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
@@ -69,32 +37,32 @@ TOKENS: dict[str, Any] = {
 }
 
 
-def _tokenizer() -> PreTrainedTokenizerFast:
+def _tokenizer() -> hf.PreTrainedTokenizerFast:
     return tokenizer(SPECIAL, pad="<pad>", bos="<s>", eos="</s>")
 
 
 def build_llava_next_video(folder: Path) -> None:
     """Save a LLaVA-NeXT-Video."""
-    config = LlavaNextVideoConfig(
+    config = hf.LlavaNextVideoConfig(
         text_config=text(model_type="llama", **IDS),
         vision_config=tower("clip_vision_model"),
         image_token_index=SPECIAL.index("<image>"),
         video_token_index=SPECIAL.index("<video>"),
         image_grid_pinpoints=PINPOINTS,
     )
-    processor = LlavaNextVideoProcessor(
-        video_processor=LlavaNextVideoVideoProcessor(**CROPPED),
-        image_processor=LlavaNextImageProcessor(**CROPPED, image_grid_pinpoints=PINPOINTS),
+    processor = hf.LlavaNextVideoProcessor(
+        video_processor=hf.LlavaNextVideoVideoProcessor(**CROPPED),
+        image_processor=hf.LlavaNextImageProcessor(**CROPPED, image_grid_pinpoints=PINPOINTS),
         tokenizer=_tokenizer(),
         chat_template=WITH_VIDEOS,
         **TOKENS,
     )
-    save(folder, LlavaNextVideoForConditionalGeneration(config), processor)
+    save(folder, hf.LlavaNextVideoForConditionalGeneration(config), processor)
 
 
 def build_video_llava(folder: Path) -> None:
     """Save a Video-LLaVA: a tower for images and one for videos."""
-    config = VideoLlavaConfig(
+    config = hf.VideoLlavaConfig(
         text_config=text(model_type="llama", **IDS),
         vision_config=tower("clip_vision_model"),
         image_token_index=SPECIAL.index("<image>"),
@@ -102,19 +70,19 @@ def build_video_llava(folder: Path) -> None:
         image_seq_length=4,
         video_seq_length=40,
     )
-    processor = VideoLlavaProcessor(
-        image_processor=VideoLlavaImageProcessor(**CROPPED),
-        video_processor=VideoLlavaVideoProcessor(**CROPPED),
+    processor = hf.VideoLlavaProcessor(
+        image_processor=hf.VideoLlavaImageProcessor(**CROPPED),
+        video_processor=hf.VideoLlavaVideoProcessor(**CROPPED),
         tokenizer=_tokenizer(),
         chat_template=WITH_VIDEOS,
         **TOKENS,
     )
-    save(folder, VideoLlavaForConditionalGeneration(config), processor)
+    save(folder, hf.VideoLlavaForConditionalGeneration(config), processor)
 
 
 def build_fast_vlm(folder: Path) -> None:
     """Save a FastVLM: a tower of convolutions from timm, Qwen2 decoder."""
-    config = FastVlmConfig(
+    config = hf.FastVlmConfig(
         text_config=text(model_type="qwen2"),
         vision_config={
             "model_type": "timm_wrapper",
@@ -131,8 +99,8 @@ def build_fast_vlm(folder: Path) -> None:
         image_token_index=len(QWEN),
         image_seq_length=25,
     )
-    processor = LlavaProcessor(
-        image_processor=CLIPImageProcessor(
+    processor = hf.LlavaProcessor(
+        image_processor=hf.CLIPImageProcessor(
             size={"shortest_edge": 160}, crop_size={"height": 160, "width": 160}
         ),
         tokenizer=qwen_tokenizer("<image>"),
@@ -141,12 +109,12 @@ def build_fast_vlm(folder: Path) -> None:
         num_additional_image_tokens=0,
         chat_template=chat_template("<image>"),
     )
-    save(folder, FastVlmForConditionalGeneration(config), processor)
+    save(folder, hf.FastVlmForConditionalGeneration(config), processor)
 
 
 def build_granite4_vision(folder: Path) -> None:
     """Save a Granite 4 Vision: a Q-Former on windows, features that enter several layers."""
-    config = Granite4VisionConfig(
+    config = hf.Granite4VisionConfig(
         text_config=text(**IDS),
         vision_config=tower(
             "siglip_vision_model",
@@ -171,8 +139,8 @@ def build_granite4_vision(folder: Path) -> None:
         image_seq_length=4,
     )
     size: dict[str, Any] = {"height": 56, "width": 56}
-    processor = Granite4VisionProcessor(
-        image_processor=LlavaNextImageProcessor(
+    processor = hf.Granite4VisionProcessor(
+        image_processor=hf.LlavaNextImageProcessor(
             size={"shortest_edge": 56},
             crop_size=size,
             image_grid_pinpoints=config.image_grid_pinpoints,
@@ -183,20 +151,20 @@ def build_granite4_vision(folder: Path) -> None:
         downsample_rate="1/2",
         chat_template=IN_ORDER,
     )
-    save(folder, Granite4VisionForConditionalGeneration(config), processor)
+    save(folder, hf.Granite4VisionForConditionalGeneration(config), processor)
 
 
 def build_lighton_ocr(folder: Path) -> None:
     """Save a LightOnOCR: Pixtral's tower, Qwen3 decoder."""
     names = ("image_token", "image_break_token", "image_end_token")
     tokens = ("<|image_pad|>", "<|vision_pad|>", "<|vision_end|>")
-    config = LightOnOcrConfig(
+    config = hf.LightOnOcrConfig(
         text_config=text(model_type="qwen3", head_dim=20),
         vision_config=tower("pixtral", image_size=56, patch_size=7, head_dim=16),
         image_token_id=QWEN.index("<|image_pad|>"),
     )
-    processor = LightOnOcrProcessor(
-        image_processor=PixtralImageProcessor(
+    processor = hf.LightOnOcrProcessor(
+        image_processor=hf.PixtralImageProcessor(
             size={"longest_edge": 56}, patch_size={"height": 14, "width": 14}
         ),
         tokenizer=qwen_tokenizer(named=dict(zip(names, tokens, strict=True))),
@@ -204,31 +172,31 @@ def build_lighton_ocr(folder: Path) -> None:
         spatial_merge_size=2,
         chat_template=chat_template("<|image_pad|>"),
     )
-    save(folder, LightOnOcrForConditionalGeneration(config), processor)
+    save(folder, hf.LightOnOcrForConditionalGeneration(config), processor)
 
 
 def build_qianfan_ocr(folder: Path) -> None:
     """Save a Qianfan-OCR: InternVL's tower, Qwen3 decoder."""
     names = ("start_image_token", "end_image_token", "context_image_token")
     own = ("<img>", "</img>", "<IMG_CONTEXT>", "<image>")
-    config = QianfanOCRConfig(
+    config = hf.QianfanOCRConfig(
         text_config=text(model_type="qwen3", head_dim=20),
         vision_config=tower("qianfan_ocr_vision", image_size=[28, 28], patch_size=[7, 7]),
         image_token_id=len(QWEN) + 2,
         image_seq_length=4,
     )
-    processor = QianfanOCRProcessor(
-        image_processor=GotOcr2ImageProcessor(size=SQUARE, max_patches=3),
+    processor = hf.QianfanOCRProcessor(
+        image_processor=hf.GotOcr2ImageProcessor(size=SQUARE, max_patches=3),
         tokenizer=qwen_tokenizer(*own, named=dict(zip(names, own[:3], strict=True))),
         image_seq_length=4,
         chat_template=chat_template("<image>"),
     )
-    save(folder, QianfanOCRForConditionalGeneration(config), processor)
+    save(folder, hf.QianfanOCRForConditionalGeneration(config), processor)
 
 
 def build_perception_lm(folder: Path) -> None:
     """Save a Perception LM: the tower of Perception Encoder from timm, Llama decoder."""
-    config = PerceptionLMConfig(
+    config = hf.PerceptionLMConfig(
         text_config=text(model_type="llama", **IDS),
         vision_config={
             "model_type": "timm_wrapper",
@@ -251,9 +219,9 @@ def build_perception_lm(folder: Path) -> None:
         video_token_id=SPECIAL.index("<video>"),
         projector_pooling_ratio=2,
     )
-    processor = PerceptionLMProcessor(
-        video_processor=PerceptionLMVideoProcessor(size={"height": 56, "width": 56}),
-        image_processor=PerceptionLMImageProcessor(tile_size=56, max_num_tiles=3),
+    processor = hf.PerceptionLMProcessor(
+        video_processor=hf.PerceptionLMVideoProcessor(size={"height": 56, "width": 56}),
+        image_processor=hf.PerceptionLMImageProcessor(tile_size=56, max_num_tiles=3),
         tokenizer=tokenizer(
             SPECIAL,
             pad="<pad>",
@@ -265,16 +233,4 @@ def build_perception_lm(folder: Path) -> None:
         pooling_ratio=2,
         chat_template=IN_ORDER,
     )
-    save(folder, PerceptionLMForConditionalGeneration(config), processor)
-
-
-BUILDERS = {
-    "llava_next_video": build_llava_next_video,
-    "video_llava": build_video_llava,
-    "fast_vlm": build_fast_vlm,
-    "granite4_vision": build_granite4_vision,
-    "lighton_ocr": build_lighton_ocr,
-    "qianfan_ocr": build_qianfan_ocr,
-}
-LIMITED = {"perception_lm": build_perception_lm}
-"""Its processor refuses images of unequal numbers of tiles in one call."""
+    save(folder, hf.PerceptionLMForConditionalGeneration(config), processor)

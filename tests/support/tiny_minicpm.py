@@ -3,23 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import transformers as hf
 from tiny_parts import save, tower
 from tiny_qwen import SPECIAL, chat_template, linear_decoder, qwen_tokenizer
-from transformers import (
-    MiniCPMOcrConfig,
-    MiniCPMOcrForConditionalGeneration,
-    MiniCPMOcrImageProcessor,
-    MiniCPMOcrProcessor,
-    MiniCPMOcrVideoProcessor,
-    MiniCPMV4_6Config,
-    MiniCPMV4_6ForConditionalGeneration,
-    MiniCPMV4_6ImageProcessor,
-    MiniCPMV4_6Processor,
-    MiniCPMV4_6VideoProcessor,
-    MiniCPMV4_7Config,
-    MiniCPMV4_7ForConditionalGeneration,
-    MiniCPMV4_7Processor,
-)
 
 MARKS = ("image_start", "image_end", "slice_start", "slice_end", "image_id_start", "image_id_end")
 OWN = ("<image>", "</image>", "<slice>", "</slice>", "<image_id>", "</image_id>")
@@ -54,32 +40,27 @@ def _processor(kind: Any, images: Any, videos: Any) -> Any:
 
 def build_minicpmv4_6(folder: Path) -> None:
     """Save a MiniCPM-V 4.6."""
-    config = MiniCPMV4_6Config(**_config("minicpmv4_6_vision"))
+    config = hf.MiniCPMV4_6Config(**_config("minicpmv4_6_vision"))
     processor = _processor(
-        MiniCPMV4_6Processor, MiniCPMV4_6ImageProcessor, MiniCPMV4_6VideoProcessor
+        hf.MiniCPMV4_6Processor, hf.MiniCPMV4_6ImageProcessor, hf.MiniCPMV4_6VideoProcessor
     )
-    save(folder, MiniCPMV4_6ForConditionalGeneration(config), processor)
+    save(folder, hf.MiniCPMV4_6ForConditionalGeneration(config), processor)
 
 
 def build_minicpmv4_7(folder: Path) -> None:
     """Save a MiniCPM-V 4.7: positions of the tokens of images in two dimensions."""
     ids = {f"{name}_id": len(SPECIAL) + n for n, name in enumerate(MARKS[:4])}
-    config = MiniCPMV4_7Config(**_config("minicpmv4_7_vision", **ids, newline_id=40))
+    config = hf.MiniCPMV4_7Config(**_config("minicpmv4_7_vision", **ids, newline_id=40))
     processor = _processor(
-        MiniCPMV4_7Processor, MiniCPMV4_6ImageProcessor, MiniCPMV4_6VideoProcessor
+        hf.MiniCPMV4_7Processor, hf.MiniCPMV4_6ImageProcessor, hf.MiniCPMV4_6VideoProcessor
     )
-    save(folder, MiniCPMV4_7ForConditionalGeneration(config), processor)
+    save(folder, hf.MiniCPMV4_7ForConditionalGeneration(config), processor)
 
 
 def build_minicpm_ocr(folder: Path) -> None:
     """Save a MiniCPM-OCR."""
-    config = MiniCPMOcrConfig(**_config("minicpm_ocr_vision"))
-    processor = _processor(MiniCPMOcrProcessor, MiniCPMOcrImageProcessor, MiniCPMOcrVideoProcessor)
-    save(folder, MiniCPMOcrForConditionalGeneration(config), processor)
-
-
-BUILDERS = {
-    "minicpmv4_6": build_minicpmv4_6,
-    "minicpmv4_7": build_minicpmv4_7,
-    "minicpm_ocr": build_minicpm_ocr,
-}
+    config = hf.MiniCPMOcrConfig(**_config("minicpm_ocr_vision"))
+    processor = _processor(
+        hf.MiniCPMOcrProcessor, hf.MiniCPMOcrImageProcessor, hf.MiniCPMOcrVideoProcessor
+    )
+    save(folder, hf.MiniCPMOcrForConditionalGeneration(config), processor)

@@ -3,15 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import transformers as hf
 from tiny_parts import save, text, tokenizer, tower
-from transformers import (
-    LlavaConfig,
-    LlavaForConditionalGeneration,
-    Mistral3Config,
-    Mistral3ForConditionalGeneration,
-    PixtralImageProcessor,
-    PixtralProcessor,
-)
 
 SPECIAL = ("<pad>", "<s>", "</s>", "[INST]", "[/INST]", "[IMG]", "[IMG_BREAK]", "[IMG_END]")
 TEMPLATE = (
@@ -31,9 +24,9 @@ def _config() -> dict[str, Any]:
     }
 
 
-def _processor(merge: int) -> PixtralProcessor:
-    return PixtralProcessor(
-        image_processor=PixtralImageProcessor(
+def _processor(merge: int) -> hf.PixtralProcessor:
+    return hf.PixtralProcessor(
+        image_processor=hf.PixtralImageProcessor(
             size={"longest_edge": 56}, patch_size={"height": 14, "width": 14}
         ),
         tokenizer=tokenizer(SPECIAL, pad="<pad>", bos="<s>", eos="</s>"),
@@ -45,14 +38,11 @@ def _processor(merge: int) -> PixtralProcessor:
 
 def build_mistral3(folder: Path) -> None:
     """Save a Mistral Small 3.1: images of any shape, a token at the end of each of their rows."""
-    config = Mistral3Config(**_config(), spatial_merge_size=2)
-    save(folder, Mistral3ForConditionalGeneration(config), _processor(2))
+    config = hf.Mistral3Config(**_config(), spatial_merge_size=2)
+    save(folder, hf.Mistral3ForConditionalGeneration(config), _processor(2))
 
 
 def build_pixtral(folder: Path) -> None:
     """Save a Pixtral: a LLaVA with its tower and Mistral's prompt form."""
-    config = LlavaConfig(**_config(), vision_feature_select_strategy="full")
-    save(folder, LlavaForConditionalGeneration(config), _processor(1))
-
-
-BUILDERS = {"mistral3": build_mistral3, "pixtral": build_pixtral}
+    config = hf.LlavaConfig(**_config(), vision_feature_select_strategy="full")
+    save(folder, hf.LlavaForConditionalGeneration(config), _processor(1))

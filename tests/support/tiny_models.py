@@ -1,6 +1,6 @@
 """Tiny random checkpoints of real architectures, with their real processors, saved as folders."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ __all__ = [
     "LIMITS",
     "VIDEO",
     "build",
-    "builders_of",
     "marked",
     "taken",
 ]
@@ -86,14 +85,9 @@ EACH_RUN = {
 def build(family: str, folder: Path) -> Path:
     """Save a tiny random checkpoint of a family; the same weights each time."""
     torch.manual_seed(0)
-    builders_of((BUILDERS | LIMITED | DUAL)[family])[family](folder)
+    module = import_module((BUILDERS | LIMITED | DUAL)[family])
+    getattr(module, f"build_{family.replace('-', '_')}")(folder)
     return folder
-
-
-def builders_of(module: str) -> dict[str, Callable[[Path], None]]:
-    """Return family -> the function that saves it, of one module."""
-    found = vars(import_module(module))
-    return found.get("BUILDERS", {}) | found.get("LIMITED", {})
 
 
 def taken(family: str, prompts: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:

@@ -2,15 +2,9 @@
 
 from pathlib import Path
 
+import transformers as hf
 from tiny_parts import HEAD_DIM, HIDDEN, save, text
 from tiny_qwen import SPECIAL, chat_template, qwen_tokenizer
-from transformers import (
-    Molmo2Config,
-    Molmo2ForConditionalGeneration,
-    Molmo2ImageProcessor,
-    Molmo2Processor,
-    Molmo2VideoProcessor,
-)
 
 OWN = (
     *("<|image|>", "<|video|>", "<im_patch>", "<im_col>", "<im_start>", "<im_end>", "<im_low>"),
@@ -29,7 +23,7 @@ TOKENS = {
 def build_molmo2(folder: Path) -> None:
     """Save a Molmo 2: overlapping crops, an adapter that pools patches by attention."""
     attention = {"num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 16}
-    config = Molmo2Config(
+    config = hf.Molmo2Config(
         text_config=text(head_dim=HEAD_DIM, additional_vocab_size=8),
         vision_config={
             "hidden_size": 32,
@@ -50,15 +44,12 @@ def build_molmo2(folder: Path) -> None:
         **{f"{name}_id": len(SPECIAL) + OWN.index(token) for name, token in TOKENS.items()},
     )
     cut = {"patch_size": 7, "pooling_size": [2, 2]}
-    processor = Molmo2Processor(
-        image_processor=Molmo2ImageProcessor(
+    processor = hf.Molmo2Processor(
+        image_processor=hf.Molmo2ImageProcessor(
             size={"height": 28, "width": 28}, max_crops=3, overlap_margins=[1, 1], **cut
         ),
-        video_processor=Molmo2VideoProcessor(size={"height": 28, "width": 28}, **cut),
+        video_processor=hf.Molmo2VideoProcessor(size={"height": 28, "width": 28}, **cut),
         tokenizer=qwen_tokenizer(*OWN),
         chat_template=chat_template("<|image|>"),
     )
-    save(folder, Molmo2ForConditionalGeneration(config), processor)
-
-
-BUILDERS = {"molmo2": build_molmo2}
+    save(folder, hf.Molmo2ForConditionalGeneration(config), processor)

@@ -3,18 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import transformers as hf
 from tiny_parts import HIDDEN, save, text
 from tiny_qwen import EXPERTS, SPECIAL, deep_tower, parts, qwen_tokenizer, rope, window_tower
-from transformers import (
-    Qwen2_5OmniProcessor,
-    Qwen2_5OmniThinkerConfig,
-    Qwen2_5OmniThinkerForConditionalGeneration,
-    Qwen2VLVideoProcessor,
-    Qwen3OmniMoeProcessor,
-    Qwen3OmniMoeThinkerConfig,
-    Qwen3OmniMoeThinkerForConditionalGeneration,
-    WhisperFeatureExtractor,
-)
 
 SOUND = ("<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>")
 """What they have beside Qwen's special tokens."""
@@ -50,39 +41,33 @@ def _config(suffix: str, **more: Any) -> dict[str, Any]:
 
 def _parts(patch: int) -> dict[str, Any]:
     return {
-        **parts(patch, Qwen2VLVideoProcessor(patch_size=patch)),
+        **parts(patch, hf.Qwen2VLVideoProcessor(patch_size=patch)),
         "tokenizer": qwen_tokenizer(*SOUND, named=NAMED),
-        "feature_extractor": WhisperFeatureExtractor(feature_size=8, chunk_length=1),
+        "feature_extractor": hf.WhisperFeatureExtractor(feature_size=8, chunk_length=1),
     }
 
 
 def build_qwen2_5_omni_thinker(folder: Path) -> None:
     """Save the thinker of a Qwen2.5-Omni."""
-    config = Qwen2_5OmniThinkerConfig(
+    config = hf.Qwen2_5OmniThinkerConfig(
         **_config(
             "index",
             text_config=text(rope_parameters=rope()),
             vision_config=window_tower(),
         )
     )
-    model = Qwen2_5OmniThinkerForConditionalGeneration(config)
-    save(folder, model, Qwen2_5OmniProcessor(**_parts(14)))
+    model = hf.Qwen2_5OmniThinkerForConditionalGeneration(config)
+    save(folder, model, hf.Qwen2_5OmniProcessor(**_parts(14)))
 
 
 def build_qwen3_omni_moe_thinker(folder: Path) -> None:
     """Save the thinker of a Qwen3-Omni."""
-    config = Qwen3OmniMoeThinkerConfig(
+    config = hf.Qwen3OmniMoeThinkerConfig(
         **_config(
             "id",
             text_config=text(head_dim=16, rope_parameters=rope(mrope_section=[4, 2, 2]), **EXPERTS),
             vision_config=deep_tower(deepstack_visual_indexes=[0, 1]),
         )
     )
-    model = Qwen3OmniMoeThinkerForConditionalGeneration(config)
-    save(folder, model, Qwen3OmniMoeProcessor(**_parts(16)))
-
-
-BUILDERS = {
-    "qwen2_5_omni_thinker": build_qwen2_5_omni_thinker,
-    "qwen3_omni_moe_thinker": build_qwen3_omni_moe_thinker,
-}
+    model = hf.Qwen3OmniMoeThinkerForConditionalGeneration(config)
+    save(folder, model, hf.Qwen3OmniMoeProcessor(**_parts(16)))

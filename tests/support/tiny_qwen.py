@@ -3,28 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import transformers as hf
 from tiny_parts import HIDDEN, save, text, tokenizer
-from transformers import (
-    PreTrainedTokenizerFast,
-    Qwen2_5_VLConfig,
-    Qwen2_5_VLForConditionalGeneration,
-    Qwen2_5_VLProcessor,
-    Qwen2VLConfig,
-    Qwen2VLForConditionalGeneration,
-    Qwen2VLImageProcessor,
-    Qwen2VLProcessor,
-    Qwen2VLVideoProcessor,
-    Qwen3_5Config,
-    Qwen3_5ForConditionalGeneration,
-    Qwen3_5MoeConfig,
-    Qwen3_5MoeForConditionalGeneration,
-    Qwen3VLConfig,
-    Qwen3VLForConditionalGeneration,
-    Qwen3VLMoeConfig,
-    Qwen3VLMoeForConditionalGeneration,
-    Qwen3VLProcessor,
-    Qwen3VLVideoProcessor,
-)
 
 SPECIAL = (
     "<|endoftext|>",
@@ -40,7 +20,7 @@ SPECIAL = (
 EXPERTS = {"moe_intermediate_size": 16, "num_experts": 4, "num_experts_per_tok": 2}
 
 
-def qwen_tokenizer(*more: str, named: dict[str, str] | None = None) -> PreTrainedTokenizerFast:
+def qwen_tokenizer(*more: str, named: dict[str, str] | None = None) -> hf.PreTrainedTokenizerFast:
     """Return a tokenizer with Qwen's special tokens, and more behind them."""
     return tokenizer((*SPECIAL, *more), pad="<|endoftext|>", eos="<|im_end|>", named=named)
 
@@ -72,7 +52,7 @@ def parts(patch: int, video_processor: Any) -> dict[str, Any]:
     """Return the parts of a processor for a tower of square patches."""
     pixels = {"shortest_edge": (2 * patch) ** 2, "longest_edge": (8 * patch) ** 2}
     return {
-        "image_processor": Qwen2VLImageProcessor(size=pixels, patch_size=patch),
+        "image_processor": hf.Qwen2VLImageProcessor(size=pixels, patch_size=patch),
         "tokenizer": qwen_tokenizer(),
         "video_processor": video_processor,
         "chat_template": chat_template(
@@ -116,28 +96,28 @@ def window_tower(**more: Any) -> dict[str, Any]:
 
 def build_qwen2_vl(folder: Path) -> None:
     """Save a Qwen2-VL."""
-    config = Qwen2VLConfig(
+    config = hf.Qwen2VLConfig(
         text_config=text(rope_parameters=rope()),
         vision_config={"depth": 2, "embed_dim": 32, "hidden_size": HIDDEN, "num_heads": 2},
         **ids(),
     )
-    processor = Qwen2VLProcessor(**parts(14, Qwen2VLVideoProcessor()))
-    save(folder, Qwen2VLForConditionalGeneration(config), processor)
+    processor = hf.Qwen2VLProcessor(**parts(14, hf.Qwen2VLVideoProcessor()))
+    save(folder, hf.Qwen2VLForConditionalGeneration(config), processor)
 
 
 def build_qwen2_5_vl(folder: Path) -> None:
     """Save a Qwen2.5-VL."""
-    config = Qwen2_5_VLConfig(
+    config = hf.Qwen2_5_VLConfig(
         text_config=text(rope_parameters=rope()),
         vision_config=window_tower(),
         **ids(),
     )
-    processor = Qwen2_5_VLProcessor(**parts(14, Qwen2VLVideoProcessor()))
-    save(folder, Qwen2_5_VLForConditionalGeneration(config), processor)
+    processor = hf.Qwen2_5_VLProcessor(**parts(14, hf.Qwen2VLVideoProcessor()))
+    save(folder, hf.Qwen2_5_VLForConditionalGeneration(config), processor)
 
 
-def _deep_processor() -> Qwen3VLProcessor:
-    return Qwen3VLProcessor(**parts(16, Qwen3VLVideoProcessor(cap_pixels_per_frame=True)))
+def _deep_processor() -> hf.Qwen3VLProcessor:
+    return hf.Qwen3VLProcessor(**parts(16, hf.Qwen3VLVideoProcessor(cap_pixels_per_frame=True)))
 
 
 def _qwen3_vl(**more: Any) -> dict[str, Any]:
@@ -169,33 +149,23 @@ def _qwen3_5(**more: Any) -> dict[str, Any]:
 
 def build_qwen3_vl(folder: Path) -> None:
     """Save a Qwen3-VL: image features enter several decoder layers, too; heads 16 wide."""
-    config = Qwen3VLConfig(**_qwen3_vl())
-    save(folder, Qwen3VLForConditionalGeneration(config), _deep_processor())
+    config = hf.Qwen3VLConfig(**_qwen3_vl())
+    save(folder, hf.Qwen3VLForConditionalGeneration(config), _deep_processor())
 
 
 def build_qwen3_vl_moe(folder: Path) -> None:
     """Save a Qwen3-VL with experts."""
-    config = Qwen3VLMoeConfig(**_qwen3_vl(**EXPERTS))
-    save(folder, Qwen3VLMoeForConditionalGeneration(config), _deep_processor())
+    config = hf.Qwen3VLMoeConfig(**_qwen3_vl(**EXPERTS))
+    save(folder, hf.Qwen3VLMoeForConditionalGeneration(config), _deep_processor())
 
 
 def build_qwen3_5(folder: Path) -> None:
     """Save a Qwen3.5: of four decoder layers the second and the last have attention heads."""
-    config = Qwen3_5Config(**_qwen3_5())
-    save(folder, Qwen3_5ForConditionalGeneration(config), _deep_processor())
+    config = hf.Qwen3_5Config(**_qwen3_5())
+    save(folder, hf.Qwen3_5ForConditionalGeneration(config), _deep_processor())
 
 
 def build_qwen3_5_moe(folder: Path) -> None:
     """Save a Qwen3.5 with experts, one of them for all tokens."""
-    config = Qwen3_5MoeConfig(**_qwen3_5(**EXPERTS, shared_expert_intermediate_size=16))
-    save(folder, Qwen3_5MoeForConditionalGeneration(config), _deep_processor())
-
-
-BUILDERS = {
-    "qwen2_vl": build_qwen2_vl,
-    "qwen2_5_vl": build_qwen2_5_vl,
-    "qwen3_vl": build_qwen3_vl,
-    "qwen3_vl_moe": build_qwen3_vl_moe,
-    "qwen3_5": build_qwen3_5,
-    "qwen3_5_moe": build_qwen3_5_moe,
-}
+    config = hf.Qwen3_5MoeConfig(**_qwen3_5(**EXPERTS, shared_expert_intermediate_size=16))
+    save(folder, hf.Qwen3_5MoeForConditionalGeneration(config), _deep_processor())

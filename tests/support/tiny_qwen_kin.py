@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import transformers as hf
 from tiny_parts import HIDDEN, save, text, tower
 from tiny_qwen import (
     SPECIAL,
@@ -12,45 +13,6 @@ from tiny_qwen import (
     qwen_tokenizer,
     rope,
     window_tower,
-)
-from transformers import (
-    Cosmos3EdgeConfig,
-    Cosmos3EdgeForConditionalGeneration,
-    Cosmos3EdgeImageProcessor,
-    Cosmos3EdgeProcessor,
-    Cosmos3EdgeVideoProcessor,
-    Cosmos3OmniConfig,
-    Cosmos3OmniForConditionalGeneration,
-    Ernie4_5_VLMoeConfig,
-    Ernie4_5_VLMoeForConditionalGeneration,
-    Ernie4_5_VLMoeImageProcessor,
-    Ernie4_5_VLMoeProcessor,
-    Ernie4_5_VLMoeVideoProcessor,
-    Exaone4_5_Config,
-    Exaone4_5_ForConditionalGeneration,
-    Exaone4_5_Processor,
-    HyperCLOVAXVisionV2Config,
-    HyperCLOVAXVisionV2ForConditionalGeneration,
-    HyperCLOVAXVisionV2Processor,
-    Lfm3VlConfig,
-    Lfm3VlForConditionalGeneration,
-    Lfm3VlProcessor,
-    Ovis2Config,
-    Ovis2ForConditionalGeneration,
-    Ovis2ImageProcessor,
-    Ovis2Processor,
-    PaddleOCRVLConfig,
-    PaddleOCRVLForConditionalGeneration,
-    PaddleOCRVLImageProcessor,
-    PaddleOCRVLProcessor,
-    Qwen2VLVideoProcessor,
-    Qwen3VLProcessor,
-    Qwen3VLVideoProcessor,
-    VideoLlama3Config,
-    VideoLlama3ForConditionalGeneration,
-    VideoLlama3ImageProcessor,
-    VideoLlama3Processor,
-    VideoLlama3VideoProcessor,
 )
 
 IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
@@ -71,23 +33,23 @@ def _pixels(patch: int) -> dict[str, int]:
 
 def build_video_llama_3(folder: Path) -> None:
     """Save a VideoLLaMA 3: images of any size, Qwen2 decoder."""
-    config = VideoLlama3Config(
+    config = hf.VideoLlama3Config(
         text_config=text(model_type="qwen2"),
         vision_config=tower("video_llama_3_vision", image_size=None),
         **{name: number for name, number in ids().items() if not name.startswith("vision")},
     )
-    processor = VideoLlama3Processor(
-        image_processor=VideoLlama3ImageProcessor(size=_pixels(14)),
+    processor = hf.VideoLlama3Processor(
+        image_processor=hf.VideoLlama3ImageProcessor(size=_pixels(14)),
         tokenizer=qwen_tokenizer(),
-        video_processor=VideoLlama3VideoProcessor(),
+        video_processor=hf.VideoLlama3VideoProcessor(),
         chat_template=chat_template("<|image_pad|>"),
     )
-    save(folder, VideoLlama3ForConditionalGeneration(config), processor)
+    save(folder, hf.VideoLlama3ForConditionalGeneration(config), processor)
 
 
 def build_exaone4_5(folder: Path) -> None:
     """Save an EXAONE 4.5: Qwen2.5-VL's tower with shared keys, EXAONE 4's decoder."""
-    config = Exaone4_5_Config(
+    config = hf.Exaone4_5_Config(
         text_config=text(
             model_type="exaone4",
             sliding_window=32,
@@ -96,14 +58,14 @@ def build_exaone4_5(folder: Path) -> None:
         vision_config=window_tower(num_key_value_heads=1),
         **ids(),
     )
-    processor = Exaone4_5_Processor(**parts(14, Qwen2VLVideoProcessor()))
-    save(folder, Exaone4_5_ForConditionalGeneration(config), processor)
+    processor = hf.Exaone4_5_Processor(**parts(14, hf.Qwen2VLVideoProcessor()))
+    save(folder, hf.Exaone4_5_ForConditionalGeneration(config), processor)
 
 
 def build_ovis2(folder: Path) -> None:
     """Save an Ovis2: a table of visual words between tower and Qwen2 decoder."""
     first = len(SPECIAL) + 1
-    config = Ovis2Config(
+    config = hf.Ovis2Config(
         text_config=text(model_type="qwen2"),
         vision_config=tower("ovis2_vision", vocab_size=32, hidden_stride=2),
         image_token_id=first,
@@ -111,18 +73,18 @@ def build_ovis2(folder: Path) -> None:
         vocab_size=320,
         hidden_size=HIDDEN,
     )
-    processor = Ovis2Processor(
-        image_processor=Ovis2ImageProcessor(size={"height": 28, "width": 28}, max_patches=3),
+    processor = hf.Ovis2Processor(
+        image_processor=hf.Ovis2ImageProcessor(size={"height": 28, "width": 28}, max_patches=3),
         tokenizer=qwen_tokenizer(*OVIS),
         image_seq_length=1,
         chat_template=chat_template("<image>"),
     )
-    save(folder, Ovis2ForConditionalGeneration(config), processor)
+    save(folder, hf.Ovis2ForConditionalGeneration(config), processor)
 
 
 def build_ernie4_5_vl_moe(folder: Path) -> None:
     """Save an ERNIE 4.5 VL: experts of its own for the tokens of images."""
-    config = Ernie4_5_VLMoeConfig(
+    config = hf.Ernie4_5_VLMoeConfig(
         text_config=text(
             moe_intermediate_size=[16, 8],
             moe_k=2,
@@ -144,33 +106,33 @@ def build_ernie4_5_vl_moe(folder: Path) -> None:
         video_end_token_id=len(SPECIAL) + 1,
         video_token_id=7,
     )
-    processor = Ernie4_5_VLMoeProcessor(
-        image_processor=Ernie4_5_VLMoeImageProcessor(size=_pixels(14)),
+    processor = hf.Ernie4_5_VLMoeProcessor(
+        image_processor=hf.Ernie4_5_VLMoeImageProcessor(size=_pixels(14)),
         tokenizer=qwen_tokenizer("<|vid_start|>", "<|vid_end|>", named=ERNIE_NAMED),
-        video_processor=Ernie4_5_VLMoeVideoProcessor(draw_on_frames=False),
+        video_processor=hf.Ernie4_5_VLMoeVideoProcessor(draw_on_frames=False),
         chat_template=chat_template(IMAGE),
     )
-    save(folder, Ernie4_5_VLMoeForConditionalGeneration(config), processor)
+    save(folder, hf.Ernie4_5_VLMoeForConditionalGeneration(config), processor)
 
 
 def build_paddleocr_vl(folder: Path) -> None:
     """Save a PaddleOCR-VL: ERNIE 4.5's small decoder."""
-    config = PaddleOCRVLConfig(
+    config = hf.PaddleOCRVLConfig(
         text_config=text(head_dim=12, rope_parameters=rope()),
         vision_config=tower("paddleocr_vl_vision", image_size=56),
         **ids(),
     )
-    processor = PaddleOCRVLProcessor(
-        image_processor=PaddleOCRVLImageProcessor(size=_pixels(14)),
+    processor = hf.PaddleOCRVLProcessor(
+        image_processor=hf.PaddleOCRVLImageProcessor(size=_pixels(14)),
         tokenizer=qwen_tokenizer(named={"image_token": "<|image_pad|>"}),
         chat_template=chat_template(IMAGE),
     )
-    save(folder, PaddleOCRVLForConditionalGeneration(config), processor)
+    save(folder, hf.PaddleOCRVLForConditionalGeneration(config), processor)
 
 
 def build_lfm3_vl(folder: Path) -> None:
     """Save an LFM3-VL: convolutions and attention in tower and decoder."""
-    config = Lfm3VlConfig(
+    config = hf.Lfm3VlConfig(
         text_config=text(
             model_type="lfm2", num_hidden_layers=4, layer_types=["conv", "full_attention"] * 2
         ),
@@ -178,58 +140,47 @@ def build_lfm3_vl(folder: Path) -> None:
         projector_hidden_size=32,
         **ids(),
     )
-    processor = Lfm3VlProcessor(**parts(16, Qwen3VLVideoProcessor(cap_pixels_per_frame=True)))
-    save(folder, Lfm3VlForConditionalGeneration(config), processor)
+    processor = hf.Lfm3VlProcessor(**parts(16, hf.Qwen3VLVideoProcessor(cap_pixels_per_frame=True)))
+    save(folder, hf.Lfm3VlForConditionalGeneration(config), processor)
 
 
 def build_cosmos3_edge(folder: Path) -> None:
     """Save a Cosmos 3 Edge: a tower that takes grids of SigLIP's patches, Nemotron's decoder."""
-    config = Cosmos3EdgeConfig(
+    config = hf.Cosmos3EdgeConfig(
         text_config=text(head_dim=12, rope_parameters=rope()),
         vision_config=tower("cosmos3_edge_vision", image_size=None, patch_size=16, num_patches=16),
         projector_hidden_size=64,
         **ids(),
     )
-    processor = Cosmos3EdgeProcessor(
-        image_processor=Cosmos3EdgeImageProcessor(size=_pixels(16)),
+    processor = hf.Cosmos3EdgeProcessor(
+        image_processor=hf.Cosmos3EdgeImageProcessor(size=_pixels(16)),
         tokenizer=qwen_tokenizer(),
-        video_processor=Cosmos3EdgeVideoProcessor(),
+        video_processor=hf.Cosmos3EdgeVideoProcessor(),
         chat_template=chat_template(IMAGE),
     )
-    save(folder, Cosmos3EdgeForConditionalGeneration(config), processor)
+    save(folder, hf.Cosmos3EdgeForConditionalGeneration(config), processor)
 
 
 def build_cosmos3_omni(folder: Path) -> None:
     """Save a Cosmos 3: Qwen3-VL's tower and decoder."""
-    config = Cosmos3OmniConfig(
+    config = hf.Cosmos3OmniConfig(
         text_config=text(head_dim=16, rope_parameters=rope(mrope_section=[4, 2, 2])),
         vision_config=deep_tower(deepstack_visual_indexes=[0, 1]),
         **ids(),
     )
-    processor = Qwen3VLProcessor(**parts(16, Qwen3VLVideoProcessor(cap_pixels_per_frame=True)))
-    save(folder, Cosmos3OmniForConditionalGeneration(config), processor)
+    processor = hf.Qwen3VLProcessor(
+        **parts(16, hf.Qwen3VLVideoProcessor(cap_pixels_per_frame=True))
+    )
+    save(folder, hf.Cosmos3OmniForConditionalGeneration(config), processor)
 
 
 def build_hyperclovax_vision_v2(folder: Path) -> None:
     """Save a HyperCLOVA X Vision: Qwen2.5-VL's tower, a decoder of its own."""
     names = ("image_token_id", "video_token_id")
-    config = HyperCLOVAXVisionV2Config(
+    config = hf.HyperCLOVAXVisionV2Config(
         text_config=text(model_type="hyperclovax"),
         vision_config=window_tower(model_type="qwen2_5_vl_vision"),
         **{name: ids()[name] for name in names},
     )
-    processor = HyperCLOVAXVisionV2Processor(**parts(14, Qwen2VLVideoProcessor()))
-    save(folder, HyperCLOVAXVisionV2ForConditionalGeneration(config), processor)
-
-
-BUILDERS = {
-    "cosmos3_edge": build_cosmos3_edge,
-    "cosmos3_omni": build_cosmos3_omni,
-    "hyperclovax_vision_v2": build_hyperclovax_vision_v2,
-    "video_llama_3": build_video_llama_3,
-    "exaone4_5": build_exaone4_5,
-    "ovis2": build_ovis2,
-    "ernie4_5_vl_moe": build_ernie4_5_vl_moe,
-    "paddleocr_vl": build_paddleocr_vl,
-    "lfm3_vl": build_lfm3_vl,
-}
+    processor = hf.HyperCLOVAXVisionV2Processor(**parts(14, hf.Qwen2VLVideoProcessor()))
+    save(folder, hf.HyperCLOVAXVisionV2ForConditionalGeneration(config), processor)

@@ -5,16 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers as hf
 from tiny_parts import save, text, tokenizer
 from tiny_qwen import chat_template, qwen_tokenizer
-from transformers import (
-    Qwen2AudioConfig,
-    Qwen2AudioForConditionalGeneration,
-    Qwen2AudioProcessor,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-    WhisperFeatureExtractor,
-)
 
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -36,18 +29,18 @@ class MineForCausalLM(Qwen2ForCausalLM):
 
 def build_text(folder: Path, layers: int = 3, vocabulary: int = 320) -> Path:
     """Save a Qwen2, a decoder of text."""
-    config = Qwen2Config(**text(num_hidden_layers=layers, vocab_size=vocabulary))
+    config = hf.Qwen2Config(**text(num_hidden_layers=layers, vocab_size=vocabulary))
     torch.manual_seed(0)
     words = qwen_tokenizer()
     words.chat_template = TEMPLATE
-    save(folder, Qwen2ForCausalLM(config), words)
+    save(folder, hf.Qwen2ForCausalLM(config), words)
     return folder
 
 
 def build_audio(folder: Path) -> Path:
     """Save a Qwen2-Audio: its decoder reads sound and text."""
     torch.manual_seed(0)
-    config = Qwen2AudioConfig(
+    config = hf.Qwen2AudioConfig(
         audio_config={
             "num_mel_bins": 8,
             "encoder_layers": 1,
@@ -59,16 +52,16 @@ def build_audio(folder: Path) -> Path:
         text_config={"model_type": "qwen2", **text(pad_token_id=None)},
         audio_token_id=AUDIO.index("<|AUDIO|>"),
     )
-    processor = Qwen2AudioProcessor(
-        WhisperFeatureExtractor(feature_size=8, chunk_length=1),
+    processor = hf.Qwen2AudioProcessor(
+        hf.WhisperFeatureExtractor(feature_size=8, chunk_length=1),
         tokenizer(AUDIO, pad=AUDIO[0], eos="<|im_end|>"),
         chat_template=chat_template(""),
     )
-    save(folder, Qwen2AudioForConditionalGeneration(config), processor)
+    save(folder, hf.Qwen2AudioForConditionalGeneration(config), processor)
     return folder
 
 
-def build_lora(base: Path, folder: Path, seed: int = 0, kind: Any = Qwen2ForCausalLM) -> Path:
+def build_lora(base: Path, folder: Path, seed: int = 0, kind: Any = hf.Qwen2ForCausalLM) -> Path:
     """Save an adapter of the queries and values of a model that changes what they say."""
     from peft import LoraConfig, get_peft_model  # takes a second
 

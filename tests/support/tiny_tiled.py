@@ -2,22 +2,9 @@
 
 from pathlib import Path
 
+import transformers as hf
 from tiny_parts import save, text, tokenizer, tower
 from tiny_qwen import chat_template as qwen_template
-from transformers import (
-    AyaVisionConfig,
-    AyaVisionForConditionalGeneration,
-    AyaVisionProcessor,
-    Cohere2VisionConfig,
-    Cohere2VisionForConditionalGeneration,
-    Cohere2VisionImageProcessor,
-    Cohere2VisionProcessor,
-    GotOcr2ImageProcessor,
-    InternVLConfig,
-    InternVLForConditionalGeneration,
-    InternVLProcessor,
-    InternVLVideoProcessor,
-)
 
 SIZE = {"height": 28, "width": 28}
 INTERN = (
@@ -49,15 +36,15 @@ COHERE_IDS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 
 def build_internvl(folder: Path) -> None:
     """Save an InternVL 3: its own tower, Qwen2 decoder."""
-    config = InternVLConfig(
+    config = hf.InternVLConfig(
         text_config=text(model_type="qwen2"),
         vision_config=tower("internvl_vision", patch_size=7),
         image_token_id=INTERN.index("<IMG_CONTEXT>"),
         image_seq_length=4,
         tie_word_embeddings=False,
     )
-    processor = InternVLProcessor(
-        image_processor=GotOcr2ImageProcessor(size=SIZE, max_patches=3),
+    processor = hf.InternVLProcessor(
+        image_processor=hf.GotOcr2ImageProcessor(size=SIZE, max_patches=3),
         tokenizer=tokenizer(
             INTERN,
             pad="<|endoftext|>",
@@ -69,11 +56,11 @@ def build_internvl(folder: Path) -> None:
                 "video_token": "<video>",
             },
         ),
-        video_processor=InternVLVideoProcessor(size=SIZE),
+        video_processor=hf.InternVLVideoProcessor(size=SIZE),
         image_seq_length=4,
         chat_template=qwen_template("<IMG_CONTEXT>\n"),
     )
-    save(folder, InternVLForConditionalGeneration(config), processor)
+    save(folder, hf.InternVLForConditionalGeneration(config), processor)
 
 
 def _cohere_template(image: str) -> str:
@@ -91,34 +78,34 @@ def _cohere_text() -> dict[str, object]:
 
 def build_aya_vision(folder: Path) -> None:
     """Save an Aya Vision: SigLIP tower, Command R7B's decoder."""
-    config = AyaVisionConfig(
+    config = hf.AyaVisionConfig(
         text_config=_cohere_text(),
         vision_config=tower("siglip_vision_model", patch_size=7, vision_use_head=False),
         image_token_index=COHERE.index("<|IMG_PATCH|>"),
         downsample_factor=2,
     )
-    processor = AyaVisionProcessor(
-        image_processor=GotOcr2ImageProcessor(size=SIZE, max_patches=3),
+    processor = hf.AyaVisionProcessor(
+        image_processor=hf.GotOcr2ImageProcessor(size=SIZE, max_patches=3),
         tokenizer=tokenizer(COHERE, pad="<PAD>", bos="<BOS_TOKEN>", eos="<|END_OF_TURN_TOKEN|>"),
         patch_size=7,
         img_size=28,
         downsample_factor=2,
         chat_template=_cohere_template("<image>"),
     )
-    save(folder, AyaVisionForConditionalGeneration(config), processor)
+    save(folder, hf.AyaVisionForConditionalGeneration(config), processor)
 
 
 def build_cohere2_vision(folder: Path) -> None:
     """Save a Command A Vision."""
-    config = Cohere2VisionConfig(
+    config = hf.Cohere2VisionConfig(
         text_config=_cohere_text(),
         vision_config=tower("siglip_vision_model", patch_size=7, vision_use_head=False),
         image_token_id=COHERE.index("<|IMG_PATCH|>"),
         downsample_factor=2,
         alignment_intermediate_size=64,
     )
-    processor = Cohere2VisionProcessor(
-        image_processor=Cohere2VisionImageProcessor(size=SIZE, max_patches=3, patch_size=2),
+    processor = hf.Cohere2VisionProcessor(
+        image_processor=hf.Cohere2VisionImageProcessor(size=SIZE, max_patches=3, patch_size=2),
         tokenizer=tokenizer(
             COHERE,
             pad="<PAD>",
@@ -133,11 +120,4 @@ def build_cohere2_vision(folder: Path) -> None:
         ),
         chat_template=_cohere_template("<|IMG_PATCH|>"),
     )
-    save(folder, Cohere2VisionForConditionalGeneration(config), processor)
-
-
-BUILDERS = {
-    "internvl": build_internvl,
-    "aya_vision": build_aya_vision,
-    "cohere2_vision": build_cohere2_vision,
-}
+    save(folder, hf.Cohere2VisionForConditionalGeneration(config), processor)

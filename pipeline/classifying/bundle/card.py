@@ -7,6 +7,7 @@ from typing import Any
 
 from savs.pipeline.demo import DEMO_NAME
 from savs.pipeline.evaluation.evaluation_file import load_metrics
+from savs.pipeline.running.formatting import percent
 from savs.pipeline.running.result_files import METRICS
 from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.pipeline.selection.training_data import train_digest, training_tasks
@@ -156,9 +157,9 @@ def _measured(found: Mapping[str, Any], what: str, only: str | None) -> str:
     rows = [
         (
             _text(metric["name"]),
-            _percent(metric["value"]),
-            f"{_percent(metric['low'])} .. {_percent(metric['high'])}",
-            _percent(metric["chance"]),
+            percent(metric["value"]),
+            f"{percent(metric['low'])} .. {percent(metric['high'])}",
+            percent(metric["chance"]),
             f"{metric['units']:,}",
         )
         for metric in shown
@@ -177,7 +178,7 @@ def _sureness(task: TaskSelection) -> str:
     return (
         f"* Probabilities{where} are calibrated by {len(known.nonconformity):,} left-out training"
         f" examples (temperature {known.temperature:.3g}). The right class of these had a"
-        f" probability of {_percent(1 - float(known.nonconformity.mean()))} % on average.\n"
+        f" probability of {percent(1 - float(known.nonconformity.mean()))} % on average.\n"
     )
 
 
@@ -192,7 +193,7 @@ def _error(selection: Selection, whole: Selection, folder: Path) -> str:
     return "".join(
         f"* The expected calibration error on {part['examples']:,} test examples"
         f"{'' if part['prompt'] is None else ' under the prompt ' + _text(part['prompt'])} is"
-        f" {_percent(part['calibration_error'])} %.\n"
+        f" {percent(part['calibration_error'])} %.\n"
         for part in found
         if part["temperatures"] is not None
     )
@@ -218,10 +219,6 @@ def _use(selection: Selection, no_program: str | None) -> str:
 def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [header, tuple("---" for _ in header), *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-
-
-def _percent(value: Any) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
 
 
 def _text(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, fields
 from functools import wraps
@@ -15,6 +14,7 @@ from savs.datasets.splits.shots import Shots
 from savs.foundation.errors import SavsError
 from savs.foundation.files import read_regular_text
 from savs.pipeline.cli.options.shared import option
+from savs.pipeline.cli.output import FIELD
 from savs.pipeline.extraction.cluster.node import NONE
 from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions
 from savs.pipeline.extraction.run_options import RunOptions
@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 
 CLASSES = (InputOptions, ModelOptions, RunOptions)
 DEFAULTS = {field.name: field.default for kind in CLASSES for field in fields(kind)}
-_FIELD = re.compile(r"`([a-z_]+)`")
 OPTIONS = {field: options for kind in CLASSES for field, options in options_of(kind).items()}
-"""Field -> its options by name; one of the field's own name, except for those of `parsers`."""
+"""Field -> its options by name; one of the field's own name, except for those of `PARSERS`."""
 
 
 def expand_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -87,7 +86,7 @@ def _parameter(name: str, hint: Any, default: Any, source: Option) -> inspect.Pa
     typer_option = option(
         _flag(name),
         *source.aliases,
-        help=_FIELD.sub(lambda match: _flag(match[1]), source.help),
+        help=FIELD.sub(lambda match: _flag(match[1]), source.help),
         metavar=source.metavar or (None if source.min is None else "N"),
         min=source.min,
         rich_help_panel=source.panel,

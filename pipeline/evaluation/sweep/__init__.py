@@ -1,1 +1,1 @@
-"""Readouts, numbers of heads and shots, measured over the same few-shot draws."""
+"""Readouts, heads, shots, depths, prompts and stores, measured over the same few-shot draws."""

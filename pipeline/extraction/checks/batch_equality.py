@@ -67,7 +67,7 @@ def run_single(model: LoadedModel, pieces: Pieces, answers: Answers = NO_ANSWERS
     tokens = model.count_tokens(inputs)
     read = model.read(inputs, answers.tried(1))
     doubled = stacked(model, model.read(model.inputs([pieces, pieces])))[:, 0]
-    return Single(stacked(model, read)[:, 0], doubled, tokens, own_answers(read)[0])
+    return Single(stacked(model, read)[:, 0], doubled, tokens, answers_of(read)[0])
 
 
 def stacked(model: LoadedModel, read: Read) -> np.ndarray[Any, Any]:
@@ -77,7 +77,7 @@ def stacked(model: LoadedModel, read: Read) -> np.ndarray[Any, Any]:
     return np.concatenate([np.pad(x, ((0, 0), (0, 0), (0, width - x.shape[2]))) for x in layers])
 
 
-def own_answers(read: Read) -> np.ndarray[Any, Any]:
+def answers_of(read: Read) -> np.ndarray[Any, Any]:
     """Return `(batch, labels)` log-likelihoods of the labels that were tried, float32."""
     values = read.outputs.get(ANSWERS, np.zeros((len(next(iter(read.heads.values()))[0]), 0)))
     return values[:, ~np.isnan(values).all(axis=0)]
@@ -324,9 +324,9 @@ def find_answer_way(
     equal, what = compare(alone, doubled, heads, model.dtype)
     if not equal:
         return True, f"heads beside answers differ: {what}"
-    whole = np.concatenate([own_answers(read) for read in wholes])
-    other = np.concatenate([own_answers(read) for read in reads])
-    rounding = np.abs(whole - np.stack([own_answers(read)[0] for read in beside])).max()
+    whole = np.concatenate([answers_of(read) for read in wholes])
+    other = np.concatenate([answers_of(read) for read in reads])
+    rounding = np.abs(whole - np.stack([answers_of(read)[0] for read in beside])).max()
     apart = float(np.nan_to_num(np.abs(whole - other), nan=np.inf).max())
     tokens = max(map(len, tried.tokens.values()))
     limit = max(NATS[model.dtype] * tokens, CHAOS * float(rounding))

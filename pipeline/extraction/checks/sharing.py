@@ -12,10 +12,10 @@ from savs.pipeline.extraction.batches.prepare import share_images
 from savs.pipeline.extraction.checks.batch_equality import (
     TOLERANCES,
     Single,
+    answers_of,
     compare,
     distance,
     inverted,
-    own_answers,
     run_single,
     stacked,
 )
@@ -166,7 +166,7 @@ def _try(
             )
             for piece in shared.pieces(batch):
                 read = shared.launch(piece, answers.tried(len(piece.requests))).result()
-                values = own_answers(read)
+                values = answers_of(read)
                 other[list(piece.requests)] = stacked(model, read).swapaxes(0, 1)
                 for row, request in enumerate(piece.requests):
                     apart = distance(singles[request].answers[None], values[row][None])

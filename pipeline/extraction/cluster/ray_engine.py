@@ -17,14 +17,11 @@ from typing import Any
 from savs.foundation.errors import ParameterError
 from savs.foundation.imports import install_command
 from savs.pipeline.errors import ClusterError, MissingExtraError
+from savs.pipeline.extraction.cluster.node import DONE, TICK_S
 from savs.pipeline.running import signals as interruption
 
-TICK_S = 0.5
-"""How often the display is renewed."""
 PATIENCE_S = 10.0
 """How long actors at work are waited for when the store is complete."""
-DONE = (0, 4)
-"""Exit codes of a command that has seen the end of the work; 4 says that examples were skipped."""
 PASSED_ON = ("HF_", "AWS_", "GOOGLE_", "AZURE_", "SAVS_EXTRACT_")
 """How the variables begin that actors get: of models, storages, and options of the command."""
 RESTARTS = 20

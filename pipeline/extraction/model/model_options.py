@@ -105,8 +105,8 @@ class ModelOptions:
         str | Path | None,
         Option("Python file that defines find_heads or to_inputs.", "Model", metavar="FILE"),
     ] = None
-    """Or the name of an entry point, see `user_code`. It runs as it is: give it only if you trust
-    it."""
+    """Or the name of an entry point, see `prompt_encoder.py`. It runs as it is: give it only if
+    you trust it."""
     model_kwargs: Annotated[
         Mapping[str, Any] | None,
         Option("More arguments for from_pretrained, as JSON.", "Model", metavar="JSON"),

@@ -91,7 +91,7 @@ def view_example(
         The example has no image, or has a video, or the model gives other features than the store
         has.
     """
-    from savs.pipeline.extraction.attention_maps import look, mask_patches, read_heads
+    from savs.pipeline.extraction.attention_maps import heads_at_last_token, look, mask_patches
     from savs.pipeline.extraction.batches.prepare import pieces_of
 
     if not media:
@@ -116,7 +116,10 @@ def view_example(
     masked = [mask_patches(pieces, _hidden(order, shapes)) for order in orders]
     lost = evidence.leads - np.concatenate(
         [
-            _leads(evidence, read_heads(model, model.inputs(masked[start : start + BATCH]), heads))
+            _leads(
+                evidence,
+                heads_at_last_token(model, model.inputs(masked[start : start + BATCH]), heads),
+            )
             for start in range(0, len(masked), BATCH)
         ]
     )  # (heads + draws, heads)

@@ -12,7 +12,6 @@ MOST_NUMBERED = 20
 """Most classes of a matrix that has its numbers; a larger one is drawn with shades alone."""
 MOST_CONFUSIONS = 20
 """Most rows of the table of confusions."""
-SKIPPED = "(skipped)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from savs.pipeline.reports.report.evaluated import Evaluated
 from savs.pipeline.reports.report.headline import is_paired
 
 WRONG, UNSURE, ATYPICAL = "wrong", "least sure", "least typical"
-KINDS = (WRONG, UNSURE, ATYPICAL)
 SHARE_WRONG = 2 / 3
 """Part of the gallery that is kept for wrong examples, where there are enough."""
 SHARE_ATYPICAL = 1 / 6

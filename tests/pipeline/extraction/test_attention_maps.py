@@ -9,10 +9,10 @@ from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.attention_maps import (
     head_words,
+    heads_at_last_token,
     keep_last_rows,
     look,
     mask_patches,
-    read_heads,
 )
 
 
@@ -37,9 +37,9 @@ def every_head(model):
 
 def test_features_keep_their_bits_and_the_model_is_left_as_it_was(demo):
     heads, inputs = every_head(demo), demo.inputs([PROMPT])
-    before = read_heads(demo, inputs, heads)
+    before = heads_at_last_token(demo, inputs, heads)
     found = look(demo, PROMPT, heads)
-    after = read_heads(demo, inputs, heads)
+    after = heads_at_last_token(demo, inputs, heads)
     assert demo.model.config._attn_implementation == "sdpa"
     for a, b, c in zip(before, found.features, after, strict=True):
         np.testing.assert_array_equal(a[0], b, strict=True)
@@ -119,7 +119,7 @@ def test_families_whose_images_are_grids(tiny_model, family):
     model = load_model(str(tiny_model(family)), dtype="float32")
     heads = every_head(model)
     prompt = (noise(84, 56), "What is it?")
-    before = read_heads(model, model.inputs([prompt]), heads)
+    before = heads_at_last_token(model, model.inputs([prompt]), heads)
     found = look(model, prompt, heads)
     for a, b in zip(before, found.features, strict=True):
         np.testing.assert_array_equal(a[0], b)

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import tiny_models
 import torch
 from oracle import likelihood
 from PIL import Image
-from tiny_models import BUILDERS, DUAL, HEAD_DIM, LIMITED, builders_of, marked, taken
+from tiny_models import BUILDERS, DUAL, HEAD_DIM, LIMITED, marked, taken
 
 from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
@@ -262,8 +263,12 @@ def test_a_model_without_logits_is_refused(tiny_model):
 
 @pytest.mark.thorough
 def test_every_tiny_checkpoint_is_listed():
-    listed = BUILDERS | LIMITED | DUAL
-    modules = [path.stem for path in Path(tiny_models.__file__).parent.glob("tiny_*.py")]
-    modules.remove("tiny_models")  # which lists them
-    found = {family: module for module in modules for family in builders_of(module)}
+    listed = {(m, name.replace("-", "_")) for name, m in (BUILDERS | LIMITED | DUAL).items()}
+    modules = {path.stem for path in Path(tiny_models.__file__).parent.glob("tiny_*.py")}
+    found = {
+        (module, name.removeprefix("build_"))
+        for module in modules - {"tiny_models", "tiny_text"}
+        for name in vars(import_module(module))
+        if name.startswith("build_")
+    }
     assert found == listed
