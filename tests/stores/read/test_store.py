@@ -101,16 +101,13 @@ def test_small_shards_are_one_block(tmp_path, toy, rows, sizes, reuse) -> None:
     np.testing.assert_array_equal(features, store.features("train"), strict=True)
 
 
-def test_examples_come_in_the_order_of_the_input_with_their_types(store) -> None:
+def test_examples_come_in_the_order_of_the_input(store) -> None:
     frame = store.examples()
     ids = [f"train:{i}" for i in range(5)] + [f"test:{i}" for i in range(3)]
     assert frame["id"].to_list() == ids
     assert frame["label"].to_list() == list("abcab") + list("abc")
     assert frame["index"].to_list() == [0, 1, 2, 3, 4, 0, 1, 2]
     assert frame["media"].to_list() == [[]] * 8
-    assert frame.schema["index"] == pl.Int64
-    assert frame.schema["media"] == frame.schema["media_sha256"] == pl.List(pl.String)
-    assert frame.schema["group"] == frame.schema["extra"] == pl.String
     assert store.examples("test").equals(frame[5:])
 
 
