@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
@@ -86,3 +88,9 @@ def save(folder: Path, model: Any, processor: Any) -> None:
                 weight.normal_(std=inputs**-0.5)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
+
+
+def picture(height: int, width: int, seed: int = 0) -> Image.Image:
+    """Return an image of noise."""
+    pixels = np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)

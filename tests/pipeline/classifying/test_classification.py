@@ -13,13 +13,11 @@ from polars.testing import assert_frame_equal
 from web import serve
 
 from savs.datasets import RowError, SourceError
-from savs.pipeline import Selection, classify, evaluate, load_selection, save_selection, select
+from savs.pipeline import classify, evaluate, load_selection, save_selection, select
 from savs.pipeline.classifying.prediction_table import CLASSIFIED_SCHEMA
 from savs.pipeline.extraction.engine import Engine
-from savs.pipeline.extraction.model.load import load
 from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.readouts import READOUTS
-from savs.stores import Head
 
 QUESTION = "What animal is this? Choose from cat, dog, bird, fish."
 COMPARED = ["id", "subtask", "prediction", "margin"]
@@ -136,35 +134,6 @@ def test_equal_images_are_computed_once_in_whatever_shard(made, animals, tmp_pat
     columns = ["prediction", "margin", "votes"]
     for part in (found[2:4], found[4:6]):
         assert_frame_equal(part.select(columns), found[:2].select(columns))
-
-
-def test_no_layer_runs_behind_the_deepest_chosen_head(made, tmp_path, monkeypatch) -> None:
-    early = replace_heads(load_selection(made.classifier), ((0, 1), (2, 0)))
-    selection = select(made.store, heads_from=early, readout="lda")
-    saved = save_selection(selection, tmp_path / "saved")
-    ran: list[int] = []
-
-    def load_and_watch(*given, **more):
-        model = load(*given, **more)
-        for point in model.hook_points:
-            number = point.grid.layer
-            point.projection.register_forward_hook(lambda *_, n=number: ran.append(n))
-        return model
-
-    monkeypatch.setattr("savs.pipeline.extraction.model_run.load", load_and_watch)
-    said: list[str] = []
-    found = classify(saved, made.table, reporting=Reporting(said.append)).predictions
-    assert set(ran) == {0, 1}  # the pass ends at the projection of layer 2
-    assert any(line.startswith("loads and runs 3 of 6 decoder layers, up to") for line in said)
-    expected = evaluate(made.store, selection).predictions
-    assert_frame_equal(found.select(COMPARED), expected.select(COMPARED), abs_tol=1e-4)
-
-
-def replace_heads(selection: Selection, heads: tuple[Head, ...]) -> Selection:
-    """Return a selection of other heads; only its heads can be used."""
-    zeros = (0.0,) * len(heads)
-    tasks = [replace(task, heads=heads, scores=zeros, margins=zeros) for task in selection.tasks]
-    return replace(selection, tasks=tuple(tasks))
 
 
 def test_probability_is_the_share_of_heads_that_vote_so(animals, made) -> None:

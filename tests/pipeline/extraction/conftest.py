@@ -19,6 +19,16 @@ def run(inputs, tiny_model, tmp_path):
     return go
 
 
+@pytest.fixture
+def weightless(monkeypatch):
+    """Return a function that lets no weights be loaded from then on."""
+
+    def load(*given):
+        raise AssertionError("the weights were loaded")
+
+    return lambda: monkeypatch.setattr("savs.pipeline.extraction.model_run.load", load)
+
+
 QUESTIONS = ("What is it?", "Is it the one that you saw before?", "Where?", "Why is it there?")
 
 

@@ -44,16 +44,6 @@ def test_a_store_of_all_heads_is_not_resumed_with_some(run, chosen) -> None:
         run("all", heads_from=chosen[2])
 
 
-@pytest.fixture
-def weightless(monkeypatch):
-    """Return a function that forbids to load weights from then on."""
-
-    def loaded(*args, **options):
-        raise AssertionError("the model was loaded")
-
-    return lambda: monkeypatch.setattr("savs.pipeline.extraction.model_run.load", loaded)
-
-
 def test_a_complete_store_is_compared_with_the_heads_that_are_asked_for(
     run, tmp_path, weightless
 ) -> None:

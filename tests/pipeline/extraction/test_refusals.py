@@ -4,6 +4,7 @@ import json
 import shutil
 from functools import partial
 
+import numpy as np
 import pytest
 from rounding import check_same_features
 from safetensors.torch import load_file, save_file
@@ -15,16 +16,6 @@ from savs.pipeline.running.progress import Reporting
 from savs.stores import StoreMismatchError, StoreWriteError, open_store
 
 pytestmark = pytest.mark.thorough
-
-
-@pytest.fixture
-def weightless(monkeypatch):
-    """Let no weights be loaded."""
-
-    def load(*given):
-        raise AssertionError("the weights were loaded")
-
-    return lambda: monkeypatch.setattr(model_run, "load", load)
 
 
 def test_the_folder_is_looked_at_first(run, weightless, tmp_path):
@@ -55,7 +46,8 @@ def test_missing_media_and_unknown_models_leave_no_folder(run, inputs, weightles
 
 
 def test_other_settings_are_refused(run, tiny_model, inputs, weightless):
-    run()
+    store = run().store
+    before = store.features("test", raw=True)
     weightless()
     with pytest.raises(StoreMismatchError, match=r"processor\.max_pixels: None in the store, 9999"):
         run(max_pixels=9999)
@@ -66,6 +58,8 @@ def test_other_settings_are_refused(run, tiny_model, inputs, weightless):
     rows = [{"image": f"images/test{i}.png", "question": "?", "label": "b"} for i in range(5)]
     with pytest.raises(StoreMismatchError, match="its 5 test examples are not the first"):
         run(test=inputs.rows("test.jsonl", rows))
+    after = open_store(store.path).features("test", raw=True)
+    np.testing.assert_array_equal(after, before)
 
 
 def test_nothing_left_to_do_loads_nothing(run, weightless):

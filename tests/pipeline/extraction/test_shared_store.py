@@ -1,14 +1,13 @@
-"""Several processes with the same command write one store."""
+"""Several processes with the same command write one store, and leave each other shards."""
 
 import threading
 
 import pytest
 from rounding import check_same_features
 
+from savs.pipeline.extraction.engine import AHEAD, Engine
 from savs.pipeline.running.progress import Reporting
-from savs.stores import (
-    open_store,
-)
+from savs.stores import open_store
 from savs.stores.write.writer import OpenShards
 
 
@@ -49,3 +48,37 @@ def test_more_ranks_than_shards_are_told(run, monkeypatch):
     assert done.rows == 6 + 5
     assert "9 ranks share 4 shards: some will have nothing to do; start fewer" in "\n".join(said)
     assert {run["ranks"] for run in done.store.manifest.runs} == {9}
+
+
+@pytest.fixture
+def ahead(monkeypatch):
+    """Return how many shards were claimed and not begun by the model, whenever it began a job."""
+    claimed, begun, found = [], set(), []
+    claim, run_job = OpenShards.claimed, Engine._run_job
+
+    def claiming(self):
+        for spec in claim(self):
+            claimed.append(spec.name)
+            yield spec
+
+    def running(self, job, done):
+        found.append(len(claimed) - len(begun))
+        begun.update(
+            owner.spec.name for r in job.requests for owner in self._owners.get(r.number, ())
+        )
+        run_job(self, job, done)
+
+    monkeypatch.setattr(OpenShards, "claimed", claiming)
+    monkeypatch.setattr(Engine, "_run_job", running)
+    return found
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.thorough)])
+def test_workers_do_not_claim_all_that_they_could_prepare(inputs, run, ahead, workers) -> None:
+    train, test = inputs.few_shots(train=4, test=20)
+    given = {"train": train, "test": test, "model": "demo", "shard_rows": 2, "batch_size": 2}
+    done = run(**given, workers=workers)
+    assert done.rows == 24
+    assert done.store.missing() == []
+    assert len(ahead) == 12
+    assert max(ahead) <= AHEAD + 1

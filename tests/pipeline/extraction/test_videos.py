@@ -1,7 +1,6 @@
 """A video is put to a model as its frames, at the place of its mark."""
 
 import io
-import json
 
 import numpy as np
 import pytest
@@ -80,29 +79,6 @@ def test_videos_are_in_the_identity_of_a_store_only_where_there_are_some(
     processor("clips", clips, video_frames=8, video="native")  # what it had by default
     with pytest.raises(StoreMismatchError, match=r"processor\.video_frames: 8 in the store, 4 now"):
         processor("clips", clips, video_frames=4)
-
-
-@pytest.mark.parametrize("limit", ["min_pixels", "max_pixels"])
-def test_pixel_limits_are_in_the_identity_of_a_store(inputs, tiny_model, tmp_path, limit):
-    train, test = inputs.few_shots(2, 2)
-
-    def run(**limits):
-        model = str(tiny_model("qwen2_vl"))
-        done = extract("general", train=train, test=test, model=model, out=tmp_path / "s", **limits)
-        return done.store
-
-    store = run(**{limit: 28 * 28})
-    other = "max_pixels" if limit == "min_pixels" else "min_pixels"
-    facts = store.manifest.identity.processor
-    assert (facts[limit], facts[other]) == (784, None)
-    assert json.loads((tmp_path / "s/store.json").read_text())["identity"]["processor"] == facts
-    for limits in ({}, {limit: 785}):
-        now = limits.get(limit)
-        with pytest.raises(
-            StoreMismatchError, match=rf"processor\.{limit}: 784 in the store, {now} now"
-        ):
-            run(**limits)
-    assert run(**{limit: 784}).features("test").shape == store.features("test").shape
 
 
 def test_a_thumbnail_of_a_video_is_the_first_frame_that_the_model_reads(

@@ -47,16 +47,6 @@ def test_stored_values_become_float32_exactly(bits, dtype: str, value: float) ->
     assert found[0] == value
 
 
-def test_shards_are_cut_from_the_start_and_the_last_is_shorter() -> None:
-    plan = make_plan({"train": planned("train", 5), "test": planned("test", 2)}, 2)
-    assert cuts(plan) == [
-        ("train-00000.h5", 0, 2),
-        ("train-00001.h5", 2, 4),
-        ("train-00002.h5", 4, 5),
-        ("test-00000.h5", 0, 2),
-    ]
-
-
 def test_a_shards_digest_covers_ids_contents_and_place() -> None:
     rows = [PlannedRow("x", "1"), PlannedRow("y", "2"), PlannedRow("z", "3")]
     segment = hashlib.sha256(b'[["x","1"],["y","2"],["z","3"]]').hexdigest()

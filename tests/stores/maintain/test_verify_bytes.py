@@ -34,27 +34,20 @@ def changed(before: bytes, place: float, used: bool, by: int) -> bytes:
     return bytes(data)
 
 
-def check_shard(folder: Path, name: str, *change: float) -> None:
-    path = folder / name
-    before = path.read_bytes()
-    try:
-        path.write_bytes(changed(before, *change))
-        assert [(p.file, p.kind) for p in verify(folder).problems] == [(name, "damaged")]
-    finally:
-        path.write_bytes(before)
+@pytest.mark.parametrize("times", [25, pytest.param(100, marks=pytest.mark.thorough)])
+def test_any_changed_byte_of_a_shard_is_found(folder, times) -> None:
+    @settings(unhurried, max_examples=times)
+    @given(SHARDS, PLACE, USED, CHANGE)
+    def check(name, place, used, by) -> None:
+        path = folder / name
+        before = path.read_bytes()
+        try:
+            path.write_bytes(changed(before, place, used, by))
+            assert [(p.file, p.kind) for p in verify(folder).problems] == [(name, "damaged")]
+        finally:
+            path.write_bytes(before)
 
-
-@settings(unhurried, max_examples=25)
-@given(SHARDS, PLACE, USED, CHANGE)
-def test_any_changed_byte_of_a_shard_is_found(folder, name, place, used, by) -> None:
-    check_shard(folder, name, place, used, by)
-
-
-@pytest.mark.thorough
-@settings(unhurried, max_examples=100)
-@given(SHARDS, PLACE, USED, CHANGE)
-def test_any_changed_byte_of_a_shard_is_found_many_times(folder, name, place, used, by) -> None:
-    check_shard(folder, name, place, used, by)
+    check()
 
 
 def store_json_is_named(folder: Path) -> bool:

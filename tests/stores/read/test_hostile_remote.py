@@ -86,30 +86,23 @@ def serving(folder: Path) -> Iterator[Callable[[Answer], str]]:
     server.server_close()
 
 
-def honest(handler: Any, data: bytes, first: int, end: int) -> None:
-    handler.head(206, end - first, Content_Range=f"bytes {first}-{end - 1}/{len(data)}")
-    handler.wfile.write(data[first:end])
+def sending(change: Callable[[bytes], bytes], length_of: Callable[[int], int] = int) -> Answer:
+    """Send other bytes than those asked for, and say that they have another length."""
+
+    def send(handler: Any, data: bytes, first: int, end: int) -> None:
+        place = f"bytes {first}-{end - 1}/{len(data)}"
+        handler.head(206, length_of(end - first), Content_Range=place)
+        handler.wfile.write(change(data[first:end]))
+
+    return send
+
+
+honest = sending(bytes)
 
 
 def of_shards(answer: Answer) -> Answer:
     """Answer so for shards, and honestly for store.json."""
     return lambda handler, *rest: (answer if ".h5" in handler.path else honest)(handler, *rest)
-
-
-def other_bytes(handler: Any, data: bytes, first: int, end: int) -> None:
-    """Send bytes in another order, as if they were those asked for."""
-    handler.head(206, end - first, Content_Range=f"bytes {first}-{end - 1}/{len(data)}")
-    handler.wfile.write(data[first:end][::-1])
-
-
-def fewer_bytes(handler: Any, data: bytes, first: int, end: int) -> None:
-    handler.head(206, (end - first) // 2, Content_Range=f"bytes {first}-{end - 1}/{len(data)}")
-    handler.wfile.write(data[first : first + (end - first) // 2])
-
-
-def ended_early(handler: Any, data: bytes, first: int, end: int) -> None:
-    handler.head(206, end - first, Content_Range=f"bytes {first}-{end - 1}/{len(data)}")
-    handler.wfile.write(data[first : end - 1])
 
 
 def endless(handler: Any, data: bytes, first: int, end: int) -> None:
@@ -118,18 +111,20 @@ def endless(handler: Any, data: bytes, first: int, end: int) -> None:
         handler.wfile.write(b"a" * 65536)
 
 
-def nonsense(handler: Any, data: bytes, first: int, end: int) -> None:
-    handler.head(206, end - first, Content_Range="bytes x-y/z")
-    handler.wfile.write(b"\xff" * (end - first))
+LIES: dict[str, Answer] = {
+    "in another order": sending(lambda data: data[::-1]),
+    "fewer bytes": sending(lambda data: data[: len(data) // 2], lambda length: length // 2),
+    "ended early": sending(lambda data: data[:-1]),
+    "endless": endless,
+    "nonsense": lambda handler, data, first, end: (
+        handler.head(206, end - first, Content_Range="bytes x-y/z"),
+        handler.wfile.write(b"\xff" * (end - first)),
+    ),
+    "refused": lambda handler, data, first, end: handler.head(500, 0),
+}
 
 
-def refused(handler: Any, data: bytes, first: int, end: int) -> None:
-    handler.head(500, 0)
-
-
-@pytest.mark.parametrize(
-    "answer", [other_bytes, fewer_bytes, ended_early, endless, nonsense, refused]
-)
+@pytest.mark.parametrize("answer", LIES.values(), ids=LIES.keys())
 def test_a_lying_server_is_an_error_of_one_line(serving, answer: Answer) -> None:
     store = open_store(serving(of_shards(answer)))
     with pytest.raises((StoreCorruptError, StoreReadError)) as told:

@@ -1,3 +1,5 @@
+import os
+import shutil
 from pathlib import Path
 
 import h5py
@@ -20,14 +22,6 @@ def folder(tmp_path, toy) -> Path:
     return tmp_path / "store"
 
 
-def other_number(folder: Path, toy) -> None:
-    (folder / SHARD).write_bytes((folder / "train-00000.h5").read_bytes())
-
-
-def other_split(folder: Path, toy) -> None:
-    (folder / "test-00001.h5").rename(folder / SHARD)
-
-
 def other_model(folder: Path, toy) -> None:
     toy.write(folder.parent / "other", model="other")
     (folder.parent / "other" / SHARD).rename(folder / SHARD)
@@ -45,22 +39,6 @@ def make_folder(folder: Path, toy) -> None:
     (folder / SHARD).mkdir()
 
 
-def truncate(folder: Path, toy) -> None:
-    (folder / SHARD).write_bytes((folder / SHARD).read_bytes()[:-1])
-
-
-def no_identity(folder: Path, toy) -> None:
-    rewrite(folder / SHARD, lambda table: table["attributes"].pop("identity"))
-
-
-def next_format(folder: Path, toy) -> None:
-    rewrite(folder / SHARD, lambda table: table["attributes"].update(format=2))
-
-
-def longer(folder: Path, toy) -> None:
-    (folder / SHARD).write_bytes((folder / SHARD).read_bytes() + b"\0")
-
-
 def plain_hdf5(folder: Path, toy) -> None:
     with h5py.File(folder / SHARD, "w") as file:
         file["layers/00002"] = np.zeros((3, 2, 4), np.float32)
@@ -73,15 +51,33 @@ SHARDS = {
     ),
     "empty": (lambda folder, toy: (folder / SHARD).write_bytes(b""), "does not end with the index"),
     "folder": (make_folder, "is a folder, expected a file"),
-    "truncated": (truncate, r"does not end with the index of a shard: it is truncated"),
-    "longer": (longer, r"does not end with the index of a shard: .*too long"),
+    "truncated": (
+        lambda folder, _: os.truncate(path := folder / SHARD, path.stat().st_size - 1),
+        r"does not end with the index of a shard: it is truncated",
+    ),
+    "longer": (
+        lambda folder, _: os.truncate(path := folder / SHARD, path.stat().st_size + 1),
+        r"does not end with the index of a shard: .*too long",
+    ),
     "HDF5 of others": (plain_hdf5, "not a shard of format 1"),
-    "another number": (other_number, "number is 0, expected 1"),
-    "another split": (other_split, "split is 'test', expected 'train'"),
+    "another number": (
+        lambda folder, _: shutil.copy(folder / "train-00000.h5", folder / SHARD),
+        "number is 0, expected 1",
+    ),
+    "another split": (
+        lambda folder, _: (folder / "test-00001.h5").rename(folder / SHARD),
+        "split is 'test', expected 'train'",
+    ),
     "another store": (other_model, "identity is "),
     "other examples": (other_examples, "plan is "),
-    "no identity": (no_identity, "identity is None"),
-    "another format": (next_format, "format is 2, expected 1"),
+    "no identity": (
+        lambda folder, _: rewrite(folder / SHARD, lambda t: t["attributes"].pop("identity")),
+        "identity is None",
+    ),
+    "another format": (
+        lambda folder, _: rewrite(folder / SHARD, lambda t: t["attributes"].update(format=2)),
+        "format is 2, expected 1",
+    ),
 }
 
 

@@ -133,38 +133,22 @@ def test_claims_alone_are_as_good_as_nothing(full, killed) -> None:
     assert slim(full, [(2, 1)], killed).manifest.sealed
 
 
-def test_an_interruption_behind_a_shard_leaves_nothing(tmp_path, full, monkeypatch) -> None:
-    write = FeatureWriter.write
-
-    def written(self, *given):
-        write(self, *given)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(FeatureWriter, "write", written)
-    with pytest.raises(KeyboardInterrupt):
-        slim(full, [(0, 0)], tmp_path / "slim")
-    assert not (tmp_path / "slim").exists()
-
-
-def test_an_interruption_behind_store_json_leaves_nothing(tmp_path, full, monkeypatch) -> None:
-    def written(*given):
-        write_manifest(*given)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(opening, "write_manifest", written)
-    with pytest.raises(KeyboardInterrupt):
-        slim(full, [(0, 0)], tmp_path / "slim")
-    assert not list((tmp_path / "slim").glob("*"))
-
-
-def test_an_interruption_behind_the_results_leaves_nothing(tmp_path, full) -> None:
-    out = tmp_path / "small"
+@pytest.mark.parametrize(
+    ("owner", "name"), [(opening, "write_manifest"), (FeatureWriter, "write"), (None, "results")]
+)
+def test_an_interruption_behind_what_it_wrote_leaves_nothing(
+    tmp_path, full, monkeypatch, owner, name
+) -> None:
+    out = tmp_path / "slim"
 
     def write_result_and_stop() -> None:
         with whole_result(out / "results/vote"):
             write_file(out / "results/vote/config.json", b"{}")
         raise KeyboardInterrupt
 
+    if owner is not None:
+        act = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *given: (act(*given), interrupted()))
     with pytest.raises(KeyboardInterrupt):
         slim(full, [(0, 0)], out, before_seal=write_result_and_stop)
     assert not out.exists()

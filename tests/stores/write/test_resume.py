@@ -99,11 +99,12 @@ def test_other_examples_are_refused_and_nothing_changes(tmp_path, toy, listing) 
     assert listing(tmp_path) == before
 
 
-def test_a_folder_with_shards_of_nobody_is_refused(tmp_path, toy) -> None:
-    (tmp_path / "old.h5").write_text("x")
-    with pytest.raises(StoreMismatchError, match=r"holds old\.h5 but no store\.json"):
+@pytest.mark.parametrize("name", ["old.h5", "holiday.jpg"])
+def test_a_folder_with_files_of_nobody_is_refused(tmp_path, toy, name) -> None:
+    (tmp_path / name).write_text("x")
+    with pytest.raises(StoreMismatchError, match=rf"holds {name} but no store\.json"):
         toy.write(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["old.h5"]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_a_shard_made_again_over_two_runs_gets_its_new_digest(tmp_path, toy) -> None:

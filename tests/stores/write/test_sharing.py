@@ -2,7 +2,9 @@
 
 import threading
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from sharing_writers import SHARDS, names, start
 import savs.foundation.files
 import savs.stores.write.opening
 from savs.stores import (
+    ShardSpec,
     StoreLockedError,
     StoreMismatchError,
     open_store,
@@ -22,6 +25,7 @@ from savs.stores.format.plan import StorePlan, make_plan
 from savs.stores.maintain.verify import verify
 from savs.stores.write import signs_of_life as signs
 from savs.stores.write import writer as working
+from savs.stores.write.writer import LONGEST, LOOK_EVERY_S, LOOKS, OpenShards
 
 
 def test_writers_share_the_shards(tmp_path, toy) -> None:
@@ -195,3 +199,19 @@ def test_where_two_begin_a_store_at_once_the_second_takes_the_plan_of_the_first(
         ):
             toy.write(tmp_path)
     assert {path.suffix for path in tmp_path.iterdir()} <= {".h5", ".json"}
+
+
+@pytest.mark.parametrize(
+    ("took_s", "wait_s"),
+    [(0.0, LOOK_EVERY_S), (0.5, LOOKS * 0.5), (600.0, LONGEST * LOOK_EVERY_S)],
+)
+def test_the_longer_a_look_takes_the_longer_is_the_wait(monkeypatch, took_s, wait_s):
+    slept: list[float] = []
+    times = count(0.0, took_s)
+    clock = SimpleNamespace(monotonic=lambda: next(times), sleep=slept.append)
+    monkeypatch.setattr(working, "time", clock)
+    shards = OpenShards([ShardSpec("train", 0, 0, 1, "")], None, bool, set, "store")
+    looks = iter([None, ShardSpec("train", 0, 0, 1, "")])
+    monkeypatch.setattr(shards, "_next", lambda: next(looks))
+    assert shards.wait()
+    assert 0.8 * wait_s <= slept[0] <= 1.2 * wait_s

@@ -1,7 +1,5 @@
 """The gate before a run in batches: by how many heads move, and whether that changes votes."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -124,27 +122,6 @@ def test_what_follows_from_the_check(model, monkeypatch):
     assert "going on anyhow" in warned.notes()[0]
 
 
-def test_sharing_is_decided_once_there_is_something_to_share():
-    batching = Batching(8, 99, True, "strict", True, "none moved", *UNSHARED)
-    assert recorded(batching.to_json(), RunOptions(), shared=True) is None
-    decided = replace(batching, sharing=Sharing("images", "none moved", 1))
-    assert recorded(decided.to_json(), RunOptions(), shared=True) == decided
-    assert recorded(decided.to_json(), RunOptions(reuse="off"), shared=True) is None
-
-
-def test_what_is_recorded_counts_unless_something_else_is_asked_for():
-    batching = Batching(8, 99, True, "strict", True, "none moved", *UNSHARED)
-    assert recorded(batching.to_json(), RunOptions(), shared=False) == batching
-    assert (
-        recorded(batching.to_json(), RunOptions(batch_size=8, batch_check="strict"), shared=False)
-        == batching
-    )
-    assert recorded(batching.to_json(), RunOptions(batch_size=4), shared=False) is None
-    assert recorded(batching.to_json(), RunOptions(batch_check="off"), shared=False) is None
-    assert recorded({}, RunOptions(), shared=False) is None
-    assert recorded({"batch_size": 8}, RunOptions(), shared=False) is None
-
-
 def test_each_prompt_runs_by_itself_once_for_batches_and_answers(model, monkeypatch):
     """Four alone and doubled, for both; a batch for each; four whole answers, alone and doubled."""
     made = []
@@ -157,3 +134,28 @@ def test_each_prompt_runs_by_itself_once_for_batches_and_answers(model, monkeypa
     assert found.equal
     assert found.answers_seen
     assert made == [1, 2] * 4 + [4] + [1] * 4 + [2] * 4 + [4]
+
+
+@pytest.mark.parametrize(
+    ("sharing", "options", "shared", "counts"),
+    [
+        (None, {}, False, True),
+        (None, {"batch_size": 8, "batch_check": "strict"}, False, True),
+        (None, {"batch_size": 4}, False, False),
+        (None, {"batch_check": "off"}, False, False),
+        (None, {}, True, False),  # there was nothing to share when it was decided
+        (Sharing("images", "none moved", 1), {}, True, True),
+        (Sharing("images", "none moved", 1), {"reuse": "off"}, True, False),
+    ],
+)
+def test_what_is_recorded_counts_unless_something_else_is_asked_for(
+    sharing, options, shared, counts
+):
+    batching = Batching(8, 99, True, "strict", True, "none moved", "auto", sharing)
+    found = recorded(batching.to_json(), RunOptions(**options), shared=shared)
+    assert found == (batching if counts else None)
+
+
+@pytest.mark.parametrize("facts", [{}, {"batch_size": 8}])
+def test_facts_that_say_too_little_do_not_count(facts):
+    assert recorded(facts, RunOptions(), shared=False) is None

@@ -1,5 +1,7 @@
 """The order of images and text after the chat template, for the templates of real checkpoints."""
 
+import re
+
 import chat_templates
 import numpy as np
 import pytest
@@ -241,14 +243,10 @@ def test_a_template_that_refuses_two_images_still_takes_one(encoder):
     loaded = encoder("llava_onevision", template + chat_templates.ONEVISION)
     assert image_places(loaded.processor).mark == "<image>"
     assert image_places(loaded.processor).describe().startswith("the chat template moves images")
-    assert order_of_text(text_of(loaded, prompt("TIT"))[0]) == ["one", "I", "three"]
+    (text,) = text_of(loaded, prompt("TIT"))
+    assert re.search("one (<image>)+ three", text)
     with pytest.raises(ValueError, match="one image at most"):
         loaded.encode([prompt("TITI")])
-
-
-def order_of_text(text):
-    found = text.replace("<image>", " I ").split()
-    return [p for n, p in enumerate(found) if p in ("one", "three", "I") and found[n - 1] != p]
 
 
 @pytest.mark.parametrize("family", EACH_FAMILY)

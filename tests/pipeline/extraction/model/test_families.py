@@ -10,8 +10,8 @@ import pytest
 import tiny_models
 import torch
 from oracle import likelihood
-from PIL import Image
 from tiny_models import BUILDERS, DUAL, HEAD_DIM, LIMITED, marked, taken
+from tiny_parts import picture
 
 from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
@@ -54,11 +54,6 @@ norms do (Gemma 3n: up to 1.1e-5, and 8e-15 with them in float64, too)."""
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation:DeprecationWarning"  # GLM-4V's processor
 )
-
-
-def picture(height, width, seed=0):
-    pixels = np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)
-    return Image.fromarray(pixels)
 
 
 TEXT = ("No image at all.",)

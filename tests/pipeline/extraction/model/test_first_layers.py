@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from tiny_models import BUILDERS, LIMITED, marked, taken
+from tiny_parts import picture
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.first_layers import (
@@ -25,11 +25,6 @@ own for each layer."""
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation:DeprecationWarning"  # GLM-4V's processor
 )
-
-
-def picture(height, width, seed=0):
-    pixels = np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)
-    return Image.fromarray(pixels)
 
 
 PROMPTS = (
@@ -124,11 +119,6 @@ def test_what_needs_all_layers_is_loaded_whole(tiny_model, given):
     encoder = load_encoder(options_of(folder))
     options = ModelOptions(model=str(folder), dtype="float32", **given)
     assert not can_end_early(options, encoder)
-
-
-def test_a_quantised_checkpoint_is_loaded_whole(tiny_model):
-    options = options_of(tiny_model("qwen3_vl"))
-    encoder = load_encoder(options)
-    assert can_end_early(options, encoder)
-    encoder.config.quantization_config = {"quant_method": "fp8"}
-    assert not can_end_early(options, encoder)
+    assert can_end_early(options_of(folder), encoder)
+    encoder.config.quantization_config = {"quant_method": "fp8"}  # of the checkpoint
+    assert not can_end_early(options_of(folder), encoder)

@@ -62,11 +62,6 @@ def test_a_whole_extraction_with_answers(options, inputs, tmp_path):
     assert set(done.store.manifest.identity.outputs["answers"]) == {"a", "b"}
 
 
-def test_without_code_and_template_the_model_is_refused(options):
-    with pytest.raises(ModelError, match=r"has no chat template.* --prompt-template"):
-        load_encoder(ModelOptions(model=options["model"]))
-
-
 TEMPLATES = {"chatml": CHATML, "vicuna": VICUNA, "mistral": MISTRAL, "idefics2": IDEFICS2}
 WRITTEN = {
     "chatml": ("ab", "<|im_end|>"),

@@ -77,45 +77,20 @@ def test_layers_that_are_not_loaded_need_no_room(tiny_model, dtype) -> None:
     assert find_placement(*given).max_memory.keys() == {0, 1}
 
 
+AUTO, ALL = {"device_map": "auto"}, "all of cuda:0, cuda:1"
+FEW = AUTO | {"max_memory": dict.fromkeys(range(3), 78 * GB)}
+FEW_TEXT = "cuda:0, cuda:1, cuda:2: one of them is too small for 140 GB"
+LARGE_TEXT = "cuda:0, cuda:1 and the CPU: 200 GB of weights do not fit the GPUs"
+OWN_MAP = {"model_kwargs": {"max_memory": {0: "9GB"}}}
 PLACES = {
     "one": ({}, 16, [80, 80], {"device_map": "cuda:0"}, "cuda:0, where 16 GB of weights fit"),
-    "few": (
-        {},
-        140,
-        [80] * 8,
-        {"device_map": "auto", "max_memory": dict.fromkeys(range(3), 78 * GB)},
-        "cuda:0, cuda:1, cuda:2: one of them is too small for 140 GB",
-    ),
-    "too large": (
-        {},
-        200,
-        [80, 80],
-        {"device_map": "auto"},
-        "cuda:0, cuda:1 and the CPU: 200 GB of weights do not fit the GPUs",
-    ),
+    "few": ({}, 140, [80] * 8, FEW, FEW_TEXT),
+    "too large": ({}, 200, [80, 80], AUTO, LARGE_TEXT),
     "none": ({}, 16, [], {"device_map": "cpu"}, "the CPU"),
-    "balanced": (
-        {"device": "balanced"},
-        16,
-        [80, 80],
-        {"device_map": "auto"},
-        "all of cuda:0, cuda:1",
-    ),
+    "balanced": ({"device": "balanced"}, 16, [80, 80], AUTO, ALL),
     "named": ({"device": "cuda:1"}, 16, [80, 80], {"device_map": "cuda:1"}, "cuda:1"),
-    "the user's own map": (
-        {"model_kwargs": {"max_memory": {0: "9GB"}}},
-        16,
-        [80, 80],
-        {"device_map": "auto"},
-        "all of cuda:0, cuda:1",
-    ),
-    "an index that does not say": (
-        {},
-        "much",
-        [80, 80],
-        {"device_map": "auto"},
-        "all of cuda:0, cuda:1",
-    ),
+    "the user's own map": (OWN_MAP, 16, [80, 80], AUTO, ALL),
+    "an index that does not say": ({}, "much", [80, 80], AUTO, ALL),
 }
 
 

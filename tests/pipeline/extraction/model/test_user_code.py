@@ -66,27 +66,17 @@ def test_other_code_is_another_identity(tiny_model, code) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "source", "message"),
     [
-        ("x = 1\n", r"has neither find_heads\(model\) nor to_inputs"),
-        ("1 / 0\n", r"fails when it runs: ZeroDivisionError"),
+        ("x = 1\n", None, r"has neither find_heads\(model\) nor to_inputs"),
+        ("1 / 0\n", None, r"fails when it runs: ZeroDivisionError"),
+        ("", "gone.py", r"gone\.py is no Python file"),
+        ("", "nobody", r"an entry point of the group savs\.models"),
     ],
 )
-def test_code_that_is_no_use_is_named(code, text, message) -> None:
+def test_code_that_is_no_use_or_not_there_is_named(code, text, source, message) -> None:
     with pytest.raises((ModelError, OwnCodeError), match=message):
-        load_own_code(code(text))
-
-
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        ("gone.py", r"gone\.py is no Python file"),
-        ("nobody", r"an entry point of the group savs\.models"),
-    ],
-)
-def test_code_that_is_not_there_is_named(source, message) -> None:
-    with pytest.raises((ModelError, OwnCodeError), match=message):
-        load_own_code(source)
+        load_own_code(source or code(text))
 
 
 def test_an_entry_point_is_code_too(monkeypatch) -> None:
