@@ -23,7 +23,7 @@ from PIL import Image
 
 from savs.datasets import MediaFolder
 from savs.pipeline import extract, load_model
-from savs.pipeline.extraction import run_extraction
+from savs.pipeline.extraction import model_run
 from savs.pipeline.extraction.checks.batch_equality import TOLERANCES, Check, distance, prove
 from savs.pipeline.extraction.checks.check_model import sample_prompts
 from savs.pipeline.extraction.model.attention_hooks import find_hook_points
@@ -153,7 +153,7 @@ def measure_speed(model: LoadedModel, photos: Path, **options: Any) -> tuple[flo
 
     with (
         patch.object(LoadedModel, "launch", launch_and_keep),
-        patch.object(run_extraction, "load", lambda *_: model),
+        patch.object(model_run, "load", lambda *_: model),
     ):
         _extract(photos, "speed", batch_check="off", **options)
     rows = [len(given[0]["input_ids"]) for _, given in passes]

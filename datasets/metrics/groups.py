@@ -33,6 +33,10 @@ def set_accuracy(
     ----------
     predictions
         One row per example with `correct`, `label`, `subtask`, `cluster` and the columns `by`.
+    classes
+        The classes of each subtask.
+    name
+        The metric's name.
     by
         Columns that define a set.
     rows
@@ -89,6 +93,10 @@ def group_metrics(predictions: pl.DataFrame, classes: Classes, of: str = "") -> 
     predictions
         One row per example with `correct`, `group`, `prompt`, `media`, `subtask`, `label` and
         `cluster`.
+    classes
+        The classes of each subtask.
+    of
+        Of what the metric is, for its name; nothing for all examples.
 
     Raises
     ------
@@ -124,6 +132,10 @@ def pair_metric(predictions: pl.DataFrame, classes: Classes, of: str = "") -> Un
     ----------
     predictions
         One row per example with `correct`, `group`, `subtask`, `label` and `cluster`.
+    classes
+        The classes of each subtask.
+    of
+        Of what the metric is, for its name; nothing for all examples.
     """
     return set_accuracy(
         predictions, classes, "both right" + (f", {of}" if of else ""), ["group"], 2
@@ -218,6 +230,8 @@ def order_metric(
     ----------
     predictions
         One row per example with `label`, `cluster`, `group`, `votes` and the columns `by`.
+    name, of
+        The metric's name, and of what it is; nothing for all examples.
     positive
         Label of the example that should score higher.
     by

@@ -36,6 +36,10 @@ def accuracy(predictions: pl.DataFrame, classes: Classes, name: str = "accuracy"
     ----------
     predictions
         One row per example with `label`, `correct`, `subtask` and `cluster`.
+    classes
+        The classes of each subtask.
+    name
+        The metric's name.
 
     Returns
     -------
@@ -52,6 +56,8 @@ def subtask_accuracies(predictions: pl.DataFrame, classes: Classes) -> list[Unit
     ----------
     predictions
         One row per example with `label`, `correct`, `subtask` and `cluster`.
+    classes
+        The classes of each subtask.
     """
     predictions = predictions.select("label", "correct", "subtask", "cluster")
     parts = predictions.group_by("subtask", maintain_order=True)
@@ -78,6 +84,10 @@ def balanced_accuracy(
     ----------
     predictions
         One row per example with `label`, `correct`, `subtask` and `cluster`.
+    classes
+        The classes of each subtask.
+    name
+        The metric's name.
 
     Returns
     -------

@@ -109,6 +109,10 @@ def ranking_metrics(
     ----------
     predictions
         One row per example with `label`, `correct`, `subtask`, `cluster` and `votes`.
+    classes
+        The classes of each subtask.
+    of
+        Of what the metric is, for its name; nothing for all examples.
     positive
         The class that is to be found.
 

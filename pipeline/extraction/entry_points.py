@@ -1,14 +1,12 @@
 """Stage 1 as functions: torch is imported when one of them is called."""
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from savs.datasets import Benchmark
 from savs.foundation.errors import ParameterError
-from savs.foundation.imports import install_command
-from savs.pipeline.errors import MissingExtraError
 from savs.pipeline.extraction.model.model_options import ModelKeywords, ModelOptions
+from savs.pipeline.extraction.requirements import require_extra
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE, RunKeywords, RunOptions
 from savs.pipeline.inputs.in_memory import files_of
 from savs.pipeline.inputs.input_options import InputKeywords, InputOptions
@@ -16,9 +14,6 @@ from savs.pipeline.inputs.plugins import choose_benchmark
 from savs.pipeline.running.options import sort_keywords
 from savs.pipeline.running.progress import SILENT, Reporting
 from savs.stores.files.addresses import find_place
-
-EXTRA_PACKAGES = ("torch", "transformers", "accelerate")
-
 
 if TYPE_CHECKING:
     from savs.pipeline.extraction.checks.check_model import Checkup
@@ -130,12 +125,3 @@ def check_model(
 
     (loading,) = sort_keywords("check_model", {**options, "model": model}, ModelOptions)
     return check_up(loading, batch_size)
-
-
-def require_extra() -> None:
-    """Raise MissingExtraError with the install command where stage 1 cannot run."""
-    missing = [name for name in EXTRA_PACKAGES if find_spec(name) is None]
-    if missing:
-        raise MissingExtraError(
-            f"extraction needs {', '.join(missing)}; install with: {install_command('extract')}"
-        )

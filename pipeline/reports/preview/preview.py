@@ -3,15 +3,14 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from savs.datasets import Benchmark, Example, MediaError, MediaFolder
 from savs.datasets.example import SPLIT, split_prompt
 from savs.datasets.media.videos import Visual, images_of
 from savs.foundation.errors import ParameterError
-from savs.pipeline.extraction.entry_points import require_extra
 from savs.pipeline.extraction.model.model_options import ModelOptions, ProcessorKeywords
-from savs.pipeline.extraction.model.pieces import Pieces
+from savs.pipeline.extraction.requirements import require_extra
 from savs.pipeline.inputs.input_options import InputKeywords, InputOptions
 from savs.pipeline.inputs.plugins import choose_benchmark
 from savs.pipeline.inputs.source import Source, Splits, temporary_fetching
@@ -27,6 +26,9 @@ from savs.pipeline.reports.preview.content import (
     Worded,
 )
 from savs.pipeline.running.options import sort_keywords
+
+if TYPE_CHECKING:
+    from savs.pipeline.extraction.model.pieces import Pieces
 
 
 class PreviewKeywords(InputKeywords, ProcessorKeywords, total=False):
@@ -108,7 +110,7 @@ def write_preview(
     return content
 
 
-Worder = Callable[[Pieces], Worded]
+Worder = Callable[["Pieces"], Worded]
 """A prompt with its images -> what the model reads; ValueError if the processor rejects it."""
 
 
