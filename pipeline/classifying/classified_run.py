@@ -81,7 +81,9 @@ class ClassifiedRun:
                     else:
                         record.write(path)
                 folder = results_folder(path, self.selection.readout)
-                if not (folder / CONFIG).exists():
+                # a saved selection is of one readout; several classifiers may have several
+                readouts = {type(task.fitted) for task in self.selection.tasks}
+                if len(readouts) == 1 and not (folder / CONFIG).exists():
                     save_selection(self.selection, folder)
 
             store = None if place.found is None else store_of(path, place.found)

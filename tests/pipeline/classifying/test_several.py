@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 
+import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 from typer.testing import CliRunner
@@ -13,6 +14,7 @@ from savs.pipeline.classifying.classifiers import combine
 from savs.pipeline.cli.app import app
 from savs.pipeline.cli.selections import name_classifiers
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.selection.selection import only_subtask
 
 pytestmark = pytest.mark.thorough
 
@@ -67,6 +69,19 @@ def of_heads(made, heads):
         if any(number == layer.layer for number, _ in heads)
     )
     return replace(selection, source=replace(selection.source, grid=grid))
+
+
+def test_classifiers_of_several_readouts_share_a_table(made, tmp_path) -> None:
+    folders = {readout: tmp_path / readout for readout in ("vote", "knn")}
+    for readout, folder in folders.items():
+        save_selection(only_subtask(select(made.store, readout=readout), "animal"), folder)
+    images, table = made.images[:2], tmp_path / "table.parquet"
+    classify(folders, images, out=table)
+    together = pl.read_parquet(table)
+    for readout, folder in folders.items():
+        alone = classify(folder, images).predictions
+        of_one = together.filter(pl.col("subtask").str.starts_with(readout))
+        assert of_one["prediction"].to_list() == alone["prediction"].to_list()
 
 
 def test_classifiers_of_other_models_cannot_share_a_pass(animals) -> None:
