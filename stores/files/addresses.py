@@ -1,18 +1,10 @@
 """Where a store is: in a folder, or at a URL that fsspec can read."""
 
-import asyncio
-import re
-import socket
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
-
-import aiohttp
 
 from savs.foundation.imports import install_command
-from savs.foundation.network import is_public
 from savs.stores.errors import StoreReadError
 
 BLOCK_BYTES = 2**16
@@ -52,7 +44,7 @@ def _options(url: str) -> dict[str, Any]:
         return {"use_listings_cache": False}  # other processes write there
     if scheme not in ("http", "https"):
         return {}
-    from savs.stores.files.addresses import web_options
+    from savs.stores.files.web import web_options
 
     return web_options()
 
@@ -77,60 +69,6 @@ def open_bytes(place: Any) -> Any:
         cache_type="blockcache",
         cache_options={"maxblocks": BLOCKS_KEPT},
     )
-
-
-CONNECT_S = READ_S = 20.0
-"""How long a server may take to answer, and be silent."""
-REQUEST_S = 120.0
-"""How long a request may take, redirects included."""
-_RANGE = re.compile(r"bytes=(\d+)-(\d+)")
-
-
-@cache
-def web_options() -> dict[str, Any]:
-    """Return the options of fsspec for http and https: one object, so that there is one client."""
-    trace = aiohttp.TraceConfig()
-    trace.on_request_redirect.append(_check_redirect)
-    limits = aiohttp.ClientTimeout(total=REQUEST_S, sock_connect=CONNECT_S, sock_read=READ_S)
-    return {
-        "client_kwargs": {
-            "timeout": limits,
-            "trace_configs": [trace],
-            "response_class": _BoundedResponse,
-        }
-    }
-
-
-class _BoundedResponse(aiohttp.ClientResponse):
-    """An answer of which no more is read than was asked for."""
-
-    async def read(self) -> bytes:
-        asked = _RANGE.fullmatch(self.request_info.headers.get("Range", ""))
-        if asked is None:
-            return await super().read()
-        most, data = int(asked[2]) - int(asked[1]) + 1, bytearray()
-        while piece := await self.content.readany():
-            data += piece
-            if len(data) > most:
-                self.close()
-                raise AnswerError(f"the server sent more than the {most:,} bytes asked for")
-        return bytes(data)
-
-
-async def _check_redirect(session: Any, context: Any, params: Any) -> None:
-    """Refuse a redirect from another host into a private network."""
-    del session, context
-    target = urljoin(str(params.url), params.response.headers.get("Location", ""))
-    parts = urlsplit(target)
-    host = parts.hostname or ""
-    if parts.scheme not in ("http", "https"):
-        raise AnswerError(f"the server leads to {target:.200}, expected http or https")
-    if host == params.url.host:
-        return
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    if not all(is_public(str(entry[4][0])) for entry in found):
-        raise AnswerError(f"the server leads to {host}, in a private network")
 
 
 class AnswerError(ValueError):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from savs.stores import StoreCorruptError, StoreReadError, open_store
-from savs.stores.files import addresses as web
+from savs.stores.files import web
 from savs.stores.files.addresses import find_place
 from savs.stores.files.raw_file import size_bytes
 from stores import make_store
