@@ -174,29 +174,10 @@ def read_labels(
     columns: Mapping[str, str] | None,
     split: str | None,
 ) -> Labelled:
-    """Read the examples that features are of.
+    """Read the examples that features are of; arguments and errors as in `import_features`.
 
-    Rows are matched by `id` where both files have it, else by their order.
-
-    Parameters
-    ----------
-    features
-        The features.
-    labels
-        A JSON Lines, JSON, CSV or Parquet file with the fields of `general`, of which only `label`
-        is required, and `split`. None for the other columns of a Parquet file of features. Rows of
-        the split `classes` are texts of their label, which stands for a question that is not given.
-    columns
-        Field of `general` -> its column.
-    split
-        That of all rows, in place of the field.
-
-    Raises
-    ------
-    ImportFileError
-        The files have other rows or ids, or there are no labels.
-    DatasetError
-        The labels cannot be read, a row is malformed, or a split is unknown.
+    Rows are matched by `id` where both files have it, else by their order. Rows of the split
+    `classes` are texts of their label, which stands for a question that is not given.
     """
     rows = _own_rows(features) if labels is None else read_rows(labels)
     benchmark = _benchmark(rows, columns)

@@ -216,16 +216,8 @@ def require_same_prompt(
 ) -> list[str]:
     """Return a note for each subtask whose examples have another prompt than in training.
 
-    Subtasks whose training examples have several prompts are not compared.
-
-    Parameters
-    ----------
-    selection
-        The classifier.
-    examples
-        What it is put to: columns `id`, `subtask`, `prompt` and `media`.
-    is_allowed
-        Whether other prompts are only noted.
+    `examples` have the columns `id`, `subtask`, `prompt` and `media`. Subtasks whose training
+    examples have several prompts are not compared.
 
     Raises
     ------
@@ -233,12 +225,12 @@ def require_same_prompt(
         An example has another prompt, or another number of media, and that is not allowed.
     """
     media = pl.col("media").list.len()
-    asked = examples.lazy().select("id", "subtask", "prompt", media).collect()
-    found = [
-        _other_prompts(task, asked.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask))))
+    prompts = examples.lazy().select("id", "subtask", "prompt", media).collect()
+    remarks = [
+        _other_prompts(task, prompts.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask))))
         for task in selection.tasks
     ]
-    notes = [note for note in found if note]
+    notes = [note for note in remarks if note]
     if notes and not is_allowed:
         raise SelectionError(
             f"{notes[0]}; heads that were chosen for one prompt may mean nothing for another: ask"

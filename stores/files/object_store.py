@@ -135,12 +135,8 @@ def object_names(place: Any) -> list[str]:
 def attempted(place: Any, act: Callable[[], T], before: Callable[[], None] = lambda: None) -> T:
     """Return what a request gives; one that fails is made again, some times.
 
-    `before` is called before each attempt; what it raises ends them.
-
-    Raises
-    ------
-    StoreWriteError
-        It fails each time, or the answer is one that no server may give.
+    `before` is called before each attempt; what it raises ends them. StoreWriteError where the
+    request fails each time, or the answer is one that no server may give.
     """
     pause_s = PAUSE_S
     for attempt in range(ATTEMPTS):

@@ -53,12 +53,7 @@ class RawFile:
     def fill(self, values: Array, offset: int) -> None:
         """Fill a C-contiguous array with the bytes from `offset` on.
 
-        Raises
-        ------
-        StoreReadError
-            The disk or the network refuses.
-        StoreCorruptError
-            The file ends before.
+        StoreReadError where the disk or the network refuses, StoreCorruptError at an early end.
         """
         if not values.nbytes:
             return
@@ -113,13 +108,7 @@ class RawFile:
 
 
 def size_bytes(path: Any) -> int | None:
-    """Return how large a file is, None where it is not there; a server that fails is an error.
-
-    Raises
-    ------
-    StoreReadError
-        The network fails.
-    """
+    """Return how large a file is, None where it is not there; a server that fails is an error."""
     if not is_remote(path):
         return path.stat().st_size if path.exists() else None
     try:

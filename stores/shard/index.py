@@ -88,22 +88,22 @@ class Index:
             It is missing, of another type or shape, or not within the file.
         """
         where = f"{self.where}:/{name}"
-        found = self.table.arrays.get(name)
-        if found is None:
+        entry = self.table.arrays.get(name)
+        if entry is None:
             raise StoreCorruptError(f"{where} is missing; {REPAIR}")
-        fits = len(found.shape) == len(shape) and all(
-            wanted in (None, length) for length, wanted in zip(found.shape, shape, strict=True)
+        fits = len(entry.shape) == len(shape) and all(
+            wanted in (None, length) for length, wanted in zip(entry.shape, shape, strict=True)
         )
-        if not fits or found.dtype not in dtypes:
+        if not fits or entry.dtype not in dtypes:
             wanted = ", ".join("any" if length is None else str(length) for length in shape)
             raise StoreCorruptError(
-                f"{where} holds {found.shape!s:.60} {found.dtype:.20}, expected [{wanted}]"
+                f"{where} holds {entry.shape!s:.60} {entry.dtype:.20}, expected [{wanted}]"
                 f" {' or '.join(dtypes)}; {REPAIR}"
             )
-        nbytes = math.prod(found.shape) * np.dtype(found.dtype).itemsize
-        if not (found.crc32 and found.offset + nbytes <= self.size_bytes):
+        nbytes = math.prod(entry.shape) * np.dtype(entry.dtype).itemsize
+        if not (entry.crc32 and entry.offset + nbytes <= self.size_bytes):
             raise StoreCorruptError(f"{where} is not within the file; {REPAIR}")
-        return found
+        return entry
 
 
 def write_index(attributes: Mapping[str, int | str], arrays: Mapping[str, Entry]) -> Array:
