@@ -49,7 +49,8 @@ def train_lora(
     from lora.options import LoraOptions
     from lora.training import train
 
-    from savs.pipeline.extraction.model.load import load
+    from savs.pipeline.extraction.model_run import ModelRun
+    from savs.pipeline.extraction.run_options import RunOptions
     from savs.pipeline.inputs.source import Source, make_fetching
 
     if out.exists():
@@ -72,7 +73,7 @@ def train_lora(
         examples = source.examples()
         for line in source.notes(examples):
             say(line)
-        train(load(model), source, examples["train"], options, out, say)
+        train(ModelRun(model, RunOptions()).load(), source, examples["train"], options, out, say)
     except SavsError as error:
         say(f"error: {error}")
         raise typer.Exit(1) from error

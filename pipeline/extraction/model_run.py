@@ -5,7 +5,8 @@ mistakes cost seconds: the processor, a few of the user's own prompts, labels as
 that is known of the model before it is loaded. Then weights, on devices that they fit; then how
 batches are made, tried on those prompts or as a store records it; then passes over shards.
 
-`extract`, `--dry-run`, `classify` and the estimator call this with examples and a sink.
+`extract`, `--dry-run`, `classify` and the estimator call this with examples and a sink;
+`load_model`, `check_model` and maps of attention need the model alone: `ModelRun.load`.
 """
 
 import time
@@ -199,6 +200,20 @@ class ModelRun:
         self.grid: tuple[LayerGrid, ...]
         """The heads of the last read."""
 
+    def load(self, last_layer: int | None = None) -> LoadedModel:
+        """Load the layers up to `last_layer`, or all, to where they fit.
+
+        Raises
+        ------
+        ModelError
+            See `load_model`.
+        """
+        placement = find_placement(self.options, self.encoder, self.rank, last_layer=last_layer)
+        self.reporting.say(f"loading {self.options.model} on {placement.text}")
+        if last_layer is None:
+            return load(self.options, self.encoder, placement)
+        return load(self.options, self.encoder, placement, last_layer=last_layer)
+
     def read(self, examples: RunExamples, sink: Sink, heads: ChosenHeads | None = None) -> Outcome:
         """Give a sink the features of all examples that it lacks: of chosen heads, or of all.
 
@@ -307,7 +322,7 @@ class ModelRun:
             sink.note("loading")
             self.whole = self._load_first_layers(prompts)
             if self.whole is None:
-                self.whole = self._load_layers(None)
+                self.whole = self.load()
                 self._say_layers(self.whole, "runs")
         sink.note("checking", device=str(self.whole.device))
         return self._limited(self.whole), self.whole
@@ -317,14 +332,6 @@ class ModelRun:
         if self.heads is None:
             return model
         return replace(model, hook_points=keep_heads(model.hook_points, self.heads.heads))
-
-    def _load_layers(self, last: int | None) -> LoadedModel:
-        """Load the layers up to `last`, or all, to where they fit."""
-        placement = find_placement(self.options, self.encoder, self.rank, last_layer=last)
-        self.reporting.say(f"loading {self.options.model} on {placement.text}")
-        if last is None:
-            return load(self.options, self.encoder, placement)
-        return load(self.options, self.encoder, placement, last_layer=last)
 
     def _load_first_layers(self, prompts: Sequence[Pieces]) -> LoadedModel | None:
         """Load no layer after the deepest chosen head, and try that on a prompt.
@@ -337,7 +344,7 @@ class ModelRun:
         if not can_end_early(self.options, self.encoder):
             return None
         try:
-            model = self._load_layers(self.heads.last_layer)
+            model = self.load(self.heads.last_layer)
             limited = self._limited(model)
             for prompt in prompts[:1]:
                 limited.read(limited.inputs([prompt]))

@@ -8,21 +8,20 @@ from savs.pipeline.extraction.model.attention_hooks import find_hook_points
 from savs.pipeline.extraction.model.dual_encoder import DualEncoder, output_point, scale_facts
 from savs.pipeline.extraction.model.first_layers import first_layers
 from savs.pipeline.extraction.model.identity import model_settings
-from savs.pipeline.extraction.model.load_encoder import explained, load_encoder
+from savs.pipeline.extraction.model.load_encoder import explained
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.placement import Placement, find_placement
+from savs.pipeline.extraction.model.placement import Placement
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.running.launchers import find_rank
 
 
 def load(
     options: ModelOptions,
-    encoder: PromptEncoder | None = None,
-    placement: Placement | None = None,
+    encoder: PromptEncoder,
+    placement: Placement,
     last_layer: int | None = None,
 ) -> LoadedModel:
-    """Load a checkpoint, see `load_model`; with what was made before of its `encoder`, and decided.
+    """Load the weights of a checkpoint whose processor is loaded; see `ModelRun.load`.
 
     With `last_layer`, where `can_end_early` says so, the decoder layers behind it are absent.
 
@@ -33,8 +32,6 @@ def load(
         template, or without heads; or `keep` for a model to which the mark is a token of its own.
     """
     name, keywords = str(options.model), dict(options.model_kwargs or {})
-    encoder = encoder or load_encoder(options)
-    placement = placement or find_placement(options, encoder, find_rank())
     with explained("model", name):
         kind = encoder.kind
         if last_layer is not None:
