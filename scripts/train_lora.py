@@ -16,8 +16,7 @@ import typer
 from savs.foundation.errors import SavsError
 from savs.pipeline.cli.options.fields import BenchmarkArgument, expand_options, resolve_benchmark
 from savs.pipeline.cli.output import print_line, say
-from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.requirements import require_extra
+from savs.pipeline.extraction.model.model_options import ModelOptions, require_extra
 from savs.pipeline.inputs.input_options import InputOptions
 
 app = typer.Typer(add_completion=False)

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from savs.datasets import Benchmark
 from savs.foundation.errors import ParameterError
-from savs.pipeline.extraction.model.model_options import ModelKeywords, ModelOptions
-from savs.pipeline.extraction.requirements import require_extra
+from savs.pipeline.extraction.model.model_options import ModelKeywords, ModelOptions, require_extra
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE, RunKeywords, RunOptions
 from savs.pipeline.inputs.in_memory import files_of
 from savs.pipeline.inputs.input_options import InputKeywords, InputOptions

@@ -27,11 +27,14 @@ from savs.datasets.media.media import MediaRules
 from savs.datasets.media.videos import videos_of
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.extraction.batches.feed import MediaOf, Planner, prompts_of
-from savs.pipeline.extraction.batches.plan import TokenCounter
+from savs.pipeline.extraction.batches.jobs import TokenCounter
 from savs.pipeline.extraction.batches.prepare import PrepareSettings
-from savs.pipeline.extraction.batches.transport import needs_files
-from savs.pipeline.extraction.batches.worker_process import WorkerSettings, start_server
-from savs.pipeline.extraction.batches.workers import count_workers
+from savs.pipeline.extraction.batches.workers import (
+    WorkerSettings,
+    count_workers,
+    needs_files,
+    start_server,
+)
 from savs.pipeline.extraction.checks.preflight import Batching, preflight, sample
 from savs.pipeline.extraction.checks.refusals import require_videos
 from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
@@ -42,12 +45,10 @@ from savs.pipeline.extraction.in_context import (
     draw_demonstrations,
     read_demonstrations,
 )
-from savs.pipeline.extraction.make_answers import answer_note, make_answers
-from savs.pipeline.extraction.model.answers import Answers
+from savs.pipeline.extraction.model.answers import Answers, answer_note, make_answers
 from savs.pipeline.extraction.model.first_layers import layer_count
 from savs.pipeline.extraction.model.identity import identity_before_loading
-from savs.pipeline.extraction.model.load import can_end_early, load
-from savs.pipeline.extraction.model.load_encoder import load_encoder
+from savs.pipeline.extraction.model.load import can_end_early, load, load_encoder
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pieces import Pieces, images_in
@@ -233,7 +234,12 @@ class ModelRun:
         tried = sample(self.encoder, examples.tried, examples.media)
         drawn = draw_demonstrations(self.run, examples.examples, examples.seed)
         answers = make_answers(
-            self.run, self.options, self.encoder, examples.examples, tried.prompts, drawn
+            self.run,
+            self.options,
+            self.encoder,
+            examples.examples,
+            tried.prompts,
+            demonstrated={} if drawn is None else drawn.facts(),
         )
         rows = [*chain.from_iterable(examples.new.values())]
         lines = [answer_note(answers, rows)] if answers else []

@@ -165,7 +165,7 @@ def load_views_model(config: SelectionConfig, options: Mapping[str, Any]) -> "Lo
         It is another model, or cannot be loaded.
     """
     from savs.pipeline.classifying.model_match import decoding_of, model_options, require_match
-    from savs.pipeline.extraction.requirements import require_extra
+    from savs.pipeline.extraction.model.model_options import require_extra
 
     require_extra()
     from savs.pipeline.extraction.model_run import ModelRun

@@ -5,8 +5,8 @@ import threading
 import pytest
 from PIL import Image
 
-from savs.pipeline.extraction.batches.plan import LEAST, MOST, TokenCounter
-from savs.pipeline.extraction.model.load_encoder import load_encoder
+from savs.pipeline.extraction.batches.jobs import LEAST, MOST, TokenCounter
+from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 
 SIZES = [(56, 56), (140, 84), (90, 200), (333, 61)]

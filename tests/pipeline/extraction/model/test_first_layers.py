@@ -14,8 +14,7 @@ from savs.pipeline.extraction.model.first_layers import (
     share_of_first_layers,
 )
 from savs.pipeline.extraction.model.identity import model_facts
-from savs.pipeline.extraction.model.load import can_end_early
-from savs.pipeline.extraction.model.load_encoder import load_encoder
+from savs.pipeline.extraction.model.load import can_end_early, load_encoder
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model_run import ModelRun

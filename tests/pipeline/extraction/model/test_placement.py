@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.load_encoder import load_encoder
+from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.placement import choose_gpus, find_placement, weight_bytes
 from savs.pipeline.extraction.model_run import ModelRun
