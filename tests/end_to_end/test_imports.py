@@ -102,7 +102,7 @@ def test_a_base_install_runs_all_of_stage_two(store, tmp_path):
         ("show", store),
         ("verify", store),
         ("report", store, "--out", tmp_path / "report.html"),
-        ("export", store, "--to", "parquet", "--out", tmp_path / "features"),
+        ("export", store, "--to", "parquet", "--out", tmp_path / "heads.parquet"),
     ]
     code = "from savs.pipeline.cli.main import main\n"
     for command in commands:
@@ -111,7 +111,7 @@ def test_a_base_install_runs_all_of_stage_two(store, tmp_path):
     done = base_install(code)
     ended = [line for line in done.stdout.splitlines() if line.startswith("ended ")]
     assert ended == [f"ended {name} 0" for name, *_ in commands], done.stderr
-    assert list((tmp_path / "features").rglob("*.parquet"))
+    assert (tmp_path / "heads.parquet").exists()
     assert (tmp_path / "report.html").exists()
 
 
