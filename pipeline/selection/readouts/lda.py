@@ -50,8 +50,6 @@ class FittedLda(MeanOfProbabilities):
     """`(heads, classes, d)` float32."""
     bias: Array
     """`(heads, classes)` float32."""
-    directions: Array = field(init=False, repr=False, compare=False)
-    """The weights, divided by the temperature."""
     offsets: Array = field(init=False, repr=False, compare=False)
     """The bias, divided by the temperature."""
 

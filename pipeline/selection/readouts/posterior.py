@@ -1,7 +1,7 @@
 """`posterior`: the mean over the chosen heads of each head's class probabilities."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -21,8 +21,6 @@ class FittedPosterior(MeanOfProbabilities):
     tau: ClassVar[float] = TAU
     centroids: Array
     """`(heads, classes, d)` float32."""
-    directions: Array = field(init=False, repr=False, compare=False)
-    """The centroids, normalised and divided by the temperature."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "directions", normalise(self.centroids) / np.float32(TAU))

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -159,17 +159,17 @@ def mean_probabilities(
                 yield total / np.float32(head + 1)
 
 
+@dataclass(frozen=True, slots=True)
 class MeanOfProbabilities:
     """A fit whose scores are `mean_probabilities`: those of the first heads come on the way."""
 
-    __slots__ = ()
     tau: ClassVar[float]
     """Temperature of the logits."""
     tie: ClassVar[float] = TIE
     """Logits that differ by at most this are tied; of such classes the first wins."""
-    directions: Array
+    directions: Array = field(init=False, repr=False, compare=False)
     """`(heads, classes, d)` float32, divided by the temperature."""
-    offsets: Array | None = None
+    offsets: Array | None = field(init=False, repr=False, compare=False, default=None)
     """`(heads, classes)` float32, likewise."""
 
     def scores(self, features: Array) -> ClassScores:
