@@ -1,7 +1,6 @@
 """The index that a shard ends in: what it says, what it refuses, that HDF5 says the same."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import h5py
@@ -17,6 +16,7 @@ from savs.stores import (
     open_store,
     open_writer,
 )
+from savs.stores.format.layout import EXAMPLE_COLUMNS
 from savs.stores.maintain.verify import verify
 from stores import columns, identity, planned
 
@@ -30,18 +30,27 @@ def store(tmp_path, toy) -> FeatureStore:
     return open_store(tmp_path / "store")
 
 
-def test_an_index_says_what_hdf5_says(store) -> None:
-    for path in store.path.glob("*.h5"):
+STORED = {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}
+
+
+@pytest.mark.parametrize("dtype", STORED)
+def test_an_index_says_what_hdf5_says(tmp_path, toy, dtype) -> None:
+    toy.dtype, toy.skip = dtype, {"train": {1: "no image"}}
+    toy.write(tmp_path)
+    for path in tmp_path.glob("*.h5"):
         table, data = index(path), path.read_bytes()
         with h5py.File(path) as file:
             assert file["index"][()].tobytes() == data[index_start(data) :]
             kept = {n: v.decode() if isinstance(v, bytes) else v for n, v in file.attrs.items()}
             assert table["attributes"] == kept
+            assert (kept["dtype"], file["layers/00002"].dtype) == (dtype, STORED[dtype])
+            assert file["layers/00002"].attrs["heads"].tolist() == [0, 1, 2]
+            assert set(file["examples"]) == set(EXAMPLE_COLUMNS)
             names: list[str] = []
             file.visititems(lambda n, m, to=names: to.append(n) if hasattr(m, "shape") else None)
             assert {*names} == {*table["arrays"], "index"}
-            for name, (offset, dtype, shape, _) in table["arrays"].items():
-                values = np.ndarray(shape, dtype, data, offset)
+            for name, (offset, kind, shape, _) in table["arrays"].items():
+                values = np.ndarray(shape, kind, data, offset)
                 np.testing.assert_array_equal(values, file[name][()], strict=True)
 
 
@@ -93,23 +102,24 @@ def test_a_crafted_index_is_refused(store, change, message) -> None:
         open_store(store.path).features("train")
 
 
-@pytest.mark.parametrize(
-    "text", [b"[" * 5000, b"[]", b"\xff\xff", b'{"attributes":[]}'], ids="abcd"
-)
-def test_an_index_of_another_text_is_refused(store, text) -> None:
-    path = store.path / SHARD
-    data = path.read_bytes()
-    path.write_bytes(data[: index_start(data)] + index_bytes(text))
-    with pytest.raises(StoreCorruptError, match=rf"{SHARD}.*is damaged"):
-        open_store(store.path).features("train")
+ENDS = {
+    **{str(text[:9]): (index_bytes(text), "is damaged") for text in (b"[" * 5000, b"[]")},
+    "no text": (index_bytes(b"\xff\xff"), "is damaged"),
+    "another text": (index_bytes(b'{"attributes":[]}'), "is damaged"),
+    **{
+        f"length {length}": (b"savs-index %08d 00000000\n" % length, "index")
+        for length in (0, 2**22 + 1, 99_999_999)
+    },
+}
 
 
-@pytest.mark.parametrize("length", [0, 2**22 + 1, 99_999_999])
-def test_an_index_of_a_false_length_is_refused(store, length) -> None:
+@pytest.mark.parametrize(("end", "message"), ENDS.values(), ids=ENDS.keys())
+def test_an_index_of_another_text_or_a_false_length_is_refused(store, end, message) -> None:
     path = store.path / SHARD
     data = path.read_bytes()
-    path.write_bytes(data[:-TRAILER_BYTES] + b"savs-index %08d 00000000\n" % length)
-    with pytest.raises(StoreCorruptError, match=r"index"):
+    kept = len(data) - TRAILER_BYTES if message == "index" else index_start(data)
+    path.write_bytes(data[:kept] + end)
+    with pytest.raises(StoreCorruptError, match=rf"{SHARD}.*{message}"):
         open_store(store.path).features("train")
 
 
@@ -161,10 +171,9 @@ def test_layers_of_some_size_begin_with_a_page(tmp_path) -> None:
 def test_a_shard_that_is_written_again_while_it_is_read_is_refused(tmp_path, toy) -> None:
     toy.skip = {"train": {1: "no image"}}
     toy.write(tmp_path)
-    store: FeatureStore = open_store(tmp_path)
+    store = open_store(tmp_path)
     assert store.examples("train").height == 4
     toy.skip = {}
-    (Path(tmp_path) / "other").mkdir()
     toy.write(tmp_path / "other")
     (tmp_path / "other" / "train-00000.h5").replace(tmp_path / "train-00000.h5")
     with pytest.raises(ValueError, match=r"train-00000\.h5 changed while it was read"):
