@@ -9,7 +9,7 @@ from savs.pipeline.extraction.model.load_encoder import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.reports.preview.content import IMAGE, TEXT, TOKEN, Run, Worded
+from savs.pipeline.reports.preview.preview import IMAGE, TEXT, TOKEN, Run, Worded
 
 IMAGE_IDS = ("image_token_id", "image_token_index", "video_token_id", "video_token_index")
 """Names of the tokens of image and video patches in configurations and processors."""
