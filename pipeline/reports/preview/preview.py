@@ -22,12 +22,11 @@ from savs.pipeline.running.options import sort_keywords
 
 if TYPE_CHECKING:
     from savs.pipeline.extraction.model.pieces import Pieces
+    from savs.pipeline.reports.preview.rendered_prompt import Worded
 
 
 SIDE_PX = 320
 """Largest width and height of an image on the page."""
-TEXT, TOKEN, IMAGE = "text", "token", "image"
-"""Kinds of a run of tokens: plain text, a control token, image tokens."""
 MOST_LABELS = 60
 """Most rows of the table of labels."""
 MOST_ABSENT = 10
@@ -39,37 +38,6 @@ Piece = str | Picture
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """Neighbouring tokens of one kind."""
-
-    kind: str
-    """`text`, `token` or `image`."""
-    text: str
-    """Their text; for image tokens, the text of one."""
-    count: int
-    """Number of tokens."""
-
-
-@dataclass(frozen=True, slots=True)
-class Worded:
-    """A prompt's final text, as the model reads it."""
-
-    runs: tuple[Run, ...]
-    is_joined: bool = False
-    """Whether the chat template alone would move its images, see `ImagePlaces`."""
-
-    @property
-    def tokens(self) -> int:
-        """Number of tokens."""
-        return sum(run.count for run in self.runs)
-
-    @property
-    def image_tokens(self) -> int:
-        """Number of image tokens."""
-        return sum(run.count for run in self.runs if run.kind == IMAGE)
-
-
-@dataclass(frozen=True, slots=True)
 class Shown:
     """One example."""
 
@@ -78,7 +46,7 @@ class Shown:
     """Its prompt."""
     skipped: str | None = None
     """Why it would be skipped."""
-    worded: Worded | None = None
+    worded: "Worded | None" = None
     """The rendered prompt, if a model was given."""
 
     @property
@@ -230,7 +198,7 @@ def write_preview(
     return content
 
 
-Worder = Callable[["Pieces"], Worded]
+Worder = Callable[["Pieces"], "Worded"]
 """A prompt with its images -> what the model reads; ValueError if the processor rejects it."""
 
 
