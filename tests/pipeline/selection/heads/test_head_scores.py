@@ -3,8 +3,7 @@ from itertools import product
 import numpy as np
 import oracle
 import pytest
-import readout_oracles
-from readout_oracles import draw
+from readout_cases import draw
 
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.heads import head_scores as scoring
@@ -56,10 +55,8 @@ def test_scores_equal_the_slow_method(name, labels, seed):
 def slow_score(head: np.ndarray, labels: list[int], name: str) -> int:
     """Return how many examples one head has right."""
     classes = max(labels) + 1
-    if name == "kfold":
-        parts = min(5, min(map(labels.count, labels)))
-        return readout_oracles.k_fold_successes(head, labels, classes, parts)
-    return oracle.successes(head.astype(float).tolist(), labels, classes, name)
+    parts = min(5, min(map(labels.count, labels))) if name == "kfold" else name
+    return oracle.successes(head.astype(float).tolist(), labels, classes, parts)
 
 
 @pytest.mark.parametrize("table", [scoring.TABLE, 1], ids=["whole", "one example at a time"])

@@ -1,8 +1,8 @@
 """Neighbours that tie, and many of them; `test_readouts.py` has the formula."""
 
 import numpy as np
+import oracle as slowly
 import pytest
-import readout_oracles as slowly
 
 from savs.pipeline.selection.readouts.knn import KNN, NEIGHBOURS, SPARE, FittedKnn
 

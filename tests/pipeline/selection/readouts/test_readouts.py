@@ -1,10 +1,10 @@
 """Every readout against its formula, computed slowly; then the rules that are derived by hand."""
 
 import numpy as np
-import oracle
+import oracle as slowly
 import pytest
-import readout_oracles as slowly
-from readout_oracles import CASES, assert_choices, draw, unit
+from oracle import unit
+from readout_cases import CASES, Case, assert_choices, draw
 
 from savs.pipeline.selection.readouts import READOUTS
 from savs.pipeline.selection.readouts.calm import CALM, FittedCalm
@@ -66,15 +66,15 @@ def test_probabilities_and_choices_equal_the_formula(name, make):
 
 def slow_votes(train, labels, classes, test):
     """Return each example's class and its votes, by the slow method."""
-    slow = oracle.vote(train.astype(float).tolist(), labels, classes, test.astype(float).tolist())
+    slow = slowly.vote(train.astype(float).tolist(), labels, classes, test.astype(float).tolist())
     return [(choice, [votes.get(c, 0) for c in range(classes)]) for choice, votes in slow]
 
 
-def integers() -> slowly.Case:
+def integers() -> Case:
     """Return small integers: in most heads several classes have the same cosine."""
     rng = np.random.default_rng(1)
     train, test = (rng.integers(-1, 2, size=(5, n, 4)).astype(np.float32) for n in (12, 60))
-    return slowly.Case(train, np.array([0, 1, 2, 3] * 3), test, (4,) * 5)
+    return Case(train, np.array([0, 1, 2, 3] * 3), test, (4,) * 5)
 
 
 @pytest.mark.parametrize("make", [*CASES.values(), integers], ids=[*CASES, "integers"])

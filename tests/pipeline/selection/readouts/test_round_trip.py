@@ -1,8 +1,8 @@
 """Every readout on whole stores: saved, loaded, evaluated, at chance on noise."""
 
 import numpy as np
+import oracle as slowly
 import pytest
-import readout_oracles as slowly
 from polars.testing import assert_frame_equal
 
 from savs.pipeline import evaluate, load_selection, save_selection, select
