@@ -31,7 +31,7 @@ from extraction_bench.questions import (
     write_questions,
 )
 
-from savs.pipeline.extraction.batches.worker_process import MALLOC
+from savs.pipeline.extraction.batches.workers import MALLOC
 
 PAIRS = 2
 """Runs of each kind whose best is compared."""

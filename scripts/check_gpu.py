@@ -24,10 +24,10 @@ from PIL import Image
 from savs.datasets import MediaFolder
 from savs.pipeline import extract, load_model
 from savs.pipeline.extraction import model_run
+from savs.pipeline.extraction.check_model import sample_prompts
 from savs.pipeline.extraction.checks.batch_equality import TOLERANCES, Check, distance, prove
-from savs.pipeline.extraction.checks.check_model import sample_prompts
 from savs.pipeline.extraction.model.attention_hooks import find_hook_points
-from savs.pipeline.extraction.model.load_encoder import load_encoder
+from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pieces import PIXELS

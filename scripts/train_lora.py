@@ -16,8 +16,7 @@ import typer
 from savs.foundation.errors import SavsError
 from savs.pipeline.cli.options.fields import BenchmarkArgument, expand_options, resolve_benchmark
 from savs.pipeline.cli.output import print_line, say
-from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.requirements import require_extra
+from savs.pipeline.extraction.model.model_options import ModelOptions, require_extra
 from savs.pipeline.inputs.input_options import InputOptions
 
 app = typer.Typer(add_completion=False)
@@ -49,7 +48,8 @@ def train_lora(
     from lora.options import LoraOptions
     from lora.training import train
 
-    from savs.pipeline.extraction.model.load import load
+    from savs.pipeline.extraction.model_run import ModelRun
+    from savs.pipeline.extraction.run_options import RunOptions
     from savs.pipeline.inputs.source import Source, make_fetching
 
     if out.exists():
@@ -72,7 +72,7 @@ def train_lora(
         examples = source.examples()
         for line in source.notes(examples):
             say(line)
-        train(load(model), source, examples["train"], options, out, say)
+        train(ModelRun(model, RunOptions()).load(), source, examples["train"], options, out, say)
     except SavsError as error:
         say(f"error: {error}")
         raise typer.Exit(1) from error

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from savs.foundation.errors import ParameterError
-from savs.pipeline.extraction.model.model_options import PlacingKeywords
-from savs.pipeline.extraction.requirements import require_extra
+from savs.pipeline.extraction.model.model_options import PlacingKeywords, require_extra
 from savs.pipeline.extraction.run_options import BatchKeywords, RunOptions
 from savs.pipeline.inputs.input_options import InputOptions, NewImageKeywords
 from savs.pipeline.running.launchers import find_rank

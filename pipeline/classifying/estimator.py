@@ -22,8 +22,7 @@ from savs.pipeline.classifying.feature_cache import FeatureCache, ImageHeads, fe
 from savs.pipeline.classifying.heads_classifier import probabilities
 from savs.pipeline.classifying.model_match import decoding_of, model_options, require_match
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions
-from savs.pipeline.extraction.requirements import require_extra
+from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions, require_extra
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.readouts import ClassScores, Readout

@@ -11,8 +11,7 @@ from savs.pipeline.extraction.batches.assembly import Assembly, find_faults
 from savs.pipeline.extraction.batches.feed import PlannedWindow, Planner, ahead
 from savs.pipeline.extraction.batches.jobs import Done, Job, Refused
 from savs.pipeline.extraction.batches.prepare import prepare
-from savs.pipeline.extraction.batches.worker_process import WorkerSettings
-from savs.pipeline.extraction.batches.workers import prepared_jobs
+from savs.pipeline.extraction.batches.workers import WorkerSettings, prepared_jobs
 from savs.pipeline.extraction.checks.sharing import PREFIXES, Sharing
 from savs.pipeline.extraction.forward import Forward, Started
 from savs.pipeline.extraction.in_context import Demonstrations

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from savs.datasets import Benchmark
 from savs.foundation.errors import ParameterError
-from savs.pipeline.extraction.model.model_options import ModelKeywords, ModelOptions
-from savs.pipeline.extraction.requirements import require_extra
+from savs.pipeline.extraction.model.model_options import ModelKeywords, ModelOptions, require_extra
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE, RunKeywords, RunOptions
 from savs.pipeline.inputs.in_memory import files_of
 from savs.pipeline.inputs.input_options import InputKeywords, InputOptions
@@ -16,7 +15,7 @@ from savs.pipeline.running.progress import SILENT, Reporting
 from savs.stores.files.addresses import find_place
 
 if TYPE_CHECKING:
-    from savs.pipeline.extraction.checks.check_model import Checkup
+    from savs.pipeline.extraction.check_model import Checkup
     from savs.pipeline.extraction.model.loaded_model import LoadedModel
     from savs.pipeline.extraction.run_extraction import Extraction
 
@@ -91,10 +90,10 @@ def load_model(model: str | Path, **options: Unpack[ModelKeywords]) -> "LoadedMo
         Not found, no model with a language decoder, without a chat template, or without heads.
     """
     require_extra()
-    from savs.pipeline.extraction.model.load import load
+    from savs.pipeline.extraction.model_run import ModelRun
 
     (loading,) = sort_keywords("load_model", {**options, "model": model}, ModelOptions)
-    return load(loading)
+    return ModelRun(loading, RunOptions()).load()
 
 
 def check_model(
@@ -121,7 +120,7 @@ def check_model(
     if batch_size < 2:
         raise ParameterError(f"batch_size is {batch_size}, expected at least 2")
     require_extra()
-    from savs.pipeline.extraction.checks.check_model import check_up
+    from savs.pipeline.extraction.check_model import check_up
 
     (loading,) = sort_keywords("check_model", {**options, "model": model}, ModelOptions)
     return check_up(loading, batch_size)

@@ -10,11 +10,10 @@ from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused
 from savs.pipeline.extraction.in_context import NO_CONTEXT, Demonstrations, alike
 from savs.pipeline.extraction.model.answers import ICL, Answers, Asked
+from savs.pipeline.extraction.model.devices import is_out_of_memory
 from savs.pipeline.extraction.model.loaded_model import Launched, LoadedModel
-from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
-from savs.pipeline.extraction.model.pieces import PIXELS
+from savs.pipeline.extraction.model.pieces import GRID, PIXELS
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
-from savs.pipeline.extraction.model.shared_inputs import GRID
 from savs.pipeline.extraction.shared_forward import SharedForward, take
 
 RECOVERY = 64

@@ -21,6 +21,7 @@ from savs.pipeline.extraction.batches.prepare import pieces_of
 from savs.pipeline.extraction.checks.batch_equality import NATS
 from savs.pipeline.extraction.model.answers import Answers, Asked
 from savs.pipeline.extraction.model.caches import behind, widened
+from savs.pipeline.extraction.model.devices import is_out_of_memory
 from savs.pipeline.extraction.model.label_likelihood import (
     IDS,
     MASK,
@@ -30,7 +31,6 @@ from savs.pipeline.extraction.model.label_likelihood import (
     positions_and_next,
 )
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
 from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.source import Splits

@@ -5,7 +5,8 @@ mistakes cost seconds: the processor, a few of the user's own prompts, labels as
 that is known of the model before it is loaded. Then weights, on devices that they fit; then how
 batches are made, tried on those prompts or as a store records it; then passes over shards.
 
-`extract`, `--dry-run`, `classify` and the estimator call this with examples and a sink.
+`extract`, `--dry-run`, `classify` and the estimator call this with examples and a sink;
+`load_model`, `check_model` and maps of attention need the model alone: `ModelRun.load`.
 """
 
 import time
@@ -26,11 +27,14 @@ from savs.datasets.media.media import MediaRules
 from savs.datasets.media.videos import videos_of
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.extraction.batches.feed import MediaOf, Planner, prompts_of
-from savs.pipeline.extraction.batches.plan import TokenCounter
+from savs.pipeline.extraction.batches.jobs import TokenCounter
 from savs.pipeline.extraction.batches.prepare import PrepareSettings
-from savs.pipeline.extraction.batches.transport import needs_files
-from savs.pipeline.extraction.batches.worker_process import WorkerSettings, start_server
-from savs.pipeline.extraction.batches.workers import count_workers
+from savs.pipeline.extraction.batches.workers import (
+    WorkerSettings,
+    count_workers,
+    needs_files,
+    start_server,
+)
 from savs.pipeline.extraction.checks.preflight import Batching, preflight, sample
 from savs.pipeline.extraction.checks.refusals import require_videos
 from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
@@ -41,12 +45,10 @@ from savs.pipeline.extraction.in_context import (
     draw_demonstrations,
     read_demonstrations,
 )
-from savs.pipeline.extraction.make_answers import answer_note, make_answers
-from savs.pipeline.extraction.model.answers import Answers
+from savs.pipeline.extraction.model.answers import Answers, answer_note, make_answers
 from savs.pipeline.extraction.model.first_layers import layer_count
 from savs.pipeline.extraction.model.identity import identity_before_loading
-from savs.pipeline.extraction.model.load import can_end_early, load
-from savs.pipeline.extraction.model.load_encoder import load_encoder
+from savs.pipeline.extraction.model.load import can_end_early, load, load_encoder
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pieces import Pieces, images_in
@@ -199,6 +201,20 @@ class ModelRun:
         self.grid: tuple[LayerGrid, ...]
         """The heads of the last read."""
 
+    def load(self, last_layer: int | None = None) -> LoadedModel:
+        """Load the layers up to `last_layer`, or all, to where they fit.
+
+        Raises
+        ------
+        ModelError
+            See `load_model`.
+        """
+        placement = find_placement(self.options, self.encoder, self.rank, last_layer=last_layer)
+        self.reporting.say(f"loading {self.options.model} on {placement.text}")
+        if last_layer is None:
+            return load(self.options, self.encoder, placement)
+        return load(self.options, self.encoder, placement, last_layer=last_layer)
+
     def read(self, examples: RunExamples, sink: Sink, heads: ChosenHeads | None = None) -> Outcome:
         """Give a sink the features of all examples that it lacks: of chosen heads, or of all.
 
@@ -218,7 +234,12 @@ class ModelRun:
         tried = sample(self.encoder, examples.tried, examples.media)
         drawn = draw_demonstrations(self.run, examples.examples, examples.seed)
         answers = make_answers(
-            self.run, self.options, self.encoder, examples.examples, tried.prompts, drawn
+            self.run,
+            self.options,
+            self.encoder,
+            examples.examples,
+            tried.prompts,
+            demonstrated={} if drawn is None else drawn.facts(),
         )
         rows = [*chain.from_iterable(examples.new.values())]
         lines = [answer_note(answers, rows)] if answers else []
@@ -307,7 +328,7 @@ class ModelRun:
             sink.note("loading")
             self.whole = self._load_first_layers(prompts)
             if self.whole is None:
-                self.whole = self._load_layers(None)
+                self.whole = self.load()
                 self._say_layers(self.whole, "runs")
         sink.note("checking", device=str(self.whole.device))
         return self._limited(self.whole), self.whole
@@ -317,14 +338,6 @@ class ModelRun:
         if self.heads is None:
             return model
         return replace(model, hook_points=keep_heads(model.hook_points, self.heads.heads))
-
-    def _load_layers(self, last: int | None) -> LoadedModel:
-        """Load the layers up to `last`, or all, to where they fit."""
-        placement = find_placement(self.options, self.encoder, self.rank, last_layer=last)
-        self.reporting.say(f"loading {self.options.model} on {placement.text}")
-        if last is None:
-            return load(self.options, self.encoder, placement)
-        return load(self.options, self.encoder, placement, last_layer=last)
 
     def _load_first_layers(self, prompts: Sequence[Pieces]) -> LoadedModel | None:
         """Load no layer after the deepest chosen head, and try that on a prompt.
@@ -337,7 +350,7 @@ class ModelRun:
         if not can_end_early(self.options, self.encoder):
             return None
         try:
-            model = self._load_layers(self.heads.last_layer)
+            model = self.load(self.heads.last_layer)
             limited = self._limited(model)
             for prompt in prompts[:1]:
                 limited.read(limited.inputs([prompt]))

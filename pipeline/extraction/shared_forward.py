@@ -18,11 +18,11 @@ from savs.pipeline.extraction.batches.jobs import ImageKey, Prepared
 from savs.pipeline.extraction.model.answers import ANSWERS, NOTHING, Asked
 from savs.pipeline.extraction.model.attention_hooks import collect_heads
 from savs.pipeline.extraction.model.caches import behind, image_positions, new_cache, widened
-from savs.pipeline.extraction.model.image_features import ImageFeatures
 from savs.pipeline.extraction.model.label_likelihood import in_pieces, padded, summed
 from savs.pipeline.extraction.model.loaded_model import NO_OUTPUTS, Launched, LoadedModel
+from savs.pipeline.extraction.model.pieces import GRID
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
-from savs.pipeline.extraction.model.shared_inputs import GRID
+from savs.pipeline.extraction.model.shared_images import ImageFeatures
 
 IMAGE_TOKENS = ("image_token_id", "image_token_index")
 """What configurations call the token that stands for a part of an image."""

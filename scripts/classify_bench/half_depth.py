@@ -11,10 +11,10 @@ from PIL import Image
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from savs.pipeline.demo import DEMO_MODEL
-from savs.pipeline.extraction.model.load import load
-from savs.pipeline.extraction.model.load_encoder import load_encoder
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model_run import ModelRun
+from savs.pipeline.extraction.run_options import RunOptions
 
 LAYERS, KEPT = 12, 6
 SIDE, BATCH, REPEATS = 224, 4, 7
@@ -44,8 +44,8 @@ def measure_depths(folder: Path) -> tuple[Depth, Depth]:
     torch.set_num_threads(1)
     _save_model(folder)
     options = ModelOptions(model=str(folder), dtype="float32", device="cpu")
-    whole = load(options)
-    half = load(options, load_encoder(options), last_layer=KEPT - 1)
+    run = ModelRun(options, RunOptions())
+    whole, half = run.load(), run.load(KEPT - 1)
     runs = {LAYERS: whole, KEPT: _up_to(half, KEPT - 1)}
     image = Image.effect_noise((SIDE, SIDE), 60).convert("RGB")
     inputs = whole.inputs([(image, "What is it?")] * BATCH)

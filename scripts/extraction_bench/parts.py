@@ -32,7 +32,7 @@ def prepare_alone(case: Case, work: Path) -> dict[str, Any]:
 
 @cache
 def _encoder() -> Any:
-    from savs.pipeline.extraction.model.load_encoder import load_encoder
+    from savs.pipeline.extraction.model.load import load_encoder
     from savs.pipeline.extraction.model.model_options import ModelOptions
 
     return load_encoder(ModelOptions(model="demo", max_pixels=PIXELS))
@@ -46,7 +46,7 @@ def _jobs(case: Case, work: Path, rows: int) -> tuple[Any, Any, list[Any]]:
     from savs.datasets.media.media import MediaRules
     from savs.pipeline.extraction.batches.assembly import Assembly
     from savs.pipeline.extraction.batches.feed import Planner
-    from savs.pipeline.extraction.batches.plan import BatchLimits, TokenCounter
+    from savs.pipeline.extraction.batches.jobs import BatchLimits, TokenCounter
     from savs.pipeline.extraction.batches.prepare import PrepareSettings
     from savs.pipeline.extraction.model.answers import NO_ANSWERS
     from savs.stores import ShardSpec

@@ -50,7 +50,7 @@ def build_model(folder: Path) -> None:
     """Save a random Qwen2-VL of 12 layers with the processor of the demo model."""
     import torch
 
-    from savs.pipeline.extraction.model.load_encoder import load_encoder
+    from savs.pipeline.extraction.model.load import load_encoder
     from savs.pipeline.extraction.model.model_options import ModelOptions
 
     encoder = load_encoder(ModelOptions(model="demo"))

@@ -17,13 +17,13 @@ from savs.datasets.benchmarks.shapes.scenes import CANVASES, draw, random_scene
 from savs.datasets.media.videos import Video
 from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.checks.batch_equality import prove
-from savs.pipeline.extraction.checks.check_model import (
+from savs.pipeline.extraction.check_model import (
     images_a_turn,
     pictures_of,
     sample_prompts,
     takes_text,
 )
+from savs.pipeline.extraction.checks.batch_equality import prove
 from savs.pipeline.extraction.checks.sharing import find_sharing
 from savs.pipeline.extraction.model.attention_hooks import find_hook_points
 from savs.pipeline.extraction.model.image_places import image_places

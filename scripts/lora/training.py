@@ -23,8 +23,8 @@ from lora.options import LoraOptions
 from savs.datasets import Example
 from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.batches.prepare import pieces_of
+from savs.pipeline.extraction.model.answers import label_tokens
 from savs.pipeline.extraction.model.label_likelihood import extended, padded, summed
-from savs.pipeline.extraction.model.label_tokens import label_tokens
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.pieces import Pieces, shape_of
 from savs.pipeline.inputs.source import Source

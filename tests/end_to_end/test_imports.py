@@ -4,10 +4,14 @@ import pkgutil
 import subprocess
 import sys
 import tomllib
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from savs.foundation.imports import install_command
 from savs.pipeline.cli.commands import COMMANDS
@@ -31,9 +35,30 @@ def modules() -> list[str]:
     return found
 
 
-def without_torch(code: str) -> subprocess.CompletedProcess[str]:
-    """Run code in a process in which torch and its kin cannot be imported."""
-    block = f"import sys; sys.modules.update(dict.fromkeys({TORCH}))\n"
+@cache
+def base_distributions() -> frozenset[str]:
+    """Return what `pip install savs` brings: its `dependencies`, and what these require."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names, waiting = {"savs"}, [Requirement(line) for line in project["dependencies"]]
+    while waiting:
+        requirement = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        if name not in names and (requirement.marker is None or requirement.marker.evaluate()):
+            names.add(name)
+            waiting += map(Requirement, metadata.requires(name) or [])
+    return frozenset(names)
+
+
+def base_install(code: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a process that can import only what `pip install savs` brings."""
+    hidden = [
+        module
+        for module, distributions in metadata.packages_distributions().items()
+        if not base_distributions() & {canonicalize_name(name) for name in distributions}
+    ]
+    assert {"torch", "transformers", "aiohttp", "fsspec", "s3fs", "pandas", "pytest"} <= {*hidden}
+    assert not {"numpy", "h5py", "PIL", "sklearn", "typer", "savs"} & {*hidden}
+    block = f"import sys; sys.modules.update(dict.fromkeys({hidden}))\n"
     return subprocess.run(
         [sys.executable, "-P", "-c", block + code], capture_output=True, text=True, check=False
     )
@@ -70,21 +95,28 @@ def store(tmp_path) -> Path:
     return tmp_path / "s"
 
 
-def test_stage_two_runs_where_torch_is_not_installed(store):
+def test_a_base_install_runs_all_of_stage_two(store, tmp_path):
+    commands = [
+        ("select", store),
+        ("evaluate", store),
+        ("show", store),
+        ("verify", store),
+        ("report", store, "--out", tmp_path / "report.html"),
+        ("export", store, "--to", "parquet", "--out", tmp_path / "heads.parquet"),
+    ]
     code = "from savs.pipeline.cli.main import main\n"
-    for command in ("select", "evaluate", "show"):
-        code += f"sys.argv = {['savs', command, str(store)]}\ntry: main()\n"
-        code += "except SystemExit as end: print('code', end.code)\n"
-    done = without_torch(code)
-    assert done.returncode == 0, done.stderr
-    codes = [line for line in done.stdout.splitlines() if line.startswith("code ")]
-    assert set(codes) <= {"code 0", "code None"}, done.stderr
-    assert len(codes) == 3
-    assert done.stdout.count("\n") > 10
+    for command in commands:
+        code += f"sys.argv = {['savs', *map(str, command)]}\ntry: main()\n"
+        code += f"except SystemExit as end: print('ended', {command[0]!r}, end.code or 0)\n"
+    done = base_install(code)
+    ended = [line for line in done.stdout.splitlines() if line.startswith("ended ")]
+    assert ended == [f"ended {name} 0" for name, *_ in commands], done.stderr
+    assert (tmp_path / "heads.parquet").exists()
+    assert (tmp_path / "report.html").exists()
 
 
 def test_extract_without_torch_says_how_to_install_it():
-    done = without_torch(
+    done = base_install(
         "from savs.pipeline import extract\n"
         "try: extract('general', train='t', test='t', model='demo', out='o')\n"
         "except ImportError as error: print(error)"
@@ -166,7 +198,7 @@ def test_no_module_of_the_pipeline_stands_outside_the_walls():
 
 
 def test_the_demo_draws_nothing_where_it_cannot_run(tmp_path):
-    done = without_torch(running("demo", "--out", tmp_path / "demo"))
+    done = base_install(running("demo", "--out", tmp_path / "demo"))
     assert done.returncode == 1
     assert install_command("extract") in done.stderr
     assert not (tmp_path / "demo").exists()

@@ -38,7 +38,7 @@ BREACHES = {
         "stores/format/plan.py": "from savs.stores.read.store import open_store",
     },
     "rooms of the extraction import downwards": {
-        "pipeline/extraction/model/load.py": "import savs.pipeline.extraction.batches.plan",
+        "pipeline/extraction/model/load.py": "import savs.pipeline.extraction.batches.jobs",
     },
     "rooms of the pipeline import downwards, and stage 2 never imports stage 1": {
         "pipeline/evaluation/evaluation.py": "import savs.pipeline.extraction.run_options",

@@ -11,7 +11,7 @@ from savs.pipeline.cli.options.shared import JsonOption, option
 from savs.pipeline.cli.output import print_json, print_line, print_table, progress, say
 from savs.pipeline.demo import DEMO_CLIP_NAME, DEMO_NAME
 from savs.pipeline.errors import OutputError
-from savs.pipeline.extraction.requirements import require_extra
+from savs.pipeline.extraction.model.model_options import require_extra
 from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.running.formatting import percent
 from savs.pipeline.running.progress import Reporting

@@ -27,8 +27,7 @@ from savs.pipeline.cli.output import (
     tell_skipped,
 )
 from savs.pipeline.extraction.cluster.node import NONE
-from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.requirements import require_extra
+from savs.pipeline.extraction.model.model_options import ModelOptions, require_extra
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.running.formatting import format_bytes, format_seconds

@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 
 from savs.foundation.files import FULL
 from savs.pipeline.cli.doctor.self_test import decoders, problems
-from savs.pipeline.extraction.requirements import EXTRA_PACKAGES
+from savs.pipeline.extraction.model.model_options import EXTRA_PACKAGES
 
 SHOWN = (
     "CUDA_VISIBLE_DEVICES",

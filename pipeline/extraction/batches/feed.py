@@ -17,9 +17,11 @@ from savs.datasets.media.media import image_sizes, sha256
 from savs.datasets.media.videos import DEFAULT_FRAMES
 from savs.datasets.rows.media_names import is_packed
 from savs.pipeline.extraction.batches.assembly import Assembly
-from savs.pipeline.extraction.batches.jobs import Job, Medium, Request
-from savs.pipeline.extraction.batches.plan import (
+from savs.pipeline.extraction.batches.jobs import (
     BatchLimits,
+    Job,
+    Medium,
+    Request,
     TokenCounter,
     make_batches,
     make_shared_batches,

@@ -1,10 +1,18 @@
-"""What the parts of an extraction hand to each other: requests, jobs, prepared batches."""
+"""What the parts of an extraction hand to each other, and which prompts run together.
+
+Rows with equal prompts are one request; requests of similar length are one job, which a worker
+prepares; what it gives back is run as a batch.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
-from savs.pipeline.extraction.model.shared_inputs import ImageKey
+from savs.foundation.errors import ParameterError
+from savs.pipeline.extraction.model.dual_encoder import image_tokens
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+from savs.pipeline.extraction.model.shared_images import ImageKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,3 +129,130 @@ class Done:
         return replace(
             self, parts=[p.pin_memory() if isinstance(p, Prepared) else p for p in self.parts]
         )
+
+
+MOST_PIXELS = 2**28
+"""Decoded pixels of a batch at most, some 800 MB in each worker; more in one prompt run alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """How large a batch may be.
+
+    Raises
+    ------
+    ParameterError
+        A limit is below 1.
+    """
+
+    rows: int
+    """Prompts at most."""
+    tokens: int
+    """Prompts times the length of the longest, at most; a longer prompt is a batch by itself."""
+
+    def __post_init__(self) -> None:
+        if self.rows < 1:
+            raise ParameterError(f"the batch size is {self.rows}, expected at least 1")
+        if self.tokens < 1:
+            raise ParameterError(f"the tokens of a batch are {self.tokens}, expected at least 1")
+
+
+def make_batches(requests: Sequence[Request], limits: BatchLimits) -> list[list[Request]]:
+    """Return the requests that run together: of like length, so that little is padded.
+
+    A batch has one number of images: some models are wrong where it differs within a batch.
+    Requests are ordered by number of images, then by tokens, then by number, and cut where a limit
+    is reached, that of `MOST_PIXELS` included.
+
+    Examples
+    --------
+    >>> long, short, middle = (Request(n, "", "", (), 0, t) for n, t in enumerate((90, 10, 80)))
+    >>> batches = make_batches([long, short, middle], BatchLimits(rows=8, tokens=200))
+    >>> [[r.tokens for r in batch] for batch in batches]
+    [[10, 80], [90]]
+    """
+    return _cut(sorted(requests, key=lambda r: (r.images, r.tokens, r.number)), limits)
+
+
+def make_shared_batches(requests: Sequence[Request], limits: BatchLimits) -> list[list[Request]]:
+    """Return the requests that run together where they share images: all about one side by side.
+
+    As in `make_batches`, those with as many images and of like length are near each other; requests
+    with the same images stay together.
+
+    Examples
+    --------
+    >>> asked = [Request(n, "", "", (name,), 1, 9) for n, name in enumerate("aba")]
+    >>> batches = make_shared_batches(asked, BatchLimits(rows=2, tokens=99))
+    >>> [[(r.media[0], r.number) for r in batch] for batch in batches]
+    [[('a', 0), ('a', 2)], [('b', 1)]]
+    """
+    groups: dict[tuple[str, ...], list[Request]] = {}
+    for request in requests:
+        groups.setdefault(request.media, []).append(request)
+    ordered = sorted(
+        groups.values(), key=lambda g: (g[0].images, max(r.tokens for r in g), g[0].number)
+    )
+    return _cut([request for group in ordered for request in group], limits)
+
+
+def _cut(requests: Sequence[Request], limits: BatchLimits) -> list[list[Request]]:
+    """Cut where the number of images changes and where a limit is reached."""
+    batches: list[list[Request]] = []
+    longest = pixels = 0
+    for request in requests:
+        last = batches[-1] if batches else []
+        longest = max(longest, request.tokens)
+        if not last or last[-1].media != request.media:
+            pixels += request.pixels
+        room = (
+            last
+            and last[0].images == request.images
+            and len(last) < limits.rows
+            and (len(last) + 1) * longest <= limits.tokens
+            and pixels <= MOST_PIXELS
+        )
+        if room:
+            last.append(request)
+        else:
+            batches.append([request])
+            longest, pixels = request.tokens, request.pixels
+    return batches
+
+
+PIXELS_A_TOKEN = 28 * 28
+"""Where a processor does not tell: patches of 14 pixels a side, four of which are one token."""
+LEAST_IMAGE_TOKENS, MOST_IMAGE_TOKENS = 64, 4096
+"""Bounds of that estimate for one image."""
+
+
+@dataclass(frozen=True, eq=False)
+class TokenCounter:
+    """Counts the tokens of prompts before anything is decoded."""
+
+    encoder: PromptEncoder
+
+    def text(self, prompts: Sequence[str]) -> list[int]:
+        """Return the tokens of each text, without those of the chat template."""
+        return self.encoder.count_tokens(prompts)
+
+    @lru_cache(maxsize=4096)  # noqa: B019 - a counter lives as long as its run
+    def image(self, width: int, height: int) -> int:
+        """Return the tokens of an image of a size in pixels."""
+        if self.encoder.is_dual:
+            return image_tokens(self.encoder.config)
+        try:
+            found = self.encoder.processor._get_num_multimodal_tokens(image_sizes=[(height, width)])
+            return int(found["num_image_tokens"][0])
+        except Exception:  # half of the processors have it, each for itself
+            return min(max(width * height // PIXELS_A_TOKEN, LEAST_IMAGE_TOKENS), MOST_IMAGE_TOKENS)
+
+    @lru_cache(maxsize=4096)  # noqa: B019 - as above
+    def video(self, frames: int, width: int, height: int) -> int:
+        """Return the tokens of a video whose frames have a size in pixels."""
+        try:
+            sizes = [(frames, height, width)]
+            found = self.encoder.processor._get_num_multimodal_tokens(video_sizes=sizes)
+            return int(found["num_video_tokens"][0])
+        except Exception:  # as above
+            return frames * self.image(width, height)

@@ -15,7 +15,7 @@ from savs.datasets.media.videos import Visual, images_of, videos_of
 from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused
 from savs.pipeline.extraction.model.pieces import Pieces, images_in, in_type, shape_of
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, PromptEncoder
-from savs.pipeline.extraction.model.shared_inputs import ImageKey, encode_image, encode_texts
+from savs.pipeline.extraction.model.shared_images import ImageKey, encode_image, encode_texts
 from savs.stores.format.layout import THUMBNAIL_PX
 
 

@@ -1,43 +1,222 @@
 """Worker processes that prepare jobs, by torch's DataLoader; a worker that dies names its row.
 
-The loader ends when a worker dies and does not say what that held. So each worker notes in shared
-memory what it works on; jobs that have not come back go to a new loader, and what was being worked
-on is tried once more by itself.
+First how jobs and inputs pass between processes: in shared memory, or in files where that is short.
+What goes through the pipes of the loader stays small, since a process that dies in the middle of a
+large message would leave its receiver waiting for the rest. Then what a worker process does.
+
+Last how a death is survived. The loader ends when a worker dies and does not say what that held. So
+each worker notes in shared memory what it works on; jobs that have not come back go to a new
+loader, and what was being worked on is tried once more by itself.
 """
 
 import multiprocessing
 import os
+import shutil
 import sys
+import types
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import accumulate, pairwise
+from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
 from typing import Any
+from uuid import uuid4
 from warnings import catch_warnings, simplefilter
 
+import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.batches.jobs import Done, Job, Refused, Request
+from savs.pipeline.extraction.batches.jobs import Done, Job, Medium, Prepared, Refused, Request
 from savs.pipeline.extraction.batches.prepare import PrepareSettings, prepare
-from savs.pipeline.extraction.batches.transport import SentJob, receive_done, send_job
-from savs.pipeline.extraction.batches.worker_process import (
-    CONTEXT,
-    IDLE,
-    WorkerJobs,
-    WorkerSettings,
-    hidden_main,
-    start_server,
-)
-from savs.pipeline.extraction.model.model_options import AUTO, BALANCED
+from savs.pipeline.extraction.model.load import load_encoder
+from savs.pipeline.extraction.model.model_options import AUTO, BALANCED, ModelOptions
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.running.launchers import ALONE, Rank
+
+SHARED_MEMORY = Path("/dev/shm")
+LEAST_SHARED_BYTES = 2**30
+"""With less of it, as in containers, everything goes through files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A tensor in a file, which its receiver removes."""
+
+    path: Path
+    dtype: torch.dtype
+    shape: torch.Size
+
+    def pin_memory(self) -> torch.Tensor:
+        """Return it in page-locked memory; the loader calls this, in a thread."""
+        return _received(self).pin_memory()
+
+
+@dataclass(frozen=True, slots=True)
+class SentJob:
+    """A job on its way to a worker."""
+
+    job: Job
+    """Without the bytes of its media."""
+    media: torch.Tensor | Stored
+    """The media's bytes, one after the other."""
+    sizes: tuple[int, ...]
+
+
+def needs_files() -> bool:
+    """Return whether this machine's shared memory is limited, and small."""
+    if not SHARED_MEMORY.is_dir():
+        return False
+    return shutil.disk_usage(SHARED_MEMORY).free < LEAST_SHARED_BYTES
+
+
+def send_job(job: Job, spill: Path, *, files: bool) -> SentJob:
+    """Return a job as it is put into a worker's queue; `spill` is the folder of files."""
+    found = job.media.values()
+    data = bytearray().join(medium.data for medium in found) or bytearray(1)
+    bare = {digest: Medium(medium.name, b"") for digest, medium in job.media.items()}
+    sizes = tuple(len(medium.data) for medium in found)
+    media = _sent(torch.frombuffer(data, dtype=torch.uint8), spill, files=files)
+    return SentJob(replace(job, media=bare), media, sizes)
+
+
+def receive_job(sent: SentJob) -> Job:
+    """Return what was sent, in the worker."""
+    data = _received(sent.media).numpy()
+    places = pairwise(accumulate(sent.sizes, initial=0))
+    media = {
+        digest: replace(medium, data=data[start:stop].tobytes())
+        for (digest, medium), (start, stop) in zip(sent.job.media.items(), places, strict=True)
+    }
+    return replace(sent.job, media=media)
+
+
+def send_done(done: Done, spill: Path, *, files: bool) -> Done:
+    """Return a job's inputs as a worker puts them into its queue."""
+    return _convert(done, lambda value: _sent(value, spill, files=files))
+
+
+def receive_done(done: Done) -> Done:
+    """Return what was sent, in the process of the model."""
+    return _convert(done, _received)
+
+
+def _convert(done: Done, change: Any) -> Done:
+    parts = [part.converted(change) if isinstance(part, Prepared) else part for part in done.parts]
+    return replace(done, parts=parts)
+
+
+def _sent(value: Any, spill: Path, *, files: bool) -> Any:
+    """Return a tensor in shared memory, or in a file where there is none left."""
+    if not torch.is_tensor(value):
+        return value
+    if not files:
+        try:
+            return value.share_memory_()
+        except RuntimeError:  # it is full
+            pass
+    stored = Stored(spill / uuid4().hex, value.dtype, value.shape)
+    value.contiguous().flatten().view(torch.uint8).numpy().tofile(stored.path)
+    return stored
+
+
+def _received(value: Any) -> Any:
+    if not isinstance(value, Stored):
+        return value
+    data = np.fromfile(value.path, np.uint8)
+    value.path.unlink()
+    return torch.from_numpy(data).view(value.dtype).view(value.shape)
+
+
+CONTEXT = multiprocessing.get_context("forkserver")
+"""A fork of a process with threads may hang; this one is forked from a server that has none."""
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
+"""Settings of glibc: workers keep the memory of an image for the next one. Else each is given back
+to the system, and every page of it costs a fault again: 6 % of the time of HD photos."""
+IDLE = -1
+"""In place of a job's number: none yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """How jobs are prepared, and by how many processes."""
+
+    workers: int
+    """0 prepares in this process."""
+    model: ModelOptions
+    """What a worker loads its prompt encoder by."""
+    prepare: PrepareSettings
+    pin: bool
+    """Put inputs into page-locked memory."""
+    files: bool
+    """Send everything in files, see `needs_files`."""
+
+
+def start_server() -> None:
+    """Start the process that workers are forked from; it imports what they need meanwhile."""
+    CONTEXT.set_forkserver_preload([__name__])
+    own = {name: os.environ.get(name) for name in MALLOC}
+    os.environ.update({name: value for name, value in MALLOC.items() if own[name] is None})
+    try:
+        with hidden_main():
+            forkserver.ensure_running()
+    finally:
+        for name in [name for name, value in own.items() if value is None]:
+            del os.environ[name]
+
+
+class WorkerJobs(Dataset[Done | None]):
+    """What a worker process does, as the loader calls it."""
+
+    def __init__(self, settings: WorkerSettings, notes: torch.Tensor, spill: Path) -> None:
+        self._settings = settings
+        self._notes = notes
+        """Each worker's process number, and the number of the job that it prepares."""
+        self._spill = spill
+        self._encoder: PromptEncoder | None = None
+
+    def __getitem__(self, sent: SentJob | None) -> Done | None:
+        if sent is None:  # there was no job to be given
+            return None
+        job = receive_job(sent)
+        info: Any = get_worker_info()
+        note = self._notes[info.id]
+        if self._encoder is None:
+            note[0] = os.getpid()
+            Thread(target=_end_with_parent, daemon=True).start()
+            self._encoder = load_encoder(self._settings.model)
+        note[1] = job.number
+        done = prepare(self._encoder, job, self._settings.prepare)
+        return send_done(done, self._spill, files=self._settings.files)
+
+
+def _end_with_parent() -> None:
+    """Wait until the process of the model has ended, however it did, and end this one."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextmanager
+def hidden_main() -> Iterator[None]:
+    """Hide the program that runs: a worker needs nothing of it, and would run it if it saw it."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
 
 AHEAD = 2
 """Jobs that each worker may be ahead."""

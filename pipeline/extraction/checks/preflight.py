@@ -14,7 +14,7 @@ from savs.datasets.media.videos import videos_of
 from savs.datasets.rows.media_names import is_video_name
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.feed import MediaOf
-from savs.pipeline.extraction.batches.plan import BatchLimits
+from savs.pipeline.extraction.batches.jobs import BatchLimits
 from savs.pipeline.extraction.batches.prepare import pieces_of
 from savs.pipeline.extraction.checks.batch_equality import (
     Check,
@@ -34,8 +34,8 @@ from savs.pipeline.extraction.checks.sharing import (
 )
 from savs.pipeline.extraction.checks.token_budget import auto_tokens
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
+from savs.pipeline.extraction.model.devices import is_out_of_memory
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
 from savs.pipeline.extraction.model.pieces import Pieces, shape_of
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder

@@ -23,7 +23,7 @@ from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.pieces import Pieces, images_in, map_images
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
-from savs.pipeline.extraction.model.shared_inputs import ImageKey, knows_sizes
+from savs.pipeline.extraction.model.shared_images import ImageKey, knows_sizes
 from savs.pipeline.extraction.shared_forward import SharedForward
 
 PREFIXES, IMAGES = "prefixes", "images"

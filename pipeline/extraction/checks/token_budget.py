@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import torch
 
+from savs.pipeline.extraction.model.devices import is_out_of_memory
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
 from savs.pipeline.extraction.model.pieces import Pieces
 
 CPU_TOKENS = 4096

@@ -1,12 +1,27 @@
-"""What is kept of the model's own answer beside the heads, for a run and for one batch."""
+"""The model's own answers that a run keeps beside the heads, and labels as the tokens of an answer.
+
+`Answers` is for a run, `Asked` for one batch. A label's tokens are those that the model would write
+after the prompt, closed by the end of turn. The end of turn counts: without it a label would never
+lose to one that it begins, such as `grass` to `grassland`.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from jinja2 import TemplateError
+from transformers import GenerationConfig
 
+from savs.datasets import Example
 from savs.foundation.arrays import Array
+from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.image_places import template_errors
+from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.pieces import Pieces
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.inputs.source import Splits
 from savs.stores.format.layout import GENERATED_CHARACTERS, SPLITS
 
 ANSWERS = "answers"
@@ -132,3 +147,161 @@ def as_code_points(texts: Sequence[str]) -> Array:
     clean = [text.replace("\0", "") for text in texts]
     whole = np.array(clean, dtype=f"<U{GENERATED_CHARACTERS}")
     return whole.view("<i4").reshape(len(clean), GENERATED_CHARACTERS)
+
+
+def label_tokens(
+    encoder: PromptEncoder, labels: Sequence[str], example: Pieces = ("?",)
+) -> dict[str, tuple[int, ...]]:
+    """Return each label's tokens as they follow a prompt, such as `example`, and the end of turn.
+
+    Where the chat template shows an answer, white space before the label and the end of turn are
+    the template's. Otherwise the label follows at once, and the tokenizer's end of text ends it.
+
+    Raises
+    ------
+    ModelError
+        The tokenizer joins a label's beginning with the end of the prompt, a label holds one of the
+        model's control tokens or is empty, or nothing is known to end an answer.
+    """
+    encode = encoder.tokenizer.encode
+    prompt = _prompt(encoder, example)
+    before = encode(prompt, add_special_tokens=False)
+    control = set(encoder.tokenizer.all_special_ids)
+    found = {}
+    for label in labels:
+        written, end = _answer(encoder, prompt, label)
+        tokens = encode(prompt + written, add_special_tokens=False)
+        if tokens[: len(before)] != before:
+            raise ModelError(
+                f"the tokenizer joins label {label!r} with the end of the prompt, so its tokens are"
+                " unknown; leave out --answers"
+            )
+        own = tokens[len(before) :]
+        if not own or control.intersection(own):
+            raise ModelError(
+                f"label {label!r} has no tokens, or holds a control token of {encoder.name};"
+                " rename it, or leave out --answers"
+            )
+        found[label] = (*own, end)
+    return found
+
+
+def end_tokens(encoder: PromptEncoder, generation: Any, example: Pieces = ("?",)) -> list[int]:
+    """Return the tokens that end an answer which the model generates.
+
+    `generation` is the model's generation configuration, None if it has none.
+    """
+    known = getattr(generation, "eos_token_id", None)
+    listed = [known] if isinstance(known, int) else list(known or [])
+    _, end = _answer(encoder, _prompt(encoder, example), "a")
+    return list(dict.fromkeys([end, *map(int, listed)]))
+
+
+def _answer(encoder: PromptEncoder, prompt: str, label: str) -> tuple[str, int]:
+    """Return a label as it is written behind a prompt, and the token that ends the turn."""
+    tokenizer = encoder.tokenizer
+    shown = _shown(encoder, label) if encoder.code.to_inputs is None else None
+    if shown is not None and label and shown.startswith(prompt):
+        space, found, rest = shown[len(prompt) :].partition(label)
+        if found and not space.strip():
+            ids = tokenizer.encode(rest.lstrip(), add_special_tokens=False)[:1]
+            ends = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+            if ids and ids[0] in ends:
+                return space + label, int(ids[0])
+            return space + label, _end_of_text(encoder)
+    return label, _end_of_text(encoder)
+
+
+def _end_of_text(encoder: PromptEncoder) -> int:
+    if (end := encoder.tokenizer.eos_token_id) is None:
+        raise ModelError(
+            f"neither the chat template nor the tokenizer of {encoder.name} says what ends an"
+            " answer; set eos_token in its tokenizer_config.json, or leave out --answers"
+        )
+    return int(end)
+
+
+def _shown(encoder: PromptEncoder, label: str) -> str | None:
+    """Return a turn with its answer in the chat template; None where that takes no answer."""
+    turns = [_turn(encoder, "user", "?"), _turn(encoder, "assistant", label)]
+    try:
+        return encoder.processor.apply_chat_template(turns, tokenize=False)
+    except (TemplateError, TypeError, KeyError, ValueError):
+        return None
+
+
+def _prompt(encoder: PromptEncoder, example: Pieces) -> str:
+    """Return the text of a prompt, with all that the model reads before its answer."""
+    if encoder.code.to_inputs is not None:
+        ids = encoder.encode([example])["input_ids"][0]
+        return encoder.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+    apply = encoder.processor.apply_chat_template
+    with template_errors():
+        return apply([_turn(encoder, "user", "?")], add_generation_prompt=True, tokenize=False)
+
+
+def _turn(encoder: PromptEncoder, role: str, text: str) -> dict[str, Any]:
+    is_plain = encoder.tokenizer is encoder.processor
+    return {"role": role, "content": text if is_plain else [{"type": "text", "text": text}]}
+
+
+def make_answers(
+    run: RunOptions,
+    loading: ModelOptions,
+    encoder: PromptEncoder,
+    examples: Splits,
+    prompts: Sequence[Pieces],
+    demonstrated: Mapping[str, Any],
+) -> Answers:
+    """Return what is kept: the labels are those of the training examples, subtask by subtask.
+
+    `prompts` are some of the examples', see `label_tokens`; `demonstrated` is what a store records
+    of demonstrations.
+
+    Raises
+    ------
+    ModelError
+        The tokens of a label are not known.
+    """
+    example = prompts[0] if prompts else ("?",)
+    found = Answers()
+    if "labels" in run.answer_kinds:
+        labels = list(dict.fromkeys(str(e.label) for e in examples["train"]))
+        tokens = label_tokens(encoder, labels, example)
+        found = Answers(tokens, _labels_of(labels, examples["train"]))
+    if "generate" in run.answer_kinds:
+        ends = end_tokens(encoder, _generation(loading), example)
+        found = Answers(found.tokens, found.labels_of, tuple(ends))
+    return replace(found, demonstrated=demonstrated)
+
+
+def answer_note(answers: Answers, examples: Sequence[Example]) -> str:
+    """Return what answers cost beside the prompts, for a person."""
+    parts = []
+    if answers.tokens:
+        total = sum(answers.suffix_tokens(example.subtask) for example in examples)
+        asked = sum(len(answers.labels_of.get(example.subtask, ())) for example in examples)
+        count = max(len(examples), 1)
+        parts.append(
+            f"{asked / count:.1f} labels an example, {total / count:.1f} tokens behind its prompt"
+        )
+    if answers.ends:
+        parts.append(f"up to {MOST_GENERATED} tokens are generated, one pass each")
+    return "answers: " + "; ".join(parts)
+
+
+def _labels_of(
+    labels: Sequence[str], train: Sequence[Example]
+) -> dict[str | None, tuple[int, ...]]:
+    places = {label: place for place, label in enumerate(labels)}
+    found: dict[str | None, dict[int, None]] = {}
+    for example in train:
+        found.setdefault(example.subtask, {})[places[str(example.label)]] = None
+    return {subtask: tuple(sorted(own)) for subtask, own in found.items()}
+
+
+def _generation(loading: ModelOptions) -> GenerationConfig | None:
+    try:
+        return GenerationConfig.from_pretrained(loading.path, **loading.source)
+    except OSError:
+        return None

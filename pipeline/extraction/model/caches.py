@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from savs.pipeline.extraction.model.pieces import MEAN_SECONDS
-from savs.pipeline.extraction.model.shared_inputs import GRID
+from savs.pipeline.extraction.model.pieces import GRID, MEAN_SECONDS
 
 KINDS = "mm_token_type_ids"
 """Which tokens are of images: models with positions of several axes need it."""

@@ -1,4 +1,4 @@
-"""The accelerators that torch sees, for a report."""
+"""What torch says of devices: which ones it sees, and that one has no memory left."""
 
 from typing import Any
 
@@ -21,3 +21,21 @@ def describe_devices() -> dict[str, Any]:
     elif torch.version.cuda:
         found["cuda"] = f"built for {torch.version.cuda}, and no GPU is visible"
     return found
+
+
+SIGNS = (
+    *(
+        "out of memory",
+        "_STATUS_ALLOC_FAILED",
+        "HOST_ALLOCATION_FAILED",
+    ),  # CUDA and its libraries, MPS
+    *("can't allocate memory", "not enough memory"),  # the CPU
+)
+"""What torch says in a RuntimeError."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says so."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in SIGNS)

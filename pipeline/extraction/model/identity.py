@@ -14,8 +14,7 @@ from savs.datasets.example import NATIVE, SPLIT
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.first_layers import layer_count, layer_numbers
 from savs.pipeline.extraction.model.image_places import image_places
-from savs.pipeline.extraction.model.load_encoder import plain_name
-from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.model_options import ModelOptions, plain_name
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.stores import Identity
 from savs.stores.format.layout import LOGIT_SCALE, digest

@@ -26,8 +26,8 @@ from savs.pipeline.extraction.model.caches import (
     new_cache,
     widened,
 )
-from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
-from savs.pipeline.extraction.model.shared_inputs import TEXT
+from savs.pipeline.extraction.model.devices import is_out_of_memory
+from savs.pipeline.extraction.model.pieces import TEXT
 
 IDS, MASK = TEXT[:2]
 TYPES = TEXT[2:]

@@ -1,28 +1,280 @@
-"""Load a checkpoint: from the hub, from a folder, or the shipped one."""
+"""Load a checkpoint, from the hub, a folder, or the shipped one: its processor, then its weights.
 
-from collections.abc import Iterable
+`load_encoder` reads everything but weights; a worker process needs no more.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import logging as hub_logging
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoModelForMultimodalLM,
+    AutoProcessor,
+    AutoTokenizer,
+)
+from transformers.utils import logging
+from transformers.utils.hub import cached_file
+
+from savs.datasets.example import SPLIT
+from savs.foundation.network import hub_problem
+from savs.pipeline.demo import DEMO_NAME
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.attention_hooks import find_hook_points
-from savs.pipeline.extraction.model.dual_encoder import DualEncoder, output_point, scale_facts
+from savs.pipeline.extraction.model.attention_hooks import find_hook_points, require_decoder_only
+from savs.pipeline.extraction.model.devices import is_out_of_memory
+from savs.pipeline.extraction.model.dual_encoder import (
+    DualEncoder,
+    is_dual,
+    output_point,
+    reader_of,
+    scale_facts,
+    text_limit,
+)
 from savs.pipeline.extraction.model.first_layers import first_layers
 from savs.pipeline.extraction.model.identity import model_settings
-from savs.pipeline.extraction.model.load_encoder import explained, load_encoder
+from savs.pipeline.extraction.model.image_places import image_places
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.placement import Placement, find_placement
-from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.running.launchers import find_rank
+from savs.pipeline.extraction.model.model_options import ModelOptions, plain_name
+from savs.pipeline.extraction.model.placement import Placement
+from savs.pipeline.extraction.model.prompt_encoder import (
+    NO_CODE,
+    PromptEncoder,
+    ToInputs,
+    load_own_code,
+)
+from savs.pipeline.extraction.model.prompt_form import (
+    EXAMPLE,
+    IN_FRONT,
+    NEEDS_IMAGE,
+    begin_text,
+    find_form,
+)
+from savs.pipeline.extraction.model.prompts import (
+    chat_inputs,
+    pictured_inputs,
+    require_plain_mark,
+    text_inputs,
+)
+
+KINDS = (AutoModelForImageTextToText, AutoModelForMultimodalLM, AutoModelForCausalLM)
+"""What a checkpoint is loaded as: the first that knows its architecture."""
+
+
+USUAL = {
+    "model": f"give --model a Hugging Face id, a folder with config.json and weights, or"
+    f" {DEMO_NAME!r}",
+    "adapter": "give --adapter the id or the folder of a PEFT adapter",
+}
+
+
+def load_encoder(options: ModelOptions) -> PromptEncoder:
+    """Load the configuration and the processor of a checkpoint; no weights are read.
+
+    Raises
+    ------
+    ModelError
+        Not found, neither a model with a language decoder nor a dual encoder, without a chat
+        template, or without the pixel limits that are asked for; `keep` for a model to which the
+        mark is a token of its own; or options that have no meaning for a dual encoder.
+    """
+    name = str(options.model)
+    code = load_own_code(str(options.model_code)) if options.model_code else NO_CODE
+    with explained("model", name):
+        _require_hub(options)
+        # fails at once where the checkpoint is absent
+        path = cached_file(options.path, "config.json", revision=options.revision)
+        config = AutoConfig.from_pretrained(options.path, **options.source)
+        kind = _kind(config)
+    if code.find_heads is None:
+        require_decoder_only(name, config)
+    with explained("model", name):
+        text_only = kind is AutoModelForCausalLM
+        reader = AutoTokenizer if text_only else AutoProcessor
+        processor = reader.from_pretrained(options.path, **options.source)
+    _limit_pixels(name, processor, options.pixels)
+    if kind is AutoModel:
+        _require_plain(name, options)
+        length = text_limit(name, config, processor)
+        return PromptEncoder(
+            name=plain_name(name),
+            processor=processor,
+            to_inputs=reader_of(config, length),
+            kind=kind,
+            config=config,
+            revision=_commit(path),
+            is_dual=True,
+            text_tokens=length,
+        )
+    form = find_form(options.prompt_template, str(config.model_type), processor)
+    mark = None
+    if form is not None:
+        mark = _image_mark(config, processor)
+        start = begin_text(processor) if text_only else ""
+        processor.chat_template = form.chat_template(mark, start)
+    elif code.to_inputs is None:
+        _require_template(name, processor)
+    require_plain_mark(name, processor, options.placeholders)
+    return PromptEncoder(
+        name=plain_name(name),
+        processor=processor,
+        to_inputs=code.to_inputs or _reader(config, text_only=text_only),
+        kind=kind,
+        config=config,
+        revision=_commit(path),
+        code=code,
+        pixels=options.pixels,
+        placeholders=options.placeholders,
+        form=form,
+        image_mark=mark,
+    )
+
+
+def _image_mark(config: Any, processor: Any) -> str | None:
+    """Return an image as the checkpoint's own chat template writes it, or its image token.
+
+    None where the processor puts the image in front, empty for a tokenizer of text.
+    """
+    if config.model_type in IN_FRONT:
+        return None
+    places = image_places(processor)
+    mark = places.mark if places else None
+    return mark or str(getattr(processor, "image_token", None) or "")
+
+
+def _reader(config: Any, *, text_only: bool) -> ToInputs:
+    """Return how prompts become inputs where that is not the user's code."""
+    if text_only:
+        return text_inputs
+    return pictured_inputs if config.model_type in NEEDS_IMAGE else chat_inputs
+
+
+def _require_hub(options: ModelOptions) -> None:
+    """Raise OSError where a checkpoint is neither here nor can be fetched."""
+    if Path(options.path).is_dir():
+        return
+    try:
+        found = try_to_load_from_cache(options.path, "config.json", revision=options.revision)
+    except HFValidationError:  # no id of the hub has this form, which is said later
+        return
+    if not isinstance(found, str) and (problem := hub_problem()):
+        raise OSError(f"it was not fetched before, and {problem}")
+
+
+def _commit(path: str | None) -> str | None:
+    found = re.search(r"/snapshots/([0-9a-f]{40})/", Path(path or "").as_posix())
+    return found[1] if found else None
+
+
+def _kind(config: Any) -> Any:
+    """Return the class that loads a checkpoint; code that comes with it may know more of them."""
+    remote = getattr(config, "auto_map", None) or {}
+    for kind in KINDS:
+        if type(config) in kind._model_mapping or kind.__name__ in remote:
+            return kind
+    if is_dual(config):
+        return AutoModel
+    raise ValueError(
+        f"{type(config).__name__} is no architecture with a language decoder, and no dual encoder"
+        " of images and texts, that this transformers release can load"
+    )
+
+
+def _require_plain(name: str, options: ModelOptions) -> None:
+    """Refuse options that mean nothing for a dual encoder."""
+    given = {
+        "--placeholders": options.placeholders != SPLIT,
+        "--prompt-template": options.prompt_template,
+        "--model-code": options.model_code,
+    }
+    for option in (option for option, value in given.items() if value):
+        raise ModelError(
+            f"{name} is a dual encoder: it reads an image without a prompt, and has no attention"
+            f" heads to find; drop {option}"
+        )
+
+
+def _require_template(name: str, processor: Any) -> None:
+    if getattr(processor, "chat_template", None) is None:
+        raise ModelError(
+            f"{name} has no chat template, so its prompt form is unknown; give it as"
+            f" --prompt-template {EXAMPLE}, or put a chat_template.jinja beside its config.json and"
+            " give the folder as --model"
+        )
+
+
+def _limit_pixels(name: str, processor: Any, pixels: Mapping[str, int]) -> None:
+    """Set the limits in a processor that has them: there its size means pixels, not edges."""
+    images = getattr(processor, "image_processor", None)
+    for key, value in pixels.items():
+        if key not in getattr(getattr(images, "valid_kwargs", None), "__annotations__", {}):
+            option = "--" + key.replace("_", "-")
+            raise ModelError(f"the image processor of {name} has no pixel limits; drop {option}")
+        edge = {"min_pixels": "shortest_edge", "max_pixels": "longest_edge"}[key]
+        sizes: Any = images
+        sizes.size = type(sizes.size)(**{**dict(sizes.size), edge: value})
+
+
+@contextmanager
+def explained(kind: str, name: str) -> Iterator[None]:
+    """Keep transformers quiet while it loads, and turn what it raises into one line.
+
+    `kind` is `model` or `adapter`.
+    """
+    bars, hub_level = logging.is_progress_bar_enabled(), hub_logging.get_verbosity()
+    logging.disable_progress_bar()
+    hub_logging.set_verbosity_error()  # a line for each of many retries
+    try:
+        yield
+    except Exception as error:  # every layer below has its own
+        raise ModelError(
+            f"{kind} {name!r} cannot be loaded: {_reason(error)}; {_remedy(kind, error)}"
+        ) from error
+    finally:
+        hub_logging.set_verbosity(hub_level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if lines and lines[0].startswith("Repo id must"):
+        return "there is no such folder, and no id of the hub has this form"
+    if not lines:
+        return repr(error)
+    told = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return told.rstrip(".:")
+
+
+def _remedy(kind: str, error: Exception) -> str:
+    text = str(error)
+    if isinstance(error, MemoryError) or is_out_of_memory(error):
+        return "it needs more memory: a larger GPU, --device auto over several, or --model-kwargs"
+    if "401 Unauthorized" in text or "Invalid credentials" in text:
+        return "the hub refuses the token; set HF_TOKEN to a valid one"
+    if "gated" in text.lower():
+        return "ask for access on its page, then set HF_TOKEN"
+    if "trust_remote_code" in text:
+        return "if you trust the code that comes with it, give --trust-remote-code"
+    if isinstance(error, ImportError):
+        return "install what it names"
+    return f"{USUAL[kind]} (offline, only what was fetched before can be loaded)"
 
 
 def load(
     options: ModelOptions,
-    encoder: PromptEncoder | None = None,
-    placement: Placement | None = None,
+    encoder: PromptEncoder,
+    placement: Placement,
     last_layer: int | None = None,
 ) -> LoadedModel:
-    """Load a checkpoint, see `load_model`; with what was made before of its `encoder`, and decided.
+    """Load the weights of a checkpoint whose processor is loaded; see `ModelRun.load`.
 
     With `last_layer`, where `can_end_early` says so, the decoder layers behind it are absent.
 
@@ -33,8 +285,6 @@ def load(
         template, or without heads; or `keep` for a model to which the mark is a token of its own.
     """
     name, keywords = str(options.model), dict(options.model_kwargs or {})
-    encoder = encoder or load_encoder(options)
-    placement = placement or find_placement(options, encoder, find_rank())
     with explained("model", name):
         kind = encoder.kind
         if last_layer is not None:

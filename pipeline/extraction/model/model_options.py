@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 from savs.datasets.example import PLACEHOLDERS, SPLIT
+from savs.foundation.imports import install_command
 from savs.pipeline.demo import SHIPPED
-from savs.pipeline.errors import ModelError
+from savs.pipeline.errors import MissingExtraError, ModelError
 from savs.pipeline.running.options import Option
 
 DTYPES = ("auto", "bfloat16", "float16", "float32")
@@ -173,3 +175,20 @@ class ModelOptions:
         """The pixel limits that were given, by name."""
         given = {"min_pixels": self.min_pixels, "max_pixels": self.max_pixels}
         return {name: value for name, value in given.items() if value is not None}
+
+
+def plain_name(name: str) -> str:
+    """Return a folder's own name, wherever it lies, or the hub's id."""
+    return Path(name).resolve().name if Path(name).is_dir() else name
+
+
+EXTRA_PACKAGES = ("torch", "transformers", "accelerate")
+
+
+def require_extra() -> None:
+    """Raise MissingExtraError with the install command where stage 1 cannot run."""
+    missing = [name for name in EXTRA_PACKAGES if find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            f"extraction needs {', '.join(missing)}; install with: {install_command('extract')}"
+        )

@@ -42,6 +42,16 @@ def map_images(pieces: Pieces, change: Callable[[Image.Image], Image.Image]) -> 
     return tuple(map(changed, pieces))
 
 
+GRID = "image_grid_thw"
+"""Patches of each image, from which some models know the positions of its tokens."""
+TEXT = (
+    "input_ids",
+    "attention_mask",
+    "token_type_ids",
+    "mm_token_type_ids",
+    "moe_mm_token_type_ids",
+)
+"""Inputs with a column a token."""
 PIXELS = "pixel_values"
 """What models call the pixels of images."""
 MEAN_SECONDS, OMNI_SECONDS = "second_per_grid_ts", "video_second_per_grid"

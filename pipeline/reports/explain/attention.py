@@ -165,14 +165,16 @@ def load_views_model(config: SelectionConfig, options: Mapping[str, Any]) -> "Lo
         It is another model, or cannot be loaded.
     """
     from savs.pipeline.classifying.model_match import decoding_of, model_options, require_match
-    from savs.pipeline.extraction.requirements import require_extra
+    from savs.pipeline.extraction.model.model_options import require_extra
 
     require_extra()
-    from savs.pipeline.extraction.model.load import load
+    from savs.pipeline.extraction.model_run import ModelRun
+    from savs.pipeline.extraction.run_options import RunOptions
 
     named = {name: options.get(name) for name in ("model", "revision", "dtype")}
     placing: Any = {k: v for k, v in options.items() if k not in named and v is not None}
-    model = load(model_options(config, **named, placing=placing))
+    loading = model_options(config, **named, placing=placing)
+    model = ModelRun(loading, RunOptions()).load()
     require_match(
         config, model.identity({}, media=decoding_of(config)).source(), allow_other_prompt=False
     )

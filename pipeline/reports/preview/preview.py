@@ -9,8 +9,11 @@ from savs.datasets import Benchmark, Example, MediaError, MediaFolder
 from savs.datasets.example import SPLIT, split_prompt
 from savs.datasets.media.videos import Visual, images_of
 from savs.foundation.errors import ParameterError
-from savs.pipeline.extraction.model.model_options import ModelOptions, ProcessorKeywords
-from savs.pipeline.extraction.requirements import require_extra
+from savs.pipeline.extraction.model.model_options import (
+    ModelOptions,
+    ProcessorKeywords,
+    require_extra,
+)
 from savs.pipeline.inputs.input_options import InputKeywords, InputOptions
 from savs.pipeline.inputs.plugins import choose_benchmark
 from savs.pipeline.inputs.source import Source, Splits, temporary_fetching

@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import Any
 
 from savs.pipeline.extraction.model.image_places import image_places, kinds_of
-from savs.pipeline.extraction.model.load_encoder import load_encoder
+from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder

@@ -8,8 +8,7 @@ from PIL import Image
 from savs.pipeline import extract, generated_texts, load_model
 from savs.pipeline.extraction.checks import preflight
 from savs.pipeline.extraction.model import label_likelihood
-from savs.pipeline.extraction.model.answers import Answers
-from savs.pipeline.extraction.model.label_tokens import label_tokens
+from savs.pipeline.extraction.model.answers import Answers, label_tokens
 from savs.pipeline.running.progress import Reporting
 from savs.stores import ResultError, StoreMismatchError
 

@@ -10,7 +10,7 @@ from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused, Request
 from savs.pipeline.extraction.forward import RECOVERY, Forward, cut
 from savs.pipeline.extraction.model.answers import ICL, NO_ANSWERS, Answers
-from savs.pipeline.extraction.model.out_of_memory import is_out_of_memory
+from savs.pipeline.extraction.model.devices import is_out_of_memory
 from savs.pipeline.extraction.shared_forward import SharedForward
 
 

@@ -11,9 +11,8 @@ from reuse_runs import after_the_proof, same
 
 from savs.pipeline import load_model
 from savs.pipeline.extraction.model.answers import NOTHING
-from savs.pipeline.extraction.model.image_features import ImageFeatures
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.shared_inputs import encode_image
+from savs.pipeline.extraction.model.shared_images import ImageFeatures, encode_image
 from savs.pipeline.extraction.shared_forward import SharedForward
 from savs.pipeline.running.progress import Reporting
 from savs.stores.shard.read import open_shard

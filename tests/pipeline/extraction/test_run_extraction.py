@@ -10,7 +10,7 @@ from rounding import check_same_features
 from savs.datasets import RowError, SourceError
 from savs.foundation.imports import install_command
 from savs.pipeline.errors import MissingExtraError
-from savs.pipeline.extraction import requirements
+from savs.pipeline.extraction.model import model_options
 from savs.pipeline.running.progress import Reporting
 from savs.stores import (
     StoreMismatchError,
@@ -203,7 +203,7 @@ def test_progress_is_told_of_every_row(run):
 
 
 def test_without_torch_the_install_command_is_told(run, monkeypatch):
-    monkeypatch.setattr(requirements, "find_spec", lambda name: None)
+    monkeypatch.setattr(model_options, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=re.escape(install_command("extract"))):
         run()
 

@@ -13,7 +13,7 @@ from savs.datasets.media.videos import decode_video
 from savs.pipeline import extract
 from savs.pipeline.extraction.batches.jobs import Job, Medium, Refused, Request
 from savs.pipeline.extraction.batches.prepare import PrepareSettings, prepare
-from savs.pipeline.extraction.model.load_encoder import load_encoder
+from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.stores import StoreMismatchError, open_store
 

@@ -11,7 +11,7 @@ from savs.datasets import Example, MediaFolder, find_benchmark, read_examples
 from savs.pipeline.extraction.batches import feed as window
 from savs.pipeline.extraction.batches.assembly import Assembly
 from savs.pipeline.extraction.batches.feed import Planner, ReadMedium, ahead, windows
-from savs.pipeline.extraction.batches.plan import BatchLimits
+from savs.pipeline.extraction.batches.jobs import BatchLimits
 from savs.pipeline.extraction.model.answers import NO_ANSWERS
 from savs.stores import ShardSpec
 

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from savs.foundation.errors import ParameterError
-from savs.pipeline.extraction.batches.jobs import Request
-from savs.pipeline.extraction.batches.plan import (
+from savs.pipeline.extraction.batches.jobs import (
     MOST_PIXELS,
     BatchLimits,
+    Request,
     make_batches,
     make_shared_batches,
 )

@@ -5,8 +5,12 @@ import threading
 import pytest
 from PIL import Image
 
-from savs.pipeline.extraction.batches.plan import LEAST, MOST, TokenCounter
-from savs.pipeline.extraction.model.load_encoder import load_encoder
+from savs.pipeline.extraction.batches.jobs import (
+    LEAST_IMAGE_TOKENS,
+    MOST_IMAGE_TOKENS,
+    TokenCounter,
+)
+from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 
 SIZES = [(56, 56), (140, 84), (90, 200), (333, 61)]
@@ -30,9 +34,11 @@ def test_others_are_estimated_within_bounds(tiny_model, monkeypatch):
     encoder = load_encoder(ModelOptions(model=str(tiny_model("qwen2_vl"))))
     monkeypatch.delattr(type(encoder.processor), "_get_num_multimodal_tokens")
     counter = TokenCounter(encoder)
-    assert counter.image(0, 0) == LEAST
-    assert LEAST < counter.image(448, 448) < counter.image(900, 900) < MOST
-    assert counter.image(40_000, 40_000) == MOST
+    assert counter.image(0, 0) == LEAST_IMAGE_TOKENS
+    assert (
+        LEAST_IMAGE_TOKENS < counter.image(448, 448) < counter.image(900, 900) < MOST_IMAGE_TOKENS
+    )
+    assert counter.image(40_000, 40_000) == MOST_IMAGE_TOKENS
 
 
 def test_text_is_counted_by_the_tokenizer(tiny_model):

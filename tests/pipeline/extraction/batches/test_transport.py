@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from savs.pipeline.extraction.batches.jobs import Done, Job, Medium, Prepared, Refused, Request
-from savs.pipeline.extraction.batches.transport import (
+from savs.pipeline.extraction.batches.workers import (
     Stored,
     receive_done,
     receive_job,

@@ -16,13 +16,11 @@ from events import notice_deaths_soon
 
 from savs.datasets.media.media import MediaRules
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.batches import transport
 from savs.pipeline.extraction.batches import workers as module
 from savs.pipeline.extraction.batches.jobs import Job, Medium, Refused, Request
 from savs.pipeline.extraction.batches.prepare import PrepareSettings
-from savs.pipeline.extraction.batches.worker_process import WorkerSettings
-from savs.pipeline.extraction.batches.workers import count_workers, prepared_jobs
-from savs.pipeline.extraction.model.load_encoder import load_encoder
+from savs.pipeline.extraction.batches.workers import WorkerSettings, count_workers, prepared_jobs
+from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.running.launchers import Rank
@@ -178,9 +176,9 @@ def test_without_workers_one_thread_is_one_job_ahead_and_ends(crew, jobs, monkey
 @pytest.mark.parametrize(("free", "small"), [(64 * 2**20, True), (4 * 2**30, False)])
 def test_small_shared_memory_is_left_alone(monkeypatch, free, small):
     usage = type("usage", (), {"free": free})
-    monkeypatch.setattr(transport.shutil, "disk_usage", lambda _: usage)
-    monkeypatch.setattr(transport, "SHARED_MEMORY", Path.cwd())
-    assert transport.needs_files() == small
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(module, "SHARED_MEMORY", Path.cwd())
+    assert module.needs_files() == small
 
 
 def test_how_many_workers_there_are_by_default(monkeypatch):

@@ -7,8 +7,7 @@ from savs.datasets import Example, MediaFolder
 from savs.datasets.media.media import MediaRules
 from savs.pipeline import load_model
 from savs.pipeline.extraction.checks.preflight import preflight, sample
-from savs.pipeline.extraction.model.answers import Answers
-from savs.pipeline.extraction.model.label_tokens import label_tokens
+from savs.pipeline.extraction.model.answers import Answers, label_tokens
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.pieces import shape_of
 from savs.pipeline.extraction.run_options import RunOptions

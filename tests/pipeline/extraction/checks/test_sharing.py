@@ -10,9 +10,8 @@ from savs.pipeline.extraction import shared_forward
 from savs.pipeline.extraction.checks import sharing
 from savs.pipeline.extraction.checks.sharing import find_sharing, images_recur
 from savs.pipeline.extraction.model.answers import Answers, Asked
-from savs.pipeline.extraction.model.image_features import ImageFeatures
 from savs.pipeline.extraction.model.pixel_scale import find_scale
-from savs.pipeline.extraction.model.shared_inputs import knows_sizes
+from savs.pipeline.extraction.model.shared_images import ImageFeatures, knows_sizes
 from savs.pipeline.extraction.shared_forward import SharedForward
 
 pytestmark = pytest.mark.thorough

@@ -10,7 +10,7 @@ from tiny_models import BUILDERS, COUNTS, LIMITED, marked
 
 from savs.pipeline.extraction.model.identity import prompt_digest
 from savs.pipeline.extraction.model.image_places import PROBES, image_places
-from savs.pipeline.extraction.model.load_encoder import load_encoder
+from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.reports.preview.rendered_prompt import load_wording
 from savs.stores.format.layout import digest

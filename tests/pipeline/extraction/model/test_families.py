@@ -16,8 +16,7 @@ from tiny_parts import picture
 from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.checks.batch_equality import find_answer_way, prove, run_single
-from savs.pipeline.extraction.model.answers import Answers
-from savs.pipeline.extraction.model.label_tokens import label_tokens
+from savs.pipeline.extraction.model.answers import Answers, label_tokens
 
 ALWAYS = ("qwen3_vl", "llava", "gemma3")
 """Families of `just check`; the others are thorough."""

@@ -14,10 +14,11 @@ from savs.pipeline.extraction.model.first_layers import (
     share_of_first_layers,
 )
 from savs.pipeline.extraction.model.identity import model_facts
-from savs.pipeline.extraction.model.load import can_end_early, load
-from savs.pipeline.extraction.model.load_encoder import load_encoder
+from savs.pipeline.extraction.model.load import can_end_early, load_encoder
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model_run import ModelRun
+from savs.pipeline.extraction.run_options import RunOptions
 
 QUICK = ("qwen3_vl", "gemma4")
 """The second has what depends on the number of layers: shared keys and values, embeddings of its
@@ -42,8 +43,8 @@ def count(model: LoadedModel) -> int:
     return sum(parameter.numel() for parameter in model.model.parameters())
 
 
-def first(options: ModelOptions, last: int) -> LoadedModel:
-    return load(options, load_encoder(options), last_layer=last)
+def load(options: ModelOptions, last: int | None = None) -> LoadedModel:
+    return ModelRun(options, RunOptions()).load(last)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_the_heads_of_the_layers_that_stay_are_the_same_bit_by_bit(tiny_model, f
     for point in whole.hook_points[:-1]:
         last = point.grid.layer
         capfd.readouterr()
-        model = first(options, last)
+        model = load(options, last)
         assert capfd.readouterr().err == ""  # nothing about weights that were not used
         assert model.grid == tuple(grid for grid in whole.grid if grid.layer <= last)
         assert layer_count(model.model) == layer_count(whole.model)
@@ -82,7 +83,7 @@ def test_facts_say_which_weights_are_there(tiny_model):
     options = options_of(tiny_model("qwen3_vl"))
     whole = load(options)
     all_facts = model_facts("m", None, whole.model)
-    facts = model_facts("m", None, first(options, 1).model)
+    facts = model_facts("m", None, load(options, 1).model)
     assert len(all_facts["layer_weights"]) == 1 + 3
     assert facts["layer_weights"] == all_facts["layer_weights"][:3]
     assert facts["weights"] is None

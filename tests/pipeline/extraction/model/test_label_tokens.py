@@ -11,8 +11,8 @@ from transformers import GenerationConfig
 
 from savs.pipeline import extract
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.label_tokens import _prompt, end_tokens, label_tokens
-from savs.pipeline.extraction.model.load_encoder import load_encoder
+from savs.pipeline.extraction.model.answers import _prompt, end_tokens, label_tokens
+from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 

@@ -24,10 +24,9 @@ from savs.pipeline.extraction.checks.batch_equality import (
 )
 from savs.pipeline.extraction.checks.refusals import require_videos
 from savs.pipeline.extraction.forward import cut
-from savs.pipeline.extraction.model.answers import Answers
+from savs.pipeline.extraction.model.answers import Answers, label_tokens
 from savs.pipeline.extraction.model.caches import image_positions
-from savs.pipeline.extraction.model.label_tokens import label_tokens
-from savs.pipeline.extraction.model.load_encoder import load_encoder
+from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import find_scale
 from savs.pipeline.extraction.model.prompts import takes_videos

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from savs.pipeline.extraction.model.load_encoder import load_encoder
+from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pieces import PIXELS
 from savs.pipeline.extraction.model.pixel_scale import CLOSE, find_scale

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.load import load
-from savs.pipeline.extraction.model.load_encoder import load_encoder
+from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.placement import choose_gpus, find_placement, weight_bytes
+from savs.pipeline.extraction.model_run import ModelRun
+from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.running.launchers import ALONE, Rank
 
 GB = 10**9
@@ -65,7 +66,8 @@ def test_layers_that_are_not_loaded_need_no_room(tiny_model, dtype) -> None:
     folder = tiny_model("qwen2_vl")
     options = ModelOptions(model=str(folder), dtype=dtype)
     encoder = load_encoder(options)
-    first, whole = (load(options, last_layer=last).model for last in (0, None))
+    run = ModelRun(options, RunOptions())
+    first, whole = (run.load(last).model for last in (0, None))
     bytes_of = [sum(p.nbytes for p in model.parameters()) for model in (first, whole)]
     header = weight_bytes(options, encoder) - bytes_of[1]
     assert 0 <= header < 0.2 * bytes_of[1]

@@ -11,11 +11,11 @@ from transformers import Blip2ForConditionalGeneration, InstructBlipForCondition
 
 from savs.pipeline import extract, load_model
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.label_tokens import label_tokens
-from savs.pipeline.extraction.model.load_encoder import load_encoder
+from savs.pipeline.extraction.model.answers import label_tokens
+from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.padding import pad_left
 from savs.pipeline.extraction.model.prompt_form import BUILT_IN, parse_form
+from savs.pipeline.extraction.model.prompts import pad_left
 
 RED, BLUE = Image.new("RGB", (28, 28), "red"), Image.new("RGB", (28, 28), "blue")
 pytestmark = pytest.mark.filterwarnings(

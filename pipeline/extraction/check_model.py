@@ -13,12 +13,12 @@ from savs.datasets.benchmarks.shapes.scenes import CANVASES, draw, random_scene
 from savs.pipeline.extraction.checks.batch_equality import Check, prove
 from savs.pipeline.extraction.checks.sharing import OFF, WORDS, find_sharing
 from savs.pipeline.extraction.model.image_places import image_places
-from savs.pipeline.extraction.model.load import load
-from savs.pipeline.extraction.model.load_encoder import load_encoder
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pieces import Pieces, images_in
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+from savs.pipeline.extraction.model_run import ModelRun
+from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.running.formatting import format_bytes
 
 LONG = " Look at every part of the picture, one after the other, before you answer." * 3
@@ -76,9 +76,9 @@ def sample_prompts(count: int, images: int = 2, *, without: bool = True) -> list
 
 def check_up(options: ModelOptions, batch_size: int) -> Checkup:
     """Load a model and test it on drawn scenes, see `check_model`."""
-    encoder = load_encoder(options)
-    encoder.require_prompts()
-    model = load(options, encoder)
+    run = ModelRun(options, RunOptions())
+    run.encoder.require_prompts()
+    model = run.load()
     prompts = sample_prompts(max(batch_size, 6), images_a_turn(model), without=takes_text(model))
     sizes = [2**n for n in range(1, batch_size.bit_length()) if 2**n < batch_size] + [batch_size]
     checks = prove(model, prompts, sizes)
