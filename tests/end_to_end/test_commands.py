@@ -209,6 +209,7 @@ def test_a_given_selection_of_the_same_name_replaces_nothing(savs, store, tmp_pa
     assert savs("evaluate", store, "--selection", own, "--cv").returncode == 0  # of its own name
 
 
+@pytest.mark.thorough
 def test_zero_shot_beside_the_heads_vote(savs, scenes, store, tmp_path):
     refused = savs("evaluate", store, "--readout", "zero-shot")
     assert refused.returncode == 1

@@ -75,6 +75,7 @@ def test_the_commands(savs, own_images, monkeypatch):
     assert len(list(Path("cache/savs/features").iterdir())) == 1
 
 
+@pytest.mark.thorough
 def test_the_python(own_images):
     code = blocks("python")[1]
     names: dict[str, object] = {}

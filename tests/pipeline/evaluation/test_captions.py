@@ -3,8 +3,8 @@
 import json
 
 import numpy as np
+import oracle as slowly
 import pytest
-import readout_oracles as slowly
 
 from savs.datasets.benchmarks.naturalbench_retrieval import shown_caption
 from savs.datasets.benchmarks.shapes import write_shapes

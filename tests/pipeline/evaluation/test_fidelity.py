@@ -4,7 +4,7 @@ import ml_dtypes
 import numpy as np
 import oracle
 import pytest
-from readout_oracles import Case, draw
+from readout_cases import Case, draw
 
 from savs.pipeline import evaluate, select
 from stores import make_store
