@@ -161,12 +161,8 @@ EXAMPLE_COLUMNS = {
 def example_differences(here: pl.DataFrame, there: pl.DataFrame, what: str = "test") -> list[str]:
     """Return how examples differ from others; nothing if they are equal, in the same order.
 
-    Parameters
-    ----------
-    here, there
-        One row an example: `EXAMPLE_COLUMNS`, and `content`, which is compared where both know it.
-    what
-        Name of the split.
+    Both have a row an example: `EXAMPLE_COLUMNS`, and `content`, which is compared where both know
+    it. `what` names the split.
     """
     differences = []
     if here.height != there.height:
