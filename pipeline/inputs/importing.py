@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -196,7 +197,7 @@ def read_labels(
         places = range(features.rows)
         if features.ids is not None:
             examples = [replace(e, id=i) for e, i in zip(examples, features.ids, strict=True)]
-    return Labelled(_by_split(sorted(zip(places, examples, strict=True), key=_place)), by_id)
+    return Labelled(_by_split(sorted(zip(places, examples, strict=True), key=itemgetter(0))), by_id)
 
 
 def _own_rows(features: FeatureFile) -> list[Row]:
@@ -276,10 +277,6 @@ def _places(features: FeatureFile, labels: Path | None, ids: Sequence[str]) -> l
                 " the same ids in both"
             )
     return [places[name] for name in ids]
-
-
-def _place(placed: Placed) -> int:
-    return placed[0]
 
 
 def _by_split(placed: Sequence[Placed]) -> dict[str, list[Placed]]:
