@@ -62,10 +62,7 @@ class FeatureFile:
 def open_features(path: Path) -> FeatureFile:
     """Look at a file of features; nothing of it is read but what is told of the whole.
 
-    Raises
-    ------
-    ImportFileError
-        It cannot be read, or holds something else than features.
+    ImportFileError where it cannot be read, or holds something else than features.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:

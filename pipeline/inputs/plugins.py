@@ -63,10 +63,7 @@ def stored_benchmark(
 ) -> Benchmark:
     """Return the benchmark that a store is of, which must be given where savs cannot find it.
 
-    Raises
-    ------
-    BenchmarkNotFoundError
-        The store's benchmark is not known here, or another one was given.
+    BenchmarkNotFoundError where it is not known here, or another one was given.
     """
     facts = store.manifest.identity.benchmark
     name = str(facts["name"])

@@ -277,10 +277,8 @@ def planned_digests(train: str) -> list[str]:
 def training_tasks(store: FeatureStore) -> list[TrainingTask]:
     """Return the training examples by subtask, classes in order of first appearance.
 
-    Raises
-    ------
-    SelectionError
-        There are none, a class has no usable example, or a subtask has one class only.
+    SelectionError without any, or where a class has no usable example, or a subtask has one class
+    only.
     """
     if _has_names_alone(store):
         raise SelectionError(

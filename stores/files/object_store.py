@@ -27,14 +27,8 @@ def write_whole(
 ) -> None:
     """Write a file, or an object, whole or not at all; `before_naming` is called just before that.
 
-    An object may take some attempts: it is called before each.
-
-    Raises
-    ------
-    FileExistsError
-        It is there, and `replace` is not set.
-    OSError
-        It cannot be written.
+    An object may take some attempts: it is called before each. FileExistsError where it is there,
+    and `replace` is not set; OSError where it cannot be written.
     """
     if isinstance(place, Path):
         with whole_file(place, replace=replace, before_naming=before_naming) as partial:

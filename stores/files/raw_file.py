@@ -18,12 +18,8 @@ FORBIDDEN = 403
 class RawFile:
     """A file that is open for reading.
 
-    Raises
-    ------
-    StoreReadError
-        It cannot be read.
-    StoreCorruptError
-        It is a folder, a pipe or a device.
+    StoreReadError where it cannot be read, StoreCorruptError where it is a folder, a pipe or a
+    device.
     """
 
     def __init__(self, path: Any) -> None:

@@ -82,10 +82,7 @@ class Index:
     def entry(self, name: str, dtypes: Collection[str], shape: Sequence[int | None]) -> Entry:
         """Return where an array lies, if it is as expected; `shape` has None for any length.
 
-        Raises
-        ------
-        StoreCorruptError
-            It is missing, of another type or shape, or not within the file.
+        StoreCorruptError where it is missing, of another type or shape, or not within the file.
         """
         where = f"{self.where}:/{name}"
         entry = self.table.arrays.get(name)
@@ -116,12 +113,8 @@ def write_index(attributes: Mapping[str, int | str], arrays: Mapping[str, Entry]
 def read_index(file: RawFile) -> Index:
     """Return the index at the end of a file.
 
-    Raises
-    ------
-    StoreCorruptError
-        The file has no index, or the index was changed.
-    StoreReadError
-        The disk or the network fails.
+    StoreCorruptError where the file has none, or it was changed; StoreReadError where the disk or
+    the network fails.
     """
     end = _tail(file, _LIKELY_BYTES)
     found = _TRAILER.fullmatch(end[-_TRAILER_BYTES:])

@@ -203,12 +203,8 @@ def _layer(grid: LayerGrid) -> str:
 def open_shard(path: Any, spec: ShardSpec, manifest: Manifest) -> Iterator[Shard]:
     """Open a finished shard without a lock and check that it is the planned one.
 
-    Raises
-    ------
-    StoreCorruptError
-        Not a readable shard of this store with this number in its plan.
-    StoreReadError
-        It may not or cannot be read.
+    StoreCorruptError where it is no readable shard of this store with this number in its plan,
+    StoreReadError where it may not or cannot be read.
     """
     expected = {
         "format": FORMAT,
