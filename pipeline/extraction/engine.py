@@ -201,8 +201,8 @@ class Engine:
                 if isinstance(piece, Refused):
                     self._refuse(piece.request, piece.reason)
                 else:
-                    # The new pass is left on the device: while it runs, this thread takes the values
-                    # of the one before, and the disk gets its shard.
+                    # The new pass is left on the device: while it runs, this thread takes the
+                    # values of the one before, and gives shards that are whole to the disk.
                     self._started.append((piece, done.thumbnails))
                     self._harvest(leave=1)
 
