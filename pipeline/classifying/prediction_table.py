@@ -3,21 +3,18 @@
 In CSV a cell is text: media, votes and sets are JSON there.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import polars as pl
 
-from savs.foundation.errors import SavsError
-from savs.foundation.files import make_folder, native_disk_errors, remove_left_overs, whole_file
 from savs.pipeline.classifying.classified_store import image_id
 from savs.pipeline.errors import OutputError
 from savs.pipeline.evaluation.evaluation import SelectedHeads
-from savs.pipeline.evaluation.predictions import VOTES, packed_predictions
-from savs.pipeline.running.output_files import media_cell
+from savs.pipeline.evaluation.predictions import VOTES, in_schema, packed_predictions
+from savs.pipeline.running.output_files import media_cell, new_file
 from savs.pipeline.selection.selection import Selection
 from savs.stores import FeatureStore
 
@@ -56,13 +53,9 @@ def predictions_of(store: FeatureStore, selection: Selection, risk: float | None
     table = packed_predictions(store, predictor)
     if len(selection.tasks) > 1:
         table = table.with_columns(image_id(pl.col("id")))
+    columns = in_schema(table, CLASSIFIED_SCHEMA)
     has_subtasks = any(task.subtask is not None for task in selection.tasks)
-    there = table.collect_schema()
-    return table.select(
-        (pl.col(name) if name in there else pl.lit(None)).cast(kind).alias(name)
-        for name, kind in CLASSIFIED_SCHEMA.items()
-        if has_subtasks or name != "subtask"
-    )
+    return columns if has_subtasks else columns.drop("subtask")
 
 
 def require_table_name(path: Path) -> None:
@@ -84,18 +77,15 @@ def write_predictions(
     OutputError
         The disk refuses; a file that was there stays as it was.
     """
-    with output_errors(path):
-        make_folder(path.parent)
-        remove_left_overs(path)
-        with whole_file(path) as partial:
-            with partial.open("wb") as file, native_disk_errors():
-                if path.suffix.lower() == CSV:
-                    in_cells(table).sink_csv(file)
-                elif path.suffix.lower() == PARQUET:
-                    table.sink_parquet(file)
-                else:
-                    table.sink_ndjson(file)
-            before_naming(partial)
+    with new_file(path) as partial:
+        with partial.open("wb") as file:
+            if path.suffix.lower() == CSV:
+                in_cells(table).sink_csv(file)
+            elif path.suffix.lower() == PARQUET:
+                table.sink_parquet(file)
+            else:
+                table.sink_ndjson(file)
+        before_naming(partial)
 
 
 def in_cells(table: pl.LazyFrame) -> pl.LazyFrame:
@@ -121,15 +111,3 @@ def _votes_cell(votes: list[Mapping[str, Any]]) -> str:
 
 def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
-
-
-@contextmanager
-def output_errors(path: Path) -> Iterator[None]:
-    """Turn what goes wrong on the disk into an OutputError."""
-    try:
-        yield
-    except (OSError, pl.exceptions.PolarsError) as error:
-        if isinstance(error, SavsError):
-            raise
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        raise OutputError(f"{path} cannot be written: {reason}; pass another --out") from error

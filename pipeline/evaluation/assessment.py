@@ -114,18 +114,8 @@ def assess(
 ) -> Evaluation:
     """Measure a predictor of test examples. A skipped example counts as wrong.
 
-    Parameters
-    ----------
-    store
-        The store that the predictions are about.
-    predictor
-        What makes them.
-    benchmark
-        That of the store, whose metrics are taken.
-    drop_leaks
-        Leave out test examples that training has seen, with their whole groups.
-    risk
-        Of the prediction sets that the predictor makes.
+    `benchmark` is that of the store, whose metrics are taken; `drop_leaks` leaves out test examples
+    that training has seen, with their whole groups; `risk` is that of the predictor's sets.
 
     Raises
     ------
@@ -166,19 +156,20 @@ def _marked(
     """Return the predictions with leaks, clusters and content, and notes on the leaks."""
     # names count only where digests are unknown: the others would take memory
     names = pl.when(pl.col("media_sha256").list.len() == 0).then("media").otherwise([])
-    shown = whole.select("id", "group", "prompt", "media_sha256", media=names).collect()
-    leaks = find_leaks(store.examples("train"), shown)
+    examples = whole.select("id", "group", "prompt", "media_sha256", media=names).collect()
+    leaks = find_leaks(store.examples("train"), examples)
     kinds, notes = leaks.kinds, leaks.summary()
     if drop_leaks:
-        kept = ~leaks.dropped()
-        if not kept.any():
+        is_unseen = ~leaks.dropped()
+        if not is_unseen.any():
             raise LeakError(
-                f"all {len(kept)} test examples share an image with training, or are in a group"
-                " with one that does; omit --drop-leaks, or use other training examples"
+                f"all {len(is_unseen)} test examples share an image with training, or are in a"
+                " group with one that does; omit --drop-leaks, or use other training examples"
             )
-        whole, shown, kinds = whole.filter(pl.lit(kept)), shown.filter(kept), kinds.filter(kept)
-        notes.append(f"{(~kept).sum()} test examples were left out (--drop-leaks)")
-    marks = [kinds.alias("leak"), clusters_of(shown), content_of(shown)]
+        whole = whole.filter(pl.lit(is_unseen))
+        examples, kinds = examples.filter(is_unseen), kinds.filter(is_unseen)
+        notes.append(f"{(~is_unseen).sum()} test examples were left out (--drop-leaks)")
+    marks = [kinds.alias("leak"), clusters_of(examples), content_of(examples)]
     marked = pl.concat([whole, packed(pl.DataFrame(marks))], how="horizontal")
     return in_schema(marked), notes
 
@@ -190,13 +181,18 @@ SLICE = 2**14
 def content_of(examples: pl.DataFrame) -> pl.Series:
     """Return a digest of each example's media, null where it has none or they are not known."""
     nothing = pl.Series("content", [], dtype=pl.String)
-    some = examples.select("media_sha256").iter_slices(SLICE)
-    return pl.concat([nothing, *(_digests(part["media_sha256"].to_list()) for part in some)])
-
-
-def _digests(media: Sequence[Sequence[str] | None]) -> pl.Series:
-    digests = [digest(list(own))[:16] if own else None for own in media]
-    return pl.Series("content", digests, dtype=pl.String)
+    digests = [
+        pl.Series(
+            "content",
+            [
+                digest(list(media))[:16] if media else None
+                for media in part["media_sha256"].to_list()
+            ],
+            dtype=pl.String,
+        )
+        for part in examples.select("media_sha256").iter_slices(SLICE)
+    ]
+    return pl.concat([nothing, *digests])
 
 
 FEW_CLUSTERS = 10

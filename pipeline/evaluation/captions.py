@@ -121,15 +121,16 @@ class Captions:
         else:
             train = self._cosines("train", task.rows, prompts, task.classes)
             if task.subtask not in self._tests:  # the same for all draws of a sweep
-                given = (rows, part["prompt"].to_list(), task.classes)
-                self._tests[task.subtask] = self._cosines("test", *given)
+                self._tests[task.subtask] = self._cosines(
+                    "test", rows, part["prompt"].to_list(), task.classes
+                )
             learned = len(prompts) if np.isnan(train).any() else 0
             scale = float(self._store.manifest.identity.model.get(LOGIT_SCALE) or 1.0)
             scores = _scores(self._tests[task.subtask], train, task, scale)
-        made = predicted(part, task.classes, scores).with_columns(
+        matched = predicted(part, task.classes, scores).with_columns(
             probability=choice_probability(scores)
         )
-        return Matched(made, learned, texts)
+        return Matched(matched, learned, texts)
 
     def _cosines(
         self, split: str, rows: Array, prompts: Sequence[str], classes: Sequence[str]
@@ -140,7 +141,7 @@ class Captions:
         cosines = np.full((len(images), len(classes)), np.nan, np.float32)
         for number, label in enumerate(classes):
             texts = [of_class.get(label) for of_class in captions]
-            own = np.flatnonzero([text is not None for text in texts])
+            has_text = np.flatnonzero([text is not None for text in texts])
             absent = next((t for t in texts if t is not None and t not in self._rows), None)
             if absent is not None:
                 raise SelectionError(
@@ -148,7 +149,7 @@ class Captions:
                     " skipped: extract again with --retry-skipped"
                 )
             which = [self._rows[text] for text in texts if text is not None]
-            cosines[own, number] = (images[own] * self._units[which]).sum(axis=1)
+            cosines[has_text, number] = (images[has_text] * self._units[which]).sum(axis=1)
         return cosines
 
 
@@ -187,6 +188,7 @@ def best_threshold(values: Array, is_yes: Array) -> float:
     order = np.argsort(values, kind="stable")
     ranked, truth = values[order].astype(np.float64), np.asarray(is_yes)[order]
     gaps = np.diff(ranked)
+    # between places i and i + 1: the noes up to i are right, and the yeses after it
     right = np.cumsum(~truth)[:-1] + truth.sum() - np.cumsum(truth)[:-1]
     right = np.where(gaps > 0, right, -1)  # no threshold lies between equal values
     yes = int(truth.sum())

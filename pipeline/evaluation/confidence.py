@@ -20,16 +20,10 @@ MEASURED = (
     *("subtask", "cluster"),
 )
 """Columns of the predictions that are looked at."""
-
-
 BINS = 10
 """Bins of equal width."""
-
-
 DIGITS = 6
 """Decimal places of a probability that count: two of three votes are 2/3 by any sum."""
-
-
 SHARES = tuple(tenths / 10 for tenths in range(10, 0, -1))
 """Shares of the examples that are answered in `accuracy_by_coverage`."""
 
@@ -125,16 +119,7 @@ def measure_confidence(
 
     Where the same examples are under several prompts, each prompt has its own numbers.
 
-    Parameters
-    ----------
-    predictions
-        Columns `PREDICTION_SCHEMA`.
-    selection
-        That made them.
-    risk
-        Of the prediction sets.
-    prompts
-        Those that each example is under; empty if rows have their own.
+    `prompts` are those that each example is under; empty if rows have their own.
     """
     known = (
         predictions.select(MEASURED)
@@ -144,9 +129,9 @@ def measure_confidence(
     parts = [(prompt, known.filter(subtask=prompt)) for prompt in prompts] or [(None, known)]
     tasks = selection.tasks if selection else ()
     return tuple(
-        _measured(prompt, own, [t for t in tasks if prompt in (None, t.subtask)], risk)
-        for prompt, own in parts
-        if own.height
+        _measured(prompt, examples, [t for t in tasks if prompt in (None, t.subtask)], risk)
+        for prompt, examples in parts
+        if examples.height
     )
 
 
@@ -183,12 +168,12 @@ def _report(known: pl.DataFrame, risk: float) -> RiskReport:
 
 
 def _atypical(known: pl.DataFrame) -> Atypical | None:
-    told = known.filter(pl.col("atypical").is_not_null())
-    if not told.height:
+    judged = known.filter(pl.col("atypical").is_not_null())
+    if not judged.height:
         return None
-    odd = told.filter("atypical")
+    odd = judged.filter("atypical")
     right = _share(odd, odd["correct"]) if odd.height else None
-    return Atypical(_share(told, told["atypical"]), right)
+    return Atypical(_share(judged, judged["atypical"]), right)
 
 
 def _share(examples: pl.DataFrame, flags: pl.Series) -> Share:
@@ -199,14 +184,8 @@ def _share(examples: pl.DataFrame, flags: pl.Series) -> Share:
 def reliability(probabilities: Array, correct: Array, bins: int = BINS) -> tuple[Bin, ...]:
     """Return the bins that have examples, in ascending order.
 
-    Parameters
-    ----------
-    probabilities
-        `(n,)` of the predicted classes, 0 to 1.
-    correct
-        `(n,)` whether each prediction is right.
-    bins
-        Number of bins of equal width; 0 is in the first one.
+    `probabilities` are `(n,)`, 0 to 1, of the predicted classes, `correct` whether each is right.
+    Bins have equal width; 0 is in the first one.
 
     Examples
     --------
@@ -221,12 +200,12 @@ def reliability(probabilities: Array, correct: Array, bins: int = BINS) -> tuple
         Bin(
             float(ends[number]),
             float(ends[number + 1]),
-            int(own.sum()),
-            float(probabilities[own].mean()),
-            float(correct[own].mean()),
+            int(inside.sum()),
+            float(probabilities[inside].mean()),
+            float(correct[inside].mean()),
         )
         for number in range(bins)
-        if (own := place == number).any()
+        if (inside := place == number).any()
     )
 
 
@@ -259,6 +238,7 @@ def accuracy_by_coverage(probabilities: Array, correct: Array) -> tuple[Answered
         wanted = int(np.ceil(round(share * len(probabilities), 9)))
         last = int(np.searchsorted(np.cumsum(sizes), wanted))
         before = int(sizes[:last].sum())
+        # those at the cut are equally likely, so any of them may be answered: their mean counts
         hits = right[:last].sum() + (wanted - before) * right[last] / sizes[last]
         answered.append(Answered(share, float(hits / wanted), float(-levels[last])))
     return tuple(answered)

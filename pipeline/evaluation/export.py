@@ -8,12 +8,14 @@ import numpy as np
 import polars as pl
 from safetensors.numpy import save_file
 
-from savs.foundation.files import make_folder, native_disk_errors, remove_left_overs, whole_file
 from savs.pipeline.errors import ExportError
+from savs.pipeline.running.output_files import new_file
 from savs.pipeline.running.result_files import require_no_own_file
 from savs.stores import FeatureStore, Head, StoreWriteError, head_name
 from savs.stores.read.store import require_store
 
+NAMES = ("id", "label", "split")
+"""What tells the rows of an array."""
 EXAMPLE_COLUMNS = ("id", "split", "label", "group", "subtask", "category", "prompt")
 
 
@@ -61,15 +63,8 @@ def export(
     store.require_heads(heads)
     names = [head_name(head) for head in dict.fromkeys(heads)]
     rows = store.scan().filter(pl.col("split").is_in(list(splits)))
-    try:
-        make_folder(path.parent)
-        remove_left_overs(path)
-        with whole_file(path) as partial, native_disk_errors():
-            FORMS[form](rows, names, partial)
-    except OSError as error:
-        raise StoreWriteError(
-            f"{path} cannot be written: {error.strerror or error}; pass another --out"
-        ) from error
+    with new_file(path, kind=StoreWriteError) as partial:
+        FORMS[form](rows, names, partial)
     return path
 
 
@@ -78,20 +73,15 @@ def _parquet(rows: pl.LazyFrame, names: list[str], path: Path) -> None:
 
 
 def _npz(rows: pl.LazyFrame, names: list[str], path: Path) -> None:
-    frame = rows.select("id", "label", "split", *names).collect()
-    texts = {
-        name: frame[name].fill_null("").to_numpy().astype(np.str_)
-        for name in ("id", "label", "split")
-    }
+    frame = rows.select(*NAMES, *names).collect()
+    texts = {name: frame[name].fill_null("").to_numpy().astype(np.str_) for name in NAMES}
     with path.open("wb") as file:
         np.savez(file, allow_pickle=False, **texts, **{n: frame[n].to_numpy() for n in names})
 
 
 def _safetensors(rows: pl.LazyFrame, names: list[str], path: Path) -> None:
-    frame = rows.select("id", "label", "split", *names).collect()
-    texts = {
-        n: json.dumps(frame[n].to_list(), ensure_ascii=False) for n in ("id", "label", "split")
-    }
+    frame = rows.select(*NAMES, *names).collect()
+    texts = {n: json.dumps(frame[n].to_list(), ensure_ascii=False) for n in NAMES}
     save_file({n: np.ascontiguousarray(frame[n].to_numpy()) for n in names}, path, metadata=texts)
 
 

@@ -86,21 +86,16 @@ def own_answers(store: FeatureStore, readout: str) -> OwnAnswerTables:
     """
     if readout not in OWN_ANSWERS:
         raise ParameterError(f"readout is {readout!r}, expected one of {', '.join(OWN_ANSWERS)}")
-    return text_answers(store) if readout == GENERATED else label_answers(store, readout)
+    return _text_answers(store) if readout == GENERATED else _label_answers(store, readout)
 
 
 ANSWERS = "answers"
 
 
-def label_answers(store: FeatureStore, readout: str) -> OwnAnswerTables:
+def _label_answers(store: FeatureStore, readout: str) -> OwnAnswerTables:
     """Return the likeliest label of each test example, by `zero-shot`, `zero-shot-mean` or `icl`.
 
     The scores are the probabilities of the labels among themselves.
-
-    Raises
-    ------
-    ResultError
-        The store keeps no answers, or no log-likelihood of each label.
     """
     classes = {task.subtask: task.classes for task in training_tasks(store)}
     parts, by_mean = [], []
@@ -132,17 +127,17 @@ def _likelihoods(
         if absent := [label for label in labels if label not in columns]:
             raise _odd(store, output, f"has no log-likelihood of label {absent[0]!r}")
         part = examples.filter(pl.col("subtask").eq_missing(pl.lit(subtask)))
-        own = values[part["row"].to_numpy()][:, [columns[label] for label in labels]]
-        if not np.isfinite(own).all() or (own > 0).any():
-            row = int(np.argmin((np.isfinite(own) & (own <= 0)).all(axis=1)))
+        sums = values[part["row"].to_numpy()][:, [columns[label] for label in labels]]
+        if not np.isfinite(sums).all() or (sums > 0).any():
+            row = int(np.argmin((np.isfinite(sums) & (sums <= 0)).all(axis=1)))
             raise _odd(
                 store,
                 output,
-                f"of example {part['id'][row]!r} is {list(map(float, own[row]))}, expected a finite"
-                " log-likelihood, not above 0, of each label",
+                f"of example {part['id'][row]!r} is {list(map(float, sums[row]))}, expected a"
+                " finite log-likelihood, not above 0, of each label",
             )
         counts = np.array([_count(store, label, tokens[label]) for label in labels], np.float32)
-        of_subtasks.append((subtask, part, own, counts))
+        of_subtasks.append((subtask, part, sums, counts))
     return of_subtasks
 
 
@@ -173,17 +168,10 @@ def _scores(values: Array) -> ClassScores:
     return ClassScores(probabilities, values.argmax(axis=1), values)
 
 
-def text_answers(store: FeatureStore) -> OwnAnswerTables:
+def _text_answers(store: FeatureStore) -> OwnAnswerTables:
     """Return the label that equals the text that the model generated, but for white space and case.
 
     Any other text is the prediction as it is, and wrong; a note counts them.
-
-    Raises
-    ------
-    ResultError
-        The store keeps no generated texts.
-    SelectionError
-        Two labels differ in white space or case alone.
     """
     classes = {task.subtask: task.classes for task in training_tasks(store)}
     examples = store.examples("test").with_columns(text=generated_texts(store, "test"))

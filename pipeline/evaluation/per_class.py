@@ -24,10 +24,6 @@ CLASS_SCHEMA = pl.Schema(
 )
 """Columns of `class_table`. `n` are the examples of the class, `predicted` those that are said to
 be of it. `low` and `high` are the 95 % interval of the recall."""
-CONFUSION_SCHEMA = pl.Schema(
-    {"subtask": pl.String, "label": pl.String, "prediction": pl.String, "n": pl.Int64}
-)
-"""Columns of `confusion_table`. A skipped example has no prediction."""
 PART_SCHEMA = pl.Schema(
     {
         "by": pl.String,
@@ -46,17 +42,8 @@ def class_table(predictions: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
     """Return precision, recall and F1 of each class of each subtask.
 
     A class that is never predicted has no precision, one without test examples no recall; a skipped
-    example counts as wrong. F1 is 2 correct / (n + predicted).
-
-    Parameters
-    ----------
-    predictions
-        Columns `PREDICTION_SCHEMA`.
-
-    Returns
-    -------
-    polars.DataFrame
-        Columns `CLASS_SCHEMA`, in order of first appearance; empty where examples have no labels.
+    example counts as wrong. F1 is 2 correct / (n + predicted). Columns `CLASS_SCHEMA`, in order of
+    first appearance; empty where examples have no labels.
     """
     labelled = _labelled(predictions)
     said: defaultdict[str | None, dict[str | None, int]] = defaultdict(dict)
@@ -67,8 +54,9 @@ def class_table(predictions: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
     for subtask, part in _parts(_scored(labelled, "subtask", "label"), "subtask"):
         of_label = dict(_parts(part.drop("subtask"), "label"))
         for label in dict.fromkeys([*of_label, *said[subtask]]):
-            own = of_label.get(label, part.clear())
-            n, predicted, correct = own.height, said[subtask].get(label, 0), own["correct"].sum()
+            examples = of_label.get(label, part.clear())
+            n, correct = examples.height, examples["correct"].sum()
+            predicted = said[subtask].get(label, 0)
             rows.append(
                 {
                     "subtask": subtask,
@@ -79,7 +67,7 @@ def class_table(predictions: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
                     "precision": correct / predicted if predicted else None,
                     "f1": 2 * correct / (n + predicted),
                 }
-                | _share(own, "recall")
+                | _share(examples, "recall")
             )
     return pl.DataFrame(rows, schema=CLASS_SCHEMA)
 
@@ -87,10 +75,8 @@ def class_table(predictions: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
 def confusion_table(predictions: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
     """Return how often each class is taken for another, most frequent first.
 
-    Returns
-    -------
-    polars.DataFrame
-        Columns `CONFUSION_SCHEMA`; equal counts in order of first appearance.
+    Columns `subtask`, `label`, `prediction`, which a skipped example has not, and `n`. Equal counts
+    are in order of first appearance.
     """
     wrong = _labelled(predictions).filter(~pl.col("correct"))
     counts = _counts(wrong, "subtask", "label", "prediction")
@@ -100,10 +86,7 @@ def confusion_table(predictions: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
 def part_table(predictions: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
     """Return the accuracy in each subtask and each category, where there are several.
 
-    Returns
-    -------
-    polars.DataFrame
-        Columns `PART_SCHEMA`; subtasks first, each in order of first appearance.
+    Columns `PART_SCHEMA`; subtasks first, each in order of first appearance.
     """
     labelled, rows = _labelled(predictions), []
     for by in ("subtask", "category"):

@@ -112,15 +112,18 @@ def packed(predictions: pl.DataFrame) -> pl.LazyFrame:
 
 def packed_predictions(store: FeatureStore, predictor: Predictor) -> pl.LazyFrame:
     """Return all predictions of a predictor; each block is packed before the next one is made."""
-    blocks = map(packed, predictor.predictions())  # a comprehension would hold a block for longer
+    # A block's votes take far more memory as lists than packed. `map` packs each and lets it go
+    # before the next is made; a comprehension would hold a block for longer.
+    blocks = map(packed, predictor.predictions())
     return _in_file_order(store, predictor.split, pl.concat(blocks, how="diagonal_relaxed"))
 
 
 def _in_file_order(store: FeatureStore, split: str, table: pl.LazyFrame) -> pl.LazyFrame:
     """Return packed predictions of a split in the order of the input file.
 
-    Where they are in another one, memory holds the whole table while it is packed anew, so that no
-    query has to sort it.
+    Shards hold rows in another order where examples that share an image lie together (`order` of
+    the plan), or where others were appended. Memory then holds the whole table while it is packed
+    anew, once, so that no query has to sort it.
     """
     places = store.places(split, table.select("id").collect())
     if places.is_sorted():
@@ -142,14 +145,19 @@ def predicted(
     examples: pl.DataFrame, classes: Sequence[str], class_scores: ClassScores
 ) -> pl.DataFrame:
     """Return examples with their prediction, whether it is right, its margin and its votes."""
-    rows = np.arange(examples.height)
-    chosen = class_scores.scores[rows, class_scores.choice]
-    others = class_scores.scores.copy()
-    others[rows, class_scores.choice] = -np.inf
+    margins = lead(class_scores.scores, class_scores.choice)
     return named(examples, classes, class_scores.choice).with_columns(
-        margin=pl.Series(chosen - others.max(axis=1), dtype=pl.Float32),
+        margin=pl.Series(margins, dtype=pl.Float32),
         votes=_votes(classes, class_scores),
     )
+
+
+def lead(scores: Array, choice: Array) -> Array:
+    """Return how far the choices' scores are above the best others, `(n,)` of `(n, classes)`."""
+    rows = np.arange(len(choice))
+    others = scores.copy()
+    others[rows, choice] = -np.inf
+    return scores[rows, choice] - others.max(axis=1)
 
 
 def _votes(classes: Sequence[str], class_scores: ClassScores) -> pl.Series:
@@ -168,17 +176,8 @@ def _votes(classes: Sequence[str], class_scores: ClassScores) -> pl.Series:
 def best_classes(scores: Array, count: int) -> Array:
     """Return the classes of greatest score, best first; of equal ones the first class.
 
-    Parameters
-    ----------
-    scores
-        `(n, classes)` float32.
-    count
-        How many; all, if there are fewer classes.
-
-    Returns
-    -------
-    ndarray
-        `(n, count)` class numbers.
+    `scores` are `(n, classes)` float32; the result `(n, count)`, or fewer where there are fewer
+    classes.
 
     Examples
     --------
@@ -192,18 +191,19 @@ def best_classes(scores: Array, count: int) -> Array:
     last = np.partition(scores, classes - count, axis=1)[:, classes - count, None]
     better, equal = scores > last, scores == last
     wanted = count - better.sum(axis=1, keepdims=True)
-    kept = better | (equal & (np.cumsum(equal, axis=1, dtype=np.int32) <= wanted))
-    columns = np.nonzero(kept)[1].reshape(n, count)
+    # of equal scores at the cut the first classes fill up, as a stable sort would have them
+    is_best = better | (equal & (np.cumsum(equal, axis=1, dtype=np.int32) <= wanted))
+    columns = np.nonzero(is_best)[1].reshape(n, count)
     order = np.argsort(-np.take_along_axis(scores, columns, axis=1), axis=1, kind="stable")
     return np.take_along_axis(columns, order, axis=1)
 
 
-def in_schema(frame: pl.LazyFrame) -> pl.LazyFrame:
-    """Return a table with the columns of `PREDICTION_SCHEMA` alone, null where it has none."""
+def in_schema(frame: pl.LazyFrame, schema: Mapping[str, Any] = PREDICTION_SCHEMA) -> pl.LazyFrame:
+    """Return a table with the columns of a schema alone, null where it has none."""
     there = frame.collect_schema()
     return frame.select(
         (pl.col(name) if name in there else pl.lit(None)).cast(dtype).alias(name)
-        for name, dtype in PREDICTION_SCHEMA.items()
+        for name, dtype in schema.items()
     )
 
 
@@ -231,16 +231,7 @@ def with_typicality(
 
     `atypical` is an example that is less like any class than 99 % of left-out training examples.
 
-    Parameters
-    ----------
-    examples
-        The examples of a task.
-    task
-        That task.
-    class_scores
-        Their scores.
-    features
-        `(heads, n, d)` that the scores are of.
+    `features` are the `(heads, n, d)` that the scores are of.
     """
     known = task.calibration
     if known is None:
@@ -301,8 +292,8 @@ def risk_notes(selection: Selection, risk: float | None) -> list[str]:
 
 def as_wrong(skipped: pl.DataFrame, subtasks: Container[str | None]) -> pl.DataFrame:
     """Return the skipped examples of some subtasks as rows of predictions."""
-    own = skipped.filter([subtask in subtasks for subtask in skipped["subtask"]])
-    return own.with_columns(correct=pl.lit(False), prediction=pl.lit(None, pl.String))
+    rows = skipped.filter([subtask in subtasks for subtask in skipped["subtask"]])
+    return rows.with_columns(correct=pl.lit(False), prediction=pl.lit(None, pl.String))
 
 
 def with_skipped(

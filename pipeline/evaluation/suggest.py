@@ -15,6 +15,7 @@ from savs.foundation.errors import ParameterError
 from savs.foundation.files import regular_size
 from savs.foundation.frames import scan_parquet
 from savs.pipeline.evaluation.evaluation import task_features
+from savs.pipeline.evaluation.predictions import lead
 from savs.pipeline.running.output_files import media_of_cell
 from savs.pipeline.running.result_files import reading
 from savs.pipeline.selection.readouts import ClassScores
@@ -36,27 +37,12 @@ SCHEMA = {
     "prediction": pl.String,
     "margin": pl.Float32,
 }
-
-
 CANDIDATES = 5
 """Least sure examples that are looked at for each one that is suggested."""
-
-
-COLUMNS = {
-    "id": pl.String,
-    "media": pl.List(pl.String),
-    "subtask": pl.String,
-    "prediction": pl.String,
-    "margin": pl.Float32,
-}
-
-
+COLUMNS = {name: SCHEMA[name] for name in ("id", "media", "subtask", "prediction", "margin")}
+"""What is read of a file of predictions."""
 NEEDED = ("id", "prediction", "margin")
-
-
 LINES = (".jsonl", ".ndjson")
-
-
 SUFFIXES = (".csv", *LINES, ".parquet")
 
 
@@ -144,8 +130,8 @@ def suggest_from_predictions(path: str | Path, count: int) -> Suggestions:
     rows = read_predictions(Path(path)).filter(pl.col("prediction").is_not_null())
     ordered = rows[least_sure(rows["margin"].to_numpy()[:, None], rows.height)]
     first = ordered.group_by("subtask", maintain_order=True).head(count)
-    kept = [name for name in ("id", "media", "subtask") if name in first.columns]
-    table = first.select(*kept, pl.lit("").alias("label"), "prediction", "margin")
+    names = [name for name in ("id", "media", "subtask") if name in first.columns]
+    table = first.select(*names, pl.lit("").alias("label"), "prediction", "margin")
     note = "the least sure images may be alike: pass the store to spread them"
     return Suggestions(_with_images(_with_subtasks(table), {}), (note,))
 
@@ -244,12 +230,7 @@ def _with_images(table: pl.DataFrame, options: Mapping[str, Any]) -> pl.DataFram
 def least_sure(margins: Array, count: int) -> Array:
     """Return the rows of which a classifier is least sure, the least sure one first.
 
-    Parameters
-    ----------
-    margins
-        `(n, keys)`: the first key decides, then the next; equal rows keep their order.
-    count
-        How many; all, if there are fewer.
+    Of `(n, keys)` margins the first key decides, then the next; equal rows keep their order.
 
     Examples
     --------
@@ -265,12 +246,7 @@ def farthest_first(features: Array, count: int) -> list[int]:
     Of equally far ones the first is taken. Source: the greedy k-centre choice of Sener and
     Savarese, arXiv 1708.00489.
 
-    Parameters
-    ----------
-    features
-        `(n, d)` float32 of unit length, so that a small product is a large distance.
-    count
-        How many; all, if there are fewer.
+    `features` are `(n, d)` float32 of unit length, so that a small product is a large distance.
 
     Examples
     --------
@@ -288,16 +264,10 @@ def farthest_first(features: Array, count: int) -> list[int]:
 
 
 def sureness(class_scores: ClassScores) -> Array:
-    """Return `(n, 2)` float32: the lead of the choice by score, and by soft score.
-
-    The lead is its score less the best other one.
-    """
-    rows = np.arange(len(class_scores.choice))
-    leads = []
-    for scores in (class_scores.scores, class_scores.soft):
-        others = scores.copy()
-        others[rows, class_scores.choice] = -np.inf
-        leads.append(scores[rows, class_scores.choice] - others.max(axis=1))
+    """Return `(n, 2)` float32: the lead of the choice by score, and by soft score."""
+    leads = [
+        lead(scores, class_scores.choice) for scores in (class_scores.scores, class_scores.soft)
+    ]
     return np.stack(leads, axis=1).astype(np.float32)
 
 

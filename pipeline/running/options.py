@@ -50,14 +50,8 @@ def options_of(kind: Any) -> dict[str, dict[str, Option]]:
 def sort_keywords(function: str, keywords: Mapping[str, Any], *kinds: Any) -> list[Any]:
     """Return one object of each kind, made of the keyword arguments that are its fields.
 
-    Parameters
-    ----------
-    function
-        Name of the public function, for the message.
-    keywords
-        Keyword arguments.
-    kinds
-        Dataclasses, or TypedDicts, whose objects are dictionaries.
+    `function` is the public one's name, for messages; `kinds` are dataclasses, or TypedDicts, whose
+    objects are dictionaries.
 
     Raises
     ------

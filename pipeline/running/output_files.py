@@ -11,6 +11,7 @@ from savs.foundation.errors import SavsError
 from savs.foundation.files import (
     make_durable,
     make_folder,
+    native_disk_errors,
     remove_left_overs,
     whole_file,
 )
@@ -33,19 +34,44 @@ def _remove_empty(folders: Sequence[Path]) -> None:
 
 
 @contextmanager
+def disk_errors(
+    where: str | Path, advice: str = "another --out", kind: type[OSError] = OutputError
+) -> Iterator[None]:
+    """Raise what goes wrong on the disk as one kind of error, which says what to pass instead."""
+    try:
+        with native_disk_errors():
+            yield
+    except (OSError, pl.exceptions.PolarsError) as error:
+        if isinstance(error, SavsError):
+            raise
+        # polars adds its query plan below the reason
+        reason = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0]
+        raise kind(f"{where} cannot be written: {reason}; pass {advice}") from error
+
+
+@contextmanager
+def new_file(
+    path: Path, advice: str = "another --out", kind: type[OSError] = OutputError
+) -> Iterator[Path]:
+    """Yield a path to write to, whose file replaces that of `path` when the block ends.
+
+    The folder is made. Where the block raises, an old file stays as it was; see `disk_errors`.
+    """
+    with disk_errors(path, advice, kind):
+        make_folder(path.parent)
+        remove_left_overs(path)
+        with whole_file(path) as partial:
+            yield partial
+
+
+@contextmanager
 def output_files(targets: Mapping[str, Path], *, force: bool = False) -> Iterator[dict[str, Path]]:
     """Yield a path to write to for each option's file; all get their names when the block ends.
 
-    Their content is made durable first. One file replaces an old one at once. Of several the old
-    ones are removed before the first gets its name: a crash or a full disk never leaves an old file
-    next to a new one. Where the block raises, folders that were made for them go again.
-
-    Parameters
-    ----------
-    targets
-        Option -> the file.
-    force
-        Replace existing files.
+    Their content is made durable first. One file replaces an old one at once, with `force`. Of
+    several the old ones are removed before the first gets its name: a crash or a full disk never
+    leaves an old file next to a new one. Where the block raises, folders that were made for them go
+    again.
 
     Raises
     ------
@@ -53,7 +79,8 @@ def output_files(targets: Mapping[str, Path], *, force: bool = False) -> Iterato
         A name is taken, or a file cannot be written.
     """
     at_once = force and len(targets) == 1
-    try:
+    names = " and ".join(f"`{name}`" for name in targets)
+    with disk_errors(", ".join(map(str, targets.values())), f"another {names}"):
         for option, path in targets.items():
             check_free(path, option, force=force)
         parents = {folder for path in targets.values() for folder in path.parents}
@@ -70,14 +97,6 @@ def output_files(targets: Mapping[str, Path], *, force: bool = False) -> Iterato
                 make_durable(path)
             for path in targets.values() if force and not at_once else ():
                 path.unlink(missing_ok=True)
-    except OSError as error:
-        if isinstance(error, SavsError):
-            raise
-        where = ", ".join(map(str, targets.values()))
-        raise OutputError(
-            f"{where} cannot be written: {error.strerror or error}; pass another"
-            f" {' and '.join(f'`{name}`' for name in targets)}"
-        ) from error
 
 
 def media_cell(names: Sequence[str]) -> str:

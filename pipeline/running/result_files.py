@@ -12,16 +12,15 @@ from safetensors import SafetensorError
 from savs.foundation.files import (
     indented,
     make_folder,
-    native_disk_errors,
     noted_files,
     regular_size,
     remove_empty,
     remove_left_overs,
     remove_noted,
     unfinished,
-    whole_file,
 )
 from savs.foundation.frames import scan_parquet
+from savs.pipeline.running.output_files import disk_errors, new_file
 from savs.stores.errors import ResultError, StoreWriteError
 from savs.stores.format.layout import MANIFEST, RESULTS, decode_json
 
@@ -38,6 +37,8 @@ UNITS = "units.parquet"
 """The scores that each metric is the mean of; what `savs compare` reads."""
 EVALUATE = "savs evaluate"
 SELECT = "savs select"
+WRITABLE = "a writable folder as --out"
+"""What to pass where a result cannot be written."""
 LARGEST_JSON = 2**28
 """Bytes of a JSON file that is read."""
 
@@ -76,9 +77,9 @@ def write_table(
 
     It is written batch by batch: memory need not hold a lazy one.
     """
-    with _writing(path), whole_file(path) as partial:
+    with new_file(path, WRITABLE, StoreWriteError) as partial:
         # polars would read a path in its own way: `~`, bytes
-        with partial.open("wb") as file, native_disk_errors():
+        with partial.open("wb") as file:
             table.lazy().sink_parquet(file, metadata=dict(metadata))
         return file_sha256(partial)
 
@@ -114,23 +115,14 @@ def read_json(path: Path, command: str = EVALUATE) -> dict[str, Any]:
     with reading(path, command):
         if regular_size(path) > LARGEST_JSON:
             raise ValueError(f"it has more than {LARGEST_JSON:,} bytes, the limit")
-        found = decode_json(path.read_bytes())
-        if not isinstance(found, dict):
-            raise ValueError(f"it holds a {type(found).__name__}, expected an object")
-        return found
+        value = decode_json(path.read_bytes())
+        if not isinstance(value, dict):
+            raise ValueError(f"it holds a {type(value).__name__}, expected an object")
+        return value
 
 
 def read_table(path: Path, schema: pl.Schema, filled: Sequence[str] = ()) -> pl.DataFrame:
-    """Read columns of what `write_table` wrote.
-
-    Parameters
-    ----------
-    path
-        The file.
-    schema
-        The columns and their types.
-    filled
-        Columns that have a value in every row.
+    """Read the columns of a schema from what `write_table` wrote; `filled` ones have every value.
 
     Raises
     ------
@@ -140,12 +132,12 @@ def read_table(path: Path, schema: pl.Schema, filled: Sequence[str] = ()) -> pl.
     with reading(path, EVALUATE):
         regular_size(path)
         with path.open("rb") as file:
-            found = scan_parquet(file).select(list(schema)).collect()
-        if found.schema != schema:
-            raise ValueError(f"its columns are {dict(found.schema)}, expected {dict(schema)}")
-        if empty := next((name for name in filled if found[name].null_count()), None):
+            table = scan_parquet(file).select(list(schema)).collect()
+        if table.schema != schema:
+            raise ValueError(f"its columns are {dict(table.schema)}, expected {dict(schema)}")
+        if empty := next((name for name in filled if table[name].null_count()), None):
             raise ValueError(f"column {empty!r} has an empty cell")
-        return found
+        return table
 
 
 def file_sha256(path: Path) -> str:
@@ -186,7 +178,7 @@ def unfinished_result(mark: Path, names: Sequence[str]) -> Iterator[None]:
     wrote if it fails.
     """
     with ExitStack() as stack:
-        with _disk_errors(mark):
+        with disk_errors(mark, WRITABLE, StoreWriteError):
             make_folder(mark.parent)
             stack.enter_context(unfinished(mark))
             for name in names:
@@ -216,26 +208,6 @@ def write_file(path: Path, content: bytes) -> str:
     StoreWriteError
         The folder or the file cannot be written.
     """
-    with _writing(path), whole_file(path) as partial:
+    with new_file(path, WRITABLE, StoreWriteError) as partial:
         partial.write_bytes(content)
     return hashlib.sha256(content).hexdigest()
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Make the folder of a file, and turn what goes wrong in writing it into a StoreWriteError."""
-    with _disk_errors(path):
-        make_folder(path.parent)
-        remove_left_overs(path)
-        yield
-
-
-@contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, pl.exceptions.PolarsError) as error:
-        reason = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0]
-        raise StoreWriteError(
-            f"{path} cannot be written: {reason}; pass a writable folder as --out"
-        ) from error

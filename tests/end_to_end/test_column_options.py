@@ -92,6 +92,7 @@ def test_what_cannot_be_is_told(savs, files, tmp_path, benchmark, more, code, me
     assert not (tmp_path / "store").exists()
 
 
+@pytest.mark.thorough
 def test_in_python(files, tmp_path) -> None:
     given = {"train": files[1], "test": files[3], "model": "demo", "out": tmp_path / "store"}
     columns = {"image": "file", "label": "class"}

@@ -11,14 +11,23 @@ from savs.pipeline import compare, method_table
 from savs.pipeline.cli.method_formats import FORMATS
 
 
-@pytest.fixture
-def results(tmp_path) -> list[Path]:
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> list[Path]:
+    """Return results on two data sets, which no test changes."""
+    folder = tmp_path_factory.mktemp("results")
     return [
-        save_result(tmp_path / "nb/vote", [1, 0, 1, 0, 0, 0, 0, 0, 0, 0]),
-        save_result(tmp_path / "nb/lda", [1, 1, 1, 1, 1, 1, 1, 1, 1, 0]),
-        save_result(tmp_path / "blink/vote", [1] * 6, stem="blink", clusters="000000"),
-        save_result(tmp_path / "blink/lda", [1, 0] * 3, stem="blink", clusters="000000"),
+        save_result(folder / "nb/vote", [1, 0, 1, 0, 0, 0, 0, 0, 0, 0]),
+        save_result(folder / "nb/lda", [1, 1, 1, 1, 1, 1, 1, 1, 1, 0]),
+        save_result(folder / "blink/vote", [1] * 6, stem="blink", clusters="000000"),
+        save_result(folder / "blink/lda", [1, 0] * 3, stem="blink", clusters="000000"),
     ]
+
+
+@pytest.fixture
+def results(saved, savs, monkeypatch) -> list[Path]:
+    """Return these results; commands run in their folder."""
+    monkeypatch.chdir(saved[0].parents[1])
+    return saved
 
 
 def test_a_file_of_a_result_is_not_replaced(savs, results):
@@ -107,6 +116,6 @@ def test_what_cannot_be_compared_exits_with_one_message(savs, args, code, reason
 
 def test_a_file_that_cannot_be_written(savs, results, tmp_path):
     (tmp_path / "folder.parquet").mkdir()
-    done = savs("compare", *results[:2], "--out", "folder.parquet")
+    done = savs("compare", *results[:2], "--out", tmp_path / "folder.parquet")
     assert done.returncode == 1
     assert "folder.parquet cannot be written: Is a directory; pass a writable folder" in done.stderr

@@ -137,6 +137,7 @@ def test_images_in_rows_and_at_an_address_are_those_in_files(extract, inputs, ph
     assert extract(*web, "--fetch-urls", out="web").returncode == 0  # all are kept
 
 
+@pytest.mark.thorough
 def test_bad_base64_is_skipped_with_its_row(extract, inputs, photos):
     bad = [*photos["test"], row("data:image/png;base64,A*", 0), row("data:image/png,x", 1)]
     files = inputs.rows("train.jsonl", photos["train"]), inputs.rows("bad.jsonl", bad)

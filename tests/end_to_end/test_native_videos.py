@@ -12,6 +12,8 @@ from savs.stores import open_store
 
 RED, BLUE = PALETTE[18], PALETTE[2]
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def clips(inputs):

@@ -145,6 +145,7 @@ def test_a_file_that_is_no_benchmark(savs, folder, code, message) -> None:
     assert not Path("f").exists()
 
 
+@pytest.mark.thorough
 def test_in_python(folder) -> None:
     names: dict[str, object] = {"__name__": "cards"}
     exec(compile(CARDS, "cards.py", "exec"), names)

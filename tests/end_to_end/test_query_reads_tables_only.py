@@ -65,10 +65,12 @@ CHANGES = [
 ]
 
 
-@pytest.fixture
-def store(tmp_path):
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
     values = np.random.default_rng(5).normal(size=(2, 4, 3)).astype(np.float32)
-    return make_store(tmp_path / "store", values, list("abab"), values, list("aabb"))
+    return make_store(
+        tmp_path_factory.mktemp("query") / "store", values, list("abab"), values, list("aabb")
+    )
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -1,101 +1,326 @@
-"""The method, slowly: one head, one example, one class at a time, in float64. Shares no code."""
+"""All of stage 2, straight from its formulas in float64, and other slow ways; no code is shared.
 
-import math
+A head is `(rows, width)`, as wide as it is; heads come best first. Nothing is rearranged for speed:
+examples are left out by leaving them out, `lda` inverts its matrix and takes its quadratic form,
+and `logistic` is minimised to the end.
+"""
+
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
+from scipy.optimize import minimize
 
 from savs.datasets import Example, Units
 
-Vector = Sequence[float]
-TIE = 2**-19
-"""The written rule: what is within this of the best cosine ties with it."""
+Array = npt.NDArray[np.float64]
+Labels = Sequence[int] | npt.NDArray[np.int64]
+Heads = Sequence[npt.ArrayLike] | Array
+TIE = 2.0**-19
+"""The written rule: cosines within this of each other tie."""
+LOGIT_TIE = 2.0**-13
+"""Logits of `lda` within this of each other tie."""
+TAU, LDA_TAU = 0.07, 10.0
 
 
-def cosine(a: Vector, b: Vector) -> float:
+def unit(rows: npt.ArrayLike) -> Array:
+    """Return a vector, or rows, of length 1; zero stays zero."""
+    rows = np.asarray(rows, np.float64)
+    greatest = np.abs(rows).max(axis=-1, keepdims=True, initial=0)
+    scaled = rows / np.where(greatest > 0, greatest, 1)
+    lengths = np.sqrt((scaled**2).sum(axis=-1, keepdims=True))
+    return scaled / np.where(lengths > 0, lengths, 1)
+
+
+def cosine(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
     """Return the cosine; 0 with a zero vector."""
-    lengths = math.sqrt(sum(x * x for x in a)) * math.sqrt(sum(x * x for x in b))
-    return sum(x * y for x, y in zip(a, b, strict=True)) / lengths if lengths else 0.0
+    return float(unit(a) @ unit(b))
 
 
-def mean(vectors: Sequence[Vector]) -> list[float]:
-    """Return the mean vector."""
-    return [sum(column) / len(vectors) for column in zip(*vectors, strict=True)]
+def cosines(rows: npt.ArrayLike, to: npt.ArrayLike) -> Array:
+    """Return `(rows, of to)` cosines."""
+    return unit(rows) @ unit(to).T
 
 
-def nearest(x: Vector, centroids: Sequence[Vector]) -> int:
+def softmax(values: npt.ArrayLike, tau: float) -> Array:
+    """Return exp(v / tau), normalised along the last axis."""
+    values = np.asarray(values, np.float64)
+    powers = np.exp((values - values.max(axis=-1, keepdims=True)) / tau)
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def first_best(table: Array) -> Array:
+    """Return the first class within TIE of each row's greatest value."""
+    return (table >= table.max(axis=-1, keepdims=True) - TIE).argmax(axis=-1)
+
+
+def lead(row: Array, own: int) -> float:
+    """Return how far a class is ahead of the best other one."""
+    return float(row[own] - np.delete(row, own).max())
+
+
+def centroids_of(head: npt.ArrayLike, labels: Labels, classes: int) -> Array:
+    """Return the plain mean of each class's rows."""
+    head, labels = np.asarray(head, np.float64), np.asarray(labels)
+    return np.array([head[labels == c].mean(axis=0) for c in range(classes)])
+
+
+def nearest(x: npt.ArrayLike, centroids: npt.ArrayLike) -> int:
     """Return the first class within TIE of the greatest cosine."""
-    values = [cosine(x, centroid) for centroid in centroids]
-    return next(c for c, value in enumerate(values) if value >= max(values) - TIE)
+    return int(first_best(cosines([x], centroids))[0])
 
 
-def centroids_of(head: Sequence[Vector], labels: Sequence[int], classes: int) -> list[list[float]]:
-    """Return one head's class centroids."""
-    return [mean([x for x, y in zip(head, labels, strict=True) if y == c]) for c in range(classes)]
+# --- scores of heads
 
 
-def held_out_centroids(
-    head: Sequence[Vector], labels: Sequence[int], classes: int, out: int
-) -> list[list[float]]:
-    """Return the centroids without example `out`, where its class has another example."""
-    found = []
-    for c in range(classes):
-        members = [i for i, y in enumerate(labels) if y == c]
-        others = [i for i in members if i != out]
-        found.append(mean([head[i] for i in (others or members)]))
-    return found
+def parts_of(labels: Labels, parts: int) -> list[int]:
+    """Return the part of each example: the i-th of its class goes to part i modulo `parts`."""
+    return [list(labels[:i]).count(y) % parts for i, y in enumerate(labels)]
 
 
-def successes(head: Sequence[Vector], labels: Sequence[int], classes: int, scoring: str) -> int:
+def _left_out(labels: Labels, scoring: str | int) -> list[int] | None:
+    """Return the part of each example that is left out as a whole: alone, or of some parts."""
+    if scoring == "resubstitution":
+        return None
+    if scoring == "loo":
+        return list(range(len(labels)))
+    count = min(5, *Counter(list(labels)).values()) if scoring == "kfold" else int(scoring)
+    return parts_of(labels, count)
+
+
+def _held_out(head: Array, labels: Array, classes: int, parts: list[int] | None, i: int) -> Array:
+    """Return the cosines of an example with centroids without its part.
+
+    Its class keeps its examples where nothing else would be left of it.
+    """
+    kept = np.ones(len(labels), bool) if parts is None else np.array(parts) != parts[i]
+    if not kept[labels == labels[i]].any():
+        kept |= labels == labels[i]
+    return cosines(head[[i]], centroids_of(head[kept], labels[kept], classes))[0]
+
+
+def head_score(
+    head: npt.ArrayLike, labels: Labels, classes: int, readout: str, scoring: str | int
+) -> tuple[float, float]:
+    """Return the train-side score of a head and its margin; `scoring` may be a number of parts."""
+    parts = _left_out(labels, scoring)
+    if readout == "lda":
+        return lda_head_score(head, labels, classes, parts)
+    head, labels = np.asarray(head, np.float64), np.asarray(labels)
+    score, margins, alone = 0, 0.0, list(range(len(labels)))
+    for i, y in enumerate(labels):
+        score += int(first_best(_held_out(head, labels, classes, parts, i)) == y)
+        ahead = lead(_held_out(head, labels, classes, alone, i), y)
+        margins += ahead if abs(ahead) > TIE else 0.0
+    return float(score), margins / len(labels)
+
+
+def successes(head: npt.ArrayLike, labels: Labels, classes: int, scoring: str | int) -> float:
     """Return how many training examples a head puts in the right class."""
-    whole = centroids_of(head, labels, classes)
-    count = 0
-    for i, (x, y) in enumerate(zip(head, labels, strict=True)):
-        centroids = whole if scoring == "resubstitution" else held_out_centroids(
-            head, labels, classes, i
-        )  # fmt: skip
-        count += nearest(x, centroids) == y
-    return count
+    return head_score(head, labels, classes, "vote", scoring)[0]
 
 
-def margin(head: Sequence[Vector], labels: Sequence[int], classes: int) -> float:
+def margin(head: npt.ArrayLike, labels: Labels, classes: int) -> float:
     """Return the mean held-out margin of a head; a tie counts 0."""
-    total = 0.0
-    for i, (x, y) in enumerate(zip(head, labels, strict=True)):
-        values = [cosine(x, c) for c in held_out_centroids(head, labels, classes, i)]
-        lead = values[y] - max(v for c, v in enumerate(values) if c != y)
-        total += lead if abs(lead) > TIE else 0
-    return total / len(labels)
+    return head_score(head, labels, classes, "vote", "loo")[1]
 
 
-def ranking(
-    features: Sequence[Sequence[Vector]], labels: Sequence[int], classes: int, scoring: str
-) -> list[int]:
+def ranking(features: Heads, labels: Labels, classes: int, scoring: str) -> list[int]:
     """Return the places of the heads, best first."""
-    keys = [
-        (-successes(h, labels, classes, scoring), -margin(h, labels, classes), place)
-        for place, h in enumerate(features)
-    ]
-    return [place for *_, place in sorted(keys)]
+    scores = [head_score(head, labels, classes, "vote", scoring) for head in features]
+    return sorted(range(len(scores)), key=lambda place: (*np.negative(scores[place]), place))
+
+
+def lda_head_score(
+    head: npt.ArrayLike, labels: Labels, classes: int, parts: Sequence[int] | None
+) -> tuple[float, float]:
+    """Return the sum of p of the right class and the mean lead over the best other.
+
+    With `parts` (one number an example), the fit lacks the examples of the part that it scores.
+    """
+    head, labels = np.asarray(head, np.float64), np.asarray(labels)
+    of = np.zeros(len(labels)) if parts is None else np.array(parts)
+    score = leads = 0.0
+    for part in np.unique(of):
+        out = of == part
+        kept = out if parts is None else ~out
+        for p, y in zip(
+            lda_head(head[kept], labels[kept], classes, head[out]), labels[out], strict=True
+        ):
+            score += p[y]
+            leads += lead(p, y)
+    return score, leads / len(labels)
+
+
+# --- readouts
 
 
 def vote(
-    train: Sequence[Sequence[Vector]],
-    labels: Sequence[int],
-    classes: int,
-    test: Sequence[Sequence[Vector]],
+    train: Heads, labels: Labels, classes: int, test: Heads
 ) -> list[tuple[int, dict[int, int]]]:
-    """Return each test example's class and its votes, from heads given best first."""
+    """Return each test example's class and its votes."""
+    ballots = [
+        first_best(cosines(x, centroids_of(head, labels, classes))).tolist()
+        for head, x in zip(train, test, strict=True)
+    ]
+    counts = [Counter(of) for of in zip(*ballots, strict=True)]
+    # the first to appear, of the best head, wins among equals
+    return [(of.most_common(1)[0][0], dict(of)) for of in counts]
+
+
+def _softmaxes(train: Heads, labels: Labels, classes: int, test: Heads) -> list[Array]:
+    return [
+        softmax(cosines(x, centroids_of(head, labels, classes)), TAU)
+        for head, x in zip(train, test, strict=True)
+    ]
+
+
+def posterior(train: Heads, labels: Labels, classes: int, test: Heads) -> Array:
+    """Return `(n, classes)`: the mean over heads of softmax(cosine / 0.07)."""
+    return np.mean(_softmaxes(train, labels, classes, test), axis=0)
+
+
+def calm_weights(train: Heads, labels: Labels, classes: int, shrinkage: float = 0.0) -> Array:
+    """Return `(heads, classes)` weights: w[h, c] = r[h, c] / sum over h."""
+    labels, alone = np.asarray(labels), list(range(len(labels)))
+    sizes = np.bincount(labels, minlength=classes)
+    sure = np.zeros((len(train), classes))
+    for h, head in enumerate(np.asarray(own, np.float64) for own in train):
+        for i, y in enumerate(labels):
+            if sizes[y] > 1:  # else nothing is left of the class
+                row = _held_out(head, labels, classes, alone, i)
+                sure[h, y] += lead(softmax(row, TAU), y) / sizes[y] if lead(row, y) > TIE else 0
+    means = sure.mean(axis=1, keepdims=True)
+    shrunk = (sure * sizes + means * shrinkage) / (sizes + shrinkage)
+    total = shrunk.sum(axis=0)
+    return np.where(total > 0, shrunk / np.where(total > 0, total, 1), 1 / len(train))
+
+
+def calm(train: Heads, labels: Labels, classes: int, test: Heads) -> Array:
+    """Return `(n, classes)`: the sum over heads of w[h, c] p[h, c]."""
+    weights = calm_weights(train, labels, classes)
+    return np.einsum("hc,hnc->nc", weights, _softmaxes(train, labels, classes, test))
+
+
+def lda_head(head: npt.ArrayLike, labels: Labels, classes: int, queries: npt.ArrayLike) -> Array:
+    """Return one head's `(n, classes)` probabilities; the head has its own width."""
+    rows, labels = unit(head), np.asarray(labels)
+    n, d = rows.shape
+    means = centroids_of(rows, labels, classes)
+    centred = rows - means[labels]
+    ridge = float((centred**2).sum()) / max(n - 1, 1)  # the trace of the covariance
+    # without spread, but for rounding, all directions count the same
+    flat = ridge < 1e-28
+    precision = np.eye(d) if flat else d * np.linalg.inv(centred.T @ centred + ridge * np.eye(d))
+    apart = unit(queries)[:, None] - means  # (rows, classes, d)
+    prior = np.log(np.bincount(labels, minlength=classes) / n)
+    return softmax(-0.5 * np.einsum("ncd,de,nce->nc", apart, precision, apart) + prior, LDA_TAU)
+
+
+def lda(
+    train: Heads, labels: Labels, classes: int, test: Heads, widths: Sequence[int] | None = None
+) -> Array:
+    """Return `(n, classes)`: the mean over heads, each cut to its width."""
+    pairs = [(np.asarray(head), np.asarray(x)) for head, x in zip(train, test, strict=True)]
+    cut = widths or [head.shape[1] for head, _ in pairs]
+    tables = [
+        lda_head(head[:, :width], labels, classes, x[:, :width])
+        for (head, x), width in zip(pairs, cut, strict=True)
+    ]
+    return np.mean(tables, axis=0)
+
+
+def knn(
+    train: Heads, labels: Labels, classes: int, test: Heads, k: int
+) -> list[tuple[int, list[int]]]:
+    """Return each test example's class and its neighbours' counts.
+
+    The neighbours are those clearly nearer than the k-th, then the earliest of those that tie with
+    it; equal counts go to the greatest mean cosine, and ties of these to the first class.
+    """
+    tables = [cosines(x, head) for head, x in zip(train, test, strict=True)]
     found = []
     for i in range(len(test[0])):
-        ballots = [
-            nearest(test_head[i], centroids_of(train_head, labels, classes))
-            for train_head, test_head in zip(train, test, strict=True)
-        ]
-        counts = Counter(ballots)  # keeps the order of first appearance among equals
-        found.append((counts.most_common(1)[0][0], dict(counts)))
+        counts, sums = np.zeros(classes, int), np.zeros(classes)
+        for row in (table[i] for table in tables):
+            last = np.sort(row)[::-1][k - 1]
+            nearer = np.flatnonzero(row > last + TIE)
+            tied = np.flatnonzero(np.abs(row - last) <= TIE)
+            for j in np.concatenate([nearer, tied])[:k]:
+                counts[labels[j]] += 1
+                sums[labels[j]] += row[j]
+        mean = np.where(counts == counts.max(), sums / counts.max(), -np.inf)
+        found.append((int(first_best(mean)), counts.tolist()))
     return found
+
+
+def logistic(train: Heads, labels: Labels, classes: int, test: Heads) -> Array:
+    """Minimise the log-loss + |W|^2 / 2; two classes have one row of weights, as scikit-learn."""
+    x, queries = (np.concatenate([unit(h) for h in heads], axis=1) for heads in (train, test))
+    labels, rows = np.asarray(labels), classes if classes > 2 else 1
+    shape = (rows, x.shape[1] + 1)
+
+    def logits(parameters: Array, features: Array) -> Array:
+        w = parameters.reshape(shape)
+        z = features @ w[:, :-1].T + w[:, -1]
+        return z if classes > 2 else np.hstack([0 * z, z])
+
+    def loss(parameters: Array) -> tuple[float, Array]:
+        w = parameters.reshape(shape)
+        p = softmax(logits(parameters, x), 1.0)
+        error = p - np.eye(classes)[labels]
+        error = error if classes > 2 else error[:, 1:]
+        slope = np.hstack([error.T @ x + w[:, :-1], error.sum(axis=0)[:, None]])
+        true = p[np.arange(len(labels)), labels]
+        return float(-np.log(true).sum() + (w[:, :-1] ** 2).sum() / 2), slope.ravel()
+
+    found = minimize(
+        loss, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B",
+        options={"maxiter": 5000, "gtol": 1e-9, "ftol": 1e-15},
+    )  # fmt: skip
+    return softmax(logits(found.x, queries), 1.0)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The classes of test examples, and where rounding in float32 may choose another."""
+
+    choice: Array
+    open: Array
+    """`(rows, classes)`: whether a class may be chosen; one class a row where it is clear."""
+
+
+def _likeliest(p: Array, ratio: float, slack: float) -> Choices:
+    """Choose the first class with at least `ratio` of the greatest probability."""
+    relative = p / p.max(axis=1, keepdims=True)
+    found = (relative >= ratio).argmax(axis=1)
+    unsure = np.abs(relative - ratio) <= slack  # a class that may tie, or not
+    sure = relative > ratio + slack
+    first_sure = np.where(sure.any(axis=1), sure.argmax(axis=1), p.shape[1])
+    before = np.arange(p.shape[1]) <= first_sure[:, None]
+    return Choices(found, before & (unsure | sure))
+
+
+def predict(readout: str, train: Heads, labels: Labels, classes: int, test: Heads) -> Choices:
+    """Return the classes of the test rows, and which ones rounding could make them."""
+    given = (train, labels, classes, test)
+    if readout in ("vote", "knn"):
+        k = (min(5, int(np.bincount(labels).min())),)
+        choice = np.array([c for c, _ in (vote(*given) if readout == "vote" else knn(*given, *k))])
+        return Choices(choice, np.arange(classes) == choice[:, None])
+    table, ratio, slack = {
+        "posterior": (posterior, np.exp(-TIE / TAU), 1e-5),
+        "calm": (calm, np.exp(-TIE / TAU), 1e-5),
+        "lda": (lda, np.exp(-LOGIT_TIE / LDA_TAU), 1e-5),
+        "logistic": (logistic, 1.0, 5e-3),
+    }[readout]
+    return _likeliest(table(*given), ratio, slack)
+
+
+# --- other oracles
 
 
 def likelihood(model, inputs, tokens):

@@ -4,27 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import transformers as hf
-from tiny_parts import save, tokenizer, tower
+from tiny_parts import CROPPED, ENDS, SQUARE, WIDTHS, save, tokenizer, tower
 
 SPECIAL = ("<pad>", "<s>", "</s>")
 POSITIONS = 64
 """Tokens of a text at most, as in SigLIP."""
-SIDE = {"height": 28, "width": 28}
 
 
 def _text(model_type: str) -> dict[str, Any]:
-    return {
-        "model_type": model_type,
-        "vocab_size": 320,
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "max_position_embeddings": POSITIONS,
-        "bos_token_id": 1,
-        "eos_token_id": 2,
-        "pad_token_id": 0,
-    }
+    sizes = {"vocab_size": 320, "max_position_embeddings": POSITIONS}
+    return {"model_type": model_type, **WIDTHS, **sizes, **ENDS}
 
 
 def build_clip(folder: Path) -> None:
@@ -34,7 +23,7 @@ def build_clip(folder: Path) -> None:
         vision_config=tower("clip_vision_model", projection_dim=24),
         projection_dim=24,
     )
-    images = hf.CLIPImageProcessor(size={"shortest_edge": 28}, crop_size=SIDE)
+    images = hf.CLIPImageProcessor(**CROPPED)
     words = tokenizer(SPECIAL, pad="<pad>", bos="<s>", eos="</s>")
     save(folder, hf.CLIPModel(config), hf.CLIPProcessor(images, words))
 
@@ -45,7 +34,7 @@ def build_siglip(folder: Path) -> None:
         text_config=_text("siglip_text_model") | {"projection_size": 32},
         vision_config=tower("siglip_vision_model"),
     )
-    images = hf.SiglipImageProcessor(size=SIDE)
+    images = hf.SiglipImageProcessor(size=SQUARE)
     words = tokenizer(SPECIAL, pad="<pad>", eos="</s>")
     save(folder, hf.SiglipModel(config), hf.SiglipProcessor(images, words))
 

@@ -1,28 +1,27 @@
 """Tiny checkpoints of families whose published checkpoints have no chat template."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import transformers as hf
-from tiny_parts import save, text, tokenizer, tower
+from tiny_parts import CROPPED, ENDS, SQUARE, WIDTHS, save, text, tokenizer, tower
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 QUERIES = 4
 SPECIAL = ("<pad>", "<s>", "</s>", "<image>")
-IDS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 FUYU = ("|SPEAKER|", "|NEWLINE|", "<0x04>", "\u00e2\u0138\u0123")
 """The last is the underscore before a text, byte by byte."""
-SIZE: dict[str, Any] = {"height": 28, "width": 28}
 
 
-def _tokenizer() -> hf.PreTrainedTokenizerFast:
-    return tokenizer(SPECIAL, pad="<pad>", bos="<s>", eos="</s>")
+def _tokenizer(special: Sequence[str] = SPECIAL, **more: Any) -> hf.PreTrainedTokenizerFast:
+    return tokenizer(special, pad="<pad>", bos="<s>", eos="</s>", **more)
 
 
 def _fuyu_tokenizer() -> hf.PreTrainedTokenizerFast:
     """Return one that begins each text with an underscore, which Fuyu's processor takes off."""
-    words = tokenizer((*SPECIAL[:3], *FUYU), pad="<pad>", bos="<s>", eos="</s>")
+    words = _tokenizer((*SPECIAL[:3], *FUYU))
     core = Tokenizer(models.BPE(vocab=words.get_vocab(), merges=[], ignore_merges=True))
     core.normalizer = normalizers.Prepend("\u2581")
     own = Regex("|".join(map(re.escape, ("\u2581", *FUYU))))
@@ -42,10 +41,7 @@ def _q_former(text_config: dict[str, Any], tower_type: str, qformer: str) -> dic
         "qformer_config": {
             "model_type": qformer,
             "vocab_size": 320,
-            "hidden_size": 32,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "intermediate_size": 48,
+            **WIDTHS,
             "encoder_hidden_size": 32,
             "cross_attention_frequency": 1,
         },
@@ -60,21 +56,21 @@ def build_blip_2(folder: Path) -> None:
         "model_type": "opt",
         "ffn_dim": 64,
         "word_embed_proj_dim": 48,
-        **text(**IDS),
+        **text(**ENDS),
     }
     config = hf.Blip2Config(**_q_former(decoder, "blip_2_vision_model", "blip_2_qformer"))
-    processor = hf.Blip2Processor(hf.BlipImageProcessor(size=SIZE), _tokenizer(), QUERIES)
+    processor = hf.Blip2Processor(hf.BlipImageProcessor(size=SQUARE), _tokenizer(), QUERIES)
     save(folder, hf.Blip2ForConditionalGeneration(config), processor)
 
 
 def build_instructblip(folder: Path) -> None:
     """Save an InstructBLIP: a Q-Former that reads the prompt, too, and Llama."""
-    decoder = text(model_type="llama", **IDS)
+    decoder = text(model_type="llama", **ENDS)
     config = hf.InstructBlipConfig(
         **_q_former(decoder, "instructblip_vision_model", "instructblip_qformer")
     )
     processor = hf.InstructBlipProcessor(
-        hf.BlipImageProcessor(size=SIZE), _tokenizer(), _tokenizer(), QUERIES
+        hf.BlipImageProcessor(size=SQUARE), _tokenizer(), _tokenizer(), QUERIES
     )
     save(folder, hf.InstructBlipForConditionalGeneration(config), processor)
 
@@ -82,12 +78,12 @@ def build_instructblip(folder: Path) -> None:
 def build_paligemma(folder: Path) -> None:
     """Save a PaliGemma: Gemma, whose prompt attends to itself in both directions."""
     config = hf.PaliGemmaConfig(
-        text_config=text(model_type="gemma", head_dim=12, **IDS),
+        text_config=text(model_type="gemma", head_dim=12, **ENDS),
         vision_config=tower("siglip_vision_model", vision_use_head=False, projection_dim=48),
         projection_dim=48,
         image_token_index=SPECIAL.index("<image>"),
     )
-    images = hf.SiglipImageProcessor(size=SIZE)
+    images = hf.SiglipImageProcessor(size=SQUARE)
     images.image_seq_length = 4
     save(
         folder,
@@ -98,16 +94,8 @@ def build_paligemma(folder: Path) -> None:
 
 def build_kosmos_2(folder: Path) -> None:
     """Save a Kosmos-2: latent queries of its tower in the places of 64 tokens."""
-    words = tokenizer(
-        ("<pad>", "<s>", "</s>", "<unk>"),
-        pad="<pad>",
-        bos="<s>",
-        eos="</s>",
-        named={"unk_token": "<unk>"},
-    )
-    processor = hf.Kosmos2Processor(
-        hf.CLIPImageProcessor(size={"shortest_edge": 28}, crop_size=SIZE), words, 16
-    )
+    words = _tokenizer((*SPECIAL[:3], "<unk>"), named={"unk_token": "<unk>"})
+    processor = hf.Kosmos2Processor(hf.CLIPImageProcessor(**CROPPED), words, 16)
     config = hf.Kosmos2Config(
         text_config={
             "vocab_size": len(words),
@@ -116,7 +104,7 @@ def build_kosmos_2(folder: Path) -> None:
             "ffn_dim": 64,
             "attention_heads": 4,
             "max_position_embeddings": 2048,
-            **IDS,
+            **ENDS,
         },
         vision_config=tower("kosmos_2_vision_model"),
         latent_query_num=64,
@@ -130,7 +118,7 @@ def build_fuyu(folder: Path) -> None:
     patch: dict[str, Any] = {"height": 14, "width": 14}
     images = hf.FuyuImageProcessor(size={"height": 56, "width": 84}, patch_size=patch)
     config = hf.FuyuConfig(
-        text_config=text(model_type="persimmon", **IDS),
+        text_config=text(model_type="persimmon", **ENDS),
         patch_size=14,
         image_token_id=words.convert_tokens_to_ids("|SPEAKER|"),
     )

@@ -3,25 +3,24 @@
 from pathlib import Path
 
 import transformers as hf
-from tiny_parts import save, text, tokenizer, tower
+from tiny_parts import SQUARE, WIDTHS, save, template, text, tokenizer, tower, words
 
-SPECIAL = (
-    "<pad>",
-    "<eos>",
-    "<bos>",
-    "<start_of_turn>",
-    "<end_of_turn>",
-    "<start_of_image>",
-    "<end_of_image>",
-    "<image_soft_token>",
+SPECIAL = words(
+    "<pad> <eos> <bos> <start_of_turn> <end_of_turn> <start_of_image> <end_of_image> "
+    "<image_soft_token>"
 )
 IDS = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2}
-TEMPLATE = (
-    "{{ bos_token }}{% for m in messages %}<start_of_turn>{{ m['role'] }}\n"
-    "{% for c in m['content'] %}{% if c['type'] == 'image' %}<start_of_image>{% else %}"
-    "{{ c['text'] | trim }}{% endif %}{% endfor %}<end_of_turn>\n{% endfor %}"
-    "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
-)
+NAMED = {
+    "boi_token": "<start_of_image>",
+    "eoi_token": "<end_of_image>",
+    "image_token": "<image_soft_token>",
+}
+TURN = "<start_of_turn>{{ m['role'] }}\n", "<end_of_turn>\n", "<start_of_turn>model\n"
+TRIMMED = "{{ c['text'] | trim }}"
+
+
+def _template(image: str, turn: tuple[str, str, str]) -> str:
+    return "{{ bos_token }}" + template(image, *turn, text=TRIMMED)
 
 
 def build_gemma3(folder: Path) -> None:
@@ -41,37 +40,17 @@ def build_gemma3(folder: Path) -> None:
         image_token_index=SPECIAL.index("<image_soft_token>"),
     )
     processor = hf.Gemma3Processor(
-        image_processor=hf.Gemma3ImageProcessor(size={"height": 28, "width": 28}),
-        tokenizer=tokenizer(
-            SPECIAL,
-            pad="<pad>",
-            eos="<eos>",
-            bos="<bos>",
-            named={
-                "boi_token": "<start_of_image>",
-                "eoi_token": "<end_of_image>",
-                "image_token": "<image_soft_token>",
-            },
-        ),
+        image_processor=hf.Gemma3ImageProcessor(size=SQUARE),
+        tokenizer=tokenizer(SPECIAL, pad="<pad>", eos="<eos>", bos="<bos>", named=NAMED),
         image_seq_length=4,
-        chat_template=TEMPLATE,
+        chat_template=_template("<start_of_image>", TURN),
     )
     save(folder, hf.Gemma3ForConditionalGeneration(config), processor)
 
 
-GEMMA4 = (
-    "<pad>",
-    "<eos>",
-    "<bos>",
-    "<|turn>",
-    "<turn|>",
-    "<|image>",
-    "<image|>",
-    "<|image|>",
-    "<|audio>",
-    "<audio|>",
-    "<|audio|>",
-    "<|video|>",
+GEMMA4 = words(
+    "<pad> <eos> <bos> <|turn> <turn|> <|image> <image|> <|image|> <|audio> <audio|> "
+    "<|audio|> <|video|>"
 )
 GEMMA4_NAMED = {
     "boi_token": "<|image>",
@@ -81,12 +60,7 @@ GEMMA4_NAMED = {
     "eoa_token": "<audio|>",
     "audio_token": "<|audio|>",
 }
-GEMMA4_TEMPLATE = (
-    "{{ bos_token }}{% for m in messages %}<|turn>{{ m['role'] }}\n"
-    "{% for c in m['content'] %}{% if c['type'] == 'image' %}<|image|>{% else %}"
-    "{{ c['text'] | trim }}{% endif %}{% endfor %}<turn|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|turn>model\n{% endif %}"
-)
+GEMMA4_TURN = "<|turn>{{ m['role'] }}\n", "<turn|>\n", "<|turn>model\n"
 
 
 def build_gemma4(folder: Path) -> None:
@@ -104,10 +78,7 @@ def build_gemma4(folder: Path) -> None:
             **IDS,
         ),
         vision_config={
-            "hidden_size": 32,
-            "intermediate_size": 48,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
+            **WIDTHS,
             "num_key_value_heads": 2,
             "head_dim": 16,
             "patch_size": 4,
@@ -126,16 +97,14 @@ def build_gemma4(folder: Path) -> None:
         image_processor=hf.Gemma4ImageProcessor(patch_size=4, max_soft_tokens=70),
         tokenizer=tokenizer(GEMMA4, pad="<pad>", eos="<eos>", bos="<bos>", named=GEMMA4_NAMED),
         video_processor=hf.Gemma4VideoProcessor(patch_size=4),
-        chat_template=GEMMA4_TEMPLATE,
+        chat_template=_template("<|image|>", GEMMA4_TURN),
     )
     save(folder, hf.Gemma4ForConditionalGeneration(config), processor)
 
 
 GEMMA3N = (*SPECIAL, "<start_of_audio>", "<end_of_audio>", "<audio_soft_token>")
 GEMMA3N_NAMED = {
-    "boi_token": "<start_of_image>",
-    "eoi_token": "<end_of_image>",
-    "image_token": "<image_soft_token>",
+    **NAMED,
     "boa_token": "<start_of_audio>",
     "eoa_token": "<end_of_audio>",
     "audio_token": "<audio_soft_token>",
@@ -183,6 +152,6 @@ def build_gemma3n(folder: Path) -> None:
         ),
         tokenizer=tokenizer(GEMMA3N, pad="<pad>", eos="<eos>", bos="<bos>", named=GEMMA3N_NAMED),
         image_seq_length=256,
-        chat_template=TEMPLATE.replace("<start_of_image>", "<image_soft_token>"),
+        chat_template=_template("<image_soft_token>", TURN),
     )
     save(folder, hf.Gemma3nForConditionalGeneration(config), processor)

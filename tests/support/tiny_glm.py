@@ -4,29 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import transformers as hf
-from tiny_parts import HIDDEN, save, text, tokenizer
+from tiny_parts import GRID, HIDDEN, save, template, text, tokenizer, words
 
-SPECIAL = (
-    "<|endoftext|>",
-    "[gMASK]",
-    "<sop>",
-    "<|user|>",
-    "<|assistant|>",
-    "<|begin_of_image|>",
-    "<|end_of_image|>",
-    "<|begin_of_video|>",
-    "<|end_of_video|>",
-    "<|image|>",
-    "<|video|>",
+SPECIAL = words(
+    "<|endoftext|> [gMASK] <sop> <|user|> <|assistant|> <|begin_of_image|> <|end_of_image|> "
+    "<|begin_of_video|> <|end_of_video|> <|image|> <|video|>"
 )
-TEMPLATE = (
-    "[gMASK]<sop>\n{% for m in messages %}<|{{ m['role'] }}|>\n"
-    "{% for c in m['content'] %}{% if c['type'] == 'image' %}"
-    "<|begin_of_image|><|image|><|end_of_image|>{% else %}{{ c['text'] }}{% endif %}{% endfor %}\n"
-    "{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+TEMPLATE = "[gMASK]<sop>\n" + template(
+    "<|begin_of_image|><|image|><|end_of_image|>", "<|{{ m['role'] }}|>\n", "\n", "<|assistant|>\n"
 )
-
-
 PIXELS = {"shortest_edge": 28 * 28, "longest_edge": 2 * 112 * 112}
 """Of two frames."""
 EXPERTS = {
@@ -49,15 +35,7 @@ def _config(**more: Any) -> dict[str, Any]:
     ids = [SPECIAL.index(f"<|{token}|>") for token in tokens]
     return {
         "text_config": text(**{"eos_token_id": 0, "rope_parameters": rope, **more}),
-        "vision_config": {
-            "depth": 2,
-            "hidden_size": 32,
-            "out_hidden_size": HIDDEN,
-            "intermediate_size": 48,
-            "num_heads": 2,
-            "image_size": 56,
-            "patch_size": 14,
-        },
+        "vision_config": {**GRID, "out_hidden_size": HIDDEN, "image_size": 56, "patch_size": 14},
         **{f"{name}_token_id": token for name, token in zip(names, ids, strict=True)},
     }
 

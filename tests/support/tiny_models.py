@@ -31,25 +31,20 @@ def _modules(**families: str) -> dict[str, str]:
 
 
 BUILDERS = _modules(
-    tiny_qwen="qwen2_vl qwen2_5_vl qwen3_vl qwen3_vl_moe qwen3_5 qwen3_5_moe",
-    tiny_llava="llava_onevision llava llava_next vipllava",
-    tiny_idefics="idefics2 idefics3 smolvlm",
-    tiny_tiled="internvl aya_vision cohere2_vision",
+    tiny_qwen="qwen2_vl qwen2_5_vl qwen3_vl qwen3_vl_moe qwen3_5 qwen3_5_moe cosmos3_edge"
+    " cosmos3_omni hyperclovax_vision_v2 video_llama_3 exaone4_5 ovis2 ernie4_5_vl_moe paddleocr_vl"
+    " lfm3_vl qwen2_5_omni_thinker qwen3_omni_moe_thinker minicpmv4_6 minicpmv4_7 minicpm_ocr"
+    " molmo2",
+    tiny_llava="llava_onevision llava llava_next vipllava llava_next_video video_llava fast_vlm"
+    " granite4_vision lighton_ocr qianfan_ocr deepseek_vl deepseek_vl_hybrid janus mistral3"
+    " pixtral",
+    tiny_tiled="internvl aya_vision cohere2_vision idefics2 idefics3 smolvlm lfm2_vl",
     tiny_gemma="gemma3 gemma3n gemma4",
-    tiny_mistral="mistral3 pixtral",
     tiny_glm="glm4v glm4v_moe glm46v glmga glm_ocr",
-    tiny_lfm="lfm2_vl",
-    tiny_omni="qwen2_5_omni_thinker qwen3_omni_moe_thinker",
-    tiny_qwen_kin="cosmos3_edge cosmos3_omni hyperclovax_vision_v2 video_llama_3 exaone4_5 ovis2"
-    " ernie4_5_vl_moe paddleocr_vl lfm3_vl",
-    tiny_llava_kin="llava_next_video video_llava fast_vlm granite4_vision lighton_ocr qianfan_ocr",
-    tiny_deepseek="deepseek_vl deepseek_vl_hybrid janus",
-    tiny_minicpm="minicpmv4_6 minicpmv4_7 minicpm_ocr",
-    tiny_molmo="molmo2",
 )
 LIMITED = _modules(
-    tiny_llama="mllama llama4",
-    tiny_llava_kin="perception_lm",
+    tiny_tiled="mllama llama4",
+    tiny_llava="perception_lm",
     tiny_formed="blip-2 instructblip paligemma kosmos-2 fuyu",
 )
 """Families that work as extractions use them, and not in every way that tests try."""

@@ -12,6 +12,24 @@ from transformers import PreTrainedTokenizerFast
 
 LAYERS, HEADS, HIDDEN = 3, 4, 48
 HEAD_DIM = HIDDEN // HEADS
+WIDTHS = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+}
+"""Of a tiny vision tower."""
+GRID = {"depth": 2, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2}
+"""The same by the names of towers of grids of patches."""
+ENDS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+TEXT = "{{ c['text'] }}"
+SQUARE: dict[str, Any] = {"height": 28, "width": 28}
+CROPPED: dict[str, Any] = {"size": {"shortest_edge": 28}, "crop_size": SQUARE}
+
+
+def words(line: str) -> list[str]:
+    """Return the special tokens of a family, which a text separates by spaces."""
+    return line.split()
 
 
 def tokenizer(
@@ -67,16 +85,23 @@ def text(**more: Any) -> dict[str, Any]:
 
 def tower(model_type: str, **more: Any) -> dict[str, Any]:
     """Return the configuration of a tiny vision tower: 28 x 28 px in patches of 14 x 14."""
-    return {
-        "model_type": model_type,
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "image_size": 28,
-        "patch_size": 14,
-        **more,
-    }
+    return {"model_type": model_type, **WIDTHS, "image_size": 28, "patch_size": 14, **more}
+
+
+def template(
+    image: str, start: str, end: str, ask: str = "", *, video: str = "", text: str = TEXT
+) -> str:
+    """Return a chat template: a message is between `start` and `end`, the answer begins with `ask`.
+
+    It puts `image`, `video` and `text` at the places of these; without `video` it knows none.
+    """
+    videos = "{% elif c['type'] == 'video' %}" + video if video else ""
+    asked = "{% if add_generation_prompt %}" + ask + "{% endif %}" if ask else ""
+    return (
+        "{% for m in messages %}" + start + "{% for c in m['content'] %}"
+        "{% if c['type'] == 'image' %}" + image + videos + "{% else %}" + text + "{% endif %}"
+        "{% endfor %}" + end + "{% endfor %}" + asked
+    )
 
 
 def save(folder: Path, model: Any, processor: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 import transformers as hf
 from tiny_parts import save, text, tokenizer
-from tiny_qwen import chat_template, qwen_tokenizer
+from tiny_qwen import qwen_template, qwen_tokenizer
 
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -55,7 +55,7 @@ def build_audio(folder: Path) -> Path:
     processor = hf.Qwen2AudioProcessor(
         hf.WhisperFeatureExtractor(feature_size=8, chunk_length=1),
         tokenizer(AUDIO, pad=AUDIO[0], eos="<|im_end|>"),
-        chat_template=chat_template(""),
+        chat_template=qwen_template(""),
     )
     save(folder, hf.Qwen2AudioForConditionalGeneration(config), processor)
     return folder

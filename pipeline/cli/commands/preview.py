@@ -13,7 +13,7 @@ from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.names import DEFAULT_EXAMPLES
 
 if TYPE_CHECKING:
-    from savs.pipeline.reports.preview.content import PreviewContent
+    from savs.pipeline.reports.preview.preview import PreviewContent
 
 
 @expand_options

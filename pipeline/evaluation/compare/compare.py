@@ -196,14 +196,14 @@ def across_data_sets(comparison: pl.DataFrame) -> pl.DataFrame:
         pl.col("a", "b").str.split("/").list.last()
     )
     rows = []
-    for (a, b), own in named.group_by("a", "b", maintain_order=True):
-        if own.height < 2:
+    for (a, b), pairs in named.group_by("a", "b", maintain_order=True):
+        if pairs.height < 2:
             continue
-        ends = own.select("low", "high").rows()
-        overall = difference_over_data_sets(own["difference"].to_list(), ends)
+        ends = pairs.select("low", "high").rows()
+        overall = difference_over_data_sets(pairs["difference"].to_list(), ends)
         mean = overall.mean
         counts = (overall.wins, overall.ties, overall.losses)
-        rows.append((a, b, own.height, mean.value, mean.low, mean.high, overall.p, *counts))
+        rows.append((a, b, pairs.height, mean.value, mean.low, mean.high, overall.p, *counts))
     return pl.DataFrame(rows, schema=DATA_SETS_SCHEMA, orient="row")
 
 

@@ -161,12 +161,8 @@ EXAMPLE_COLUMNS = {
 def example_differences(here: pl.DataFrame, there: pl.DataFrame, what: str = "test") -> list[str]:
     """Return how examples differ from others; nothing if they are equal, in the same order.
 
-    Parameters
-    ----------
-    here, there
-        One row an example: `EXAMPLE_COLUMNS`, and `content`, which is compared where both know it.
-    what
-        Name of the split.
+    Both have a row an example: `EXAMPLE_COLUMNS`, and `content`, which is compared where both know
+    it. `what` names the split.
     """
     differences = []
     if here.height != there.height:
@@ -196,6 +192,8 @@ def _other_media(here: pl.DataFrame, there: pl.DataFrame) -> list[str]:
 
 def joined_clusters(parts: Sequence[pl.Series]) -> pl.Series:
     """Return clusters in which units are together that are in any; skips make them differ."""
+    # An example that one store skipped has no digest there, which cuts the ties that its image
+    # makes. The other stores still have them: units are dependent if any table says so.
     first = parts[0]
     if all(first.equals(other) for other in parts):
         return first

@@ -26,14 +26,7 @@ Z = 1.959963984540054
 def wilson_interval(share: float, n: float, z: float = Z) -> tuple[float, float]:
     """Return Wilson's score interval of a share among n independent trials.
 
-    Parameters
-    ----------
-    share
-        0 to 1.
-    n
-        Number of trials, above 0; a fraction for trials that are not independent.
-    z
-        Quantile that sets the level, 95 % by default.
+    `n` is a fraction for trials that are not independent, `z` the quantile that sets the level.
 
     Examples
     --------
@@ -181,11 +174,8 @@ class Estimate:
 def estimate(scores: pl.DataFrame) -> Estimate:
     """Return the mean of units and its clustered standard error; see `UnitWeights.variance`.
 
-    Parameters
-    ----------
-    scores
-        One row a unit with `score` (0 to 1, or -1 to 1 for a difference of two), `cluster` and
-        `stratum`.
+    `scores` has a row a unit: `score` (0 to 1, or -1 to 1 for a difference of two), `cluster` and
+    `stratum`.
     """
     return Estimate.of(scores["score"].cast(pl.Float64).to_numpy(), weigh_units(scores))
 
@@ -296,12 +286,7 @@ class DrawEstimate:
 def estimate_over_draws(units: UnitWeights, scores: Array) -> DrawEstimate:
     """Return the mean over draws of a metric, or of a difference of two.
 
-    Parameters
-    ----------
-    units
-        The units' clusters and strata.
-    scores
-        `(draws, units)`: the same units in each draw.
+    `scores` are `(draws, units)`, the same units in each draw.
     """
     values = np.array([units.value(draw) for draw in scores])
     value, draws = float(values.mean()), len(values)
@@ -320,20 +305,3 @@ def estimate_over_draws(units: UnitWeights, scores: Array) -> DrawEstimate:
         return DrawEstimate(value, sd, 0.0, float(units.clusters - 1), units.clusters)
     freedom = total**2 / (between**2 / (draws - 1) + within**2 / (units.clusters - 1))
     return DrawEstimate(value, sd, math.sqrt(total), freedom, units.clusters)
-
-
-def weigh(scores: pl.DataFrame) -> pl.DataFrame:
-    """Return units with their `weight` in the mean over strata and the `mean` of their stratum."""
-    return scores.with_columns(
-        weight=1 / (pl.col("stratum").n_unique() * pl.len().over("stratum")),
-        mean=pl.col("score").mean().over("stratum"),
-    )
-
-
-def cluster_sums(units: pl.DataFrame, values: pl.Expr) -> np.ndarray[Any, Any]:
-    """Return the sum of an expression over each cluster, in order of first appearance."""
-    return (
-        units.group_by("cluster", maintain_order=True)
-        .agg(values.sum().alias("sum"))["sum"]
-        .to_numpy()
-    )

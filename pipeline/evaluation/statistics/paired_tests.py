@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from savs.foundation.arrays import Array
-from savs.pipeline.evaluation.statistics.intervals import LEVEL, cluster_sums, estimate, weigh
+from savs.pipeline.evaluation.statistics.intervals import LEVEL, estimate
 
 EXACT_BELOW = 25
 """McNemar's test is the exact one below this number of units on which the systems disagree."""
@@ -55,12 +55,8 @@ def subtract(a: pl.DataFrame, b: pl.DataFrame, *, seed: int = SEED) -> Differenc
     for none of its clusters. The test is McNemar's where units are 0 or 1, independent and of equal
     weight, else `sign_flip` over clusters.
 
-    Parameters
-    ----------
-    a, b
-        One row a unit, the same units in the same order, with `score`, `cluster` and `stratum`.
-    seed
-        Of the random flips.
+    `a` and `b` have a row a unit, the same units in the same order, with `score`, `cluster` and
+    `stratum`.
 
     Raises
     ------
@@ -100,7 +96,17 @@ def _test(scores: pl.DataFrame, clusters: int, binary: bool, seed: int) -> Paire
     if binary and clusters == scores.height and scores["stratum"].n_unique() == 1:
         signs = scores["score"].to_numpy()
         return mcnemar(int((signs < 0).sum()), int((signs > 0).sum()))
-    return sign_flip(cluster_sums(weigh(scores), pl.col("weight") * pl.col("score")), seed=seed)
+    return sign_flip(_cluster_sums(scores), seed=seed)
+
+
+def _cluster_sums(scores: pl.DataFrame) -> Array:
+    """Return the weighted sum of each cluster's scores, in order of first appearance.
+
+    The weights make the mean over strata of the mean in each.
+    """
+    weight = 1 / (pl.col("stratum").n_unique() * pl.len().over("stratum"))
+    weighted = scores.with_columns(weight=weight).group_by("cluster", maintain_order=True)
+    return weighted.agg(sum=(pl.col("weight") * pl.col("score")).sum())["sum"].to_numpy()
 
 
 def mcnemar(only_a: int, only_b: int) -> PairedTest:
@@ -115,10 +121,7 @@ def mcnemar(only_a: int, only_b: int) -> PairedTest:
     Source: McNemar, Psychometrika 12 (1947); mid-p: Fagerland et al., BMC Medical Research
     Methodology 13:91 (2013).
 
-    Parameters
-    ----------
-    only_a, only_b
-        Units that one system has right and the other wrong.
+    `only_a` and `only_b` are the units that one system has right and the other wrong.
 
     Examples
     --------
@@ -146,14 +149,8 @@ def sign_flip(sums: Array, *, seed: int = SEED, flips: int = FLIPS) -> PairedTes
     included. Where there are more flips than `flips`, it is (b + 1) / (m + 1) of m random ones
     (Phipson & Smyth 2010, arXiv 1603.05766). Clusters without a difference do not matter.
 
-    Parameters
-    ----------
-    sums
-        `(clusters,)` weighted sum of the differences of each cluster's units.
-    seed
-        Of the random flips.
-    flips
-        How many random flips to draw.
+    `sums` are the `(clusters,)` weighted sums of the differences of each cluster's units, `flips`
+    is how many random ones to draw.
 
     Examples
     --------
@@ -199,9 +196,6 @@ def holm(ps: Sequence[float]) -> list[float]:
     corrected = np.empty(len(ps))
     corrected[order] = steps
     return corrected.tolist()
-
-
-Interval = tuple[float | None, float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,16 +246,11 @@ def mean_over_data_sets(values: Sequence[float]) -> DataSetMean:
 
 
 def difference_over_data_sets(
-    differences: Sequence[float], intervals: Sequence[Interval]
+    differences: Sequence[float], intervals: Sequence[tuple[float | None, float | None]]
 ) -> DataSetDifference:
     """Return the mean of one paired difference a data set, its test, and wins, ties and losses.
 
-    Parameters
-    ----------
-    differences
-        One a data set.
-    intervals
-        The ends of each one's own 95 % interval; None where it has none.
+    `intervals` are the ends of each one's own 95 % interval; None where it has none.
     """
     signs = [
         0 if low is None or high is None else (low > 0) - (high < 0) for low, high in intervals

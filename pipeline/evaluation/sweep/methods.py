@@ -67,11 +67,11 @@ def find_methods(
     methods: list[Method] = []
     notes: list[str] = []
     for readout in readouts:
-        asked, text = _store_of(readout, stores)
+        names, text = _store_of(readout, stores)
         is_answer = isinstance(text, str) and text in OWN_ANSWERS
         rule: Rule = str(text) if is_answer else choose_readout(text, also=OWN_ANSWERS)
         name = rule if isinstance(rule, str) else rule.name
-        lacking = {store: _lack(stores[store], tasks[store][0], rule) for store in asked}
+        lacking = {store: _lack(stores[store], tasks[store][0], rule) for store in names}
         able = [store for store, lack in lacking.items() if not lack]
         if not able:
             raise SelectionError(f"readout {name!r}: " + "; ".join(lacking.values()))

@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from savs.datasets import Benchmark
+import polars as pl
+
+from savs.datasets import Benchmark, Units
+from savs.datasets.benchmarks.options import stored_prompts, without_prompt
 from savs.datasets.rows.plugin_guard import compute_metrics
 from savs.foundation.files import real_path
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.evaluation import evaluate
 from savs.pipeline.evaluation.sweep.draws import (
     ShotCount,
     at_depths,
@@ -21,14 +25,13 @@ from savs.pipeline.evaluation.sweep.methods import (
     chosen_readouts,
     find_methods,
 )
-from savs.pipeline.evaluation.sweep.prompts import compare_prompts
 from savs.pipeline.evaluation.sweep.shared_examples import (
     SharedTest,
     Stores,
     hold_same_test,
     shared_tasks,
 )
-from savs.pipeline.evaluation.sweep.table import Sweep, SweepScores
+from savs.pipeline.evaluation.sweep.table import Point, Sweep, SweepScores
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import DEFAULT_DRAWS, DEFAULT_HEADS
 from savs.pipeline.selection.readouts import Readout
@@ -37,6 +40,7 @@ from savs.pipeline.selection.selection import (
     head_count,
     heads_up_to,
     require_scoring,
+    select,
 )
 from savs.pipeline.selection.training_data import TrainingTask, training_tasks
 from savs.stores import FeatureStore
@@ -117,7 +121,7 @@ def sweep(
     if len(named) != 1 and (prompts or max_layers is not None):
         raise SelectionError(f"prompts and depths are compared in one store, got {len(named)}")
     if prompts:
-        return _sweep_prompts(named, heads, readouts, scoring)
+        return _compare_prompts(named, heads, readouts, scoring)
     for store in named.values():
         store.require_complete()
     tasks, notes = _training(named)
@@ -242,15 +246,73 @@ def _depths(store: FeatureStore, max_layers: Sequence[int] | None, count: int) -
     return sorted({min(layer, layers[-1]) for layer in max_layers} | {layers[-1]})
 
 
-def _sweep_prompts(
+def _compare_prompts(
     stores: Stores,
     heads: Sequence[HeadCount] | None,
     readouts: Sequence[str | Path | Readout],
     scoring: str,
 ) -> Sweep:
+    """Compare the prompts of a store by cross-validation on its training examples.
+
+    Heads are chosen and fitted for each prompt by itself, as by `select` and `evaluate` on folds.
+    The predictions are paired by example; one that was skipped under any prompt is left out for
+    all. Test examples are not read.
+    """
     ((name, store),) = stores.items()
-    counts = {head_count(store.heads, n) for n in heads or [default_heads(store.heads)]}
-    return compare_prompts(name, store, chosen_readouts(readouts), sorted(counts), scoring)
+    rules = chosen_readouts(readouts)
+    counts = sorted({head_count(store.heads, n) for n in heads or [default_heads(store.heads)]})
+    prompts = stored_prompts(store.manifest.identity.benchmark)
+    if not prompts:
+        raise SelectionError(
+            f"{store.path} has one prompt for each example, so there is nothing to compare; run"
+            " `savs extract` with --question for each prompt"
+        )
+    scores, notes = SweepScores(name, "prompt"), dict[str, None]()
+    for rule in rules:
+        for count in counts:
+            selection = select(store, heads=count, readout=rule, scoring=scoring)
+            evaluation = evaluate(store, selection, on="folds")
+            parts, left_out = paired(evaluation.predictions, prompts)
+            notes |= dict.fromkeys([*evaluation.notes, *_note(left_out)])
+            chance = evaluation.units[0].chance  # the classes are the same under all prompts
+            for prompt, part in parts.items():
+                point = Point(name, rule.name, count, prompt=prompt)
+                scores.add(point, 0, [Units("accuracy", part, chance)])
+    return scores.sweep([(name, rule.name) for rule in rules], list(notes))
+
+
+def paired(
+    predictions: pl.DataFrame, prompts: Sequence[str]
+) -> tuple[dict[str, pl.DataFrame], int]:
+    """Return the scores under each prompt, of the same examples in one order; and those left out.
+
+    Clusters are those of the first prompt: two examples are together in it if they share a group or
+    an image, which no prompt changes.
+    """
+    scores = predictions.select(
+        *("subtask", "cluster"),
+        example=without_prompt(predictions["id"]),
+        score=pl.col("correct").cast(pl.Float64),
+        stratum=pl.lit("all"),
+    )
+    parts = {prompt: scores.filter(pl.col("subtask") == prompt) for prompt in prompts}
+    common = parts[prompts[0]].select("example", "cluster")
+    for part in parts.values():
+        common = common.join(part, on="example", how="semi", maintain_order="left")
+    aligned = {
+        prompt: common.join(part.drop("cluster"), on="example", maintain_order="left")
+        for prompt, part in parts.items()
+    }
+    return aligned, scores["example"].n_unique() - common.height
+
+
+def _note(left_out: int) -> list[str]:
+    if not left_out:
+        return []
+    return [
+        f"{left_out} training examples were skipped under some prompts and are left out of all;"
+        " `savs show` prints the reasons"
+    ]
 
 
 def _benchmark(store: FeatureStore) -> str:

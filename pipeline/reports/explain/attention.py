@@ -199,8 +199,8 @@ def _leads(evidence: Evidence, features: Sequence[Array]) -> Array:
     """Return `(prompts, heads)`: how far each head's vote leads, with other features."""
     centroids = evidence.trained.centroids
     padded = np.zeros((len(features), len(features[0]), centroids.shape[2]), np.float32)
-    for place, own in enumerate(features):
-        padded[place, :, : own.shape[1]] = own
+    for place, values in enumerate(features):
+        padded[place, :, : values.shape[1]] = values
     return leads(cosines(padded, centroids).transpose(1, 0, 2), evidence.votes)
 
 

@@ -40,12 +40,7 @@ def smallest_flip(table: Array, votes: Array) -> Flip:
     vote, the class of the greatest mean cosine but the winner. Of the winner's heads those change
     first whose cosine with the runner-up is closest.
 
-    Parameters
-    ----------
-    table
-        `(heads, classes)` cosines, heads best first.
-    votes
-        `(heads,)` class numbers.
+    `table` has `(heads, classes)` cosines, heads best first, `votes` the `(heads,)` class numbers.
 
     Examples
     --------
@@ -99,21 +94,9 @@ def without_each_example(
 
     Each is taken out of its class's centroid in all heads; a class with one example keeps it.
 
-    Parameters
-    ----------
-    query
-        `(heads, d)` features of the example that is explained.
-    features
-        `(heads, n, d)` features of the training examples.
-    labels
-        `(n,)` class numbers.
-    centroids
-        `(heads, classes, d)`.
-
-    Returns
-    -------
-    dict
-        Number of the training example -> the class that wins without it.
+    `query` are the `(heads, d)` features of the example that is explained; `features` are those of
+    the training examples, `(heads, n, d)`, `labels` their class numbers, and `centroids` have shape
+    `(heads, classes, d)`. Returns number of a training example -> the class that wins without it.
     """
     classes = centroids.shape[1]
     unit = normalise(query)
@@ -122,9 +105,7 @@ def without_each_example(
     counts = np.bincount(labels, minlength=classes)
     sums = centroids[:, labels] * counts[labels][:, None] - features
     left = normalise(sums / np.maximum(counts[labels] - 1, 1)[:, None])
-    cosines = np.einsum(
-        "hd,hnd->hn", unit, left
-    )  # cosine with the own centroid, the example left out
+    cosines = np.einsum("hd,hnd->hn", unit, left)  # with each one's centroid without it
     winners = {}
     for number in np.flatnonzero(counts[labels] > 1):
         changed = table.copy()
@@ -164,18 +145,9 @@ def refit(
     An example that is the only one of its class stays. With more than `MOST_EXAMPLES` none is left
     out.
 
-    Parameters
-    ----------
-    rule
-        A readout that takes no class texts.
-    features
-        `(heads, n, d)` of the training examples.
-    labels
-        `(n,)` class numbers.
-    classes, widths
-        As in `Readout.fit`.
-    queries
-        `(heads, q, d)` of the examples that are explained.
+    `features` are the `(heads, n, d)` of the training examples, `labels` their `(n,)` class
+    numbers, `queries` the `(heads, q, d)` of the examples that are explained. `rule` takes no class
+    texts.
     """
 
     def choices(heads: Sequence[int], rows: Array) -> Array:
@@ -197,7 +169,7 @@ def refit(
         without = ((number, choices(ranks, numbers != number)) for number in left_out)
         examples = _changed(whole.choice, without)
     rivals = np.where(is_next, whole.soft, -np.inf).argmax(axis=1).tolist()
-    return [Refitted(*head_widths) for head_widths in zip(rivals, heads, examples, strict=True)]
+    return [Refitted(*changes) for changes in zip(rivals, heads, examples, strict=True)]
 
 
 def _changed(choice: Array, tried: Iterable[tuple[int, Array]]) -> list[dict[int, int]]:

@@ -68,16 +68,8 @@ def gather_evidence(
 ) -> dict[str, Evidence]:
     """Return the evidence of some examples.
 
-    Parameters
-    ----------
-    store
-        Whose training examples made the selection.
-    selection
-        The heads.
-    examples
-        Id -> subtask.
-    split
-        Their split.
+    `examples` are ids with their subtasks, all of one split of the store whose training examples
+    made the selection.
 
     Raises
     ------

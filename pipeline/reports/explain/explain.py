@@ -99,8 +99,8 @@ def explain(
     if loading and not attention_maps:
         raise ParameterError(f"{min(loading)} is about attention maps; ask for them, or omit it")
     (evaluated,) = read_results([Path(result)])
-    store = explained_store(evaluated)
-    rows = pick(evaluated, ids, errors=errors, n=n)
+    store = _explained_store(evaluated)
+    rows = _pick(evaluated, ids, errors=errors, n=n)
     selection = load_selection(evaluated.folder)
     evidence = gather_evidence(
         store,
@@ -131,29 +131,16 @@ def explain(
         notes=tuple(images.notes()),
     )
     if out is not None:
-        write_explanations(explanations, Path(out))
+        write_page(
+            Path(out),
+            Path(__file__).parent,
+            "explain.html",
+            content=explanations,
+            masked=MASKED,
+            draws=DRAWS,
+            levels=LEVELS,
+        )
     return explanations
-
-
-def write_explanations(explanations: Explanations, out: Path) -> None:
-    """Write explanations as one HTML page, which loads nothing; one that is there is replaced.
-
-    Raises
-    ------
-    ReportError
-        `out` is no HTML file.
-    OutputError
-        It cannot be written.
-    """
-    write_page(
-        out,
-        Path(__file__).parent,
-        "explain.html",
-        content=explanations,
-        masked=MASKED,
-        draws=DRAWS,
-        levels=LEVELS,
-    )
 
 
 def _add_views(
@@ -182,15 +169,8 @@ def _add_views(
     return tuple(seen)
 
 
-def explained_store(result: Evaluated) -> FeatureStore:
-    """Return the store of a result, whose training examples made its selection.
-
-    Raises
-    ------
-    ReportError
-        The result has no heads, lies in no store, is a cross-validation, or its selection was made
-        from other training examples.
-    """
+def _explained_store(result: Evaluated) -> FeatureStore:
+    """Return the store of a result, whose training examples made its selection."""
     if result.config is None:
         raise ReportError(
             f"{result.folder} has no heads: the model answered by itself; pass the result of a"
@@ -213,14 +193,8 @@ def explained_store(result: Evaluated) -> FeatureStore:
     return result.store
 
 
-def pick(result: Evaluated, ids: Sequence[str], *, errors: bool, n: int) -> pl.DataFrame:
-    """Return the predictions of some examples: those named, or wrong and least sure ones.
-
-    Raises
-    ------
-    ReportError
-        A named example is unknown or was skipped, or none is wrong.
-    """
+def _pick(result: Evaluated, ids: Sequence[str], *, errors: bool, n: int) -> pl.DataFrame:
+    """Return the predictions of some examples: those named, or wrong and least sure ones."""
     predictions = result.predictions
     if not ids:
         rows = pick_examples(predictions, n, share_wrong=1.0 if errors else SHARE_WRONG)

@@ -198,7 +198,7 @@ def _view(view: View) -> dict[str, Any]:
         "name": view.name,
         "on_images": view.on_images,
         "tokens": [{"token": token, "attention": weight} for token, weight in view.tokens],
-        "maps": [[[float(f"{v:.5g}") for v in row] for row in own] for own in view.maps],
+        "maps": [[[float(f"{v:.5g}") for v in row] for row in weights] for weights in view.maps],
         "masking": {"drop": view.drop, "random": list(view.random), "better": view.is_better},
         "words": list(view.words),
     }
@@ -219,20 +219,9 @@ def describe(
     training: Training,
     changes: Changes | None,
 ) -> Explained:
-    """Return the explanation of one example.
+    """Return the explanation of one example: `row` is its prediction.
 
-    Parameters
-    ----------
-    row
-        Its prediction.
-    evidence
-        What its heads saw.
-    images, shown
-        Finders of its images, and of those of training examples.
-    known
-        The training examples.
-    changes
-        What would have changed the prediction, if that can be told.
+    `images` finds its images, `training_images` those of the training examples.
     """
     return Explained(
         id=row["id"],

@@ -46,17 +46,9 @@ def write_page(out: Path, folder: Path, template: str, *, script: str = "", **va
 def render(folder: Path, template: str, *, script: str = "", **values: Any) -> str:
     """Return a page.
 
-    Parameters
-    ----------
-    folder
-        Where the template lies; it may use those beside it, and those of this package.
-    template
-        Name of the page's template, which extends `page.html`.
-    script
-        The page's own JavaScript. Its digest is part of the page's policy, so that a browser runs
-        no other.
-    **values
-        What the template shows; one that it names and that is missing is an error.
+    The template lies in `folder`; it extends `page.html` and may use the others there and those of
+    this package. The digest of `script`, the page's JavaScript, is part of the page's policy, so
+    that a browser runs no other. A value that a template names and that is missing is an error.
     """
     style = (HERE / "style.css").read_text("utf-8")
     return _environment(folder).get_template(template).render(

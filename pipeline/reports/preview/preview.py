@@ -1,12 +1,13 @@
 """`preview`: the first examples of both splits, put into prompts, on one page."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from savs.datasets import Benchmark, Example, MediaError, MediaFolder
-from savs.datasets.example import SPLIT, split_prompt
+from savs.datasets.example import KEEP, SPLIT, split_prompt
 from savs.datasets.media.videos import Visual, images_of
 from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.model.model_options import (
@@ -18,20 +19,107 @@ from savs.pipeline.inputs.input_options import InputKeywords, InputOptions
 from savs.pipeline.inputs.plugins import choose_benchmark
 from savs.pipeline.inputs.source import Source, Splits, temporary_fetching
 from savs.pipeline.names import DEFAULT_EXAMPLES
-from savs.pipeline.reports.pages.pictures import no_picture, pictures_of
+from savs.pipeline.reports.pages.pictures import Picture, no_picture, pictures_of
 from savs.pipeline.reports.pages.rendering import require_page, write_page
-from savs.pipeline.reports.preview.content import (
-    SIDE_PX,
-    Piece,
-    PreviewContent,
-    Shown,
-    SplitContent,
-    Worded,
-)
 from savs.pipeline.running.options import sort_keywords
 
 if TYPE_CHECKING:
     from savs.pipeline.extraction.model.pieces import Pieces
+    from savs.pipeline.reports.preview.rendered_prompt import Worded
+
+
+SIDE_PX = 320
+"""Largest width and height of an image on the page."""
+MOST_LABELS = 60
+"""Most rows of the table of labels."""
+MOST_ABSENT = 10
+"""Most examples with missing media that are listed."""
+
+
+Piece = str | Picture
+"""A part of a prompt, in reading order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One example."""
+
+    example: Example
+    pieces: tuple[Piece, ...]
+    """Its prompt."""
+    skipped: str | None = None
+    """Why it would be skipped."""
+    worded: "Worded | None" = None
+    """The rendered prompt, if a model was given."""
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """Group, subtask and category, where the example has them."""
+        names = ("group", "subtask", "category")
+        values = {name: getattr(self.example, name) for name in names}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class SplitContent:
+    """One split."""
+
+    name: str
+    source: str
+    """Source of its examples."""
+    examples: int
+    labels: Mapping[tuple[str | None, str | None], int]
+    """Subtask and label -> examples, in order of first appearance."""
+    absent: Mapping[str, str]
+    """Id of each example with a missing medium -> the medium."""
+    shown: tuple[Shown, ...]
+
+    @property
+    def has_subtasks(self) -> bool:
+        """Whether the table of labels has a column of subtasks."""
+        return any(subtask is not None for subtask, _ in self.labels)
+
+    @property
+    def first_labels(self) -> list[tuple[tuple[str | None, str | None], int]]:
+        """The rows of the table of labels."""
+        return list(self.labels.items())[:MOST_LABELS]
+
+    @property
+    def more_labels(self) -> bool:
+        """Whether the table lacks some."""
+        return len(self.labels) > MOST_LABELS
+
+    @property
+    def most(self) -> int:
+        """The greatest number of examples of a label."""
+        return max(self.labels.values(), default=1)
+
+    @property
+    def named_absent(self) -> list[str]:
+        """Lines about the first examples with missing media."""
+        named = [f"{identifier}: {name}" for identifier, name in self.absent.items()]
+        more = len(named) - MOST_ABSENT
+        return named[:MOST_ABSENT] + ([f"and {more:,} more"] if more > 0 else [])
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewContent:
+    """The whole page."""
+
+    benchmark: str
+    summary: str
+    model: str | None
+    placeholders: str
+    notes: tuple[str, ...]
+    """Leaks, labels that training lacks."""
+    splits: tuple[SplitContent, ...]
+
+    @property
+    def reading(self) -> str:
+        """How the prompts are shown."""
+        prompts = f"prompts as {self.model} reads them" if self.model else "prompts and labels"
+        kept = "; all images first, placeholders kept in the text"
+        return prompts + (kept if self.placeholders == KEEP else "")
 
 
 class PreviewKeywords(InputKeywords, ProcessorKeywords, total=False):
@@ -108,43 +196,19 @@ def write_preview(
     with temporary_fetching(inputs) as fetching:
         source = Source(benchmark, inputs, fetching)
         name = None if model is None else str(model)
-        content = gather(source, examples, model=name, placeholders=placeholders, word=word)
+        content = _gather(source, examples, model=name, placeholders=placeholders, word=word)
     write_page(out, Path(__file__).parent, "preview.html", content=content)
     return content
 
 
-Worder = Callable[["Pieces"], Worded]
+Worder = Callable[["Pieces"], "Worded"]
 """A prompt with its images -> what the model reads; ValueError if the processor rejects it."""
 
 
-def gather(
-    source: Source,
-    count: int,
-    *,
-    model: str | None = None,
-    placeholders: str,
-    word: Worder | None = None,
+def _gather(
+    source: Source, count: int, *, model: str | None, placeholders: str, word: Worder | None
 ) -> PreviewContent:
-    """Return the first examples of both splits, their images decoded, and counts of all.
-
-    Parameters
-    ----------
-    source
-        The benchmark and its files.
-    count
-        Examples of each split that are shown.
-    model
-        Name of the model that `word` speaks for.
-    placeholders
-        What is done with the marks of images, see `split_prompt`.
-    word
-        Says what the model reads.
-
-    Raises
-    ------
-    DatasetError
-        The files cannot be read, or no image at all is there.
-    """
+    """Return the first examples of both splits, their images decoded, and counts of all."""
     examples = source.examples()
     notes = _notes(source, examples)
     options = source.options
@@ -163,14 +227,14 @@ def gather(
             SplitContent(
                 name=split,
                 source=sources[split],
-                examples=len(found),
-                labels=Counter((e.subtask, e.label) for e in found),
-                absent=_absent(found, source.media(split)),
+                examples=len(rows),
+                labels=Counter((e.subtask, e.label) for e in rows),
+                absent=_absent(rows, source.media(split)),
                 shown=tuple(
-                    _show(e, source.media(split), placeholders, word) for e in found[:count]
+                    _show(e, source.media(split), placeholders, word) for e in rows[:count]
                 ),
             )
-            for split, found in examples.items()
+            for split, rows in examples.items()
         ),
     )
 

@@ -1,6 +1,7 @@
 """A prompt as the model reads it: the text after the chat template, and its image tokens."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -9,10 +10,44 @@ from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.reports.preview.content import IMAGE, TEXT, TOKEN, Run, Worded
 
 IMAGE_IDS = ("image_token_id", "image_token_index", "video_token_id", "video_token_index")
 """Names of the tokens of image and video patches in configurations and processors."""
+
+
+TEXT, TOKEN, IMAGE = "text", "token", "image"
+"""Kinds of a run of tokens: plain text, a control token, image tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Neighbouring tokens of one kind."""
+
+    kind: str
+    """`text`, `token` or `image`."""
+    text: str
+    """Their text; for image tokens, the text of one."""
+    count: int
+    """Number of tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worded:
+    """A prompt's final text, as the model reads it."""
+
+    runs: tuple[Run, ...]
+    is_joined: bool = False
+    """Whether the chat template alone would move its images, see `ImagePlaces`."""
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens."""
+        return sum(run.count for run in self.runs)
+
+    @property
+    def image_tokens(self) -> int:
+        """Number of image tokens."""
+        return sum(run.count for run in self.runs if run.kind == IMAGE)
 
 
 def load_wording(options: ModelOptions) -> Callable[[Pieces], Worded]:

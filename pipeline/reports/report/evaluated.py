@@ -11,7 +11,7 @@ from savs.foundation.errors import SavsError
 from savs.foundation.files import real_path
 from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.compare.result_folders import Result, read_result, short_names
-from savs.pipeline.evaluation.evaluation_file import load_metrics, load_predictions
+from savs.pipeline.evaluation.evaluation_file import load_predictions
 from savs.pipeline.evaluation.sweep.table import is_sweep
 from savs.pipeline.running.result_files import CONFIG, METRICS
 from savs.pipeline.selection.selection_config import SelectionConfig
@@ -30,16 +30,19 @@ class Evaluated:
     name: str
     """Shortest end of its path that no other has."""
     folder: Path
-    metrics: Mapping[str, Any]
-    """The content of metrics.json."""
     predictions: pl.DataFrame
     """Columns `PREDICTION_SCHEMA`."""
     result: Result
-    """The scores of its units, for comparisons."""
+    """Its metrics, and the scores of their units for comparisons."""
     config: SelectionConfig | None
     """None for the model's own answers."""
     store: FeatureStore | None
     """The store that the folder lies in; None where it is elsewhere."""
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """The content of metrics.json."""
+        return self.result.facts
 
     @property
     def headline(self) -> Mapping[str, Any]:
@@ -113,7 +116,6 @@ def read_results(folders: Sequence[Path]) -> list[Evaluated]:
             name=name,
             folder=folder,
             result=read_result(folder),  # first: it says so where there are no labels
-            metrics=load_metrics(folder),
             predictions=load_predictions(folder),
             config=load_config(folder) if (folder / CONFIG).is_file() else None,
             store=_store_of(folder),

@@ -112,14 +112,7 @@ def gallery_part(
 
     Every class has its turn, so that no frequent confusion fills the gallery.
 
-    Parameters
-    ----------
-    results
-        The others say what they predict for the same examples.
-    count
-        How many examples at most; none gives None.
-    media_root
-        Folder of the images.
+    The other results say what they predict for the same examples.
     """
     first, *others = results
     rows = pick_examples(first.predictions, count, share_atypical=SHARE_ATYPICAL)
@@ -150,16 +143,8 @@ def pick_examples(
     Each class of each subtask has its turn with a mistake. The least typical ones come last.
     Skipped examples are left out.
 
-    Parameters
-    ----------
-    predictions
-        Columns `PREDICTION_SCHEMA`.
-    count
-        How many examples at most.
-    share_wrong
-        Part of them that is kept for wrong ones, where there are enough.
-    share_atypical
-        Part that is kept for the least typical ones, where that is known.
+    `share_wrong` of the examples are kept for wrong ones, `share_atypical` for the least typical
+    ones, where there are enough.
     """
     known = predictions.filter(pl.col("prediction").is_not_null())
     wrong = known.filter(~pl.col("correct"))
@@ -208,7 +193,9 @@ def _card(row: dict[str, Any], images: Images, said: dict[str, dict[str, Any]]) 
         margin=row["margin"],
         votes=best_votes(row["votes"] or []),
         others=tuple(
-            Other(name, *found[row["id"]]) for name, found in said.items() if row["id"] in found
+            Other(name, *answers[row["id"]])
+            for name, answers in said.items()
+            if row["id"] in answers
         ),
         prompt=row["prompt"] or "",
         pictures=images.find(row["id"], row["media"] or []),

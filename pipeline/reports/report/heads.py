@@ -1,8 +1,8 @@
 """The parts of a report about heads: maps of all, the chosen ones, and agreement between tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -18,10 +18,13 @@ from savs.pipeline.selection.head_map import (
     head_stability,
     mean_map,
 )
+from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_config import SelectionConfig, TaskConfig
 from savs.pipeline.selection.selection_file import load_selection
-from savs.stores import Head, ResultError, StoreIncompleteError, head_name
+from savs.stores import FeatureStore, Head, ResultError, StoreIncompleteError, head_name
 from savs.stores.format.layout import digest
+
+T = TypeVar("T")
 
 MOST_RANKED = 300
 """Most rows of the table of chosen heads; a map shows all."""
@@ -99,7 +102,7 @@ def heads_part(result: Evaluated) -> HeadsPart | None:
     """
     if result.config is None or not any(task.examples for task in result.config.tasks):
         return None
-    scored = _score(result)
+    scored = _of_store(head_map, result)
     heads = _chosen(result.config) if scored is None else scored
     rows = heads.drop_nulls("rank").with_columns(share=pl.col("score") / pl.col("examples"))
     rows = rows.with_columns(place=pl.col("subtask").rle_id()).sort("place", "rank")
@@ -117,12 +120,12 @@ def heads_part(result: Evaluated) -> HeadsPart | None:
     )
 
 
-def _score(result: Evaluated) -> pl.DataFrame | None:
-    """Return the scores of all heads of the store; None where that cannot be."""
+def _of_store(measure: Callable[[FeatureStore, Selection], T], result: Evaluated) -> T | None:
+    """Return what the store says of a result's heads; None where it cannot."""
     if result.store is None:
         return None
     try:
-        return head_map(result.store, load_selection(result.folder))
+        return measure(result.store, load_selection(result.folder))
     except (ResultError, SelectionError, StoreIncompleteError):
         return None  # the user's own readout, or a store that has changed since
 
@@ -234,7 +237,7 @@ def across_part(results: Sequence[Evaluated]) -> Across:
     """Return the comparison of all tasks of all results that have heads."""
     tasks = [task for result in results for task in _tasks(result)]
     compared = tasks[:MOST_TASKS]
-    stability = next((_stability(result) for result in results if result.config), None)
+    stability = next((_of_store(head_stability, r) for r in results if r.config), None)
     return Across(
         tasks=tuple(compared),
         pairs=tuple(tuple(_pair(a, b) if a is not b else None for b in compared) for a in compared),
@@ -247,7 +250,7 @@ def across_part(results: Sequence[Evaluated]) -> Across:
 def _tasks(result: Evaluated) -> list[HeadTask]:
     if result.config is None:
         return []
-    scored = _score(result)
+    scored = _of_store(head_map, result)
     several = len(result.config.tasks) > 1
     model = digest(dict(result.config.model))
     return [
@@ -286,15 +289,6 @@ def _correlation(a: HeadTask, b: HeadTask) -> float | None:
     if any(np.ptp(values) == 0 for values in ranks):
         return None
     return float(np.corrcoef(ranks)[0, 1])
-
-
-def _stability(result: Evaluated) -> Stability | None:
-    if result.store is None:
-        return None
-    try:
-        return head_stability(result.store, load_selection(result.folder))
-    except (ResultError, SelectionError, StoreIncompleteError):
-        return None
 
 
 def _stable(stability: Stability) -> list[dict[str, Any]]:

@@ -114,29 +114,14 @@ def report(
     require_page(page)
     if examples < 0:
         raise ParameterError(f"examples is {examples}, expected at least 0")
-    folders = [paths] if isinstance(paths, str | Path) else list(paths)
-    content = gather(folders, page, media_root, examples, title, compare_heads=compare_heads)
-    script = Path(__file__).with_name("report.js").read_text("utf-8")
-    write_page(page, Path(__file__).parent, "report.html", script=script, content=content)
-    return content
-
-
-def gather(
-    paths: Sequence[str | Path],
-    page: Path,
-    media_root: str | Path | None,
-    examples: int,
-    title: str | None,
-    *,
-    compare_heads: bool = False,
-) -> ReportContent:
-    """Return what a report shows; see `report`."""
-    folders = find_folders([Path(path) for path in paths])
+    folders = find_folders(
+        [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+    )
     results = read_results(folders.results)
     first = results[0]
     gallery = gallery_part(results, examples, media_root)
     curves, depths = sweep_parts(folders.sweeps)
-    return ReportContent(
+    content = ReportContent(
         title=title or _title(first),
         model=str(first.metrics["model"].get("name") or "unknown model"),
         results=tuple(results),
@@ -155,6 +140,9 @@ def gather(
         checks=checks_part(first),
         provenance=provenance_part(first, page),
     )
+    script = Path(__file__).with_name("report.js").read_text("utf-8")
+    write_page(page, Path(__file__).parent, "report.html", script=script, content=content)
+    return content
 
 
 def _title(result: Evaluated) -> str:

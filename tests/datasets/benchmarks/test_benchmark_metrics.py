@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import polars as pl
 import pytest
@@ -14,7 +15,6 @@ from savs.datasets import Example, RowError, Units, find_benchmark
 from savs.datasets.metrics.groups import order_metric
 from savs.datasets.rows.plugin_guard import compute_metrics
 
-YES_NO = {None: ["Yes", "No"]}
 ORDER = "true caption higher (official)"
 MATCHING = ("text score (official)", "image score (official)", "group score (official)")
 
@@ -39,8 +39,11 @@ def captions(*pairs: tuple[str, str, str]) -> list[Example]:
     ]
 
 
-def measured(name: str, rows: pl.DataFrame, classes: object = YES_NO) -> dict[str, Units]:
-    units = compute_metrics(find_benchmark(name), rows, classes)  # type: ignore
+def measured(name: str, rows: pl.DataFrame, classes: Any = ("Yes", "No")) -> dict[str, Units]:
+    """Return the metrics by name; `classes` are those of each subtask, or of all."""
+    if not isinstance(classes, dict):
+        classes = dict.fromkeys(rows["subtask"].unique(), classes)
+    units = compute_metrics(find_benchmark(name), rows, classes)
     assert len({u.name for u in units}) == len(units)
     return {u.name: u for u in units}
 
@@ -100,7 +103,7 @@ def test_what_is_no_pair_is_left_out_and_named() -> None:
 def test_mmvp_needs_both_images_of_a_pair() -> None:
     examples = [example(n, ("(a)", "(b)")[n % 2], group=f"Q:{n // 2}") for n in range(6)]
     rows = predictions_of(examples, [0.9, 0.1, 0.9, 0.8, None, 0.2], ("(a)", "(b)"))
-    found = measured("mmvp", rows, {None: ["(a)", "(b)"]})
+    found = measured("mmvp", rows, ("(a)", "(b)"))
     assert values(found) == pytest.approx({"both right": 1 / 3, "accuracy": 4 / 6})
     assert [u.chance for u in found.values()] == [0.25, 0.5]
 
@@ -146,8 +149,7 @@ def test_rewardbench_has_categories_and_their_parts() -> None:
         for n, kind in enumerate(kinds)
     ]
     rows = predictions_of(examples, [0.9, 0.9, 0.1, 0.9, 0.1, 0.1], ("Output1", "Output2"))
-    classes = {key: ["Output1", "Output2"] for key in ("safety", "reasoning", "vqa")}
-    found = measured("multimodal-rewardbench", rows, classes)
+    found = measured("multimodal-rewardbench", rows, ("Output1", "Output2"))
     assert values(found) == pytest.approx(
         {
             "accuracy": 3 / 6,
@@ -169,7 +171,7 @@ def test_single_answers_are_compared_with_the_other_one() -> None:
         for n in range(6)
     ]
     rows = predictions_of(examples, [0.4, 0.3, 0.6, 0.9, 0.9, 0.1], labels)
-    found = measured("mrb_individual", rows, {"vqa": list(labels)})
+    found = measured("mrb_individual", rows, labels)
     # higher: .4 > .3 and .9 > .1; right: No Yes-as-No .3, .6, .9 wrong, .9, .1
     assert values(found) == pytest.approx({"accuracy": 4 / 6, "preferred higher": 2 / 3})
 
@@ -185,7 +187,7 @@ def test_camerabench_has_ranks_of_each_primitive_and_their_means() -> None:
         videos({"zoom?": "YNYN", "pan?": "NYNNN"}),
         [0.9, 0.6, 0.4, 0.2, 0.8, 0.3, 0.2, 0.1, 0.1],
     )
-    found = measured("camerabench", rows, {key: ["Yes", "No"] for key in ("zoom?", "pan?")})
+    found = measured("camerabench", rows)
     # zoom: + - + -, answers + + - -: AP (1 + 2/3) / 2, 3 of 4 pairs, both classes half right
     # pan: - + - - -: AP 1/2, 3 of 4 pairs; Yes never found, 3 of 4 No right
     assert values(found) == pytest.approx(
@@ -208,16 +210,12 @@ def test_camerabench_has_ranks_of_each_primitive_and_their_means() -> None:
     assert found["accuracy, macro"].majority == pytest.approx((0.5 + 0.8) / 2)
 
 
-def test_one_primitive_has_plain_names() -> None:
-    rows = predictions_of(videos({"zoom?": "YN"}), [0.9, 0.1])
-    found = measured("camerabench", rows, {"zoom?": ["Yes", "No"]})
+def test_a_single_primitive_has_plain_names_and_one_with_one_answer_an_accuracy_alone() -> None:
+    found = measured("camerabench", predictions_of(videos({"zoom?": "YN"}), [0.9, 0.1]))
     names = ["average precision", "ROC-AUC", "balanced accuracy", "accuracy"]
     assert values(found) == dict.fromkeys(names, 1)
-
-
-def test_a_primitive_with_one_answer_has_an_accuracy_alone() -> None:
     rows = predictions_of(videos({"zoom?": "NN", "pan?": "YN"}), [0.9, 0.1, 0.9, 0.1])
-    found = measured("camerabench", rows, {key: ["Yes", "No"] for key in ("zoom?", "pan?")})
+    found = measured("camerabench", rows)
     assert values(found)["average precision, macro"] == 1
     assert values(found)["accuracy, macro"] == (1 / 2 + 1) / 2
     assert "ROC-AUC, zoom?" not in found
@@ -297,18 +295,6 @@ def test_hard_answers_and_scores_of_retrieval_are_reported_apart() -> None:
     assert list(found) == [*hard, *official]
 
 
-@pytest.mark.parametrize(("name", "classes"), [("naturalbench", ANSWERS), ("natural_ret", YES_NO)])
-def test_incomplete_groups_are_left_out_and_named(name: str, classes: object) -> None:
-    rows = answered({"yes_no": ["++++", "++++"]})[:-1]
-    if name == "natural_ret":
-        rows = rows.with_columns(subtask=pl.lit(None, pl.String))
-    found = measured(name, rows, classes)
-    for metric in found.keys() & {"Q-Acc", "I-Acc", "G-Acc", *MATCHING}:
-        said = "text, image and group score" if metric in MATCHING else metric
-        assert found[metric].notes == (f"{said}: incomplete groups left out: 1 (1)",)
-    assert found["G-Acc"].scores["score"].to_list() == [1.0]
-
-
 def test_the_total_of_blink_is_the_mean_over_subtasks_and_comes_first() -> None:
     # s: 3 of 4 of two classes; t: 1 of 2 of four classes, with a skipped one that is wrong
     rows = predictions_of(
@@ -326,7 +312,7 @@ def test_the_total_of_blink_is_the_mean_over_subtasks_and_comes_first() -> None:
     assert submission is not None
     right = dict.fromkeys("0124", "(A)")  # 3 was skipped
     assert submission(rows) == right | {"5": "(B)"}
-    plain = measured("blink", rows.with_columns(subtask=pl.lit(None, pl.String)), YES_NO)
+    plain = measured("blink", rows.with_columns(subtask=pl.lit(None, pl.String)))
     assert list(plain) == ["accuracy", "balanced accuracy"]
 
 
@@ -349,12 +335,11 @@ def test_a_perfect_predictor_is_right_everywhere_and_the_order_of_rows_changes_n
     name: str, count: int, data: st.DataObject
 ) -> None:
     examples = everything(name, count)
-    classes = {subtask: ["Yes", "No"] for subtask in {one.subtask for one in examples}}
     perfect = [0.9 if one.label == "Yes" else 0.1 for one in examples]
-    assert set(values(measured(name, predictions_of(examples, perfect), classes)).values()) == {1}
+    assert set(values(measured(name, predictions_of(examples, perfect))).values()) == {1}
     levels = st.one_of(st.none(), st.sampled_from([0.1, 0.4, 0.6, 0.9]))  # ties are frequent
     scores = data.draw(st.lists(levels, min_size=len(examples), max_size=len(examples)))
     rows = predictions_of(examples, scores)
     mixed = rows[data.draw(st.permutations(range(rows.height)))]
-    expected = values(measured(name, rows, classes))
-    assert values(measured(name, mixed, classes)) == pytest.approx(expected)
+    expected = values(measured(name, rows))
+    assert values(measured(name, mixed)) == pytest.approx(expected)

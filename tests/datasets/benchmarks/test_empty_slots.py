@@ -68,17 +68,3 @@ def test_the_last_of_a_list_may_be_empty(tmp_path: Path, form: str, empty: str) 
     assert media_of(nothing, nothing) == ()
     with pytest.raises(RowError, match=r"field 'images' holds .*expected a list of file names"):
         media_of(nothing, full)
-
-
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(
-    ("name", "row", "field"),
-    [("mmvp", ASK, "image"), ("blink", ASK | {"image_2": "2.png"}, "image_1")],
-)
-def test_a_slot_that_other_files_of_a_benchmark_leave_empty_may_be_required(
-    tmp_path: Path, form: str, name: str, row: dict[str, Any], field: str
-) -> None:
-    path = write_row(tmp_path, form, row | {field: ""})
-    assert path is not None
-    with pytest.raises(RowError, match=f"field '{field}' is (empty|null)|expected {field}"):
-        read_examples(find_benchmark(name), path, "test")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from savs.datasets import OptionError, find_benchmark, read_examples
+from savs.datasets import Benchmark, Example, OptionError, find_benchmark, read_examples
 from savs.datasets.benchmarks.general import FIELDS, general
 from savs.datasets.benchmarks.options import adapt
 
@@ -38,19 +38,29 @@ def written(folder: Path, *rows: dict[str, Any]) -> Path:
     return path
 
 
+def read(benchmark: Benchmark, path: Path, split: str = "test") -> list[Example]:
+    return read_examples(benchmark, path, split)
+
+
 def test_every_field_is_read_from_its_column(tmp_path: Path) -> None:
-    (example,) = read_examples(general(COLUMNS), written(tmp_path, ROW), "test")
-    assert (example.id, example.media, example.prompt) == ("e1", ("a.png",), "Q?")
-    assert (example.label, example.group) == ("x", "g")
-    assert (example.subtask, example.category) == ("t", "k")
-    assert example.extra == {"question": "another text"}  # a column like any other now
+    (example,) = read(general(COLUMNS), written(tmp_path, ROW))
+    extra = {"question": "another text"}  # a column like any other now
+    assert example == Example("e1", "test", 0, "x", "Q?", ("a.png",), "g", "t", "k", extra)
 
 
-def test_lists_of_images_have_a_column_too(tmp_path: Path) -> None:
-    row = {"photos": ["a.png", "b.png"], "question": "?", "label": "x", "images": 5}
-    (example,) = read_examples(general({"images": "photos"}), written(tmp_path, row), "test")
-    assert example.media == ("a.png", "b.png")
-    assert example.extra == {"images": 5}
+@pytest.mark.parametrize(
+    ("columns", "rows", "media"),
+    [
+        ({"images": "photos"}, [{"photos": ["a.png", "b.png"], "images": 5}], [("a.png", "b.png")]),
+        # one row with the column is enough where a field is optional
+        ({"image": "file"}, [{}, {"file": "a"}], [(), ("a",)]),
+        ({"image": "file", "images": "files"}, [{"file": "a.png"}], [("a.png",)]),
+    ],
+    ids=["lists", "some rows", "either of two"],
+)
+def test_images_have_columns_of_any_name(tmp_path, columns, rows, media) -> None:
+    path = written(tmp_path, *({"question": "?", "label": "x"} | row for row in rows))
+    assert [example.media for example in read(general(columns), path)] == media
 
 
 @pytest.mark.parametrize("field", COLUMNS)
@@ -61,41 +71,25 @@ def test_a_column_that_no_row_has_is_told_with_those_there_are(tmp_path: Path, f
         f" --column {field}={COLUMNS[field]} names; they have: "
     )
     with pytest.raises(OptionError, match=f"^{re.escape(message)}.*, question$"):
-        read_examples(general(COLUMNS), path, "test")
+        read(general(COLUMNS), path)
 
 
 @pytest.mark.parametrize("field", ["id", "group", "category"])
 def test_a_training_file_need_not_have_what_tests_alone_need(tmp_path: Path, field: str) -> None:
     path = written(tmp_path, {k: v for k, v in ROW.items() if k != COLUMNS[field]})
-    (example,) = read_examples(general(COLUMNS), path, "train")
+    (example,) = read(general(COLUMNS), path, "train")
     assert getattr(example, field) == {"id": "rows:0"}.get(field)
-
-
-def test_one_row_with_the_column_is_enough_where_a_field_is_optional(tmp_path: Path) -> None:
-    row = {"question": "?", "label": "x"}
-    path = written(tmp_path, row, row | {"file": "a"})
-    examples = read_examples(general({"image": "file"}), path, "test")
-    assert [example.media for example in examples] == [(), ("a",)]
-
-
-def test_images_may_stand_in_either_of_two_columns_that_are_named(tmp_path: Path) -> None:
-    path = written(tmp_path, {"file": "a.png", "question": "?", "label": "x"})
-    (example,) = read_examples(general({"image": "file", "images": "files"}), path, "test")
-    assert example.media == ("a.png",)
 
 
 def test_one_question_for_all_rows(tmp_path: Path) -> None:
     path = written(tmp_path, {"image": "a", "label": "x"}, {"image": "b", "label": "y"})
-    examples = read_examples(general(question="Which?"), path, "test")
+    examples = read(general(question="Which?"), path)
     assert [example.prompt for example in examples] == ["Which?"] * 2
-
-
-def test_one_question_beside_those_of_the_rows_is_refused(tmp_path: Path) -> None:
-    path = written(tmp_path, {"label": "x"}, {"question": "?", "label": "y"})
+    own = written(tmp_path, {"label": "x"}, {"question": "?", "label": "y"})
     with pytest.raises(
         OptionError, match=r"line 2: the file has a column 'question', but --question is set"
     ):
-        read_examples(general(question="Which?"), path, "test")
+        read(general(question="Which?"), own)
 
 
 def test_what_was_chosen_is_part_of_the_identity() -> None:

@@ -108,6 +108,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("eurosat", {"image": "a", "question": "?", "answer": "A"}, "field 'label' is missing"),
     ("pets", {"image": "", "question": "?", "label": "cat"}, "field 'image' is empty"),
     ("mmvp", OFFICIAL_MMVP | {"Index": "x"}, "'Index' is 'x'; expected the row's number, from 1"),
+    ("mmvp", {"question": "?", "label": "(a)", "image": ""}, "field 'image' is empty"),
     ("blink", blink("a", None, "c"), "images are in image_1, image_3; expected image_1, then"),
     ("blink", blink(None, "b"), "images are in image_2; expected image_1, then image_2"),
     ("blink", blink(None, None), "images are in -; expected image_1"),
@@ -135,26 +136,19 @@ def test_a_wrong_row_is_named(tmp_path: Path, name: str, row: dict[str, Any], pr
 
 
 @pytest.mark.parametrize(
-    ("name", "row", "taken"),
-    [
-        ("blink", official_blink(1, images=0) | {"image_1": "a"}, "val_Jigsaw_1"),
-        ("naturalbench", naturalbench(1), "1:q0i0"),
-    ],
+    ("row", "taken"),
+    [(official_blink(1, 0) | {"image_1": "a"}, "val_Jigsaw_1"), (naturalbench(1), "1:q0i0")],
+    ids=["blink", "naturalbench"],
 )
-def test_an_id_of_the_file_is_unique(tmp_path: Path, name: str, row: Any, taken: str) -> None:
+def test_an_id_of_the_file_is_unique(tmp_path: Path, row: dict[str, Any], taken: str) -> None:
+    name = "blink" if "idx" in row else "naturalbench"
     with pytest.raises(RowError, match=rf"row 1: id '{taken}' is taken by .*file\.json row 0"):
         read_row(tmp_path, name, row, row)
 
 
-@pytest.mark.parametrize(
-    ("name", "row"),
-    [
-        ("sugarcrepe", ROWS["sugarcrepe"]),
-        ("mmvp", ROWS["mmvp"]),
-        ("natural_ret", RETRIEVAL | {"label": "No"}),
-    ],
-)
-def test_groups_of_a_train_file_are_not_read(tmp_path: Path, name: str, row: Any) -> None:
+@pytest.mark.parametrize("name", ["sugarcrepe", "mmvp", "naturalbench-retrieval"])
+def test_groups_of_a_train_file_are_not_read(tmp_path: Path, name: str) -> None:
+    row = ROWS.get(name, RETRIEVAL | {"label": "No"})
     assert read_row(tmp_path, name, row)[0].group is not None
     assert read_row(tmp_path, name, row, split="train")[0].group is None
 
@@ -215,15 +209,10 @@ def test_an_answer_of_blink_may_be_hidden(tmp_path: Path, answer: str | None) ->
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_reference_s_rows_of_blink_have_marks_names_and_no_subtask(
-    tmp_path: Path, form: str
-) -> None:
-    row = blink("1_0.png", "1_1.png", image_3="", image_4="")
-    path = write_row(tmp_path, form, row)
-    assert path is not None
-    (example,) = read("blink", path)
-    prompt = "<image>\n<image>\n"
-    assert example == Example("bad:0", "test", 0, "(A)", prompt, ("1_0.png", "1_1.png"))
+def test_the_reference_s_rows_of_blink_have_marks_names_and_no_subtask(tmp_path, form) -> None:
+    path = write_row(tmp_path, form, blink("1_0.png", "1_1.png", image_3="", image_4=""))
+    media = ("1_0.png", "1_1.png")
+    assert read("blink", path) == [Example("bad:0", "test", 0, "(A)", "<image>\n" * 2, media)]
 
 
 def test_a_row_of_naturalbench_is_a_group_of_four(tmp_path: Path) -> None:

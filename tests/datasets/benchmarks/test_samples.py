@@ -15,12 +15,9 @@ def test_the_sample_row_is_read_and_no_fact_is_empty(benchmark):
     assert fields
     assert all(f.label and f.prompt.strip() for f in fields)
     about = benchmark.about
-    assert about is not None
     assert about.metrics
     facts = (about.task, about.sizes, about.source, about.licence, about.files, *about.metrics)
-    for text in facts:
-        assert text == text.strip()
-        assert text
+    assert all(text and text == text.strip() for text in facts)
 
 
 PROMPTS = {  # the wording of the public reference, written out

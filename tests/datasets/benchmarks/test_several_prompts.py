@@ -35,14 +35,16 @@ def test_an_example_is_there_once_a_prompt_side_by_side():
     assert without_prompt(ids).to_list() == ["a", "a", "b#1", "b#1"]
 
 
-def test_an_example_with_a_subtask_is_refused():
-    with pytest.raises(RowError, match="'a' has the subtask 's', but with several questions"):
-        under_each_prompt([example(subtask="s")], ASKED)
-
-
-def test_each_prompt_must_fit_the_images():
-    with pytest.raises(RowError, match=r"'a' under the question '<image><image>B':.*use one"):
-        under_each_prompt([example()], ["A", "<image><image>B"])
+@pytest.mark.parametrize(
+    ("subtask", "prompts", "message"),
+    [
+        ("s", ASKED, "'a' has the subtask 's', but with several questions"),
+        (None, ["A", "<image><image>B"], "'a' under the question '<image><image>B':.*use one"),
+    ],
+)
+def test_an_example_that_fits_no_prompt_is_refused(subtask, prompts, message):
+    with pytest.raises(RowError, match=message):
+        under_each_prompt([example(subtask=subtask)], prompts)
 
 
 def test_both_benchmarks_record_all_prompts():
@@ -51,12 +53,9 @@ def test_both_benchmarks_record_all_prompts():
         assert found.prompts == ASKED
         assert found.options == {"questions": ["Cat?", "Dog?"]}
     mapped = adapt(GENERAL, {"label": "class"}, ASKED)
+    one = adapt(GENERAL, question=["Cat?"])
+    assert (one.prompts, one.options) == ((), {"question": "Cat?"})
     assert mapped.options == {"columns": {"label": "class"}, "questions": ["Cat?", "Dog?"]}
-
-
-def test_one_prompt_in_a_list_is_one_prompt():
-    found = adapt(GENERAL, question=["Cat?"])
-    assert (found.prompts, found.options) == ((), {"question": "Cat?"})
 
 
 @pytest.mark.parametrize(
@@ -70,11 +69,6 @@ def test_one_prompt_in_a_list_is_one_prompt():
 def test_prompts_that_make_no_sense_are_refused(asked, message):
     with pytest.raises(OptionError, match=message):
         adapt(GENERAL, question=asked)
-
-
-def test_other_benchmarks_refuse_prompts():
-    with pytest.raises(OptionError, match="--question is an option of general and image-folder"):
-        adapt(find_benchmark("blink"), question=ASKED)
 
 
 def test_a_store_tells_its_prompts_where_the_benchmark_has_them():

@@ -78,15 +78,12 @@ def test_a_small_file_takes_little_memory(name: str, tmp_path: Path) -> None:
     assert int(grown) < MOST_BYTES
 
 
-def test_the_limit_is_the_callers() -> None:
-    image = saved(Image.new("RGB", (20, 10)), "PNG")
-    assert decode_image(image, "x", max_pixels=200).size == (20, 10)
+@pytest.mark.parametrize(("kind", "times"), [("PNG", 1), ("WEBP", 2)])
+def test_the_limit_is_the_callers(kind: str, times: int) -> None:
+    image = saved(Image.new("RGB", (20, 10)), kind)
+    assert decode_image(image, "x", max_pixels=200 * times).size == (20, 10)
     with pytest.raises(MediaError, match=r"^x has 20 x 10 pixels, more than 199: scale it down"):
-        decode_image(image, "x", max_pixels=199)
-    webp = saved(Image.new("RGB", (20, 10)), "WEBP")
-    assert decode_image(webp, "x", max_pixels=400).size == (20, 10)
-    with pytest.raises(MediaError, match=r"^x has 20 x 10 pixels, more than 199"):
-        decode_image(webp, "x", max_pixels=399)
+        decode_image(image, "x", max_pixels=200 * times - 1)
 
 
 def test_a_higher_limit_opens_what_pillow_alone_would_refuse(
@@ -119,23 +116,18 @@ def test_bands_of_rows_are_as_the_whole(mode: str, monkeypatch: pytest.MonkeyPat
     assert decode_image(data, "x").tobytes() == whole
 
 
-def test_a_file_that_is_too_large_is_not_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "x.png").open("wb") as file:
         file.truncate(2**40)  # takes no room on the disk
     with pytest.raises(MediaError, match=r"^x\.png cannot be read: it has more than 2,147,483,648"):
         MediaFolder(tmp_path).read("x.png")
 
 
-def test_declared_samples_are_those_of_all_tracks() -> None:
-    silent = encode("mp4", [plain((40 * n, 0, 0)) for n in range(6)])
-    assert declared_samples(silent) == 6
-    sounding = encode("mp4", [plain((40 * n, 0, 0)) for n in range(6)], sound=True)
-    assert 6 + 3 <= declared_samples(sounding) <= 6 + 5  # three pieces of sound, and their ends
-
-
-def test_samples_of_uncompressed_sound_do_not_count() -> None:
+def test_declared_samples_are_those_of_all_tracks_but_of_uncompressed_sound() -> None:
+    images = [plain((40 * n, 0, 0)) for n in range(6)]
+    assert declared_samples(encode("mp4", images)) == 6
+    sounding = declared_samples(encode("mp4", images, sound=True))
+    assert 6 + 3 <= sounding <= 6 + 5  # three pieces of sound, and their ends
     data = io.BytesIO()
     with av.open(data, "w", format="mov") as container:
         stream = container.add_stream("pcm_s16le", rate=16000, layout="mono")

@@ -1,4 +1,3 @@
-import hashlib
 import re
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from input_folder import saved
 from PIL import Image
 
 from savs.datasets import MediaError, MediaFolder
-from savs.datasets.media.media import MediaRules, decode_medium, image_sizes, sha256
+from savs.datasets.media.media import MediaRules, decode_medium, image_sizes
 from savs.datasets.media.videos import images_of
 
 
@@ -43,15 +42,11 @@ def test_a_link_in_the_folder_may_lead_anywhere(media: MediaFolder) -> None:
     # a model hub's cache is made of such links: snapshots/<commit>/x.png -> ../../blobs/<digest>
     (media.root / "out.png").symlink_to("../secret.png")
     (media.root / "stay.png").symlink_to("a.png")
-    assert media.read("stay.png") == b"a.png"
+    (media.root.parent / "link").symlink_to(media.root)  # and so may the root
+    assert media.read("stay.png") == MediaFolder(media.root.parent / "link").read("a.png")
     assert media.read("out.png") == (media.root.parent / "secret.png").read_bytes()
     with pytest.raises(MediaError, match=r"^in/\.\./\.\./secret\.png is outside the media root"):
         media.read("in/../../secret.png")
-
-
-def test_the_root_itself_may_be_a_link(media: MediaFolder, tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to(media.root)
-    assert MediaFolder(tmp_path / "link").read("a.png") == b"a.png"
 
 
 def test_a_missing_path_below_the_root_is_not_looked_for_elsewhere(media: MediaFolder) -> None:
@@ -91,40 +86,35 @@ def test_packed_media_lie_in_their_own_folder_or_in_the_root(
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("gone.png", r"is not in the media root .*media \(--media-root\)$"),
-        ("in/gone.png", r"is not in the media root .*media \(--media-root\)$"),
-        ("in", "cannot be read: Is a directory$"),
-        ("a.png/b.png", "cannot be read: Not a directory$"),
-        ("empty.png", r"is empty \(0 bytes\)$"),
-    ],
-)
-def test_what_cannot_be_read_is_named(media: MediaFolder, name: str, problem: str) -> None:
-    (media.root / "empty.png").touch()
-    with pytest.raises(MediaError, match=f"^{name} {problem}"):
-        media.read(name)
-
-
-@pytest.mark.parametrize(
-    ("name", "problem"),
-    [
+        ("gone.png", r"gone\.png is not in the media root .*media \(--media-root\)$"),
+        ("in/gone.png", r"in/gone\.png is not in the media root .*media \(--media-root\)$"),
+        ("in", "in cannot be read: Is a directory$"),
+        ("a.png/b.png", r"a\.png/b\.png cannot be read: Not a directory$"),
+        ("empty.png", r"empty\.png is empty \(0 bytes\)$"),
         ("loop.png", r"loop\.png cannot be read: Too many levels of symbolic links"),
         ("a\0.png", r"'a\\x00\.png' cannot be read: .*embedded null"),
         ("\ud800.png", r"'\\ud800\.png' cannot be read: .*surrogates not allowed"),
         ("a" * 300 + ".png", r"a{300}\.png cannot be read: File name too long"),
         ("/elsewhere/" + "a" * 300 + ".png", r"/elsewhere/a{300}\.png is outside the media root"),
     ],
-    ids=["loop", "nul", "half", "long", "long elsewhere"],
+    ids=[
+        "gone",
+        "gone below",
+        "folder",
+        "no folder",
+        "empty",
+        "loop",
+        "nul",
+        "half",
+        "long",
+        "far",
+    ],
 )
-def test_names_that_the_system_refuses_are_media_errors(
-    media: MediaFolder, name: str, problem: str
-) -> None:
+def test_what_cannot_be_read_is_named(media: MediaFolder, name: str, problem: str) -> None:
+    (media.root / "empty.png").touch()
     (media.root / "loop.png").symlink_to("loop.png")
     with pytest.raises(MediaError, match=f"^{problem}"):
         media.read(name)
-
-
-def test_media_are_told_apart_by_content() -> None:
-    assert sha256(b"a") == hashlib.sha256(b"a").hexdigest() != sha256(b"b")
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -135,17 +125,18 @@ def test_sizes_are_those_of_the_upright_image(orientation):
     assert image_sizes(data) == [images_of(decode_medium(data, "x.jpg"))[0].size]
 
 
-@pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "BMP"])
-def test_sizes_of_other_formats(kind):
-    assert image_sizes(saved(Image.new("RGB", (33, 21)), kind)) == [(33, 21)]
+@pytest.mark.parametrize(
+    ("data", "size"),
+    [
+        *((saved(Image.new("RGB", (33, 21)), k), (33, 21)) for k in ("PNG", "WEBP", "GIF", "BMP")),
+        *((data, (0, 0)) for data in (b"", b"no image", b"\x89PNG\r\n\x1a\n")),
+    ],
+)
+def test_sizes_of_other_formats_and_of_what_cannot_be_read(data, size):
+    assert image_sizes(data) == [size]
 
 
 def test_a_video_has_the_size_of_its_frames_each():
     data = encode("mp4", [plain((200, 30, 30)) for _ in range(6)])
     frames = images_of(decode_medium(data, "x.mp4", MediaRules(video_frames=4)))
     assert image_sizes(data, 4) == [frame.size for frame in frames]
-
-
-@pytest.mark.parametrize("data", [b"", b"no image", b"\x89PNG\r\n\x1a\n"])
-def test_what_cannot_be_read_is_unknown(data):
-    assert image_sizes(data) == [(0, 0)]

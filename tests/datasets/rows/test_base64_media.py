@@ -62,6 +62,7 @@ def test_a_byte_order_mark_and_blank_lines_do_not_shift_rows(tmp_path: Path) -> 
     _, row = read_rows(tmp_path / "x.jsonl")
     assert row.medium("image") == "x.jsonl#1/image"
     assert MediaFolder(tmp_path).read("x.jsonl#1/image") == b"one"
+    assert decode_embedded("data:image/png;base64,b2\r\n5l\n", "x") == b"one"
 
 
 def test_a_csv_file_may_hold_them_too(tmp_path: Path) -> None:
@@ -135,10 +136,6 @@ def test_what_is_not_base64_is_named(value: Any, problem: str) -> None:
         decode_embedded(value, "x.jsonl#3/image")
 
 
-def test_line_breaks_in_base64_are_no_matter() -> None:
-    assert decode_embedded("data:image/png;base64,b2\r\n5l\n", "x") == b"one"
-
-
 @pytest.mark.parametrize("name", ["x.jsonl", "x.json"])
 @pytest.mark.parametrize(
     ("end", "problem"),
@@ -149,23 +146,13 @@ def test_line_breaks_in_base64_are_no_matter() -> None:
         ("#2/images/9", "cannot be read: list index out of range"),
         ("#2/images", "holds a list, expected a single medium; add /0, /1"),
         ("#0/n", "holds a int, expected a single medium"),
+        ("#5/image", r"is empty \(0 bytes\)$"),
     ],
 )
 def test_what_is_not_there_is_named(tmp_path: Path, name: str, end: str, problem: str) -> None:
-    written(tmp_path / name, [{"n": 1, **ROWS[0]}, *ROWS[1:]])
+    written(tmp_path / name, [{"n": 1, **ROWS[0]}, *ROWS[1:], {"image": uri(b"")}])
     with pytest.raises(MediaError, match=f"^{name}{end} {problem}"):
         MediaFolder(tmp_path).read(name + end)
-
-
-def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
-    with pytest.raises(MediaError, match=r"^gone\.jsonl#0/image cannot be read"):
-        MediaFolder(tmp_path).read("gone.jsonl#0/image")
-
-
-def test_an_empty_medium_is_named(tmp_path: Path) -> None:
-    written(tmp_path / "x.jsonl", [{"image": "data:image/png;base64,"}])
-    with pytest.raises(MediaError, match=r"^x\.jsonl#0/image is empty \(0 bytes\)$"):
-        MediaFolder(tmp_path).read("x.jsonl#0/image")
 
 
 def test_a_medium_is_no_label(tmp_path: Path) -> None:

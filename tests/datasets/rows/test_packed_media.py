@@ -1,10 +1,12 @@
-"""Media stored in the rows of files, read one at a time."""
+"""Media stored in the rows of files: named when rows are read, read one at a time."""
 
 import base64
 import io
 import json
 import os
 import tarfile
+from array import array
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from savs.datasets import MediaError, MediaFolder
+from savs.datasets import MediaError, MediaFolder, find_benchmark, read_examples
+from savs.datasets.row import PackedMedium
+from savs.datasets.rows import packed_media
 from savs.datasets.rows.file_formats import read_rows
 from savs.datasets.rows.media_names import is_packed, packed_parts
-from savs.datasets.rows.packed_media import CHUNK_ROWS, read_packed
-from savs.datasets.rows.parquet_rows import parquet_values
+from savs.datasets.rows.packed_media import CHUNK_ROWS, IndexCache, read_packed
+from savs.datasets.rows.parquet_rows import media_columns, parquet_values
 
 NUMBERS = count()
+IMAGE = pl.Struct({"bytes": pl.Binary, "path": pl.String})
+
+
+def image(data: bytes | None, path: str | None = "somewhere.png") -> dict[str, Any]:
+    """An image as the hub's files hold one."""
+    return {"bytes": data, "path": path}
 
 
 def written(folder: Path, name: str, columns: dict[str, list[Any]], **types: Any) -> Path:
@@ -67,6 +77,10 @@ def test_rows_may_be_read_in_any_order(folder: Path, rows: list[int]) -> None:
         ("v.parquet#0/y", "cannot be read: "),
         ("v.parquet#0/n", "cannot be read: "),
         ("v.parquet#0/many/1", "cannot be read: "),
+        ("v.parquet#0/x/0", "cannot be read: the value is not a list"),
+        ("v.parquet#0/many", "holds a Series, expected a single medium"),
+        ("gone.parquet#0/x", "cannot be read: "),
+        ("cut.parquet#0/x", "cannot be read: "),
         ("v.parquet#1/many/0", "cannot be read: "),
         ("v.parquet#1/x", r"is empty \(0 bytes\)$"),
         ("v.parquet#0/none", r"is empty \(0 bytes\)$"),
@@ -74,9 +88,10 @@ def test_rows_may_be_read_in_any_order(folder: Path, rows: list[int]) -> None:
 )
 def test_what_is_not_there_is_named(tmp_path: Path, name: str, problem: str) -> None:
     columns = {"x": [b"1", b""], "n": [1, 2], "many": [[b"1"], None], "none": [None, b"1"]}
-    path = written(tmp_path, "v.parquet", columns)
+    written(tmp_path, "v.parquet", columns)
+    (tmp_path / "cut.parquet").write_bytes(b"PAR1 no more")
     with pytest.raises(MediaError, match=f"^{name} {problem}"):
-        read_packed(path, name)
+        read_packed(tmp_path / packed_parts(name)[0], name)
 
 
 @pytest.mark.parametrize(
@@ -113,28 +128,22 @@ def test_a_column_may_have_a_slash_and_a_file_capitals(tmp_path: Path) -> None:
     assert MediaFolder(tmp_path).read("A.PARQUET#0/a/0") == b"one"
 
 
-def test_a_place_that_does_not_fit_the_column_is_named(tmp_path: Path) -> None:
-    path = written(tmp_path, "b.parquet", {"one": [b"x"], "many": [[b"y"]]})
-    with pytest.raises(MediaError, match=r"^b\.parquet#0/one/0 cannot be read: the value is not a"):
-        read_packed(path, "b.parquet#0/one/0")
-    with pytest.raises(MediaError, match=r"^b\.parquet#0/many holds a Series, expected a single"):
-        read_packed(path, "b.parquet#0/many")
-    assert read_packed(path, "b.parquet#0/many/0") == b"y"
-
-
-def write_media(path: Path, content: bytes) -> str:
-    """Write a file of one medium, and return its column."""
+def write_media(path: Path, contents: Sequence[bytes]) -> str:
+    """Write a file with a medium in each row, and return their column."""
     if path.suffix == ".parquet":
-        pl.DataFrame({"image": [content]}).write_parquet(path, compression="uncompressed")
+        pl.DataFrame({"image": contents}).write_parquet(path, compression="uncompressed")
     elif path.suffix == ".tar":
         with tarfile.open(path, "w") as tar:
-            info = tarfile.TarInfo("a.png")
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-        return "a.png"
+            for number, content in enumerate(contents):
+                for name, data in (("other", b"?"), ("image", content)):
+                    info = tarfile.TarInfo(f"{number}.{name}.png")
+                    info.size = len(data)
+                    tar.addfile(info, io.BytesIO(data))
+        return "{}.image.png"
     else:
-        row = json.dumps({"image": {"bytes": base64.b64encode(content).decode()}})
-        path.write_text(f"[{row}]" if path.suffix == ".json" else f"\n{row}\n")
+        bodies = [{"bytes": base64.b64encode(content).decode()} for content in contents]
+        rows = [json.dumps({"image": body}) for body in bodies]
+        path.write_text(f"[{','.join(rows)}]" if path.suffix == ".json" else "\n\n".join(rows))
     return "image"
 
 
@@ -145,6 +154,111 @@ def test_a_file_that_was_rewritten_within_a_tick_of_the_clock_is_read_again(
     path = tmp_path / f"rows.{suffix}"
     for content in (b"one" * 100, b"three" * 999):  # tar files are padded to 10,240 bytes
         content *= 10
-        column = write_media(path, content)
+        column = write_media(path, [content]).format(0)
         os.utime(path, ns=(1, 1))
         assert read_packed(path, f"rows.{suffix}#0/{column}") == content
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values", "second"),
+    [
+        (pl.Binary, [b"one", None], None),
+        (IMAGE, [image(b"one"), None], None),
+        (IMAGE, [image(b"one"), image(None, None)], None),
+        (IMAGE, [image(b"one"), image(None)], "somewhere.png"),
+        (IMAGE, [image(b"one"), image(None, "")], None),
+    ],
+    ids=["bytes", "struct", "empty struct", "struct without bytes", "empty path"],
+)
+def test_a_medium_is_named_by_file_row_and_column(
+    tmp_path: Path, dtype: pl.DataType, values: list[Any], second: str | None
+) -> None:
+    path = written(tmp_path, "val.parquet", {"n": [7, 8], "image_1": values}, image_1=dtype)
+    assert list(parquet_values(path, "in/val.parquet")) == [
+        {"n": 7, "image_1": PackedMedium("in/val.parquet#0/image_1")},
+        {"n": 8, "image_1": second},
+    ]
+    assert read_packed(path, "in/val.parquet#0/image_1") == b"one"
+
+
+@pytest.mark.parametrize("struct", [False, True], ids=["bytes", "struct"])
+def test_media_in_a_list_are_named_by_their_place(tmp_path: Path, struct: bool) -> None:
+    lists = [[b"a", b"b"], [], None, [b"c"]]
+    wrapped = [lst and [image(data) if struct else data for data in lst] for lst in lists]
+    others = [[image(b"a"), image(None), image(None, ""), None]] * 4
+    types = {"images": pl.List(IMAGE if struct else pl.Binary), "more": pl.List(IMAGE)}
+    path = written(tmp_path, "v.parquet", {"images": wrapped, "more": others}, **types)
+    rows = list(parquet_values(path, "v.parquet"))
+    places = [PackedMedium(f"v.parquet#{row}/images/{n}") for row, n in ((0, 0), (0, 1), (3, 0))]
+    assert [row["images"] for row in rows] == [places[:2], [], None, places[2:]]
+    assert [read_packed(path, m.name) for m in places] == [b"a", b"b", b"c"]
+    # an item without bytes is its path, or null
+    assert rows[0]["more"] == [PackedMedium("v.parquet#0/more/0"), "somewhere.png", None, None]
+
+
+def test_columns_without_bytes_hold_no_media() -> None:
+    other = {
+        "text": pl.String,
+        "numbers": pl.List(pl.Int64),
+        "path": pl.Struct({"path": pl.String}),
+        "text bytes": pl.Struct({"bytes": pl.String}),
+        "paths": pl.List(pl.Struct({"path": pl.String})),
+    }
+    media = {"b": pl.Binary, "s": IMAGE, "bs": pl.List(pl.Binary), "ss": pl.List(IMAGE)}
+    assert list(media_columns(other | media)) == list(media)
+
+
+def test_your_own_parquet_files_may_hold_their_images(tmp_path: Path) -> None:
+    columns = {"question": ["?"], "label": ["a"], "images": [[b"1", b"2"]], "map": [b"3"]}
+    for task in ("s", "t"):
+        written(tmp_path, f"{task}/v.parquet", columns)
+    examples = read_examples(find_benchmark("general"), tmp_path, "test")
+    assert [e.id for e in examples] == ["s/v:0", "t/v:0"]
+    assert examples[1].media == ("t/v.parquet#0/images/0", "t/v.parquet#0/images/1")
+    assert dict(examples[1].extra) == {}  # bytes are no field that is kept
+    assert [MediaFolder(tmp_path).read(name) for name in examples[1].media] == [b"1", b"2"]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "make", "cache"), [("tar", "_members", "_MEMBERS"), ("jsonl", "_lines", "_LINES")]
+)
+def test_each_file_is_passed_once_however_rows_alternate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, make: str, cache: str
+) -> None:
+    passed: list[str] = []
+    index = getattr(packed_media, make)
+
+    def counted(path: Path) -> Any:
+        passed.append(path.name)
+        return index(path)
+
+    monkeypatch.setattr(packed_media, cache, IndexCache(counted, packed_media.MAX_INDEX_BYTES))
+    names = [f"{number}.{suffix}" for number in range(12)]
+    for name in names:
+        column = write_media(tmp_path / name, [f"{name} {row}".encode() for row in range(3)])
+    for row in range(3):
+        for name in names:
+            data = read_packed(tmp_path / name, f"{name}#{row}/{column.format(row)}")
+            assert data == f"{name} {row}".encode()
+    assert sorted(passed) == sorted(names)
+
+
+def test_the_index_used_longest_ago_goes_where_memory_ends(tmp_path: Path) -> None:
+    passed: list[str] = []
+
+    def make(path: Path) -> tuple["array[int]"]:
+        passed.append(path.name)
+        return (array("q", [len(passed)] * (9 if path.name == "large" else 2)),)
+
+    cache = IndexCache(make, limit=4 * 8)  # two small ones
+    for name in ("a", "b", "a", "c", "a", "b", "large", "large", "b"):
+        cache.of(tmp_path / name, 0)
+    assert passed == ["a", "b", "c", "b", "large", "b"]
+    assert cache.of(tmp_path / "b", 1)[0][0] == 7  # rewritten meanwhile
+
+
+def test_a_row_or_member_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    write_media(tmp_path / "0.tar", [b"x", b"y"])
+    for end in ("#0/1.image.png", "#2/0.image.png", f"#{10**30}/0.image.png"):
+        with pytest.raises(MediaError, match="cannot be read"):
+            read_packed(tmp_path / "0.tar", f"0.tar{end}")

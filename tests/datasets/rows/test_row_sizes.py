@@ -1,7 +1,9 @@
 """Rows that a small file stands for: their size is known before they are read."""
 
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -35,42 +37,48 @@ except DatasetError as error:
 """
 
 
-def refused(path: Path) -> tuple[int, str]:
-    """Return by how much a process grew that read a file, and what it said."""
+def many_prompts(folder: Path) -> Path:
+    """A file that holds one prompt of 300 bytes once, for four million rows."""
+    path = repeated_prompts(folder / "rows.parquet", 4_000_000, 300)
+    assert path.stat().st_size < 50_000
+    return path
+
+
+def endless_line(folder: Path) -> Path:
+    path = folder / "rows.jsonl"
+    with path.open("wb") as file:
+        file.write(b'{"image": "1.png", "label": "a", "question": "')
+        file.truncate(2**30)
+    return path
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has other units elsewhere")
+@pytest.mark.parametrize(
+    ("write", "reason"),
+    [
+        (
+            many_prompts,
+            r"would take 1,200,15[\d,]+ bytes of memory, 1,000 times its size; split it",
+        ),
+        (endless_line, "line 1 has more than 134,217,728 bytes; save its images as files, and"),
+    ],
+)
+def test_a_file_that_is_refused_does_not_fill_the_memory(
+    tmp_path: Path, write: Callable[[Path], Path], reason: str
+) -> None:
+    path = write(tmp_path)
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, str(path)], capture_output=True, text=True, check=True
     )
     grown, _, said = done.stdout.strip().partition(" ")
-    return int(grown), said
+    assert re.match(f"{re.escape(str(path))} {reason}", said), said
+    assert int(grown) < MOST_BYTES
 
 
-@pytest.mark.thorough
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has other units elsewhere")
-def test_prompts_that_are_stored_once_do_not_fill_the_memory(tmp_path: Path) -> None:
-    path = repeated_prompts(tmp_path / "rows.parquet", 4_000_000, 300)
-    assert path.stat().st_size < 50_000
-    grown, said = refused(path)
-    assert said.startswith(f"{path} would take 1,200,15")
-    assert "bytes of memory, 1,000 times its size; split it" in said
-    assert grown < MOST_BYTES
-
-
-@pytest.mark.thorough
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has other units elsewhere")
-def test_a_line_without_end_does_not_fill_the_memory(tmp_path: Path) -> None:
-    path = tmp_path / "rows.jsonl"
-    with path.open("wb") as file:
-        file.write(b'{"image": "1.png", "label": "a", "question": "')
-        file.truncate(2**30)
-    grown, said = refused(path)
-    assert said == (
-        f"{path} line 1 has more than 134,217,728 bytes; save its images as files, and give their"
-        " names"
-    )
-    assert grown < MOST_BYTES
-
-
-def test_a_long_line_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_line_and_a_long_cell_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(file_formats, "MAX_ROW_BYTES", 12)
     path = tmp_path / "rows.jsonl"
     path.write_text('{"a": 12345}\n{"a": 1}\n\n')
@@ -78,14 +86,10 @@ def test_a_long_line_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         read_rows(path)
     path.write_text('{"a": 1234}\n\n{"a": 1}')
     assert [row.where.rpartition(" ")[2] for row in read_rows(path)] == ["1", "3"]
-
-
-def test_a_long_cell_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_formats, "MAX_ROW_BYTES", 10)
-    path = tmp_path / "rows.csv"
-    path.write_text("a,b\n1,1234567890\n2,12345678901\n")
+    cells = tmp_path / "rows.csv"
+    cells.write_text("a,b\n1,123456789012\n2,1234567890123\n")
     with pytest.raises(SourceError, match=r"rows\.csv line 3 is not CSV: field larger than field"):
-        read_rows(path)
+        read_rows(cells)
 
 
 def test_a_file_that_is_read_whole_has_a_limit(tmp_path: Path) -> None:
@@ -107,7 +111,6 @@ def test_a_long_row_of_parquet_is_named(tmp_path: Path, monkeypatch: pytest.Monk
 def test_many_rows_of_nothing_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     pl.select(label=pl.lit("a").repeat_by(2_000_000).explode()).write_parquet(path)
-    assert path.stat().st_size < 100_000
     with pytest.raises(SourceError, match="would take 1,024,000,000 bytes of memory, 1,000 times"):
         read_rows(path)
 
@@ -124,20 +127,20 @@ ROWS = st.fixed_dictionaries(
 )
 
 
+SCHEMA = {
+    "text": pl.String,
+    "number": pl.Int64,
+    "texts": pl.List(pl.String),
+    "object": pl.Struct({"a": pl.String, "b": pl.List(pl.String)}),
+    "many": pl.List(pl.Struct({"c": pl.String})),
+}
+
+
 @settings(max_examples=60, deadline=None)
 @given(rows=st.lists(ROWS, min_size=1, max_size=5))
 def test_sizes_are_those_of_all_text(tmp_path_factory, rows) -> None:
-    schema = pl.Schema(
-        {
-            "text": pl.String,
-            "number": pl.Int64,
-            "texts": pl.List(pl.String),
-            "object": pl.Struct({"a": pl.String, "b": pl.List(pl.String)}),
-            "many": pl.List(pl.Struct({"c": pl.String})),
-        }
-    )
     path = tmp_path_factory.mktemp("rows") / "rows.parquet"
-    pl.DataFrame(rows, schema).write_parquet(path)
+    pl.DataFrame(rows, SCHEMA).write_parquet(path)
     found = row_bytes(pl.scan_parquet(path), path, {})
     assert found.tolist() == [512 + slow_size(row) for row in rows]
 

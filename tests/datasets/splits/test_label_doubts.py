@@ -28,10 +28,6 @@ def table(*rows):
     return pl.DataFrame(made, schema=COLUMNS)
 
 
-def test_labels_without_doubt_are_silent():
-    assert label_doubts(table("cat", "dog", "10", "1", "nan", "inf", "cat")) == []
-
-
 @pytest.mark.parametrize(
     ("first", "second", "how"),
     [
@@ -49,50 +45,45 @@ def test_labels_that_look_alike_are_named(first, second, how):
     ]
 
 
-def test_the_same_image_under_two_labels_is_named():
-    same = {"media_sha256": ["s"]}
-    found = label_doubts(table({"label": "cat"} | same, {"label": "dog"} | same, "cat", "dog"))
-    assert found == [
-        "the same media and prompt have several labels, once: r0 is 'cat'; r1 is 'dog'"
-    ]
+IMAGE, TEXT = {"media": ["a.png"]}, {"media": []}
 
 
-def test_the_same_image_under_another_prompt_may_have_another_label():
-    shown = {"media": ["a.png"]}
-    rows = (
-        {"label": "cat", "prompt": "What?"} | shown,
-        {"label": "left", "prompt": "Where?"} | shown,
-    )
-    assert label_doubts(table(*rows)) == []
-
-
-def test_repeats_are_named():
-    again = {"label": "cat", "media": ["a.png"]}
-    assert label_doubts(table(again, "dog", again, again)) == [
-        "2 examples repeat an earlier one with the same label: r2 as r0"
-    ]
-
-
-def test_prompts_of_several_labels_say_nothing_without_media():
-    text = {"media": [], "prompt": "Which?"}
-    rows = table({"label": "a"} | text, {"label": "b"} | text, {"label": "a", "media": [],
-                 "prompt": ""}, {"label": "a", "media": [], "prompt": ""})  # fmt: skip
-    assert label_doubts(rows) == []
-    twice = {"label": "a", "media": [], "prompt": "warm"}
-    assert len(label_doubts(table(twice, twice, "b"))) == 1
-
-
-def test_uneven_classes_are_named_from_ten_to_one():
-    assert label_doubts(table(*["a"] * (UNEVEN - 1), "b")) == []
-    assert label_doubts(table(*["a"] * 20, "b")) == [
-        "class 'a' has 20 examples, class 'b' has 1: add some of it"
-    ]
-
-
-def test_subtasks_are_looked_at_one_by_one():
-    assert label_doubts(table({"label": "a", "subtask": "x"}, {"label": "A", "subtask": "y"})) == []
-    found = label_doubts(table({"label": "a", "subtask": "x"}, {"label": "A", "subtask": "x"}))
-    assert found[0].startswith("subtask 'x': labels 'a'")
+@pytest.mark.parametrize(
+    ("rows", "doubts"),
+    [
+        (["cat", "dog", "10", "1", "nan", "inf", "cat"], []),
+        (
+            [{"label": label, "media_sha256": ["s"]} for label in ("cat", "dog")] + ["cat", "dog"],
+            ["the same media and prompt have several labels, once: r0 is 'cat'; r1 is 'dog'"],
+        ),
+        ([IMAGE | {"label": word, "prompt": f"{word}?"} for word in ("cat", "left")], []),
+        (
+            [{"label": "cat"} | IMAGE, "dog", {"label": "cat"} | IMAGE, {"label": "cat"} | IMAGE],
+            ["2 examples repeat an earlier one with the same label: r2 as r0"],
+        ),
+        ([TEXT | {"label": label, "prompt": "Which?"} for label in "ab"], []),
+        ([TEXT | {"label": label, "prompt": ""} for label in "aab"], []),
+        (
+            [TEXT | {"label": "a", "prompt": "warm"}] * 2 + ["b"],
+            ["1 example repeats an earlier one with the same label: r1 as r0"],
+        ),
+        (["a"] * (UNEVEN - 1) + ["b"], []),
+        (["a"] * 20 + ["b"], ["class 'a' has 20 examples, class 'b' has 1: add some of it"]),
+        ([{"label": "a", "subtask": "x"}, {"label": "A", "subtask": "y"}], []),
+        (
+            [{"label": label, "subtask": "x"} for label in "aA"],
+            ["subtask 'x': labels 'a' (1 example) and 'A' (1 example) differ by case or spaces"
+             " alone: one class?"],
+        ),
+    ],
+    ids=[
+        "none", "an image of two labels", "an image of two prompts", "repeats",
+        "a text of two labels", "no text", "a text twice", "nearly uneven", "uneven",
+        "alike in two subtasks", "alike in one subtask",
+    ],
+)  # fmt: skip
+def test_each_doubt_is_named(rows, doubts):
+    assert label_doubts(table(*rows)) == doubts
 
 
 def test_strict_refuses_doubts():

@@ -68,40 +68,21 @@ unhurried = settings(deadline=None)
 
 
 @unhurried
-@given(CLASS_POOLS, COUNTS, st.integers(0, 9), st.booleans())
-def test_so_many_of_each_class_are_drawn(
+@given(st.one_of(CLASS_POOLS, GROUP_POOLS), COUNTS, st.integers(0, 9), st.booleans())
+def test_so_many_of_each_stratum_are_drawn_whole_and_in_order(
     pool: list[Example], count: int, seed: int, rest: bool
 ) -> None:
-    train, test = Shots(each_class=count, seed=seed).draw(pool, test_the_rest=rest)
-    drawn = Counter((e.label, e.subtask) for e in train)
-    assert drawn == {(e.label, e.subtask): count for e in pool}
-    assert len(train) + len(test) == len(pool)
-    assert not {e.id for e in train} & {e.id for e in test}
-
-
-@unhurried
-@given(GROUP_POOLS, COUNTS, st.integers(0, 9), st.booleans())
-def test_so_many_whole_groups_of_each_subtask_are_drawn(
-    pool: list[Example], count: int, seed: int, rest: bool
-) -> None:
-    train, test = Shots(groups=count, seed=seed).draw(pool, test_the_rest=rest)
-    rows = Counter(e.group for e in train)
-    assert set(rows.values()) == {4}
-    tasks = Counter(task for task, _ in {(e.subtask, e.group) for e in train})
-    assert tasks == {e.subtask: count for e in pool}
-    assert not {e.group for e in train} & {e.group for e in test}
-    assert len(train) + len(test) == len(pool)
-
-
-@unhurried
-@given(st.one_of(CLASS_POOLS, GROUP_POOLS), COUNTS, st.integers(0, 9))
-def test_examples_keep_their_order_and_all_else_but_the_split(
-    pool: list[Example], count: int, seed: int
-) -> None:
-    train, test = shots(pool, count, seed).draw(pool, test_the_rest=True)
+    train, test = shots(pool, count, seed).draw(pool, test_the_rest=rest)
+    strata = Counter((e.subtask, e.group or e.label) for e in train)
+    if pool[0].group is None:
+        assert strata == {(e.subtask, e.label): count for e in pool}
+    else:
+        assert set(strata.values()) == {4}  # whole groups
+        assert Counter(task for task, _ in strata) == {e.subtask: count for e in pool}
     known = {e.id: e for e in pool}
     assert train == [replace(known[e.id], split="train") for e in train]
     assert test == [known[e.id] for e in test]
+    assert sorted(ids(train) + ids(test)) == sorted(known)
     for part in (train, test):
         assert [e.index for e in part] == sorted(e.index for e in part)
 
@@ -192,6 +173,8 @@ def test_what_cannot_be_drawn_is_named() -> None:
         Shots(each_class=1).draw(pool, test_the_rest=True)
     with pytest.raises(RowError, match=r"^example 'x' has no group; .* --shots$"):
         Shots(groups=1).draw(pool, test_the_rest=True)
+    with pytest.raises(RowError, match="none for testing; pass the training examples with --train"):
+        Shots(each_class=1).draw(pool[:1], test_the_rest=True)
     with pytest.raises(ValueError, match=r"^Shots has neither each_class nor groups"):
         Shots().draw(pool, test_the_rest=True)
     with pytest.raises(ValueError, match=r"^--shots is 0, expected at least 1$"):
@@ -212,10 +195,3 @@ def test_a_group_of_two_subtasks_is_drawn_once_and_leaves_a_rest(seed: int) -> N
     assert (len(train), len(rest)) == (4, 8)
     with pytest.raises(RowError, match=r"^subtask 'x' with 'y' has 3 groups, --train-groups asks"):
         Shots(groups=3, seed=seed).draw(pool, test_the_rest=True)
-
-
-def test_a_class_of_one_is_no_pool() -> None:
-    with pytest.raises(
-        RowError, match=r"none for testing; pass the training examples with --train$"
-    ):
-        Shots(each_class=1).draw([example("x")], test_the_rest=True)

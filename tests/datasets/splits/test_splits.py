@@ -3,10 +3,6 @@ import pytest
 from savs.datasets import Example, RowError, check_splits, unknown_labels
 
 
-def example(split: str, label: str, subtask: str | None = None) -> Example:
-    return Example(f"{split}-{label}-{subtask}", split, 0, label, "?", subtask=subtask)
-
-
 def examples(split: str, *words: str) -> list[Example]:
     """Examples of class and subtask, each a letter; `-` hides the label."""
     return [
@@ -54,16 +50,18 @@ def test_splits_that_cannot_be_told_apart_are_refused(train: str, test: str, pro
     ],
 )
 def test_a_test_label_that_training_does_not_have_is_named(label: str, hint: str) -> None:
-    train = [example("train", known) for known in ("Cat", "hallucination")]
-    test = [example("test", "Cat"), example("test", label)]
+    train, test = (
+        [Example(name, split, 0, name, "?") for name in labels]
+        for split, labels in (("train", ("Cat", "hallucination")), ("test", ("Cat", label)))
+    )
     line = f"test label {label!r} (1 example) is in no training example{hint}"
     assert unknown_labels(train, test) == [line]
 
 
 def test_unknown_labels_are_counted_in_each_subtask() -> None:
-    train = [example("train", *pair) for pair in ("as", "bs", "at", "ct")]
+    train = examples("train", "as", "bs", "at", "ct")
     assert unknown_labels(train, examples("test", "-s")) == []
-    test = [example("test", *pair) for pair in ("as", "cs", "bt", "bt", "cs", "cs", "zt")]
+    test = examples("test", "as", "cs", "bt", "bt", "cs", "cs", "zt")
     assert unknown_labels(train, test) == [
         "test label 'c' of subtask 's' (3 examples) is in no training example",
         "test label 'b' of subtask 't' (2 examples) is in no training example",

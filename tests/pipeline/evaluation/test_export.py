@@ -18,9 +18,8 @@ from savs.stores import (
     StoreIncompleteError,
     StoreWriteError,
     open_store,
-    open_writer,
 )
-from stores import columns, identity, planned, to_stored
+from stores import columns, identity, planned, to_stored, write_store
 
 pytestmark = pytest.mark.thorough
 
@@ -35,23 +34,20 @@ def store(tmp_path):
     """Return a bfloat16 store of two widths whose labels and groups are of many kinds."""
     plan = {split: planned(split, count) for split, count in COUNTS.items()}
     rng = np.random.default_rng(1)
-    with open_writer(tmp_path / "s", identity("bfloat16", WIDTHS), plan, shard_rows=2) as writer:
-        for spec in writer.missing():
-            rows = [
-                {"label": "кот" if i % 2 else "a, b", "group": "g" if i else None, "subtask": "t"}
-                for i in range(spec.rows)
-            ]
-            made = {
-                g.layer: to_stored(
-                    rng.normal(size=(len(g.heads), spec.rows, g.head_dim)), "bfloat16"
-                )
-                for g in WIDTHS
-            }
-            none = columns(spec.split, []) | {"reason": []}
-            examples = columns(spec.split, rows, spec.start)
-            writer.write(spec, ShardContent(made, examples, none, run={}))
-        assert writer.seal()
-    return open_store(tmp_path / "s")
+
+    def content(split, part):
+        rows = [
+            {"label": "кот" if i % 2 else "a, b", "group": "g" if i else None, "subtask": "t"}
+            for i in range(len(part))
+        ]
+        layers = {
+            g.layer: to_stored(rng.normal(size=(len(g.heads), len(part), g.head_dim)), "bfloat16")
+            for g in WIDTHS
+        }
+        none = columns(split, []) | {"reason": []}
+        return ShardContent(layers, columns(split, rows, part[0]), none, run={})
+
+    return write_store(tmp_path / "s", identity("bfloat16", WIDTHS), plan, content, shard_rows=2)
 
 
 def values(store, head: tuple[int, int], splits=BOTH) -> np.ndarray:
@@ -73,29 +69,29 @@ def test_parquet_has_a_row_an_example_and_a_list_a_head(store, tmp_path, splits)
     np.testing.assert_array_equal(found["L1.H0"].to_numpy(), values(store, (1, 0), splits))
 
 
-@pytest.mark.parametrize("splits", [BOTH, ("test",)], ids="+".join)
-def test_npz_has_an_array_a_head_and_the_ids(store, tmp_path, splits) -> None:
-    path = export(store, tmp_path / "out.npz", HEADS, splits, "npz")
-    examples = pl.concat(store.examples(split) for split in splits)
-    with np.load(path, allow_pickle=False) as found:
-        assert set(found.files) == {"id", "label", "split", "L3.H4", "L1.H0"}
-        for name in ("id", "label", "split"):
-            assert found[name].tolist() == examples[name].to_list()
-        for name, head in (("L3.H4", (3, 4)), ("L1.H0", (1, 0))):
-            np.testing.assert_array_equal(found[name], values(store, head, splits), strict=True)
+def read_npz(path):
+    with np.load(path, allow_pickle=False) as file:
+        arrays = dict(file)
+    return arrays, {name: arrays.pop(name).tolist() for name in ("id", "label", "split")}
+
+
+def read_safetensors(path):
+    with safetensors.safe_open(path, framework="numpy") as file:
+        texts = {name: json.loads(text) for name, text in file.metadata().items()}
+        return {name: file.get_tensor(name) for name in file.keys()}, texts  # noqa: SIM118
 
 
 @pytest.mark.parametrize("splits", [BOTH, ("test",)], ids="+".join)
-def test_safetensors_has_an_array_a_head_and_the_ids_as_metadata(store, tmp_path, splits) -> None:
-    path = export(store, tmp_path / "out.safetensors", HEADS, splits, "safetensors")
+@pytest.mark.parametrize(
+    ("form", "read"), [("npz", read_npz), ("safetensors", read_safetensors)], ids=["npz", "safe"]
+)
+def test_array_files_have_an_array_a_head_and_the_ids(store, tmp_path, splits, form, read) -> None:
+    arrays, texts = read(export(store, tmp_path / f"out.{form}", HEADS, splits, form))
     examples = pl.concat(store.examples(split) for split in splits)
-    with safetensors.safe_open(path, framework="numpy") as found:
-        assert set(found.keys()) == {"L3.H4", "L1.H0"}
-        for name in ("id", "label", "split"):
-            assert json.loads(found.metadata()[name]) == examples[name].to_list()
-        for name, head in (("L3.H4", (3, 4)), ("L1.H0", (1, 0))):
-            array = found.get_tensor(name)
-            np.testing.assert_array_equal(array, values(store, head, splits), strict=True)
+    assert texts == {name: examples[name].to_list() for name in ("id", "label", "split")}
+    assert set(arrays) == {"L3.H4", "L1.H0"}
+    for name, head in (("L3.H4", (3, 4)), ("L1.H0", (1, 0))):
+        np.testing.assert_array_equal(arrays[name], values(store, head, splits), strict=True)
 
 
 @pytest.mark.thorough
@@ -162,9 +158,11 @@ def test_nothing_is_left_of_a_file_that_could_not_be_finished(store, tmp_path, f
 @pytest.mark.parametrize("form", FORMS)
 def test_a_path_that_cannot_be_written_is_named(store, tmp_path, form) -> None:
     (tmp_path / "folder").mkdir()
-    with pytest.raises(StoreWriteError, match=r"folder cannot be written: Is a directory"):
-        export(store, tmp_path / "folder", HEADS, BOTH, form)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "s"]
+    (tmp_path / "file").write_text("x")
+    for path in ("folder", "file/x", "n" * 250):
+        with pytest.raises(StoreWriteError, match=rf"{path} cannot be written: "):
+            export(store, tmp_path / path, HEADS, BOTH, form)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder", "s"]
 
 
 def test_a_store_that_is_not_whole_is_refused_unless_it_is_opened_so(store, tmp_path) -> None:
@@ -181,3 +179,8 @@ def test_a_file_of_a_store_is_not_replaced(store) -> None:
         with pytest.raises(StoreWriteError, match=f"{name} is a part of a store"):
             export(store, store.path / name, HEADS, BOTH, "parquet")
         assert (store.path / name).read_bytes() == before
+
+
+def test_a_head_named_twice_is_exported_once(store, tmp_path) -> None:
+    path = export(store, tmp_path / "o.parquet", [(1, 0), (1, 0)], BOTH, "parquet")
+    assert pl.read_parquet(path).columns.count("L1.H0") == 1

@@ -1,8 +1,8 @@
 """Whole selections and evaluations equal an independent float64 oracle on random stores."""
 
 import numpy as np
+import oracle
 import pytest
-import stage2_oracle as oracle
 from random_stores import KINDS, SEEDS, write_problem
 
 from savs.pipeline import evaluate, select

@@ -1,21 +1,44 @@
-"""`compare`: data sets, baselines, corrections."""
+"""`compare`, `across_data_sets` and `method_table`: pairs, corrections, data sets, costs."""
 
+import numpy as np
 import polars as pl
 import pytest
 from small_results import save_result
 
 from savs.datasets import find_benchmark
-from savs.pipeline import compare
+from savs.pipeline import (
+    across_data_sets,
+    compare,
+    evaluate,
+    method_table,
+    save_evaluation,
+    select,
+)
 from savs.pipeline.errors import ComparisonError
-from savs.pipeline.evaluation.compare.compare import COMPARISON_SCHEMA
-from savs.pipeline.evaluation.statistics.paired_tests import holm, mcnemar, sign_flip
+from savs.pipeline.evaluation.compare.compare import COMPARISON_SCHEMA, METHOD_SCHEMA
+from savs.pipeline.evaluation.statistics.intervals import wilson_interval
+from savs.pipeline.evaluation.statistics.paired_tests import (
+    holm,
+    mcnemar,
+    mean_over_data_sets,
+    sign_flip,
+)
+from stores import make_store
 
-A, B, C = [1, 0, 1, 0, 0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1, 1, 1, 1, 0], [0, 1] * 5
+A, B, C = [1, 0, 1, 0, 0, 0, 0, 0, 0, 0], [1] * 9 + [0], [0, 1] * 5
+FACTS = {
+    "a": {"model": {"name": "big"}, "cost": {"forwards": 10, "seconds": 1.5}},
+    "b": {"model": {"name": "big", "adapter": "lora"}, "rule": "generated"},
+    "c": {"model": {"name": "small"}, "cost": {"forwards": 30, "seconds": None}},
+}
 
 
 @pytest.fixture
 def three(tmp_path):
-    return [save_result(tmp_path / name, right) for name, right in {"a": A, "b": B, "c": C}.items()]
+    return [
+        save_result(tmp_path / name, right, facts=FACTS[name])
+        for name, right in zip("abc", (A, B, C), strict=True)
+    ]
 
 
 def test_the_first_is_the_baseline_of_all_others(three):
@@ -33,10 +56,7 @@ def test_the_first_is_the_baseline_of_all_others(three):
     assert first["low"] < 0.7 < first["high"]
     assert (first["units"], first["clusters"]) == (10, 10)
     assert (first["test"], first["p"]) == ("McNemar, exact", 2 / 2**7)
-
-
-def test_a_path_can_be_text(three):
-    assert compare(list(map(str, three))).equals(compare(three))
+    assert compare(list(map(str, three))).equals(found)
 
 
 def test_headlines_alone_are_corrected_over_all_data_sets(three, tmp_path):
@@ -44,7 +64,8 @@ def test_headlines_alone_are_corrected_over_all_data_sets(three, tmp_path):
         save_result(tmp_path / f"other/{name}", right, stem="other")
         for name, right in (("a", [0] * 12), ("b", [1] * 12))
     ]
-    found = compare([three[0], other[0], three[1], other[1], three[2]])
+    paths = [three[0], other[0], three[1], other[1], three[2]]
+    found = compare(paths)
     headline = found.filter(pl.col("metric") == "accuracy")
     assert headline.select("a", "b").rows() == [
         (f"{tmp_path.name}/a", f"{tmp_path.name}/b"),
@@ -55,17 +76,24 @@ def test_headlines_alone_are_corrected_over_all_data_sets(three, tmp_path):
     assert headline["p"].to_list() == ps
     assert headline["p_holm"].to_list() == holm(ps) == [ps[0] * 2, ps[1], ps[2] * 3]
     assert found.filter(pl.col("metric") != "accuracy")["p_holm"].null_count() == 3
+    table = method_table(paths)
+    assert table["difference"].is_null().to_list() == [True, False, False, True, False]
+    assert table["p_holm"].drop_nulls().to_list() == headline["p_holm"].to_list()
 
 
-def test_one_metric_alone_is_the_headline(three):
-    found = compare(three, metric="balanced accuracy")
-    assert found["metric"].to_list() == ["balanced accuracy"] * 2
-    assert found["p_holm"].to_list() == holm(found["p"].to_list())
+def test_one_metric_alone_is_the_headline_of_both_tables(three):
+    pairs = compare(three, metric="balanced accuracy")
+    assert pairs["metric"].to_list() == ["balanced accuracy"] * 2
+    assert pairs["p_holm"].to_list() == holm(pairs["p"].to_list())
+    table = method_table(three, metric="balanced accuracy")
+    assert set(table["metric"]) == {"balanced accuracy"}
+    names = {"difference": "difference", "difference_low": "low", "p": "p", "p_holm": "p_holm"}
+    for ours, theirs in names.items():
+        assert table[ours].to_list()[1:] == pairs[theirs].to_list()
 
 
 def test_macro_accuracy_weighs_subtasks_as_evaluate_does(tmp_path):
-    blink = find_benchmark("blink")
-    tasks = list("xxxxxyyyyz")
+    blink, tasks = find_benchmark("blink"), list("xxxxxyyyyz")
     a, b = (
         save_result(tmp_path / n, right, benchmark=blink, subtask=tasks)
         for n, right in (("a", A), ("b", B))
@@ -78,43 +106,32 @@ def test_macro_accuracy_weighs_subtasks_as_evaluate_does(tmp_path):
     assert first["p"] == sign_flip(pl.Series([1 / 15] * 3 + [1 / 12] * 4).to_numpy()).p
 
 
-def test_a_skipped_example_counts_as_wrong(tmp_path):
-    a, b = save_result(tmp_path / "a", [1] * 8), save_result(tmp_path / "b", [1] * 7 + [None])
-    assert compare([a, b])["difference"][0] == -1 / 8
-
-
-def test_clusters_that_a_skip_breaks_are_joined(tmp_path):
+def test_a_skipped_example_is_wrong_and_clusters_that_skips_break_are_joined(tmp_path):
     # b could not read the image that examples 0 and 1 share, nor c that of 2 and 3
     a = save_result(tmp_path / "a", [1, 1, 0, 0, 0], clusters="00224")
     b = save_result(tmp_path / "b", [None, 1, 1, 1, 1], clusters="01224")
     c = save_result(tmp_path / "c", [1, 1, None, 1, 1], clusters="00234")
-    assert compare([a, b])["clusters"].to_list() == [3, 3]
+    found = compare([a, b, c])
+    assert found["clusters"].to_list() == [3] * 4
     assert compare([b, c])["clusters"].to_list() == [3, 3]
+    assert found["difference"].to_list()[::2] == pytest.approx([(3 - 1) / 5, 2 / 5])
 
 
-def test_a_metric_with_other_units_is_refused(tmp_path):
-    fixed = {
-        "benchmark": find_benchmark("naturalbench"),
-        "group": list("gggghhhh"),
-        "subtask": ["yes_no"] * 8,
-        "media": [["x"], ["y"]] * 4,
-    }
-    a, b = (
-        save_result(tmp_path / name, [1] * 8, prompt=list(prompts), **fixed)
-        for name, prompts in (("a", "ppqqppqq"), ("b", "ppqqpppq"))
-    )
-    with pytest.raises(
-        ComparisonError, match=r"Q-Acc has 4 units in .*a and 2 in .*b, expected the sa"
-    ):
-        compare([a, b])
+REFUSED = {
+    "none": (slice(0, 0), {}, "0 result given, expected two result folders or more"),
+    "one": (slice(0, 1), {}, "1 result given, expected two result folders or more"),
+    "metric": (
+        slice(0, 3),
+        {"metric": "auc"},
+        "'auc'; expected one of: accuracy, balanced accuracy",
+    ),
+}
 
 
-@pytest.mark.parametrize("given", [0, 1])
-def test_fewer_than_two_are_refused(three, given):
-    with pytest.raises(
-        ComparisonError, match=f"{given} result given, expected two result folders or more"
-    ):
-        compare(three[:given])
+@pytest.mark.parametrize(("some", "options", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_compared_is_refused(three, some, options, message):
+    with pytest.raises(ComparisonError, match=message):
+        compare(three[some], **options)
 
 
 def test_one_folder_twice_is_refused(three, tmp_path):
@@ -124,16 +141,85 @@ def test_one_folder_twice_is_refused(three, tmp_path):
             compare([*three, again])
 
 
-def test_an_unknown_metric_is_told_all_there_are(three):
-    with pytest.raises(
-        ComparisonError, match="'auc'; expected one of: accuracy, balanced accuracy"
-    ):
-        compare(three, metric="auc")
-
-
-def test_results_of_two_benchmarks_are_refused(tmp_path):
-    tasks = ["t"] * 10
-    a = save_result(tmp_path / "a", A, subtask=tasks)
-    b = save_result(tmp_path / "b", B, subtask=tasks, benchmark=find_benchmark("blink"))
+def test_other_metrics_and_other_units_of_a_metric_are_refused(tmp_path):
+    a = save_result(tmp_path / "a", A, subtask=["t"] * 10)
+    b = save_result(tmp_path / "b", B, subtask=["t"] * 10, benchmark=find_benchmark("blink"))
     with pytest.raises(ComparisonError, match=r"have different metrics: accuracy, .*savs evaluate"):
         compare([a, b])
+    fixed = {
+        "benchmark": find_benchmark("naturalbench"),
+        "group": list("gggghhhh"),
+        "subtask": ["yes_no"] * 8,
+        "media": [["x"], ["y"]] * 4,
+    }
+    a, b = (
+        save_result(tmp_path / name, [1] * 8, prompt=list(prompts), **fixed)
+        for name, prompts in (("four", "ppqqppqq"), ("two", "ppqqpppq"))
+    )
+    with pytest.raises(
+        ComparisonError, match=r"Q-Acc has 4 units in .*four and 2 in .*two, expected the sa"
+    ):
+        compare([a, b])
+
+
+def test_examples_with_the_same_ids_and_other_media_are_refused(tmp_path):
+    a = save_result(tmp_path / "a", [1] * 8, content=list("abcdefgh"))
+    same = save_result(tmp_path / "same", [None] + [1] * 7, content=[None, *"bcdefgh"])
+    other = save_result(tmp_path / "other", [1] * 8, content=list("abcdeXYh"))
+    assert method_table([a, same]).height == 2  # what was skipped has no digest
+    with pytest.raises(ComparisonError, match="media differ in 2 examples, first in 'test:5'"):
+        method_table([a, other])
+
+
+DATA_SETS = {
+    "one": ([1, 0] * 10, [1] * 20),  # +.5
+    "two": ([1, 0] * 10, [1, 0] * 9 + [1, 1]),  # +.05
+    "three": ([1] * 20, [0] * 20),  # -1
+}
+
+
+def test_each_data_set_counts_the_same(tmp_path):
+    folders = [
+        save_result(tmp_path / name / readout, right, stem=name)
+        for name, pair in DATA_SETS.items()
+        for readout, right in zip(("vote", "lda"), pair, strict=True)
+    ]
+    (row,) = across_data_sets(compare(folders)).to_dicts()
+    assert (row["a"], row["b"], row["data_sets"]) == ("vote", "lda", 3)
+    expected = mean_over_data_sets([0.5, 0.05, -1.0])
+    assert row["difference"] == pytest.approx(expected.value) == pytest.approx(-0.15)
+    assert (row["low"], row["high"]) == pytest.approx((expected.low, expected.high))
+    # all flips of .5, .05 and 1 whose sum is at least .45 from 0
+    sums = [abs(a * 0.5 + b * 0.05 + c) for a in (1, -1) for b in (1, -1) for c in (1, -1)]
+    assert row["p"] == sum(s >= 0.45 - 1e-9 for s in sums) / 8
+    assert (row["wins"], row["ties"], row["losses"]) == (1, 1, 1)
+    assert across_data_sets(compare(folders[:2])).height == 0  # of one data set
+
+
+def test_a_method_is_a_row_with_its_difference_to_the_first_and_its_cost(three):
+    table = method_table(three)
+    assert table.schema == METHOD_SCHEMA
+    assert table.select("result", "method", "model", "value").rows() == [
+        ("a", "zero-shot", "big", 0.2),
+        ("b", "generated", "big + lora", 0.9),
+        ("c", "zero-shot", "small", 0.5),
+    ]
+    assert table.select("low", "high").row(1) == wilson_interval(0.9, 10)
+    assert table["difference"].to_list() == [None, pytest.approx(0.7), pytest.approx(0.3)]
+    ps = [mcnemar(0, 7).p, mcnemar(2, 5).p]
+    assert table["p"].to_list() == [None, *ps]
+    assert table["p_holm"].to_list() == [None, *holm(ps)]
+    assert table.select("forwards", "seconds").rows() == [(10, 1.5), (None, None), (30, None)]
+
+
+def test_a_result_of_a_store_says_its_method_model_and_cost(tmp_path):
+    values = np.random.default_rng(0).normal(size=(3, 4, 3)).astype(np.float32)
+    store = make_store(tmp_path / "s", values, list("abab"), values, list("abab"))
+    for name, heads in (("one", 1), ("three", 3)):
+        save_evaluation(evaluate(store, select(store, heads=heads)), tmp_path / name)
+    table = method_table([tmp_path / "one", tmp_path / "three"])
+    assert table["method"].to_list() == ["SAVs (vote), 1 head", "SAVs (vote), 3 heads"]
+    assert set(table["model"]) == {store.manifest.identity.model["name"]}
+    assert set(table["benchmark"]) == {store.manifest.identity.benchmark["name"]}
+    assert table["forwards"].to_list() == [8, 8]  # training and test examples
+    assert table["seconds"].to_list() == [None, None]  # a store that another writer made

@@ -55,40 +55,32 @@ def test_predictions_without_labels_have_no_units(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "units.parquet", "predictions.parquet"])
-def test_a_missing_file_is_named_with_what_writes_it(folder, name):
+def test_a_missing_or_damaged_file_is_named_with_what_writes_it(folder, name):
+    for content in (b"", b"[1]", b"\xff\x00"):
+        (folder / name).write_bytes(content)
+        with pytest.raises(ResultError, match=rf"a/{name} cannot be read .*; run `savs evaluate` "):
+            read_result(folder)
     (folder / name).unlink()
     with pytest.raises(ResultError, match=rf"a/{name} does not exist; run `savs evaluate`"):
         read_result(folder)
 
 
-@pytest.mark.parametrize("name", ["metrics.json", "units.parquet", "predictions.parquet"])
-@pytest.mark.parametrize("content", [b"", b"[1]", b"\xff\x00"])
-def test_a_damaged_file_is_named(folder, name, content):
-    (folder / name).write_bytes(content)
-    with pytest.raises(ResultError, match=rf"a/{name} cannot be read .* run `savs evaluate` again"):
-        read_result(folder)
-
-
-@pytest.mark.parametrize("content", [{}, {"metrics": [{}]}, {"metrics": 3}])
-def test_metrics_of_another_form_are_named(folder, content):
-    (folder / "metrics.json").write_text(json.dumps(content))
-    with pytest.raises(ResultError, match=r"metrics\.json cannot be read \(files: expected"):
-        read_result(folder)
-
-
-def test_files_of_two_evaluations_are_noticed(folder, tmp_path):
-    other = save_result(tmp_path / "b", [1, 1, 1, 1])
-    (other / "units.parquet").rename(folder / "units.parquet")
+def test_metrics_of_another_form_and_files_of_two_evaluations_are_refused(folder, tmp_path):
+    units, metrics = folder / "units.parquet", folder / "metrics.json"
+    before = units.read_bytes()
+    (save_result(tmp_path / "b", [1, 1, 1, 1]) / "units.parquet").replace(units)
     with pytest.raises(ResultError, match=r"are of different evaluations\); run `savs evaluate`"):
         read_result(folder)
+    units.write_bytes(before)
+    for content in ({}, {"metrics": [{}]}, {"metrics": 3}):
+        metrics.write_text(json.dumps(content))
+        with pytest.raises(ResultError, match=r"metrics\.json cannot be read \(files: expected"):
+            read_result(folder)
 
 
-def test_no_folder_is_named(tmp_path):
+def test_a_store_or_no_folder_in_place_of_a_result_is_told_what_to_pass(tmp_path, folder):
     with pytest.raises(ComparisonError, match="none is not a folder; pass one that `savs eval"):
         read_result(tmp_path / "none")
-
-
-def test_a_store_is_told_its_results(tmp_path, folder):
     (tmp_path / "store.json").write_text("{}")
     with pytest.raises(ComparisonError, match=r"is a store; .* none yet, run savs evaluate"):
         read_result(tmp_path)

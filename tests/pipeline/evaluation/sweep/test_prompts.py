@@ -9,7 +9,7 @@ import pytest
 from savs.pipeline import calibrate, evaluate, select, sweep
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.statistics.paired_tests import holm, mcnemar
-from savs.pipeline.evaluation.sweep.prompts import paired
+from savs.pipeline.evaluation.sweep.sweep import paired
 from stores import make_store
 
 pytestmark = pytest.mark.thorough

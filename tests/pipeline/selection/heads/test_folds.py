@@ -1,8 +1,8 @@
 from collections import Counter
 
 import numpy as np
+import oracle
 import pytest
-import readout_oracles
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +17,7 @@ shuffled_labels = st.lists(st.integers(1, 9), min_size=2, max_size=6).flatmap(
 @given(shuffled_labels, st.integers(2, 5))
 def test_without_clusters_the_parts_are_those_of_the_slow_method(labels, parts):
     found = stratified_folds(np.array(labels), parts)
-    assert found.tolist() == readout_oracles.parts_of(labels, parts)
+    assert found.tolist() == oracle.parts_of(labels, parts)
 
 
 @settings(max_examples=40, deadline=None)

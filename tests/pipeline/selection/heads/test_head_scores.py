@@ -1,7 +1,6 @@
 import numpy as np
 import oracle
 import pytest
-import readout_oracles
 
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.heads import head_scores as scoring
@@ -60,7 +59,7 @@ def test_k_fold_equals_leaving_whole_parts_out(labels, seed):
     found = k_fold(features, np.array(labels), names)
     parts = min(5, min(map(labels.count, labels)))
     for h, head in enumerate(features):
-        slow = readout_oracles.k_fold_successes(head, labels, len(names), parts)
+        slow = oracle.successes(head, labels, len(names), parts)
         assert found.score[h] == slow
         expected = oracle.margin(head.astype(float).tolist(), labels, len(names))
         assert found.margin[h] == pytest.approx(expected, abs=1e-5)
@@ -87,7 +86,7 @@ def test_integer_features_tie_by_the_written_rule(name):
     found = scoring.SCORINGS[name](features, np.array(labels), list("abc"))
     for h, head in enumerate(features.tolist()):
         slow = (
-            readout_oracles.k_fold_successes(features[h], labels, 3, 4)
+            oracle.successes(features[h], labels, 3, 4)
             if name == "kfold"
             else oracle.successes(head, labels, 3, name)
         )

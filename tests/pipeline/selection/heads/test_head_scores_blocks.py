@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from readout_oracles import draw
+from readout_cases import draw
 
 from savs.pipeline.selection.heads import head_scores as scoring
 from savs.pipeline.selection.heads.centroids import class_centroids

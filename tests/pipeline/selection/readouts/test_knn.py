@@ -1,7 +1,7 @@
 import numpy as np
+import oracle as slowly
 import pytest
-import readout_oracles as slowly
-from readout_oracles import CASES, draw
+from readout_cases import CASES, draw
 
 from savs.pipeline.selection.readouts.knn import KNN, NEIGHBOURS, SPARE, FittedKnn
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from readout_oracles import CASES, assert_choices, draw, softmax, unit
+from oracle import softmax, unit
+from readout_cases import CASES, assert_choices, draw
 
 from savs.pipeline.selection.readouts.logistic import LOGISTIC, FittedLogistic
 

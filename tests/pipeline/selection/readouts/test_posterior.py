@@ -1,7 +1,7 @@
 import numpy as np
+import oracle as slowly
 import pytest
-import readout_oracles as slowly
-from readout_oracles import CASES, assert_choices, draw
+from readout_cases import CASES, assert_choices, draw
 
 from savs.pipeline.selection.readouts.posterior import POSTERIOR, FittedPosterior
 

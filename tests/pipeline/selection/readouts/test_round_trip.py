@@ -1,8 +1,8 @@
 """Every readout on a whole store of two widths: saved, loaded, evaluated."""
 
 import numpy as np
+import oracle as slowly
 import pytest
-import readout_oracles as slowly
 from polars.testing import assert_frame_equal
 
 from savs.pipeline import evaluate, load_selection, save_selection, select

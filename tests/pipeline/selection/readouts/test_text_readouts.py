@@ -3,8 +3,8 @@
 import math
 
 import numpy as np
+import oracle as slowly
 import pytest
-import readout_oracles as slowly
 from text_stores import SCALE, draw_text_store, make_text_store
 
 from savs.pipeline import calibrate, evaluate, load_selection, save_selection, select, sweep

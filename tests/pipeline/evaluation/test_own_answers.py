@@ -1,0 +1,146 @@
+"""The model's own answers: likeliest labels, and generated texts that are matched with labels."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from text_stores import store_with_answers
+
+from savs.foundation.errors import ParameterError
+from savs.pipeline import evaluate, generated_texts, select
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.extraction.model.answers import as_code_points
+from savs.stores import LayerGrid, ResultError, ShardContent
+from stores import columns, identity, planned, write_store
+
+TOKENS = {"a": [7, 2], "b": [9, 8, 8, 2], "c": [4, 2]}
+"""Labels of two, four and two tokens."""
+
+
+def test_the_likeliest_label_is_the_answer_and_ties_go_to_the_first_class(tmp_path):
+    sums = [[-2, -3, -4], [-9, -8, -4], [-1, -1, -4], [-3, -3, -2]]
+    result = evaluate(store_with_answers(tmp_path, TOKENS, sums, list("acbb")), "zero-shot")
+    assert result.predictions["prediction"].to_list() == ["a", "c", "a", "c"]
+    assert result.metrics[0].value == 0.5
+    assert result.readout == "zero-shot"
+    # softmax of (-2, -3, -4) is that of (2, 1, 0): e^2 / (e^2 + e + 1) = .6652, next .2447
+    assert result.predictions["margin"][0] == pytest.approx(0.6652 - 0.2447, abs=1e-4)
+
+
+def test_the_mean_per_token_is_reported_with_the_sum(tmp_path):
+    # means of row 0: -1, -0.75, -2; of row 1: -2, -2, -1
+    store = store_with_answers(tmp_path, TOKENS, [[-2, -3, -4], [-4, -8, -2]], list("bc"))
+    result = evaluate(store, "zero-shot")
+    assert result.predictions["prediction"].to_list() == ["a", "c"]
+    assert "by the mean per token instead of the sum, 100.0 %" in result.notes[0]
+    mean = evaluate(store, "zero-shot-mean")
+    assert mean.predictions["prediction"].to_list() == ["b", "c"]
+    assert (mean.readout, mean.metrics[0].value) == ("zero-shot-mean", 1)
+
+
+def test_a_label_can_lose_to_one_that_it_begins(tmp_path):
+    tokens = {"grass": [5, 2], "grassland": [5, 6, 2]}
+    store = store_with_answers(tmp_path, tokens, [[-3, -2]], ["grassland"])
+    assert evaluate(store, "zero-shot").metrics[0].value == 1
+
+
+def test_labels_are_told_apart_at_random_on_noise(tmp_path):
+    rng = np.random.default_rng(0)
+    noise, labels = -rng.exponential(5, (600, 3)), rng.choice(list("abc"), 600)
+    store = store_with_answers(tmp_path, TOKENS, noise, labels.tolist())
+    metric = evaluate(store, "zero-shot").metrics[0]
+    assert metric.low < 1 / 3 < metric.high
+
+
+def test_its_predictions_have_the_form_of_any_other(tmp_path):
+    two = {"a": [1, 2], "b": [3, 2]}
+    store = store_with_answers(tmp_path, two, [[-1, -2], [-2, -1]], ["a", "a"])
+    ours, theirs = evaluate(store, "zero-shot"), evaluate(store, select(store, heads=1))
+    assert ours.predictions.schema == theirs.predictions.schema
+    assert ours.to_json()["heads"] == 0
+
+
+ODD = {
+    "NaN": ("ab", [[-1, np.nan]], r"of example 'test:0' is \[-1.0, nan\], expected a finite"),
+    "above 0": ("ab", [[-1, 0.5]], r"of example 'test:0' is \[-1.0, 0.5\], expected a finite"),
+    "label": ("abd", [[-1, -2, -3]], "output answers has no log-likelihood of label 'c'"),
+    "width": ("abc", [[-1, -2]], r"is \(1, 2\) float32, expected 3 columns"),
+}
+
+
+@pytest.mark.parametrize(("labels", "values", "reason"), ODD.values(), ids=ODD)
+def test_answers_of_another_writer_are_refused_by_name(tmp_path, labels, values, reason):
+    tokens, train = {label: [5, 2] for label in labels}, list("abc")[: len(labels)]
+    store = store_with_answers(tmp_path, tokens, values, ["a"], train=train)
+    with pytest.raises(ResultError, match=reason):
+        evaluate(store, "zero-shot")
+
+
+def test_facts_of_another_writer_are_refused_by_name(tmp_path):
+    store = store_with_answers(tmp_path, {"a": [5, 2], "b": 9}, [[-1, -2]], ["a"])
+    with pytest.raises(ResultError, match="says 9 of label 'b', expected its tokens"):
+        evaluate(store, "zero-shot")
+
+
+def store_with_texts(folder, texts, labels, train=("Red fox", "dog"), values=None):
+    """Write a one-head store whose test rows have the given generated texts."""
+    outputs = {"generated": {"tokens": 16, "ends": [2]}}
+    what = replace(identity(grid=(LayerGrid(0, (0,), 2),)), outputs=outputs)
+    rows = {"train": list(train), "test": list(labels)}
+
+    def content(split, part):
+        codes = as_code_points(texts if split == "test" else [""] * len(part))
+        return ShardContent(
+            {0: np.ones((1, len(part), 2), np.float32)},
+            columns(split, [{"label": rows[split][i]} for i in part]),
+            columns(split, []) | {"reason": []},
+            {},
+            {"generated": codes if values is None else np.full((len(part), *values.shape), values)},
+        )
+
+    return write_store(folder, what, {s: planned(s, len(own)) for s, own in rows.items()}, content)
+
+
+def test_a_text_is_the_label_that_it_equals_but_for_white_space_and_case(tmp_path):
+    texts = [" red  FOX\n", "Dog", "a dog", ""]
+    store = store_with_texts(tmp_path, texts, ["Red fox", "Red fox", "dog", "dog"])
+    result = evaluate(store, "generated")
+    assert result.predictions["prediction"].to_list() == ["Red fox", "dog", "a dog", ""]
+    assert result.predictions["correct"].to_list() == [True, False, False, False]
+    assert (result.readout, result.metrics[0].value, result.skipped) == ("generated", 0.25, 0)
+    assert "2 generated texts are none of the labels; they count as wrong" in result.notes
+
+
+def test_any_text_comes_back_as_it_was_up_to_its_limit(tmp_path):
+    texts = ['Grüße, 猫 \U0001f408 {"a": 1}', "x" * 200, "line\nbreak "]
+    store = store_with_texts(tmp_path, texts, ["dog"] * 3)
+    found = generated_texts(store, "test").to_list()
+    assert found == [texts[0], "x" * 128, texts[2]]
+
+
+def test_labels_that_no_text_tells_apart_are_refused(tmp_path):
+    store = store_with_texts(tmp_path, ["yes"], ["yes"], train=("yes", "Yes "))
+    with pytest.raises(
+        SelectionError, match="'yes' and 'Yes ' differ in white space or case alone"
+    ):
+        evaluate(store, "generated")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [np.full(128, 0x7FFFFFFF, np.int32), np.zeros(5, np.int32), np.zeros(128, np.float32)],
+    ids=["no characters", "width", "type"],
+)
+def test_what_is_no_text_is_refused(tmp_path, values):
+    store = store_with_texts(tmp_path, ["x"], ["dog"], values=values)
+    with pytest.raises(ResultError, match="output generated holds no texts"):
+        evaluate(store, "generated")
+
+
+def test_what_the_store_does_not_keep_is_said(tmp_path):
+    store = store_with_texts(tmp_path, ["x"], ["dog"])
+    with pytest.raises(ResultError, match="no output 'answers'; extract again with --answers lab"):
+        evaluate(store, "zero-shot")
+    known = "expected a selection or one of zero-shot, zero-shot-mean, icl, generated, captions"
+    with pytest.raises(ParameterError, match=known):
+        evaluate(store, "vote")
