@@ -12,7 +12,6 @@ from savs.pipeline.errors import SelectionError
 from savs.stores import (
     HeadNotFoundError,
     LayerGrid,
-    ShardContent,
     StoreCorruptError,
     StoreIncompleteError,
     StoreMismatchError,
@@ -23,7 +22,7 @@ from savs.stores import (
 from savs.stores.maintain.copy import slim
 from savs.stores.maintain.verify import verify
 from savs.stores.shard.read import open_shard
-from stores import columns, identity, planned, to_stored, write_store
+from stores import identity, write_store
 
 DATA = Path(__file__).parents[2] / "data" / "format-1"
 """A store with skipped examples, thumbnails, outputs, two widths, bfloat16, text of many kinds."""
@@ -173,20 +172,14 @@ def full(tmp_path):
     """Return a function that writes a store of sixteen train and eleven test examples."""
 
     def write(dtype: str = "float32", *, subtasks: str = "st"):
-        rng = np.random.default_rng(8)
-
-        def content(split: str, rows: list[int]) -> ShardContent:
-            labels = [{"subtask": subtasks[i % 2], "label": "abpq"[i // 2 % 2]} for i in rows]
-            shapes = {g.layer: (len(g.heads), len(rows), g.head_dim) for g in WIDTHS}
-            return ShardContent(
-                layers={n: to_stored(rng.normal(size=s), dtype) for n, s in shapes.items()},
-                examples=columns(split, labels, rows[0]),
-                skipped=columns(split, []) | {"reason": []},
-                run={},
-            )
-
-        plan = {"train": planned("train", 16), "test": planned("test", 11)}
-        return write_store(tmp_path / "full", identity(dtype, WIDTHS), plan, content, 8)
+        rng, counts = np.random.default_rng(8), {"train": 16, "test": 11}
+        features = {
+            split: {g.layer: rng.normal(size=(len(g.heads), n, g.head_dim)) for g in WIDTHS}
+            for split, n in counts.items()
+        }
+        row = [{"subtask": subtasks[i % 2], "label": "abpq"[i % 4]} for i in range(16)]
+        rows = {split: row[:n] for split, n in counts.items()}
+        return write_store(tmp_path / "full", identity(dtype, WIDTHS), features, rows, shard_rows=8)
 
     return write
 

@@ -11,14 +11,12 @@ from shard_files import TRAILER_BYTES, craft, index, index_bytes, index_start, r
 from savs.stores import (
     FeatureStore,
     LayerGrid,
-    ShardContent,
     StoreCorruptError,
     open_store,
-    open_writer,
 )
 from savs.stores.format.layout import EXAMPLE_COLUMNS
 from savs.stores.maintain.verify import verify
-from stores import columns, identity, planned
+from stores import identity, write_store
 
 SHARD = "train-00001.h5"
 
@@ -158,12 +156,8 @@ def test_the_index_ends_the_file_whatever_its_size(tmp_path, toy, heads, rows) -
 
 def test_layers_of_some_size_begin_with_a_page(tmp_path) -> None:
     grid = (LayerGrid(0, (0, 1), 4), LayerGrid(1, (0,), 4096), LayerGrid(2, (0,), 4096))
-    plan = {"train": planned("train", 8)}
-    with open_writer(tmp_path, identity(grid=grid), plan) as writer:
-        spec = writer.missing()[0]
-        nothing = columns("train", []) | {"reason": []}
-        layers = {g.layer: np.ones((len(g.heads), 8, g.head_dim), np.float32) for g in grid}
-        writer.write(spec, ShardContent(layers, columns("train", [{}] * 8), nothing, {}))
+    layers = {g.layer: np.ones((len(g.heads), 8, g.head_dim), np.float32) for g in grid}
+    write_store(tmp_path, identity(grid=grid), {"train": layers}, {"train": [{"label": "a"}] * 8})
     arrays = index(tmp_path / "train-00000.h5")["arrays"]
     assert [arrays[f"layers/0000{n}"][0] % 4096 for n in (1, 2)] == [0, 0]
 

@@ -7,8 +7,8 @@ from polars.testing import assert_frame_equal
 
 from savs.pipeline import evaluate, load_selection, save_selection, select
 from savs.pipeline.selection.readouts import READOUTS
-from savs.stores import LayerGrid, ShardContent
-from stores import columns, identity, make_store, planned, write_store
+from savs.stores import LayerGrid
+from stores import identity, make_store, write_store
 
 GRID = (LayerGrid(0, (0, 1), 4), LayerGrid(3, (0, 2), 7))
 LABELS = {"train": list("cabbacabccab"), "test": list("abcab")}
@@ -20,25 +20,14 @@ NAMES = [
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    rng = np.random.default_rng(2)
-
-    def content(split: str, rows: list[int]) -> ShardContent:
-        labels = [LABELS[split][row] for row in rows]
+    rng, features = np.random.default_rng(2), {}
+    for split, labels in LABELS.items():
         pull = np.array(["abc".index(label) for label in labels])[None, :, None]
-        layers = {
-            grid.layer: (rng.normal(size=(len(grid.heads), len(rows), grid.head_dim)) + pull)
-            for grid in GRID
-        }
-        return ShardContent(
-            layers={layer: values.astype(np.float32) for layer, values in layers.items()},
-            examples=columns(split, [{"label": label} for label in labels]),
-            skipped=columns(split, []) | {"reason": []},
-            run={},
-        )
-
+        shapes = {g.layer: (len(g.heads), len(labels), g.head_dim) for g in GRID}
+        features[split] = {layer: rng.normal(size=size) + pull for layer, size in shapes.items()}
+    rows = {split: [{"label": label} for label in labels] for split, labels in LABELS.items()}
     folder = tmp_path_factory.mktemp("two-widths") / "s"
-    plan = {split: planned(split, len(labels)) for split, labels in LABELS.items()}
-    return write_store(folder, identity(grid=GRID), plan, content)
+    return write_store(folder, identity(grid=GRID), features, rows)
 
 
 @pytest.mark.parametrize("readout", NAMES)
