@@ -1,6 +1,5 @@
 """`savs extract` with worker processes: the same bits, bad rows skipped, a clean end by Ctrl-C."""
 
-import json
 import os
 import signal
 import subprocess
@@ -153,12 +152,3 @@ def test_a_value_that_cannot_be_is_a_usage_error(savs, option, value, message):
     done = savs("extract", "general", "--test", "x", "--model", "demo", "--out", "s", option, value)
     assert done.returncode == 2
     assert message in " ".join(done.stderr.replace("│", " ").split())
-
-
-def test_a_dry_run_tells_what_workers_would_do(savs, command, tmp_path):
-    done = savs(*command("never"), "--workers", "1", "--dry-run", "--json")
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["examples_per_second"] > 0
-    assert any("batches do not change this model's features" in note for note in found["notes"])
-    assert not (tmp_path / "never").exists()
