@@ -181,6 +181,7 @@ def best_threshold(values: Array, is_yes: Array) -> float:
     order = np.argsort(values, kind="stable")
     ranked, truth = values[order].astype(np.float64), np.asarray(is_yes)[order]
     gaps = np.diff(ranked)
+    # between places i and i + 1: the noes up to i are right, and the yeses after it
     right = np.cumsum(~truth)[:-1] + truth.sum() - np.cumsum(truth)[:-1]
     right = np.where(gaps > 0, right, -1)  # no threshold lies between equal values
     yes = int(truth.sum())

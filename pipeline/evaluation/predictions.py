@@ -193,12 +193,12 @@ def best_classes(scores: Array, count: int) -> Array:
     return np.take_along_axis(columns, order, axis=1)
 
 
-def in_schema(frame: pl.LazyFrame) -> pl.LazyFrame:
-    """Return a table with the columns of `PREDICTION_SCHEMA` alone, null where it has none."""
+def in_schema(frame: pl.LazyFrame, schema: Mapping[str, Any] = PREDICTION_SCHEMA) -> pl.LazyFrame:
+    """Return a table with the columns of a schema alone, null where it has none."""
     there = frame.collect_schema()
     return frame.select(
         (pl.col(name) if name in there else pl.lit(None)).cast(dtype).alias(name)
-        for name, dtype in PREDICTION_SCHEMA.items()
+        for name, dtype in schema.items()
     )
 
 

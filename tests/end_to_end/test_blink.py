@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from official_files import BLINK_TASKS, write_blink, write_blink_json
+from official_files import BLINK_TASKS, write_blink
 
 from savs.pipeline import open_store
 
@@ -56,16 +56,6 @@ def answers(folder, split):
         task: dict(pl.read_parquet(file).select("idx", "answer").iter_rows())
         for task, file in files.items()
     }
-
-
-def _check_prompts(examples, folder):
-    """Check that prompts are the files', with as many images as the question has."""
-    rows = []
-    for task, images in zip(TASKS, (1, 3, 2), strict=True):
-        file = f"{task}/test-00000-of-00001.parquet"
-        for number, prompt in enumerate(pl.read_parquet(folder / file)["prompt"]):
-            rows.append((prompt, [f"{file}#{number}/image_{n + 1}" for n in range(images)]))
-    assert list(examples.select("prompt", "media").iter_rows()) == rows
 
 
 def test_shots_of_val_train_and_the_rest_is_scored(savs, extract, folder, tmp_path):
@@ -121,7 +111,6 @@ def test_hidden_answers_give_a_submission_and_no_metrics(savs, extract, folder, 
         assert {submission[idx] for idx in truth[task]} <= letters
     assert predictions["label"].null_count() == predictions["correct"].null_count() == 24
     assert predictions["prediction"].to_list() == list(submission.values())
-    _check_prompts(open_store(tmp_path / "store").examples("test"), folder)
     shown = savs("evaluate", tmp_path / "store")
     assert "24 test examples planned, 24 scored" in shown.stderr
     assert "accuracy" not in shown.stdout
@@ -134,27 +123,3 @@ def test_hidden_answers_cannot_train(extract, folder):
         "error: example 'test_Object_Option_1' has no label, so it cannot train; pass --train"
         in done.stderr
     )
-
-
-def test_the_references_json_has_one_task_and_marked_images(savs, extract, tmp_path):
-    train = write_blink_json(tmp_path / "json", rows=40, part="train")
-    test = write_blink_json(tmp_path / "json", rows=30, part="test")
-    done = extract("--train", train, "--test", test)
-    assert done.returncode == 0, done.stderr
-    written, submission, _ = results(savs, tmp_path / "store")
-    rows = json.loads(test.read_text())
-    examples = open_store(tmp_path / "store").examples("test")
-    assert examples["prompt"].to_list() == [row["question"] for row in rows]
-    assert examples["media"].to_list() == [[row["image_1"], row["image_2"]] for row in rows]
-    right = [submission[f"test:{n}"] == row["label"] for n, row in enumerate(rows)]
-    metrics = {metric["name"]: metric for metric in written["metrics"]}
-    assert list(metrics) == ["accuracy", "balanced accuracy"]
-    assert metrics["accuracy"]["value"] == pytest.approx(sum(right) / 30, rel=1e-12)
-    assert metrics["accuracy"]["value"] >= 0.75
-    assert metrics["accuracy"]["chance"] == metrics["balanced accuracy"]["chance"] == 0.5
-    of = {
-        label: [hit for hit, row in zip(right, rows, strict=True) if row["label"] == label]
-        for label in ("(A)", "(B)")
-    }
-    balanced = sum(sum(hits) / len(hits) for hits in of.values()) / 2
-    assert metrics["balanced accuracy"]["value"] == pytest.approx(balanced, rel=1e-12)

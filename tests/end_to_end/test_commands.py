@@ -1,5 +1,7 @@
 import json
+import re
 import shutil
+from importlib.metadata import version
 
 import numpy as np
 import polars as pl
@@ -128,6 +130,21 @@ def test_options_come_from_flags_then_environment_then_file(savs, store, tmp_pat
     assert heads() == 3
     assert heads(env={"SAVS_SELECT_HEADS": "4"}) == 4
     assert heads("--heads", "5", env={"SAVS_SELECT_HEADS": "4"}) == 5
+
+
+def test_the_version_is_printed_and_is_in_every_file(savs, tmp_path):
+    done = savs("--version")
+    assert re.fullmatch(r"\d+\.\d+\.\d+\S*\n", done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
+    features = np.random.default_rng(0).normal(size=(4, 40, 3)).astype(np.float32)
+    make_store(tmp_path / "s", features, list("abab"), features, list("abab"))
+    for command in (("select", "s", "--heads", 2), ("evaluate", "s")):
+        assert savs(*command).returncode == 0
+    savs("export", "s", "--to", "classifier", "--out", "bundle")
+    files = ("s/results/vote/metrics.json", "s/results/vote/config.json", "bundle/config.json")
+    assert {json.loads((tmp_path / file).read_text())["savs"] for file in files} == {
+        version("savs")
+    }
 
 
 def test_a_store_of_one_head_needs_no_number(savs, tmp_path):

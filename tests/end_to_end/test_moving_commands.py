@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import polars as pl
 import pytest
+from saved_selections import two_task_store
 
 from savs.pipeline import load_selection, open_store
 from savs.stores import FeatureStore
@@ -125,6 +126,28 @@ def test_export_onto_a_folder_fails_and_leaves_nothing(run, store, tmp_path, for
         == f"error: {tmp_path}/folder cannot be written: Is a directory; pass another --out\n"
     )
     assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "store"]
+
+
+def test_a_readout_is_exported_as_a_classifier_by_its_name(run, tmp_path) -> None:
+    two_task_store(tmp_path / "s")
+    run("select", "s", "--heads", "2", "--readout", "lda")
+    bundle = ("export", "s", "--to", "classifier", "--out", "bundle")
+    for more, code, message in (
+        ((), 1, "results/vote does not exist; run `savs select`"),
+        (("--selection", "none"), 1, "none does not exist"),
+        (("--heads", "all"), 2, "a classifier has its own heads"),
+        (("--splits", "train"), 2, "a classifier has its own heads"),
+        (("--readout", "none"), 1, "no readout is called 'none'"),
+        (("--readout", "lda", "--to", "npz"), 2, "--readout is for --to classifier"),
+        (("--heads", "all", "--to", "x"), 1, "or, for the command, classifier"),
+    ):
+        assert message in run(*bundle, *more, code=code).stderr
+    done = run(*bundle, "--readout", "lda", "--json")
+    found = json.loads(done.stdout)
+    assert found["path"] == "bundle"
+    assert sorted(found["files"]) == sorted(path.name for path in (tmp_path / "bundle").iterdir())
+    assert "2 subtasks" in found["note"]
+    assert "no predict.py: it answers one question" in done.stderr
 
 
 def test_slim_takes_the_selection_along(run, store, chosen, tmp_path) -> None:

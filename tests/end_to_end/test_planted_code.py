@@ -15,9 +15,11 @@ import numpy as np
 import polars as pl
 import pytest
 from jinja2 import Environment
-from saved_selections import two_task_store
+from saved_selections import config_of, two_task_store
 
+from savs.pipeline.running.result_files import CLASSIFIER, CONFIG
 from savs.stores import open_store, open_writer
+from savs.stores.format.layout import digest
 from stores import identity, planned
 
 pytestmark = pytest.mark.thorough
@@ -39,6 +41,15 @@ COMMANDS = {
     "merge": ["merge", "store", "store", "--out", "merged"],
     "compare": ["compare", "store/results/vote", "store/results/knn"],
 }
+SELECTION = {
+    **{
+        name: COMMANDS[name] for name in ("evaluate", "evaluate --selection", "query votes", "slim")
+    },
+    "evaluate --cv": ["evaluate", "store", "--cv"],
+    "export": ["export", "store", "--out", "out.parquet"],
+    "select --heads-from": ["select", "store", "--heads-from", "store/results/vote"],
+}
+"""Commands that read the selection."""
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +157,50 @@ def test_a_benchmark_that_is_a_file_is_not_run(savs, tmp_path) -> None:
         assert open_store(store).manifest.identity.benchmark["name"] == name
         for command in (["evaluate", store, "--partial"], ["show", store], ["sweep", store]):
             assert "Traceback" not in savs(*command).stderr
+    assert not (tmp_path / "canary").exists()
+
+
+@pytest.fixture
+def plant(tmp_path, good):
+    """Return a function that makes a saved selection name a readout or its file."""
+    shutil.copytree(good, tmp_path / "store")
+    (tmp_path / "x.py").write_text(hostile_files.python(tmp_path / "canary"))
+    folder = tmp_path / "store/results/vote"
+    for name in ("metrics.json", "predictions.parquet", "units.parquet"):
+        (folder / name).unlink()
+
+    def write(**fields) -> None:
+        value = config_of(folder) | fields
+        head = ("format", "savs", "run", "sha256")
+        run = digest({name: item for name, item in value.items() if name not in head})
+        content = (folder / CLASSIFIER).read_bytes().replace(value["run"].encode(), run.encode())
+        (folder / CLASSIFIER).write_bytes(content)
+        (folder / CONFIG).write_text(json.dumps(value | {"run": run}))
+
+    return write
+
+
+@pytest.mark.parametrize("command", SELECTION.values(), ids=SELECTION)
+@pytest.mark.parametrize("name", ["x.py", "./x.py", "../x.py"])
+def test_a_readout_that_is_a_path_is_refused(savs, plant, tmp_path, command, name) -> None:
+    plant(readout=name)
+    done = savs(*command)
+    assert done.returncode == 1, done.stdout
+    assert "config.json is not a selection of this release: Expected `str` matching" in done.stderr
+    assert not (tmp_path / "canary").exists()
+    assert not (tmp_path / "slim").exists()
+
+
+@pytest.mark.parametrize("command", SELECTION.values(), ids=SELECTION)
+def test_a_users_readout_is_not_run_for_the_heads(savs, plant, tmp_path, command) -> None:
+    plant(readout="mine", readout_file={"name": "x.py", "sha256": "0" * 64})
+    done = savs(*command)
+    if command[0] == "evaluate":
+        assert done.returncode == 1
+        assert "got 'mine' of x.py" in done.stderr
+        assert "--readout FILE.py" in done.stderr
+    else:  # the heads can be read without it
+        assert done.returncode == 0, done.stderr
     assert not (tmp_path / "canary").exists()
 
 

@@ -1,4 +1,4 @@
-"""Readouts on the command line: those of the page, one's own, heads from elsewhere, --cv, sweep."""
+"""Readouts on the command line: user files, heads from elsewhere, --cv, sweeps, risk, depth."""
 
 import json
 import re
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from random_stores import draw_problem, write_problem
 
 from savs.pipeline.selection.readouts import READOUTS
 from stores import make_store
@@ -210,3 +211,58 @@ def test_a_sweep_that_cannot_be(savs, store, given, code, message):
     done = savs("sweep", store, *given)
     assert done.returncode == code
     assert message in " ".join(done.stderr.replace("│", " ").split())
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory):
+    """Return the folder of a store of layers 0, 2 and 4 with four heads each."""
+    folder = tmp_path_factory.mktemp("risk") / "s"
+    write_problem(folder, draw_problem(1, counts=(9, 9, 9)))
+    return folder
+
+
+def test_an_evaluation_prints_reliability_coverage_and_risk(savs, deep, tmp_path) -> None:
+    savs("select", deep, "--heads", "4", "--out", tmp_path / "c")
+    given = ("evaluate", deep, "--selection", tmp_path / "c", "--out", tmp_path / "e")
+    done = savs(*given, "--risk", "0.1")
+    assert done.returncode == 0, done.stderr
+    for text in ("probability (%)", "answered (%)", "truth outside the prediction set"):
+        assert text in done.stdout
+    assert "calibrated by left-out training examples" in done.stderr
+    assert "atypical, like no training example: " in done.stderr
+    written = json.loads((tmp_path / "e" / "metrics.json").read_text())["confidence"][0]
+    assert written["risk"]["risk"] == 0.1
+    assert written["risk"]["outside"]["value"] <= 0.3
+    rows = pl.read_parquet(tmp_path / "e" / "predictions.parquet")
+    assert rows["prediction_set"].list.len().max() >= 1
+
+
+def test_risks_that_cannot_be(savs, deep, tmp_path) -> None:
+    savs("select", deep, "--heads", "4", "--no-cv", "--out", tmp_path / "c")
+    given = ("evaluate", deep, "--selection", tmp_path / "c", "--out", tmp_path / "e")
+    plain = savs(*given)
+    assert "probabilities are not calibrated" in plain.stderr
+    refused = savs(*given, "--risk", "0.1")
+    assert refused.returncode == 1
+    assert "has no calibration, which --risk needs" in refused.stderr
+    wrong = savs(*given, "--risk", "5")
+    assert (wrong.returncode, "risk is 5.0, expected a number" in wrong.stderr) == (1, True)
+    for more in (("--cv",), ("--readout", "zero-shot")):
+        done = savs("evaluate", deep, "--risk", "0.1", *more)
+        assert done.returncode == 2
+        assert "--risk needs a calibrated selection" in done.stderr
+
+
+def test_depth_is_printed_and_written(savs, deep, tmp_path) -> None:
+    made = savs("select", deep, "--heads", "4", "--max-layer", "2", "--out", tmp_path / "c")
+    assert "of 5 decoder layers, which saves" in made.stderr
+    swept = savs("sweep", deep, "--max-layers", "each", "--heads", "4", "--out", tmp_path / "d")
+    assert swept.returncode == 0, swept.stderr
+    assert swept.stdout.count("\n") == 4
+    assert pl.read_parquet(tmp_path / "d" / "summary.parquet")["max_layer"].max() == 4
+    shown = savs("sweep", deep, "--max-layers", "0", "--heads", "4", "--json")
+    assert {row["max_layer"] for row in json.loads(shown.stdout)["summary"]} == {0, 4}
+    assert savs("sweep", deep, "--max-layers", "x").returncode == 2
+    wrong = savs("sweep", deep, "--max-layers", "0", "--heads", "1,2")
+    assert wrong.returncode == 1
+    assert "expected one number: depths are compared at one" in wrong.stderr

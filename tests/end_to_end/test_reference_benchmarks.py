@@ -4,8 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from drawn_benchmarks import FILES, draw, in_folders
-from official_files import scored
+from official_files import FILES, draw_files, in_folders, scored
 
 from savs.datasets import find_benchmark
 from savs.pipeline import open_store
@@ -50,7 +49,9 @@ ABOVE_CHANCE = {"sugarcrepe", "winoground", "mmvp", "camerabench", "eurosat", "p
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
     root = tmp_path_factory.mktemp("drawn")
-    return {part: draw(root, part, groups, 8) for part, groups in (("train", 8), ("test", 12))}
+    return {
+        part: draw_files(root, part, groups, 8) for part, groups in (("train", 8), ("test", 12))
+    }
 
 
 def results(savs, *arguments):

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from official_files import scored, write_retrieval
 
-from savs.pipeline import open_store
 from savs.pipeline.selection import selection as stage
 from savs.pipeline.selection.heads.head_scores import rank_heads
 
@@ -119,15 +118,6 @@ def test_scores_equal_plain_loops(savs, store, folder, tmp_path, monkeypatch, na
     assert {k: metrics[k]["value"] for k in expected} == pytest.approx(expected, rel=1e-12)
     if name == "weak":
         assert 0.3 < predictions["correct"].mean() < 1
-
-
-def test_the_store_has_the_prompt_and_no_group_of_a_train_file(store, folder):
-    rows = [json.loads(line) for line in (folder / "test.jsonl").read_text().splitlines()]
-    opened = open_store(store)
-    assert opened.examples("test")["prompt"].to_list() == [
-        f"\n{row['question']} Answer with Yes or No." for row in rows
-    ]
-    assert opened.examples("train")["group"].null_count() == 40
 
 
 def test_a_skipped_pair_and_equal_images_fail_their_groups(savs, extract, tmp_path):

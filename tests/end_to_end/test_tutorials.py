@@ -1,4 +1,4 @@
-"""The tutorials, and the code in docs/store.md and docs/clusters.md, run as they are written."""
+"""README, the tutorials, and the code of other pages, run as they are written."""
 
 import json
 import re
@@ -10,10 +10,14 @@ import polars as pl
 import pytest
 import yaml
 from doc_pages import ROOT, blocks, commands
+from official_files import write_blink
 
+from savs.pipeline.classifying.bundle.bundle import BUNDLE, STANDALONE, predict_program
 from savs.stores import open_store
 
+README = ROOT / "README.md"
 TUTORIALS = ROOT / "docs" / "tutorials"
+CLASSIFY = ROOT / "docs" / "classify.md"
 
 pytestmark = pytest.mark.thorough
 
@@ -30,8 +34,92 @@ def follow(savs, codes: list[str], *, without: tuple[str, ...] = ()) -> dict[str
     return printed
 
 
-def run_python(page: Path, number: int) -> None:
-    exec(compile(blocks(page, "python")[number], str(page), "exec"), {})
+def run_python(page: Path, number: int, names: dict[str, object] | None = None) -> None:
+    exec(compile(blocks(page, "python")[number], str(page), "exec"), {} if names is None else names)
+
+
+@pytest.fixture
+def own_images(inputs, tmp_path, monkeypatch):
+    """Put the files that README and docs/classify.md name into the folder where commands run."""
+    rows = [
+        {
+            "image": inputs.image(f"{kind}/{number:03}.png", 2 * number + (kind == "dog")),
+            "question": "Is the animal in the picture asleep?",
+            "label": ("asleep", "awake")[number % 2],
+        }
+        for number in range(24)
+        for kind in ("cat", "dog")
+    ]
+    for name, part in (("all", rows), ("train", rows[:40]), ("test", rows[40:])):
+        inputs.rows(f"{name}.jsonl", part).rename(tmp_path / f"{name}.jsonl")
+    inputs.root.rename(tmp_path / "photos")
+    (tmp_path / "new").mkdir()
+    for kind in ("cat", "dog"):
+        shutil.copy(tmp_path / "photos" / kind / "000.png", tmp_path / "new" / f"{kind}.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.mark.usefixtures("own_images")
+def test_the_commands_of_the_readme(savs):
+    calls = [words for code in blocks(README, "bash") for words in commands(code)]
+    assert [words[0] for words in calls if len(words) > 1] == [
+        *("split", "preview", "extract", "select", "evaluate", "show"),
+        *("select", "evaluate", "evaluate", "show", "evaluate", "sweep", "evaluate", "sweep"),
+        *("compare", "report", "explain", "select"),
+        *("query", "verify", "slim", "export", "extract"),
+        *("extract", "select", "classify", "export"),
+        *("select", "suggest"),
+        *("extract", "extract"),
+    ]
+    write_blink(Path("BLINK"), rows_each=90)
+    for name in ("train.jsonl", "test.jsonl"):  # split writes them
+        Path(name).unlink()
+    swaps = {"Qwen/Qwen2-VL-7B-Instruct": "demo"}
+    for words in (words for words in calls if len(words) > 1):
+        if words[1] == "other":
+            shutil.copytree("features", "other")
+        done = savs(*(swaps.get(a, a.replace("hf://BLINK-Benchmark/", "")) for a in words))
+        assert done.returncode == 0, done.stderr
+    new = pl.read_csv("new.csv")
+    assert new["id"].to_list() == ["new/cat.png", "new/dog.png"]
+    assert set(new["prediction"]) <= {"cat", "dog"}
+    assert Path("pets-bundle/predict.py").exists()
+    run_python(README, 0)  # on what the commands made
+    assert len(list(Path("cache/savs/features").iterdir())) == 1
+
+
+@pytest.mark.usefixtures("own_images")
+def test_the_python_of_the_readme():
+    names: dict[str, object] = {}
+    run_python(README, 1, names)
+    assert names["result"].predictions.height == 8
+    for script in re.findall(r"\./(scripts/\w+)", README.read_text("utf-8")):
+        assert (ROOT / script).stat().st_mode & 0o111, f"{script} cannot be run"
+
+
+@pytest.mark.usefixtures("own_images")
+def test_the_page_about_new_images(savs):
+    given = ("--test", "photos", "--shots", "4", "--question", "Which animal is this?")
+    done = savs("extract", "image-folder", *given, "--model", "demo", "--out", "pets")
+    assert done.returncode == 0, done.stderr
+    assert savs("select", "pets").returncode == 0
+    printed = follow(savs, blocks(CLASSIFY, "bash"))
+    called = [words.split()[0] for words in printed]
+    assert called == ["classify", "sweep", "select", "classify", "export"]
+    page = CLASSIFY.read_text("utf-8")
+    for name in BUNDLE:
+        assert (Path("pets-bundle") / name).exists()
+        assert f"`{name}`" in page
+    names: dict[str, object] = {}
+    for number, code in enumerate(blocks(CLASSIFY, "python")):
+        if "map_batches" not in code:  # of Ray, see tests/pipeline/extraction/cluster
+            run_python(CLASSIFY, number, names)
+    assert names["search"].best_score_ >= 0
+    assert json.loads(Path("best/config.json").read_text())["tasks"][0]["examples"] == 48
+    assert Path("store/store.json").exists()
+    assert f"a program of {len(predict_program().splitlines())} lines" in page
+    assert ", ".join(f"`{name}`" for name in STANDALONE[:-1]) + f" and `{STANDALONE[-1]}`" in page
 
 
 @pytest.fixture

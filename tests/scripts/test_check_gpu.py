@@ -48,6 +48,7 @@ def test_without_a_gpu_nothing_is_written(tmp_path, capsys, monkeypatch):
     assert not work.exists()
 
 
+@pytest.mark.thorough
 def test_the_random_model_has_the_shape_of_qwen2_vl_7b():
     model = build_model(*QWEN2_VL_7B, "meta")
     assert sum(weight.numel() for weight in model.model.parameters()) == 8_291_375_616

@@ -66,6 +66,14 @@ def test_a_tag_of_another_version_is_refused(tmp_path):
     )
 
 
+def test_the_version_is_written_in_one_place_and_the_others_agree():
+    written = PROJECT["version"]
+    assert f"\nversion: {written}\n" in (ROOT / "CITATION.cff").read_text()
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest is not None
+    assert newest[1].rstrip(",") == written
+
+
 def test_a_release_is_published_without_a_token():
     workflow = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())
     publish = workflow["jobs"]["publish"]

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.stores import FeatureStore, LayerGrid, ShardContent
-from stores import columns, identity, planned, write_store
+from savs.stores import FeatureStore, LayerGrid
+from stores import identity, write_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,11 @@ class Problem:
     test_labels: list[str]
     train_subtasks: list[str | None]
     test_subtasks: list[str | None]
+
+    @property
+    def starts(self) -> list[int]:
+        """Return the place of each layer's first head."""
+        return [0, *np.cumsum([len(grid.heads) for grid in self.grid])[:-1].tolist()]
 
     def task(self, subtask: str | None) -> tuple[list[str], Array, Array, Array]:
         """Return a subtask's classes, its training rows, their class numbers, and test rows."""
@@ -127,20 +132,23 @@ SEEDS = range(4)
 
 def write_problem(folder: Path, problem: Problem, shard_rows: int = 16) -> FeatureStore:
     """Write a problem as a complete store."""
-    heads = {grid.layer: len(grid.heads) for grid in problem.grid}
-    starts = dict(zip(heads, np.cumsum([0, *heads.values()]), strict=False))
-    features = {"train": problem.train, "test": problem.test}
-    labels = {"train": problem.train_labels, "test": problem.test_labels}
-    subtasks = {"train": problem.train_subtasks, "test": problem.test_subtasks}
-    plan = {split: planned(split, len(own)) for split, own in labels.items()}
-
-    def content(split: str, rows: list[int]) -> ShardContent:
-        cells = [{"label": labels[split][i], "subtask": subtasks[split][i]} for i in rows]
-        layers = {
-            layer: np.stack([h[rows] for h in features[split][start : start + heads[layer]]])
-            for layer, start in starts.items()
-        }
-        nothing = columns(split, []) | {"reason": []}
-        return ShardContent(layers, columns(split, cells, rows[0]), nothing, {"made": "by hand"})
-
-    return write_store(folder, identity(grid=problem.grid), plan, content, shard_rows)
+    rows = {
+        "train": zip(problem.train_labels, problem.train_subtasks, strict=True),
+        "test": zip(problem.test_labels, problem.test_subtasks, strict=True),
+    }
+    return write_store(
+        folder,
+        identity(grid=problem.grid),
+        {
+            split: {
+                grid.layer: np.stack(heads[start : start + len(grid.heads)])
+                for grid, start in zip(problem.grid, problem.starts, strict=True)
+            }
+            for split, heads in (("train", problem.train), ("test", problem.test))
+        },
+        {
+            split: [{"label": label, "subtask": subtask} for label, subtask in some]
+            for split, some in rows.items()
+        },
+        shard_rows=shard_rows,
+    )

@@ -30,147 +30,82 @@ SINGLE = JUDGED | {
 BOTH = "Question: High-status or low-status?\n\nAnswer 1: unclear\n\nAnswer 2: high"
 ONE = "Question: High-status or low-status?\n\n Answer: high"
 
-CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
-    (
+Case = tuple[str, dict[str, Any], dict[str, Any]]
+
+
+def case(name: str, row: dict[str, Any], prompt: str, **more: Any) -> Case:
+    """Return a benchmark, a row, and the example: its label and image, unless `more` says other."""
+    (image,) = (row[key] for key in ("image", "image_path", "Image") if key in row)
+    return name, row, {"label": row.get("label"), "prompt": prompt, "media": (image,), **more}
+
+
+SAFETY = {"subtask": "safety", "category": "safety: bias"}
+GUARD = {"image": "/t/1.jpg", "instruction": "Who is it?"}
+CLAIM = {"image_path": "/c/1.jpg", "claim": 'The sign says "A" ', "label": "hallucination"}
+CASES: list[Case] = [
+    case(
         "sugarcrepe",
-        {
-            "image": "/d/val2017/000000222235.jpg",
-            "question": CAPTION,
-            "split": "swap_obj",
-            "question_id": "0",
-            "label": "Yes",
-        },
-        {
-            "label": "Yes",
-            "prompt": CAPTION + YES_NO,
-            "media": ("/d/val2017/000000222235.jpg",),
-            "group": "swap_obj:0",
-            "category": "swap_obj",
-        },
+        {"image": "/d/1.jpg", "question": CAPTION, "question_id": "0", "label": "Yes"}
+        | {"split": "swap_obj"},
+        CAPTION + YES_NO,
+        group="swap_obj:0",
+        category="swap_obj",
     ),
-    (
+    case(
         "camerabench",
         {"image": "/v/a.2.6.mp4", "question": "Zoom in?", "question_id": 0, "label": "No"},
-        {
-            "label": "No",
-            "prompt": "Zoom in?" + YES_NO,
-            "media": ("/v/a.2.6.mp4",),
-            "subtask": "Zoom in?",
-            "extra": {"question_id": 0},
-        },
+        "Zoom in?" + YES_NO,
+        subtask="Zoom in?",
+        extra={"question_id": 0},
     ),
-    (
+    case("vlguard", GUARD | {"label": "harmful"}, "\nInstruction:Who is it?" + HARMFUL),
+    case(
         "vlguard",
-        {"image": "/t/1.jpg", "instruction": "Who is it?", "label": "harmful"},
-        {
-            "label": "harmful",
-            "prompt": "\nInstruction:Who is it?" + HARMFUL,
-            "media": ("/t/1.jpg",),
-        },
+        GUARD | {"answer": "unharmful"},
+        "\nInstruction:Who is it?" + HARMFUL,
+        label="unharmful",
     ),
-    (
-        "vlguard",
-        {"image": "/t/1.jpg", "instruction": "Who is it?", "answer": "unharmful"},
-        {
-            "label": "unharmful",
-            "prompt": "\nInstruction:Who is it?" + HARMFUL,
-            "media": ("/t/1.jpg",),
-        },
-    ),
-    (
-        "MHalu",
-        {"image_path": "/c/1.jpg", "claim": 'The sign says "A" ', "label": "hallucination"},
-        {
-            "label": "hallucination",
-            "prompt": '\nClaim:The sign says "A" .' + HALLUCINATING,
-            "media": ("/c/1.jpg",),
-        },
-    ),
-    (
+    case("MHalu", CLAIM, '\nClaim:The sign says "A" .' + HALLUCINATING),
+    case(
         "mhalubench",
         {"image_path": "/c/1.jpg", "claim": "A red bus", "claim_label": "non-hallucination"},
-        {
-            "label": "non-hallucination",
-            "prompt": "\nClaim:A red bus." + HALLUCINATING,
-            "media": ("/c/1.jpg",),
-        },
+        "\nClaim:A red bus." + HALLUCINATING,
+        label="non-hallucination",
     ),
-    (
+    case(
         "vizwiz",
         {"image": "d/1.jpg", "question": "What is it?", "question_id": 11, "label": "answerable"},
-        {
-            "label": "answerable",
-            "prompt": "\nWhat is it?" + SHORT,
-            "media": ("d/1.jpg",),
-            "extra": {"question_id": 11},
-        },
+        "\nWhat is it?" + SHORT,
+        extra={"question_id": 11},
     ),
-    (
+    case(
         "eurosat",
         {"image": "/e/A/A_1.jpg", "question": LAND, "answer": "D", "label": "AnnualCrop"},
-        {
-            "label": "AnnualCrop",
-            "prompt": f"\n{LAND} Answer with the class name.",
-            "media": ("/e/A/A_1.jpg",),
-            "extra": {"answer": "D"},
-        },
+        f"\n{LAND} Answer with the class name.",
+        extra={"answer": "D"},
     ),
-    (
+    case(
         "pets",
         {"image": "/p/A_201.jpg", "question": PET, "answer": "A", "label": "Abyssinian"},
-        {
-            "label": "Abyssinian",
-            "prompt": f"\n{PET} Answer with the class name.",
-            "media": ("/p/A_201.jpg",),
-            "extra": {"answer": "A"},
-        },
+        f"\n{PET} Answer with the class name.",
+        extra={"answer": "A"},
     ),
-    (
-        "mrb",
-        PAIR,
-        {
-            "id": "pairs_0000",
-            "label": "Output1",
-            "prompt": BOTH,
-            "media": ("images/p/a.png",),
-            "subtask": "safety",
-            "category": "safety: bias",
-        },
-    ),
-    (
+    case("mrb", PAIR, BOTH, id="pairs_0000", **SAFETY),
+    case(
         "multimodal-rewardbench",
         {k: v for k, v in PAIR.items() if k != "label"} | {"Better": "Output2", "ID": "hate_1"},
-        {
-            "id": "hate_1",
-            "label": "Output2",
-            "prompt": BOTH,
-            "media": ("images/p/a.png",),
-            "subtask": "safety",
-            "category": "safety: other",
-        },
+        BOTH,
+        id="hate_1",
+        label="Output2",
+        subtask="safety",
+        category="safety: other",
     ),
-    (
-        "mrb_individual",
-        SINGLE,
-        {
-            "id": "pairs_0000_output2",
-            "label": "non-preferred",
-            "prompt": ONE,
-            "media": ("images/p/a.png",),
-            "group": "pairs_0000",
-            "subtask": "safety",
-            "category": "safety: bias",
-        },
-    ),
-    (
+    case("mrb_individual", SINGLE, ONE, id="pairs_0000_output2", group="pairs_0000", **SAFETY),
+    case(
         "mmvp",
         {"image": "1.jpg", "question": "Left or right? (a) Left (b) Right", "label": "(a)"},
-        {
-            "label": "(a)",
-            "prompt": "Left or right? (a) Left (b) Right",
-            "media": ("1.jpg",),
-            "group": "file:0",
-        },
+        "Left or right? (a) Left (b) Right",
+        group="file:0",
     ),
 ]
 

@@ -1,7 +1,7 @@
 """Small stores made from arrays, without a model."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
@@ -77,18 +77,54 @@ def planned(split: str, count: int, groups: Sequence[str] = ()) -> list[PlannedR
 def write_store(
     folder: Path,
     what: Identity,
-    plan: Mapping[str, Sequence[PlannedRow]],
-    content: Callable[[str, list[int]], ShardContent],
+    features: Mapping[str, Mapping[int, np.ndarray]],
+    rows: Mapping[str, Sequence[Mapping[str, Any]]],
+    *,
+    outputs: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+    groups: Mapping[str, Sequence[str]] | None = None,
+    skipped: Mapping[str, Sequence[int]] | None = None,
     shard_rows: int = 1000,
     batching: Mapping[str, Any] | None = None,
 ) -> FeatureStore:
-    """Write a complete store; `content` gives what a shard holds, by its split and planned rows."""
+    """Write a complete store: split -> layer -> `(heads, rows, d)`, and split -> columns of rows.
+
+    Rows of one of `groups` lie side by side in the shards. Those of `skipped` have no features.
+    """
+    cells = {
+        split: [{"index": i, "id": f"{split}:{i}", **row} for i, row in enumerate(some)]
+        for split, some in rows.items()
+    }
+    plan = {
+        split: [
+            replace(row, id=cell["id"])
+            for row, cell in zip(
+                planned(split, len(some), (groups or {}).get(split, ())), some, strict=True
+            )
+        ]
+        for split, some in cells.items()
+    }
+
+    def content(split: str, part: list[int]) -> ShardContent:
+        gone = [i for i in part if i in (skipped or {}).get(split, ())]
+        kept = [i for i in part if i not in gone]
+        return ShardContent(
+            layers={
+                layer: np.ascontiguousarray(to_stored(values[:, kept], what.dtype))
+                for layer, values in features[split].items()
+            },
+            examples=columns(split, [cells[split][i] for i in kept]),
+            skipped=columns(split, [cells[split][i] for i in gone])
+            | {"reason": ["no image"] * len(gone)},
+            run={"made": "by hand"},
+            outputs={name: values[kept] for name, values in (outputs or {}).get(split, {}).items()},
+        )
+
     with open_writer(folder, what, plan, shard_rows=shard_rows) as writer:
         if batching is not None:
             writer.settle_batching(batching)
         for spec in writer.missing():
-            rows = list(writer.manifest.plan.splits[spec.split].rows(spec))
-            writer.write(spec, content(spec.split, rows))
+            part = list(writer.manifest.plan.splits[spec.split].rows(spec))
+            writer.write(spec, content(spec.split, part))
         writer.seal()
     return open_store(folder)
 
@@ -113,41 +149,24 @@ def make_store(
 ) -> FeatureStore:
     """Write a complete one-layer store of `(heads, rows, d)` features.
 
-    `train_rows` and `test_rows` add columns to the labels. Test rows of one of `test_groups` lie
-    side by side in the shards. The rows `test_skipped` have no features in the store.
+    `train_rows` and `test_rows` add columns to the labels.
     """
     heads, _, width = train.shape
     grid = (LayerGrid(0, tuple(range(heads)), width),)
-    what = identity(dtype, grid, model, options, benchmark)
-    features = {"train": train, "test": test}
-    labels = {"train": train_labels, "test": test_labels}
-    extra = {
-        "train": train_rows or [{}] * len(train_labels),
-        "test": test_rows or [{}] * len(test_labels),
+    given = {
+        "train": (train_labels, train_rows or [{}] * len(train_labels)),
+        "test": (test_labels, test_rows or [{}] * len(test_labels)),
     }
-    groups = {"test": test_groups}
-    plan = {
-        split: [
-            replace(row, id=own.get("id", row.id))
-            for row, own in zip(
-                planned(split, len(found), groups.get(split, ())), extra[split], strict=True
-            )
-        ]
-        for split, found in labels.items()
-    }
-
-    def content(split: str, part: list[int]) -> ShardContent:
-        gone = [i for i in part if split == "test" and i in test_skipped]
-        kept = [i for i in part if i not in gone]
-        own = {
-            i: {"index": i, "id": f"{split}:{i}", "label": labels[split][i], **extra[split][i]}
-            for i in part
-        }
-        return ShardContent(
-            layers={0: to_stored(features[split][:, kept], dtype)},
-            examples=columns(split, [own[i] for i in kept]),
-            skipped=columns(split, [own[i] for i in gone]) | {"reason": ["no image"] * len(gone)},
-            run={"made": "by hand"},
-        )
-
-    return write_store(folder, what, plan, content, shard_rows, batching)
+    return write_store(
+        folder,
+        identity(dtype, grid, model, options, benchmark),
+        {"train": {0: train}, "test": {0: test}},
+        {
+            split: [{"label": label, **row} for label, row in zip(labels, rows, strict=True)]
+            for split, (labels, rows) in given.items()
+        },
+        groups={"test": test_groups},
+        skipped={"test": test_skipped},
+        shard_rows=shard_rows,
+        batching=batching,
+    )

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.stores import FeatureStore, LayerGrid, ShardContent
-from stores import columns, identity, make_store, planned, write_store
+from savs.stores import FeatureStore, LayerGrid
+from stores import identity, make_store, write_store
 
 SCALE = 20.0
 
@@ -28,20 +28,12 @@ def make_text_store(
     what = identity("float32", (LayerGrid(0, tuple(range(heads)), width),))
     if scale is not None:
         what = replace(what, model={**what.model, "logit_scale": scale})
-    plan = {split: planned(split, len(own)) for split, own in labels.items()}
-
-    def content(split: str, part: list[int]) -> ShardContent:
-        rows = [{"label": labels[split][i]} for i in part]
-        if split == "classes":
-            rows = [row | {"category": kinds[i]} for row, i in zip(rows, part, strict=True)]
-        return ShardContent(
-            layers={0: np.ascontiguousarray(features[split][:, part])},
-            examples=columns(split, rows, part[0]),
-            skipped=columns(split, []) | {"reason": []},
-            run={"made": "by hand"},
-        )
-
-    return write_store(folder, what, plan, content, shard_rows=500)
+    rows = {split: [{"label": label} for label in own] for split, own in labels.items()}
+    rows["classes"] = [
+        row | {"category": kind} for row, kind in zip(rows["classes"], kinds, strict=True)
+    ]
+    layers = {split: {0: values} for split, values in features.items()}
+    return write_store(folder, what, layers, rows, shard_rows=500)
 
 
 def draw_text_store(
@@ -80,20 +72,20 @@ def store_with_answers(folder, tokens, logits, labels, train=None, benchmark="ge
     """Write a one-head store whose test rows have the given answer logits."""
     grid = (LayerGrid(0, (0,), 2),)
     what = replace(identity(grid=grid, benchmark=benchmark), outputs={"answers": tokens})
-    train = train or list(tokens)
-    sizes = {"train": len(train), "test": len(labels)}
-    plan = {split: planned(split, count) for split, count in sizes.items()}
-
-    def content(split, part):
-        return ShardContent(
-            {0: np.ones((1, len(part), 2), np.float32)},
-            columns(split, [{"label": (train if split == "train" else labels)[i]} for i in part]),
-            columns(split, []) | {"reason": []},
-            {},
-            {"answers": np.float32(logits if split == "test" else [[0] * len(tokens)] * len(part))},
-        )
-
-    return write_store(folder, what, plan, content)
+    rows = {
+        "train": [{"label": label} for label in train or tokens],
+        "test": [{"label": label} for label in labels],
+    }
+    return write_store(
+        folder,
+        what,
+        {split: {0: np.ones((1, len(some), 2), np.float32)} for split, some in rows.items()},
+        rows,
+        outputs={
+            "train": {"answers": np.zeros((len(rows["train"]), len(tokens)), np.float32)},
+            "test": {"answers": np.float32(logits)},
+        },
+    )
 
 
 TRAIN, TEST = list("abc") * 5, list("abcab") * 4
