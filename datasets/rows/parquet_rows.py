@@ -130,6 +130,8 @@ def row_bytes(frame: pl.LazyFrame, path: Path, media: Container[str]) -> Array:
         A row has more than `MAX_ROW_BYTES`, or all rows are so many times larger than the file that
         no data set would be.
     """
+    # Parquet stores an equal value once, however many rows have it. Only the lengths of texts are
+    # computed, so a few kilobytes that stand for gigabytes are refused before they are expanded.
     most = max(FREE_BYTES, MOST_TIMES * path.stat().st_size)
     count = frame.select(pl.len()).collect(engine="streaming").item()
     _require_total(path, _ROW * count, most)
