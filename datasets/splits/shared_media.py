@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import polars as pl
 
@@ -78,9 +79,8 @@ def content_table(examples: Sequence[Example], digests: Mapping[str, str]) -> pl
     `digests` maps a medium's name to its SHA-256; a medium without one equals only itself.
     """
     texts = ("id", "subtask", "group", "prompt", "label")
-    schema = dict.fromkeys(texts, pl.String) | dict.fromkeys(
-        ("media", "media_sha256"), pl.List(pl.String)
-    )
+    schema: dict[str, Any] = {name: pl.String for name in texts}
+    schema |= {"media": pl.List(pl.String), "media_sha256": pl.List(pl.String)}
     rows = [
         (
             *(getattr(e, name) for name in texts),

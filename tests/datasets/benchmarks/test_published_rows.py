@@ -167,16 +167,6 @@ def test_official_files_of_blink_are_one_subtask_each(tmp_path: Path) -> None:
     ]
 
 
-def test_an_image_of_blink_without_bytes_and_with_an_empty_path_is_absent(tmp_path: Path) -> None:
-    nothing = {"bytes": None, "path": ""}
-    row = official_blink(1, image_2=nothing, image_3=nothing)
-    (example,) = read("blink", parquet(tmp_path / "v.parquet", row))
-    assert example.media == ("v.parquet#0/image_1",)
-    gap = official_blink(2, images=4, image_3=None)
-    with pytest.raises(RowError, match="row 1: images are in image_1, image_2, image_4"):
-        read("blink", parquet(tmp_path / "v.parquet", row, gap))
-
-
 @pytest.mark.parametrize("answer", ["hidden", "", None])
 def test_an_answer_of_blink_may_be_hidden(tmp_path: Path, answer: str | None) -> None:
     rows = [official_blink(1), official_blink(2, answer=answer)]
@@ -258,7 +248,9 @@ def test_a_row_of_winoground_is_a_group_of_four(
     assert examples[0].extra == {"tag": "Adjective-Age"}
 
 
-def test_the_official_file_of_mmvp_numbers_its_images(tmp_path: Path) -> None:
+def test_the_official_file_of_mmvp_numbers_its_images_and_parquet_holds_them(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "Questions.csv"
     path.write_text(
         "Index,Question,Options,Correct Answer\n"
@@ -277,12 +269,8 @@ def test_the_official_file_of_mmvp_numbers_its_images(tmp_path: Path) -> None:
     # a part of the file keeps its images
     (part,) = read_row(tmp_path, "mmvp", OFFICIAL_MMVP | {"Index": "7"})
     assert (part.media, part.group) == (("MMVP Images/7.jpg",), "file:3")
-
-
-def test_images_of_mmvp_in_parquet_are_read(tmp_path: Path) -> None:
     rows = [OFFICIAL_MMVP | {"image": {"bytes": b"%d" % n, "path": None}} for n in range(2)]
-    path = tmp_path / "mmvp.parquet"
-    pl.DataFrame(rows, schema_overrides={"image": IMAGE}).write_parquet(path)
-    examples = read("mmvp", path)
-    assert [MediaFolder(tmp_path).read(*e.media) for e in examples] == [b"0", b"1"]
-    assert {e.group for e in examples} == {"mmvp:0"}
+    pl.DataFrame(rows, schema_overrides={"image": IMAGE}).write_parquet(tmp_path / "mmvp.parquet")
+    packed = read("mmvp", tmp_path / "mmvp.parquet")
+    assert [MediaFolder(tmp_path).read(*e.media) for e in packed] == [b"0", b"1"]
+    assert {e.group for e in packed} == {"mmvp:0"}
