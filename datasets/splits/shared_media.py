@@ -79,7 +79,7 @@ def content_table(examples: Sequence[Example], digests: Mapping[str, str]) -> pl
     `digests` maps a medium's name to its SHA-256; a medium without one equals only itself.
     """
     texts = ("id", "subtask", "group", "prompt", "label")
-    schema: dict[str, Any] = {name: pl.String for name in texts}
+    schema: dict[str, Any] = dict.fromkeys(texts, pl.String)
     schema |= {"media": pl.List(pl.String), "media_sha256": pl.List(pl.String)}
     rows = [
         (
