@@ -113,9 +113,9 @@ def find_leaks(train: pl.DataFrame, test: pl.DataFrame) -> Leaks:
     # something that the row does not hold: equal prompts are then no sign of equal examples.
     bare = trained.filter(~_HAS_MEDIA)
     silent = _silent_prompts(bare["prompt"], bare["label"])
-    told = bare["prompt"].filter(~bare["prompt"].is_in(list(silent)))
+    identifying = bare["prompt"].filter(~bare["prompt"].is_in(list(silent)))
     alone = tested.filter(~_HAS_MEDIA)
-    repeats = alone.filter(pl.col("prompt").is_in(told.implode()))
+    repeats = alone.filter(pl.col("prompt").is_in(identifying.implode()))
 
     repeated = pl.col("row").is_in(pl.concat([again, repeats["row"]]).implode())
     test_keys = set(sharing)
@@ -125,7 +125,7 @@ def find_leaks(train: pl.DataFrame, test: pl.DataFrame) -> Leaks:
             kind=pl.when(repeated).then(pl.lit(REPEATED)).when("shares").then(pl.lit(SHARED)),
         ),
         trained=sum(key in test_keys for key in pictured)
-        + int(told.is_in(repeats["prompt"].implode()).sum()),
+        + int(identifying.is_in(repeats["prompt"].implode()).sum()),
         train=train.height,
         untold=int(alone["prompt"].is_in(list(silent)).sum()),
     )
