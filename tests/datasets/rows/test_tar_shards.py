@@ -218,16 +218,15 @@ def test_what_is_too_much_is_refused(tmp_path, monkeypatch):
         read_shard(path)
 
 
-TEXTS = {
-    "a.cls": (b"\xff\xfe", "is not UTF-8"),
-    "a.json": (b'{"x": NaN}', "is not JSON"),
-    "b.json": (b"[1]", "holds a list, expected an object"),
-}
-
-
-@pytest.mark.parametrize("name", TEXTS)
-def test_bad_texts_name_their_member(tmp_path, name):
-    data, message = TEXTS[name]
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("a.cls", b"\xff\xfe", "is not UTF-8"),
+        ("a.json", b'{"x": NaN}', "is not JSON"),
+        ("b.json", b"[1]", "holds a list, expected an object"),
+    ],
+)
+def test_bad_texts_name_their_member(tmp_path, name, data, message):
     with pytest.raises(RowError, match=f"{name} {message}"):
         read_rows(shard(tmp_path / "0.tar", [(name, data)]))
 
