@@ -5,6 +5,8 @@ import socket
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
+HUB = "hf://"
+"""What an address on the Hugging Face hub begins with."""
 IPV4_WITHIN = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::/96")))
 """Networks whose addresses end in an IPv4 address: NAT64 (RFC 6052), IPv4-compatible (RFC 4291)."""
 LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
