@@ -24,7 +24,7 @@ lowest *args:
 families transformers:
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/transformers-{{transformers}} transformers=={{transformers}}
     OMP_NUM_THREADS=1 PYTHONPATH=build/transformers-{{transformers}} .venv/bin/python -m pytest -q -n 2 \
-        tests/pipeline/extraction/model/test_chat_template.py tests/pipeline/extraction/model/test_families.py tests/pipeline/extraction/model/test_first_layers.py tests/pipeline/extraction/checks/test_sharing.py \
+        tests/pipeline/extraction/model/test_image_places.py tests/pipeline/extraction/model/test_families.py tests/pipeline/extraction/model/test_first_layers.py tests/pipeline/extraction/checks/test_sharing.py \
         tests/pipeline/extraction/model/test_native_videos.py
 
 # Build the wheel, install it into a fresh environment without torch, and use it there
@@ -47,7 +47,7 @@ same-bits:
 # Read ten thousand mutated shards; draw ten times as many malformed rows, mangled files and queries as `test`
 fuzz:
     .venv/bin/python -m pytest -q -n 2 --hypothesis-profile=deep \
-        tests/stores/shard/test_fuzz.py tests/pipeline/evaluation/test_random_sql.py \
+        tests/stores/shard/test_fuzz.py tests/pipeline/evaluation/test_query.py \
         tests/datasets/benchmarks/test_malformed_rows.py tests/datasets/rows/test_mangled_files.py
 
 # Train the shipped model again, and measure it on fresh scenes (half an hour on two cores)

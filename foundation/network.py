@@ -5,6 +5,8 @@ import socket
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
+HUB = "hf://"
+"""What an address on the Hugging Face hub begins with."""
 IPV4_WITHIN = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::/96")))
 """Networks whose addresses end in an IPv4 address: NAT64 (RFC 6052), IPv4-compatible (RFC 4291)."""
 LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
@@ -14,10 +16,7 @@ LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
 def is_public(address: str) -> bool:
     """Return whether an IP address is of the internet: not private, loopback or link-local.
 
-    Raises
-    ------
-    ValueError
-        It is no IP address.
+    ValueError for a text that is no IP address.
 
     Examples
     --------

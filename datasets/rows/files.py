@@ -9,9 +9,8 @@ from typing import Any
 
 from savs.datasets.errors import SourceError
 from savs.datasets.rows.tar_shards import CLASS_NAMES, TAR, require_all
-from savs.foundation.network import hub_problem
+from savs.foundation.network import HUB, hub_problem
 
-HUB = "hf://"
 ALL_PARQUET, ALL_SHARDS = "**/*.parquet", "**/*.tar"
 NAME_CHARACTERS = 200
 """Characters of an invalid name that an error shows."""

@@ -16,7 +16,6 @@ from savs.pipeline.extraction.model_run import ModelRun, Outcome, RunExamples
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.sinks import StoreSink
 from savs.pipeline.inputs.source import find_video
-from savs.pipeline.inputs.stored_rows import planned_rows
 from savs.pipeline.running.launchers import Rank
 from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.selection_config import SelectionConfig
@@ -72,10 +71,22 @@ class Filling:
         OutputError
             Another process has added other images meanwhile.
         """
-        if is_known and self._has_all(place, wanted):
-            on_begun()
-            return Outcome()
         say = self.reporting.say
+        sink = NewMediaSink(
+            place,
+            {"train": [], "test": wanted.examples},
+            wanted.media_of,
+            self.run,
+            say=say,
+            rank=self.rank,
+            can_redo=wanted.can_redo,
+        )
+        sink.stored = partial(stored_identity, self.selection)
+        sink.on_begun = on_begun
+        sink.resumes = self.resumes
+        stored = sink.recorded
+        if is_known and stored and not sink.rows_left(stored) and sink.is_complete(stored):
+            return Outcome()
         reader = ModelRun(self.loading, self.run, self.reporting, rank=self.rank)
         if any(task.calibration is None for task in self.selection.tasks):
             say("the classifier is not calibrated: probability is only the share of the scores")
@@ -95,33 +106,9 @@ class Filling:
             decoding=decoding,
             todo={"test": tried},
         )
-        sink = NewMediaSink(
-            place,
-            examples.examples,
-            examples.media,
-            self.run,
-            say=say,
-            rank=self.rank,
-            can_redo=wanted.can_redo,
-        )
-        sink.stored = partial(stored_identity, self.selection)
-        sink.on_begun = on_begun
-        sink.resumes = self.resumes
         heads = ChosenHeads(self.selection, self._check, of_classifier=True)
         outcome = reader.read(examples, sink, heads)
         return replace(outcome, notes=(*outcome.notes, *notes))
-
-    def _has_all(self, place: Reservation, wanted: StoreExamples) -> bool:
-        """Seal a store that lacks nothing; False where something is to be done."""
-        rows = {"train": [], "test": planned_rows(wanted.examples)}
-        if place.found is None or place.missing(place.found.identity, rows, None):
-            return False
-        writer = place.begin(place.found.identity, rows, None)
-        if self.run.retry_skipped and writer.reopen_skipped(wanted.can_redo):
-            return False
-        self.reporting.say("0 examples to do: the model is not loaded")
-        writer.seal()
-        return True
 
     def _check(self, identity: Identity) -> Sequence[str]:
         return require_match(

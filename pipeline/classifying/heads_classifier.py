@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
-from savs.pipeline.selection.calibration import Calibration
+from savs.pipeline.selection.calibration import Calibration, class_probabilities
 from savs.pipeline.selection.readouts import ClassScores, Readout
 from savs.pipeline.selection.selection import select
 from savs.pipeline.selection.training_data import TrainingArrays
@@ -142,18 +142,11 @@ def probabilities(
     ParameterError
         A user's readout gives negative scores, or none at all.
     """
-    shares = _shares(scores, readout) if calibration is None else calibration.probabilities(scores)
-    shares = shares.astype(np.float64)
-    tied = np.flatnonzero(shares.argmax(axis=1) != scores.choice)
-    shares[tied, scores.choice[tied]] = shares[tied].max(axis=1) * (1 + LEAD)
-    return shares / shares.sum(axis=1, keepdims=True)
-
-
-def _shares(scores: ClassScores, readout: str) -> Array:
-    values = scores.scores.astype(np.float64)
-    total = values.sum(axis=1, keepdims=True)
-    if (values < 0).any() or not (total > 0).all():
+    table = class_probabilities(scores, calibration).astype(np.float64)
+    if np.isnan(table).any():
         raise ParameterError(
             f"readout {readout!r} gives scores that are no probabilities; use predict"
         )
-    return values / total
+    tied = np.flatnonzero(table.argmax(axis=1) != scores.choice)
+    table[tied, scores.choice[tied]] = table[tied].max(axis=1) * (1 + LEAD)
+    return table / table.sum(axis=1, keepdims=True)

@@ -21,9 +21,9 @@ from savs.datasets.media.images import MAX_IMAGE_PIXELS
 from savs.datasets.media.media import MediaRules
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import JSON_LINES, PARQUET, read_rows
-from savs.datasets.rows.files import HUB
 from savs.datasets.rows.media_names import IMAGES, is_address, is_video_name
 from savs.datasets.splits.shared_media import media_names
+from savs.foundation.network import HUB
 from savs.pipeline.classifying.model_match import decoding_of, decoding_rules
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.inputs.input_options import InputOptions

@@ -13,7 +13,7 @@ import polars as pl
 from savs.pipeline.classifying.classified_store import image_id
 from savs.pipeline.errors import OutputError
 from savs.pipeline.evaluation.evaluation import SelectedHeads
-from savs.pipeline.evaluation.predictions import VOTES, packed_predictions
+from savs.pipeline.evaluation.predictions import VOTES, in_schema, packed_predictions
 from savs.pipeline.running.output_files import media_cell, new_file
 from savs.pipeline.selection.selection import Selection
 from savs.stores import FeatureStore
@@ -53,13 +53,9 @@ def predictions_of(store: FeatureStore, selection: Selection, risk: float | None
     table = packed_predictions(store, predictor)
     if len(selection.tasks) > 1:
         table = table.with_columns(image_id(pl.col("id")))
+    columns = in_schema(table, CLASSIFIED_SCHEMA)
     has_subtasks = any(task.subtask is not None for task in selection.tasks)
-    there = table.collect_schema()
-    return table.select(
-        (pl.col(name) if name in there else pl.lit(None)).cast(kind).alias(name)
-        for name, kind in CLASSIFIED_SCHEMA.items()
-        if has_subtasks or name != "subtask"
-    )
+    return columns if has_subtasks else columns.drop("subtask")
 
 
 def require_table_name(path: Path) -> None:

@@ -10,6 +10,7 @@ import typer
 from savs import pipeline
 from savs.foundation.errors import ParameterError
 from savs.foundation.files import real_path
+from savs.foundation.network import HUB
 from savs.pipeline.cli.options.shared import option
 from savs.pipeline.cli.output import print_json, print_line, say
 from savs.pipeline.running.formatting import format_bytes
@@ -187,7 +188,7 @@ def name_classifiers(texts: Sequence[str]) -> dict[str, str | Path]:
         name, mark, folder = text.partition("=")
         if not mark or Path(text).exists():
             name, folder = Path(text).absolute().name, text
-        path = folder if folder.startswith("hf://") else Path(folder)
+        path = folder if folder.startswith(HUB) else Path(folder)
         if name in classifiers:
             raise ParameterError(
                 f"two classifiers are called {name!r}: {classifiers[name]} and {path}; pass"

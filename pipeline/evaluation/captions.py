@@ -17,7 +17,12 @@ from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import partial_notes
 from savs.pipeline.evaluation.cost import captions_cost
-from savs.pipeline.evaluation.predictions import as_wrong, predicted, shares, with_skipped
+from savs.pipeline.evaluation.predictions import (
+    as_wrong,
+    choice_probability,
+    predicted,
+    with_skipped,
+)
 from savs.pipeline.selection.heads.centroids import first_of_best, normalise
 from savs.pipeline.selection.readouts import ClassScores, Readout
 from savs.pipeline.selection.readouts.clip import CLIP
@@ -122,7 +127,9 @@ class Captions:
             learned = len(prompts) if np.isnan(train).any() else 0
             scale = float(self._store.manifest.identity.model.get(LOGIT_SCALE) or 1.0)
             scores = _scores(self._tests[task.subtask], train, task, scale)
-        matched = predicted(part, task.classes, scores).with_columns(probability=shares(scores))
+        matched = predicted(part, task.classes, scores).with_columns(
+            probability=choice_probability(scores)
+        )
         return Matched(matched, learned, texts)
 
     def _cosines(
@@ -181,6 +188,7 @@ def best_threshold(values: Array, is_yes: Array) -> float:
     order = np.argsort(values, kind="stable")
     ranked, truth = values[order].astype(np.float64), np.asarray(is_yes)[order]
     gaps = np.diff(ranked)
+    # between places i and i + 1: the noes up to i are right, and the yeses after it
     right = np.cumsum(~truth)[:-1] + truth.sum() - np.cumsum(truth)[:-1]
     right = np.where(gaps > 0, right, -1)  # no threshold lies between equal values
     yes = int(truth.sum())

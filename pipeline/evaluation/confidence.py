@@ -238,6 +238,7 @@ def accuracy_by_coverage(probabilities: Array, correct: Array) -> tuple[Answered
         wanted = int(np.ceil(round(share * len(probabilities), 9)))
         last = int(np.searchsorted(np.cumsum(sizes), wanted))
         before = int(sizes[:last].sum())
+        # those at the cut are equally likely, so any of them may be answered: their mean counts
         hits = right[:last].sum() + (wanted - before) * right[last] / sizes[last]
         answered.append(Answered(share, float(hits / wanted), float(-levels[last])))
     return tuple(answered)

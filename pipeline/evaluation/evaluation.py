@@ -200,7 +200,8 @@ class SelectedHeads:
         for block in store.blocks("test", heads, rows=BLOCK // max(most_classes, width)):
             parts = [as_wrong(block.skipped, self.classes), *self._classified(block)]
             predicted_rows += sum(part.height for part in parts[1:])
-            # indices begin anew where examples were appended: packing mends what comes of it
+            # Skipped rows have no place in the block, so an index orders both. Indices begin anew
+            # where examples were appended: `packed_predictions` puts the whole table into order.
             by = "row" if block.skipped.is_empty() and len(parts) > 1 else "index"
             yield pl.concat(parts, how="diagonal_relaxed").sort(by)
         if self._without_task and not predicted_rows:

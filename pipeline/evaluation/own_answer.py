@@ -14,9 +14,9 @@ from savs.pipeline.evaluation.assessment import partial_notes
 from savs.pipeline.evaluation.cost import answers_cost
 from savs.pipeline.evaluation.predictions import (
     as_wrong,
+    choice_probability,
     named,
     predicted,
-    shares,
     with_skipped,
 )
 from savs.pipeline.names import GENERATED, ICL, OWN_ANSWERS, ZERO_SHOT, ZERO_SHOT_MEAN
@@ -104,7 +104,7 @@ def _label_answers(store: FeatureStore, readout: str) -> OwnAnswerTables:
         sums, means = _scores(values), _scores(values / counts)
         scores = means if readout == ZERO_SHOT_MEAN else sums
         rows = predicted(part, classes[subtask], scores)
-        parts.append(rows.with_columns(probability=shares(scores)))
+        parts.append(rows.with_columns(probability=choice_probability(scores)))
         if readout == ZERO_SHOT:
             by_mean.append(named(part, classes[subtask], means.choice))
     return OwnAnswerTables(parts, classes, _mean_note(by_mean) if by_mean else ())

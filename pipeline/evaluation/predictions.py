@@ -15,7 +15,12 @@ from savs.datasets.example import of_subtask
 from savs.foundation.arrays import Array
 from savs.foundation.frames import scan_parquet
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.selection.calibration import least_examples, require_risk
+from savs.pipeline.selection.calibration import (
+    Calibration,
+    class_probabilities,
+    least_examples,
+    require_risk,
+)
 from savs.pipeline.selection.readouts import ClassScores
 from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.stores import FeatureStore
@@ -193,12 +198,12 @@ def best_classes(scores: Array, count: int) -> Array:
     return np.take_along_axis(columns, order, axis=1)
 
 
-def in_schema(frame: pl.LazyFrame) -> pl.LazyFrame:
-    """Return a table with the columns of `PREDICTION_SCHEMA` alone, null where it has none."""
+def in_schema(frame: pl.LazyFrame, schema: Mapping[str, Any] = PREDICTION_SCHEMA) -> pl.LazyFrame:
+    """Return a table with the columns of a schema alone, null where it has none."""
     there = frame.collect_schema()
     return frame.select(
         (pl.col(name) if name in there else pl.lit(None)).cast(dtype).alias(name)
-        for name, dtype in PREDICTION_SCHEMA.items()
+        for name, dtype in schema.items()
     )
 
 
@@ -207,15 +212,12 @@ def with_probability(
 ) -> pl.DataFrame:
     """Return predicted examples with `probability` and, for a risk, `prediction_set` and `unsure`.
 
-    Without a calibration the probability is the prediction's share of the scores, see `shares`.
+    Without a calibration the probability is the prediction's share of the scores.
     """
-    if task.calibration is None:
-        return examples.with_columns(probability=shares(class_scores))
-    table = task.calibration.probabilities(class_scores)
-    chosen = table[np.arange(len(table)), class_scores.choice]
-    examples = examples.with_columns(probability=pl.Series(chosen, dtype=pl.Float32))
-    if risk is None:
+    examples = examples.with_columns(probability=choice_probability(class_scores, task.calibration))
+    if risk is None or task.calibration is None:
         return examples
+    table = class_probabilities(class_scores, task.calibration)
     inside = task.calibration.sets(table, risk)
     return examples.with_columns(
         prediction_set=_named(task.classes, inside), unsure=pl.Series(inside.sum(axis=1) != 1)
@@ -249,22 +251,13 @@ def _named(classes: Sequence[str], inside: Array) -> pl.Series:
     return joined["name"].fill_null(pl.Series([[]], dtype=pl.List(pl.String)))
 
 
-def shares(class_scores: ClassScores) -> pl.Series:
-    """Return each choice's share of the scores of all classes.
-
-    Null where a score is negative or all are 0, as a user's readout may have it.
-
-    Examples
-    --------
-    >>> votes = np.float32([[15, 5], [0, 20], [-1, 2]])
-    >>> shares(ClassScores(votes, np.array([0, 1, 1]), votes)).to_list()
-    [0.75, 1.0, None]
-    """
-    total = class_scores.scores.sum(axis=1)
-    chosen = class_scores.scores[np.arange(len(total)), class_scores.choice]
-    is_share = (class_scores.scores >= 0).all(axis=1) & (total > 0)
-    values = np.where(is_share, chosen / np.where(total > 0, total, 1), np.nan)
-    return pl.Series(values.astype(np.float32)).fill_nan(None)
+def choice_probability(
+    class_scores: ClassScores, calibration: Calibration | None = None
+) -> pl.Series:
+    """Return the probability of each choice, see `class_probabilities`; null where that is NaN."""
+    table = class_probabilities(class_scores, calibration)
+    chosen = table[np.arange(len(table)), class_scores.choice]
+    return pl.Series(chosen.astype(np.float32)).fill_nan(None)
 
 
 def risk_notes(selection: Selection, risk: float | None) -> list[str]:

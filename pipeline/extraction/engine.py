@@ -103,11 +103,11 @@ class Engine:
 
     def recall(self, prompts: Iterable[StoredPrompt]) -> None:
         """Take prompts that have features in earlier shards from there, and run none of them."""
-        for found in prompts:
-            prompt = self.model.encoder.text_read(found.prompt, found.digests)
-            key = self.planner.key(found.digests, prompt, found.spec.split, found.subtask)
+        for stored in prompts:
+            prompt = self.model.encoder.text_read(stored.prompt, stored.digests)
+            key = self.planner.key(stored.digests, prompt, stored.spec.split, stored.subtask)
             request = self.planner.known.setdefault(key, len(self.planner.known))
-            self._done[request] = StoredRow(found.spec, found.row)
+            self._done[request] = StoredRow(stored.spec, stored.row)
 
     def run(self, shards: Iterable[ShardRows]) -> None:
         """Make and write shards. Whatever ends the run, those that are whole by then are written.
@@ -167,18 +167,21 @@ class Engine:
                 if not assembly.wait_for(request, place):
                     rows += 1
                     continue
-                found = self._done.get(request)
+                # A request runs once, whichever shards have its rows. Either it is on its way and
+                # gets one more owner; or it ended, refused or with features; or it is new. One that
+                # is read back from the disk has owners like one that runs.
+                ended = self._done.get(request)
                 if request in self._owners:
                     if assembly not in self._owners[request]:
                         self._owners[request].append(assembly)
-                elif isinstance(found, str):
-                    rows += assembly.refuse(request, found)
-                elif isinstance(found, Assembly):
-                    rows += assembly.fill({request: 0}, *found.of(request))
+                elif isinstance(ended, str):
+                    rows += assembly.refuse(request, ended)
+                elif isinstance(ended, Assembly):
+                    rows += assembly.fill({request: 0}, *ended.of(request))
                 else:
                     self._owners[request] = [assembly]
-                    if found is not None:
-                        recalled.setdefault(found.spec, {})[request] = found.row
+                    if ended is not None:
+                        recalled.setdefault(ended.spec, {})[request] = ended.row
             for spec, places in recalled.items():
                 task = self._disk.submit(self.files.read, spec, list(places.values()))
                 self._recalls.append((list(places), task))
@@ -198,6 +201,8 @@ class Engine:
                 if isinstance(piece, Refused):
                     self._refuse(piece.request, piece.reason)
                 else:
+                    # The new pass is left on the device: while it runs, this thread takes the
+                    # values of the one before, and gives shards that are whole to the disk.
                     self._started.append((piece, done.thumbnails))
                     self._harvest(leave=1)
 
@@ -216,10 +221,10 @@ class Engine:
         """Take features that were read from earlier shards, until only some are left."""
         while len(self._recalls) > leave or (self._recalls and self._recalls[0][1].done()):
             requests, task = self._recalls.popleft()
-            found = task.result()
-            thumbnails = zip(requests, found.thumbnails, strict=True)
+            stored = task.result()
+            thumbnails = zip(requests, stored.thumbnails, strict=True)
             columns = {r: column for column, r in enumerate(requests)}
-            self._fill(columns, found.read, {r: small for r, small in thumbnails if small})
+            self._fill(columns, stored.read, {r: small for r, small in thumbnails if small})
 
     def _fill(
         self, columns: Mapping[int, int], read: Read, thumbnails: Mapping[int, bytes]

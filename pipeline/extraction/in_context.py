@@ -113,6 +113,9 @@ class Demonstrations:
 
     def _begin(self, model: LoadedModel, arguments: Mapping[str, Any]) -> Begun:
         """Run questions behind the demonstrations."""
+        # A question by itself begins with `head` tokens (a system text) that it lacks in the
+        # conversation. They are cut off, with the padding that all rows have alike, and what is
+        # left stands as many positions later as the demonstrations are longer than that head.
         shape = arguments[IDS].shape
         start = int(shape[1] - arguments[MASK][0].sum()) + self.head
         given = {
@@ -124,11 +127,11 @@ class Demonstrations:
         given[MASK] = torch.cat([seen, torch.ones_like(given[IDS])], dim=1)
         after = None
         if self.begun.next_positions is not None:
-            found = positions_and_next(model.model, arguments)
-            assert found is not None  # as of the demonstrations
+            alone = positions_and_next(model.model, arguments)
+            assert alone is not None  # as of the demonstrations
             moved = self.begun.next_positions[:, :1].to(device) - self.head
-            given["position_ids"] = found[0][:, :, start:] + moved[:, :, None]
-            after = found[1] + moved
+            given["position_ids"] = alone[0][:, :, start:] + moved[:, :, None]
+            after = alone[1] + moved
         cache = widened(self.begun.cache, [0] * shape[0], device)
         logits = model.model(**given, **behind(cache), logits_to_keep=1).logits
         return Begun(given, cache, after, logits[:, -1])
@@ -225,6 +228,8 @@ def _read(
             f"the processor of {model.name} takes no conversation of the demonstrations{where} and"
             f" a question ({error}); leave out --icl-shots"
         ) from error
+    # Sharing is right only if the conversation's tokens are those of the demonstrations, then those
+    # that the question has by itself after its head: a template may also write turns differently.
     ids = [inputs["input_ids"][0].tolist() for inputs in (before, whole, alone)]
     rest = ids[1][len(ids[0]) :]
     if ids[1] != ids[0] + rest or not rest or ids[2][-len(rest) :] != rest:

@@ -98,6 +98,7 @@ class SharedForward:
                 r for r in rows if shared[layout.keys[r]] == 1 and not self._holds(layout.keys[r])
             ]
             several = [row for row in rows if row not in once]
+            # a prefix that only one prompt has saves nothing, and would cost a pass of its own
             if several and self._saves(layout, several):
                 found.append(several)
                 alone += once
@@ -149,6 +150,9 @@ class SharedForward:
 
     def _behind_prefixes(self, batch: Prepared, layout: Layout, asked: Asked) -> Launched:
         """Run prefixes of one length, unless they were kept, and all prompts behind them."""
+        # All prefixes of a pass are of one length, so the cache has no padding. Prompts, which come
+        # padded on the left, are moved to begin in column 0; what follows their prefix is then
+        # padded on the right, and `ends` says where each one's last token is.
         size = layout.sizes[0]
         columns = torch.arange(int(layout.lengths.max()))
         index = (layout.starts[:, None] + columns).clamp(max=batch.inputs["input_ids"].shape[1] - 1)
@@ -172,6 +176,8 @@ class SharedForward:
         suffix["attention_mask"] = torch.ones_like(index)
         arguments = self.model.placed(suffix)
         arguments |= behind(self._widened(prefix, order))
+        # The pass writes its suffixes into the cache that it gets, so it gets a copy, and another
+        # one, of the last prompt's prefix alone, stays for the next batch.
         launched = self.model.run(arguments, ends=layout.lengths - size - 1, outputs=outputs)
         self._last = Prefix(layout.keys[-1:], self._widened(prefix, order[-1:]))
         return launched
@@ -191,7 +197,7 @@ class SharedForward:
         size = layout.sizes[0]
         lengths = (layout.lengths - size).tolist()
         texts, pairs = asked.texts, asked.pairs()
-        found = torch.full((len(order), len(texts)), torch.nan, device=self.model.device)
+        sums = torch.full((len(order), len(texts)), torch.nan, device=self.model.device)
         longest = max(lengths) + max((len(texts[label]) for _, label in pairs), default=0)
         most = max(1, asked.answers.cells // (size + longest))
 
@@ -215,8 +221,8 @@ class SharedForward:
         with torch.inference_mode():
             for part, values in in_pieces(pairs, most, run):
                 rows, labels = map(torch.tensor, zip(*part, strict=True))
-                found[rows, labels] = values.nan_to_num(nan=-torch.inf)
-        return found
+                sums[rows, labels] = values.nan_to_num(nan=-torch.inf)
+        return sums
 
     def _run_prefixes(
         self, batch: Prepared, layout: Layout, texts: dict[str, torch.Tensor], *, to_the_end: bool

@@ -82,6 +82,26 @@ class Calibration(CalibrationConfig):
         return typicality_of(features, centroids, fitted, scores)
 
 
+def class_probabilities(scores: ClassScores, calibration: Calibration | None) -> Array:
+    """Return `(n, classes)` float32 probabilities; without a calibration, shares of the scores.
+
+    The shares of an example are NaN where a score is negative or all are 0, as a user's readout may
+    have it.
+
+    Examples
+    --------
+    >>> votes = np.float32([[15, 5], [0, 20], [-1, 2]])
+    >>> class_probabilities(ClassScores(votes, np.array([0, 1, 1]), votes), None).tolist()
+    [[0.75, 0.25], [0.0, 1.0], [nan, nan]]
+    """
+    if calibration is not None:
+        return calibration.probabilities(scores)
+    values = scores.scores
+    total = values.sum(axis=1, keepdims=True)
+    are_shares = (values >= 0).all(axis=1, keepdims=True) & (total > 0)
+    return np.where(are_shares, values / np.where(total > 0, total, 1), np.nan)
+
+
 def has_centroids(rule: Readout) -> bool:
     """Return whether a readout's fit has the class means."""
     return rule.arrays.get(CENTROIDS) == AXES

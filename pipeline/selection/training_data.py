@@ -15,6 +15,7 @@ from savs.datasets.example import of_subtask
 from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.names import IMPORTED
 from savs.pipeline.selection.heads.centroids import normalise
 from savs.stores import FeatureStore, Head, HeadNotFoundError, LayerGrid
 from savs.stores.format.layout import (
@@ -407,6 +408,7 @@ def count_texts(
 def _rows(store: FeatureStore, kinds: Sequence[str], subtask: str | None) -> pl.DataFrame:
     """Return the texts of a subtask, of the first kind that the store has, with their `row`."""
     where, splits = of_subtask(subtask), store.manifest.plan.splits
+    is_imported = store.manifest.identity.model.get("class") == IMPORTED
     rows = store.examples(CLASSES) if CLASSES in splits else None
     if rows is not None:
         rows = rows.with_row_index("row")
@@ -415,6 +417,8 @@ def _rows(store: FeatureStore, kinds: Sequence[str], subtask: str | None) -> pl.
         remedy = (
             "its prompts are captions, which `savs evaluate --readout clip` compares with"
             if CAPTIONS in splits
+            else f"import rows of the split {CLASSES!r}"
+            if is_imported
             else "extract with --classes labels"
         )
         raise SelectionError(
@@ -423,10 +427,11 @@ def _rows(store: FeatureStore, kinds: Sequence[str], subtask: str | None) -> pl.
     found = rows["category"].unique().to_list()
     kind = next((kind for kind in kinds if kind in found), None)
     if kind is None:
+        other = "" if is_imported else ", or extract with a dual encoder"
         raise SelectionError(
             f"{store.path} has no texts of the classes{where} of the kind that this readout needs"
             f" ({' or '.join(kinds)}), only {', '.join(sorted(map(str, found)))}; use another"
-            " readout, or extract with a dual encoder"
+            f" readout{other}"
         )
     return rows.filter(category=kind)
 

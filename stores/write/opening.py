@@ -321,7 +321,7 @@ def claim_begun(path: Path, claims: Claims) -> None:
             raise StoreLockedError(
                 f"{path} is being written by {holder}; wait for it, or pass another folder"
             )
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(signs.LOOK_EVERY_S)
 
 
 def remove_begun(path: Path, manifest: Manifest, claims: Claims) -> None:
@@ -381,7 +381,6 @@ def _remove(out: Path, written: Noted, *, keep_folder: bool) -> None:
             out.rmdir()
 
 
-LOOK_EVERY_S = 1.0
 _UNFINISHED = re.compile(rf"(.+-\d+\.h5|{re.escape(MANIFEST)})\..*{re.escape(PARTIAL)}")
 """Name of an unfinished file, with the name that it was to get."""
 
@@ -434,7 +433,7 @@ def require_no_writer(folder: Path) -> None:
                 )
         if not now or time.monotonic() > deadline_s:
             return
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(signs.LOOK_EVERY_S)
 
 
 def _alive(storage: ClaimFiles) -> dict[Process, Any]:

@@ -77,6 +77,10 @@ class Table:
         """Return the rows by column."""
         return [dict(zip(self.header, row, strict=True)) for row in self.rows]
 
+    def cells(self, *columns: str) -> list[tuple[str, ...]]:
+        """Return some columns, row by row."""
+        return [tuple(row[name] for name in columns) for row in self.records()]
+
 
 class Page(HTMLParser):
     """A page; `tables` are in order."""

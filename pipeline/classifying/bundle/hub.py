@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from savs.foundation.network import hub_problem
+from savs.foundation.network import HUB, hub_problem
 from savs.pipeline.classifying.bundle.bundle import BUNDLE, bundle_files
 from savs.pipeline.errors import HubError, MissingExtraError
 from savs.pipeline.running.result_files import CLASSIFIER, CONFIG, LARGEST_JSON
 
-HUB = "hf://"
 LARGEST_CLASSIFIER = 2**32
 """Bytes of a classifier's arrays that are fetched: 100 times what 20 heads need for knn."""
 REFUSALS = {

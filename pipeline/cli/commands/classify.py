@@ -21,6 +21,7 @@ from savs.pipeline.extraction.model.model_options import AUTO, PlacingKeywords
 from savs.pipeline.extraction.run_options import BatchKeywords
 from savs.pipeline.inputs.input_options import NewImageKeywords
 from savs.pipeline.running.formatting import percent
+from savs.pipeline.running.launchers import find_rank
 from savs.pipeline.running.progress import Reporting
 
 if TYPE_CHECKING:
@@ -122,7 +123,9 @@ def classify_command(
         _print_predictions(done)
     else:
         _print_counts(done)
-    if done.out is not None:
+    # of several processes, each that read images says what it wrote
+    is_shared = gpus != NONE or find_rank().ranks > 1
+    if done.out is not None and (done.rows or not is_shared):
         say(f"wrote {done.out} ({done.predictions.height:,} rows, {done.rows:,} of them now)")
     lines = [f"{identifier}: {reason}" for identifier, reason in done.skipped]
     tell_skipped(lines, "column `reason` of --out has them all", max_skip)

@@ -192,6 +192,8 @@ def _other_media(here: pl.DataFrame, there: pl.DataFrame) -> list[str]:
 
 def joined_clusters(parts: Sequence[pl.Series]) -> pl.Series:
     """Return clusters in which units are together that are in any; skips make them differ."""
+    # An example that one store skipped has no digest there, which cuts the ties that its image
+    # makes. The other stores still have them: units are dependent if any table says so.
     first = parts[0]
     if all(first.equals(other) for other in parts):
         return first

@@ -158,7 +158,9 @@ def _pass(
     ]
     numbers = _task_numbers(plan)
     row_of = {name: row for row, name in enumerate(plan.test["id"])}
-    for block in plan.store.blocks("test", reuse=True):  # shards may hold the rows in any order
+    # Shards hold rows in another order than the plan where examples that share an image lie
+    # together, and those of an append come last; so scores are kept with the rows they belong to.
+    for block in plan.store.blocks("test", reuse=True):
         block_rows = np.array([row_of[name] for name in block.examples["id"]], np.int64)
         block_tasks = numbers[block_rows]
         for number in np.unique(block_tasks):

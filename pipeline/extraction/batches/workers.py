@@ -393,6 +393,9 @@ class _Crew:
                 "worker processes end by themselves, killed for memory or by their libraries;"
                 " give fewer --workers, or --workers 0 to see why"
             )
+        # A worker notes a job before it begins, so a dead one's note is the job that it died on, or
+        # one that it had finished. All others are innocent, and go to the next workers as they are.
+        # The number of a single request's second try is below IDLE, where no first try's is.
         held = {job for pid, job in self.notes.tolist() if pid in ended}
         for number, job in self.out.items():
             if number not in held:

@@ -117,6 +117,9 @@ def compare(
 
     All are `(examples, heads, head_dim)`; `doubled` says how far rounding alone moves them.
     """
+    # Bits cannot be asked for: kernels of other shapes add up in another order. So a head may move
+    # as far as the type explains, or `CHAOS` times as far as beside its own copy, where nothing but
+    # the shape changes. Wrong padding or positions move most heads, not a few: hence shares.
     apart = distances(alone, other).max(axis=0)
     rounding = distances(alone, doubled).max(axis=0)
     moved = float((apart > np.maximum(TOLERANCES[dtype], CHAOS * rounding)).mean())
@@ -143,10 +146,10 @@ def votes_lost(alone: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> floa
 
     Both are `(examples, heads, head_dim)`.
     """
-    own = np.linalg.norm(other - alone, axis=2)
-    lost = np.zeros(own.shape, bool)
-    for shift in range(1, len(alone)):
-        lost |= np.linalg.norm(other - np.roll(alone, shift, axis=0), axis=2) < own
+    to_itself = np.linalg.norm(other - alone, axis=2)
+    lost = np.zeros(to_itself.shape, bool)
+    for shift in range(1, len(alone)):  # each example against every other one
+        lost |= np.linalg.norm(other - np.roll(alone, shift, axis=0), axis=2) < to_itself
     return float(lost.mean())
 
 
@@ -298,7 +301,7 @@ def find_answer_way(
     tried = answers if answers.tokens else _any_label(answers)
     plain = replace(tried, whole=True, ends=())
     try:
-        found = singles()
+        tried_alone = singles()
     except Exception as error:  # of the examples themselves: the run skips them, and says so
         return False, f"no prompt could be tried: {type(error).__name__}: {error}"
     if not prompts:
@@ -318,8 +321,8 @@ def find_answer_way(
         reads = [model.read(model.inputs(part), asked.tried(len(part))) for part in parts]
     except Exception as error:  # whatever it is, whole passes have not failed by it
         return True, f"{type(error).__name__}: {error}"
-    alone = np.stack([single.heads for single in found])
-    doubled = np.stack([single.doubled for single in found])
+    alone = np.stack([single.heads for single in tried_alone])
+    doubled = np.stack([single.doubled for single in tried_alone])
     heads = np.concatenate([stacked(model, read).swapaxes(0, 1) for read in reads])
     equal, what = compare(alone, doubled, heads, model.dtype)
     if not equal:

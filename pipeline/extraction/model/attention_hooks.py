@@ -148,6 +148,9 @@ def collect_heads(
     at: dict[torch.device, torch.Tensor] = {}
     """The ends on each device, moved there once."""
 
+    # The input of a layer's output projection is what its heads give out, side by side, before they
+    # are mixed. A hook before that module reads it whatever attention implementation made it, and
+    # the exception of the last one spares the rest of the model: final norm and logits.
     def hook(point: HookPoint, last: bool) -> Any:
         def keep(_module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
             # a copy: a view would keep the whole sequence of every layer

@@ -99,9 +99,11 @@ def likelihoods(model: Any, begun: Begun, asked: Asked) -> torch.Tensor:
 
     One that is NaN itself is -inf.
     """
+    # log p(t1 ... tn | prompt) = log p(t1 | prompt) + the sum of log p(ti | prompt, t1 ... ti-1).
+    # The prompt's own pass has the first term for every label at once; only t1 ... tn-1 need run.
     first = begun.logits.float()
     first = first - first.logsumexp(dim=1, keepdim=True)
-    found = torch.full((len(first), len(asked.texts)), torch.nan, device=first.device)
+    sums = torch.full((len(first), len(asked.texts)), torch.nan, device=first.device)
     pairs = asked.pairs()
     texts = asked.texts
     width = begun.mask.shape[1] + max((len(texts[label]) for _, label in pairs), default=0)
@@ -115,40 +117,42 @@ def likelihoods(model: Any, begun: Begun, asked: Asked) -> torch.Tensor:
         pieces = in_pieces(pairs, max(1, asked.answers.cells // width), rest)
     for part, values in pieces:
         rows, labels = (
-            torch.tensor(numbers).to(found.device) for numbers in zip(*part, strict=True)
+            torch.tensor(numbers).to(sums.device) for numbers in zip(*part, strict=True)
         )
-        begins = torch.tensor([texts[label][0] for _, label in part]).to(found.device)
-        found[rows, labels] = (first[rows, begins] + values).nan_to_num(nan=-torch.inf)
-    return found
+        begins = torch.tensor([texts[label][0] for _, label in part]).to(sums.device)
+        sums[rows, labels] = (first[rows, begins] + values).nan_to_num(nan=-torch.inf)
+    return sums
 
 
 def in_pieces(
     pairs: Sequence[Pair], most: int, run: Callable[[Sequence[Pair]], torch.Tensor]
 ) -> list[tuple[Sequence[Pair], torch.Tensor]]:
     """Run pairs, so many at once at most; fewer where the memory does not hold them."""
-    found = []
+    pieces = []
     place = 0
     while place < len(pairs):
         part = pairs[place : place + most]
         try:
-            found.append((part, run(part)))
+            pieces.append((part, run(part)))
         except RuntimeError as error:
             if len(part) == 1 or not is_out_of_memory(error):
                 raise
             most = len(part) // 2
         else:
             place += len(part)
-    return found
+    return pieces
 
 
 def _behind_cache(
     model: Any, begun: Begun, part: Sequence[Pair], texts: Sequence[tuple[int, ...]]
 ) -> torch.Tensor:
     """Return `(pairs,)` log-likelihoods of all tokens but the first, behind the prompts' cache."""
-    own = [texts[label] for _, label in part]
-    ids, targets = padded([text[:-1] for text in own]), padded([text[1:] for text in own])
+    labels = [texts[label] for _, label in part]
+    # Logits at token i are of token i + 1. Labels are padded on the right, where causal attention
+    # lets no token before the padding see it, and `summed` leaves the padding's logits out.
+    ids, targets = padded([text[:-1] for text in labels]), padded([text[1:] for text in labels])
     logits = _go_on(model, begun, [row for row, _ in part], ids)
-    counts = torch.tensor([len(text) - 1 for text in own])
+    counts = torch.tensor([len(text) - 1 for text in labels])
     return summed(logits, targets.to(logits.device), counts.to(logits.device))
 
 
@@ -252,18 +256,18 @@ def _generated(model: Any, begun: Begun, ends: Sequence[int]) -> list[list[int]]
     rows = list(range(len(begun.logits)))
     cache = begun.cache
     logits = begun.logits
-    found = torch.empty((len(rows), 0), dtype=torch.long, device=logits.device)
+    tokens = torch.empty((len(rows), 0), dtype=torch.long, device=logits.device)
     stop = torch.tensor(list(ends), device=logits.device)
     for step in range(MOST_GENERATED):
-        found = torch.cat([found, logits.float().argmax(dim=1, keepdim=True)], dim=1)
-        if step == MOST_GENERATED - 1 or torch.isin(found, stop).any(dim=1).all():
+        tokens = torch.cat([tokens, logits.float().argmax(dim=1, keepdim=True)], dim=1)
+        if step == MOST_GENERATED - 1 or torch.isin(tokens, stop).any(dim=1).all():
             break
         if cache is None:
-            given = extended(model, begun.arguments, found)
+            given = extended(model, begun.arguments, tokens)
             logits = model(**given, use_cache=False, logits_to_keep=1).logits[:, -1]
         else:
-            logits = _go_on(model, begun, rows, found[:, -1:], cache, step)[:, -1]
-    return [_until(tokens, ends) for tokens in found.tolist()]
+            logits = _go_on(model, begun, rows, tokens[:, -1:], cache, step)[:, -1]
+    return [_until(row, ends) for row in tokens.tolist()]
 
 
 def _until(tokens: list[int], ends: Sequence[int]) -> list[int]:

@@ -1,11 +1,12 @@
 """A `SavsClassifier` of the animals, and what it was fitted on."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from savs.pipeline import SavsClassifier
+from savs.pipeline import SavsClassifier, load_selection, save_selection
 
 QUESTION = "What animal is this? Choose from cat, dog, bird, fish."
 
@@ -28,3 +29,15 @@ def fitted(shots, cache) -> SavsClassifier:
     return SavsClassifier("demo", heads=8, question=QUESTION, dtype="float32", cache=cache).fit(
         images, labels
     )
+
+
+@pytest.fixture
+def changed():
+    """Return a function that saves a classifier whose source has other fields."""
+
+    def save(folder: Path, classifier: Path, **fields) -> Path:
+        selection = load_selection(classifier)
+        source = replace(selection.source, **fields)
+        return save_selection(replace(selection, source=source), folder)
+
+    return save

@@ -84,6 +84,13 @@ def stop_at(monkeypatch, owner, name: str, call: int) -> None:
     monkeypatch.setattr(owner, name, stop)
 
 
+def classify_until(monkeypatch, shard: int, classifier, images, out: Path) -> None:
+    """Interrupt a command when it writes one of its shards."""
+    stop_at(monkeypatch, FeatureWriter, "write", shard)
+    with pytest.raises(KeyboardInterrupt):
+        classify(classifier, images, out=out)
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize(
     ("owner", "method", "call", "left"),
@@ -111,9 +118,7 @@ def test_a_stopped_run_goes_on(
 
 def test_a_stopped_run_goes_on_among_more_images(animals, photos, tmp_path, monkeypatch) -> None:
     out = tmp_path / "out.csv"
-    stop_at(monkeypatch, FeatureWriter, "write", 2)
-    with pytest.raises(KeyboardInterrupt):
-        classify(animals, photos, out=out)
+    classify_until(monkeypatch, 2, animals, photos, out)
     shutil.copy(photos / "a.jpg", photos / "0.jpg")  # before the others
     assert classify(animals, photos, out=out).rows == 2
     assert names_in(out) == ["a", "b", "c", "0"]
@@ -123,9 +128,7 @@ def test_a_stopped_run_needs_the_images_that_it_did_not_come_to(
     animals, photos, tmp_path, monkeypatch
 ) -> None:
     out = tmp_path / "out.csv"
-    stop_at(monkeypatch, FeatureWriter, "write", 2)
-    with pytest.raises(KeyboardInterrupt):
-        classify(animals, photos, out=out)
+    classify_until(monkeypatch, 2, animals, photos, out)
     with pytest.raises(OutputError, match=r"stopped before it came to 1 images .*c\.jpg' first"):
         classify(animals, photos / "a.jpg", out=out)
     assert classify(animals, photos / "a.jpg", out=out, force=True).rows == 1
@@ -237,10 +240,8 @@ def test_other_images_of_the_same_names_get_no_predictions_of_the_old_ones(
     animals, made, photos, tmp_path, monkeypatch, is_stopped
 ) -> None:
     out = tmp_path / "out.csv"
-    stop_at(monkeypatch, FeatureWriter, "write", 2 if is_stopped else 99)
     if is_stopped:
-        with pytest.raises(KeyboardInterrupt):
-            classify(animals, photos, out=out)
+        classify_until(monkeypatch, 2, animals, photos, out)
     else:
         classify(animals, photos, out=out)
     out.unlink(missing_ok=True)

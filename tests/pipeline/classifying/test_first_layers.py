@@ -1,7 +1,5 @@
 """Classify loads no layer behind the deepest chosen head, and knows the ones it loads."""
 
-from dataclasses import replace
-
 import pytest
 from polars.testing import assert_frame_equal
 
@@ -22,13 +20,6 @@ def shallow(made, tmp_path_factory):
     selection = select(made.store, heads=6, max_layer=1)
     assert max(layer for layer, _ in selection.heads) == 1
     return save_selection(selection, tmp_path_factory.mktemp("shallow"))
-
-
-def with_facts(folder, classifier, facts):
-    """Save a classifier with other facts of its model."""
-    selection = load_selection(classifier)
-    source = replace(selection.source, model=facts)
-    return save_selection(replace(selection, source=source), folder)
 
 
 @pytest.fixture
@@ -60,13 +51,13 @@ def test_predictions_are_those_of_the_whole_model(made, shallow, held, monkeypat
     assert len(few) < len(all_of_them)
 
 
-def test_other_weights_in_a_loaded_layer_are_refused(made, shallow, tmp_path) -> None:
+def test_other_weights_in_a_loaded_layer_are_refused(made, shallow, tmp_path, changed) -> None:
     facts = dict(load_selection(shallow).source.model)
     for layer, is_seen in ((0, True), (2, True), (3, False)):  # the first is of no layer
         parts = list(facts["layer_weights"])
         parts[layer] = "0" * 16
         other = {**facts, "layer_weights": parts, "weights": digest(parts)}
-        saved = with_facts(tmp_path / str(layer), shallow, other)
+        saved = changed(tmp_path / str(layer), shallow, model=other)
         if is_seen:
             with pytest.raises(SelectionError, match=r"model\.layer_weights: '2 layers \("):
                 classify(saved, made.table)
@@ -75,11 +66,11 @@ def test_other_weights_in_a_loaded_layer_are_refused(made, shallow, tmp_path) ->
 
 
 def test_a_classifier_that_does_not_know_its_layers_gets_the_whole_model(
-    made, shallow, held, tmp_path
+    made, shallow, held, tmp_path, changed
 ) -> None:
     facts = dict(load_selection(shallow).source.model)
     del facts["layer_weights"]
-    saved = with_facts(tmp_path / "a", shallow, {**facts, "weights": "0" * 64})
+    saved = changed(tmp_path / "a", shallow, model={**facts, "weights": "0" * 64})
     with pytest.raises(SelectionError, match=r"model\.weights: '0000"):
         classify(saved, made.table)
     assert held[0].grid[-1].layer == 5

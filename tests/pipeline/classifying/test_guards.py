@@ -38,14 +38,7 @@ def test_a_classifier_of_several_questions_needs_one(made, tmp_path) -> None:
     assert classify(saved, made.images[0], question="Which is it?").rows == len(tasks)
 
 
-def changed(folder: Path, classifier: Path, **fields) -> Path:
-    """Save a classifier with another source."""
-    selection = load_selection(classifier)
-    source = replace(selection.source, **fields)
-    return save_selection(replace(selection, source=source), folder)
-
-
-def test_another_model_is_refused_by_what_differs(animals, made, tmp_path) -> None:
+def test_another_model_is_refused_by_what_differs(animals, made, tmp_path, changed) -> None:
     facts = dict(load_selection(animals).source.model)
     other = changed(tmp_path / "a", animals, model=facts | {"weights": "0" * 64})
     with pytest.raises(SelectionError, match=r"another model, .*\n  model\.weights: '0000"):
@@ -58,7 +51,7 @@ def test_another_model_is_refused_by_what_differs(animals, made, tmp_path) -> No
 
 
 def test_processor_and_template_are_compared_before_the_weights_are_loaded(
-    animals, made, tmp_path, monkeypatch
+    animals, made, tmp_path, changed, monkeypatch
 ) -> None:
     def load(*given):
         raise AssertionError
@@ -73,7 +66,7 @@ def test_processor_and_template_are_compared_before_the_weights_are_loaded(
         classify(worded, made.images[0])
 
 
-def test_another_dtype_and_an_allowed_template_are_noted(animals, made, tmp_path) -> None:
+def test_another_dtype_and_an_allowed_template_are_noted(animals, made, tmp_path, changed) -> None:
     worded = changed(tmp_path / "b", animals, prompt="0" * 64)
     done = classify(worded, made.images[0], dtype="bfloat16", allow_other_prompt=True)
     assert any(note.startswith("prompt: '0000") for note in done.notes)
@@ -99,7 +92,7 @@ def test_another_dtype_and_an_allowed_template_are_noted(animals, made, tmp_path
     ids=str,
 )
 def test_a_strangers_facts_are_checked(
-    animals, made, tmp_path, monkeypatch, part, fact, message
+    animals, made, tmp_path, changed, monkeypatch, part, fact, message
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("secret.txt").write_text("{prompt}")  # the classifier may not have it read

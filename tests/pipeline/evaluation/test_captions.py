@@ -70,25 +70,20 @@ def test_official_scores_and_answers_are_those_of_the_cosines(groups) -> None:
     assert found.predictions["prediction"].to_list() == said
 
 
-def test_a_threshold_never_lies_between_equal_values() -> None:
+def test_thresholds_by_hand() -> None:
+    # never between equal values
     assert best_threshold(np.array([1.0, 1.0, 2.0]), np.array([False, True, True])) == 1.5
     assert best_threshold(np.array([3.0, 3.0]), np.array([False, True])) == 3.0
-
-
-def test_where_values_mislead_one_answer_to_all_is_right_more_often() -> None:
-    values = np.float32([0.1, 0.2, 0.3, 0.4])
-    # between values one, two and two of four would be right at most: one answer is right 2, 3, 3
-    for truth in ([1, 1, 0, 0], [1, 0, 0, 0]):
-        assert not (values > best_threshold(values, np.array(truth, bool))).any()
-    assert (values > best_threshold(values, np.array([1, 1, 1, 0], bool))).all()
-    assert best_threshold(values[:1], np.array([True])) < values[0]
-
-
-def test_of_equally_good_thresholds_the_widest_gap_counts() -> None:
-    # Two thresholds are right three times of four: the middle of the wider gap is taken.
+    # two thresholds are right three times of four: the middle of the wider gap is taken
     values, truth = np.array([0.0, 1.0, 5.0, 6.0]), np.array([False, True, False, True])
     assert best_threshold(values, truth) == 0.5
     assert best_threshold(values * [1, 1, 1, 2], truth) == 8.5
+    # between values one, two and two of four would be right at most: one answer is right 2, 3, 3
+    values = np.float32([0.1, 0.2, 0.3, 0.4])
+    for wrong in ([1, 1, 0, 0], [1, 0, 0, 0]):
+        assert not (values > best_threshold(values, np.array(wrong, bool))).any()
+    assert (values > best_threshold(values, np.array([1, 1, 1, 0], bool))).all()
+    assert best_threshold(values[:1], np.array([True])) < values[0]
 
 
 def test_captions_tell_what_the_image_alone_cannot(groups) -> None:

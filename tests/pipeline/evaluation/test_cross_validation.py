@@ -3,7 +3,6 @@
 from functools import partial
 
 import numpy as np
-import polars as pl
 import pytest
 
 from savs.pipeline import calibrate, evaluate, select
@@ -16,10 +15,6 @@ from stores import make_store
 pytestmark = pytest.mark.thorough
 
 
-def noise(heads, rows, width, seed):
-    return np.random.default_rng(seed).normal(size=(heads, rows, width)).astype(np.float32)
-
-
 def separable(labels, heads=5, width=6, seed=0):
     rng = np.random.default_rng(seed)
     centres = np.random.default_rng(7).normal(size=(heads, 2, width)) * 0.8
@@ -27,33 +22,46 @@ def separable(labels, heads=5, width=6, seed=0):
     return (centres[:, places] + rng.normal(size=(heads, len(labels), width))).astype(np.float32)
 
 
-@pytest.mark.parametrize(("readout", "scoring"), [("vote", "kfold"), ("lda", "resubstitution")])
-def test_each_part_is_classified_by_a_selection_of_the_others(tmp_path, readout, scoring):
-    labels = list("abbabaabbaab")
-    features = separable(labels)
-    store = make_store(tmp_path / "s", features, labels, features[:, :2], labels[:2])
-    found = evaluate(store, select(store, heads=2, readout=readout, scoring=scoring), on="folds")
-    folds = stratified_folds(np.array(["ab".index(label) for label in labels]), 5)
+def store_of(folder, labels, train=slice(None), test=slice(2), **options):
+    """Return a store of the examples of some labels, each in the train split, the test split."""
+    features, rows = separable(labels), np.arange(len(labels))
+    splits = [(features[:, rows[part]], [labels[i] for i in rows[part]]) for part in (train, test)]
+    return make_store(folder, *splits[0], *splits[1], **options)
+
+
+FIVE, ALL = list("abbabaabbaab"), list("abbabaab")
+
+
+@pytest.mark.parametrize(
+    ("labels", "folds", "readout", "scoring", "compared"),
+    [
+        (FIVE, 5, "vote", "kfold", 6),
+        (FIVE, 5, "lda", "resubstitution", 6),
+        (ALL, "loo", "vote", "resubstitution", 6),
+    ],
+    ids=["vote", "lda", "leave one out"],
+)
+def test_each_part_is_classified_by_a_selection_of_the_others(
+    tmp_path, labels, folds, readout, scoring, compared
+):
+    options = {"heads": 2, "readout": readout, "scoring": scoring}
+    store = store_of(tmp_path / "s", labels)
+    found = evaluate(store, select(store, **options), on="folds", folds=folds)
+    numbers = np.array(["ab".index(label) for label in labels])
+    parts = np.arange(len(labels)) if folds == "loo" else stratified_folds(numbers, folds)
     expected = {}
-    for fold in range(5):
-        kept, out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        others = make_store(
-            tmp_path / f"without-{fold}",
-            features[:, kept],
-            [labels[i] for i in kept],
-            features[:, out],
-            [labels[i] for i in out],
-        )
-        selection = select(others, heads=2, readout=readout, scoring=scoring)
-        names = evaluate(others, selection).predictions["prediction"]
-        if selection.tasks[0].classes != ("a", "b"):  # classes keep the order of the whole file
-            continue
-        expected |= dict(zip(out.tolist(), names, strict=True))
-    assert len(expected) >= 6
+    for fold in np.unique(parts):
+        out = np.flatnonzero(parts == fold)
+        others = store_of(tmp_path / f"{fold}", labels, np.flatnonzero(parts != fold), out)
+        selection = select(others, **options)
+        if selection.tasks[0].classes == ("a", "b"):  # classes keep the order of the whole file
+            names = evaluate(others, selection).predictions["prediction"]
+            expected |= dict(zip(out.tolist(), names, strict=True))
+    assert len(expected) >= compared
     ours = found.predictions["prediction"].to_list()
     assert {i: ours[i] for i in expected} == expected
     assert found.predictions["split"].unique().to_list() == ["train"]
-    assert "cross-validated" in found.notes[0]
+    assert f"cross-validated on the training examples, in {parts.max() + 1} f" in found.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -61,31 +69,30 @@ def test_each_part_is_classified_by_a_selection_of_the_others(tmp_path, readout,
 )
 def test_a_selection_of_another_store_is_refused(tmp_path, use):
     labels = list("ab" * 4)
-    features = separable(labels)
-    given = (features, labels, features[:, :2], labels[:2])
-    store = make_store(tmp_path / "s", *given)
+    store = store_of(tmp_path / "s", labels)
+    more = store_of(tmp_path / "more", [*labels, "a"])
     rows = [{"subtask": name} for name in "ssttsstt"]
-    others = [
-        make_store(tmp_path / "more", *(features[:, [*range(8), 0]], [*labels, "a"]), *given[2:]),
-        make_store(tmp_path / "tasks", *given, train_rows=rows),
-    ]
-    for other in others:
-        selection = select(other, heads=2)
+    tasks = store_of(tmp_path / "tasks", labels, train_rows=rows)
+    part = only_subtask(select(tasks, heads=2), "t")
+    for home, selection in (
+        *((store, select(other, heads=2)) for other in (more, tasks)),
+        (tasks, part),
+    ):
         with pytest.raises(SelectionError, match="was not made from all training examples of"):
-            use(store, selection)
-    part = only_subtask(select(others[1], heads=2), "t")
-    with pytest.raises(SelectionError, match="was not made from all training examples of"):
-        use(others[1], part)
+            use(home, selection)
+    other = store_of(tmp_path / "model", labels, model="other")
     with pytest.raises(SelectionError, match="does not fit"):
-        use(store, select(make_store(tmp_path / "model", *given, model="other"), heads=2))
+        use(store, select(other, heads=2))
 
 
 @pytest.fixture(scope="module")
 def noise_stores(tmp_path_factory):
     """Return six stores of 128 heads of noise, the best of which fit 40 examples wholly."""
-    labels = ["a", "b"] * 20
-    parts = [noise(128, 40, 64, seed) for seed in range(6)]
-    folder = tmp_path_factory.mktemp("noise")
+    labels, folder = ["a", "b"] * 20, tmp_path_factory.mktemp("noise")
+    parts = [
+        np.random.default_rng(seed).normal(size=(128, 40, 64)).astype(np.float32)
+        for seed in range(6)
+    ]
     return [
         make_store(folder / str(n), part, labels, part[:, :2], labels[:2], shard_rows=40)
         for n, part in enumerate(parts)
@@ -103,29 +110,18 @@ def test_noise_is_at_chance(noise_stores, readout):
 
 
 def test_examples_that_share_an_image_stay_together(tmp_path):
-    labels = list("ab" * 6)
     rows = [{"media": '["x"]', "media_sha256": f'["{i // 4}"]'} for i in range(12)]
-    features = separable(labels)
-    store = make_store(
-        tmp_path / "s", features, labels, features[:, :2], labels[:2], train_rows=rows
-    )
+    store = store_of(tmp_path / "s", list("ab" * 6), train_rows=rows)
     found = evaluate(store, select(store, heads=2), on="folds")
     assert found.predictions["cluster"].n_unique() == 3
     assert "in 3 folds" in found.notes[0]
 
 
-def test_a_class_with_one_example_is_named(tmp_path):
-    labels = list("aab")
-    features = separable(labels)
-    store = make_store(tmp_path / "s", features, labels, features[:, :2], labels[:2])
+def test_a_class_with_too_few_examples_is_named(tmp_path):
+    store = store_of(tmp_path / "one", list("aab"))
     with pytest.raises(SelectionError, match=r"two independent examples.*class 'b'"):
         evaluate(store, select(store, heads=2), on="folds")
-
-
-def test_a_fold_that_leaves_one_example_to_score_by_is_told(tmp_path):
-    labels = list("ababaaaa")  # class b has two: a fold leaves one of them
-    features = separable(labels)
-    store = make_store(tmp_path / "s", features, labels, features[:, :2], labels[:2])
+    store = store_of(tmp_path / "two", list("ababaaaa"))  # a fold leaves one of class b
     assert evaluate(store, select(store, heads=2), on="folds").planned == 8
     for scoring in ("loo", "kfold"):
         selection = select(store, heads=2, scoring=scoring)
@@ -136,28 +132,9 @@ def test_a_fold_that_leaves_one_example_to_score_by_is_told(tmp_path):
             evaluate(store, selection, on="folds")
 
 
-def test_leave_one_out_classifies_each_by_a_selection_of_all_others(tmp_path):
-    labels = list("abbabaab")
-    features = separable(labels)
-    store = make_store(tmp_path / "s", features, labels, features[:, :2], labels[:2])
-    found = evaluate(store, select(store, heads=2), on="folds", folds="loo")
-    assert "in 8 folds" in found.notes[0]
-    assert "a classifier of 88 % of the examples" in found.notes[0]
-    for out in range(2, 8):  # without the first or the second, classes would be in another order
-        kept = [i for i in range(8) if i != out]
-        names = [labels[i] for i in kept]
-        others = make_store(
-            tmp_path / str(out), features[:, kept], names, features[:, [out]], [labels[out]]
-        )
-        expected = evaluate(others, select(others, heads=2)).predictions["prediction"].item()
-        assert found.predictions["prediction"][out] == expected
-
-
 @pytest.mark.parametrize(("memory", "reads"), [(1, 5), (2**28, 1)], ids=["a fold", "all"])
 def test_what_is_read_at_a_time_changes_nothing(tmp_path, monkeypatch, memory, reads):
-    labels = list("ab" * 8)
-    features = separable(labels)
-    store = make_store(tmp_path / "s", features, labels, features[:, :2], labels[:2])
+    store = store_of(tmp_path / "s", list("ab" * 8))
     selection = select(store, heads=3, readout="posterior")
     whole = evaluate(store, selection, on="folds").predictions
     read = []
@@ -173,60 +150,35 @@ def test_what_is_read_at_a_time_changes_nothing(tmp_path, monkeypatch, memory, r
     assert len(read) == reads
 
 
-def test_the_share_of_examples_that_is_estimated_is_told(tmp_path):
-    labels = list("ab" * 10)
-    features = separable(labels)
-    store = make_store(tmp_path / "s", features, labels, features[:, :2], labels[:2])
-    selection = select(store, heads=2)
-    (five,) = evaluate(store, selection, on="folds").notes
-    assert "a classifier of 80 % of the examples" in five
-    (two,) = evaluate(store, selection, on="folds", folds=2).notes
-    assert "in 2 folds" in two
-    assert "a classifier of 50 % of the examples" in two
+@pytest.mark.parametrize(("folds", "share"), [(5, 80), (2, 50), ("loo", 95)])
+def test_the_share_of_examples_that_is_estimated_is_told(tmp_path, folds, share):
+    store = store_of(tmp_path / "s", list("ab" * 10))
+    (note,) = evaluate(store, select(store, heads=2), on="folds", folds=folds).notes
+    assert f"in {20 if folds == 'loo' else folds} folds" in note
+    assert f"a classifier of {share} % of the examples" in note
 
 
 def test_heads_from_elsewhere_are_kept(tmp_path):
-    labels = list("ab" * 5)
-    features = separable(labels)
-    store = make_store(tmp_path / "s", features, labels, features[:, :2], labels[:2])
+    store = store_of(tmp_path / "s", list("ab" * 5))
     other = select(store, heads=1)
-    given = select(store, heads_from=other, readout="posterior")
-    assert given.tasks[0].heads == other.tasks[0].heads
-    assert given.heads_from == other.train
-    found = evaluate(store, given, on="folds")
-    assert found.selection is given
+    selection = select(store, heads_from=other, readout="posterior")
+    assert selection.tasks[0].heads == other.tasks[0].heads
+    assert selection.heads_from == other.train
+    assert evaluate(store, selection, on="folds").selection is selection
 
 
 def test_subtasks_are_validated_each_by_itself(tmp_path):
-    labels = list("ab" * 8)
     rows = [{"subtask": "one" if i < 8 else "two"} for i in range(16)]
-    features = separable(labels)
-    store = make_store(
-        tmp_path / "s",
-        features,
-        labels,
-        features[:, :2],
-        labels[:2],
-        train_rows=rows,
-        test_rows=rows[:2],
-    )
+    store = store_of(tmp_path / "s", list("ab" * 8), train_rows=rows, test_rows=rows[:2])
     found = evaluate(store, select(store, heads=2), on="folds")
-    assert [m.name for m in found.metrics] == [
-        "accuracy, macro",
-        "accuracy",
-        "balanced accuracy",
-        "accuracy, one",
-        "accuracy, two",
-    ]
-    by_subtask = found.predictions.group_by("subtask", maintain_order=True).agg(
-        pl.col("correct").mean()
-    )
-    assert found.metrics[3].value == pytest.approx(by_subtask["correct"][0])
+    names = ["accuracy, macro", "accuracy", "balanced accuracy", "accuracy, one", "accuracy, two"]
+    assert [m.name for m in found.metrics] == names
+    one = found.predictions.filter(subtask="one")["correct"].mean()
+    assert found.metrics[3].value == pytest.approx(one)
 
 
 @pytest.mark.parametrize("folds", [0, 1])
 def test_one_fold_leaves_nothing_to_select_by(tmp_path, folds):
-    labels = list("aabb")
-    store = make_store(tmp_path / "s", separable(labels), labels, separable(labels), labels)
+    store = store_of(tmp_path / "s", list("aabb"))
     with pytest.raises(SelectionError, match=f"folds is {folds}, expected at least 2, or 'loo'"):
         evaluate(store, select(store, heads=2), on="folds", folds=folds)

@@ -50,7 +50,7 @@ QUICK = {("4 unbalanced classes", "bfloat16", "loo"), ("twins", "float32", "resu
 def parameters() -> list:
     found = []
     for name, case in CASES.items():
-        for dtype in ("float32", "bfloat16"):
+        for dtype in ("float32", "float16", "bfloat16"):
             for scoring in ("resubstitution", "loo"):
                 if scoring == "loo" and name == "one example a class":
                     continue
@@ -67,7 +67,7 @@ def test_heads_counts_votes_and_predictions_equal_the_slow_method(tmp_path, case
     order = list(dict.fromkeys(names))  # of first appearance
     labels, classes = [order.index(name) for name in names], len(order)
     truth = [order[i % classes] for i in range(case.test.shape[1])]
-    kind = ml_dtypes.bfloat16 if dtype == "bfloat16" else np.float32
+    kind = ml_dtypes.bfloat16 if dtype == "bfloat16" else np.dtype(dtype)
     train, test = (x.astype(kind).astype(float).tolist() for x in (case.train, case.test))
     store = make_store(tmp_path / "s", case.train, names, case.test, truth, dtype=dtype)
     ranking = oracle.ranking(train, labels, classes, scoring)
@@ -90,6 +90,10 @@ def test_heads_counts_votes_and_predictions_equal_the_slow_method(tmp_path, case
             for row in result.predictions["votes"]
         ]
         assert votes == [ballots for _, ballots in slow]
+        assert result.predictions["margin"].to_list() == [
+            ballots[choice] - max((n for c, n in ballots.items() if c != choice), default=0)
+            for choice, ballots in slow
+        ]
         right = [order[choice] == y for (choice, _), y in zip(slow, truth, strict=True)]
         assert result.metrics[0].value == pytest.approx(sum(right) / len(right))
 

@@ -98,23 +98,19 @@ def test_drop_leaks_leaves_out_whole_groups_and_changes_no_prediction(savs, stor
     assert written["metrics"][0]["value"] == pytest.approx(right / 3)
 
 
-def test_without_leaks_nothing_is_named_and_nothing_dropped(tmp_path, arrays):
-    rows = [seen(f"other {n}", "one", "a.png") for n in range(len(TEST))]
-    store = make_store(tmp_path / "clean", *arrays, train_rows=TRAIN, test_rows=rows)
+CLEAN = {"train_rows": TRAIN, "test_rows": [seen(f"{n}", "one", "a.png") for n in range(9)]}
+
+
+@pytest.mark.parametrize("rows", [CLEAN, {}], ids=["other media", "no media"])
+def test_without_known_leaks_nothing_is_dropped(tmp_path, arrays, rows):
+    store = make_store(tmp_path / "s", *arrays, **rows)
     plain, dropped = (evaluate(store, select(store, heads=2), drop_leaks=d) for d in (False, True))
     assert plain.predictions.equals(dropped.predictions)
-    assert not [note for note in plain.notes if "leak" in note]
     assert plain.predictions["leak"].null_count() == len(TEST)
-
-
-def test_features_without_media_and_prompts_of_their_own_are_not_leaked(tmp_path, arrays):
-    store = make_store(tmp_path / "elsewhere", *arrays)
-    plain, dropped = (evaluate(store, select(store, heads=2), drop_leaks=d) for d in (False, True))
     for found in (plain, dropped):
-        assert found.predictions.height == len(TEST)
-        assert found.predictions["leak"].null_count() == len(TEST)
-        (note,) = (note for note in found.notes if note.startswith("leaks "))
-        assert note.startswith("leaks cannot be told for 9 of 9 test examples")
+        notes = [note for note in found.notes if note.startswith("leak")]
+        unknown = ["leaks cannot be told for 9 of 9 test examples" in note for note in notes]
+        assert unknown == ([] if rows else [True])
 
 
 def test_where_all_is_leaked_nothing_can_be_dropped(savs, tmp_path, arrays):
@@ -126,9 +122,7 @@ def test_where_all_is_leaked_nothing_can_be_dropped(savs, tmp_path, arrays):
     savs("select", store.path, "--heads", "2")
     done = savs("evaluate", store.path, "--drop-leaks")
     assert (done.returncode, done.stdout) == (1, "")
-    said = [line for line in done.stderr.splitlines() if not line.startswith("using ")]
-    assert len(said) == 1
-    assert said[0].startswith("error: all 4 test examples share an image with training")
+    assert done.stderr.splitlines()[-1].startswith("error: all 4 test examples share an image")
     assert not (store.path / "results/vote/metrics.json").exists()
 
 

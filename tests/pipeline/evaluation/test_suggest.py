@@ -103,9 +103,6 @@ def test_a_file_of_predictions_gives_the_smallest_margins(tmp_path):
         suggest_from_predictions(tmp_path / "bad.csv", 2)
     with pytest.raises(ResultError, match="does not exist"):
         suggest_from_predictions(tmp_path / "no.csv", 2)
-
-
-def test_predictions_of_an_evaluation_are_taken(tmp_path):
     store = store_of(tmp_path / "s", [SURE, MIDDLE], labels=["b", "b"])
     _, file = save_evaluation(evaluate(store, select(store, heads=2)), tmp_path / "out")
     assert set(suggest_from_predictions(file, 5).table["id"]) == {"test:0", "test:1"}

@@ -12,9 +12,9 @@ def run(inputs, tiny_model, tmp_path):
     """Extract the small two-class input into a store."""
     train, test = inputs.few_shots()
 
-    def go(name="store", **options):
-        given = {"train": train, "test": test, "model": str(tiny_model("qwen2_vl"))} | options
-        return extract("general", out=tmp_path / name, **given)
+    def go(name="store", benchmark="general", family="qwen2_vl", **options):
+        given = {"train": train, "test": test, "model": str(tiny_model(family))} | options
+        return extract(benchmark, out=tmp_path / name, **given)
 
     return go
 
@@ -75,3 +75,19 @@ def passes(monkeypatch):
 
     monkeypatch.setattr(LoadedModel, "run", counted)
     return seen
+
+
+@pytest.fixture
+def spoil_inputs(monkeypatch):
+    """Let a function change the inputs of every batch, which it gets with the prompts."""
+    inputs = LoadedModel.inputs
+
+    def spoil(change):
+        def changed(self, prompts):
+            batch = inputs(self, prompts)
+            change(batch, prompts)
+            return batch
+
+        monkeypatch.setattr(LoadedModel, "inputs", changed)
+
+    return spoil

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from savs.pipeline import extract, generated_texts, load_model
+from savs.pipeline import generated_texts, load_model
 from savs.pipeline.extraction.checks import preflight
 from savs.pipeline.extraction.model import label_likelihood
 from savs.pipeline.extraction.model.answers import Answers, label_tokens
@@ -29,7 +29,7 @@ def test_answers_are_kept_and_leave_the_features_alone(run):
 
 
 @pytest.mark.parametrize("reuse", ["auto", pytest.param("off", marks=pytest.mark.thorough)])
-def test_each_subtask_is_asked_its_own_labels(inputs, tiny_model, tmp_path, reuse):
+def test_each_subtask_is_asked_its_own_labels(run, inputs, tiny_model, reuse):
     image = inputs.image("one.png", 1)
     found = [
         {"image": image, "question": q, "label": label, "subtask": task}
@@ -38,8 +38,7 @@ def test_each_subtask_is_asked_its_own_labels(inputs, tiny_model, tmp_path, reus
         for label in labels
     ]
     both = inputs.rows("rows.jsonl", found)
-    given = {"train": both, "test": both, "model": str(tiny_model("qwen2_vl")), "reuse": reuse}
-    done = extract("general", out=tmp_path / "s", answers="labels", dtype="float32", **given)
+    done = run(train=both, test=both, reuse=reuse, answers="labels", dtype="float32")
     assert done.store.manifest.batching["whole_answers"] is False
     values, rows = done.store.output("test", "answers"), done.store.examples("test")
     assert list(done.store.manifest.identity.outputs["answers"]) == ["a", "b c", "d"]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny_parts import picture
 
 from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
@@ -15,15 +16,9 @@ from savs.pipeline.extraction.attention_maps import (
     mask_patches,
 )
 
-
-def noise(width, height, seed=0):
-    pixels = np.random.default_rng(seed).integers(0, 255, (height, width, 3)).astype(np.uint8)
-    return Image.fromarray(pixels)
-
-
 QUERYING = ("blip-2", "instructblip", "kosmos-2", "idefics2")
 """Families whose image tokens are no patches."""
-PROMPT = ("Is ", noise(140, 84), " like ", noise(84, 140, 1), "?")
+PROMPT = ("Is ", picture(84, 140), " like ", picture(140, 84, 1), "?")
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +81,7 @@ def test_a_patch_of_the_map_is_the_patch_of_the_image(demo, row, column):
 
 
 def test_masked_patches_have_the_mean_colour_and_others_stay():
-    image = noise(90, 60)
+    image = picture(60, 90)
     hidden = np.zeros((2, 3), bool)
     hidden[1, 2] = True
     _, changed, text = mask_patches(("a", image, "b"), [hidden])
@@ -118,7 +113,7 @@ def test_words_are_those_of_the_logits_of_one_head_alone(demo):
 def test_families_whose_images_are_grids(tiny_model, family):
     model = load_model(str(tiny_model(family)), dtype="float32")
     heads = every_head(model)
-    prompt = (noise(84, 56), "What is it?")
+    prompt = (picture(56, 84), "What is it?")
     before = heads_at_last_token(model, model.inputs([prompt]), heads)
     found = look(model, prompt, heads)
     for a, b in zip(before, found.features, strict=True):
@@ -142,5 +137,5 @@ def test_families_whose_images_are_grids(tiny_model, family):
 def test_families_without_an_honest_map_are_refused(tiny_model, family, message):
     model = load_model(str(tiny_model(family)), dtype="float32")
     with pytest.raises(ModelError, match=message):
-        look(model, (noise(84, 56), "What is it?"), every_head(model))
+        look(model, (picture(56, 84), "What is it?"), every_head(model))
     assert model.model.config._attn_implementation == "sdpa"

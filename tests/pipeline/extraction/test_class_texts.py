@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny_models import HEADS, LAYERS
 
-from savs.pipeline import evaluate, extract, generated_texts, load_model, select
+from savs.pipeline import evaluate, generated_texts, load_model, select
 from savs.pipeline.extraction.checks import preflight
 from savs.pipeline.extraction.model import label_likelihood
 from savs.pipeline.extraction.text_rows import PROMPTS
@@ -16,18 +16,12 @@ pytestmark = pytest.mark.thorough
 
 
 @pytest.fixture
-def run(inputs, tiny_model, tmp_path):
-    train, test = inputs.few_shots()
-
-    def go(name="store", **options):
-        given = {"train": train, "test": test, "model": str(tiny_model("qwen2_vl"))} | options
-        return extract("general", out=tmp_path / name, dtype="float32", **given).store
-
-    return go
+def store_of(run):
+    return lambda name="store", **options: run(name, dtype="float32", **options).store
 
 
-def test_the_heads_are_those_of_the_text_alone(run, tiny_model) -> None:
-    store = run(classes="labels")
+def test_the_heads_are_those_of_the_text_alone(store_of, tiny_model) -> None:
+    store = store_of(classes="labels")
     questions = ["What is it?", "What is it??", "What is it???"]
     rows = store.examples("classes")
     assert rows["prompt"].to_list() == [
@@ -46,20 +40,20 @@ def test_the_heads_are_those_of_the_text_alone(run, tiny_model) -> None:
     assert evaluate(store, select(store, heads=3, readout="hec-vt")).metrics[0].units == 5
 
 
-def test_a_store_without_classes_is_as_before_and_cannot_get_them(run) -> None:
-    bare = run()
+def test_a_store_without_classes_is_as_before_and_cannot_get_them(store_of) -> None:
+    bare = store_of()
     assert list(bare.manifest.plan.splits) == ["train", "test"]
-    told = run("told", classes="labels")
+    told = store_of("told", classes="labels")
     np.testing.assert_array_equal(told.features("train"), bare.features("train"))
 
 
-def test_texts_of_classes_are_asked_no_labels(run) -> None:
-    store = run(classes="labels", answers="labels")
+def test_texts_of_classes_are_asked_no_labels(store_of) -> None:
+    store = store_of(classes="labels", answers="labels")
     assert np.isnan(store.output("classes", "answers")).all()
     assert np.isfinite(store.output("test", "answers")).all()
 
 
-def test_nothing_is_generated_behind_texts_of_classes(run, monkeypatch) -> None:
+def test_nothing_is_generated_behind_texts_of_classes(store_of, monkeypatch) -> None:
     generated, prompts = label_likelihood._generated, []
 
     def counted(model, begun, ends):
@@ -68,18 +62,20 @@ def test_nothing_is_generated_behind_texts_of_classes(run, monkeypatch) -> None:
 
     monkeypatch.setattr(label_likelihood, "_generated", counted)
     monkeypatch.setattr(preflight, "find_answer_way", lambda *_, **__: (False, "not tried"))
-    store = run(classes="labels", answers="labels,generate")
+    store = store_of(classes="labels", answers="labels,generate")
     assert sum(prompts) == 6 + 5  # the training and the test examples, not the six texts
     assert generated_texts(store, "classes").to_list() == [""] * 6
     assert all(generated_texts(store, "test"))
 
 
-def test_a_prompt_that_is_also_the_text_of_a_class_has_an_answer_of_its_own(inputs, run) -> None:
+def test_a_prompt_that_is_also_the_text_of_a_class_has_an_answer_of_its_own(
+    inputs, store_of
+) -> None:
     # of two prompts without image, the second is what class a is told before the first
     prompts = ["What?", "You are given an image of a a\nWhat?"]
     rows = [{"question": prompts[n > 1], "label": "ab"[n % 2]} for n in range(4)]
     path = inputs.rows("texts.jsonl", rows)
-    store = run(train=path, test=path, classes="labels", answers="generate")
+    store = store_of(train=path, test=path, classes="labels", answers="generate")
     texts = store.examples("classes")["prompt"].to_list()
     place = texts.index(prompts[1])
     assert generated_texts(store, "classes")[place] == ""
@@ -89,10 +85,10 @@ def test_a_prompt_that_is_also_the_text_of_a_class_has_an_answer_of_its_own(inpu
     )
 
 
-def test_names_replace_labels_and_training_examples(run, tmp_path) -> None:
+def test_names_replace_labels_and_training_examples(store_of, tmp_path) -> None:
     names = tmp_path / "names.json"
     names.write_text(json.dumps({"a": "cat", "b": "dog"}))
-    store = run(train=None, classes=names)
+    store = store_of(train=None, classes=names)
     prompts = store.examples("classes")["prompt"].to_list()
     assert prompts[:2] == [f"You are given an image of a {n}\nWhat is it?" for n in ("cat", "dog")]
     assert len(prompts) == 2 * 3 <= 2 * PROMPTS

@@ -17,7 +17,6 @@ from savs.pipeline import (
     check_model,
     classify,
     evaluate,
-    extract,
     preview,
     report,
     save_evaluation,
@@ -34,15 +33,9 @@ CAPTION = "Does this image show '{}'?"
 
 
 @pytest.fixture
-def run(inputs, tiny_model, tmp_path):
-    """Extract the small two-class input into a store."""
-    train, test = inputs.few_shots()
-
-    def go(benchmark="general", family="clip", name="store", **options):
-        given = {"train": train, "test": test, "model": str(tiny_model(family))} | options
-        return extract(benchmark, out=tmp_path / name, dtype="float32", **given)
-
-    return go
+def run(run):
+    """Extract the small two-class input into a store of CLIP's."""
+    return lambda family="clip", **options: run(family=family, dtype="float32", **options)
 
 
 def alone(folder: Path, texts: list[str], images: list[Path]) -> tuple[np.ndarray, np.ndarray]:
@@ -100,7 +93,7 @@ def test_images_and_captions_run_once_whatever_is_asked_about_them(run, inputs, 
         for g in range(2) for c in range(2) for i in range(2)
     ]  # fmt: skip
     train, test = inputs.rows("tr.jsonl", rows[:4]), inputs.rows("te.jsonl", rows)
-    store = run("naturalbench-retrieval", train=train, test=test, batch_check="off").store
+    store = run(benchmark="naturalbench-retrieval", train=train, test=test, batch_check="off").store
     assert sum(seen["images"]) == 4
     assert sum(seen["texts"]) == 4 + 1  # and one that tells the width
     assert "classes" not in store.manifest.plan.splits

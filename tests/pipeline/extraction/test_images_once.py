@@ -18,17 +18,43 @@ from savs.pipeline.running.progress import Reporting
 from savs.stores.shard.read import open_shard
 
 
+@pytest.fixture
+def given(rows):
+    """Return options of two images to train on, and some to test, four questions about each."""
+
+    def options(images, **more):
+        train, test = rows("train", range(2)), rows("test", range(images), 50)
+        return {"train": train, "test": test, "dtype": "float32"} | more
+
+    return options
+
+
+@pytest.fixture
+def require_same(run):
+    """Require that a run which shares images gives what one that shares nothing gives.
+
+    Returns what the first said; `counts` are cleared once sharing was tried.
+    """
+
+    def compare(options, *counts, apart=()):
+        plain = run("plain", **options, reuse="off").store
+        reporting, said = after_the_proof(*counts)
+        same(plain, run("shared", **options, reporting=reporting).store, *apart)
+        return said
+
+    return compare
+
+
 @pytest.mark.parametrize(
     "shard_rows", [3, *(pytest.param(rows, marks=pytest.mark.thorough) for rows in (1, 7, 64))]
 )
-def test_an_image_enters_the_vision_tower_once(run, rows, towers, shard_rows):
-    given = {"train": rows("train", range(2)), "test": rows("test", range(6), 50)}
-    given |= {"dtype": "float32", "shard_rows": shard_rows, "batch_size": 8}
+def test_an_image_enters_the_vision_tower_once(run, given, towers, shard_rows):
+    options = given(6, shard_rows=shard_rows, batch_size=8)
     reporting, said = after_the_proof(towers)
-    plain = run("plain", **given, reuse="off", reporting=reporting).store
+    plain = run("plain", **options, reuse="off", reporting=reporting).store
     assert sum(towers) == 8 * 4
     assert "each image is computed for every prompt about it: nothing was compared" in said
-    shared = run("shared", **given, reporting=reporting).store
+    shared = run("shared", **options, reporting=reporting).store
     assert sum(towers) == 8
     assert "each image, and what prompts about it begin with, is computed once" in said
     levels = [store.manifest.batching["sharing"]["level"] for store in (plain, shared)]
@@ -37,12 +63,11 @@ def test_an_image_enters_the_vision_tower_once(run, rows, towers, shard_rows):
 
 
 @pytest.mark.thorough
-def test_workers_share_images_too(run, rows, towers):
-    given = {"train": rows("train", range(2)), "test": rows("test", range(3), 50)}
-    given |= {"dtype": "float32", "shard_rows": 5, "max_pixels": 28 * 28 * 4}
-    alone = run("alone", **given).store
+def test_workers_share_images_too(run, given, towers):
+    options = given(3, shard_rows=5, max_pixels=28 * 28 * 4)
+    alone = run("alone", **options).store
     reporting, _ = after_the_proof(towers)
-    same(alone, run("workers", **given, workers=2, reporting=reporting).store, 0, 0)
+    same(alone, run("workers", **options, workers=2, reporting=reporting).store, 0, 0)
     assert sum(towers) == 5
 
 
@@ -61,11 +86,10 @@ def test_the_file_keeps_its_order_and_shards_are_grouped_by_image(run, rows):
     ("dtype", "rtol", "atol"), [("float32", 1e-5, 1e-6), ("bfloat16", 2e-2, 2e-2)]
 )
 def test_a_run_that_ends_within_the_questions_of_an_image_goes_on_to_the_same_store(
-    run, rows, towers, dtype, rtol, atol
+    run, given, towers, dtype, rtol, atol
 ):
-    given = {"train": rows("train", range(2)), "test": rows("test", range(4), 50)}
-    given |= {"dtype": dtype, "shard_rows": 3}
-    whole = run("whole", **given).store
+    options = given(4, dtype=dtype, shard_rows=3)
+    whole = run("whole", **options).store
 
     @contextmanager
     def ended(total):
@@ -79,16 +103,16 @@ def test_a_run_that_ends_within_the_questions_of_an_image_goes_on_to_the_same_st
         yield count
 
     with pytest.raises(KeyboardInterrupt):
-        run("resumed", **given, reporting=Reporting(progress=ended))
+        run("resumed", **options, reporting=Reporting(progress=ended))
     reporting, _ = after_the_proof(towers)
-    resumed = run("resumed", **given, reporting=reporting)
+    resumed = run("resumed", **options, reporting=reporting)
     assert 0 < resumed.rows < 16
     assert 0 < sum(towers) < 4
     same(whole, resumed.store, rtol, atol)
 
 
 @pytest.mark.thorough
-def test_images_in_other_company_enter_the_tower_once(run, inputs, towers):
+def test_images_in_other_company_enter_the_tower_once(require_same, inputs, towers):
     names = [inputs.image(f"{n}.png", n) for n in range(4)]
     found = [
         {"images": [names[one], names[other]], "question": question, "label": "ab"[one % 2]}
@@ -96,19 +120,13 @@ def test_images_in_other_company_enter_the_tower_once(run, inputs, towers):
         for other in range(4)
         for question in ("Same?", "Is <image> like <image>?")
     ]
-    given = {"train": inputs.rows("train.jsonl", found[::3]), "dtype": "float32", "batch_size": 4}
-    given |= {"test": inputs.rows("test.jsonl", found)}
-    plain = run("plain", **given, reuse="off").store
-    reporting, _ = after_the_proof(towers)
-    same(plain, run("shared", **given, reporting=reporting).store)
+    options = {"train": inputs.rows("train.jsonl", found[::3]), "dtype": "float32", "batch_size": 4}
+    require_same(options | {"test": inputs.rows("test.jsonl", found)}, towers)
     assert sum(towers) == 4
 
 
 @pytest.mark.thorough
-def test_images_that_were_dropped_are_computed_again(run, rows, towers, monkeypatch):
-    given = {"train": rows("train", range(2)), "test": rows("test", range(4), 50)}
-    given |= {"dtype": "float32", "batch_size": 3}
-    plain = run("plain", **given, reuse="off").store
+def test_images_that_were_dropped_are_computed_again(require_same, given, towers, monkeypatch):
     keep = ImageFeatures._keep
 
     def keep_none(self, key, features):
@@ -116,27 +134,21 @@ def test_images_that_were_dropped_are_computed_again(run, rows, towers, monkeypa
         keep(self, key, features)
 
     monkeypatch.setattr(ImageFeatures, "_keep", keep_none)
-    reporting, _ = after_the_proof(towers)
-    same(plain, run("shared", **given, reporting=reporting).store)
+    require_same(given(4, batch_size=3), towers)
     assert 6 < sum(towers) < 24
 
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("family", ["gemma3", "llava_next", "idefics3", "qwen3_5"])
-def test_photos_of_several_sizes_share(run, rows, tiny_model, family):
-    given = {"train": rows("train", range(2)), "test": rows("test", range(4), 50)}
-    given |= {"dtype": "float32", "model": str(tiny_model(family))}
-    plain = run("plain", **given, reuse="off").store
-    reporting, said = after_the_proof()
-    same(plain, run("shared", **given, reporting=reporting).store, 1e-3, 1e-4)
+def test_photos_of_several_sizes_share(require_same, given, tiny_model, family):
+    said = require_same(given(4, model=str(tiny_model(family))), apart=(1e-3, 1e-4))
     assert "each image, and what prompts about it begin with, is computed once" in said
     assert not any("from some batch on" in line for line in said)
 
 
-def test_what_fails_while_images_are_shared_runs_the_plain_way_and_is_told(run, rows, monkeypatch):
-    given = {"train": rows("train", range(2)), "test": rows("test", range(3), 50)}
-    given |= {"dtype": "float32"}
-    plain = run("plain", **given, reuse="off").store
+def test_what_fails_while_images_are_shared_runs_the_plain_way_and_is_told(
+    require_same, given, monkeypatch
+):
     launch = SharedForward.launch
     proving, failed = [True], []
 
@@ -147,8 +159,7 @@ def test_what_fails_while_images_are_shared_runs_the_plain_way_and_is_told(run, 
         raise ValueError("tokens and features do not match")
 
     monkeypatch.setattr(SharedForward, "launch", failing)
-    reporting, said = after_the_proof(proving)
-    same(plain, run("shared", **given, batch_size=4, reporting=reporting).store)
+    said = require_same(given(3, batch_size=4), proving)
     assert len(failed) == 1
     assert said[-1] == (
         "images were computed for each prompt from some batch on: ValueError: tokens and features"
@@ -156,10 +167,7 @@ def test_what_fails_while_images_are_shared_runs_the_plain_way_and_is_told(run, 
     )
 
 
-def test_shared_batches_that_do_not_fit_run_in_pieces(run, rows, monkeypatch):
-    given = {"train": rows("train", range(2)), "test": rows("test", range(3), 50)}
-    given |= {"dtype": "float32"}
-    plain = run("plain", **given, reuse="off").store
+def test_shared_batches_that_do_not_fit_run_in_pieces(require_same, given, monkeypatch):
     run_pass = LoadedModel.run
     proving = [True]
 
@@ -169,8 +177,7 @@ def test_shared_batches_that_do_not_fit_run_in_pieces(run, rows, monkeypatch):
         return run_pass(self, arguments, asked, ends, **outputs)
 
     monkeypatch.setattr(LoadedModel, "run", short_of_memory)
-    reporting, said = after_the_proof(proving)
-    same(plain, run("shared", **given, reporting=reporting).store)
+    said = require_same(given(3), proving)
     assert any(re.match(r"\d+ batches did not fit the memory", line) for line in said)
 
 

@@ -8,7 +8,7 @@ from oracle import likelihood
 from PIL import Image
 
 from savs.datasets import RowError
-from savs.pipeline import evaluate, extract, load_model
+from savs.pipeline import evaluate, load_model
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction import in_context
 from savs.pipeline.running.progress import Reporting
@@ -93,7 +93,7 @@ def test_a_store_without_them_says_how_to_get_them(run):
         evaluate(store, "icl")
 
 
-def test_each_subtask_has_its_own_demonstrations(inputs, tiny_model, tmp_path):
+def test_each_subtask_has_its_own_demonstrations(run, inputs):
     image = inputs.image("one.png", 1)
     found = [
         {"image": image, "question": q, "label": label, "subtask": task}
@@ -102,16 +102,7 @@ def test_each_subtask_has_its_own_demonstrations(inputs, tiny_model, tmp_path):
         for label in labels
     ]
     both = inputs.rows("rows.jsonl", found)
-    store = extract(
-        "general",
-        train=both,
-        test=both,
-        model=str(tiny_model("qwen2_vl")),
-        out=tmp_path / "s",
-        answers="labels",
-        icl_shots=2,
-        dtype="float32",
-    ).store
+    store = run(train=both, test=both, answers="labels", icl_shots=2, dtype="float32").store
     names = dict(store.manifest.identity.outputs["icl"]["demonstrations"])
     for task, labels in (("x", "ab"), ("y", "cd")):
         rows = [found[int(name.split(":")[1])] for name in names[task]]

@@ -15,7 +15,6 @@ from savs.pipeline.running.progress import Reporting
 from savs.stores import (
     StoreMismatchError,
     StoreWriteError,
-    open_store,
 )
 from savs.stores.read import store as opening
 
@@ -178,11 +177,6 @@ def test_one_class_only(run, inputs):
             run(**{split: inputs.rows("none.jsonl", [])})
 
 
-def test_thumbnails(run):
-    thumbnail = run(thumbnails=True).store.examples("test")["thumbnail"][0]
-    assert thumbnail[:2] == b"\xff\xd8"  # a JPEG
-
-
 def test_progress_is_told_of_every_row(run):
     told = []
 
@@ -208,17 +202,6 @@ def test_without_torch_the_install_command_is_told(run, monkeypatch):
         run()
 
 
-def test_a_store_opens_without_its_inputs(run, inputs, tmp_path):
-    run()
-    shutil.rmtree(inputs.root)
-    assert open_store(tmp_path / "store").features("train").shape == (12, 6, 12)
-
-
-def test_a_batch_size_below_one_is_refused(run):
-    with pytest.raises(ValueError, match="batch_size is 0, expected"):
-        run(batch_size=0)
-
-
 def test_extra_columns_of_any_type_are_kept_as_json(run, inputs):
     import datetime
 
@@ -229,3 +212,8 @@ def test_extra_columns_of_any_type_are_kept_as_json(run, inputs):
         {"question": ["?", "!"], "label": ["a", "b"], "when": [datetime.date(2026, 1, 2)] * 2}
     ).write_parquet(path)
     assert run(train=path).store.examples("train")["extra"][0] == '{"when":"2026-01-02"}'
+
+
+def test_a_batch_size_below_one_is_refused(run):
+    with pytest.raises(ValueError, match="batch_size is 0, expected"):
+        run(batch_size=0)

@@ -72,35 +72,23 @@ def test_a_selection_keeps_its_max_layer(store, tmp_path):
     assert few < whole - 0.2
 
 
-WRONG = {
-    "heads": (
-        {"heads": 9, "max_layer": 2},
-        "9 heads were requested, but there are 8 up to layer 2;",
-    ),
-    "layer": (
-        {"max_layer": -1},
-        "max_layer is -1, but the first layer of the store with heads is 0",
-    ),
-}
-
-
-@pytest.mark.parametrize(("given", "message"), WRONG.values(), ids=WRONG)
-def test_layers_that_cannot_be(store, given, message):
-    with pytest.raises(SelectionError, match=message):
-        select(store, **given)
-
-
-def test_given_heads_are_not_limited(store):
-    with pytest.raises(SelectionError, match="--heads-from gives the heads"):
-        select(store, heads_from=select(store, heads=2), max_layer=2)
+def test_layers_that_cannot_be(store):
+    wrong = {
+        "9 heads were requested, but there are 8 up to layer 2;": {"heads": 9, "max_layer": 2},
+        "max_layer is -1, but the first layer of the store with heads is 0": {"max_layer": -1},
+        "--heads-from gives the heads": {"heads_from": select(store, heads=2), "max_layer": 2},
+    }
+    for message, options in wrong.items():
+        with pytest.raises(SelectionError, match=message):
+            select(store, **options)
 
 
 def test_depth_is_printed_by_the_metric_that_is_asked_for(store, savs, tmp_path):
-    given = ("sweep", store.path, "--max-layers", "each", "--heads", "2", "--out", tmp_path / "d")
-    done = savs(*given, "--metric", "balanced accuracy")
+    depth = ("sweep", store.path, "--max-layers", "each", "--heads", "2", "--out", tmp_path / "d")
+    done = savs(*depth, "--metric", "balanced accuracy")
     assert done.returncode == 0, done.stderr
     assert "balanced accuracy (%)" in done.stdout
-    rows = json.loads(savs(*given, "--metric", "balanced accuracy", "--json").stdout)["summary"]
+    rows = json.loads(savs(*depth, "--metric", "balanced accuracy", "--json").stdout)["summary"]
     assert [row["metric"] for row in rows] == ["balanced accuracy"] * 3
 
 

@@ -30,6 +30,12 @@ def first(tmp_path_factory):
     )
 
 
+@pytest.fixture
+def stores(first, tmp_path):
+    """Return two stores of the same examples."""
+    return {"one": first, "two": other(tmp_path / "second")}
+
+
 WRONG = {
     "draws": ({"shots": [1], "draws": 0}, "draws is 0, expected at least 1"),
     "readouts": ({"readouts": []}, "no readout was given"),
@@ -45,8 +51,7 @@ def test_a_grid_that_cannot_be_is_refused(first, depths, options, message):
         sweep({"s": first}, max_layers=depths, **options)
 
 
-def test_methods_are_compared_at_one_number_of_heads_and_depths_in_one_store(first, tmp_path):
-    stores = {"one": first, "two": other(tmp_path / "s")}
+def test_methods_are_compared_at_one_number_of_heads_and_depths_in_one_store(stores):
     with pytest.raises(SelectionError, match="expected one number: methods are compared at one"):
         sweep(stores, heads=[1, 2])
     with pytest.raises(SelectionError, match="compared in one store, got 2"):
@@ -58,8 +63,7 @@ def names_of(found):
     return with_methods(found.summary)["readout"].unique(maintain_order=True).to_list()
 
 
-def test_each_method_is_what_a_sweep_of_its_store_measures(first, tmp_path):
-    stores = {"one": first, "two": other(tmp_path / "s")}
+def test_each_method_is_what_a_sweep_of_its_store_measures(stores):
     found = sweep(stores, readouts=["vote", "lda"], heads=[3], **GRID)
     assert names_of(found) == ["one:vote", "two:vote", "one:lda", "two:lda"]
     for name, store in stores.items():
@@ -67,15 +71,21 @@ def test_each_method_is_what_a_sweep_of_its_store_measures(first, tmp_path):
         for readout in ("vote", "lda"):
             expected = accuracy(alone, readout=readout)
             assert accuracy(found.values, store=name, readout=readout) == expected
+    units = found.units.collect().filter(metric="accuracy", readout="vote")
+    rows = found.summary.filter(pl.col("against").is_not_null(), metric="accuracy", readout="vote")
+    assert rows.height == 3
+    for row in rows.iter_rows(named=True):  # paired by unit and draw
+        point = units.filter(pl.col("shots").eq_missing(pl.lit(row["shots"])))
+        ours, theirs = (np.array(point.filter(store=n)["scores"].to_list()) for n in stores)
+        assert (row["against"], row["store"]) == ("one:vote", "two")
+        assert row["difference"] == pytest.approx((theirs - ours).mean())
 
 
-def test_draws_are_matched_by_id_whatever_the_order(first, tmp_path):
+def test_draws_are_matched_by_id_whatever_the_order(first, stores, tmp_path):
     order = np.random.default_rng(0).permutation(15).tolist()
-    straight, mixed = other(tmp_path / "a"), other(tmp_path / "b", order)
-    sweeps = [
-        sweep({"one": first, "two": second}, heads=[2], **GRID) for second in (straight, mixed)
-    ]
-    assert sweeps[0].values.equals(sweeps[1].values)
+    mixed = {"one": first, "two": other(tmp_path / "b", order)}
+    straight = sweep(stores, heads=[2], **GRID).values
+    assert sweep(mixed, heads=[2], **GRID).values.equals(straight)
 
 
 def test_an_example_that_a_store_lacks_is_in_no_draw(first, tmp_path):
@@ -90,20 +100,6 @@ def test_an_example_that_a_store_lacks_is_in_no_draw(first, tmp_path):
     assert ids["one"] == ids["two"] == [f"train:{i}" for i in lacking]
     found = sweep(stores, heads=[2], shots=[1], draws=2)
     assert found.notes == ("2 training examples are not in all stores: no draw has them",)
-
-
-def test_differences_are_paired_by_unit_and_draw(first, tmp_path):
-    found = sweep({"one": first, "two": other(tmp_path / "s")}, heads=[3], **GRID)
-    units = found.units.collect().filter(metric="accuracy")
-    rows = found.summary.filter(pl.col("against").is_not_null(), metric="accuracy")
-    assert rows.height == 3
-    for row in rows.iter_rows(named=True):
-        point = units.filter(pl.col("shots").eq_missing(pl.lit(row["shots"])))
-        ours, theirs = (
-            np.array(point.filter(store=name)["scores"].to_list()) for name in ("one", "two")
-        )
-        assert (row["against"], row["store"]) == ("one:vote", "two")
-        assert row["difference"] == pytest.approx((theirs - ours).mean())
 
 
 def test_a_store_with_fewer_heads_takes_all_and_differences_remain(first, tmp_path):
@@ -171,8 +167,7 @@ def test_a_readout_is_left_out_where_a_store_cannot_have_it(first, tmp_path):
             sweep(stores, readouts=[readout], shots=[1], draws=1)
 
 
-def test_a_readout_can_be_that_of_one_store(first, tmp_path):
-    stores = {"one": first, "two": other(tmp_path / "s")}
+def test_a_readout_can_be_that_of_one_store(stores):
     found = sweep(stores, readouts=["two:vote", "one:lda"], shots=[1], draws=2)
     assert names_of(found) == ["two:vote", "one:lda"]
     assert found.summary["against"].drop_nulls().unique().to_list() == ["two:vote"]

@@ -92,6 +92,11 @@ def rows_of(done):
     return ready, refused
 
 
+def run_jobs(given, crew):
+    """Return what `rows_of` says of jobs that the encoder and the settings of a crew prepared."""
+    return rows_of(prepared_jobs(iter(given), *crew))
+
+
 def require_same(one, other):
     assert sorted(one) == sorted(other)
     for number, parts in one.items():
@@ -101,11 +106,8 @@ def require_same(one, other):
 
 @pytest.mark.parametrize("files", [False, True], ids=["shared memory", "files"])
 def test_workers_prepare_what_one_process_does(crew, jobs, files):
-    given = jobs(6)
-    encoder, alone = crew(0)
-    expected, _ = rows_of(prepared_jobs(iter(given), encoder, alone))
-    encoder, two = crew(2, files=files)
-    found, refused = rows_of(prepared_jobs(iter(given), encoder, two))
+    expected, _ = run_jobs(jobs(6), crew(0))
+    found, refused = run_jobs(jobs(6), crew(2, files=files))
     require_same(expected, found)
     assert refused == {}
     assert multiprocessing.active_children() == []
@@ -113,11 +115,8 @@ def test_workers_prepare_what_one_process_does(crew, jobs, files):
 
 def test_a_row_that_kills_its_worker_is_named_and_the_others_are_prepared(crew, jobs):
     when = "any(piece.size == (196, 56) for piece, _ in prompts)"  # requests 5 and 14
-    given = jobs(5)
-    encoder, alone = crew(0)
-    expected, _ = rows_of(prepared_jobs(iter(given), encoder, alone))
-    encoder, two = crew(2, DEADLY.format(when=when))
-    found, refused = rows_of(prepared_jobs(iter(given), encoder, two))
+    expected, _ = run_jobs(jobs(5), crew(0))
+    found, refused = run_jobs(jobs(5), crew(2, DEADLY.format(when=when)))
     assert sorted(refused) == [5, 14]
     assert "worker processes were killed while they prepared e5, twice" in refused[5]
     require_same({n: row for n, row in expected.items() if n not in refused}, found)
@@ -127,16 +126,14 @@ def test_a_row_that_kills_its_worker_is_named_and_the_others_are_prepared(crew, 
 def test_a_worker_that_dies_once_costs_nothing(crew, jobs, tmp_path):
     flag = tmp_path / "died"
     when = f"not os.path.exists({str(flag)!r}) and not open({str(flag)!r}, 'w').close()"
-    encoder, two = crew(2, DEADLY.format(when=when))
-    found, refused = rows_of(prepared_jobs(iter(jobs(4)), encoder, two))
+    found, refused = run_jobs(jobs(4), crew(2, DEADLY.format(when=when)))
     assert (len(found), refused) == (16, {})
 
 
 def test_workers_that_die_on_everything_end_the_run(crew, jobs):
     code = "import os, multiprocessing\nif multiprocessing.parent_process(): os._exit(9)\n"
-    encoder, two = crew(2, code + DEADLY.format(when="False"))
     with pytest.raises(ModelError, match=r"end by themselves.* fewer --workers, or --workers 0"):
-        list(prepared_jobs(iter(jobs(3)), encoder, two))
+        run_jobs(jobs(3), crew(2, code + DEADLY.format(when="False")))
     assert multiprocessing.active_children() == []
 
 
@@ -145,9 +142,8 @@ def test_an_error_of_the_planner_passes_through(crew, jobs):
         yield from jobs(2)
         raise OSError("the disk is gone")
 
-    encoder, two = crew(2)
     with pytest.raises(OSError, match="the disk is gone"):
-        list(prepared_jobs(broken(), encoder, two))
+        run_jobs(broken(), crew(2))
     assert multiprocessing.active_children() == []
 
 

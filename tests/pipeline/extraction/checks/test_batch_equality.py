@@ -47,31 +47,21 @@ def test_right_batches_pass_whatever_the_weights_scale(model, scale):
     assert check.passed, check.what
 
 
-def test_padding_that_is_read_as_prompt_fails(model, monkeypatch):
-    inputs = LoadedModel.inputs
-
-    def unmasked(self, given):
-        found = inputs(self, given)
-        found["attention_mask"].fill_(1)
-        return found
-
-    monkeypatch.setattr(LoadedModel, "inputs", unmasked)
+def test_padding_that_is_read_as_prompt_fails(model, spoil_inputs):
+    spoil_inputs(lambda inputs, prompts: inputs["attention_mask"].fill_(1))
     check = checked(model)
     assert not check.passed
     assert "% of the heads move beyond rounding (5% may" in check.what
 
 
-def test_images_that_change_places_fail(model, monkeypatch):
-    inputs = LoadedModel.inputs
+def test_images_that_change_places_fail(model, spoil_inputs):
     same = [(piece.resize((84, 56)), "What is in it?") for piece, _ in prompts()]
 
-    def mixed(self, given):
-        found = inputs(self, given)
-        if len(given) == 4:
-            found["pixel_values"] = found["pixel_values"].flip(0)
-        return found
+    def mix(inputs, prompts):
+        if len(prompts) == 4:
+            inputs["pixel_values"] = inputs["pixel_values"].flip(0)
 
-    monkeypatch.setattr(LoadedModel, "inputs", mixed)
+    spoil_inputs(mix)
     check = check_batches(model, same, [run_single(model, pieces) for pieces in same], 4)
     assert not check.passed
 

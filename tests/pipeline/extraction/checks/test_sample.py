@@ -8,7 +8,6 @@ from savs.datasets.media.media import MediaRules
 from savs.pipeline import load_model
 from savs.pipeline.extraction.checks.preflight import preflight, sample
 from savs.pipeline.extraction.model.answers import Answers, label_tokens
-from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.pieces import shape_of
 from savs.pipeline.extraction.run_options import RunOptions
 
@@ -50,16 +49,12 @@ def test_batches_and_answers_of_both_kinds_are_compared(model, tried):
     assert found.answers_seen.startswith("log-likelihoods differ")
 
 
-def test_batches_of_videos_alone_that_fail_are_seen(model, tried, monkeypatch):
-    inputs = LoadedModel.inputs
+def test_batches_of_videos_alone_that_fail_are_seen(model, tried, spoil_inputs):
+    def mix(inputs, prompts):
+        if len(prompts) > 1 and "pixel_values_videos" in inputs:
+            inputs["pixel_values_videos"] = inputs["pixel_values_videos"].flip(0)
 
-    def mixed(self, given):
-        found = inputs(self, given)
-        if len(given) > 1 and "pixel_values_videos" in found:
-            found["pixel_values_videos"] = found["pixel_values_videos"].flip(0)
-        return found
-
-    monkeypatch.setattr(LoadedModel, "inputs", mixed)
+    spoil_inputs(mix)
     assert preflight(model, tried, None, RunOptions(), shared=False).equal is False
 
 

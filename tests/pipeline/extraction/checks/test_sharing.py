@@ -1,9 +1,8 @@
 """What prompts about the same images may share, for real processors, and where that is wrong."""
 
 import pytest
-import torch
-from PIL import Image
 from tiny_models import BUILDERS, LIMITED, marked
+from tiny_parts import picture
 
 from savs.pipeline import load_model
 from savs.pipeline.extraction import shared_forward
@@ -35,14 +34,9 @@ ALWAYS = {"qwen2_vl", "mllama"}
 ANSWERS = Answers({"yes": (5, 30, 2), "no": (9, 2)})
 
 
-def picture(size=(64, 48), seed=0):
-    noise = torch.randint(0, 256, (*size[::-1], 3), generator=torch.Generator().manual_seed(seed))
-    return Image.fromarray(noise.to(torch.uint8).numpy())
-
-
 def questions(images=1):
-    shown = [picture(seed=n) for n in range(images)]
-    others = [picture((100, 40), 9 + n) for n in range(images)]
+    shown = [picture(48, 64, n) for n in range(images)]
+    others = [picture(40, 100, 9 + n) for n in range(images)]
     return [(*shown, "What is it?"), (*others, "Why is there so long a question, and what for?")]
 
 
@@ -96,13 +90,9 @@ def first_image(self, shown, vision, of=ImageFeatures.of):
     return of(self, [first[vision[key]["pixel_values"].shape] for key in shown], vision)
 
 
-def test_features_of_a_wrong_image_are_found_out(model, monkeypatch):
+def test_features_of_a_wrong_image_are_found_out_whatever_else_is_seen(model, monkeypatch):
     monkeypatch.setattr(ImageFeatures, "of", first_image)
     assert find_sharing(model, questions(), None).level == "off"
-
-
-def test_the_same_heads_for_another_image_are_found_out_whatever_else_is_seen(model, monkeypatch):
-    monkeypatch.setattr(ImageFeatures, "of", first_image)
     monkeypatch.setattr(sharing, "compare", lambda *given: (True, "all agree"))
     found = find_sharing(model, questions(), None)
     assert found.level == "off"

@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 
 from savs.datasets import Example, MediaFolder
-from savs.pipeline import extract, load_model
+from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.prepare import pieces_of
-from savs.stores import StoreMismatchError, open_store
+from savs.stores import StoreMismatchError
 
 QWEN = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 TURNS = {
@@ -93,29 +93,22 @@ def test_an_unknown_choice_is_refused(tiny_model):
 
 
 @pytest.mark.thorough
-def test_kept_marks_are_part_of_a_store_and_split_ones_are_not(inputs, tiny_model, tmp_path):
-    def rows(split):
-        return inputs.rows(
-            f"{split}.jsonl",
-            [
-                {
-                    "image": inputs.image(f"{split}{n}.png", n),
-                    "question": f"Is <image> good? {n}",
-                    "label": "ab"[n % 2],
-                }
-                for n in range(4)
-            ],
-        )
-
-    given = {"train": rows("train"), "test": rows("test"), "model": str(tiny_model("qwen2_vl"))}
-    extract("general", out=tmp_path / "split", **given)
-    extract("general", out=tmp_path / "keep", placeholders="keep", **given)
-    split, keep = (open_store(tmp_path / name) for name in ("split", "keep"))
+def test_kept_marks_are_part_of_a_store_and_split_ones_are_not(run, inputs):
+    rows = [
+        {
+            "image": inputs.image(f"{n}.png", n),
+            "question": f"Is <image> good? {n}",
+            "label": "ab"[n % 2],
+        }
+        for n in range(4)
+    ]
+    given = dict.fromkeys(("train", "test"), inputs.rows("rows.jsonl", rows))
+    split = run("split", **given).store
+    keep = run("keep", placeholders="keep", **given).store
     assert "placeholders" not in split.manifest.identity.model
     assert keep.manifest.identity.model["placeholders"] == "keep"
     assert not np.allclose(split.features("test"), keep.features("test"), atol=1e-3)
-    assert extract("general", out=tmp_path / "keep", placeholders="keep", **given).rows == 0
-    assert extract("general", out=tmp_path / "split", placeholders="split", **given).rows == 0
     for store, other in (("split", "keep"), ("keep", "split")):
+        assert run(store, placeholders=store, **given).rows == 0
         with pytest.raises(StoreMismatchError, match=r"model\.placeholders"):
-            extract("general", out=tmp_path / store, placeholders=other, **given)
+            run(store, placeholders=other, **given)

@@ -1,28 +1,27 @@
 """What a user is told where a model cannot be loaded: one line with what to do."""
 
+import re
+import shutil
 from types import SimpleNamespace
 
 import pytest
 import torch
 from huggingface_hub.errors import GatedRepoError
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
 from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
 
 USUAL = "give --model a Hugging Face id, a folder with config.json and weights, or 'demo'"
-MEMORY = "it needs more memory: a larger GPU, --device auto over several, or --model-kwargs"
-
-
-def _allocate(*_args, **_more):
-    return torch.empty(1 << 60, dtype=torch.uint8)
-
-
-def _raise(error):
-    def fail(*_args, **_more):
-        raise error
-
-    return fail
+OFFLINE = r"\(offline, only what was fetched before can be loaded\)"
+ADAPTER = "; give --adapter the id or the folder of a PEFT adapter"
+MEMORY = "; it needs more memory: a larger GPU, --device auto over several, or --model-kwargs"
+GATED = GatedRepoError(
+    "403 Client Error.", response=SimpleNamespace(headers={}, request=None, status_code=403)
+)
+NO_PACKAGE = ImportError("Using `bitsandbytes` requires it: `pip install bitsandbytes`")
+HUB, WEIGHTS = "transformers.utils.hub.hf_hub_download", "from_pretrained"
 
 
 def told(name="demo", **more):
@@ -34,72 +33,91 @@ def told(name="demo", **more):
     return text
 
 
-def test_an_id_of_the_hub_that_was_never_fetched():
-    text = told("nobody/no-such-model")
-    assert text.startswith("model 'nobody/no-such-model' cannot be loaded: We couldn't connect")
-    assert text.endswith(f"; {USUAL} (offline, only what was fetched before can be loaded)")
+OPTIONS = {
+    "an id that was never fetched": (
+        {"name": "nobody/no-such-model"},
+        f"model 'nobody/no-such-model' cannot be loaded: We couldn't connect.*; {USUAL} {OFFLINE}",
+    ),
+    "no such folder": ({"name": "/no/such"}, f".*such' cannot .* no such folder.*{USUAL}.*"),
+    "an adapter that was never fetched": (
+        {"adapter": "nobody/no-such-adapter"},
+        f"adapter 'nobody/no-such-adapter' cannot be loaded: .*{ADAPTER}.*",
+    ),
+    "no folder of an adapter": (
+        {"adapter": "/no/such"},
+        f"adapter '/no/such' cannot be loaded: .*{ADAPTER}.*",
+    ),
+    "unknown dtype": ({"dtype": "int8"}, ".*no dtype is called 'int8'.*"),
+    "limits the wrong way round": (
+        {"min_pixels": 900, "max_pixels": 800},
+        ".*min_pixels is 900, more than max_pixels, 800.*",
+    ),
+    **{
+        keyword: (
+            {"model_kwargs": {keyword: "x"}},
+            f"model_kwargs has '{keyword}'; give `{field}` instead",
+        )
+        for keyword, field in (
+            ("dtype", "dtype"),
+            ("attn_implementation", "attention"),
+            ("revision", "revision"),
+        )
+    },
+}
 
 
-def test_a_folder_that_is_not_there(tmp_path):
-    text = told(tmp_path / "gone")
-    assert "gone' cannot be loaded: there is no such folder" in text
-    assert USUAL in text
+@pytest.mark.parametrize(("options", "line"), OPTIONS.values(), ids=OPTIONS)
+def test_options_that_name_no_model(options, line):
+    assert re.fullmatch(line, told(**options))
 
 
-def test_a_folder_without_a_model(tmp_path):
+@pytest.mark.parametrize(
+    ("where", "error", "end"),
+    [
+        pytest.param(HUB, GATED, "; ask for access on its page, then set HF_TOKEN", id="gated"),
+        pytest.param(WEIGHTS, NO_PACKAGE, "bitsandbytes`; install what it names", id="package"),
+        pytest.param(WEIGHTS, MemoryError(), MEMORY, id="memory of Python"),
+        pytest.param(
+            *(WEIGHTS, torch.OutOfMemoryError("CUDA out of memory. Tried ...\nmore"), MEMORY),
+            id="memory of a GPU",
+        ),
+        pytest.param(WEIGHTS, None, MEMORY, id="memory of the CPU"),
+    ],
+)
+def test_what_fails_while_it_is_loaded(monkeypatch, where, error, end):
+    def fail(*args, **more):
+        if error is None:
+            return torch.empty(1 << 60, dtype=torch.uint8)
+        raise error
+
+    if where == HUB:
+        monkeypatch.setattr(HUB, fail)
+        assert told("closed/model").endswith(end)
+    else:
+        monkeypatch.setattr(AutoModelForImageTextToText, where, fail)
+        assert told().endswith(end)
+
+
+def test_folders_that_are_no_model(tmp_path):
     text = told(tmp_path)
     assert "config.json" in text.split(";")[0]
     assert USUAL in text
-
-
-def test_an_architecture_without_a_decoder(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "clip_vision_model"}')
     assert "CLIPVisionConfig is no architecture with a language decoder" in told(tmp_path)
 
 
-def test_a_gated_repository(monkeypatch):
-    response = SimpleNamespace(headers={}, request=None, status_code=403)
-    error = GatedRepoError("403 Client Error.", response=response)
-    monkeypatch.setattr("transformers.utils.hub.hf_hub_download", _raise(error))
-    text = told("closed/model")
-    assert text.startswith(
-        "model 'closed/model' cannot be loaded: You are trying to access a gated"
-    )
-    assert text.endswith("; ask for access on its page, then set HF_TOKEN")
+def test_weights_that_are_absent_or_cut(tiny_model, tmp_path):
+    folder = shutil.copytree(tiny_model("qwen2_vl"), tmp_path / "holes")
+    weights = load_file(folder / "model.safetensors")
+    gone = next(name for name in weights if name.endswith("layers.1.self_attn.q_proj.weight"))
+    del weights[gone]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    assert re.search("1 weights of .* are not in its files", told(folder))
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[:1000])
+    assert "cannot be loaded" in told(folder)
 
 
-@pytest.mark.parametrize(
-    "load",
-    [
-        pytest.param(
-            _raise(torch.OutOfMemoryError("CUDA out of memory. Tried ...\nmore")), id="GPU"
-        ),
-        pytest.param(_raise(MemoryError()), id="Python"),
-        pytest.param(_allocate, id="beside the CPU"),
-    ],
-)
-def test_too_little_memory(monkeypatch, load):
-    monkeypatch.setattr(AutoModelForImageTextToText, "from_pretrained", load)
-    assert told().endswith(f"; {MEMORY}")
-
-
-def test_a_package_that_is_not_installed(monkeypatch):
-    error = ImportError("Using `bitsandbytes` requires it: `pip install bitsandbytes`")
-    monkeypatch.setattr(AutoModelForImageTextToText, "from_pretrained", _raise(error))
-    assert told().endswith("`pip install bitsandbytes`; install what it names")
-
-
-@pytest.mark.parametrize(
-    ("keyword", "field"),
-    [("dtype", "dtype"), ("attn_implementation", "attention"), ("revision", "revision")],
-)
-def test_a_keyword_argument_that_is_an_option(keyword, field):
-    text = told(model_kwargs={keyword: "x"})
-    assert text == f"model_kwargs has {keyword!r}; give `{field}` instead"
-
-
-@pytest.mark.parametrize("adapter", ["nobody/no-such-adapter", "/no/such/adapter"])
-def test_an_adapter_that_is_not_there(adapter):
-    text = told(adapter=adapter)
-    assert text.startswith(f"adapter '{adapter}' cannot be loaded: ")
-    assert "; give --adapter the id or the folder of a PEFT adapter" in text
+def test_pixel_limits_that_the_processor_does_not_have(tiny_model):
+    text = told(tiny_model("llava_onevision"), max_pixels=784)
+    assert "no pixel limits; drop --max-pixels" in text

@@ -140,35 +140,27 @@ def test_the_page_tells_the_same(vote, tmp_path):
 
 
 def test_what_cannot_be_explained_is_refused(store, vote, tmp_path):
-    with pytest.raises(ReportError, match=r"no example 'x'; its ids are like 'test:0'"):
-        explain(vote, ids=["x"])
-    with pytest.raises(ParameterError, match="n is 0"):
-        explain(vote, n=0)
-    alone = save_result(tmp_path / "alone", [1, 0])
-    with pytest.raises(ReportError, match="has no heads: the model answered by itself"):
-        explain(alone)
-    save_evaluation(evaluate(store, select(store, heads=2)), tmp_path / "away")
-    with pytest.raises(ReportError, match=r"away is not in a store"):
-        explain(tmp_path / "away")
     folds = store.path / "results" / "vote-cv"
     save_evaluation(evaluate(store, select(store, heads=2), on="folds"), folds)
-    with pytest.raises(ReportError, match="is a cross-validation"):
-        explain(folds)
-    with pytest.raises(ReportError, match=r"p.txt is not an HTML file"):
-        explain(vote, out=tmp_path / "p.txt")
+    save_evaluation(evaluate(store, select(store, heads=2)), tmp_path / "away")
+    problem = draw_problem(6, subtasks=("one", "two"), counts=(5, 5, 5))
+    other = write_problem(tmp_path / "t", problem)
+    foreign = store.path / "results" / "foreign"
+    save_evaluation(evaluate(store, select(other, heads=3)), foreign)
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot be written"):
-        explain(vote, n=1, out=tmp_path / "file" / "p.html")
-
-
-def test_a_selection_of_other_training_examples_is_refused(store, tmp_path):
-    other = write_problem(
-        tmp_path / "t", draw_problem(6, subtasks=("one", "two"), counts=(5, 5, 5))
-    )
-    foreign = select(other, heads=3)
-    save_evaluation(evaluate(store, foreign), store.path / "results" / "foreign")
-    with pytest.raises(ReportError, match="other training examples than"):
-        explain(store.path / "results" / "foreign")
+    refused = [
+        (ReportError, r"no example 'x'; its ids are like 'test:0'", vote, {"ids": ["x"]}),
+        (ParameterError, "n is 0", vote, {"n": 0}),
+        (ReportError, "no heads: the model answered", save_result(tmp_path / "alone", [1, 0]), {}),
+        (ReportError, r"away is not in a store", tmp_path / "away", {}),
+        (ReportError, "is a cross-validation", folds, {}),
+        (ReportError, "other training examples than", foreign, {}),
+        (ReportError, r"p.txt is not an HTML file", vote, {"out": tmp_path / "p.txt"}),
+        (OutputError, "cannot be written", vote, {"n": 1, "out": tmp_path / "file" / "p.html"}),
+    ]
+    for error, message, result, options in refused:
+        with pytest.raises(error, match=message):
+            explain(result, **options)
 
 
 def test_without_wrong_examples_there_are_no_errors_to_explain(tmp_path):

@@ -5,38 +5,16 @@ import io
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 
 import pytest
 from PIL import Image
+from reported import Page
 
 from savs.datasets import MediaError, Shots, SourceError
 from savs.pipeline import preview
 from savs.pipeline.errors import OutputError, ReportError
 
 ATTACK = "<script>alert('&amp;\"')</script>"
-
-
-class Page(HTMLParser):
-    """A page's text, and its tags with their attributes."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.tags, self.texts = [], []
-        self.feed(path.read_text("utf-8"))
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        self.texts.append(data)
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.tags if name == tag]
-
-    @property
-    def text(self):
-        return "".join(self.texts)
 
 
 @pytest.fixture
@@ -60,8 +38,11 @@ def files(inputs):
 
 
 def test_images_stand_in_the_place_where_they_are_read(files):
+    files["out"].write_text("old")
     preview("general", **files)
     html = files["out"].read_text("utf-8")
+    assert html.startswith("<!doctype html>")
+    assert not list(files["out"].parent.glob(".savs-*"))
     cards = re.findall(r"<article.*?</article>", html, re.DOTALL)
     assert len(cards) == 4 + 5
     order = re.sub(r"<figure.*?</figure>", "[image]", cards[1].split('class="prompt"')[1])
@@ -169,10 +150,3 @@ def test_torch_is_not_needed_without_a_model(files):
         "train: 4 examples, 4 shown, 2 of them would be skipped; 1 have missing media"
         in done.stderr
     )
-
-
-def test_pages_are_replaced_and_nothing_else_is_left(files):
-    files["out"].write_text("old")
-    preview("general", **files)
-    assert files["out"].read_text("utf-8").startswith("<!doctype html>")
-    assert not list(files["out"].parent.glob(".savs-*"))

@@ -64,28 +64,27 @@ def ends(share):
     return f"{percent(share['low'])} .. {percent(share['high'])}"
 
 
-def test_the_least_typical_examples_are_counted_and_shown(page, store):
-    share = confidence_of(store)["atypical"]["share"]["value"]
-    assert f"Atypical, like no training example: {percent(share)} %" in page.text
-    assert "least typical ones are least like any training example" in page.text
-
-
 def test_reliability_and_coverage_are_those_of_the_file(page, store):
     found = confidence_of(store)
-    shown = page.table("Reliability").records()
-    assert len(shown) == len(found["reliability"]) > 2
-    for row, cell in zip(shown, found["reliability"], strict=True):
-        assert row["probability"] == f"{100 * cell['low']:.0f} .. {100 * cell['high']:.0f}"
-        assert (row["mean"], row["right"]) == (
-            percent(cell["probability"]), percent(cell["accuracy"]),
-        )  # fmt: skip
-        assert row["examples"] == f"{cell['examples']:,}"
-    shown = page.table("If only the likeliest").records()
-    for row, cell in zip(shown, found["coverage"], strict=True):
-        assert row["answered"] == f"{100 * cell['coverage']:.0f}"
-        assert (row["right"], row["least probability"]) == (
-            percent(cell["accuracy"]), percent(cell["threshold"]),
-        )  # fmt: skip
+    rows = page.table("Reliability").cells("probability", "mean", "right", "examples")
+    assert rows == [
+        (
+            f"{100 * cell['low']:.0f} .. {100 * cell['high']:.0f}",
+            percent(cell["probability"]),
+            percent(cell["accuracy"]),
+            f"{cell['examples']:,}",
+        )
+        for cell in found["reliability"]
+    ]
+    assert len(rows) > 2
+    table = page.table("If only the likeliest")
+    assert table.cells("answered", "right", "least probability") == [
+        (f"{100 * cell['coverage']:.0f}", percent(cell["accuracy"]), percent(cell["threshold"]))
+        for cell in found["coverage"]
+    ]
+    share = found["atypical"]["share"]["value"]
+    assert f"Atypical, like no training example: {percent(share)} %" in page.text
+    assert "least typical ones are least like any training example" in page.text
 
 
 def test_error_temperatures_and_risk_are_those_of_the_file(page, store):
@@ -134,36 +133,41 @@ def test_the_curve_goes_through_the_accuracies(store, tmp_path):
 def test_depth_is_that_of_the_file(page, store):
     table = pl.read_parquet(store.path / "results/depth/summary.parquet")
     table = table.filter(metric=table["metric"][0])
-    shown = page.table(f"{table['metric'][0]} by depth").records()
-    assert len(shown) == table.height > 3
-    for row, cell in zip(shown, table.iter_rows(named=True), strict=True):
-        assert row["shots"] == ("all" if cell["shots"] is None else str(cell["shots"]))
-        assert row["last layer"] == str(cell["max_layer"])
-        assert (row["of the decoder"], row["value"]) == (
-            percent(cell["share"]), percent(cell["mean"]),
-        )  # fmt: skip
-        assert row["95 % interval"] == ("-" if cell["low"] is None else ends(cell))
-        assert row["difference"] == points(cell["difference"])
-        assert (row["p"], row["p (Holm)"]) == (probability(cell["p"]), probability(cell["p_holm"]))
-        low, high = points(cell["difference_low"]), points(cell["difference_high"])
-        told = "-" if cell["difference_low"] is None else f"{low} .. {high}"
-        assert row["its interval"] == told
+    names = ("shots", "last layer", "of the decoder", "value", "95 % interval")
+    paired = ("difference", "its interval", "p", "p (Holm)")
+    rows = page.table(f"{table['metric'][0]} by depth").cells(*names, *paired)
+    assert rows == [
+        (
+            "all" if cell["shots"] is None else str(cell["shots"]),
+            str(cell["max_layer"]),
+            percent(cell["share"]),
+            percent(cell["mean"]),
+            "-" if cell["low"] is None else ends(cell),
+            points(cell["difference"]),
+            "-"
+            if cell["difference_low"] is None
+            else f"{points(cell['difference_low'])} .. {points(cell['difference_high'])}",
+            probability(cell["p"]),
+            probability(cell["p_holm"]),
+        )
+        for cell in table.iter_rows(named=True)
+    ]
+    assert len(rows) > 3
 
 
 def test_suspects_are_those_of_the_file(page, store):
     table = pl.read_csv(store.path / "results/vote" / SUSPECTS)
-    shown = page.table(f"{table.height} training examples").records()
-    assert len(shown) == table.height == 2
-    for row, cell in zip(shown, table.iter_rows(named=True), strict=True):
-        assert (row["example"], row["subtask"]) == (cell["id"], cell["subtask"])
-        assert (row["label"], row["predicted"]) == (cell["label"], cell["prediction"])
-        assert row["media"] == cell["media"]
-        assert row["margin"] == f"{cell['margin']:.3g}"
-        assert row["strength (%)"] == percent(cell["strength"])
-
-
-def test_the_commands_name_suspects_and_risk(store, tmp_path):
-    commands = report(store.path, out=tmp_path / "p.html").provenance.commands
+    assert table.height == 2
+    names = ("example", "subtask", "label", "predicted", "media", "margin", "strength (%)")
+    assert page.table("2 training examples").cells(*names) == [
+        (
+            *(cell[name] for name in ("id", "subtask", "label", "prediction", "media")),
+            f"{cell['margin']:.3g}",
+            percent(cell["strength"]),
+        )
+        for cell in table.iter_rows(named=True)
+    ]
+    commands = report(store.path, out=store.path.parent / "p.html").provenance.commands
     assert commands[1].startswith(f"savs select {store.path} --heads 3")
     assert commands[1].endswith(" --suspects")
     assert " --risk 0.3 " in commands[2]

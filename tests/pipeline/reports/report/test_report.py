@@ -2,17 +2,17 @@
 
 import json
 
-import numpy as np
 import polars as pl
 import pytest
 from reported import ATTACK, Page, save_random_result
+from small_results import save_result
 
 from savs.foundation.errors import ParameterError
-from savs.pipeline import compare, evaluate, report, save_evaluation, select
-from savs.pipeline.errors import ComparisonError, OutputError, ReportError
+from savs.pipeline import compare, report
+from savs.pipeline.errors import OutputError, ReportError
+from savs.pipeline.reports.report.headline import GroupCount
 from savs.pipeline.running.formatting import percent, points, probability
 from savs.stores import ResultError
-from stores import make_store
 
 
 @pytest.fixture(scope="module")
@@ -48,24 +48,32 @@ def test_the_headline_stands_beside_chance_majority_and_other_results(page, vote
 def test_differences_are_those_of_compare(page, vote):
     main = metrics_of(vote)["metrics"][0]["name"]
     (row,) = compare([vote, vote.with_name("lda")], metric=main).to_dicts()
-    (found,) = page[1].table("Difference to vote").records()
-    assert found["result"] == "lda"  # the cross-validation has other examples
-    assert found["difference"] == points(row["difference"])
-    assert found["95 % interval"] == f"{points(row['low'])} .. {points(row['high'])}"
-    assert (found["test"], found["p"]) == (row["test"], probability(row["p"]))
-    assert found["p (Holm)"] == probability(row["p_holm"])
+    names = ("result", "difference", "95 % interval", "test", "p", "p (Holm)")
+    assert page[1].table("Difference to vote").cells(*names) == [
+        (
+            "lda",  # the cross-validation has other examples
+            points(row["difference"]),
+            f"{points(row['low'])} .. {points(row['high'])}",
+            row["test"],
+            probability(row["p"]),
+            probability(row["p_holm"]),
+        )
+    ]
 
 
 def test_every_metric_is_shown_as_it_is(page, vote):
-    rows = page[1].table("In percent, with 95 % intervals.").records()
-    for row, metric in zip(rows, metrics_of(vote)["metrics"], strict=True):
-        assert row["metric"] == metric["name"]
-        assert row["value"] == percent(metric["value"])
-        assert row["95 % interval"] == interval(metric)
-        assert (row["chance"], row["majority"]) == (
-            percent(metric["chance"]), percent(metric["majority"]),
-        )  # fmt: skip
-        assert row["units"] == f"{metric['units']:,}"
+    names = ("metric", "value", "95 % interval", "chance", "majority", "units")
+    assert page[1].table("In percent, with 95 % intervals.").cells(*names) == [
+        (
+            metric["name"],
+            percent(metric["value"]),
+            interval(metric),
+            percent(metric["chance"]),
+            percent(metric["majority"]),
+            f"{metric['units']:,}",
+        )
+        for metric in metrics_of(vote)["metrics"]
+    ]
 
 
 def test_every_class_and_confusion_is_shown_as_it_is(page, vote):
@@ -75,6 +83,7 @@ def test_every_class_and_confusion_is_shown_as_it_is(page, vote):
     assert len(tables) == len(matrices) == 2
     shares = {p["name"]: p["accuracy"] for p in found["parts"] if p["by"] == "subtask"}
     order = sorted(shares, key=lambda name: shares[name])  # the least accurate first
+    names = ("class", "recall", "95 % interval", "precision", "F1", "examples", "predicted")
     for subtask, table, matrix in zip(order, tables, matrices, strict=True):
         assert f"{subtask}: {percent(shares[subtask])} % of" in page[1].text
         rows = {row["label"]: row for row in found["per_class"] if row["subtask"] == subtask}
@@ -83,64 +92,69 @@ def test_every_class_and_confusion_is_shown_as_it_is(page, vote):
             for row in found["confusions"]
             if row["subtask"] == subtask
         }
-        assert [r["class"] for r in table.records()] == sorted(rows)
-        for shown in table.records():
-            row = rows[shown["class"]]
-            assert shown["recall"] == percent(row["recall"])
-            assert shown["95 % interval"] == interval(row)
-            assert (shown["precision"], shown["F1"]) == (
-                percent(row["precision"]), percent(row["f1"]),
-            )  # fmt: skip
-            assert shown["examples"] == f"{row['n']:,}"
-            assert shown["predicted"] == f"{row['predicted']:,}"
+        assert table.cells(*names) == [
+            (
+                label,
+                percent(row["recall"]),
+                interval(row),
+                percent(row["precision"]),
+                percent(row["f1"]),
+                f"{row['n']:,}",
+                f"{row['predicted']:,}",
+            )
+            for label, row in sorted(rows.items())
+        ]
         for label, *counts in matrix.rows:
             expected = [
                 rows[label]["correct"] if name == label else wrong.get((label, name), 0)
                 for name in matrix.header[1:]
             ]
             assert counts == [f"{count:,}" for count in expected]
-    shown = [
-        (row["subtask"], row["label"], row["prediction"], row["examples"])
-        for row in page[1].table("All confusions").records()
-    ]
-    assert shown == [
+    confusions = page[1].table("All confusions")
+    assert confusions.cells("subtask", "label", "prediction", "examples") == [
         (row["subtask"], row["label"], row["prediction"], f"{row['n']:,}")
         for row in found["confusions"]
     ]
-
-
-def test_parts_of_the_test_set_are_shown_as_they_are(page, vote):
-    rows = page[1].table("Accuracy by subtask").records()
-    for row, part in zip(rows, metrics_of(vote)["parts"], strict=True):
-        assert row["subtask"] == part["name"]
-        assert (row["accuracy"], row["95 % interval"]) == (
-            percent(part["accuracy"]), interval(part),
-        )  # fmt: skip
-        assert (row["right"], row["of"]) == (f"{part['correct']:,}", f"{part['n']:,}")
+    parts = page[1].table("Accuracy by subtask")
+    assert parts.cells("subtask", "accuracy", "95 % interval", "right", "of") == [
+        (
+            part["name"],
+            percent(part["accuracy"]),
+            interval(part),
+            f"{part['correct']:,}",
+            f"{part['n']:,}",
+        )
+        for part in found["parts"]
+    ]
 
 
 def test_the_chosen_heads_and_layers_are_told_in_tables(page, evaluated):
-    rows = page[1].table("Chosen heads, best first").records()
+    chosen = page[1].table("Chosen heads, best first").cells("subtask", "head", "right")
     config = json.loads((evaluated.path / "results/vote/config.json").read_text())
-    assert [(row["subtask"], row["head"], row["right"]) for row in rows] == [
+    assert chosen == [
         (task["subtask"], f"L{layer}.H{head}", f"{score:g}")
         for task in config["tasks"]
         for (layer, head), score in zip(task["heads"], task["scores"], strict=True)
     ]
     layers = page[1].table("Layers").records()
     assert [row["layer"] for row in layers] == [str(grid.layer) for grid in evaluated.grid]
-    assert sum(int(row["times chosen"]) for row in layers) == len(rows)
+    assert sum(int(row["times chosen"]) for row in layers) == len(chosen)
 
 
 def test_the_sweep_is_shown_as_it_is(page, evaluated):
     summary = pl.read_parquet(evaluated.path / "results/sweep/summary.parquet")
     summary = summary.filter(metric=summary["metric"][0])
-    rows = page[1].table(f"{summary['metric'][0]} in percent; chance").records()
-    for row, cell in zip(rows, summary.iter_rows(named=True), strict=True):
-        assert row["shots"] == ("all" if cell["shots"] is None else str(cell["shots"]))
-        assert (row["mean"], row["SD"]) == (percent(cell["mean"]), percent(cell["sd"]))
-        ends = "-" if cell["low"] is None else interval(cell)
-        assert (row["95 % interval"], row["draws"]) == (ends, str(cell["draws"]))
+    table = page[1].table(f"{summary['metric'][0]} in percent; chance")
+    assert table.cells("shots", "mean", "SD", "95 % interval", "draws") == [
+        (
+            "all" if cell["shots"] is None else str(cell["shots"]),
+            percent(cell["mean"]),
+            percent(cell["sd"]),
+            "-" if cell["low"] is None else interval(cell),
+            str(cell["draws"]),
+        )
+        for cell in summary.iter_rows(named=True)
+    ]
 
 
 def test_what_limits_the_numbers_is_told(page, vote):
@@ -199,34 +213,55 @@ def test_one_result_alone_has_no_comparison(tmp_path, vote):
 
 def test_what_cannot_be_reported_is_refused(tmp_path, evaluated, vote):
     out = tmp_path / "page.html"
-    with pytest.raises(ReportError, match=r"page.txt is not an HTML file"):
-        report(vote, out=tmp_path / "page.txt")
-    with pytest.raises(ParameterError, match="examples is -1"):
-        report(vote, out=out, examples=-1)
-    with pytest.raises(ReportError, match=r"nowhere is neither a store nor a folder of results"):
-        report(tmp_path / "nowhere", out=out)
-    with pytest.raises(ReportError, match="no result was given"):
-        report([], out=out)
-    with pytest.raises(ReportError, match=r"vote is given twice"):
-        report([evaluated.path, vote], out=out)
-    with pytest.raises(ReportError, match=r"sweep is a sweep; pass a folder of results"):
-        report(vote.with_name("sweep"), out=out)
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot be written"):
-        report(vote, out=tmp_path / "file" / "page.html")
+    refused = [
+        (ReportError, r"page.txt is not an HTML file", vote, {"out": tmp_path / "page.txt"}),
+        (ParameterError, "examples is -1", vote, {"examples": -1}),
+        (
+            ReportError,
+            r"nowhere is neither a store nor a folder of results",
+            tmp_path / "nowhere",
+            {},
+        ),
+        (ReportError, "no result was given", [], {}),
+        (ReportError, r"vote is given twice", [evaluated.path, vote], {}),
+        (ReportError, r"sweep is a sweep; pass a folder of results", vote.with_name("sweep"), {}),
+        (OutputError, "cannot be written", vote, {"out": tmp_path / "file" / "page.html"}),
+    ]
+    for error, message, paths, options in refused:
+        with pytest.raises(error, match=message):
+            report(paths, **{"out": out} | options)
     assert not out.exists()
-
-
-def test_a_damaged_result_is_refused(tmp_path):
-    folder = save_random_result(tmp_path / "vote", 20, 2)
-    (folder / "predictions.parquet").write_bytes(b"PAR1")
+    damaged = save_random_result(tmp_path / "vote", 20, 2)
+    (damaged / "predictions.parquet").write_bytes(b"PAR1")
     with pytest.raises(ResultError, match=r"predictions.parquet cannot be read"):
-        report(folder, out=tmp_path / "page.html")
+        report(damaged, out=out)
 
 
-def test_a_result_without_labels_is_refused(tmp_path):
-    values = np.eye(2, dtype=np.float32)[None, [0, 1, 0, 1]]
-    store = make_store(tmp_path / "s", values, "abab", values, [None] * 4)
-    save_evaluation(evaluate(store, select(store, heads=1)), tmp_path / "vote")
-    with pytest.raises(ComparisonError, match=r"its test examples have no labels; label them"):
-        report(tmp_path / "vote", out=tmp_path / "page.html")
+def test_skips_leaks_and_groups_are_told(tmp_path):
+    folder = save_result(
+        tmp_path / "vote",
+        [1, 0, None, 1, 0, 1, 1, 1],
+        group=["g1", "g1", "g2", "g2", "g3", "g3", "g4", "g5"],
+        leak=["repeated", *[None] * 4, "shared medium", None, None],
+    )
+    content = report(folder, out=tmp_path / "p.html")
+    # g1, g2 and g3 have one right example of two each; g4 and g5 have one example
+    assert content.groups == (GroupCount(size=2, right=1, groups=3, share=1.0),)
+    assert content.checks.leaks == {"repeated": ["test:0"], "shared medium": ["test:5"]}
+    assert [name for name, _ in content.checks.reasons] == ["test:2"]
+    page = Page(tmp_path / "p.html")
+    assert page.table("Groups").rows == [["1 of 2", "", "3", "100.0"]]
+    assert "Test examples that training has seen (repeated): 1" in page.text
+    assert "Skipped examples: 1" in page.text
+    assert "8 examples planned, 7 scored, 1 skipped" in page.text
+    (matrix,) = (table for table in page.tables if table.caption.startswith("Rows: label"))
+    assert matrix.header[-1] == "(skipped)"
+    assert [row[-1] for row in matrix.rows] == ["1", "0"]  # a is skipped once
+
+
+def test_a_page_without_leaks_says_that_none_was_found(tmp_path):
+    report(save_result(tmp_path / "vote", [1, 0, 1, 1]), out=tmp_path / "p.html")
+    text = Page(tmp_path / "p.html").text
+    assert "No test example was found in training." in text
+    assert "Groups" not in text

@@ -3,10 +3,9 @@
 import re
 
 import chat_templates
-import numpy as np
 import pytest
-from PIL import Image
 from tiny_models import BUILDERS, COUNTS, LIMITED, marked
+from tiny_parts import picture
 
 from savs.pipeline.extraction.model.identity import prompt_digest
 from savs.pipeline.extraction.model.image_places import PROBES, image_places
@@ -59,23 +58,14 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-def each_family():
-    for family in FAMILIES:
-        yield marked(family, ALWAYS)
-
-
-EACH_FAMILY = list(each_family())
-
-
-def picture(seed):
-    pixels = np.random.default_rng(seed).integers(0, 255, (40, 56, 3), dtype=np.uint8)
-    return Image.fromarray(pixels)
+EACH_FAMILY = [marked(family, ALWAYS) for family in FAMILIES]
 
 
 def prompt(kinds):
     """Return a prompt of these kinds; its texts are `one`, `two` ... with spaces around."""
     return tuple(
-        picture(place) if kind == "I" else f" {WORDS[place]} " for place, kind in enumerate(kinds)
+        picture(40, 56, place) if kind == "I" else f" {WORDS[place]} "
+        for place, kind in enumerate(kinds)
     )
 
 
@@ -212,7 +202,9 @@ def test_a_control_token_in_a_joined_text_is_plain_text(encoder, token):
     loaded = encoder("llava_onevision")
     number = loaded.tokenizer.convert_tokens_to_ids(token)
     plain, odd = (
-        loaded.encode([(f"Is {what} ", picture(0), "like", picture(1), "?")])["input_ids"][0]
+        loaded.encode([(f"Is {what} ", picture(40, 56), "like", picture(40, 56, 1), "?")])[
+            "input_ids"
+        ][0]
         for what in ("it", token)
     )
     assert (plain == number).sum() == (odd == number).sum()

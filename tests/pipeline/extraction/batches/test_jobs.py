@@ -1,17 +1,26 @@
+"""Which prompts run together, by lengths that are counted before anything is decoded."""
+
 import random
+import threading
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.batches.jobs import (
+    LEAST_IMAGE_TOKENS,
+    MOST_IMAGE_TOKENS,
     MOST_PIXELS,
     BatchLimits,
     Request,
+    TokenCounter,
     make_batches,
     make_shared_batches,
 )
+from savs.pipeline.extraction.model.load import load_encoder
+from savs.pipeline.extraction.model.model_options import ModelOptions
 
 REQUESTS = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3000)), max_size=60).map(
     lambda found: [Request(n, "", "", (), i, t) for n, (i, t) in enumerate(found)]
@@ -67,3 +76,60 @@ def test_questions_about_one_photo_decode_it_once():
     asked = [Request(n, "", "", (str(n // 5),), 1, 64, MOST_PIXELS // 2) for n in range(15)]
     batches = make_shared_batches(asked, BatchLimits(32, 99999))
     assert [len(batch) for batch in batches] == [10, 5]
+
+
+@pytest.fixture
+def encoder(tiny_model):
+    return load_encoder(ModelOptions(model=str(tiny_model("qwen2_vl"))))
+
+
+SIZES = [(56, 56), (140, 84), (90, 200), (333, 61)]
+
+
+@pytest.mark.parametrize("family", ["qwen2_vl", "qwen2_5_vl", "qwen3_vl"])
+def test_a_processor_that_tells_is_believed(tiny_model, family):
+    encoder = load_encoder(ModelOptions(model=str(tiny_model(family))))
+    counter = TokenCounter(encoder)
+    text = ("a b",)
+    bare = encoder.encode([text])["input_ids"].shape[1]
+    apart = set()
+    for size in SIZES:
+        made = encoder.encode([(Image.new("RGB", size), *text)])["input_ids"].shape[1]
+        apart.add(made - bare - counter.image(*size))
+    assert len(apart) == 1  # the marks around an image, whatever its size
+    assert 0 <= apart.pop() <= 3
+
+
+def test_others_are_estimated_within_bounds(encoder, monkeypatch):
+    monkeypatch.delattr(type(encoder.processor), "_get_num_multimodal_tokens")
+    counter = TokenCounter(encoder)
+    assert counter.image(0, 0) == LEAST_IMAGE_TOKENS
+    assert (
+        LEAST_IMAGE_TOKENS < counter.image(448, 448) < counter.image(900, 900) < MOST_IMAGE_TOKENS
+    )
+    assert counter.image(40_000, 40_000) == MOST_IMAGE_TOKENS
+
+
+def test_text_is_counted_by_the_tokenizer(encoder):
+    counter = TokenCounter(encoder)
+    short, long = counter.text(["a", "a b c d e f"])
+    assert 0 < short < long
+
+
+def test_counting_in_another_thread_leaves_padding_alone(encoder):
+    counter, prompts = TokenCounter(encoder), [("a",), ("a b c d e f",)]
+    expected = encoder.encode(prompts)["input_ids"]
+    done = threading.Event()
+
+    def count():
+        while not done.is_set():
+            counter.text(["a b", "c"])
+
+    other = threading.Thread(target=count)
+    other.start()
+    try:
+        for _ in range(300):
+            assert encoder.encode(prompts)["input_ids"].equal(expected)
+    finally:
+        done.set()
+        other.join()
