@@ -47,7 +47,7 @@ same-bits:
 # Read ten thousand mutated shards; draw ten times as many malformed rows, mangled files and queries as `test`
 fuzz:
     .venv/bin/python -m pytest -q -n 2 --hypothesis-profile=deep \
-        tests/stores/shard/test_fuzz.py tests/pipeline/evaluation/test_random_sql.py \
+        tests/stores/shard/test_fuzz.py tests/pipeline/evaluation/test_query.py \
         tests/datasets/benchmarks/test_malformed_rows.py tests/datasets/rows/test_mangled_files.py
 
 # Train the shipped model again, and measure it on fresh scenes (half an hour on two cores)

@@ -6,7 +6,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.training_data import TrainingTask
 
@@ -96,7 +95,14 @@ def _is_whole(tasks: Sequence[TrainingTask], count: int | None) -> bool:
 
 
 def _part(task: TrainingTask, count: int | None, seed: Sequence[int]) -> TrainingTask:
-    return task if count is None else task.part(_drawn(task, count, seed))
+    """Return a task with that many drawn examples of each class, in the order of the pool."""
+    if count is None:
+        return task
+    # One order of each class for all numbers of shots: the examples of fewer are among those of
+    # more, so that a curve over shots is of one draw that grows.
+    rng = np.random.default_rng(seed)
+    orders = [rng.permutation(np.flatnonzero(task.labels == c)) for c in range(len(task.classes))]
+    return task.part(np.sort(np.concatenate([order[:count] for order in orders])))
 
 
 def default_shots(tasks: Sequence[TrainingTask]) -> list[ShotCount]:
@@ -111,10 +117,3 @@ def pool_size(tasks: Sequence[TrainingTask]) -> tuple[int, str]:
         for task in tasks
         for count, label in zip(np.bincount(task.labels), task.classes, strict=True)
     )
-
-
-def _drawn(task: TrainingTask, shots: int, seed: Sequence[int]) -> Array:
-    """Return the indices of the drawn examples, in the order of the pool."""
-    rng = np.random.default_rng(seed)
-    orders = [rng.permutation(np.flatnonzero(task.labels == c)) for c in range(len(task.classes))]
-    return np.sort(np.concatenate([order[:shots] for order in orders]))

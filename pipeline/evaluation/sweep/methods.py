@@ -35,6 +35,8 @@ NO_HEADS = 0
 """Number of heads of the model's own answers, and of captions."""
 Rule = Readout | str
 """A readout, or the name of one of `OWN_ANSWERS`."""
+Predicted = Iterator[tuple[list[tuple[Point, int]], pl.DataFrame]]
+"""Points with the number of a draw, and the predictions that they have in common."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +151,8 @@ class StoreDraws:
     benchmark: str | Path | Benchmark | None
     """The store's, if it is in a Python file of the user (its path) or an object."""
 
-    def predictions(
-        self, methods: Sequence[Method]
-    ) -> Iterator[tuple[list[tuple[Point, int]], pl.DataFrame]]:
-        """Yield points with the number of a draw, and the predictions that they have in common."""
+    def predictions(self, methods: Sequence[Method]) -> Predicted:
+        """Yield the predictions of some methods on all draws."""
         fitted = [method.rule for method in methods if method.is_fitted]
         captioned = [m for m in methods if not m.is_fitted and isinstance(m.rule, Readout)]
         answers = [method.rule for method in methods if isinstance(method.rule, str)]
@@ -162,18 +162,14 @@ class StoreDraws:
             self._level(answers),
         )
 
-    def _fitted(
-        self, rules: Sequence[Readout]
-    ) -> Iterator[tuple[list[tuple[Point, int]], pl.DataFrame]]:
+    def _fitted(self, rules: Sequence[Readout]) -> Predicted:
         if not rules:
             return  # the features need not be read
         plan = SweepPlan.of(self.store, self.tasks, self.draws, self.counts)
         for readout, count, key, predictions in sweep_readouts(plan, rules, self.scoring):
             yield [self._point(readout, count, key)], predictions
 
-    def _captioned(
-        self, readouts: Sequence[str]
-    ) -> Iterator[tuple[list[tuple[Point, int]], pl.DataFrame]]:
+    def _captioned(self, readouts: Sequence[str]) -> Predicted:
         if not readouts:
             return
         captions = Captions(self.store, stored_benchmark(self.store, self.benchmark))
@@ -183,9 +179,7 @@ class StoreDraws:
             points = [self._point(readout, NO_HEADS, key) for readout in readouts]
             yield points, with_skipped(self.store, parts, skipped)
 
-    def _level(
-        self, answers: Sequence[str]
-    ) -> Iterator[tuple[list[tuple[Point, int]], pl.DataFrame]]:
+    def _level(self, answers: Sequence[str]) -> Predicted:
         for answer in answers:
             _, skipped = swept_examples(self.store)
             parts = own_answers(self.store, answer).parts

@@ -84,9 +84,9 @@ UNITS_SCHEMA = POINT_SCHEMA | {
     "stratum": pl.String(),
     "scores": pl.List(pl.Float64()),
 }
-STORES_SCHEMA = {
-    name: dtype for name, dtype in POINT_SCHEMA.items() if name not in ("data_set", "store")
-} | {
+SETTING = ("readout", "heads", "shots", "max_layer", "prompt")
+"""The columns of a point that stores of different examples have in common."""
+STORES_SCHEMA = {name: POINT_SCHEMA[name] for name in SETTING} | {
     "stores": pl.Int64(),
     "mean": pl.Float64(),
     "low": pl.Float64(),
@@ -197,9 +197,7 @@ class Sweep:
         count = rows["data_set"].n_unique()
         means = [
             _over_stores(point, stores)
-            for point, stores in rows.group_by(
-                "readout", "heads", "shots", "max_layer", "prompt", maintain_order=True
-            )
+            for point, stores in rows.group_by(SETTING, maintain_order=True)
             if stores.height == count
         ]
         if not means:
@@ -213,8 +211,7 @@ class Sweep:
 
 def _over_stores(point: tuple[Any, ...], stores: pl.DataFrame) -> dict[str, Any]:
     mean = mean_over_data_sets(stores["mean"].to_list())
-    names = ("readout", "heads", "shots", "max_layer", "prompt")
-    row = dict(zip(names, point, strict=True)) | {"stores": stores.height}
+    row = dict(zip(SETTING, point, strict=True)) | {"stores": stores.height}
     row |= {"mean": mean.value, "low": mean.low, "high": mean.high}
     pairs = stores.drop_nulls("difference")
     if not pairs.height:

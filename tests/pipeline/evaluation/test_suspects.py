@@ -31,22 +31,16 @@ def store(tmp_path_factory):
 @pytest.mark.parametrize("readout", ["vote", "lda"])
 def test_flipped_labels_are_the_suspects(store, readout):
     selection = select(store, heads=5, readout=readout)
+    folds = evaluate(store, selection, on="folds")
     found = suspects(store, selection)
+    assert found.equals(suspects(store, selection, folds))
     assert set(found["id"]) == {f"train:{i}" for i in FLIPPED}
     assert found["strength"].min() >= STRONG
     row = found.row(by_predicate=pl.col("id") == "train:3", named=True)
     assert (row["label"], row["prediction"], row["media"]) == ("a", "b", ["3.png"])
-    assert found.equals(suspects(store, selection, evaluate(store, selection, on="folds")))
-
-
-def test_the_margin_is_the_score_of_the_prediction_less_that_of_the_label(store):
-    selection = select(store, heads=5)
-    found = suspects(store, selection)
-    predictions = evaluate(store, selection, on="folds").predictions
-    votes = predictions.filter(pl.col("id") == "train:3")["votes"]
-    scores = {vote["class"]: vote["score"] for vote in votes[0]}
-    margin = found.row(by_predicate=pl.col("id") == "train:3", named=True)["margin"]
-    assert margin == scores["b"] - scores["a"] > 0
+    votes = folds.predictions.filter(id="train:3")["votes"][0]
+    scores = {vote["class"]: vote["score"] for vote in votes}
+    assert row["margin"] == scores["b"] - scores["a"] > 0
 
 
 def test_strength_is_the_share_of_margins_that_are_not_larger():

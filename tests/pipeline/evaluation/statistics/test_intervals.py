@@ -50,12 +50,6 @@ def test_clustered_interval_width_follows_miller():
     assert (found.low, found.high) == pytest.approx((mean - reach, mean + reach))
 
 
-def test_strata_weigh_the_same_whatever_their_size():
-    # stratum x: 3 of 4 right, y: 0 of 1: (3/4 + 0) / 2
-    found = summarise(units([1, 1, 1, 0, 0], strata=list("xxxxy")))
-    assert found.value == pytest.approx(0.375)
-
-
 def test_stratified_error_is_that_of_the_mean_of_means():
     # two strata of 10: SE^2 = (SE_x^2 + SE_y^2) / 4, SE_x^2 = sum (s - mean)^2 / (10 * 9)
     x, y = [1] * 7 + [0] * 3, [1] * 2 + [0] * 8
@@ -107,22 +101,19 @@ def test_a_rare_class_is_covered_as_a_frequent_one_is():
     assert 0.93 < np.mean([found.low <= 0.75 <= found.high for found in drawn]) < 0.98
 
 
-def test_independent_right_and_wrong_get_wilsons_interval():
+def test_independent_right_and_wrong_get_wilsons_interval_and_one_cluster_none():
     found = summarise(units([1, 1, 1, 0]))
     assert (found.low, found.high) == wilson_interval(0.75, 4)
+    found = summarise(units([1, 0], ["a", "a"]))
+    assert (found.low, found.high) == (None, None)
 
 
-@pytest.mark.parametrize(("scores", "value"), [([1] * 6, 1.0), ([0] * 6, 0.0)])
-def test_no_zero_width_at_the_ends_even_with_clusters(scores, value):
-    found = summarise(units(scores, list("aabbcc")))
+@pytest.mark.parametrize("value", [1.0, 0.0])
+def test_no_zero_width_at_the_ends_even_with_clusters(value):
+    found = summarise(units([value] * 6, list("aabbcc")))
     assert found.value == value
     assert (found.low, found.high) == wilson_interval(value, 3)  # three clusters, not six units
     assert found.high - found.low > 0.3
-
-
-def test_one_cluster_has_no_interval():
-    found = summarise(units([1, 0], ["a", "a"]))
-    assert (found.low, found.high) == (None, None)
 
 
 def test_wilson_against_scipy():
@@ -154,7 +145,9 @@ def test_the_variance_of_draws_and_that_of_units_add_up():
     assert (low, high) == (pytest.approx(0.0395, abs=1e-3), pytest.approx(0.9605, abs=1e-3))
 
 
-def test_clusters_and_strata_count_as_in_an_evaluation():
+def test_strata_weigh_the_same_whatever_their_size():
+    # stratum x: 3 of 4 right, y: 0 of 1: (3/4 + 0) / 2
+    assert summarise(units([1, 1, 1, 0, 0], strata=list("xxxxy"))).value == pytest.approx(0.375)
     # strata s (2 units) and t (1 unit) weigh the same: value of a draw = (mean of s + t) / 2
     found = estimate_over_draws(weights("aab", "sst"), np.array([[1, 0, 1], [1, 1, 0.0]]))
     assert found.value == pytest.approx((0.75 + 0.5) / 2)

@@ -88,21 +88,16 @@ def test_prompts_are_compared_as_stores_of_their_own_would_be(store, alone):
 
 
 def test_readouts_and_numbers_of_heads_are_rows_and_holm_counts_all(store):
-    table = sweep(store, heads=[1, "all"], readouts=["vote", "lda"], prompts=True).summary
+    readouts = ["vote", "lda"]
+    table = sweep(store, heads=["all", 1, 4], readouts=readouts, prompts=True).summary
     points = table.select("readout", "heads").unique(maintain_order=True).rows()
-    assert points == [("vote", 1), ("vote", 4), ("lda", 1), ("lda", 4)]
+    assert points == [("vote", 1), ("vote", 4), ("lda", 1), ("lda", 4)]  # all are 4: once
     tested = table.filter(pl.col("p").is_not_null())
     assert tested.height == 8
     assert tested["p_holm"].to_list() == holm(tested["p"].to_list())
-
-
-def test_a_number_of_heads_that_is_given_twice_counts_once(store):
-    table = sweep(store, heads=["all", 4, 4], prompts=True).summary
-    assert table.select("heads", "prompt").rows() == [(4, prompt) for prompt in PROMPTS]
-    with pytest.raises(SelectionError, match="no readout was given"):
-        sweep(store, readouts=[], prompts=True)
-    with pytest.raises(SelectionError, match="two readouts are called 'vote'"):
-        sweep(store, readouts=["vote", "vote"], prompts=True)
+    for wrong, message in (([], "no readout was given"), (["vote"] * 2, "two readouts are called")):
+        with pytest.raises(SelectionError, match=message):
+            sweep(store, readouts=wrong, prompts=True)
 
 
 def test_evaluate_has_no_number_of_several_prompts(store):

@@ -14,7 +14,7 @@ from savs.datasets.media.images import thumbnail
 from savs.pipeline import evaluate, report, save_evaluation, select
 from savs.pipeline.reports.pages import pictures as images
 from savs.pipeline.reports.report.evaluated import read_results
-from savs.pipeline.reports.report.gallery import gallery_part
+from savs.pipeline.reports.report.gallery import best_votes, gallery_part
 from stores import make_store
 
 
@@ -37,10 +37,10 @@ def test_the_surest_mistakes_of_every_class_come_before_further_ones(tmp_path):
 
 
 def test_where_little_is_wrong_more_unsure_ones_are_shown(tmp_path):
-    folder = save_random_result(tmp_path / "vote", 60, 3, accuracy=1.0)
-    gallery = gallery_part(read_results([folder]), 30, None)
-    assert gallery.wrong == 0
-    assert gallery.count("least sure") == len(gallery.cards) == 30
+    gallery = gallery_part(
+        read_results([save_random_result(tmp_path, 60, 3, accuracy=1.0)]), 30, None
+    )
+    assert (gallery.wrong, gallery.count("least sure"), len(gallery.cards)) == (0, 30, 30)
 
 
 def test_examples_like_no_training_example_have_places_of_their_own(tmp_path):
@@ -63,25 +63,15 @@ def test_examples_like_no_training_example_have_places_of_their_own(tmp_path):
     assert gallery.count("wrong") >= 20
 
 
-def test_votes_are_counts_or_probabilities(tmp_path):
-    folder = save_random_result(tmp_path / "vote", 5, 2)
-    (result,) = read_results([folder])
-    (card, *_) = gallery_part([result], 5, None).cards
-    counts = result.predictions.filter(id=card.id)["votes"][0].to_list()
-    assert [vote.text for vote in card.votes] == [f"{vote['score']:g}" for vote in counts]
-    assert card.votes[0].share == counts[0]["score"] / 20
-    half = result.predictions.with_columns(
-        votes=pl.col("votes").list.eval(
-            pl.struct(
-                pl.element().struct["class"],
-                score=pl.element().struct["soft"],
-                soft=pl.element().struct["soft"],
-            )
-        )
-    )
-    object.__setattr__(result, "predictions", half)
-    (card, *_) = gallery_part([result], 5, None).cards
-    assert card.votes[0].text == f"{100 * counts[0]['soft']:.0f} %"
+def test_votes_are_counts_or_probabilities():
+    votes = [
+        {"class": "a", "score": 15.0},
+        {"class": "b", "score": 5.0},
+        {"class": "c", "score": 0},
+    ]
+    assert [(vote.share, vote.text) for vote in best_votes(votes)] == [(0.75, "15"), (0.25, "5")]
+    halves = [vote | {"score": vote["score"] / 20} for vote in votes]
+    assert [(v.share, v.text) for v in best_votes(halves)] == [(0.75, "75 %"), (0.25, "25 %")]
 
 
 def png(shade: int) -> bytes:
