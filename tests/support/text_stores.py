@@ -29,9 +29,8 @@ def make_text_store(
     if scale is not None:
         what = replace(what, model={**what.model, "logit_scale": scale})
     rows = {split: [{"label": label} for label in own] for split, own in labels.items()}
-    rows["classes"] = [
-        row | {"category": kind} for row, kind in zip(rows["classes"], kinds, strict=True)
-    ]
+    for row, kind in zip(rows.get("classes", []), kinds, strict=True):
+        row["category"] = kind
     layers = {split: {0: values} for split, values in features.items()}
     return write_store(folder, what, layers, rows, shard_rows=500)
 
